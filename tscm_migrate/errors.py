@@ -1,0 +1,417 @@
+"""Every error that a user can meet, as one tree.
+
+    MigrateError
+    ├── UsageError              2   the command line or the inventory is wrong
+    │   └── InventoryError      2
+    ├── Refused                 3   preflight found a reason not to start
+    ├── SshError                1
+    │   ├── Unreachable         1   no connection (retry later)
+    │   ├── AuthFailed          1
+    │   ├── ConnectionLost      1   it was there, and went away
+    │   ├── CommandTimeout      1
+    │   ├── CommandFailed       1   the remote command said no
+    │   ├── SudoFailed          1
+    │   ├── OutputFlood         1
+    │   └── HostKeyError       12
+    │       ├── HostKeyUnknown 12   nothing is pinned for this host
+    │       └── HostKeyChanged 12   another key than the pinned one
+    ├── ApplianceError          1
+    │   ├── DrainTimeout        1
+    │   ├── BackupFailed        1
+    │   ├── RestoreFailed       1
+    │   ├── UnknownPrompt       1   nobody may guess the answer
+    │   ├── DialogueSilent      1
+    │   ├── StillOnline         1
+    │   └── NotComeBack         1
+    ├── TransferError           1
+    ├── NeedsPerson             4   migrated, but something is left to do
+    └── Interrupted             5   can be resumed
+
+An error carries fields, a stable `code`, an exit status, a retry class and a remedy; it knows no layout and no
+secret. `tscm_migrate.cli` is the one place where it becomes text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Any, ClassVar
+
+
+class Exit(IntEnum):
+    """What the process tells its caller; documented in docs/reference/exit-codes.md."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    ATTENTION = 4
+    INTERRUPTED = 5
+    HOST_KEY = 12
+
+
+class Retry(Enum):
+    """Whether the same call may go through when it is made again."""
+
+    NEVER = "never"
+    LATER = "later"
+    AFTER_REMEDY = "after-remedy"
+
+
+def _rebuild(cls: type[MigrateError], state: dict[str, Any]) -> MigrateError:
+    error = cls.__new__(cls)
+    error.__dict__.update(state)
+    return error
+
+
+@dataclass(eq=False)
+class MigrateError(Exception):
+    """The root: whatever this package raises on purpose."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[Exit] = Exit.FAILED
+    retry: ClassVar[Retry] = Retry.NEVER
+
+    def message(self) -> str:
+        """One or two sentences: what happened, to which host, with which values."""
+        return type(self).__doc__ or self.code
+
+    def remedy(self) -> str:
+        """What the operator does next, as a command where there is one; may be empty."""
+        return ""
+
+    def __str__(self) -> str:
+        return self.message()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), dict(self.__dict__)))
+
+
+# --------------------------------------------------------------------------- usage and inventory
+
+
+@dataclass(eq=False)
+class UsageError(MigrateError):
+    """The command line asks for something that cannot be."""
+
+    code = "usage"
+    exit_code = Exit.USAGE
+
+    problem: str
+    fix: str = ""
+
+    def message(self) -> str:
+        return self.problem
+
+    def remedy(self) -> str:
+        return self.fix
+
+
+@dataclass(eq=False)
+class InventoryError(UsageError):
+    """The inventory file has something wrong in it."""
+
+    code = "inventory"
+
+    file: str = ""
+    key: str = ""
+
+    def message(self) -> str:
+        place = ": ".join(part for part in (self.file, self.key) if part)
+        return f"{place}: {self.problem}" if place else self.problem
+
+
+# --------------------------------------------------------------------------- preflight
+
+
+@dataclass(eq=False)
+class Refused(MigrateError):
+    """Preflight found reasons not to start; nothing was changed."""
+
+    code = "preflight.refused"
+    exit_code = Exit.REFUSED
+    retry = Retry.AFTER_REMEDY
+
+    names: tuple[str, ...] = ()
+
+    def message(self) -> str:
+        return f"preflight refused: {', '.join(self.names)}; nothing was changed"
+
+    def remedy(self) -> str:
+        return "mend what the checks name, or acknowledge one by its name: --allow NAME"
+
+
+# --------------------------------------------------------------------------- ssh
+
+
+@dataclass(eq=False)
+class SshError(MigrateError):
+    """Something between this workstation and a host went wrong."""
+
+    code = "ssh"
+
+    host: str
+    detail: str = ""
+
+    def message(self) -> str:
+        doc = (type(self).__doc__ or self.code).splitlines()[0].rstrip(".")
+        return f"{self.host}: {doc}" + (f" ({self.detail})" if self.detail else "")
+
+
+@dataclass(eq=False)
+class Unreachable(SshError):
+    """No SSH connection could be made."""
+
+    code = "ssh.unreachable"
+    retry = Retry.LATER
+
+    def remedy(self) -> str:
+        return "check the address and port in the inventory, that the host is on, and that no firewall is between"
+
+
+@dataclass(eq=False)
+class AuthFailed(SshError):
+    """The host accepted none of the offered keys or passwords."""
+
+    code = "ssh.auth"
+    retry = Retry.AFTER_REMEDY
+
+    def remedy(self) -> str:
+        return "set user and identity_file in the inventory, or load the key into the agent: ssh-add FILE"
+
+
+@dataclass(eq=False)
+class ConnectionLost(SshError):
+    """The connection went away in the middle."""
+
+    code = "ssh.lost"
+    retry = Retry.LATER
+
+
+@dataclass(eq=False)
+class CommandTimeout(SshError):
+    """A remote command did not end within its time."""
+
+    code = "ssh.timeout"
+    retry = Retry.LATER
+
+    seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class CommandFailed(SshError):
+    """A remote command failed."""
+
+    code = "ssh.command"
+
+    command: str = ""
+    status: int = -1
+    output: str = ""
+
+    def message(self) -> str:
+        said = self.output.strip().splitlines()[-1][:200] if self.output.strip() else "no output"
+        return f"{self.host}: `{self.command}` failed with exit status {self.status}: {said}"
+
+
+@dataclass(eq=False)
+class SudoFailed(SshError):
+    """sudo refused."""
+
+    code = "ssh.sudo"
+    retry = Retry.AFTER_REMEDY
+
+    def remedy(self) -> str:
+        return "give the sudo password: TSCM_SUDO_PASSWORD, the keyring, or at the prompt; or allow sudo for this user"
+
+
+@dataclass(eq=False)
+class OutputFlood(SshError):
+    """A remote command printed more than this tool is willing to hold."""
+
+    code = "ssh.flood"
+
+
+@dataclass(eq=False)
+class HostKeyError(SshError):
+    """The host's identity could not be established."""
+
+    code = "ssh.host-key"
+    exit_code = Exit.HOST_KEY
+    retry = Retry.AFTER_REMEDY
+
+
+@dataclass(eq=False)
+class HostKeyUnknown(HostKeyError):
+    """No host key is pinned for this host."""
+
+    code = "ssh.host-key-unknown"
+
+    offered: str = ""  # "SHA256:…", as ssh-keygen -l prints it
+
+    def remedy(self) -> str:
+        return (
+            "read the key on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), "
+            f"then: tscm-migrate host pin {self.host}"
+        )
+
+
+@dataclass(eq=False)
+class HostKeyChanged(HostKeyError):
+    """The host offers another host key than the pinned one."""
+
+    code = "ssh.host-key-changed"
+
+    pinned: str = ""
+    offered: str = ""
+
+    def message(self) -> str:
+        return f"{self.host}: the host key changed: pinned {self.pinned}, offered {self.offered}"
+
+    def remedy(self) -> str:
+        return f"read the key on its console; only if it matches: tscm-migrate host pin {self.host}"
+
+
+# --------------------------------------------------------------------------- appliance
+
+
+@dataclass(eq=False)
+class ApplianceError(MigrateError):
+    """An appliance did not do what it was asked."""
+
+    code = "appliance"
+
+    host: str
+    detail: str = ""
+
+    def message(self) -> str:
+        doc = (type(self).__doc__ or self.code).splitlines()[0].rstrip(".")
+        return f"{self.host}: {doc}" + (f": {self.detail}" if self.detail else "")
+
+
+@dataclass(eq=False)
+class DrainTimeout(ApplianceError):
+    """ts-update was still running when the time for draining was over."""
+
+    code = "appliance.drain-timeout"
+    retry = Retry.LATER
+
+    seconds: float = 0.0
+    processes: tuple[str, ...] = field(default=())
+
+    def message(self) -> str:
+        running = "; ".join(self.processes) or "none seen at the last look"
+        return f"{self.host}: ts-update was not done after {self.seconds:.0f} s; still there: {running}"
+
+    def remedy(self) -> str:
+        return "wait until they end (or end them), then run again; a longer wait: --drain-timeout SECONDS"
+
+
+@dataclass(eq=False)
+class BackupFailed(ApplianceError):
+    """tsadmin backup made no archive that can be trusted."""
+
+    code = "appliance.backup"
+
+
+@dataclass(eq=False)
+class RestoreFailed(ApplianceError):
+    """tsadmin restore did not finish."""
+
+    code = "appliance.restore"
+
+
+@dataclass(eq=False)
+class UnknownPrompt(ApplianceError):
+    """A prompt came that no rule knows; it was not answered."""
+
+    code = "appliance.unknown-prompt"
+    retry = Retry.AFTER_REMEDY
+
+    prompt: str = ""
+    transcript: str = ""
+
+    def message(self) -> str:
+        return f"{self.host}: unknown prompt, not answered: {self.prompt!r}"
+
+    def remedy(self) -> str:
+        return (
+            "run attended (on a terminal, without --yes) to answer it, "
+            f"or add a rule to [hosts.{self.host}] in the inventory"
+        )
+
+
+@dataclass(eq=False)
+class DialogueSilent(ApplianceError):
+    """The dialogue said nothing more within its time."""
+
+    code = "appliance.silent"
+    retry = Retry.LATER
+
+
+@dataclass(eq=False)
+class StillOnline(ApplianceError):
+    """The old appliance still answers at its address."""
+
+    code = "appliance.still-online"
+    retry = Retry.AFTER_REMEDY
+
+
+@dataclass(eq=False)
+class NotComeBack(ApplianceError):
+    """The appliance did not come back after its reboot."""
+
+    code = "appliance.not-back"
+    retry = Retry.LATER
+
+
+# --------------------------------------------------------------------------- transfer
+
+
+@dataclass(eq=False)
+class TransferError(MigrateError):
+    """An archive could not be copied, or the copy is not what it should be."""
+
+    code = "transfer"
+
+    detail: str
+    fix: str = ""
+
+    def message(self) -> str:
+        return self.detail
+
+    def remedy(self) -> str:
+        return self.fix
+
+
+# --------------------------------------------------------------------------- outcome
+
+
+@dataclass(eq=False)
+class NeedsPerson(MigrateError):
+    """Migrated, but something is left for a person to do."""
+
+    code = "needs-person"
+    exit_code = Exit.ATTENTION
+
+    items: tuple[str, ...] = ()
+
+    def message(self) -> str:
+        return "migrated, but a person is needed: " + "; ".join(self.items)
+
+
+@dataclass(eq=False)
+class Interrupted(MigrateError):
+    """The run was interrupted and can be resumed."""
+
+    code = "interrupted"
+    exit_code = Exit.INTERRUPTED
+    retry = Retry.LATER
+
+    state: str = ""
+    next_command: str = ""
+
+    def message(self) -> str:
+        return "interrupted" + (f"; {self.state}" if self.state else "")
+
+    def remedy(self) -> str:
+        return self.next_command

@@ -1,0 +1,161 @@
+"""What happens, as frozen events; the engine and the rooms below emit them, the ui and the report watch.
+
+An event carries no secret and no layout. Its `kind` (snake case of the class name) and its fields are what `--json`
+prints, one object a line; see docs/reference/json-events.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """The root of all events."""
+
+    @property
+    def kind(self) -> str:
+        """The event's name in snake case, stable across releases."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form, without the time (which the watcher adds)."""
+        return {"v": SCHEMA_VERSION, "event": self.kind, **asdict(self)}
+
+
+Emit = Callable[[Event], None]
+
+
+def silent(_event: Event) -> None:
+    """An observer that looks away."""
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """A run begins; `verb` is migrate, resume, rollback, …"""
+
+    run: str
+    verb: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class StepStarted(Event):
+    """A step begins; `step` is its written id."""
+
+    step: str
+    title: str
+
+
+@dataclass(frozen=True)
+class StepFinished(Event):
+    """A step ended; `seconds` is wall time."""
+
+    step: str
+    state: Literal["done", "skipped", "failed", "reverted", "planned"]
+    seconds: float = 0.0
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class ActionStarted(Event):
+    """One change on a host is about to happen; `describes` reads like an instruction."""
+
+    step: str
+    host: str
+    describes: str
+
+
+@dataclass(frozen=True)
+class ActionFinished(Event):
+    """The change happened."""
+
+    step: str
+    host: str
+    describes: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class CommandRun(Event):
+    """A remote command ended; `display` is redacted, `status` -1 when the connection went away."""
+
+    host: str
+    display: str
+    status: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Waiting(Event):
+    """Something is waited for; `elapsed` and `limit` in seconds."""
+
+    what: str
+    elapsed: float
+    limit: float
+    host: str = ""
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """Bytes moved; `total` 0 when unknown."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Checked(Event):
+    """A preflight or parity check."""
+
+    name: str
+    severity: Literal["ok", "info", "warning", "error"]
+    text: str
+    remedy: str = ""
+    allowed: bool = False
+
+
+@dataclass(frozen=True)
+class Prompted(Event):
+    """A remote prompt was answered; `rule` names the rule, never the answer of a secret one."""
+
+    host: str
+    prompt: str
+    rule: str
+    answer: str = ""
+
+
+@dataclass(frozen=True)
+class DeviceUpdated(Event):
+    """`tsadmin update DEVICE` ended."""
+
+    device: str
+    ok: bool
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Said(Event):
+    """A line for the operator that has no event of its own."""
+
+    text: str
+    level: Literal["info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True)
+class RunFinished(Event):
+    """The last event of a run; `held` names what is still held or offline, with the command that mends it."""
+
+    run: str
+    outcome: Literal["done", "attention", "failed", "refused", "interrupted", "rolled-back"]
+    seconds: float
+    downtime: float | None = None
+    held: tuple[str, ...] = field(default=())

@@ -1,0 +1,126 @@
+"""Frozen data that every room speaks of: hosts, paths, archives, secrets.
+
+Nothing here does I/O. What the vendor's documents leave open is a field with the documented value as its default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Secret:
+    """A value that must not be shown: blank in repr, str and format; `reveal` is the only way out.
+
+    `source` says where it came from ("TSCM_PASSPHRASE", "keyring", "prompt", "file:…") and may be shown.
+    """
+
+    __slots__ = ("_value", "source")
+
+    def __init__(self, value: str, source: str = "given") -> None:
+        self._value = value
+        self.source = source
+
+    def reveal(self) -> str:
+        """The value itself, for the one call that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret(from {self.source})"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self.source))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a secret is never pickled: resolve it where it is used")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where an appliance keeps its things; the defaults are the documented ones."""
+
+    tsadmin: str = "tsadmin"
+    ts_backup: str = "/usr/local/bin/ts-backup"
+    backup_dir: str = "/opt/threatstop/backup"
+    etc_dir: str = "/opt/threatstop/etc"
+    log_dir: str = "/var/log/threatstop"
+    cron_entry: str = "/etc/cron.d/multidevice-core"
+    backup_cron: str = "/etc/cron.d/tscm_backup"
+    hold_dir: str = "/var/lib/tscm-migrate"  # ours: where a held cron entry waits; root-owned, not read by cron
+    ssh_dir: str = "/etc/ssh"
+    os_release: str = "/etc/os-release"
+    boot_id: str = "/proc/sys/kernel/random/boot_id"
+    tmpfs: str = "/dev/shm"  # noqa: S108 - a memory file system on the appliance, for a 0600 passphrase file
+
+
+@dataclass(frozen=True)
+class Commands:
+    """How an appliance is told to go down or restart; run by `sh -c` with sudo."""
+
+    poweroff: str = "shutdown -h now || systemctl poweroff || poweroff"
+    reboot: str = "shutdown -r now || systemctl reboot || reboot"
+
+
+@dataclass(frozen=True)
+class PromptRule:
+    """An addition to the prompt table from the inventory.
+
+    `pattern` is a regular expression searched, ignoring case, in the prompt's text; `answer` is the literal answer, or
+    "@passphrase", "@sudo", "@archive", "@address", … (a name that the dialogue knows); `dialogue` limits it to one.
+    """
+
+    pattern: str
+    answer: str
+    dialogue: Literal["backup", "restore", "update", "any"] = "any"
+    times: int | None = None  # how often it may answer; None: without limit
+
+
+@dataclass(frozen=True)
+class Host:
+    """One appliance as the inventory names it."""
+
+    name: str
+    address: str
+    user: str = "threatstop"
+    port: int = 22
+    identity_file: Path | None = None
+    use_agent: bool = True
+    gateway: Host | None = None
+    interface: str | None = None  # None: eth0 where it exists, else refuse and say which there are
+    known_hosts: Path | None = None
+    paths: Paths = field(default_factory=Paths)
+    commands: Commands = field(default_factory=Commands)
+    devices: tuple[str, ...] = ()
+    prompts: tuple[PromptRule, ...] = ()
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A backup archive on an appliance.
+
+    `name` is the bare file name (validated: see `appliance.archives`), `folder` where it lies, `size` in bytes,
+    `sha256` 64 hex digits or "" while it is not known.
+    """
+
+    name: str
+    folder: str
+    size: int
+    sha256: str = ""
+
+    @property
+    def path(self) -> str:
+        """Absolute path on the appliance."""
+        return f"{self.folder}/{self.name}"
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the name says that gpg has sealed it."""
+        return self.name.endswith(".gpg")
