@@ -100,6 +100,33 @@ class Host:
     commands: Commands = field(default_factory=Commands)
     devices: tuple[str, ...] = ()
     prompts: tuple[PromptRule, ...] = ()
+    tags: tuple[str, ...] = ()
+    # Where secrets come from: "", "prompt", "keyring", "env:VAR", "command:…" or "none"; see tscm_migrate.secrets.
+    sudo_password_source: str = ""
+    login_password_source: str = ""
+    passphrase_source: str = ""
+    given: frozenset[str] = frozenset()  # keys that the inventory (or the spec) says; silence lets ~/.ssh/config speak
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Commands on the workstation that let a hypervisor do the switching; None: there is none."""
+
+    snapshot: str | None = None
+    offline: str | None = None
+    online: str | None = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Limits that a site may set in `[policy]`; all in seconds but `device_jobs`."""
+
+    drain_timeout: float = 1800.0
+    drain_quiet: float = 3.0  # between two looks at the processes
+    revert_after: float = 1800.0  # until an isolated old appliance comes back by itself
+    reboot_timeout: float = 900.0
+    device_timeout: float = 900.0
+    device_jobs: int = 4  # devices that are updated at the same time
 
 
 @dataclass(frozen=True)

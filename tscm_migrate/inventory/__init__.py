@@ -1,0 +1,129 @@
+"""The inventory: a TOML file becomes frozen hosts, every value with the place it came from.
+
+Search order: the argument (`--inventory`), `TSCM_INVENTORY`, `./inventory/hosts.toml`, `hosts.toml` in the user's
+config folder. Without a file `user@address` still works, with `known_hosts` in the config folder.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import InventoryError
+from tscm_migrate.near import suggestion
+from tscm_migrate.site import Hooks, Host, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENV = "TSCM_INVENTORY"
+_BUILT_IN = "built-in default"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """A site as its file describes it.
+
+    `path` is None without a file; `hosts` and `groups` are by name; `extras` holds tables that later rooms read
+    (`offsite`); `raw` is the parsed file as it stood.
+    """
+
+    path: Path | None
+    known_hosts: Path
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hooks: Hooks = field(default_factory=Hooks)
+    policy: Policy = field(default_factory=Policy)
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    pattern: Host = field(default_factory=lambda: Host(name="", address=""))  # [defaults], for hosts given by address
+    sources: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def host(self, spec: str) -> Host:
+        """The host that `spec` names: an inventory name, an address, `user@address[:port]`, `user@[v6]:port`.
+
+        Raises:
+            InventoryError: no such name (the near one is suggested), a bad address, a user given twice, or an
+                identity file that is not there.
+        """
+        from .spec import resolve
+
+        host = resolve(self, spec.strip())
+        self._check_identity(host)
+        return host
+
+    def group(self, name: str) -> tuple[Host, ...]:
+        """The hosts of a group, in the file's order.
+
+        Raises:
+            InventoryError: no such group.
+        """
+        if name not in self.groups:
+            near = suggestion(name, self.groups)
+            raise self.error(f"there is no group {name!r}{near}", "groups", "groups are in [groups] and in hosts' tags")
+        return tuple(self.host(member) for member in self.groups[name])
+
+    def source_of(self, host: str, key: str) -> str:
+        """Where a host's value came from: "hosts.toml:12 hosts.tscm-old.port", or "built-in default"."""
+        return self.sources.get((host, key), _BUILT_IN)
+
+    def error(self, problem: str, key: str = "", fix: str = "") -> InventoryError:
+        """An InventoryError that names this file."""
+        return InventoryError(problem, fix, file=str(self.path) if self.path else "", key=key)
+
+    def _check_identity(self, host: Host) -> None:
+        at: Host | None = host
+        while at is not None:
+            if at.identity_file is not None and not at.identity_file.is_file():
+                source = self.source_of(at.name, "identity_file").partition(" ")[2] or "defaults.identity_file"
+                raise self.error(
+                    f"the identity file {at.identity_file} is not there",
+                    source,
+                    f"make one with: ssh-keygen -t ed25519 -f {at.identity_file}; or name another; "
+                    "or leave identity_file out and use the agent",
+                )
+            at = at.gateway
+
+
+def config_dir() -> Path:
+    """The user's config folder for this tool; it need not exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("tscm-migrate", appauthor=False))
+
+
+def find(path: Path | None = None) -> Path | None:
+    """The inventory file that would be read, or None.
+
+    Raises:
+        InventoryError: the argument or TSCM_INVENTORY names a file that is not there.
+    """
+    asked = [(path, "--inventory")] if path is not None else []
+    if not asked and os.environ.get(ENV):
+        asked = [(Path(os.environ[ENV]), ENV)]
+    for named, by in asked:
+        if not named.expanduser().is_file():
+            fix = f"correct {by}, or make the file: tscm-migrate's inventory/hosts.toml is an example"
+            raise InventoryError(f"there is no inventory file here (named by {by})", fix, file=str(named))
+        return named.expanduser()
+    return next((p for p in (Path("inventory/hosts.toml"), config_dir() / "hosts.toml") if p.is_file()), None)
+
+
+def load(path: Path | None = None) -> Inventory:
+    """Read and validate the inventory.
+
+    Args:
+        path: the file; None searches (see the module).
+
+    Raises:
+        InventoryError: with file, key (and line) and remedy.
+    """
+    found = find(path)
+    if found is None:
+        known_hosts = config_dir() / "known_hosts"
+        return Inventory(None, known_hosts, pattern=Host(name="", address="", known_hosts=known_hosts))
+    from .read import Reader
+
+    return Reader(found).inventory()

@@ -1,0 +1,177 @@
+"""The shape of an inventory file, for pydantic; imported only when a file is read.
+
+The models say what may stand where; what a value means (files, gateways, groups) is `.read`'s.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from tscm_migrate.site import Commands, Paths
+
+_HOSTNAME = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?\Z")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
+_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")
+_FOUR_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
+
+
+def check_address(value: str) -> str:
+    """An IPv4 or IPv6 address or a host name, else ValueError."""
+    bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        if ":" in bare or _FOUR_NUMBERS.match(bare) or not _HOSTNAME.match(bare):
+            raise ValueError("not an IP address or host name") from None
+    return bare
+
+
+def check_name(value: str) -> str:
+    """A name that is safe in files and on command lines."""
+    if not _NAME.match(value):
+        raise ValueError("not a name: letters, digits, dot, dash and underscore, at most 63")
+    return value
+
+
+def _source(value: str) -> str:
+    kind, _, rest = value.partition(":")
+    if value in {"prompt", "keyring", "none"} or (kind == "env" and _ENV.match(rest)):
+        return value
+    if kind == "command" and rest.strip():
+        return value
+    # The value is not repeated: it may well be the secret itself.
+    raise ValueError('says where the secret comes from: "prompt", "keyring", "env:VAR", "command:…" or "none"')
+
+
+def _regex(value: str) -> str:
+    try:
+        compiled = re.compile(value, re.IGNORECASE)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if compiled.search(""):
+        raise ValueError("this pattern matches everything, so it would answer any prompt")
+    return value
+
+
+def _printable(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError("empty, or has control characters")
+    return value
+
+
+def _path(value: str) -> str:
+    if not _printable(value).startswith("/"):
+        raise ValueError("not an absolute path on the appliance")
+    return value
+
+
+def _command_path(value: str) -> str:
+    return value if _printable(value).startswith("/") else check_name(value)
+
+
+def _device(value: str) -> str:
+    if _printable(value).startswith("-") or any(c.isspace() or c in "/,\\" for c in value):
+        raise ValueError("not a device name (no blanks, commas, slashes; no leading dash)")
+    return value
+
+
+def _interface(value: str) -> str:
+    if not _INTERFACE.match(value):
+        raise ValueError("not an interface name")
+    return value
+
+
+Address = Annotated[str, AfterValidator(check_address)]
+Name = Annotated[str, AfterValidator(check_name)]
+Source = Annotated[str, AfterValidator(_source)]
+Text = Annotated[str, AfterValidator(_printable)]
+RemotePath = Annotated[str, AfterValidator(_path)]
+CommandPath = Annotated[str, AfterValidator(_command_path)]
+Seconds = Annotated[float, Field(gt=0, le=7 * 86400, strict=False)]
+
+
+class Strict(BaseModel):
+    """No unknown key, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _of_dataclass(name: str, source: type, kinds: dict[str, Any], default: Any) -> type[Strict]:
+    """A model with the fields of a frozen dataclass in `site`, so the two cannot drift apart."""
+    shape: dict[str, Any] = {f.name: (kinds.get(f.name, default) | None, None) for f in fields(source)}
+    return create_model(name, __base__=Strict, **shape)
+
+
+PathsModel = _of_dataclass("PathsModel", Paths, {"tsadmin": CommandPath, "ts_backup": CommandPath}, RemotePath)
+CommandsModel = _of_dataclass("CommandsModel", Commands, {}, Text)
+
+
+class PromptModel(Strict):
+    """One addition to the prompt table."""
+
+    pattern: Annotated[str, AfterValidator(_regex)]
+    answer: str
+    dialogue: Literal["backup", "restore", "update", "any"] = "any"
+    times: Annotated[int, Field(ge=1)] | None = None
+
+
+class DefaultsModel(Strict):
+    """What `[defaults]` may say, and each host too."""
+
+    user: Text | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    identity_file: Text | None = None
+    use_agent: bool | None = None
+    gateway: str | None = None
+    interface: Annotated[str, AfterValidator(_interface)] | None = None
+    sudo_password: Source | None = None
+    login_password: Source | None = None
+    passphrase: Source | None = None
+    paths: PathsModel = Field(default_factory=PathsModel)  # type: ignore[valid-type]
+    commands: CommandsModel = Field(default_factory=CommandsModel)  # type: ignore[valid-type]
+    devices: list[Annotated[str, AfterValidator(_device)]] = Field(default_factory=list)
+    prompts: list[PromptModel] = Field(default_factory=list)
+    tags: list[Name] = Field(default_factory=list)
+
+
+class HostModel(DefaultsModel):
+    """One host, merged with the defaults."""
+
+    address: Address
+
+
+class HooksModel(Strict):
+    """Commands on the workstation."""
+
+    snapshot: Text | None = None
+    offline: Text | None = None
+    online: Text | None = None
+
+
+class PolicyModel(Strict):
+    """Limits; the defaults are those of `site.Policy`."""
+
+    drain_timeout: Seconds | None = None
+    drain_quiet: Seconds | None = None
+    revert_after: Seconds | None = None
+    reboot_timeout: Seconds | None = None
+    device_timeout: Seconds | None = None
+    device_jobs: Annotated[int, Field(ge=1, le=64)] | None = None
+
+
+class FileModel(Strict):
+    """The whole file; hosts are validated one by one, after the merge."""
+
+    known_hosts: Text | None = None
+    defaults: DefaultsModel = Field(default_factory=DefaultsModel)
+    hosts: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    groups: dict[Name, list[str]] = Field(default_factory=dict)
+    hooks: HooksModel = Field(default_factory=HooksModel)
+    policy: PolicyModel = Field(default_factory=PolicyModel)
+    offsite: dict[str, Any] = Field(default_factory=dict)

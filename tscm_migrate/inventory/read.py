@@ -1,0 +1,200 @@
+"""Read an inventory file: text → models → frozen data, every error with its file, key and line."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tscm_migrate.errors import InventoryError
+from tscm_migrate.near import suggestion
+from tscm_migrate.site import Commands, Hooks, Host, Paths, Policy, PromptRule
+
+from . import Inventory
+from .lines import lines_of
+from .model import FileModel, HostModel
+from .problem import describe
+from .spec import adhoc, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        fix = "make it readable, or name another with --inventory"
+        raise InventoryError(f"cannot be read: {error.strerror}", fix, file=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise InventoryError("is not UTF-8 text", "save it as UTF-8", file=str(path)) from error
+
+
+class Reader:
+    """One reading of one file: text → models → frozen data."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        text = _read(path)
+        self.lines = lines_of(text)
+        try:
+            self.raw = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            fix = 'mend the line: strings need quotes, as in address = "10.1.1.43"'
+            raise InventoryError(f"not valid TOML: {error}", fix, file=str(path)) from error
+        self.sources: dict[tuple[str, str], str] = {}
+
+    def inventory(self) -> Inventory:
+        """The whole file, validated.
+
+        Raises:
+            InventoryError: the first thing that is wrong.
+        """
+        top = self._validate(FileModel, self.raw, "")
+        self.known_hosts = self._local(top.known_hosts or "known_hosts")
+        models = {name: self._validate(HostModel, self._merge(name), f"hosts.{name}") for name in top.hosts}
+        hosts: dict[str, Host] = {}
+        for name in models:
+            self._host(name, models, hosts, ())
+        defaults = HostModel.model_construct(**{**dict(top.defaults), "address": ""})
+        policy = {k: v for k, v in top.policy.model_dump().items() if v is not None}
+        pattern = replace(self._plain("", defaults), given=frozenset(self.raw.get("defaults", {})))
+        if defaults.gateway:
+            pattern = replace(pattern, gateway=self._gateway("defaults", defaults.gateway, models, hosts, ()))
+        return Inventory(
+            path=self.path,
+            known_hosts=self.known_hosts,
+            hosts={name: hosts[name] for name in models},
+            groups=self._groups(top.groups, hosts),
+            hooks=Hooks(**top.hooks.model_dump()),
+            policy=Policy(**policy),
+            extras={"offsite": top.offsite} if top.offsite else {},
+            raw=self.raw,
+            pattern=pattern,
+            sources=self.sources,
+        )
+
+    def _merge(self, name: str) -> dict[str, Any]:
+        """A host's table over `[defaults]`; tables merge, lists and values replace."""
+        merged: dict[str, Any] = {}
+        for origin, table in (("defaults", self.raw.get("defaults", {})), (f"hosts.{name}", self.raw["hosts"][name])):
+            for key, value in table.items():
+                if isinstance(value, dict) and isinstance(merged.get(key, {}), dict):
+                    merged[key] = {**merged.get(key, {}), **value}
+                    for inner in value:
+                        self.sources[name, f"{key}.{inner}"] = self._place(f"{origin}.{key}.{inner}")
+                else:
+                    merged[key] = value
+                    self.sources[name, key] = self._place(f"{origin}.{key}")
+        return merged
+
+    def _host(self, name: str, models: dict[str, HostModel], done: dict[str, Host], above: tuple[str, ...]) -> Host:
+        if name in above:
+            circle = " → ".join((*above[above.index(name) :], name))
+            fix = "a gateway must be reached without going through itself"
+            raise self._error(f"gateways go in a circle: {circle}", f"hosts.{name}.gateway", fix)
+        if name in done:
+            return done[name]
+        host, through = self._plain(name, models[name]), models[name].gateway
+        # A gateway from [defaults] does not apply to that gateway itself.
+        own = "gateway" in self.raw["hosts"][name]
+        if through and (own or through != name):
+            gateway = self._gateway(f"hosts.{name}", through, models, done, (*above, name))
+            host = replace(host, gateway=gateway)
+        done[name] = host
+        return host
+
+    def _gateway(
+        self, at: str, through: str, models: dict[str, HostModel], done: dict[str, Host], above: tuple[str, ...]
+    ) -> Host:
+        if through in models:
+            return self._host(through, models, done, above)
+        if "@" in through:
+            base = Host(name="", address="", known_hosts=self.known_hosts)
+            try:
+                return adhoc(base, parse(through), through)
+            except InventoryError as error:
+                raise self._error(error.problem, f"{at}.gateway", error.fix) from error
+        near = suggestion(through, models)
+        fix = "name a host of this inventory, or give user@address[:port]"
+        raise self._error(f"there is no host {through!r}{near}", f"{at}.gateway", fix)
+
+    def _plain(self, name: str, model: HostModel) -> Host:
+        given = {key.partition(".")[0] for host, key in self.sources if host == name}
+        return Host(
+            name=name,
+            address=model.address,
+            user=model.user or "threatstop",
+            port=model.port or 22,
+            identity_file=self._local(model.identity_file) if model.identity_file else None,
+            use_agent=model.use_agent is not False,
+            interface=model.interface,
+            known_hosts=self.known_hosts,
+            paths=Paths(**_set(model.paths)),
+            commands=Commands(**_set(model.commands)),
+            devices=tuple(model.devices),
+            prompts=tuple(PromptRule(p.pattern, p.answer, p.dialogue, p.times) for p in model.prompts),
+            tags=tuple(model.tags),
+            sudo_password_source=model.sudo_password or "",
+            login_password_source=model.login_password or "",
+            passphrase_source=model.passphrase or "",
+            given=frozenset(given),
+        )
+
+    def _groups(self, listed: Mapping[str, list[str]], hosts: Mapping[str, Host]) -> dict[str, tuple[str, ...]]:
+        groups: dict[str, tuple[str, ...]] = {}
+        for group, members in listed.items():
+            for member in members:
+                if member not in hosts:
+                    fix = "list names of [hosts.NAME] tables"
+                    raise self._error(f"no host {member!r}{suggestion(member, hosts)}", f"groups.{group}", fix)
+            groups[group] = tuple(dict.fromkeys(members))
+        for host in hosts.values():
+            for tag in host.tags:
+                groups[tag] = tuple(dict.fromkeys((*groups.get(tag, ()), host.name)))
+        return groups
+
+    def _local(self, value: str) -> Path:
+        """A path on the workstation: `~` expanded, else relative to the inventory file."""
+        path = Path(value).expanduser()
+        return path if path.is_absolute() else (self.path.parent / path).absolute()
+
+    def _line(self, key: str) -> int | None:
+        """The line of the key or of the nearest table above it."""
+        while key:
+            if key in self.lines:
+                return self.lines[key]
+            key = key.rpartition(".")[0]
+        return None
+
+    def _place(self, key: str) -> str:
+        line = self._line(key)
+        return f"{self.path.name}{f':{line}' if line else ''} {key}"
+
+    def _error(self, problem: str, key: str, fix: str) -> InventoryError:
+        line = self._line(key)
+        return InventoryError(problem, fix, file=str(self.path), key=key + (f" (line {line})" if line else ""))
+
+    def _validate(self, model: type[M], value: Any, at: str) -> M:
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            raise self._explain(error, model, at) from None  # the original repeats values, and one may be a secret
+
+    def _explain(self, error: ValidationError, model: type[BaseModel], at: str) -> InventoryError:
+        problem, loc, fix = describe(error, model)
+        inside = ".".join(str(part) for part in loc)
+        key = f"{at}.{inside}" if at and inside else at or inside
+        if at.startswith("hosts."):  # a merged value is wrong where it was written
+            source = self.sources.get((at.removeprefix("hosts."), inside))
+            key = source.partition(" ")[2] if source else key
+        return self._error(problem, key, fix)
+
+
+def _set(model: BaseModel) -> dict[str, Any]:
+    return {key: value for key, value in model.model_dump().items() if value is not None}
