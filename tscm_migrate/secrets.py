@@ -1,0 +1,199 @@
+"""Where passwords and passphrases come from, in a fixed order; each is asked for once, and remembers its source.
+
+    1. the option       --passphrase-file FILE (archives only)
+    2. the environment  TSCM_PASSPHRASE, TSCM_SUDO_PASSWORD, TSCM_LOGIN_PASSWORD
+    3. the inventory    passphrase, sudo_password, login_password =
+                        "env:VAR" | "command:…" | "keyring" | "prompt" | "none"
+    4. the keyring      service "tscm-migrate", user "passphrase:HOST", "sudo:HOST", "login:HOST", "key:FILE"
+    5. a prompt         on a terminal only
+
+An inventory that says "prompt" skips the keyring, "none" gives none at all. Every value found is told to the
+redactor before anybody can use it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+import sys
+import threading
+from getpass import getpass
+from typing import TYPE_CHECKING
+
+from . import redact
+from .errors import UsageError
+from .events import Said, silent
+from .site import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from .events import Emit
+    from .site import Host
+
+SERVICE = "tscm-migrate"
+_KEYRING_SECONDS = 5.0  # a locked keyring may wait for a dialogue that nobody sees
+_COMMAND_SECONDS = 120.0  # a password manager may want a touch or a PIN
+_ENVIRONMENT = {"passphrase": "TSCM_PASSPHRASE", "sudo": "TSCM_SUDO_PASSWORD", "login": "TSCM_LOGIN_PASSWORD"}
+
+
+class Secrets:
+    """Resolves secrets lazily; implements `ssh.connect.Credentials`.
+
+    Args:
+        interactive: whether a prompt is allowed; None: where stdin is a terminal.
+        passphrase_file: `--passphrase-file`.
+        environ: the environment, for tests.
+        ask: shows a prompt and returns the answer unseen.
+        emit: gets warnings.
+    """
+
+    def __init__(
+        self,
+        *,
+        interactive: bool | None = None,
+        passphrase_file: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        ask: Callable[[str], str] = getpass,
+        emit: Emit = silent,
+        redactor: redact.Redactor = redact.known,
+    ) -> None:
+        self._interactive = sys.stdin is not None and sys.stdin.isatty() if interactive is None else interactive
+        self._passphrase_file = passphrase_file
+        self._environ = os.environ if environ is None else environ
+        self._ask = ask
+        self._emit = emit
+        self._redactor = redactor
+        self._answers: dict[tuple[str, str], Secret | None] = {}
+        self._lock = threading.RLock()
+
+    def passphrase(self, host: Host) -> Secret | None:
+        """The passphrase of this host's archives; None where none is to be had.
+
+        Raises:
+            UsageError: a named source (file, variable, command) does not deliver.
+        """
+        return self._once("passphrase", host.name, host.passphrase_source, f"passphrase of {host.name}'s archives")
+
+    def sudo_password(self, host: Host) -> Secret | None:
+        """The password that sudo wants on this host."""
+        title = f"sudo password of {host.user} on {host.name}"
+        return self._once("sudo", host.name, host.sudo_password_source, title)
+
+    def login_password(self, host: Host) -> Secret | None:
+        """The password for logging in, for when no key was accepted."""
+        title = f"login password of {host.user} on {host.name}"
+        return self._once("login", host.name, host.login_password_source, title)
+
+    def key_passphrase(self, host: Host, key: Path) -> Secret | None:  # noqa: ARG002 - the Protocol's; a key is a key
+        """The passphrase of a private key file on this workstation."""
+        return self._once("key", str(key), "", f"passphrase of the key {key}")
+
+    def forget(self, kind: str, name: str) -> None:
+        """Drop an answer that turned out wrong, so that the next call asks anew."""
+        with self._lock:
+            self._answers.pop((kind, name), None)
+
+    def sources(self) -> dict[str, str]:
+        """What was resolved and from where ("sudo:tscm-old" → "keyring"), for the plan and the report."""
+        return {f"{kind}:{name}": found.source for (kind, name), found in self._answers.items() if found}
+
+    def _once(self, kind: str, name: str, named: str, title: str) -> Secret | None:
+        with self._lock:
+            if (kind, name) not in self._answers:
+                found = self._resolve(kind, name, named, title)
+                if found is not None:
+                    self._redactor.add(found.reveal())
+                self._answers[kind, name] = found
+            return self._answers[kind, name]
+
+    def _resolve(self, kind: str, name: str, named: str, title: str) -> Secret | None:
+        if kind == "passphrase" and self._passphrase_file is not None:
+            return self._from_file(self._passphrase_file)
+        if named == "none":
+            return None
+        variable = _ENVIRONMENT.get(kind, "")
+        if self._environ.get(variable):
+            return Secret(_one_line(self._environ[variable], variable), variable)
+        where, _, rest = named.partition(":")
+        if where in {"env", "command"}:
+            return self._from_variable(rest, title) if where == "env" else _from_command(rest, title)
+        if named != "prompt" and (stored := from_keyring(f"{kind}:{name}")) is not None:
+            return Secret(stored, "keyring")
+        return self._from_prompt(title)
+
+    def _from_file(self, path: Path) -> Secret:
+        source = f"file:{path}"
+        try:
+            with path.expanduser().open(encoding="utf-8", newline="") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                value = _one_line(file.read(), source)
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            fix = "name a readable file that holds the passphrase in one line"
+            raise UsageError(f"--passphrase-file {path} cannot be read: {why}", fix) from None
+        others = stat.S_IRGRP | stat.S_IROTH
+        if os.name != "nt" and stat.S_ISREG(mode) and mode & others:
+            self._emit(Said(f"others can read {path}: chmod 600 {path}", "warning"))
+        return Secret(value, source)
+
+    def _from_variable(self, variable: str, title: str) -> Secret:
+        if not self._environ.get(variable):
+            raise UsageError(f"{title}: the inventory says env:{variable}, which is not set", f"set {variable}")
+        return Secret(_one_line(self._environ[variable], f"env:{variable}"), f"env:{variable}")
+
+    def _from_prompt(self, title: str) -> Secret | None:
+        if not self._interactive:
+            return None
+        try:
+            value = self._ask(f"{title}: ")
+        except EOFError:
+            return None
+        return Secret(value, "prompt") if value else None
+
+
+def from_keyring(user: str) -> str | None:
+    """What the workstation's keyring holds for us; None also where there is no keyring or it does not answer."""
+    answer: list[str | None] = []
+
+    def look() -> None:
+        try:
+            import keyring
+
+            answer.append(keyring.get_password(SERVICE, user))
+        except Exception:  # noqa: BLE001 - backends raise what they like; headless is the usual case
+            answer.append(None)
+
+    # In a thread of its own: a locked keyring can wait forever for somebody to unlock it.
+    thread = threading.Thread(target=look, daemon=True, name="keyring")
+    thread.start()
+    thread.join(_KEYRING_SECONDS)
+    return answer[0] if answer else None
+
+
+def _from_command(command: str, title: str) -> Secret:
+    """The first line that a command prints; stdin and stderr are the operator's, for a PIN."""
+    argv = shlex.split(command, posix=os.name != "nt")
+    fix = "run it by hand; it has to print the secret on its first line and exit with 0"
+    try:
+        done = subprocess.run(argv, stdout=subprocess.PIPE, timeout=_COMMAND_SECONDS, check=False)
+    except OSError as error:
+        raise UsageError(f"{title}: cannot run {argv[0]!r}: {error.strerror}", fix) from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"{title}: {argv[0]!r} did not end within {_COMMAND_SECONDS:.0f} s", fix) from None
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    if done.returncode != 0 or not lines or not lines[0]:
+        raise UsageError(f"{title}: {argv[0]!r} gave no secret (exit status {done.returncode})", fix)
+    return Secret(lines[0], f"command:{argv[0]}")
+
+
+def _one_line(value: str, source: str) -> str:
+    """The value without its final line end."""
+    value = value.removesuffix("\n").removesuffix("\r")
+    if not value or "\n" in value or "\0" in value:
+        what = "is empty" if not value else "has more than one line"
+        raise UsageError(f"{source} {what}", "put the secret there in one line")
+    return value
