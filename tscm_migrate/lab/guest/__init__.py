@@ -1,0 +1,218 @@
+"""The simulated TSCM: puts its programs and files below a root, and reads back what the lab needs to know."""
+
+from __future__ import annotations
+
+import compileall
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.lab.guest import wrappers
+from tscm_migrate.lab.guest.inside.netfile import Net
+from tscm_migrate.lab.guest.inside.netfile import read as read_net
+from tscm_migrate.lab.guest.inside.netfile import write as write_net
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tscm_migrate.lab.profile import Profile
+
+__all__ = ["Guest", "Net", "install", "read_net", "write_net"]
+
+LIB = "/usr/local/lib/tscm-lab"
+USER = "threatstop"
+PATHS = {
+    "backup": "/opt/threatstop/backup",
+    "etc": "/opt/threatstop/etc",
+    "devices": "/opt/threatstop/etc/devices",
+    "log": "/var/log/threatstop",
+    "cron_d": "/etc/cron.d",
+    "ssh": "/etc/ssh",
+    "interfaces": "/etc/network/interfaces",
+    "os_release": "/etc/os-release",
+    "bin": "/usr/local/bin",
+    "home": f"/home/{USER}",
+    "tmp": "/tmp",
+}
+
+COMMANDS = {"reboot": ["shutdown", "-r", "now"], "restart_ssh": ["systemctl", "restart", "ssh"]}
+
+
+@dataclass(frozen=True)
+class Guest:
+    """An installed appliance, seen from the machine that runs the lab.
+
+    Args:
+        root: where its root folder is now, on this machine.
+        inside: what that root is called by the programs that run in it: "/" in a mount name space of its own.
+        lib: the programs' folder, as they call it.
+    """
+
+    root: Path
+    inside: str
+    lib: str
+
+    def host(self, path: str) -> Path:
+        """Where this machine finds a path that the appliance's programs use."""
+        if self.inside == "/":
+            return self.root / path.lstrip("/")
+        return Path(path)
+
+    def path(self, name: str) -> Path:
+        """One of the appliance's places by its logical name, on this machine."""
+        return self.host(self.config()["paths"][name])
+
+    def config(self) -> dict[str, Any]:
+        """What the programs on the appliance read."""
+        loaded: dict[str, Any] = json.loads(self.host(f"{self.lib}/config.json").read_text("utf-8"))
+        return loaded
+
+    def set_faults(self, faults: Mapping[str, Any]) -> None:
+        """Change the faults from now on, also for a running appliance."""
+        config = self.config()
+        config["profile"]["faults"] = dict(faults)
+        path = self.host(f"{self.lib}/config.json")
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(config), "utf-8")
+        part.chmod(0o644)
+        part.replace(path)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """The lab's own record: every call, every ts-update from start to end, with times in UTC."""
+        path = self.path("journal")
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+    def saved_net(self) -> Net | None:
+        """What the interface gets at the next boot."""
+        path = self.path("interfaces")
+        return read_net(path.read_text("utf-8")) if path.exists() else None
+
+
+def install(
+    root: Path,
+    profile: Profile,
+    *,
+    inside: str = "/",
+    lib: str = LIB,
+    python: str | None = None,
+    privileged: bool = True,
+    owner: tuple[int, int] | None = None,
+    commands: Mapping[str, list[str]] | None = None,
+) -> Guest:
+    """Put a simulated TSCM below `root`.
+
+    Args:
+        root: the appliance's root folder, as this machine sees it; may hold an operating system already.
+        profile: what kind of appliance.
+        inside: what the programs call `root`: "/", or the same absolute path (embedded lab).
+        lib: where programs, state and the lab's journal go, as the programs call it.
+        python: the interpreter as the programs find it; default: this one's real path.
+        privileged: the programs become root by sudo (see `wrappers.sudoers`); False where nobody is root.
+        owner: uid and gid of the appliance's user; None leaves every file with its maker.
+        commands: how the programs restart the machine ("reboot") and sshd ("restart_ssh").
+
+    Returns:
+        A handle for the lab.
+    """
+    prefix = "" if inside == "/" else inside
+    paths = {name: prefix + path for name, path in PATHS.items()}
+    paths |= {"state": f"{lib}/var/state.json", "journal": f"{lib}/var/journal.jsonl", "as_root": f"{lib}/as-root"}
+    guest = Guest(root, inside, lib)
+    for name, path in paths.items():
+        folder = guest.host(path)
+        (folder if name in PATHS and name not in ("interfaces", "os_release") else folder.parent).mkdir(
+            parents=True, exist_ok=True
+        )
+    config = {
+        "profile": profile.for_guest(),
+        "paths": paths,
+        "commands": {
+            "reboot": ["shutdown", "-r", "now"],
+            "restart_ssh": ["systemctl", "restart", "ssh"],
+            **(commands or {}),
+        },
+        "privileged": privileged,
+        "owner": list(owner) if owner else None,
+        "user": USER,
+    }
+    guest.host(f"{lib}/config.json").write_text(json.dumps(config), "utf-8")
+    _programs(guest)
+    wrappers.write(guest, profile, python or os.path.realpath(sys.executable))
+    _files(guest, profile)
+    _content(guest, profile)
+    if owner is not None and os.geteuid() == 0:
+        _own(guest, owner)
+    return guest
+
+
+def _programs(guest: Guest) -> None:
+    target = guest.host(f"{guest.lib}/tscm_guest")
+    shutil.copytree(
+        Path(__file__).parent / "inside", target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    compileall.compile_dir(target, quiet=2)
+
+
+def _files(guest: Guest, profile: Profile) -> None:
+    """The settings files that describe the appliance."""
+    system = f'ID={profile.os_id}\nVERSION_ID="{profile.os_version}"\nPRETTY_NAME="{profile.os_name}"\n'
+    release = guest.path("os_release")
+    if release.is_symlink():
+        release.unlink()
+    release.write_text(system, "utf-8")
+    net = Net(profile.interface, profile.dhcp, profile.address, profile.prefix, profile.gateway, profile.dns)
+    guest.path("interfaces").write_text(write_net(net), "utf-8")
+    delay = f"sleep {profile.ts_update_delay:g}; " if profile.ts_update_delay else ""
+    cron = guest.path("cron_d") / "multidevice-core"
+    cron.write_text(
+        "# starts the updates of all devices\nPATH=/usr/local/bin:/usr/bin:/bin\n"
+        f"* * * * * {USER} {delay}ts-update {profile.ts_update_argv} >/dev/null 2>&1\n",
+        "utf-8",
+    )
+    cron.chmod(0o644)
+
+
+def _content(guest: Guest, profile: Profile) -> None:
+    """Devices, logs, earlier backups; what the appliance remembers."""
+    from dataclasses import asdict
+
+    from tscm_migrate.lab.guest.inside import devices
+    from tscm_migrate.lab.guest.inside.base import Machine
+
+    state: dict[str, Any] = {}
+    if profile.encryption_configured is not None:
+        state["encrypt"] = profile.encryption_configured
+        if profile.encryption_configured:
+            state["passphrase"] = profile.passphrase
+    guest.path("state").write_text(json.dumps(state), "utf-8")
+    guest.path("journal").touch()
+    guest.path("journal").chmod(0o666)
+    machine = Machine.for_lab(guest.config(), guest.host)
+    for device in profile.devices:
+        devices.create(machine, asdict(device))
+    log = guest.path("log")
+    (log / "ts-backup.log").write_text("[INFO ] : Starting backup\n", "utf-8")
+    (log / "syslog.bin").write_bytes(os.urandom(profile.log_bytes))
+    now = datetime.now(UTC)
+    for number in range(profile.archives):
+        taken = now - timedelta(hours=number + 1)
+        path = guest.path("backup") / f"threatstop_backup_{taken:%Y-%m-%d_%H_%M_%S}.tsbak"
+        wrappers.plain_archive(path, profile, taken)
+        path.chmod(0o664)
+        os.utime(path, (taken.timestamp(), taken.timestamp()))
+        if number == 0:
+            (guest.path("backup") / "threatstop_latest.tsbak").symlink_to(
+                f"{guest.config()['paths']['backup']}/{path.name}"
+            )
+
+
+def _own(guest: Guest, owner: tuple[int, int]) -> None:
+    tops = [guest.path(name) for name in ("backup", "etc", "log", "home")]
+    for top in (*tops, guest.host(f"{guest.lib}/var")):
+        for path in (top, *top.rglob("*")):
+            os.chown(path, *owner, follow_symlinks=False)

@@ -1,0 +1,1 @@
+"""What runs on a simulated appliance; copied there, standard library only, imports nothing of the tool."""

@@ -1,0 +1,154 @@
+"""What the programs of one appliance share: configuration, state, journal, privileges, lines on the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .wording import WORDINGS, Wording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Stop(Exception):
+    """End the program with this exit status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Machine:
+    """One appliance, as its own programs see it.
+
+    Args:
+        data: what `guest.install` wrote into the configuration file.
+        program: the name that the caller used, for the journal.
+        argv: the arguments after the program's name.
+    """
+
+    def __init__(self, data: dict[str, Any], program: str, argv: list[str]) -> None:
+        self.profile: dict[str, Any] = data["profile"]
+        self.faults: dict[str, Any] = self.profile["faults"]
+        self.commands: dict[str, list[str]] = data["commands"]
+        self.privileged: bool = data["privileged"]
+        self.owner: list[int] | None = data["owner"]
+        self.user: str = data["user"]
+        self._paths: dict[str, str] = data["paths"]
+        self.program = program
+        self.argv = argv
+        self.wording: Wording = WORDINGS[self.profile["wording"]]
+        self.debug = 5
+
+    @classmethod
+    def for_lab(cls, data: dict[str, Any], host: Callable[[str], Path]) -> Machine:
+        """The same appliance seen from outside, every path turned by `host`; for what is there from the start."""
+        outside = {name: str(host(path)) for name, path in data["paths"].items()}
+        return cls({**data, "paths": outside}, "lab", [])
+
+    def path(self, name: str) -> Path:
+        """A folder or file of the appliance by its logical name (backup, etc, log, ssh, …)."""
+        return Path(self._paths[name])
+
+    # ---- the lab's own records
+
+    def note(self, event: str, **fields: Any) -> None:
+        """Append one line to the lab's journal, which the tool under test never sees."""
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        line = json.dumps({"t": now, "event": event, "pid": os.getpid(), "program": self.program, **fields})
+        fd = os.open(self._paths["journal"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(fd, line.encode() + b"\n")
+        finally:
+            os.close(fd)
+
+    def state(self) -> dict[str, Any]:
+        """What the appliance remembers between two calls (encryption, counters)."""
+        with suppress(FileNotFoundError):
+            loaded: dict[str, Any] = json.loads(self.path("state").read_text("utf-8"))
+            return loaded
+        return {}
+
+    def remember(self, **changes: Any) -> None:
+        """Change the state; the file is replaced as a whole."""
+        path = self.path("state")
+        part = path.with_name(f"{path.name}.{os.getpid()}")
+        part.write_text(json.dumps({**self.state(), **changes}), "utf-8")
+        part.replace(path)
+
+    # ---- privileges
+
+    def is_root(self) -> bool:
+        """Whether the program runs as root, or behind the embedded lab's sudo."""
+        return (self.privileged and os.geteuid() == 0) or bool(os.environ.get("TSCM_LAB_ROOT"))
+
+    def want_root(self) -> None:
+        """Start again by sudo where this appliance's programs do that; else return."""
+        if self.is_root():
+            return
+        asks = self.profile["tsadmin_needs_sudo"]
+        if not asks and not self.privileged:
+            return
+        sys.stdout.flush()
+        helper = self._paths["as_root"]
+        os.execvp("sudo", ["sudo", *([] if asks else ["-n"]), helper, self.program, *self.argv])  # noqa: S606
+
+    def own(self, path: Path, mode: int) -> None:
+        """Give a file to the appliance's user, as the real programs do."""
+        path.chmod(mode)
+        if self.owner is not None and os.geteuid() == 0:
+            os.chown(path, *self.owner)
+
+    def sudo(self, name: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the lab's commands ("reboot", "restart_ssh") as root."""
+        command = self.commands[name]
+        front = [] if self.is_root() else ["sudo", "-n"]
+        return subprocess.run([*front, *command], check=False, capture_output=True, text=True, timeout=60)
+
+    # ---- lines
+
+    def write(self, text: str) -> None:
+        """Write as it is, at once."""
+        data = text.encode()
+        while data:
+            data = data[os.write(1, data) :]
+
+    def info(self, text: str) -> None:
+        """An ordinary line, with this wording's tag."""
+        self.write(f"{self.wording.tag('info')}{text}\n")
+
+    def warn(self, text: str) -> None:
+        """A warning line."""
+        self.write(f"{self.wording.tag('warn')}{text}\n")
+
+    def detail(self, text: str) -> None:
+        """A line that only --debug=6 and above shows."""
+        if self.debug > 5:
+            self.write(f"{self.wording.tag('debug')}{text}\n")
+
+    def fail(self, text: str, status: int | None = None) -> NoReturn:
+        """Say why and end the program."""
+        self.write(f"{self.wording.tag('error')}{text}\n")
+        raise Stop(self.profile["exit_error"] if status is None else status)
+
+    def busy(self, what: str) -> None:
+        """Progress that rewrites its own line, where this wording does so."""
+        if self.wording.noise:
+            for percent in (7, 42, 88, 100):
+                self.write(f"\r\x1b[K{what} … {percent:3d}%")
+                time.sleep(0.01)
+            self.write("\r\x1b[K")
+
+    def hang(self, fault: str) -> None:
+        """Say nothing for as long as the fault tells."""
+        if seconds := self.faults.get(fault):
+            self.note("hangs", fault=fault)
+            time.sleep(float(seconds))

@@ -1,0 +1,110 @@
+"""Devices: `tsadmin list`, `update`, `add`, `configure`, and what restore does to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import archive, ask
+
+if TYPE_CHECKING:
+    import tarfile
+
+    from .base import Machine
+    from .options import Options
+
+PULLS = {"panos", "firepower", "checkpoint", "a10"}  # they fetch from the TSCM by themselves
+
+
+def names(machine: Machine) -> list[str]:
+    """The devices that are configured here."""
+    folder = machine.path("devices")
+    return sorted(path.parent.name for path in folder.glob("*/device.json"))
+
+
+def about(machine: Machine, name: str) -> dict[str, Any]:
+    """A device's own file."""
+    loaded: dict[str, Any] = json.loads(machine.path("devices").joinpath(name, "device.json").read_text("utf-8"))
+    return loaded
+
+
+def create(machine: Machine, device: dict[str, Any]) -> None:
+    """Write a device's files: its settings with a made-up credential, and its policy."""
+    folder = machine.path("devices") / device["name"]
+    folder.mkdir(parents=True, exist_ok=True)
+    machine.own(folder, 0o750)
+    secret = {"user": "tsadmin", "password": os.urandom(9).hex()}
+    for name, data in (
+        ("device.json", json.dumps({**device, "login": secret}, indent=1).encode()),
+        ("policy.dat", os.urandom(int(device["size_bytes"]))),
+    ):
+        (folder / name).write_bytes(data)
+        machine.own(folder / name, 0o640)
+
+
+def show(machine: Machine, _options: Options) -> int:
+    """`tsadmin list`."""
+    machine.info("Devices:")
+    machine.write(f"{'Device':<20} {'Type':<10}\n{'-' * 20} {'-' * 10}\n")
+    for name in names(machine):
+        machine.write(f"  {name:<18} {about(machine, name)['kind']}\n")
+    return int(machine.profile["exit_ok"])
+
+
+def add(machine: Machine, options: Options) -> int:
+    """`tsadmin add --type=KIND NAME` and `tsadmin configure NAME`, without their dialogues."""
+    name = options.words[0] if options.words else ""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        machine.fail("a device name is needed", 2)
+    known = about(machine, name) if name in names(machine) else {"size_bytes": 4096, "update_seconds": 0.1, "fails": 0}
+    create(machine, {"asks": None, **known, "name": name, "kind": options.type or known.get("kind", "asa")})
+    machine.info(f"Device {name} configured")
+    return int(machine.profile["exit_ok"])
+
+
+def update(machine: Machine, options: Options) -> int:
+    """`tsadmin update NAME`: takes its time, may ask at the first login, may fail."""
+    name = options.words[0] if options.words else ""
+    if name not in names(machine):
+        machine.fail(f"Unknown device: {name or '(none given)'}")
+    device = about(machine, name)
+    counter = machine.path("state").with_name(f"updates.{name}")
+    count = int(counter.read_text()) if counter.exists() else 0
+    machine.info(f"Updating device {name} ({device['kind']})")
+    machine.note("update-start", device=name)
+    if device.get("asks") and count == 0 and not ask.yes(machine, device["asks"]):
+        machine.fail(f"{name}: not updated")
+    machine.busy(f"Pushing policy to {name}")
+    time.sleep(float(device["update_seconds"]))
+    counter.write_text(str(count + 1))
+    failing = device["fails"] < 0 or count < device["fails"] or name in machine.faults.get("update_fails", ())
+    machine.note("update-end", device=name, ok=not failing)
+    if failing:
+        machine.fail(f"{name}: connection to the device timed out")
+    machine.info(f"Device {name} updated successfully")
+    return int(machine.profile["exit_ok"])
+
+
+def restore(machine: Machine, tar: tarfile.TarFile) -> list[str]:
+    """Overwrite this appliance's devices with the archive's; return those that had an issue."""
+    prefix = archive.FOLDERS["devices"] + "/"
+    inside = sorted({m.name[len(prefix) :].split("/")[0] for m in tar.getmembers() if m.name.startswith(prefix)})
+    failed = []
+    for number, name in enumerate(inside):
+        if machine.faults.get("restore_fails") and number >= len(inside) // 2:
+            machine.fail(f"Restoring device {name}: unexpected end of data")
+        if name in machine.faults.get("restore_skips_devices", ()):
+            machine.warn(f"Restoring device {name}: failed")
+            failed.append(name)
+            continue
+        folder = machine.path("devices") / name
+        folder.mkdir(parents=True, exist_ok=True)
+        machine.own(folder, 0o750)
+        for path in archive.extract(tar, prefix + name + "/", folder):
+            machine.own(path, 0o640)
+        pulls = about(machine, name)["kind"] in PULLS
+        machine.info(f"Restoring device {name}: OK" + (" (updates by itself)" if pulls else ""))
+    return failed

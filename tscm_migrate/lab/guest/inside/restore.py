@@ -1,0 +1,209 @@
+"""`tsadmin restore`: a dialogue, in two phases with a reboot between where the address has to change."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from . import archive, ask, devices, network
+from .backup import given
+from .base import Stop
+from .machine import address_of
+from .netfile import Net
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .base import Machine
+    from .options import Options
+
+OURS = ("multidevice-core", "tscm_backup")
+
+
+def run(machine: Machine, options: Options) -> int:
+    """Ask everything in this appliance's order, then do it."""
+    if options.bypass_netconf and options.force_apply_netconf:
+        machine.fail("--bypass_netconf and --force_apply_netconf exclude each other", 2)
+    machine.want_root()
+    machine.info("Checking network configuration")
+    machine.hang("hangs_restore")
+    flood = int(machine.faults.get("floods", 0))
+    for _ in range(flood // 80):
+        machine.write("." * 79 + "\n")
+    flow = Flow(machine, options)
+    for number, question in enumerate(machine.profile["order"]):
+        getattr(flow, question)()
+        if number == 0 and machine.profile["extra_prompt"] and machine.profile["extra_prompt_in"] == "restore":
+            ask.yes(machine, machine.profile["extra_prompt"])
+    flow.apply()
+    return int(machine.profile["exit_error" if machine.faults.get("restore_exit1") else "exit_ok"])
+
+
+def index(machine: Machine) -> list[Path]:
+    """The archives that restore finds: at home and in the backup folder, readable by their group, rightly owned."""
+    if machine.faults.get("hides_archives"):
+        return []
+    profile, found = machine.profile, []
+    for folder in (machine.path("backup"), machine.path("home")):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            named = archive.NAME.fullmatch(path.name) and not path.is_symlink()
+            link = archive.LATEST.fullmatch(path.name) and profile["list_shows_links"] and path.exists()
+            if (named or link) and _readable(machine, path):
+                found.append(path)
+    if not profile["list_doubles"]:
+        found = list({path.name: path for path in reversed(found)}.values())
+    keys: dict[str, Any] = {
+        "newest": lambda p: p.name,
+        "oldest": lambda p: p.name,
+        "name": str,
+        "shuffled": lambda p: hashlib.sha256(str(p.name).encode()).digest(),
+    }
+    return sorted(found, key=keys[profile["list_sort"]], reverse=profile["list_sort"] == "newest")
+
+
+def _readable(machine: Machine, path: Path) -> bool:
+    about = path.stat()
+    rightly_owned = machine.owner is None or not machine.privileged or about.st_uid == machine.owner[0]
+    return about.st_mode & 0o440 == 0o440 and rightly_owned
+
+
+class Flow:
+    """One restore: what was chosen and answered so far."""
+
+    def __init__(self, machine: Machine, options: Options) -> None:
+        self.machine = machine
+        self.options = options
+        self.own, _ = address_of(machine, options.interface)
+        self.found = index(machine)
+        self.chosen: Path | None = None
+        self.passphrase: str | None = None
+        self.with_ssh = self.with_cron = False
+        if not self.found:
+            machine.fail("No backups found")
+
+    # ---- the questions, each by its name in Profile.order
+
+    def list(self) -> None:
+        """Show the archives and let one be chosen."""
+        machine, base = self.machine, self.machine.profile["list_base"]
+        machine.busy("Indexing backups")
+        machine.info(machine.wording.title)
+        for number, path in enumerate(self.found, base):
+            about = path.stat()
+            date = datetime.fromtimestamp(about.st_mtime, UTC).strftime("%Y-%m-%d %H:%M")
+            values = {"n": number, "name": path.name, "path": path, "size": about.st_size, "date": date}
+            machine.write(machine.wording.item.format(**values) + "\n")
+        last = base + len(self.found) - 1
+        for _ in range(ask.TRIES):
+            answer = ask.line(machine, "choose", first=str(base), last=str(last)).strip()
+            if answer.isascii() and answer.isdigit() and base <= int(answer) <= last:
+                self.chosen = self.found[int(answer) - base]
+                machine.note("chosen", archive=self.chosen.name, path=str(self.chosen))
+                return
+            machine.warn("Invalid selection.")
+        machine.fail("No valid selection, giving up.")
+
+    def network(self) -> None:
+        """Compare the addresses; where they differ, save the backup's settings and end in a reboot."""
+        machine, options = self.machine, self.options
+        if options.bypass_netconf:
+            machine.info("Network configuration is not applied (bypass_netconf)")
+            return
+        with self.opened() as tar:
+            saved = archive.manifest_of(tar)["network"]
+        theirs = saved["address"]
+        if theirs == self.own and not options.force_apply_netconf:
+            machine.info(f"Network configuration is up to date ({self.own})")
+            return
+        if theirs != self.own and not ask.yes(machine, "network", own=self.own, theirs=theirs):
+            machine.fail("Restore cancelled: the network configuration differs from the backup")
+        if machine.profile["network_dialogue"]:
+            network.dialogue(machine, options.interface, self.own)
+        else:
+            dns = tuple(saved.get("dns", ()))
+            net = Net(options.interface, False, theirs, saved["prefix"], saved.get("gateway", ""), dns)  # noqa: FBT003
+            network.apply(machine, net, self.own)
+        if theirs != self.own:
+            self.reboot()
+
+    def reboot(self) -> NoReturn:
+        """End the first phase as this appliance does."""
+        machine, style = self.machine, self.machine.profile["reboot_style"]
+        machine.note("first-phase-done", style=style)
+        if style == "itself":
+            machine.warn("The system is going to reboot. Run the restore again afterwards.")
+        elif style == "tells" or not ask.yes(machine, "reboot"):
+            machine.info("Please reboot, then run the restore process again.")
+            raise Stop(machine.profile["exit_ok"])
+        machine.info("Rebooting ...")
+        done = machine.sudo("reboot")
+        if done.returncode:
+            machine.fail(f"Could not reboot: {done.stderr.strip()}")
+        time.sleep(60)
+        machine.fail("The reboot did not happen")
+
+    def warning(self) -> None:
+        """Warn once where devices exist."""
+        if devices.names(self.machine) and not ask.yes(self.machine, "warning"):
+            self.machine.fail("Restore cancelled.")
+
+    def ssh(self) -> None:
+        """Ask about the host keys."""
+        self.with_ssh = ask.yes(self.machine, "ssh")
+
+    def cron(self) -> None:
+        """Ask about the cron files."""
+        self.with_cron = ask.yes(self.machine, "cron")
+
+    # ---- the work
+
+    @contextmanager
+    def opened(self) -> Iterator[tarfile.TarFile]:
+        """The chosen archive (the newest before one is chosen), its passphrase asked for when first needed."""
+        machine = self.machine
+        path = self.chosen or max(self.found, key=lambda p: p.resolve().name)
+        if path.name.endswith(".gpg") and self.passphrase is None:
+            self.passphrase = given(machine, self.options)
+            if self.passphrase is None:
+                self.passphrase = ask.secret(machine, "passphrase")
+        try:
+            with archive.opened(machine, path, self.passphrase) as tar:
+                yield tar
+        except archive.WrongPassphraseError:
+            machine.fail("Decryption failed: bad session key")
+        except (OSError, EOFError, KeyError, ValueError, tarfile.TarError) as error:
+            machine.fail(f"The backup is damaged: {type(error).__name__}")
+
+    def apply(self) -> None:
+        """Put everything in place: devices, then cron, then host keys."""
+        machine = self.machine
+        machine.note("restore-start", archive=str(self.chosen), ssh=self.with_ssh, cron=self.with_cron)
+        with self.opened() as tar:
+            failed = devices.restore(machine, tar)
+            for path in archive.extract(tar, archive.FOLDERS["log"], machine.path("log")):
+                machine.own(path, 0o644)
+            if self.with_cron:
+                self._cron(tar)
+            if self.with_ssh:
+                written = archive.extract(tar, "etc/ssh", machine.path("ssh"))
+                machine.info(f"SSH configuration restored ({len(written)} files)")
+        if self.with_ssh and machine.profile["restarts_sshd"]:
+            machine.sudo("restart_ssh")
+        machine.note("restore-end", ssh=self.with_ssh, cron=self.with_cron, failed=failed)
+        if failed:
+            machine.warn(f"There were issues during the restore: {', '.join(failed)}")
+        machine.info("Restore complete. Run tsadmin update <device name> on each device.")
+
+    def _cron(self, tar: tarfile.TarFile) -> None:
+        """Replace the TSCM's own entries as a set: one that the archive lacks is gone afterwards."""
+        folder = self.machine.path("cron_d")
+        for name in OURS:
+            (folder / name).unlink(missing_ok=True)
+        for path in archive.extract(tar, "etc/cron.d", folder):
+            path.chmod(0o644)
+        self.machine.info("Cron configuration restored")

@@ -1,0 +1,32 @@
+"""What `ts-update` does: it takes a while, and the lab's journal knows when."""
+
+from __future__ import annotations
+
+import signal
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from .base import Stop
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from .base import Machine
+
+
+def work(machine: Machine) -> int:
+    """Fetch policies and push them to the devices, as far as anybody can see from outside."""
+
+    def ended(number: int, _frame: FrameType | None) -> None:
+        machine.note("ts-update-end", killed=number)
+        raise Stop(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, ended)
+    machine.note("ts-update-start", argv=machine.argv)
+    time.sleep(float(machine.profile["ts_update_seconds"]))
+    with machine.path("log").joinpath("ts-update.log").open("a", encoding="utf-8") as log:
+        log.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} [INFO ] : update done\n")
+    machine.note("ts-update-end", killed=0)
+    return 0

@@ -1,0 +1,181 @@
+"""How an appliance words its questions; the same questions in several manners, so that nothing is tuned to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+QUESTIONS = {
+    "encrypt": "Would you like to encrypt the backups?",
+    "new_passphrase": "Enter encryption passphrase",
+    "again": "Confirm encryption passphrase",
+    "passphrase": "Enter decryption passphrase",
+    "choose": "Enter the number of the backup to restore",
+    "network": "System address ({own}) differs from the backup ({theirs}). Update the network configuration?",
+    "warning": "WARNING: devices are already configured on this system. Proceed with the restore?",
+    "ssh": "Restore SSH configuration?",
+    "cron": "Restore Cron configuration files?",
+    "reboot": "A reboot is required. Reboot now?",
+    "dhcp": "Use DHCP",
+    "ip": "IP Address",
+    "mask": "Subnet Mask",
+    "gateway": "Gateway",
+    "dns": "DNS Server",
+    "more_dns": "Add another DNS Server",
+    "apply": "Apply settings",
+}
+YES_BY_DEFAULT = {"encrypt", "network", "ssh", "reboot", "apply"}
+YES_NO = {"encrypt", "network", "warning", "ssh", "cron", "reboot", "dhcp", "more_dns", "apply"}
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One manner of asking.
+
+    Args:
+        tags: what stands before info, warning, error and debug lines.
+        yes_no: how the choice is shown; {y} and {n} are upper case where they are the default.
+        defaults: an empty answer takes the default.
+        strict: only "yes" and "no" in full are taken.
+        end: what follows a prompt that is not yes-or-no.
+        newline: prompts end in a line feed.
+        colour, noise, drip: ANSI colours; lines that rewrite themselves; prompts that come in pieces.
+        item: a line of the list of archives.
+        title: what stands above that list.
+    """
+
+    tags: tuple[str, str, str, str] = ("[INFO ] : ", "[WARN ] : ", "[ERROR] : ", "[DEBUG] : ")
+    yes_no: str = "[{y}/{n}]: "
+    defaults: bool = False
+    strict: bool = False
+    end: str = ": "
+    newline: bool = False
+    colour: bool = False
+    noise: bool = False
+    drip: bool = False
+    item: str = "  {n}) {name}"
+    title: str = "Available backups:"
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def tag(self, level: str) -> str:
+        """What stands before a line of this level."""
+        return self.tags[("info", "warn", "error", "debug").index(level)]
+
+    def prompt(self, question: str, **values: str) -> str:
+        """The whole prompt for one question, as it is written to the terminal."""
+        text = self.texts.get(question, QUESTIONS.get(question, question)).format(**values)
+        if question in YES_NO or question not in QUESTIONS:
+            yes = self.defaults and question in YES_BY_DEFAULT
+            no = self.defaults and not yes
+            text += self.yes_no.format(y="Y" if yes else "y", n="N" if no else "n")
+        else:
+            text += self.end
+        if self.colour:
+            text = f"\x1b[1;36m?\x1b[0m \x1b[1m{text}\x1b[0m"
+        return text + ("\n" if self.newline else "")
+
+
+WORDINGS: dict[str, Wording] = {
+    # like the one session that the vendor shows: `Use DHCP[y/n]: `
+    "documented": Wording(),
+    "spoken": Wording(
+        tags=("INFO: ", "WARNING: ", "ERROR: ", "DEBUG: "),
+        yes_no=" (yes/no) ",
+        strict=True,
+        end="? ",
+        item="{n}. {path} ({size} bytes, {date})",
+        title="The following backups were found:",
+        texts={
+            "encrypt": "Do you want your backups to be encrypted",
+            "new_passphrase": "What passphrase should protect the backups",
+            "again": "The same passphrase again, please",
+            "passphrase": "What is the passphrase of this backup",
+            "choose": "Which backup do you want to restore",
+            "network": "The backup is from {theirs}, this machine is at {own}. Should its network settings be changed",
+            "warning": "There are devices on this TSCM. They may be overwritten. Do you want to continue",
+            "ssh": "Do you want to restore the SSH host keys",
+            "cron": "Do you want to restore the cron jobs",
+            "reboot": "The new settings need a restart. Do you want to restart now",
+        },
+    ),
+    "debian": Wording(
+        tags=("I: ", "W: ", "E: ", "D: "),
+        yes_no=" [{y}/{n}] ",
+        defaults=True,
+        item="[{n}] {date}  {name}",
+        title="Index of backups",
+        texts={
+            "encrypt": "Encrypt backups?",
+            "new_passphrase": "New passphrase",
+            "again": "Retype new passphrase",
+            "passphrase": "Passphrase",
+            "choose": "Select backup [{first}-{last}]",
+            "network": "Address is {own}, backup has {theirs}. Apply network configuration of the backup?",
+            "warning": "This system already has devices. Continue?",
+            "ssh": "Restore ssh host keys (/etc/ssh)?",
+            "cron": "Restore /etc/cron.d? If in doubt, choose no.",
+            "reboot": "Reboot?",
+        },
+    ),
+    "terse": Wording(
+        tags=("", "! ", "! ", "# "),
+        yes_no=" (y/n)?",
+        end=":",
+        drip=True,
+        item="{n} {name}",
+        title="backups",
+        texts={
+            "encrypt": "encrypt backup",
+            "new_passphrase": "gpg passphrase",
+            "again": "gpg passphrase (repeat)",
+            "passphrase": "gpg passphrase",
+            "choose": "number",
+            "network": "ip {own} <> {theirs}, update network config",
+            "warning": "devices exist, overwrite",
+            "ssh": "ssh config",
+            "cron": "cron config",
+            "reboot": "reboot",
+        },
+    ),
+    "lines": Wording(
+        tags=("[*] ", "[!] ", "[x] ", "[.] "),
+        yes_no=" Type y for yes or n for no.",
+        end=".",
+        newline=True,
+        item=" {n}:\t{name}\t{size}\t{date}",
+        title="Backups on this system (number, name, size, date):",
+        texts={
+            "encrypt": "Backups can be encrypted. Encrypt them?",
+            "new_passphrase": "Please type the passphrase for encryption",
+            "again": "Please type the passphrase once more",
+            "passphrase": "Please type the passphrase for decryption",
+            "choose": "Please type the number of the backup to restore",
+            "network": "Network check: system has {own}, backup has {theirs}. Reconfigure network?",
+            "warning": "Existing devices will be overwritten. Go on?",
+            "ssh": "The backup has an SSH configuration. Restore it?",
+            "cron": "The backup has a cron schedule. Restore it?",
+            "reboot": "The system must be restarted. Restart it?",
+        },
+    ),
+    "colour": Wording(
+        tags=("\x1b[32m✔\x1b[0m ", "\x1b[33m⚠\x1b[0m ", "\x1b[31m✘\x1b[0m ", "· "),
+        yes_no=" \x1b[2m({y}/{n})\x1b[0m › ",
+        defaults=True,
+        end=" › ",
+        colour=True,
+        noise=True,
+        item="  \x1b[36m{n}\x1b[0m) \x1b[1m{name}\x1b[0m \x1b[2m{size} B\x1b[0m",
+        title="\x1b[4mBackups\x1b[0m",
+        texts={
+            "encrypt": "Encrypt backups with GPG",
+            "new_passphrase": "Encryption passphrase",
+            "again": "Encryption passphrase (again)",
+            "passphrase": "Decryption passphrase",
+            "choose": "Backup to restore",
+            "network": "Network mismatch: {own} → {theirs}. Update network configuration",
+            "warning": "Devices already set up here. Proceed",
+            "ssh": "Restore SSH host keys",
+            "cron": "Restore cron schedule",
+            "reboot": "Reboot required. Reboot now",
+        },
+    ),
+}
