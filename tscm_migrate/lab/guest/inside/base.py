@@ -109,9 +109,10 @@ class Machine:
 
     def sudo(self, name: str) -> subprocess.CompletedProcess[str]:
         """Run one of the lab's commands ("reboot", "restart_ssh") as root."""
-        command = self.commands[name]
-        front = [] if self.is_root() else ["sudo", "-n"]
-        return subprocess.run([*front, *command], check=False, capture_output=True, text=True, timeout=60)
+        front = ["sudo", "-n"] if self.privileged and not self.is_root() else []
+        command = [*front, *self.commands[name]]
+        env = os.environ if self.privileged else {**os.environ, "TSCM_LAB_ROOT": "1"}
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=env)
 
     # ---- lines
 
