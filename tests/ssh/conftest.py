@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.lab.sshd import Sshd
+from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tscm_migrate.site import Host
+    from tscm_migrate.ssh.shell import Shell
+
+QUICK = Timeouts(connect=5, banner=3, auth=10, channel=5, dead=6)
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    reason = Sshd.available()
+    if reason:
+        pytest.skip(reason)
+    with Sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def shell(sshd: Sshd) -> Iterator[Shell]:
+    with connect(sshd.host(), credentials=NoSecrets()) as shell:
+        yield shell
+
+
+@pytest.fixture
+def open_shell() -> Iterator[Callable[..., Shell]]:
+    opened: list[Shell] = []
+
+    def make(host: Host, **options: object) -> Shell:
+        options = {"credentials": NoSecrets(), "timeouts": QUICK, **options}
+        opened.append(connect(host, **options))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def no_known_hosts(tmp_path: Path) -> Path:
+    path = tmp_path / "empty_known_hosts"
+    path.write_text("# nothing\n")
+    return path

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.errors import CommandFailed, CommandTimeout, OutputFlood
+from tscm_migrate.events import CommandRun, Event
+from tscm_migrate.ssh.connect import NoSecrets, connect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tscm_migrate.lab.sshd import Sshd
+    from tscm_migrate.ssh.shell import Shell
+
+
+def test_both_streams_and_the_status_come_back(shell: Shell) -> None:
+    result = shell.run("echo out; echo err >&2; exit 3", check=False)
+    assert (result.stdout, result.stderr, result.status) == ("out\n", "err\n", 3)
+
+
+def test_a_failing_command_is_an_error_that_says_what_it_printed(shell: Shell) -> None:
+    with pytest.raises(CommandFailed) as caught:
+        shell.run("echo no such thing >&2; exit 4", display="look")
+    assert caught.value.status == 4
+    assert "no such thing" in str(caught.value)
+    assert "`look`" in str(caught.value)
+
+
+def test_the_locale_is_c_and_quoting_survives(shell: Shell) -> None:
+    script = """printf '%s|' "$LC_ALL" 'single' "do\\\\uble" '!' "$(printf '%s' "it's")" \\\n  'next line'"""
+    assert shell.run(script).stdout == "C|single|do\\uble|!|it's|next line|"
+
+
+def test_all_of_standard_input_arrives_then_its_end(shell: Shell) -> None:
+    data = bytes(range(256)) * 20_000
+    assert shell.run("wc -c; echo done", stdin=data).stdout.split() == [str(len(data)), "done"]
+
+
+def test_a_command_that_reads_nothing_does_not_block_on_its_input(shell: Shell) -> None:
+    assert shell.run("echo early", stdin=b"x" * 8_000_000).stdout == "early\n"
+
+
+def test_megabytes_on_both_streams_do_not_deadlock(shell: Shell) -> None:
+    result = shell.run("head -c 3000000 /dev/zero >&2; head -c 3000000 /dev/zero; head -c 1000000 /dev/zero >&2")
+    assert (len(result.stdout), len(result.stderr)) == (3_000_000, 4_000_000)
+
+
+def test_endless_output_is_cut_off(shell: Shell) -> None:
+    with pytest.raises(OutputFlood):
+        shell.run("yes", limit=1 << 20)
+    assert shell.run("echo still here").stdout == "still here\n"
+
+
+def test_a_command_over_its_time_is_ended_on_the_host_too(shell: Shell, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    with pytest.raises(CommandTimeout):
+        shell.run(f"echo $$ >{note}; exec sleep 600", timeout=1)
+    assert shell.run(f"kill -0 {int(note.read_text())}", check=False).status != 0
+
+
+def test_a_background_child_that_holds_the_output_does_not_hold_us(shell: Shell) -> None:
+    result = shell.run("sleep 600 & echo $!", timeout=60)
+    shell.run(f"kill {int(result.stdout)}")  # it was still there, so nobody waited for it
+
+
+def test_a_command_killed_by_a_signal_is_no_lost_connection(shell: Shell) -> None:
+    with pytest.raises(CommandFailed):
+        shell.run("kill -9 $$")
+    assert shell.alive
+
+
+def test_bytes_that_are_no_text_are_replaced(shell: Shell) -> None:
+    assert shell.run("printf 'a\\377b'").stdout == "a\ufffdb"
+
+
+def test_each_command_is_told_to_the_observer_without_its_input(sshd: Sshd) -> None:
+    seen: list[Event] = []
+    with connect(sshd.host(), credentials=NoSecrets(), emit=seen.append) as shell:
+        shell.run("cat >/dev/null; exit 7", stdin=b"hush", check=False, display="feed")
+    (event,) = seen
+    assert isinstance(event, CommandRun)
+    assert (event.host, event.display, event.status) == ("box", "feed", 7)
+
+
+def test_several_threads_share_one_connection(shell: Shell) -> None:
+    answers: dict[int, str] = {}
+
+    def ask(number: int) -> None:
+        answers[number] = shell.run(f"echo {number}").stdout.strip()
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert answers == {n: str(n) for n in range(8)}
+
+
+def test_sftp_works_on_the_same_connection(shell: Shell) -> None:
+    with shell.sftp() as sftp:
+        assert sftp.normalize("/") == "/"

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tscm_migrate.lab.sshd import Sshd
+    from tscm_migrate.ssh.shell import Shell
+    from tscm_migrate.ssh.stream import Writer
+
+# what crosses paramiko's own rekey threshold, and its neighbours
+_REKEY = 1 << 29
+
+
+def _read_all(shell: Shell, script: str) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    with shell.reader(script) as reader:
+        for chunk in reader:
+            digest.update(chunk)
+            size += len(chunk)
+        reader.finish()
+    return size, digest.hexdigest()
+
+
+@pytest.mark.parametrize("size", [0, 1, 32767, 32768, 1 << 20, 70_000_001])
+def test_what_is_read_is_what_was_sent(shell: Shell, size: int) -> None:
+    got, _ = _read_all(shell, f"head -c {size} /dev/zero")
+    assert got == size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [_REKEY - 1, _REKEY, _REKEY + 1])
+def test_sizes_around_the_rekey_threshold_pass_both_ways(shell: Shell, size: int) -> None:
+    source = f"openssl enc -aes-128-ctr -nosalt -K {'0' * 31}7 -iv {'0' * 32} </dev/zero 2>/dev/null | head -c {size}"
+    digest = shell.run(f"{source} | sha256sum", timeout=60).stdout.split()[0]
+    assert _read_all(shell, source) == (size, digest)
+    with shell.writer("sha256sum") as writer, shell.reader(source) as reader:
+        for chunk in reader:
+            writer.write(chunk)
+        assert writer.finish().stdout.split()[0] == digest
+
+
+def test_binary_survives_the_way_up(shell: Shell) -> None:
+    data = bytes(range(256)) * 12_345
+    with shell.writer("sha256sum") as writer:
+        writer.write(data)
+        assert writer.finish().stdout.split()[0] == hashlib.sha256(data).hexdigest()
+
+
+def test_a_failing_reader_says_why_after_its_bytes(shell: Shell) -> None:
+    with shell.reader("echo part; echo no space >&2; exit 9") as reader:
+        assert reader.read() == b"part\n"
+        assert reader.read() == b""
+        with pytest.raises(CommandFailed, match="no space") as caught:
+            reader.finish()
+    assert caught.value.status == 9
+
+
+def _pour(writer: Writer, mebibytes: int) -> None:
+    for _ in range(mebibytes):
+        writer.write(bytes(1 << 20))
+    writer.finish()
+
+
+def test_a_writer_whose_command_dies_early_says_why(shell: Shell) -> None:
+    with (
+        shell.writer("head -c 10 >/dev/null; echo disk full >&2; exit 28") as writer,
+        pytest.raises(CommandFailed, match="disk full") as caught,
+    ):
+        _pour(writer, 1000)
+    assert caught.value.status == 28
+
+
+def test_a_writer_whose_command_floods_does_not_deadlock(shell: Shell) -> None:
+    with shell.writer("head -c 9000000 /dev/zero; head -c 9000000 /dev/zero >&2; wc -c >&2") as writer:
+        for _ in range(20):
+            writer.write(bytes(1 << 20))
+        assert writer.finish().stderr.strip("\0\n ") == str(20 << 20)
+
+
+def test_a_reader_with_much_on_standard_error_does_not_deadlock(shell: Shell) -> None:
+    with shell.reader("head -c 9000000 /dev/zero >&2; echo end") as reader:
+        assert b"".join(reader) == b"end\n"
+        assert reader.finish().status == 0
+
+
+def test_a_silent_reader_is_given_up(shell: Shell) -> None:
+    with shell.reader("echo a; exec sleep 30", idle=1.0) as reader:
+        assert reader.read() == b"a\n"
+        with pytest.raises(CommandTimeout, match="sent nothing"):
+            reader.read()
+
+
+def test_a_writer_that_takes_nothing_is_given_up(shell: Shell) -> None:
+    with shell.writer("exec sleep 30", idle=1.0) as writer, pytest.raises(CommandTimeout, match="took nothing"):
+        _pour(writer, 64)
+
+
+def test_a_cut_stream_never_looks_like_its_end(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
+    shell = open_shell(sshd.host())
+    # the parent of the script is the server's process of this session
+    script = "head -c 5000000 /dev/zero; sleep 0.2; kill -9 $PPID; sleep 20"
+    with shell.reader(script) as reader, pytest.raises(ConnectionLost):
+        b"".join(reader)
+    assert not shell.alive
+
+
+def test_a_cut_command_is_a_lost_connection(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
+    shell = open_shell(sshd.host())
+    with pytest.raises(ConnectionLost):
+        shell.run("kill -9 $(ps -o ppid= -p $PPID); sleep 20")  # `timeout` stands between
+    with pytest.raises(ConnectionLost):
+        shell.run("echo again")
+
+
+def test_a_writer_whose_connection_is_cut_says_so(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
+    shell = open_shell(sshd.host())
+    with shell.writer("head -c 3000000 >/dev/null; kill -9 $PPID; sleep 20") as writer, pytest.raises(ConnectionLost):
+        _pour(writer, 1000)

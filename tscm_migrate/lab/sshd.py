@@ -1,0 +1,155 @@
+"""A private OpenSSH server on a loopback port: real protocol, own keys, nothing of the machine's configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tscm_migrate.site import Host
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+_KEY_TYPES = ("ed25519", "ecdsa", "rsa")
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
+    """A new key pair; the public half lies beside it as `.pub`."""
+    path.unlink(missing_ok=True)
+    argv = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path)]
+    subprocess.run(argv, check=True, timeout=30, stdin=subprocess.DEVNULL)
+    return path
+
+
+class Sshd:
+    """A context manager around one `sshd -D`.
+
+    Args:
+        folder: its keys and files; must be private to this server.
+        options: more lines of sshd_config.
+        wrap: a command prefix that sets the stage and then execs sshd (unshare and the like).
+        user: the login user; the one who runs this otherwise.
+    """
+
+    def __init__(
+        self, folder: Path, *, options: Sequence[str] = (), wrap: Sequence[str] = (), user: str | None = None
+    ) -> None:
+        self.folder = folder
+        self.options = tuple(options)
+        self.wrap = tuple(wrap)
+        self.user = user or getpass.getuser()
+        self.port = free_port()
+        self.known_hosts = folder / "known_hosts"
+        self.client_key = folder / "client"
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind in _KEY_TYPES:
+            make_key(folder / f"host_{kind}", kind)
+        make_key(self.client_key)
+        self.authorize(self.client_key)
+        self.known_hosts.write_text("".join(f"{self.name} {self.public_key(k)}\n" for k in _KEY_TYPES))
+
+    @staticmethod
+    def available() -> str | None:
+        """The reason why it cannot run here, or None."""
+        return None if Path("/usr/sbin/sshd").exists() and shutil.which("ssh-keygen") else "no OpenSSH server here"
+
+    @property
+    def name(self) -> str:
+        """Its name in known_hosts."""
+        return f"[127.0.0.1]:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Of the listening process."""
+        if self._process is None:
+            raise RuntimeError("not running")
+        return self._process.pid
+
+    def public_key(self, kind: str) -> str:
+        """`type base64` of a host key."""
+        return " ".join((self.folder / f"host_{kind}.pub").read_text().split()[:2])
+
+    def authorize(self, key: Path) -> None:
+        """Let the owner of this key in."""
+        with (self.folder / "authorized_keys").open("a") as file:
+            file.write(key.with_name(key.name + ".pub").read_text())
+
+    def host(self, name: str = "box", **fields: object) -> Host:
+        """A site.Host that reaches this server."""
+        base: dict[str, object] = {
+            "address": "127.0.0.1",
+            "port": self.port,
+            "user": self.user,
+            "identity_file": self.client_key,
+            "use_agent": False,
+            "known_hosts": self.known_hosts,
+        }
+        return Host(name, **(base | fields))  # type: ignore[arg-type]
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start, and return when it takes connections."""
+        config = self.folder / "sshd_config"
+        lines = [
+            *self.options,
+            f"Port {self.port}",
+            "ListenAddress 127.0.0.1",
+            *(f"HostKey {self.folder}/host_{kind}" for kind in _KEY_TYPES),
+            f"PidFile {self.folder}/pid",
+            f"AuthorizedKeysFile {self.folder}/authorized_keys",
+            "StrictModes no",
+            "UsePAM no",
+            "MaxStartups 200:30:400",
+            "MaxSessions 100",
+            "Subsystem sftp internal-sftp",
+        ]
+        config.write_text("\n".join(lines) + "\n")
+        with contextlib.suppress(OSError):
+            Path("/run/sshd").mkdir(exist_ok=True)  # root's sshd wants it
+        log = (self.folder / "sshd.log").open("ab")
+        argv = [*self.wrap, "/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
+        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+        self._wait_up()
+
+    def _wait_up(self) -> None:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                break
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.02)
+        raise RuntimeError("sshd did not start: " + (self.folder / "sshd.log").read_text()[-2000:])
+
+    def stop(self) -> None:
+        """End the listener; sessions end by themselves when their connection does."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(5)
+            self._process = None

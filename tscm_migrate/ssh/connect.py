@@ -1,0 +1,218 @@
+"""Make a connection: through gateways, to a host whose key is pinned, with what the operator has to prove himself."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import HostKeyChanged, HostKeyUnknown, Unreachable
+from tscm_migrate.events import Emit, silent
+from tscm_migrate.ssh import hostkeys
+from tscm_migrate.ssh.auth import Authentication, Credentials, NoSecrets
+from tscm_migrate.ssh.translate import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import fabric
+    import paramiko
+
+    from tscm_migrate.site import Host
+    from tscm_migrate.ssh.shell import Shell
+
+__all__ = ["Credentials", "NoSecrets", "Timeouts", "connect"]
+
+# AES-GCM has hardware support and needs no separate MAC: twice the throughput of paramiko's default order.
+_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+# paramiko's own rekey at 2**29 bytes fails under load (paramiko#822); the server rekeys where its policy says so.
+_REKEY_BYTES = 1 << 40
+# A library without a handler would print tracebacks of its threads to the operator's terminal.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds; `dead` is how long a peer may be silent to a question before the connection is given up."""
+
+    connect: float = 15.0
+    banner: float = 15.0
+    auth: float = 30.0
+    channel: float = 20.0
+    dead: float = 30.0
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a server key must be: one of the pinned keys, or one of the expected fingerprints."""
+
+    host: str
+    name: str
+    known: hostkeys.KnownHosts
+    expect: tuple[str, ...] | None = None
+
+    def check(self, blob: bytes) -> None:
+        """Pass, or raise HostKeyUnknown or HostKeyChanged."""
+        offered = hostkeys.fingerprint(blob)
+        if self.expect is not None:
+            if offered not in self.expect:
+                raise HostKeyChanged(self.host, pinned=", ".join(self.expect) or "none", offered=offered)
+            return
+        pinned = self.known.pinned(self.name)
+        if self.known.revoked(self.name, blob):
+            raise HostKeyChanged(self.host, "the offered key is revoked", hostkeys.fingerprints(pinned), offered)
+        if not pinned:
+            raise HostKeyUnknown(self.host, f"nothing is pinned for {self.name}; it offers {offered}", offered)
+        if all(entry.blob != blob for entry in pinned):
+            raise HostKeyChanged(self.host, pinned=hostkeys.fingerprints(pinned), offered=offered)
+
+    def preferred(self, types: Sequence[str]) -> list[str]:
+        """The key types in the order to ask for: what is pinned first, so that the server shows that key."""
+        pinned = {entry.type for entry in self.known.pinned(self.name)} if self.expect is None else set()
+        return sorted(types, key=lambda t: ("ssh-rsa" if t.startswith("rsa-sha2-") else t) not in pinned)
+
+
+def connect(
+    host: Host,
+    *,
+    credentials: Credentials,
+    emit: Emit = silent,
+    timeouts: Timeouts = Timeouts(),
+    expect: Sequence[str] | None = None,
+) -> Shell:
+    """Connect to a host, and to its gateways before.
+
+    Args:
+        host: the inventory's entry; `host.known_hosts` is the only file whose keys count.
+        credentials: asked for a secret when its turn comes.
+        emit: sees every command that the shell runs.
+        timeouts: seconds.
+        expect: `SHA256:…` fingerprints; the server's key must be one of them, and known_hosts is not asked. For the
+            cutover, when the identity at an address changes as foreseen.
+
+    Raises:
+        Unreachable: no connection, no banner, or no common algorithm.
+        HostKeyUnknown: nothing is pinned.
+        HostKeyChanged: another key than the pinned or expected ones.
+        AuthFailed: no key and no password was accepted.
+    """
+    from tscm_migrate.ssh.shell import Shell
+    from tscm_migrate.ssh.watchdog import Watchdog
+
+    chain: list[fabric.Connection] = []
+    try:
+        for hop in _hops(host):
+            wanted = tuple(expect) if expect is not None and hop is host else None
+            identity = Identity(hop.name, hostkeys.name_of_host(hop), hostkeys.load(hop.known_hosts), wanted)
+            chain.append(_open(_Route(hop, chain[-1] if chain else None, credentials, timeouts, identity)))
+    except BaseException:
+        _close(chain)
+        raise
+    transport: paramiko.Transport = chain[-1].transport
+    watchdog = Watchdog(transport, timeouts.dead)
+
+    def close() -> None:
+        watchdog.stop()
+        _close(chain)
+
+    return Shell(host, transport, credentials=credentials, emit=emit, timeouts=timeouts, on_close=close)
+
+
+def _hops(host: Host) -> list[Host]:
+    hops = [host]
+    while (gateway := hops[0].gateway) is not None:
+        hops.insert(0, gateway)
+    return hops
+
+
+def _close(chain: list[fabric.Connection]) -> None:
+    for connection in reversed(chain):
+        # fabric's own close() leaves the socket of a connection that failed half-way
+        connection.client.close()
+        connection.close()
+
+
+@dataclass(frozen=True)
+class _Route:
+    """What one hop needs."""
+
+    host: Host
+    gateway: fabric.Connection | None
+    credentials: Credentials
+    timeouts: Timeouts
+    identity: Identity
+
+
+# Host key algorithms by the key that they speak of.
+_KEY_TYPES = (
+    ("ssh-ed25519",),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    ("rsa-sha2-512", "rsa-sha2-256"),
+)
+
+
+def _open(route: _Route) -> fabric.Connection:
+    try:
+        return _attempt(route)
+    except HostKeyChanged:
+        # Only fingerprints are expected, not their types: the server may hold an expected key of another type.
+        found = _other_type(route) if route.identity.expect is not None else None
+        if found is None:
+            raise
+        return found
+
+
+def _other_type(route: _Route) -> fabric.Connection | None:
+    for types in _KEY_TYPES:
+        try:
+            return _attempt(route, types)
+        except (HostKeyChanged, Unreachable):  # another key again, or none of this type
+            continue
+    return None
+
+
+def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
+    """One connection attempt; `types` limits the host key algorithms (empty: all)."""
+    import fabric
+    import paramiko
+
+    host, timeouts = route.host, route.timeouts
+
+    class Checked(paramiko.MissingHostKeyPolicy):
+        """The client's own tables stay empty, so every key comes here."""
+
+        def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
+            route.identity.check(key.asbytes())
+
+    def transport(sock: Any, **options: Any) -> paramiko.Transport:
+        made = paramiko.Transport(sock, **options)
+        made.packetizer.REKEY_BYTES = _REKEY_BYTES
+        security = made.get_security_options()
+        security.ciphers = (*_CIPHERS, *(c for c in security.ciphers if c not in _CIPHERS))
+        security.key_types = types or route.identity.preferred(security.key_types)
+        return made
+
+    connection = fabric.Connection(
+        host.address,
+        user=host.user,
+        port=host.port,
+        gateway=route.gateway,
+        # Neither fabric's files nor ~/.ssh/config may redirect a connection that the inventory describes.
+        config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
+        connect_kwargs={
+            "timeout": timeouts.connect,
+            "banner_timeout": timeouts.banner,
+            "auth_timeout": timeouts.auth,
+            "channel_timeout": timeouts.channel,
+            "transport_factory": transport,
+            "auth_strategy": Authentication(host, route.credentials),
+        },
+    )
+    connection.client.set_missing_host_key_policy(Checked())  # fabric's own accepts any key
+    try:
+        with translated(host.name, connecting=True):
+            connection.open()
+    except BaseException:
+        _close([connection])
+        raise
+    return connection

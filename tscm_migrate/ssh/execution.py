@@ -1,0 +1,255 @@
+"""One command on one channel: start it (as root where asked), feed it, drain both streams, know how it ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import CommandTimeout, ConnectionLost, OutputFlood, SudoFailed
+from tscm_migrate.ssh import command
+from tscm_migrate.ssh.translate import translated
+
+if TYPE_CHECKING:
+    import paramiko
+
+    from tscm_migrate.site import Secret
+
+_CHUNK = 1 << 18
+_STATUS_GRACE = 5.0  # seconds: the exit status may come after the end of the output
+_ORPHAN_GRACE = 2.0  # seconds: a background child may hold the output open after the command's end
+_POLL = 0.25
+
+
+class _Wake(threading.Event):
+    """An event for two buffers at once: reading one empty must not hide that the other has something."""
+
+    def clear(self) -> None:
+        """What the buffers call; only the reader itself resets."""
+
+    def reset(self) -> None:
+        """Forget, before looking at both buffers."""
+        super().clear()
+
+
+@dataclass(frozen=True)
+class Root:
+    """How to become root: None as password means that sudo asks for none."""
+
+    password: Secret | None
+
+
+class Execution:
+    """A started command. Everything that waits here has an end.
+
+    Attributes:
+        channel: the open channel.
+        early: standard error that came before the script could start (sudo's lecture).
+    """
+
+    def __init__(self, channel: paramiko.Channel, host: str, display: str) -> None:
+        self.channel = channel
+        self.host = host
+        self.display = display
+        self.early = b""
+        self.marks: command.SudoMarks | None = None
+        self._wake = _Wake()
+        channel.in_buffer.set_event(self._wake)
+        channel.in_stderr_buffer.set_event(self._wake)
+
+    def start(self, script: str, *, root: Root | None, seconds: float | None = None, patience: float = 30.0) -> None:
+        """Run `script`; with a sudo password, return when root's shell has started.
+
+        Args:
+            script: sh source.
+            root: None: as the login user.
+            seconds: the remote time limit.
+            patience: seconds that sudo may take to ask and to answer.
+
+        Raises:
+            SudoFailed: sudo refused.
+        """
+        with translated(self.host):
+            if root is None:
+                self.channel.exec_command(command.plain(script, seconds=seconds))
+                return
+            self.marks = command.SudoMarks()
+            asked = root.password is not None
+            self.channel.exec_command(command.with_sudo(script, self.marks, password=asked, seconds=seconds))
+        if root.password is not None:
+            self._become_root(self.marks, root.password, patience)
+
+    def _become_root(self, marks: command.SudoMarks, password: Secret, patience: float) -> None:
+        prompt, started = marks.prompt.encode(), marks.started.encode()
+        deadline = time.monotonic() + patience
+        said, sent = b"", False
+        while started not in said:
+            more = self._more_stderr(deadline)
+            said += more
+            if not more or len(said) > _CHUNK:
+                self.fail_sudo(said, sent=sent)
+            if not sent and prompt in said:
+                said = said.replace(prompt, b"", 1)
+                self.send(password.reveal().encode() + b"\n")
+                sent = True
+            if sent and prompt in said:  # asked again: it was wrong
+                self.fail_sudo(said.replace(prompt, b""), sent=True)
+        before, _, after = said.partition(started)
+        self.early = before.replace(prompt, b"") + after
+        self.marks = None
+
+    def _more_stderr(self, deadline: float) -> bytes:
+        while True:
+            self._wake.reset()
+            if self.channel.recv_stderr_ready():
+                return self.channel.recv_stderr(_CHUNK)
+            if self.channel.closed or self.channel.exit_status_ready() or time.monotonic() >= deadline:
+                # what arrived between the look above and the status
+                return self.channel.recv_stderr(_CHUNK) if self.channel.recv_stderr_ready() else b""
+            self._wake.wait(_POLL)
+
+    def fail_sudo(self, said: bytes, *, sent: bool) -> None:
+        """Say why sudo did not let the script start.
+
+        Raises:
+            ConnectionLost: it was no refusal, the connection is gone.
+            SudoFailed: always otherwise.
+        """
+        self.channel.close()
+        if not self._transport_lives():
+            raise ConnectionLost(self.host, "while sudo was starting")
+        raise SudoFailed(self.host, sudo_reason(said.decode(errors="replace"), sent=sent))
+
+    def send(self, data: bytes) -> None:
+        """Send a little standard input."""
+        with translated(self.host):
+            self.channel.sendall(data)
+
+    def _transport_lives(self, grace: float = 0.5) -> bool:
+        """Whether the connection is still there; channels are told of its end a moment before it says so itself."""
+        transport = self.channel.get_transport()
+        deadline = time.monotonic() + grace
+        while transport.is_active():
+            if self.channel.eof_received or time.monotonic() >= deadline:
+                return True
+            time.sleep(0.02)
+        return False
+
+    # ------------------------------------------------------------------ to the end
+
+    def communicate(self, stdin: bytes, *, timeout: float, limit: int) -> tuple[int, bytes, bytes]:
+        """Feed `stdin`, collect both streams, and wait for the end.
+
+        Args:
+            stdin: all of it; the end of input follows.
+            timeout: seconds by the wall clock.
+            limit: bytes that both streams may hold together.
+
+        Returns:
+            Exit status, stdout, stderr.
+
+        Raises:
+            CommandTimeout: it had not ended by then. OutputFlood: over `limit`. ConnectionLost: no status came.
+            SudoFailed: sudo did not let it start.
+        """
+        deadline = time.monotonic() + timeout
+        out, err = bytearray(), bytearray(self.early)
+        with translated(self.host):
+            self._pump(memoryview(stdin), out, err, deadline=deadline, limit=limit, timeout=timeout)
+            status = self.status(min(_STATUS_GRACE, max(0.1, deadline - time.monotonic())))
+        return status, bytes(out), self.without_mark(bytes(err), status)
+
+    def without_mark(self, err: bytes, status: int) -> bytes:
+        """Standard error without the mark that sudo's script leaves; a missing mark means that sudo refused."""
+        if self.marks is None:
+            return err
+        mark = self.marks.started.encode()
+        if mark not in err and status != 0:
+            self.fail_sudo(err, sent=False)
+        return err.replace(mark, b"", 1)
+
+    def _pump(
+        self, stdin: memoryview, out: bytearray, err: bytearray, *, deadline: float, limit: int, timeout: float
+    ) -> None:
+        channel = self.channel
+        fed, orphaned = False, None
+        while True:
+            self._wake.reset()
+            if not fed:
+                stdin = self._feed(stdin)
+                if fed := not stdin:
+                    channel.shutdown_write()
+            over = channel.closed or channel.eof_received  # looked at first: what came before the end is drained below
+            got = self._drain(out, err)
+            if len(out) + len(err) > limit:
+                channel.close()
+                raise OutputFlood(self.host, f"`{self.display}` printed more than {limit} bytes")
+            now = time.monotonic()
+            if not got:
+                if over or (orphaned and now > orphaned):
+                    return
+                if channel.exit_status_ready():
+                    orphaned = orphaned or now + _ORPHAN_GRACE
+            if now >= deadline:
+                channel.close()
+                raise CommandTimeout(self.host, f"`{self.display}` had not ended after {timeout:.0f} s", timeout)
+            if not got:
+                self._wake.wait(min(_POLL if fed else 0.02, deadline - now))
+
+    def _feed(self, stdin: memoryview) -> memoryview:
+        while stdin and self.channel.send_ready():
+            try:
+                sent = self.channel.send(stdin[: 1 << 15].tobytes())
+            except OSError:  # it ended without reading everything; its status says whether that is bad
+                return stdin[len(stdin) :]
+            stdin = stdin[sent:]
+            if self.channel.recv_ready() or self.channel.recv_stderr_ready():
+                break
+        return stdin
+
+    def _drain(self, out: bytearray, err: bytearray) -> bool:
+        got = False
+        if self.channel.recv_ready():
+            out += self.channel.recv(_CHUNK)
+            got = True
+        if self.channel.recv_stderr_ready():
+            err += self.channel.recv_stderr(_CHUNK)
+            got = True
+        return got
+
+    def status(self, grace: float = _STATUS_GRACE) -> int:
+        """The exit status; -1 when a signal ended it. Waits `grace` seconds at most.
+
+        Raises:
+            ConnectionLost: none came, and the connection is gone.
+            CommandTimeout: none came, and the connection is still there.
+        """
+        channel = self.channel
+        if not channel.status_event.wait(grace):
+            channel.close()
+            if not channel.get_transport().is_active():
+                raise ConnectionLost(self.host, f"during `{self.display}`")
+            raise CommandTimeout(self.host, f"`{self.display}` closed its output but did not end", grace)
+        if channel.exit_status == -1 and not self._transport_lives():
+            raise ConnectionLost(self.host, f"during `{self.display}`")
+        return channel.exit_status
+
+    def close(self) -> None:
+        """Let go of the channel; the remote side gets a hangup."""
+        self.channel.close()
+
+
+def sudo_reason(said: str, *, sent: bool) -> str:
+    """What sudo's refusal means, from what it printed in the C locale."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    last = "".join(c for c in (lines[-1] if lines else "") if c.isprintable())[:200]
+    if "must have a tty" in said:
+        return "requiretty is set in its sudoers: `Defaults:threatstop !requiretty` (visudo) lets sudo work over SSH"
+    if "not allowed to execute" in said or "not in the sudoers" in said or "may not run sudo" in said:
+        return f"this user may not use sudo: {last}"
+    if sent:
+        return "the sudo password was not accepted"
+    if "password is required" in said or not last:
+        return "sudo wants a password, and none is known"
+    return last

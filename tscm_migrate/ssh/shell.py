@@ -1,0 +1,221 @@
+"""A connection to one host as the rooms above use it: run, sudo, stream, converse."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from tscm_migrate.errors import CommandFailed, CommandTimeout, SudoFailed
+from tscm_migrate.events import CommandRun, Emit
+from tscm_migrate.ssh import command, hostkeys, stream
+from tscm_migrate.ssh.execution import Execution, Root, sudo_reason
+from tscm_migrate.ssh.translate import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    import paramiko
+
+    from tscm_migrate.site import Host
+    from tscm_migrate.ssh.auth import Credentials
+    from tscm_migrate.ssh.connect import Timeouts
+
+_LOCAL_GRACE = 8.0  # seconds that the remote `timeout` gets to do its work before the connection's side gives up
+_TIMED_OUT = (124, 137)  # what `timeout` says: ended by TERM, by KILL
+_NO_LIMIT = 8 << 20
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended; text is UTF-8 with replacement characters, `status` -1 when a signal ended it."""
+
+    display: str
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class Shell:
+    """One connection, as many channels as are asked for; safe to use from several threads."""
+
+    def __init__(
+        self,
+        host: Host,
+        transport: paramiko.Transport,
+        *,
+        credentials: Credentials,
+        emit: Emit,
+        timeouts: Timeouts,
+        on_close: Callable[[], None],
+    ) -> None:
+        self.host = host
+        self._transport = transport
+        self._credentials = credentials
+        self._emit = emit
+        self._timeouts = timeouts
+        self._on_close = on_close
+        self._sudo_lock = threading.Lock()
+        self._root: Root | None = None
+
+    # ------------------------------------------------------------------ the connection
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is up, as far as is known without asking."""
+        return self._transport.is_active()
+
+    def server_fingerprint(self) -> str:
+        """`SHA256:…` of the host key with which this connection was made."""
+        return hostkeys.fingerprint(self._transport.get_remote_server_key())
+
+    def close(self) -> None:
+        """Close the connection and those to its gateways; safe to call twice."""
+        self._on_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _session(self, window: int | None = None, packet: int | None = None) -> paramiko.Channel:
+        with translated(self.host.name):
+            channel = self._transport.open_session(window, packet, timeout=self._timeouts.channel)
+            channel.settimeout(self._timeouts.channel)
+            return channel
+
+    def sftp(self) -> paramiko.SFTPClient:
+        """A new SFTP session; one thread may use it at a time."""
+        import paramiko
+
+        with translated(self.host.name):
+            client = paramiko.SFTPClient.from_transport(self._transport)
+            if client is None:
+                raise EOFError("no sftp")
+            return client
+
+    def open_tunnel(self, host: str, port: int) -> paramiko.Channel:
+        """A TCP connection from this host to `host`:`port`, as a socket-like channel."""
+        with translated(self.host.name):
+            return self._transport.open_channel(
+                "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=self._timeouts.channel
+            )
+
+    # ------------------------------------------------------------------ commands
+
+    def run(
+        self,
+        script: str,
+        *,
+        sudo: bool = False,
+        stdin: bytes = b"",
+        timeout: float = 60.0,
+        check: bool = True,
+        limit: int = _NO_LIMIT,
+        display: str | None = None,
+    ) -> Result:
+        """Run sh source on the host and wait for its end.
+
+        Args:
+            script: given to `sh` with LC_ALL=C, whatever the login shell is.
+            sudo: as root.
+            stdin: all of its input.
+            timeout: seconds; the host itself ends it too, where it has a `timeout` command.
+            check: whether a status other than 0 is an error.
+            limit: bytes that stdout and stderr may have together.
+            display: what events and errors call it; the first line of the script otherwise. No secret may be in it.
+
+        Raises:
+            CommandFailed: with `check`. CommandTimeout, OutputFlood, ConnectionLost, SudoFailed: always.
+        """
+        display = display if display is not None else command.shown(script)
+        root = self._as_root() if sudo else None
+        began = time.monotonic()
+        status = -1
+        execution = Execution(self._session(), self.host.name, display)
+        try:
+            execution.start(script, root=root, seconds=timeout)
+            status, out, err = execution.communicate(stdin, timeout=timeout + _LOCAL_GRACE, limit=limit)
+        finally:
+            execution.close()
+            self._emit(CommandRun(self.host.name, display, status, round(time.monotonic() - began, 3)))
+        took = time.monotonic() - began
+        if status in _TIMED_OUT and took >= timeout:
+            raise CommandTimeout(self.host.name, f"`{display}` had not ended after {timeout:.0f} s", timeout)
+        result = Result(display, status, out.decode(errors="replace"), err.decode(errors="replace"), took)
+        if check and status != 0:
+            raise CommandFailed(self.host.name, "", display, status, result.stderr.strip() or result.stdout)
+        return result
+
+    # ------------------------------------------------------------------ sudo
+
+    def sudo_ready(self) -> Literal["passwordless", "password"]:
+        """Make sure, once a connection, that sudo works; asks for the password where one is wanted.
+
+        Raises:
+            SudoFailed: no sudo, no right to it, no password, or a wrong one.
+        """
+        return "passwordless" if self._as_root().password is None else "password"
+
+    def _as_root(self) -> Root:
+        with self._sudo_lock:
+            if self._root is None:
+                self._root = self._find_root()
+            return self._root
+
+    def _find_root(self) -> Root:
+        # -k: what an earlier login has proved does not count, it would expire in the middle
+        probe = self.run("LC_ALL=C sudo -k -n -- sh -c :", check=False, timeout=20.0, display="sudo -n true")
+        if probe.status == 0:
+            return Root(None)
+        if probe.status == 127:  # noqa: PLR2004 - sh's "not found"
+            raise SudoFailed(self.host.name, "there is no sudo on this host")
+        password = self._credentials.sudo_password(self.host)
+        if password is None:
+            raise SudoFailed(self.host.name, sudo_reason(probe.stderr, sent=False))
+        root = Root(password)
+        execution = Execution(self._session(), self.host.name, "sudo true")
+        try:
+            execution.start(":", root=root, seconds=20.0)
+            execution.communicate(b"", timeout=20.0, limit=1 << 16)
+        finally:
+            execution.close()
+        return root
+
+    # ------------------------------------------------------------------ streams
+
+    def reader(
+        self, script: str, *, sudo: bool = False, idle: float = 60.0, display: str | None = None
+    ) -> stream.Reader:
+        """Start a command whose output is read as bytes; `idle` seconds of silence are an error."""
+        execution = self._streamed(script, sudo=sudo, display=display, window=stream.WINDOW)
+        return stream.Reader(execution, idle=idle, ended=self._reporter(execution.display))
+
+    def writer(
+        self, script: str, *, sudo: bool = False, idle: float = 60.0, display: str | None = None
+    ) -> stream.Writer:
+        """Start a command that is fed with bytes; `idle` seconds without taking any are an error."""
+        execution = self._streamed(script, sudo=sudo, display=display, window=None)
+        return stream.Writer(execution, idle=idle, ended=self._reporter(execution.display))
+
+    def _streamed(self, script: str, *, sudo: bool, display: str | None, window: int | None) -> Execution:
+        display = display if display is not None else command.shown(script)
+        root = self._as_root() if sudo else None
+        channel = self._session(window, stream.PACKET if window else None)
+        execution = Execution(channel, self.host.name, display)
+        try:
+            execution.start(script, root=root)
+        except BaseException:
+            execution.close()
+            raise
+        return execution
+
+    def _reporter(self, display: str) -> Callable[[int, float], None]:
+        return lambda status, seconds: self._emit(CommandRun(self.host.name, display, status, round(seconds, 3)))

@@ -1,0 +1,204 @@
+"""Bulk bytes over an exec channel: as fast as OpenSSH's scp, in flat memory, without a deadlock."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost, MigrateError
+from tscm_migrate.ssh.translate import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from tscm_migrate.ssh.execution import Execution
+
+# The packet size is what makes it fast (435 against 108 MB/s); the window bounds what a fast sender can pile up in our
+# memory when the consumer is slower, and still covers 1 GB/s at 60 ms.
+WINDOW = 1 << 26
+PACKET = 1 << 20
+_SEND = 1 << 15  # OpenSSH's sshd takes packets of 32 KiB
+_TAIL = 1 << 16
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a streamed command ended; `stdout` (a writer's) and `stderr` are the last 64 KiB."""
+
+    display: str
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class _Tail:
+    """The last bytes of a stream."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self._data += data
+        if len(self._data) > _TAIL:
+            del self._data[:-_TAIL]
+
+    def __bytes__(self) -> bytes:
+        return bytes(self._data)
+
+
+class _Stream:
+    """What a reader and a writer share: background draining, the end, the context."""
+
+    def __init__(self, execution: Execution, *, idle: float, ended: Callable[[int, float], None]) -> None:
+        self.execution = execution
+        self.channel = execution.channel
+        self.idle = idle
+        self._ended = ended
+        self._began = time.monotonic()
+        self._out, self._err = _Tail(), _Tail()
+        self._err.add(execution.early)
+        self._result: Ended | None = None
+        self.channel.settimeout(idle)
+        self._threads = [self._drainer(self.channel.recv_stderr, self._err)]
+
+    def _drainer(self, receive: Callable[[int], bytes], tail: _Tail) -> threading.Thread:
+        def drain() -> None:
+            while True:
+                try:
+                    data = receive(1 << 16)
+                except TimeoutError:
+                    if self.channel.closed:
+                        return
+                    continue
+                if not data:
+                    return
+                tail.add(data)
+
+        thread = threading.Thread(target=drain, name="ssh-drain", daemon=True)
+        thread.start()
+        return thread
+
+    def _finish(self, timeout: float, *, check: bool) -> Ended:
+        if self._result is None:
+            execution = self.execution
+            try:
+                status = execution.status(timeout)
+            except MigrateError:
+                self._ended(-1, time.monotonic() - self._began)
+                raise
+            for thread in self._threads:
+                thread.join(2.0)  # a background child may hold the stream open
+            self.channel.close()
+            err = execution.without_mark(bytes(self._err), status)
+            took = time.monotonic() - self._began
+            self._result = Ended(
+                execution.display, status, bytes(self._out).decode(errors="replace"), err.decode(errors="replace"), took
+            )
+            self._ended(status, took)
+        if check and self._result.status != 0:
+            raise self._failed(self._result)
+        return self._result
+
+    def _failed(self, result: Ended) -> CommandFailed:
+        output = result.stderr or result.stdout
+        return CommandFailed(self.execution.host, "", result.display, result.status, output)
+
+    def close(self) -> None:
+        """Let go of the channel; a command that still runs gets a hangup or a broken pipe."""
+        self.channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Reader(_Stream):
+    """The standard output of a remote command."""
+
+    def __init__(self, execution: Execution, *, idle: float, ended: Callable[[int, float], None]) -> None:
+        super().__init__(execution, idle=idle, ended=ended)
+        self._held = memoryview(b"")
+        self.channel.shutdown_write()
+
+    def read(self, size: int = PACKET) -> bytes:
+        """Up to `size` bytes; b"" at the end of the stream (then `finish` says how the command ended).
+
+        Raises:
+            CommandTimeout: nothing came for `idle` seconds.
+            ConnectionLost: the connection went away; a cut stream never looks like its end.
+        """
+        if not self._held:
+            try:
+                with translated(self.execution.host):
+                    # everything that is there: taking a part moves the rest inside paramiko's buffer each time
+                    self._held = memoryview(self.channel.recv(WINDOW))
+            except ConnectionLost as error:
+                if isinstance(error.__cause__, TimeoutError):
+                    raise _silent(self, "sent nothing") from error
+                raise
+            if not self._held and not self.channel.eof_received:
+                raise ConnectionLost(self.execution.host, f"during `{self.execution.display}`")
+        piece, self._held = self._held[:size], self._held[size:]
+        return bytes(piece)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while chunk := self.read():
+            yield chunk
+
+    def finish(self, timeout: float = 30.0, *, check: bool = True) -> Ended:
+        """Wait for the end, `timeout` seconds at most; with `check`, a status other than 0 raises CommandFailed."""
+        return self._finish(timeout, check=check)
+
+
+class Writer(_Stream):
+    """The standard input of a remote command; what it prints is kept (its end) and never blocks it."""
+
+    def __init__(self, execution: Execution, *, idle: float, ended: Callable[[int, float], None]) -> None:
+        super().__init__(execution, idle=idle, ended=ended)
+        self._threads.append(self._drainer(self.channel.recv, self._out))
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Send all of `data`.
+
+        Raises:
+            CommandFailed: the command ended before it had read everything.
+            CommandTimeout: it took nothing for `idle` seconds.
+            ConnectionLost: the connection went away.
+        """
+        view = memoryview(data)
+        for start in range(0, len(view), _SEND):
+            try:
+                self.channel.sendall(view[start : start + _SEND].tobytes())
+            except TimeoutError as error:
+                raise _silent(self, "took nothing") from error
+            except (OSError, EOFError) as error:
+                result = self._finish(10.0, check=False)  # raises ConnectionLost where that is the reason
+                raise self._failed(result) from error
+        return len(view)
+
+    def finish(self, timeout: float = 60.0, *, check: bool = True) -> Ended:
+        """End the input and wait for the command's end, `timeout` seconds at most.
+
+        Raises:
+            CommandFailed: with `check`, a status other than 0.
+            CommandTimeout, ConnectionLost: no status came.
+        """
+        if self._result is None:
+            with translated(self.execution.host):
+                self.channel.shutdown_write()
+        return self._finish(timeout, check=check)
+
+
+def _silent(stream: _Stream, what: str) -> CommandTimeout:
+    stream.close()
+    detail = f"`{stream.execution.display}` {what} for {stream.idle:.0f} s"
+    return CommandTimeout(stream.execution.host, detail, stream.idle)

@@ -1,0 +1,68 @@
+"""Foreign exceptions become ours here, and nowhere else above."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import AuthFailed, ConnectionLost, MigrateError, SshError, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_OLD_PEER = (
+    "it speaks only outdated SSH algorithms; paramiko 4 still knows some of them: "
+    "install `tscm-migrate` in a venv with `paramiko<5`, or update the appliance's OpenSSH"
+)
+
+
+def _words(error: BaseException) -> str:
+    """The exception's text on one line without control characters; a server may have written part of it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return "".join(c for c in text if c.isprintable())[:300]
+
+
+def translate(error: BaseException, host: str, *, connecting: bool = False) -> MigrateError | None:
+    """Say what a foreign exception means.
+
+    Args:
+        error: what paramiko, fabric or the operating system raised.
+        host: the inventory name.
+        connecting: whether the connection was still being made; it decides between Unreachable and ConnectionLost.
+
+    Returns:
+        Our error, or None for what is no SSH trouble (a bug must stay visible as such).
+    """
+    import paramiko
+    from paramiko.ssh_exception import IncompatiblePeer
+
+    if isinstance(error, MigrateError):
+        return error
+    words = _words(error)
+    lost = Unreachable if connecting else ConnectionLost
+    table: tuple[tuple[tuple[type[BaseException], ...], Callable[[], MigrateError]], ...] = (
+        ((paramiko.AuthenticationException,), lambda: AuthFailed(host, words)),
+        ((IncompatiblePeer,), lambda: Unreachable(host, f"{words}: {_OLD_PEER}")),
+        # while connecting, the channel is the gateway's, and what it cannot reach is this host
+        (
+            (paramiko.ChannelException,),
+            lambda: (Unreachable if connecting else SshError)(host, f"channel refused: {words}"),
+        ),
+        # sockets, time-outs and name lookups are OSErrors
+        ((paramiko.SSHException, OSError, EOFError), lambda: lost(host, words)),
+    )
+    return next((make() for kinds, make in table if isinstance(error, kinds)), None)
+
+
+@contextlib.contextmanager
+def translated(host: str, *, connecting: bool = False) -> Iterator[None]:
+    """Run the block; what it raises comes out as ours, with the foreign one as its cause."""
+    try:
+        yield
+    except MigrateError:
+        raise
+    except Exception as error:
+        ours = translate(error, host, connecting=connecting)
+        if ours is None:
+            raise
+        raise ours from error
