@@ -1,0 +1,145 @@
+"""Real servers for tests, on loopback, each ended by its own pid when its context ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ACCESS, SECRET = "AKTESTTESTTEST", "sktesttesttest0123456789"
+ENV = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
+
+@dataclass
+class Server:
+    """A process that serves; `port` on 127.0.0.1."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    folder: Path
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def url(self, bucket: str, prefix: str = "") -> str:
+        return f"s3://{bucket}/{prefix}?endpoint=http://127.0.0.1:{self.port}"
+
+
+def program(name: str) -> str | None:
+    """The path of a program that is installed beside this Python, or on the system."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+def free_port(*, also: int = 0) -> int:
+    """A port below 32768 (no ephemeral one) that is free, as is the one `also` above it."""
+    start = 20_000 + (os.getpid() * 97) % 2_000
+    for port in range(start, start + 2_000):
+        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", port))
+            two.bind(("127.0.0.1", port + also if also else 0))
+            if port not in _GIVEN:
+                _GIVEN.add(port)
+                return port
+    raise RuntimeError("no free port")
+
+
+_GIVEN: set[int] = set()
+
+
+def wait_for(ready: Callable[[], bool], seconds: float, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Poll until ready; fails with the server's log when it ends or the time is over."""
+    end = time.monotonic() + seconds
+    while not ready():
+        if process.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"the server did not come up:\n{log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.05)
+
+
+def accepts(port: int, address: str = "127.0.0.1") -> bool:
+    try:
+        with socket.create_connection((address, port), 1):
+            return True
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def running(argv: list[str], folder: Path, port: int, seconds: float = 40) -> Iterator[Server]:
+    """Start a server, wait until its port accepts, and end it afterwards."""
+    log = folder / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder)
+    try:
+        wait_for(lambda: accepts(port), seconds, process, log)
+        yield Server(process, port, folder)
+    finally:
+        process.kill()  # what it holds is thrown away, and a clean end takes seaweed 15 s
+        process.wait(10)
+
+
+@contextlib.contextmanager
+def seaweed(folder: Path) -> Iterator[Server]:
+    """A real S3 server: conditional puts, refused checksums, multiparts."""
+    weed = program("weed")
+    assert weed
+    (folder / "data").mkdir()
+    keys = [{"accessKey": ACCESS, "secretKey": SECRET}]
+    actions = ["Admin", "Read", "List", "Tagging", "Write"]
+    config = folder / "s3.json"
+    config.write_text(json.dumps({"identities": [{"name": "test", "credentials": keys, "actions": actions}]}))
+    ports = {name: free_port(also=10_000) for name in ("master", "volume", "filer", "s3")}
+    argv = [weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder / 'data'}", "-filer", "-s3"]
+    argv += [f"-{name}.port={port}" for name, port in ports.items()]
+    argv += [f"-s3.config={config}", "-master.volumeSizeLimitMB=256", "-volume.max=200", "-master.telemetry=false"]
+    argv += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]
+    with running(argv, folder, ports["s3"]) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def rclone_s3(folder: Path) -> Iterator[Server]:
+    """An S3 server that lies: it ignores If-None-Match and believes any checksum."""
+    rclone = program("rclone")
+    assert rclone
+    (folder / "data" / "bucket").mkdir(parents=True)
+    port = free_port()
+    argv = [rclone, "serve", "s3", str(folder / "data"), "--addr", f"127.0.0.1:{port}"]
+    argv += ["--auth-key", f"{ACCESS},{SECRET}", "--config", os.devnull]
+    with running(argv, folder, port) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def openssh(folder: Path, *, address: str = "127.0.0.1", port: int | None = None) -> Iterator[Server]:
+    """OpenSSH's sshd with a host key and a user key of its own; `extra` has user, key and host_key."""
+    sshd = shutil.which("sshd") or "/usr/sbin/sshd"
+    for name in ("host_key", "user_key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True, timeout=30)
+    shutil.copy(folder / "user_key.pub", folder / "authorized")
+    port = port or free_port()
+    config = folder / "sshd_config"
+    config.write_text(
+        f"ListenAddress {address}\nPort {port}\nHostKey {folder / 'host_key'}\nPidFile {folder / 'pid'}\n"
+        f"AuthorizedKeysFile {folder / 'authorized'}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+        "PermitRootLogin yes\nMaxStartups 200\nMaxSessions 100\nSubsystem sftp internal-sftp\nUseDNS no\n"
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    with running([sshd, "-D", "-e", "-f", str(config)], folder, port) as server:
+        server.extra |= {
+            "user": pwd.getpwuid(os.geteuid()).pw_name,
+            "key": str(folder / "user_key"),
+            "host_key": (folder / "host_key.pub").read_text(),
+        }
+        yield server

@@ -1,0 +1,138 @@
+"""What a store is: a flat map from keys to immutable bytes."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from tscm_migrate.errors import CopyDamaged, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+    from datetime import datetime
+
+CHUNK = 1 << 20  # bytes; what `read` yields at most, and a good size for what `upload` is given
+
+_KEY = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
+_MAX_KEY = 700  # bytes; S3 and Azure end at 1024, and a prefix may stand before it
+
+
+@dataclass(frozen=True)
+class Caps:
+    """How one kind of storage differs from another, as declared data.
+
+    `conditional`: `create` refuses an existing key atomically, whoever else writes at the same time.
+    `exclusive_upload`: so does `upload` (elsewhere it looks first, which is enough for keys that are unique).
+    `sweeps`: `unfinished` can see what killed uploads left behind; else the store's own rules must.
+    """
+
+    conditional: bool
+    exclusive_upload: bool
+    sweeps: bool
+
+
+@dataclass(frozen=True)
+class Stat:
+    """An object as the store lists it; `size` in bytes, `modified` aware, by the store's clock."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What an upload that was cut has left: invisible to readers, but paid for.
+
+    `handle` is the store's own name for it, `started` aware and by the store's clock.
+    """
+
+    key: str
+    handle: str
+    started: datetime
+
+
+class Store(Protocol):
+    """Somewhere to keep copies; all keys are relative to the URL and pass `check_key`.
+
+    Every call is bounded in time and raises only from `StoreError`'s branch of the tree (and what `chunks` raises).
+    An instance may be shared by threads unless the module says otherwise.
+    """
+
+    url: str  # without secrets
+    caps: Caps
+
+    def upload(self, key: str, chunks: Iterable[bytes], *, size_hint: int = 0) -> int:
+        """Store a stream in flat memory; returns its size in bytes.
+
+        Atomic: until this returns nobody sees the key. If `chunks` raises, that error comes out and nothing is visible.
+
+        Raises:
+            ObjectExists: the key is taken; nothing was overwritten.
+        """
+        ...
+
+    def create(self, key: str, body: bytes) -> None:
+        """Store a small object; atomic, and refused where the key is taken (`ObjectExists`)."""
+        ...
+
+    def read(self, key: str) -> Generator[bytes, None, None]:
+        """Stream an object; the first error is raised by the first `next`."""
+        ...
+
+    def stat(self, key: str) -> Stat:
+        """Look at one object; `ObjectMissing` where there is none."""
+        ...
+
+    def entries(self, prefix: str = "") -> Iterator[Stat]:
+        """List the objects below a folder (all of them for ""), in any order; no unfinished ones."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Delete an object; one that is not there is no error."""
+        ...
+
+    def unfinished(self) -> list[Unfinished]:
+        """List what killed uploads left behind; empty where `caps.sweeps` is False."""
+        ...
+
+    def abandon(self, item: Unfinished) -> None:
+        """Take away one of `unfinished`; one that is gone is no error."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; calling it twice is fine."""
+        ...
+
+
+def is_key(text: str) -> bool:
+    """Whether this is a key that every storage reads the same: no `.` or `..` parts, nothing but `A-Za-z0-9._~-/`."""
+    return bool(_KEY.fullmatch(text)) and len(text) <= _MAX_KEY and not {".", ".."} & set(text.split("/"))
+
+
+def check_key(key: str) -> str:
+    """Return the key, or refuse one that `is_key` does not know.
+
+    Raises:
+        UsageError: empty, absolute, too long, with `.` or `..` parts, or with other letters.
+    """
+    if not is_key(key):
+        raise UsageError(problem=f"not a key for a store: {key[:80]!r}")
+    return key
+
+
+def read_small(store: Store, key: str, *, limit: int = 1 << 18) -> bytes:
+    """Read a whole small object, at most `limit` bytes of it.
+
+    Raises:
+        CopyDamaged: it is larger; what we write there never is.
+    """
+    body = bytearray()
+    with closing(store.read(key)) as chunks:
+        for chunk in chunks:
+            body += chunk
+            if len(body) > limit:
+                raise CopyDamaged(detail=f"{store.url}/{key}: larger than anything this tool writes there")
+    return bytes(body)

@@ -1,0 +1,185 @@
+"""A folder, or a share that the system has mounted (NFS, SMB).
+
+obstore has a store for folders too; this one differs in what a folder needs to be safe: everything is synced to the
+disk before it gets its name, a name is given by a hard link (which refuses a taken one; a rename on Windows does too),
+and what a killed upload leaves lies in one place.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
+from tscm_migrate.offsite.stores.base import CHUNK, Caps, Stat, Unfinished, check_key
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+_PARTS = ".unfinished"  # starts with a dot, so no key of ours can be listed there
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EINVAL}
+
+
+class LocalStore:
+    """Copies below one folder; files 0600, folders 0700 where the system knows modes."""
+
+    caps = Caps(conditional=True, exclusive_upload=True, sweeps=True)
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = root.as_uri()
+
+    def upload(self, key: str, chunks: Iterable[bytes], *, size_hint: int = 0) -> int:  # noqa: ARG002
+        """See `Store.upload`."""
+        final = self._path(key)
+        if final.exists():
+            raise ObjectExists(detail="already there", url=self.url, key=key)
+        part = self.root / _PARTS / f"{secrets.token_hex(8)}.part"
+        with self._translated(key):
+            self._check_root()
+            part.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            size = self._write(part, chunks, key)
+            with self._translated(key):
+                final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _give_name(part, final)
+                _sync_folders(final.parent, self.root)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        return size
+
+    def _write(self, part: Path, chunks: Iterable[bytes], key: str) -> int:
+        size = 0
+        with self._translated(key):
+            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            for chunk in chunks:  # its own errors come out as they are
+                with self._translated(key):
+                    view = memoryview(chunk)
+                    while view:
+                        view = view[file.write(view) :]
+                size += len(chunk)
+            with self._translated(key):
+                os.fsync(file.fileno())
+        return size
+
+    def create(self, key: str, body: bytes) -> None:
+        """See `Store.create`."""
+        self.upload(key, [body])
+
+    def read(self, key: str) -> Generator[bytes, None, None]:
+        """See `Store.read`."""
+        with self._translated(key), self._path(key).open("rb", buffering=0) as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    def stat(self, key: str) -> Stat:
+        """See `Store.stat`."""
+        with self._translated(key):
+            return _stat(key, self._path(key))
+
+    def entries(self, prefix: str = "") -> Iterator[Stat]:
+        """See `Store.entries`."""
+        with self._translated(prefix):
+            self._check_root()
+        top = self._path(prefix) if prefix else self.root
+        for folder, folders, names in os.walk(top, onerror=self._walk_failed):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                path = Path(folder, name)
+                key = path.relative_to(self.root).as_posix()
+                with suppress(FileNotFoundError):  # deleted since: not there
+                    yield _stat(key, path)
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        path = self._path(key)
+        with self._translated(key):
+            self._check_root()
+            path.unlink(missing_ok=True)
+
+    def unfinished(self) -> list[Unfinished]:
+        """See `Store.unfinished`."""
+        with self._translated(""):
+            self._check_root()
+            found = list((self.root / _PARTS).glob("*.part"))
+        return [Unfinished(path.name, path.name, _stat("", path).modified) for path in found if path.exists()]
+
+    def abandon(self, item: Unfinished) -> None:
+        """See `Store.abandon`."""
+        with self._translated(item.key):
+            (self.root / _PARTS / Path(item.handle).name).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """See `Store.close`: nothing is held."""
+
+    def _path(self, key: str) -> Path:
+        return self.root.joinpath(*check_key(key).split("/"))
+
+    def _check_root(self) -> None:
+        if not self.root.is_dir():
+            raise StoreUnavailable(
+                detail="the folder is not there", fix="make it, or mount the share that holds it", url=self.url
+            )
+
+    def _walk_failed(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            with self._translated(""):
+                raise error
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ObjectMissing(detail="not there", url=self.url, key=key) from error
+        except FileExistsError as error:
+            raise ObjectExists(detail="already there", url=self.url, key=key) from error
+        except PermissionError as error:
+            raise StoreDenied(detail=error.strerror or "permission denied", url=self.url, key=key) from error
+        except OSError as error:
+            full = error.errno in {errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC}
+            fix = "free some space: tscm-migrate offsite clean, offsite prune" if full else ""
+            raise StoreError(detail=error.strerror or str(error), fix=fix, url=self.url, key=key) from error
+
+
+def _stat(key: str, path: Path) -> Stat:
+    info = path.stat()
+    return Stat(key, info.st_size, datetime.fromtimestamp(info.st_mtime, UTC))
+
+
+def _give_name(part: Path, final: Path) -> None:
+    """Name a synced file; FileExistsError where the name is taken."""
+    if os.name == "nt":
+        part.rename(final)  # refuses a taken name there
+        return
+    try:
+        os.link(part, final)
+    except OSError as error:
+        if error.errno not in _NO_LINKS or isinstance(error, FileExistsError):
+            raise
+        # No hard links here (some SMB mounts, FAT). Data keys are unique, and two manifests of one name tell of the
+        # same bytes, so a look first is enough; what matters is that nobody ever reads half a file.
+        if final.exists():
+            raise FileExistsError(errno.EEXIST, "already there", str(final)) from error
+        part.replace(final)
+
+
+def _sync_folders(folder: Path, root: Path) -> None:
+    """Sync the names up to the root; a system that cannot open a folder (Windows) keeps them by itself."""
+    if os.name == "nt":
+        return
+    while folder != root.parent:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # some network file systems refuse fsync on a folder
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        folder = folder.parent

@@ -1,0 +1,189 @@
+r"""From a URL to a store.
+
+    /srv/backups   D:\backups   file:///srv/backups           a folder or a mounted share
+    sftp://NAME/folder   sftp://user@address[:port]/folder     over SSH; NAME is a host of the inventory
+    s3://bucket/prefix[?endpoint=URL&region=NAME]              S3 and what speaks like it
+    az://container/prefix   gs://bucket/prefix                 Azure, Google
+
+Credentials are never part of a URL: S3, Azure and Google read their own environment variables and files.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+from urllib.request import url2pathname
+
+from tscm_migrate.errors import UsageError
+from tscm_migrate.offsite.stores.base import check_key
+from tscm_migrate.site import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from urllib.parse import SplitResult
+
+    from obstore.store import S3Config
+
+    from tscm_migrate.offsite.stores.base import Store
+    from tscm_migrate.offsite.stores.multiparts import AwsKeys
+    from tscm_migrate.offsite.stores.sftp import Connection
+
+    Dial = Callable[[str], Connection]  # "NAME" or "user@address:port" to a connection
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+def open_store(url: str, *, dial: Dial | None = None, env: Mapping[str, str] = os.environ) -> Store:
+    """Open the store that a URL names; no connection is made yet, except for sftp.
+
+    Args:
+        url: as above; a path without a scheme is a folder.
+        dial: makes the SSH connection of an sftp store; without it such a URL is refused.
+        env: where the cloud credentials are looked for.
+
+    Raises:
+        UsageError: what is wrong with the URL.
+    """
+    scheme, _, _ = url.partition("://")
+    if scheme == url or len(scheme) == 1:
+        return _folder(Path(url).expanduser())
+    opener = _OPENERS.get(scheme)
+    if opener is None:
+        raise UsageError(problem=f"no store is called {scheme}://", fix=f"one of: {', '.join(sorted(_OPENERS))}")
+    parts = urlsplit(url)
+    if parts.password is not None or (parts.username and scheme != "sftp"):
+        raise UsageError(
+            problem="a store's URL must not hold credentials", fix="leave them to the environment or the agent"
+        )
+    return opener(parts, dial, env)
+
+
+def _folder(path: Path) -> Store:
+    from tscm_migrate.offsite.stores.local import LocalStore
+
+    return LocalStore(path.absolute())
+
+
+def _file(parts: SplitResult, _dial: Dial | None, _env: Mapping[str, str]) -> Store:
+    return _folder(Path(url2pathname(parts.path)))
+
+
+def _sftp(parts: SplitResult, dial: Dial | None, _env: Mapping[str, str]) -> Store:
+    from tscm_migrate.offsite.stores.sftp import SftpStore
+
+    if dial is None:
+        raise UsageError(problem="an sftp:// store needs a connection, and none can be made here")
+    folder = PurePosixPath(parts.path.removeprefix("/~/") or "/")  # sftp://host/~/folder is below the home
+    return SftpStore(dial(parts.netloc), folder, url=_shown(parts))
+
+
+def _s3(parts: SplitResult, _dial: Dial | None, env: Mapping[str, str]) -> Store:
+    from obstore.store import S3Store
+
+    from tscm_migrate.offsite.stores.multiparts import Multiparts
+    from tscm_migrate.offsite.stores.objects import CLIENT, RETRY, Objects
+
+    options = _options(parts, {"endpoint", "region", "allow_http"})
+    prefix = _prefix(parts)
+    region = options.get("region") or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
+    endpoint = options.get("endpoint") or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
+    keys = aws_keys(env)
+    http = endpoint is not None and _plain_http(endpoint, options)
+    given: S3Config = {"region": region, "checksum_algorithm": "SHA256"}
+    if endpoint:
+        given["endpoint"] = endpoint
+    if keys:
+        given |= {"access_key_id": keys.access_key, "secret_access_key": keys.secret_key.reveal()}
+    if keys and keys.token:
+        given["session_token"] = keys.token.reveal()
+    inner = S3Store(
+        parts.netloc,
+        prefix=prefix or None,
+        client_options={**CLIENT, "allow_http": http},
+        retry_config=RETRY,
+        config=given,
+    )
+    base = endpoint or f"https://s3.{region}.amazonaws.com"
+    multiparts = Multiparts(base.rstrip("/"), parts.netloc, prefix and f"{prefix}/", region, keys) if keys else None
+    return Objects(inner, _shown(parts), multiparts)
+
+
+def _azure(parts: SplitResult, _dial: Dial | None, _env: Mapping[str, str]) -> Store:
+    from obstore.store import AzureStore
+
+    from tscm_migrate.offsite.stores.objects import CLIENT, RETRY, Objects
+
+    _options(parts, set())
+    prefix = _prefix(parts) or None
+    inner = AzureStore(parts.netloc, prefix=prefix, client_options=CLIENT, retry_config=RETRY)
+    return Objects(inner, _shown(parts))
+
+
+def _google(parts: SplitResult, _dial: Dial | None, _env: Mapping[str, str]) -> Store:
+    from obstore.store import GCSStore
+
+    from tscm_migrate.offsite.stores.objects import CLIENT, RETRY, Objects
+
+    _options(parts, set())
+    inner = GCSStore(parts.netloc, prefix=_prefix(parts) or None, client_options=CLIENT, retry_config=RETRY)
+    return Objects(inner, _shown(parts))
+
+
+_OPENERS: dict[str, Callable[[SplitResult, Dial | None, Mapping[str, str]], Store]] = {
+    "file": _file,
+    "sftp": _sftp,
+    "s3": _s3,
+    "az": _azure,
+    "gs": _google,
+}
+
+
+def aws_keys(env: Mapping[str, str]) -> AwsKeys | None:
+    """Static AWS credentials from the environment or the shared file; None: obstore finds a role by itself, or not."""
+    from tscm_migrate.offsite.stores.multiparts import AwsKeys
+
+    access, secret, token = (
+        env.get(f"AWS_{name}", "") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
+    )
+    if not (access and secret):
+        default = Path.home() / ".aws" / "credentials"
+        file = configparser.ConfigParser(interpolation=None)
+        file.read(env.get("AWS_SHARED_CREDENTIALS_FILE") or default, encoding="utf-8")
+        profile = env.get("AWS_PROFILE", "default")
+        found = dict(file[profile]) if file.has_section(profile) else {}
+        access, secret, token = (
+            found.get(f"aws_{name}", "") for name in ("access_key_id", "secret_access_key", "session_token")
+        )
+    if not (access and secret):
+        return None
+    return AwsKeys(access, Secret(secret, "aws"), Secret(token, "aws") if token else None)
+
+
+def _prefix(parts: SplitResult) -> str:
+    prefix = parts.path.strip("/")
+    if not parts.netloc:
+        raise UsageError(problem=f"{parts.scheme}:// needs a bucket or container", fix=f"{parts.scheme}://NAME/prefix")
+    return check_key(prefix) if prefix else ""
+
+
+def _options(parts: SplitResult, known: set[str]) -> dict[str, str]:
+    options = dict(parse_qsl(parts.query))
+    if strange := sorted(set(options) - known):
+        raise UsageError(problem=f"{parts.scheme}:// knows no option {strange[0]!r}", fix=f"known: {sorted(known)}")
+    return options
+
+
+def _plain_http(endpoint: str, options: Mapping[str, str]) -> bool:
+    parts = urlsplit(endpoint)
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK and options.get("allow_http") != "true":
+        raise UsageError(
+            problem=f"{endpoint} is not encrypted", fix="use https://, or add &allow_http=true to the store's URL"
+        )
+    return parts.scheme == "http"
+
+
+def _shown(parts: SplitResult) -> str:
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
