@@ -4,6 +4,7 @@
     ├── UsageError              2   the command line or the inventory is wrong
     │   └── InventoryError      2
     ├── Refused                 3   preflight found a reason not to start
+    │   └── NetconfContradiction 3
     ├── SshError                1
     │   ├── Unreachable         1   no connection (retry later)
     │   ├── AuthFailed          1
@@ -151,6 +152,19 @@ class Refused(MigrateError):
 
     def remedy(self) -> str:
         return "mend what the checks name, or acknowledge one by its name: --allow NAME"
+
+
+@dataclass(eq=False)
+class NetconfContradiction(Refused):
+    """Both ways of treating the network settings were asked for; the vendor's two options exclude each other."""
+
+    code = "preflight.netconf"
+
+    def message(self) -> str:
+        return "--bypass-netconf and --force-apply-netconf contradict each other; nothing was changed"
+
+    def remedy(self) -> str:
+        return "give one: bypass keeps the new one's own address, force-apply takes over the old one's settings"
 
 
 # --------------------------------------------------------------------------- ssh

@@ -1,0 +1,52 @@
+"""The repository's front door: `invoke --list`. The tool's own tasks, and those that look after the repository."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tscm_migrate.tasks
+from tscm_migrate.tasks.base import command
+
+if TYPE_CHECKING:
+    from invoke.context import Context
+
+ROOT = Path(__file__).parent
+PYTHON = f'"{sys.executable}"'
+
+
+def _run(context: Context, line: str) -> int:
+    with context.cd(str(ROOT)):
+        done = context.run(line, pty=False, warn=True, in_stream=False)
+    return done.exited if done is not None else 1
+
+
+@command(help={"fast": "Leave out slow tests and those that need namespaces.", "more": "Further arguments for pytest."})
+def test(context: Context, fast: bool = False, more: str = "") -> int:  # noqa: FBT001, FBT002
+    """Run the tests."""
+    chosen = '-m "not slow and not namespaces"' if fast else ""
+    return _run(context, f"{PYTHON} -m pytest {chosen} {more}")
+
+
+@command(help={"fix": "Mend what can be mended."})
+def lint(context: Context, fix: bool = False) -> int:  # noqa: FBT001, FBT002
+    """Check style and types, on Linux and as on Windows."""
+    lines = (
+        f"{PYTHON} -m ruff check {'--fix' if fix else ''} .",
+        f"{PYTHON} -m ruff format {'' if fix else '--check'} .",
+        f"{PYTHON} -m mypy",
+        f"{PYTHON} -m mypy --platform win32 --exclude tscm_migrate/lab/",
+    )
+    return max([_run(context, line) for line in lines])
+
+
+@command()
+def docs(context: Context) -> int:
+    """Build the documentation; a warning is an error."""
+    return _run(context, f"{PYTHON} -m sphinx -W --keep-going -q -b html docs docs/_build/html")
+
+
+namespace = tscm_migrate.tasks.namespace()
+for _task in (test, lint, docs):
+    namespace.add_task(_task)

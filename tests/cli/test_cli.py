@@ -1,0 +1,181 @@
+"""The command line as a user meets it: real processes, `tscm-migrate` and plain `invoke`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOL = (sys.executable, "-m", "tscm_migrate")
+INVOKE = (sys.executable, "-m", "invoke")
+PAIR = ("--from", "tscm-old", "--to", "tscm-new")
+
+
+def run(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("TSCM_", "INVOKE_"))}
+    return subprocess.run(
+        argv,
+        cwd=ROOT,
+        env={**clean, **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_version_comes_from_the_package() -> None:
+    import tscm_migrate
+
+    assert run(*TOOL, "--version").stdout == f"tscm-migrate {tscm_migrate.__version__}\n"
+
+
+@pytest.mark.parametrize("argv", [("--help",), (), ("help",)])
+def test_help_lists_the_tasks_as_they_are_typed(argv: tuple[str, ...]) -> None:
+    done = run(*TOOL, *argv)
+    assert done.returncode == 0
+    assert "host show" in done.stdout
+    assert "migrate" in done.stdout
+    assert "--warn-only" not in done.stdout
+
+
+def test_help_is_fast_because_it_loads_no_heavy_package() -> None:
+    code = (
+        "import sys, contextlib\n"
+        "from tscm_migrate.cli import main\n"
+        "sys.argv = ['tscm-migrate', '--help']\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "heavy = {'paramiko', 'fabric', 'pydantic', 'rich', 'keyring', 'asyncssh', 'cryptography', 'obstore'}\n"
+        "print('LOADED', sorted(heavy & set(sys.modules)))\n"
+    )
+    assert run(sys.executable, "-c", code).stdout.splitlines()[-1] == "LOADED []"
+
+
+@pytest.mark.parametrize("front", [TOOL, INVOKE])
+def test_options_that_invoke_has_too_reach_the_task(front: tuple[str, ...]) -> None:
+    done = run(*front, "migrate", "--from", "no-such", "--to", "x", "--debug", "9", "--dry-run", "--json")
+    assert done.returncode == 2
+    told = json.loads(done.stdout)
+    assert (told["code"], told["exit"]) == ("usage", 2)
+    assert "--debug '9'" in told["message"]
+    assert "--debug '9'" in done.stderr
+
+
+@pytest.mark.parametrize("front", [TOOL, INVOKE])
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (("--from", "tscm-odl", "--to", "tscm-new", "--yes"), 2, "did you mean 'tscm-old'"),
+        ((*PAIR, "--bypass-netconf", "--force-apply-netconf"), 3, "contradict each other"),
+        (PAIR, 2, "no terminal to ask on"),
+        (("--to", "tscm-new"), 2, "--from is missing"),
+        ((*PAIR, "--inventory", "/nowhere.toml", "--yes"), 2, "no inventory file"),
+    ],
+)
+def test_a_mistake_has_the_same_exit_code_under_both_fronts(
+    front: tuple[str, ...], argv: tuple[str, ...], code: int, words: str
+) -> None:
+    done = run(*front, "migrate", *argv)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 6
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("migrate", "--form", "x"), "unknown option '--form'; did you mean '--from'?"),
+        (("migrate", *PAIR, "--restore-shs"), "did you mean '--restore-ssh'?"),
+        (("migrate", "--dry"), "unknown option '--dry'"),
+        (("--warn-only", "migrate"), "unknown option '--warn-only'"),
+        (("migrate", "--from"), "--from wants a value"),
+        (("migrate", "surplus"), "'surplus' is not expected here"),
+        (("migrat",), "there is no task 'migrat'; did you mean 'migrate'?"),
+        (("host", "lst"), "'host' has no 'lst'; did you mean 'list'?"),
+        (("host", "show"), "something is missing: NAME"),
+        (("--help", "migrat"), "did you mean 'migrate'"),
+    ],
+)
+def test_a_typo_ends_with_2_and_suggests_the_near_one(argv: tuple[str, ...], words: str) -> None:
+    done = run(*TOOL, *argv)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "what to do:" in done.stderr
+
+
+def test_invokes_own_dry_is_not_taken_for_a_dry_run() -> None:
+    done = run(*INVOKE, "migrate", *PAIR, "--yes", "--dry")
+    assert done.returncode == 2
+    assert "say --dry-run" in done.stderr
+
+
+@pytest.mark.parametrize("argv", [("host", "show"), ("migrate",)])
+def test_each_task_has_its_page(argv: tuple[str, ...]) -> None:
+    done = run(*TOOL, *argv, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"Usage: tscm-migrate {' '.join(argv)}")
+    assert "Options:" in done.stdout
+
+
+def test_a_traceback_comes_only_when_asked_for_and_is_redacted(tmp_path: Path) -> None:
+    bad = tmp_path / "hosts.toml"
+    bad.write_text("[hosts.a]\naddress = 'x y'\n")
+    plain = run(*TOOL, "host", "list", "--inventory", str(bad))
+    assert plain.returncode == 2
+    assert "Traceback" not in plain.stderr
+    for argv, env in (
+        (("--debug-traceback", "host", "list"), {}),
+        (("host", "list", "--debug-traceback"), {}),
+        (("host", "list"), {"TSCM_TRACEBACK": "1"}),
+    ):
+        assert "Traceback" in run(*TOOL, *argv, "--inventory", str(bad), **env).stderr
+
+
+def test_host_list_and_show_speak_json(tmp_path: Path) -> None:
+    listed = json.loads(run(*TOOL, "host", "list", "--json").stdout)
+    assert [h["name"] for h in listed] == ["tscm-old", "tscm-new"]
+    shown = json.loads(run(*TOOL, "host", "show", "tscm-old", "--json").stdout)
+    assert shown["source"]["address"].startswith("hosts.toml:")
+
+
+def test_a_defect_is_told_without_a_traceback_and_without_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    from tscm_migrate import cli, redact
+
+    redact.known.add("hunter2-secret")
+
+    def body(*_args: object, **_kwargs: object) -> None:
+        raise RuntimeError("the appliance said \x1b[31mhunter2-secret\x1b[0m")
+
+    assert cli.guarded(body) == 1
+    shown = capsys.readouterr().err
+    assert "the appliance said •••" in shown
+    assert "\x1b" not in shown
+    assert "Traceback" not in shown
+
+
+def test_ctrl_c_in_a_task_is_exit_code_5(capsys: pytest.CaptureFixture[str]) -> None:
+    from tscm_migrate import cli
+
+    def body() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    assert cli.guarded(body) == 5
+    assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["--list", "--help"])
+def test_a_reader_that_goes_away_gets_no_traceback(path: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run([*TOOL, path], stdout=closed, stderr=subprocess.PIPE, timeout=60, cwd=ROOT, check=False)
+    assert b"Traceback" not in done.stderr
+    assert b"BrokenPipe" not in done.stderr

@@ -1,0 +1,7 @@
+"""`python -m tscm_migrate`: the same as the console script."""
+
+from __future__ import annotations
+
+from .cli import main
+
+main()

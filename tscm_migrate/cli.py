@@ -1,0 +1,105 @@
+"""The console script, and the one place where an error becomes text, a remedy and an exit code.
+
+`tscm-migrate TASK` and, in a checkout, `invoke TASK` run the same tasks. Both go through `guarded`, so both end with
+the same exit codes; the console script adds its own parsing (see `program`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from . import redact
+from .errors import Exit, Interrupted, MigrateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+TRACEBACK = "TSCM_TRACEBACK"
+_SHOWN = 2000  # characters of one message; an appliance's words may be long
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the console script; ends with SystemExit."""
+    from .program import program
+
+    for stream in (sys.stdout, sys.stderr):  # a console that lacks a character shows another one, not a traceback
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+    try:
+        program().run(list(argv) if argv is not None else None)
+    except BrokenPipeError:  # `… | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.DONE)
+    except KeyboardInterrupt:
+        sys.exit(say(Interrupted("nothing was begun")))
+
+
+def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
+    """Run a task's body; whatever it raises is told to the operator, and the exit code comes back."""
+    _quiet_libraries()
+    as_json = bool(kwargs.get("json"))
+    try:
+        status = body(*args, **kwargs)
+    except MigrateError as error:
+        return say(error, as_json=as_json)
+    except KeyboardInterrupt:
+        return say(Interrupted(), as_json=as_json)
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for an operator
+        return _say_defect(error)
+    return int(status) if isinstance(status, int) else int(Exit.DONE)
+
+
+def say(error: MigrateError, *, as_json: bool = False) -> int:
+    """Tell an error: what, what to do, its code; returns the exit code."""
+    message, remedy = _clean(error.message()), _clean(error.remedy())
+    if as_json:
+        told = {"v": 1, "event": "error", "code": error.code, "exit": int(error.exit_code)}
+        print(json.dumps({**told, "message": message, "remedy": remedy}), flush=True)  # noqa: T201
+    lines = [f"error: {message}"]
+    if remedy:
+        lines.append(f"  what to do: {remedy}")
+    lines.append(f"  ({error.code}, exit code {int(error.exit_code)})")
+    _stderr("\n".join(lines))
+    _traceback(error)
+    return int(error.exit_code)
+
+
+def _say_defect(error: Exception) -> int:
+    """An error that nobody foresaw: its kind and text, and how to get more."""
+    text = _clean(f"{type(error).__name__}: {error}")
+    _stderr(f"error: this should not have happened: {text}\n  what to do: run again with {TRACEBACK}=1 and report it")
+    _traceback(error)
+    return int(Exit.FAILED)
+
+
+def _traceback(error: BaseException) -> None:
+    if os.environ.get(TRACEBACK, "") not in {"", "0"}:
+        import traceback
+
+        _stderr(redact.printable(redact.known("".join(traceback.format_exception(error)))))
+
+
+def _clean(text: str) -> str:
+    text = redact.printable(redact.known(text)).strip()
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + " …"
+
+
+def _stderr(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # a closed stderr must not change the exit code
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _quiet_libraries() -> None:
+    """Without a handler, Python's last resort would print paramiko's records to stderr."""
+    for name in ("paramiko", "gnupg", "invoke"):
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())

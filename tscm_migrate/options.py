@@ -1,0 +1,178 @@
+"""What `migrate` was asked to do: the options, checked before anything else happens.
+
+`MigrateOptions.parse` turns the command line's strings into frozen data; an option that is not built yet is refused
+by `NOT_YET`, so that nothing is accepted and ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .errors import NetconfContradiction, UsageError
+from .near import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+METHODS = ("auto", "rsync", "tar", "sftp")
+ROUTES = ("auto", "direct", "relay")
+OFFLINE = ("poweroff", "isolate", "manual")
+_ARCHIVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.tsbak(\.gpg)?\Z")
+_OFFSITE = re.compile(r"offsite:[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")
+_DEVICE = re.compile(r"[^\s/,\\-][^\s/,\\]*\Z")
+_LONGEST = 7 * 86400.0  # seconds; a wait beyond a week is a typing error
+
+
+@dataclass(frozen=True)
+class MigrateOptions:
+    """The options of `migrate`, named after them.
+
+    `from_` is "" only where the archive comes from off-site. `drain_timeout` in seconds, None: the inventory's
+    policy. `debug` 1..7 or None. `archive` is "new", "latest", "all", a file name, or "offsite:…".
+    """
+
+    from_: str
+    to: str
+    method: Literal["auto", "rsync", "tar", "sftp"] = "auto"
+    route: Literal["auto", "direct", "relay"] = "auto"
+    archive: str = "new"
+    passphrase_file: Path | None = None
+    encrypt: bool = True
+    drain_timeout: float | None = None
+    debug: int | None = None
+    leave_tmp_files: bool = False
+    interface: str | None = None
+    bypass_netconf: bool = False
+    force_apply_netconf: bool = False
+    restore_ssh: bool = True
+    restore_cron: bool = False
+    offline: Literal["poweroff", "isolate", "manual"] = "poweroff"
+    update_packages: bool = False
+    devices: Literal["all", "none"] | tuple[str, ...] = "all"
+    yes: bool = False
+    dry_run: bool = False
+    json: bool = False
+    allow: tuple[str, ...] = ()
+    inventory: Path | None = None
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> MigrateOptions:
+        """Check what the command line gave; None and "" mean that an option was not given.
+
+        Raises:
+            UsageError: a value that cannot be, options that exclude each other, or something that is not built yet.
+            NetconfContradiction: both --bypass-netconf and --force-apply-netconf.
+        """
+        known = {f.name for f in fields(cls)}
+        values = {key: value for key, value in given.items() if key in known and value is not None}
+        for name, choices in (("method", METHODS), ("route", ROUTES), ("offline", OFFLINE)):
+            if name in values:
+                values[name] = _choice(name, values[name], choices)
+        for name, convert in _CONVERT.items():
+            if name in values:
+                values[name] = convert(values[name])
+        values.setdefault("from_", "")
+        options = cls(**_with_hosts(values))
+        options.check()
+        return options
+
+    def check(self) -> None:
+        """Refuse what excludes each other, and what is not built yet."""
+        if self.bypass_netconf and self.force_apply_netconf:
+            raise NetconfContradiction
+        if not self.encrypt and self.passphrase_file:
+            raise UsageError("--no-encrypt and --passphrase-file exclude each other", "leave one of them out")
+        if self.archive != "new" and not self.encrypt:
+            fix = "leave --no-encrypt out: it is for a new backup, and this archive is already made"
+            raise UsageError(f"--no-encrypt does not go with --archive {self.archive}", fix)
+        for text, asked in NOT_YET.items():
+            if asked(self):
+                raise UsageError(f"{text} is not yet built", "leave it out; the changelog will say when it is there")
+
+
+# What later versions bring: the text, and whether it was asked for. One table, so that nothing is forgotten.
+NOT_YET: dict[str, Callable[[MigrateOptions], bool]] = {
+    "--method rsync": lambda o: o.method == "rsync",
+    "--method sftp": lambda o: o.method == "sftp",
+    "--route direct": lambda o: o.route == "direct",
+    "--archive all": lambda o: o.archive == "all",
+    "--archive offsite:…": lambda o: o.archive.startswith("offsite:"),
+    "--offline isolate": lambda o: o.offline == "isolate",
+    "--offline manual": lambda o: o.offline == "manual",
+    "--update-packages": lambda o: o.update_packages,
+}
+
+
+def _with_hosts(values: dict[str, Any]) -> dict[str, Any]:
+    if not values.get("to"):
+        raise UsageError("--to is missing: which appliance is the new one?", "give --from OLD --to NEW")
+    offsite = str(values.get("archive", "")).startswith("offsite:")
+    if not values["from_"] and not offsite:
+        raise UsageError("--from is missing: which appliance is the old one?", "give --from OLD --to NEW")
+    if values["from_"] and offsite:
+        fix = "leave --from out: the archive comes from off-site, the old appliance is not touched"
+        raise UsageError("--from and --archive offsite:… exclude each other", fix)
+    return values
+
+
+def _choice(name: str, value: str, choices: Iterable[str]) -> str:
+    if value not in choices:
+        near = suggestion(value, choices)
+        raise UsageError(f"--{name} {value!r} is unknown{near}", f"one of: {', '.join(choices)}")
+    return value
+
+
+def _archive(value: str) -> str:
+    if value in {"new", "latest", "all"} or _ARCHIVE.match(value) or _OFFSITE.match(value):
+        return value
+    fix = "new, latest, all, or a bare file name such as threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
+    raise UsageError(f"--archive {value!r} is no name of an archive", fix)
+
+
+def _seconds(value: str | float) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST:
+        raise UsageError(f"--drain-timeout {value!r} is no number of seconds", "give one, as in --drain-timeout 1800")
+    return seconds
+
+
+def _debug(value: str | int) -> int:
+    text = str(value)
+    if text not in {"1", "2", "3", "4", "5", "6", "7"}:
+        raise UsageError(f"--debug {text!r} is no level", "1 to 7; it is handed to tsadmin")
+    return int(text)
+
+
+def _interface(value: str) -> str:
+    if not _INTERFACE.match(value):
+        raise UsageError(f"--interface {value!r} is no interface name", "as `ip link` shows it on the appliance: eth0")
+    return value
+
+
+def _devices(value: str | Iterable[str]) -> str | tuple[str, ...]:
+    if value in {"all", "none"}:
+        return str(value)
+    names = tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value) if part.strip())
+    wrong = [name for name in names if not _DEVICE.match(name)]
+    if wrong or not names:
+        raise UsageError(f"--devices {value!r} names no devices", "all, none, or names with commas: --devices A,B")
+    return tuple(dict.fromkeys(names))
+
+
+_CONVERT: dict[str, Callable[[Any], Any]] = {
+    "archive": _archive,
+    "drain_timeout": _seconds,
+    "debug": _debug,
+    "interface": _interface,
+    "devices": _devices,
+    "passphrase_file": Path,
+    "inventory": Path,
+    "allow": lambda names: tuple(dict.fromkeys(names)),
+}

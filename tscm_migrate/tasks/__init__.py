@@ -1,0 +1,20 @@
+"""What a user can say. Each task parses, calls and renders; its modules are light, so that --help is fast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from invoke.collection import Collection
+
+
+def namespace() -> Collection:
+    """All tasks, for the console script and for a checkout's tasks.py."""
+    from invoke.collection import Collection
+
+    from . import host, migrate
+
+    root = Collection("tscm_migrate")
+    root.add_task(migrate.migrate)
+    root.add_collection(host.collection())
+    return root

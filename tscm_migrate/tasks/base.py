@@ -1,0 +1,62 @@
+"""The one way to make a task: errors become exit codes in `tscm_migrate.cli`, also under plain `invoke`."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, cast
+
+from invoke.exceptions import Exit as InvokeExit
+from invoke.tasks import task
+
+from tscm_migrate import cli
+from tscm_migrate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from invoke.context import Context
+    from invoke.tasks import Task
+
+INVENTORY_HELP = "The inventory file (else TSCM_INVENTORY, ./inventory/hosts.toml, the user's config folder)."
+
+
+def command(
+    *,
+    help: Mapping[str, str] | None = None,  # noqa: A002 - invoke's own word
+    positional: Sequence[str] = (),
+    iterable: Sequence[str] = (),
+    name: str | None = None,
+) -> Callable[[Callable[..., Any]], Task[Any]]:
+    """Make a task of a function that returns an exit code or None.
+
+    Args:
+        help: a line for each option, by parameter name.
+        positional: parameters that are given without a flag; all others are flags without a short form.
+        iterable: parameters whose flag may be repeated.
+        name: the task's name where the function's would be a Python keyword.
+    """
+
+    def wrap(body: Callable[..., Any]) -> Task[Any]:
+        @functools.wraps(body)
+        def run(context: Context, *args: Any, **kwargs: Any) -> None:
+            status = cli.guarded(_checked(body), context, *args, **kwargs)
+            if status:
+                raise InvokeExit(code=status)
+
+        keyed = {key.strip("_").replace("_", "-"): text for key, text in (help or {}).items()}
+        made: Any = task(
+            run, name=name, help=keyed, positional=list(positional), iterable=list(iterable), auto_shortflags=False
+        )
+        return cast("Task[Any]", made)
+
+    return wrap
+
+
+def _checked(body: Callable[..., Any]) -> Callable[..., Any]:
+    def run(context: Context, *args: Any, **kwargs: Any) -> Any:
+        # Plain `invoke TASK --dry` sets a switch of invoke's that has no meaning here: it must not pass for --dry-run.
+        if context.config.run.dry:
+            raise UsageError("--dry is invoke's own option and would change nothing here", "say --dry-run")
+        return body(context, *args, **kwargs)
+
+    return run

@@ -1,0 +1,49 @@
+"""`host list`, `host show`, `host pin`: who is in the inventory, and which key each one has."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from invoke.collection import Collection
+
+from .base import INVENTORY_HELP, command
+
+
+def collection() -> Collection:
+    """The tasks about hosts."""
+    return Collection("host", listed, show)
+
+
+@command(name="list", help={"json": "Print JSON.", "inventory": INVENTORY_HELP})
+def listed(_context: Any, json: bool = False, inventory: str | None = None) -> None:  # noqa: FBT001, FBT002
+    """List the hosts of the inventory."""
+    from tscm_migrate.hosts import as_dict, table
+    from tscm_migrate.inventory import load
+
+    site = load(Path(inventory) if inventory else None)
+    if json:
+        _print_json([as_dict(site, host) for host in site.hosts.values()])
+    else:
+        sys.stdout.write(table(site))
+
+
+@command(positional=["name"], help={"json": "Print JSON.", "inventory": INVENTORY_HELP})
+def show(_context: Any, name: str, json: bool = False, inventory: str | None = None) -> None:  # noqa: FBT001, FBT002
+    """Show one host: every value, and where it came from."""
+    from tscm_migrate.hosts import as_dict, detail
+    from tscm_migrate.inventory import load
+
+    site = load(Path(inventory) if inventory else None)
+    host = site.host(name)
+    if json:
+        _print_json(as_dict(site, host))
+    else:
+        sys.stdout.write(detail(site, host))
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")

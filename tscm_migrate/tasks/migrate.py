@@ -1,0 +1,100 @@
+"""`migrate`: the main job."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import UsageError
+
+from .base import INVENTORY_HELP, command
+
+if TYPE_CHECKING:
+    from tscm_migrate.options import MigrateOptions
+
+HELP = {
+    "from_": "The old appliance: an inventory name, or user@address[:port].",
+    "to": "The new appliance: an inventory name, or user@address[:port].",
+    "method": "How archives travel: auto, rsync, tar, sftp.",
+    "route": "Which way: auto, direct (old to new), relay (through this workstation).",
+    "archive": "new (a fresh backup), latest, all, the NAME of an archive, or offsite:latest without --from.",
+    "passphrase_file": "A file with the archives' passphrase (else TSCM_PASSPHRASE, the inventory, keyring, a prompt).",
+    "encrypt": "Encrypt the fresh backup with a passphrase; --no-encrypt leaves it readable.",
+    "drain_timeout": "How long running updates may take to end, in seconds (default 1800).",
+    "debug": "tsadmin's own debug level, 1 to 7.",
+    "leave_tmp_files": "Let tsadmin keep its temporary files.",
+    "interface": "The network interface of the backup and the restore (default: the inventory's, else eth0).",
+    "bypass_netconf": "Restore without the network settings: the new one keeps its own address.",
+    "force_apply_netconf": "Let tsadmin apply the network settings without asking.",
+    "restore_ssh": "Restore the old one's host keys; --no-restore-ssh keeps the new one's.",
+    "restore_cron": "Restore the cron entries of the archive too.",
+    "offline": "How the old one leaves the network: poweroff, isolate, manual.",
+    "update_packages": "Update the packages of both first.",
+    "devices": "Which devices are updated at the end: all, none, or A,B.",
+    "yes": "Do not ask; needed without a terminal.",
+    "dry_run": "Look and plan, change nothing.",
+    "json": "Print events as JSON, one a line.",
+    "allow": "Acknowledge a refusal of the preflight by its name; may be repeated.",
+    "inventory": INVENTORY_HELP,
+}
+
+
+@command(help=HELP, iterable=["allow"])
+def migrate(  # noqa: PLR0917 - the options of the command line
+    _context: Any,
+    from_: str | None = None,
+    to: str | None = None,
+    method: str = "auto",
+    route: str = "auto",
+    archive: str = "new",
+    passphrase_file: str | None = None,
+    encrypt: bool = True,  # noqa: FBT001, FBT002
+    drain_timeout: str | None = None,
+    debug: str | None = None,
+    leave_tmp_files: bool = False,  # noqa: FBT001, FBT002
+    interface: str | None = None,
+    bypass_netconf: bool = False,  # noqa: FBT001, FBT002
+    force_apply_netconf: bool = False,  # noqa: FBT001, FBT002
+    restore_ssh: bool = True,  # noqa: FBT001, FBT002
+    restore_cron: bool = False,  # noqa: FBT001, FBT002
+    offline: str = "poweroff",
+    update_packages: bool = False,  # noqa: FBT001, FBT002
+    devices: str = "all",
+    yes: bool = False,  # noqa: FBT001, FBT002
+    dry_run: bool = False,  # noqa: FBT001, FBT002
+    json: bool = False,  # noqa: FBT001, FBT002
+    allow: list[str] | None = None,
+    inventory: str | None = None,
+) -> int:
+    """Move a TSCM to a new appliance: plan, ask once, and do it.
+
+    Identifies both, checks, holds and drains the updates of the old one, makes a fresh backup, copies and verifies
+    it, takes the old one off the network, restores, reboots, restores again, updates every device, and reports.
+
+    Examples:
+        tscm-migrate migrate --from tscm-old --to tscm-new --dry-run
+        tscm-migrate migrate --from tscm-old --to tscm-new
+        tscm-migrate migrate --from admin@10.1.1.43 --to admin@10.1.1.50:2222 --yes --json
+    """
+    from tscm_migrate.options import MigrateOptions
+
+    return start(MigrateOptions.parse(locals()))
+
+
+def start(options: MigrateOptions) -> int:
+    """Read the inventory, prepare the secrets, and hand over to the migration."""
+    from tscm_migrate import inventory
+    from tscm_migrate.secrets import Secrets
+    from tscm_migrate.ui import watcher
+
+    interactive = sys.stdin is not None and sys.stdin.isatty()
+    if not (interactive or options.yes or options.dry_run):
+        raise UsageError("there is no terminal to ask on", "give --yes to go on without being asked, or --dry-run")
+    site = inventory.load(options.inventory)
+    for spec in filter(None, (options.from_, options.to)):
+        site.host(spec)
+    emit = watcher(as_json=options.json)
+    secrets = Secrets(interactive=interactive, passphrase_file=options.passphrase_file, emit=emit)
+    run = importlib.import_module("tscm_migrate.migration.run")
+    return int(run.migrate(options, inventory=site, secrets=secrets, emit=emit, interactive=interactive))
