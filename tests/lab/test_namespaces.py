@@ -1,0 +1,248 @@
+"""The namespace lab keeps what it promises: hosts that boot, log in, move, collide, and leave nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tscm_migrate.lab.namespaces import NamespaceLab, available
+from tscm_migrate.lab.profile import new_profile, old_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [
+    pytest.mark.namespaces,
+    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
+]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., NamespaceLab]]:
+    made: list[NamespaceLab] = []
+
+    def maker(old: dict[str, Any] | None = None, new: dict[str, Any] | None = None, **options: Any) -> NamespaceLab:
+        fast = {"boot_seconds": 0.2}
+        lab = NamespaceLab(
+            tmp_path / f"lab{len(made)}",
+            old_profile(**fast | (old or {})),
+            new_profile(**fast | (new or {})),
+            **options,
+        )
+        made.append(lab)
+        return lab
+
+    yield maker
+    for lab in made:
+        lab.close()
+
+
+def ssh(
+    lab: NamespaceLab, name: str, command: str, *options: str, stdin: str = "", address: str = ""
+) -> subprocess.CompletedProcess[str]:
+    station = lab.workstation
+    known = lab.inventory.with_name("known_hosts")
+    words = ["ssh", "-F", "none", "-i", str(station.key), "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={known}"]
+    words += ["-o", "ConnectTimeout=5", *options, f"threatstop@{address or lab.profile(name).address}", command]
+    return subprocess.run(
+        station.inside(*words), capture_output=True, text=True, input=stdin, timeout=60, check=False, env=lab.env()
+    )
+
+
+def test_both_hosts_take_the_client_key_and_their_pinned_host_keys(make: Callable[..., NamespaceLab]) -> None:
+    lab = make()
+    for name, hostname in (("old", "tsclient"), ("new", "tsclient-new")):
+        for kind in ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512"):
+            done = ssh(lab, name, "id -un; hostname", "-o", f"HostKeyAlgorithms={kind}")
+            assert (done.returncode, done.stdout.split()) == (0, ["threatstop", hostname]), done
+    other = lab.inventory.with_name("known_hosts").read_text().replace("10.1.1.43", "10.1.1.44")
+    lab.inventory.with_name("known_hosts").write_text(other.replace("10.1.1.50", "10.1.1.43"))
+    assert ssh(lab, "old", "true").returncode == 255
+
+
+def test_sudo_asks_for_a_password_only_where_the_profile_says_so(make: Callable[..., NamespaceLab]) -> None:
+    lab = make({"sudo_password": "s3cret word"})
+    assert ssh(lab, "new", "sudo -n id -u").stdout == "0\n"
+    assert ssh(lab, "old", "sudo -n id -u").returncode == 1
+    assert ssh(lab, "old", "sudo -S -p '' id -u", stdin="s3cret word\n").stdout == "0\n"
+    assert ssh(lab, "old", "sudo -S -p '' id -u", stdin="wrong\n").returncode == 1
+
+
+def test_an_appliance_sees_only_its_own_things(make: Callable[..., NamespaceLab]) -> None:
+    lab = make()
+    seen = lab.on("old", "ps -e -o comm=; ls -A /tmp /root /opt; ls /sys/class/net; cat /etc/cron.d/*; df -h /").stdout
+    assert {"sshd", "cron"} <= set(seen.split())
+    assert "pytest" not in seen
+    assert "threatstop" in seen
+    assert "eth0" in seen.split()
+    assert not any(Path(path).exists() for path in ("/run/lab.ssh", "/etc/cron.d/multidevice-core"))
+    assert not list(Path(lab.live_root_of("old"), "tmp").iterdir())
+
+
+def test_a_terminal_and_the_simulated_programs_work(make: Callable[..., NamespaceLab]) -> None:
+    lab = make()
+    done = ssh(lab, "old", "tty; tsadmin version --all; systemctl is-active cron; systemctl is-active nothing", "-tt")
+    assert "/dev/pts/" in done.stdout
+    assert "TSCM-Core" in done.stdout
+    assert done.stdout.split()[-2:] == ["active", "inactive"]
+    assert any("version" in str(entry) for entry in lab.journal("old"))
+
+
+def test_only_root_may_power_off(make: Callable[..., NamespaceLab]) -> None:
+    lab = make()
+    refused = ssh(lab, "old", "PATH=$PATH:/usr/sbin; shutdown -h now")
+    assert refused.returncode == 1
+    assert "superuser" in refused.stderr
+    assert lab.is_on("old")
+
+
+def test_a_reboot_brings_the_saved_address_and_a_new_boot_id(make: Callable[..., NamespaceLab]) -> None:
+    lab = make()
+    lab.power_off("old")
+    before, seen = lab.boot_id("new"), lab.on("new", "cat /proc/sys/kernel/random/boot_id").stdout.strip()
+    assert seen == before
+    keys = lab.on("new", "cat /etc/ssh/*.pub").stdout
+    ssh(lab, "new", "touch ~/stays /tmp/goes; sudo sed -i s/10.1.1.50/10.1.1.43/ /etc/network/interfaces; ls /tmp/goes")
+    assert lab.addresses() == {"old": None, "new": "10.1.1.50"}
+    ssh(lab, "new", "sudo shutdown -r now")
+    lab.wait_reboot("new", before)
+    assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
+    known = lab.inventory.with_name("known_hosts")
+    known.write_text(known.read_text().replace("10.1.1.43", "10.1.1.1").replace("10.1.1.50", "10.1.1.43"))
+    done = ssh(lab, "new", "cat /etc/ssh/*.pub; ls ~/stays /tmp/goes", address="10.1.1.43")
+    assert done.stdout == keys + "/home/threatstop/stays\n"
+    assert ssh(lab, "new", "true").returncode == 255
+    assert lab.collisions() == []
+
+
+def test_dhcp_gives_the_address_of_the_table(make: Callable[..., NamespaceLab]) -> None:
+    lab = make(new={"dhcp": True, "interface": "ens192"})
+    assert lab.addresses()["new"] == "10.1.1.150"
+    assert "ens192" in lab.on("new", "ip -4 addr show dev ens192 | grep 10.1.1.150").stdout
+
+
+def test_a_host_that_is_off_is_off_the_wire(make: Callable[..., NamespaceLab]) -> None:
+    lab = make()
+    look = "arping -q -c 1 -w 1 10.1.1.43; echo $?; ping -q -c 1 -W 1 10.1.1.43 >&2; echo $?; "
+    look += "timeout 1 bash -c ': </dev/tcp/10.1.1.43/22' 2>/dev/null; echo $?"
+    assert lab.on("new", look).stdout.split() == ["0", "0", "0"]
+    ssh(lab, "old", "sudo shutdown -h now")
+    lab.wait_off("old")
+    assert "0" not in lab.on("new", look).stdout.split()
+    assert not lab.is_on("old")
+    (lab.root_of("old") / "home/threatstop/while-off").write_text("written to the disk")
+    lab.power_on("old")
+    assert ssh(lab, "old", "cat while-off").stdout == "written to the disk"
+
+
+def test_a_cut_cable_is_silence_and_can_be_mended(make: Callable[..., NamespaceLab]) -> None:
+    lab = make()
+    lab.cut("old")
+    assert ssh(lab, "old", "true", "-o", "ConnectTimeout=1").returncode == 255
+    assert lab.on("old", "echo still here").stdout == "still here\n"
+    lab.mend("old")
+    lab.wait(lambda: ssh(lab, "old", "true").returncode == 0, "the mended host", 20)
+
+
+def test_a_collision_is_seen_by_the_watcher(make: Callable[..., NamespaceLab]) -> None:
+    lab = make()
+    lab.wait(lambda: {one.ip for one in lab.heard()} >= {"10.1.1.43", "10.1.1.50"}, "both to be heard")
+    assert lab.collisions() == []
+    boot = lab.boot_id("new")
+    lab.on("new", "sed -i s/10.1.1.50/10.1.1.43/ /etc/network/interfaces; reboot")
+    lab.wait_reboot("new", boot)
+    lab.wait(lambda: bool(lab.collisions()), "the collision")
+    assert {(one.address, one.names) for one in lab.collisions()} == {("10.1.1.43", ("old", "new"))}
+
+
+def test_two_labs_at_once_do_not_meet(make: Callable[..., NamespaceLab]) -> None:
+    first, second = make(), make({"hostname": "elsewhere"})
+    assert ssh(first, "old", "hostname").stdout == "tsclient\n"
+    assert ssh(second, "old", "hostname").stdout == "elsewhere\n"
+    first.power_off("old")
+    assert ssh(second, "old", "hostname").stdout == "elsewhere\n"
+    assert first.collisions() == second.collisions() == []
+
+
+def test_reset_gives_fresh_disks(make: Callable[..., NamespaceLab]) -> None:
+    lab = make()
+    ssh(lab, "old", "touch stale; sudo rm /etc/cron.d/multidevice-core")
+    lab.reset("old")
+    assert ssh(lab, "old", "ls").stdout == ""
+    assert (lab.root_of("old") / "etc/cron.d/multidevice-core").exists()
+
+
+def test_faults_of_a_reboot(make: Callable[..., NamespaceLab]) -> None:
+    lab = make({"faults": {"reboot_never": True}}, {"faults": {"reboot_mute_seconds": 2}})
+    boot = lab.boot_id("new")
+    ssh(lab, "old", "sudo reboot")
+    ssh(lab, "new", "sudo reboot")
+    lab.wait_off("old")
+    lab.wait(lambda: lab.boot_id("new") != boot and bool(lab.addresses()["new"]), "the reboot")
+    silent = "exec 3<>/dev/tcp/10.1.1.50/22 && ! read -r -t 1 -u 3 line"
+    words = lab.workstation.inside("bash", "-c", silent)
+    lab.wait(lambda: subprocess.run(words, check=False, capture_output=True).returncode == 0, "a mute sshd", 5)
+    lab.wait_up("new")
+    assert ssh(lab, "new", "true").returncode == 0
+
+
+@pytest.mark.slow
+def test_cron_really_starts_ts_update(make: Callable[..., NamespaceLab]) -> None:
+    lab = make()
+    lab.wait(lambda: any("ts-update" in str(entry) for entry in lab.journal("old")), "cron", 70)
+
+
+def processes_in(lab: NamespaceLab) -> set[int]:
+    """Every process in the lab's name spaces, as this machine numbers them."""
+    room = Path(f"/proc/{lab.room.process.pid}/ns/pid_for_children").readlink()
+    found, net = set(), {(lab.room.proc / str(lab.status(name)["pid"]) / "ns/net").readlink() for name in lab.profiles}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "ns/pid").readlink() == room or (folder / "ns/net").readlink() in net:
+                found.add(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_close_leaves_nothing(make: Callable[..., NamespaceLab]) -> None:
+    links = sorted(Path("/sys/class/net").iterdir())
+    lab = make()
+    tool = subprocess.Popen(lab.workstation.inside("sleep", "60"))
+    lab.workstation._running.append(tool)
+    running = processes_in(lab)
+    assert len(running) > 8
+    lab.close()
+    assert tool.poll() is not None
+    gone = lambda: not any(Path(f"/proc/{pid}").exists() for pid in running)  # noqa: E731
+    lab.wait(gone, "the processes to be gone", 5)
+    assert str(lab.folder) not in Path("/proc/self/mountinfo").read_text()
+    assert sorted(Path("/sys/class/net").iterdir()) == links
+
+
+def test_a_killed_test_run_takes_its_lab_along(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\n"
+        "from tscm_migrate.lab.namespaces import NamespaceLab\n"
+        "from tscm_migrate.lab.profile import new_profile, old_profile\n"
+        "lab = NamespaceLab(pathlib.Path(sys.argv[1]), old_profile(), new_profile())\n"
+        "print(lab.room.process.pid, flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert run.stdout
+    room = int(run.stdout.readline())
+    children = Path(f"/proc/{room}/task/{room}/children").read_text().split()
+    run.kill()
+    run.communicate(timeout=10)
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in (room, *children)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -1,0 +1,327 @@
+"""Pid 1 of an appliance: mounts, network, sshd and cron, reaping, reboot and power-off.
+
+Runs as a program of its own (standard library only, `python -I -S`) inside fresh mount, pid, uts, ipc and network name
+spaces. Everything that it needs is imported before it turns its root, for the package is not to be seen from inside.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import re
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+libc = ctypes.CDLL(None, use_errno=True)
+NOSUID, NODEV, NOEXEC, BIND, DETACH = 2, 4, 8, 4096, 2
+SERVICES = {"ssh": ["/usr/sbin/sshd", "-D"], "cron": ["/usr/sbin/cron", "-f"]}
+GRACE = 1.0  # seconds between SIGTERM and SIGKILL when going down
+ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+
+
+def call(name: str, *arguments: Any) -> None:
+    """One call of libc that returns 0 when it went well."""
+    if getattr(libc, name)(*arguments):
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}", str(arguments))
+
+
+def mount(source: str, target: Path, kind: str, flags: int = 0, data: str = "") -> None:
+    """Mount something, making the mount point where it is missing."""
+    if not target.exists():
+        target.mkdir(parents=True)
+    call("mount", source.encode(), str(target).encode(), kind.encode(), flags, data.encode())
+
+
+def devices(dev: Path) -> None:
+    """A /dev with what programs expect, and terminals of its own."""
+    mount("dev", dev, "tmpfs", NOSUID, "mode=755")
+    for name, minor in (("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)):
+        os.mknod(dev / name, 0o020666, os.makedev(1, minor))
+        (dev / name).chmod(0o666)
+    os.mknod(dev / "tty", 0o020666, os.makedev(5, 0))
+    (dev / "tty").chmod(0o666)
+    mount("devpts", dev / "pts", "devpts", NOSUID | NOEXEC, "newinstance,gid=5,mode=620,ptmxmode=666")
+    mount("shm", dev / "shm", "tmpfs", NOSUID | NODEV, "mode=1777")
+    (dev / "ptmx").symlink_to("pts/ptmx")
+    for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        (dev / name).symlink_to(f"/proc/self/fd{target}")
+
+
+def enter(config: dict[str, Any]) -> None:
+    """Mount what a running system has below its disk, and make that the root."""
+    root = Path(config["root"])
+    mount("proc", root / "proc", "proc", NOSUID | NODEV | NOEXEC)
+    mount("sysfs", root / "sys", "sysfs", NOSUID | NODEV | NOEXEC | 1)
+    devices(root / "dev")
+    mount("run", root / "run", "tmpfs", NOSUID | NODEV, "mode=755")
+    for source, target in config["binds"]:
+        mount(source, root / target.lstrip("/"), "none", BIND)
+    for hidden in config["hide"]:
+        place = root / hidden.lstrip("/")
+        if place.is_dir() and not place.is_symlink():
+            mount("hidden", place, "tmpfs", NOSUID | NODEV, "mode=755")
+    mount("tmp", root / "tmp", "tmpfs", NOSUID | NODEV, "mode=1777")
+    (root / "run/boot_id").write_text(config["boot_id"] + "\n")
+    mount(str(root / "run/boot_id"), root / "proc/sys/kernel/random/boot_id", "none", BIND)
+    os.chdir(root)
+    call("pivot_root", b".", b".")
+    call("umount2", b".", DETACH)
+    os.chdir("/")
+    for folder in ("run/sshd", "run/lock"):
+        Path("/", folder).mkdir()
+    Path("/run/utmp").touch()
+
+
+# ---------------------------------------------------------------------------------------------------------- network
+
+
+def settings(text: str, interface: str) -> dict[str, str]:
+    """The stanza of one interface in /etc/network/interfaces: `method` and the options; {} where it has none."""
+    found: dict[str, str] = {}
+    inside = False
+    for line in text.splitlines():
+        words = line.split("#")[0].split()
+        if not words:
+            continue
+        if words[0] in ("iface", "auto", "mapping", "source", "source-directory") or words[0].startswith("allow-"):
+            inside = words[0] == "iface" and len(words) >= 4 and words[1] == interface and words[2] == "inet"
+            if inside:
+                found = {"method": words[3]}
+        elif inside:
+            found[words[0]] = " ".join(words[1:])
+    return found
+
+
+def prefix_of(found: dict[str, str]) -> int:
+    """The prefix length, from address/N or from the netmask in either writing."""
+    _, _, length = found["address"].partition("/")
+    mask = length or found.get("netmask", "24")
+    if "." in mask:
+        return sum(int(part).bit_count() for part in mask.split("."))
+    return int(mask)
+
+
+def ip(*words: str) -> None:
+    """Run `ip`; what it says goes to the console log."""
+    subprocess.run(["/usr/bin/env", "ip", *words], check=False, env=ENV)
+
+
+def network(config: dict[str, Any]) -> str:
+    """Bring the interface up as the saved settings say; returns the address, "" where there is none."""
+    interface, file = config["interface"], Path("/etc/network/interfaces")
+    ip("link", "set", "lo", "up")
+    found = settings(file.read_text() if file.exists() else "", interface)
+    if config["boots"] and config["faults"].get("reboot_keeps_address"):
+        found = {"method": "static", "address": config["first_address"]}
+    if found.get("method") == "dhcp":
+        found = {"method": "dhcp", "address": config["dhcp"], "gateway": config["gateway"]}
+    if not re.fullmatch(r"[\d.]+(/\d+)?", found.get("address", "")):
+        return ""
+    address, length = found["address"].partition("/")[0], prefix_of(found)
+    ip("addr", "add", f"{address}/{length}", "broadcast", "+", "dev", interface)
+    ip("link", "set", interface, "up")
+    if found.get("gateway"):
+        ip("route", "add", "default", "via", found["gateway"])
+    if config["announce"]:
+        announce(interface, address)
+    return address
+
+
+def announce(interface: str, address: str) -> None:
+    """A gratuitous ARP, as most systems send when an address comes up."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as raw:
+        raw.bind((interface, 0))
+        mac, four = raw.getsockname()[4], socket.inet_aton(address)
+        head = b"\xff" * 6 + mac + b"\x08\x06"
+        raw.send(head + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac + four + b"\0" * 6 + four)
+
+
+# ------------------------------------------------------------------------------------------------------------- init
+
+
+class Init:
+    """Services, orphans, the control pipe, and the way down."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config, self.status = config, config["status_fd"]
+        self.services: dict[str, subprocess.Popen[bytes]] = {}
+        self.pending: tuple[float, str] | None = None
+        self.selector = selectors.DefaultSelector()
+        self.ready = False
+
+    def tell(self, line: str) -> None:
+        """A line to the machine room."""
+        os.write(self.status, line.encode() + b"\n")
+
+    def start(self, name: str) -> None:
+        """Start a service, unless it runs."""
+        if name in SERVICES and name not in self.services:
+            quiet = subprocess.DEVNULL
+            self.services[name] = subprocess.Popen(
+                SERVICES[name], stdin=quiet, env=ENV, start_new_session=True, close_fds=True
+            )
+            Path(f"/run/lab.{name}").write_text(str(self.services[name].pid))
+
+    def stop(self, name: str, number: int = signal.SIGTERM) -> None:
+        """Stop a service; its sessions go on, as with KillMode=process."""
+        service = self.services.pop(name, None)
+        Path(f"/run/lab.{name}").unlink(missing_ok=True)
+        if service:
+            service.send_signal(number)
+            service.wait(5)
+
+    def told(self, line: str) -> None:
+        """A request from `shutdown`, `systemctl` and their like: ACTION [seconds | service]."""
+        action, _, rest = line.partition(" ")
+        if action in ("reboot", "poweroff"):
+            self.pending = (time.monotonic() + float(rest or self.config["delay"]), action)
+        elif action == "cancel":
+            self.pending = None
+        elif action in ("stop", "restart"):
+            self.stop(rest)
+        elif action == "reload" and rest in self.services:
+            self.services[rest].send_signal(signal.SIGHUP)
+        if action in ("start", "restart"):
+            self.start(rest)
+
+    def reap(self) -> None:
+        """Collect the dead, and note a service among them."""
+        while True:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for name, service in list(self.services.items()):
+                if service.pid == pid:
+                    del self.services[name]
+                    Path(f"/run/lab.{name}").unlink(missing_ok=True)
+
+    def down(self, action: str) -> None:
+        """End everything and never return."""
+        if self.config["shutdown"] == "abrupt":  # nobody says goodbye: the other side has to find out
+            ip("link", "set", self.config["interface"], "down")
+        else:
+            os.kill(-1, signal.SIGTERM)
+            deadline = time.monotonic() + GRACE
+            while time.monotonic() < deadline:
+                try:
+                    if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                        time.sleep(0.01)
+                except ChildProcessError:
+                    break
+        self.tell(f"down {action}")
+        os._exit(0)
+
+    def mute(self) -> None:
+        """For a while after a reboot, port 22 accepts and says nothing (a fault)."""
+        seconds = float(self.config["faults"].get("reboot_mute_seconds", 0)) if self.config["boots"] else 0.0
+        if not seconds:
+            return
+        deadline, held = time.monotonic() + seconds, []
+        with socket.create_server(("0.0.0.0", 22)) as listener:
+            while (left := deadline - time.monotonic()) > 0:
+                listener.settimeout(left)
+                try:
+                    held.append(listener.accept()[0])
+                except TimeoutError:
+                    break
+        for connection in held:
+            connection.close()
+
+    def listen(self) -> tuple[int, socket.socket, int]:
+        """The control pipe (root only), the log socket, and a pipe that a dead child wakes."""
+        os.mkfifo("/run/initctl", 0o600)
+        control = os.open("/run/initctl", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        log.bind("/dev/log")
+        Path("/dev/log").chmod(0o666)
+        log.settimeout(0)
+        wake, bell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(bell, warn_on_full_buffer=False)
+        for source in (control, log, wake):
+            self.selector.register(source, selectors.EVENT_READ)
+        return control, log, wake
+
+    def syslog(self, log: socket.socket) -> None:
+        """What programs log, into /var/log/syslog."""
+        with Path("/var/log/syslog").open("ab") as file:
+            while True:
+                try:
+                    message = log.recv(8192)
+                except BlockingIOError:
+                    return
+                file.write(re.sub(rb"^<\d+>", b"", message).replace(b"\n", b" ") + b"\n")
+
+    def look(self) -> None:
+        """Say once that sshd answers, so that "up" means that one can log in."""
+        try:
+            with socket.create_connection(("127.0.0.1", 22), timeout=0.5) as probe:
+                probe.settimeout(1)
+                self.ready = probe.recv(255).startswith(b"SSH")
+        except OSError:
+            return
+        if self.ready:
+            self.tell("up")
+
+    def run(self) -> None:
+        """Until told to go down."""
+        control, log, wake = self.listen()
+        self.start("cron")
+        self.mute()
+        self.start("ssh")
+        while True:
+            wait = 1.0 if self.ready else 0.02
+            if self.pending:
+                wait = max(0.0, min(wait, self.pending[0] - time.monotonic()))
+            for key, _ in self.selector.select(wait):
+                if key.fd == control:
+                    for line in os.read(control, 4096).decode(errors="replace").splitlines():
+                        self.told(line)
+                elif key.fd == wake:
+                    os.read(wake, 4096)
+                else:
+                    self.syslog(log)
+            self.reap()
+            if self.pending and time.monotonic() >= self.pending[0]:
+                self.down(self.pending[1])
+            if not self.ready:
+                self.look()
+
+
+def main() -> None:
+    """Boot."""
+    config = json.loads(Path(sys.argv[1]).read_text())
+    init = Init(config)
+    fcntl.fcntl(init.status, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    init.tell("born")
+    if sys.stdin.buffer.read() != b"go":  # the machine room went away
+        sys.exit(errno.EPIPE)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    for scope in ("all", "default"):
+        setting = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
+        if setting.exists():
+            setting.write_text("1")
+    enter(config)
+    socket.sethostname(Path("/etc/hostname").read_text().strip())
+    init.tell(f"address {network(config)}")
+    init.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+"""The machine room: owns the wire, the disks and the power switches of one lab.
+
+Runs as a program of its own (standard library only, `python -I -S`), as pid 1 of a pid name space with its own mount
+and network name spaces. Whatever it makes (bridge, overlays, hosts) lives in those, so it is all gone with this
+process, however it ends; and it ends when its standard input does, that is with the test run that started it.
+
+Requests and answers are JSON objects, one a line: `{"op": "boot", "name": "old", …}` gives `{"ok": true, …}`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+UNSHARE = ["unshare", "--mount", "--pid", "--uts", "--net", "--ipc"]
+UNSHARE += ["--fork", "--kill-child", "--propagation", "private"]
+PYTHON = [sys.executable, "-I", "-S"]
+
+
+def ip(*words: str, pid: int | None = None, check: bool = True) -> None:
+    """Run `ip`, in the network name space of a process where one is given."""
+    into = ["nsenter", f"--net=/proc/{pid}/ns/net"] if pid else []
+    done = subprocess.run([*into, "ip", *words], capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise RuntimeError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+def no_ipv6() -> None:
+    """Keep neighbour discovery off the wire: what is watched there is ARP."""
+    for scope in ("all", "default"):
+        setting = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
+        if setting.exists():
+            setting.write_text("1")
+
+
+class Host:
+    """One power switch: an appliance, or (with `station`) a process that only holds a network name space."""
+
+    def __init__(self, room: Room, name: str) -> None:
+        self.room, self.name, self.port = room, name, f"p-{name}"[:15]
+        self.folder = room.folder / "hosts" / name
+        self.config: dict[str, Any] = {}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.state, self.address, self.boot_id, self.boots = "off", "", "", 0
+        self.going, self.boot_at, self.status, self.pidfd = "", 0.0, -1, -1
+        self.cut = False
+
+    # ---- disk
+
+    def disk(self, size: str, empty: dict[str, int]) -> None:
+        """An empty layer over the machine's root; what was there is thrown away.
+
+        Args:
+            size: as tmpfs writes it, "2g".
+            empty: folders in which nothing of the machine's own is seen, with their modes.
+        """
+        root, layer = self.folder / "root", self.folder / "disk"
+        for place in (root, layer):
+            if os.path.ismount(place):
+                subprocess.run(["umount", "-l", str(place)], check=True)
+            place.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "lab", str(layer)], check=True)
+        for part in ("upper", "work"):
+            (layer / part).mkdir()
+        for name, mode in empty.items():  # opaque, as overlayfs calls it: nothing has to be deleted one by one
+            folder = layer / "upper" / name
+            folder.mkdir(parents=True)
+            folder.chmod(mode)
+            os.setxattr(folder, "trusted.overlay.opaque", b"y")
+        options = f"lowerdir=/,upperdir={layer}/upper,workdir={layer}/work"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "lab", str(root)], check=True)
+
+    def limit(self, free: int) -> None:
+        """Leave this many bytes free on the disk."""
+        layer = self.folder / "disk"
+        stat = os.statvfs(layer)
+        size = (stat.f_blocks - stat.f_bfree) * stat.f_frsize + free
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(layer)], check=True)
+
+    # ---- power
+
+    def plug(self) -> None:
+        """A cable from the bridge into the host's network name space."""
+        assert self.process  # noqa: S101 - the caller has just started it
+        pid, config = self.process.pid, self.config
+        peer = ["peer", "name", config["interface"], "address", config["mac"], "netns", str(pid)]
+        ip("link", "add", self.port, "type", "veth", *peer)
+        ip("link", "set", self.port, "master", "br0", *(["down"] if self.cut else ["up"]))
+
+    def boot(self) -> None:
+        """Start pid 1 in name spaces of its own; the cable is plugged in once it says that it is there."""
+        self.boot_id, self.state, self.going = str(uuid.uuid4()), "booting", ""
+        status, theirs = os.pipe()
+        config = {**self.config, "boot_id": self.boot_id, "boots": self.boots, "status_fd": theirs}
+        self.boots += 1
+        file = self.folder / "boot.json"
+        file.write_text(json.dumps(config))
+        with (self.folder / "console.log").open("ab") as console:
+            self.process = subprocess.Popen(
+                [*UNSHARE, "--", *PYTHON, str(HERE / "init.py"), str(file)],
+                stdin=subprocess.PIPE,
+                stdout=console,
+                stderr=console,
+                pass_fds=[theirs],
+                start_new_session=True,
+            )
+        os.close(theirs)
+        os.set_blocking(status, False)
+        self.status, self.pidfd = status, os.pidfd_open(self.process.pid)
+        self.room.selector.register(status, selectors.EVENT_READ, self.heard)
+        self.room.selector.register(self.pidfd, selectors.EVENT_READ, self.ended)
+        self.room.log(self.name, "boot")
+
+    def heard(self) -> None:
+        """What pid 1 has to say: born, up ADDRESS, down reboot, down poweroff."""
+        said = os.read(self.status, 4096)
+        if not said:
+            self.room.selector.unregister(self.status)
+            os.close(self.status)
+            self.status = -1
+        for line in said.decode().splitlines():
+            word, _, rest = line.partition(" ")
+            if word == "born":
+                self.plug()
+                assert self.process  # noqa: S101
+                assert self.process.stdin  # noqa: S101
+                self.process.stdin.write(b"go")
+                self.process.stdin.close()
+            elif word == "address":
+                self.address = rest
+            elif word == "up":
+                self.state = "up"
+            elif word == "down":
+                self.going = rest
+            self.room.log(self.name, line)
+
+    def unplug(self) -> None:
+        """Off the wire at once; the kernel takes its time to clear a dead network name space."""
+        ip("link", "del", self.port, check=False)
+
+    def ended(self) -> None:
+        """All of the host's processes are dead."""
+        if self.process is None or (code := self.process.poll()) is None:
+            return
+        if self.status >= 0:
+            self.heard()
+        if self.status >= 0:
+            self.room.selector.unregister(self.status)
+            os.close(self.status)
+            self.status = -1
+        self.unplug()
+        self.room.selector.unregister(self.pidfd)
+        os.close(self.pidfd)
+        self.process, self.address = None, ""
+        # reboot(2) in a pid name space ends its pid 1 by SIGHUP for a restart and by SIGINT for a halt
+        going = self.going or {-signal.SIGHUP: "reboot", -signal.SIGINT: "poweroff"}.get(code, "")
+        faults = self.config.get("faults", {})
+        self.room.log(self.name, f"ended {going or code}")
+        if going == "reboot" and not faults.get("reboot_never"):
+            self.state, self.boot_at = "rebooting", time.monotonic() + float(self.config.get("boot_seconds", 0))
+        else:
+            self.state = "off" if going else f"crashed ({code})"
+
+    def kill(self) -> None:
+        """Pull the plug and wait until the last process is dead."""
+        self.boot_at, self.going = 0.0, "poweroff"
+        if self.process is None:
+            self.state = "off"
+            return
+        self.unplug()
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        # killing pid 1 itself makes the kernel end all of its name space before its parent hears of it
+        inner = children.read_text().split() if children.exists() else []
+        for victim in [*map(int, inner)] or [pid]:
+            os.kill(victim, signal.SIGKILL)
+        self.process.wait()
+        self.ended()
+        self.state = "off"
+
+    # ---- a machine that only watches or only holds an address
+
+    def station(self, request: dict[str, Any]) -> None:
+        """A network name space with one address; with `watch`, the ARP watcher lives in it."""
+        self.config = {"interface": request["interface"], "mac": request["mac"]}
+        command = ["sleep", "infinity"]
+        if request.get("watch"):
+            command = [*PYTHON, str(HERE / "watch.py"), request["interface"], request["file"], *request["watch"]]
+        mine = Path("/proc/self/ns/net").readlink()
+        self.process = subprocess.Popen(["unshare", "--net", "--", *command], stdin=subprocess.DEVNULL)
+        pid = self.process.pid
+        deadline = time.monotonic() + 5
+        while Path(f"/proc/{pid}/ns/net").readlink() == mine and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self.plug()
+        ip("link", "set", "lo", "up", pid=pid)
+        for address in request["addresses"]:
+            ip("addr", "add", address, "dev", request["interface"], pid=pid)
+        ip("link", "set", request["interface"], "up", pid=pid)
+        self.state, self.address = "up", request["addresses"][0].partition("/")[0]
+
+
+class Room:
+    """The loop: requests from above, words from the hosts, ends of processes, delayed boots."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.selector = selectors.DefaultSelector()
+        self.hosts: dict[str, Host] = {}
+        self.events = (folder / "power.jsonl").open("a", buffering=1)
+
+    def log(self, name: str, event: str) -> None:
+        """One line in power.jsonl."""
+        self.events.write(json.dumps({"at": time.time(), "host": name, "event": event}) + "\n")
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do one request."""
+        op, name = request["op"], request.get("name", "")
+        if op == "hello":
+            return {}
+        host = self.hosts.setdefault(name, Host(self, name))
+        if op == "station":
+            host.station(request)
+        elif op == "disk":
+            host.disk(request["size"], request["empty"])
+        elif op == "limit":
+            host.limit(request["free"])
+        elif op == "boot":
+            if host.process is None:
+                host.config, host.boot_at = request["config"], 0.0
+                host.boot()
+        elif op == "kill":
+            host.kill()
+        elif op == "link":
+            host.cut = not request["up"]
+            ip("link", "set", host.port, "up" if request["up"] else "down", check=False)
+        elif op != "status":
+            raise ValueError(f"unknown op {op}")
+        pid = host.process.pid if host.process else 0
+        return {"state": host.state, "address": host.address, "boot_id": host.boot_id, "boots": host.boots, "pid": pid}
+
+    def requested(self, line: bytes) -> None:
+        """One line of input, and its answer."""
+        try:
+            answer = {"ok": True, **self.answer(json.loads(line))}
+        except Exception as problem:  # noqa: BLE001 - told to the other side, which raises it
+            answer = {"ok": False, "error": f"{type(problem).__name__}: {problem}"}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+    def reap(self) -> None:
+        """Whoever lost its parent is a child of pid 1."""
+        ours = {host.process.pid for host in self.hosts.values() if host.process}
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None or found.si_pid in ours:
+                return
+            os.waitpid(found.si_pid, 0)
+
+    def run(self) -> None:
+        """Until standard input ends."""
+        no_ipv6()
+        ip("link", "set", "lo", "up")
+        ip("link", "add", "br0", "type", "bridge", "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0")
+        ip("link", "set", "br0", "up")
+        self.selector.register(0, selectors.EVENT_READ, None)
+        rest = b""
+        while True:
+            due = [host for host in self.hosts.values() if host.boot_at]
+            wait = min((host.boot_at - time.monotonic() for host in due), default=1.0)
+            for key, _ in self.selector.select(max(0.0, min(wait, 1.0))):
+                if key.data is not None:
+                    if key.fd in self.selector.get_map():
+                        key.data()
+                    continue
+                more = os.read(0, 65536)
+                if not more:
+                    return
+                *lines, rest = (rest + more).split(b"\n")
+                for line in lines:
+                    self.requested(line)
+            for host in due:
+                if host.boot_at and time.monotonic() >= host.boot_at:
+                    host.boot_at = 0.0
+                    host.boot()
+            self.reap()
+
+
+if __name__ == "__main__":
+    Room(Path(sys.argv[1])).run()

@@ -1,0 +1,140 @@
+"""Makes an appliance out of a copy of this machine's root: user, keys, sudo, cron, power commands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tscm_migrate.lab import guest
+from tscm_migrate.lab.guest import wrappers
+from tscm_migrate.lab.namespaces.room import PYTHON, LabError
+
+if TYPE_CHECKING:
+    from tscm_migrate.lab.profile import Profile
+
+EMPTY = {
+    **dict.fromkeys((f"etc/cron.{part}" for part in ("d", "hourly", "daily", "weekly", "monthly")), 0o755),
+    **dict.fromkeys(("etc/network", "etc/ssh", "etc/sudoers.d", "home", "opt", "var/log"), 0o755),
+    "root": 0o700,
+    "var/spool/cron/crontabs": 0o1730,
+}
+"""Folders of the machine's root of which an appliance sees nothing, with their modes."""
+
+USER, UID = "threatstop", 1500
+HOME = "/home/threatstop"
+KEY_TYPES = ("ed25519", "ecdsa", "rsa")
+
+SSHD_CONFIG = """Port 22
+HostKey /etc/ssh/ssh_host_rsa_key
+HostKey /etc/ssh/ssh_host_ecdsa_key
+HostKey /etc/ssh/ssh_host_ed25519_key
+UsePAM yes
+UseDNS no
+PasswordAuthentication yes
+KbdInteractiveAuthentication no
+PermitRootLogin no
+PrintMotd no
+MaxStartups 200
+MaxSessions 100
+AcceptEnv LANG LC_*
+Subsystem sftp /usr/lib/openssh/sftp-server
+"""
+SUDOERS = """Defaults env_reset
+Defaults secure_path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+root ALL=(ALL:ALL) ALL
+@includedir /etc/sudoers.d
+"""
+
+POWER = Path(__file__).with_name("power.sh")
+POWER_NAMES = ("usr/sbin/shutdown", "usr/sbin/reboot", "usr/sbin/poweroff", "usr/sbin/halt", "usr/bin/systemctl")
+
+
+def put(root: Path, path: str, text: str, mode: int = 0o644, uid: int = 0) -> None:
+    """Write a file below a root; whatever was there goes first, for a symbolic link would lead out of the root."""
+    target = root / path.lstrip("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    target.write_text(text)
+    target.chmod(mode)
+    os.chown(target, uid, uid)
+
+
+def without_user(text: str) -> str:
+    """A passwd, shadow or group file without our user and without whoever has its number."""
+    lines = text.splitlines()
+    kept = [line for line in lines if line.split(":")[0] != USER and f":{UID}:" not in line]
+    return "".join(line + "\n" for line in kept)
+
+
+def crypt(password: str) -> str:
+    """The hash for /etc/shadow; the password goes by pipe."""
+    command = ["openssl", "passwd", "-6", "-stdin"]
+    return subprocess.run(command, input=password, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def account(root: Path, profile: Profile, client_key: str) -> None:
+    """The user, its home, its key, its sudo."""
+    shell = profile.login_shell
+    if not (root / shell.lstrip("/")).exists():
+        raise LabError(f"login shell {shell} is not installed on this machine")
+    etc = root / "etc"
+    password = crypt(profile.sudo_password) if profile.sudo_password else "*"
+    for name, line, mode in (
+        ("passwd", f"{USER}:x:{UID}:{UID}:ThreatSTOP:{HOME}:{shell}", 0o644),
+        ("group", f"{USER}:x:{UID}:", 0o644),
+        (
+            "shadow",
+            f"{USER}:{password}:19000:0:99999:7:::",
+            0o640,
+        ),
+    ):
+        put(root, f"etc/{name}", without_user((etc / name).read_text()) + line + "\n", mode)
+    home = root / HOME.lstrip("/")
+    for folder, mode in ((home, 0o755), (home / ".ssh", 0o700)):
+        folder.mkdir(mode=mode)
+        shutil.chown(folder, UID, UID)
+    put(root, f"{HOME}/.ssh/authorized_keys", client_key, 0o600, UID)
+    put(root, f"{HOME}/.profile", 'PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"\n', 0o644, UID)
+    put(root, "etc/sudoers", SUDOERS, 0o440)
+    put(root, "etc/sudoers.d/threatstop", wrappers.sudoers(profile, guest.LIB, USER), 0o440)
+
+
+def provision(root: Path, profile: Profile, client_key: str, host_keys: Path) -> guest.Guest:
+    """Make a fresh disk an appliance.
+
+    Args:
+        root: an overlay that nobody runs yet.
+        profile: what kind of appliance.
+        client_key: the line for authorized_keys.
+        host_keys: a folder with the private host keys of all three types and their .pub files.
+    """
+    put(root, "etc/crontab", "SHELL=/bin/sh\nPATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin\n")
+    put(root, "etc/hostname", profile.hostname + "\n")
+    put(root, "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {profile.hostname}\n")
+    put(root, "etc/resolv.conf", "".join(f"nameserver {one}\n" for one in profile.dns))
+    put(root, "etc/ssh/sshd_config", SSHD_CONFIG)
+    for kind in KEY_TYPES:
+        key = host_keys / f"ssh_host_{kind}_key"
+        put(root, f"etc/ssh/{key.name}", key.read_text(), 0o600)
+        put(root, f"etc/ssh/{key.name}.pub", Path(f"{key}.pub").read_text())
+    for name in POWER_NAMES:
+        put(root, name, POWER.read_text(), 0o755)
+    account(root, profile, client_key)
+    return guest.install(root, profile, python=PYTHON, owner=(UID, UID))
+
+
+def make_keys(folder: Path, comment: str) -> None:
+    """New host keys of all three types."""
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = []
+    for kind in KEY_TYPES:
+        size = ["-b", "2048"] if kind == "rsa" else []
+        target = folder / f"ssh_host_{kind}_key"
+        target.unlink(missing_ok=True)
+        command = ["ssh-keygen", "-q", "-t", kind, *size, "-N", "", "-C", comment, "-f", str(target)]
+        jobs.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))
+    if any(job.wait(60) for job in jobs):
+        raise LabError("ssh-keygen failed")

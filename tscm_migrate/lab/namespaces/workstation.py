@@ -1,0 +1,165 @@
+"""The operator's side: inventory, keys, environment, and the tool itself in the workstation's network."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.lab.base import INVENTORY_NAMES, tool_command, tool_env
+from tscm_migrate.lab.namespaces.provision import KEY_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tscm_migrate.lab.profile import Profile
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+class Workstation:
+    """Runs programs where 10.1.1.10 is.
+
+    Args:
+        net: the file of its network name space.
+    """
+
+    def __init__(self, folder: Path, net: Path) -> None:
+        self.folder, self.net = folder, net
+        self.inventory = folder / "inventory" / "hosts.toml"
+        self.key = folder / "inventory" / "id_ed25519"
+        self._running: list[subprocess.Popen[Any]] = []
+
+    def write(self, hosts: Mapping[str, Profile], host_keys: Mapping[str, Path]) -> None:
+        """hosts.toml, known_hosts and the client's key (unless there is one)."""
+        place = self.inventory.parent
+        for part in (place, self.folder / "workstation"):
+            part.mkdir(parents=True, exist_ok=True)
+        if not self.key.exists():
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tscm-lab", "-f", str(self.key)]
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        text = 'known_hosts = "known_hosts"\n\n[defaults]\nuser = "threatstop"\nidentity_file = "id_ed25519"\n'
+        pinned = ""
+        for name, profile in hosts.items():
+            text += (
+                f'\n[hosts.{INVENTORY_NAMES[name]}]\naddress = "{profile.address}"\ninterface = "{profile.interface}"\n'
+            )
+            for kind in KEY_TYPES:
+                words = (host_keys[name] / f"ssh_host_{kind}_key.pub").read_text().split()
+                pinned += f"{profile.address} {words[0]} {words[1]}\n"
+        self.inventory.write_text(text)
+        (place / "known_hosts").write_text(pinned)
+
+    def env(self) -> dict[str, str]:
+        """The tool's environment."""
+        return tool_env(self.folder, self.inventory)
+
+    def inside(self, *command: str) -> list[str]:
+        """A command that runs in the workstation's network; the process is the command's own, so it can be killed."""
+        return ["nsenter", f"--net={self.net}", "--", *command]
+
+    def tool(self, *args: str) -> list[str]:
+        """The command line of `tscm-migrate ARGS`."""
+        return self.inside(*tool_command(*args))
+
+    def options(self, env: Mapping[str, str] | None) -> dict[str, Any]:
+        """What every run of the tool is given."""
+        source = {"cwd": CHECKOUT} if (CHECKOUT / "pyproject.toml").exists() else {}
+        return {"env": self.env() | dict(env or {}), "text": True, "start_new_session": True, **source}
+
+    def spawn(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start the tool; whatever is left of it is killed when the lab closes."""
+        process: subprocess.Popen[str] = subprocess.Popen(
+            self.tool(*args),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **self.options(env),
+        )
+        self._running.append(process)
+        return process
+
+    def run(
+        self, *args: str, env: Mapping[str, str] | None, stdin: str | None, timeout: float, tty: bool
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the tool to its end.
+
+        Raises:
+            subprocess.TimeoutExpired: it took longer; it and its children are killed, `output` is what it said.
+        """
+        if tty:
+            return self._run_tty(self.tool(*args), env, stdin or "", timeout)
+        feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"stdin": subprocess.PIPE}
+        process: subprocess.Popen[str] = subprocess.Popen(
+            self.tool(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **feed, **self.options(env)
+        )
+        self._running.append(process)
+        try:
+            out, err = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired as late:
+            end(process)
+            out, err = process.communicate(timeout=10)
+            raise subprocess.TimeoutExpired(process.args, timeout, out, err) from late
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def _run_tty(
+        self, command: list[str], env: Mapping[str, str] | None, stdin: str, timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """On a terminal of 120 columns; what it printed is `stdout`, with the terminal's line ends."""
+        ours, theirs = pty.openpty()
+        os.set_blocking(ours, True)
+        options = self.options({"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40", **(env or {})})
+        # setsid --ctty: a prompt for a password reads /dev/tty, so the terminal has to be the controlling one
+        del options["start_new_session"]
+        process: subprocess.Popen[str] = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *command], stdin=theirs, stdout=theirs, stderr=theirs, **options
+        )
+        self._running.append(process)
+        os.close(theirs)
+        said: list[bytes] = []
+
+        def drain() -> None:
+            while True:
+                try:
+                    piece = os.read(ours, 65536)
+                except OSError:  # the last process closed the terminal
+                    return
+                if not piece:
+                    return
+                said.append(piece)
+
+        reader = threading.Thread(target=drain, daemon=True)
+        reader.start()
+        os.write(ours, stdin.encode())
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired as late:
+            end(process)
+            raise subprocess.TimeoutExpired(command, timeout, b"".join(said).decode(errors="replace")) from late
+        finally:
+            reader.join(5)
+            os.close(ours)
+        return subprocess.CompletedProcess(command, process.returncode, b"".join(said).decode(errors="replace"), "")
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for process in self._running:
+            end(process)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """Kill a process and its group, if it still runs."""
+    if process.poll() is not None:
+        return
+    if os.getpgid(process.pid) == process.pid:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    deadline = time.monotonic() + 5
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
