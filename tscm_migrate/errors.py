@@ -373,6 +373,8 @@ class DialogueSilent(ApplianceError):
     code = "appliance.silent"
     retry = Retry.LATER
 
+    transcript: str = ""
+
 
 @dataclass(eq=False)
 class StillOnline(ApplianceError):

@@ -22,7 +22,7 @@ _ORPHAN_GRACE = 2.0  # seconds: a background child may hold the output open afte
 _POLL = 0.25
 
 
-class _Wake(threading.Event):
+class Wake(threading.Event):
     """An event for two buffers at once: reading one empty must not hide that the other has something."""
 
     def clear(self) -> None:
@@ -54,59 +54,81 @@ class Execution:
         self.display = display
         self.early = b""
         self.marks: command.SudoMarks | None = None
-        self._wake = _Wake()
+        self._wake = Wake()
         channel.in_buffer.set_event(self._wake)
         channel.in_stderr_buffer.set_event(self._wake)
 
-    def start(self, script: str, *, root: Root | None, seconds: float | None = None, patience: float = 30.0) -> None:
+    def start(
+        self,
+        script: str,
+        *,
+        root: Root | None,
+        seconds: float | None = None,
+        terminal: bool = False,
+        patience: float = 30.0,
+    ) -> None:
         """Run `script`; with a sudo password, return when root's shell has started.
 
         Args:
             script: sh source.
             root: None: as the login user.
-            seconds: the remote time limit.
+            seconds: the remote time limit; never with a terminal (`timeout` would take the program away from it).
+            terminal: on a pty, then `early` is the beginning of its output.
             patience: seconds that sudo may take to ask and to answer.
 
         Raises:
             SudoFailed: sudo refused.
         """
         with translated(self.host):
+            if terminal:
+                self.channel.get_pty(
+                    "dumb", width=500, height=100
+                )  # wide: nothing is wrapped; dumb: nothing is painted
             if root is None:
                 self.channel.exec_command(command.plain(script, seconds=seconds))
                 return
             self.marks = command.SudoMarks()
             asked = root.password is not None
-            self.channel.exec_command(command.with_sudo(script, self.marks, password=asked, seconds=seconds))
-        if root.password is not None:
-            self._become_root(self.marks, root.password, patience)
+            self.channel.exec_command(
+                command.with_sudo(script, self.marks, password=asked, terminal=terminal, seconds=seconds)
+            )
+        if asked or terminal:
+            self._become_root(self.marks, root.password, patience, terminal=terminal)
 
-    def _become_root(self, marks: command.SudoMarks, password: Secret, patience: float) -> None:
+    def _become_root(
+        self, marks: command.SudoMarks, password: Secret | None, patience: float, *, terminal: bool
+    ) -> None:
         prompt, started = marks.prompt.encode(), marks.started.encode()
         deadline = time.monotonic() + patience
         said, sent = b"", False
         while started not in said:
-            more = self._more_stderr(deadline)
+            more = self._more(deadline, terminal=terminal)
             said += more
             if not more or len(said) > _CHUNK:
                 self.fail_sudo(said, sent=sent)
-            if not sent and prompt in said:
+            if password is not None and not sent and prompt in said:
                 said = said.replace(prompt, b"", 1)
                 self.send(password.reveal().encode() + b"\n")
                 sent = True
             if sent and prompt in said:  # asked again: it was wrong
                 self.fail_sudo(said.replace(prompt, b""), sent=True)
         before, _, after = said.partition(started)
-        self.early = before.replace(prompt, b"") + after
+        self.early = after if terminal else before.replace(prompt, b"") + after
         self.marks = None
 
-    def _more_stderr(self, deadline: float) -> bytes:
+    def _more(self, deadline: float, *, terminal: bool) -> bytes:
+        """The next bytes of the stream on which sudo speaks; b"" when it has ended or time is over."""
+        channel = self.channel
+        ready, receive = (
+            (channel.recv_ready, channel.recv) if terminal else (channel.recv_stderr_ready, channel.recv_stderr)
+        )
         while True:
             self._wake.reset()
-            if self.channel.recv_stderr_ready():
-                return self.channel.recv_stderr(_CHUNK)
-            if self.channel.closed or self.channel.exit_status_ready() or time.monotonic() >= deadline:
-                # what arrived between the look above and the status
-                return self.channel.recv_stderr(_CHUNK) if self.channel.recv_stderr_ready() else b""
+            over = channel.closed or channel.exit_status_ready() or time.monotonic() >= deadline
+            if ready():
+                return receive(_CHUNK)
+            if over:
+                return b""
             self._wake.wait(_POLL)
 
     def fail_sudo(self, said: bytes, *, sent: bool) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.errors import CommandFailed, CommandTimeout, SudoFailed
-from tscm_migrate.events import CommandRun, Emit
-from tscm_migrate.ssh import command, hostkeys, stream
+from tscm_migrate.events import CommandRun, Emit, Prompted
+from tscm_migrate.ssh import command, dialogue, hostkeys, stream
 from tscm_migrate.ssh.execution import Execution, Root, sudo_reason
 from tscm_migrate.ssh.translate import translated
 
@@ -188,6 +188,50 @@ class Shell:
         finally:
             execution.close()
         return root
+
+    # ------------------------------------------------------------------ dialogue
+
+    def converse(
+        self,
+        script: str,
+        on_prompt: dialogue.Decide,
+        *,
+        sudo: bool = False,
+        pace: dialogue.Pace | None = None,
+        display: str | None = None,
+    ) -> dialogue.Transcript:
+        """Run sh source on a terminal and answer what it asks.
+
+        Args:
+            script: given to `sh` with LC_ALL=C.
+            on_prompt: says what a pending prompt gets.
+            sudo: as root; sudo's own question is answered here, `on_prompt` never sees it.
+            pace: when silence means waiting, and when it is too long.
+            display: what events and errors call it.
+
+        Raises:
+            DialogueSilent: the pace's `idle` or `total` is over.
+            SudoFailed, OutputFlood: as for `run`. A lost connection is no error here: see `Transcript.lost`.
+        """
+        display = display if display is not None else command.shown(script)
+        root = self._as_root() if sudo else None
+        report = self._reporter(display)
+        began, status = time.monotonic(), -1
+        execution = Execution(self._session(), self.host.name, display)
+        try:
+            execution.start(script, root=root, terminal=True)
+            talk = dialogue.Dialogue(
+                execution.channel, self.host.name, on_prompt, pace=pace, on_exchange=self._prompted
+            )
+            transcript = talk.run(execution.early)
+            status = -1 if transcript.status is None else transcript.status
+        finally:
+            execution.close()
+            report(status, time.monotonic() - began)
+        return transcript
+
+    def _prompted(self, exchange: dialogue.Exchange) -> None:
+        self._emit(Prompted(self.host.name, exchange.prompt, exchange.rule, exchange.shown))
 
     # ------------------------------------------------------------------ streams
 

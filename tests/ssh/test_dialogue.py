@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.errors import DialogueSilent
+from tscm_migrate.events import Event, Prompted
+from tscm_migrate.ssh.connect import NoSecrets, connect
+from tscm_migrate.ssh.dialogue import WAIT, Answer, Decide, Pace, Pending, Stop, Wait
+from tscm_migrate.ssh.terminal import MASK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tscm_migrate.lab.sshd import Sshd
+    from tscm_migrate.ssh.shell import Shell
+
+BRISK = Pace(quiet=0.2, doubtful=0.5, terminated=0.5, idle=10, total=30)
+
+
+def table(**rules: Answer) -> Decide:
+    """Rules by name: the name's words, joined by underscores, must end the line."""
+
+    def decide(pending: Pending) -> Answer | Wait | Stop:
+        for name, answer in rules.items():
+            if re.search(name.replace("_", ".") + r"\W*$", pending.line):
+                return answer
+        return Stop(f"unknown: {pending.line}") if pending.settled else WAIT
+
+    return decide
+
+
+def test_prompts_are_answered_in_the_order_in_which_they_come(shell: Shell) -> None:
+    script = "printf 'Use DHCP[y/n]: '; read a; echo Applying; printf 'IP Address: '; read b; echo \"<$a|$b>\"; exit 3"
+    talk = shell.converse(script, table(y_n=Answer("n", "dhcp"), IP_Address=Answer("172.16.2.100", "ip")), pace=BRISK)
+    assert talk.status == 3
+    assert [(e.prompt, e.rule, e.shown) for e in talk.exchanges] == [
+        ("Use DHCP[y/n]:", "dhcp", "n"),
+        ("IP Address:", "ip", "172.16.2.100"),
+    ]
+    assert talk.text == "Use DHCP[y/n]: n\nApplying\nIP Address: 172.16.2.100\n<n|172.16.2.100>\n"
+
+
+def test_a_secret_is_never_in_the_transcript_even_if_the_program_repeats_it(shell: Shell) -> None:
+    script = (
+        "printf 'Passphrase: '; read p; echo \"you said $p\"; printf 'Passphrase: '; stty -echo; read p; echo; echo $p"
+    )
+    talk = shell.converse(script, table(Passphrase=Answer("tr0ub4dor", "pass", secret=True)), pace=BRISK)
+    assert talk.status == 0
+    assert "tr0ub4dor" not in repr(talk)
+    assert talk.text.count(f"Passphrase: {MASK}\n") == 2
+    assert f"you said {MASK}" in talk.text
+
+
+def test_a_prompt_in_pieces_is_answered_once_and_whole(shell: Shell) -> None:
+    script = "for c in P r o c e e d; do printf $c; sleep 0.05; done; printf '? '; read a; echo got $a; read b"
+    answered: list[str] = []
+
+    def decide(pending: Pending) -> Answer | Wait | Stop:
+        if pending.line == "Proceed? ":
+            answered.append(pending.line)
+            return Answer("yes")
+        return Stop("second") if answered and pending.settled else WAIT
+
+    talk = shell.converse(script, decide, pace=BRISK)
+    assert answered == ["Proceed? "]
+    assert talk.stopped == "second"
+    assert "got yes" in talk.text
+
+
+def test_a_prompt_that_ends_its_line_is_offered_after_a_silence(shell: Shell) -> None:
+    seen: list[Pending] = []
+
+    def decide(pending: Pending) -> Answer | Wait | Stop:
+        seen.append(pending)
+        return Answer("7") if pending.terminated else WAIT
+
+    talk = shell.converse("echo 'Choose a number'; echo; read n; echo chose $n", decide, pace=BRISK)
+    assert talk.text.endswith("chose 7\n")
+    assert [(p.line, p.settled) for p in seen if p.terminated] == [("Choose a number", True)]
+
+
+def test_progress_is_not_taken_for_a_prompt_while_it_moves(shell: Shell) -> None:
+    seen: list[str] = []
+
+    def decide(pending: Pending) -> Answer | Wait | Stop:
+        if pending.settled:
+            seen.append(pending.line)
+            return Answer("ok")
+        return WAIT
+
+    script = "for i in 1 2 3 4 5 6 7 8; do printf '\\r %s0%%' $i; sleep 0.1; done; printf '\\r\\033[KRestart? '; read a"
+    assert shell.converse(script, decide, pace=BRISK).status == 0
+    assert seen == ["Restart? "]
+
+
+def test_what_got_no_answer_is_offered_again(shell: Shell) -> None:
+    offers: list[float] = []
+
+    def decide(pending: Pending) -> Answer | Wait | Stop:
+        if pending.settled:
+            offers.append(pending.quiet)
+        return Answer("at last") if len(offers) == 3 else WAIT
+
+    assert shell.converse("printf 'Well? '; read a", decide, pace=BRISK).status == 0
+    assert offers == sorted(offers)
+
+
+def test_an_answer_that_came_too_late_for_its_prompt_is_not_sent(shell: Shell, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    flag = tmp_path / "go"
+    asked: list[str] = []
+
+    def decide(pending: Pending) -> Answer | Wait | Stop:
+        if pending.line.endswith("first? "):
+            asked.append("first")
+            shell.run(f"touch {flag}; while [ -e {flag} ]; do sleep 0.05; done")  # the screen changes meanwhile
+            return Answer("for the first")
+        if pending.line.endswith("second? "):
+            asked.append("second")
+            return Answer("for the second")
+        return WAIT
+
+    script = (
+        f"printf 'first? '; while [ ! -e {flag} ]; do sleep 0.05; done; "
+        f"printf '\\nsecond? '; rm {flag}; read a; echo got $a"
+    )
+    talk = shell.converse(script, decide, pace=BRISK)
+    assert talk.text.endswith("got for the second\n")
+    assert asked == ["first", "second"]
+
+
+def test_silence_ends_with_the_transcript(shell: Shell) -> None:
+    with pytest.raises(DialogueSilent) as caught:
+        shell.converse("echo working on it; sleep 60", lambda _p: WAIT, pace=Pace(idle=1, total=30))
+    assert "working on it" in caught.value.transcript
+
+
+def test_endless_chatter_ends_too(shell: Shell) -> None:
+    with pytest.raises(DialogueSilent, match="not ended"):
+        shell.converse("while :; do echo tick; sleep 0.1; done", lambda _p: WAIT, pace=Pace(idle=30, total=1))
+
+
+def test_a_stopped_dialogue_ends_the_program(shell: Shell, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    note = tmp_path / "pid"
+    talk = shell.converse(f"echo $$ >{note}; printf 'Sure? '; read a", lambda _p: Stop("not me"), pace=BRISK)
+    assert (talk.stopped, talk.status, talk.exchanges) == ("not me", None, ())
+    pid = int(note.read_text())
+    gone = shell.run(
+        f"for i in $(seq 50); do kill -0 {pid} 2>/dev/null || exit 0; sleep 0.1; done; exit 1", check=False
+    )
+    assert gone.status == 0
+
+
+def test_what_decide_raises_comes_through(shell: Shell) -> None:
+    def decide(_pending: Pending) -> Answer | Wait | Stop:
+        raise LookupError("no rule")
+
+    with pytest.raises(LookupError):
+        shell.converse("printf 'Sure? '; read a", decide, pace=BRISK)
+    assert shell.alive
+
+
+def test_a_lost_connection_is_told_in_the_transcript(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
+    shell = open_shell(sshd.host())
+    talk = shell.converse("echo Rebooting now; sleep 0.3; kill -9 $PPID; sleep 5", lambda _p: WAIT, pace=BRISK)
+    assert (talk.lost, talk.status) == (True, None)
+    assert "Rebooting now" in talk.text
+
+
+def test_a_daemon_that_keeps_the_terminal_does_not_hold_us(shell: Shell) -> None:
+    talk = shell.converse("trap '' HUP; sleep 8 & echo started; exit 5", lambda _p: WAIT, pace=BRISK)
+    assert (talk.status, talk.lost) == (5, False)
+    assert talk.seconds < 8
+
+
+def test_each_answer_is_an_event_and_a_secret_one_is_masked(sshd: Sshd) -> None:
+    seen: list[Event] = []
+    with connect(sshd.host(), credentials=NoSecrets(), emit=seen.append) as shell:
+        shell.converse("printf 'Key: '; read a", table(Key=Answer("s3cr3t!", "key", secret=True)), pace=BRISK)
+    (prompted,) = [event for event in seen if isinstance(event, Prompted)]
+    assert (prompted.prompt, prompted.rule, prompted.answer) == ("Key:", "key", MASK)
+    assert "s3cr3t" not in repr(seen)
+
+
+def test_root_talks_on_a_terminal_too(shell: Shell) -> None:
+    talk = shell.converse("printf 'Who? '; read a; id -un; tty", table(Who=Answer("me")), sudo=True, pace=BRISK)
+    assert talk.status == 0
+    assert talk.text.startswith("Who? me\nroot\n/dev/pts/")

@@ -1,0 +1,341 @@
+"""A conversation with a program on a remote terminal; which answer a prompt gets is decided by the caller.
+
+The loop knows three things that a prompt table cannot: when the other side waits (an unterminated line, then silence),
+what of its output is only the echo of our own answer, and whether the connection is still there.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import DialogueSilent, OutputFlood
+from tscm_migrate.ssh.execution import Wake
+from tscm_migrate.ssh.terminal import MASK, Terminal
+from tscm_migrate.ssh.translate import translated
+
+if TYPE_CHECKING:
+    import paramiko
+
+_PROMPT_END = re.compile(r"[:?\])}>»›$#=…]\s*$")
+_STATUS_GRACE = 5.0  # seconds: the exit status may come after the end of the output
+_ORPHAN_GRACE = 2.0  # seconds: a daemon that the program left may hold the terminal
+_SECRET_DELAY = 0.15  # seconds: a program may throw typed-ahead input away when it turns its echo off
+_FLOOD = 64 << 20
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What the other side says at the moment.
+
+    Attributes:
+        line: the unterminated last line; when `terminated`, the last line that is not blank.
+        context: everything since the last answer (its end, at most 64 KiB).
+        lines: its finished lines.
+        settled: False: more may be on its way; True: it has been silent for long enough to be waiting.
+        terminated: the line ended with a newline, so it may as well be busy.
+        quiet: seconds of silence; a pending that got `WAIT` is offered again after twice the silence, and so on.
+    """
+
+    line: str
+    context: str
+    lines: tuple[str, ...]
+    settled: bool
+    terminated: bool = False
+    quiet: float = 0.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Type this and Enter; `rule` names who says so; a `secret` is shown as a mask wherever it would appear."""
+
+    text: str
+    rule: str = ""
+    secret: bool = False
+
+    def __repr__(self) -> str:
+        return f"Answer({self.shown!r}, rule={self.rule!r})"
+
+    @property
+    def shown(self) -> str:
+        """The text as it may be seen."""
+        return MASK if self.secret else self.text
+
+
+@dataclass(frozen=True)
+class Wait:
+    """No answer; the other side is busy, or nobody can know yet."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Hang up; `reason` comes back in the transcript."""
+
+    reason: str
+
+
+WAIT = Wait()
+Decide = Callable[[Pending], Answer | Wait | Stop]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One answered prompt."""
+
+    prompt: str
+    rule: str
+    shown: str
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """How a dialogue went.
+
+    Attributes:
+        text: as a terminal would have shown it, answers included, secrets masked; its end, at most the limit.
+        exchanges: the answered prompts.
+        status: exit status; None: none came (hung up, lost, or ended by a signal).
+        lost: the connection went away.
+        stopped: the reason of a `Stop`, else "".
+    """
+
+    text: str
+    exchanges: tuple[Exchange, ...] = ()
+    status: int | None = None
+    lost: bool = False
+    stopped: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds.
+
+    Attributes:
+        quiet: silence after which an unterminated line that looks like a prompt is one.
+        doubtful: the same for one that does not look like it.
+        terminated: the same for a line that ended with a newline.
+        idle: nothing was said and nothing answered for so long: it is given up.
+        total: for all of it, without the time that the caller takes to decide.
+    """
+
+    quiet: float = 0.4
+    doubtful: float = 1.5
+    terminated: float = 1.0
+    idle: float = 300.0
+    total: float = 3600.0
+
+
+@dataclass
+class _Log:
+    """The transcript's text, bounded."""
+
+    limit: int
+    parts: list[str] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, text: str) -> None:
+        self.parts.append(text)
+        self.size += len(text)
+        if self.size > 2 * self.limit:
+            self.parts = [self.text()]
+            self.size = len(self.parts[0])
+
+    def text(self) -> str:
+        return "".join(self.parts)[-self.limit :]
+
+
+class Dialogue:
+    """One conversation over an open channel whose command has been started on a pty."""
+
+    def __init__(
+        self,
+        channel: paramiko.Channel,
+        host: str,
+        decide: Decide,
+        *,
+        pace: Pace | None = None,
+        on_exchange: Callable[[Exchange], None] = lambda _exchange: None,
+        limit: int = 1 << 18,
+    ) -> None:
+        self.channel = channel
+        self.host = host
+        self.decide = decide
+        self.pace = pace or Pace()
+        self.on_exchange = on_exchange
+        self.terminal = Terminal()
+        self._log = _Log(limit)
+        self._exchanges: list[Exchange] = []
+        self._wake = Wake()
+        self._received = 0
+        channel.in_buffer.set_event(self._wake)
+        channel.in_stderr_buffer.set_event(self._wake)
+        self._began = self._heard = time.monotonic()
+        self._deadline = self._began + self.pace.total
+        self._offer_at = 0.0  # silence after which the pending line is offered again
+        self._orphaned = 0.0
+
+    def run(self, early: bytes = b"") -> Transcript:
+        """Converse until the other side ends.
+
+        Args:
+            early: output that was read before.
+
+        Raises:
+            DialogueSilent: `idle` or `total` seconds are over; with the transcript.
+            OutputFlood: it printed 64 MiB.
+            Exception: whatever `decide` raises; the channel is closed then too.
+        """
+        try:
+            with translated(self.host):
+                if early:
+                    self._take(early)
+                return self._loop()
+        finally:
+            self.channel.close()
+
+    # ------------------------------------------------------------------ the loop
+
+    def _loop(self) -> Transcript:
+        while True:
+            self._wake.reset()
+            over = self.channel.closed or self.channel.eof_received
+            if data := self._receive():
+                self._take(data)
+                stop = self._consider(settled=False)
+            elif over or self._is_orphaned():
+                return self._end()
+            else:
+                stop = self._offer_when_settled()
+            if stop is not None:
+                self.channel.close()
+                return self._transcript(stopped=stop.reason)
+            if not data:
+                self._check_time()
+                self._wake.wait(self._nap())
+
+    def _receive(self) -> bytes:
+        data = b""
+        if self.channel.recv_ready():
+            data = self.channel.recv(1 << 16)
+        if self.channel.recv_stderr_ready():
+            data += self.channel.recv_stderr(1 << 16)
+        return data
+
+    def _take(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received > _FLOOD:
+            self.channel.close()
+            raise OutputFlood(self.host, f"a dialogue printed more than {_FLOOD} bytes")
+        self._heard = time.monotonic()
+        self._offer_at = 0.0
+        for line in self.terminal.feed(data):
+            self._log.add(line + "\n")
+
+    def _is_orphaned(self) -> bool:
+        if not self.channel.exit_status_ready():
+            return False
+        now = time.monotonic()
+        self._orphaned = self._orphaned or now + _ORPHAN_GRACE
+        return now > self._orphaned
+
+    def _check_time(self) -> None:
+        now = time.monotonic()
+        if now - self._heard > self.pace.idle:
+            self._give_up(f"silent for {self.pace.idle:.0f} s")
+        if now > self._deadline:
+            self._give_up(f"not ended after {self.pace.total:.0f} s")
+
+    def _give_up(self, why: str) -> None:
+        self.channel.close()
+        last = self.terminal.line or next((x for x in reversed(self.terminal.lines) if x.strip()), "")
+        raise DialogueSilent(self.host, f"{why}; last seen: {last[-200:]!r}", self._transcript().text)
+
+    def _nap(self) -> float:
+        silence = time.monotonic() - self._heard
+        until = [0.25, self._due() - silence]
+        return max(0.005, min(until))
+
+    # ------------------------------------------------------------------ offering and answering
+
+    def _due(self) -> float:
+        """The silence after which the other side counts as waiting."""
+        if self._offer_at:
+            return self._offer_at
+        if not self.terminal.line.strip():
+            return self.pace.terminated
+        return self.pace.quiet if _PROMPT_END.search(self.terminal.line) else self.pace.doubtful
+
+    def _offer_when_settled(self) -> Stop | None:
+        silence = time.monotonic() - self._heard
+        if silence < self._due():
+            return None
+        self.terminal.settle()
+        self._offer_at = 2 * max(silence, self._due())
+        return self._consider(settled=True, silence=silence)
+
+    def _pending(self, *, settled: bool, silence: float) -> Pending | None:
+        line, lines = self.terminal.line, self.terminal.lines
+        if line.strip():
+            return Pending(line, self.terminal.text, lines, settled, quiet=silence)
+        last = next((x for x in reversed(lines) if x.strip()), None)
+        if not settled or last is None:
+            return None
+        return Pending(last, self.terminal.text, lines, settled, terminated=True, quiet=silence)
+
+    def _consider(self, *, settled: bool, silence: float = 0.0) -> Stop | None:
+        pending = self._pending(settled=settled, silence=silence)
+        if pending is None:
+            return None
+        asked = time.monotonic()
+        verdict = self.decide(pending)
+        if isinstance(verdict, Answer) and verdict.secret and not settled:
+            time.sleep(_SECRET_DELAY)
+        took = time.monotonic() - asked
+        self._deadline += took
+        self._heard += took  # the silence while we think is ours
+        if isinstance(verdict, Stop):
+            return verdict
+        # An answer belongs to the prompt that was seen: when more has come meanwhile, look again.
+        if isinstance(verdict, Answer) and not self._wake_data():
+            self._answer(pending, verdict)
+        return None
+
+    def _wake_data(self) -> bool:
+        return self.channel.recv_ready() or self.channel.recv_stderr_ready() or self.channel.closed
+
+    def _answer(self, pending: Pending, answer: Answer) -> None:
+        if answer.secret:
+            self.terminal.hide(answer.text)
+        shown = "" if pending.terminated else self.terminal.line
+        try:
+            self.channel.sendall(answer.text.encode() + b"\n")
+        except OSError:
+            return  # it ended in this moment; the loop sees why
+        self._log.add(f"{shown}{answer.shown}\n")
+        self.terminal.mark(answer.text)
+        self._heard = time.monotonic()
+        self._offer_at = 0.0
+        exchange = Exchange(pending.line.strip(), answer.rule, answer.shown)
+        self._exchanges.append(exchange)
+        self.on_exchange(exchange)
+
+    # ------------------------------------------------------------------ the end
+
+    def _end(self) -> Transcript:
+        self.channel.status_event.wait(_STATUS_GRACE)
+        if self.channel.exit_status >= 0:
+            return self._transcript(status=self.channel.exit_status)
+        transport = self.channel.get_transport()
+        deadline = time.monotonic() + 0.5  # channels hear of a lost connection a moment before it says so itself
+        while transport.is_active() and time.monotonic() < deadline and not self.channel.eof_received:
+            time.sleep(0.02)
+        return self._transcript(lost=not transport.is_active())
+
+    def _transcript(self, *, status: int | None = None, lost: bool = False, stopped: str = "") -> Transcript:
+        took = time.monotonic() - self._began
+        text = self._log.text() + self.terminal.line
+        return Transcript(text, tuple(self._exchanges), status, lost, stopped, round(took, 3))
