@@ -37,6 +37,7 @@
     │   ├── PlaintextRefused    3   it would leave unencrypted
     │   ├── PruneRefused        3   deleting now would not be safe
     │   └── PromiseBroken       4   a host's newest verified copy is too old
+    ├── JournalDamaged          1
     ├── NeedsPerson             4   migrated, but something is left to do
     └── Interrupted             5   can be resumed
 
@@ -82,7 +83,6 @@ class MigrateError(Exception):
     """The root: whatever this package raises on purpose."""
 
     code: ClassVar[str] = "error"
-    advice: ClassVar[str] = ""  # the remedy where it needs no field
     exit_code: ClassVar[Exit] = Exit.FAILED
     retry: ClassVar[Retry] = Retry.NEVER
 
@@ -92,7 +92,7 @@ class MigrateError(Exception):
 
     def remedy(self) -> str:
         """What the operator does next, as a command where there is one; may be empty."""
-        return self.advice
+        return ""
 
     def __str__(self) -> str:
         return self.message()
@@ -212,7 +212,6 @@ class ConnectionLost(SshError):
     """The connection went away in the middle."""
 
     code = "ssh.lost"
-    advice = "check the network and that the host is still on, then run the same command again"
     retry = Retry.LATER
 
 
@@ -221,7 +220,6 @@ class CommandTimeout(SshError):
     """A remote command did not end within its time."""
 
     code = "ssh.timeout"
-    advice = "see on the host what keeps it busy (load, disk), then run again"
     retry = Retry.LATER
 
     seconds: float = 0.0
@@ -232,7 +230,6 @@ class CommandFailed(SshError):
     """A remote command failed."""
 
     code = "ssh.command"
-    advice = "run the command by hand on the host, mend what it says, then run again"
 
     command: str = ""
     status: int = -1
@@ -259,7 +256,6 @@ class OutputFlood(SshError):
     """A remote command printed more than this tool is willing to hold."""
 
     code = "ssh.flood"
-    advice = "run the command by hand on the host, and see why it prints without end"
 
 
 @dataclass(eq=False)
@@ -342,7 +338,6 @@ class BackupFailed(ApplianceError):
     """tsadmin backup made no archive that can be trusted."""
 
     code = "appliance.backup"
-    advice = "run `tsadmin backup` by hand and read /var/log/threatstop/ts-backup.log on the appliance"
 
 
 @dataclass(eq=False)
@@ -350,7 +345,6 @@ class RestoreFailed(ApplianceError):
     """tsadmin restore did not finish."""
 
     code = "appliance.restore"
-    advice = "read what it said above, run `tsadmin restore` by hand on the new appliance"
 
 
 @dataclass(eq=False)
@@ -378,7 +372,6 @@ class DialogueSilent(ApplianceError):
     """The dialogue said nothing more within its time."""
 
     code = "appliance.silent"
-    advice = "run the same dialogue by hand on the appliance, and see what it waits for"
     retry = Retry.LATER
 
     transcript: str = ""
@@ -389,7 +382,6 @@ class StillOnline(ApplianceError):
     """The old appliance still answers at its address."""
 
     code = "appliance.still-online"
-    advice = "switch it off, or take its network away, and see that nothing answers at its address"
     retry = Retry.AFTER_REMEDY
 
 
@@ -398,7 +390,6 @@ class NotComeBack(ApplianceError):
     """The appliance did not come back after its reboot."""
 
     code = "appliance.not-back"
-    advice = "look at the appliance's console: is it on, and at which address"
     retry = Retry.LATER
 
 
@@ -545,6 +536,25 @@ class PromiseBroken(OffsiteError):
     retry = Retry.AFTER_REMEDY
 
 
+# --------------------------------------------------------------------------- journal
+
+
+@dataclass(eq=False)
+class JournalDamaged(MigrateError):
+    """A line in the middle of a run's journal is not what was written."""
+
+    code = "journal.damaged"
+
+    file: str
+    line: int
+
+    def message(self) -> str:
+        return f"{self.file}: line {self.line} is damaged; the run cannot be continued from it"
+
+    def remedy(self) -> str:
+        return f"look at both appliances, then move the file away; what is before line {self.line} can still be read"
+
+
 # --------------------------------------------------------------------------- outcome
 
 
@@ -556,9 +566,6 @@ class NeedsPerson(MigrateError):
     exit_code = Exit.ATTENTION
 
     items: tuple[str, ...] = ()
-
-    def remedy(self) -> str:
-        return "see to each of them; the report has them as a checklist"
 
     def message(self) -> str:
         return "migrated, but a person is needed: " + "; ".join(self.items)

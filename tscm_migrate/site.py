@@ -51,6 +51,8 @@ class Paths:
     ts_backup: str = "/usr/local/bin/ts-backup"
     backup_dir: str = "/opt/threatstop/backup"
     etc_dir: str = "/opt/threatstop/etc"
+    device_glob: str = "devices/*"  # below etc_dir: where device configurations may be; not documented
+    ts_update: str = "ts-update"  # the program's name, as a process shows it
     log_dir: str = "/var/log/threatstop"
     cron_entry: str = "/etc/cron.d/multidevice-core"
     backup_cron: str = "/etc/cron.d/tscm_backup"
@@ -67,6 +69,8 @@ class Commands:
 
     poweroff: str = "shutdown -h now || systemctl poweroff || poweroff"
     reboot: str = "shutdown -r now || systemctl reboot || reboot"
+    # makes sshd read its host keys again, after a restore has replaced them
+    reload_ssh: str = 'systemctl reload ssh || systemctl reload sshd || kill -HUP "$(cat /run/sshd.pid)"'
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def parse(text: str) -> Spec:
     except ValueError as error:
         raise InventoryError(f"{text!r}: {error}", _SHAPE) from None
     port = int(match["port"]) if match["port"] else None
-    if port is not None and not 1 <= port <= 65535:  # noqa: PLR2004 - TCP's
+    if port is not None and not 1 <= port <= 65535:
         raise InventoryError(f"{text!r}: the port is not between 1 and 65535", _SHAPE)
     return Spec(match["user"], address, port)
 

@@ -78,4 +78,4 @@ def shown(script: str) -> str:
     """A short display form: the first line, at most 120 characters."""
     lines = script.strip().splitlines() or [""]
     text = lines[0] if len(lines) == 1 else lines[0] + " …"
-    return text if len(text) <= 120 else text[:119] + "…"  # noqa: PLR2004
+    return text if len(text) <= 120 else text[:119] + "…"

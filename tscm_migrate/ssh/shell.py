@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import paramiko
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.site import Host, Secret
     from tscm_migrate.ssh.auth import Credentials
     from tscm_migrate.ssh.connect import Timeouts
 
@@ -164,6 +164,10 @@ class Shell:
         """
         return "passwordless" if self._as_root().password is None else "password"
 
+    def sudo_secret(self) -> Secret | None:
+        """The password that sudo wants here, for a program that calls sudo itself; None where it wants none."""
+        return self._as_root().password
+
     def _as_root(self) -> Root:
         with self._sudo_lock:
             if self._root is None:
@@ -175,7 +179,7 @@ class Shell:
         probe = self.run("LC_ALL=C sudo -k -n -- sh -c :", check=False, timeout=20.0, display="sudo -n true")
         if probe.status == 0:
             return Root(None)
-        if probe.status == 127:  # noqa: PLR2004 - sh's "not found"
+        if probe.status == 127:
             raise SudoFailed(self.host.name, "there is no sudo on this host")
         password = self._credentials.sudo_password(self.host)
         if password is None:
@@ -198,6 +202,7 @@ class Shell:
         *,
         sudo: bool = False,
         pace: dialogue.Pace | None = None,
+        on_exchange: Callable[[dialogue.Exchange], None] | None = None,
         display: str | None = None,
     ) -> dialogue.Transcript:
         """Run sh source on a terminal and answer what it asks.
@@ -207,6 +212,7 @@ class Shell:
             on_prompt: says what a pending prompt gets.
             sudo: as root; sudo's own question is answered here, `on_prompt` never sees it.
             pace: when silence means waiting, and when it is too long.
+            on_exchange: hears of every answer that has gone out.
             display: what events and errors call it.
 
         Raises:
@@ -218,20 +224,21 @@ class Shell:
         report = self._reporter(display)
         began, status = time.monotonic(), -1
         execution = Execution(self._session(), self.host.name, display)
+
+        def exchanged(exchange: dialogue.Exchange) -> None:
+            self._emit(Prompted(self.host.name, exchange.prompt, exchange.rule, exchange.shown))
+            if on_exchange is not None:
+                on_exchange(exchange)
+
         try:
             execution.start(script, root=root, terminal=True)
-            talk = dialogue.Dialogue(
-                execution.channel, self.host.name, on_prompt, pace=pace, on_exchange=self._prompted
-            )
+            talk = dialogue.Dialogue(execution.channel, self.host.name, on_prompt, pace=pace, on_exchange=exchanged)
             transcript = talk.run(execution.early)
             status = -1 if transcript.status is None else transcript.status
         finally:
             execution.close()
             report(status, time.monotonic() - began)
         return transcript
-
-    def _prompted(self, exchange: dialogue.Exchange) -> None:
-        self._emit(Prompted(self.host.name, exchange.prompt, exchange.rule, exchange.shown))
 
     # ------------------------------------------------------------------ streams
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +40,7 @@ HELP = {
 
 
 @command(help=HELP, iterable=["allow"])
-def migrate(
+def migrate(  # noqa: PLR0917 - the options of the command line
     _context: Any,
     from_: str | None = None,
     to: str | None = None,
@@ -49,21 +48,21 @@ def migrate(
     route: str = "auto",
     archive: str = "new",
     passphrase_file: str | None = None,
-    encrypt: bool = True,
+    encrypt: bool = True,  # noqa: FBT001, FBT002
     drain_timeout: str | None = None,
     debug: str | None = None,
-    leave_tmp_files: bool = False,
+    leave_tmp_files: bool = False,  # noqa: FBT001, FBT002
     interface: str | None = None,
-    bypass_netconf: bool = False,
-    force_apply_netconf: bool = False,
-    restore_ssh: bool = True,
-    restore_cron: bool = False,
+    bypass_netconf: bool = False,  # noqa: FBT001, FBT002
+    force_apply_netconf: bool = False,  # noqa: FBT001, FBT002
+    restore_ssh: bool = True,  # noqa: FBT001, FBT002
+    restore_cron: bool = False,  # noqa: FBT001, FBT002
     offline: str = "poweroff",
-    update_packages: bool = False,
+    update_packages: bool = False,  # noqa: FBT001, FBT002
     devices: str = "all",
-    yes: bool = False,
-    dry_run: bool = False,
-    json: bool = False,
+    yes: bool = False,  # noqa: FBT001, FBT002
+    dry_run: bool = False,  # noqa: FBT001, FBT002
+    json: bool = False,  # noqa: FBT001, FBT002
     allow: list[str] | None = None,
     inventory: str | None = None,
 ) -> int:
@@ -85,8 +84,10 @@ def migrate(
 def start(options: MigrateOptions) -> int:
     """Read the inventory, prepare the secrets, and hand over to the migration."""
     from tscm_migrate import inventory
+    from tscm_migrate.migration import run
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
+    from tscm_migrate.ui.operator import Terminal
 
     interactive = sys.stdin is not None and sys.stdin.isatty()
     if not (interactive or options.yes or options.dry_run):
@@ -96,5 +97,5 @@ def start(options: MigrateOptions) -> int:
         site.host(spec)
     emit = watcher(as_json=options.json)
     secrets = Secrets(interactive=interactive, passphrase_file=options.passphrase_file, emit=emit)
-    run = importlib.import_module("tscm_migrate.migration.run")
-    return int(run.migrate(options, inventory=site, secrets=secrets, emit=emit, interactive=interactive))
+    operator = Terminal(attended=interactive and not options.yes)
+    return int(run.migrate(options, inventory=site, secrets=secrets, emit=emit, operator=operator))

@@ -1,0 +1,104 @@
+"""Archives on one appliance: listed by name, hashed, checked, installed with the right owner and mode."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance import parse
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.facts import archive_listing
+from tscm_migrate.errors import ApplianceError
+
+if TYPE_CHECKING:
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.site import Archive, Secret
+
+
+def listed(appliance: Appliance) -> tuple[Archive, ...]:
+    """Archives of documented names in the backup folder and in the home folder, as they are now."""
+    script = archive_listing(quote(appliance.paths.backup_dir))
+    text = appliance.run(script, sudo=False, display="list archives").stdout
+    found: tuple[Archive, ...] = parse.archives(text, appliance.paths)["archives"]
+    return found
+
+
+def hashed(appliance: Appliance, archive: Archive, *, timeout: float = 3600.0) -> Archive:
+    """The same archive with the SHA-256 and the size that it has now.
+
+    Raises:
+        CommandFailed: it cannot be read.
+        ApplianceError: it is no regular file, or grew meanwhile.
+    """
+    path = quote(archive.path)
+    script = f"[ -f {path} ] && [ ! -L {path} ] || exit 44; stat -c %s {path}; sha256sum < {path}; stat -c %s {path}"
+    result = appliance.run(script, timeout=timeout, check=False, display=f"sha256sum {archive.path}")
+    words = result.stdout.split()
+    if result.status == 44:
+        raise ApplianceError(appliance.name, f"{archive.path} is not a regular file")
+    if result.status != 0 or len(words) < 4 or not re.fullmatch(r"[0-9a-f]{64}", words[1]):
+        raise ApplianceError(appliance.name, f"{archive.path} could not be hashed: {result.stderr.strip()[-200:]}")
+    if words[0] != words[3]:
+        raise ApplianceError(appliance.name, f"{archive.path} changed while it was read")
+    return replace(archive, size=int(words[0]), sha256=words[1])
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a look into an archive showed.
+
+    `opened`: it could be decrypted to its end, or needed no decryption. `members`: names in it, hostile text, at most
+    some thousand; empty where the layout is none that is known (it is not documented).
+    """
+
+    opened: bool
+    members: tuple[str, ...]
+    why_not: str = ""
+
+
+def prove(appliance: Appliance, archive: Archive, passphrase: Secret | None, *, timeout: float = 3600.0) -> Proof:
+    """Decrypt `archive` on the appliance and list it; no plaintext is written to any disk.
+
+    A wrong passphrase would otherwise show only at the restore, with the old appliance gone (fact 31).
+    """
+    path = quote(archive.path)
+    listing = '{ tar -tzf - 2>/dev/null || tar_failed=yes; cat >/dev/null; echo "@tar ${tar_failed:-no}"; }'
+    if not archive.encrypted:
+        script = (
+            f"tar -tzf {path} 2>/dev/null; tar=$?; [ $tar = 0 ] && echo '@tar no' || echo '@tar yes'; echo '@gpg 0'"
+        )
+        stdin = b""
+    else:
+        if passphrase is None:
+            return Proof(opened=False, members=(), why_not="it is encrypted, and no passphrase was given")
+        # An own GNUPGHOME in memory: no agent, no socket, no cached passphrase stays behind on the appliance.
+        script = (
+            f"umask 077; home=$(mktemp -d {quote(appliance.paths.tmpfs)}/.tscm-migrate.XXXXXXXX) || exit 45; "
+            'export GNUPGHOME="$home"; '
+            'trap \'gpgconf --kill all 2>/dev/null; rm -rf "$home"\' EXIT; trap "exit 129" HUP INT TERM; '
+            "loop=--pinentry-mode=loopback; gpg --version | head -n 1 | grep -q ' 1\\.\\| 2\\.0' && loop=; "
+            f'{{ gpg --batch --no-tty --quiet $loop --passphrase-fd 0 --decrypt {path} 2>"$home/said"; '
+            f'echo $? >"$home/status"; }} | {listing}; '
+            'tail -n 3 "$home/said" >&2; echo "@gpg $(cat "$home/status")"'
+        )
+        stdin = passphrase.reveal().encode() + b"\n"
+    result = appliance.run(script, stdin=stdin, timeout=timeout, check=False, display=f"open and list {archive.path}")
+    status = re.search(r"^@gpg (\d+)$", result.stdout, re.MULTILINE)
+    if status is None or status[1] != "0":
+        said = result.stderr.strip().splitlines()
+        return Proof(opened=False, members=(), why_not=(said[-1][:200] if said else "gpg could not decrypt it"))
+    if re.search(r"^@tar yes$", result.stdout, re.MULTILINE):
+        return Proof(opened=archive.encrypted, members=(), why_not="it is no tar.gz that could be listed")
+    members = tuple(line for line in result.stdout.splitlines() if line and not line.startswith("@"))
+    return Proof(opened=True, members=members[:5000])
+
+
+def devices_in(members: tuple[str, ...], device_glob: str = "devices/*") -> tuple[str, ...]:
+    """Device names among an archive's members, by the same pattern that is used on the appliance; may be empty."""
+    folder = device_glob.rsplit("/", 1)[0].rsplit("/", 1)[-1]
+    found = "\n".join(
+        match[1] for name in members if (match := re.search(rf"(?:^|/){re.escape(folder)}/([^/]+)", name))
+    )
+    names: tuple[str, ...] = parse.etc_devices(found, None)["in_etc"]  # type: ignore[arg-type]
+    return names

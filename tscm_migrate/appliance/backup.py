@@ -1,0 +1,128 @@
+"""`tsadmin backup`: a fresh archive, judged by what is there afterwards and not by an exit code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from tscm_migrate.appliance import archives, names
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.prompts import Table
+from tscm_migrate.appliance.rules import backup_rules
+from tscm_migrate.appliance.talk import Asked, complaints, converse, last_line
+from tscm_migrate.errors import BackupFailed
+
+if TYPE_CHECKING:
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.site import Archive, Secret
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to hand to tsadmin; `passphrase` None: do not encrypt. `debug` 1..7 or None."""
+
+    interface: str = ""
+    passphrase: Secret | None = None
+    debug: int | None = None
+    leave_tmp_files: bool = False
+
+
+def options(request: Request, passphrase_file: str = "") -> list[str]:
+    """The documented options, each only when it says something."""
+    given = []
+    if request.interface:
+        given.append(f"--interface={request.interface}")
+    if passphrase_file:
+        given.append(f"--gpg_passphrase_file={passphrase_file}")
+    if request.debug is not None:
+        given.append(f"--debug={request.debug}")
+    if request.leave_tmp_files:
+        given.append("--leave_tmp_files=1")
+    return given
+
+
+def command(appliance: Appliance, request: Request) -> str:
+    """The command as a person would type it; the passphrase file has its name only when it is there."""
+    shown = "(a 0600 file in memory)" if request.passphrase else ""
+    return " ".join([appliance.paths.tsadmin, "backup", *options(request, shown)])
+
+
+def create(appliance: Appliance, request: Request, operator: Asked) -> Archive:
+    """Make a backup and say which archive it is.
+
+    Args:
+        appliance: where.
+        request: the passphrase goes by a 0600 file on a memory file system, which the remote shell removes however it
+            ends; and by the dialogue, where tsadmin asks all the same. Never by argv.
+        operator: asked about unknown prompts.
+
+    Raises:
+        BackupFailed: no new archive, an empty one, or a plain one where an encrypted one was asked for.
+        UnknownPrompt, DialogueSilent, SshError: see there.
+    """
+    before = {archive.path for archive in archives.listed(appliance)}
+    values = {"passphrase": request.passphrase, "interface": request.interface or None, "sudo": sudo_answer(appliance)}
+    rules = tuple(rule for rule in appliance.host.prompts if rule.dialogue in ("backup", "any"))
+    table = Table(backup_rules(encrypt=request.passphrase is not None), values, rules)
+    with PassphraseFile(appliance, request.passphrase) as file:
+        words = [appliance.paths.tsadmin, "backup", *(quote(word) for word in options(request, file.path))]
+        script = file.guarded(" ".join(words))
+        talked = converse(appliance, script, table, operator, display=command(appliance, request))
+    made = names.newest(a for a in archives.listed(appliance) if a.path not in before)
+    said = "; ".join(complaints(talked.text)[-2:]) or last_line(talked.text)
+    if made is None:
+        raise BackupFailed(appliance.name, f"exit status {talked.status}, but no new archive; it said: {said}")
+    if made.size == 0:
+        raise BackupFailed(appliance.name, f"{made.path} is empty; it said: {said}")
+    if request.passphrase is not None and not made.encrypted:
+        raise BackupFailed(
+            appliance.name,
+            f"{made.name} is not encrypted although a passphrase was given: the appliance is set up for plain backups "
+            "(go on with plain ones: --no-encrypt)",
+        )
+    return made
+
+
+def sudo_answer(appliance: Appliance) -> Secret | None:
+    """The sudo password for a tsadmin that calls sudo itself; None where sudo asks for none or was not tried."""
+    return appliance.shell.sudo_secret()
+
+
+class PassphraseFile:
+    """A 0600 file with the passphrase in the appliance's memory file system, for as long as a `with` block lasts."""
+
+    def __init__(self, appliance: Appliance, passphrase: Secret | None) -> None:
+        self._appliance = appliance
+        self._passphrase = passphrase
+        self.path = ""
+
+    def __enter__(self) -> Self:
+        if self._passphrase is not None:
+            script = (
+                f"umask 077; d=$(mktemp -d {quote(self._appliance.paths.tmpfs)}/.tscm-migrate.XXXXXXXX) && "
+                'cat >"$d/passphrase" && echo "$d/passphrase"'
+            )
+            made = self._appliance.run(
+                script,
+                stdin=self._passphrase.reveal().encode() + b"\n",
+                display="put the passphrase into a 0600 file in memory",
+            )
+            self.path = made.stdout.strip()
+        return self
+
+    def guarded(self, script: str) -> str:
+        """The script, made to remove the file however it ends: also when the connection, and so the terminal, goes."""
+        if not self.path:
+            return script
+        folder = quote(self.path.rsplit("/", 1)[0])
+        return f"trap 'rm -rf {folder}' EXIT; trap 'exit 129' HUP INT TERM; {script}; exit $?"
+
+    def __exit__(self, *_: object) -> None:
+        if self.path and self._appliance.connected:
+            remove_leftovers(self._appliance, self.path.rsplit("/", 1)[0])
+
+
+def remove_leftovers(appliance: Appliance, folder: str = "") -> None:
+    """Remove our folders in the memory file system: one, or all that a killed run may have left."""
+    which = quote(folder) if folder else f"{quote(appliance.paths.tmpfs)}/.tscm-migrate.????????"
+    appliance.run(f"rm -rf {which}", display="remove the passphrase file")

@@ -1,0 +1,90 @@
+"""One appliance as the rooms above hold it: a host, and one connection to it, made when it is first needed."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Protocol
+
+from tscm_migrate.events import Emit, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tscm_migrate.site import Host, Paths
+    from tscm_migrate.ssh.shell import Result, Shell
+
+    class Dial(Protocol):
+        """Connects to a host; with `expect`, its key must be one of these fingerprints instead of a pinned one."""
+
+        def __call__(self, host: Host, expect: Sequence[str] | None = None) -> Shell: ...  # noqa: D102
+
+
+def quote(text: str) -> str:
+    """`text` as one word of a POSIX shell command."""
+    return shlex.quote(text)
+
+
+class Appliance:
+    """A host with at most one open connection.
+
+    The connection is made by `dial` when it is first needed, and made anew when the last one is dead: what survives a
+    lost connection is decided by the callers, who ask the appliance what is true before they change it.
+    """
+
+    def __init__(self, host: Host, dial: Dial, emit: Emit = silent) -> None:
+        self.host = host
+        self.emit = emit
+        self._dial = dial
+        self._shell: Shell | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that the inventory gives it."""
+        return self.host.name
+
+    @property
+    def paths(self) -> Paths:
+        """Where it keeps its things."""
+        return self.host.paths
+
+    @property
+    def shell(self) -> Shell:
+        """The open connection.
+
+        Raises:
+            SshError: it cannot be made.
+        """
+        if self._shell is None or not self._shell.alive:
+            self.close()
+            self._shell = self._dial(self.host)
+        return self._shell
+
+    def run(
+        self,
+        script: str,
+        *,
+        sudo: bool = False,
+        stdin: bytes = b"",
+        timeout: float = 60.0,
+        check: bool = True,
+        display: str | None = None,
+    ) -> Result:
+        """Run `script` with sh; see `ssh.shell.Shell.run`."""
+        return self.shell.run(script, sudo=sudo, stdin=stdin, timeout=timeout, check=check, display=display)
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a live connection now."""
+        return self._shell is not None and self._shell.alive
+
+    def moved(self, host: Host, shell: Shell | None = None) -> None:
+        """From now on the appliance is found as `host` (another address); an open connection to it may be handed in."""
+        self.close()
+        self.host = host
+        self._shell = shell
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None

@@ -1,0 +1,66 @@
+"""The devices that an appliance serves: their updates and the hashes of their files."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.backup import sudo_answer
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.prompts import Table
+from tscm_migrate.appliance.rules import update_rules
+from tscm_migrate.appliance.talk import converse, last_line
+
+if TYPE_CHECKING:
+    from tscm_migrate.appliance.base import Appliance
+
+
+class _Nobody:
+    """A device's first login is for a person, later, by hand: the checklist names it."""
+
+    attended = False
+
+    def answer(self, _host: str, _prompt: str, _context: str) -> str | None:
+        return None
+
+
+def update(appliance: Appliance, name: str, *, timeout: float) -> tuple[bool, str]:
+    """Run `tsadmin update NAME`.
+
+    Args:
+        appliance: where.
+        name: of the device.
+        timeout: seconds.
+
+    Returns:
+        Whether it ended with exit status 0, and the last line that it printed.
+
+    Raises:
+        UnknownPrompt: it asks something; a person must do this one. DialogueSilent, SshError: see there.
+    """
+    site = tuple(rule for rule in appliance.host.prompts if rule.dialogue in ("update", "any"))
+    talked = converse(
+        appliance,
+        f"{appliance.paths.tsadmin} update {quote(name)}",
+        Table(update_rules(), {"sudo": sudo_answer(appliance)}, site),
+        _Nobody(),
+        display=f"tsadmin update {name}",
+        idle=timeout,
+        total=timeout,
+    )
+    return talked.status == 0 and not talked.lost, last_line(talked.text)
+
+
+def file_hashes(appliance: Appliance, *, most: int = 20000) -> dict[str, str]:
+    """SHA-256 of every regular file that matches the device pattern, or lies below what matches it.
+
+    Returns:
+        Path below the etc folder → 64 hex digits; empty where there are none. Names with control characters are
+        left out.
+    """
+    etc, pattern = quote(appliance.paths.etc_dir), appliance.paths.device_glob
+    script = (
+        f"cd {etc} 2>/dev/null || exit 0; find {pattern} -type f -exec sha256sum {{}} + 2>/dev/null | head -n {most}"
+    )
+    text = appliance.run(script, sudo=True, check=False, timeout=300.0, display="hash the device files").stdout
+    return {m[2]: m[1] for line in text.splitlines() if (m := re.fullmatch(r"([0-9a-f]{64})  ([^\x00-\x1f]+)", line))}

@@ -1,0 +1,185 @@
+"""What is true of an appliance: commands, each with a pure parser of its output, asked in one round trip.
+
+Every command is harmless and runs as the login user. An appliance's output is hostile input: sections are marked with
+a word that it cannot foresee, and parsers drop what they do not understand.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.appliance import parse
+from tscm_migrate.appliance.base import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.site import Archive, Paths
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One appliance at one time. Sizes in bytes, times in seconds of the Unix epoch."""
+
+    name: str
+    user: str = ""
+    home: str = ""
+    hostname: str = ""
+    os_id: str = ""
+    os_version: str = ""
+    os_pretty: str = ""
+    versions: tuple[tuple[str, str], ...] = ()  # (module, version as printed); the version may be blank
+    version_error: str = ""
+    interfaces: tuple[parse.Interface, ...] = ()
+    gateway: str = ""
+    route_interface: str = ""
+    dns: tuple[str, ...] = ()
+    dhcp: bool | None = None  # None: this kind of network configuration is not known to us
+    archives: tuple[Archive, ...] = ()
+    links: tuple[str, ...] = ()  # threatstop_latest* symlinks
+    backup_dir_exists: bool = False
+    free: tuple[tuple[str, int], ...] = ()  # (path, free bytes)
+    tools: tuple[str, ...] = ()
+    devices: tuple[str, ...] | None = None  # None: neither `tsadmin list` nor its configuration tells
+    device_source: str = ""
+    host_keys: tuple[tuple[str, str], ...] = ()  # (type, "SHA256:…")
+    cron_entry: bool = False
+    backup_cron: str = ""
+    clock: float = 0.0  # the appliance's
+    clock_skew: float = 0.0  # appliance minus workstation
+    boot: str = ""  # changes with every boot
+    machine_id: str = ""
+    etc_size: int = 0
+    log_size: int = 0
+    log_writable: bool = False
+
+    @property
+    def core(self) -> str:
+        """Version of TSCM-Core as printed, or ""."""
+        return dict(self.versions).get("TSCM-Core", "")
+
+    def free_at(self, path: str) -> int | None:
+        """Free bytes where `path` lies, None when it was not learned."""
+        return dict(self.free).get(path)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A shell command and the pure parser of its output, which gives fields of Facts."""
+
+    name: str
+    command: Callable[[Paths], str]
+    parser: Callable[[str, Paths], dict[str, Any]]
+
+
+_TOOLS = ("rsync", "tar", "gpg", "gpg2", "sha256sum", "timeout", "arping", "ping", "nc", "ip", "setsid", "nohup",
+          "systemctl", "shutdown", "apt-get", "dnf", "yum", "bash", "python3", "stat", "dd")  # fmt: skip
+
+
+def archive_listing(folder: str) -> str:
+    """Shell source that lists archives in `folder` (quoted) and at home, a line each: type, size, folder, name."""
+    # Names with a newline or another control character are dropped by the parser: -printf ends each with \\0.
+    return (
+        f'for d in {folder} "$HOME"; do find "$d" -maxdepth 1 -name \'threatstop_*\' '
+        "-printf '%y\\t%s\\t%h\\t%f\\0' 2>/dev/null | tr '\\n\\0' '?\\n'; done"
+    )
+
+
+FACTS: tuple[Fact, ...] = (
+    Fact("who", lambda _: 'id -un; echo "$HOME"; hostname', parse.who),
+    Fact("clock", lambda _: "date +%s.%N", parse.clock),
+    Fact("os", lambda p: f"cat {quote(p.os_release)}", parse.os_release),
+    Fact("boot", lambda p: f"cat {quote(p.boot_id)}; stat -c %Y /proc/1; cat /etc/machine-id", parse.boot),
+    Fact("address", lambda _: "ip -o addr show", parse.addresses),
+    Fact("route", lambda _: "ip route show default", parse.route),
+    Fact("dns", lambda _: "cat /etc/resolv.conf", parse.dns),
+    Fact(
+        "network",
+        lambda _: (
+            "cat /etc/network/interfaces /etc/network/interfaces.d/* /etc/netplan/*.yaml "
+            "/etc/sysconfig/network-scripts/ifcfg-* 2>/dev/null"
+        ),
+        parse.network,
+    ),
+    Fact("archives", lambda p: archive_listing(quote(p.backup_dir)), parse.archives),
+    Fact("backup_dir", lambda p: f"test -d {quote(p.backup_dir)} && echo yes", parse.backup_dir),
+    Fact(
+        "free",
+        lambda p: (
+            f'for d in {quote(p.backup_dir)} "$HOME" /tmp {quote(p.tmpfs)} /; do '
+            'echo "$d $(df -Pk "$d" 2>/dev/null | tail -n 1)"; done'
+        ),
+        parse.free,
+    ),
+    Fact("tools", lambda _: f"for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null && echo $t; done", parse.tools),
+    Fact("keys", lambda p: f"cat {quote(p.ssh_dir)}/ssh_host_*_key.pub", parse.host_keys),
+    Fact("cron", lambda p: f"test -e {quote(p.cron_entry)} && echo yes", parse.cron_entry),
+    Fact("backup_cron", lambda p: f"cat {quote(p.backup_cron)}", parse.backup_cron),
+    Fact("etc", lambda p: f"du -sk {quote(p.etc_dir)}", parse.etc_size),
+    Fact("log", lambda p: f"du -sk {quote(p.log_dir)}", parse.log_size),
+    Fact("log_writable", lambda p: f"test -w {quote(p.log_dir)} && echo yes", parse.log_writable),
+    Fact("etc_devices", lambda p: f"ls -1 {quote(p.etc_dir)}/{p.device_glob} -d", parse.etc_devices),
+    Fact("version", lambda p: f"{p.tsadmin} version --all 2>&1", parse.versions),
+    Fact("list", lambda p: f"{p.tsadmin} list 2>/dev/null", parse.device_list),
+)
+
+
+def script(paths: Paths, mark: str, facts: tuple[Fact, ...] = FACTS) -> str:
+    """One shell script that runs every fact's command, each between lines with `mark`; no command can end it."""
+    lines = []
+    for fact in facts:
+        lines.append(f"printf '\\n{mark} {fact.name}\\n'")
+        # stdin is closed: a tsadmin that asks something must not wait for us; timeout where there is one
+        lines.append(f"( {fact.command(paths)} ) 2>/dev/null </dev/null; printf '\\n{mark} = %s\\n' $?")
+    return "\n".join(lines)
+
+
+def sections(text: str, mark: str) -> dict[str, tuple[int, str]]:
+    """Take the script's output apart: name → (exit status, output)."""
+    found: dict[str, tuple[int, str]] = {}
+    pattern = re.compile(rf"^{re.escape(mark)} (\w+)\n(.*?)\n?^{re.escape(mark)} = (\d+)$", re.MULTILINE | re.DOTALL)
+    for match in pattern.finditer(text):
+        found.setdefault(match[1], (int(match[3]), match[2]))
+    return found
+
+
+def gather(appliance: Appliance, *, timeout: float = 60.0) -> Facts:
+    """Learn all facts of `appliance`; changes nothing.
+
+    Args:
+        appliance: is connected to when it is not yet.
+        timeout: seconds for all commands together.
+
+    Raises:
+        SshError: the connection or the whole script failed; a single fact that cannot be had stays at its default.
+    """
+    mark = f"@{secrets.token_hex(8)}@"
+    before = time.time()
+    text = appliance.run(
+        script(appliance.paths, mark), timeout=timeout, check=False, display="identify (read-only facts)"
+    ).stdout
+    fields: dict[str, Any] = {"name": appliance.name}
+    parts = sections(text, mark)
+    for fact in FACTS:
+        _status, output = parts.get(fact.name, (127, ""))
+        fields.update(fact.parser(output, appliance.paths))
+    return _settle(fields, parts, before)
+
+
+def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: float) -> Facts:
+    """What needs more than one fact: the skew, the source of the device list, why there is no version."""
+    # `clock` is among the first commands, so it lies close after the start; the round trip is part of the error.
+    fields["clock_skew"] = fields["clock"] - before if fields.get("clock") else 0.0
+    listed, in_etc = fields.pop("listed", None), fields.pop("in_etc", None)
+    if parts.get("list", (127, ""))[0] == 0 and listed is not None:
+        fields.update(devices=listed, device_source="tsadmin list")
+    elif in_etc:
+        fields.update(devices=in_etc, device_source="files in its etc folder")
+    if not fields.get("versions"):
+        fields["version_error"] = parts.get("version", (127, ""))[1].strip()[:300]
+    return Facts(**fields)

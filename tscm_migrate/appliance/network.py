@@ -1,0 +1,217 @@
+"""Down, gone, and back: taking an appliance off the network, proving it, rebooting, and finding it again."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.errors import (
+    AuthFailed,
+    CommandFailed,
+    CommandTimeout,
+    ConnectionLost,
+    HostKeyError,
+    MigrateError,
+    NotComeBack,
+    SshError,
+    StillOnline,
+    Unreachable,
+)
+from tscm_migrate.events import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tscm_migrate.appliance.base import Appliance, Dial
+    from tscm_migrate.events import Emit
+    from tscm_migrate.site import Host
+    from tscm_migrate.ssh.shell import Shell
+
+GONE_WITHIN = 180.0  # seconds that a shutdown may take
+_QUIET_LOOKS = 2  # looks in a row at which nobody may answer
+_GOES_DOWN = 30.0  # seconds after which a reboot that was asked for must have taken the connection
+
+
+def power_off(appliance: Appliance) -> None:
+    """Tell it to power off; losing the connection is success, and proof is another matter (`prove_gone`).
+
+    Raises:
+        CommandFailed: none of the commands worked.
+    """
+    _tell(appliance, appliance.host.commands.poweroff)
+    appliance.close()
+
+
+def _tell(appliance: Appliance, command: str) -> None:
+    with contextlib.suppress(ConnectionLost, CommandTimeout):
+        result = appliance.run(command, sudo=True, timeout=30.0, check=False, display=command)
+        # A shell that is killed by the shutdown that it called has no status, or that of a signal.
+        if 0 < result.status < 128:
+            raise CommandFailed(appliance.name, "", command, result.status, result.stderr or result.stdout)
+
+
+def reboot(appliance: Appliance, *, was: str, soon: bool) -> str:
+    """Make sure that it restarts.
+
+    Args:
+        appliance: where.
+        was: its boot identity before; another one now means that it has restarted already.
+        soon: it has said that it will by itself; it gets some seconds before it is told.
+
+    Returns:
+        "by itself" or "by our command".
+    """
+    deadline = time.monotonic() + (_GOES_DOWN if soon else 0.0)
+    while time.monotonic() < deadline:
+        try:
+            if boot_of(appliance.shell) != was:
+                return "by itself"
+        except SshError:
+            return "by itself"
+        time.sleep(0.5)
+    try:
+        _tell(appliance, appliance.host.commands.reboot)
+    except (ConnectionLost, Unreachable):
+        return "by itself"
+    finally:
+        appliance.close()
+    return "by our command"
+
+
+def boot_of(shell: Shell) -> str:
+    """What changes with every boot: the boot id and the start of process 1."""
+    text = shell.run(
+        f"cat {quote(shell.host.paths.boot_id)} 2>/dev/null; stat -c %Y /proc/1 2>/dev/null", check=False, timeout=15.0,
+        display="which boot is it?",
+    ).stdout  # fmt: skip
+    return " ".join(text.split())
+
+
+def who_answers(observer: Appliance, address: str, port: int, interface: str = "") -> tuple[str, ...]:
+    """Ask, from `observer`, by ARP (where arping is), ping and TCP whether anybody is at `address`.
+
+    Returns:
+        What answered: "arp", "ping", "port 22"; empty when nobody did. Means that are not there cannot answer.
+    """
+    at = quote(address)
+    device = f"-I {quote(interface)}" if interface else ""
+    script = (
+        f"(arping -c 2 -w 2 {device} {at} 2>/dev/null | grep -qi 'reply from\\|bytes from' && echo arp) & "
+        f"(ping -c 1 -W 1 {at} >/dev/null 2>&1 && echo ping) & "
+        f"(if command -v nc >/dev/null 2>&1; then nc -z -w 2 {at} {port}; "
+        f'else timeout 2 bash -c "exec 3<>/dev/tcp/{address}/{port}"; fi >/dev/null 2>&1 && echo "port {port}") & wait'
+    )
+    sudo = True  # arping wants a raw socket
+    text = observer.run(
+        script, sudo=sudo, check=False, timeout=20.0, display=f"does anybody answer at {address}?"
+    ).stdout
+    return tuple(sorted({line.strip() for line in text.splitlines() if line.strip()}))
+
+
+def prove_gone(
+    observer: Appliance,
+    host: Host,
+    *,
+    interface: str = "",
+    timeout: float = GONE_WITHIN,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until nobody answers at the address of `host`, seen from `observer`, at several looks in a row.
+
+    Raises:
+        StillOnline: somebody still did when the time was over.
+    """
+    began, quiet = time.monotonic(), 0
+    while True:
+        answers = who_answers(observer, host.address, host.port, interface)
+        quiet = 0 if answers else quiet + 1
+        waited = time.monotonic() - began
+        if quiet >= _QUIET_LOOKS:
+            return
+        if waited > timeout:
+            raise StillOnline(
+                host.name, f"{', '.join(answers)} answers at {host.address} {waited:.0f} s after it was told to go"
+            )
+        observer.emit(Waiting(f"until nobody answers at {host.address}", waited, timeout, host.name))
+        sleep(0.3)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where an appliance came back, and the connection to it."""
+
+    host: Host
+    shell: Shell
+
+
+def places(new: Host, old: Host, *, was_at: str) -> tuple[Host, ...]:
+    """Where the new appliance may come back: at the old one's address as foreseen, or at its own."""
+    at_old = replace(new, address=old.address, port=old.port, gateway=old.gateway or new.gateway)
+    return (at_old, replace(new, address=was_at))
+
+
+def wait_for(
+    dial: Dial,
+    *,
+    places: Sequence[Host],
+    expect: Sequence[str],
+    old_boot: str,
+    timeout: float,
+    emit: Emit,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Found:
+    """Wait until the appliance answers with a foreseen key and another boot than before.
+
+    Args:
+        dial: makes a new connection each time.
+        places: where to look, the foreseen place first.
+        expect: fingerprints of its own host keys.
+        old_boot: its boot identity before the reboot.
+        timeout: seconds by the wall clock.
+        emit: sees the waiting.
+        sleep: between the looks.
+
+    Returns:
+        The first place where it is. At any but the first it is only believed after the first had its time.
+
+    Raises:
+        HostKeyError: the foreseen place shows another key than the foreseen ones.
+        NotComeBack: the time was over.
+    """
+    began = time.monotonic()
+    last: MigrateError | None = None
+    while (waited := time.monotonic() - began) < timeout:
+        for index, place in enumerate(places):
+            if index and waited < min(30.0, timeout / 2):
+                continue
+            try:
+                found = _try(dial, place, expect, old_boot)
+            except HostKeyError:
+                if index == 0:
+                    raise
+            except AuthFailed:
+                raise
+            except SshError as error:
+                last = error
+            else:
+                if found is not None:
+                    return found
+        emit(Waiting(f"for the appliance to come back at {places[0].address}", waited, timeout, places[0].name))
+        sleep(0.5)
+    looked = " and ".join(place.address for place in places)
+    raise NotComeBack(places[0].name, f"not seen at {looked} within {timeout:.0f} s" + (f" ({last})" if last else ""))
+
+
+def _try(dial: Dial, place: Host, expect: Sequence[str], old_boot: str) -> Found | None:
+    shell = dial(place, expect)
+    try:
+        if boot_of(shell) != old_boot:
+            return Found(place, shell)
+    except BaseException:
+        shell.close()
+        raise
+    shell.close()  # it has not gone down yet
+    return None

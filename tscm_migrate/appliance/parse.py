@@ -1,0 +1,235 @@
+"""Pure parsers of what the facts' commands print. None raises: what is not understood is left out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.appliance.names import acceptable
+from tscm_migrate.site import Archive
+
+if TYPE_CHECKING:
+    from tscm_migrate.site import Paths
+
+_SAFE_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}", re.ASCII)
+_LOG_TAG = re.compile(r"^\s*\[?\s*(?:INFO|NOTICE|WARN(?:ING)?|DEBUG|OK)\s*\]?\s*:?\s*", re.IGNORECASE)
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
+@dataclass(frozen=True)
+class Interface:
+    """An address on an interface; `prefix` in bits."""
+
+    name: str
+    address: str
+    prefix: int
+
+
+def who(text: str, _paths: Paths) -> dict[str, Any]:
+    """Login user, home folder, host name: a line each."""
+    lines = [line.strip() for line in text.splitlines()] + ["", "", ""]
+    return {"user": lines[0], "home": lines[1], "hostname": lines[2]}
+
+
+def clock(text: str, _paths: Paths) -> dict[str, Any]:
+    """`date +%s.%N`; a date that does not know %N prints it as it is."""
+    match = re.match(r"\s*(\d+)(\.\d+)?", text)
+    return {"clock": float(match[1] + (match[2] or "")) if match else 0.0}
+
+
+def os_release(text: str, _paths: Paths) -> dict[str, Any]:
+    """/etc/os-release: KEY=value or KEY="value"."""
+    pairs = {}
+    for line in text.splitlines():
+        key, separator, value = line.strip().partition("=")
+        if separator and not key.startswith("#"):
+            pairs[key] = value.strip().strip("'\"")
+    return {
+        "os_id": pairs.get("ID", "").lower(),
+        "os_version": pairs.get("VERSION_ID", ""),
+        "os_pretty": pairs.get("PRETTY_NAME", ""),
+    }
+
+
+def boot(text: str, _paths: Paths) -> dict[str, Any]:
+    """Boot id, start of process 1, machine id; the first two together change with every boot."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return {"boot": " ".join(lines[:2]), "machine_id": lines[2] if len(lines) > 2 else ""}
+
+
+def addresses(text: str, _paths: Paths) -> dict[str, Any]:
+    """`ip -o addr show`: the IPv4 and global IPv6 addresses, without loopback."""
+    found = []
+    for line in text.splitlines():
+        match = re.match(r"\d+:\s+([^\s@:]+)\S*\s+inet6?\s+([0-9a-fA-F.:]+)/(\d+)\s.*\bscope (?:global|site)", line)
+        if match and match[1] != "lo":
+            found.append(Interface(match[1], match[2], int(match[3])))
+    return {"interfaces": tuple(found)}
+
+
+def route(text: str, _paths: Paths) -> dict[str, Any]:
+    """`ip route show default`: the first gateway and its interface."""
+    via = re.search(r"default via (\S+)", text)
+    device = re.search(r"\bdev (\S+)", text)
+    return {"gateway": via[1] if via else "", "route_interface": device[1] if device else ""}
+
+
+def dns(text: str, _paths: Paths) -> dict[str, Any]:
+    """The nameservers of resolv.conf that are addresses."""
+    found = []
+    for word in re.findall(r"^\s*nameserver\s+(\S+)", text, re.MULTILINE):
+        try:
+            found.append(str(ipaddress.ip_address(word.split("%")[0])))
+        except ValueError:
+            continue
+    return {"dns": tuple(found)}
+
+
+def network(text: str, _paths: Paths) -> dict[str, Any]:
+    """Whether the address comes by DHCP: ifupdown, netplan and ifcfg are understood, else None."""
+    if re.search(r"^\s*iface\s+(?!lo\b)\S+\s+inet\s+dhcp", text, re.MULTILINE):
+        return {"dhcp": True}
+    if re.search(r"dhcp4:\s*(?:true|yes)|BOOTPROTO=[\"']?dhcp", text, re.IGNORECASE):
+        return {"dhcp": True}
+    if re.search(r"^\s*iface\s+(?!lo\b)\S+\s+inet\s+static", text, re.MULTILINE):
+        return {"dhcp": False}
+    if re.search(
+        r"^\s*addresses:|dhcp4:\s*(?:false|no)|BOOTPROTO=[\"']?(?:static|none)", text, re.MULTILINE | re.IGNORECASE
+    ):
+        return {"dhcp": False}
+    return {"dhcp": None}
+
+
+def archives(text: str, _paths: Paths) -> dict[str, Any]:
+    """Lines `type TAB size TAB folder TAB name`: regular files of the documented names, and the latest-links."""
+    files, links = [], []
+    for line in text.splitlines():
+        parts = line.split("\t")
+        if len(parts) != 4 or not parts[1].isdigit():
+            continue
+        kind, size, folder, name = parts
+        if kind == "f" and acceptable(name):
+            files.append(Archive(name, folder, int(size)))
+        elif kind == "l" and re.fullmatch(r"threatstop_latest\.tsbak(\.gpg)?", name):
+            links.append(f"{folder}/{name}")
+    return {"archives": tuple(files), "links": tuple(links)}
+
+
+def backup_dir(text: str, _paths: Paths) -> dict[str, Any]:
+    """Whether the folder exists."""
+    return {"backup_dir_exists": text.strip() == "yes"}
+
+
+def free(text: str, paths: Paths) -> dict[str, Any]:
+    """Lines `path` + the last line of `df -Pk`: free bytes per path (df counts in KiB)."""
+    found = []
+    for line in text.splitlines():
+        match = re.match(r"(\S+) .*?\s(\d+)\s+(\d+)\s+(-?\d+)\s+\d+%\s", line)
+        if match:
+            found.append((match[1], int(match[4]) * 1024))
+    del paths
+    return {"free": tuple(found)}
+
+
+def tools(text: str, _paths: Paths) -> dict[str, Any]:
+    """Names of programs, one a line."""
+    return {"tools": tuple(text.split())}
+
+
+def fingerprint(blob: str) -> str:
+    """Fingerprint of a public key in base64, as `ssh-keygen -l` prints it; "" when it is none."""
+    try:
+        raw = base64.b64decode(blob, validate=True)
+    except (binascii.Error, ValueError):
+        return ""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(raw).digest()).decode().rstrip("=")
+
+
+def host_keys(text: str, _paths: Paths) -> dict[str, Any]:
+    """Public host keys, `type base64 comment` a line → (type, fingerprint)."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0].startswith(("ssh-", "ecdsa-", "sk-")) and (print_ := fingerprint(words[1])):
+            found.append((words[0], print_))
+    return {"host_keys": tuple(sorted(found))}
+
+
+def cron_entry(text: str, _paths: Paths) -> dict[str, Any]:
+    """Whether cron's entry that starts ts-update is in place."""
+    return {"cron_entry": text.strip() == "yes"}
+
+
+def backup_cron(text: str, _paths: Paths) -> dict[str, Any]:
+    """The scheduled backup's cron file, at most 64 KiB of it."""
+    return {"backup_cron": text[:65536].strip("\n")}
+
+
+def _du(text: str) -> int:
+    match = re.match(r"\s*(\d+)\s", text)
+    return int(match[1]) * 1024 if match else 0
+
+
+def etc_size(text: str, _paths: Paths) -> dict[str, Any]:
+    """`du -sk`: bytes."""
+    return {"etc_size": _du(text)}
+
+
+def log_size(text: str, _paths: Paths) -> dict[str, Any]:
+    """`du -sk`: bytes; what cannot be read is not counted."""
+    return {"log_size": _du(text)}
+
+
+def log_writable(text: str, _paths: Paths) -> dict[str, Any]:
+    """Whether the login user may write into the log folder."""
+    return {"log_writable": text.strip() == "yes"}
+
+
+def etc_devices(text: str, _paths: Paths) -> dict[str, Any]:
+    """Paths, one a line: the names of the devices are the last parts without an ending such as .conf."""
+    names = {
+        re.sub(r"\.(?:conf|cfg|json|xml|ya?ml|ini|txt)$", "", PurePosixPath(x.strip()).name) for x in text.split("\n")
+    }
+    return {"in_etc": tuple(sorted(name for name in names if _SAFE_DEVICE.fullmatch(name)))}
+
+
+def versions(text: str, _paths: Paths) -> dict[str, Any]:
+    """`tsadmin version --all`: rows below the line of dashes; a version may be blank."""
+    rows: list[tuple[str, str]] = []
+    below = False
+    for raw in _ANSI.sub("", text).splitlines():
+        line = _LOG_TAG.sub("", raw).rstrip()
+        if re.fullmatch(r"\s*-{3,}[\s-]*", line):
+            below = True
+        elif below and (match := re.fullmatch(r"\s*([A-Za-z][\w.+-]*)(?:\s+(\S+))?", line)):
+            rows.append((match[1], match[2] or ""))
+    if not rows:  # no table: take any line that names a module and a version
+        rows = [(m[1], m[2]) for m in re.finditer(r"\b(TSCM-Core|ts-[\w-]+)\s*[:=]?\s+v?(\d[\w.-]*)", text)]
+    return {"versions": tuple(rows)}
+
+
+def device_list(text: str, _paths: Paths) -> dict[str, Any]:
+    """`tsadmin list`, undocumented: the first word of each row, headings and log lines left out."""
+    names = []
+    for raw in _ANSI.sub("", text).splitlines():
+        tagged = _LOG_TAG.match(raw)
+        line = raw.strip(" *-\t")
+        if (tagged and tagged.end() and tagged[0].strip()) or not line or re.fullmatch(r"[-=+| ]*", line):
+            continue
+        word = line.lstrip("|").split()[0].strip("|,")
+        if word.lower().rstrip(":") in {"name", "device", "devices", "total", "configured", "type", "no"}:
+            continue
+        if _SAFE_DEVICE.fullmatch(word) and not word.endswith(":"):
+            names.append(word)
+    return {"listed": tuple(dict.fromkeys(names))}
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Numbers of a version for comparing: "v1.50-01" → (1, 50, 1); () when there is none."""
+    return tuple(int(part) for part in re.findall(r"\d+", version.strip().lstrip("vV")))

@@ -1,0 +1,159 @@
+"""`tsadmin restore`: its questions answered by rule, in any order; the archive chosen from its list by file name."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance import listing
+from tscm_migrate.appliance.backup import PassphraseFile, sudo_answer
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.prompts import Table
+from tscm_migrate.appliance.rules import restore_rules
+from tscm_migrate.appliance.talk import Asked, complaints, converse, last_line
+from tscm_migrate.errors import RestoreFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.site import Secret
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to restore, and the old appliance's network settings for a dialogue that asks for them one by one."""
+
+    archive: str
+    folder: str
+    passphrase: Secret | None
+    interface: str
+    restore_ssh: bool
+    restore_cron: bool
+    bypass_netconf: bool
+    force_apply_netconf: bool
+    debug: int | None
+    leave_tmp_files: bool
+    address: str
+    prefix: int
+    gateway: str
+    dns: tuple[str, ...]
+    dhcp: bool | None
+    hostname: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a pass ended: names of the rules that answered, whether the connection went away, what was complained of."""
+
+    answered: tuple[str, ...]
+    lost: bool
+    status: int | None
+    complaints: tuple[str, ...]
+    last_line: str
+    text: str
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Devices that the output names ("restoring device edge-asa"): the last resort among the sources."""
+        found = re.findall(r"\bdevice\b\s*[:=]?\s*['\"]?([A-Za-z0-9][\w.-]*)", self.text, re.IGNORECASE)
+        return tuple(dict.fromkeys(name for name in found if not re.fullmatch(r"[a-z]+", name)))
+
+    def did(self, *rules: str) -> bool:
+        """Whether any of these rules answered a question."""
+        return any(rule in self.answered for rule in rules)
+
+    @property
+    def ended_well(self) -> bool:
+        """Exit codes are not documented: a status other than 0 is a failure only where something was complained of."""
+        return self.status == 0 or not self.complaints
+
+
+def options(request: Request, passphrase_file: str = "") -> list[str]:
+    """The documented options, each only when it says something."""
+    given = []
+    if request.interface:
+        given.append(f"--interface={request.interface}")
+    if passphrase_file:
+        given.append(f"--gpg_passphrase_file={passphrase_file}")
+    if request.debug is not None:
+        given.append(f"--debug={request.debug}")
+    if request.bypass_netconf:
+        given.append("--bypass_netconf=1")
+    if request.force_apply_netconf:
+        given.append("--force_apply_netconf=1")
+    if request.leave_tmp_files:
+        given.append("--leave_tmp_files=1")
+    return given
+
+
+def command(appliance: Appliance, request: Request) -> str:
+    """The command as a person would type it."""
+    encrypted = request.archive.endswith(".gpg") and request.passphrase
+    return " ".join(
+        [appliance.paths.tsadmin, "restore", *options(request, "(a 0600 file in memory)" if encrypted else "")]
+    )
+
+
+def table(appliance: Appliance, request: Request) -> Table:
+    """The rules and values for one pass."""
+    network = ipaddress.ip_network(f"0.0.0.0/{request.prefix}")
+    values: dict[str, str | Secret | Sequence[str] | None] = {
+        "passphrase": request.passphrase,
+        "sudo": sudo_answer(appliance),
+        "archive": request.archive,
+        "address": request.address,
+        "netmask": str(network.netmask),
+        "prefix": str(request.prefix),
+        "gateway": request.gateway or None,
+        "dns": request.dns,
+        "hostname": request.hostname or None,
+        "interface": request.interface or None,
+    }
+    site = tuple(rule for rule in appliance.host.prompts if rule.dialogue in ("restore", "any"))
+    rules = restore_rules(
+        restore_ssh=request.restore_ssh,
+        restore_cron=request.restore_cron,
+        bypass_netconf=request.bypass_netconf,
+        dhcp=request.dhcp,
+    )
+    return Table(rules, values, site)
+
+
+def run(appliance: Appliance, request: Request, operator: Asked) -> Outcome:
+    """Run one pass.
+
+    Raises:
+        RestoreFailed: the archive is not in the list that is shown.
+        UnknownPrompt, DialogueSilent, SshError: see there. A connection that goes away is no error here.
+    """
+    missing: list[str] = []
+
+    def pick(question: str, lines: Sequence[str]) -> str | None:
+        if not listing.asks_for_archive(question, lines):
+            return None
+        entry = listing.pick(lines, request.archive, request.folder)
+        if entry is None:
+            missing.append(question)
+            return None
+        return str(entry.number)
+
+    secret = request.passphrase if request.archive.endswith(".gpg") else None
+    with PassphraseFile(appliance, secret) as file:
+        words = [appliance.paths.tsadmin, "restore", *(quote(word) for word in options(request, file.path))]
+        try:
+            talked = converse(
+                appliance, file.guarded(" ".join(words)), table(appliance, request), operator,
+                picker=pick, display=command(appliance, request),
+            )  # fmt: skip
+        except Exception as error:
+            if missing:
+                detail = f"{request.archive} is not in the list that it shows; nothing was chosen"
+                raise RestoreFailed(appliance.name, detail) from error
+            raise
+    return Outcome(
+        tuple(exchange.rule for exchange in talked.exchanges), talked.lost, talked.status, complaints(talked.text),
+        last_line(talked.text), talked.text,
+    )  # fmt: skip

@@ -1,0 +1,132 @@
+"""A dialogue with tsadmin: the prompt table decides, the ssh room talks, the operator is asked where no rule knows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from tscm_migrate.appliance.prompts import Choice, Table, complete, looks_like_prompt
+from tscm_migrate.errors import UnknownPrompt
+from tscm_migrate.ssh.dialogue import Answer, Exchange, Pace, Pending, Stop, Transcript, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tscm_migrate.appliance.base import Appliance
+
+    Picker = Callable[[str, Sequence[str]], str | None]
+
+IDLE = 900.0  # seconds of silence after which a dialogue is given up: a restore unpacks for long and says nothing
+TOTAL = 4 * 3600.0
+
+
+class Asked(Protocol):
+    """Whoever can be asked about a prompt that no rule knows."""
+
+    @property
+    def attended(self) -> bool:
+        """Whether there is anybody to ask."""
+
+    def answer(self, host: str, prompt: str, context: str) -> str | None:
+        """What to type, or None to stop."""
+
+
+@dataclass
+class _Talk:
+    """Decides for one dialogue; remembers why it stopped."""
+
+    appliance: Appliance
+    table: Table
+    operator: Asked
+    picker: Picker | None = None
+    unknown: str = ""
+    chosen: Choice | None = None
+
+    def __call__(self, pending: Pending) -> Answer | Wait | Stop:
+        """Answer at once what is surely a prompt; wait for more while the line may still grow."""
+        if pending.terminated and not _reads_like_a_question(pending.line):
+            return Wait()
+        # A line may still be growing ("Restore SSH" is not yet "Restore SSH and cron?"), but not behind its choice.
+        if not pending.settled and not complete(pending.line):
+            return Wait()
+        picked = self.picker(pending.line, pending.lines) if self.picker else None
+        choice = Choice("archive", picked) if picked is not None else self.table.choose(pending.line, pending.lines)
+        if choice is None:
+            if not pending.settled:
+                return Wait()
+            if not pending.terminated and not looks_like_prompt(pending.line):
+                return Wait()  # "Restoring devices..." without a newline: busy, not waiting
+            return self._ask(pending)
+        self.chosen = choice
+        return Answer(choice.text, rule=choice.rule, secret=choice.secret)
+
+    def sent(self, exchange: Exchange) -> None:
+        """An answer has gone out: only now does it count."""
+        if self.chosen is not None and self.chosen.rule == exchange.rule:
+            self.table.sent(self.chosen, exchange.prompt)
+
+    def _ask(self, pending: Pending) -> Answer | Wait | Stop:
+        typed = (
+            self.operator.answer(self.appliance.name, pending.line, pending.context) if self.operator.attended else None
+        )
+        if typed is None:
+            self.unknown = pending.line
+            return Stop("unknown prompt")
+        # What a person types at an unknown prompt may be a secret: it is never written down.
+        return Answer(typed, rule="operator", secret=True)
+
+
+def _reads_like_a_question(line: str) -> bool:
+    """Whether a whole line, after which nothing came, asks for something."""
+    return looks_like_prompt(line) or bool(
+        re.search(r"\b(?:type|enter|choose|select|please|press)\b", line, re.IGNORECASE)
+    )
+
+
+def converse(
+    appliance: Appliance,
+    script: str,
+    table: Table,
+    operator: Asked,
+    *,
+    picker: Picker | None = None,
+    display: str,
+    idle: float = IDLE,
+    total: float = TOTAL,
+) -> Transcript:
+    """Run `script` on a terminal and answer its questions.
+
+    Args:
+        appliance: where; its own prompt rules are part of the table already.
+        script: shell source, as the login user.
+        table: the rules.
+        operator: asked when no rule knows, if attended.
+        picker: looks at a question and the lines before it, and gives the answer where it is the list of archives.
+        display: what logs call the command.
+        idle: seconds of silence allowed.
+        total: seconds in all.
+
+    Raises:
+        UnknownPrompt: a prompt that no rule knows, and nobody to ask; it was not answered.
+        DialogueSilent: nothing more came.
+    """
+    talk = _Talk(appliance, table, operator, picker)
+    pace = Pace(quiet=0.2, idle=idle, total=total)
+    transcript = appliance.shell.converse(script, talk, pace=pace, on_exchange=talk.sent, display=display)
+    if talk.unknown:
+        raise UnknownPrompt(appliance.name, "", talk.unknown, transcript.text)
+    return transcript
+
+
+def last_line(text: str) -> str:
+    """The last line that says something."""
+    return next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def complaints(text: str) -> tuple[str, ...]:
+    """Lines in which a program speaks of a failure; for the operator to read, never to decide by."""
+    found = re.findall(
+        r"^.*\b(?:error|fail(?:ed|ure)?|issue|could not|cannot|unable)\b.*$", text, re.MULTILINE | re.IGNORECASE
+    )
+    return tuple(dict.fromkeys(line.strip()[:200] for line in found))[:20]

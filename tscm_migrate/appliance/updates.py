@@ -1,0 +1,175 @@
+"""Holding an appliance's updates: take cron's entry away, wait until ts-update is over, put the entry back.
+
+The documents look at `ps` before they take cron's entry away, so a job can start in between (fact 16), and their `mv`
+to `~` finds no source the second time (fact 18). Here: first the entry, then the waiting; every script can be run again
+with the same result; the entry is never overwritten, and its copy is complete before the original goes.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.processes import PS_COMMAND, Process, parse_ps, updates_among
+from tscm_migrate.errors import ApplianceError, DrainTimeout
+from tscm_migrate.events import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tscm_migrate.appliance.base import Appliance
+
+LOOKS_APART = 3.0  # seconds between the two looks that must both find nothing
+_NEAR = 5.0  # a minute boundary within this many seconds of the hold: cron may have begun a job from the old entry
+_AFTER_BOUNDARY = 3.0  # cron wakes at the boundary and may take a moment to fork
+_EVERY = 1.0  # seconds between looks while something runs
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What is true of one cron entry: in place, put aside by us, both, or neither."""
+
+    in_place: bool
+    aside: bool
+
+    @property
+    def held(self) -> bool:
+        """Whether it is put aside and nothing has laid it back."""
+        return self.aside and not self.in_place
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the processes: the appliance's clock in seconds of the epoch, and what counts as ts-update."""
+
+    clock: float
+    running: tuple[Process, ...]
+
+
+def _aside(appliance: Appliance, entry: str) -> str:
+    return f"{appliance.paths.hold_dir}/held/{entry.rsplit('/', 1)[-1]}"
+
+
+def _names(appliance: Appliance, entry: str) -> str:
+    return f"set -eu; entry={quote(entry)}; aside={quote(_aside(appliance, entry))}; "
+
+
+def state(appliance: Appliance, entry: str) -> Hold:
+    """Ask the appliance where `entry` is."""
+    script = _names(appliance, entry) + (
+        'for f in "$entry" "$aside"; do if [ -e "$f" ] || [ -L "$f" ]; then echo yes; else echo no; fi; done'
+    )
+    words = appliance.run(script, sudo=True, display=f"is {entry} in place?").stdout.split()
+    return Hold(words[:1] == ["yes"], words[1:2] == ["yes"])
+
+
+def hold(appliance: Appliance, entry: str) -> None:
+    """Put `entry` aside; again and again with the same result.
+
+    What an earlier hold put aside is kept as it is. An entry that has come back since (a package laid it back) is
+    removed when it is the same, and else kept beside the first one, as `NAME.laid-back`.
+
+    Raises:
+        CommandFailed: it could not be moved; the entry is then still in place.
+    """
+    script = _names(appliance, entry) + (
+        'umask 077; mkdir -p "${aside%/*}"; chmod 700 "${aside%/*}"; '
+        '[ -e "$entry" ] || [ -L "$entry" ] || exit 0; '
+        'if [ -e "$aside" ] || [ -L "$aside" ]; then '
+        '  cmp -s "$entry" "$aside" || cp -a "$entry" "$aside.laid-back"; '
+        'else cp -a "$entry" "$aside.part"; sync "$aside.part" 2>/dev/null || sync; mv "$aside.part" "$aside"; fi; '
+        'rm -f "$entry"'
+    )
+    appliance.run(script, sudo=True, display=f"move {entry} out of cron's way, to {_aside(appliance, entry)}")
+
+
+def release(appliance: Appliance, entry: str) -> None:
+    """Put `entry` back where cron reads it; nothing to do when it is there already.
+
+    Raises:
+        CommandFailed: it could not be put back.
+        ApplianceError: there is neither an entry in place nor one put aside.
+    """
+    script = _names(appliance, entry) + (
+        'if [ -e "$aside" ] || [ -L "$aside" ]; then '
+        '  if [ -e "$entry" ] || [ -L "$entry" ]; then '
+        '    cmp -s "$entry" "$aside" || cp -a "$entry" "$aside.laid-back"; fi; '
+        '  cp -a "$aside" "$entry.tscm-migrate~"; mv "$entry.tscm-migrate~" "$entry"; '
+        '  if command -v restorecon >/dev/null 2>&1; then restorecon "$entry" || :; fi; '
+        '  rm -f "$aside"; '
+        '  rmdir "${aside%/*}" 2>/dev/null || :; rmdir "${aside%/*/*}" 2>/dev/null || :; '
+        'elif [ ! -e "$entry" ] && [ ! -L "$entry" ]; then exit 44; fi'
+    )
+    result = appliance.run(script, sudo=True, check=False, display=f"put {entry} back")
+    if result.status == 44:
+        raise ApplianceError(appliance.name, f"{entry} is neither in place nor put aside; nothing to put back")
+    if result.status != 0:
+        raise ApplianceError(appliance.name, f"{entry} could not be put back: {result.stderr.strip()[-200:]}")
+
+
+def look(appliance: Appliance) -> Look:
+    """Look at the processes once."""
+    text = appliance.run(f"echo $$; date +%s.%N; {PS_COMMAND}", display="look for ts-update").stdout
+    own, _, rest = text.partition("\n")
+    clock, _, listing = rest.partition("\n")
+    match = re.match(r"\d+(\.\d+)?", clock)
+    running = updates_among(parse_ps(listing), int(own) if own.isdigit() else None, appliance.paths.ts_update)
+    return Look(float(match[0]) if match else time.time(), tuple(running))
+
+
+def second_look_after(held_at: float) -> float:
+    """Seconds to wait between the first look and the second, both right after a hold.
+
+    Args:
+        held_at: the appliance's clock when its entry was gone; seconds of the epoch.
+    """
+    into = held_at % 60.0
+    to_next = 60.0 - into
+    if to_next <= _NEAR:
+        return max(LOOKS_APART, to_next + _AFTER_BOUNDARY)
+    return max(LOOKS_APART, _AFTER_BOUNDARY)
+
+
+def drain(
+    appliance: Appliance,
+    *,
+    timeout: float,
+    sleep: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> None:
+    """Wait until no ts-update runs or is about to, at two looks in a row that are far enough apart.
+
+    Args:
+        appliance: whose entry is held already.
+        timeout: seconds in all.
+        sleep: waits; a test's clock may stand in.
+        monotonic: tells the time that passes here.
+
+    Raises:
+        DrainTimeout: something still ran at the end, or came up each time.
+    """
+    began = monotonic()
+    quiet_before = False
+    while True:
+        seen = look(appliance)
+        if not seen.running and quiet_before:
+            return
+        waited = monotonic() - began
+        pause = second_look_after(seen.clock) if not seen.running else _EVERY
+        if waited + pause > timeout:
+            found = tuple(f"pid {p.pid} since {p.elapsed} s: {p.args[:120]}" for p in seen.running)
+            raise DrainTimeout(appliance.name, "", timeout, found)
+        quiet_before = not seen.running
+        appliance.emit(Waiting(_waits_for(seen), waited, timeout, appliance.name))
+        sleep(pause)
+
+
+def _waits_for(seen: Look) -> str:
+    if not seen.running:
+        return "draining: none seen, looking once more"
+    first = seen.running[0]
+    more = f" and {len(seen.running) - 1} more" if len(seen.running) > 1 else ""
+    return f"draining: ts-update pid {first.pid} since {first.elapsed} s{more}"

@@ -1,0 +1,210 @@
+"""Preflight: reasons not to start, found purely from the facts of both appliances and from what was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from tscm_migrate.appliance.names import newest
+from tscm_migrate.appliance.parse import version_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tscm_migrate.appliance.facts import Facts
+    from tscm_migrate.options import MigrateOptions
+    from tscm_migrate.site import Host
+
+OLDEST_CORE = "1.47"
+CLOCK_LIMIT = 300.0  # seconds
+_SLACK = 4 << 20  # bytes beyond what the archive itself takes
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's outcome. `firm`: an error that cannot be acknowledged, because nothing would work."""
+
+    name: str
+    severity: Literal["ok", "info", "warning", "error"]
+    text: str
+    remedy: str = ""
+    firm: bool = False
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that a check may look at; `interface` as resolved for each host ("" when it could not be)."""
+
+    old: Facts
+    new: Facts
+    old_host: Host
+    new_host: Host
+    options: MigrateOptions
+
+
+Check = "Callable[[Situation], Iterator[Finding]]"
+
+
+def same_host(s: Situation) -> Iterator[Finding]:
+    """The two ends must be two machines."""
+    where = (s.old_host.address, s.old_host.port) == (s.new_host.address, s.new_host.port)
+    if where or (s.old.boot and s.old.boot == s.new.boot and s.old.hostname == s.new.hostname):
+        text = f"{s.old.name} and {s.new.name} are the same machine"
+        yield Finding("same-host", "error", text, "name two different hosts with --from and --to", firm=True)
+
+
+def core_version(s: Situation) -> Iterator[Finding]:
+    """Backup and restore exist since TSCM-Core 1.47; versions are compared as numbers."""
+    for facts in (s.old, s.new):
+        if not version_key(facts.core):
+            said = f" ({facts.version_error})" if facts.version_error else ""
+            text = f"{facts.name} does not tell its TSCM-Core version{said}"
+            yield Finding("version-unknown", "error", text, "check there: tsadmin version --all")
+        elif version_key(facts.core) < version_key(OLDEST_CORE):
+            text = f"{facts.name} has TSCM-Core {facts.core}; backup and restore need {OLDEST_CORE} or newer"
+            yield Finding(
+                "core-too-old",
+                "error",
+                text,
+                "update it (sudo apt-get update && sudo apt-get dist-upgrade -y), or: --update-packages",
+            )
+
+
+def core_order(s: Situation) -> Iterator[Finding]:
+    """A restore into an older version is not foreseen."""
+    old, new = version_key(s.old.core), version_key(s.new.core)
+    if old and new and new < old:
+        text = f"{s.new.name} has TSCM-Core {s.new.core}, older than {s.old.core} on {s.old.name}"
+        yield Finding("new-is-older", "error", text, f"update {s.new.name} first, or: --update-packages")
+
+
+def operating_system(s: Situation) -> Iterator[Finding]:
+    """The documents migrate only between the same base operating system (fact 24)."""
+    old, new = (s.old.os_id, s.old.os_version), (s.new.os_id, s.new.os_version)
+    if not all((*old, *new)):
+        yield Finding("os-unknown", "warning", "one of the two does not tell its operating system")
+    elif old != new:
+        text = f"{s.old.name} runs {s.old.os_pretty or ' '.join(old)}, {s.new.name} {s.new.os_pretty or ' '.join(new)}"
+        remedy = "take a new appliance of the same base operating system, or go on with: --allow os-differs"
+        yield Finding("os-differs", "error", text, remedy)
+
+
+def archive_estimate(facts: Facts) -> int:
+    """Bytes that a backup may take: the last one's size, or what it would pack, whichever is more (fact 36)."""
+    last = newest(facts.archives)
+    return max(last.size if last else 0, facts.etc_size + facts.log_size)
+
+
+def disk(s: Situation) -> Iterator[Finding]:
+    """Both ends must hold the archive and, for a while, its unpacked or half-written double."""
+    need = 2 * archive_estimate(s.old) + _SLACK
+    for facts, host in ((s.old, s.old_host), (s.new, s.new_host)):
+        free = facts.free_at(host.paths.backup_dir)
+        if free is None and not facts.backup_dir_exists:
+            free = facts.free_at("/")
+        if free is None:
+            yield Finding("disk-unknown", "warning", f"{facts.name} does not tell its free disk space")
+        elif free < need:
+            text = (
+                f"{facts.name} has {free / 1e6:.1f} MB free at {host.paths.backup_dir}, "
+                f"the backup may need {need / 1e6:.1f} MB"
+            )
+            yield Finding("disk-full", "error", text, f"delete old archives or enlarge the disk of {facts.name}")
+
+
+def resolve_interface(facts: Facts, host: Host, asked: str | None) -> str:
+    """The interface to hand to tsadmin: as asked, as in the inventory, the one with the host's address, or ""."""
+    names = list(dict.fromkeys(i.name for i in facts.interfaces))
+    wanted = asked or host.interface
+    if wanted:
+        return wanted if wanted in names else ""
+    return next((i.name for i in facts.interfaces if i.address == host.address), names[0] if len(names) == 1 else "")
+
+
+def interface(s: Situation) -> Iterator[Finding]:
+    """--interface must name one that exists, the same at backup and restore (fact 34)."""
+    found = []
+    for facts, host in ((s.old, s.old_host), (s.new, s.new_host)):
+        name = resolve_interface(facts, host, s.options.interface)
+        found.append(name)
+        if not name:
+            there = ", ".join(sorted({i.name for i in facts.interfaces})) or "none seen"
+            wanted = s.options.interface or host.interface or "any with the host's address"
+            text = f"{facts.name} has no interface {wanted}; it has: {there}"
+            yield Finding(
+                "interface-missing", "error", text, "name it: --interface NAME, or `interface` in the inventory"
+            )
+    if all(found) and found[0] != found[1]:
+        text = f"the interface is {found[0]} on {s.old.name} but {found[1]} on {s.new.name}"
+        yield Finding("interface-differs", "error", text, "rename one, or go on with: --allow interface-differs")
+
+
+def clocks(s: Situation) -> Iterator[Finding]:
+    """Archive names carry the time, and cron goes by it."""
+    for facts in (s.old, s.new):
+        if not facts.clock:
+            yield Finding("clock-unknown", "warning", f"{facts.name} does not tell its time")
+        elif abs(facts.clock_skew) > CLOCK_LIMIT:
+            way = "ahead of" if facts.clock_skew > 0 else "behind"
+            text = f"the clock of {facts.name} is {abs(facts.clock_skew) / 60:.0f} min {way} this workstation's"
+            yield Finding("clock-off", "error", text, "set it there (timedatectl set-ntp true), or this workstation's")
+
+
+def devices_on_new(s: Situation) -> Iterator[Finding]:
+    """A restore overwrites devices of the same name without asking for each (fact 35)."""
+    if s.new.devices:
+        both = sorted(set(s.new.devices) & set(s.old.devices or ()))
+        text = f"{s.new.name} has {len(s.new.devices)} device(s) already"
+        text += f"; these will be overwritten: {', '.join(both)}" if both else ", none of the same name"
+        yield Finding("devices-on-new", "warning", text, f"take a snapshot of {s.new.name} first")
+
+
+def address(s: Situation) -> Iterator[Finding]:
+    """What the inventory calls the old address should be on the old one's interface."""
+    own = {i.address for i in s.old.interfaces}
+    if own and s.old_host.address not in own:
+        text = f"{s.old.name} is reached at {s.old_host.address}, but has {', '.join(sorted(own))} itself"
+        yield Finding(
+            "address-differs", "warning", text, "put its own address into the inventory, if it is not behind NAT"
+        )
+    if s.old.dhcp and not s.options.bypass_netconf:
+        text = f"{s.old.name} has its address by DHCP: the reservation must point to {s.new.name} before the reboot"
+        yield Finding("dhcp", "warning", text, "move the DHCP reservation, or use static addresses")
+
+
+def tools(s: Situation) -> Iterator[Finding]:
+    """What this tool itself needs on the appliances."""
+    for facts in (s.old, s.new):
+        missing = [name for name in ("sha256sum", "stat", "dd") if name not in facts.tools]
+        if missing and facts.tools:
+            yield Finding(
+                "tools-missing", "error", f"{facts.name} lacks {', '.join(missing)}", "install coreutils there"
+            )
+
+
+def updates(s: Situation) -> Iterator[Finding]:
+    """An entry that is not there was held by someone, or is called otherwise."""
+    if not s.old.cron_entry:
+        text = f"{s.old.name} has no {s.old_host.paths.cron_entry}: its updates are held already, or run otherwise"
+        yield Finding(
+            "updates-entry-missing",
+            "warning",
+            text,
+            "set paths.cron_entry in the inventory, or release the earlier hold",
+        )
+
+
+CHECKS = (
+    same_host, core_version, core_order, operating_system, disk, interface, clocks, devices_on_new, address, tools,
+    updates,
+)  # fmt: skip
+
+
+def preflight(situation: Situation) -> list[Finding]:
+    """Run every check; the order is that of `CHECKS`."""
+    return [finding for check in CHECKS for finding in check(situation)]
+
+
+def refusals(findings: list[Finding], allow: tuple[str, ...]) -> list[Finding]:
+    """The errors that stop the run: those not acknowledged by name, and the firm ones always."""
+    return [f for f in findings if f.severity == "error" and (f.firm or f.name not in allow)]

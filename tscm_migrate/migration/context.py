@@ -1,0 +1,103 @@
+"""What a running migration holds: both appliances, the facts taken before, what was asked for, the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tscm_migrate.events import Emit, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from tscm_migrate.appliance.base import Appliance, Dial
+    from tscm_migrate.appliance.facts import Facts
+    from tscm_migrate.migration.journal import Journal
+    from tscm_migrate.options import MigrateOptions
+    from tscm_migrate.site import Policy, Secret
+
+
+class Operator(Protocol):
+    """The person at the terminal, or nobody."""
+
+    @property
+    def attended(self) -> bool:
+        """Whether there is anybody to ask."""
+
+    def confirm(self, question: str) -> bool:
+        """Yes or no; False when nobody is there."""
+
+    def answer(self, host: str, prompt: str, context: str) -> str | None:
+        """What to type at a remote prompt that no rule knows; None: stop."""
+
+    def instruct(self, text: str) -> bool:
+        """Ask for something to be done by hand, and wait for the word that it is; False: it was not."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One change (or wait) on a host: what a dry run prints and a run does.
+
+    `describes` reads like an instruction; `do` gives the value that the step goes on with, `foreseen` stands in for it
+    in a dry run.
+    """
+
+    host: str
+    describes: str
+    do: Callable[[], Any]
+    foreseen: Any = None
+
+
+if TYPE_CHECKING:
+    Actions = Generator[Action, Any, None]
+
+
+@dataclass
+class Migration:
+    """One run. `notes` in the journal outlive the process; everything else is made anew on resume."""
+
+    run: str
+    options: MigrateOptions
+    old: Appliance
+    new: Appliance
+    old_facts: Facts
+    new_facts: Facts
+    journal: Journal
+    dial: Dial
+    operator: Operator
+    policy: Policy
+    passphrase: Secret | None = None
+    interface: str = ""
+    foreseen: dict[str, tuple[str, ...]] = field(default_factory=dict)  # the dialler's: address → fingerprints
+    emit: Emit = field(default=silent)
+
+    def note(self, key: str, value: Any) -> None:
+        """Write down what later steps, a resume or the report need to know; JSON types only."""
+        self.journal.write("noted", key=key, value=value)
+
+    def noted(self, key: str, default: Any = None) -> Any:
+        """What was written down under `key`."""
+        return self.journal.record.notes.get(key, default)
+
+    def foresee(self, address: str, keys: Sequence[str]) -> None:
+        """From now on the appliance at `address` must show one of these host keys, whatever known_hosts says."""
+        known = {**self.noted("foreseen", {}), address: list(dict.fromkeys(keys))}
+        self.note("foreseen", known)
+        self.foreseen[address] = tuple(known[address])
+
+    @property
+    def drain_timeout(self) -> float:
+        """Seconds: the option's, else the inventory's."""
+        given = self.options.drain_timeout
+        return given if given is not None else self.policy.drain_timeout
+
+    @property
+    def restores_network(self) -> bool:
+        """Whether the new one is to take the old one's address, and does not have it already."""
+        has = {interface.address for interface in self.new_facts.interfaces} | {self.new_facts_address}
+        return not self.options.bypass_netconf and self.old.host.address not in has
+
+    @property
+    def new_facts_address(self) -> str:
+        """Where the new one was reached when the facts were taken."""
+        return str(self.noted("new_address", self.new.host.address))

@@ -1,0 +1,127 @@
+"""Runs steps one after another, writes the journal before each change, and takes them back in reverse order."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from tscm_migrate.errors import MigrateError
+from tscm_migrate.events import ActionFinished, ActionStarted, StepFinished, StepStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tscm_migrate.migration.context import Actions, Migration
+
+    Undo = dict[str, Any]
+
+
+class Step(Protocol):
+    """One step of a migration.
+
+    `id` is the journal's key and never renamed; `cutover` says that from here on the old appliance is gone, so that
+    nothing is taken back without being asked for.
+    """
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    cutover: ClassVar[bool]
+
+    def capture(self, m: Migration) -> Undo:
+        """What `revert` needs to know; on disk before `apply` touches anything, and never taken again on a resume."""
+
+    def apply(self, m: Migration) -> Actions:
+        """The changes that are still to make: none when it is done already, so that a resume can ask again."""
+
+    def verify(self, m: Migration) -> None:
+        """Make sure, from the appliance itself, that the step did what it should; raises a MigrateError."""
+
+    def revert(self, m: Migration, undo: Undo) -> Actions:
+        """The changes that bring back what `capture` saw."""
+
+
+class Engine:
+    """Runs `steps` of one migration; what is done is read from the journal."""
+
+    def __init__(self, m: Migration, steps: Sequence[Step]) -> None:
+        self.m = m
+        self.steps = steps
+
+    @property
+    def cut_over(self) -> bool:
+        """Whether a step from which on nothing is taken back by itself has begun."""
+        return any(step.cutover for step in self.steps if step.id in self.m.journal.record.started)
+
+    def run(self) -> None:
+        """Run what is not done yet; an error leaves the journal as it is and goes up."""
+        for step in self.steps:
+            if step.id not in self.m.journal.record.done:
+                self._run(step)
+
+    def foresee(self) -> None:
+        """Go through all steps without changing anything: what would be done comes from the code that does it."""
+        for step in self.steps:
+            self.m.emit(StepStarted(step.id, step.title))
+            self._drive(step, step.apply(self.m), dry=True)
+            self.m.emit(StepFinished(step.id, "planned"))
+
+    def roll_back(self) -> list[tuple[str, MigrateError]]:
+        """Take back every step that began, the last one first.
+
+        Returns:
+            The steps that could not be taken back, each with the reason; the others are taken back all the same.
+        """
+        failed: list[tuple[str, MigrateError]] = []
+        record = self.m.journal.record
+        for step in reversed(self.steps):
+            if step.id not in record.started:
+                continue
+            began = time.monotonic()
+            self.m.emit(StepStarted(step.id, f"put back: {step.title}"))
+            try:
+                self._drive(step, step.revert(self.m, record.undo.get(step.id, {})))
+            except MigrateError as error:
+                failed.append((step.id, error))
+                self.m.journal.write("step-revert-failed", step=step.id, code=error.code, error=str(error))
+                self.m.emit(StepFinished(step.id, "failed", time.monotonic() - began, str(error)))
+                continue
+            self.m.journal.write("step-reverted", step=step.id)
+            self.m.emit(StepFinished(step.id, "reverted", time.monotonic() - began))
+        return failed
+
+    def _run(self, step: Step) -> None:
+        journal, began = self.m.journal, time.monotonic()
+        self.m.emit(StepStarted(step.id, step.title))
+        try:
+            if step.id not in journal.record.undo:
+                journal.write("captured", step=step.id, undo=step.capture(self.m))
+            journal.write("step-started", step=step.id)
+            self._drive(step, step.apply(self.m))
+            step.verify(self.m)
+        except BaseException as error:
+            seconds = round(time.monotonic() - began, 3)
+            code = error.code if isinstance(error, MigrateError) else type(error).__name__
+            journal.write("step-failed", step=step.id, code=code, error=str(error), seconds=seconds)
+            self.m.emit(StepFinished(step.id, "failed", seconds, str(error)))
+            raise
+        seconds = round(time.monotonic() - began, 3)
+        journal.write("step-done", step=step.id, seconds=seconds)
+        self.m.emit(StepFinished(step.id, "done", seconds))
+
+    def _drive(self, step: Step, actions: Actions, *, dry: bool = False) -> None:
+        result: Any = None
+        while True:
+            try:
+                action = actions.send(result)
+            except StopIteration:
+                return
+            self.m.emit(ActionStarted(step.id, action.host, action.describes))
+            if dry:
+                result = action.foreseen
+                continue
+            began = time.monotonic()
+            self.m.journal.write("action-started", step=step.id, host=action.host, describes=action.describes)
+            result = action.do()
+            seconds = round(time.monotonic() - began, 3)
+            self.m.journal.write("action-done", step=step.id, describes=action.describes, seconds=seconds)
+            self.m.emit(ActionFinished(step.id, action.host, action.describes, seconds))

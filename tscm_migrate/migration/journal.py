@@ -1,0 +1,223 @@
+"""The journal of one run: JSON lines, checksummed and chained, on disk before the change that each announces.
+
+Format 1, one object a line: `n` (0, 1, …), `t` (UTC, ISO 8601), `event`, `data`, and `sum`, the first 16 hex digits of
+SHA-256 over the previous line's sum and this line without `sum`. A torn last line (the machine died while it was
+written) is dropped; damage anywhere else is an error. See docs/reference/journal.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import JournalDamaged, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORMAT = 1
+_FILE = "journal.jsonl"
+
+
+def state_folder() -> Path:
+    """Where runs are kept: the user's state folder (XDG_STATE_HOME is respected where platformdirs respects it)."""
+    import platformdirs
+
+    return Path(os.environ.get("TSCM_STATE") or platformdirs.user_state_path("tscm-migrate", appauthor=False))
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """A run's id: its UTC start and four random hex digits, sortable by time."""
+    return f"{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line; `at` is aware UTC."""
+
+    n: int
+    at: str
+    event: str
+    data: dict[str, Any]
+
+
+@dataclass
+class Record:
+    """What the entries of a run say, put together.
+
+    `notes`: what later steps need to know; `undo`: per step id, what `capture` saw before anything was changed;
+    `started`, `done`, `reverted`: step ids in order.
+    """
+
+    run: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    undo: dict[str, Any] = field(default_factory=dict)
+    started: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    reverted: list[str] = field(default_factory=list)
+    outcome: str = ""
+    began: str = ""
+    ended: str = ""
+
+    def apply(self, entry: Entry) -> None:
+        """Take one more entry into account; events that are not known are passed over."""
+        data, step = entry.data, entry.data.get("step", "")
+        match entry.event:
+            case "run-started":
+                self.run, self.options, self.began = data["run"], data.get("options", {}), entry.at
+            case "run-resumed" | "rollback-started":
+                self.outcome = ""
+            case "noted":
+                self.notes[data["key"]] = data["value"]
+            case "captured":
+                self.undo.setdefault(step, data["undo"])
+            case "step-started":
+                _add(self.started, step)
+                _drop(self.reverted, step)
+            case "step-done":
+                _add(self.done, step)
+            case "step-reverted":
+                _add(self.reverted, step)
+                _drop(self.done, step)
+                _drop(self.started, step)
+            case "run-ended":
+                self.outcome, self.ended = data.get("outcome", ""), entry.at
+
+
+def _add(names: list[str], name: str) -> None:
+    if name not in names:
+        names.append(name)
+
+
+def _drop(names: list[str], name: str) -> None:
+    if name in names:
+        names.remove(name)
+
+
+def _sum(before: str, body: str) -> str:
+    return hashlib.sha256(f"{before}\n{body}".encode()).hexdigest()[:16]
+
+
+def _body(n: int, at: str, event: str, data: dict[str, Any]) -> str:
+    return json.dumps({"n": n, "t": at, "event": event, "data": data}, ensure_ascii=True, sort_keys=True)
+
+
+class Journal:
+    """Appends entries to a run's file; each is flushed to the disk (fsync) before `write` returns."""
+
+    def __init__(self, folder: Path, *, n: int = 0, before: str = "") -> None:
+        self.folder = folder
+        self.record = Record()
+        self._n, self._before = n, before
+
+    @classmethod
+    def create(cls, run: str, root: Path | None = None) -> Journal:
+        """Begin the journal of a new run below `root` (the state folder); the folder is for its owner only."""
+        folder = (root or state_folder()) / "runs" / run
+        folder.mkdir(parents=True, mode=0o700)
+        return cls(folder)
+
+    @classmethod
+    def open(cls, run: str, root: Path | None = None) -> Journal:
+        """Go on with the journal of `run`; a torn last line is cut off first.
+
+        Raises:
+            UsageError: there is no such run. JournalDamaged: a line in the middle is not what was written.
+        """
+        folder = (root or state_folder()) / "runs" / run
+        if not (folder / _FILE).is_file():
+            raise UsageError(f"there is no run {run!r} in {folder.parent}", "list them: tscm-migrate runs")
+        entries, before, good = _read(folder / _FILE)
+        with (folder / _FILE).open("rb+") as file:
+            file.truncate(good)
+        journal = cls(folder, n=len(entries), before=before)
+        for entry in entries:
+            journal.record.apply(entry)
+        return journal
+
+    @classmethod
+    def nowhere(cls) -> Journal:
+        """A journal for a dry run: it remembers, and writes nothing."""
+        return _Nowhere(Path())
+
+    @property
+    def path(self) -> Path:
+        """The journal's file."""
+        return self.folder / _FILE
+
+    def write(self, event: str, **data: Any) -> None:
+        """Append one entry and have it on disk before returning."""
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        body = _body(self._n, at, event, data)
+        total = _sum(self._before, body)
+        line = body[:-1] + f', "sum": "{total}"}}\n'
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            os.write(descriptor, line.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self.record.apply(Entry(self._n, at, event, json.loads(body)["data"]))
+        self._n, self._before = self._n + 1, total
+
+
+class _Nowhere(Journal):
+    """Keeps nothing on disk, because nothing is changed."""
+
+    def write(self, event: str, **data: Any) -> None:
+        """Take the entry into account only."""
+        self.record.apply(Entry(0, "", event, data))
+
+
+def _read(path: Path) -> tuple[list[Entry], str, int]:
+    """Entries, the last sum, and how many bytes of the file are whole lines."""
+    entries: list[Entry] = []
+    before, good = "", 0
+    raw = path.read_bytes()
+    for number, line in enumerate(raw.splitlines(keepends=True)):
+        entry = _parse(line, number, before)
+        if entry is None:
+            if good + len(line) == len(raw) and not line.endswith(b"\n"):
+                break  # torn: the machine died while it was written, so what it announced did not begin
+            raise JournalDamaged(str(path), number + 1)
+        entries.append(entry[0])
+        before, good = entry[1], good + len(line)
+    return entries, before, good
+
+
+def _parse(line: bytes, number: int, before: str) -> tuple[Entry, str] | None:
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        item = json.loads(line)
+        if not line.endswith(b"\n"):
+            return None
+        body = _body(item["n"], item["t"], item["event"], item["data"])
+        if item["n"] == number and item["sum"] == _sum(before, body):
+            return Entry(item["n"], item["t"], item["event"], item["data"]), item["sum"]
+    return None
+
+
+def read(run: str, root: Path | None = None) -> tuple[Record, list[Entry]]:
+    """What the journal of `run` says, without touching it; errors as `Journal.open`."""
+    path = (root or state_folder()) / "runs" / run / _FILE
+    if not path.is_file():
+        raise UsageError(f"there is no run {run!r} in {path.parent.parent}", "list them: tscm-migrate runs")
+    entries, _, _ = _read(path)
+    record = Record(run=run)
+    for entry in entries:
+        record.apply(entry)
+    return record, entries
+
+
+def runs(root: Path | None = None) -> Iterator[str]:
+    """Ids of all runs, the newest first."""
+    folder = (root or state_folder()) / "runs"
+    if folder.is_dir():
+        yield from sorted((child.name for child in folder.iterdir() if (child / _FILE).is_file()), reverse=True)

@@ -1,0 +1,66 @@
+"""How things stand at the end of a run: what is left for a person, what is held or offline, how long nobody served."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import MigrateError
+
+if TYPE_CHECKING:
+    from tscm_migrate.migration.context import Migration
+    from tscm_migrate.migration.engine import Engine
+
+
+def downtime(m: Migration) -> float | None:
+    """Seconds from taking the old one offline until the last device was updated; None while one is missing."""
+    began, ended = m.noted("offline_began"), m.noted("online_at")
+    return round(ended - began, 1) if began is not None and ended is not None else None
+
+
+def left_to_do(m: Migration) -> list[str]:
+    """What a person has to see to, from the notes; empty when there is nothing."""
+    left = [f"device {name}: {result['detail'] or 'its update failed'}"
+            for name, result in sorted(m.noted("devices", {}).items()) if not result["ok"]]  # fmt: skip
+    if m.noted("devices_unknown"):
+        left.append("no source tells which devices there are: update each (tsadmin update NAME)")
+    left += [f"{row['name']}: was {row['was']}, is {row['has']}" for row in m.noted("parity", []) if not row["same"]]
+    if m.options.bypass_netconf:
+        left.append(f"point the logging of every device to {m.new.host.address} (syslog, UDP 514)")
+    return left
+
+
+def can_put_back(engine: Engine) -> bool:
+    """Whether everything can be taken back at once: before the cutover, or while the old one still answers."""
+    if not engine.cut_over:
+        return True
+    begun = [step.id for step in engine.steps if step.cutover and step.id in engine.m.journal.record.started]
+    if begun != ["take-offline"]:
+        return False
+    try:
+        return engine.m.old.shell.alive
+    except MigrateError:
+        return False
+
+
+def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
+    """Every host that is not as it was and not as it should be, each with the command that mends it."""
+    record = m.journal.record
+    lines = []
+    offline = "take-offline" in record.started
+    held = "hold-updates" in record.started and record.undo.get("hold-updates", {}).get("in_place", False)
+    finished = all(step.id in record.done for step in engine.steps)
+    if finished:
+        if offline:
+            lines.append(
+                f"{m.old.name} is off the network and its updates are held, on purpose: "
+                f"should it ever come back, run: tscm-migrate rollback {m.run}"
+            )
+        return tuple(lines)
+    if held:
+        entry, aside = m.old.paths.cron_entry, f"{m.old.paths.hold_dir}/held/"
+        lines.append(
+            f"{m.old.name}: its updates are HELD ({entry} is in {aside}); to release: tscm-migrate rollback {m.run}"
+        )
+    if offline:
+        lines.append(f"{m.old.name}: is OFFLINE, or about to be; to go on: tscm-migrate resume {m.run}")
+    return tuple(lines)

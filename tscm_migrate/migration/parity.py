@@ -1,0 +1,105 @@
+"""Parity: what must be the same on the new appliance as it was on the old one, decided purely from facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tscm_migrate.appliance.facts import Facts
+    from tscm_migrate.options import MigrateOptions
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison; `was` and `has` as short texts."""
+
+    name: str
+    same: bool
+    was: str
+    has: str
+
+    def text(self) -> str:
+        """One line."""
+        return f"{self.name}: {self.has}" if self.same else f"{self.name}: was {self.was}, is {self.has}"
+
+
+@dataclass(frozen=True)
+class Before:
+    """Facts taken before anything was changed; `files`: path below the etc folder → SHA-256."""
+
+    old: Facts
+    new: Facts
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class After:
+    """The new appliance now."""
+
+    new: Facts
+    files: Mapping[str, str]
+
+
+def compare(
+    before: Before, after: After, options: MigrateOptions, *, restores_network: bool, new_key: str
+) -> list[Row]:
+    """Every row that can be told; what neither side tells is left out rather than called the same.
+
+    Args:
+        before: as noted when the run began.
+        after: as read now.
+        options: what was asked for (host keys restored or not, cron restored or not).
+        restores_network: whether the old address was to move.
+        new_key: fingerprint that the new one shows to a new connection.
+    """
+    return [*_devices(before, after), *_address(before, after, restores_network=restores_network),
+            *_keys(before, after, options, new_key), *_system(before, after)]  # fmt: skip
+
+
+def _devices(before: Before, after: After) -> Iterator[Row]:
+    if before.old.devices is not None and after.new.devices is not None:
+        was, has = set(before.old.devices), set(after.new.devices)
+        missing = sorted(was - has)
+        yield Row(
+            "devices",
+            not missing,
+            f"{len(was)}",
+            f"{len(has)}" + (f", without {', '.join(missing)}" if missing else ""),
+        )
+    if before.files:
+        wrong = sorted(path for path, digest in before.files.items() if after.files.get(path) != digest)
+        found = (
+            f"{len(wrong)} missing or different: {', '.join(wrong[:5])}" if wrong else f"{len(before.files)} the same"
+        )
+        yield Row("device files", not wrong, f"{len(before.files)} files", found)
+
+
+def _address(before: Before, after: After, *, restores_network: bool) -> Iterator[Row]:
+    source = before.old if restores_network else before.new
+    was = {i.address for i in source.interfaces if ":" not in i.address}
+    has = {i.address for i in after.new.interfaces if ":" not in i.address}
+    if was and has:
+        yield Row("address", was <= has, ", ".join(sorted(was)), ", ".join(sorted(has)))
+
+
+def _keys(before: Before, after: After, options: MigrateOptions, new_key: str) -> Iterator[Row]:
+    source = before.old if options.restore_ssh else before.new
+    whose = "the old one's" if options.restore_ssh else "its own"
+    was, has = {print_ for _, print_ in source.host_keys}, {print_ for _, print_ in after.new.host_keys}
+    if was:
+        yield Row("host keys", was == has, whose, whose if was == has else "others")
+        yield Row("host key shown", new_key in was, whose, whose if new_key in was else new_key)
+
+
+def _system(before: Before, after: After) -> Iterator[Row]:
+    yield Row(
+        "updates' cron entry", after.new.cron_entry, "in place", "in place" if after.new.cron_entry else "missing"
+    )
+    yield Row("TSCM-Core", after.new.core == before.new.core, before.new.core, after.new.core)
+    if before.old.log_writable:
+        yield Row(
+            "log folder", after.new.log_writable, "writable", "writable" if after.new.log_writable else "not writable"
+        )

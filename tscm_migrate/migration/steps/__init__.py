@@ -1,0 +1,1 @@
+"""The steps of a migration, each a module; `plan.py` puts them in order."""

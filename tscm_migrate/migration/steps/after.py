@@ -1,0 +1,95 @@
+"""After the restore: every device updated, and the new one compared with what the old one was."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance import devices, facts
+from tscm_migrate.errors import MigrateError
+from tscm_migrate.events import Checked, DeviceUpdated
+from tscm_migrate.migration import parity
+from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.steps.base import Plain
+
+if TYPE_CHECKING:
+    from tscm_migrate.migration.context import Actions, Migration
+
+
+def wanted_devices(m: Migration) -> tuple[str, ...]:
+    """The devices to update, from the best source that there is."""
+    asked = m.options.devices
+    if asked == "none":
+        return ()
+    if asked != "all":
+        return tuple(asked)
+    sources = (
+        m.old_facts.devices or (),
+        tuple(m.noted("archive_devices", ())),
+        tuple(m.noted("restore_devices", ())),
+        m.old.host.devices,
+    )
+    return tuple(dict.fromkeys(name for source in sources for name in source))
+
+
+class UpdateDevices(Plain):
+    """`tsadmin update` for every device, some at a time, each with its own result."""
+
+    id = "update-devices"
+    title = "Update every device"
+    cutover = True
+
+    def apply(self, m: Migration) -> Actions:
+        """Those that have succeeded already are left alone."""
+        done = {name for name, result in m.noted("devices", {}).items() if result["ok"]}
+        names = [name for name in wanted_devices(m) if name not in done]
+        if names:
+            yield Action(m.new.name, f"run `tsadmin update` for {', '.join(names)}", lambda: self._all(m, names))
+        elif not done and m.options.devices != "none":
+            m.note("devices_unknown", value=True)
+        m.note("online_at", time.time())
+
+    def _all(self, m: Migration, names: list[str]) -> None:
+        results = dict(m.noted("devices", {}))
+        with ThreadPoolExecutor(m.policy.device_jobs, thread_name_prefix="device") as pool:
+            for result in pool.map(lambda name: self._one(m, name), names):
+                results[result.device] = {"ok": result.ok, "seconds": result.seconds, "detail": result.detail}
+        m.note("devices", results)
+
+    def _one(self, m: Migration, name: str) -> DeviceUpdated:
+        began = time.monotonic()
+        try:
+            ok, detail = devices.update(m.new, name, timeout=m.policy.device_timeout)
+        except MigrateError as error:
+            ok, detail = False, str(error)
+        result = DeviceUpdated(name, ok, round(time.monotonic() - began, 3), detail)
+        m.emit(result)
+        return result
+
+
+class Parity(Plain):
+    """What the old one had against what the new one has."""
+
+    id = "parity"
+    title = "Compare the new one with what the old one was"
+    cutover = True
+
+    def apply(self, m: Migration) -> Actions:
+        """Facts again, and the hashes of the devices' files."""
+        yield Action(m.new.name, "read its facts and hash its device files", lambda: self._compare(m))
+
+    def _compare(self, m: Migration) -> None:
+        now = facts.gather(m.new)
+        rows = parity.compare(
+            parity.Before(m.old_facts, m.new_facts, m.noted("old_files", {})),
+            parity.After(now, devices.file_hashes(m.new)),
+            m.options,
+            restores_network=m.restores_network,
+            new_key=m.new.shell.server_fingerprint(),
+        )
+        for row in rows:
+            m.emit(Checked(row.name, "ok" if row.same else "error", row.text()))
+        m.note("parity", [asdict(row) for row in rows])
+        m.note("facts_after", {"versions": now.versions, "os": now.os_pretty, "address": m.new.host.address})

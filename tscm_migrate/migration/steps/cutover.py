@@ -1,0 +1,202 @@
+"""From "old one offline" to "the new one is back at its address": the part that cannot be undone by itself."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance import network, restore
+from tscm_migrate.errors import NotComeBack, RestoreFailed
+from tscm_migrate.events import Said
+from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.steps.base import Plain
+from tscm_migrate.migration.steps.staging import the_archive
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tscm_migrate.appliance.restore import Outcome
+    from tscm_migrate.migration.context import Actions, Migration
+
+
+class TakeOffline(Plain):
+    """The old one leaves the network, and the new one's side proves that it has."""
+
+    id = "take-offline"
+    title = "Take the old one off the network, and prove it"
+    cutover = True
+
+    def apply(self, m: Migration) -> Actions:
+        """Power off; then nobody may answer at its address, seen from the new one."""
+        if not m.noted("offline_proved"):
+            if m.noted("offline_began") is None:
+                yield Action(m.old.name, f"power off (`{m.old.host.commands.poweroff}`)", lambda: self._off(m))
+            yield Action(
+                m.new.name, f"prove from here that nobody answers at {m.old.host.address}", lambda: self._prove(m)
+            )
+
+    def _off(self, m: Migration) -> None:
+        m.note("offline_began", time.time())
+        network.power_off(m.old)
+
+    def _prove(self, m: Migration) -> None:
+        network.prove_gone(m.new, m.old.host, interface=m.interface)
+        m.note("offline_proved", time.time())
+
+
+def _request(m: Migration) -> restore.Request:
+    facts = m.old_facts
+    prefix = next((i.prefix for i in facts.interfaces if i.address == m.old.host.address), 24)
+    return restore.Request(
+        archive=the_archive(m).name,
+        folder=m.new.paths.backup_dir,
+        passphrase=m.passphrase,
+        interface=m.interface,
+        restore_ssh=m.options.restore_ssh,
+        restore_cron=m.options.restore_cron,
+        bypass_netconf=m.options.bypass_netconf,
+        force_apply_netconf=m.options.force_apply_netconf,
+        debug=m.options.debug,
+        leave_tmp_files=m.options.leave_tmp_files,
+        address=m.old.host.address,
+        prefix=prefix,
+        gateway=facts.gateway,
+        dns=facts.dns,
+        dhcp=facts.dhcp,
+        hostname=facts.hostname,
+    )
+
+
+class RestoreNetwork(Plain):
+    """The first pass: the new one learns the old one's network settings."""
+
+    id = "restore-network"
+    title = "Restore, first pass: the network settings"
+    cutover = True
+
+    def apply(self, m: Migration) -> Actions:
+        """Not with --bypass-netconf, nor where the new one has the old address already: then one pass does it all."""
+        if not m.restores_network or m.noted("first_pass"):
+            return
+        command = restore.command(m.new, _request(m)) if m.noted("archive") else f"{m.new.paths.tsadmin} restore"
+        yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
+
+    def _pass(self, m: Migration) -> None:
+        m.note("boot_before", m.new_facts.boot)
+        outcome = restore.run(m.new, _request(m), m.operator)
+        if not outcome.lost and not outcome.did("network", "address", "dhcp", "apply-settings"):
+            raise RestoreFailed(
+                m.new.name,
+                f"it did not ask about the network, and ended with exit status {outcome.status}: {outcome.last_line}",
+            )
+        m.note("first_pass", {"lost": outcome.lost, "answered": list(outcome.answered), "status": outcome.status})
+
+
+class Reboot(Plain):
+    """The new one restarts with the old one's settings."""
+
+    id = "reboot"
+    title = "Reboot the new one into the old address"
+    cutover = True
+
+    def apply(self, m: Migration) -> Actions:
+        """By our own word, unless the restore has done it or is about to."""
+        if not m.restores_network or m.noted("rebooted"):
+            return
+        first: dict[str, Any] = m.noted("first_pass", {})
+        if first.get("lost"):
+            m.note("rebooted", "by the restore")
+            return
+        yield Action(m.new.name, f"reboot (`{m.new.host.commands.reboot}`)", lambda: self._reboot(m))
+
+    def _reboot(self, m: Migration) -> None:
+        how = network.reboot(m.new, was=m.noted("boot_before", m.new_facts.boot), soon="reboot" in self._answered(m))
+        m.note("rebooted", how)
+
+    def _answered(self, m: Migration) -> list[str]:
+        return list(m.noted("first_pass", {}).get("answered", []))
+
+
+class ComeBack(Plain):
+    """The new one answers at the old address, with its own key and a new boot."""
+
+    id = "come-back"
+    title = "Wait for the new one at the old address"
+    cutover = True
+
+    def apply(self, m: Migration) -> Actions:
+        """Only the key that is foreseen counts: its own, since the SSH configuration comes with the second pass."""
+        if not m.restores_network:
+            return
+        yield Action(
+            m.new.name,
+            f"wait at {m.old.host.address} for it, with its own host key and a new boot",
+            lambda: self._wait(m),
+        )
+
+    def _wait(self, m: Migration) -> None:
+        keys = [fingerprint for _, fingerprint in m.new_facts.host_keys] + list(m.noted("new_keys", []))
+        found = network.wait_for(
+            m.dial,
+            places=network.places(m.new.host, m.old.host, was_at=m.new_facts_address),
+            expect=tuple(dict.fromkeys(keys)),
+            old_boot=m.noted("boot_before", m.new_facts.boot),
+            timeout=m.policy.reboot_timeout,
+            emit=m.emit,
+        )
+        if found.host.address != m.old.host.address:
+            found.shell.close()
+            raise NotComeBack(
+                m.new.name,
+                f"it restarted, but is at {found.host.address} and not at {m.old.host.address}: "
+                "the network settings of the backup were not applied",
+            )
+        m.foresee(found.host.address, keys)
+        m.new.moved(found.host, found.shell)
+        m.note("new_at", found.host.address)
+
+
+class Restore(Plain):
+    """The second pass: devices, and what else was asked for."""
+
+    id = "restore"
+    title = "Restore: SSH, cron and devices"
+    cutover = True
+
+    def apply(self, m: Migration) -> Actions:
+        """Never repeated blindly: a pass that is known to have ended is not run again."""
+        if m.noted("restored"):
+            return
+        command = restore.command(m.new, _request(m)) if m.noted("archive") else f"{m.new.paths.tsadmin} restore"
+        yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
+
+    def _pass(self, m: Migration) -> None:
+        outcome = restore.run(m.new, _request(m), m.operator)
+        if outcome.lost or not outcome.ended_well:
+            raise RestoreFailed(m.new.name, f"exit status {outcome.status}: {outcome.last_line}")
+        for line in outcome.complaints:
+            m.emit(Said(f"{m.new.name}: {line}", "warning"))
+        self._keep(m, outcome)
+        if m.options.restore_ssh:
+            self._reconnect(m)
+
+    def _reconnect(self, m: Migration) -> None:
+        """From now on the old one's host keys must be shown; an sshd that has not read them yet is told to."""
+        own = [*(key for _, key in m.new_facts.host_keys), *m.noted("new_keys", [])]
+        theirs = [*(key for _, key in m.old_facts.host_keys), *m.noted("old_keys", [])]
+        host = m.new.host
+        shell = m.dial(host, [*theirs, *own])
+        if shell.server_fingerprint() not in theirs:
+            m.emit(Said(f"{m.new.name} still shows its own host key; telling its sshd to read the restored ones"))
+            shell.run(host.commands.reload_ssh, sudo=True, check=False, timeout=20.0, display="reload sshd")
+            shell.close()
+            shell = m.dial(host, theirs)
+        m.foresee(host.address, theirs)
+        m.new.moved(host, shell)
+
+    def _keep(self, m: Migration, outcome: Outcome) -> None:
+        m.note(
+            "restored",
+            {"answered": list(outcome.answered), "status": outcome.status, "complaints": list(outcome.complaints)},
+        )
+        m.note("restore_devices", list(outcome.devices))

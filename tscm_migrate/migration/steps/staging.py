@@ -1,0 +1,172 @@
+"""The half that leaves the network served: hold and drain, back up, copy, prove. All of it can be taken back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.appliance import archives, backup, names, updates
+from tscm_migrate.errors import ApplianceError, BackupFailed, TransferError
+from tscm_migrate.events import Said
+from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.steps.base import Plain
+from tscm_migrate.site import Archive
+
+if TYPE_CHECKING:
+    from tscm_migrate.migration.context import Actions, Migration
+
+
+class HoldUpdates(Plain):
+    """Stop cron from starting ts-update, and wait until none is running."""
+
+    id = "hold-updates"
+    title = "Hold the old one's updates and wait for those that run"
+
+    def capture(self, m: Migration) -> dict[str, Any]:
+        """Where the entry is before anything is touched."""
+        now = updates.state(m.old, m.old.paths.cron_entry)
+        return {"in_place": now.in_place, "aside": now.aside}
+
+    def apply(self, m: Migration) -> Actions:
+        """Entry first, then the waiting."""
+        entry = m.old.paths.cron_entry
+        if updates.state(m.old, entry).in_place:
+            yield Action(
+                m.old.name, f"take {entry} out of cron's way (kept in {m.old.paths.hold_dir}/held)",
+                lambda: updates.hold(m.old, entry),
+            )  # fmt: skip
+        yield Action(
+            m.old.name,
+            f"wait until no {m.old.paths.ts_update} runs or is about to (gives up after {m.drain_timeout:.0f} s)",
+            lambda: updates.drain(m.old, timeout=m.drain_timeout),
+        )
+
+    def verify(self, m: Migration) -> None:
+        """Nothing has laid the entry back meanwhile."""
+        if updates.state(m.old, m.old.paths.cron_entry).in_place:
+            raise ApplianceError(m.old.name, f"{m.old.paths.cron_entry} came back while it was held")
+
+    def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
+        """Put the entry back, unless it was not there to begin with."""
+        entry = m.old.paths.cron_entry
+        if undo.get("in_place") and not updates.state(m.old, entry).in_place:
+            yield Action(m.old.name, f"put {entry} back: its updates run again", lambda: updates.release(m.old, entry))
+
+
+class Backup(Plain):
+    """A fresh archive, made while nothing changes what it packs."""
+
+    id = "backup"
+    title = "Make a fresh backup on the old one"
+
+    def capture(self, m: Migration) -> dict[str, Any]:
+        """Which archives are there already; none of them is ever deleted."""
+        return {"archives": sorted(archive.path for archive in archives.listed(m.old))}
+
+    def apply(self, m: Migration) -> Actions:
+        """Look, back up, look again; or take an archive that is there."""
+        if m.noted("archive"):
+            return
+        if m.options.archive != "new":
+            chosen = self._existing(m)
+            yield Action(m.old.name, f"take {chosen.path}", lambda: self._keep(m, chosen), chosen)
+            return
+        command = backup.command(m.old, self._request(m))
+        yield Action(m.old.name, "look once more that no ts-update runs", lambda: self._quiet(m, "before"))
+        made = yield Action(m.old.name, f"run `{command}`", lambda: self._make(m), Archive("(new)", "", 0))
+        yield Action(m.old.name, "look that none ran meanwhile", lambda: self._quiet(m, "after"))
+        yield Action(m.old.name, f"hash {made.name}", lambda: self._keep(m, made))
+
+    def _request(self, m: Migration) -> backup.Request:
+        return backup.Request(
+            interface=m.interface,
+            passphrase=m.passphrase if m.options.encrypt else None,
+            debug=m.options.debug,
+            leave_tmp_files=m.options.leave_tmp_files,
+        )
+
+    def _make(self, m: Migration) -> Archive:
+        return backup.create(m.old, self._request(m), m.operator)
+
+    def _quiet(self, m: Migration, when: str) -> None:
+        found = updates.look(m.old).running
+        came_back = updates.state(m.old, m.old.paths.cron_entry).in_place
+        if found or came_back:
+            what = f"ts-update pid {found[0].pid}" if found else f"{m.old.paths.cron_entry} is back in place"
+            raise BackupFailed(m.old.name, f"{what}, right {when} the backup: the archive may hold a half-done update")
+
+    def _existing(self, m: Migration) -> Archive:
+        here = archives.listed(m.old)
+        if m.options.archive in ("latest", "all"):
+            chosen = names.newest(here)
+        else:
+            chosen = next((a for a in here if a.name == m.options.archive), None)
+        if chosen is None:
+            raise BackupFailed(m.old.name, f"there is no archive {m.options.archive!r} in {m.old.paths.backup_dir}")
+        return chosen
+
+    def _keep(self, m: Migration, archive: Archive) -> None:
+        known = archives.hashed(m.old, archive)
+        m.note("archive", {"name": known.name, "folder": known.folder, "size": known.size, "sha256": known.sha256})
+
+
+def the_archive(m: Migration) -> Archive:
+    """The archive that this run moves, with its hash on the old appliance."""
+    return Archive(**m.noted("archive"))
+
+
+class Transfer(Plain):
+    """The archive on the new one, under its final name only when it is whole."""
+
+    id = "transfer"
+    title = "Copy the archive to the new one"
+
+    def apply(self, m: Migration) -> Actions:
+        """Nothing when the same file is there already; never over another one."""
+        from tscm_migrate.transfer import relay
+
+        if m.noted("archive") is None:  # a dry run
+            yield Action(m.new.name, f"copy the archive to {m.new.paths.backup_dir}, hashed on the way", lambda: None)
+            return
+        source = the_archive(m)
+        yield Action(
+            m.new.name, f"copy {source.name} ({source.size / 1e6:.1f} MB) to {m.new.paths.backup_dir}",
+            lambda: relay.copy(m.old, m.new, source, emit=m.emit),
+        )  # fmt: skip
+
+
+class Verify(Plain):
+    """What is on the new one is what the old one made, and it can be opened."""
+
+    id = "verify"
+    title = "Verify the copy and prove that it can be opened"
+
+    def apply(self, m: Migration) -> Actions:
+        """Hash, owner and mode, then a decryption to the end, all on the new one."""
+        if m.noted("archive") is None:
+            yield Action(m.new.name, "compare SHA-256, owner and mode; decrypt and list the copy", lambda: None)
+            return
+        source = the_archive(m)
+        copy = replace(source, folder=m.new.paths.backup_dir)
+        yield Action(m.new.name, f"compare the SHA-256 of {copy.path}", lambda: self._same(m, source, copy))
+        yield Action(m.new.name, f"open and list {copy.name}", lambda: self._opens(m, copy))
+
+    def _same(self, m: Migration, source: Archive, copy: Archive) -> None:
+        found = archives.hashed(m.new, replace(copy, sha256=""))
+        if (found.sha256, found.size) != (source.sha256, source.size):
+            raise TransferError(
+                f"{copy.path} on {m.new.name} has SHA-256 {found.sha256}, the source has {source.sha256}",
+                "run again: the damaged copy is never used",
+            )
+
+    def _opens(self, m: Migration, copy: Archive) -> None:
+        proof = archives.prove(m.new, copy, m.passphrase)
+        if not proof.opened:
+            raise TransferError(
+                f"{copy.name} cannot be opened: {proof.why_not}",
+                "give the passphrase that it was made with: --passphrase-file FILE",
+            )
+        if proof.why_not:
+            m.emit(Said(f"{copy.name}: {proof.why_not}; its devices are taken from elsewhere", "warning"))
+        m.note("archive_members", len(proof.members))
+        m.note("archive_devices", list(archives.devices_in(proof.members, m.old.paths.device_glob)))
