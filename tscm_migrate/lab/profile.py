@@ -82,6 +82,8 @@ class Profile:
     log_bytes: int = 2048  # of random bytes in the log folder: makes an archive as large as a test wants
     archives: int = 0  # backups that are there already, an hour apart, the newest one hour old
     disk_free: int | None = None  # what `df` says is free below /opt (where a lab can do it)
+    clock_offset: float = 0.0  # what `date` is off by
+    missing: tuple[str, ...] = ()  # programs that are not installed: "rsync", "gpg", …
     # backup and restore
     encryption_configured: bool | None = None  # None: the first run asks
     passphrase: str = ""  # what it was configured with

@@ -1,0 +1,336 @@
+"""The embedded lab, met by a plain SSH client: exec, sudo, terminals, cron, reboots that move the address."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import paramiko
+import pytest
+
+from tscm_migrate.lab.base import Lab
+from tscm_migrate.lab.embedded import EmbeddedLab, available
+from tscm_migrate.lab.embedded import cron as crons
+from tscm_migrate.lab.embedded.shims.proc import pids
+from tscm_migrate.lab.profile import new_profile, old_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(available() is not None, reason=str(available()))
+
+OLD, NEW = "127.0.1.43", "127.0.1.50"
+PASSWORD = "s3cret of the lab"
+
+
+def until(condition: Callable[[], Any], limit: float = 20) -> Any:
+    """Wait until it is true, or fail."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not become true in time")
+
+
+class Client:
+    """One connection that trusts only the pinned keys."""
+
+    def __init__(self, lab: EmbeddedLab, address: str, known: Path | None = None) -> None:
+        self.ssh = paramiko.SSHClient()
+        self.ssh.load_host_keys(str(known or lab.folder / "known_hosts"))
+        self.ssh.set_missing_host_key_policy(paramiko.RejectPolicy())
+        self.ssh.connect(
+            address,
+            lab.port,
+            "threatstop",
+            key_filename=str(lab.folder / "client_key"),
+            allow_agent=False,
+            look_for_keys=False,
+            timeout=10,
+        )
+
+    def run(self, command: str, stdin: str = "") -> tuple[int, str, str]:
+        send, out, err = self.ssh.exec_command(command, timeout=20)
+        send.write(stdin)
+        send.channel.shutdown_write()
+        shown, complained = out.read().decode(), err.read().decode()
+        return out.channel.recv_exit_status(), shown, complained
+
+    def talk(self, command: str, *exchange: tuple[str, str]) -> tuple[int, str]:
+        """Run on a terminal; wait for a text, then type."""
+        channel = self.ssh.get_transport().open_session()
+        channel.get_pty(width=120, height=40)
+        channel.settimeout(20)
+        channel.exec_command(command)
+        shown = ""
+        for wanted, answer in exchange:
+            while wanted not in shown:
+                data = channel.recv(4096)
+                assert data, shown
+                shown += data.decode()
+            shown = shown.split(wanted, 1)[1]
+            channel.sendall(answer.encode() + b"\n")
+        while data := channel.recv(4096):
+            shown += data.decode()
+        return channel.recv_exit_status(), shown
+
+    def close(self) -> None:
+        self.ssh.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedLab]:
+    """A lab that its tests leave as it was."""
+    with EmbeddedLab(tmp_path_factory.mktemp("lab"), old_profile(sudo_password=PASSWORD), new_profile()) as lab:
+        yield lab
+
+
+@pytest.fixture
+def old(shared: EmbeddedLab) -> Iterator[Client]:
+    client = Client(shared, OLD)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def new(shared: EmbeddedLab) -> Iterator[Client]:
+    client = Client(shared, NEW)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[EmbeddedLab]:
+    """A lab for a test that changes it."""
+    with EmbeddedLab(tmp_path / "lab", old_profile(), new_profile(boot_seconds=0.2)) as made:
+        yield made
+
+
+def test_it_is_a_lab(shared: EmbeddedLab) -> None:
+    assert isinstance(shared, Lab)
+    assert shared.addresses() == {"old": OLD, "new": NEW}
+
+
+def test_its_inventory_is_one_that_the_tool_reads(shared: EmbeddedLab) -> None:
+    from tscm_migrate.inventory import load
+
+    host = load(shared.inventory).host("tscm-new")
+    assert (host.address, host.port, host.user, host.interface) == (NEW, shared.port, "threatstop", "eth0")
+    assert host.paths.backup_dir == str(shared.root_of("new") / "opt/threatstop/backup")
+
+
+def test_commands_run_for_real_with_their_streams_apart(old: Client) -> None:
+    assert old.run("cat; echo oops >&2; exit 7", "in") == (7, "in", "oops\n")
+
+
+def test_bulk_bytes_pass_unchanged_both_ways(old: Client) -> None:
+    channel = old.ssh.get_transport().open_session()
+    channel.settimeout(20)
+    channel.exec_command("tee copy; rm copy")
+    sent, got = os.urandom(4_000_000), bytearray()
+    writer = threading.Thread(target=lambda: (channel.sendall(sent), channel.shutdown_write()))
+    writer.start()
+    while data := channel.recv(1 << 20):
+        got += data
+    writer.join(10)
+    assert bytes(got) == sent
+    assert channel.recv_exit_status() == 0
+
+
+def test_sudo_takes_the_password_from_stdin_and_leaves_the_rest(old: Client) -> None:
+    assert old.run("sudo -S -p '' sh -c 'id -un; cat'", f"{PASSWORD}\nrest") == (0, "root\nrest", "")
+
+
+def test_sudo_refuses_without_a_password_and_after_three_wrong_ones(old: Client) -> None:
+    assert old.run("sudo -n true") == (1, "", "sudo: a password is required\n")
+    status, _, complained = old.run("sudo -S -p 'pw:' true", "a\nb\nc\n")
+    assert status == 1
+    assert complained.count("pw:") == 3
+    assert "3 incorrect password attempts" in complained
+
+
+def test_sudo_without_a_terminal_says_so(old: Client) -> None:
+    status, _, complained = old.run("sudo true")
+    assert status == 1
+    assert "a terminal is required" in complained
+
+
+def test_sudo_asks_on_the_terminal(old: Client) -> None:
+    status, shown = old.talk("sudo id -un; tty; stty size", ("password for threatstop: ", PASSWORD))
+    assert status == 0
+    assert shown.split()[:1] == ["root"]
+    assert "/dev/" in shown
+    assert "40 120" in shown
+    assert PASSWORD not in shown
+
+
+def test_sudo_without_a_password_policy_just_runs(new: Client) -> None:
+    assert new.run("sudo -n id -un") == (0, "root\n", "")
+
+
+def test_ps_shows_this_appliance_only(shared: EmbeddedLab, old: Client, new: Client) -> None:
+    channel = old.ssh.get_transport().open_session()
+    channel.exec_command("exec sleep 4711")
+    for form in ("ps -ef", "ps -e -o pid=,ppid=,args=", "ps aux", "ps axww -o pid,args", "ps -augx", "ps -eo args="):
+        until(lambda form=form: "sleep 4711" in old.run(form)[1])
+        assert "sleep 4711" not in new.run(form)[1]
+        assert "pytest" not in old.run(form)[1]
+    assert old.run("pgrep -f 'sleep 4711'")[0] == 0
+    assert new.run("pgrep -f 'sleep 4711'")[0] == 1
+    (pid,) = old.run("pgrep -x sleep")[1].split()
+    assert old.run(f"kill {pid}")[0] == 0
+
+
+def test_nothing_of_the_machine_beneath_can_be_reached(old: Client) -> None:
+    for program in ("apt-get", "dpkg", "arping", "mount", "su", "crontab"):
+        assert old.run(f"command -v {program}")[0] != 0, program
+    assert old.run("shutdown -h now")[0] == 1  # without sudo
+
+
+def test_owners_look_as_on_an_appliance(shared: EmbeddedLab, old: Client) -> None:
+    root = shared.root_of("old")
+    _, shown, _ = old.run(f"stat -c '%U:%G' {root}/opt/threatstop/backup {root}/etc/cron.d/multidevice-core")
+    assert shown.split() == ["threatstop:threatstop", "root:root"]
+
+
+def test_ping_hears_only_who_is_there(new: Client) -> None:
+    assert new.run(f"ping -c 1 -W 1 {OLD}")[0] == 0
+    assert new.run("ping -c 1 -W 1 127.0.1.77")[0] == 1
+
+
+def test_sftp_sees_the_appliance_and_no_more(shared: EmbeddedLab, old: Client, tmp_path: Path) -> None:
+    root = shared.root_of("old")
+    with old.ssh.open_sftp() as sftp:
+        (name,) = [name for name in sftp.listdir(f"{root}/opt/threatstop/backup") if "_backup_" in name]
+        sftp.get(f"{root}/opt/threatstop/backup/{name}", str(tmp_path / name))
+        for outside in ("/etc/passwd", f"{root}/../lib/shims.json", "../../../../lib/shims.json"):
+            with pytest.raises(PermissionError):
+                sftp.open(outside)
+    assert (tmp_path / name).read_bytes() == (root / "opt/threatstop/backup" / name).read_bytes()
+
+
+def test_another_user_or_key_is_not_let_in(shared: EmbeddedLab) -> None:
+    for user, key in (("root", None), ("threatstop", paramiko.RSAKey.generate(2048))):
+        client = paramiko.SSHClient()
+        client.load_host_keys(str(shared.folder / "known_hosts"))
+        with pytest.raises(paramiko.AuthenticationException):
+            client.connect(
+                OLD,
+                shared.port,
+                user,
+                pkey=key or paramiko.Ed25519Key(filename=str(shared.folder / "client_key")),
+                allow_agent=False,
+                look_for_keys=False,
+                timeout=10,
+            )
+        client.close()
+
+
+def test_tsadmin_backs_up_over_ssh(shared: EmbeddedLab, old: Client) -> None:
+    status, shown = old.talk("tsadmin backup", ("[y/n]: ", "n"))
+    assert status == 0, shown
+    assert "Backup complete" in shown
+    assert shared.journal("old")[-1]["status"] == 0
+
+
+def test_a_reboot_brings_the_saved_address_and_another_boot(lab: EmbeddedLab) -> None:
+    from tscm_migrate.lab.guest import Net, write_net
+
+    before, keys = lab.boot_id("new"), lab.root_of("new") / "etc/ssh"
+    foreseen = [path.read_text().split()[1] for path in sorted(keys.glob("*.pub"))]
+    lab.power_off("old")
+    assert lab.addresses() == {"old": None, "new": NEW}
+    client = Client(lab, NEW)
+    client.run("sh -c 'nohup sleep 4712 >/dev/null 2>&1 &'")
+    lab.guest("new").path("interfaces").write_text(write_net(Net("eth0", dhcp=False, address=OLD)))
+    assert client.run("sudo -n shutdown -r now")[0] == 0
+    until(lambda: lab.addresses()["new"] == OLD)
+    until(lambda: not client.ssh.get_transport().is_active())
+    assert lab.boot_id("new") != before
+    known = lab.folder / "foreseen"
+    pinned = [line for line in (lab.folder / "known_hosts").read_text().splitlines() if line.startswith(f"[{NEW}]")]
+    known.write_text("\n".join(pinned).replace(NEW, OLD) + "\n")
+    again = Client(lab, OLD, known)
+    assert again.run("pgrep -f 'sleep 4712'")[0] == 1
+    assert again.ssh.get_transport().get_remote_server_key().get_base64() in foreseen
+    again.close()
+
+
+def test_two_at_one_address_are_refused_and_recorded(lab: EmbeddedLab) -> None:
+    from tscm_migrate.lab.guest import Net, write_net
+
+    lab.guest("new").path("interfaces").write_text(write_net(Net("eth0", dhcp=False, address=OLD)))
+    client = Client(lab, NEW)
+    client.run("sudo -n reboot")
+    until(lab.collisions)
+    assert lab.addresses() == {"old": OLD, "new": None}
+    assert lab.collisions()[0].names == ("old", "new")
+    lab.power_off("old")
+    until(lambda: lab.addresses()["new"] == OLD)
+
+
+def test_restored_host_keys_show_after_a_restart_of_sshd_and_sessions_live_on(lab: EmbeddedLab) -> None:
+    client = Client(lab, NEW)
+    for path in (lab.root_of("old") / "etc/ssh").glob("ssh_host_*"):
+        (lab.root_of("new") / "etc/ssh" / path.name).write_bytes(path.read_bytes())
+    assert client.run("sudo -n systemctl restart ssh")[0] == 0
+    assert client.run("echo alive")[1] == "alive\n"
+    with pytest.raises(paramiko.BadHostKeyException):
+        Client(lab, NEW)
+    client.close()
+
+
+def test_an_interface_that_is_down_answers_nobody_until_it_is_up(lab: EmbeddedLab) -> None:
+    client = Client(lab, OLD)
+    inside = "ip link set dev eth0 down; sleep 1.5; ip link set dev eth0 up"
+    client.run(f"sudo -n sh -c \"nohup sh -c '{inside}' >/dev/null 2>&1 &\"")
+    until(lambda: lab.addresses()["old"] is None)
+    assert lab.is_on("old")
+    until(lambda: lab.addresses()["old"] == OLD)
+    Client(lab, OLD).close()
+
+
+def test_nothing_is_left_when_the_lab_is_closed(tmp_path: Path) -> None:
+    with EmbeddedLab(tmp_path / "lab", old_profile(), new_profile()) as lab:
+        client = Client(lab, OLD)
+        client.run("nohup setsid sleep 4713 >/dev/null 2>&1 &")
+        markers = [machine.marker for machine in lab._machines.values()]
+        assert any(pids(marker) for marker in markers)
+        run_folder = lab._run
+        client.close()
+    assert [pids(marker) for marker in markers] == [[], []]
+    assert not run_folder.exists()
+    with pytest.raises(OSError, match=r"."):
+        Client(lab, OLD)
+
+
+@pytest.mark.slow
+def test_cron_starts_updates_every_minute_until_its_entry_is_moved(tmp_path: Path) -> None:
+    with EmbeddedLab(tmp_path / "lab", old_profile(ts_update_seconds=0.2), new_profile()) as lab:
+        entry = lab.root_of("new") / "etc/cron.d/multidevice-core"
+        entry.rename(entry.with_name("multidevice-core.held"))  # a dot in its name: cron does not read it
+        events = until(lambda: [e for e in lab.journal("old") if e["event"] == "ts-update-end"], 70)
+        assert len(events) == 1
+        assert not [e for e in lab.journal("new") if e["event"].startswith("ts-update")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "when", "due"),
+    [
+        ("* * * * *", "2026-11-22T10:03", True),
+        ("55 0 1,15 * *", "2026-12-15T00:55", True),
+        ("55 0 1,15 * *", "2026-12-15T01:55", False),
+        ("*/20 8-10 * * *", "2026-12-15T09:40", True),
+        ("0 4 13 * 5", "2026-11-20T04:00", True),  # either day, as cron has it
+        ("0 4 * * 7", "2026-11-22T04:00", True),
+        ("0 4 * * 1-5", "2026-11-22T04:00", False),
+    ],
+)
+def test_cron_entries_are_due_as_in_cron(fields: str, when: str, *, due: bool) -> None:
+    from datetime import datetime
+
+    assert crons.is_due(fields.split(), datetime.fromisoformat(when + "+00:00")) == due

@@ -1,0 +1,148 @@
+"""One embedded appliance on the wire: power, link, address, listener."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import asyncssh
+
+from tscm_migrate.lab.base import Collision
+from tscm_migrate.lab.embedded import server
+
+if TYPE_CHECKING:
+    from tscm_migrate.lab.embedded.machine import Machine
+
+
+class Wire:
+    """The network that the appliances share: one port on loopback addresses, and who holds which."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.appliances: list[Appliance] = []
+        self.collisions: list[Collision] = []
+
+    def holder(self, address: str) -> Appliance | None:
+        """Who answers at an address now."""
+        return next((one for one in self.appliances if one.listening and one.address == address), None)
+
+    async def settle(self) -> None:
+        """Let those listen that were kept from it, where their address has become free."""
+        for one in self.appliances:
+            if one.on and one.up and not one.listening:
+                await one.listen()
+
+
+class Appliance:
+    """A machine with power and a link; every coroutine runs in the lab's loop."""
+
+    def __init__(self, machine: Machine, wire: Wire) -> None:
+        self.machine = machine
+        self.wire = wire
+        self.address = machine.profile.address
+        self.on = self.up = False
+        self._listener: asyncssh.SSHAcceptor | asyncio.Server | None = None
+        self._connections: set[asyncssh.SSHServerConnection] = set()
+        self._warned: str | None = None
+
+    @property
+    def listening(self) -> bool:
+        """Whether it answers at its address."""
+        return self._listener is not None
+
+    async def boot(self) -> None:
+        """Power on: the saved address, a new boot id, the host keys on disk."""
+        guest = self.machine.guest
+        faults = guest.config()["profile"]["faults"]
+        saved = guest.saved_net()
+        if saved is not None and not faults.get("reboot_keeps_address"):
+            self.address = self.machine.profile.address if saved.dhcp else saved.address
+        self.machine.new_boot_id()
+        self.on = self.up = True
+        self._warned = None
+        await self.listen()
+
+    async def listen(self) -> None:
+        """Answer at the address, unless another does: that is recorded once, and tried again when it is free."""
+        other = self.wire.holder(self.address)
+        if other is not None and other is not self:
+            if self._warned != self.address:
+                names = (other.machine.name, self.machine.name)
+                self.wire.collisions.append(Collision(datetime.now(UTC).isoformat(), self.address, names))
+            self._warned = self.address
+            return
+        machine = self.machine
+        with suppress(OSError):  # an address that is not this machine's: off the wire
+            self._listener = await asyncssh.listen(
+                self.address,
+                self.wire.port,
+                reuse_address=True,
+                server_factory=lambda: server.Door(machine, self._connections),
+                server_host_keys=[str(path) for path in machine.host_keys()],
+                process_factory=lambda process: server.serve(machine, process),
+                sftp_factory=server.sftp_factory(machine),
+                encoding=None,
+                line_editor=False,
+                gss_host=None,
+            )
+
+    async def unlisten(self, *, drop: bool = True) -> None:
+        """Stop answering; `drop` cuts the connections too."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+            if isinstance(listener, asyncssh.SSHAcceptor):
+                await listener.wait_closed()
+        if drop:
+            for connection in list(self._connections):
+                connection.abort()
+
+    async def halt(self) -> None:
+        """Pull the plug: no process survives."""
+        self.on = self.up = False
+        await self.unlisten()
+        await asyncio.to_thread(self.machine.kill_all)
+        await self.wire.settle()
+
+    async def reboot(self) -> None:
+        """Down and up again, with the faults that a profile may have."""
+        faults = self.machine.guest.config()["profile"]["faults"]
+        await self.halt()
+        await asyncio.sleep(self.machine.profile.boot_seconds)
+        if faults.get("reboot_never"):
+            return
+        if mute := faults.get("reboot_mute_seconds"):
+            await self._be_mute(float(mute))
+        await self.boot()
+
+    async def _be_mute(self, seconds: float) -> None:
+        """Accept connections and say nothing."""
+        saved = self.machine.guest.saved_net()
+        address = saved.address if saved is not None and not saved.dhcp else self.address
+        held = []
+
+        async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            held.append(writer)
+
+        mute = await asyncio.start_server(silent, address, self.wire.port, reuse_address=True)
+        await asyncio.sleep(seconds)
+        mute.close()
+        for writer in held:
+            writer.transport.abort()
+
+    async def link(self, *, up: bool) -> None:
+        """The interface goes up or down; processes live on."""
+        self.up = up
+        if up and not self.listening:
+            await self.listen()
+        elif not up:
+            await self.unlisten()
+            await self.wire.settle()
+
+    async def restart_ssh(self) -> None:
+        """Host keys are read again; connections stay."""
+        if self.listening:
+            await self.unlisten(drop=False)
+            await self.listen()

@@ -1,0 +1,266 @@
+"""The embedded lab: two appliances on loopback addresses, served from a thread; no root, nothing but pip."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tscm_migrate.lab.base import INVENTORY_NAMES, Collision, Name, tool_command, tool_env
+from tscm_migrate.lab.embedded import cron, inventory
+from tscm_migrate.lab.embedded.appliance import Appliance, Wire
+from tscm_migrate.lab.embedded.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from tscm_migrate.lab.guest import Guest
+    from tscm_migrate.lab.profile import Profile
+
+OLD_ADDRESS, NEW_ADDRESS = "127.0.1.43", "127.0.1.50"
+PATIENCE = 60.0
+
+
+def available() -> str | None:
+    """Why an embedded lab cannot be here; None when it can."""
+    for address in (OLD_ADDRESS, NEW_ADDRESS):
+        with socket.socket() as probe:
+            try:
+                probe.bind((address, 0))
+            except OSError:
+                return f"{address} is not a loopback address here; on macOS: sudo ifconfig lo0 alias {address}"
+    return None
+
+
+def free_port() -> int:
+    """A port that is free on both addresses: the address moves, the port stays."""
+    for _ in range(50):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind((OLD_ADDRESS, 0))
+            port: int = first.getsockname()[1]
+            with suppress(OSError):
+                second.bind((NEW_ADDRESS, port))
+                return port
+    raise OSError("no port is free on both addresses")
+
+
+class EmbeddedLab:
+    """See `tscm_migrate.lab.base.Lab`.
+
+    Args:
+        folder: where everything goes; made when missing, not removed by `close`.
+        old: the old appliance; its network is replaced by the lab's.
+        new: the new one, likewise.
+    """
+
+    def __init__(self, folder: Path, old: Profile, new: Profile) -> None:
+        self.folder = folder.resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        network = {"prefix": 24, "gateway": "127.0.1.1", "dns": ("127.0.1.1",)}
+        self._profiles: dict[Name, Profile] = {
+            "old": old.with_(name="old", address=OLD_ADDRESS, **network),
+            "new": new.with_(name="new", address=NEW_ADDRESS, **network),
+        }
+        self.port = free_port()
+        self._run = Path(tempfile.mkdtemp(prefix="tscm-lab-"))  # a socket's path must be short
+        self._wire = Wire(self.port)
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(128))
+        self._thread = threading.Thread(target=self._loop.run_forever, name="tscm-lab", daemon=True)
+        self._background: set[asyncio.Task[None]] = set()
+        self._control: asyncio.Server | None = None
+        self._machines: dict[Name, Machine] = {}
+        self._appliances: dict[Name, Appliance] = {}
+        self.inventory = self.folder / "hosts.toml"
+
+    # ---- from start to end
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        control = self._run / "control"
+        for name, profile in self._profiles.items():
+            machine = Machine(self.folder, name, profile, control)
+            self._machines[name] = machine
+            self._appliances[name] = Appliance(machine, self._wire)
+        self._wire.appliances = list(self._appliances.values())
+        inventory.write(self.folder, {INVENTORY_NAMES[name]: m for name, m in self._machines.items()}, self.port)
+        (self.folder / "workstation").mkdir(exist_ok=True)
+        self._thread.start()
+        self._call(self._open(control))
+
+    def close(self) -> None:
+        """Take everything down; no process and no listener is left."""
+        if self._thread.is_alive():
+            for name in self._appliances:
+                self.power_off(name)
+            self._call(self._shut())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(PATIENCE)
+        if not self._loop.is_running() and not self._loop.is_closed():
+            self._loop.close()
+        for machine in self._machines.values():
+            machine.kill_all()
+        shutil.rmtree(self._run, ignore_errors=True)
+
+    async def _open(self, control: Path) -> None:
+        self._control = await asyncio.start_unix_server(self._answer, str(control))
+        for appliance in self._appliances.values():
+            await appliance.boot()
+        self._spawn(self._cron())
+
+    async def _shut(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _cron(self) -> None:
+        """At each minute's begin, start what the appliances' cron.d folders say then."""
+        while True:
+            now = datetime.now().astimezone()
+            await asyncio.sleep(60 - now.second - now.microsecond / 1e6 + 0.005)
+            minute = datetime.now().astimezone()
+            for appliance in self._wire.appliances:
+                machine = appliance.machine
+                if not appliance.on:
+                    continue
+                for command in cron.due(machine.host("etc/cron.d"), minute):
+                    await asyncio.to_thread(machine.start_quietly, command)
+
+    # ---- what the stand-ins ask
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ValueError, KeyError, OSError):
+            request = json.loads(await reader.readline())
+            reply = await self._obey(self._appliances[request["name"]], request)
+            writer.write(json.dumps(reply).encode() + b"\n")
+            await writer.drain()
+        writer.close()
+
+    async def _obey(self, one: Appliance, request: dict[str, Any]) -> dict[str, Any]:
+        op = request["op"]
+        if op == "net":
+            profile = one.machine.profile
+            state = {"address": one.address, "prefix": profile.prefix, "gateway": profile.gateway, "up": one.up}
+            return {**state, "interface": profile.interface}
+        if op == "holds":
+            return {"held": self._wire.holder(request["address"]) is not None}
+        if op in ("reboot", "poweroff"):
+            self._spawn(self._soon(one.reboot() if op == "reboot" else one.halt()))
+        elif op == "link":
+            self._spawn(self._soon(one.link(up=request["up"])))
+        elif op == "restart_ssh":
+            await one.restart_ssh()
+        return {}
+
+    async def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        """After the caller's last output has left."""
+        await asyncio.sleep(0.2)
+        await work
+
+    # ---- the lab's interface
+
+    def env(self) -> dict[str, str]:
+        """The tool's environment."""
+        return tool_env(self.folder, self.inventory)
+
+    def run_tool(
+        self, *args: str, env: Mapping[str, str] | None = None, stdin: str | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the tool to its end."""
+        given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+        return subprocess.run(
+            tool_command(*args),
+            env={**self.env(), **(env or {})},
+            cwd=self.folder / "workstation",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+            **given,
+        )
+
+    def spawn_tool(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start the tool."""
+        return subprocess.Popen(
+            tool_command(*args),
+            env={**self.env(), **(env or {})},
+            cwd=self.folder / "workstation",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def on(self, name: Name, script: str, *, root: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a script on an appliance, without ssh."""
+        return self._machines[name].run(script, root=root)
+
+    def guest(self, name: Name) -> Guest:
+        """The simulated TSCM."""
+        return self._machines[name].guest
+
+    def profile(self, name: Name) -> Profile:
+        """The profile, with the lab's network in it."""
+        return self._profiles[name]
+
+    def root_of(self, name: Name) -> Path:
+        """The root folder."""
+        return self._machines[name].root
+
+    def journal(self, name: Name) -> list[dict[str, Any]]:
+        """What its programs did."""
+        return self.guest(name).journal()
+
+    def power_on(self, name: Name) -> None:
+        """Boot."""
+        if not self._appliances[name].on:
+            self._call(self._appliances[name].boot())
+
+    def power_off(self, name: Name) -> None:
+        """Pull the plug."""
+        self._call(self._appliances[name].halt())
+
+    def is_on(self, name: Name) -> bool:
+        """Whether it has power."""
+        return self._appliances[name].on
+
+    def boot_id(self, name: Name) -> str:
+        """Changes with every boot."""
+        return self._machines[name].boot_id_file.read_text().strip()
+
+    def addresses(self) -> dict[str, str | None]:
+        """Who answers where."""
+        return {name: one.address if one.listening else None for name, one in self._appliances.items()}
+
+    def collisions(self) -> list[Collision]:
+        """Every time that two wanted one address."""
+        return list(self._wire.collisions)

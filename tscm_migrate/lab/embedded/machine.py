@@ -1,0 +1,225 @@
+"""One embedded appliance without its network: folders, stand-ins, environment, processes, boots."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.lab import guest as guests
+from tscm_migrate.lab.embedded.shims import main as shims
+from tscm_migrate.lab.embedded.shims.proc import pids
+
+if TYPE_CHECKING:
+    from tscm_migrate.lab.profile import Profile
+
+# what could change the machine that the lab runs on, or would show what an appliance does not have
+NOT_HERE = re.compile(
+    r"apt.*|dpkg.*|aptitude|yum|dnf|rpm|snap|systemd.*|systemctl|service|crontab|su|sudo.*|doas|pkexec|arping|killall5"
+    r"|mount|umount|passwd|chsh|chfn|loginctl|journalctl|hostnamectl|timedatectl|nmcli|netplan|docker.*|podman.*|invoke"
+)
+KEYS = {"ed25519": "ssh-ed25519", "ecdsa": "ecdsa-sha2-nistp256", "rsa": "ssh-rsa"}
+REAL_PATH = "/usr/local/bin:/usr/bin:/bin"
+SBIN = "/usr/sbin:/sbin"
+
+
+class Machine:
+    """Files and processes of one appliance; `folder` is the lab's, `name` "old" or "new"."""
+
+    def __init__(self, folder: Path, name: str, profile: Profile, control: Path) -> None:
+        self.name = name
+        self.profile = profile
+        self.folder = folder / name
+        self.root = self.folder / "root"
+        self.marker = f"{uuid.uuid4().hex}-{name}"
+        self.control = control
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._lock = threading.Lock()
+        lib = self.folder / "lib"
+        self.guest = guests.install(self.root, profile, inside=str(self.root), lib=str(lib), privileged=False)
+        self._write_shims(lib)
+        self._write_programs()
+        self._write_rest()
+
+    def _write_shims(self, lib: Path) -> None:
+        source = Path(shims.__file__).parent
+        shutil.copytree(source, lib / "tscm_shims", ignore=shutil.ignore_patterns("__pycache__"))
+        password = self.profile.sudo_password
+        config: dict[str, Any] = {
+            "name": self.name,
+            "control": str(self.control),
+            "root": str(self.root),
+            "marker": self.marker,
+            "user": guests.USER,
+            "hostname": self.profile.hostname,
+            "sudo_hash": None if password is None else hashlib.sha256(password.encode()).hexdigest(),
+            "sudo_allowed": self.profile.sudo_allowed,
+            "disk_free": self.profile.disk_free,
+            "clock_offset": self.profile.clock_offset,
+            "real_path": f"{REAL_PATH}:{SBIN}",
+        }
+        (lib / "shims.json").write_text(json.dumps(config), "utf-8")
+        run = lib / "shim.py"
+        run.write_text(
+            f"import sys\nsys.dont_write_bytecode = True\nsys.path.insert(0, {str(lib)!r})\n"
+            f"from tscm_shims.main import main\nconfig = {str(lib / 'shims.json')!r}\n"
+            "raise SystemExit(main(config, sys.argv[1], sys.argv[2:]))\n",
+            "utf-8",
+        )
+        self.shim = [os.path.realpath(sys.executable), "-I", "-S", str(run)]
+        folder = self.folder / "shims"
+        folder.mkdir()
+        for name in shims.SHIMS:
+            script = folder / name
+            script.write_text(f'#!/bin/sh\nexec {" ".join(map(shlex.quote, self.shim))} {name} "$@"\n', "utf-8")
+            script.chmod(0o755)
+
+    def _write_programs(self) -> None:
+        """The machine's own programs as links, without those that an appliance must not reach."""
+        folder = self.folder / "programs"
+        folder.mkdir()
+        for place in reversed(REAL_PATH.split(":")):
+            for path in Path(place).iterdir() if Path(place).is_dir() else ():
+                link = folder / path.name
+                if NOT_HERE.fullmatch(path.name) or path.name in shims.SHIMS or path.name in self.profile.missing:
+                    continue
+                link.unlink(missing_ok=True)
+                link.symlink_to(path)
+
+    def _write_rest(self) -> None:
+        for name in ("dev/shm", "var/lib", "home/threatstop/.ssh", "tmp"):
+            self.host(name).mkdir(parents=True, exist_ok=True)
+        self.host("dev/shm").chmod(0o1777)
+        self.host("home/threatstop/.ssh").chmod(0o700)
+        self.host("etc/hostname").write_text(self.profile.hostname + "\n")
+        self.host("etc/passwd").write_text(
+            f"root:x:0:0:root:/root:/bin/sh\n{guests.USER}:x:1000:1000::/home/{guests.USER}:{self.profile.login_shell}\n"
+        )
+        self.make_host_keys()
+        self.new_boot_id()
+
+    def host(self, inside: str) -> Path:
+        """A path of the appliance, relative to its root, on this machine."""
+        return self.root / inside.lstrip("/")
+
+    # ---- identity
+
+    def make_host_keys(self) -> None:
+        """Three host keys, as an installation makes them."""
+        import asyncssh
+
+        for kind, algorithm in KEYS.items():
+            options = {"key_size": 2048} if kind == "rsa" else {}
+            key = asyncssh.generate_private_key(algorithm, comment=f"root@{self.profile.hostname}", **options)
+            path = self.host(f"etc/ssh/ssh_host_{kind}_key")
+            key.write_private_key(path)
+            path.chmod(0o600)
+            key.write_public_key(path.with_suffix(".pub"))
+
+    def host_keys(self) -> list[Path]:
+        """The private keys that sshd would load now."""
+        return [path for kind in KEYS if (path := self.host(f"etc/ssh/ssh_host_{kind}_key")).exists()]
+
+    def public_keys(self) -> list[str]:
+        """`type base64` of each host key on disk."""
+        return [" ".join(path.with_suffix(".pub").read_text().split()[:2]) for path in self.host_keys()]
+
+    @property
+    def boot_id_file(self) -> Path:
+        """Stands for /proc/sys/kernel/random/boot_id."""
+        return self.host("proc/boot_id")
+
+    def new_boot_id(self) -> None:
+        """Another boot."""
+        self.boot_id_file.parent.mkdir(exist_ok=True)
+        self.boot_id_file.write_text(f"{uuid.uuid4()}\n")
+
+    # ---- processes
+
+    def env(self, *, root: bool = False) -> dict[str, str]:
+        """The environment of everything that runs on the appliance; bears its marker."""
+        home = self.host(f"home/{guests.USER}")
+        env = {
+            "PATH": f"{self.folder / 'shims'}:{self.guest.path('bin')}:{self.folder / 'programs'}",
+            "HOME": str(home),
+            "USER": guests.USER,
+            "LOGNAME": guests.USER,
+            "SHELL": self.shell(),
+            "LANG": "C.UTF-8",
+            "TSCM_LAB_APPLIANCE": self.marker,
+        }
+        return env | ({"TSCM_LAB_ROOT": "1", "USER": "root", "LOGNAME": "root"} if root else {})
+
+    def shell(self) -> str:
+        """The login shell of the profile, or sh where this machine lacks it."""
+        shell = self.profile.login_shell
+        return shell if os.access(shell, os.X_OK) else "/bin/sh"
+
+    def start(self, command: list[str], *, env: dict[str, str] | None = None, **pipes: Any) -> subprocess.Popen[bytes]:
+        """Start a process of the appliance in a session of its own."""
+        home = self.host(f"home/{guests.USER}")
+        process = subprocess.Popen(command, env=env or self.env(), cwd=home, start_new_session=True, bufsize=0, **pipes)
+        with self._lock:
+            self._started = [*(one for one in self._started if one.poll() is None), process]
+        return process
+
+    def start_quietly(self, script: str) -> None:
+        """Start a shell command without any input or output, as cron does."""
+        nothing = subprocess.DEVNULL
+        self.start(["/bin/sh", "-c", script], stdin=nothing, stdout=nothing, stderr=nothing)
+
+    def run(self, script: str, *, root: bool, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a script to its end, without ssh."""
+        return subprocess.run(
+            ["/bin/sh", "-c", script],
+            env=self.env(root=root),
+            cwd=self.host(f"home/{guests.USER}"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+
+    def kill_all(self, limit: float = 10.0) -> None:
+        """End every process of the appliance: those that bear its marker, and the sessions that were started."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            alive = [int(pid) for pid in pids(self.marker)] if Path("/proc/self/environ").exists() else []
+            alive = [pid for pid in alive if not _is_zombie(pid)]
+            for pid in alive:
+                _kill(pid)
+            for process in self._started:
+                if process.poll() is None:
+                    _kill(-process.pid)
+            if not alive and all(process.poll() is not None for process in self._started):
+                return
+            time.sleep(0.02)
+
+
+def _kill(pid: int) -> None:
+    try:
+        if pid < 0:
+            os.killpg(-pid, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):
+        return True

@@ -1,0 +1,189 @@
+"""The SSH side of an embedded appliance: exec with real processes, real terminals, SFTP below its root."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import select
+import signal
+import struct
+import subprocess
+import termios
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tscm_migrate.lab.embedded.machine import Machine
+
+
+class Door(asyncssh.SSHServer):
+    """Lets the user in by a key from the appliance's own authorized_keys, read at each login."""
+
+    def __init__(self, machine: Machine, connections: set[asyncssh.SSHServerConnection]) -> None:
+        self._machine = machine
+        self._connections = connections
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Remember the connection: a reboot drops it."""
+        self._connection = conn
+        self._connections.add(conn)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Forget it."""
+        if self._connection is not None:
+            self._connections.discard(self._connection)
+
+    def begin_auth(self, username: str) -> bool:
+        """Keys only, and only for the appliance's user."""
+        keys = self._machine.host("home/threatstop/.ssh/authorized_keys")
+        if self._connection is not None and username == "threatstop" and keys.exists():
+            with suppress(ValueError, asyncssh.KeyImportError):
+                self._connection.set_authorized_keys(str(keys))
+        return True
+
+    def server_requested(self, _listen_host: str, _listen_port: int) -> bool:
+        """Tunnels are allowed, as sshd's defaults do."""
+        return True
+
+    def connection_requested(self, _dest_host: str, _dest_port: int, _orig_host: str, _orig_port: int) -> bool:
+        """So are jumps."""
+        return True
+
+
+def sftp_factory(machine: Machine) -> Callable[[asyncssh.SSHServerChannel[bytes]], asyncssh.SFTPServer]:
+    """SFTP that starts at home and refuses whatever lies outside of the appliance's root."""
+    root = os.path.realpath(machine.root).encode()
+    home = str(machine.host("home/threatstop")).encode()
+
+    class Files(asyncssh.SFTPServer):
+        def map_path(self, path: bytes) -> bytes:
+            full = os.path.normpath(os.path.join(home, path))  # noqa: PTH118 - bytes
+            folder = os.path.realpath(os.path.dirname(full))  # noqa: PTH120
+            if os.path.commonpath([folder, root]) != root and full != root:
+                raise asyncssh.SFTPPermissionDenied("outside of this appliance")
+            return full
+
+        def reverse_map_path(self, path: bytes) -> bytes:
+            return path
+
+    return Files
+
+
+async def serve(machine: Machine, process: asyncssh.SSHServerProcess[bytes]) -> None:
+    """Handle one session: a command or a login shell, with a terminal or without."""
+    env = machine.env()
+    if original := process.env.get("SSH_ORIGINAL_COMMAND"):
+        env["SSH_ORIGINAL_COMMAND"] = original
+    peer, own = process.get_extra_info("peername"), process.get_extra_info("sockname")
+    env["SSH_CONNECTION"] = f"{peer[0]} {peer[1]} {own[0]} {own[1]}"
+    env["SSH_CLIENT"] = f"{peer[0]} {peer[1]} {own[1]}"
+    shell = machine.shell()
+    command = [shell, "-c", process.command] if process.command else [shell, "-i" if process.term_type else "-s"]
+    try:
+        if process.term_type:
+            await _with_terminal(machine, process, command, {**env, "TERM": process.term_type})
+        else:
+            await _with_pipes(machine, process, command, env)
+    except (OSError, asyncssh.Error):
+        with suppress(OSError, asyncssh.Error):
+            process.exit(255)
+    finally:
+        await process.wait_closed()
+
+
+def _leave(process: asyncssh.SSHServerProcess[bytes], status: int) -> None:
+    if status < 0:
+        name = signal.Signals(-status).name.removeprefix("SIG")
+        process.exit_with_signal(name)
+    else:
+        process.exit(status)
+
+
+async def _with_pipes(
+    machine: Machine, process: asyncssh.SSHServerProcess[bytes], command: list[str], env: dict[str, str]
+) -> None:
+    pipe = subprocess.PIPE
+    child = await asyncio.to_thread(machine.start, command, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
+    await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr, send_eof=False)
+    await process.stdout.drain()  # as sshd does: until nobody holds the pipes any more
+    await process.stderr.drain()
+    _leave(process, await asyncio.to_thread(child.wait))
+
+
+async def _with_terminal(
+    machine: Machine, process: asyncssh.SSHServerProcess[bytes], command: list[str], env: dict[str, str]
+) -> None:
+    master, slave = os.openpty()
+    try:
+        _resize(master, process.term_size)
+        helper = [*machine.shim, "tscm-on-terminal", *command]
+        child = await asyncio.to_thread(machine.start, helper, env=env, stdin=slave, stdout=slave, stderr=slave)
+    finally:
+        os.close(slave)
+    ended = asyncio.create_task(asyncio.to_thread(child.wait))
+    typing = asyncio.create_task(_type(process, master, child))
+    try:
+        await _show(process, master, ended)
+    finally:
+        typing.cancel()
+        await asyncio.wait({typing})
+        os.close(master)  # a session that still runs on it gets SIGHUP, as with a real sshd
+    _leave(process, await ended)
+
+
+async def _show(process: asyncssh.SSHServerProcess[bytes], master: int, ended: asyncio.Task[int]) -> None:
+    """Copy what the terminal shows until the command has ended, or the client is gone."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(master, ready.set)
+    gone = asyncio.create_task(process.channel.wait_closed())
+    for task in (gone, ended):
+        task.add_done_callback(lambda _: ready.set())
+    try:
+        while not gone.done():
+            await ready.wait()
+            ready.clear()
+            while select.select([master], [], [], 0)[0]:
+                data = os.read(master, 65536)
+                if not data:
+                    return
+                process.stdout.write(data)
+                await process.stdout.drain()
+            if ended.done():
+                return
+    except OSError:
+        return  # EIO: the last user of the terminal is gone
+    finally:
+        loop.remove_reader(master)
+        gone.cancel()
+
+
+async def _type(process: asyncssh.SSHServerProcess[bytes], master: int, child: subprocess.Popen[bytes]) -> None:
+    """Copy what the client types; pass on new sizes and signals."""
+    while True:
+        try:
+            data = await process.stdin.read(4096)
+        except asyncssh.TerminalSizeChanged as change:
+            _resize(master, change.term_size)
+            continue
+        except asyncssh.SignalReceived as received:
+            with suppress(ProcessLookupError, AttributeError):
+                os.killpg(child.pid, getattr(signal, f"SIG{received.signal}"))
+            continue
+        except asyncssh.BreakReceived:
+            continue
+        if not data:
+            os.write(master, b"\x04")
+            return
+        await asyncio.to_thread(os.write, master, data)
+
+
+def _resize(master: int, size: Any) -> None:
+    width, height = (size[0] or 80), (size[1] or 24)
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))

@@ -1,0 +1,61 @@
+"""What the stand-ins share: their configuration, the lab's control socket, the real programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+from typing import Any, NoReturn
+
+
+class Shim:
+    """One call of a stand-in: `name` is the program that the caller believes in."""
+
+    def __init__(self, config: dict[str, Any], name: str, argv: list[str]) -> None:
+        self.config = config
+        self.name = name
+        self.argv = argv
+
+    @property
+    def is_root(self) -> bool:
+        """Whether sudo stands behind this call."""
+        return bool(os.environ.get("TSCM_LAB_ROOT"))
+
+    def say(self, text: str) -> None:
+        """A line on stdout."""
+        sys.stdout.write(text + "\n")
+
+    def complain(self, text: str) -> None:
+        """A line on stderr."""
+        sys.stderr.write(text + "\n")
+
+    def ask_lab(self, op: str, **fields: Any) -> dict[str, Any]:
+        """Send a request to the lab and wait for its reply (at most 30 s)."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.settimeout(30)
+            line.connect(self.config["control"])
+            line.sendall(json.dumps({"op": op, "name": self.config["name"], **fields}).encode() + b"\n")
+            reply = b""
+            while not reply.endswith(b"\n"):
+                piece = line.recv(65536)
+                if not piece:
+                    break
+                reply += piece
+        loaded: dict[str, Any] = json.loads(reply or b"{}")
+        return loaded
+
+    def real(self, name: str | None = None) -> str:
+        """The machine's own program of that name; ends with 127 where there is none."""
+        name = name or self.name
+        found = shutil.which(name, path=self.config["real_path"])
+        if not found:
+            self.complain(f"{name}: not found")
+            raise SystemExit(127)
+        return found
+
+    def become(self, args: list[str], name: str | None = None) -> NoReturn:
+        """Go on as the machine's own program."""
+        sys.stdout.flush()
+        os.execv(self.real(name), [name or self.name, *args])  # noqa: S606

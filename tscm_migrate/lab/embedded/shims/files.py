@@ -1,0 +1,125 @@
+"""Owners, disks and clocks: chown, chgrp, install, stat, find, id, whoami, df, date."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import Shim
+
+USERS = ("opt/", "home/", "var/log/threatstop", "dev/shm", "tmp/")
+
+
+def owner_of(shim: Shim, path: str) -> str:
+    """Who would own this path on a real appliance: the user below /opt, /home, the log folder; root elsewhere."""
+    root = Path(shim.config["root"]).resolve()
+    here = Path(os.path.normpath(Path.cwd() / path))
+    try:
+        inside = str(here.relative_to(root))
+    except ValueError:
+        try:
+            inside = str(here.resolve().relative_to(root))
+        except ValueError:
+            return "root"
+    return shim.config["user"] if (inside + "/").startswith(USERS) else "root"
+
+
+def chown(shim: Shim) -> int:
+    """Nobody is root here: succeeds when the files are there."""
+    words = [word for word in shim.argv if not word.startswith("-")]
+    missing = [word for word in words[1:] if not Path(word).exists()]
+    for word in missing:
+        shim.complain(f"{shim.name}: cannot access '{word}': No such file or directory")
+    return 1 if missing or len(words) < 2 else 0
+
+
+def install(shim: Shim) -> int:
+    """The real `install` without owner and group."""
+    kept, rest = [], list(shim.argv)
+    while rest:
+        word = rest.pop(0)
+        if word in ("-o", "-g", "--owner", "--group"):
+            if rest:
+                rest.pop(0)
+        elif not word.startswith(("--owner=", "--group=", "-o", "-g")):
+            kept.append(word)
+    shim.become(kept)
+
+
+def stat(shim: Shim) -> int:
+    """The real `stat`; %U, %G, %u and %g in a format are those of a real appliance."""
+    argv, at = list(shim.argv), None
+    for place, word in enumerate(argv):
+        if word in ("-c", "--format", "--printf") and place + 1 < len(argv):
+            at, head = place + 1, ""
+        elif word.startswith(("--format=", "--printf=")):
+            at, head = place, word.partition("=")[0] + "="
+        elif word.startswith("-c") and len(word) > 2:
+            at, head = place, "-c"
+    if at is None:
+        shim.become(argv)
+    text = argv[at][len(head) :]
+    files = [word for word in argv[at + 1 :] if word == "-" or not word.startswith("-")]
+    options = [word for word in argv[at + 1 :] if word.startswith("-") and word != "-"]
+    status = 0
+    for path in files:
+        owner = owner_of(shim, path)
+        number = "0" if owner == "root" else "1000"
+        shown = text.replace("%U", owner).replace("%G", owner).replace("%u", number).replace("%g", number)
+        status |= subprocess.call([shim.real(), *argv[:at], head + shown, *options, "--", path])
+    return status
+
+
+def find(shim: Shim) -> int:
+    """The real `find`; %u and %g in -printf are those of a real appliance (by the first folder)."""
+    start = next((word for word in shim.argv if not word.startswith("-")), ".")
+    owner = owner_of(shim, start)
+    shown = list(shim.argv)
+    for number, word in enumerate(shown[:-1]):
+        if word == "-printf":
+            shown[number + 1] = shown[number + 1].replace("%u", owner).replace("%g", owner)
+    shim.become(shown)
+
+
+def identity(shim: Shim) -> int:
+    """`id [-u|-g|-un|-gn|-Gn]` and `whoami`."""
+    name = "root" if shim.is_root else shim.config["user"]
+    number = 0 if shim.is_root else 1000
+    letters = {letter for word in shim.argv if word.startswith("-") for letter in word[1:]}
+    if shim.name == "whoami" or "n" in letters:
+        shim.say(name)
+    elif letters & {"u", "g", "G"}:
+        shim.say(str(number))
+    else:
+        shim.say(f"uid={number}({name}) gid={number}({name}) groups={number}({name})")
+    return 0
+
+
+def df(shim: Shim) -> int:
+    """The real `df`, or as little free as the profile says."""
+    free = shim.config["disk_free"]
+    if free is None:
+        shim.become(shim.argv)
+    unit = 1 if "-B1" in shim.argv or "--block-size=1" in shim.argv else 1024
+    left = free // unit
+    columns = next((word.partition("=")[2] for word in shim.argv if word.startswith("--output=")), "")
+    for path in [word for word in shim.argv if word.startswith("/")] or ["/"]:
+        if columns == "avail":
+            shim.say(f"Avail\n{left}")
+        else:
+            shim.say("Filesystem 1024-blocks Used Available Capacity Mounted on")
+            shim.say(f"/dev/sda1 {left * 10} {left * 9} {left} 90% {path}")
+    return 0
+
+
+def date(shim: Shim) -> int:
+    """The real `date`, off by as much as the profile says."""
+    offset = shim.config["clock_offset"]
+    given = [word for word in shim.argv if word.startswith(("-d", "-r", "-s", "--date", "--reference", "--set"))]
+    if not offset or given:
+        shim.become(shim.argv)
+    shim.become(["-d", f"@{time.time() + offset:.9f}", *shim.argv])

@@ -1,0 +1,85 @@
+"""ps and pgrep: only what runs on this appliance; pkill and killall: nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import Shim
+
+WITH_VALUE = {True: "oOUuGgptsCN", False: "oOpU"}  # by whether the word begins with a dash
+EVERYBODY = {True: "eAadx", False: "ax"}
+AS_DOCUMENTED = ("-augx", "-aux")  # what the vendor's page types
+
+
+def pids(marker: str) -> list[str]:
+    """The processes whose environment bears this appliance's marker; every readable one without /proc."""
+    found = []
+    needle = f"TSCM_LAB_APPLIANCE={marker}\0".encode()
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            if needle in folder.joinpath("environ").read_bytes() + b"\0":
+                found.append(folder.name)
+        except OSError:
+            continue
+    return found
+
+
+def ps(shim: Shim) -> int:
+    """The real `ps` with its selection of processes replaced by this appliance's."""
+    mine = pids(shim.config["marker"]) if Path("/proc/self/environ").exists() else None
+    if mine is None:
+        shim.become(shim.argv)
+    kept, rest, narrowed = [], list(shim.argv), False
+    while rest:
+        word, option = _without_everybody(rest.pop(0))
+        kept += [word] if word else []
+        narrowed = narrowed or option in ("p", "C", "s", "N") or word.startswith(("--pid", "--ppid"))
+        if option and word.endswith(option) and rest:
+            kept.append(rest.pop(0))
+    if narrowed:
+        return _filtered(shim, shim.argv, set(mine))
+    shim.become([*kept, "-p", ",".join(mine)])
+
+
+def _without_everybody(word: str) -> tuple[str, str]:
+    """A word of ps's arguments without the letters that select processes, and the option in it that takes a value."""
+    if word.startswith("--"):
+        return word, ""
+    if word in AS_DOCUMENTED:
+        return "u", ""
+    dash = word.startswith("-")
+    letters = word.lstrip("-")
+    at = next((number for number, letter in enumerate(letters) if letter in WITH_VALUE[dash]), len(letters))
+    kept = "".join(letter for letter in letters[:at] if letter not in EVERYBODY[dash]) + letters[at:]
+    return ("-" if dash and kept else "") + kept, letters[at : at + 1]
+
+
+def _filtered(shim: Shim, argv: list[str], mine: set[str]) -> int:
+    """`ps -p N` and the like: as asked for, when every process named is this appliance's."""
+    named = {piece for word in argv for piece in word.replace("=", ",").split(",") if piece.isdigit()}
+    if named - mine:
+        return 1
+    return subprocess.call([shim.real(), *argv])
+
+
+def pgrep(shim: Shim) -> int:
+    """The real `pgrep`, without the processes of others and without this stand-in itself."""
+    done = subprocess.run([shim.real(), *shim.argv], check=False, capture_output=True, text=True)
+    mine = set(pids(shim.config["marker"])) - {str(os.getpid())}
+    lines = [line for line in done.stdout.splitlines() if line.split() and line.split()[0] in mine]
+    sys.stdout.write("".join(line + "\n" for line in lines))
+    sys.stderr.write(done.stderr)
+    return 0 if lines else max(done.returncode, 1)
+
+
+def pkill(shim: Shim) -> int:
+    """Refused: it would look for processes on the whole machine."""
+    shim.complain(f"{shim.name}: not on this simulated appliance; kill by process id")
+    return 1
