@@ -2,7 +2,8 @@
 
     MigrateError
     ├── UsageError              2   the command line or the inventory is wrong
-    │   └── InventoryError      2
+    │   ├── InventoryError      2
+    │   └── NaiveTime           2   a time without a zone
     ├── Refused                 3   preflight found a reason not to start
     │   └── NetconfContradiction 3
     ├── SshError                1
@@ -133,6 +134,13 @@ class InventoryError(UsageError):
     def message(self) -> str:
         place = ": ".join(part for part in (self.file, self.key) if part)
         return f"{place}: {self.problem}" if place else self.problem
+
+
+@dataclass(eq=False)
+class NaiveTime(UsageError):
+    """A time without a zone cannot be compared."""
+
+    code = "usage.naive-time"
 
 
 # --------------------------------------------------------------------------- preflight

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tscm_migrate.errors import NaiveTime
+from tscm_migrate.offsite.retention import Aged, Policy, Verdict, retain
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOTHING = Policy(last=0, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"]
+
+times = st.integers(0, 3 * 366 * 24 * 60).map(
+    lambda minutes: datetime(2023, 6, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+)
+copies = st.lists(
+    st.builds(
+        Aged,
+        host=st.sampled_from(["a", "b"]),
+        id=st.uuids().map(str),
+        taken_at=times,
+        verified=st.booleans(),
+        tags=st.sampled_from([(), ("keep",), ("other",)]),
+    ),
+    max_size=40,
+)
+policies = st.builds(
+    Policy,
+    last=st.integers(0, 5),
+    daily=st.integers(0, 10),
+    weekly=st.integers(0, 6),
+    monthly=st.integers(0, 6),
+    yearly=st.integers(0, 3),
+    within=st.timedeltas(timedelta(0), timedelta(days=20)),
+    unverified_for=st.timedeltas(timedelta(0), timedelta(days=40)),
+    zone=st.sampled_from(ZONES).map(ZoneInfo),
+)
+
+
+def aged(when: datetime, **more: object) -> Aged:
+    return Aged(host="a", id=when.isoformat(), taken_at=when, **more)  # type: ignore[arg-type]
+
+
+def kept(verdicts: list[Verdict]) -> list[Aged]:
+    return [verdict.copy for verdict in verdicts if verdict.keep]
+
+
+@given(copies, policies, times)
+def test_every_copy_gets_one_verdict_with_reasons(given_: list[Aged], policy: Policy, now: datetime) -> None:
+    verdicts = retain(given_, policy, now)
+    assert sorted(v.copy.id for v in verdicts) == sorted(c.id for c in given_)
+    assert all(v.reasons for v in verdicts)
+    assert all(len(v.reasons) == 1 for v in verdicts if not v.keep)
+
+
+@given(copies, policies, times)
+def test_the_newest_verified_copy_of_each_host_stays(given_: list[Aged], policy: Policy, now: datetime) -> None:
+    stays = kept(retain(given_, policy, now))
+    for host in ("a", "b"):
+        past = [c for c in given_ if c.host == host and c.verified and c.taken_at <= now]
+        if past:
+            newest = max(c.taken_at for c in past)
+            assert any(c.host == host and c.verified and c.taken_at == newest for c in stays)
+
+
+@given(copies, policies, times)
+def test_future_protected_and_last_hope_copies_stay(given_: list[Aged], policy: Policy, now: datetime) -> None:
+    gone = [v.copy for v in retain(given_, policy, now) if not v.keep]
+    for copy in gone:
+        assert copy.taken_at <= now
+        assert "keep" not in copy.tags
+        newer = [c for c in given_ if c.host == copy.host and c.verified and copy.taken_at <= c.taken_at <= now]
+        assert newer, "nothing goes unless a verified one as new stays"
+
+
+@given(copies, policies, times)
+def test_unverified_copies_change_nothing_for_the_others(given_: list[Aged], policy: Policy, now: datetime) -> None:
+    with_them = {v.copy.id: v.keep for v in retain(given_, policy, now) if v.copy.verified}
+    without = {v.copy.id: v.keep for v in retain([c for c in given_ if c.verified], policy, now)}
+    assert with_them == without
+
+
+@given(copies, policies, times)
+def test_order_does_not_matter_and_a_second_prune_deletes_nothing(
+    given_: list[Aged], policy: Policy, now: datetime
+) -> None:
+    first = retain(given_, policy, now)
+    assert first == retain(given_[::-1], policy, now)
+    stays = kept(first)
+    again = retain(stays, policy, now)
+    assert all(v.keep for v in again)
+
+
+@given(copies, policies, times, st.sampled_from(["last", "daily", "weekly", "monthly", "yearly"]))
+def test_a_more_generous_policy_keeps_at_least_as_much(
+    given_: list[Aged], policy: Policy, now: datetime, name: str
+) -> None:
+    less = {c.id for c in kept(retain(given_, policy, now))}
+    more = {c.id for c in kept(retain(given_, replace(policy, **{name: getattr(policy, name) + 2}), now))}
+    assert less <= more
+
+
+@given(copies, policies, times, st.sampled_from(ZONES))
+def test_the_zone_in_which_a_time_is_written_does_not_matter(
+    given_: list[Aged], policy: Policy, now: datetime, zone: str
+) -> None:
+    moved = [replace(c, taken_at=c.taken_at.astimezone(ZoneInfo(zone))) for c in given_]
+    keeps = [v.keep for v in retain(given_, policy, now)]
+    assert keeps == [v.keep for v in retain(moved, policy, now.astimezone(ZoneInfo(zone)))]
+
+
+@pytest.mark.slow
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(ZONES), st.integers(0, 23), st.sampled_from([6, 12, 24, 36]))
+def test_three_years_day_by_day(zone: str, hour: int, every: int) -> None:
+    """Prune after every backup for three years (a leap day and six changes of the clock among them)."""
+    policy = Policy(last=2, daily=7, weekly=4, monthly=6, yearly=3, within=timedelta(0), zone=ZoneInfo(zone))
+    stays: list[Aged] = []
+    now = datetime(2023, 6, 1, hour, tzinfo=UTC)
+    seen_days: set[object] = set()
+    while now < datetime(2026, 6, 1, tzinfo=UTC):
+        stays.append(aged(now))
+        stays = kept(retain(stays, policy, now))
+        seen_days.add(now.astimezone(policy.zone).date())
+        days = sorted(seen_days)[-7:]
+        have = {c.taken_at.astimezone(policy.zone).date() for c in stays}
+        assert set(days) <= have, "each of the last 7 days with a backup still has one"
+        assert len(stays) <= 2 + 7 + 4 + 6 + 3
+        now += timedelta(hours=every)
+    months = {(c.taken_at.astimezone(policy.zone).year, c.taken_at.astimezone(policy.zone).month) for c in stays}
+    assert len(months) >= 6
+    assert {c.taken_at.astimezone(policy.zone).year for c in stays} >= {2024, 2025, 2026}
+
+
+def test_a_day_is_the_zone_s_day() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    evening, night = datetime(2025, 7, 1, 21, tzinfo=UTC), datetime(2025, 7, 1, 23, tzinfo=UTC)
+    policy = replace(NOTHING, daily=5)
+    in_utc = kept(retain([aged(evening), aged(night)], policy, NOW))
+    in_berlin = kept(retain([aged(evening), aged(night)], replace(policy, zone=berlin), NOW))
+    assert [c.taken_at for c in in_utc] == [night]
+    assert [c.taken_at for c in in_berlin] == [night, evening]
+
+
+def test_leap_day_and_the_doubled_hour() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    leap = aged(datetime(2024, 2, 29, 23, 30, tzinfo=UTC))
+    first = aged(datetime(2024, 10, 27, 0, 30, tzinfo=UTC))  # 02:30 summer time
+    second = aged(datetime(2024, 10, 27, 1, 30, tzinfo=UTC))  # 02:30 again
+    verdicts = retain([leap, first, second], replace(NOTHING, daily=5, zone=berlin), NOW)
+    assert [(v.copy, v.keep) for v in verdicts] == [(second, True), (first, False), (leap, True)]
+    assert "daily 2024-03-01" in verdicts[2].reasons
+
+
+def test_iso_weeks_at_new_year() -> None:
+    old, new = aged(datetime(2024, 12, 30, tzinfo=UTC)), aged(datetime(2025, 1, 5, tzinfo=UTC))
+    verdicts = retain([old, new], replace(NOTHING, weekly=2), NOW)
+    assert [v.keep for v in verdicts] == [True, False], "both are of week 1 of 2025"
+
+
+def test_with_everything_off_the_newest_verified_stays() -> None:
+    days = [aged(NOW - timedelta(days=n)) for n in range(1, 5)]
+    assert kept(retain(days, NOTHING, NOW)) == [days[0]]
+
+
+def test_an_unverified_newest_does_not_push_out_the_verified_one() -> None:
+    newest = aged(NOW - timedelta(days=1), verified=False)
+    good = aged(NOW - timedelta(days=50))
+    old = aged(NOW - timedelta(days=60), verified=False)
+    verdicts = retain([newest, good, old], replace(NOTHING, unverified_for=timedelta(0)), NOW)
+    assert [v.keep for v in verdicts] == [True, True, False]
+    assert verdicts[2].reasons == ("never verified, and a newer one is",)
+
+
+def test_a_naive_time_is_refused() -> None:
+    with pytest.raises(NaiveTime):
+        retain([aged(datetime(2025, 1, 1))], NOTHING, NOW)  # noqa: DTZ001
+    with pytest.raises(NaiveTime):
+        retain([], NOTHING, datetime(2025, 1, 1))  # noqa: DTZ001
+
+
+def test_fixed_offsets_are_fine() -> None:
+    assert kept(retain([aged(datetime(2025, 1, 1, tzinfo=timezone(timedelta(hours=-12))))], NOTHING, NOW))

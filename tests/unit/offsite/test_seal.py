@@ -1,0 +1,188 @@
+"""Sealing with the real gpg: what goes in comes out, memory is flat, a source that dies never looks like its end."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.incoming import NOW, Given, plain
+from tscm_migrate.errors import SealFailed
+from tscm_migrate.offsite import catalog, seal
+from tscm_migrate.offsite.copying import CopyPolicy, make_copy
+from tscm_migrate.offsite.stores.local import LocalStore
+from tscm_migrate.offsite.streams import look, peek
+from tscm_migrate.site import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(not shutil.which("gpg"), reason="gpg is not installed")
+
+
+def gpg(home: Path, *argv: str, stdin: bytes = b"") -> bytes:
+    command = ["gpg", "--homedir", str(home), "--batch", "--no-tty", "--pinentry-mode", "loopback", *argv]
+    return subprocess.run(command, input=stdin, capture_output=True, check=True, timeout=60).stdout
+
+
+def make_key(home: Path, name: str, *more: str) -> str:
+    gpg(home, "--passphrase", "", "--quick-gen-key", name, "future-default", "default", *more)
+    lines = gpg(home, "--list-keys", "--with-colons", name).decode().splitlines()
+    return next(line.split(":")[9] for line in lines if line.startswith("fpr"))
+
+
+@pytest.fixture(scope="module")
+def keyring() -> Iterator[tuple[Path, str, str]]:
+    """A keyring with two keys (short path: gpg's sockets want that)."""
+    with tempfile.TemporaryDirectory(prefix="k", dir="/tmp") as folder:
+        home = Path(folder)
+        yield home, make_key(home, "ops@example.test"), make_key(home, "vault@example.test")
+        subprocess.run(["gpgconf", "--homedir", folder, "--kill", "all"], check=False, timeout=20)
+
+
+@pytest.fixture(scope="module")
+def public_only(keyring: tuple[Path, str, str]) -> Iterator[Path]:
+    home, one, two = keyring
+    with tempfile.TemporaryDirectory(prefix="p", dir="/tmp") as folder:
+        gpg(Path(folder), "--import", stdin=gpg(home, "--export", one, two))
+        yield Path(folder)
+        subprocess.run(["gpgconf", "--homedir", folder, "--kill", "all"], check=False, timeout=20)
+
+
+def chunks(size: int, each: int = 1 << 18) -> Iterator[bytes]:
+    noise = random.Random(3)  # noqa: S311
+    for start in range(0, size, each):
+        yield noise.randbytes(min(each, size - start))
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 5_000_000])
+def test_sealing_needs_public_keys_only_and_any_of_the_keys_opens(
+    keyring: tuple[Path, str, str], public_only: Path, size: int
+) -> None:
+    home, one, two = keyring
+    sealed = b"".join(seal.sealed(chunks(size), seal.recipients([one, two.lower()], public_only), public_only))
+    looked = look(sealed)
+    assert looked.sealing == "public-key"
+    assert len(looked.key_ids) == 2
+    assert gpg(home, "--decrypt", stdin=sealed) == b"".join(chunks(size))
+    with seal.opened([sealed], home=home) as plain_chunks:
+        assert b"".join(plain_chunks) == b"".join(chunks(size))
+
+
+def test_a_passphrase_opens_what_tsadmin_would_have_made(tmp_path: Path, keyring: tuple[Path, str, str]) -> None:
+    secret = tmp_path / "pass"
+    secret.write_text("söme pass\n")
+    body = b"".join(chunks(3_000_000))
+    made = gpg(keyring[0], "--symmetric", "--passphrase-file", str(secret), stdin=body)
+    assert look(made).sealing == "passphrase"
+    with seal.opened(iter([made[:100], made[100:]]), Secret("söme pass")) as got:
+        assert b"".join(got) == body
+    with pytest.raises(SealFailed), seal.opened([made], Secret("wrong")) as got:
+        b"".join(got)
+    with pytest.raises(SealFailed), seal.opened([made[:-5]], Secret("söme pass")) as got:
+        b"".join(got)
+    changed = bytearray(made)
+    changed[len(made) // 2] ^= 1
+    with pytest.raises(SealFailed), seal.opened([bytes(changed)], Secret("söme pass")) as got:
+        b"".join(got)
+
+
+def test_a_source_that_dies_comes_out_as_its_own_error(keyring: tuple[Path, str, str]) -> None:
+    def dying() -> Iterator[bytes]:
+        yield from chunks(2_000_000)
+        raise ConnectionResetError("cut by the test")
+
+    with pytest.raises(ConnectionResetError):
+        b"".join(seal.sealed(dying(), (keyring[1],), keyring[0]))
+
+
+def test_a_consumer_that_stops_leaves_no_gpg_behind(keyring: tuple[Path, str, str]) -> None:
+    stream = seal.sealed(chunks(1 << 26), (keyring[1],), keyring[0])
+    next(stream)
+    stream.close()
+    command = ["ps", "-o", "args=", "--ppid", str(os.getpid())]
+    found = subprocess.run(command, capture_output=True, check=False, timeout=20)
+    assert b"--encrypt" not in found.stdout
+
+
+@pytest.mark.parametrize("bad", ["ops@example.test", "DEADBEEF", "0" * 40])
+def test_recipients_are_whole_fingerprints_of_known_keys(keyring: tuple[Path, str, str], bad: str) -> None:
+    with pytest.raises(SealFailed):
+        seal.recipients([bad], keyring[0])
+
+
+def test_an_expired_key_is_refused(keyring: tuple[Path, str, str]) -> None:
+    home = keyring[0]
+    then = ("--faked-system-time", "20200101T000000")
+    gpg(home, *then, "--passphrase", "", "--quick-gen-key", "old@example.test", "future-default", "default", "1d")
+    lines = gpg(home, "--list-keys", "--with-colons", "old@example.test").decode().splitlines()
+    expired = next(line.split(":")[9] for line in lines if line.startswith("fpr"))
+    with pytest.raises(SealFailed, match=r"expired|not made for"):
+        seal.recipients([expired], home)
+
+
+def test_a_plain_archive_is_sealed_on_its_way(
+    tmp_path: Path, keyring: tuple[Path, str, str], public_only: Path
+) -> None:
+    home, one, _ = keyring
+    body = plain(2_000_000)
+    policy = CopyPolicy(seal_to=(one,), require_encryption=True, gnupg_home=public_only)
+    (tmp_path / "store").mkdir()
+    store = LocalStore(tmp_path / "store")
+    done = make_copy(Given(body, archive="threatstop_backup_2026-02-28_04_00_00.tsbak"), store, policy, now=NOW)
+    assert done.manifest.encrypted == "public-key"
+    assert done.manifest.sealed_to == (one,)
+    assert done.manifest.key_ids
+    assert done.manifest.sha256 != done.manifest.source_sha256 == Given(body).sha256
+    again = make_copy(Given(body, archive=done.manifest.archive), store, policy, now=NOW)
+    assert again.outcome == "already", "sealed twice, the bytes differ, and it is one copy all the same"
+    (copy,) = catalog.load(store).copies
+    with seal.opened(store.read(copy.manifest.data), home=home) as got:
+        assert b"".join(got) == body
+
+
+def test_what_is_encrypted_already_passes_unchanged(tmp_path: Path, keyring: tuple[Path, str, str]) -> None:
+    home, one, _ = keyring
+    (tmp_path / "store").mkdir()
+    (tmp_path / "pass").write_text("secret\n")
+    body = gpg(home, "--symmetric", "--passphrase-file", str(tmp_path / "pass"), stdin=b"x" * 100_000)
+    done = make_copy(Given(body), LocalStore(tmp_path / "store"), CopyPolicy(seal_to=(one,), gnupg_home=home), now=NOW)
+    assert done.manifest.encrypted == "passphrase"
+    assert done.manifest.sha256 == done.manifest.source_sha256
+
+
+def test_packets_are_told_apart(keyring: tuple[Path, str, str]) -> None:
+    home, one, _ = keyring
+    assert look(gpg(home, "--store", stdin=b"hello")).sealing == "no"
+    assert look(gpg(home, "--sign", "--local-user", one, stdin=b"hello")).sealing == "no"
+    assert look(b"").sealing == "no"
+    assert look(b"\x1f\x8b\x08").sealing == "no"
+    assert look(b"\xff" * 40).sealing == "no"
+    looked, all_of_it = peek(iter([b"\x8c", b"\x0d\x04", b"rest"]))
+    assert looked.sealing == "passphrase"
+    assert b"".join(all_of_it) == b"\x8c\x0d\x04rest"
+
+
+@pytest.mark.slow
+def test_memory_is_flat(keyring: tuple[Path, str, str], public_only: Path) -> None:
+    script = (
+        "import resource, sys; from pathlib import Path; from tscm_migrate.offsite import seal\n"
+        "block = bytes(1 << 20)\n"
+        "blocks = (block for _ in range(int(sys.argv[1])))\n"
+        "size = sum(map(len, seal.sealed(blocks, (sys.argv[2],), Path(sys.argv[3]))))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+
+    def peak(mebibytes: int) -> int:
+        argv = [sys.executable, "-c", script, str(mebibytes), keyring[1], str(public_only)]
+        return int(subprocess.run(argv, capture_output=True, check=True, timeout=110).stdout)
+
+    small, large = peak(8), peak(700)
+    assert large < small + 20_000, f"{small} KiB for 8 MiB, {large} KiB for 700 MiB"

@@ -1,0 +1,260 @@
+"""Which copies there are: read from the manifests in the store, each of them fetched once and then remembered.
+
+The store is the truth; the file on the workstation only saves fetching what cannot change. Delete it, and it is made
+again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import CopyDamaged, CopyMissing, ObjectMissing
+from tscm_migrate.offsite import keys
+from tscm_migrate.offsite.manifest import Manifest, Record, parse_manifest, parse_record
+from tscm_migrate.offsite.stores.base import read_small
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from tscm_migrate.offsite.stores.base import Stat, Store
+
+_FETCHERS = 8
+_CACHE = 1
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A manifest with everything that was found out about it since."""
+
+    manifest: Manifest
+    records: tuple[Record, ...] = ()  # oldest first
+    missing: bool = False  # the store does not list its data, or lists another size
+
+    @property
+    def host(self) -> str:
+        """The host that it is of."""
+        return self.manifest.host
+
+    @property
+    def id(self) -> str:
+        """What names it within its host."""
+        return self.manifest.id
+
+    @property
+    def taken_at(self) -> datetime:
+        """When the appliance took it (UTC)."""
+        return self.manifest.taken_at
+
+    def _latest(self, kind: str) -> Record | None:
+        found = [r for r in self.records if r.kind == kind and r.data in {"", self.manifest.data}]
+        return max(found, key=lambda record: record.at, default=None)
+
+    @property
+    def damaged(self) -> str:
+        """Why it cannot be counted on; "" where nothing is known against it."""
+        if self.missing:
+            return "its data is not in the store, or has another size"
+        latest = self._latest("verify")
+        return latest.detail or "its bytes are not what they were" if latest and not latest.ok else ""
+
+    @property
+    def verified_at(self) -> datetime | None:
+        """When its bytes were last read and found right; None: never, or damaged since."""
+        if self.damaged:
+            return None
+        latest = self._latest("verify")
+        times = [at for at in (self.manifest.verified_at, latest.at if latest else None) if at]
+        return max(times, default=None)
+
+    @property
+    def drill(self) -> Record | None:
+        """The newest drill."""
+        return self._latest("drill")
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What protects it from `prune`, as last set."""
+        latest = self._latest("tag")
+        return latest.tags if latest else self.manifest.tags
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What a store holds, as it was listed."""
+
+    url: str
+    copies: tuple[Copy, ...]  # newest first
+    strange: tuple[str, ...] = ()  # what lies there and could not be read, as text
+    orphans: tuple[Stat, ...] = ()  # data without a manifest
+    known_before: int = 0  # copies that the workstation remembered before it looked
+    hosts: tuple[str, ...] = field(default=())
+
+    def of(self, host: str) -> tuple[Copy, ...]:
+        """A host's copies, newest first."""
+        return tuple(copy for copy in self.copies if copy.host == host)
+
+    def find(self, host: str, name: str = "latest") -> Copy:
+        """The copy that `name` means: "latest" (the newest verified one), an id, or an archive's name.
+
+        Raises:
+            CopyMissing: none, or several archives of that name with different bytes.
+        """
+        mine = self.of(host)
+        if name == "latest":
+            found = [copy for copy in mine if copy.verified_at][:1]
+        else:
+            found = [copy for copy in mine if name in {copy.id, copy.manifest.archive}]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(copy.id for copy in found)
+            raise CopyMissing(detail=f"{host}: {name} is there with different contents", fix=f"name one: {ids}")
+        why = "no verified copy" if name == "latest" and mine else "no such copy"
+        raise CopyMissing(detail=f"{host}: {why} in {self.url}")
+
+
+def load(store: Store, *, hosts: Iterable[str] | None = None, cache: Path | None = None) -> Catalog:
+    """List a store and read its manifests and records.
+
+    Args:
+        store: whose.
+        hosts: only these; None for all.
+        cache: the folder in which what was read is remembered; None: nothing is.
+    """
+    memory = _Memory(cache, store.url)
+    wanted = sorted(set(hosts)) if hosts is not None else None
+    prefixes = [f"{keys.HOSTS}/{keys.host_part(host)}" for host in wanted] if wanted is not None else [keys.HOSTS]
+    listed = [entry for prefix in prefixes for entry in store.entries(prefix)]
+    small = [entry for entry in listed if entry.key.endswith(".json")]
+    before = memory.manifests(prefixes)
+    doubtful = memory.data_of_gone({entry.key for entry in small}, prefixes)
+    bodies, strange = _bodies(store, small, memory)
+    manifests, records = _parsed(bodies, strange)
+    memory.save({entry.key for entry in small}, prefixes)
+    data = {entry.key: entry.size for entry in listed if not entry.key.endswith(".json")}
+    copies = [
+        Copy(
+            manifest,
+            tuple(sorted((r for r in records if (r.host, r.copy_) == (manifest.host, manifest.id)), key=_at)),
+            missing=data.get(manifest.data) != manifest.size,
+        )
+        for manifest in manifests
+    ]
+    copies.sort(key=lambda copy: (copy.taken_at, copy.manifest.pulled_at), reverse=True)
+    used = {manifest.data for manifest in manifests} | doubtful  # a listing may lag: not an orphan yet
+    orphans = tuple(e for e in listed if e.key in data and e.key not in used and "/archives/" in e.key)
+    names = {copy.host for copy in copies} | set(wanted or ())
+    return Catalog(store.url, tuple(copies), tuple(strange), orphans, before, tuple(sorted(names)))
+
+
+def _at(record: Record) -> datetime:
+    return record.at
+
+
+def _parsed(bodies: dict[str, bytes], strange: list[str]) -> tuple[list[Manifest], list[Record]]:
+    manifests: list[Manifest] = []
+    records: list[Record] = []
+    for key, body in bodies.items():
+        try:
+            if "/archives/" in key:
+                manifests.append(parse_manifest(body, key))
+            else:
+                records.append(parse_record(body, key))
+        except CopyDamaged as error:
+            strange.append(error.message())
+    return manifests, records
+
+
+def _bodies(store: Store, small: list[Stat], memory: _Memory) -> tuple[dict[str, bytes], list[str]]:
+    strange: list[str] = []
+    bodies: dict[str, bytes] = {}
+    absent = []
+    for entry in small:
+        held = memory.get(entry)
+        if held is None:
+            absent.append(entry)
+        else:
+            bodies[entry.key] = held
+
+    def fetch(entry: Stat) -> bytes | CopyDamaged | None:
+        try:
+            return read_small(store, entry.key)
+        except ObjectMissing:  # deleted since the listing, or a listing that lags
+            return None
+        except CopyDamaged as error:
+            return error
+
+    with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="catalog") as pool:
+        for entry, got in zip(absent, pool.map(fetch, absent), strict=True):
+            if isinstance(got, CopyDamaged):
+                strange.append(got.message())
+            elif got is not None:
+                bodies[entry.key] = got
+                memory.put(entry, got)
+    return bodies, strange
+
+
+class _Memory:
+    """What was read before, by key, size and time of change."""
+
+    def __init__(self, folder: Path | None, url: str) -> None:
+        name = hashlib.sha256(url.encode()).hexdigest()[:16]
+        self._path = folder / f"catalog-{name}.json" if folder else None
+        self._held: dict[str, list[str | int]] = {}
+        self._changed = False
+        if self._path:
+            with suppress(OSError, ValueError):
+                data = json.loads(self._path.read_bytes())
+                if isinstance(data, dict) and data.get("cache") == _CACHE:
+                    self._held = dict(data["held"])
+
+    def get(self, entry: Stat) -> bytes | None:
+        held = self._held.get(entry.key)
+        if not held or held[:2] != [entry.size, entry.modified.isoformat()]:
+            return None
+        with suppress(ValueError, TypeError):
+            return base64.b64decode(str(held[2]))
+        return None
+
+    def put(self, entry: Stat, body: bytes) -> None:
+        self._held[entry.key] = [entry.size, entry.modified.isoformat(), base64.b64encode(body).decode()]
+        self._changed = True
+
+    def manifests(self, prefixes: list[str]) -> int:
+        return sum("/archives/" in key for key in self._held if _below(key, prefixes))
+
+    def data_of_gone(self, present: set[str], prefixes: list[str]) -> set[str]:
+        """The data keys of manifests that were there the last time, and are not listed now."""
+        found = set()
+        for key, held in self._held.items():
+            if _below(key, prefixes) and "/archives/" in key and key not in present:
+                with suppress(ValueError, TypeError, CopyDamaged):
+                    found.add(parse_manifest(base64.b64decode(str(held[2])), key).data)
+        return found
+
+    def save(self, present: set[str], prefixes: list[str]) -> None:
+        gone = [key for key in self._held if _below(key, prefixes) and key not in present]
+        if not self._path or not (self._changed or gone):
+            return
+        for key in gone:
+            del self._held[key]
+        with suppress(OSError):  # it only saves time
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".catalog-")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({"cache": _CACHE, "held": self._held}, file)
+            Path(name).replace(self._path)
+
+
+def _below(key: str, prefixes: list[str]) -> bool:
+    return any(key.startswith(f"{prefix}/") for prefix in prefixes)

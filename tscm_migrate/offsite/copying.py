@@ -1,0 +1,222 @@
+"""Make one copy: stream, hash, seal, store, read back, commit. The archive touches no disk on the way."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from tscm_migrate.errors import CopyDamaged, ObjectExists, ObjectMissing, OffsiteError, PlaintextRefused, SealFailed
+from tscm_migrate.events import Emit, Progress, silent
+from tscm_migrate.offsite import keys, seal
+from tscm_migrate.offsite.manifest import Manifest, parse_manifest
+from tscm_migrate.offsite.stores.base import read_small
+from tscm_migrate.offsite.streams import Hashed, peek
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from tscm_migrate.offsite.stores.base import Store
+
+_REPORT = 8 << 20  # bytes between two Progress events
+
+
+class Incoming(Protocol):
+    """An archive that can be read once, from wherever it is."""
+
+    host: str
+    archive: str  # its documented name
+    size: int  # bytes, as the appliance lists it
+    taken_at: datetime
+    versions: dict[str, str]
+    os: str
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The bytes."""
+        ...
+
+    def finish(self) -> str:
+        """Make sure that the stream ended well; returns the SHA-256 that the far end computed, or ""."""
+        ...
+
+
+@dataclass(frozen=True)
+class CopyPolicy:
+    """How copies are made.
+
+    `verify`: "read" reads the stored bytes back and hashes them; "size" believes the store. `seal_to`: fingerprints of
+    the keys that plaintext is encrypted to. `require_encryption`: refuse plaintext for which there is no key.
+    """
+
+    verify: Literal["read", "size"] = "read"
+    seal_to: tuple[str, ...] = ()
+    require_encryption: bool = False
+    tags: tuple[str, ...] = ()
+    gnupg_home: Path | None = None
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What came of it; "already": an equal copy was there, or another run committed one meanwhile."""
+
+    manifest: Manifest
+    outcome: Literal["stored", "already"]
+    seconds: float = 0.0
+
+
+def make_copy(
+    incoming: Incoming,
+    store: Store,
+    policy: CopyPolicy,
+    *,
+    now: datetime,
+    emit: Emit = silent,
+    instead_of: Manifest | None = None,
+) -> Copied:
+    """Copy one archive into the store.
+
+    Cut anywhere, it leaves no copy and at most data without a manifest, which `clean` takes away.
+
+    Args:
+        incoming: read once, to its end.
+        store: where to.
+        policy: how.
+        now: aware UTC; what the manifest says as `pulled_at`.
+        emit: told of progress.
+        instead_of: a copy of the same bytes that is known to be damaged; its manifest gives way.
+
+    Raises:
+        PlaintextRefused: it would leave unencrypted.
+        CopyDamaged: the stream was not what the far end says, or the store gives back other bytes.
+        StoreError, SealFailed, SshError: as they come; nothing is left visible.
+    """
+    began = time.monotonic()
+    key = keys.new_data(incoming.host, incoming.archive)
+    try:
+        manifest = _upload(incoming, store, key, policy=policy, now=now, emit=emit)
+    except BaseException:
+        with suppress(OffsiteError):  # `clean` finds what cannot be deleted now
+            store.delete(key)
+        raise
+    # From here on our data may be what a manifest speaks of: it is left to `clean` where another run was faster.
+    standing = commit(store, manifest, instead_of)
+    outcome: Literal["stored", "already"] = "stored" if standing.data == manifest.data else "already"
+    return Copied(standing, outcome, time.monotonic() - began)
+
+
+def _upload(incoming: Incoming, store: Store, key: str, *, policy: CopyPolicy, now: datetime, emit: Emit) -> Manifest:
+    source = Hashed(incoming)
+    looked, chunks = peek(source)
+    sealing = looked.sealing == "no" and bool(policy.seal_to)
+    if looked.sealing == "no" and policy.require_encryption and not sealing:
+        raise PlaintextRefused(detail=f"{incoming.host}: {incoming.archive} is not encrypted, and stays where it is")
+    if sealing:
+        looked, chunks = peek(seal.sealed(chunks, policy.seal_to, policy.gnupg_home))
+        if looked.sealing != "public-key":
+            raise SealFailed(detail=f"{incoming.host}: {incoming.archive}: what gpg gave does not look encrypted")
+    stored = Hashed(chunks, _Reporter(f"{incoming.host} {incoming.archive}", incoming.size, emit))
+    store.upload(key, stored, size_hint=incoming.size)
+    _check_source(incoming, source)
+    verified = _verify(store, key, stored, policy)
+    return Manifest(
+        id=keys.copy_id(incoming.archive, source.sha256),
+        host=incoming.host,
+        archive=incoming.archive,
+        data=key,
+        size=stored.size,
+        sha256=stored.sha256,
+        source_size=source.size,
+        source_sha256=source.sha256,
+        encrypted=looked.sealing,
+        sealed_to=policy.seal_to if sealing else (),
+        key_ids=looked.key_ids,
+        taken_at=incoming.taken_at,
+        pulled_at=now,
+        verified_at=now if verified else None,
+        versions=incoming.versions,
+        os=incoming.os,
+        tags=policy.tags,
+    )
+
+
+def commit(store: Store, manifest: Manifest, instead_of: Manifest | None = None) -> Manifest:
+    """Make the copy visible; returns the manifest that stands afterwards, ours or one of the same bytes before us.
+
+    Raises:
+        CopyDamaged: the store says that it is committed and then shows something else.
+    """
+    key = keys.manifest(manifest.host, manifest.id)
+    standing = _stand(store, key, manifest)
+    if instead_of is not None and standing.data == instead_of.data:
+        store.delete(key)
+        standing = _stand(store, key, manifest)
+    if standing.source_sha256 != manifest.source_sha256:
+        raise CopyDamaged(detail=f"{store.url}/{key}: speaks of other bytes than its name")
+    if standing.data != manifest.data and not _whole(store, standing):
+        raise CopyDamaged(
+            detail=f"{store.url}/{key}: the data that it speaks of is gone or cut", fix="run the same command again"
+        )
+    return standing
+
+
+def _stand(store: Store, key: str, manifest: Manifest) -> Manifest:
+    with suppress(ObjectExists):
+        store.create(key, manifest.dump())
+    return parse_manifest(read_small(store, key), key)
+
+
+def _whole(store: Store, manifest: Manifest) -> bool:
+    try:
+        return store.stat(manifest.data).size == manifest.size
+    except ObjectMissing:
+        return False
+
+
+def read_back(store: Store, key: str) -> Hashed:
+    """Read an object to its end; returns what passed."""
+    with closing(store.read(key)) as chunks:
+        passed = Hashed(chunks)
+        for _ in passed:
+            pass
+    return passed
+
+
+def _verify(store: Store, key: str, stored: Hashed, policy: CopyPolicy) -> bool:
+    there = store.stat(key).size
+    if there != stored.size:
+        raise CopyDamaged(detail=f"{store.url}/{key}: {there} of {stored.size} bytes are there")
+    if policy.verify == "size":
+        return False
+    back = read_back(store, key)
+    if (back.size, back.sha256) != (stored.size, stored.sha256):
+        raise CopyDamaged(detail=f"{store.url}/{key}: {stored.size} bytes went in, and other bytes come out")
+    return True
+
+
+def _check_source(incoming: Incoming, source: Hashed) -> None:
+    told = incoming.finish()
+    if incoming.size and source.size != incoming.size:
+        raise CopyDamaged(
+            detail=f"{incoming.host}: {incoming.archive}: {source.size} of {incoming.size} bytes came",
+            fix="it changed while it was read, or a disk is failing; pull again",
+        )
+    if told and told != source.sha256:
+        raise CopyDamaged(
+            detail=f"{incoming.host}: {incoming.archive}: the bytes that came are not those that are there",
+            fix="pull again; if it happens twice, suspect a disk or memory",
+        )
+
+
+class _Reporter:
+    """Says how far it is, every so many bytes."""
+
+    def __init__(self, what: str, total: int, emit: Emit) -> None:
+        self._what, self._total, self._emit, self._said = what, total, emit, 0
+
+    def __call__(self, done: int) -> None:
+        if done - self._said >= _REPORT:
+            self._said = done
+            self._emit(Progress(self._what, done, max(self._total, done)))

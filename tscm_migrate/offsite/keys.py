@@ -1,0 +1,82 @@
+"""How copies lie in a store; documented in docs/reference/manifest.md.
+
+    hosts/HOST/archives/ARCHIVE~NONCE          the bytes, under a key that nobody else ever uses
+    hosts/HOST/archives/ARCHIVE~SHA16.json     the manifest, committed last; SHA16 is of the archive on the appliance
+    hosts/HOST/records/ARCHIVE~SHA16/TIME~KIND~NONCE.json   what was found out later: verified, drilled, tagged
+
+A manifest's key follows from the content, so two runs that pull the same archive at once meet there: one commits, the
+other sees it. Also where a server ignores conditions, the worst is that an equal manifest replaces an equal one.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+
+HOSTS = "hosts"
+
+_PLAIN = re.compile(r"[a-z0-9_-][a-z0-9._-]*")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+_TAKEN = re.compile(r"threatstop_backup_(\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d)\.tsbak(\.gpg)?")
+
+
+def host_part(name: str) -> str:
+    """A host's name as one part of a key: other letters than `a-z0-9._-` become `~` and two hex digits a byte.
+
+    Capitals too, so that a file system that ignores case does not mix two hosts up; and the first letter of names that
+    Windows reserves.
+    """
+    text = "".join(
+        char if re.fullmatch(r"[a-z0-9_-]", char) or (char == "." and at) else _escaped(char)
+        for at, char in enumerate(name)
+    )
+    return _escaped(text[0]) + text[1:] if _RESERVED.fullmatch(text) else text
+
+
+def _escaped(char: str) -> str:
+    return "".join(f"~{byte:02x}" for byte in char.encode())
+
+
+def host_name(part: str) -> str:
+    """The inverse of `host_part`."""
+    return re.sub(r"(?:~[0-9a-f]{2})+", lambda found: bytes.fromhex(found[0].replace("~", "")).decode(), part)
+
+
+def archives(host: str) -> str:
+    """The folder of a host's archives and manifests."""
+    return f"{HOSTS}/{host_part(host)}/archives"
+
+
+def records(host: str) -> str:
+    """The folder of what was found out about a host's copies."""
+    return f"{HOSTS}/{host_part(host)}/records"
+
+
+def new_data(host: str, archive: str) -> str:
+    """A key for the bytes of one upload, never used before."""
+    return f"{archives(host)}/{archive}~{secrets.token_hex(8)}"
+
+
+def copy_id(archive: str, source_sha256: str) -> str:
+    """What names a copy within its host."""
+    return f"{archive}~{source_sha256[:16]}"
+
+
+def manifest(host: str, copy: str) -> str:
+    """The key of a copy's manifest."""
+    return f"{archives(host)}/{copy}.json"
+
+
+def new_record(host: str, copy: str, kind: str, now: datetime) -> str:
+    """A key for one more record on a copy."""
+    return f"{records(host)}/{copy}/{now:%Y%m%dT%H%M%SZ}~{kind}~{secrets.token_hex(4)}.json"
+
+
+def taken_at(archive: str) -> datetime | None:
+    """When an archive was taken, as its documented name says (UTC); None for another name or an impossible date."""
+    found = _TAKEN.fullmatch(archive)
+    try:
+        return datetime.strptime(found[1], "%Y-%m-%d_%H_%M_%S").replace(tzinfo=UTC) if found else None
+    except ValueError:
+        return None

@@ -1,0 +1,139 @@
+"""The small JSON files beside the archives: what a copy is, and what was found out about it later.
+
+Written once, never changed. What comes from a store is read as from a stranger: bounded, checked, and never trusted to
+name a key outside of its own host.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from tscm_migrate import __version__
+from tscm_migrate.errors import CopyDamaged
+from tscm_migrate.offsite import keys
+
+MANIFEST: Literal["tscm-migrate/manifest/1"] = "tscm-migrate/manifest/1"
+RECORD: Literal["tscm-migrate/record/1"] = "tscm-migrate/record/1"
+
+Sealing = Literal["no", "passphrase", "public-key"]
+
+
+_Kind = TypeVar("_Kind", bound="_File")
+
+
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return value.astimezone(UTC)
+
+
+Time = Annotated[datetime, AfterValidator(_aware)]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Short = Annotated[str, Field(max_length=300)]
+
+
+class _File(BaseModel):
+    """Frozen; keys that a later version added are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    def dump(self) -> bytes:
+        """The file's bytes: readable, one key a line, ending in a newline."""
+        return (json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n").encode()
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `dump` writes, as plain JSON types; the first key is the schema."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Manifest(_File):
+    """One copy.
+
+    `sha256` and `size` are of what lies in the store; `source_sha256` and `source_size` of the archive on the
+    appliance; they differ when it was sealed on the way. Times are UTC. `verified_at`: when the pull read the stored
+    bytes back and hashed them; None when it was told to look at the size only.
+    """
+
+    schema_: Literal["tscm-migrate/manifest/1"] = Field(default=MANIFEST, alias="schema", serialization_alias="schema")
+    id: Short
+    host: Short
+    archive: Short
+    data: Short
+    size: Annotated[int, Field(ge=0)]
+    sha256: Hash
+    source_size: Annotated[int, Field(ge=0)]
+    source_sha256: Hash
+    encrypted: Sealing
+    sealed_to: tuple[Short, ...] = ()  # fingerprints of the keys that we encrypted to
+    key_ids: tuple[Short, ...] = ()  # key ids named in the stored bytes, whoever encrypted them
+    taken_at: Time
+    pulled_at: Time
+    verified_at: Time | None = None
+    versions: dict[str, Short] = Field(default_factory=dict)
+    os: Short = ""
+    tags: tuple[Short, ...] = ()
+    tool: Short = f"tscm-migrate {__version__}"
+
+
+class Record(_File):
+    """Something found out about a copy after it was stored.
+
+    `verify`: the bytes were read and hashed (`sha256` is what they were). `drill`: decrypted, unpacked, checked.
+    `tag`: `tags` replaces the copy's tags. `data`: the key of the bytes that were looked at; a record on bytes that
+    were replaced since counts no more.
+    """
+
+    schema_: Literal["tscm-migrate/record/1"] = Field(default=RECORD, alias="schema", serialization_alias="schema")
+    copy_: Short = Field(alias="copy", serialization_alias="copy")
+    host: Short
+    kind: Literal["verify", "drill", "tag"]
+    at: Time
+    data: Short = ""
+    ok: bool = True
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    detail: Short = ""
+    tags: tuple[Short, ...] = ()
+    tool: Short = f"tscm-migrate {__version__}"
+
+
+def parse_manifest(body: bytes, key: str) -> Manifest:
+    """Read a manifest that lies at `key`.
+
+    Raises:
+        CopyDamaged: it is none, or it speaks of another host or of a data key that is not its host's.
+    """
+    found = _parsed(Manifest, MANIFEST, body, key)
+    folder = keys.archives(found.host)
+    data_is_ours = found.data.startswith(f"{folder}/{found.archive}~") and "/" not in found.data[len(folder) + 1 :]
+    if key != keys.manifest(found.host, found.id) or not data_is_ours:
+        raise CopyDamaged(detail=f"{key}: the manifest does not belong where it lies")
+    return found
+
+
+def parse_record(body: bytes, key: str) -> Record:
+    """Read a record that lies at `key`; CopyDamaged where it is none, or speaks of another copy."""
+    found = _parsed(Record, RECORD, body, key)
+    if not key.startswith(f"{keys.records(found.host)}/{found.copy_}/"):
+        raise CopyDamaged(detail=f"{key}: the record does not belong where it lies")
+    return found
+
+
+def _parsed(kind: type[_Kind], schema: str, body: bytes, key: str) -> _Kind:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise CopyDamaged(detail=f"{key}: not JSON") from error
+    if not isinstance(data, dict):
+        raise CopyDamaged(detail=f"{key}: not a JSON object")
+    if data.get("schema") != schema:
+        fix = "a newer tscm-migrate may have written it: upgrade this one"
+        raise CopyDamaged(detail=f"{key}: the schema is {str(data.get('schema'))[:60]!r}, not {schema}", fix=fix)
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CopyDamaged(detail=f"{key}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
