@@ -143,14 +143,6 @@ class _Route:
     identity: Identity
 
 
-# Host key algorithms by the key that they speak of.
-_KEY_TYPES = (
-    ("ssh-ed25519",),
-    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
-    ("rsa-sha2-512", "rsa-sha2-256"),
-)
-
-
 def _open(route: _Route) -> fabric.Connection:
     try:
         return _attempt(route)
@@ -163,7 +155,7 @@ def _open(route: _Route) -> fabric.Connection:
 
 
 def _other_type(route: _Route) -> fabric.Connection | None:
-    for types in _KEY_TYPES:
+    for types in hostkeys.ALGORITHMS:
         try:
             return _attempt(route, types)
         except (HostKeyChanged, Unreachable):  # another key again, or none of this type

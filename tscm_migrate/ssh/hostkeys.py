@@ -1,144 +1,236 @@
-"""known_hosts: read it as OpenSSH does, and say which keys are pinned for a name."""
+"""Host keys: change a known_hosts file without losing a byte of the rest, and ask a host for its keys."""
 
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
-import hmac
-import re
-from dataclasses import dataclass
+import contextlib
+import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tscm_migrate.errors import UsageError
+from tscm_migrate.ssh.known_hosts import (
+    DEFAULT_PORT,
+    Entry,
+    KnownHosts,
+    entry_of,
+    fingerprint,
+    fingerprints,
+    load,
+    name_of,
+    name_of_host,
+    parse,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Sequence
 
     import paramiko
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.ssh.shell import Shell
 
-REVOKED = "@revoked"
-AUTHORITY = "@cert-authority"
-_DEFAULT_PORT = 22
+__all__ = [
+    "ALGORITHMS",
+    "Entry",
+    "KnownHosts",
+    "fingerprint",
+    "fingerprints",
+    "load",
+    "name_of",
+    "name_of_host",
+    "parse",
+    "pin",
+    "replace",
+    "scan",
+]
+
+# --------------------------------------------------------------------------- changing the file
+
+_LOCK_WAIT = 10.0  # seconds
 
 
-def fingerprint(key: paramiko.PKey | bytes) -> str:
-    """`SHA256:…` as `ssh-keygen -l` prints it; of a key or of its wire form."""
-    blob = key if isinstance(key, bytes) else key.asbytes()
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+def pin(path: Path, names: Sequence[str], key: paramiko.PKey | bytes) -> bool:
+    """Add a key for some names; what is there already stays.
+
+    Args:
+        path: the known_hosts file; made when it is not there.
+        names: as `name_of` gives them.
+        key: a key, or its wire form.
+
+    Returns:
+        Whether the file changed: False when exactly this key is pinned for each name.
+    """
+    blob = _blob(key)
+
+    def edit(lines: list[bytes]) -> list[bytes]:
+        known = parse(b"".join(lines).decode(errors="replace"))
+        missing = [n for n in names if all(e.blob != blob for e in known.pinned(n))]
+        return [*lines, _line(missing, blob)] if missing else lines
+
+    return _edit(path, edit)
 
 
-def name_of(address: str, port: int = _DEFAULT_PORT) -> str:
-    """The name under which known_hosts keeps an address: bare at port 22, `[address]:port` elsewhere."""
-    return address.lower() if port == _DEFAULT_PORT else f"[{address.lower()}]:{port}"
+def replace(path: Path, names: Sequence[str], keys: Iterable[paramiko.PKey | bytes]) -> bool:
+    """Make these the only keys of some names; with no keys, forget the names.
+
+    Lines with a marker, with patterns that merely match, and lines for other names stay as they are; a line for several
+    names loses only these.
+
+    Returns:
+        Whether the file changed.
+    """
+    wanted = [_blob(key) for key in keys]
+
+    def edit(lines: list[bytes]) -> list[bytes]:
+        kept = [left for line in lines if (left := _without(line, names))]
+        fresh = [_line(names, blob) for blob in wanted]
+        already = [line for line in lines if _speaks_only_of(line, names)]
+        if sorted(already) == sorted(fresh) and len(kept) + len(fresh) == len(lines):
+            return lines
+        return kept + fresh
+
+    return _edit(path, edit)
 
 
-def name_of_host(host: Host) -> str:
-    """The name under which known_hosts keeps an appliance."""
-    return name_of(host.address, host.port)
+def _blob(key: paramiko.PKey | bytes) -> bytes:
+    return key if isinstance(key, bytes) else key.asbytes()
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One line of a known_hosts file that holds a key; `blob` is the key's wire form."""
+def _line(names: Sequence[str], blob: bytes) -> bytes:
+    size = int.from_bytes(blob[:4], "big")
+    return b" ".join((",".join(names).encode(), blob[4 : 4 + size], base64.b64encode(blob))) + b"\n"
 
-    number: int  # of the line, from 1
-    marker: str
-    names: str  # the comma separated patterns, or one hashed name
-    type: str
-    blob: bytes
-    comment: str = ""
 
-    @property
-    def fingerprint(self) -> str:
-        """`SHA256:…` of the key."""
-        return fingerprint(self.blob)
+def _read(line: bytes) -> Entry | None:
+    text = line.decode(errors="replace")
+    if not text.strip() or text.lstrip().startswith("#"):
+        return None
+    entry = entry_of(0, text.split())
+    return None if entry is None or entry.marker else entry
 
-    def matches(self, name: str) -> bool:
-        """Whether this line speaks of `name` (as `name_of` gives it)."""
-        if self.names.startswith("|1|"):
-            return _hash_matches(self.names, name)
-        patterns = self.names.lower().split(",")
-        if any(_glob(p[1:], name) for p in patterns if p.startswith("!")):
+
+def _speaks_only_of(line: bytes, names: Sequence[str]) -> bool:
+    entry = _read(line)
+    return entry is not None and set(entry.names.lower().split(",")) == set(names)
+
+
+def _without(line: bytes, names: Sequence[str]) -> bytes:
+    """The line without these names; b"" when none is left; the very same bytes when it does not speak of them."""
+    entry = _read(line)
+    if entry is None:
+        return line
+    if entry.names.startswith("|1|"):
+        return b"" if any(entry.matches(n) for n in names) else line
+    patterns = entry.names.split(",")
+    left = [p for p in patterns if p.lower() not in names]
+    if len(left) == len(patterns):
+        return line
+    return line.replace(entry.names.encode(), ",".join(left).encode(), 1) if left else b""
+
+
+def _edit(path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> bool:
+    """Rewrite a file as a whole or not at all; the previous content stays beside it as `.bak`."""
+    from filelock import Timeout
+
+    path = Path(path).expanduser().resolve()  # a link stays a link
+    try:
+        return _edit_locked(path, edit)
+    except Timeout as error:
+        raise UsageError(f"{path}: another process holds its lock", f"wait for it, or remove {path}.lock") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}", "check its owner, mode and disk") from error
+
+
+def _edit_locked(path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> bool:
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock", timeout=_LOCK_WAIT):
+        old = path.read_bytes() if path.exists() else b""
+        lines = old.splitlines(keepends=True)
+        if lines and not lines[-1].endswith(b"\n"):
+            lines[-1] += b"\n"
+        changed = edit(lines)
+        if changed == lines:
             return False
-        return any(_glob(p, name) for p in patterns if not p.startswith("!"))
+        if path.exists():
+            shutil.copy2(path, f"{path}.bak")
+        _put(path, b"".join(changed))
+    return True
 
 
-@dataclass(frozen=True)
-class KnownHosts:
-    """What a known_hosts file says; `notes` names what was passed over, for the operator."""
-
-    entries: tuple[Entry, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def pinned(self, name: str) -> tuple[Entry, ...]:
-        """The keys pinned for a name, without revoked ones."""
-        revoked = {e.blob for e in self.entries if e.marker == REVOKED and e.matches(name)}
-        return tuple(e for e in self.entries if not e.marker and e.blob not in revoked and e.matches(name))
-
-    def revoked(self, name: str, blob: bytes) -> bool:
-        """Whether this very key is marked @revoked for the name."""
-        return any(e.marker == REVOKED and e.blob == blob and e.matches(name) for e in self.entries)
-
-
-def _hash_matches(hashed: str, name: str) -> bool:
+def _put(path: Path, content: bytes) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        _, _, salt, digest = hashed.split("|")
-        want = base64.b64decode(digest, validate=True)
-        have = hmac.new(base64.b64decode(salt, validate=True), name.encode(), hashlib.sha1).digest()
-    except (ValueError, binascii.Error):
-        return False
-    return hmac.compare_digest(want, have)
+        with part.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def _glob(pattern: str, name: str) -> bool:
-    # Only * and ? mean something here; fnmatch would also take the brackets of "[address]:port" for a set.
-    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
-    return re.fullmatch("".join(parts), name) is not None
+# --------------------------------------------------------------------------- asking a host
+
+# Host key algorithms by the key that they speak of.
+ALGORITHMS = (
+    ("ssh-ed25519",),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    ("rsa-sha2-512", "rsa-sha2-256"),
+)
 
 
-def parse(text: str) -> KnownHosts:
-    """Read known_hosts text; a line that cannot be read is passed over with a note, as OpenSSH does."""
-    entries: list[Entry] = []
-    notes: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        entry = _entry(number, line.split())
-        if entry is None:
-            notes.append(f"line {number}: not understood, passed over")
-        elif entry.marker == AUTHORITY:
-            notes.append(f"line {number}: @cert-authority is not supported, passed over")
-        else:
-            entries.append(entry)
-    return KnownHosts(tuple(entries), tuple(notes))
+def scan(
+    address: str, port: int = DEFAULT_PORT, timeout: float = 10.0, *, via: Shell | None = None
+) -> dict[str, paramiko.PKey]:
+    """Ask a host for its keys, one key exchange for each kind; nobody logs in, and nothing is trusted yet.
+
+    Args:
+        address: name or address, as seen from here or from `via`.
+        port: TCP.
+        timeout: seconds for each connection.
+        via: a connection to a gateway.
+
+    Returns:
+        The keys by type; each has proved that the host owns it.
+
+    Raises:
+        Unreachable: no connection, or none of its keys is of a known kind.
+    """
+    from tscm_migrate.errors import Unreachable
+
+    place = name_of(address, port)
+    found = (_offered(address, port, timeout, types, via) for types in ALGORITHMS)
+    keys = {key.get_name(): key for key in found if key is not None}
+    if not keys:
+        raise Unreachable(place, "it offers no host key that this SSH library knows")
+    return keys
 
 
-def _entry(number: int, words: list[str]) -> Entry | None:
-    marker = words.pop(0) if words[0].startswith("@") else ""
-    if marker not in ("", REVOKED, AUTHORITY) or len(words) < 3:
-        return None
-    names, kind, encoded, *comment = words
-    try:
-        blob = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        return None
-    if blob[4 : 4 + len(kind)] != kind.encode():  # the wire form begins with its own type
-        return None
-    return Entry(number, marker, names, kind, blob, " ".join(comment))
+def _offered(
+    address: str, port: int, timeout: float, types: tuple[str, ...], via: Shell | None
+) -> paramiko.PKey | None:
+    import socket
 
+    import paramiko
+    from paramiko.ssh_exception import IncompatiblePeer
 
-def load(path: Path | None) -> KnownHosts:
-    """Read a known_hosts file; no file means that nothing is pinned."""
-    if path is None:
-        return KnownHosts()
-    try:
-        return parse(path.read_text(encoding="utf-8", errors="replace"))
-    except FileNotFoundError:
-        return KnownHosts()
+    from tscm_migrate.ssh.translate import translated
 
-
-def fingerprints(entries: Iterable[Entry]) -> str:
-    """The fingerprints of several entries, for a message."""
-    return ", ".join(e.fingerprint for e in entries)
+    with translated(name_of(address, port), connecting=True):
+        sock = via.open_tunnel(address, port) if via else socket.create_connection((address, port), timeout)
+        try:
+            with contextlib.closing(paramiko.Transport(sock)) as transport:
+                transport.banner_timeout = timeout
+                transport.get_security_options().key_types = types
+                try:
+                    transport.start_client(timeout=timeout)
+                except IncompatiblePeer:
+                    return None
+                return transport.get_remote_server_key()
+        finally:
+            sock.close()
