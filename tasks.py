@@ -23,14 +23,14 @@ def _run(context: Context, line: str) -> int:
 
 
 @command(help={"fast": "Leave out slow tests and those that need namespaces.", "more": "Further arguments for pytest."})
-def test(context: Context, fast: bool = False, more: str = "") -> int:  # noqa: FBT001, FBT002
+def test(context: Context, fast: bool = False, more: str = "") -> int:
     """Run the tests."""
     chosen = '-m "not slow and not namespaces"' if fast else ""
     return _run(context, f"{PYTHON} -m pytest {chosen} {more}")
 
 
 @command(help={"fix": "Mend what can be mended."})
-def lint(context: Context, fix: bool = False) -> int:  # noqa: FBT001, FBT002
+def lint(context: Context, fix: bool = False) -> int:
     """Check style and types, on Linux and as on Windows."""
     lines = (
         f"{PYTHON} -m ruff check {'--fix' if fix else ''} .",

@@ -17,7 +17,7 @@ def collection() -> Collection:
 
 
 @command(name="list", help={"json": "Print JSON.", "inventory": INVENTORY_HELP})
-def listed(_context: Any, json: bool = False, inventory: str | None = None) -> None:  # noqa: FBT001, FBT002
+def listed(_context: Any, json: bool = False, inventory: str | None = None) -> None:
     """List the hosts of the inventory."""
     from tscm_migrate.hosts import as_dict, table
     from tscm_migrate.inventory import load
@@ -30,7 +30,7 @@ def listed(_context: Any, json: bool = False, inventory: str | None = None) -> N
 
 
 @command(positional=["name"], help={"json": "Print JSON.", "inventory": INVENTORY_HELP})
-def show(_context: Any, name: str, json: bool = False, inventory: str | None = None) -> None:  # noqa: FBT001, FBT002
+def show(_context: Any, name: str, json: bool = False, inventory: str | None = None) -> None:
     """Show one host: every value, and where it came from."""
     from tscm_migrate.hosts import as_dict, detail
     from tscm_migrate.inventory import load

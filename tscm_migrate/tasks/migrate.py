@@ -40,7 +40,7 @@ HELP = {
 
 
 @command(help=HELP, iterable=["allow"])
-def migrate(  # noqa: PLR0917 - the options of the command line
+def migrate(
     _context: Any,
     from_: str | None = None,
     to: str | None = None,
@@ -48,21 +48,21 @@ def migrate(  # noqa: PLR0917 - the options of the command line
     route: str = "auto",
     archive: str = "new",
     passphrase_file: str | None = None,
-    encrypt: bool = True,  # noqa: FBT001, FBT002
+    encrypt: bool = True,
     drain_timeout: str | None = None,
     debug: str | None = None,
-    leave_tmp_files: bool = False,  # noqa: FBT001, FBT002
+    leave_tmp_files: bool = False,
     interface: str | None = None,
-    bypass_netconf: bool = False,  # noqa: FBT001, FBT002
-    force_apply_netconf: bool = False,  # noqa: FBT001, FBT002
-    restore_ssh: bool = True,  # noqa: FBT001, FBT002
-    restore_cron: bool = False,  # noqa: FBT001, FBT002
+    bypass_netconf: bool = False,
+    force_apply_netconf: bool = False,
+    restore_ssh: bool = True,
+    restore_cron: bool = False,
     offline: str = "poweroff",
-    update_packages: bool = False,  # noqa: FBT001, FBT002
+    update_packages: bool = False,
     devices: str = "all",
-    yes: bool = False,  # noqa: FBT001, FBT002
-    dry_run: bool = False,  # noqa: FBT001, FBT002
-    json: bool = False,  # noqa: FBT001, FBT002
+    yes: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
     allow: list[str] | None = None,
     inventory: str | None = None,
 ) -> int:

@@ -1,0 +1,93 @@
+"""Reference pages made from the code, at each build of the documentation; they are not kept in the repository."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate import errors
+from tscm_migrate.program import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SAMPLES = {"host": "HOST", "names": ("NAME",), "items": ("…",), "processes": ("…",)}
+
+
+def write(folder: Path) -> None:
+    """Write the pages into docs/reference, where they changed."""
+    for name, text in (("cli.md", cli()), ("errors.md", error_page())):
+        page = folder / name
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            page.write_text(text, encoding="utf-8")
+
+
+def cli() -> str:
+    """Every task with its options."""
+    root = program().namespace
+    lines = ["# Command line", "", "Options that hold for every task: `--help`, `--debug-traceback` (or the variable"]
+    lines += ["`TSCM_TRACEBACK=1`), which shows a traceback with an error. In a checkout `invoke host.pin NAME` stands"]
+    lines += ["for `tscm-migrate host pin NAME`."]
+    for context in sorted(root.to_contexts(), key=lambda c: str(c.name)):
+        name = str(context.name)
+        positional = [a.name.upper() for a in context.positional_args]
+        lines += ["", f"## {name.replace('.', ' ')}", "", "```text"]
+        lines += [" ".join(["tscm-migrate", name.replace(".", " "), *positional, "[options]"])]
+        lines += ["```", "", *_prose(inspect.getdoc(root[name]) or "")]
+        options = [row for row in context.help_tuples() if row[0].lstrip("-").split("=")[0].upper() not in positional]
+        if options:
+            lines += ["", "| option | meaning |", "| --- | --- |"]
+            lines += [f"| `{flag.replace('=STRING', ' …')}` | {_cell(text)} |" for flag, text in options]
+    return "\n".join(lines) + "\n"
+
+
+def error_page() -> str:
+    """Every error: what it means, its exit code, whether to try again, what to do."""
+    lines = ["# Errors", "", "Each error has a stable code, which stands in brackets under its message (and in"]
+    lines += ["`--json`). What was changed before it is put back unless the last lines say otherwise."]
+    for error in tree(errors.MigrateError):
+        sample = example(error)
+        lines += ["", f"## {error.code}", "", inspect.getdoc(error) or "", ""]
+        lines += [f"- exit code: {int(error.exit_code)}", f"- try again: {error.retry.value.replace('-', ' ')}"]
+        remedy = sample.remedy()
+        if remedy:
+            lines += [f"- what to do: {_cell(remedy)}"]
+    return "\n".join(lines) + "\n"
+
+
+def tree(root: type[errors.MigrateError]) -> Iterator[type[errors.MigrateError]]:
+    """The error and all below it, parents first; one entry a code."""
+    seen: set[str] = set()
+    stack = [root]
+    while stack:
+        error = stack.pop(0)
+        if error.code not in seen:
+            seen.add(error.code)
+            yield error
+        stack = error.__subclasses__() + stack
+
+
+def example(error: type[errors.MigrateError]) -> errors.MigrateError:
+    """One with placeholders in its fields."""
+    given: dict[str, Any] = {}
+    for field in fields(error):
+        if field.name in _SAMPLES:
+            given[field.name] = _SAMPLES[field.name]
+        elif field.default is MISSING and field.default_factory is MISSING:
+            given[field.name] = field.name.upper()
+    return error(**given)
+
+
+def _prose(docstring: str) -> list[str]:
+    """A docstring as Markdown: its examples become a code block."""
+    text, _, examples = docstring.partition("Examples:\n")
+    lines = text.strip().splitlines()
+    if examples:
+        lines += ["", "```sh", *inspect.cleandoc(examples).splitlines(), "```"]
+    return lines
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

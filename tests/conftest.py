@@ -1,0 +1,16 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The JUnit report names each test's markers of ours, so that .ci/run can see what was skipped.
+    for item in items:
+        for name in ("namespaces", "slow"):
+            if item.get_closest_marker(name):
+                item.user_properties.append(("marker", name))

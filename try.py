@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""From a bare checkout to something that runs; needs Python 3.11 or later, and nothing else.
+
+python3 try.py demo     install into .venv, and run a whole migration between two rehearsal appliances
+python3 try.py test     install into .venv (and, as root on Debian or Ubuntu, the packages that the namespace
+                        lab needs), and run all the tests; arguments that follow are pytest's
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = Path(os.environ.get("TSCM_VENV", ROOT / ".venv"))
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+# What the namespace lab needs, as Debian calls it, with a program (or file) of each that tells whether it is there.
+DEBIAN = {
+    "openssh-server": "/usr/sbin/sshd",
+    "openssh-client": "ssh",
+    "cron": "/usr/sbin/cron",
+    "sudo": "sudo",
+    "rsync": "rsync",
+    "gnupg": "gpg",
+    "iproute2": "ip",
+    "iputils-ping": "ping",
+    "iputils-arping": "arping",
+    "procps": "pgrep",
+    "util-linux": "unshare",
+    "mount": "mount",
+    "zsh": "zsh",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Do what the first word says."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - the one place that an older Python may reach
+        return complain("this needs Python 3.11 or later; this one is " + sys.version.split()[0])
+    what = argv[0] if argv else ""
+    if what not in {"demo", "test"}:
+        print(__doc__)
+        return 0 if what in {"", "-h", "--help"} else 2
+    if what == "test":
+        debian_packages()
+    install(["-e", ".[lab]"] if what == "demo" else ["-e", ".", "--group", "dev"])
+    if what == "demo":
+        return run([PYTHON, "-m", "tscm_migrate", "demo", *argv[1:]])
+    return run([PYTHON, "-m", "pytest", *workers(), *argv[1:]])
+
+
+def workers() -> list[str]:
+    """As many tests at once as there are cores, four at most."""
+    return ["-n", str(min(os.cpu_count() or 1, 4))]
+
+
+def install(what: list[str]) -> None:
+    """Make the virtual environment, and install the project into it."""
+    say(f"installing into {VENV}")
+    if not PYTHON.exists():
+        if importlib.util.find_spec("ensurepip") is None:
+            sys.exit(complain("Python's venv module is not complete here: apt-get install python3-venv"))
+        must([sys.executable, "-m", "venv", VENV])
+    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "-q"]
+    must([*pip, "install", "--upgrade", "pip>=25.1"])  # the first that knows dependency groups
+    must([*pip, "install", *what])
+
+
+def debian_packages() -> None:
+    """Install what is missing for the namespace lab, or say what is missing and what is skipped."""
+    if not sys.platform.startswith("linux"):
+        say("not Linux: the tests of the namespace lab are skipped")
+        return
+    missing = [package for package, proof in DEBIAN.items() if shutil.which(proof, path=search_path()) is None]
+    if importlib.util.find_spec("ensurepip") is None:
+        missing.append("python3-venv")
+    if not missing:
+        return
+    if not (Path("/etc/debian_version").exists() and shutil.which("apt-get") and os.geteuid() == 0):
+        say(f"missing: {' '.join(missing)}; not installed, since this is not root on Debian or Ubuntu")
+        say("tests that need them are skipped, and say so")
+        return
+    say(f"installing Debian packages: {' '.join(missing)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    policy = Path("/usr/sbin/policy-rc.d")
+    ours = not policy.exists()
+    if ours:  # the lab starts its own sshd and cron; the machine's own services stay as they are
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+    try:
+        must(["apt-get", "-q", "update"], environment)
+        must(["apt-get", "-q", "-y", "--no-install-recommends", "install", *missing], environment)
+    finally:
+        if ours:
+            policy.unlink(missing_ok=True)
+
+
+def search_path() -> str:
+    """PATH with the system's own folders, which a user's may lack."""
+    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
+
+
+def run(command: list[str | Path], environment: dict[str, str] | None = None) -> int:
+    """Run in the checkout; the exit status."""
+    return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, check=False).returncode
+
+
+def must(command: list[str | Path], environment: dict[str, str] | None = None) -> None:
+    """Run, or end here."""
+    status = run(command, environment)
+    if status:
+        sys.exit(complain(f"failed with {status}: {' '.join(map(str, command))}"))
+
+
+def say(text: str) -> None:
+    """A line about what happens."""
+    print(f"try.py: {text}", flush=True)
+
+
+def complain(text: str) -> int:
+    """A line about what is wrong."""
+    print(f"try.py: {text}", file=sys.stderr, flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
