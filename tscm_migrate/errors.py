@@ -84,6 +84,7 @@ class MigrateError(Exception):
     """The root: whatever this package raises on purpose."""
 
     code: ClassVar[str] = "error"
+    advice: ClassVar[str] = ""  # the remedy where it needs no field
     exit_code: ClassVar[Exit] = Exit.FAILED
     retry: ClassVar[Retry] = Retry.NEVER
 
@@ -93,7 +94,7 @@ class MigrateError(Exception):
 
     def remedy(self) -> str:
         """What the operator does next, as a command where there is one; may be empty."""
-        return ""
+        return self.advice
 
     def __str__(self) -> str:
         return self.message()
@@ -220,6 +221,7 @@ class ConnectionLost(SshError):
     """The connection went away in the middle."""
 
     code = "ssh.lost"
+    advice = "check the network and that the host is still on, then run the same command again"
     retry = Retry.LATER
 
 
@@ -228,6 +230,7 @@ class CommandTimeout(SshError):
     """A remote command did not end within its time."""
 
     code = "ssh.timeout"
+    advice = "see on the host what keeps it busy (load, disk), then run again"
     retry = Retry.LATER
 
     seconds: float = 0.0
@@ -238,6 +241,7 @@ class CommandFailed(SshError):
     """A remote command failed."""
 
     code = "ssh.command"
+    advice = "run the command by hand on the host, mend what it says, then run again"
 
     command: str = ""
     status: int = -1
@@ -264,6 +268,7 @@ class OutputFlood(SshError):
     """A remote command printed more than this tool is willing to hold."""
 
     code = "ssh.flood"
+    advice = "run the command by hand on the host, and see why it prints without end"
 
 
 @dataclass(eq=False)
@@ -346,6 +351,7 @@ class BackupFailed(ApplianceError):
     """tsadmin backup made no archive that can be trusted."""
 
     code = "appliance.backup"
+    advice = "run `tsadmin backup` by hand and read /var/log/threatstop/ts-backup.log on the appliance"
 
 
 @dataclass(eq=False)
@@ -353,6 +359,7 @@ class RestoreFailed(ApplianceError):
     """tsadmin restore did not finish."""
 
     code = "appliance.restore"
+    advice = "read what it said above, run `tsadmin restore` by hand on the new appliance"
 
 
 @dataclass(eq=False)
@@ -380,6 +387,7 @@ class DialogueSilent(ApplianceError):
     """The dialogue said nothing more within its time."""
 
     code = "appliance.silent"
+    advice = "run the same dialogue by hand on the appliance, and see what it waits for"
     retry = Retry.LATER
 
     transcript: str = ""
@@ -390,6 +398,7 @@ class StillOnline(ApplianceError):
     """The old appliance still answers at its address."""
 
     code = "appliance.still-online"
+    advice = "switch it off, or take its network away, and see that nothing answers at its address"
     retry = Retry.AFTER_REMEDY
 
 
@@ -398,6 +407,7 @@ class NotComeBack(ApplianceError):
     """The appliance did not come back after its reboot."""
 
     code = "appliance.not-back"
+    advice = "look at the appliance's console: is it on, and at which address"
     retry = Retry.LATER
 
 
@@ -574,6 +584,9 @@ class NeedsPerson(MigrateError):
     exit_code = Exit.ATTENTION
 
     items: tuple[str, ...] = ()
+
+    def remedy(self) -> str:
+        return "see to each of them; the report has them as a checklist"
 
     def message(self) -> str:
         return "migrated, but a person is needed: " + "; ".join(self.items)

@@ -1,0 +1,87 @@
+"""The tree of errors: each has a code, an exit code, a text and a way on, and the pages say the same."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate import errors
+from tscm_migrate.errors import Exit, MigrateError, Retry
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "docs"))
+
+from _generate import error_page, example  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def below(root: type[MigrateError]) -> Iterator[type[MigrateError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from below(child)
+
+
+ERRORS = [error for error in below(MigrateError) if error.__module__.startswith("tscm_migrate")]
+LEAVES = [error for error in ERRORS if not error.__subclasses__()]
+SOURCE = errors.__doc__ or ""
+
+
+def by_name(error: type[MigrateError]) -> str:
+    return error.__name__
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=by_name)
+def test_an_error_has_its_own_code_and_stands_in_the_drawing_with_its_exit_code(error: type[MigrateError]) -> None:
+    assert "code" in error.__dict__, "a code of its own"
+    assert re.fullmatch(r"[a-z]+(\.[a-z0-9-]+)*|[a-z-]+", error.code)
+    assert [other for other in ERRORS if other.code == error.code] == [error]
+    assert error.__module__ == "tscm_migrate.errors", "the whole tree is in one file"
+    if error is not MigrateError:
+        drawn = re.search(rf"[├└]── {error.__name__} +(\d+)", SOURCE)
+        assert drawn, "not in the drawing at the top of errors.py"
+        assert int(drawn[1]) == error.exit_code
+
+
+@pytest.mark.parametrize("error", LEAVES, ids=by_name)
+def test_an_error_says_what_happened_and_what_to_do(error: type[MigrateError]) -> None:
+    sample = example(error)
+    assert sample.message().strip()
+    assert isinstance(error.retry, Retry)
+    assert sample.remedy().strip() or "fix" in sample.__dict__ or "next_command" in sample.__dict__, "no remedy"
+    assert str(sample) == sample.message()
+    again = pickle.loads(pickle.dumps(sample))  # noqa: S301 - our own, from a moment ago
+    assert again.__dict__ == sample.__dict__
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=by_name)
+def test_an_error_has_an_entry_on_the_page(error: type[MigrateError]) -> None:
+    assert f"## {error.code}\n" in error_page()
+
+
+def test_the_page_of_exit_codes_says_what_the_code_says() -> None:
+    page = (ROOT / "docs/reference/exit-codes.md").read_text(encoding="utf-8")
+    rows = {(int(code), name) for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.MULTILINE)}
+    assert rows == {(int(member), member.name) for member in Exit}
+
+
+def test_the_page_of_the_inventory_names_every_key() -> None:
+    from tscm_migrate.inventory.model import FileModel, HooksModel, HostModel, PathsModel, PolicyModel, PromptModel
+
+    page = (ROOT / "docs/reference/inventory.md").read_text(encoding="utf-8")
+    for model in (FileModel, HostModel, HooksModel, PathsModel, PolicyModel, PromptModel):
+        missing = [key for key in model.model_fields if f"`{key}`" not in page and f"`[{key}" not in page]
+        assert not missing
+    from dataclasses import fields
+
+    from tscm_migrate.site import Paths, Policy
+
+    for field in (*fields(Paths), *fields(Policy)):
+        shown = str(field.default).removesuffix(".0")
+        assert re.search(rf"^\| `{field.name}` \| `?{re.escape(shown)}`? \|", page, re.MULTILINE), field.name

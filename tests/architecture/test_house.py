@@ -1,0 +1,123 @@
+"""The shape of the code: arrows point down, nothing POSIX-only where Windows has to run, nothing too long."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "tscm_migrate"
+# A room may import from its own row and from those above it in this table, which is the house from the ground up.
+FLOORS = [
+    {"errors", "events", "site", "near", "redact", ""},
+    {"inventory", "secrets", "options"},
+    {"ssh"},
+    {"appliance"},
+    {"offsite", "transfer"},
+    {"migration"},
+    {"ui", "fleet", "hosts", "report", "notify", "doctor"},
+    {"tasks", "cli", "program", "__main__"},
+    {"lab"},
+]
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+MAY_IMPORT_LAB = {"tscm_migrate/tasks/demo.py", "tscm_migrate/tasks/rehearse.py", "tscm_migrate/tasks/lab.py"}
+POSIX_ONLY = {"fcntl", "termios", "tty", "pty", "pwd", "grp", "resource", "syslog", "posix", "crypt", "spwd"}
+POSIX_CALLS = {"fork", "geteuid", "getuid", "getgid", "chown", "fchown", "setsid", "killpg", "getpgid", "mkfifo"}
+MODULES = sorted(path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py"))
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse((ROOT / module).read_text(encoding="utf-8"))
+
+
+def room_of(module: str) -> str:
+    first = Path(module).relative_to("tscm_migrate").parts[0]
+    return "" if first == "__init__.py" else first.removesuffix(".py")
+
+
+def imported(module: str) -> Iterator[tuple[str, int]]:
+    """Absolute names of what a module imports, wherever it does, with the line."""
+    package = [*Path(module).parent.parts]
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            if name == "tscm_migrate":
+                yield from ((f"{name}.{alias.name}", node.lineno) for alias in node.names)
+            else:
+                yield name, node.lineno
+
+
+def is_lab(module: str) -> bool:
+    return room_of(module) == "lab"
+
+
+def test_each_room_has_its_floor() -> None:
+    rooms = {room_of(module) for module in MODULES}
+    assert rooms <= set(FLOOR), f"place {rooms - set(FLOOR)} in FLOORS, and in docs/explanation/the-house.md"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    here = room_of(module)
+    for name, line in imported(module):
+        parts = name.split(".")
+        if parts[0] != "tscm_migrate":
+            continue
+        room = parts[1] if len(parts) > 1 and parts[1] in FLOOR else ""
+        if room == "lab":
+            assert here == "lab" or module in MAY_IMPORT_LAB, f"{module}:{line}: only the demo and tests import the lab"
+        else:
+            assert FLOOR[room] <= FLOOR[here], f"{module}:{line}: {here or 'the package'} must not import {room}"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if not is_lab(m)])
+def test_nothing_outside_the_lab_needs_posix(module: str) -> None:
+    for name, line in imported(module):
+        assert name.split(".")[0] not in POSIX_ONLY, f"{module}:{line}: {name} does not exist on Windows"
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+            assert node.attr not in POSIX_CALLS, f"{module}:{node.lineno}: os.{node.attr} does not exist on Windows"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_is_too_long_to_be_read(module: str) -> None:
+    lines = (ROOT / module).read_text(encoding="utf-8").count("\n")
+    assert lines <= (400 if module != "tscm_migrate/errors.py" else 700), f"{module} has {lines} lines"
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= 60, f"{module}:{node.lineno}: {node.name} has {length} lines"
+
+
+def test_nothing_is_left_for_later_in_a_comment() -> None:
+    words = ("TO" + "DO", "FIX" + "ME", "XX" + "X ")
+    folders = ("tscm_migrate", "tests", "docs", "inventory", "changelog.d", ".ci")
+    files = [ROOT / "tasks.py", ROOT / "try.py", ROOT / "README.md", ROOT / "pyproject.toml"]
+    files += [p for f in folders for p in (ROOT / f).rglob("*") if p.suffix in {".py", ".md", ".toml"}]
+    found = [
+        f"{path.relative_to(ROOT)}: {word}"
+        for path in files
+        if "_build" not in path.parts
+        for word in words
+        if word in path.read_text(encoding="utf-8")
+    ]
+    assert not found
+
+
+def test_a_mutation_of_the_rules_would_be_seen() -> None:
+    """The parser of imports sees relative, lazy and absolute ones."""
+    names = {name for name, _ in imported("tscm_migrate/tasks/migrate.py")}
+    assert "tscm_migrate.errors" in names  # absolute
+    assert "tscm_migrate.tasks.base" in names  # relative
+    assert "tscm_migrate.secrets" in names  # inside a function
