@@ -16,6 +16,7 @@
     │   ├── OutputFlood         1
     │   └── HostKeyError       12
     │       ├── HostKeyUnknown 12   nothing is pinned for this host
+    │       ├── HostKeyMismatch 12  none of its keys is the one that was named
     │       └── HostKeyChanged 12   another key than the pinned one
     ├── ApplianceError          1
     │   ├── DrainTimeout        1
@@ -292,6 +293,27 @@ class HostKeyUnknown(HostKeyError):
         return (
             "read the key on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), "
             f"then: tscm-migrate host pin {self.host}"
+        )
+
+
+@dataclass(eq=False)
+class HostKeyMismatch(HostKeyError):
+    """The host offers no key that may be pinned."""
+
+    code = "ssh.host-key-mismatch"
+
+    expected: str = ""
+    offered: str = ""
+
+    def message(self) -> str:
+        if not self.expected:
+            return f"{self.host}: {self.detail}: {self.offered}"
+        return f"{self.host}: no key has the fingerprint {self.expected}; it offers {self.offered}"
+
+    def remedy(self) -> str:
+        return (
+            "read the fingerprint again on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); "
+            "if it is another one, somebody else answers at this address"
         )
 
 

@@ -1,14 +1,20 @@
-"""A site's hosts as text and as JSON, each value with its source."""
+"""A site's hosts as text and as JSON, each value with its source; and the dialogue that pins their keys."""
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from .errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from .inventory import Inventory
     from .site import Host
+    from .ssh.pinning import Offer
 
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}\Z")
 _KEYS = {  # what the inventory calls it → the field
     "address": "address",
     "port": "port",
@@ -65,3 +71,57 @@ def _text(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "-"
     return "-" if value in (None, "") else str(value)
+
+
+def pin_host(site: Inventory, name: str, fingerprint: str | None) -> Exit:
+    """Show a host's keys and pin them, after a yes or where one has the fingerprint.
+
+    Raises:
+        UsageError: the fingerprint is none, or there is no terminal to ask on.
+        HostKeyMismatch: no key has this fingerprint.
+    """
+    from .secrets import Secrets
+    from .ssh import pinning
+
+    if fingerprint is not None and not _FINGERPRINT.match(fingerprint):
+        fix = "as `ssh-keygen -l` prints it: SHA256: and 43 characters"
+        raise UsageError(f"--fingerprint {fingerprint!r} is no fingerprint", fix)
+    offer = pinning.look(site.host(name), Secrets())
+    _say(_describe(offer))
+    if fingerprint is None and offer.state == "same":
+        _say(f"nothing to do: {offer.path} has them already")
+        return Exit.DONE
+    if fingerprint is None and not _yes(offer):
+        _say("nothing was pinned")
+        return Exit.FAILED
+    changed = pinning.accept(offer, fingerprint)
+    _say(f"pinned in {offer.path}" if changed else f"nothing to do: {offer.path} has it already")
+    return Exit.DONE
+
+
+def _describe(offer: Offer) -> str:
+    lines = [f"{offer.host} ({offer.name}) offers:"]
+    pinned = offer.pinned
+    for kind, found in offer.fingerprints.items():
+        if kind not in pinned:
+            note = "new"
+        else:
+            note = "pinned" if pinned[kind] == found else f"CHANGED, pinned is {pinned[kind]}"
+        lines.append(f"  {kind:<20} {found}  ({note})")
+    return "\n".join(lines)
+
+
+def _yes(offer: Offer) -> bool:
+    if sys.stdin is None or not sys.stdin.isatty():
+        fix = f"read it on its console, then: tscm-migrate host pin {offer.host} --fingerprint SHA256:…"
+        raise UsageError("there is no terminal to ask on", fix)
+    verb = "REPLACE what is pinned with these" if offer.state == "changed" else "pin these"
+    try:
+        return input(f"Are they what its console shows? Then {verb} [y/N]: ").strip().lower() in {"y", "yes"}
+    except EOFError:
+        return False
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

@@ -13,7 +13,7 @@ from .base import INVENTORY_HELP, command
 
 def collection() -> Collection:
     """The tasks about hosts."""
-    return Collection("host", listed, show)
+    return Collection("host", listed, show, pin)
 
 
 @command(name="list", help={"json": "Print JSON.", "inventory": INVENTORY_HELP})
@@ -41,6 +41,30 @@ def show(_context: Any, name: str, json: bool = False, inventory: str | None = N
         _print_json(as_dict(site, host))
     else:
         sys.stdout.write(detail(site, host))
+
+
+@command(
+    positional=["name"],
+    help={
+        "fingerprint": "The key's fingerprint as its console shows it (SHA256:…): pin this one without asking.",
+        "inventory": INVENTORY_HELP,
+    },
+)
+def pin(_context: Any, name: str, fingerprint: str | None = None, inventory: str | None = None) -> int | None:
+    """Show a host's keys, and pin them after a yes.
+
+    Compare the fingerprint with the one that the host's own console shows:
+    ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+
+    Examples:
+        tscm-migrate host pin tscm-old
+        tscm-migrate host pin tscm-old --fingerprint SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU
+    """
+    from tscm_migrate.hosts import pin_host
+    from tscm_migrate.inventory import load
+
+    site = load(Path(inventory) if inventory else None)
+    return pin_host(site, name, fingerprint)
 
 
 def _print_json(value: object) -> None:
