@@ -71,6 +71,12 @@ def _path(value: str) -> str:
     return value
 
 
+def _relative(value: str) -> str:
+    if _printable(value).startswith("/") or ".." in value.split("/"):
+        raise ValueError("not a relative path")
+    return value
+
+
 def _command_path(value: str) -> str:
     return value if _printable(value).startswith("/") else check_name(value)
 
@@ -92,6 +98,7 @@ Name = Annotated[str, AfterValidator(check_name)]
 Source = Annotated[str, AfterValidator(_source)]
 Text = Annotated[str, AfterValidator(_printable)]
 RemotePath = Annotated[str, AfterValidator(_path)]
+RelativePath = Annotated[str, AfterValidator(_relative)]
 CommandPath = Annotated[str, AfterValidator(_command_path)]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400, strict=False)]
 
@@ -108,7 +115,8 @@ def _of_dataclass(name: str, source: type, kinds: dict[str, Any], default: Any) 
     return create_model(name, __base__=Strict, **shape)
 
 
-PathsModel = _of_dataclass("PathsModel", Paths, {"tsadmin": CommandPath, "ts_backup": CommandPath}, RemotePath)
+_NOT_ABSOLUTE = {"tsadmin": CommandPath, "ts_backup": CommandPath, "ts_update": Name, "device_glob": RelativePath}
+PathsModel = _of_dataclass("PathsModel", Paths, _NOT_ABSOLUTE, RemotePath)
 CommandsModel = _of_dataclass("CommandsModel", Commands, {}, Text)
 
 

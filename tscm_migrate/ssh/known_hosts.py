@@ -118,7 +118,7 @@ def parse(text: str) -> KnownHosts:
 def entry_of(number: int, words: list[str]) -> Entry | None:
     """Read the words of one line; None when they make no sense."""
     marker = words.pop(0) if words[0].startswith("@") else ""
-    if marker not in ("", REVOKED, AUTHORITY) or len(words) < 3:  # noqa: PLR2004 - names, type, key
+    if marker not in ("", REVOKED, AUTHORITY) or len(words) < 3:
         return None
     names, kind, encoded, *comment = words
     try:

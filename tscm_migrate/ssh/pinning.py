@@ -40,7 +40,10 @@ class Offer:
 
     @property
     def state(self) -> State:
-        """How they differ. "new": nothing is pinned; "same": all is; "more": some is, the rest is new; "changed": one differs."""
+        """How they differ.
+
+        "new": nothing is pinned; "same": all is; "more": some is, the rest is new; "changed": one differs.
+        """
         pinned = {entry.blob for entry in self.known.pinned(self.name)}
         if not pinned:
             return "new"
