@@ -72,7 +72,15 @@ def test_the_page_of_exit_codes_says_what_the_code_says() -> None:
 
 
 def test_the_page_of_the_inventory_names_every_key() -> None:
-    from tscm_migrate.inventory.model import FileModel, HooksModel, HostModel, PathsModel, PolicyModel, PromptModel
+    from tscm_migrate.inventory.model import (
+        CommandsModel,
+        FileModel,
+        HooksModel,
+        HostModel,
+        PathsModel,
+        PolicyModel,
+        PromptModel,
+    )
 
     page = (ROOT / "docs/reference/inventory.md").read_text(encoding="utf-8")
     for model in (FileModel, HostModel, HooksModel, CommandsModel, PathsModel, PolicyModel, PromptModel):
