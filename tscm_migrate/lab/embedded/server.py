@@ -11,7 +11,7 @@ import struct
 import subprocess
 import termios
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import asyncssh
 
@@ -108,12 +108,75 @@ def _leave(process: asyncssh.SSHServerProcess[bytes], status: int) -> None:
 async def _with_pipes(
     machine: Machine, process: asyncssh.SSHServerProcess[bytes], command: list[str], env: dict[str, str]
 ) -> None:
+    """Copy the three streams here: asyncssh's own redirection loses the tail of a stream under flow control."""
     pipe = subprocess.PIPE
     child = await asyncio.to_thread(machine.start, command, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
-    await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr, send_eof=False)
-    await process.stdout.drain()  # as sshd does: until nobody holds the pipes any more
-    await process.stderr.drain()
-    _leave(process, await asyncio.to_thread(child.wait))
+    feeding = asyncio.create_task(_feed(process, child))
+    try:  # as sshd does: until nobody holds the pipes any more
+        await asyncio.gather(_copy(child.stdout, process.stdout), _copy(child.stderr, process.stderr))
+        _leave(process, await asyncio.to_thread(child.wait))
+    finally:
+        feeding.cancel()
+        await asyncio.wait({feeding})
+        for stream in (child.stdin, child.stdout, child.stderr):
+            if stream is not None:
+                stream.close()
+
+
+async def _ready(fd: int, *, to_write: bool = False) -> None:
+    """Wait until a descriptor can be read from or written to."""
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def set_ready() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    add, remove = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)
+    add(fd, set_ready)
+    try:
+        await future
+    finally:
+        remove(fd)
+
+
+async def _copy(source: IO[bytes] | None, target: asyncssh.SSHWriter[bytes]) -> None:
+    assert source is not None  # noqa: S101 - a pipe was asked for
+    fd = source.fileno()
+    while True:
+        await _ready(fd)
+        data = os.read(fd, 262144)
+        if not data:
+            return
+        target.write(data)
+        await target.drain()
+
+
+async def _feed(process: asyncssh.SSHServerProcess[bytes], child: subprocess.Popen[bytes]) -> None:
+    """Copy what the client sends to the command's stdin; pass on signals."""
+    assert child.stdin is not None  # noqa: S101 - a pipe was asked for
+    fd = child.stdin.fileno()
+    os.set_blocking(fd, False)
+    with suppress(BrokenPipeError, asyncssh.Error):
+        while True:
+            try:
+                data = await process.stdin.read(262144)
+            except asyncssh.SignalReceived as received:
+                _signal(child, received.signal)
+                continue
+            except (asyncssh.BreakReceived, asyncssh.TerminalSizeChanged):
+                continue
+            if not data:
+                break
+            while data:
+                await _ready(fd, to_write=True)
+                data = data[os.write(fd, data) :]
+    child.stdin.close()
+
+
+def _signal(child: subprocess.Popen[bytes], name: str) -> None:
+    with suppress(ProcessLookupError, AttributeError):
+        os.killpg(child.pid, getattr(signal, f"SIG{name}"))
 
 
 async def _with_terminal(
@@ -173,8 +236,7 @@ async def _type(process: asyncssh.SSHServerProcess[bytes], master: int, child: s
             _resize(master, change.term_size)
             continue
         except asyncssh.SignalReceived as received:
-            with suppress(ProcessLookupError, AttributeError):
-                os.killpg(child.pid, getattr(signal, f"SIG{received.signal}"))
+            _signal(child, received.signal)
             continue
         except asyncssh.BreakReceived:
             continue
