@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tscm_migrate.lab.namespaces import NamespaceLab, available
+from tscm_migrate.lab.namespaces.room import LabError
 from tscm_migrate.lab.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
@@ -213,8 +215,7 @@ def processes_in(lab: NamespaceLab) -> set[int]:
 def test_close_leaves_nothing(make: Callable[..., NamespaceLab]) -> None:
     links = sorted(Path("/sys/class/net").iterdir())
     lab = make()
-    tool = subprocess.Popen(lab.workstation.inside("sleep", "60"))
-    lab.workstation._running.append(tool)
+    tool = lab.workstation.spawn(*lab.workstation.inside("sleep", "60"))
     running = processes_in(lab)
     assert len(running) > 8
     lab.close()
@@ -225,24 +226,103 @@ def test_close_leaves_nothing(make: Callable[..., NamespaceLab]) -> None:
     assert sorted(Path("/sys/class/net").iterdir()) == links
 
 
-def test_a_killed_test_run_takes_its_lab_along(tmp_path: Path) -> None:
-    code = (
-        "import sys, pathlib\n"
-        "from tscm_migrate.lab.namespaces import NamespaceLab\n"
-        "from tscm_migrate.lab.profile import new_profile, old_profile\n"
-        "lab = NamespaceLab(pathlib.Path(sys.argv[1]), old_profile(), new_profile())\n"
-        "print(lab.room.process.pid, flush=True)\n"
-        "sys.stdin.read()\n"
-    )
+MAKE_ONE = """
+import pathlib, subprocess, sys
+from tscm_migrate.lab.namespaces import NamespaceLab
+from tscm_migrate.lab.profile import new_profile, old_profile
+lab = NamespaceLab(pathlib.Path(sys.argv[1]), old_profile(), new_profile())
+keeper = lab.room.process
+if len(sys.argv) > 2:
+    keeper = subprocess.Popen(["sleep", "100"], pass_fds=[lab.room.process.stdin.fileno()])
+print(lab.room.process.pid, keeper.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def kill_its_maker(folder: Path, *words: str) -> tuple[list[int], int]:
+    """Make a lab in another process and kill that; the room's processes, and what keeps its pipe open."""
     run = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", MAKE_ONE, str(folder), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert run.stdout
-    room = int(run.stdout.readline())
+    room, keeper = map(int, run.stdout.readline().split())
     children = Path(f"/proc/{room}/task/{room}/children").read_text().split()
     run.kill()
-    run.communicate(timeout=10)
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in (room, *children)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    run.wait(10)
+    assert run.stdin
+    run.stdin.close()
+    run.stdout.close()
+    return [room, *map(int, children)], keeper
+
+
+def alive(pids: list[int]) -> bool:
+    """Whether one of these still runs; a zombie does not."""
+    states = [Path(f"/proc/{pid}/stat") for pid in pids]
+    return any(state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z" for state in states)
+
+
+def test_a_killed_test_run_takes_its_lab_along(tmp_path: Path) -> None:
+    pids, _ = kill_its_maker(tmp_path)
+    NamespaceLab.wait(lambda: not alive(pids), "the lab to end", 10)
+
+
+def test_cleanup_ends_a_lab_that_outlived_its_run_and_no_other(
+    tmp_path: Path, make: Callable[..., NamespaceLab]
+) -> None:
+    mine = make()
+    pids, keeper = kill_its_maker(tmp_path / "lost", "keep it")
+    try:
+        assert alive(pids)
+        done = subprocess.run(
+            [sys.executable, "-m", "tscm_migrate.lab.namespaces", "--cleanup"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        assert str(tmp_path / "lost") in done.stdout
+        NamespaceLab.wait(lambda: not alive(pids), "the lab to end", 10)
+        assert mine.is_on("old")
+    finally:
+        os.kill(keeper, signal.SIGKILL)
+
+
+def test_the_tool_runs_on_the_workstation_with_and_without_a_terminal(make: Callable[..., NamespaceLab]) -> None:
+    lab = make()
+    station = lab.workstation
+    show = "import os, sys, pathlib; print(sys.stdin.isatty(), input(), os.environ['TSCM_INVENTORY'], os.environ['X'])"
+    command = station.inside(sys.executable, "-c", show)
+    plain = station.run(*command, stdin="fed\n", env={"X": "1"})
+    assert plain.stdout.split() == ["False", "fed", str(lab.inventory), "1"], plain
+    typed = station.run(*command, stdin="typed\n", env={"X": "2"}, tty=True)
+    assert typed.stdout.splitlines()[-1].split() == ["True", "typed", str(lab.inventory), "2"], typed
+    secret = station.inside(sys.executable, "-c", "import getpass; print(len(getpass.getpass('pw: ')))")
+    assert station.run(*secret, stdin="1234\n", tty=True).stdout.split()[-1] == "4"
+    assert station.run(*station.inside("ip", "-4", "-o", "addr"), env={}).stdout.count("10.1.1.10/24") == 1
+    for tty in (False, True):
+        with pytest.raises(subprocess.TimeoutExpired) as late:
+            station.run(*station.inside("sh", "-c", "echo said; sleep 50"), timeout=1, tty=tty)
+        assert "said" in str(late.value.output)
+
+
+def test_an_abrupt_shutdown_leaves_the_session_hanging(make: Callable[..., NamespaceLab]) -> None:
+    lab = make(shutdown="abrupt")
+    known = lab.inventory.with_name("known_hosts")
+    words = ["ssh", "-F", "none", "-i", str(lab.workstation.key), "-o", f"UserKnownHostsFile={known}"]
+    session = lab.workstation.spawn(*lab.workstation.inside(*words, "threatstop@10.1.1.43", "echo in; sleep 60"))
+    assert session.stdout
+    assert session.stdout.readline() == "in\n"
+    lab.on("old", "poweroff")
+    lab.wait_off("old")
+    assert session.poll() is None
+
+
+def test_a_small_disk_is_small(make: Callable[..., NamespaceLab]) -> None:
+    lab = make({"disk_free": 5_000_000})
+    free = int(lab.on("old", "df --output=avail -B1 /opt | tail -1").stdout)
+    assert 4_500_000 < free < 5_500_000
+
+
+def test_a_login_shell_that_is_not_installed_is_said(make: Callable[..., NamespaceLab]) -> None:
+    with pytest.raises(LabError, match="/bin/never"):
+        make({"login_shell": "/bin/never"})

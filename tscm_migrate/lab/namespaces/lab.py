@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from tscm_migrate.lab.base import Collision
+from tscm_migrate.lab.base import Collision, Lab
 from tscm_migrate.lab.namespaces import arp
 from tscm_migrate.lab.namespaces.provision import EMPTY, USER, make_keys, provision
 from tscm_migrate.lab.namespaces.room import LabError, Room, available
@@ -306,13 +306,18 @@ class NamespaceLab:
         tty: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         """Run `tscm-migrate ARGS` on the workstation; TimeoutExpired carries what it had said."""
-        return self.workstation.run(*args, env=env, stdin=stdin, timeout=timeout, tty=tty)
+        return self.workstation.run(*self.workstation.tool(*args), env=env, stdin=stdin, timeout=timeout, tty=tty)
 
     def spawn_tool(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start it, to be killed; whatever is left is killed by `close`."""
-        return self.workstation.spawn(*args, env=env)
+        return self.workstation.spawn(*self.workstation.tool(*args), env=env)
 
 
 def short(name: str) -> str:
     """The lab's name of a host that the inventory calls tscm-old or tscm-new."""
     return name.removeprefix("tscm-")
+
+
+def _is_a_lab(lab: NamespaceLab) -> Lab:
+    """For the type checker: what this lab offers is what every lab offers."""
+    return lab

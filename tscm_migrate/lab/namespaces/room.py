@@ -28,7 +28,7 @@ def available() -> str | None:
     if not sys.platform.startswith("linux"):
         return "needs Linux"
     if os.geteuid() != 0:
-        return "needs root: sudo -E " + Path(sys.executable).name + " …"
+        return "needs root (sudo -E …)"
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     missing += [name for name in SERVERS if not Path(name).exists()]
     if missing:
@@ -46,10 +46,12 @@ class Room:
         self._lock = threading.Lock()
         self._rest = b""
         machine = Path(__file__).with_name("machine.py")
-        spaces = ["--mount", "--pid", "--net", "--uts", "--fork", "--mount-proc", "--kill-child"]
+        spaces = ["unshare", "--mount", "--pid", "--net", "--uts", "--fork", "--mount-proc", "--kill-child"]
+        spaces += ["--propagation", "private"]
         with (folder / "room.log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["unshare", *spaces, "--propagation", "private", "--", PYTHON, "-I", "-S", str(machine), str(folder)],
+                # the last word says whose it is: see `leftovers`
+                [*spaces, "--", PYTHON, "-I", "-S", str(machine), str(folder), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -113,3 +115,23 @@ class Room:
             self.process.wait(10)
         if self.process.stdout:
             self.process.stdout.close()
+
+
+def leftovers() -> dict[int, str]:
+    """Rooms that outlived the process that made them (it was killed while a child of it kept the pipe open).
+
+    Returns:
+        The process id to kill, and the lab's folder.
+    """
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_text(errors="replace").split("\0")
+            parent = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+        except OSError:  # it has just ended
+            continue
+        if words[0] == "unshare" and len(words) > 3 and words[-4].endswith("namespaces/machine.py"):
+            place, maker = words[-3:-1]
+            if maker != parent:
+                found[int(folder.name)] = place
+    return found

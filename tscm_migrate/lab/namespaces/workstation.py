@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import pty
+import select
 import signal
 import subprocess
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,10 +71,10 @@ class Workstation:
         source = {"cwd": CHECKOUT} if (CHECKOUT / "pyproject.toml").exists() else {}
         return {"env": self.env() | dict(env or {}), "text": True, "start_new_session": True, **source}
 
-    def spawn(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start the tool; whatever is left of it is killed when the lab closes."""
+    def spawn(self, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start a command line made by `inside` or `tool`; it is killed at the latest when the lab closes."""
         process: subprocess.Popen[str] = subprocess.Popen(
-            self.tool(*args),
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -85,18 +84,23 @@ class Workstation:
         return process
 
     def run(
-        self, *args: str, env: Mapping[str, str] | None, stdin: str | None, timeout: float, tty: bool
+        self,
+        *command: str,
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+        timeout: float = 60,
+        tty: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run the tool to its end.
+        """Run a command line made by `inside` or `tool` to its end.
 
         Raises:
             subprocess.TimeoutExpired: it took longer; it and its children are killed, `output` is what it said.
         """
         if tty:
-            return self._run_tty(self.tool(*args), env, stdin or "", timeout)
+            return self._run_tty([*command], env, stdin or "", timeout)
         feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"stdin": subprocess.PIPE}
         process: subprocess.Popen[str] = subprocess.Popen(
-            self.tool(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **feed, **self.options(env)
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **feed, **self.options(env)
         )
         self._running.append(process)
         try:
@@ -111,9 +115,12 @@ class Workstation:
         self, command: list[str], env: Mapping[str, str] | None, stdin: str, timeout: float
     ) -> subprocess.CompletedProcess[str]:
         """On a terminal of 120 columns; what it printed is `stdout`, with the terminal's line ends."""
+        import pty  # these two are not on Windows, where this module is imported too
+        import termios
+
         ours, theirs = pty.openpty()
-        os.set_blocking(ours, True)
-        options = self.options({"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40", **(env or {})})
+        termios.tcsetwinsize(theirs, (40, 120))
+        options = self.options({"TERM": "xterm-256color", **(env or {})})
         # setsid --ctty: a prompt for a password reads /dev/tty, so the terminal has to be the controlling one
         del options["start_new_session"]
         process: subprocess.Popen[str] = subprocess.Popen(
@@ -121,35 +128,45 @@ class Workstation:
         )
         self._running.append(process)
         os.close(theirs)
-        said: list[bytes] = []
-
-        def drain() -> None:
-            while True:
-                try:
-                    piece = os.read(ours, 65536)
-                except OSError:  # the last process closed the terminal
-                    return
-                if not piece:
-                    return
-                said.append(piece)
-
-        reader = threading.Thread(target=drain, daemon=True)
-        reader.start()
-        os.write(ours, stdin.encode())
         try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired as late:
-            end(process)
-            raise subprocess.TimeoutExpired(command, timeout, b"".join(said).decode(errors="replace")) from late
+            said = type_and_listen(process, ours, stdin.splitlines(keepends=True), timeout)
         finally:
-            reader.join(5)
+            end(process)
             os.close(ours)
-        return subprocess.CompletedProcess(command, process.returncode, b"".join(said).decode(errors="replace"), "")
+        return subprocess.CompletedProcess(command, process.returncode, said, "")
 
     def close(self) -> None:
         """Kill what still runs."""
         for process in self._running:
             end(process)
+
+
+def type_and_listen(process: subprocess.Popen[str], terminal: int, lines: list[str], timeout: float) -> str:
+    """Type as a person does: the next line when the program waits, for a password prompt drops what came too early.
+
+    Raises:
+        subprocess.TimeoutExpired: with what had been said.
+    """
+    said, typed, last = b"", list(lines), time.monotonic()
+    deadline = last + timeout
+    while True:
+        now = time.monotonic()
+        if now > deadline:
+            raise subprocess.TimeoutExpired(process.args, timeout, said.decode(errors="replace"))
+        if select.select([terminal], [], [], 0.05)[0]:
+            try:
+                piece = os.read(terminal, 65536)
+            except OSError:  # the last process closed the terminal
+                piece = b""
+            if not piece:
+                process.wait(max(0.0, deadline - now))
+                return said.decode(errors="replace")
+            said, last = said + piece, now
+        elif typed and now - last > (1.5 if said[-1:] in (b"", b"\n") else 0.3):
+            os.write(terminal, typed.pop(0).encode())
+            last = now
+        elif process.poll() is not None and now - last > 0.3:  # a child of it may still hold the terminal
+            return said.decode(errors="replace")
 
 
 def end(process: subprocess.Popen[Any]) -> None:
