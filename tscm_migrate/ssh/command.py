@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
 from dataclasses import dataclass, field
 from shlex import quote
@@ -11,6 +12,8 @@ from shlex import quote
 # single-quoted text, and the rest is said to `sh`. sudo's secure_path lacks /usr/local/bin on RHEL, a non-interactive
 # login lacks the sbin folders: both are appended, never put first.
 _PROLOGUE = "LC_ALL=C; PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export LC_ALL PATH; "
+# Inside single quotes csh still reads ! and newlines, fish reads \\; those travel as octal escapes.
+_MISREAD = re.compile(rb"[^ -~]|[\\!]")
 _KILL_AFTER = 5  # seconds between TERM and KILL on the remote side
 
 
@@ -26,8 +29,8 @@ class SudoMarks:
     it, and standard input is sent when (and only when) the script can read it.
     """
 
-    prompt: str = field(default_factory=lambda: f"[tscm-ask-{_nonce()}]")
-    started: str = field(default_factory=lambda: f"[tscm-go-{_nonce()}]")
+    prompt: str = field(default_factory=lambda: f"tscm-ask-{_nonce()}:")
+    started: str = field(default_factory=lambda: f"tscm-go-{_nonce()}:")
 
 
 def in_sh(script: str, *, seconds: float | None = None, prologue: str = "") -> str:
@@ -38,11 +41,17 @@ def in_sh(script: str, *, seconds: float | None = None, prologue: str = "") -> s
         seconds: let the remote `timeout`, where there is one, end it after this many seconds (rounded up).
         prologue: sh source that runs before, outside of the time limit.
     """
-    run = 'exec sh -c "$0"'
+    run = 'exec sh -c "$s"'
     if seconds is not None:
         limit = max(1, math.ceil(seconds))
-        run = f'if command -v timeout >/dev/null 2>&1; then exec timeout -k {_KILL_AFTER} {limit} sh -c "$0"; fi; {run}'
-    return f"sh -c {quote(_PROLOGUE + prologue + run)} {quote(script)}"
+        run = f'if command -v timeout >/dev/null 2>&1; then exec timeout -k {_KILL_AFTER} {limit} sh -c "$s"; fi; {run}'
+    source = script.encode()
+    if _MISREAD.search(source):
+        take = 's=$(printf "$0"); '
+        script = _MISREAD.sub(lambda found: b"\\%03o" % found[0][0], source.replace(b"%", b"%%")).decode()
+    else:
+        take = "s=$0; "
+    return f"sh -c {quote(_PROLOGUE + prologue + take + run)} {quote(script)}"
 
 
 def plain(script: str, *, seconds: float | None = None) -> str:

@@ -1,0 +1,192 @@
+"""Real sudo, real passwords: an sshd in a mount name space of its own, whose /etc is a copy that vanishes with it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.errors import CommandFailed, CommandTimeout, SudoFailed
+from tscm_migrate.events import Event
+from tscm_migrate.lab.sshd import Sshd
+from tscm_migrate.site import Host, Secret
+from tscm_migrate.ssh.connect import NoSecrets
+from tscm_migrate.ssh.dialogue import WAIT, Answer, Pace, Pending, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tscm_migrate.ssh.shell import Shell
+
+pytestmark = [
+    pytest.mark.namespaces,
+    pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(not (shutil.which("unshare") and shutil.which("sudo")), reason="needs unshare and sudo"),
+]
+
+PASSWORD = "it's a $ecret \\ w0rd"
+
+_STAGE = r"""
+set -e
+mount -t tmpfs tmpfs "$STAGE"
+mkdir -p "$STAGE/up" "$STAGE/work" "$STAGE/home"
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$STAGE/up,workdir=$STAGE/work" /etc
+rm -rf /etc/sudoers.d/*
+printf 'Defaults env_reset\nDefaults lecture=always\n@includedir /etc/sudoers.d\n' >/etc/sudoers
+for one in free:/bin/sh asks:/bin/bash bare:/bin/sh tty:/bin/sh csh:/bin/csh zsh:/bin/zsh fish:/usr/bin/fish; do
+    shell=${one#*:}; [ -x "$shell" ] || continue
+    useradd -m -d "$STAGE/home/${one%%:*}" -s "$shell" "x${one%%:*}"
+    printf 'x%s:%s\n' "${one%%:*}" "$PASSWORD" | chpasswd
+done
+{
+    echo 'xfree ALL=(ALL) NOPASSWD: ALL'
+    echo 'xasks ALL=(ALL) ALL'
+    echo 'xtty ALL=(ALL) ALL'
+    echo 'Defaults:xtty requiretty'
+} >/etc/sudoers.d/test
+chmod 755 "$STAGE" "$STAGE/home"
+exec "$@"
+"""
+
+
+class Knows(NoSecrets):
+    def __init__(self, password: str | None) -> None:
+        self.password = password
+        self.asked = 0
+
+    def sudo_password(self, host: Host) -> Secret | None:
+        self.asked += 1
+        return None if self.password is None else Secret(self.password)
+
+    def login_password(self, host: Host) -> Secret | None:
+        return self.sudo_password(host)
+
+
+@pytest.fixture(scope="module")
+def staged() -> Iterator[Sshd]:
+    # Not pytest's own temporary folder: each session that starts closes that one to other users, and they log in here.
+    with tempfile.TemporaryDirectory(prefix="tscm-staged-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        stage = folder / "stage"
+        stage.mkdir()
+        env = ["env", f"STAGE={stage}", f"PASSWORD={PASSWORD}"]
+        wrap = [*env, "unshare", "-m", "--propagation", "private", "sh", "-c", _STAGE, "sh"]
+        with Sshd(folder / "sshd", wrap=wrap) as server:
+            yield server
+
+
+def test_without_a_password_nobody_is_asked(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+    knows = Knows(PASSWORD)
+    shell = open_shell(staged.host(user="xfree"), credentials=knows)
+    assert shell.sudo_ready() == "passwordless"
+    assert shell.run("id -un; cat", sudo=True, stdin=b"data").stdout == "root\ndata"
+    assert knows.asked == 0
+
+
+def test_the_password_reaches_sudo_and_nothing_else(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+    knows, seen = Knows(PASSWORD), list[Event]()
+    shell = open_shell(staged.host(user="xasks"), credentials=knows, emit=seen.append)
+    assert shell.sudo_ready() == "password"
+    result = shell.run("id -un; cat; tr '\\0' ' ' </proc/$PPID/cmdline; echo err >&2", sudo=True, stdin=b"line\ndata")
+    assert result.stdout.startswith("root\nline\ndata")
+    assert result.stderr.endswith("err\n")
+    assert "tscm-" not in result.stderr
+    shell.run("true", sudo=True)
+    assert knows.asked == 1
+    assert PASSWORD not in result.stdout + result.stderr + repr(seen)
+
+
+def test_streams_and_dialogues_become_root_too(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+    shell = open_shell(staged.host(user="xasks"), credentials=Knows(PASSWORD))
+    with shell.writer("id -un >&2; sha256sum | cut -c1-8", sudo=True) as writer:
+        writer.write(b"x" * 3_000_000)
+        ended = writer.finish()
+    assert ended.stdout.strip() == hashlib.sha256(b"x" * 3_000_000).hexdigest()[:8]
+    assert ended.stderr.endswith("root\n")
+    with shell.reader("head -c 2000000 /dev/zero; id -un >&2", sudo=True) as reader:
+        assert sum(map(len, reader)) == 2_000_000
+        assert reader.finish().stderr.endswith("root\n")
+
+    def decide(pending: Pending) -> Answer | Wait:
+        assert "password" not in pending.line.lower()
+        return Answer("me") if pending.line == "Who? " else WAIT
+
+    talk = shell.converse("printf 'Who? '; read a; id -un", decide, sudo=True, pace=Pace(idle=10))
+    assert talk.text == "Who? me\nroot\n"
+
+
+def test_a_failing_command_under_sudo_is_no_sudo_failure(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+    for user in ("xfree", "xasks"):
+        shell = open_shell(staged.host(user=user), credentials=Knows(PASSWORD))
+        with pytest.raises(CommandFailed) as caught:
+            shell.run("echo sudo: a password is required >&2; exit 1", sudo=True)
+        assert caught.value.status == 1
+
+
+def test_a_command_of_root_is_ended_in_time(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+    shell = open_shell(staged.host(user="xasks"), credentials=Knows(PASSWORD))
+    shell.sudo_ready()
+    with pytest.raises(CommandTimeout):
+        shell.run("echo $$ >/etc/pid; exec sleep 600", sudo=True, timeout=1)
+    assert shell.run("kill -0 $(cat /etc/pid)", sudo=True, check=False).status != 0
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "said"),
+    [
+        ("xasks", "wrong", "not accepted"),
+        ("xasks", None, "none is known"),
+        ("xbare", PASSWORD, "may not use sudo"),
+        ("xtty", PASSWORD, "requiretty"),
+    ],
+)
+def test_why_sudo_refuses_is_said(
+    staged: Sshd, open_shell: Callable[..., Shell], user: str, password: str | None, said: str
+) -> None:
+    shell = open_shell(staged.host(user=user), credentials=Knows(password))
+    with pytest.raises(SudoFailed, match=said) as caught:
+        shell.run("id", sudo=True)
+    assert password is None or password not in repr(caught.value) + str(caught.value)
+    assert shell.run("id -un").stdout.strip() == user
+
+
+def test_sudo_that_is_taken_away_in_the_middle_is_noticed(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+    shell = open_shell(staged.host(user="xfree"))
+    shell.run("cp -p /etc/sudoers.d/test /etc/kept", sudo=True)
+    mend = open_shell(staged.host(user="root"))
+    mend.run("sed -i /xfree/d /etc/sudoers.d/test")
+    try:
+        for attempt in (
+            lambda: shell.run("id", sudo=True),
+            lambda: shell.run("id", sudo=True, check=False),
+            lambda: shell.reader("id", sudo=True).finish(),
+            lambda: shell.writer("cat", sudo=True).finish(),
+            lambda: shell.converse("id", lambda _p: WAIT, sudo=True),
+        ):
+            with pytest.raises(SudoFailed):
+                attempt()
+    finally:
+        mend.run("cp -p /etc/kept /etc/sudoers.d/test")
+    assert shell.run("id -un", sudo=True).stdout == "root\n"
+
+
+def test_a_login_password_is_asked_for_after_the_keys(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+    knows = Knows(PASSWORD)
+    stranger = staged.folder / "nowhere"
+    shell = open_shell(staged.host(user="xasks", identity_file=stranger), credentials=knows)
+    assert (shell.run("id -un").stdout, knows.asked) == ("xasks\n", 1)
+
+
+@pytest.mark.parametrize("shell", ["bash", *(name for name in ("csh", "zsh", "fish") if shutil.which(name))])
+def test_the_login_shell_does_not_matter(staged: Sshd, open_shell: Callable[..., Shell], shell: str) -> None:
+    there = open_shell(staged.host(user={"bash": "xasks"}.get(shell, f"x{shell}")), credentials=Knows(PASSWORD))
+    script = """x='a b'; for i in 1 2; do printf '%s|' "$x!$i"; done; printf '%s' "it's 100% " '\\\\é'
+echo ' #'"""
+    for sudo in (False, shell == "bash"):
+        assert there.run(script, sudo=sudo).stdout == "a b!1|a b!2|it's 100% \\\\é #\n"
