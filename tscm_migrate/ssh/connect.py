@@ -168,6 +168,8 @@ def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
     import fabric
     import paramiko
 
+    from tscm_migrate.ssh.service import Transport
+
     host, timeouts = route.host, route.timeouts
 
     class Checked(paramiko.MissingHostKeyPolicy):
@@ -177,7 +179,7 @@ def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
             route.identity.check(key.asbytes())
 
     def transport(sock: Any, **options: Any) -> paramiko.Transport:
-        made = paramiko.Transport(sock, **options)
+        made = Transport(sock, **options)
         made.packetizer.REKEY_BYTES = _REKEY_BYTES
         security = made.get_security_options()
         security.ciphers = (*_CIPHERS, *(c for c in security.ciphers if c not in _CIPHERS))

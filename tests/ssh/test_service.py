@@ -1,0 +1,65 @@
+"""One request for the authentication service, however many keys: a strict server hangs up at the second."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import asyncssh
+import pytest
+
+from tscm_migrate.errors import AuthFailed
+from tscm_migrate.lab.sshd import make_key
+from tscm_migrate.site import Host
+from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[tuple[Host, Path]]:
+    """asyncssh takes the service request once; lets `good` in."""
+    good, own = make_key(tmp_path / "good"), make_key(tmp_path / "own")
+    (tmp_path / "allowed").write_text(good.with_name("good.pub").read_text())
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def serve() -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            "127.0.0.1", 0, server_host_keys=[str(own)], authorized_client_keys=str(tmp_path / "allowed")
+        )
+
+    server = asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
+    port = server.get_port()
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{port} {' '.join(own.with_name('own.pub').read_text().split()[:2])}\n")
+    yield Host("strict", "127.0.0.1", user="u", port=port, use_agent=False, known_hosts=known), good
+    loop.call_soon_threadsafe(server.close)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+def test_a_key_is_accepted_after_the_question_what_the_server_takes(strict: tuple[Host, Path]) -> None:
+    from dataclasses import replace
+
+    host, good = strict
+    with connect(replace(host, identity_file=good), credentials=NoSecrets()) as shell:
+        assert shell.alive
+
+
+def test_a_refused_key_is_told_as_refused_not_as_a_server_that_hung_up(
+    strict: tuple[Host, Path], tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    host, _ = strict
+    with pytest.raises(AuthFailed) as caught:
+        connect(
+            replace(host, identity_file=make_key(tmp_path / "bad")), credentials=NoSecrets(), timeouts=Timeouts(auth=5)
+        )
+    assert "hung up" not in caught.value.message()
+    assert "tried: key bad" in caught.value.message()
