@@ -12,9 +12,10 @@ def namespace() -> Collection:
     """All tasks, for the console script and for a checkout's tasks.py."""
     from invoke.collection import Collection
 
-    from . import host, migrate
+    from . import demo, host, migrate
 
     root = Collection("tscm_migrate")
     root.add_task(migrate.migrate)
+    root.add_task(demo.demo)
     root.add_collection(host.collection())
     return root

@@ -1,0 +1,62 @@
+"""`demo`: a whole migration between two rehearsal appliances on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import UsageError
+
+from .base import command
+
+if TYPE_CHECKING:
+    from tscm_migrate.lab.base import Lab
+
+
+@command(help={"keep": "Keep the appliances' files, too."})
+def demo(_context: Any, keep: bool = False) -> int:
+    """Migrate between two rehearsal appliances on this machine, with real SSH; nothing else is touched.
+
+    They listen on loopback addresses (127.0.1.43 and 127.0.1.50) until the migration is over. The drain and the checks
+    are those of production.
+    """
+    if importlib.util.find_spec("asyncssh") is None:
+        raise UsageError("the rehearsal appliances need asyncssh", "pip install 'tscm-migrate[lab]'")
+    from tscm_migrate.lab import embedded
+    from tscm_migrate.lab.profile import new_profile, old_profile
+
+    reason = embedded.available()
+    if reason:
+        raise UsageError(f"no rehearsal is possible here: {reason}")
+    folder = Path(tempfile.mkdtemp(prefix="tscm-demo-"))
+    began = time.monotonic()
+    phrase = secrets.token_urlsafe(12)
+    with embedded.EmbeddedLab(folder, old_profile(), new_profile()) as lab:
+        _say(f"two appliances are up after {time.monotonic() - began:.1f} s, in {folder}")
+        status = _migrate(lab, phrase)
+    if not keep:
+        for name in ("old", "new"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+    _say(f"the appliances are gone; the journal and the report are below {folder}")
+    _say(f"the demo took {time.monotonic() - began:.0f} s")
+    return status
+
+
+def _migrate(lab: Lab, phrase: str) -> int:
+    """The tool itself, in a process of its own as a user would run it."""
+    words = ["migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes"]
+    _say(f"tscm-migrate {' '.join(words)}")
+    argv = [sys.executable, "-m", "tscm_migrate", *words]
+    return subprocess.run(argv, env={**lab.env(), "TSCM_PASSPHRASE": phrase}, check=False, timeout=600).returncode
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"demo: {text}\n")
+    sys.stdout.flush()
