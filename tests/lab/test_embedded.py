@@ -138,6 +138,7 @@ def test_bulk_bytes_pass_unchanged_both_ways(old: Client) -> None:
         got += data
     writer.join(10)
     assert bytes(got) == sent
+    assert channel.eof_received  # an end that is no cut
     assert channel.recv_exit_status() == 0
 
 
@@ -228,6 +229,18 @@ def test_another_user_or_key_is_not_let_in(shared: EmbeddedLab) -> None:
                 timeout=10,
             )
         client.close()
+
+
+def test_a_client_may_ask_what_is_allowed_before_it_shows_its_key(shared: EmbeddedLab) -> None:
+    with paramiko.Transport((OLD, shared.port)) as transport:
+        transport.start_client(timeout=10)
+        with pytest.raises(paramiko.BadAuthenticationType) as refused:
+            transport.auth_none("threatstop")
+        assert refused.value.allowed_types == ["publickey"]
+        with pytest.raises(paramiko.AuthenticationException):
+            transport.auth_publickey("threatstop", paramiko.ECDSAKey.generate())
+        transport.auth_publickey("threatstop", paramiko.Ed25519Key(filename=str(shared.folder / "client_key")))
+        assert transport.is_authenticated()
 
 
 def test_tsadmin_backs_up_over_ssh(shared: EmbeddedLab, old: Client) -> None:

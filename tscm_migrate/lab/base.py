@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Mapping
-    from pathlib import Path
 
     from tscm_migrate.lab.guest import Guest
     from tscm_migrate.lab.profile import Profile
 
 Name = Literal["old", "new"]
+CHECKOUT = Path(__file__).resolve().parents[2]  # what `python -m tscm_migrate` is imported from
 INVENTORY_NAMES = {"old": "tscm-old", "new": "tscm-new"}
 
 
@@ -96,7 +97,7 @@ def tool_env(folder: Path, inventory: Path) -> dict[str, str]:
         "XDG_STATE_HOME": str(folder / "workstation" / "state"),
         "XDG_CONFIG_HOME": str(folder / "workstation" / "config"),
         "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONPATH": os.pathsep.join(str(Path(path).resolve()) for path in (str(CHECKOUT), *sys.path) if path),
     }
     keep = {"PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "COVERAGE_PROCESS_START"}
     return {**{name: value for name, value in os.environ.items() if name in keep}, **ours}

@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from tscm_migrate.lab.embedded.machine import Machine
 
 
+class Patient(asyncssh.SSHServerConnection):
+    """Takes a service request before each attempt to log in, as OpenSSH does; asyncssh 2.24 hangs up at the second."""
+
+    @property
+    def _next_service(self) -> bytes | None:
+        expected: bytes | None = self.__dict__.get("_expected_service")
+        return expected if self._auth_complete else b"ssh-userauth"
+
+    @_next_service.setter
+    def _next_service(self, value: bytes | None) -> None:
+        self.__dict__["_expected_service"] = value
+
+
 class Door(asyncssh.SSHServer):
     """Lets the user in by a key from the appliance's own authorized_keys, read at each login."""
 
@@ -31,6 +44,7 @@ class Door(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Remember the connection: a reboot drops it."""
+        conn.__class__ = Patient
         self._connection = conn
         self._connections.add(conn)
 
@@ -98,6 +112,8 @@ async def serve(machine: Machine, process: asyncssh.SSHServerProcess[bytes]) -> 
 
 
 def _leave(process: asyncssh.SSHServerProcess[bytes], status: int) -> None:
+    """The end as sshd tells it: end of file, then the status, then the channel is closed."""
+    process.channel.write_eof()
     if status < 0:
         name = signal.Signals(-status).name.removeprefix("SIG")
         process.exit_with_signal(name)
