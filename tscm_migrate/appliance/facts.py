@@ -49,6 +49,7 @@ class Facts:
     device_source: str = ""
     host_keys: tuple[tuple[str, str], ...] = ()  # (type, "SHA256:…")
     cron_entry: bool = False
+    cron_text: str = ""  # what the entry says; "" where the login user may not read it
     backup_cron: str = ""
     clock: float = 0.0  # the appliance's
     clock_skew: float = 0.0  # appliance minus workstation
@@ -119,6 +120,7 @@ FACTS: tuple[Fact, ...] = (
     Fact("tools", lambda _: f"for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null && echo $t; done", parse.tools),
     Fact("keys", lambda p: f"cat {quote(p.ssh_dir)}/ssh_host_*_key.pub", parse.host_keys),
     Fact("cron", lambda p: f"test -e {quote(p.cron_entry)} && echo yes", parse.cron_entry),
+    Fact("cron_text", lambda p: f"head -c 65536 {quote(p.cron_entry)}", parse.cron_text),
     Fact("backup_cron", lambda p: f"cat {quote(p.backup_cron)}", parse.backup_cron),
     Fact("etc", lambda p: f"du -sk {quote(p.etc_dir)}", parse.etc_size),
     Fact("log", lambda p: f"du -sk {quote(p.log_dir)}", parse.log_size),

@@ -166,6 +166,11 @@ def cron_entry(text: str, _paths: Paths) -> dict[str, Any]:
     return {"cron_entry": text.strip() == "yes"}
 
 
+def cron_text(text: str, _paths: Paths) -> dict[str, Any]:
+    """What the entry says, as it stands."""
+    return {"cron_text": text if text.strip() else ""}
+
+
 def backup_cron(text: str, _paths: Paths) -> dict[str, Any]:
     """The scheduled backup's cron file, at most 64 KiB of it."""
     return {"backup_cron": text[:65536].strip("\n")}

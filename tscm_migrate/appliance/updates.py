@@ -110,6 +110,21 @@ def release(appliance: Appliance, entry: str) -> None:
         raise ApplianceError(appliance.name, f"{entry} could not be put back: {result.stderr.strip()[-200:]}")
 
 
+def install(appliance: Appliance, entry: str, text: str) -> None:
+    """Make `entry` say `text`, owned by root with mode 0644, as cron wants it; nothing to do when it does already.
+
+    Raises:
+        CommandFailed: it could not be written; what was there is still there.
+    """
+    script = (
+        f'set -eu; entry={quote(entry)}; umask 022; cat > "$entry.tscm-migrate~"; '
+        'if cmp -s "$entry" "$entry.tscm-migrate~"; then rm -f "$entry.tscm-migrate~"; exit 0; fi; '
+        'chown root:root "$entry.tscm-migrate~"; chmod 644 "$entry.tscm-migrate~"; mv "$entry.tscm-migrate~" "$entry"; '
+        'if command -v restorecon >/dev/null 2>&1; then restorecon "$entry" || :; fi'
+    )
+    appliance.run(script, sudo=True, stdin=text.encode(), display=f"write {entry}")
+
+
 def look(appliance: Appliance) -> Look:
     """Look at the processes once."""
     text = appliance.run(f"echo $$; date +%s.%N; {PS_COMMAND}", display="look for ts-update").stdout

@@ -24,6 +24,7 @@ def steps() -> tuple[Step, ...]:
         cutover.ComeBack(),
         cutover.Restore(),
         after.UpdateDevices(),
+        after.ReleaseUpdates(),
         after.Parity(),
     )
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import devices, facts
+from tscm_migrate.appliance import devices, facts, updates
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.events import Checked, DeviceUpdated
 from tscm_migrate.migration import parity
@@ -67,6 +67,26 @@ class UpdateDevices(Plain):
         result = DeviceUpdated(name, ok, round(time.monotonic() - began, 3), detail)
         m.emit(result)
         return result
+
+
+class ReleaseUpdates(Plain):
+    """The new one's own schedule runs its updates.
+
+    With cron held on the old one, the archive lacks the entry (fact 19): a restore of the cron files would leave the
+    new one without it, and so without updates, unseen.
+    """
+
+    id = "release-updates"
+    title = "Make sure that the new one's updates are scheduled"
+    cutover = True
+
+    def apply(self, m: Migration) -> Actions:
+        """The old one's entry where cron was to be restored, else the one that the new one had."""
+        entry = m.new.paths.cron_entry
+        text = m.old_facts.cron_text if m.options.restore_cron else m.new_facts.cron_text
+        if text:
+            whose = "the old one's" if m.options.restore_cron else "its own"
+            yield Action(m.new.name, f"make sure that {entry} is {whose}", lambda: updates.install(m.new, entry, text))
 
 
 class Parity(Plain):

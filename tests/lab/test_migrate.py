@@ -1,0 +1,359 @@
+"""Whole migrations between real OpenSSH hosts: what must hold at their end, and what must never happen."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import threading
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tscm_migrate.lab.namespaces import available
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.lab.conftest import MakeLab
+    from tscm_migrate.lab.namespaces import NamespaceLab
+
+pytestmark = [
+    pytest.mark.namespaces,
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
+]
+
+PASSPHRASE = "Tr0ub4dor &3 'quoted' $HOME"
+SUDO = "hunter2-of-the-lab"
+MIGRATE = ("migrate", "--from", "tscm-old", "--to", "tscm-new")
+
+
+def migrate(lab: NamespaceLab, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE, **env}, timeout=200)
+
+
+def said(result: subprocess.CompletedProcess[str]) -> str:
+    return f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+
+
+def state_of(lab: NamespaceLab, name: str) -> str:
+    """Everything of an appliance that a migration may change, as one text."""
+    return lab.on(
+        name,
+        "for d in /etc/cron.d /opt/threatstop /dev/shm /tmp /var/lib/tscm-migrate /home/threatstop /etc/ssh; do "
+        "find $d -type f -not -name '*.log' -exec sha256sum {} + 2>/dev/null; "
+        "find $d -not -name '*.log' -printf '%p %M %u %g %l\\n' 2>/dev/null; done | sort; cat /etc/network/interfaces",
+    ).stdout
+
+
+def keys_of(lab: NamespaceLab, name: str) -> str:
+    return lab.on(name, "cat /etc/ssh/ssh_host_*_key.pub | awk '{print $1, $2}'").stdout
+
+
+def device_files(lab: NamespaceLab, name: str) -> str:
+    return lab.on(name, "cd /opt/threatstop/etc/devices && find . -type f -exec sha256sum {} + | sort -k2").stdout
+
+
+def entry_of(lab: NamespaceLab, name: str = "new") -> str:
+    return lab.on(name, "stat -c '%U %a' /etc/cron.d/multidevice-core; cat /etc/cron.d/multidevice-core").stdout
+
+
+@pytest.fixture
+def watched() -> Iterator[Any]:
+    """Collects the command lines of all processes of the appliances while a test runs."""
+    stop, threads, seen = threading.Event(), [], set[str]()
+
+    def watch(lab: NamespaceLab) -> set[str]:
+        def look() -> None:
+            while not stop.wait(0.15):
+                for name in ("old", "new"):
+                    try:
+                        seen.update(lab.on(name, "ps -ww -eo args=", timeout=5).stdout.splitlines())
+                    except Exception:  # noqa: BLE001, S112 - it is off, or restarting: nothing to see
+                        continue
+
+        threads.append(threading.Thread(target=look, daemon=True))
+        threads[-1].start()
+        return seen
+
+    yield watch
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("old", "options", "env"),
+    [
+        pytest.param(
+            {"sudo_password": SUDO, "ts_update_delay": 2.0}, (), {"TSCM_SUDO_PASSWORD": SUDO}, id="encrypted-sudo"
+        ),
+        pytest.param(
+            {"ts_update_style": "perl"}, ("--no-encrypt", "--no-restore-ssh", "--restore-cron"), {}, id="plain"
+        ),
+    ],
+)
+def test_a_migration_keeps_its_promises(
+    rooms: MakeLab, watched: Any, old: dict[str, Any], options: tuple[str, ...], env: dict[str, str]
+) -> None:
+    lab = rooms(old, {"sudo_password": old.get("sudo_password")})
+    before = {name: (device_files(lab, name), keys_of(lab, name)) for name in ("old", "new")}
+    shown = lab.on("new", "cat /home/threatstop/.ssh/authorized_keys").stdout
+    lab.on("old", "echo '# set by the operator of the old one' >> /etc/cron.d/multidevice-core")
+    cron = {name: entry_of(lab, name) for name in ("old", "new")}
+    processes = watched(lab)
+    result = migrate(lab, *options, **env)
+    assert result.returncode == 0, said(result)
+
+    assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
+    assert lab.collisions() == []
+    assert device_files(lab, "new") == before["old"][0]
+    assert keys_of(lab, "new") == before["new" if "--no-restore-ssh" in options else "old"][1]
+    listing = lab.on("new", "stat -c '%U:%G %a %F %n' /opt/threatstop/backup/threatstop_backup_*").stdout
+    assert re.fullmatch(r"threatstop:threatstop 664 regular file \S+\n", listing), listing
+    assert entry_of(lab) == cron["old" if "--restore-cron" in options else "new"]
+    leftovers = lab.on("new", "ls -A /dev/shm /tmp; ls -d /var/lib/tscm-migrate").stdout
+    assert leftovers.split() == ["/dev/shm:", "/tmp:"]
+    assert lab.on("new", "cat /home/threatstop/.ssh/authorized_keys").stdout == shown
+
+    _no_update_ran(lab)
+    for secret in filter(None, (PASSPHRASE, SUDO)):
+        assert not [line for line in processes if secret in line]
+        _nowhere(lab, secret, result)
+    assert len(processes) > 10, "the watcher saw nothing, so it proves nothing"
+    assert f"without a TSCM for {_downtime(result)} s" in result.stdout
+
+
+def _downtime(result: subprocess.CompletedProcess[str]) -> int:
+    found = re.search(r"without a TSCM for (\d+) s", result.stdout)
+    assert found, said(result)
+    return int(found[1])
+
+
+def run_journal(lab: NamespaceLab) -> list[dict[str, Any]]:
+    (path,) = (lab.folder / "workstation").rglob("journal.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _no_update_ran(lab: NamespaceLab) -> None:
+    """From the end of the draining until the power went, no ts-update may have begun or run on the old one."""
+    drained = next(
+        datetime.fromisoformat(entry["t"])
+        for entry in run_journal(lab)
+        if entry["event"] == "step-done" and entry["data"]["step"] == "hold-updates"
+    )
+    for entry in lab.journal("old"):
+        if entry["event"].startswith("ts-update"):
+            assert datetime.fromisoformat(entry["t"]) < drained, entry
+
+
+def _nowhere(lab: NamespaceLab, secret: str, result: subprocess.CompletedProcess[str]) -> None:
+    """The secret is in no output, no file of the workstation's state, and no file of the new appliance."""
+    assert secret not in result.stdout + result.stderr
+    state = lab.folder / "workstation"
+    hits = [str(path) for path in state.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert hits == []
+    pattern = lab.folder / "pattern"
+    pattern.write_text(secret)
+    places = ("dev/shm", "tmp", "home", "opt/threatstop", "var/log/threatstop", "var/lib/tscm-migrate")
+    folders = [str(lab.live_root_of("new") / place) for place in places]
+    found = subprocess.run(
+        ["grep", "-rlFsf", str(pattern), "-D", "skip", *folders],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert list(found.stdout.splitlines()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "options", "name"),
+    [
+        ({"core_version": "1.46-09"}, {}, (), "core-too-old"),
+        ({"core_version": "1.5"}, {}, (), "core-too-old"),
+        ({}, {"os_version": "16.04"}, (), "os-differs"),
+        ({}, {"core_version": "1.47-01"}, (), "new-is-older"),
+        ({"disk_free": 200_000}, {}, (), "disk-full"),
+        ({}, {"disk_free": 200_000}, (), "disk-full"),
+        ({}, {}, ("--interface", "eth7"), "interface-missing"),
+        ({}, {"sudo_allowed": False}, (), "no-sudo"),
+    ],
+)
+def test_preflight_refuses_with_reason_and_remedy_and_changes_nothing(
+    rooms: MakeLab, old: dict[str, Any], new: dict[str, Any], options: tuple[str, ...], name: str
+) -> None:
+    lab = rooms(old, new)
+    before = [state_of(lab, host) for host in ("old", "new")]
+    assert "multidevice-core" in before[0]
+    result = migrate(lab, *options)
+    assert result.returncode == 3, said(result)
+    assert f"[error] {name}:" in result.stdout, said(result)
+    assert " – " in next(line for line in result.stdout.splitlines() if f"[error] {name}:" in line)
+    assert [state_of(lab, host) for host in ("old", "new")] == before
+
+
+def test_the_same_host_twice_is_refused_by_either_name(rooms: MakeLab) -> None:
+    lab = rooms()
+    before = state_of(lab, "old")
+    for other in ("tscm-old", "threatstop@10.1.1.43"):
+        result = lab.run_tool("migrate", "--from", "tscm-old", "--to", other, "--yes", "--no-encrypt")
+        assert (result.returncode, "[error] same-host:" in result.stdout) == (3, True), said(result)
+    assert state_of(lab, "old") == before
+
+
+def test_preflight_refuses_a_clock_that_is_off(rooms: MakeLab) -> None:
+    lab = rooms()
+    ahead = "#!/bin/sh\nexec /usr/bin/date -d '+400 seconds' \"$@\"\n"
+    lab.on(
+        "new", f"printf '%s' {json.dumps(ahead)} > /usr/local/bin/date; sed -i '1!s/\\\\n/\\n/g' /usr/local/bin/date"
+    )
+    (lab.root_of("new") / "usr/local/bin/date").write_text(ahead)
+    lab.on("new", "chmod 755 /usr/local/bin/date")
+    result = migrate(lab)
+    assert (result.returncode, "[error] clock-off:" in result.stdout) == (3, True), said(result)
+
+
+def test_an_appliance_that_is_off_is_a_refusal_and_the_other_is_left_alone(rooms: MakeLab) -> None:
+    lab = rooms()
+    before = state_of(lab, "old")
+    lab.power_off("new")
+    result = migrate(lab)
+    assert (result.returncode, "[error] unreachable:" in result.stdout) == (3, True), said(result)
+    assert state_of(lab, "old") == before
+
+
+def test_a_wrong_host_key_stops_with_both_fingerprints(rooms: MakeLab) -> None:
+    lab = rooms()
+    known = lab.inventory.with_name("known_hosts")
+    known.write_text(known.read_text().replace("10.1.1.43", "10.1.1.x").replace("10.1.1.50", "10.1.1.43"))
+    before = state_of(lab, "old")
+    result = migrate(lab)
+    assert result.returncode == 12, said(result)
+    assert len(set(re.findall(r"SHA256:[A-Za-z0-9+/]{43}", result.stderr))) >= 2
+    assert state_of(lab, "old") == before
+
+
+def test_devices_on_the_new_one_are_a_warning_and_it_goes_on(rooms: MakeLab) -> None:
+    from tscm_migrate.lab.profile import Device
+
+    lab = rooms({}, {"devices": (Device("edge-asa"), Device("left-over"))})
+    result = migrate(lab)
+    assert result.returncode == 0, said(result)
+    assert "[warning] devices-on-new:" in result.stdout
+    assert "edge-asa" in next(line for line in result.stdout.splitlines() if "devices-on-new" in line)
+
+
+def test_an_unknown_prompt_of_the_backup_is_not_answered_and_everything_is_put_back(rooms: MakeLab) -> None:
+    question = "Send anonymous usage data to the vendor"
+    lab = rooms({"extra_prompt": question, "extra_prompt_in": "backup"})
+    before = state_of(lab, "old")
+    result = migrate(lab)
+    assert result.returncode == 1, said(result)
+    assert question in result.stderr
+    assert "everything was put back" in result.stdout
+    answers = [entry for entry in lab.journal("old") if question in json.dumps(entry) and entry.get("answer")]
+    assert answers == []
+    assert state_of(lab, "old") == before
+
+
+def test_an_unknown_prompt_of_the_restore_stops_the_run_and_says_what_is_held_and_offline(rooms: MakeLab) -> None:
+    question = "Shall the log archive be deleted"
+    lab = rooms({}, {"extra_prompt": question})
+    result = migrate(lab)
+    assert result.returncode == 5, said(result)
+    assert question in result.stderr
+    tail = result.stdout[-1500:] + result.stderr
+    assert "HELD" in tail
+    assert "tscm-migrate resume" in tail
+    assert "tscm-migrate rollback" in tail
+
+
+def test_an_operator_who_is_there_answers_the_unknown_prompt(rooms: MakeLab) -> None:
+    question = "Is this the primary site"
+    lab = rooms({"extra_prompt": question, "extra_prompt_in": "backup"})
+    screen = Screen(lab, *MIGRATE, env={"TSCM_PASSPHRASE": PASSPHRASE})
+    try:
+        screen.expect("Migrate tscm-old to tscm-new now?")
+        screen.type("y")
+        screen.expect("your answer to")
+        screen.type("y")
+        assert screen.wait(150) == 0, screen.text
+    finally:
+        screen.close()
+    assert question in screen.text
+    assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
+
+
+class Screen:
+    """The tool on a pseudo terminal, as an operator has it."""
+
+    def __init__(self, lab: NamespaceLab, *args: str, env: dict[str, str]) -> None:
+        self.text = ""
+        master, slave = pty.openpty()
+        self.master = master
+        command = [*lab.workstation.inside(), *_tool(*args)]
+        self.process = subprocess.Popen(
+            command, stdin=slave, stdout=slave, stderr=slave, env={**lab.env(), **env}, start_new_session=True
+        )
+        os.close(slave)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(self.master, 4096)
+            except OSError:
+                return
+            if not data:
+                return
+            self.text += data.decode(errors="replace")
+
+    def expect(self, wanted: str, timeout: float = 60) -> None:
+        deadline = time.monotonic() + timeout
+        while wanted not in self.text:
+            assert self.process.poll() is None, self.text
+            assert time.monotonic() < deadline, self.text
+            time.sleep(0.05)
+
+    def type(self, line: str) -> None:
+        os.write(self.master, line.encode() + b"\n")
+
+    def wait(self, timeout: float) -> int:
+        status = self.process.wait(timeout)
+        self.reader.join(2)
+        return status
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+        os.close(self.master)
+
+
+def _tool(*args: str) -> list[str]:
+    from tscm_migrate.lab.base import tool_command
+
+    return tool_command(*args)
+
+
+def test_a_dry_run_shows_every_step_and_changes_nothing(rooms: MakeLab, tmp_path: Path) -> None:
+    lab = rooms()
+    before = [state_of(lab, host) for host in ("old", "new")]
+    result = migrate(lab, "--dry-run")
+    assert result.returncode == 0, said(result)
+    for words in (
+        "take /etc/cron.d/multidevice-core",
+        "tsadmin backup",
+        "power off",
+        "tsadmin restore",
+        "tsadmin update",
+    ):
+        assert words in result.stdout, said(result)
+    assert [state_of(lab, host) for host in ("old", "new")] == before
+    assert not list(lab.folder.rglob("journal.jsonl.lock"))
