@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -28,9 +29,18 @@ def strict(tmp_path: Path) -> Iterator[tuple[Host, Path]]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
+    def answer(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        process.stdout.write(b"x" * 100_000)
+        process.exit(0)  # closes the channel without an EOF
+
     async def serve() -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
-            "127.0.0.1", 0, server_host_keys=[str(own)], authorized_client_keys=str(tmp_path / "allowed")
+            "127.0.0.1",
+            0,
+            server_host_keys=[str(own)],
+            authorized_client_keys=str(tmp_path / "allowed"),
+            process_factory=answer,
+            encoding=None,
         )
 
     server = asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
@@ -44,8 +54,6 @@ def strict(tmp_path: Path) -> Iterator[tuple[Host, Path]]:
 
 
 def test_a_key_is_accepted_after_the_question_what_the_server_takes(strict: tuple[Host, Path]) -> None:
-    from dataclasses import replace
-
     host, good = strict
     with connect(replace(host, identity_file=good), credentials=NoSecrets()) as shell:
         assert shell.alive
@@ -54,8 +62,6 @@ def test_a_key_is_accepted_after_the_question_what_the_server_takes(strict: tupl
 def test_a_refused_key_is_told_as_refused_not_as_a_server_that_hung_up(
     strict: tuple[Host, Path], tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     host, _ = strict
     with pytest.raises(AuthFailed) as caught:
         connect(
@@ -63,3 +69,10 @@ def test_a_refused_key_is_told_as_refused_not_as_a_server_that_hung_up(
         )
     assert "hung up" not in caught.value.message()
     assert "tried: key bad" in caught.value.message()
+
+
+def test_a_stream_that_ends_with_a_status_and_no_eof_has_ended(strict: tuple[Host, Path]) -> None:
+    host, good = strict
+    with connect(replace(host, identity_file=good), credentials=NoSecrets()) as shell, shell.reader("any") as stream:
+        assert sum(len(chunk) for chunk in stream) == 100_000
+        assert stream.finish(10).status == 0

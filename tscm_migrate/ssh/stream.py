@@ -145,7 +145,8 @@ class Reader(_Stream):
                 if isinstance(error.__cause__, TimeoutError):
                     raise _silent(self, "sent nothing") from error
                 raise
-            if not self._held and not self.channel.eof_received:
+            # A status is as good as an EOF: some servers close the channel without saying the latter.
+            if not self._held and not self.channel.eof_received and self.channel.exit_status == -1:
                 raise ConnectionLost(self.execution.host, f"during `{self.execution.display}`")
         piece, self._held = self._held[:size], self._held[size:]
         return bytes(piece)

@@ -44,7 +44,9 @@ def demo(_context: Any, keep: bool = False) -> int:
     if not keep:
         for name in ("old", "new"):
             shutil.rmtree(folder / name, ignore_errors=True)
-    _say(f"the appliances are gone; the journal and the report are below {folder}")
+    reports = sorted(folder.glob("workstation/**/report.html"))
+    _say("the appliances are gone")
+    _say(f"the report: {reports[-1]}" if reports else f"the run's journal is below {folder}")
     _say(f"the demo took {time.monotonic() - began:.0f} s")
     return status
 
