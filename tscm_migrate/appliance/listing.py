@@ -10,18 +10,22 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tscm_migrate.appliance.question import spelling
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_NAME = r"threatstop_backup_\d{4}-\d{2}-\d{2}_\d{2}_\d{2}_\d{2}\.tsbak(?:\.gpg)?"
-_ENTRY = re.compile(
-    rf"(?:^|(?<=\s))[\[(<#*]*(?P<number>\d{{1,6}})\s*[\])>.:,=|-]*\s+(?:[^\s\d][^\n]*?\s)??['\"]?(?P<folder>(?:[^\s'\"]*/)?)(?P<name>{_NAME})(?![\w.-])"
+_NAME = re.compile(
+    r"(?P<folder>(?:[^\s'\"]*/)?)(?P<name>threatstop_backup_\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d\.tsbak(?:\.gpg)?)(?![\w.-])"
 )
-_TRAILING = re.compile(
-    rf"(?P<folder>(?:[^\s'\"]*/)?)(?P<name>{_NAME})(?![\w.-]).*?[\[(#]\s*(?P<number>\d{{1,6}})\s*[\])]?\s*$"
-)
+# What may stand before a row's number: brackets, a marker of the default, a table's border, "Backup #".
+_LEADING = re.compile(r"^\W*(?:[A-Za-z.]+\s*#?\s*(?=\d))?(?P<key>\d{1,6}|[A-Za-z](?=\s*[)\].:]))(?![\w/]|[-:.]\d)")
+_BEHIND = re.compile(r"[\[(#]\s*(?P<key>\d{1,6})\s*[\])]?\s*$")
+_NEXT = re.compile(r"(?<![\w.-])[\[(<#]*(?P<key>\d{1,6})\s*[)\].:>]+\s*(?:\S*/)?$")
+_LINK = re.compile(r"threatstop_latest|\.tsbak(?:\.gpg)?['\"]?\s*(?:->|→|=>)")
 _ASKS_NUMBER = re.compile(
-    r"\b(?:number|select\w*|choose|choice|pick|which|index|option|enter|type|specify|backup|archive|restore\s+from|#)",
+    r"\b(?:number|no\.|select\w*|choose|choice|pick|which|index|option|enter|type|specify|backup|archive|restore\s+from|id|"
+    r"entry|item|restore)\b|#",
     re.IGNORECASE,
 )
 
@@ -30,20 +34,33 @@ _ASKS_NUMBER = re.compile(
 class Entry:
     """A row: its `number` as shown, the archive's `folder` ("" where only the name is shown) and `name`."""
 
-    number: int
+    number: str
     folder: str
     name: str
 
 
 def entries(lines: Iterable[str]) -> list[Entry]:
     """The numbered archives among `lines`; rows that show a symlink (`… -> …`, threatstop_latest) are left out."""
-    found = []
-    for line in lines:
-        if "threatstop_latest" in line or "->" in line:
-            continue
-        matches = list(_ENTRY.finditer(line)) or list(_TRAILING.finditer(line))
-        found += [Entry(int(m["number"]), m["folder"].rstrip("/"), m["name"]) for m in matches]
+    return [entry for line in lines if not _LINK.search(line) for entry in _row(line)]
+
+
+def _row(line: str) -> list[Entry]:
+    """The archives of one line: mostly one; several where a menu is set in columns."""
+    found, end = [], 0
+    for match in _NAME.finditer(line):
+        ahead = line[end : match.start()]
+        key = _LEADING.match(ahead) if end == 0 else (_NEXT.search(ahead) or _LEADING.match(ahead.strip()))
+        if key is None and end == 0:
+            key = _BEHIND.search(line[match.end() :])
+        if key is not None:
+            found.append(Entry(key["key"], match["folder"].rstrip("/"), match["name"]))
+        end = match.end()
     return found
+
+
+def names(lines: Iterable[str]) -> set[str]:
+    """Every archive that is named, numbered or not."""
+    return {match["name"] for line in lines if not _LINK.search(line) for match in _NAME.finditer(line)}
 
 
 def pick(lines: Sequence[str], name: str, folder: str) -> Entry | None:
@@ -59,6 +76,6 @@ def pick(lines: Sequence[str], name: str, folder: str) -> Entry | None:
 
 def asks_for_archive(question: str, lines: Sequence[str]) -> bool:
     """Whether `question`, after `lines`, wants one of the listed archives."""
-    if not entries(lines):
+    if not entries(lines) or spelling(question) is not None:
         return False
     return bool(_ASKS_NUMBER.search(question)) or bool(re.fullmatch(r"\W*(?:\[?\d+\s*-\s*\d+\]?)?\W*", question))

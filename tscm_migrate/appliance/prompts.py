@@ -1,8 +1,8 @@
 """Prompt tables: which answer a remote question gets, decided purely from its text.
 
 The documents do not give the prompts' words or their order, so a rule recognises a question by its *subject* (the SSH
-configuration, cron, the network, …) and its *sense* (restore it, or keep what is here), wherever it comes. What fits no
-rule, or two rules that disagree, is an unknown prompt: it is never answered by guess.
+configuration, cron, the network, …) and its *sense* (restore it, or keep what is here: see `question`), wherever it
+comes. What fits no rule, or two rules that disagree, is an unknown prompt: it is never answered by guess.
 """
 
 from __future__ import annotations
@@ -12,49 +12,50 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from tscm_migrate.appliance import question as q
+from tscm_migrate.appliance.question import NO, YES, complete, is_yes_no, looks_like_prompt, spell, vocabulary
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tscm_migrate.site import PromptRule, Secret
 
-YES, NO = "yes", "no"
+__all__ = ["NO", "YES", "Choice", "Rule", "Table", "complete", "is_yes_no", "looks_like_prompt", "spell"]
 
-_HINT = re.compile(
-    r"[\[(<{]\s*(?P<yes>y(?:es)?)\s*(?:[/|,]|\bor\b)\s*(?P<no>n(?:o)?)\s*[\])>}]|\b(?P<y2>yes)\s*(?:/|or)\s*(?P<n2>no)\b"
-    r"|(?<![a-z])(?P<y3>y)\s*(?:/|or)\s*(?P<n3>n)(?![a-z])"
-    r"|\b(?P<y4>y)\b.{1,20}\b(?P<n4>n)\b|\b(?P<y5>yes)\b.{1,20}\b(?P<n5>no)\b",
-    re.IGNORECASE,
-)
-_TYPE_WORD = re.compile(
-    r"(?:type|enter|say|answer)\s+['\"`](?P<word>[A-Za-z]{1,12})['\"`]\s+(?:to|if)\b", re.IGNORECASE
-)
 # Nobody asked for these: such a question is never one of ours, whatever else it mentions.
 _VETO = re.compile(
-    r"\b(?:send|upload|share|submit|report(?:ing)?|statistic\w*|telemetry|diagnostic\w*|licen[cs]e|register|registration|"
-    r"subscri\w+|delet\w+|remov\w+|purg\w+|wip\w+|eras\w+|format\w*|factory|reset|donat\w+|survey|feedback|agree|eula|"
-    r"terms|support|enabl\w+|disabl\w+|regenerat\w+|generat\w+|upgrad\w+)\b",
+    r"\b(?:send|upload\w*|shar(?:e|ing)|submit\w*|report(?:s|ing)?|statistic\w*|telemetry|diagnostic\w*|licen[cs]\w+|"
+    r"regist(?:er|ration)\w*|subscri\w+|delet\w+|remov\w+|purg\w+|wip(?:e|ed|ing)|eras\w+|format(?:s|ting)?|factory|reset\w*|"
+    r"donat\w+|survey|feedback|agree\w*|eula|terms|support\w*|enabl\w+|disabl\w+|regenerat\w+|generat\w+|upgrad\w+|clear\w*|"
+    r"trial|analytics|usage|participat\w*|programme?|drop|discard\w*|destroy\w*|clean\w*|prun\w+|rotat\w+|dump\w*|crash\w*|"
+    r"shut\s*down|power\s*off|halt|decommission\w*|activat\w+)\b",
     re.IGNORECASE,
 )
-_RESTORE = re.compile(
-    r"\b(?:re-?stor\w*|reinstat\w*|put|bring|brought|recover\w*|re-?appl\w*|appl(?:y|ied|ying)|import\w*|install\w*|load\w*|"
-    r"includ\w*|take\s+over|taken\s+over|carry|carried|transfer\w*|cop(?:y|ied)|re-?creat\w*|set|us(?:e|ing)|adopt\w*|"
-    r"overwrit\w*|overwritten|replac\w*|chang\w*|updat\w*|switch\w*|(?:re-?)?configur(?:e|ing)|writ\w*|assum\w*|reus\w*|"
-    r"as\s+well|too|also|want|correct|fix|adjust\w*|move|rewrit\w*|match)\b",
+# Said in the lines before a bare "Continue?", these make it a question that is not ours.
+_WILL = re.compile(
+    r"\b(?:will|would|going\s+to|about\s+to|must|shall|to)\s+(?:be\s+)?(?:\w+ly\s+)?(?:send|sent|upload\w*|shar\w+|delet\w+|"
+    r"remov\w+|purg\w+|wip\w+|eras\w+|format\w*|reset|upgrad\w+|disabl\w+|discard\w*)\b"
+    r"|\b(?:telemetry|diagnostic\w*|licen[cs]e|eula|terms\s+(?:of|and)|agree\w*|factory)\b",
     re.IGNORECASE,
 )
-_KEEP = re.compile(r"\b(?:keep\w*|leav\w*|preserv\w*|retain\w*|skip\w*|bypass\w*|ignor\w*|omit\w*)\b", re.IGNORECASE)
-_NOT = re.compile(r"\b(?:not|don't|dont|never|without|n't)\b", re.IGNORECASE)
 # A question that speaks of what the lines before it named.
 _POINTS_BACK = re.compile(
-    r"\b(?:proceed|continue|go\s+(?:on|ahead)|carry\s+on|sure|ok(?:ay)?|confirm|them|it|this|these|that|those|so|anyway|"
-    r"overwrite|restore|apply)\b",
+    r"\b(?:proceed|continue|go\s+(?:on|ahead)|carry\s+on|sure|ok(?:ay)?|confirm|correct|them|it|this|these|that|those|so|"
+    r"anyway|overwrite|restore|apply|now|take\s+(?:it|them)\s+over)\b",
     re.IGNORECASE,
 )
 _ASKS_WHETHER = re.compile(
     r"^\W*(?:do|does|did|shall|should|would|will|can|could|may|is|are|has|have|want)\b|\b(?:do|would|shall|should)\s+(?:you|we|i|it)\b",
     re.IGNORECASE,
 )
-_PROMPT_END = re.compile(r"(?:[?:>»\])=]|\b[yY]/[nN])\s*$")
+_NEWS = re.compile(  # what has been done is no longer asked about
+    r"\b(?:done|ok|complete[d]?|finished|restored|skipped|success\w*|saved|found|loaded|failed|not applied)\b\W*(?:\(.*\))?\W*$",
+    re.IGNORECASE,
+)
+_OPTIONAL = re.compile(
+    r"\b(?:optional|blank|empty|none|if\s+any|leave|skip|when\s+done|to\s+(?:finish|end))\b", re.IGNORECASE
+)
+_ARCHIVE = re.compile(r"threatstop_backup_[\d_-]+\.tsbak(?:\.gpg)?")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,12 @@ class Rule:
         bare: answers a yes/no question without any verb of restoring ("Use DHCP", "Reboot now").
         near: what the question or the lines right before it must also mention.
         weak: gives way to any rule that is not.
+        foreign: words that make it another question ("Change the SSH *port*?").
+        tolerates: vetoed words that are at home here ("*Enable* DHCP?").
+        neutral: words that name the subject and say nothing of what is done.
+        beats: rules that it silences.
+        only: every word of the question must be one of these; for rules whose subject is a mere "Continue?".
+        alone: it wins over every other rule.
     """
 
     name: str
@@ -81,6 +88,22 @@ class Rule:
     bare: bool = False
     near: str = ""
     weak: bool = False
+    foreign: str = ""
+    tolerates: str = ""
+    neutral: frozenset[str] = frozenset()
+    beats: tuple[str, ...] = ()
+    only: frozenset[str] = frozenset()
+    alone: bool = False
+
+    def about(self, text: str, around: str) -> bool:
+        """Whether the rule's subject is asked about, and nothing that is foreign to it or vetoed."""
+        if not re.search(self.subject, text, re.IGNORECASE) or not re.search(self.near, around, re.IGNORECASE):
+            return False
+        told = q.normal(text)
+        vetoed = _VETO.search(re.sub(self.tolerates, " ", told, flags=re.IGNORECASE) if self.tolerates else told)
+        if vetoed or (self.foreign and re.search(self.foreign, re.sub(r"\([^)]*\)", " ", told), re.IGNORECASE)):
+            return False
+        return not self.only or all(word in self.only for word in q.words(text))
 
 
 @dataclass(frozen=True)
@@ -122,46 +145,58 @@ class Table:
         Args:
             question: the line that waits, without control characters.
             before: the lines since the last answer, oldest first; they decide only where the question points back
-                ("Proceed?", "Restore them?").
+                ("Proceed?", "Restore them?"), goes on from the line before, or stands in it ("[y/n]: ").
         """
         line = question.strip()
         if (chosen := self._by_site(line)) is not None:
             return chosen
-        if _VETO.search(_without_log_tag(line)):
+        paragraph = _paragraph(before)
+        if self._another_archive(line, paragraph):
             return None
-        around = " ".join([*_paragraph(before), line])
-        matches = self._matches(line, line, around)
-        if all(rule.weak for rule, _ in matches) and is_yes_no(line) and _POINTS_BACK.search(line):
-            matches = self._matches(line, around, around)
-        return self._settle(line, matches)
+        around = " ".join([*paragraph, line])
+        asks = _asked(line, paragraph)
+        matches = self._matches(asks, asks, around, paragraph)
+        if all(rule.weak for rule, _ in matches) and is_yes_no(asks, paragraph):
+            told = [text for text in paragraph if not _NEWS.search(text)]
+            if _WILL.search(" ".join(told)):
+                return None
+            if _POINTS_BACK.search(asks) and not _VETO.search(q.normal(asks)):
+                matches = self._matches(asks, " ".join([*told, line]), around, paragraph) or matches
+        return self._settle(line, matches, paragraph)
+
+    def _another_archive(self, line: str, paragraph: Sequence[str]) -> bool:
+        """Whether it speaks of one archive, and not of ours: nobody wants that one."""
+        ours = self.values.get("archive")
+        named = set(_ARCHIVE.findall(" ".join([*paragraph[-1:], line])))
+        return isinstance(ours, str) and len(named) == 1 and ours not in named
 
     def _by_site(self, line: str) -> Choice | None:
         for index, rule in enumerate(self.site_rules):
             name = f"inventory:{index + 1}"
             if re.search(rule.pattern, line, re.IGNORECASE) and self.used.get(name, 0) < (rule.times or 1000):
-                return self._value(name, rule.answer)
+                return self._value(name, rule.answer, line, before=())
         return None
 
-    def _matches(self, line: str, text: str, around: str) -> list[tuple[Rule, str]]:
-        near = [
-            rule
-            for rule in self.rules
-            if re.search(rule.subject, text, re.IGNORECASE) and re.search(rule.near, around, re.IGNORECASE)
-        ]
+    def _matches(self, line: str, text: str, around: str, paragraph: Sequence[str]) -> list[tuple[Rule, str]]:
+        near = [rule for rule in self.rules if rule.about(text, around)]
+        if alone := [rule for rule in near if rule.alone]:
+            return [(alone[0], alone[0].answer)]
+        beaten = {name for rule in near for name in rule.beats}
+        near = [rule for rule in near if rule.name not in beaten]
         yes_no: list[tuple[Rule, str]] = []
         values = [(rule, rule.answer) for rule in near if rule.kind != "yesno"]
         for rule in near:
-            sense = _sense(text, bare=rule.bare) if rule.kind == "yesno" else None
+            sense = q.sense(text, rule.neutral | _NEUTRAL, bare=rule.bare) if rule.kind == "yesno" else None
             if sense is not None:
                 yes_no.append((rule, rule.answer if sense else _opposite(rule.answer)))
-        if not is_yes_no(line):
+        if not is_yes_no(line, paragraph):
             return values
-        if not _says_yes_no(line) and not _RESTORE.search(text) and not _ASKS_WHETHER.search(line):
+        if q.spelling(line, paragraph) is None and not q.speaks_of_doing(text) and not _ASKS_WHETHER.search(line):
             # "Gateway?" asks for a value; "SSH?" has no value to give
             yes_no = [match for match in yes_no if match[0].bare] or values or yes_no
         return [match for match in yes_no if not match[0].weak] or yes_no or [m for m in values if m[0].kind == "enter"]
 
-    def _settle(self, line: str, matches: list[tuple[Rule, str]]) -> Choice | None:
+    def _settle(self, line: str, matches: list[tuple[Rule, str]], paragraph: Sequence[str]) -> Choice | None:
         if not matches or (len({answer for _, answer in matches}) > 1 and matches[0][0].kind == "yesno"):
             return None
         rule, answer = matches[0]
@@ -173,85 +208,67 @@ class Table:
             left = isinstance(value, Sequence) and not isinstance(value, str) and given < len(value)
             answer = YES if left else NO
         if rule.kind != "yesno":
-            return self._value(rule.name, answer, secret=rule.kind == "secret")
-        return Choice(rule.name, spell(line, answer, again=self.asked.get(line, 0) > 0))
+            return self._value(rule.name, answer, line, secret=rule.kind == "secret", before=paragraph)
+        return Choice(rule.name, spell(line, answer, paragraph, again=self.asked.get(line, 0) > 0))
 
-    def _value(self, name: str, answer: str, *, secret: bool = False) -> Choice | None:
+    def _value(
+        self, name: str, answer: str, line: str, *, before: Sequence[str], secret: bool = False
+    ) -> Choice | None:
         if not answer.startswith("@"):
             return Choice(name, answer, secret)
-        key = answer[1:]
-        value = self.values.get(key)
+        value = self.values.get(answer[1:])
         if value is None:
             return None
         if isinstance(value, str):
             return Choice(name, value, secret)
-        if isinstance(value, Sequence):
-            index = self.used.get(name, 0)
-            return Choice(name, value[index], secret) if index < len(value) else None
-        return Choice(name, value.reveal(), secret=True)
+        if not isinstance(value, Sequence):
+            return Choice(name, value.reveal(), secret=True)
+        return self._one_of(name, value, " ".join([*before[-1:], line]))
+
+    def _one_of(self, name: str, values: Sequence[str], line: str) -> Choice | None:
+        """The next of several values, all of them where they are wanted on one line, or none where none is left."""
+        if separator := _wants_all(line):
+            return Choice(name, separator.join(values))
+        index = self.used.get(name, 0)
+        if index < len(values):
+            return Choice(name, values[index])
+        return Choice(name, "") if _OPTIONAL.search(line) else None
 
 
-def _says_yes_no(line: str) -> bool:
-    return bool(_HINT.search(line) or _TYPE_WORD.search(line))
+_NEUTRAL = vocabulary(
+    "a an the and or of from in on to this that its your their our my for with by config configs "
+    "configuration configurations conf setting settings file files folder directory data entry entries "
+    "part section item items backup backups archive archived saved old previous system machine appliance "
+    "host server etc now please yes no y n is are do you"
+)
 
 
-def is_yes_no(line: str) -> bool:
-    """Whether the question wants yes or no: it says so, or ends in a question mark and asks for no value."""
-    if _says_yes_no(line):
-        return True
-    return bool(re.search(r"\?\s*[:>]?\s*$", line)) and not re.match(
-        r"\W*(?:which|what|where|how|who)\b", _without_log_tag(line), re.IGNORECASE
-    )
-
-
-def looks_like_prompt(line: str) -> bool:
-    """Whether an unfinished line ends as prompts do; "Restoring devices..." does not."""
-    return bool(_PROMPT_END.search(line.rstrip())) or bool(_HINT.search(line))
-
-
-def complete(line: str) -> bool:
-    """Whether a line that may still grow ends with its choice ("[y/n]: "), so that what is asked is all there."""
-    return bool(re.search(r"[\[(<{]\s*y(?:es)?\s*[/|]\s*n(?:o)?\s*[\])>}]\s*[:?>»›]?\s*$", line, re.IGNORECASE))
-
-
-def spell(line: str, answer: str, *, again: bool = False) -> str:
-    """Write yes or no the way the question wants it: "y" for [y/n], "yes" for (yes/no), "YES" for: type 'YES' to …"""
-    if answer == YES and (word := _TYPE_WORD.search(line)):
-        return word["word"]
-    hint = _HINT.search(line)
-    long = bool(hint and any((hint[k] or "").lower() == "yes" for k in ("yes", "y2", "y5")))
-    if hint is None:
-        long = again  # the short form was not taken
-    return answer if long else answer[0]
-
-
-def _sense(text: str, *, bare: bool) -> bool | None:
-    """True: yes means to do it; False: yes means to leave it; None: cannot be told."""
-    keeps, denies = _KEEP.search(text), _NOT.search(text)
-    if denies and not re.search(
-        r"\b(?:does not|is not|not (?:the )?same|do not match|doesn't|isn't)\b", text, re.IGNORECASE
-    ):
-        return None
-    if keeps:
-        return None if _RESTORE.search(_KEEP.sub("", text)) else False
-    words = re.findall(r"[A-Za-z]{2,}", _HINT.sub("", _without_log_tag(text)))
-    return True if bare or _RESTORE.search(text) or len(words) <= 4 else None
+def _wants_all(line: str) -> str:
+    """What to put between several values that are wanted on one line; "" where each is asked for by itself."""
+    if not re.search(r"\b(?:separat\w+|list|comma|space)\b|\bservers\b(?!\s*\d)|\(s\)", line, re.IGNORECASE):
+        return ""
+    return "," if re.search(r"\bcomma", line, re.IGNORECASE) else " "
 
 
 def _opposite(answer: str) -> str:
     return {YES: NO, NO: YES}.get(answer, answer)
 
 
-def _without_log_tag(line: str) -> str:
-    return re.sub(
-        r"^\s*[\[(<*]*\s*(?:INFO|WARN(?:ING)?|NOTICE|PROMPT|QUESTION|INPUT)\s*[\])>*]*\s*:?\s*",
-        "",
-        line,
-        flags=re.IGNORECASE,
-    )
+def _asked(line: str, paragraph: Sequence[str]) -> str:
+    """The whole question: with the lines that it goes on from, where it begins before its own line."""
+    above = [text for text in paragraph if not q.is_option(text)]
+    if not above:
+        return line
+    if q.is_slot(line):
+        last = next((text for text in reversed(above) if "?" in text), above[-1])
+        return f"{last} {line}"
+    begins_small = re.match(r"[a-z(]", line) is not None
+    if begins_small and not re.search(r"[.?!:]\s*$", above[-1]) and not _NEWS.search(above[-1]):
+        return f"{above[-1]} {line}"
+    return line
 
 
-def _paragraph(lines: Sequence[str], most: int = 4) -> list[str]:
+def _paragraph(lines: Sequence[str], most: int = 6) -> list[str]:
     """The last lines before the question, up to a blank one."""
     taken: list[str] = []
     for line in reversed(lines):

@@ -99,13 +99,17 @@ def command(appliance: Appliance, request: Request) -> str:
 
 def table(appliance: Appliance, request: Request) -> Table:
     """The rules and values for one pass."""
-    network = ipaddress.ip_network(f"0.0.0.0/{request.prefix}")
+    network = ipaddress.ip_interface(f"{request.address}/{request.prefix}").network
     values: dict[str, str | Secret | Sequence[str] | None] = {
         "passphrase": request.passphrase,
         "sudo": sudo_answer(appliance),
         "archive": request.archive,
+        "archive_path": f"{request.folder}/{request.archive}",
         "address": request.address,
         "netmask": str(network.netmask),
+        "network": str(network.network_address),
+        "broadcast": str(network.broadcast_address),
+        "cidr": f"{request.address}/{request.prefix}",
         "prefix": str(request.prefix),
         "gateway": request.gateway or None,
         "dns": request.dns,
@@ -118,6 +122,7 @@ def table(appliance: Appliance, request: Request) -> Table:
         restore_cron=request.restore_cron,
         bypass_netconf=request.bypass_netconf,
         dhcp=request.dhcp,
+        address=request.address,
     )
     return Table(rules, values, site)
 
@@ -138,7 +143,7 @@ def run(appliance: Appliance, request: Request, operator: Asked) -> Outcome:
         if entry is None:
             missing.append(question)
             return None
-        return str(entry.number)
+        return entry.number
 
     secret = request.passphrase if request.archive.endswith(".gpg") else None
     with PassphraseFile(appliance, secret) as file:

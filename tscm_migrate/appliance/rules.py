@@ -3,104 +3,287 @@
 from __future__ import annotations
 
 from tscm_migrate.appliance.prompts import NO, YES, Rule
+from tscm_migrate.appliance.question import vocabulary
 
 # A bare "Proceed?" is answered only where the lines right before it speak of what we started.
-_RESTORING = r"restor|backup|archive|device|tsbak|configuration|firewall"
-
-_SUDO = Rule("sudo-password", r"\[sudo\]|sudo.*password|password for \S+\s*:", "@sudo", kind="secret", times=2)
-_PASSPHRASE = Rule(
-    "passphrase", r"pass\s*-?phrase|password|secret|pass\s*word|key\s*phrase", "@passphrase", kind="secret", times=4
+_RESTORING = r"restor|backup|archive|device|tsbak|configuration|firewall|recover|settings"
+# …and only where it says nothing else: a word that is not here makes it a question that nobody knows.
+_PLAIN_WORDS = vocabulary(
+    "a all already also an and anyway any archive archived are as at back backed backup backups be been "
+    "before begin but can cannot carry caution change changed changes chosen client config configuration "
+    "configured confirm confirmation contents continue continuing correct current currently data database "
+    "databases device devices do does don't drop else entries entry erase exist existing exists file "
+    "files firewall firewalls following for found from go going ahead has have here i if in into is it "
+    "its list local lose lost machine may might moment must my not note notice now of ok okay old on "
+    "operation or other our over overwrite overwriting overwritten perform policies policy present "
+    "previous proceed process question ready really recover recovery replace replaced replacing "
+    "restoration restore restored restoring right same saved select selected set settings should shall "
+    "start starting sure system target tscm tsadmin that the their them there these they this those "
+    "threatstop to undone up use used version want warning was we were will wish with without would y yes "
+    "n no you your permanently irreversible appliance host server box name named one ones like type enter "
+    "press some more than manager centralized could action"
 )
-_INTERFACE = Rule("interface", r"\binterface\b|\bnic\b", "@interface", kind="text")
-_ENTER = Rule("enter", r"\b(?:press|hit)\b.*\b(?:enter|return|key)\b", "", kind="enter", times=6)
+
+_SUDO = Rule(
+    "sudo-password", r"\[sudo\]|sudo.*password|^\W*password for \w[\w.-]*\s*:", "@sudo", kind="secret", alone=True
+)
+_PASSPHRASE = Rule(
+    "passphrase",
+    r"pass\s*-?phrase|password|\bsecret\b|pass\s*word|key\s*phrase|decryption\s+key|encryption\s+key|\bpasscode",
+    "@passphrase",
+    kind="secret",
+    times=4,
+    # any other password is not ours to give, least of all to what may be a form of somebody's portal
+    foreign=r"\b(?:portal|accounts?|user\w*|log-?in|root|admin\w*|devices?|firewall|ldap|mysql|sql|proxy|mail|smtp|wi-?fi|"
+    r"snmp|tacacs|radius|cisco|api|web|gui|ssh|bios|grub|private\s+key|key\s*file|hint|remember|store|old|previous|"
+    r"wallet|token|vpn|cloud|customer|email)\b",
+)
+_INTERFACE = Rule("interface", r"\binterface\b|\bnic\b|\badapter\b", "@interface", kind="text")
+_ENTER = Rule(
+    "enter",
+    r"\b(?:press|hit|strike|push)\b.{0,24}\b(?:enter|return|(?:any|a)\s+key|space(?:\s*bar)?|<enter>|key)\b\W*"
+    r"(?:$|.*\b(?:continu\w*|proceed|begin|start|go\s+on|carry\s+on|resume|re-?boot|restart|exit|finish|quit|close|next|"
+    r"more|restor\w+|ready|done)\b)",
+    "",
+    kind="enter",
+    times=8,
+    alone=True,
+    foreign=r"\b(?:accept|default|keep|current|skip|confirm|yes)\b",
+)
+_APPLY_SETTINGS = Rule(
+    "apply-settings",
+    r"\b(?:apply|save|commit|accept|write|use|keep)\s+(?:the\s+|these\s+|this\s+|above\s+|new\s+)*(?:network\s+|ip\s+)?"
+    r"(?:settings|values|changes|configuration)\b(?!\s+(?:of|from|in)\b)|"
+    r"\b(?:settings|values|configuration|information|data|everything|above|details|this|that|all)\b.{0,24}"
+    r"\b(?:correct|right|ok(?:ay)?)\b",
+    YES, bare=True, times=3, weak=False, beats=("network",),
+    near=r"\b(?:ip|address|netmask|mask|gateway|dns|dhcp|network|restor\w*|backup)\b",
+    foreign=r"\b(?:current|existing|ssh|cron\w*|time\w*|present|old|own)\b",
+)  # fmt: skip
+_MORE = Rule("more", r"^\W*(?:-+\s*more\s*-+|more\s*\(|lines\s+\d+-\d+)", "", kind="enter", times=2000, alone=True)
 
 
 def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
     """The first run asks whether to encrypt, then for a passphrase, perhaps twice (facts: Commands)."""
-    wanted = YES if encrypt else NO
+    wanted, plain = (YES, NO) if encrypt else (NO, YES)
+    not_the_question = (
+        r"\b(?:saved|stored|previous|existing|same|remember\w*|again\s+later|show|display|cipher|algorithm|empty|hint|disk|"
+        r"partition|transfer|traffic|connection|logs?|key\s*file|public\s+key)\b"
+    )
     return (
         _SUDO,
+        _MORE,
+        Rule(
+            "plain",
+            r"plain[\s-]*text|\bun-?encrypted|without\s+(?:any\s+)?(?:encrypt\w*|a\s+pass\w*|pass\w*|protection)|"
+            r"\bin\s+(?:the\s+)?clear\b|\bnot\s+(?:be\s+)?encrypt\w*|\bno\s+encryption|\bunprotected|"
+            r"\b(?:disable|turn\s+off|switch\s+off|skip|omit|forgo)\b.*\bencrypt\w*",
+            plain,
+            bare=True,
+            alone=True,
+            tolerates=r"disabl\w+|\bclear\b",
+            foreign=not_the_question,
+        ),
         Rule(
             "encrypt",
             r"encrypt|\bgpg\b|\bcipher|\bseal|(?:protect|secure|lock)\w*\b.*(?:backup|archive)"
-            r"|(?:backup|archive)\w*\b.*(?:protect|secure|locked)|(?:set|use|with|add|have|choose).*pass\s*(?:phrase|word)",
+            r"|(?:backup|archive)\w*\b.*(?:protect|secure|locked)|(?:set|use|with|add|have|choose|want|specify|provide|assign)\b"
+            r".*pass\s*(?:phrase|word)|pass\s*(?:phrase|word)[\s-]*protect",
             wanted,
             bare=True,
+            tolerates=r"enabl\w+|activat\w+|support\w*",
+            foreign=not_the_question,
         ),
         _PASSPHRASE,
         _INTERFACE,
+        Rule(
+            "start",
+            r"\b(?:proceed|continue|go\s+(?:on|ahead)|are\s+you\s+sure|really|start|begin|confirm|ready|create|make|run|take|perform)\b",
+            YES,
+            bare=True,
+            near=r"backup|back\s+up|archive",
+            weak=True,
+            only=_PLAIN_WORDS | vocabulary("create make run take back full complete new"),
+        ),
         _ENTER,
     )
 
 
 def restore_rules(
-    *, restore_ssh: bool, restore_cron: bool, bypass_netconf: bool, dhcp: bool | None
+    *, restore_ssh: bool, restore_cron: bool, bypass_netconf: bool, dhcp: bool | None, address: str = ""
 ) -> tuple[Rule, ...]:
     """Questions of `tsadmin restore` and of the `tsadmin network` that it may walk through, in any order."""
     return (
         _SUDO,
+        _MORE,
         _PASSPHRASE,
-        Rule(
-            "ssh",
-            r"\bssh\b|secure\s+shell|host\s*-?\s*keys?\b|server\s+identity|\bopenssh\b",
-            YES if restore_ssh else NO,
-        ),
-        Rule("cron", r"\bcron\w*\b|\bschedul\w+|timed\s+jobs?", YES if restore_cron else NO),
-        # Not known whether the old one had its address by DHCP: then nobody may say.
-        *([] if dhcp is None else [Rule("dhcp", r"\bdhcp\b", YES if dhcp else NO, bare=True)]),
-        Rule(
-            "more-dns",
-            r"\b(?:another|more|additional|second)\b.*(?:dns|name\s*-?server)",
-            "@more:dns",
-            bare=True,
-            times=4,
-        ),
-        Rule("reboot", r"\b(?:re-?boot|restart|power[- ]cycle)\w*", YES, bare=True),
-        Rule(
-            "apply-settings", r"\bapply\s+(?:the\s+|these\s+)?settings\b|\bsettings\s+correct", YES, bare=True, times=3
-        ),
-        Rule(
-            "network",
-            r"\bnetwork\w*|\bnetconf\b|\bip[\s-]*(?:v4)?[\s-]*(?:address|config|settings)?\b.*\b(?:differ|backup|archive|address)"
-            r"|\baddress(?:es)?\b|\binterface\s+config",
-            NO if bypass_netconf else YES,
-        ),
-        Rule(
-            "devices-exist",
-            r"\bdevices?\b.*\b(?:exist|already|present|configured|overwrit|set\s*up|found|replac|lost|here)"
-            r"|\boverwrit\w+|\b(?:exist\w*|already|present|configured)\b.*\bdevices?\b|\b(?:firewalls?)\b.*\balready",
-            YES,
-            bare=True,
-            near=_RESTORING,
-            weak=True,
-        ),
-        Rule(
-            "proceed",
-            r"\b(?:proceed|continue|go\s+(?:on|ahead)|carry\s+on|are\s+you\s+sure|really|start|begin|confirm)\b",
-            YES,
-            bare=True,
-            times=3,
-            near=_RESTORING,
-            weak=True,
-        ),
+        *_asked_for(restore_ssh=restore_ssh, restore_cron=restore_cron),
+        *_network_questions(bypass_netconf=bypass_netconf, dhcp=dhcp, address=address),
+        *_confirmations(),
+        *_archive_names(),
         *_network_values(),
         _ENTER,
     )
 
 
+def _asked_for(*, restore_ssh: bool, restore_cron: bool) -> tuple[Rule, ...]:
+    """What the operator chose: the SSH configuration, cron."""
+    return (
+        Rule(
+            "ssh",
+            r"\bsshd?\b|\bsshd?[_-]|secure[\s-]+shell|host[\s-]*keys?\b|server\s+identity|\bopen-?ssh\b|\bssh_host",
+            YES if restore_ssh else NO,
+            foreign=r"\b(?:ports?|root|log-?ins?|passwords?|allow\w*|forward\w*|access|tunnel\w*|internet|remote\w*|agent|protocol|"
+            r"restrict\w*|harden\w*|open|start|listen\w*|connect\w*|session|timeout|banner|version|test|scan|users?)\b",
+            neutral=vocabulary(
+                "ssh sshd openssh secure shell key keys hostkey hostkeys daemon service identity server's"
+            ),
+        ),
+        Rule(
+            "cron",
+            r"\bcron\w*|\bschedul\w+|\b(?:timed|periodic|recurring|automatic|automated)\s+(?:jobs?|tasks?)|\btimers?\b|"
+            r"\bmultidevice-core\b|\btscm_backup\b",
+            YES if restore_cron else NO,
+            foreign=r"\b(?:run|start|maintenance|test|weekly|daily|nightly|create|new|add)\b",
+            neutral=vocabulary("cron crontab crontabs job jobs task tasks schedule schedules scheduled timers"),
+        ),
+    )
+
+
+def _network_questions(*, bypass_netconf: bool, dhcp: bool | None, address: str) -> tuple[Rule, ...]:
+    ours = f"|{address.replace('.', chr(92) + '.')}(?![0-9])" if address else ""
+    reboot = r"\b(?:re-?boot|re-?start|power[\s-]*cycl)\w*|\bre-?initiali[sz]e\s+the\s+system"
+    # Not known whether the old one had its address by DHCP: then nobody may say.
+    known = () if dhcp is None else (
+        Rule(
+            "dhcp-or-static", r"\bdhcp\b\W*(?:or|/|\||,)\W*\bstatic|\bstatic\b\W*(?:or|/|\||,)\W*\bdhcp|"
+            r"\b(?:address(?:ing)?|ip|interface|network)\s*(?:method|mode|type)\b.*\b(?:dhcp|static)\b",
+            "dhcp" if dhcp else "static", kind="text", alone=True,
+        ),
+        Rule(
+            "static", r"\b(?:static|manual|fixed)(?:ally)?\b.*\b(?:ip|address\w*|network|config\w*|assign\w*)|\bstatic\b",
+            NO if dhcp else YES, bare=True, beats=("network", "address"), foreign=r"\broutes?\b|\bdhcp\b|\barp\b|\bdns\b",
+            tolerates=r"enabl\w+",
+        ),
+        Rule("dhcp", r"\bdhcp\b|\bautomatic(?:ally)?\b.*\b(?:ip|address)|\b(?:ip|address)\w*\b.*\bautomatic", YES if dhcp else NO,
+             bare=True, beats=("network", "address"), tolerates=r"enabl\w+", foreign=r"\b(?:server|relay|lease)\b"),
+    )  # fmt: skip
+    return (
+        *known,
+        Rule(
+            "more-dns", r"\b(?:another|more|additional|second|further)\b.*(?:dns|name\s*-?server|resolver)", "@more:dns",
+            bare=True, times=6, beats=("network", "dns"),
+        ),
+        Rule("reboot", reboot, YES, bare=True,
+             foreign=r"\b(?:services?|daemons?|updat\w+|schedule|every|automatic\w*|daily|weekly|kernel)\b"),
+        *(() if bypass_netconf else (_APPLY_SETTINGS,)),
+        Rule(
+            "network",
+            r"\bnetwork\w*|\bnetconf\b|\bip[\s-]*(?:v4)?[\s-]*(?:address\w*|config\w*|settings|parameters|setup)\b|"
+            r"\bip\b.*\b(?:differ|backup|archive|address|change|from|now)|\b(?:change|set|assign|switch|move|take)\b.*\bip\b|"
+            r"\baddress(?:es)?\b|\binterface\s+(?:config|setting)|\bethernet\b|\blan\b|\bnetplan\b|\bifcfg|\bip\s+stack" + ours,
+            NO if bypass_netconf else YES,
+            foreign=r"\b(?:time|ntp|test\w*|scan\w*|share[sd]?|drives?|proxy|drivers?|monitor\w*|mac|hardware|e-?mail|mail|ping|"
+            r"interfaces?\s+up|firewalls?|wi-?fi|wireless|ipv6|ssh|bandwidth|speed|trust\w*|block\w*|allow\w*|discover\w*)\b",
+            neutral=vocabulary("network networking ip address addresses interface lan ethernet netconf parameters netplan"),
+        ),
+    )  # fmt: skip
+
+
+def _confirmations() -> tuple[Rule, ...]:
+    return (
+        Rule(
+            "devices-exist",
+            r"\b(?:devices?|firewalls?)\b.*\b(?:exist|already|present|configured|overwrit|set\s*up|found|replac|lost|here)"
+            r"|\boverwrit\w+|\breplac\w+|\b(?:exist\w*|already|present|configured|found)\b.*\b(?:devices?|firewalls?)\b",
+            YES,
+            bare=True,
+            near=_RESTORING,
+            weak=True,
+            only=_PLAIN_WORDS,
+        ),
+        Rule(
+            "proceed",
+            r"\b(?:proceed|continue|go\s+(?:on|ahead)|carry\s+on|are\s+you\s+sure|really|start|begin|confirm|ready|ok(?:ay)?|"
+            r"correct|right|perform)\b|\b(?:restore|recover|use|load)\s+(?:it|this|the|from|that|selected|backup|archive|now)\b|"
+            r"^\W*(?:restore|recover)\W*(?:$|\[|\()|\bwant\s+to\s+(?:restore|recover)\b",
+            YES,
+            bare=True,
+            times=4,
+            near=_RESTORING,
+            weak=True,
+            only=_PLAIN_WORDS,
+        ),
+    )
+
+
+def _archive_names() -> tuple[Rule, ...]:
+    """A question for the archive's name itself; a numbered list is `listing`'s."""
+    archive = r"\b(?:backup|archive|restore|tsbak)\b"
+    return (
+        Rule("archive-path", rf"\b(?:full\s+)?path\b.*{archive}|{archive}.*\bpath\b", "@archive_path", kind="text"),
+        Rule(
+            "archive-name",
+            rf"\b(?:file\s*-?name|name)\b.*{archive}|{archive}.*\b(?:file\s*-?name|name|file)\b|^\W*(?:backup|archive)(?:\s+file)?\W*$",
+            "@archive",
+            kind="text",
+            foreign=r"\b(?:new|save|output|host\s*-?name|user\w*|number|index|device)\b",
+        ),
+    )
+
+
 def _network_values() -> tuple[Rule, ...]:
     """The values that `tsadmin network` asks for, each on a line of its own (facts: Platform)."""
+    foreign = (
+        r"\b(?:mac|hardware|e-?mail|mail|remote|peer|logs?|syslog|ntp|proxy|smtp|ipv6|log\s+server|time|snmp|trap|management|"
+        r"device|firewall|license|portal|radius|tacacs|ldap|street|alert\w*)\b"
+    )
     return (
-        Rule("netmask", r"\b(?:sub)?net\s*-?mask|\bmask\b", "@netmask", kind="text"),
-        Rule("prefix", r"\bprefix\b|\bcidr\b", "@prefix", kind="text"),
-        Rule("gateway", r"\bgateway\b|\bdefault\s+route", "@gateway", kind="text"),
-        Rule("dns", r"\bdns\b|name\s*-?servers?\b|\bresolver", "@dns", kind="text", times=3),
-        Rule("hostname", r"\bhost\s*-?name\b", "@hostname", kind="text"),
+        Rule("netmask", r"\b(?:sub)?net\s*-?mask|\bmask\b", "@netmask", kind="text", beats=("address", "prefix")),
+        Rule("broadcast", r"\bbroadcast\b", "@broadcast", kind="text", beats=("address",)),
+        Rule(
+            "network-address",
+            r"\bnetwork\s+address|\bsubnet\b(?!\s*-?mask)",
+            "@network",
+            kind="text",
+            beats=("address",),
+        ),
+        Rule(
+            "address-cidr",
+            r"\b(?:ip|address)\b.*(?:\bcidr\b|/\s*prefix|with\s+prefix|/mask|/nn|\d/\d\d\b)|\bcidr\b.*\baddress",
+            "@cidr",
+            kind="text",
+            beats=("address", "prefix"),
+            foreign=foreign,
+        ),
+        Rule("prefix", r"\bprefix\b|\bcidr\b", "@prefix", kind="text", beats=("address", "network-address")),
+        Rule(
+            "gateway",
+            r"\bgateway\b|\bdefault\s+route|\bdefault\s+gw\b|\brouter\b",
+            "@gateway",
+            kind="text",
+            beats=("address",),
+        ),
+        Rule(
+            "dns",
+            r"\bdns\b|name\s*-?servers?\b|\bresolvers?\b",
+            "@dns",
+            kind="text",
+            times=6,
+            beats=("address",),
+            foreign=r"\b(?:domain|suffix|search|zone)\b",
+        ),
+        Rule(
+            "hostname",
+            r"\bhost\s*-?name\b|\bname\s+of\s+(?:this|the)\s+(?:host|system|machine|appliance)\b",
+            "@hostname",
+            kind="text",
+        ),
         _INTERFACE,
-        Rule("address", r"\bip\b|\baddress\b", "@address", kind="text"),
+        Rule("address", r"\bip(?:v4)?\b|\baddress\b", "@address", kind="text", foreign=foreign),
     )
 
 
 def update_rules() -> tuple[Rule, ...]:
     """`tsadmin update` may want sudo; anything else that it asks is for a person."""
-    return (_SUDO,)
+    return (_SUDO, _MORE)

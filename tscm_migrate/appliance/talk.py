@@ -113,6 +113,8 @@ def converse(
     """
     talk = _Talk(appliance, table, operator, picker)
     pace = Pace(quiet=0.2, idle=idle, total=total)
+    # A list of thousands of lines must not wait in a pager.
+    script = f"PAGER=cat SYSTEMD_PAGER=cat; export PAGER SYSTEMD_PAGER; {script}"
     transcript = appliance.shell.converse(script, talk, pace=pace, on_exchange=talk.sent, display=display)
     if talk.unknown:
         raise UnknownPrompt(appliance.name, "", talk.unknown, transcript.text)

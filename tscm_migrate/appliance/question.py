@@ -1,0 +1,241 @@
+"""Reading one remote question: what kind of answer it wants, in which spelling, and what a yes to it would mean. Pure.
+
+The documents do not give the prompts' words, so nothing here knows a whole sentence: only how choices are written
+("[y/N]", "(yes or no)", "Type YES to …", "1) yes 2) no", "[now/later]") and which verbs do, keep or deny.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+YES, NO = "yes", "no"
+
+
+def vocabulary(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+# Words that stand for yes and for no where both are offered; a pair of them is a choice that can be answered.
+_DOES = "yes|y|true|t|on|ok|okay|now|continue|proceed|apply|restore|overwrite|replace|accept|confirm|go|encrypt|update"
+_LEAVES = "no|n|false|f|off|cancel|later|abort|skip|keep|stop|quit|decline|exit|ignore|plain|none|leave"
+_DOING = "(?:restore|overwrite|replace|apply|update|continue|proceed)"
+_OPEN, _CLOSE = r"[\[(<{]\s*", r"\s*[\])>}]"
+_BETWEEN = r"\s*(?:[/|,;:]|\bor\b)\s*"
+_OTHERS = rf"(?:{_BETWEEN}[a-z?]{{1,9}})*?"
+_BRACKETED = re.compile(
+    rf"{_OPEN}(?P<yes>{_DOES}){_OTHERS}{_BETWEEN}(?P<no>{_LEAVES}){_OTHERS}{_CLOSE}"
+    rf"|{_OPEN}(?P<no2>{_LEAVES}){_BETWEEN}(?P<yes2>{_DOES}){_OTHERS}{_CLOSE}"
+    rf"|{_OPEN}(?P<yes3>y)(?P<no3>n){_CLOSE}",
+    re.IGNORECASE,
+)
+_PLAIN = re.compile(
+    r"(?<![\w/])(?P<yes>yes|y|true)(?:\s*(?:/|\|)\s*|\s+or\s+)(?P<no>no|n|false)(?![\w/])"
+    r"|(?<![\w/])['\"`]?(?P<yes2>yes|y)\b['\"`]?\s*(?:=|to\b|for\b|:|-|if\b).{1,60}?(?<![\w/])['\"`]?(?P<no2>no|n)\b"
+    r"|(?<![\w/])['\"`](?P<yes3>yes|y)['\"`].{1,20}['\"`](?P<no3>no|n)['\"`]",
+    re.IGNORECASE,
+)
+_CODED = re.compile(  # "1=yes 2=no", "1) Yes 0) No", "[1] yes [2] no"
+    rf"(?<!\w)[\[(]?(?P<yes>\w)\s*[\])]?\s*[=:).-]?\s*(?:{_DOES})\b\W{{1,4}}(?:or\W+)?[\[(]?(?P<no>\w)\s*[\])]?\s*[=:).-]?\s*(?:{_LEAVES})\b",
+    re.IGNORECASE,
+)
+_TYPE_WORD = re.compile(
+    r"\b(?i:type|enter|say|answer|press|hit|input)\s+(?:the\s+word\s+|in\s+)?(?:['\"`](?P<word>[A-Za-z]{1,12})['\"`]|"
+    r"[\[<(](?P<word3>[A-Za-z]{1,4})[\]>)]|(?P<word2>YES|Yes|yes|Y|y|OK|CONFIRM|RESTORE|CONTINUE|PROCEED|OVERWRITE))"
+    r"(?:\s+and\s+(?:press|hit)\s+\w+)?\s+(?:to|if|for)\b",
+)
+_DEFAULT = re.compile(
+    r"[\[(]\s*(?P<short>y|n|yes|no)\s*[\])]\s*[:?>»›]*\s*$|[\[(]?\bdefault(?:s)?\s*(?:is|to|:|=)?\s*['\"]?(?P<said>yes|no|y|n)\b['\"]?[\])]?",
+    re.IGNORECASE,
+)
+_LETTER_IN_WORD = re.compile(r"[\[(]([yn])[\])](es|o)\b|\b([yn])[\[(](es|o)[\])]", re.IGNORECASE)
+_LETTER_APART = re.compile(r"[\[(]([yn])[\])]\s*/\s*([yn])\b|\b([yn])\s*/\s*[\[(]([yn])[\])]", re.IGNORECASE)
+_OPTION = re.compile(r"^\W*(?P<key>\d{1,2}|[a-z])\s*[)\].:=-]+\s*(?P<text>\S.*)$", re.IGNORECASE)
+
+_RESTORE = re.compile(
+    r"\b(?:re-?stor\w*|reinstat\w*|put|bring|brought|recover\w*|re-?appl\w*|appl(?:y|ied|ying)|import\w*|install\w*|load\w*|"
+    r"includ\w*|tak(?:e|en|ing)\s+over|carr(?:y|ied)\s+over|transfer\w*|cop(?:y|ied)|re-?creat\w*|set|us(?:e|ed|ing)|adopt\w*|"
+    r"overwrit\w*|replac\w*|chang\w*|updat\w*|switch\w*|(?:re-?)?configur(?:e|ed|ing)|writ(?:e|ten)|assum\w*|reus\w*|"
+    r"as\s+well|too|also|want|correct|fix|adjust\w*|mov(?:e|ed)|rewrit\w*|match|modif\w*|accept\w*|assign\w*|migrat\w*|"
+    r"roll\s+(?:back|in|out)|pull\s+in|merge\s+in|deploy\w*|extract\w*|activat\w*|renumber\w*|sync\w*|revert\w*)\b",
+    re.IGNORECASE,
+)
+_KEEP = re.compile(
+    r"\b(?:keep\w*|kept|leav\w*|left|preserv\w*|retain\w*|skip\w*|bypass\w*|ignor\w*|omit\w*|exclud\w*|stay\w*|stick|"
+    r"maintain\w*|hold\s+on\s+to|untouched|unchanged|postpon\w*|defer\w*|delay\w*|abort\w*|cancel\w*|stop)\b",
+    re.IGNORECASE,
+)
+# Stands beside a verb of keeping without being what is asked for: "keep the settings already configured here".
+_AS_IT_IS = re.compile(
+    r"\b(?:as\s+(?:it|they)\s+(?:is|are)|(?:already\s+)?(?:configured|installed|used|in\s+use|set(?:\s+up)?)\s+(?:here|now)"
+    r"|(?:want|wish|like)\s+to|current(?:ly)?\s+\w+ed|do\s+you\s+want)\b",
+    re.IGNORECASE,
+)
+_NOT = re.compile(r"\b(?:not|don't|dont|never|without|n't|instead|rather)\b", re.IGNORECASE)
+_STATES_A_DIFFERENCE = re.compile(
+    r"\b(?:does\s+not|is\s+not|are\s+not|not\s+(?:the\s+)?same|do\s+not\s+match|did\s+not|doesn't|isn't|aren't|don't\s+match"
+    r"|cannot\s+be\s+undone|not\s+be\s+undone)\b",
+    re.IGNORECASE,
+)
+_ASKS_FOR_A_VALUE = re.compile(r"\W*(?:which|what|where|how|who)\b", re.IGNORECASE)
+_PROMPT_END = re.compile(r"(?:[?:>»›\])=#]|\b[yY]/[nN])\s*$")
+_LOG_TAG = re.compile(
+    r"^\s*(?:\d{4}-\d\d-\d\d[T ][\d:.,]+Z?\s*)?[\[(<*]*\s*(?:INFO|WARN(?:ING)?|NOTICE|PROMPT|QUESTION|INPUT|ATTENTION|CAUTION|"
+    r"CONFIRM(?:ATION)?(?=\s*[\])>*:]))\s*[\])>*!]*\s*:?\s*",
+    re.IGNORECASE,
+)
+_ONLY_A_SLOT = vocabulary(
+    "answer your choice please enter type select y n yes no response reply selection option input true "
+    "false or and a the for press key in as one of confirm word"
+)
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How a question wants to hear yes and no."""
+
+    yes: str
+    no: str
+
+
+def normal(line: str) -> str:
+    """The line without its log tag, and with "[Y]es" and "Y(es)" written as words."""
+    bare = _LOG_TAG.sub("", line.strip())
+    bare = _LETTER_APART.sub(lambda m: f"{m[1] or m[3]}/{m[2] or m[4]}", bare)
+    return _LETTER_IN_WORD.sub(lambda m: f"{m[1] or m[3]}{m[2] or m[4]}", bare)
+
+
+def spelling(line: str, before: Sequence[str] = ()) -> Spelling | None:
+    """What to type for yes and for no; None where the question does not offer both, or not in words that we know.
+
+    Args:
+        line: the question.
+        before: the lines right before it, in which a numbered choice may stand.
+    """
+    text = normal(line)
+    if (coded := _CODED.search(text)) and coded["yes"].lower() != coded["no"].lower():
+        return Spelling(coded["yes"], coded["no"])
+    for pattern in (_BRACKETED, _PLAIN):
+        if match := pattern.search(text):
+            parts = match.groupdict()
+            yes = next(v for k, v in parts.items() if k.startswith("yes") and v)
+            no = next(v for k, v in parts.items() if k.startswith("no") and v)
+            return _lower(yes, no)
+    if word := _TYPE_WORD.search(text):
+        typed = word["word"] or word["word2"] or word["word3"]
+        return Spelling(typed, "no" if len(typed) > 1 else "n")
+    if numbered := _numbered(before):
+        return numbered
+    if default := _DEFAULT.search(text):
+        long = len(default["short"] or default["said"]) > 1
+        return Spelling("yes", "no") if long else Spelling("y", "n")
+    return None
+
+
+def _lower(yes: str, no: str) -> Spelling:
+    """Capitals only mark a default: lower case is taken everywhere."""
+    return Spelling(yes.lower(), no.lower())
+
+
+def _numbered(before: Sequence[str]) -> Spelling | None:
+    """A menu of yes and no, one a line; anything else among its rows and it is no such menu."""
+    rows = [match for line in before[-6:] if (match := _OPTION.match(line))]
+    said = {re.split(r"\W", row["text"].strip(), maxsplit=1)[0].lower(): row["key"] for row in rows}
+    yes = [key for word, key in said.items() if re.fullmatch(_DOES, word)]
+    no = [key for word, key in said.items() if re.fullmatch(_LEAVES, word)]
+    return Spelling(yes[0], no[0]) if len(yes) == len(no) == 1 and len(rows) == 2 else None
+
+
+def is_option(line: str) -> bool:
+    """Whether a line is a row of a menu."""
+    return bool(_OPTION.match(line))
+
+
+def is_yes_no(line: str, before: Sequence[str] = ()) -> bool:
+    """Whether the question wants yes or no: it says so, or ends in a question mark and asks for no value."""
+    if spelling(line, before):
+        return True
+    last = re.split(r"[.!]\s+", normal(line))[-1]
+    return bool(re.search(r"\?\s*[:>»›]?\s*$", line)) and not _ASKS_FOR_A_VALUE.match(last)
+
+
+def looks_like_prompt(line: str) -> bool:
+    """Whether an unfinished line ends as prompts do; "Restoring devices..." does not."""
+    return bool(_PROMPT_END.search(line.rstrip())) or spelling(line) is not None or bool(_ENTER_ALONE.search(line))
+
+
+_ENTER_ALONE = re.compile(r"\b(?:press|hit|strike)\b.*\b(?:enter|return|key|space)\b", re.IGNORECASE)
+_COMPLETE = re.compile(rf"(?:{_OPEN}(?:y|yes)\s*[/|]\s*(?:n|no){_CLOSE})\s*[:?>»›]?\s*$", re.IGNORECASE)
+
+
+def complete(line: str) -> bool:
+    """Whether a line that may still grow ends with its choice ("[y/n]: "), so that what is asked is all there."""
+    return bool(_COMPLETE.search(line))
+
+
+def spell(line: str, answer: str, before: Sequence[str] = (), *, again: bool = False) -> str:
+    """Write yes or no the way the question wants it; `again`: the short form was not taken before."""
+    found = spelling(line, before)
+    if found is not None:
+        return found.yes if answer == YES else found.no
+    return answer if again else answer[0]
+
+
+def words(text: str) -> list[str]:
+    """The words that carry meaning, in lower case: without the choice, log tag, numbers, names of files, addresses."""
+    bare = re.sub(r"\S*(?:\.tsbak|\d+\.\d+|/\w)\S*", " ", without_choice(text))
+    return [word.lower() for word in re.findall(r"[A-Za-z][A-Za-z'-]*[A-Za-z]|[A-Za-z]", bare)]
+
+
+def without_choice(text: str) -> str:
+    """The question without the way in which its answers are shown."""
+    bare = normal(text)
+    for pattern in (_CODED, _BRACKETED, _DEFAULT):
+        bare = pattern.sub(" ", bare)
+    return _PLAIN.sub(lambda m: " " if len(m[0]) < 12 else m[0], bare)
+
+
+def is_slot(line: str) -> bool:
+    """Whether the line only says "answer here" ("[y/n]: ", "Your choice: ", "> "): the question stands before it."""
+    return all(word in _ONLY_A_SLOT for word in words(line))
+
+
+def sense(text: str, neutral: frozenset[str], *, bare: bool) -> bool | None:
+    """What a yes would mean: True, to do it; False, to leave it; None, it cannot be told.
+
+    Args:
+        text: the question, perhaps with the lines that it points back to.
+        neutral: words that say what it is about but not what is done; a question of nothing else means to do it.
+        bare: it needs no verb ("Use DHCP").
+    """
+    if clause := re.search(
+        r"\b(?:y|yes)\b['\"`]?\s+to\s+(.{3,60}?)(?:,|\bor\b|;|\band\b)\s*['\"`]?(?:n|no)\b", text, re.IGNORECASE
+    ):
+        return _sense_of(clause[1], neutral, bare=bare)
+    if re.search(rf"(?:{_OPEN}|{_BETWEEN}){_DOING}(?:{_BETWEEN}|{_CLOSE})", text, re.IGNORECASE) and spelling(text):
+        return True
+    text = re.sub(r",?\s*(?:or\s+)?(?:anything|any\s+other|everything)\s+else\b.*", "", text, flags=re.IGNORECASE)
+    text = re.sub(r"[\[(][^\])]*[\])]", " ", without_choice(text)) if not bare else without_choice(text)
+    return _sense_of(text, neutral, bare=bare)
+
+
+def _sense_of(text: str, neutral: frozenset[str], *, bare: bool) -> bool | None:
+    told = _STATES_A_DIFFERENCE.sub(" differs ", text)
+    if _NOT.search(told):
+        return None
+    if _KEEP.search(told):
+        rest = _KEEP.sub(" ", _AS_IT_IS.sub(" ", told))
+        return None if _RESTORE.search(rest) else False
+    if bare or _RESTORE.search(told):
+        return True
+    return True if all(word in neutral for word in words(told)) else None
+
+
+def speaks_of_doing(text: str) -> bool:
+    """Whether a verb of restoring, changing or overwriting is in it."""
+    return bool(_RESTORE.search(text))
