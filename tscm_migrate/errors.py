@@ -40,6 +40,10 @@
     │   ├── PruneRefused        3   deleting now would not be safe
     │   └── PromiseBroken       4   a host's newest verified copy is too old
     ├── JournalDamaged          1
+    ├── StateUnwritable         1   this workstation cannot keep the journal
+    ├── Locked                  3   another run has this appliance
+    ├── LostTrack               1   it cannot be told which appliance is which
+    ├── RollbackIncomplete      4   something could not be taken back
     ├── NeedsPerson             4   migrated, but something is left to do
     └── Interrupted             5   can be resumed
 
@@ -593,6 +597,85 @@ class JournalDamaged(MigrateError):
 
     def remedy(self) -> str:
         return f"look at both appliances, then move the file away; what is before line {self.line} can still be read"
+
+
+@dataclass(eq=False)
+class StateUnwritable(MigrateError):
+    """The run's journal cannot be written on this workstation, so nothing that it would announce was done."""
+
+    code = "journal.unwritable"
+    retry = Retry.AFTER_REMEDY
+
+    file: str
+    detail: str = ""
+
+    def message(self) -> str:
+        return f"{self.file} cannot be written: {self.detail}"
+
+    def remedy(self) -> str:
+        return "make room, or set TSCM_STATE to a folder on another disk and move the runs there; then resume"
+
+
+# --------------------------------------------------------------------------- one run at a time
+
+
+@dataclass(eq=False)
+class Locked(MigrateError):
+    """Another run has this appliance."""
+
+    code = "locked"
+    exit_code = Exit.REFUSED
+    retry = Retry.LATER
+
+    host: str
+    owner: str = ""  # "user@workstation pid 123"
+    since: str = ""
+    run: str = ""
+    alive: bool = True  # whether that run may still be working
+
+    def message(self) -> str:
+        doing = "is at work on it" if self.alive else "has not ended it"
+        return f"{self.host} is locked: run {self.run} of {self.owner} {doing} since {self.since}"
+
+    def remedy(self) -> str:
+        if self.alive:
+            return f"wait for that run; if it is dead for certain: tscm-migrate unlock {self.host} --force"
+        return f"go on with it: tscm-migrate resume {self.run}; or take it back: tscm-migrate rollback {self.run}"
+
+
+@dataclass(eq=False)
+class LostTrack(MigrateError):
+    """It cannot be told which appliance answers at an address; nothing was changed."""
+
+    code = "resume.lost-track"
+    retry = Retry.AFTER_REMEDY
+
+    address: str
+    detail: str = ""
+
+    def message(self) -> str:
+        return f"it cannot be told which appliance answers at {self.address}: {self.detail}"
+
+    def remedy(self) -> str:
+        return "look at both consoles: exactly one may be on at that address; then say resume or rollback again"
+
+
+@dataclass(eq=False)
+class RollbackIncomplete(MigrateError):
+    """Some of a run's changes could not be taken back; the others were."""
+
+    code = "rollback.incomplete"
+    exit_code = Exit.ATTENTION
+    retry = Retry.AFTER_REMEDY
+
+    items: tuple[str, ...] = ()
+    run: str = ""
+
+    def message(self) -> str:
+        return "not everything could be taken back: " + "; ".join(self.items)
+
+    def remedy(self) -> str:
+        return f"mend what is named, then say it again: tscm-migrate rollback {self.run}"
 
 
 # --------------------------------------------------------------------------- outcome

@@ -36,6 +36,9 @@ def program() -> TscmProgram:
     return TscmProgram(namespace=namespace(), name="tscm-migrate", binary="tscm-migrate", version=__version__)
 
 
+_RUN_MAY_FOLLOW = {"resume", "rollback"}
+
+
 class TscmProgram(Program):
     """invoke's Program with our manners."""
 
@@ -90,6 +93,8 @@ class TscmProgram(Program):
                 )
             else:
                 words[first : first + 2] = [f"{collection}.{action}"]
+        if first is not None and words[first] in _RUN_MAY_FOLLOW:
+            words[first + 1 :] = _named(words[first + 1 :])
         if first is not None and {"--help", "-h"} & set(words[first + 1 :]):
             words = [words[0], "--help", words[first]]  # before a missing positional takes it for its value
         if words[1:] in (["help"], ["help", "help"]):
@@ -190,6 +195,11 @@ class TscmProgram(Program):
             about: Any = inspect.getdoc(self.namespace[name]) or ""
             found.append((name.replace(".", " "), about.partition("\n")[0]))
         return found
+
+
+def _named(words: list[str]) -> list[str]:
+    """`resume RUN` is `resume --run RUN` to invoke, which has no positional argument that may be left out."""
+    return ["--run", *words] if words and not words[0].startswith("-") else words
 
 
 def _what(collection: str, inner: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from tscm_migrate.events import Emit, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tscm_migrate.site import Host, Paths
     from tscm_migrate.ssh.shell import Result, Shell
@@ -34,6 +34,7 @@ class Appliance:
     def __init__(self, host: Host, dial: Dial, emit: Emit = silent) -> None:
         self.host = host
         self.emit = emit
+        self.vet: Callable[[Shell], None] | None = None  # looks at each new connection, and may refuse it
         self._dial = dial
         self._shell: Shell | None = None
 
@@ -56,7 +57,14 @@ class Appliance:
         """
         if self._shell is None or not self._shell.alive:
             self.close()
-            self._shell = self._dial(self.host)
+            shell = self._dial(self.host)
+            try:
+                if self.vet is not None:
+                    self.vet(shell)
+            except BaseException:
+                shell.close()
+                raise
+            self._shell = shell
         return self._shell
 
     def run(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tscm_migrate.events import Emit, silent
+from tscm_migrate.migration.interrupt import Interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.journal import Journal
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.site import Policy, Secret
+
+
+def at(name: str, address: str) -> str:
+    """An appliance at an address: two of them can be at one address in turn, each with keys of its own."""
+    return f"{name}@{address}"
 
 
 class Operator(Protocol):
@@ -68,8 +74,10 @@ class Migration:
     policy: Policy
     passphrase: Secret | None = None
     interface: str = ""
-    foreseen: dict[str, tuple[str, ...]] = field(default_factory=dict)  # the dialler's: address → fingerprints
+    foreseen: dict[str, tuple[str, ...]] = field(default_factory=dict)  # the dialler's: NAME@ADDRESS → fingerprints
     emit: Emit = field(default=silent)
+    old_answers: bool | None = None  # after a resume: whether the old one was seen; None: not looked
+    interrupts: Interrupts = field(default_factory=lambda: Interrupts(silent))
 
     def note(self, key: str, value: Any) -> None:
         """Write down what later steps, a resume or the report need to know; JSON types only."""
@@ -80,10 +88,12 @@ class Migration:
         return self.journal.record.notes.get(key, default)
 
     def foresee(self, address: str, keys: Sequence[str]) -> None:
-        """From now on the appliance at `address` must show one of these host keys, whatever known_hosts says."""
-        known = {**self.noted("foreseen", {}), address: list(dict.fromkeys(keys))}
-        self.note("foreseen", known)
-        self.foreseen[address] = tuple(known[address])
+        """From now on the new one at `address` must show one of these host keys, whatever known_hosts says."""
+        place, wanted = at(self.new.name, address), list(dict.fromkeys(keys))
+        known = self.noted("foreseen", {})
+        if known.get(place) != wanted:
+            self.note("foreseen", {**known, place: wanted})
+        self.foreseen[place] = tuple(wanted)
 
     @property
     def drain_timeout(self) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from tscm_migrate.errors import MigrateError
-from tscm_migrate.events import ActionFinished, ActionStarted, StepFinished, StepStarted
+from tscm_migrate.errors import MigrateError, StateUnwritable
+from tscm_migrate.events import ActionFinished, ActionStarted, Said, StepFinished, StepStarted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +56,7 @@ class Engine:
         """Run what is not done yet; an error leaves the journal as it is and goes up."""
         for step in self.steps:
             if step.id not in self.m.journal.record.done:
+                self.m.interrupts.check()
                 self._run(step)
 
     def foresee(self) -> None:
@@ -72,22 +73,39 @@ class Engine:
             The steps that could not be taken back, each with the reason; the others are taken back all the same.
         """
         failed: list[tuple[str, MigrateError]] = []
-        record = self.m.journal.record
-        for step in reversed(self.steps):
-            if step.id not in record.started:
+        for step in self.to_put_back():
+            # Who may have the old address is settled in order or not at all; the rest is worth trying all the same.
+            if failed and step.cutover:
                 continue
-            began = time.monotonic()
-            self.m.emit(StepStarted(step.id, f"put back: {step.title}"))
-            try:
-                self._drive(step, step.revert(self.m, record.undo.get(step.id, {})))
-            except MigrateError as error:
+            error = self._put_back(step)
+            if error is not None:
                 failed.append((step.id, error))
-                self.m.journal.write("step-revert-failed", step=step.id, code=error.code, error=str(error))
-                self.m.emit(StepFinished(step.id, "failed", time.monotonic() - began, str(error)))
-                continue
-            self.m.journal.write("step-reverted", step=step.id)
-            self.m.emit(StepFinished(step.id, "reverted", time.monotonic() - began))
         return failed
+
+    def to_put_back(self) -> list[Step]:
+        """The steps that began, the last one first."""
+        return [step for step in reversed(self.steps) if step.id in self.m.journal.record.started]
+
+    def _put_back(self, step: Step) -> MigrateError | None:
+        began = time.monotonic()
+        self.m.emit(StepStarted(step.id, f"put back: {step.title}"))
+        try:
+            self._drive(step, step.revert(self.m, self.m.journal.record.undo.get(step.id, {})), back=True)
+            self._write("step-reverted", step=step.id)
+        except MigrateError as error:
+            self._write("step-revert-failed", step=step.id, code=error.code, error=str(error))
+            self.m.emit(StepFinished(step.id, "failed", round(time.monotonic() - began, 3), str(error)))
+            return error
+        self.m.emit(StepFinished(step.id, "reverted", round(time.monotonic() - began, 3)))
+        return None
+
+    def _write(self, event: str, **data: Any) -> None:
+        """While things are put back, a workstation that cannot write does not keep an appliance from being mended."""
+        try:
+            self.m.journal.write(event, **data)
+        except StateUnwritable as error:
+            self.m.journal.remember(event, **data)
+            self.m.emit(Said(f"{error}; going on without", "warning"))
 
     def _run(self, step: Step) -> None:
         journal, began = self.m.journal, time.monotonic()
@@ -101,14 +119,15 @@ class Engine:
         except BaseException as error:
             seconds = round(time.monotonic() - began, 3)
             code = error.code if isinstance(error, MigrateError) else type(error).__name__
-            journal.write("step-failed", step=step.id, code=code, error=str(error), seconds=seconds)
+            self._write("step-failed", step=step.id, code=code, error=str(error), seconds=seconds)
             self.m.emit(StepFinished(step.id, "failed", seconds, str(error)))
             raise
         seconds = round(time.monotonic() - began, 3)
         journal.write("step-done", step=step.id, seconds=seconds)
         self.m.emit(StepFinished(step.id, "done", seconds))
 
-    def _drive(self, step: Step, actions: Actions, *, dry: bool = False) -> None:
+    def _drive(self, step: Step, actions: Actions, *, dry: bool = False, back: bool = False) -> None:
+        write = self._write if back else self.m.journal.write
         result: Any = None
         while True:
             try:
@@ -119,9 +138,10 @@ class Engine:
             if dry:
                 result = action.foreseen
                 continue
+            self.m.interrupts.check()
             began = time.monotonic()
-            self.m.journal.write("action-started", step=step.id, host=action.host, describes=action.describes)
+            write("action-started", step=step.id, host=action.host, describes=action.describes)
             result = action.do()
             seconds = round(time.monotonic() - began, 3)
-            self.m.journal.write("action-done", step=step.id, describes=action.describes, seconds=seconds)
+            write("action-done", step=step.id, describes=action.describes, seconds=seconds)
             self.m.emit(ActionFinished(step.id, action.host, action.describes, seconds))

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import JournalDamaged, UsageError
+from tscm_migrate.errors import JournalDamaged, StateUnwritable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,17 +52,24 @@ class Entry:
 class Record:
     """What the entries of a run say, put together.
 
-    `notes`: what later steps need to know; `undo`: per step id, what `capture` saw before anything was changed;
-    `started`, `done`, `reverted`: step ids in order.
+    `notes`: what later steps need to know; `owners`: which step wrote a note, so that what is taken back is forgotten;
+    `undo`: per step id, what `capture` saw before anything was changed; `started`, `done`, `reverted`: step ids in
+    order; `locked`: names of the appliances that bear this run's lock; `failed`: what the last failure said.
     """
 
     run: str = ""
+    old: str = ""
+    new: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     undo: dict[str, Any] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     reverted: list[str] = field(default_factory=list)
+    locked: list[str] = field(default_factory=list)
+    owners: dict[str, str] = field(default_factory=dict)
+    step: str = ""
+    failed: str = ""
     outcome: str = ""
     began: str = ""
     ended: str = ""
@@ -72,24 +79,47 @@ class Record:
         data, step = entry.data, entry.data.get("step", "")
         match entry.event:
             case "run-started":
-                self.run, self.options, self.began = data["run"], data.get("options", {}), entry.at
+                self.run, self.old, self.new, self.began = data["run"], data["old"], data["new"], entry.at
+                self.options, self.notes = data.get("options", {}), dict(data.get("notes", {}))
             case "run-resumed" | "rollback-started":
-                self.outcome = ""
+                self.outcome, self.step = "", ""
             case "noted":
-                self.notes[data["key"]] = data["value"]
+                self._note(data["key"], data["value"])
             case "captured":
                 self.undo.setdefault(step, data["undo"])
+            case "locked":
+                _add(self.locked, data["host"])
+            case "unlocked":
+                _drop(self.locked, data["host"])
+            case "run-ended":
+                self.outcome, self.ended = data.get("outcome", ""), entry.at
+            case _ if step:
+                self._step(entry.event, step, data)
+
+    def _note(self, key: str, value: Any) -> None:
+        self.notes[key] = value
+        if self.step:
+            self.owners[key] = self.step
+
+    def _step(self, event: str, step: str, data: dict[str, Any]) -> None:
+        match event:
             case "step-started":
+                self.step = step
                 _add(self.started, step)
                 _drop(self.reverted, step)
             case "step-done":
+                self.step = ""
                 _add(self.done, step)
+            case "step-failed" | "step-revert-failed":
+                self.step, self.failed = "", data.get("error", "")
             case "step-reverted":
                 _add(self.reverted, step)
                 _drop(self.done, step)
                 _drop(self.started, step)
-            case "run-ended":
-                self.outcome, self.ended = data.get("outcome", ""), entry.at
+                # What a step learned is no longer true once it is taken back.
+                for key in [key for key, owner in self.owners.items() if owner == step]:
+                    del self.owners[key]
+                    self.notes.pop(key, None)
 
 
 def _add(names: list[str], name: str) -> None:
@@ -122,7 +152,10 @@ class Journal:
     def create(cls, run: str, root: Path | None = None) -> Journal:
         """Begin the journal of a new run below `root` (the state folder); the folder is for its owner only."""
         folder = (root or state_folder()) / "runs" / run
-        folder.mkdir(parents=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+        except OSError as error:
+            raise StateUnwritable(str(folder), error.strerror or str(error)) from error
         return cls(folder)
 
     @classmethod
@@ -154,19 +187,57 @@ class Journal:
         return self.folder / _FILE
 
     def write(self, event: str, **data: Any) -> None:
-        """Append one entry and have it on disk before returning."""
+        """Append one entry and have it on disk before returning.
+
+        Raises:
+            StateUnwritable: it could not be written; what the file had before is unharmed.
+        """
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         body = _body(self._n, at, event, data)
         total = _sum(self._before, body)
         line = body[:-1] + f', "sum": "{total}"}}\n'
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
         try:
-            os.write(descriptor, line.encode())
+            _append(self.path, line.encode())
+        except OSError as error:
+            raise StateUnwritable(str(self.path), error.strerror or str(error)) from error
+        self.record.apply(Entry(self._n, at, event, json.loads(body)["data"]))
+        self._n, self._before = self._n + 1, total
+
+    def remember(self, event: str, **data: Any) -> None:
+        """Take an event into account that could not be written; a later resume asks the appliances anyway."""
+        self.record.apply(Entry(self._n, "", event, data))
+
+
+def _append(path: Path, line: bytes) -> None:
+    """All of `line` at the end of the file and on the disk, or nothing of it."""
+    new = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+    try:
+        size = os.lseek(descriptor, 0, os.SEEK_END)
+        try:
+            left = line
+            while left:
+                left = left[os.write(descriptor, left) :]
+            os.fsync(descriptor)
+        except BaseException:  # a full disk may have taken half of it, which would be damage in the middle later
+            os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
+    if new:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder's entry for a new file on disk too; Windows does that by itself and cannot open folders."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        self.record.apply(Entry(self._n, at, event, json.loads(body)["data"]))
-        self._n, self._before = self._n + 1, total
 
 
 class _Nowhere(Journal):

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from tscm_migrate import __version__
 from tscm_migrate.appliance.base import Appliance
 from tscm_migrate.appliance.names import newest
-from tscm_migrate.errors import Exit, Interrupted, NeedsPerson, Refused, UsageError
+from tscm_migrate.errors import Exit, Interrupted, MigrateError, NeedsPerson, Refused, UsageError
 from tscm_migrate.events import Checked, RunFinished, RunStarted, Said, StepFinished, StepStarted
-from tscm_migrate.migration import checks, outcome, plan
-from tscm_migrate.migration.context import Migration, Operator
+from tscm_migrate.migration import checks, leftovers, locks, outcome, plan
+from tscm_migrate.migration.context import Migration, Operator, at
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.identify import Identity, identify
+from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal, new_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.options import MigrateOptions
@@ -31,9 +33,11 @@ if TYPE_CHECKING:
     from tscm_migrate.site import Host, Secret
     from tscm_migrate.ssh.shell import Shell
 
+    Ending = Literal["done", "attention", "failed", "interrupted", "rolled-back"]
+
 
 class Dialler:
-    """Connects to hosts; knows which keys are foreseen at an address whose appliance has changed."""
+    """Connects to hosts; knows which keys are foreseen where an appliance has moved to (see `context.at`)."""
 
     def __init__(self, secrets: Secrets, emit: Emit) -> None:
         self._secrets = secrets
@@ -44,7 +48,7 @@ class Dialler:
         """Connect; see `ssh.connect.connect`."""
         from tscm_migrate.ssh.connect import connect
 
-        keys = expect if expect is not None else self.foreseen.get(host.address)
+        keys = expect if expect is not None else self.foreseen.get(at(host.name, host.address))
         return connect(host, credentials=self._secrets, emit=self._emit, expect=keys)
 
 
@@ -62,36 +66,48 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
         DONE.
 
     Raises:
-        Refused: preflight; nothing was changed. NeedsPerson: done, but something is left to do.
+        Refused, Locked: nothing was changed. NeedsPerson: done, but something is left to do.
         Interrupted: can be resumed. MigrateError: failed; everything was put back.
     """
-    began = time.monotonic()
+    began, run = time.monotonic(), new_run_id()
+    interrupts = Interrupts(emit)
+    emit = interrupts.emit
     dial = Dialler(secrets, emit)
     old = Appliance(inventory.host(options.from_), dial, emit)
     new = Appliance(inventory.host(options.to), dial, emit)
-    run = new_run_id()
     emit(RunStarted(run, "dry run" if options.dry_run else "migrate", old.name, new.name))
-    with contextlib.closing(old), contextlib.closing(new):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(interrupts.installed())
+        if not options.dry_run:
+            stack.enter_context(locks.held_here(run, (old.host, new.host)))
+        stack.callback(old.close)
+        stack.callback(new.close)
         found = _identify(old, new, emit)
         findings = _check(old, new, found, options, emit)
-        passphrase = _passphrase(options, found[0], secrets, old.host)
         m = Migration(
-            run, options, old, new, found[0].facts, found[1].facts,
-            journal=Journal.nowhere() if options.dry_run else Journal.create(run),
-            dial=dial, foreseen=dial.foreseen, operator=operator, policy=inventory.policy, passphrase=passphrase,
+            run, options, old, new, found[0].facts, found[1].facts, journal=Journal.nowhere(),
+            dial=dial, foreseen=dial.foreseen, operator=operator, policy=inventory.policy,
+            passphrase=archive_passphrase(options, found[0].facts, secrets, old.host),
             interface=checks.resolve_interface(found[0].facts, old.host, options.interface), emit=emit,
+            interrupts=interrupts,
         )  # fmt: skip
         for line in plan.summary(m):
             emit(Said(line))
-        engine = Engine(m, plan.steps())
         if options.dry_run:
-            engine.foresee()
+            Engine(m, plan.steps()).foresee()
             emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
             return Exit.DONE
         if not options.yes and not operator.confirm(f"Migrate {old.name} to {new.name} now?"):
             raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
+        m.journal = Journal.create(run)
         _write_down(m, found, findings)
-        return carry_out(engine, began)
+        return carry_out(Engine(m, plan.steps()), began, first=lambda: _claim(m))
+
+
+def _claim(m: Migration) -> None:
+    """Make both ours before anything is changed, and clear away what a killed run has left there."""
+    locks.take(m, m.old, m.new)
+    leftovers.clear_secrets(m.old, m.new)
 
 
 def _identify(old: Appliance, new: Appliance, emit: Emit) -> list[Identity]:
@@ -121,7 +137,7 @@ def _check(
     return findings
 
 
-def _passphrase(options: MigrateOptions, old: Identity, secrets: Secrets, host: Host) -> Secret | None:
+def archive_passphrase(options: MigrateOptions, old: Facts, secrets: Secrets, host: Host) -> Secret | None:
     """The archives' passphrase, where one is needed.
 
     Raises:
@@ -129,7 +145,7 @@ def _passphrase(options: MigrateOptions, old: Identity, secrets: Secrets, host: 
     """
     if not options.encrypt:
         return None
-    last = newest(old.facts.archives)
+    last = newest(old.archives)
     plain = last is not None and not last.encrypted
     if options.archive != "new" and plain:
         return None
@@ -141,65 +157,95 @@ def _passphrase(options: MigrateOptions, old: Identity, secrets: Secrets, host: 
 
 
 def _write_down(m: Migration, found: list[Identity], findings: list[checks.Finding]) -> None:
-    """The first entries of the journal: all that a resume or the report needs and that cannot be asked for again."""
+    """The first entry of the journal: all that a resume or the report needs and that cannot be asked for again."""
     shown = {"json": False, "yes": True, "passphrase_file": None, "inventory": None}
     m.journal.write(
         "run-started", run=m.run, verb="migrate", version=__version__, old=m.old.name, new=m.new.name,
-        options={**{k: v for k, v in asdict(m.options).items() if k not in shown}},
+        options={key: value for key, value in asdict(m.options).items() if key not in shown},
+        notes={
+            "facts": {"old": asdict(found[0].facts), "new": asdict(found[1].facts)},
+            "new_address": m.new.host.address,
+            "new_keys": [found[1].shown],
+            "old_keys": [found[0].shown],
+            "old_files": found[0].files,
+            "interface": m.interface,
+            "checks": [{**asdict(f), "allowed": f.name in m.options.allow} for f in findings],
+        },
     )  # fmt: skip
-    m.note("facts", {"old": asdict(found[0].facts), "new": asdict(found[1].facts)})
-    m.note("new_address", m.new.host.address)
-    m.note("new_keys", [found[1].shown])
-    m.note("old_keys", [found[0].shown])
-    m.note("old_files", found[0].files)
-    m.note("interface", m.interface)
-    m.note("checks", [{**asdict(f), "allowed": f.name in m.options.allow} for f in findings])
 
 
-def carry_out(engine: Engine, began: float) -> Exit:
+def carry_out(engine: Engine, began: float, first: Callable[[], object] = lambda: None) -> Exit:
     """Run the steps, and end in a state that is known and said; also used by resume.
+
+    Args:
+        engine: with the migration.
+        began: monotonic seconds.
+        first: what has to go well before the first step; where it fails, no step is begun and none taken back.
 
     Raises:
         As `migrate`.
     """
     m = engine.m
+    ready = False
     try:
-        engine.run()
+        with m.interrupts.careful():
+            first()
+            ready = True
+            engine.run()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a defect of ours too must leave nobody in the dark
-        _recover(engine, error, began)
+        recover(engine, error, began, put_back=ready)
     left = outcome.left_to_do(m)
-    _end(m, "attention" if left else "done", began, outcome.standing(m, engine))
+    end(engine, "attention" if left else "done", began)
     if left:
         raise NeedsPerson(tuple(left))
     return Exit.DONE
 
 
-def _recover(engine: Engine, error: BaseException, began: float) -> None:
-    """Before the cutover everything is put back; after it, what is held or offline is said with the way on and back."""
-    m = engine.m
+def recover(engine: Engine, error: BaseException, began: float, *, put_back: bool) -> NoReturn:
+    """Before the cutover everything is put back; after it, what is held or offline is said with the way on and back.
+
+    Raises:
+        Interrupted: by the operator, or with something left as it should not stay. Else the error itself.
+    """
+    m, standing = engine.m, engine.to_put_back()
     interrupted = isinstance(error, KeyboardInterrupt)
-    if outcome.can_put_back(engine):
-        m.emit(Said(f"{'interrupted' if interrupted else f'failed: {error}'}; putting everything back", "warning"))
-        failed = engine.roll_back()
-        standing = outcome.standing(m, engine)
-        if not failed:
-            _end(m, "interrupted" if interrupted else "failed", began, standing or ("everything was put back",))
-            if interrupted:
-                raise Interrupted("everything was put back", f"start again: tscm-migrate resume {m.run}") from error
-            raise error
-    _end(m, "interrupted", began, outcome.standing(m, engine))
-    reason = "by the operator" if interrupted else str(error)
+    reason = f"by {error}" if interrupted and str(error) else "by the operator" if interrupted else str(error)
+    if put_back and standing and outcome.can_put_back(engine):
+        said = f"interrupted {reason}" if interrupted else f"failed: {error}"
+        m.emit(Said(f"{said}; putting everything back", "warning"))
+        try:
+            with m.interrupts.putting_back():
+                engine.roll_back()
+        except (Exception, KeyboardInterrupt) as second:  # noqa: BLE001 - whatever it was, how things stand is said
+            reason = f"{reason}; and while putting back: {str(second) or 'interrupted'}"
+    if not engine.to_put_back():
+        end(engine, "interrupted" if interrupted else "failed", began)
+        if interrupted:
+            again = f"start again: tscm-migrate resume {m.run}" if m.journal.record.reverted else ""
+            raise Interrupted("everything was put back" if again else "nothing was changed", again) from error
+        raise error
+    end(engine, "interrupted", began)
     ways = f"go on: tscm-migrate resume {m.run}; or go back: tscm-migrate rollback {m.run}"
     raise Interrupted(reason, ways) from error
 
 
-def _end(m: Migration, how: Any, began: float, standing: tuple[str, ...]) -> None:
-    """Write and say how the run ended; the last thing printed names what is held or offline."""
-    m.journal.write("run-ended", outcome=how, standing=list(standing))
-    seconds = round(time.monotonic() - began, 3)
-    m.emit(RunFinished(m.run, how, seconds, outcome.downtime(m), standing))
+def end(engine: Engine, how: Ending, began: float) -> None:
+    """Write and say how the run ended; the last thing printed names what is held or offline.
 
-
-def moved(host: Host, address: str) -> Host:
-    """The same appliance at another address."""
-    return replace(host, address=address)
+    The marks go from appliances that are as they were or as they should be; where something is left standing they
+    stay, so that nobody begins another run over it.
+    """
+    m = engine.m
+    lines = outcome.standing(m, engine)
+    over = how in {"done", "attention"} or not engine.to_put_back()
+    try:
+        ours = [one for one in (m.old, m.new) if one.name in m.journal.record.locked]  # else they are another run's
+        leftovers.clear_secrets(*ours)
+        if over:
+            locks.release(m)
+        m.journal.write("run-ended", outcome=how, standing=list(lines))
+    except (MigrateError, KeyboardInterrupt) as error:
+        m.emit(Said(f"while ending the run: {error}", "warning"))
+    if over and how in {"failed", "interrupted", "rolled-back"} and not lines:
+        lines = ("everything was put back",) if m.journal.record.reverted else ("nothing was changed",)
+    m.emit(RunFinished(m.run, how, round(time.monotonic() - began, 3), outcome.downtime(m), lines))

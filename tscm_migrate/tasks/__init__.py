@@ -12,10 +12,12 @@ def namespace() -> Collection:
     """All tasks, for the console script and for a checkout's tasks.py."""
     from invoke.collection import Collection
 
-    from . import demo, host, migrate
+    from . import demo, host, migrate, runs
 
     root = Collection("tscm_migrate")
     root.add_task(migrate.migrate)
+    for task in (runs.runs, runs.show, runs.resume, runs.rollback, runs.unlock):
+        root.add_task(task)
     root.add_task(demo.demo)
     root.add_collection(host.collection())
     return root

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
 
 def watcher(*, as_json: bool = False) -> Emit:
-    """The watcher that fits the output: JSON lines where asked for, else plain lines."""
+    """The watcher that fits the output: JSON lines where asked for, else plain lines; it outlives its terminal."""
     from . import lines
+    from .steady import Steady
 
-    return lines.json_lines if as_json else lines.plain_lines
+    return Steady(lines.json_lines if as_json else lines.plain_lines)

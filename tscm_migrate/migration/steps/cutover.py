@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import network, restore
+from tscm_migrate.appliance import devices, facts, network, restore
 from tscm_migrate.errors import NotComeBack, RestoreFailed
 from tscm_migrate.events import Said
 from tscm_migrate.migration.context import Action
@@ -29,14 +29,16 @@ class TakeOffline(Plain):
     def apply(self, m: Migration) -> Actions:
         """Power off; then nobody may answer at its address, seen from the new one."""
         if not m.noted("offline_proved"):
-            if m.noted("offline_began") is None:
+            # announced is not done: a run that was killed in between has left it on
+            if m.noted("offline_began") is None or m.old_answers:
                 yield Action(m.old.name, f"power off (`{m.old.host.commands.poweroff}`)", lambda: self._off(m))
             yield Action(
                 m.new.name, f"prove from here that nobody answers at {m.old.host.address}", lambda: self._prove(m)
             )
 
     def _off(self, m: Migration) -> None:
-        m.note("offline_began", time.time())
+        if m.noted("offline_began") is None:
+            m.note("offline_began", time.time())
         network.power_off(m.old)
 
     def _prove(self, m: Migration) -> None:
@@ -45,8 +47,8 @@ class TakeOffline(Plain):
 
 
 def _request(m: Migration) -> restore.Request:
-    facts = m.old_facts
-    prefix = next((i.prefix for i in facts.interfaces if i.address == m.old.host.address), 24)
+    was = m.old_facts
+    prefix = next((i.prefix for i in was.interfaces if i.address == m.old.host.address), 24)
     return restore.Request(
         archive=the_archive(m).name,
         folder=m.new.paths.backup_dir,
@@ -60,10 +62,10 @@ def _request(m: Migration) -> restore.Request:
         leave_tmp_files=m.options.leave_tmp_files,
         address=m.old.host.address,
         prefix=prefix,
-        gateway=facts.gateway,
-        dns=facts.dns,
-        dhcp=facts.dhcp,
-        hostname=facts.hostname,
+        gateway=was.gateway,
+        dns=was.dns,
+        dhcp=was.dhcp,
+        hostname=was.hostname,
     )
 
 
@@ -78,11 +80,14 @@ class RestoreNetwork(Plain):
         """Not with --bypass-netconf, nor where the new one has the old address already: then one pass does it all."""
         if not m.restores_network or m.noted("first_pass"):
             return
+        if m.new.host.address == m.old.host.address:  # a resume has found it there: it has learned and restarted
+            m.note("first_pass", {"lost": True, "answered": [], "status": None})
+            return
         command = restore.command(m.new, _request(m)) if m.noted("archive") else f"{m.new.paths.tsadmin} restore"
         yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
 
     def _pass(self, m: Migration) -> None:
-        m.note("boot_before", m.new_facts.boot)
+        m.note("boot_before", network.boot_of(m.new.shell))
         outcome = restore.run(m.new, _request(m), m.operator)
         if not outcome.lost and not outcome.did("network", "address", "dhcp", "apply-settings"):
             raise RestoreFailed(
@@ -104,13 +109,17 @@ class Reboot(Plain):
         if not m.restores_network or m.noted("rebooted"):
             return
         first: dict[str, Any] = m.noted("first_pass", {})
-        if first.get("lost"):
-            m.note("rebooted", "by the restore")
+        # A resume may find it restarted already; it is never told twice without a look.
+        told = m.noted("reboot_told") is not None
+        if first.get("lost") or (told and network.boot_of(m.new.shell) != m.noted("boot_before")):
+            m.note("rebooted", "by the restore" if first.get("lost") else "by our command")
             return
         yield Action(m.new.name, f"reboot (`{m.new.host.commands.reboot}`)", lambda: self._reboot(m))
 
     def _reboot(self, m: Migration) -> None:
-        how = network.reboot(m.new, was=m.noted("boot_before", m.new_facts.boot), soon="reboot" in self._answered(m))
+        soon = "reboot" in self._answered(m) or m.noted("reboot_told") is not None
+        m.note("reboot_told", time.time())
+        how = network.reboot(m.new, was=m.noted("boot_before", m.new_facts.boot), soon=soon)
         m.note("rebooted", how)
 
     def _answered(self, m: Migration) -> list[str]:
@@ -164,21 +173,35 @@ class Restore(Plain):
     cutover = True
 
     def apply(self, m: Migration) -> Actions:
-        """Never repeated blindly: a pass that is known to have ended is not run again."""
-        if m.noted("restored"):
-            return
+        """Never repeated blindly: a pass that is known to have ended, or is seen to have, is not run again."""
+        if not m.noted("restored") and m.noted("restore_began") and self._seen_done(m):
+            m.note("restored", {"answered": [], "status": None, "complaints": [], "seen": True})
+        if not m.noted("restored"):
+            yield from self._restore(m)
+        if m.options.restore_ssh and not m.noted("restored_identity"):
+            yield Action(m.new.name, "expect the old one's host keys from now on", lambda: self._reconnect(m))
+
+    def _seen_done(self, m: Migration) -> bool:
+        """Whether an interrupted pass has come to its end all the same: each file and key is what it was on the old."""
+        if not m.noted("old_files") or m.options.restore_cron:
+            return False  # nothing to compare, or something that cannot be compared
+        now = facts.gather(m.new)
+        keys_wanted = dict(m.old_facts.host_keys) if m.options.restore_ssh else dict(m.new_facts.host_keys)
+        here = devices.file_hashes(m.new)
+        return dict(now.host_keys) == keys_wanted and all(here.get(p) == h for p, h in m.noted("old_files").items())
+
+    def _restore(self, m: Migration) -> Actions:
         command = restore.command(m.new, _request(m)) if m.noted("archive") else f"{m.new.paths.tsadmin} restore"
         yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
 
     def _pass(self, m: Migration) -> None:
+        m.note("restore_began", time.time())
         outcome = restore.run(m.new, _request(m), m.operator)
         if outcome.lost or not outcome.ended_well:
             raise RestoreFailed(m.new.name, f"exit status {outcome.status}: {outcome.last_line}")
         for line in outcome.complaints:
             m.emit(Said(f"{m.new.name}: {line}", "warning"))
         self._keep(m, outcome)
-        if m.options.restore_ssh:
-            self._reconnect(m)
 
     def _reconnect(self, m: Migration) -> None:
         """From now on the old one's host keys must be shown; an sshd that has not read them yet is told to."""
@@ -193,6 +216,7 @@ class Restore(Plain):
             shell = m.dial(host, theirs)
         m.foresee(host.address, theirs)
         m.new.moved(host, shell)
+        m.note("restored_identity", value=True)
 
     def _keep(self, m: Migration, outcome: Outcome) -> None:
         m.note(

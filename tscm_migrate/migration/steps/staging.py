@@ -25,7 +25,8 @@ class HoldUpdates(Plain):
     def capture(self, m: Migration) -> dict[str, Any]:
         """Where the entry is before anything is touched."""
         now = updates.state(m.old, m.old.paths.cron_entry)
-        return {"in_place": now.in_place, "aside": now.aside}
+        # An entry that is aside was put there by a run of ours that did not end: bringing it back is right as well.
+        return {"in_place": now.in_place or now.aside, "aside": now.aside}
 
     def apply(self, m: Migration) -> Actions:
         """Entry first, then the waiting."""

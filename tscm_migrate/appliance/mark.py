@@ -1,0 +1,107 @@
+"""The lock that a run puts on an appliance: one file, made atomically, that says who has it since when and for what."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.errors import ApplianceError
+
+if TYPE_CHECKING:
+    from tscm_migrate.appliance.base import Appliance
+
+_TRIES = 3
+_LONGEST = 4096  # bytes; the file is root's, but what an appliance says is never trusted
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Who has an appliance.
+
+    `role`: "old" or "new", what the appliance is in that run. `workstation`: an id of the workstation's state folder,
+    "" where the file could not be understood. `since`: UTC, ISO 8601.
+    """
+
+    run: str = "?"
+    role: str = ""
+    owner: str = "somebody"  # "user@host"
+    workstation: str = ""
+    pid: int = 0
+    since: str = "?"
+
+    def text(self) -> str:
+        """The file's one line."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def parse(cls, text: str) -> Mark:
+        """Read the file; what is not understood becomes a mark of nobody known."""
+        try:
+            item = json.loads(text)
+            texts = {key: str(item[key])[:200] for key in _TEXTS}
+            return cls(**texts, pid=int(item["pid"]))
+        except (ValueError, KeyError, TypeError):
+            return cls()
+
+
+_TEXTS = ("run", "role", "owner", "workstation", "since")
+
+
+def _names(appliance: Appliance) -> str:
+    return f"d={quote(appliance.paths.hold_dir)}; "
+
+
+def read(appliance: Appliance) -> Mark | None:
+    """The lock that is there now, None where there is none."""
+    script = _names(appliance) + f'if [ -e "$d/lock" ]; then echo there; head -c {_LONGEST} "$d/lock"; fi'
+    word, _, text = appliance.run(script, sudo=True, display="who has it locked?").stdout.partition("\n")
+    return Mark.parse(text) if word == "there" else None
+
+
+def take(appliance: Appliance, mark: Mark, *, instead_of: Mark | None = None) -> Mark | None:
+    """Put the lock there, in one step that only one of two can win.
+
+    Args:
+        appliance: where.
+        mark: what it is to say.
+        instead_of: a lock that is known to be dead; it is replaced if it still says the same.
+
+    Returns:
+        None when it is ours now, else the lock that is there.
+
+    Raises:
+        CommandFailed: the folder cannot be written. ApplianceError: it comes and goes.
+    """
+    script = _names(appliance) + (
+        'umask 077; mkdir -p "$d" && chmod 700 "$d" && f=$(mktemp "$d/.lock.XXXXXXXX") || exit 1; '
+        "trap 'rm -f \"$f\"' EXIT; "
+        f'printf "%s\\n" {quote(mark.text())} >"$f" && {{ sync "$f" 2>/dev/null || sync; }} || exit 1; '
+        # ln fails where the name is taken: the look and the making are one step
+        'if ln -T "$f" "$d/lock" 2>/dev/null; then echo taken; '
+        f'elif [ "$(cat "$d/lock" 2>/dev/null)" = {quote(instead_of.text() if instead_of else "none")} ]; then '
+        'mv -T "$f" "$d/lock" && echo taken; '
+        f'else echo there; head -c {_LONGEST} "$d/lock"; fi'
+    )
+    for _ in range(_TRIES):
+        word, _, text = appliance.run(script, sudo=True, display=f"lock it for run {mark.run}").stdout.partition("\n")
+        if word == "taken":
+            return None
+        if text.strip():
+            return Mark.parse(text)
+    raise ApplianceError(appliance.name, f"the lock in {appliance.paths.hold_dir} comes and goes")
+
+
+def drop(appliance: Appliance, run: str = "") -> bool:
+    """Remove the lock, of one run or (with "") whoever has it; nothing else of ours stays behind where it was the last.
+
+    Returns:
+        Whether there was one to remove.
+    """
+    ours = f'grep -q {quote(json.dumps(run))} "$d/lock"' if run else ":"
+    script = _names(appliance) + (
+        f'if [ -e "$d/lock" ] && {ours}; then rm -f "$d/lock" && echo dropped; fi; '
+        'rm -f "$d"/.lock.????????; rmdir "$d" 2>/dev/null || :'
+    )
+    return appliance.run(script, sudo=True, display="unlock it").stdout.strip() == "dropped"

@@ -1,0 +1,96 @@
+"""What past runs did, from their journals alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import MigrateError
+from tscm_migrate.migration import journal, locks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tscm_migrate.migration.journal import Entry, Record
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run: `state` is its outcome, or "unfinished", "running", "nothing begun", "damaged"; times as written."""
+
+    run: str
+    state: str
+    old: str = ""
+    new: str = ""
+    began: str = ""
+    ended: str = ""
+
+    def text(self) -> str:
+        """One line of the list."""
+        pair = f"{self.old} → {self.new}" if self.old else ""
+        return f"{self.run:<22} {self.state:<14} {pair:<30} {self.began}".rstrip()
+
+
+def listing(root: Path | None = None) -> list[Line]:
+    """All runs, the newest first; a damaged journal does not hide the others."""
+    found = []
+    for run in journal.runs(root):
+        try:
+            record, _ = journal.read(run, root)
+        except MigrateError:
+            found.append(Line(run, "damaged"))
+            continue
+        found.append(Line(run, state_of(record, root), record.old, record.new, record.began, record.ended))
+    return found
+
+
+def state_of(record: Record, root: Path | None = None) -> str:
+    """How a run stands, as one word."""
+    if not record.began:
+        return "nothing begun"
+    if locks.runs_now(record.run, root):
+        return "running"
+    if record.outcome == "interrupted" and not record.started:
+        return "put back"
+    return record.outcome or ("unfinished" if record.started else "nothing begun")
+
+
+def as_dict(run: str, root: Path | None = None) -> dict[str, Any]:
+    """All that `show --json` prints; no secret is in a journal."""
+    record, entries = journal.read(run, root)
+    return {
+        "v": journal.FORMAT, "run": run, "state": state_of(record, root), "old": record.old, "new": record.new,
+        "began": record.began, "ended": record.ended, "options": record.options,
+        "started": record.started, "done": record.done, "reverted": record.reverted, "locked": record.locked,
+        "entries": [{"n": e.n, "t": e.at, "event": e.event, "data": e.data} for e in entries],
+    }  # fmt: skip
+
+
+def lines(run: str, root: Path | None = None) -> list[str]:
+    """A run as lines: what was done when, where it stands, which command goes on or back."""
+    record, entries = journal.read(run, root)
+    state = state_of(record, root)
+    told = [f"run {run}: {state}", f"{record.old} → {record.new}, begun {record.began}"]
+    told += [text for entry in entries if (text := _line(entry))]
+    standing: list[str] = next((e.data.get("standing", []) for e in reversed(entries) if e.event == "run-ended"), [])
+    told += standing if state != "running" else []
+    if locks.unfinished(run, root) and state != "running":
+        told.append(f"go on: tscm-migrate resume {run}; or go back: tscm-migrate rollback {run}")
+    return told
+
+
+def _line(entry: Entry) -> str:
+    data = entry.data
+    at = entry.at[11:19]
+    match entry.event:
+        case "step-started" | "step-done" | "step-reverted":
+            return f"{at}  {entry.event.removeprefix('step-'):<9} {data['step']}"
+        case "step-failed" | "step-revert-failed":
+            return f"{at}  failed    {data['step']}: {data.get('error', '')}"
+        case "action-started":
+            return f"{at}    {data['host']}: {data['describes']}"
+        case "run-resumed" | "rollback-started":
+            return f"{at}  {entry.event.replace('-', ' ')}"
+        case "run-ended":
+            return f"{at}  ended: {data.get('outcome', '')}"
+    return ""

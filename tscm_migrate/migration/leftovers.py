@@ -1,0 +1,66 @@
+"""What a killed run may have left on an appliance: passphrase folders, unfinished files, a tsadmin that still runs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance import backup
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.processes import PS_COMMAND, Process, parse_ps, updates_among
+from tscm_migrate.errors import ApplianceError, MigrateError
+from tscm_migrate.events import Said, Waiting
+
+if TYPE_CHECKING:
+    from tscm_migrate.appliance.base import Appliance
+
+_STILL = 600.0  # seconds that a backup or restore may still take after the connection that began it is gone
+
+
+def clear_secrets(*appliances: Appliance) -> None:
+    """Remove passphrase folders where there is a connection; what cannot be removed is said."""
+    for appliance in appliances:
+        if appliance.connected:
+            try:
+                backup.remove_leftovers(appliance)
+            except MigrateError as error:
+                where = f"{appliance.paths.tmpfs}/.tscm-migrate.*"
+                appliance.emit(Said(f"{appliance.name}: {where} could not be removed: {error}", "warning"))
+
+
+def clear_parts(appliance: Appliance) -> None:
+    """Remove unfinished copies; they are named after archives, with a dot before and `.part` behind."""
+    script = (
+        f"find {quote(appliance.paths.backup_dir)} -maxdepth 1 -type f -name '.threatstop_*.part' "
+        "-exec rm -f {} + 2>/dev/null || :"
+    )
+    appliance.run(script, sudo=True, display="remove unfinished copies")
+
+
+def settle(appliance: Appliance, *, timeout: float = _STILL) -> None:
+    """Wait until no backup or restore runs there any more, so that a second one never runs beside it.
+
+    Raises:
+        ApplianceError: one still ran at the end.
+    """
+    began = time.monotonic()
+    while running := _running(appliance):
+        waited = time.monotonic() - began
+        if waited > timeout:
+            first = running[0]
+            raise ApplianceError(
+                appliance.name,
+                f"pid {first.pid} still runs since {first.elapsed} s: {first.args[:120]}; end it there, then resume",
+            )
+        appliance.emit(Waiting(f"for pid {running[0].pid} to end", waited, timeout, appliance.name))
+        time.sleep(1.0)
+
+
+def _running(appliance: Appliance) -> list[Process]:
+    text = appliance.run(f"echo $$; {PS_COMMAND}", display="does a backup or restore run?").stdout
+    own, _, listing = text.partition("\n")
+    found = parse_ps(listing)
+    me = int(own) if own.isdigit() else None
+    tsadmin = updates_among(found, me, appliance.paths.tsadmin.rsplit("/", 1)[-1])
+    ts_backup = updates_among(found, me, appliance.paths.ts_backup.rsplit("/", 1)[-1])
+    return [p for p in tsadmin if {"backup", "restore"} & set(p.args.split())] + ts_backup

@@ -1,0 +1,204 @@
+"""Which appliance is where: after a killed run two addresses may show the old one, the new one, or nobody.
+
+The old address can be the old one's or the new one's, and after the restore both have the same host keys. They are told
+apart by what only one of them has: a host key of its own, this run's mark, a machine or boot identity.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.mark import Mark
+from tscm_migrate.errors import AuthFailed, HostKeyError, LostTrack, NotComeBack, SshError
+from tscm_migrate.events import Said, Waiting
+
+if TYPE_CHECKING:
+    from tscm_migrate.appliance.facts import Facts
+    from tscm_migrate.migration.context import Migration
+    from tscm_migrate.site import Host
+    from tscm_migrate.ssh.shell import Shell
+
+_SOON = 45.0  # seconds for an appliance that should be there, and may be between two breaths
+_PAUSE = 1.0
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What an appliance shows of itself. `holds`: a cron entry of ours is put aside there."""
+
+    shown: str
+    mark: Mark | None = None
+    holds: bool = False
+    machine_id: str = ""
+    boot: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was learned of both before anything was changed, and how far the run has come."""
+
+    old: Facts
+    new: Facts
+    run: str
+    old_keys: frozenset[str]
+    new_keys: frozenset[str]
+    restoring: bool = False  # the new one may have the old one's host keys by now
+    locked_old: bool = False
+
+
+def who_is(trace: Trace, known: Known) -> str:
+    """Say "old", "new", or "" where nothing proves it."""
+    if trace.shown in known.new_keys - known.old_keys:
+        return "new"
+    if trace.mark and trace.mark.run == known.run and trace.mark.role in {"old", "new"}:
+        return trace.mark.role
+    for was, is_now in (((known.old.machine_id, known.new.machine_id), trace.machine_id),
+                        ((known.old.boot, known.new.boot), trace.boot)):  # fmt: skip
+        if is_now and is_now in was and was[0] != was[1]:
+            return "old" if is_now == was[0] else "new"
+    if trace.shown in known.old_keys and (trace.holds or not known.restoring):
+        return "old"
+    # The old one went away with this run's mark on it, and nothing but this tool removes that.
+    return "new" if known.restoring and known.locked_old else ""
+
+
+def known_of(m: Migration) -> Known:
+    """From the journal."""
+    record = m.journal.record
+    return Known(
+        m.old_facts, m.new_facts, m.run, frozenset(_keys(m.old_facts, m.noted("old_keys", []))),
+        frozenset(_keys(m.new_facts, m.noted("new_keys", []))),
+        restoring="restore" in record.started or "restore-network" in record.started,
+        locked_old=m.old.name in record.locked,
+    )  # fmt: skip
+
+
+def _keys(facts: Facts, shown: list[str]) -> list[str]:
+    return list(dict.fromkeys([*(key for _, key in facts.host_keys), *shown]))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An appliance that answers, as which host it was reached, and who it is."""
+
+    who: str
+    host: Host
+    shell: Shell
+
+
+def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> bool:
+    """Point `m.old` and `m.new` at where they are now.
+
+    Args:
+        m: as rebuilt from the journal.
+        need_new: wait for the new one, which may be restarting.
+        timeout: seconds; None: as long as a restart may take where one is under way, else a moment.
+
+    Returns:
+        Whether the old one answers.
+
+    Raises:
+        LostTrack: an appliance answers of which nothing proves which one it is; nothing was changed.
+        HostKeyError: a key of neither. NotComeBack: the new one is needed and was not seen.
+    """
+    record = m.journal.record
+    restarting = "restore-network" in record.started and "come-back" not in record.done
+    limit = timeout if timeout is not None else (m.policy.reboot_timeout if restarting else _SOON)
+    began = time.monotonic()
+    while True:
+        seen = _look(m)
+        if "new" in seen or not need_new:
+            break
+        _close(seen)
+        waited = time.monotonic() - began
+        if waited > limit:
+            addresses = " and ".join(dict.fromkeys([m.new.host.address, m.old.host.address]))
+            raise NotComeBack(m.new.name, f"not seen at {addresses} within {limit:.0f} s")
+        m.emit(Waiting(f"for {m.new.name} to answer", waited, limit, m.new.name))
+        time.sleep(_PAUSE)
+    if "new" in seen:
+        _adopt(m, seen["new"])
+    if "old" in seen:
+        m.old.moved(seen["old"].host, seen["old"].shell)
+    where = {who: one.host.address for who, one in seen.items()}
+    m.emit(Said(", ".join(
+        f"{one.name} {'answers at ' + where[who] if who in where else 'does not answer'}"
+        for who, one in (("old", m.old), ("new", m.new))
+    )))  # fmt: skip
+    return "old" in seen
+
+
+def _adopt(m: Migration, found: Seen) -> None:
+    known = known_of(m)
+    keys = [*known.new_keys, *(known.old_keys if known.restoring and m.options.restore_ssh else ())]
+    if found.host.address != m.new_facts_address or known.restoring:
+        m.foresee(found.host.address, sorted(keys))
+    m.new.moved(found.host, found.shell)
+
+
+def _look(m: Migration) -> dict[str, Seen]:
+    at_old = replace(m.new.host, address=m.old.host.address, port=m.old.host.port,
+                     gateway=m.old.host.gateway or m.new.host.gateway)  # fmt: skip
+    at_own = replace(m.new.host, address=m.new_facts_address)
+    # Two logins at the old address: the old one's user, and the new one's should it have moved there.
+    tries = ((m.old.host, at_old), (at_own,))
+    with ThreadPoolExecutor(2, thread_name_prefix="locate") as pool:
+        found = [seen for seen in pool.map(lambda hosts: _at(m, hosts), tries) if seen is not None]
+    for seen in found:
+        if not seen.who or [one.who for one in found].count(seen.who) > 1:
+            _close({str(i): one for i, one in enumerate(found)})
+            detail = f"it is {seen.who}, and so is another" if seen.who else "nothing that only one of them has"
+            raise LostTrack(seen.host.address, detail)
+    return {seen.who: seen for seen in found}
+
+
+def _at(m: Migration, hosts: tuple[Host, ...]) -> Seen | None:
+    """Whoever answers, reached with the login that belongs to it."""
+    known = known_of(m)
+    expect = sorted(known.old_keys | known.new_keys)
+    refused: AuthFailed | None = None
+    for index, host in enumerate(hosts):
+        try:
+            shell = m.dial(host, expect)
+            try:
+                who = who_is(_ask(shell), known)
+            except BaseException:
+                shell.close()
+                raise
+        except AuthFailed as error:
+            refused = error
+            continue
+        except HostKeyError:
+            raise
+        except SshError:
+            return None
+        if who == "new" and index + 1 < len(hosts) and hosts[index + 1].name == m.new.name:
+            shell.close()
+            shell, host = m.dial(hosts[index + 1], expect), hosts[index + 1]  # noqa: PLW2901
+        return Seen(who, host, shell)
+    if refused is not None:
+        raise refused
+    return None
+
+
+def _ask(shell: Shell) -> Trace:
+    paths = shell.host.paths
+    hold = quote(paths.hold_dir)
+    script = (
+        f"head -c 4096 {hold}/lock 2>/dev/null | tr -d '\\n'; echo; test -e {hold}/held && echo yes || echo no; "
+        f"cat /etc/machine-id 2>/dev/null | tr -d '\\n'; echo; "
+        f"cat {quote(paths.boot_id)} 2>/dev/null; stat -c %Y /proc/1 2>/dev/null"
+    )
+    lines = shell.run(script, sudo=True, check=False, display="which appliance is it?").stdout.split("\n")
+    lines += [""] * 4
+    found = Mark.parse(lines[0]) if lines[0].strip() else None
+    return Trace(shell.server_fingerprint(), found, lines[1] == "yes", lines[2].strip(), " ".join(lines[3:]).strip())
+
+
+def _close(seen: dict[str, Seen]) -> None:
+    for one in seen.values():
+        one.shell.close()

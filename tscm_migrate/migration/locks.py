@@ -1,0 +1,213 @@
+"""One run at a time: lock files on this workstation, and a mark on each appliance for everybody else.
+
+The files are held by the operating system for as long as the process lives, so they prove that a run of this
+workstation is dead. A mark of another workstation cannot be proved dead from here, so only `unlock --force` removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import re
+import secrets
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance import mark
+from tscm_migrate.appliance.mark import Mark
+from tscm_migrate.errors import Locked, LostTrack, MigrateError, StateUnwritable
+from tscm_migrate.events import Said
+from tscm_migrate.migration import journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.migration.context import Migration
+    from tscm_migrate.site import Host
+    from tscm_migrate.ssh.shell import Shell
+
+
+def workstation_id(root: Path | None = None) -> str:
+    """A random id of this state folder: whose run can be proved dead is decided by it, not by a host name."""
+    path = (root or journal.state_folder()) / "workstation-id"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileExistsError):
+            made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+            made.write_text(secrets.token_hex(8), encoding="ascii")
+            try:
+                os.link(made, path)
+            finally:
+                made.unlink()
+        return path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise StateUnwritable(str(path), error.strerror or str(error)) from error
+
+
+def mark_of(run: str, role: str, root: Path | None = None) -> Mark:
+    """What this process writes on an appliance."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a uid without a name
+        user = "?"
+    since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return Mark(run, role, f"{user}@{socket.gethostname()}", workstation_id(root), os.getpid(), since)
+
+
+# --------------------------------------------------------------------------- on this workstation
+
+
+@contextlib.contextmanager
+def held_here(run: str, hosts: Sequence[Host], root: Path | None = None) -> Iterator[None]:
+    """Hold the lock files of a run and of its hosts, for as long as the block (and the process) lasts.
+
+    Raises:
+        Locked: another process of this workstation has one of them.
+    """
+    folder = (root or journal.state_folder()) / "locks"
+    names = {f"{host.address}_{host.port}": host.name for host in hosts}
+    with contextlib.ExitStack() as stack:
+        for name, shown in sorted(names.items()):
+            stack.enter_context(_file(folder / (re.sub(r"[^\w.-]", "_", name) + ".lock"), run, shown))
+        stack.enter_context(_file(_run_file(run, root), run, run))
+        yield
+
+
+def _run_file(run: str, root: Path | None) -> Path:
+    return (root or journal.state_folder()) / "locks" / f"run-{run}.lock"
+
+
+@contextlib.contextmanager
+def _file(path: Path, run: str, shown: str) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    about = path.with_suffix(".json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = FileLock(path, timeout=0)
+        lock.acquire()
+    except Timeout:
+        found = Mark.parse(about.read_text(encoding="utf-8")) if about.exists() else Mark()
+        raise Locked(shown, f"{found.owner} pid {found.pid}", found.since, found.run) from None
+    except OSError as error:
+        raise StateUnwritable(str(path), error.strerror or str(error)) from error
+    try:
+        with contextlib.suppress(OSError):  # only a help for the one who is refused
+            about.write_text(mark_of(run, "").text(), encoding="utf-8")
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            about.unlink()
+        lock.release()
+        with contextlib.suppress(OSError):
+            if path.name.startswith("run-"):
+                path.unlink()
+
+
+def proved_dead(found: Mark, root: Path | None = None) -> bool:
+    """Whether the run that wrote this mark cannot be alive: its file lock, on this workstation, is free."""
+    if not found.workstation or found.workstation != workstation_id(root):
+        return False
+    return not runs_now(found.run, root)
+
+
+def runs_now(run: str, root: Path | None = None) -> bool:
+    """Whether a process of this workstation (this one too) works on the run."""
+    from filelock import FileLock, Timeout
+
+    path = _run_file(re.sub(r"[^\w.-]", "_", run), root)
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def unfinished(run: str, root: Path | None = None) -> bool:
+    """Whether a run of this workstation has changed something that is neither finished nor taken back."""
+    try:
+        record, _ = journal.read(run, root)
+    except MigrateError as error:
+        return error.code == "journal.damaged"
+    return bool(record.started) and record.outcome not in {"done", "attention"}
+
+
+# --------------------------------------------------------------------------- on the appliances
+
+
+def take(m: Migration, *appliances: Appliance) -> None:
+    """Put this run's mark on the appliances, and from now on want it there at each new connection.
+
+    Raises:
+        Locked: another run has one of them; marks that this call made are removed again.
+    """
+    made: list[Appliance] = []
+    for appliance in appliances:
+        role = "old" if appliance is m.old else "new"
+        try:
+            if _take(m, appliance, role):
+                made.append(appliance)
+        except BaseException:
+            for one in made:
+                _drop(m, one)
+            raise
+        m.journal.write("locked", host=appliance.name)
+        appliance.vet = _vet(m, appliance, role)
+
+
+def _take(m: Migration, appliance: Appliance, role: str) -> bool:
+    """Whether the mark was made now, and not by an earlier part of this run."""
+    ours = mark_of(m.run, role)
+    found = mark.take(appliance, ours)
+    if found is None:
+        return True
+    if found.run == m.run and found.role == role and proved_or_ours(found):
+        return False
+    if proved_dead(found) and not unfinished(found.run):
+        m.emit(Said(f"{appliance.name}: replacing the lock of run {found.run}, which is over", "warning"))
+        found = mark.take(appliance, ours, instead_of=found)
+        if found is None:
+            return True
+    raise Locked(appliance.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=not proved_dead(found))
+
+
+def proved_or_ours(found: Mark) -> bool:
+    """A mark of this run id from this workstation: the process that holds the run's file lock is this one."""
+    return found.workstation == workstation_id()
+
+
+def _vet(m: Migration, appliance: Appliance, role: str) -> Callable[[Shell], None]:
+    """After a cutover two appliances share an address and a host key in turn: none is taken for the other."""
+
+    def vet(shell: Shell) -> None:
+        path = f"{appliance.paths.hold_dir}/lock"
+        text = shell.run(f'cat "{path}" 2>/dev/null', sudo=True, check=False, display="is it the right one?").stdout
+        found = Mark.parse(text)
+        if found.run == m.run and found.role not in {"", role}:
+            raise LostTrack(
+                appliance.host.address, f"{appliance.name} was looked for, and the {found.role} one answers"
+            )
+
+    return vet
+
+
+def release(m: Migration) -> None:
+    """Remove this run's marks where they can be reached; an appliance that is offline keeps its own."""
+    for appliance in (m.old, m.new):
+        if appliance.name in m.journal.record.locked and appliance.connected:
+            _drop(m, appliance)
+
+
+def _drop(m: Migration, appliance: Appliance) -> None:
+    try:
+        appliance.vet = None
+        mark.drop(appliance, m.run)
+        m.journal.write("unlocked", host=appliance.name)
+    except MigrateError as error:
+        m.emit(Said(f"{appliance.name} keeps its lock ({error}); to remove it: tscm-migrate unlock {appliance.name}"))

@@ -1,0 +1,135 @@
+"""Going on with a run that was cut short: rebuilt from its journal, corrected by what the appliances say is true."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from tscm_migrate import __version__
+from tscm_migrate.appliance.base import Appliance
+from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.events import RunStarted
+from tscm_migrate.migration import journal, leftovers, locate, locks, plan, run
+from tscm_migrate.migration.context import Migration
+from tscm_migrate.migration.engine import Engine
+from tscm_migrate.migration.interrupt import Interrupts
+from tscm_migrate.options import MigrateOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tscm_migrate.appliance.facts import Facts
+    from tscm_migrate.events import Emit
+    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.migration.context import Operator
+    from tscm_migrate.migration.journal import Record
+    from tscm_migrate.secrets import Secrets
+    from tscm_migrate.site import Secret
+
+_OVER = {"done", "attention"}
+
+
+def pick(asked: str | None, *, verb: str) -> str:
+    """The run that is meant: the one that is named, or the newest that changed something and is not over.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if asked:
+        journal.read(asked)
+        return asked
+    for name in journal.runs():
+        if locks.unfinished(name):
+            return name
+    raise UsageError(f"there is no unfinished run to {verb}", "list all: tscm-migrate runs; then name one")
+
+
+@contextlib.contextmanager
+def reopened(
+    name: str, *, verb: str, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator
+) -> Iterator[Migration]:
+    """A migration as its journal left it, with this workstation's locks and listening for signals.
+
+    Raises:
+        UsageError: nothing was begun. Locked: it still runs. JournalDamaged: see there.
+    """
+    before, _ = journal.read(name)
+    if not before.run:
+        raise UsageError(
+            f"run {name} has begun nothing; there is nothing to {verb}", "start anew: tscm-migrate migrate"
+        )
+    options = MigrateOptions.parse(before.options)
+    interrupts = Interrupts(emit)
+    dial = run.Dialler(secrets, interrupts.emit)
+    old = Appliance(inventory.host(options.from_), dial, interrupts.emit)
+    new = Appliance(inventory.host(options.to), dial, interrupts.emit)
+    with interrupts.installed(), locks.held_here(name, (old.host, new.host)):
+        opened = journal.Journal.open(name)  # again, and only now: until here it may have grown
+        record = opened.record
+        facts = _facts(record)
+        dial.foreseen.update({place: tuple(keys) for place, keys in record.notes.get("foreseen", {}).items()})
+        emit(RunStarted(name, verb, old.name, new.name))
+        with contextlib.closing(old), contextlib.closing(new):
+            yield Migration(
+                name, options, old, new, facts["old"], facts["new"], journal=opened, dial=dial, foreseen=dial.foreseen,
+                operator=operator, policy=inventory.policy, interface=record.notes.get("interface", ""),
+                emit=interrupts.emit, interrupts=interrupts,
+            )  # fmt: skip
+
+
+def _facts(record: Record) -> dict[str, Facts]:
+    """The facts as they were before anything was changed."""
+    from pydantic import TypeAdapter
+
+    from tscm_migrate.appliance.facts import Facts
+    from tscm_migrate.site import Archive  # noqa: F401 - named in Facts, which pydantic resolves from here
+
+    adapter = TypeAdapter(Facts)
+    return {name: adapter.validate_python(item) for name, item in record.notes["facts"].items()}
+
+
+def resume(
+    asked: str | None, *, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator, yes: bool
+) -> Exit:
+    """Go on where a run stopped; what the journal calls done is not done again, the rest is looked at first.
+
+    Args:
+        asked: the run's id; None: the newest unfinished one.
+        inventory: the site, as it is now.
+        secrets: resolved again; none was written down.
+        emit: sees everything that happens.
+        operator: asked once, and about prompts that no rule knows.
+        yes: do not ask.
+
+    Raises:
+        As `run.migrate`.
+    """
+    began, name = time.monotonic(), pick(asked, verb="resume")
+    with reopened(name, verb="resume", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
+        record = m.journal.record
+        if record.outcome in _OVER and len(record.done) == len(plan.steps()):
+            raise UsageError(f"run {name} is over ({record.outcome})", f"what came of it: tscm-migrate show {name}")
+        if not yes and not operator.confirm(f"Go on with {m.old.name} to {m.new.name} now?"):
+            raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
+        m.passphrase = _passphrase(m, secrets)
+        m.journal.write("run-resumed", version=__version__, pid=os.getpid())
+        return run.carry_out(Engine(m, plan.steps()), began, first=lambda: prepare(m))
+
+
+def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:
+    archive = m.noted("archive")
+    if m.noted("restored") or (archive is not None and not str(archive["name"]).endswith(".gpg")):
+        return None
+    return run.archive_passphrase(m.options, m.old_facts, secrets, m.old.host)
+
+
+def prepare(m: Migration, *, need_new: bool = True) -> None:
+    """Find both, wait for what a killed run may have left running, make them ours, and clear away its secrets."""
+    m.old_answers = locate.find_both(m, need_new=need_new)
+    there = [one for one, answers in ((m.old, m.old_answers), (m.new, m.new.connected)) if answers]
+    for appliance in there:
+        leftovers.settle(appliance)
+    locks.take(m, *there)
+    leftovers.clear_secrets(*there)

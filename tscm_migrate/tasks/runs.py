@@ -1,0 +1,129 @@
+"""`runs`, `show`, `resume`, `rollback`, `unlock`: what became of a run, and how to go on or back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import UsageError
+
+from .base import INVENTORY_HELP, command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_COMMON = {
+    "run": "The run's id (default: the newest unfinished one).",
+    "yes": "Do not ask; needed without a terminal.",
+    "passphrase_file": "A file with the archives' passphrase (else TSCM_PASSPHRASE, the inventory, keyring, a prompt).",
+    "json": "Print events as JSON, one a line.",
+    "inventory": INVENTORY_HELP,
+}
+
+
+@command(help={"json": "Print JSON."})
+def runs(_context: Any, json: bool = False) -> None:
+    """List the runs that this workstation has made, the newest first."""
+    from dataclasses import asdict
+
+    from tscm_migrate.migration import history
+
+    found = history.listing()
+    if json:
+        _print_json([asdict(line) for line in found])
+    else:
+        sys.stdout.write("".join(f"{line.text()}\n" for line in found) or "no runs yet\n")
+
+
+@command(positional=["run"], help={"run": "The run's id, as `runs` lists it.", "json": "Print JSON."})
+def show(_context: Any, run: str, json: bool = False) -> None:
+    """Show one run: what it did when, where it stands, and how to go on or back."""
+    from tscm_migrate import redact
+    from tscm_migrate.migration import history
+
+    if json:
+        _print_json(history.as_dict(run))
+    else:
+        sys.stdout.write("".join(f"{redact.printable(line)}\n" for line in history.lines(run)))
+
+
+@command(help=_COMMON)
+def resume(
+    _context: Any,
+    run: str | None = None,
+    yes: bool = False,
+    passphrase_file: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> int:
+    """Go on with a run that was interrupted; both appliances are asked first what is true.
+
+    Examples:
+        tscm-migrate resume
+        tscm-migrate resume 20240501-030000-1a2b --yes
+    """
+    from tscm_migrate.migration.resume import resume as body
+
+    return _start(body, run, yes=yes, passphrase_file=passphrase_file, json=json, inventory=inventory)
+
+
+@command(help=_COMMON)
+def rollback(
+    _context: Any,
+    run: str | None = None,
+    yes: bool = False,
+    passphrase_file: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> int:
+    """Take back what a run has changed, the last step first; says beforehand what that is.
+
+    Examples:
+        tscm-migrate rollback
+        tscm-migrate rollback 20240501-030000-1a2b --yes
+    """
+    from tscm_migrate.migration.rollback import rollback as body
+
+    return _start(body, run, yes=yes, passphrase_file=passphrase_file, json=json, inventory=inventory)
+
+
+@command(
+    positional=["host"],
+    help={"host": "The appliance.", "force": "Remove the lock of a run that cannot be proved dead from here.",
+          "inventory": INVENTORY_HELP},
+)  # fmt: skip
+def unlock(_context: Any, host: str, force: bool = False, inventory: str | None = None) -> int:
+    """Say which run has an appliance locked since when, and remove the lock if that run is surely dead."""
+    from tscm_migrate import inventory as inventories
+    from tscm_migrate.migration import unlock as room
+    from tscm_migrate.secrets import Secrets
+    from tscm_migrate.ui import watcher
+
+    site = inventories.load(Path(inventory) if inventory else None)
+    emit = watcher(as_json=False)
+    return int(room.unlock(site.host(host), secrets=Secrets(emit=emit), emit=emit, force=force))
+
+
+def _start(body: Callable[..., Any], run: str | None, *, yes: bool, passphrase_file: str | None, json: bool,
+           inventory: str | None) -> int:  # fmt: skip
+    from tscm_migrate import inventory as inventories
+    from tscm_migrate.secrets import Secrets
+    from tscm_migrate.ui import watcher
+    from tscm_migrate.ui.operator import Terminal
+
+    interactive = sys.stdin is not None and sys.stdin.isatty()
+    if not (interactive or yes):
+        raise UsageError("there is no terminal to ask on", "give --yes to go on without being asked")
+    site = inventories.load(Path(inventory) if inventory else None)
+    emit = watcher(as_json=json)
+    file = Path(passphrase_file) if passphrase_file else None
+    secrets = Secrets(interactive=interactive, passphrase_file=file, emit=emit)
+    operator = Terminal(attended=interactive and not yes)
+    return int(body(run, inventory=site, secrets=secrets, emit=emit, operator=operator, yes=yes))
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
