@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,7 @@ from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 from tscm_migrate.ssh.hostkeys import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tscm_migrate.ssh.shell import Shell
@@ -190,3 +193,53 @@ def test_what_cannot_be_reached_behind_a_gateway_is_unreachable(sshd: Sshd) -> N
     host = Host("inner", "127.0.0.1", port=free_port(), gateway=sshd.host("jump"))
     with pytest.raises(Unreachable):
         connect(host, credentials=NoSecrets())
+
+
+@pytest.fixture
+def agent(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if not shutil.which("ssh-agent"):
+        pytest.skip("no ssh-agent")
+    sock = tmp_path_factory.mktemp("agent") / "s"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(sock)], stdout=subprocess.DEVNULL)
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(sock))
+    deadline = time.monotonic() + 10
+    while not sock.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    yield
+    process.terminate()
+    process.wait(10)
+
+
+def load(key: Path) -> None:
+    subprocess.run(["ssh-add", "-q", str(key)], check=True, stdin=subprocess.DEVNULL, timeout=20)
+
+
+def seal(key: Path, passphrase: str) -> None:
+    """Encrypt a key file in place; its public half stays."""
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", passphrase, "-f", str(key)], check=True, timeout=20)
+
+
+@pytest.mark.usefixtures("agent")
+def test_a_sealed_key_that_the_agent_holds_needs_no_passphrase(
+    sshd: Sshd, open_shell: Callable[..., Shell], tmp_path: Path
+) -> None:
+    key = make_key(tmp_path / "held")
+    sshd.authorize(key)
+    load(key)
+    seal(key, "unknown to us")
+    vault = Vault(None)
+    assert open_shell(sshd.host(identity_file=key, use_agent=True), credentials=vault).run("echo in").stdout == "in\n"
+    assert vault.asked == []
+
+
+@pytest.mark.usefixtures("agent")
+def test_the_named_key_goes_before_an_agent_full_of_others(
+    sshd: Sshd, open_shell: Callable[..., Shell], tmp_path: Path
+) -> None:
+    for number in range(8):  # a server allows six attempts
+        load(make_key(tmp_path / f"other{number}"))
+    assert open_shell(sshd.host(use_agent=True)).run("echo in").stdout == "in\n"
+    with pytest.raises(AuthFailed, match="too many keys"):
+        connect(sshd.host(use_agent=True, identity_file=make_key(tmp_path / "stranger")), credentials=NoSecrets())
+    with pytest.raises(AuthFailed, match="tried: key stranger;"):
+        connect(sshd.host(use_agent=False, identity_file=tmp_path / "stranger"), credentials=NoSecrets())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -184,6 +185,7 @@ def test_each_answer_is_an_event_and_a_secret_one_is_masked(sshd: Sshd) -> None:
     assert "s3cr3t" not in repr(seen)
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
 def test_root_talks_on_a_terminal_too(shell: Shell) -> None:
     talk = shell.converse("printf 'Who? '; read a; id -un; tty", table(Who=Answer("me")), sudo=True, pace=BRISK)
     assert talk.status == 0

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost
+from tscm_migrate.lab.sshd import Sshd
+from tscm_migrate.ssh.stream import PACKET, WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from tscm_migrate.lab.sshd import Sshd
     from tscm_migrate.ssh.shell import Shell
     from tscm_migrate.ssh.stream import Writer
 
@@ -44,6 +47,31 @@ def test_sizes_around_the_rekey_threshold_pass_both_ways(shell: Shell, size: int
         for chunk in reader:
             writer.write(chunk)
         assert writer.finish().stdout.split()[0] == digest
+
+
+@pytest.mark.slow
+def test_a_server_that_rekeys_by_itself_does_not_disturb(tmp_path: Path, open_shell: Callable[..., Shell]) -> None:
+    with Sshd(tmp_path / "s", options=["RekeyLimit 64M"]) as server:
+        shell = open_shell(server.host())
+        assert _read_all(shell, f"head -c {300 << 20} /dev/zero")[0] == 300 << 20
+        with shell.writer("wc -c") as writer:
+            for _ in range(300):
+                writer.write(bytes(1 << 20))
+            assert int(writer.finish().stdout) == 300 << 20
+
+
+def test_a_slow_consumer_does_not_fill_the_memory(shell: Shell) -> None:
+    size = 400 << 20
+    with shell.reader(f"head -c {size} /dev/zero", display="zeros") as reader:
+        got = len(reader.read(1))
+        most, deadline = 0, time.monotonic() + 3
+        while (time.monotonic() < deadline and len(reader.channel.in_buffer) != most) or not most:
+            most = max(most, len(reader.channel.in_buffer))
+            time.sleep(0.2)
+        assert most <= WINDOW + PACKET
+        got += sum(map(len, reader))
+        reader.finish()
+    assert got == size
 
 
 def test_binary_survives_the_way_up(shell: Shell) -> None:

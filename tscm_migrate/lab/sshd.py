@@ -30,8 +30,9 @@ def free_port() -> int:
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
     """A new key pair; the public half lies beside it as `.pub`."""
     path.unlink(missing_ok=True)
-    argv = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path)]
-    subprocess.run(argv, check=True, timeout=30, stdin=subprocess.DEVNULL)
+    bits = ["-b", "2048"] if kind == "rsa" else []  # the default size takes seconds to find
+    argv = ["ssh-keygen", "-q", "-t", kind, *bits, "-N", passphrase, "-C", path.name, "-f", str(path)]
+    subprocess.run(argv, check=True, timeout=100, stdin=subprocess.DEVNULL)
     return path
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from tscm_migrate.ssh.userconfig import identities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import paramiko
 
     from tscm_migrate.site import Host, Secret
 
 log = logging.getLogger(__name__)
-_DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 
 class Credentials(Protocol):
@@ -57,6 +58,7 @@ class Authentication:
         self.host = host
         self.credentials = credentials
         self.tried: list[str] = []
+        self._agent: paramiko.Agent | None = None
 
     def authenticate(self, transport: paramiko.Transport) -> None:
         """Try what there is, in order, until the server is content.
@@ -64,6 +66,13 @@ class Authentication:
         Raises:
             paramiko.AuthenticationException: with what was tried, and how the server took it.
         """
+        try:
+            self._authenticate(transport)
+        finally:
+            if self._agent is not None:
+                self._agent.close()
+
+    def _authenticate(self, transport: paramiko.Transport) -> None:
         from paramiko import AuthenticationException
 
         allowed = self._allowed(transport)
@@ -122,7 +131,7 @@ class Authentication:
     def _keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
         """Agent keys that belong to the named files first (they need no passphrase), then the files, then the rest."""
         agent = self._agent_keys()
-        files = self._files()
+        files = identities(self.host)
         wanted = {blob for path in files if (blob := _public_blob(path)) is not None}
         used: set[bytes] = set()
         for key in agent:
@@ -146,16 +155,11 @@ class Authentication:
         import paramiko
 
         try:
-            return list(paramiko.Agent().get_keys())
+            self._agent = paramiko.Agent()
+            return list(self._agent.get_keys())
         except (paramiko.SSHException, OSError, EOFError) as error:
             log.debug("no agent: %s", error)
             return []
-
-    def _files(self) -> list[Path]:
-        if self.host.identity_file is not None:
-            return [self.host.identity_file.expanduser()]
-        found = _from_ssh_config(self.host.address) or [Path("~/.ssh") / name for name in _DEFAULT_KEYS]
-        return [path for p in found if (path := p.expanduser()).is_file()]
 
     def _load(self, path: Path) -> paramiko.PKey | None:
         """Read a key file; ask for its passphrase when it has one; None (and a mark in `tried`) when that fails."""
@@ -202,16 +206,3 @@ def _public_blob(path: Path) -> bytes | None:
         return base64.b64decode(words[1], validate=True)
     except (OSError, IndexError, binascii.Error):
         return None
-
-
-def _from_ssh_config(address: str) -> list[Path]:
-    """`IdentityFile` of ~/.ssh/config for an address; nothing else is taken from there."""
-    from paramiko import SSHConfig
-
-    path = Path("~/.ssh/config").expanduser()
-    try:
-        entry = SSHConfig.from_path(str(path)).lookup(address)
-    except Exception as error:  # noqa: BLE001 - a strange line in the user's file must not stop a migration
-        log.debug("%s passed over: %s", path, error)
-        return []
-    return [Path(name) for name in entry.get("identityfile", [])]

@@ -11,6 +11,7 @@ from tscm_migrate.events import Emit, silent
 from tscm_migrate.ssh import hostkeys
 from tscm_migrate.ssh.auth import Authentication, Credentials, NoSecrets
 from tscm_migrate.ssh.translate import translated
+from tscm_migrate.ssh.userconfig import settled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,8 +102,9 @@ def connect(
 
     chain: list[fabric.Connection] = []
     try:
-        for hop in _hops(host):
-            wanted = tuple(expect) if expect is not None and hop is host else None
+        hops = _hops(host)
+        for hop in hops:
+            wanted = tuple(expect) if expect is not None and hop is hops[-1] else None
             identity = Identity(hop.name, hostkeys.name_of_host(hop), hostkeys.load(hop.known_hosts), wanted)
             chain.append(_open(_Route(hop, chain[-1] if chain else None, credentials, timeouts, identity)))
     except BaseException:
@@ -115,13 +117,13 @@ def connect(
         watchdog.stop()
         _close(chain)
 
-    return Shell(host, transport, credentials=credentials, emit=emit, timeouts=timeouts, on_close=close)
+    return Shell(hops[-1], transport, credentials=credentials, emit=emit, timeouts=timeouts, on_close=close)
 
 
 def _hops(host: Host) -> list[Host]:
-    hops = [host]
+    hops = [settled(host)]
     while (gateway := hops[0].gateway) is not None:
-        hops.insert(0, gateway)
+        hops.insert(0, settled(gateway))
     return hops
 
 
@@ -191,7 +193,7 @@ def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
         user=host.user,
         port=host.port,
         gateway=route.gateway,
-        # Neither fabric's files nor ~/.ssh/config may redirect a connection that the inventory describes.
+        # fabric's files and what it would read of ~/.ssh/config may redirect the connection: see `userconfig`
         config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
         connect_kwargs={
             "timeout": timeouts.connect,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.errors import HostKeyMismatch, UsageError
 from tscm_migrate.ssh import hostkeys
+from tscm_migrate.ssh.userconfig import settled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +67,7 @@ def look(host: Host, credentials: Credentials, timeout: float = 10.0) -> Offer:
         Unreachable: nobody answers.
         HostKeyMismatch: a key that it offers is marked @revoked.
     """
+    host = settled(host)
     if host.known_hosts is None:
         raise UsageError(f"{host.name} has no known_hosts file to pin keys in", "set known_hosts in the inventory")
     if host.gateway is None:
