@@ -43,7 +43,7 @@ class Appliance:
         self.wire = wire
         self.address = machine.profile.address
         self.on = self.up = False
-        self._listener: asyncssh.SSHAcceptor | asyncio.Server | None = None
+        self._listener: asyncssh.SSHAcceptor | None = None
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._warned: str | None = None
 
@@ -92,9 +92,7 @@ class Appliance:
         """Stop answering; `drop` cuts the connections too."""
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.close()
-            if isinstance(listener, asyncssh.SSHAcceptor):
-                await listener.wait_closed()
+            listener.close()  # not waited for: from Python 3.12 on that takes until the last connection is gone
         if drop:
             for connection in list(self._connections):
                 connection.abort()
