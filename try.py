@@ -65,7 +65,8 @@ def install(what: list[str]) -> None:
             sys.exit(complain("Python's venv module is not complete here: apt-get install python3-venv"))
         must([sys.executable, "-m", "venv", VENV])
     pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "-q"]
-    must([*pip, "install", "--upgrade", "pip>=25.1"])  # the first that knows dependency groups
+    if "--group" in what:
+        must([*pip, "install", "--upgrade", "pip>=25.1"])  # the first that knows dependency groups
     must([*pip, "install", *what])
 
 
