@@ -22,11 +22,20 @@ def _run(context: Context, line: str) -> int:
     return done.exited if done is not None else 1
 
 
-@command(help={"fast": "Leave out slow tests and those that need namespaces.", "more": "Further arguments for pytest."})
-def test(context: Context, fast: bool = False, more: str = "") -> int:
+@command(
+    help={
+        "fast": "Leave out slow tests and those that need namespaces.",
+        "cover": "Measure coverage, and show what is not reached.",
+        "jobs": "How many tests run at the same time.",
+        "more": "Further arguments for pytest.",
+    }
+)
+def test(context: Context, fast: bool = False, cover: bool = False, jobs: str = "2", more: str = "") -> int:
     """Run the tests."""
-    chosen = '-m "not slow and not namespaces"' if fast else ""
-    return _run(context, f"{PYTHON} -m pytest {chosen} {more}")
+    words = [f"{PYTHON} -m pytest -n {jobs}"]
+    words += ['-m "not slow and not namespaces"'] if fast else []
+    words += ["--cov --cov-report=term-missing:skip-covered"] if cover else []
+    return _run(context, " ".join([*words, more]))
 
 
 @command(help={"fix": "Mend what can be mended."})
