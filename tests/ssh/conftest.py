@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tscm_migrate.site import Host
     from tscm_migrate.ssh.shell import Shell
 
-QUICK = Timeouts(connect=5, banner=3, auth=10, channel=5, dead=6)
+PATIENT = Timeouts(connect=15, banner=15, auth=30, channel=15, dead=20)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def open_shell() -> Iterator[Callable[..., Shell]]:
     opened: list[Shell] = []
 
     def make(host: Host, **options: object) -> Shell:
-        options = {"credentials": NoSecrets(), "timeouts": QUICK, **options}
+        options = {"credentials": NoSecrets(), "timeouts": PATIENT, **options}
         opened.append(connect(host, **options))  # type: ignore[arg-type]
         return opened[-1]
 
