@@ -1,0 +1,164 @@
+"""A farm of sshds on 127.0.0.0/8: many hosts with an archive each, some dead, some that accept and say nothing.
+
+    python benchmarks/farm.py --hosts 200 --size 5M --jobs 16 [--processes N] [--dead 10 --hanging 10]
+
+Pulls from all of them with `offsite pull`'s own code, and with as many parallel scp, and prints both times and the peak
+memory. Needs OpenSSH's server and client; listens on loopback only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tests.support import servers
+from tests.support.incoming import encrypted
+from tscm_migrate.fleet.pull import Crew, pulls
+from tscm_migrate.offsite import catalog
+from tscm_migrate.offsite.copying import CopyPolicy
+from tscm_migrate.offsite.jobs import PullJob, Tools
+from tscm_migrate.offsite.pull import PullOptions
+from tscm_migrate.offsite.stores.local import LocalStore
+from tscm_migrate.site import Host, Paths
+from tscm_migrate.ssh.connect import NoSecrets
+
+_EACH = 16  # addresses that one sshd takes
+NAME = "threatstop_backup_2026-02-03_00_00_00.tsbak.gpg"
+
+
+def addresses(count: int) -> list[str]:
+    return [f"127.77.{number // 200}.{number % 200 + 1}" for number in range(count)]
+
+
+def start(stack: ExitStack, folder: Path, alive: list[str], port: int) -> dict[str, Any]:
+    """Start the sshds; returns the key and the known_hosts file."""
+    for name in ("host_key", "user_key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    shutil.copy(folder / "user_key.pub", folder / "authorized")
+    Path("/run/sshd").mkdir(exist_ok=True)
+    for number in range(0, len(alive), _EACH):
+        mine = alive[number : number + _EACH]
+        config = folder / f"sshd_config{number}"
+        config.write_text(
+            "".join(f"ListenAddress {address}:{port}\n" for address in mine)
+            + f"HostKey {folder / 'host_key'}\nPidFile none\nAuthorizedKeysFile {folder / 'authorized'}\n"
+            "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 400\n"
+            "Subsystem sftp internal-sftp\nUseDNS no\nPrintMotd no\nPrintLastLog no\n"
+        )
+        log = stack.enter_context((folder / f"log{number}").open("wb"))
+        process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", config], stdout=log, stderr=log)
+        stack.callback(process.wait, 10)
+        stack.callback(process.terminate)
+    for address in alive:
+        end = time.monotonic() + 20
+        while not servers.accepts(port, address):
+            if time.monotonic() > end:
+                raise SystemExit("the farm did not come up")
+            time.sleep(0.02)
+    key = " ".join((folder / "host_key.pub").read_text().split()[:2])
+    known = folder / "known_hosts"
+    known.write_text("".join(f"[{address}]:{port} {key}\n" for address in addresses(1000)))
+    return {"identity_file": folder / "user_key", "known_hosts": known, "port": port}
+
+
+def hang(stack: ExitStack, address: str, port: int) -> None:
+    """Accept (the kernel does), and never say anything."""
+    listener = stack.enter_context(socket.socket())
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(64)
+
+
+def scp(folder: Path, hosts: list[Host], jobs: int) -> float:
+    """Seconds for the same files by `scp`, `jobs` at once."""
+    target = folder / "scp"
+    target.mkdir()
+
+    def one(host: Host) -> None:
+        argv = ["scp", "-q", "-P", str(host.port), "-i", str(host.identity_file), "-o", "BatchMode=yes"]
+        argv += ["-o", f"UserKnownHostsFile={host.known_hosts}", "-o", "StrictHostKeyChecking=yes"]
+        argv += [f"{host.user}@{host.address}:{host.paths.backup_dir}/{NAME}", str(target / host.name)]
+        subprocess.run(argv, check=True, timeout=120)
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(one, hosts))
+    return time.monotonic() - began
+
+
+def ours(folder: Path, hosts: list[Host], crew: Crew, verify: Any) -> dict[str, Any]:
+    """Seconds and outcomes by our own code."""
+    root = Path(tempfile.mkdtemp(prefix="store", dir=folder))
+    options = PullOptions(copying=CopyPolicy(verify=verify))
+    jobs = [PullJob(host, str(root), options) for host in hosts]
+    began, used = time.monotonic(), os.times()
+    tools = Tools(NoSecrets(), store=None if crew.processes else LocalStore(root))
+    outcomes = list(pulls(jobs, crew, tools))
+    took = time.monotonic() - began
+    after = os.times()
+    cpu = after.user + after.system - used.user - used.system
+    good = [o for o in outcomes if o.value]
+    bad = {type(o.error).__name__: 0 for o in outcomes if o.error}
+    for o in outcomes:
+        if o.error:
+            bad[type(o.error).__name__] += 1
+    copies = catalog.load(LocalStore(root)).copies
+    assert len(copies) == len(good)
+    shutil.rmtree(root)
+    return {"seconds": round(took, 2), "pulled": len(good), "failed": bad, "cpu": round(cpu, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--hosts", type=int, default=200)
+    parser.add_argument("--size", default="5M")
+    parser.add_argument("--jobs", type=int, default=16)
+    parser.add_argument("--processes", type=int, default=0)
+    parser.add_argument("--dead", type=int, default=0)
+    parser.add_argument("--hanging", type=int, default=0)
+    parser.add_argument("--verify", default="read")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--folder", default=None)
+    options = parser.parse_args()
+    size = int(options.size.rstrip("M")) << 20
+    everyone = addresses(options.hosts)
+    bad = everyone[: options.dead + options.hanging]
+    alive = everyone[len(bad) :]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="farm", dir=options.folder)))
+        port = servers.free_port()
+        common = start(stack, folder, alive, port)
+        for address in bad[options.dead :]:
+            hang(stack, address, port)
+        hosts = []
+        for number, address in enumerate(everyone):
+            backups = folder / "hosts" / str(number)
+            backups.mkdir(parents=True)
+            (backups / NAME).write_bytes(encrypted(size, seed=number))
+            paths = Paths(backup_dir=str(backups), tsadmin="true")
+            user = os.environ.get("USER") or "root"
+            hosts.append(Host(f"h{number}", address, user=user, use_agent=False, paths=paths, **common))
+        crew = Crew(options.jobs, options.processes)
+        for _ in range(options.rounds):
+            told = {"ours": ours(folder, hosts, crew, options.verify)}
+            told["scp_seconds"] = round(scp(folder, [h for h in hosts if h.address in alive], options.jobs), 2)
+            told["ratio"] = round(told["ours"]["seconds"] / told["scp_seconds"], 2)
+            told["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            told["peak_worker_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+            print(json.dumps(told), flush=True)
+            shutil.rmtree(folder / "scp")
+
+
+if __name__ == "__main__":
+    main()

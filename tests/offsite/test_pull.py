@@ -1,0 +1,163 @@
+"""Pulls from a real sshd: what is meant comes, once, whole; what goes wrong leaves nothing half-way."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.incoming import NOW, encrypted, plain
+from tscm_migrate.errors import ApplianceError, CommandTimeout, CopyDamaged, PlaintextRefused
+from tscm_migrate.events import Event, Said
+from tscm_migrate.offsite import catalog
+from tscm_migrate.offsite.copying import CopyPolicy
+from tscm_migrate.offsite.pull import PullOptions, pull
+from tscm_migrate.site import Paths
+from tscm_migrate.ssh.connect import NoSecrets, connect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tscm_migrate.lab.sshd import Sshd
+    from tscm_migrate.offsite.stores.local import LocalStore
+    from tscm_migrate.site import Host
+    from tscm_migrate.ssh.shell import Shell
+
+LATEST = PullOptions()
+
+
+def newest(backups: Path) -> Path:
+    return backups / "threatstop_backup_2026-02-03_00_00_00.tsbak.gpg"
+
+
+def test_the_newest_by_name_comes_whole(shell: Shell, store: LocalStore, backups: Path) -> None:
+    done = pull(shell, store, LATEST, now=NOW)
+    (copy,) = catalog.load(store).copies
+    assert done.outcome == "stored"
+    assert copy.manifest.archive == newest(backups).name
+    assert copy.manifest.sha256 == hashlib.sha256(newest(backups).read_bytes()).hexdigest()
+    assert copy.manifest.taken_at.isoformat() == "2026-02-03T00:00:00+00:00"
+    assert b"".join(store.read(copy.manifest.data)) == newest(backups).read_bytes()
+
+
+def test_all_means_all_good_names(shell: Shell, store: LocalStore) -> None:
+    done = pull(shell, store, PullOptions(archive="all"), now=NOW)
+    assert [copied.manifest.archive[18:28] for copied in done.copies] == ["2026-02-03", "2026-02-02", "2026-02-01"]
+
+
+def test_a_second_pull_sends_nothing(shell: Shell, store: LocalStore) -> None:
+    pull(shell, store, PullOptions(archive="all"), now=NOW)
+    keys = sorted(entry.key for entry in store.entries())
+    assert pull(shell, store, PullOptions(archive="all"), now=NOW).outcome == "already"
+    assert sorted(entry.key for entry in store.entries()) == keys
+
+
+def test_an_archive_that_changed_is_kept_beside(shell: Shell, store: LocalStore, backups: Path) -> None:
+    told: list[Event] = []
+    pull(shell, store, LATEST, now=NOW)
+    newest(backups).write_bytes(encrypted(1000, seed=99))
+    assert pull(shell, store, LATEST, now=NOW, emit=told.append).outcome == "stored"
+    assert len(catalog.load(store).copies) == 2
+    assert any(isinstance(event, Said) and "changed since" in event.text for event in told)
+
+
+def test_a_damaged_copy_is_replaced(shell: Shell, store: LocalStore) -> None:
+    first = pull(shell, store, LATEST, now=NOW).copies[0].manifest
+    (store.root / first.data).unlink()
+    assert pull(shell, store, LATEST, now=NOW).outcome == "stored"
+    (copy,) = catalog.load(store).copies
+    assert copy.verified_at
+    assert copy.manifest.data != first.data
+
+
+def test_one_that_was_never_read_back_is_read_now(shell: Shell, store: LocalStore) -> None:
+    pull(shell, store, PullOptions(copying=CopyPolicy(verify="size")), now=NOW)
+    assert pull(shell, store, LATEST, now=NOW + timedelta(days=1)).outcome == "already"
+    assert catalog.load(store).copies[0].verified_at == NOW + timedelta(days=1)
+
+
+@pytest.mark.parametrize("name", ["none.tsbak", "../../etc/passwd", "notes.txt", "threatstop_latest.tsbak.gpg", "-rf"])
+def test_only_archives_can_be_named(shell: Shell, store: LocalStore, name: str) -> None:
+    with pytest.raises(ApplianceError, match="no archive is called"):
+        pull(shell, store, PullOptions(archive=name), now=NOW)
+
+
+def test_no_archive_at_all_says_what_to_do(shell: Shell, store: LocalStore, backups: Path) -> None:
+    for path in backups.iterdir():
+        path.unlink()
+    with pytest.raises(ApplianceError, match="tsadmin backup"):
+        pull(shell, store, LATEST, now=NOW)
+
+
+def test_a_plain_archive_stays_where_encryption_is_required(shell: Shell, store: LocalStore, backups: Path) -> None:
+    newest(backups).write_bytes(plain(500_000))
+    with pytest.raises(PlaintextRefused):
+        pull(shell, store, PullOptions(copying=CopyPolicy(require_encryption=True)), now=NOW)
+    assert list(store.entries()) == []
+
+
+def test_a_slow_host_ends_at_the_limit(sshd: Sshd, store: LocalStore, backups: Path, tmp_path: Path) -> None:
+    shim = tmp_path / "bin"
+    shim.mkdir()
+    (shim / "cat").write_text("#!/bin/sh\nwhile :; do echo drip; sleep 0.1; done\n")
+    (shim / "cat").chmod(0o755)
+    host = sshd.host("tscm-a", paths=Paths(backup_dir=str(backups), tsadmin="true"))
+    with connect(host, credentials=NoSecrets()) as shell:
+        dripping = _with_path(shell, shim)
+        with pytest.raises(CommandTimeout, match="not done after"):
+            pull(dripping, store, PullOptions(limit=1.0), now=NOW)
+    assert list(store.entries()) == []
+
+
+def test_bytes_that_are_not_those_on_the_host_are_noticed(shell: Shell, store: LocalStore, tmp_path: Path) -> None:
+    shim = tmp_path / "bin"
+    shim.mkdir()
+    (shim / "cat").write_text("#!/bin/sh\n/bin/cat | tr 'a' 'b'\n")
+    (shim / "cat").chmod(0o755)
+    with pytest.raises(CopyDamaged, match="not those"):
+        pull(_with_path(shell, shim), store, LATEST, now=NOW)
+    assert list(store.entries()) == []
+
+
+class _Pathed:
+    """A shell whose commands find other programs first."""
+
+    def __init__(self, shell: Shell, folder: Path) -> None:
+        self._shell, self._folder = shell, folder
+        self.host = shell.host
+
+    def run(self, script: str, **more: Any) -> Any:
+        return self._shell.run(script, **more)
+
+    def reader(self, script: str, **more: Any) -> Any:
+        return self._shell.reader(f"PATH={self._folder}:$PATH; {script}", **more)
+
+
+def _with_path(shell: Shell, folder: Path) -> Any:
+    return _Pathed(shell, folder)
+
+
+def test_two_pulls_at_once_make_one_copy(host: Host, store: LocalStore, backups: Path) -> None:
+    newest(backups).write_bytes(encrypted(8_000_000))
+    start = threading.Barrier(3)
+    outcomes: list[str] = []
+
+    def run() -> None:
+        with connect(replace(host), credentials=NoSecrets()) as shell:
+            start.wait(30)
+            outcomes.append(pull(shell, store, LATEST, now=NOW).outcome)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(outcomes) == 3
+    assert "stored" in outcomes
+    (copy,) = catalog.load(store).copies
+    assert not copy.damaged
+    assert b"".join(store.read(copy.manifest.data)) == newest(backups).read_bytes()

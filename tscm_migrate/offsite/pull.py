@@ -1,0 +1,239 @@
+"""From an appliance straight into a store: read-only on the appliance, nothing on the workstation's disk."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from tscm_migrate.appliance import facts, names
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.errors import ApplianceError, CommandTimeout, Interrupted
+from tscm_migrate.events import Emit, Said, silent
+from tscm_migrate.offsite import catalog
+from tscm_migrate.offsite.copying import Copied, CopyPolicy, make_copy
+from tscm_migrate.offsite.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+    from typing import Self
+
+    from tscm_migrate.offsite.catalog import Catalog, Copy
+    from tscm_migrate.offsite.stores.base import Store
+    from tscm_migrate.site import Archive
+    from tscm_migrate.ssh.shell import Shell
+    from tscm_migrate.ssh.stream import Reader
+
+_ASKED = {"os", "archives", "version"}
+_HASH = re.compile(r"^([0-9a-f]{64})  -$", re.MULTILINE)
+_HASHING = 600.0  # seconds that `sha256sum` of one archive may take
+
+stopping = threading.Event()  # set when this process is told to end: what streams in any thread stops at its next chunk
+
+
+@dataclass(frozen=True)
+class PullOptions:
+    """What to pull and how; `archive` is "latest", "all" or a name; `limit` in seconds for one archive."""
+
+    archive: str = "latest"
+    copying: CopyPolicy = field(default_factory=CopyPolicy)
+    limit: float = 6 * 3600.0
+    cache: Path | None = None
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What one pull did; `copies` newest first."""
+
+    host: str
+    copies: tuple[Copied, ...]
+
+    @property
+    def outcome(self) -> Literal["stored", "already"]:
+        """Whether anything new is off-site now."""
+        return "stored" if any(copied.outcome == "stored" for copied in self.copies) else "already"
+
+    @property
+    def size(self) -> int:
+        """Bytes that were stored now."""
+        return sum(copied.manifest.size for copied in self.copies if copied.outcome == "stored")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an appliance says of itself and of its archives."""
+
+    archives: tuple[Archive, ...]
+    versions: dict[str, str]
+    os: str
+
+
+def look(shell: Shell) -> Seen:
+    """Ask for the archives, the versions and the system in one round trip."""
+    paths, mark = shell.host.paths, f"@{secrets.token_hex(8)}@"
+    asked = tuple(fact for fact in facts.FACTS if fact.name in _ASKED)
+    text = shell.run(facts.script(paths, mark, asked), check=False, display="list archives").stdout
+    parts = facts.sections(text, mark)
+    found = {
+        name: value for fact in asked for name, value in fact.parser(parts.get(fact.name, (1, ""))[1], paths).items()
+    }
+    versions = {module[:60]: version[:60] for module, version in found.get("versions", ())[:40]}
+    return Seen(tuple(found.get("archives", ())), versions, str(found.get("os_pretty", ""))[:200])
+
+
+def chosen(seen: Seen, wanted: str, host: str) -> list[Archive]:
+    """The archives that are meant, newest first; by the time in the name, never by a link or a place in a list.
+
+    Raises:
+        ApplianceError: there is none.
+    """
+    dated = sorted({a.name: a for a in seen.archives}.values(), key=lambda a: a.name, reverse=True)
+    if wanted == "all":
+        found = dated
+    elif wanted == "latest":
+        newest = names.newest(dated)
+        found = [newest] if newest else []
+    else:
+        found = [archive for archive in dated if archive.name == wanted]
+    if not found:
+        what = (
+            "no archive yet; make one there: tsadmin backup" if not dated else f"no archive is called {wanted[:80]!r}"
+        )
+        raise ApplianceError(host, what)
+    return found
+
+
+def pull(shell: Shell, store: Store, options: PullOptions, *, now: datetime, emit: Emit = silent) -> Pulled:
+    """Bring what is meant off-site, unless it is there; safe to run twice at once.
+
+    Args:
+        shell: a connection to the appliance.
+        store: where to.
+        options: what and how.
+        now: aware UTC.
+        emit: told of progress and of what is odd.
+
+    Raises:
+        SshError, ApplianceError, StoreError, CopyDamaged, SealFailed, PlaintextRefused: nothing is left half-way.
+    """
+    return _Pull(shell, store, options, now, emit).run()
+
+
+@dataclass(frozen=True)
+class _Pull:
+    """One pull, with what all of its parts need."""
+
+    shell: Shell
+    store: Store
+    options: PullOptions
+    now: datetime
+    emit: Emit
+
+    def run(self) -> Pulled:
+        host, seen = self.shell.host.name, look(self.shell)
+        wanted = chosen(seen, self.options.archive, host)
+        known = catalog.load(self.store, hosts=[host], cache=self.options.cache)
+        for text in known.strange[:3]:
+            self._warn(text)
+        return Pulled(host, tuple(self._one(archive, seen, known) for archive in wanted))
+
+    def _one(self, archive: Archive, seen: Seen, known: Catalog) -> Copied:
+        began = time.monotonic()
+        standing = self._standing(archive, known)
+        if standing is not None and not self._damage(standing):
+            return Copied(standing.manifest, "already", time.monotonic() - began)
+        if standing is not None:
+            self._warn(f"the copy of {archive.name} is damaged; it is pulled again")
+        with FromAppliance(self.shell, archive, seen, self.options.limit) as incoming:
+            return make_copy(
+                incoming,
+                self.store,
+                self.options.copying,
+                now=self.now,
+                emit=self.emit,
+                instead_of=standing.manifest if standing else None,
+            )
+
+    def _standing(self, archive: Archive, known: Catalog) -> Copy | None:
+        """The copy of the very bytes that the appliance has under this name; they are hashed there to know."""
+        same = [c for c in known.of(self.shell.host.name) if c.manifest.archive == archive.name]
+        if not same:
+            return None
+        sha256 = _hash(self.shell, archive)
+        found = next((c for c in same if c.manifest.source_sha256 == sha256), None)
+        if found is None:
+            self._warn(f"{archive.name} has changed since it was pulled; both are kept")
+        return found
+
+    def _damage(self, copy: Copy) -> str:
+        """Why a copy cannot be counted on; one that was never read back is read now, where that is the policy."""
+        if copy.damaged or copy.verified_at or self.options.copying.verify != "read":
+            return copy.damaged
+        (looked,) = verify(self.store, [copy], self.now)
+        return looked.why
+
+    def _warn(self, text: str) -> None:
+        self.emit(Said(f"{self.shell.host.name}: {text}", "warning"))
+
+
+def _hash(shell: Shell, archive: Archive) -> str:
+    result = shell.run(f"sha256sum < {quote(archive.path)}", timeout=_HASHING, display=f"sha256sum {archive.path}")
+    found = _HASH.search(result.stdout)
+    return found[1] if found else ""
+
+
+class FromAppliance:
+    """One archive as it streams from its appliance; hashed there in the same command, after the bytes."""
+
+    def __init__(self, shell: Shell, archive: Archive, seen: Seen, limit: float) -> None:
+        when = names.taken_at(archive.name)
+        if when is None:
+            raise ApplianceError(shell.host.name, f"{archive.name[:80]!r} is no archive's name")
+        self.host = shell.host.name
+        self.archive = archive.name
+        self.size = archive.size
+        self.taken_at = when
+        self.versions = seen.versions
+        self.os = seen.os
+        self._limit = limit
+        self._shell = shell
+        self._path = archive.path
+        self._reader: Reader | None = None
+
+    def __enter__(self) -> Self:
+        path = quote(self._path)
+        script = f"[ -f {path} ] && [ ! -L {path} ] || exit 44; cat < {path} && sha256sum < {path} >&2"
+        self._reader = self._shell.reader(script, display=f"read {self._path}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._reader is None:
+            raise RuntimeError("not entered")
+        end = time.monotonic() + self._limit
+        for chunk in self._reader:
+            yield chunk
+            if stopping.is_set():
+                raise Interrupted(f"{self.host}: {self.archive} was not stored")
+            if time.monotonic() > end:
+                what = f"reading {self._path} was not done after {self._limit:.0f} s"
+                raise CommandTimeout(self.host, what, self._limit)
+
+    def finish(self) -> str:
+        """The hash that the appliance computed; "" where it has no sha256sum."""
+        if self._reader is None:
+            raise RuntimeError("not entered")
+        ended = self._reader.finish(_HASHING, check=False)
+        if ended.status not in {0, 127}:
+            why = "is not a regular file" if ended.status == 44 else ended.stderr.strip()[-200:]
+            raise ApplianceError(self.host, f"{self._path} could not be read: {why}")
+        found = _HASH.search(ended.stderr)
+        return found[1] if found else ""

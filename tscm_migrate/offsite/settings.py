@@ -1,0 +1,127 @@
+"""`[offsite]` in the inventory: where copies go, how, how long they stay, and what is promised."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tscm_migrate.errors import UsageError
+from tscm_migrate.near import suggestion
+from tscm_migrate.offsite.copying import CopyPolicy
+from tscm_migrate.offsite.retention import Policy
+
+if TYPE_CHECKING:
+    from tscm_migrate.inventory import Inventory
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def duration(text: object) -> timedelta:
+    """`90m`, `36h`, `2d`, `1w`, also put together: `1d12h`; ValueError for anything else."""
+    parts = re.findall(r"(\d+)([smhdw])", text) if isinstance(text, str) else []
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError('not a duration: say "36h", "2d" or "1d12h"')
+    return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
+
+
+def _zone(text: object) -> str:
+    try:
+        return ZoneInfo(str(text)).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('not a time zone: say "UTC" or "Europe/Berlin"') from None
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+Zone = Annotated[str, BeforeValidator(_zone)]
+Count = Annotated[int, Field(ge=0, le=10_000)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Keep(_Strict):
+    """`[offsite.keep]`: see `retention.Policy`."""
+
+    last: Count = Policy.last
+    daily: Count = Policy.daily
+    weekly: Count = Policy.weekly
+    monthly: Count = Policy.monthly
+    yearly: Count = Policy.yearly
+    within: Duration = Policy.within
+    unverified_for: Duration = Policy.unverified_for
+    protect: tuple[str, ...] = Policy.protect
+    zone: Zone = "UTC"
+
+    def policy(self) -> Policy:
+        """As the decision wants it."""
+        return Policy(**{**self.model_dump(), "zone": ZoneInfo(self.zone)})
+
+
+class Promise(_Strict):
+    """What may differ from host to host; `rpo`: how old the newest verified copy may get."""
+
+    rpo: Duration | None = None
+
+
+class Settings(_Strict):
+    """`[offsite]`."""
+
+    store: str = ""
+    rpo: Duration = timedelta(hours=36)
+    verify: Literal["read", "size"] = "read"
+    require_encryption: bool = False
+    recipients: tuple[str, ...] = ()
+    jobs: Annotated[int, Field(ge=1, le=256)] = 4
+    keep: Keep = Field(default_factory=Keep)
+    drill_every: Duration | None = None
+    notify: tuple[str, ...] = ()  # apprise URLs, or "env:VAR"; they hold secrets
+    ping: str = ""  # a dead-man URL, or "env:VAR"
+    hosts: dict[str, Promise] = Field(default_factory=dict)
+
+    def rpo_of(self, host: str) -> timedelta:
+        """The promise for one host."""
+        return (self.hosts[host].rpo if host in self.hosts else None) or self.rpo
+
+    def copying(self, tags: tuple[str, ...] = ()) -> CopyPolicy:
+        """How copies are made; the keys are looked up, so that a mistake shows before anything is read.
+
+        Raises:
+            SealFailed: a recipient is not in the keyring, or cannot be used.
+        """
+        from tscm_migrate.offsite import seal
+
+        keys = seal.recipients(self.recipients) if self.recipients else ()
+        return CopyPolicy(self.verify, keys, self.require_encryption, tags)
+
+
+def settings(inventory: Inventory, store: str | None = None) -> Settings:
+    """Read `[offsite]`; `store` (an option of the command line) goes before the file's.
+
+    Raises:
+        InventoryError: a mistake, with its key.
+        UsageError: no store is named anywhere.
+    """
+    raw: dict[str, Any] = dict(inventory.extras.get("offsite") or {})
+    if store:
+        raw["store"] = store
+    try:
+        found = Settings.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(("offsite", *map(str, first["loc"])))
+        known = Settings.model_fields if len(first["loc"]) == 1 else Keep.model_fields
+        near = suggestion(str(first["loc"][-1]), known) if first["type"] == "extra_forbidden" else ""
+        text = "no such setting" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        raise inventory.error(text + near, key, "the settings are in docs/how-to/offsite.md") from None
+    for name in found.hosts:
+        if name not in inventory.hosts:
+            near = suggestion(name, inventory.hosts)
+            raise inventory.error(f"there is no host {name!r}{near}", f"offsite.hosts.{name}")
+    if not found.store:
+        raise UsageError("no store is named", 'give --store URL, or set store = "…" in [offsite] of the inventory')
+    return found
