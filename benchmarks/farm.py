@@ -141,11 +141,11 @@ def main() -> None:
         common = start(stack, folder, alive, port)
         for address in bad[options.dead :]:
             hang(stack, address, port)
-        hosts = []
+        hosts, block = [], encrypted(size)
         for number, address in enumerate(everyone):
             backups = folder / "hosts" / str(number)
             backups.mkdir(parents=True)
-            (backups / NAME).write_bytes(encrypted(size, seed=number))
+            (backups / NAME).write_bytes(encrypted(1024, seed=number) + block)
             paths = Paths(backup_dir=str(backups), tsadmin="true")
             user = os.environ.get("USER") or "root"
             hosts.append(Host(f"h{number}", address, user=user, use_agent=False, paths=paths, **common))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - pydantic wants it
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict

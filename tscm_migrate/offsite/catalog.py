@@ -204,12 +204,20 @@ def _bodies(store: Store, small: list[Stat], memory: _Memory) -> tuple[dict[str,
     return bodies, strange
 
 
+def forget(cache: Path, url: str) -> None:
+    """Forget what was remembered of a store."""
+    _memory_file(cache, url).unlink(missing_ok=True)
+
+
+def _memory_file(folder: Path, url: str) -> Path:
+    return folder / f"catalog-{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"
+
+
 class _Memory:
     """What was read before, by key, size and time of change."""
 
     def __init__(self, folder: Path | None, url: str) -> None:
-        name = hashlib.sha256(url.encode()).hexdigest()[:16]
-        self._path = folder / f"catalog-{name}.json" if folder else None
+        self._path = _memory_file(folder, url) if folder else None
         self._held: dict[str, list[str | int]] = {}
         self._changed = False
         if self._path:

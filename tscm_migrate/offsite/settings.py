@@ -81,6 +81,7 @@ class Settings(_Strict):
     drill_every: Duration | None = None
     notify: tuple[str, ...] = ()  # apprise URLs, or "env:VAR"; they hold secrets
     ping: str = ""  # a dead-man URL, or "env:VAR"
+    cluster: dict[str, str] | None = None  # see `fleet.executors.Cluster`
     hosts: dict[str, Promise] = Field(default_factory=dict)
 
     def rpo_of(self, host: str) -> timedelta:

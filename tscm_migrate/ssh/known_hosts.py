@@ -93,6 +93,8 @@ def _hash_matches(hashed: str, name: str) -> bool:
 
 
 def _glob(pattern: str, name: str) -> bool:
+    if "*" not in pattern and "?" not in pattern:  # a file of hundreds of hosts is matched at every connection
+        return pattern == name
     # Only * and ? mean something here; fnmatch would also take the brackets of "[address]:port" for a set.
     parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
     return re.fullmatch("".join(parts), name) is not None

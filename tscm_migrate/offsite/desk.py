@@ -1,0 +1,96 @@
+"""What every off-site task needs: the inventory, the settings, the store, and what connects to hosts."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tscm_migrate import inventory as inventories
+from tscm_migrate.errors import UsageError
+from tscm_migrate.events import Emit, silent
+from tscm_migrate.offsite import catalog as catalogs
+from tscm_migrate.offsite.jobs import PullJob, Tools, dialler
+from tscm_migrate.offsite.pull import PullOptions
+from tscm_migrate.offsite.settings import Settings, settings
+from tscm_migrate.offsite.stores.opened import open_store
+from tscm_migrate.secrets import Secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.offsite.catalog import Catalog
+    from tscm_migrate.offsite.stores.base import Store
+    from tscm_migrate.site import Host
+
+
+@dataclass(frozen=True)
+class Desk:
+    """An open store with what surrounds it."""
+
+    inventory: Inventory
+    settings: Settings
+    store: Store
+    secrets: Secrets
+    emit: Emit
+    cache: Path
+
+    def catalog(self, hosts: Sequence[str] | None = None, *, rebuild: bool = False) -> Catalog:
+        """What the store holds; `rebuild` forgets what was remembered of it."""
+        if rebuild:
+            catalogs.forget(self.cache, self.store.url)
+        return catalogs.load(self.store, hosts=hosts, cache=self.cache)
+
+    def hosts(self, names: Sequence[str], groups: Sequence[str]) -> list[Host]:
+        """The hosts that are meant, each once: by name, by group, or, without either, all of the inventory.
+
+        Raises:
+            InventoryError: no such host or group. UsageError: there is none at all.
+        """
+        found = [self.inventory.host(name) for name in names]
+        found += [host for group in groups for host in self.inventory.group(group)]
+        if not names and not groups:
+            found = list(self.inventory.hosts.values())
+        if not found:
+            raise UsageError("no host is meant", "name one: --host NAME, --group NAME, or fill the inventory")
+        return list({host.name: host for host in found}.values())
+
+    def jobs(self, hosts: Sequence[Host], archive: str, tags: tuple[str, ...]) -> list[PullJob]:
+        """One job a host."""
+        options = PullOptions(archive=archive, copying=self.settings.copying(tags), cache=self.cache)
+        return [PullJob(host, self.settings.store, options, self.inventory.path) for host in hosts]
+
+    def tools(self) -> Tools:
+        """For threads of this process; an sftp store's connection is not shared."""
+        shared = None if self.settings.store.startswith("sftp://") else self.store
+        return Tools(self.secrets, self.emit, shared)
+
+
+@contextmanager
+def opened(
+    *,
+    inventory: str | None = None,
+    store: str | None = None,
+    passphrase_file: str | None = None,
+    emit: Emit = silent,
+) -> Iterator[Desk]:
+    """Read the inventory and open the store that it, or `store`, names.
+
+    Raises:
+        InventoryError, UsageError: as they come.
+    """
+    found = inventories.load(Path(inventory) if inventory else None)
+    chosen = settings(found, store)
+    secrets = Secrets(passphrase_file=Path(passphrase_file) if passphrase_file else None, emit=emit)
+    dial = dialler(found.path, Tools(secrets, emit))
+    with closing(open_store(chosen.store, dial=dial)) as place:
+        yield Desk(found, chosen, place, secrets, emit, cache_folder())
+
+
+def cache_folder() -> Path:
+    """Where catalogs are remembered; it may be deleted at any time."""
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("tscm-migrate", appauthor=False)) / "offsite"

@@ -1,0 +1,102 @@
+"""Bring a copy back: the archive as the appliance made it, hashed on the way, named only when whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance import names
+from tscm_migrate.errors import CopyDamaged, ObjectExists, StoreError, UsageError
+from tscm_migrate.offsite import seal
+from tscm_migrate.offsite.streams import Hashed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tscm_migrate.offsite.catalog import Copy
+    from tscm_migrate.offsite.manifest import Manifest
+    from tscm_migrate.offsite.stores.base import Store
+
+
+@contextmanager
+def archive(store: Store, copy: Copy, *, gnupg_home: Path | None = None) -> Iterator[Iterator[bytes]]:
+    """The bytes of the archive as they were on the appliance; what we sealed is opened with the user's secret key.
+
+    Read to its end, the stream has been checked against the manifest, twice where it was sealed; whoever commits to
+    anything does it after that.
+
+    Raises:
+        CopyDamaged: at the end of the stream, when the bytes are not those that went in.
+        SealFailed: no secret key opens it.
+    """
+    manifest = copy.manifest
+    with closing(store.read(manifest.data)) as raw:
+        stored = _checked(raw, manifest, store, manifest.sha256, manifest.size)
+        if not manifest.sealed_to:
+            yield stored
+            return
+        with seal.opened(stored, home=gnupg_home) as plain:
+            yield _checked(plain, manifest, store, manifest.source_sha256, manifest.source_size)
+
+
+def _checked(chunks: Iterator[bytes], manifest: Manifest, store: Store, sha256: str, size: int) -> Iterator[bytes]:
+    passed = Hashed(chunks)
+    yield from passed
+    if (passed.size, passed.sha256) != (size, sha256):
+        raise CopyDamaged(
+            detail=f"{store.url}: {manifest.host}: {manifest.id}: other bytes come back than went in "
+            f"({passed.size} of {size})",
+            fix=f"take another copy: tscm-migrate offsite list --host {manifest.host}",
+        )
+
+
+def fetch(store: Store, copy: Copy, folder: Path, *, gnupg_home: Path | None = None) -> Path:
+    """Write a copy's archive into a folder, under its documented name; never over another file.
+
+    Raises:
+        UsageError: the folder is not there, or the manifest's archive has no archive's name.
+        ObjectExists: a file of that name is there.
+        CopyDamaged, StoreError, SealFailed: nothing is left but what was there before.
+    """
+    name = copy.manifest.archive
+    if not names.acceptable(name):
+        raise UsageError(f"{name[:80]!r} is no archive's name")
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder", "make it first")
+    target = folder / name
+    if target.exists():
+        raise ObjectExists(
+            detail="already there", key=str(target), fix="move it away, or take another folder: --to DIR"
+        )
+    part = folder / f".{name}.{secrets.token_hex(4)}.part"
+    try:
+        with archive(store, copy, gnupg_home=gnupg_home) as chunks:
+            _write(part, chunks)
+        part.rename(target) if os.name == "nt" else _name(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _write(part: Path, chunks: Iterator[bytes]) -> None:
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    with os.fdopen(handle, "wb") as file:
+        for chunk in chunks:
+            try:
+                file.write(chunk)
+            except OSError as error:
+                raise StoreError(detail=f"{part.parent}: {error.strerror}", fix="free some space there") from error
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _name(part: Path, target: Path) -> None:
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise ObjectExists(detail="already there", key=str(target)) from None
+    except OSError:  # no hard links on this file system
+        part.rename(target)
