@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import NetconfContradiction, UsageError
 from .near import suggestion
+from .rates import parse_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -58,6 +59,7 @@ class MigrateOptions:
     json: bool = False
     allow: tuple[str, ...] = ()
     inventory: Path | None = None
+    limit: float = 0.0  # bytes a second for the archives, 0: none
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> MigrateOptions:
@@ -96,10 +98,6 @@ class MigrateOptions:
 
 # What later versions bring: the text, and whether it was asked for. One table, so that nothing is forgotten.
 NOT_YET: dict[str, Callable[[MigrateOptions], bool]] = {
-    "--method rsync": lambda o: o.method == "rsync",
-    "--method sftp": lambda o: o.method == "sftp",
-    "--route direct": lambda o: o.route == "direct",
-    "--archive all": lambda o: o.archive == "all",
     "--archive offsite:…": lambda o: o.archive.startswith("offsite:"),
     "--offline isolate": lambda o: o.offline == "isolate",
     "--offline manual": lambda o: o.offline == "manual",
@@ -170,6 +168,7 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "archive": _archive,
     "drain_timeout": _seconds,
     "debug": _debug,
+    "limit": parse_limit,
     "interface": _interface,
     "devices": _devices,
     "passphrase_file": Path,

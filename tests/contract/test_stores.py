@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def noise(size: int, seed: int = 7) -> bytes:
-    return random.Random(seed).randbytes(size)  # noqa: S311
+    return random.Random(seed).randbytes(size)
 
 
 def cut(body: bytes, size: int = CHUNK) -> Iterator[bytes]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _LOCAL_GRACE = 8.0  # seconds that the remote `timeout` gets to do its work before the connection's side gives up
 _TIMED_OUT = (124, 137)  # what `timeout` says: ended by TERM, by KILL
 _NO_LIMIT = 8 << 20
+_SFTP_SILENCE = 120.0  # seconds: a disk may take its time
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,29 @@ class Shell:
 
     def sftp(self) -> paramiko.SFTPClient:
         """A new SFTP session; one thread may use it at a time."""
-        import paramiko
+        from tscm_migrate.ssh import sftp
 
+        channel = self._session(stream.WINDOW, stream.PACKET)
+        channel.settimeout(_SFTP_SILENCE)
         with translated(self.host.name):
-            client = paramiko.SFTPClient.from_transport(self._transport)
-            if client is None:
-                raise EOFError("no sftp")
-            return client
+            return sftp.client(channel)
+
+    def server_key(self) -> str:
+        """`type base64` of the host key with which this connection was made."""
+        key = self._transport.get_remote_server_key()
+        return f"{key.get_name()} {key.get_base64()}"
+
+    def forwarded(self, accept: Callable[[paramiko.Channel], None]) -> int:
+        """Let the host listen on a port of its own loopback until the connection ends; `accept` gets each caller."""
+        with translated(self.host.name):
+            return self._transport.request_port_forward(
+                "127.0.0.1", 0, lambda channel, _origin, _server: accept(channel)
+            )
+
+    def unforward(self, port: int) -> None:
+        """End what `forwarded` began."""
+        with translated(self.host.name):
+            self._transport.cancel_port_forward("127.0.0.1", port)
 
     def open_tunnel(self, host: str, port: int) -> paramiko.Channel:
         """A TCP connection from this host to `host`:`port`, as a socket-like channel."""

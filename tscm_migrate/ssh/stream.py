@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # memory when the consumer is slower, and still covers 1 GB/s at 60 ms.
 WINDOW = 1 << 26
 PACKET = 1 << 20
-_SEND = 1 << 15  # OpenSSH's sshd takes packets of 32 KiB
+_SEND = 1 << 17  # OpenSSH's sshd takes packets of 32 KiB, others larger ones
 _TAIL = 1 << 16
 
 
@@ -176,9 +176,11 @@ class Writer(_Stream):
             ConnectionLost: the connection went away.
         """
         view = memoryview(data)
-        for start in range(0, len(view), _SEND):
+        # paramiko keeps 64 bytes of each packet for itself: a slice of the full size would go as one large and one tiny
+        most = min(_SEND, self.channel.out_max_packet_size - 64)
+        for start in range(0, len(view), most):
             try:
-                self.channel.sendall(view[start : start + _SEND].tobytes())
+                self.channel.sendall(view[start : start + most].tobytes())
             except TimeoutError as error:
                 raise _silent(self, "took nothing") from error
             except (OSError, EOFError) as error:

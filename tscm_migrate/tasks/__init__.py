@@ -12,11 +12,20 @@ def namespace() -> Collection:
     """All tasks, for the console script and for a checkout's tasks.py."""
     from invoke.collection import Collection
 
-    from . import demo, host, migrate, runs
+    from . import archives, demo, host, migrate, runs
 
     root = Collection("tscm_migrate")
     root.add_task(migrate.migrate)
-    for task in (runs.runs, runs.show, runs.resume, runs.rollback, runs.unlock):
+    for task in (
+        runs.runs,
+        runs.show,
+        runs.resume,
+        runs.rollback,
+        runs.unlock,
+        archives.archives,
+        archives.pull,
+        archives.push,
+    ):
         root.add_task(task)
     root.add_task(demo.demo)
     root.add_collection(host.collection())

@@ -35,6 +35,7 @@ HELP = {
     "dry_run": "Look and plan, change nothing.",
     "json": "Print events as JSON, one a line.",
     "allow": "Acknowledge a refusal of the preflight by its name; may be repeated.",
+    "limit": "Bytes a second for the archives, as in 20M.",
     "inventory": INVENTORY_HELP,
 }
 
@@ -64,6 +65,7 @@ def migrate(
     dry_run: bool = False,
     json: bool = False,
     allow: list[str] | None = None,
+    limit: str | None = None,
     inventory: str | None = None,
 ) -> int:
     """Move a TSCM to a new appliance: plan, ask once, and do it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from functools import singledispatch
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from tscm_migrate.events import (
     ActionStarted,
     Checked,
     DeviceUpdated,
+    Progress,
     Prompted,
     RunFinished,
     RunStarted,
@@ -20,9 +22,13 @@ from tscm_migrate.events import (
     StepStarted,
     Waiting,
 )
+from tscm_migrate.ui.progress import Meter
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Event
+
+
+_METER = Meter()
 
 
 def json_lines(event: Event) -> None:
@@ -34,6 +40,8 @@ def json_lines(event: Event) -> None:
 def plain_lines(event: Event) -> None:
     """One line for what an operator wants to know, nothing for the rest."""
     text = line_of(event)
+    if isinstance(event, Progress) and _METER.due(event, time.monotonic()):
+        text = f"  {_METER.text(event)}"
     if text:
         print(redact.printable(redact.known(text)), flush=True)  # noqa: T201
 

@@ -57,7 +57,7 @@ def public_only(keyring: tuple[Path, str, str]) -> Iterator[Path]:
 
 
 def chunks(size: int, each: int = 1 << 18) -> Iterator[bytes]:
-    noise = random.Random(3)  # noqa: S311
+    noise = random.Random(3)
     for start in range(0, size, each):
         yield noise.randbytes(min(each, size - start))
 

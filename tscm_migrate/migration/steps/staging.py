@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import archives, backup, names, updates
@@ -14,6 +14,7 @@ from tscm_migrate.site import Archive
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration
+    from tscm_migrate.transfer.go import Wish
 
 
 class HoldUpdates(Plain):
@@ -116,6 +117,12 @@ def the_archive(m: Migration) -> Archive:
     return Archive(**m.noted("archive"))
 
 
+def the_archives(m: Migration) -> tuple[Archive, ...]:
+    """All that this run moves, the one to restore first; others than that may lack a hash until they are copied."""
+    several = m.noted("archives")
+    return tuple(Archive(**fields) for fields in several) if several else (the_archive(m),)
+
+
 class Transfer(Plain):
     """The archive on the new one, under its final name only when it is whole."""
 
@@ -123,17 +130,45 @@ class Transfer(Plain):
     title = "Copy the archive to the new one"
 
     def apply(self, m: Migration) -> Actions:
-        """Nothing when the same file is there already; never over another one."""
-        from tscm_migrate.transfer import relay
+        """Nothing when the same files are there already; never over another one."""
+        from tscm_migrate.transfer import go
 
+        wish = go.Wish(m.options.method, m.options.route, m.options.limit)
         if m.noted("archive") is None:  # a dry run
-            yield Action(m.new.name, f"copy the archive to {m.new.paths.backup_dir}, hashed on the way", lambda: None)
+            choice = go.decide(m.old, m.new, wish)
+            what = f"copy the archive to {m.new.paths.backup_dir} by {choice.text()}"
+            yield Action(m.new.name, what, lambda: None)
             return
-        source = the_archive(m)
+        if m.options.archive == "all" and m.noted("archives") is None:
+            yield Action(m.old.name, "list all its archives", lambda: self._list(m))
+        yield Action(m.new.name, "remove what an earlier attempt left", lambda: go.leftovers(m.old, m.new))
+        all_of_them = the_archives(m)
+        size = sum(archive.size for archive in all_of_them) / 1e6
+        names_of = ", ".join(archive.name for archive in all_of_them)
         yield Action(
-            m.new.name, f"copy {source.name} ({source.size / 1e6:.1f} MB) to {m.new.paths.backup_dir}",
-            lambda: relay.copy(m.old, m.new, source, emit=m.emit),
+            m.new.name, f"copy {names_of} ({size:.1f} MB) to {m.new.paths.backup_dir}",
+            lambda: self._copy(m, wish),
         )  # fmt: skip
+
+    def _list(self, m: Migration) -> None:
+        from tscm_migrate.transfer import go
+
+        newest = the_archive(m)
+        others = [archive for archive in go.listed(m.old) if archive.name != newest.name]
+        m.note("archives", [asdict(archive) for archive in (newest, *others)])
+
+    def _copy(self, m: Migration, wish: Wish) -> None:
+        from tscm_migrate.transfer import go
+
+        sent = go.copy(m.old, m.new, the_archives(m), wish=wish, emit=m.emit)
+        if m.options.archive == "all":
+            m.note("archives", [asdict(one.archive) for one in sent])
+
+    def revert(self, m: Migration, _undo: dict[str, Any]) -> Actions:
+        """What is whole stays, it is a verified copy; what opens a door goes."""
+        from tscm_migrate.transfer import go
+
+        yield Action(m.new.name, "remove what the transfer may have left", lambda: go.leftovers(m.old, m.new))
 
 
 class Verify(Plain):
@@ -149,8 +184,13 @@ class Verify(Plain):
             return
         source = the_archive(m)
         copy = replace(source, folder=m.new.paths.backup_dir)
-        yield Action(m.new.name, f"compare the SHA-256 of {copy.path}", lambda: self._same(m, source, copy))
+        for one in the_archives(m):
+            yield self._compared(m, one)
         yield Action(m.new.name, f"open and list {copy.name}", lambda: self._opens(m, copy))
+
+    def _compared(self, m: Migration, source: Archive) -> Action:
+        copy = replace(source, folder=m.new.paths.backup_dir)
+        return Action(m.new.name, f"compare the SHA-256 of {copy.path}", lambda: self._same(m, source, copy))
 
     def _same(self, m: Migration, source: Archive, copy: Archive) -> None:
         found = archives.hashed(m.new, replace(copy, sha256=""))

@@ -1,0 +1,93 @@
+"""A TCP relay on loopback that can delay, count and cut: a bad network, on purpose and under control."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class Cutter:
+    """Leads to 127.0.0.1:`port`.
+
+    Args:
+        port: where the real server listens.
+
+    Attributes:
+        port: where to connect to.
+        passed: bytes that passed in both directions since the last `cut_after`.
+        cuts: how many times it has cut.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._lock = threading.Lock()
+        self._limit: int | None = None
+        self._open: set[socket.socket] = set()
+        self.passed = 0
+        self.cuts = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut_after(self, count: int | None) -> None:
+        """Cut every connection when `count` more bytes have passed; None: never."""
+        with self._lock:
+            self.passed, self._limit = 0, count
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._listener.close()
+        self._cut()
+
+    def _cut(self) -> None:
+        with self._lock:
+            victims, self._open = self._open, set()
+        for one in victims:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._to), 10)
+            with self._lock:
+                self._open |= {near, far}
+            threading.Thread(target=self._join, args=(near, far), daemon=True).start()
+
+    def _join(self, near: socket.socket, far: socket.socket) -> None:
+        with contextlib.suppress(OSError, ValueError), selectors.DefaultSelector() as ready:
+            ready.register(near, selectors.EVENT_READ, far)
+            ready.register(far, selectors.EVENT_READ, near)
+            while True:
+                for key, _ in ready.select():
+                    data = key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
+                    if not data or not self._count(len(data)):
+                        return
+                    key.data.sendall(data)
+        for one in (near, far):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _count(self, size: int) -> bool:
+        with self._lock:
+            self.passed += size
+            over = self._limit is not None and self.passed > self._limit
+            if over:
+                self._limit = None
+                self.cuts += 1
+        if over:
+            self._cut()
+        return not over

@@ -1,0 +1,112 @@
+"""Two appliances on real sshd's, each with a home and a backup folder of its own, and a bad network in between."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import random
+import shutil
+import subprocess
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tests.support.cutter import Cutter
+from tscm_migrate.appliance.base import Appliance
+from tscm_migrate.lab.sshd import Sshd
+from tscm_migrate.site import Archive, Host, Paths
+from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tscm_migrate.events import Event
+    from tscm_migrate.ssh.shell import Shell
+
+QUICK = Timeouts(connect=5, banner=5, auth=10, channel=10, dead=10)
+NAME = "threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
+OTHER = "threatstop_backup_2024-05-02_03_00_00.tsbak"
+
+
+def available() -> str | None:
+    """Why there can be no pair here."""
+    if shutil.which("sudo") is None or subprocess.run(["sudo", "-n", "true"], check=False).returncode:
+        return "sudo asks for a password, or is not installed"
+    return Sshd.available() or (None if shutil.which("rsync") else "rsync is not installed")
+
+
+@dataclass
+class Box:
+    """One appliance: its sshd, its files, and a network that can be cut."""
+
+    sshd: Sshd
+    folder: Path
+    cutter: Cutter
+    appliance: Appliance
+    heard: list[Event] = field(default_factory=list)
+
+    @property
+    def backups(self) -> Path:
+        return self.folder / "backup"
+
+    @property
+    def authorized(self) -> Path:
+        return self.folder / "home/.ssh/authorized_keys"
+
+    def put(self, name: str, size: int, seed: int = 0) -> Archive:
+        """An archive of random bytes in its backup folder; without its hash, as it is found."""
+        self.backups.mkdir(exist_ok=True)
+        path = self.backups / name
+        rng = random.Random(seed)
+        with path.open("wb") as file:
+            for start in range(0, size, 1 << 20):
+                file.write(rng.randbytes(min(1 << 20, size - start)))
+        path.chmod(0o664)
+        return Archive(name, str(self.backups), size)
+
+    def reset(self) -> None:
+        """As new, with the same sshd."""
+        self.appliance.close()
+        self.cutter.cut_after(None)
+        self.heard.clear()
+        for place in ("backup", "home", "bin", "shm"):
+            shutil.rmtree(self.folder / place, ignore_errors=True)
+        for place in ("home/.ssh", "bin", "shm"):
+            (self.folder / place).mkdir(parents=True)
+        self.authorized.write_text("# the operator's own\nssh-ed25519 AAAA keep@me")
+
+    def part(self, name: str) -> Path:
+        return self.backups / f".{name}.part"
+
+    def host(self, **fields: Any) -> Host:
+        return replace(self.appliance.host, **fields)
+
+
+def sha(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def box(folder: Path, name: str, *, options: Sequence[str] = ()) -> Iterator[Box]:
+    """Start one."""
+    lines = [
+        f"AuthorizedKeysFile {folder}/authorized_keys {folder}/home/.ssh/authorized_keys",
+        f"SetEnv HOME={folder}/home PATH={folder}/bin:{os.environ['PATH']}",
+        *options,
+    ]
+    with Sshd(folder, options=lines) as sshd, Cutter(sshd.port) as cutter:
+        known = folder / "known"
+        known.write_text(sshd.known_hosts.read_text().replace(str(sshd.port), str(cutter.port)))
+        paths = Paths(backup_dir=f"{folder}/backup", tmpfs=f"{folder}/shm")
+        host = sshd.host(name, port=cutter.port, known_hosts=known, paths=paths)
+
+        def dial(host: Host, expect: Sequence[str] | None = None) -> Shell:
+            return connect(host, credentials=NoSecrets(), timeouts=QUICK, expect=expect)
+
+        made = Box(sshd, folder, cutter, Appliance(host, dial))
+        made.appliance.emit = made.heard.append
+        made.reset()
+        with contextlib.closing(made.appliance):
+            yield made

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+
+from tscm_migrate.errors import UsageError
+from tscm_migrate.rates import parse_limit
+from tscm_migrate.transfer.choose import Situation, choose
+from tscm_migrate.transfer.methods import METHODS
+
+ALL = frozenset({"shell", "sftp", "rsync", "ssh", "tar"})
+BIG = 10**9
+
+
+def test_the_shortest_way_is_taken_where_it_is_open() -> None:
+    choice = choose(Situation(ALL, ALL, reaches=True, size=BIG))
+    assert (choice.method, choice.route, choice.warn) == ("rsync", "direct", False)
+    assert ("tar", "relay") in choice.fallbacks
+
+
+def test_a_small_archive_is_not_worth_a_key_and_it_says_so() -> None:
+    choice = choose(Situation(ALL, ALL, reaches=True, size=1000))
+    assert (choice.method, choice.route) == ("tar", "relay")
+    assert "small" in choice.text()
+    assert choose(Situation(ALL, ALL, method="rsync", reaches=True, size=1000)).route == "direct"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "reaches", "way", "why"),
+    [
+        (ALL, ALL, False, ("tar", "relay"), "does not reach"),
+        (ALL, ALL - {"rsync"}, None, ("tar", "relay"), "no rsync on the new one"),
+        (ALL - {"rsync"}, ALL, None, ("tar", "relay"), "no rsync on the old one"),
+        (ALL - {"tar", "rsync"}, ALL, None, ("sftp", "relay"), "no tar on the old one"),
+        (frozenset({"sftp"}), ALL, None, ("sftp", "relay"), "no rsync, shell, ssh on the old one"),
+    ],
+)
+def test_a_closed_way_is_named_with_its_reason(
+    source: frozenset[str], target: frozenset[str], *, reaches: bool | None, way: tuple[str, str], why: str
+) -> None:
+    choice = choose(Situation(source, target, reaches=reaches, size=BIG))
+    assert (choice.method, choice.route) == way
+    assert why in choice.text()
+    assert not choice.warn
+
+
+def test_a_missing_rsync_that_was_asked_for_is_said_and_another_way_taken() -> None:
+    choice = choose(Situation(ALL, ALL - {"rsync"}, method="rsync"))
+    assert (choice.method, choice.warn) == ("tar", True)
+    assert "no rsync on the new one" in choice.text()
+
+
+def test_rsync_goes_through_a_tunnel_where_it_has_to() -> None:
+    choice = choose(Situation(ALL, ALL, method="rsync", reaches=False))
+    assert (choice.method, choice.route, choice.warn) == ("rsync", "relay", False)
+    assert choose(Situation(ALL, ALL, method="rsync", route="relay", reaches=True)).route == "relay"
+
+
+def test_a_route_that_was_asked_for_is_never_left() -> None:
+    with pytest.raises(UsageError, match="does not reach"):
+        choose(Situation(ALL, ALL, route="direct", reaches=False))
+    for method in ("tar", "sftp"):
+        with pytest.raises(UsageError, match="pass through this workstation"):
+            choose(Situation(ALL, ALL, method=method, route="direct", reaches=True))
+    assert choose(Situation(ALL, ALL, route="relay", reaches=True, size=BIG)).route == "relay"
+
+
+def test_no_way_at_all_names_every_reason() -> None:
+    with pytest.raises(UsageError, match="no rsync") as caught:
+        choose(Situation(frozenset({"shell"}), frozenset({"shell"})))
+    assert "tar" in str(caught.value)
+    assert "sftp" in str(caught.value)
+
+
+def test_what_was_asked_for_alone_has_no_fallback() -> None:
+    assert choose(Situation(ALL, ALL, method="rsync", reaches=True)).fallbacks == ()
+
+
+def test_every_method_declares_what_it_needs() -> None:
+    assert set(METHODS) == {"rsync", "tar", "sftp", "pull", "push"}
+    assert all(method.caps.routes for method in METHODS.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("20M", 20e6), ("1.5m", 1.5e6), ("800k", 8e5), ("2G", 2e9), ("5000", 5000), ("", 0), ("0", 0),
+                       ("20MB/s", 20e6)]
+)  # fmt: skip
+def test_limits_as_people_write_them(text: str, rate: float) -> None:
+    assert parse_limit(text) == rate
+
+
+@pytest.mark.parametrize("text", ["fast", "-1M", "20T", "10", "1e6", "20M20M"])
+def test_what_is_no_limit(text: str) -> None:
+    with pytest.raises(UsageError, match="limit"):
+        parse_limit(text)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import hashlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tscm_migrate.events import Progress, silent
+from tscm_migrate.transfer.flow import Digest, Teller, Throttle, pump
+from tscm_migrate.ui.progress import Meter
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    def finish(self) -> None:
+        """Nothing."""
+
+
+@given(st.lists(st.binary(max_size=9000), max_size=12))
+def test_what_passes_by_is_hashed_and_counted(chunks: list[bytes]) -> None:
+    sink, data = Sink(), b"".join(chunks)
+    seen, digest = pump(chunks, sink, Teller(silent, "x", len(data)), Throttle(0))
+    assert (seen, digest, bytes(sink.data)) == (len(data), hashlib.sha256(data).hexdigest(), data)
+
+
+def test_a_digest_whose_feeder_fails_leaves_no_thread() -> None:
+    digest = Digest()
+    try:
+        with digest:
+            digest.add(b"x")
+            raise KeyError
+    except KeyError:
+        pass
+    assert not digest._thread.is_alive()
+
+
+def test_a_limit_cuts_large_chunks() -> None:
+    pieces = list(Throttle(4000).pieces(bytes(5000)))
+    assert max(map(len, pieces)) <= 1024
+    assert b"".join(pieces) == bytes(5000)
+
+
+def test_a_log_gets_a_line_every_ten_seconds_with_rate_and_time_left() -> None:
+    meter, total = Meter(), 1_000_000_000
+    due = [now for now in range(61) if meter.due(Progress("a", now * 10_000_000, total), float(now))]
+    assert due == [10, 20, 30, 40, 50, 60]
+    text = meter.text(Progress("a", 600_000_000, total))
+    assert text == "a: 600.0 of 1000.0 MB (60%), 10.0 MB/s, 40 s left"
+
+
+def test_a_short_transfer_says_nothing_in_a_log_and_a_long_one_says_its_end() -> None:
+    meter = Meter()
+    assert not any(meter.due(Progress("a", done, 100), done / 100) for done in range(101))
+    assert not meter.due(Progress("b", 1, 100), 100.0)
+    assert meter.due(Progress("b", 100, 100), 111.0)

@@ -1,0 +1,26 @@
+"""A rate as people write it: 20M."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import UsageError
+
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(?:[bB](?:/s)?)?\Z", re.ASCII)
+SMALLEST = 1024.0
+
+
+def parse_limit(text: str | float) -> float:
+    """Bytes a second of `--limit`: a number with K, M or G (powers of 1000), as in 20M; "" and "0" mean none.
+
+    Raises:
+        UsageError: no such number, or one so small that it is a typing error.
+    """
+    text = str(text)
+    if text.strip() in {"", "0", "0.0"}:
+        return 0.0
+    match = _RATE.match(text.strip())
+    rate = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()] if match else 0.0
+    if rate < SMALLEST:
+        raise UsageError(f"--limit {text!r} is no rate", "bytes a second with K, M or G, as in --limit 20M")
+    return rate

@@ -1,0 +1,197 @@
+"""SFTP as fast as an exec channel: paramiko's client over a channel that does not shuffle its buffer at every read.
+
+paramiko's own `get()` reads a message in two pieces out of one growing buffer, and moves the rest of it each time:
+that is why it collapses on a fast link (paramiko#2519). Here everything that has arrived is taken at once, requests
+are as large as OpenSSH allows, and a bounded number of them is under way.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import CommandTimeout, ConnectionLost, SshError
+from tscm_migrate.ssh.translate import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import paramiko
+
+REQUEST = 261_120  # bytes: the largest read and write of OpenSSH's sftp-server (limits@openssh.com)
+_LEAST = 32_768  # what every server takes
+_UNDER_WAY = 16 << 20  # bytes that are asked for and have not come
+_TAKE = 1 << 30
+
+
+class Buffered:
+    """A channel for `SFTPClient`: takes all that is there, and hands it out in the pieces that are asked for."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+        self._held = memoryview(b"")
+
+    def recv(self, size: int) -> bytes:
+        """Up to `size` bytes; b"" at the end."""
+        if not self._held:
+            self._held = memoryview(self._channel.recv(_TAKE))
+        piece, self._held = self._held[:size], self._held[size:]
+        return bytes(piece)
+
+    def recv_ready(self) -> bool:
+        """Whether `recv` would not wait."""
+        return bool(self._held) or self._channel.recv_ready()
+
+    def send(self, data: bytes) -> int:
+        """Send all of it, in the packets that the server takes."""
+        view, most = memoryview(data), self._channel.out_max_packet_size - 64
+        for start in range(0, len(view), most):
+            self._channel.sendall(view[start : start + most].tobytes())
+        return len(view)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+
+def client(channel: paramiko.Channel) -> paramiko.SFTPClient:
+    """A client on an open session channel."""
+    import paramiko
+
+    channel.invoke_subsystem("sftp")
+    made: Any = Buffered(channel)
+    return paramiko.SFTPClient(made)
+
+
+@contextlib.contextmanager
+def answered(sftp: paramiko.SFTPClient, host: str) -> Iterator[None]:
+    """Run the block; a refusal of the server is told from a connection that went away.
+
+    Raises:
+        SshError: refused (no such file, no right, no space). ConnectionLost, CommandTimeout.
+    """
+    with translated(host):
+        try:
+            yield
+        except TimeoutError as error:
+            raise CommandTimeout(host, "SFTP got no answer") from error
+        except OSError as error:
+            channel: Any = sftp.get_channel()
+            if channel.closed or not channel.get_transport().is_active():
+                raise ConnectionLost(host, "during SFTP") from error
+            words = "".join(c for c in str(error.strerror or error) if c.isprintable())[:200]
+            raise SshError(host, f"SFTP: {words}") from error
+
+
+class _Replies:
+    """What paramiko calls a file: answers to our requests, by number."""
+
+    def __init__(self) -> None:
+        self.arrived: dict[int, tuple[int, Any]] = {}
+
+    def _async_response(self, kind: int, message: Any, number: int) -> None:
+        self.arrived[number] = (kind, message)
+
+
+class Reading:
+    """A remote file's bytes from an offset on, in order."""
+
+    def __init__(self, sftp: paramiko.SFTPClient, file: paramiko.SFTPFile, offset: int, host: str) -> None:
+        self._sftp: Any = sftp
+        self._file: Any = file
+        self._host = host
+        self._at = offset
+        self._size = int(file.stat().st_size or 0)
+        self._replies = _Replies()
+
+    def __iter__(self) -> Iterator[bytes]:
+        with answered(self._sftp, self._host):
+            request = self._largest()
+            pending: collections.deque[tuple[int, int, int]] = collections.deque()
+            asked = self._at
+            while pending or asked < self._size:
+                while asked < self._size and len(pending) * request < _UNDER_WAY:
+                    count = min(request, self._size - asked)
+                    pending.append((self._ask(asked, count), asked, count))
+                    asked += count
+                data = self._answer(*pending.popleft())
+                if not data:  # it has shrunk; who verifies will see that
+                    return
+                yield data
+
+    def _largest(self) -> int:
+        """As much as the server gives for one request; old ones give 64 KiB for any larger one."""
+        if self._size - self._at <= REQUEST:
+            return REQUEST
+        return max(_LEAST, len(self._answer(self._ask(self._at, REQUEST), self._at, REQUEST, whole=False)))
+
+    def _ask(self, offset: int, count: int) -> int:
+        from paramiko.sftp import CMD_READ, int64
+
+        number: int = self._sftp._async_request(  # noqa: SLF001 - the pipelining that paramiko keeps for itself
+            self._replies, CMD_READ, self._file.handle, int64(offset), count
+        )
+        return number
+
+    def _answer(self, number: int, offset: int, count: int, *, whole: bool = True) -> bytes:
+        from paramiko.sftp import CMD_DATA
+
+        while number not in self._replies.arrived:
+            self._sftp._read_response()  # noqa: SLF001
+        kind, message = self._replies.arrived.pop(number)
+        if kind != CMD_DATA:
+            with contextlib.suppress(EOFError):
+                self._sftp._convert_status(message)  # noqa: SLF001 - raises OSError for all but the end of the file
+            return b""
+        data: bytes = message.get_string()
+        while whole and 0 < len(data) < count:  # a short answer is allowed
+            more = self._answer(self._ask(offset + len(data), count - len(data)), 0, 0, whole=False)
+            if not more:
+                break
+            data += more
+        return data
+
+    def finish(self) -> None:
+        """Nothing to wait for: a cut raises while reading."""
+
+
+class Writing:
+    """Bytes to a remote file, pipelined."""
+
+    def __init__(self, sftp: paramiko.SFTPClient, file: paramiko.SFTPFile, host: str) -> None:
+        self._sftp: Any = sftp
+        self._file: Any = file
+        self._host = host
+
+    def write(self, data: bytes) -> None:
+        """Send `data`; its confirmation is read later."""
+        with answered(self._sftp, self._host):
+            self._file.write(data)
+
+    def finish(self) -> None:
+        """Read all confirmations (paramiko's own close does not); raises where one is a refusal."""
+        with answered(self._sftp, self._host):
+            while self._file._reqs:  # noqa: SLF001
+                self._sftp._read_response(self._file._reqs.popleft())  # noqa: SLF001
+            self._file.close()
+
+
+@contextlib.contextmanager
+def reading(sftp: paramiko.SFTPClient, path: str, offset: int, host: str) -> Iterator[Reading]:
+    """Open `path` for reading from `offset` on."""
+    with answered(sftp, host):
+        file = sftp.open(path, "rb", bufsize=0)
+    with contextlib.closing(file):
+        yield Reading(sftp, file, offset, host)
+
+
+@contextlib.contextmanager
+def writing(sftp: paramiko.SFTPClient, path: str, offset: int, host: str) -> Iterator[Writing]:
+    """Open the existing `path` for writing behind `offset` bytes."""
+    with answered(sftp, host):
+        file: Any = sftp.open(path, "r+b", bufsize=0)
+        file.MAX_REQUEST_SIZE = REQUEST
+        file.set_pipelined(pipelined=True)
+        file.seek(offset)
+    with contextlib.closing(file):
+        yield Writing(sftp, file, host)

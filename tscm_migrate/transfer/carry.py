@@ -1,0 +1,120 @@
+"""One archive from any source to any target: look, go on where it stopped, move, verify, name. All relays are this."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.names import acceptable
+from tscm_migrate.errors import TransferError
+from tscm_migrate.events import Said
+from tscm_migrate.transfer.base import Sent
+from tscm_migrate.transfer.flow import Teller, Throttle, pump
+
+if TYPE_CHECKING:
+    from tscm_migrate.events import Emit
+    from tscm_migrate.site import Archive
+    from tscm_migrate.transfer.base import Found, Job, Source, Target
+
+_SPARE = 1 << 20  # bytes that are left free on a disk
+
+
+def carry(job: Job, archive: Archive) -> Sent:
+    """Copy one archive; its size and SHA-256 are learned where they are not known.
+
+    Raises:
+        TransferError: nothing wrong bears the final name.
+        SshError: the unfinished copy stays, the next call goes on from it.
+    """
+    return go_on(job, *start(job, archive))
+
+
+def go_on(job: Job, archive: Archive, offset: int | None) -> Sent:
+    """Everything after `start`."""
+    if offset is None:
+        return Sent(archive, 0, kept=True)
+    moved = 0
+    if offset < archive.size or archive.size == 0:
+        moved = _move(job, archive, offset)
+    job.target.finish(archive)
+    return Sent(archive, moved, offset)
+
+
+def start(job: Job, archive: Archive) -> tuple[Archive, int | None]:
+    """Everything before the first byte.
+
+    Returns:
+        The archive as the source has it, and the verified prefix's length with the unfinished copy made ready behind
+        it; None where the same archive is there already.
+    """
+    check_name(archive.name)
+    if not archive.sha256:
+        archive = job.source.identify(archive)
+    found = job.target.look(archive)
+    if found.final == "same":
+        return archive, None
+    if found.final == "other":
+        raise TransferError(
+            f"{archive.name} is at {job.target.name} already, with other content; it was not overwritten",
+            "compare the two, and move the one that is not wanted away",
+        )
+    offset = verified_prefix(job.source, job.target, archive, found, job.emit)
+    check_room(job.target.name, archive.size - offset, found.free, archive.name)
+    job.target.begin(archive, offset)
+    return archive, offset
+
+
+def check_name(name: str) -> None:
+    """Refuse what is no documented archive name: it may come from an appliance, and ends up in paths.
+
+    Raises:
+        TransferError: see above.
+    """
+    if not acceptable(name):
+        fix = "archives are named threatstop_backup_YYYY-MM-DD_hh_mm_ss.tsbak[.gpg]"
+        raise TransferError(f"{name!r} is no name of an archive; nothing was copied", fix)
+
+
+def check_room(name: str, wanted: int, free: int | None, what: str) -> None:
+    """Refuse to fill a disk.
+
+    Raises:
+        TransferError: fewer than `wanted` bytes (and a little to spare) are free.
+    """
+    if free is not None and free < wanted + _SPARE:
+        raise TransferError(
+            f"{name} has {free / 1e6:.1f} MB free, {what} needs {wanted / 1e6:.1f} MB",
+            "make room there, or enlarge its disk",
+        )
+
+
+def verified_prefix(source: Source, target: Target, archive: Archive, found: Found, emit: Emit) -> int:
+    """How many bytes of an unfinished copy can be kept: all of it where its hash is right, else none."""
+    if not found.part:
+        return 0
+    if found.part <= archive.size and target.part_digest(archive, found.part) == source.prefix(archive, found.part):
+        text = f"{archive.name}: {found.part / 1e6:.1f} MB are at {target.name} already and right; going on from there"
+        emit(Said(text))
+        return found.part
+    text = f"{archive.name}: the {found.part / 1e6:.1f} MB at {target.name} from an earlier attempt are not right"
+    emit(Said(f"{text}; they are thrown away", "warning"))
+    return 0
+
+
+def _move(job: Job, archive: Archive, offset: int) -> int:
+    teller = Teller(job.emit, archive.name, archive.size, offset)
+    with job.source.reading(archive, offset) as incoming, job.target.writing(archive, offset) as outgoing:
+        seen, digest = pump(incoming, outgoing, teller, Throttle(job.limit))
+        incoming.finish()
+        outgoing.finish()
+    if seen != archive.size - offset or (offset == 0 and digest != archive.sha256):
+        job.target.drop(archive)
+        raise changed(archive, seen, digest)
+    return seen
+
+
+def changed(archive: Archive, seen: int, digest: str) -> TransferError:
+    """What passed by is not what the source was found to have."""
+    return TransferError(
+        f"{archive.name} changed on its way: {seen} bytes with SHA-256 {digest} passed by; they were thrown away",
+        "run again; if it happens twice, look whether something writes it, and at the disk of the source",
+    )

@@ -1,0 +1,194 @@
+"""A folder of this workstation as source and target; no POSIX-only call, the workstation may be Windows."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import TransferError
+from tscm_migrate.transfer.base import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+    from tscm_migrate.site import Archive
+    from tscm_migrate.transfer.base import Incoming, Outgoing
+
+_CHUNK = 1 << 20
+
+
+def digest(path: Path, size: int | None = None) -> str:
+    """SHA-256 of a file, or of its first `size` bytes; "" where it is shorter."""
+    sha, left = hashlib.sha256(), path.stat().st_size if size is None else size
+    with path.open("rb", buffering=0) as file:
+        while left and (data := file.read(min(left, _CHUNK))):
+            sha.update(data)
+            left -= len(data)
+    return "" if left else sha.hexdigest()
+
+
+class _In:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        while data := self._file.read(_CHUNK):
+            yield data
+
+    def finish(self) -> None:
+        """A file has no cut end."""
+
+
+class _Out:
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self._file, self._name = file, name
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:  # a raw file may take less
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise TransferError(f"{self._name} cannot be written: {error.strerror}", "look at the disk") from error
+
+    def finish(self) -> None:
+        os.fsync(self._file.fileno())
+
+
+class FolderEnd:
+    """Archives in `folder`; private files (0600) where the system knows modes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    @property
+    def name(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
+    def part(self, archive: Archive) -> Path:
+        """The unfinished copy."""
+        return self.folder / f".{archive.name}.part"
+
+    def final(self, archive: Archive) -> Path:
+        """The finished copy."""
+        return self.folder / archive.name
+
+    # ------------------------------------------------------------------ as a source
+
+    def identify(self, archive: Archive) -> Archive:
+        """See Source."""
+        path = self.final(archive)
+        try:
+            if path.is_symlink() or not path.is_file():
+                raise TransferError(f"{path} is not a regular file", "give the archive itself")
+            size = path.stat().st_size
+            found = digest(path, size)
+        except OSError as error:
+            raise TransferError(f"{path} cannot be read: {error.strerror}") from error
+        if not found or path.stat().st_size != size:
+            raise TransferError(f"{path} changed while it was read", "wait until it is whole, and run again")
+        return replace(archive, size=size, sha256=found)
+
+    def prefix(self, archive: Archive, size: int) -> str:
+        """See Source."""
+        return digest(self.final(archive), size)
+
+    @contextlib.contextmanager
+    def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:
+        """See Source."""
+        with self.final(archive).open("rb", buffering=0) as file:
+            file.seek(offset)
+            yield _In(file)
+
+    # ------------------------------------------------------------------ as a target
+
+    def look(self, archive: Archive) -> Found:
+        """See Target; makes the folder."""
+        final, part = self.final(archive), self.part(archive)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.folder).free
+            if final.is_symlink() or (final.exists() and not final.is_file()):
+                return Found("other", 0, free)
+            if final.exists():
+                same = final.stat().st_size == archive.size and digest(final) == archive.sha256
+                return Found("same" if same else "other", 0, free)
+            if part.is_symlink():
+                part.unlink()
+            return Found("none", part.stat().st_size if part.exists() else 0, free)
+        except OSError as error:
+            raise TransferError(f"{self.folder} cannot be used: {error.strerror}", "name another folder") from error
+
+    def part_digest(self, archive: Archive, size: int) -> str:
+        """See Target."""
+        return digest(self.part(archive), size)
+
+    def begin(self, archive: Archive, offset: int) -> None:
+        """See Target."""
+        part = self.part(archive)
+        try:
+            if offset == 0:
+                part.unlink(missing_ok=True)
+                os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise TransferError(f"{part} cannot be made: {error.strerror}", "name another folder") from error
+
+    @contextlib.contextmanager
+    def writing(self, archive: Archive, offset: int) -> Iterator[Outgoing]:
+        """See Target."""
+        with self.part(archive).open("r+b", buffering=0) as file:
+            file.seek(offset)
+            yield _Out(file, str(self.part(archive)))
+
+    def finish(self, archive: Archive) -> None:
+        """See Target."""
+        part, final = self.part(archive), self.final(archive)
+        found = digest(part)
+        if found != archive.sha256:
+            part.unlink()
+            text = f"the copy of {archive.name} in {self.folder} has SHA-256 {found}, not {archive.sha256}"
+            raise TransferError(f"{text}; it was removed", "run again; if it happens twice, look at this disk")
+        try:
+            _name(part, final)
+        except FileExistsError as error:
+            raise TransferError(f"{final} has appeared meanwhile; it was not overwritten") from error
+        except OSError as error:
+            raise TransferError(f"{part} could not be renamed to {final}: {error.strerror}") from error
+
+    def drop(self, archive: Archive) -> None:
+        """See Target."""
+        self.part(archive).unlink(missing_ok=True)
+
+
+def _name(part: Path, final: Path) -> None:
+    """Rename without overwriting: a link is atomic where there are links, and Windows' own rename never overwrites."""
+    if os.name != "nt":
+        try:
+            os.link(part, final)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links (FAT, some shares)
+            if final.exists():
+                raise FileExistsError from None
+        else:
+            part.unlink()
+            _sync(final.parent)
+            return
+    part.rename(final)
+
+
+def _sync(folder: Path) -> None:
+    """Let the new name reach the disk, where a folder can be opened for that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

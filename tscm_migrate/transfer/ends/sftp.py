@@ -1,0 +1,192 @@
+"""An appliance that offers SFTP and no shell: everything, hashing too, goes over SFTP."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import stat
+import struct
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import ApplianceError, SshError, TransferError
+from tscm_migrate.ssh import sftp as fast
+from tscm_migrate.transfer.base import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import paramiko
+
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.site import Archive
+    from tscm_migrate.transfer.base import Incoming, Outgoing
+
+_MODE = 0o664
+
+
+class SftpEnd:
+    """An appliance by SFTP alone: no sudo, so the login user must be able to write to the folder.
+
+    To hash is to read: a copy is verified by reading it back.
+    """
+
+    def __init__(self, appliance: Appliance) -> None:
+        self.appliance = appliance
+
+    @property
+    def name(self) -> str:
+        """The inventory's."""
+        return self.appliance.name
+
+    def part(self, archive: Archive) -> str:
+        """Path of the unfinished copy."""
+        return f"{self.appliance.paths.backup_dir}/.{archive.name}.part"
+
+    def final(self, archive: Archive) -> str:
+        """Path of the finished copy."""
+        return f"{self.appliance.paths.backup_dir}/{archive.name}"
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[paramiko.SFTPClient]:
+        with contextlib.closing(self.appliance.shell.sftp()) as client, fast.answered(client, self.name):
+            yield client
+
+    def listed(self) -> tuple[Archive, ...]:
+        """Archives of documented names in the backup folder."""
+        from tscm_migrate.appliance.names import acceptable
+        from tscm_migrate.site import Archive
+
+        folder = self.appliance.paths.backup_dir
+        with self._client() as client:
+            found = client.listdir_attr(folder)
+        return tuple(
+            Archive(a.filename, folder, int(a.st_size or 0))
+            for a in found
+            if acceptable(a.filename) and stat.S_ISREG(a.st_mode or 0)
+        )
+
+    def _digest(self, client: paramiko.SFTPClient, path: str, size: int | None = None) -> tuple[str, int]:
+        sha, seen = hashlib.sha256(), 0
+        with fast.reading(client, path, 0, self.name) as chunks:
+            for chunk in chunks:
+                piece = chunk if size is None else chunk[: size - seen]
+                sha.update(piece)
+                seen += len(piece)
+                if size is not None and seen >= size:
+                    break
+        return sha.hexdigest(), seen
+
+    # ------------------------------------------------------------------ as a source
+
+    def identify(self, archive: Archive) -> Archive:
+        """See Source."""
+        with self._client() as client:
+            before = client.lstat(archive.path)
+            if not stat.S_ISREG(before.st_mode or 0):
+                raise ApplianceError(self.name, f"{archive.path} is not a regular file")
+            found, size = self._digest(client, archive.path)
+            if size != before.st_size or client.lstat(archive.path).st_size != size:
+                raise ApplianceError(self.name, f"{archive.path} changed while it was read")
+        return replace(archive, size=size, sha256=found)
+
+    def prefix(self, archive: Archive, size: int) -> str:
+        """See Source."""
+        with self._client() as client:
+            return self._digest(client, archive.path, size)[0]
+
+    @contextlib.contextmanager
+    def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:
+        """See Source."""
+        with (
+            contextlib.closing(self.appliance.shell.sftp()) as client,
+            fast.reading(client, archive.path, offset, self.name) as chunks,
+        ):
+            yield chunks
+
+    # ------------------------------------------------------------------ as a target
+
+    def look(self, archive: Archive) -> Found:
+        """See Target."""
+        final, part = self.final(archive), self.part(archive)
+        with self._client() as client:
+            folder = self.appliance.paths.backup_dir
+            if _stat(client, folder) is None:
+                client.mkdir(folder, 0o775)
+            free = _free(client, folder)
+            if (there := _stat(client, final)) is not None:
+                same = stat.S_ISREG(there.st_mode or 0) and there.st_size == archive.size
+                same = same and self._digest(client, final)[0] == archive.sha256
+                return Found("same" if same else "other", 0, free)
+            begun = _stat(client, part)
+            if begun is not None and not stat.S_ISREG(begun.st_mode or 0):
+                client.remove(part)
+                begun = None
+            return Found("none", int(begun.st_size or 0) if begun is not None else 0, free)
+
+    def part_digest(self, archive: Archive, size: int) -> str:
+        """See Target."""
+        with self._client() as client:
+            return self._digest(client, self.part(archive), size)[0]
+
+    def begin(self, archive: Archive, offset: int) -> None:
+        """See Target."""
+        part = self.part(archive)
+        with self._client() as client:
+            if offset:
+                if client.lstat(part).st_size != offset:
+                    raise TransferError(f"{part} on {self.name} has changed meanwhile", "run again")
+                return
+            if _stat(client, part) is not None:
+                client.remove(part)
+            with contextlib.closing(client.open(part, "wxb")) as file:
+                file.chmod(0o600)
+
+    @contextlib.contextmanager
+    def writing(self, archive: Archive, offset: int) -> Iterator[Outgoing]:
+        """See Target."""
+        with (
+            contextlib.closing(self.appliance.shell.sftp()) as client,
+            fast.writing(client, self.part(archive), offset, self.name) as out,
+        ):
+            yield out
+
+    def finish(self, archive: Archive) -> None:
+        """See Target; OpenSSH's rename links, and so does not overwrite."""
+        part, final = self.part(archive), self.final(archive)
+        with self._client() as client:
+            found, _size = self._digest(client, part)
+            if found != archive.sha256:
+                client.remove(part)
+                text = f"the copy of {archive.name} on {self.name} has SHA-256 {found}, not {archive.sha256}"
+                raise TransferError(f"{text}; it was removed", "run again; if it happens twice, look at that disk")
+            client.chmod(part, _MODE)
+            if _stat(client, final) is not None:
+                raise TransferError(f"{archive.name} has appeared on {self.name} meanwhile; it was not overwritten")
+            client.rename(part, final)
+
+    def drop(self, archive: Archive) -> None:
+        """See Target."""
+        with contextlib.suppress(SshError), self._client() as client:
+            client.remove(self.part(archive))
+
+
+def _stat(client: paramiko.SFTPClient, path: str) -> paramiko.SFTPAttributes | None:
+    try:
+        return client.lstat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _free(client: Any, folder: str) -> int | None:
+    """Free bytes by OpenSSH's statvfs extension; None where there is none."""
+    from paramiko.sftp import CMD_EXTENDED, CMD_EXTENDED_REPLY
+
+    try:
+        kind, message = client._request(CMD_EXTENDED, "statvfs@openssh.com", folder)  # noqa: SLF001
+    except OSError:
+        return None
+    if kind != CMD_EXTENDED_REPLY:
+        return None
+    _size, fragment, _blocks, _free_blocks, available = struct.unpack(">5Q", message.get_remainder()[:40])
+    return int(fragment * available)

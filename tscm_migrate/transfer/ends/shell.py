@@ -1,0 +1,201 @@
+"""An appliance with a shell as source and target; its bytes go over an exec channel, or over SFTP."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.errors import ApplianceError, TransferError
+from tscm_migrate.transfer import scripts
+from tscm_migrate.transfer.base import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.site import Archive
+    from tscm_migrate.ssh.shell import Result
+    from tscm_migrate.ssh.stream import Reader, Writer
+    from tscm_migrate.transfer.base import Incoming, Outgoing
+
+_HASHING = 4 * 3600.0  # seconds for reading an archive from a slow disk
+_PATIENCE = 120.0  # seconds of silence until a stream is given up
+
+
+class _In:
+    """A reader whose end is checked."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._reader)
+
+    def finish(self) -> None:
+        self._reader.finish()
+
+
+class _Out:
+    """A writer whose end is checked; the disk may take its time."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def write(self, data: bytes) -> int:
+        return self._writer.write(data)
+
+    def finish(self) -> None:
+        self._writer.finish(timeout=600.0)
+
+
+class ShellEnd:
+    """An appliance that is spoken to with `sh`.
+
+    Args:
+        appliance: connected to when it is needed; a dead connection is made anew by the next call.
+        sftp: let the bytes go over SFTP.
+    """
+
+    def __init__(self, appliance: Appliance, *, sftp: bool = False) -> None:
+        self.appliance = appliance
+        self.sftp = sftp
+
+    @property
+    def name(self) -> str:
+        """The inventory's."""
+        return self.appliance.name
+
+    def part(self, archive: Archive) -> str:
+        """Path of the unfinished copy: beside the final name, and with an ending that the restore does not index."""
+        return f"{self.appliance.paths.backup_dir}/.{archive.name}.part"
+
+    def final(self, archive: Archive) -> str:
+        """Path of the finished copy."""
+        return f"{self.appliance.paths.backup_dir}/{archive.name}"
+
+    # ------------------------------------------------------------------ as a source
+
+    def _root_reads(self, archive: Archive) -> bool:
+        test = f"[ -r {quote(archive.path)} ]"
+        return self.appliance.run(test, check=False, display=f"test -r {archive.path}").status != 0
+
+    def identify(self, archive: Archive) -> Archive:
+        """See Source.
+
+        Raises:
+            ApplianceError: it is no regular file, cannot be read, or changes.
+        """
+        sudo = self._root_reads(archive)
+        result = self._run(scripts.identify(archive.path), f"sha256sum {archive.path}", sudo=sudo, long=True)
+        words = result.stdout.split()
+        if result.status == scripts.NOT_REGULAR:
+            raise ApplianceError(self.name, f"{archive.path} is not a regular file")
+        if result.status != 0 or len(words) != 3 or not re.fullmatch(r"[0-9a-f]{64}", words[1]):
+            raise ApplianceError(self.name, f"{archive.path} could not be hashed: {result.stderr.strip()[-200:]}")
+        if words[0] != words[2]:
+            raise ApplianceError(self.name, f"{archive.path} changed while it was read")
+        return replace(archive, size=int(words[0]), sha256=words[1])
+
+    def prefix(self, archive: Archive, size: int) -> str:
+        """See Source."""
+        return self._digest(archive.path, size, sudo=self._root_reads(archive))
+
+    @contextlib.contextmanager
+    def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:
+        """See Source."""
+        if self.sftp:
+            from tscm_migrate.ssh.sftp import reading
+
+            with (
+                contextlib.closing(self.appliance.shell.sftp()) as client,
+                reading(client, archive.path, offset, self.name) as s,
+            ):
+                yield s
+            return
+        path = quote(archive.path)
+        script = f"tail -c +{offset + 1} {path}" if offset else f"cat {path}"
+        sudo = self._root_reads(archive)
+        with self.appliance.shell.reader(script, sudo=sudo, idle=_PATIENCE, display=f"read {archive.name}") as reader:
+            yield _In(reader)
+
+    # ------------------------------------------------------------------ as a target
+
+    def look(self, archive: Archive) -> Found:
+        """See Target."""
+        paths, user = self.appliance.paths, self.appliance.host.user
+        script = scripts.look(paths.backup_dir, self.final(archive), self.part(archive), user)
+        result = self._run(script, f"look for {archive.name}", sudo=True, long=True)
+        if result.status != 0:
+            said = result.stderr.strip()[-200:]
+            raise TransferError(f"{paths.backup_dir} on {self.name} cannot be used: {said}")
+        told = dict(line.split(" ", 1) for line in result.stdout.splitlines() if " " in line)
+        final, part, df = told.get("final", "none"), told.get("part", "0"), told.get("free", "").split()
+        free = int(df[3]) * 1024 if len(df) > 3 and df[3].lstrip("-").isdigit() else None
+        if final == "none":
+            return Found("none", int(part) if part.isdigit() else 0, free)
+        return Found("same" if final == archive.sha256 else "other", 0, free)
+
+    def part_digest(self, archive: Archive, size: int) -> str:
+        """See Target."""
+        return self._digest(self.part(archive), size, sudo=True)
+
+    def begin(self, archive: Archive, offset: int) -> None:
+        """See Target; the copy is the login user's, so that the bytes need no sudo."""
+        script = scripts.begin(self.part(archive), self.appliance.host.user, offset)
+        result = self._run(script, f"make room for {archive.name}", sudo=True)
+        if result.status != 0:
+            raise TransferError(f"{self.name}: the copy cannot be begun: {result.stderr.strip()[-200:]}")
+
+    @contextlib.contextmanager
+    def writing(self, archive: Archive, offset: int) -> Iterator[Outgoing]:
+        """See Target."""
+        part = self.part(archive)
+        if self.sftp:
+            from tscm_migrate.ssh.sftp import writing
+
+            with (
+                contextlib.closing(self.appliance.shell.sftp()) as client,
+                writing(client, part, offset, self.name) as out,
+            ):
+                yield out
+            return
+        script = scripts.append(part, offset)
+        display = f"write {archive.name}"
+        sudo = self.appliance.run(f"[ -w {quote(part)} ]", check=False, display=f"test -w {part}").status != 0
+        with self.appliance.shell.writer(script, sudo=sudo, idle=_PATIENCE, display=display) as writer:
+            yield _Out(writer)
+
+    def finish(self, archive: Archive) -> None:
+        """See Target."""
+        script = scripts.finish(self.part(archive), self.final(archive), archive.sha256, self.appliance.host.user)
+        result = self._run(script, f"check and name {archive.name}", sudo=True, long=True)
+        if result.status == scripts.WRONG_HASH:
+            raise TransferError(
+                f"the copy of {archive.name} on {self.name} has SHA-256 {result.stdout.strip()[:64]}, "
+                f"not {archive.sha256}; it was removed",
+                "run again; if it happens twice, look at that disk and at the memory of the machine",
+            )
+        if result.status == scripts.TAKEN:
+            raise TransferError(f"{archive.name} has appeared on {self.name} meanwhile; it was not overwritten")
+        if result.status != 0:
+            said = result.stderr.strip()[-200:]
+            raise TransferError(f"{archive.name} could not be put in place on {self.name}: {said}")
+
+    def drop(self, archive: Archive) -> None:
+        """See Target."""
+        self._run(f"rm -f {quote(self.part(archive))}", "remove the bad part", sudo=True)
+
+    # ------------------------------------------------------------------ both
+
+    def _run(self, script: str, display: str, *, sudo: bool = False, long: bool = False) -> Result:
+        timeout = _HASHING if long else 60.0
+        return self.appliance.run(script, sudo=sudo, timeout=timeout, check=False, display=display)
+
+    def _digest(self, path: str, size: int, *, sudo: bool) -> str:
+        """SHA-256 of the first `size` bytes; "" where it cannot be had (then nothing is like it)."""
+        result = self._run(scripts.prefix(path, size), f"sha256sum of {size} bytes", sudo=sudo, long=True)
+        found = result.stdout.strip()
+        return found if result.status == 0 and re.fullmatch(r"[0-9a-f]{64}", found) else ""

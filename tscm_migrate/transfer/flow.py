@@ -1,0 +1,114 @@
+"""Bytes from one end to the other: hashed, counted, held back where a limit is set."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+from tscm_migrate.events import Emit, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tscm_migrate.transfer.base import Outgoing
+
+_EVERY = 0.2  # seconds between two progress events
+_AHEAD = 8  # chunks (of a MiB) that may wait to be hashed
+
+
+class Digest:
+    """SHA-256 in a thread of its own: hashlib lets go of the interpreter's lock, so it costs the pump no time."""
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256()
+        self._queue: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
+        self._thread = threading.Thread(target=self._work, name="sha256", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        while (data := self._queue.get()) is not None:
+            self._sha.update(data)
+
+    def add(self, data: bytes) -> None:
+        """Hash `data` after all that was added before."""
+        self._queue.put(data)
+
+    def hex(self) -> str:
+        """The digest of all that was added; nothing may be added after."""
+        self.__exit__()
+        return self._sha.hexdigest()
+
+
+class Throttle:
+    """Holds back to `rate` bytes a second (0: not at all), with at most a quarter of a second's worth in one go."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self._credit = 0.0
+        self._last = time.monotonic()
+
+    def pieces(self, data: bytes) -> Iterable[bytes]:
+        """`data` in pieces small enough for the rate."""
+        size = max(1024, int(self.rate / 4))
+        if not self.rate or len(data) <= size:
+            return (data,)
+        return (data[start : start + size] for start in range(0, len(data), size))
+
+    def wait(self, size: int) -> None:
+        """Return when `size` more bytes may go."""
+        if not self.rate:
+            return
+        now = time.monotonic()
+        self._credit = min(self._credit + (now - self._last) * self.rate, self.rate / 4) - size
+        self._last = now
+        if self._credit < 0:
+            time.sleep(-self._credit / self.rate)
+
+
+class Teller:
+    """Progress events of one archive, some a second; `done` counts from the file's beginning."""
+
+    def __init__(self, emit: Emit, what: str, total: int, done: int = 0) -> None:
+        self.emit, self.what, self.total, self.done = emit, what, total, done
+        self._next = 0.0
+
+    def add(self, size: int) -> None:
+        """`size` more bytes have moved."""
+        self.at(self.done + size)
+
+    def at(self, done: int) -> None:
+        """`done` bytes have moved in all."""
+        self.done = done
+        now = time.monotonic()
+        if now >= self._next or done == self.total:
+            self._next = now + _EVERY
+            self.emit(Progress(self.what, done, self.total))
+
+
+def pump(chunks: Iterable[bytes], out: Outgoing, teller: Teller, throttle: Throttle) -> tuple[int, str]:
+    """Move everything from `chunks` to `out`.
+
+    Returns:
+        How many bytes passed by, and their SHA-256.
+    """
+    seen = 0
+    with Digest() as digest:
+        for chunk in chunks:
+            for piece in throttle.pieces(chunk):
+                throttle.wait(len(piece))
+                digest.add(piece)
+                out.write(piece)
+                seen += len(piece)
+                teller.add(len(piece))
+        return seen, digest.hex()

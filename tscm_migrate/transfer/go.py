@@ -1,0 +1,157 @@
+"""What the rooms above call: copy between two appliances, pull to a folder, push from one, clean up after a kill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.errors import CommandFailed, ConnectionLost, MigrateError, TransferError
+from tscm_migrate.events import Emit, Said, silent
+from tscm_migrate.site import Archive
+from tscm_migrate.transfer import authorise
+from tscm_migrate.transfer.base import Job, Sent
+from tscm_migrate.transfer.carry import check_name
+from tscm_migrate.transfer.choose import Choice, Situation, choose
+from tscm_migrate.transfer.ends.folder import FolderEnd
+from tscm_migrate.transfer.ends.sftp import SftpEnd
+from tscm_migrate.transfer.ends.shell import ShellEnd
+from tscm_migrate.transfer.methods import METHODS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tscm_migrate.appliance.base import Appliance
+
+_TOOLS = ("rsync", "ssh", "tar")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for. `limit` in bytes a second, 0: none; `spool`: a folder of this workstation, sftp only."""
+
+    method: str = "auto"
+    route: str = "auto"
+    limit: float = 0.0
+    spool: Path | None = None
+
+
+def tools(appliance: Appliance) -> frozenset[str]:
+    """What there is for a transfer; just "sftp" where no shell answers."""
+    script = f"echo shell; for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null 2>&1 && echo $t; done; true"
+    said = appliance.run(script, check=False, display="look for rsync, ssh and tar")
+    found = frozenset(said.stdout.split()) & {"shell", *_TOOLS}
+    return (found if "shell" in found else frozenset()) | {"sftp"}
+
+
+def reaches(source: Appliance, target: Appliance) -> bool:
+    """Whether a TCP connection from the source to the target's sshd can be made; takes some seconds at most."""
+    host, port = quote(target.host.address), target.host.port
+    probe = f"timeout 6 bash -c 'exec 3<>/dev/tcp/$0/{port}' {host}"
+    script = f"if command -v bash >/dev/null 2>&1; then {probe}; else nc -z -w 6 {host} {port}; fi 2>/dev/null"
+    return source.run(script, check=False, timeout=15.0, display=f"reach {host}:{port}").status == 0
+
+
+def decide(source: Appliance, target: Appliance, wish: Wish, size: int | None = None) -> Choice:
+    """Look at both, and choose.
+
+    Raises:
+        UsageError: there is no way. SshError: see there.
+    """
+    here, there = tools(source), tools(target)
+    tried = reaches(source, target) if {"rsync"} <= here & there and wish.route != "relay" else None
+    return choose(Situation(here, there, wish.method, wish.route, tried, size))
+
+
+def copy(
+    source: Appliance, target: Appliance, archives: Sequence[Archive], *, wish: Wish = Wish(), emit: Emit = silent
+) -> tuple[Sent, ...]:
+    """Copy archives from one appliance to another.
+
+    Where the chosen way fails, and nothing else was asked for, the next one goes on from what is there already.
+
+    Raises:
+        UsageError: there is no way. TransferError: an archive could not be copied; nothing wrong bears a final name.
+        SshError: the unfinished copies stay, and the same call goes on from them.
+    """
+    choice = decide(source, target, wish, sum(archive.size for archive in archives))
+    emit(Said(f"copying by {choice.text()}", "warning" if choice.warn else "info"))
+    ways = ((choice.method, choice.route), *choice.fallbacks)
+    for number, (method, route) in enumerate(ways, 1):
+        ends = _ends(source, target, method)
+        job = Job(*ends, tuple(archives), route, wish.limit, wish.spool if method == "sftp" else None, emit)
+        try:
+            return METHODS[method].send(job)
+        except (TransferError, CommandFailed, ConnectionLost) as error:
+            if number == len(ways) or method != "rsync":
+                raise
+            emit(Said(f"{method}, {route} does not work: {error}; trying {ways[number][0]}", "warning"))
+    raise AssertionError("a choice has a way")
+
+
+def _ends(source: Appliance, target: Appliance, method: str) -> tuple[ShellEnd | SftpEnd, ShellEnd | SftpEnd]:
+    if method != "sftp":
+        return ShellEnd(source), ShellEnd(target)
+    return end(source, sftp=True), end(target, sftp=True)
+
+
+def end(appliance: Appliance, *, sftp: bool = False) -> ShellEnd | SftpEnd:
+    """The end that fits an appliance; `sftp`: bytes by SFTP also where there is a shell."""
+    return ShellEnd(appliance, sftp=sftp) if "shell" in tools(appliance) else SftpEnd(appliance)
+
+
+def listed(appliance: Appliance) -> tuple[Archive, ...]:
+    """The archives of an appliance, newest first, by the time in their names, each name once."""
+    from tscm_migrate.appliance import archives
+    from tscm_migrate.appliance.names import taken_at
+
+    where = end(appliance)
+    found = where.listed() if isinstance(where, SftpEnd) else archives.listed(appliance)
+    first = {archive.name: archive for archive in reversed(found)}  # the backup folder's before the home folder's
+    return tuple(sorted(first.values(), key=lambda a: (taken_at(a.name), a.name), reverse=True))
+
+
+def wanted(appliance: Appliance, which: str) -> tuple[Archive, ...]:
+    """The archives that `which` means: "latest", "all", or a name.
+
+    Raises:
+        TransferError: there is none.
+    """
+    found = listed(appliance)
+    if which == "latest":
+        found = found[:1]
+    elif which != "all":
+        found = tuple(archive for archive in found if archive.name == which)
+    if not found:
+        fix = f"see what there is: tscm-migrate archives {appliance.name}"
+        raise TransferError(f"there is no archive {which!r} on {appliance.name}", fix)
+    return found
+
+
+def pull(
+    source: Appliance, archives: Sequence[Archive], folder: Path, *, limit: float = 0.0, emit: Emit = silent,
+    sftp: bool = False,
+) -> tuple[Sent, ...]:  # fmt: skip
+    """Fetch archives into a folder of this workstation; see `copy` for what is raised."""
+    job = Job(end(source, sftp=sftp), FolderEnd(folder), tuple(archives), "relay", limit, None, emit)
+    return METHODS["pull"].send(job)
+
+
+def push(
+    path: Path, target: Appliance, *, limit: float = 0.0, emit: Emit = silent, sftp: bool = False
+) -> tuple[Sent, ...]:
+    """Bring an archive file to an appliance's backup folder; see `copy` for what is raised."""
+    check_name(path.name)
+    archive = Archive(path.name, str(path.parent), 0)
+    job = Job(FolderEnd(path.parent), end(target, sftp=sftp), (archive,), "relay", limit, None, emit)
+    return METHODS["push"].send(job)
+
+
+def leftovers(*appliances: Appliance) -> None:
+    """Remove keys and folders that a transfer, killed before it could, has left; an unfinished copy stays."""
+    for appliance in appliances:
+        try:
+            authorise.leftovers(appliance)
+        except MigrateError as error:
+            appliance.emit(Said(f"{appliance.name}: could not look for leftovers of a transfer: {error}", "warning"))

@@ -1,0 +1,175 @@
+"""METHOD 1 as it can work: rsync runs on the old one and writes to the new one, directly or through a tunnel of ours.
+
+rsync cannot have two remote ends, so it runs on the source, with a key that is made for this transfer. What the key
+opens on the target is one command, word for word; that word comes from the source's rsync, and is checked here before
+the target is given it. How much is right already is decided by our own hashes, so rsync has but to append.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.errors import CommandFailed, ConnectionLost, TransferError
+from tscm_migrate.transfer import carry
+from tscm_migrate.transfer.authorise import authorised, key_on
+from tscm_migrate.transfer.base import Caps, Job, Sent
+from tscm_migrate.transfer.flow import Teller
+from tscm_migrate.transfer.methods.tar import Ends, ends_of
+from tscm_migrate.transfer.tunnel import tunnel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tscm_migrate.site import Archive
+    from tscm_migrate.ssh.stream import Reader
+    from tscm_migrate.transfer.authorise import Key
+
+_PATIENCE = 180.0
+_LOST = (10, 12, 30, 35, 255)  # rsync's and ssh's own words for a connection that failed
+_SHOWN = re.compile(rb"^\s*([\d,.]+)\s+\d+%")
+# What rsync --server may be asked for: no -s (its arguments would then come by another way), nothing with a path.
+_SERVER = (
+    r"rsync --server -[vtrWogDlp]*e[0-9]*\.[A-Za-z]*(?: --(?:append|inplace|partial|timeout=\d+|bwlimit=\d+))* \. "
+)
+
+_ASK = 'while [ "$1" != rsync ]; do shift || exit 1; done; echo "$*" >&2; exit 1'  # stands in for ssh
+
+
+class Rsync:
+    """See the module."""
+
+    caps: ClassVar[Caps] = Caps(
+        ("direct", "relay"), frozenset({"shell", "rsync", "ssh"}), frozenset({"shell", "rsync"})
+    )
+
+    def send(self, job: Job) -> tuple[Sent, ...]:
+        """See Method."""
+        ends = ends_of(job, "rsync")
+        sent = []
+        with contextlib.ExitStack() as stack:
+            made: _Way | None = None
+            for given in job.archives:
+                archive, offset = carry.start(job, given)
+                if offset is None:
+                    sent.append(Sent(archive, 0, kept=True))
+                    continue
+                if offset < archive.size or archive.size == 0:
+                    made = made or stack.enter_context(_way(ends, job))
+                    made.copy(archive, offset)
+                ends.target.finish(archive)
+                sent.append(Sent(archive, archive.size - offset, offset))
+        return tuple(sent)
+
+
+@contextlib.contextmanager
+def _way(ends: Ends, job: Job) -> Iterator[_Way]:
+    """A key, and how the source reaches the target with it."""
+    source, target = ends.source.appliance, ends.target.appliance
+    with key_on(source, target) as key:
+        if job.route == "direct":
+            yield _Way(ends, job, key, target.host.address, target.host.port, _addresses(ends))
+        else:
+            with tunnel(source, target) as port:
+                yield _Way(ends, job, key, "127.0.0.1", port, _as_seen(ends))
+
+
+def _addresses(ends: Ends) -> tuple[str, ...]:
+    """The source's addresses; where something translates them on the way, the target refuses, and we go another way."""
+    text = ends.source.appliance.run(
+        "ip -o addr show 2>/dev/null || hostname -I", check=False, display="addresses"
+    ).stdout
+    found = re.findall(r"\binet6? ([0-9a-fA-F:.]+)", text) or text.split()
+    return tuple(dict.fromkeys(address for address in found if _is_address(address)))[:64]
+
+
+def _as_seen(ends: Ends) -> tuple[str, ...]:
+    """Where the target sees us, and its own loopback for what comes through a gateway."""
+    told = ends.target.appliance.run('echo "$SSH_CONNECTION"', display="echo $SSH_CONNECTION").stdout.split()
+    return tuple(address for address in (*told[:1], "127.0.0.1", "::1") if _is_address(address))
+
+
+def _is_address(text: str) -> bool:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One authorised way from source to target."""
+
+    ends: Ends
+    job: Job
+    key: Key
+    address: str  # the target's sshd as the source reaches it
+    port: int
+    seen_as: tuple[str, ...]  # the source's addresses as the target sees them
+
+    def _words(self, archive: Archive, shell: str) -> str:
+        """The rsync command. --append: our hashes have said that what is there is right."""
+        limit = f"--bwlimit={max(1, round(self.job.limit / 1024))} " if self.job.limit else ""
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        there = f"{self.ends.target.appliance.host.user}@{address}:{self.ends.target.part(archive)}"
+        return (
+            f"rsync --append --timeout=120 {limit}--info=progress2 --outbuf=N -e {quote(shell)} "
+            f"-- {quote(archive.path)} {quote(there)}"
+        )
+
+    def _server_command(self, archive: Archive) -> str:
+        """What the source's rsync will ask the target for; harmless, or refused."""
+        printer = f"{self.key.folder}/ask"
+        source = self.ends.source.appliance
+        told = source.run(
+            f"printf '%s\\n' {quote(_ASK)} > {printer}; "
+            f"{self._words(archive, f'sh {printer}')} 2>&1 >/dev/null </dev/null; true",
+            display="ask rsync what it will ask for",
+        ).stdout
+        wanted = re.compile(_SERVER + re.escape(self.ends.target.part(archive)) + r"\Z", re.ASCII)
+        for line in told.splitlines():
+            if wanted.match(line.strip()):
+                return line.strip()
+        raise TransferError(
+            f"the rsync of {source.name} asks for something unexpected: {told.strip()[:300]!r}",
+            "go another way: --method tar",
+        )
+
+    def copy(self, archive: Archive, offset: int) -> None:
+        """Let rsync append what is missing."""
+        command = self._server_command(archive)
+        teller = Teller(self.job.emit, archive.name, archive.size, offset)
+        source = self.ends.source.appliance
+        pid = f"{self.key.folder}/pid"
+        script = f"echo $$ > {pid}; exec {self._words(archive, self.key.ssh(self.port))}"
+        sudo = source.run(f"[ -r {quote(archive.path)} ]", check=False, display=f"test -r {archive.path}").status != 0
+        with (
+            authorised(self.ends.target.appliance, self.key, self.seen_as, command),
+            source.shell.reader(script, sudo=sudo, idle=_PATIENCE, display=f"rsync {archive.name}") as reader,
+        ):
+            _follow(reader, teller)
+            try:
+                reader.finish(timeout=60.0)
+            except CommandFailed as error:
+                if error.status in _LOST:
+                    raise ConnectionLost(
+                        source.name, f"rsync to {self.address}: {error.output.strip()[-300:]}"
+                    ) from error
+                raise TransferError(f"rsync on {source.name} failed: {error.output.strip()[-300:]}") from error
+
+
+def _follow(reader: Reader, teller: Teller) -> None:
+    """Turn rsync's progress lines into events."""
+    rest = b""
+    for chunk in reader:
+        lines = re.split(rb"[\r\n]", (rest + chunk)[-4096:])
+        rest = lines.pop()
+        for line in lines:
+            if match := _SHOWN.match(line):
+                teller.at(min(teller.total, max(teller.done, int(re.sub(rb"\D", b"", match[1])))))

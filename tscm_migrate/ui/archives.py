@@ -1,0 +1,36 @@
+"""A list of archives as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.names import taken_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tscm_migrate.site import Archive
+
+
+def _time(archive: Archive) -> str:
+    when = taken_at(archive.name)
+    return when.strftime("%Y-%m-%d %H:%M:%SZ") if when else "-"
+
+
+def table(found: Sequence[Archive]) -> str:
+    """One line an archive."""
+    if not found:
+        return "no archives\n"
+    rows = [("TAKEN", "MB", "SEALED", "PATH")]
+    rows += [(_time(a), f"{a.size / 1e6:.1f}", "gpg" if a.encrypted else "-", a.path) for a in found]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    return "".join("  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[3]]) + "\n" for r in rows)
+
+
+def as_json(found: Sequence[Archive]) -> str:
+    """A list of objects; `size` in bytes."""
+    told = [
+        {"name": a.name, "folder": a.folder, "size": a.size, "encrypted": a.encrypted, "taken": _time(a)} for a in found
+    ]
+    return json.dumps(told, indent=2) + "\n"

@@ -1,0 +1,61 @@
+"""Rate and time left of what is under way, from its progress events; the clock is an argument. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tscm_migrate.events import Progress
+
+EVERY = 10.0  # seconds between two lines of a log
+_WINDOW = 30.0  # seconds over which the rate is taken
+
+
+@dataclass
+class Meter:
+    """Follows one file at a time; a new name, or fewer bytes than before, begins anew."""
+
+    what: str = ""
+    _seen: list[tuple[float, int]] = field(default_factory=list)
+    _said: float = 0.0
+
+    def add(self, event: Progress, now: float) -> None:
+        """Take note; `now` in seconds of a clock that does not jump."""
+        if event.what != self.what or (self._seen and event.done < self._seen[-1][1]):
+            self.what, self._seen, self._said = event.what, [], now
+        self._seen.append((now, event.done))
+        while len(self._seen) > 2 and self._seen[0][0] < now - _WINDOW:
+            del self._seen[0]
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second, over the last half minute; 0 while nothing can be said."""
+        (begin, first), (end, last) = self._seen[0], self._seen[-1]
+        return (last - first) / (end - begin) if end > begin else 0.0
+
+    def due(self, event: Progress, now: float) -> bool:
+        """Whether a log should have a line: every ten seconds, and at the end of what had one before."""
+        self.add(event, now)
+        over = event.total and event.done >= event.total and now - self._seen[0][0] >= EVERY
+        if now - self._said < EVERY and not over:
+            return False
+        self._said = now
+        return True
+
+    def text(self, event: Progress) -> str:
+        """`NAME: 512.0 of 1073.7 MB (47%), 92.3 MB/s, 6 s left`."""
+        told = f"{event.what}: {event.done / 1e6:.1f}"
+        told += f" of {event.total / 1e6:.1f} MB ({100 * event.done // event.total}%)" if event.total else " MB"
+        if self.rate > 0:
+            told += f", {self.rate / 1e6:.1f} MB/s"
+            if event.total > event.done:
+                told += f", {_left((event.total - event.done) / self.rate)} left"
+        return told
+
+
+def _left(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    return f"{whole // 60} min" if whole < 7200 else f"{whole // 3600} h {whole % 3600 // 60} min"
