@@ -179,6 +179,8 @@ def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: f
     fields["clock_skew"] = fields["clock"] - before if fields.get("clock") else 0.0
     listed, in_etc = fields.pop("listed", None), fields.pop("in_etc", None)
     if parts.get("list", (127, ""))[0] == 0 and listed is not None:
+        # Its form is not documented: where the names also lie in the etc folder, only what both say counts.
+        listed = tuple(name for name in listed if name in in_etc) or listed if in_etc else listed
         fields.update(devices=listed, device_source="tsadmin list")
     elif in_etc:
         fields.update(devices=in_etc, device_source="files in its etc folder")

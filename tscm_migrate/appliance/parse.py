@@ -220,11 +220,16 @@ def versions(text: str, _paths: Paths) -> dict[str, Any]:
 
 
 def device_list(text: str, _paths: Paths) -> dict[str, Any]:
-    """`tsadmin list`, undocumented: the first word of each row, headings and log lines left out."""
+    """`tsadmin list`, undocumented: the first word of each row, headings and log lines left out.
+
+    A text that speaks of an unknown command is no list, whatever its exit status.
+    """
+    if re.search(r"\b(?:unknown|invalid|unrecogni[sz]ed|usage|not found|no such)\b", text, re.IGNORECASE):
+        return {"listed": None}
     names = []
     for raw in _ANSI.sub("", text).splitlines():
         tagged = _LOG_TAG.match(raw)
-        line = raw.strip(" *-\t")
+        line = re.sub(r"^\s*(?:[*•+-]\s+|\[?\d{1,4}[\]).:]\s+)?", "", raw).strip()
         if (tagged and tagged.end() and tagged[0].strip()) or not line or re.fullmatch(r"[-=+| ]*", line):
             continue
         word = line.lstrip("|").split()[0].strip("|,")

@@ -21,7 +21,10 @@ _WRAPPERS = {
 }  # fmt: skip
 _SHELLS = {"sh", "bash", "dash", "ash", "ksh", "zsh", "su", "runuser"}
 _INTERPRETERS = {"perl", "python", "python2", "python3", "ruby", *_SHELLS}
-_OPTIONS_WITH_VALUE = {"-n", "-u", "-g", "-c", "-k", "-s", "-p", "-w", "-C", "-h"}
+_OPTIONS_WITH_VALUE = {
+    "nice": {"-n"}, "ionice": {"-c", "-n", "-p"}, "timeout": {"-k", "-s"}, "env": {"-u", "-C"},
+    "sudo": {"-u", "-g", "-h", "-p", "-C", "-T"}, "flock": {"-w", "-E"}, "stdbuf": {"-i", "-o", "-e"},
+}  # fmt: skip
 _NUMBER = re.compile(r"(0x)?[\da-fA-F.]+[smhd]?")
 _SEPARATORS = re.compile(r"\|\||&&|[;&|()\n{}]|\b(?:then|do|else|if|while|until)\b")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=\S*")
@@ -81,7 +84,7 @@ def _first_operand(wrapper: str, words: list[str]) -> int:
     index = 0
     while index < len(words):
         word = words[index]
-        if word in _OPTIONS_WITH_VALUE and wrapper not in _INTERPRETERS:
+        if word in _OPTIONS_WITH_VALUE.get(wrapper, ()):
             index += 2
         elif word.startswith("-") or _NUMBER.fullmatch(word) or _ASSIGNMENT.fullmatch(word):
             index += 1

@@ -1,0 +1,49 @@
+"""Archive names: the documented form and nothing else; the newest by the time in the name."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tscm_migrate.appliance.names import acceptable, newest, taken_at
+from tscm_migrate.site import Archive
+
+
+def test_the_time_in_a_name_is_utc() -> None:
+    assert taken_at("threatstop_backup_2024-04-19_20_04_19.tsbak.gpg") == datetime(2024, 4, 19, 20, 4, 19, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "threatstop_latest.tsbak",
+        "threatstop_backup_2024-02-30_20_04_19.tsbak",
+        "threatstop_backup_2024-04-19_20_04_19.tsbak.gpg.part",
+        "../threatstop_backup_2024-04-19_20_04_19.tsbak",
+        "threatstop_backup_2024-04-19_20_04_19.tsbak\n",
+        "-threatstop_backup_2024-04-19_20_04_19.tsbak",
+        "threatstop_backup_२०२४-04-19_20_04_19.tsbak",
+        "",
+    ],
+)
+def test_any_other_name_is_refused(name: str) -> None:
+    assert not acceptable(name)
+
+
+@given(st.text())
+def test_an_acceptable_name_is_safe_in_a_path(name: str) -> None:
+    assert not acceptable(name) or (name.isascii() and "/" not in name and not name.startswith("-"))
+
+
+def test_the_newest_is_chosen_by_name_not_by_position_or_suffix() -> None:
+    def archive(day: str, end: str) -> Archive:
+        return Archive(f"threatstop_backup_2024-04-{day}_20_04_19.tsbak{end}", "/b", 1)
+
+    old, newer, oldest = archive("19", ""), archive("20", ".gpg"), archive("01", ".gpg")
+    assert newest([newer, old, oldest]) is newer
+    assert newest([old, oldest]) is old
+    assert newest([Archive("threatstop_latest.tsbak", "/b", 1)]) is None
+    assert newest([]) is None

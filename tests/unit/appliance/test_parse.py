@@ -1,0 +1,142 @@
+"""The parsers of the facts, on recorded and on hostile text."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.appliance import parse
+from tscm_migrate.appliance.facts import FACTS, sections
+from tscm_migrate.site import Archive, Paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+P = Paths()
+DOCUMENTED = """[INFO ] : ThreatSTOP Versions:
+Module               Version
+-------------------- ----------
+  TSCM-Core          1.50-01
+  ts-keyring
+"""
+
+
+def test_the_documented_version_table_with_a_blank_version() -> None:
+    assert parse.versions(DOCUMENTED, P)["versions"] == (("TSCM-Core", "1.50-01"), ("ts-keyring", ""))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[32m[INFO ]\x1b[0m : Versions\r\nModule Version\r\n------ ------\r\n  TSCM-Core   v1.50-01\r\n",
+        "INFO: TSCM-Core: 1.50-01\n",
+        "Module   Version\n-------- -------\nTSCM-Core 1.50-01",
+    ],
+)
+def test_other_ways_of_printing_the_version(text: str) -> None:
+    assert parse.version_key(dict(parse.versions(text, P)["versions"])["TSCM-Core"]) == (1, 50, 1)
+
+
+def test_versions_compare_as_numbers_not_as_text() -> None:
+    assert parse.version_key("1.5") < parse.version_key("1.47-02") < parse.version_key("v1.50-01")
+    assert parse.version_key("") == parse.version_key("unknown") == ()
+
+
+def test_addresses_leave_loopback_and_link_local_out() -> None:
+    text = (
+        "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever\n"
+        "2: eth0    inet 10.1.1.43/24 brd 10.1.1.255 scope global eth0\\       valid_lft forever\n"
+        "2: eth0    inet6 fe80::1/64 scope link \\       valid_lft forever\n"
+        "3: ens192@if4    inet 192.168.7.2/30 scope global ens192\\       valid_lft forever\n"
+    )
+    assert parse.addresses(text, P)["interfaces"] == (
+        parse.Interface("eth0", "10.1.1.43", 24),
+        parse.Interface("ens192", "192.168.7.2", 30),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "dhcp"),
+    [
+        ("auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n", True),
+        ("iface lo inet loopback\niface eth0 inet static\n  address 10.1.1.43\n", False),
+        ("network:\n  ethernets:\n    eth0:\n      dhcp4: true\n", True),
+        ("network:\n  ethernets:\n    eth0:\n      addresses: [10.1.1.43/24]\n", False),
+        ('DEVICE=eth0\nBOOTPROTO="dhcp"\n', True),
+        ("DEVICE=eth0\nBOOTPROTO=none\nIPADDR=10.1.1.43\n", False),
+        ("", None),
+        ("something else\n", None),
+    ],
+)
+def test_dhcp_is_known_from_three_kinds_of_configuration_or_unknown(text: str, dhcp: object) -> None:
+    assert parse.network(text, P)["dhcp"] is dhcp
+
+
+def test_archives_of_other_names_kinds_and_hostile_ones_are_dropped() -> None:
+    folder = "/opt/threatstop/backup"
+    good = "threatstop_backup_2026-01-02_03_04_05.tsbak.gpg"
+    lines = [
+        f"f\t4096\t{folder}\t{good}",
+        f"l\t10\t{folder}\tthreatstop_latest.tsbak",
+        f"f\t1\t{folder}\tthreatstop_backup_2026-13-45_03_04_05.tsbak",
+        f"f\t1\t{folder}\tthreatstop_backup_2026-01-02_03_04_05.tsbak.gpg/../../etc/passwd",
+        f"f\t1\t{folder}\tthreatstop_backup_x?rm -rf",
+        f"l\t1\t{folder}\tthreatstop_backup_2026-01-02_03_04_06.tsbak",
+        "f\tnot-a-number\t/x\tthreatstop_backup_2026-01-02_03_04_07.tsbak",
+    ]
+    found = parse.archives("\n".join(lines), P)
+    assert found["archives"] == (Archive(good, folder, 4096),)
+    assert found["links"] == (f"{folder}/threatstop_latest.tsbak",)
+
+
+def test_free_space_is_read_from_df_also_of_a_long_device_name() -> None:
+    text = "/opt/threatstop/backup /dev/mapper/vg-root 100 60 40 60% /\n/tmp tmpfs 1024 0 1024 0% /tmp\nbroken\n"
+    assert dict(parse.free(text, P)["free"]) == {"/opt/threatstop/backup": 40960, "/tmp": 1 << 20}
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen to compare with")
+def test_host_keys_become_the_fingerprints_that_ssh_keygen_prints(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, timeout=30)
+    public = key.with_suffix(".pub").read_text()
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", str(key)], check=True, capture_output=True, text=True, timeout=30
+    ).stdout
+    found = parse.host_keys(f"{public}ssh-rsa !!! x\ngarbage\n", P)["host_keys"]
+    assert found == (("ssh-ed25519", shown.split()[1]),)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("edge-asa\nbranch-isr\n", ("edge-asa", "branch-isr")),
+        (
+            "[INFO ] : Devices:\nName        Type\n----------- ----\nedge-asa    asa\ndc_panos.1  panos\n",
+            ("edge-asa", "dc_panos.1"),
+        ),
+        ("1) edge-asa\n2) branch-isr\n", ("edge-asa", "branch-isr")),
+        ("tsadmin: unknown command 'list'\nUsage: tsadmin COMMAND\n", None),
+        ("| edge-asa | asa |\n+----------+-----+\n", ("edge-asa",)),
+        ("\x1b[1m* edge-asa\x1b[0m\n", ("edge-asa",)),
+        ("--evil\n$(reboot)\n../x\n", ()),
+        ("", ()),
+    ],
+)
+def test_a_device_list_of_unknown_form(text: str, names: tuple[str, ...] | None) -> None:
+    assert parse.device_list(text, P)["listed"] == names
+
+
+def test_no_parser_raises_whatever_it_is_given() -> None:
+    for text in ("", "\n\n", "\x00\xff" * 50, "a\tb\tc", "=" * 9999, "1: 2: inet /", "%% df 1 2 3 4% /", DOCUMENTED):
+        for fact in FACTS:
+            assert isinstance(fact.parser(text, P), dict)
+
+
+def test_an_appliance_cannot_forge_the_end_of_a_section() -> None:
+    text = "\n@k@ os\nID=ubuntu\n@other@ = 0\n@k@ evil\n\n@k@ = 0\n\n@k@ clock\n123.5\n\n@k@ = 0\n"
+    found = sections(text, "@k@")
+    assert found["clock"] == (0, "123.5\n")
+    assert "evil" not in found

@@ -1,0 +1,95 @@
+"""Which processes count as ts-update: by what they run, never by a substring."""
+
+from __future__ import annotations
+
+import pytest
+
+from tscm_migrate.appliance.processes import Process, parse_ps, updates_among
+
+
+def running(*args: str, stat: str = "S") -> list[str]:
+    processes = [Process(100 + i, 1, stat, 5, text) for i, text in enumerate(args)]
+    return [process.args for process in updates_among(processes, own=None)]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        "ts-update",
+        "/usr/local/bin/ts-update --all",
+        "perl /usr/local/bin/ts-update --device asa",
+        "/usr/bin/perl -w /usr/local/bin/ts-update",
+        "/bin/sh /usr/local/bin/ts-update",
+        "/usr/bin/python3.8 -u /usr/local/bin/ts-update --all",
+        "/bin/sh -c /usr/local/bin/ts-update",
+        "/bin/sh -c sleep 20; /usr/local/bin/ts-update --all",
+        "sh -c sleep $((RANDOM % 60)) && ts-update >/dev/null 2>&1",
+        "/bin/bash -lc cd /opt; nice -n 10 /usr/local/bin/ts-update",
+        "/bin/sh -c if true; then exec ts-update; fi",
+        "nice -n 19 /usr/local/bin/ts-update",
+        "sudo -u root /usr/local/bin/ts-update",
+        "sudo -n ts-update",
+        "/usr/bin/flock -n /run/lock/ts ts-update",
+        "timeout 600 ts-update",
+        "timeout -k 5 10m /usr/local/bin/ts-update",
+        "env LC_ALL=C perl /usr/local/bin/ts-update",
+        "ionice -c 3 nice ts-update",
+        "setsid nohup ts-update",
+    ],
+)
+def test_what_runs_ts_update_or_will_counts(args: str) -> None:
+    assert running(args) == [args]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        "grep ts-update",
+        "tail -f /var/log/threatstop/ts-update.log",
+        "vi /usr/local/bin/ts-update",
+        "sudo vi /usr/local/bin/ts-update",
+        "less /var/log/ts-update",
+        "sh -c tail -f /var/log/threatstop/ts-update.log",
+        "sh -c grep ts-update /var/log/syslog",
+        "perl /usr/local/bin/other ts-update",
+        "/usr/local/bin/ts-update-report",
+        "/usr/local/bin/my-ts-update",
+        "python3 /opt/x.py --name ts-update",
+        "sshd: threatstop@pts/0",
+        "[kworker/0:1]",
+        "",
+    ],
+)
+def test_what_only_mentions_it_does_not_count(args: str) -> None:
+    assert running(args) == []
+
+
+def test_a_zombie_is_over() -> None:
+    assert running("ts-update", stat="Z+") == []
+
+
+def test_the_looking_shell_its_ancestors_and_its_children_do_not_count() -> None:
+    processes = [
+        Process(1, 0, "S", 9, "init"),
+        Process(10, 1, "S", 9, "sh -c look; ts-update"),  # a parent of ours, as a login shell may show it
+        Process(11, 10, "S", 1, "sh -c echo ts-update; ps"),
+        Process(12, 11, "R", 0, "ts-update"),  # below us
+        Process(20, 1, "S", 30, "ts-update --all"),
+    ]
+    assert [process.pid for process in updates_among(processes, own=11)] == [20]
+
+
+def test_another_program_name_can_be_looked_for() -> None:
+    assert updates_among([Process(5, 1, "S", 1, "/opt/x/policy-pull")], None, "policy-pull")
+
+
+def test_ps_output_is_read_and_noise_passed_over() -> None:
+    text = (
+        "    1     0 Ss    1000 /sbin/init splash\n"
+        " 4711   900 S       42 perl /usr/local/bin/ts-update  --all\n"
+        "noise\n 7 1 S x y\n"
+    )
+    assert parse_ps(text) == [
+        Process(1, 0, "Ss", 1000, "/sbin/init splash"),
+        Process(4711, 900, "S", 42, "perl /usr/local/bin/ts-update  --all"),
+    ]

@@ -1,0 +1,103 @@
+"""Preflight decides from facts alone; each refusal names its reason and its remedy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tscm_migrate.appliance.facts import Facts
+from tscm_migrate.appliance.parse import Interface
+from tscm_migrate.migration.checks import Situation, preflight, refusals
+from tscm_migrate.options import MigrateOptions
+from tscm_migrate.site import Archive, Host
+
+BACKUP = "/opt/threatstop/backup"
+
+
+def facts(name: str, address: str, **changes: Any) -> Facts:
+    good = Facts(
+        name=name, hostname=name, os_id="ubuntu", os_version="20.04", os_pretty="Ubuntu 20.04",
+        versions=(("TSCM-Core", "1.50-01"), ("ts-keyring", "")), interfaces=(Interface("eth0", address, 24),),
+        free=((BACKUP, 10**10),), backup_dir_exists=True, tools=("sha256sum", "stat", "dd"), cron_entry=True,
+        clock=1.0, boot=f"boot-{name}", dhcp=False,
+    )  # fmt: skip
+    return replace(good, **changes)
+
+
+def situation(old: dict[str, Any] | None = None, new: dict[str, Any] | None = None, **options: Any) -> Situation:
+    return Situation(
+        facts("old", "10.1.1.43", **(old or {})),
+        facts("new", "10.1.1.50", **(new or {})),
+        Host("old", "10.1.1.43"),
+        Host("new", "10.1.1.50"),
+        MigrateOptions(from_="old", to="new", **options),
+    )
+
+
+def refused(s: Situation, allow: tuple[str, ...] = ()) -> list[str]:
+    return [finding.name for finding in refusals(preflight(s), allow)]
+
+
+def test_two_good_appliances_have_no_finding_at_all() -> None:
+    assert preflight(situation()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ({"versions": (("TSCM-Core", "1.46-09"),)}, {}, "core-too-old"),
+        ({"versions": (("TSCM-Core", "1.5"),)}, {}, "core-too-old"),
+        ({}, {"versions": (("TSCM-Core", "1.47-01"),)}, "new-is-older"),
+        ({}, {"versions": (("TSCM-Core", ""),)}, "version-unknown"),
+        ({}, {"os_id": "rhel", "os_version": "9.4"}, "os-differs"),
+        ({}, {"os_version": "16.04"}, "os-differs"),
+        ({"free": ((BACKUP, 1000),)}, {}, "disk-full"),
+        ({"archives": (Archive("threatstop_backup_2026-01-02_03_04_05.tsbak", BACKUP, 10**10),)}, {}, "disk-full"),
+        (
+            {},
+            {"interfaces": (Interface("ens192", "10.1.1.51", 24), Interface("ens2", "10.9.9.9", 24))},
+            "interface-missing",
+        ),
+        ({}, {"interfaces": (Interface("ens192", "10.1.1.50", 24),)}, "interface-differs"),
+        ({}, {"clock_skew": 301.0}, "clock-off"),
+        ({"clock_skew": -4000.0}, {}, "clock-off"),
+        ({}, {"boot": "boot-old", "hostname": "old"}, "same-host"),
+        ({}, {"tools": ("stat", "dd")}, "tools-missing"),
+    ],
+)
+def test_a_reason_not_to_start_is_found_with_a_remedy(old: dict[str, Any], new: dict[str, Any], name: str) -> None:
+    s = situation(old, new)
+    assert name in refused(s)
+    assert all(finding.remedy for finding in preflight(s) if finding.severity == "error")
+
+
+def test_an_asked_for_interface_must_be_on_both() -> None:
+    assert refused(situation(interface="eth7")) == ["interface-missing", "interface-missing"]
+
+
+def test_newer_on_the_new_one_is_fine_and_1_50_is_newer_than_1_5() -> None:
+    assert (
+        refused(situation({"versions": (("TSCM-Core", "1.47-02"),)}, {"versions": (("TSCM-Core", "v1.50-01"),)})) == []
+    )
+
+
+def test_a_clock_within_five_minutes_is_fine() -> None:
+    assert refused(situation({"clock_skew": 299.0}, {"clock_skew": -299.0})) == []
+
+
+def test_devices_already_there_are_a_warning_that_names_what_is_overwritten() -> None:
+    found = preflight(situation({"devices": ("a", "b")}, {"devices": ("b", "c")}))
+    assert [(finding.severity, "b" in finding.text) for finding in found] == [("warning", True)]
+
+
+def test_a_refusal_can_be_acknowledged_by_its_name_but_a_firm_one_cannot() -> None:
+    assert refused(situation(new={"os_version": "16.04"}), ("os-differs",)) == []
+    assert refused(situation(new={"os_version": "16.04"}), ("disk-full",)) == ["os-differs"]
+    assert refused(situation(new={"boot": "boot-old", "hostname": "old"}), ("same-host",)) == ["same-host"]
+
+
+def test_the_old_ones_address_by_dhcp_is_said() -> None:
+    assert [finding.name for finding in preflight(situation({"dhcp": True}))] == ["dhcp"]
+    assert preflight(situation({"dhcp": True}, bypass_netconf=True)) == []

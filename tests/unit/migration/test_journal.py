@@ -1,0 +1,112 @@
+"""The journal: on disk before it returns, chained, tolerant of a torn end and of nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tscm_migrate.errors import JournalDamaged, UsageError
+from tscm_migrate.migration import journal as j
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def made(root: Path, run: str = "r1") -> j.Journal:
+    journal = j.Journal.create(run, root)
+    journal.write("run-started", run=run, old="a", new="b", options={"to": "tscm-new"})
+    journal.write("captured", step="hold-updates", undo={"in_place": True})
+    journal.write("step-started", step="hold-updates")
+    journal.write("noted", key="archive", value={"name": "ä\u2028"})
+    return journal
+
+
+def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+    journal = made(tmp_path)
+    record, entries = j.read("r1", tmp_path)
+    assert [entry.event for entry in entries] == ["run-started", "captured", "step-started", "noted"]
+    assert record == journal.record
+    assert record.notes["archive"] == {"name": "ä\u2028"}
+
+
+def test_a_torn_last_line_is_dropped_and_the_run_goes_on(tmp_path: Path) -> None:
+    made(tmp_path)
+    path = tmp_path / "runs" / "r1" / "journal.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-7])
+    journal = j.Journal.open("r1", tmp_path)
+    assert "archive" not in journal.record.notes
+    journal.write("step-done", step="hold-updates")
+    record, entries = j.read("r1", tmp_path)
+    assert [entry.n for entry in entries] == [0, 1, 2, 3]
+    assert record.done == ["hold-updates"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_a_changed_bit_before_the_last_line_is_an_error(
+    tmp_path_factory: pytest.TempPathFactory, position: int, bit: int
+) -> None:
+    root = tmp_path_factory.mktemp("j")
+    made(root)
+    path = root / "runs" / "r1" / "journal.jsonl"
+    raw = bytearray(path.read_bytes())
+    end = raw.rindex(b"\n", 0, len(raw) - 1)
+    raw[position % end] ^= 1 << bit
+    path.write_bytes(bytes(raw))
+    with pytest.raises(JournalDamaged) as caught:
+        j.read("r1", root)
+    assert "journal.jsonl" in caught.value.message()
+
+
+def test_a_removed_line_is_noticed(tmp_path: Path) -> None:
+    made(tmp_path)
+    path = tmp_path / "runs" / "r1" / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"".join(lines[2:]))
+    with pytest.raises(JournalDamaged):
+        j.read("r1", tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes there")
+def test_journal_and_folder_are_for_their_owner_only(tmp_path: Path) -> None:
+    journal = made(tmp_path)
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(journal.folder.stat().st_mode) == 0o700
+
+
+def test_what_capture_saw_first_is_what_counts(tmp_path: Path) -> None:
+    journal = made(tmp_path)
+    journal.write("captured", step="hold-updates", undo={"in_place": False})
+    assert journal.record.undo["hold-updates"] == {"in_place": True}
+
+
+def test_a_reverted_step_is_neither_done_nor_started(tmp_path: Path) -> None:
+    journal = made(tmp_path)
+    journal.write("step-done", step="hold-updates")
+    journal.write("step-reverted", step="hold-updates")
+    assert (journal.record.done, journal.record.started, journal.record.reverted) == ([], [], ["hold-updates"])
+
+
+def test_a_run_that_is_not_there_names_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        j.Journal.open("nope", tmp_path)
+    assert "tscm-migrate runs" in caught.value.remedy()
+
+
+def test_every_line_is_one_json_object_in_ascii(tmp_path: Path) -> None:
+    path = made(tmp_path).path
+    for number, line in enumerate(path.read_bytes().splitlines()):
+        assert json.loads(line.decode("ascii"))["n"] == number
+
+
+def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
+    for run in ("20260101-000000-aaaa", "20260301-000000-bbbb", "20260201-000000-cccc"):
+        made(tmp_path, run)
+    assert [run[:8] for run in j.runs(tmp_path)] == ["20260301", "20260201", "20260101"]
