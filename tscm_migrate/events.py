@@ -152,10 +152,15 @@ class Said(Event):
 
 @dataclass(frozen=True)
 class RunFinished(Event):
-    """The last event of a run; `held` names what is still held or offline, with the command that mends it."""
+    """The last event of a run; `held` names what is still held or offline, with the command that mends it.
+
+    `left` is what a person has to see to; `report` the path of its HTML report, where one was written.
+    """
 
     run: str
     outcome: Literal["done", "attention", "failed", "refused", "interrupted", "rolled-back"]
     seconds: float
     downtime: float | None = None
     held: tuple[str, ...] = field(default=())
+    left: tuple[str, ...] = field(default=())
+    report: str = ""

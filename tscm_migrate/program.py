@@ -36,7 +36,7 @@ def program() -> TscmProgram:
     return TscmProgram(namespace=namespace(), name="tscm-migrate", binary="tscm-migrate", version=__version__)
 
 
-_RUN_MAY_FOLLOW = {"resume", "rollback"}
+_RUN_MAY_FOLLOW = {"resume", "rollback", "report.open", "report.show"}
 
 
 class TscmProgram(Program):

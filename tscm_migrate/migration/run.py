@@ -195,7 +195,7 @@ def carry_out(engine: Engine, began: float, first: Callable[[], object] = lambda
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a defect of ours too must leave nobody in the dark
         recover(engine, error, began, put_back=ready)
     left = outcome.left_to_do(m)
-    end(engine, "attention" if left else "done", began)
+    end(engine, "attention" if left else "done", began, left)
     if left:
         raise NeedsPerson(tuple(left))
     return Exit.DONE
@@ -229,7 +229,7 @@ def recover(engine: Engine, error: BaseException, began: float, *, put_back: boo
     raise Interrupted(reason, ways) from error
 
 
-def end(engine: Engine, how: Ending, began: float) -> None:
+def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = ()) -> None:
     """Write and say how the run ended; the last thing printed names what is held or offline.
 
     The marks go from appliances that are as they were or as they should be; where something is left standing they
@@ -243,9 +243,9 @@ def end(engine: Engine, how: Ending, began: float) -> None:
         leftovers.clear_secrets(*ours)
         if over:
             locks.release(m)
-        m.journal.write("run-ended", outcome=how, standing=list(lines))
+        m.journal.write("run-ended", outcome=how, standing=list(lines), left=list(left))
     except (MigrateError, KeyboardInterrupt) as error:
         m.emit(Said(f"while ending the run: {error}", "warning"))
     if over and how in {"failed", "interrupted", "rolled-back"} and not lines:
         lines = ("everything was put back",) if m.journal.record.reverted else ("nothing was changed",)
-    m.emit(RunFinished(m.run, how, round(time.monotonic() - began, 3), outcome.downtime(m), lines))
+    m.emit(RunFinished(m.run, how, round(time.monotonic() - began, 3), outcome.downtime(m), lines, tuple(left)))

@@ -12,7 +12,7 @@ def namespace() -> Collection:
     """All tasks, for the console script and for a checkout's tasks.py."""
     from invoke.collection import Collection
 
-    from . import archives, demo, host, migrate, runs
+    from . import archives, demo, host, migrate, report, runs
 
     root = Collection("tscm_migrate")
     root.add_task(migrate.migrate)
@@ -29,4 +29,5 @@ def namespace() -> Collection:
         root.add_task(task)
     root.add_task(demo.demo)
     root.add_collection(host.collection())
+    root.add_collection(report.collection())
     return root

@@ -9,8 +9,12 @@ if TYPE_CHECKING:
 
 
 def watcher(*, as_json: bool = False) -> Emit:
-    """The watcher that fits the output: JSON lines where asked for, else plain lines; it outlives its terminal."""
+    """The watcher that fits the output: JSON lines where asked for, else plain lines.
+
+    It outlives its terminal, and what it sees of a run is kept for the report.
+    """
     from . import lines
+    from .recorder import Recorder
     from .steady import Steady
 
-    return Steady(lines.json_lines if as_json else lines.plain_lines)
+    return Recorder(Steady(lines.json_lines if as_json else lines.plain_lines))

@@ -105,5 +105,6 @@ def _(event: Said) -> str:
 @line_of.register
 def _(event: RunFinished) -> str:
     downtime = f", without a TSCM for {event.downtime:.0f} s" if event.downtime is not None else ""
-    held = "".join(f"\n  {text}" for text in event.held)
-    return f"{event.outcome} after {event.seconds:.0f} s{downtime}{held}"
+    report = f"\n  report: {event.report}" if event.report else ""
+    held = "".join(f"\n  {text}" for text in event.held)  # the last thing printed
+    return f"{event.outcome} after {event.seconds:.0f} s{downtime}{report}{held}"

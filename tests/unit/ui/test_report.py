@@ -1,0 +1,192 @@
+"""The report: what it tells of a run, that hostile names stay text, and that a browser shows it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate import redact
+from tscm_migrate.events import CommandRun, Event, Prompted, RunFinished, RunStarted, Said
+from tscm_migrate.migration.journal import Journal
+from tscm_migrate.ui import report
+from tscm_migrate.ui.recorder import MOST, Recorder
+from tscm_migrate.ui.report import text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = "20240501-030000-1a2b"
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+
+
+def a_run(root: Path, *, device: str = "asa-edge", fails: bool = False, cut: bool = False) -> Journal:
+    journal = Journal.create(RUN, root)
+    journal.write("run-started", run=RUN, verb="migrate", version="1", old="tscm-old", new="tscm-new", options={})
+    check = {"name": "os-differs", "severity": "error", "text": "they differ", "remedy": "wait", "allowed": True}
+    facts = {"name": "tscm-old", "hostname": "h", "core": "1.50-01", "os_pretty": "Ubuntu", "interfaces": []}
+    journal.write("noted", key="facts", value={"old": facts})
+    journal.write("noted", key="checks", value=[check])
+    journal.write("noted", key="archive", value={"name": "a.tsbak", "folder": "/b", "size": 1500, "sha256": "ab" * 32})
+    for step in ("hold-updates", "take-offline"):
+        journal.write("step-started", step=step)
+        journal.write("action-started", step=step, host="tscm-old", describes=f"act {device}")
+        if step == "take-offline":
+            journal.write("noted", key="offline_began", value=time.time())
+        if cut and step == "take-offline":
+            journal.write("step-failed", step=step, code="x", error="the cable is out", seconds=0.1)
+            journal.write("run-ended", outcome="interrupted", standing=["tscm-old: is OFFLINE"])
+            return journal
+        journal.write("action-done", step=step, describes=f"act {device}", seconds=0.2)
+        journal.write("step-done", step=step, seconds=0.2)
+    journal.write("noted", key="devices", value={device: {"ok": not fails, "seconds": 1.0, "detail": device}})
+    journal.write("noted", key="online_at", value=time.time())
+    journal.write("noted", key="parity", value=[{"name": "address", "same": True, "was": "a", "has": "a"}])
+    journal.write("run-ended", outcome="done", standing=[])
+    return journal
+
+
+def test_it_tells_steps_times_archives_devices_and_what_was_acknowledged(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    page = report.write(RUN, root=tmp_path).read_text(encoding="utf-8")
+    told = report.read(RUN, tmp_path)
+    assert [s["id"] for s in told["sessions"][0]["steps"]] == ["hold-updates", "take-offline"]
+    assert [c["name"] for c in told["acknowledged"]] == ["os-differs"]
+    assert told["downtime"]["ended"]
+    assert told["outcome"] == "done"
+    for words in ("ab" * 32, "asa-edge", "Acknowledged with --allow os-differs", "without a TSCM", "Ubuntu"):
+        assert words in page, words
+
+
+def test_a_run_that_failed_says_where_and_how_things_stand(tmp_path: Path) -> None:
+    a_run(tmp_path, cut=True)
+    told = report.read(RUN, tmp_path)
+    assert told["sessions"][0]["steps"][-1]["state"] == "failed"
+    assert told["standing"] == ["tscm-old: is OFFLINE"]
+    assert told["downtime"]["ended"] == ""
+    page = (report.folder(RUN, tmp_path) / "report.html").read_text(encoding="utf-8")
+    assert "the cable is out" in page
+    assert "so far" in page
+
+
+def test_a_resume_and_a_rollback_are_sessions_of_their_own(tmp_path: Path) -> None:
+    journal = a_run(tmp_path, cut=True)
+    journal.write("run-resumed")
+    journal.write("step-started", step="take-offline")
+    journal.write("step-failed", step="take-offline", error="again")
+    journal.write("rollback-started")
+    journal.write("step-reverted", step="take-offline")
+    journal.write("step-reverted", step="hold-updates")
+    journal.write("run-ended", outcome="rolled-back", standing=[])
+    told = report.read(RUN, tmp_path)
+    assert [s["verb"] for s in told["sessions"]] == ["migrate", "resume", "rollback"]
+    assert [s["state"] for s in told["sessions"][2]["steps"]] == ["reverted", "reverted"]
+    assert told["outcome"] == "rolled-back"
+
+
+def test_the_page_needs_no_network_and_has_no_script(tmp_path: Path) -> None:
+    a_run(tmp_path, device=HOSTILE, fails=True)
+    page = report.write(RUN, root=tmp_path).read_text(encoding="utf-8")
+    assert "default-src 'none'" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_control_characters_do_not_reach_the_report(tmp_path: Path) -> None:
+    a_run(tmp_path, device="a\x1b[2Jb\u202ec")
+    page = report.write(RUN, root=tmp_path)
+    for file in (page, page.with_name("report.json")):
+        told = file.read_text(encoding="utf-8")
+        assert "\x1b" not in told
+        assert "\\u001b" not in told
+        assert "\u202e" not in told
+        assert "abc" in told
+
+
+def test_a_run_without_any_entry_but_its_first_can_be_reported(tmp_path: Path) -> None:
+    Journal.create(RUN, tmp_path).write("run-started", run=RUN, old="a", new="b", options={})
+    assert report.read(RUN, tmp_path)["outcome"] == "unfinished"
+    assert report.write(RUN, root=tmp_path).is_file()
+
+
+def test_the_gist_fits_a_terminal(tmp_path: Path) -> None:
+    a_run(tmp_path, fails=True)
+    shown = "\n".join(text.lines(report.read(RUN, tmp_path)))
+    assert "0 of 1 devices updated" in shown
+    assert "[ ] device asa-edge" in shown
+
+
+def test_commands_are_kept_redacted_and_bounded_and_the_report_is_written_at_the_end(tmp_path: Path) -> None:
+    redact.known.add("swordfish-9")
+    seen: list[Event] = []
+    recorder = Recorder(seen.append, tmp_path)
+    recorder(RunStarted(RUN, "migrate", "tscm-old", "tscm-new"))
+    recorder(CommandRun("tscm-old", "echo before the journal", 0, 0.1))
+    a_run(tmp_path)
+    recorder(CommandRun("tscm-old", "login swordfish-9 \x1b[2J", 0, 0.1))
+    recorder(Prompted("tscm-new", "Restore SSH?", "ssh", "y"))
+    recorder(Said("mind the gap", "warning"))
+    for n in range(MOST):
+        recorder(CommandRun("tscm-old", f"n {n}", 0, 0.0))
+    recorder(RunFinished(RUN, "attention", 1.0, left=("call Bob",)))
+    finished = seen[-1]
+    assert isinstance(finished, RunFinished)
+    assert finished.report.endswith("report.html")
+    lines = (report.folder(RUN, tmp_path) / "commands.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == MOST + 1
+    assert json.loads(lines[0])["display"] == "echo before the journal"
+    assert "swordfish" not in "".join(lines)
+    assert json.loads(lines[-1])["text"] == "4 more commands were not kept"
+    told = report.read(RUN, tmp_path)
+    assert told["to_do"] == ["call Bob"]
+    assert told["outcome"] == "attention"
+    page = (report.folder(RUN, tmp_path) / "report.html").read_text(encoding="utf-8")
+    for words in ("Restore SSH?", "mind the gap", "echo before the journal"):
+        assert words in page, words
+
+
+def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
+    recorder = Recorder(lambda _event: None, tmp_path)
+    recorder(RunStarted(RUN, "dry run", "a", "b"))
+    recorder(CommandRun("a", "true", 0, 0.1))
+    recorder(RunFinished(RUN, "done", 1.0))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written_does_not_change_the_end(tmp_path: Path) -> None:
+    journal = a_run(tmp_path)
+    journal.path.write_text("damaged\n" * 3, encoding="utf-8")
+    seen: list[Event] = []
+    recorder = Recorder(seen.append, tmp_path)
+    recorder(RunStarted(RUN, "migrate", "a", "b"))
+    recorder(RunFinished(RUN, "done", 1.0))
+    assert isinstance(seen[-1], RunFinished)
+    assert "could not be written" in str(seen[-2])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's chromium is not here")
+def test_hostile_names_do_not_run_in_a_browser(tmp_path: Path) -> None:
+    a_run(tmp_path, device=HOSTILE, fails=True)
+    page = report.write(RUN, root=tmp_path)
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-sync",
+        "--disable-component-update",
+        "--disable-quic",
+    ]
+    command = ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    assert "<title>migrate tscm-old → tscm-new: done</title>" in done.stdout
+    assert "owned" in done.stdout  # the name itself, as text
+    assert "<img" not in done.stdout

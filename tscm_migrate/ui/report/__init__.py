@@ -1,0 +1,74 @@
+"""The report of a run: one HTML file that needs no network, and the same as JSON, made from the journal."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate import redact
+from tscm_migrate.errors import UsageError
+from tscm_migrate.migration import journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tscm_migrate.events import RunFinished
+
+HTML, JSON = "report.html", "report.json"
+
+
+def write(run: str, finished: RunFinished | None = None, root: Path | None = None) -> Path:
+    """Write both files into the run's folder, each whole or not at all; returns the HTML's path.
+
+    Args:
+        run: the run's id.
+        finished: its last event; without it (a run that was killed) the journal alone is asked.
+        root: the state folder.
+
+    Raises:
+        UsageError: there is no such run. JournalDamaged. OSError.
+    """
+    from . import data, html
+
+    told = data.build(*journal.read(run, root), commands=data.commands(folder(run, root)), finished=finished)
+    place = folder(run, root)
+    _whole(place / JSON, redact.known(json.dumps(told, indent=2, ensure_ascii=False)) + "\n")
+    _whole(place / HTML, redact.known(html.render(told)))
+    return place / HTML
+
+
+def folder(run: str, root: Path | None = None) -> Path:
+    """Where a run keeps its files."""
+    return (root or journal.state_folder()) / "runs" / run
+
+
+def find(run: str | None, root: Path | None = None) -> str:
+    """The run that is meant: the one given, or the newest that did anything.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if run:
+        return run
+    newest = next(journal.runs(root), None)
+    if newest is None:
+        raise UsageError("there are no runs yet", "make one: tscm-migrate migrate --from OLD --to NEW")
+    return newest
+
+
+def read(run: str, root: Path | None = None) -> dict[str, Any]:
+    """The report's data, written anew where the file is missing; errors as `write`."""
+    file = folder(run, root) / JSON
+    if not file.is_file():
+        write(run, root=root)
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def _whole(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    part.replace(path)

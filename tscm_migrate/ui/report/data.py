@@ -1,0 +1,203 @@
+"""What a report tells, put together from a run's journal and its commands; pure but for reading the commands' file.
+
+The shape is documented in docs/reference/report.md; `v` changes when a field goes or changes its meaning.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate import __version__, redact
+from tscm_migrate.migration import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from tscm_migrate.events import RunFinished
+    from tscm_migrate.migration.journal import Entry, Record
+
+VERSION = 1
+COMMANDS = "commands.jsonl"
+_BEGINS = {"run-started": "migrate", "run-resumed": "resume", "rollback-started": "rollback"}
+
+
+def build(
+    record: Record, entries: Sequence[Entry], *, commands: Sequence[dict[str, Any]] = (),
+    finished: RunFinished | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The report's data; every text in it is free of control characters.
+
+    Args:
+        record: the journal's sum.
+        entries: its lines.
+        commands: as `commands` reads them.
+        finished: the run's last event, if it is at hand.
+    """
+    first = next((e.data for e in entries if e.event == "run-started"), {})
+    ended = next((e for e in reversed(entries) if e.event == "run-ended"), None)
+    notes = {**first.get("notes", {}), **record.notes}
+    found = _sessions(entries)
+    told = {
+        "v": VERSION,
+        "run": record.run,
+        "verb": found[-1]["verb"] if found else "migrate",
+        "old": first.get("old", ""),
+        "new": first.get("new", ""),
+        "outcome": (finished.outcome if finished else record.outcome) or "unfinished",
+        "began": entries[0].at if entries else "",
+        "ended": ended.at if ended else (entries[-1].at if entries else ""),
+        "seconds": round(sum(one["seconds"] for one in found), 3),
+        "downtime": _downtime(notes, found),
+        "standing": list(finished.held if finished else (ended.data.get("standing", []) if ended else [])),
+        "sessions": found,
+        "checks": notes.get("checks", []),
+        "acknowledged": [c for c in notes.get("checks", []) if c.get("allowed")],
+        "archives": _archives(notes),
+        "devices": [{"name": name, **result} for name, result in sorted(notes.get("devices", {}).items())],
+        "parity": notes.get("parity", []),
+        "to_do": _to_do(notes, record, finished, ended),
+        "commands": list(commands),
+        "options": record.options,
+        "environment": _environment(first, notes),
+    }
+    clean: dict[str, Any] = _clean(told)
+    return clean
+
+
+def commands(folder: Path) -> list[dict[str, Any]]:
+    """The commands of a run as the recorder wrote them; a torn line is passed over."""
+    try:
+        lines = (folder / COMMANDS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return [one for one in found if isinstance(one, dict)]
+
+
+def _clean(value: Any) -> Any:
+    """No control sequence, no mark that turns the direction of writing; an appliance's words are hostile."""
+    if isinstance(value, str):
+        return redact.printable(value)
+    if isinstance(value, dict):
+        return {redact.printable(str(key)): _clean(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(one) for one in value]
+    return value
+
+
+def _seconds(earlier: str, later: str) -> float:
+    return round((_time(later) - _time(earlier)).total_seconds(), 3) if earlier and later else 0.0
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _iso(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _sessions(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """From each beginning (run, resume, rollback) to its end: the steps that it touched, with their times."""
+    found: list[dict[str, Any]] = []
+    for entry in entries:
+        if entry.event in _BEGINS or not found:
+            verb = entry.data.get("verb") or _BEGINS.get(entry.event, "migrate")
+            found.append({"verb": verb, "began": entry.at, "ended": entry.at, "outcome": "", "steps": []})
+        session = found[-1]
+        session["ended"] = entry.at
+        if entry.event == "run-ended":
+            session["outcome"] = entry.data.get("outcome", "")
+        elif "step" in entry.data:
+            _take(session, entry)
+    for session in found:
+        session["seconds"] = _seconds(session["began"], session["ended"])
+        for step in session["steps"]:
+            step["seconds"] = _seconds(step["began"], step["ended"])
+    return found
+
+
+def _take(session: dict[str, Any], entry: Entry) -> None:
+    """One entry of a step; while going back a step is a row of its own."""
+    name, data = entry.data["step"], entry.data
+    step = next((s for s in reversed(session["steps"]) if s["id"] == name), None)
+    backwards = entry.event in {"step-reverted", "step-revert-failed"}
+    if step is None or (step["state"] in {"done", "failed"} and entry.event != "action-done"):
+        title, cutover = _known(name)
+        step = {"id": name, "title": title, "cutover": cutover, "state": "running", "error": "", "actions": []}
+        step |= {"began": session["steps"][-1]["ended"] if backwards and session["steps"] else entry.at}
+        session["steps"].append(step)
+    step["ended"] = entry.at
+    match entry.event:
+        case "step-done" | "step-reverted":
+            step["state"] = entry.event.removeprefix("step-")
+        case "step-failed" | "step-revert-failed":
+            step["state"], step["error"] = "failed", data.get("error", "")
+        case "action-started":
+            action = {"host": data.get("host", ""), "describes": data["describes"], "began": entry.at, "seconds": None}
+            step["actions"].append(action)
+        case "action-done" if step["actions"]:
+            step["actions"][-1]["seconds"] = data.get("seconds")
+
+
+def _known(name: str) -> tuple[str, bool]:
+    step = next((s for s in plan.steps() if s.id == name), None)
+    return (step.title, step.cutover) if step else (name, False)
+
+
+def _downtime(notes: dict[str, Any], sessions: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """From taking the old one offline to the last device updated; `ended` "" while that has not come."""
+    began, ended = notes.get("offline_began"), notes.get("online_at")
+    if began is None:
+        return None
+    last = _time(sessions[-1]["ended"]).timestamp() if sessions else began
+    return {
+        "began": _iso(began),
+        "ended": _iso(ended) if ended is not None else "",
+        "seconds": round((ended if ended is not None else last) - began, 1),
+    }
+
+
+def _archives(notes: dict[str, Any]) -> list[dict[str, Any]]:
+    found = [*notes.get("archives", []), *([notes["archive"]] if notes.get("archive") else [])]
+    unique = {(a.get("folder"), a.get("name")): a for a in found if isinstance(a, dict)}
+    return list(unique.values())
+
+
+def _to_do(
+    notes: dict[str, Any], record: Record, finished: RunFinished | None, ended: Entry | None
+) -> list[str]:  # fmt: skip
+    """What a person has to see to; the run's own word where it is at hand."""
+    said = getattr(finished, "left", None) or (ended.data.get("left") if ended else None)
+    if said:
+        return list(said)
+    left = [f"device {name}: {result.get('detail') or 'its update failed'}"
+            for name, result in sorted(notes.get("devices", {}).items()) if not result.get("ok")]  # fmt: skip
+    left += [f"{row['name']}: was {row['was']}, is {row['has']}" for row in notes.get("parity", []) if not row["same"]]
+    if record.options.get("bypass_netconf"):
+        left.append("point the logging of every device to the new one's address (syslog, UDP 514)")
+    return left
+
+
+def _environment(first: dict[str, Any], notes: dict[str, Any]) -> dict[str, Any]:
+    hosts = {}
+    for which, facts in notes.get("facts", {}).items():
+        host = {key: facts.get(key) for key in ("name", "hostname", "core", "os_pretty", "clock_skew")}
+        host["addresses"] = sorted({i.get("address", "") for i in facts.get("interfaces", [])})
+        hosts[which] = host
+    return {
+        "tscm_migrate": first.get("version", __version__),
+        "report_by": __version__,
+        "python": platform.python_version(),
+        "workstation": platform.system(),
+        "hosts": hosts,
+    }

@@ -1,0 +1,44 @@
+"""The report as one HTML file: no script, no network, printable, light and dark."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from . import chart
+
+
+def render(told: dict[str, Any]) -> str:
+    """The whole page; every value is escaped by the template engine."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"seconds": seconds, "size": size, "clock": clock}
+    template = resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
+    charts = [chart.timeline(session, told["downtime"]) for session in told["sessions"]]
+    return environment.from_string(template).render(r=told, charts=charts)
+
+
+def seconds(value: float | None) -> str:
+    """A length of time, as short as it can be said."""
+    if value is None:
+        return "–"
+    if value < 100:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def size(value: float) -> str:
+    """Bytes in powers of ten."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def clock(value: str) -> str:
+    """The date and time of an ISO text, without the fraction."""
+    return value[:19].replace("T", " ")

@@ -1,0 +1,25 @@
+"""The report as some lines for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .html import clock, seconds, size
+
+
+def lines(told: dict[str, Any]) -> list[str]:
+    """The gist: outcome, times, steps, devices, what is left and how things stand."""
+    head = f"{told['verb']} {told['old']} → {told['new']}: {told['outcome']} (run {told['run']})"
+    found = [head, f"  {clock(told['began'])} to {clock(told['ended'])} UTC, {seconds(told['seconds'])}"]
+    if told["downtime"]:
+        found.append(f"  without a TSCM for {seconds(told['downtime']['seconds'])}")
+    for session in told["sessions"]:
+        found += [f"  {session['verb']}:"] if len(told["sessions"]) > 1 else []
+        found += [f"  {step['state']:<9}{seconds(step['seconds']):>9}  {step['title']}" for step in session["steps"]]
+    found += [f"  archive {a['name']} ({size(a['size'])}) SHA-256 {a['sha256']}" for a in told["archives"]]
+    found += [f"  acknowledged: {c['name']}: {c['text']}" for c in told["acknowledged"]]
+    if told["devices"]:
+        good = sum(1 for d in told["devices"] if d["ok"])
+        found.append(f"  {good} of {len(told['devices'])} devices updated")
+    found += [f"  [ ] {item}" for item in told["to_do"]]
+    return [*found, *(f"  {line}" for line in told["standing"])]
