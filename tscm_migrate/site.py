@@ -126,7 +126,6 @@ class Policy:
     """Limits that a site may set in `[policy]`; all in seconds but `device_jobs`."""
 
     drain_timeout: float = 1800.0
-    drain_quiet: float = 3.0  # between two looks at the processes
     revert_after: float = 1800.0  # until an isolated old appliance comes back by itself
     reboot_timeout: float = 900.0
     device_timeout: float = 900.0

@@ -166,7 +166,6 @@ class PolicyModel(Strict):
     """Limits; the defaults are those of `site.Policy`."""
 
     drain_timeout: Seconds | None = None
-    drain_quiet: Seconds | None = None
     revert_after: Seconds | None = None
     reboot_timeout: Seconds | None = None
     device_timeout: Seconds | None = None
