@@ -312,7 +312,7 @@ def test_nothing_is_left_when_the_lab_is_closed(tmp_path: Path) -> None:
         client = Client(lab, OLD)
         client.run("nohup setsid sleep 4713 >/dev/null 2>&1 &")
         markers = [machine.marker for machine in lab._machines.values()]
-        assert any(pids(marker) for marker in markers)
+        until(lambda: any(pids(marker) for marker in markers))
         run_folder = lab._run
         client.close()
     assert [pids(marker) for marker in markers] == [[], []]
