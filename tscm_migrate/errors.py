@@ -640,7 +640,10 @@ class Locked(MigrateError):
     def remedy(self) -> str:
         if self.alive:
             return f"wait for that run; if it is dead for certain: tscm-migrate unlock {self.host} --force"
-        return f"go on with it: tscm-migrate resume {self.run}; or take it back: tscm-migrate rollback {self.run}"
+        return (
+            f"go on with it: tscm-migrate resume {self.run}; or take it back: tscm-migrate rollback {self.run}; "
+            f"or, once all is mended by hand, move its folder away (tscm-migrate show {self.run} tells where)"
+        )
 
 
 @dataclass(eq=False)

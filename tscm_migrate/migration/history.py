@@ -71,6 +71,7 @@ def lines(run: str, root: Path | None = None) -> list[str]:
     record, entries = journal.read(run, root)
     state = state_of(record, root)
     told = [f"run {run}: {state}", f"{record.old} → {record.new}, begun {record.began}"]
+    told.append(f"kept in {(root or journal.state_folder()) / 'runs' / run}")
     told += [text for entry in entries if (text := _line(entry))]
     standing: list[str] = next((e.data.get("standing", []) for e in reversed(entries) if e.event == "run-ended"), [])
     told += standing if state != "running" else []

@@ -138,6 +138,23 @@ def unfinished(run: str, root: Path | None = None) -> bool:
     return bool(record.started) and record.outcome not in {"done", "attention"}
 
 
+def refuse_over_unfinished(*hosts: str, root: Path | None = None) -> None:
+    """Nobody begins a run over one that has left something undone on the same appliance.
+
+    Raises:
+        Locked: such a run is in this workstation's state folder.
+    """
+    for run in journal.runs(root):
+        if unfinished(run, root):
+            try:
+                record, _ = journal.read(run, root)
+            except MigrateError:
+                continue  # whose it was cannot be read; the marks on the appliances still speak
+            shared = next((host for host in hosts if host in {record.old, record.new}), None)
+            if shared is not None:
+                raise Locked(shared, "this workstation", record.began, run, alive=False)
+
+
 # --------------------------------------------------------------------------- on the appliances
 
 

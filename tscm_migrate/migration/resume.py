@@ -32,17 +32,25 @@ _OVER = {"done", "attention"}
 
 
 def pick(asked: str | None, *, verb: str) -> str:
-    """The run that is meant: the one that is named, or the newest that changed something and is not over.
+    """The run that is meant.
+
+    That is the one that is named, else the newest that has left something undone, else the newest of all where it did
+    not come to its end.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none. JournalDamaged: see there.
     """
     if asked:
         journal.read(asked)
         return asked
-    for name in journal.runs():
+    names = list(journal.runs())
+    for name in names:
         if locks.unfinished(name):
             return name
+    if names:
+        newest, _ = journal.read(names[0])
+        if newest.run and newest.outcome not in {*_OVER, "rolled-back"}:
+            return names[0]
     raise UsageError(f"there is no unfinished run to {verb}", "list all: tscm-migrate runs; then name one")
 
 

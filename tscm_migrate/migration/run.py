@@ -80,6 +80,7 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
         stack.enter_context(interrupts.installed())
         if not options.dry_run:
             stack.enter_context(locks.held_here(run, (old.host, new.host)))
+            locks.refuse_over_unfinished(old.name, new.name)
         stack.callback(old.close)
         stack.callback(new.close)
         found = _identify(old, new, emit)
