@@ -184,6 +184,10 @@ def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: f
         fields.update(devices=listed, device_source="tsadmin list")
     elif in_etc:
         fields.update(devices=in_etc, device_source="files in its etc folder")
+    if fields.get("dhcp") is None and fields.get(
+        "interfaces"
+    ):  # NetworkManager, or another configuration unknown to us
+        fields["dhcp"] = any(interface.leased for interface in fields["interfaces"] if ":" not in interface.address)
     if not fields.get("versions"):
         fields["version_error"] = parts.get("version", (127, ""))[1].strip()[:300]
     return Facts(**fields)

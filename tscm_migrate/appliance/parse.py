@@ -24,11 +24,12 @@ _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 @dataclass(frozen=True)
 class Interface:
-    """An address on an interface; `prefix` in bits."""
+    """An address on an interface; `prefix` in bits. `leased`: the kernel knows an end of it, so it came by DHCP."""
 
     name: str
     address: str
     prefix: int
+    leased: bool = False
 
 
 def who(text: str, _paths: Paths) -> dict[str, Any]:
@@ -69,7 +70,8 @@ def addresses(text: str, _paths: Paths) -> dict[str, Any]:
     for line in text.splitlines():
         match = re.match(r"\d+:\s+([^\s@:]+)\S*\s+inet6?\s+([0-9a-fA-F.:]+)/(\d+)\s.*\bscope (?:global|site)", line)
         if match and match[1] != "lo":
-            found.append(Interface(match[1], match[2], int(match[3])))
+            leased = re.search(r"\bdynamic\b|valid_lft \d", line) is not None
+            found.append(Interface(match[1], match[2], int(match[3]), leased))
     return {"interfaces": tuple(found)}
 
 

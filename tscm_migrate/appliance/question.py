@@ -6,6 +6,7 @@ The documents do not give the prompts' words, so nothing here knows a whole sent
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -167,6 +168,38 @@ def is_yes_no(line: str, before: Sequence[str] = ()) -> bool:
 def looks_like_prompt(line: str) -> bool:
     """Whether an unfinished line ends as prompts do; "Restoring devices..." does not."""
     return bool(_PROMPT_END.search(line.rstrip())) or spelling(line) is not None or bool(_ENTER_ALONE.search(line))
+
+
+_TELLS_TO = re.compile(r"\b(?:type|enter|choose|select|pick|press|specify|provide|input)\b", re.IGNORECASE)
+_BUSY = re.compile(
+    r"^\W*(?:\[[^\]]*\]\W*)?[A-Z]?[a-z]+ing\b(?![^?]*\?)"  # "Restoring device edge-asa: "
+    r"|(?:\.{2,}|…|\d\s*%|\d+\s*/\s*\d+|[#=*.-]{3,}>?)\s*[\])]?\s*$"  # "Unpacking ...", "(3/10)", "[####   ]"
+    r"|\bplease\s+wait\b|\bin\s+progress\b",
+    re.IGNORECASE,
+)
+
+
+def asks(line: str) -> bool:
+    """Whether the line surely asks for something: it offers a choice, ends as a question, or says what to type."""
+    return spelling(line) is not None or bool(re.search(r"\?\W*$", line) or _TELLS_TO.search(line))
+
+
+def may_be_whole_line_prompt(line: str) -> bool:
+    """Whether a finished line, after which nothing comes, may be a prompt: "[*] SSH restored (6 files)" is none."""
+    return not _BUSY.search(line) and (asks(line) or bool(re.search(r"[:>»›]\s*$", line)))
+
+
+def patience(line: str, *, terminated: bool) -> float:
+    """How many seconds a line that no rule knows must have been waiting before it counts as an unknown prompt.
+
+    Nothing in the text of "Device edge-asa: " tells a question from work that goes on; waiting costs seconds, a wrong
+    stop in the middle of a restore costs the migration.
+    """
+    if _BUSY.search(line) and spelling(line) is None:
+        return math.inf
+    if asks(line):
+        return 6.0 if terminated else 2.0
+    return 20.0 if looks_like_prompt(line) else math.inf
 
 
 _ENTER_ALONE = re.compile(r"\b(?:press|hit|strike)\b.*\b(?:enter|return|key|space)\b", re.IGNORECASE)

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from tscm_migrate.appliance.prompts import Choice, Table, complete, looks_like_prompt
+from tscm_migrate.appliance.prompts import Choice, Table, complete
+from tscm_migrate.appliance.question import may_be_whole_line_prompt, patience
 from tscm_migrate.errors import UnknownPrompt
 from tscm_migrate.ssh.dialogue import Answer, Exchange, Pace, Pending, Stop, Transcript, Wait
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 IDLE = 900.0  # seconds of silence after which a dialogue is given up: a restore unpacks for long and says nothing
 TOTAL = 4 * 3600.0
+_MOST_LINES = 50_000  # of what was shown before earlier answers
 
 
 class Asked(Protocol):
@@ -42,29 +44,33 @@ class _Talk:
     picker: Picker | None = None
     unknown: str = ""
     chosen: Choice | None = None
+    lines: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
 
     def __call__(self, pending: Pending) -> Answer | Wait | Stop:
         """Answer at once what is surely a prompt; wait for more while the line may still grow."""
-        if pending.terminated and not _reads_like_a_question(pending.line):
+        if pending.terminated and not may_be_whole_line_prompt(pending.line):
             return Wait()
         # A line may still be growing ("Restore SSH" is not yet "Restore SSH and cron?"), but not behind its choice.
         if not pending.settled and not complete(pending.line):
             return Wait()
-        picked = self.picker(pending.line, pending.lines) if self.picker else None
+        # The list of archives may have been shown before another question, such as for the passphrase.
+        shown = (*self.earlier, *pending.lines)
+        picked = self.picker(pending.line, shown) if self.picker else None
         choice = Choice("archive", picked) if picked is not None else self.table.choose(pending.line, pending.lines)
         if choice is None:
-            if not pending.settled:
+            # To stop here is drastic, so a line that a busy program may have left is given its time first.
+            if not pending.settled or pending.quiet < patience(pending.line, terminated=pending.terminated):
                 return Wait()
-            if not pending.terminated and not looks_like_prompt(pending.line):
-                return Wait()  # "Restoring devices..." without a newline: busy, not waiting
             return self._ask(pending)
-        self.chosen = choice
+        self.chosen, self.lines = choice, pending.lines
         return Answer(choice.text, rule=choice.rule, secret=choice.secret)
 
     def sent(self, exchange: Exchange) -> None:
         """An answer has gone out: only now does it count."""
         if self.chosen is not None and self.chosen.rule == exchange.rule:
             self.table.sent(self.chosen, exchange.prompt)
+            self.earlier = (*self.earlier, *self.lines)[-_MOST_LINES:]
 
     def _ask(self, pending: Pending) -> Answer | Wait | Stop:
         typed = (
@@ -75,13 +81,6 @@ class _Talk:
             return Stop("unknown prompt")
         # What a person types at an unknown prompt may be a secret: it is never written down.
         return Answer(typed, rule="operator", secret=True)
-
-
-def _reads_like_a_question(line: str) -> bool:
-    """Whether a whole line, after which nothing came, asks for something."""
-    return looks_like_prompt(line) or bool(
-        re.search(r"\b(?:type|enter|choose|select|please|press)\b", line, re.IGNORECASE)
-    )
 
 
 def converse(

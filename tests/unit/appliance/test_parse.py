@@ -45,6 +45,13 @@ def test_versions_compare_as_numbers_not_as_text() -> None:
     assert parse.version_key("") == parse.version_key("unknown") == ()
 
 
+def test_a_leased_address_is_told_from_one_that_is_set() -> None:
+    line = "2: eth0    inet 10.1.1.43/24 brd 10.1.1.255 scope global {}eth0\\       valid_lft {} preferred_lft {}\n"
+    (static,) = parse.addresses(line.format("", "forever", "forever"), P)["interfaces"]
+    (leased,) = parse.addresses(line.format("dynamic ", "3600sec", "3600sec"), P)["interfaces"]
+    assert (static.leased, leased.leased) == (False, True)
+
+
 def test_addresses_leave_loopback_and_link_local_out() -> None:
     text = (
         "1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever\n"
