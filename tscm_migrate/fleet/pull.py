@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import Exit, MigrateError
+from tscm_migrate.errors import Exit, MigrateError, UsageError
 from tscm_migrate.fleet.turns import Door, Outcome, run
+from tscm_migrate.offsite.freshness import judge
 from tscm_migrate.offsite.jobs import PullJob, Tools, do_pull
 from tscm_migrate.offsite.pull import Pulled, stopping
+from tscm_migrate.offsite.settings import duration_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor
 
     from tscm_migrate.fleet.executors import Cluster
+    from tscm_migrate.offsite.desk import Desk
+    from tscm_migrate.site import Host
+
+_MOST = 256
 
 PullOutcome = Outcome[PullJob, Pulled]
 
@@ -28,6 +35,48 @@ class Crew:
     jobs: int = 4
     processes: int = 0
     cluster: Cluster | None = None
+
+
+def crew(desk: Desk, jobs: str | None, processes: str | None, *, on_cluster: bool = False) -> Crew:
+    """Who pulls, from the options and the settings.
+
+    Raises:
+        UsageError: not numbers, or a cluster that is not described.
+    """
+    several = _number("--jobs", jobs) if jobs else desk.settings.jobs
+    if not on_cluster:
+        return Crew(several, _number("--processes", processes) if processes else 0)
+    from pydantic import ValidationError
+
+    from tscm_migrate.fleet.executors import Cluster
+
+    if desk.settings.cluster is None:
+        raise UsageError("there is no [offsite.cluster] in the inventory", "docs/how-to/offsite.md has an example")
+    try:
+        return Crew(several, cluster=Cluster.model_validate(desk.settings.cluster))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise desk.inventory.error(first["msg"], f"offsite.cluster.{first['loc'][0]}") from None
+
+
+def _number(option: str, text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= _MOST):
+        raise UsageError(f"{option} {text[:20]!r} is no number from 1 to {_MOST}")
+    return int(text)
+
+
+def due(desk: Desk, hosts: list[Host], older: str | None) -> list[Host]:
+    """The hosts whose newest verified copy is older than that ("36h"); all of them where nothing is asked."""
+    if older is None:
+        return hosts
+    limit = duration_option("--if-older", older)
+    judged = judge(desk.catalog([host.name for host in hosts]), [h.name for h in hosts], lambda _: limit, _now())
+    late = {status.host for status in judged if status.state != "fresh"}
+    return [host for host in hosts if host.name in late]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def pulls(jobs: Sequence[PullJob], crew: Crew, tools: Tools) -> Iterator[PullOutcome]:

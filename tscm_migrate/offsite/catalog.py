@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import CopyDamaged, CopyMissing, ObjectMissing
 from tscm_migrate.offsite import keys
@@ -54,6 +54,17 @@ class Copy:
     def taken_at(self) -> datetime:
         """When the appliance took it (UTC)."""
         return self.manifest.taken_at
+
+    def as_dict(self) -> dict[str, Any]:
+        """One line of `--json`: the manifest, and what is known beyond it."""
+        return {
+            **self.manifest.as_dict(),
+            "tags": list(self.tags),
+            "damaged": self.damaged,
+            "last_verified_at": self.verified_at.isoformat() if self.verified_at else None,
+            "drilled_at": self.drill.at.isoformat() if self.drill else None,
+            "drill_ok": self.drill.ok if self.drill else None,
+        }
 
     def _latest(self, kind: str) -> Record | None:
         found = [r for r in self.records if r.kind == kind and r.data in {"", self.manifest.data}]

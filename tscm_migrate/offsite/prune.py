@@ -6,7 +6,7 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import OffsiteError, PruneRefused
 from tscm_migrate.offsite import keys
@@ -35,6 +35,13 @@ class Pruning:
         """The copies that go."""
         gone = {(v.copy.host, v.copy.id) for v in self.verdicts if not v.keep}
         return tuple(copy for copy in self.catalog.copies if (copy.host, copy.id) in gone)
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """The lines of `--json`."""
+        return [
+            {"v": 1, "host": v.copy.host, "copy": v.copy.id, "taken_at": v.copy.taken_at.isoformat(),
+             "keep": v.keep, "reasons": list(v.reasons)} for v in self.verdicts
+        ]  # fmt: skip
 
 
 def plan(catalog: Catalog, policy: Policy, now: datetime) -> Pruning:

@@ -28,6 +28,14 @@ def duration(text: object) -> timedelta:
     return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
 
 
+def duration_option(option: str, text: str) -> timedelta:
+    """A duration from the command line; UsageError where it is none."""
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+
+
 def _zone(text: object) -> str:
     try:
         return ZoneInfo(str(text)).key

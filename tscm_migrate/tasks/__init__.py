@@ -12,7 +12,7 @@ def namespace() -> Collection:
     """All tasks, for the console script and for a checkout's tasks.py."""
     from invoke.collection import Collection
 
-    from . import archives, demo, host, migrate, report, runs
+    from . import archives, demo, host, migrate, offsite, report, runs
 
     root = Collection("tscm_migrate")
     root.add_task(migrate.migrate)
@@ -30,4 +30,5 @@ def namespace() -> Collection:
     root.add_task(demo.demo)
     root.add_collection(host.collection())
     root.add_collection(report.collection())
+    root.add_collection(offsite.collection())
     return root

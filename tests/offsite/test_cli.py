@@ -1,0 +1,159 @@
+"""The tasks as a user types them, on rehearsal appliances with real archives."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tscm_migrate.lab import embedded
+from tscm_migrate.lab.profile import new_profile, old_profile
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tscm_migrate.lab.base import Lab
+
+PHRASE = "drill me gently"
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available()))]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Two appliances: the old one's backups are encrypted, the new one's are not."""
+    old = old_profile(encryption_configured=True, passphrase=PHRASE)
+    new = new_profile(encryption_configured=False)
+    with embedded.EmbeddedLab(tmp_path_factory.mktemp("lab"), old, new) as made:
+        for name in ("old", "new"):
+            done = made.on(name, "tsadmin backup </dev/null", root=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+        yield made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    (tmp_path / "store").mkdir()
+    return tmp_path / "store"
+
+
+def offsite(lab: Lab, store: Path, *args: str, code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
+    done = lab.run_tool("offsite", *args, "--store", str(store), env=env)
+    assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert PHRASE not in done.stdout + done.stderr
+    return done
+
+
+def objects(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_pull_list_show_fetch(lab: Lab, store: Path, tmp_path: Path) -> None:
+    told = offsite(lab, store, "pull").stdout
+    assert "2 hosts: 2 stored" in told
+    assert "2 already there" in offsite(lab, store, "pull").stdout
+    listed = objects(offsite(lab, store, "list", "--json"))
+    assert [(c["host"], c["encrypted"]) for c in sorted(listed, key=lambda c: str(c["host"]))] == [
+        ("tscm-new", "no"),
+        ("tscm-old", "passphrase"),
+    ]
+    assert listed[0]["versions"]["TSCM-Core"]
+    shown = offsite(lab, store, "show", "tscm-old").stdout
+    assert "TSCM-Core" in shown
+    assert "PLAIN" in offsite(lab, store, "list").stdout
+    offsite(lab, store, "fetch", "tscm-old", "--to", str(tmp_path))
+    (archive,) = tmp_path.glob("threatstop_backup_*")
+    original = max((lab.guest("old").root / "opt/threatstop/backup").glob("threatstop_backup_*"))
+    assert archive.read_bytes() == original.read_bytes()
+    offsite(lab, store, "fetch", "tscm-old", "--to", str(tmp_path), code=1)
+
+
+def test_a_drill_opens_what_was_really_made(lab: Lab, store: Path) -> None:
+    offsite(lab, store, "pull")
+    done = objects(offsite(lab, store, "drill", "tscm-old", "--json", TSCM_PASSPHRASE=PHRASE))[0]
+    devices = {device.name for device in lab.profile("old").devices}
+    assert done["ok"]
+    assert devices <= set(done["devices"])
+    failed = offsite(lab, store, "drill", "tscm-old", TSCM_PASSPHRASE="something else", code=1)
+    assert "FAILED" in failed.stdout
+    assert "ok" in offsite(lab, store, "drill", "tscm-new").stdout
+    assert "passphrase" in offsite(lab, store, "drill", "tscm-old", code=1).stderr
+
+
+def test_plaintext_can_be_forbidden(lab: Lab, store: Path, tmp_path: Path) -> None:
+    text = lab.inventory.read_text() + f'\n[offsite]\nstore = "{store}"\nrequire_encryption = true\n'
+    strict = lab.inventory.with_name(f"strict-{tmp_path.name}.toml")
+    strict.write_text(text)
+    done = lab.run_tool("offsite", "pull", "--inventory", str(strict))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "offsite.plaintext" in done.stdout
+    done = lab.run_tool("offsite", "pull", "--inventory", str(strict), "--host", "tscm-new")
+    assert done.returncode == 3
+    assert [c["host"] for c in objects(lab.run_tool("offsite", "list", "--json", "--inventory", str(strict)))] == [
+        "tscm-old"
+    ]
+
+
+def test_status_has_an_exit_code_a_page_and_metrics(lab: Lab, store: Path, tmp_path: Path) -> None:
+    offsite(lab, store, "pull", "--host", "tscm-old")
+    late = offsite(lab, store, "status", code=4).stdout
+    assert re.search(r"tscm-new +NEVER", late)
+    page, metrics = tmp_path / "status.html", tmp_path / "tscm.prom"
+    args = ("--host", "tscm-old", "--page", str(page), "--prometheus", str(metrics))
+    assert "fresh" in offsite(lab, store, "status", *args).stdout
+    assert 'tscm_offsite_late{host="tscm-old"} 0' in metrics.read_text()
+    assert "all 1 fresh" in page.read_text()
+
+
+def test_verify_prune_clean_tag(lab: Lab, store: Path) -> None:
+    offsite(lab, store, "pull")
+    (copy,) = objects(offsite(lab, store, "list", "--host", "tscm-old", "--json"))
+    offsite(lab, store, "tag", "tscm-old", "latest", "--set", "keep")
+    table = offsite(lab, store, "prune", "--dry-run").stdout
+    assert "tag keep" in table
+    assert "2 stay, 0 go" in table
+    assert "ok" in offsite(lab, store, "verify", "--sample", "50%").stdout
+    data = store / copy["data"]
+    data.write_bytes(data.read_bytes()[:-1] + b"?")
+    assert "DAMAGED" in offsite(lab, store, "verify", "--host", "tscm-old", code=1).stdout
+    assert "DAMAGED" in offsite(lab, store, "list").stdout
+    assert "stored" in offsite(lab, store, "pull", "--host", "tscm-old").stdout
+    assert "ok" in offsite(lab, store, "verify", "--host", "tscm-old").stdout
+    assert "nothing was left behind" in offsite(lab, store, "clean").stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("pull", "--host", "tscm-odl"), "tscm-old"),
+        (("pull", "--jobs", "0"), "--jobs"),
+        (("pull", "--if-older", "soon"), "--if-older"),
+        (("pull", "--cluster"), "offsite.cluster"),
+        (("verify", "--sample", "150%"), "--sample"),
+        (("clean", "--older", "x"), "--older"),
+        (("prun",), "prune"),
+    ],
+)
+def test_a_mistake_is_told_with_its_mending(lab: Lab, store: Path, args: tuple[str, ...], says: str) -> None:
+    assert says in offsite(lab, store, *args, code=2).stderr
+
+
+def test_without_a_store_it_says_where_to_name_one(lab: Lab) -> None:
+    done = lab.run_tool("offsite", "list")
+    assert done.returncode == 2
+    assert "--store" in done.stderr
+
+
+def test_a_host_that_is_dead_does_not_stop_the_others(lab: Lab, store: Path) -> None:
+    lab.power_off("new")
+    try:
+        done = objects(offsite(lab, store, "pull", "--json", code=4))
+    finally:
+        lab.power_on("new")
+    assert {o["host"]: o["outcome"] for o in done} == {"tscm-old": "stored", "tscm-new": "failed"}
+    assert next(o for o in done if o["host"] == "tscm-new")["code"] == "ssh.unreachable"
+    young = offsite(lab, store, "pull", "--host", "tscm-old", "--if-older", "1h").stdout
+    assert "nothing to do" in young

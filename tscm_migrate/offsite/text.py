@@ -1,0 +1,127 @@
+"""Tables of the off-site tasks as plain text; what came from elsewhere is made printable by whoever prints it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.offsite.freshness import span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from tscm_migrate.offsite.catalog import Catalog, Copy
+    from tscm_migrate.offsite.freshness import HostStatus
+    from tscm_migrate.offsite.prune import Leftovers, Pruning
+
+_SEALING = {"no": "PLAIN", "passphrase": "passphrase", "public-key": "keys"}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns with two blanks between; numbers (a column whose head starts with `>`) to the right."""
+    all_rows = [[name.removeprefix(">") for name in head], *[list(map(str, row)) for row in rows]]
+    widths = [max(len(row[at]) for row in all_rows) for at in range(len(head))]
+    lines = []
+    for row in all_rows:
+        cells = [
+            cell.rjust(width) if name.startswith(">") else cell.ljust(width)
+            for cell, width, name in zip(row, widths, head, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def size(number: float) -> str:
+    """A size for people: "4.8 MB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return ""
+
+
+def when(at: datetime | None) -> str:
+    """A time in UTC, to the minute; "never" for none."""
+    return f"{at:%Y-%m-%d %H:%M}" if at else "never"
+
+
+def copies(catalog: Catalog, now: datetime) -> str:
+    """`offsite list`."""
+    if not catalog.copies:
+        return f"no copies in {catalog.url}\n" + _strange(catalog)
+    rows = [
+        (c.host, c.id, when(c.taken_at), size(c.manifest.size), _SEALING[c.manifest.encrypted], _proof(c, now),
+         ",".join(c.tags)) for c in catalog.copies
+    ]  # fmt: skip
+    head = ("HOST", "COPY", "TAKEN (UTC)", ">SIZE", "SEALED", "VERIFIED", "TAGS")
+    return table(head, rows) + _strange(catalog)
+
+
+def _proof(copy: Copy, now: datetime) -> str:
+    if copy.damaged:
+        return "DAMAGED"
+    return f"{span(now - copy.verified_at)} ago" if copy.verified_at else "never"
+
+
+def _strange(catalog: Catalog) -> str:
+    told = "".join(f"not understood: {line}\n" for line in catalog.strange[:20])
+    if catalog.orphans:
+        told += f"{len(catalog.orphans)} uploads without a manifest, left by cut runs: tscm-migrate offsite clean\n"
+    return told
+
+
+def copy_detail(copy: Copy, now: datetime) -> str:
+    """`offsite show`."""
+    manifest = copy.manifest
+    rows: list[tuple[str, Any]] = [
+        ("host", copy.host), ("copy", copy.id), ("archive", manifest.archive), ("taken", f"{when(copy.taken_at)} UTC"),
+        ("pulled", f"{when(manifest.pulled_at)} UTC by {manifest.tool}"),
+        ("size", f"{manifest.size} bytes ({manifest.source_size} on the appliance)"),
+        ("SHA-256", manifest.sha256), ("SHA-256 on the appliance", manifest.source_sha256),
+        ("encrypted", manifest.encrypted), ("sealed to", ", ".join(manifest.sealed_to) or "–"),
+        ("key ids", ", ".join(manifest.key_ids) or "–"), ("versions", _pairs(manifest.versions)),
+        ("system", manifest.os or "–"), ("tags", ", ".join(copy.tags) or "–"), ("verified", _proof(copy, now)),
+        ("key in the store", manifest.data),
+    ]  # fmt: skip
+    if copy.damaged:
+        rows.append(("damage", copy.damaged))
+    rows += [(f"{r.kind} {when(r.at)}", f"{'ok' if r.ok else 'FAILED'} {r.detail}".strip()) for r in copy.records]
+    width = max(len(name) for name, _ in rows)
+    return "".join(f"{name.ljust(width)}  {value}\n" for name, value in rows)
+
+
+def _pairs(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}".strip() for name, version in versions.items()) or "–"
+
+
+def verdicts(pruning: Pruning) -> str:
+    """`offsite prune --dry-run`."""
+    rows = [
+        (v.copy.host, when(v.copy.taken_at), "keep" if v.keep else "DELETE", ", ".join(v.reasons), v.copy.id)
+        for v in pruning.verdicts
+    ]
+    stays = len(pruning.verdicts) - len(pruning.going)
+    total = sum(copy.manifest.size for copy in pruning.going)
+    end = f"{stays} stay, {len(pruning.going)} go ({size(total)})\n"
+    return (table(("HOST", "TAKEN (UTC)", "VERDICT", "WHY", "COPY"), rows) if rows else "") + end
+
+
+def left(found: Leftovers) -> str:
+    """`offsite clean`."""
+    told = "".join(f"upload without a manifest: {e.key} ({size(e.size)}, {when(e.modified)})\n" for e in found.orphans)
+    told += "".join(f"unfinished upload: {item.key} (begun {when(item.started)})\n" for item in found.unfinished)
+    if not found.sweeps:
+        told += "unfinished uploads cannot be listed in this store: set a lifecycle rule that aborts them\n"
+    return told or "nothing was left behind\n"
+
+
+def statuses(found: Sequence[HostStatus]) -> str:
+    """`offsite status`."""
+    rows = [
+        (s.host, s.state.upper() if s.state != "fresh" else "fresh", span(s.age) if s.age is not None else "–",
+         span(s.rpo), size(s.newest.manifest.size) if s.newest else "–", f"{s.verified}/{s.copies}",
+         when(s.drill)) for s in found
+    ]  # fmt: skip
+    head = ("HOST", "STATE", ">AGE", ">PROMISED", ">SIZE", ">VERIFIED", "LAST DRILL")
+    told = "".join(f"{s.host}: {warning}\n" for s in found for warning in s.warnings)
+    return table(head, rows) + told

@@ -1,0 +1,183 @@
+"""`offsite …`: pull backups to storage that survives the appliance, and prove that they can be restored."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from invoke.collection import Collection
+
+from .base import INVENTORY_HELP, command
+
+_STORE = "The store's URL (else `store` in [offsite] of the inventory)."
+COMMON = {"store": _STORE, "json": "Print JSON, one object a line.", "inventory": INVENTORY_HELP}
+HOSTS = {
+    "host": "A host by name or user@address; may be repeated (default: all of the inventory).",
+    "group": "The hosts of a group; may be repeated.",
+}
+PASSPHRASE = "A file with the archives' passphrase (else TSCMPASSPHRASE, the inventory, keyring, a prompt)."  # noqa: S105
+
+
+def collection() -> Collection:
+    """The off-site tasks."""
+    from . import offsite_care
+
+    return Collection("offsite", pull, listed, show, fetch, *offsite_care.TASKS)
+
+
+@command(
+    help={
+        **HOSTS,
+        **COMMON,
+        "archive": "Which: latest, all, or the NAME of an archive.",
+        "jobs": "How many hosts at once (else `jobs` in [offsite], else 4).",
+        "processes": "Pull in so many processes instead of threads; for many fast hosts.",
+        "cluster": "Pull on the workers of [offsite.cluster].",
+        "if_older": "Skip hosts whose newest verified copy is younger than this (36h): for schedules that repeat.",
+        "tag": "A tag for what is pulled; `keep` protects it from prune. May be repeated.",
+    },
+    iterable=["host", "group", "tag"],
+)
+def pull(
+    _context: Any,
+    host: list[str],
+    group: list[str],
+    tag: list[str],
+    archive: str = "latest",
+    jobs: str | None = None,
+    processes: str | None = None,
+    cluster: bool = False,
+    if_older: str | None = None,
+    store: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> int:
+    """Stream archives from appliances into the store; what is there already is not sent again.
+
+    Nothing is changed on the appliances, and nothing is written to this workstation's disk.
+
+    Examples:
+        tscm-migrate offsite pull --host tscm-old --store s3://backups/tscm
+        tscm-migrate offsite pull --group branches --jobs 16 --json
+    """
+    from tscm_migrate.fleet import pull as fleet
+    from tscm_migrate.fleet import text
+    from tscm_migrate.ui import watcher
+
+    outcomes: list[fleet.PullOutcome] = []
+    with desk_of(inventory, store, emit=_quiet(watcher(as_json=json))) as desk:
+        wanted = fleet.due(desk, desk.hosts(host, group), if_older)
+        work = desk.jobs(wanted, archive, tuple(tag))
+        for outcome in fleet.pulls(work, fleet.crew(desk, jobs, processes, on_cluster=cluster), desk.tools()):
+            outcomes.append(outcome)
+            if json:
+                lines([fleet.as_dict(outcome)])
+            elif len(work) > 1:
+                say(text.line(outcome, len(outcomes), len(work)))
+    if not json:
+        say(text.summary(outcomes))
+    return fleet.exit_code(outcomes)
+
+
+@command(name="list", help={**HOSTS, **COMMON, "rebuild": "Forget what was remembered, read every manifest again."},
+         iterable=["host", "group"])  # fmt: skip
+def listed(
+    _context: Any,
+    host: list[str],
+    group: list[str],
+    rebuild: bool = False,
+    store: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
+    """List the copies in the store, the newest first."""
+    from tscm_migrate.offsite import text
+
+    with desk_of(inventory, store) as desk:
+        names = [found.name for found in desk.hosts(host, group)] if host or group else None
+        catalog = desk.catalog(names, rebuild=rebuild)
+    if json:
+        lines(copy.as_dict() for copy in catalog.copies)
+    else:
+        say(text.copies(catalog, now_utc()))
+
+
+@command(positional=["host"], help={**COMMON, "copy": "Which copy: latest, its id, or its archive's name."})
+def show(
+    _context: Any,
+    host: str,
+    copy: str = "latest",
+    store: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
+    """Show one copy: its manifest, and everything that was found out about it since."""
+    from tscm_migrate.offsite import text
+
+    with desk_of(inventory, store) as desk:
+        found = desk.catalog([host]).find(host, copy)
+    if json:
+        lines([found.as_dict()])
+    else:
+        say(text.copy_detail(found, now_utc()))
+
+
+@command(
+    positional=["host"],
+    help={**COMMON, "copy": "Which copy: latest, its id, or its archive's name.", "to": "The folder (default: here)."},
+)
+def fetch(
+    _context: Any,
+    host: str,
+    copy: str = "latest",
+    to: str = ".",
+    store: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
+    """Write a copy's archive into a folder, as the appliance made it, checked against its manifest."""
+    from tscm_migrate.offsite.fetch import fetch as run
+
+    with desk_of(inventory, store) as desk:
+        found = desk.catalog([host]).find(host, copy)
+        path = run(desk.store, found, Path(to))
+    if json:
+        lines([{"v": 1, "host": host, "copy": found.id, "path": str(path), "sha256": found.manifest.source_sha256}])
+    else:
+        say(f"{path}\n")
+
+
+def desk_of(inventory: str | None, store: str | None, **more: Any) -> Any:
+    """The inventory, the settings and the open store; see `offsite.desk.opened`."""
+    from tscm_migrate.offsite.desk import opened
+
+    return opened(inventory=inventory, store=store, **more)
+
+
+def _quiet(emit: Any) -> Any:
+    """Only what an operator must know: a fleet's commands and progress would drown it."""
+    from tscm_migrate.events import Said
+
+    return lambda event: emit(event) if isinstance(event, Said) else None
+
+
+def now_utc() -> datetime:
+    """The time, aware."""
+    return datetime.now(UTC)
+
+
+def say(text: str) -> None:
+    """Print for people: redacted, without control characters."""
+    from tscm_migrate import redact
+
+    sys.stdout.write("".join(redact.printable(redact.known(line)) + "\n" for line in text.splitlines()))
+
+
+def lines(found: Any) -> None:
+    """Print JSON, one object a line."""
+    import json
+
+    for value in found:
+        sys.stdout.write(json.dumps(value) + "\n")

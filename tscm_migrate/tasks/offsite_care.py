@@ -1,0 +1,191 @@
+"""`offsite verify, drill, prune, clean, status, tag`: what keeps copies trustworthy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tscm_migrate.errors import Exit, UsageError
+
+from .base import command
+from .offsite import COMMON, HOSTS, PASSPHRASE, desk_of, lines, now_utc, say
+
+
+@command(help={**HOSTS, **COMMON, "sample": "How many: 10%, a number, or all (default)."}, iterable=["host", "group"])
+def verify(
+    _context: Any,
+    host: list[str],
+    group: list[str],
+    sample: str = "",
+    store: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> int:
+    """Read copies from the store again and hash them; those whose proof is oldest come first."""
+    from tscm_migrate.offsite import verify as room
+
+    wrong = 0
+    with desk_of(inventory, store) as desk:
+        names = [found.name for found in desk.hosts(host, group)] if host or group else None
+        for looked in room.verify(desk.store, room.sample(desk.catalog(names).copies, sample), now_utc()):
+            wrong += bool(looked.why)
+            told = {"v": 1, "host": looked.copy.host, "copy": looked.copy.id, "ok": not looked.why, "why": looked.why}
+            if json:
+                lines([told])
+            else:
+                say(f"{looked.copy.host}: {looked.copy.id}: {f'DAMAGED: {looked.why}' if looked.why else 'ok'}")
+    return Exit.FAILED if wrong else Exit.DONE
+
+
+@command(
+    positional=["host"],
+    help={**COMMON, "copy": "Which copy: latest, its id, or its archive's name.", "passphrase_file": PASSPHRASE},
+)
+def drill(
+    _context: Any,
+    host: str,
+    copy: str = "latest",
+    passphrase_file: str | None = None,
+    store: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> int:
+    """Prove that a copy can be restored: fetch, decrypt, unpack in memory, look inside. Nothing touches a disk."""
+    from tscm_migrate.offsite.drill import drill as run
+
+    with desk_of(inventory, store, passphrase_file=passphrase_file) as desk:
+        found = desk.catalog([host]).find(host, copy)
+        sealed = found.manifest.encrypted == "passphrase"
+        done = run(desk.store, found, desk.secrets.passphrase(desk.inventory.host(host)) if sealed else None, now_utc())
+    if json:
+        told = {"v": 1, "host": host, "copy": found.id, "ok": not done.why, "why": done.why, "files": done.files}
+        lines([{**told, "size": done.size, "devices": list(done.devices)}])
+    else:
+        say(f"{host}: {found.id}: {'FAILED: ' if done.why else 'ok: '}{done.detail}")
+    return Exit.FAILED if done.why else Exit.DONE
+
+
+@command(help={**HOSTS, **COMMON, "dry_run": "Only print what would go, and why."}, iterable=["host", "group"])
+def prune(
+    _context: Any,
+    host: list[str],
+    group: list[str],
+    dry_run: bool = False,
+    store: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> int:
+    """Delete copies that [offsite.keep] does not keep; never the newest verified one of a host."""
+    from tscm_migrate.offsite import prune as room
+    from tscm_migrate.offsite import text
+
+    with desk_of(inventory, store) as desk:
+        names = [found.name for found in desk.hosts(host, group)] if host or group else None
+        plan = room.plan(desk.catalog(names), desk.settings.keep.policy(), now_utc())
+        if json:
+            lines(plan.as_dicts())
+        else:
+            say(text.verdicts(plan))
+        left = [why for _, why in room.prune(desk.store, plan, now_utc()) if why] if not dry_run else []
+    for why in sorted(set(left)):
+        say(f"left alone: {why}")
+    return Exit.ATTENTION if left else Exit.DONE
+
+
+@command(help={**COMMON, "dry_run": "Only print what would go.", "older": "How old leftovers must be (default 3d)."})
+def clean(
+    _context: Any,
+    dry_run: bool = False,
+    older: str = "3d",
+    store: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
+    """Take away what cut runs left: data without a manifest, and unfinished uploads."""
+    from tscm_migrate.offsite import prune as room
+    from tscm_migrate.offsite import text
+    from tscm_migrate.offsite.settings import duration_option
+
+    with desk_of(inventory, store) as desk:
+        found = room.leftovers(desk.store, desk.catalog(), older=duration_option("--older", older))
+        if not json:
+            say(text.left(found))
+        gone = 0 if dry_run else room.clean(desk.store, found)
+    if json:
+        lines([{"v": 1, "orphans": len(found.orphans), "unfinished": len(found.unfinished), "deleted": gone}])
+
+
+@command(
+    help={
+        **HOSTS,
+        **COMMON,
+        "prometheus": "Write this file for the node exporter's textfile collector.",
+        "page": "Write this self-contained HTML page.",
+        "strict": "Warnings, too, end with exit code 4.",
+    },
+    iterable=["host", "group"],
+)
+def status(
+    _context: Any,
+    host: list[str],
+    group: list[str],
+    prometheus: str | None = None,
+    page: str | None = None,
+    strict: bool = False,
+    store: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> int:
+    """Say for each host how old its newest verified copy is, against what is promised (rpo); exit code 4 if broken."""
+    from tscm_migrate.offsite import freshness, text
+    from tscm_migrate.offsite.page import page as render
+    from tscm_migrate.offsite.page import replace
+
+    with desk_of(inventory, store) as desk:
+        names = [found.name for found in desk.hosts(host, group)]
+        catalog, now = desk.catalog(names), now_utc()
+        found = freshness.judge(catalog, names, desk.settings.rpo_of, now, desk.settings.drill_every)
+    if prometheus:
+        replace(Path(prometheus), freshness.prometheus(found, now))
+    if page:
+        replace(Path(page), render(found, catalog.url, now))
+    if json:
+        lines(one.as_dict() for one in found)
+    else:
+        say(text.statuses(found))
+    broken = any(one.state != "fresh" or (strict and one.warnings) for one in found)
+    return Exit.ATTENTION if broken else Exit.DONE
+
+
+@command(
+    positional=["host", "copy"],
+    help={**COMMON, "set": "A tag; `keep` protects from prune. May be repeated; none removes all."},
+    iterable=["set"],
+)
+def tag(
+    _context: Any,
+    host: str,
+    copy: str,
+    set: list[str],  # noqa: A002 - the option's name
+    store: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
+    """Set the tags of a copy."""
+    from tscm_migrate.offsite.manifest import Record
+    from tscm_migrate.offsite.verify import write_record
+
+    if strange := [name for name in set if not name.isprintable() or not 0 < len(name) <= 40]:
+        raise UsageError(f"{strange[0][:40]!r} is no tag", "up to 40 printable characters")
+    with desk_of(inventory, store) as desk:
+        found = desk.catalog([host]).find(host, copy)
+        write_record(
+            desk.store, found, Record(copy=found.id, host=host, kind="tag", at=now_utc(), tags=tuple(sorted(set)))
+        )
+    if json:
+        lines([{"v": 1, "host": host, "copy": found.id, "tags": sorted(set)}])
+    else:
+        say(f"{host}: {found.id}: {', '.join(sorted(set)) or 'no tags'}")
+
+
+TASKS = (verify, drill, prune, clean, status, tag)
