@@ -6,7 +6,7 @@ import inspect
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate import errors
+from tscm_migrate import errors, events
 from tscm_migrate.program import program
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _SAMPLES = {"host": "HOST", "names": ("NAME",), "items": ("…",), "processes": 
 
 def write(folder: Path) -> None:
     """Write the pages into docs/reference, where they changed."""
-    for name, text in (("cli.md", cli()), ("errors.md", error_page())):
+    for name, text in (("cli.md", cli()), ("errors.md", error_page()), ("events-table.md", events_table())):
         page = folder / name
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
@@ -54,6 +54,17 @@ def error_page() -> str:
         remedy = sample.remedy()
         if remedy:
             lines += [f"- what to do: {_cell(remedy)}"]
+    return "\n".join(lines) + "\n"
+
+
+def events_table() -> str:
+    """Every event with its fields; included by json-events.md."""
+    lines = ["| event | says | fields |", "| --- | --- | --- |"]
+    for event in events.Event.__subclasses__():
+        about = " ".join((inspect.getdoc(event) or "").split("\n\n")[0].split())
+        named = ", ".join(f"`{field.name}`" for field in fields(event))
+        made = event.__new__(event)
+        lines += [f"| `{made.kind}` | {_cell(about)} | {named} |"]
     return "\n".join(lines) + "\n"
 
 

@@ -19,7 +19,7 @@ release = version = __version__
 extensions = ["myst_parser"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "reference/events-table.md"]
 html_theme = "furo"
 html_title = f"tscm-migrate {release}"
 nitpicky = True

@@ -133,6 +133,13 @@ class Prompted(Event):
 
 
 @dataclass(frozen=True)
+class DeviceStarted(Event):
+    """`tsadmin update DEVICE` begins."""
+
+    device: str
+
+
+@dataclass(frozen=True)
 class DeviceUpdated(Event):
     """`tsadmin update DEVICE` ended."""
 

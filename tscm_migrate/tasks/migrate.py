@@ -34,6 +34,8 @@ HELP = {
     "yes": "Do not ask; needed without a terminal.",
     "dry_run": "Look and plan, change nothing.",
     "json": "Print events as JSON, one a line.",
+    "quiet": "Print warnings, errors and the end only.",
+    "verbose": "Print each command and each wait, too.",
     "allow": "Acknowledge a refusal of the preflight by its name; may be repeated.",
     "limit": "Bytes a second for the archives, as in 20M.",
     "inventory": INVENTORY_HELP,
@@ -64,6 +66,8 @@ def migrate(
     yes: bool = False,
     dry_run: bool = False,
     json: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
     allow: list[str] | None = None,
     limit: str | None = None,
     inventory: str | None = None,
@@ -80,16 +84,17 @@ def migrate(
     """
     from tscm_migrate.options import MigrateOptions
 
-    return start(MigrateOptions.parse(locals()))
+    return start(MigrateOptions.parse(locals()), quiet=quiet, verbose=verbose)
 
 
-def start(options: MigrateOptions) -> int:
+def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False) -> int:
     """Read the inventory, prepare the secrets, and hand over to the migration."""
     from tscm_migrate import inventory
     from tscm_migrate.migration import run
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
     from tscm_migrate.ui.operator import Terminal
+    from tscm_migrate.ui.screen import ask_unseen
 
     interactive = sys.stdin is not None and sys.stdin.isatty()
     if not (interactive or options.yes or options.dry_run):
@@ -97,7 +102,7 @@ def start(options: MigrateOptions) -> int:
     site = inventory.load(options.inventory)
     for spec in filter(None, (options.from_, options.to)):
         site.host(spec)
-    emit = watcher(as_json=options.json)
-    secrets = Secrets(interactive=interactive, passphrase_file=options.passphrase_file, emit=emit)
+    emit = watcher(as_json=options.json, quiet=quiet, verbose=verbose)
+    secrets = Secrets(interactive=interactive, passphrase_file=options.passphrase_file, ask=ask_unseen, emit=emit)
     operator = Terminal(attended=interactive and not options.yes)
     return int(run.migrate(options, inventory=site, secrets=secrets, emit=emit, operator=operator))

@@ -18,6 +18,8 @@ _COMMON = {
     "yes": "Do not ask; needed without a terminal.",
     "passphrase_file": "A file with the archives' passphrase (else TSCM_PASSPHRASE, the inventory, keyring, a prompt).",
     "json": "Print events as JSON, one a line.",
+    "quiet": "Print warnings, errors and the end only.",
+    "verbose": "Print each command and each wait, too.",
     "inventory": INVENTORY_HELP,
 }
 
@@ -55,6 +57,8 @@ def resume(
     yes: bool = False,
     passphrase_file: str | None = None,
     json: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
     inventory: str | None = None,
 ) -> int:
     """Go on with a run that was interrupted; both appliances are asked first what is true.
@@ -65,7 +69,8 @@ def resume(
     """
     from tscm_migrate.migration.resume import resume as body
 
-    return _start(body, run, yes=yes, passphrase_file=passphrase_file, json=json, inventory=inventory)
+    shown = {"as_json": json, "quiet": quiet, "verbose": verbose}
+    return _start(body, run, yes=yes, passphrase_file=passphrase_file, shown=shown, inventory=inventory)
 
 
 @command(help=_COMMON)
@@ -75,6 +80,8 @@ def rollback(
     yes: bool = False,
     passphrase_file: str | None = None,
     json: bool = False,
+    quiet: bool = False,
+    verbose: bool = False,
     inventory: str | None = None,
 ) -> int:
     """Take back what a run has changed, the last step first; says beforehand what that is.
@@ -85,7 +92,8 @@ def rollback(
     """
     from tscm_migrate.migration.rollback import rollback as body
 
-    return _start(body, run, yes=yes, passphrase_file=passphrase_file, json=json, inventory=inventory)
+    shown = {"as_json": json, "quiet": quiet, "verbose": verbose}
+    return _start(body, run, yes=yes, passphrase_file=passphrase_file, shown=shown, inventory=inventory)
 
 
 @command(
@@ -105,20 +113,21 @@ def unlock(_context: Any, host: str, force: bool = False, inventory: str | None 
     return int(room.unlock(site.host(host), secrets=Secrets(emit=emit), emit=emit, force=force))
 
 
-def _start(body: Callable[..., Any], run: str | None, *, yes: bool, passphrase_file: str | None, json: bool,
+def _start(body: Callable[..., Any], run: str | None, *, yes: bool, passphrase_file: str | None, shown: dict[str, bool],
            inventory: str | None) -> int:  # fmt: skip
     from tscm_migrate import inventory as inventories
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
     from tscm_migrate.ui.operator import Terminal
+    from tscm_migrate.ui.screen import ask_unseen
 
     interactive = sys.stdin is not None and sys.stdin.isatty()
     if not (interactive or yes):
         raise UsageError("there is no terminal to ask on", "give --yes to go on without being asked")
     site = inventories.load(Path(inventory) if inventory else None)
-    emit = watcher(as_json=json)
+    emit = watcher(**shown)
     file = Path(passphrase_file) if passphrase_file else None
-    secrets = Secrets(interactive=interactive, passphrase_file=file, emit=emit)
+    secrets = Secrets(interactive=interactive, passphrase_file=file, ask=ask_unseen, emit=emit)
     operator = Terminal(attended=interactive and not yes)
     return int(body(run, inventory=site, secrets=secrets, emit=emit, operator=operator, yes=yes))
 

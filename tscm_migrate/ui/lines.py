@@ -12,6 +12,7 @@ from tscm_migrate import redact
 from tscm_migrate.events import (
     ActionStarted,
     Checked,
+    CommandRun,
     DeviceUpdated,
     Progress,
     Prompted,
@@ -22,13 +23,11 @@ from tscm_migrate.events import (
     StepStarted,
     Waiting,
 )
-from tscm_migrate.ui.progress import Meter
+from tscm_migrate.ui.board import waits
+from tscm_migrate.ui.progress import EVERY, Meter
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Event
-
-
-_METER = Meter()
 
 
 def json_lines(event: Event) -> None:
@@ -37,13 +36,58 @@ def json_lines(event: Event) -> None:
     print(redact.known(json.dumps(told)), flush=True)  # noqa: T201
 
 
-def plain_lines(event: Event) -> None:
-    """One line for what an operator wants to know, nothing for the rest."""
-    text = line_of(event)
-    if isinstance(event, Progress) and _METER.due(event, time.monotonic()):
-        text = f"  {_METER.text(event)}"
-    if text:
-        print(redact.printable(redact.known(text)), flush=True)  # noqa: T201
+class Plain:
+    """A line for what an operator wants to know, nothing for the rest; no control character.
+
+    Args:
+        quiet: warnings, errors and the end only.
+        verbose: each command and each wait, too.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self._quiet, self._verbose = quiet, verbose
+        self._meter = Meter()
+        self._waiting = ("", 0.0)
+
+    def __call__(self, event: Event) -> None:
+        """One event."""
+        text = self._text(event, time.monotonic())
+        if text:
+            print(redact.printable(redact.known(text)), flush=True)  # noqa: T201
+
+    def _text(self, event: Event, now: float) -> str:
+        if self._quiet and not _matters(event):
+            return ""
+        if isinstance(event, Progress):
+            return f"  {self._meter.text(event)}" if self._meter.due(event, now) else ""
+        if isinstance(event, Waiting) and not self._verbose:
+            return line_of(event) if self._due(event, now) else ""
+        if isinstance(event, CommandRun) and self._verbose:
+            return f"    {event.host}$ {event.display} [{event.status}, {event.seconds:.2f} s]"
+        return line_of(event)
+
+    def _due(self, event: Waiting, now: float) -> bool:
+        """A wait has a line when it begins to wait for something, and every ten seconds: not at every look."""
+        what, said = self._waiting
+        if event.what == what and now - said < EVERY:
+            return False
+        self._waiting = (event.what, now)
+        return True
+
+
+def _matters(event: Event) -> bool:
+    match event:
+        case RunFinished():
+            return True
+        case Said():
+            return event.level != "info"
+        case Checked():
+            return event.severity in {"warning", "error"}
+        case StepFinished():
+            return event.state == "failed"
+        case DeviceUpdated():
+            return not event.ok
+    return False
 
 
 @singledispatch
@@ -82,7 +126,7 @@ def _(event: Checked) -> str:
 
 @line_of.register
 def _(event: Waiting) -> str:
-    return f"  waiting for {event.what} since {event.elapsed:.0f} s, gives up at {event.limit:.0f} s"
+    return f"  {', '.join(waits(event))}"
 
 
 @line_of.register

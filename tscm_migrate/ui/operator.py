@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from tscm_migrate import redact
+from tscm_migrate.ui import screen
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Terminal:
         if not self.attended:
             return None
         shown = "\n".join(f"  | {line}" for line in redact.printable(context).splitlines()[-12:])
-        self._tell(f"\n{host} asks something that no rule knows:\n{shown}\n")
-        typed = self._ask(f"your answer to {redact.printable(prompt)!r} (! stops the run): ")
+        with screen.paused():
+            self._tell(f"\n{host} asks something that no rule knows:\n{shown}\n")
+            typed = self._ask(f"your answer to {redact.printable(prompt)!r} (! stops the run): ")
         return None if typed.strip() == "!" else typed
 
     def instruct(self, text: str) -> bool:
@@ -35,8 +37,9 @@ class Terminal:
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     def _ask(self, question: str) -> str:
-        print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
-        try:
-            return input()
-        except EOFError:
-            return ""
+        with screen.paused():
+            print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
+            try:
+                return input()
+            except EOFError:
+                return ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import devices, facts, updates
 from tscm_migrate.errors import MigrateError
-from tscm_migrate.events import Checked, DeviceUpdated
+from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated
 from tscm_migrate.migration import parity
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain
@@ -60,6 +60,7 @@ class UpdateDevices(Plain):
 
     def _one(self, m: Migration, name: str) -> DeviceUpdated:
         began = time.monotonic()
+        m.emit(DeviceStarted(name))
         try:
             ok, detail = devices.update(m.new, name, timeout=m.policy.device_timeout)
         except MigrateError as error:

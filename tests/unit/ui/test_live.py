@@ -1,0 +1,196 @@
+"""The live view and its plain fall-backs: nothing cut off at 80 columns, nothing from a host steers the terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from tscm_migrate.events import (
+    ActionStarted,
+    Checked,
+    CommandRun,
+    DeviceStarted,
+    DeviceUpdated,
+    Event,
+    Progress,
+    RunFinished,
+    RunStarted,
+    Said,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
+from tscm_migrate.ui import lines, screen
+from tscm_migrate.ui.board import Board
+from tscm_migrate.ui.live import LiveView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STEPS = [(f"step-{n}", f"Step number {n}") for n in range(12)]
+
+
+def board() -> Board:
+    return Board("migrate a → b", [*STEPS[:4], ("take-offline", "Off"), ("update-devices", "Devices")], 100.0)
+
+
+def shown(b: Board, now: float, height: int = 40) -> list[str]:
+    return [f"{row.left} {row.right}".strip() for row in b.rows(now, height)]
+
+
+def test_a_wait_says_since_when_and_until_when() -> None:
+    b = board()
+    b.take(StepStarted("step-0", "Hold"), 100.0)
+    b.take(Waiting("draining: ts-update pid 4711", 42.0, 600.0, "a"), 142.0)
+    text = "\n".join(shown(b, 142.0))
+    assert "draining: ts-update pid 4711, since 42 s gives up in 9 min 18 s" in text
+    assert "since 44 s" in "\n".join(shown(b, 144.0))  # goes on between two looks
+
+
+def test_a_transfer_has_a_share_a_rate_and_the_time_left() -> None:
+    b = board()
+    b.take(StepStarted("step-0", "Copy"), 100.0)
+    for second in range(5):
+        b.take(Progress("x.tsbak", second * 10_000_000, 100_000_000), 100.0 + second)
+    row = next(row for row in b.rows(104.0, 40) if row.share is not None)
+    assert row.share == pytest.approx(0.4)
+    assert "10.0 MB/s, 6 s left" in row.left
+
+
+def test_the_downtime_clock_runs_from_offline_to_the_last_device() -> None:
+    b = board()
+    b.take(StepStarted("take-offline", "Off"), 100.0)
+    assert "without a TSCM" not in "\n".join(shown(b, 101.0))
+    b.take(ActionStarted("take-offline", "a", "power off"), 102.0)
+    assert "without a TSCM 0:58" in shown(b, 160.0)
+    b.take(StepFinished("take-offline", "done", 1.0), 161.0)
+    b.take(StepStarted("update-devices", "Devices"), 170.0)
+    b.take(StepFinished("update-devices", "done", 1.0), 173.0)
+    assert "was without a TSCM 1:11" in shown(b, 999.0)
+
+
+def test_devices_are_rows_at_the_same_time() -> None:
+    b = board()
+    b.take(StepStarted("update-devices", "Devices"), 100.0)
+    b.take(DeviceStarted("asa"), 100.0)
+    b.take(DeviceStarted("isr"), 101.0)
+    b.take(DeviceUpdated("asa", ok=False, seconds=3.0, detail="no login"), 103.0)
+    text = shown(b, 105.0)
+    assert "✗ asa  no login 3.0 s" in text
+    assert "▸ isr 0:04" in text
+
+
+@pytest.mark.parametrize("height", [6, 8, 10, 14, 30])
+@pytest.mark.parametrize("at", [0, 5, 11])
+def test_it_folds_to_the_height_and_never_loses_the_current_step(height: int, at: int) -> None:
+    b = Board("t", STEPS, 0.0)
+    for key, title in STEPS[:at]:
+        b.take(StepStarted(key, title), 1.0)
+        b.take(StepFinished(key, "done", 1.0), 2.0)
+    b.take(StepStarted(*STEPS[at]), 3.0)
+    b.take(ActionStarted(STEPS[at][0], "h", "doing it"), 3.0)
+    rows = b.rows(4.0, height)
+    assert len(rows) <= height
+    assert any(row.state == "running" and row.left == STEPS[at][1] for row in rows)
+
+
+def test_many_devices_do_not_push_the_step_away() -> None:
+    b = board()
+    b.take(StepStarted("update-devices", "Devices"), 1.0)
+    for n in range(50):
+        b.take(DeviceStarted(f"d{n}"), 1.0)
+    rows = b.rows(2.0, 20)
+    assert len(rows) <= 20
+    assert any(row.left == "Devices" for row in rows)
+
+
+@pytest.fixture
+def view() -> Iterator[tuple[LiveView, io.StringIO]]:
+    out = io.StringIO()
+    made = LiveView(Console(file=out, force_terminal=True, width=80, height=24, highlight=False, legacy_windows=False))
+    yield made, out
+    made(RunFinished("r", "done", 1.0))
+
+
+RUN: tuple[Event, ...] = (
+    RunStarted("r", "migrate", "a", "b"),
+    Checked("clock-off", "warning", "it is late", "set it"),
+    StepStarted("hold-updates", "Hold \x1b]0;owned\x07them"),
+    ActionStarted("hold-updates", "a", "\x1b[2Jwipe \u202eit"),
+    Said("mind \x1b[31mthis"),
+)
+
+
+def test_what_a_host_says_cannot_steer_the_terminal(view: tuple[LiveView, io.StringIO]) -> None:
+    made, out = view
+    for event in RUN:
+        made(event)
+    made(RunFinished("r", "done", 1.0, held=("a is OFFLINE",)))
+    text = out.getvalue()
+    for bad in ("\x1b]0;owned", "\x1b[2J", "\u202e", "\x1b[31mthis"):
+        assert bad not in text
+    assert "mind this" in text
+    assert text.rstrip().endswith("a is OFFLINE")
+
+
+def test_a_question_has_the_terminal_to_itself(view: tuple[LiveView, io.StringIO]) -> None:
+    made, out = view
+    for event in RUN:
+        made(event)
+    with screen.paused():
+        before = out.tell()
+        made(Waiting("draining", 1.0, 9.0))
+        assert out.getvalue()[before:] == ""
+    made(StepFinished("hold-updates", "done", 1.0))
+    made(RunFinished("r", "done", 1.0))
+    assert "Hold" in out.getvalue()[before:]
+
+
+def test_a_dry_run_is_lines(view: tuple[LiveView, io.StringIO]) -> None:
+    made, out = view
+    made(RunStarted("r", "dry run", "a", "b"))
+    made(StepStarted("hold-updates", "Hold"))
+    assert out.getvalue() == "dry run a → b (run r)\n· Hold\n"
+
+
+def test_lines_have_no_control_character(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = lines.Plain()
+    for event in RUN:
+        plain(event)
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_quiet_says_what_matters_and_verbose_says_all(capsys: pytest.CaptureFixture[str]) -> None:
+    events: list[Event] = [
+        *RUN,
+        CommandRun("a", "true", 0, 0.5),
+        DeviceUpdated("d", ok=False, seconds=1.0),
+        RunFinished("r", "attention", 2.0),
+    ]
+    for event in events:
+        lines.Plain(quiet=True)(event)
+    quiet = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in quiet] == ["[warning]", "device", "attention"]
+    for event in events:
+        lines.Plain(verbose=True)(event)
+    assert "a$ true [0, 0.50 s]" in capsys.readouterr().out
+
+
+def test_a_wait_is_not_a_line_at_every_look(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = lines.Plain()
+    for second in range(5):
+        plain(Waiting("draining: pid 1", float(second), 60.0))
+    plain(Waiting("draining: pid 2", 5.0, 60.0))
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for event in RUN:
+        lines.json_lines(event)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["event"] for one in told] == ["run_started", "checked", "step_started", "action_started", "said"]
+    assert all(one["v"] == 1 and one["time"] for one in told)

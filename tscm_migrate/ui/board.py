@@ -1,0 +1,194 @@
+"""What the live view shows, as rows of text: made from events, the clock is an argument. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from tscm_migrate import redact
+from tscm_migrate.events import (
+    ActionFinished,
+    ActionStarted,
+    DeviceStarted,
+    DeviceUpdated,
+    Progress,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
+from tscm_migrate.ui.progress import Meter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tscm_migrate.events import Event
+
+State = Literal["pending", "running", "done", "failed", "reverted", "skipped", "planned", "detail", "clock", "head"]
+OFFLINE, ONLINE = "take-offline", "update-devices"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: `left` is cut where the terminal ends, `right` never; `share` 0..1 asks for a bar."""
+
+    state: State
+    left: str
+    right: str = ""
+    share: float | None = None
+
+
+@dataclass
+class _Step:
+    title: str
+    state: State = "pending"
+    began: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass
+class Board:
+    """The state of a run on the screen.
+
+    Args:
+        title: the first line.
+        steps: ids and titles in their order.
+        began: monotonic seconds.
+    """
+
+    title: str
+    steps: Sequence[tuple[str, str]]
+    began: float
+    offline_since: float | None = None
+    done_before: frozenset[str] = frozenset()
+    _steps: dict[str, _Step] = field(default_factory=dict)
+    _now: str = ""
+    _action: str = ""
+    _waiting: tuple[float, Waiting] | None = None
+    _moving: Progress | None = None
+    _meter: Meter = field(default_factory=Meter)
+    _devices: dict[str, tuple[float, DeviceUpdated | None]] = field(default_factory=dict)
+    _online: float | None = None
+
+    def __post_init__(self) -> None:
+        self._steps = {key: _Step(title, "done" if key in self.done_before else "pending") for key, title in self.steps}
+
+    def take(self, event: Event, now: float) -> None:
+        """Take one event into account; `now` in monotonic seconds."""
+        match event:
+            case StepStarted():
+                step = self._steps.setdefault(event.step, _Step(event.title))
+                step.title, step.state, step.began = event.title, "running", now
+                self._now, self._action, self._waiting, self._moving = event.step, "", None, None
+            case StepFinished() if event.step in self._steps:
+                step = self._steps[event.step]
+                step.state, step.seconds = event.state, event.seconds
+                self._action, self._waiting, self._moving = "", None, None
+                if event.step == ONLINE and event.state == "done" and self.offline_since is not None:
+                    self._online = now
+            case ActionStarted():
+                self._action, self._waiting, self._moving = f"{event.host}: {event.describes}", None, None
+                if event.step == OFFLINE and self.offline_since is None:
+                    self.offline_since = now
+            case ActionFinished():
+                self._waiting, self._moving = None, None
+            case _:
+                self._detail(event, now)
+
+    def _detail(self, event: Event, now: float) -> None:
+        match event:
+            case Waiting():
+                self._waiting = (now, event)
+            case Progress():
+                self._meter.add(event, now)
+                self._moving = event
+            case DeviceStarted():
+                self._devices[event.device] = (now, None)
+            case DeviceUpdated():
+                self._devices[event.device] = (self._devices.get(event.device, (now, None))[0], event)
+
+    def rows(self, now: float, height: int) -> list[Row]:
+        """At most `height` rows: what is done folds first, then what is to come, then the devices."""
+        done, doing, pending = self._parts(now)
+        head = [Row("head", self.title, clock(now - self.began))]
+        tail = self._downtime(now)
+        room = max(height - len(head) - len(tail), 3)
+        if len(doing) > room - 2:
+            hidden = len(doing) - (room - 3)
+            doing = [*doing[: room - 3], Row("detail", f"… {hidden} more")]
+        free = room - len(doing)
+        if len(done) + len(pending) > free:
+            keep = max(min(len(pending), free - 1), 0) if done else free
+            pending = _folded_end(pending, keep)
+            done = _folded_begin(done, free - len(pending))
+        return [*head, *done, *doing, *pending, *tail]
+
+    def _parts(self, now: float) -> tuple[list[Row], list[Row], list[Row]]:
+        done: list[Row] = []
+        doing: list[Row] = []
+        pending: list[Row] = []
+        for key, step in self._steps.items():
+            title = redact.printable(step.title)
+            if step.state == "pending":
+                pending.append(Row("pending", title))
+            elif step.state == "running":
+                doing.append(Row("running", title, clock(now - step.began)))
+                doing += self._details(now) if key == self._now else []
+            else:
+                done.append(Row(step.state, title, f"{step.seconds:.1f} s" if step.seconds else ""))
+        return done, doing, pending
+
+    def _details(self, now: float) -> list[Row]:
+        found = [Row("detail", redact.printable(self._action))] if self._action else []
+        if self._moving is not None:
+            share = min(self._moving.done / self._moving.total, 1.0) if self._moving.total else None
+            found.append(Row("detail", redact.printable(self._meter.text(self._moving)), share=share))
+        elif self._waiting is not None:
+            found.append(Row("detail", *waits(self._waiting[1], now - self._waiting[0])))
+        found += [self._device(name, now) for name in self._devices] if self._now == ONLINE else []
+        return found
+
+    def _device(self, name: str, now: float) -> Row:
+        began, result = self._devices[name]
+        shown = redact.printable(name)
+        if result is None:
+            return Row("detail", f"▸ {shown}", clock(now - began))
+        mark = "✓" if result.ok else "✗"
+        return Row("detail", f"{mark} {shown}  {redact.printable(result.detail)}", f"{result.seconds:.1f} s")
+
+    def _downtime(self, now: float) -> list[Row]:
+        if self.offline_since is None:
+            return []
+        since = (self._online if self._online is not None else now) - self.offline_since
+        return [Row("clock", "without a TSCM" if self._online is None else "was without a TSCM", clock(since))]
+
+
+def waits(event: Waiting, more: float = 0.0) -> tuple[str, str]:
+    """What is waited for since when, and when that is given up."""
+    what = redact.printable(event.what)
+    what = f"waiting {what}" if what.startswith(("for ", "until ")) else what
+    elapsed = event.elapsed + more
+    return f"{what}, since {_length(elapsed)}", f"gives up in {_length(max(event.limit - elapsed, 0))}"
+
+
+def _length(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+
+
+def clock(seconds: float) -> str:
+    """m:ss or h:mm:ss."""
+    whole = max(int(seconds), 0)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def _folded_end(rows: list[Row], keep: int) -> list[Row]:
+    if len(rows) <= keep or keep <= 0:
+        return rows[: max(keep, 0)]
+    return [*rows[: keep - 1], Row("pending", f"… {len(rows) - keep + 1} more steps")]
+
+
+def _folded_begin(rows: list[Row], keep: int) -> list[Row]:
+    if len(rows) <= keep or keep <= 0:
+        return rows[: max(keep, 0)]
+    return [Row("done", f"… {len(rows) - keep + 1} steps done"), *rows[len(rows) - keep + 1 :]]

@@ -1,0 +1,169 @@
+"""The live view on a terminal: the steps in one place, redrawn; what has to stay scrolls away above it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tscm_migrate import redact
+from tscm_migrate.events import (
+    Checked,
+    DeviceUpdated,
+    Prompted,
+    RunFinished,
+    RunStarted,
+    Said,
+    StepFinished,
+    StepStarted,
+)
+from tscm_migrate.migration import journal, plan
+from tscm_migrate.ui import screen
+from tscm_migrate.ui.board import Board
+from tscm_migrate.ui.lines import line_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from tscm_migrate.events import Event
+    from tscm_migrate.ui.board import Row
+
+_LOWEST = 12  # rows; on a smaller terminal lines say more
+_MARKS = {"done": ("✓", "green"), "failed": ("✗", "bold red"), "reverted": ("↺", "cyan"), "running": ("▸", "bold cyan"),
+          "pending": ("·", "dim"), "skipped": ("–", "dim"), "planned": ("·", "")}  # fmt: skip
+_PLAIN = str.maketrans("✓✗↺▸·–…→", "+x<>.-~>")
+
+
+def fits() -> bool:
+    """Whether this terminal can show it: a real one, big enough, and nobody said NO_COLOR."""
+    stream = sys.stdout
+    if stream is None or not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    console = Console(file=stream)
+    return console.is_terminal and not console.is_dumb_terminal and console.height >= _LOWEST and console.width >= 40
+
+
+class LiveView:
+    """A watcher; draws from the first step of a run until the run's end, and prints lines before and after."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(file=sys.stdout, highlight=False, markup=False)
+        self._ascii = not (self.console.encoding or "").lower().startswith("utf")
+        self._lock = threading.RLock()
+        self._board: Board | None = None
+        self._live: Live | None = None
+        self._ids: frozenset[str] = frozenset()
+        self._started: RunStarted | None = None
+
+    def __call__(self, event: Event) -> None:
+        """One event; may come from several threads."""
+        with self._lock:
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        now = time.monotonic()
+        if isinstance(event, RunStarted):
+            self._started = event if event.verb != "dry run" else None
+            self._ids = frozenset(step.id for step in plan.steps())
+        if self._board is None and self._started and isinstance(event, StepStarted) and event.step in self._ids:
+            self._board = self._new_board(self._started, now)
+            screen.draw(self)
+            self.show()
+        if self._board is None:
+            self._say(line_of(event))
+            return
+        self._board.take(event, now)
+        if isinstance(event, RunFinished):
+            self._finish(event)
+        elif self._stays(event):
+            self._say(line_of(event))
+
+    def _stays(self, event: Event) -> bool:
+        """Whether it is more than the drawing shows: words for the operator, and what went wrong."""
+        if isinstance(event, StepFinished):
+            return event.state == "failed"
+        if isinstance(event, DeviceUpdated):
+            return not event.ok
+        if isinstance(event, Checked):
+            return event.severity != "ok"
+        return isinstance(event, Said | Prompted)
+
+    def _new_board(self, started: RunStarted, now: float) -> Board:
+        offline, done = None, frozenset[str]()
+        if started.verb != "migrate":
+            record, _ = journal.read(started.run)
+            began = record.notes.get("offline_began")
+            offline = now - max(time.time() - began, 0) if began is not None else None
+            done = frozenset(record.done) if started.verb == "resume" else done
+        steps = [(s.id, s.title) for s in plan.steps()] if started.verb != "rollback" else []
+        title = f"{started.verb} {started.old} → {started.new}  (run {started.run})"
+        return Board(title, steps, now, offline, done)
+
+    def _say(self, text: str, *, soft: bool = False) -> None:
+        """Print lines above the drawing; `soft`: not folded at words, so that paths and commands can be copied."""
+        for line in redact.printable(redact.known(text)).splitlines():
+            self.console.print(Text(self._plain(line), style=_style(line)), soft_wrap=soft)
+
+    def _finish(self, event: RunFinished) -> None:
+        screen.over(self)
+        if self._live is not None:
+            live, self._live = self._live, None
+            live.refresh()
+            live.stop()
+        self._board, self._started = None, None
+        self._say(line_of(event), soft=True)
+
+    # ---- drawing
+
+    def show(self) -> None:
+        """Draw, four times a second."""
+        if self._live is None and self._board is not None:
+            self._live = Live(get_renderable=self._render, console=self.console, refresh_per_second=4,
+                              redirect_stdout=False, redirect_stderr=False, vertical_overflow="crop")  # fmt: skip
+            self._live.start()
+
+    def hide(self) -> None:
+        """Take it off the terminal: somebody is asked something."""
+        if self._live is not None:
+            live, self._live = self._live, None
+            live.transient = True
+            live.stop()
+
+    def _render(self) -> RenderableType:
+        board = self._board
+        if board is None:
+            return Text("")
+        height = self.console.height - 1
+        return Group(*(self._row(row) for row in board.rows(time.monotonic(), height)))
+
+    def _row(self, row: Row) -> RenderableType:
+        grid = Table.grid(expand=True, padding=(0, 1, 0, 0))
+        grid.add_column(ratio=1, no_wrap=True, overflow="crop" if self._ascii else "ellipsis")
+        grid.add_column(justify="right", no_wrap=True)
+        mark, style = _MARKS.get(row.state, ("", ""))
+        left = f"     {row.left}" if row.state == "detail" else f" {mark} {row.left}" if mark else f" {row.left}"
+        style = {"head": "bold", "clock": "bold yellow", "detail": "dim"}.get(row.state, style)
+        text = Text(self._plain(redact.known(left)), style=style)
+        right: Any = Text(self._plain(row.right), style=style)
+        if row.share is not None:
+            right = ProgressBar(total=1.0, completed=row.share, width=16)
+        grid.add_row(text, right)
+        return grid
+
+    def _plain(self, text: str) -> str:
+        return text.translate(_PLAIN) if self._ascii else text
+
+
+def _style(line: str) -> str:
+    head = line.lstrip()
+    if head.startswith(("error", "failed", "[error]")):
+        return "red"
+    return "yellow" if head.startswith(("warning", "[warning]")) else ""
