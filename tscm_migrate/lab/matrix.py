@@ -109,10 +109,11 @@ def share_of(points: Sequence[Point], share: str) -> list[Point]:
     return list(points)[int(which) - 1 :: int(of or 1)]
 
 
-def run(rig: Rig, verb: str, share: str, base: Undisturbed | None = None) -> Iterator[Result]:
-    """Go through a share of the points."""
-    base = base or undisturbed(rig)
-    for point in share_of(base.points, share):
+def run(rig: Rig, verb: str, share: str, *, events: str = "0-9999") -> Iterator[Result]:
+    """Go through a share of the points; `events` "5-44" takes only those of these events."""
+    base = undisturbed(rig)
+    first, _, last = events.partition("-")
+    for point in share_of([p for p in base.points if int(first) <= p.n <= int(last)], share):
         yield kill_at(rig, point, verb, base)
 
 
@@ -126,12 +127,13 @@ def main(argv: Sequence[str] | None = None, say: Callable[[str], Any] = sys.stdo
     parser = argparse.ArgumentParser(prog="matrix", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--verb", choices=("resume", "rollback"), default="resume")
     parser.add_argument("--share", default="1/1")
+    parser.add_argument("--events", default="0-9999", help="only these: FIRST-LAST")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many")
     asked = parser.parse_args(argv)
     deadline, bad, count = time.monotonic() + 60 * asked.minutes, 0, 0
     with tempfile.TemporaryDirectory(prefix="tscm-matrix-") as folder, lab(Path(folder)) as made:
-        for result in run(Rig(made), asked.verb, asked.share):
+        for result in run(Rig(made), asked.verb, asked.share, events=asked.events):
             count, bad = count + 1, bad + bool(result.wrong)
             if asked.out:
                 with asked.out.open("a", encoding="utf-8") as file:
