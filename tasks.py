@@ -56,6 +56,20 @@ def docs(context: Context) -> int:
     return _run(context, f"{PYTHON} -m sphinx -W --keep-going -q -b html docs docs/_build/html")
 
 
+@command(help={"seed": "The first schedule's seed.", "count": "How many schedules."})
+def chaos(context: Context, seed: int = 1, count: int = 10) -> int:
+    """Migrate under random faults in the namespace lab (needs root); a failing seed is printed and shrunk."""
+    return _run(context, f"{PYTHON} -m tscm_migrate.lab.chaos --seed {seed} --count {count}")
+
+
+@command(help={"share": "2/8: every eighth point, from the second on.", "out": "Gets a line of JSON a point."})
+def matrix(context: Context, share: str = "1/1", out: str = "") -> int:
+    """Kill a migration before and after each event, then resume it or roll it back (needs root; hours)."""
+    more = f"--share {share}" + (f" --out {out}" if out else "")
+    verbs = ("resume", "rollback")
+    return max([_run(context, f"{PYTHON} -m tscm_migrate.lab.matrix --verb {verb} {more}") for verb in verbs])
+
+
 namespace = tscm_migrate.tasks.namespace()
-for _task in (test, lint, docs):
+for _task in (test, lint, docs, chaos, matrix):
     namespace.add_task(_task)

@@ -66,6 +66,7 @@ class NamespaceLab:
         self._options: dict[str, Any] = {"shutdown": shutdown, "announce": announce, "delay": shutdown_delay}
         self._dhcp, self._disk = dhcp or DHCP, disk
         self._guests: dict[str, Guest] = {}
+        self._boot_faults: dict[str, dict[str, Any]] = {}
         self._closed = False
         self.room = Room(self.folder)
         try:
@@ -155,7 +156,7 @@ class NamespaceLab:
             "gateway": profile.gateway,
             "first_address": f"{profile.address}/{profile.prefix}",
             "boot_seconds": profile.boot_seconds,
-            "faults": dict(profile.faults),
+            "faults": {**profile.faults, **self._boot_faults.get(name, {})},
             "binds": [],
             "hide": [str(CHECKOUT)] if (CHECKOUT / "pyproject.toml").exists() else [],
             **self._options,
@@ -174,6 +175,14 @@ class NamespaceLab:
     def power_off(self, name: str) -> None:
         """Pull the plug; the disk is kept."""
         self.room.call("kill", short(name))
+
+    def boot_faults(self, faults: Mapping[str, Mapping[str, Any]]) -> None:
+        """Faults that the power of an appliance has from its next boot on, beside those of its profile."""
+        self._boot_faults = {name: dict(some) for name, some in faults.items()}
+
+    def wait_settled(self, name: str, timeout: float = 30) -> None:
+        """Until it is neither booting nor between the two halves of a reboot."""
+        self.wait(lambda: self.status(name)["state"] not in ("booting", "rebooting"), f"{name} to settle", timeout)
 
     def is_on(self, name: str) -> bool:
         """Whether it runs; not between the two halves of a reboot."""

@@ -1,0 +1,275 @@
+"""Random schedules of faults, from a seed: `python -m tscm_migrate.lab.chaos --seed 1 --count 20`.
+
+Each schedule runs a migration with a few faults, mends what a person would mend, and then resumes or rolls back until
+that goes through. Whatever happened, nothing may be lost: see `judge`. A schedule that fails is printed with its seed
+and made smaller, by leaving faults out for as long as it still fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.lab import matrix
+from tscm_migrate.lab.rig import Rig
+from tscm_migrate.lab.world import TROUBLES, TSADMIN
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Sequence
+
+    from tscm_migrate.lab.rig import Ended, State
+
+EVENTS = 95  # about as many as the journal of an undisturbed run has
+_WIRE = 400_000  # bytes that go over ssh in one
+_ROUNDS = 4  # how often resume or rollback may be said until all is well
+_PAUSED = 90.0  # seconds within which a run that is to be paused reaches its event, or has ended
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    `kind`: of `wrapped.FAULTS`, "world" (then `what` names one of `world.TROUBLES` and `where` the appliance; it comes
+    when event `n` is on the disk) or "tsadmin" (then `what` is of `world.TSADMIN`).
+    """
+
+    kind: str
+    n: int = 0
+    when: str = "after"
+    what: str = ""
+    where: str = "old"
+    value: Any = None
+
+    def plan(self) -> dict[str, Any]:
+        """As `lab.wrapped` reads it."""
+        extra = {"full": "count", "clock": "jump", "signal": "signal", "reset": "bytes", "silence": "bytes"}
+        entry: dict[str, Any] = {"kind": self.kind, "n": self.n, "when": self.when}
+        if self.kind in extra:
+            entry[extra[self.kind]] = self.value
+        if self.kind in {"reset", "silence"}:
+            del entry["n"]
+        return entry
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What happens in one round; `verb` is said afterwards."""
+
+    seed: int
+    faults: tuple[Fault, ...]
+    verb: str = "resume"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a schedule: `wrong` is empty where nothing was lost; `statuses` of each run of the tool."""
+
+    schedule: Schedule
+    wrong: tuple[str, ...]
+    statuses: tuple[int, ...]
+    seconds: float
+    text: str = ""
+
+
+def drawn(seed: int, *, rollback: bool = True) -> Schedule:
+    """The schedule of a seed."""
+    dice = random.Random(seed)  # noqa: S311 - it has to be repeatable
+    faults = tuple(_fault(dice) for _ in range(dice.choice((1, 1, 2, 2, 3))))
+    verb = "rollback" if rollback and dice.random() < 0.4 else "resume"
+    paused = [fault for fault in faults if fault.kind == "world"]
+    return Schedule(seed, tuple(f for f in faults if f.kind != "world" or f is paused[0]), verb)
+
+
+def _fault(dice: random.Random) -> Fault:  # noqa: PLR0911 - one line a kind
+    kind = dice.choice(("kill", "kill", "signal", "full", "clock", "reset", "reset", "silence", "world", "world",
+                        "world", "tsadmin", "tsadmin"))  # fmt: skip
+    n, when = dice.randrange(EVENTS), dice.choice(("before", "after"))
+    match kind:
+        case "signal":
+            return Fault(kind, n, when, value=dice.choice(("SIGINT", "SIGTERM", "SIGHUP")))
+        case "full":
+            return Fault(kind, n, when, value=dice.choice((1, 5, 1000)))
+        case "clock":
+            return Fault(kind, n, when, value=dice.choice((-86400, -30, 30, 7200, 400 * 86400)))
+        case "reset" | "silence":
+            return Fault(kind, value=dice.randrange(2000, _WIRE))
+        case "world":
+            return Fault(kind, n, "after", dice.choice(sorted(TROUBLES)), dice.choice(("old", "new")))
+        case "tsadmin":
+            where, what, value = dice.choice(TSADMIN)
+            return Fault(kind, what=what, where=where, value=value)
+    return Fault(kind, n, when)
+
+
+def play(rig: Rig, schedule: Schedule, folder: Path) -> Verdict:
+    """Run a schedule on fresh appliances and judge what is left."""
+    began = time.monotonic()
+    rig.fresh()
+    before = rig.state()
+    rig.lab.boot_faults({})
+    for side in ("old", "new"):
+        faults = {f.what: f.value for f in schedule.faults if f.kind == "tsadmin" and f.where == side}
+        if faults:
+            rig.lab.guest(side).set_faults(faults)
+            rig.lab.boot_faults({side: faults})
+    ended = [_first(rig, schedule, folder)]
+    wrong = _told(rig, ended[-1])
+    for side in ("old", "new"):
+        rig.lab.guest(side).set_faults({})
+    rig.lab.boot_faults({})
+    verb = schedule.verb
+    while ended[-1].status not in (0, 4) and rig.events() and len(ended) <= _ROUNDS:
+        _heal(rig, schedule)
+        ended.append(rig.run(verb, "--yes"))
+        wrong += _told(rig, ended[-1])
+        if ended[-1].status == 2 and "there is no unfinished run" in ended[-1].err:
+            break
+    wrong += judge(rig, schedule, before, ended)
+    text = "\n--- next\n".join(one.text for one in ended) if wrong else ""
+    statuses = tuple(one.status for one in ended)
+    return Verdict(schedule, tuple(dict.fromkeys(wrong)), statuses, round(time.monotonic() - began, 1), text)
+
+
+def _first(rig: Rig, schedule: Schedule, folder: Path) -> Ended:
+    """The migration itself, with all its faults."""
+    plan = [fault.plan() for fault in schedule.faults if fault.kind not in {"world", "tsadmin"}]
+    trouble = next((fault for fault in schedule.faults if fault.kind == "world"), None)
+    if trouble is None:
+        return rig.finish(rig.start(*rig.words(), plan=plan))
+    for name in ("paused", "go"):
+        (folder / name).unlink(missing_ok=True)
+    plan.append({"kind": "pause", "n": trouble.n, "when": "after", "folder": str(folder)})
+    process = rig.start(*rig.words(), plan=plan)
+    if _reached(process, folder):
+        TROUBLES[trouble.what].strike(rig.lab, trouble.where)
+    (folder / "go").touch()
+    return rig.finish(process)
+
+
+def _reached(process: subprocess.Popen[str], folder: Path) -> bool:
+    deadline = time.monotonic() + _PAUSED
+    while not (folder / "paused").exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _heal(rig: Rig, schedule: Schedule) -> None:
+    """What a person does: switch on what lost its power, give back what was taken; the old one stays off once told."""
+    events = rig.events()
+    gone = any(e["event"] == "action-started" and e["data"]["describes"].startswith("power off") for e in events)
+    for fault in schedule.faults:
+        if fault.kind == "world":
+            TROUBLES[fault.what].heal(rig.lab, fault.where)
+    if not rig.lab.is_on("new"):
+        rig.lab.wait_settled("new")
+        if not rig.lab.is_on("new"):
+            rig.lab.power_on("new")
+    if not rig.lab.is_on("old") and not gone:
+        rig.lab.power_on("old")
+
+
+def _told(rig: Rig, ended: Ended) -> list[str]:
+    """What one run of the tool may never do, however it ends."""
+    wrong = []
+    if ended.status == -1000:
+        wrong.append("it did not end within its time")
+    if "this should not have happened" in ended.text:
+        wrong.append("an error that nobody foresaw")
+    held = "held/multidevice-core" in rig.state().old["ours"]
+    if (
+        held
+        and ended.status in range(13)
+        and not any(word in ended.text for word in ("HELD", "updates are held", "is locked"))
+    ):
+        wrong.append(f"updates are held and the output (exit {ended.status}) does not say so")
+    return wrong
+
+
+def judge(rig: Rig, schedule: Schedule, before: State, ended: Sequence[Ended]) -> list[str]:
+    """What was lost, and what is not as the last exit status says."""
+    state, wrong = rig.state(), []
+    spoiled = any(f.kind == "world" and TROUBLES[f.what].spoils for f in schedule.faults)
+    told = state.told(before)
+    if not spoiled:
+        wrong += ["an archive of the old one is lost"] if told["old archives"] != "all there" else []
+        wrong += ["the new one has an archive that the old one has not"] if told["new archives"] != "as on old" else []
+    wrong += ["two hosts wanted one address"] if rig.collisions() else []
+    wrong += rig.leaks() if ended[-1].status in (0, 1, 4, 5) and not _off(rig, schedule) else []
+    last = ended[-1].status
+    done = rig.events() and rig.events()[-1]["data"].get("outcome") in {"done", "attention"}
+    if last == 0 and done and told["new files"] != "as old before":
+        wrong.append("it says done, but the devices are not all there")
+    if last == 0 and not done:
+        back = before.told(before)
+        wrong += [f"{key} is not as before: {told[key]}" for key in ("old cron", "old files", "old ours", "new files")
+                  if told[key] != back[key]]  # fmt: skip
+    if last not in (0, 4) and len(ended) > _ROUNDS:
+        wrong.append(f"{schedule.verb} did not go through in {_ROUNDS} attempts")
+    return wrong
+
+
+def _off(rig: Rig, schedule: Schedule) -> bool:
+    return any(f.what == "power cut" for f in schedule.faults) and not rig.lab.is_on("new")
+
+
+def shrunk(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
+    """The smallest part of a schedule that still fails, by leaving out one fault after another."""
+    index = 0
+    while index < len(schedule.faults) and len(schedule.faults) > 1:
+        fewer = replace(schedule, faults=schedule.faults[:index] + schedule.faults[index + 1 :])
+        if fails(fewer):
+            schedule = fewer
+        else:
+            index += 1
+    return schedule
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run some schedules; the exit status is 1 where one failed."""
+    parser = argparse.ArgumentParser(prog="chaos", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=10)
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--no-rollback", action="store_true")
+    asked = parser.parse_args(argv)
+    deadline, bad, count = time.monotonic() + 60 * asked.minutes, 0, 0
+    with tempfile.TemporaryDirectory(prefix="tscm-chaos-") as name, matrix.lab(Path(name) / "lab", disk="160m") as made:
+        rig, folder = Rig(made, ["--drain-timeout", "8"]), Path(name)
+        for seed in range(asked.seed, asked.seed + asked.count):
+            verdict = play(rig, drawn(seed, rollback=not asked.no_rollback), folder)
+            count, bad = count + 1, bad + bool(verdict.wrong)
+            _report(verdict, asked.out)
+            if verdict.wrong:
+                small = shrunk(verdict.schedule, lambda one: bool(play(rig, one, folder).wrong))
+                sys.stdout.write(f"    smallest: {small.verb} {[asdict(fault) for fault in small.faults]}\n")
+            if time.monotonic() > deadline:
+                break
+    sys.stdout.write(f"{count} schedules from seed {asked.seed}, {bad} bad\n")
+    return 1 if bad else 0
+
+
+def _report(verdict: Verdict, out: Path | None) -> None:
+    if out:
+        with out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(verdict), default=str) + "\n")
+    mark = "ok " if not verdict.wrong else "BAD"
+    faults = ", ".join(f"{f.what or f.kind}@{f.where if f.what else f.n}" for f in verdict.schedule.faults)
+    seed, verb = verdict.schedule.seed, verdict.schedule.verb
+    wrong = f"  {'; '.join(verdict.wrong)}" if verdict.wrong else ""
+    sys.stdout.write(f"{mark} seed {seed} {verb}: {faults} → {verdict.statuses} in {verdict.seconds} s{wrong}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

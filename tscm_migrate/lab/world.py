@@ -1,0 +1,98 @@
+"""Faults of the world around the tool: what can happen to an appliance or the wire while a migration is under way.
+
+Each is a pair: what happens, and what a person does about it before the run is resumed or rolled back ("heal").
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tscm_migrate.lab.namespaces import NamespaceLab
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """One kind of fault. `spoils`: files on the appliance may be damaged by it, so their loss is not the tool's."""
+
+    strike: Callable[[NamespaceLab, str], None]
+    heal: Callable[[NamespaceLab, str], None]
+    spoils: bool = False
+
+
+def _shell(script: str) -> Callable[[NamespaceLab, str], None]:
+    def do(lab: NamespaceLab, name: str) -> None:
+        if lab.is_on(name):
+            lab.on(name, script)
+
+    return do
+
+
+def _nothing(_lab: NamespaceLab, _name: str) -> None:
+    """There is nothing to mend."""
+
+
+def _off(lab: NamespaceLab, name: str) -> None:
+    lab.power_off(name)
+
+
+def _blink(lab: NamespaceLab, name: str) -> None:
+    """The cable is out for two seconds."""
+    lab.cut(name)
+    time.sleep(2)
+    lab.mend(name)
+
+
+_FULL = "f=/opt/threatstop/backup/.filler; for n in 1M 512; do dd if=/dev/zero of=$f.$n bs=$n 2>/dev/null; done"
+_DAMAGE = (
+    "for f in $(ls -t /opt/threatstop/backup/*.tsbak* 2>/dev/null | head -n 1); do [ -L $f ] || "
+    "printf damaged | dd of=$f bs=1 seek=2000 conv=notrunc 2>/dev/null; done"
+)
+
+TROUBLES: dict[str, Trouble] = {
+    "power cut": Trouble(_off, _nothing),  # who is switched on again depends on how far the run was: see chaos
+    "cable out for a while": Trouble(_blink, _nothing),
+    "sshd restarted": Trouble(_shell("systemctl restart ssh"), _nothing),
+    "sessions ended": Trouble(_shell("pkill -KILL -u threatstop sshd || :"), _nothing),
+    "disk full": Trouble(_shell(_FULL), _shell("rm -f /opt/threatstop/backup/.filler*")),
+    "backup folder read-only": Trouble(
+        _shell("mount --bind /opt/threatstop/backup /opt/threatstop/backup && "
+               "mount -o remount,bind,ro /opt/threatstop/backup"),
+        _shell("umount /opt/threatstop/backup 2>/dev/null || :"),
+    ),
+    "sudo revoked": Trouble(
+        _shell("mv /etc/sudoers.d/threatstop /root/sudoers.away"),
+        _shell("[ ! -e /root/sudoers.away ] || mv /root/sudoers.away /etc/sudoers.d/threatstop"),
+    ),
+    "cron entry comes back": Trouble(
+        _shell("[ -e /etc/cron.d/multidevice-core ] || "
+               "cp /var/lib/tscm-migrate/held/multidevice-core /etc/cron.d/ 2>/dev/null || :"),
+        _nothing,
+    ),
+    "newest archive damaged": Trouble(_shell(_DAMAGE), _nothing, spoils=True),
+    "ts-update that ignores signals": Trouble(
+        _shell("cat >/root/ts-update <<'E'\n#!/bin/sh\ntrap '' TERM HUP INT\nfor i in $(seq 900); do sleep 1; done\nE\n"
+               "chmod 755 /root/ts-update; setsid /root/ts-update >/dev/null 2>&1 </dev/null &"),
+        _shell("pkill -KILL -f /root/ts-update || :"),
+    ),
+}  # fmt: skip
+
+# What tsadmin and the machine do wrong by themselves: names and values of `profile.FAULTS`, and on which side.
+TSADMIN: tuple[tuple[str, str, object], ...] = (
+    ("old", "lies_exit0_without_archive", True),
+    ("old", "lies_exit1_with_archive", True),
+    ("old", "truncates_archive", True),
+    ("old", "backup_fails", "no space left on device"),
+    ("old", "hangs_backup", 3),
+    ("new", "hangs_restore", 3),
+    ("new", "restore_fails", True),
+    ("new", "restore_exit1", True),
+    ("new", "update_fails", ["edge-asa"]),
+    ("new", "hides_archives", True),
+    ("new", "floods", 20_000_000),
+    ("new", "reboot_mute_seconds", 4),
+)
