@@ -25,7 +25,9 @@
     │   ├── UnknownPrompt       1   nobody may guess the answer
     │   ├── DialogueSilent      1
     │   ├── StillOnline         1
+    │   ├── WouldCollide        1   two hosts would answer at one address
     │   └── NotComeBack         1
+    ├── HookFailed              1   a command on the workstation said no
     ├── TransferError           1
     ├── OffsiteError            1   storage away from the appliance
     │   ├── StoreError          1   the store did not do what it was asked
@@ -429,12 +431,45 @@ class StillOnline(ApplianceError):
 
 
 @dataclass(eq=False)
+class WouldCollide(ApplianceError):
+    """Two hosts would answer at one address."""
+
+    code = "appliance.would-collide"
+    retry = Retry.AFTER_REMEDY
+
+    address: str = ""
+
+    def remedy(self) -> str:
+        return f"take the one that is at {self.address} now off the network (power it off), then run this again"
+
+
+@dataclass(eq=False)
 class NotComeBack(ApplianceError):
     """The appliance did not come back after its reboot."""
 
     code = "appliance.not-back"
     advice = "look at the appliance's console: is it on, and at which address"
     retry = Retry.LATER
+
+
+# --------------------------------------------------------------------------- hooks
+
+
+@dataclass(eq=False)
+class HookFailed(MigrateError):
+    """A hook on the workstation failed."""
+
+    code = "hook"
+    retry = Retry.AFTER_REMEDY
+
+    detail: str
+    name: str = ""
+
+    def message(self) -> str:
+        return self.detail
+
+    def remedy(self) -> str:
+        return f"run hooks.{self.name} of the inventory by hand to see what it says, mend it, then run this again"
 
 
 # --------------------------------------------------------------------------- transfer

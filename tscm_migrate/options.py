@@ -52,6 +52,7 @@ class MigrateOptions:
     restore_ssh: bool = True
     restore_cron: bool = False
     offline: Literal["poweroff", "isolate", "manual"] = "poweroff"
+    revert_after: float | None = None
     update_packages: bool = False
     devices: Literal["all", "none"] | tuple[str, ...] = "all"
     yes: bool = False
@@ -88,6 +89,9 @@ class MigrateOptions:
             raise NetconfContradiction
         if not self.encrypt and self.passphrase_file:
             raise UsageError("--no-encrypt and --passphrase-file exclude each other", "leave one of them out")
+        if self.revert_after is not None and self.offline != "isolate":
+            fix = "add --offline isolate: only an isolated appliance can come back by itself"
+            raise UsageError(f"--revert-after does not go with --offline {self.offline}", fix)
         if self.archive != "new" and not self.encrypt:
             fix = "leave --no-encrypt out: it is for a new backup, and this archive is already made"
             raise UsageError(f"--no-encrypt does not go with --archive {self.archive}", fix)
@@ -99,8 +103,6 @@ class MigrateOptions:
 # What later versions bring: the text, and whether it was asked for. One table, so that nothing is forgotten.
 NOT_YET: dict[str, Callable[[MigrateOptions], bool]] = {
     "--archive offsite:…": lambda o: o.archive.startswith("offsite:"),
-    "--offline isolate": lambda o: o.offline == "isolate",
-    "--offline manual": lambda o: o.offline == "manual",
     "--update-packages": lambda o: o.update_packages,
 }
 
@@ -131,14 +133,17 @@ def _archive(value: str) -> str:
     raise UsageError(f"--archive {value!r} is no name of an archive", fix)
 
 
-def _seconds(value: str | float) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= _LONGEST:
-        raise UsageError(f"--drain-timeout {value!r} is no number of seconds", "give one, as in --drain-timeout 1800")
-    return seconds
+def _seconds(option: str) -> Callable[[str | float], float]:
+    def convert(value: str | float) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds <= _LONGEST:
+            raise UsageError(f"{option} {value!r} is no number of seconds", f"give one, as in {option} 1800")
+        return seconds
+
+    return convert
 
 
 def _debug(value: str | int) -> int:
@@ -166,7 +171,8 @@ def _devices(value: str | Iterable[str]) -> str | tuple[str, ...]:
 
 _CONVERT: dict[str, Callable[[Any], Any]] = {
     "archive": _archive,
-    "drain_timeout": _seconds,
+    "drain_timeout": _seconds("--drain-timeout"),
+    "revert_after": _seconds("--revert-after"),
     "debug": _debug,
     "limit": parse_limit,
     "interface": _interface,

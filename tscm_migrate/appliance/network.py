@@ -90,8 +90,10 @@ def boot_of(shell: Shell) -> str:
     return " ".join(text.split())
 
 
-def who_answers(observer: Appliance, address: str, port: int, interface: str = "") -> tuple[str, ...]:
+def who_answers(observer: Appliance, address: str, port: int, interface: str = "", *, asks: int = 1) -> tuple[str, ...]:
     """Ask, from `observer`, by ARP (where arping is), ping and TCP whether anybody is at `address`.
+
+    Takes `asks` seconds where nobody is.
 
     Returns:
         What answered: "arp", "ping", "port 22"; empty when nobody did. Means that are not there cannot answer.
@@ -99,10 +101,11 @@ def who_answers(observer: Appliance, address: str, port: int, interface: str = "
     at = quote(address)
     device = f"-I {quote(interface)}" if interface else ""
     script = (
-        f"(arping -c 2 -w 2 {device} {at} 2>/dev/null | grep -qi 'reply from\\|bytes from' && echo arp) & "
+        f"(arping -c {asks} -w {asks} {device} {at} 2>/dev/null | grep -qi 'reply from\\|bytes from' && echo arp) & "
         f"(ping -c 1 -W 1 {at} >/dev/null 2>&1 && echo ping) & "
-        f"(if command -v nc >/dev/null 2>&1; then nc -z -w 2 {at} {port}; "
-        f'else timeout 2 bash -c "exec 3<>/dev/tcp/{address}/{port}"; fi >/dev/null 2>&1 && echo "port {port}") & wait'
+        f"(if command -v nc >/dev/null 2>&1; then nc -z -w {asks} {at} {port}; "
+        f'else timeout {asks} bash -c "exec 3<>/dev/tcp/{address}/{port}"; fi >/dev/null 2>&1 '
+        f'&& echo "port {port}") & wait'
     )
     sudo = True  # arping wants a raw socket
     text = observer.run(
@@ -135,8 +138,9 @@ def prove_gone(
             raise StillOnline(
                 host.name, f"{', '.join(answers)} answers at {host.address} {waited:.0f} s after it was told to go"
             )
-        observer.emit(Waiting(f"until nobody answers at {host.address}", waited, timeout, host.name))
-        sleep(0.3)
+        if answers:
+            observer.emit(Waiting(f"until nobody answers at {host.address}", waited, timeout, host.name))
+            sleep(0.2)
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,7 @@ def wait_for(
                 if found is not None:
                     return found
         emit(Waiting(f"for the appliance to come back at {places[0].address}", waited, timeout, places[0].name))
-        sleep(0.5)
+        sleep(0.2)
     looked = " and ".join(place.address for place in places)
     raise NotComeBack(places[0].name, f"not seen at {looked} within {timeout:.0f} s" + (f" ({last})" if last else ""))
 
@@ -215,3 +219,10 @@ def _try(dial: Dial, place: Host, expect: Sequence[str], old_boot: str) -> Found
         raise
     shell.close()  # it has not gone down yet
     return None
+
+
+def hardware_addresses(appliance: Appliance) -> tuple[str, ...]:
+    """MAC addresses of its interfaces: what tells it from another host with the same keys and address."""
+    text = appliance.run("cat /sys/class/net/*/address", check=False, timeout=15.0, display="read its MACs").stdout
+    found = {line.strip().lower() for line in text.splitlines()}
+    return tuple(sorted(mac for mac in found if len(mac) == 17 and mac != "00:00:00:00:00:00"))

@@ -86,14 +86,9 @@ def hold(appliance: Appliance, entry: str) -> None:
     appliance.run(script, sudo=True, display=f"move {entry} out of cron's way, to {_aside(appliance, entry)}")
 
 
-def release(appliance: Appliance, entry: str) -> None:
-    """Put `entry` back where cron reads it; nothing to do when it is there already.
-
-    Raises:
-        CommandFailed: it could not be put back.
-        ApplianceError: there is neither an entry in place nor one put aside.
-    """
-    script = _names(appliance, entry) + (
+def release_script(appliance: Appliance, entry: str) -> str:
+    """Shell source, for root, that puts `entry` back; exit status 44 where there is nothing to put back."""
+    return _names(appliance, entry) + (
         'if [ -e "$aside" ] || [ -L "$aside" ]; then '
         '  if [ -e "$entry" ] || [ -L "$entry" ]; then '
         '    cmp -s "$entry" "$aside" || cp -a "$entry" "$aside.laid-back"; fi; '
@@ -103,6 +98,16 @@ def release(appliance: Appliance, entry: str) -> None:
         '  rmdir "${aside%/*}" 2>/dev/null || :; rmdir "${aside%/*/*}" 2>/dev/null || :; '
         'elif [ ! -e "$entry" ] && [ ! -L "$entry" ]; then exit 44; fi'
     )
+
+
+def release(appliance: Appliance, entry: str) -> None:
+    """Put `entry` back where cron reads it; nothing to do when it is there already.
+
+    Raises:
+        CommandFailed: it could not be put back.
+        ApplianceError: there is neither an entry in place nor one put aside.
+    """
+    script = release_script(appliance, entry)
     result = appliance.run(script, sudo=True, check=False, display=f"put {entry} back")
     if result.status == 44:
         raise ApplianceError(appliance.name, f"{entry} is neither in place nor put aside; nothing to put back")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tscm_migrate.events import Emit, silent
 from tscm_migrate.migration.interrupt import Interrupts
+from tscm_migrate.site import Hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -78,6 +79,7 @@ class Migration:
     emit: Emit = field(default=silent)
     old_answers: bool | None = None  # after a resume: whether the old one was seen; None: not looked
     interrupts: Interrupts = field(default_factory=lambda: Interrupts(silent))
+    hooks: Hooks = field(default_factory=Hooks)
 
     def note(self, key: str, value: Any) -> None:
         """Write down what later steps, a resume or the report need to know; JSON types only."""
@@ -100,6 +102,19 @@ class Migration:
         """Seconds: the option's, else the inventory's."""
         given = self.options.drain_timeout
         return given if given is not None else self.policy.drain_timeout
+
+    @property
+    def revert_after(self) -> float:
+        """Seconds until an isolated old one comes back by itself: the option's, else the inventory's."""
+        given = self.options.revert_after
+        return given if given is not None else self.policy.revert_after
+
+    @property
+    def held_entries(self) -> tuple[str, ...]:
+        """The old one's cron entries that this run has put aside."""
+        undo = self.journal.record.undo.get("hold-updates", {})
+        updates = (self.old.paths.cron_entry,) if undo.get("in_place") else ()
+        return (*updates, *((self.old.paths.backup_cron,) if undo.get("backup_in_place") else ()))
 
     @property
     def restores_network(self) -> bool:

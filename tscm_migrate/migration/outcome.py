@@ -24,6 +24,10 @@ def left_to_do(m: Migration) -> list[str]:
     if m.noted("devices_unknown"):
         left.append("no source tells which devices there are: update each (tsadmin update NAME)")
     left += [f"{row['name']}: was {row['was']}, is {row['has']}" for row in m.noted("parity", []) if not row["same"]]
+    if m.noted("unconfirmed"):
+        left.append(
+            f"{m.old.name}: its timer could not be told; it stays away while {m.new.name} answers: power it off"
+        )
     if m.options.bypass_netconf:
         left.append(f"point the logging of every device to {m.new.host.address} (syslog, UDP 514)")
     return left
@@ -62,5 +66,6 @@ def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
             f"{m.old.name}: its updates are HELD ({entry} is in {aside}); to release: tscm-migrate rollback {m.run}"
         )
     if offline:
-        lines.append(f"{m.old.name}: is OFFLINE, or about to be; to go on: tscm-migrate resume {m.run}")
+        itself = f", and comes back by itself after {m.revert_after:.0f} s" if m.options.offline == "isolate" else ""
+        lines.append(f"{m.old.name}: is OFFLINE, or about to be{itself}; to go on: tscm-migrate resume {m.run}")
     return tuple(lines)

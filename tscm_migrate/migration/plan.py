@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tscm_migrate.migration.steps import after, cutover, staging
+from tscm_migrate.migration.steps import after, confirm, cutover, offline, staging
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration
@@ -18,7 +18,8 @@ def steps() -> tuple[Step, ...]:
         staging.Backup(),
         staging.Transfer(),
         staging.Verify(),
-        cutover.TakeOffline(),
+        offline.Snapshot(),
+        offline.TakeOffline(),
         cutover.RestoreNetwork(),
         cutover.Reboot(),
         cutover.ComeBack(),
@@ -26,6 +27,7 @@ def steps() -> tuple[Step, ...]:
         after.UpdateDevices(),
         after.ReleaseUpdates(),
         after.Parity(),
+        confirm.Confirm(),
     )
 
 
@@ -44,7 +46,15 @@ def summary(m: Migration) -> list[str]:
         f"to    {m.new.name}  {m.new.host.address}  TSCM-Core {new.core}  {new.os_pretty}",
         f"moves {archive}; devices: {devices}",
         (
-            f"then  {m.old.name} goes offline ({o.offline}); {m.new.name} {address} and has {ssh}; "
+            f"then  {m.old.name} goes offline ({_leaving(m)}); {m.new.name} {address} and has {ssh}; "
             f"cron {'is' if o.restore_cron else 'is not'} restored"
         ),
     ]
+
+
+def _leaving(m: Migration) -> str:
+    """How the old one goes, and whether it can come back by itself."""
+    mode = m.options.offline
+    if mode == "isolate":
+        return f"isolate: it comes back by itself after {m.revert_after:.0f} s unless all went well"
+    return f"{mode}, by the hook `{m.hooks.offline}`" if m.hooks.offline else mode

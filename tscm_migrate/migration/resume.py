@@ -82,7 +82,8 @@ def reopened(
         with contextlib.closing(old), contextlib.closing(new):
             yield Migration(
                 name, options, old, new, facts["old"], facts["new"], journal=opened, dial=dial, foreseen=dial.foreseen,
-                operator=operator, policy=inventory.policy, interface=record.notes.get("interface", ""),
+                operator=operator, policy=inventory.policy, hooks=inventory.hooks,
+                interface=record.notes.get("interface", ""),
                 emit=interrupts.emit, interrupts=interrupts,
             )  # fmt: skip
 

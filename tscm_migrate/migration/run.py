@@ -49,7 +49,7 @@ class Dialler:
         from tscm_migrate.ssh.connect import connect
 
         keys = expect if expect is not None else self.foreseen.get(at(host.name, host.address))
-        return connect(host, credentials=self._secrets, emit=self._emit, expect=keys)
+        return connect(host, credentials=self._secrets, emit=self._emit, expect=keys, foreseen=self.foreseen)
 
 
 def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator) -> Exit:
@@ -87,7 +87,7 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
         findings = _check(old, new, found, options, emit)
         m = Migration(
             run, options, old, new, found[0].facts, found[1].facts, journal=Journal.nowhere(),
-            dial=dial, foreseen=dial.foreseen, operator=operator, policy=inventory.policy,
+            dial=dial, foreseen=dial.foreseen, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
             passphrase=archive_passphrase(options, found[0].facts, secrets, old.host),
             interface=checks.resolve_interface(found[0].facts, old.host, options.interface), emit=emit,
             interrupts=interrupts,

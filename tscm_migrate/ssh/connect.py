@@ -14,7 +14,7 @@ from tscm_migrate.ssh.translate import translated
 from tscm_migrate.ssh.userconfig import settled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import fabric
     import paramiko
@@ -80,6 +80,7 @@ def connect(
     emit: Emit = silent,
     timeouts: Timeouts = Timeouts(),
     expect: Sequence[str] | None = None,
+    foreseen: Mapping[str, Sequence[str]] | None = None,
 ) -> Shell:
     """Connect to a host, and to its gateways before.
 
@@ -90,6 +91,7 @@ def connect(
         timeouts: seconds.
         expect: `SHA256:…` fingerprints; the server's key must be one of them, and known_hosts is not asked. For the
             cutover, when the identity at an address changes as foreseen.
+        foreseen: the same for gateways, by NAME@ADDRESS.
 
     Raises:
         Unreachable: no connection, no banner, or no common algorithm.
@@ -104,7 +106,8 @@ def connect(
     try:
         hops = _hops(host)
         for hop in hops:
-            wanted = tuple(expect) if expect is not None and hop is hops[-1] else None
+            keys = expect if hop is hops[-1] else (foreseen or {}).get(f"{hop.name}@{hop.address}")
+            wanted = None if keys is None else tuple(keys)
             identity = Identity(hop.name, hostkeys.name_of_host(hop), hostkeys.load(hop.known_hosts), wanted)
             chain.append(_open(_Route(hop, chain[-1] if chain else None, credentials, timeouts, identity)))
     except BaseException:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import devices, facts, network, restore
 from tscm_migrate.errors import NotComeBack, RestoreFailed
 from tscm_migrate.events import Said
+from tscm_migrate.migration import way_back
 from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.base import Plain
 from tscm_migrate.migration.steps.staging import the_archive
 
@@ -17,33 +19,6 @@ if TYPE_CHECKING:
 
     from tscm_migrate.appliance.restore import Outcome
     from tscm_migrate.migration.context import Actions, Migration
-
-
-class TakeOffline(Plain):
-    """The old one leaves the network, and the new one's side proves that it has."""
-
-    id = "take-offline"
-    title = "Take the old one off the network, and prove it"
-    cutover = True
-
-    def apply(self, m: Migration) -> Actions:
-        """Power off; then nobody may answer at its address, seen from the new one."""
-        if not m.noted("offline_proved"):
-            # announced is not done: a run that was killed in between has left it on
-            if m.noted("offline_began") is None or m.old_answers:
-                yield Action(m.old.name, f"power off (`{m.old.host.commands.poweroff}`)", lambda: self._off(m))
-            yield Action(
-                m.new.name, f"prove from here that nobody answers at {m.old.host.address}", lambda: self._prove(m)
-            )
-
-    def _off(self, m: Migration) -> None:
-        if m.noted("offline_began") is None:
-            m.note("offline_began", time.time())
-        network.power_off(m.old)
-
-    def _prove(self, m: Migration) -> None:
-        network.prove_gone(m.new, m.old.host, interface=m.interface)
-        m.note("offline_proved", time.time())
 
 
 def _request(m: Migration) -> restore.Request:
@@ -76,6 +51,20 @@ class RestoreNetwork(Plain):
     title = "Restore, first pass: the network settings"
     cutover = True
 
+    def capture(self, m: Migration) -> dict[str, Any]:
+        """Its own settings, kept on itself, for the way back; and which hosts the two are, whatever their keys."""
+        offline = m.journal.record.undo.get("take-offline", {})
+        kept = m.restores_network and way_back.save_settings(m.new)
+        return {"kept": kept, **{key: offline.get(key, []) for key in ("old_macs", "new_macs")}}
+
+    def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
+        """The new one leaves the old address before the old one may come back."""
+        if m.restores_network and m.noted("first_pass_began"):
+            yield Action(
+                m.new.name, f"take it off {m.old.host.address}: its own settings back, and a restart",
+                lambda: way_back.new_one_off(m, undo),
+            )  # fmt: skip
+
     def apply(self, m: Migration) -> Actions:
         """Not with --bypass-netconf, nor where the new one has the old address already: then one pass does it all."""
         if not m.restores_network or m.noted("first_pass"):
@@ -88,6 +77,8 @@ class RestoreNetwork(Plain):
 
     def _pass(self, m: Migration) -> None:
         m.note("boot_before", network.boot_of(m.new.shell))
+        m.note("first_pass_began", value=True)
+        offline.keep_away(m)
         outcome = restore.run(m.new, _request(m), m.operator)
         if not outcome.lost and not outcome.did("network", "address", "dhcp", "apply-settings"):
             raise RestoreFailed(
@@ -117,6 +108,7 @@ class Reboot(Plain):
         yield Action(m.new.name, f"reboot (`{m.new.host.commands.reboot}`)", lambda: self._reboot(m))
 
     def _reboot(self, m: Migration) -> None:
+        offline.still_away(m)
         soon = "reboot" in self._answered(m) or m.noted("reboot_told") is not None
         m.note("reboot_told", time.time())
         how = network.reboot(m.new, was=m.noted("boot_before", m.new_facts.boot), soon=soon)

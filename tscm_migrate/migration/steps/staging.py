@@ -24,19 +24,24 @@ class HoldUpdates(Plain):
     title = "Hold the old one's updates and wait for those that run"
 
     def capture(self, m: Migration) -> dict[str, Any]:
-        """Where the entry is before anything is touched."""
+        """Where the entries are before anything is touched."""
         now = updates.state(m.old, m.old.paths.cron_entry)
+        backup_cron = updates.state(m.old, m.old.paths.backup_cron)
         # An entry that is aside was put there by a run of ours that did not end: bringing it back is right as well.
-        return {"in_place": now.in_place or now.aside, "aside": now.aside}
+        return {
+            "in_place": now.in_place or now.aside,
+            "aside": now.aside,
+            "backup_in_place": backup_cron.in_place or backup_cron.aside,
+        }
 
     def apply(self, m: Migration) -> Actions:
-        """Entry first, then the waiting."""
-        entry = m.old.paths.cron_entry
-        if updates.state(m.old, entry).in_place:
-            yield Action(
-                m.old.name, f"take {entry} out of cron's way (kept in {m.old.paths.hold_dir}/held)",
-                lambda: updates.hold(m.old, entry),
-            )  # fmt: skip
+        """Entries first, then the waiting; a scheduled backup that began in the middle would be no better (fact 20)."""
+        for entry in (m.old.paths.cron_entry, m.old.paths.backup_cron):
+            if updates.state(m.old, entry).in_place:
+                yield Action(
+                    m.old.name, f"take {entry} out of cron's way (kept in {m.old.paths.hold_dir}/held)",
+                    lambda e=entry: updates.hold(m.old, e),  # type: ignore[misc]
+                )  # fmt: skip
         yield Action(
             m.old.name,
             f"wait until no {m.old.paths.ts_update} runs or is about to (gives up after {m.drain_timeout:.0f} s)",
@@ -49,10 +54,12 @@ class HoldUpdates(Plain):
             raise ApplianceError(m.old.name, f"{m.old.paths.cron_entry} came back while it was held")
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
-        """Put the entry back, unless it was not there to begin with."""
-        entry = m.old.paths.cron_entry
-        if undo.get("in_place") and not updates.state(m.old, entry).in_place:
-            yield Action(m.old.name, f"put {entry} back: its updates run again", lambda: updates.release(m.old, entry))
+        """Put the entries back, unless they were not there to begin with."""
+        paths = m.old.paths
+        for entry, was in ((paths.cron_entry, "in_place"), (paths.backup_cron, "backup_in_place")):
+            if undo.get(was) and not updates.state(m.old, entry).in_place:
+                what = "its updates run again" if entry == paths.cron_entry else "its backups are scheduled again"
+                yield Action(m.old.name, f"put {entry} back: {what}", lambda e=entry: updates.release(m.old, e))  # type: ignore[misc]
 
 
 class Backup(Plain):

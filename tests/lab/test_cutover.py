@@ -1,0 +1,205 @@
+"""The dangerous hour: the old one goes, the new one comes, and never are two at one address."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.lab.namespaces import available
+from tscm_migrate.lab.namespaces.lab import MACS
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from tests.lab.conftest import MakeLab
+    from tscm_migrate.lab.namespaces import NamespaceLab
+
+pytestmark = [
+    pytest.mark.namespaces,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
+]
+
+MIGRATE = ("migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes")
+ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
+ADDRESS = "10.1.1.43"
+
+
+def migrate(lab: NamespaceLab, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return lab.run_tool(*MIGRATE, *options, env={**ENV, **env}, timeout=200)
+
+
+def said(result: subprocess.CompletedProcess[str]) -> str:
+    return f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+
+
+def holders(lab: NamespaceLab, since: float) -> set[str]:
+    """Who answered for the old address, by ARP, since a time."""
+    names = {mac: name for name, mac in MACS.items()}
+    return {names[one.mac] for one in lab.heard() if one.ip == ADDRESS and one.kind == "reply" and one.at >= since}
+
+
+def wait_for_holder(lab: NamespaceLab, name: str, timeout: float = 60) -> None:
+    began = time.time()
+    lab.wait(lambda: name in holders(lab, max(began, time.time() - 2)), f"{name} at {ADDRESS}", timeout)
+
+
+def entry(lab: NamespaceLab, name: str) -> bool:
+    return lab.on(name, "test -e /etc/cron.d/multidevice-core").returncode == 0
+
+
+def untouched(lab: NamespaceLab) -> bool:
+    """The old one serves as before: it has its address and its updates."""
+    return lab.is_on("old") and entry(lab, "old") and "inet 10.1.1.43/" in lab.on("old", "ip -4 addr show").stdout
+
+
+@pytest.mark.parametrize(
+    ("offline", "options", "old"),
+    [
+        pytest.param("isolate", ("--no-encrypt",), {"tsadmin_needs_sudo": False}, id="isolate-plain"),
+        pytest.param("isolate", ("--no-restore-ssh",), {}, id="isolate-own-keys"),
+        pytest.param("isolate", ("--bypass-netconf",), {}, id="isolate-bypass"),
+        pytest.param("poweroff", ("--bypass-netconf", "--no-restore-ssh"), {}, id="poweroff-bypass"),
+    ],
+)
+def test_every_way_of_leaving_ends_well(
+    rooms: MakeLab, offline: str, options: tuple[str, ...], old: dict[str, object]
+) -> None:
+    lab = rooms(old)
+    began = time.time()
+    result = migrate(lab, "--offline", offline, *options)
+    bypass = "--bypass-netconf" in options
+    assert result.returncode == (4 if bypass else 0), said(result)
+    assert lab.collisions() == []
+    last = holders(lab, time.time() - 0.5)
+    assert last == (set() if bypass else {"new"}), (last, said(result))
+    assert began
+    if offline == "isolate":
+        assert lab.on("old", "cat /var/lib/tscm-migrate/isolation/state").stdout.strip() == "confirmed"
+    # whoever connects now finds the pinned key, at the address that it has now
+    known = lab.inventory.with_name("known_hosts").read_text()
+    assert (ADDRESS if not bypass else "10.1.1.50") in known
+    again = lab.run_tool("migrate", "--from", "tscm-old", "--to", "tscm-new", "--dry-run", "--yes", env=ENV)
+    assert "host key changed" not in said(again)
+
+
+def test_a_workstation_that_dies_right_after_the_isolation_leaves_the_old_one_to_come_back(rooms: MakeLab) -> None:
+    lab = rooms()
+    tool = lab.spawn_tool(*MIGRATE, "--offline", "isolate", "--revert-after", "6", "--json", env=ENV)
+    assert tool.stdout is not None
+    for line in tool.stdout:
+        if '"action_started"' in line and "prove from here" in line:
+            break
+    tool.kill()
+    tool.wait(10)
+    lab.wait(lambda: "back at" in lab.on("old", "cat /var/log/tscm-migrate.log").stdout, "the timer", 40)
+    wait_for_holder(lab, "old")
+    assert entry(lab, "old")
+    assert lab.collisions() == []
+    routes = lab.on("old", "ip route; ip -4 -o addr show dev eth0; ls /var/lib/tscm-migrate 2>&1").stdout
+    assert "default via 10.1.1.1" in routes
+    assert "169.254" not in routes
+    assert "No such file" in routes
+
+
+def test_an_isolated_old_one_never_collides_with_whoever_has_taken_its_address(rooms: MakeLab) -> None:
+    lab = rooms()
+    tool = lab.spawn_tool(*MIGRATE, "--offline", "isolate", "--revert-after", "5", "--json", env=ENV)
+    assert tool.stdout is not None
+    for line in tool.stdout:
+        if '"action_started"' in line and "prove from here" in line:
+            break
+    tool.kill()
+    tool.wait(10)
+    lab.on("new", f"ip addr add {ADDRESS}/24 dev eth0")
+    lab.wait(lambda: "staying away" in lab.on("old", "cat /var/log/tscm-migrate.log").stdout, "a try to come back", 40)
+    assert lab.collisions() == []
+    lab.on("new", f"ip addr del {ADDRESS}/24 dev eth0")
+    lab.wait(lambda: "back at" in lab.on("old", "cat /var/log/tscm-migrate.log").stdout, "the old one", 60)
+    assert entry(lab, "old")
+    assert lab.collisions() == []
+
+
+def test_an_address_conflict_is_found_before_the_restore(rooms: MakeLab) -> None:
+    lab = rooms()
+    lab.on("watcher", f"ip addr add {ADDRESS}/24 dev eth0; ip addr show")
+    result = migrate(lab)
+    assert result.returncode in {1, 5}, said(result)
+    assert not any("restore" in str(one.get("argv")) for one in lab.journal("new") if one["event"] == "call")
+
+
+@pytest.mark.parametrize(
+    ("damage", "options", "env", "says"),
+    [
+        pytest.param("", (), {"TSCM_PASSPHRASE": "another"}, "passphrase|decrypt", id="wrong-passphrase"),
+        pytest.param("truncate -s -2000 $a", (), {}, "cannot be opened|damaged", id="damaged"),
+    ],
+)
+def test_a_bad_archive_is_found_while_the_old_one_still_serves(
+    rooms: MakeLab, damage: str, options: tuple[str, ...], env: dict[str, str], says: str
+) -> None:
+    lab = rooms()
+    made = lab.on(
+        "old",
+        'runuser -u threatstop -- sh -c \'printf "%s\\n" "$P" >/tmp/p; tsadmin backup --gpg_passphrase_file=/tmp/p; rm /tmp/p\''.replace(
+            "$P", ENV["TSCM_PASSPHRASE"]
+        ),
+    )
+    name = re.search(r"threatstop_backup_\S+\.tsbak\.gpg", made.stdout)
+    assert name, made
+    if damage:
+        lab.on("old", f"a=/opt/threatstop/backup/{name[0]}; {damage}")
+    result = migrate(lab, "--archive", name[0], *options, **env)
+    assert result.returncode == 1, said(result)
+    assert re.search(says, said(result)), said(result)
+    assert untouched(lab)
+    assert holders(lab, time.time() - 1) == {"old"}
+
+
+def test_an_archive_of_another_host_is_found_while_the_old_one_still_serves(rooms: MakeLab) -> None:
+    lab = rooms()
+    made = lab.on(
+        "new",
+        'runuser -u threatstop -- sh -c \'printf "%s\\n" "x y" >/tmp/p; tsadmin backup --gpg_passphrase_file=/tmp/p; rm /tmp/p\'',
+    )
+    name = re.search(r"threatstop_backup_\S+\.tsbak\.gpg", made.stdout)
+    assert name, made
+    data = (lab.root_of("new") / "opt/threatstop/backup" / name[0]).read_bytes()
+    place = lab.root_of("old") / "opt/threatstop/backup" / name[0]
+    place.write_bytes(data)
+    lab.on("old", f"chown threatstop: /opt/threatstop/backup/{name[0]}")
+    lab.on("new", f"rm -f /opt/threatstop/backup/{name[0]}")
+    result = migrate(lab, "--archive", name[0], TSCM_PASSPHRASE="x y")
+    assert result.returncode in {1, 3}, said(result)
+    assert "another" in said(result)
+    assert untouched(lab)
+
+
+def test_an_archive_that_the_restore_does_not_list_is_found_while_the_old_one_still_serves(rooms: MakeLab) -> None:
+    lab = rooms(None, {"faults": {"hides_archives": True}})
+    result = migrate(lab)
+    assert result.returncode == 1, said(result)
+    assert untouched(lab)
+
+
+def test_hooks_do_the_switching(rooms: MakeLab) -> None:
+    lab = rooms()
+    log = lab.folder / "hooks.log"
+    text = lab.inventory.read_text()
+    hook = f"echo $TSCM_ROLE $TSCM_HOST $TSCM_ADDRESS ${{TSCM_PASSPHRASE:-none}} >> {log}"
+    ssh = f"ssh -F none -i {lab.workstation.key} -o UserKnownHostsFile={lab.inventory.with_name('known_hosts')} threatstop@{ADDRESS} 'sudo shutdown -h now' || true"
+    lab.inventory.write_text(
+        text
+        + f"\n[hooks]\nsnapshot = {json.dumps('echo snapshot; ' + hook)}\noffline = {json.dumps(hook + '; ' + ssh)}\n"
+    )
+    result = migrate(lab)
+    assert result.returncode == 0, said(result)
+    assert log.read_text().splitlines() == [
+        f"old tscm-old {ADDRESS} none", "new tscm-new 10.1.1.50 none", f"old tscm-old {ADDRESS} none",
+    ]  # fmt: skip
+    assert not lab.is_on("old")

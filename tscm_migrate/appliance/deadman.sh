@@ -1,0 +1,128 @@
+#!/bin/sh
+# Keeps this appliance away from its address during a migration, and brings it back by itself unless the migration is
+# confirmed: after SECONDS, and only when duplicate-address detection finds nobody at the address.
+#
+#   deadman.sh FOLDER INTERFACE ADDRESS LEASH/LENGTH SECONDS
+#
+# In FOLDER: addresses, routes (as they were), release.sh, state (armed, away, confirmed), deadline (of the uptime, which
+# no clock jump moves). From outside come: go, extend (seconds), confirmed, return. LEASH is a link-local address by which
+# the new appliance still reaches this one. What happens is logged in /var/log/tscm-migrate.log and by syslog.
+set -u
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+folder=$1 interface=$2 address=$3 leash=$4 seconds=$5
+again=10 # seconds between two tries to come back
+patience=$seconds
+[ "$patience" -le 600 ] || patience=600 # somebody was there: so long must nobody be, for he may be rebooting
+last_seen=
+cd "$folder" || exit 1
+trap '' HUP INT
+
+say() {
+    echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $*" >>/var/log/tscm-migrate.log
+    logger -t tscm-migrate -- "$*" 2>/dev/null || :
+}
+mark() { printf '%s\n' "$1" >state.part && mv state.part state; }
+uptime() {
+    read -r now _ </proc/uptime
+    echo "${now%%.*}"
+}
+until_then() { echo "$(($(uptime) + $1))" >deadline.part && mv deadline.part deadline; }
+
+save() {
+    ip -4 -o addr show dev "$interface" scope global |
+        sed -n 's/.* inet \([0-9./]*\)\( brd \([0-9.]*\)\)\{0,1\} .*/\1 \3/p' >addresses
+    ip -4 route show dev "$interface" | grep -v 'proto kernel' | sed 's/ linkdown//' >routes
+    [ -s addresses ]
+}
+
+away() {
+    ip -4 addr flush dev "$interface" scope global
+    ip addr add "$leash" dev "$interface" scope link 2>/dev/null
+}
+
+# 0: somebody is at our address; 1: nobody; 2: it cannot be told
+somebody() {
+    if arping -V 2>&1 | grep -qi iputils; then
+        arping -q -D -c 3 -w 4 -I "$interface" "$address" >/dev/null 2>&1
+        case $? in 0) return 1 ;; 1) return 0 ;; esac
+    fi
+    # the kernel asks by ARP for us, from the link-local address
+    ip route replace "$address/32" dev "$interface" src "${leash%/*}" 2>/dev/null || return 2
+    ip neigh flush to "$address" dev "$interface" 2>/dev/null
+    ping -c 3 -W 1 "$address" >/dev/null 2>&1
+    heard=$?
+    found=$(ip neigh show to "$address" dev "$interface" 2>/dev/null)
+    ip route del "$address/32" dev "$interface" 2>/dev/null
+    [ "$heard" != 0 ] || return 0
+    case $found in *lladdr*) return 0 ;; *FAILED* | *INCOMPLETE*) return 1 ;; esac
+    return 2
+}
+
+back() {
+    while read -r cidr broadcast; do
+        ip addr add "$cidr" ${broadcast:+broadcast "$broadcast"} dev "$interface"
+    done <addresses
+    while read -r route; do
+        # shellcheck disable=SC2086 # a route is many words
+        ip route replace $route dev "$interface"
+    done <routes
+    ip addr del "$leash" dev "$interface" 2>/dev/null
+    arping -q -U -c 2 -w 2 -I "$interface" "$address" >/dev/null 2>&1 & # tell the neighbours
+    sh ./release.sh >>/var/log/tscm-migrate.log 2>&1 || say "releasing the updates failed: see $folder"
+    say "back at $address, $1"
+}
+
+try() { # $1: why; $2: how long nobody may have been seen
+    somebody
+    found=$?
+    now=$(uptime)
+    if [ "$found" = 1 ] && [ $((now - ${last_seen:-0})) -ge "$2" ]; then
+        back "$1"
+        cd /
+        [ -s "$folder/keep" ] || rm -rf "$folder"
+        exit 0
+    fi
+    case $found in
+    0) last_seen=$now && say "somebody answers at $address: staying away" ;;
+    2) say "it cannot be told whether somebody is at $address: staying away" ;;
+    esac
+    until_then "$again"
+}
+
+main() {
+    save || { mark "failed: no address on $interface"; exit 1; }
+    until_then "$seconds"
+    mark armed
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        [ ! -e go ] || break
+        sleep 1
+    done
+    [ -e go ] || { mark "failed: never told to go"; exit 1; }
+    sleep 0.3 2>/dev/null || sleep 1 # let the session that told us hear its own end
+    away
+    mark away
+    say "off the network for a migration; back in $seconds s unless it is confirmed"
+    while :; do
+        if [ -e return ]; then
+            rm -f return
+            try "as it was told" 0
+        elif [ -e confirmed ]; then
+            [ "$(cat state)" = confirmed ] || { mark confirmed && say "confirmed: staying away from $address"; }
+        else
+            if [ -s extend ]; then
+                until_then "$(cat extend)" && rm -f extend
+            fi
+            [ "$(uptime)" -lt "$(cat deadline)" ] || try "for nobody confirmed the migration" "$([ -z "$last_seen" ] && echo 0 || echo "$patience")"
+        fi
+        # a DHCP client or a network manager may have laid the address back
+        if ip -4 -o addr show dev "$interface" scope global | grep -q inet; then
+            say "an address came back on $interface: taken away again"
+            away
+        fi
+        sleep 1
+    done
+}
+
+main

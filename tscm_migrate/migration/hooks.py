@@ -1,0 +1,57 @@
+"""Hooks: commands on the workstation that let a hypervisor take a snapshot or do the switching."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import HookFailed
+from tscm_migrate.redact import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tscm_migrate.site import Host
+
+LONGEST = 900.0  # seconds
+_SECRET = ("PASSPHRASE", "PASSWORD", "SECRET", "TOKEN")
+
+
+def facts_for(host: Host, role: str, run: str, other: Host | None = None) -> dict[str, str]:
+    """What a hook finds in its environment: TSCM_HOST, TSCM_ADDRESS, TSCM_ROLE (old, new), TSCM_RUN, TSCM_OTHER_…"""
+    found = {"TSCM_HOST": host.name, "TSCM_ADDRESS": host.address, "TSCM_ROLE": role, "TSCM_RUN": run}
+    if other is not None:
+        found |= {"TSCM_OTHER_HOST": other.name, "TSCM_OTHER_ADDRESS": other.address}
+    return found
+
+
+def run_hook(name: str, command: str, facts: Mapping[str, str], *, timeout: float = LONGEST) -> str:
+    """Run one hook with the workstation's own shell; no secret of the tool is in its environment.
+
+    Args:
+        name: snapshot, offline or online.
+        command: as the inventory has it.
+        facts: see `facts_for`.
+        timeout: seconds.
+
+    Returns:
+        What it printed, for the operator: the last 2000 characters.
+
+    Raises:
+        HookFailed: an exit status other than 0, or not ended in time.
+    """
+    env = {k: v for k, v in os.environ.items() if not any(word in k.upper() for word in _SECRET)} | dict(facts)
+    try:
+        # The operator's own inventory says what to run, and a hypervisor's command line wants a shell.
+        done = subprocess.run(  # noqa: S602
+            command, shell=True, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=timeout, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise HookFailed(f"the hook `{name}` had not ended after {timeout:.0f} s", name) from error
+    said = printable(done.stdout.decode(errors="replace"))[-2000:].strip()
+    if done.returncode != 0:
+        last = said.splitlines()[-1] if said else "no output"
+        raise HookFailed(f"the hook `{name}` failed with exit status {done.returncode}: {last}", name)
+    return said

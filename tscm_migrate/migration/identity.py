@@ -1,0 +1,53 @@
+"""Who has which host key after the cutover: the pinned file follows, the user's own is only spoken of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.ssh import hostkeys, known_hosts
+
+if TYPE_CHECKING:
+    from tscm_migrate.migration.context import Migration
+
+
+def pin_what_is(m: Migration) -> list[str]:
+    """Let the pinned known_hosts say what is true now: at the old address, the keys that the new one shows.
+
+    All keys are read from the appliance itself, over the connection whose key was foreseen. The file is replaced at
+    once, with its comments; what it said before lies beside it, as `known_hosts.bak`.
+
+    Returns:
+        Lines for the operator: what was changed, and the command for his own known_hosts.
+    """
+    file, host = m.new.host.known_hosts, m.new.host
+    if file is None:
+        return []
+    blobs = _own_keys(m)
+    shown = m.new.shell.server_fingerprint()
+    if shown not in {known_hosts.fingerprint(blob) for blob in blobs}:
+        return [f"{host.name}: the key that it shows is not among its own; {file} is left as it is"]
+    name = known_hosts.name_of_host(host)
+    lines = []
+    if not _all_known(file, name, blobs) and hostkeys.replace(file, [name], blobs):
+        lines.append(f"{file}: {name} is now {host.name} ({shown}); what it said before is in {file}.bak")
+    user = Path.home() / ".ssh" / "known_hosts"
+    if known_hosts.load(user).pinned(name) and not _all_known(user, name, blobs):
+        lines.append(f"your own {user} knows another key for {name}; to forget it: ssh-keygen -R '{name}'")
+    return lines
+
+
+def _all_known(file: Path, name: str, blobs: list[bytes]) -> bool:
+    """Whether the file pins something for the name, and nothing but what is true."""
+    pinned = known_hosts.load(file).pinned(name)
+    return bool(pinned) and all(entry.blob in blobs for entry in pinned)
+
+
+def _own_keys(m: Migration) -> list[bytes]:
+    """The public host keys that lie on the new one now."""
+    text = m.new.run(
+        f"cat {quote(m.new.paths.ssh_dir)}/ssh_host_*_key.pub", check=False, timeout=20.0, display="read its host keys"
+    ).stdout
+    lines = "".join(f"x {line}\n" for line in text.splitlines() if line.strip())
+    return list(dict.fromkeys(entry.blob for entry in known_hosts.parse(lines).entries))

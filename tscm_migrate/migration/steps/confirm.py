@@ -1,0 +1,43 @@
+"""The end of a migration: the timer of an isolated old one is stood down, and the new identity is pinned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tscm_migrate.events import Said
+from tscm_migrate.migration import identity, way_back
+from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.steps import offline
+from tscm_migrate.migration.steps.base import Plain
+
+if TYPE_CHECKING:
+    from tscm_migrate.migration.context import Actions, Migration
+
+
+class Confirm(Plain):
+    """All went as it should: nothing comes back by itself, and known_hosts knows who is where."""
+
+    id = "confirm"
+    title = "Confirm: pin the new identity, stand the timer down"
+    cutover = True
+
+    def apply(self, m: Migration) -> Actions:
+        """The keys first: the leash is held through a host that must be known by then."""
+        file = m.new.host.known_hosts
+        if file is not None and not m.noted("pinned"):
+            yield Action(m.new.name, f"pin its host keys in {file}", lambda: self._pin(m))
+        if m.options.offline == "isolate" and not m.noted("confirmed"):
+            yield Action(m.old.name, "tell its timer that all went well", lambda: self._confirm(m))
+        if m.restores_network:
+            yield Action(m.new.name, "forget its former settings", lambda: way_back.forget_settings(m.new))
+
+    def _pin(self, m: Migration) -> None:
+        for line in identity.pin_what_is(m):
+            m.emit(Said(line))
+        m.note("pinned", value=True)
+
+    def _confirm(self, m: Migration) -> None:
+        if offline.confirm(m):
+            m.note("confirmed", value=True)
+        else:
+            m.note("unconfirmed", value=True)

@@ -1,0 +1,222 @@
+"""The way back after the cutover: who is at the old address, the new one off it, the old one on it again.
+
+Two hosts may never answer at one address. So the new one leaves first and that is proved; a host is told from another
+by its hardware address, for after a restore both may show the same host keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from tscm_migrate.appliance import isolation, network
+from tscm_migrate.appliance.base import Appliance, quote
+from tscm_migrate.errors import ApplianceError, HostKeyError, MigrateError, NotComeBack, SshError, WouldCollide
+from tscm_migrate.events import Said
+from tscm_migrate.migration import hooks
+from tscm_migrate.migration.context import at
+
+if TYPE_CHECKING:
+    from tscm_migrate.migration.context import Migration
+    from tscm_migrate.site import Host
+    from tscm_migrate.ssh.shell import Shell
+
+Who = Literal["nobody", "old", "new", "stranger"]
+# What a restore may overwrite on the new one, and what it needs to be itself again.
+_SETTINGS = (
+    "etc/network etc/netplan etc/sysconfig/network-scripts etc/NetworkManager/system-connections etc/hostname etc/hosts"
+)
+
+
+def keys_of(m: Migration, *roles: str) -> list[str]:
+    """Fingerprints of the host keys of "old", "new" or both, as they were before anything moved."""
+    facts = {"old": m.old_facts, "new": m.new_facts}
+    found = [key for role in roles for _, key in facts[role].host_keys]
+    return list(dict.fromkeys([*found, *(key for role in roles for key in m.noted(f"{role}_keys", []))]))
+
+
+def interface_of(m: Migration) -> str:
+    """The old one's interface that has its address."""
+    found = (one.name for one in m.old_facts.interfaces if one.address == m.old.host.address)
+    return next(found, m.interface)
+
+
+def own_place(m: Migration) -> Host:
+    """The new one at the address that it had before."""
+    return replace(m.new.host, address=m.new_facts_address)
+
+
+def look_at(m: Migration, place: Host, undo: dict[str, Any]) -> tuple[Who, Shell | None]:
+    """Who is at a place, and the connection to him; "nobody" only says that no connection could be made."""
+    try:
+        shell = m.dial(place, keys_of(m, "old", "new"))
+    except HostKeyError:
+        return "stranger", None
+    except SshError:
+        return "nobody", None
+    here = set(network.hardware_addresses(_held(m, place, shell)))
+    role: Who = "old" if here & set(undo.get("old_macs", [])) else "new"
+    if here and not here & {*undo.get("old_macs", []), *undo.get("new_macs", [])}:
+        shell.close()
+        return "stranger", None
+    return role, shell
+
+
+def _held(m: Migration, place: Host, shell: Shell) -> Appliance:
+    held = Appliance(place, m.dial, m.emit)
+    held.moved(place, shell)
+    return held
+
+
+# ------------------------------------------------------------------------------------------------ the new one
+
+
+def save_settings(new: Appliance) -> bool:
+    """Keep the new one's network settings and host keys on itself, readable by root alone; False where it cannot."""
+    folder = quote(new.paths.hold_dir)
+    script = (
+        f"set -eu; umask 077; mkdir -p {folder}; cd /; set --; "
+        f"for f in {_SETTINGS} {quote(new.paths.ssh_dir.lstrip('/'))}/ssh_host_*; do "
+        '[ -e "$f" ] && set -- "$@" "$f"; done; '
+        f'tar -cpf {folder}/own-settings.part "$@" && mv {folder}/own-settings.part {folder}/own-settings.tar'
+    )
+    done = new.run(script, sudo=True, check=False, timeout=60.0, display="keep its own network settings and host keys")
+    return done.status == 0
+
+
+def settings_back(new: Appliance) -> None:
+    """Put the kept settings back; they count from its next boot.
+
+    Raises:
+        ApplianceError: they are not there, or could not be written.
+    """
+    tar = quote(f"{new.paths.hold_dir}/own-settings.tar")
+    script = (
+        f"set -eu; cd /; tar -tf {tar} >/dev/null; for d in {_SETTINGS}; do "
+        # a file that the restore has added must go too, or it would count beside the old ones
+        f'if tar -tf {tar} | grep -q "^$d/"; then find "/$d" -mindepth 1 -maxdepth 1 -exec rm -rf {{}} +; fi; done; '
+        f"tar -xpf {tar}; rm -f {tar}; rmdir {quote(new.paths.hold_dir)} 2>/dev/null || :; sync"
+    )
+    done = new.run(
+        script, sudo=True, check=False, timeout=60.0, display="put its own network settings and host keys back"
+    )
+    if done.status != 0:
+        raise ApplianceError(new.name, f"its own settings could not be put back: {done.stderr.strip()[-200:]}")
+
+
+def forget_settings(new: Appliance) -> None:
+    """The kept settings are not wanted any more."""
+    folder = quote(new.paths.hold_dir)
+    script = f"rm -f {folder}/own-settings.tar; rmdir {folder} 2>/dev/null || :"
+    new.run(script, sudo=True, check=False, timeout=20.0, display="forget its former settings")
+
+
+def find_new(m: Migration, undo: dict[str, Any]) -> bool:
+    """Connect to the new one, at whichever of its two addresses it is; True: it is at the old one's."""
+    for place in (replace(m.new.host, address=m.old.host.address, port=m.old.host.port), own_place(m)):
+        who, shell = look_at(m, place, undo)
+        if who == "new" and shell is not None:
+            m.new.moved(place, shell)
+            return place.address == m.old.host.address
+        if shell is not None:
+            shell.close()
+    raise NotComeBack(m.new.name, f"it is neither at {m.old.host.address} nor at {m.new_facts_address}")
+
+
+def new_one_off(m: Migration, undo: dict[str, Any]) -> None:
+    """The new one leaves the old address: its own settings back and a restart; else off by a hook or by hand.
+
+    Raises:
+        WouldCollide: it could not be made sure.
+    """
+    try:
+        at_old = find_new(m, undo)
+        settings_back(m.new)
+        if at_old:
+            _restart_at_home(m)
+    except MigrateError as error:
+        m.emit(Said(f"{m.new.name}: {error}; it has to be off instead", "warning"))
+        if m.hooks.offline:
+            said = hooks.run_hook("offline", m.hooks.offline, hooks.facts_for(m.new.host, "new", m.run, m.old.host))
+            m.emit(Said(said or "the hook `offline` ended well"))
+        elif not m.operator.instruct(f"Power off {m.new.name} (it may hold {m.old.host.address})."):
+            detail = f"{m.new.name} may hold it, and could not be taken off: {error}"
+            raise WouldCollide(m.old.name, detail, m.old.host.address) from error
+
+
+def _restart_at_home(m: Migration) -> None:
+    was = network.boot_of(m.new.shell)
+    network.reboot(m.new, was=was, soon=False)
+    found = network.wait_for(
+        m.dial, places=(own_place(m),), expect=keys_of(m, "new", "old"), old_boot=was,
+        timeout=m.policy.reboot_timeout, emit=m.emit,
+    )  # fmt: skip
+    m.foresee(found.host.address, keys_of(m, "new", "old"))
+    m.new.moved(found.host, found.shell)
+
+
+# ------------------------------------------------------------------------------------------------ the old one
+
+
+def prove_free(m: Migration, undo: dict[str, Any]) -> None:
+    """Nobody may be at the old address: seen from the new one where it is up, else from here.
+
+    Raises:
+        WouldCollide: somebody is there, or it cannot be told.
+    """
+    address = m.old.host.address
+    who, shell = look_at(m, replace(m.old.host, address=address), undo)
+    if shell is not None:
+        shell.close()
+    if who in ("new", "stranger"):
+        raise WouldCollide(m.old.name, f"{'another host' if who == 'stranger' else m.new.name} is there", address)
+    try:
+        who, shell = look_at(m, own_place(m), undo)
+        if who == "new" and shell is not None:
+            m.new.moved(own_place(m), shell)
+            network.prove_gone(m.new, m.old.host, interface=m.interface, timeout=30.0)
+    except MigrateError as error:
+        raise WouldCollide(m.old.name, str(error), address) from error
+
+
+def bring_back(m: Migration, undo: dict[str, Any]) -> None:
+    """The old one returns to its address, by the way that it left: its timer, a hook, or a person.
+
+    Raises:
+        NotComeBack: nobody could bring it back; what to do is said.
+    """
+    mode = undo.get("offline", "poweroff")
+    if m.hooks.online:
+        said = hooks.run_hook("online", m.hooks.online, hooks.facts_for(m.old.host, "old", m.run, m.new.host))
+        m.emit(Said(said or "the hook `online` ended well"))
+    elif mode == "isolate" and _call_back(m):
+        pass
+    elif mode == "isolate":
+        m.emit(Said(f"{m.old.name} cannot be told; waiting for its timer", "warning"))
+    elif not m.operator.instruct(f"Bring {m.old.name} back to {m.old.host.address} (power it on)."):
+        raise NotComeBack(m.old.name, f"power it on, then run again: tscm-migrate rollback {m.run}")
+    limit = m.policy.reboot_timeout + (m.revert_after if mode == "isolate" else 0.0)
+    found = network.wait_for(
+        m.dial, places=(m.old.host,), expect=keys_of(m, "old"), old_boot="", timeout=limit, emit=m.emit,
+    )  # fmt: skip
+    m.foreseen[at(m.old.name, found.host.address)] = tuple(keys_of(m, "old"))
+    m.old.moved(found.host, found.shell)
+    if not set(network.hardware_addresses(m.old)) & set(undo.get("old_macs", [])):
+        raise WouldCollide(m.old.name, "what answers is not the appliance that left", m.old.host.address)
+
+
+def _call_back(m: Migration) -> bool:
+    leash = isolation.leash_of(m.run)
+    try:
+        isolation.hold_the_leash(m.new, leash, m.interface)
+        m.foreseen[at(m.old.name, leash.old)] = tuple(keys_of(m, "old"))
+        held = isolation.on_leash(m.old.host, m.new.host, leash, m.dial, m.emit)
+        try:
+            isolation.tell(held, "return")
+        finally:
+            held.close()
+            isolation.drop_the_leash(m.new, leash, m.interface)
+    except MigrateError as error:
+        m.emit(Said(f"{m.old.name}: {error}", "warning"))
+        return False
+    return True
