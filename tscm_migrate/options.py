@@ -103,7 +103,6 @@ class MigrateOptions:
 # What later versions bring: the text, and whether it was asked for. One table, so that nothing is forgotten.
 NOT_YET: dict[str, Callable[[MigrateOptions], bool]] = {
     "--archive offsite:…": lambda o: o.archive.startswith("offsite:"),
-    "--update-packages": lambda o: o.update_packages,
 }
 
 

@@ -102,3 +102,41 @@ def devices_in(members: tuple[str, ...], device_glob: str = "devices/*") -> tupl
     )
     names: tuple[str, ...] = parse.etc_devices(found, None)["in_etc"]  # type: ignore[arg-type]
     return names
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What an archive tells of its host: fingerprints of its host keys, addresses in its network settings."""
+
+    host_keys: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+def identity_in(
+    appliance: Appliance, archive: Archive, passphrase: Secret | None, *, timeout: float = 3600.0
+) -> Inside:
+    """Read the public host keys and the network settings of a tar.gz archive; empty where there are none.
+
+    Nothing is written to a disk; the private keys stay in the archive.
+    """
+    path, home = quote(archive.path), f"{quote(appliance.paths.tmpfs)}/.tscm-migrate.XXXXXXXX"
+    wanted = "'*ssh_host_*_key.pub' '*network/interfaces' '*netplan/*.yaml' '*network-scripts/ifcfg-*'"
+    unpack = f"tar -xzOf - --wildcards {wanted} 2>/dev/null | head -c 1000000"
+    if archive.encrypted:
+        if passphrase is None:
+            return Inside((), ())
+        script = (
+            f'umask 077; home=$(mktemp -d {home}) || exit 45; export GNUPGHOME="$home"; '
+            'trap \'gpgconf --kill all 2>/dev/null; rm -rf "$home"\' EXIT; trap "exit 129" HUP INT TERM; '
+            "loop=--pinentry-mode=loopback; gpg --version | head -n 1 | grep -q ' 1\\.\\| 2\\.0' && loop=; "
+            f"gpg --batch --no-tty --quiet $loop --passphrase-fd 0 --decrypt {path} 2>/dev/null | {unpack}"
+        )
+        stdin = passphrase.reveal().encode() + b"\n"
+    else:
+        script, stdin = f"cat {path} | {unpack}", b""
+    text = appliance.run(
+        script, stdin=stdin, timeout=timeout, check=False, display=f"whose backup is {archive.name}?"
+    ).stdout
+    keys = parse.host_keys(text, appliance.paths)["host_keys"]
+    found = re.findall(r"(?:^\s*address|IPADDR\d*\s*=|-)\s*['\"]?(\d{1,3}(?:\.\d{1,3}){3})\b", text, re.MULTILINE)
+    return Inside(tuple(key for _, key in keys), tuple(dict.fromkeys(found)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import listing
@@ -13,7 +13,7 @@ from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.prompts import Table
 from tscm_migrate.appliance.rules import restore_rules
 from tscm_migrate.appliance.talk import Asked, complaints, converse, last_line
-from tscm_migrate.errors import RestoreFailed
+from tscm_migrate.errors import RestoreFailed, UnknownPrompt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,3 +162,48 @@ def run(appliance: Appliance, request: Request, operator: Asked) -> Outcome:
         tuple(exchange.rule for exchange in talked.exchanges), talked.lost, talked.status, complaints(talked.text),
         last_line(talked.text), talked.text,
     )  # fmt: skip
+
+
+def look_at_list(appliance: Appliance, request: Request) -> str:
+    """Start a restore, see whether the archive is in its list, and hang up without having answered anything.
+
+    The network settings are bypassed, so that nothing can be applied meanwhile.
+
+    Returns:
+        "listed", or "unknown" where it asks something else first.
+
+    Raises:
+        RestoreFailed: the archive is not in the list, or the restore ends without asking anything.
+    """
+    seen: list[bool] = []
+
+    def look(question: str, lines: Sequence[str]) -> str | None:
+        if listing.asks_for_archive(question, lines) or listing.names(lines):
+            seen.append(request.archive in listing.names(lines))
+        return None
+
+    looking = replace(request, bypass_netconf=True, force_apply_netconf=False, passphrase=None)
+    command_line = command(appliance, looking)
+    words = [appliance.paths.tsadmin, "restore", *(quote(word) for word in options(looking))]
+    rules = tuple(rule for rule in table(appliance, looking).rules if rule.name in ("sudo-password", "more"))
+    asks = Table(rules, {"sudo": sudo_answer(appliance)})
+    try:
+        talked = converse(
+            appliance, " ".join(words), asks, _Nobody(), picker=look, display=f"{command_line}, only to look"
+        )
+    except UnknownPrompt:
+        if seen and not any(seen):
+            raise RestoreFailed(
+                appliance.name, f"{request.archive} is not in the list that its restore shows"
+            ) from None
+        return "listed" if seen else "unknown"
+    raise RestoreFailed(appliance.name, f"its restore ends at once: {last_line(talked.text)}")
+
+
+class _Nobody:
+    """Answers nothing."""
+
+    attended = False
+
+    def answer(self, _host: str, _prompt: str, _context: str) -> str | None:
+        return None

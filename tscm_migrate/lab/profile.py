@@ -100,6 +100,8 @@ class Profile:
     reboot_style: Literal["asks", "itself", "tells"] = "asks"
     network_dialogue: bool = False  # restore walks through the dialogue of `tsadmin network`
     restarts_sshd: bool = True  # restored host keys show at once; else after the next reboot
+    upgrade_to: str | None = None  # the TSCM-Core that the packages' upgrade brings; None: nothing newer is there
+    upgrade_wants_reboot: bool = False
     list_command: bool = True  # whether `tsadmin list` exists
     # updates
     ts_update_seconds: float = 2.0

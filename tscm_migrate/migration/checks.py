@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.appliance.names import newest
@@ -55,7 +55,18 @@ def same_host(s: Situation) -> Iterator[Finding]:
 
 def core_version(s: Situation) -> Iterator[Finding]:
     """Backup and restore exist since TSCM-Core 1.47; versions are compared as numbers."""
-    for facts in (s.old, s.new):
+    yield from _before_upgrade(s, _cores(s.old, s.new))
+
+
+def _before_upgrade(s: Situation, found: Iterator[Finding]) -> Iterator[Finding]:
+    """What --update-packages may mend is a warning now, and looked at again afterwards."""
+    for finding in found:
+        soft = s.options.update_packages and finding.severity == "error"
+        yield replace(finding, severity="warning") if soft else finding
+
+
+def _cores(old: Facts, new: Facts) -> Iterator[Finding]:
+    for facts in (old, new):
         if not version_key(facts.core):
             said = f" ({facts.version_error})" if facts.version_error else ""
             text = f"{facts.name} does not tell its TSCM-Core version{said}"
@@ -70,12 +81,21 @@ def core_version(s: Situation) -> Iterator[Finding]:
             )
 
 
+def versions(old: Facts, new: Facts) -> list[Finding]:
+    """The checks of versions alone, for after an upgrade."""
+    return [*_cores(old, new), *_order(old, new)]
+
+
 def core_order(s: Situation) -> Iterator[Finding]:
     """A restore into an older version is not foreseen."""
-    old, new = version_key(s.old.core), version_key(s.new.core)
+    yield from _before_upgrade(s, _order(s.old, s.new))
+
+
+def _order(was: Facts, now: Facts) -> Iterator[Finding]:
+    old, new = version_key(was.core), version_key(now.core)
     if old and new and new < old:
-        text = f"{s.new.name} has TSCM-Core {s.new.core}, older than {s.old.core} on {s.old.name}"
-        yield Finding("new-is-older", "error", text, f"update {s.new.name} first, or: --update-packages")
+        text = f"{now.name} has TSCM-Core {now.core}, older than {was.core} on {was.name}"
+        yield Finding("new-is-older", "error", text, f"update {now.name} first, or: --update-packages")
 
 
 def operating_system(s: Situation) -> Iterator[Finding]:

@@ -29,7 +29,8 @@ def left_to_do(m: Migration) -> list[str]:
             f"{m.old.name}: its timer could not be told; it stays away while {m.new.name} answers: power it off"
         )
     if m.options.bypass_netconf:
-        left.append(f"point the logging of every device to {m.new.host.address} (syslog, UDP 514)")
+        names = ", ".join(sorted(m.noted("devices", {}))) or "every device"
+        left.append(f"point the logging of {names} to {m.new.host.address} (syslog, UDP 514)")
     return left
 
 

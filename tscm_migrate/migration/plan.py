@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tscm_migrate.migration.steps import after, confirm, cutover, offline, staging
+from tscm_migrate.migration.steps import after, assure, confirm, cutover, offline, packages, staging
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 def steps() -> tuple[Step, ...]:
     """All steps in their order; a step that does not apply to a run yields no actions."""
     return (
+        packages.UpdatePackages(),
         staging.HoldUpdates(),
         staging.Backup(),
         staging.Transfer(),
         staging.Verify(),
+        assure.Assure(),
         offline.Snapshot(),
         offline.TakeOffline(),
         cutover.RestoreNetwork(),

@@ -38,6 +38,8 @@ def write(guest: Guest, profile: Profile, python: str) -> None:
     call = f"{shlex.quote(python)} -I -S {shlex.quote(run)}"
     for program in ("tsadmin", "ts-backup"):
         _script(folder / program, f'#!/bin/sh\nexec {call} {program} "$@"\n')
+    for program in ("apt-get",) if profile.os_id in ("ubuntu", "debian") else ("dnf", "yum"):
+        _script(folder / program, f'#!/bin/sh\nexec {call} {program} "$@"\n')
     _script(guest.host(f"{lib}/as-root"), f'#!/bin/sh\nTSCM_LAB_ROOT=1 exec {call} "$@"\n')
     _script(folder / "ts-update", _ts_update(profile.ts_update_style, python, run, call))
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import devices, facts, updates
-from tscm_migrate.errors import MigrateError
+from tscm_migrate.errors import MigrateError, UnknownPrompt
 from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated
 from tscm_migrate.migration import parity
 from tscm_migrate.migration.context import Action
@@ -16,6 +16,10 @@ from tscm_migrate.migration.steps.base import Plain
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration
+
+
+_RETRIES = 1  # a first login after the move often fails, and the second goes through
+_PAUSE = 1.0  # seconds
 
 
 def wanted_devices(m: Migration) -> tuple[str, ...]:
@@ -59,12 +63,24 @@ class UpdateDevices(Plain):
         m.note("devices", results)
 
     def _one(self, m: Migration, name: str) -> DeviceUpdated:
+        """Once more where it failed and did not ask for a person."""
         began = time.monotonic()
         m.emit(DeviceStarted(name))
-        try:
-            ok, detail = devices.update(m.new, name, timeout=m.policy.device_timeout)
-        except MigrateError as error:
-            ok, detail = False, str(error)
+        for attempt in range(1 + _RETRIES):
+            try:
+                ok, detail = devices.update(m.new, name, timeout=m.policy.device_timeout)
+            except UnknownPrompt as error:
+                ok, detail = (
+                    False,
+                    f"asks {error.prompt.strip()!r}; answer it there: {m.new.paths.tsadmin} update {name}",
+                )
+                break
+            except MigrateError as error:
+                ok, detail = False, str(error)
+            if ok or time.monotonic() - began > m.policy.device_timeout:
+                break
+            if attempt < _RETRIES:
+                time.sleep(_PAUSE)
         result = DeviceUpdated(name, ok, round(time.monotonic() - began, 3), detail)
         m.emit(result)
         return result

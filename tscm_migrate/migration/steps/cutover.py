@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration
 
 
-def _request(m: Migration) -> restore.Request:
+def request_of(m: Migration) -> restore.Request:
+    """What both passes are asked for."""
     was = m.old_facts
     prefix = next((i.prefix for i in was.interfaces if i.address == m.old.host.address), 24)
     return restore.Request(
@@ -72,14 +73,14 @@ class RestoreNetwork(Plain):
         if m.new.host.address == m.old.host.address:  # a resume has found it there: it has learned and restarted
             m.note("first_pass", {"lost": True, "answered": [], "status": None})
             return
-        command = restore.command(m.new, _request(m)) if m.noted("archive") else f"{m.new.paths.tsadmin} restore"
+        command = restore.command(m.new, request_of(m)) if m.noted("archive") else f"{m.new.paths.tsadmin} restore"
         yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
 
     def _pass(self, m: Migration) -> None:
         m.note("boot_before", network.boot_of(m.new.shell))
         m.note("first_pass_began", value=True)
         offline.keep_away(m)
-        outcome = restore.run(m.new, _request(m), m.operator)
+        outcome = restore.run(m.new, request_of(m), m.operator)
         if not outcome.lost and not outcome.did("network", "address", "dhcp", "apply-settings"):
             raise RestoreFailed(
                 m.new.name,
@@ -183,12 +184,12 @@ class Restore(Plain):
         return dict(now.host_keys) == keys_wanted and all(here.get(p) == h for p, h in m.noted("old_files").items())
 
     def _restore(self, m: Migration) -> Actions:
-        command = restore.command(m.new, _request(m)) if m.noted("archive") else f"{m.new.paths.tsadmin} restore"
+        command = restore.command(m.new, request_of(m)) if m.noted("archive") else f"{m.new.paths.tsadmin} restore"
         yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
 
     def _pass(self, m: Migration) -> None:
         m.note("restore_began", time.time())
-        outcome = restore.run(m.new, _request(m), m.operator)
+        outcome = restore.run(m.new, request_of(m), m.operator)
         if outcome.lost or not outcome.ended_well:
             raise RestoreFailed(m.new.name, f"exit status {outcome.status}: {outcome.last_line}")
         for line in outcome.complaints:

@@ -6,15 +6,16 @@ import json
 import sys
 from pathlib import Path
 
-from . import backup, devices, network, options, restore, updates
+from . import backup, devices, network, options, packages, restore, updates
 from .base import Machine, Stop
 
 
 def version(machine: Machine, _options: options.Options) -> int:
     """`tsadmin version --all`, as the vendor's page shows it."""
     machine.write(f"[INFO ] : ThreatSTOP Versions:\n{'Module':<20} Version\n{'-' * 20} {'-' * 10}\n")
-    for module, number in (("TSCM-Core", "core_version"), ("ts-keyring", "keyring_version")):
-        machine.write(f"  {module:<18} {machine.profile[number]}\n")
+    core = machine.state().get("core_version", machine.profile["core_version"])
+    for module, number in (("TSCM-Core", core), ("ts-keyring", machine.profile["keyring_version"])):
+        machine.write(f"  {module:<18} {number}\n")
     return int(machine.profile["exit_ok"])
 
 
@@ -34,6 +35,8 @@ def dispatch(machine: Machine) -> int:
     """Find what was asked for."""
     if machine.program == "ts-update-work":
         return updates.work(machine)
+    if machine.program in packages.MANAGERS:
+        return packages.run(machine)
     asked = options.parse(machine, machine.argv)
     command = asked.action
     if machine.program == "tsadmin":

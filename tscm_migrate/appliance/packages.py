@@ -1,0 +1,72 @@
+"""Packages: brought up to date without a question, by whichever manager is there; and whether a restart is due."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import ApplianceError
+
+if TYPE_CHECKING:
+    from tscm_migrate.appliance.base import Appliance
+
+LONGEST = 3600.0  # seconds for one upgrade; mirrors may be far away
+
+# Noninteractive, and settings files stay as they are where somebody has changed them (fact 25).
+_COMMANDS = {
+    "apt-get": (
+        "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l UCF_FORCE_CONFFOLD=1; set -e; "
+        "apt-get -q -o DPkg::Lock::Timeout=300 update; "
+        "apt-get -y -q -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef "
+        "-o Dpkg::Options::=--force-confold dist-upgrade"
+    ),
+    "dnf": "dnf -y -q upgrade",
+    "yum": "yum -y -q update",
+}
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """How an upgrade ended: which `manager`, and whether the appliance wants a restart."""
+
+    manager: str
+    reboot_wanted: bool
+
+
+def manager_of(tools: tuple[str, ...]) -> str:
+    """The first of apt-get, dnf and yum that is there; "" where none is."""
+    return next((name for name in _COMMANDS if name in tools), "")
+
+
+def upgrade(appliance: Appliance, manager: str, *, timeout: float = LONGEST) -> Upgraded:
+    """Update all packages; nobody is asked, and changed settings files are kept.
+
+    Raises:
+        ApplianceError: there is no package manager, or it said no; what it said last is in it.
+        CommandTimeout, SshError: see there.
+    """
+    if manager not in _COMMANDS:
+        raise ApplianceError(appliance.name, "it has neither apt-get nor dnf nor yum")
+    script = f"exec </dev/null; {_COMMANDS[manager]}"
+    done = appliance.run(
+        script, sudo=True, check=False, timeout=timeout, display=f"{manager}: update all packages, without a question"
+    )
+    if done.status != 0:
+        said = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
+        told = [line for line in said if re.match(r"E:|Error|error", line)] or said[-1:]
+        raise ApplianceError(
+            appliance.name, f"{manager} ended with exit status {done.status}: {'; '.join(told)[-300:]}"
+        )
+    return Upgraded(manager, reboot_wanted(appliance))
+
+
+def reboot_wanted(appliance: Appliance) -> bool:
+    """Whether the appliance says that a restart is due."""
+    script = (
+        "[ ! -e /var/run/reboot-required ] || exit 0; "
+        "if command -v needs-restarting >/dev/null 2>&1; then needs-restarting -r >/dev/null 2>&1; "
+        "[ $? = 1 ]; exit; fi; "
+        "exit 1"
+    )
+    return appliance.run(script, sudo=True, check=False, timeout=120.0, display="is a restart due?").status == 0

@@ -1,0 +1,55 @@
+"""The last checks while the old one still serves: the archive is this host's, and the restore will find it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance import archives, restore
+from tscm_migrate.errors import TransferError
+from tscm_migrate.events import Said
+from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.steps.base import Plain
+from tscm_migrate.migration.steps.cutover import request_of
+from tscm_migrate.migration.steps.staging import the_archive
+
+if TYPE_CHECKING:
+    from tscm_migrate.migration.context import Actions, Migration
+
+
+class Assure(Plain):
+    """What would otherwise show only when the old one is gone."""
+
+    id = "assure"
+    title = "Make sure that the restore will find the archive, and that it is the old one's"
+
+    def apply(self, m: Migration) -> Actions:
+        """A look into an archive that this run has not made; then the restore's own list, without an answer."""
+        if m.options.archive != "new":
+            yield Action(m.new.name, "compare the identity in the archive with the old one's", lambda: self._whose(m))
+        yield Action(
+            m.new.name,
+            f"start `{m.new.paths.tsadmin} restore --bypass_netconf=1`, read its list, and hang up without an answer",
+            lambda: self._listed(m),
+        )
+
+    def _whose(self, m: Migration) -> None:
+        copy = replace(the_archive(m), folder=m.new.paths.backup_dir)
+        inside = archives.identity_in(m.new, copy, m.passphrase)
+        ours = {key for _, key in m.old_facts.host_keys} | set(m.noted("old_keys", []))
+        if not inside.host_keys and not inside.addresses:
+            m.emit(Said(f"{copy.name}: nothing in it tells which host it is of", "warning"))
+        elif not (ours & set(inside.host_keys) or m.old.host.address in inside.addresses):
+            where = f" (its address was {', '.join(inside.addresses)})" if inside.addresses else ""
+            raise TransferError(
+                f"{copy.name} is the backup of another host than {m.old.name}{where}",
+                "name an archive of this one: --archive NAME, or leave --archive out for a fresh backup",
+            )
+
+    def _listed(self, m: Migration) -> None:
+        seen = restore.look_at_list(m.new, request_of(m))
+        if seen == "unknown":
+            text = (
+                f"{m.new.name}: its restore asks something else before it shows its list; the list could not be checked"
+            )
+            m.emit(Said(text, "warning"))
