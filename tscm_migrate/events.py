@@ -112,6 +112,18 @@ class Progress(Event):
 
 
 @dataclass(frozen=True)
+class Estimated(Event):
+    """How long a step may take; `step` "" for all of it, "downtime" for the time without a TSCM.
+
+    `basis` says what it rests on.
+    """
+
+    step: str
+    seconds: float
+    basis: str = ""
+
+
+@dataclass(frozen=True)
 class Checked(Event):
     """A preflight or parity check."""
 

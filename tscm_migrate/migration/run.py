@@ -14,8 +14,8 @@ from tscm_migrate import __version__
 from tscm_migrate.appliance.base import Appliance
 from tscm_migrate.appliance.names import newest
 from tscm_migrate.errors import Exit, Interrupted, MigrateError, NeedsPerson, Refused, UsageError
-from tscm_migrate.events import Checked, RunFinished, RunStarted, Said, StepFinished, StepStarted
-from tscm_migrate.migration import checks, leftovers, locks, outcome, plan
+from tscm_migrate.events import Checked, Estimated, RunFinished, RunStarted, Said, StepFinished, StepStarted
+from tscm_migrate.migration import checks, estimate, leftovers, locks, outcome, plan
 from tscm_migrate.migration.context import Migration, Operator, at
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.identify import Identity, identify
@@ -83,8 +83,8 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
             locks.refuse_over_unfinished(old.name, new.name)
         stack.callback(old.close)
         stack.callback(new.close)
-        found = _identify(old, new, emit)
-        findings = _check(old, new, found, options, emit)
+        found = identify_both(old, new, emit)
+        findings = preflight(old, new, found, options, emit)
         m = Migration(
             run, options, old, new, found[0].facts, found[1].facts, journal=Journal.nowhere(),
             dial=dial, foreseen=dial.foreseen, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
@@ -96,6 +96,7 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
             emit(Said(line))
         if options.dry_run:
             Engine(m, plan.steps()).foresee()
+            _estimate(m)
             emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
             return Exit.DONE
         if not options.yes and not operator.confirm(f"Migrate {old.name} to {new.name} now?"):
@@ -105,13 +106,40 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
         return carry_out(Engine(m, plan.steps()), began, first=lambda: _claim(m))
 
 
+def _estimate(m: Migration) -> None:
+    """Say how long each step, all of it, and the time without a TSCM may take."""
+    found = estimate.steps(m, (step.id for step in plan.steps()), estimate.measure(m.old, m.new))
+    for one in found:
+        m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
+    m.emit(Estimated("", round(sum(one.seconds for one in found), 1)))
+    m.emit(Estimated("downtime", round(estimate.downtime(found), 1)))
+
+
+def check(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, emit: Emit) -> Exit:
+    """Identify both and run the preflight; nothing is changed, nothing else is asked for.
+
+    Raises:
+        Refused: a reason not to start was found, and not acknowledged.
+    """
+    began, run = time.monotonic(), new_run_id()
+    dial = Dialler(secrets, emit)
+    old = Appliance(inventory.host(options.from_), dial, emit)
+    new = Appliance(inventory.host(options.to), dial, emit)
+    emit(RunStarted(run, "check", old.name, new.name))
+    with contextlib.closing(old), contextlib.closing(new):
+        preflight(old, new, identify_both(old, new, emit), options, emit)
+    emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
+    return Exit.DONE
+
+
 def _claim(m: Migration) -> None:
     """Make both ours before anything is changed, and clear away what a killed run has left there."""
     locks.take(m, m.old, m.new)
     leftovers.clear_secrets(m.old, m.new)
 
 
-def _identify(old: Appliance, new: Appliance, emit: Emit) -> list[Identity]:
+def identify_both(old: Appliance, new: Appliance, emit: Emit) -> list[Identity]:
+    """Learn the facts of both."""
     began = time.monotonic()
     emit(StepStarted("identify", "Identify both (read-only)"))
     found = identify(old, new)
@@ -119,10 +147,14 @@ def _identify(old: Appliance, new: Appliance, emit: Emit) -> list[Identity]:
     return found
 
 
-def _check(
+def preflight(
     old: Appliance, new: Appliance, found: list[Identity], options: MigrateOptions, emit: Emit
 ) -> list[checks.Finding]:
-    """Emit every finding; refuse where one is neither harmless nor acknowledged."""
+    """Emit every finding.
+
+    Raises:
+        Refused: one is neither harmless nor acknowledged.
+    """
     emit(StepStarted("preflight", "Preflight"))
     findings = [finding for identity in found for finding in identity.findings]
     if not findings:

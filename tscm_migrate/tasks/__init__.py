@@ -12,11 +12,13 @@ def namespace() -> Collection:
     """All tasks, for the console script and for a checkout's tasks.py."""
     from invoke.collection import Collection
 
-    from . import archives, demo, host, migrate, offsite, report, runs, schedule
+    from . import archives, demo, host, migrate, offsite, plan, report, runs, schedule
 
     root = Collection("tscm_migrate")
     root.add_task(migrate.migrate)
     for task in (
+        plan.plan,
+        plan.check,
         runs.runs,
         runs.show,
         runs.resume,

@@ -14,6 +14,7 @@ from tscm_migrate.events import (
     Checked,
     CommandRun,
     DeviceUpdated,
+    Estimated,
     Progress,
     Prompted,
     RunFinished,
@@ -133,6 +134,12 @@ def _(event: Waiting) -> str:
 def _(event: Prompted) -> str:
     answer = f" → {event.answer}" if event.answer else ""
     return f"  {event.host} asked: {event.prompt}{answer} ({event.rule})"
+
+
+@line_of.register
+def _(event: Estimated) -> str:
+    what = {"": "all of it", "downtime": "without a TSCM"}.get(event.step, event.step)
+    return f"  about {event.seconds:.0f} s: {what}" + (f" ({event.basis})" if event.basis else "")
 
 
 @line_of.register

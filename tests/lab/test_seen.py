@@ -1,0 +1,61 @@
+"""What an operator sees of a migration between real hosts: plan, checks, live view, report."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.test_migrate import MIGRATE, PASSPHRASE, said, state_of
+from tscm_migrate.lab.namespaces import available
+
+if TYPE_CHECKING:
+    from tests.lab.conftest import MakeLab
+
+pytestmark = [
+    pytest.mark.namespaces,
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
+]
+PAIR = ("--from", "tscm-old", "--to", "tscm-new")
+
+
+def test_plan_and_check_change_nothing_and_say_what_would_be_done(rooms: MakeLab) -> None:
+    with rooms(new={"os_version": "16.04"}) as lab:
+        env = {"TSCM_PASSPHRASE": PASSPHRASE}
+        before = [state_of(lab, name) for name in ("old", "new")]
+        refused = lab.run_tool("check", *PAIR, env=env)
+        assert refused.returncode == 3, said(refused)
+        assert "Error    os-differs" in refused.stdout
+        allowed = lab.run_tool("check", *PAIR, "--allow", "os-differs", env=env)
+        assert allowed.returncode == 0, said(allowed)
+        assert "os-differs (acknowledged)" in allowed.stdout
+        plan = lab.run_tool("plan", *PAIR, "--allow", "os-differs", env=env)
+        assert plan.returncode == 0, said(plan)
+        for words in ("tsadmin backup", "shutdown -h now", "as measured", "without a TSCM for about"):
+            assert words in plan.stdout, said(plan)
+        assert [state_of(lab, name) for name in ("old", "new")] == before
+        assert not list(lab.folder.glob("workstation/state/**/journal.jsonl"))
+
+
+def test_on_a_terminal_the_run_is_drawn_and_its_report_names_everything(rooms: MakeLab) -> None:
+    with rooms() as lab:
+        done = lab.run_tool(*MIGRATE, "--yes", env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=200, tty=True)
+        assert done.returncode == 0, said(done)
+        assert "✓ Update every device" in done.stdout
+        assert "without a TSCM" in done.stdout
+        reports = list(lab.folder.glob("workstation/state/**/report.html"))
+        assert len(reports) == 1
+        assert str(reports[0]) in done.stdout
+        told = json.loads(reports[0].with_suffix(".json").read_text(encoding="utf-8"))
+        assert told["outcome"] == "done"
+        assert {d["name"] for d in told["devices"]} == {d.name for d in lab.profile("old").devices}
+        assert all(d["ok"] for d in told["devices"])
+        assert told["downtime"]["seconds"] > 0
+        assert any("tsadmin" in c.get("display", "") for c in told["commands"])
+        everything = "".join(f.read_text(encoding="utf-8") for f in reports[0].parent.iterdir())
+        assert PASSPHRASE not in everything
+        shown = lab.run_tool("report", "show")
+        assert "4 of 4 devices updated" in shown.stdout, said(shown)

@@ -1,0 +1,107 @@
+"""How long a migration may take: the archive's size over a rate just measured, and what earlier runs took."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import MigrateError
+from tscm_migrate.migration import checks, journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.migration.context import Migration
+
+_PROBE = 4 << 20  # bytes moved to measure a rate; half a second on a slow line
+_RUNS = 10  # how many earlier runs are looked at
+# Seconds where no run has told yet: an appliance's reboot, tsadmin's start, a look at the ARP table.
+_USUAL = {
+    "hold-updates": 60.0, "backup": 10.0, "transfer": 1.0, "verify": 2.0, "take-offline": 8.0, "restore-network": 15.0,
+    "reboot": 2.0, "come-back": 60.0, "restore": 15.0, "update-devices": 0.0, "release-updates": 1.0, "parity": 3.0,
+}  # fmt: skip
+_PACKING = 10e6  # bytes a second of tar, gzip and gpg on a small appliance
+_HASHING = 50e6
+_DEVICE = 30.0  # seconds of one `tsadmin update`
+_WITHOUT = ("take-offline", "restore-network", "reboot", "come-back", "restore", "update-devices")
+_ADDRESS = ("restore-network", "reboot", "come-back")  # only where the old address moves
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One step's; `basis` says what it rests on."""
+
+    step: str
+    seconds: float
+    basis: str
+
+
+def measure(old: Appliance, new: Appliance) -> float:
+    """Bytes a second from the old one through this workstation to the new one; 0 where it cannot be told.
+
+    Zeros are read from the one and thrown away on the other: nothing is written.
+    """
+    try:
+        return min(_down(old), _up(new))
+    except MigrateError:
+        return 0.0
+
+
+def _down(appliance: Appliance) -> float:
+    began, got = time.monotonic(), 0
+    with appliance.shell.reader(f"head -c {_PROBE} /dev/zero", display="measure the rate") as reader:
+        while piece := reader.read(1 << 20):
+            got += len(piece)
+    return got / max(time.monotonic() - began, 1e-3)
+
+
+def _up(appliance: Appliance) -> float:
+    began = time.monotonic()
+    with appliance.shell.writer("cat > /dev/null", display="measure the rate") as writer:
+        for _ in range(_PROBE >> 18):
+            writer.write(bytes(1 << 18))
+    return _PROBE / max(time.monotonic() - began, 1e-3)
+
+
+def steps(m: Migration, ids: Iterator[str], rate: float) -> list[Estimate]:
+    """Each step's estimate, in order."""
+    size = checks.archive_estimate(m.old_facts)
+    before = earlier()
+    return [_of(step, m, size, rate, before) for step in ids]
+
+
+def _of(step: str, m: Migration, size: int, rate: float, before: Mapping[str, float]) -> Estimate:
+    if step in _ADDRESS and not m.restores_network:
+        return Estimate(step, 0.0, "the address stays")
+    if step == "transfer" and rate:
+        return Estimate(step, 1 + size / rate, f"{size / 1e6:.1f} MB at {rate / 1e6:.1f} MB/s, as measured")
+    if step == "update-devices":
+        count = len(m.old_facts.devices or m.old.host.devices) if m.options.devices != "none" else 0
+        seconds = math.ceil(count / m.policy.device_jobs) * _DEVICE
+        return Estimate(step, seconds, f"{count} devices, {m.policy.device_jobs} at a time")
+    if step in before:
+        return Estimate(step, before[step], "as in the last run")
+    extra = {"backup": size / _PACKING, "restore": size / _PACKING, "verify": size / _HASHING}.get(step, 0.0)
+    return Estimate(step, _USUAL.get(step, 5.0) + extra, "usual")
+
+
+def downtime(found: list[Estimate]) -> float:
+    """Seconds without a TSCM."""
+    return sum(one.seconds for one in found if one.step in _WITHOUT)
+
+
+def earlier() -> dict[str, float]:
+    """What each step took the last time that it was done here."""
+    took: dict[str, float] = {}
+    for run, _ in zip(journal.runs(), range(_RUNS), strict=False):
+        try:
+            _, entries = journal.read(run)
+        except (MigrateError, OSError):
+            continue
+        for entry in entries:
+            if entry.event == "step-done" and entry.data.get("seconds"):
+                took.setdefault(entry.data["step"], float(entry.data["seconds"]))
+    return took

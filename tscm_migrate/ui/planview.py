@@ -1,0 +1,87 @@
+"""What a plan or a check found, gathered from its events and printed as one page."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from tscm_migrate import redact
+from tscm_migrate.events import ActionStarted, Checked, Estimated, RunFinished, RunStarted, Said, StepStarted
+from tscm_migrate.ui.report.html import seconds
+
+if TYPE_CHECKING:
+    from tscm_migrate.events import Event
+
+_SEVERITIES = (("error", "Error"), ("warning", "Warning"), ("info", "Info"))
+
+
+class PlanView:
+    """A watcher; `print` shows what it has seen, also when the plan ended early."""
+
+    def __init__(self) -> None:
+        self._title = ""
+        self._said: list[str] = []
+        self._checks: list[Checked] = []
+        self._steps: list[StepStarted] = []
+        self._actions: dict[str, list[ActionStarted]] = {}
+        self._estimates: dict[str, Estimated] = {}
+        self._finished = False
+
+    def __call__(self, event: Event) -> None:
+        """One event."""
+        match event:
+            case RunStarted():
+                self._title = f"{event.old} → {event.new}"
+            case Checked():
+                self._checks.append(event)
+            case Said():
+                self._said.append(event.text if event.level == "info" else f"{event.level}: {event.text}")
+            case StepStarted() if event.step not in {"identify", "preflight"}:
+                self._steps.append(event)
+            case ActionStarted():
+                self._actions.setdefault(event.step, []).append(event)
+            case Estimated():
+                self._estimates[event.step] = event
+            case RunFinished():
+                self._finished = True
+
+    def print(self) -> None:
+        """Everything that is known, for a person."""
+        text = "\n".join(self.lines()) + "\n"
+        sys.stdout.write(redact.printable(redact.known(text)))
+        sys.stdout.flush()
+
+    def lines(self) -> list[str]:
+        """The page: who, checks by severity, steps with their actions and estimates."""
+        if not self._title:
+            return []
+        return [self._title, *(f"  {line}" for line in self._said), "", *self._found(), *self._plan()]
+
+    def _found(self) -> list[str]:
+        found = ["Checks"]
+        for severity, word in _SEVERITIES:
+            for one in self._checks:
+                if one.severity == severity:
+                    found.append(f"  {word:<8} {one.name}{' (acknowledged)' if one.allowed else ''}: {one.text}")
+                    found += [f"           {one.remedy}"] if one.remedy and not one.allowed else []
+                    if severity == "error" and not one.allowed and "--allow" not in one.remedy:
+                        found.append(f"           or acknowledge it: --allow {one.name}")
+        return found if len(found) > 1 else [*found, "  nothing stands in the way"]
+
+    def _plan(self) -> list[str]:
+        if not self._steps:
+            return []
+        found = ["", "Steps"]
+        for number, step in enumerate(self._steps, start=1):
+            estimate = self._estimates.get(step.step)
+            time = f"  (about {seconds(estimate.seconds)}: {estimate.basis})" if estimate else ""
+            actions = self._actions.get(step.step, [])
+            found.append(f"{number:>3}. {step.title}{time if actions else '  (nothing to do)'}")
+            found += [f"       {action.host}: {action.describes}" for action in actions]
+        total, without = self._estimates.get(""), self._estimates.get("downtime")
+        if total and without:
+            found += [
+                "",
+                f"About {seconds(total.seconds)} in all; without a TSCM for about {seconds(without.seconds)}.",
+            ]
+        return [*found, "Nothing was changed."] if self._finished else found
