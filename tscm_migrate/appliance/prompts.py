@@ -48,6 +48,10 @@ _ASKS_WHETHER = re.compile(
     r"^\W*(?:do|does|did|shall|should|would|will|can|could|may|is|are|has|have|want)\b|\b(?:do|would|shall|should)\s+(?:you|we|i|it)\b",
     re.IGNORECASE,
 )
+_BEGINS = re.compile(  # a question that is not over at the end of its line
+    r"\b(?:do|would|shall|should|will|can)\s+(?:you|we|i|it|the|this)\b|\bif\b|^\W*(?:restore|keep|overwrite|replace|apply|skip)\b",
+    re.IGNORECASE,
+)
 _NEWS = re.compile(  # what has been done is no longer asked about
     r"\b(?:done|ok|complete[d]?|finished|restored|skipped|success\w*|saved|found|loaded|failed|not applied)\b\W*(?:\(.*\))?\W*$",
     re.IGNORECASE,
@@ -263,7 +267,7 @@ def _asked(line: str, paragraph: Sequence[str]) -> str:
         last = next((text for text in reversed(above) if "?" in text), above[-1])
         return f"{last} {line}"
     begins_small = re.match(r"[a-z(]", line) is not None
-    if begins_small and not re.search(r"[.?!:]\s*$", above[-1]) and not _NEWS.search(above[-1]):
+    if begins_small and _BEGINS.search(above[-1]) and not re.search(r"[.?!:]\s*$", above[-1]):
         return f"{above[-1]} {line}"
     return line
 

@@ -12,7 +12,7 @@ def namespace() -> Collection:
     """All tasks, for the console script and for a checkout's tasks.py."""
     from invoke.collection import Collection
 
-    from . import archives, demo, host, migrate, offsite, plan, report, runs, schedule
+    from . import archives, demo, host, migrate, offsite, plan, prompts, report, runs, schedule
 
     root = Collection("tscm_migrate")
     root.add_task(migrate.migrate)
@@ -32,6 +32,7 @@ def namespace() -> Collection:
     root.add_task(demo.demo)
     root.add_task(schedule.schedule)
     root.add_collection(host.collection())
+    root.add_collection(prompts.collection())
     root.add_collection(report.collection())
     root.add_collection(offsite.collection())
     return root

@@ -46,6 +46,8 @@ RESTORE = [
     ("Do you want to restore the SSH host keys? (yes/no) ", "yes"),
     ("Restore ssh host keys (/etc/ssh)? [Y/n] ", "y"),
     ("ssh config (y/n)?:", "y"),
+    ("Checking network configuration\nssh config (y/n)?:", "y"),
+    ("Do you want to keep the SSH\nhost keys? [y/n] ", "n"),
     ("Reinstate the OpenSSH server identity from the backup [yes|no] > ", "yes"),
     ("Import sshd settings too? <y/n> ", "y"),
     ("Overwrite this machine's host keys with those in the archive? (y/N): ", "y"),

@@ -1,0 +1,51 @@
+"""A dialogue that was written down tells later whether the rules still know it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.appliance.recording import Asked, Recording, pattern_of, proposed, replay
+from tscm_migrate.errors import UsageError
+from tscm_migrate.migration.prompting import table_for
+from tscm_migrate.site import Host, PromptRule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOST = Host("tscm-new", "10.1.1.43")
+MADE = Recording(
+    "tscm-new",
+    "restore",
+    [
+        Asked("Restore SSH configuration? [y/n]:", (), "ssh", "y"),
+        Asked("Move 14 quarantined files? [y/n]", ("Found 14 files.",), "operator", "n"),
+        Asked("Passphrase:", (), "passphrase"),
+    ],
+    0,
+)
+
+
+def test_a_recording_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    MADE.write(tmp_path / "a.json")
+    assert Recording.read(tmp_path / "a.json") == MADE
+    (tmp_path / "b.json").write_text("{}")
+    with pytest.raises(UsageError, match="no recording"):
+        Recording.read(tmp_path / "b.json")
+
+
+def test_a_replay_names_the_rule_or_nobody_and_the_proposed_rule_closes_the_gap() -> None:
+    table = table_for(None, HOST, "restore")
+    assert [rule for _, rule in replay(MADE, table.rules, table.values)] == ["ssh", "", "passphrase"]
+    lines = proposed(MADE)
+    assert "[[hosts.tscm-new.prompts]]" in lines
+    site = (PromptRule(pattern_of(MADE.asked[1].prompt), "n", "restore"),)
+    assert [rule for _, rule in replay(MADE, table.rules, table.values, site)] == ["ssh", "inventory:1", "passphrase"]
+
+
+def test_a_proposed_pattern_fits_other_numbers_but_not_another_question() -> None:
+    pattern = pattern_of("Move 14 quarantined files? [y/n]")
+    assert re.search(pattern, "Move 3 quarantined files? [y/n]")
+    assert not re.search(pattern, "Delete 14 quarantined files? [y/n]")

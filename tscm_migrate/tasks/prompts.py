@@ -1,0 +1,61 @@
+"""`prompts record`, `prompts replay`: learn an appliance's questions, and check the rules against them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from invoke.collection import Collection
+
+from .base import INVENTORY_HELP, command
+
+
+def collection() -> Collection:
+    """The tasks about prompts."""
+    return Collection("prompts", record, replay)
+
+
+@command(
+    positional=["name"],
+    help={
+        "dialogue": "restore or backup (default: restore). What you answer really happens there.",
+        "out": "Where the recording goes (default: HOST.DIALOGUE.json).",
+        "inventory": INVENTORY_HELP,
+    },
+)
+def record(
+    _context: Any, name: str, dialogue: str = "restore", out: str | None = None, inventory: str | None = None
+) -> None:
+    """Run a dialogue on an appliance, answer it yourself, and write down what it asked and rules for the inventory."""
+    from tscm_migrate.appliance.recording import proposed
+    from tscm_migrate.inventory import load
+    from tscm_migrate.migration import prompting
+    from tscm_migrate.ui.operator import Terminal
+
+    host = load(Path(inventory) if inventory else None).host(name)
+    made = prompting.record(host, dialogue, Terminal(attended=sys.stdin is not None and sys.stdin.isatty()))
+    path = Path(out or f"{host.name}.{dialogue}.json")
+    made.write(path)
+    _say([f"{len(made.asked)} questions, in {path}", *(proposed(made) or ["the rules knew every one of them"])])
+
+
+@command(positional=["recording"], help={"inventory": INVENTORY_HELP})
+def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
+    """Say which rule would answer each question of a recording; exit code 4 where a person would be needed."""
+    from tscm_migrate.appliance.recording import Recording
+    from tscm_migrate.appliance.recording import replay as again
+    from tscm_migrate.inventory import load
+    from tscm_migrate.migration import prompting
+
+    made = Recording.read(Path(recording))
+    site = load(Path(inventory) if inventory else None)
+    host = site.hosts.get(made.host) or site.host("replayed@127.0.0.1")
+    table = prompting.table_for(None, host, made.dialogue)
+    found = again(made, table.rules, table.values, table.site_rules)
+    _say(f"{rule or 'NOBODY':<16} {prompt}" for prompt, rule in found)
+    return 0 if all(rule for _, rule in found) else 4
+
+
+def _say(lines: Any) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
