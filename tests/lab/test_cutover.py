@@ -130,6 +130,24 @@ def test_an_isolated_old_one_never_collides_with_whoever_has_taken_its_address(r
     assert lab.collisions() == []
 
 
+def test_a_rollback_after_the_end_brings_both_back_to_where_they_were(rooms: MakeLab) -> None:
+    lab = rooms()
+    known = lab.inventory.with_name("known_hosts")
+    pins = sorted(known.read_text().split("\n"))
+    result = migrate(lab, "--offline", "isolate", "--no-restore-ssh")
+    assert result.returncode == 0, said(result)
+    run = re.search(r"run (\d{8}-\S+)\)", result.stdout)
+    assert run, said(result)
+    back = lab.run_tool("rollback", run[1], "--yes", timeout=200)
+    assert back.returncode == 0, said(back)
+    assert untouched(lab)
+    assert lab.collisions() == []
+    assert holders(lab, time.time() - 1) == {"old"}
+    assert "address 10.1.1.50" in lab.on("new", "cat /etc/network/interfaces").stdout
+    assert sorted(known.read_text().split("\n")) == pins
+    assert "host key" not in said(lab.run_tool(*MIGRATE, "--dry-run", env=ENV))
+
+
 def test_an_address_conflict_is_found_before_the_restore(rooms: MakeLab) -> None:
     lab = rooms()
     lab.on("watcher", f"ip addr add {ADDRESS}/24 dev eth0; ip addr show")

@@ -52,4 +52,5 @@ def test_any_wording_order_and_list_migrates(rooms: MakeLab, row: dict[str, Any]
     assert lab.on("new", "cat /etc/ssh/*.pub").stdout == keys
     assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
     assert lab.collisions() == []
-    assert lab.on("new", "ls -A /dev/shm /tmp | grep -v :; ls -d /var/lib/tscm-migrate").stdout.strip() == ""
+    assert lab.on("new", "ls -A /dev/shm /tmp | grep -v :").stdout.strip() == ""
+    assert lab.on("new", "find /var/lib/tscm-migrate -perm /077").stdout.strip() == ""

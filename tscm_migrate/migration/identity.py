@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.ssh import hostkeys, known_hosts
@@ -36,6 +37,22 @@ def pin_what_is(m: Migration) -> list[str]:
     if known_hosts.load(user).pinned(name) and not _all_known(user, name, blobs):
         lines.append(f"your own {user} knows another key for {name}; to forget it: ssh-keygen -R '{name}'")
     return lines
+
+
+def name_at(m: Migration) -> str:
+    """The name under which known_hosts keeps the new one, where it is now."""
+    return known_hosts.name_of_host(m.new.host)
+
+
+def pinned(m: Migration) -> list[str]:
+    """The keys that are pinned for it, in base64; they are public."""
+    found = known_hosts.load(m.new.host.known_hosts).pinned(name_at(m))
+    return [base64.b64encode(entry.blob).decode() for entry in found]
+
+
+def pin_again(file: Path, undo: dict[str, Any]) -> None:
+    """Make known_hosts say what it said before."""
+    hostkeys.replace(file, [undo["name"]], [base64.b64decode(key) for key in undo["pinned"]])
 
 
 def _all_known(file: Path, name: str, blobs: list[bytes]) -> bool:

@@ -104,13 +104,6 @@ def settings_back(new: Appliance) -> None:
         raise ApplianceError(new.name, f"its own settings could not be put back: {done.stderr.strip()[-200:]}")
 
 
-def forget_settings(new: Appliance) -> None:
-    """The kept settings are not wanted any more."""
-    folder = quote(new.paths.hold_dir)
-    script = f"rm -f {folder}/own-settings.tar; rmdir {folder} 2>/dev/null || :"
-    new.run(script, sudo=True, check=False, timeout=20.0, display="forget its former settings")
-
-
 def find_new(m: Migration, undo: dict[str, Any]) -> bool:
     """Connect to the new one, at whichever of its two addresses it is; True: it is at the old one's."""
     for place in (replace(m.new.host, address=m.old.host.address, port=m.old.host.port), own_place(m)):

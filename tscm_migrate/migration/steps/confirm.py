@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tscm_migrate.events import Said
-from tscm_migrate.migration import identity, way_back
+from tscm_migrate.migration import identity
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.base import Plain
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from tscm_migrate.migration.context import Actions, Migration
 
 
@@ -21,15 +23,26 @@ class Confirm(Plain):
     title = "Confirm: pin the new identity, stand the timer down"
     cutover = True
 
+    def capture(self, m: Migration) -> dict[str, Any]:
+        """What known_hosts says of the address now."""
+        return {"name": identity.name_at(m), "pinned": identity.pinned(m)}
+
+    def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
+        """known_hosts says again what it said."""
+        file = m.new.host.known_hosts
+        if m.noted("pinned") and file is not None and undo.get("name"):
+            yield Action(m.new.name, f"let {file} say what it said", lambda: identity.pin_again(file, undo))
+
     def apply(self, m: Migration) -> Actions:
-        """The keys first: the leash is held through a host that must be known by then."""
+        """The keys first: the leash is held through a host that must be known by then.
+
+        The new one's former settings stay on it, readable by root alone: a rollback may still want them.
+        """
         file = m.new.host.known_hosts
         if file is not None and not m.noted("pinned"):
             yield Action(m.new.name, f"pin its host keys in {file}", lambda: self._pin(m))
         if m.options.offline == "isolate" and not m.noted("confirmed"):
             yield Action(m.old.name, "tell its timer that all went well", lambda: self._confirm(m))
-        if m.restores_network:
-            yield Action(m.new.name, "forget its former settings", lambda: way_back.forget_settings(m.new))
 
     def _pin(self, m: Migration) -> None:
         for line in identity.pin_what_is(m):
