@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +94,30 @@ class Rig:
         subprocess.run(["rm", "-rf", str(state)], check=True)
         state.mkdir()
         self._collided = len(self.lab.collisions())
+        self._hook()
+
+    def _hook(self) -> None:
+        """An `online` hook, behind which this process switches the old one on: the hypervisor of this rig."""
+        folder = self.lab.folder / "power"
+        folder.mkdir(exist_ok=True)
+        for name in ("want", "done"):
+            (folder / name).unlink(missing_ok=True)
+        script = folder / "online.sh"
+        script.write_text(
+            f"cd {folder} && touch want && for i in $(seq 600); do "
+            "if [ -e done ]; then rm done; exit 0; fi; sleep 0.1; done; exit 1\n"
+        )
+        with self.lab.inventory.open("a") as inventory:
+            inventory.write(f'\n[hooks]\nonline = "sh {script}"\n')
+
+    def _switch(self, process: subprocess.Popen[str]) -> None:
+        folder = self.lab.folder / "power"
+        while process.poll() is None:
+            if (folder / "want").exists():
+                (folder / "want").unlink()
+                self.lab.power_on("old")
+                (folder / "done").touch()
+            time.sleep(0.05)
 
     def collisions(self) -> int:
         """How often two hosts wanted one address since `fresh`."""
@@ -103,10 +129,12 @@ class Rig:
         """Start it with faults."""
         station = self.lab.workstation
         words = [sys.executable, "-m", "tscm_migrate.lab.wrapped", json.dumps(list(plan)), *args]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             station.inside(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             **station.options({"TSCM_PASSPHRASE": PASSPHRASE, "TSCM_TRACEBACK": "1"}),
         )  # fmt: skip
+        threading.Thread(target=self._switch, args=(process,), daemon=True, name="power").start()
+        return process
 
     @staticmethod
     def finish(process: subprocess.Popen[str], timeout: float = _LIMIT) -> Ended:
