@@ -1,0 +1,68 @@
+"""Which appliance answers: proofs in their order, and no answer where there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tscm_migrate.appliance.facts import Facts
+from tscm_migrate.appliance.mark import Mark
+from tscm_migrate.migration.locate import Known, Trace, who_is
+
+RUN = "20240501-030000-1a2b"
+
+
+def known(**changes: Any) -> Known:
+    old = Facts("old", machine_id=changes.pop("old_machine", ""), boot="boot-old 1")
+    new = Facts("new", machine_id=changes.pop("new_machine", ""), boot="boot-new 1")
+    fields: dict[str, Any] = {"old_keys": frozenset({"K-old"}), "new_keys": frozenset({"K-new"}), **changes}
+    return Known(old, new, RUN, **fields)
+
+
+def marked(role: str, run: str = RUN) -> Mark:
+    return Mark(run, role)
+
+
+@pytest.mark.parametrize(
+    ("trace", "known_", "who"),
+    [
+        # nobody but the new one has its key
+        (Trace("K-new"), known(restoring=True), "new"),
+        (Trace("K-new", marked("old")), known(), "new"),
+        # the same key on both (cloned images): it proves nothing
+        (Trace("K", marked("old")), known(old_keys=frozenset({"K"}), new_keys=frozenset({"K"})), "old"),
+        (Trace("K", marked("new")), known(old_keys=frozenset({"K"}), new_keys=frozenset({"K"})), "new"),
+        (Trace("K"), known(old_keys=frozenset({"K"}), new_keys=frozenset({"K"}), restoring=True), ""),
+        # after the restore both show the old one's key
+        (Trace("K-old", marked("new")), known(restoring=True), "new"),
+        (Trace("K-old", marked("old")), known(restoring=True), "old"),
+        # the mark of another run says nothing
+        (Trace("K-old", marked("new", "another")), known(restoring=True), ""),
+        (Trace("K-old", machine_id="A"), known(restoring=True, old_machine="A", new_machine="B"), "old"),
+        (Trace("K-old", machine_id="B"), known(restoring=True, old_machine="A", new_machine="B"), "new"),
+        (Trace("K-old", machine_id="A"), known(restoring=True, old_machine="A", new_machine="A"), ""),
+        (Trace("K-old", boot="boot-old 1"), known(restoring=True), "old"),
+        (Trace("K-old", boot="boot-new 1"), known(restoring=True), "new"),
+        # before any restore only the old one has its key
+        (Trace("K-old", boot="another"), known(), "old"),
+        # its updates are held: the new one's never are
+        (Trace("K-old", holds=True), known(restoring=True), "old"),
+        # the old one went away with the mark on it, and here is none
+        (Trace("K-old"), known(restoring=True, locked_old=True), "new"),
+        (Trace("K-stranger"), known(), ""),
+    ],
+)
+def test_an_appliance_is_told_by_what_only_it_has(trace: Trace, known_: Known, who: str) -> None:
+    assert who_is(trace, known_) == who
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"run": 1}', '{"run": "a", "pid": "x"}', "\x00", "9" * 5000])
+def test_a_lock_that_cannot_be_read_is_somebodys(text: str) -> None:
+    assert Mark.parse(text) == Mark()
+
+
+def test_a_lock_comes_back_as_it_was_written() -> None:
+    mark = Mark(RUN, "old", "me@there", "ab12", 7, "2024-05-01T03:00:00Z")
+    assert Mark.parse(mark.text()) == mark
+    assert "\n" not in Mark(owner="me\nyou").text()

@@ -1,0 +1,126 @@
+"""One run at a time on this workstation: the operating system's own locks, which prove that a process is dead."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.appliance.mark import Mark
+from tscm_migrate.errors import Locked, StateUnwritable
+from tscm_migrate.migration import journal, locks
+from tscm_migrate.site import Host
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = "20240501-030000-1a2b"
+HOSTS = (Host("tscm-old", "10.1.1.43"), Host("tscm-new", "10.1.1.50"))
+HOLDER = """
+import sys
+from pathlib import Path
+from tscm_migrate.migration import locks
+from tscm_migrate.site import Host
+with locks.held_here(sys.argv[2], [Host("tscm-new", "10.1.1.50")], Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> subprocess.Popen[str]:
+    """Another process that has the new one locked."""
+    words = [sys.executable, "-c", HOLDER, str(tmp_path), RUN]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_process_is_refused_and_told_who_has_it(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    with pytest.raises(Locked) as refused, locks.held_here("other", HOSTS, tmp_path):
+        pass
+    assert refused.value.host == "tscm-new"
+    assert refused.value.run == RUN
+    assert f"pid {holder.pid}" in refused.value.message()
+    holder.communicate("")
+    with locks.held_here("other", HOSTS, tmp_path):
+        pass
+
+
+def test_a_killed_process_holds_nothing_and_that_is_the_proof(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    found = locks.mark_of(RUN, "old", tmp_path)
+    assert not locks.proved_dead(found, tmp_path)
+    os.kill(holder.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+    holder.communicate()
+    assert locks.proved_dead(found, tmp_path)
+
+
+def test_a_run_of_another_workstation_is_never_proved_dead(tmp_path: Path) -> None:
+    elsewhere = locks.mark_of(RUN, "old", tmp_path / "elsewhere")
+    assert not locks.proved_dead(elsewhere, tmp_path / "here")
+    assert not locks.proved_dead(Mark(), tmp_path)
+
+
+def begun(root: Path, run: str, *, started: bool, outcome: str = "") -> journal.Journal:
+    made = journal.Journal.create(run, root)
+    made.write("run-started", run=run, old="tscm-old", new="tscm-new")
+    if started:
+        made.write("step-started", step="hold-updates")
+    if outcome:
+        made.write("run-ended", outcome=outcome)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("started", "outcome", "refused"),
+    [(True, "", True), (True, "interrupted", True), (False, "", False), (True, "done", False)],
+)
+def test_nobody_begins_over_a_run_that_has_left_something_undone(
+    tmp_path: Path, *, started: bool, outcome: str, refused: bool
+) -> None:
+    begun(tmp_path, RUN, started=started, outcome=outcome)
+    locks.refuse_over_unfinished("another-host", root=tmp_path)
+    if refused:
+        with pytest.raises(Locked, match=RUN):
+            locks.refuse_over_unfinished("tscm-new", root=tmp_path)
+    else:
+        locks.refuse_over_unfinished("tscm-new", root=tmp_path)
+
+
+def test_what_a_step_learned_is_forgotten_when_it_is_taken_back(tmp_path: Path) -> None:
+    made = begun(tmp_path, RUN, started=False)
+    made.write("captured", step="backup", undo={"a": 1})
+    made.write("step-started", step="backup")
+    made.write("noted", key="archive", value={"name": "x"})
+    made.write("step-done", step="backup")
+    made.write("noted", key="kept", value=1)
+    made.write("step-reverted", step="backup")
+    record, _ = journal.read(RUN, tmp_path)
+    assert record.notes == {"kept": 1}
+    assert record.undo == {"backup": {"a": 1}}, "captured once, for ever"
+    assert (record.started, record.done, record.reverted) == ([], [], ["backup"])
+
+
+@pytest.mark.skipif(not hasattr(os, "pwrite"), reason="a file size limit is POSIX")
+def test_a_full_disk_takes_all_of_a_line_or_nothing(tmp_path: Path) -> None:
+    import resource
+
+    made = begun(tmp_path, RUN, started=True)
+    before = made.path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 40, hard))  # room for half a line
+        with pytest.raises(StateUnwritable):
+            made.write("noted", key="k", value="v" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, old)
+    assert made.path.read_bytes() == before
+    made.write("noted", key="k", value=1)
+    assert journal.read(RUN, tmp_path)[0].notes == {"k": 1}
