@@ -1,0 +1,109 @@
+"""Each command in the documentation is one that the tool takes, and each inventory is one that it reads."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+from invoke.exceptions import Exit as InvokeExit
+from invoke.exceptions import ParseError
+
+from tests.support.pages import ROOT, SHELLS, Block, blocks, pages
+from tscm_migrate import inventory
+from tscm_migrate.errors import UsageError
+from tscm_migrate.offsite.settings import settings
+from tscm_migrate.program import TscmProgram, program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BLOCKS = [block for page in pages() for block in blocks(page)]
+REPOSITORY = {"test", "lint", "docs", "bench", "picture", "chaos", "matrix"}
+HOSTS = """
+[hosts.tscm-old]
+address = "10.1.1.43"
+[hosts.tscm-new]
+address = "10.1.1.50"
+"""
+
+
+@cache
+def tool() -> TscmProgram:
+    return program()
+
+
+def complaint(words: list[str]) -> str:
+    """Why the tool would not take this command; "" where it would."""
+    made = program()
+    try:
+        made.create_config()
+        made.parse_core(words)
+        made.parse_collection()
+        made.parse_tasks()
+    except SystemExit as end:
+        return str(end) if end.code else ""
+    except (ParseError, UsageError) as error:
+        return str(error)
+    except InvokeExit as end:  # --help, --version
+        return str(end.message or end.code) if end.code else ""
+    return ""
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if list(b.commands())], ids=lambda b: b.id)
+def test_every_command_of_the_pages_is_one_of_the_tool(block: Block) -> None:
+    for words in block.commands():
+        if words[1:2] and words[1] in REPOSITORY:
+            continue
+        dotted = [words[0], *words[1].split(".", 1), *words[2:]] if "." in words[1] else words
+        assert complaint(dotted) == "", " ".join(words)
+
+
+def test_a_wrong_command_would_be_seen() -> None:
+    assert "--form" in complaint(["tscm-migrate", "migrate", "--form", "a", "--to", "b"])
+    assert "migrat" in complaint(["tscm-migrate", "migrat"])
+    assert "pim" in complaint(["tscm-migrate", "host", "pim", "x"])
+
+
+INLINE = re.compile(r"`tscm-migrate ([a-z][^`]*)`")
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_task_named_in_a_sentence_exists(page: Path) -> None:
+    names = {name.replace(".", " ") for name in tool().namespace.task_names} | set(tool().namespace.collections)
+    for found in INLINE.findall(re.sub(r"\s+", " ", page.read_text(encoding="utf-8"))):
+        words = found.split()
+        assert words[0] in names or " ".join(words[:2]) in names or words[0] == "TASK", found
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == "toml" and b.mark != "example"], ids=lambda b: b.id)
+def test_every_inventory_of_the_pages_is_read(block: Block, tmp_path: Path) -> None:
+    text = block.text if "[hosts." in block.text else block.text + HOSTS
+    for name in re.findall(r'identity_file = "([^"]+)"', text):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        text = text.replace(name, str(tmp_path / "key"))
+        (tmp_path / "key").write_text("")
+    file = tmp_path / "hosts.toml"
+    missing = {name for _, names in tomllib.loads(text).get("groups", {}).items() for name in names}
+    missing -= set(tomllib.loads(text)["hosts"])
+    file.write_text(text + "".join(f'\n[hosts.{name}]\naddress = "10.1.2.3"\n' for name in sorted(missing)))
+    site = inventory.load(file)
+    if "[offsite" in text:
+        settings(site, None if "store =" in text else "/srv/backups")
+
+
+def test_every_check_of_the_preflight_is_explained() -> None:
+    sources = [ROOT / "tscm_migrate/migration" / name for name in ("checks.py", "identify.py")]
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    names = set(re.findall(r'Finding\(\s*"([a-z-]+)"', text)) | set(re.findall(r': "([a-z-]+)"[,}]', text))
+    assert len(names) > 15
+    page = (ROOT / "docs/how-to/check.md").read_text(encoding="utf-8")
+    assert not [name for name in sorted(names) if f"| `{name}` |" not in page]
+
+
+def test_every_block_says_what_it_is() -> None:
+    kinds = {"text", "toml", "json", "ini", "yaml", "python", "xml", *SHELLS}
+    assert not [b.id for b in BLOCKS if b.kind not in kinds]
+    assert not [b.id for b in BLOCKS if b.kind in SHELLS and b.mark != "example" and not b.text.strip()]
