@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 SERVICE = "tscm-migrate"
 _KEYRING_SECONDS = 5.0  # a locked keyring may wait for a dialogue that nobody sees
 _COMMAND_SECONDS = 120.0  # a password manager may want a touch or a PIN
+_NO_KEYRING = "this workstation has no keyring that can be used"
+_OTHER_SOURCE = 'name another source in the inventory: passphrase = "command:…" or "env:VAR"; or --passphrase-file'
 _ENVIRONMENT = {"passphrase": "TSCM_PASSPHRASE", "sudo": "TSCM_SUDO_PASSWORD", "login": "TSCM_LOGIN_PASSWORD"}
 
 
@@ -172,6 +174,30 @@ def from_keyring(user: str) -> str | None:
     thread.start()
     thread.join(_KEYRING_SECONDS)
     return answer[0] if answer else None
+
+
+def to_keyring(user: str, value: str | None) -> None:
+    """Store a secret in the workstation's keyring; None takes it out.
+
+    Raises:
+        UsageError: there is no keyring here, or it refuses.
+    """
+    import keyring
+    from keyring.errors import KeyringError, PasswordDeleteError
+
+    try:
+        if value is None:
+            keyring.delete_password(SERVICE, user)
+        else:
+            keyring.set_password(SERVICE, user, value)
+    except PasswordDeleteError:
+        raise UsageError(
+            f"the keyring holds nothing for {user!r}", "see what it holds: tscm-migrate secret list"
+        ) from None
+    except (KeyringError, RuntimeError, OSError) as error:
+        raise UsageError(f"{_NO_KEYRING} ({type(error).__name__})", _OTHER_SOURCE) from None
+    if value is not None and from_keyring(user) != value:  # the null backend takes everything and keeps nothing
+        raise UsageError(f"{_NO_KEYRING}; nothing was stored", _OTHER_SOURCE)
 
 
 def _from_command(command: str, title: str) -> Secret:

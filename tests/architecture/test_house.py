@@ -22,7 +22,7 @@ FLOORS = [
     {"appliance"},
     {"offsite", "transfer"},
     {"migration"},
-    {"ui", "fleet", "hosts", "report", "notify", "doctor"},
+    {"ui", "fleet", "hosts", "report", "notify", "doctor", "init"},
     {"tasks", "cli", "program", "__main__"},
     {"lab"},
 ]

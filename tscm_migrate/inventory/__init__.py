@@ -84,7 +84,23 @@ class Inventory:
                     f"make one with: ssh-keygen -t ed25519 -f {at.identity_file}; or name another; "
                     "or leave identity_file out and use the agent",
                 )
+            if at.identity_file is not None and _is_putty(at.identity_file):
+                source = self.source_of(at.name, "identity_file").partition(" ")[2] or "defaults.identity_file"
+                raise self.error(
+                    f"{at.identity_file} is a PuTTY key, which is not read here",
+                    source,
+                    f"convert it: puttygen {at.identity_file} -O private-openssh -o {at.identity_file.stem} "
+                    "(PuTTYgen: Conversions, Export OpenSSH key); or load it into Pageant and leave identity_file out",
+                )
             at = at.gateway
+
+
+def _is_putty(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(20).startswith(b"PuTTY-User-Key-File-")
+    except OSError:
+        return False
 
 
 def config_dir() -> Path:

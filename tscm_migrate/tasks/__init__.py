@@ -12,11 +12,26 @@ def namespace() -> Collection:
     """All tasks, for the console script and for a checkout's tasks.py."""
     from invoke.collection import Collection
 
-    from . import archives, demo, host, migrate, offsite, plan, prompts, report, runs, schedule
+    from . import (
+        archives,
+        demo,
+        host,
+        migrate,
+        offsite,
+        plan,
+        prompts,
+        report,
+        runs,
+        schedule,
+        secret,
+        start,
+    )
 
     root = Collection("tscm_migrate")
     root.add_task(migrate.migrate)
     for task in (
+        start.init,
+        start.doctor,
         plan.plan,
         plan.check,
         runs.runs,
@@ -34,5 +49,6 @@ def namespace() -> Collection:
     root.add_collection(host.collection())
     root.add_collection(prompts.collection())
     root.add_collection(report.collection())
+    root.add_collection(secret.collection())
     root.add_collection(offsite.collection())
     return root

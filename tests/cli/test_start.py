@@ -1,0 +1,111 @@
+"""`init`, `doctor` and `secret` against a real sshd, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.terminal import Terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+TOOL = [sys.executable, "-m", "tscm_migrate"]
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    keep = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG"}}
+    return {
+        **keep,
+        "HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+
+
+def run(env: dict[str, str], *args: str, stdin: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*TOOL, *args], env=env, input=stdin, capture_output=True, text=True, timeout=60, check=False,
+        cwd=cwd or env["HOME"],
+    )  # fmt: skip
+
+
+def test_doctor_without_anything_names_the_next_command(env: dict[str, str]) -> None:
+    done = run(env, "doctor")
+    assert done.returncode == 0, done.stderr
+    assert "mend: tscm-migrate init" in done.stdout
+    assert "ok       workstation: python" in done.stdout
+
+
+def test_doctor_tells_a_host_that_is_not_there_and_ends_with_4(env: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "hosts.toml"
+    file.write_text('[hosts.gone]\naddress = "127.0.0.1"\nport = 1\n', encoding="utf-8")
+    done = run(env, "doctor", "--inventory", str(file), "--json")
+    assert done.returncode == 4
+    found = {(one["where"], one["name"]): one for one in json.loads(done.stdout)}
+    assert found["gone", "ssh.unreachable"]["mend"]
+    assert run(env, "doctor", "--inventory", str(file), "--offline").returncode == 0
+
+
+def test_init_asks_writes_and_says_what_is_next(env: dict[str, str], tmp_path: Path) -> None:
+    person = Terminal([*TOOL, "init", "--inventory", str(tmp_path / "site.toml")], env)
+    person.wait_for("address of the old appliance")
+    person.type("127.0.0.1")
+    person.wait_for("address of the new appliance")
+    person.type("127.0.0.2")
+    person.wait_for("user to log in as [threatstop]")
+    person.type("")
+    person.wait_for("next: tscm-migrate doctor", limit=40)
+    assert person.finish() == 4  # nobody answers there with a key of ours
+    text = (tmp_path / "site.toml").read_text(encoding="utf-8")
+    assert 'address = "127.0.0.1"' in text
+    assert 'user = "threatstop"' in text
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("init",), "give --old ADDRESS"),
+        (("init", "--old", "10.0.0.300", "--new", "10.0.0.2"), "not an IP address"),
+        (("secret", "set", "passfrase:x"), "did you mean 'passphrase'"),
+        (("secret", "set", "sudo:nobody"), "no host 'nobody'"),
+    ],
+)
+def test_mistakes_are_answered(env: dict[str, str], args: tuple[str, ...], words: str) -> None:
+    done = run(env, *args)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert not list((__import__("pathlib").Path(env["HOME"])).rglob("hosts.toml"))
+
+
+def test_init_does_not_touch_a_file_that_is_there(env: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "hosts.toml"
+    file.write_text("mine", encoding="utf-8")
+    done = run(env, "init", "--old", "127.0.0.1", "--new", "127.0.0.2", "--inventory", str(file))
+    assert done.returncode == 2
+    assert file.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_keyring_that_keeps_nothing_is_not_believed(env: dict[str, str]) -> None:
+    done = run(env, "secret", "set", "login:me@10.0.0.1", stdin="swordfish\n")
+    assert done.returncode == 2
+    assert "nothing was stored" in done.stderr
+    assert "swordfish" not in done.stdout + done.stderr
+
+
+def test_a_putty_key_is_refused_with_the_way_to_convert_it(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "k.ppk").write_text("PuTTY-User-Key-File-3: ssh-ed25519\n", encoding="utf-8")
+    file = tmp_path / "hosts.toml"
+    file.write_text('[hosts.a]\naddress = "127.0.0.1"\nidentity_file = "k.ppk"\n', encoding="utf-8")
+    done = run(env, "host", "show", "a", "--inventory", str(file))
+    assert done.returncode == 2
+    assert "puttygen" in done.stderr

@@ -1,0 +1,182 @@
+"""Looks at the workstation and at each host: what is missing, and the one command that mends it. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from tscm_migrate.errors import MigrateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.secrets import Secrets
+    from tscm_migrate.site import Host
+
+_OLDEST = (3, 11)
+_ROOM = 200 << 20  # bytes for journals, reports and a relayed archive's buffers
+_CLOCK = 300.0  # seconds
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One look; `mend` is a command or an instruction, "" where there is nothing to mend."""
+
+    where: str
+    name: str
+    severity: Literal["ok", "info", "warning", "error"]
+    text: str
+    mend: str = ""
+
+
+def workstation(site: Inventory) -> Iterator[Finding]:
+    """Python, agent, keys, gpg, rsync, known_hosts, the state folder, the keyring."""
+    yield _python()
+    yield _inventory(site)
+    yield _agent()
+    yield from _keys(site)
+    yield from _programs()
+    yield _known_hosts(site)
+    yield _state()
+    yield _keyring()
+
+
+def _ok(name: str, text: str) -> Finding:
+    return Finding("workstation", name, "ok", text)
+
+
+def _python() -> Finding:
+    found = platform.python_version()
+    if sys.version_info[:2] < _OLDEST:  # a checkout run by hand; the wheel refuses to install
+        return Finding("workstation", "python", "error", f"Python {found} is too old", "install Python 3.11 or later")
+    return _ok("python", f"Python {found} on {platform.system()}")
+
+
+def _inventory(site: Inventory) -> Finding:
+    if site.path is None:
+        return Finding("workstation", "inventory", "warning", "there is no inventory file", "tscm-migrate init")
+    return _ok("inventory", f"{site.path}: {len(site.hosts)} hosts")
+
+
+def _agent() -> Finding:
+    import paramiko
+
+    try:
+        agent = paramiko.Agent()
+        count = len(agent.get_keys())
+        agent.close()
+    except (paramiko.SSHException, OSError, EOFError):
+        count = 0
+    if count:
+        return _ok("agent", f"the ssh agent has {count} keys")
+    start = "Start-Service ssh-agent; ssh-add" if os.name == "nt" else "eval $(ssh-agent) && ssh-add"
+    return Finding("workstation", "agent", "info", "no ssh agent with keys (a key file or a password will do)", start)
+
+
+def _keys(site: Inventory) -> Iterator[Finding]:
+    files = {host.identity_file for host in site.hosts.values() if host.identity_file}
+    for file in sorted(files):
+        if not file.is_file():
+            yield Finding("workstation", "key", "error", f"{file} is not there", f"ssh-keygen -t ed25519 -f {file}")
+        elif os.name != "nt" and file.stat().st_mode & 0o077:
+            yield Finding("workstation", "key", "warning", f"others can read {file}", f"chmod 600 {file}")
+        else:
+            yield _ok("key", str(file))
+
+
+def _programs() -> Iterator[Finding]:
+    wanted = {
+        "gpg": "only to seal plain archives off-site and to test them here",
+        "rsync": "never: it runs on the hosts",
+    }
+    for name, use in wanted.items():
+        path = shutil.which(name)
+        if path:
+            yield _ok(name, path)
+        else:
+            yield Finding("workstation", name, "info", f"{name} is not here; needed {use}", f"install {name}")
+
+
+def _known_hosts(site: Inventory) -> Finding:
+    if site.known_hosts.is_file():
+        return _ok("known_hosts", str(site.known_hosts))
+    first = next(iter(site.hosts), "HOST")
+    text = f"nothing is pinned yet ({site.known_hosts})"
+    return Finding("workstation", "known_hosts", "warning", text, f"tscm-migrate host pin {first}")
+
+
+def _state() -> Finding:
+    from tscm_migrate.migration.journal import state_folder
+
+    folder = state_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        text = f"{folder} cannot be written: {error.strerror}"
+        return Finding("workstation", "state", "error", text, "set TSCM_STATE to a folder of yours")
+    if free < _ROOM:
+        text = f"{folder} has {free / 1e6:.0f} MB free"
+        return Finding("workstation", "state", "warning", text, "make room there, or set TSCM_STATE to another disk")
+    return _ok("state", f"{folder} ({free / 1e9:.1f} GB free)")
+
+
+def _keyring() -> Finding:
+    try:
+        import keyring
+
+        name = type(keyring.get_keyring()).__module__
+    except Exception:  # noqa: BLE001 - backends raise what they like; headless is the usual case
+        name = "fail"
+    if name.rpartition(".")[2] in {"fail", "null"}:
+        mend = 'passphrase = "command:…" or "env:VAR" in the inventory'
+        return Finding("workstation", "keyring", "info", "there is no keyring (prompts and files will do)", mend)
+    return _ok("keyring", name)
+
+
+def host(one: Host, secrets: Secrets) -> Iterator[Finding]:
+    """Key, login, sudo, tsadmin, disk and clock of an appliance, as far as it can be reached."""
+    from tscm_migrate.appliance import facts as facts_of
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.parse import version_key
+    from tscm_migrate.ssh.connect import connect
+
+    appliance = Appliance(one, lambda h, expect=None: connect(h, credentials=secrets, expect=expect))
+    try:
+        yield Finding(one.name, "login", "ok", f"as {one.user}, host key {appliance.shell.server_fingerprint()}")
+        try:
+            appliance.shell.sudo_ready()
+            yield Finding(one.name, "sudo", "ok", "works")
+        except MigrateError as error:
+            yield Finding(one.name, "sudo", "error", error.message(), error.remedy())
+        facts = facts_of.gather(appliance)
+        if version_key(facts.core):
+            yield Finding(one.name, "tsadmin", "ok", f"TSCM-Core {facts.core}, {facts.os_pretty}")
+        else:
+            mend = f"ssh {one.user}@{one.address} tsadmin version --all"
+            yield Finding(one.name, "tsadmin", "error", "does not tell its TSCM-Core version", mend)
+        if facts.clock and abs(facts.clock_skew) > _CLOCK:
+            text = f"{facts.clock_skew:+.0f} s against this workstation's"
+            yield Finding(one.name, "clock", "warning", text, "sudo timedatectl set-ntp true")
+        if "rsync" not in facts.tools:
+            yield Finding(
+                one.name, "rsync", "info", "not there: archives go by tar or sftp", "sudo apt-get install rsync"
+            )
+    except MigrateError as error:
+        yield Finding(one.name, error.code, "error", error.message(), error.remedy())
+    finally:
+        appliance.close()
+
+
+def text(finding: Finding) -> str:
+    """Its line, and what mends it."""
+    mark = {"ok": "ok", "info": "info", "warning": "WARNING", "error": "ERROR"}[finding.severity]
+    line = f"{mark:<8} {finding.where}: {finding.name}: {finding.text}"
+    return f"{line}\n         mend: {finding.mend}" if finding.mend and finding.severity != "ok" else line

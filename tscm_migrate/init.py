@@ -1,0 +1,129 @@
+"""`init`: two addresses become an inventory, pinned keys and a first login."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import Exit, MigrateError, UsageError
+
+if TYPE_CHECKING:
+    from tscm_migrate.inventory import Inventory
+
+_TEXT = """# The site: which appliances there are, and how to reach them. Written by `tscm-migrate init`.
+# Every key is explained in the documentation, under reference/inventory.
+
+known_hosts = "known_hosts"     # pinned host keys, beside this file
+
+[defaults]
+user = {user}
+{identity}
+[hosts.tscm-old]
+address = {old}
+
+[hosts.tscm-new]
+address = {new}
+"""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What was given on the command line; "" is asked for."""
+
+    old: str
+    new: str
+    user: str = ""
+    identity_file: str = ""
+    fingerprint_old: str | None = None
+    fingerprint_new: str | None = None
+
+
+def start(given: Answers, path: Path | None) -> Exit:
+    """Ask, write, pin, try.
+
+    Raises:
+        UsageError: the file is there already, an address is none, or there is nobody to ask.
+    """
+    from tscm_migrate import inventory
+
+    path = path or inventory.config_dir() / "hosts.toml"
+    if path.exists():
+        raise UsageError(f"{path} is there already; it was not touched", "edit it, or name another: --inventory FILE")
+    answers = _complete(given)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, answers)
+    try:
+        site = inventory.load(path)
+        hosts = [site.host(name) for name in ("tscm-old", "tscm-new")]
+    except MigrateError:
+        path.unlink()  # a mistyped answer leaves no half-made file behind
+        raise
+    _say(f"wrote {path}")
+    good = True
+    for host, fingerprint in zip(hosts, (answers.fingerprint_old, answers.fingerprint_new), strict=True):
+        good = _try(site, host.name, fingerprint) and good
+    named = "" if path == inventory.config_dir() / "hosts.toml" else f" --inventory {path}"
+    then = f"tscm-migrate check --from tscm-old --to tscm-new{named}" if good else f"tscm-migrate doctor{named}"
+    _say(f"next: {then}")
+    return Exit.DONE if good else Exit.ATTENTION
+
+
+def _complete(given: Answers) -> Answers:
+    attended = sys.stdin is not None and sys.stdin.isatty()
+    if not attended and not (given.old and given.new):
+        raise UsageError("there is no terminal to ask on", "give --old ADDRESS and --new ADDRESS")
+    old = given.old or _ask("address of the old appliance")
+    new = given.new or _ask("address of the new appliance")
+    user = given.user or (_ask("user to log in as", "threatstop") if attended and not given.old else "threatstop")
+    return replace(given, old=old, new=new, user=user)
+
+
+def _ask(question: str, default: str = "") -> str:
+    sys.stdout.write(f"{question}{f' [{default}]' if default else ''}: ")
+    sys.stdout.flush()
+    try:
+        return input().strip() or default
+    except EOFError:
+        raise UsageError("the question was not answered", "run it again: tscm-migrate init") from None
+
+
+def _write(path: Path, answers: Answers) -> None:
+    key = Path(answers.identity_file).expanduser().absolute() if answers.identity_file else None
+    identity = f"identity_file = {_quoted(str(key))}\n" if key else ""
+    text = _TEXT.format(
+        user=_quoted(answers.user), identity=identity, old=_quoted(answers.old), new=_quoted(answers.new)
+    )
+    path.write_text(text, encoding="utf-8")
+
+
+def _quoted(value: str) -> str:
+    import json
+
+    return json.dumps(value)  # a TOML basic string has JSON's escapes
+
+
+def _try(site: Inventory, name: str, fingerprint: str | None) -> bool:
+    """Pin a host's key and log in once; what goes wrong is said, and the next host is tried all the same."""
+    from tscm_migrate import doctor, redact
+    from tscm_migrate.hosts import pin_host
+    from tscm_migrate.secrets import Secrets
+
+    try:
+        if pin_host(site, name, fingerprint) != Exit.DONE:
+            return False
+    except MigrateError as error:
+        _say(f"{name}: {redact.printable(error.message())}")
+        _say(f"  what to do: {error.remedy()}" if error.remedy() else "")
+        return False
+    found = list(doctor.host(site.host(name), Secrets()))
+    for finding in found:
+        _say(redact.printable(redact.known(doctor.text(finding))))
+    return all(finding.severity != "error" for finding in found)
+
+
+def _say(text: str) -> None:
+    if text:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()

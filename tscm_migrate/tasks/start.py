@@ -1,0 +1,77 @@
+"""`init` and `doctor`: from nothing to a site that works, and what is missing on the way."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from tscm_migrate.errors import Exit
+
+from .base import INVENTORY_HELP, command
+
+
+@command(
+    help={
+        "old": "Address of the old appliance.",
+        "new": "Address of the new appliance.",
+        "user": "Who logs in (default threatstop).",
+        "identity_file": "The private key to log in with (default: the agent, ~/.ssh/config, a password).",
+        "fingerprint_old": "The old one's host key (SHA256:…), as its console shows it: pinned without asking.",
+        "fingerprint_new": "The new one's.",
+        "inventory": "The file to write (default: hosts.toml in your configuration folder).",
+    }
+)
+def init(
+    _context: Any,
+    old: str | None = None,
+    new: str | None = None,
+    user: str | None = None,
+    identity_file: str | None = None,
+    fingerprint_old: str | None = None,
+    fingerprint_new: str | None = None,
+    inventory: str | None = None,
+) -> int:
+    """Ask for the two hosts, write the inventory, show and pin their keys, and try them.
+
+    Examples:
+        tscm-migrate init
+        tscm-migrate init --old 10.1.1.43 --new 10.1.1.50 --inventory ./hosts.toml
+    """
+    from tscm_migrate import init as room
+
+    given = room.Answers(old or "", new or "", user or "", identity_file or "", fingerprint_old, fingerprint_new)
+    return int(room.start(given, Path(inventory) if inventory else None))
+
+
+@command(help={"offline": "Look at this workstation only.", "json": "Print JSON.", "inventory": INVENTORY_HELP})
+def doctor(_context: Any, offline: bool = False, json: bool = False, inventory: str | None = None) -> int:
+    """Look at this workstation and at each host: what is missing, and the command that mends it.
+
+    Exit codes: 0, nothing is missing; 4, something is (an ERROR line says what).
+
+    Examples:
+        tscm-migrate doctor
+        tscm-migrate doctor --offline
+    """
+    import json as encoder
+    from dataclasses import asdict
+
+    from tscm_migrate import doctor as room
+    from tscm_migrate import inventory as inventories
+    from tscm_migrate import redact
+    from tscm_migrate.secrets import Secrets
+
+    site = inventories.load(Path(inventory) if inventory else None)
+    found = []
+    looks = [room.workstation(site)]
+    secrets = Secrets(interactive=False)
+    looks += [] if offline else [room.host(host, secrets) for host in site.hosts.values()]
+    for look in looks:
+        for finding in look:
+            found.append(finding)
+            if not json:
+                sys.stdout.write(redact.printable(redact.known(room.text(finding))) + "\n")
+    if json:
+        sys.stdout.write(redact.known(encoder.dumps([asdict(one) for one in found], indent=2)) + "\n")
+    return int(Exit.ATTENTION if any(one.severity == "error" for one in found) else Exit.DONE)
