@@ -41,6 +41,13 @@ def addresses(count: int) -> list[str]:
     return [f"127.77.{number // 200}.{number % 200 + 1}" for number in range(count)]
 
 
+def clean_home() -> list[str]:
+    """Hide this user's dot files from the sessions, where that is possible: they are no part of a farm."""
+    if os.geteuid() != 0:
+        return []
+    return ["unshare", "-m", "sh", "-c", 'mount -t tmpfs tmpfs "$HOME" && exec "$@"', "sh"]
+
+
 def start(stack: ExitStack, folder: Path, alive: list[str], port: int) -> dict[str, Any]:
     """Start the sshds; returns the key and the known_hosts file."""
     for name in ("host_key", "user_key"):
@@ -57,7 +64,8 @@ def start(stack: ExitStack, folder: Path, alive: list[str], port: int) -> dict[s
             "Subsystem sftp internal-sftp\nUseDNS no\nPrintMotd no\nPrintLastLog no\n"
         )
         log = stack.enter_context((folder / f"log{number}").open("wb"))
-        process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", config], stdout=log, stderr=log)
+        argv = [*clean_home(), "/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
         stack.callback(process.wait, 10)
         stack.callback(process.terminate)
     for address in alive:
@@ -100,7 +108,7 @@ def scp(folder: Path, hosts: list[Host], jobs: int) -> float:
 def ours(folder: Path, hosts: list[Host], crew: Crew, verify: Any) -> dict[str, Any]:
     """Seconds and outcomes by our own code."""
     root = Path(tempfile.mkdtemp(prefix="store", dir=folder))
-    options = PullOptions(copying=CopyPolicy(verify=verify))
+    options = PullOptions(copying=CopyPolicy(verify=verify), window=max((32 << 20) // crew.jobs, 2 << 20))
     jobs = [PullJob(host, str(root), options) for host in hosts]
     began, used = time.monotonic(), os.times()
     tools = Tools(NoSecrets(), store=None if crew.processes else LocalStore(root))

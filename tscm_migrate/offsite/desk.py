@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from tscm_migrate.site import Host
 
 
+_WINDOWS = 32 << 20  # bytes that all streams of a process may hold
+
+
 @dataclass(frozen=True)
 class Desk:
     """An open store with what surrounds it."""
@@ -57,9 +60,10 @@ class Desk:
             raise UsageError("no host is meant", "name one: --host NAME, --group NAME, or fill the inventory")
         return list({host.name: host for host in found}.values())
 
-    def jobs(self, hosts: Sequence[Host], archive: str, tags: tuple[str, ...]) -> list[PullJob]:
-        """One job a host."""
-        options = PullOptions(archive=archive, copying=self.settings.copying(tags), cache=self.cache)
+    def jobs(self, hosts: Sequence[Host], archive: str, tags: tuple[str, ...], at_once: int = 1) -> list[PullJob]:
+        """One job a host; `at_once` of them share the memory that streams may fill."""
+        window = max(_WINDOWS // at_once, 2 << 20)
+        options = PullOptions(archive, self.settings.copying(tags), window=window, cache=self.cache)
         return [PullJob(host, self.settings.store, options, self.inventory.path) for host in hosts]
 
     def tools(self) -> Tools:

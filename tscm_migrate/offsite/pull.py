@@ -38,11 +38,15 @@ stopping = threading.Event()  # set when this process is told to end: what strea
 
 @dataclass(frozen=True)
 class PullOptions:
-    """What to pull and how; `archive` is "latest", "all" or a name; `limit` in seconds for one archive."""
+    """What to pull and how; `archive` is "latest", "all" or a name; `limit` in seconds for one archive.
+
+    `window`: bytes that one stream may hold in memory.
+    """
 
     archive: str = "latest"
     copying: CopyPolicy = field(default_factory=CopyPolicy)
     limit: float = 6 * 3600.0
+    window: int = 16 << 20
     cache: Path | None = None
 
 
@@ -149,7 +153,7 @@ class _Pull:
             return Copied(standing.manifest, "already", time.monotonic() - began)
         if standing is not None:
             self._warn(f"the copy of {archive.name} is damaged; it is pulled again")
-        with FromAppliance(self.shell, archive, seen, self.options.limit) as incoming:
+        with FromAppliance(self.shell, archive, seen, self.options) as incoming:
             return make_copy(
                 incoming,
                 self.store,
@@ -190,7 +194,7 @@ def _hash(shell: Shell, archive: Archive) -> str:
 class FromAppliance:
     """One archive as it streams from its appliance; hashed there in the same command, after the bytes."""
 
-    def __init__(self, shell: Shell, archive: Archive, seen: Seen, limit: float) -> None:
+    def __init__(self, shell: Shell, archive: Archive, seen: Seen, options: PullOptions) -> None:
         when = names.taken_at(archive.name)
         if when is None:
             raise ApplianceError(shell.host.name, f"{archive.name[:80]!r} is no archive's name")
@@ -200,7 +204,7 @@ class FromAppliance:
         self.taken_at = when
         self.versions = seen.versions
         self.os = seen.os
-        self._limit = limit
+        self._limit, self._window = options.limit, options.window
         self._shell = shell
         self._path = archive.path
         self._reader: Reader | None = None
@@ -208,7 +212,7 @@ class FromAppliance:
     def __enter__(self) -> Self:
         path = quote(self._path)
         script = f"[ -f {path} ] && [ ! -L {path} ] || exit 44; cat < {path} && sha256sum < {path} >&2"
-        self._reader = self._shell.reader(script, display=f"read {self._path}")
+        self._reader = self._shell.reader(script, display=f"read {self._path}", window=self._window)
         return self
 
     def __exit__(self, *_: object) -> None:

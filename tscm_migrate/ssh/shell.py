@@ -260,10 +260,19 @@ class Shell:
     # ------------------------------------------------------------------ streams
 
     def reader(
-        self, script: str, *, sudo: bool = False, idle: float = 60.0, display: str | None = None
+        self,
+        script: str,
+        *,
+        sudo: bool = False,
+        idle: float = 60.0,
+        display: str | None = None,
+        window: int = stream.WINDOW,
     ) -> stream.Reader:
-        """Start a command whose output is read as bytes; `idle` seconds of silence are an error."""
-        execution = self._streamed(script, sudo=sudo, display=display, window=stream.WINDOW)
+        """Start a command whose output is read as bytes; `idle` seconds of silence are an error.
+
+        `window`: bytes that may pile up here while the consumer is slower; less for many streams at once.
+        """
+        execution = self._streamed(script, sudo=sudo, display=display, window=window)
         return stream.Reader(execution, idle=idle, ended=self._reporter(execution.display))
 
     def writer(

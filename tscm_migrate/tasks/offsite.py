@@ -69,8 +69,9 @@ def pull(
     outcomes: list[fleet.PullOutcome] = []
     with desk_of(inventory, store, emit=_quiet(watcher(as_json=json))) as desk:
         wanted = fleet.due(desk, desk.hosts(host, group), if_older)
-        work = desk.jobs(wanted, archive, tuple(tag))
-        for outcome in fleet.pulls(work, fleet.crew(desk, jobs, processes, on_cluster=cluster), desk.tools()):
+        crew = fleet.crew(desk, jobs, processes, on_cluster=cluster)
+        work = desk.jobs(wanted, archive, tuple(tag), min(crew.jobs, len(wanted)) or 1)
+        for outcome in fleet.pulls(work, crew, desk.tools()):
             outcomes.append(outcome)
             if json:
                 lines([fleet.as_dict(outcome)])
