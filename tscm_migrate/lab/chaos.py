@@ -122,12 +122,10 @@ def play(rig: Rig, schedule: Schedule, folder: Path) -> Verdict:
             rig.lab.boot_faults({side: faults})
     ended = [_first(rig, schedule, folder)]
     wrong = _told(rig, ended[-1])
-    for side in ("old", "new"):
-        rig.lab.guest(side).set_faults({})
-    rig.lab.boot_faults({})
+    _mend(rig, schedule)
     verb = schedule.verb
     while ended[-1].status not in (0, 4) and rig.events() and len(ended) <= _ROUNDS:
-        _heal(rig, schedule)
+        _switch_on(rig)
         ended.append(rig.run(verb, "--yes"))
         wrong += _told(rig, ended[-1])
         if ended[-1].status == 2 and "there is no unfinished run" in ended[-1].err:
@@ -163,13 +161,20 @@ def _reached(process: subprocess.Popen[str], folder: Path) -> bool:
     return True
 
 
-def _heal(rig: Rig, schedule: Schedule) -> None:
-    """What a person does: switch on what lost its power, give back what was taken; the old one stays off once told."""
-    events = rig.events()
-    gone = any(e["event"] == "action-started" and e["data"]["describes"].startswith("power off") for e in events)
+def _mend(rig: Rig, schedule: Schedule) -> None:
+    """What a person does: make room, give back what was taken, and tsadmin does what it should again."""
     for fault in schedule.faults:
         if fault.kind == "world":
             TROUBLES[fault.what].heal(rig.lab, fault.where)
+    for side in {fault.where for fault in schedule.faults if fault.kind == "tsadmin"}:
+        rig.lab.guest(side).set_faults({})
+    rig.lab.boot_faults({})
+
+
+def _switch_on(rig: Rig) -> None:
+    """Whatever lost its power; but the old one stays off once it was told to go."""
+    events = rig.events()
+    gone = any(e["event"] == "action-started" and e["data"]["describes"].startswith("power off") for e in events)
     if not rig.lab.is_on("new"):
         rig.lab.wait_settled("new")
         if not rig.lab.is_on("new"):
