@@ -6,15 +6,15 @@ the same exit codes; the console script adds its own parsing (see `program`).
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from . import redact
 from .errors import Exit, Interrupted, MigrateError
+from .ui.steady import mute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +62,7 @@ def say(error: MigrateError, *, as_json: bool = False) -> int:
     message, remedy = _clean(error.message()), _clean(error.remedy())
     if as_json:
         told = {"v": 1, "event": "error", "code": error.code, "exit": int(error.exit_code)}
-        print(json.dumps({**told, "message": message, "remedy": remedy}), flush=True)  # noqa: T201
+        _print(json.dumps({**told, "message": message, "remedy": remedy}), sys.stdout)
     lines = [f"error: {message}"]
     if remedy:
         lines.append(f"  what to do: {remedy}")
@@ -93,8 +93,15 @@ def _clean(text: str) -> str:
 
 
 def _stderr(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a closed stderr must not change the exit code
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+    _print(text, sys.stderr)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """A stream that is closed must not change the exit code."""
+    try:
+        print(text, file=stream, flush=True)
+    except (OSError, ValueError):
+        mute(stream)
 
 
 def _quiet_libraries() -> None:

@@ -159,6 +159,15 @@ def test_a_closed_output_does_not_end_a_run(rig: Rig) -> None:
     assert rig.events()[-1]["data"]["outcome"] == "done"
 
 
+def test_a_closed_terminal_changes_no_exit_code(rig: Rig) -> None:
+    process = rig.start("show", "no-such-run", "--json")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait(60) == 2
+
+
 @pytest.mark.parametrize("about", [HOLD, SENT])
 def test_a_full_state_folder_stops_the_run_before_the_change_and_everything_is_put_back(
     base: matrix.Undisturbed, rig: Rig, about: str

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 
 
 def downtime(m: Migration) -> float | None:
-    """Seconds from taking the old one offline until the last device was updated; None while one is missing."""
-    began, ended = m.noted("offline_began"), m.noted("online_at")
-    return round(ended - began, 1) if began is not None and ended is not None else None
+    """Seconds from taking the old one offline until the last device was updated; None where it cannot be told."""
+    began: float | None = m.noted("offline_began")
+    ended: float | None = m.noted("online_at")
+    if began is None or ended is None or ended < began:  # the clock was set back in between: it cannot be told
+        return None
+    return round(ended - began, 1)
 
 
 def left_to_do(m: Migration) -> list[str]:
