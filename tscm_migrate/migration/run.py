@@ -15,7 +15,7 @@ from tscm_migrate.appliance.base import Appliance
 from tscm_migrate.appliance.names import newest
 from tscm_migrate.errors import Exit, Interrupted, MigrateError, NeedsPerson, Refused, UsageError
 from tscm_migrate.events import Checked, Estimated, RunFinished, RunStarted, Said, StepFinished, StepStarted
-from tscm_migrate.migration import checks, estimate, leftovers, locks, outcome, plan
+from tscm_migrate.migration import checks, estimate, leftovers, locks, outcome, plan, rehearsal
 from tscm_migrate.migration.context import Migration, Operator, at
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.identify import Identity, identify
@@ -92,7 +92,8 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
             interface=checks.resolve_interface(found[0].facts, old.host, options.interface), emit=emit,
             interrupts=interrupts,
         )  # fmt: skip
-        for line in plan.summary(m):
+        rehearsed = rehearsal.known(options.from_, options.to)
+        for line in (*plan.summary(m), *([rehearsed.line()] if rehearsed else ())):
             emit(Said(line))
         if options.dry_run:
             Engine(m, plan.steps()).foresee()

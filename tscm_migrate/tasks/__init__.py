@@ -26,6 +26,7 @@ def namespace() -> Collection:
         secret,
         start,
     )
+    from . import rehearse as rehearsing
 
     root = Collection("tscm_migrate")
     root.add_task(migrate.migrate)
@@ -46,6 +47,7 @@ def namespace() -> Collection:
         root.add_task(task)
     root.add_task(demo.demo)
     root.add_task(schedule.schedule)
+    root.add_task(rehearsing.rehearse)
     root.add_collection(host.collection())
     root.add_collection(prompts.collection())
     root.add_collection(report.collection())
