@@ -70,6 +70,25 @@ def matrix(context: Context, share: str = "1/1", out: str = "") -> int:
     return max([_run(context, f"{PYTHON} -m tscm_migrate.lab.matrix --verb {verb} {more}") for verb in verbs])
 
 
+@command(
+    help={
+        "rounds": "How often each is measured.",
+        "size": "MiB.",
+        "rtt": "Round trips in milliseconds, with commas.",
+        "only": "Names of contenders, with commas.",
+        "json": "A file for the figures.",
+    }
+)
+def bench(  # noqa: PLR0917
+    context: Context, rounds: str = "5", size: str = "1024", rtt: str = "0,50", only: str = "", json: str = ""
+) -> int:
+    """Measure the transfers against scp, sftp, rsync and paramiko, on loopback and over a long way."""
+    words = [f"{PYTHON} -m benchmarks.transfers --rounds {rounds} --size {size} --rtt {rtt}"]
+    words += [f'--only "{only}"'] if only else []
+    words += [f'--json "{json}"'] if json else []
+    return _run(context, " ".join(words))
+
+
 namespace = tscm_migrate.tasks.namespace()
-for _task in (test, lint, docs, chaos, matrix):
+for _task in (test, lint, docs, bench, chaos, matrix):
     namespace.add_task(_task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -89,7 +90,8 @@ def boxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Box, Box]]
 
 
 @pytest.fixture
-def pair(boxes: tuple[Box, Box]) -> tuple[Box, Box]:
+def pair(boxes: tuple[Box, Box], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Box, Box]:
+    monkeypatch.setenv("TSCM_STATE", str(tmp_path / "state"))
     for one in boxes:
         one.reset()
     return boxes
@@ -252,9 +254,11 @@ def test_a_transfer_cut_at_ten_random_points_goes_on_each_time(way: Way) -> None
     victim.cutter.cut_after(None)
     (sent,) = way.send(archive)
     assert cuts >= 8
-    assert resumed == sorted(resumed), "what was there once stays there"
+    # what a source without a shell has sent is noted here every half MiB, and kept up to the last note
+    slack = MB if way.kind in {"sftp only", "pull sftp", "sftp spool"} else 0
+    assert all(after >= before - slack for before, after in pairwise(resumed)), "what was there once stays there"
     assert sha(way.there / NAME) == sha(way.old.backups / NAME)
-    assert sent.resumed_at >= resumed[-1] or way.kind == "sftp spool"
+    assert sent.resumed_at >= resumed[-1] - slack or way.kind == "sftp spool"
     assert "thrown away" not in way.said()
 
 

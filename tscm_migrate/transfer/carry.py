@@ -25,6 +25,11 @@ def carry(job: Job, archive: Archive) -> Sent:
         TransferError: nothing wrong bears the final name.
         SshError: the unfinished copy stays, the next call goes on from it.
     """
+    from tscm_migrate.transfer import unread
+
+    ends = unread.applies(job)
+    if ends is not None:
+        return unread.carry(job, ends, archive)
     return go_on(job, *start(job, archive))
 
 
@@ -50,17 +55,22 @@ def start(job: Job, archive: Archive) -> tuple[Archive, int | None]:
     if not archive.sha256:
         archive = job.source.identify(archive)
     found = job.target.look(archive)
-    if found.final == "same":
+    if found.final != "none":
+        refuse_other(job.target.name, archive, found)
         return archive, None
-    if found.final == "other":
-        raise TransferError(
-            f"{archive.name} is at {job.target.name} already, with other content; it was not overwritten",
-            "compare the two, and move the one that is not wanted away",
-        )
     offset = verified_prefix(job.source, job.target, archive, found, job.emit)
     check_room(job.target.name, archive.size - offset, found.free, archive.name)
     job.target.begin(archive, offset)
     return archive, offset
+
+
+def refuse_other(name: str, archive: Archive, found: Found) -> None:
+    """Raise a TransferError unless what bears the final name is the same archive."""
+    if found.final != "same":
+        raise TransferError(
+            f"{archive.name} is at {name} already, with other content; it was not overwritten",
+            "compare the two, and move the one that is not wanted away",
+        )
 
 
 def check_name(name: str) -> None:

@@ -9,9 +9,11 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from tscm_migrate.events import Emit, Progress
+from tscm_migrate.transfer.ledger import EVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from hashlib import _Hash
 
     from tscm_migrate.transfer.base import Outgoing
 
@@ -20,10 +22,17 @@ _AHEAD = 8  # chunks (of a MiB) that may wait to be hashed
 
 
 class Digest:
-    """SHA-256 in a thread of its own: hashlib lets go of the interpreter's lock, so it costs the pump no time."""
+    """SHA-256 in a thread of its own: hashlib lets go of the interpreter's lock, so it costs the pump no time.
 
-    def __init__(self) -> None:
-        self._sha = hashlib.sha256()
+    Args:
+        sha: goes on from this one, which has had `done` bytes.
+        done: see there.
+        mark: hears now and then how many bytes there were, and their hash.
+    """
+
+    def __init__(self, sha: _Hash | None = None, done: int = 0, mark: Callable[[int, str], None] | None = None) -> None:
+        self._sha = sha if sha is not None else hashlib.sha256()
+        self._done, self._mark, self._next = done, mark, done + EVERY
         self._queue: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
         self._thread = threading.Thread(target=self._work, name="sha256", daemon=True)
 
@@ -39,6 +48,10 @@ class Digest:
     def _work(self) -> None:
         while (data := self._queue.get()) is not None:
             self._sha.update(data)
+            self._done += len(data)
+            if self._mark is not None and self._done >= self._next:
+                self._next = self._done + EVERY
+                self._mark(self._done, self._sha.copy().hexdigest())
 
     def add(self, data: bytes) -> None:
         """Hash `data` after all that was added before."""
@@ -96,19 +109,21 @@ class Teller:
             self.emit(Progress(self.what, done, self.total))
 
 
-def pump(chunks: Iterable[bytes], out: Outgoing, teller: Teller, throttle: Throttle) -> tuple[int, str]:
+def pump(
+    chunks: Iterable[bytes], out: Outgoing, teller: Teller, throttle: Throttle, digest: Digest | None = None
+) -> tuple[int, str]:
     """Move everything from `chunks` to `out`.
 
     Returns:
-        How many bytes passed by, and their SHA-256.
+        How many bytes passed by, and the SHA-256 of them (behind what `digest` had already).
     """
     seen = 0
-    with Digest() as digest:
+    with digest or Digest() as sha:
         for chunk in chunks:
             for piece in throttle.pieces(chunk):
                 throttle.wait(len(piece))
-                digest.add(piece)
+                sha.add(piece)
                 out.write(piece)
                 seen += len(piece)
                 teller.add(len(piece))
-        return seen, digest.hex()
+        return seen, sha.hex()

@@ -15,6 +15,7 @@ from tscm_migrate.transfer.base import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from hashlib import _Hash
     from typing import IO
 
     from tscm_migrate.site import Archive
@@ -25,12 +26,17 @@ _CHUNK = 1 << 20
 
 def digest(path: Path, size: int | None = None) -> str:
     """SHA-256 of a file, or of its first `size` bytes; "" where it is shorter."""
+    sha = _hashed(path, size)
+    return sha.hexdigest() if sha is not None else ""
+
+
+def _hashed(path: Path, size: int | None = None) -> _Hash | None:
     sha, left = hashlib.sha256(), path.stat().st_size if size is None else size
     with path.open("rb", buffering=0) as file:
         while left and (data := file.read(min(left, _CHUNK))):
             sha.update(data)
             left -= len(data)
-    return "" if left else sha.hexdigest()
+    return None if left else sha
 
 
 class _In:
@@ -130,6 +136,10 @@ class FolderEnd:
         """See Target."""
         return digest(self.part(archive), size)
 
+    def part_hash(self, archive: Archive, size: int) -> _Hash | None:
+        """The same, to go on with; None where there are fewer bytes."""
+        return _hashed(self.part(archive), size)
+
     def begin(self, archive: Archive, offset: int) -> None:
         """See Target."""
         part = self.part(archive)
@@ -137,6 +147,8 @@ class FolderEnd:
             if offset == 0:
                 part.unlink(missing_ok=True)
                 os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            elif part.stat().st_size != offset:
+                os.truncate(part, offset)
         except OSError as error:
             raise TransferError(f"{part} cannot be made: {error.strerror}", "name another folder") from error
 

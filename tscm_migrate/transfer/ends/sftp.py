@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.errors import ApplianceError, SshError, TransferError
 from tscm_migrate.ssh import sftp as fast
 from tscm_migrate.transfer.base import Found
+from tscm_migrate.transfer.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from hashlib import _Hash
 
     import paramiko
 
@@ -67,6 +69,10 @@ class SftpEnd:
         )
 
     def _digest(self, client: paramiko.SFTPClient, path: str, size: int | None = None) -> tuple[str, int]:
+        sha, seen = self._hash(client, path, size)
+        return sha.hexdigest(), seen
+
+    def _hash(self, client: paramiko.SFTPClient, path: str, size: int | None = None) -> tuple[_Hash, int]:
         sha, seen = hashlib.sha256(), 0
         with fast.reading(client, path, 0, self.name) as chunks:
             for chunk in chunks:
@@ -75,12 +81,27 @@ class SftpEnd:
                 seen += len(piece)
                 if size is not None and seen >= size:
                     break
-        return sha.hexdigest(), seen
+        return sha, seen
 
     # ------------------------------------------------------------------ as a source
 
+    def noted(self, archive: Archive) -> tuple[Archive, Ledger]:
+        """The archive with its size, and what was noted about it as it is now, without reading it.
+
+        Raises:
+            ApplianceError: it is no regular file.
+        """
+        with self._client() as client:
+            now = client.lstat(archive.path)
+        if not stat.S_ISREG(now.st_mode or 0):
+            raise ApplianceError(self.name, f"{archive.path} is not a regular file")
+        host = self.appliance.host
+        return replace(archive, size=int(now.st_size or 0)), Ledger(
+            host.name, host.address, archive.path, now.st_size, now.st_mtime
+        )
+
     def identify(self, archive: Archive) -> Archive:
-        """See Source."""
+        """See Source; reads all of it."""
         with self._client() as client:
             before = client.lstat(archive.path)
             if not stat.S_ISREG(before.st_mode or 0):
@@ -129,13 +150,19 @@ class SftpEnd:
         with self._client() as client:
             return self._digest(client, self.part(archive), size)[0]
 
+    def part_hash(self, archive: Archive, size: int) -> _Hash | None:
+        """The same, to go on with; None where there are fewer bytes."""
+        with self._client() as client:
+            sha, seen = self._hash(client, self.part(archive), size)
+        return sha if seen == size else None
+
     def begin(self, archive: Archive, offset: int) -> None:
         """See Target."""
         part = self.part(archive)
         with self._client() as client:
             if offset:
                 if client.lstat(part).st_size != offset:
-                    raise TransferError(f"{part} on {self.name} has changed meanwhile", "run again")
+                    client.truncate(part, offset)
                 return
             if _stat(client, part) is not None:
                 client.remove(part)

@@ -1,0 +1,48 @@
+"""What has been read from a source that cannot hash, written down here: so a prefix is not read again to be verified.
+
+A line of JSON every half MiB: how many bytes, and their SHA-256. The file is named after the source's name, the path,
+the size and the time of the last change, so that it says nothing about an archive that was changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+
+EVERY = 1 << 19
+
+
+class Ledger:
+    """The notes about one archive on one source; damaged lines count for nothing."""
+
+    def __init__(self, *identity: object) -> None:
+        import platformdirs
+
+        name = hashlib.sha256(json.dumps([str(part) for part in identity]).encode()).hexdigest()[:32]
+        state = os.environ.get("TSCM_STATE") or platformdirs.user_state_dir("tscm-migrate", appauthor=False)
+        self.path = Path(state) / "transfers" / f"{name}.jsonl"
+
+    def add(self, size: int, sha256: str) -> None:
+        """Write down that the first `size` bytes have this hash; a disk that is full costs the resume, not the copy."""
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self.path.open("a", encoding="ascii") as file:
+                file.write(json.dumps([size, sha256]) + "\n")
+
+    def marks(self) -> dict[int, str]:
+        """Size → SHA-256."""
+        found: dict[int, str] = {}
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            for line in self.path.read_text(encoding="ascii").splitlines():
+                with contextlib.suppress(ValueError, TypeError):
+                    size, sha256 = json.loads(line)
+                    found[int(size)] = str(sha256)
+        return found
+
+    def forget(self) -> None:
+        """Remove the notes."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
