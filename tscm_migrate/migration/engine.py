@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -11,7 +12,7 @@ from tscm_migrate.events import ActionFinished, ActionStarted, Said, StepFinishe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tscm_migrate.migration.context import Actions, Migration
+    from tscm_migrate.migration.context import Action, Actions, Migration
 
     Undo = dict[str, Any]
 
@@ -61,10 +62,26 @@ class Engine:
 
     def foresee(self) -> None:
         """Go through all steps without changing anything: what would be done comes from the code that does it."""
-        for step in self.steps:
+        for step, actions in self.outline():
             self.m.emit(StepStarted(step.id, step.title))
-            self._drive(step, step.apply(self.m), dry=True)
+            for action in actions:
+                self.m.emit(ActionStarted(step.id, action.host, action.describes))
             self.m.emit(StepFinished(step.id, "planned"))
+
+    def outline(self) -> list[tuple[Step, list[Action]]]:
+        """The steps that have something to do in this run, with their actions; the appliances are read, not changed."""
+        planned = []
+        for step in self.steps:
+            actions: list[Action] = []
+            going = step.apply(self.m)
+            with contextlib.suppress(StopIteration):
+                action = next(going)
+                while True:
+                    actions.append(action)
+                    action = going.send(action.foreseen)
+            if actions:
+                planned.append((step, actions))
+        return planned
 
     def roll_back(self) -> list[tuple[str, MigrateError]]:
         """Take back every step that began, the last one first.
@@ -114,7 +131,7 @@ class Engine:
             if step.id not in journal.record.undo:
                 journal.write("captured", step=step.id, undo=step.capture(self.m))
             journal.write("step-started", step=step.id)
-            self._drive(step, step.apply(self.m))
+            acted = self._drive(step, step.apply(self.m))
             step.verify(self.m)
         except BaseException as error:
             seconds = round(time.monotonic() - began, 3)
@@ -124,20 +141,20 @@ class Engine:
             raise
         seconds = round(time.monotonic() - began, 3)
         journal.write("step-done", step=step.id, seconds=seconds)
-        self.m.emit(StepFinished(step.id, "done", seconds))
+        self.m.emit(StepFinished(step.id, "done" if acted else "skipped", seconds))
 
-    def _drive(self, step: Step, actions: Actions, *, dry: bool = False, back: bool = False) -> None:
+    def _drive(self, step: Step, actions: Actions, *, back: bool = False) -> int:
+        """Do one action after the other, each announced in the journal; returns how many there were."""
+        count = 0
         write = self._write if back else self.m.journal.write
         result: Any = None
         while True:
             try:
                 action = actions.send(result)
             except StopIteration:
-                return
+                return count
+            count += 1
             self.m.emit(ActionStarted(step.id, action.host, action.describes))
-            if dry:
-                result = action.foreseen
-                continue
             self.m.interrupts.check()
             began = time.monotonic()
             write("action-started", step=step.id, host=action.host, describes=action.describes)

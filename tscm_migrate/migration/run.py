@@ -100,6 +100,8 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
             _estimate(m)
             emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
             return Exit.DONE
+        for number, (step, _) in enumerate(Engine(m, plan.steps()).outline(), 1):
+            emit(Said(f"{number:3}. {step.title}"))
         if not options.yes and not operator.confirm(f"Migrate {old.name} to {new.name} now?"):
             raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
         m.journal = Journal.create(run)
