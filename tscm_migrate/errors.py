@@ -41,6 +41,7 @@
     │   ├── PlaintextRefused    3   it would leave unencrypted
     │   ├── PruneRefused        3   deleting now would not be safe
     │   └── PromiseBroken       4   a host's newest verified copy is too old
+    ├── NotifyStops             1   a command of [notify] failed that may end the run
     ├── JournalDamaged          1
     ├── StateUnwritable         1   this workstation cannot keep the journal
     ├── Locked                  3   another run has this appliance
@@ -613,6 +614,24 @@ class PromiseBroken(OffsiteError):
     code = "offsite.promise-broken"
     exit_code = Exit.ATTENTION
     retry = Retry.AFTER_REMEDY
+
+
+@dataclass(eq=False)
+class NotifyStops(MigrateError):
+    """A command of [notify] failed, and its inventory says that this stops the run."""
+
+    code = "notify.stops"
+    retry = Retry.AFTER_REMEDY
+
+    name: str
+    step: str
+    problem: str
+
+    def message(self) -> str:
+        return f"the {self.name} command at {self.step} {self.problem}"
+
+    def remedy(self) -> str:
+        return 'run the command by hand, mend it, then go on; or let it only warn: on_failure = "warn" in [notify]'
 
 
 # --------------------------------------------------------------------------- journal

@@ -172,6 +172,24 @@ class PolicyModel(Strict):
     device_jobs: Annotated[int, Field(ge=1, le=64)] | None = None
 
 
+def _web(value: str) -> str:
+    if not _printable(value).startswith(("https://", "http://")):
+        raise ValueError("not an http or https address")
+    return value
+
+
+class NotifyModel(Strict):
+    """Who is told; the defaults are those of `notify.Config`."""
+
+    before_step: Text | None = None
+    after_step: Text | None = None
+    failed: Text | None = None
+    timeout: Seconds | None = None
+    on_failure: Literal["warn", "stop"] | None = None
+    urls: list[Text] | None = None
+    healthcheck: Annotated[str, AfterValidator(_web)] | None = None
+
+
 class FileModel(Strict):
     """The whole file; hosts are validated one by one, after the merge."""
 
@@ -182,3 +200,4 @@ class FileModel(Strict):
     hooks: HooksModel = Field(default_factory=HooksModel)
     policy: PolicyModel = Field(default_factory=PolicyModel)
     offsite: dict[str, Any] = Field(default_factory=dict)
+    notify: NotifyModel = Field(default_factory=NotifyModel)

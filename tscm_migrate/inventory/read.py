@@ -63,6 +63,7 @@ class Reader:
             self._host(name, models, hosts, ())
         defaults = HostModel.model_construct(**{**dict(top.defaults), "address": ""})
         policy = {k: v for k, v in top.policy.model_dump().items() if v is not None}
+        notify = {k: v for k, v in top.notify.model_dump().items() if v is not None}
         pattern = replace(self._plain("", defaults), given=frozenset(self.raw.get("defaults", {})))
         if defaults.gateway:
             pattern = replace(pattern, gateway=self._gateway("defaults", defaults.gateway, models, hosts, ()))
@@ -73,7 +74,7 @@ class Reader:
             groups=self._groups(top.groups, hosts),
             hooks=Hooks(**top.hooks.model_dump()),
             policy=Policy(**policy),
-            extras={"offsite": top.offsite} if top.offsite else {},
+            extras={name: table for name, table in (("offsite", top.offsite), ("notify", notify)) if table},
             raw=self.raw,
             pattern=pattern,
             sources=self.sources,

@@ -116,6 +116,7 @@ def unlock(_context: Any, host: str, force: bool = False, inventory: str | None 
 def _start(body: Callable[..., Any], run: str | None, *, yes: bool, passphrase_file: str | None, shown: dict[str, bool],
            inventory: str | None) -> int:  # fmt: skip
     from tscm_migrate import inventory as inventories
+    from tscm_migrate.notify import wrap
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
     from tscm_migrate.ui.operator import Terminal
@@ -125,7 +126,7 @@ def _start(body: Callable[..., Any], run: str | None, *, yes: bool, passphrase_f
     if not (interactive or yes):
         raise UsageError("there is no terminal to ask on", "give --yes to go on without being asked")
     site = inventories.load(Path(inventory) if inventory else None)
-    emit = watcher(**shown)
+    emit = wrap(watcher(**shown), site.extras.get("notify", {}))
     file = Path(passphrase_file) if passphrase_file else None
     secrets = Secrets(interactive=interactive, passphrase_file=file, ask=ask_unseen, emit=emit)
     operator = Terminal(attended=interactive and not yes)

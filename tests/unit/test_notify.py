@@ -1,0 +1,125 @@
+"""Hooks, pings and messages, against a real HTTP server and a real shell."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.errors import NotifyStops
+from tscm_migrate.events import Event, RunFinished, RunStarted, Said, StepFinished, StepStarted
+from tscm_migrate.notify import wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BEGIN = RunStarted("r1", "migrate", "old", "new")
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    got: list[tuple[str, str]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            got.append((self.path, body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    yield f"127.0.0.1:{httpd.server_port}", got
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def test_without_a_table_nothing_is_wrapped() -> None:
+    assert wrap(print, {}) is print
+
+
+def test_pings_tell_start_success_and_failure(server: tuple[str, list[tuple[str, str]]]) -> None:
+    place, got = server
+    emit = wrap(lambda _event: None, {"healthcheck": f"http://{place}/ping/x"})
+    emit(BEGIN)
+    emit(RunFinished("r1", "done", 1.0))
+    emit(BEGIN)
+    emit(RunFinished("r1", "interrupted", 1.0, held=("old is OFFLINE",)))
+    assert [path for path, _ in got] == ["/ping/x/start", "/ping/x", "/ping/x/start", "/ping/x/fail"]
+    assert "old is OFFLINE" in got[-1][1]
+
+
+def test_a_message_says_how_it_ended(server: tuple[str, list[tuple[str, str]]]) -> None:
+    pytest.importorskip("apprise")
+    place, got = server
+    emit = wrap(lambda _event: None, {"urls": [f"json://{place}/hook"]})
+    emit(BEGIN)
+    emit(RunFinished("r1", "attention", 1.0, left=("device asa: no login",)))
+    told = json.loads(got[0][1])
+    assert told["title"] == "migrate old → new: attention"
+    assert "device asa: no login" in told["message"]
+
+
+def test_a_check_or_a_dry_run_tells_nobody(server: tuple[str, list[tuple[str, str]]], tmp_path: Path) -> None:
+    place, got = server
+    emit = wrap(lambda _event: None, {"healthcheck": f"http://{place}/x", "before_step": f"touch {tmp_path / 'ran'}"})
+    for verb in ("check", "dry run"):
+        emit(RunStarted("r1", verb, "old", "new"))
+        emit(StepStarted("backup", "Back up"))
+        emit(RunFinished("r1", "done", 1.0))
+    assert got == []
+    assert not (tmp_path / "ran").exists()
+
+
+def test_commands_run_around_each_step_with_what_they_need_to_know(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    say = f'echo "$TSCM_EVENT $TSCM_STEP $TSCM_STATE $TSCM_OLD $TSCM_NEW $TSCM_RUN $TSCM_VERB" >> {file}'
+    emit = wrap(lambda _event: None, {"before_step": say, "after_step": say, "failed": say})
+    emit(BEGIN)
+    emit(StepStarted("backup", "Back up"))
+    emit(StepFinished("backup", "done"))
+    emit(StepFinished("transfer", "failed", detail="no room"))
+    assert file.read_text().splitlines() == [
+        "before_step backup started old new r1 migrate",
+        "after_step backup done old new r1 migrate",
+        "failed transfer failed old new r1 migrate",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"), [("echo oh >&2; exit 3", "exit status 3: oh"), ("sleep 30", "did not end within 0 s")]
+)
+def test_a_command_that_fails_is_a_warning(command: str, words: str) -> None:
+    seen: list[Event] = []
+    emit = wrap(seen.append, {"before_step": command, "timeout": 0.2})
+    emit(BEGIN)
+    emit(StepStarted("backup", "Back up"))
+    assert isinstance(seen[-1], Said)
+    assert words in seen[-1].text
+
+
+def test_with_stop_it_ends_the_run_but_never_the_way_back() -> None:
+    seen: list[Event] = []
+    emit = wrap(seen.append, {"before_step": "exit 1", "on_failure": "stop"})
+    emit(BEGIN)
+    with pytest.raises(NotifyStops):
+        emit(StepStarted("backup", "Back up"))
+    emit(StepStarted("backup", "put back: Back up"))
+    emit(RunStarted("r1", "rollback", "old", "new"))
+    emit(StepStarted("backup", "Back up"))
+    assert [event for event in seen if isinstance(event, Said)]
+
+
+def test_a_server_that_is_gone_is_a_warning() -> None:
+    seen: list[Event] = []
+    emit = wrap(seen.append, {"healthcheck": "http://127.0.0.1:9/x"})
+    emit(BEGIN)
+    assert "not reached" in str(seen[-1])

@@ -1,0 +1,154 @@
+"""Tells others what happens: commands around steps, apprise messages, healthcheck pings. Watches events, no more.
+
+What goes wrong here is a warning; only a command whose `on_failure` is "stop" can end a run, and never a rollback.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from tscm_migrate import redact
+from tscm_migrate.errors import NotifyStops
+from tscm_migrate.events import RunFinished, RunStarted, Said, StepFinished, StepStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tscm_migrate.events import Emit, Event
+
+_PING_SECONDS = 10.0
+_GOOD = {"done", "attention", "rolled-back"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """`[notify]` of the inventory; "" and () turn a part off, `timeout` in seconds."""
+
+    before_step: str = ""
+    after_step: str = ""
+    failed: str = ""
+    timeout: float = 60.0
+    on_failure: Literal["warn", "stop"] = "warn"
+    urls: tuple[str, ...] = ()
+    healthcheck: str = ""
+
+
+def wrap(then: Emit, table: Mapping[str, Any]) -> Emit:
+    """The watcher with the notifications of an inventory's `[notify]` around it, or as it was where there is none."""
+    return Notifier(then, Config(**{**table, "urls": tuple(table.get("urls", ()))})) if table else then
+
+
+class Notifier:
+    """Passes every event on to `then`, and tells others."""
+
+    def __init__(self, then: Emit, config: Config) -> None:
+        self._then = then
+        self._config = config
+        self._started: RunStarted | None = None
+        self._back = False
+        for url in (*config.urls, config.healthcheck):
+            redact.known.add(url)  # such addresses hold tokens
+
+    def __call__(self, event: Event) -> None:
+        """One event.
+
+        Raises:
+            NotifyStops: a command failed that may stop the run.
+        """
+        if isinstance(event, RunStarted):
+            self._started = event if event.verb not in {"dry run", "check"} else None
+            self._back = event.verb == "rollback"
+        self._then(event)
+        if self._started is None:
+            return
+        match event:
+            case RunStarted():
+                self._ping("/start", "")
+            case StepStarted():
+                self._back = self._back or event.title.startswith("put back")
+                self._hook("before_step", event.step, "started")
+            case StepFinished(state="failed"):
+                self._hook("failed", event.step, event.state, event.detail)
+            case StepFinished():
+                self._hook("after_step", event.step, event.state)
+            case RunFinished():
+                self._finish(event)
+
+    def _finish(self, event: RunFinished) -> None:
+        good = event.outcome in _GOOD
+        assert self._started is not None  # noqa: S101 - see __call__
+        title = f"{self._started.verb} {self._started.old} → {self._started.new}: {event.outcome}"
+        body = "\n".join([title, f"run {event.run}, {event.seconds:.0f} s", *event.left, *event.held])
+        if not good:
+            self._hook("failed", "", event.outcome, "; ".join(event.held))
+        self._ping("" if good else "/fail", body)
+        if self._config.urls:
+            self._message(title, body)
+
+    # ---- the ways
+
+    def _hook(self, name: str, step: str, state: str, detail: str = "") -> None:
+        command = str(getattr(self._config, name))
+        if not command or self._started is None:
+            return
+        told = {
+            "TSCM_EVENT": name, "TSCM_STEP": step, "TSCM_STATE": state, "TSCM_DETAIL": redact.printable(detail)[:1000],
+            "TSCM_RUN": self._started.run, "TSCM_VERB": self._started.verb,
+            "TSCM_OLD": self._started.old, "TSCM_NEW": self._started.new,
+        }  # fmt: skip
+        problem = _run(command, told, self._config.timeout)
+        if not problem:
+            return
+        if self._config.on_failure == "stop" and name != "failed" and not self._back:
+            raise NotifyStops(name, step, problem)
+        self._warn(f"the {name} command {problem}")
+
+    def _ping(self, end: str, body: str) -> None:
+        if not self._config.healthcheck:
+            return
+        request = urllib.request.Request(self._config.healthcheck.rstrip("/") + end, data=_clean(body), method="POST")  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=_PING_SECONDS):  # noqa: S310 - http or https: see the inventory
+                pass
+        except (OSError, ValueError) as error:
+            self._warn(f"the healthcheck was not reached: {type(error).__name__}")
+
+    def _message(self, title: str, body: str) -> None:
+        try:
+            import apprise
+        except ImportError:
+            self._warn("notify.urls wants apprise: pip install 'tscm-migrate[notify]'")
+            return
+        teller = apprise.Apprise()
+        wrong = sum(1 for url in self._config.urls if not teller.add(url))
+        sent = teller.notify(title=_clean(title).decode(), body=_clean(body).decode()) if len(teller) else False
+        if wrong or not sent:
+            self._warn("not every notification of notify.urls was sent")
+
+    def _warn(self, text: str) -> None:
+        self._then(Said(text, "warning"))
+
+
+def _clean(text: str) -> bytes:
+    return redact.printable(redact.known(text)).encode()
+
+
+def _run(command: str, told: Mapping[str, str], timeout: float) -> str:
+    """Run a command of the operator's in his shell; "" when it went well, else what went wrong."""
+    try:
+        done = subprocess.run(
+            command, shell=True, env={**os.environ, **told}, stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=timeout, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"did not end within {timeout:.0f} s"
+    except OSError as error:
+        return f"could not be started: {error.strerror}"
+    if done.returncode == 0:
+        return ""
+    said = _clean(done.stderr.decode("utf-8", "replace").strip()[-200:]).decode()
+    return f"ended with exit status {done.returncode}" + (f": {said}" if said else "")
