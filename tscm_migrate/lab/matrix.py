@@ -1,6 +1,10 @@
 """The kill matrix: the tool is killed before and after each event of its journal, then resumed or rolled back.
 
     python -m tscm_migrate.lab.matrix --verb resume --share 1/2 --out results.jsonl
+    python -m tscm_migrate.lab.matrix --how off-old --share 1/4
+
+With `--how off-old` or `off-new` that appliance loses its power instead, and gets it back before the resume (unless it
+was the old one and had been told to go).
 
 One line of JSON a point, with what was not as it should be. A share is every nth point, so that two processes (each
 with a lab of its own) do the whole in half the time.
@@ -24,7 +28,10 @@ from tscm_migrate.lab.rig import Rig, differs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tscm_migrate.lab.rig import Ended
+
 KILLED = -9
+_PAUSED = 120.0  # seconds within which a run reaches its point, or has ended
 # A rollback deletes no archive: what the new one was given stays there.
 _KEPT_BY_ROLLBACK = "new archives more"
 
@@ -78,13 +85,16 @@ def undisturbed(rig: Rig) -> Undisturbed:
     return Undisturbed(rig.state().told(before), tuple(points))
 
 
-def kill_at(rig: Rig, point: Point, verb: str, base: Undisturbed) -> Result:
-    """Fresh appliances, a run that is killed at `point`, then `verb`; compared with the end that it must come to."""
+def kill_at(rig: Rig, point: Point, verb: str, base: Undisturbed, how: str = "kill") -> Result:
+    """Fresh appliances, a run that is cut at `point`, then `verb`; compared with the end that it must come to."""
     began = time.monotonic()
     rig.fresh()
     before = rig.state()
-    first = rig.migrate([{"kind": "kill", "n": point.n, "when": point.when}])
-    over = any(event["event"] == "run-ended" for event in rig.events())
+    if how == "kill":
+        first = rig.migrate([{"kind": "kill", "n": point.n, "when": point.when}])
+    else:
+        first = _power_cut(rig, point, how.removeprefix("off-"))
+    over = any(e["event"] == "run-ended" and e["data"]["outcome"] in {"done", "attention"} for e in rig.events())
     begun = bool(rig.events())  # else nothing was announced, so nothing was done
     second = rig.run(verb, "--yes")
     after = rig.state().told(before)
@@ -104,18 +114,39 @@ def kill_at(rig: Rig, point: Point, verb: str, base: Undisturbed) -> Result:
     return Result(point, verb, first.status, second.status, round(time.monotonic() - began, 1), tuple(wrong), text)
 
 
+def _power_cut(rig: Rig, point: Point, name: str) -> Ended:
+    """A run during which an appliance loses its power at `point`."""
+    folder = rig.lab.folder / "power"
+    for word in ("paused", "go"):
+        (folder / word).unlink(missing_ok=True)
+    pause = {"kind": "pause", "n": point.n, "when": point.when, "folder": str(folder)}
+    process = rig.start(*rig.words(), plan=[pause])
+    deadline = time.monotonic() + _PAUSED
+    while process.poll() is None and not (folder / "paused").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    rig.lab.power_off(name)
+    (folder / "go").touch()
+    first = rig.finish(process)
+    gone = any(event["event"] == "noted" and event["data"]["key"] == "offline_began" for event in rig.events())
+    if not rig.lab.is_on("new"):
+        rig.lab.power_on("new")
+    if not rig.lab.is_on("old") and not gone:
+        rig.lab.power_on("old")
+    return first
+
+
 def share_of(points: Sequence[Point], share: str) -> list[Point]:
     """Every eighth point, from the second on, is the share "2/8"."""
     which, _, of = share.partition("/")
     return list(points)[int(which) - 1 :: int(of or 1)]
 
 
-def run(rig: Rig, verb: str, share: str, *, events: str = "0-9999") -> Iterator[Result]:
+def run(rig: Rig, verb: str, share: str, *, events: str = "0-9999", how: str = "kill") -> Iterator[Result]:
     """Go through a share of the points; `events` "5-44" takes only those of these events."""
     base = undisturbed(rig)
     first, _, last = events.partition("-")
     for point in share_of([p for p in base.points if int(first) <= p.n <= int(last)], share):
-        yield kill_at(rig, point, verb, base)
+        yield kill_at(rig, point, verb, base, how)
 
 
 def lab(folder: Path, disk: str = "2g") -> NamespaceLab:
@@ -127,6 +158,7 @@ def main(argv: Sequence[str] | None = None, say: Callable[[str], Any] = sys.stdo
     """Do a share of the matrix; the exit status is 1 where anything was wrong."""
     parser = argparse.ArgumentParser(prog="matrix", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--verb", choices=("resume", "rollback"), default="resume")
+    parser.add_argument("--how", choices=("kill", "off-old", "off-new"), default="kill")
     parser.add_argument("--share", default="1/1")
     parser.add_argument("--events", default="0-9999", help="only these: FIRST-LAST")
     parser.add_argument("--out", type=Path)
@@ -134,7 +166,7 @@ def main(argv: Sequence[str] | None = None, say: Callable[[str], Any] = sys.stdo
     asked = parser.parse_args(argv)
     deadline, bad, count = time.monotonic() + 60 * asked.minutes, 0, 0
     with tempfile.TemporaryDirectory(prefix="tscm-matrix-") as folder, lab(Path(folder)) as made:
-        for result in run(Rig(made), asked.verb, asked.share, events=asked.events):
+        for result in run(Rig(made), asked.verb, asked.share, events=asked.events, how=asked.how):
             count, bad = count + 1, bad + bool(result.wrong)
             if asked.out:
                 with asked.out.open("a", encoding="utf-8") as file:

@@ -37,6 +37,12 @@ def clear_parts(appliance: Appliance) -> None:
     appliance.run(script, sudo=True, display="remove unfinished copies")
 
 
+def clear_settings(appliance: Appliance) -> None:
+    """Remove the new one's own settings, which the cutover keeps there for the way back."""
+    kept = f"{quote(appliance.paths.hold_dir)}/own-settings"
+    appliance.run(f"rm -f {kept}.tar {kept}.part", sudo=True, display="forget its former settings")
+
+
 def settle(appliance: Appliance, *, timeout: float = _STILL) -> None:
     """Wait until no backup or restore runs there any more, so that a second one never runs beside it.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from tscm_migrate import __version__
 from tscm_migrate.appliance.base import Appliance
 from tscm_migrate.appliance.names import newest
-from tscm_migrate.errors import Exit, Interrupted, MigrateError, NeedsPerson, Refused, UsageError
+from tscm_migrate.errors import Exit, Interrupted, NeedsPerson, Refused, UsageError
 from tscm_migrate.events import Checked, Estimated, RunFinished, RunStarted, Said, StepFinished, StepStarted
 from tscm_migrate.migration import checks, estimate, leftovers, locks, outcome, plan, rehearsal
 from tscm_migrate.migration.context import Migration, Operator, at
@@ -278,9 +278,11 @@ def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = ()) -> 
         ours = [one for one in (m.old, m.new) if one.name in m.journal.record.locked]  # else they are another run's
         leftovers.clear_secrets(*ours)
         if over:
+            if m.new in ours and m.new.connected:  # a run that was cut right after it had kept them
+                leftovers.clear_settings(m.new)
             locks.release(m)
         m.journal.write("run-ended", outcome=how, standing=list(lines), left=list(left))
-    except (MigrateError, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last word is said whatever happens
         m.emit(Said(f"while ending the run: {error}", "warning"))
     if over and how in {"failed", "interrupted", "rolled-back"} and not lines:
         lines = ("everything was put back",) if m.journal.record.reverted else ("nothing was changed",)
