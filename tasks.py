@@ -89,6 +89,12 @@ def bench(  # noqa: PLR0917
     return _run(context, " ".join(words))
 
 
+@command()
+def picture(context: Context) -> int:
+    """Take the documentation's pictures of a run anew, from the terminal of a demo (not on Windows)."""
+    return _run(context, f"{PYTHON} docs/_picture.py")
+
+
 namespace = tscm_migrate.tasks.namespace()
-for _task in (test, lint, docs, bench, chaos, matrix):
+for _task in (test, lint, docs, bench, chaos, matrix, picture):
     namespace.add_task(_task)

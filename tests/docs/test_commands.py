@@ -14,7 +14,7 @@ from invoke.exceptions import ParseError
 from tests.support.pages import ROOT, SHELLS, Block, blocks, pages
 from tscm_migrate import inventory
 from tscm_migrate.errors import UsageError
-from tscm_migrate.offsite.settings import settings
+from tscm_migrate.offsite.settings import Keep, Settings, settings
 from tscm_migrate.program import TscmProgram, program
 
 if TYPE_CHECKING:
@@ -107,3 +107,10 @@ def test_every_block_says_what_it_is() -> None:
     kinds = {"text", "toml", "json", "ini", "yaml", "python", "xml", *SHELLS}
     assert not [b.id for b in BLOCKS if b.kind not in kinds]
     assert not [b.id for b in BLOCKS if b.kind in SHELLS and b.mark != "example" and not b.text.strip()]
+
+
+def test_every_offsite_setting_is_explained() -> None:
+    page = (ROOT / "docs/reference/offsite.md").read_text(encoding="utf-8")
+    names = [*Settings.model_fields, *Keep.model_fields]
+    assert len(names) > 15
+    assert not [name for name in names if f"| `{name}` |" not in page]

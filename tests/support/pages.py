@@ -57,7 +57,9 @@ class Block:
         """Each `tscm-migrate …` of a shell block as words, without pipes, redirections and comments."""
         if self.kind in SHELLS:
             for line in re.sub(r"[\\`]\n\s*", " ", self.text).splitlines():
-                found = re.search(r"^\s*(?:[A-Z_]+=\S+ |\$\w+ = |if )*(?:tscm-migrate|invoke)\s+(?P<rest>.*)$", line)
+                found = re.search(
+                    r"^\s*(?:\$ )?(?:[A-Z_]+=\S+ |\$\w+ = |if )*(?:tscm-migrate|invoke)\s+(?P<rest>.*)$", line
+                )
                 if found:
                     yield shlex.split(_TAIL.sub("", f"tscm-migrate {found['rest']}"))
 
