@@ -82,6 +82,14 @@ _TOOLS = ("rsync", "tar", "gpg", "gpg2", "sha256sum", "timeout", "arping", "ping
           "systemctl", "shutdown", "apt-get", "dnf", "yum", "bash", "python3", "stat", "dd")  # fmt: skip
 
 
+def boot_script(paths: Paths) -> str:
+    """Shell source that prints what changes with every boot: the boot id, and when process 1 began (in clock ticks).
+
+    Not the time stamp of /proc/1: it is that of the kernel's cached entry, and may change without a boot.
+    """
+    return f"cat {quote(paths.boot_id)} 2>/dev/null; sed 's/.*) //' /proc/1/stat 2>/dev/null | cut -d' ' -f20"
+
+
 def archive_listing(folder: str) -> str:
     """Shell source that lists archives in `folder` (quoted) and at home, a line each: type, size, folder, name."""
     # Names with a newline or another control character are dropped by the parser: -printf ends each with \\0.
@@ -95,7 +103,8 @@ FACTS: tuple[Fact, ...] = (
     Fact("who", lambda _: 'id -un; echo "$HOME"; hostname', parse.who),
     Fact("clock", lambda _: "date +%s.%N", parse.clock),
     Fact("os", lambda p: f"cat {quote(p.os_release)}", parse.os_release),
-    Fact("boot", lambda p: f"cat {quote(p.boot_id)}; stat -c %Y /proc/1; cat /etc/machine-id", parse.boot),
+    Fact("boot", boot_script, parse.boot),
+    Fact("machine", lambda _: "cat /etc/machine-id", parse.machine),
     Fact("address", lambda _: "ip -o addr show", parse.addresses),
     Fact("route", lambda _: "ip route show default", parse.route),
     Fact("dns", lambda _: "cat /etc/resolv.conf", parse.dns),

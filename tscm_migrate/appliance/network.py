@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.facts import boot_script
 from tscm_migrate.errors import (
     AuthFailed,
     CommandFailed,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 GONE_WITHIN = 180.0  # seconds that a shutdown may take
 _QUIET_LOOKS = 2  # looks in a row at which nobody may answer
+_SAME_BOOT_AFTER = 20.0  # seconds at the foreseen address without another boot identity
 _GOES_DOWN = 30.0  # seconds after which a reboot that was asked for must have taken the connection
 
 
@@ -82,11 +84,8 @@ def reboot(appliance: Appliance, *, was: str, soon: bool) -> str:
 
 
 def boot_of(shell: Shell) -> str:
-    """What changes with every boot: the boot id and the start of process 1."""
-    text = shell.run(
-        f"cat {quote(shell.host.paths.boot_id)} 2>/dev/null; stat -c %Y /proc/1 2>/dev/null", check=False, timeout=15.0,
-        display="which boot is it?",
-    ).stdout  # fmt: skip
+    """What changes with every boot; see `facts.boot_script`."""
+    text = shell.run(boot_script(shell.host.paths), check=False, timeout=15.0, display="which boot is it?").stdout
     return " ".join(text.split())
 
 
@@ -187,12 +186,16 @@ def wait_for(
     """
     began = time.monotonic()
     last: MigrateError | None = None
+    moves = places[0].address != places[-1].address
     while (waited := time.monotonic() - began) < timeout:
         for index, place in enumerate(places):
             if index and waited < min(30.0, timeout / 2):
                 continue
+            # Its own key at another address than before is a change of its network, if not a restart: after a while
+            # that is believed of an appliance whose boot identity does not change.
+            any_boot = index == 0 and moves and waited > _SAME_BOOT_AFTER
             try:
-                found = _try(dial, place, expect, old_boot)
+                found = _try(dial, place, expect, "" if any_boot else old_boot)
             except HostKeyError:
                 if index == 0:
                     raise

@@ -59,9 +59,13 @@ def os_release(text: str, _paths: Paths) -> dict[str, Any]:
 
 
 def boot(text: str, _paths: Paths) -> dict[str, Any]:
-    """Boot id, start of process 1, machine id; the first two together change with every boot."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return {"boot": " ".join(lines[:2]), "machine_id": lines[2] if len(lines) > 2 else ""}
+    """Boot id and start of process 1; together they change with every boot."""
+    return {"boot": " ".join(text.split())}
+
+
+def machine(text: str, _paths: Paths) -> dict[str, Any]:
+    """The machine id, which clones of one image may share."""
+    return {"machine_id": text.strip()}
 
 
 def addresses(text: str, _paths: Paths) -> dict[str, Any]:

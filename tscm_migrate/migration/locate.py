@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.facts import boot_script
 from tscm_migrate.appliance.mark import Mark
 from tscm_migrate.errors import AuthFailed, HostKeyError, LostTrack, NotComeBack, SshError
 from tscm_migrate.events import Said, Waiting
@@ -191,7 +192,7 @@ def _ask(shell: Shell) -> Trace:
     script = (
         f"head -c 4096 {hold}/lock 2>/dev/null | tr -d '\\n'; echo; test -e {hold}/held && echo yes || echo no; "
         f"cat /etc/machine-id 2>/dev/null | tr -d '\\n'; echo; "
-        f"cat {quote(paths.boot_id)} 2>/dev/null; stat -c %Y /proc/1 2>/dev/null"
+        f"{boot_script(paths)}"
     )
     lines = shell.run(script, sudo=True, check=False, display="which appliance is it?").stdout.split("\n")
     lines += [""] * 4
