@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -101,7 +102,9 @@ def who_answers(observer: Appliance, address: str, port: int, interface: str = "
     device = f"-I {quote(interface)}" if interface else ""
     script = (
         f"(arping -c {asks} -w {asks} {device} {at} 2>/dev/null | grep -qi 'reply from\\|bytes from' && echo arp) & "
-        f"(ping -c 1 -W 1 {at} >/dev/null 2>&1 && echo ping) & "
+        f'(n() {{ command -v arping >/dev/null 2>&1 || ip neigh "$@" 2>/dev/null; }}; n flush to {at}; '
+        # without arping, the kernel's own question tells: whoever blocks a ping still has a hardware address
+        f"ping -c 1 -W 1 {at} >/dev/null 2>&1 && echo ping; n show to {at} | grep -q lladdr && echo arp) & "
         f"(if command -v nc >/dev/null 2>&1; then nc -z -w {asks} {at} {port}; "
         f'else timeout {asks} bash -c "exec 3<>/dev/tcp/{address}/{port}"; fi >/dev/null 2>&1 '
         f'&& echo "port {port}") & wait'
@@ -156,7 +159,7 @@ def places(new: Host, old: Host, *, was_at: str) -> tuple[Host, ...]:
     return (at_old, replace(new, address=was_at))
 
 
-def wait_for(
+def wait_for(  # noqa: C901 - each error means something else here
     dial: Dial,
     *,
     places: Sequence[Host],
@@ -208,8 +211,19 @@ def wait_for(
                     return found
         emit(Waiting(f"for the appliance to come back at {places[0].address}", waited, timeout, places[0].name))
         sleep(0.2)
+    if (found := _elsewhere(dial, places[1:], expect, old_boot)) is not None:
+        return found
     looked = " and ".join(place.address for place in places)
     raise NotComeBack(places[0].name, f"not seen at {looked} within {timeout:.0f} s" + (f" ({last})" if last else ""))
+
+
+def _elsewhere(dial: Dial, places: Sequence[Host], expect: Sequence[str], old_boot: str) -> Found | None:
+    """Whatever the first place has cost: a last look where it may be instead."""
+    for place in places:
+        with contextlib.suppress(SshError):
+            if (found := _try(dial, place, expect, old_boot)) is not None:
+                return found
+    return None
 
 
 def _try(dial: Dial, place: Host, expect: Sequence[str], old_boot: str) -> Found | None:
@@ -222,6 +236,16 @@ def _try(dial: Dial, place: Host, expect: Sequence[str], old_boot: str) -> Found
         raise
     shell.close()  # it has not gone down yet
     return None
+
+
+def answering(observer: Appliance, address: str, interface: str = "") -> tuple[str, ...]:
+    """The hardware addresses that answer for an IP address, seen from `observer`; empty where arping is not there."""
+    device = f"-I {quote(interface)}" if interface else ""
+    text = observer.run(
+        f"arping -c 2 -w 2 {device} {quote(address)} 2>/dev/null || :", sudo=True, check=False, timeout=20.0,
+        display=f"how many hosts answer at {address}?",
+    ).stdout  # fmt: skip
+    return tuple(sorted({mac.lower() for mac in re.findall(r"\b(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\b", text)}))
 
 
 def hardware_addresses(appliance: Appliance) -> tuple[str, ...]:

@@ -175,29 +175,37 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
     Raises:
         RestoreFailed: the archive is not in the list, or the restore ends without asking anything.
     """
-    seen: list[bool] = []
-
-    def look(question: str, lines: Sequence[str]) -> str | None:
-        if listing.asks_for_archive(question, lines) or listing.names(lines):
-            seen.append(request.archive in listing.names(lines))
-        return None
-
     looking = replace(request, bypass_netconf=True, force_apply_netconf=False, passphrase=None)
-    command_line = command(appliance, looking)
     words = [appliance.paths.tsadmin, "restore", *(quote(word) for word in options(looking))]
     rules = tuple(rule for rule in table(appliance, looking).rules if rule.name in ("sudo-password", "more"))
     asks = Table(rules, {"sudo": sudo_answer(appliance)})
+
+    def look(question: str, lines: Sequence[str]) -> str | None:
+        if listing.asks_for_archive(question, lines):
+            raise _ListSeen(request.archive in listing.names(lines))
+        return None
+
     try:
         talked = converse(
-            appliance, " ".join(words), asks, _Nobody(), picker=look, display=f"{command_line}, only to look"
-        )
+            appliance, " ".join(words), asks, _Nobody(), picker=look,
+            display=f"{command(appliance, looking)}, only to look",
+        )  # fmt: skip
+    except _ListSeen as seen:
+        if not seen.ours:
+            detail = f"{request.archive} is not in the list that its restore shows"
+            raise RestoreFailed(appliance.name, detail) from None
+        return "listed"
     except UnknownPrompt:
-        if seen and not any(seen):
-            raise RestoreFailed(
-                appliance.name, f"{request.archive} is not in the list that its restore shows"
-            ) from None
-        return "listed" if seen else "unknown"
+        return "unknown"
     raise RestoreFailed(appliance.name, f"its restore ends at once: {last_line(talked.text)}")
+
+
+class _ListSeen(Exception):
+    """The list has been shown; `ours`: our archive is in it."""
+
+    def __init__(self, ours: bool) -> None:  # noqa: FBT001
+        super().__init__(ours)
+        self.ours = ours
 
 
 class _Nobody:

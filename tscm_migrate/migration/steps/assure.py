@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import archives, restore
-from tscm_migrate.errors import TransferError
+from tscm_migrate.appliance import archives, network, restore
+from tscm_migrate.errors import TransferError, WouldCollide
 from tscm_migrate.events import Said
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain
@@ -25,6 +25,9 @@ class Assure(Plain):
 
     def apply(self, m: Migration) -> Actions:
         """A look into an archive that this run has not made; then the restore's own list, without an answer."""
+        yield Action(
+            m.new.name, f"make sure that one host alone answers at {m.old.host.address}", lambda: self._alone(m)
+        )
         if m.options.archive != "new":
             yield Action(m.new.name, "compare the identity in the archive with the old one's", lambda: self._whose(m))
         yield Action(
@@ -32,6 +35,12 @@ class Assure(Plain):
             f"start `{m.new.paths.tsadmin} restore --bypass_netconf=1`, read its list, and hang up without an answer",
             lambda: self._listed(m),
         )
+
+    def _alone(self, m: Migration) -> None:
+        found = network.answering(m.new, m.old.host.address, m.interface)
+        if len(found) > 1:
+            detail = f"{len(found)} hosts answer at {m.old.host.address}: {', '.join(found)}"
+            raise WouldCollide(m.old.name, detail, m.old.host.address)
 
     def _whose(self, m: Migration) -> None:
         copy = replace(the_archive(m), folder=m.new.paths.backup_dir)

@@ -1,0 +1,67 @@
+"""The cron file of a scheduled backup: what the documents' own does wrong, this one does not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.appliance import schedule
+from tscm_migrate.appliance.schedule import Schedule
+from tscm_migrate.errors import UsageError
+from tscm_migrate.site import Paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def lines_of(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line and not line.startswith("#") and "=" not in line.split()[0]]
+
+
+def test_the_file_is_what_cron_takes_and_appends_to_its_log() -> None:
+    text = schedule.text(Schedule(interface="eth0", passphrase_file="/root/p"), Paths(), user="threatstop")
+    assert text.endswith("\n")
+    assert text.isascii()
+    assert "%" not in text
+    backup, purge = lines_of(text)
+    assert backup.startswith("55 0 1,15 * * threatstop /usr/local/bin/ts-backup --interface=eth0")
+    assert "--gpg_passphrase_file=/root/p >> " in backup
+    assert purge.split()[:2] == ["59", "0"]
+
+
+def test_it_runs_on_two_days_a_month_and_not_every_hour_of_them() -> None:
+    runs = schedule.next_runs(schedule.WHEN, datetime(2026, 3, 2), 24)  # noqa: DTZ001
+    assert len(runs) == 24
+    assert {when.day for when in runs} == {1, 15}
+    assert runs[-1] - runs[0] > timedelta(days=330)
+
+
+@pytest.mark.parametrize("when", ["55 * 1,15 *", "61 0 * * *", "0 0 30 2 *", "@daily", "", "5 0 * * * %"])
+def test_a_time_that_never_comes_or_makes_no_sense_is_refused(when: str) -> None:
+    with pytest.raises(UsageError, match="no time for cron"):
+        schedule.check(Schedule(when=when))
+
+
+@pytest.mark.skipif(shutil.which("find") is None or os.name == "nt", reason="the purge is a POSIX script")
+def test_the_purge_keeps_the_newest_whatever_their_age_and_prunes_dangling_links(tmp_path: Path) -> None:
+    old = time.time() - 400 * 86400
+    for day in range(1, 6):
+        file = tmp_path / f"threatstop_backup_2024-01-0{day}_00_00_00.tsbak"
+        file.write_text("x")
+        os.utime(file, (old, old))
+    (tmp_path / "threatstop_latest.tsbak").symlink_to(tmp_path / "threatstop_backup_2024-01-05_00_00_00.tsbak")
+    (tmp_path / "threatstop_latest.tsbak.gpg").symlink_to(tmp_path / "gone")
+    (tmp_path / "notes.txt").write_text("mine")
+    text = schedule.text(Schedule(keep=2, days=120), Paths(backup_dir=str(tmp_path)), user="root")
+    command = lines_of(text)[1].split(" ", 6)[6]
+    subprocess.run(["sh", "-c", command], check=True, timeout=30)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "notes.txt", "threatstop_backup_2024-01-04_00_00_00.tsbak", "threatstop_backup_2024-01-05_00_00_00.tsbak",
+        "threatstop_latest.tsbak",
+    ]  # fmt: skip
