@@ -11,8 +11,8 @@ from invoke.collection import Collection
 
 from .base import INVENTORY_HELP, command
 
-_STORE = "The store's URL (else `store` in [offsite] of the inventory)."
-COMMON = {"store": _STORE, "json": "Print JSON, one object a line.", "inventory": INVENTORY_HELP}
+STORE = "The store's URL (else `store` in [offsite] of the inventory)."
+COMMON = {"store": STORE, "json": "Print JSON, one object a line.", "inventory": INVENTORY_HELP}
 HOSTS = {
     "host": "A host by name or user@address; may be repeated (default: all of the inventory).",
     "group": "The hosts of a group; may be repeated.",
@@ -22,9 +22,9 @@ PASSPHRASE = "A file with the archives' passphrase (else TSCMPASSPHRASE, the inv
 
 def collection() -> Collection:
     """The off-site tasks."""
-    from . import offsite_care
+    from . import offsite_care, offsite_schedule
 
-    return Collection("offsite", pull, listed, show, fetch, *offsite_care.TASKS)
+    return Collection("offsite", pull, listed, show, fetch, *offsite_care.TASKS, *offsite_schedule.TASKS)
 
 
 @command(

@@ -1,0 +1,92 @@
+"""`offsite schedule ACTION`: let the workstation pull by itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from tscm_migrate.errors import Exit, UsageError
+
+from .base import INVENTORY_HELP, command
+from .offsite import HOSTS, STORE, now_utc, say
+
+
+@command(
+    positional=["action"],
+    help={
+        **HOSTS,
+        "name": "The schedule's name (default: pull).",
+        "every": "hourly, daily or weekly.",
+        "at": "When, as HH:MM in local time; hourly: the minute counts.",
+        "day": "Which day, for weekly: mon … sun.",
+        "kind": "systemd, cron or windows (default: what this workstation has).",
+        "jobs": "How many hosts at once.",
+        "dry_run": "Only print what would be written.",
+        "store": STORE,
+        "inventory": INVENTORY_HELP,
+    },
+    iterable=["host", "group"],
+)
+def schedule(
+    _context: Any,
+    action: str,
+    host: list[str],
+    group: list[str],
+    name: str = "pull",
+    every: str = "daily",
+    at: str = "03:30",
+    day: str = "sun",
+    kind: str | None = None,
+    jobs: str | None = None,
+    dry_run: bool = False,
+    store: str | None = None,
+    inventory: str | None = None,
+) -> int:
+    """Install, show or remove a schedule that pulls off-site: install, show, remove.
+
+    Missed runs are made up where the system can, and nobody need be logged on.
+
+    Examples:
+        tscm-migrate offsite schedule install --every daily --at 03:30 --group branches
+        tscm-migrate offsite schedule show
+        tscm-migrate offsite schedule remove
+    """
+    from tscm_migrate.offsite import schedule as room
+    from tscm_migrate.offsite.scheduler import scheduler
+
+    if action not in {"install", "show", "remove"}:
+        raise UsageError(f"{action[:20]!r} is none of install, show, remove")
+    words = _words(host, group, jobs, store, inventory)
+    plan, chosen = room.plan(name, words, every, at, day), scheduler(kind)
+    if action == "show":
+        say(chosen.show(name) or f"no schedule is called {name}")
+    elif action == "remove":
+        say(f"{name}: {'removed' if chosen.remove(name) else 'there was none'}")
+    else:
+        for place, text in chosen.files(plan).items() if dry_run else ():
+            say(f"# {place}\n{text}")
+        for note in chosen.install(plan) if not dry_run else ():
+            say(f"note: {note}")
+        runs = room.next_runs(plan, now_utc().astimezone())
+        say("next runs: " + ", ".join(f"{run:%a %Y-%m-%d %H:%M}" for run in runs))
+    return Exit.DONE
+
+
+def _words(
+    host: list[str], group: list[str], jobs: str | None, store: str | None, inventory: str | None
+) -> tuple[str, ...]:
+    """The command that is scheduled, with full paths: a scheduler has another folder and another PATH."""
+    from tscm_migrate.inventory import find
+
+    words = [sys.executable, "-m", "tscm_migrate", "offsite", "pull"]
+    words += [word for name in host for word in ("--host", name)] + [
+        word for name in group for word in ("--group", name)
+    ]
+    words += ["--jobs", jobs] if jobs else []
+    words += ["--store", store if "://" in store else str(Path(store).absolute())] if store else []
+    file = find(Path(inventory) if inventory else None)
+    return (*words, *(("--inventory", str(file.absolute())) if file else ()))
+
+
+TASKS = (schedule,)
