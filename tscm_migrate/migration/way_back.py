@@ -28,6 +28,11 @@ _SETTINGS = (
 )
 
 
+def _settings(new: Appliance) -> str:
+    """All of them, as words of a shell's `for`: its devices too, which the second pass replaces."""
+    return f"{_SETTINGS} {quote(new.paths.etc_dir.strip('/'))}"
+
+
 def keys_of(m: Migration, *roles: str) -> list[str]:
     """Fingerprints of the host keys of "old", "new" or both, as they were before anything moved."""
     facts = {"old": m.old_facts, "new": m.new_facts}
@@ -76,11 +81,13 @@ def save_settings(new: Appliance) -> bool:
     folder = quote(new.paths.hold_dir)
     script = (
         f"set -eu; umask 077; mkdir -p {folder}; cd /; set --; "
-        f"for f in {_SETTINGS} {quote(new.paths.ssh_dir.lstrip('/'))}/ssh_host_*; do "
+        f"for f in {_settings(new)} {quote(new.paths.ssh_dir.lstrip('/'))}/ssh_host_*; do "
         '[ -e "$f" ] && set -- "$@" "$f"; done; '
         f'tar -cpf {folder}/own-settings.part "$@" && mv {folder}/own-settings.part {folder}/own-settings.tar'
     )
-    done = new.run(script, sudo=True, check=False, timeout=60.0, display="keep its own network settings and host keys")
+    done = new.run(
+        script, sudo=True, check=False, timeout=600.0, display="keep its own settings, host keys and devices"
+    )
     return done.status == 0
 
 
@@ -92,13 +99,13 @@ def settings_back(new: Appliance) -> None:
     """
     tar = quote(f"{new.paths.hold_dir}/own-settings.tar")
     script = (
-        f"set -eu; cd /; tar -tf {tar} >/dev/null; for d in {_SETTINGS}; do "
+        f"set -eu; cd /; tar -tf {tar} >/dev/null; for d in {_settings(new)}; do "
         # a file that the restore has added must go too, or it would count beside the old ones
         f'if tar -tf {tar} | grep -q "^$d/"; then find "/$d" -mindepth 1 -maxdepth 1 -exec rm -rf {{}} +; fi; done; '
         f"tar -xpf {tar}; rm -f {tar}; rmdir {quote(new.paths.hold_dir)} 2>/dev/null || :; sync"
     )
     done = new.run(
-        script, sudo=True, check=False, timeout=60.0, display="put its own network settings and host keys back"
+        script, sudo=True, check=False, timeout=600.0, display="put its own settings, host keys and devices back"
     )
     if done.status != 0:
         raise ApplianceError(new.name, f"its own settings could not be put back: {done.stderr.strip()[-200:]}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.errors import DialogueSilent, OutputFlood
 from tscm_migrate.ssh.execution import Wake
 from tscm_migrate.ssh.terminal import MASK, Terminal
-from tscm_migrate.ssh.translate import translated
+from tscm_migrate.ssh.translate import let_go, translated
 
 if TYPE_CHECKING:
     import paramiko
@@ -195,7 +195,7 @@ class Dialogue:
                     self._take(early)
                 return self._loop()
         finally:
-            self.channel.close()
+            let_go(self.channel)
 
     # ------------------------------------------------------------------ the loop
 
@@ -211,7 +211,7 @@ class Dialogue:
             else:
                 stop = self._offer_when_settled()
             if stop is not None:
-                self.channel.close()
+                let_go(self.channel)
                 return self._transcript(stopped=stop.reason)
             if not data:
                 self._check_time()
@@ -228,7 +228,7 @@ class Dialogue:
     def _take(self, data: bytes) -> None:
         self._received += len(data)
         if self._received > _FLOOD:
-            self.channel.close()
+            let_go(self.channel)
             raise OutputFlood(self.host, f"a dialogue printed more than {_FLOOD} bytes")
         self._heard = time.monotonic()
         self._offer_at = 0.0
@@ -250,7 +250,7 @@ class Dialogue:
             self._give_up(f"not ended after {self.pace.total:.0f} s")
 
     def _give_up(self, why: str) -> None:
-        self.channel.close()
+        let_go(self.channel)
         last = self.terminal.line or next((x for x in reversed(self.terminal.lines) if x.strip()), "")
         raise DialogueSilent(self.host, f"{why}; last seen: {last[-200:]!r}", self._transcript().text)
 

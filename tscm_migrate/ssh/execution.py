@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, OutputFlood, SudoFailed
 from tscm_migrate.ssh import command
-from tscm_migrate.ssh.translate import translated
+from tscm_migrate.ssh.translate import let_go, translated
 
 if TYPE_CHECKING:
     import paramiko
@@ -138,7 +138,7 @@ class Execution:
             ConnectionLost: it was no refusal, the connection is gone.
             SudoFailed: always otherwise.
         """
-        self.channel.close()
+        let_go(self.channel)
         if not self._transport_lives():
             raise ConnectionLost(self.host, "while sudo was starting")
         raise SudoFailed(self.host, sudo_reason(said.decode(errors="replace"), sent=sent))
@@ -205,7 +205,7 @@ class Execution:
             over = channel.closed or channel.eof_received  # looked at first: what came before the end is drained below
             got = self._drain(out, err)
             if len(out) + len(err) > limit:
-                channel.close()
+                let_go(channel)
                 raise OutputFlood(self.host, f"`{self.display}` printed more than {limit} bytes")
             now = time.monotonic()
             if not got:
@@ -214,7 +214,7 @@ class Execution:
                 if channel.exit_status_ready():
                     orphaned = orphaned or now + _ORPHAN_GRACE
             if now >= deadline:
-                channel.close()
+                let_go(channel)
                 raise CommandTimeout(self.host, f"`{self.display}` had not ended after {timeout:.0f} s", timeout)
             if not got:
                 self._wake.wait(min(_POLL if fed else 0.02, deadline - now))
@@ -249,7 +249,7 @@ class Execution:
         """
         channel = self.channel
         if not channel.status_event.wait(grace):
-            channel.close()
+            let_go(channel)
             if not channel.get_transport().is_active():
                 raise ConnectionLost(self.host, f"during `{self.display}`")
             raise CommandTimeout(self.host, f"`{self.display}` closed its output but did not end", grace)
@@ -259,7 +259,7 @@ class Execution:
 
     def close(self) -> None:
         """Let go of the channel; the remote side gets a hangup."""
-        self.channel.close()
+        let_go(self.channel)
 
 
 def sudo_reason(said: str, *, sent: bool) -> str:

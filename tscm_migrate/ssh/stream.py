@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost, MigrateError
-from tscm_migrate.ssh.translate import translated
+from tscm_migrate.ssh.translate import let_go, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +94,7 @@ class _Stream:
                 raise
             for thread in self._threads:
                 thread.join(2.0)  # a background child may hold the stream open
-            self.channel.close()
+            let_go(self.channel)
             err = execution.without_mark(bytes(self._err), status)
             took = time.monotonic() - self._began
             self._result = Ended(
@@ -111,7 +111,7 @@ class _Stream:
 
     def close(self) -> None:
         """Let go of the channel; a command that still runs gets a hangup or a broken pipe."""
-        self.channel.close()
+        let_go(self.channel)
 
     def __enter__(self) -> Self:
         return self

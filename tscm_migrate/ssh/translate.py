@@ -10,6 +10,8 @@ from tscm_migrate.errors import AuthFailed, ConnectionLost, MigrateError, SshErr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import paramiko
+
 _OLD_PEER = (
     "it speaks only outdated SSH algorithms; paramiko 4 still knows some of them: "
     "install `tscm-migrate` in a venv with `paramiko<5`, or update the appliance's OpenSSH"
@@ -66,3 +68,11 @@ def translated(host: str, *, connecting: bool = False) -> Iterator[None]:
         if ours is None:
             raise
         raise ours from error
+
+
+def let_go(channel: paramiko.Channel) -> None:
+    """Close a channel; where the connection is gone there is nothing to close, which paramiko tells by an EOFError."""
+    import paramiko
+
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        channel.close()
