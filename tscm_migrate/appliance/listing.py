@@ -23,6 +23,12 @@ _LEADING = re.compile(r"^\W*(?:[A-Za-z.]+\s*#?\s*(?=\d))?(?P<key>\d{1,6}|[A-Za-z
 _BEHIND = re.compile(r"[\[(#]\s*(?P<key>\d{1,6})\s*[\])]?\s*$")
 _NEXT = re.compile(r"(?<![\w.-])[\[(<#]*(?P<key>\d{1,6})\s*[)\].:>]+\s*(?:\S*/)?$")
 _LINK = re.compile(r"threatstop_latest|\.tsbak(?:\.gpg)?['\"]?\s*(?:->|→|=>)")
+# The list may have been shown a while ago: a question for something else that says "enter" too is not for its number.
+_ANOTHER = re.compile(
+    r"pass\s*-?(?:phrase|word|code)|\bsecret\b|\bkeys?\b|\baddress|\bgateway|mask\b|\bdns\b|\bname\s*-?server|\binterface\b|"
+    r"\bhost\s*-?name|\b(?:press|hit)\b|\[sudo\]|--\s*more|\bprefix\b",
+    re.IGNORECASE,
+)
 _ASKS_NUMBER = re.compile(
     r"\b(?:number|no\.|select\w*|choose|choice|pick|which|index|option|enter|type|specify|backup|archive|restore\s+from|id|"
     r"entry|item|restore)\b|#",
@@ -76,6 +82,6 @@ def pick(lines: Sequence[str], name: str, folder: str) -> Entry | None:
 
 def asks_for_archive(question: str, lines: Sequence[str]) -> bool:
     """Whether `question`, after `lines`, wants one of the listed archives."""
-    if not entries(lines) or spelling(question) is not None:
+    if _ANOTHER.search(question) or not entries(lines) or spelling(question) is not None:
         return False
     return bool(_ASKS_NUMBER.search(question)) or bool(re.fullmatch(r"\W*(?:\[?\d+\s*-\s*\d+\]?)?\W*", question))

@@ -392,5 +392,18 @@ def test_a_list_wants_a_number(question: str) -> None:
     assert listing.asks_for_archive(question, [f"1) {OTHER}", f"2) {NAME}"])
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Enter decryption passphrase: ",
+        "Please enter the IP address: ",
+        "Press Enter to continue",
+        "[sudo] password for x: ",
+    ],
+)
+def test_another_question_after_a_list_gets_no_number(question: str) -> None:
+    assert not listing.asks_for_archive(question, [f"1) {OTHER}", f"2) {NAME}"])
+
+
 def test_a_yes_no_question_after_a_list_is_not_asked_for_a_number() -> None:
     assert not listing.asks_for_archive("Restore a backup from this list? [y/n] ", [f"1) {NAME}"])
