@@ -49,7 +49,7 @@ class Proof:
     """What a look into an archive showed.
 
     `opened`: it could be decrypted to its end, or needed no decryption. `members`: names in it, hostile text, at most
-    some thousand; empty where the layout is none that is known (it is not documented).
+    some thousand; empty where it is packed in a way that cannot be listed (the packing is not documented).
     """
 
     opened: bool
@@ -63,35 +63,53 @@ def prove(appliance: Appliance, archive: Archive, passphrase: Secret | None, *, 
     A wrong passphrase would otherwise show only at the restore, with the old appliance gone (fact 31).
     """
     path = quote(archive.path)
-    listing = '{ tar -tzf - 2>/dev/null || tar_failed=yes; cat >/dev/null; echo "@tar ${tar_failed:-no}"; }'
     if not archive.encrypted:
-        script = (
-            f"tar -tzf {path} 2>/dev/null; tar=$?; [ $tar = 0 ] && echo '@tar no' || echo '@tar yes'; echo '@gpg 0'"
-        )
+        script = f"{_LIST}; list < {path}; {_WHOLE.format(path=path)}; echo '@gpg 0'"
         stdin = b""
     else:
         if passphrase is None:
             return Proof(opened=False, members=(), why_not="it is encrypted, and no passphrase was given")
         # An own GNUPGHOME in memory: no agent, no socket, no cached passphrase stays behind on the appliance.
         script = (
-            f"umask 077; home=$(mktemp -d {quote(appliance.paths.tmpfs)}/.tscm-migrate.XXXXXXXX) || exit 45; "
+            f"{_LIST}; umask 077; home=$(mktemp -d {quote(appliance.paths.tmpfs)}/.tscm-migrate.XXXXXXXX) || exit 45; "
             'export GNUPGHOME="$home"; '
             'trap \'gpgconf --kill all 2>/dev/null; rm -rf "$home"\' EXIT; trap "exit 129" HUP INT TERM; '
             "loop=--pinentry-mode=loopback; gpg --version | head -n 1 | grep -q ' 1\\.\\| 2\\.0' && loop=; "
             f'{{ gpg --batch --no-tty --quiet $loop --passphrase-fd 0 --decrypt {path} 2>"$home/said"; '
-            f'echo $? >"$home/status"; }} | {listing}; '
+            f'echo $? >"$home/status"; }} | list; '
             'tail -n 3 "$home/said" >&2; echo "@gpg $(cat "$home/status")"'
         )
         stdin = passphrase.reveal().encode() + b"\n"
     result = appliance.run(script, stdin=stdin, timeout=timeout, check=False, display=f"open and list {archive.path}")
-    status = re.search(r"^@gpg (\d+)$", result.stdout, re.MULTILINE)
-    if status is None or status[1] != "0":
+    status = re.findall(r"^@gpg (\d+)$", result.stdout, re.MULTILINE)
+    if status[-1:] != ["0"]:
         said = result.stderr.strip().splitlines()
         return Proof(opened=False, members=(), why_not=(said[-1][:200] if said else "gpg could not decrypt it"))
-    if re.search(r"^@tar yes$", result.stdout, re.MULTILINE):
-        return Proof(opened=archive.encrypted, members=(), why_not="it is no tar.gz that could be listed")
+    if re.search(r"^@damaged$", result.stdout, re.MULTILINE):
+        return Proof(opened=False, members=(), why_not="it is damaged: it cannot be read to its end")
+    if re.search(r"^@tar no$", result.stdout, re.MULTILINE):
+        return Proof(opened=True, members=(), why_not="it is no kind of tar that could be listed")
     members = tuple(line for line in result.stdout.splitlines() if line and not line.startswith("@"))
     return Proof(opened=True, members=members[:5000])
+
+
+# Neither the packing nor the compression is documented. tar tells a compression by itself only where it can seek, which
+# a pipe cannot, so the first bytes are looked at and put back. Whatever comes is read to its end, or gpg would fail.
+_LIST = r"""list() { magic=$(dd bs=1 count=6 2>/dev/null | od -An -v -to1 | tr -d '\n'); kind=;
+case $magic in
+' 037 213'*) kind=-z ;; ' 102 132 150'*) kind=-j ;; ' 375 067 172 130 132'*) kind=-J ;;
+' 050 265 057 375'*) kind=--zstd ;; ' 114 132 111 120'*) kind=--lzip ;;
+esac
+{ printf "$(printf %s "$magic" | sed 's/ /\\/g')"; cat; } |
+{ tar -t $kind -f - 2>/dev/null || echo '@tar no'; cat >/dev/null; } | awk 'NR <= 20000 || /^@tar/'; }"""
+
+# A plain archive has no seal that shows damage: its compression has a check sum, and a tar has an end.
+_WHOLE = r"""case $(dd if={path} bs=1 count=6 2>/dev/null | od -An -v -to1 | tr -d '\n') in
+' 037 213'*) test=gzip ;; ' 102 132 150'*) test=bzip2 ;; ' 375 067 172 130 132'*) test=xz ;;
+' 050 265 057 375'*) test=zstd ;;
+*) test=; tarred=$(dd if={path} bs=1 skip=257 count=5 2>/dev/null);
+   [ "$tarred" != ustar ] || tar -tf {path} >/dev/null 2>&1 || echo @damaged ;;
+esac; if [ -n "$test" ] && command -v $test >/dev/null; then $test -t < {path} >/dev/null 2>&1 || echo @damaged; fi"""
 
 
 def devices_in(members: tuple[str, ...], device_glob: str = "devices/*") -> tuple[str, ...]:

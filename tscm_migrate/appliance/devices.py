@@ -54,13 +54,21 @@ def update(appliance: Appliance, name: str, *, timeout: float) -> tuple[bool, st
 def file_hashes(appliance: Appliance, *, most: int = 20000) -> dict[str, str]:
     """SHA-256 of every regular file that matches the device pattern, or lies below what matches it.
 
+    Where nothing matches, the layout is another one: then of the whole etc folder, but for hidden files and those that
+    may hold a secret by itself, whose hash is none that should be written down.
+
     Returns:
         Path below the etc folder → 64 hex digits; empty where there are none. Names with control characters are
         left out.
     """
     etc, pattern = quote(appliance.paths.etc_dir), appliance.paths.device_glob
+    hashed = f"-exec sha256sum {{}} + 2>/dev/null | head -n {most}"
+    unless = " ".join(f"! -iname '{one}'" for one in ("*pass*", "*secret*", "*gpg*", "*.key"))
     script = (
-        f"cd {etc} 2>/dev/null || exit 0; find {pattern} -type f -exec sha256sum {{}} + 2>/dev/null | head -n {most}"
+        f'cd {etc} 2>/dev/null || exit 0; for any in {pattern}; do [ ! -e "$any" ] || break; done; '
+        f'if [ -e "$any" ]; then find {pattern} -type f {hashed}; '
+        f"else find . -type f ! -path '*/.*' {unless} {hashed}; fi"
     )
     text = appliance.run(script, sudo=True, check=False, timeout=300.0, display="hash the device files").stdout
-    return {m[2]: m[1] for line in text.splitlines() if (m := re.fullmatch(r"([0-9a-f]{64})  ([^\x00-\x1f]+)", line))}
+    rows = (re.fullmatch(r"([0-9a-f]{64})  (?:\./)?([^\x00-\x1f]+)", line) for line in text.splitlines())
+    return {row[2]: row[1] for row in rows if row}

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import parse
+from tscm_migrate.appliance import named, parse
 from tscm_migrate.appliance.base import quote
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class Fact:
     parser: Callable[[str, Paths], dict[str, Any]]
 
 
+# An undocumented command may do anything, also wait for ever.
+_LIMIT = "limit=; if command -v timeout >/dev/null; then limit='timeout -k 2 15'; fi; $limit "
 _TOOLS = ("rsync", "tar", "gpg", "gpg2", "sha256sum", "timeout", "arping", "ping", "nc", "ip", "setsid", "nohup",
           "systemctl", "shutdown", "apt-get", "dnf", "yum", "bash", "python3", "stat", "dd")  # fmt: skip
 
@@ -135,8 +137,13 @@ FACTS: tuple[Fact, ...] = (
     Fact("log", lambda p: f"du -sk {quote(p.log_dir)}", parse.log_size),
     Fact("log_writable", lambda p: f"test -w {quote(p.log_dir)} && echo yes", parse.log_writable),
     Fact("etc_devices", lambda p: f"ls -1 {quote(p.etc_dir)}/{p.device_glob} -d", parse.etc_devices),
-    Fact("version", lambda p: f"{p.tsadmin} version --all 2>&1", parse.versions),
-    Fact("list", lambda p: f"{p.tsadmin} list 2>/dev/null", parse.device_list),
+    Fact(
+        "etc_tree",
+        lambda p: f"cd {quote(p.etc_dir)} && find . -maxdepth 6 -type f -printf '%P\\n' | head -n 20000",
+        parse.etc_tree,
+    ),
+    Fact("version", lambda p: f"{_LIMIT}{p.tsadmin} version --all 2>&1", parse.versions),
+    Fact("list", lambda p: f"{_LIMIT}{p.tsadmin} list 2>/dev/null", parse.device_list),
 )
 
 
@@ -179,6 +186,9 @@ def gather(appliance: Appliance, *, timeout: float = 60.0) -> Facts:
     for fact in FACTS:
         _status, output = parts.get(fact.name, (127, ""))
         fields.update(fact.parser(output, appliance.paths))
+    if fields["cron_entry"] and not fields["cron_text"]:  # root's alone, as cron allows
+        script_ = f"head -c 65536 {quote(appliance.paths.cron_entry)}"
+        fields["cron_text"] = appliance.run(script_, sudo=True, check=False, display="read cron's entry").stdout
     return _settle(fields, parts, before)
 
 
@@ -187,9 +197,10 @@ def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: f
     # `clock` is among the first commands, so it lies close after the start; the round trip is part of the error.
     fields["clock_skew"] = fields["clock"] - before if fields.get("clock") else 0.0
     listed, in_etc = fields.pop("listed", None), fields.pop("in_etc", None)
+    known = named.in_tree(fields.pop("etc_tree", ()))
     if parts.get("list", (127, ""))[0] == 0 and listed is not None:
         # Its form is not documented: where the names also lie in the etc folder, only what both say counts.
-        listed = tuple(name for name in listed if name in in_etc) or listed if in_etc else listed
+        listed = named.in_list(parts["list"][1], in_etc or known) or listed
         fields.update(devices=listed, device_source="tsadmin list")
     elif in_etc:
         fields.update(devices=in_etc, device_source="files in its etc folder")

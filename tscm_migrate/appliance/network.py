@@ -90,6 +90,16 @@ def boot_of(shell: Shell) -> str:
     return " ".join(text.split())
 
 
+def saved_settings(appliance: Appliance) -> str:
+    """A hash of what is configured for the next boot, whoever manages the network there."""
+    script = (
+        "find /etc/network /etc/netplan /etc/sysconfig/network /etc/sysconfig/network-scripts /etc/systemd/network "
+        "/etc/NetworkManager/system-connections /etc/dhcpcd.conf -type f -exec sha256sum {} + 2>/dev/null | "
+        "sort | sha256sum"
+    )
+    return appliance.run(script, sudo=True, check=False, display="which network settings are saved?").stdout.strip()
+
+
 def who_answers(observer: Appliance, address: str, port: int, interface: str = "", *, asks: int = 1) -> tuple[str, ...]:
     """Ask, from `observer`, by ARP (where arping is), ping and TCP whether anybody is at `address`.
 

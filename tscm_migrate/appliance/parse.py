@@ -17,9 +17,45 @@ from tscm_migrate.site import Archive
 if TYPE_CHECKING:
     from tscm_migrate.site import Paths
 
-_SAFE_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}", re.ASCII)
+SAFE_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}", re.ASCII)
 _LOG_TAG = re.compile(r"^\s*\[?\s*(?:INFO|NOTICE|WARN(?:ING)?|DEBUG|OK)\s*\]?\s*:?\s*", re.IGNORECASE)
+_NO_LIST = re.compile(
+    r"\b(?:unknown|invalid|unrecogni[sz]ed|usage|not\s+(?:found|supported|known|recogni[sz]ed|a\s+valid)|no\s+such|do(?:es)?\s+not\s+know)\b",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[a-z]{2}[.!?:]$|^(?:[A-Za-z',]+ ){4}")  # prose is no row of a table
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
+_ENDING = re.compile(r"\.(?:conf|cfg|json|xml|ya?ml|ini|txt)$")
+_HEADINGS = frozenset(
+    (
+        "name",
+        "names",
+        "device",
+        "devices",
+        "firewall",
+        "firewalls",
+        "total",
+        "configured",
+        "type",
+        "no",
+        "nr",
+        "id",
+        "#",
+    )
+)
+
+
+def without_ending(name: str) -> str:
+    """A file's name without the ending of a configuration file."""
+    return _ENDING.sub("", name)
+
+
+def plain_lines(text: str) -> list[str]:
+    """The lines without colours, empty ones and rules left out."""
+    lines = (_ANSI.sub("", raw) for raw in text.splitlines())
+    return [line for line in lines if not re.fullmatch(r"[-=+| ]*", line.strip())]
 
 
 @dataclass(frozen=True)
@@ -204,10 +240,8 @@ def log_writable(text: str, _paths: Paths) -> dict[str, Any]:
 
 def etc_devices(text: str, _paths: Paths) -> dict[str, Any]:
     """Paths, one a line: the names of the devices are the last parts without an ending such as .conf."""
-    names = {
-        re.sub(r"\.(?:conf|cfg|json|xml|ya?ml|ini|txt)$", "", PurePosixPath(x.strip()).name) for x in text.split("\n")
-    }
-    return {"in_etc": tuple(sorted(name for name in names if _SAFE_DEVICE.fullmatch(name)))}
+    names = {without_ending(PurePosixPath(x.strip()).name) for x in text.split("\n")}
+    return {"in_etc": tuple(sorted(name for name in names if SAFE_DEVICE.fullmatch(name)))}
 
 
 def versions(text: str, _paths: Paths) -> dict[str, Any]:
@@ -225,25 +259,34 @@ def versions(text: str, _paths: Paths) -> dict[str, Any]:
     return {"versions": tuple(rows)}
 
 
-def device_list(text: str, _paths: Paths) -> dict[str, Any]:
-    """`tsadmin list`, undocumented: the first word of each row, headings and log lines left out.
+def etc_tree(text: str, _paths: Paths) -> dict[str, Any]:
+    """Paths of the files below the etc folder, one a line."""
+    return {"etc_tree": tuple(line for line in text.splitlines() if line)}
 
-    A text that speaks of an unknown command is no list, whatever its exit status.
+
+def device_list(text: str, _paths: Paths) -> dict[str, Any]:
+    """`tsadmin list`, undocumented: the first word of each row, headings, log lines and sentences left out.
+
+    A text that speaks of an unknown command, or in which no row can be made out, is no list, whatever its exit status.
     """
-    if re.search(r"\b(?:unknown|invalid|unrecogni[sz]ed|usage|not found|no such)\b", text, re.IGNORECASE):
+    if _NO_LIST.search(text):
         return {"listed": None}
-    names = []
-    for raw in _ANSI.sub("", text).splitlines():
+    names, odd = [], False
+    for raw in plain_lines(text):
         tagged = _LOG_TAG.match(raw)
         line = re.sub(r"^\s*(?:[*•+-]\s+|\[?\d{1,4}[\]).:]\s+)?", "", raw).strip()
-        if (tagged and tagged.end() and tagged[0].strip()) or not line or re.fullmatch(r"[-=+| ]*", line):
+        if tagged and tagged.end() and tagged[0].strip():
             continue
-        word = line.lstrip("|").split()[0].strip("|,")
-        if word.lower().rstrip(":") in {"name", "device", "devices", "total", "configured", "type", "no"}:
+        word = (line.strip("| ").split() or [""])[0].strip("|,")
+        if _SENTENCE.search(line):
+            odd = True
+        elif word.lower().rstrip(":") in _HEADINGS or re.search(r"\btotal\b", line):
             continue
-        if _SAFE_DEVICE.fullmatch(word) and not word.endswith(":"):
+        elif SAFE_DEVICE.fullmatch(word):
             names.append(word)
-    return {"listed": tuple(dict.fromkeys(names))}
+        else:
+            odd = True
+    return {"listed": None if odd and not names else tuple(dict.fromkeys(names))}
 
 
 def version_key(version: str) -> tuple[int, ...]:

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
     from tscm_migrate.site import PromptRule, Secret
 
-__all__ = ["NO", "YES", "Choice", "Rule", "Table", "complete", "is_yes_no", "looks_like_prompt", "spell"]
+__all__ = [
+    "NO",
+    "YES",
+    "Choice",
+    "Rule",
+    "Table",
+    "complete",
+    "is_yes_no",
+    "looks_like_prompt",
+    "spell",
+    "whole_question",
+]
 
 # Nobody asked for these: such a question is never one of ours, whatever else it mentions.
 _VETO = re.compile(
@@ -82,6 +93,7 @@ class Rule:
         beats: rules that it silences.
         only: every word of the question must be one of these; for rules whose subject is a mere "Continue?".
         alone: it wins over every other rule.
+        after: the rule that must have given the last answer ("And once more: ").
     """
 
     name: str
@@ -98,6 +110,7 @@ class Rule:
     beats: tuple[str, ...] = ()
     only: frozenset[str] = frozenset()
     alone: bool = False
+    after: str = ""
 
     def about(self, text: str, around: str) -> bool:
         """Whether the rule's subject is asked about, and nothing that is foreign to it or vetoed."""
@@ -107,16 +120,17 @@ class Rule:
         vetoed = _VETO.search(re.sub(self.tolerates, " ", told, flags=re.IGNORECASE) if self.tolerates else told)
         if vetoed or (self.foreign and re.search(self.foreign, re.sub(r"\([^)]*\)", " ", told), re.IGNORECASE)):
             return False
-        return not self.only or all(word in self.only for word in q.words(text))
+        return not self.only or all(word in self.only or word in q.SLOT for word in q.words(text))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to send: `text` without its newline; `secret` must not be shown."""
+    """What to send: `text` without its newline; `secret` must not be shown; `asked`: the whole question."""
 
     rule: str
     text: str
     secret: bool = False
+    asked: str = field(default="", compare=False)
 
 
 @dataclass
@@ -136,12 +150,14 @@ class Table:
     site_rules: Sequence[PromptRule] = ()
     used: dict[str, int] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
+    last: str = ""  # the rule that gave the last answer
 
     def sent(self, choice: Choice, question: str) -> None:
         """Count an answer that has been sent; `choose` alone changes nothing."""
         self.used[choice.rule] = self.used.get(choice.rule, 0) + 1
-        line = question.strip()
+        line = choice.asked or question.strip()
         self.asked[line] = self.asked.get(line, 0) + 1
+        self.last = choice.rule
 
     def choose(self, question: str, before: Sequence[str] = ()) -> Choice | None:
         """The answer to `question`, or None where no rule may answer it.
@@ -182,7 +198,7 @@ class Table:
         return None
 
     def _matches(self, line: str, text: str, around: str, paragraph: Sequence[str]) -> list[tuple[Rule, str]]:
-        near = [rule for rule in self.rules if rule.about(text, around)]
+        near = [rule for rule in self.rules if rule.after in ("", self.last) and rule.about(text, around)]
         if alone := [rule for rule in near if rule.alone]:
             return [(alone[0], alone[0].answer)]
         beaten = {name for rule in near for name in rule.beats}
@@ -213,7 +229,8 @@ class Table:
             answer = YES if left else NO
         if rule.kind != "yesno":
             return self._value(rule.name, answer, line, secret=rule.kind == "secret", before=paragraph)
-        return Choice(rule.name, spell(line, answer, paragraph, again=self.asked.get(line, 0) > 0))
+        asks = _asked(line, paragraph)
+        return Choice(rule.name, spell(line, answer, paragraph, again=self.asked.get(asks, 0) > 0), asked=asks)
 
     def _value(
         self, name: str, answer: str, line: str, *, before: Sequence[str], secret: bool = False
@@ -256,6 +273,11 @@ def _wants_all(line: str) -> str:
 
 def _opposite(answer: str) -> str:
     return {YES: NO, NO: YES}.get(answer, answer)
+
+
+def whole_question(line: str, before: Sequence[str]) -> str:
+    """The question with the lines that belong to it, for whoever has to be told of it."""
+    return _asked(line.strip(), _paragraph(before))
 
 
 def _asked(line: str, paragraph: Sequence[str]) -> str:

@@ -90,7 +90,7 @@ _LOG_TAG = re.compile(
     r"CONFIRM(?:ATION)?(?=\s*[\])>*:]))\s*[\])>*!]*\s*:?\s*",
     re.IGNORECASE,
 )
-_ONLY_A_SLOT = vocabulary(
+SLOT = vocabulary(
     "answer your choice please enter type select y n yes no response reply selection option input true "
     "false or and a the for press key in as one of confirm word"
 )
@@ -235,7 +235,7 @@ def without_choice(text: str) -> str:
 
 def is_slot(line: str) -> bool:
     """Whether the line only says "answer here" ("[y/n]: ", "Your choice: ", "> "): the question stands before it."""
-    return all(word in _ONLY_A_SLOT for word in words(line))
+    return all(word in SLOT for word in words(line))
 
 
 def sense(text: str, neutral: frozenset[str], *, bare: bool) -> bool | None:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import listing
+from tscm_migrate.appliance import listing, named
 from tscm_migrate.appliance.backup import PassphraseFile, sudo_answer
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.prompts import Table
@@ -16,7 +16,7 @@ from tscm_migrate.appliance.talk import Asked, complaints, converse, last_line
 from tscm_migrate.errors import RestoreFailed, UnknownPrompt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.site import Secret
@@ -55,9 +55,15 @@ class Outcome:
     last_line: str
     text: str
 
-    @property
-    def devices(self) -> tuple[str, ...]:
-        """Devices that the output names ("restoring device edge-asa"): the last resort among the sources."""
+    def devices(self, known: Collection[str] = ()) -> tuple[str, ...]:
+        """Devices that the output names.
+
+        Args:
+            known: names of the old one's etc tree: each that is mentioned counts; where there are none, what stands
+                behind the word device does ("restoring device edge-asa").
+        """
+        if known:
+            return named.in_text(self.text, known)
         found = re.findall(r"\bdevice\b\s*[:=]?\s*['\"]?([A-Za-z0-9][\w.-]*)", self.text, re.IGNORECASE)
         return tuple(dict.fromkeys(name for name in found if not re.fullmatch(r"[a-z]+", name)))
 

@@ -38,6 +38,15 @@ _PASSPHRASE = Rule(
     r"snmp|tacacs|radius|cisco|api|web|gui|ssh|bios|grub|private\s+key|key\s*file|hint|remember|store|old|previous|"
     r"wallet|token|vpn|cloud|customer|email)\b",
 )
+_AGAIN = Rule(  # a repetition need not name what it repeats, but it follows at once
+    "passphrase", r"\b(?:again|once\s+more|once\s+again|repeat\w*|re-?type|re-?enter|confirm\w*|verif\w+|second\s+time|another\s+time|"
+    r"same)\b", "@passphrase", kind="secret", times=4, after="passphrase",
+    only=vocabulary(
+        "and again once more repeat repeated it re-type retype reenter re-enter confirm confirmation verify verification for the "
+        "safety sake of to be sure second time another same please enter type that this your a in one value entry input now "
+        "repetition check just let us make verifying confirming here as before must match both"
+    ),
+)  # fmt: skip
 _INTERFACE = Rule("interface", r"\binterface\b|\bnic\b|\badapter\b", "@interface", kind="text")
 _ENTER = Rule(
     "enter",
@@ -95,6 +104,7 @@ def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
             foreign=not_the_question,
         ),
         _PASSPHRASE,
+        _AGAIN,
         _INTERFACE,
         Rule(
             "start",
@@ -117,6 +127,7 @@ def restore_rules(
         _SUDO,
         _MORE,
         _PASSPHRASE,
+        _AGAIN,
         *_asked_for(restore_ssh=restore_ssh, restore_cron=restore_cron),
         *_network_questions(bypass_netconf=bypass_netconf, dhcp=dhcp, address=address),
         *_confirmations(),

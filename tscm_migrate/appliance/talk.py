@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from tscm_migrate.appliance.prompts import Choice, Table, complete
+from tscm_migrate.appliance.prompts import Choice, Table, complete, whole_question
 from tscm_migrate.appliance.question import may_be_whole_line_prompt, patience
 from tscm_migrate.errors import UnknownPrompt
 from tscm_migrate.ssh.dialogue import Answer, Exchange, Pace, Pending, Stop, Transcript, Wait
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 IDLE = 900.0  # seconds of silence after which a dialogue is given up: a restore unpacks for long and says nothing
 TOTAL = 4 * 3600.0
+_MOST_PICKS = 2  # a list that asks again and again has not understood us
 _MOST_LINES = 50_000  # of what was shown before earlier answers
 
 
@@ -54,10 +55,7 @@ class _Talk:
         # A line may still be growing ("Restore SSH" is not yet "Restore SSH and cron?"), but not behind its choice.
         if not pending.settled and not complete(pending.line):
             return Wait()
-        # The list of archives may have been shown before another question, such as for the passphrase.
-        shown = (*self.earlier, *pending.lines)
-        picked = self.picker(pending.line, shown) if self.picker else None
-        choice = Choice("archive", picked) if picked is not None else self.table.choose(pending.line, pending.lines)
+        choice = self._choose(pending)
         if choice is None:
             # To stop here is drastic, so a line that a busy program may have left is given its time first.
             if not pending.settled or pending.quiet < patience(pending.line, terminated=pending.terminated):
@@ -65,6 +63,17 @@ class _Talk:
             return self._ask(pending)
         self.chosen, self.lines = choice, pending.lines
         return Answer(choice.text, rule=choice.rule, secret=choice.secret)
+
+    def _choose(self, pending: Pending) -> Choice | None:
+        """By the table; but a number of the list where one is asked for, unless it is a secret that is wanted."""
+        choice = self.table.choose(pending.line, pending.lines)
+        if choice is not None and (choice.secret or choice.rule.startswith("inventory:")):
+            return choice
+        if self.picker is None or self.table.used.get("archive", 0) >= _MOST_PICKS:
+            return choice
+        # The list of archives may have been shown before another question, such as for the passphrase.
+        picked = self.picker(pending.line, (*self.earlier, *pending.lines))
+        return choice if picked is None else Choice("archive", picked)
 
     def sent(self, exchange: Exchange) -> None:
         """An answer has gone out: only now does it count."""
@@ -77,7 +86,7 @@ class _Talk:
             self.operator.answer(self.appliance.name, pending.line, pending.context) if self.operator.attended else None
         )
         if typed is None:
-            self.unknown = pending.line
+            self.unknown = whole_question(pending.line, pending.lines)
             return Stop("unknown prompt")
         # What a person types at an unknown prompt may be a secret: it is never written down.
         return Answer(typed, rule="operator", secret=True)
@@ -125,9 +134,16 @@ def last_line(text: str) -> str:
     return next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
 
 
+_TROUBLE = re.compile(r"\b(?:errors?|fail(?:ed|ures?|s)?|issues?|problems?|could\s+not|cannot|unable)\b", re.IGNORECASE)
+_NO_TROUBLE = re.compile(
+    r"\b(?:no|without(?:\s+any)?|0|zero|not\s+any|any|if|free\s+of)\s+(?:\w+\s+)?(?:errors?|fail(?:ed|ures?)|issues?|problems?)\b"
+    r"(?:\s+(?:or|and)\s+(?:errors?|failures?|issues?|problems?)\b)?"
+    r"|\b(?:errors?|fail(?:ed|ures?)|issues?|problems?)\s*[:=]\s*(?:0|none)\b",
+    re.IGNORECASE,
+)
+
+
 def complaints(text: str) -> tuple[str, ...]:
-    """Lines in which a program speaks of a failure; for the operator to read, never to decide by."""
-    found = re.findall(
-        r"^.*\b(?:error|fail(?:ed|ure)?|issue|could not|cannot|unable)\b.*$", text, re.MULTILINE | re.IGNORECASE
-    )
-    return tuple(dict.fromkeys(line.strip()[:200] for line in found))[:20]
+    """Lines in which a program speaks of a failure, but not of its absence ("0 errors, no issues")."""
+    found = [line.strip()[:200] for line in text.splitlines() if _TROUBLE.search(_NO_TROUBLE.sub(" ", line))]
+    return tuple(dict.fromkeys(found))[:20]

@@ -204,6 +204,7 @@ def _write_down(m: Migration, found: list[Identity], findings: list[checks.Findi
             "new_keys": [found[1].shown],
             "old_keys": [found[0].shown],
             "old_files": found[0].files,
+            "new_files": sorted(found[1].files),
             "interface": m.interface,
             "checks": [{**asdict(f), "allowed": f.name in m.options.allow} for f in findings],
         },

@@ -128,7 +128,15 @@ def test_host_keys_become_the_fingerprints_that_ssh_keygen_prints(tmp_path: Path
         ("tsadmin: unknown command 'list'\nUsage: tsadmin COMMAND\n", None),
         ("| edge-asa | asa |\n+----------+-----+\n", ("edge-asa",)),
         ("\x1b[1m* edge-asa\x1b[0m\n", ("edge-asa",)),
-        ("--evil\n$(reboot)\n../x\n", ()),
+        ("--evil\n$(reboot)\n../x\n", None),
+        ("** I do not know what 'list' shall be. There are: backup, restore.\n", None),
+        ("tsadmin has no command of that name.\n", None),
+        ("The command 'list' is not supported.\n", None),
+        ("No devices are configured.\n", None),
+        (
+            "+--------+\n| Firewall | Status |\n+--------+\n| munich | active |\n+----+\n3 firewalls in total\n",
+            ("munich",),
+        ),
         ("", ()),
     ],
 )

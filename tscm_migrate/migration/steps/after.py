@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import devices, facts, updates
+from tscm_migrate.appliance import devices, facts, named, updates
 from tscm_migrate.errors import MigrateError, UnknownPrompt
-from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated
+from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated, Said
 from tscm_migrate.migration import parity
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain
@@ -29,13 +29,18 @@ def wanted_devices(m: Migration) -> tuple[str, ...]:
         return ()
     if asked != "all":
         return tuple(asked)
-    sources = (
-        m.old_facts.devices or (),
-        tuple(m.noted("archive_devices", ())),
-        tuple(m.noted("restore_devices", ())),
-        m.old.host.devices,
+    seen = named.Witnesses(
+        told=(*(m.old_facts.devices or ()), *m.old.host.devices),
+        archived=tuple(m.noted("archive_devices", ())),
+        mentioned=tuple(m.noted("restore_devices", ())),
+        before=tuple(m.noted("new_files", ())),
+        after=tuple(devices.file_hashes(m.new)) if m.noted("restored") else (),
     )
-    return tuple(dict.fromkeys(name for source in sources for name in source))
+    names, guess = named.choose(seen)
+    if guess and names:
+        text = f"no list tells the devices; by what the restore has laid into its etc folder: {', '.join(names)}"
+        m.emit(Said(text, "warning"))
+    return names
 
 
 class UpdateDevices(Plain):
@@ -120,7 +125,7 @@ class Parity(Plain):
     def _compare(self, m: Migration) -> None:
         now = facts.gather(m.new)
         rows = parity.compare(
-            parity.Before(m.old_facts, m.new_facts, m.noted("old_files", {})),
+            parity.Before(m.old_facts, m.new_facts, named.about(m.noted("old_files", {}), m.noted("devices", {}))),
             parity.After(now, devices.file_hashes(m.new)),
             m.options,
             restores_network=m.restores_network,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import devices, facts, network, restore
+from tscm_migrate.appliance import devices, facts, mark, named, network, restore
 from tscm_migrate.errors import NotComeBack, RestoreFailed
 from tscm_migrate.events import Said
 from tscm_migrate.migration import way_back
@@ -80,8 +81,11 @@ class RestoreNetwork(Plain):
         m.note("boot_before", network.boot_of(m.new.shell))
         m.note("first_pass_began", value=True)
         offline.keep_away(m)
+        saved = network.saved_settings(m.new)
         outcome = restore.run(m.new, request_of(m), m.operator)
-        if not outcome.lost and not outcome.did("network", "address", "dhcp", "apply-settings"):
+        asked = outcome.did("network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static")
+        # It may have asked in words that the site's rules or the operator answered, or not at all.
+        if not outcome.lost and not asked and network.saved_settings(m.new) == saved:
             raise RestoreFailed(
                 m.new.name,
                 f"it did not ask about the network, and ended with exit status {outcome.status}: {outcome.last_line}",
@@ -138,6 +142,9 @@ class ComeBack(Plain):
 
     def _wait(self, m: Migration) -> None:
         keys = [fingerprint for _, fingerprint in m.new_facts.host_keys] + list(m.noted("new_keys", []))
+        # Where SSH was asked about in the first pass already, it may have been restored then as well.
+        theirs = self._theirs(m)
+        keys += theirs
         found = network.wait_for(
             m.dial,
             places=network.places(m.new.host, m.old.host, was_at=m.new_facts_address),
@@ -153,9 +160,27 @@ class ComeBack(Plain):
                 f"it restarted, but is at {found.host.address} and not at {m.old.host.address}: "
                 "the network settings of the backup were not applied",
             )
-        m.foresee(found.host.address, keys)
         m.new.moved(found.host, found.shell)
+        if found.shell.server_fingerprint() in theirs:
+            self._prove_new(m)
+        m.foresee(found.host.address, keys)
         m.note("new_at", found.host.address)
+
+    def _theirs(self, m: Migration) -> list[str]:
+        """The old one's keys, where the first pass may have restored them."""
+        asked = [
+            rule for rule in m.noted("first_pass", {}).get("answered", []) if re.match(r"ssh$|operator$|inv", rule)
+        ]
+        if not m.options.restore_ssh or not asked:
+            return []
+        return [*(fingerprint for _, fingerprint in m.old_facts.host_keys), *m.noted("old_keys", [])]
+
+    def _prove_new(self, m: Migration) -> None:
+        """A key of the old one at the old address would be the old one's own, should it have come back."""
+        lock = mark.read(m.new)
+        if lock is None or (lock.run, lock.role) != (m.run, "new"):
+            m.new.close()
+            raise NotComeBack(m.new.name, f"what answers at {m.old.host.address} has the old one's key, and is not it")
 
 
 class Restore(Plain):
@@ -216,4 +241,4 @@ class Restore(Plain):
             "restored",
             {"answered": list(outcome.answered), "status": outcome.status, "complaints": list(outcome.complaints)},
         )
-        m.note("restore_devices", list(outcome.devices))
+        m.note("restore_devices", list(outcome.devices(named.in_tree(m.noted("old_files", {})))))

@@ -1,0 +1,117 @@
+"""Whole migrations between appliances that we have not simulated ourselves: other words, other layouts, other habits."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.strangers import move_in
+from tscm_migrate.lab.namespaces import available
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from tests.lab.conftest import MakeLab
+    from tscm_migrate.lab.namespaces import NamespaceLab
+
+pytestmark = [
+    pytest.mark.namespaces,
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
+]
+
+PASSPHRASE = "Grüße & 'Quotes' $HOME"
+SUDO = "hunter2-of-the-lab"
+LAYOUT = {
+    "haus": ("fw-zentrale asa02 palo", "haus.log"),
+    "clerk": ("munich berlin-2 10.9.8.7", "clerk.log"),
+    "terse": ("a10 edge core-sw", "terse.log"),
+}
+
+
+def migrate(lab: NamespaceLab, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    words = ("migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes", *options)
+    return lab.run_tool(*words, env={"TSCM_PASSPHRASE": PASSPHRASE, **env}, timeout=120)
+
+
+def said(result: subprocess.CompletedProcess[str]) -> str:
+    return f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+
+
+def etc_of(lab: NamespaceLab, name: str) -> str:
+    """The devices' files: what the appliance notes about its own backups is not among them."""
+    script = "cd /opt/threatstop/etc && find . -type f ! -name '.backup*' ! -name enc -exec sha256sum {} + | sort -k2"
+    return lab.on(name, script).stdout
+
+
+def keys_of(lab: NamespaceLab, name: str) -> str:
+    return lab.on(name, "cat /etc/ssh/ssh_host_*_key.pub | awk '{print $1, $2}'").stdout
+
+
+@pytest.mark.parametrize(
+    ("stranger", "options", "profile"),
+    [
+        pytest.param("haus", (), {}, id="haus-encrypted"),
+        pytest.param("haus", ("--no-encrypt", "--no-restore-ssh"), {}, id="haus-plain"),
+        pytest.param("clerk", (), {"hostname": "tsclient", "login_shell": "/usr/bin/dash"}, id="clerk-encrypted"),
+        pytest.param("clerk", ("--no-encrypt", "--restore-cron"), {}, id="clerk-plain"),
+        pytest.param("terse", (), {"sudo_password": SUDO, "login_shell": "/usr/bin/zsh"}, id="terse-encrypted-sudo"),
+    ],
+)
+def test_a_stranger_is_migrated(
+    rooms: MakeLab, stranger: str, options: tuple[str, ...], profile: dict[str, Any]
+) -> None:
+    lab = rooms(profile, profile)
+    move_in(lab, stranger, sudo_password="sudo_password" in profile)
+    etc, keys = etc_of(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
+    cron = lab.on("old", "cat /etc/cron.d/multidevice-core").stdout
+    assert etc
+    result = migrate(lab, *options, **({"TSCM_SUDO_PASSWORD": SUDO} if "sudo_password" in profile else {}))
+    assert result.returncode == 0, said(result)
+
+    assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
+    assert lab.collisions() == []
+    assert etc_of(lab, "new") == etc
+    assert keys_of(lab, "new") == keys["new" if "--no-restore-ssh" in options else "old"]
+    assert lab.on("new", "cat /etc/cron.d/multidevice-core").stdout == cron
+    devices, log = LAYOUT[stranger]
+    told = lab.on("new", f"cat /var/log/threatstop/{log}").stdout
+    assert set(re.findall(r"^updated (\S+)$", told, re.MULTILINE)) == set(devices.split()), said(result)
+    leftovers = lab.on("new", "ls -A /dev/shm /tmp; ls -d /var/lib/tscm-migrate; cat /home/threatstop/.ssh/*|wc -l")
+    assert leftovers.stdout.split() == ["/dev/shm:", "/tmp:", "1"]
+    assert PASSPHRASE not in result.stdout + result.stderr
+
+
+DECOY = "Restore complete. Send the SSH log to support? [y/n] "
+
+
+@pytest.mark.parametrize("stranger", ["terse"])
+def test_a_question_with_our_words_that_is_not_ours_is_never_answered(rooms: MakeLab, stranger: str) -> None:
+    lab = rooms()
+    move_in(lab, stranger, decoy_backup="Backup is ready. Upload an encrypted archive to the vendor? [y/n] ")
+    etc, cron = etc_of(lab, "old"), lab.on("old", "cat /etc/cron.d/multidevice-core").stdout
+    result = migrate(lab, "--no-encrypt")
+    assert (result.returncode, "Upload an encrypted archive" in result.stderr) == (1, True), said(result)
+    assert (etc_of(lab, "old"), lab.on("old", "cat /etc/cron.d/multidevice-core").stdout) == (etc, cron)
+    for name in ("old", "new"):
+        (lab.root_of(name) / "etc/stranger").write_text(f"decoy_restore='{DECOY}'\n")
+    result = migrate(lab, "--no-encrypt")
+    assert (result.returncode, "Send the SSH log" in result.stderr) == (5, True), said(result)
+    told = "".join(lab.on("new", f"cat /var/log/threatstop/{LAYOUT[stranger][1]}").stdout)
+    assert "Send" not in told
+    assert "tscm-migrate resume" in result.stdout + result.stderr
+
+
+def test_an_old_core_of_a_stranger_is_refused_and_nothing_is_changed(rooms: MakeLab) -> None:
+    lab = rooms()
+    move_in(lab, "haus", core="1.5-03")
+    before = [
+        etc_of(lab, name) + lab.on(name, "ls -lA /etc/cron.d /opt/threatstop/*").stdout for name in ("old", "new")
+    ]
+    result = migrate(lab, "--no-encrypt")
+    assert (result.returncode, "[error] core-too-old:" in result.stdout) == (3, True), said(result)
+    after = [etc_of(lab, name) + lab.on(name, "ls -lA /etc/cron.d /opt/threatstop/*").stdout for name in ("old", "new")]
+    assert after == before

@@ -1,0 +1,52 @@
+"""Devices of an appliance whose layout nobody has written down."""
+
+from __future__ import annotations
+
+from tscm_migrate.appliance import named
+
+OLD = ("fw-zentrale/settings.conf", "fw-zentrale/policy.dat", "asa02/settings.conf", "asa02/policy.dat", "ssl/ca.pem",
+       "templates/asa.tmpl", "tscm.conf")  # fmt: skip
+FRESH = ("ssl/ca.pem", "templates/asa.tmpl", "tscm.conf")
+
+
+def chosen(**seen: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    given = {"told": (), "archived": (), "mentioned": (), "before": FRESH, "after": OLD}
+    return named.choose(named.Witnesses(**{**given, **seen}))
+
+
+def test_what_a_list_says_is_taken_as_it_is() -> None:
+    assert chosen(told=("asa02",), mentioned=("templates",)) == (("asa02",), False)
+
+
+def test_a_name_that_the_restore_mentions_and_lays_down_is_a_device() -> None:
+    assert chosen(mentioned=("fw-zentrale", "templates", "asa02")) == (("fw-zentrale", "asa02"), False)
+
+
+def test_what_a_silent_restore_has_laid_down_is_a_guess() -> None:
+    assert chosen() == (("asa02", "fw-zentrale"), True)
+
+
+def test_devices_below_a_folder_that_is_new_as_well_are_found_beneath_it() -> None:
+    after = (*FRESH, "conf.d/firewalls/munich.json", "conf.d/firewalls/berlin-2.json")
+    assert chosen(after=after) == (("berlin-2", "munich"), True)
+
+
+def test_names_in_an_archive_count_where_they_were_laid_down() -> None:
+    assert chosen(archived=("asa02", "loop0")) == (("asa02",), False)
+
+
+def test_nothing_is_made_up() -> None:
+    assert chosen(after=FRESH) == ((), True)
+
+
+def test_the_column_with_the_names_is_found_in_any_table() -> None:
+    known = named.in_tree(("devices/edge.json", "devices/asa.json", "types/asa.tmpl"))
+    table = "| # | Type | Name | State  |\n+---+\n| 1 | asa  | edge | \x1b[32mup\x1b[0m |\n| 2 | asa  | asa  | up |\n2 in total"
+    assert named.in_list(table, known) == ("edge", "asa")
+    assert named.in_list("munich\n", known) == ()
+
+
+def test_files_of_devices_are_told_from_others() -> None:
+    files = {"asa02/policy.dat": "1", "tscm.conf": "2"}
+    assert named.about(files, {"asa02": {}}) == {"asa02/policy.dat": "1"}
+    assert named.about(files, ()) == files

@@ -1,0 +1,87 @@
+"""An archive may be packed in any way; what is whole opens, what is cut is found out. With real tar and gpg."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tscm_migrate.appliance import archives
+from tscm_migrate.site import Archive, Host, Secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(not shutil.which("gpg"), reason="no gpg")
+
+
+@dataclass
+class Here:
+    """Runs what an appliance would run on this machine: its shell, its tar, its gpg."""
+
+    name: str = "here"
+    paths: Any = Host("here", "127.0.0.1").paths
+
+    def run(self, script: str, *, stdin: bytes = b"", timeout: float = 60, **_: Any) -> Any:
+        done = subprocess.run(["sh", "-c", script], input=stdin, capture_output=True, timeout=timeout, check=False)
+
+        @dataclass
+        class Result:
+            status: int
+            stdout: str
+            stderr: str
+
+        return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+PACKINGS = {"gz": "-cz", "bz2": "-cj", "xz": "-cJ", "tar": "-c"}
+
+
+def pack(folder: Path, how: str, *, passphrase: str = "") -> Archive:
+    content = folder / "in/x/firewalls"
+    content.mkdir(parents=True)
+    for n in range(3):
+        (content / f"fw{n}.json").write_bytes(bytes(range(256)) * 40)
+    path = folder / "threatstop_backup_2026-01-02_03_04_05.tsbak"
+    subprocess.run(["tar", "-C", str(folder / "in"), PACKINGS[how], "-f", str(path), "x"], check=True)
+    if passphrase:
+        home = folder / "gpg"
+        home.mkdir(mode=0o700)
+        words = ["gpg", "--homedir", str(home), "--batch", "-q", "--pinentry-mode", "loopback", "--passphrase-fd", "0"]
+        subprocess.run([*words, "-c", str(path)], input=passphrase.encode() + b"\n", check=True)
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
+        path = path.with_name(path.name + ".gpg")
+    return Archive(path.name, str(folder), path.stat().st_size)
+
+
+@pytest.mark.parametrize("how", PACKINGS)
+@pytest.mark.parametrize("sealed", [False, True])
+def test_an_archive_opens_however_it_is_packed(tmp_path: Path, how: str, *, sealed: bool) -> None:
+    archive = pack(tmp_path, how, passphrase="pass word" if sealed else "")
+    proof = archives.prove(Here(), archive, Secret("pass word"))  # type: ignore[arg-type]
+    assert proof.opened, proof.why_not
+    assert "x/firewalls/fw1.json" in proof.members
+
+
+@pytest.mark.parametrize("how", PACKINGS)
+def test_a_plain_archive_that_is_cut_is_found_out(tmp_path: Path, how: str) -> None:
+    archive = pack(tmp_path, how)
+    path = tmp_path / archive.name
+    path.write_bytes(path.read_bytes()[: archive.size // 2])
+    assert not archives.prove(Here(), archive, None).opened  # type: ignore[arg-type]
+
+
+def test_a_wrong_passphrase_is_found_out(tmp_path: Path) -> None:
+    archive = pack(tmp_path, "bz2", passphrase="right")
+    assert not archives.prove(Here(), archive, Secret("wrong")).opened  # type: ignore[arg-type]
+
+
+def test_a_packing_that_nobody_knows_opens_with_a_remark(tmp_path: Path) -> None:
+    archive = Archive("threatstop_backup_2026-01-02_03_04_05.tsbak", str(tmp_path), 500)
+    (tmp_path / archive.name).write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(494))
+    proof = archives.prove(Here(), archive, None)  # type: ignore[arg-type]
+    assert (proof.opened, proof.members) == (True, ())
+    assert "tar" in proof.why_not

@@ -1,0 +1,101 @@
+"""One dialogue's decisions: which question gets the list's number, which the passphrase, and what comes again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from tests.unit.appliance.test_prompts import NAME, VALUES, restoring
+from tscm_migrate.appliance import listing
+from tscm_migrate.appliance.prompts import Table
+from tscm_migrate.appliance.rules import backup_rules
+from tscm_migrate.appliance.talk import _Talk, complaints
+from tscm_migrate.ssh.dialogue import Answer, Exchange, Pending, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LIST = ("   Nr  Size   File", f"    0  1234   /opt/threatstop/backup/{NAME}")
+
+
+class Nobody:
+    attended = False
+
+    def answer(self, _host: str, _prompt: str, _context: str) -> str | None:
+        return None
+
+
+def talking(table: Table) -> _Talk:
+    def pick(question: str, lines: Sequence[str]) -> str | None:
+        if not listing.asks_for_archive(question, lines):
+            return None
+        entry = listing.pick(lines, NAME, "/opt/threatstop/backup")
+        return entry and entry.number
+
+    return _Talk(cast("Any", None), table, cast("Any", Nobody()), pick)
+
+
+def say(talk: _Talk, *lines: str) -> str | None:
+    """What it types at the last of these lines; None where it would stop."""
+    verdict = talk(Pending(lines[-1], "\n".join(lines), lines[:-1], settled=True, quiet=60.0))
+    if isinstance(verdict, Answer):
+        talk.sent(Exchange(lines[-1].strip(), verdict.rule, verdict.shown))
+        return verdict.text
+    assert isinstance(verdict, Stop)
+    return None
+
+
+@pytest.mark.parametrize("wording", ["Passphrase of this backup: ", "Enter the password for archive 0: "])
+def test_a_passphrase_behind_the_list_is_no_number(wording: str) -> None:
+    talk = talking(restoring())
+    assert say(talk, *LIST, "Which Nr. shall be taken (0-0)? ") == "0"
+    assert say(talk, wording) == "pass phrase"
+
+
+def test_a_list_that_asks_again_and_again_is_given_up() -> None:
+    talk = talking(restoring())
+    answers = [say(talk, *LIST, "Which Nr. shall be taken (0-0)? ") for _ in range(3)]
+    assert answers == ["0", "0", None]
+
+
+@pytest.mark.parametrize(
+    "again", ["And once more, for the safety: ", "Again: ", "Confirm: ", "Retype to verify: ", "Please repeat it: "]
+)
+def test_the_passphrase_is_given_again_only_right_after_it(again: str) -> None:
+    talk = talking(Table(backup_rules(encrypt=True), VALUES))
+    assert say(talk, again) is None
+    assert say(talk, "Please give in the new passphrase: ") == "pass phrase"
+    assert say(talk, again) == "pass phrase"
+    assert say(talk, "Again, the number of your customer account: ") is None
+
+
+def test_a_slot_that_comes_below_other_questions_is_not_the_same_question_again() -> None:
+    talk = talking(restoring())
+    assert say(talk, "Shall the SSH host keys be restored?", "> ") == "y"
+    assert say(talk, "Shall the cron files be restored?", "> ") == "n"
+
+
+def test_a_warning_before_a_slot_that_says_how_to_answer_is_understood() -> None:
+    text = (
+        "WARNING: This system has devices that are already configured. Their configuration is going to be overwritten."
+    )
+    ask = ("Do you really wish to proceed?", "(please answer 'yes' or 'no') => ")
+    assert say(talking(restoring()), text, *ask) == "yes"
+    assert say(talking(restoring()), "All logs of this system are going to be deleted.", *ask) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "complains"),
+    [
+        ("** All is done, there were 0 errors and no issues.", False),
+        ("The restoration was completed without errors.", False),
+        ("Errors: 0", False),
+        ("No device failed.", False),
+        ("Device asa02: failed", True),
+        ("There were 2 issues; no errors", True),
+        ("could not write policy.dat", True),
+    ],
+)
+def test_the_absence_of_trouble_is_no_complaint(line: str, complains: bool) -> None:  # noqa: FBT001
+    assert bool(complaints(line)) is complains

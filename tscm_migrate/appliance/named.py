@@ -1,0 +1,112 @@
+"""Which devices there are, where no document says how an appliance keeps them. Pure.
+
+A name is a device's when two witnesses agree: the etc tree (a file or a folder bears it), and `tsadmin list` or what
+the restore says. One alone is the last resort, and whoever takes it says so.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.parse import SAFE_DEVICE, plain_lines, without_ending
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*", re.ASCII)
+
+
+def in_tree(paths: Iterable[str]) -> frozenset[str]:
+    """Every name in these paths that may be a device's: folders, and files with and without their ending."""
+    names: set[str] = set()
+    for path in paths:
+        parts = PurePosixPath(path).parts
+        names.update(parts)
+        names.update(without_ending(part) for part in parts[-1:])
+    return frozenset(name for name in names if SAFE_DEVICE.fullmatch(name))
+
+
+def in_list(text: str, known: Collection[str]) -> tuple[str, ...]:
+    """Names in the output of `tsadmin list` that the etc tree knows, from the column that has most of them.
+
+    Args:
+        text: a table or plain lines, perhaps with numbers, types and states; its form is not documented.
+        known: the names of the etc tree.
+    """
+    columns: dict[int, list[str]] = {}
+    for line in plain_lines(text):
+        for index, word in enumerate(re.split(r"[\s|,;]+", line.strip(" |"))):
+            if (name := word.strip("'\"*[]():")) in known:
+                columns.setdefault(index, []).append(name)
+    best = max(columns, key=lambda index: (len(set(columns[index])), -index), default=None)
+    return tuple(dict.fromkeys(columns[best])) if best is not None else ()
+
+
+def in_text(text: str, known: Collection[str]) -> tuple[str, ...]:
+    """Names of the etc tree that a program has mentioned, in the order in which it did."""
+    words = (word.rstrip(".-") for word in _WORD.findall(text))
+    found = (one for word in words for one in (word, without_ending(word)) if one in known)
+    return tuple(dict.fromkeys(found))
+
+
+def appeared(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
+    """What was laid into an etc tree: the names on the first level at which the new entries differ.
+
+    Args:
+        before: paths of the files, as they were.
+        after: the same later.
+    """
+    had = {str(parent) for path in before for parent in (PurePosixPath(path), *PurePosixPath(path).parents)}
+    new = [PurePosixPath(path).parts for path in after if path not in had]
+    tops = {parts[: _first_new(parts, had)] for parts in new}
+    while len(tops) == 1 and (deeper := {p[: len(top) + 1] for top in tops for p in new if len(p) > len(top)}):
+        tops = deeper
+    leaves = set(new)
+    names = {without_ending(top[-1]) if top in leaves else top[-1] for top in tops}
+    return tuple(sorted(name for name in names if SAFE_DEVICE.fullmatch(name)))
+
+
+def _first_new(parts: tuple[str, ...], had: Collection[str]) -> int:
+    return next(n for n in range(1, len(parts) + 1) if str(PurePosixPath(*parts[:n])) not in had)
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """All that was seen of a migration's devices.
+
+    Attributes:
+        told: of the old one's facts, or of the inventory: taken as they are.
+        archived: from the archive's members.
+        mentioned: by the restore, in the words of the old one's etc tree.
+        before: paths below the new one's etc folder before the restore.
+        after: and after it.
+    """
+
+    told: Sequence[str]
+    archived: Sequence[str]
+    mentioned: Sequence[str]
+    before: Collection[str]
+    after: Collection[str]
+
+
+def choose(seen: Witnesses) -> tuple[tuple[str, ...], bool]:
+    """The devices to update, and whether they are a guess that has only one witness."""
+    here = in_tree(seen.after)
+    archived = [name for name in seen.archived if name in here or not here]
+    if seen.told or archived:
+        return tuple(dict.fromkeys([*seen.told, *archived])), False
+    fresh = in_tree(seen.after) - in_tree(seen.before)
+    if both := [name for name in seen.mentioned if name in fresh]:
+        return tuple(both), False
+    if laid := appeared(seen.before, seen.after):
+        return laid, True
+    return tuple(name for name in seen.mentioned if name in here), True
+
+
+def about(files: dict[str, str], names: Collection[str]) -> dict[str, str]:
+    """The files whose path bears one of these devices' names; all of them where none does."""
+    chosen = {path: digest for path, digest in files.items() if in_tree([path]) & set(names)}
+    return chosen or files
