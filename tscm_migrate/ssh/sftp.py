@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REQUEST = 261_120  # bytes: the largest read and write of OpenSSH's sftp-server (limits@openssh.com)
 _LEAST = 32_768  # what every server takes
-_UNDER_WAY = 16 << 20  # bytes that are asked for and have not come
+_UNDER_WAY = 6 << 20  # bytes that are asked for and have not come
 _TAKE = 1 << 30
 
 

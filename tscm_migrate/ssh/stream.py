@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # The packet size is what makes it fast (435 against 108 MB/s). The window is what a fast sender can pile up in our
 # memory, three times (as it comes, as it is taken, as it is handed out), when the consumer is slower; and it
-# bounds the speed over a long way: 240 MB/s at 50 ms, where scp's own 2 MiB allow 40.
-WINDOW = 12 << 20
+# bounds the speed over a long way: 160 MB/s at 50 ms, where scp's own 2 MiB allow 40.
+WINDOW = 8 << 20
 PACKET = 1 << 20
 _SEND = 1 << 17  # OpenSSH's sshd takes packets of 32 KiB, others larger ones
 _TAIL = 1 << 16

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tscm_migrate.transfer.base import Outgoing
 
 _EVERY = 0.2  # seconds between two progress events
-_AHEAD = 8  # chunks (of a MiB) that may wait to be hashed
+_AHEAD = 4  # chunks (of a MiB) that may wait to be hashed
 
 
 class Digest:
