@@ -27,11 +27,16 @@ def _run(context: Context, line: str) -> int:
         "fast": "Leave out slow tests and those that need namespaces.",
         "cover": "Measure coverage, and show what is not reached.",
         "jobs": "How many tests run at the same time.",
+        "windows": "Run the share for Windows on its own Python, under wine.",
         "more": "Further arguments for pytest.",
     }
 )
-def test(context: Context, fast: bool = False, cover: bool = False, jobs: str = "2", more: str = "") -> int:
+def test(  # noqa: PLR0917 - the options of the command line
+    context: Context, fast: bool = False, cover: bool = False, jobs: str = "2", windows: bool = False, more: str = ""
+) -> int:
     """Run the tests."""
+    if windows:
+        return _run(context, f"{PYTHON} tests/windows/wine.py {more}")
     words = [f"{PYTHON} -m pytest -n {jobs}"]
     words += ['-m "not slow and not namespaces"'] if fast else []
     words += ["--cov --cov-report=term-missing:skip-covered"] if cover else []

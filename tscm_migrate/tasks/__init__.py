@@ -24,6 +24,7 @@ def namespace() -> Collection:
         runs,
         schedule,
         secret,
+        shells,
         start,
     )
     from . import rehearse as rehearsing
@@ -43,6 +44,8 @@ def namespace() -> Collection:
         archives.archives,
         archives.pull,
         archives.push,
+        shells.completion,
+        shells.manual,
     ):
         root.add_task(task)
     root.add_task(demo.demo)
