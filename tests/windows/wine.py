@@ -118,6 +118,8 @@ def _packages(folder: Path) -> None:
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     where = ["--python-platform", "x86_64-pc-windows-msvc", "--python-version", "3.13", "--only-binary", ":all:"]
     subprocess.run([uv, "pip", "install", "-q", *where, "--target", str(site), *PACKAGES], check=True, timeout=900)
+    # Wine 8 has no CopyFile2; without it shutil copies as older Pythons did.
+    (site / "sitecustomize.py").write_text("import _winapi\ndel _winapi.CopyFile2\n", encoding="utf-8")
     (site / "made").touch()
 
 
