@@ -20,6 +20,7 @@ PYTHON = "3.13.0"
 PACKAGES = (
     "paramiko>=5,<6", "fabric>=3.2.3,<4", "invoke>=2.2,<3", "python-gnupg>=0.5.2", "pydantic>=2.7", "rich>=13.7",
     "jinja2>=3.1", "platformdirs>=4.2", "filelock>=3.13", "keyring>=25", "obstore>=0.12,<0.13", "cronsim>=2.5",
+    "tzdata>=2024.1",
     "pytest>=8.2", "pytest-timeout>=2.3", "hypothesis>=6.100", "asyncssh>=2.17",
 )  # fmt: skip
 TESTS = (
