@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import listing, named
+from tscm_migrate.appliance import backup, listing, named
 from tscm_migrate.appliance.backup import PassphraseFile, sudo_answer
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.prompts import Table
@@ -78,20 +78,13 @@ class Outcome:
 
 
 def options(request: Request, passphrase_file: str = "") -> list[str]:
-    """The documented options, each only when it says something."""
-    given = []
-    if request.interface:
-        given.append(f"--interface={request.interface}")
-    if passphrase_file:
-        given.append(f"--gpg_passphrase_file={passphrase_file}")
-    if request.debug is not None:
-        given.append(f"--debug={request.debug}")
+    """The documented options: those that a backup takes too, and what becomes of the network settings."""
+    shared = backup.Request(request.interface, debug=request.debug, leave_tmp_files=request.leave_tmp_files)
+    given = backup.options(shared, passphrase_file)
     if request.bypass_netconf:
         given.append("--bypass_netconf=1")
     if request.force_apply_netconf:
         given.append("--force_apply_netconf=1")
-    if request.leave_tmp_files:
-        given.append("--leave_tmp_files=1")
     return given
 
 
