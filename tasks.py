@@ -97,7 +97,7 @@ def bench(  # noqa: PLR0917
 @command()
 def picture(context: Context) -> int:
     """Take the documentation's pictures of a run anew, from the terminal of a demo (not on Windows)."""
-    return _run(context, f"{PYTHON} docs/_picture.py")
+    return _run(context, f"{PYTHON} -m docs._picture")
 
 
 namespace = tscm_migrate.tasks.namespace()

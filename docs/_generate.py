@@ -18,7 +18,8 @@ _SAMPLES = {"host": "HOST", "names": ("NAME",), "items": ("…",), "processes": 
 
 def write(folder: Path) -> None:
     """Write the pages into docs/reference, where they changed."""
-    for name, text in (("cli.md", cli()), ("errors.md", error_page()), ("events-table.md", events_table())):
+    for name, text in (("cli.md", cli()), ("errors.md", error_page()), ("events-table.md", events_table()),
+                       ("steps.md", step_page())):  # fmt: skip
         page = folder / name
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
@@ -54,6 +55,27 @@ def error_page() -> str:
         remedy = sample.remedy()
         if remedy:
             lines += [f"- what to do: {_cell(remedy)}"]
+    return "\n".join(lines) + "\n"
+
+
+def step_page() -> str:
+    """The steps of a migration, in their order."""
+    from tscm_migrate.migration.plan import steps
+
+    lines = [
+        "# Steps of a migration",
+        "",
+        "In this order. The id stands in the [journal](journal.md), in `--json` and in",
+    ]
+    lines += ["the report; it is never renamed. Before them both appliances are identified and checked, which changes"]
+    lines += [
+        "nothing. A step that does not apply to a run does nothing. If one of the staging half fails, everything is"
+    ]
+    lines += ["put back; in the cutover half the run stops, says what is held or offline, and waits for `resume` or"]
+    lines += ["`rollback`.", "", "| id | half | what it does |", "| --- | --- | --- |"]
+    for step in steps():
+        half = "cutover" if step.cutover else "staging"
+        lines += [f"| `{step.id}` | {half} | {_cell(' '.join((inspect.getdoc(step) or '').split()))} |"]
     return "\n".join(lines) + "\n"
 
 

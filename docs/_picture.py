@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import io
+import itertools
 import os
 import pty
 import re
 import select
+import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyte
@@ -20,6 +25,12 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
+
+from tscm_migrate.offsite import catalog, keys
+from tscm_migrate.offsite.freshness import judge
+from tscm_migrate.offsite.manifest import Manifest
+from tscm_migrate.offsite.page import page as render
+from tscm_migrate.offsite.stores.local import LocalStore
 
 WIDTH, HEIGHT = 100, 50
 FOLDER = Path(__file__).parent / "pictures"
@@ -48,7 +59,7 @@ class Terminal:
             argv, env={**env, "TERM": "xterm-256color"}, stdin=slave, stdout=slave, stderr=slave
         )
         os.close(slave)
-        self.quiet = False
+        self.quiet, self.heard = False, ""
 
     def more(self) -> bool:
         """Read a little; False at the end. `quiet` afterwards: what is drawn is drawn to its end."""
@@ -60,6 +71,7 @@ class Terminal:
         except OSError:
             return False
         self._stream.feed(data)
+        self.heard = (self.heard + data.decode("utf-8", "replace"))[-20_000:]
         return bool(data)
 
     def close(self) -> int:
@@ -77,9 +89,9 @@ def look(screen: pyte.Screen) -> list[Text]:
     lines = []
     for row in range(HEIGHT):
         line = Text()
-        for column in range(WIDTH):
-            cell = screen.buffer[row][column]
-            line.append(cell.data, Style(color=_colour(cell.fg), bold=cell.bold))
+        cells = [screen.buffer[row][column] for column in range(WIDTH)]
+        for (colour, bold), run in itertools.groupby(cells, key=lambda cell: (cell.fg, cell.bold)):
+            line.append("".join(cell.data for cell in run), Style(color=_colour(colour), bold=bold))
         line.rstrip()
         lines.append(line)
     while lines and not lines[-1].plain:
@@ -101,6 +113,47 @@ def draw(lines: list[Text]) -> str:
     return console.export_svg(title=TITLE, code_format=FORMAT, unique_id="run")
 
 
+def page(html: Path, name: str, height: int) -> None:
+    """A picture of a page, in the light, where Debian's chromium is installed."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        sys.stdout.write(f"no chromium: {name}.png stays as it is\n")
+        return
+    argv = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--window-size=1000,{height}"]
+    argv += [f"--screenshot={FOLDER / name}.png", html.absolute().as_uri()]
+    subprocess.run(argv, check=True, timeout=120, capture_output=True)
+    sys.stdout.write(f"{FOLDER / name}.png\n")
+
+
+def freshness(folder: Path) -> Path:
+    """The page of `offsite status` for a store with copies of some days, one of them too small, and a host too late."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    last = {"tscm-berlin": 0.2, "tscm-lyon": 0.4, "tscm-oslo": 3.1, "tscm-turin": 0.3}
+    store = LocalStore(folder)
+    for host, age in last.items():
+        for number in range(14):
+            taken = now - timedelta(days=age + number)
+            size = (60 + 3 * ((number * 7) % 5)) * (400 if host == "tscm-turin" and not number else 1000)
+            _copy(folder, host, taken, size)
+    found = judge(catalog.load(store), [*last, "tscm-riga"], lambda _: timedelta(hours=36), now)
+    made = folder / "freshness.html"
+    made.write_text(render(found, "s3://backups/tscm", now), encoding="utf-8")
+    return made
+
+
+def _copy(folder: Path, host: str, taken: datetime, size: int) -> None:
+    archive = f"threatstop_backup_{taken:%Y-%m-%d_%H_%M_%S}.tsbak.gpg"
+    data, digest = keys.new_data(host, archive), hashlib.sha256(f"{host}{taken}".encode()).hexdigest()
+    manifest = Manifest(
+        id=keys.copy_id(archive, digest), host=host, archive=archive, data=data, size=size, sha256=digest,
+        source_size=size, source_sha256=digest, encrypted="passphrase", taken_at=taken, pulled_at=taken,
+        verified_at=taken,
+    )  # fmt: skip
+    (folder / data).parent.mkdir(parents=True, exist_ok=True)
+    (folder / data).write_bytes(bytes(size))
+    (folder / keys.manifest(host, manifest.id)).write_bytes(manifest.dump())
+
+
 def main() -> None:
     """Take them anew."""
     terminal, end = Terminal(), time.monotonic() + LONGEST
@@ -119,6 +172,12 @@ def main() -> None:
     for name, lines in taken.items():
         (FOLDER / f"{name}.svg").write_text(draw(lines), encoding="utf-8")
         sys.stdout.write(f"{FOLDER / name}.svg\n")
+    report = re.search(r"demo: the report: (\S+/report\.html)", terminal.heard.replace("\r\n", "\n"))
+    if report:
+        page(Path(report[1]), "report", 825)
+        shutil.rmtree(Path(re.match(r".*?/tscm-demo-[^/]+", report[1])[0]))  # type: ignore[index]
+    with tempfile.TemporaryDirectory(prefix="tscm-picture-") as folder:
+        page(freshness(Path(folder)), "freshness", 520)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SHELLS = {"sh", "powershell", "console"}
-GENERATED = {"docs/reference/cli.md", "docs/reference/errors.md", "docs/reference/events-table.md"}
+GENERATED = {
+    "docs/reference/cli.md",
+    "docs/reference/errors.md",
+    "docs/reference/events-table.md",
+    "docs/reference/steps.md",
+}
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>run|example)(?P<how>[^\n]*?) -->\n)?^(?P<indent> *)```(?P<kind>\w+)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
@@ -75,7 +80,8 @@ def blocks(path: Path) -> list[Block]:
     """All fenced blocks of a page."""
     text = path.read_text(encoding="utf-8")
     page = path.relative_to(ROOT).as_posix()
-    return [
+    found = [Block(page, 1, "sh", m[1]) for m in re.finditer(r"((?:^    tscm-migrate .*\n)+)", text, re.MULTILINE)]
+    return found + [
         Block(
             page,
             text[: m.start("kind")].count("\n") + 1,

@@ -17,7 +17,7 @@ HOSTS = {
     "host": "A host by name or user@address; may be repeated (default: all of the inventory).",
     "group": "The hosts of a group; may be repeated.",
 }
-PASSPHRASE = "A file with the archives' passphrase (else TSCMPASSPHRASE, the inventory, keyring, a prompt)."  # noqa: S105
+PASSPHRASE = "A file with the archives' passphrase (else TSCM_PASSPHRASE, the inventory, keyring, a prompt)."  # noqa: S105
 
 
 def collection() -> Collection:

@@ -113,6 +113,7 @@ class EmbeddedLab:
             for name in self._appliances:
                 self.power_off(name)
             self._call(self._shut())
+            self._call(self._end_sessions())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(PATIENCE)
         if not self._loop.is_running() and not self._loop.is_closed():
@@ -133,6 +134,16 @@ class EmbeddedLab:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def _end_sessions(self) -> None:
+        """What is left behind unfinished raises when it is collected, in the middle of somebody else's work."""
+        for _ in range(5):  # a session that is ended may wait once more, for its channel
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=2.0)
 
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
