@@ -16,7 +16,7 @@ from tscm_migrate.errors import NotifyStops
 from tscm_migrate.events import RunFinished, RunStarted, Said, StepFinished, StepStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tscm_migrate.events import Emit, Event
 
@@ -110,27 +110,37 @@ class Notifier:
     def _ping(self, end: str, body: str) -> None:
         if not self._config.healthcheck:
             return
-        request = urllib.request.Request(self._config.healthcheck.rstrip("/") + end, data=_clean(body), method="POST")  # noqa: S310
-        try:
-            with urllib.request.urlopen(request, timeout=_PING_SECONDS):  # noqa: S310 - http or https: see the inventory
-                pass
-        except (OSError, ValueError) as error:
-            self._warn(f"the healthcheck was not reached: {type(error).__name__}")
+        if problem := ping(self._config.healthcheck, end, body):
+            self._warn(f"the healthcheck was not reached: {problem}")
 
     def _message(self, title: str, body: str) -> None:
-        try:
-            import apprise
-        except ImportError:
-            self._warn("notify.urls wants apprise: pip install 'tscm-migrate[notify]'")
-            return
-        teller = apprise.Apprise()
-        wrong = sum(1 for url in self._config.urls if not teller.add(url))
-        sent = teller.notify(title=_clean(title).decode(), body=_clean(body).decode()) if len(teller) else False
-        if wrong or not sent:
-            self._warn("not every notification of notify.urls was sent")
+        if problem := message(self._config.urls, title, body):
+            self._warn(f"notify.urls: {problem}")
 
     def _warn(self, text: str) -> None:
         self._then(Said(text, "warning"))
+
+
+def ping(url: str, end: str, body: str) -> str:
+    """POST to a dead-man's address; "" when it was reached, else what went wrong (without the address, a secret)."""
+    try:
+        request = urllib.request.Request(url.rstrip("/") + end, data=_clean(body), method="POST")  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_PING_SECONDS):  # noqa: S310 - http or https: see the inventory
+            return ""
+    except (OSError, ValueError) as error:
+        return type(error).__name__
+
+
+def message(urls: Sequence[str], title: str, body: str) -> str:
+    """Send a message by apprise; "" when all went out, else what went wrong."""
+    try:
+        import apprise
+    except ImportError:
+        return "apprise is wanted: pip install 'tscm-migrate[notify]'"
+    teller = apprise.Apprise()
+    wrong = sum(1 for url in urls if not teller.add(url))
+    sent = teller.notify(title=_clean(title).decode(), body=_clean(body).decode()) if len(teller) else False
+    return "not every notification was sent" if wrong or not sent else ""
 
 
 def _clean(text: str) -> bytes:

@@ -6,10 +6,11 @@ certificates is taken. A worker that dies has its job done again by another; pul
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - pydantic wants it
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -55,18 +56,17 @@ def cluster(where: Cluster) -> Iterator[Executor]:
         if not (path := getattr(where, name).expanduser()).is_file():
             raise UsageError(f"offsite.cluster.{name}: {path} is not there")
     try:
-        from distributed import Client
-        from distributed.security import Security
+        dask: Any = importlib.import_module("distributed")
     except ImportError:
         raise UsageError("dask is not installed", "pip install 'tscm-migrate[cluster]'") from None
-    security = Security(
+    security = dask.Security(
         tls_ca_file=str(where.ca.expanduser()),
         tls_client_cert=str(where.cert.expanduser()),
         tls_client_key=str(where.key.expanduser()),
         require_encryption=True,
     )
     try:
-        client = Client(where.scheduler, security=security, timeout=20, set_as_default=False)
+        client = dask.Client(where.scheduler, security=security, timeout=20, set_as_default=False)
     except (OSError, TimeoutError) as error:
         raise UsageError(f"no scheduler answers at {where.scheduler}: {error}", "is it up, with these keys?") from error
     with client:

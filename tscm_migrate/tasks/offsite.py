@@ -64,19 +64,20 @@ def pull(
     """
     from tscm_migrate.fleet import pull as fleet
     from tscm_migrate.fleet import text
-    from tscm_migrate.ui import watcher
+    from tscm_migrate.fleet.announce import announced
 
     outcomes: list[fleet.PullOutcome] = []
-    with desk_of(inventory, store, emit=_quiet(watcher(as_json=json))) as desk:
+    with desk_of(inventory, store, emit=warnings(json)) as desk:
         wanted = fleet.due(desk, desk.hosts(host, group), if_older)
         crew = fleet.crew(desk, jobs, processes, on_cluster=cluster)
         work = desk.jobs(wanted, archive, tuple(tag), min(crew.jobs, len(wanted)) or 1)
-        for outcome in fleet.pulls(work, crew, desk.tools()):
-            outcomes.append(outcome)
-            if json:
-                lines([fleet.as_dict(outcome)])
-            elif len(work) > 1:
-                say(text.line(outcome, len(outcomes), len(work)))
+        with announced(desk.settings, outcomes, desk.emit):
+            for outcome in fleet.pulls(work, crew, desk.tools()):
+                outcomes.append(outcome)
+                if json:
+                    lines([fleet.as_dict(outcome)])
+                elif len(work) > 1:
+                    say(text.line(outcome, len(outcomes), len(work)))
     if not json:
         say(text.summary(outcomes))
     return fleet.exit_code(outcomes)
@@ -157,11 +158,21 @@ def desk_of(inventory: str | None, store: str | None, **more: Any) -> Any:
     return opened(inventory=inventory, store=store, **more)
 
 
-def _quiet(emit: Any) -> Any:
-    """Only what an operator must know: a fleet's commands and progress would drown it."""
+def warnings(as_json: bool) -> Any:
+    """Shows only what an operator must know: a fleet's commands and progress would drown it."""
+    from tscm_migrate import redact
     from tscm_migrate.events import Said
+    from tscm_migrate.ui.lines import json_lines, line_of
 
-    return lambda event: emit(event) if isinstance(event, Said) else None
+    def show(event: Any) -> None:
+        if not isinstance(event, Said):
+            return
+        if as_json:
+            json_lines(event)
+        else:
+            sys.stderr.write(redact.printable(redact.known(line_of(event))) + "\n")
+
+    return show
 
 
 def now_utc() -> datetime:

@@ -8,7 +8,7 @@ from typing import Any
 from tscm_migrate.errors import Exit, UsageError
 
 from .base import command
-from .offsite import COMMON, HOSTS, PASSPHRASE, desk_of, lines, now_utc, say
+from .offsite import COMMON, HOSTS, PASSPHRASE, desk_of, lines, now_utc, say, warnings
 
 
 @command(help={**HOSTS, **COMMON, "sample": "How many: 10%, a number, or all (default)."}, iterable=["host", "group"])
@@ -121,6 +121,7 @@ def clean(
         **COMMON,
         "prometheus": "Write this file for the node exporter's textfile collector.",
         "page": "Write this self-contained HTML page.",
+        "notify": "Tell `notify` of [offsite] where a promise is broken.",
         "strict": "Warnings, too, end with exit code 4.",
     },
     iterable=["host", "group"],
@@ -132,19 +133,26 @@ def status(
     prometheus: str | None = None,
     page: str | None = None,
     strict: bool = False,
+    notify: bool = False,
     store: str | None = None,
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
     """Say for each host how old its newest verified copy is, against what is promised (rpo); exit code 4 if broken."""
+    from tscm_migrate.fleet.announce import tell
     from tscm_migrate.offsite import freshness, text
     from tscm_migrate.offsite.page import page as render
     from tscm_migrate.offsite.page import replace
 
-    with desk_of(inventory, store) as desk:
+    with desk_of(inventory, store, emit=warnings(json)) as desk:
         names = [found.name for found in desk.hosts(host, group)]
         catalog, now = desk.catalog(names), now_utc()
         found = freshness.judge(catalog, names, desk.settings.rpo_of, now, desk.settings.drill_every)
+        broken = [one for one in found if one.state != "fresh" or (strict and one.warnings)]
+        if notify and broken:
+            tell(
+                desk.settings, f"off-site backups: {len(broken)} of {len(found)} late", text.statuses(broken), desk.emit
+            )
     if prometheus:
         replace(Path(prometheus), freshness.prometheus(found, now))
     if page:
@@ -153,7 +161,6 @@ def status(
         lines(one.as_dict() for one in found)
     else:
         say(text.statuses(found))
-    broken = any(one.state != "fresh" or (strict and one.warnings) for one in found)
     return Exit.ATTENTION if broken else Exit.DONE
 
 
