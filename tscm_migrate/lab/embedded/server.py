@@ -127,13 +127,19 @@ async def _with_pipes(
     """Copy the three streams here: asyncssh's own redirection loses the tail of a stream under flow control."""
     pipe = subprocess.PIPE
     child = await asyncio.to_thread(machine.start, command, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
+    copies = [
+        asyncio.create_task(_copy(child.stdout, process.stdout)),
+        asyncio.create_task(_copy(child.stderr, process.stderr)),
+    ]
     feeding = asyncio.create_task(_feed(process, child))
     try:  # as sshd does: until nobody holds the pipes any more
-        await asyncio.gather(_copy(child.stdout, process.stdout), _copy(child.stderr, process.stderr))
+        await asyncio.gather(*copies)
         _leave(process, await asyncio.to_thread(child.wait))
     finally:
-        feeding.cancel()
-        await asyncio.wait({feeding})
+        # All of them: one that still waits for a descriptor would be deaf to the next session that gets its number.
+        for task in (*copies, feeding):
+            task.cancel()
+        await asyncio.wait({*copies, feeding})
         for stream in (child.stdin, child.stdout, child.stderr):
             if stream is not None:
                 stream.close()
