@@ -119,8 +119,8 @@ def test_a_migration_keeps_its_promises(
     listing = lab.on("new", "stat -c '%U:%G %a %F %n' /opt/threatstop/backup/threatstop_backup_*").stdout
     assert re.fullmatch(r"threatstop:threatstop 664 regular file \S+\n", listing), listing
     assert entry_of(lab) == cron["old" if "--restore-cron" in options else "new"]
-    leftovers = lab.on("new", "ls -A /dev/shm /tmp; ls -d /var/lib/tscm-migrate").stdout
-    assert leftovers.split() == ["/dev/shm:", "/tmp:"]
+    leftovers = lab.on("new", "ls -A /dev/shm /tmp; cd /var/lib/tscm-migrate && stat -c '%n %a %U' . *").stdout
+    assert leftovers.split() == ["/dev/shm:", "/tmp:", ".", "700", "root", "own-settings.tar", "600", "root"]
     assert lab.on("new", "cat /home/threatstop/.ssh/authorized_keys").stdout == shown
 
     _no_update_ran(lab)

@@ -79,8 +79,8 @@ def test_a_stranger_is_migrated(
     devices, log = LAYOUT[stranger]
     told = lab.on("new", f"cat /var/log/threatstop/{log}").stdout
     assert set(re.findall(r"^updated (\S+)$", told, re.MULTILINE)) == set(devices.split()), said(result)
-    leftovers = lab.on("new", "ls -A /dev/shm /tmp; ls -d /var/lib/tscm-migrate; cat /home/threatstop/.ssh/*|wc -l")
-    assert leftovers.stdout.split() == ["/dev/shm:", "/tmp:", "1"]
+    leftovers = lab.on("new", "ls -A /dev/shm /tmp; ls /var/lib/tscm-migrate; cat /home/threatstop/.ssh/*|wc -l")
+    assert leftovers.stdout.split() == ["/dev/shm:", "/tmp:", "own-settings.tar", "1"]
     assert PASSPHRASE not in result.stdout + result.stderr
 
 

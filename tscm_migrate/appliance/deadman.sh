@@ -2,16 +2,17 @@
 # Keeps this appliance away from its address during a migration, and brings it back by itself unless the migration is
 # confirmed: after SECONDS, and only when duplicate-address detection finds nobody at the address.
 #
-#   deadman.sh FOLDER INTERFACE ADDRESS LEASH/LENGTH SECONDS
+#   deadman.sh FOLDER INTERFACE ADDRESS LEASH/LENGTH SECONDS [booted]
 #
 # In FOLDER: addresses, routes (as they were), release.sh, state (armed, away, confirmed), deadline (of the uptime, which
-# no clock jump moves). From outside come: go, extend (seconds), confirmed, return. LEASH is a link-local address by which
+# no clock jump moves), boot-entry (the file of cron's by which a restart begins this again, with `booted`: then the
+# addresses of the saved settings are taken away as soon as they are seen, and the time begins anew). From outside come: go, extend (seconds), confirmed, return. LEASH is a link-local address by which
 # the new appliance still reaches this one. What happens is logged in /var/log/tscm-migrate.log and by syslog.
 set -u
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
-folder=$1 interface=$2 address=$3 leash=$4 seconds=$5
+folder=$1 interface=$2 address=$3 leash=$4 seconds=$5 booted=${6:-}
 again=10 # seconds between two tries to come back
 patience=$seconds
 [ "$patience" -le 600 ] || patience=600 # somebody was there: so long must nobody be, for he may be rebooting
@@ -29,6 +30,12 @@ uptime() {
     echo "${now%%.*}"
 }
 until_then() { echo "$(($(uptime) + $1))" >deadline.part && mv deadline.part deadline; }
+
+# A restart would bring the address of the saved settings back: cron begins this again then.
+survive() {
+    entry=$(cat boot-entry 2>/dev/null) && [ -n "$entry" ] && [ -s again.sh ] || return 0
+    printf '@reboot root sh %s/again.sh\n' "$folder" >"$entry.part" && chmod 644 "$entry.part" && mv "$entry.part" "$entry"
+}
 
 save() {
     ip -4 -o addr show dev "$interface" scope global |
@@ -61,6 +68,7 @@ somebody() {
 }
 
 back() {
+    entry=$(cat boot-entry 2>/dev/null) && [ -n "$entry" ] && rm -f "$entry"
     while read -r cidr broadcast; do
         ip addr add "$cidr" ${broadcast:+broadcast "$broadcast"} dev "$interface"
     done <addresses
@@ -91,7 +99,7 @@ try() { # $1: why; $2: how long nobody may have been seen
     until_then "$again"
 }
 
-main() {
+arm() {
     save || { mark "failed: no address on $interface"; exit 1; }
     until_then "$seconds"
     mark armed
@@ -100,11 +108,22 @@ main() {
         sleep 1
     done
     [ -e go ] || { mark "failed: never told to go"; exit 1; }
+    survive
     sleep 0.3 2>/dev/null || sleep 1 # let the session that told us hear its own end
+}
+
+main() {
+    pause=1 looks=0
+    echo $$ >pid
+    if [ "$booted" = booted ]; then
+        until_then "$seconds" && pause=0.1
+    else
+        arm
+    fi
     away
     mark away
     say "off the network for a migration; back in $seconds s unless it is confirmed"
-    while :; do
+    while [ "$(cat pid 2>/dev/null)" = $$ ]; do # a later one takes over
         if [ -e return ]; then
             rm -f return
             try "as it was told" 0
@@ -121,7 +140,9 @@ main() {
             say "an address came back on $interface: taken away again"
             away
         fi
-        sleep 1
+        looks=$((looks + 1))
+        [ "$looks" -lt 1200 ] || pause=1 # the network may come up late in a boot
+        sleep $pause 2>/dev/null || sleep 1
     done
 }
 

@@ -9,6 +9,7 @@ appliance as the gateway, it can be told that the migration is confirmed, or to 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,12 @@ def _folder(appliance: Appliance) -> str:
     return f"{appliance.paths.hold_dir}/isolation"
 
 
+def _boot_entry(appliance: Appliance) -> str:
+    """The file by which cron begins the timer again after a restart; "" where the folder cannot stand in a line."""
+    plain = re.fullmatch(r"[\w./-]+", _folder(appliance))
+    return f"{appliance.paths.cron_entry.rpartition('/')[0]}/tscm-migrate-isolation" if plain else ""
+
+
 def isolate(
     appliance: Appliance, *, interface: str, address: str, leash: Leash, seconds: float, release: Sequence[str]
 ) -> None:
@@ -65,10 +72,12 @@ def isolate(
     folder = quote(_folder(appliance))
     entries = "\n".join(f"( {release_script(appliance, entry)} )" for entry in release)
     words = " ".join(quote(w) for w in (interface, address, f"{leash.old}/16", str(max(1, round(seconds)))))
+    again = f"exec sh {folder}/deadman.sh {folder} {words} booted </dev/null >/dev/null 2>&1"
     # setsid where it is; a plain background process that ignores the hang-up otherwise
     script = (
         f"set -eu; umask 077; rm -rf {folder}; mkdir -p {folder}; cd {folder}; cat >deadman.sh; "
-        f"printf '%s\\n' {quote(entries)} >release.sh; "
+        f"printf '%s\\n' {quote(entries)} >release.sh; printf '%s\\n' {quote(_boot_entry(appliance))} >boot-entry; "
+        f"printf '%s\\n' {quote(again)} >again.sh; "
         "if command -v setsid >/dev/null 2>&1; then s=setsid; else s=nohup; fi; "
         f"$s sh ./deadman.sh {folder} {words} </dev/null >/dev/null 2>&1 & "
         "n=0; while [ ! -s state ] && [ $n -lt 50 ]; do n=$((n+1)); sleep 0.1 2>/dev/null || sleep 1; done; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -124,6 +125,22 @@ def who_answers(observer: Appliance, address: str, port: int, interface: str = "
         script, sudo=sudo, check=False, timeout=20.0, display=f"does anybody answer at {address}?"
     ).stdout
     return tuple(sorted({line.strip() for line in text.splitlines() if line.strip()}))
+
+
+def refuses_here(host: Host, timeout: float = 3.0) -> bool:
+    """Whether somebody is at the address who takes or turns down a connection from this workstation.
+
+    Silence proves nothing; behind a jump host it is not asked.
+    """
+    if host.gateway is not None:
+        return False
+    try:
+        socket.create_connection((host.address, host.port), timeout).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def prove_gone(

@@ -40,7 +40,8 @@ def clear_parts(appliance: Appliance) -> None:
 def clear_settings(appliance: Appliance) -> None:
     """Remove the new one's own settings, which the cutover keeps there for the way back."""
     kept = f"{quote(appliance.paths.hold_dir)}/own-settings"
-    appliance.run(f"rm -f {kept}.tar {kept}.part", sudo=True, display="forget its former settings")
+    script = f"rm -f {kept}.tar {kept}.part; rmdir {quote(appliance.paths.hold_dir)} 2>/dev/null || :"
+    appliance.run(script, sudo=True, display="forget its former settings")
 
 
 def settle(appliance: Appliance, *, timeout: float = _STILL) -> None:

@@ -9,6 +9,7 @@ from tscm_migrate.errors import MigrateError
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.migration.engine import Engine
+    from tscm_migrate.migration.journal import Record
 
 
 def downtime(m: Migration) -> float | None:
@@ -37,6 +38,12 @@ def left_to_do(m: Migration) -> list[str]:
     return left
 
 
+def kept_settings(record: Record) -> bool:
+    """Whether the new one still has its former settings in its keeping, for a rollback."""
+    undo = record.undo.get("restore-network", {})
+    return bool(undo.get("kept")) and "restore-network" in record.started and not record.notes.get("forgotten")
+
+
 def can_put_back(engine: Engine) -> bool:
     """Whether everything can be taken back at once: before the cutover, or while the old one still answers."""
     if not engine.cut_over:
@@ -62,6 +69,11 @@ def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
             lines.append(
                 f"{m.old.name} is off the network and its updates are held, on purpose: "
                 f"should it ever come back, run: tscm-migrate rollback {m.run}"
+            )
+        if kept_settings(record):
+            lines.append(
+                f"{m.new.name}: what it was before (settings, host keys, devices) is kept on it for a rollback; "
+                f"once that is not wanted any more: tscm-migrate forget {m.run}"
             )
         return tuple(lines)
     if held:

@@ -279,7 +279,8 @@ def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = ()) -> 
         ours = [one for one in (m.old, m.new) if one.name in m.journal.record.locked]  # else they are another run's
         leftovers.clear_secrets(*ours)
         if over:
-            if m.new in ours and m.new.connected:  # a run that was cut right after it had kept them
+            # After a run that went through they stay, for a rollback of it wants them; see `forget`.
+            if how not in {"done", "attention"} and m.new in ours and m.new.connected:
                 leftovers.clear_settings(m.new)
             locks.release(m)
         m.journal.write("run-ended", outcome=how, standing=list(lines), left=list(left))

@@ -6,6 +6,7 @@ by its hardware address, for after a restore both may show the same host keys.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tscm_migrate.site import Host
     from tscm_migrate.ssh.shell import Shell
 
+_BOOTS_WITHIN = 90.0  # seconds from a switch to the timer that begins again
 Who = Literal["nobody", "old", "new", "stranger"]
 # What a restore may overwrite on the new one, and what it needs to be itself again.
 _SETTINGS = (
@@ -80,7 +82,7 @@ def save_settings(new: Appliance) -> bool:
     """Keep the new one's network settings and host keys on itself, readable by root alone; False where it cannot."""
     folder = quote(new.paths.hold_dir)
     script = (
-        f"set -eu; umask 077; mkdir -p {folder}; cd /; set --; "
+        f"set -eu; umask 077; mkdir -p {folder}; rm -f {folder}/own-settings.*; cd /; set --; "
         f"for f in {_settings(new)} {quote(new.paths.ssh_dir.lstrip('/'))}/ssh_host_*; do "
         '[ -e "$f" ] && set -- "$@" "$f"; done; '
         f'tar -cpf {folder}/own-settings.part "$@" && mv {folder}/own-settings.part {folder}/own-settings.tar'
@@ -170,6 +172,8 @@ def prove_free(m: Migration, undo: dict[str, Any]) -> None:
         shell.close()
     if who in ("new", "stranger"):
         raise WouldCollide(m.old.name, f"{'another host' if who == 'stranger' else m.new.name} is there", address)
+    if who == "nobody" and network.refuses_here(m.old.host):
+        raise WouldCollide(m.old.name, "somebody is there who lets nobody in", address)
     try:
         who, shell = look_at(m, own_place(m), undo)
         if who == "new" and shell is not None:
@@ -186,13 +190,10 @@ def bring_back(m: Migration, undo: dict[str, Any]) -> None:
         NotComeBack: nobody could bring it back; what to do is said.
     """
     mode = undo.get("offline", "poweroff")
-    if m.hooks.online:
-        said = hooks.run_hook("online", m.hooks.online, hooks.facts_for(m.old.host, "old", m.run, m.new.host))
-        m.emit(Said(said or "the hook `online` ended well"))
-    elif mode == "isolate" and _call_back(m):
-        pass
-    elif mode == "isolate":
-        m.emit(Said(f"{m.old.name} cannot be told; waiting for its timer", "warning"))
+    if mode == "isolate":
+        _call_or_switch_on(m)
+    elif m.hooks.online:
+        _by_hook(m)
     elif not m.operator.instruct(f"Bring {m.old.name} back to {m.old.host.address} (power it on)."):
         raise NotComeBack(m.old.name, f"power it on, then run again: tscm-migrate rollback {m.run}")
     limit = m.policy.reboot_timeout + (m.revert_after if mode == "isolate" else 0.0)
@@ -205,7 +206,27 @@ def bring_back(m: Migration, undo: dict[str, Any]) -> None:
         raise WouldCollide(m.old.name, "what answers is not the appliance that left", m.old.host.address)
 
 
-def _call_back(m: Migration) -> bool:
+def _by_hook(m: Migration) -> None:
+    command = m.hooks.online or ""
+    said = hooks.run_hook("online", command, hooks.facts_for(m.old.host, "old", m.run, m.new.host))
+    m.emit(Said(said or "the hook `online` ended well"))
+
+
+def _call_or_switch_on(m: Migration) -> None:
+    """Its timer is told; one that was switched off is switched on first, for there the timer begins again."""
+    if _call_back(m):
+        return
+    if m.hooks.online:
+        _by_hook(m)
+        deadline = time.monotonic() + _BOOTS_WITHIN
+        while time.monotonic() < deadline:
+            if _call_back(m, quiet=True):
+                return
+            time.sleep(1.0)
+    m.emit(Said(f"{m.old.name} cannot be told; waiting for its timer", "warning"))
+
+
+def _call_back(m: Migration, *, quiet: bool = False) -> bool:
     leash = isolation.leash_of(m.run)
     try:
         isolation.hold_the_leash(m.new, leash, m.interface)
@@ -217,6 +238,7 @@ def _call_back(m: Migration) -> bool:
             held.close()
             isolation.drop_the_leash(m.new, leash, m.interface)
     except MigrateError as error:
-        m.emit(Said(f"{m.old.name}: {error}", "warning"))
+        if not quiet:
+            m.emit(Said(f"{m.old.name}: {error}", "warning"))
         return False
     return True

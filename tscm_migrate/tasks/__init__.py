@@ -40,6 +40,7 @@ def namespace() -> Collection:
         runs.show,
         runs.resume,
         runs.rollback,
+        runs.forget,
         runs.unlock,
         archives.archives,
         archives.pull,

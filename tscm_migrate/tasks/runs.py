@@ -1,4 +1,4 @@
-"""`runs`, `show`, `resume`, `rollback`, `unlock`: what became of a run, and how to go on or back."""
+"""`runs`, `show`, `resume`, `rollback`, `forget`, `unlock`: what became of a run, and how to go on or back."""
 
 from __future__ import annotations
 
@@ -94,6 +94,22 @@ def rollback(
 
     shown = {"as_json": json, "quiet": quiet, "verbose": verbose}
     return _start(body, run, yes=yes, passphrase_file=passphrase_file, shown=shown, inventory=inventory)
+
+
+@command(
+    positional=["run"],
+    help={"run": "The run's id, as `runs` lists it.", "yes": _COMMON["yes"], "inventory": INVENTORY_HELP},
+)
+def forget(_context: Any, run: str, yes: bool = False, inventory: str | None = None) -> int:
+    """Give up the way back of a run that went through: remove what the new one was before from it.
+
+    Examples:
+        tscm-migrate forget 20240501-030000-1a2b --yes
+    """
+    from tscm_migrate.migration.forget import forget as body
+
+    shown = {"as_json": False}
+    return _start(body, run, yes=yes, passphrase_file=None, shown=shown, inventory=inventory)
 
 
 @command(

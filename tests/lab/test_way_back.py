@@ -1,0 +1,125 @@
+"""A rollback after the old one was powered off: by a hook, by hand, and refused where two would answer."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.terminal import Terminal
+from tscm_migrate.lab.namespaces import available
+from tscm_migrate.lab.namespaces.lab import MACS
+from tscm_migrate.lab.namespaces.switch import Switch
+
+if TYPE_CHECKING:
+    from tests.lab.conftest import MakeLab
+    from tscm_migrate.lab.namespaces import NamespaceLab
+
+pytestmark = [
+    pytest.mark.namespaces,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
+]
+
+ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
+ADDRESS = "10.1.1.43"
+
+
+def migrated(lab: NamespaceLab, *options: str) -> str:
+    """A run that went through; its id."""
+    result = lab.run_tool("migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes", *options, env=ENV, timeout=200)
+    assert result.returncode == 0, result.stdout + result.stderr
+    run = re.search(r"run (\d{8}-\d{6}-[0-9a-f]{4})", result.stdout)
+    assert run, result.stdout
+    return run[1]
+
+
+def answers(lab: NamespaceLab, since: float) -> list[str]:
+    """Who answered for the old address, by ARP, one after the other."""
+    names = {mac: name for name, mac in MACS.items()}
+    seen = [names[one.mac] for one in lab.heard() if (one.ip, one.kind) == (ADDRESS, "reply") and one.at >= since]
+    return [name for index, name in enumerate(seen) if not index or seen[index - 1] != name]
+
+
+def as_before(lab: NamespaceLab, since: float, state: dict[str, str]) -> None:
+    """The old one serves with its updates, the new one left first and is what it was."""
+    assert lab.addresses() == {"old": ADDRESS, "new": "10.1.1.50"}
+    assert answers(lab, since) == ["new", "old"]
+    assert lab.collisions() == []
+    assert {name: look(lab, name) for name in ("old", "new")} == state
+
+
+def look(lab: NamespaceLab, name: str) -> str:
+    """What a migration changes, and a rollback brings back."""
+    return lab.on(
+        name,
+        "cat /etc/cron.d/*; find /opt/threatstop/etc -type f -exec sha256sum {} + | sort; "
+        "cat /etc/ssh/ssh_host_*_key.pub /etc/hostname /etc/network/interfaces; "
+        "ls -A /etc/cron.d /var/lib/tscm-migrate 2>/dev/null | grep -v tscm-migrate",
+    ).stdout
+
+
+def with_hooks(lab: NamespaceLab, **hooks: str) -> None:
+    text = "".join(f"{name} = {json.dumps(command)}\n" for name, command in hooks.items())
+    lab.inventory.write_text(f"{lab.inventory.read_text()}\n[hooks]\n{text}")
+
+
+def test_a_hook_switches_the_old_one_on_again(rooms: MakeLab) -> None:
+    lab = rooms()
+    before = {name: look(lab, name) for name in ("old", "new")}
+    assert "ts-update" in before["old"]
+    with Switch(lab) as switch:
+        with_hooks(lab, online=switch.command("on"))
+        run, since = migrated(lab), time.time()
+        assert not lab.is_on("old")
+        assert switch.pressed == []
+        result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=200)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert switch.pressed == ["on.old"]
+    as_before(lab, since, before)
+
+
+def test_a_person_switches_the_old_one_on_again(rooms: MakeLab) -> None:
+    lab = rooms()
+    before = {name: look(lab, name) for name in ("old", "new")}
+    run, since = migrated(lab, "--no-encrypt"), time.time()
+    screen = Terminal(lab.workstation.tool("rollback", run), {**lab.env(), **ENV})
+    try:
+        screen.wait_for("Take this back", limit=60)
+        screen.type("y")
+        screen.wait_for(f"Bring tscm-old back to {ADDRESS} (power it on).", limit=120)
+        assert answers(lab, time.time() - 0.5) == [], "the new one has left first"
+        lab.power_on("old")
+        screen.type("y")
+        assert screen.finish(120) == 0, screen.shown
+    finally:
+        screen.close()
+    as_before(lab, since, before)
+
+
+@pytest.mark.parametrize("who", ["the-new-one", "a-stranger"])
+def test_the_old_one_is_not_switched_on_while_another_may_answer(rooms: MakeLab, who: str) -> None:
+    lab = rooms()
+    with Switch(lab) as switch:
+        hooks = {"online": switch.command("on")}
+        if who == "a-stranger":  # the new one is off, and cannot be asked who is on its wire
+            hooks["offline"] = "case $TSCM_ROLE in new) ;; *) exit 1;; esac"
+            run = migrated(lab)
+            lab.power_off("new")
+            lab.on("watcher", f"ip addr add {ADDRESS}/24 dev eth0")
+        else:  # it answers, and nobody may log in: it cannot be taken off, and nobody is there to do it
+            run = migrated(lab)
+            lab.on("new", "systemctl stop ssh")
+        with_hooks(lab, **hooks)
+        result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=200)
+        said = result.stdout + result.stderr
+        assert result.returncode == 4, said
+        assert f"tscm-migrate rollback {run}" in said
+        assert "Two hosts would answer at one address" in said
+        assert switch.pressed == []
+    assert not lab.is_on("old")
+    assert lab.collisions() == []
