@@ -49,12 +49,12 @@ def main(argv: list[str]) -> int:
     install(["-e", ".[lab]"] if what == "demo" else ["-e", ".", "--group", "dev"])
     if what == "demo":
         return run([PYTHON, "-m", "tscm_migrate", "demo", *argv[1:]])
-    return run([PYTHON, "-m", "pytest", *workers(), *argv[1:]])
+    return run([PYTHON, "-m", "pytest", *workers(), "--durations=25", *argv[1:]])
 
 
 def workers() -> list[str]:
     """As many tests at once as there are cores, four at most."""
-    return ["-n", str(min(os.cpu_count() or 1, 4))]
+    return ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
 
 
 def install(what: list[str]) -> None:
