@@ -73,10 +73,12 @@ def run(
         door: lets items through once they are known to answer; None: all at once.
         on_stop: called when this is left early (Ctrl-C), to tell the work that is under way.
     """
+    if jobs < 1:
+        raise ValueError("jobs must be 1 at least")
     own = ThreadPoolExecutor(jobs, thread_name_prefix="fleet") if executor is None else None
     pool = executor or own
-    if pool is None or jobs < 1:
-        raise ValueError("jobs must be 1 at least")
+    if pool is None:
+        raise RuntimeError("no executor")
     line = door.queue(items) if door else _Open(items)
     running: dict[Future[Timed[R]], T] = {}
     try:

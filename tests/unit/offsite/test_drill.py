@@ -1,0 +1,134 @@
+"""Drills on what an archive could be: honest, cut, hostile."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.incoming import NOW, Given
+from tscm_migrate.errors import ObjectExists, SealFailed
+from tscm_migrate.offsite import catalog, drill
+from tscm_migrate.offsite.copying import CopyPolicy, make_copy
+from tscm_migrate.offsite.fetch import fetch
+from tscm_migrate.offsite.stores.local import LocalStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tscm_migrate.offsite.catalog import Copy
+
+PLAIN = "threatstop_backup_2026-02-28_04_00_00.tsbak"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    (tmp_path / "store").mkdir()
+    return LocalStore(tmp_path / "store")
+
+
+def tar(*members: tuple[str, bytes], special: tarfile.TarInfo | None = None) -> bytes:
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w") as made:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            made.addfile(info, io.BytesIO(content))
+        if special is not None:
+            made.addfile(special)
+    return body.getvalue()
+
+
+NOISE = random.Random(4).randbytes(300_000)
+GOOD = tar(("etc/devices/asa-1.conf", b"x" * 100), ("etc/devices/pan-2.conf", b"y"), ("log/big", NOISE))
+
+
+def drilled(store: LocalStore, body: bytes, name: str = PLAIN) -> tuple[drill.Drilled, Copy]:
+    make_copy(Given(body, archive=name), store, CopyPolicy(), now=NOW)
+    (copy,) = catalog.load(store).copies
+    done = drill.drill(store, copy, None, NOW)
+    return done, catalog.load(store).copies[0]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes])
+def test_an_honest_archive_passes_however_it_is_packed(store: LocalStore, pack: Any) -> None:
+    done, copy = drilled(store, pack(GOOD))
+    assert done.why == ""
+    assert done.files == 3
+    assert done.size == 300_101
+    assert {"asa-1", "pan-2"} <= {name.removesuffix(".conf") for name in done.devices}
+    assert copy.drill
+    assert copy.drill.ok
+
+
+def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+PACKED = gzip.compress(GOOD)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        PACKED[:-9],
+        PACKED[: len(PACKED) // 2],
+        PACKED[:-8] + b"\0" * 8,
+        PACKED[:1000] + b"!" + PACKED[1001:],
+        GOOD[:5000],
+        b"",
+        b"not an archive at all, whatever its name says" * 50,
+        gzip.compress(b"nor this"),
+        gzip.compress(tar()),
+        gzip.compress(tar(("../../etc/passwd", b"x"))),
+        gzip.compress(tar(("/etc/shadow", b"x"))),
+        gzip.compress(tar(("a", b"x"), special=special("dev", tarfile.CHRTYPE))),
+        gzip.compress(tar(("a", b"x"), special=special("hard", tarfile.LNKTYPE, "../../x"))),
+    ],
+)
+def test_what_could_not_be_restored_fails_and_is_remembered(store: LocalStore, body: bytes) -> None:
+    done, copy = drilled(store, body)
+    assert done.why
+    assert copy.drill
+    assert not copy.drill.ok
+    assert copy.verified_at, "the store kept the bytes right all the same"
+
+
+def test_a_bomb_is_stopped(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drill, "_LARGEST", 1 << 20)
+    done, _ = drilled(store, gzip.compress(tar(("zeros", bytes(4 << 20)))))
+    assert "more than any backup" in done.why
+
+
+def test_without_the_passphrase_nothing_is_said_against_the_copy(store: LocalStore) -> None:
+    from tests.support.incoming import encrypted
+
+    make_copy(Given(encrypted(1000)), store, CopyPolicy(), now=NOW)
+    (copy,) = catalog.load(store).copies
+    with pytest.raises(SealFailed, match="none was given"):
+        drill.drill(store, copy, None, NOW)
+    assert catalog.load(store).copies[0].drill is None
+
+
+def test_fetch_never_overwrites_and_leaves_no_part(store: LocalStore, tmp_path: Path) -> None:
+    make_copy(Given(PACKED, archive=PLAIN), store, CopyPolicy(), now=NOW)
+    (copy,) = catalog.load(store).copies
+    target = tmp_path / "out"
+    target.mkdir()
+    assert fetch(store, copy, target).read_bytes() == PACKED
+    with pytest.raises(ObjectExists):
+        fetch(store, copy, target)
+    (target / PLAIN).unlink()
+    data = store.root / copy.manifest.data
+    data.write_bytes(PACKED[:-1] + b"?")
+    with pytest.raises(Exception, match="other bytes"):
+        fetch(store, copy, target)
+    assert list(target.iterdir()) == []

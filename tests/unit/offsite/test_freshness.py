@@ -1,0 +1,168 @@
+"""Promises: late is late, a copy that proves nothing counts for nothing, and the page stands hostile names."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.incoming import NOW, Given, encrypted, name_of
+from tscm_migrate.offsite import catalog, freshness
+from tscm_migrate.offsite.copying import CopyPolicy, make_copy
+from tscm_migrate.offsite.manifest import Record
+from tscm_migrate.offsite.page import page  # fmt: skip
+from tscm_migrate.offsite.page import replace as write_page
+from tscm_migrate.offsite.stores.local import LocalStore
+from tscm_migrate.offsite.verify import write_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tscm_migrate.offsite.catalog import Copy
+    from tscm_migrate.offsite.freshness import HostStatus
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    (tmp_path / "store").mkdir()
+    return LocalStore(tmp_path / "store")
+
+
+def put(store: LocalStore, when: datetime, size: int = 1000, host: str = "tscm-a", **more: Any) -> Copy:
+    given = Given(encrypted(size, seed=int(when.timestamp())), host=host, archive=name_of(when))
+    make_copy(given, store, CopyPolicy(**more), now=when)
+    return catalog.load(store).of(host)[0]
+
+
+def judged(store: LocalStore, *hosts: str, rpo: timedelta = timedelta(hours=36), **more: Any) -> list[HostStatus]:
+    return freshness.judge(catalog.load(store), hosts or ["tscm-a"], lambda _: rpo, NOW, **more)
+
+
+@pytest.mark.parametrize(
+    ("hours", "state"), [(0, "fresh"), (35.9, "fresh"), (36, "fresh"), (36.1, "late"), (400, "late")]
+)
+def test_age_against_the_promise(store: LocalStore, hours: float, state: str) -> None:
+    put(store, NOW - timedelta(hours=hours))
+    (status,) = judged(store)
+    assert status.state == state
+    assert status.age == timedelta(hours=hours)
+
+
+def test_no_copy_is_worse_than_an_old_one(store: LocalStore) -> None:
+    put(store, NOW - timedelta(days=9), host="old")
+    put(store, NOW, host="new")
+    assert [(s.host, s.state) for s in judged(store, "new", "none", "old")] == [
+        ("none", "never"),
+        ("old", "late"),
+        ("new", "fresh"),
+    ]
+
+
+def test_what_nobody_verified_proves_nothing(store: LocalStore) -> None:
+    put(store, NOW - timedelta(days=3))
+    put(store, NOW - timedelta(hours=1), verify="size")
+    (status,) = judged(store)
+    assert status.state == "late"
+    assert "the newest copy was never verified" in status.warnings
+
+
+def test_a_copy_from_the_future_proves_nothing(store: LocalStore) -> None:
+    put(store, NOW - timedelta(days=3))
+    put(store, NOW + timedelta(days=1))
+    (status,) = judged(store)
+    assert status.state == "late"
+    assert any("future" in warning for warning in status.warnings)
+
+
+def test_a_damaged_newest_does_not_count(store: LocalStore) -> None:
+    put(store, NOW - timedelta(days=3))
+    newest = put(store, NOW)
+    (store.root / newest.manifest.data).unlink()
+    (status,) = judged(store)
+    assert status.state == "late"
+    assert any("not in the store" in warning for warning in status.warnings)
+
+
+@pytest.mark.parametrize(
+    ("newest", "told"),
+    [(100_000, ""), (51_000, ""), (40_000, "40%"), (500, "1%"), (390_000, ""), (450_000, "4.5 times")],
+)
+def test_the_size_is_compared_with_what_is_usual(store: LocalStore, newest: int, told: str) -> None:
+    for day in range(5, 0, -1):
+        put(store, NOW - timedelta(days=day), 100_000)
+    put(store, NOW, newest)
+    (status,) = judged(store)
+    assert bool(status.warnings) == bool(told)
+    assert told in "".join(status.warnings)
+
+
+def test_drills_are_promised_too(store: LocalStore) -> None:
+    copy = put(store, NOW)
+    every = timedelta(days=30)
+    assert any("drill" in warning for warning in judged(store, drill_every=every)[0].warnings)
+    record = Record(copy=copy.id, host="tscm-a", kind="drill", at=NOW - timedelta(days=20), data=copy.manifest.data)
+    write_record(store, copy, record)
+    assert judged(store, drill_every=every)[0].warnings == ()
+    write_record(store, copy, record.model_copy(update={"at": NOW, "ok": False, "detail": "gpg said no"}))
+    assert any("gpg said no" in warning for warning in judged(store, drill_every=every)[0].warnings)
+
+
+def test_the_metrics_are_in_the_collector_s_format(store: LocalStore) -> None:
+    put(store, NOW - timedelta(hours=2))
+    text = freshness.prometheus([*judged(store), *judged(store, 'ev"il\n\\')], NOW)
+    line = re.compile(r'(# (HELP|TYPE) tscm_\w+ .+|tscm_\w+(\{host="([^"\\\n]|\\[\\"n])*"\})? [0-9.e+-]+)')
+    assert all(line.fullmatch(row) for row in text.splitlines())
+    assert text.endswith("\n")
+    assert 'tscm_offsite_late{host="tscm-a"} 0' in text
+    assert f'tscm_offsite_newest_verified_timestamp_seconds{{host="tscm-a"}} {NOW.timestamp() - 7200:.0f}' in text
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, list[tuple[str, str | None]]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, attrs))
+
+
+def test_the_page_has_no_script_and_no_address(store: LocalStore) -> None:
+    hostile = '<script>alert(1)</script>"><img src=x onerror=y>'
+    for day in range(12):
+        put(store, NOW - timedelta(days=day), 1000 + 100 * day)
+    statuses = [*judged(store), *judged(store, hostile)]
+    statuses[0] = replace(statuses[0], warnings=(hostile,))
+    parser = Tags()
+    text = page(statuses, f"s3://bucket/{hostile}", NOW)
+    parser.feed(text)
+    tags = {tag for tag, _ in parser.seen}
+    assert "svg" in tags
+    assert not tags & {"script", "img", "link", "iframe", "object", "image"}
+    names = {name for _, attrs in parser.seen for name, _ in attrs}
+    assert not {name for name in names if name.startswith("on") or name in {"src", "href"}}
+    assert "http" not in re.sub(r"<title>.*?</title>", "", text)
+
+
+def test_a_page_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    target = tmp_path / "status.html"
+    target.write_text("old")
+    write_page(target, "new")
+    assert target.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["status.html"]
+
+
+@pytest.mark.parametrize(
+    ("delta", "told"),
+    [
+        (timedelta(0), "0 s"),
+        (timedelta(seconds=59), "59 s"),
+        (timedelta(hours=36), "1 d 12 h"),
+        (timedelta(minutes=61), "1 h 1 min"),
+    ],
+)
+def test_spans_for_people(delta: timedelta, told: str) -> None:
+    assert freshness.span(delta) == told
