@@ -33,7 +33,8 @@ ul.sum b { display: block; font-size: 1.6rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; color: var(--soft); font-weight: 600; }
 th, td { padding: .45rem .7rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: middle; }
-td.n, th.n { text-align: right; white-space: nowrap; } td.host { font-weight: 600; overflow-wrap: anywhere; min-width: 12rem; }
+td.n, th.n { text-align: right; white-space: nowrap; }
+td.host { font-weight: 600; overflow-wrap: anywhere; min-width: 12rem; }
 .fresh { color: var(--good); } .late, .never { color: var(--bad); font-weight: 600; }
 .warn { color: var(--warn); font-size: .9em; font-weight: 400; overflow-wrap: anywhere; }
 svg { display: block; } svg .bar { fill: var(--bar); } svg .rail { fill: var(--line); }
