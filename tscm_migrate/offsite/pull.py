@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.stream import Reader
 
 _ASKED = {"os", "archives", "version"}
-_HASH = re.compile(r"^([0-9a-f]{64})  -$", re.MULTILINE)
+_HASH = re.compile(r"^([0-9a-f]{64}) [ *](?:-|stdin)$", re.MULTILINE)  # of sha256sum, of openssl
 _HASHING = 600.0  # seconds that `sha256sum` of one archive may take
 
 stopping = threading.Event()  # set when this process is told to end: what streams in any thread stops at its next chunk
@@ -186,9 +186,14 @@ class _Pull:
 
 
 def _hash(shell: Shell, archive: Archive) -> str:
-    result = shell.run(f"sha256sum < {quote(archive.path)}", timeout=_HASHING, display=f"sha256sum {archive.path}")
+    result = shell.run(_hashed(quote(archive.path)), timeout=_HASHING, display=f"sha256sum {archive.path}")
     found = _HASH.search(result.stdout)
     return found[1] if found else ""
+
+
+def _hashed(path: str) -> str:
+    """Shell source that hashes a file; openssl first, which uses the processor's own SHA-256."""
+    return f"{{ openssl dgst -sha256 -r < {path} 2>/dev/null || sha256sum < {path}; }}"
 
 
 class FromAppliance:
@@ -211,7 +216,7 @@ class FromAppliance:
 
     def __enter__(self) -> Self:
         path = quote(self._path)
-        script = f"[ -f {path} ] && [ ! -L {path} ] || exit 44; cat < {path} && sha256sum < {path} >&2"
+        script = f"[ -f {path} ] && [ ! -L {path} ] || exit 44; cat < {path} && {_hashed(path)} >&2"
         self._reader = self._shell.reader(script, display=f"read {self._path}", window=self._window)
         return self
 
