@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.pair import NAME, OTHER, Box, available, box, sha
-from tscm_migrate.errors import MigrateError, SshError, TransferError
+from tscm_migrate.errors import ConnectionLost, MigrateError, SshError, TransferError
 from tscm_migrate.events import Event, Progress, Said
 from tscm_migrate.site import Archive
 from tscm_migrate.transfer.base import Job, Sent
@@ -238,7 +238,9 @@ def test_a_transfer_cut_at_ten_random_points_goes_on_each_time(way: Way) -> None
     rng = random.Random(way.kind)
     victim = cut_box(way)
     moved, resumed = 0, [0]
-    for _ in range(10):
+    for _ in range(30):  # some only find that the last cut has taken their connection
+        if victim.cutter.cuts >= 10:
+            break
         victim.cutter.cut_after(rng.randrange(MB // 2, 4 * MB))
         try:
             way.send(archive)
@@ -252,7 +254,10 @@ def test_a_transfer_cut_at_ten_random_points_goes_on_each_time(way: Way) -> None
         resumed.append(held.stat().st_size if held.exists() else 0)
     cuts = victim.cutter.cuts
     victim.cutter.cut_after(None)
-    (sent,) = way.send(archive)
+    try:
+        (sent,) = way.send(archive)
+    except ConnectionLost:  # the last cut was a moment ago, and is noticed by the first use of that connection
+        (sent,) = way.send(archive)
     assert cuts >= 8
     # what a source without a shell has sent is noted here every half MiB, and kept up to the last note
     slack = MB if way.kind in {"sftp only", "pull sftp", "sftp spool"} else 0

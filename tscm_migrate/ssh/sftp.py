@@ -12,7 +12,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, SshError
-from tscm_migrate.ssh.translate import translated
+from tscm_migrate.ssh.translate import let_go, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +49,10 @@ class Buffered:
         for start in range(0, len(view), most):
             self._channel.sendall(view[start : start + most].tobytes())
         return len(view)
+
+    def close(self) -> None:
+        """Close the channel; one whose connection is gone is closed already, and must not hide why."""
+        let_go(self._channel)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._channel, name)

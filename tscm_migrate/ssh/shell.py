@@ -88,7 +88,11 @@ class Shell:
 
     def _session(self, window: int | None = None, packet: int | None = None) -> paramiko.Channel:
         with translated(self.host.name):
-            channel = self._transport.open_session(window, packet, timeout=self._timeouts.channel)
+            try:
+                channel = self._transport.open_session(window, packet, timeout=self._timeouts.channel)
+            except EOFError:
+                self._transport.close()  # it died a moment ago: from now on `alive` says so, too
+                raise
             channel.settimeout(self._timeouts.channel)
             return channel
 

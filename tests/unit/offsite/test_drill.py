@@ -56,7 +56,7 @@ def drilled(store: LocalStore, body: bytes, name: str = PLAIN) -> tuple[drill.Dr
     return done, catalog.load(store).copies[0]
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes])
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes], ids=["gz", "bz2", "xz", "tar"])
 def test_an_honest_archive_passes_however_it_is_packed(store: LocalStore, pack: Any) -> None:
     done, copy = drilled(store, pack(GOOD))
     assert done.why == ""
@@ -76,24 +76,24 @@ def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
 PACKED = gzip.compress(GOOD)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        PACKED[:-9],
-        PACKED[: len(PACKED) // 2],
-        PACKED[:-8] + b"\0" * 8,
-        PACKED[:1000] + b"!" + PACKED[1001:],
-        GOOD[:5000],
-        b"",
-        b"not an archive at all, whatever its name says" * 50,
-        gzip.compress(b"nor this"),
-        gzip.compress(tar()),
-        gzip.compress(tar(("../../etc/passwd", b"x"))),
-        gzip.compress(tar(("/etc/shadow", b"x"))),
-        gzip.compress(tar(("a", b"x"), special=special("dev", tarfile.CHRTYPE))),
-        gzip.compress(tar(("a", b"x"), special=special("hard", tarfile.LNKTYPE, "../../x"))),
-    ],
-)
+BAD = {
+    "cut in the check sum": PACKED[:-9],
+    "cut in half": PACKED[: len(PACKED) // 2],
+    "wrong check sum": PACKED[:-8] + b"\0" * 8,
+    "one byte changed": PACKED[:1000] + bytes([PACKED[1000] ^ 1]) + PACKED[1001:],
+    "unpacked and cut": GOOD[:5000],
+    "empty": b"",
+    "text": b"not an archive at all, whatever its name says" * 50,
+    "packed text": gzip.compress(b"nor this"),
+    "no files": gzip.compress(tar()),
+    "a name that climbs": gzip.compress(tar(("../../etc/passwd", b"x"))),
+    "an absolute name": gzip.compress(tar(("/etc/shadow", b"x"))),
+    "a device": gzip.compress(tar(("a", b"x"), special=special("dev", tarfile.CHRTYPE))),
+    "a link that climbs": gzip.compress(tar(("a", b"x"), special=special("hard", tarfile.LNKTYPE, "../../x"))),
+}
+
+
+@pytest.mark.parametrize("body", BAD.values(), ids=BAD.keys())
 def test_what_could_not_be_restored_fails_and_is_remembered(store: LocalStore, body: bytes) -> None:
     done, copy = drilled(store, body)
     assert done.why
