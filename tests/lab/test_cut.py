@@ -242,7 +242,10 @@ def test_a_power_cut_can_be_resumed(used: Rig, base: matrix.Undisturbed, tmp_pat
     used.lab.power_on(name)
     again = used.run("resume", "--yes")
     assert again.status == 0, again.text
-    assert not differs(base.end, used.state().told(before)), again.text
+    expected, now = dict(base.end), used.state().told(before)
+    if first.status == 1:  # put back, so that a fresh backup was made; the copy of the first one is not deleted
+        expected.pop("new archives more"), now.pop("new archives more")
+    assert not differs(expected, now), again.text
     assert not used.leaks()
     assert not used.collisions()
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -385,7 +386,9 @@ def test_a_running_update_shows_under_its_own_name_and_taints_a_backup(bench: An
     script = str(old.guest.path("bin") / "ts-update")
     with subprocess.Popen([script, "--all"], env=old.env(), start_new_session=True) as update:
         try:
-            shown = old.run("ps", "-p", str(update.pid), "-o", "args=").stdout
+            shown, deadline = "", time.monotonic() + 20
+            while script not in shown and time.monotonic() < deadline:  # the interpreter takes a moment to start
+                shown = old.run("ps", "-p", str(update.pid), "-o", "args=").stdout
             assert f"{script} --all" in shown
             assert old.run("tsadmin", "backup").returncode == 0
             with unpack(old.archives()[-1]) as tar:

@@ -96,7 +96,9 @@ def kill_at(rig: Rig, point: Point, verb: str, base: Undisturbed, how: str = "ki
         first = _power_cut(rig, point, how.removeprefix("off-"))
     over = any(e["event"] == "run-ended" and e["data"]["outcome"] in {"done", "attention"} for e in rig.events())
     begun = bool(rig.events())  # else nothing was announced, so nothing was done
-    second = rig.run(verb, "--yes")
+    # A run that is over is only rolled back by its name.
+    named = [e["data"]["run"] for e in rig.events()[:1]] if over and verb == "rollback" else []
+    second = rig.run(verb, *named, "--yes")
     after = rig.state().told(before)
     wrong = []
     if not begun:

@@ -66,6 +66,9 @@ class UpdateDevices(Plain):
             for result in pool.map(lambda name: self._one(m, name), names):
                 results[result.device] = {"ok": result.ok, "seconds": result.seconds, "detail": result.detail}
         m.note("devices", results)
+        if not all(result["ok"] for result in results.values()):
+            # An appliance that is gone says nothing of its devices: that is a run to go on with, not one that is over.
+            m.new.run(":", timeout=15.0, display="is it still there?")
 
     def _one(self, m: Migration, name: str) -> DeviceUpdated:
         """Once more where it failed and did not ask for a person."""
