@@ -1,8 +1,9 @@
 """scp, scp -3, sftp, rsync, paramiko and ours, one after the other in each round, on the same hosts and the same file.
 
-    python -m benchmarks.transfers [--size MIB] [--rounds N] [--rtt 0,50] [--only NAME,…] [--memory] [--edges N]
+    python -m benchmarks.transfers [--size MIB] [--rounds N] [--rtt 0,50] [--only NAME,…]
 
 Figures are medians; the ratios are what counts, and only within one run: absolute speeds depend on the machine.
+For memory over all sizes, and for the sizes around paramiko's rekeying, see benchmarks.sizes.
 """
 
 from __future__ import annotations
@@ -179,6 +180,7 @@ def summary(bench: Bench, rtt: float) -> dict[str, Any]:
     for name, figures in bench.seen.items():
         copied = figures["copied"]
         row = {"seconds": statistics.median(copied), "worst_seconds": max(copied), "runs": len(copied)}
+        row["worst against the median"] = row["seconds"] / row["worst_seconds"]
         row["MB/s"] = bench.size / 1e6 / row["seconds"]
         if "verified" in figures:
             row["MB/s verified"] = bench.size / 1e6 / statistics.median(figures["verified"])
@@ -197,10 +199,10 @@ def summary(bench: Bench, rtt: float) -> dict[str, Any]:
 def show(told: dict[str, Any]) -> None:
     """As a table."""
     print(f"\n{told['size'] / 1e6:.0f} MB, round trip {told['rtt_ms']:.0f} ms")
-    print(f"{'':16} {'MB/s':>8} {'verified':>9} {'peak MB':>8}")
+    print(f"{'':16} {'MB/s':>8} {'worst':>6} {'verified':>9} {'peak MB':>8}   (worst: a part of the median)")
     for name, row in told["rows"].items():
         more = f"{row['MB/s verified']:9.0f} {row['peak MB']:8.0f}" if "peak MB" in row else ""
-        print(f"{name:16} {row['MB/s']:8.0f} {more}")
+        print(f"{name:16} {row['MB/s']:8.0f} {row['worst against the median']:6.2f} {more}")
     for row in told["ratios"]:
         word = "holds" if row["holds"] else "DOES NOT HOLD"
         print(f"{row['what']}: {row['copied']} (verified {row['verified']}), at least {row['at least']}: {word}")

@@ -31,6 +31,7 @@ class Cutter:
         self._lock = threading.Lock()
         self._limit: int | None = None
         self._open: set[socket.socket] = set()
+        self._flip: int | None = None
         self.passed = 0
         self.cuts = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -39,6 +40,11 @@ class Cutter:
         """Cut every connection when `count` more bytes have passed; None: never."""
         with self._lock:
             self.passed, self._limit = 0, count
+
+    def flip_after(self, count: int) -> None:
+        """Change one bit of what comes from the server when `count` more bytes have come from there."""
+        with self._lock:
+            self._flip = count
 
     def __enter__(self) -> Self:
         return self
@@ -75,11 +81,19 @@ class Cutter:
                     data = key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
                     if not data or not self._count(len(data)):
                         return
-                    key.data.sendall(data)
+                    key.data.sendall(self._flipped(data) if key.fileobj is far else data)
         for one in (near, far):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
+
+    def _flipped(self, data: bytes) -> bytes:
+        with self._lock:
+            if self._flip is None or self._flip >= len(data):
+                self._flip = None if self._flip is None else self._flip - len(data)
+                return data
+            at, self._flip = self._flip, None
+        return data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
 
     def _count(self, size: int) -> bool:
         with self._lock:

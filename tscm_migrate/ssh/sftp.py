@@ -22,26 +22,13 @@ if TYPE_CHECKING:
 REQUEST = 261_120  # bytes: the largest read and write of OpenSSH's sftp-server (limits@openssh.com)
 _LEAST = 32_768  # what every server takes
 _UNDER_WAY = 6 << 20  # bytes that are asked for and have not come
-_TAKE = 1 << 30
 
 
 class Buffered:
-    """A channel for `SFTPClient`: takes all that is there, and hands it out in the pieces that are asked for."""
+    """A channel for `SFTPClient` that sends large messages in packets of the right size."""
 
     def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
-        self._held = memoryview(b"")
-
-    def recv(self, size: int) -> bytes:
-        """Up to `size` bytes; b"" at the end."""
-        if not self._held:
-            self._held = memoryview(self._channel.recv(_TAKE))
-        piece, self._held = self._held[:size], self._held[size:]
-        return bytes(piece)
-
-    def recv_ready(self) -> bool:
-        """Whether `recv` would not wait."""
-        return bool(self._held) or self._channel.recv_ready()
 
     def send(self, data: bytes) -> int:
         """Send all of it, in the packets that the server takes."""

@@ -94,6 +94,10 @@ class Shell:
                 self._transport.close()  # it died a moment ago: from now on `alive` says so, too
                 raise
             channel.settimeout(self._timeouts.channel)
+            if window is not None:
+                from tscm_migrate.ssh.gather import gather
+
+                gather(channel)
             return channel
 
     def sftp(self) -> paramiko.SFTPClient:

@@ -127,7 +127,6 @@ class Reader(_Stream):
 
     def __init__(self, execution: Execution, *, idle: float, ended: Callable[[int, float], None]) -> None:
         super().__init__(execution, idle=idle, ended=ended)
-        self._held = memoryview(b"")
         self.channel.shutdown_write()
 
     def read(self, size: int = PACKET) -> bytes:
@@ -137,20 +136,17 @@ class Reader(_Stream):
             CommandTimeout: nothing came for `idle` seconds.
             ConnectionLost: the connection went away; a cut stream never looks like its end.
         """
-        if not self._held:
-            try:
-                with translated(self.execution.host):
-                    # everything that is there: taking a part moves the rest inside paramiko's buffer each time
-                    self._held = memoryview(self.channel.recv(WINDOW))
-            except ConnectionLost as error:
-                if isinstance(error.__cause__, TimeoutError):
-                    raise _silent(self, "sent nothing") from error
-                raise
-            # A status is as good as an EOF: some servers close the channel without saying the latter.
-            if not self._held and not self.channel.eof_received and self.channel.exit_status == -1:
-                raise ConnectionLost(self.execution.host, f"during `{self.execution.display}`")
-        piece, self._held = self._held[:size], self._held[size:]
-        return bytes(piece)
+        try:
+            with translated(self.execution.host):
+                data = self.channel.recv(size)
+        except ConnectionLost as error:
+            if isinstance(error.__cause__, TimeoutError):
+                raise _silent(self, "sent nothing") from error
+            raise
+        # A status is as good as an EOF: some servers close the channel without saying the latter.
+        if not data and not self.channel.eof_received and self.channel.exit_status == -1:
+            raise ConnectionLost(self.execution.host, f"during `{self.execution.display}`")
+        return data
 
     def __iter__(self) -> Iterator[bytes]:
         while chunk := self.read():

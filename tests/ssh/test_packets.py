@@ -1,0 +1,162 @@
+"""Our way with AES-GCM packets against OpenSSH, and with peers that are up to no good."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from paramiko import Message, SSHException
+from paramiko.packet import NeedRekeyException
+
+from tests.support.cutter import Cutter
+from tscm_migrate.errors import ConnectionLost
+from tscm_migrate.lab.sshd import Sshd
+from tscm_migrate.ssh.hostkeys import fingerprint
+from tscm_migrate.ssh.packets import Packetizer
+from tscm_migrate.ssh.service import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tscm_migrate.ssh.shell import Shell
+
+SIZE = 3_000_001
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Packetizer, Packetizer]]:
+    """Two ends of a line that speak AES-GCM with each other, `b` as OpenSSH would."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    left, right = socket.socketpair()
+    left.settimeout(0.1)
+    right.settimeout(0.1)
+    a, b = Packetizer(left), Packetizer(right)
+    common: dict[str, Any] = {"block_size": 16, "mac_engine": None, "mac_size": 16, "mac_key": None, "aead": True}
+    for one in (a, b):
+        one.set_outbound_cipher(block_engine=AESGCM(bytes(16)), iv_out=bytes(12), **common)
+        one.set_inbound_cipher(block_engine=AESGCM(bytes(16)), iv_in=bytes(12), **common)
+    yield a, b
+    left.close()
+    right.close()
+
+
+def message(data: bytes, kind: int = 94) -> Message:
+    made = Message()
+    made.add_byte(bytes((kind,)))
+    made.add_int(7)
+    made.add_string(data)
+    return made
+
+
+@pytest.mark.parametrize("cipher", ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr"])
+def test_with_every_cipher_the_bytes_are_the_same_both_ways(
+    tmp_path: Path, open_shell: Callable[..., Shell], cipher: str
+) -> None:
+    data = os.urandom(SIZE)
+    (tmp_path / "data").write_bytes(data)
+    with Sshd(tmp_path / "s", options=[f"Ciphers {cipher}", "RekeyLimit 1M"]) as server:
+        shell = open_shell(server.host())
+        with shell.reader(f"cat {tmp_path}/data") as reader:
+            assert b"".join(reader) == data
+            reader.finish()
+        with shell.writer("sha256sum") as writer:
+            writer.write(data)
+            assert writer.finish().stdout.split()[0] == hashlib.sha256(data).hexdigest()
+
+
+def test_many_channels_at_once_on_one_connection_do_not_mix(shell: Shell) -> None:
+    def one(number: int) -> bool:
+        with shell.reader(f"yes {number} | head -c 2000000") as reader:
+            return set(b"".join(reader).split()[:-1]) == {str(number).encode()}
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(one, range(10, 22)))
+
+
+def test_a_bit_that_is_changed_on_the_way_ends_the_connection(sshd: Sshd, open_shell: Callable[..., Shell]) -> None:
+    keys = [fingerprint(base64.b64decode(sshd.public_key(kind).split()[1])) for kind in ("ed25519", "ecdsa", "rsa")]
+    with Cutter(sshd.port) as way:
+        shell = open_shell(
+            sshd.host(port=way.port), expect=[fingerprint(base64.b64decode(key.split()[1])) for key in keys]
+        )
+        way.flip_after(500_000)
+        with shell.reader("head -c 4000000 /dev/zero") as reader, pytest.raises(ConnectionLost):
+            b"".join(reader)
+        assert not shell.alive
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 32_768, 300_000, 1 << 20])
+def test_a_packet_of_any_size_arrives_whole(pair: tuple[Packetizer, Packetizer], size: int) -> None:
+    a, b = pair
+    data = os.urandom(size)
+    sender = threading.Thread(target=a.send_message, args=(message(data),))
+    sender.start()
+    kind, got = b.read_message()
+    sender.join(10)
+    assert (kind, got.get_int(), got.get_binary()) == (94, 7, data)
+
+
+def test_packets_of_all_sizes_in_a_row_keep_their_order(pair: tuple[Packetizer, Packetizer]) -> None:
+    a, b = pair
+    sizes = [(number * 7919) % 70_000 for number in range(300)]
+
+    def send() -> None:
+        for number, size in enumerate(sizes):
+            a.send_message(message(bytes((number % 251,)) * size, kind=94 if number % 3 else 98))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    for number, size in enumerate(sizes):
+        kind, got = b.read_message()
+        assert kind == (94 if number % 3 else 98)
+        assert got.seqno == number
+        assert got.get_int() == 7
+        assert got.get_binary() == bytes((number % 251,)) * size
+    sender.join(10)
+
+
+@pytest.mark.parametrize("claimed", [0, 8, 17, 1 << 21, 0xFFFFFFF0])
+def test_a_size_that_no_packet_can_have_is_refused_before_anything_is_read(
+    pair: tuple[Packetizer, Packetizer], claimed: int
+) -> None:
+    a, b = pair
+    a._sock.sendall(claimed.to_bytes(4, "big"))
+    with pytest.raises(SSHException, match="a packet of"):
+        b.read_message()
+
+
+def test_a_peer_that_goes_away_within_a_packet_is_the_end(pair: tuple[Packetizer, Packetizer]) -> None:
+    a, b = pair
+    a._sock.sendall((4096).to_bytes(4, "big") + bytes(100))
+    a._sock.close()
+    with pytest.raises(EOFError):
+        b.read_message()
+
+
+def test_another_cipher_than_before_is_refused(pair: tuple[Packetizer, Packetizer]) -> None:
+    with pytest.raises(SSHException, match="another cipher"):
+        pair[0].set_inbound_cipher(
+            block_engine=None, block_size=16, mac_engine=None, mac_size=32, mac_key=b"", etm=True, aead=False
+        )
+
+
+def test_our_own_rekeying_may_begin_between_two_packets(
+    pair: tuple[Packetizer, Packetizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair[1], "need_rekey", lambda: True)
+    with pytest.raises(NeedRekeyException):
+        pair[1].read_message()
+
+
+def test_small_messages_do_not_wait_for_an_acknowledgement(shell: Shell) -> None:
+    transport = shell._transport
+    assert isinstance(transport, Transport)
+    assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paramiko.buffered_pipe import PipeTimeout
+
+from tscm_migrate.ssh.gather import Gathered
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50)), st.lists(st.integers(1, 80), min_size=1))
+def test_whatever_sizes_are_fed_and_read_every_byte_comes_once_and_in_order(fed: list[bytes], sizes: list[int]) -> None:
+    pipe = Gathered(block=16)
+    for piece in fed:
+        pipe.feed(piece)
+    pipe.close()
+    got, number = b"", 0
+    while data := pipe.read(sizes[number % len(sizes)], timeout=1):
+        assert len(data) <= sizes[number % len(sizes)]
+        got, number = got + data, number + 1
+    assert got == b"".join(fed)
+    assert len(pipe) == 0
+
+
+def test_bytes_of_another_thread_arrive_and_a_block_is_waited_for() -> None:
+    pipe = Gathered(block=64 * 1000)
+
+    def feed() -> None:
+        for _ in range(200):
+            pipe.feed(bytes(1000))
+        pipe.close()
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    sizes = []
+    while data := pipe.read(1 << 20, timeout=10):
+        sizes.append(len(data))
+    thread.join(10)
+    assert sum(sizes) == 200_000
+
+
+def test_what_is_there_is_not_withheld_for_want_of_a_block() -> None:
+    pipe = Gathered()
+    pipe.feed(b"a little")
+    assert pipe.read(1 << 20, timeout=5) == b"a little"
+
+
+def test_silence_is_a_timeout_and_the_end_is_not() -> None:
+    pipe = Gathered()
+    with pytest.raises(PipeTimeout):
+        pipe.read(1, timeout=0.01)
+    with pytest.raises(PipeTimeout):
+        pipe.read(1, timeout=0.0)
+    pipe.close()
+    assert pipe.read(1, timeout=0.01) == b""
+
+
+def test_the_event_tells_whether_a_read_would_wait() -> None:
+    pipe, event = Gathered(), threading.Event()
+    pipe.set_event(event)
+    assert not event.is_set()
+    pipe.feed(b"xy")
+    assert event.is_set()
+    assert pipe.read_ready()
+    pipe.read(1, timeout=0)
+    assert event.is_set()
+    pipe.empty()
+    assert not event.is_set()
+    pipe.close()
+    assert event.is_set()

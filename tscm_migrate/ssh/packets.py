@@ -1,0 +1,195 @@
+"""AES-GCM packets as paramiko's packetizer sends and reads them, without its copies.
+
+paramiko reads a packet with four system calls and copies it on eight times, which takes longer than the decryption and
+decides how fast an archive travels. Here several packets are read at once and decrypted where they lie. Every other
+cipher, compression, and all of the handshake go through paramiko's own class. `packetizer_class` is paramiko's own
+plug for this; nothing private of it is used, so the state of the ciphers is kept here.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from cryptography.exceptions import InvalidTag
+from paramiko import Message, SSHException
+from paramiko.common import MSG_CHANNEL_DATA
+from paramiko.packet import NeedRekeyException
+from paramiko.packet import Packetizer as Plain
+
+if TYPE_CHECKING:
+    import socket
+
+_ROOM = 1 << 18  # bytes that are read at once
+_LONGEST = (1 << 20) + 4096  # bytes of a packet: what we allow a channel's data to have, and its head
+_BLOCK = 16
+
+
+class _Cipher:
+    """An AES-GCM key of one direction, and the counter that makes each packet's nonce (RFC 5647, 7.1)."""
+
+    def __init__(self, engine: Any, nonce: bytes, tag: int) -> None:
+        self.engine, self.tag = engine, tag
+        self._fixed, self._counter = nonce[:4], int.from_bytes(nonce[4:], "big")
+
+    def nonce(self) -> bytes:
+        """The next packet's."""
+        made = self._fixed + self._counter.to_bytes(8, "big")
+        self._counter = (self._counter + 1) & 0xFFFFFFFFFFFFFFFF
+        return made
+
+
+class Packetizer(Plain):
+    """See the module."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._sock = sock
+        self._in: _Cipher | None = None
+        self._out: _Cipher | None = None
+        self._packed_in = self._packed_out = False
+        self._sequence = 0
+        self._sending = threading.RLock()
+        self._room = memoryview(bytearray(_ROOM))
+        self._at = self._end = 0
+
+    # ------------------------------------------------------------------ the state
+
+    def set_inbound_cipher(self, *args: Any, **options: Any) -> None:
+        """See paramiko, which gives names with all of it."""
+        super().set_inbound_cipher(*args, **options)
+        self._in = _cipher(self._in, options, "iv_in")
+
+    def set_outbound_cipher(self, *args: Any, **options: Any) -> None:
+        """See paramiko, which gives names with all of it."""
+        with self._sending:
+            super().set_outbound_cipher(*args, **options)
+            self._out = _cipher(self._out, options, "iv_out")
+
+    def set_inbound_compressor(self, compressor: Any) -> None:
+        """See paramiko."""
+        super().set_inbound_compressor(compressor)
+        self._packed_in = compressor is not None
+
+    def set_outbound_compressor(self, compressor: Any) -> None:
+        """See paramiko."""
+        super().set_outbound_compressor(compressor)
+        self._packed_out = compressor is not None
+
+    # ------------------------------------------------------------------ reading
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: FBT001, FBT002 - paramiko's
+        """See paramiko; what was read ahead comes first."""
+        ahead = bytes(self._room[self._at : min(self._at + n, self._end)])
+        self._at += len(ahead)
+        if len(ahead) == n:
+            return ahead
+        return ahead + super().read_all(n - len(ahead), check_rekey and not ahead)
+
+    def read_message(self) -> tuple[int, Message]:
+        """See paramiko.
+
+        Raises:
+            SSHException: the packet is damaged, or is none.
+        """
+        if self._in is None or self._packed_in:
+            return super().read_message()
+        cipher = self._in
+        self._have(4, idle=True)
+        size = int.from_bytes(self._room[self._at : self._at + 4], "big")
+        if size % _BLOCK or not _BLOCK <= size <= _LONGEST:
+            raise SSHException(f"a packet of {size} bytes")
+        self._have(4 + size + cipher.tag)
+        head, start = self._at, self._at + 4
+        self._at = start + size + cipher.tag
+        try:
+            plain = cipher.engine.decrypt(cipher.nonce(), self._room[start : self._at], self._room[head:start])
+        except InvalidTag as error:
+            raise SSHException("a packet was changed on its way") from error
+        return self._message(plain)
+
+    def _message(self, plain: bytes) -> tuple[int, Message]:
+        length = len(plain) - plain[0]
+        if length < 2:
+            raise SSHException("a packet without a payload")
+        kind = plain[1]
+        if kind == MSG_CHANNEL_DATA:
+            message = Message()
+            message.packet = BytesIO(plain)  # shared, not copied; the padding lies behind the string that it holds
+            message.packet.seek(2)
+        else:
+            message = Message(plain[2:length])
+        message.seqno = self._sequence
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        return kind, message
+
+    def _have(self, size: int, *, idle: bool = False) -> None:
+        """Return when `size` bytes lie in the room; `idle`: between two packets, where our own rekeying may begin."""
+        if self._end - self._at >= size:
+            return
+        self._make_room(size)
+        while self._end - self._at < size:
+            if self.handshake_timed_out():
+                raise EOFError
+            try:
+                count = self._receive()
+            except TimeoutError:
+                if self.closed:
+                    raise EOFError from None
+                if idle and self._end == self._at and self.need_rekey():
+                    raise NeedRekeyException from None
+                self._check_keepalive()  # type: ignore[attr-defined]
+                continue
+            except OSError:
+                if self.closed:
+                    raise EOFError from None
+                raise
+            if not count:
+                raise EOFError
+            self._end += count
+
+    def _receive(self) -> int:
+        room = self._room[self._end :]
+        if hasattr(self._sock, "recv_into"):
+            return self._sock.recv_into(room)
+        data = self._sock.recv(len(room))  # a channel of a gateway
+        room[: len(data)] = data
+        return len(data)
+
+    def _make_room(self, size: int) -> None:
+        """Move what is there to the front, of a larger room where the packet needs it."""
+        rest = bytes(self._room[self._at : self._end])
+        if size > len(self._room):
+            self._room = memoryview(bytearray(size + _ROOM))
+        self._room[: len(rest)] = rest
+        self._at, self._end = 0, len(rest)
+
+    # ------------------------------------------------------------------ sending
+
+    def send_message(self, data: Message) -> None:
+        """See paramiko."""
+        with self._sending:
+            if self._out is None or self._packed_out:
+                super().send_message(data)
+                return
+            payload = data.asbytes()
+            padding = 3 + _BLOCK - (len(payload) + 4) % _BLOCK
+            head = struct.pack(">I", len(payload) + padding + 1)
+            plain = b"".join((bytes((padding,)), payload, os.urandom(padding)))
+            self.write_all(head + self._out.engine.encrypt(self._out.nonce(), plain, head))
+
+
+def _cipher(before: _Cipher | None, options: dict[str, Any], nonce: str) -> _Cipher | None:
+    """Ours for AES-GCM, None for another.
+
+    Raises:
+        SSHException: another cipher after AES-GCM: paramiko's own class has not counted the packets meanwhile.
+    """
+    if options["aead"]:
+        return _Cipher(options["block_engine"], options[nonce], options["mac_size"])
+    if before is not None:
+        raise SSHException("the server wants another cipher than before")
+    return None
