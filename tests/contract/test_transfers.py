@@ -195,6 +195,7 @@ def test_a_link_at_the_source_is_refused(way: Way, tmp_path: Path) -> None:
     with pytest.raises(MigrateError, match="not a regular file"):
         way.send(Archive(NAME, str(way.old.backups), 5))
     assert not (way.there / NAME).exists()
+    assert not way.part(NAME).exists() or way.part(NAME).stat().st_size == 0  # nothing of what it points to
 
 
 def test_a_source_that_is_not_what_it_was_leaves_nothing_with_a_final_name(way: Way) -> None:

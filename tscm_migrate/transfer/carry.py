@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.names import acceptable
-from tscm_migrate.errors import TransferError
+from tscm_migrate.errors import CommandFailed, TransferError
 from tscm_migrate.events import Said
 from tscm_migrate.transfer.base import Sent
-from tscm_migrate.transfer.flow import Teller, Throttle, pump
+from tscm_migrate.transfer.flow import Meanwhile, Teller, Throttle, pump
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Emit
@@ -30,7 +30,34 @@ def carry(job: Job, archive: Archive) -> Sent:
     ends = unread.applies(job)
     if ends is not None:
         return unread.carry(job, ends, archive)
+    check_name(archive.name)
+    if not archive.sha256 and archive.size:
+        found = job.target.look(archive)
+        if found.final == "none" and not found.part:
+            return _afresh(job, archive, found)
     return go_on(job, *start(job, archive))
+
+
+def _afresh(job: Job, archive: Archive, found: Found) -> Sent:
+    """Nothing of it is there: the source hashes it while it is on its way, instead of before."""
+    check_room(job.target.name, archive.size, found.free, archive.name)
+    job.target.begin(archive, 0)
+    teller = Teller(job.emit, archive.name, archive.size)
+    with job.source.reading(archive, 0) as incoming, job.target.writing(archive, 0) as outgoing:
+        identified = Meanwhile(lambda: job.source.identify(archive))
+        try:
+            seen, digest = pump(incoming, outgoing, teller, Throttle(job.limit))
+            incoming.finish()
+        except CommandFailed:
+            identified.result()  # it knows better why this cannot be read
+            raise
+        outgoing.finish()
+    known = identified.result()
+    if (seen, digest) != (known.size, known.sha256):
+        job.target.drop(archive)
+        raise changed(archive, seen, digest)
+    job.target.finish(known)
+    return Sent(known, seen)
 
 
 def go_on(job: Job, archive: Archive, offset: int | None) -> Sent:

@@ -6,7 +6,8 @@ import hashlib
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from tscm_migrate.events import Emit, Progress
 from tscm_migrate.transfer.ledger import EVERY
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
     from tscm_migrate.transfer.base import Outgoing
+
+T = TypeVar("T")
 
 _EVERY = 0.2  # seconds between two progress events
 _AHEAD = 4  # chunks (of a MiB) that may wait to be hashed
@@ -61,6 +64,25 @@ class Digest:
         """The digest of all that was added; nothing may be added after."""
         self.__exit__()
         return self._sha.hexdigest()
+
+
+class Meanwhile(Generic[T]):
+    """A call in a thread of its own; nobody waits for it but who asks for its result."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._future: Future[T] = Future()
+        threading.Thread(target=self._work, name="meanwhile", daemon=True).start()
+
+    def _work(self) -> None:
+        try:
+            self._future.set_result(self._call())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            self._future.set_exception(error)
+
+    def result(self) -> T:
+        """What the call gave or raised."""
+        return self._future.result()
 
 
 class Throttle:

@@ -143,7 +143,8 @@ def push(
 ) -> tuple[Sent, ...]:
     """Bring an archive file to an appliance's backup folder; see `copy` for what is raised."""
     check_name(path.name)
-    archive = Archive(path.name, str(path.parent), 0)
+    size = path.stat().st_size if path.is_file() else 0
+    archive = Archive(path.name, str(path.parent), size)
     job = Job(FolderEnd(path.parent), end(target, sftp=sftp), (archive,), "relay", limit, None, emit)
     return METHODS["push"].send(job)
 

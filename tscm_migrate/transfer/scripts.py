@@ -16,10 +16,16 @@ def _sha_of(path: str) -> str:
     )
 
 
-def identify(path: str) -> str:
-    """Size, SHA-256, size again; NOT_REGULAR for anything but a plain file, links too."""
+def only_regular(path: str) -> str:
+    """NOT_REGULAR for anything but a plain file; for a link, too: root would read what it points to."""
     p = quote(path)
-    return f"[ -f {p} ] && [ ! -L {p} ] || exit {NOT_REGULAR}; set -e; stat -c %s {p}; {_sha_of(p)}; stat -c %s {p}"
+    return f"[ -f {p} ] && [ ! -L {p} ] || exit {NOT_REGULAR}; "
+
+
+def identify(path: str) -> str:
+    """Size, SHA-256, size again; NOT_REGULAR for anything but a plain file."""
+    p = quote(path)
+    return f"{only_regular(path)}set -e; stat -c %s {p}; {_sha_of(p)}; stat -c %s {p}"
 
 
 def prefix(path: str, size: int) -> str:

@@ -92,8 +92,7 @@ class FolderEnd:
         """See Source."""
         path = self.final(archive)
         try:
-            if path.is_symlink() or not path.is_file():
-                raise TransferError(f"{path} is not a regular file", "give the archive itself")
+            _only_regular(path)
             size = path.stat().st_size
             found = digest(path, size)
         except OSError as error:
@@ -109,6 +108,7 @@ class FolderEnd:
     @contextlib.contextmanager
     def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:
         """See Source."""
+        _only_regular(self.final(archive))
         with self.final(archive).open("rb", buffering=0) as file:
             file.seek(offset)
             yield _In(file)
@@ -124,7 +124,8 @@ class FolderEnd:
             if final.is_symlink() or (final.exists() and not final.is_file()):
                 return Found("other", 0, free)
             if final.exists():
-                same = final.stat().st_size == archive.size and digest(final) == archive.sha256
+                known = archive.sha256 and final.stat().st_size == archive.size
+                same = bool(known) and digest(final) == archive.sha256
                 return Found("same" if same else "other", 0, free)
             if part.is_symlink():
                 part.unlink()
@@ -177,6 +178,11 @@ class FolderEnd:
     def drop(self, archive: Archive) -> None:
         """See Target."""
         self.part(archive).unlink(missing_ok=True)
+
+
+def _only_regular(path: Path) -> None:
+    if path.is_symlink() or not path.is_file():
+        raise TransferError(f"{path} is not a regular file", "give the archive itself")
 
 
 def _name(part: Path, final: Path) -> None:

@@ -116,7 +116,8 @@ class ShellEnd:
                 yield s
             return
         path = quote(archive.path)
-        script = f"tail -c +{offset + 1} {path}" if offset else f"cat {path}"
+        script = scripts.only_regular(archive.path)
+        script += f"exec tail -c +{offset + 1} {path}" if offset else f"exec cat {path}"
         sudo = self._root_reads(archive)
         with self.appliance.shell.reader(script, sudo=sudo, idle=_PATIENCE, display=f"read {archive.name}") as reader:
             yield _In(reader)
