@@ -56,6 +56,13 @@ def message(data: bytes, kind: int = 94) -> Message:
     return made
 
 
+def content(end: Packetizer) -> bytes:
+    """What the next packet of channel data holds."""
+    _, got = end.read_message()
+    got.get_int()
+    return got.get_binary()
+
+
 @pytest.mark.parametrize("cipher", ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr"])
 def test_with_every_cipher_the_bytes_are_the_same_both_ways(
     tmp_path: Path, open_shell: Callable[..., Shell], cipher: str
@@ -84,9 +91,7 @@ def test_many_channels_at_once_on_one_connection_do_not_mix(shell: Shell) -> Non
 def test_a_bit_that_is_changed_on_the_way_ends_the_connection(sshd: Sshd, open_shell: Callable[..., Shell]) -> None:
     keys = [fingerprint(base64.b64decode(sshd.public_key(kind).split()[1])) for kind in ("ed25519", "ecdsa", "rsa")]
     with Cutter(sshd.port) as way:
-        shell = open_shell(
-            sshd.host(port=way.port), expect=[fingerprint(base64.b64decode(key.split()[1])) for key in keys]
-        )
+        shell = open_shell(sshd.host(port=way.port), expect=keys)
         way.flip_after(500_000)
         with shell.reader("head -c 4000000 /dev/zero") as reader, pytest.raises(ConnectionLost):
             b"".join(reader)
@@ -121,6 +126,27 @@ def test_packets_of_all_sizes_in_a_row_keep_their_order(pair: tuple[Packetizer, 
         assert got.get_int() == 7
         assert got.get_binary() == bytes((number % 251,)) * size
     sender.join(10)
+
+
+def test_what_is_held_back_for_a_burst_keeps_its_place_before_what_another_thread_sends(
+    pair: tuple[Packetizer, Packetizer],
+) -> None:
+    a, b = pair
+    with a.corked():
+        a.send_message(message(b"first"))
+        other = threading.Thread(target=a.send_message, args=(message(b"second"),))
+        other.start()  # it does not wait for the burst to end
+        other.join(10)
+        assert [content(b), content(b)] == [b"first", b"second"]
+        a.send_message(message(b"third"))
+    assert content(b) == b"third"
+
+
+def test_a_reader_that_takes_its_time_gets_all_that_was_held_back(shell: Shell) -> None:
+    size = 5 << 20  # more than the window that OpenSSH gives
+    with shell.writer("sleep 1; wc -c") as writer:
+        writer.write(bytes(size))
+        assert int(writer.finish().stdout) == size
 
 
 @pytest.mark.parametrize("claimed", [0, 8, 17, 1 << 21, 0xFFFFFFF0])

@@ -8,6 +8,7 @@ plug for this; nothing private of it is used, so the state of the ciphers is kep
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import threading
@@ -22,10 +23,15 @@ from paramiko.packet import Packetizer as Plain
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
+
+    from paramiko import Channel
 
 _ROOM = 1 << 18  # bytes that are read at once
 _LONGEST = (1 << 20) + 4096  # bytes of a packet: what we allow a channel's data to have, and its head
 _BLOCK = 16
+_BURST = 16  # pieces, two a packet, that are sent at once
+_SLICE = 1 << 17  # bytes; OpenSSH's sshd takes packets of 32 KiB, others larger ones
 
 
 class _Cipher:
@@ -53,6 +59,8 @@ class Packetizer(Plain):
         self._packed_in = self._packed_out = False
         self._sequence = 0
         self._sending = threading.RLock()
+        self._corked = threading.local()
+        self._held: list[bytes] = []
         self._room = memoryview(bytearray(_ROOM))
         self._at = self._end = 0
 
@@ -179,7 +187,44 @@ class Packetizer(Plain):
             padding = 3 + _BLOCK - (len(payload) + 4) % _BLOCK
             head = struct.pack(">I", len(payload) + padding + 1)
             plain = b"".join((bytes((padding,)), payload, os.urandom(padding)))
-            self.write_all(head + self._out.engine.encrypt(self._out.nonce(), plain, head))
+            self._held += [head, self._out.engine.encrypt(self._out.nonce(), plain, head)]
+            if not getattr(self._corked, "here", False) or len(self._held) >= _BURST:
+                self.flush()
+
+    @contextlib.contextmanager
+    def corked(self) -> Iterator[None]:
+        """Let what this thread sends go in bursts; before it may have to wait for the peer, it has to `flush`."""
+        self._corked.here = True
+        try:
+            yield
+        finally:
+            self._corked.here = False
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was held back."""
+        with self._sending:
+            held, self._held = self._held, []
+            if held:
+                self.write_all(memoryview(b"".join(held)))
+
+
+def send(channel: Channel, data: bytes | memoryview) -> int:
+    """Send all of `data` on a channel, in packets that the peer takes, in bursts.
+
+    Raises:
+        OSError, EOFError: as from `Channel.sendall`.
+    """
+    packets: Any = channel.get_transport().packetizer  # ours: see service.Transport
+    view = memoryview(data)
+    # paramiko keeps 64 bytes of each packet for itself: a slice of the full size would go as one large and one tiny
+    most = min(_SLICE, channel.out_max_packet_size - 64)
+    with packets.corked():
+        for start in range(0, len(view), most):
+            if channel.out_window_size < most:
+                packets.flush()
+            channel.sendall(view[start : start + most].tobytes())
+    return len(view)
 
 
 def _cipher(before: _Cipher | None, options: dict[str, Any], nonce: str) -> _Cipher | None:

@@ -32,10 +32,9 @@ class Buffered:
 
     def send(self, data: bytes) -> int:
         """Send all of it, in the packets that the server takes."""
-        view, most = memoryview(data), self._channel.out_max_packet_size - 64
-        for start in range(0, len(view), most):
-            self._channel.sendall(view[start : start + most].tobytes())
-        return len(view)
+        from tscm_migrate.ssh.packets import send
+
+        return send(self._channel, data)
 
     def close(self) -> None:
         """Close the channel; one whose connection is gone is closed already, and must not hide why."""

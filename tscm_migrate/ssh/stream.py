@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # bounds the speed over a long way: 160 MB/s at 50 ms, where scp's own 2 MiB allow 40.
 WINDOW = 8 << 20
 PACKET = 1 << 20
-_SEND = 1 << 17  # OpenSSH's sshd takes packets of 32 KiB, others larger ones
 _TAIL = 1 << 16
 
 
@@ -172,18 +171,15 @@ class Writer(_Stream):
             CommandTimeout: it took nothing for `idle` seconds.
             ConnectionLost: the connection went away.
         """
-        view = memoryview(data)
-        # paramiko keeps 64 bytes of each packet for itself: a slice of the full size would go as one large and one tiny
-        most = min(_SEND, self.channel.out_max_packet_size - 64)
-        for start in range(0, len(view), most):
-            try:
-                self.channel.sendall(view[start : start + most].tobytes())
-            except TimeoutError as error:
-                raise _silent(self, "took nothing") from error
-            except (OSError, EOFError) as error:
-                result = self._finish(10.0, check=False)  # raises ConnectionLost where that is the reason
-                raise self._failed(result) from error
-        return len(view)
+        from tscm_migrate.ssh.packets import send
+
+        try:
+            return send(self.channel, data)
+        except TimeoutError as error:
+            raise _silent(self, "took nothing") from error
+        except (OSError, EOFError) as error:
+            result = self._finish(10.0, check=False)  # raises ConnectionLost where that is the reason
+            raise self._failed(result) from error
 
     def finish(self, timeout: float = 60.0, *, check: bool = True) -> Ended:
         """End the input and wait for the command's end, `timeout` seconds at most.
