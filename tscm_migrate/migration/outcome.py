@@ -65,6 +65,8 @@ def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
     held = "hold-updates" in record.started and record.undo.get("hold-updates", {}).get("in_place", False)
     finished = all(step.id in record.done for step in engine.steps)
     if finished:
+        if m.kept is not None and m.restores_network:
+            lines.append(f"{m.old.name} was dead: should it ever come back, it must not be at {m.old.host.address}")
         if offline:
             lines.append(
                 f"{m.old.name} is off the network and its updates are held, on purpose: "
