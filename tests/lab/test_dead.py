@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -109,72 +110,111 @@ def assert_restored(site: Site, done: subprocess.CompletedProcess[str] | Ended) 
     text = done.text if isinstance(done, Ended) else said(done)
     assert what_matters(site.lab, "new") == site.was, text
     assert site.lab.on("new", "test -e /etc/cron.d/multidevice-core").returncode == 0
-    updated = {one["device"] for one in site.lab.journal("new") if one["event"] == "update"}
+    updated = {one["device"] for one in site.lab.journal("new") if one["event"] == "update-end" and one["ok"]}
     assert updated == {"edge-asa", "branch-isr", "dc-panos", "dns-nios"}
     assert len(site.lab.collisions()) == site.collided
     assert not site.rig.leaks()
     assert PASSPHRASE not in text
 
 
-def test_a_dead_one_is_restored_from_its_newest_copy(site: Site) -> None:
-    before = files_of(site.lab.folder)
+@dataclass(frozen=True)
+class Base:
+    """A rescue that nobody disturbed."""
+
+    before: set[str]
+    done: subprocess.CompletedProcess[str]
+    events: list[dict[str, Any]]
+    home: dict[str, Any]
+    end: dict[str, Any]
+
+    def number(self, about: str) -> int:
+        """Of the first event of that name in its journal."""
+        told = ((one["n"], one["event"], one["data"]) for one in self.events)
+        return int(next(n for n, event, data in told if f"{event} {data.get('step') or data.get('key')}" == about))
+
+
+@pytest.fixture(scope="module")
+def base(used: Site) -> Base:
+    home = used.fresh()
+    before = files_of(used.lab.folder)
+    done = used.run(*RESCUE)
+    assert done.returncode == 0, said(done)
+    assert_restored(used, done)
+    return Base(before, done, used.rig.events(), home, used.told())
+
+
+def test_a_dead_one_is_restored_from_its_newest_copy_and_that_can_be_taken_back(used: Site, base: Base) -> None:
+    kept = {name for name in files_of(used.lab.folder) - base.before if not name.startswith("hosts/")}
+    assert not [name for name in kept if ".tsbak" in name], "nothing of the archive is left on the workstation"
+    run = run_of(base.done.stdout)
+    report = json.loads(used.run("report", "show", run, "--json").stdout)
+    compared = next(row for row in report["parity"] if row["name"] == "compared with")
+    assert "verified" in compared["has"]
+    assert {"devices", "device files", "host keys", "address"} <= {row["name"] for row in report["parity"]}
+    assert report["downtime"] is None
+    assert "must not be at 10.1.1.43" in base.done.stdout
+    logged_in = used.run("archives", "tscm-old")
+    assert logged_in.returncode == 0, "the old address shows the keys that are pinned for it"
+    back = used.run("rollback", run, "--yes")
+    assert back.returncode == 0, said(back)
+    assert used.told() == base.home
+
+
+@pytest.mark.parametrize(
+    ("when", "about", "verb"),
+    [
+        ("before", "action-done fetch", "resume"),
+        ("before", "noted first_pass", "resume"),
+        ("before", "noted restored", "rollback"),
+    ],
+)
+def test_a_rescue_that_is_killed_goes_on_or_back(used: Site, base: Base, when: str, about: str, verb: str) -> None:
+    home = used.fresh()
+    first = used.rig.run(*RESCUE, plan=[{"kind": "kill", "n": base.number(about), "when": when}])
+    assert first.status == -9, first.text
+    second = used.rig.run(verb, "--yes")
+    assert second.status == 0, second.text
+    if verb == "resume":
+        assert_restored(used, second)
+        assert used.told() == base.end
+    else:
+        assert used.told() == home
+    assert len(used.lab.collisions()) == used.collided
+    assert not used.rig.leaks()
+
+
+def test_the_plan_names_no_step_of_the_old_one(site: Site) -> None:
     planned = site.run("plan", *RESCUE[1:-1])
     assert planned.returncode == 0, said(planned)
     assert "prove from here that nobody answers at 10.1.1.43" in planned.stdout
     assert "tscm-old is dead for this run" in planned.stdout
     for gone in ("Hold the old one's updates", "Make a fresh backup", "Take the old one off"):
         assert gone not in planned.stdout
-    done = site.run(*RESCUE)
-    assert done.returncode == 0, said(done)
-    assert_restored(site, done)
-    mine = {name for name in files_of(site.lab.folder) - before if ".tsbak" in name and not name.startswith("hosts/")}
-    assert not mine, "nothing of the archive is left on the workstation"
-    report = json.loads(site.run("report", "show", run_of(done.stdout), "--json").stdout)
-    compared = next(row for row in report["parity"] if row["name"] == "compared with")
-    assert "verified" in compared["has"]
-    assert report["downtime"] is None
-    logged_in = site.run("archives", "tscm-old")
-    assert logged_in.returncode == 0, "the old address shows the old one's pinned keys"
 
 
-def test_whoever_answers_at_the_old_address_stops_it_before_anything_is_changed(lab: NamespaceLab) -> None:
-    lab.run_tool("offsite", "pull", "--host", "tscm-old", env=ENV)
-    before = lab.on("new", "find /opt /etc /var/lib -type f | sort | xargs sha256sum 2>/dev/null").stdout
-    for verb in (("check", *RESCUE[1:-1]), RESCUE):
-        refused = lab.run_tool(*verb, env=ENV)
-        assert refused.returncode == 3, said(refused)
-        assert "somebody is at 10.1.1.43" in said(refused)
-        assert "--from" in said(refused)
-    forced = lab.run_tool(*RESCUE, "--allow", "old-answers", env=ENV)
-    assert forced.returncode == 3, "it cannot be talked away"
-    assert lab.on("new", "find /opt /etc /var/lib -type f | sort | xargs sha256sum 2>/dev/null").stdout == before
+def new_files(site: Site) -> str:
+    return site.lab.on("new", "find /opt /etc /var/lib -type f | sort | xargs sha256sum 2>/dev/null").stdout
 
 
-def test_a_wrong_passphrase_is_refused_before_anything_is_changed(lab: NamespaceLab) -> None:
-    lose_the_old_one(lab)
-    before = lab.on("new", "find /opt /etc /var/lib -type f | sort | xargs sha256sum 2>/dev/null").stdout
-    for phrase, words in (("not the one", "gpg"), ("", "no passphrase")):
-        refused = lab.run_tool(*RESCUE, env={"TSCM_PASSPHRASE": phrase} if phrase else {})
+def test_whoever_answers_at_the_old_address_stops_it_before_anything_is_changed(site: Site) -> None:
+    before = new_files(site)
+    site.lab.power_on("old")
+    try:
+        for verb in (("check", *RESCUE[1:-1]), RESCUE, (*RESCUE, "--allow", "old-answers")):
+            refused = site.run(*verb)
+            assert refused.returncode == 3, said(refused)
+            assert "somebody is at 10.1.1.43" in said(refused)
+            assert "--from" in said(refused)
+    finally:
+        site.lab.power_off("old")
+    assert new_files(site) == before
+
+
+def test_a_wrong_passphrase_is_refused_before_anything_is_changed(site: Site) -> None:
+    before = new_files(site)
+    for env, words in (({"TSCM_PASSPHRASE": "not the one"}, "gpg: "), ({}, "none was given")):
+        refused = site.lab.run_tool(*RESCUE, env=env)
         assert refused.returncode == 1, said(refused)
         assert words in refused.stderr
         assert "--passphrase-file" in refused.stderr
-    assert lab.on("new", "find /opt /etc /var/lib -type f | sort | xargs sha256sum 2>/dev/null").stdout == before
-
-
-@pytest.fixture
-def rig(lab: NamespaceLab) -> Iterator[Rig]:
-    yield Rig(lab)
-
-
-def test_a_rescue_that_is_killed_is_resumed_and_can_be_taken_back_at_any_time(lab: NamespaceLab) -> None:
-    was, home = lose_the_old_one(lab), what_matters(lab, "new")
-    rig = Rig(lab)
-    for about, verb in (
-        ("action-started fetch", "resume"),
-        ("noted first_pass", "resume"),
-        ("noted restored", "resume"),
-    ):
-        pass
-    first = rig.run(*RESCUE, plan=[{"kind": "kill", "about": "x", "n": 12, "when": "after"}])
-    assert first.status == -9, first.text
-    del was, home, os, shutil
+    assert new_files(site) == before

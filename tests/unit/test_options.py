@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_values_are_converted() -> None:
         ({"drain_timeout": "0"}, "--drain-timeout"),
         ({"drain_timeout": "nan"}, "--drain-timeout"),
         ({"drain_timeout": "inf"}, "--drain-timeout"),
-        ({"archive": "../x.tsbak"}, "no name of an archive"),
+        ({"archive": "../x.tsbak"}, "exclude each other"),
         ({"store": "/srv"}, "--store goes with"),
         ({"archive": "-x.tsbak"}, "no name of an archive"),
         ({"archive": "x.zip"}, "no name of an archive"),

@@ -82,7 +82,7 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
         if not options.dry_run:
             stack.enter_context(locks.held_here(run, [one.host for one in both.there]))
             locks.refuse_over_unfinished(*(one.name for one in both.there))
-        found = identify_both(both, inventory, emit)
+        found = identify_both(both, options, inventory, emit)
         findings = preflight(both, found, options, emit)
         m = Migration(
             run, options, old, new, found[0].facts, found[1].facts, journal=Journal.nowhere(),
@@ -127,7 +127,7 @@ def check(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, em
     dial = Dialler(secrets, emit)
     with contextlib.closing(sides.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)) as both:
         emit(RunStarted(run, "check", both.old.name, both.new.name, both.source))
-        preflight(both, identify_both(both, inventory, emit), options, emit)
+        preflight(both, identify_both(both, options, inventory, emit), options, emit)
     emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
     return Exit.DONE
 
@@ -144,11 +144,11 @@ def interface_of(both: Sides, found: list[Identity], options: MigrateOptions) ->
     return name or checks.resolve_interface(found[1].facts, both.new.host, options.interface)
 
 
-def identify_both(both: Sides, inventory: Inventory, emit: Emit) -> list[Identity]:
+def identify_both(both: Sides, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[Identity]:
     """Learn the facts of both."""
     began = time.monotonic()
     emit(StepStarted("identify", "Identify both (read-only)"))
-    found = sides.learn(both, inventory, emit)
+    found = sides.learn(both, options, inventory, emit)
     emit(StepFinished("identify", "done", round(time.monotonic() - began, 3)))
     return found
 

@@ -137,7 +137,7 @@ def host_of(inventory: Inventory, name: str) -> Host:
 # ------------------------------------------------------------------------------------------------ what is known
 
 
-def learn(sides: Sides, inventory: Inventory, emit: Emit) -> list[Identity]:
+def learn(sides: Sides, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[Identity]:
     """The facts of both, the old one's first; nothing is changed.
 
     Raises:
@@ -154,7 +154,7 @@ def learn(sides: Sides, inventory: Inventory, emit: Emit) -> list[Identity]:
     host = _addressed(sides.old.host, found, sides.kept, inventory)
     sides.old.moved(host)
     answers: tuple[str, ...] = ()
-    if not new.findings:
+    if not new.findings and not options.bypass_netconf:  # else nobody is to take that address
         interface = checks.resolve_interface(new.facts, sides.new.host, None)
         answers = network.who_answers(sides.new, host.address, host.port, interface)
     old = Identity(

@@ -67,7 +67,7 @@ def read(chunks: Iterator[bytes], paths: Paths) -> Inside:
         tuple(keys),
         saved.settings({path: text for pattern in _NETWORK for path, text in seen.of(pattern).items()}),
         next(iter("".join(seen.of("*etc/hostname").values()).split()), ""),
-        "".join(seen.of(f"*{paths.cron_entry}").values()),
+        "".join(seen.of(_cron(paths)).values()),
         devices_in(walked.names, paths.device_glob),
         device_files(seen.hashes, paths.device_glob),
     )
@@ -90,18 +90,24 @@ def device_files(hashes: Mapping[str, str], device_glob: str) -> dict[str, str]:
     }
 
 
+def _cron(paths: Paths) -> str:
+    return "*/" + "/".join(PurePosixPath(paths.cron_entry).parts[-2:])
+
+
 class _Seen:
     """Keeps the texts that are looked at later, and hashes what lies in the etc folder."""
 
     def __init__(self, paths: Paths) -> None:
-        self._etc = paths.etc_dir.strip("/") + "/"
-        self._texts = (*_NETWORK, "*ssh_host_*_key.pub", "*etc/hostname", f"*{paths.cron_entry}")
+        parts = PurePosixPath(paths.etc_dir).parts[1:]
+        # Packed from the root or from some folder on the way: its last two names are the least that means it.
+        self._etc = [f"/{'/'.join(parts[at:])}/" for at in range(max(1, len(parts) - 1))]
+        self._texts = (*_NETWORK, "*ssh_host_*_key.pub", "*etc/hostname", _cron(paths))
         self._kept: dict[str, str] = {}
         self.hashes: dict[str, str] = {}
 
     def __call__(self, name: str, chunks: Iterator[bytes]) -> None:
         path = "/" + name.removeprefix("./")
-        below = path.partition("/" + self._etc)[2]
+        below = next((path.partition(etc)[2] for etc in self._etc if etc in path), "")
         if below and not re.search(r"[\x00-\x1f]", below):
             digest = hashlib.sha256()
             for chunk in chunks:

@@ -35,7 +35,7 @@ _PACKED: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
 
 @dataclass(frozen=True)
 class Walked:
-    """`why`: what is wrong with it, "" where it was read to its end; `size`: bytes unpacked; `names`: of all members."""
+    """`why`: what is wrong with it, "" where nothing is; `size`: bytes unpacked; `names`: of all members."""
 
     why: str = ""
     files: int = 0
