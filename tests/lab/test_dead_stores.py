@@ -13,6 +13,7 @@ from tests.support import servers
 from tests.support.gpg import keyring, make_key
 from tscm_migrate.lab.embedded import EmbeddedLab, available
 from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.offsite.stores.opened import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,6 +52,7 @@ def test_a_sealed_copy_in_s3_is_opened_on_its_way_to_the_new_one(seaweed: server
     with keyring() as home, site(tmp_path / "lab", encryption_configured=False) as lab:
         fingerprint = make_key(home, "ops@example.test")
         env = {**servers.ENV, "GNUPGHOME": str(home)}
+        open_store(seaweed.url("contract", "other"), env=servers.ENV).create("bucket", b"is made by its first object")
         with lab.inventory.open("a") as file:
             file.write(f'\n[offsite]\nstore = "{seaweed.url("contract", "dead")}"\nrecipients = ["{fingerprint}"]\n')
         ran(lab, "offsite", "pull", "--host", "tscm-old", "--archive", "all", env=env)

@@ -44,7 +44,8 @@ def restore(archive: Path, phrase: Secret | None) -> tuple[bool, str]:
         lab.power_off("old")
         done = lab.run_tool(
             "migrate", "--archive", str(archive), "--to", "tscm-new", "--bypass-netconf", "--no-restore-ssh",
-            "--devices", "none", "--allow", "os-differs", "--allow", "new-is-older", "--yes", "--json",
+            "--devices", "none", "--allow", "os-differs", "--allow", "new-is-older",
+            "--allow", "archive-other-keys", "--yes", "--json",
             env={"TSCM_PASSPHRASE": phrase.reveal()} if phrase else {}, timeout=_LIMIT,
         )  # fmt: skip
     return _verdict(
