@@ -92,11 +92,20 @@ def into_rehearsal(phrase: Secret | None) -> Callable[[Path], tuple[bool, str]]:
     return lambda archive: restored(archive, phrase)
 
 
-@command(help={**HOSTS, **COMMON, "dry_run": "Only print what would go, and why."}, iterable=["host", "group"])
+@command(
+    help={
+        **HOSTS,
+        **COMMON,
+        "there": "The archives on the appliances instead; one goes only when a verified copy of it is off-site.",
+        "dry_run": "Only print what would go, and why.",
+    },
+    iterable=["host", "group"],
+)
 def prune(
     _context: Any,
     host: list[str],
     group: list[str],
+    there: bool = False,
     dry_run: bool = False,
     store: str | None = None,
     json: bool = False,
@@ -106,6 +115,8 @@ def prune(
     from tscm_migrate.offsite import prune as room
     from tscm_migrate.offsite import text
 
+    if there:
+        return _prune_there(inventory, store, (host, group), dry_run=dry_run, json=json)
     with desk_of(inventory, store) as desk:
         names = [found.name for found in desk.hosts(host, group)] if host or group else None
         plan = room.plan(desk.catalog(names), desk.settings.keep.policy(), now_utc())
@@ -116,6 +127,29 @@ def prune(
         left = [why for _, why in room.prune(desk.store, plan, now_utc()) if why] if not dry_run else []
     for why in sorted(set(left)):
         say(f"left alone: {why}")
+    return Exit.ATTENTION if left else Exit.DONE
+
+
+def _prune_there(
+    inventory: str | None, store: str | None, which: tuple[list[str], list[str]], *, dry_run: bool, json: bool
+) -> int:
+    from tscm_migrate.offsite import text
+    from tscm_migrate.offsite import there as room
+    from tscm_migrate.ssh.connect import connect
+
+    left = 0
+    with desk_of(inventory, store, emit=warnings(json)) as desk:
+        for one in desk.hosts(*which):
+            with connect(one, credentials=desk.secrets, emit=desk.emit) as shell:
+                plan = room.plan(shell, desk.catalog([one.name]), desk.settings.keep.policy(), now_utc())
+                if json:
+                    lines(found.as_dict() for found in plan)
+                else:
+                    say(text.there(plan))
+                for found, why in [] if dry_run else room.thin(shell, desk.store, plan):
+                    left += bool(why)
+                    if not json:
+                        say(f"{one.name}: {found.archive.name}: {f'left alone: {why}' if why else 'deleted'}")
     return Exit.ATTENTION if left else Exit.DONE
 
 
