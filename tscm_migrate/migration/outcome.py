@@ -83,6 +83,11 @@ def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
         lines.append(
             f"{m.old.name}: its updates are HELD ({entry} is in {aside}); to release: tscm-migrate rollback {m.run}"
         )
+    if m.kept is not None and engine.cut_over:
+        lines.append(
+            f"{m.new.name}: is on its way to be {m.old.name}, and serves as neither; "
+            f"to go on: tscm-migrate resume {m.run}"
+        )
     if offline:
         itself = f", and comes back by itself after {m.revert_after:.0f} s" if m.options.offline == "isolate" else ""
         lines.append(f"{m.old.name}: is OFFLINE, or about to be{itself}; to go on: tscm-migrate resume {m.run}")
