@@ -52,7 +52,7 @@ def crew(desk: Desk, jobs: str | None, processes: str | None, *, on_cluster: boo
     from tscm_migrate.fleet.executors import Cluster
 
     if desk.settings.cluster is None:
-        raise UsageError("there is no [offsite.cluster] in the inventory", "docs/how-to/offsite.md has an example")
+        raise UsageError("there is no [offsite.cluster] in the inventory", "docs/how-to/fleet.md has an example")
     try:
         return Crew(several, cluster=Cluster.model_validate(desk.settings.cluster))
     except ValidationError as error:
