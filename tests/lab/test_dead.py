@@ -218,3 +218,19 @@ def test_a_wrong_passphrase_is_refused_before_anything_is_changed(site: Site) ->
         assert words in refused.stderr
         assert "--passphrase-file" in refused.stderr
     assert new_files(site) == before
+
+
+def test_one_that_was_installed_anew_in_its_place_is_restored_onto_itself(tmp_path: Path) -> None:
+    """The new one has the old address already: nobody else answers there, and one pass does it all."""
+    old = old_profile(boot_seconds=0.2, encryption_configured=True, passphrase=PASSPHRASE)
+    new = new_profile(boot_seconds=0.2, address="10.1.1.43")
+    with NamespaceLab(tmp_path / "lab", old, new, boot=False) as lab:
+        lab.power_on("old")
+        site = Site(lab, tmp_path / "store")
+        lab.power_on("new")
+        site.collided = len(lab.collisions())
+        boot = lab.boot_id("new")
+        done = site.run(*RESCUE)
+        assert done.returncode == 0, said(done)
+        assert_restored(site, done)
+        assert lab.boot_id("new") == boot
