@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tscm_migrate.migration.engine import Step
+
 _SAMPLES = {"host": "HOST", "names": ("NAME",), "items": ("…",), "processes": ("…",)}
 
 
@@ -62,6 +64,8 @@ def step_page() -> str:
     """The steps of a migration, in their order."""
     from tscm_migrate.migration.plan import steps
 
+    usual = [step.id for step in steps()]
+    rescue = [step for step in steps(dead=True) if step.id not in usual]
     lines = [
         "# Steps of a migration",
         "",
@@ -73,10 +77,15 @@ def step_page() -> str:
     ]
     lines += ["put back; in the cutover half the run stops, says what is held or offline, and waits for `resume` or"]
     lines += ["`rollback`.", "", "| id | half | what it does |", "| --- | --- | --- |"]
-    for step in steps():
-        half = "cutover" if step.cutover else "staging"
-        lines += [f"| `{step.id}` | {half} | {_cell(' '.join((inspect.getdoc(step) or '').split()))} |"]
+    lines += [_step_row(step) for step in steps()]
+    lines += ["", "Where the old one is dead, these stand in the place of those that would speak to it:", ""]
+    lines += ["| id | half | what it does |", "| --- | --- | --- |", *(_step_row(step) for step in rescue)]
     return "\n".join(lines) + "\n"
+
+
+def _step_row(step: Step) -> str:
+    half = "cutover" if step.cutover else "staging"
+    return f"| `{step.id}` | {half} | {_cell(' '.join((inspect.getdoc(step) or '').split()))} |"
 
 
 def events_table() -> str:

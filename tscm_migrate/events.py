@@ -37,12 +37,16 @@ def silent(_event: Event) -> None:
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """A run begins; `verb` is migrate, resume, rollback, …"""
+    """A run begins; `verb` is migrate, resume, rollback, …
+
+    `source`: the backup that stands for an old one that is dead, else "".
+    """
 
     run: str
     verb: str
     old: str
     new: str
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What `migrate` was asked to do: the options, checked before anything else happens.
 
-`MigrateOptions.parse` turns the command line's strings into frozen data; an option that is not built yet is refused
-by `NOT_YET`, so that nothing is accepted and ignored.
+`MigrateOptions.parse` turns the command line's strings into frozen data; what excludes each other is refused, so that
+nothing is accepted and ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ METHODS = ("auto", "rsync", "tar", "sftp")
 ROUTES = ("auto", "direct", "relay")
 OFFLINE = ("poweroff", "isolate", "manual")
 _ARCHIVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.tsbak(\.gpg)?\Z")
-_OFFSITE = re.compile(r"offsite:[A-Za-z0-9][A-Za-z0-9._:/-]*\Z")
+_OFFSITE = re.compile(r"offsite:(?:[^\s/]{1,200}/)?[A-Za-z0-9][A-Za-z0-9._~-]{0,250}\Z")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")
 _DEVICE = re.compile(r"[^\s/,\\-][^\s/,\\]*\Z")
 _LONGEST = 7 * 86400.0  # seconds; a wait beyond a week is a typing error
@@ -33,7 +33,8 @@ class MigrateOptions:
     """The options of `migrate`, named after them.
 
     `from_` is "" only where the archive comes from off-site. `drain_timeout` in seconds, None: the inventory's
-    policy. `debug` 1..7 or None. `archive` is "new", "latest", "all", a file name, or "offsite:…".
+    policy. `debug` 1..7 or None. `archive` is "new", "latest", "all", a file name, or what outlives the old one:
+    "offsite:[HOST/]COPY" or the absolute path of a file. `store` is a URL, None: the inventory's.
     """
 
     from_: str
@@ -61,6 +62,12 @@ class MigrateOptions:
     allow: tuple[str, ...] = ()
     inventory: Path | None = None
     limit: float = 0.0  # bytes a second for the archives, 0: none
+    store: str | None = None
+
+    @property
+    def rescues(self) -> bool:
+        """Whether the old one is dead, and restored from what has outlived it."""
+        return _outlives(self.archive)
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> MigrateOptions:
@@ -95,26 +102,39 @@ class MigrateOptions:
         if self.archive != "new" and not self.encrypt:
             fix = "leave --no-encrypt out: it is for a new backup, and this archive is already made"
             raise UsageError(f"--no-encrypt does not go with --archive {self.archive}", fix)
-        for text, asked in NOT_YET.items():
-            if asked(self):
-                raise UsageError(f"{text} is not yet built", "leave it out; the changelog will say when it is there")
+        if self.store and not self.archive.startswith("offsite:"):
+            raise UsageError(
+                "--store goes with --archive offsite:… only", "leave it out, or say --archive offsite:latest"
+            )
+        for option, asked in _OF_THE_OLD_ONE.items():
+            if self.rescues and asked(self):
+                fix = "leave it out: the old one is not spoken to, its archive comes from elsewhere"
+                raise UsageError(f"{option} does not go with --archive {self.archive}", fix)
 
 
-# What later versions bring: the text, and whether it was asked for. One table, so that nothing is forgotten.
-NOT_YET: dict[str, Callable[[MigrateOptions], bool]] = {
-    "--archive offsite:…": lambda o: o.archive.startswith("offsite:"),
+# What is said to the old one, or of the way from it: senseless where it is dead.
+_OF_THE_OLD_ONE: dict[str, Callable[[MigrateOptions], bool]] = {
+    "--method": lambda o: o.method != "auto",
+    "--route direct": lambda o: o.route == "direct",
+    "--drain-timeout": lambda o: o.drain_timeout is not None,
+    "--offline": lambda o: o.offline != "poweroff",
 }
+
+
+def _outlives(archive: str) -> bool:
+    return archive.startswith("offsite:") or "/" in archive or "\\" in archive
 
 
 def _with_hosts(values: dict[str, Any]) -> dict[str, Any]:
     if not values.get("to"):
         raise UsageError("--to is missing: which appliance is the new one?", "give --from OLD --to NEW")
-    offsite = str(values.get("archive", "")).startswith("offsite:")
-    if not values["from_"] and not offsite:
-        raise UsageError("--from is missing: which appliance is the old one?", "give --from OLD --to NEW")
-    if values["from_"] and offsite:
-        fix = "leave --from out: the archive comes from off-site, the old appliance is not touched"
-        raise UsageError("--from and --archive offsite:… exclude each other", fix)
+    archive = str(values.get("archive", ""))
+    if not values["from_"] and not _outlives(archive):
+        fix = "give --from OLD --to NEW; or, where the old one is dead: --archive offsite:latest --to NEW"
+        raise UsageError("--from is missing: which appliance is the old one?", fix)
+    if values["from_"] and _outlives(archive):
+        fix = "leave --from out: the archive comes from elsewhere, the old appliance is not touched"
+        raise UsageError(f"--from and --archive {archive} exclude each other", fix)
     return values
 
 
@@ -128,7 +148,12 @@ def _choice(name: str, value: str, choices: Iterable[str]) -> str:
 def _archive(value: str) -> str:
     if value in {"new", "latest", "all"} or _ARCHIVE.match(value) or _OFFSITE.match(value):
         return value
-    fix = "new, latest, all, or a bare file name such as threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
+    if _outlives(value) and _ARCHIVE.match(re.split(r"[/\\]", value)[-1]) and not value.startswith("offsite:"):
+        return str(Path(value).expanduser().absolute())
+    fix = (
+        "new, latest, all, a bare file name such as threatstop_backup_2024-05-01_03_00_00.tsbak.gpg, "
+        "offsite:latest, offsite:HOST/latest, or the path of a file: ./NAME"
+    )
     raise UsageError(f"--archive {value!r} is no name of an archive", fix)
 
 

@@ -42,7 +42,15 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
         yield server
 
 
-@pytest.fixture(params=["local", "sftp", "s3", "lying-s3"])
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    if not servers.program("azurite-blob"):
+        pytest.skip("azurite is not installed (npm install -g azurite)")
+    with servers.azurite(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
+@pytest.fixture(params=["local", "sftp", "s3", "lying-s3", "azure"])
 def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
     """Makes connections to one empty place; one place of each kind, on a real server."""
     kind, unique = request.param, uuid.uuid4().hex[:8]
@@ -55,6 +63,11 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Stor
     if kind == "s3":
         real = request.getfixturevalue("seaweed")
         return lambda: open_store(real.url("contract", unique), env=servers.ENV)
+    if kind == "azure":
+        emulator = request.getfixturevalue("azurite")
+        for name, value in emulator.extra["env"].items():
+            request.getfixturevalue("monkeypatch").setenv(name, value)
+        return lambda: open_store(f"az://contract/{unique}")
     liar = request.getfixturevalue("lying_s3")
     return lambda: open_store(liar.url("bucket", unique), env=servers.ENV)
 

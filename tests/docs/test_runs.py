@@ -113,6 +113,9 @@ def test_the_commands_of_the_page_do_what_it_says(page: Path, tmp_path: Path) ->
     with room(tmp_path) as (lab, env):
         if lab_of(page) == "cut":
             cut(env)
+        if lab_of(page) == "dead":
+            assert " stored " in tool(env, "offsite", "pull", "--host", "tscm-old")
+            lab.power_off("old")
         for block in blocks(page):
             if block.mark == "run":
                 run(block, filled(block, lab, env), reader, env)

@@ -1,6 +1,7 @@
 """The documentation's pages, their code blocks, and what a comment before a block says of it.
 
 <!-- lab: cut -->            the page's lab: a run was killed in its staging half (else: two fresh appliances)
+<!-- lab: dead -->           the old one was pulled off-site and has lost its power since
 <!-- run -->                 the next block is run, in the page's order, and has to end with 0
 <!-- run: exit 4 -->         … with this status
 <!-- run: types y -->        … on a terminal, by a person who types this at the first question

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from tscm_migrate.errors import Exit, NetconfContradiction, UsageError
-from tscm_migrate.options import NOT_YET, MigrateOptions
+from tscm_migrate.options import MigrateOptions
 
 PAIR = {"from_": "old", "to": "new"}
 
@@ -39,7 +40,8 @@ def test_values_are_converted() -> None:
         ({"drain_timeout": "0"}, "--drain-timeout"),
         ({"drain_timeout": "nan"}, "--drain-timeout"),
         ({"drain_timeout": "inf"}, "--drain-timeout"),
-        ({"archive": "../x.tsbak"}, "no name of an archive"),
+        ({"archive": "../x.tsbak"}, "exclude each other"),
+        ({"store": "/srv"}, "--store goes with"),
         ({"archive": "-x.tsbak"}, "no name of an archive"),
         ({"archive": "x.zip"}, "no name of an archive"),
         ({"interface": "eth0; reboot"}, "no interface name"),
@@ -63,11 +65,39 @@ def test_both_ways_of_treating_the_network_are_refused_as_the_preflight_does() -
     assert caught.value.exit_code is Exit.REFUSED
 
 
-@pytest.mark.parametrize("text", NOT_YET)
-def test_what_is_not_built_is_refused_and_not_ignored(text: str) -> None:
-    flag, _, value = text.removeprefix("--").partition(" ")
-    given: dict[str, object] = {**PAIR, flag.replace("-", "_"): value.replace("…", "latest") or True}
-    if value.startswith("offsite"):
-        given["from_"] = ""
-    with pytest.raises(UsageError, match="is not yet built"):
-        MigrateOptions.parse(given)
+DEAD = {"from_": "", "to": "tscm-new"}
+
+
+@pytest.mark.parametrize("archive", ["offsite:latest", "offsite:tscm-old/latest", "offsite:me@10.1.1.43:22/latest"])
+def test_a_dead_old_one_needs_no_name(archive: str) -> None:
+    options = MigrateOptions.parse({**DEAD, "archive": archive, "store": "/srv"})
+    assert options.rescues
+    assert MigrateOptions.parse(asdict(options)) == options, "as a journal keeps it"
+
+
+def test_a_file_is_found_again_from_another_folder() -> None:
+    name = "threatstop_backup_2024-05-01_03_00_00.tsbak"
+    options = MigrateOptions.parse({**DEAD, "archive": f"./{name}"})
+    assert options.rescues
+    assert Path(options.archive) == Path(name).absolute()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"method": "rsync"}, "--method does not go with"),
+        ({"route": "direct"}, "--route direct does not go with"),
+        ({"drain_timeout": "60"}, "--drain-timeout does not go with"),
+        ({"offline": "isolate"}, "--offline does not go with"),
+        ({"encrypt": False}, "--no-encrypt does not go with"),
+        ({"archive": "offsite:"}, "no name of an archive"),
+        ({"archive": "offsite:a/b/c"}, "no name of an archive"),
+        ({"archive": "./notes.txt"}, "no name of an archive"),
+        ({"archive": "latest"}, "--from is missing"),
+    ],
+)
+def test_what_would_be_said_to_a_dead_one_is_refused(given: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        MigrateOptions.parse({**DEAD, "archive": "offsite:latest", **given})
+    assert words in caught.value.message()
+    assert caught.value.remedy()

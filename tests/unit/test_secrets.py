@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Event
 from tscm_migrate.redact import Redactor, printable
 from tscm_migrate.secrets import Secrets
-from tscm_migrate.site import Host
+from tscm_migrate.site import Host, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,3 +194,14 @@ def test_a_short_secret_does_not_make_other_words_unreadable() -> None:
 
 def test_printable_drops_what_could_steer_a_terminal() -> None:
     assert printable("a\x1b[31mred\x1b[0m\x1b]0;title\x07b\x00\r\nc\td\u202ee") == "aredb\nc\tde"
+
+
+def test_a_secret_is_never_sent_to_another_process_and_a_job_has_none(tmp_path: Path) -> None:
+    from tscm_migrate.offsite.jobs import PullJob
+    from tscm_migrate.offsite.pull import PullOptions
+
+    with pytest.raises(TypeError, match="never pickled"):
+        pickle.dumps(Secret("hunter2"))
+    host = Host("tscm-a", "10.1.1.43", login_password_source="env:TSCM_LOGIN")
+    sent = pickle.dumps(PullJob(host, "s3://bucket/x", PullOptions(), tmp_path))
+    assert b"env:TSCM_LOGIN" in sent, "where it comes from is sent, and resolved where the work is done"

@@ -58,6 +58,7 @@ class Facts:
     etc_size: int = 0
     log_size: int = 0
     log_writable: bool = False
+    told_by: str = ""  # what else tells all this, where the appliance is dead: its backup
 
     @property
     def core(self) -> str:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, MigrateError, UsageError
+from tscm_migrate.fleet.memory import share_arenas
 from tscm_migrate.fleet.turns import Door, Outcome, run
 from tscm_migrate.offsite.freshness import judge
 from tscm_migrate.offsite.jobs import PullJob, Tools, do_pull
@@ -51,7 +52,7 @@ def crew(desk: Desk, jobs: str | None, processes: str | None, *, on_cluster: boo
     from tscm_migrate.fleet.executors import Cluster
 
     if desk.settings.cluster is None:
-        raise UsageError("there is no [offsite.cluster] in the inventory", "docs/how-to/offsite.md has an example")
+        raise UsageError("there is no [offsite.cluster] in the inventory", "docs/how-to/fleet.md has an example")
     try:
         return Crew(several, cluster=Cluster.model_validate(desk.settings.cluster))
     except ValidationError as error:
@@ -97,6 +98,7 @@ def pulls(jobs: Sequence[PullJob], crew: Crew, tools: Tools) -> Iterator[PullOut
 
             executor = stack.enter_context(processes(crew.processes))
         else:
+            share_arenas()
             work = partial(do_pull, tools=tools)
         yield from run(jobs, work, jobs=crew.jobs, executor=executor, door=door, on_stop=stopping.set)
 

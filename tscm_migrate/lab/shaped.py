@@ -35,13 +35,14 @@ def profiles(old: Facts, new: Facts, *, update_seconds: float = 0.3) -> tuple[Pr
     devices = tuple(Device(name, size_bytes=each, update_seconds=update_seconds) for name in names)
     links = any("latest" in link for link in old.links)
     encrypted = any(archive.encrypted for archive in old.archives)
-    first = {**_common(old), "devices": devices, "log_bytes": max(1, min(MOST, old.log_size)), "archives": int(links)}
+    first = {**common(old), "devices": devices, "log_bytes": max(1, min(MOST, old.log_size)), "archives": int(links)}
     if encrypted:
         left.append("backups are encrypted with a passphrase made up for the rehearsal")
-    return old_profile(**first), new_profile(**_common(new)), left
+    return old_profile(**first), new_profile(**common(new)), left
 
 
-def _common(facts: Facts) -> dict[str, Any]:
+def common(facts: Facts) -> dict[str, Any]:
+    """What both profiles take from an appliance's facts; the labs have addresses of their own."""
     interface = next((one for one in facts.interfaces if ":" not in one.address), None)
     shape: dict[str, Any] = {"list_command": facts.device_source != "files in its etc folder"}
     if interface is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -9,7 +10,7 @@ from tscm_migrate.appliance.names import newest
 from tscm_migrate.appliance.parse import version_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.options import MigrateOptions
@@ -33,16 +34,26 @@ class Finding:
 
 @dataclass(frozen=True)
 class Situation:
-    """All that a check may look at; `interface` as resolved for each host ("" when it could not be)."""
+    """All that a check may look at; the last three tell of an old one that is dead: see `identify.Identity`."""
 
     old: Facts
     new: Facts
     old_host: Host
     new_host: Host
     options: MigrateOptions
+    answers: tuple[str, ...] = ()
+    pinned: tuple[tuple[str, str], ...] = ()
+    inside: tuple[str, ...] = ()
+
+    @property
+    def there(self) -> tuple[tuple[Facts, Host], ...]:
+        """Those that can be looked at now: an old one that is dead is only told of."""
+        both = ((self.old, self.old_host), (self.new, self.new_host))
+        return tuple(one for one in both if not one[0].told_by)
 
 
-Check = "Callable[[Situation], Iterator[Finding]]"
+if TYPE_CHECKING:
+    Check = Callable[[Situation], Iterator[Finding]]
 
 
 def same_host(s: Situation) -> Iterator[Finding]:
@@ -55,7 +66,7 @@ def same_host(s: Situation) -> Iterator[Finding]:
 
 def core_version(s: Situation) -> Iterator[Finding]:
     """Backup and restore exist since TSCM-Core 1.47; versions are compared as numbers."""
-    yield from _before_upgrade(s, _cores(s.old, s.new))
+    yield from _before_upgrade(s, _cores(*(facts for facts, _ in s.there)))
 
 
 def _before_upgrade(s: Situation, found: Iterator[Finding]) -> Iterator[Finding]:
@@ -65,8 +76,8 @@ def _before_upgrade(s: Situation, found: Iterator[Finding]) -> Iterator[Finding]
         yield replace(finding, severity="warning") if soft else finding
 
 
-def _cores(old: Facts, new: Facts) -> Iterator[Finding]:
-    for facts in (old, new):
+def _cores(*known: Facts) -> Iterator[Finding]:
+    for facts in known:
         if not version_key(facts.core):
             said = f" ({facts.version_error})" if facts.version_error else ""
             text = f"{facts.name} does not tell its TSCM-Core version{said}"
@@ -83,7 +94,7 @@ def _cores(old: Facts, new: Facts) -> Iterator[Finding]:
 
 def versions(old: Facts, new: Facts) -> list[Finding]:
     """The checks of versions alone, for after an upgrade."""
-    return [*_cores(old, new), *_order(old, new)]
+    return [*_cores(*(one for one in (old, new) if not one.told_by)), *_order(old, new)]
 
 
 def core_order(s: Situation) -> Iterator[Finding]:
@@ -101,6 +112,8 @@ def _order(was: Facts, now: Facts) -> Iterator[Finding]:
 def operating_system(s: Situation) -> Iterator[Finding]:
     """The documents migrate only between the same base operating system (fact 24)."""
     old, new = (s.old.os_id, s.old.os_version), (s.new.os_id, s.new.os_version)
+    if s.old.told_by:  # a manifest has the name alone, with a third number that grows with each update
+        old, new = ((re.sub(r"(\d+\.\d+)\.\d+", r"\1", one.os_pretty), "-") for one in (s.old, s.new))
     if not all((*old, *new)):
         yield Finding("os-unknown", "warning", "one of the two does not tell its operating system")
     elif old != new:
@@ -118,7 +131,7 @@ def archive_estimate(facts: Facts) -> int:
 def disk(s: Situation) -> Iterator[Finding]:
     """Both ends must hold the archive and, for a while, its unpacked or half-written double."""
     need = 2 * archive_estimate(s.old) + _SLACK
-    for facts, host in ((s.old, s.old_host), (s.new, s.new_host)):
+    for facts, host in s.there:
         free = facts.free_at(host.paths.backup_dir)
         if free is None and not facts.backup_dir_exists:
             free = facts.free_at("/")
@@ -144,7 +157,8 @@ def resolve_interface(facts: Facts, host: Host, asked: str | None) -> str:
 def interface(s: Situation) -> Iterator[Finding]:
     """--interface must name one that exists, the same at backup and restore (fact 34)."""
     found = []
-    for facts, host in ((s.old, s.old_host), (s.new, s.new_host)):
+    told = ((s.old, s.old_host),) if s.old.told_by and s.old.interfaces else ()
+    for facts, host in (*told, *s.there):
         name = resolve_interface(facts, host, s.options.interface)
         found.append(name)
         if not name:
@@ -154,14 +168,14 @@ def interface(s: Situation) -> Iterator[Finding]:
             yield Finding(
                 "interface-missing", "error", text, "name it: --interface NAME, or `interface` in the inventory"
             )
-    if all(found) and found[0] != found[1]:
-        text = f"the interface is {found[0]} on {s.old.name} but {found[1]} on {s.new.name}"
+    if all(found) and found[0] != found[-1]:
+        text = f"the interface is {found[0]} on {s.old.name} but {found[-1]} on {s.new.name}"
         yield Finding("interface-differs", "error", text, "rename one, or go on with: --allow interface-differs")
 
 
 def clocks(s: Situation) -> Iterator[Finding]:
     """Archive names carry the time, and cron goes by it."""
-    for facts in (s.old, s.new):
+    for facts, _ in s.there:
         if not facts.clock:
             yield Finding("clock-unknown", "warning", f"{facts.name} does not tell its time")
         elif abs(facts.clock_skew) > CLOCK_LIMIT:
@@ -181,7 +195,7 @@ def devices_on_new(s: Situation) -> Iterator[Finding]:
 
 def address(s: Situation) -> Iterator[Finding]:
     """What the inventory calls the old address should be on the old one's interface."""
-    own = {i.address for i in s.old.interfaces}
+    own = {i.address for i in s.old.interfaces} if not s.old.told_by else set()
     if own and s.old_host.address not in own:
         text = f"{s.old.name} is reached at {s.old_host.address}, but has {', '.join(sorted(own))} itself"
         yield Finding(
@@ -194,7 +208,7 @@ def address(s: Situation) -> Iterator[Finding]:
 
 def tools(s: Situation) -> Iterator[Finding]:
     """What this tool itself needs on the appliances."""
-    for facts in (s.old, s.new):
+    for facts, _ in s.there:
         missing = [name for name in ("sha256sum", "stat", "dd") if name not in facts.tools]
         if missing and facts.tools:
             yield Finding(
@@ -220,9 +234,9 @@ CHECKS = (
 )  # fmt: skip
 
 
-def preflight(situation: Situation) -> list[Finding]:
-    """Run every check; the order is that of `CHECKS`."""
-    return [finding for check in CHECKS for finding in check(situation)]
+def preflight(situation: Situation, chosen: Sequence[Check] = CHECKS) -> list[Finding]:
+    """Run these checks, in their order."""
+    return [finding for check in chosen for finding in check(situation)]
 
 
 def refusals(findings: list[Finding], allow: tuple[str, ...]) -> list[Finding]:

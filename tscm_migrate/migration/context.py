@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance, Dial
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.journal import Journal
+    from tscm_migrate.offsite.kept import Kept
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.site import Policy, Secret
 
@@ -80,6 +81,12 @@ class Migration:
     old_answers: bool | None = None  # after a resume: whether the old one was seen; None: not looked
     interrupts: Interrupts = field(default_factory=lambda: Interrupts(silent))
     hooks: Hooks = field(default_factory=Hooks)
+    kept: Kept | None = None  # what the old one is restored from where it is dead: see `sides`
+
+    @property
+    def there(self) -> tuple[Appliance, ...]:
+        """The appliances that can be spoken to, the old one first where it is alive."""
+        return (self.new,) if self.kept is not None else (self.old, self.new)
 
     def note(self, key: str, value: Any) -> None:
         """Write down what later steps, a resume or the report need to know; JSON types only."""

@@ -39,13 +39,13 @@ class Estimate:
     basis: str
 
 
-def measure(old: Appliance, new: Appliance) -> float:
+def measure(m: Migration) -> float:
     """Bytes a second from the old one through this workstation to the new one; 0 where it cannot be told.
 
     Zeros are read from the one and thrown away on the other: nothing is written.
     """
     try:
-        return min(_down(old), _up(new))
+        return min(*(_down(one) for one in m.there if one is m.old), _up(m.new), math.inf)
     except MigrateError:
         return 0.0
 
@@ -76,7 +76,7 @@ def steps(m: Migration, ids: Iterator[str], rate: float) -> list[Estimate]:
 def _of(step: str, m: Migration, size: int, rate: float, before: Mapping[str, float]) -> Estimate:
     if step in _ADDRESS and not m.restores_network:
         return Estimate(step, 0.0, "the address stays")
-    if step == "transfer" and rate:
+    if step in ("transfer", "fetch") and rate:
         return Estimate(step, 1 + size / rate, f"{size / 1e6:.1f} MB at {rate / 1e6:.1f} MB/s, as measured")
     if step == "update-devices":
         count = len(m.old_facts.devices or m.old.host.devices) if m.options.devices != "none" else 0

@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Identity:
-    """What was learned of one appliance; `findings` are what stood in the way. `shown`: the host key's fingerprint."""
+    """What was learned of one appliance; `findings` are what stood in the way. `shown`: the host key's fingerprint.
+
+    Of one that is dead, and that a backup tells of: `answers` is what answers at its address all the same, `pinned`
+    are its keys in known_hosts (type, fingerprint), `inside` the addresses that the backup says it had.
+    """
 
     facts: Facts
     shown: str = ""
     files: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    answers: tuple[str, ...] = ()
+    pinned: tuple[tuple[str, str], ...] = ()
+    inside: tuple[str, ...] = ()
 
 
 def identify(*appliances: Appliance) -> list[Identity]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.facts import boot_script
 from tscm_migrate.appliance.mark import Mark
-from tscm_migrate.errors import AuthFailed, HostKeyError, LostTrack, NotComeBack, SshError
+from tscm_migrate.errors import AuthFailed, HostKeyError, LostTrack, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Said, Waiting
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
     Raises:
         LostTrack: an appliance answers of which nothing proves which one it is; nothing was changed.
         HostKeyError: a key of neither. NotComeBack: the new one is needed and was not seen.
+        WouldCollide: the old one answers, which the run has taken for dead.
     """
     record = m.journal.record
     restarting = "restore-network" in record.started and "come-back" not in record.done
@@ -124,11 +125,14 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
     if "new" in seen:
         _adopt(m, seen["new"])
     if "old" in seen:
+        if m.kept is not None:
+            _close(seen)
+            raise WouldCollide(m.old.name, "it is alive, and this run has taken it for dead", m.old.host.address)
         m.old.moved(seen["old"].host, seen["old"].shell)
     where = {who: one.host.address for who, one in seen.items()}
     m.emit(Said(", ".join(
         f"{one.name} {'answers at ' + where[who] if who in where else 'does not answer'}"
-        for who, one in (("old", m.old), ("new", m.new))
+        for who, one in (("old", m.old), ("new", m.new)) if one in m.there
     )))  # fmt: skip
     return "old" in seen
 
@@ -146,7 +150,7 @@ def _look(m: Migration) -> dict[str, Seen]:
                      gateway=m.old.host.gateway or m.new.host.gateway)  # fmt: skip
     at_own = replace(m.new.host, address=m.new_facts_address)
     # Two logins at the old address: the old one's user, and the new one's should it have moved there.
-    tries = ((m.old.host, at_old), (at_own,))
+    tries = ((m.old.host, at_old), (at_own,)) if at_old.address != at_own.address else ((at_own,),)
     with ThreadPoolExecutor(2, thread_name_prefix="locate") as pool:
         found = [seen for seen in pool.map(lambda hosts: _at(m, hosts), tries) if seen is not None]
     for seen in found:

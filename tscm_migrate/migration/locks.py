@@ -216,7 +216,7 @@ def _vet(m: Migration, appliance: Appliance, role: str) -> Callable[[Shell], Non
 
 def release(m: Migration) -> None:
     """Remove this run's marks where they can be reached; an appliance that is offline keeps its own."""
-    for appliance in (m.old, m.new):
+    for appliance in m.there:
         if appliance.name in m.journal.record.locked and appliance.connected:
             _drop(m, appliance)
 

@@ -65,6 +65,8 @@ def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
     held = "hold-updates" in record.started and record.undo.get("hold-updates", {}).get("in_place", False)
     finished = all(step.id in record.done for step in engine.steps)
     if finished:
+        if m.kept is not None and m.restores_network:
+            lines.append(f"{m.old.name} was dead: should it ever come back, it must not be at {m.old.host.address}")
         if offline:
             lines.append(
                 f"{m.old.name} is off the network and its updates are held, on purpose: "
@@ -80,6 +82,11 @@ def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
         entry, aside = m.old.paths.cron_entry, f"{m.old.paths.hold_dir}/held/"
         lines.append(
             f"{m.old.name}: its updates are HELD ({entry} is in {aside}); to release: tscm-migrate rollback {m.run}"
+        )
+    if m.kept is not None and engine.cut_over:
+        lines.append(
+            f"{m.new.name}: is on its way to be {m.old.name}, and serves as neither; "
+            f"to go on: tscm-migrate resume {m.run}"
         )
     if offline:
         itself = f", and comes back by itself after {m.revert_after:.0f} s" if m.options.offline == "isolate" else ""

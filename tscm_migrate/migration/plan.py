@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tscm_migrate.migration.steps import after, assure, confirm, cutover, offline, packages, staging
+from tscm_migrate.migration.steps import after, assure, confirm, cutover, offline, packages, rescue, staging
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.migration.engine import Step
 
 
-def steps() -> tuple[Step, ...]:
-    """All steps in their order; a step that does not apply to a run yields no actions."""
+def steps(*, dead: bool = False) -> tuple[Step, ...]:
+    """All steps in their order; a step that does not apply to a run yields no actions.
+
+    Args:
+        dead: the old one is, and is restored from what has outlived it: nothing is asked of it.
+    """
+    before = _of_the_dead() if dead else _of_the_living()
     return (
-        packages.UpdatePackages(),
-        staging.HoldUpdates(),
-        staging.Backup(),
-        staging.Transfer(),
-        staging.Verify(),
-        assure.Assure(),
-        offline.Snapshot(),
-        offline.TakeOffline(),
+        *before,
         cutover.RestoreNetwork(),
         cutover.Reboot(),
         cutover.ComeBack(),
@@ -33,24 +31,59 @@ def steps() -> tuple[Step, ...]:
     )
 
 
+def steps_of(m: Migration) -> tuple[Step, ...]:
+    """The steps of one run."""
+    return steps(dead=m.kept is not None)
+
+
+def _of_the_living() -> tuple[Step, ...]:
+    return (
+        packages.UpdatePackages(),
+        staging.HoldUpdates(),
+        staging.Backup(),
+        staging.Transfer(),
+        staging.Verify(),
+        assure.Assure(),
+        offline.Snapshot(),
+        offline.TakeOffline(),
+    )
+
+
+def _of_the_dead() -> tuple[Step, ...]:
+    return (
+        packages.UpdatePackages(),
+        rescue.Fetch(),
+        staging.Verify(),
+        rescue.Listed(),
+        offline.Snapshot(),
+        rescue.OldAbsent(),
+    )
+
+
 def summary(m: Migration) -> list[str]:
     """What is about to be done, as lines: who moves where, and every choice that was made for it."""
     o, old, new = m.options, m.old_facts, m.new_facts
     address = f"takes the address {m.old.host.address}" if m.restores_network else f"keeps {m.new.host.address}"
     ssh = "the old one's host keys" if o.restore_ssh else "its own host keys"
+    cron = f"cron {'is' if o.restore_cron else 'is not'} restored"
     encryption = f"encrypted (passphrase from {m.passphrase.source})" if m.passphrase else "NOT encrypted"
     archive = f"a fresh backup, {encryption}" if o.archive == "new" else f"the archive {o.archive}"
     devices = (
         "unknown until the restore" if old.devices is None else f"{len(old.devices)} ({', '.join(old.devices[:8])})"
     )
+    if m.kept is not None:
+        sealed = f", encrypted (passphrase from {m.passphrase.source})" if m.passphrase else ""
+        return [
+            f"from  {m.kept.archive.folder}  {old.told_by}{sealed}",
+            f"of    {m.old.name}  {m.old.host.address}  (dead)  TSCM-Core {old.core or 'unknown'}  {old.os_pretty}",
+            f"to    {m.new.name}  {m.new.host.address}  TSCM-Core {new.core}  {new.os_pretty}",
+            f"then  {m.new.name} {address} and has {ssh}; {cron}; devices: {devices}",
+        ]
     return [
         f"from  {m.old.name}  {m.old.host.address}  TSCM-Core {old.core}  {old.os_pretty}",
         f"to    {m.new.name}  {m.new.host.address}  TSCM-Core {new.core}  {new.os_pretty}",
         f"moves {archive}; devices: {devices}",
-        (
-            f"then  {m.old.name} goes offline ({_leaving(m)}); {m.new.name} {address} and has {ssh}; "
-            f"cron {'is' if o.restore_cron else 'is not'} restored"
-        ),
+        (f"then  {m.old.name} goes offline ({_leaving(m)}); {m.new.name} {address} and has {ssh}; {cron}"),
     ]
 
 

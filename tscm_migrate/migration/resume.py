@@ -8,10 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 from tscm_migrate import __version__
-from tscm_migrate.appliance.base import Appliance
 from tscm_migrate.errors import Exit, UsageError
 from tscm_migrate.events import RunStarted
-from tscm_migrate.migration import journal, leftovers, locate, locks, plan, run
+from tscm_migrate.migration import journal, leftovers, locate, locks, plan, run, sides
 from tscm_migrate.migration.context import Migration
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.interrupt import Interrupts
@@ -71,20 +70,19 @@ def reopened(
     options = MigrateOptions.parse(before.options)
     interrupts = Interrupts(emit)
     dial = run.Dialler(secrets, interrupts.emit)
-    old = Appliance(inventory.host(options.from_), dial, interrupts.emit)
-    new = Appliance(inventory.host(options.to), dial, interrupts.emit)
-    with interrupts.installed(), locks.held_here(name, (old.host, new.host)):
+    both = sides.again(options, before.notes, inventory=inventory, secrets=secrets, dial=dial, emit=interrupts.emit)
+    with interrupts.installed(), locks.held_here(name, [one.host for one in both.there]):
         opened = journal.Journal.open(name)  # again, and only now: until here it may have grown
         record = opened.record
         facts = _facts(record)
         dial.foreseen.update({place: tuple(keys) for place, keys in record.notes.get("foreseen", {}).items()})
-        emit(RunStarted(name, verb, old.name, new.name))
-        with contextlib.closing(old), contextlib.closing(new):
+        emit(RunStarted(name, verb, both.old.name, both.new.name, both.source))
+        with contextlib.closing(both):
             yield Migration(
-                name, options, old, new, facts["old"], facts["new"], journal=opened, dial=dial, foreseen=dial.foreseen,
-                operator=operator, policy=inventory.policy, hooks=inventory.hooks,
+                name, options, both.old, both.new, facts["old"], facts["new"], journal=opened, dial=dial,
+                foreseen=dial.foreseen, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
                 interface=record.notes.get("interface", ""),
-                emit=interrupts.emit, interrupts=interrupts,
+                emit=interrupts.emit, interrupts=interrupts, kept=both.kept,
             )  # fmt: skip
 
 
@@ -118,13 +116,13 @@ def resume(
     began, name = time.monotonic(), pick(asked, verb="resume")
     with reopened(name, verb="resume", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
         record = m.journal.record
-        if record.outcome in _OVER and len(record.done) == len(plan.steps()):
+        if record.outcome in _OVER and len(record.done) == len(plan.steps_of(m)):
             raise UsageError(f"run {name} is over ({record.outcome})", f"what came of it: tscm-migrate show {name}")
         if not yes and not operator.confirm(f"Go on with {m.old.name} to {m.new.name} now?"):
             raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
         m.passphrase = _passphrase(m, secrets)
         m.journal.write("run-resumed", version=__version__, pid=os.getpid())
-        return run.carry_out(Engine(m, plan.steps()), began, first=lambda: prepare(m))
+        return run.carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: prepare(m))
 
 
 def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:
@@ -137,7 +135,7 @@ def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:
 def prepare(m: Migration, *, need_new: bool = True) -> None:
     """Find both, wait for what a killed run may have left running, make them ours, and clear away its secrets."""
     m.old_answers = locate.find_both(m, need_new=need_new)
-    there = [one for one, answers in ((m.old, m.old_answers), (m.new, m.new.connected)) if answers]
+    there = [one for one in m.there if (m.old_answers if one is m.old else one.connected)]
     for appliance in there:
         leftovers.settle(appliance)
     locks.take(m, *there)

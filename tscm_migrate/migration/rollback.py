@@ -38,10 +38,10 @@ def rollback(
     began, name = time.monotonic(), resume.pick(asked, verb="roll back")
     opened = resume.reopened(name, verb="rollback", inventory=inventory, secrets=secrets, emit=emit, operator=operator)
     with opened as m:
-        engine = Engine(m, plan.steps())
+        engine = Engine(m, plan.steps_of(m))
         for line in announce(engine):
             m.emit(Said(line))
-        if not yes and not operator.confirm(f"Take this back on {m.old.name} and {m.new.name} now?"):
+        if not yes and not operator.confirm(f"Take this back on {' and '.join(one.name for one in m.there)} now?"):
             raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
         m.journal.write("rollback-started", version=__version__)
         return _take_back(engine, began)

@@ -8,17 +8,15 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from tscm_migrate import __version__
-from tscm_migrate.appliance.base import Appliance
 from tscm_migrate.appliance.names import newest
 from tscm_migrate.errors import Exit, Interrupted, NeedsPerson, Refused, UsageError
 from tscm_migrate.events import Checked, Estimated, RunFinished, RunStarted, Said, StepFinished, StepStarted
-from tscm_migrate.migration import checks, estimate, leftovers, locks, outcome, plan, rehearsal
+from tscm_migrate.migration import checks, dead, estimate, leftovers, locks, outcome, plan, rehearsal, sides
 from tscm_migrate.migration.context import Migration, Operator, at
 from tscm_migrate.migration.engine import Engine
-from tscm_migrate.migration.identify import Identity, identify
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal, new_run_id
 
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
+    from tscm_migrate.migration.identify import Identity
+    from tscm_migrate.migration.sides import Sides
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.site import Host, Secret
@@ -73,45 +73,44 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
     interrupts = Interrupts(emit)
     emit = interrupts.emit
     dial = Dialler(secrets, emit)
-    old = Appliance(inventory.host(options.from_), dial, emit)
-    new = Appliance(inventory.host(options.to), dial, emit)
-    emit(RunStarted(run, "dry run" if options.dry_run else "migrate", old.name, new.name))
+    both = sides.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)
+    old, new = both.old, both.new
+    emit(RunStarted(run, "dry run" if options.dry_run else "migrate", old.name, new.name, both.source))
     with contextlib.ExitStack() as stack:
+        stack.callback(both.close)
         stack.enter_context(interrupts.installed())
         if not options.dry_run:
-            stack.enter_context(locks.held_here(run, (old.host, new.host)))
-            locks.refuse_over_unfinished(old.name, new.name)
-        stack.callback(old.close)
-        stack.callback(new.close)
-        found = identify_both(old, new, emit)
-        findings = preflight(old, new, found, options, emit)
+            stack.enter_context(locks.held_here(run, [one.host for one in both.there]))
+            locks.refuse_over_unfinished(*(one.name for one in both.there))
+        found = identify_both(both, options, inventory, emit)
+        findings = preflight(both, found, options, emit)
         m = Migration(
             run, options, old, new, found[0].facts, found[1].facts, journal=Journal.nowhere(),
             dial=dial, foreseen=dial.foreseen, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
-            passphrase=archive_passphrase(options, found[0].facts, secrets, old.host),
-            interface=checks.resolve_interface(found[0].facts, old.host, options.interface), emit=emit,
-            interrupts=interrupts,
+            passphrase=both.passphrase if both.kept else archive_passphrase(options, found[0].facts, secrets, old.host),
+            interface=interface_of(both, found, options), emit=emit, interrupts=interrupts, kept=both.kept,
         )  # fmt: skip
         rehearsed = rehearsal.known(options.from_, options.to)
         for line in (*plan.summary(m), *([rehearsed.line()] if rehearsed else ())):
             emit(Said(line))
         if options.dry_run:
-            Engine(m, plan.steps()).foresee()
+            Engine(m, plan.steps_of(m)).foresee()
             _estimate(m)
             emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
             return Exit.DONE
-        for number, (step, _) in enumerate(Engine(m, plan.steps()).outline(), 1):
+        for number, (step, _) in enumerate(Engine(m, plan.steps_of(m)).outline(), 1):
             emit(Said(f"{number:3}. {step.title}"))
-        if not options.yes and not operator.confirm(f"Migrate {old.name} to {new.name} now?"):
+        what = f"Restore {old.name} on {new.name} now?" if both.kept else f"Migrate {old.name} to {new.name} now?"
+        if not options.yes and not operator.confirm(what):
             raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
         m.journal = Journal.create(run)
         _write_down(m, found, findings)
-        return carry_out(Engine(m, plan.steps()), began, first=lambda: _claim(m))
+        return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: _claim(m))
 
 
 def _estimate(m: Migration) -> None:
     """Say how long each step, all of it, and the time without a TSCM may take."""
-    found = estimate.steps(m, (step.id for step in plan.steps()), estimate.measure(m.old, m.new))
+    found = estimate.steps(m, (step.id for step in plan.steps_of(m)), estimate.measure(m))
     for one in found:
         m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
     m.emit(Estimated("", round(sum(one.seconds for one in found), 1)))
@@ -126,33 +125,35 @@ def check(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, em
     """
     began, run = time.monotonic(), new_run_id()
     dial = Dialler(secrets, emit)
-    old = Appliance(inventory.host(options.from_), dial, emit)
-    new = Appliance(inventory.host(options.to), dial, emit)
-    emit(RunStarted(run, "check", old.name, new.name))
-    with contextlib.closing(old), contextlib.closing(new):
-        preflight(old, new, identify_both(old, new, emit), options, emit)
+    with contextlib.closing(sides.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)) as both:
+        emit(RunStarted(run, "check", both.old.name, both.new.name, both.source))
+        preflight(both, identify_both(both, options, inventory, emit), options, emit)
     emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
     return Exit.DONE
 
 
 def _claim(m: Migration) -> None:
     """Make both ours before anything is changed, and clear away what a killed run has left there."""
-    locks.take(m, m.old, m.new)
-    leftovers.clear_secrets(m.old, m.new)
+    locks.take(m, *m.there)
+    leftovers.clear_secrets(*m.there)
 
 
-def identify_both(old: Appliance, new: Appliance, emit: Emit) -> list[Identity]:
+def interface_of(both: Sides, found: list[Identity], options: MigrateOptions) -> str:
+    """The interface to hand to tsadmin: the old one's; the new one's where no backup tells which that was."""
+    name = checks.resolve_interface(found[0].facts, both.old.host, options.interface)
+    return name or checks.resolve_interface(found[1].facts, both.new.host, options.interface)
+
+
+def identify_both(both: Sides, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[Identity]:
     """Learn the facts of both."""
     began = time.monotonic()
     emit(StepStarted("identify", "Identify both (read-only)"))
-    found = identify(old, new)
+    found = sides.learn(both, options, inventory, emit)
     emit(StepFinished("identify", "done", round(time.monotonic() - began, 3)))
     return found
 
 
-def preflight(
-    old: Appliance, new: Appliance, found: list[Identity], options: MigrateOptions, emit: Emit
-) -> list[checks.Finding]:
+def preflight(both: Sides, found: list[Identity], options: MigrateOptions, emit: Emit) -> list[checks.Finding]:
     """Emit every finding.
 
     Raises:
@@ -161,7 +162,11 @@ def preflight(
     emit(StepStarted("preflight", "Preflight"))
     findings = [finding for identity in found for finding in identity.findings]
     if not findings:
-        findings = checks.preflight(checks.Situation(found[0].facts, found[1].facts, old.host, new.host, options))
+        old, new = found
+        situation = checks.Situation(
+            old.facts, new.facts, both.old.host, both.new.host, options, old.answers, old.pinned, old.inside
+        )
+        findings = checks.preflight(situation, dead.CHECKS if both.kept else checks.CHECKS)
     for finding in findings:
         allowed = finding.name in options.allow and not finding.firm
         emit(Checked(finding.name, finding.severity, finding.text, finding.remedy, allowed))
@@ -195,6 +200,9 @@ def archive_passphrase(options: MigrateOptions, old: Facts, secrets: Secrets, ho
 def _write_down(m: Migration, found: list[Identity], findings: list[checks.Finding]) -> None:
     """The first entry of the journal: all that a resume or the report needs and that cannot be asked for again."""
     shown = {"json": False, "yes": True, "passphrase_file": None, "inventory": None}
+    rescued = (
+        {"kept": m.kept.note(), "old_host": _place(m.old.host), "archive": asdict(m.kept.archive)} if m.kept else {}
+    )
     m.journal.write(
         "run-started", run=m.run, verb="migrate", version=__version__, old=m.old.name, new=m.new.name,
         options={key: value for key, value in asdict(m.options).items() if key not in shown},
@@ -202,13 +210,25 @@ def _write_down(m: Migration, found: list[Identity], findings: list[checks.Findi
             "facts": {"old": asdict(found[0].facts), "new": asdict(found[1].facts)},
             "new_address": m.new.host.address,
             "new_keys": [found[1].shown],
-            "old_keys": [found[0].shown],
+            "old_keys": _shown_by_old(found[0]),
             "old_files": found[0].files,
             "new_files": sorted(found[1].files),
             "interface": m.interface,
             "checks": [{**asdict(f), "allowed": f.name in m.options.allow} for f in findings],
+            **rescued,
         },
     )  # fmt: skip
+
+
+def _shown_by_old(old: Identity) -> list[str]:
+    """What it has shown; of a dead one, what known_hosts has where its archive has nothing."""
+    if old.shown:
+        return [old.shown]
+    return [] if old.facts.host_keys else [key for _, key in old.pinned]
+
+
+def _place(host: Host) -> dict[str, Any]:
+    return {"name": host.name, "address": host.address, "port": host.port}
 
 
 def carry_out(engine: Engine, began: float, first: Callable[[], object] = lambda: None) -> Exit:
@@ -276,7 +296,7 @@ def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = ()) -> 
     lines = outcome.standing(m, engine)
     over = how in {"done", "attention"} or not engine.to_put_back()
     try:
-        ours = [one for one in (m.old, m.new) if one.name in m.journal.record.locked]  # else they are another run's
+        ours = [one for one in m.there if one.name in m.journal.record.locked]  # else they are another run's
         leftovers.clear_secrets(*ours)
         if over:
             # After a run that went through they stay, for a rollback of it wants them; see `forget`.

@@ -48,6 +48,13 @@ def interface_of(m: Migration) -> str:
     return next(found, m.interface)
 
 
+def hardware(m: Migration) -> dict[str, list[str]]:
+    """By which hardware addresses the two are told apart, as the step has noted them that looked at the old address."""
+    undo = m.journal.record.undo
+    seen = undo.get("take-offline") or undo.get("old-absent") or {}
+    return {key: list(seen.get(key, [])) for key in ("old_macs", "new_macs")}
+
+
 def own_place(m: Migration) -> Host:
     """The new one at the address that it had before."""
     return replace(m.new.host, address=m.new_facts_address)

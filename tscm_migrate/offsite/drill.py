@@ -1,47 +1,35 @@
 """A fire drill: fetch, decrypt, unpack in memory, look at what is in there. Nothing touches a disk.
 
+A further drill restores the copy into a rehearsal appliance; that one lives in a folder, in memory where there is one.
+
 An archive's layout is not documented, so what is asked is what holds for any: it can be decrypted to its end, it is a
 tar that can be read to its end with every check sum right, its names stay inside, and it holds files.
 """
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
-import tarfile
-import zlib
-from contextlib import ExitStack
+import os
+import tempfile
 from dataclasses import dataclass
-from io import RawIOBase
-from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.archives import devices_in
 from tscm_migrate.errors import CopyDamaged, OffsiteError, SealFailed
-from tscm_migrate.offsite import seal
-from tscm_migrate.offsite.fetch import archive
+from tscm_migrate.offsite import unpack
+from tscm_migrate.offsite.fetch import fetch, opened
 from tscm_migrate.offsite.manifest import Record
 from tscm_migrate.offsite.verify import write_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
-    from pathlib import Path
 
     from tscm_migrate.offsite.catalog import Copy
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.site import Secret
 
-_LARGEST = 64 << 30  # bytes unpacked; beyond that it is a bomb, not a backup
-_MEMBERS = 200_000
-_READ = 1 << 20
-
-_PACKED: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
-    (b"\x1f\x8b", lambda raw: gzip.GzipFile(fileobj=raw)),
-    (b"BZh", bz2.BZ2File),
-    (b"\xfd7zXZ\x00", lzma.LZMAFile),
-)
+MEMORY = Path("/dev/shm")  # noqa: S108 - where it is there, what is unpacked in a drill never reaches a disk
 
 
 @dataclass(frozen=True)
@@ -96,83 +84,54 @@ def drill(
     return done
 
 
+@dataclass(frozen=True)
+class Restored:
+    """What came of a restore in a drill; `why` is "" where the rehearsal appliance has what the archive holds."""
+
+    copy: Copy
+    why: str
+    detail: str
+
+
+def restore(
+    store: Store,
+    copy: Copy,
+    rehearse: Callable[[Path], tuple[bool, str]],
+    now: datetime,
+    *,
+    gnupg_home: Path | None = None,
+) -> Restored:
+    """Restore a copy into a rehearsal appliance, and write down how it went.
+
+    Args:
+        store: where the copy is.
+        copy: which.
+        rehearse: is given a private folder's archive; says whether all is there, and what was compared, in words.
+        now: aware UTC; what the record says.
+        gnupg_home: as for `drill`.
+
+    Raises:
+        OffsiteError: it could not be fetched. Also what `rehearse` raises: that says nothing of the copy.
+    """
+    memory = MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="tscm-drill-", dir=memory, ignore_cleanup_errors=True) as folder:
+        good, detail = rehearse(fetch(store, copy, Path(folder), gnupg_home=gnupg_home))
+    write_record(
+        store, copy,
+        Record(copy=copy.id, host=copy.host, kind="restore", at=now, data=copy.manifest.data, ok=good,
+               detail=detail[:280]),
+    )  # fmt: skip
+    return Restored(copy, "" if good else detail, detail)
+
+
 def _try(store: Store, copy: Copy, passphrase: Secret | None, home: Path | None) -> Drilled:
     try:
-        with ExitStack() as stack:
-            chunks = stack.enter_context(archive(store, copy, gnupg_home=home))
-            if copy.manifest.encrypted == "passphrase":
-                chunks = stack.enter_context(seal.opened(chunks, passphrase))
-            elif copy.manifest.encrypted == "public-key" and not copy.manifest.sealed_to:
-                chunks = stack.enter_context(seal.opened(chunks, home=home))
-            return unpack(copy, chunks)
+        with opened(store, copy, passphrase, gnupg_home=home) as chunks:
+            found = unpack.walk(chunks)
     except (SealFailed, CopyDamaged) as error:
         return Drilled(copy, error.message()[:280])
     except OffsiteError:
         raise
-    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+    except unpack.BROKEN as error:
         return Drilled(copy, f"it cannot be unpacked: {type(error).__name__}: {error}"[:280])
-
-
-def unpack(copy: Copy, chunks: Iterator[bytes]) -> Drilled:
-    """Read a tar, packed or not, to its very end, in memory."""
-    head: list[bytes] = []
-    for chunk in chunks:
-        head.append(chunk)
-        if sum(map(len, head)) >= 8:
-            break
-    start = b"".join(head)
-    raw = _Raw(start, chunks)
-    opener = next((opener for magic, opener in _PACKED if start.startswith(magic)), None)
-    stream = opener(raw) if opener else raw
-    files, size, names = 0, 0, list[str]()
-    with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|", bufsize=_READ) as tar:
-        for member in tar:
-            if len(names) >= _MEMBERS or size + member.size > _LARGEST:
-                return Drilled(copy, "it unpacks to more than any backup")
-            if _leaves(member):
-                return Drilled(copy, f"a name in it leads outside: {member.name[:100]!r}")
-            names.append(member.name)
-            if member.isreg():
-                files, size = files + 1, size + _read(tar, member)
-    while stream.read(_READ):  # the packer's check sum comes last
-        pass
-    while raw.read(_READ):  # and then what was signed or hashed around it
-        pass
-    if not files:
-        return Drilled(copy, "there is no file in it")
-    return Drilled(copy, "", files, size, devices_in(tuple(names)))
-
-
-def _leaves(member: tarfile.TarInfo) -> bool:
-    path = PurePosixPath(member.name)
-    target = PurePosixPath(member.linkname) if member.islnk() else PurePosixPath()
-    return any((p.is_absolute() and not member.isdir()) or ".." in p.parts for p in (path, target)) or member.isdev()
-
-
-def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> int:
-    file, size = tar.extractfile(member), 0
-    while file and (chunk := file.read(_READ)):
-        size += len(chunk)
-    return size
-
-
-class _Raw(RawIOBase):
-    """Chunks as a raw file."""
-
-    def __init__(self, head: bytes, chunks: Iterator[bytes]) -> None:
-        self._held = memoryview(head)
-        self._chunks = chunks
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._held:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._held = memoryview(chunk)
-        size = min(len(buffer), len(self._held))
-        buffer[:size] = self._held[:size]
-        self._held = self._held[size:]
-        return size
+    return Drilled(copy, found.why, found.files, found.size, devices_in(found.names))

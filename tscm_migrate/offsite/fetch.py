@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import names
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.catalog import Copy
     from tscm_migrate.offsite.manifest import Manifest
     from tscm_migrate.offsite.stores.base import Store
+    from tscm_migrate.site import Secret
 
 
 @contextmanager
@@ -40,6 +41,24 @@ def archive(store: Store, copy: Copy, *, gnupg_home: Path | None = None) -> Iter
             return
         with seal.opened(stored, home=gnupg_home) as plain:
             yield _checked(plain, manifest, store, manifest.source_sha256, manifest.source_size)
+
+
+@contextmanager
+def opened(
+    store: Store, copy: Copy, passphrase: Secret | None, *, gnupg_home: Path | None = None
+) -> Iterator[Iterator[bytes]]:
+    """What was packed, with every seal taken off: ours, and the one that the appliance has put on.
+
+    Raises:
+        As `archive`, and SealFailed where the passphrase does not open it.
+    """
+    with ExitStack() as stack:
+        chunks = stack.enter_context(archive(store, copy, gnupg_home=gnupg_home))
+        if copy.manifest.encrypted == "passphrase":
+            chunks = stack.enter_context(seal.opened(chunks, passphrase))
+        elif copy.manifest.encrypted == "public-key" and not copy.manifest.sealed_to:
+            chunks = stack.enter_context(seal.opened(chunks, home=gnupg_home))
+        yield chunks
 
 
 def _checked(chunks: Iterator[bytes], manifest: Manifest, store: Store, sha256: str, size: int) -> Iterator[bytes]:

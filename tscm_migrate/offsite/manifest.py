@@ -83,14 +83,15 @@ class Record(_File):
     """Something found out about a copy after it was stored.
 
     `verify`: the bytes were read and hashed (`sha256` is what they were). `drill`: decrypted, unpacked, checked.
-    `tag`: `tags` replaces the copy's tags. `data`: the key of the bytes that were looked at; a record on bytes that
-    were replaced since counts no more.
+    `restore`: restored into a rehearsal appliance, whose devices were compared with the archive's. `tag`: `tags`
+    replaces the copy's tags. `data`: the key of the bytes that were looked at; a record on bytes that were replaced
+    since counts no more.
     """
 
     schema_: Literal["tscm-migrate/record/1"] = Field(default=RECORD, alias="schema", serialization_alias="schema")
     copy_: Short = Field(alias="copy", serialization_alias="copy")
     host: Short
-    kind: Literal["verify", "drill", "tag"]
+    kind: Literal["verify", "drill", "restore", "tag"]
     at: Time
     data: Short = ""
     ok: bool = True

@@ -50,12 +50,13 @@ def plan(catalog: Catalog, policy: Policy, now: datetime) -> Pruning:
     Raises:
         PruneRefused: `now` is before something that has already happened, so no age can be trusted.
     """
-    _check_clock(catalog, now)
+    check_clock(catalog, now)
     aged = [Aged(c.host, c.id, c.taken_at, c.verified_at is not None, c.tags) for c in catalog.copies]
     return Pruning(tuple(retain(aged, policy, now)), catalog)
 
 
-def _check_clock(catalog: Catalog, now: datetime) -> None:
+def check_clock(catalog: Catalog, now: datetime) -> None:
+    """Refuse to judge ages by a clock that is before something that has happened already (PruneRefused)."""
     stamps = [copy.manifest.pulled_at for copy in catalog.copies]
     stamps += [record.at for copy in catalog.copies for record in copy.records]
     latest = max(stamps, default=None)

@@ -168,7 +168,7 @@ class _Pull:
         same = [c for c in known.of(self.shell.host.name) if c.manifest.archive == archive.name]
         if not same:
             return None
-        sha256 = _hash(self.shell, archive)
+        sha256 = hash_of(self.shell, archive)
         found = next((c for c in same if c.manifest.source_sha256 == sha256), None)
         if found is None:
             self._warn(f"{archive.name} has changed since it was pulled; both are kept")
@@ -185,7 +185,8 @@ class _Pull:
         self.emit(Said(f"{self.shell.host.name}: {text}", "warning"))
 
 
-def _hash(shell: Shell, archive: Archive) -> str:
+def hash_of(shell: Shell, archive: Archive) -> str:
+    """SHA-256 of an archive where it is, 64 hex digits; "" where it cannot be had there."""
     result = shell.run(_hashed(quote(archive.path)), timeout=_HASHING, display=f"sha256sum {archive.path}")
     found = _HASH.search(result.stdout)
     return found[1] if found else ""

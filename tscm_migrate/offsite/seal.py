@@ -83,14 +83,14 @@ def opened(
         return gpg.decrypt_file(source, passphrase=passphrase.reveal(), extra_args=["--no-symkey-cache"])
 
     if passphrase is None:
-        stream = _piped(_gpg(home), chunks, work)
+        stream = _piped(_gpg(home), chunks, work, "the keyring must have its secret key: gpg --list-secret-keys")
         try:
             yield stream
         finally:
             stream.close()
         return
     with tempfile.TemporaryDirectory(prefix="tscm-", ignore_cleanup_errors=True) as folder:
-        stream = _piped(_gpg(folder), chunks, work)
+        stream = _piped(_gpg(folder), chunks, work, "give the passphrase that it was made with: --passphrase-file FILE")
         try:
             yield stream
         finally:
@@ -169,7 +169,7 @@ class _Pipe:
 
 
 def _piped(
-    gpg: gnupg.GPG, chunks: Iterable[bytes], work: Callable[[gnupg.GPG, _Source], Any]
+    gpg: gnupg.GPG, chunks: Iterable[bytes], work: Callable[[gnupg.GPG, _Source], Any], fix: str = ""
 ) -> Generator[bytes, None, None]:
     pipe = _Pipe()
     source = _Source(chunks, pipe.stop)
@@ -188,13 +188,13 @@ def _piped(
     thread.start()
     try:
         yield from pipe.items(thread)
-        _check(source, outcome)
+        _check(source, outcome, fix)
     finally:
         pipe.stop.set()
         thread.join(10)
 
 
-def _check(source: _Source, outcome: list[Any]) -> None:
+def _check(source: _Source, outcome: list[Any], fix: str) -> None:
     if source.failure is not None:
         raise source.failure
     result = outcome[0] if outcome else RuntimeError("gpg gave no result")
@@ -202,4 +202,4 @@ def _check(source: _Source, outcome: list[Any]) -> None:
         raise SealFailed(detail=f"gpg failed: {result}") from result
     if not result.ok:
         said = next((line for line in reversed(result.stderr.splitlines()) if line.startswith("gpg: ")), "")
-        raise SealFailed(detail=f"gpg: {result.status or 'failed'} ({said.removeprefix('gpg: ')[:200]})")
+        raise SealFailed(detail=f"gpg: {result.status or 'failed'} ({said.removeprefix('gpg: ')[:200]})", fix=fix)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.catalog import Catalog, Copy
     from tscm_migrate.offsite.freshness import HostStatus
     from tscm_migrate.offsite.prune import Leftovers, Pruning
+    from tscm_migrate.offsite.there import There
 
 _SEALING = {"no": "PLAIN", "passphrase": "passphrase", "public-key": "keys"}
 
@@ -104,6 +105,15 @@ def verdicts(pruning: Pruning) -> str:
     total = sum(copy.manifest.size for copy in pruning.going)
     end = f"{stays} stay, {len(pruning.going)} go ({size(total)})\n"
     return (table(("HOST", "TAKEN (UTC)", "VERDICT", "WHY", "COPY"), rows) if rows else "") + end
+
+
+def there(found: Sequence[There]) -> str:
+    """`offsite prune --there`."""
+    rows = [
+        (one.verdict.copy.host, when(one.verdict.copy.taken_at), "keep" if one.verdict.keep else "DELETE",
+         ", ".join(one.verdict.reasons), one.archive.name) for one in found
+    ]  # fmt: skip
+    return table(("HOST", "TAKEN (UTC)", "VERDICT", "WHY", "ARCHIVE THERE"), rows) if rows else "no archives there\n"
 
 
 def left(found: Leftovers) -> str:

@@ -17,7 +17,8 @@ HELP = {
     "to": "The new appliance: an inventory name, or user@address[:port].",
     "method": "How archives travel: auto, rsync, tar, sftp.",
     "route": "Which way: auto, direct (old to new), relay (through this workstation).",
-    "archive": "new (a fresh backup), latest, all, the NAME of an archive, or offsite:latest without --from.",
+    "archive": "new (a fresh backup), latest, all, a NAME; or, without --from, offsite:[HOST/]latest or a file's path.",
+    "store": "Where offsite: looks, a URL (else `store` in [offsite] of the inventory).",
     "passphrase_file": "A file with the archives' passphrase (else TSCM_PASSPHRASE, the inventory, keyring, a prompt).",
     "encrypt": "Encrypt the fresh backup with a passphrase; --no-encrypt leaves it readable.",
     "drain_timeout": "How long running updates may take to end, in seconds (default 1800).",
@@ -51,6 +52,7 @@ def migrate(
     method: str = "auto",
     route: str = "auto",
     archive: str = "new",
+    store: str | None = None,
     passphrase_file: str | None = None,
     encrypt: bool = True,
     drain_timeout: str | None = None,
@@ -79,10 +81,13 @@ def migrate(
     Identifies both, checks, holds and drains the updates of the old one, makes a fresh backup, copies and verifies
     it, takes the old one off the network, restores, reboots, restores again, updates every device, and reports.
 
+    Where the old one is dead, leave --from out: its newest off-site copy takes its place, and its address must be free.
+
     Examples:
         tscm-migrate migrate --from tscm-old --to tscm-new --dry-run
         tscm-migrate migrate --from tscm-old --to tscm-new
         tscm-migrate migrate --from admin@10.1.1.43 --to admin@10.1.1.50:2222 --yes --json
+        tscm-migrate migrate --archive offsite:tscm-old/latest --to tscm-new
     """
     from tscm_migrate.options import MigrateOptions
 

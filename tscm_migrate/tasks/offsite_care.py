@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, UsageError
 
 from .base import command
 from .offsite import COMMON, HOSTS, PASSPHRASE, desk_of, lines, now_utc, say, warnings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tscm_migrate.site import Secret
 
 
 @command(help={**HOSTS, **COMMON, "sample": "How many: 10%, a number, or all (default)."}, iterable=["host", "group"])
@@ -39,37 +44,68 @@ def verify(
 
 @command(
     positional=["host"],
-    help={**COMMON, "copy": "Which copy: latest, its id, or its archive's name.", "passphrase_file": PASSPHRASE},
+    help={
+        **COMMON,
+        "copy": "Which copy: latest, its id, or its archive's name.",
+        "restore": "Restore it into a rehearsal appliance of this machine as well, and compare the devices.",
+        "passphrase_file": PASSPHRASE,
+    },
 )
 def drill(
     _context: Any,
     host: str,
     copy: str = "latest",
+    restore: bool = False,
     passphrase_file: str | None = None,
     store: str | None = None,
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Prove that a copy can be restored: fetch, decrypt, unpack in memory, look inside. Nothing touches a disk."""
-    from tscm_migrate.offsite.drill import drill as run
+    """Prove that a copy can be restored: fetch, decrypt, unpack in memory, look inside. Nothing touches a disk.
+
+    With --restore it is then restored, by the very same migrate, into a rehearsal appliance on loopback.
+    """
+    from tscm_migrate.migration.sides import host_of
+    from tscm_migrate.offsite import drill as room
 
     with desk_of(inventory, store, passphrase_file=passphrase_file) as desk:
         found = desk.catalog([host]).find(host, copy)
         sealed = found.manifest.encrypted == "passphrase"
-        done = run(desk.store, found, desk.secrets.passphrase(desk.inventory.host(host)) if sealed else None, now_utc())
+        phrase = desk.secrets.passphrase(host_of(desk.inventory, host)) if sealed else None
+        done = room.drill(desk.store, found, phrase, now_utc())
+        tried = room.restore(desk.store, found, into_rehearsal(phrase), now_utc()) if restore and not done.why else None
+    results = [(done.why, done.detail), *([(tried.why, tried.detail)] if tried else [])]
     if json:
         told = {"v": 1, "host": host, "copy": found.id, "ok": not done.why, "why": done.why, "files": done.files}
-        lines([{**told, "size": done.size, "devices": list(done.devices)}])
+        more = {"restored": not tried.why, "restore": tried.detail} if tried else {}
+        lines([{**told, "size": done.size, "devices": list(done.devices), **more}])
     else:
-        say(f"{host}: {found.id}: {'FAILED: ' if done.why else 'ok: '}{done.detail}")
-    return Exit.FAILED if done.why else Exit.DONE
+        for why, detail in results:
+            say(f"{host}: {found.id}: {'FAILED: ' if why else 'ok: '}{detail}")
+    return Exit.FAILED if any(why for why, _ in results) else Exit.DONE
 
 
-@command(help={**HOSTS, **COMMON, "dry_run": "Only print what would go, and why."}, iterable=["host", "group"])
+def into_rehearsal(phrase: Secret | None) -> Callable[[Path], tuple[bool, str]]:
+    """What `drill --restore` does with an archive; the lab is only imported when it is wanted."""
+    from .rehearse import restored
+
+    return lambda archive: restored(archive, phrase)
+
+
+@command(
+    help={
+        **HOSTS,
+        **COMMON,
+        "there": "The archives on the appliances instead; one goes only when a verified copy of it is off-site.",
+        "dry_run": "Only print what would go, and why.",
+    },
+    iterable=["host", "group"],
+)
 def prune(
     _context: Any,
     host: list[str],
     group: list[str],
+    there: bool = False,
     dry_run: bool = False,
     store: str | None = None,
     json: bool = False,
@@ -79,6 +115,8 @@ def prune(
     from tscm_migrate.offsite import prune as room
     from tscm_migrate.offsite import text
 
+    if there:
+        return _prune_there(inventory, store, (host, group), dry_run=dry_run, json=json)
     with desk_of(inventory, store) as desk:
         names = [found.name for found in desk.hosts(host, group)] if host or group else None
         plan = room.plan(desk.catalog(names), desk.settings.keep.policy(), now_utc())
@@ -89,6 +127,29 @@ def prune(
         left = [why for _, why in room.prune(desk.store, plan, now_utc()) if why] if not dry_run else []
     for why in sorted(set(left)):
         say(f"left alone: {why}")
+    return Exit.ATTENTION if left else Exit.DONE
+
+
+def _prune_there(
+    inventory: str | None, store: str | None, which: tuple[list[str], list[str]], *, dry_run: bool, json: bool
+) -> int:
+    from tscm_migrate.offsite import text
+    from tscm_migrate.offsite import there as room
+    from tscm_migrate.ssh.connect import connect
+
+    left = 0
+    with desk_of(inventory, store, emit=warnings(json)) as desk:
+        for one in desk.hosts(*which):
+            with connect(one, credentials=desk.secrets, emit=desk.emit) as shell:
+                plan = room.plan(shell, desk.catalog([one.name]), desk.settings.keep.policy(), now_utc())
+                if json:
+                    lines(found.as_dict() for found in plan)
+                else:
+                    say(text.there(plan))
+                for found, why in [] if dry_run else room.thin(shell, desk.store, plan):
+                    left += bool(why)
+                    if not json:
+                        say(f"{one.name}: {found.archive.name}: {f'left alone: {why}' if why else 'deleted'}")
     return Exit.ATTENTION if left else Exit.DONE
 
 

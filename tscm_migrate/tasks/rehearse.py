@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.lab.base import Lab
     from tscm_migrate.lab.profile import Profile
+    from tscm_migrate.site import Secret
 
 HELP = {
     "from_": "The old appliance; only read.",
@@ -54,6 +55,23 @@ def rehearse(
         _say(f"{step:<16} {seconds:6.1f} s")
     _say(found.line())
     return 0
+
+
+def restored(archive: Path, phrase: Secret | None) -> tuple[bool, str]:
+    """Restore an archive into a fresh rehearsal appliance, and compare its devices with the archive's.
+
+    Returns:
+        Whether all is there, and what was compared, as one line.
+
+    Raises:
+        UsageError: no rehearsal is possible here, or the archive's layout is none that a rehearsal appliance knows.
+    """
+    from tscm_migrate.lab import embedded
+    from tscm_migrate.lab.restored import restore
+
+    if reason := embedded.available():
+        raise UsageError(f"no rehearsal is possible here: {reason}", "pip install 'tscm-migrate[lab]'")
+    return restore(archive, phrase)
 
 
 def _facts(from_: str, to: str, inventory: str | None) -> list[Facts]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.transfer.base import Source
 
 _TOOLS = ("rsync", "ssh", "tar")
 
@@ -145,7 +146,14 @@ def push(
     check_name(path.name)
     size = path.stat().st_size if path.is_file() else 0
     archive = Archive(path.name, str(path.parent), size)
-    job = Job(FolderEnd(path.parent), end(target, sftp=sftp), (archive,), "relay", limit, None, emit)
+    return bring(FolderEnd(path.parent), archive, target, limit=limit, emit=emit, sftp=sftp)
+
+
+def bring(
+    source: Source, archive: Archive, target: Appliance, *, limit: float = 0.0, emit: Emit = silent, sftp: bool = False
+) -> tuple[Sent, ...]:
+    """Bring an archive from wherever it is to an appliance's backup folder; see `copy` for what is raised."""
+    job = Job(source, end(target, sftp=sftp), (archive,), "relay", limit, None, emit)
     return METHODS["push"].send(job)
 
 

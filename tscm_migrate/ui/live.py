@@ -72,7 +72,7 @@ class LiveView:
         now = time.monotonic()
         if isinstance(event, RunStarted):
             self._started = event if event.verb != "dry run" else None
-            self._ids = frozenset(step.id for step in plan.steps())
+            self._ids = frozenset(step.id for dead in (False, True) for step in plan.steps(dead=dead))
         if self._board is None and self._started and isinstance(event, StepStarted) and event.step in self._ids:
             self._board = self._new_board(self._started, now)
             screen.draw(self)
@@ -103,7 +103,7 @@ class LiveView:
             began = record.notes.get("offline_began")
             offline = now - max(time.time() - began, 0) if began is not None else None
             done = frozenset(record.done) if started.verb == "resume" else done
-        steps = [(s.id, s.title) for s in plan.steps()] if started.verb != "rollback" else []
+        steps = [(s.id, s.title) for s in plan.steps(dead=bool(started.source))] if started.verb != "rollback" else []
         title = f"{started.verb} {started.old} → {started.new}  (run {started.run})"
         return Board(title, steps, now, offline, done)
 

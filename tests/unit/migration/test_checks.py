@@ -9,6 +9,7 @@ import pytest
 
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.parse import Interface
+from tscm_migrate.migration import dead
 from tscm_migrate.migration.checks import Situation, preflight, refusals
 from tscm_migrate.options import MigrateOptions
 from tscm_migrate.site import Archive, Host
@@ -101,3 +102,55 @@ def test_a_refusal_can_be_acknowledged_by_its_name_but_a_firm_one_cannot() -> No
 def test_the_old_ones_address_by_dhcp_is_said() -> None:
     assert [finding.name for finding in preflight(situation({"dhcp": True}))] == ["dhcp"]
     assert preflight(situation({"dhcp": True}, bypass_netconf=True)) == []
+
+
+KEY = (("ssh-ed25519", "SHA256:one"),)
+OTHER = (("ssh-ed25519", "SHA256:two"),)
+
+
+def of_the_dead(old: dict[str, Any] | None = None, /, **changes: Any) -> dict[str, str]:
+    """Findings where a backup stands for the old one: name → severity."""
+    options = changes.pop("options", {})
+    told = {"told_by": "a copy", "host_keys": KEY, "os_id": "", "os_version": "", "boot": "", **(old or {})}
+    usual = {"pinned": KEY, "inside": ("10.1.1.43",), **changes}
+    made = replace(situation(told, **options), **usual)
+    return {finding.name: finding.severity for finding in preflight(made, dead.CHECKS)}
+
+
+def test_a_good_copy_of_a_dead_one_is_only_spoken_of() -> None:
+    assert of_the_dead({"devices": ("edge-asa",)}) == {"old-is-dead": "info"}
+
+
+@pytest.mark.parametrize(
+    ("old", "changes", "finding"),
+    [
+        ({}, {"answers": ("arp",)}, ("old-answers", "error")),
+        ({"host_keys": OTHER}, {}, ("archive-other-keys", "error")),
+        ({"host_keys": ()}, {"inside": ("10.9.9.9",)}, ("archive-other-address", "error")),
+        ({"host_keys": OTHER}, {"pinned": (), "inside": ("10.9.9.9",)}, ("archive-other-address", "error")),
+        ({"host_keys": ()}, {"pinned": ()}, ("old-keys-unknown", "error")),
+        ({"os_pretty": "Ubuntu 22.04.1 LTS"}, {}, ("os-differs", "error")),
+        ({"versions": (("TSCM-Core", "1.51-01"),)}, {}, ("new-is-older", "error")),
+        ({"interfaces": (Interface("ens160", "10.1.1.43", 24),)}, {}, ("interface-differs", "error")),
+    ],
+)
+def test_what_a_copy_says_is_doubted(old: dict[str, Any], changes: dict[str, Any], finding: tuple[str, str]) -> None:
+    assert finding in of_the_dead(old, **changes).items()
+
+
+def test_a_dead_one_without_versions_is_no_reason_to_refuse() -> None:
+    found = of_the_dead({"versions": (), "os_pretty": "", "devices": ("a",)})
+    assert found == {"old-is-dead": "info", "os-unknown": "warning"}
+
+
+def test_nobody_needs_to_be_away_where_the_new_one_keeps_its_address() -> None:
+    assert "old-answers" not in of_the_dead(answers=("ping",), options={"bypass_netconf": True})
+
+
+def test_a_point_release_is_the_same_system() -> None:
+    old = {"os_pretty": "Ubuntu 20.04.6 LTS", "devices": ("a",)}
+    made = replace(
+        situation({**old, "told_by": "a copy", "host_keys": KEY}, {"os_pretty": "Ubuntu 20.04.2 LTS"}),
+        pinned=KEY, inside=("10.1.1.43",),
+    )  # fmt: skip
+    assert [finding.name for finding in preflight(made, dead.CHECKS)] == ["old-is-dead"]

@@ -7,12 +7,12 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import gpg as support
+from tests.support.gpg import gpg, make_key
 from tests.support.incoming import NOW, Given, plain
 from tscm_migrate.errors import SealFailed
 from tscm_migrate.offsite import catalog, seal
@@ -23,37 +23,24 @@ from tscm_migrate.site import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(not shutil.which("gpg"), reason="gpg is not installed")
 
 
-def gpg(home: Path, *argv: str, stdin: bytes = b"") -> bytes:
-    command = ["gpg", "--homedir", str(home), "--batch", "--no-tty", "--pinentry-mode", "loopback", *argv]
-    return subprocess.run(command, input=stdin, capture_output=True, check=True, timeout=60).stdout
-
-
-def make_key(home: Path, name: str, *more: str) -> str:
-    gpg(home, "--passphrase", "", "--quick-gen-key", name, "future-default", "default", *more)
-    lines = gpg(home, "--list-keys", "--with-colons", name).decode().splitlines()
-    return next(line.split(":")[9] for line in lines if line.startswith("fpr"))
-
-
 @pytest.fixture(scope="module")
 def keyring() -> Iterator[tuple[Path, str, str]]:
-    """A keyring with two keys (short path: gpg's sockets want that)."""
-    with tempfile.TemporaryDirectory(prefix="k", dir="/tmp") as folder:
-        home = Path(folder)
+    """A keyring with two keys."""
+    with support.keyring() as home:
         yield home, make_key(home, "ops@example.test"), make_key(home, "vault@example.test")
-        subprocess.run(["gpgconf", "--homedir", folder, "--kill", "all"], check=False, timeout=20)
 
 
 @pytest.fixture(scope="module")
 def public_only(keyring: tuple[Path, str, str]) -> Iterator[Path]:
     home, one, two = keyring
-    with tempfile.TemporaryDirectory(prefix="p", dir="/tmp") as folder:
-        gpg(Path(folder), "--import", stdin=gpg(home, "--export", one, two))
-        yield Path(folder)
-        subprocess.run(["gpgconf", "--homedir", folder, "--kill", "all"], check=False, timeout=20)
+    with support.keyring() as folder:
+        gpg(folder, "--import", stdin=gpg(home, "--export", one, two))
+        yield folder
 
 
 def chunks(size: int, each: int = 1 << 18) -> Iterator[bytes]:

@@ -134,6 +134,8 @@ class Parity(Plain):
             restores_network=m.restores_network,
             new_key=m.new.shell.server_fingerprint(),
         )
+        if m.kept is not None:
+            rows.insert(0, parity.Row("compared with", same=True, was="", has=f"the backup: {m.old_facts.told_by}"))
         for row in rows:
             m.emit(Checked(row.name, "ok" if row.same else "error", row.text()))
         m.note("parity", [asdict(row) for row in rows])

@@ -33,7 +33,7 @@ class Assure(Plain):
         yield Action(
             m.new.name,
             f"start `{m.new.paths.tsadmin} restore --bypass_netconf=1`, read its list, and hang up without an answer",
-            lambda: self._listed(m),
+            lambda: listed(m),
         )
 
     def _alone(self, m: Migration) -> None:
@@ -55,10 +55,13 @@ class Assure(Plain):
                 "name an archive of this one: --archive NAME, or leave --archive out for a fresh backup",
             )
 
-    def _listed(self, m: Migration) -> None:
-        seen = restore.look_at_list(m.new, request_of(m))
-        if seen == "unknown":
-            text = (
-                f"{m.new.name}: its restore asks something else before it shows its list; the list could not be checked"
-            )
-            m.emit(Said(text, "warning"))
+
+def listed(m: Migration) -> None:
+    """Whether the archive is in the restore's own list, which is left without an answer.
+
+    Raises:
+        RestoreFailed: it is not.
+    """
+    if restore.look_at_list(m.new, request_of(m)) == "unknown":
+        text = f"{m.new.name}: its restore asks something else before it shows its list; the list could not be checked"
+        m.emit(Said(text, "warning"))

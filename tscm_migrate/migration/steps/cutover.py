@@ -55,9 +55,8 @@ class RestoreNetwork(Plain):
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """Its own settings, kept on itself, for the way back; and which hosts the two are, whatever their keys."""
-        offline = m.journal.record.undo.get("take-offline", {})
         kept = m.restores_network and way_back.save_settings(m.new)
-        return {"kept": kept, **{key: offline.get(key, []) for key in ("old_macs", "new_macs")}}
+        return {"kept": kept, **way_back.hardware(m)}
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """The new one leaves the old address before the old one may come back."""
@@ -232,7 +231,11 @@ class Restore(Plain):
             m.emit(Said(f"{m.new.name} still shows its own host key; telling its sshd to read the restored ones"))
             shell.run(host.commands.reload_ssh, sudo=True, check=False, timeout=20.0, display="reload sshd")
             shell.close()
-            shell = m.dial(host, theirs)
+            unsure = m.kept is not None and not m.old_facts.host_keys  # no key was seen in the archive
+            shell = m.dial(host, [*theirs, *own] if unsure else theirs)
+            if shell.server_fingerprint() in own:
+                m.emit(Said(f"{m.new.name} keeps its own host keys: the archive has brought none", "warning"))
+                theirs = own
         m.foresee(host.address, theirs)
         m.new.moved(host, shell)
         m.note("restored_identity", value=True)

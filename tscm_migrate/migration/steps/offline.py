@@ -28,7 +28,8 @@ class Snapshot(Plain):
         """One call for each, before anything that cannot be taken back by itself."""
         command = m.hooks.snapshot
         if command and not m.noted("snapshots"):
-            for role, host, other in (("old", m.old, m.new), ("new", m.new, m.old)):
+            for host in m.there:
+                role, other = ("old", m.new) if host is m.old else ("new", m.old)
                 facts = hooks.facts_for(host.host, role, m.run, other.host)
                 yield Action(host.name, f"run the hook `{command}`", lambda f=facts: self._take(m, command, f))  # type: ignore[misc]
             m.note("snapshots", value=True)

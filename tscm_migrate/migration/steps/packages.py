@@ -31,7 +31,8 @@ class UpdatePackages(Plain):
         """One after the other: while one restarts, the other serves."""
         if not m.options.update_packages or m.noted("packages"):
             return
-        for one, known in ((m.new, m.new_facts), (m.old, m.old_facts)):
+        for one in reversed(m.there):
+            known = m.old_facts if one is m.old else m.new_facts
             manager = packages.manager_of(known.tools)
             yield Action(
                 one.name, f"update all packages ({manager or 'no package manager was found'}), restart if it is due",
@@ -54,7 +55,9 @@ class UpdatePackages(Plain):
             appliance.moved(found.host, found.shell)
 
     def _again(self, m: Migration) -> None:
-        m.old_facts, m.new_facts = facts.gather(m.old), facts.gather(m.new)
+        m.new_facts = facts.gather(m.new)
+        if m.old in m.there:
+            m.old_facts = facts.gather(m.old)
         m.note("facts", {"old": asdict(m.old_facts), "new": asdict(m.new_facts)})
         m.note("packages", {"old": m.old_facts.core, "new": m.new_facts.core})
         found = checks.versions(m.old_facts, m.new_facts)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import configparser
 import os
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
@@ -22,7 +23,7 @@ from tscm_migrate.offsite.stores.base import check_key
 from tscm_migrate.site import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from urllib.parse import SplitResult
 
     from obstore.store import S3Config
@@ -58,7 +59,28 @@ def open_store(url: str, *, dial: Dial | None = None, env: Mapping[str, str] = o
         raise UsageError(
             problem="a store's URL must not hold credentials", fix="leave them to the environment or the agent"
         )
-    return opener(parts, dial, env)
+    with _explained(parts.scheme):
+        return opener(parts, dial, env)
+
+
+# What each looks for, beside roles and identities of the machine that it runs on.
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, the path of a service account's JSON file",
+}
+
+
+@contextmanager
+def _explained(scheme: str) -> Iterator[None]:
+    """Credentials that the library cannot use are an error of the caller's, with the place to mend it."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except BaseError as error:
+        said = next(iter(str(error).splitlines()), "").partition("error: ")[2] or "it cannot be opened"
+        raise UsageError(problem=f"{scheme}://: {said[:200]}", fix=f"set {_CREDENTIALS[scheme]}") from error
 
 
 def _folder(path: Path) -> Store:

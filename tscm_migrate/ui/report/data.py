@@ -150,7 +150,7 @@ def _take(session: dict[str, Any], entry: Entry) -> None:
 
 
 def _known(name: str) -> tuple[str, bool]:
-    step = next((s for s in plan.steps() if s.id == name), None)
+    step = next((s for s in (*plan.steps(), *plan.steps(dead=True)) if s.id == name), None)
     return (step.title, step.cutover) if step else (name, False)
 
 

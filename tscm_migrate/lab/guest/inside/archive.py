@@ -160,12 +160,15 @@ def manifest_of(tar: tarfile.TarFile) -> dict[str, Any]:
     return loaded
 
 
-def extract(tar: tarfile.TarFile, prefix: str, target: Path, mode: int | None = None) -> list[Path]:
-    """Write the regular files below `prefix` to `target`; nothing else is taken out."""
+def extract(
+    tar: tarfile.TarFile, prefix: str, target: Path, mode: int | None = None, *, only: str | None = None
+) -> list[Path]:
+    """Write the regular files below `prefix` to `target`; with `only` those whose first part is that name."""
     written = []
     for member in tar.getmembers():
         rest = member.name.removeprefix(prefix)
-        if not member.isfile() or rest == member.name or ".." in Path(rest).parts:
+        parts = Path(rest.lstrip("/")).parts
+        if not member.isfile() or rest == member.name or ".." in parts or only not in (None, *parts[:1]):
             continue
         path = target / rest.lstrip("/")
         source = tar.extractfile(member)

@@ -100,11 +100,12 @@ def restore(machine: Machine, tar: tarfile.TarFile) -> list[str]:
             machine.warn(f"Restoring device {name}: failed")
             failed.append(name)
             continue
-        folder = machine.path("devices") / name
-        folder.mkdir(parents=True, exist_ok=True)
-        machine.own(folder, 0o750)
-        for path in archive.extract(tar, prefix + name + "/", folder):
+        for path in archive.extract(tar, prefix, machine.path("devices"), only=name):
             machine.own(path, 0o640)
-        pulls = about(machine, name)["kind"] in PULLS
+        folder = machine.path("devices") / name
+        if folder.is_dir():
+            machine.own(folder, 0o750)
+        # an archive of another kind of TSCM, in a drill, need not have this file
+        pulls = (folder / "device.json").is_file() and about(machine, name)["kind"] in PULLS
         machine.info(f"Restoring device {name}: OK" + (" (updates by itself)" if pulls else ""))
     return failed

@@ -1,0 +1,236 @@
+"""The old one is dead: its off-site copy becomes a new one, at its address, with its keys and its devices."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tscm_migrate.lab.namespaces import available
+from tscm_migrate.lab.namespaces.lab import NamespaceLab
+from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.lab.rig import PASSPHRASE, Ended, Rig
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+pytestmark = [
+    pytest.mark.namespaces,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
+]
+
+ENV = {"TSCM_PASSPHRASE": PASSPHRASE}
+RESCUE = ("migrate", "--archive", "offsite:latest", "--to", "tscm-new", "--yes")
+
+
+class Site:
+    """A site whose old one was backed up and copied off-site, and then lost its power for ever."""
+
+    def __init__(self, lab: NamespaceLab, store: Path) -> None:
+        self.lab, self.rig = lab, Rig(lab)
+        self.store = store
+        store.mkdir()
+        self._with_store()
+        made = lab.on("old", "tsadmin backup </dev/null", root=False)
+        assert made.returncode == 0, made.stdout + made.stderr
+        pulled = lab.run_tool("offsite", "pull", "--host", "tscm-old", env=ENV)
+        assert pulled.returncode == 0, said(pulled)
+        self.was = what_matters(lab, "old")
+        lab.power_off("old")
+
+    def _with_store(self) -> None:
+        with self.lab.inventory.open("a") as inventory:
+            inventory.write(f'\n[offsite]\nstore = "{self.store}"\n')
+
+    def fresh(self) -> dict[str, Any]:
+        """The new one as new, no state on the workstation; returns what the new one is like."""
+        self.lab.reset("new")
+        shutil.rmtree(self.lab.folder / "workstation", ignore_errors=True)
+        (self.lab.folder / "workstation").mkdir()
+        self._with_store()
+        self.collided = len(self.lab.collisions())
+        return self.told()
+
+    def told(self) -> dict[str, Any]:
+        """All that a run may change on the new one."""
+        about = self.rig.state().new
+        about.pop("archives")
+        return {**about, **what_matters(self.lab, "new")}
+
+    def run(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.lab.run_tool(*args, env={**ENV, **env}, timeout=200)
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("dead")
+    old = old_profile(boot_seconds=0.2, encryption_configured=True, passphrase=PASSPHRASE)
+    with NamespaceLab(folder / "lab", old, new_profile(boot_seconds=0.2)) as lab:
+        yield Site(lab, folder / "store")
+
+
+@pytest.fixture
+def site(used: Site) -> Site:
+    used.fresh()
+    return used
+
+
+def what_matters(lab: NamespaceLab, name: str) -> dict[str, str]:
+    return {
+        "shown keys": lab.on(name, "cat /etc/ssh/ssh_host_*_key.pub | awk '{print $1, $2}'").stdout,
+        "devices": lab.on(name, "cd /opt/threatstop/etc/devices && find . -type f -exec sha256sum {} + | sort").stdout,
+        "address": lab.on(name, "ip -4 -o addr show scope global | awk '{print $4}'").stdout,
+    }
+
+
+def said(result: subprocess.CompletedProcess[str]) -> str:
+    return f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+
+
+def run_of(text: str) -> str:
+    found = re.search(r"\b(\d{8}-\d{6}-[0-9a-f]{4})\b", text)
+    assert found, text
+    return found[1]
+
+
+def files_of(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_restored(site: Site, done: subprocess.CompletedProcess[str] | Ended) -> None:
+    text = done.text if isinstance(done, Ended) else said(done)
+    assert what_matters(site.lab, "new") == site.was, text
+    assert site.lab.on("new", "test -e /etc/cron.d/multidevice-core").returncode == 0
+    updated = {one["device"] for one in site.lab.journal("new") if one["event"] == "update-end" and one["ok"]}
+    assert updated == {"edge-asa", "branch-isr", "dc-panos", "dns-nios"}
+    assert len(site.lab.collisions()) == site.collided
+    assert not site.rig.leaks()
+    assert PASSPHRASE not in text
+
+
+@dataclass(frozen=True)
+class Base:
+    """A rescue that nobody disturbed."""
+
+    before: set[str]
+    done: subprocess.CompletedProcess[str]
+    events: list[dict[str, Any]]
+    home: dict[str, Any]
+    end: dict[str, Any]
+
+    def number(self, about: str) -> int:
+        """Of the first event of that name in its journal."""
+        told = ((one["n"], one["event"], one["data"]) for one in self.events)
+        return int(next(n for n, event, data in told if f"{event} {data.get('step') or data.get('key')}" == about))
+
+
+@pytest.fixture(scope="module")
+def base(used: Site) -> Base:
+    home = used.fresh()
+    before = files_of(used.lab.folder)
+    done = used.run(*RESCUE)
+    assert done.returncode == 0, said(done)
+    assert_restored(used, done)
+    return Base(before, done, used.rig.events(), home, used.told())
+
+
+def test_a_dead_one_is_restored_from_its_newest_copy_and_that_can_be_taken_back(used: Site, base: Base) -> None:
+    kept = {name for name in files_of(used.lab.folder) - base.before if not name.startswith("hosts/")}
+    assert not [name for name in kept if ".tsbak" in name], "nothing of the archive is left on the workstation"
+    run = run_of(base.done.stdout)
+    report = json.loads(used.run("report", "show", run, "--json").stdout)
+    compared = next(row for row in report["parity"] if row["name"] == "compared with")
+    assert "verified" in compared["has"]
+    assert {"devices", "device files", "host keys", "address"} <= {row["name"] for row in report["parity"]}
+    assert report["downtime"] is None
+    assert "must not be at 10.1.1.43" in base.done.stdout
+    logged_in = used.run("archives", "tscm-old")
+    assert logged_in.returncode == 0, "the old address shows the keys that are pinned for it"
+    back = used.run("rollback", run, "--yes")
+    assert back.returncode == 0, said(back)
+    assert used.told() == base.home
+
+
+@pytest.mark.parametrize(
+    ("when", "about", "verb"),
+    [
+        ("before", "action-done fetch", "resume"),
+        ("before", "noted first_pass", "resume"),
+        ("before", "noted restored", "rollback"),
+    ],
+)
+def test_a_rescue_that_is_killed_goes_on_or_back(used: Site, base: Base, when: str, about: str, verb: str) -> None:
+    home = used.fresh()
+    first = used.rig.run(*RESCUE, plan=[{"kind": "kill", "n": base.number(about), "when": when}])
+    assert first.status == -9, first.text
+    second = used.rig.run(verb, "--yes")
+    assert second.status == 0, second.text
+    if verb == "resume":
+        assert_restored(used, second)
+        assert used.told() == base.end
+    else:
+        assert used.told() == home
+    assert len(used.lab.collisions()) == used.collided
+    assert not used.rig.leaks()
+
+
+def test_the_plan_names_no_step_of_the_old_one(site: Site) -> None:
+    planned = site.run("plan", *RESCUE[1:-1])
+    assert planned.returncode == 0, said(planned)
+    assert "prove from here that nobody answers at 10.1.1.43" in planned.stdout
+    assert "tscm-old is dead for this run" in planned.stdout
+    for gone in ("Hold the old one's updates", "Make a fresh backup", "Take the old one off"):
+        assert gone not in planned.stdout
+
+
+def new_files(site: Site) -> str:
+    return site.lab.on("new", "find /opt /etc /var/lib -type f | sort | xargs sha256sum 2>/dev/null").stdout
+
+
+def test_whoever_answers_at_the_old_address_stops_it_before_anything_is_changed(site: Site) -> None:
+    before = new_files(site)
+    site.lab.power_on("old")
+    try:
+        for verb in (("check", *RESCUE[1:-1]), RESCUE, (*RESCUE, "--allow", "old-answers")):
+            refused = site.run(*verb)
+            assert refused.returncode == 3, said(refused)
+            assert "somebody is at 10.1.1.43" in said(refused)
+            assert "--from" in said(refused)
+    finally:
+        site.lab.power_off("old")
+    assert new_files(site) == before
+
+
+def test_a_wrong_passphrase_is_refused_before_anything_is_changed(site: Site) -> None:
+    before = new_files(site)
+    for env, words in (({"TSCM_PASSPHRASE": "not the one"}, "gpg: "), ({}, "none was given")):
+        refused = site.lab.run_tool(*RESCUE, env=env)
+        assert refused.returncode == 1, said(refused)
+        assert words in refused.stderr
+        assert "--passphrase-file" in refused.stderr
+    assert new_files(site) == before
+
+
+def test_one_that_was_installed_anew_in_its_place_is_restored_onto_itself(tmp_path: Path) -> None:
+    """The new one has the old address already: nobody else answers there, and one pass does it all."""
+    old = old_profile(boot_seconds=0.2, encryption_configured=True, passphrase=PASSPHRASE)
+    new = new_profile(boot_seconds=0.2, address="10.1.1.43")
+    with NamespaceLab(tmp_path / "lab", old, new, boot=False) as lab:
+        lab.power_on("old")
+        site = Site(lab, tmp_path / "store")
+        lab.power_on("new")
+        site.collided = len(lab.collisions())
+        boot = lab.boot_id("new")
+        done = site.run(*RESCUE)
+        assert done.returncode == 0, said(done)
+        assert_restored(site, done)
+        assert lab.boot_id("new") == boot

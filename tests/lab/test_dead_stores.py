@@ -1,0 +1,109 @@
+"""Where the copy of a dead one may come from: an S3 server, sealed to the operator's key; a file of the workstation."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.contract.conftest import seaweed  # noqa: F401 - a fixture
+from tests.support import servers
+from tests.support.gpg import keyring, make_key
+from tscm_migrate.lab.embedded import EmbeddedLab, available
+from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.offsite.stores.opened import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(bool(available()), reason=str(available())),
+    pytest.mark.skipif(not shutil.which("gpg"), reason="gpg is not installed"),
+]
+
+PHRASE = "an embedded phrase"
+
+
+@contextmanager
+def site(folder: Path, **old: object) -> Iterator[EmbeddedLab]:
+    with EmbeddedLab(folder, old_profile(**old), new_profile()) as lab:
+        made = lab.on("old", "tsadmin backup </dev/null", root=False)
+        assert made.returncode == 0, made.stdout + made.stderr
+        yield lab
+
+
+def devices(lab: EmbeddedLab, name: str) -> dict[str, bytes]:
+    folder = lab.root_of(name) / "opt/threatstop/etc/devices"
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def ran(lab: EmbeddedLab, *args: str, env: Mapping[str, str] | None = None, status: int = 0) -> str:
+    done = lab.run_tool(*args, env=env, timeout=200)
+    assert done.returncode == status, f"{args}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def test_a_sealed_copy_in_s3_is_opened_on_its_way_to_the_new_one(seaweed: servers.Server, tmp_path: Path) -> None:  # noqa: F811
+    with keyring() as home, site(tmp_path / "lab", encryption_configured=False) as lab:
+        fingerprint = make_key(home, "ops@example.test")
+        env = {**servers.ENV, "GNUPGHOME": str(home)}
+        open_store(seaweed.url("contract", "other"), env=servers.ENV).create("bucket", b"is made by its first object")
+        with lab.inventory.open("a") as file:
+            file.write(f'\n[offsite]\nstore = "{seaweed.url("contract", "dead")}"\nrecipients = ["{fingerprint}"]\n')
+        ran(lab, "offsite", "pull", "--host", "tscm-old", "--archive", "all", env=env)
+        was = devices(lab, "old")
+        lab.power_off("old")
+        to = ("--to", "tscm-new")
+        said = ran(lab, "plan", "--archive", "offsite:nosuch.tsbak", *to, env=env, status=1)
+        assert "it has copies of tscm-old" in said
+        said = ran(lab, "check", "--archive", "offsite:tscm-odl/latest", *to, env=env, status=1)
+        assert "tscm-odl: no such copy" in said
+        said = ran(lab, "plan", "--archive", "offsite:latest", *to, env={**env, "GNUPGHOME": str(tmp_path)}, status=1)
+        assert "gpg" in said, "without the secret key nothing is begun"
+        ran(lab, "migrate", "--archive", "offsite:tscm-old/latest", *to, "--yes", env=env)
+        assert devices(lab, "new") == was
+        assert lab.addresses()["new"] == lab.profile("old").address
+        assert lab.collisions() == []
+
+
+def test_a_file_is_restored_also_where_the_inventory_does_not_know_whose_it_is(tmp_path: Path) -> None:
+    with site(tmp_path / "lab", encryption_configured=True, passphrase=PHRASE) as lab:
+        (archive,) = (lab.root_of("old") / "opt/threatstop/backup").glob("threatstop_backup_*.gpg")
+        shutil.copy(archive, tmp_path)
+        was = devices(lab, "old")
+        lab.power_off("old")
+        text = lab.inventory.read_text()
+        start, end = text.index("[hosts.tscm-old]"), text.index("[hosts.tscm-new]")
+        lab.inventory.write_text(text[:start] + text[end:])
+        env = {"TSCM_PASSPHRASE": PHRASE}
+        words = ("--archive", str(tmp_path / archive.name), "--to", "tscm-new")
+        planned = ran(lab, "plan", *words, env=env)
+        assert lab.profile("old").address in planned, "the archive tells the address"
+        ran(lab, "migrate", *words, "--yes", env=env)
+        assert devices(lab, "new") == was
+        assert lab.addresses()["new"] == lab.profile("old").address
+
+
+def test_two_hosts_in_the_store_have_to_be_told_apart(tmp_path: Path) -> None:
+    from tests.support.incoming import NOW, Given, encrypted
+    from tscm_migrate.errors import CopyMissing
+    from tscm_migrate.offsite import catalog, kept
+    from tscm_migrate.offsite.copying import CopyPolicy, make_copy
+    from tscm_migrate.offsite.stores.local import LocalStore
+
+    store = LocalStore(tmp_path)
+    with pytest.raises(CopyMissing, match="it is empty"):
+        kept.find(catalog.load(store), "latest")
+    for host in ("tscm-a", "tscm-b"):
+        make_copy(Given(encrypted(1000), host=host), store, CopyPolicy(), now=NOW)
+    found = catalog.load(store)
+    with pytest.raises(CopyMissing, match="of 2 hosts") as refused:
+        kept.find(found, "latest")
+    assert "offsite:tscm-a/latest, offsite:tscm-b/latest" in refused.value.remedy()
+    assert kept.find(found, "tscm-b/latest").host == "tscm-b"
+    assert kept.find(found, f"tscm-a/{found.copies[0].manifest.archive}").host == "tscm-a"

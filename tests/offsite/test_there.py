@@ -1,0 +1,81 @@
+"""Retention on the appliance itself: what goes there is off-site, verified, and the same to the byte."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.errors import PruneRefused
+from tscm_migrate.offsite import catalog, there
+from tscm_migrate.offsite.pull import PullOptions, pull
+from tscm_migrate.offsite.retention import Policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tscm_migrate.offsite.stores.local import LocalStore
+    from tscm_migrate.ssh.shell import Shell
+
+NOW = datetime.now(UTC)
+ONE = Policy(last=1, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0), unverified_for=timedelta(0))
+
+
+def archives(backups: Path) -> list[int]:
+    """The days of February of which there is one."""
+    return sorted(int(path.name[26:28]) for path in backups.glob("threatstop_backup_2026-02-0*.gpg"))
+
+
+def thinned(shell: Shell, store: LocalStore, policy: Policy = ONE) -> list[str]:
+    found = there.plan(shell, catalog.load(store), policy, NOW)
+    return [why for _, why in there.thin(shell, store, found)]
+
+
+def test_nothing_goes_that_is_not_off_site(shell: Shell, store: LocalStore, backups: Path) -> None:
+    pull(shell, store, PullOptions(), now=NOW)  # the newest alone
+    found = there.plan(shell, catalog.load(store), ONE, NOW)
+    assert [one.verdict.reasons for one in found] == [("newest verified",), *[("no verified copy off-site",)] * 2]
+    assert thinned(shell, store) == []
+    assert archives(backups) == [1, 2, 3]
+
+
+def test_what_the_policy_does_not_keep_goes_and_no_link_dangles(shell: Shell, store: LocalStore, backups: Path) -> None:
+    pull(shell, store, PullOptions("all"), now=NOW)
+    assert (backups / "threatstop_latest.tsbak.gpg").is_symlink()
+    assert thinned(shell, store) == ["", ""]
+    assert archives(backups) == [3]
+    assert not (backups / "threatstop_latest.tsbak.gpg").is_symlink(), "it pointed to one that is gone"
+    assert (backups / "notes.txt").exists()
+    assert len(catalog.load(store).copies) == 3, "off-site nothing goes"
+
+
+def test_one_that_changed_since_stays(shell: Shell, store: LocalStore, backups: Path) -> None:
+    pull(shell, store, PullOptions("all"), now=NOW)
+    with next(backups.glob("*02-01*")).open("ab") as file:
+        file.write(b"more")
+    assert sorted(thinned(shell, store)) == ["", "it is not what was copied: it has changed since"]
+    assert archives(backups) == [1, 3]
+
+
+@pytest.mark.parametrize("how", ["flipped", "gone"])
+def test_a_store_that_lost_the_copy_costs_nothing(
+    shell: Shell, store: LocalStore, backups: Path, tmp_path: Path, how: str
+) -> None:
+    pull(shell, store, PullOptions("all"), now=NOW)
+    found = there.plan(shell, catalog.load(store), ONE, NOW)
+    for path in (tmp_path / "store").rglob("*02-02*"):
+        if not path.name.endswith(".json"):
+            body = bytearray(path.read_bytes())
+            body[9] ^= 1
+            path.unlink() if how == "gone" else path.write_bytes(body)
+    whys = [why for _, why in there.thin(shell, store, found)]
+    assert sum("could not be read right" in why for why in whys) == 1
+    assert archives(backups) == [2, 3]
+
+
+def test_a_clock_that_went_back_stops_it(shell: Shell, store: LocalStore, backups: Path) -> None:
+    pull(shell, store, PullOptions("all"), now=NOW)
+    with pytest.raises(PruneRefused, match="went back"):
+        there.plan(shell, catalog.load(store), ONE, NOW - timedelta(days=1))
+    assert archives(backups) == [1, 2, 3]

@@ -1,0 +1,123 @@
+"""What an archive tells of its host, read in memory on the workstation: keys, network settings, hashes of its files.
+
+This stands for the facts of an appliance that cannot be asked any more. Whatever is not found stays empty: no layout
+of an archive is documented.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance import parse, saved
+from tscm_migrate.appliance.archives import devices_in
+from tscm_migrate.offsite import unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tscm_migrate.site import Paths
+
+_NETWORK = ("*network/interfaces", "*network/interfaces.d/*", "*netplan/*.yaml", "*network-scripts/ifcfg-*")
+_LONGEST = 1 << 16  # bytes of a file that is read as text
+_MOST = 200  # such files; an archive is hostile input
+_SECRET = ("*pass*", "*secret*", "*gpg*", "*.key")  # as `devices.file_hashes` leaves out
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What was found; `files`: path below the etc folder → SHA-256, as `devices.file_hashes` gives it.
+
+    `why`: the archive could be opened to its end, but not be listed, for this reason.
+    """
+
+    why: str = ""
+    host_keys: tuple[tuple[str, str], ...] = ()
+    network: saved.Saved = field(default_factory=saved.Saved)
+    hostname: str = ""
+    cron_text: str = ""
+    devices: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def read(chunks: Iterator[bytes], paths: Paths) -> Inside:
+    """Read an archive without its seal to its end.
+
+    Args:
+        chunks: as `fetch.opened` gives them.
+        paths: where the appliance keeps its things.
+
+    Raises:
+        OffsiteError: whatever `chunks` raises: a wrong passphrase, damage.
+    """
+    seen = _Seen(paths)
+    try:
+        walked = unpack.walk(chunks, seen)
+    except unpack.BROKEN as error:
+        walked = unpack.Walked(f"it is no kind of tar that could be listed ({type(error).__name__})")
+    for _ in chunks:  # the proof that it can be opened is at its very end
+        pass
+    keys = parse.host_keys("\n".join(seen.of("*ssh_host_*_key.pub").values()), paths)["host_keys"]
+    return Inside(
+        walked.why,
+        tuple(keys),
+        saved.settings({path: text for pattern in _NETWORK for path, text in seen.of(pattern).items()}),
+        next(iter("".join(seen.of("*etc/hostname").values()).split()), ""),
+        "".join(seen.of(_cron(paths)).values()),
+        devices_in(walked.names, paths.device_glob),
+        device_files(seen.hashes, paths.device_glob),
+    )
+
+
+def device_files(hashes: Mapping[str, str], device_glob: str) -> dict[str, str]:
+    """Those that match the device pattern or lie below; where none does, all but hidden and secret ones."""
+    depth = len(PurePosixPath(device_glob).parts)
+    chosen = {
+        path: digest
+        for path, digest in hashes.items()
+        if fnmatch.fnmatchcase("/".join(PurePosixPath(path).parts[:depth]), device_glob)
+        and len(PurePosixPath(path).parts) >= depth
+    }
+    return chosen or {
+        path: digest
+        for path, digest in hashes.items()
+        if not any(part.startswith(".") for part in PurePosixPath(path).parts)
+        and not any(fnmatch.fnmatch(PurePosixPath(path).name.lower(), pattern) for pattern in _SECRET)
+    }
+
+
+def _cron(paths: Paths) -> str:
+    return "*/" + "/".join(PurePosixPath(paths.cron_entry).parts[-2:])
+
+
+class _Seen:
+    """Keeps the texts that are looked at later, and hashes what lies in the etc folder."""
+
+    def __init__(self, paths: Paths) -> None:
+        parts = PurePosixPath(paths.etc_dir).parts[1:]
+        # Packed from the root or from some folder on the way: its last two names are the least that means it.
+        self._etc = [f"/{'/'.join(parts[at:])}/" for at in range(max(1, len(parts) - 1))]
+        self._texts = (*_NETWORK, "*ssh_host_*_key.pub", "*etc/hostname", _cron(paths))
+        self._kept: dict[str, str] = {}
+        self.hashes: dict[str, str] = {}
+
+    def __call__(self, name: str, chunks: Iterator[bytes]) -> None:
+        path = "/" + name.removeprefix("./")
+        below = next((path.partition(etc)[2] for etc in self._etc if etc in path), "")
+        if below and not re.search(r"[\x00-\x1f]", below):
+            digest = hashlib.sha256()
+            for chunk in chunks:
+                digest.update(chunk)
+            self.hashes[below] = digest.hexdigest()
+        elif len(self._kept) < _MOST and any(fnmatch.fnmatchcase(path, pattern) for pattern in self._texts):
+            body = next(chunks, b"")
+            if len(body) <= _LONGEST:
+                self._kept[path] = body.decode(errors="replace")
+
+    def of(self, pattern: str) -> dict[str, str]:
+        """The texts whose path matches."""
+        return {path: text for path, text in self._kept.items() if fnmatch.fnmatchcase(path, pattern)}

@@ -1,0 +1,298 @@
+"""A backup that has outlived its appliance: a copy in a store, or a file. A restore takes its bytes from here."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tscm_migrate.appliance import names
+from tscm_migrate.errors import CopyMissing, UsageError
+from tscm_migrate.offsite import fetch, inside, seal
+from tscm_migrate.offsite.catalog import Copy
+from tscm_migrate.offsite.manifest import Manifest
+from tscm_migrate.site import Archive
+from tscm_migrate.transfer.ends.folder import FolderEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+
+    from tscm_migrate.offsite.catalog import Catalog
+    from tscm_migrate.offsite.stores.base import Store
+    from tscm_migrate.site import Paths, Secret
+    from tscm_migrate.transfer.base import Incoming, Source
+
+_CHUNK = 1 << 20
+
+
+class Kept(Protocol):
+    """One of them."""
+
+    @property
+    def host(self) -> str:
+        """The host that it is of, "" where nothing tells."""
+
+    @property
+    def archive(self) -> Archive:
+        """As it was on the appliance; its folder says where it is now."""
+
+    @property
+    def taken_at(self) -> datetime:
+        """When the appliance made it (UTC)."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """What the appliance said of its modules when it was pulled; empty where nothing tells."""
+
+    @property
+    def os(self) -> str:
+        """The same of its operating system."""
+
+    @property
+    def proof(self) -> str:
+        """What is known of its being right, in words."""
+
+    @property
+    def wants_passphrase(self) -> bool:
+        """Whether the appliance has encrypted it with one."""
+
+    def read(self, paths: Paths, passphrase: Secret | None) -> inside.Inside:
+        """Take all seals off, read it to its end, and say what is in it; nothing touches a disk.
+
+        Raises:
+            OffsiteError: it is damaged, or cannot be opened.
+        """
+
+    def source(self) -> Source:
+        """Where a transfer takes its bytes."""
+
+    def note(self) -> dict[str, Any]:
+        """What a journal has to know to find it again."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+@dataclass
+class StoredCopy:
+    """A copy in a store, which is opened when it is first needed."""
+
+    copy: Copy
+    url: str
+    open: Callable[[], Store]
+    gnupg_home: Path | None = None
+    _store: Store | None = field(default=None, repr=False)
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        if self._store is None:
+            self._store = self.open()
+        return self._store
+
+    @property
+    def host(self) -> str:
+        """See Kept."""
+        return self.copy.host
+
+    @property
+    def archive(self) -> Archive:
+        """See Kept."""
+        manifest = self.copy.manifest
+        return Archive(manifest.archive, self.url, manifest.source_size, manifest.source_sha256)
+
+    @property
+    def taken_at(self) -> datetime:
+        """See Kept."""
+        return self.copy.taken_at
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """See Kept."""
+        return self.copy.manifest.versions
+
+    @property
+    def os(self) -> str:
+        """See Kept."""
+        return self.copy.manifest.os
+
+    @property
+    def proof(self) -> str:
+        """See Kept."""
+        drill = self.copy.drill
+        verified = f"verified {self.copy.verified_at:%Y-%m-%d %H:%M}Z" if self.copy.verified_at else "never verified"
+        drilled = f"drilled {drill.at:%Y-%m-%d} ({'ok' if drill.ok else 'FAILED'})" if drill else "never drilled"
+        tried = self.copy.restore
+        restored = f", restored in a drill {tried.at:%Y-%m-%d} ({'ok' if tried.ok else 'FAILED'})" if tried else ""
+        return f"{verified}, {drilled}{restored}"
+
+    @property
+    def wants_passphrase(self) -> bool:
+        """See Kept."""
+        return self.copy.manifest.encrypted == "passphrase"
+
+    def read(self, paths: Paths, passphrase: Secret | None) -> inside.Inside:
+        """See Kept."""
+        needs_gpg = self.copy.manifest.encrypted != "no"
+        if needs_gpg and not self.copy.manifest.sealed_to and not shutil.which("gpg"):
+            return inside.Inside("there is no gpg on this workstation; it is opened on the new one")
+        with fetch.opened(self.store, self.copy, passphrase, gnupg_home=self.gnupg_home) as chunks:
+            return inside.read(chunks, paths)
+
+    def source(self) -> Source:
+        """See Kept."""
+        return _StoreEnd(self)
+
+    def note(self) -> dict[str, Any]:
+        """See Kept."""
+        return {"store": self.url, "manifest": self.copy.manifest.as_dict()}
+
+    def close(self) -> None:
+        """See Kept."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+def noted(note: Mapping[str, Any], open_: Callable[[str], Store]) -> Kept:
+    """Find one again by what `note` gave; `open_` opens a store by its URL."""
+    if "file" in note:
+        return KeptFile(Path(note["file"]))
+    url = note["store"]
+    return StoredCopy(Copy(Manifest.model_validate(note["manifest"])), url, lambda: open_(url))
+
+
+def find(catalog: Catalog, wanted: str) -> Copy:
+    """The copy that stands behind `offsite:`: `latest`, a name or an id, with `HOST/` before it where several have one.
+
+    Raises:
+        CopyMissing: none, or several; then they are listed.
+    """
+    host, _, name = wanted.rpartition("/")
+    if host:
+        return catalog.find(host, name)
+    fits = [c for c in catalog.copies if name == "latest" or name in {c.id, c.manifest.archive}]
+    hosts = sorted({copy.host for copy in fits})
+    if not hosts:
+        there = (
+            f"it has copies of {', '.join(sorted({c.host for c in catalog.copies}))}"
+            if catalog.copies
+            else "it is empty"
+        )
+        raise CopyMissing(detail=f"no copy is called {name!r} in {catalog.url}; {there}")
+    if len(hosts) > 1:
+        ways = ", ".join(f"offsite:{one}/{name}" for one in hosts[:8])
+        fix = f"say which: --archive {ways}" + (" …" if len(hosts) > 8 else "")
+        raise CopyMissing(detail=f"{catalog.url} holds {name!r} of {len(hosts)} hosts", fix=fix)
+    return catalog.find(hosts[0], name)
+
+
+class _Skipped:
+    """The bytes behind an offset, with what a transfer wants to hear at the end."""
+
+    def __init__(self, chunks: Iterator[bytes], offset: int) -> None:
+        self._chunks, self._skip = chunks, offset
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            if self._skip >= len(chunk):
+                self._skip -= len(chunk)
+                continue
+            piece, self._skip = chunk[self._skip :], 0
+            yield piece
+
+    def finish(self) -> None:
+        """The end was the end: `fetch.archive` has compared everything with the manifest by then."""
+
+
+class _StoreEnd:
+    """See transfer.base.Source: a copy as it was on the appliance; what we sealed is opened on the way."""
+
+    def __init__(self, kept: StoredCopy) -> None:
+        self._kept = kept
+
+    @property
+    def name(self) -> str:
+        return self._kept.url
+
+    def identify(self, archive: Archive) -> Archive:
+        del archive
+        return self._kept.archive
+
+    def prefix(self, archive: Archive, size: int) -> str:
+        """SHA-256 of the first `size` bytes."""
+        digest, left = hashlib.sha256(), size
+        with self.reading(archive, 0) as incoming:
+            for chunk in incoming:
+                digest.update(chunk[:left])
+                left -= min(left, len(chunk))
+                if not left:
+                    break
+        return digest.hexdigest() if not left else ""
+
+    @contextmanager
+    def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:
+        """Its bytes from `offset` on; all of them are read and checked."""
+        del archive
+        with fetch.archive(self._kept.store, self._kept.copy, gnupg_home=self._kept.gnupg_home) as chunks:
+            yield _Skipped(chunks, offset)
+
+
+class KeptFile:
+    """An archive in a folder of this workstation.
+
+    Raises:
+        UsageError: it is not there, or does not bear an archive's name.
+    """
+
+    host = ""
+    versions: Mapping[str, str] = {}
+    os = ""
+    proof = "no manifest tells what it should be"
+
+    def __init__(self, path: Path) -> None:
+        when = names.taken_at(path.name)
+        if when is None:
+            fix = "archives are named threatstop_backup_YYYY-MM-DD_hh_mm_ss.tsbak[.gpg]"
+            raise UsageError(f"{path.name!r} is no archive's name", fix)
+        if path.is_symlink() or not path.is_file():
+            raise UsageError(f"there is no file {path}", "give the path of the archive: --archive ./NAME")
+        self.path, self.taken_at = path, when
+        self.wants_passphrase = path.suffix == ".gpg"
+        self._archive: Archive | None = None
+
+    @property
+    def archive(self) -> Archive:
+        """See Kept; it is hashed when it is first asked for."""
+        if self._archive is None:
+            self._archive = self.source().identify(Archive(self.path.name, str(self.path.parent), 0))
+        return self._archive
+
+    def read(self, paths: Paths, passphrase: Secret | None) -> inside.Inside:
+        """See Kept."""
+        if self.wants_passphrase and not shutil.which("gpg"):
+            return inside.Inside("there is no gpg on this workstation; it is opened on the new one")
+        with self.path.open("rb") as file, closing(_chunks_of(file)) as chunks:
+            sealed = seal.opened(chunks, passphrase) if self.wants_passphrase else nullcontext(chunks)
+            with sealed as plain:
+                return inside.read(plain, paths)
+
+    def source(self) -> Source:
+        """See Kept."""
+        return FolderEnd(self.path.parent)
+
+    def note(self) -> dict[str, Any]:
+        """See Kept."""
+        return {"file": str(self.path)}
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _chunks_of(file: Any) -> Any:
+    while chunk := file.read(_CHUNK):
+        yield chunk

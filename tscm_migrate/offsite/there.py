@@ -1,0 +1,93 @@
+"""The same retention for the archives on an appliance: one goes there only when a verified copy of it is off-site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.appliance import names
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.errors import OffsiteError
+from tscm_migrate.offsite import prune, pull
+from tscm_migrate.offsite.retention import Aged, Verdict, retain
+from tscm_migrate.offsite.verify import check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from tscm_migrate.offsite.catalog import Catalog, Copy
+    from tscm_migrate.offsite.retention import Policy
+    from tscm_migrate.offsite.stores.base import Store
+    from tscm_migrate.site import Archive
+    from tscm_migrate.ssh.shell import Shell
+
+
+@dataclass(frozen=True)
+class There:
+    """One archive in an appliance's backup folder, the verdict on it, and its copy off-site, if one is verified."""
+
+    archive: Archive
+    verdict: Verdict
+    copy: Copy | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """One line of `--json`."""
+        told = {"v": 1, "host": self.verdict.copy.host, "archive": self.archive.name, "keep": self.verdict.keep}
+        return {**told, "reasons": list(self.verdict.reasons), "copy": self.copy.id if self.copy else None}
+
+
+def plan(shell: Shell, catalog: Catalog, policy: Policy, now: datetime) -> list[There]:
+    """Say which archives would go; newest first, nothing is deleted.
+
+    Raises:
+        PruneRefused: the clock went back. SshError: the appliance could not be asked.
+    """
+    prune.check_clock(catalog, now)
+    host, folder = shell.host.name, shell.host.paths.backup_dir
+    here = {one.name: one for one in pull.look(shell).archives if one.folder == folder}
+    copies = {copy.manifest.archive: copy for copy in reversed(catalog.of(host)) if copy.verified_at}
+    aged = []
+    for name in here:
+        taken, copy = names.taken_at(name), copies.get(name)
+        if taken is not None:
+            aged.append(Aged(host, name, taken, copy is not None, copy.tags if copy else ()))
+    found = []
+    for verdict in retain(aged, policy, now):
+        copy = copies.get(verdict.copy.id)
+        if copy is None and not verdict.keep:
+            verdict = replace(verdict, keep=True, reasons=("no verified copy off-site",))  # noqa: PLW2901
+        found.append(There(here[verdict.copy.id], verdict, copy))
+    return found
+
+
+def thin(shell: Shell, store: Store, found: list[There]) -> Iterator[tuple[There, str]]:
+    """Delete what goes; yields each with "" or why it was left after all.
+
+    Neither side is believed: the copy is read from the store again, and the archive hashed where it is, right before.
+    """
+    gone = 0
+    for one in found:
+        if one.verdict.keep or one.copy is None:
+            continue
+        why = _unsafe(shell, store, one.archive, one.copy)
+        if not why:
+            shell.run(f"rm -f {quote(one.archive.path)}", sudo=True, display=f"delete {one.archive.path}")
+            gone += 1
+        yield one, why
+    if gone:
+        links = "-maxdepth 1 -name 'threatstop_latest*' -type l ! -exec test -e {} \\; -delete"
+        script = f"find {quote(shell.host.paths.backup_dir)} {links}"
+        shell.run(script, sudo=True, display="remove links that point nowhere")
+
+
+def _unsafe(shell: Shell, store: Store, archive: Archive, copy: Copy) -> str:
+    try:
+        why = check(store, copy)
+    except OffsiteError as error:
+        why = error.message()
+    if why:
+        return f"its copy could not be read right: {why}"
+    if pull.hash_of(shell, archive) != copy.manifest.source_sha256:
+        return "it is not what was copied: it has changed since"
+    return ""
