@@ -21,6 +21,7 @@
     ├── ApplianceError          1
     │   ├── DrainTimeout        1
     │   ├── BackupFailed        1
+    │   ├── ArchiveMissing      1
     │   ├── RestoreFailed       1
     │   ├── UnknownPrompt       1   nobody may guess the answer
     │   ├── DialogueSilent      1
@@ -111,6 +112,12 @@ class MigrateError(Exception):
         return (_rebuild, (type(self), dict(self.__dict__)))
 
 
+def _lower(doc: str) -> str:
+    """A docstring's first line as it follows a host's name and a colon."""
+    line = doc.splitlines()[0].rstrip(".")
+    return line[0].lower() + line[1:]
+
+
 # --------------------------------------------------------------------------- usage and inventory
 
 
@@ -164,12 +171,16 @@ class Refused(MigrateError):
     retry = Retry.AFTER_REMEDY
 
     names: tuple[str, ...] = ()
+    firm: bool = False  # whether one of them cannot be acknowledged
 
     def message(self) -> str:
         return f"preflight refused: {', '.join(self.names)}; nothing was changed"
 
     def remedy(self) -> str:
-        return "mend what the checks name, or acknowledge one by its name: --allow NAME"
+        if self.firm:
+            return "mend what the checks name, then run it again"
+        acknowledged = " ".join(f"--allow {name}" for name in self.names)
+        return f"mend what the checks name, or go on all the same: {acknowledged or '--allow NAME'}"
 
 
 @dataclass(eq=False)
@@ -198,7 +209,7 @@ class SshError(MigrateError):
     detail: str = ""
 
     def message(self) -> str:
-        doc = (type(self).__doc__ or self.code).splitlines()[0].rstrip(".")
+        doc = _lower(type(self).__doc__ or self.code)
         return f"{self.host}: {doc}" + (f" ({self.detail})" if self.detail else "")
 
 
@@ -334,10 +345,14 @@ class HostKeyChanged(HostKeyError):
     offered: str = ""
 
     def message(self) -> str:
-        return f"{self.host}: the host key changed: pinned {self.pinned}, offered {self.offered}"
+        why = f" ({self.detail})" if self.detail else ""
+        return f"{self.host}: the host key changed{why}: pinned {self.pinned}, offered {self.offered}"
 
     def remedy(self) -> str:
-        return f"read the key on its console; only if it matches: tscm-migrate host pin {self.host}"
+        return (
+            "it was installed anew, or somebody else answers at its address: read the key on its console "
+            f"(ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub); only if it matches: tscm-migrate host pin {self.host}"
+        )
 
 
 # --------------------------------------------------------------------------- appliance
@@ -353,7 +368,7 @@ class ApplianceError(MigrateError):
     detail: str = ""
 
     def message(self) -> str:
-        doc = (type(self).__doc__ or self.code).splitlines()[0].rstrip(".")
+        doc = _lower(type(self).__doc__ or self.code)
         return f"{self.host}: {doc}" + (f": {self.detail}" if self.detail else "")
 
 
@@ -381,6 +396,16 @@ class BackupFailed(ApplianceError):
 
     code = "appliance.backup"
     advice = "run `tsadmin backup` by hand and read /var/log/threatstop/ts-backup.log on the appliance"
+
+
+@dataclass(eq=False)
+class ArchiveMissing(ApplianceError):
+    """There is no such archive."""
+
+    code = "appliance.no-archive"
+
+    def remedy(self) -> str:
+        return f"see what there is: tscm-migrate archives {self.host}; or leave --archive out for a fresh backup"
 
 
 @dataclass(eq=False)
@@ -689,7 +714,7 @@ class Locked(MigrateError):
 
     def message(self) -> str:
         doing = "is at work on it" if self.alive else "has not ended it"
-        return f"{self.host} is locked: run {self.run} of {self.owner} {doing} since {self.since}"
+        return f"{self.host} is locked, nothing was changed: run {self.run} of {self.owner} {doing} since {self.since}"
 
     def remedy(self) -> str:
         if self.alive:

@@ -129,13 +129,14 @@ class Estimated(Event):
 
 @dataclass(frozen=True)
 class Checked(Event):
-    """A preflight or parity check."""
+    """A preflight or parity check; `firm`: an error that `--allow` cannot acknowledge."""
 
     name: str
     severity: Literal["ok", "info", "warning", "error"]
     text: str
     remedy: str = ""
     allowed: bool = False
+    firm: bool = False
 
 
 @dataclass(frozen=True)

@@ -192,4 +192,4 @@ def _waits_for(seen: Look) -> str:
         return "draining: none seen, looking once more"
     first = seen.running[0]
     more = f" and {len(seen.running) - 1} more" if len(seen.running) > 1 else ""
-    return f"draining: ts-update pid {first.pid} since {first.elapsed} s{more}"
+    return f"draining: ts-update pid {first.pid}{more}"

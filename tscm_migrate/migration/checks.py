@@ -235,7 +235,9 @@ CHECKS = (
 
 
 def preflight(situation: Situation, chosen: Sequence[Check] = CHECKS) -> list[Finding]:
-    """Run these checks, in their order."""
+    """Run these checks, in their order. Of one machine twice there is no more to be said."""
+    if same_host in chosen and (same := list(same_host(situation))):
+        return same
     return [finding for check in chosen for finding in check(situation)]
 
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.migration import journal, locks
+from tscm_migrate.migration.checks import Finding
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.migration.journal import Entry, Record
+    from tscm_migrate.site import Host
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,22 @@ def as_dict(run: str, root: Path | None = None) -> dict[str, Any]:
         "started": record.started, "done": record.done, "reverted": record.reverted, "locked": record.locked,
         "entries": [{"n": e.n, "t": e.at, "event": e.event, "data": e.data} for e in entries],
     }  # fmt: skip
+
+
+def explained(findings: list[Finding], old: Host, new: Host, root: Path | None = None) -> list[Finding]:
+    """Why a host is not reached, where an earlier run has moved it: the same command given once more after a success."""
+    missing = next((f for f in findings if f.name == "unreachable"), None)
+    done = [line for line in listing(root) if (line.old, line.new) == (old.name, new.name)]
+    last = next((line for line in done if line.state in {"done", "attention"}), None)
+    if missing is None or last is None:
+        return findings
+    text = f"{old.name} was migrated to {new.name} already, by run {last.run}; one of them is not where it was before"
+    remedy = (
+        f"nothing, if the new one serves now at {old.address}: see tscm-migrate show {last.run}; "
+        f"to undo it: tscm-migrate rollback {last.run}"
+    )
+    others = [f for f in findings if f.name != "unreachable"]
+    return [Finding("migrated-already", "error", text, remedy, firm=True), *others]
 
 
 def lines(run: str, root: Path | None = None) -> list[str]:

@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.errors import MigrateError
+from tscm_migrate.errors import Locked, MigrateError, Refused, UsageError
+from tscm_migrate.events import RunFinished
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tscm_migrate.events import Emit
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.migration.engine import Engine
     from tscm_migrate.migration.journal import Record
+
+
+@dataclass
+class Beginning:
+    """What comes before the first change; `over` is set when the journal is there."""
+
+    over: bool = False
+
+
+@contextlib.contextmanager
+def beginning(run: str, began: float, emit: Emit) -> Iterator[Beginning]:
+    """Whatever ends a run in its beginning is an end of it, too: watchers have heard that it started.
+
+    Args:
+        run: its id.
+        began: monotonic seconds.
+        emit: is told the end, unless the beginning is over by then.
+    """
+    part = Beginning()
+    try:
+        yield part
+    except BaseException as error:
+        if not part.over:
+            refused = isinstance(error, Refused | Locked | UsageError)
+            how = "refused" if refused else "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            emit(RunFinished(run, how, round(time.monotonic() - began, 3), held=("nothing was changed",)))  # type: ignore[arg-type]
+        raise
 
 
 def downtime(m: Migration) -> float | None:

@@ -22,8 +22,8 @@ class Row:
     has: str
 
     def text(self) -> str:
-        """One line."""
-        return f"{self.name}: {self.has}" if self.same else f"{self.name}: was {self.was}, is {self.has}"
+        """What is to be said of it, without its name."""
+        return self.has if self.same else f"was {self.was}, is {self.has}"
 
 
 @dataclass(frozen=True)

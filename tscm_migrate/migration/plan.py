@@ -67,7 +67,8 @@ def summary(m: Migration) -> list[str]:
     ssh = "the old one's host keys" if o.restore_ssh else "its own host keys"
     cron = f"cron {'is' if o.restore_cron else 'is not'} restored"
     encryption = f"encrypted (passphrase from {m.passphrase.source})" if m.passphrase else "NOT encrypted"
-    archive = f"a fresh backup, {encryption}" if o.archive == "new" else f"the archive {o.archive}"
+    chosen = {"latest": "the newest archive", "all": "all archives"}.get(o.archive, f"the archive {o.archive}")
+    archive = f"a fresh backup, {encryption}" if o.archive == "new" else chosen
     devices = (
         "unknown until the restore" if old.devices is None else f"{len(old.devices)} ({', '.join(old.devices[:8])})"
     )

@@ -14,7 +14,7 @@ from tscm_migrate import __version__
 from tscm_migrate.appliance.names import newest
 from tscm_migrate.errors import Exit, Interrupted, NeedsPerson, Refused, UsageError
 from tscm_migrate.events import Checked, Estimated, RunFinished, RunStarted, Said, StepFinished, StepStarted
-from tscm_migrate.migration import checks, dead, estimate, leftovers, locks, outcome, plan, rehearsal, sides
+from tscm_migrate.migration import checks, dead, estimate, history, leftovers, locks, outcome, plan, rehearsal, sides
 from tscm_migrate.migration.context import Migration, Operator, at
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.interrupt import Interrupts
@@ -79,6 +79,7 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
     with contextlib.ExitStack() as stack:
         stack.callback(both.close)
         stack.enter_context(interrupts.installed())
+        beginning = stack.enter_context(outcome.beginning(run, began, emit))
         if not options.dry_run:
             stack.enter_context(locks.held_here(run, [one.host for one in both.there]))
             locks.refuse_over_unfinished(*(one.name for one in both.there))
@@ -105,6 +106,7 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
             raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
         m.journal = Journal.create(run)
         _write_down(m, found, findings)
+        beginning.over = True
         return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: _claim(m))
 
 
@@ -127,7 +129,8 @@ def check(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, em
     dial = Dialler(secrets, emit)
     with contextlib.closing(sides.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)) as both:
         emit(RunStarted(run, "check", both.old.name, both.new.name, both.source))
-        preflight(both, identify_both(both, options, inventory, emit), options, emit)
+        with outcome.beginning(run, began, emit):
+            preflight(both, identify_both(both, options, inventory, emit), options, emit)
     emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
     return Exit.DONE
 
@@ -161,7 +164,9 @@ def preflight(both: Sides, found: list[Identity], options: MigrateOptions, emit:
     """
     emit(StepStarted("preflight", "Preflight"))
     findings = [finding for identity in found for finding in identity.findings]
-    if not findings:
+    if findings:
+        findings = history.explained(findings, both.old.host, both.new.host)
+    else:
         old, new = found
         situation = checks.Situation(
             old.facts, new.facts, both.old.host, both.new.host, options, old.answers, old.pinned, old.inside
@@ -169,11 +174,11 @@ def preflight(both: Sides, found: list[Identity], options: MigrateOptions, emit:
         findings = checks.preflight(situation, dead.CHECKS if both.kept else checks.CHECKS)
     for finding in findings:
         allowed = finding.name in options.allow and not finding.firm
-        emit(Checked(finding.name, finding.severity, finding.text, finding.remedy, allowed))
+        emit(Checked(finding.name, finding.severity, finding.text, finding.remedy, allowed, finding.firm))
     refused = checks.refusals(findings, options.allow)
     if refused:
         emit(StepFinished("preflight", "failed"))
-        raise Refused(tuple(dict.fromkeys(finding.name for finding in refused)))
+        raise Refused(tuple(dict.fromkeys(f.name for f in refused)), any(f.firm for f in refused))
     emit(StepFinished("preflight", "done"))
     return findings
 
@@ -193,7 +198,7 @@ def archive_passphrase(options: MigrateOptions, old: Facts, secrets: Secrets, ho
     found = secrets.passphrase(host)
     if found is None and not plain:
         fix = "give --passphrase-file FILE or TSCM_PASSPHRASE; or --no-encrypt for a plain backup"
-        raise UsageError("there is no passphrase for the backup", fix)
+        raise UsageError("there is no passphrase for the backup; nothing was changed", fix)
     return found
 
 
@@ -268,8 +273,8 @@ def recover(engine: Engine, error: BaseException, began: float, *, put_back: boo
     interrupted = isinstance(error, KeyboardInterrupt)
     reason = f"by {error}" if interrupted and str(error) else "by the operator" if interrupted else str(error)
     if put_back and standing and outcome.can_put_back(engine):
-        said = f"interrupted {reason}" if interrupted else f"failed: {error}"
-        m.emit(Said(f"{said}; putting everything back", "warning"))
+        said = f"interrupted {reason}; " if interrupted else ""
+        m.emit(Said(f"{said}putting everything back", "warning"))
         try:
             with m.interrupts.putting_back():
                 engine.roll_back()

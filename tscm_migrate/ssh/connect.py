@@ -63,9 +63,11 @@ class Identity:
         if self.known.revoked(self.name, blob):
             raise HostKeyChanged(self.host, "the offered key is revoked", hostkeys.fingerprints(pinned), offered)
         if not pinned:
-            raise HostKeyUnknown(self.host, f"nothing is pinned for {self.name}; it offers {offered}", offered)
+            raise HostKeyUnknown(self.host, f"{self.name} offers {offered}", offered)
         if all(entry.blob != blob for entry in pinned):
-            raise HostKeyChanged(self.host, pinned=hostkeys.fingerprints(pinned), offered=offered)
+            size = int.from_bytes(blob[:4], "big")
+            like = [entry for entry in pinned if entry.type == blob[4 : 4 + size].decode("ascii", "replace")]
+            raise HostKeyChanged(self.host, pinned=hostkeys.fingerprints(like or pinned), offered=offered)
 
     def preferred(self, types: Sequence[str]) -> list[str]:
         """The key types in the order to ask for: what is pinned first, so that the server shows that key."""

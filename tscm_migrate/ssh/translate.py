@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import AuthFailed, ConnectionLost, MigrateError, SshError, Unreachable
@@ -20,7 +21,19 @@ _OLD_PEER = (
 
 def _words(error: BaseException) -> str:
     """The exception's text on one line without control characters; a server may have written part of it."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    from paramiko.ssh_exception import NoValidConnectionsError
+
+    said = str(error)
+    if isinstance(error, NoValidConnectionsError):
+        tries = error.errors.items()
+        said = "; ".join(f"{place[0]} port {place[1]}: {why.strerror or why}" for place, why in tries)
+    elif isinstance(error, socket.gaierror):
+        said = f"its name cannot be looked up: {error.strerror}"
+    elif isinstance(error, OSError) and error.strerror:
+        said = error.strerror
+    elif said == "No existing session":  # paramiko's words for a peer that takes the connection and says nothing
+        said = "something takes the connection, and says nothing that is SSH"
+    text = " ".join(said.split()) or type(error).__name__
     return "".join(c for c in text if c.isprintable())[:300]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import singledispatch
 from typing import TYPE_CHECKING
@@ -49,6 +50,7 @@ class Plain:
         self._quiet, self._verbose = quiet, verbose
         self._meter = Meter()
         self._waiting = ("", 0.0)
+        self._advice = ""
 
     def __call__(self, event: Event) -> None:
         """One event."""
@@ -65,6 +67,9 @@ class Plain:
             return line_of(event) if self._due(event, now) else ""
         if isinstance(event, CommandRun) and self._verbose:
             return f"    {event.host}$ {event.display} [{event.status}, {event.seconds:.2f} s]"
+        if isinstance(event, Checked):
+            before, self._advice = self._advice, event.remedy
+            return line_of(replace(event, remedy="")) if event.remedy == before else line_of(event)
         return line_of(event)
 
     def _due(self, event: Waiting, now: float) -> bool:
@@ -109,6 +114,8 @@ def _(event: StepStarted) -> str:
 
 @line_of.register
 def _(event: StepFinished) -> str:
+    if event.step == "preflight" and event.state == "failed":
+        return ""  # the error that follows says it
     detail = f": {event.detail}" if event.detail else ""
     return f"  {event.state} {event.step} in {event.seconds:.1f} s{detail}"
 
@@ -120,7 +127,8 @@ def _(event: ActionStarted) -> str:
 
 @line_of.register
 def _(event: Checked) -> str:
-    remedy = f" – {event.remedy}" if event.remedy and event.severity in {"warning", "error"} else ""
+    wanted = event.remedy and event.severity in {"warning", "error"} and not event.allowed
+    remedy = f"\n    what to do: {event.remedy}" if wanted else ""
     allowed = " (acknowledged)" if event.allowed else ""
     return f"  [{event.severity}] {event.name}: {event.text}{allowed}{remedy}"
 
@@ -155,6 +163,8 @@ def _(event: Said) -> str:
 
 @line_of.register
 def _(event: RunFinished) -> str:
+    if event.outcome == "refused":
+        return ""  # the error that follows says it
     downtime = f", without a TSCM for {event.downtime:.0f} s" if event.downtime is not None else ""
     report = f"\n  report: {event.report}" if event.report else ""
     held = "".join(f"\n  {text}" for text in event.held)  # the last thing printed

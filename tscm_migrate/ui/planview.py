@@ -25,7 +25,7 @@ class PlanView:
         self._steps: list[StepStarted] = []
         self._actions: dict[str, list[ActionStarted]] = {}
         self._estimates: dict[str, Estimated] = {}
-        self._finished = False
+        self._outcome = ""
 
     def __call__(self, event: Event) -> None:
         """One event."""
@@ -43,7 +43,7 @@ class PlanView:
             case Estimated():
                 self._estimates[event.step] = event
             case RunFinished():
-                self._finished = True
+                self._outcome = event.outcome
 
     def print(self) -> None:
         """Everything that is known, for a person."""
@@ -55,23 +55,28 @@ class PlanView:
         """The page: who, checks by severity, steps with their actions and estimates."""
         if not self._title:
             return []
-        return [self._title, *(f"  {line}" for line in self._said), "", *self._found(), *self._plan()]
+        head, end = [self._title, *(f"  {line}" for line in self._said)], ["Nothing was changed."]
+        parts = (head, self._found(), self._plan(), end if self._outcome == "done" else [])
+        return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
 
     def _found(self) -> list[str]:
+        if not self._checks:
+            return ["Checks", "  nothing stands in the way"] if self._outcome == "done" else []
         found = ["Checks"]
+        advice = ""
         for severity, word in _SEVERITIES:
             for one in self._checks:
                 if one.severity == severity:
                     found.append(f"  {word:<8} {one.name}{' (acknowledged)' if one.allowed else ''}: {one.text}")
-                    found += [f"           {one.remedy}"] if one.remedy and not one.allowed else []
-                    if severity == "error" and not one.allowed and "--allow" not in one.remedy:
-                        found.append(f"           or acknowledge it: --allow {one.name}")
-        return found if len(found) > 1 else [*found, "  nothing stands in the way"]
+                    given = "" if one.allowed or one.remedy == advice else one.remedy
+                    found += [f"           {given}"] if given else []
+                    advice = one.remedy
+        return found
 
     def _plan(self) -> list[str]:
         if not self._steps:
             return []
-        found = ["", "Steps"]
+        found = ["Steps"]
         for number, step in enumerate(self._steps, start=1):
             estimate = self._estimates.get(step.step)
             time = f"  (about {seconds(estimate.seconds)}: {estimate.basis})" if estimate else ""
@@ -84,4 +89,4 @@ class PlanView:
                 "",
                 f"About {seconds(total.seconds)} in all; without a TSCM for about {seconds(without.seconds)}.",
             ]
-        return [*found, "Nothing was changed."] if self._finished else found
+        return found

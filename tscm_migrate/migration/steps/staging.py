@@ -6,10 +6,11 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import archives, backup, names, updates
-from tscm_migrate.errors import ApplianceError, BackupFailed, TransferError
+from tscm_migrate.errors import ApplianceError, ArchiveMissing, BackupFailed, TransferError
 from tscm_migrate.events import Said
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain
+from tscm_migrate.near import suggestion
 from tscm_migrate.site import Archive
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ class Backup(Plain):
         else:
             chosen = next((a for a in here if a.name == m.options.archive), None)
         if chosen is None:
-            raise BackupFailed(m.old.name, f"there is no archive {m.options.archive!r} in {m.old.paths.backup_dir}")
+            near = suggestion(m.options.archive, [archive.name for archive in here])
+            which = "none at all" if m.options.archive in {"latest", "all"} else m.options.archive
+            raise ArchiveMissing(m.old.name, f"{which} in {m.old.paths.backup_dir}{near}")
         return chosen
 
     def _keep(self, m: Migration, archive: Archive) -> None:

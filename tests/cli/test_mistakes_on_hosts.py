@@ -1,0 +1,254 @@
+"""The commonest mistakes that only a host can answer: the whole output, by the real program, from real SSH servers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import snapshots
+from tscm_migrate.lab import embedded
+from tscm_migrate.lab.base import tool_command
+from tscm_migrate.lab.profile import new_profile, old_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tscm_migrate.lab.embedded import EmbeddedLab
+    from tscm_migrate.lab.base import Name
+
+pytestmark = pytest.mark.skipif(embedded.available() is not None, reason=str(embedded.available()))
+PAIR = ("--from", "tscm-old", "--to", "tscm-new")
+PHRASE = "the right one"
+
+
+class Desk:
+    """A workstation in front of a lab's two appliances."""
+
+    def __init__(self, lab: EmbeddedLab, phrase: str = PHRASE) -> None:
+        self.lab = lab
+        self.env = {**lab.env(), "TSCM_PASSPHRASE": phrase}
+        self.names = {str(lab.folder): "LAB", f":{lab.port}": ":PORT", f"port {lab.port}": "port PORT"}
+
+    def tool(self, *words: str, inventory: Path | None = None, **env: str) -> str:
+        more = {"TSCM_INVENTORY": str(inventory)} if inventory else {}
+        done = subprocess.run(
+            tool_command(*words), env={**self.env, **more, **env}, cwd=self.lab.folder / "workstation",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=110, check=False,
+        )  # fmt: skip
+        return snapshots.page(words, done.stdout, done.returncode, self.names)
+
+    def migrate(self, *more: str, **env: str) -> str:
+        return self.tool("migrate", *PAIR, "--yes", *more, **env)
+
+    def check(self, *more: str, **env: str) -> str:
+        return self.tool("check", *PAIR, *more, **env)
+
+    def no_archives(self) -> None:
+        for path in self.lab.guest("old").path("backup").glob("*.tsbak*"):
+            path.unlink()
+
+    @contextlib.contextmanager
+    def inventory(self, change: Callable[[str], str], known: str | None = None) -> Iterator[Path]:
+        """Another inventory, and other pinned keys."""
+        folder = self.lab.folder / "workstation" / "site"
+        folder.mkdir()
+        (folder / "hosts.toml").write_text(change(self.lab.inventory.read_text()))
+        pinned = (self.lab.folder / "known_hosts").read_text()
+        (folder / "known_hosts").write_text(pinned if known is None else known)
+        try:
+            yield folder / "hosts.toml"
+        finally:
+            shutil.rmtree(folder)
+
+    @contextlib.contextmanager
+    def appliance(self, name: Name, **changes: Any) -> Iterator[None]:
+        """An appliance that is otherwise for a while."""
+        guest = self.lab.guest(name)
+        before = {}
+        for path in (guest.host(f"{guest.lib}/config.json"), self.lab.folder / name / "lib" / "shims.json"):
+            before[path] = path.read_text()
+            config = json.loads(before[path])
+            inner = config.get("profile", config)
+            inner.update({key: value for key, value in changes.items() if key in inner})
+            path.write_text(json.dumps(config))
+        try:
+            yield
+        finally:
+            for path, text in before.items():
+                path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    old = old_profile(encryption_configured=True, passphrase=PHRASE, ts_update_seconds=0.2)
+    with embedded.EmbeddedLab(tmp_path_factory.mktemp("lab"), old, new_profile(boot_seconds=0.2)) as lab:
+        yield Desk(lab)
+
+
+def wrong_host_name(desk: Desk) -> str:
+    with desk.inventory(lambda text: text.replace('"127.0.1.50"', '"tscm-new.invalid"')) as file:
+        return desk.tool("check", *PAIR, inventory=file)
+
+
+def wrong_key(desk: Desk) -> str:
+    import asyncssh
+
+    key = desk.lab.folder / "workstation" / "other_key"
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key(key)
+    key.chmod(0o600)
+    with desk.inventory(lambda text: re.sub("identity_file = .*", f'identity_file = "{key}"', text)) as file:
+        return desk.tool("check", *PAIR, inventory=file)
+
+
+def unpinned_host(desk: Desk) -> str:
+    with desk.inventory(str, known="") as file:
+        return desk.tool("check", *PAIR, inventory=file)
+
+
+def changed_host_key(desk: Desk) -> str:
+    pinned = (desk.lab.folder / "known_hosts").read_text().replace("127.0.1.43", "X")
+    with desk.inventory(str, known=pinned.replace("127.0.1.50", "127.0.1.43")) as file:
+        return desk.tool("check", *PAIR, inventory=file)
+
+
+def wrong_passphrase(desk: Desk) -> str:
+    """Of an archive that is there already."""
+    made = desk.lab.on("old", "tsadmin backup </dev/null", root=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    try:
+        return desk.migrate("--archive", "latest", TSCM_PASSPHRASE="not the right one")
+    finally:
+        desk.no_archives()
+
+
+def full_disk(desk: Desk) -> str:
+    with desk.appliance("new", disk_free=1 << 20):
+        return desk.check()
+
+
+def old_version(desk: Desk) -> str:
+    with desk.appliance("old", core_version="1.39-02"):
+        return desk.check()
+
+
+def other_base_os(desk: Desk) -> str:
+    release = desk.lab.guest("new").path("os_release")
+    before = release.read_text()
+    release.write_text(before.replace("20.04", "16.04"))
+    try:
+        return desk.check()
+    finally:
+        release.write_text(before)
+
+
+def no_sudo(desk: Desk) -> str:
+    with desk.appliance("new", sudo_allowed=False):
+        return desk.check()
+
+
+def same_host_twice(desk: Desk) -> str:
+    return desk.tool("check", "--from", "tscm-old", "--to", "tscm-old")
+
+
+def no_such_archive(desk: Desk) -> str:
+    return desk.migrate("--archive", "threatstop_backup_2001-01-01_00_00_00.tsbak.gpg")
+
+
+def no_backup_at_all(desk: Desk) -> str:
+    desk.no_archives()
+    return desk.migrate("--archive", "latest")
+
+
+def no_passphrase(desk: Desk) -> str:
+    del desk.env["TSCM_PASSPHRASE"]
+    try:
+        return desk.migrate()
+    finally:
+        desk.env["TSCM_PASSPHRASE"] = PHRASE
+
+
+def host_that_is_off(desk: Desk) -> str:
+    desk.lab.power_off("new")
+    try:
+        return desk.check()
+    finally:
+        desk.lab.power_on("new")
+
+
+def unknown_prompt(desk: Desk) -> str:
+    with desk.appliance("old", extra_prompt="Is the moon full?", extra_prompt_in="backup"):
+        return desk.migrate()
+
+
+def server_that_says_nothing(desk: Desk) -> str:
+    """It takes the connection, and no word comes."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        desk.names[f"port {port}"], desk.names[f":{port}"] = "port PORT", ":PORT"
+        return desk.tool("host", "pin", f"threatstop@127.0.0.1:{port}")
+
+
+ON_HOSTS = (
+    wrong_host_name, wrong_key, unpinned_host, changed_host_key, wrong_passphrase, full_disk, old_version,
+    other_base_os, no_sudo, same_host_twice, no_such_archive, no_backup_at_all, no_passphrase,
+    host_that_is_off, unknown_prompt, server_that_says_nothing,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", ON_HOSTS, ids=lambda f: f.__name__.replace("_", "-"))
+def test_a_mistake_on_hosts_is_answered_as_it_is_stored(mistake: Callable[[Desk], str], desk: Desk) -> None:
+    snapshots.compare(mistake.__name__.replace("_", "-"), mistake(desk))
+
+
+@pytest.mark.slow
+def test_a_second_run_ctrl_c_and_a_damaged_journal_are_answered_as_they_are_stored(desk: Desk) -> None:
+    update = desk.lab.guest("old").path("bin") / "ts-update"
+    words = ("migrate", *PAIR, "--yes")
+    with desk.appliance("old", ts_update_seconds=60.0):
+        desk.lab.on("old", f"setsid {update} >/dev/null 2>&1 </dev/null &", root=False)
+        process = subprocess.Popen(
+            tool_command(*words), env=desk.env, cwd=desk.lab.folder / "workstation", stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        said = heard_until(process, "draining: ts-update")
+        desk.names[os.uname().nodename] = "WORKSTATION"
+        snapshots.compare("locked-by-another-run", desk.migrate())
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+        shown = snapshots.page(words, said[said.index("· Hold") :] + rest, process.returncode, desk.names)
+        snapshots.compare("ctrl-c", shown)
+    run = next(iter(sorted(desk.lab.folder.rglob("journal.jsonl"), key=lambda path: path.stat().st_mtime)))
+    lines = run.read_text().splitlines(keepends=True)
+    run.write_text("".join([lines[0], lines[1].replace("s", "z", 3), *lines[2:]]))
+    snapshots.compare("damaged-journal", desk.tool("resume", run.parent.name, "--yes"))
+
+
+def heard_until(process: subprocess.Popen[str], words: str, limit: float = 60) -> str:
+    said, end = "", time.monotonic() + limit
+    assert process.stdout is not None
+    for line in process.stdout:
+        said += line
+        if words in line:
+            return said
+        assert time.monotonic() < end, said
+    raise AssertionError(said)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_same_again_after_a_success_is_answered_as_it_is_stored(tmp_path: Path) -> None:
+    with embedded.EmbeddedLab(tmp_path, old_profile(ts_update_seconds=0.2), new_profile(boot_seconds=0.2)) as lab:
+        desk = Desk(lab)
+        assert desk.migrate().endswith("(exit 0)\n")
+        snapshots.compare("again-after-success", desk.migrate())
