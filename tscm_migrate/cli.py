@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from . import redact
 from .errors import Exit, Interrupted, MigrateError
+from .ui.fold import fit
 from .ui.steady import mute
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _clean(text: str) -> str:
 
 
 def _stderr(text: str) -> None:
-    _print(text, sys.stderr)
+    _print(fit(text, sys.stderr).rstrip("\n"), sys.stderr)
 
 
 def _print(text: str, stream: TextIO) -> None:

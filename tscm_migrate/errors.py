@@ -178,7 +178,7 @@ class Refused(MigrateError):
 
     def remedy(self) -> str:
         if self.firm:
-            return "mend what the checks name, then run it again"
+            return "do what the checks say, then run it again"
         acknowledged = " ".join(f"--allow {name}" for name in self.names)
         return f"mend what the checks name, or go on all the same: {acknowledged or '--allow NAME'}"
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tscm_migrate.lab.embedded import EmbeddedLab
     from tscm_migrate.lab.base import Name
+    from tscm_migrate.lab.embedded import EmbeddedLab
 
 pytestmark = pytest.mark.skipif(embedded.available() is not None, reason=str(embedded.available()))
 PAIR = ("--from", "tscm-old", "--to", "tscm-new")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -123,3 +126,18 @@ def test_a_server_that_is_gone_is_a_warning() -> None:
     emit = wrap(seen.append, {"healthcheck": "http://127.0.0.1:9/x"})
     emit(BEGIN)
     assert "not reached" in str(seen[-1])
+
+
+def test_a_run_that_ends_before_its_first_change_is_told_as_failed(
+    server: tuple[str, list[tuple[str, str]]], tmp_path: Path
+) -> None:
+    place, got = server
+    hosts = "".join(f'[hosts.{name}]\naddress = "127.0.0.1"\nport = 1\n' for name in ("old", "new"))
+    file = tmp_path / "hosts.toml"
+    file.write_text(f'{hosts}[notify]\nhealthcheck = "http://{place}/x"\n', encoding="utf-8")
+    command = [sys.executable, "-m", "tscm_migrate", "migrate", "--from", "old", "--to", "new", "--yes"]
+    env = {**os.environ, "TSCM_INVENTORY": str(file), "TSCM_STATE": str(tmp_path / "state")}
+    done = subprocess.run(command, env=env, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.returncode == 3
+    assert [path for path, _ in got] == ["/x/start", "/x/fail"]
+    assert "nothing was changed" in got[1][1]

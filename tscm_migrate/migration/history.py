@@ -69,7 +69,7 @@ def as_dict(run: str, root: Path | None = None) -> dict[str, Any]:
 
 
 def explained(findings: list[Finding], old: Host, new: Host, root: Path | None = None) -> list[Finding]:
-    """Why a host is not reached, where an earlier run has moved it: the same command given once more after a success."""
+    """Why a host is not reached, where an earlier run has moved it: the same command once more after a success."""
     missing = next((f for f in findings if f.name == "unreachable"), None)
     done = [line for line in listing(root) if (line.old, line.new) == (old.name, new.name)]
     last = next((line for line in done if line.state in {"done", "attention"}), None)

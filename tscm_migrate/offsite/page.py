@@ -53,6 +53,7 @@ def page(found: Sequence[HostStatus], url: str, now: datetime) -> str:
     total = sum(status.total for status in found)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{_title(late, len(found))}</title><style>{_STYLE}</style></head><body>"
         f"<h1>{_title(late, len(found))}</h1><p>{escape(url)} · {escape(when(now))} UTC</p>"

@@ -30,7 +30,7 @@ def _words(error: BaseException) -> str:
     elif isinstance(error, socket.gaierror):
         said = f"its name cannot be looked up: {error.strerror}"
     elif isinstance(error, OSError) and error.strerror:
-        said = error.strerror
+        said = error.strerror  # type: ignore[attr-defined]
     elif said == "No existing session":  # paramiko's words for a peer that takes the connection and says nothing
         said = "something takes the connection, and says nothing that is SSH"
     text = " ".join(said.split()) or type(error).__name__

@@ -47,7 +47,7 @@ def demo(_context: Any, keep: bool = False) -> int:
     reports = sorted(folder.glob("workstation/**/report.html"))
     _say("the appliances are gone")
     _say(f"the report: {reports[-1]}" if reports else f"the run's journal is below {folder}")
-    _say(f"the demo took {time.monotonic() - began:.0f} s")
+    _say(f"the demo took {time.monotonic() - began:.0f} s; with two real appliances, begin with: tscm-migrate init")
     return status
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate import redact
@@ -16,6 +16,7 @@ from tscm_migrate.events import (
     StepStarted,
     Waiting,
 )
+from tscm_migrate.ui.fold import folded
 from tscm_migrate.ui.progress import Meter
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Event
 
 State = Literal["pending", "running", "done", "failed", "reverted", "skipped", "planned", "detail", "clock", "head"]
+_MARGIN, _BAR = 6, 16  # columns: before a detail, and of a bar
 OFFLINE, ONLINE = "take-offline", "update-devices"
 
 
@@ -106,9 +108,16 @@ class Board:
             case DeviceUpdated():
                 self._devices[event.device] = (self._devices.get(event.device, (now, None))[0], event)
 
-    def rows(self, now: float, height: int) -> list[Row]:
-        """At most `height` rows: what is done folds first, then what is to come, then the devices."""
+    def rows(self, now: float, height: int, width: int = 120) -> list[Row]:
+        """At most `height` rows: what is done folds first, then what is to come, then the devices.
+
+        Args:
+            now: monotonic seconds.
+            height: rows.
+            width: columns; what is said of the current step takes more than one row rather than being cut.
+        """
         done, doing, pending = self._parts(now)
+        doing = [part for row in doing for part in _fitted(row, width)]
         head = [Row("head", self.title, clock(now - self.began))]
         tail = self._downtime(now)
         room = max(height - len(head) - len(tail), 3)
@@ -134,7 +143,8 @@ class Board:
                 doing.append(Row("running", title, clock(now - step.began)))
                 doing += self._details(now) if key == self._now else []
             else:
-                done.append(Row(step.state, title, f"{step.seconds:.1f} s" if step.seconds else ""))
+                took = step.seconds and step.state != "skipped"
+                done.append(Row(step.state, title, f"{step.seconds:.1f} s" if took else ""))
         return done, doing, pending
 
     def _details(self, now: float) -> list[Row]:
@@ -153,13 +163,23 @@ class Board:
         if result is None:
             return Row("detail", f"▸ {shown}", clock(now - began))
         mark = "✓" if result.ok else "✗"
-        return Row("detail", f"{mark} {shown}  {redact.printable(result.detail)}", f"{result.seconds:.1f} s")
+        why = "" if result.ok else f"  {redact.printable(result.detail)}"
+        return Row("detail", f"{mark} {shown}{why}", f"{result.seconds:.1f} s")
 
     def _downtime(self, now: float) -> list[Row]:
         if self.offline_since is None:
             return []
         since = (self._online if self._online is not None else now) - self.offline_since
         return [Row("clock", "without a TSCM" if self._online is None else "was without a TSCM", clock(since))]
+
+
+def _fitted(row: Row, width: int) -> list[Row]:
+    """A row of details as rows that are not cut; its time, or its bar, stands in the first."""
+    beside = _BAR if row.share is not None else len(row.right)
+    if row.state != "detail":
+        return [row]
+    first, *more = folded(row.left, width - _MARGIN - (beside + 1 if beside else 0), "  ", whole=False)
+    return [replace(row, left=first), *(Row("detail", line) for line in more)]
 
 
 def waits(event: Waiting, more: float = 0.0) -> tuple[str, str]:

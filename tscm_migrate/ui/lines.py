@@ -152,7 +152,7 @@ def _(event: Estimated) -> str:
 
 @line_of.register
 def _(event: DeviceUpdated) -> str:
-    detail = f": {event.detail}" if event.detail else ""
+    detail = f": {event.detail}" if event.detail and not event.ok else ""
     return f"  device {event.device}: {'updated' if event.ok else 'FAILED'} in {event.seconds:.1f} s{detail}"
 
 

@@ -28,6 +28,7 @@ from tscm_migrate.events import (
 from tscm_migrate.migration import journal, plan
 from tscm_migrate.ui import screen
 from tscm_migrate.ui.board import Board
+from tscm_migrate.ui.fold import folded
 from tscm_migrate.ui.lines import line_of
 
 if TYPE_CHECKING:
@@ -107,10 +108,11 @@ class LiveView:
         title = f"{started.verb} {started.old} → {started.new}  (run {started.run})"
         return Board(title, steps, now, offline, done)
 
-    def _say(self, text: str, *, soft: bool = False) -> None:
-        """Print lines above the drawing; `soft`: not folded at words, so that paths and commands can be copied."""
+    def _say(self, text: str) -> None:
+        """Print lines above the drawing; a command or a path is left for the terminal to break, so it can be copied."""
         for line in redact.printable(redact.known(text)).splitlines():
-            self.console.print(Text(self._plain(line), style=_style(line)), soft_wrap=soft)
+            for part in folded(self._plain(line), self.console.width, "  "):
+                self.console.print(Text(part, style=_style(line)), soft_wrap=True)
 
     def _finish(self, event: RunFinished) -> None:
         screen.over(self)
@@ -119,7 +121,7 @@ class LiveView:
             live.refresh()
             live.stop()
         self._board, self._started = None, None
-        self._say(line_of(event), soft=True)
+        self._say(line_of(event))
 
     # ---- drawing
 
@@ -142,7 +144,7 @@ class LiveView:
         if board is None:
             return Text("")
         height = self.console.height - 1
-        return Group(*(self._row(row) for row in board.rows(time.monotonic(), height)))
+        return Group(*(self._row(row) for row in board.rows(time.monotonic(), height, self.console.width)))
 
     def _row(self, row: Row) -> RenderableType:
         grid = Table.grid(expand=True, padding=(0, 1, 0, 0))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate import redact
 from tscm_migrate.events import ActionStarted, Checked, Estimated, RunFinished, RunStarted, Said, StepStarted
+from tscm_migrate.ui import fold
 from tscm_migrate.ui.report.html import seconds
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class PlanView:
 
     def print(self) -> None:
         """Everything that is known, for a person."""
-        text = "\n".join(self.lines()) + "\n"
-        sys.stdout.write(redact.printable(redact.known(text)))
+        text = redact.printable(redact.known("\n".join(self.lines()) + "\n"))
+        sys.stdout.write(fold.fit(text, sys.stdout))
         sys.stdout.flush()
 
     def lines(self) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import browser
 from tests.support.incoming import NOW, Given, encrypted, name_of
 from tscm_migrate.offsite import catalog, freshness
 from tscm_migrate.offsite.copying import CopyPolicy, make_copy
@@ -166,3 +167,17 @@ def test_a_page_is_replaced_as_a_whole(tmp_path: Path) -> None:
 )
 def test_spans_for_people(delta: timedelta, told: str) -> None:
     assert freshness.span(delta) == told
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(browser.missing(), reason="Debian's chromium is not here")
+def test_hostile_names_do_not_run_in_a_browser(store: LocalStore, tmp_path: Path) -> None:
+    hostile = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+    put(store, NOW)
+    statuses = [replace(status, host=hostile, warnings=(hostile,)) for status in judged(store)]
+    shown = tmp_path / "page.html"
+    shown.write_text(page(statuses, f"s3://{hostile}", NOW), encoding="utf-8")
+    found = browser.dom(shown, tmp_path / "profile")
+    assert "<title>Off-site backups: all 1 fresh</title>" in found
+    assert "owned" in found
+    assert "<img" not in found

@@ -26,6 +26,7 @@ from tscm_migrate.events import (
 )
 from tscm_migrate.ui import lines, screen
 from tscm_migrate.ui.board import Board
+from tscm_migrate.ui.fold import folded
 from tscm_migrate.ui.live import LiveView
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def test_quiet_says_what_matters_and_verbose_says_all(capsys: pytest.CaptureFixt
     for event in events:
         lines.Plain(quiet=True)(event)
     quiet = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in quiet] == ["[warning]", "device", "attention"]
+    assert [line.split()[0] for line in quiet] == ["[warning]", "what", "device", "attention"]
     for event in events:
         lines.Plain(verbose=True)(event)
     assert "a$ true [0, 0.50 s]" in capsys.readouterr().out
@@ -186,6 +187,35 @@ def test_a_wait_is_not_a_line_at_every_look(capsys: pytest.CaptureFixture[str]) 
         plain(Waiting("draining: pid 1", float(second), 60.0))
     plain(Waiting("draining: pid 2", 5.0, 60.0))
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_advice_that_was_just_given_is_not_given_again(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = lines.Plain()
+    for host in ("a", "b"):
+        plain(Checked("login", "error", f"{host} lets nobody in", "load the key", firm=True))
+    assert capsys.readouterr().out.count("what to do: load the key") == 1
+
+
+def test_what_is_said_of_the_current_step_is_folded_and_not_cut() -> None:
+    b = board()
+    b.take(StepStarted("step-0", "Copy"), 100.0)
+    b.take(ActionStarted("step-0", "tscm-new", f"run `{'/very-long' * 12}/tsadmin restore` and answer"), 100.0)
+    b.take(Progress("threatstop_backup_2024-05-01_03_00_00.tsbak.gpg", 10_000_000, 100_000_000), 101.0)
+    b.take(Progress("threatstop_backup_2024-05-01_03_00_00.tsbak.gpg", 20_000_000, 100_000_000), 102.0)
+    details = [row for row in b.rows(102.0, 40, 80) if row.state == "detail"]
+    assert all(len(row.left) + (17 if row.share is not None else 0) <= 74 for row in details)
+    said = "".join(row.left.strip() for row in details).replace(" ", "")
+    assert "/very-long" * 12 + "/tsadminrestore`andanswer" in said
+    assert "20.0of100.0MB(20%),10.0MB/s,8sleft" in said
+
+
+def test_a_folded_line_keeps_its_commands_in_one_piece() -> None:
+    said = "  tscm-old is held, on purpose: should it ever come back, run: tscm-migrate rollback 20240501-030000-1a2b"
+    parts = folded(said, 80, "  ")
+    assert [len(part) <= 80 for part in parts] == [True, True]
+    assert parts[1] == "    tscm-migrate rollback 20240501-030000-1a2b"
+    path = f"  report: /{'x' * 90}/report.html"
+    assert folded(path, 80) == ["  report:", f"  /{'x' * 90}/report.html"]
 
 
 def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import browser
 from tscm_migrate import redact
+from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.events import CommandRun, Event, Prompted, RunFinished, RunStarted, Said
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.ui import report
@@ -28,8 +29,8 @@ def a_run(root: Path, *, device: str = "asa-edge", fails: bool = False, cut: boo
     journal = Journal.create(RUN, root)
     journal.write("run-started", run=RUN, verb="migrate", version="1", old="tscm-old", new="tscm-new", options={})
     check = {"name": "os-differs", "severity": "error", "text": "they differ", "remedy": "wait", "allowed": True}
-    facts = {"name": "tscm-old", "hostname": "h", "core": "1.50-01", "os_pretty": "Ubuntu", "interfaces": []}
-    journal.write("noted", key="facts", value={"old": facts})
+    facts = Facts("tscm-old", hostname="h", versions=(("TSCM-Core", "1.50-01"),), os_pretty="Ubuntu")
+    journal.write("noted", key="facts", value={"old": asdict(facts)})  # as the journal of a run has it
     journal.write("noted", key="checks", value=[check])
     journal.write("noted", key="archive", value={"name": "a.tsbak", "folder": "/b", "size": 1500, "sha256": "ab" * 32})
     for step in ("hold-updates", "take-offline"):
@@ -58,8 +59,22 @@ def test_it_tells_steps_times_archives_devices_and_what_was_acknowledged(tmp_pat
     assert [c["name"] for c in told["acknowledged"]] == ["os-differs"]
     assert told["downtime"]["ended"]
     assert told["outcome"] == "done"
-    for words in ("ab" * 32, "asa-edge", "Acknowledged with --allow os-differs", "without a TSCM", "Ubuntu"):
+    for words in (
+        "ab" * 32,
+        "asa-edge",
+        "Acknowledged with --allow os-differs",
+        "without a TSCM",
+        "TSCM-Core 1.50-01, Ubuntu",
+    ):
         assert words in page, words
+
+
+def test_a_step_with_nothing_to_do_is_not_called_done(tmp_path: Path) -> None:
+    journal = Journal.create(RUN, tmp_path)
+    journal.write("run-started", run=RUN, old="a", new="b", options={})
+    journal.write("step-started", step="snapshot")
+    journal.write("step-done", step="snapshot", seconds=0.0)
+    assert [step["state"] for step in report.read(RUN, tmp_path)["sessions"][0]["steps"]] == ["skipped"]
 
 
 def test_a_run_that_failed_says_where_and_how_things_stand(tmp_path: Path) -> None:
@@ -171,22 +186,18 @@ def test_a_report_that_cannot_be_written_does_not_change_the_end(tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's chromium is not here")
+@pytest.mark.skipif(browser.missing(), reason="Debian's chromium is not here")
 def test_hostile_names_do_not_run_in_a_browser(tmp_path: Path) -> None:
     a_run(tmp_path, device=HOSTILE, fails=True)
-    page = report.write(RUN, root=tmp_path)
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-sync",
-        "--disable-component-update",
-        "--disable-quic",
-    ]
-    command = ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
-    assert "<title>migrate tscm-old → tscm-new: done</title>" in done.stdout
-    assert "owned" in done.stdout  # the name itself, as text
-    assert "<img" not in done.stdout
+    shown = browser.dom(report.write(RUN, root=tmp_path), tmp_path / "profile")
+    assert "<title>migrate tscm-old → tscm-new: done</title>" in shown
+    assert "owned" in shown  # the name itself, as text
+    assert "<img" not in shown
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(browser.missing(), reason="Debian's chromium is not here")
+def test_a_browser_would_have_run_them(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(f"<title>safe</title>{HOSTILE}", encoding="utf-8")
+    assert "<title>owned</title>" in browser.dom(page, tmp_path / "profile")

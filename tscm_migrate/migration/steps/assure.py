@@ -21,7 +21,7 @@ class Assure(Plain):
     """What would otherwise show only when the old one is gone."""
 
     id = "assure"
-    title = "Make sure that the restore will find the archive, and that it is the old one's"
+    title = "Make sure that the restore will find the old one's archive"
 
     def apply(self, m: Migration) -> Actions:
         """A look into an archive that this run has not made; then the restore's own list, without an answer."""

@@ -45,7 +45,7 @@ class HoldUpdates(Plain):
                 )  # fmt: skip
         yield Action(
             m.old.name,
-            f"wait until no {m.old.paths.ts_update} runs or is about to (gives up after {m.drain_timeout:.0f} s)",
+            f"wait until no {m.old.paths.ts_update} runs or is about to (at most {m.drain_timeout:.0f} s)",
             lambda: updates.drain(m.old, timeout=m.drain_timeout),
         )
 

@@ -123,6 +123,8 @@ def _sessions(entries: Iterable[Entry]) -> list[dict[str, Any]]:
         session["seconds"] = _seconds(session["began"], session["ended"])
         for step in session["steps"]:
             step["seconds"] = _seconds(step["began"], step["ended"])
+            if step["state"] == "done" and not step["actions"]:
+                step["state"] = "skipped"  # there was nothing to do
     return found
 
 
@@ -191,7 +193,8 @@ def _to_do(
 def _environment(first: dict[str, Any], notes: dict[str, Any]) -> dict[str, Any]:
     hosts = {}
     for which, facts in notes.get("facts", {}).items():
-        host = {key: facts.get(key) for key in ("name", "hostname", "core", "os_pretty", "clock_skew")}
+        host = {key: facts.get(key) for key in ("name", "hostname", "os_pretty", "clock_skew")}
+        host["core"] = dict(facts.get("versions", ())).get("TSCM-Core", "")
         host["addresses"] = sorted({i.get("address", "") for i in facts.get("interfaces", [])})
         hosts[which] = host
     return {

@@ -1,0 +1,44 @@
+"""Lines that fit a terminal: folded at words, but a command or a path stays in one piece, so that it can be copied."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+_WHOLE = re.compile(r"`[^`]*`|tscm-migrate(?: [^\s;,.()]+){1,8}|--\S+ [A-Za-z0-9]\S*")
+_GLUE = "\0"
+
+
+def fit(text: str, stream: TextIO | None) -> str:
+    """Lines as they are for a file or a pipe, and folded for a terminal."""
+    if stream is None or not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "".join(f"{part}\n" for line in text.splitlines() for part in folded(line, width, "  "))
+
+
+def folded(text: str, width: int, indent: str = "", *, whole: bool = True) -> list[str]:
+    """The lines of one line.
+
+    Args:
+        text: without line breaks.
+        width: columns.
+        indent: what the second and later lines begin with, beside the text's own indentation.
+        whole: a word or a command that is longer than the width sticks out; else it is broken.
+    """
+    import textwrap
+
+    if len(text) <= width:
+        return [text]
+    body = text.lstrip()
+    own = text[: len(text) - len(body)]
+    glued = _WHOLE.sub(lambda found: found[0].replace(" ", _GLUE), body) if whole else body
+    lines = textwrap.wrap(
+        glued, max(width, 20), initial_indent=own, subsequent_indent=own + indent,
+        break_long_words=not whole, break_on_hyphens=False,
+    )  # fmt: skip
+    return [line.replace(_GLUE, " ") for line in lines] or [text]
