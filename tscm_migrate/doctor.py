@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.errors import MigrateError
@@ -15,6 +16,7 @@ from tscm_migrate.errors import MigrateError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.site import Host
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _OLDEST = (3, 11)
 _ROOM = 200 << 20  # bytes for journals, reports and a relayed archive's buffers
 _CLOCK = 300.0  # seconds
+_WRITTEN = datetime(2024, 1, 1, tzinfo=UTC)  # no workstation that runs this can be earlier
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class Finding:
 
 
 def workstation(site: Inventory) -> Iterator[Finding]:
-    """Python, agent, keys, gpg, rsync, known_hosts, the state folder, the keyring."""
+    """Python, clock, agent, keys, gpg, rsync, known_hosts, the state folder, the keyring."""
     yield _python()
+    yield _clock()
     yield _inventory(site)
     yield _agent()
     yield from _keys(site)
@@ -56,6 +60,14 @@ def _python() -> Finding:
     if sys.version_info[:2] < _OLDEST:  # a checkout run by hand; the wheel refuses to install
         return Finding("workstation", "python", "error", f"Python {found} is too old", "install Python 3.11 or later")
     return _ok("python", f"Python {found} on {platform.system()}")
+
+
+def _clock() -> Finding:
+    now = datetime.now(UTC)
+    told = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    if now < _WRITTEN:
+        return Finding("workstation", "clock", "error", f"{told} cannot be", "set it: archives and runs bear its time")
+    return _ok("clock", told)
 
 
 def _inventory(site: Inventory) -> Finding:
@@ -145,7 +157,6 @@ def host(one: Host, secrets: Secrets) -> Iterator[Finding]:
     """Key, login, sudo, tsadmin, disk and clock of an appliance, as far as it can be reached."""
     from tscm_migrate.appliance import facts as facts_of
     from tscm_migrate.appliance.base import Appliance
-    from tscm_migrate.appliance.parse import version_key
     from tscm_migrate.ssh.connect import connect
 
     appliance = Appliance(one, lambda h, expect=None: connect(h, credentials=secrets, expect=expect))
@@ -156,23 +167,49 @@ def host(one: Host, secrets: Secrets) -> Iterator[Finding]:
             yield Finding(one.name, "sudo", "ok", "works")
         except MigrateError as error:
             yield Finding(one.name, "sudo", "error", error.message(), error.remedy())
-        facts = facts_of.gather(appliance)
-        if version_key(facts.core):
-            yield Finding(one.name, "tsadmin", "ok", f"TSCM-Core {facts.core}, {facts.os_pretty}")
-        else:
-            mend = f"ssh {one.user}@{one.address} tsadmin version --all"
-            yield Finding(one.name, "tsadmin", "error", "does not tell its TSCM-Core version", mend)
-        if facts.clock and abs(facts.clock_skew) > _CLOCK:
-            text = f"{facts.clock_skew:+.0f} s against this workstation's"
-            yield Finding(one.name, "clock", "warning", text, "sudo timedatectl set-ntp true")
-        if "rsync" not in facts.tools:
-            yield Finding(
-                one.name, "rsync", "info", "not there: archives go by tar or sftp", "sudo apt-get install rsync"
-            )
+        yield from _facts(one, facts_of.gather(appliance))
     except MigrateError as error:
         yield Finding(one.name, error.code, "error", error.message(), error.remedy())
     finally:
         appliance.close()
+
+
+def _facts(one: Host, facts: Facts) -> Iterator[Finding]:
+    """What the appliance tells of itself."""
+    from tscm_migrate.appliance.parse import version_key
+
+    if version_key(facts.core):
+        yield Finding(one.name, "tsadmin", "ok", f"TSCM-Core {facts.core}, {facts.os_pretty}")
+    else:
+        mend = f"ssh {one.user}@{one.address} tsadmin version --all"
+        yield Finding(one.name, "tsadmin", "error", "does not tell its TSCM-Core version", mend)
+    yield _disk(one, facts)
+    if facts.clock:
+        skew = f"{facts.clock_skew:+.0f} s against this workstation's"
+        off = abs(facts.clock_skew) > _CLOCK
+        yield Finding(one.name, "clock", "warning" if off else "ok", skew, "sudo timedatectl set-ntp true")
+    if not facts.cron_entry:
+        text = f"no {one.paths.cron_entry}: its updates are held, or are run otherwise"
+        yield Finding(one.name, "updates", "warning", text, "see whether a run has left them held: tscm-migrate runs")
+    if "rsync" not in facts.tools:
+        text = "not there: archives go by tar or sftp"
+        yield Finding(one.name, "rsync", "info", text, "sudo apt-get install rsync")
+
+
+def _disk(one: Host, facts: Facts) -> Finding:
+    """Room for an archive and its half-written double, as the preflight wants it."""
+    from tscm_migrate.migration.checks import room_needed
+
+    free, need = facts.free_at(one.paths.backup_dir), room_needed(facts)
+    if free is None and not facts.backup_dir_exists:
+        free = facts.free_at("/")
+    if free is None:
+        return Finding(one.name, "disk", "info", f"does not tell what is free at {one.paths.backup_dir}")
+    said = f"{free / 1e9:.1f} GB free at {one.paths.backup_dir}"
+    if free < need:
+        text = f"{said}, a backup may need {need / 1e9:.1f} GB"
+        return Finding(one.name, "disk", "error", text, "delete old archives there, or enlarge its disk")
+    return Finding(one.name, "disk", "ok", said)
 
 
 def text(finding: Finding) -> str:

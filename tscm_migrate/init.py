@@ -21,16 +21,16 @@ known_hosts = "known_hosts"     # pinned host keys, beside this file
 user = {user}
 {identity}
 [hosts.tscm-old]
-address = {old}
+{old}
 
 [hosts.tscm-new]
-address = {new}
+{new}
 """
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What was given on the command line; "" is asked for."""
+    """What was given on the command line; "" is asked for. `old` and `new` as `[user@]address[:port]`."""
 
     old: str
     new: str
@@ -53,12 +53,12 @@ def start(given: Answers, path: Path | None) -> Exit:
         raise UsageError(f"{path} is there already; it was not touched", "edit it, or name another: --inventory FILE")
     answers = _complete(given)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, answers)
     try:
+        _write(path, answers)
         site = inventory.load(path)
         hosts = [site.host(name) for name in ("tscm-old", "tscm-new")]
     except MigrateError:
-        path.unlink()  # a mistyped answer leaves no half-made file behind
+        path.unlink(missing_ok=True)  # a mistyped answer leaves no half-made file behind
         raise
     _say(f"wrote {path}")
     good = True
@@ -92,10 +92,18 @@ def _ask(question: str, default: str = "") -> str:
 def _write(path: Path, answers: Answers) -> None:
     key = Path(answers.identity_file).expanduser().absolute() if answers.identity_file else None
     identity = f"identity_file = {_quoted(str(key))}\n" if key else ""
-    text = _TEXT.format(
-        user=_quoted(answers.user), identity=identity, old=_quoted(answers.old), new=_quoted(answers.new)
-    )
-    path.write_text(text, encoding="utf-8")
+    old, new = _host(answers.old), _host(answers.new)
+    path.write_text(_TEXT.format(user=_quoted(answers.user), identity=identity, old=old, new=new), encoding="utf-8")
+
+
+def _host(given: str) -> str:
+    """The lines of one host."""
+    from tscm_migrate.inventory.spec import parse
+
+    spec = parse(given)
+    lines = [f"address = {_quoted(spec.address)}"]
+    lines += [f"user = {_quoted(spec.user)}"] if spec.user else []
+    return "\n".join([*lines, *([f"port = {spec.port}"] if spec.port else [])])
 
 
 def _quoted(value: str) -> str:

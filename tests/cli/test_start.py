@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import subprocess
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.terminal import Terminal
+from tscm_migrate.lab import embedded
+from tscm_migrate.lab.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +73,28 @@ def test_init_asks_writes_and_says_what_is_next(env: dict[str, str], tmp_path: P
     text = (tmp_path / "site.toml").read_text(encoding="utf-8")
     assert 'address = "127.0.0.1"' in text
     assert 'user = "threatstop"' in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available()))
+def test_init_with_all_that_it_needs_asks_nothing_and_doctor_then_finds_nothing_missing(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    with embedded.EmbeddedLab(tmp_path / "lab", old_profile(), new_profile()) as lab:
+        words = ["init", "--identity-file", str(lab.folder / "client_key")]
+        for name, address in (("old", "127.0.1.43"), ("new", "127.0.1.50")):
+            key = lab.root_of(name) / "etc/ssh/ssh_host_ed25519_key.pub"  # type: ignore[arg-type]
+            blob = base64.b64decode(key.read_text().split()[1])
+            print_ = "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+            words += [f"--{name}", f"threatstop@{address}:{lab.port}", f"--fingerprint-{name}", print_]
+        done = run(env, *words)
+        told = run(env, "doctor", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "next: tscm-migrate check --from tscm-old --to tscm-new"
+    found = {(one["where"], one["name"]): one["severity"] for one in json.loads(told.stdout)}
+    for host in ("tscm-old", "tscm-new"):
+        assert [found[host, name] for name in ("login", "sudo", "tsadmin", "disk", "clock")] == ["ok"] * 5
+    assert told.returncode == 0
 
 
 @pytest.mark.parametrize(

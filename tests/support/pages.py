@@ -5,7 +5,9 @@
 <!-- run -->                 the next block is run, in the page's order, and has to end with 0
 <!-- run: exit 4 -->         … with this status
 <!-- run: types y -->        … on a terminal, by a person who types this at the first question
+<!-- elsewhere: FILE::TEST -->  … is run by this test
 <!-- example -->             the next block is no command of ours and no whole inventory: it is not looked at
+<!-- command: NAME -->       the next block is a command that .ci/run or a test takes from here
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ GENERATED = {
     "docs/reference/steps.md",
 }
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<mark>run|example)(?P<how>[^\n]*?) -->\n)?^(?P<indent> *)```(?P<kind>\w+)\n(?P<text>.*?)^(?P=indent)```$",
+    r"(?:^<!-- (?P<mark>run|elsewhere|example|command)(?P<how>[^\n]*?) -->\n)?^(?P<indent> *)```(?P<kind>\w+)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 _TAIL = re.compile(r"\s(?:\||>|2>|&&|\|\||#|;).*$")
@@ -81,7 +83,10 @@ def blocks(path: Path) -> list[Block]:
     """All fenced blocks of a page."""
     text = path.read_text(encoding="utf-8")
     page = path.relative_to(ROOT).as_posix()
-    found = [Block(page, 1, "sh", m[1]) for m in re.finditer(r"((?:^    tscm-migrate .*\n)+)", text, re.MULTILINE)]
+    found = [
+        Block(page, 1, "sh", m[1], "indented")
+        for m in re.finditer(r"((?:^    tscm-migrate .*\n)+)", text, re.MULTILINE)
+    ]
     return found + [
         Block(
             page,

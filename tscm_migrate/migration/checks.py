@@ -128,9 +128,14 @@ def archive_estimate(facts: Facts) -> int:
     return max(last.size if last else 0, facts.etc_size + facts.log_size)
 
 
+def room_needed(old: Facts) -> int:
+    """Bytes that must be free on both: the archive and, for a while, its unpacked or half-written double."""
+    return 2 * archive_estimate(old) + _SLACK
+
+
 def disk(s: Situation) -> Iterator[Finding]:
     """Both ends must hold the archive and, for a while, its unpacked or half-written double."""
-    need = 2 * archive_estimate(s.old) + _SLACK
+    need = room_needed(s.old)
     for facts, host in s.there:
         free = facts.free_at(host.paths.backup_dir)
         if free is None and not facts.backup_dir_exists:

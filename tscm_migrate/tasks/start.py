@@ -13,8 +13,8 @@ from .base import INVENTORY_HELP, command
 
 @command(
     help={
-        "old": "Address of the old appliance.",
-        "new": "Address of the new appliance.",
+        "old": "The old appliance: [user@]address[:port].",
+        "new": "The new appliance, likewise.",
         "user": "Who logs in (default threatstop).",
         "identity_file": "The private key to log in with (default: the agent, ~/.ssh/config, a password).",
         "fingerprint_old": "The old one's host key (SHA256:…), as its console shows it: pinned without asking.",
