@@ -32,7 +32,7 @@ from tscm_migrate.offsite.manifest import Manifest
 from tscm_migrate.offsite.page import page as render
 from tscm_migrate.offsite.stores.local import LocalStore
 
-WIDTH, HEIGHT = 100, 50
+WIDTH, HEIGHT = 80, 50
 FOLDER = Path(__file__).parent / "pictures"
 LONGEST = 600.0  # seconds that the demo may take
 TITLE = "tscm-migrate migrate --from tscm-old --to tscm-new"
@@ -40,8 +40,8 @@ TITLE = "tscm-migrate migrate --from tscm-old --to tscm-new"
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code, ", "")
 # name of a picture → what the screen shows when it is taken
 MOMENTS = {
-    "cutover": r"▸ Update every device[^\n]*\n[^\n]*\n +[▸✓] ",
-    "run": r"should it ever come back[^.]*rollback \d{8}-",
+    "cutover": r"▸ Update every device(?:[^\n]*\n){2,4} +[▸✓] ",
+    "run": r"should it\s+ever come back[^.]*rollback \d{8}-",
 }
 
 

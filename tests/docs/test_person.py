@@ -37,8 +37,8 @@ def test_a_dialogue_is_recorded_with_a_person_and_replayed(tmp_path: Path) -> No
     old = old_profile(encryption_configured=True, passphrase="x y z")
     with embedded.EmbeddedLab(tmp_path, old, new_profile()) as lab:
         assert lab.on("old", "tsadmin backup </dev/null", root=False).returncode == 0
-        (archive,) = lab.guest("old").path("backup").glob("threatstop_backup_*")
-        shutil.copy(archive, lab.guest("new").path("backup"))
+        for archive in lab.guest("old").path("backup").glob("threatstop_backup_*.tsbak.gpg"):
+            shutil.copy(archive, lab.guest("new").path("backup"))
         words = tool_command(
             "prompts", "record", "tscm-new", "--dialogue", "restore", "--out", str(tmp_path / "r.json")
         )
