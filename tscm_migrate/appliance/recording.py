@@ -7,6 +7,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate.appliance.listing import asks_for_archive
 from tscm_migrate.appliance.prompts import Table
 from tscm_migrate.errors import UsageError
 
@@ -97,9 +98,14 @@ def replay(
     """
     table = Table(rules, values, site)
     found = []
+    shown: list[str] = []
     for one in recording.asked:
+        shown += one.before
         choice = table.choose(one.prompt, one.before)
         if choice is not None:
             table.sent(choice, one.prompt)
-        found.append((one.prompt, choice.rule if choice else ""))
+        chosen = (
+            "archive" if asks_for_archive(one.prompt, shown) else ""
+        )  # no rule: the number is looked up in the list
+        found.append((one.prompt, choice.rule if choice else chosen))
     return found

@@ -26,11 +26,11 @@ def _words(error: BaseException) -> str:
     said = str(error)
     if isinstance(error, NoValidConnectionsError):
         tries = error.errors.items()
-        said = "; ".join(f"{place[0]} port {place[1]}: {why.strerror or why}" for place, why in tries)
+        said = "; ".join(f"{place[0]} port {place[1]}: {getattr(why, 'strerror', None) or why}" for place, why in tries)
     elif isinstance(error, socket.gaierror):
         said = f"its name cannot be looked up: {error.strerror}"
     elif isinstance(error, OSError) and error.strerror:
-        said = error.strerror  # type: ignore[attr-defined]
+        said = error.strerror
     elif said == "No existing session":  # paramiko's words for a peer that takes the connection and says nothing
         said = "something takes the connection, and says nothing that is SSH"
     text = " ".join(said.split()) or type(error).__name__

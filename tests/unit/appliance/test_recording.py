@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +44,13 @@ def test_a_replay_names_the_rule_or_nobody_and_the_proposed_rule_closes_the_gap(
     assert "[[hosts.tscm-new.prompts]]" in lines
     site = (PromptRule(pattern_of(MADE.asked[1].prompt), "n", "restore"),)
     assert [rule for _, rule in replay(MADE, table.rules, table.values, site)] == ["ssh", "inventory:1", "passphrase"]
+
+
+def test_the_choice_of_an_archive_needs_no_person_in_a_replay() -> None:
+    listed = ("Available backups:", "1) threatstop_backup_2024-05-01_03_00_00.tsbak.gpg")
+    asked = Asked("Enter the number of the backup to restore:", listed, "archive", "1")
+    table = table_for(None, HOST, "restore")
+    assert [rule for _, rule in replay(replace(MADE, asked=[asked]), table.rules, table.values)] == ["archive"]
 
 
 def test_a_proposed_pattern_fits_other_numbers_but_not_another_question() -> None:
