@@ -106,6 +106,6 @@ def replay(
             table.sent(choice, one.prompt)
         chosen = (
             "archive" if asks_for_archive(one.prompt, shown) else ""
-        )  # no rule: the number is looked up in the list
+        )  # looked up in the list
         found.append((one.prompt, choice.rule if choice else chosen))
     return found
