@@ -34,7 +34,13 @@ def test_plan_and_check_change_nothing_and_say_what_would_be_done(rooms: MakeLab
         assert "os-differs (acknowledged)" in allowed.stdout
         plan = lab.run_tool("plan", *PAIR, "--allow", "os-differs", env=env)
         assert plan.returncode == 0, said(plan)
-        for words in ("tsadmin backup", "shutdown -h now", "as measured", "without a TSCM for about"):
+        for words in (
+            "tsadmin backup",
+            "tsadmin restore --interface=eth0 --gpg",
+            "shutdown -h now",
+            "as measured",
+            "without a TSCM for about",
+        ):
             assert words in plan.stdout, said(plan)
         assert [state_of(lab, name) for name in ("old", "new")] == before
         assert not list(lab.folder.glob("workstation/state/**/journal.jsonl"))

@@ -104,8 +104,6 @@ def replay(
         choice = table.choose(one.prompt, one.before)
         if choice is not None:
             table.sent(choice, one.prompt)
-        chosen = (
-            "archive" if asks_for_archive(one.prompt, shown) else ""
-        )  # looked up in the list
+        chosen = "archive" if asks_for_archive(one.prompt, shown) else ""  # looked up in the list
         found.append((one.prompt, choice.rule if choice else chosen))
     return found

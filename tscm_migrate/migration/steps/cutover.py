@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 
 def request_of(m: Migration) -> restore.Request:
-    """What both passes are asked for."""
+    """What both passes are asked for; a plan has no archive yet, and knows only whether it will be encrypted."""
     was = m.old_facts
+    planned = "planned.tsbak.gpg" if m.passphrase else "planned.tsbak"
     prefix = next((i.prefix for i in was.interfaces if i.address == m.old.host.address), 24)
     return restore.Request(
-        archive=the_archive(m).name,
+        archive=the_archive(m).name if m.noted("archive") else planned,
         folder=m.new.paths.backup_dir,
         passphrase=m.passphrase,
         interface=m.interface,
@@ -73,7 +74,7 @@ class RestoreNetwork(Plain):
         if m.new.host.address == m.old.host.address:  # a resume has found it there: it has learned and restarted
             m.note("first_pass", {"lost": True, "answered": [], "status": None})
             return
-        command = restore.command(m.new, request_of(m)) if m.noted("archive") else f"{m.new.paths.tsadmin} restore"
+        command = restore.command(m.new, request_of(m))
         yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
 
     def _pass(self, m: Migration) -> None:
@@ -208,7 +209,7 @@ class Restore(Plain):
         return dict(now.host_keys) == keys_wanted and all(here.get(p) == h for p, h in m.noted("old_files").items())
 
     def _restore(self, m: Migration) -> Actions:
-        command = restore.command(m.new, request_of(m)) if m.noted("archive") else f"{m.new.paths.tsadmin} restore"
+        command = restore.command(m.new, request_of(m))
         yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
 
     def _pass(self, m: Migration) -> None:
