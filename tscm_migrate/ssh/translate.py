@@ -31,7 +31,7 @@ def _words(error: BaseException) -> str:
         said = f"its name cannot be looked up: {error.strerror}"
     elif isinstance(error, OSError) and error.strerror:
         said = error.strerror
-    elif said == "No existing session":  # paramiko's words for a peer that takes the connection and says nothing
+    elif said.startswith(("No existing session", "Error reading SSH protocol banner")):  # whichever thread is first
         said = "something takes the connection, and says nothing that is SSH"
     text = " ".join(said.split()) or type(error).__name__
     return "".join(c for c in text if c.isprintable())[:300]
