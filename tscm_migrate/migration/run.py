@@ -91,7 +91,9 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
             interface=interface_of(both, found, options), emit=emit, interrupts=interrupts, kept=both.kept,
         )  # fmt: skip
         rehearsed = rehearsal.known(options.from_, options.to)
-        for line in (*plan.summary(m), *([rehearsed.line()] if rehearsed else ())):
+        given = ", ".join(f"{what} from {source}" for what, source in sorted(secrets.sources().items()))
+        more = [*([f"with  {given}"] if given else []), *([rehearsed.line()] if rehearsed else [])]
+        for line in (*plan.summary(m), *more):
             emit(Said(line))
         if options.dry_run:
             Engine(m, plan.steps_of(m)).foresee()
@@ -104,7 +106,7 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
         if not options.yes and not operator.confirm(what):
             raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
         m.journal = Journal.create(run)
-        _write_down(m, found, findings)
+        _write_down(m, found, findings, secrets.sources())
         return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: _claim(m))
 
 
@@ -197,7 +199,9 @@ def archive_passphrase(options: MigrateOptions, old: Facts, secrets: Secrets, ho
     return found
 
 
-def _write_down(m: Migration, found: list[Identity], findings: list[checks.Finding]) -> None:
+def _write_down(
+    m: Migration, found: list[Identity], findings: list[checks.Finding], secret_sources: dict[str, str]
+) -> None:
     """The first entry of the journal: all that a resume or the report needs and that cannot be asked for again."""
     shown = {"json": False, "yes": True, "passphrase_file": None, "inventory": None}
     rescued = (
@@ -215,6 +219,7 @@ def _write_down(m: Migration, found: list[Identity], findings: list[checks.Findi
             "new_files": sorted(found[1].files),
             "interface": m.interface,
             "checks": [{**asdict(f), "allowed": f.name in m.options.allow} for f in findings],
+            "secret_sources": secret_sources,
             **rescued,
         },
     )  # fmt: skip
