@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent
 PYTHON = f'"{sys.executable}"'
+# requirements/NAME.txt, each with the versions of the first: what is chosen
+LOCKS = {"dev": "--group dev", "runtime": "-c requirements/dev.txt", "test": "--group test -c requirements/dev.txt"}
+LOCKING = "--universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q"
 
 
 def _run(context: Context, line: str) -> int:
@@ -32,7 +35,7 @@ def _run(context: Context, line: str) -> int:
     }
 )
 def test(  # noqa: PLR0917 - the options of the command line
-    context: Context, fast: bool = False, cover: bool = False, jobs: str = "2", windows: bool = False, more: str = ""
+    context: Context, fast: bool = False, cover: bool = False, jobs: str = "4", windows: bool = False, more: str = ""
 ) -> int:
     """Run the tests."""
     if windows:
@@ -94,6 +97,23 @@ def bench(  # noqa: PLR0917
     return _run(context, " ".join(words))
 
 
+@command(help={"upgrade": "Take the newest versions, not only what pyproject.toml newly asks for."})
+def lock(context: Context, upgrade: bool = False) -> int:
+    """Write requirements/*.txt anew from pyproject.toml: exact versions with hashes, for every platform."""
+    for name, chosen in LOCKS.items():
+        more = "--upgrade" if upgrade and name == "dev" else ""
+        line = f"{PYTHON} -m uv pip compile {LOCKING} {more} {chosen} pyproject.toml -o requirements/{name}.txt"
+        if status := _run(context, line):
+            return status
+    return 0
+
+
+@command(help={"out": "The folder that gets them."})
+def release(context: Context, out: str = "dist") -> int:
+    """Build the wheel, the sdist, their bill of materials and their checksums."""
+    return _run(context, f'{PYTHON} release.py "{out}"')
+
+
 @command()
 def picture(context: Context) -> int:
     """Take the documentation's pictures of a run anew, from the terminal of a demo (not on Windows)."""
@@ -101,5 +121,5 @@ def picture(context: Context) -> int:
 
 
 namespace = tscm_migrate.tasks.namespace()
-for _task in (test, lint, docs, bench, chaos, matrix, picture):
+for _task in (test, lint, docs, lock, release, bench, chaos, matrix, picture):
     namespace.add_task(_task)

@@ -2,8 +2,8 @@
 """From a bare checkout to something that runs; needs Python 3.11 or later, and nothing else.
 
 python3 try.py demo     install into .venv, and run a whole migration between two rehearsal appliances
-python3 try.py test     install into .venv (and, as root on Debian or Ubuntu, the packages that the namespace
-                        lab needs), and run all the tests; arguments that follow are pytest's
+python3 try.py test     install into .venv what requirements/dev.txt locks (and, as root on Debian or Ubuntu, the
+                        packages that the namespace lab needs), and run all the tests; what follows is pytest's
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("TSCM_VENV", ROOT / ".venv"))
+LOCKED = (3, 14)  # the newest Python that requirements/dev.txt is known to fit
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-# What the namespace lab needs, as Debian calls it, with a program (or file) of each that tells whether it is there.
+# What the namespace lab needs, as Debian calls it, with a program (or file) of each that tells whether it is there;
+# the last two read our completion and manual page.
 DEBIAN = {
     "openssh-server": "/usr/sbin/sshd",
     "openssh-client": "ssh",
@@ -33,6 +35,8 @@ DEBIAN = {
     "util-linux": "unshare",
     "mount": "mount",
     "zsh": "zsh",
+    "fish": "fish",
+    "groff-base": "groff",
 }
 
 
@@ -46,28 +50,34 @@ def main(argv: list[str]) -> int:
         return 0 if what in {"", "-h", "--help"} else 2
     if what == "test":
         debian_packages()
-    install(["-e", ".[lab]"] if what == "demo" else ["-e", ".", "--group", "dev"])
+    install(development=what == "test")
     if what == "demo":
         return run([PYTHON, "-m", "tscm_migrate", "demo", *argv[1:]])
     return run([PYTHON, "-m", "pytest", *workers(), "--durations=25", *argv[1:]])
 
 
 def workers() -> list[str]:
-    """As many tests at once as there are cores, four at most."""
-    return ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
+    """Two tests at once for each core, eight at most: those of the labs mostly wait for their appliances."""
+    return ["-n", str(min(2 * (os.cpu_count() or 1), 8)), "--dist", "worksteal"]
 
 
-def install(what: list[str]) -> None:
+def install(*, development: bool) -> None:
     """Make the virtual environment, and install the project into it."""
     say(f"installing into {VENV}")
     if not PYTHON.exists():
         if importlib.util.find_spec("ensurepip") is None:
             sys.exit(complain("Python's venv module is not complete here: apt-get install python3-venv"))
         must([sys.executable, "-m", "venv", VENV])
-    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "-q"]
-    if "--group" in what:
-        must([*pip, "install", "--upgrade", "pip>=25.1"])  # the first that knows dependency groups
-    must([*pip, "install", *what])
+    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
+    if not development:
+        must([*pip, "-e", ".[lab]"])
+    elif sys.version_info[:2] <= LOCKED:
+        must([*pip, "--require-hashes", "-r", "requirements/dev.txt"])
+        must([*pip, "--no-deps", "--no-build-isolation", "-e", "."])  # hatchling is among what is locked
+    else:
+        say(f"requirements/dev.txt is known to fit Python {LOCKED[0]}.{LOCKED[1]} and earlier: taking newest versions")
+        must([*pip, "--upgrade", "pip>=25.1"])  # the first that knows dependency groups
+        must([*pip, "-e", ".", "--group", "dev"])
 
 
 def debian_packages() -> None:

@@ -5,18 +5,18 @@ What goes wrong here is a warning; only a command whose `on_failure` is "stop" c
 
 from __future__ import annotations
 
-import os
-import subprocess
+import contextlib
+import time
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tscm_migrate import redact
+from tscm_migrate import local_command, redact
 from tscm_migrate.errors import NotifyStops
 from tscm_migrate.events import RunFinished, RunStarted, Said, StepFinished, StepStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tscm_migrate.events import Emit, Event
 
@@ -42,6 +42,18 @@ def wrap(then: Emit, table: Mapping[str, Any]) -> Emit:
     return Notifier(then, Config(**{**table, "urls": tuple(table.get("urls", ()))})) if table else then
 
 
+@contextlib.contextmanager
+def telling(then: Emit, table: Mapping[str, Any]) -> Iterator[Emit]:
+    """`wrap` around a run: one that ends before it could say so itself (refused, unreachable) is told as failed too."""
+    emit = wrap(then, table)
+    try:
+        yield emit
+    except BaseException as error:
+        if isinstance(emit, Notifier):
+            emit.broken_off(error)
+        raise
+
+
 class Notifier:
     """Passes every event on to `then`, and tells others."""
 
@@ -49,6 +61,7 @@ class Notifier:
         self._then = then
         self._config = config
         self._started: RunStarted | None = None
+        self._began = 0.0
         self._back = False
         for url in (*config.urls, config.healthcheck):
             redact.known.add(url)  # such addresses hold tokens
@@ -61,6 +74,7 @@ class Notifier:
         """
         if isinstance(event, RunStarted):
             self._started = event if event.verb not in {"dry run", "check"} else None
+            self._began = time.monotonic()
             self._back = event.verb == "rollback"
         self._then(event)
         if self._started is None:
@@ -77,6 +91,15 @@ class Notifier:
                 self._hook("after_step", event.step, event.state)
             case RunFinished():
                 self._finish(event)
+                self._started = None
+
+    def broken_off(self, error: BaseException) -> None:
+        """The run that was begun ends by this; nothing to tell where it has ended already."""
+        if self._started is not None:
+            how: Literal["interrupted", "failed"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            why = (str(error) or type(error).__name__,)
+            self._finish(RunFinished(self._started.run, how, round(time.monotonic() - self._began, 3), held=why))
+            self._started = None
 
     def _finish(self, event: RunFinished) -> None:
         good = event.outcome in _GOOD
@@ -96,7 +119,7 @@ class Notifier:
         if not command or self._started is None:
             return
         told = {
-            "TSCM_EVENT": name, "TSCM_STEP": step, "TSCM_STATE": state, "TSCM_DETAIL": redact.printable(detail)[:1000],
+            "TSCM_EVENT": name, "TSCM_STEP": step, "TSCM_STATE": state, "TSCM_DETAIL": redact.known(detail)[:1000],
             "TSCM_RUN": self._started.run, "TSCM_VERB": self._started.verb,
             "TSCM_OLD": self._started.old, "TSCM_NEW": self._started.new,
         }  # fmt: skip
@@ -147,18 +170,14 @@ def _clean(text: str) -> bytes:
     return redact.printable(redact.known(text)).encode()
 
 
-def _run(command: str, told: Mapping[str, str], timeout: float) -> str:
-    """Run a command of the operator's in his shell; "" when it went well, else what went wrong."""
+def _run(command: str, facts: Mapping[str, str], timeout: float) -> str:
+    """Run a command of the operator's; "" when it went well, else what went wrong."""
     try:
-        done = subprocess.run(  # noqa: S602 - the operator's own command line, from his own inventory
-            command, shell=True, env={**os.environ, **told}, stdin=subprocess.DEVNULL, capture_output=True,
-            timeout=timeout, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"did not end within {timeout:.0f} s"
+        done = local_command.run(command, facts, timeout)
     except OSError as error:
         return f"could not be started: {error.strerror}"
-    if done.returncode == 0:
+    if done.status is None:
+        return f"did not end within {timeout:.0f} s"
+    if done.status == 0:
         return ""
-    said = _clean(done.stderr.decode("utf-8", "replace").strip()[-200:]).decode()
-    return f"ended with exit status {done.returncode}" + (f": {said}" if said else "")
+    return f"ended with exit status {done.status}" + (f": {done.said[-200:]}" if done.said else "")

@@ -156,12 +156,15 @@ class TscmProgram(Program):
         positional = "".join(f" {a.name.upper()}" for a in context.positional_args)
         rows = context.help_tuples()
         options = [(flag.replace("=STRING", "=…"), text) for flag, text in rows if not _is_positional(flag, context)]
+        arguments = [(a.name.upper(), a.help or "") for a in context.positional_args]
         suffix = " [options]" if options else ""
         print(f"Usage: {self.binary} {name.replace('.', ' ')}{positional}{suffix}\n")  # noqa: T201
         print(inspect.getdoc(self.collection[name]) or "")  # noqa: T201
-        if options:
-            print("\nOptions:")  # noqa: T201
-            self.print_columns(options)
+        print()  # noqa: T201
+        for title, shown in (("Arguments", arguments), ("Options", options)):
+            if shown:
+                print(f"{title}:")  # noqa: T201
+                self.print_columns(shown)
 
     def usage_error(self, error: ParseError) -> UsageError:
         """Invoke's parse error in our words, with the near one."""

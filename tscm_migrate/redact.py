@@ -56,6 +56,10 @@ class Redactor:
         longest_first = sorted(self._values, key=len, reverse=True)
         self._pattern = re.compile("|".join(_expression(form) for form in longest_first))
 
+    def holds(self, value: str) -> bool:
+        """Whether this is one of the values, as a whole."""
+        return value in self._values
+
     def __call__(self, text: str) -> str:
         """The text with every known value blanked."""
         return self._pattern.sub(BLANK, text) if self._pattern else text

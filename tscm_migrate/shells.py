@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
-from tscm_migrate.errors import UsageError
+from tscm_migrate.errors import Exit, UsageError
 from tscm_migrate.near import suggestion
 
 if TYPE_CHECKING:
@@ -71,7 +72,22 @@ def _bash(found: Tree) -> str:
 
 
 def _zsh(found: Tree) -> str:
-    return "#compdef tscm-migrate\nautoload -U +X bashcompinit && bashcompinit\n" + _bash(found)
+    cases = [f'    "{group}") offered=({" ".join(actions)}) ;;' for group, actions in _seconds(found).items()]
+    cases += [f'    "{name}") offered=({" ".join(options)}) ;;' for name, options in found.items()]
+    return "\n".join([
+        "#compdef tscm-migrate",
+        "# tscm-migrate completion for zsh: put it into a folder of $fpath as _tscm-migrate, or source it",
+        "_tscm_migrate() {",
+        '  local key="${words[2]}"; local -a offered',
+        f'  case " {" ".join(_seconds(found))} " in *" $key "*)',
+        '    (( CURRENT > 3 )) && key="$key ${words[3]}" ;; esac',
+        f"  if (( CURRENT == 2 )); then offered=({' '.join(_firsts(found))} --help --list --version); else",
+        '  case "$key" in', *cases, "  esac; fi",
+        "  compadd -a offered || _files", "}",
+        # the file of a folder in $fpath is the function's body the first time; sourced, it only tells of the function
+        'if [ "${funcstack[1]}" = _tscm-migrate ]; then _tscm_migrate "$@"',
+        "else compdef _tscm_migrate tscm-migrate; fi", "",
+    ])  # fmt: skip
 
 
 def _fish(found: Tree) -> str:
@@ -112,24 +128,31 @@ _SHELLS: dict[str, Callable[[Tree], str]] = {"bash": _bash, "zsh": _zsh, "fish":
 def manual(root: Collection) -> str:
     """The manual page, tscm-migrate(1), as roff."""
     lines = [f'.TH TSCM-MIGRATE 1 "" "tscm-migrate {__version__}" "User Commands"', ".SH NAME"]
-    lines += [r"tscm\-migrate \- move a ThreatSTOP Centralized Manager to a new appliance over SSH", ".SH SYNOPSIS"]
+    lines += [r"tscm\-migrate \- move a ThreatSTOP Centralized Manager to a new appliance", ".SH SYNOPSIS"]
     lines += [".B tscm-migrate", ".I TASK", "[options]", ".SH TASKS"]
     for context in sorted(root.to_contexts(), key=lambda c: str(c.name)):
         name = str(context.name)
         words = " ".join([name.replace(".", " "), *(str(a.name).upper() for a in context.positional_args)])
         lines += [f".SS {_roff(words)}", *_paragraphs(root[name])]
+        arguments = {f"--{a.name}": str(a.name).upper() for a in context.positional_args}
         for flag, about in context.help_tuples():
-            lines += [".TP", rf"\fB{_roff(flag.replace('=STRING', '=…'))}\fR", _roff(about or "")]
-    lines += [".SH EXIT STATUS", "0 done, 1 failed, 2 usage, 3 refused, 4 needs a person, 5 interrupted, 12 host key."]
+            name = arguments.get(flag.partition("=")[0], flag.replace("=STRING", "=…"))
+            lines += [".TP", rf"\fB{_roff(name)}\fR", *_wrapped(about or "")]
+    told = ", ".join(f"{int(code)} {code.name.lower().replace('_', ' ')}" for code in Exit)
+    lines += [".SH EXIT STATUS", *_wrapped(f"{told}.")]
     return "\n".join(lines) + "\n"
 
 
 def _paragraphs(task: Any) -> list[str]:
     text, _, examples = (inspect.getdoc(task) or "").partition("Examples:\n")
-    lines = [_roff(line) if line else ".PP" for line in text.strip().splitlines()]
+    lines = [part for line in text.strip().splitlines() for part in (_wrapped(line) if line else [".PP"])]
     if examples:
         lines += [".PP", ".nf", *(_roff(line) for line in inspect.cleandoc(examples).splitlines()), ".fi"]
     return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    return [_roff(line) for line in textwrap.wrap(text, 72, break_on_hyphens=False)]
 
 
 def _roff(text: str) -> str:

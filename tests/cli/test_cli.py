@@ -46,16 +46,24 @@ def test_help_lists_the_tasks_as_they_are_typed(argv: tuple[str, ...]) -> None:
     assert "--warn-only" not in done.stdout
 
 
-def test_help_is_fast_because_it_loads_no_heavy_package() -> None:
+@pytest.mark.parametrize(
+    "argv",
+    [("--help",), ("--version",), ("migrate", "--help"), ("migrate", "--form", "x"), ("completion", "zsh"), ("runs",)],
+    ids=" ".join,
+)
+def test_what_is_only_asked_about_is_fast_because_it_loads_no_heavy_package(
+    argv: tuple[str, ...], tmp_path: Path
+) -> None:
     code = (
         "import sys, contextlib\n"
         "from tscm_migrate.cli import main\n"
-        "sys.argv = ['tscm-migrate', '--help']\n"
-        "with contextlib.suppress(SystemExit): main()\n"
-        "heavy = {'paramiko', 'fabric', 'pydantic', 'rich', 'keyring', 'asyncssh', 'cryptography', 'obstore'}\n"
+        f"with contextlib.suppress(SystemExit): main(['tscm-migrate', *{argv!r}])\n"
+        "heavy = {'paramiko', 'fabric', 'pydantic', 'rich', 'keyring', 'asyncssh', 'cryptography', 'obstore', 'gnupg',\n"
+        "         'jinja2', 'importlib.metadata', 'urllib.request', 'apprise', 'tscm_migrate.ssh.connect'}\n"
         "print('LOADED', sorted(heavy & set(sys.modules)))\n"
     )
-    assert run(sys.executable, "-c", code).stdout.splitlines()[-1] == "LOADED []"
+    done = run(sys.executable, "-c", code, TSCM_STATE=str(tmp_path))
+    assert done.stdout.splitlines()[-1] == "LOADED []", done.stderr
 
 
 @pytest.mark.parametrize("front", [TOOL, INVOKE])

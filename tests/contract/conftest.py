@@ -50,7 +50,10 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server
         yield server
 
 
-@pytest.fixture(params=["local", "sftp", "s3", "lying-s3", "azure"])
+SERVED = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("s3", "lying-s3", "azure")]
+
+
+@pytest.fixture(params=["local", "sftp", *SERVED])
 def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
     """Makes connections to one empty place; one place of each kind, on a real server."""
     kind, unique = request.param, uuid.uuid4().hex[:8]

@@ -72,14 +72,19 @@ class Way:
         return "\n".join(event.text for event in self.heard if isinstance(event, Said))
 
 
-QUICK = ("rsync direct", "tar relay", "pull shell")
-KINDS = [
-    *QUICK,
-    *(
-        pytest.param(kind, marks=pytest.mark.slow)
-        for kind in ("rsync relay", "sftp relay", "sftp only", "sftp spool", "pull sftp", "push shell", "push sftp")
-    ),
-]
+ALL = (
+    "pull shell",
+    "rsync direct",
+    "tar relay",
+    "rsync relay",
+    "sftp relay",
+    "sftp only",
+    "sftp spool",
+    "pull sftp",
+    "push shell",
+    "push sftp",
+)
+KINDS = [kind if kind == "pull shell" else pytest.param(kind, marks=pytest.mark.slow) for kind in ALL]
 
 
 @pytest.fixture(scope="module")

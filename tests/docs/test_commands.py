@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
 from functools import cache
 from typing import TYPE_CHECKING
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCKS = [block for page in pages() for block in blocks(page)]
-REPOSITORY = {"test", "lint", "docs", "bench", "picture", "chaos", "matrix"}
+REPOSITORY = {"test", "lint", "docs", "bench", "picture", "chaos", "matrix", "lock", "release"}
 HOSTS = """
 [hosts.tscm-old]
 address = "10.1.1.43"
@@ -59,6 +63,35 @@ def test_every_command_of_the_pages_is_one_of_the_tool(block: Block) -> None:
             continue
         dotted = [words[0], *words[1].split(".", 1), *words[2:]] if "." in words[1] else words
         assert complaint(dotted) == "", " ".join(words)
+
+
+def examples(name: str) -> list[list[str]]:
+    """The examples that a task's --help ends with, as words."""
+    text = inspect.getdoc(tool().namespace[name]) or ""
+    lines = [re.split(" >>? ", line)[0] for line in text.partition("Examples:\n")[2].splitlines()]
+    return [shlex.split(line) for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize("name", sorted(program().namespace.task_names))
+def test_every_task_ends_its_help_with_examples_that_the_tool_takes(name: str) -> None:
+    found = examples(name)
+    assert found
+    for words in found:
+        start = words.index("tscm-migrate")  # before it there may be a pipe
+        assert words[start + 1 :][: len(name.split("."))] == name.split(".")
+        assert complaint(words[start:]) == ""
+
+
+def test_every_argument_and_option_is_explained() -> None:
+    code = (  # in a process of its own: invoke forgets a task's help once it was asked for
+        "from tscm_migrate.tasks import namespace\n"
+        "for c in namespace().to_contexts():\n"
+        "    for flag, about in c.help_tuples(): print(c.name, flag, '' if about else 'UNEXPLAINED')\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
+    silent = [line for line in told.splitlines() if line.endswith("UNEXPLAINED")]
+    assert "migrate --from" in told
+    assert silent == []
 
 
 def test_a_wrong_command_would_be_seen() -> None:

@@ -40,6 +40,7 @@ def test_plan_and_check_change_nothing_and_say_what_would_be_done(rooms: MakeLab
             "shutdown -h now",
             "as measured",
             "without a TSCM for about",
+            "passphrase:tscm-old from TSCM_",
         ):
             assert words in plan.stdout, said(plan)
         assert [state_of(lab, name) for name in ("old", "new")] == before
@@ -60,6 +61,7 @@ def test_on_a_terminal_the_run_is_drawn_and_its_report_names_everything(rooms: M
         assert {d["name"] for d in told["devices"]} == {d.name for d in lab.profile("old").devices}
         assert all(d["ok"] for d in told["devices"])
         assert told["downtime"]["seconds"] > 0
+        assert told["environment"]["secrets"] == {"passphrase:tscm-old": "TSCM_PASSPHRASE"}
         assert any("tsadmin" in c.get("display", "") for c in told["commands"])
         everything = "".join(f.read_text(encoding="utf-8") for f in reports[0].parent.iterdir())
         assert PASSPHRASE not in everything

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.shell import Shell
 
 LATEST = PullOptions()
+pytestmark = pytest.mark.slow
 
 
 def newest(backups: Path) -> Path:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.errors import NotifyStops
-from tscm_migrate.events import Event, RunFinished, RunStarted, Said, StepFinished, StepStarted
-from tscm_migrate.notify import wrap
+from tscm_migrate.errors import NotifyStops, Refused
+from tscm_migrate.events import Emit, Event, RunFinished, RunStarted, Said, StepFinished, StepStarted
+from tscm_migrate.notify import telling, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +60,28 @@ def test_pings_tell_start_success_and_failure(server: tuple[str, list[tuple[str,
     assert "old is OFFLINE" in got[-1][1]
 
 
+def broken_off(place: str, then: Emit, *events: Event) -> None:
+    """A run that says this, and then ends by an error."""
+    with telling(then, {"healthcheck": f"http://{place}/ping/x"}) as emit:
+        for event in events:
+            emit(event)
+        raise Refused(("unreachable",))
+
+
+def test_a_run_that_never_got_to_say_how_it_ended_is_told_as_failed(
+    server: tuple[str, list[tuple[str, str]]],
+) -> None:
+    place, got = server
+    seen: list[Event] = []
+    over = RunFinished("r1", "failed", 1.0)
+    for events in ((BEGIN,), (BEGIN, over)):
+        with pytest.raises(Refused):
+            broken_off(place, seen.append, *events)
+    assert [path for path, _ in got] == ["/ping/x/start", "/ping/x/fail", "/ping/x/start", "/ping/x/fail"]
+    assert "preflight refused: unreachable" in got[1][1]
+    assert seen == [BEGIN, BEGIN, over]
+
+
 def test_a_message_says_how_it_ended(server: tuple[str, list[tuple[str, str]]]) -> None:
     pytest.importorskip("apprise")
     place, got = server
@@ -82,27 +104,42 @@ def test_a_check_or_a_dry_run_tells_nobody(server: tuple[str, list[tuple[str, st
     assert not (tmp_path / "ran").exists()
 
 
+def script(folder: Path, text: str) -> str:
+    """A command line for the workstation's shell, whichever that is, that runs this Python."""
+    file = folder / "a script.py"
+    file.write_text(text, encoding="utf-8")
+    return f'"{sys.executable}" "{file}"'
+
+
 def test_commands_run_around_each_step_with_what_they_need_to_know(tmp_path: Path) -> None:
     file = tmp_path / "log"
-    say = f'echo "$TSCM_EVENT $TSCM_STEP $TSCM_STATE $TSCM_OLD $TSCM_NEW $TSCM_RUN $TSCM_VERB" >> {file}'
+    names = ("EVENT", "STEP", "STATE", "DETAIL", "OLD", "NEW", "RUN", "VERB")
+    text = f"import os\nwith open({str(file)!r}, 'a') as f: print(*(os.environ['TSCM_' + n] for n in {names}), file=f)"
+    say = script(tmp_path, text)
     emit = wrap(lambda _event: None, {"before_step": say, "after_step": say, "failed": say})
     emit(BEGIN)
     emit(StepStarted("backup", "Back up"))
     emit(StepFinished("backup", "done"))
     emit(StepFinished("transfer", "failed", detail="no room"))
+    emit(RunFinished("r1", "failed", 1.0, held=("old is OFFLINE",)))
     assert file.read_text().splitlines() == [
-        "before_step backup started old new r1 migrate",
-        "after_step backup done old new r1 migrate",
-        "failed transfer failed old new r1 migrate",
+        "before_step backup started  old new r1 migrate",
+        "after_step backup done  old new r1 migrate",
+        "failed transfer failed no room old new r1 migrate",
+        "failed  failed old is OFFLINE old new r1 migrate",
     ]
 
 
 @pytest.mark.parametrize(
-    ("command", "words"), [("echo oh >&2; exit 3", "exit status 3: oh"), ("sleep 30", "did not end within 0 s")]
+    ("text", "words"),
+    [
+        ("import sys; print('oh', file=sys.stderr); sys.exit(3)", "exit status 3: oh"),
+        ("import time; time.sleep(20)", "did not end within 0 s"),
+    ],
 )
-def test_a_command_that_fails_is_a_warning(command: str, words: str) -> None:
+def test_a_command_that_fails_is_a_warning(text: str, words: str, tmp_path: Path) -> None:
     seen: list[Event] = []
-    emit = wrap(seen.append, {"before_step": command, "timeout": 0.2})
+    emit = wrap(seen.append, {"before_step": script(tmp_path, text), "timeout": 0.4 if "sleep" in text else 60})
     emit(BEGIN)
     emit(StepStarted("backup", "Back up"))
     assert isinstance(seen[-1], Said)

@@ -41,6 +41,8 @@ class Vault(KeyringBackend):
         return self.held.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
+        if self.broken:
+            raise ModuleNotFoundError("No module named 'the_backend_of_long_ago'")
         self.held[service, username] = password
 
 
@@ -114,6 +116,14 @@ def test_a_keyring_that_fails_or_hangs_counts_as_absent(vault: Vault, monkeypatc
         assert Secrets(interactive=False, environ={}).passphrase(host()) is None
     finally:
         vault.blocked.set()
+
+
+def test_a_keyring_that_fails_in_a_way_of_its_own_is_told_with_another_source(vault: Vault) -> None:
+    vault.broken = True
+    with pytest.raises(UsageError, match="no keyring that can be used") as caught:
+        module.to_keyring("passphrase:old", "s3cret")
+    assert "command:" in caught.value.remedy()
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_command_gives_its_first_line(tmp_path: Path) -> None:

@@ -1,32 +1,35 @@
 """A real Windows CPython under Debian's wine, and a share of the tests on it: `invoke test --windows`.
 
-What it can be trusted for: path separators, line ends, cp1252 output, replacing open files, what os lacks. Not for:
-symlinks, ACLs, a real console. Needs Debian's wine, wine64 and gcc-mingw-w64-x86-64-win32, and pip's index.
+What it can be trusted for: path separators, line ends, code pages, replacing open files, what os lacks. Not for:
+symlinks, ACLs, a real console. The appliances that it meets (`test_from_windows.py`) stay on this side, on loopback.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
 PYTHON = "3.13.0"
-# What the tool needs to run and to be tested there; the servers of other tests (sshd, rclone, weed) stay on Linux.
-PACKAGES = (
-    "paramiko>=5,<6", "fabric>=3.2.3,<4", "invoke>=2.2,<3", "python-gnupg>=0.5.2", "pydantic>=2.7", "rich>=13.7",
-    "jinja2>=3.1", "platformdirs>=4.2", "filelock>=3.13", "keyring>=25", "obstore>=0.12,<0.13", "cronsim>=2.5",
-    "tzdata>=2024.1",
-    "pytest>=8.2", "pytest-timeout>=2.3", "hypothesis>=6.100", "asyncssh>=2.17",
-)  # fmt: skip
-TESTS = (
-    "tests/unit/test_inventory.py", "tests/unit/test_options.py", "tests/unit/test_secrets.py", "tests/unit/ui",
-    "tests/unit/ssh", "tests/unit/offsite/test_retention.py", "tests/unit/migration",
-)  # fmt: skip
+DEBIAN = ("wine", "wine64", "gcc-mingw-w64-x86-64-win32")
+LOCK = ROOT / "requirements" / "test.txt"
+# Both run at the same time: the second mostly waits for its appliances.
+SHARES = (("tests/unit",), ("tests/windows/test_from_windows.py",))
+LIMIT = 600.0  # seconds that a share may take
+LAB = "TSCM_TEST_LAB"  # tells the tests where their appliances are
 # Wine 8 lacks a library that cryptography, bcrypt, pydantic-core and obstore want; this is all they use of it.
 RANDOM = """
 #include <windows.h>
@@ -36,25 +39,44 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T size) { return 
 
 
 def main(arguments: list[str]) -> int:
-    """Prepare what is missing, and run pytest there; its status."""
-    missing = [name for name in ("wine64", "x86_64-w64-mingw32-gcc") if find(name) is None]
-    if missing:
-        sys.stderr.write(f"missing: {', '.join(missing)}; apt-get install wine wine64 gcc-mingw-w64-x86-64-win32\n")
+    """Prepare what is missing, and run pytest there; its status. What looks like an option goes to every share."""
+    if not debian_packages():
         return 2
     folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tscm-migrate-wine"
+    began = time.monotonic()
     prepare(folder)
-    chosen = [test for test in TESTS if (ROOT / test).exists()]
-    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not namespaces"]
-    return run(folder, [*command, *(arguments or chosen)])
+    say(f"Windows' Python {PYTHON} is there after {time.monotonic() - began:.0f} s")
+    options = [word for word in arguments if word.startswith("-")]
+    chosen = tuple(word for word in arguments if not word.startswith("-"))
+    try:
+        return run(folder, [chosen] if chosen else SHARES, options)
+    finally:
+        subprocess.run([str(find("wineserver64")), "-k"], env=environment(folder), check=False, timeout=60)
+
+
+def debian_packages() -> bool:
+    """Wine and a compiler; installed where this is root on Debian, else said to be missing."""
+    if all(find(name) for name in ("wine64", "wineserver64", "x86_64-w64-mingw32-gcc")):
+        return True
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        sys.stderr.write(f"wine is missing: apt-get install {' '.join(DEBIAN)}\n")
+        return False
+    began = time.monotonic()
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for words in (["update"], ["install", "-y", "--no-install-recommends", *DEBIAN]):
+        subprocess.run(["apt-get", "-qq", *words], env=quiet, check=True, timeout=600, stdout=subprocess.DEVNULL)
+    say(f"wine is installed after {time.monotonic() - began:.0f} s")
+    return True
 
 
 def find(name: str) -> str | None:
     """The program's path; Debian keeps wine64 out of PATH."""
-    return shutil.which(name) or next((str(p) for p in (Path("/usr/lib/wine") / name,) if p.exists()), None)
+    beside = Path("/usr/lib/wine") / name
+    return shutil.which(name) or (str(beside) if beside.exists() else None)
 
 
 def prepare(folder: Path) -> None:
-    """Wine's prefix, the interpreter and the packages, each once."""
+    """Wine's prefix, the interpreter and the packages; each once, the packages again when their lock has changed."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "prefix" / "made").exists():
         wine(folder, "wineboot", "-i")
@@ -63,8 +85,19 @@ def prepare(folder: Path) -> None:
         (folder / "prefix" / "made").touch()
     if not (folder / "python" / "made").exists():
         _python(folder)
-    if not (folder / "site" / "made").exists():
-        _packages(folder)
+    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    made = folder / "site" / "made"
+    if not made.exists() or made.read_text(encoding="utf-8") != wanted:
+        _packages(folder / "site")
+        made.write_text(wanted, encoding="utf-8")
+    # Where the tests are: another checkout may have made all of this.
+    paths = ("placeholder", "python313.zip", ".", windows(folder / "site"), windows(ROOT), "import site")
+    (folder / "python" / "python313._pth").write_text("\n".join(paths) + "\n", encoding="utf-8")
+
+
+def windows(path: Path) -> str:
+    """The same place as Windows' programs see it."""
+    return f"Z:{path}".replace("/", "\\")
 
 
 def wine(folder: Path, *command: str, timeout: float = 300) -> None:
@@ -76,8 +109,7 @@ def wine(folder: Path, *command: str, timeout: float = 300) -> None:
 def environment(folder: Path) -> dict[str, str]:
     """Wine's; no Linux variable of ours or of Python's."""
     keep = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
-    return {**keep, "WINEPREFIX": str(folder / "prefix"), "WINEARCH": "win64", "WINEDEBUG": "-all",
-            "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
+    return {**keep, "WINEPREFIX": str(folder / "prefix"), "WINEARCH": "win64", "WINEDEBUG": "-all"}
 
 
 def _random(folder: Path) -> None:
@@ -103,42 +135,59 @@ def _python(folder: Path) -> None:
     if inner != target:
         for child in inner.iterdir():
             child.rename(target / child.name)
-    wmi = target / "_wmi.pyd"  # wine's WMI makes `platform` abort
-    if wmi.exists():
-        wmi.unlink()
-    site = f"Z:{folder / 'site'}".replace("/", "\\")
-    root = f"Z:{ROOT}".replace("/", "\\")
-    paths = ("placeholder", "python313.zip", ".", site, root, "import site")
-    (target / "python313._pth").write_text("\n".join(paths) + "\n", encoding="utf-8")
+    (target / "_wmi.pyd").unlink(missing_ok=True)  # wine's WMI makes `platform` abort
     (target / "made").touch()
 
 
-def _packages(folder: Path) -> None:
-    site = folder / "site"
+def _packages(site: Path) -> None:
     shutil.rmtree(site, ignore_errors=True)
-    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     where = ["--python-platform", "x86_64-pc-windows-msvc", "--python-version", "3.13", "--only-binary", ":all:"]
-    subprocess.run([uv, "pip", "install", "-q", *where, "--target", str(site), *PACKAGES], check=True, timeout=900)
+    what = ["--require-hashes", "-r", str(LOCK)]
+    subprocess.run(
+        [sys.executable, "-m", "uv", "pip", "install", "-q", *where, "--target", str(site), *what],
+        check=True, timeout=900,
+    )  # fmt: skip
     # Wine 8 has no CopyFile2; without it shutil copies as older Pythons did.
     (site / "sitecustomize.py").write_text("import _winapi\ndel _winapi.CopyFile2\n", encoding="utf-8")
-    (site / "made").touch()
 
 
-def run(folder: Path, arguments: list[str], timeout: float = 900) -> int:
-    """Python there; stdin from nowhere and stdout a pipe, as wine wants it."""
-    command = [str(find("wine64")), str(folder / "python/python.exe"), *arguments]
+def run(folder: Path, shares: Sequence[tuple[str, ...]], options: list[str]) -> int:
+    """Each share in a Python of its own, at the same time, beside two rehearsal appliances; the worst status."""
+    from tscm_migrate.lab.embedded import EmbeddedLab
+    from tscm_migrate.lab.profile import new_profile, old_profile
+
+    with (
+        tempfile.TemporaryDirectory(prefix="tscm-wine-") as temporary,
+        EmbeddedLab(Path(temporary) / "lab", old_profile(), new_profile()) as lab,
+    ):
+        env = {**environment(folder), LAB: windows(lab.folder), "PYTHONPYCACHEPREFIX": windows(folder / "compiled")}
+        with ThreadPoolExecutor(len(shares)) as pool:
+            done = list(pool.map(lambda share: pytest_there(folder, [*share, *options], env), shares))
+    for _, said in done:
+        sys.stdout.write(said)
+    return max(status for status, _ in done)
+
+
+def pytest_there(folder: Path, arguments: list[str], env: dict[str, str]) -> tuple[int, str]:
+    """Pytest on Windows' Python: its status and its words. Wine wants stdin from nowhere, and stdout a pipe."""
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not namespaces", *arguments]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment(folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        [str(find("wine64")), str(folder / "python/python.exe"), *words], cwd=ROOT, env=env,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
-        out, _ = process.communicate(timeout=timeout)
+        out, _ = process.communicate(timeout=LIMIT)
     except subprocess.TimeoutExpired:
         process.kill()
         out, _ = process.communicate()
-        sys.stderr.write("ended after its time\n")
-    sys.stdout.write(out.decode("utf-8", "replace").replace("\r\n", "\n"))
-    return process.returncode
+        out += b"\nended after its time\n"
+    return process.returncode, out.decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def say(text: str) -> None:
+    """A line about what happens."""
+    sys.stdout.write(f"windows: {text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

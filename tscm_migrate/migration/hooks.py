@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from typing import TYPE_CHECKING
 
+from tscm_migrate import local_command
 from tscm_migrate.errors import HookFailed
-from tscm_migrate.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
     from tscm_migrate.site import Host
 
 LONGEST = 900.0  # seconds
-_SECRET = ("PASSPHRASE", "PASSWORD", "SECRET", "TOKEN")
 
 
 def facts_for(host: Host, role: str, run: str, other: Host | None = None) -> dict[str, str]:
@@ -41,17 +38,14 @@ def run_hook(name: str, command: str, facts: Mapping[str, str], *, timeout: floa
     Raises:
         HookFailed: an exit status other than 0, or not ended in time.
     """
-    env = {k: v for k, v in os.environ.items() if not any(word in k.upper() for word in _SECRET)} | dict(facts)
     try:
-        # The operator's own inventory says what to run, and a hypervisor's command line wants a shell.
-        done = subprocess.run(  # noqa: S602
-            command, shell=True, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=timeout, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise HookFailed(f"the hook `{name}` had not ended after {timeout:.0f} s", name) from error
-    said = printable(done.stdout.decode(errors="replace"))[-2000:].strip()
-    if done.returncode != 0:
+        done = local_command.run(command, facts, timeout)
+    except OSError as error:
+        raise HookFailed(f"the hook `{name}` could not be started: {error.strerror}", name) from error
+    if done.status is None:
+        raise HookFailed(f"the hook `{name}` had not ended after {timeout:.0f} s", name)
+    said = done.said[-2000:]
+    if done.status != 0:
         last = said.splitlines()[-1] if said else "no output"
-        raise HookFailed(f"the hook `{name}` failed with exit status {done.returncode}: {last}", name)
+        raise HookFailed(f"the hook `{name}` failed with exit status {done.status}: {last}", name)
     return said

@@ -92,7 +92,9 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
             interface=interface_of(both, found, options), emit=emit, interrupts=interrupts, kept=both.kept,
         )  # fmt: skip
         rehearsed = rehearsal.known(options.from_, options.to)
-        for line in (*plan.summary(m), *([rehearsed.line()] if rehearsed else ())):
+        given = ", ".join(f"{what} from {source}" for what, source in sorted(secrets.sources().items()))
+        more = [*([f"with  {given}"] if given else []), *([rehearsed.line()] if rehearsed else [])]
+        for line in (*plan.summary(m), *more):
             emit(Said(line))
         if options.dry_run:
             Engine(m, plan.steps_of(m)).foresee()
@@ -105,7 +107,7 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
         if not options.yes and not operator.confirm(what):
             raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
         m.journal = Journal.create(run)
-        _write_down(m, found, findings)
+        _write_down(m, found, findings, secrets.sources())
         beginning.over = True
         return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: _claim(m))
 
@@ -202,7 +204,9 @@ def archive_passphrase(options: MigrateOptions, old: Facts, secrets: Secrets, ho
     return found
 
 
-def _write_down(m: Migration, found: list[Identity], findings: list[checks.Finding]) -> None:
+def _write_down(
+    m: Migration, found: list[Identity], findings: list[checks.Finding], secret_sources: dict[str, str]
+) -> None:
     """The first entry of the journal: all that a resume or the report needs and that cannot be asked for again."""
     shown = {"json": False, "yes": True, "passphrase_file": None, "inventory": None}
     rescued = (
@@ -220,6 +224,7 @@ def _write_down(m: Migration, found: list[Identity], findings: list[checks.Findi
             "new_files": sorted(found[1].files),
             "interface": m.interface,
             "checks": [{**asdict(f), "allowed": f.name in m.options.allow} for f in findings],
+            "secret_sources": secret_sources,
             **rescued,
         },
     )  # fmt: skip

@@ -45,7 +45,12 @@ def _passphrase(appliance: Appliance, file: str | None) -> Secret | None:
 
 @command(positional=["host"], help={"host": _HOST, "json": _JSON, "inventory": INVENTORY_HELP})
 def archives(_context: Any, host: str, json: bool = False, inventory: str | None = None) -> None:
-    """List the archives of an appliance, newest first."""
+    """List the archives of an appliance, newest first.
+
+    Examples:
+        tscm-migrate archives tscm-old
+        tscm-migrate archives admin@10.1.1.43 --json
+    """
     from tscm_migrate.events import silent
     from tscm_migrate.transfer import go
     from tscm_migrate.ui.archives import as_json, table
@@ -125,7 +130,7 @@ def push(
 ) -> None:
     """Bring an archive to an appliance's backup folder, ready for a restore; never over another one.
 
-    Example:
+    Examples:
         tscm-migrate push threatstop_backup_2024-05-01_03_00_00.tsbak.gpg --host tscm-new
     """
     from tscm_migrate.events import Said

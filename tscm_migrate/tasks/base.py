@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, cast
 
 from invoke.exceptions import Exit as InvokeExit
-from invoke.tasks import task
+from invoke.tasks import Task, task
 
 from tscm_migrate import cli
 from tscm_migrate.errors import UsageError
@@ -15,9 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from invoke.context import Context
-    from invoke.tasks import Task
+    from invoke.parser.argument import Argument
 
 INVENTORY_HELP = "The inventory file (else TSCM_INVENTORY, ./inventory/hosts.toml, the user's config folder)."
+HOST_HELP = "The appliance, as the inventory names it, or user@address[:port]."
+
+
+class Remembering(Task[Any]):
+    """A task that can be asked for its options more than once; invoke's own forgets their help at the first time."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """See invoke."""
+        kept = dict(self.help)
+        try:
+            found: list[Argument] = super().get_arguments(ignore_unknown_help)
+        finally:
+            self.help = kept
+        return found
 
 
 def command(
@@ -45,8 +59,9 @@ def command(
 
         keyed = {key.strip("_").replace("_", "-"): text for key, text in (help or {}).items()}
         made: Any = task(
-            run, name=name, help=keyed, positional=list(positional), iterable=list(iterable), auto_shortflags=False
-        )
+            run, klass=Remembering, name=name, help=keyed, positional=list(positional), iterable=list(iterable),
+            auto_shortflags=False,
+        )  # fmt: skip
         return cast("Task[Any]", made)
 
     return wrap

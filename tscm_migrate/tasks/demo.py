@@ -26,6 +26,9 @@ def demo(_context: Any, keep: bool = False) -> int:
 
     They listen on loopback addresses (127.0.1.43 and 127.0.1.50) until the migration is over. The drain and the checks
     are those of production.
+
+    Examples:
+        tscm-migrate demo
     """
     if importlib.util.find_spec("asyncssh") is None:
         raise UsageError("the rehearsal appliances need asyncssh", "pip install 'tscm-migrate[lab]'")

@@ -8,7 +8,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from .base import INVENTORY_HELP, command
+from .base import HOST_HELP, INVENTORY_HELP, command
 
 
 def collection() -> Collection:
@@ -18,7 +18,11 @@ def collection() -> Collection:
 
 @command(name="list", help={"json": "Print JSON.", "inventory": INVENTORY_HELP})
 def listed(_context: Any, json: bool = False, inventory: str | None = None) -> None:
-    """List the hosts of the inventory."""
+    """List the hosts of the inventory.
+
+    Examples:
+        tscm-migrate host list
+    """
     from tscm_migrate.hosts import as_dict, table
     from tscm_migrate.inventory import load
 
@@ -29,9 +33,13 @@ def listed(_context: Any, json: bool = False, inventory: str | None = None) -> N
         sys.stdout.write(table(site))
 
 
-@command(positional=["name"], help={"json": "Print JSON.", "inventory": INVENTORY_HELP})
+@command(positional=["name"], help={"name": HOST_HELP, "json": "Print JSON.", "inventory": INVENTORY_HELP})
 def show(_context: Any, name: str, json: bool = False, inventory: str | None = None) -> None:
-    """Show one host: every value, and where it came from."""
+    """Show one host: every value, and where it came from.
+
+    Examples:
+        tscm-migrate host show tscm-old
+    """
     from tscm_migrate.hosts import as_dict, detail
     from tscm_migrate.inventory import load
 
@@ -46,6 +54,7 @@ def show(_context: Any, name: str, json: bool = False, inventory: str | None = N
 @command(
     positional=["name"],
     help={
+        "name": HOST_HELP,
         "fingerprint": "The key's fingerprint as its console shows it (SHA256:…): pin this one without asking.",
         "inventory": INVENTORY_HELP,
     },

@@ -98,7 +98,7 @@ def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False
     """Read the inventory, prepare the secrets, and hand over to the migration."""
     from tscm_migrate import inventory
     from tscm_migrate.migration import run
-    from tscm_migrate.notify import wrap
+    from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
     from tscm_migrate.ui.operator import Terminal
@@ -110,7 +110,8 @@ def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False
     site = inventory.load(options.inventory)
     for spec in filter(None, (options.from_, options.to)):
         site.host(spec)
-    emit = wrap(watcher(as_json=options.json, quiet=quiet, verbose=verbose), site.extras.get("notify", {}))
-    secrets = Secrets(interactive=interactive, passphrase_file=options.passphrase_file, ask=ask_unseen, emit=emit)
+    shown = watcher(as_json=options.json, quiet=quiet, verbose=verbose)
     operator = Terminal(attended=interactive and not options.yes)
-    return int(run.migrate(options, inventory=site, secrets=secrets, emit=emit, operator=operator))
+    with telling(shown, site.extras.get("notify", {})) as emit:
+        secrets = Secrets(interactive=interactive, passphrase_file=options.passphrase_file, ask=ask_unseen, emit=emit)
+        return int(run.migrate(options, inventory=site, secrets=secrets, emit=emit, operator=operator))

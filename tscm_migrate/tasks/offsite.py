@@ -9,7 +9,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from .base import INVENTORY_HELP, command
+from .base import HOST_HELP, INVENTORY_HELP, command
 
 STORE = "The store's URL (else `store` in [offsite] of the inventory)."
 COMMON = {"store": STORE, "json": "Print JSON, one object a line.", "inventory": INVENTORY_HELP}
@@ -17,6 +17,7 @@ HOSTS = {
     "host": "A host by name or user@address; may be repeated (default: all of the inventory).",
     "group": "The hosts of a group; may be repeated.",
 }
+COPY_HELP = "Which copy: latest, its id, or its archive's name."
 PASSPHRASE = "A file with the archives' passphrase (else TSCM_PASSPHRASE, the inventory, keyring, a prompt)."  # noqa: S105
 
 
@@ -94,7 +95,11 @@ def listed(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """List the copies in the store, the newest first."""
+    """List the copies in the store, the newest first.
+
+    Examples:
+        tscm-migrate offsite list --host tscm-old
+    """
     from tscm_migrate.offsite import text
 
     with desk_of(inventory, store) as desk:
@@ -106,7 +111,7 @@ def listed(
         say(text.copies(catalog, now_utc()))
 
 
-@command(positional=["host"], help={**COMMON, "copy": "Which copy: latest, its id, or its archive's name."})
+@command(positional=["host"], help={**COMMON, "host": HOST_HELP, "copy": COPY_HELP})
 def show(
     _context: Any,
     host: str,
@@ -115,7 +120,11 @@ def show(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Show one copy: its manifest, and everything that was found out about it since."""
+    """Show one copy: its manifest, and everything that was found out about it since.
+
+    Examples:
+        tscm-migrate offsite show tscm-old
+    """
     from tscm_migrate.offsite import text
 
     with desk_of(inventory, store) as desk:
@@ -128,7 +137,7 @@ def show(
 
 @command(
     positional=["host"],
-    help={**COMMON, "copy": "Which copy: latest, its id, or its archive's name.", "to": "The folder (default: here)."},
+    help={**COMMON, "host": HOST_HELP, "copy": COPY_HELP, "to": "The folder (default: here)."},
 )
 def fetch(
     _context: Any,
@@ -139,7 +148,11 @@ def fetch(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Write a copy's archive into a folder, as the appliance made it, checked against its manifest."""
+    """Write a copy's archive into a folder, as the appliance made it, checked against its manifest.
+
+    Examples:
+        tscm-migrate offsite fetch tscm-old --to rescue
+    """
     from tscm_migrate.offsite.fetch import fetch as run
 
     with desk_of(inventory, store) as desk:

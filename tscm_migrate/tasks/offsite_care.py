@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, UsageError
 
-from .base import command
-from .offsite import COMMON, HOSTS, PASSPHRASE, desk_of, lines, now_utc, say, warnings
+from .base import HOST_HELP, command
+from .offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_utc, say, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,11 @@ def verify(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Read copies from the store again and hash them; those whose proof is oldest come first."""
+    """Read copies from the store again and hash them; those whose proof is oldest come first.
+
+    Examples:
+        tscm-migrate offsite verify --sample 10%
+    """
     from tscm_migrate.offsite import verify as room
 
     wrong = 0
@@ -46,7 +50,8 @@ def verify(
     positional=["host"],
     help={
         **COMMON,
-        "copy": "Which copy: latest, its id, or its archive's name.",
+        "host": HOST_HELP,
+        "copy": COPY_HELP,
         "restore": "Restore it into a rehearsal appliance of this machine as well, and compare the devices.",
         "passphrase_file": PASSPHRASE,
     },
@@ -64,6 +69,10 @@ def drill(
     """Prove that a copy can be restored: fetch, decrypt, unpack in memory, look inside. Nothing touches a disk.
 
     With --restore it is then restored, by the very same migrate, into a rehearsal appliance on loopback.
+
+    Examples:
+        tscm-migrate offsite drill tscm-old
+        tscm-migrate offsite drill tscm-old --restore
     """
     from tscm_migrate.migration.sides import host_of
     from tscm_migrate.offsite import drill as room
@@ -111,7 +120,11 @@ def prune(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Delete copies that [offsite.keep] does not keep; never the newest verified one of a host."""
+    """Delete copies that [offsite.keep] does not keep; never the newest verified one of a host.
+
+    Examples:
+        tscm-migrate offsite prune --dry-run
+    """
     from tscm_migrate.offsite import prune as room
     from tscm_migrate.offsite import text
 
@@ -162,7 +175,11 @@ def clean(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Take away what cut runs left: data without a manifest, and unfinished uploads."""
+    """Take away what cut runs left: data without a manifest, and unfinished uploads.
+
+    Examples:
+        tscm-migrate offsite clean --dry-run
+    """
     from tscm_migrate.offsite import prune as room
     from tscm_migrate.offsite import text
     from tscm_migrate.offsite.settings import duration_option
@@ -199,7 +216,11 @@ def status(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Say for each host how old its newest verified copy is, against what is promised (rpo); exit code 4 if broken."""
+    """Say for each host how old its newest verified copy is, against what is promised (rpo); exit code 4 if broken.
+
+    Examples:
+        tscm-migrate offsite status --group branches --page status.html
+    """
     from tscm_migrate.fleet.announce import tell
     from tscm_migrate.offsite import freshness, text
     from tscm_migrate.offsite.page import page as render
@@ -227,7 +248,12 @@ def status(
 
 @command(
     positional=["host", "copy"],
-    help={**COMMON, "set": "A tag; `keep` protects from prune. May be repeated; none removes all."},
+    help={
+        **COMMON,
+        "host": HOST_HELP,
+        "copy": COPY_HELP,
+        "set": "A tag; `keep` protects from prune. May be repeated; none removes all.",
+    },
     iterable=["set"],
 )
 def tag(
@@ -239,7 +265,11 @@ def tag(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Set the tags of a copy."""
+    """Set the tags of a copy.
+
+    Examples:
+        tscm-migrate offsite tag tscm-old latest --set keep
+    """
     from tscm_migrate.offsite.manifest import Record
     from tscm_migrate.offsite.verify import write_record
 

@@ -16,6 +16,7 @@ from .offsite import HOSTS, STORE, now_utc, say
     positional=["action"],
     help={
         **HOSTS,
+        "action": "install, show or remove.",
         "name": "The schedule's name (default: pull).",
         "every": "hourly, daily or weekly.",
         "at": "When, as HH:MM in local time; hourly: the minute counts.",

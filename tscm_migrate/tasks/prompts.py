@@ -8,7 +8,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from .base import INVENTORY_HELP, command
+from .base import HOST_HELP, INVENTORY_HELP, command
 
 
 def collection() -> Collection:
@@ -19,6 +19,7 @@ def collection() -> Collection:
 @command(
     positional=["name"],
     help={
+        "name": HOST_HELP,
         "dialogue": "restore or backup (default: restore). What you answer really happens there.",
         "out": "Where the recording goes (default: HOST.DIALOGUE.json).",
         "inventory": INVENTORY_HELP,
@@ -27,7 +28,11 @@ def collection() -> Collection:
 def record(
     _context: Any, name: str, dialogue: str = "restore", out: str | None = None, inventory: str | None = None
 ) -> None:
-    """Run a dialogue on an appliance, answer it yourself, and write down what it asked and rules for the inventory."""
+    """Run a dialogue on an appliance, answer it yourself, and write down what it asked and rules for the inventory.
+
+    Examples:
+        tscm-migrate prompts record tscm-new --dialogue restore
+    """
     from tscm_migrate.appliance.recording import proposed
     from tscm_migrate.inventory import load
     from tscm_migrate.migration import prompting
@@ -40,9 +45,15 @@ def record(
     _say([f"{len(made.asked)} questions, in {path}", *(proposed(made) or ["the rules knew every one of them"])])
 
 
-@command(positional=["recording"], help={"inventory": INVENTORY_HELP})
+@command(
+    positional=["recording"], help={"recording": "The file that `prompts record` wrote.", "inventory": INVENTORY_HELP}
+)
 def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
-    """Say which rule would answer each question of a recording; exit code 4 where a person would be needed."""
+    """Say which rule would answer each question of a recording; exit code 4 where a person would be needed.
+
+    Examples:
+        tscm-migrate prompts replay tscm-new.restore.json
+    """
     from tscm_migrate.appliance.recording import Recording
     from tscm_migrate.appliance.recording import replay as again
     from tscm_migrate.inventory import load

@@ -34,6 +34,9 @@ def rehearse(
     """Read the facts of both, shape two rehearsal appliances after them, and migrate those; nothing real is changed.
 
     Its timings become the estimate in the plan of the real migration.
+
+    Examples:
+        tscm-migrate rehearse --from tscm-old --to tscm-new
     """
     from tscm_migrate.lab.shaped import profiles
     from tscm_migrate.migration import rehearsal

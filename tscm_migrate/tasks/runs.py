@@ -26,7 +26,11 @@ _COMMON = {
 
 @command(help={"json": "Print JSON."})
 def runs(_context: Any, json: bool = False) -> None:
-    """List the runs that this workstation has made, the newest first."""
+    """List the runs that this workstation has made, the newest first.
+
+    Examples:
+        tscm-migrate runs
+    """
     from dataclasses import asdict
 
     from tscm_migrate.migration import history
@@ -40,7 +44,11 @@ def runs(_context: Any, json: bool = False) -> None:
 
 @command(positional=["run"], help={"run": "The run's id, as `runs` lists it.", "json": "Print JSON."})
 def show(_context: Any, run: str, json: bool = False) -> None:
-    """Show one run: what it did when, where it stands, and how to go on or back."""
+    """Show one run: what it did when, where it stands, and how to go on or back.
+
+    Examples:
+        tscm-migrate show 20240501-030000-1a2b
+    """
     from tscm_migrate import redact
     from tscm_migrate.migration import history
 
@@ -118,7 +126,11 @@ def forget(_context: Any, run: str, yes: bool = False, inventory: str | None = N
           "inventory": INVENTORY_HELP},
 )  # fmt: skip
 def unlock(_context: Any, host: str, force: bool = False, inventory: str | None = None) -> int:
-    """Say which run has an appliance locked since when, and remove the lock if that run is surely dead."""
+    """Say which run has an appliance locked since when, and remove the lock if that run is surely dead.
+
+    Examples:
+        tscm-migrate unlock tscm-old
+    """
     from tscm_migrate import inventory as inventories
     from tscm_migrate.migration import unlock as room
     from tscm_migrate.secrets import Secrets
@@ -132,7 +144,7 @@ def unlock(_context: Any, host: str, force: bool = False, inventory: str | None 
 def _start(body: Callable[..., Any], run: str | None, *, yes: bool, passphrase_file: str | None, shown: dict[str, bool],
            inventory: str | None) -> int:  # fmt: skip
     from tscm_migrate import inventory as inventories
-    from tscm_migrate.notify import wrap
+    from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
     from tscm_migrate.ui.operator import Terminal
@@ -142,11 +154,11 @@ def _start(body: Callable[..., Any], run: str | None, *, yes: bool, passphrase_f
     if not (interactive or yes):
         raise UsageError("there is no terminal to ask on", "give --yes to go on without being asked")
     site = inventories.load(Path(inventory) if inventory else None)
-    emit = wrap(watcher(**shown), site.extras.get("notify", {}))
     file = Path(passphrase_file) if passphrase_file else None
-    secrets = Secrets(interactive=interactive, passphrase_file=file, ask=ask_unseen, emit=emit)
     operator = Terminal(attended=interactive and not yes)
-    return int(body(run, inventory=site, secrets=secrets, emit=emit, operator=operator, yes=yes))
+    with telling(watcher(**shown), site.extras.get("notify", {})) as emit:
+        secrets = Secrets(interactive=interactive, passphrase_file=file, ask=ask_unseen, emit=emit)
+        return int(body(run, inventory=site, secrets=secrets, emit=emit, operator=operator, yes=yes))
 
 
 def _print_json(value: object) -> None:

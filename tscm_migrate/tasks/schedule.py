@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .base import INVENTORY_HELP, command
+from .base import HOST_HELP, INVENTORY_HELP, command
 
 HELP = {
+    "name": HOST_HELP,
     "when": "Five fields of cron, in the appliance's time (default: 55 0 1,15 * *).",
     "keep": "So many of the newest backups always stay (default 10).",
     "days": "Of the others, those older than this go (default 120).",
@@ -31,7 +32,12 @@ def schedule(
     dry_run: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Write /etc/cron.d/tscm_backup on an appliance: regular backups, and a purge that keeps the newest."""
+    """Write /etc/cron.d/tscm_backup on an appliance: regular backups, and a purge that keeps the newest.
+
+    Examples:
+        tscm-migrate schedule tscm-old --dry-run
+        tscm-migrate schedule tscm-old --when "0 3 * * *" --keep 30
+    """
     from tscm_migrate.appliance.schedule import WHEN, Schedule
     from tscm_migrate.inventory import load
     from tscm_migrate.migration.scheduling import Scheduler

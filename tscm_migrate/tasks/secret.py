@@ -65,7 +65,11 @@ def forget(_context: Any, name: str, inventory: str | None = None) -> None:
 
 @command(name="list", help={"inventory": INVENTORY_HELP})
 def listed(_context: Any, inventory: str | None = None) -> None:
-    """Say where each host's secrets come from, and whether the keyring has one; never the value."""
+    """Say where each host's secrets come from, and whether the keyring has one; never the value.
+
+    Examples:
+        tscm-migrate secret list
+    """
     from tscm_migrate import inventory as inventories
     from tscm_migrate.secrets import from_keyring
 

@@ -15,7 +15,7 @@ from tscm_migrate.site import Archive, Host, Secret
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(not shutil.which("gpg"), reason="no gpg")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not shutil.which("gpg"), reason="no gpg")]
 
 
 @dataclass

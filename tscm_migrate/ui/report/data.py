@@ -202,5 +202,6 @@ def _environment(first: dict[str, Any], notes: dict[str, Any]) -> dict[str, Any]
         "report_by": __version__,
         "python": platform.python_version(),
         "workstation": platform.system(),
+        "secrets": notes.get("secret_sources", {}),
         "hosts": hosts,
     }

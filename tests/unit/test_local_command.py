@@ -1,0 +1,66 @@
+"""The operator's own commands: what they get, what they do not get, and what happens when their time is over."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate import local_command, redact
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHOW = "import os; print(sorted(k for k in os.environ if k.startswith(('TSCM_', 'MY_')) and 'TEST' not in k))"
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The secrets of other tests in this process are none here."""
+    monkeypatch.setattr(redact, "known", redact.Redactor())
+
+
+def line(folder: Path, text: str) -> str:
+    file = folder / "script.py"
+    file.write_text(text, encoding="utf-8")
+    return f'"{sys.executable}" "{file}"'
+
+
+def test_it_gets_the_facts_and_what_is_the_operator_s_but_no_secret_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redact.known.add("kept by env:MY_MANAGER")
+    monkeypatch.setenv("MY_MANAGER", "kept by env:MY_MANAGER")
+    monkeypatch.setenv("MY_HYPERVISOR_PASSWORD", "what a hook needs itself")
+    for name in ("TSCM_PASSPHRASE", "TSCM_SUDO_PASSWORD", "TSCM_LOGIN_PASSWORD"):
+        monkeypatch.setenv(name, "x")
+    done = local_command.run(line(tmp_path, SHOW), {"TSCM_HOST": "tscm-old"}, 60)
+    assert done == local_command.Ended(0, "['MY_HYPERVISOR_PASSWORD', 'TSCM_HOST']")
+
+
+def test_an_appliance_s_words_are_text_and_no_command(tmp_path: Path) -> None:
+    trap = f"x & echo pwned > {tmp_path / 'pwned'} | %COMSPEC% $(touch {tmp_path / 'pwned'}) \"'`"
+    shown = "echo %TSCM_DETAIL%" if os.name == "nt" else 'echo "$TSCM_DETAIL"'
+    done = local_command.run(shown, {"TSCM_DETAIL": trap}, 60)
+    assert done.status == 0
+    assert done.said.startswith("x ")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_what_it_prints_is_bounded_and_cleaned(tmp_path: Path) -> None:
+    done = local_command.run(line(tmp_path, "print('a' * 100_000 + chr(27) + '[31mend')"), {}, 60)
+    assert done.said.endswith("aend")
+    assert len(done.said) <= 4096
+
+
+def test_nobody_waits_for_what_a_command_left_running(tmp_path: Path) -> None:
+    child = "import time; time.sleep(15)"
+    text = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(15)"
+    ended: list[local_command.Ended] = []
+    thread = threading.Thread(target=lambda: ended.append(local_command.run(line(tmp_path, text), {}, 0.5)))
+    thread.start()
+    thread.join(12)
+    assert ended == [local_command.Ended(None, "")]
