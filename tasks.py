@@ -64,18 +64,27 @@ def docs(context: Context) -> int:
     return _run(context, f"{PYTHON} -m sphinx -W --keep-going -q -b html docs docs/_build/html")
 
 
-@command(help={"seed": "The first schedule's seed.", "count": "How many schedules."})
-def chaos(context: Context, seed: int = 1, count: int = 10) -> int:
+@command(help={"seed": "The first schedule's seed.", "count": "How many schedules.", "jobs": "Labs side by side."})
+def chaos(context: Context, seed: int = 1, count: int = 10, jobs: int = 1) -> int:
     """Migrate under random faults in the namespace lab (needs root); a failing seed is printed and shrunk."""
-    return _run(context, f"{PYTHON} -m tscm_migrate.lab.chaos --seed {seed} --count {count}")
+    return _run(context, f"{PYTHON} -m tscm_migrate.lab.chaos --seed {seed} --count {count} --jobs {jobs}")
 
 
-@command(help={"share": "2/8: every eighth point, from the second on.", "out": "Gets a line of JSON a point."})
-def matrix(context: Context, share: str = "1/1", out: str = "") -> int:
-    """Kill a migration before and after each event, then resume it or roll it back (needs root; hours)."""
-    more = f"--share {share}" + (f" --out {out}" if out else "")
-    verbs = ("resume", "rollback")
-    return max([_run(context, f"{PYTHON} -m tscm_migrate.lab.matrix --verb {verb} {more}") for verb in verbs])
+@command(
+    help={
+        "method": "Of the transfer: tar, sftp, rsync, with commas, or all.",
+        "how": "kill, off-old, off-new (that one's power), with commas, or all.",
+        "verb": "What is said afterwards: resume, rollback, or all.",
+        "jobs": "Labs side by side; on two cores at most six.",
+        "more": "Further arguments for tscm_migrate.lab.matrix.",
+    }
+)
+def matrix(  # noqa: PLR0917
+    context: Context, method: str = "all", how: str = "all", verb: str = "all", jobs: int = 1, more: str = ""
+) -> int:
+    """Cut a migration before and after each event, then resume it or roll it back (needs root; hours)."""
+    words = f"--method {method} --how {how} --verb {verb} --jobs {jobs}"
+    return _run(context, f"{PYTHON} -m tscm_migrate.lab.matrix {words} {more}")
 
 
 @command(

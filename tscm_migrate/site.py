@@ -129,6 +129,8 @@ class Policy:
     revert_after: float = 1800.0  # until an isolated old appliance comes back by itself
     reboot_timeout: float = 900.0
     device_timeout: float = 900.0
+    tsadmin_silence: float = 900.0  # of a backup or a restore: it may unpack for long and say nothing
+    tsadmin_timeout: float = 4 * 3600.0
     device_jobs: int = 4  # devices that are updated at the same time
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from tscm_migrate.appliance import archives, names
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.prompts import Table
 from tscm_migrate.appliance.rules import backup_rules
-from tscm_migrate.appliance.talk import Asked, complaints, converse, last_line
+from tscm_migrate.appliance.talk import Asked, Limits, complaints, converse, last_line
 from tscm_migrate.errors import BackupFailed
 
 if TYPE_CHECKING:
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What to hand to tsadmin; `passphrase` None: do not encrypt. `debug` 1..7 or None."""
+    """What to hand to tsadmin; `passphrase` None: do not encrypt. `debug` 1..7 or None. `limits`: when to give up."""
 
     interface: str = ""
     passphrase: Secret | None = None
     debug: int | None = None
     leave_tmp_files: bool = False
+    limits: Limits = field(default_factory=Limits)
 
 
 def options(request: Request, passphrase_file: str = "") -> list[str]:
@@ -67,7 +68,8 @@ def create(appliance: Appliance, request: Request, operator: Asked) -> Archive:
     with PassphraseFile(appliance, request.passphrase) as file:
         words = [appliance.paths.tsadmin, "backup", *(quote(word) for word in options(request, file.path))]
         script = file.guarded(" ".join(words))
-        talked = converse(appliance, script, table, operator, display=command(appliance, request))
+        shown = command(appliance, request)
+        talked = converse(appliance, script, table, operator, display=shown, limits=request.limits)
     made = names.newest(a for a in archives.listed(appliance) if a.path not in before)
     said = "; ".join(complaints(talked.text)[-2:]) or last_line(talked.text)
     if made is None:

@@ -9,7 +9,7 @@ from tscm_migrate.appliance.backup import sudo_answer
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.prompts import Table
 from tscm_migrate.appliance.rules import update_rules
-from tscm_migrate.appliance.talk import converse, last_line
+from tscm_migrate.appliance.talk import Limits, converse, last_line
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
@@ -45,8 +45,7 @@ def update(appliance: Appliance, name: str, *, timeout: float) -> tuple[bool, st
         Table(update_rules(), {"sudo": sudo_answer(appliance)}, site),
         _Nobody(),
         display=f"tsadmin update {name}",
-        idle=timeout,
-        total=timeout,
+        limits=Limits(timeout, timeout),
     )
     return talked.status == 0 and not talked.lost, last_line(talked.text)
 

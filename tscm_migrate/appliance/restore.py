@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import backup, listing, named
@@ -12,7 +12,7 @@ from tscm_migrate.appliance.backup import PassphraseFile, sudo_answer
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.prompts import Table
 from tscm_migrate.appliance.rules import restore_rules
-from tscm_migrate.appliance.talk import Asked, complaints, converse, last_line
+from tscm_migrate.appliance.talk import Asked, Limits, complaints, converse, last_line
 from tscm_migrate.errors import RestoreFailed, UnknownPrompt
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What to restore, and the old appliance's network settings for a dialogue that asks for them one by one."""
+    """What to restore, and the old appliance's network settings for a dialogue that asks for them one by one.
+
+    `limits`: when to give it up.
+    """
 
     archive: str
     folder: str
@@ -42,6 +45,7 @@ class Request:
     dns: tuple[str, ...]
     dhcp: bool | None
     hostname: str
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ def run(appliance: Appliance, request: Request, operator: Asked) -> Outcome:
         try:
             talked = converse(
                 appliance, file.guarded(" ".join(words)), table(appliance, request), operator,
-                picker=pick, display=command(appliance, request),
+                picker=pick, display=command(appliance, request), limits=request.limits,
             )  # fmt: skip
         except Exception as error:
             if missing:
@@ -187,7 +191,7 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
     try:
         talked = converse(
             appliance, " ".join(words), asks, _Nobody(), picker=look,
-            display=f"{command(appliance, looking)}, only to look",
+            display=f"{command(appliance, looking)}, only to look", limits=request.limits,
         )  # fmt: skip
     except _ListSeen as seen:
         if not seen.ours:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from tscm_migrate.appliance.prompts import Choice, Table, complete, whole_question
 from tscm_migrate.appliance.question import may_be_whole_line_prompt, patience
 from tscm_migrate.errors import UnknownPrompt
+from tscm_migrate.site import Policy
 from tscm_migrate.ssh.dialogue import Answer, Exchange, Pace, Pending, Stop, Transcript, Wait
 
 if TYPE_CHECKING:
@@ -18,10 +19,16 @@ if TYPE_CHECKING:
 
     Picker = Callable[[str, Sequence[str]], str | None]
 
-IDLE = 900.0  # seconds of silence after which a dialogue is given up: a restore unpacks for long and says nothing
-TOTAL = 4 * 3600.0
 _MOST_PICKS = 2  # a list that asks again and again has not understood us
 _MOST_LINES = 50_000  # of what was shown before earlier answers
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds: of silence after which a dialogue is given up, and for all of it. See `site.Policy`."""
+
+    silence: float = Policy.tsadmin_silence
+    total: float = Policy.tsadmin_timeout
 
 
 class Asked(Protocol):
@@ -100,8 +107,7 @@ def converse(
     *,
     picker: Picker | None = None,
     display: str,
-    idle: float = IDLE,
-    total: float = TOTAL,
+    limits: Limits = Limits(),
 ) -> Transcript:
     """Run `script` on a terminal and answer its questions.
 
@@ -112,15 +118,14 @@ def converse(
         operator: asked when no rule knows, if attended.
         picker: looks at a question and the lines before it, and gives the answer where it is the list of archives.
         display: what logs call the command.
-        idle: seconds of silence allowed.
-        total: seconds in all.
+        limits: after which it is given up.
 
     Raises:
         UnknownPrompt: a prompt that no rule knows, and nobody to ask; it was not answered.
         DialogueSilent: nothing more came.
     """
     talk = _Talk(appliance, table, operator, picker)
-    pace = Pace(quiet=0.2, idle=idle, total=total)
+    pace = Pace(quiet=0.2, idle=limits.silence, total=limits.total)
     # A list of thousands of lines must not wait in a pager.
     script = f"PAGER=cat SYSTEMD_PAGER=cat; export PAGER SYSTEMD_PAGER; {script}"
     transcript = appliance.shell.converse(script, talk, pace=pace, on_exchange=talk.sent, display=display)

@@ -169,6 +169,8 @@ class PolicyModel(Strict):
     revert_after: Seconds | None = None
     reboot_timeout: Seconds | None = None
     device_timeout: Seconds | None = None
+    tsadmin_silence: Seconds | None = None
+    tsadmin_timeout: Seconds | None = None
     device_jobs: Annotated[int, Field(ge=1, le=64)] | None = None
 
 

@@ -1,4 +1,4 @@
-"""Random schedules of faults, from a seed: `python -m tscm_migrate.lab.chaos --seed 1 --count 20`.
+"""Random schedules of faults, from a seed: `python -m tscm_migrate.lab.chaos --seed 1 --count 500 --jobs 5`.
 
 Each schedule runs a migration with a few faults, mends what a person would mend, and then resumes or rolls back until
 that goes through. Whatever happened, nothing may be lost: see `judge`. A schedule that fails is printed with its seed
@@ -11,34 +11,34 @@ import argparse
 import json
 import random
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.lab import matrix
+from tscm_migrate.lab.abreast import Abreast, Broken
 from tscm_migrate.lab.rig import Rig
 from tscm_migrate.lab.world import TROUBLES, TSADMIN
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Sequence
 
+    from tscm_migrate.lab.namespaces import NamespaceLab
     from tscm_migrate.lab.rig import Ended, State
 
 EVENTS = 95  # about as many as the journal of an undisturbed run has
 _WIRE = 400_000  # bytes that go over ssh in one
 _ROUNDS = 4  # how often resume or rollback may be said until all is well
-_PAUSED = 90.0  # seconds within which a run that is to be paused reaches its event, or has ended
 
 
 @dataclass(frozen=True)
 class Fault:
     """One fault.
 
-    `kind`: of `wrapped.FAULTS`, "world" (then `what` names one of `world.TROUBLES` and `where` the appliance; it comes
-    when event `n` is on the disk) or "tsadmin" (then `what` is of `world.TSADMIN`).
+    `kind`: of `wrapped.FAULTS`, "world" (then `what` names one of `world.TROUBLES` and `where` the appliance) or
+    "tsadmin" (then `what` is of `world.TSADMIN`). These two come when event `n` is on the disk; "tsadmin" with 0 before
+    the run.
     """
 
     kind: str
@@ -84,8 +84,8 @@ def drawn(seed: int, *, rollback: bool = True) -> Schedule:
     dice = random.Random(seed)  # noqa: S311 - it has to be repeatable
     faults = tuple(_fault(dice) for _ in range(dice.choice((1, 1, 2, 2, 3))))
     verb = "rollback" if rollback and dice.random() < 0.4 else "resume"
-    paused = [fault for fault in faults if fault.kind == "world"]
-    return Schedule(seed, tuple(f for f in faults if f.kind != "world" or f is paused[0]), verb)
+    timed = [fault for fault in faults if _is_timed(fault)]
+    return Schedule(seed, tuple(f for f in faults if f not in timed[1:]), verb)
 
 
 def _fault(dice: random.Random) -> Fault:  # noqa: PLR0911 - one line a kind
@@ -105,70 +105,72 @@ def _fault(dice: random.Random) -> Fault:  # noqa: PLR0911 - one line a kind
             return Fault(kind, n, "after", dice.choice(sorted(TROUBLES)), dice.choice(("old", "new")))
         case "tsadmin":
             where, what, value = dice.choice(TSADMIN)
-            return Fault(kind, what=what, where=where, value=value)
+            return Fault(kind, dice.choice((0, n)), "after", what, where, value)
     return Fault(kind, n, when)
 
 
-def play(rig: Rig, schedule: Schedule, folder: Path) -> Verdict:
+def play(rig: Rig, schedule: Schedule) -> Verdict:
     """Run a schedule on fresh appliances and judge what is left."""
     began = time.monotonic()
     rig.fresh()
     before = rig.state()
-    rig.lab.boot_faults({})
-    for side in ("old", "new"):
-        faults = {f.what: f.value for f in schedule.faults if f.kind == "tsadmin" and f.where == side}
-        if faults:
-            rig.lab.guest(side).set_faults(faults)
-            rig.lab.boot_faults({side: faults})
-    ended = [_first(rig, schedule, folder)]
+    _misbehave(rig.lab, [f for f in schedule.faults if f.kind == "tsadmin" and not f.n])
+    ended = [_first(rig, schedule)]
     wrong = _told(rig, ended[-1])
-    _mend(rig, schedule)
+    _misbehave(rig.lab, [])
+    _restart_the_misled(rig, schedule)
     verb = schedule.verb
     while ended[-1].status not in (0, 4) and rig.events() and len(ended) <= _ROUNDS:
         _switch_on(rig)
+        _mend(rig, schedule)
         ended.append(rig.run(verb, "--yes"))
         wrong += _told(rig, ended[-1])
         if ended[-1].status == 2 and "there is no unfinished run" in ended[-1].err:
             break
+    _mend(rig, schedule)
     wrong += judge(rig, schedule, before, ended)
     text = "\n--- next\n".join(one.text for one in ended) if wrong else ""
     statuses = tuple(one.status for one in ended)
     return Verdict(schedule, tuple(dict.fromkeys(wrong)), statuses, round(time.monotonic() - began, 1), text)
 
 
-def _first(rig: Rig, schedule: Schedule, folder: Path) -> Ended:
+def _misbehave(lab: NamespaceLab, faults: Sequence[Fault]) -> None:
+    """From now on tsadmin and the machines do just this wrong."""
+    sides = {side: {f.what: f.value for f in faults if f.where == side} for side in ("old", "new")}
+    for side, some in sides.items():
+        lab.guest(side).set_faults(some)
+    lab.boot_faults(sides)
+
+
+def _first(rig: Rig, schedule: Schedule) -> Ended:
     """The migration itself, with all its faults."""
     plan = [fault.plan() for fault in schedule.faults if fault.kind not in {"world", "tsadmin"}]
-    trouble = next((fault for fault in schedule.faults if fault.kind == "world"), None)
-    if trouble is None:
-        return rig.finish(rig.start(*rig.words(), plan=plan))
-    for name in ("paused", "go"):
-        (folder / name).unlink(missing_ok=True)
-    plan.append({"kind": "pause", "n": trouble.n, "when": "after", "folder": str(folder)})
-    process = rig.start(*rig.words(), plan=plan)
-    if _reached(process, folder):
-        TROUBLES[trouble.what].strike(rig.lab, trouble.where)
-    (folder / "go").touch()
-    return rig.finish(process)
+    timed = next(filter(_is_timed, schedule.faults), None)
+    if timed is None:
+        return rig.migrate(plan)
+    if timed.kind == "world":
+        return rig.migrate_but(timed.n, "after", lambda lab: TROUBLES[timed.what].strike(lab, timed.where), plan)
+    those = [f for f in schedule.faults if f.kind == "tsadmin"]
+    return rig.migrate_but(timed.n, "after", lambda lab: _misbehave(lab, those), plan)
 
 
-def _reached(process: subprocess.Popen[str], folder: Path) -> bool:
-    deadline = time.monotonic() + _PAUSED
-    while not (folder / "paused").exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+def _is_timed(fault: Fault) -> bool:
+    """Whether it comes from outside when an event is on the disk; there is at most one such in a schedule."""
+    return fault.kind == "world" or (fault.kind == "tsadmin" and fault.n > 0)
 
 
 def _mend(rig: Rig, schedule: Schedule) -> None:
-    """What a person does: make room, give back what was taken, and tsadmin does what it should again."""
+    """What a person does: make room, put the cable back, give back what was taken."""
     for fault in schedule.faults:
         if fault.kind == "world":
             TROUBLES[fault.what].heal(rig.lab, fault.where)
-    for side in {fault.where for fault in schedule.faults if fault.kind == "tsadmin"}:
-        rig.lab.guest(side).set_faults({})
-    rig.lab.boot_faults({})
+
+
+def _restart_the_misled(rig: Rig, schedule: Schedule) -> None:
+    """The one that came back with other settings than were saved."""
+    if any(fault.what == "reboot_keeps_address" for fault in schedule.faults) and rig.lab.is_on("new"):
+        rig.lab.power_off("new")
+        rig.lab.power_on("new")
 
 
 def _switch_on(rig: Rig) -> None:
@@ -202,25 +204,28 @@ def _told(rig: Rig, ended: Ended) -> list[str]:
 
 def judge(rig: Rig, schedule: Schedule, before: State, ended: Sequence[Ended]) -> list[str]:
     """What was lost, and what is not as the last exit status says."""
-    state, wrong = rig.state(), []
-    spoiled = any(f.kind == "world" and TROUBLES[f.what].spoils for f in schedule.faults)
-    told = state.told(before)
-    if not spoiled:
-        wrong += ["an archive of the old one is lost"] if told["old archives"] != "all there" else []
-        wrong += ["the new one has an archive that the old one has not"] if told["new archives"] != "as on old" else []
+    state, wrong = rig.state(), _lost(schedule, before, rig.state())
+    told, back, last = state.told(before), before.told(before), ended[-1].status
     wrong += ["two hosts wanted one address"] if rig.collisions() else []
-    wrong += rig.leaks() if ended[-1].status in (0, 1, 4, 5) and not _off(rig, schedule) else []
-    last = ended[-1].status
+    wrong += rig.leaks() if last in (0, 1, 4, 5) and not _off(rig, schedule) else []
     done = rig.events() and rig.events()[-1]["data"].get("outcome") in {"done", "attention"}
     if last == 0 and done and told["new files"] != "as old before":
         wrong.append("it says done, but the devices are not all there")
     if last == 0 and not done:
-        back = before.told(before)
         wrong += [f"{key} is not as before: {told[key]}" for key in ("old cron", "old files", "old ours", "new files")
                   if told[key] != back[key]]  # fmt: skip
     if last not in (0, 4) and len(ended) > _ROUNDS:
         wrong.append(f"{schedule.verb} did not go through in {_ROUNDS} attempts")
     return wrong
+
+
+def _lost(schedule: Schedule, before: State, state: State) -> list[str]:
+    """Archives that are gone or are not what they were; a fault that damages one file is granted that one."""
+    spoiled = sum(f.kind == "world" and TROUBLES[f.what].spoils for f in schedule.faults)
+    gone = set(before.old["archives"]) - set(state.old["archives"])
+    strange = set(state.new["archives"]) - set(before.new["archives"]) - set(state.old["archives"])
+    wrong = ["an archive of the old one is lost"] if len(gone) > spoiled else []
+    return wrong + (["the new one has an archive that the old one has not"] if len(strange) > spoiled else [])
 
 
 def _off(rig: Rig, schedule: Schedule) -> bool:
@@ -239,41 +244,76 @@ def shrunk(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
     return schedule
 
 
+def make_rig(folder: Path) -> Rig:
+    """Small disks, so that one is full soon, and short limits, so that what never ends is given up soon."""
+    policy = "reboot_timeout = 30\ntsadmin_silence = 15\ntsadmin_timeout = 40\ndevice_timeout = 40"
+    return Rig(matrix.lab(folder, disk="160m"), ["--drain-timeout", "8"], policy)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A schedule's verdict; where it failed, whether it did so again, and the smallest part of it that still does."""
+
+    verdict: Verdict
+    again: bool = False
+    smallest: Schedule | None = None
+
+
+def tried(rig: Rig, schedule: Schedule) -> Found:
+    """Play it; what fails is played again and made smaller."""
+    verdict = play(rig, schedule)
+    if not verdict.wrong:
+        return Found(verdict)
+    again = bool(play(rig, schedule).wrong)
+    return Found(verdict, again, shrunk(schedule, lambda one: bool(play(rig, one).wrong)) if again else None)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run some schedules; the exit status is 1 where one failed."""
     parser = argparse.ArgumentParser(prog="chaos", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=10)
+    parser.add_argument("--jobs", type=int, default=1, help="labs side by side; on two cores at most six")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="gets a line of JSON a schedule")
     parser.add_argument("--no-rollback", action="store_true")
     asked = parser.parse_args(argv)
     deadline, bad, count = time.monotonic() + 60 * asked.minutes, 0, 0
-    with tempfile.TemporaryDirectory(prefix="tscm-chaos-") as name, matrix.lab(Path(name) / "lab", disk="160m") as made:
-        rig, folder = Rig(made, ["--drain-timeout", "8"]), Path(name)
-        for seed in range(asked.seed, asked.seed + asked.count):
-            verdict = play(rig, drawn(seed, rollback=not asked.no_rollback), folder)
-            count, bad = count + 1, bad + bool(verdict.wrong)
-            _report(verdict, asked.out)
-            if verdict.wrong:
-                small = shrunk(verdict.schedule, lambda one: bool(play(rig, one, folder).wrong))
-                sys.stdout.write(f"    smallest: {small.verb} {[asdict(fault) for fault in small.faults]}\n")
+    schedules = [drawn(seed, rollback=not asked.no_rollback) for seed in range(asked.seed, asked.seed + asked.count)]
+    with Abreast(asked.jobs, make_rig) as labs:
+        for schedule, found in labs.each(tried, schedules):
+            if isinstance(found, Broken):
+                found = Found(Verdict(schedule, ("the lab itself failed",), (), 0.0, str(found)))  # noqa: PLW2901
+            count, bad = count + 1, bad + bool(found.verdict.wrong)
+            _report(found, asked.out)
             if time.monotonic() > deadline:
                 break
     sys.stdout.write(f"{count} schedules from seed {asked.seed}, {bad} bad\n")
     return 1 if bad else 0
 
 
-def _report(verdict: Verdict, out: Path | None) -> None:
+def _report(found: Found, out: Path | None) -> None:
+    verdict = found.verdict
     if out:
         with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(verdict), default=str) + "\n")
     mark = "ok " if not verdict.wrong else "BAD"
-    faults = ", ".join(f"{f.what or f.kind}@{f.where if f.what else f.n}" for f in verdict.schedule.faults)
+    faults = ", ".join(map(_named, verdict.schedule.faults))
     seed, verb = verdict.schedule.seed, verdict.schedule.verb
     wrong = f"  {'; '.join(verdict.wrong)}" if verdict.wrong else ""
     sys.stdout.write(f"{mark} seed {seed} {verb}: {faults} → {verdict.statuses} in {verdict.seconds} s{wrong}\n")
+    if verdict.wrong:
+        small = found.smallest
+        sys.stdout.write(f"    smallest: {small.verb} {[asdict(fault) for fault in small.faults]}\n" if small
+                         else "    it did not fail again\n")  # fmt: skip
+        sys.stdout.write("".join(f"    | {line}\n" for line in verdict.text.splitlines()))
     sys.stdout.flush()
+
+
+def _named(fault: Fault) -> str:
+    at = f"@{fault.n}" if fault.n else ""
+    value = "" if fault.value in (None, True) else f"={fault.value}"
+    return f"{fault.what or fault.kind}{value}{at}{f' ({fault.where})' if fault.what else ''}"
 
 
 if __name__ == "__main__":

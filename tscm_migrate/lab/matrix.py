@@ -1,13 +1,12 @@
-"""The kill matrix: the tool is killed before and after each event of its journal, then resumed or rolled back.
+"""The kill matrix: a migration is cut before and after each event of its journal, then resumed or rolled back.
 
-    python -m tscm_migrate.lab.matrix --verb resume --share 1/2 --out results.jsonl
-    python -m tscm_migrate.lab.matrix --how off-old --share 1/4
+    python -m tscm_migrate.lab.matrix --jobs 5
+    python -m tscm_migrate.lab.matrix --how off-old --method sftp --verb resume --share 1/4 --out results.jsonl
 
-With `--how off-old` or `off-new` that appliance loses its power instead, and gets it back before the resume (unless it
-was the old one and had been told to go).
+It is cut by SIGKILL; with `--how off-old` or `off-new` that appliance loses its power instead, and gets it back before
+the resume (unless it was the old one and had been told to go).
 
-One line of JSON a point, with what was not as it should be. A share is every nth point, so that two processes (each
-with a lab of its own) do the whole in half the time.
+One line of JSON a point, with what was not as it should be. A share is every nth point.
 """
 
 from __future__ import annotations
@@ -15,12 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate.lab.abreast import Abreast, Broken
 from tscm_migrate.lab.namespaces import NamespaceLab
 from tscm_migrate.lab.profile import new_profile, old_profile
 from tscm_migrate.lab.rig import Rig, differs
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from tscm_migrate.lab.rig import Ended
 
 KILLED = -9
-_PAUSED = 120.0  # seconds within which a run reaches its point, or has ended
+VERBS = ("resume", "rollback")
+HOWS = ("kill", "off-old", "off-new")
+METHODS = ("tar", "sftp", "rsync")  # through the workstation, the same without a shell's bytes, and straight across
 # A rollback deletes no archive: what the new one was given stays there.
 _KEPT_BY_ROLLBACK = "new archives more"
 
@@ -43,6 +45,21 @@ class Point:
     n: int
     when: str
     about: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """A point, the transfer's method, how the run is cut there, and what is said afterwards."""
+
+    method: str
+    how: str
+    verb: str
+    point: Point
+
+    def text(self) -> str:
+        """One line."""
+        where = f"{self.point.when:<6} {self.point.n:>3} {self.point.about}"
+        return f"{self.method:<5} {self.how:<7} {self.verb:<8} {where}"
 
 
 @dataclass(frozen=True)
@@ -95,40 +112,32 @@ def kill_at(rig: Rig, point: Point, verb: str, base: Undisturbed, how: str = "ki
     else:
         first = _power_cut(rig, point, how.removeprefix("off-"))
     over = any(e["event"] == "run-ended" and e["data"]["outcome"] in {"done", "attention"} for e in rig.events())
-    begun = bool(rig.events())  # else nothing was announced, so nothing was done
     # A run that is over is only rolled back by its name.
     named = [e["data"]["run"] for e in rig.events()[:1]] if over and verb == "rollback" else []
+    # Without a journal nothing was announced, so nothing was done.
+    begun = bool(rig.events())
     second = rig.run(verb, *named, "--yes")
     after = rig.state().told(before)
     wrong = []
     if not begun:
         expected = before.told(before)
     elif verb == "resume":
-        expected = base.end  # of a run that is over, resume says so: there is nothing to go on with
+        expected = dict(base.end)  # of a run that is over, resume says so: there is nothing to go on with
         wrong += [f"exit status {second.status}"] if second.status != (2 if over else 0) else []
     else:
         expected = before.told(before)
-        expected.pop(_KEPT_BY_ROLLBACK), after.pop(_KEPT_BY_ROLLBACK)
         wrong += [f"exit status {second.status}"] if second.status else []
+    if begun and (verb == "rollback" or first.status == 1):  # 1: put back, so a resume made a second backup
+        expected.pop(_KEPT_BY_ROLLBACK), after.pop(_KEPT_BY_ROLLBACK)
     wrong += differs(expected, after) + rig.leaks()
     wrong += ["two hosts wanted one address"] if rig.collisions() else []
-    text = second.text if wrong else ""
+    text = f"{first.text}\n--- {verb}\n{second.text}" if wrong else ""
     return Result(point, verb, first.status, second.status, round(time.monotonic() - began, 1), tuple(wrong), text)
 
 
 def _power_cut(rig: Rig, point: Point, name: str) -> Ended:
     """A run during which an appliance loses its power at `point`."""
-    folder = rig.lab.folder / "power"
-    for word in ("paused", "go"):
-        (folder / word).unlink(missing_ok=True)
-    pause = {"kind": "pause", "n": point.n, "when": point.when, "folder": str(folder)}
-    process = rig.start(*rig.words(), plan=[pause])
-    deadline = time.monotonic() + _PAUSED
-    while process.poll() is None and not (folder / "paused").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    rig.lab.power_off(name)
-    (folder / "go").touch()
-    first = rig.finish(process)
+    first = rig.migrate_but(point.n, point.when, lambda lab: lab.power_off(name))
     gone = any(event["event"] == "noted" and event["data"]["key"] == "offline_began" for event in rig.events())
     if not rig.lab.is_on("new"):
         rig.lab.power_on("new")
@@ -137,18 +146,15 @@ def _power_cut(rig: Rig, point: Point, name: str) -> Ended:
     return first
 
 
-def share_of(points: Sequence[Point], share: str) -> list[Point]:
-    """Every eighth point, from the second on, is the share "2/8"."""
+def share_of(cases: Sequence[Case], share: str) -> list[Case]:
+    """Every eighth case, from the second on, is the share "2/8"."""
     which, _, of = share.partition("/")
-    return list(points)[int(which) - 1 :: int(of or 1)]
+    return list(cases)[int(which) - 1 :: int(of or 1)]
 
 
-def run(rig: Rig, verb: str, share: str, *, events: str = "0-9999", how: str = "kill") -> Iterator[Result]:
-    """Go through a share of the points; `events` "5-44" takes only those of these events."""
-    base = undisturbed(rig)
-    first, _, last = events.partition("-")
-    for point in share_of([p for p in base.points if int(first) <= p.n <= int(last)], share):
-        yield kill_at(rig, point, verb, base, how)
+def make_rig(folder: Path) -> Rig:
+    """A rig of a lab of its own."""
+    return Rig(lab(folder))
 
 
 def lab(folder: Path, disk: str = "2g") -> NamespaceLab:
@@ -156,29 +162,87 @@ def lab(folder: Path, disk: str = "2g") -> NamespaceLab:
     return NamespaceLab(folder, old_profile(boot_seconds=0.2), new_profile(boot_seconds=0.2), disk=disk)
 
 
+def _base_of(rig: Rig, method: str) -> Undisturbed:
+    rig.options = ("--method", method)
+    return undisturbed(rig)
+
+
+def _try(rig: Rig, item: tuple[Case, Undisturbed]) -> Result:
+    case, base = item
+    rig.options = ("--method", case.method)
+    return kill_at(rig, case.point, case.verb, base, case.how)
+
+
+def _cases(bases: dict[str, Undisturbed], asked: argparse.Namespace) -> list[Case]:
+    first, _, last = asked.events.partition("-")
+    return [
+        Case(method, how, verb, point)
+        for method, how, verb in product(bases, asked.how, asked.verb)
+        for point in bases[method].points
+        if int(first) <= point.n <= int(last or first) and asked.about in point.about
+    ]
+
+
+def results(asked: argparse.Namespace) -> Iterator[tuple[Case, Result]]:
+    """Go through a share of the cases, several at the same time; see `main` for what can be asked."""
+    with Abreast(asked.jobs, make_rig) as labs:
+        bases = dict(labs.each(_base_of, asked.method))
+        for base in bases.values():
+            if isinstance(base, Broken):
+                raise base
+        items = [(case, bases[case.method]) for case in share_of(_cases(bases, asked), asked.share)]
+        for (case, _), found in labs.each(_try, items):
+            if isinstance(found, Broken):
+                found = Result(case.point, case.verb, 0, 0, 0.0, ("the lab itself failed",), str(found))  # noqa: PLW2901
+            yield case, found
+
+
+def several(names: Sequence[str]) -> Callable[[str], list[str]]:
+    """For argparse: some of these names, with commas; "all" is every one.
+
+    Raises:
+        argparse.ArgumentTypeError: another name.
+    """
+
+    def parse(text: str) -> list[str]:
+        found = list(names) if text == "all" else text.split(",")
+        if wrong := [name for name in found if name not in names]:
+            raise argparse.ArgumentTypeError(f"{', '.join(wrong)}: only all, {', '.join(names)}")
+        return found
+
+    return parse
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="matrix", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--verb", type=several(VERBS), default="all", help="resume,rollback")
+    parser.add_argument("--how", type=several(HOWS), default="kill", help="kill,off-old,off-new or all")
+    parser.add_argument("--method", type=several(METHODS), default="tar", help="tar,sftp,rsync or all")
+    parser.add_argument("--share", default="1/1", help="2/8: every eighth point, from the second on")
+    parser.add_argument("--events", default="0-9999", help="only these: FIRST-LAST")
+    parser.add_argument("--about", default="", help="only events in whose name this is, such as transfer")
+    parser.add_argument("--jobs", type=int, default=1, help="labs side by side; on two cores at most six")
+    parser.add_argument("--out", type=Path, help="gets a line of JSON a point")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many")
+    return parser
+
+
 def main(argv: Sequence[str] | None = None, say: Callable[[str], Any] = sys.stdout.write) -> int:
     """Do a share of the matrix; the exit status is 1 where anything was wrong."""
-    parser = argparse.ArgumentParser(prog="matrix", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--verb", choices=("resume", "rollback"), default="resume")
-    parser.add_argument("--how", choices=("kill", "off-old", "off-new"), default="kill")
-    parser.add_argument("--share", default="1/1")
-    parser.add_argument("--events", default="0-9999", help="only these: FIRST-LAST")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many")
-    asked = parser.parse_args(argv)
+    asked = _parser().parse_args(argv)
     deadline, bad, count = time.monotonic() + 60 * asked.minutes, 0, 0
-    with tempfile.TemporaryDirectory(prefix="tscm-matrix-") as folder, lab(Path(folder)) as made:
-        for result in run(Rig(made), asked.verb, asked.share, events=asked.events, how=asked.how):
-            count, bad = count + 1, bad + bool(result.wrong)
-            if asked.out:
-                with asked.out.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(asdict(result)) + "\n")
-            mark = "ok " if not result.wrong else "BAD"
-            point = f"{result.point.when:<6} {result.point.n:>3} {result.point.about}"
-            say(f"{mark} {asked.verb} {point:<50} {result.seconds:5.1f} s  {'; '.join(result.wrong)}\n")
-            sys.stdout.flush()
-            if time.monotonic() > deadline:
-                break
+    for case, result in results(asked):
+        count, bad = count + 1, bad + bool(result.wrong)
+        if asked.out:
+            with asked.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"method": case.method, "how": case.how, **asdict(result)}) + "\n")
+        mark = "ok " if not result.wrong else "BAD"
+        say(f"{mark} {case.text():<72} {result.seconds:5.1f} s  {'; '.join(result.wrong)}\n")
+        if result.wrong:
+            say("".join(f"    | {line}\n" for line in result.text.splitlines()))
+        sys.stdout.flush()
+        if time.monotonic() > deadline:
+            break
     say(f"{count} points, {bad} bad\n")
     return 1 if bad else 0
 

@@ -24,6 +24,8 @@ FAULTS: dict[str, str] = {
     "update_fails": "names of devices whose update fails always",
     "hides_archives": "restore finds no archive at all",
     "floods": "restore prints this many bytes of noise before its first prompt",
+    "drips": "backup and restore print a line every so many seconds, and never come to an end",
+    "reboot_seconds": "a reboot takes this many seconds (done by the lab)",
     "reboot_never": "after a reboot the appliance stays off (done by the lab)",
     "reboot_keeps_address": "after a reboot it comes back at the address it had (done by the lab)",
     "reboot_mute_seconds": "after a reboot sshd accepts and says nothing for this many seconds (done by the lab)",

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.lab.namespaces.workstation import end
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tscm_migrate.lab.namespaces import NamespaceLab
 
 PASSPHRASE = "correct horse battery"  # noqa: S105 - of the lab's archives; its text is looked for everywhere afterwards
 _LIMIT = 240.0  # seconds for one run of the tool
+_PAUSED = 120.0  # seconds within which a run reaches the event that it is to wait at, or has ended
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,13 @@ class Rig:
     Args:
         lab: with any two profiles; the tool needs no secret but `PASSPHRASE`.
         options: added to every `migrate`.
+        policy: the inventory's, in TOML.
     """
 
-    def __init__(self, lab: NamespaceLab, options: Sequence[str] = ()) -> None:
+    def __init__(self, lab: NamespaceLab, options: Sequence[str] = (), policy: str = "") -> None:
         self.lab = lab
         self.options = tuple(options)
+        self.policy = policy
 
     def fresh(self) -> None:
         """Both as new, no state on the workstation; what was seen on the wire so far does not count any more."""
@@ -108,7 +111,7 @@ class Rig:
             "if [ -e done ]; then rm done; exit 0; fi; sleep 0.1; done; exit 1\n"
         )
         with self.lab.inventory.open("a") as inventory:
-            inventory.write(f'\n[hooks]\nonline = "sh {script}"\n')
+            inventory.write(f'\n[hooks]\nonline = "sh {script}"\n\n[policy]\n{self.policy}\n')
 
     def _switch(self, process: subprocess.Popen[str]) -> None:
         folder = self.lab.folder / "power"
@@ -154,6 +157,24 @@ class Rig:
     def migrate(self, plan: Sequence[dict[str, Any]] = ()) -> Ended:
         """`migrate` from the old one to the new one."""
         return self.run(*self.words(), plan=plan)
+
+    def migrate_but(
+        self, n: int, when: str, strike: Callable[[NamespaceLab], object], plan: Sequence[dict[str, Any]] = ()
+    ) -> Ended:
+        """`migrate`, which waits before or after event `n` until `strike` has done something to the lab."""
+        folder = self.lab.folder / "pause"
+        folder.mkdir(exist_ok=True)
+        for word in ("paused", "go"):
+            (folder / word).unlink(missing_ok=True)
+        pause = {"kind": "pause", "n": n, "when": when, "folder": str(folder)}
+        process = self.start(*self.words(), plan=[*plan, pause])
+        deadline = time.monotonic() + _PAUSED
+        while process.poll() is None and not (folder / "paused").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if (folder / "paused").exists():
+            strike(self.lab)
+        (folder / "go").touch()
+        return self.finish(process)
 
     def words(self) -> tuple[str, ...]:
         """The command line of a migration."""

@@ -40,6 +40,15 @@ def _off(lab: NamespaceLab, name: str) -> None:
     lab.power_off(name)
 
 
+def _cut(lab: NamespaceLab, name: str) -> None:
+    """The cable is out until it is put back: packets vanish, and nobody says so."""
+    lab.cut(name)
+
+
+def _uncut(lab: NamespaceLab, name: str) -> None:
+    lab.mend(name)
+
+
 def _blink(lab: NamespaceLab, name: str) -> None:
     """The cable is out for two seconds."""
     lab.cut(name)
@@ -53,11 +62,28 @@ _DAMAGE = (
     "printf damaged | dd of=$f bs=1 seek=2000 conv=notrunc 2>/dev/null; done"
 )
 
+_END_SESSIONS = "pkill -KILL -u threatstop sshd || :"
+_OTHER_KEYS = (
+    "mkdir /root/keys.away && cp -p /etc/ssh/ssh_host_* /root/keys.away/ && cd /etc/ssh && "
+    "for f in ssh_host_*_key; do t=${f#ssh_host_}; rm $f; "
+    "ssh-keygen -q -t ${t%_key} -N '' -f $f; done; systemctl restart ssh; " + _END_SESSIONS
+)
+
 TROUBLES: dict[str, Trouble] = {
     "power cut": Trouble(_off, _nothing),  # who is switched on again depends on how far the run was: see chaos
     "cable out for a while": Trouble(_blink, _nothing),
     "sshd restarted": Trouble(_shell("systemctl restart ssh"), _nothing),
-    "sessions ended": Trouble(_shell("pkill -KILL -u threatstop sshd || :"), _nothing),
+    "sessions ended": Trouble(_shell(_END_SESSIONS), _nothing),
+    "cable out": Trouble(_cut, _uncut),
+    "sshd accepts and says nothing": Trouble(  # the kernel accepts for a server that is stopped
+        _shell("kill -STOP $(cat /run/lab.ssh); " + _END_SESSIONS),
+        _shell("kill -CONT $(cat /run/lab.ssh) 2>/dev/null || :"),
+    ),
+    "host key changed by someone else": Trouble(
+        _shell(_OTHER_KEYS),
+        _shell("[ ! -e /root/keys.away ] || { mv /root/keys.away/* /etc/ssh/; rmdir /root/keys.away; "
+               "systemctl restart ssh; }"),
+    ),
     "disk full": Trouble(_shell(_FULL), _shell("rm -f /opt/threatstop/backup/.filler*")),
     "backup folder read-only": Trouble(
         _shell("mount --bind /opt/threatstop/backup /opt/threatstop/backup && "
@@ -88,11 +114,19 @@ TSADMIN: tuple[tuple[str, str, object], ...] = (
     ("old", "truncates_archive", True),
     ("old", "backup_fails", "no space left on device"),
     ("old", "hangs_backup", 3),
+    ("old", "hangs_backup", 3600),
     ("new", "hangs_restore", 3),
+    ("new", "hangs_restore", 3600),
     ("new", "restore_fails", True),
     ("new", "restore_exit1", True),
     ("new", "update_fails", ["edge-asa"]),
     ("new", "hides_archives", True),
     ("new", "floods", 20_000_000),
+    ("new", "floods", 10**15),
+    ("new", "drips", 0.5),
+    ("old", "drips", 0.5),
     ("new", "reboot_mute_seconds", 4),
+    ("new", "reboot_seconds", 12),
+    ("new", "reboot_never", True),
+    ("new", "reboot_keeps_address", True),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tscm_migrate.appliance.talk import Limits
 from tscm_migrate.events import Emit, silent
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.site import Hooks
@@ -109,6 +110,11 @@ class Migration:
         """Seconds: the option's, else the inventory's."""
         given = self.options.drain_timeout
         return given if given is not None else self.policy.drain_timeout
+
+    @property
+    def limits(self) -> Limits:
+        """When a backup or a restore is given up."""
+        return Limits(self.policy.tsadmin_silence, self.policy.tsadmin_timeout)
 
     @property
     def revert_after(self) -> float:

@@ -108,7 +108,7 @@ class Appliance:
         """Down and up again, with the faults that a profile may have."""
         faults = self.machine.guest.config()["profile"]["faults"]
         await self.halt()
-        await asyncio.sleep(self.machine.profile.boot_seconds)
+        await asyncio.sleep(float(faults.get("reboot_seconds", self.machine.profile.boot_seconds)))
         if faults.get("reboot_never"):
             return
         if mute := faults.get("reboot_mute_seconds"):

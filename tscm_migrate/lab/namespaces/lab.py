@@ -177,8 +177,10 @@ class NamespaceLab:
         self.room.call("kill", short(name))
 
     def boot_faults(self, faults: Mapping[str, Mapping[str, Any]]) -> None:
-        """Faults that the power of an appliance has from its next boot on, beside those of its profile."""
+        """Faults that the power of an appliance has from now on, beside those of its profile."""
         self._boot_faults = {name: dict(some) for name, some in faults.items()}
+        for name, profile in self.profiles.items():
+            self.room.call("faults", name, faults={**profile.faults, **self._boot_faults.get(name, {})})
 
     def wait_settled(self, name: str, timeout: float = 30) -> None:
         """Until it is neither booting nor between the two halves of a reboot."""

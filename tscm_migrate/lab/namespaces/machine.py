@@ -166,7 +166,8 @@ class Host:
         faults = self.config.get("faults", {})
         self.room.log(self.name, f"ended {going or code}")
         if going == "reboot" and not faults.get("reboot_never"):
-            self.state, self.boot_at = "rebooting", time.monotonic() + float(self.config.get("boot_seconds", 0))
+            takes = faults.get("reboot_seconds", self.config.get("boot_seconds", 0))
+            self.state, self.boot_at = "rebooting", time.monotonic() + float(takes)
         else:
             self.state = "off" if going else f"crashed ({code})"
 
@@ -222,7 +223,7 @@ class Room:
         """One line in power.jsonl."""
         self.events.write(json.dumps({"at": time.time(), "host": name, "event": event}) + "\n")
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: C901 - one line a request
         """Do one request."""
         op, name = request["op"], request.get("name", "")
         if op == "hello":
@@ -243,6 +244,8 @@ class Room:
         elif op == "link":
             host.cut = not request["up"]
             ip("link", "set", host.port, "up" if request["up"] else "down", check=False)
+        elif op == "faults":
+            host.config["faults"] = request["faults"]
         elif op != "status":
             raise ValueError(f"unknown op {op}")
         pid = host.process.pid if host.process else 0

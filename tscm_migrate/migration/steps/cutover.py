@@ -44,6 +44,7 @@ def request_of(m: Migration) -> restore.Request:
         dns=was.dns,
         dhcp=was.dhcp,
         hostname=was.hostname,
+        limits=m.limits,
     )
 
 

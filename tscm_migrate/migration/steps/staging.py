@@ -93,6 +93,7 @@ class Backup(Plain):
             passphrase=m.passphrase if m.options.encrypt else None,
             debug=m.options.debug,
             leave_tmp_files=m.options.leave_tmp_files,
+            limits=m.limits,
         )
 
     def _make(self, m: Migration) -> Archive:

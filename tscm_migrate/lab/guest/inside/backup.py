@@ -20,6 +20,7 @@ def run(machine: Machine, options: Options) -> int:
     machine.detail(f"interface {options.interface}, debug {options.debug}")
     address_of(machine, options.interface)
     machine.hang("hangs_backup")
+    machine.drip()
     if machine.profile["extra_prompt"] and machine.profile["extra_prompt_in"] == "backup":
         ask.yes(machine, machine.profile["extra_prompt"])
     passphrase = _passphrase(machine, options)

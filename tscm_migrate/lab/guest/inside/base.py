@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -153,3 +154,11 @@ class Machine:
         if seconds := self.faults.get(fault):
             self.note("hangs", fault=fault)
             time.sleep(float(seconds))
+
+    def drip(self) -> None:
+        """Say that it goes on, again and again, for as long as somebody listens."""
+        if every := self.faults.get("drips"):
+            self.note("drips")
+            for line in itertools.count(1):
+                self.info(f"still at it ({line})")
+                time.sleep(float(every))

@@ -32,6 +32,7 @@ def run(machine: Machine, options: Options) -> int:
     machine.want_root()
     machine.info("Checking network configuration")
     machine.hang("hangs_restore")
+    machine.drip()
     flood = int(machine.faults.get("floods", 0))
     for _ in range(flood // 80):
         machine.write("." * 79 + "\n")
