@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 
     from tscm_migrate.migration.engine import Step
 
+_PUT_BACK = (
+    "before the cutover everything was put back; after it, or where that could not be, the last lines name what is held "
+    "or offline, with the commands that go on and back"
+)
+_LEFT = {
+    errors.Exit.FAILED: _PUT_BACK,
+    errors.Exit.USAGE: "nothing was begun",
+    errors.Exit.REFUSED: "nothing was changed",
+    errors.Exit.ATTENTION: "all that could be done is done; the last lines name the rest",
+    errors.Exit.INTERRUPTED: "the last lines name what is held or offline, with the commands that go on and back",
+    errors.Exit.HOST_KEY: f"nothing was sent to that host; {_PUT_BACK}",
+}
 _SAMPLES = {"host": "HOST", "names": ("NAME",), "items": ("…",), "processes": ("…",)}
 
 
@@ -47,13 +59,17 @@ def cli() -> str:
 
 
 def error_page() -> str:
-    """Every error: what it means, its exit code, whether to try again, what to do."""
+    """Every error: what it means, its exit code, what was left how, whether to try again, what to do."""
     lines = ["# Errors", "", "Each error has a stable code, which stands in brackets under its message (and in"]
-    lines += ["`--json`). What was changed before it is put back unless the last lines say otherwise."]
+    lines += [
+        "`--json`). An error in the middle of a run that cannot be put back ends it as `interrupted`, which names"
+    ]
+    lines += ["the error as its reason."]
     for error in tree(errors.MigrateError):
         sample = example(error)
         lines += ["", f"## {error.code}", "", inspect.getdoc(error) or "", ""]
-        lines += [f"- exit code: {int(error.exit_code)}", f"- try again: {error.retry.value.replace('-', ' ')}"]
+        lines += [f"- exit code: {int(error.exit_code)}", f"- how things stand: {_LEFT[error.exit_code]}"]
+        lines += [f"- try again: {error.retry.value.replace('-', ' ')}"]
         remedy = sample.remedy()
         if remedy:
             lines += [f"- what to do: {_cell(remedy)}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import re
 import sys
@@ -61,8 +62,14 @@ def test_an_error_says_what_happened_and_what_to_do(error: type[MigrateError]) -
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=by_name)
-def test_an_error_has_an_entry_on_the_page(error: type[MigrateError]) -> None:
-    assert f"## {error.code}\n" in error_page()
+def test_an_error_has_an_entry_on_the_page_that_says_what_was_left_how(error: type[MigrateError]) -> None:
+    _, found, rest = error_page().partition(f"## {error.code}\n")
+    assert found
+    entry = rest.partition("\n## ")[0]
+    assert inspect.getdoc(error) in entry
+    assert "- how things stand: " in entry
+    if remedy := example(error).remedy():
+        assert remedy.split()[0] in entry
 
 
 def test_the_page_of_exit_codes_says_what_the_code_says() -> None:

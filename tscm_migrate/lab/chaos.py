@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from tscm_migrate.lab.namespaces import NamespaceLab
     from tscm_migrate.lab.rig import Ended, State
 
-EVENTS = 95  # about as many as the journal of an undisturbed run has
-_WIRE = 400_000  # bytes that go over ssh in one
+EVENTS = 118  # about as many as the journal of an undisturbed run has
+_LOGS = 1_000_000  # bytes that make the archive as large
+_WIRE = (200_000, 2_400_000)  # bytes that go over ssh in one, without the archive and with it
+_OPTIONS = ("--drain-timeout", "8")
 _ROUNDS = 4  # how often resume or rollback may be said until all is well
 
 
@@ -50,22 +52,24 @@ class Fault:
 
     def plan(self) -> dict[str, Any]:
         """As `lab.wrapped` reads it."""
-        extra = {"full": "count", "clock": "jump", "signal": "signal", "reset": "bytes", "silence": "bytes"}
+        extra = {"full": "count", "clock": "jump", "signal": "signal", "reset": "bytes", "silence": "bytes",
+                 "kill-at": "bytes"}  # fmt: skip
         entry: dict[str, Any] = {"kind": self.kind, "n": self.n, "when": self.when}
         if self.kind in extra:
             entry[extra[self.kind]] = self.value
-        if self.kind in {"reset", "silence"}:
+        if extra.get(self.kind) == "bytes":
             del entry["n"]
         return entry
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What happens in one round; `verb` is said afterwards."""
+    """What happens in one round; `method` is the transfer's, `verb` is said afterwards."""
 
     seed: int
     faults: tuple[Fault, ...]
     verb: str = "resume"
+    method: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,13 @@ def drawn(seed: int, *, rollback: bool = True) -> Schedule:
     faults = tuple(_fault(dice) for _ in range(dice.choice((1, 1, 2, 2, 3))))
     verb = "rollback" if rollback and dice.random() < 0.4 else "resume"
     timed = [fault for fault in faults if _is_timed(fault)]
-    return Schedule(seed, tuple(f for f in faults if f not in timed[1:]), verb)
+    method = dice.choice(("auto", "auto", "sftp", "rsync"))
+    return Schedule(seed, tuple(f for f in faults if f not in timed[1:]), verb, method)
 
 
 def _fault(dice: random.Random) -> Fault:  # noqa: PLR0911 - one line a kind
-    kind = dice.choice(("kill", "kill", "signal", "full", "clock", "reset", "reset", "silence", "world", "world",
-                        "world", "tsadmin", "tsadmin"))  # fmt: skip
+    kind = dice.choice(("kill", "kill", "kill-at", "signal", "full", "clock", "reset", "reset", "silence", "world",
+                        "world", "world", "world", "tsadmin", "tsadmin", "tsadmin"))  # fmt: skip
     n, when = dice.randrange(EVENTS), dice.choice(("before", "after"))
     match kind:
         case "signal":
@@ -99,8 +104,8 @@ def _fault(dice: random.Random) -> Fault:  # noqa: PLR0911 - one line a kind
             return Fault(kind, n, when, value=dice.choice((1, 5, 1000)))
         case "clock":
             return Fault(kind, n, when, value=dice.choice((-86400, -30, 30, 7200, 400 * 86400)))
-        case "reset" | "silence":
-            return Fault(kind, value=dice.randrange(2000, _WIRE))
+        case "reset" | "silence" | "kill-at":
+            return Fault(kind, value=dice.randrange(2000, dice.choice(_WIRE)))
         case "world":
             return Fault(kind, n, "after", dice.choice(sorted(TROUBLES)), dice.choice(("old", "new")))
         case "tsadmin":
@@ -111,9 +116,9 @@ def _fault(dice: random.Random) -> Fault:  # noqa: PLR0911 - one line a kind
 
 def play(rig: Rig, schedule: Schedule) -> Verdict:
     """Run a schedule on fresh appliances and judge what is left."""
-    began = time.monotonic()
+    rig.options = (*_OPTIONS, "--method", schedule.method)
     rig.fresh()
-    before = rig.state()
+    began, before = time.monotonic(), rig.state()
     _misbehave(rig.lab, [f for f in schedule.faults if f.kind == "tsadmin" and not f.n])
     ended = [_first(rig, schedule)]
     wrong = _told(rig, ended[-1])
@@ -247,7 +252,7 @@ def shrunk(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
 def make_rig(folder: Path) -> Rig:
     """Small disks, so that one is full soon, and short limits, so that what never ends is given up soon."""
     policy = "reboot_timeout = 30\ntsadmin_silence = 15\ntsadmin_timeout = 40\ndevice_timeout = 40"
-    return Rig(matrix.lab(folder, disk="160m"), ["--drain-timeout", "8"], policy)
+    return Rig(matrix.lab(folder, disk="160m", log_bytes=_LOGS), policy=policy)
 
 
 @dataclass(frozen=True)
@@ -301,7 +306,8 @@ def _report(found: Found, out: Path | None) -> None:
     faults = ", ".join(map(_named, verdict.schedule.faults))
     seed, verb = verdict.schedule.seed, verdict.schedule.verb
     wrong = f"  {'; '.join(verdict.wrong)}" if verdict.wrong else ""
-    sys.stdout.write(f"{mark} seed {seed} {verb}: {faults} → {verdict.statuses} in {verdict.seconds} s{wrong}\n")
+    how = f"{verb}, {verdict.schedule.method}"
+    sys.stdout.write(f"{mark} seed {seed} {how}: {faults} → {verdict.statuses} in {verdict.seconds} s{wrong}\n")
     if verdict.wrong:
         small = found.smallest
         sys.stdout.write(f"    smallest: {small.verb} {[asdict(fault) for fault in small.faults]}\n" if small

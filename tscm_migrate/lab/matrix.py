@@ -104,9 +104,8 @@ def undisturbed(rig: Rig) -> Undisturbed:
 
 def kill_at(rig: Rig, point: Point, verb: str, base: Undisturbed, how: str = "kill") -> Result:
     """Fresh appliances, a run that is cut at `point`, then `verb`; compared with the end that it must come to."""
-    began = time.monotonic()
     rig.fresh()
-    before = rig.state()
+    began, before = time.monotonic(), rig.state()
     if how == "kill":
         first = rig.migrate([{"kind": "kill", "n": point.n, "when": point.when}])
     else:
@@ -157,9 +156,9 @@ def make_rig(folder: Path) -> Rig:
     return Rig(lab(folder))
 
 
-def lab(folder: Path, disk: str = "2g") -> NamespaceLab:
-    """Two appliances that boot fast."""
-    return NamespaceLab(folder, old_profile(boot_seconds=0.2), new_profile(boot_seconds=0.2), disk=disk)
+def lab(folder: Path, disk: str = "2g", **old: Any) -> NamespaceLab:
+    """Two appliances that boot fast; `old`: fields of the old one's profile."""
+    return NamespaceLab(folder, old_profile(boot_seconds=0.2, **old), new_profile(boot_seconds=0.2), disk=disk)
 
 
 def _base_of(rig: Rig, method: str) -> Undisturbed:

@@ -26,6 +26,7 @@ class Trouble:
 
 def _shell(script: str) -> Callable[[NamespaceLab, str], None]:
     def do(lab: NamespaceLab, name: str) -> None:
+        lab.wait_settled(name)
         if lab.is_on(name):
             lab.on(name, script)
 

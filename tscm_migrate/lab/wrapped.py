@@ -23,6 +23,7 @@ FAULTS = {
     "full": "n, count: the state folder's disk is full for so many events",
     "clock": "n, when, jump: the wall clock jumps by so many seconds",
     "reset": "bytes, port: the connection is reset once so many bytes have passed (all connections together)",
+    "kill-at": "bytes: SIGKILL to itself once so many bytes have passed",
     "silence": "bytes: from then on nothing arrives on that connection, and what is sent vanishes",
 }
 _PATIENCE = 120.0  # seconds that a pause lasts at most
@@ -89,7 +90,7 @@ class Wire:
     """Counts what passes over all connections, and breaks the one on which a limit is reached; each fault once."""
 
     def __init__(self, plan: list[dict[str, Any]]) -> None:
-        self.left = [dict(fault) for fault in plan if fault["kind"] in {"reset", "silence"}]
+        self.left = [dict(fault) for fault in plan if "bytes" in fault]
         self.seen = 0
         self.lock = threading.Lock()
 
@@ -130,6 +131,8 @@ class Faulty:
     def _strike(self, count: int) -> None:
         kind = self._wire.passed(count)
         self._silent = self._silent or kind == "silence"
+        if kind == "kill-at":
+            os.kill(os.getpid(), signal.SIGKILL)
         if kind == "reset":
             self._sock.close()
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
