@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.engine import Step
 
 _PUT_BACK = (
-    "before the cutover everything was put back; after it, or where that could not be, the last lines name what is held "
-    "or offline, with the commands that go on and back"
+    "before the cutover everything was put back; after it, or where that could not be, the last lines name what is "
+    "held or offline, with the commands that go on and back"
 )
 _LEFT = {
     errors.Exit.FAILED: _PUT_BACK,

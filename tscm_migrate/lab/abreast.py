@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
+import threading
 import traceback
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
@@ -68,9 +70,18 @@ class Abreast:
         self._folder.cleanup()
 
 
+def _end_with_parent() -> None:
+    """A worker whose parent was killed waits for work for ever; with it goes its lab."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _do(make: Make, folder: str, work: Callable[[Rig, Item], Found], item: Item) -> Found:
     """In a worker: a rig that failed is thrown away, so that the next piece gets a whole one."""
     if not _mine:
+        threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
         _mine.append(make(Path(tempfile.mkdtemp(prefix="lab-", dir=folder))))
         Finalize(None, _mine[0].lab.close, exitpriority=10)
     try:

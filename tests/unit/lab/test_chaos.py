@@ -1,0 +1,73 @@
+"""Schedules are repeatable, leave no fault out, and are made smaller; labs side by side lose no piece of work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tscm_migrate.lab.abreast import Abreast, Broken
+from tscm_migrate.lab.chaos import Fault, Schedule, drawn, shrunk
+from tscm_migrate.lab.wrapped import FAULTS
+from tscm_migrate.lab.world import TROUBLES, TSADMIN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ALL = [drawn(seed) for seed in range(1, 501)]
+EACH = [fault for schedule in ALL for fault in schedule.faults]
+
+
+def test_a_seed_is_always_the_same_schedule() -> None:
+    assert [drawn(seed) for seed in range(1, 501)] == ALL
+    assert len(set(map(str, ALL))) > 450
+
+
+def test_five_hundred_schedules_leave_no_fault_out() -> None:
+    assert {(f.what, f.where) for f in EACH if f.kind == "world"} == {(w, s) for w in TROUBLES for s in ("old", "new")}
+    for where, what, value in TSADMIN:
+        met = {f.n > 0 for f in EACH if f.kind == "tsadmin" and (f.where, f.what, f.value) == (where, what, value)}
+        assert met == {True, False}, f"{what}: from the start, and in the middle"
+    assert {f.kind for f in EACH} - {"world", "tsadmin"} == set(FAULTS) - {"pause"}
+    assert {(s.verb, s.method) for s in ALL} >= {
+        (v, m) for v in ("resume", "rollback") for m in ("auto", "sftp", "rsync")
+    }
+
+
+def test_a_schedule_is_made_as_small_as_still_fails() -> None:
+    faults = (Fault("kill", 3), Fault("clock", 5, value=30), Fault("full", 9, value=1), Fault("reset", value=2000))
+    small = shrunk(Schedule(1, faults), lambda one: {f.kind for f in one.faults} >= {"clock", "reset"})
+    assert [fault.kind for fault in small.faults] == ["clock", "reset"]
+
+
+def rig(folder: Path) -> Any:
+    """A rig for `Abreast`, which only closes its lab; no migration is rehearsed here."""
+    log = folder.parent / f"closed-{folder.name}"
+    return SimpleNamespace(lab=SimpleNamespace(close=log.touch), folder=folder, uses=[])
+
+
+def square(one: Any, number: int) -> tuple[int, int]:
+    one.uses.append(number)
+    if number == 3:
+        raise OSError("the lab fell over")
+    return number * number, len(one.uses)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the labs are Linux's")
+def test_labs_side_by_side_do_every_piece_and_a_broken_lab_is_replaced_and_told() -> None:
+    with Abreast(1, rig) as labs:
+        found = dict(labs.each(square, range(5)))
+    assert isinstance(found[3], Broken)
+    assert "the lab fell over" in str(found[3])
+    assert found[2] == (4, 3)
+    assert found[4] == (16, 1), "on a fresh one"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the labs are Linux's")
+def test_a_walk_that_is_left_begins_no_further_piece() -> None:
+    with Abreast(1, rig) as labs:
+        for _ in labs.each(square, range(10**9)):
+            break
