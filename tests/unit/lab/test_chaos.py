@@ -11,8 +11,8 @@ import pytest
 
 from tscm_migrate.lab.abreast import Abreast, Broken
 from tscm_migrate.lab.chaos import Fault, Schedule, drawn, shrunk
-from tscm_migrate.lab.wrapped import FAULTS
 from tscm_migrate.lab.world import TROUBLES, TSADMIN
+from tscm_migrate.lab.wrapped import FAULTS
 
 if TYPE_CHECKING:
     from pathlib import Path
