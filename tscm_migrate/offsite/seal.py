@@ -7,6 +7,7 @@ that thread and ours keeps memory flat.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -96,7 +97,10 @@ def opened(
         finally:
             stream.close()
             if conf := shutil.which("gpgconf"):
-                subprocess.run([conf, "--homedir", folder, "--kill", "all"], check=False, capture_output=True)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    subprocess.run(
+                        [conf, "--homedir", folder, "--kill", "all"], check=False, capture_output=True, timeout=30
+                    )
 
 
 def _gpg(home: Path | str | None) -> gnupg.GPG:
