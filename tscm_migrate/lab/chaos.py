@@ -122,6 +122,7 @@ def play(rig: Rig, schedule: Schedule) -> Verdict:
     _misbehave(rig.lab, [f for f in schedule.faults if f.kind == "tsadmin" and not f.n])
     ended = [_first(rig, schedule)]
     wrong = _told(rig, ended[-1])
+    _mend(rig, schedule)
     _misbehave(rig.lab, [])
     _restart_the_misled(rig, schedule)
     verb = schedule.verb

@@ -50,6 +50,11 @@ def _uncut(lab: NamespaceLab, name: str) -> None:
     lab.mend(name)
 
 
+def _make_room(lab: NamespaceLab, name: str) -> None:
+    for file in (lab.root_of(name) / "opt/threatstop/backup").glob(".filler*"):
+        file.unlink()
+
+
 def _blink(lab: NamespaceLab, name: str) -> None:
     """The cable is out for two seconds."""
     lab.cut(name)
@@ -85,7 +90,7 @@ TROUBLES: dict[str, Trouble] = {
         _shell("[ ! -e /root/keys.away ] || { mv /root/keys.away/* /etc/ssh/; rmdir /root/keys.away; "
                "systemctl restart ssh; }"),
     ),
-    "disk full": Trouble(_shell(_FULL), _shell("rm -f /opt/threatstop/backup/.filler*")),
+    "disk full": Trouble(_shell(_FULL), _make_room),
     "backup folder read-only": Trouble(
         _shell("mount --bind /opt/threatstop/backup /opt/threatstop/backup && "
                "mount -o remount,bind,ro /opt/threatstop/backup"),
