@@ -14,7 +14,7 @@ from tscm_migrate.events import Said, Waiting
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
 
-_STILL = 600.0  # seconds that a backup or restore may still take after the connection that began it is gone
+STILL = 600.0  # seconds that a backup or restore may still take after the connection that began it is gone
 
 
 def clear_secrets(*appliances: Appliance) -> None:
@@ -44,7 +44,7 @@ def clear_settings(appliance: Appliance) -> None:
     appliance.run(script, sudo=True, display="forget its former settings")
 
 
-def settle(appliance: Appliance, *, timeout: float = _STILL) -> None:
+def settle(appliance: Appliance, *, timeout: float = STILL) -> None:
     """Wait until no backup or restore runs there any more, so that a second one never runs beside it.
 
     Raises:

@@ -137,6 +137,6 @@ def prepare(m: Migration, *, need_new: bool = True) -> None:
     m.old_answers = locate.find_both(m, need_new=need_new)
     there = [one for one in m.there if (m.old_answers if one is m.old else one.connected)]
     for appliance in there:
-        leftovers.settle(appliance)
+        leftovers.settle(appliance, timeout=min(leftovers.STILL, m.policy.tsadmin_timeout))
     locks.take(m, *there)
     leftovers.clear_secrets(*there)
