@@ -146,6 +146,12 @@ class Faulty:
         self._strike(len(data))
         return data
 
+    def recv_into(self, room: memoryview) -> int:
+        """Receive to where it is wanted."""
+        data = self.recv(len(room))
+        room[: len(data)] = data
+        return len(data)
+
     def send(self, data: bytes) -> int:
         """Send, or let it vanish."""
         if self._silent:
