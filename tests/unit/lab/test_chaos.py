@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import pytest
 from tscm_migrate.lab.abreast import Abreast, Broken
 from tscm_migrate.lab.chaos import Fault, Schedule, drawn, shrunk
 from tscm_migrate.lab.world import TROUBLES, TSADMIN
-from tscm_migrate.lab.wrapped import FAULTS
+from tscm_migrate.lab.wrapped import FAULTS, Faulty, Wire
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,22 @@ def test_a_schedule_is_made_as_small_as_still_fails() -> None:
     faults = (Fault("kill", 3), Fault("clock", 5, value=30), Fault("full", 9, value=1), Fault("reset", value=2000))
     small = shrunk(Schedule(1, faults), lambda one: {f.kind for f in one.faults} >= {"clock", "reset"})
     assert [fault.kind for fault in small.faults] == ["clock", "reset"]
+
+
+@pytest.mark.parametrize("kind", ["reset", "silence"])
+def test_bytes_count_whichever_way_they_are_read(kind: str) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        near.settimeout(0.01)
+        far.sendall(b"some bytes")
+        faulty = Faulty(near, Wire([{"kind": kind, "bytes": 5}]))
+        room = memoryview(bytearray(20))
+        if kind == "silence":
+            assert faulty.recv_into(room) == 10, "the last that arrives"
+            assert bytes(room[:10]) == b"some bytes"
+            far.sendall(b"more")
+        with pytest.raises(TimeoutError if kind == "silence" else ConnectionResetError):
+            faulty.recv_into(room)
 
 
 def rig(folder: Path) -> Any:
