@@ -11,6 +11,7 @@ import pytest
 from tscm_migrate.lab import matrix
 from tscm_migrate.lab.namespaces import available
 from tscm_migrate.lab.rig import Rig, differs
+from tscm_migrate.lab.world import TROUBLES
 
 if TYPE_CHECKING:
     import subprocess
@@ -65,7 +66,6 @@ TAKEN_BACK = (
     ("after", "locked tscm-new"),
     ("before", "action-done hold-updates"),
     ("before", "action-done transfer"),
-    ("before", "step-done take-offline"),
     ("before", "noted first_pass"),
     ("after", "run-ended"),
 )
@@ -130,6 +130,22 @@ def test_the_second_signal_stops_at_once_and_still_says_what_is_held(base: matri
     held = any("HELD" in line and "rollback" in line for line in last)
     assert put_back or held, done.text
     assert rig.lab.on("old", "test -e /etc/cron.d/multidevice-core").returncode == (0 if put_back else 1)
+
+
+def test_a_copy_that_is_damaged_when_the_old_one_is_away_is_named_and_the_run_can_go_back(
+    base: matrix.Undisturbed, rig: Rig
+) -> None:
+    before = rig.state()
+    done = rig.migrate_but(
+        event(base, GONE), "after", lambda lab: TROUBLES["newest archive damaged"].strike(lab, "new")
+    )
+    assert done.status == 5, done.text
+    assert "has been damaged since it was verified" in done.text
+    assert "tscm-migrate rollback" in done.text
+    back = rig.run("rollback", "--yes")
+    assert back.status == 0, back.text
+    kept = {"new archives": "as on old", "new archives more": 0}  # what is on the new one is nothing of the old one's
+    assert not differs(before.told(before), {**rig.state().told(before), **kept}), back.text
 
 
 def test_after_the_cutover_an_interrupt_names_the_way_on_and_back(base: matrix.Undisturbed, rig: Rig) -> None:

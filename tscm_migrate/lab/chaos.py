@@ -133,6 +133,9 @@ def play(rig: Rig, schedule: Schedule) -> Verdict:
         wrong += _told(rig, ended[-1])
         if ended[-1].status == 2 and "there is no unfinished run" in ended[-1].err:
             break
+    if ended[-1].status not in (0, 4) and len(ended) > _ROUNDS and _spoiled(schedule):
+        ended.append(rig.run("rollback", "--yes"))  # a copy that was damaged when the old one was away: see there
+        wrong += _told(rig, ended[-1])
     _mend(rig, schedule)
     wrong += judge(rig, schedule, before, ended)
     text = "\n--- next\n".join(one.text for one in ended) if wrong else ""
@@ -227,9 +230,14 @@ def judge(rig: Rig, schedule: Schedule, before: State, ended: Sequence[Ended]) -
     return wrong
 
 
+def _spoiled(schedule: Schedule) -> int:
+    """How many files its faults damage at most."""
+    return sum(f.kind == "world" and TROUBLES[f.what].spoils for f in schedule.faults)
+
+
 def _lost(schedule: Schedule, before: State, state: State) -> list[str]:
     """Archives that are gone or are not what they were; a fault that damages one file is granted that one."""
-    spoiled = sum(f.kind == "world" and TROUBLES[f.what].spoils for f in schedule.faults)
+    spoiled = _spoiled(schedule)
     gone = set(before.old["archives"]) - set(state.old["archives"])
     strange = set(state.new["archives"]) - set(before.new["archives"]) - set(state.old["archives"])
     wrong = ["an archive of the old one is lost"] if len(gone) > spoiled else []

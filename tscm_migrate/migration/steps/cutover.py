@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import devices, facts, mark, named, network, restore
-from tscm_migrate.errors import NotComeBack, RestoreFailed
+from tscm_migrate.appliance import archives, devices, facts, mark, named, network, restore
+from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed
 from tscm_migrate.events import Said
 from tscm_migrate.migration import way_back
 from tscm_migrate.migration.context import Action
@@ -46,6 +48,17 @@ def request_of(m: Migration) -> restore.Request:
         hostname=was.hostname,
         limits=m.limits,
     )
+
+
+def _failed(m: Migration, detail: str) -> RestoreFailed:
+    """A pass that failed; a copy that is not what was verified explains it, and then no resume can help."""
+    archive = the_archive(m)
+    copy = replace(archive, folder=m.new.paths.backup_dir, sha256="")
+    with contextlib.suppress(MigrateError):
+        if archives.hashed(m.new, copy).sha256 != archive.sha256:
+            why = f"{copy.path} has been damaged since it was verified, and {m.old.name} is away: going back is the way"
+            detail = f"{why} ({detail})"
+    return RestoreFailed(m.new.name, detail)
 
 
 class RestoreNetwork(Plain):
@@ -87,9 +100,8 @@ class RestoreNetwork(Plain):
         asked = outcome.did("network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static")
         # It may have asked in words that the site's rules or the operator answered, or not at all.
         if not outcome.lost and not asked and network.saved_settings(m.new) == saved:
-            raise RestoreFailed(
-                m.new.name,
-                f"it did not ask about the network, and ended with exit status {outcome.status}: {outcome.last_line}",
+            raise _failed(
+                m, f"it did not ask about the network, and ended with exit status {outcome.status}: {outcome.last_line}"
             )
         m.note("first_pass", {"lost": outcome.lost, "answered": list(outcome.answered), "status": outcome.status})
 
@@ -218,7 +230,7 @@ class Restore(Plain):
         outcome = restore.run(m.new, request_of(m), m.operator)
         # What is there counts for more than a status: an issue beside the devices must not hold up a network.
         if outcome.lost or not (outcome.ended_well or self._seen_done(m)):
-            raise RestoreFailed(m.new.name, f"exit status {outcome.status}: {outcome.last_line}")
+            raise _failed(m, f"exit status {outcome.status}: {outcome.last_line}")
         for line in outcome.complaints:
             m.emit(Said(f"{m.new.name}: {line}", "warning"))
         self._keep(m, outcome)
