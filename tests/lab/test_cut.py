@@ -64,7 +64,6 @@ RESUMED = (
 )
 TAKEN_BACK = (
     ("after", "locked tscm-new"),
-    ("before", "action-done hold-updates"),
     ("before", "action-done transfer"),
     ("before", "noted first_pass"),
     ("after", "run-ended"),
@@ -130,6 +129,16 @@ def test_the_second_signal_stops_at_once_and_still_says_what_is_held(base: matri
     held = any("HELD" in line and "rollback" in line for line in last)
     assert put_back or held, done.text
     assert rig.lab.on("old", "test -e /etc/cron.d/multidevice-core").returncode == (0 if put_back else 1)
+
+
+def test_an_entry_that_somebody_lays_back_stops_the_run_and_leaves_no_held_copy(
+    base: matrix.Undisturbed, rig: Rig
+) -> None:
+    before, laid_back = rig.state(), TROUBLES["cron entry comes back"].strike
+    done = rig.migrate_but(event(base, "step-done hold-updates"), "after", lambda lab: laid_back(lab, "old"))
+    assert done.status == 1, done.text
+    assert "is back in place" in done.text
+    assert_all_back(rig, before, done.text)  # type: ignore[arg-type]
 
 
 def test_a_copy_that_is_damaged_when_the_old_one_is_away_is_named_and_the_run_can_go_back(

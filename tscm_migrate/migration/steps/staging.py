@@ -58,7 +58,8 @@ class HoldUpdates(Plain):
         """Put the entries back, unless they were not there to begin with."""
         paths = m.old.paths
         for entry, was in ((paths.cron_entry, "in_place"), (paths.backup_cron, "backup_in_place")):
-            if undo.get(was) and not updates.state(m.old, entry).in_place:
+            now = updates.state(m.old, entry)
+            if undo.get(was) and (now.aside or not now.in_place):  # both: somebody has laid it back meanwhile
                 what = "its updates run again" if entry == paths.cron_entry else "its backups are scheduled again"
                 yield Action(m.old.name, f"put {entry} back: {what}", lambda e=entry: updates.release(m.old, e))  # type: ignore[misc]
 
