@@ -79,6 +79,20 @@ def test_with_every_cipher_the_bytes_are_the_same_both_ways(
             assert writer.finish().stdout.split()[0] == hashlib.sha256(data).hexdigest()
 
 
+def test_through_a_gateway_the_bytes_are_the_same_both_ways(
+    sshd: Sshd, tmp_path: Path, open_shell: Callable[..., Shell]
+) -> None:
+    data = os.urandom(SIZE)
+    (tmp_path / "data").write_bytes(data)
+    with Sshd(tmp_path / "inner") as inner:
+        shell = open_shell(inner.host("inner", gateway=sshd.host("jump")))
+        with shell.reader(f"cat {tmp_path}/data") as reader:
+            assert b"".join(reader) == data
+        with shell.writer("sha256sum") as writer:
+            writer.write(data)
+            assert writer.finish().stdout.split()[0] == hashlib.sha256(data).hexdigest()
+
+
 def test_many_channels_at_once_on_one_connection_do_not_mix(shell: Shell) -> None:
     def one(number: int) -> bool:
         with shell.reader(f"yes {number} | head -c 2000000") as reader:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import threading
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -27,10 +26,9 @@ if TYPE_CHECKING:
 
     from paramiko import Channel
 
-_ROOM = 1 << 18  # bytes that are read at once
+_ROOM = 1 << 18  # bytes that are read, or sent, at once
 _LONGEST = (1 << 20) + 4096  # bytes of a packet: what we allow a channel's data to have, and its head
 _BLOCK = 16
-_BURST = 16  # pieces, two a packet, that are sent at once
 _SLICE = 1 << 17  # bytes; OpenSSH's sshd takes packets of 32 KiB, others larger ones
 
 
@@ -60,7 +58,9 @@ class Packetizer(Plain):
         self._sequence = 0
         self._sending = threading.RLock()
         self._corked = threading.local()
-        self._held: list[bytes] = []
+        self._plain = memoryview(bytearray(1 << 16))
+        self._burst = memoryview(bytearray(_ROOM))
+        self._filled = 0
         self._room = memoryview(bytearray(_ROOM))
         self._at = self._end = 0
 
@@ -185,11 +185,29 @@ class Packetizer(Plain):
                 return
             payload = data.asbytes()
             padding = 3 + _BLOCK - (len(payload) + 4) % _BLOCK
-            head = struct.pack(">I", len(payload) + padding + 1)
-            plain = b"".join((bytes((padding,)), payload, os.urandom(padding)))
-            self._held += [head, self._out.engine.encrypt(self._out.nonce(), plain, head)]
-            if not getattr(self._corked, "here", False) or len(self._held) >= _BURST:
+            size = 1 + len(payload) + padding
+            self._room_out(4 + size + self._out.tag)
+            plain, head, start = self._plain[:size], self._burst[self._filled : self._filled + 4], self._filled + 4
+            head[:] = size.to_bytes(4, "big")
+            plain[0], plain[1 : 1 + len(payload)], plain[1 + len(payload) :] = padding, payload, os.urandom(padding)
+            sealed = self._out.engine.encrypt(self._out.nonce(), plain, head)
+            self._burst[start : start + len(sealed)] = sealed
+            self._filled = start + len(sealed)
+            if not getattr(self._corked, "here", False):
                 self.flush()
+
+    def _room_out(self, size: int) -> None:
+        """Make sure that a packet of `size` bytes has its place; a burst that leaves none goes first.
+
+        Both rooms are kept: to put a packet together in new memory each time takes ten times as long on some processors
+        (memcpy, where source and target are alike in their last twelve bits).
+        """
+        if size > len(self._burst) - self._filled:
+            self.flush()
+        if size > len(self._plain):
+            self._plain = memoryview(bytearray(size))
+        if size > len(self._burst):
+            self._burst = memoryview(bytearray(size))
 
     @contextlib.contextmanager
     def corked(self) -> Iterator[None]:
@@ -204,9 +222,9 @@ class Packetizer(Plain):
     def flush(self) -> None:
         """Send what was held back."""
         with self._sending:
-            held, self._held = self._held, []
+            held, self._filled = self._burst[: self._filled], 0
             if held:
-                self.write_all(memoryview(b"".join(held)))
+                self.write_all(held if hasattr(self._sock, "recv_into") else bytes(held))  # else a gateway's channel
 
 
 def send(channel: Channel, data: bytes | memoryview) -> int:
