@@ -193,7 +193,9 @@ def test_preflight_refuses_with_reason_and_remedy_and_changes_nothing(
     result = migrate(lab, *options)
     assert result.returncode == 3, said(result)
     assert f"[error] {name}:" in result.stdout, said(result)
-    assert " – " in next(line for line in result.stdout.splitlines() if f"[error] {name}:" in line)
+    lines = result.stdout.splitlines()
+    reasons = [number for number, line in enumerate(lines) if f"[error] {name}:" in line]
+    assert "what to do:" in lines[reasons[-1] + 1], said(result)
     assert [state_of(lab, host) for host in ("old", "new")] == before
 
 

@@ -119,7 +119,7 @@ def test_the_old_one_is_not_switched_on_while_another_may_answer(rooms: MakeLab,
         said = result.stdout + result.stderr
         assert result.returncode == 4, said
         assert f"tscm-migrate rollback {run}" in said
-        assert "Two hosts would answer at one address" in said
+        assert "two hosts would answer at one address" in said
         assert switch.pressed == []
     assert not lab.is_on("old")
     assert lab.collisions() == []

@@ -109,6 +109,9 @@ class ShellEnd:
         if self.sftp:
             from tscm_migrate.ssh.sftp import reading
 
+            kind = self._run(f"{scripts.only_regular(archive.path)}true", f"look at {archive.name}")
+            if kind.status == scripts.NOT_REGULAR:
+                raise ApplianceError(self.name, f"{archive.path} is not a regular file")
             with (
                 contextlib.closing(self.appliance.shell.sftp()) as client,
                 reading(client, archive.path, offset, self.name) as s,
