@@ -195,7 +195,7 @@ def test_preflight_refuses_with_reason_and_remedy_and_changes_nothing(
     assert f"[error] {name}:" in result.stdout, said(result)
     lines = result.stdout.splitlines()
     reasons = [number for number, line in enumerate(lines) if f"[error] {name}:" in line]
-    assert "what to do:" in lines[reasons[-1] + 1], said(result)
+    assert "what to do:" in lines[reasons[0] + 1], said(result)  # said once for several reasons in a row
     assert [state_of(lab, host) for host in ("old", "new")] == before
 
 
