@@ -50,7 +50,8 @@ class Unpacker:
                     return
             piece, self._held = self._held[:size], self._held[size:]
             size -= len(piece)
-            yield bytes(piece)
+            whole = piece.obj  # a chunk that is wholly content is handed on as it came
+            yield whole if isinstance(whole, bytes) and len(whole) == len(piece) else bytes(piece)
 
     def expect(self, archive: Archive) -> Iterator[bytes]:
         """The bytes of the next member, which must be this archive: by name, as a plain file, of its size.
