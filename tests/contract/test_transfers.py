@@ -278,7 +278,7 @@ def test_a_hostile_tar_reaches_nobody(pair: tuple[Box, Box], tmp_path: Path) -> 
     import tarfile
 
     way = Way("tar relay", *pair, tmp_path)
-    archive = way.old.put(NAME, 5)
+    archives = [way.old.put(NAME, 5), way.old.put(OTHER, 5)]
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
         device = tarfile.TarInfo(NAME)
@@ -289,8 +289,9 @@ def test_a_hostile_tar_reaches_nobody(pair: tuple[Box, Box], tmp_path: Path) -> 
     fake.write_text(f"#!/bin/sh\nexec cat {way.old.folder}/evil.tar\n")
     fake.chmod(0o755)
     with pytest.raises(TransferError, match="refused"):
-        way.send(archive)
+        way.send(*archives)
     assert not (way.there / NAME).exists()
+    assert not (way.there / OTHER).exists()
 
 
 def test_a_hostile_rsync_gets_no_key_for_another_command(pair: tuple[Box, Box], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,6 @@ from paramiko.packet import NeedRekeyException
 from paramiko.packet import Packetizer as Plain
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
 
     from paramiko import Channel
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _ROOM = 1 << 18  # bytes that are read, or sent, at once
 _LONGEST = (1 << 20) + 4096  # bytes of a packet: what we allow a channel's data to have, and its head
 _BLOCK = 16
+_SMALL = 1024  # bytes: an answer, no stream
+_QUICKACK: Any = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _SLICE = 1 << 17  # bytes; OpenSSH's sshd takes packets of 32 KiB, others larger ones
 
 
@@ -49,9 +51,10 @@ class _Cipher:
 class Packetizer(Plain):
     """See the module."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Any) -> None:
         super().__init__(sock)
         self._sock = sock
+        self._quick = _QUICKACK is not None and getattr(sock, "family", None) in {socket.AF_INET, socket.AF_INET6}
         self._in: _Cipher | None = None
         self._out: _Cipher | None = None
         self._packed_in = self._packed_out = False
@@ -162,7 +165,11 @@ class Packetizer(Plain):
     def _receive(self) -> int:
         room = self._room[self._end :]
         if hasattr(self._sock, "recv_into"):
-            return self._sock.recv_into(room)
+            count: int = self._sock.recv_into(room)
+            if count < _SMALL and self._quick:
+                # until its first session sshd has Nagle on, and would wait 40 ms for this acknowledgement
+                self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            return count
         data = self._sock.recv(len(room))  # a channel of a gateway
         room[: len(data)] = data
         return len(data)

@@ -1,8 +1,9 @@
 """METHOD 2 as it is meant: tar on the *old* one, tar on the *new* one, this workstation between them and awake.
 
-All archives that are wholly missing go as one stream, without a round trip between them. The stream is taken apart and
-made anew here, so that nothing reaches the target but the plain files that were asked for, under their unfinished
-names: no link, no device, no `threatstop_latest`, no path. There is no compression, archives are compressed already.
+All archives that are wholly missing go as one stream, without a round trip between them; one alone goes without tar,
+which would only cost time, and so does the rest of one that was cut. The stream is taken apart and made anew here, so
+that nothing reaches the target but the plain files that were asked for, under their unfinished names: no link, no
+device, no `threatstop_latest`, no path. There is no compression, archives are compressed already.
 """
 
 from __future__ import annotations
@@ -51,12 +52,13 @@ class Tar:
         """See Method; an archive of which a part is there already goes by itself, from that part's end on."""
         ends_of(job, "tar")
         begun = [carry.start(job, archive) for archive in job.archives]
-        for archive, offset in begun:
-            if offset:
-                carry.go_on(job, archive, offset)
         fresh = [archive for archive, offset in begun if offset == 0]
-        if fresh:
-            self._stream(job, fresh)
+        together = fresh if len(fresh) > 1 else []
+        for archive, offset in begun:
+            if offset is not None and archive not in together:
+                carry.go_on(job, archive, offset)
+        if together:
+            self._stream(job, together)
         return tuple(_sent(archive, offset) for archive, offset in begun)
 
     def _stream(self, job: Job, archives: list[Archive]) -> None:
