@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from tscm_migrate.lab.base import Name
     from tscm_migrate.lab.embedded import EmbeddedLab
 
-pytestmark = pytest.mark.skipif(embedded.available() is not None, reason=str(embedded.available()))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(embedded.available() is not None, reason=str(embedded.available())),
+]
 PAIR = ("--from", "tscm-old", "--to", "tscm-new")
 PHRASE = "the right one"
 

@@ -19,6 +19,8 @@ from tscm_migrate.lab.profile import new_profile, old_profile
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 TOOL = [sys.executable, "-m", "tscm_migrate"]
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tscm_migrate.offsite.stores.base import Store
 
+pytestmark = pytest.mark.slow
+
 
 def noise(size: int, seed: int = 7) -> bytes:
     return random.Random(seed).randbytes(size)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tscm_migrate.lab.sshd import Sshd
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def inventory(sshd: Sshd, tmp_path: Path, backups: Path) -> Path:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.stores.local import LocalStore
     from tscm_migrate.ssh.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime.now(UTC)
 ONE = Policy(last=1, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0), unverified_for=timedelta(0))
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tscm_migrate.ssh.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 
 class Vault(NoSecrets):
     """Knows one passphrase, and notes what it was asked for."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tscm_migrate.ssh.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 # The server runs nothing: the word after "act:" in the script chooses what it does.
 
 

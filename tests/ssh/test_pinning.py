@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tscm_migrate.ssh.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
