@@ -17,8 +17,9 @@ from paramiko.packet import NeedRekeyException
 from tests.support.cutter import Cutter
 from tscm_migrate.errors import ConnectionLost
 from tscm_migrate.lab.sshd import Sshd
+from tscm_migrate.ssh.gather import Gathered
 from tscm_migrate.ssh.hostkeys import fingerprint
-from tscm_migrate.ssh.packets import Packetizer
+from tscm_migrate.ssh.packets import Burst, Packetizer
 from tscm_migrate.ssh.service import Transport
 
 if TYPE_CHECKING:
@@ -142,18 +143,51 @@ def test_packets_of_all_sizes_in_a_row_keep_their_order(pair: tuple[Packetizer, 
     sender.join(10)
 
 
-def test_what_is_held_back_for_a_burst_keeps_its_place_before_what_another_thread_sends(
+@pytest.mark.parametrize("size", [1, 99, 100, 101, 70_000, 900_000])
+def test_a_burst_arrives_in_order_in_packets_no_larger_than_the_peer_takes(
+    pair: tuple[Packetizer, Packetizer], size: int
+) -> None:
+    a, b = pair
+    data = os.urandom(size)
+    most = 100 if size < 1000 else 32_000
+    sender = threading.Thread(target=a.send_message, args=(Burst(7, memoryview(data), most),))
+    sender.start()
+    got = b""
+    while len(got) < size:
+        piece = content(b)
+        assert 0 < len(piece) <= most
+        got += piece
+    sender.join(10)
+    assert got == data
+
+
+def test_what_comes_for_a_stream_is_in_its_buffer_before_the_next_message_is_told(
     pair: tuple[Packetizer, Packetizer],
 ) -> None:
     a, b = pair
-    with a.corked():
-        a.send_message(message(b"first"))
-        other = threading.Thread(target=a.send_message, args=(message(b"second"),))
-        other.start()  # it does not wait for the burst to end
-        other.join(10)
-        assert [content(b), content(b)] == [b"first", b"second"]
-        a.send_message(message(b"third"))
-    assert content(b) == b"third"
+    stream = b.streams[(7).to_bytes(4, "big")] = Gathered()
+    for data in (b"one", b"two"):
+        a.send_message(message(data))
+    a.send_message(message(b"", kind=96))
+    assert b.read_message()[0] == 96
+    assert stream.read(100, 0) == b"onetwo"
+
+
+def test_a_stream_that_nobody_holds_any_more_gets_nothing(pair: tuple[Packetizer, Packetizer]) -> None:
+    a, b = pair
+    b.streams[(7).to_bytes(4, "big")] = Gathered()
+    a.send_message(message(b"late"))
+    assert content(b) == b"late"
+
+
+def test_a_packet_that_claims_more_data_than_it_has_is_refused(pair: tuple[Packetizer, Packetizer]) -> None:
+    a, b = pair
+    stream = b.streams[(7).to_bytes(4, "big")] = Gathered()
+    short = Message(bytes((94,)) + (7).to_bytes(4, "big") + (50_000).to_bytes(4, "big") + b"short")
+    a.send_message(short)
+    with pytest.raises(SSHException, match="ends before its data"):
+        b.read_message()
+    assert not len(stream)
 
 
 def test_a_reader_that_takes_its_time_gets_all_that_was_held_back(shell: Shell) -> None:

@@ -36,11 +36,11 @@ class Gathered:
         self._event: threading.Event | None = None
         self._closed = False
         self._block = block
-        self._pieces: collections.deque[bytes] = collections.deque()
+        self._pieces: collections.deque[bytes | memoryview] = collections.deque()
         self._size = 0
         self._awaited = 1
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """See BufferedPipe; the reader is woken when what it waits for is there."""
         with self._cv:
             if self._event is not None:
@@ -126,3 +126,4 @@ class Gathered:
 def gather(channel: Any) -> None:
     """Give a channel such a buffer; before anything is asked on it."""
     channel.in_buffer = Gathered()
+    channel.get_transport().packetizer.streams[channel.chanid.to_bytes(4, "big")] = channel.in_buffer

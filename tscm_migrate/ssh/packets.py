@@ -1,23 +1,25 @@
 """AES-GCM packets as paramiko's packetizer sends and reads them, without its copies.
 
 paramiko reads a packet with four system calls and copies it on eight times, which takes longer than the decryption and
-decides how fast an archive travels. Here several packets are read at once and decrypted where they lie. Every other
-cipher, compression, and all of the handshake go through paramiko's own class. `packetizer_class` is paramiko's own
-plug for this; nothing private of it is used, so the state of the ciphers is kept here.
+decides how fast an archive travels. Here several packets are read at once, and a stream's go to its buffer without the
+transport's detours; a stream of ours goes out in bursts. Every other cipher, compression, and all of the handshake go
+through paramiko's own class. `packetizer_class` is paramiko's own plug for this; nothing private of that class is used,
+so the state of the ciphers is kept here.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import threading
+import weakref
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidTag
 from paramiko import Message, SSHException
-from paramiko.common import MSG_CHANNEL_DATA
+from paramiko.common import MSG_CHANNEL_DATA, cMSG_CHANNEL_DATA
 from paramiko.packet import NeedRekeyException
 from paramiko.packet import Packetizer as Plain
 
@@ -26,12 +28,15 @@ if TYPE_CHECKING:
 
     from paramiko import Channel
 
+    from tscm_migrate.ssh.gather import Gathered
+
 _ROOM = 1 << 18  # bytes that are read, or sent, at once
 _LONGEST = (1 << 20) + 4096  # bytes of a packet: what we allow a channel's data to have, and its head
 _BLOCK = 16
 _SMALL = 1024  # bytes: an answer, no stream
 _QUICKACK: Any = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _SLICE = 1 << 17  # bytes; OpenSSH's sshd takes packets of 32 KiB, others larger ones
+_HEAD = 10  # bytes before a channel's data: the padding's length, the message's kind, the channel, the data's length
 
 
 class _Cipher:
@@ -48,6 +53,33 @@ class _Cipher:
         return made
 
 
+@dataclass(frozen=True)
+class Burst:
+    """A channel's data of several packets, which paramiko's transport passes on as if it were one message.
+
+    Args:
+        channel: the other side's number of it.
+        most: bytes of data in a packet.
+    """
+
+    channel: int
+    data: memoryview
+    most: int
+
+    def pieces(self) -> Iterator[memoryview]:
+        """The data of each packet."""
+        return (self.data[start : start + self.most] for start in range(0, len(self.data), self.most))
+
+    def messages(self) -> Iterator[Message]:
+        """As paramiko itself would send them."""
+        for piece in self.pieces():
+            made = Message()
+            made.add_byte(cMSG_CHANNEL_DATA)
+            made.add_int(self.channel)
+            made.add_string(piece.tobytes())
+            yield made
+
+
 class Packetizer(Plain):
     """See the module."""
 
@@ -58,9 +90,11 @@ class Packetizer(Plain):
         self._in: _Cipher | None = None
         self._out: _Cipher | None = None
         self._packed_in = self._packed_out = False
-        self._sequence = 0
+        self._sequence = self._tag = 0
         self._sending = threading.RLock()
-        self._corked = threading.local()
+        # by our number of the channel, as it stands in a packet
+        self.streams: weakref.WeakValueDictionary[bytes, Gathered] = weakref.WeakValueDictionary()
+        self._noise = b""
         self._plain = memoryview(bytearray(1 << 16))
         self._burst = memoryview(bytearray(_ROOM))
         self._filled = 0
@@ -101,26 +135,51 @@ class Packetizer(Plain):
         return ahead + super().read_all(n - len(ahead), check_rekey and not ahead)
 
     def read_message(self) -> tuple[int, Message]:
-        """See paramiko.
+        """See paramiko; what comes for a stream meanwhile is in its buffer when this returns.
 
         Raises:
             SSHException: the packet is damaged, or is none.
         """
         if self._in is None or self._packed_in:
             return super().read_message()
-        cipher = self._in
-        self._have(4, idle=True)
+        self._tag = self._in.tag
+        while True:
+            self._have(4, idle=True)
+            self._have(self._length())
+            plain = self._open(self._in)
+            if not self._streamed(plain):
+                return self._message(plain)
+
+    def _length(self) -> int:
+        """Bytes of the next packet, whose first four are there, in all."""
         size = int.from_bytes(self._room[self._at : self._at + 4], "big")
         if size % _BLOCK or not _BLOCK <= size <= _LONGEST:
             raise SSHException(f"a packet of {size} bytes")
-        self._have(4 + size + cipher.tag)
+        return 4 + size + self._tag
+
+    def _open(self, cipher: _Cipher) -> bytes:
+        """Decrypt the next packet, which is there: its padding's length, its payload, its padding."""
         head, start = self._at, self._at + 4
-        self._at = start + size + cipher.tag
+        self._at += self._length()
         try:
-            plain = cipher.engine.decrypt(cipher.nonce(), self._room[start : self._at], self._room[head:start])
+            plain: bytes = cipher.engine.decrypt(cipher.nonce(), self._room[start : self._at], self._room[head:start])
         except InvalidTag as error:
             raise SSHException("a packet was changed on its way") from error
-        return self._message(plain)
+        return plain
+
+    def _streamed(self, plain: bytes) -> bool:
+        """Put a stream's data into its buffer; False where it is something else."""
+        if plain[1] != MSG_CHANNEL_DATA or (stream := self.streams.get(plain[2:6])) is None:
+            return False
+        end = _HEAD + int.from_bytes(plain[6:_HEAD], "big")
+        if end > len(plain) - plain[0]:
+            raise SSHException("a packet that ends before its data")
+        stream.feed(memoryview(plain)[_HEAD:end])
+        self._count()
+        return True
+
+    def _count(self) -> None:
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
 
     def _message(self, plain: bytes) -> tuple[int, Message]:
         length = len(plain) - plain[0]
@@ -134,7 +193,7 @@ class Packetizer(Plain):
         else:
             message = Message(plain[2:length])
         message.seqno = self._sequence
-        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        self._count()
         return kind, message
 
     def _have(self, size: int, *, idle: bool = False) -> None:
@@ -184,54 +243,47 @@ class Packetizer(Plain):
 
     # ------------------------------------------------------------------ sending
 
-    def send_message(self, data: Message) -> None:
+    def send_message(self, data: Message | Burst) -> None:
         """See paramiko."""
         with self._sending:
+            self._noise = os.urandom(_BLOCK + 4)
             if self._out is None or self._packed_out:
-                super().send_message(data)
+                for message in data.messages() if isinstance(data, Burst) else (data,):
+                    super().send_message(message)
                 return
-            payload = data.asbytes()
-            padding = 3 + _BLOCK - (len(payload) + 4) % _BLOCK
-            size = 1 + len(payload) + padding
-            self._room_out(4 + size + self._out.tag)
-            plain, head, start = self._plain[:size], self._burst[self._filled : self._filled + 4], self._filled + 4
-            head[:] = size.to_bytes(4, "big")
-            plain[0], plain[1 : 1 + len(payload)], plain[1 + len(payload) :] = padding, payload, os.urandom(padding)
-            sealed = self._out.engine.encrypt(self._out.nonce(), plain, head)
-            self._burst[start : start + len(sealed)] = sealed
-            self._filled = start + len(sealed)
-            if not getattr(self._corked, "here", False):
-                self.flush()
+            if isinstance(data, Burst):
+                self._quick = False  # there is a session, and the answers to a stream are many
+                kind = cMSG_CHANNEL_DATA + data.channel.to_bytes(4, "big")
+                for piece in data.pieces():
+                    self._seal(self._out, kind + len(piece).to_bytes(4, "big"), piece)
+            else:
+                self._seal(self._out, data.asbytes(), b"")
+            held, self._filled = self._burst[: self._filled], 0
+            self.write_all(held if hasattr(self._sock, "recv_into") else bytes(held))  # else a gateway's channel
 
-    def _room_out(self, size: int) -> None:
-        """Make sure that a packet of `size` bytes has its place; a burst that leaves none goes first.
+    def _seal(self, cipher: _Cipher, head: bytes, data: bytes | memoryview) -> None:
+        """Put a packet of `head` and `data` behind what is to be sent.
 
         Both rooms are kept: to put a packet together in new memory each time takes ten times as long on some processors
         (memcpy, where source and target are alike in their last twelve bits).
         """
-        if size > len(self._burst) - self._filled:
-            self.flush()
-        if size > len(self._plain):
-            self._plain = memoryview(bytearray(size))
-        if size > len(self._burst):
-            self._burst = memoryview(bytearray(size))
+        start, end = 1 + len(head), 1 + len(head) + len(data)
+        padding = 3 + _BLOCK - (end + 3) % _BLOCK
+        size, at = end + padding, self._filled
+        self._room_out(at + 4 + size + cipher.tag, size)
+        plain, length = self._plain[:size], self._burst[at : at + 4]
+        plain[0], plain[1:start], plain[start:end], plain[end:] = padding, head, data, self._noise[:padding]
+        length[:] = size.to_bytes(4, "big")
+        self._filled = at + 4 + size + cipher.tag
+        self._burst[at + 4 : self._filled] = cipher.engine.encrypt(cipher.nonce(), plain, length)
 
-    @contextlib.contextmanager
-    def corked(self) -> Iterator[None]:
-        """Let what this thread sends go in bursts; before it may have to wait for the peer, it has to `flush`."""
-        self._corked.here = True
-        try:
-            yield
-        finally:
-            self._corked.here = False
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what was held back."""
-        with self._sending:
-            held, self._filled = self._burst[: self._filled], 0
-            if held:
-                self.write_all(held if hasattr(self._sock, "recv_into") else bytes(held))  # else a gateway's channel
+    def _room_out(self, burst: int, packet: int) -> None:
+        if packet > len(self._plain):
+            self._plain = memoryview(bytearray(packet))
+        if burst > len(self._burst):
+            before = self._burst
+            self._burst = memoryview(bytearray(burst + _ROOM))
+            self._burst[: self._filled] = before[: self._filled]
 
 
 def send(channel: Channel, data: bytes | memoryview) -> int:
@@ -240,16 +292,33 @@ def send(channel: Channel, data: bytes | memoryview) -> int:
     Raises:
         OSError, EOFError: as from `Channel.sendall`.
     """
-    packets: Any = channel.get_transport().packetizer  # ours: see service.Transport
+    transport: Any = channel.get_transport()  # ours: see service.Transport
     view = memoryview(data)
     # paramiko keeps 64 bytes of each packet for itself: a slice of the full size would go as one large and one tiny
     most = min(_SLICE, channel.out_max_packet_size - 64)
-    with packets.corked():
-        for start in range(0, len(view), most):
-            if channel.out_window_size < most:
-                packets.flush()
-            channel.sendall(view[start : start + most].tobytes())
+    at = 0
+    while at < len(view):
+        size = _window(channel, min(len(view) - at, _ROOM))
+        transport._send_user_message(Burst(channel.remote_chanid, view[at : at + size], most))  # noqa: SLF001
+        at += size
     return len(view)
+
+
+def _window(channel: Any, wanted: int) -> int:
+    """Take up to `wanted` bytes of what the peer allows to send; wait until it allows any.
+
+    Raises:
+        OSError: the channel is closed. TimeoutError: the peer allowed nothing for the channel's timeout.
+    """
+    with channel.lock:
+        if channel.closed:
+            raise OSError("Socket is closed")
+        size: int = channel._wait_for_send_window(wanted)  # noqa: SLF001 - a packet's worth
+        if not size:
+            raise EOFError
+        more: int = min(wanted - size, channel.out_window_size)
+        channel.out_window_size -= more
+        return size + more
 
 
 def _cipher(before: _Cipher | None, options: dict[str, Any], nonce: str) -> _Cipher | None:
