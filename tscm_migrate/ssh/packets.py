@@ -90,7 +90,7 @@ class Packetizer(Plain):
         self._in: _Cipher | None = None
         self._out: _Cipher | None = None
         self._packed_in = self._packed_out = False
-        self._sequence = self._tag = 0
+        self._sequence = 0
         self._sending = threading.RLock()
         # by our number of the channel, as it stands in a packet
         self.streams: weakref.WeakValueDictionary[bytes, Gathered] = weakref.WeakValueDictionary()
@@ -142,25 +142,26 @@ class Packetizer(Plain):
         """
         if self._in is None or self._packed_in:
             return super().read_message()
-        self._tag = self._in.tag
+        cipher = self._in
         while True:
             self._have(4, idle=True)
-            self._have(self._length())
-            plain = self._open(self._in)
+            length = self._length(cipher)
+            self._have(length)
+            plain = self._open(cipher, length)
             if not self._streamed(plain):
                 return self._message(plain)
 
-    def _length(self) -> int:
+    def _length(self, cipher: _Cipher) -> int:
         """Bytes of the next packet, whose first four are there, in all."""
         size = int.from_bytes(self._room[self._at : self._at + 4], "big")
         if size % _BLOCK or not _BLOCK <= size <= _LONGEST:
             raise SSHException(f"a packet of {size} bytes")
-        return 4 + size + self._tag
+        return 4 + size + cipher.tag
 
-    def _open(self, cipher: _Cipher) -> bytes:
+    def _open(self, cipher: _Cipher, length: int) -> bytes:
         """Decrypt the next packet, which is there: its padding's length, its payload, its padding."""
         head, start = self._at, self._at + 4
-        self._at += self._length()
+        self._at += length
         try:
             plain: bytes = cipher.engine.decrypt(cipher.nonce(), self._room[start : self._at], self._room[head:start])
         except InvalidTag as error:
@@ -246,11 +247,11 @@ class Packetizer(Plain):
     def send_message(self, data: Message | Burst) -> None:
         """See paramiko."""
         with self._sending:
-            self._noise = os.urandom(_BLOCK + 4)
             if self._out is None or self._packed_out:
                 for message in data.messages() if isinstance(data, Burst) else (data,):
                     super().send_message(message)
                 return
+            self._noise = os.urandom(_BLOCK + 4)  # the longest padding; a call for each packet would take its time
             if isinstance(data, Burst):
                 self._quick = False  # there is a session, and the answers to a stream are many
                 kind = cMSG_CHANNEL_DATA + data.channel.to_bytes(4, "big")
