@@ -81,7 +81,7 @@ class Fact:
 
 # An undocumented command may do anything, also wait for ever.
 _LIMIT = "limit=; if command -v timeout >/dev/null; then limit='timeout -k 2 15'; fi; $limit "
-_TOOLS = ("rsync", "tar", "gpg", "gpg2", "sha256sum", "timeout", "arping", "ping", "nc", "ip", "setsid", "nohup",
+_TOOLS = ("rsync", "ssh", "tar", "gpg", "gpg2", "sha256sum", "timeout", "arping", "ping", "nc", "ip", "setsid", "nohup",
           "systemctl", "shutdown", "apt-get", "dnf", "yum", "bash", "python3", "stat", "dd")  # fmt: skip
 
 

@@ -85,7 +85,7 @@ class Profile:
     archives: int = 0  # backups that are there already, an hour apart, the newest one hour old
     disk_free: int | None = None  # what `df` says is free below /opt (where a lab can do it)
     clock_offset: float = 0.0  # what `date` is off by
-    missing: tuple[str, ...] = ()  # programs that are not installed: "rsync", "gpg", …
+    missing: tuple[str, ...] = ()  # programs that are not installed: "rsync", … (namespace lab)
     # backup and restore
     encryption_configured: bool | None = None  # None: the first run asks
     passphrase: str = ""  # what it was configured with

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.appliance.names import newest
 from tscm_migrate.appliance.parse import version_key
+from tscm_migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -221,6 +222,23 @@ def tools(s: Situation) -> Iterator[Finding]:
             )
 
 
+def way(s: Situation) -> Iterator[Finding]:
+    """The archive must be able to travel; by another way than the one asked for is worth a word (see `transfer`)."""
+    from tscm_migrate.transfer import choose
+
+    if not (s.old.tools and s.new.tools):
+        return
+    here, there = (frozenset({*facts.tools, "shell", "sftp"}) for facts in (s.old, s.new))
+    try:
+        choice = choose.choose(choose.Situation(here, there, s.options.method, s.options.route))
+    except UsageError as error:
+        yield Finding("no-way", "error", str(error), error.remedy(), firm=True)
+        return
+    if choice.warn:
+        text = f"the archive will not travel by --method {s.options.method}, but by {choice.text()}"
+        yield Finding("another-way", "warning", text, "install what is missing, or leave --method out")
+
+
 def updates(s: Situation) -> Iterator[Finding]:
     """An entry that is not there was held by someone, or is called otherwise."""
     if not s.old.cron_entry:
@@ -235,7 +253,7 @@ def updates(s: Situation) -> Iterator[Finding]:
 
 CHECKS = (
     same_host, core_version, core_order, operating_system, disk, interface, clocks, devices_on_new, address, tools,
-    updates,
+    way, updates,
 )  # fmt: skip
 
 

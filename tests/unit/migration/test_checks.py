@@ -154,3 +154,23 @@ def test_a_point_release_is_the_same_system() -> None:
         pinned=KEY, inside=("10.1.1.43",),
     )  # fmt: skip
     assert [finding.name for finding in preflight(made, dead.CHECKS)] == ["old-is-dead"]
+
+
+ALL = ("sha256sum", "stat", "dd", "rsync", "ssh", "tar")
+WITHOUT_RSYNC = {"tools": ("sha256sum", "stat", "dd", "ssh", "tar")}
+
+
+def test_what_cannot_travel_as_asked_for_is_said_before_anything_is_begun() -> None:
+    both = {"old": {"tools": ALL}, "new": {"tools": ALL}}
+    for method in ("auto", "rsync", "tar", "sftp"):
+        assert preflight(situation(**both, method=method)) == []
+    lacking = {"old": {"tools": ALL}, "new": WITHOUT_RSYNC}
+    assert preflight(situation(**lacking)) == []
+    (other,) = preflight(situation(**lacking, method="rsync"))
+    assert (other.name, other.severity) == ("another-way", "warning")
+    assert "no rsync on the new one" in other.text
+    (none,) = preflight(situation(**lacking, method="rsync", route="direct"))
+    assert (none.name, none.severity, none.firm) == ("no-way", "error", True)
+    assert "no rsync on the new one" in none.text
+    (contrary,) = preflight(situation(**both, method="tar", route="direct"))
+    assert (contrary.name, contrary.firm) == ("no-way", True)

@@ -38,6 +38,8 @@ class Machine:
     """Files and processes of one appliance; `folder` is the lab's, `name` "old" or "new"."""
 
     def __init__(self, folder: Path, name: str, profile: Profile, control: Path) -> None:
+        if profile.missing:
+            raise ValueError("programs can be missing in the namespace lab only: here a PATH finds this machine's")
         self.name = name
         self.profile = profile
         self.folder = folder / name
@@ -92,7 +94,7 @@ class Machine:
         for place in reversed(REAL_PATH.split(":")):
             for path in Path(place).iterdir() if Path(place).is_dir() else ():
                 link = folder / path.name
-                if NOT_HERE.fullmatch(path.name) or path.name in shims.SHIMS or path.name in self.profile.missing:
+                if NOT_HERE.fullmatch(path.name) or path.name in shims.SHIMS:
                     continue
                 link.unlink(missing_ok=True)
                 link.symlink_to(path)

@@ -102,6 +102,13 @@ def account(root: Path, profile: Profile, client_key: str) -> None:
     put(root, "etc/sudoers.d/threatstop", wrappers.sudoers(profile, guest.LIB, USER), 0o440)
 
 
+def uninstall(root: Path, names: tuple[str, ...]) -> None:
+    """Take programs away, wherever a PATH could find them."""
+    for name in names:
+        for folder in ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"):
+            (root / folder / name).unlink(missing_ok=True)
+
+
 def provision(root: Path, profile: Profile, client_key: str, host_keys: Path) -> guest.Guest:
     """Make a fresh disk an appliance.
 
@@ -122,6 +129,7 @@ def provision(root: Path, profile: Profile, client_key: str, host_keys: Path) ->
         put(root, f"etc/ssh/{key.name}.pub", Path(f"{key}.pub").read_text())
     for name in POWER_NAMES:
         put(root, name, POWER.read_text(), 0o755)
+    uninstall(root, profile.missing)
     account(root, profile, client_key)
     return guest.install(root, profile, python=PYTHON, owner=(UID, UID))
 
