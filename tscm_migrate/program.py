@@ -10,6 +10,7 @@ import inspect
 import os
 import re
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from invoke.config import Config
@@ -17,6 +18,7 @@ from invoke.exceptions import Exit as InvokeExit
 from invoke.exceptions import ParseError
 from invoke.parser.argument import Argument
 from invoke.program import Program
+from invoke.terminals import pty_size
 
 from . import __version__
 from .cli import TRACEBACK, say
@@ -159,7 +161,7 @@ class TscmProgram(Program):
         arguments = [(a.name.upper(), a.help or "") for a in context.positional_args]
         suffix = " [options]" if options else ""
         print(f"Usage: {self.binary} {name.replace('.', ' ')}{positional}{suffix}\n")  # noqa: T201
-        print(inspect.getdoc(self.collection[name]) or "")  # noqa: T201
+        print("\n".join(_fitting(inspect.getdoc(self.collection[name]) or "")))  # noqa: T201
         print()  # noqa: T201
         for title, shown in (("Arguments", arguments), ("Options", options)):
             if shown:
@@ -207,6 +209,16 @@ def _named(words: list[str]) -> list[str]:
 
 def _what(collection: str, inner: dict[str, Any]) -> str:
     return f"{collection} has: {', '.join(sorted(inner))}"
+
+
+def _fitting(text: str) -> list[str]:
+    """A docstring's paragraphs in the terminal's width; its examples as they are, to be copied."""
+    about, title, examples = text.partition("Examples:\n")
+    width = pty_size()[0]
+    lines = []
+    for paragraph in about.strip().split("\n\n"):
+        lines += [*textwrap.wrap(paragraph, width, break_on_hyphens=False, break_long_words=False), ""]
+    return [*lines, title + examples.rstrip()] if title else lines[:-1]
 
 
 def _is_positional(spec: str, context: ParserContext) -> bool:

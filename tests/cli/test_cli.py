@@ -133,6 +133,19 @@ def test_each_task_has_its_page(argv: tuple[str, ...]) -> None:
     assert "Options:" in done.stdout
 
 
+def test_no_page_is_wider_than_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """All but the examples, which are there to be copied; without a terminal it is 80 columns."""
+    from tscm_migrate.program import program
+
+    for name in program().namespace.task_names:
+        with pytest.raises(SystemExit):
+            program().run(["tscm-migrate", *name.split("."), "--help"])
+        page = capsys.readouterr().out
+        assert page.startswith(f"Usage: tscm-migrate {name.replace('.', ' ')}")
+        wide = [line for line in page.splitlines() if len(line) > 80 and not line.startswith("    tscm-migrate ")]
+        assert not wide, name
+
+
 def test_a_traceback_comes_only_when_asked_for_and_is_redacted(tmp_path: Path) -> None:
     bad = tmp_path / "hosts.toml"
     bad.write_text("[hosts.a]\naddress = 'x y'\n")
