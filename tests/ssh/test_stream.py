@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import signal
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -8,6 +12,7 @@ import pytest
 
 from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost
 from tscm_migrate.lab.sshd import Sshd
+from tscm_migrate.ssh import sftp
 from tscm_migrate.ssh.stream import PACKET, WINDOW
 
 if TYPE_CHECKING:
@@ -151,3 +156,33 @@ def test_a_writer_whose_connection_is_cut_says_so(open_shell: Callable[..., Shel
     shell = open_shell(sshd.host())
     with shell.writer("head -c 3000000 >/dev/null; kill -9 $PPID; sleep 20") as writer, pytest.raises(ConnectionLost):
         _pour(writer, 1000)
+
+
+@pytest.mark.parametrize("way", ["read to its end", "in the middle", "written"])
+def test_a_connection_that_dies_while_a_file_is_closed_by_sftp_hides_nothing(
+    way: str, sshd: Sshd, open_shell: Callable[..., Shell], tmp_path: Path
+) -> None:
+    """To close a file is a question to the server, too; who has all bytes, or a better error, does not need its answer."""
+    file = tmp_path / "file"
+    file.write_bytes(bytes(300_000))
+    shell = open_shell(sshd.host())
+    server = int(shell.run("ps -o ppid= -p $PPID").stdout)
+    death = threading.Timer(0.5, os.kill, (server, signal.SIGKILL))
+
+    def stop_answering() -> None:
+        os.kill(server, signal.SIGSTOP)
+        death.start()
+
+    with contextlib.closing(shell.sftp()) as client:
+        if way == "read to its end":
+            with sftp.reading(client, str(file), 0, "box") as blocks:
+                assert len(b"".join(blocks)) == 300_000
+                stop_answering()
+        else:
+            opened = sftp.writing if way == "written" else sftp.reading
+            with pytest.raises(LookupError), opened(client, str(file), 0, "box"):
+                stop_answering()
+                raise LookupError
+    death.join()
+    with pytest.raises(ConnectionLost):
+        shell.run("true")

@@ -171,8 +171,12 @@ def reading(sftp: paramiko.SFTPClient, path: str, offset: int, host: str) -> Ite
     """Open `path` for reading from `offset` on."""
     with answered(sftp, host):
         file = sftp.open(path, "rb", bufsize=0)
-    with contextlib.closing(file):
-        yield Reading(sftp, file, offset, host)
+    try:
+        with answered(sftp, host):
+            made = Reading(sftp, file, offset, host)
+        yield made
+    finally:
+        let_go(file)
 
 
 @contextlib.contextmanager
@@ -183,5 +187,7 @@ def writing(sftp: paramiko.SFTPClient, path: str, offset: int, host: str) -> Ite
         file.MAX_REQUEST_SIZE = REQUEST
         file.set_pipelined(pipelined=True)
         file.seek(offset)
-    with contextlib.closing(file):
+    try:
         yield Writing(sftp, file, host)
+    finally:
+        let_go(file)

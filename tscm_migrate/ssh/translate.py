@@ -83,9 +83,9 @@ def translated(host: str, *, connecting: bool = False) -> Iterator[None]:
         raise ours from error
 
 
-def let_go(channel: paramiko.Channel) -> None:
-    """Close a channel; where the connection is gone there is nothing to close, which paramiko tells by an EOFError."""
+def let_go(opened: paramiko.Channel | paramiko.SFTPFile) -> None:
+    """Close it; where the connection is gone, or goes meanwhile, there is nothing to close, and no error to hide."""
     import paramiko
 
     with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-        channel.close()
+        opened.close()
