@@ -169,9 +169,10 @@ def test_a_connection_that_dies_while_a_file_is_closed_by_sftp_hides_nothing(
     server = int(shell.run("ps -o ppid= -p $PPID").stdout)
     death = threading.Timer(0.5, os.kill, (server, signal.SIGKILL))
 
-    def stop_answering() -> None:
+    def stop_answering() -> LookupError:
         os.kill(server, signal.SIGSTOP)
         death.start()
+        return LookupError()
 
     with contextlib.closing(shell.sftp()) as client:
         if way == "read to its end":
@@ -181,8 +182,7 @@ def test_a_connection_that_dies_while_a_file_is_closed_by_sftp_hides_nothing(
         else:
             opened = sftp.writing if way == "written" else sftp.reading
             with pytest.raises(LookupError), opened(client, str(file), 0, "box"):
-                stop_answering()
-                raise LookupError
+                raise stop_answering()
     death.join()
     with pytest.raises(ConnectionLost):
         shell.run("true")
