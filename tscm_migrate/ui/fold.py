@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _WHOLE = re.compile(r"`[^`]*`|tscm-migrate(?: [^\s;,.()]+){1,8}|--\S+ [A-Za-z0-9]\S*")
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|min|h|kB|MB|GB|TB)\b)")  # a number is not torn from its unit
 _GLUE = "\0"
 
 
@@ -38,7 +39,7 @@ def folded(text: str, width: int, indent: str = "", *, whole: bool = True) -> li
     own = text[: len(text) - len(body)]
     glued = _WHOLE.sub(lambda found: found[0].replace(" ", _GLUE), body) if whole else body
     lines = textwrap.wrap(
-        glued, max(width, 20), initial_indent=own, subsequent_indent=own + indent,
+        _UNIT.sub(_GLUE, glued), max(width, 20), initial_indent=own, subsequent_indent=own + indent,
         break_long_words=not whole, break_on_hyphens=False,
     )  # fmt: skip
     return [line.replace(_GLUE, " ") for line in lines] or [text]

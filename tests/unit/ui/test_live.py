@@ -218,6 +218,13 @@ def test_a_folded_line_keeps_its_commands_in_one_piece() -> None:
     assert folded(path, 80) == ["  report:", f"  /{'x' * 90}/report.html"]
 
 
+def test_a_number_is_not_torn_from_its_unit() -> None:
+    for width in range(30, 60):
+        for whole in (True, False):
+            parts = folded("waiting until nobody answers at 10.1.1.43, since 3 s, 2 min 57 s", width, whole=whole)
+            assert not [part for part in parts if part[-1].isdigit()], (width, parts)
+
+
 def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     for event in RUN:
         lines.json_lines(event)
