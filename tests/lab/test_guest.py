@@ -194,7 +194,7 @@ def _matrix() -> Iterator[Any]:
 
 
 @needs_gpg
-@pytest.mark.parametrize(("wording", "base", "encrypt"), _matrix())
+@pytest.mark.parametrize(("wording", "base", "encrypt"), list(_matrix()))
 def test_a_backup_restored_elsewhere_brings_the_devices_in_two_phases(
     bench: Any, wording: str, base: int, *, encrypt: bool
 ) -> None:
