@@ -131,6 +131,17 @@ def test_the_second_signal_stops_at_once_and_still_says_what_is_held(base: matri
     assert rig.lab.on("old", "test -e /etc/cron.d/multidevice-core").returncode == (0 if put_back else 1)
 
 
+def test_an_entry_that_is_laid_back_after_the_proof_does_not_stay_on_an_old_one_that_is_off(
+    base: matrix.Undisturbed, rig: Rig
+) -> None:
+    """Should it ever come back, its updates must not begin by themselves."""
+    before, laid_back = rig.state(), TROUBLES["cron entry comes back"].strike
+    done = rig.migrate_but(event(base, "step-done assure"), "after", lambda lab: laid_back(lab, "old"))
+    assert done.status == 0, done.text
+    assert "multidevice-core was laid back meanwhile" in done.text
+    assert not differs(base.end, rig.state().told(before)), done.text
+
+
 def test_an_entry_that_somebody_lays_back_stops_the_run_and_leaves_no_held_copy(
     base: matrix.Undisturbed, rig: Rig
 ) -> None:

@@ -73,9 +73,9 @@ class TakeOffline(Plain):
 
     def _off(self, m: Migration) -> None:
         mode, host = m.options.offline, m.old.host
+        self._hold_again(m)
         if mode == "isolate":
             self._began(m)
-            self._hold_again(m)
             isolation.isolate(
                 m.old, interface=way_back.interface_of(m), address=host.address, leash=isolation.leash_of(m.run),
                 seconds=m.revert_after, release=m.held_entries,
@@ -102,9 +102,10 @@ class TakeOffline(Plain):
             m.note("offline_began", time.time())
 
     def _hold_again(self, m: Migration) -> None:
-        """A timer that brought it back meanwhile has released its updates."""
+        """A package, or a timer that brought it back, may have released its updates; away, nobody could hold them."""
         back = [entry for entry in m.held_entries if updates.state(m.old, entry).in_place]
         for entry in back:
+            m.emit(Said(f"{m.old.name}: {entry} was laid back meanwhile; it is held again", "warning"))
             updates.hold(m.old, entry)
         if back:
             updates.drain(m.old, timeout=m.drain_timeout)
