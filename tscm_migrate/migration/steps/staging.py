@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import archives, backup, names, updates
 from tscm_migrate.errors import ApplianceError, ArchiveMissing, BackupFailed, TransferError
 from tscm_migrate.events import Said
+from tscm_migrate.migration import checks
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain
 from tscm_migrate.near import suggestion
@@ -147,7 +148,7 @@ class Transfer(Plain):
 
         wish = go.Wish(m.options.method, m.options.route, m.options.limit)
         if m.noted("archive") is None:  # a dry run
-            choice = go.decide(m.old, m.new, wish)
+            choice = go.decide(m.old, m.new, wish, checks.archive_estimate(m.old_facts))
             what = f"copy the archive to {m.new.paths.backup_dir} by {choice.text()}"
             yield Action(m.new.name, what, lambda: None)
             return
