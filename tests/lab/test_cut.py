@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.migrations import needed
 from tscm_migrate.lab import matrix
-from tscm_migrate.lab.namespaces import available
 from tscm_migrate.lab.rig import Rig, differs
 from tscm_migrate.lab.world import TROUBLES
 
@@ -18,12 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.namespaces,
-    pytest.mark.slow,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
-]
+pytestmark = needed(600)
 
 HOLD = "action-started hold-updates"
 SENT = "action-started transfer"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.lab.namespaces import available
+from tests.support.migrations import MIGRATE, needed, run_of, said
 from tscm_migrate.lab.namespaces.lab import MACS
 from tscm_migrate.lab.profile import Device
 
@@ -21,30 +21,14 @@ if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
     from tscm_migrate.lab.namespaces import NamespaceLab
 
-pytestmark = [
-    pytest.mark.namespaces,
-    pytest.mark.slow,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
-]
+pytestmark = needed(300)
 
-MIGRATE = ("migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes")
 ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
 ADDRESS = "10.1.1.43"
 
 
 def migrate(lab: NamespaceLab, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return lab.run_tool(*MIGRATE, *options, env={**ENV, **env}, timeout=200)
-
-
-def said(result: subprocess.CompletedProcess[str]) -> str:
-    return f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
-
-
-def run_of(result: subprocess.CompletedProcess[str]) -> str:
-    run = re.search(r"run (\d{8}-\d{6}-[0-9a-f]{4})", result.stdout)
-    assert run, said(result)
-    return run[1]
+    return lab.run_tool(*MIGRATE, "--yes", *options, env={**ENV, **env}, timeout=200)
 
 
 def holders(lab: NamespaceLab, since: float) -> set[str]:
@@ -92,7 +76,7 @@ def untouched(lab: NamespaceLab) -> bool:
 
 def test_a_workstation_that_dies_right_after_the_isolation_leaves_the_old_one_to_come_back(rooms: MakeLab) -> None:
     lab = rooms()
-    tool = lab.spawn_tool(*MIGRATE, "--offline", "isolate", "--revert-after", "6", "--json", env=ENV)
+    tool = lab.spawn_tool(*MIGRATE, "--yes", "--offline", "isolate", "--revert-after", "6", "--json", env=ENV)
     assert tool.stdout is not None
     for line in tool.stdout:
         if '"action_started"' in line and "prove from here" in line:
@@ -121,7 +105,7 @@ def test_an_isolated_old_one_that_restarts_leaves_again_and_can_still_be_called_
     quiet = time.time()
     lab.wait(lambda: time.time() > quiet + 2, "two seconds on the wire", 5)
     assert holders(lab, quiet) == {"new"}
-    back = lab.run_tool("rollback", run_of(result), "--yes", timeout=200)
+    back = lab.run_tool("rollback", run_of(result.stdout), "--yes", timeout=200)
     assert back.returncode == 0, said(back)
     assert untouched(lab)
     assert lab.on("old", "ls /etc/cron.d").stdout.split() == ["multidevice-core"]
@@ -129,7 +113,7 @@ def test_an_isolated_old_one_that_restarts_leaves_again_and_can_still_be_called_
 
 def test_an_isolated_old_one_never_collides_with_whoever_has_taken_its_address(rooms: MakeLab) -> None:
     lab = rooms()
-    tool = lab.spawn_tool(*MIGRATE, "--offline", "isolate", "--revert-after", "5", "--json", env=ENV)
+    tool = lab.spawn_tool(*MIGRATE, "--yes", "--offline", "isolate", "--revert-after", "5", "--json", env=ENV)
     assert tool.stdout is not None
     for line in tool.stdout:
         if '"action_started"' in line and "prove from here" in line:
@@ -152,7 +136,7 @@ def test_a_rollback_after_the_end_brings_both_back_to_where_they_were(rooms: Mak
     pins = sorted(known.read_text().split("\n"))
     result = migrate(lab, "--offline", "isolate", "--no-restore-ssh")
     assert result.returncode == 0, said(result)
-    back = lab.run_tool("rollback", run_of(result), "--yes", timeout=200)
+    back = lab.run_tool("rollback", run_of(result.stdout), "--yes", timeout=200)
     assert back.returncode == 0, said(back)
     assert untouched(lab)
     assert lab.collisions() == []
@@ -160,7 +144,7 @@ def test_a_rollback_after_the_end_brings_both_back_to_where_they_were(rooms: Mak
     assert "address 10.1.1.50" in lab.on("new", "cat /etc/network/interfaces").stdout
     assert lab.on("new", "ls -A /var/lib/tscm-migrate").stdout == ""
     assert sorted(known.read_text().split("\n")) == pins
-    assert "host key changed" not in said(lab.run_tool(*MIGRATE, "--dry-run", env=ENV))
+    assert "host key changed" not in said(lab.run_tool(*MIGRATE, "--yes", "--dry-run", env=ENV))
 
 
 def test_an_address_conflict_is_found_before_the_restore(rooms: MakeLab) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tscm_migrate.lab.namespaces import available
+from tests.support.migrations import needed, run_of, said
 from tscm_migrate.lab.namespaces.lab import NamespaceLab
 from tscm_migrate.lab.profile import new_profile, old_profile
 from tscm_migrate.lab.rig import PASSPHRASE, Ended, Rig
@@ -21,12 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-pytestmark = [
-    pytest.mark.namespaces,
-    pytest.mark.slow,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
-]
+pytestmark = needed(300)
 
 ENV = {"TSCM_PASSPHRASE": PASSPHRASE}
 RESCUE = ("migrate", "--archive", "offsite:latest", "--to", "tscm-new", "--yes")
@@ -90,16 +84,6 @@ def what_matters(lab: NamespaceLab, name: str) -> dict[str, str]:
         "devices": lab.on(name, "cd /opt/threatstop/etc/devices && find . -type f -exec sha256sum {} + | sort").stdout,
         "address": lab.on(name, "ip -4 -o addr show scope global | awk '{print $4}'").stdout,
     }
-
-
-def said(result: subprocess.CompletedProcess[str]) -> str:
-    return f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
-
-
-def run_of(text: str) -> str:
-    found = re.search(r"\b(\d{8}-\d{6}-[0-9a-f]{4})\b", text)
-    assert found, text
-    return found[1]
 
 
 def files_of(folder: Path) -> set[str]:

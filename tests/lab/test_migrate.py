@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tscm_migrate.lab.namespaces import available
+from tests.support.migrations import MIGRATE, device_files, keys_of, needed, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,24 +23,14 @@ if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
     from tscm_migrate.lab.namespaces import NamespaceLab
 
-pytestmark = [
-    pytest.mark.namespaces,
-    pytest.mark.slow,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
-]
+pytestmark = needed(240)
 
 PASSPHRASE = "Tr0ub4dor &3 'quoted' $HOME"
 SUDO = "hunter2-of-the-lab"
-MIGRATE = ("migrate", "--from", "tscm-old", "--to", "tscm-new")
 
 
 def migrate(lab: NamespaceLab, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
     return lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE, **env}, timeout=200)
-
-
-def said(result: subprocess.CompletedProcess[str]) -> str:
-    return f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
 
 
 def state_of(lab: NamespaceLab, name: str) -> str:
@@ -51,14 +41,6 @@ def state_of(lab: NamespaceLab, name: str) -> str:
         "find $d -type f -not -name '*.log' -exec sha256sum {} + 2>/dev/null; "
         "find $d -not -name '*.log' -printf '%p %M %u %g %l\\n' 2>/dev/null; done | sort; cat /etc/network/interfaces",
     ).stdout
-
-
-def keys_of(lab: NamespaceLab, name: str) -> str:
-    return lab.on(name, "cat /etc/ssh/ssh_host_*_key.pub | awk '{print $1, $2}'").stdout
-
-
-def device_files(lab: NamespaceLab, name: str) -> str:
-    return lab.on(name, "cd /opt/threatstop/etc/devices && find . -type f -exec sha256sum {} + | sort -k2").stdout
 
 
 def entry_of(lab: NamespaceLab, name: str = "new") -> str:

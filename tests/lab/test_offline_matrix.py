@@ -13,22 +13,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.migrations import MIGRATE, device_files, keys_of, needed
 from tests.support.terminal import Terminal
-from tscm_migrate.lab.namespaces import available
 from tscm_migrate.lab.namespaces.lab import MACS
 
 if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
     from tscm_migrate.lab.namespaces import NamespaceLab
 
-pytestmark = [
-    pytest.mark.namespaces,
-    pytest.mark.slow,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
-]
+pytestmark = needed(300)
 
-MIGRATE = ("migrate", "--from", "tscm-old", "--to", "tscm-new")
 ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
 ADDRESS, OWN = "10.1.1.43", "10.1.1.50"
 NO, YES = False, True
@@ -50,14 +44,6 @@ ROWS = ALL if os.environ.get("TSCM_TEST_ALL") else COVERING
 def named(row: tuple[str, bool, bool, bool]) -> str:
     way, ssh, bypass, encrypt = row
     return f"{way}-{'ssh' if ssh else 'own'}-{'bypass' if bypass else 'moves'}-{'gpg' if encrypt else 'plain'}"
-
-
-def device_files(lab: NamespaceLab, name: str) -> str:
-    return lab.on(name, "cd /opt/threatstop/etc/devices && find . -type f -exec sha256sum {} + | sort -k2").stdout
-
-
-def keys_of(lab: NamespaceLab, name: str) -> list[str]:
-    return sorted(lab.on(name, "cat /etc/ssh/ssh_host_*_key.pub | awk '{print $1, $2}'").stdout.splitlines())
 
 
 def pinned(lab: NamespaceLab, address: str) -> list[str]:

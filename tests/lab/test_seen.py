@@ -5,21 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.lab.test_migrate import MIGRATE, PASSPHRASE, said, state_of
-from tscm_migrate.lab.namespaces import available
+from tests.lab.test_migrate import PASSPHRASE, state_of
+from tests.support.migrations import MIGRATE, PAIR, needed, said
 
 if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
 
-pytestmark = [
-    pytest.mark.namespaces,
-    pytest.mark.slow,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
-]
-PAIR = ("--from", "tscm-old", "--to", "tscm-new")
+pytestmark = needed(240)
 
 
 def test_plan_and_check_change_nothing_and_say_what_would_be_done(rooms: MakeLab) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.migrations import MIGRATE, keys_of, needed, said
 from tests.support.strangers import move_in
-from tscm_migrate.lab.namespaces import available
 
 if TYPE_CHECKING:
     import subprocess
@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
     from tscm_migrate.lab.namespaces import NamespaceLab
 
-pytestmark = [
-    pytest.mark.namespaces,
-    pytest.mark.slow,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
-]
+pytestmark = needed(240)
 
 PASSPHRASE = "Grüße & 'Quotes' $HOME"
 SUDO = "hunter2-of-the-lab"
@@ -33,22 +28,14 @@ LAYOUT = {
 
 
 def migrate(lab: NamespaceLab, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
-    words = ("migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes", *options)
+    words = (*MIGRATE, "--yes", *options)
     return lab.run_tool(*words, env={"TSCM_PASSPHRASE": PASSPHRASE, **env}, timeout=120)
-
-
-def said(result: subprocess.CompletedProcess[str]) -> str:
-    return f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
 
 
 def etc_of(lab: NamespaceLab, name: str) -> str:
     """The devices' files: what the appliance notes about its own backups is not among them."""
     script = "cd /opt/threatstop/etc && find . -type f ! -name '.backup*' ! -name enc -exec sha256sum {} + | sort -k2"
     return lab.on(name, script).stdout
-
-
-def keys_of(lab: NamespaceLab, name: str) -> str:
-    return lab.on(name, "cat /etc/ssh/ssh_host_*_key.pub | awk '{print $1, $2}'").stdout
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.migrations import MIGRATE, needed, run_of
 from tests.support.terminal import Terminal
-from tscm_migrate.lab.namespaces import available
 from tscm_migrate.lab.namespaces.lab import MACS
 from tscm_migrate.lab.namespaces.switch import Switch
 
@@ -18,12 +17,7 @@ if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
     from tscm_migrate.lab.namespaces import NamespaceLab
 
-pytestmark = [
-    pytest.mark.namespaces,
-    pytest.mark.slow,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
-]
+pytestmark = needed(300)
 
 ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
 ADDRESS = "10.1.1.43"
@@ -31,11 +25,9 @@ ADDRESS = "10.1.1.43"
 
 def migrated(lab: NamespaceLab, *options: str) -> str:
     """A run that went through; its id."""
-    result = lab.run_tool("migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes", *options, env=ENV, timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", *options, env=ENV, timeout=200)
     assert result.returncode == 0, result.stdout + result.stderr
-    run = re.search(r"run (\d{8}-\d{6}-[0-9a-f]{4})", result.stdout)
-    assert run, result.stdout
-    return run[1]
+    return run_of(result.stdout)
 
 
 def answers(lab: NamespaceLab, since: float) -> list[str]:

@@ -6,17 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tscm_migrate.lab.namespaces import available
+from tests.support.migrations import MIGRATE, device_files, needed
 
 if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
 
-pytestmark = [
-    pytest.mark.namespaces,
-    pytest.mark.slow,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(available() is not None, reason=f"no namespace lab: {available()}"),
-]
+pytestmark = needed(300)
 
 SUDO = "hunter2 of the lab"
 NET_FIRST = ("network", "list", "warning", "ssh", "cron")
@@ -41,14 +36,13 @@ def test_any_wording_order_and_list_migrates(rooms: MakeLab, row: dict[str, Any]
     given = dict(row)
     plain = given.pop("plain", False)
     lab = rooms(given, given)
-    before = lab.on("old", "cd /opt/threatstop/etc/devices && find . -type f -exec sha256sum {} + | sort -k2").stdout
+    before = device_files(lab, "old")
     keys = lab.on("old", "cat /etc/ssh/*.pub").stdout
     env = {"TSCM_PASSPHRASE": "pass phrase of the lab", "TSCM_SUDO_PASSWORD": given.get("sudo_password") or ""}
     options = ["--no-encrypt"] if plain else []
-    result = lab.run_tool("migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes", *options, env=env, timeout=240)
+    result = lab.run_tool(*MIGRATE, "--yes", *options, env=env, timeout=240)
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
-    after = lab.on("new", "cd /opt/threatstop/etc/devices && find . -type f -exec sha256sum {} + | sort -k2").stdout
-    assert after == before
+    assert device_files(lab, "new") == before
     assert lab.on("new", "cat /etc/ssh/*.pub").stdout == keys
     assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
     assert lab.collisions() == []

@@ -12,6 +12,7 @@ from tscm_migrate.errors import Exit, UsageError
 from tscm_migrate.events import RunStarted
 from tscm_migrate.migration import journal, leftovers, locate, locks, plan, run, sides
 from tscm_migrate.migration.context import Migration
+from tscm_migrate.migration.ending import carry_out
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.options import MigrateOptions
@@ -122,7 +123,7 @@ def resume(
             raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
         m.passphrase = _passphrase(m, secrets)
         m.journal.write("run-resumed", version=__version__, pid=os.getpid())
-        return run.carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: prepare(m))
+        return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: prepare(m))
 
 
 def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate import __version__
 from tscm_migrate.errors import Exit, Interrupted, MigrateError, RollbackIncomplete, UsageError
 from tscm_migrate.events import Said
-from tscm_migrate.migration import leftovers, plan, resume, run
+from tscm_migrate.migration import ending, leftovers, plan, resume
 from tscm_migrate.migration.engine import Engine
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ def _take_back(engine: Engine, began: float) -> Exit:
             failed = engine.roll_back()
             _tidy(m)
     except (Exception, KeyboardInterrupt) as error:
-        run.end(engine, "interrupted", began)
+        ending.end(engine, "interrupted", began)
         reason = str(error) or "by the operator"
         raise Interrupted(reason, f"say it again: tscm-migrate rollback {m.run}") from error
-    run.end(engine, "interrupted" if failed else "rolled-back", began)
+    ending.end(engine, "interrupted" if failed else "rolled-back", began)
     if failed:
         raise RollbackIncomplete(tuple(f"{step}: {error}" for step, error in failed), m.run)
     return Exit.DONE

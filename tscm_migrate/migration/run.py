@@ -1,6 +1,7 @@
-"""The main flow: identify, check, plan, ask, run; and what is said and put back when it does not go through.
+"""The main flow: identify, check, plan, ask, run.
 
-Start reading here. The steps themselves are in `steps/`, their order in `plan.py`, how they are run in `engine.py`.
+Start reading here. The steps themselves are in `steps/`, their order in `plan.py`, how they are run in `engine.py`, how
+a run ends in `ending.py`.
 """
 
 from __future__ import annotations
@@ -8,20 +9,21 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
 from tscm_migrate.appliance.names import newest
-from tscm_migrate.errors import Exit, Interrupted, NeedsPerson, Refused, UsageError
+from tscm_migrate.errors import Exit, Refused, UsageError
 from tscm_migrate.events import Checked, Estimated, RunFinished, RunStarted, Said, StepFinished, StepStarted
 from tscm_migrate.migration import checks, dead, estimate, history, leftovers, locks, outcome, plan, rehearsal, sides
 from tscm_migrate.migration.context import Migration, Operator, at
+from tscm_migrate.migration.ending import carry_out
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal, new_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.site import Host, Secret
     from tscm_migrate.ssh.shell import Shell
-
-    Ending = Literal["done", "attention", "failed", "interrupted", "rolled-back"]
 
 
 class Dialler:
@@ -239,83 +239,3 @@ def _shown_by_old(old: Identity) -> list[str]:
 
 def _place(host: Host) -> dict[str, Any]:
     return {"name": host.name, "address": host.address, "port": host.port}
-
-
-def carry_out(engine: Engine, began: float, first: Callable[[], object] = lambda: None) -> Exit:
-    """Run the steps, and end in a state that is known and said; also used by resume.
-
-    Args:
-        engine: with the migration.
-        began: monotonic seconds.
-        first: what has to go well before the first step; where it fails, no step is begun and none taken back.
-
-    Raises:
-        As `migrate`.
-    """
-    m = engine.m
-    ready = False
-    try:
-        with m.interrupts.careful():
-            first()
-            ready = True
-            engine.run()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a defect of ours too must leave nobody in the dark
-        recover(engine, error, began, put_back=ready)
-    left = outcome.left_to_do(m)
-    end(engine, "attention" if left else "done", began, left)
-    if left:
-        raise NeedsPerson(tuple(left))
-    return Exit.DONE
-
-
-def recover(engine: Engine, error: BaseException, began: float, *, put_back: bool) -> NoReturn:
-    """Before the cutover everything is put back; after it, what is held or offline is said with the way on and back.
-
-    Raises:
-        Interrupted: by the operator, or with something left as it should not stay. Else the error itself.
-    """
-    m, standing = engine.m, engine.to_put_back()
-    interrupted = isinstance(error, KeyboardInterrupt)
-    reason = f"by {error}" if interrupted and str(error) else "by the operator" if interrupted else str(error)
-    if put_back and standing and outcome.can_put_back(engine):
-        said = f"interrupted {reason}; " if interrupted else ""
-        m.emit(Said(f"{said}putting everything back", "warning"))
-        try:
-            with m.interrupts.putting_back():
-                engine.roll_back()
-        except (Exception, KeyboardInterrupt) as second:  # noqa: BLE001 - whatever it was, how things stand is said
-            reason = f"{reason}; and while putting back: {str(second) or 'interrupted'}"
-    if not engine.to_put_back():
-        end(engine, "interrupted" if interrupted else "failed", began)
-        if interrupted:
-            again = f"start again: tscm-migrate resume {m.run}" if m.journal.record.reverted else ""
-            raise Interrupted("everything was put back" if again else "nothing was changed", again) from error
-        raise error
-    end(engine, "interrupted", began)
-    ways = f"go on: tscm-migrate resume {m.run}; or go back: tscm-migrate rollback {m.run}"
-    raise Interrupted(reason, ways) from error
-
-
-def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = ()) -> None:
-    """Write and say how the run ended; the last thing printed names what is held or offline.
-
-    The marks go from appliances that are as they were or as they should be; where something is left standing they
-    stay, so that nobody begins another run over it.
-    """
-    m = engine.m
-    lines = outcome.standing(m, engine)
-    over = how in {"done", "attention"} or not engine.to_put_back()
-    try:
-        ours = [one for one in m.there if one.name in m.journal.record.locked]  # else they are another run's
-        leftovers.clear_secrets(*ours)
-        if over:
-            # After a run that went through they stay, for a rollback of it wants them; see `forget`.
-            if how not in {"done", "attention"} and m.new in ours and m.new.connected:
-                leftovers.clear_settings(m.new)
-            locks.release(m)
-        m.journal.write("run-ended", outcome=how, standing=list(lines), left=list(left))
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last word is said whatever happens
-        m.emit(Said(f"while ending the run: {error}", "warning"))
-    if over and how in {"failed", "interrupted", "rolled-back"} and not lines:
-        lines = ("everything was put back",) if m.journal.record.reverted else ("nothing was changed",)
-    m.emit(RunFinished(m.run, how, round(time.monotonic() - began, 3), outcome.downtime(m), lines, tuple(left)))

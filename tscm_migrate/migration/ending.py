@@ -1,0 +1,97 @@
+"""How a run ends: the steps are run, and whatever happens, what is put back or left standing is known and said."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from tscm_migrate.errors import Exit, Interrupted, NeedsPerson
+from tscm_migrate.events import RunFinished, Said
+from tscm_migrate.migration import leftovers, locks, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tscm_migrate.migration.engine import Engine
+
+    Ending = Literal["done", "attention", "failed", "interrupted", "rolled-back"]
+
+
+def carry_out(engine: Engine, began: float, first: Callable[[], object] = lambda: None) -> Exit:
+    """Run the steps, and end in a state that is known and said; also used by resume.
+
+    Args:
+        engine: with the migration.
+        began: monotonic seconds.
+        first: what has to go well before the first step; where it fails, no step is begun and none taken back.
+
+    Raises:
+        As `migrate`.
+    """
+    m = engine.m
+    ready = False
+    try:
+        with m.interrupts.careful():
+            first()
+            ready = True
+            engine.run()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a defect of ours too must leave nobody in the dark
+        recover(engine, error, began, put_back=ready)
+    left = outcome.left_to_do(m)
+    end(engine, "attention" if left else "done", began, left)
+    if left:
+        raise NeedsPerson(tuple(left))
+    return Exit.DONE
+
+
+def recover(engine: Engine, error: BaseException, began: float, *, put_back: bool) -> NoReturn:
+    """Before the cutover everything is put back; after it, what is held or offline is said with the way on and back.
+
+    Raises:
+        Interrupted: by the operator, or with something left as it should not stay. Else the error itself.
+    """
+    m, standing = engine.m, engine.to_put_back()
+    interrupted = isinstance(error, KeyboardInterrupt)
+    reason = f"by {error}" if interrupted and str(error) else "by the operator" if interrupted else str(error)
+    if put_back and standing and outcome.can_put_back(engine):
+        said = f"interrupted {reason}; " if interrupted else ""
+        m.emit(Said(f"{said}putting everything back", "warning"))
+        try:
+            with m.interrupts.putting_back():
+                engine.roll_back()
+        except (Exception, KeyboardInterrupt) as second:  # noqa: BLE001 - whatever it was, how things stand is said
+            reason = f"{reason}; and while putting back: {str(second) or 'interrupted'}"
+    if not engine.to_put_back():
+        end(engine, "interrupted" if interrupted else "failed", began)
+        if interrupted:
+            again = f"start again: tscm-migrate resume {m.run}" if m.journal.record.reverted else ""
+            raise Interrupted("everything was put back" if again else "nothing was changed", again) from error
+        raise error
+    end(engine, "interrupted", began)
+    ways = f"go on: tscm-migrate resume {m.run}; or go back: tscm-migrate rollback {m.run}"
+    raise Interrupted(reason, ways) from error
+
+
+def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = ()) -> None:
+    """Write and say how the run ended; the last thing printed names what is held or offline.
+
+    The marks go from appliances that are as they were or as they should be; where something is left standing they
+    stay, so that nobody begins another run over it.
+    """
+    m = engine.m
+    lines = outcome.standing(m, engine)
+    over = how in {"done", "attention"} or not engine.to_put_back()
+    try:
+        ours = [one for one in m.there if one.name in m.journal.record.locked]  # else they are another run's
+        leftovers.clear_secrets(*ours)
+        if over:
+            # After a run that went through they stay, for a rollback of it wants them; see `forget`.
+            if how not in {"done", "attention"} and m.new in ours and m.new.connected:
+                leftovers.clear_settings(m.new)
+            locks.release(m)
+        m.journal.write("run-ended", outcome=how, standing=list(lines), left=list(left))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last word is said whatever happens
+        m.emit(Said(f"while ending the run: {error}", "warning"))
+    if over and how in {"failed", "interrupted", "rolled-back"} and not lines:
+        lines = ("everything was put back",) if m.journal.record.reverted else ("nothing was changed",)
+    m.emit(RunFinished(m.run, how, round(time.monotonic() - began, 3), outcome.downtime(m), lines, tuple(left)))
