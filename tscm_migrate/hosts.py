@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .errors import Exit, UsageError
+from .ui.say import say
 
 if TYPE_CHECKING:
     from .inventory import Inventory
@@ -87,15 +88,15 @@ def pin_host(site: Inventory, name: str, fingerprint: str | None) -> Exit:
         fix = "as `ssh-keygen -l` prints it: SHA256: and 43 characters"
         raise UsageError(f"--fingerprint {fingerprint!r} is no fingerprint", fix)
     offer = pinning.look(site.host(name), Secrets())
-    _say(_describe(offer))
+    say(_describe(offer))
     if fingerprint is None and offer.state == "same":
-        _say(f"nothing to do: {offer.path} has them already")
+        say(f"nothing to do: {offer.path} has them already")
         return Exit.DONE
     if fingerprint is None and not _yes(offer):
-        _say("nothing was pinned")
+        say("nothing was pinned")
         return Exit.FAILED
     changed = pinning.accept(offer, fingerprint)
-    _say(f"pinned in {offer.path}" if changed else f"nothing to do: {offer.path} has it already")
+    say(f"pinned in {offer.path}" if changed else f"nothing to do: {offer.path} has it already")
     return Exit.DONE
 
 
@@ -120,8 +121,3 @@ def _yes(offer: Offer) -> bool:
         return input(f"Are they what its console shows? Then {verb} [y/N]: ").strip().lower() in {"y", "yes"}
     except EOFError:
         return False
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import Exit, MigrateError, UsageError
+from tscm_migrate.ui.say import say
 
 if TYPE_CHECKING:
     from tscm_migrate.inventory import Inventory
@@ -60,23 +61,26 @@ def start(given: Answers, path: Path | None) -> Exit:
     except MigrateError:
         path.unlink(missing_ok=True)  # a mistyped answer leaves no half-made file behind
         raise
-    _say(f"wrote {path}")
+    say(f"wrote {path}")
     good = True
     for host, fingerprint in zip(hosts, (answers.fingerprint_old, answers.fingerprint_new), strict=True):
         good = _try(site, host.name, fingerprint) and good
     named = "" if path == inventory.config_dir() / "hosts.toml" else f" --inventory {path}"
     then = f"tscm-migrate check --from tscm-old --to tscm-new{named}" if good else f"tscm-migrate doctor{named}"
-    _say(f"next: {then}")
+    say(f"next: {then}")
     return Exit.DONE if good else Exit.ATTENTION
 
 
 def _complete(given: Answers) -> Answers:
+    from tscm_migrate.inventory.spec import parse
+
     attended = sys.stdin is not None and sys.stdin.isatty()
     if not attended and not (given.old and given.new):
         raise UsageError("there is no terminal to ask on", "give --old ADDRESS and --new ADDRESS")
     old = given.old or _ask("address of the old appliance")
     new = given.new or _ask("address of the new appliance")
-    user = given.user or (_ask("user to log in as", "threatstop") if attended and not given.old else "threatstop")
+    wanted = attended and not given.old and not all(parse(one).user for one in (old, new))
+    user = given.user or (_ask("user to log in as", "threatstop") if wanted else "threatstop")
     return replace(given, old=old, new=new, user=user)
 
 
@@ -114,7 +118,7 @@ def _quoted(value: str) -> str:
 
 def _try(site: Inventory, name: str, fingerprint: str | None) -> bool:
     """Pin a host's key and log in once; what goes wrong is said, and the next host is tried all the same."""
-    from tscm_migrate import doctor, redact
+    from tscm_migrate import doctor
     from tscm_migrate.hosts import pin_host
     from tscm_migrate.secrets import Secrets
 
@@ -122,16 +126,10 @@ def _try(site: Inventory, name: str, fingerprint: str | None) -> bool:
         if pin_host(site, name, fingerprint) != Exit.DONE:
             return False
     except MigrateError as error:
-        _say(f"{name}: {redact.printable(error.message())}")
-        _say(f"  what to do: {error.remedy()}" if error.remedy() else "")
+        say(f"{name}: {error.message()}")
+        say(f"  what to do: {error.remedy()}" if error.remedy() else "")
         return False
     found = list(doctor.host(site.host(name), Secrets()))
     for finding in found:
-        _say(redact.printable(redact.known(doctor.text(finding))))
+        say(doctor.text(finding))
     return all(finding.severity != "error" for finding in found)
-
-
-def _say(text: str) -> None:
-    if text:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()

@@ -70,11 +70,24 @@ def test_init_asks_writes_and_says_what_is_next(env: dict[str, str], tmp_path: P
     person.type("127.0.0.2")
     person.wait_for("user to log in as [threatstop]")
     person.type("")
-    person.wait_for("next: tscm-migrate doctor", limit=40)
+    person.wait_for("tscm-migrate doctor", limit=40)
     assert person.finish() == 4  # nobody answers there with a key of ours
     text = (tmp_path / "site.toml").read_text(encoding="utf-8")
     assert 'address = "127.0.0.1"' in text
     assert 'user = "threatstop"' in text
+
+
+def test_init_does_not_ask_for_a_user_that_both_addresses_name(env: dict[str, str], tmp_path: Path) -> None:
+    person = Terminal([*TOOL, "init", "--inventory", str(tmp_path / "site.toml")], env)
+    person.wait_for("address of the old appliance")
+    person.type("ann@127.0.0.1")
+    person.wait_for("address of the new appliance")
+    person.type("bob@127.0.0.2")
+    person.wait_for("tscm-migrate doctor", limit=40)
+    assert person.finish() == 4
+    assert "user to log in" not in person.shown
+    text = (tmp_path / "site.toml").read_text(encoding="utf-8")
+    assert [f'user = "{name}"' in text for name in ("ann", "bob")] == [True, True]
 
 
 @pytest.mark.slow

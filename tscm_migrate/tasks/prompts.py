@@ -37,12 +37,15 @@ def record(
     from tscm_migrate.inventory import load
     from tscm_migrate.migration import prompting
     from tscm_migrate.ui.operator import Terminal
+    from tscm_migrate.ui.say import say
 
     host = load(Path(inventory) if inventory else None).host(name)
     made = prompting.record(host, dialogue, Terminal(attended=sys.stdin is not None and sys.stdin.isatty()))
     path = Path(out or f"{host.name}.{dialogue}.json")
     made.write(path)
-    _say([f"{len(made.asked)} questions, in {path}", *(proposed(made) or ["the rules knew every one of them"])])
+    rules = proposed(made)
+    say(f"{len(made.asked)} questions, in {path}" + ("" if rules else "\nthe rules knew every one of them"))
+    sys.stdout.write("".join(f"{line}\n" for line in rules))  # to be copied as they are
 
 
 @command(
@@ -58,15 +61,12 @@ def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
     from tscm_migrate.appliance.recording import replay as again
     from tscm_migrate.inventory import load
     from tscm_migrate.migration import prompting
+    from tscm_migrate.ui.say import say
 
     made = Recording.read(Path(recording))
     site = load(Path(inventory) if inventory else None)
     host = site.hosts.get(made.host) or site.host("replayed@127.0.0.1")
     table = prompting.table_for(None, host, made.dialogue)
     found = again(made, table.rules, table.values, table.site_rules)
-    _say(f"{rule or 'NOBODY':<16} {prompt}" for prompt, rule in found)
+    say("\n".join(f"{rule or 'NOBODY':<16} {prompt}" for prompt, rule in found))
     return 0 if all(rule for _, rule in found) else 4
-
-
-def _say(lines: Any) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))

@@ -47,7 +47,10 @@ def show(_context: Any, run: str | None = None, json: bool = False) -> None:
 
     from tscm_migrate.ui import report
     from tscm_migrate.ui.report import text
+    from tscm_migrate.ui.say import say
 
     told = report.read(report.find(run))
-    lines = [encoder.dumps(told, indent=2, ensure_ascii=False)] if json else text.lines(told)
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    if json:
+        sys.stdout.write(encoder.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    else:
+        say("\n".join(text.lines(told)))

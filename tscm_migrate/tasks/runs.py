@@ -49,13 +49,13 @@ def show(_context: Any, run: str, json: bool = False) -> None:
     Examples:
         tscm-migrate show 20240501-030000-1a2b
     """
-    from tscm_migrate import redact
     from tscm_migrate.migration import history
+    from tscm_migrate.ui.say import say
 
     if json:
         _print_json(history.as_dict(run))
     else:
-        sys.stdout.write("".join(f"{redact.printable(line)}\n" for line in history.lines(run)))
+        say("\n".join(history.lines(run)))
 
 
 @command(help=_COMMON)

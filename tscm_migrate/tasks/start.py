@@ -61,6 +61,7 @@ def doctor(_context: Any, offline: bool = False, json: bool = False, inventory: 
     from tscm_migrate import inventory as inventories
     from tscm_migrate import redact
     from tscm_migrate.secrets import Secrets
+    from tscm_migrate.ui.say import say
 
     site = inventories.load(Path(inventory) if inventory else None)
     found = []
@@ -71,7 +72,7 @@ def doctor(_context: Any, offline: bool = False, json: bool = False, inventory: 
         for finding in look:
             found.append(finding)
             if not json:
-                sys.stdout.write(redact.printable(redact.known(room.text(finding))) + "\n")
+                say(room.text(finding))
     if json:
         sys.stdout.write(redact.known(encoder.dumps([asdict(one) for one in found], indent=2)) + "\n")
     return int(Exit.ATTENTION if any(one.severity == "error" for one in found) else Exit.DONE)

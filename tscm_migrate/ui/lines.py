@@ -27,6 +27,7 @@ from tscm_migrate.events import (
 )
 from tscm_migrate.ui.board import waits
 from tscm_migrate.ui.progress import EVERY, Meter
+from tscm_migrate.ui.say import say
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Event
@@ -56,7 +57,7 @@ class Plain:
         """One event."""
         text = self._text(event, time.monotonic())
         if text:
-            print(redact.printable(redact.known(text)), flush=True)  # noqa: T201
+            say(text)
 
     def _text(self, event: Event, now: float) -> str:
         if self._quiet and not _matters(event):

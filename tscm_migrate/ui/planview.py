@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from tscm_migrate import redact
 from tscm_migrate.events import ActionStarted, Checked, Estimated, RunFinished, RunStarted, Said, StepStarted
-from tscm_migrate.ui import fold
 from tscm_migrate.ui.report.html import seconds
+from tscm_migrate.ui.say import say
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Event
@@ -48,9 +46,7 @@ class PlanView:
 
     def print(self) -> None:
         """Everything that is known, for a person."""
-        text = redact.printable(redact.known("\n".join(self.lines()) + "\n"))
-        sys.stdout.write(fold.fit(text, sys.stdout))
-        sys.stdout.flush()
+        say("\n".join(self.lines()))
 
     def lines(self) -> list[str]:
         """The page: who, checks by severity, steps with their actions and estimates."""
