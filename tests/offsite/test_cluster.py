@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.incoming import encrypted
-from tests.support.servers import free_port
 from tscm_migrate.errors import UsageError
 from tscm_migrate.fleet.executors import Cluster, cluster
 from tscm_migrate.fleet.pull import Crew, pulls
+from tscm_migrate.lab.ports import free_port
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.jobs import PullJob, Tools
 from tscm_migrate.offsite.pull import PullOptions

@@ -28,7 +28,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture(scope="module")
 def shell(sshd: Sshd) -> Iterator[Shell]:
-    with connect(sshd.host(), credentials=NoSecrets()) as shell:
+    with connect(sshd.host(), credentials=NoSecrets(), timeouts=PATIENT) as shell:
         yield shell
 
 

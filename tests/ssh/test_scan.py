@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate.errors import Unreachable
-from tscm_migrate.lab.sshd import Sshd, free_port
+from tscm_migrate.lab.ports import free_port
+from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.ssh import hostkeys
 
 if TYPE_CHECKING:

@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate.lab.ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -44,22 +46,6 @@ def program(name: str) -> str | None:
     """The path of a program that is installed beside this Python, or on the system."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else shutil.which(name)
-
-
-def free_port(*, also: int = 0) -> int:
-    """A port below 32768 (no ephemeral one) that is free, as is the one `also` above it."""
-    start = 20_000 + (os.getpid() * 97) % 2_000
-    for port in range(start, start + 2_000):
-        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", port))
-            two.bind(("127.0.0.1", port + also if also else 0))
-            if port not in _GIVEN:
-                _GIVEN.add(port)
-                return port
-    raise RuntimeError("no free port")
-
-
-_GIVEN: set[int] = set()
 
 
 def wait_for(ready: Callable[[], bool], seconds: float, process: subprocess.Popen[bytes], log: Path) -> None:

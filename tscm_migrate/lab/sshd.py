@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tscm_migrate.lab.ports import free_port
 from tscm_migrate.site import Host
 
 if TYPE_CHECKING:
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 _KEY_TYPES = ("ed25519", "ecdsa", "rsa")
-
-
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:

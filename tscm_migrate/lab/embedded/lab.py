@@ -19,6 +19,7 @@ from tscm_migrate.lab.base import INVENTORY_NAMES, Collision, Name, tool_command
 from tscm_migrate.lab.embedded import cron, inventory
 from tscm_migrate.lab.embedded.appliance import Appliance, Wire
 from tscm_migrate.lab.embedded.machine import Machine
+from tscm_migrate.lab.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -41,18 +42,6 @@ def available() -> str | None:
     return None
 
 
-def free_port() -> int:
-    """A port that is free on both addresses: the address moves, the port stays."""
-    for _ in range(50):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind((OLD_ADDRESS, 0))
-            port: int = first.getsockname()[1]
-            with suppress(OSError):
-                second.bind((NEW_ADDRESS, port))
-                return port
-    raise OSError("no port is free on both addresses")
-
-
 class EmbeddedLab:
     """See `tscm_migrate.lab.base.Lab`.
 
@@ -70,7 +59,7 @@ class EmbeddedLab:
             "old": old.with_(name="old", address=OLD_ADDRESS, **network),
             "new": new.with_(name="new", address=NEW_ADDRESS, **network),
         }
-        self.port = free_port()
+        self.port = free_port(OLD_ADDRESS, NEW_ADDRESS)  # the address moves, the port stays
         self._run = Path(tempfile.mkdtemp(prefix="tscm-lab-"))  # a socket's path must be short
         self._wire = Wire(self.port)
         self._loop = asyncio.new_event_loop()
