@@ -65,7 +65,7 @@ def detail(site: Inventory, host: Host) -> str:
     shown["known_hosts"] = str(host.known_hosts or "-")
     width = max(map(len, shown))
     lines = (f"{key.ljust(width)}  {value}  ({site.source_of(host.name, key)})" for key, value in shown.items())
-    return f"{host.name}\n" + "\n".join(f"  {line}" for line in lines) + "\n"
+    return f"{host.name}\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def _text(value: object) -> str:

@@ -1,12 +1,13 @@
 """The kill matrix: a migration is cut before and after each event of its journal, then resumed or rolled back.
 
     python -m tscm_migrate.lab.matrix --jobs 5
-    python -m tscm_migrate.lab.matrix --how off-old --method sftp --verb resume --share 1/4 --out results.jsonl
+    python -m tscm_migrate.lab.matrix --how off-old --method sftp --verb resume --share 1/5 --out results.jsonl
 
 It is cut by SIGKILL; with `--how off-old` or `off-new` that appliance loses its power instead, and gets it back before
 the resume (unless it was the old one and had been told to go).
 
-One line of JSON a point, with what was not as it should be. A share is every nth point.
+One line of JSON a point, with what was not as it should be. A share is every nth point; of an odd number, for points
+before an event and after it alternate.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ def _power_cut(rig: Rig, point: Point, name: str) -> Ended:
 
 
 def share_of(cases: Sequence[Case], share: str) -> list[Case]:
-    """Every eighth case, from the second on, is the share "2/8"."""
+    """Every seventh case, from the second on, is the share "2/7"."""
     which, _, of = share.partition("/")
     return list(cases)[int(which) - 1 :: int(of or 1)]
 
@@ -218,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verb", type=several(VERBS), default="all", help="resume,rollback")
     parser.add_argument("--how", type=several(HOWS), default="kill", help="kill,off-old,off-new or all")
     parser.add_argument("--method", type=several(METHODS), default="tar", help="tar,sftp,rsync or all")
-    parser.add_argument("--share", default="1/1", help="2/8: every eighth point, from the second on")
+    parser.add_argument("--share", default="1/1", help="2/7: every seventh point, from the second on")
     parser.add_argument("--events", default="0-9999", help="only these: FIRST-LAST")
     parser.add_argument("--about", default="", help="only events in whose name this is, such as transfer")
     parser.add_argument("--jobs", type=int, default=1, help="labs side by side; on two cores at most six")

@@ -42,13 +42,14 @@ def show(_context: Any, name: str, json: bool = False, inventory: str | None = N
     """
     from tscm_migrate.hosts import as_dict, detail
     from tscm_migrate.inventory import load
+    from tscm_migrate.ui.say import say
 
     site = load(Path(inventory) if inventory else None)
     host = site.host(name)
     if json:
         _print_json(as_dict(site, host))
     else:
-        sys.stdout.write(detail(site, host))
+        say(detail(site, host))
 
 
 @command(

@@ -72,13 +72,14 @@ def listed(_context: Any, inventory: str | None = None) -> None:
     """
     from tscm_migrate import inventory as inventories
     from tscm_migrate.secrets import from_keyring
+    from tscm_migrate.ui.say import say
 
     site = inventories.load(Path(inventory) if inventory else None)
     for host in site.hosts.values():
         for kind, key in _KINDS.items():
             named = getattr(host, f"{key}_source") or "environment, keyring, prompt"
-            stored = "stored" if from_keyring(f"{kind}:{host.name}") is not None else "not in the keyring"
-            sys.stdout.write(f"{kind + ':' + host.name:<32} {stored:<20} asked from: {named}\n")
+            stored = "stored" if from_keyring(f"{kind}:{host.name}") is not None else "not stored"
+            say(f"{kind + ':' + host.name:<20}  {stored:<10}  asked from: {named}")
 
 
 def _checked(name: str, inventory: str | None) -> str:
