@@ -77,7 +77,7 @@ def test_a_secret_is_stored_listed_and_forgotten(tmp_path: Path) -> None:
         )
         return done.stdout
 
-    assert "passphrase:tscm-old              stored " in said("list")
+    assert "passphrase:tscm-old   stored " in said("list")
     said("forget", "passphrase:tscm-old")
-    assert "passphrase:tscm-old              not in the keyring" in said("list")
+    assert "passphrase:tscm-old   not stored" in said("list")
     assert "swordfish" not in person.shown
