@@ -137,6 +137,20 @@ def test_an_entry_that_is_laid_back_after_the_proof_does_not_stay_on_an_old_one_
     assert not differs(base.end, rig.state().told(before)), done.text
 
 
+def test_an_old_one_that_died_before_it_was_to_go_is_not_asked_for_its_entries(
+    base: matrix.Undisturbed, rig: Rig
+) -> None:
+    """Where a hook switches it off, nothing is wanted of it any more; that it is gone is proved all the same."""
+    before = rig.state()
+    rig.migrate([{"kind": "kill", "n": event(base, "captured take-offline"), "when": "after"}])
+    inventory = rig.lab.inventory
+    inventory.write_text(inventory.read_text().replace("[hooks]", '[hooks]\noffline = "true"'))
+    rig.lab.power_off("old")
+    done = rig.run("resume", "--yes")
+    assert done.status == 0, done.text
+    assert not differs(base.end, rig.state().told(before)), done.text
+
+
 def test_an_entry_that_somebody_lays_back_stops_the_run_and_leaves_no_held_copy(
     base: matrix.Undisturbed, rig: Rig
 ) -> None:

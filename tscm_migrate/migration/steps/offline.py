@@ -103,6 +103,8 @@ class TakeOffline(Plain):
 
     def _hold_again(self, m: Migration) -> None:
         """A package, or a timer that brought it back, may have released its updates; away, nobody could hold them."""
+        if m.old_answers is False:  # it is away already
+            return
         back = [entry for entry in m.held_entries if updates.state(m.old, entry).in_place]
         for entry in back:
             m.emit(Said(f"{m.old.name}: {entry} was laid back meanwhile; it is held again", "warning"))
