@@ -154,8 +154,8 @@ def share_of(cases: Sequence[Case], share: str) -> list[Case]:
 
 
 def make_rig(folder: Path) -> Rig:
-    """A rig of a lab of its own."""
-    return Rig(lab(folder))
+    """A rig of a lab of its own, on which nobody waits a quarter of an hour for one that has lost its power."""
+    return Rig(lab(folder), policy="reboot_timeout = 60")
 
 
 def lab(folder: Path, disk: str = "2g", **old: Any) -> NamespaceLab:
