@@ -119,7 +119,7 @@ def kill_at(rig: Rig, point: Point, verb: str, base: Undisturbed, how: str = "ki
     begun = bool(rig.events())
     second = rig.run(verb, *named, "--yes")
     after = rig.state().told(before)
-    wrong = []
+    wrong = [f"it was not cut: exit status {first.status}"] if how == "kill" and first.status != KILLED else []
     if not begun:
         expected = before.told(before)
     elif verb == "resume":
