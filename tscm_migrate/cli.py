@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from . import redact
@@ -28,10 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the console script; ends with SystemExit."""
     from .program import program
 
-    for stream in (sys.stdout, sys.stderr):  # a console that lacks a character shows another one, not a traceback
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")
+    _ready_streams()
     try:
         program().run(list(argv) if argv is not None else None)
     except BrokenPipeError:  # `… | head`: the reader has seen enough
@@ -39,6 +37,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(Exit.DONE)
     except KeyboardInterrupt:
         sys.exit(say(Interrupted("nothing was begun")))
+
+
+def _ready_streams() -> None:
+    """Where the caller has closed one, what is said goes nowhere; and no socket takes its number."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+        reconfigure = getattr(getattr(sys, name), "reconfigure", None)
+        if reconfigure is not None:  # a console that lacks a character shows another one, not a traceback
+            reconfigure(errors="replace")
 
 
 def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:

@@ -200,3 +200,15 @@ def test_a_reader_that_goes_away_gets_no_traceback(path: str) -> None:
         done = subprocess.run([*TOOL, path], stdout=closed, stderr=subprocess.PIPE, timeout=60, cwd=ROOT, check=False)
     assert b"Traceback" not in done.stderr
     assert b"BrokenPipe" not in done.stderr
+
+
+def test_who_has_closed_the_output_gets_the_exit_code_all_the_same(tmp_path: Path) -> None:
+    for words in (("doctor", "--offline"), ("host", "list"), ("migrate", *PAIR, "--yes")):
+        seen = []
+        for redirect in ("", ">&-"):
+            line = f'exec "$@" {redirect}'
+            argv = ("sh", "-c", line, "sh", *TOOL, *words, "--inventory", "inventory/hosts.toml")
+            done = run(*argv, XDG_STATE_HOME=str(tmp_path), PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring")
+            seen.append(done.returncode)
+            assert "should not have happened" not in done.stderr, done.stderr
+        assert seen[0] == seen[1], words
