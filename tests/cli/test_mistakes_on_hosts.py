@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import snapshots
-from tscm_migrate.lab import embedded, namespaces
+from tscm_migrate.lab import embedded
 from tscm_migrate.lab.base import tool_command
 from tscm_migrate.lab.profile import new_profile, old_profile
 
@@ -255,23 +255,3 @@ def test_the_same_again_after_a_success_is_answered_as_it_is_stored(tmp_path: Pa
         desk = Desk(lab)
         assert desk.migrate().endswith("(exit 0)\n")
         snapshots.compare("again-after-success", desk.migrate())
-
-
-@pytest.mark.slow
-@pytest.mark.namespaces
-@pytest.mark.skipif(namespaces.available() is not None, reason=f"no namespace lab: {namespaces.available()}")
-@pytest.mark.timeout(300)
-def test_a_missing_rsync_is_answered_as_it_is_stored(tmp_path: Path) -> None:
-    """By name spaces alone can a program be missing that this machine has."""
-    bare = new_profile(missing=("rsync",))
-    with namespaces.NamespaceLab(tmp_path / "room", old_profile(), bare) as lab:
-        words = ("check", *PAIR, "--method", "rsync")
-        other = lab.run_tool(*words)
-        assert other.returncode == 0, other.stdout + other.stderr
-        assert "rsync cannot be used: there is no rsync on the new one; tar is on both" in " ".join(
-            other.stdout.split()
-        )
-        words += ("--route", "direct")
-        done = lab.run_tool(*words)
-        shown = snapshots.page(words, done.stdout + done.stderr, done.returncode, {str(lab.folder): "LAB"})
-        snapshots.compare("rsync-missing", shown)

@@ -62,15 +62,20 @@ def test_doctor_tells_a_host_that_is_not_there_and_ends_with_4(env: dict[str, st
     assert run(env, "doctor", "--inventory", str(file), "--offline").returncode == 0
 
 
+def told_init(env: dict[str, str], file: Path, *answers: str) -> Terminal:
+    """Begin `init`, and give these answers to its questions, in their order."""
+    person = Terminal([*TOOL, "init", "--inventory", str(file)], env)
+    questions = ("address of the old appliance", "address of the new appliance", "user to log in as [threatstop]")
+    for question, answer in zip(questions, answers, strict=False):
+        person.wait_for(question)
+        person.type(answer)
+    person.wait_for("next:", limit=40)
+    person.wait_for("tscm-migrate doctor")  # on a line of its own, where both do not fit
+    return person
+
+
 def test_init_asks_writes_and_says_what_is_next(env: dict[str, str], tmp_path: Path) -> None:
-    person = Terminal([*TOOL, "init", "--inventory", str(tmp_path / "site.toml")], env)
-    person.wait_for("address of the old appliance")
-    person.type("127.0.0.1")
-    person.wait_for("address of the new appliance")
-    person.type("127.0.0.2")
-    person.wait_for("user to log in as [threatstop]")
-    person.type("")
-    person.wait_for("tscm-migrate doctor", limit=40)
+    person = told_init(env, tmp_path / "site.toml", "127.0.0.1", "127.0.0.2", "")
     assert person.finish() == 4  # nobody answers there with a key of ours
     text = (tmp_path / "site.toml").read_text(encoding="utf-8")
     assert 'address = "127.0.0.1"' in text
@@ -78,12 +83,7 @@ def test_init_asks_writes_and_says_what_is_next(env: dict[str, str], tmp_path: P
 
 
 def test_init_does_not_ask_for_a_user_that_both_addresses_name(env: dict[str, str], tmp_path: Path) -> None:
-    person = Terminal([*TOOL, "init", "--inventory", str(tmp_path / "site.toml")], env)
-    person.wait_for("address of the old appliance")
-    person.type("ann@127.0.0.1")
-    person.wait_for("address of the new appliance")
-    person.type("bob@127.0.0.2")
-    person.wait_for("tscm-migrate doctor", limit=40)
+    person = told_init(env, tmp_path / "site.toml", "ann@127.0.0.1", "bob@127.0.0.2")
     assert person.finish() == 4
     assert "user to log in" not in person.shown
     text = (tmp_path / "site.toml").read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.lab.test_migrate import PASSPHRASE, state_of
+from tests.support import snapshots
 from tests.support.migrations import MIGRATE, PAIR, needed, said
 
 if TYPE_CHECKING:
@@ -38,6 +39,20 @@ def test_plan_and_check_change_nothing_and_say_what_would_be_done(rooms: MakeLab
             assert words in plan.stdout, said(plan)
         assert [state_of(lab, name) for name in ("old", "new")] == before
         assert not list(lab.folder.glob("workstation/state/**/journal.jsonl"))
+
+
+def test_a_missing_rsync_is_answered_as_it_is_stored(rooms: MakeLab) -> None:
+    with rooms(new={"missing": ("rsync",)}) as lab:
+        words = ("check", *PAIR, "--method", "rsync")
+        other = lab.run_tool(*words)
+        assert other.returncode == 0, said(other)
+        assert "rsync cannot be used: there is no rsync on the new one; tar is on both" in " ".join(
+            other.stdout.split()
+        )
+        words += ("--route", "direct")
+        done = lab.run_tool(*words)
+        shown = snapshots.page(words, done.stdout + done.stderr, done.returncode, {str(lab.folder): "LAB"})
+        snapshots.compare("rsync-missing", shown)
 
 
 def test_on_a_terminal_the_run_is_drawn_and_its_report_names_everything(rooms: MakeLab) -> None:

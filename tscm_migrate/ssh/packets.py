@@ -309,7 +309,8 @@ def _window(channel: Any, wanted: int) -> int:
     """Take up to `wanted` bytes of what the peer allows to send; wait until it allows any.
 
     Raises:
-        OSError: the channel is closed. TimeoutError: the peer allowed nothing for the channel's timeout.
+        OSError: the channel is closed. EOFError: it was closed meanwhile.
+        TimeoutError: the peer allowed nothing for the channel's timeout.
     """
     with channel.lock:
         if channel.closed:

@@ -55,9 +55,7 @@ class Plain:
 
     def __call__(self, event: Event) -> None:
         """One event."""
-        text = self._text(event, time.monotonic())
-        if text:
-            say(text)
+        say(self._text(event, time.monotonic()))
 
     def _text(self, event: Event, now: float) -> str:
         if self._quiet and not _matters(event):
