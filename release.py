@@ -42,7 +42,7 @@ def install(room: Path, wheel: Path) -> Path:
     venv.create(room, with_pip=False, symlinks=os.name != "nt")
     target = room / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     into = [sys.executable, *PIP, "--python", str(target), "install"]
-    python([*into, "--require-hashes", "-r", str(RUNTIME)])
+    python([*into, "--no-deps", "--require-hashes", "-r", str(RUNTIME)])  # it is complete: resolve nothing
     python([*into, "--no-deps", str(wheel)])
     return target
 

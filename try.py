@@ -72,12 +72,18 @@ def install(*, development: bool) -> None:
     if not development:
         must([*pip, "-e", ".[lab]"])
     elif sys.version_info[:2] <= LOCKED:
-        must([*pip, "--require-hashes", "-r", "requirements/dev.txt"])
+        install_locked(pip, ROOT / "requirements/dev.txt")
         must([*pip, "--no-deps", "--no-build-isolation", "-e", "."])  # hatchling is among what is locked
+        must([PYTHON, "-m", "pip", "check"])  # nobody else has asked whether the lock is complete
     else:
         say(f"requirements/dev.txt is known to fit Python {LOCKED[0]}.{LOCKED[1]} and earlier: taking newest versions")
         must([*pip, "--upgrade", "pip>=25.1"])  # the first that knows dependency groups
         must([*pip, "-e", ".", "--group", "dev"])
+
+
+def install_locked(pip: list[str | Path], lock: Path) -> None:
+    """Install what the lock holds, and resolve nothing: pip before 24 wants newer ones (pypa/pip issue 9644)."""
+    must([*pip, "--no-deps", "--require-hashes", "-r", lock])
 
 
 def debian_packages() -> None:
