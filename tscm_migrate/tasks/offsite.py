@@ -9,6 +9,8 @@ from typing import Any
 
 from invoke.collection import Collection
 
+from tscm_migrate.ui.say import as_it_is, say
+
 from .base import HOST_HELP, INVENTORY_HELP, command
 
 STORE = "The store's URL (else `store` in [offsite] of the inventory)."
@@ -80,7 +82,7 @@ def pull(
                 elif len(work) > 1:
                     say(text.line(outcome, len(outcomes), len(work)))
     if not json:
-        say(text.summary(outcomes))
+        as_it_is(text.summary(outcomes))
     return fleet.exit_code(outcomes)
 
 
@@ -108,7 +110,7 @@ def listed(
     if json:
         lines(copy.as_dict() for copy in catalog.copies)
     else:
-        say(text.copies(catalog, now_utc()))
+        as_it_is(text.copies(catalog, now_utc()))
 
 
 @command(positional=["host"], help={**COMMON, "host": HOST_HELP, "copy": COPY_HELP})
@@ -132,7 +134,7 @@ def show(
     if json:
         lines([found.as_dict()])
     else:
-        say(text.copy_detail(found, now_utc()))
+        as_it_is(text.copy_detail(found, now_utc()))
 
 
 @command(
@@ -161,7 +163,7 @@ def fetch(
     if json:
         lines([{"v": 1, "host": host, "copy": found.id, "path": str(path), "sha256": found.manifest.source_sha256}])
     else:
-        say(f"{path}\n")
+        as_it_is(str(path))
 
 
 def desk_of(inventory: str | None, store: str | None, **more: Any) -> Any:
@@ -191,13 +193,6 @@ def warnings(as_json: bool) -> Any:
 def now_utc() -> datetime:
     """The time, aware."""
     return datetime.now(UTC)
-
-
-def say(text: str) -> None:
-    """Print for people: redacted, without control characters."""
-    from tscm_migrate import redact
-
-    sys.stdout.write("".join(redact.printable(redact.known(line)) + "\n" for line in text.splitlines()))
 
 
 def lines(found: Any) -> None:

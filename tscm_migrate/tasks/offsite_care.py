@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.ui.say import as_it_is, say
 
 from .base import HOST_HELP, command
-from .offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_utc, say, warnings
+from .offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_utc, warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +137,7 @@ def prune(
         if json:
             lines(plan.as_dicts())
         else:
-            say(text.verdicts(plan))
+            as_it_is(text.verdicts(plan))
         left = [why for _, why in room.prune(desk.store, plan, now_utc()) if why] if not dry_run else []
     for why in sorted(set(left)):
         say(f"left alone: {why}")
@@ -158,7 +159,7 @@ def _prune_there(
                 if json:
                     lines(found.as_dict() for found in plan)
                 else:
-                    say(text.there(plan))
+                    as_it_is(text.there(plan))
                 for found, why in [] if dry_run else room.thin(shell, desk.store, plan):
                     left += bool(why)
                     if not json:
@@ -187,7 +188,7 @@ def clean(
     with desk_of(inventory, store) as desk:
         found = room.leftovers(desk.store, desk.catalog(), older=duration_option("--older", older))
         if not json:
-            say(text.left(found))
+            as_it_is(text.left(found))
         gone = 0 if dry_run else room.clean(desk.store, found)
     if json:
         lines([{"v": 1, "orphans": len(found.orphans), "unfinished": len(found.unfinished), "deleted": gone}])
@@ -242,7 +243,7 @@ def status(
     if json:
         lines(one.as_dict() for one in found)
     else:
-        say(text.statuses(found))
+        as_it_is(text.statuses(found))
     return Exit.ATTENTION if broken else Exit.DONE
 
 

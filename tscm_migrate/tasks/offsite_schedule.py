@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.ui.say import as_it_is, say
 
 from .base import INVENTORY_HELP, command
-from .offsite import HOSTS, STORE, now_utc, say
+from .offsite import HOSTS, STORE, now_utc
 
 
 @command(
@@ -61,12 +62,12 @@ def schedule(
     words = _words(host, group, jobs, store, inventory)
     plan, chosen = room.plan(name, words, every, at, day), scheduler(kind)
     if action == "show":
-        say(chosen.show(name) or f"no schedule is called {name}")
+        as_it_is(chosen.show(name) or f"no schedule is called {name}")
     elif action == "remove":
         say(f"{name}: {'removed' if chosen.remove(name) else 'there was none'}")
     else:
         for place, text in chosen.files(plan).items() if dry_run else ():
-            say(f"# {place}\n{text}")
+            as_it_is(f"# {place}\n{text}")
         for note in chosen.install(plan) if not dry_run else ():
             say(f"note: {note}")
         runs = room.next_runs(plan, now_utc().astimezone())

@@ -11,5 +11,16 @@ from tscm_migrate.ui.fold import fit
 def say(text: str) -> None:
     """Print the lines of `text` at once; nothing for none."""
     if text:
-        sys.stdout.write(fit(redact.printable(redact.known(text)) + "\n", sys.stdout))
+        sys.stdout.write(fit(_shown(text), sys.stdout))
         sys.stdout.flush()
+
+
+def as_it_is(text: str) -> None:
+    """As `say`, but not folded: a table, or what is to be copied."""
+    if text:
+        sys.stdout.write(_shown(text))
+        sys.stdout.flush()
+
+
+def _shown(text: str) -> str:
+    return redact.printable(redact.known(text.removesuffix("\n"))) + "\n"
