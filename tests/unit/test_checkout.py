@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
 import re
 import subprocess
 import sys
-import venv
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -58,33 +53,3 @@ def test_tests_tell_their_markers_to_the_report(tmp_path: Path) -> None:
     argv += ["--rootdir", str(tmp_path), "--junit-xml", str(tmp_path / "junit.xml"), str(test)]
     subprocess.run(argv, cwd=tmp_path, capture_output=True, timeout=60, check=True)
     assert check("no-namespace-test-skipped", str(tmp_path / "junit.xml")).returncode == 0
-
-
-def wheel(folder: Path, name: str, version: str, *needs: str) -> str:
-    """A package with nothing in it but what it needs; its line in a lock."""
-    info, path = f"{name}-{version}.dist-info", folder / f"{name}-{version}-py3-none-any.whl"
-    told = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: more"]
-    told += [f"Requires-Dist: {one}" for one in needs]
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr(f"{info}/METADATA", "\n".join(told) + "\n")
-        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        file.writestr(f"{info}/RECORD", "")
-    return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
-
-
-def test_a_lock_is_installed_as_it_stands_though_something_newer_was_published(tmp_path: Path) -> None:
-    """Pip before 24 takes the newest of what is wanted with an extra, and then complains that it has no hash."""
-    spec = importlib.util.spec_from_file_location("tried", ROOT / "try.py")
-    assert spec is not None
-    assert spec.loader is not None
-    tried = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tried)
-    lock = wheel(tmp_path, "below", "1.0") + wheel(tmp_path, "above", "1.0", "below[more]>=1.0")
-    wheel(tmp_path, "below", "1.1")
-    (tmp_path / "lock.txt").write_text(lock, encoding="utf-8")
-    venv.create(tmp_path / "venv", with_pip=True, symlinks=os.name != "nt")
-    pip = [tmp_path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python"), "-m", "pip"]
-    offline = ["--no-index", "--find-links", str(tmp_path)]
-    tried.install_locked([*pip, "install", *offline], tmp_path / "lock.txt")
-    held = subprocess.run([*pip, "freeze"], capture_output=True, text=True, timeout=60, check=True).stdout
-    assert {"above==1.0", "below==1.0"} <= set(held.split())
