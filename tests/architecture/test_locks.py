@@ -103,7 +103,8 @@ def test_a_lock_is_installed_as_it_stands_though_something_newer_was_published(t
     wheel(tmp_path, "below", "1.1")
     (tmp_path / "lock.txt").write_text(lock, encoding="utf-8")
     venv.create(tmp_path / "venv", with_pip=True, symlinks=os.name != "nt")
-    pip = [tmp_path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python"), "-m", "pip"]
+    python = tmp_path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    pip = [str(python), "-m", "pip"]
     offline = ["--no-index", "--find-links", str(tmp_path)]
     tried.install_locked([*pip, "install", *offline], tmp_path / "lock.txt")
     held = subprocess.run([*pip, "freeze"], capture_output=True, text=True, timeout=60, check=True).stdout

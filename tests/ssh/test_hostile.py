@@ -140,7 +140,15 @@ def rogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     yield Host(
         "rogue", "127.0.0.1", port=server.get_port(), use_agent=False, identity_file=folder / "host", known_hosts=known
     )
-    server.close()
+
+    async def end() -> None:
+        server.close()
+        acting = asyncio.all_tasks() - {asyncio.current_task()}
+        for act in acting:
+            act.cancel()
+        await asyncio.gather(*acting, return_exceptions=True)
+
+    asyncio.run_coroutine_threadsafe(end(), loop).result(20)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
 
