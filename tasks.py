@@ -16,6 +16,8 @@ ROOT = Path(__file__).parent
 PYTHON = f'"{sys.executable}"'
 # requirements/NAME.txt, each with the versions of the first: what is chosen
 LOCKS = {"dev": "--group dev", "runtime": "-c requirements/dev.txt", "test": "--group test -c requirements/dev.txt"}
+OLDEST = "--isolated --no-default-groups --group test --extra lab --extra notify --resolution lowest-direct"
+OLDEST_TESTS = "tests/unit tests/ssh tests/contract tests/cli/test_demo.py"
 LOCKING = "--universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q"
 
 
@@ -31,13 +33,17 @@ def _run(context: Context, line: str) -> int:
         "cover": "Measure coverage, and show what is not reached.",
         "jobs": "How many tests run at the same time.",
         "windows": "Run the share for Windows on its own Python, under wine.",
+        "oldest": "Run a share with the oldest dependencies that pyproject.toml admits.",
         "more": "Further arguments for pytest.",
     }
 )
 def test(  # noqa: PLR0917 - the options of the command line
-    context: Context, fast: bool = False, cover: bool = False, jobs: str = "4", windows: bool = False, more: str = ""
-) -> int:
+    context: Context, fast: bool = False, cover: bool = False, jobs: str = "4", windows: bool = False,
+    oldest: bool = False, more: str = "",
+) -> int:  # fmt: skip
     """Run the tests."""
+    if oldest:
+        return _run(context, f"{PYTHON} -m uv run {OLDEST} python -m pytest {more or OLDEST_TESTS}")
     if windows:
         return _run(context, f"{PYTHON} tests/windows/wine.py {more}")
     words = [f"{PYTHON} -m pytest -n {jobs}"]
