@@ -44,6 +44,8 @@
     │   └── PromiseBroken       4   a host's newest verified copy is too old
     ├── NotifyStops             1   a command of [notify] failed that may end the run
     ├── JournalDamaged          1
+    ├── JournalNewer            1   a later version's
+    ├── StateUnreadable         1   the journals of this workstation cannot be read
     ├── StateUnwritable         1   this workstation cannot keep the journal
     ├── Locked                  3   another run has this appliance
     ├── LostTrack               1   it cannot be told which appliance is which
@@ -676,6 +678,38 @@ class JournalDamaged(MigrateError):
 
     def remedy(self) -> str:
         return f"look at both appliances, then move the file away; what is before line {self.line} can still be read"
+
+
+@dataclass(eq=False)
+class JournalNewer(MigrateError):
+    """A run's journal was written by a later version of this tool, which this one does not understand to its end."""
+
+    code = "journal.newer"
+    advice = "say the same with that version, or a later one: pipx upgrade tscm-migrate"
+    retry = Retry.AFTER_REMEDY
+
+    file: str
+    detail: str = ""
+
+    def message(self) -> str:
+        return f"{self.file} was written by a later version: {self.detail}; nothing was changed"
+
+
+@dataclass(eq=False)
+class StateUnreadable(MigrateError):
+    """What was written down of the runs cannot be read on this workstation; nothing was changed."""
+
+    code = "journal.unreadable"
+    retry = Retry.AFTER_REMEDY
+
+    file: str
+    detail: str = ""
+
+    def message(self) -> str:
+        return f"{self.file} cannot be read: {self.detail}; nothing was changed"
+
+    def remedy(self) -> str:
+        return "say it as the user whose runs these are, or give their folder to the one you are: chown -R"
 
 
 @dataclass(eq=False)

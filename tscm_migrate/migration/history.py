@@ -12,13 +12,16 @@ from tscm_migrate.migration.checks import Finding
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tscm_migrate.migration.journal import Entry, Record
+    from tscm_migrate.migration.record import Entry, Record
     from tscm_migrate.site import Host
 
 
 @dataclass(frozen=True)
 class Line:
-    """One run: `state` is its outcome, or "unfinished", "running", "nothing begun", "damaged"; times as written."""
+    """One run: `state` is its outcome, or "unfinished", "running", "nothing begun"; times as written.
+
+    Of a journal that tells nothing: "damaged", "unreadable", or "newer" (a later version's).
+    """
 
     run: str
     state: str
@@ -34,13 +37,13 @@ class Line:
 
 
 def listing(root: Path | None = None) -> list[Line]:
-    """All runs, the newest first; a damaged journal does not hide the others."""
+    """All runs, the newest first; a journal that cannot be read does not hide the others."""
     found = []
     for run in journal.runs(root):
         try:
             record, _ = journal.read(run, root)
-        except MigrateError:
-            found.append(Line(run, "damaged"))
+        except MigrateError as error:
+            found.append(Line(run, error.code.rpartition(".")[2]))
             continue
         found.append(Line(run, state_of(record, root), record.old, record.new, record.began, record.ended))
     return found

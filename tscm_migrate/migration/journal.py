@@ -12,12 +12,13 @@ import hashlib
 import json
 import os
 import secrets
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import JournalDamaged, StateUnwritable, UsageError
+from tscm_migrate.errors import JournalDamaged, JournalNewer, StateUnreadable, StateUnwritable, UsageError
+from tscm_migrate.migration.record import Entry, Record
+from tscm_migrate.near import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,100 +37,6 @@ def state_folder() -> Path:
 def new_run_id(now: datetime | None = None) -> str:
     """A run's id: its UTC start and four random hex digits, sortable by time."""
     return f"{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line; `at` is aware UTC."""
-
-    n: int
-    at: str
-    event: str
-    data: dict[str, Any]
-
-
-@dataclass
-class Record:
-    """What the entries of a run say, put together.
-
-    `notes`: what later steps need to know; `owners`: which step wrote a note, so that what is taken back is forgotten;
-    `undo`: per step id, what `capture` saw before anything was changed; `started`, `done`, `reverted`: step ids in
-    order; `locked`: names of the appliances that bear this run's lock; `failed`: what the last failure said.
-    """
-
-    run: str = ""
-    old: str = ""
-    new: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-    undo: dict[str, Any] = field(default_factory=dict)
-    started: list[str] = field(default_factory=list)
-    done: list[str] = field(default_factory=list)
-    reverted: list[str] = field(default_factory=list)
-    locked: list[str] = field(default_factory=list)
-    owners: dict[str, str] = field(default_factory=dict)
-    step: str = ""
-    failed: str = ""
-    outcome: str = ""
-    began: str = ""
-    ended: str = ""
-
-    def apply(self, entry: Entry) -> None:
-        """Take one more entry into account; events that are not known are passed over."""
-        data, step = entry.data, entry.data.get("step", "")
-        match entry.event:
-            case "run-started":
-                self.run, self.old, self.new, self.began = data["run"], data["old"], data["new"], entry.at
-                self.options, self.notes = data.get("options", {}), dict(data.get("notes", {}))
-            case "run-resumed" | "rollback-started":
-                self.outcome, self.step = "", ""
-            case "noted":
-                self._note(data["key"], data["value"])
-            case "captured":
-                self.undo.setdefault(step, data["undo"])
-            case "locked":
-                _add(self.locked, data["host"])
-            case "unlocked":
-                _drop(self.locked, data["host"])
-            case "run-ended":
-                self.outcome, self.ended = data.get("outcome", ""), entry.at
-            case _ if step:
-                self._step(entry.event, step, data)
-
-    def _note(self, key: str, value: Any) -> None:
-        self.notes[key] = value
-        if self.step:
-            self.owners[key] = self.step
-
-    def _step(self, event: str, step: str, data: dict[str, Any]) -> None:
-        match event:
-            case "step-started":
-                self.step = step
-                _add(self.started, step)
-                _drop(self.reverted, step)
-            case "step-done":
-                self.step = ""
-                _add(self.done, step)
-            case "step-failed" | "step-revert-failed":
-                self.step, self.failed = "", data.get("error", "")
-            case "step-reverted":
-                _add(self.reverted, step)
-                _drop(self.done, step)
-                _drop(self.started, step)
-                # What a step learned is no longer true once it is taken back.
-                for key in [key for key, owner in self.owners.items() if owner == step]:
-                    del self.owners[key]
-                    self.notes.pop(key, None)
-
-
-def _add(names: list[str], name: str) -> None:
-    if name not in names:
-        names.append(name)
-
-
-def _drop(names: list[str], name: str) -> None:
-    if name in names:
-        names.remove(name)
 
 
 def _sum(before: str, body: str) -> str:
@@ -164,14 +71,16 @@ class Journal:
 
         Raises:
             UsageError: there is no such run. JournalDamaged: a line in the middle is not what was written.
+            JournalNewer, StateUnreadable, StateUnwritable: see there.
         """
-        folder = (root or state_folder()) / "runs" / run
-        if not (folder / _FILE).is_file():
-            raise UsageError(f"there is no run {run!r} in {folder.parent}", "list them: tscm-migrate runs")
-        entries, before, good = _read(folder / _FILE)
-        with (folder / _FILE).open("rb+") as file:
-            file.truncate(good)
-        journal = cls(folder, n=len(entries), before=before)
+        path = _file_of(run, root)
+        entries, before, good = _read(path)
+        try:
+            with path.open("rb+") as file:
+                file.truncate(good)
+        except OSError as error:
+            raise StateUnwritable(str(path), error.strerror or str(error)) from error
+        journal = cls(path.parent, n=len(entries), before=before)
         for entry in entries:
             journal.record.apply(entry)
         return journal
@@ -193,7 +102,7 @@ class Journal:
             StateUnwritable: it could not be written; what the file had before is unharmed.
         """
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        body = _body(self._n, at, event, data)
+        body = _body(self._n, at, event, data if self._n else {"format": FORMAT, **data})
         total = _sum(self._before, body)
         line = body[:-1] + f', "sum": "{total}"}}\n'
         try:
@@ -252,7 +161,11 @@ def _read(path: Path) -> tuple[list[Entry], str, int]:
     """Entries, the last sum, and how many bytes of the file are whole lines."""
     entries: list[Entry] = []
     before, good = "", 0
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise StateUnreadable(str(path), error.strerror or str(error)) from error
+    _refuse_newer(path, raw)
     for number, line in enumerate(raw.splitlines(keepends=True)):
         entry = _parse(line, number, before)
         if entry is None:
@@ -262,6 +175,14 @@ def _read(path: Path) -> tuple[list[Entry], str, int]:
         entries.append(entry[0])
         before, good = entry[1], good + len(line)
     return entries, before, good
+
+
+def _refuse_newer(path: Path, raw: bytes) -> None:
+    """A later format may be chained otherwise: it is named before its sums would be called damage."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        found = json.loads(raw.partition(b"\n")[0])["data"]["format"]
+        if isinstance(found, int) and found > FORMAT:
+            raise JournalNewer(str(path), f"its format is {found}, the newest that is known here is {FORMAT}")
 
 
 def _parse(line: bytes, number: int, before: str) -> tuple[Entry, str] | None:
@@ -277,10 +198,7 @@ def _parse(line: bytes, number: int, before: str) -> tuple[Entry, str] | None:
 
 def read(run: str, root: Path | None = None) -> tuple[Record, list[Entry]]:
     """What the journal of `run` says, without touching it; errors as `Journal.open`."""
-    path = (root or state_folder()) / "runs" / run / _FILE
-    if not path.is_file():
-        raise UsageError(f"there is no run {run!r} in {path.parent.parent}", "list them: tscm-migrate runs")
-    entries, _, _ = _read(path)
+    entries, _, _ = _read(_file_of(run, root))
     record = Record(run=run)
     for entry in entries:
         record.apply(entry)
@@ -288,7 +206,42 @@ def read(run: str, root: Path | None = None) -> tuple[Record, list[Entry]]:
 
 
 def runs(root: Path | None = None) -> Iterator[str]:
-    """Ids of all runs, the newest first."""
+    """Ids of all runs, the newest first.
+
+    Raises:
+        StateUnreadable: the folder cannot be listed.
+    """
     folder = (root or state_folder()) / "runs"
-    if folder.is_dir():
-        yield from sorted((child.name for child in folder.iterdir() if (child / _FILE).is_file()), reverse=True)
+    try:
+        found = [child.name for child in folder.iterdir() if _may_have_one(child)]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StateUnreadable(str(folder), error.strerror or str(error)) from error
+    yield from sorted(found, reverse=True)
+
+
+def _may_have_one(folder: Path) -> bool:
+    """Whether it is a run's; one that may not be looked into is told as such by whoever reads it."""
+    try:
+        return (folder / _FILE).is_file()
+    except OSError:
+        return True
+
+
+def _file_of(run: str, root: Path | None) -> Path:
+    """The journal's file.
+
+    Raises:
+        UsageError: there is no such run. StateUnreadable: that cannot be told.
+    """
+    folder = (root or state_folder()) / "runs"
+    path = folder / run / _FILE
+    try:
+        there = run == path.parent.name and path.is_file()  # a name, and not a way out of the folder
+    except OSError as error:
+        raise StateUnreadable(str(path), error.strerror or str(error)) from error
+    if not there:
+        near = suggestion(run, runs(root))
+        raise UsageError(f"there is no run {run!r} in {folder}{near}", "list them: tscm-migrate runs")
+    return path

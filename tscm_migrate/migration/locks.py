@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import mark
 from tscm_migrate.appliance.mark import Mark
-from tscm_migrate.errors import Locked, LostTrack, MigrateError, StateUnwritable
+from tscm_migrate.errors import Locked, LostTrack, MigrateError, StateUnwritable, UsageError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import journal
 
@@ -91,7 +91,7 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
         lock = FileLock(path, timeout=0)
         lock.acquire()
     except Timeout:
-        found = Mark.parse(about.read_text(encoding="utf-8")) if about.exists() else Mark()
+        found = _holder(about)
         raise Locked(shown, f"{found.owner} pid {found.pid}", found.since, found.run) from None
     except OSError as error:
         raise StateUnwritable(str(path), error.strerror or str(error)) from error
@@ -106,6 +106,13 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             if path.name.startswith("run-"):
                 path.unlink()
+
+
+def _holder(about: Path) -> Mark:
+    """Who says to have it; it may be gone by now."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return Mark.parse(about.read_text(encoding="utf-8"))
+    return Mark()
 
 
 def proved_dead(found: Mark, root: Path | None = None) -> bool:
@@ -130,11 +137,11 @@ def runs_now(run: str, root: Path | None = None) -> bool:
 
 
 def unfinished(run: str, root: Path | None = None) -> bool:
-    """Whether a run of this workstation has changed something that is neither finished nor taken back."""
+    """Whether a run of this workstation has changed something that is neither finished nor taken back, or may have."""
     try:
         record, _ = journal.read(run, root)
     except MigrateError as error:
-        return error.code == "journal.damaged"
+        return not isinstance(error, UsageError)  # there is one, and what it has left undone cannot be told
     return bool(record.started) and record.outcome not in {"done", "attention"}
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Emit
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.migration.engine import Engine
-    from tscm_migrate.migration.journal import Record
+    from tscm_migrate.migration.record import Record
 
 
 @dataclass

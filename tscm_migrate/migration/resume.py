@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tscm_migrate import __version__
-from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.errors import Exit, JournalNewer, UsageError
 from tscm_migrate.events import RunStarted
 from tscm_migrate.migration import journal, leftovers, locate, locks, plan, run, sides
 from tscm_migrate.migration.context import Migration
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.migration.context import Operator
-    from tscm_migrate.migration.journal import Record
+    from tscm_migrate.migration.record import Record
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.site import Secret
 
@@ -61,13 +61,16 @@ def reopened(
     """A migration as its journal left it, with this workstation's locks and listening for signals.
 
     Raises:
-        UsageError: nothing was begun. Locked: it still runs. JournalDamaged: see there.
+        UsageError: nothing was begun. Locked: it still runs. JournalNewer: it cannot be taken back whole from here.
+        JournalDamaged: see there.
     """
     before, _ = journal.read(name)
     if not before.run:
         raise UsageError(
             f"run {name} has begun nothing; there is nothing to {verb}", "start anew: tscm-migrate migrate"
         )
+    if strange := [step for step in before.started if step not in plan.known()]:  # it would be left standing, unsaid
+        raise JournalNewer(name, f"it has begun {', '.join(strange)}, which is no step here")
     options = MigrateOptions.parse(before.options)
     interrupts = Interrupts(emit)
     dial = run.Dialler(secrets, interrupts.emit)
