@@ -194,7 +194,9 @@ def saying(what: bytes, *, endless: bool = False) -> Iterator[str]:
             thread.join(5)
 
 
-@pytest.mark.parametrize("what", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 99999, b"\0" * 9])
+@pytest.mark.parametrize(
+    "what", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 99999, b"\0" * 9]
+)
 def test_a_server_that_speaks_something_else_is_a_warning(what: bytes) -> None:
     for address in saying(what):
         seen: list[Event] = []

@@ -145,6 +145,42 @@ def test_a_failing_command_is_an_error_that_does_not_show_its_output(tmp_path: P
     assert "s3cret" not in str(caught.value) + caught.value.remedy()
 
 
+def test_a_command_may_have_quotes_and_blanks_in_it(tmp_path: Path) -> None:
+    script = tmp_path / "my manager.py"
+    script.write_text("import sys; print(sys.argv[1])")
+    found = Secrets(environ={}).passphrase(host(passphrase_source=f'command:"{sys.executable}" "{script}" "a b"'))
+    assert found is not None
+    assert found.reveal() == "a b"
+    assert found.source == f"command:{sys.executable}"
+
+
+def test_a_command_without_its_closing_quote_is_an_error() -> None:
+    with pytest.raises(UsageError, match="no command line"):
+        Secrets(environ={}).passphrase(host(passphrase_source="command:pass show 'tscm"))
+
+
+@pytest.mark.parametrize("line", [b"\xff\xfe", b"a\0b"])
+def test_what_is_no_text_is_no_secret(tmp_path: Path, line: bytes) -> None:
+    script = tmp_path / "manager.py"
+    script.write_text(f"import sys; sys.stdout.buffer.write({line!r})")
+    with pytest.raises(UsageError):
+        Secrets(environ={}).passphrase(host(passphrase_source=f'command:"{sys.executable}" "{script}"'))
+    odd = line.decode("utf-8", "surrogateescape")  # as a variable of the environment has it
+    with pytest.raises(UsageError):
+        Secrets(environ={"TSCM_PASSPHRASE": odd}).passphrase(host())
+    with pytest.raises(UsageError):
+        Secrets(interactive=True, environ={}, ask=lambda _: odd).sudo_password(host(sudo_password_source="prompt"))
+
+
+@pytest.mark.parametrize("value", ["a\u2028b", "a\x0bb", "a\x85b"])
+def test_only_a_line_end_ends_the_first_line(tmp_path: Path, value: str) -> None:
+    script = tmp_path / "manager.py"
+    script.write_text(f"import sys; sys.stdout.buffer.write({(value + chr(10) + 'login: me').encode()!r})")
+    found = Secrets(environ={}).passphrase(host(passphrase_source=f'command:"{sys.executable}" "{script}"'))
+    assert found is not None
+    assert found.reveal() == value
+
+
 def test_a_command_or_a_variable_that_is_not_there_is_an_error() -> None:
     with pytest.raises(UsageError, match="cannot run"):
         Secrets(environ={}).passphrase(host(passphrase_source="command:no-such-manager x"))
