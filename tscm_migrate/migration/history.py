@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import MigrateError
+from tscm_migrate.errors import MigrateError, StateUnwritable
 from tscm_migrate.migration import journal, locks
 from tscm_migrate.migration.checks import Finding
 
@@ -53,8 +54,9 @@ def state_of(record: Record, root: Path | None = None) -> str:
     """How a run stands, as one word."""
     if not record.began:
         return "nothing begun"
-    if locks.runs_now(record.run, root):
-        return "running"
+    with contextlib.suppress(StateUnwritable):  # on a disk that only reads none is at work
+        if locks.runs_now(record.run, root):
+            return "running"
     if record.outcome == "interrupted" and not record.started:
         return "put back"
     return record.outcome or ("unfinished" if record.started else "nothing begun")

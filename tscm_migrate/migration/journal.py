@@ -34,6 +34,23 @@ def state_folder() -> Path:
     return Path(os.environ.get("TSCM_STATE") or platformdirs.user_state_path("tscm-migrate", appauthor=False))
 
 
+def ready(*names: str, root: Path | None = None) -> Path:
+    """A folder below the state folder, made where it is not there; each on the way is for its owner only.
+
+    Raises:
+        StateUnwritable: it cannot be made.
+    """
+    folder = root or state_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in names:
+            folder /= name
+            folder.mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StateUnwritable(str(folder), error.strerror or str(error)) from error
+    return folder
+
+
 def new_run_id(now: datetime | None = None) -> str:
     """A run's id: its UTC start and four random hex digits, sortable by time."""
     return f"{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -58,9 +75,9 @@ class Journal:
     @classmethod
     def create(cls, run: str, root: Path | None = None) -> Journal:
         """Begin the journal of a new run below `root` (the state folder); the folder is for its owner only."""
-        folder = (root or state_folder()) / "runs" / run
+        folder = ready("runs", root=root) / run
         try:
-            folder.mkdir(parents=True, mode=0o700)
+            folder.mkdir(mode=0o700)
         except OSError as error:
             raise StateUnwritable(str(folder), error.strerror or str(error)) from error
         return cls(folder)

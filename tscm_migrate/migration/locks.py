@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 def workstation_id(root: Path | None = None) -> str:
     """A random id of this state folder: whose run can be proved dead is decided by it, not by a host name."""
     path = (root or journal.state_folder()) / "workstation-id"
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="ascii").strip()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        journal.ready(root=root)
         with contextlib.suppress(FileExistsError):
             made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
             made.write_text(secrets.token_hex(8), encoding="ascii")
@@ -68,7 +70,7 @@ def held_here(run: str, hosts: Sequence[Host], root: Path | None = None) -> Iter
     Raises:
         Locked: another process of this workstation has one of them.
     """
-    folder = (root or journal.state_folder()) / "locks"
+    folder = journal.ready("locks", root=root)
     names = {f"{host.address}_{host.port}": host.name for host in hosts}
     with contextlib.ExitStack() as stack:
         for name, shown in sorted(names.items()):
@@ -87,7 +89,6 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
 
     about = path.with_suffix(".json")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = FileLock(path, timeout=0)
         lock.acquire()
     except Timeout:
@@ -123,7 +124,11 @@ def proved_dead(found: Mark, root: Path | None = None) -> bool:
 
 
 def runs_now(run: str, root: Path | None = None) -> bool:
-    """Whether a process of this workstation (this one too) works on the run."""
+    """Whether a process of this workstation (this one too) works on the run.
+
+    Raises:
+        StateUnwritable: it cannot be told, for the lock cannot be tried.
+    """
     from filelock import FileLock, Timeout
 
     path = _run_file(re.sub(r"[^\w.-]", "_", run), root)
@@ -134,6 +139,8 @@ def runs_now(run: str, root: Path | None = None) -> bool:
             return False
     except Timeout:
         return True
+    except OSError as error:
+        raise StateUnwritable(str(path), error.strerror or str(error)) from error
 
 
 def unfinished(run: str, root: Path | None = None) -> bool:
