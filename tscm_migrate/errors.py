@@ -672,12 +672,16 @@ class JournalDamaged(MigrateError):
 
     file: str
     line: int
+    run: str = ""
 
     def message(self) -> str:
         return f"{self.file}: line {self.line} is damaged; the run cannot be continued from it"
 
     def remedy(self) -> str:
-        return f"look at both appliances, then move the file away; what is before line {self.line} can still be read"
+        return (
+            f"see what it did until then: tscm-migrate show {self.run}; mend both appliances by hand, move the run's "
+            "folder away, and say for each: tscm-migrate unlock HOST, which tells what is still held there"
+        )
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import MigrateError, StateUnwritable
-from tscm_migrate.migration import journal, locks
+from tscm_migrate.migration import journal, locks, outcome
 from tscm_migrate.migration.checks import Finding
 
 if TYPE_CHECKING:
@@ -89,18 +89,26 @@ def explained(findings: list[Finding], old: Host, new: Host, root: Path | None =
     return [Finding("migrated-already", "error", text, remedy, firm=True), *others]
 
 
-def lines(run: str, root: Path | None = None) -> list[str]:
-    """A run as lines: what was done when, where it stands, which command goes on or back."""
-    record, entries = journal.read(run, root)
-    state = state_of(record, root)
-    told = [f"run {run}: {state}", f"{record.old} → {record.new}, begun {record.began}"]
+def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError | None]:
+    """A run as lines: what was done when, where it stands, which command goes on or back.
+
+    Where the journal is damaged, that too, and the lines tell what is before the damage.
+    """
+    record, entries, damage = journal.read_up_to_damage(run, root)
+    state = "damaged" if damage else state_of(record, root)
+    told = [f"run {run}: {state}"]
+    told += [f"{record.old} → {record.new}, begun {record.began}"] if record.began else []
     told.append(f"kept in {(root or journal.state_folder()) / 'runs' / run}")
     told += [text for entry in entries if (text := _line(entry))]
-    standing: list[str] = next((e.data.get("standing", []) for e in reversed(entries) if e.event == "run-ended"), [])
-    told += standing if state != "running" else []
-    if locks.unfinished(run, root) and state != "running":
+    if state == "running":
+        return told, None
+    if record.outcome:
+        told += next((e.data.get("standing", []) for e in reversed(entries) if e.event == "run-ended"), [])
+    else:
+        told += outcome.left_standing(record)
+    if not damage and locks.unfinished(run, root):
         told.append(f"go on: tscm-migrate resume {run}; or go back: tscm-migrate rollback {run}")
-    return told
+    return told, damage
 
 
 def _line(entry: Entry) -> str:

@@ -176,6 +176,14 @@ class _Nowhere(Journal):
 
 def _read(path: Path) -> tuple[list[Entry], str, int]:
     """Entries, the last sum, and how many bytes of the file are whole lines."""
+    entries, before, good, damage = _look(path)
+    if damage is not None:
+        raise damage
+    return entries, before, good
+
+
+def _look(path: Path) -> tuple[list[Entry], str, int, JournalDamaged | None]:
+    """As `_read`, up to the damage where there is some."""
     entries: list[Entry] = []
     before, good = "", 0
     try:
@@ -188,10 +196,10 @@ def _read(path: Path) -> tuple[list[Entry], str, int]:
         if entry is None:
             if good + len(line) == len(raw) and not line.endswith(b"\n"):
                 break  # torn: the machine died while it was written, so what it announced did not begin
-            raise JournalDamaged(str(path), number + 1)
+            return entries, before, good, JournalDamaged(str(path), number + 1, path.parent.name)
         entries.append(entry[0])
         before, good = entry[1], good + len(line)
-    return entries, before, good
+    return entries, before, good, None
 
 
 def _refuse_newer(path: Path, raw: bytes) -> None:
@@ -215,11 +223,19 @@ def _parse(line: bytes, number: int, before: str) -> tuple[Entry, str] | None:
 
 def read(run: str, root: Path | None = None) -> tuple[Record, list[Entry]]:
     """What the journal of `run` says, without touching it; errors as `Journal.open`."""
-    entries, _, _ = _read(_file_of(run, root))
+    record, entries, damage = read_up_to_damage(run, root)
+    if damage is not None:
+        raise damage
+    return record, entries
+
+
+def read_up_to_damage(run: str, root: Path | None = None) -> tuple[Record, list[Entry], JournalDamaged | None]:
+    """What can be read of it, and the damage that is in the way of the rest; the other errors are raised."""
+    entries, _, _, damage = _look(_file_of(run, root))
     record = Record(run=run)
     for entry in entries:
         record.apply(entry)
-    return record, entries
+    return record, entries, damage
 
 
 def runs(root: Path | None = None) -> Iterator[str]:

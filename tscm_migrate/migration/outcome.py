@@ -91,6 +91,18 @@ def can_put_back(engine: Engine) -> bool:
         return False
 
 
+def left_standing(record: Record) -> list[str]:
+    """What a run that was killed has left, as far as its journal tells: a line for each, with the way on or back."""
+    lines = []
+    if "hold-updates" in record.started and record.undo.get("hold-updates", {}).get("in_place", False):
+        lines.append(
+            f"{record.old}: its updates are HELD, or about to be; to release: tscm-migrate rollback {record.run}"
+        )
+    if "take-offline" in record.started:
+        lines.append(f"{record.old}: is OFFLINE, or about to be; to go on: tscm-migrate resume {record.run}")
+    return lines
+
+
 def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
     """Every host that is not as it was and not as it should be, each with the command that mends it."""
     record = m.journal.record

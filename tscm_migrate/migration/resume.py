@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate import __version__
@@ -52,6 +53,19 @@ def pick(asked: str | None, *, verb: str) -> str:
         if newest.run and newest.outcome not in {*_OVER, "rolled-back"}:
             return names[0]
     raise UsageError(f"there is no unfinished run to {verb}", "list all: tscm-migrate runs; then name one")
+
+
+def inventory_of(asked: str | None, *, verb: str) -> Path | None:
+    """The inventory that the run was begun with: its hosts are meant, whatever has the same names elsewhere.
+
+    None where it had none, or the file is not there any more.
+
+    Raises:
+        As `pick`.
+    """
+    record, _ = journal.read(pick(asked, verb=verb))
+    path = Path(str(record.notes.get("inventory") or "."))
+    return path if path.is_file() else None
 
 
 @contextlib.contextmanager
