@@ -50,6 +50,7 @@
     ├── Locked                  3   another run has this appliance
     ├── LostTrack               1   it cannot be told which appliance is which
     ├── RollbackIncomplete      4   something could not be taken back
+    ├── OutputLost              1   what is said cannot be written
     ├── NeedsPerson             4   migrated, but something is left to do
     └── Interrupted             5   can be resumed
 
@@ -799,6 +800,20 @@ class RollbackIncomplete(MigrateError):
 
 
 # --------------------------------------------------------------------------- outcome
+
+
+@dataclass(eq=False)
+class OutputLost(MigrateError):
+    """What was to be printed cannot be written where the output goes."""
+
+    code = "output"
+    advice = "make room where the output goes, or let it go elsewhere, and say it again"
+    retry = Retry.AFTER_REMEDY
+
+    detail: str = ""
+
+    def message(self) -> str:
+        return f"the output cannot be written: {self.detail}"
 
 
 @dataclass(eq=False)
