@@ -7,6 +7,8 @@ secrets; what it prints is bounded; and when its time is over nobody waits for w
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ from . import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+_WANT_QUOTES = re.compile(r"[^\w\\/:.~+-]")
 _OURS = {"TSCM_PASSPHRASE", "TSCM_SUDO_PASSWORD", "TSCM_LOGIN_PASSWORD"}
 _KEPT = 4096  # bytes of output, the last ones
 # cmd.exe puts a variable's text into the line before it reads the line, so these would be commands, not text.
@@ -58,6 +62,13 @@ def run(command: str, facts: Mapping[str, str], timeout: float) -> Ended:
         out.seek(max(0, out.seek(0, os.SEEK_END) - _KEPT))
         said = out.read().decode("utf-8", "replace")
     return Ended(status, redact.printable(redact.known(said)).strip())
+
+
+def quoted(path: Path) -> str:
+    """A path as the operator's own shell takes it, in a command that he is told to say; plain where that will do."""
+    if os.name == "nt":  # no quote can be in a name there
+        return f'"{path}"' if _WANT_QUOTES.search(str(path)) else str(path)
+    return shlex.quote(str(path))
 
 
 def told(facts: Mapping[str, str]) -> dict[str, str]:

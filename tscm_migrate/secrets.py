@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from . import redact
 from .errors import UsageError
 from .events import Said, silent
+from .local_command import quoted
 from .site import Secret
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class Secrets:
             raise UsageError(f"--passphrase-file {path} cannot be read: {why}", fix) from None
         others = stat.S_IRGRP | stat.S_IROTH
         if os.name != "nt" and stat.S_ISREG(mode) and mode & others:
-            self._emit(Said(f"others can read {path}: chmod 600 {path}", "warning"))
+            self._emit(Said(f"others can read {path}: chmod 600 {quoted(path)}", "warning"))
         return Secret(value, source)
 
     def _from_variable(self, variable: str, title: str) -> Secret:
