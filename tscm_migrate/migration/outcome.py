@@ -78,6 +78,13 @@ def kept_settings(record: Record) -> bool:
     return bool(undo.get("kept")) and "restore-network" in record.started and not record.notes.get("forgotten")
 
 
+def may_have_kept(engine: Engine) -> bool:
+    """Whether this run came so far that it may have kept them; else what is there is a later run's way back."""
+    ids = [step.id for step in engine.steps]
+    at = ids.index("restore-network")
+    return bool({*ids[at - 1 : at + 1]} & engine.m.journal.record.undo.keys())
+
+
 def can_put_back(engine: Engine) -> bool:
     """Whether everything can be taken back at once: before the cutover, or while the old one still answers."""
     if not engine.cut_over:
