@@ -13,6 +13,7 @@ redactor before anybody can use it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import stat
@@ -120,7 +121,7 @@ class Secrets:
             return None
         variable = _ENVIRONMENT.get(kind, "")
         if self._environ.get(variable):
-            return Secret(_one_line(self._environ[variable], variable), variable)
+            return Secret(_one_line(_utf_8(self._environ[variable]), variable), variable)
         where, _, rest = named.partition(":")
         if where in {"env", "command"}:
             return self._from_variable(rest, title) if where == "env" else _from_command(rest, title)
@@ -146,7 +147,7 @@ class Secrets:
     def _from_variable(self, variable: str, title: str) -> Secret:
         if not self._environ.get(variable):
             raise UsageError(f"{title}: the inventory says env:{variable}, which is not set", f"set {variable}")
-        return Secret(_one_line(self._environ[variable], f"env:{variable}"), f"env:{variable}")
+        return Secret(_one_line(_utf_8(self._environ[variable]), f"env:{variable}"), f"env:{variable}")
 
     def _from_prompt(self, title: str) -> Secret | None:
         if not self._interactive:
@@ -231,6 +232,13 @@ def _text(found: Secret) -> str:
     value = found.reveal()
     if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
         raise UsageError(f"the secret from {found.source} is not UTF-8 text", "store it as UTF-8, in one line")
+    return value
+
+
+def _utf_8(value: str) -> str:
+    """A variable's bytes as UTF-8, in whatever encoding the locale has had them read; as it is where they are none."""
+    with contextlib.suppress(UnicodeError):
+        return os.fsencode(value).decode("utf-8")
     return value
 
 

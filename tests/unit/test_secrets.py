@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -170,6 +171,20 @@ def test_what_is_no_text_is_no_secret(tmp_path: Path, line: bytes) -> None:
         Secrets(environ={"TSCM_PASSPHRASE": odd}).passphrase(host())
     with pytest.raises(UsageError):
         Secrets(interactive=True, environ={}, ask=lambda _: odd).sudo_password(host(sudo_password_source="prompt"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its environment is text")
+def test_a_variable_is_utf_8_whatever_the_locale_is() -> None:
+    """In the locale C without UTF-8 mode, as cron may have it, Python reads its bytes as it can."""
+    code = (
+        "from tscm_migrate.secrets import Secrets; from tscm_migrate.site import Host\n"
+        "print(ascii(Secrets().passphrase(Host('a', '10.0.0.1', passphrase_source='env:MINE')).reveal()))\n"
+    )
+    for name in ("TSCM_PASSPHRASE", "MINE"):
+        env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", name: "Grüße"}
+        env |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PATH": os.environ["PATH"]}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+        assert done.stdout.strip() == ascii("Grüße"), done.stderr
 
 
 @pytest.mark.parametrize("value", ["a\u2028b", "a\x0bb", "a\x85b"])
