@@ -202,8 +202,8 @@ def _run(command: str, facts: Mapping[str, str], timeout: float) -> str:
         done = local_command.run(command, facts, timeout)
     except OSError as error:
         return f"could not be started: {error.strerror}"
-    if done.status is None:
-        return f"did not end within {timeout:.0f} s"
+    if why := done.cut_short(timeout):
+        return why
     if done.status == 0:
         return ""
     return f"ended with exit status {done.status}" + (f": {done.said[-200:]}" if done.said else "")
