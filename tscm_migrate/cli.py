@@ -6,15 +6,17 @@ the same exit codes; the console script adds its own parsing (see `program`).
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from . import redact
-from .errors import Exit, Interrupted, MigrateError
+from .errors import Exit, Interrupted, MigrateError, OutputLost, UsageError
 from .ui.fold import fit
 from .ui.steady import mute
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 TRACEBACK = "TSCM_TRACEBACK"
+_FULL = {errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT}
 _SHOWN = 2000  # characters of one message; an appliance's words may be long
 
 
@@ -35,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `… | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.DONE)
+    except OSError as error:  # a page of help: what a task says is guarded
+        sys.exit(_say_unforeseen(error))
     except KeyboardInterrupt:
         sys.exit(say(Interrupted("nothing was begun")))
 
@@ -55,6 +60,8 @@ def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     as_json = bool(kwargs.get("json"))
     try:
         status = body(*args, **kwargs)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what cannot be written is told, and not found by Python at its end
     except MigrateError as error:
         return say(error, as_json=as_json)
     except KeyboardInterrupt:
@@ -62,7 +69,7 @@ def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for an operator
-        return _say_defect(error)
+        return _say_unforeseen(error, as_json=as_json)
     return int(status) if isinstance(status, int) else int(Exit.DONE)
 
 
@@ -70,8 +77,7 @@ def say(error: MigrateError, *, as_json: bool = False) -> int:
     """Tell an error: what, what to do, its code; returns the exit code."""
     message, remedy = _clean(error.message()), _clean(error.remedy())
     if as_json:
-        told = {"v": 1, "event": "error", "code": error.code, "exit": int(error.exit_code)}
-        _print(json.dumps({**told, "message": message, "remedy": remedy}), sys.stdout)
+        _print_json(error, message, remedy)
     lines = [f"error: {message}"]
     if remedy:
         lines.append(f"  what to do: {remedy}")
@@ -81,10 +87,25 @@ def say(error: MigrateError, *, as_json: bool = False) -> int:
     return int(error.exit_code)
 
 
-def _say_defect(error: Exception) -> int:
-    """An error that nobody foresaw: its kind and text, and how to get more."""
-    text = _clean(f"{type(error).__name__}: {error}")
-    _stderr(f"error: this should not have happened: {text}\n  what to do: run again with {TRACEBACK}=1 and report it")
+def _print_json(error: MigrateError, message: str, remedy: str) -> None:
+    told = {"v": 1, "event": "error", "code": error.code, "exit": int(error.exit_code)}
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    _print(json.dumps({**told, "message": message, "remedy": remedy, "time": now}), sys.stdout)
+
+
+def _say_unforeseen(error: Exception, *, as_json: bool = False) -> int:
+    """An error of no kind of ours: what it comes to for the operator, or that it is a defect, and how to get more."""
+    if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:  # a file of ours has a name
+        mute(sys.stdout)
+        return say(OutputLost(error.strerror or str(error)))
+    if isinstance(error, RuntimeError) and "home dir" in str(error):
+        fix = "set HOME to a folder of yours (TSCM_STATE names another place for the state folder)"
+        return say(UsageError("HOME is not set, and this user has no home folder", fix), as_json=as_json)
+    message = f"this should not have happened: {_clean(f'{type(error).__name__}: {error}')}"
+    remedy = f"run again with {TRACEBACK}=1 and report it"
+    if as_json:
+        _print_json(MigrateError(), message, remedy)
+    _stderr(f"error: {message}\n  what to do: {remedy}")
     _traceback(error)
     return int(Exit.FAILED)
 

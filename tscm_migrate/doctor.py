@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.errors import MigrateError
+from tscm_migrate.local_command import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,9 +96,11 @@ def _keys(site: Inventory) -> Iterator[Finding]:
     files = {host.identity_file for host in site.hosts.values() if host.identity_file}
     for file in sorted(files):
         if not file.is_file():
-            yield Finding("workstation", "key", "error", f"{file} is not there", f"ssh-keygen -t ed25519 -f {file}")
+            yield Finding(
+                "workstation", "key", "error", f"{file} is not there", f"ssh-keygen -t ed25519 -f {quoted(file)}"
+            )
         elif os.name != "nt" and file.stat().st_mode & 0o077:
-            yield Finding("workstation", "key", "warning", f"others can read {file}", f"chmod 600 {file}")
+            yield Finding("workstation", "key", "warning", f"others can read {file}", f"chmod 600 {quoted(file)}")
         else:
             yield _ok("key", str(file))
 
@@ -128,7 +131,7 @@ def _state() -> Finding:
 
     folder = state_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=folder):
             free = shutil.disk_usage(folder).free
     except OSError as error:

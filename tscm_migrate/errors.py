@@ -44,10 +44,13 @@
     │   └── PromiseBroken       4   a host's newest verified copy is too old
     ├── NotifyStops             1   a command of [notify] failed that may end the run
     ├── JournalDamaged          1
+    ├── JournalNewer            1   a later version's
+    ├── StateUnreadable         1   the journals of this workstation cannot be read
     ├── StateUnwritable         1   this workstation cannot keep the journal
     ├── Locked                  3   another run has this appliance
     ├── LostTrack               1   it cannot be told which appliance is which
     ├── RollbackIncomplete      4   something could not be taken back
+    ├── OutputLost              1   what is said cannot be written
     ├── NeedsPerson             4   migrated, but something is left to do
     └── Interrupted             5   can be resumed
 
@@ -670,12 +673,48 @@ class JournalDamaged(MigrateError):
 
     file: str
     line: int
+    run: str = ""
 
     def message(self) -> str:
         return f"{self.file}: line {self.line} is damaged; the run cannot be continued from it"
 
     def remedy(self) -> str:
-        return f"look at both appliances, then move the file away; what is before line {self.line} can still be read"
+        return (
+            f"see what it did until then: tscm-migrate show {self.run}; mend both appliances by hand, move the run's "
+            "folder away, and say for each: tscm-migrate unlock HOST, which tells what is still held there"
+        )
+
+
+@dataclass(eq=False)
+class JournalNewer(MigrateError):
+    """A run's journal was written by a later version of this tool, which this one does not understand to its end."""
+
+    code = "journal.newer"
+    advice = "say the same with that version, or a later one: pipx upgrade tscm-migrate"
+    retry = Retry.AFTER_REMEDY
+
+    file: str
+    detail: str = ""
+
+    def message(self) -> str:
+        return f"{self.file} was written by a later version: {self.detail}; nothing was changed"
+
+
+@dataclass(eq=False)
+class StateUnreadable(MigrateError):
+    """What was written down of the runs cannot be read on this workstation; nothing was changed."""
+
+    code = "journal.unreadable"
+    retry = Retry.AFTER_REMEDY
+
+    file: str
+    detail: str = ""
+
+    def message(self) -> str:
+        return f"{self.file} cannot be read: {self.detail}; nothing was changed"
+
+    def remedy(self) -> str:
+        return "say it as the user whose runs these are, or give their folder to the one you are: chown -R"
 
 
 @dataclass(eq=False)
@@ -761,6 +800,20 @@ class RollbackIncomplete(MigrateError):
 
 
 # --------------------------------------------------------------------------- outcome
+
+
+@dataclass(eq=False)
+class OutputLost(MigrateError):
+    """What was to be printed cannot be written where the output goes."""
+
+    code = "output"
+    advice = "make room where the output goes, or let it go elsewhere, and say it again"
+    retry = Retry.AFTER_REMEDY
+
+    detail: str = ""
+
+    def message(self) -> str:
+        return f"the output cannot be written: {self.detail}"
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import Exit, MigrateError, UsageError
+from tscm_migrate.local_command import quoted
 from tscm_migrate.ui.say import say
 
 if TYPE_CHECKING:
@@ -53,11 +54,14 @@ def start(given: Answers, path: Path | None) -> Exit:
     if path.exists():
         raise UsageError(f"{path} is there already; it was not touched", "edit it, or name another: --inventory FILE")
     answers = _complete(given)
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, answers)
         site = inventory.load(path)
         hosts = [site.host(name) for name in ("tscm-old", "tscm-new")]
+    except OSError as error:
+        fix = "name a file in a folder of yours: --inventory FILE"
+        raise UsageError(f"{path} cannot be written: {error.strerror}", fix) from error
     except MigrateError:
         path.unlink(missing_ok=True)  # a mistyped answer leaves no half-made file behind
         raise
@@ -65,7 +69,7 @@ def start(given: Answers, path: Path | None) -> Exit:
     good = True
     for host, fingerprint in zip(hosts, (answers.fingerprint_old, answers.fingerprint_new), strict=True):
         good = _try(site, host.name, fingerprint) and good
-    named = "" if path == inventory.config_dir() / "hosts.toml" else f" --inventory {path}"
+    named = "" if path == inventory.config_dir() / "hosts.toml" else f" --inventory {quoted(path)}"
     then = f"tscm-migrate check --from tscm-old --to tscm-new{named}" if good else f"tscm-migrate doctor{named}"
     say(f"next: {then}")
     return Exit.DONE if good else Exit.ATTENTION
@@ -79,6 +83,9 @@ def _complete(given: Answers) -> Answers:
         raise UsageError("there is no terminal to ask on", "give --old ADDRESS and --new ADDRESS")
     old = given.old or _ask("address of the old appliance")
     new = given.new or _ask("address of the new appliance")
+    places = {(spec.address, spec.port or 22) for spec in (parse(old), parse(new))}
+    if len(places) == 1:
+        raise UsageError(f"both are at {parse(old).address}", "give each its own: --old ADDRESS --new ADDRESS")
     wanted = attended and not given.old and not all(parse(one).user for one in (old, new))
     user = given.user or (_ask("user to log in as", "threatstop") if wanted else "threatstop")
     return replace(given, old=old, new=new, user=user)

@@ -6,6 +6,7 @@ What goes wrong here is a warning; only a command whose `on_failure` is "stop" c
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 import urllib.request
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from tscm_migrate.errors import NotifyStops
 from tscm_migrate.events import RunFinished, RunStarted, Said, StepFinished, StepStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tscm_migrate.events import Emit, Event
 
 _PING_SECONDS = 10.0
+_MESSAGE_SECONDS = 60.0  # all of them together
 _GOOD = {"done", "attention", "rolled-back"}
 
 
@@ -146,12 +148,13 @@ class Notifier:
 
 def ping(url: str, end: str, body: str) -> str:
     """POST to a dead-man's address; "" when it was reached, else what went wrong (without the address, a secret)."""
-    try:
+
+    def post() -> str:
         request = urllib.request.Request(url.rstrip("/") + end, data=_clean(body), method="POST")  # noqa: S310
         with urllib.request.urlopen(request, timeout=_PING_SECONDS):  # noqa: S310 - http or https: see the inventory
             return ""
-    except (OSError, ValueError) as error:
-        return type(error).__name__
+
+    return _within(_PING_SECONDS, post)
 
 
 def message(urls: Sequence[str], title: str, body: str) -> str:
@@ -160,10 +163,33 @@ def message(urls: Sequence[str], title: str, body: str) -> str:
         import apprise
     except ImportError:
         return "apprise is wanted: pip install 'tscm-migrate[notify]'"
-    teller = apprise.Apprise()
-    wrong = sum(1 for url in urls if not teller.add(url))
-    sent = teller.notify(title=_clean(title).decode(), body=_clean(body).decode()) if len(teller) else False
-    return "not every notification was sent" if wrong or not sent else ""
+
+    def send() -> str:
+        teller = apprise.Apprise()
+        wrong = sum(1 for url in urls if not teller.add(url))
+        sent = teller.notify(title=_clean(title).decode(), body=_clean(body).decode()) if len(teller) else False
+        return "not every notification was sent" if wrong or not sent else ""
+
+    return _within(_MESSAGE_SECONDS, send)
+
+
+def _within(seconds: float, work: Callable[[], str]) -> str:
+    """What `work` answers, or how it failed; whoever talks to it, a run waits no longer than that.
+
+    A time-out of the socket's would begin anew with each byte, and does not count the look-up of a name.
+    """
+    answer: list[str] = []
+
+    def go() -> None:
+        try:
+            answer.append(work())
+        except Exception as error:  # noqa: BLE001 - no stranger's answer may end a run
+            answer.append(type(error).__name__)
+
+    thread = threading.Thread(target=go, daemon=True, name="notify")
+    thread.start()
+    thread.join(seconds)
+    return answer[0] if answer else f"no answer within {seconds:.0f} s"
 
 
 def _clean(text: str) -> bytes:
@@ -176,8 +202,8 @@ def _run(command: str, facts: Mapping[str, str], timeout: float) -> str:
         done = local_command.run(command, facts, timeout)
     except OSError as error:
         return f"could not be started: {error.strerror}"
-    if done.status is None:
-        return f"did not end within {timeout:.0f} s"
+    if why := done.cut_short(timeout):
+        return why
     if done.status == 0:
         return ""
     return f"ended with exit status {done.status}" + (f": {done.said[-200:]}" if done.said else "")

@@ -70,13 +70,15 @@ class TscmProgram(Program):
             self.parse_tasks()
             self.parse_cleanup()
             self.execute()
+            sys.stdout.flush()
         except ParseError as error:
-            sys.exit(say(self.usage_error(error)))
+            sys.exit(say(self.usage_error(error), as_json=_wants_json(argv)))
         except UsageError as error:
-            sys.exit(say(error))
+            sys.exit(say(error, as_json=_wants_json(argv)))
         except InvokeExit as done:
             if done.message:
                 print(done.message, file=sys.stderr)  # noqa: T201
+            sys.stdout.flush()
             sys.exit(done.code)
 
     def normalize_argv(self, argv: list[str] | None) -> None:
@@ -96,7 +98,12 @@ class TscmProgram(Program):
             else:
                 words[first : first + 2] = [f"{collection}.{action}"]
         if first is not None and words[first] in _RUN_MAY_FOLLOW:
-            words[first + 1 :] = _named(words[first + 1 :])
+            wanting = {
+                f"--{one.name.replace('_', '-')}"
+                for one in self.namespace[words[first]].get_arguments()
+                if one.takes_value
+            }
+            words[first + 1 :] = _named(words[first + 1 :], wanting)
         if first is not None and {"--help", "-h"} & set(words[first + 1 :]):
             words = [words[0], "--help", words[first]]  # before a missing positional takes it for its value
         if words[1:] in (["help"], ["help", "help"]):
@@ -202,9 +209,23 @@ class TscmProgram(Program):
         return found
 
 
-def _named(words: list[str]) -> list[str]:
-    """`resume RUN` is `resume --run RUN` to invoke, which has no positional argument that may be left out."""
-    return ["--run", *words] if words and not words[0].startswith("-") else words
+def _named(words: list[str], wanting: set[str]) -> list[str]:
+    """`resume RUN` is `resume --run RUN` to invoke, which has no positional argument that may be left out.
+
+    Args:
+        words: what stands after the task.
+        wanting: the options that take the next word for their value.
+    """
+    if any(word.partition("=")[0] == "--run" for word in words):
+        return words
+    for place, word in enumerate(words):
+        if not word.startswith("-") and not (place and words[place - 1] in wanting):
+            return [*words[:place], "--run", *words[place:]]
+    return words
+
+
+def _wants_json(argv: list[str] | None) -> bool:
+    return "--json" in (sys.argv if argv is None else argv)
 
 
 def _what(collection: str, inner: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ redactor before anybody can use it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import stat
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING
 from . import redact
 from .errors import UsageError
 from .events import Said, silent
+from .local_command import quoted
 from .site import Secret
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ class Secrets:
             if (kind, name) not in self._answers:
                 found = self._resolve(kind, name, named, title)
                 if found is not None:
-                    self._redactor.add(found.reveal())
+                    self._redactor.add(_text(found))
                 self._answers[kind, name] = found
             return self._answers[kind, name]
 
@@ -119,7 +121,7 @@ class Secrets:
             return None
         variable = _ENVIRONMENT.get(kind, "")
         if self._environ.get(variable):
-            return Secret(_one_line(self._environ[variable], variable), variable)
+            return Secret(_one_line(_utf_8(self._environ[variable]), variable), variable)
         where, _, rest = named.partition(":")
         if where in {"env", "command"}:
             return self._from_variable(rest, title) if where == "env" else _from_command(rest, title)
@@ -139,13 +141,13 @@ class Secrets:
             raise UsageError(f"--passphrase-file {path} cannot be read: {why}", fix) from None
         others = stat.S_IRGRP | stat.S_IROTH
         if os.name != "nt" and stat.S_ISREG(mode) and mode & others:
-            self._emit(Said(f"others can read {path}: chmod 600 {path}", "warning"))
+            self._emit(Said(f"others can read {path}: chmod 600 {quoted(path)}", "warning"))
         return Secret(value, source)
 
     def _from_variable(self, variable: str, title: str) -> Secret:
         if not self._environ.get(variable):
             raise UsageError(f"{title}: the inventory says env:{variable}, which is not set", f"set {variable}")
-        return Secret(_one_line(self._environ[variable], f"env:{variable}"), f"env:{variable}")
+        return Secret(_one_line(_utf_8(self._environ[variable]), f"env:{variable}"), f"env:{variable}")
 
     def _from_prompt(self, title: str) -> Secret | None:
         if not self._interactive:
@@ -202,18 +204,42 @@ def to_keyring(user: str, value: str | None) -> None:
 
 def _from_command(command: str, title: str) -> Secret:
     """The first line that a command prints; stdin and stderr are the operator's, for a PIN."""
-    argv = shlex.split(command, posix=os.name != "nt")
     fix = "run it by hand; it has to print the secret on its first line and exit with 0"
+    try:
+        words = shlex.split(command, posix=os.name != "nt")
+    except ValueError as error:
+        raise UsageError(f"{title}: command:… is no command line: {error}", "correct it in the inventory") from None
+    program = words[0].strip('"')
+    argv = command if os.name == "nt" else words  # there a program takes its line apart itself, quotes and all
     try:
         done = subprocess.run(argv, stdout=subprocess.PIPE, timeout=_COMMAND_SECONDS, check=False)
     except OSError as error:
-        raise UsageError(f"{title}: cannot run {argv[0]!r}: {error.strerror}", fix) from None
+        raise UsageError(f"{title}: cannot run {program!r}: {error.strerror}", fix) from None
     except subprocess.TimeoutExpired:
-        raise UsageError(f"{title}: {argv[0]!r} did not end within {_COMMAND_SECONDS:.0f} s", fix) from None
-    lines = done.stdout.decode("utf-8", "replace").splitlines()
-    if done.returncode != 0 or not lines or not lines[0]:
-        raise UsageError(f"{title}: {argv[0]!r} gave no secret (exit status {done.returncode})", fix)
-    return Secret(lines[0], f"command:{argv[0]}")
+        raise UsageError(f"{title}: {program!r} did not end within {_COMMAND_SECONDS:.0f} s", fix) from None
+    line = done.stdout.partition(b"\n")[0].removesuffix(b"\r")
+    if done.returncode != 0 or not line:
+        raise UsageError(f"{title}: {program!r} gave no secret (exit status {done.returncode})", fix)
+    return Secret(line.decode("utf-8", "surrogateescape"), f"command:{program}")
+
+
+def _text(found: Secret) -> str:
+    """The value, which others can have as bytes.
+
+    Raises:
+        UsageError: it is no text; which of its bytes were meant cannot be told.
+    """
+    value = found.reveal()
+    if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise UsageError(f"the secret from {found.source} is not UTF-8 text", "store it as UTF-8, in one line")
+    return value
+
+
+def _utf_8(value: str) -> str:
+    """A variable's bytes as UTF-8, in whatever encoding the locale has had them read; as it is where they are none."""
+    with contextlib.suppress(UnicodeError):
+        return os.fsencode(value).decode("utf-8")
+    return value
 
 
 def _one_line(value: str, source: str) -> str:

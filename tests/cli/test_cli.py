@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def test_options_that_invoke_has_too_reach_the_task(front: tuple[str, ...]) -> N
     assert done.returncode == 2
     told = json.loads(done.stdout)
     assert (told["code"], told["exit"]) == ("usage", 2)
+    assert datetime.fromisoformat(told["time"]).tzinfo is not None
     assert "--debug '9'" in told["message"]
     assert "--debug '9'" in done.stderr
 
@@ -117,6 +119,60 @@ def test_a_typo_ends_with_2_and_suggests_the_near_one(argv: tuple[str, ...], wor
     assert done.returncode == 2
     assert words in done.stderr
     assert "what to do:" in done.stderr
+
+
+@pytest.mark.parametrize("task", [("resume",), ("rollback",), ("report", "show")])
+def test_a_run_may_be_named_before_or_after_the_options(task: tuple[str, ...], tmp_path: Path) -> None:
+    more = ("--json",) if task[0] == "report" else ("--yes", "--passphrase-file", "some file", "--json")
+    for words in (("20240501-030000-1a2b", *more), (*more, "20240501-030000-1a2b")):
+        done = run(*TOOL, *task, *words, TSCM_STATE=str(tmp_path))
+        assert "there is no run '20240501-030000-1a2b'" in done.stderr
+    done = run(*TOOL, *task, "one", "two", TSCM_STATE=str(tmp_path))
+    assert "'two' is not expected here" in done.stderr
+    done = run(*TOOL, *task, "--run", "one", "two", TSCM_STATE=str(tmp_path))
+    assert "'two' is not expected here" in done.stderr
+
+
+def test_what_contradicts_itself_is_refused() -> None:
+    done = run(*TOOL, "resume", "--yes", "--quiet", "--verbose")
+    assert done.returncode == 2
+    assert "--quiet and --verbose exclude each other" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+@pytest.mark.parametrize(
+    "words", [("--help",), ("--list",), ("runs",), ("doctor", "--offline"), ("completion", "bash"), ("host", "list")]
+)
+def test_an_output_that_takes_nothing_more_is_said_and_ends_with_1(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = run("sh", "-c", 'exec "$@" >/dev/full', "sh", *TOOL, *words, TSCM_STATE=str(tmp_path))
+    assert done.returncode == 1
+    assert "the output cannot be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "should not have happened" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid"), reason="no users of that kind there")
+def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
+    code = (
+        "import os, pwd, sys\n"
+        "def nobody(_): raise KeyError\n"
+        "pwd.getpwuid = nobody\n"  # as for a container's user, who stands in no list
+        "os.environ.pop('HOME')\n"
+        "from tscm_migrate.cli import main; main(['tscm-migrate', *sys.argv[1:]])\n"
+    )
+    for words in (("runs",), ("doctor", "--offline"), ("migrate", *PAIR, "--yes")):
+        done = run(
+            sys.executable,
+            "-c",
+            code,
+            *words,
+            HOME="/",
+            TSCM_INVENTORY="" if "runs" in words else "inventory/hosts.toml",
+        )
+        assert done.returncode == 2, done.stderr
+        assert "HOME is not set" in done.stderr
+        assert "should not have happened" not in done.stderr
 
 
 def test_invokes_own_dry_is_not_taken_for_a_dry_run() -> None:
@@ -180,6 +236,16 @@ def test_a_defect_is_told_without_a_traceback_and_without_a_secret(capsys: pytes
     assert "the appliance said •••" in shown
     assert "\x1b" not in shown
     assert "Traceback" not in shown
+    assert cli.guarded(body, json=True) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["event"], told["code"], told["exit"]) == ("error", "error", 1)
+    assert "the appliance said •••" in told["message"]
+
+
+def test_a_mistyped_option_is_told_as_json_where_that_is_asked_for() -> None:
+    done = run(*TOOL, "migrate", "--json", "--form", "x")
+    told = json.loads(done.stdout)
+    assert (told["event"], told["code"], told["exit"]) == ("error", "usage", 2)
 
 
 def test_ctrl_c_in_a_task_is_exit_code_5(capsys: pytest.CaptureFixture[str]) -> None:

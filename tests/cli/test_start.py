@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import os
+import shlex
+import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.terminal import Terminal
+from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
 from tscm_migrate.lab import embedded
 from tscm_migrate.lab.profile import new_profile, old_profile
 
@@ -117,6 +120,7 @@ def test_init_with_all_that_it_needs_asks_nothing_and_doctor_then_finds_nothing_
     [
         (("init",), "give --old ADDRESS"),
         (("init", "--old", "10.0.0.300", "--new", "10.0.0.2"), "not an IP address"),
+        (("init", "--old", "10.0.0.2", "--new", "root@10.0.0.2:22"), "both are at 10.0.0.2"),
         (("secret", "set", "passfrase:x"), "did you mean 'passphrase'"),
         (("secret", "set", "sudo:nobody"), "no host 'nobody'"),
     ],
@@ -126,6 +130,42 @@ def test_mistakes_are_answered(env: dict[str, str], args: tuple[str, ...], words
     assert done.returncode == 2
     assert words in done.stderr
     assert not list((__import__("pathlib").Path(env["HOME"])).rglob("hosts.toml"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
+def test_the_commands_that_are_told_can_be_copied_whatever_a_folder_is_called(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "Bob's site; touch owned"
+    folder.mkdir()
+    (folder / "a key").write_text("nonsense", encoding="utf-8")
+    (folder / "a key").chmod(0o644)
+    words = ("--old", "127.0.0.1:1", "--new", "127.0.0.2:1", "--identity-file", str(folder / "a key"))
+    done = run(env, "init", *words, "--inventory", str(folder / "hosts.toml"))
+    command = done.stdout.splitlines()[-1].removeprefix("next: tscm-migrate ")
+    argv = ["sh", "-c", f"{shlex.join(TOOL)} {command} --offline", "sh"]
+    told = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert "hosts.toml: 2 hosts" in told.stdout, told.stdout + told.stderr
+    mend = next(line for line in told.stdout.splitlines() if "chmod 600" in line).partition("mend: ")[2]
+    subprocess.run(["sh", "-c", mend], cwd=tmp_path, check=True, timeout=60)
+    assert stat.S_IMODE((folder / "a key").stat().st_mode) == 0o600
+    (folder / "a key").unlink()
+    gone = run(env, "doctor", "--offline", "--inventory", str(folder / "hosts.toml")).stdout
+    make = next(line for line in gone.splitlines() if "ssh-keygen" in line).partition("mend: ")[2]
+    subprocess.run(["sh", "-c", f"{make} -N ''"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    assert (folder / "a key.pub").is_file()
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+def test_init_where_nothing_can_be_written_says_so(env: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o500)
+    for file in (folder / "hosts.toml", folder / "site" / "hosts.toml"):
+        words = [*UNPRIVILEGED, *TOOL, "init", "--old", "127.0.0.1:1", "--new", "127.0.0.2:1", "--inventory", str(file)]
+        done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2
+        assert "cannot be written: Permission denied" in done.stderr
 
 
 def test_init_does_not_touch_a_file_that_is_there(env: dict[str, str], tmp_path: Path) -> None:

@@ -93,6 +93,22 @@ def test_a_person_switches_the_old_one_on_again(rooms: MakeLab) -> None:
     as_before(lab, since, before)
 
 
+def test_a_run_that_was_put_back_takes_nothing_of_a_later_one_with_it(rooms: MakeLab) -> None:
+    lab = rooms()
+    site = lab.inventory.read_text()
+    lab.inventory.write_text(f'{site}\n[notify]\nbefore_step = "test $TSCM_STEP != backup"\non_failure = "stop"\n')
+    failed = lab.run_tool(*MIGRATE, "--yes", env=ENV, timeout=200)
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    lab.inventory.write_text(site)
+    migrated(lab, "--no-restore-ssh")
+    kept = "sha256sum /var/lib/tscm-migrate/own-settings.tar"
+    before = lab.on("new", kept).stdout
+    assert before
+    result = lab.run_tool("rollback", run_of(failed.stdout), "--yes", env=ENV, timeout=200)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert lab.on("new", kept).stdout == before, "what the later run has kept for its own rollback"
+
+
 @pytest.mark.parametrize("who", ["the-new-one", "a-stranger"])
 def test_the_old_one_is_not_switched_on_while_another_may_answer(rooms: MakeLab, who: str) -> None:
     lab = rooms()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +54,32 @@ def test_an_appliance_s_words_are_text_and_no_command(tmp_path: Path) -> None:
 def test_what_it_prints_is_bounded_and_cleaned(tmp_path: Path) -> None:
     done = local_command.run(line(tmp_path, "print('a' * 100_000 + chr(27) + '[31mend')"), {}, 60)
     assert done.said.endswith("aend")
+    assert len(done.said) <= 4096
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there taskkill takes the tree")
+def test_a_command_whose_time_is_over_is_ended_with_all_that_it_runs(tmp_path: Path) -> None:
+    """A hook that hangs must not switch something off when the run has long been put back."""
+    pids = tmp_path / "pids"
+    command = f"(echo $PPID >>{pids}; sh -c 'echo $$ >>{pids}; sleep 300'; true) | cat; true"
+    assert local_command.run(command, {}, 1.0).status is None
+    for pid in map(int, pids.read_text().split()[1:]):
+        for _ in range(200):
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail(f"{pid} is still there")
+
+
+def test_one_that_prints_without_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_command, "_MOST", 1 << 20)
+    text = "import os\nwhile True: os.write(1, b'y' * 65536)"
+    done = local_command.run(line(tmp_path, text), {}, 60)
+    assert done.status is None
+    assert done.flood
     assert len(done.said) <= 4096
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tscm_migrate import notify
 from tscm_migrate.errors import NotifyStops, Refused
 from tscm_migrate.events import Emit, Event, RunFinished, RunStarted, Said, StepFinished, StepStarted
 from tscm_migrate.notify import telling, wrap
@@ -163,6 +167,62 @@ def test_a_server_that_is_gone_is_a_warning() -> None:
     emit = wrap(seen.append, {"healthcheck": "http://127.0.0.1:9/x"})
     emit(BEGIN)
     assert "not reached" in str(seen[-1])
+
+
+def saying(what: bytes, *, endless: bool = False) -> Iterator[str]:
+    """A server that answers everybody with this, and again and again where it is endless; its address."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        over = threading.Event()
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    peer, _ = listener.accept()
+                    with peer, contextlib.suppress(OSError):
+                        peer.sendall(what)
+                        while endless and not over.wait(0.05):
+                            peer.sendall(what)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/x"
+        finally:
+            over.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+
+@pytest.mark.parametrize(
+    "what", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 99999, b"\0" * 9]
+)
+def test_a_server_that_speaks_something_else_is_a_warning(what: bytes) -> None:
+    for address in saying(what):
+        seen: list[Event] = []
+        emit = wrap(seen.append, {"healthcheck": address})
+        emit(BEGIN)
+        assert "not reached" in str(seen[-1])
+        assert address not in str(seen[-1]), "it holds a token"
+
+
+def test_an_address_that_is_none_is_a_warning() -> None:
+    seen: list[Event] = []
+    emit = wrap(seen.append, {"healthcheck": "http://[::1/x", "urls": ["json://[::1/x", "what is this"]})
+    emit(BEGIN)
+    emit(RunFinished("r1", "done", 1.0))
+    assert len([event for event in seen if isinstance(event, Said)]) == 3
+
+
+def test_a_server_that_never_comes_to_an_end_keeps_no_run_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify, "_PING_SECONDS", 0.4)
+    for address in saying(b"HTTP/1.1 100 Continue\r\n\r\n", endless=True):
+        seen: list[Event] = []
+        emit = wrap(seen.append, {"healthcheck": address})
+        began = time.monotonic()
+        emit(BEGIN)
+        assert "not reached" in str(seen[-1])
+        assert time.monotonic() - began < 20
 
 
 def test_a_run_that_ends_before_its_first_change_is_told_as_failed(

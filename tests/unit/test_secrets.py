@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -143,6 +144,56 @@ def test_a_failing_command_is_an_error_that_does_not_show_its_output(tmp_path: P
     with pytest.raises(UsageError) as caught:
         Secrets(environ={}).passphrase(host(passphrase_source=f"command:{sys.executable} {script}"))
     assert "s3cret" not in str(caught.value) + caught.value.remedy()
+
+
+def test_a_command_may_have_quotes_and_blanks_in_it(tmp_path: Path) -> None:
+    script = tmp_path / "my manager.py"
+    script.write_text("import sys; print(sys.argv[1])")
+    found = Secrets(environ={}).passphrase(host(passphrase_source=f'command:"{sys.executable}" "{script}" "a b"'))
+    assert found is not None
+    assert found.reveal() == "a b"
+    assert found.source == f"command:{sys.executable}"
+
+
+def test_a_command_without_its_closing_quote_is_an_error() -> None:
+    with pytest.raises(UsageError, match="no command line"):
+        Secrets(environ={}).passphrase(host(passphrase_source="command:pass show 'tscm"))
+
+
+@pytest.mark.parametrize("line", [b"\xff\xfe", b"a\0b"])
+def test_what_is_no_text_is_no_secret(tmp_path: Path, line: bytes) -> None:
+    script = tmp_path / "manager.py"
+    script.write_text(f"import sys; sys.stdout.buffer.write({line!r})")
+    with pytest.raises(UsageError):
+        Secrets(environ={}).passphrase(host(passphrase_source=f'command:"{sys.executable}" "{script}"'))
+    odd = line.decode("utf-8", "surrogateescape")  # as a variable of the environment has it
+    with pytest.raises(UsageError):
+        Secrets(environ={"TSCM_PASSPHRASE": odd}).passphrase(host())
+    with pytest.raises(UsageError):
+        Secrets(interactive=True, environ={}, ask=lambda _: odd).sudo_password(host(sudo_password_source="prompt"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its environment is text")
+def test_a_variable_is_utf_8_whatever_the_locale_is() -> None:
+    """In the locale C without UTF-8 mode, as cron may have it, Python reads its bytes as it can."""
+    code = (
+        "from tscm_migrate.secrets import Secrets; from tscm_migrate.site import Host\n"
+        "print(ascii(Secrets().passphrase(Host('a', '10.0.0.1', passphrase_source='env:MINE')).reveal()))\n"
+    )
+    for name in ("TSCM_PASSPHRASE", "MINE"):
+        env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", name: "Grüße"}
+        env |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PATH": os.environ["PATH"]}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+        assert done.stdout.strip() == ascii("Grüße"), done.stderr
+
+
+@pytest.mark.parametrize("value", ["a\u2028b", "a\x0bb", "a\x85b"])
+def test_only_a_line_end_ends_the_first_line(tmp_path: Path, value: str) -> None:
+    script = tmp_path / "manager.py"
+    script.write_text(f"import sys; sys.stdout.buffer.write({(value + chr(10) + 'login: me').encode()!r})")
+    found = Secrets(environ={}).passphrase(host(passphrase_source=f'command:"{sys.executable}" "{script}"'))
+    assert found is not None
+    assert found.reveal() == value
 
 
 def test_a_command_or_a_variable_that_is_not_there_is_an_error() -> None:

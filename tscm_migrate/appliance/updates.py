@@ -49,12 +49,13 @@ class Look:
     running: tuple[Process, ...]
 
 
-def _aside(appliance: Appliance, entry: str) -> str:
+def aside(appliance: Appliance, entry: str) -> str:
+    """Where `entry` is while it is held."""
     return f"{appliance.paths.hold_dir}/held/{entry.rsplit('/', 1)[-1]}"
 
 
 def _names(appliance: Appliance, entry: str) -> str:
-    return f"set -eu; entry={quote(entry)}; aside={quote(_aside(appliance, entry))}; "
+    return f"set -eu; entry={quote(entry)}; aside={quote(aside(appliance, entry))}; "
 
 
 def state(appliance: Appliance, entry: str) -> Hold:
@@ -83,7 +84,7 @@ def hold(appliance: Appliance, entry: str) -> None:
         'else cp -a "$entry" "$aside.part"; sync "$aside.part" 2>/dev/null || sync; mv "$aside.part" "$aside"; fi; '
         'rm -f "$entry"'
     )
-    appliance.run(script, sudo=True, display=f"move {entry} out of cron's way, to {_aside(appliance, entry)}")
+    appliance.run(script, sudo=True, display=f"move {entry} out of cron's way, to {aside(appliance, entry)}")
 
 
 def release_script(appliance: Appliance, entry: str) -> str:

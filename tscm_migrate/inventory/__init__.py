@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import InventoryError
+from tscm_migrate.local_command import quoted
 from tscm_migrate.near import suggestion
 from tscm_migrate.site import Hooks, Host, Policy
 
@@ -81,7 +82,7 @@ class Inventory:
                 raise self.error(
                     f"the identity file {at.identity_file} is not there",
                     source,
-                    f"make one with: ssh-keygen -t ed25519 -f {at.identity_file}; or name another; "
+                    f"make one with: ssh-keygen -t ed25519 -f {quoted(at.identity_file)}; or name another; "
                     "or leave identity_file out and use the agent",
                 )
             if at.identity_file is not None and _is_putty(at.identity_file):
@@ -89,7 +90,8 @@ class Inventory:
                 raise self.error(
                     f"{at.identity_file} is a PuTTY key, which is not read here",
                     source,
-                    f"convert it: puttygen {at.identity_file} -O private-openssh -o {at.identity_file.stem} "
+                    f"convert it: puttygen {quoted(at.identity_file)} -O private-openssh -o "
+                    f"{quoted(Path(at.identity_file.stem))} "
                     "(PuTTYgen: Conversions, Export OpenSSH key); or load it into Pageant and leave identity_file out",
                 )
             at = at.gateway

@@ -86,7 +86,7 @@ def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = ()) -> 
         leftovers.clear_secrets(*ours)
         if over:
             # After a run that went through they stay, for a rollback of it wants them; see `forget`.
-            if how not in {"done", "attention"} and m.new in ours and m.new.connected:
+            if how not in {"done", "attention"} and m.new in ours and m.new.connected and outcome.may_have_kept(engine):
                 leftovers.clear_settings(m.new)
             locks.release(m)
         m.journal.write("run-ended", outcome=how, standing=list(lines), left=list(left))

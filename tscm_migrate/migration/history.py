@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import MigrateError
-from tscm_migrate.migration import journal, locks
+from tscm_migrate.errors import MigrateError, StateUnwritable
+from tscm_migrate.migration import journal, locks, outcome
 from tscm_migrate.migration.checks import Finding
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tscm_migrate.migration.journal import Entry, Record
+    from tscm_migrate.migration.record import Entry, Record
     from tscm_migrate.site import Host
 
 
 @dataclass(frozen=True)
 class Line:
-    """One run: `state` is its outcome, or "unfinished", "running", "nothing begun", "damaged"; times as written."""
+    """One run: `state` is its outcome, or "unfinished", "running", "nothing begun"; times as written.
+
+    Of a journal that tells nothing: "damaged", "unreadable", or "newer" (a later version's).
+    """
 
     run: str
     state: str
@@ -34,13 +38,13 @@ class Line:
 
 
 def listing(root: Path | None = None) -> list[Line]:
-    """All runs, the newest first; a damaged journal does not hide the others."""
+    """All runs, the newest first; a journal that cannot be read does not hide the others."""
     found = []
     for run in journal.runs(root):
         try:
             record, _ = journal.read(run, root)
-        except MigrateError:
-            found.append(Line(run, "damaged"))
+        except MigrateError as error:
+            found.append(Line(run, error.code.rpartition(".")[2]))
             continue
         found.append(Line(run, state_of(record, root), record.old, record.new, record.began, record.ended))
     return found
@@ -50,8 +54,9 @@ def state_of(record: Record, root: Path | None = None) -> str:
     """How a run stands, as one word."""
     if not record.began:
         return "nothing begun"
-    if locks.runs_now(record.run, root):
-        return "running"
+    with contextlib.suppress(StateUnwritable):  # on a disk that only reads none is at work
+        if locks.runs_now(record.run, root):
+            return "running"
     if record.outcome == "interrupted" and not record.started:
         return "put back"
     return record.outcome or ("unfinished" if record.started else "nothing begun")
@@ -84,18 +89,26 @@ def explained(findings: list[Finding], old: Host, new: Host, root: Path | None =
     return [Finding("migrated-already", "error", text, remedy, firm=True), *others]
 
 
-def lines(run: str, root: Path | None = None) -> list[str]:
-    """A run as lines: what was done when, where it stands, which command goes on or back."""
-    record, entries = journal.read(run, root)
-    state = state_of(record, root)
-    told = [f"run {run}: {state}", f"{record.old} → {record.new}, begun {record.began}"]
+def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError | None]:
+    """A run as lines: what was done when, where it stands, which command goes on or back.
+
+    Where the journal is damaged, that too, and the lines tell what is before the damage.
+    """
+    record, entries, damage = journal.read_up_to_damage(run, root)
+    state = "damaged" if damage else state_of(record, root)
+    told = [f"run {run}: {state}"]
+    told += [f"{record.old} → {record.new}, begun {record.began}"] if record.began else []
     told.append(f"kept in {(root or journal.state_folder()) / 'runs' / run}")
     told += [text for entry in entries if (text := _line(entry))]
-    standing: list[str] = next((e.data.get("standing", []) for e in reversed(entries) if e.event == "run-ended"), [])
-    told += standing if state != "running" else []
-    if locks.unfinished(run, root) and state != "running":
+    if state == "running":
+        return told, None
+    if record.outcome:
+        told += next((e.data.get("standing", []) for e in reversed(entries) if e.event == "run-ended"), [])
+    else:
+        told += outcome.left_standing(record)
+    if not damage and locks.unfinished(run, root):
         told.append(f"go on: tscm-migrate resume {run}; or go back: tscm-migrate rollback {run}")
-    return told
+    return told, damage
 
 
 def _line(entry: Entry) -> str:

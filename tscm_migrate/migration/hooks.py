@@ -42,8 +42,8 @@ def run_hook(name: str, command: str, facts: Mapping[str, str], *, timeout: floa
         done = local_command.run(command, facts, timeout)
     except OSError as error:
         raise HookFailed(f"the hook `{name}` could not be started: {error.strerror}", name) from error
-    if done.status is None:
-        raise HookFailed(f"the hook `{name}` had not ended after {timeout:.0f} s", name)
+    if why := done.cut_short(timeout):
+        raise HookFailed(f"the hook `{name}` {why}, and was ended", name)
     said = done.said[-2000:]
     if done.status != 0:
         last = said.splitlines()[-1] if said else "no output"

@@ -12,12 +12,13 @@ import hashlib
 import json
 import os
 import secrets
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import JournalDamaged, StateUnwritable, UsageError
+from tscm_migrate.errors import JournalDamaged, JournalNewer, StateUnreadable, StateUnwritable, UsageError
+from tscm_migrate.migration.record import Entry, Record
+from tscm_migrate.near import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,103 +34,26 @@ def state_folder() -> Path:
     return Path(os.environ.get("TSCM_STATE") or platformdirs.user_state_path("tscm-migrate", appauthor=False))
 
 
+def ready(*names: str, root: Path | None = None) -> Path:
+    """A folder below the state folder, made where it is not there; each on the way is for its owner only.
+
+    Raises:
+        StateUnwritable: it cannot be made.
+    """
+    folder = root or state_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in names:
+            folder /= name
+            folder.mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StateUnwritable(str(folder), error.strerror or str(error)) from error
+    return folder
+
+
 def new_run_id(now: datetime | None = None) -> str:
     """A run's id: its UTC start and four random hex digits, sortable by time."""
     return f"{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line; `at` is aware UTC."""
-
-    n: int
-    at: str
-    event: str
-    data: dict[str, Any]
-
-
-@dataclass
-class Record:
-    """What the entries of a run say, put together.
-
-    `notes`: what later steps need to know; `owners`: which step wrote a note, so that what is taken back is forgotten;
-    `undo`: per step id, what `capture` saw before anything was changed; `started`, `done`, `reverted`: step ids in
-    order; `locked`: names of the appliances that bear this run's lock; `failed`: what the last failure said.
-    """
-
-    run: str = ""
-    old: str = ""
-    new: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-    undo: dict[str, Any] = field(default_factory=dict)
-    started: list[str] = field(default_factory=list)
-    done: list[str] = field(default_factory=list)
-    reverted: list[str] = field(default_factory=list)
-    locked: list[str] = field(default_factory=list)
-    owners: dict[str, str] = field(default_factory=dict)
-    step: str = ""
-    failed: str = ""
-    outcome: str = ""
-    began: str = ""
-    ended: str = ""
-
-    def apply(self, entry: Entry) -> None:
-        """Take one more entry into account; events that are not known are passed over."""
-        data, step = entry.data, entry.data.get("step", "")
-        match entry.event:
-            case "run-started":
-                self.run, self.old, self.new, self.began = data["run"], data["old"], data["new"], entry.at
-                self.options, self.notes = data.get("options", {}), dict(data.get("notes", {}))
-            case "run-resumed" | "rollback-started":
-                self.outcome, self.step = "", ""
-            case "noted":
-                self._note(data["key"], data["value"])
-            case "captured":
-                self.undo.setdefault(step, data["undo"])
-            case "locked":
-                _add(self.locked, data["host"])
-            case "unlocked":
-                _drop(self.locked, data["host"])
-            case "run-ended":
-                self.outcome, self.ended = data.get("outcome", ""), entry.at
-            case _ if step:
-                self._step(entry.event, step, data)
-
-    def _note(self, key: str, value: Any) -> None:
-        self.notes[key] = value
-        if self.step:
-            self.owners[key] = self.step
-
-    def _step(self, event: str, step: str, data: dict[str, Any]) -> None:
-        match event:
-            case "step-started":
-                self.step = step
-                _add(self.started, step)
-                _drop(self.reverted, step)
-            case "step-done":
-                self.step = ""
-                _add(self.done, step)
-            case "step-failed" | "step-revert-failed":
-                self.step, self.failed = "", data.get("error", "")
-            case "step-reverted":
-                _add(self.reverted, step)
-                _drop(self.done, step)
-                _drop(self.started, step)
-                # What a step learned is no longer true once it is taken back.
-                for key in [key for key, owner in self.owners.items() if owner == step]:
-                    del self.owners[key]
-                    self.notes.pop(key, None)
-
-
-def _add(names: list[str], name: str) -> None:
-    if name not in names:
-        names.append(name)
-
-
-def _drop(names: list[str], name: str) -> None:
-    if name in names:
-        names.remove(name)
 
 
 def _sum(before: str, body: str) -> str:
@@ -151,9 +75,9 @@ class Journal:
     @classmethod
     def create(cls, run: str, root: Path | None = None) -> Journal:
         """Begin the journal of a new run below `root` (the state folder); the folder is for its owner only."""
-        folder = (root or state_folder()) / "runs" / run
+        folder = ready("runs", root=root) / run
         try:
-            folder.mkdir(parents=True, mode=0o700)
+            folder.mkdir(mode=0o700)
         except OSError as error:
             raise StateUnwritable(str(folder), error.strerror or str(error)) from error
         return cls(folder)
@@ -164,14 +88,16 @@ class Journal:
 
         Raises:
             UsageError: there is no such run. JournalDamaged: a line in the middle is not what was written.
+            JournalNewer, StateUnreadable, StateUnwritable: see there.
         """
-        folder = (root or state_folder()) / "runs" / run
-        if not (folder / _FILE).is_file():
-            raise UsageError(f"there is no run {run!r} in {folder.parent}", "list them: tscm-migrate runs")
-        entries, before, good = _read(folder / _FILE)
-        with (folder / _FILE).open("rb+") as file:
-            file.truncate(good)
-        journal = cls(folder, n=len(entries), before=before)
+        path = _file_of(run, root)
+        entries, before, good = _read(path)
+        try:
+            with path.open("rb+") as file:
+                file.truncate(good)
+        except OSError as error:
+            raise StateUnwritable(str(path), error.strerror or str(error)) from error
+        journal = cls(path.parent, n=len(entries), before=before)
         for entry in entries:
             journal.record.apply(entry)
         return journal
@@ -193,7 +119,7 @@ class Journal:
             StateUnwritable: it could not be written; what the file had before is unharmed.
         """
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        body = _body(self._n, at, event, data)
+        body = _body(self._n, at, event, data if self._n else {"format": FORMAT, **data})
         total = _sum(self._before, body)
         line = body[:-1] + f', "sum": "{total}"}}\n'
         try:
@@ -250,18 +176,38 @@ class _Nowhere(Journal):
 
 def _read(path: Path) -> tuple[list[Entry], str, int]:
     """Entries, the last sum, and how many bytes of the file are whole lines."""
+    entries, before, good, damage = _look(path)
+    if damage is not None:
+        raise damage
+    return entries, before, good
+
+
+def _look(path: Path) -> tuple[list[Entry], str, int, JournalDamaged | None]:
+    """As `_read`, up to the damage where there is some."""
     entries: list[Entry] = []
     before, good = "", 0
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise StateUnreadable(str(path), error.strerror or str(error)) from error
+    _refuse_newer(path, raw)
     for number, line in enumerate(raw.splitlines(keepends=True)):
         entry = _parse(line, number, before)
         if entry is None:
             if good + len(line) == len(raw) and not line.endswith(b"\n"):
                 break  # torn: the machine died while it was written, so what it announced did not begin
-            raise JournalDamaged(str(path), number + 1)
+            return entries, before, good, JournalDamaged(str(path), number + 1, path.parent.name)
         entries.append(entry[0])
         before, good = entry[1], good + len(line)
-    return entries, before, good
+    return entries, before, good, None
+
+
+def _refuse_newer(path: Path, raw: bytes) -> None:
+    """A later format may be chained otherwise: it is named before its sums would be called damage."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        found = json.loads(raw.partition(b"\n")[0])["data"]["format"]
+        if isinstance(found, int) and found > FORMAT:
+            raise JournalNewer(str(path), f"its format is {found}, the newest that is known here is {FORMAT}")
 
 
 def _parse(line: bytes, number: int, before: str) -> tuple[Entry, str] | None:
@@ -277,18 +223,58 @@ def _parse(line: bytes, number: int, before: str) -> tuple[Entry, str] | None:
 
 def read(run: str, root: Path | None = None) -> tuple[Record, list[Entry]]:
     """What the journal of `run` says, without touching it; errors as `Journal.open`."""
-    path = (root or state_folder()) / "runs" / run / _FILE
-    if not path.is_file():
-        raise UsageError(f"there is no run {run!r} in {path.parent.parent}", "list them: tscm-migrate runs")
-    entries, _, _ = _read(path)
-    record = Record(run=run)
-    for entry in entries:
-        record.apply(entry)
+    record, entries, damage = read_up_to_damage(run, root)
+    if damage is not None:
+        raise damage
     return record, entries
 
 
+def read_up_to_damage(run: str, root: Path | None = None) -> tuple[Record, list[Entry], JournalDamaged | None]:
+    """What can be read of it, and the damage that is in the way of the rest; the other errors are raised."""
+    entries, _, _, damage = _look(_file_of(run, root))
+    record = Record(run=run)
+    for entry in entries:
+        record.apply(entry)
+    return record, entries, damage
+
+
 def runs(root: Path | None = None) -> Iterator[str]:
-    """Ids of all runs, the newest first."""
+    """Ids of all runs, the newest first.
+
+    Raises:
+        StateUnreadable: the folder cannot be listed.
+    """
     folder = (root or state_folder()) / "runs"
-    if folder.is_dir():
-        yield from sorted((child.name for child in folder.iterdir() if (child / _FILE).is_file()), reverse=True)
+    try:
+        found = [child.name for child in folder.iterdir() if _may_have_one(child)]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StateUnreadable(str(folder), error.strerror or str(error)) from error
+    yield from sorted(found, reverse=True)
+
+
+def _may_have_one(folder: Path) -> bool:
+    """Whether it is a run's; one that may not be looked into is told as such by whoever reads it."""
+    try:
+        return (folder / _FILE).is_file()
+    except OSError:
+        return True
+
+
+def _file_of(run: str, root: Path | None) -> Path:
+    """The journal's file.
+
+    Raises:
+        UsageError: there is no such run. StateUnreadable: that cannot be told.
+    """
+    folder = (root or state_folder()) / "runs"
+    path = folder / run / _FILE
+    try:
+        there = run == path.parent.name and path.is_file()  # a name, and not a way out of the folder
+    except OSError as error:
+        raise StateUnreadable(str(path), error.strerror or str(error)) from error
+    if not there:
+        near = suggestion(run, runs(root))
+        raise UsageError(f"there is no run {run!r} in {folder}{near}", "list them: tscm-migrate runs")
+    return path

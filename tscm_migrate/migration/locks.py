@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import mark
 from tscm_migrate.appliance.mark import Mark
-from tscm_migrate.errors import Locked, LostTrack, MigrateError, StateUnwritable
+from tscm_migrate.errors import Locked, LostTrack, MigrateError, StateUnwritable, UsageError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import journal
 
@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 def workstation_id(root: Path | None = None) -> str:
     """A random id of this state folder: whose run can be proved dead is decided by it, not by a host name."""
     path = (root or journal.state_folder()) / "workstation-id"
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="ascii").strip()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        journal.ready(root=root)
         with contextlib.suppress(FileExistsError):
             made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
             made.write_text(secrets.token_hex(8), encoding="ascii")
@@ -68,7 +70,7 @@ def held_here(run: str, hosts: Sequence[Host], root: Path | None = None) -> Iter
     Raises:
         Locked: another process of this workstation has one of them.
     """
-    folder = (root or journal.state_folder()) / "locks"
+    folder = journal.ready("locks", root=root)
     names = {f"{host.address}_{host.port}": host.name for host in hosts}
     with contextlib.ExitStack() as stack:
         for name, shown in sorted(names.items()):
@@ -87,11 +89,10 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
 
     about = path.with_suffix(".json")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = FileLock(path, timeout=0)
         lock.acquire()
     except Timeout:
-        found = Mark.parse(about.read_text(encoding="utf-8")) if about.exists() else Mark()
+        found = _holder(about)
         raise Locked(shown, f"{found.owner} pid {found.pid}", found.since, found.run) from None
     except OSError as error:
         raise StateUnwritable(str(path), error.strerror or str(error)) from error
@@ -108,6 +109,13 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
                 path.unlink()
 
 
+def _holder(about: Path) -> Mark:
+    """Who says to have it; it may be gone by now."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return Mark.parse(about.read_text(encoding="utf-8"))
+    return Mark()
+
+
 def proved_dead(found: Mark, root: Path | None = None) -> bool:
     """Whether the run that wrote this mark cannot be alive: its file lock, on this workstation, is free."""
     if not found.workstation or found.workstation != workstation_id(root):
@@ -116,7 +124,11 @@ def proved_dead(found: Mark, root: Path | None = None) -> bool:
 
 
 def runs_now(run: str, root: Path | None = None) -> bool:
-    """Whether a process of this workstation (this one too) works on the run."""
+    """Whether a process of this workstation (this one too) works on the run.
+
+    Raises:
+        StateUnwritable: it cannot be told, for the lock cannot be tried.
+    """
     from filelock import FileLock, Timeout
 
     path = _run_file(re.sub(r"[^\w.-]", "_", run), root)
@@ -127,14 +139,16 @@ def runs_now(run: str, root: Path | None = None) -> bool:
             return False
     except Timeout:
         return True
+    except OSError as error:
+        raise StateUnwritable(str(path), error.strerror or str(error)) from error
 
 
 def unfinished(run: str, root: Path | None = None) -> bool:
-    """Whether a run of this workstation has changed something that is neither finished nor taken back."""
+    """Whether a run of this workstation has changed something that is neither finished nor taken back, or may have."""
     try:
         record, _ = journal.read(run, root)
     except MigrateError as error:
-        return error.code == "journal.damaged"
+        return not isinstance(error, UsageError)  # there is one, and what it has left undone cannot be told
     return bool(record.started) and record.outcome not in {"done", "attention"}
 
 

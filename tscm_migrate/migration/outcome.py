@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Emit
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.migration.engine import Engine
-    from tscm_migrate.migration.journal import Record
+    from tscm_migrate.migration.record import Record
 
 
 @dataclass
@@ -78,6 +78,13 @@ def kept_settings(record: Record) -> bool:
     return bool(undo.get("kept")) and "restore-network" in record.started and not record.notes.get("forgotten")
 
 
+def may_have_kept(engine: Engine) -> bool:
+    """Whether this run came so far that it may have kept them; else what is there is a later run's way back."""
+    ids = [step.id for step in engine.steps]
+    at = ids.index("restore-network")
+    return bool({*ids[at - 1 : at + 1]} & engine.m.journal.record.undo.keys())
+
+
 def can_put_back(engine: Engine) -> bool:
     """Whether everything can be taken back at once: before the cutover, or while the old one still answers."""
     if not engine.cut_over:
@@ -89,6 +96,18 @@ def can_put_back(engine: Engine) -> bool:
         return engine.m.old.shell.alive
     except MigrateError:
         return False
+
+
+def left_standing(record: Record) -> list[str]:
+    """What a run that was killed has left, as far as its journal tells: a line for each, with the way on or back."""
+    lines = []
+    if "hold-updates" in record.started and record.undo.get("hold-updates", {}).get("in_place", False):
+        lines.append(
+            f"{record.old}: its updates are HELD, or about to be; to release: tscm-migrate rollback {record.run}"
+        )
+    if "take-offline" in record.started:
+        lines.append(f"{record.old}: is OFFLINE, or about to be; to go on: tscm-migrate resume {record.run}")
+    return lines
 
 
 def standing(m: Migration, engine: Engine) -> tuple[str, ...]:

@@ -31,6 +31,11 @@ def steps(*, dead: bool = False) -> tuple[Step, ...]:
     )
 
 
+def known() -> frozenset[str]:
+    """The ids of all steps that there are."""
+    return frozenset(step.id for dead in (False, True) for step in steps(dead=dead))
+
+
 def steps_of(m: Migration) -> tuple[Step, ...]:
     """The steps of one run."""
     return steps(dead=m.kept is not None)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tscm_migrate.migration.journal import state_folder
+from tscm_migrate.migration.journal import ready, state_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,9 +51,8 @@ def from_events(lines: list[str], now: datetime) -> Estimate | None:
 
 def keep(old: str, new: str, estimate: Estimate) -> None:
     """Write it down for this pair."""
-    file = _file(old, new)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(asdict(estimate)) + "\n", encoding="utf-8")
+    ready("rehearsals")
+    _file(old, new).write_text(json.dumps(asdict(estimate)) + "\n", encoding="utf-8")
 
 
 def known(old: str, new: str) -> Estimate | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate import __version__
-from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.errors import Exit, JournalNewer, UsageError
 from tscm_migrate.events import RunStarted
 from tscm_migrate.migration import journal, leftovers, locate, locks, plan, run, sides
 from tscm_migrate.migration.context import Migration
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.migration.context import Operator
-    from tscm_migrate.migration.journal import Record
+    from tscm_migrate.migration.record import Record
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.site import Secret
 
@@ -54,6 +55,19 @@ def pick(asked: str | None, *, verb: str) -> str:
     raise UsageError(f"there is no unfinished run to {verb}", "list all: tscm-migrate runs; then name one")
 
 
+def inventory_of(asked: str | None, *, verb: str) -> Path | None:
+    """The inventory that the run was begun with: its hosts are meant, whatever has the same names elsewhere.
+
+    None where it had none, or the file is not there any more.
+
+    Raises:
+        As `pick`.
+    """
+    record, _ = journal.read(pick(asked, verb=verb))
+    path = Path(str(record.notes.get("inventory") or "."))
+    return path if path.is_file() else None
+
+
 @contextlib.contextmanager
 def reopened(
     name: str, *, verb: str, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator
@@ -61,13 +75,16 @@ def reopened(
     """A migration as its journal left it, with this workstation's locks and listening for signals.
 
     Raises:
-        UsageError: nothing was begun. Locked: it still runs. JournalDamaged: see there.
+        UsageError: nothing was begun. Locked: it still runs. JournalNewer: it cannot be taken back whole from here.
+        JournalDamaged: see there.
     """
     before, _ = journal.read(name)
     if not before.run:
         raise UsageError(
             f"run {name} has begun nothing; there is nothing to {verb}", "start anew: tscm-migrate migrate"
         )
+    if strange := [step for step in before.started if step not in plan.known()]:  # it would be left standing, unsaid
+        raise JournalNewer(name, f"it has begun {', '.join(strange)}, which is no step here")
     options = MigrateOptions.parse(before.options)
     interrupts = Interrupts(emit)
     dial = run.Dialler(secrets, interrupts.emit)

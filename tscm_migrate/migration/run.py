@@ -24,6 +24,7 @@ from tscm_migrate.migration.journal import Journal, new_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
@@ -107,7 +108,7 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
         if not options.yes and not operator.confirm(what):
             raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
         m.journal = Journal.create(run)
-        _write_down(m, found, findings, secrets.sources())
+        _write_down(m, found, findings, secrets.sources(), inventory.path)
         beginning.over = True
         return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: _claim(m))
 
@@ -205,7 +206,11 @@ def archive_passphrase(options: MigrateOptions, old: Facts, secrets: Secrets, ho
 
 
 def _write_down(
-    m: Migration, found: list[Identity], findings: list[checks.Finding], secret_sources: dict[str, str]
+    m: Migration,
+    found: list[Identity],
+    findings: list[checks.Finding],
+    secret_sources: dict[str, str],
+    site: Path | None,
 ) -> None:
     """The first entry of the journal: all that a resume or the report needs and that cannot be asked for again."""
     shown = {"json": False, "yes": True, "passphrase_file": None, "inventory": None}
@@ -225,6 +230,7 @@ def _write_down(
             "interface": m.interface,
             "checks": [{**asdict(f), "allowed": f.name in m.options.allow} for f in findings],
             "secret_sources": secret_sources,
+            "inventory": str(site.absolute()) if site else "",
             **rescued,
         },
     )  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import mark
-from tscm_migrate.appliance.base import Appliance
+from tscm_migrate.appliance import mark, updates
+from tscm_migrate.appliance.base import Appliance, quote
 from tscm_migrate.errors import Exit, Locked
 from tscm_migrate.events import Said
 from tscm_migrate.migration import locks, run
@@ -28,6 +28,7 @@ def unlock(host: Host, *, secrets: Secrets, emit: Emit, force: bool) -> Exit:
         found = mark.read(appliance)
         if found is None:
             emit(Said(f"{host.name} is not locked"))
+            _tell_held(appliance, emit)
             return Exit.DONE
         who = f"run {found.run} of {found.owner}, pid {found.pid}, since {found.since}"
         dead = locks.proved_dead(found)
@@ -36,4 +37,14 @@ def unlock(host: Host, *, secrets: Secrets, emit: Emit, force: bool) -> Exit:
         mark.drop(appliance)
         why = "it is over" if dead else "by force: make sure that it is dead, two runs at once would harm each other"
         emit(Said(f"{host.name}: removed the lock of {who}; {why}", "info" if dead else "warning"))
+        _tell_held(appliance, emit)
         return Exit.DONE
+
+
+def _tell_held(appliance: Appliance, emit: Emit) -> None:
+    """A lock that goes may have been all that told of a run whose journal is gone."""
+    entry = appliance.paths.cron_entry
+    if updates.state(appliance, entry).held:
+        aside = updates.aside(appliance, entry)
+        text = f"{appliance.name}: its updates are HELD, by no run that has it locked; to release: "
+        emit(Said(f"{text}sudo mv {quote(aside)} {quote(entry)}", "warning"))

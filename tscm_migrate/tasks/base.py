@@ -72,6 +72,8 @@ def _checked(body: Callable[..., Any]) -> Callable[..., Any]:
         # Plain `invoke TASK --dry` sets a switch of invoke's that has no meaning here: it must not pass for --dry-run.
         if context.config.run.dry:
             raise UsageError("--dry is invoke's own option and would change nothing here", "say --dry-run")
+        if kwargs.get("quiet") and kwargs.get("verbose"):
+            raise UsageError("--quiet and --verbose exclude each other", "leave one of them out")
         return body(context, *args, **kwargs)
 
     return run

@@ -13,6 +13,7 @@ from .base import INVENTORY_HELP, command
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_INVENTORY = "The inventory file (else the one that the run was begun with; see `migrate`)."
 _COMMON = {
     "run": "The run's id (default: the newest unfinished one).",
     "yes": "Do not ask; needed without a terminal.",
@@ -20,7 +21,7 @@ _COMMON = {
     "json": "Print events as JSON, one a line.",
     "quiet": "Print warnings, errors and the end only.",
     "verbose": "Print each command and each wait, too.",
-    "inventory": INVENTORY_HELP,
+    "inventory": _INVENTORY,
 }
 
 
@@ -54,8 +55,11 @@ def show(_context: Any, run: str, json: bool = False) -> None:
 
     if json:
         _print_json(history.as_dict(run))
-    else:
-        say("\n".join(history.lines(run)))
+        return
+    told, damage = history.lines(run)
+    say("\n".join(told))
+    if damage is not None:
+        raise damage
 
 
 @command(help=_COMMON)
@@ -78,7 +82,7 @@ def resume(
     from tscm_migrate.migration.resume import resume as body
 
     shown = {"as_json": json, "quiet": quiet, "verbose": verbose}
-    return _start(body, run, yes=yes, passphrase_file=passphrase_file, shown=shown, inventory=inventory)
+    return _start(body, run, verb="resume", yes=yes, passphrase_file=passphrase_file, shown=shown, inventory=inventory)
 
 
 @command(help=_COMMON)
@@ -101,12 +105,14 @@ def rollback(
     from tscm_migrate.migration.rollback import rollback as body
 
     shown = {"as_json": json, "quiet": quiet, "verbose": verbose}
-    return _start(body, run, yes=yes, passphrase_file=passphrase_file, shown=shown, inventory=inventory)
+    return _start(
+        body, run, verb="roll back", yes=yes, passphrase_file=passphrase_file, shown=shown, inventory=inventory
+    )
 
 
 @command(
     positional=["run"],
-    help={"run": "The run's id, as `runs` lists it.", "yes": _COMMON["yes"], "inventory": INVENTORY_HELP},
+    help={"run": "The run's id, as `runs` lists it.", "yes": _COMMON["yes"], "inventory": _INVENTORY},
 )
 def forget(_context: Any, run: str, yes: bool = False, inventory: str | None = None) -> int:
     """Give up the way back of a run that went through: remove what the new one was before from it.
@@ -117,7 +123,7 @@ def forget(_context: Any, run: str, yes: bool = False, inventory: str | None = N
     from tscm_migrate.migration.forget import forget as body
 
     shown = {"as_json": False}
-    return _start(body, run, yes=yes, passphrase_file=None, shown=shown, inventory=inventory)
+    return _start(body, run, verb="forget", yes=yes, passphrase_file=None, shown=shown, inventory=inventory)
 
 
 @command(
@@ -141,9 +147,10 @@ def unlock(_context: Any, host: str, force: bool = False, inventory: str | None 
     return int(room.unlock(site.host(host), secrets=Secrets(emit=emit), emit=emit, force=force))
 
 
-def _start(body: Callable[..., Any], run: str | None, *, yes: bool, passphrase_file: str | None, shown: dict[str, bool],
-           inventory: str | None) -> int:  # fmt: skip
+def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, passphrase_file: str | None,
+           shown: dict[str, bool], inventory: str | None) -> int:  # fmt: skip
     from tscm_migrate import inventory as inventories
+    from tscm_migrate.migration.resume import inventory_of
     from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
@@ -153,7 +160,7 @@ def _start(body: Callable[..., Any], run: str | None, *, yes: bool, passphrase_f
     interactive = sys.stdin is not None and sys.stdin.isatty()
     if not (interactive or yes):
         raise UsageError("there is no terminal to ask on", "give --yes to go on without being asked")
-    site = inventories.load(Path(inventory) if inventory else None)
+    site = inventories.load(Path(inventory) if inventory else inventory_of(run, verb=verb))
     file = Path(passphrase_file) if passphrase_file else None
     operator = Terminal(attended=interactive and not yes)
     with telling(watcher(**shown), site.extras.get("notify", {})) as emit:

@@ -73,7 +73,7 @@ class LiveView:
         now = time.monotonic()
         if isinstance(event, RunStarted):
             self._started = event if event.verb != "dry run" else None
-            self._ids = frozenset(step.id for dead in (False, True) for step in plan.steps(dead=dead))
+            self._ids = plan.known()
         if self._board is None and self._started and isinstance(event, StepStarted) and event.step in self._ids:
             self._board = self._new_board(self._started, now)
             screen.draw(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -73,7 +74,9 @@ class Recorder:
         from tscm_migrate.ui import report
 
         folder = report.folder(self._run, self._root) if self._run else None
-        return folder if folder is not None and (folder / "journal.jsonl").is_file() else None
+        with contextlib.suppress(OSError):  # a folder that is not ours: whoever keeps the journal says so
+            return folder if folder is not None and (folder / "journal.jsonl").is_file() else None
+        return None
 
     def _report(self, event: RunFinished) -> RunFinished:
         from tscm_migrate.ui import report

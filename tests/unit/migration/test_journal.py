@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tscm_migrate.errors import JournalDamaged, UsageError
+from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
+from tscm_migrate.errors import JournalDamaged, JournalNewer, UsageError
+from tscm_migrate.migration import history, locks
 from tscm_migrate.migration import journal as j
 
 if TYPE_CHECKING:
@@ -110,3 +114,73 @@ def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
     for run in ("20260101-000000-aaaa", "20260301-000000-bbbb", "20260201-000000-cccc"):
         made(tmp_path, run)
     assert [run[:8] for run in j.runs(tmp_path)] == ["20260301", "20260201", "20260101"]
+
+
+def test_the_first_line_tells_the_format(tmp_path: Path) -> None:
+    _, entries = j.read(made(tmp_path).record.run, tmp_path)
+    assert [entry.data.get("format") for entry in entries] == [j.FORMAT, None, None, None]
+
+
+def test_a_later_format_is_named_and_not_called_damage(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "r2"
+    folder.mkdir(parents=True)
+    line = {"n": 0, "t": "2030-01-01T00:00:00Z", "event": "run-started", "data": {"format": j.FORMAT + 1}, "chain": "x"}
+    (folder / "journal.jsonl").write_text(json.dumps(line) + "\n")
+    for read in (j.read, j.Journal.open):
+        with pytest.raises(JournalNewer) as caught:
+            read("r2", tmp_path)
+        assert f"its format is {j.FORMAT + 1}" in caught.value.message()
+    assert locks.unfinished("r2", tmp_path), "nobody may begin another run over it"
+    assert [line.state for line in history.listing(tmp_path)] == ["newer"]
+
+
+def test_a_run_with_a_step_of_a_later_version_is_not_taken_back_without_it(tmp_path: Path) -> None:
+    made(tmp_path).write("step-started", step="bless")
+    env = {**os.environ, "TSCM_STATE": str(tmp_path), "TSCM_INVENTORY": str(tmp_path / "hosts.toml")}
+    (tmp_path / "hosts.toml").write_text('[hosts.a]\naddress = "127.0.0.1"\n[hosts.b]\naddress = "127.0.0.2"\n')
+    for verb in ("resume", "rollback"):
+        words = [sys.executable, "-m", "tscm_migrate", verb, "r1", "--yes"]
+        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert "it has begun bless, which is no step here" in done.stderr
+        assert "(journal.newer, exit code 1)" in done.stderr
+
+
+def test_a_mistyped_run_suggests_the_near_one(tmp_path: Path) -> None:
+    made(tmp_path, "20260101-000000-aaaa")
+    with pytest.raises(UsageError) as caught:
+        j.read("20260101-00000-aaaa", tmp_path)
+    assert "did you mean '20260101-000000-aaaa'?" in caught.value.message()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../runs/r1", "r1/"])
+def test_what_is_no_name_is_no_run(tmp_path: Path, name: str) -> None:
+    made(tmp_path)
+    with pytest.raises(UsageError):
+        j.read(name, tmp_path)
+
+
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+@pytest.mark.parametrize("closed", ["runs/r1/journal.jsonl", "runs/r1", "runs"])
+def test_what_may_not_be_read_is_said_with_its_path_and_hides_nothing(tmp_path: Path, closed: str) -> None:
+    made(tmp_path)
+    made(tmp_path, "r2")
+    (tmp_path / closed).chmod(0o000)
+    env = {**os.environ, "TSCM_STATE": str(tmp_path)}
+
+    def tool(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [*UNPRIVILEGED, sys.executable, "-m", "tscm_migrate", *words]
+        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    try:
+        for words in (("show", "r1"), ("report", "show", "r1"), ("resume", "r1", "--yes"), ("rollback", "r1", "--yes")):
+            done = tool(*words)
+            assert done.returncode == 1
+            assert f"{tmp_path / 'runs'}" in done.stderr
+            assert "cannot be read: Permission denied" in done.stderr
+            assert "(journal.unreadable, exit code 1)" in done.stderr
+        if closed != "runs":
+            states = {line.split()[0]: line.split()[1] for line in tool("runs").stdout.splitlines()}
+            assert states == {"r1": "unreadable", "r2": "unfinished"}
+    finally:
+        (tmp_path / closed).chmod(0o700)

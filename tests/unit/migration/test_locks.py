@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
 from tscm_migrate.appliance.mark import Mark
 from tscm_migrate.errors import Locked, StateUnwritable
 from tscm_migrate.migration import journal, locks
@@ -124,3 +126,52 @@ def test_a_full_disk_takes_all_of_a_line_or_nothing(tmp_path: Path) -> None:
     assert made.path.read_bytes() == before
     made.write("noted", key="k", value=1)
     assert journal.read(RUN, tmp_path)[0].notes == {"k": 1}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes there")
+def test_all_of_the_state_folder_is_for_its_owner_only(tmp_path: Path) -> None:
+    root = tmp_path / "state" / "tscm-migrate"
+    begun(root, RUN, started=True)
+    with locks.held_here(RUN, HOSTS, root):
+        folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
+        assert {path.name for path in folders} == {"tscm-migrate", "runs", RUN, "locks"}
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
+
+
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+def test_on_a_disk_that_only_reads_a_killed_run_is_shown_all_the_same(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    begun(tmp_path, RUN, started=True)
+    locks.workstation_id(tmp_path)
+    os.kill(holder.pid, signal.SIGKILL)  # its lock file stays
+    holder.communicate()
+    folders = [tmp_path, *(path for path in tmp_path.rglob("*") if path.is_dir())]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    for path in (*files, *folders):
+        path.chmod(0o500 if path in folders else 0o400)
+    try:
+        assert "unfinished" in tool(tmp_path, "runs").stdout
+        assert "tscm-migrate rollback" in tool(tmp_path, "show", RUN).stdout
+        assert "unfinished" in tool(tmp_path, "report", "show", RUN).stdout
+        code = (
+            "import sys; from pathlib import Path; from tscm_migrate.migration import locks\n"
+            "root = Path(sys.argv[1]); print(len(locks.workstation_id(root)))\n"
+            "try: locks.runs_now(sys.argv[2], root)\n"
+            "except locks.StateUnwritable as error: print(error)\n"
+        )
+        words = [*UNPRIVILEGED, sys.executable, "-c", code, str(tmp_path), RUN]
+        said = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout.splitlines()
+        assert said[0] == "16"
+        assert said[1].endswith(".lock cannot be written: Permission denied"), "whether it is alive cannot be told"
+    finally:
+        for path in folders:
+            path.chmod(0o700)
+
+
+def tool(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    argv = [*UNPRIVILEGED, sys.executable, "-m", "tscm_migrate", *words]
+    env = {**os.environ, "TSCM_STATE": str(state)}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done

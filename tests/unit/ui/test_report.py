@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +13,11 @@ from tests.support import browser
 from tscm_migrate import redact
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.events import CommandRun, Event, Prompted, RunFinished, RunStarted, Said
+from tscm_migrate.migration import journal as j
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.ui import report
 from tscm_migrate.ui.recorder import MOST, Recorder
-from tscm_migrate.ui.report import text
+from tscm_migrate.ui.report import data, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,7 @@ def test_a_run_that_failed_says_where_and_how_things_stand(tmp_path: Path) -> No
     assert told["sessions"][0]["steps"][-1]["state"] == "failed"
     assert told["standing"] == ["tscm-old: is OFFLINE"]
     assert told["downtime"]["ended"] == ""
-    page = (report.folder(RUN, tmp_path) / "report.html").read_text(encoding="utf-8")
+    page = report.write(RUN, root=tmp_path).read_text(encoding="utf-8")
     assert "the cable is out" in page
     assert "so far" in page
 
@@ -101,6 +102,38 @@ def test_a_resume_and_a_rollback_are_sessions_of_their_own(tmp_path: Path) -> No
     assert [s["verb"] for s in told["sessions"]] == ["migrate", "resume", "rollback"]
     assert [s["state"] for s in told["sessions"][2]["steps"]] == ["reverted", "reverted"]
     assert told["outcome"] == "rolled-back"
+
+
+def test_what_is_shown_is_what_the_journal_says_now(tmp_path: Path) -> None:
+    journal = a_run(tmp_path, cut=True)
+    report.write(RUN, root=tmp_path)
+    journal.write("run-resumed")  # and then it was killed: no report was written of that
+    assert report.read(RUN, tmp_path)["outcome"] == "unfinished"
+    (report.folder(RUN, tmp_path) / "report.json").write_text("")  # as a power cut may leave it
+    assert [s["verb"] for s in report.read(RUN, tmp_path)["sessions"]] == ["migrate", "resume"]
+
+
+def test_what_was_torn_among_the_commands_hides_no_other(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    watch = Recorder(lambda _event: None, tmp_path)
+    watch(RunStarted(RUN, "migrate", "tscm-old", "tscm-new"))
+    for display in ("echo a\u2028b", "echo ä"):
+        watch(CommandRun("tscm-old", display, 0, 0.1))
+    file = report.folder(RUN, tmp_path) / "commands.jsonl"
+    file.write_bytes(file.read_bytes()[: file.read_bytes().rindex("ä".encode()) + 1])
+    assert ["a\u2028b" in one["display"] for one in report.read(RUN, tmp_path)["commands"]] == [True]
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_times(tmp_path: Path) -> None:
+    journal = a_run(tmp_path)
+    journal.write("noted", key="online_at", value=time.time() - 3600)
+    told = report.read(RUN, tmp_path)
+    assert told["downtime"] is None
+    record, entries = j.read(RUN, tmp_path)
+    back = [replace(entry, at="2020-01-01T00:00:00.000Z") if entry.n > 5 else entry for entry in entries]
+    told = data.build(record, back)
+    assert told["sessions"][0]["seconds"] >= 0
+    assert min(step["seconds"] for step in told["sessions"][0]["steps"]) >= 0
 
 
 def test_the_page_needs_no_network_and_has_no_script(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import redact
-from tscm_migrate.errors import UsageError
+from tscm_migrate.errors import StateUnwritable, UsageError
 from tscm_migrate.migration import journal
 
 if TYPE_CHECKING:
@@ -27,15 +28,24 @@ def write(run: str, finished: RunFinished | None = None, root: Path | None = Non
         root: the state folder.
 
     Raises:
-        UsageError: there is no such run. JournalDamaged. OSError.
+        UsageError: there is no such run. JournalDamaged. StateUnwritable.
     """
-    from . import data, html
+    from . import html
 
-    told = data.build(*journal.read(run, root), commands=data.commands(folder(run, root)), finished=finished)
+    told = _told(run, finished, root)
     place = folder(run, root)
-    _whole(place / JSON, redact.known(json.dumps(told, indent=2, ensure_ascii=False)) + "\n")
-    _whole(place / HTML, redact.known(html.render(told)))
+    try:
+        _whole(place / JSON, redact.known(json.dumps(told, indent=2, ensure_ascii=False)) + "\n")
+        _whole(place / HTML, redact.known(html.render(told)))
+    except OSError as error:
+        raise StateUnwritable(str(place), error.strerror or str(error)) from error
     return place / HTML
+
+
+def _told(run: str, finished: RunFinished | None, root: Path | None) -> dict[str, Any]:
+    from . import data
+
+    return data.build(*journal.read(run, root), commands=data.commands(folder(run, root)), finished=finished)
 
 
 def folder(run: str, root: Path | None = None) -> Path:
@@ -58,11 +68,20 @@ def find(run: str | None, root: Path | None = None) -> str:
 
 
 def read(run: str, root: Path | None = None) -> dict[str, Any]:
-    """The report's data, written anew where the file is missing; errors as `write`."""
-    file = folder(run, root) / JSON
-    if not file.is_file():
-        write(run, root=root)
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    """The report's data; nothing is written.
+
+    The file knows the end as it was said, also where the journal could not be written any more. But it may be torn, or
+    older than a resume that was killed: then the journal is asked.
+
+    Raises:
+        UsageError: there is no such run. JournalDamaged.
+    """
+    now = _told(run, None, root)
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        kept: dict[str, Any] = json.loads((folder(run, root) / JSON).read_text(encoding="utf-8"))
+        if kept["journal_lines"] == now["journal_lines"]:
+            return kept
+    found: dict[str, Any] = json.loads(redact.known(json.dumps(now, ensure_ascii=False)))
     return found
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.events import RunFinished
-    from tscm_migrate.migration.journal import Entry, Record
+    from tscm_migrate.migration.record import Entry, Record
 
 VERSION = 1
 COMMANDS = "commands.jsonl"
@@ -44,6 +44,7 @@ def build(
     told = {
         "v": VERSION,
         "run": record.run,
+        "journal_lines": len(entries),
         "verb": found[-1]["verb"] if found else "migrate",
         "old": first.get("old", ""),
         "new": first.get("new", ""),
@@ -71,7 +72,7 @@ def build(
 def commands(folder: Path) -> list[dict[str, Any]]:
     """The commands of a run as the recorder wrote them; a torn line is passed over."""
     try:
-        lines = (folder / COMMANDS).read_text(encoding="utf-8").splitlines()
+        lines = (folder / COMMANDS).read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return []
     found = []
@@ -95,7 +96,8 @@ def _clean(value: Any) -> Any:
 
 
 def _seconds(earlier: str, later: str) -> float:
-    return round((_time(later) - _time(earlier)).total_seconds(), 3) if earlier and later else 0.0
+    """Never less than none: the clock may have been set back in between."""
+    return round(max((_time(later) - _time(earlier)).total_seconds(), 0.0), 3) if earlier and later else 0.0
 
 
 def _time(text: str) -> datetime:
@@ -157,15 +159,18 @@ def _known(name: str) -> tuple[str, bool]:
 
 
 def _downtime(notes: dict[str, Any], sessions: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """From taking the old one offline to the last device updated; `ended` "" while that has not come."""
+    """From taking the old one offline to the last device updated; `ended` "" while that has not come.
+
+    None also where the clock was set back in between: then it cannot be told.
+    """
     began, ended = notes.get("offline_began"), notes.get("online_at")
-    if began is None:
+    if began is None or (ended is not None and ended < began):
         return None
     last = _time(sessions[-1]["ended"]).timestamp() if sessions else began
     return {
         "began": _iso(began),
         "ended": _iso(ended) if ended is not None else "",
-        "seconds": round((ended if ended is not None else last) - began, 1),
+        "seconds": round(max((ended if ended is not None else last) - began, 0.0), 1),
     }
 
 

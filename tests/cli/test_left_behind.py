@@ -1,0 +1,110 @@
+"""A run that was killed with the old one's updates held: whatever is asked next, nobody is left in the dark."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.migrations import PAIR, run_of
+from tscm_migrate.lab import embedded
+from tscm_migrate.lab.base import tool_command
+from tscm_migrate.lab.profile import new_profile, old_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tscm_migrate.lab.embedded import EmbeddedLab
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(embedded.available() is not None, reason=str(embedded.available())),
+]
+CRON_ENTRY = "old/root/etc/cron.d/multidevice-core"
+KILLED_BEFORE = "if [ $TSCM_STEP = {step} ]; then kill -9 $PPID; fi"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[EmbeddedLab]:
+    with embedded.EmbeddedLab(tmp_path / "lab", old_profile(ts_update_seconds=0.2), new_profile()) as lab:
+        yield lab
+
+
+def tool(lab: EmbeddedLab, *words: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    """The tool without an inventory in its environment."""
+    base = {name: value for name, value in lab.env().items() if name != "TSCM_INVENTORY"}
+    return subprocess.run(
+        tool_command(*words), env={**base, "TSCM_PASSPHRASE": "pass phrase", **env}, cwd=cwd or lab.folder,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def killed(lab: EmbeddedLab, step: str) -> str:
+    """A run that dies as that step begins; its id."""
+    site = lab.inventory.read_text(encoding="utf-8")
+    lab.inventory.write_text(f'{site}\n[notify]\nbefore_step = "{KILLED_BEFORE.format(step=step)}"\n', encoding="utf-8")
+    done = tool(lab, "migrate", *PAIR, "--yes", "--inventory", os.path.relpath(lab.inventory, lab.folder))
+    lab.inventory.write_text(site, encoding="utf-8")
+    assert done.returncode == -9, done.stdout + done.stderr
+    return run_of(done.stdout)
+
+
+def folder_of(lab: EmbeddedLab, run: str) -> Path:
+    return next((lab.folder / "workstation").rglob(run))
+
+
+def test_a_run_is_taken_back_with_the_inventory_that_it_was_begun_with(lab: EmbeddedLab, tmp_path: Path) -> None:
+    run = killed(lab, "transfer")
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "inventory").mkdir(parents=True)
+    other = '[hosts.tscm-old]\naddress = "127.0.0.1"\nport = 1\n[hosts.tscm-new]\naddress = "127.0.0.1"\nport = 1\n'
+    (elsewhere / "inventory" / "hosts.toml").write_text(other, encoding="utf-8")
+    done = tool(lab, "rollback", run, "--yes", cwd=elsewhere)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (lab.folder / CRON_ENTRY).exists()
+
+
+def test_an_inventory_that_is_named_goes_before_the_run_s_own(lab: EmbeddedLab, tmp_path: Path) -> None:
+    run = killed(lab, "backup")
+    moved = tmp_path / "moved.toml"
+    moved.write_text("", encoding="utf-8")
+    done = tool(lab, "resume", run, "--yes", "--inventory", str(moved))
+    assert done.returncode == 2
+    assert "there is no host 'tscm-new'" in done.stderr
+
+
+def test_what_a_killed_run_has_left_is_shown(lab: EmbeddedLab) -> None:
+    run = killed(lab, "transfer")
+    told = tool(lab, "show", run).stdout
+    assert re.search(rf"^tscm-old: its updates are HELD.*tscm-migrate rollback {run}$", told, re.MULTILINE), told
+    assert "OFFLINE" not in told
+
+
+def test_what_a_damaged_journal_says_before_the_damage_is_shown(lab: EmbeddedLab) -> None:
+    run = killed(lab, "transfer")
+    journal = folder_of(lab, run) / "journal.jsonl"
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    held = next(n for n, line in enumerate(lines) if '"step-done"' in line and "hold-updates" in line)
+    lines[held + 2] = lines[held + 2].replace('"t": "2', '"t": "1')
+    journal.write_text("".join(lines), encoding="utf-8")
+    done = tool(lab, "show", run)
+    assert done.returncode == 1
+    assert "done      hold-updates" in done.stdout
+    assert "tscm-old: its updates are HELD" in done.stdout
+    assert f"line {held + 3} is damaged" in done.stderr
+    assert "tscm-migrate unlock HOST" in done.stderr
+    # as the error says: the folder is moved away, and unlock tells what is still held
+    shutil.move(folder_of(lab, run), lab.folder / "away")
+    unlocked = tool(lab, "unlock", "tscm-old", "--inventory", str(lab.inventory))
+    assert unlocked.returncode == 0, unlocked.stderr
+    command = re.search(r"its updates are HELD.*: (sudo mv .*)$", unlocked.stdout, re.MULTILINE)
+    assert command, unlocked.stdout
+    assert lab.on("old", command[1].removeprefix("sudo ")).returncode == 0
+    assert (lab.folder / CRON_ENTRY).exists()
+    assert "HELD" not in tool(lab, "unlock", "tscm-old", "--inventory", str(lab.inventory)).stdout
