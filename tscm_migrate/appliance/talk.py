@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from tscm_migrate.appliance import listing
 from tscm_migrate.appliance.prompts import Choice, Table, complete, whole_question
-from tscm_migrate.appliance.question import may_be_whole_line_prompt, patience
+from tscm_migrate.appliance.question import is_slot, may_be_whole_line_prompt, patience
 from tscm_migrate.errors import UnknownPrompt
 from tscm_migrate.site import Policy
 from tscm_migrate.ssh.dialogue import Answer, Exchange, Pace, Pending, Stop, Transcript, Wait
@@ -69,7 +70,8 @@ class _Talk:
                 return Wait()
             return self._ask(pending)
         self.chosen, self.lines = choice, pending.lines
-        return Answer(choice.text, rule=choice.rule, secret=choice.secret)
+        asked = whole_question(pending.line, pending.lines)
+        return Answer(choice.text, rule=choice.rule, secret=choice.secret, asked=asked)
 
     def _choose(self, pending: Pending) -> Choice | None:
         """By the table; but a number of the list where one is asked for, unless it is a secret that is wanted."""
@@ -78,8 +80,14 @@ class _Talk:
             return choice
         if self.picker is None or self.table.used.get("archive", 0) >= _MOST_PICKS:
             return choice
+        question = pending.line
+        if self.table.used.get("archive", 0) and not listing.entries(pending.lines):
+            # It was chosen from already: a bare slot now belongs to another question, unless that asks for it in words.
+            question = whole_question(pending.line, pending.lines)
+            if is_slot(question):
+                return choice
         # The list of archives may have been shown before another question, such as for the passphrase.
-        picked = self.picker(pending.line, (*self.earlier, *pending.lines))
+        picked = self.picker(question, (*self.earlier, *pending.lines))
         return choice if picked is None else Choice("archive", picked)
 
     def sent(self, exchange: Exchange) -> None:
@@ -96,7 +104,8 @@ class _Talk:
             self.unknown = whole_question(pending.line, pending.lines)
             return Stop("unknown prompt")
         # What a person types at an unknown prompt may be a secret: it is never written down.
-        return Answer(typed, rule="operator", secret=True)
+        asked = whole_question(pending.line, pending.lines)
+        return Answer(typed, rule="operator", secret=True, asked=asked)
 
 
 def converse(

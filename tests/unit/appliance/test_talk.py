@@ -53,6 +53,22 @@ def test_a_passphrase_behind_the_list_is_no_number(wording: str) -> None:
     assert say(talk, wording) == "pass phrase"
 
 
+def test_a_bare_slot_below_another_question_gets_no_number() -> None:
+    talk = talking(restoring())
+    assert say(talk, *LIST, "#? ") == "0"
+    assert say(talk, "Unpacking ...", "Shall the moon be painted green? [y/n]", "> ") is None
+    assert say(talk, "Unpacking ...", "The moon is green.", "> ") is None
+    assert say(talk, "> ") is None
+    assert say(talking(restoring()), *LIST, "Would you like tea? [y/n]", "> ") is None
+
+
+def test_a_number_that_was_not_taken_is_given_once_more() -> None:
+    talk = talking(restoring())
+    assert say(talk, *LIST, "Passphrase: ") == "pass phrase"
+    assert say(talk, "> ") == "0"
+    assert say(talk, "No such number: 0", "> ") == "0"
+
+
 def test_a_list_that_asks_again_and_again_is_given_up() -> None:
     talk = talking(restoring())
     answers = [say(talk, *LIST, "Which Nr. shall be taken (0-0)? ") for _ in range(3)]
