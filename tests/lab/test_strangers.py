@@ -24,6 +24,7 @@ LAYOUT = {
     "haus": ("fw-zentrale asa02 palo", "haus.log"),
     "clerk": ("munich berlin-2 10.9.8.7", "clerk.log"),
     "terse": ("a10 edge core-sw", "terse.log"),
+    "quay": (" ".join(f"quay-{number:02}" for number in range(1, 44)), "quay.log"),
 }
 
 
@@ -45,6 +46,9 @@ def etc_of(lab: NamespaceLab, name: str) -> str:
         pytest.param("clerk", (), {"hostname": "tsclient", "login_shell": "/usr/bin/dash"}, id="clerk-encrypted"),
         pytest.param("clerk", ("--no-encrypt", "--restore-cron"), {}, id="clerk-plain"),
         pytest.param("terse", (), {"sudo_password": SUDO, "login_shell": "/usr/bin/zsh"}, id="terse-encrypted-sudo"),
+        pytest.param("quay", (), {}, id="quay-encrypted"),
+        pytest.param("quay", ("--no-encrypt", "--restore-cron", "--no-restore-ssh"), {}, id="quay-plain"),
+        pytest.param("quay", (), {"sudo_password": SUDO, "login_shell": "/usr/bin/zsh"}, id="quay-encrypted-sudo"),
     ],
 )
 def test_a_stranger_is_migrated(
