@@ -168,9 +168,9 @@ class Table:
                 ("Proceed?", "Restore them?"), goes on from the line before, or stands in it ("[y/n]: ").
         """
         line = question.strip()
-        if (chosen := self._by_site(line)) is not None:
-            return chosen
         paragraph = _paragraph(before)
+        if (chosen := self._by_site(_asked(line, paragraph), line)) is not None:
+            return chosen
         if self._another_archive(line, paragraph):
             return None
         around = " ".join([*paragraph, line])
@@ -190,10 +190,10 @@ class Table:
         named = set(_ARCHIVE.findall(" ".join([*paragraph[-1:], line])))
         return isinstance(ours, str) and len(named) == 1 and ours not in named
 
-    def _by_site(self, line: str) -> Choice | None:
+    def _by_site(self, asks: str, line: str) -> Choice | None:
         for index, rule in enumerate(self.site_rules):
             name = f"inventory:{index + 1}"
-            if re.search(rule.pattern, line, re.IGNORECASE) and self.used.get(name, 0) < (rule.times or 1000):
+            if re.search(rule.pattern, asks, re.IGNORECASE) and self.used.get(name, 0) < (rule.times or 1000):
                 return self._value(name, rule.answer, line, before=())
         return None
 
@@ -230,7 +230,9 @@ class Table:
         if rule.kind != "yesno":
             return self._value(rule.name, answer, line, secret=rule.kind == "secret", before=paragraph)
         asks = _asked(line, paragraph)
-        return Choice(rule.name, spell(line, answer, paragraph, again=self.asked.get(asks, 0) > 0), asked=asks)
+        in_line = q.spelling(line, paragraph) is not None or not q.is_slot(line)
+        shows = line if in_line else " ".join([*paragraph[-1:], line])
+        return Choice(rule.name, spell(shows, answer, paragraph, again=self.asked.get(asks, 0) > 0), asked=asks)
 
     def _value(
         self, name: str, answer: str, line: str, *, before: Sequence[str], secret: bool = False
@@ -286,12 +288,20 @@ def _asked(line: str, paragraph: Sequence[str]) -> str:
     if not above:
         return line
     if q.is_slot(line):
-        last = next((text for text in reversed(above) if "?" in text), above[-1])
-        return f"{last} {line}"
+        last = next((index for index in reversed(range(len(above))) if "?" in above[index]), len(above) - 1)
+        first = last
+        while first and _goes_on(above[first - 1], above[first]):
+            first -= 1
+        return " ".join([*above[first : last + 1], line])
     begins_small = re.match(r"[a-z(]", line) is not None
     if begins_small and _BEGINS.search(above[-1]) and not re.search(r"[.?!:]\s*$", above[-1]):
         return f"{above[-1]} {line}"
     return line
+
+
+def _goes_on(line: str, following: str) -> bool:
+    """Whether a sentence runs over the end of `line`."""
+    return re.match(r"[a-z(]", following) is not None and not re.search(r"[.?!:]\s*$", line)
 
 
 def _paragraph(lines: Sequence[str], most: int = 6) -> list[str]:

@@ -21,7 +21,8 @@ _PLAIN_WORDS = vocabulary(
     "start starting sure system target tscm tsadmin that the their them there these they this those "
     "threatstop to undone up use used version want warning was we were will wish with without would y yes "
     "n no you your permanently irreversible appliance host server box name named one ones like type enter "
-    "press some more than manager centralized could action"
+    "press some more than manager centralized could action what well both each every only again still which who when where "
+    "how know known knows"
 )
 
 _SUDO = Rule(
