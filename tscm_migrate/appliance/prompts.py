@@ -279,7 +279,11 @@ def _opposite(answer: str) -> str:
 
 def whole_question(line: str, before: Sequence[str]) -> str:
     """The question with the lines that belong to it, for whoever has to be told of it."""
-    return _asked(line.strip(), _paragraph(before))
+    asks, above = _asked(line.strip(), _paragraph(before)), [text for text in _paragraph(before) if not q.is_option(text)]
+    leads_in = next((text for text in reversed(above) if text not in asks), "")
+    if q.is_slot(line) and leads_in and not _NEWS.search(leads_in) and re.search(r"[^.][.:;]$", leads_in):
+        return f"{leads_in} {asks}"
+    return asks
 
 
 def _asked(line: str, paragraph: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.appliance.test_prompts import NAME, VALUES, restoring
 from tscm_migrate.appliance import listing
-from tscm_migrate.appliance.prompts import Table
+from tscm_migrate.appliance.prompts import Table, whole_question
 from tscm_migrate.appliance.rules import backup_rules
 from tscm_migrate.appliance.talk import _Talk, complaints
 from tscm_migrate.ssh.dialogue import Answer, Exchange, Pending, Stop
@@ -115,3 +115,10 @@ def test_a_warning_before_a_slot_that_says_how_to_answer_is_understood() -> None
 )
 def test_the_absence_of_trouble_is_no_complaint(line: str, complains: bool) -> None:  # noqa: FBT001
     assert bool(complaints(line)) is complains
+
+
+def test_a_question_is_shown_with_what_leads_to_it() -> None:
+    lines = ("Unpacking ...", "The archive has the schedule (/etc/cron.d).", "Say yes where you", "have changed it. Restore it?")
+    assert whole_question("> ", lines) == "The archive has the schedule (/etc/cron.d). Say yes where you have changed it. Restore it? >"
+    assert whole_question("> ", ("Unpacking ...", "Restore it?")) == "Restore it? >"
+    assert whole_question("Restore cron? ", ("SSH is restored.",)) == "Restore cron?"
