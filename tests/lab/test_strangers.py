@@ -105,6 +105,16 @@ def test_an_issue_beside_the_devices_is_told_and_holds_nothing_up(rooms: MakeLab
     assert etc_of(lab, "new") == etc
 
 
+def test_an_update_that_failed_with_status_0_is_told_and_a_busy_device_is_waited_for(rooms: MakeLab) -> None:
+    lab = rooms()
+    move_in(lab, "quay", broken="quay-07", busy="quay-09")
+    result = migrate(lab, "--no-encrypt", "--no-restore-ssh")
+    assert (result.returncode, result.stderr.count("push aborted")) == (4, 1), said(result)
+    assert "quay-09" not in result.stderr, said(result)
+    told = lab.on("new", "cat /var/log/threatstop/quay.log").stdout
+    assert set(LAYOUT["quay"][0].split()) - set(re.findall(r"^updated (\S+)$", told, re.MULTILINE)) == {"quay-07"}
+
+
 def test_an_old_core_of_a_stranger_is_refused_and_nothing_is_changed(rooms: MakeLab) -> None:
     lab = rooms()
     move_in(lab, "haus", core="1.5-03")

@@ -148,11 +148,14 @@ def last_line(text: str) -> str:
     return next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-_TROUBLE = re.compile(r"\b(?:errors?|fail(?:ed|ures?|s)?|issues?|problems?|could\s+not|cannot|unable)\b", re.IGNORECASE)
+_KINDS = (
+    r"(?:errors?|fail(?:ed|ures?|s)?|issues?|problems?|abort(?:ed|s)?|refused|rejected|denied|unreachable|timed\s+out|"
+    r"not\s+reachable|unsuccessful(?:ly)?|incomplete)"
+)
+_TROUBLE = re.compile(rf"\b(?:{_KINDS}|could\s+not|cannot|unable)\b", re.IGNORECASE)
 _NO_TROUBLE = re.compile(
-    r"\b(?:no|without(?:\s+any)?|0|zero|not\s+any|any|if|free\s+of)\s+(?:\w+\s+)?(?:errors?|fail(?:ed|ures?)|issues?|problems?)\b"
-    r"(?:\s+(?:or|and)\s+(?:errors?|failures?|issues?|problems?)\b)?"
-    r"|\b(?:errors?|fail(?:ed|ures?)|issues?|problems?)\s*[:=]\s*(?:0|none)\b",
+    rf"\b(?:no|nothing|none|without(?:\s+any)?|0|zero|not\s+any|any|if|free\s+of)\s+(?:\w+\s+){{0,2}}?{_KINDS}\b"
+    rf"(?:\s+(?:or|and)\s+{_KINDS}\b)?|\b{_KINDS}\s*[:=]\s*(?:0|none)\b",
     re.IGNORECASE,
 )
 

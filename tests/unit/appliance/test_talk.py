@@ -111,6 +111,11 @@ def test_a_warning_before_a_slot_that_says_how_to_answer_is_understood() -> None
         ("Device asa02: failed", True),
         ("There were 2 issues; no errors", True),
         ("could not write policy.dat", True),
+        ("quay-07: connection reset, push aborted", True),
+        ("edge: login denied", True),
+        ("10.9.8.7 is unreachable", True),
+        ("nothing was aborted, no device was rejected", False),
+        ("Aborted: 0, refused: none", False),
     ],
 )
 def test_the_absence_of_trouble_is_no_complaint(line: str, complains: bool) -> None:  # noqa: FBT001
