@@ -94,6 +94,7 @@ class Rule:
         only: every word of the question must be one of these; for rules whose subject is a mere "Continue?".
         alone: it wins over every other rule.
         after: the rule that must have given the last answer ("And once more: ").
+        refused: said since the last answer, which was its own too, this means that it was not taken.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Rule:
     only: frozenset[str] = frozenset()
     alone: bool = False
     after: str = ""
+    refused: str = ""
 
     def about(self, text: str, around: str) -> bool:
         """Whether the rule's subject is asked about, and nothing that is foreign to it or vetoed."""
@@ -221,6 +223,8 @@ class Table:
             return None
         rule, answer = matches[0]
         if rule.times is not None and self.used.get(rule.name, 0) >= rule.times:
+            return None
+        if rule.refused and rule.name == self.last and re.search(rule.refused, " ".join(paragraph), re.IGNORECASE):
             return None
         if answer.startswith("@more:"):
             value = self.values.get(answer[6:])

@@ -26,8 +26,10 @@ _PLAIN_WORDS = vocabulary(
 )
 
 _SUDO = Rule(
-    "sudo-password", r"\[sudo\]|sudo.*password|^\W*password for \w[\w.-]*\s*:", "@sudo", kind="secret", alone=True
-)
+    "sudo-password", r"\[sudo\]|sudo.*password|^\W*password for \w[\w.-]*\s*:", "@sudo", kind="secret", alone=True,
+    # each call may ask (timestamp_timeout=0); its own "try again", in the tongues that it has most often
+    times=200, refused=r"\b(?:try\s+again|incorrect|failure|denied|nochmal|erneut|r[ée]essayez|de\s+nuevo|riprova|opnieuw)\b",
+)  # fmt: skip
 _PASSPHRASE = Rule(
     "passphrase",
     r"pass\s*-?phrase|password|\bsecret\b|pass\s*word|key\s*phrase|decryption\s+key|encryption\s+key|\bpasscode",

@@ -127,3 +127,11 @@ def test_a_question_is_shown_with_what_leads_to_it() -> None:
     assert whole_question("> ", lines) == "The archive has the schedule (/etc/cron.d). Say yes where you have changed it. Restore it? >"
     assert whole_question("> ", ("Unpacking ...", "Restore it?")) == "Restore it? >"
     assert whole_question("Restore cron? ", ("SSH is restored.",)) == "Restore cron?"
+
+
+def test_sudo_may_ask_for_each_of_its_calls_but_not_again_for_a_password_that_it_refused() -> None:
+    talk = talking(restoring())
+    assert [say(talk, "[sudo] Passwort für threatstop: ") for _ in range(12)] == ["sudo word"] * 12
+    assert say(talk, "Sorry, try again.", "[sudo] password for threatstop: ") is None
+    assert say(talk, "Das hat nicht funktioniert, bitte nochmal probieren.", "[sudo] Passwort für threatstop: ") is None
+    assert say(talking(restoring()), "Das ist das Menü.", "[sudo] Passwort für threatstop: ") == "sudo word"
