@@ -65,7 +65,7 @@ def update(appliance: Appliance, name: str, *, timeout: float) -> Updated:
     site = tuple(rule for rule in appliance.host.prompts if rule.dialogue in ("update", "any"))
     talked = converse(
         appliance,
-        f"{appliance.paths.tsadmin} update {quote(name)}",
+        f"exec {appliance.paths.tsadmin} update {quote(name)}",
         Table(update_rules(), {"sudo": sudo_answer(appliance)}, site),
         _Nobody(),
         display=f"tsadmin update {name}",
