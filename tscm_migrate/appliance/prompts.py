@@ -55,6 +55,8 @@ _POINTS_BACK = re.compile(
     r"anyway|overwrite|restore|apply|now|take\s+(?:it|them)\s+over)\b",
     re.IGNORECASE,
 )
+_ONE_THING = re.compile(r"\b(?:it|this|that)\b", re.IGNORECASE)
+_SEVERAL = re.compile(r"\b(?:them|these|those|both|all|everything|continue|proceed|go\s+(?:on|ahead)|sure)\b", re.IGNORECASE)
 _ASKS_WHETHER = re.compile(
     r"^\W*(?:do|does|did|shall|should|would|will|can|could|may|is|are|has|have|want)\b|\b(?:do|would|shall|should)\s+(?:you|we|i|it)\b",
     re.IGNORECASE,
@@ -183,8 +185,19 @@ class Table:
             if _WILL.search(" ".join(told)):
                 return None
             if _POINTS_BACK.search(asks) and not _VETO.search(q.normal(asks)):
-                matches = self._matches(asks, " ".join([*told, line]), around, paragraph) or matches
+                matches = self._pointed_to(asks, [*told, line], around, paragraph) or matches
         return self._settle(line, matches, paragraph)
+
+    def _pointed_to(
+        self, asks: str, told: Sequence[str], around: str, paragraph: Sequence[str]
+    ) -> list[tuple[Rule, str]]:
+        """What a question means that points back: "it" is the nearest thing that was named, "them" may be all."""
+        if _ONE_THING.search(asks) and not _SEVERAL.search(asks):
+            for first in reversed(range(1, len(told))):
+                found = self._matches(asks, " ".join(told[first:]), around, paragraph)
+                if found and not all(rule.weak for rule, _ in found):
+                    return found
+        return self._matches(asks, " ".join(told), around, paragraph)
 
     def _another_archive(self, line: str, paragraph: Sequence[str]) -> bool:
         """Whether it speaks of one archive, and not of ours: nobody wants that one."""

@@ -158,6 +158,12 @@ RESTORE = [
     ("--More--", ""),
     # --- over several lines, with the slot on one of its own
     (
+        "The network of the archive (10.1.1.43) is left alone, as you wish.\n"
+        "The archive has the SSH identity of the machine it was taken on.\nShall this machine present itself with it? [y/n]\n> ",
+        "y",
+    ),
+    ("The network settings will be kept.\nThe archive has cron files.\nRestore it? [y/n] ", "n"),
+    (
         "This machine answers at 10.1.1.50; the archive was taken at 10.1.1.43.\n"
         "Take that address over, and go down for it? [y/n]\n> ",
         "y",
@@ -235,6 +241,8 @@ NEVER = [
     "Continue in unattended mode? [y/n] ",
     "Overwrite the firmware? [y/n] ",
     "Timezone: ",
+    "The archive has an SSH identity.\nThe archive has cron files.\nRestore them? [y/n] ",
+    "The archive has cron files and SSH keys.\nRestore it? [y/n] ",
     "Do you want the logs of the machine that made\nthe archive to be put in place as well? (y/n)\n> ",
     "The SSH keys are in place.\nShall the logs be put in place as well? (y/n)\n> ",
     "Those that the archive knows as well\nare mailed to the vendor. Carry on? [y/n]\n> ",
