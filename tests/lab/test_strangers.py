@@ -24,6 +24,7 @@ LAYOUT = {
     "haus": ("fw-zentrale asa02 palo", "haus.log"),
     "clerk": ("munich berlin-2 10.9.8.7", "clerk.log"),
     "terse": ("a10 edge core-sw", "terse.log"),
+    "quay": (" ".join(f"quay-{number:02}" for number in range(1, 44)), "quay.log"),
 }
 
 
@@ -45,6 +46,9 @@ def etc_of(lab: NamespaceLab, name: str) -> str:
         pytest.param("clerk", (), {"hostname": "tsclient", "login_shell": "/usr/bin/dash"}, id="clerk-encrypted"),
         pytest.param("clerk", ("--no-encrypt", "--restore-cron"), {}, id="clerk-plain"),
         pytest.param("terse", (), {"sudo_password": SUDO, "login_shell": "/usr/bin/zsh"}, id="terse-encrypted-sudo"),
+        pytest.param("quay", (), {}, id="quay-encrypted"),
+        pytest.param("quay", ("--no-encrypt", "--restore-cron", "--no-restore-ssh"), {}, id="quay-plain"),
+        pytest.param("quay", (), {"sudo_password": SUDO, "login_shell": "/usr/bin/zsh"}, id="quay-encrypted-sudo"),
     ],
 )
 def test_a_stranger_is_migrated(
@@ -99,6 +103,16 @@ def test_an_issue_beside_the_devices_is_told_and_holds_nothing_up(rooms: MakeLab
     result = migrate(lab, "--no-encrypt", "--no-restore-ssh")
     assert (result.returncode, grumble in result.stdout + result.stderr) == (0, True), said(result)
     assert etc_of(lab, "new") == etc
+
+
+def test_an_update_that_failed_with_status_0_is_told_and_a_busy_device_is_waited_for(rooms: MakeLab) -> None:
+    lab = rooms()
+    move_in(lab, "quay", broken="quay-07", busy="quay-09")
+    result = migrate(lab, "--no-encrypt", "--no-restore-ssh")
+    assert (result.returncode, result.stderr.count("push aborted")) == (4, 1), said(result)
+    assert "quay-09" not in result.stderr, said(result)
+    told = lab.on("new", "cat /var/log/threatstop/quay.log").stdout
+    assert set(LAYOUT["quay"][0].split()) - set(re.findall(r"^updated (\S+)$", told, re.MULTILINE)) == {"quay-07"}
 
 
 def test_an_old_core_of_a_stranger_is_refused_and_nothing_is_changed(rooms: MakeLab) -> None:

@@ -32,6 +32,17 @@ def shell(sshd: Sshd) -> Iterator[Shell]:
         yield shell
 
 
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """Its logins print before every command, on both streams, as an echo in ~/.zshenv or ~/.bashrc does."""
+    talk = 'echo "Welcome. Password: "; echo "Your licence ends soon" >&2; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"'
+    folder = tmp_path_factory.mktemp("noisy")
+    (folder / "login").write_text(f"#!/bin/sh\n{talk}\n")
+    (folder / "login").chmod(0o755)
+    with Sshd(folder, options=(f"ForceCommand {folder}/login",)) as server:
+        yield server
+
+
 @pytest.fixture
 def open_shell() -> Iterator[Callable[..., Shell]]:
     opened: list[Shell] = []

@@ -190,3 +190,27 @@ def test_root_talks_on_a_terminal_too(shell: Shell) -> None:
     talk = shell.converse("printf 'Who? '; read a; id -un; tty", table(Who=Answer("me")), sudo=True, pace=BRISK)
     assert talk.status == 0
     assert talk.text.startswith("Who? me\nroot\n/dev/pts/")
+
+
+KEYS = """bash -c '
+read -rn1 -p "Restore? [y/n] " a; echo; printf "The host\\nkeys too? [y/n]\\n"; read -rn1 -p "> " b; read -rn1 -p "Cron? [y/n] " c
+echo "<$a|$b|$c>"'"""
+
+
+def test_a_program_that_reads_single_keys_gets_no_enter_which_would_answer_its_next_question(shell: Shell) -> None:
+    answers = {"Restore? [y/n] ": "y", "> ": "y", "Cron? [y/n] ": "n"}
+    talk = shell.converse(KEYS, lambda p: Answer(answers[p.line]) if p.settled else WAIT, pace=BRISK)
+    assert talk.text.rstrip().endswith("<y|y|n>"), talk.text
+    assert [exchange.prompt for exchange in talk.exchanges] == ["Restore? [y/n]", ">", "Cron? [y/n]"]
+
+
+def test_a_program_with_a_line_editor_gets_its_enter(shell: Shell) -> None:
+    script = "bash -c 'read -re -p \"Restore? \" a; read -re -p \"Which? \" b; echo \"<$a|$b>\"'"
+    talk = shell.converse(script, table(Restore=Answer("y"), Which=Answer("3")), pace=BRISK)
+    assert "<y|3>" in talk.text
+
+
+def test_what_a_login_prints_is_no_part_of_a_dialogue(open_shell: Callable[..., Shell], noisy: Sshd) -> None:
+    shell = open_shell(noisy.host())
+    talk = shell.converse("printf 'Well? '; read a; echo \"<$a>\"", table(Well=Answer("yes")), pace=BRISK)
+    assert talk.text == "Well? yes\n<yes>\n"

@@ -10,6 +10,7 @@ from tscm_migrate.events import CommandRun, Event
 from tscm_migrate.ssh.connect import NoSecrets, connect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tscm_migrate.lab.sshd import Sshd
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 def test_both_streams_and_the_status_come_back(shell: Shell) -> None:
     result = shell.run("echo out; echo err >&2; exit 3", check=False)
     assert (result.stdout, result.stderr, result.status) == ("out\n", "err\n", 3)
+
+
+def test_what_a_login_prints_is_not_taken_for_the_output(open_shell: Callable[..., Shell], noisy: Sshd) -> None:
+    result = open_shell(noisy.host()).run("cat; echo err >&2; exit 3", stdin=b"out", check=False)
+    assert (result.stdout, result.stderr, result.status) == ("out", "err\n", 3)
 
 
 def test_a_failing_command_is_an_error_that_says_what_it_printed(shell: Shell) -> None:

@@ -86,6 +86,16 @@ def test_binary_survives_the_way_up(shell: Shell) -> None:
         assert writer.finish().stdout.split()[0] == hashlib.sha256(data).hexdigest()
 
 
+def test_what_a_login_prints_gets_into_no_stream(open_shell: Callable[..., Shell], noisy: Sshd) -> None:
+    shell = open_shell(noisy.host())
+    with shell.reader("head -c 3000000 /dev/zero; echo end >&2") as reader:
+        assert b"".join(reader) == bytes(3_000_000)
+        assert reader.finish().stderr == "end\n"
+    with shell.writer("wc -c") as writer:
+        writer.write(bytes(70_000))
+        assert writer.finish().stdout.split() == ["70000"]
+
+
 def test_a_failing_reader_says_why_after_its_bytes(shell: Shell) -> None:
     with shell.reader("echo part; echo no space >&2; exit 9") as reader:
         assert reader.read() == b"part\n"

@@ -51,9 +51,10 @@ class Cutter:
 
     def __exit__(self, *_exc: object) -> None:
         self._listener.close()
-        self._cut()
+        self.cut()
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """Cut every connection now."""
         with self._lock:
             victims, self._open = self._open, set()
         for one in victims:
@@ -103,5 +104,5 @@ class Cutter:
                 self._limit = None
                 self.cuts += 1
         if over:
-            self._cut()
+            self.cut()
         return not over

@@ -112,12 +112,20 @@ class PassphraseFile:
             self.path = made.stdout.strip()
         return self
 
-    def guarded(self, script: str) -> str:
-        """The script, made to remove the file however it ends: also when the connection, and so the terminal, goes."""
+    def guarded(self, words: str) -> str:
+        """The command, made to lose the file however it ends: also when the connection, and so the terminal, goes.
+
+        The command takes the shell's place: what hangs up then ends it. A shell that waits for it would be hung up in
+        its stead, and leave it to read the end of input, which many a script takes for an answer. So a keeper beside it
+        removes the file, as soon as nobody holds the pipe any more.
+        """
         if not self.path:
-            return script
+            return f"exec {words}"
         folder = quote(self.path.rsplit("/", 1)[0])
-        return f"trap 'rm -rf {folder}' EXIT; trap 'exit 129' HUP INT TERM; {script}; exit $?"
+        return (
+            f"if mkfifo -m 600 {folder}/end; then (trap '' HUP INT TERM; cat {folder}/end; rm -rf {folder}) "
+            f"</dev/null >/dev/null 2>&1 & exec 9>{folder}/end; fi; exec {words}"
+        )
 
     def __exit__(self, *_: object) -> None:
         if self.path and self._appliance.connected:

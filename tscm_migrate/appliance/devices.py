@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.backup import sudo_answer
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.prompts import Table
 from tscm_migrate.appliance.rules import update_rules
-from tscm_migrate.appliance.talk import Limits, converse, last_line
+from tscm_migrate.appliance.talk import Limits, complaints, converse, last_line
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
+
+
+_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
+_BUSY = re.compile(r"\bbusy\b|\btry\s+(?:it\s+)?again\b|\balready\s+(?:\w+\s+){0,2}(?:running|updat\w+|in\s+progress)\b|\blocked\s+by\b", re.IGNORECASE)
 
 
 class _Nobody:
@@ -24,7 +29,29 @@ class _Nobody:
         return None
 
 
-def update(appliance: Appliance, name: str, *, timeout: float) -> tuple[bool, str]:
+@dataclass(frozen=True)
+class Updated:
+    """How `tsadmin update` ended; `said`: what tells it best; `busy`: somebody else has the device, try again."""
+
+    ok: bool
+    said: str
+    busy: bool = False
+
+
+def judge(status: int | None, text: str) -> Updated:
+    """What an update's end means: neither its words nor its statuses are documented, so each may tell of a failure.
+
+    Args:
+        status: its exit status; None where none came.
+        text: what it printed.
+    """
+    trouble = complaints(text)
+    said = trouble[-1] if trouble and status == 0 else last_line(text)
+    busy = status == _TRY_AGAIN or (status != 0 and _BUSY.search(text) is not None)
+    return Updated(status == 0 and not trouble, said, busy)
+
+
+def update(appliance: Appliance, name: str, *, timeout: float) -> Updated:
     """Run `tsadmin update NAME`.
 
     Args:
@@ -32,22 +59,19 @@ def update(appliance: Appliance, name: str, *, timeout: float) -> tuple[bool, st
         name: of the device.
         timeout: seconds.
 
-    Returns:
-        Whether it ended with exit status 0, and the last line that it printed.
-
     Raises:
         UnknownPrompt: it asks something; a person must do this one. DialogueSilent, SshError: see there.
     """
     site = tuple(rule for rule in appliance.host.prompts if rule.dialogue in ("update", "any"))
     talked = converse(
         appliance,
-        f"{appliance.paths.tsadmin} update {quote(name)}",
+        f"exec {appliance.paths.tsadmin} update {quote(name)}",
         Table(update_rules(), {"sudo": sudo_answer(appliance)}, site),
         _Nobody(),
         display=f"tsadmin update {name}",
         limits=Limits(timeout, timeout),
     )
-    return talked.status == 0 and not talked.lost, last_line(talked.text)
+    return judge(None if talked.lost else talked.status, talked.text)
 
 
 def file_hashes(appliance: Appliance, *, most: int = 20000) -> dict[str, str]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.question import spelling
+from tscm_migrate.appliance.question import is_option, is_slot, spelling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,7 +81,20 @@ def pick(lines: Sequence[str], name: str, folder: str) -> Entry | None:
 
 
 def asks_for_archive(question: str, lines: Sequence[str]) -> bool:
-    """Whether `question`, after `lines`, wants one of the listed archives."""
-    if _ANOTHER.search(question) or not entries(lines) or spelling(question) is not None:
+    """Whether `question`, after `lines`, wants one of the listed archives.
+
+    A bare slot ("> ") asks what was said since the list was shown, or for a row of it where nothing was.
+    """
+    said = " ".join(_behind_list(lines)) if is_slot(question) else ""
+    whole = f"{said} {question}"
+    if _ANOTHER.search(whole) or not entries(lines) or spelling(whole) is not None:
         return False
-    return bool(_ASKS_NUMBER.search(question)) or bool(re.fullmatch(r"\W*(?:\[?\d+\s*-\s*\d+\]?)?\W*", question))
+    if _ASKS_NUMBER.search(whole):
+        return True
+    return "?" not in said and bool(re.fullmatch(r"\W*(?:\[?\d+\s*-\s*\d+\]?)?\W*", question))
+
+
+def _behind_list(lines: Sequence[str]) -> list[str]:
+    """What was said since the list's last row, but for the rows of another menu."""
+    rows = [index for index, line in enumerate(lines) if _NAME.search(line)]
+    return [line for line in lines[rows[-1] + 1 :] if not is_option(line)] if rows else []

@@ -55,6 +55,8 @@ _POINTS_BACK = re.compile(
     r"anyway|overwrite|restore|apply|now|take\s+(?:it|them)\s+over)\b",
     re.IGNORECASE,
 )
+_ONE_THING = re.compile(r"\b(?:it|this|that)\b", re.IGNORECASE)
+_SEVERAL = re.compile(r"\b(?:them|these|those|both|all|everything|continue|proceed|go\s+(?:on|ahead)|sure)\b", re.IGNORECASE)
 _ASKS_WHETHER = re.compile(
     r"^\W*(?:do|does|did|shall|should|would|will|can|could|may|is|are|has|have|want)\b|\b(?:do|would|shall|should)\s+(?:you|we|i|it)\b",
     re.IGNORECASE,
@@ -94,6 +96,7 @@ class Rule:
         only: every word of the question must be one of these; for rules whose subject is a mere "Continue?".
         alone: it wins over every other rule.
         after: the rule that must have given the last answer ("And once more: ").
+        refused: said since the last answer, which was its own too, this means that it was not taken.
     """
 
     name: str
@@ -111,6 +114,7 @@ class Rule:
     only: frozenset[str] = frozenset()
     alone: bool = False
     after: str = ""
+    refused: str = ""
 
     def about(self, text: str, around: str) -> bool:
         """Whether the rule's subject is asked about, and nothing that is foreign to it or vetoed."""
@@ -168,9 +172,9 @@ class Table:
                 ("Proceed?", "Restore them?"), goes on from the line before, or stands in it ("[y/n]: ").
         """
         line = question.strip()
-        if (chosen := self._by_site(line)) is not None:
-            return chosen
         paragraph = _paragraph(before)
+        if (chosen := self._by_site(_asked(line, paragraph), line)) is not None:
+            return chosen
         if self._another_archive(line, paragraph):
             return None
         around = " ".join([*paragraph, line])
@@ -181,8 +185,19 @@ class Table:
             if _WILL.search(" ".join(told)):
                 return None
             if _POINTS_BACK.search(asks) and not _VETO.search(q.normal(asks)):
-                matches = self._matches(asks, " ".join([*told, line]), around, paragraph) or matches
+                matches = self._pointed_to(asks, [*told, line], around, paragraph) or matches
         return self._settle(line, matches, paragraph)
+
+    def _pointed_to(
+        self, asks: str, told: Sequence[str], around: str, paragraph: Sequence[str]
+    ) -> list[tuple[Rule, str]]:
+        """What a question means that points back: "it" is the nearest thing that was named, "them" may be all."""
+        if _ONE_THING.search(asks) and not _SEVERAL.search(asks):
+            for first in reversed(range(1, len(told))):
+                found = self._matches(asks, " ".join(told[first:]), around, paragraph)
+                if found and not all(rule.weak for rule, _ in found):
+                    return found
+        return self._matches(asks, " ".join(told), around, paragraph)
 
     def _another_archive(self, line: str, paragraph: Sequence[str]) -> bool:
         """Whether it speaks of one archive, and not of ours: nobody wants that one."""
@@ -190,10 +205,10 @@ class Table:
         named = set(_ARCHIVE.findall(" ".join([*paragraph[-1:], line])))
         return isinstance(ours, str) and len(named) == 1 and ours not in named
 
-    def _by_site(self, line: str) -> Choice | None:
+    def _by_site(self, asks: str, line: str) -> Choice | None:
         for index, rule in enumerate(self.site_rules):
             name = f"inventory:{index + 1}"
-            if re.search(rule.pattern, line, re.IGNORECASE) and self.used.get(name, 0) < (rule.times or 1000):
+            if re.search(rule.pattern, asks, re.IGNORECASE) and self.used.get(name, 0) < (rule.times or 1000):
                 return self._value(name, rule.answer, line, before=())
         return None
 
@@ -222,6 +237,8 @@ class Table:
         rule, answer = matches[0]
         if rule.times is not None and self.used.get(rule.name, 0) >= rule.times:
             return None
+        if rule.refused and rule.name == self.last and re.search(rule.refused, " ".join(paragraph), re.IGNORECASE):
+            return None
         if answer.startswith("@more:"):
             value = self.values.get(answer[6:])
             given = self.used.get(answer[6:], 0)
@@ -230,7 +247,9 @@ class Table:
         if rule.kind != "yesno":
             return self._value(rule.name, answer, line, secret=rule.kind == "secret", before=paragraph)
         asks = _asked(line, paragraph)
-        return Choice(rule.name, spell(line, answer, paragraph, again=self.asked.get(asks, 0) > 0), asked=asks)
+        in_line = q.spelling(line, paragraph) is not None or not q.is_slot(line)
+        shows = line if in_line else " ".join([*paragraph[-1:], line])
+        return Choice(rule.name, spell(shows, answer, paragraph, again=self.asked.get(asks, 0) > 0), asked=asks)
 
     def _value(
         self, name: str, answer: str, line: str, *, before: Sequence[str], secret: bool = False
@@ -277,7 +296,11 @@ def _opposite(answer: str) -> str:
 
 def whole_question(line: str, before: Sequence[str]) -> str:
     """The question with the lines that belong to it, for whoever has to be told of it."""
-    return _asked(line.strip(), _paragraph(before))
+    asks, above = _asked(line.strip(), _paragraph(before)), [text for text in _paragraph(before) if not q.is_option(text)]
+    leads_in = next((text for text in reversed(above) if text not in asks), "")
+    if q.is_slot(line) and leads_in and not _NEWS.search(leads_in) and re.search(r"[^.][.:;]$", leads_in):
+        return f"{leads_in} {asks}"
+    return asks
 
 
 def _asked(line: str, paragraph: Sequence[str]) -> str:
@@ -286,12 +309,20 @@ def _asked(line: str, paragraph: Sequence[str]) -> str:
     if not above:
         return line
     if q.is_slot(line):
-        last = next((text for text in reversed(above) if "?" in text), above[-1])
-        return f"{last} {line}"
+        last = next((index for index in reversed(range(len(above))) if "?" in above[index]), len(above) - 1)
+        first = last
+        while first and _goes_on(above[first - 1], above[first]):
+            first -= 1
+        return " ".join([*above[first : last + 1], line])
     begins_small = re.match(r"[a-z(]", line) is not None
     if begins_small and _BEGINS.search(above[-1]) and not re.search(r"[.?!:]\s*$", above[-1]):
         return f"{above[-1]} {line}"
     return line
+
+
+def _goes_on(line: str, following: str) -> bool:
+    """Whether a sentence runs over the end of `line`."""
+    return re.match(r"[a-z(]", following) is not None and not re.search(r"[.?!:]\s*$", line)
 
 
 def _paragraph(lines: Sequence[str], most: int = 6) -> list[str]:

@@ -60,7 +60,7 @@ _OPTION = re.compile(r"^\W*(?P<key>\d{1,2}|[a-z])\s*[)\].:=-]+\s*(?P<text>\S.*)$
 
 _RESTORE = re.compile(
     r"\b(?:re-?stor\w*|reinstat\w*|put|bring|brought|recover\w*|re-?appl\w*|appl(?:y|ied|ying)|import\w*|install\w*|load\w*|"
-    r"includ\w*|tak(?:e|en|ing)\s+over|carr(?:y|ied)\s+over|transfer\w*|cop(?:y|ied)|re-?creat\w*|set|us(?:e|ed|ing)|adopt\w*|"
+    r"includ\w*|(?:tak(?:e|en|ing)|carr(?:y|ied))\s+(?:[\w.]+\s+){0,4}?over|(?:present|identify)\s+itself|transfer\w*|cop(?:y|ied)|re-?creat\w*|set|us(?:e|ed|ing)|adopt\w*|"
     r"overwrit\w*|replac\w*|chang\w*|updat\w*|switch\w*|(?:re-?)?configur(?:e|ed|ing)|writ(?:e|ten)|assum\w*|reus\w*|"
     r"as\s+well|too|also|want|correct|fix|adjust\w*|mov(?:e|ed)|rewrit\w*|match|modif\w*|accept\w*|assign\w*|migrat\w*|"
     r"roll\s+(?:back|in|out)|pull\s+in|merge\s+in|deploy\w*|extract\w*|activat\w*|renumber\w*|sync\w*|revert\w*)\b",

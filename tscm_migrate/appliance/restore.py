@@ -190,7 +190,7 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
 
     try:
         talked = converse(
-            appliance, " ".join(words), asks, _Nobody(), picker=look,
+            appliance, f"exec {' '.join(words)}", asks, _Nobody(), picker=look,
             display=f"{command(appliance, looking)}, only to look", limits=request.limits,
         )  # fmt: skip
     except _ListSeen as seen:

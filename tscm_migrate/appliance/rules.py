@@ -21,12 +21,15 @@ _PLAIN_WORDS = vocabulary(
     "start starting sure system target tscm tsadmin that the their them there these they this those "
     "threatstop to undone up use used version want warning was we were will wish with without would y yes "
     "n no you your permanently irreversible appliance host server box name named one ones like type enter "
-    "press some more than manager centralized could action"
+    "press some more than manager centralized could action what well both each every only again still which who when where "
+    "how know known knows"
 )
 
 _SUDO = Rule(
-    "sudo-password", r"\[sudo\]|sudo.*password|^\W*password for \w[\w.-]*\s*:", "@sudo", kind="secret", alone=True
-)
+    "sudo-password", r"\[sudo\]|sudo.*password|^\W*password for \w[\w.-]*\s*:", "@sudo", kind="secret", alone=True,
+    # each call may ask (timestamp_timeout=0); its own "try again", in the tongues that it has most often
+    times=200, refused=r"\b(?:try\s+again|incorrect|failure|denied|nochmal|erneut|r[ée]essayez|de\s+nuevo|riprova|opnieuw)\b",
+)  # fmt: skip
 _PASSPHRASE = Rule(
     "passphrase",
     r"pass\s*-?phrase|password|\bsecret\b|pass\s*word|key\s*phrase|decryption\s+key|encryption\s+key|\bpasscode",

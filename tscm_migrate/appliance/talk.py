@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from tscm_migrate.appliance import listing
 from tscm_migrate.appliance.prompts import Choice, Table, complete, whole_question
-from tscm_migrate.appliance.question import may_be_whole_line_prompt, patience
+from tscm_migrate.appliance.question import is_slot, may_be_whole_line_prompt, patience
 from tscm_migrate.errors import UnknownPrompt
 from tscm_migrate.site import Policy
 from tscm_migrate.ssh.dialogue import Answer, Exchange, Pace, Pending, Stop, Transcript, Wait
@@ -69,7 +70,8 @@ class _Talk:
                 return Wait()
             return self._ask(pending)
         self.chosen, self.lines = choice, pending.lines
-        return Answer(choice.text, rule=choice.rule, secret=choice.secret)
+        asked = whole_question(pending.line, pending.lines)
+        return Answer(choice.text, rule=choice.rule, secret=choice.secret, asked=asked)
 
     def _choose(self, pending: Pending) -> Choice | None:
         """By the table; but a number of the list where one is asked for, unless it is a secret that is wanted."""
@@ -78,8 +80,14 @@ class _Talk:
             return choice
         if self.picker is None or self.table.used.get("archive", 0) >= _MOST_PICKS:
             return choice
+        question = pending.line
+        if self.table.used.get("archive", 0) and not listing.entries(pending.lines):
+            # It was chosen from already: a bare slot now belongs to another question, unless that asks for it in words.
+            question = whole_question(pending.line, pending.lines)
+            if is_slot(question):
+                return choice
         # The list of archives may have been shown before another question, such as for the passphrase.
-        picked = self.picker(pending.line, (*self.earlier, *pending.lines))
+        picked = self.picker(question, (*self.earlier, *pending.lines))
         return choice if picked is None else Choice("archive", picked)
 
     def sent(self, exchange: Exchange) -> None:
@@ -96,7 +104,8 @@ class _Talk:
             self.unknown = whole_question(pending.line, pending.lines)
             return Stop("unknown prompt")
         # What a person types at an unknown prompt may be a secret: it is never written down.
-        return Answer(typed, rule="operator", secret=True)
+        asked = whole_question(pending.line, pending.lines)
+        return Answer(typed, rule="operator", secret=True, asked=asked)
 
 
 def converse(
@@ -139,11 +148,14 @@ def last_line(text: str) -> str:
     return next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-_TROUBLE = re.compile(r"\b(?:errors?|fail(?:ed|ures?|s)?|issues?|problems?|could\s+not|cannot|unable)\b", re.IGNORECASE)
+_KINDS = (
+    r"(?:errors?|fail(?:ed|ures?|s)?|issues?|problems?|abort(?:ed|s)?|refused|rejected|denied|unreachable|timed\s+out|"
+    r"not\s+reachable|unsuccessful(?:ly)?|incomplete)"
+)
+_TROUBLE = re.compile(rf"\b(?:{_KINDS}|could\s+not|cannot|unable)\b", re.IGNORECASE)
 _NO_TROUBLE = re.compile(
-    r"\b(?:no|without(?:\s+any)?|0|zero|not\s+any|any|if|free\s+of)\s+(?:\w+\s+)?(?:errors?|fail(?:ed|ures?)|issues?|problems?)\b"
-    r"(?:\s+(?:or|and)\s+(?:errors?|failures?|issues?|problems?)\b)?"
-    r"|\b(?:errors?|fail(?:ed|ures?)|issues?|problems?)\s*[:=]\s*(?:0|none)\b",
+    rf"\b(?:no|nothing|none|without(?:\s+any)?|0|zero|not\s+any|any|if|free\s+of)\s+(?:\w+\s+){{0,2}}?{_KINDS}\b"
+    rf"(?:\s+(?:or|and)\s+{_KINDS}\b)?|\b{_KINDS}\s*[:=]\s*(?:0|none)\b",
     re.IGNORECASE,
 )
 

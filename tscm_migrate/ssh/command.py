@@ -54,13 +54,39 @@ def in_sh(script: str, *, seconds: float | None = None, prologue: str = "") -> s
     return f"sh -c {quote(_PROLOGUE + prologue + take + run)} {quote(script)}"
 
 
-def plain(script: str, *, seconds: float | None = None) -> str:
-    """The command line for the login user."""
-    return in_sh(script, seconds=seconds)
+def tty_mark() -> str:
+    """An unguessable word for `naming`."""
+    return f"tscm-tty-{_nonce()}:"
+
+
+def naming(mark: str) -> str:
+    """Sh source that tells, behind the mark, which terminal it has."""
+    return f'printf "%s%s\\n" {quote(mark)} "$(tty)"; '
+
+
+def opening_mark() -> str:
+    """An unguessable word with which a script's output begins: login shells may print before it."""
+    return f"tscm-out-{_nonce()}:"
+
+
+def _opened(mark: str) -> str:
+    return f"printf %s {quote(mark)}; " if mark else ""
+
+
+def plain(script: str, *, seconds: float | None = None, mark: str = "") -> str:
+    """The command line for the login user; `mark`: what both of its streams begin with."""
+    both = f"{_opened(mark)}printf %s {quote(mark)} >&2; " if mark else ""
+    return in_sh(script, seconds=seconds, prologue=both)
 
 
 def with_sudo(
-    script: str, marks: SudoMarks, *, password: bool, terminal: bool = False, seconds: float | None = None
+    script: str,
+    marks: SudoMarks,
+    *,
+    password: bool,
+    terminal: bool = False,
+    seconds: float | None = None,
+    mark: str = "",
 ) -> str:
     """The command line for root.
 
@@ -71,6 +97,7 @@ def with_sudo(
             standard input, or on the terminal.
         terminal: whether the command gets a pty.
         seconds: as for `in_sh`.
+        mark: what its standard output begins with.
     """
     if not password:
         how = "-n"
@@ -79,7 +106,7 @@ def with_sudo(
     else:
         how = f"-k -S -p {quote(marks.prompt)}"
     where = "" if terminal else " >&2"
-    started = f"printf %s {quote(marks.started)}{where}; "
+    started = f"printf %s {quote(marks.started)}{where}; {_opened(mark)}"
     return f"env LC_ALL=C sudo {how} -- {in_sh(script, seconds=seconds, prologue=started)}"
 
 

@@ -1,14 +1,15 @@
 """A conversation with a program on a remote terminal; which answer a prompt gets is decided by the caller.
 
-The loop knows three things that a prompt table cannot: when the other side waits (an unterminated line, then silence),
-what of its output is only the echo of our own answer, and whether the connection is still there.
+The loop knows four things that a prompt table cannot: when the other side waits (an unterminated line, then silence),
+what of its output is only the echo of our own answer, whether it takes a key without Enter, and whether the connection is
+still there.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 _PROMPT_END = re.compile(r"[:?\])}>»›$#=…]\s*$")
 _STATUS_GRACE = 5.0  # seconds: the exit status may come after the end of the output
 _ORPHAN_GRACE = 2.0  # seconds: a daemon that the program left may hold the terminal
-_SECRET_DELAY = 0.15  # seconds: a program may throw typed-ahead input away when it turns its echo off
+_MODE_DELAY = 0.15  # seconds: a program sets its terminal just behind its prompt, and may throw away what was typed before
+_KEY_TAKEN = 1.5  # seconds: what took a key has said something by then; a line editor still waits for Enter
 _FLOOD = 64 << 20
 
 
@@ -50,11 +52,15 @@ class Pending:
 
 @dataclass(frozen=True)
 class Answer:
-    """Type this and Enter; `rule` names who says so; a `secret` is shown as a mask wherever it would appear."""
+    """Type this and Enter; `rule` names who says so; a `secret` is shown as a mask wherever it would appear.
+
+    A text of one character goes without Enter to a program that reads single keys: Enter would answer its next question.
+    """
 
     text: str
     rule: str = ""
     secret: bool = False
+    asked: str = ""  # the whole question, where it begins above the line that waits
 
     def __repr__(self) -> str:
         return f"Answer({self.shown!r}, rule={self.rule!r})"
@@ -160,6 +166,7 @@ class Dialogue:
         pace: Pace | None = None,
         on_exchange: Callable[[Exchange], None] = lambda _exchange: None,
         limit: int = 1 << 18,
+        modes: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self.channel = channel
         self.host = host
@@ -167,6 +174,8 @@ class Dialogue:
         self.pace = pace or Pace()
         self.on_exchange = on_exchange
         self.terminal = Terminal()
+        self.modes = modes
+        self._key_sent = False
         self._log = _Log(limit)
         self._exchanges: list[Exchange] = []
         self._wake = Wake()
@@ -273,6 +282,9 @@ class Dialogue:
         silence = time.monotonic() - self._heard
         if silence < self._due():
             return None
+        if self._key_sent and not self.terminal.text.strip():
+            self._enter_where_still_awaited()
+            return None
         self.terminal.settle()
         self._offer_at = 2 * max(silence, self._due())
         return self._consider(settled=True, silence=silence)
@@ -292,8 +304,10 @@ class Dialogue:
             return None
         asked = time.monotonic()
         verdict = self.decide(pending)
-        if isinstance(verdict, Answer) and verdict.secret and not settled:
-            time.sleep(_SECRET_DELAY)
+        one_key = isinstance(verdict, Answer) and len(verdict.text) == 1
+        if isinstance(verdict, Answer) and (verdict.secret or one_key) and not settled:
+            time.sleep(_MODE_DELAY)
+        modes = self.modes() if one_key else ()
         took = time.monotonic() - asked
         self._deadline += took
         self._heard += took  # the silence while we think is ours
@@ -301,27 +315,38 @@ class Dialogue:
             return verdict
         # An answer belongs to the prompt that was seen: when more has come meanwhile, look again.
         if isinstance(verdict, Answer) and not self._wake_data():
-            self._answer(pending, verdict)
+            self._answer(pending, verdict, modes)
         return None
 
     def _wake_data(self) -> bool:
         return self.channel.recv_ready() or self.channel.recv_stderr_ready() or self.channel.closed
 
-    def _answer(self, pending: Pending, answer: Answer) -> None:
+    def _answer(self, pending: Pending, answer: Answer, modes: Collection[str]) -> None:
+        self._key_sent = "-icanon" in modes
         if answer.secret:
             self.terminal.hide(answer.text)
         shown = "" if pending.terminated else self.terminal.line
         try:
-            self.channel.sendall(answer.text.encode() + b"\n")
+            self.channel.sendall(answer.text.encode() + (b"" if self._key_sent else b"\n"))
         except OSError:
             return  # it ended in this moment; the loop sees why
         self._log.add(f"{shown}{answer.shown}\n")
-        self.terminal.mark(answer.text)
+        self.terminal.mark(answer.text, alone=self._key_sent and "-echo" not in modes)
         self._heard = time.monotonic()
         self._offer_at = 0.0
-        exchange = Exchange(pending.line.strip(), answer.rule, answer.shown)
+        exchange = Exchange(answer.asked or pending.line.strip(), answer.rule, answer.shown)
         self._exchanges.append(exchange)
         self.on_exchange(exchange)
+
+    def _enter_where_still_awaited(self) -> None:
+        """After a key that nothing has come of: a program with a line editor of its own waits for Enter."""
+        silence = time.monotonic() - self._heard
+        if silence < _KEY_TAKEN:
+            self._offer_at = _KEY_TAKEN
+            return
+        self._key_sent = False
+        if "-icanon" in self.modes() and not self._wake_data():
+            self.channel.sendall(b"\r")  # what the key sends; a line editor may not know a newline
 
     # ------------------------------------------------------------------ the end
 

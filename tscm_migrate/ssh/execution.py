@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, OutputFlood, SudoFailed
 from tscm_migrate.ssh import command
+from tscm_migrate.ssh.opening import Opening
 from tscm_migrate.ssh.translate import let_go, translated
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Execution:
     Attributes:
         channel: the open channel.
         early: standard error that came before the script could start (sudo's lecture).
+        out, err: where the script's own output begins on either stream.
     """
 
     def __init__(self, channel: paramiko.Channel, host: str, display: str) -> None:
@@ -54,6 +57,8 @@ class Execution:
         self.display = display
         self.early = b""
         self.marks: command.SudoMarks | None = None
+        self.out = Opening("")
+        self.err = Opening("")
         self._wake = Wake()
         channel.in_buffer.set_event(self._wake)
         channel.in_stderr_buffer.set_event(self._wake)
@@ -84,13 +89,18 @@ class Execution:
                 self.channel.get_pty(
                     "dumb", width=500, height=100
                 )  # wide: nothing is wrapped; dumb: nothing is painted
+            mark = "" if terminal else command.opening_mark()
+            self.out = Opening(mark)
             if root is None:
-                self.channel.exec_command(command.plain(script, seconds=seconds))
+                self.err = Opening(mark)
+                self.channel.exec_command(command.plain(script, seconds=seconds, mark=mark))
                 return
             self.marks = command.SudoMarks()
             asked = root.password is not None
             self.channel.exec_command(
-                command.with_sudo(script, self.marks, password=asked, terminal=terminal, seconds=seconds)
+                command.with_sudo(
+                    script, self.marks, password=asked, terminal=terminal, seconds=seconds, mark=mark
+                )
             )
         if asked or terminal:
             self._become_root(self.marks, root.password, patience, terminal=terminal)
@@ -115,6 +125,25 @@ class Execution:
         before, _, after = said.partition(started)
         self.early = after if terminal else before.replace(prompt, b"") + after
         self.marks = None
+
+    def terminal_name(self, mark: str, patience: float = 30.0) -> str:
+        """The terminal's device, told by a script that begins with `command.naming(mark)`; what a login prints before is
+        no part of the dialogue and goes.
+
+        Returns:
+            "" where the script did not begin; then all that came is in `early`.
+        """
+        said, deadline = self.early, time.monotonic() + patience
+        pattern = re.compile(re.escape(mark.encode()) + rb"(/dev/[\w/]+)?[^\n]*\n")
+        with translated(self.host):
+            while not (found := pattern.search(said)):
+                more = self._more(deadline, terminal=True)
+                said += more
+                if not more or len(said) > _CHUNK:
+                    self.early = said
+                    return ""
+        self.early = said[found.end() :]
+        return (found[1] or b"").decode()
 
     def _more(self, deadline: float, *, terminal: bool) -> bytes:
         """The next bytes of the stream on which sudo speaks; b"" when it has ended or time is over."""
@@ -180,6 +209,8 @@ class Execution:
         with translated(self.host):
             self._pump(memoryview(stdin), out, err, deadline=deadline, limit=limit, timeout=timeout)
             status = self.status(min(_STATUS_GRACE, max(0.1, deadline - time.monotonic())))
+        out += self.out.rest()
+        err += self.err.rest()
         return status, bytes(out), self.without_mark(bytes(err), status)
 
     def without_mark(self, err: bytes, status: int) -> bytes:
@@ -233,10 +264,10 @@ class Execution:
     def _drain(self, out: bytearray, err: bytearray) -> bool:
         got = False
         if self.channel.recv_ready():
-            out += self.channel.recv(_CHUNK)
+            out += self.out.take(self.channel.recv(_CHUNK))
             got = True
         if self.channel.recv_stderr_ready():
-            err += self.channel.recv_stderr(_CHUNK)
+            err += self.err.take(self.channel.recv_stderr(_CHUNK))
             got = True
         return got
 

@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tscm_migrate.errors import CommandFailed, CommandTimeout, SudoFailed
+from tscm_migrate.errors import CommandFailed, CommandTimeout, SshError, SudoFailed
 from tscm_migrate.events import CommandRun, Emit, Prompted
 from tscm_migrate.ssh import command, dialogue, hostkeys, stream
 from tscm_migrate.ssh.execution import Execution, Root, sudo_reason
 from tscm_migrate.ssh.translate import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from types import TracebackType
     from typing import Self
 
@@ -256,14 +256,28 @@ class Shell:
                 on_exchange(exchange)
 
         try:
-            execution.start(script, root=root, terminal=True)
-            talk = dialogue.Dialogue(execution.channel, self.host.name, on_prompt, pace=pace, on_exchange=exchanged)
+            mark = command.tty_mark()
+            execution.start(command.naming(mark) + script, root=root, terminal=True)
+            tty = execution.terminal_name(mark)
+            talk = dialogue.Dialogue(
+                execution.channel, self.host.name, on_prompt, pace=pace, on_exchange=exchanged, modes=lambda: self._modes(tty)
+            )
             transcript = talk.run(execution.early)
             status = -1 if transcript.status is None else transcript.status
         finally:
             execution.close()
             report(status, time.monotonic() - began)
         return transcript
+
+    def _modes(self, tty: str) -> Collection[str]:
+        """The modes of a remote terminal, in the words of stty; none where they cannot be read."""
+        if not tty:
+            return ()
+        try:
+            told = self.run(f"stty -a -F {tty}", check=False, timeout=10.0, display="does it want a key or a line?")
+        except SshError:  # what has become of the connection is the dialogue's to say
+            return ()
+        return frozenset(told.stdout.replace(";", " ").split())
 
     # ------------------------------------------------------------------ streams
 

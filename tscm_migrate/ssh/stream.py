@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from tscm_migrate.ssh.execution import Execution
+    from tscm_migrate.ssh.opening import Opening
 
 # The packet size is what makes it fast (435 against 108 MB/s). The window is what a fast sender can pile up in our
 # memory, three times (as it comes, as it is taken, as it is handed out), when the consumer is slower; and it
@@ -64,9 +65,9 @@ class _Stream:
         self._err.add(execution.early)
         self._result: Ended | None = None
         self.channel.settimeout(idle)
-        self._threads = [self._drainer(self.channel.recv_stderr, self._err)]
+        self._threads = [self._drainer(self.channel.recv_stderr, self._err, execution.err)]
 
-    def _drainer(self, receive: Callable[[int], bytes], tail: _Tail) -> threading.Thread:
+    def _drainer(self, receive: Callable[[int], bytes], tail: _Tail, opening: Opening) -> threading.Thread:
         def drain() -> None:
             while True:
                 try:
@@ -76,8 +77,9 @@ class _Stream:
                         return
                     continue
                 if not data:
+                    tail.add(opening.rest())
                     return
-                tail.add(data)
+                tail.add(opening.take(data))
 
         thread = threading.Thread(target=drain, name="ssh-drain", daemon=True)
         thread.start()
@@ -137,7 +139,7 @@ class Reader(_Stream):
         """
         try:
             with translated(self.execution.host):
-                data = self.channel.recv(size)
+                data = self._receive(size)
         except ConnectionLost as error:
             if isinstance(error.__cause__, TimeoutError):
                 raise _silent(self, "sent nothing") from error
@@ -146,6 +148,13 @@ class Reader(_Stream):
         if not data and not self.channel.eof_received and self.channel.exit_status == -1:
             raise ConnectionLost(self.execution.host, f"during `{self.execution.display}`")
         return data
+
+    def _receive(self, size: int) -> bytes:
+        opening = self.execution.out
+        while data := self.channel.recv(size):
+            if own := opening.take(data):
+                return own
+        return opening.rest()
 
     def __iter__(self) -> Iterator[bytes]:
         while chunk := self.read():
@@ -161,7 +170,7 @@ class Writer(_Stream):
 
     def __init__(self, execution: Execution, *, idle: float, ended: Callable[[int, float], None]) -> None:
         super().__init__(execution, idle=idle, ended=ended)
-        self._threads.append(self._drainer(self.channel.recv, self._out))
+        self._threads.append(self._drainer(self.channel.recv, self._out, execution.out))
 
     def write(self, data: bytes | memoryview) -> int:
         """Send all of `data`.

@@ -34,6 +34,7 @@ class Terminal:
         self._secrets: set[str] = set()
         self._echo = ""  # what the remote may be about to echo
         self._echoed = ""
+        self._alone = False
         self.line = ""
         self._lines: deque[str] = deque()
         self._size = 0
@@ -57,13 +58,17 @@ class Terminal:
         if len(secret) >= _SHORTEST_MASKED:
             self._secrets.add(secret)
 
-    def mark(self, sent: str = "") -> None:
-        """Begin a new context; `sent` is the line that was typed, its echo is taken out of what comes."""
+    def mark(self, sent: str = "", *, alone: bool = False) -> None:
+        """Begin a new context; `sent` is the line that was typed, its echo is taken out of what comes.
+
+        `alone`: it was typed without Enter where the terminal echoes, so that anything may come right behind it.
+        """
         self._lines.clear()
         self._size = 0
         self.line = ""
         self._returned = False
         self._echo, self._echoed = sent + "\n", ""
+        self._alone = alone
 
     def settle(self) -> None:
         """Nothing came for a while: what looked like the beginning of an echo was one."""
@@ -103,8 +108,9 @@ class Terminal:
         if self._echo.startswith(seen):
             self._echoed = seen
             return ""
+        typed = self._echo[:-1]
         self._echo = self._echoed = ""
-        return seen
+        return seen.removeprefix(typed) if self._alone else seen
 
     def _control(self, code: str, finished: list[str]) -> None:
         if code == "\n":

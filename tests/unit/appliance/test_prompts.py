@@ -156,6 +156,24 @@ RESTORE = [
     ("Press [Enter] to continue...", ""),
     ("Hit any key when ready to continue", ""),
     ("--More--", ""),
+    # --- over several lines, with the slot on one of its own
+    (
+        "The network of the archive (10.1.1.43) is left alone, as you wish.\n"
+        "The archive has the SSH identity of the machine it was taken on.\nShall this machine present itself with it? [y/n]\n> ",
+        "y",
+    ),
+    ("The network settings will be kept.\nThe archive has cron files.\nRestore it? [y/n] ", "n"),
+    (
+        "This machine answers at 10.1.1.50; the archive was taken at 10.1.1.43.\n"
+        "Take that address over, and go down for it? [y/n]\n> ",
+        "y",
+    ),
+    ("The archive has the SSH identity of the machine it was taken on.\nShall this machine present itself with it? [y/n]\n> ", "y"),
+    ("The archive has the schedule (/etc/cron.d).\nSay yes only where you have changed it. Put it in place? [y/n]\n> ", "n"),
+    ("Those that the archive knows as well\nlose what is set here now. Carry on? [y/n]\n> ", "y"),
+    ("Do you want the cron files of the machine that made\nthe archive to be put in place as well? (y/n)\n> ", "n"),
+    ("Do you want the SSH keys of the machine that made\nthe archive to be put in place as well? (yes/no)\n> ", "yes"),
+    ("Restore the SSH keys?\nType YES to do so.\n> ", "YES"),
     # --- values
     ("Enter decryption passphrase: ", "pass phrase"),
     ("Passphrase for the backup: ", "pass phrase"),
@@ -223,6 +241,11 @@ NEVER = [
     "Continue in unattended mode? [y/n] ",
     "Overwrite the firmware? [y/n] ",
     "Timezone: ",
+    "The archive has an SSH identity.\nThe archive has cron files.\nRestore them? [y/n] ",
+    "The archive has cron files and SSH keys.\nRestore it? [y/n] ",
+    "Do you want the logs of the machine that made\nthe archive to be put in place as well? (y/n)\n> ",
+    "The SSH keys are in place.\nShall the logs be put in place as well? (y/n)\n> ",
+    "Those that the archive knows as well\nare mailed to the vendor. Carry on? [y/n]\n> ",
     "Proceed? [y/n] ",
     "Are you a robot? [y/n] ",
     "? ",
@@ -335,6 +358,12 @@ def test_the_inventory_may_answer_what_no_rule_knows() -> None:
     table.sent(choice, "…")
     assert table.choose("Do you accept the licence? [y/n] ") is None
     assert answer(table, "Serial: ") == "10.1.1.43"
+
+
+def test_a_rule_of_the_inventory_sees_the_question_above_a_bare_slot() -> None:
+    table = Table(restoring().rules, VALUES, (PromptRule("licen[cs]e", "y", "restore", 1),))
+    assert answer(table, "Do you accept\nthe licence? [y/n]\n> ") == "y"
+    assert answer(table, "The licence was accepted.\nAre you a robot? [y/n]\n> ") is None
 
 
 @pytest.mark.parametrize(

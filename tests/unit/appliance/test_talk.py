@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.appliance.test_prompts import NAME, VALUES, restoring
 from tscm_migrate.appliance import listing
-from tscm_migrate.appliance.prompts import Table
+from tscm_migrate.appliance.prompts import Table, whole_question
 from tscm_migrate.appliance.rules import backup_rules
 from tscm_migrate.appliance.talk import _Talk, complaints
 from tscm_migrate.ssh.dialogue import Answer, Exchange, Pending, Stop
@@ -53,6 +53,22 @@ def test_a_passphrase_behind_the_list_is_no_number(wording: str) -> None:
     assert say(talk, wording) == "pass phrase"
 
 
+def test_a_bare_slot_below_another_question_gets_no_number() -> None:
+    talk = talking(restoring())
+    assert say(talk, *LIST, "#? ") == "0"
+    assert say(talk, "Unpacking ...", "Shall the moon be painted green? [y/n]", "> ") is None
+    assert say(talk, "Unpacking ...", "The moon is green.", "> ") is None
+    assert say(talk, "> ") is None
+    assert say(talking(restoring()), *LIST, "Would you like tea? [y/n]", "> ") is None
+
+
+def test_a_number_that_was_not_taken_is_given_once_more() -> None:
+    talk = talking(restoring())
+    assert say(talk, *LIST, "Passphrase: ") == "pass phrase"
+    assert say(talk, "> ") == "0"
+    assert say(talk, "No such number: 0", "> ") == "0"
+
+
 def test_a_list_that_asks_again_and_again_is_given_up() -> None:
     talk = talking(restoring())
     answers = [say(talk, *LIST, "Which Nr. shall be taken (0-0)? ") for _ in range(3)]
@@ -95,7 +111,27 @@ def test_a_warning_before_a_slot_that_says_how_to_answer_is_understood() -> None
         ("Device asa02: failed", True),
         ("There were 2 issues; no errors", True),
         ("could not write policy.dat", True),
+        ("quay-07: connection reset, push aborted", True),
+        ("edge: login denied", True),
+        ("10.9.8.7 is unreachable", True),
+        ("nothing was aborted, no device was rejected", False),
+        ("Aborted: 0, refused: none", False),
     ],
 )
 def test_the_absence_of_trouble_is_no_complaint(line: str, complains: bool) -> None:  # noqa: FBT001
     assert bool(complaints(line)) is complains
+
+
+def test_a_question_is_shown_with_what_leads_to_it() -> None:
+    lines = ("Unpacking ...", "The archive has the schedule (/etc/cron.d).", "Say yes where you", "have changed it. Restore it?")
+    assert whole_question("> ", lines) == "The archive has the schedule (/etc/cron.d). Say yes where you have changed it. Restore it? >"
+    assert whole_question("> ", ("Unpacking ...", "Restore it?")) == "Restore it? >"
+    assert whole_question("Restore cron? ", ("SSH is restored.",)) == "Restore cron?"
+
+
+def test_sudo_may_ask_for_each_of_its_calls_but_not_again_for_a_password_that_it_refused() -> None:
+    talk = talking(restoring())
+    assert [say(talk, "[sudo] Passwort für threatstop: ") for _ in range(12)] == ["sudo word"] * 12
+    assert say(talk, "Sorry, try again.", "[sudo] password for threatstop: ") is None
+    assert say(talk, "Das hat nicht funktioniert, bitte nochmal probieren.", "[sudo] Passwort für threatstop: ") is None
+    assert say(talking(restoring()), "Das ist das Menü.", "[sudo] Passwort für threatstop: ") == "sudo word"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _RETRIES = 1  # a first login after the move often fails, and the second goes through
 _PAUSE = 1.0  # seconds
+_LONGEST_PAUSE = 15.0  # seconds, between two looks at a device that somebody else has
 
 
 def wanted_devices(m: Migration) -> tuple[str, ...]:
@@ -71,27 +72,33 @@ class UpdateDevices(Plain):
             m.new.run(":", timeout=15.0, display="is it still there?")
 
     def _one(self, m: Migration, name: str) -> DeviceUpdated:
-        """Once more where it failed and did not ask for a person."""
+        """Once more where it failed and did not ask for a person; for as long as it may take where it is only busy."""
         began = time.monotonic()
         m.emit(DeviceStarted(name))
-        for attempt in range(1 + _RETRIES):
-            try:
-                ok, detail = devices.update(m.new, name, timeout=m.policy.device_timeout)
-            except UnknownPrompt as error:
-                ok, detail = (
-                    False,
-                    f"asks {error.prompt.strip()!r}; answer it there: {m.new.paths.tsadmin} update {name}",
-                )
+        retries, pause = _RETRIES, _PAUSE
+        while True:
+            updated, final = self._attempt(m, name)
+            if updated.ok or final or time.monotonic() - began + pause > m.policy.device_timeout:
                 break
-            except MigrateError as error:
-                ok, detail = False, str(error)
-            if ok or time.monotonic() - began > m.policy.device_timeout:
-                break
-            if attempt < _RETRIES:
-                time.sleep(_PAUSE)
-        result = DeviceUpdated(name, ok, round(time.monotonic() - began, 3), detail)
+            if not updated.busy:
+                if not retries:
+                    break
+                retries -= 1
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE) if updated.busy else pause
+        result = DeviceUpdated(name, updated.ok, round(time.monotonic() - began, 3), updated.said)
         m.emit(result)
         return result
+
+    def _attempt(self, m: Migration, name: str) -> tuple[devices.Updated, bool]:
+        """One update, and whether another cannot be better."""
+        try:
+            return devices.update(m.new, name, timeout=m.policy.device_timeout), False
+        except UnknownPrompt as error:
+            text = f"asks {error.prompt.strip()!r}; answer it there: {m.new.paths.tsadmin} update {name}"
+            return devices.Updated(ok=False, said=text), True
+        except MigrateError as error:
+            return devices.Updated(ok=False, said=str(error)), False
 
 
 class ReleaseUpdates(Plain):

@@ -1,0 +1,36 @@
+"""How the end of `tsadmin update` is judged, where neither its words nor its statuses are documented."""
+
+from __future__ import annotations
+
+import pytest
+
+from tscm_migrate.appliance.devices import judge
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "ok", "busy"),
+    [
+        (0, "edge: 100%\nedge: in step\n", True, False),
+        (0, "edge: connection reset, push aborted\n", False, False),
+        (0, "edge: login denied\nedge: done\n", False, False),
+        (0, "updated, 0 errors\n", True, False),
+        (3, "edge: done\n", False, False),
+        (75, "later\n", False, True),
+        (1, "edge is busy\n", False, True),
+        (1, "edge is being updated already, try again later\n", False, True),
+        (None, "edge: 40%", False, False),
+    ],
+)  # fmt: skip
+def test_an_update_is_good_where_its_status_and_its_words_say_so(
+    status: int | None,
+    text: str,
+    ok: bool,  # noqa: FBT001
+    busy: bool,  # noqa: FBT001
+) -> None:
+    updated = judge(status, text)
+    assert (updated.ok, updated.busy) == (ok, busy)
+
+
+def test_a_failure_is_told_in_the_words_that_tell_of_it() -> None:
+    assert judge(0, "edge: push aborted\nall is done\n").said == "edge: push aborted"
+    assert judge(2, "error 5: no route\nedge: gave up\n").said == "edge: gave up"
