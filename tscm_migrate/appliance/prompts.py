@@ -46,7 +46,11 @@ _VETO = re.compile(
 _WILL = re.compile(
     r"\b(?:will|would|going\s+to|about\s+to|must|shall|to)\s+(?:be\s+)?(?:\w+ly\s+)?(?:send|sent|upload\w*|shar\w+|delet\w+|"
     r"remov\w+|purg\w+|wip\w+|eras\w+|format\w*|reset|upgrad\w+|disabl\w+|discard\w*)\b"
-    r"|\b(?:telemetry|diagnostic\w*|licen[cs]e|eula|terms\s+(?:of|and)|agree\w*|factory)\b",
+    r"|\b(?:is|are|be|being|gets?)\s+(?:\w+(?:ly|st|lso)\s+|all\s+|\w+ed\s+and\s+)?(?:sent|uploaded|shared|deleted|removed|purged|"
+    r"wiped|erased|formatted|reset|discarded|destroyed|emptied|shut\s+down|powered\s+off)\b"
+    r"|\b(?:sends|uploads|shares|deletes|removes|purges|wipes|erases|formats|resets|discards|destroys|empties|shuts\s+down)\b"
+    r"|\b(?:telemetry|diagnostic\w*|licen[cs]e|eula|terms\s+(?:of|and)|agree\w*|factory|"
+    r"support\s+(?:team|portal)|threatstop\s+support)\b",
     re.IGNORECASE,
 )
 # A question that speaks of what the lines before it named.
