@@ -24,6 +24,7 @@ LAYOUT = {
     "haus": ("fw-zentrale asa02 palo", "haus.log"),
     "clerk": ("munich berlin-2 10.9.8.7", "clerk.log"),
     "terse": ("a10 edge core-sw", "terse.log"),
+    "tinto": ("hq-fw1 dmz-pa branch.7", "tinto.log"),
 }
 
 
@@ -45,6 +46,9 @@ def etc_of(lab: NamespaceLab, name: str) -> str:
         pytest.param("clerk", (), {"hostname": "tsclient", "login_shell": "/usr/bin/dash"}, id="clerk-encrypted"),
         pytest.param("clerk", ("--no-encrypt", "--restore-cron"), {}, id="clerk-plain"),
         pytest.param("terse", (), {"sudo_password": SUDO, "login_shell": "/usr/bin/zsh"}, id="terse-encrypted-sudo"),
+        pytest.param("tinto", (), {}, id="tinto-encrypted"),
+        pytest.param("tinto", ("--no-encrypt", "--restore-cron"), {}, id="tinto-plain-cron"),
+        pytest.param("tinto", ("--no-restore-ssh",), {}, id="tinto-own-keys"),
     ],
 )
 def test_a_stranger_is_migrated(
