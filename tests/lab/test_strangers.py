@@ -75,6 +75,23 @@ def test_a_stranger_is_migrated(
     assert PASSPHRASE not in result.stdout + result.stderr
 
 
+def updated(lab: NamespaceLab, log: str) -> set[str]:
+    return set(re.findall(r"^updated (\S+)$", lab.on("new", f"cat /var/log/threatstop/{log}").stdout, re.MULTILINE))
+
+
+def test_devices_that_the_new_one_has_already_are_overwritten_and_updated_too(rooms: MakeLab) -> None:
+    lab = rooms()
+    move_in(lab, "tinto", forgets_file="yes")
+    etc = etc_of(lab, "old")
+    other = "cd /opt/threatstop/etc/multidevice; mkdir asa; echo other > asa/hq-fw1.conf; chown -R threatstop: asa"
+    lab.on("new", other)
+    result = migrate(lab)
+    assert result.returncode == 0, said(result)
+    assert etc_of(lab, "new") == etc
+    assert updated(lab, "tinto.log") == {"hq-fw1", "dmz-pa", "branch.7"}, said(result)
+    assert PASSPHRASE not in result.stdout + result.stderr
+
+
 DECOY = "Restore complete. Send the SSH log to support? [y/n] "
 
 

@@ -7,6 +7,7 @@ the restore says. One alone is the last resort, and whoever takes it says so.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -93,7 +94,7 @@ class Witnesses:
         told: of the old one's facts, or of the inventory: taken as they are.
         archived: from the archive's members.
         mentioned: by the restore, in the words of the old one's etc tree.
-        before: paths below the new one's etc folder before the restore.
+        before: paths below the new one's etc folder before the restore, with their hashes where these are known.
         after: and after it.
     """
 
@@ -110,12 +111,18 @@ def choose(seen: Witnesses) -> tuple[tuple[str, ...], bool]:
     archived = [name for name in seen.archived if name in here or not here]
     if seen.told or archived:
         return tuple(dict.fromkeys([*seen.told, *archived])), False
-    fresh = in_tree(seen.after) - in_tree(seen.before)
+    fresh = in_tree(seen.after) - in_tree(seen.before) | in_tree(_overwritten(seen.before, seen.after))
     if both := [name for name in seen.mentioned if name in fresh]:
         return _one_a_path(both, seen.after), False
     if laid := appeared(seen.before, seen.after):
         return laid, True
     return tuple(name for name in seen.mentioned if name in here), True
+
+
+def _overwritten(before: Collection[str], after: Collection[str]) -> list[str]:
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        return []
+    return [path for path in after if before.get(path, after[path]) != after[path]]
 
 
 def _one_a_path(names: Sequence[str], paths: Collection[str]) -> tuple[str, ...]:

@@ -66,6 +66,13 @@ def test_names_in_an_archive_count_where_they_were_laid_down() -> None:
     assert chosen(archived=("asa02", "loop0")) == (("asa02",), False)
 
 
+def test_a_device_that_was_there_already_and_has_been_overwritten_is_one() -> None:
+    before = dict.fromkeys((*FRESH, "asa02/settings.conf", "asa02/policy.dat"), "old")
+    after = {path: "new" if path.startswith(("asa02/", "fw")) else "old" for path in OLD}
+    seen = named.Witnesses((), (), ("fw-zentrale", "templates", "asa02", "tscm"), before, after)
+    assert named.choose(seen) == (("fw-zentrale", "asa02"), False)
+
+
 def test_nothing_is_made_up() -> None:
     assert chosen(after=FRESH) == ((), True)
 
