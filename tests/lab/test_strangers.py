@@ -25,6 +25,7 @@ LAYOUT = {
     "clerk": ("munich berlin-2 10.9.8.7", "clerk.log"),
     "terse": ("a10 edge core-sw", "terse.log"),
     "quay": (" ".join(f"quay-{number:02}" for number in range(1, 44)), "quay.log"),
+    "tinto": ("hq-fw1 dmz-pa branch.7", "tinto.log"),
 }
 
 
@@ -49,6 +50,9 @@ def etc_of(lab: NamespaceLab, name: str) -> str:
         pytest.param("quay", (), {}, id="quay-encrypted"),
         pytest.param("quay", ("--no-encrypt", "--restore-cron", "--no-restore-ssh"), {}, id="quay-plain"),
         pytest.param("quay", (), {"sudo_password": SUDO, "login_shell": "/usr/bin/zsh"}, id="quay-encrypted-sudo"),
+        pytest.param("tinto", (), {}, id="tinto-encrypted"),
+        pytest.param("tinto", ("--no-encrypt", "--restore-cron"), {}, id="tinto-plain-cron"),
+        pytest.param("tinto", ("--no-restore-ssh",), {}, id="tinto-own-keys"),
     ],
 )
 def test_a_stranger_is_migrated(
@@ -72,6 +76,23 @@ def test_a_stranger_is_migrated(
     assert set(re.findall(r"^updated (\S+)$", told, re.MULTILINE)) == set(devices.split()), said(result)
     leftovers = lab.on("new", "ls -A /dev/shm /tmp; ls /var/lib/tscm-migrate; cat /home/threatstop/.ssh/*|wc -l")
     assert leftovers.stdout.split() == ["/dev/shm:", "/tmp:", "own-settings.tar", "1"]
+    assert PASSPHRASE not in result.stdout + result.stderr
+
+
+def updated(lab: NamespaceLab, log: str) -> set[str]:
+    return set(re.findall(r"^updated (\S+)$", lab.on("new", f"cat /var/log/threatstop/{log}").stdout, re.MULTILINE))
+
+
+def test_devices_that_the_new_one_has_already_are_overwritten_and_updated_too(rooms: MakeLab) -> None:
+    lab = rooms()
+    move_in(lab, "tinto", forgets_file="yes")
+    etc = etc_of(lab, "old")
+    other = "cd /opt/threatstop/etc/multidevice; mkdir asa; echo other > asa/hq-fw1.conf; chown -R threatstop: asa"
+    lab.on("new", other)
+    result = migrate(lab)
+    assert result.returncode == 0, said(result)
+    assert etc_of(lab, "new") == etc
+    assert updated(lab, "tinto.log") == {"hq-fw1", "dmz-pa", "branch.7"}, said(result)
     assert PASSPHRASE not in result.stdout + result.stderr
 
 

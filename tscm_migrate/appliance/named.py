@@ -7,7 +7,9 @@ the restore says. One alone is the last resort, and whoever takes it says so.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,15 @@ from tscm_migrate.appliance.parse import SAFE_DEVICE, plain_lines, without_endin
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+# The documented families and whose they are: a folder of this name holds devices, or is a device of that name.
+_FAMILY = re.compile(
+    r"(?:cisco[_-]?)?(?:asa|isr|ios|ftd|firepower)|cisco|forti(?:gate|net|os)|palo[_-]?alto|pan[_-]?os|infoblox|nios|a10|acos|"
+    r"check[_-]?point|gaia",
+    re.IGNORECASE,
+)
+_ROLE = re.compile(  # what a file in a device's own folder is called after its part, and not after the device
+    r"(?:settings?|config(?:uration)?|policy|policies|device|credentials?|main|meta|info|state|data)", re.IGNORECASE
+)
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*", re.ASCII)
 
 
@@ -64,6 +75,8 @@ def appeared(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
     tops = {parts[: _first_new(parts, had)] for parts in new}
     while len(tops) == 1 and (deeper := {p[: len(top) + 1] for top in tops for p in new if len(p) > len(top)}):
         tops = deeper
+    if all(_FAMILY.fullmatch(top[-1]) and top not in new for top in tops):
+        tops = {p[: len(top) + 1] for top in tops for p in new if p[: len(top)] == top}
     leaves = set(new)
     names = {without_ending(top[-1]) if top in leaves else top[-1] for top in tops}
     return tuple(sorted(name for name in names if SAFE_DEVICE.fullmatch(name)))
@@ -81,7 +94,7 @@ class Witnesses:
         told: of the old one's facts, or of the inventory: taken as they are.
         archived: from the archive's members.
         mentioned: by the restore, in the words of the old one's etc tree.
-        before: paths below the new one's etc folder before the restore.
+        before: paths below the new one's etc folder before the restore, with their hashes where these are known.
         after: and after it.
     """
 
@@ -98,12 +111,41 @@ def choose(seen: Witnesses) -> tuple[tuple[str, ...], bool]:
     archived = [name for name in seen.archived if name in here or not here]
     if seen.told or archived:
         return tuple(dict.fromkeys([*seen.told, *archived])), False
-    fresh = in_tree(seen.after) - in_tree(seen.before)
+    fresh = in_tree(seen.after) - in_tree(seen.before) | in_tree(_overwritten(seen.before, seen.after))
     if both := [name for name in seen.mentioned if name in fresh]:
-        return tuple(both), False
+        return _one_a_path(both, seen.after), False
     if laid := appeared(seen.before, seen.after):
         return laid, True
     return tuple(name for name in seen.mentioned if name in here), True
+
+
+def _overwritten(before: Collection[str], after: Collection[str]) -> list[str]:
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        return []
+    return [path for path in after if before.get(path, after[path]) != after[path]]
+
+
+def _one_a_path(names: Sequence[str], paths: Collection[str]) -> tuple[str, ...]:
+    """Of these names the devices', where a path bears several: a family's folder, a device, one of its files."""
+    pairs = _nested(names, paths)
+    shared = {below for _, below in pairs if _ROLE.fullmatch(below) or len({a for a, b in pairs if b == below}) > 1}
+    owners = {above for above, below in pairs if below in shared}
+    inside = {below for above, below in pairs if above in owners}
+    families = {above for above, _ in pairs if _FAMILY.fullmatch(above)} - owners
+    left = [name for name in names if name not in inside | families]
+    rest = _nested(left, paths)
+    dropped = {below if len(rest) == 1 else above for above, below in rest}
+    return tuple(name for name in left if name not in dropped)
+
+
+def _nested(names: Collection[str], paths: Iterable[str]) -> set[tuple[str, str]]:
+    """Which of these names stand directly above which others, the ones between them left out."""
+    pairs: set[tuple[str, str]] = set()
+    for path in paths:
+        parts = PurePosixPath(path).parts
+        chain = [name for name in (*parts[:-1], without_ending(parts[-1])) if name in names]
+        pairs.update(pairwise(dict.fromkeys(chain)))
+    return pairs
 
 
 def about(files: dict[str, str], names: Collection[str]) -> dict[str, str]:

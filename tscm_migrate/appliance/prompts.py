@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.appliance import question as q
+from tscm_migrate.appliance import refused
 from tscm_migrate.appliance.question import NO, YES, complete, is_yes_no, looks_like_prompt, spell, vocabulary
 
 if TYPE_CHECKING:
@@ -33,22 +34,6 @@ __all__ = [
     "whole_question",
 ]
 
-# Nobody asked for these: such a question is never one of ours, whatever else it mentions.
-_VETO = re.compile(
-    r"\b(?:send|upload\w*|shar(?:e|ing)|submit\w*|report(?:s|ing)?|statistic\w*|telemetry|diagnostic\w*|licen[cs]\w+|"
-    r"regist(?:er|ration)\w*|subscri\w+|delet\w+|remov\w+|purg\w+|wip(?:e|ed|ing)|eras\w+|format(?:s|ting)?|factory|reset\w*|"
-    r"donat\w+|survey|feedback|agree\w*|eula|terms|support\w*|enabl\w+|disabl\w+|regenerat\w+|generat\w+|upgrad\w+|clear\w*|"
-    r"trial|analytics|usage|participat\w*|programme?|drop|discard\w*|destroy\w*|clean\w*|prun\w+|rotat\w+|dump\w*|crash\w*|"
-    r"shut\s*down|power\s*off|halt|decommission\w*|activat\w+)\b",
-    re.IGNORECASE,
-)
-# Said in the lines before a bare "Continue?", these make it a question that is not ours.
-_WILL = re.compile(
-    r"\b(?:will|would|going\s+to|about\s+to|must|shall|to)\s+(?:be\s+)?(?:\w+ly\s+)?(?:send|sent|upload\w*|shar\w+|delet\w+|"
-    r"remov\w+|purg\w+|wip\w+|eras\w+|format\w*|reset|upgrad\w+|disabl\w+|discard\w*)\b"
-    r"|\b(?:telemetry|diagnostic\w*|licen[cs]e|eula|terms\s+(?:of|and)|agree\w*|factory)\b",
-    re.IGNORECASE,
-)
 # A question that speaks of what the lines before it named.
 _POINTS_BACK = re.compile(
     r"\b(?:proceed|continue|go\s+(?:on|ahead)|carry\s+on|sure|ok(?:ay)?|confirm|correct|them|it|this|these|that|those|so|"
@@ -56,7 +41,9 @@ _POINTS_BACK = re.compile(
     re.IGNORECASE,
 )
 _ONE_THING = re.compile(r"\b(?:it|this|that)\b", re.IGNORECASE)
-_SEVERAL = re.compile(r"\b(?:them|these|those|both|all|everything|continue|proceed|go\s+(?:on|ahead)|sure)\b", re.IGNORECASE)
+_SEVERAL = re.compile(
+    r"\b(?:them|these|those|both|all|everything|continue|proceed|go\s+(?:on|ahead)|sure)\b", re.IGNORECASE
+)
 _ASKS_WHETHER = re.compile(
     r"^\W*(?:do|does|did|shall|should|would|will|can|could|may|is|are|has|have|want)\b|\b(?:do|would|shall|should)\s+(?:you|we|i|it)\b",
     re.IGNORECASE,
@@ -65,14 +52,9 @@ _BEGINS = re.compile(  # a question that is not over at the end of its line
     r"\b(?:do|would|shall|should|will|can)\s+(?:you|we|i|it|the|this)\b|\bif\b|^\W*(?:restore|keep|overwrite|replace|apply|skip)\b",
     re.IGNORECASE,
 )
-_NEWS = re.compile(  # what has been done is no longer asked about
-    r"\b(?:done|ok|complete[d]?|finished|restored|skipped|success\w*|saved|found|loaded|failed|not applied)\b\W*(?:\(.*\))?\W*$",
-    re.IGNORECASE,
-)
 _OPTIONAL = re.compile(
     r"\b(?:optional|blank|empty|none|if\s+any|leave|skip|when\s+done|to\s+(?:finish|end))\b", re.IGNORECASE
 )
-_ARCHIVE = re.compile(r"threatstop_backup_[\d_-]+\.tsbak(?:\.gpg)?")
 
 
 @dataclass(frozen=True)
@@ -121,7 +103,7 @@ class Rule:
         if not re.search(self.subject, text, re.IGNORECASE) or not re.search(self.near, around, re.IGNORECASE):
             return False
         told = q.normal(text)
-        vetoed = _VETO.search(re.sub(self.tolerates, " ", told, flags=re.IGNORECASE) if self.tolerates else told)
+        vetoed = refused.VETO.search(re.sub(self.tolerates, " ", told, flags=re.IGNORECASE) if self.tolerates else told)
         if vetoed or (self.foreign and re.search(self.foreign, re.sub(r"\([^)]*\)", " ", told), re.IGNORECASE)):
             return False
         return not self.only or all(word in self.only or word in q.SLOT for word in q.words(text))
@@ -175,16 +157,16 @@ class Table:
         paragraph = _paragraph(before)
         if (chosen := self._by_site(_asked(line, paragraph), line)) is not None:
             return chosen
-        if self._another_archive(line, paragraph):
+        if refused.another_thing(line, paragraph, self.values):
             return None
         around = " ".join([*paragraph, line])
         asks = _asked(line, paragraph)
         matches = self._matches(asks, asks, around, paragraph)
         if all(rule.weak for rule, _ in matches) and is_yes_no(asks, paragraph):
-            told = [text for text in paragraph if not _NEWS.search(text)]
-            if _WILL.search(" ".join(told)):
+            told = [text for text in paragraph if not refused.NEWS.search(text)]
+            if refused.WILL.search(" ".join(told)):
                 return None
-            if _POINTS_BACK.search(asks) and not _VETO.search(q.normal(asks)):
+            if _POINTS_BACK.search(asks) and not refused.VETO.search(q.normal(asks)):
                 matches = self._pointed_to(asks, [*told, line], around, paragraph) or matches
         return self._settle(line, matches, paragraph)
 
@@ -198,12 +180,6 @@ class Table:
                 if found and not all(rule.weak for rule, _ in found):
                     return found
         return self._matches(asks, " ".join(told), around, paragraph)
-
-    def _another_archive(self, line: str, paragraph: Sequence[str]) -> bool:
-        """Whether it speaks of one archive, and not of ours: nobody wants that one."""
-        ours = self.values.get("archive")
-        named = set(_ARCHIVE.findall(" ".join([*paragraph[-1:], line])))
-        return isinstance(ours, str) and len(named) == 1 and ours not in named
 
     def _by_site(self, asks: str, line: str) -> Choice | None:
         for index, rule in enumerate(self.site_rules):
@@ -296,9 +272,12 @@ def _opposite(answer: str) -> str:
 
 def whole_question(line: str, before: Sequence[str]) -> str:
     """The question with the lines that belong to it, for whoever has to be told of it."""
-    asks, above = _asked(line.strip(), _paragraph(before)), [text for text in _paragraph(before) if not q.is_option(text)]
+    asks, above = (
+        _asked(line.strip(), _paragraph(before)),
+        [text for text in _paragraph(before) if not q.is_option(text)],
+    )
     leads_in = next((text for text in reversed(above) if text not in asks), "")
-    if q.is_slot(line) and leads_in and not _NEWS.search(leads_in) and re.search(r"[^.][.:;]$", leads_in):
+    if q.is_slot(line) and leads_in and not refused.NEWS.search(leads_in) and re.search(r"[^.][.:;]$", leads_in):
         return f"{leads_in} {asks}"
     return asks
 

@@ -47,8 +47,15 @@ _CODED = re.compile(  # "1=yes 2=no", "1) Yes 0) No", "[1] yes [2] no"
 )
 _TYPE_WORD = re.compile(
     r"\b(?i:type|enter|say|answer|press|hit|input)\s+(?:the\s+word\s+|in\s+)?(?:['\"`](?P<word>[A-Za-z]{1,12})['\"`]|"
-    r"[\[<(](?P<word3>[A-Za-z]{1,4})[\]>)]|(?P<word2>YES|Yes|yes|Y|y|OK|CONFIRM|RESTORE|CONTINUE|PROCEED|OVERWRITE))"
+    r"[\[<(](?P<word3>[A-Za-z]{1,4})[\]>)]|(?P<word2>YES|Yes|yes|Y|y|OK|ok|CONFIRM|RESTORE|CONTINUE|PROCEED|OVERWRITE|REPLACE|confirm|restore|continue|proceed|overwrite|"
+    r"replace))"
     r"(?:\s+and\s+(?:press|hit)\s+\w+)?\s+(?:to|if|for)\b",
+)
+_OTHERWISE = re.compile(  # what any other answer does: "…, anything else stops", "(or press Ctrl-C to abort)"
+    r"\W*\b(?:or\W+)?(?:(?:type|enter|press|hit)\W+)?(?:(?:any(?:thing)?|every(?:thing)?|something)\W+(?:other|else)|"
+    r"(?:ctrl|control)[\s+-]*c\b|\^c\b|nothing|q\b)(?:\W+(?:word|key|answer|input|text|reply|to|will|and))*"
+    r"\W+(?:stop|abort|cancel|quit|exit|end|leave)(?:s|ing)?\b\W*(?=$|\n)",
+    re.IGNORECASE,
 )
 _DEFAULT = re.compile(
     r"[\[(]\s*(?P<short>y|n|yes|no)\s*[\])]\s*[:?>»›]*\s*$|[\[(]?\bdefault(?:s)?\s*(?:is|to|:|=)?\s*['\"]?(?P<said>yes|no|y|n)\b['\"]?[\])]?",
@@ -227,7 +234,7 @@ def words(text: str) -> list[str]:
 
 def without_choice(text: str) -> str:
     """The question without the way in which its answers are shown."""
-    bare = normal(text)
+    bare = _OTHERWISE.sub(" ", normal(text))
     for pattern in (_CODED, _BRACKETED, _DEFAULT):
         bare = pattern.sub(" ", bare)
     return _PLAIN.sub(lambda m: " " if len(m[0]) < 12 else m[0], bare)

@@ -109,6 +109,7 @@ def table(appliance: Appliance, request: Request) -> Table:
         "archive": request.archive,
         "archive_path": f"{request.folder}/{request.archive}",
         "address": request.address,
+        "here": appliance.host.address,
         "netmask": str(network.netmask),
         "network": str(network.network_address),
         "broadcast": str(network.broadcast_address),

@@ -241,7 +241,7 @@ def _archive_names() -> tuple[Rule, ...]:
             rf"\b(?:file\s*-?name|name)\b.*{archive}|{archive}.*\b(?:file\s*-?name|name|file)\b|^\W*(?:backup|archive)(?:\s+file)?\W*$",
             "@archive",
             kind="text",
-            foreign=r"\b(?:new|save|output|host\s*-?name|user\w*|number|index|device)\b",
+            foreign=r"\b(?:new|save|output|host\s*-?name|user\w*|number|index|devices?)\b",
         ),
     )
 

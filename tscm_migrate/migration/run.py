@@ -226,7 +226,7 @@ def _write_down(
             "new_keys": [found[1].shown],
             "old_keys": _shown_by_old(found[0]),
             "old_files": found[0].files,
-            "new_files": sorted(found[1].files),
+            "new_files": found[1].files,
             "interface": m.interface,
             "checks": [{**asdict(f), "allowed": f.name in m.options.allow} for f in findings],
             "secret_sources": secret_sources,

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _PROMPT_END = re.compile(r"[:?\])}>»›$#=…]\s*$")
 _STATUS_GRACE = 5.0  # seconds: the exit status may come after the end of the output
 _ORPHAN_GRACE = 2.0  # seconds: a daemon that the program left may hold the terminal
-_MODE_DELAY = 0.15  # seconds: a program sets its terminal just behind its prompt, and may throw away what was typed before
+_MODE_DELAY = (
+    0.15  # seconds: a program sets its terminal just behind its prompt, and may throw away what was typed before
+)
 _KEY_TAKEN = 1.5  # seconds: what took a key has said something by then; a line editor still waits for Enter
 _FLOOD = 64 << 20
 

@@ -98,9 +98,7 @@ class Execution:
             self.marks = command.SudoMarks()
             asked = root.password is not None
             self.channel.exec_command(
-                command.with_sudo(
-                    script, self.marks, password=asked, terminal=terminal, seconds=seconds, mark=mark
-                )
+                command.with_sudo(script, self.marks, password=asked, terminal=terminal, seconds=seconds, mark=mark)
             )
         if asked or terminal:
             self._become_root(self.marks, root.password, patience, terminal=terminal)

@@ -22,6 +22,37 @@ def test_a_name_that_the_restore_mentions_and_lays_down_is_a_device() -> None:
     assert chosen(mentioned=("fw-zentrale", "templates", "asa02")) == (("fw-zentrale", "asa02"), False)
 
 
+BY_FAMILY = (*FRESH, "by/asa/hq.conf", "by/panos/dmz-pa.conf", "by/fortigate/branch.7.conf")
+
+
+def test_the_folder_of_a_family_is_no_device_although_the_restore_mentions_it() -> None:
+    mentioned = ("hq", "asa", "dmz-pa", "panos", "branch.7", "fortigate")
+    assert chosen(mentioned=mentioned, after=BY_FAMILY) == (("hq", "dmz-pa", "branch.7"), False)
+    two_of_one = (*FRESH, "by/edge/north.conf", "by/edge/south.conf")
+    assert chosen(mentioned=("edge", "north", "south"), after=two_of_one) == (("north", "south"), False)
+    only_one = (*FRESH, "by/asa/hq.conf")
+    assert chosen(mentioned=("hq", "asa"), after=only_one) == (("hq",), False)
+
+
+def test_a_file_that_each_device_has_is_no_device_although_the_restore_mentions_it() -> None:
+    assert chosen(mentioned=("fw-zentrale", "settings", "policy", "asa02")) == (("fw-zentrale", "asa02"), False)
+    more = (*OLD, "asa02/extra.conf")
+    assert chosen(mentioned=("settings", "asa02", "extra", "fw-zentrale"), after=more)[0] == ("asa02", "fw-zentrale")
+    for folder, file in (("asa02", "tuning"), ("a10", "settings")):
+        only_one = (*FRESH, f"{folder}/{file}.conf")
+        assert chosen(mentioned=(folder, file), after=only_one) == ((folder,), False)
+
+
+def test_folders_of_devices_below_those_of_families_are_the_devices() -> None:
+    after = (*FRESH, "asa/hq/settings.conf", "panos/dmz/settings.conf")
+    assert chosen(mentioned=("hq", "asa", "settings", "dmz", "panos"), after=after) == (("hq", "dmz"), False)
+    assert chosen(mentioned=("hq", "asa", "tuning"), after=(*FRESH, "asa/hq/tuning.conf")) == (("hq",), False)
+
+
+def test_a_silent_restore_into_folders_of_families_is_read_beneath_them() -> None:
+    assert chosen(after=BY_FAMILY) == (("branch.7", "dmz-pa", "hq"), True)
+
+
 def test_what_a_silent_restore_has_laid_down_is_a_guess() -> None:
     assert chosen() == (("asa02", "fw-zentrale"), True)
 
@@ -33,6 +64,13 @@ def test_devices_below_a_folder_that_is_new_as_well_are_found_beneath_it() -> No
 
 def test_names_in_an_archive_count_where_they_were_laid_down() -> None:
     assert chosen(archived=("asa02", "loop0")) == (("asa02",), False)
+
+
+def test_a_device_that_was_there_already_and_has_been_overwritten_is_one() -> None:
+    before = dict.fromkeys((*FRESH, "asa02/settings.conf", "asa02/policy.dat"), "old")
+    after = {path: "new" if path.startswith(("asa02/", "fw")) else "old" for path in OLD}
+    seen = named.Witnesses((), (), ("fw-zentrale", "templates", "asa02", "tscm"), before, after)
+    assert named.choose(seen) == (("fw-zentrale", "asa02"), False)
 
 
 def test_nothing_is_made_up() -> None:

@@ -123,8 +123,16 @@ def test_the_absence_of_trouble_is_no_complaint(line: str, complains: bool) -> N
 
 
 def test_a_question_is_shown_with_what_leads_to_it() -> None:
-    lines = ("Unpacking ...", "The archive has the schedule (/etc/cron.d).", "Say yes where you", "have changed it. Restore it?")
-    assert whole_question("> ", lines) == "The archive has the schedule (/etc/cron.d). Say yes where you have changed it. Restore it? >"
+    lines = (
+        "Unpacking ...",
+        "The archive has the schedule (/etc/cron.d).",
+        "Say yes where you",
+        "have changed it. Restore it?",
+    )
+    assert (
+        whole_question("> ", lines)
+        == "The archive has the schedule (/etc/cron.d). Say yes where you have changed it. Restore it? >"
+    )
     assert whole_question("> ", ("Unpacking ...", "Restore it?")) == "Restore it? >"
     assert whole_question("Restore cron? ", ("SSH is restored.",)) == "Restore cron?"
 

@@ -34,8 +34,8 @@ def wanted_devices(m: Migration) -> tuple[str, ...]:
         told=(*(m.old_facts.devices or ()), *m.old.host.devices),
         archived=tuple(m.noted("archive_devices", ())),
         mentioned=tuple(m.noted("restore_devices", ())),
-        before=tuple(m.noted("new_files", ())),
-        after=tuple(devices.file_hashes(m.new)) if m.noted("restored") else (),
+        before=m.noted("new_files", ()),
+        after=devices.file_hashes(m.new) if m.noted("restored") else (),
     )
     names, guess = named.choose(seen)
     if guess and names:

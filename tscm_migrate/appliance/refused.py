@@ -1,0 +1,61 @@
+"""What is never answered, whatever else is mentioned: what nobody asked for, and what is about something else. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Nobody asked for these: such a question is never one of ours, whatever else it mentions.
+VETO = re.compile(
+    r"\b(?:send|upload\w*|shar(?:e|ing)|submit\w*|report(?:s|ing)?|statistic\w*|telemetry|diagnostic\w*|licen[cs]\w+|"
+    r"regist(?:er|ration)\w*|subscri\w+|delet\w+|remov\w+|purg\w+|wip(?:e|ed|ing)|eras\w+|format(?:s|ting)?|factory|reset\w*|"
+    r"donat\w+|survey|feedback|agree\w*|eula|terms|support\w*|enabl\w+|disabl\w+|regenerat\w+|generat\w+|upgrad\w+|clear\w*|"
+    r"trial|analytics|usage|participat\w*|programme?|drop|discard\w*|destroy\w*|clean\w*|prun\w+|rotat\w+|dump\w*|crash\w*|"
+    r"shut\s*down|power\s*off|halt|decommission\w*|activat\w+)\b",
+    re.IGNORECASE,
+)
+# Said in the lines before a bare "Continue?", these make it a question that is not ours.
+WILL = re.compile(
+    r"\b(?:will|would|going\s+to|about\s+to|must|shall|to)\s+(?:be\s+)?(?:\w+ly\s+)?(?:send|sent|upload\w*|shar\w+|delet\w+|"
+    r"remov\w+|purg\w+|wip\w+|eras\w+|format\w*|reset|upgrad\w+|disabl\w+|discard\w*)\b"
+    r"|\b(?:is|are|be|being|gets?)\s+(?:\w+(?:ly|st|lso)\s+|all\s+|\w+ed\s+and\s+)?(?:sent|uploaded|shared|deleted|removed|purged|"
+    r"wiped|erased|formatted|reset|discarded|destroyed|emptied|shut\s+down|powered\s+off)\b"
+    r"|\b(?:sends|uploads|shares|deletes|removes|purges|wipes|erases|formats|resets|discards|destroys|empties|shuts\s+down)\b"
+    r"|\b(?:telemetry|diagnostic\w*|licen[cs]e|eula|terms\s+(?:of|and)|agree\w*|factory|"
+    r"support\s+(?:team|portal)|threatstop\s+support)\b",
+    re.IGNORECASE,
+)
+NEWS = re.compile(  # what has been done is no longer asked about
+    r"\b(?:done|ok|complete[d]?|finished|restored|skipped|success\w*|saved|found|loaded|failed|not applied)\b"
+    r"\W*(?:\(.*\))?\W*$",
+    re.IGNORECASE,
+)
+_ARCHIVE = re.compile(r"threatstop_backup_[\d_-]+\.tsbak(?:\.gpg)?")
+_IPV4 = r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"
+_LABELLED = re.compile(rf"\b(?:ip(?:v4)?|(?:ip\s*)?addr(?:ess)?)\b\D{{0,24}}{_IPV4}", re.IGNORECASE)
+_IS_IT_RIGHT = re.compile(r"\b(?:correct|right|ok(?:ay)?|all\s+well)\b", re.IGNORECASE)
+
+
+def another_thing(line: str, paragraph: Sequence[str], values: Mapping[str, object]) -> bool:
+    """Whether it is about another archive or another address than what this run is about."""
+    return _another_archive(line, paragraph, values) or _another_address(line, paragraph, values)
+
+
+def _another_archive(line: str, paragraph: Sequence[str], values: Mapping[str, object]) -> bool:
+    """Whether it speaks of one archive, and not of ours: nobody wants that one."""
+    ours = values.get("archive")
+    named = set(_ARCHIVE.findall(" ".join([*paragraph[-1:], line])))
+    return isinstance(ours, str) and len(named) == 1 and ours not in named
+
+
+def _another_address(line: str, paragraph: Sequence[str], values: Mapping[str, object]) -> bool:
+    """Whether it wants a summary confirmed that shows another address than the one to be taken or the one of now."""
+    ours = values.get("address")
+    if not isinstance(ours, str) or not _IS_IT_RIGHT.search(line):
+        return False
+    told = "\n".join([*paragraph, line])
+    shown = set(re.findall(_IPV4, told))
+    return bool(_LABELLED.search(told)) and not shown & {ours, values.get("here")}
