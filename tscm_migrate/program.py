@@ -123,6 +123,18 @@ class TscmProgram(Program):
             print_completion_script(shell=self.args["print-completion-script"].value, names=["tscm-migrate"])
             raise InvokeExit
 
+    def parse_tasks(self) -> None:
+        """As invoke does; where a number is none, it names the option."""
+        try:
+            super().parse_tasks()
+        except ValueError as error:
+            found = re.search(r"'(.*)'\Z", str(error), re.DOTALL)
+            value = found[1] if found else ""
+            given = " ".join(self.core.unparsed)
+            option = re.search(rf"(--[\w-]+)[= ]{re.escape(value)}(?: |\Z)", given)
+            what = f"{option[1]} {value!r}" if option else repr(value)
+            raise UsageError(f"{what} is no whole number", f"{self.binary} --help") from None
+
     def parse_cleanup(self) -> None:
         """Handle --help, --list and completion; without a task there is help."""
         if self.args["debug-traceback"].value:

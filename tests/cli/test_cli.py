@@ -108,6 +108,8 @@ def test_a_mistake_has_the_same_exit_code_under_both_fronts(
         (("--warn-only", "migrate"), "unknown option '--warn-only'"),
         (("migrate", "--from"), "--from wants a value"),
         (("migrate", "surplus"), "'surplus' is not expected here"),
+        (("schedule", "tscm-old", "--keep=many"), "--keep 'many' is no whole number"),
+        (("schedule", "tscm-old", "--days", "many", "--dry-run"), "--days 'many' is no whole number"),
         (("migrat",), "there is no task 'migrat'; did you mean 'migrate'?"),
         (("host", "lst"), "'host' has no 'lst'; did you mean 'list'?"),
         (("host", "show"), "something is missing: NAME"),

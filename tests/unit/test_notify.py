@@ -176,13 +176,14 @@ def saying(what: bytes, *, endless: bool = False) -> Iterator[str]:
         over = threading.Event()
 
         def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    peer, _ = listener.accept()
-                    with peer, contextlib.suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                with peer, contextlib.suppress(OSError):
+                    if over.is_set():
+                        return
+                    peer.sendall(what)
+                    while endless and not over.wait(0.05):
                         peer.sendall(what)
-                        while endless and not over.wait(0.05):
-                            peer.sendall(what)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -190,7 +191,7 @@ def saying(what: bytes, *, endless: bool = False) -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}/x"
         finally:
             over.set()
-            listener.shutdown(socket.SHUT_RDWR)
+            socket.create_connection(listener.getsockname()).close()
             thread.join(5)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from tscm_migrate.appliance.names import newest
 from tscm_migrate.appliance.parse import version_key
 from tscm_migrate.errors import UsageError
+from tscm_migrate.near import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -199,6 +200,17 @@ def devices_on_new(s: Situation) -> Iterator[Finding]:
         yield Finding("devices-on-new", "warning", text, f"take a snapshot of {s.new.name} first")
 
 
+def devices_asked(s: Situation) -> Iterator[Finding]:
+    """A device is updated when the old one is gone already: a name that is none has to be found before."""
+    if s.old.devices is None or isinstance(s.options.devices, str):
+        return
+    known = {*s.old.devices, *s.old_host.devices, *(s.new.devices or ())}
+    for name in s.options.devices:
+        if name not in known:
+            text = f"{name!r} is no device of {s.old.name}{suggestion(name, known)}"
+            yield Finding("device-unknown", "error", text, f"its devices: {', '.join(sorted(known)) or 'none'}")
+
+
 def address(s: Situation) -> Iterator[Finding]:
     """What the inventory calls the old address should be on the old one's interface."""
     own = {i.address for i in s.old.interfaces} if not s.old.told_by else set()
@@ -252,8 +264,8 @@ def updates(s: Situation) -> Iterator[Finding]:
 
 
 CHECKS = (
-    same_host, core_version, core_order, operating_system, disk, interface, clocks, devices_on_new, address, tools,
-    way, updates,
+    same_host, core_version, core_order, operating_system, disk, interface, clocks, devices_on_new, devices_asked,
+    address, tools, way, updates,
 )  # fmt: skip
 
 
@@ -262,6 +274,11 @@ def preflight(situation: Situation, chosen: Sequence[Check] = CHECKS) -> list[Fi
     if same_host in chosen and (same := list(same_host(situation))):
         return same
     return [finding for check in chosen for finding in check(situation)]
+
+
+def idle(findings: list[Finding], allow: tuple[str, ...]) -> list[str]:
+    """What was acknowledged, and was not found: gone meanwhile, or mistyped."""
+    return [name for name in allow if name not in {finding.name for finding in findings}]
 
 
 def refusals(findings: list[Finding], allow: tuple[str, ...]) -> list[Finding]:

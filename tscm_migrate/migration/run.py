@@ -178,6 +178,8 @@ def preflight(both: Sides, found: list[Identity], options: MigrateOptions, emit:
     for finding in findings:
         allowed = finding.name in options.allow and not finding.firm
         emit(Checked(finding.name, finding.severity, finding.text, finding.remedy, allowed, finding.firm))
+    for name in checks.idle(findings, options.allow):
+        emit(Said(f"--allow {name}: no check of this name has found anything"))
     refused = checks.refusals(findings, options.allow)
     if refused:
         emit(StepFinished("preflight", "failed"))

@@ -10,7 +10,7 @@ import pytest
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.parse import Interface
 from tscm_migrate.migration import dead
-from tscm_migrate.migration.checks import Situation, preflight, refusals
+from tscm_migrate.migration.checks import Situation, idle, preflight, refusals
 from tscm_migrate.options import MigrateOptions
 from tscm_migrate.site import Archive, Host
 
@@ -174,3 +174,21 @@ def test_what_cannot_travel_as_asked_for_is_said_before_anything_is_begun() -> N
     assert "no rsync on the new one" in none.text
     (contrary,) = preflight(situation(**both, method="tar", route="direct"))
     assert (contrary.name, contrary.firm) == ("no-way", True)
+
+
+def test_a_device_that_is_none_is_refused_before_the_cutover_and_not_found_after_it() -> None:
+    known = {"devices": ("edge-asa", "dns-nios")}
+    (found,) = preflight(situation(known, devices=("edge-aas",)))
+    assert (found.name, found.severity, found.firm) == ("device-unknown", "error", False)
+    assert "did you mean 'edge-asa'?" in found.text
+    assert refused(situation(known, devices=("edge-aas",)), ("device-unknown",)) == []
+    assert preflight(situation(known, devices=("edge-asa",))) == []
+    assert preflight(situation(known, devices="none")) == []
+    assert preflight(situation({"devices": None}, devices=("edge-aas",))) == [], "nothing tells which there are"
+    listed = replace(situation(known, devices=("by-hand",)), old_host=Host("old", "10.1.1.43", devices=("by-hand",)))
+    assert preflight(listed) == []
+
+
+def test_an_acknowledgement_of_nothing_is_told() -> None:
+    findings = preflight(situation({}, {"os_version": "16.04"}))
+    assert idle(findings, ("os-difers", "os-differs")) == ["os-difers"]
