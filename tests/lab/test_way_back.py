@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.migrations import MIGRATE, needed, run_of
+from tests.support.migrations import MIGRATE, PAIR, needed, run_of, said
 from tests.support.terminal import Terminal
 from tscm_migrate.lab.namespaces.lab import MACS
 from tscm_migrate.lab.namespaces.switch import Switch
@@ -72,6 +72,38 @@ def test_a_hook_switches_the_old_one_on_again(rooms: MakeLab) -> None:
         result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=200)
         assert result.returncode == 0, result.stdout + result.stderr
         assert switch.pressed == ["on.old"]
+    as_before(lab, since, before)
+
+
+def test_a_new_one_that_kept_its_own_address_gets_its_own_devices_and_identity_back(rooms: MakeLab) -> None:
+    lab = rooms()
+    before = {name: look(lab, name) for name in ("old", "new")}
+    pins = lab.inventory.with_name("known_hosts").read_text()
+    with Switch(lab) as switch:
+        with_hooks(lab, online=switch.command("on"))
+        went = lab.run_tool(*MIGRATE, "--yes", "--bypass-netconf", env=ENV, timeout=200)
+        assert went.returncode == 4, said(went)
+        assert look(lab, "new") != before["new"]
+        result = lab.run_tool("rollback", run_of(went.stdout), "--yes", env=ENV, timeout=200)
+        assert result.returncode == 0, said(result)
+    assert {name: look(lab, name) for name in ("old", "new")} == before, said(result)
+    assert lab.addresses() == {"old": ADDRESS, "new": "10.1.1.50"}
+    assert lab.inventory.with_name("known_hosts").read_text() == pins
+    check = lab.run_tool("check", *PAIR, env=ENV)  # each shows the key that is pinned for it
+    assert check.returncode == 0, said(check)
+
+
+def test_cron_entries_that_a_restore_has_brought_go_again(rooms: MakeLab) -> None:
+    lab = rooms()
+    for name in ("old", "new"):
+        lab.on(name, f"echo '# of the {name} one' > /etc/cron.d/site-job")
+    before = {name: look(lab, name) for name in ("old", "new")}
+    with Switch(lab) as switch:
+        with_hooks(lab, online=switch.command("on"))
+        run, since = migrated(lab, "--restore-cron"), time.time()
+        assert "of the old one" in look(lab, "new")
+        result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=200)
+        assert result.returncode == 0, said(result)
     as_before(lab, since, before)
 
 

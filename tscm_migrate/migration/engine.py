@@ -92,7 +92,7 @@ class Engine:
         failed: list[tuple[str, MigrateError]] = []
         for step in self.to_put_back():
             # Who may have the old address is settled in order or not at all; the rest is worth trying all the same.
-            if failed and step.cutover:
+            if failed and step.cutover and self.m.restores_network:
                 continue
             error = self._put_back(step)
             if error is not None:

@@ -74,8 +74,8 @@ def left_to_do(m: Migration) -> list[str]:
 
 def kept_settings(record: Record) -> bool:
     """Whether the new one still has its former settings in its keeping, for a rollback."""
-    undo = record.undo.get("restore-network", {})
-    return bool(undo.get("kept")) and "restore-network" in record.started and not record.notes.get("forgotten")
+    kept = [step for step in ("restore-network", "restore") if record.undo.get(step, {}).get("kept")]
+    return any(step in record.started for step in kept) and not record.notes.get("forgotten")
 
 
 def may_have_kept(engine: Engine) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from tscm_migrate.appliance import isolation, network
@@ -31,8 +32,9 @@ _SETTINGS = (
 
 
 def _settings(new: Appliance) -> str:
-    """All of them, as words of a shell's `for`: its devices too, which the second pass replaces."""
-    return f"{_SETTINGS} {quote(new.paths.etc_dir.strip('/'))}"
+    """All of them, as words of a shell's `for`: its devices and cron entries too, which the second pass replaces."""
+    cron = str(PurePosixPath(new.paths.cron_entry).parent)
+    return f"{_SETTINGS} {quote(cron.strip('/'))} {quote(new.paths.etc_dir.strip('/'))}"
 
 
 def keys_of(m: Migration, *roles: str) -> list[str]:
@@ -86,7 +88,7 @@ def _held(m: Migration, place: Host, shell: Shell) -> Appliance:
 
 
 def save_settings(new: Appliance) -> bool:
-    """Keep the new one's network settings and host keys on itself, readable by root alone; False where it cannot."""
+    """Keep what a restore may change of the new one on itself, readable by root alone; False where it cannot."""
     folder = quote(new.paths.hold_dir)
     script = (
         f"set -eu; umask 077; mkdir -p {folder}; rm -f {folder}/own-settings.*; cd /; set --; "
@@ -111,7 +113,9 @@ def settings_back(new: Appliance) -> None:
         f"set -eu; cd /; tar -tf {tar} >/dev/null; for d in {_settings(new)}; do "
         # a file that the restore has added must go too, or it would count beside the old ones
         f'if tar -tf {tar} | grep -q "^$d/"; then find "/$d" -mindepth 1 -maxdepth 1 -exec rm -rf {{}} +; fi; done; '
-        f"tar -xpf {tar}; rm -f {tar}; rmdir {quote(new.paths.hold_dir)} 2>/dev/null || :; sync"
+        f"tar -xpf {tar}; for d in {_settings(new)}; do "
+        'if [ -e "/$d" ] && command -v restorecon >/dev/null; then restorecon -R "/$d" || :; fi; done; '
+        f"rm -f {tar}; rmdir {quote(new.paths.hold_dir)} 2>/dev/null || :; sync"
     )
     done = new.run(
         script, sudo=True, check=False, timeout=600.0, display="put its own settings, host keys and devices back"
@@ -151,6 +155,22 @@ def new_one_off(m: Migration, undo: dict[str, Any]) -> None:
         elif not m.operator.instruct(f"Power off {m.new.name} (it may hold {m.old.host.address})."):
             detail = f"{m.new.name} may hold it, and could not be taken off: {error}"
             raise WouldCollide(m.old.name, detail, m.old.host.address) from error
+
+
+def itself_again(m: Migration, undo: dict[str, Any]) -> None:
+    """The new one, whose address nothing has changed, gets its own things back, and shows its own host key.
+
+    Raises:
+        MigrateError: it is not there, or could not be told.
+    """
+    find_new(m, undo)
+    settings_back(m.new)
+    own, host = keys_of(m, "new"), m.new.host
+    if own and m.new.shell.server_fingerprint() not in own:
+        m.new.run(host.commands.reload_ssh, sudo=True, check=False, timeout=20.0, display="reload sshd")
+        m.new.close()
+        m.foresee(host.address, own)
+        m.new.moved(host, m.dial(host, own))
 
 
 def _restart_at_home(m: Migration) -> None:

@@ -203,6 +203,18 @@ class Restore(Plain):
     title = "Restore: SSH, cron and devices"
     cutover = True
 
+    def capture(self, m: Migration) -> dict[str, Any]:
+        """What the new one is, where no first pass has kept it."""
+        return {} if m.restores_network else {"kept": way_back.save_settings(m.new), **way_back.hardware(m)}
+
+    def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
+        """Where a first pass has kept what it was, that one's revert brings back all of it."""
+        if m.noted("restore_began") and undo.get("kept"):
+            yield Action(
+                m.new.name, "put its own devices, host keys and cron entries back",
+                lambda: way_back.itself_again(m, undo),
+            )  # fmt: skip
+
     def apply(self, m: Migration) -> Actions:
         """Never repeated blindly: a pass that is known to have ended, or is seen to have, is not run again."""
         if not m.noted("restored") and m.noted("restore_began") and self._seen_done(m):
