@@ -95,7 +95,9 @@ def test_a_restore_whose_connection_is_cut_goes_no_step_further(appliance: Box) 
 
 
 def test_the_passphrase_is_gone_where_a_backup_ends_by_itself(appliance: Box) -> None:
-    (appliance.folder / "bin/tsadmin").write_text(f"#!/bin/sh\ncp {appliance.folder}/shm/.tscm*/passphrase {appliance.folder}/held\n")
+    (appliance.folder / "bin/tsadmin").write_text(
+        f"#!/bin/sh\ncp {appliance.folder}/shm/.tscm*/passphrase {appliance.folder}/held\n"
+    )
     with pytest.raises(MigrateError, match="no new archive"):
         backup.create(appliance.appliance, backup.Request("eth0", Secret("correct horse")), Nobody())
     assert (appliance.folder / "held").read_text() == "correct horse\n"

@@ -205,7 +205,7 @@ def test_a_program_that_reads_single_keys_gets_no_enter_which_would_answer_its_n
 
 
 def test_a_program_with_a_line_editor_gets_its_enter(shell: Shell) -> None:
-    script = "bash -c 'read -re -p \"Restore? \" a; read -re -p \"Which? \" b; echo \"<$a|$b>\"'"
+    script = 'bash -c \'read -re -p "Restore? " a; read -re -p "Which? " b; echo "<$a|$b>"\''
     talk = shell.converse(script, table(Restore=Answer("y"), Which=Answer("3")), pace=BRISK)
     assert "<y|3>" in talk.text
 

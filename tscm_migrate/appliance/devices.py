@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 _TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
-_BUSY = re.compile(r"\bbusy\b|\btry\s+(?:it\s+)?again\b|\balready\s+(?:\w+\s+){0,2}(?:running|updat\w+|in\s+progress)\b|\blocked\s+by\b", re.IGNORECASE)
+_BUSY = re.compile(
+    r"\bbusy\b|\btry\s+(?:it\s+)?again\b|\balready\s+(?:\w+\s+){0,2}(?:running|updat\w+|in\s+progress)\b|\blocked\s+by\b",
+    re.IGNORECASE,
+)
 
 
 class _Nobody:

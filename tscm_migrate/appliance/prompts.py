@@ -56,7 +56,9 @@ _POINTS_BACK = re.compile(
     re.IGNORECASE,
 )
 _ONE_THING = re.compile(r"\b(?:it|this|that)\b", re.IGNORECASE)
-_SEVERAL = re.compile(r"\b(?:them|these|those|both|all|everything|continue|proceed|go\s+(?:on|ahead)|sure)\b", re.IGNORECASE)
+_SEVERAL = re.compile(
+    r"\b(?:them|these|those|both|all|everything|continue|proceed|go\s+(?:on|ahead)|sure)\b", re.IGNORECASE
+)
 _ASKS_WHETHER = re.compile(
     r"^\W*(?:do|does|did|shall|should|would|will|can|could|may|is|are|has|have|want)\b|\b(?:do|would|shall|should)\s+(?:you|we|i|it)\b",
     re.IGNORECASE,
@@ -296,7 +298,10 @@ def _opposite(answer: str) -> str:
 
 def whole_question(line: str, before: Sequence[str]) -> str:
     """The question with the lines that belong to it, for whoever has to be told of it."""
-    asks, above = _asked(line.strip(), _paragraph(before)), [text for text in _paragraph(before) if not q.is_option(text)]
+    asks, above = (
+        _asked(line.strip(), _paragraph(before)),
+        [text for text in _paragraph(before) if not q.is_option(text)],
+    )
     leads_in = next((text for text in reversed(above) if text not in asks), "")
     if q.is_slot(line) and leads_in and not _NEWS.search(leads_in) and re.search(r"[^.][.:;]$", leads_in):
         return f"{leads_in} {asks}"

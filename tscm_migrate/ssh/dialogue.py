@@ -1,8 +1,8 @@
 """A conversation with a program on a remote terminal; which answer a prompt gets is decided by the caller.
 
 The loop knows four things that a prompt table cannot: when the other side waits (an unterminated line, then silence),
-what of its output is only the echo of our own answer, whether it takes a key without Enter, and whether the connection is
-still there.
+what of its output is only the echo of our own answer, whether it takes a key without Enter, and whether the connection
+is still there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _PROMPT_END = re.compile(r"[:?\])}>»›$#=…]\s*$")
 _STATUS_GRACE = 5.0  # seconds: the exit status may come after the end of the output
 _ORPHAN_GRACE = 2.0  # seconds: a daemon that the program left may hold the terminal
-_MODE_DELAY = 0.15  # seconds: a program sets its terminal just behind its prompt, and may throw away what was typed before
+_MODE_DELAY = (
+    0.15  # seconds: a program sets its terminal just behind its prompt, and may throw away what was typed before
+)
 _KEY_TAKEN = 1.5  # seconds: what took a key has said something by then; a line editor still waits for Enter
 _FLOOD = 64 << 20
 
@@ -54,7 +56,7 @@ class Pending:
 class Answer:
     """Type this and Enter; `rule` names who says so; a `secret` is shown as a mask wherever it would appear.
 
-    A text of one character goes without Enter to a program that reads single keys: Enter would answer its next question.
+    A text of one character goes without Enter to a program that reads single keys: it would answer its next question.
     """
 
     text: str

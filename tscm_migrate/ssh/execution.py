@@ -98,9 +98,7 @@ class Execution:
             self.marks = command.SudoMarks()
             asked = root.password is not None
             self.channel.exec_command(
-                command.with_sudo(
-                    script, self.marks, password=asked, terminal=terminal, seconds=seconds, mark=mark
-                )
+                command.with_sudo(script, self.marks, password=asked, terminal=terminal, seconds=seconds, mark=mark)
             )
         if asked or terminal:
             self._become_root(self.marks, root.password, patience, terminal=terminal)
@@ -127,8 +125,9 @@ class Execution:
         self.marks = None
 
     def terminal_name(self, mark: str, patience: float = 30.0) -> str:
-        """The terminal's device, told by a script that begins with `command.naming(mark)`; what a login prints before is
-        no part of the dialogue and goes.
+        """The terminal's device, told by a script that begins with `command.naming(mark)`.
+
+        What a login prints before is no part of the dialogue and goes.
 
         Returns:
             "" where the script did not begin; then all that came is in `early`.

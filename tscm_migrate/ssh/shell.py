@@ -260,7 +260,12 @@ class Shell:
             execution.start(command.naming(mark) + script, root=root, terminal=True)
             tty = execution.terminal_name(mark)
             talk = dialogue.Dialogue(
-                execution.channel, self.host.name, on_prompt, pace=pace, on_exchange=exchanged, modes=lambda: self._modes(tty)
+                execution.channel,
+                self.host.name,
+                on_prompt,
+                pace=pace,
+                on_exchange=exchanged,
+                modes=lambda: self._modes(tty),
             )
             transcript = talk.run(execution.early)
             status = -1 if transcript.status is None else transcript.status

@@ -123,8 +123,16 @@ def test_the_absence_of_trouble_is_no_complaint(line: str, complains: bool) -> N
 
 
 def test_a_question_is_shown_with_what_leads_to_it() -> None:
-    lines = ("Unpacking ...", "The archive has the schedule (/etc/cron.d).", "Say yes where you", "have changed it. Restore it?")
-    assert whole_question("> ", lines) == "The archive has the schedule (/etc/cron.d). Say yes where you have changed it. Restore it? >"
+    lines = (
+        "Unpacking ...",
+        "The archive has the schedule (/etc/cron.d).",
+        "Say yes where you",
+        "have changed it. Restore it?",
+    )
+    assert (
+        whole_question("> ", lines)
+        == "The archive has the schedule (/etc/cron.d). Say yes where you have changed it. Restore it? >"
+    )
     assert whole_question("> ", ("Unpacking ...", "Restore it?")) == "Restore it? >"
     assert whole_question("Restore cron? ", ("SSH is restored.",)) == "Restore cron?"
 
@@ -139,8 +147,6 @@ def test_sudo_may_ask_for_each_of_its_calls_but_not_again_for_a_password_that_it
 
 def test_an_unknown_question_above_a_bare_slot_is_not_waited_for_longer_than_one_in_the_line() -> None:
     lines = ("One thing more.", "Shall the fish be sold? [y/n]")
-    verdicts = [
-        talking(restoring())(Pending("> ", "", lines, settled=True, quiet=quiet)) for quiet in (1.0, 3.0)
-    ]
+    verdicts = [talking(restoring())(Pending("> ", "", lines, settled=True, quiet=quiet)) for quiet in (1.0, 3.0)]
     assert isinstance(verdicts[0], Wait)
     assert isinstance(verdicts[1], Stop)
