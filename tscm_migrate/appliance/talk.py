@@ -66,7 +66,8 @@ class _Talk:
         choice = self._choose(pending)
         if choice is None:
             # To stop here is drastic, so a line that a busy program may have left is given its time first.
-            if not pending.settled or pending.quiet < patience(pending.line, terminated=pending.terminated):
+            asked = whole_question(pending.line, pending.lines)
+            if not pending.settled or pending.quiet < patience(asked, terminated=pending.terminated):
                 return Wait()
             return self._ask(pending)
         self.chosen, self.lines = choice, pending.lines

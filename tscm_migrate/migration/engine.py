@@ -6,7 +6,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from tscm_migrate.errors import MigrateError, StateUnwritable
+from tscm_migrate.errors import DialogueSilent, MigrateError, StateUnwritable, UnknownPrompt
 from tscm_migrate.events import ActionFinished, ActionStarted, Said, StepFinished, StepStarted
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Action, Actions, Migration
 
     Undo = dict[str, Any]
+
+_LAST_WORDS = 20  # lines of a dialogue that are shown where it could not go on
 
 
 class Step(Protocol):
@@ -138,6 +140,8 @@ class Engine:
             code = error.code if isinstance(error, MigrateError) else type(error).__name__
             self._write("step-failed", step=step.id, code=code, error=str(error), seconds=seconds)
             self.m.emit(StepFinished(step.id, "failed", seconds, str(error)))
+            if isinstance(error, UnknownPrompt | DialogueSilent) and error.transcript.strip():
+                self.m.emit(Said(_last_words(error.host, error.transcript), "warning"))
             raise
         seconds = round(time.monotonic() - began, 3)
         journal.write("step-done", step=step.id, seconds=seconds)
@@ -162,3 +166,9 @@ class Engine:
             seconds = round(time.monotonic() - began, 3)
             write("action-done", step=step.id, describes=action.describes, seconds=seconds)
             self.m.emit(ActionFinished(step.id, action.host, action.describes, seconds))
+
+
+def _last_words(host: str, transcript: str) -> str:
+    """The end of a dialogue, for whoever has to find out what was asked; secrets are masked in it already."""
+    lines = [line for line in transcript.splitlines() if line.strip()][-_LAST_WORDS:]
+    return "\n".join([f"{host} had said:", *(f"  | {line[:200]}" for line in lines)])

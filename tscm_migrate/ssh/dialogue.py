@@ -1,8 +1,8 @@
 """A conversation with a program on a remote terminal; which answer a prompt gets is decided by the caller.
 
 The loop knows four things that a prompt table cannot: when the other side waits (an unterminated line, then silence),
-what of its output is only the echo of our own answer, whether it takes a key without Enter, and whether the connection is
-still there.
+what of its output is only the echo of our own answer, whether it takes a key without Enter, and whether the connection
+is still there.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Pending:
 class Answer:
     """Type this and Enter; `rule` names who says so; a `secret` is shown as a mask wherever it would appear.
 
-    A text of one character goes without Enter to a program that reads single keys: Enter would answer its next question.
+    A text of one character goes without Enter to a program that reads single keys: it would answer its next question.
     """
 
     text: str

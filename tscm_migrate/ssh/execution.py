@@ -125,8 +125,9 @@ class Execution:
         self.marks = None
 
     def terminal_name(self, mark: str, patience: float = 30.0) -> str:
-        """The terminal's device, told by a script that begins with `command.naming(mark)`; what a login prints before is
-        no part of the dialogue and goes.
+        """The terminal's device, told by a script that begins with `command.naming(mark)`.
+
+        What a login prints before is no part of the dialogue and goes.
 
         Returns:
             "" where the script did not begin; then all that came is in `early`.

@@ -165,14 +165,14 @@ RESTORE = [
     ("--More--", ""),
     # --- over several lines, with the slot on one of its own
     (
-        "The network of the archive (10.1.1.43) is left alone, as you wish.\n"
-        "The archive has the SSH identity of the machine it was taken on.\nShall this machine present itself with it? [y/n]\n> ",
+        ("The network of the archive (10.1.1.43) is left alone, as you wish.\n"
+        "The archive has the SSH identity of the machine it was taken on.\nShall this machine present itself with it? [y/n]\n> "),
         "y",
     ),
     ("The network settings will be kept.\nThe archive has cron files.\nRestore it? [y/n] ", "n"),
     (
-        "This machine answers at 10.1.1.50; the archive was taken at 10.1.1.43.\n"
-        "Take that address over, and go down for it? [y/n]\n> ",
+        ("This machine answers at 10.1.1.50; the archive was taken at 10.1.1.43.\n"
+        "Take that address over, and go down for it? [y/n]\n> "),
         "y",
     ),
     ("The archive has the SSH identity of the machine it was taken on.\nShall this machine present itself with it? [y/n]\n> ", "y"),

@@ -11,7 +11,7 @@ from tscm_migrate.appliance import listing
 from tscm_migrate.appliance.prompts import Table, whole_question
 from tscm_migrate.appliance.rules import backup_rules
 from tscm_migrate.appliance.talk import _Talk, complaints
-from tscm_migrate.ssh.dialogue import Answer, Exchange, Pending, Stop
+from tscm_migrate.ssh.dialogue import Answer, Exchange, Pending, Stop, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,3 +143,10 @@ def test_sudo_may_ask_for_each_of_its_calls_but_not_again_for_a_password_that_it
     assert say(talk, "Sorry, try again.", "[sudo] password for threatstop: ") is None
     assert say(talk, "Das hat nicht funktioniert, bitte nochmal probieren.", "[sudo] Passwort für threatstop: ") is None
     assert say(talking(restoring()), "Das ist das Menü.", "[sudo] Passwort für threatstop: ") == "sudo word"
+
+
+def test_an_unknown_question_above_a_bare_slot_is_not_waited_for_longer_than_one_in_the_line() -> None:
+    lines = ("One thing more.", "Shall the fish be sold? [y/n]")
+    verdicts = [talking(restoring())(Pending("> ", "", lines, settled=True, quiet=quiet)) for quiet in (1.0, 3.0)]
+    assert isinstance(verdicts[0], Wait)
+    assert isinstance(verdicts[1], Stop)
