@@ -135,6 +135,23 @@ def test_a_run_may_be_named_before_or_after_the_options(task: tuple[str, ...], t
     assert "'two' is not expected here" in done.stderr
 
 
+@pytest.mark.parametrize("torn", ["", '{"n": 0, "t": "2030'])
+def test_a_run_that_was_cut_at_its_first_line_has_begun_nothing(torn: str, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "20300101-000000-aaaa"
+    folder.mkdir(parents=True)
+    (folder / "journal.jsonl").write_text(torn)
+    for verb in ("resume", "rollback"):
+        named = run(*TOOL, verb, folder.name, "--yes", TSCM_STATE=str(tmp_path))
+        assert (named.returncode, "has begun nothing" in named.stderr) == (2, True), named.stderr
+        newest = run(*TOOL, verb, "--yes", TSCM_STATE=str(tmp_path))
+        assert (newest.returncode, "there is no unfinished run" in newest.stderr) == (2, True), newest.stderr
+    for words in (("show",), ("open", "--print-path")):
+        named = run(*TOOL, "report", *words, folder.name, TSCM_STATE=str(tmp_path))
+        assert (named.returncode, "has begun nothing" in named.stderr) == (2, True), named.stderr
+        newest = run(*TOOL, "report", *words, TSCM_STATE=str(tmp_path))
+        assert (newest.returncode, "there are no runs yet" in newest.stderr) == (2, True), newest.stderr
+
+
 def test_what_contradicts_itself_is_refused() -> None:
     done = run(*TOOL, "resume", "--yes", "--quiet", "--verbose")
     assert done.returncode == 2

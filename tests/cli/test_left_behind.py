@@ -14,6 +14,7 @@ from tests.support.migrations import PAIR, run_of
 from tscm_migrate.lab import embedded
 from tscm_migrate.lab.base import tool_command
 from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.migration.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,18 @@ def test_what_a_killed_run_has_left_is_shown(lab: EmbeddedLab) -> None:
     told = tool(lab, "show", run).stdout
     assert re.search(rf"^tscm-old: its updates are HELD.*tscm-migrate rollback {run}$", told, re.MULTILINE), told
     assert "OFFLINE" not in told
+
+
+def test_of_several_unfinished_runs_the_newest_is_taken_and_the_others_are_told(lab: EmbeddedLab) -> None:
+    run = killed(lab, "backup")
+    runs = folder_of(lab, run).parent
+    another = Journal.create("20200101-000000-aaaa", runs.parent)  # of two other appliances
+    another.write("run-started", run="20200101-000000-aaaa", old="tscm-a", new="tscm-b", options={"to": "tscm-b"})
+    another.write("step-started", step="hold-updates")
+    done = tool(lab, "rollback", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"run {run}" in done.stdout.splitlines()[0]
+    assert "warning: run 20200101-000000-aaaa (tscm-a → tscm-b) is unfinished, too" in done.stdout
 
 
 def test_what_a_damaged_journal_says_before_the_damage_is_shown(lab: EmbeddedLab) -> None:

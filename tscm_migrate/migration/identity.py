@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance.base import quote
+from tscm_migrate.errors import InventoryError
 from tscm_migrate.ssh import hostkeys, known_hosts
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ def pin_what_is(m: Migration) -> list[str]:
 
     Returns:
         Lines for the operator: what was changed, and the command for his own known_hosts.
+
+    Raises:
+        UsageError: the file cannot be read or written.
     """
     file, host = m.new.host.known_hosts, m.new.host
     if file is None:
@@ -33,9 +38,10 @@ def pin_what_is(m: Migration) -> list[str]:
     lines = []
     if not _all_known(file, name, blobs) and hostkeys.replace(file, [name], blobs):
         lines.append(f"{file}: {name} is now {host.name} ({shown}); what it said before is in {file}.bak")
-    user = Path.home() / ".ssh" / "known_hosts"
-    if known_hosts.load(user).pinned(name) and not _all_known(user, name, blobs):
-        lines.append(f"your own {user} knows another key for {name}; to forget it: ssh-keygen -R '{name}'")
+    with contextlib.suppress(InventoryError, RuntimeError):  # it is only spoken of; who has no home has none
+        user = Path.home() / ".ssh" / "known_hosts"
+        if known_hosts.load(user).pinned(name) and not _all_known(user, name, blobs):
+            lines.append(f"your own {user} knows another key for {name}; to forget it: ssh-keygen -R '{name}'")
     return lines
 
 

@@ -27,10 +27,13 @@ class Interrupts:
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
         self._mode = "at once"
+        self._unsaid: list[Event] = []
         self.asked = ""
 
     def emit(self, event: Event) -> None:
         """The observer to hand down: passes everything on, and ends a wait when a stop was asked for."""
+        while self._unsaid:
+            self._emit(self._unsaid.pop())
         self._emit(event)
         if isinstance(event, Waiting | Progress):
             self.check()
@@ -68,7 +71,11 @@ class Interrupts:
             raise KeyboardInterrupt(name)
         self.asked = name
         now = "finishing the piece at hand" if self._mode == "careful" else "everything is being put back"
-        self._emit(Said(f"{name}: {now}; once more stops at once", "warning"))
+        said = Said(f"{name}: {now}; once more stops at once", "warning")
+        try:
+            self._emit(said)
+        except RuntimeError:  # it has come upon a line that is being printed: Python lets nobody print into that
+            self._unsaid.append(said)
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:

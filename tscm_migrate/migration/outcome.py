@@ -66,6 +66,9 @@ def left_to_do(m: Migration) -> list[str]:
         left.append(
             f"{m.old.name}: its timer could not be told; it stays away while {m.new.name} answers: power it off"
         )
+    if m.noted("unpinned") and not m.noted("pinned"):
+        where = f"once it is at {m.new.host.address} in the inventory: tscm-migrate host pin {m.new.name}"
+        left.append(f"pin the keys of {m.new.name}: {m.noted('unpinned')}; {where}")
     if m.options.bypass_netconf:
         names = ", ".join(sorted(m.noted("devices", {}))) or "every device"
         left.append(f"point the logging of {names} to {m.new.host.address} (syslog, UDP 514)")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate import __version__
-from tscm_migrate.errors import Exit, JournalNewer, UsageError
-from tscm_migrate.events import RunStarted
+from tscm_migrate.errors import Exit, JournalNewer, MigrateError, UsageError
+from tscm_migrate.events import RunStarted, Said
 from tscm_migrate.migration import journal, leftovers, locate, locks, plan, run, sides
 from tscm_migrate.migration.context import Migration
 from tscm_migrate.migration.ending import carry_out
@@ -48,11 +48,24 @@ def pick(asked: str | None, *, verb: str) -> str:
     for name in names:
         if locks.unfinished(name):
             return name
-    if names:
-        newest, _ = journal.read(names[0])
-        if newest.run and newest.outcome not in {*_OVER, "rolled-back"}:
-            return names[0]
+    for name in names:
+        newest, _ = journal.read(name)
+        if newest.began:
+            if newest.outcome not in {*_OVER, "rolled-back"}:
+                return name
+            break
     raise UsageError(f"there is no unfinished run to {verb}", "list all: tscm-migrate runs; then name one")
+
+
+def tell_others(m: Migration, asked: str | None) -> None:
+    """Where the run was chosen and not named: the unfinished ones that were not."""
+    for name in () if asked else journal.runs():
+        if name != m.run and locks.unfinished(name):
+            pair = ""
+            with contextlib.suppress(MigrateError):  # one that cannot be read is no reason not to go on with this one
+                record, _ = journal.read(name)
+                pair = f" ({record.old} → {record.new})"
+            m.emit(Said(f"run {name}{pair} is unfinished, too: tscm-migrate show {name}", "warning"))
 
 
 def inventory_of(asked: str | None, *, verb: str) -> Path | None:
@@ -79,7 +92,7 @@ def reopened(
         JournalDamaged: see there.
     """
     before, _ = journal.read(name)
-    if not before.run:
+    if not before.began:
         raise UsageError(
             f"run {name} has begun nothing; there is nothing to {verb}", "start anew: tscm-migrate migrate"
         )
@@ -133,6 +146,7 @@ def resume(
     """
     began, name = time.monotonic(), pick(asked, verb="resume")
     with reopened(name, verb="resume", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
+        tell_others(m, asked)
         record = m.journal.record
         if record.outcome in _OVER and len(record.done) == len(plan.steps_of(m)):
             raise UsageError(f"run {name} is over ({record.outcome})", f"what came of it: tscm-migrate show {name}")

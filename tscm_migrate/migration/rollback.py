@@ -38,6 +38,7 @@ def rollback(
     began, name = time.monotonic(), resume.pick(asked, verb="roll back")
     opened = resume.reopened(name, verb="rollback", inventory=inventory, secrets=secrets, emit=emit, operator=operator)
     with opened as m:
+        resume.tell_others(m, asked)
         engine = Engine(m, plan.steps_of(m))
         for line in announce(engine):
             m.emit(Said(line))

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tscm_migrate.errors import InventoryError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -133,13 +135,20 @@ def entry_of(number: int, words: list[str]) -> Entry | None:
 
 
 def load(path: Path | None) -> KnownHosts:
-    """Read a known_hosts file; no file means that nothing is pinned."""
+    """Read a known_hosts file; no file means that nothing is pinned.
+
+    Raises:
+        InventoryError: there is one, and it cannot be read.
+    """
     if path is None:
         return KnownHosts()
     try:
         return parse(path.read_text(encoding="utf-8", errors="replace"))
     except FileNotFoundError:
         return KnownHosts()
+    except OSError as error:
+        fix = "give it to the user that you are, or name another: known_hosts in the inventory"
+        raise InventoryError(f"cannot be read: {error.strerror}", fix, file=str(path)) from error
 
 
 def fingerprints(entries: Iterable[Entry]) -> str:

@@ -36,7 +36,7 @@ class Recorder:
         self._run = ""
         self._waiting: list[str] = []
         self._count = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come while it is held, and says so by way of here
 
     def __call__(self, event: Event) -> None:
         """One event."""

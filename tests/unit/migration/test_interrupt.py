@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
+import sys
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tscm_migrate.events import Progress, Said, Waiting
+from tscm_migrate.events import CommandRun, Progress, RunStarted, Said, Waiting
 from tscm_migrate.migration.interrupt import Interrupts
+from tscm_migrate.migration.journal import Journal
+from tscm_migrate.ui.lines import json_lines
+from tscm_migrate.ui.recorder import Recorder
+from tscm_migrate.ui.steady import Steady
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tscm_migrate.events import Event
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends itself POSIX signals")
@@ -84,3 +94,56 @@ def test_another_thread_listens_to_nothing_and_works_all_the_same() -> None:
     thread.start()
     thread.join(10)
     assert done
+
+
+@dataclass(frozen=True)
+class Struck(CommandRun):
+    """An event that a signal comes upon while it is written down."""
+
+    def as_dict(self) -> dict[str, Any]:
+        signal.raise_signal(signal.SIGTERM)
+        return super().as_dict()
+
+
+@pytest.mark.timeout(30)
+def test_a_signal_while_something_is_written_down_holds_nothing_up(tmp_path: Path) -> None:
+    Journal.create("r1", tmp_path).write("run-started", run="r1", old="a", new="b")
+    told: list[Event] = []
+    interrupts = Interrupts(Recorder(told.append, tmp_path))
+    with interrupts.installed(), interrupts.careful():
+        interrupts.emit(RunStarted("r1", "migrate", "a", "b"))
+        interrupts.emit(Struck("a", "echo 1", 0, 0.1))
+    assert interrupts.asked == "SIGTERM"
+    assert len([event for event in told if isinstance(event, Said)]) == 1
+    kept = (tmp_path / "runs" / "r1" / "commands.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["event"] for line in kept) == ["said", "struck"]
+
+
+class Narrow(io.RawIOBase):
+    """A terminal upon whose writing a signal comes."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if not self.taken:
+            self.taken = b"!"
+            signal.raise_signal(signal.SIGTERM)
+        self.taken += bytes(data)
+        return len(data)
+
+
+def test_a_signal_while_something_is_printed_is_heard_and_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Narrow()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(screen), encoding="utf-8"))
+    interrupts = Interrupts(Steady(json_lines))
+    with interrupts.installed(), interrupts.careful():
+        interrupts.emit(Said("one"))
+        interrupts.emit(Said("two"))
+    assert interrupts.asked == "SIGTERM"
+    assert screen.taken.count(b'"one"') == 1
+    assert screen.taken.count(b'"two"') == 1
+    assert b"SIGTERM: finishing the piece at hand" in screen.taken

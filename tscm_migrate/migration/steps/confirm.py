@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import identity
 from tscm_migrate.migration.context import Action
@@ -45,9 +46,14 @@ class Confirm(Plain):
             yield Action(m.old.name, "tell its timer that all went well", lambda: self._confirm(m))
 
     def _pin(self, m: Migration) -> None:
-        for line in identity.pin_what_is(m):
-            m.emit(Said(line))
-        m.note("pinned", value=True)
+        """A file on the workstation that cannot be written is no reason to call a migration unfinished."""
+        try:
+            for line in identity.pin_what_is(m):
+                m.emit(Said(line))
+        except UsageError as error:
+            m.note("unpinned", str(error))
+        else:
+            m.note("pinned", value=True)
 
     def _confirm(self, m: Migration) -> None:
         if offline.confirm(m):

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import redact
-from tscm_migrate.errors import StateUnwritable, UsageError
+from tscm_migrate.errors import MigrateError, StateUnwritable, UsageError
 from tscm_migrate.migration import journal
 
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ def write(run: str, finished: RunFinished | None = None, root: Path | None = Non
 def _told(run: str, finished: RunFinished | None, root: Path | None) -> dict[str, Any]:
     from . import data
 
-    return data.build(*journal.read(run, root), commands=data.commands(folder(run, root)), finished=finished)
+    record, entries = journal.read(run, root)
+    if not record.began:
+        raise UsageError(f"run {run} has begun nothing; there is no report of it", "list all: tscm-migrate runs")
+    return data.build(record, entries, commands=data.commands(folder(run, root)), finished=finished)
 
 
 def folder(run: str, root: Path | None = None) -> Path:
@@ -61,10 +64,18 @@ def find(run: str | None, root: Path | None = None) -> str:
     """
     if run:
         return run
-    newest = next(journal.runs(root), None)
+    newest = next((name for name in journal.runs(root) if _did_anything(name, root)), None)
     if newest is None:
         raise UsageError("there are no runs yet", "make one: tscm-migrate migrate --from OLD --to NEW")
     return newest
+
+
+def _did_anything(run: str, root: Path | None) -> bool:
+    """One that cannot be read may have: whoever reads it says why it cannot be."""
+    try:
+        return bool(journal.read(run, root)[0].began)
+    except MigrateError:
+        return True
 
 
 def read(run: str, root: Path | None = None) -> dict[str, Any]:

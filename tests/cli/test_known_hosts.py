@@ -1,0 +1,58 @@
+"""A known_hosts file that cannot be read or written: said where it matters, and never what breaks a cutover."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.migrations import PAIR, said
+from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
+from tscm_migrate.lab import embedded
+from tscm_migrate.lab.base import tool_command
+from tscm_migrate.lab.profile import new_profile, old_profile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tscm_migrate.lab.embedded import EmbeddedLab
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available())),
+    pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)),
+]
+
+
+def tool(lab: EmbeddedLab, inventory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*UNPRIVILEGED, *tool_command(*words, "--inventory", str(inventory))],
+        env={**lab.env(), "TSCM_PASSPHRASE": "pass phrase"}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=150, check=False,
+    )  # fmt: skip
+
+
+def test_one_that_cannot_be_written_is_left_to_do_and_one_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    old = old_profile(ts_update_seconds=0.2)
+    with embedded.EmbeddedLab(tmp_path / "lab", old, new_profile(boot_seconds=0.2)) as lab:
+        site = tmp_path / "site"
+        site.mkdir()
+        for name in ("hosts.toml", "known_hosts"):
+            (site / name).write_text((lab.folder / name).read_text())
+        (lab.folder / "workstation" / ".ssh" / "known_hosts").mkdir(parents=True)  # nor can the user's own be read
+        known = site / "known_hosts"
+        known.chmod(0o000)
+        for words in (("check", *PAIR), ("host", "pin", "tscm-old"), ("doctor",)):
+            done = tool(lab, site / "hosts.toml", *words)
+            assert f"{known}: cannot be read: Permission denied" in said(done)
+            assert "should not have happened" not in said(done)
+        known.chmod(0o400)
+        site.chmod(0o500)
+        done = tool(lab, site / "hosts.toml", "migrate", *PAIR, "--yes", "--no-restore-ssh")
+        site.chmod(0o700)
+        assert done.returncode == 4, said(done)
+        assert "attention after" in done.stdout
+        assert f"pin the keys of tscm-new: {known}: cannot be written" in done.stderr
+        assert "tscm-migrate host pin tscm-new" in done.stderr
