@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from tscm_migrate.errors import Exit, Interrupted, NeedsPerson
+from tscm_migrate.errors import Exit, Interrupted, MigrateError, NeedsPerson, Retry
 from tscm_migrate.events import RunFinished, Said
 from tscm_migrate.migration import leftovers, locks, outcome
 
@@ -69,6 +69,8 @@ def recover(engine: Engine, error: BaseException, began: float, *, put_back: boo
         raise error
     end(engine, "interrupted", began)
     ways = f"go on: tscm-migrate resume {m.run}; or go back: tscm-migrate rollback {m.run}"
+    if isinstance(error, MigrateError) and error.retry is Retry.AFTER_REMEDY and (first := error.remedy()):
+        ways = f"{first}; then {ways}"  # without it, a resume would only come to the same point again
     raise Interrupted(reason, ways) from error
 
 
