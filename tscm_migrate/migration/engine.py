@@ -21,8 +21,8 @@ class Step(Protocol):
     """One step of a migration.
 
     `id` is the journal's key and never renamed; `cutover` says that from here on the old appliance is gone, so that
-    nothing is taken back without being asked for. `goes_back` tells what its `revert` brings about, with the fields old,
-    new, address and known_hosts; "": nothing.
+    nothing is taken back without being asked for. `goes_back` tells what its `revert` brings about, with the fields
+    old, new, address and known_hosts; "": nothing.
     """
 
     id: ClassVar[str]
