@@ -474,7 +474,7 @@ class WouldCollide(ApplianceError):
 
 @dataclass(eq=False)
 class NotComeBack(ApplianceError):
-    """The appliance did not come back after its reboot."""
+    """The appliance did not come back."""
 
     code = "appliance.not-back"
     advice = "look at the appliance's console: is it on, and at which address"

@@ -114,6 +114,7 @@ def test_a_question_with_our_words_that_is_not_ours_is_never_answered(rooms: Mak
     told = "".join(lab.on("new", f"cat /var/log/threatstop/{LAYOUT[stranger][1]}").stdout)
     assert "Send" not in told
     assert "tscm-migrate resume" in result.stdout + result.stderr
+    assert "add a rule to [hosts.tscm-new]" in result.stderr, "to resume alone would only ask the same again"
 
 
 def test_an_issue_beside_the_devices_is_told_and_holds_nothing_up(rooms: MakeLab) -> None:

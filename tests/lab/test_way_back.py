@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -160,6 +161,10 @@ def test_the_old_one_is_not_switched_on_while_another_may_answer(rooms: MakeLab,
         assert result.returncode == 4, said
         assert f"tscm-migrate rollback {run}" in said
         assert "two hosts would answer at one address" in said
+        assert "tscm-migrate resume" not in said, "whoever goes back is not told to go on"
+        announced = re.findall(r"^\d+\. (.*)$", said, re.MULTILINE)
+        assert "tscm-old comes back to 10.1.1.43" in announced
+        assert not any("ompare" in line or "packages" in line for line in announced), announced
         assert switch.pressed == []
     assert not lab.is_on("old")
     assert lab.collisions() == []

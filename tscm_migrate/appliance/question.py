@@ -178,6 +178,7 @@ def looks_like_prompt(line: str) -> bool:
 
 
 _TELLS_TO = re.compile(r"\b(?:type|enter|choose|select|pick|press|specify|provide|input)\b", re.IGNORECASE)
+_QUESTION_END = re.compile(r"\?\s*(?:[\[(<][^\[\](){}<>?]{0,40}[\])>])?\W*$")  # with its default behind it, perhaps
 _BUSY = re.compile(
     r"^\W*(?:\[[^\]]*\]\W*)?[A-Z]?[a-z]+ing\b(?![^?]*\?)"  # "Restoring device edge-asa: "
     r"|(?:\.{2,}|…|\d\s*%|\d+\s*/\s*\d+|[#=*.-]{3,}>?)\s*[\])]?\s*$"  # "Unpacking ...", "(3/10)", "[####   ]"
@@ -188,7 +189,7 @@ _BUSY = re.compile(
 
 def asks(line: str) -> bool:
     """Whether the line surely asks for something: it offers a choice, ends as a question, or says what to type."""
-    return spelling(line) is not None or bool(re.search(r"\?\W*$", line) or _TELLS_TO.search(line))
+    return spelling(line) is not None or bool(_QUESTION_END.search(line) or _TELLS_TO.search(line))
 
 
 def may_be_whole_line_prompt(line: str) -> bool:

@@ -70,7 +70,7 @@ def recover(engine: Engine, error: BaseException, began: float, *, put_back: boo
     end(engine, "interrupted", began)
     ways = f"go on: tscm-migrate resume {m.run}; or go back: tscm-migrate rollback {m.run}"
     if isinstance(error, MigrateError) and error.retry is Retry.AFTER_REMEDY and (first := error.remedy()):
-        ways = f"{first}; then {ways}"
+        ways = f"{first}; then {ways}"  # without it, a resume would only come to the same point again
     raise Interrupted(reason, ways) from error
 
 

@@ -23,12 +23,14 @@ class Step(Protocol):
     """One step of a migration.
 
     `id` is the journal's key and never renamed; `cutover` says that from here on the old appliance is gone, so that
-    nothing is taken back without being asked for.
+    nothing is taken back without being asked for. `goes_back` tells what its `revert` brings about, with the fields
+    old, new, address and known_hosts; "": nothing.
     """
 
     id: ClassVar[str]
     title: ClassVar[str]
     cutover: ClassVar[bool]
+    goes_back: ClassVar[str]
 
     def capture(self, m: Migration) -> Undo:
         """What `revert` needs to know; on disk before `apply` touches anything, and never taken again on a resume."""
@@ -95,6 +97,9 @@ class Engine:
         for step in self.to_put_back():
             # Who may have the old address is settled in order or not at all; the rest is worth trying all the same.
             if failed and step.cutover and self.m.restores_network:
+                continue
+            if not step.goes_back:
+                self._write("step-reverted", step=step.id)
                 continue
             error = self._put_back(step)
             if error is not None:

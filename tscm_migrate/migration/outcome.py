@@ -146,5 +146,11 @@ def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
         )
     if offline:
         itself = f", and comes back by itself after {m.revert_after:.0f} s" if m.options.offline == "isolate" else ""
-        lines.append(f"{m.old.name}: is OFFLINE, or about to be{itself}; to go on: tscm-migrate resume {m.run}")
+        # Who has begun to go back is not told to go on.
+        way = (
+            f"to go back: tscm-migrate rollback {m.run}"
+            if record.reverted
+            else f"to go on: tscm-migrate resume {m.run}"
+        )
+        lines.append(f"{m.old.name}: is OFFLINE, or about to be{itself}; {way}")
     return tuple(lines)

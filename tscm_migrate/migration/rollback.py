@@ -53,7 +53,12 @@ def announce(engine: Engine) -> list[str]:
     steps = engine.to_put_back()
     if not steps:
         return ["nothing is left to take back on the appliances; their locks and leftovers are removed"]
-    lines = [f"{number}. take back: {step.title}" for number, step in enumerate(steps, start=1)]
+    m = engine.m
+    fields = {
+        "old": m.old.name, "new": m.new.name, "address": m.old.host.address, "known_hosts": m.new.host.known_hosts,
+    }  # fmt: skip
+    what = [step.goes_back.format(**fields) for step in steps if step.goes_back]
+    lines = [f"{number}. {line}" for number, line in enumerate(what, start=1)]
     return ["this will be taken back, in this order:", *lines, "no archive is deleted that the old one has made"]
 
 

@@ -34,6 +34,7 @@ def test_a_line_of_a_busy_program_never_counts_as_a_prompt(line: str) -> None:
         "Send the logs to support [y/n]: ",
         "Restoring will delete the logs. Continue? (yes/no) ",
         "What is your favourite colour? ",
+        "Attach the site banner? (none) ",
         "Enter the licence key: ",
         "Type the name of the site",
     ],

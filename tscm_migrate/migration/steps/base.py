@@ -14,6 +14,7 @@ class Plain:
     id: ClassVar[str]
     title: ClassVar[str]
     cutover: ClassVar[bool] = False
+    goes_back: ClassVar[str] = ""
 
     def capture(self, _m: Migration) -> dict[str, Any]:
         """Nothing to remember."""

@@ -23,6 +23,7 @@ class Confirm(Plain):
     id = "confirm"
     title = "Confirm: pin the new identity, stand the timer down"
     cutover = True
+    goes_back = "{known_hosts} says again what it said of {new}"
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """What known_hosts says of the address now."""

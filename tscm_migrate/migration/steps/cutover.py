@@ -67,6 +67,7 @@ class RestoreNetwork(Plain):
     id = "restore-network"
     title = "Restore, first pass: the network settings"
     cutover = True
+    goes_back = "{new} has its own network settings again, and leaves {address}"
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """Its own settings, kept on itself, for the way back; and which hosts the two are, whatever their keys."""
@@ -202,6 +203,7 @@ class Restore(Plain):
     id = "restore"
     title = "Restore: SSH, cron and devices"
     cutover = True
+    goes_back = "{new} has its own devices, host keys and cron entries again"
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """What the new one is, where no first pass has kept it."""

@@ -45,6 +45,7 @@ class TakeOffline(Plain):
     id = "take-offline"
     title = "Take the old one off the network, and prove it"
     cutover = True
+    goes_back = "{old} comes back to {address}"
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """By which way it leaves, and what tells the two apart when they show the same keys."""

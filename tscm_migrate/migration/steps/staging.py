@@ -24,6 +24,7 @@ class HoldUpdates(Plain):
 
     id = "hold-updates"
     title = "Hold the old one's updates and wait for those that run"
+    goes_back = "the updates of {old} run again"
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """Where the entries are before anything is touched."""
@@ -141,6 +142,7 @@ class Transfer(Plain):
 
     id = "transfer"
     title = "Copy the archive to the new one"
+    goes_back = "what the transfer may have left open or unfinished goes from both; a whole copy stays"
 
     def apply(self, m: Migration) -> Actions:
         """Nothing when the same files are there already; never over another one."""
