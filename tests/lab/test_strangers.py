@@ -105,6 +105,18 @@ def test_an_issue_beside_the_devices_is_told_and_holds_nothing_up(rooms: MakeLab
     assert etc_of(lab, "new") == etc
 
 
+def test_a_restore_that_ends_with_a_status_and_has_restored_nothing_is_not_taken_for_done(rooms: MakeLab) -> None:
+    lab = rooms()
+    move_in(lab, "quay", quits="Left as it was.")
+    result = migrate(lab, "--no-encrypt")
+    assert (result.returncode, "exit status 4: Left as it was." in result.stderr) == (5, True), said(result)
+    for name in ("old", "new"):
+        (lab.root_of(name) / "etc/stranger").write_text("")
+    result = lab.run_tool("resume", "--yes")
+    assert result.returncode == 0, said(result)
+    assert etc_of(lab, "new").count("target.conf") == 43
+
+
 def test_an_update_that_failed_with_status_0_is_told_and_a_busy_device_is_waited_for(rooms: MakeLab) -> None:
     lab = rooms()
     move_in(lab, "quay", broken="quay-07", busy="quay-09")
