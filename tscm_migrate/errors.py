@@ -298,7 +298,7 @@ class TalkativeLogin(SshError):
     code = "ssh.talkative-login"
     advice = (
         "let its ~/.bashrc, ~/.zshenv and the like print nothing where there is no terminal, or go a way that does not "
-        "mind: --method tar"
+        "mind: without --sftp, or by --method tar"
     )
     retry = Retry.AFTER_REMEDY
 
