@@ -14,6 +14,7 @@
     │   ├── CommandFailed       1   the remote command said no
     │   ├── SudoFailed          1
     │   ├── OutputFlood         1
+    │   ├── TalkativeLogin      1   words where only a program should speak
     │   └── HostKeyError       12
     │       ├── HostKeyUnknown 12   nothing is pinned for this host
     │       ├── HostKeyMismatch 12  none of its keys is the one that was named
@@ -291,6 +292,18 @@ class OutputFlood(SshError):
 
     code = "ssh.flood"
     advice = "run the command by hand on the host, and see why it prints without end"
+
+
+@dataclass(eq=False)
+class TalkativeLogin(SshError):
+    """Its login prints something where only a program should speak."""
+
+    code = "ssh.talkative-login"
+    advice = (
+        "let its ~/.bashrc, ~/.zshenv and the like print nothing where there is no terminal, or go a way that does not "
+        "mind: without --sftp, or by --method tar"
+    )
+    retry = Retry.AFTER_REMEDY
 
 
 @dataclass(eq=False)

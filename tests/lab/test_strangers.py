@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.migrations import MIGRATE, keys_of, needed, said
 from tests.support.strangers import move_in
+from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     import subprocess
@@ -125,6 +126,36 @@ def test_an_issue_beside_the_devices_is_told_and_holds_nothing_up(rooms: MakeLab
     result = migrate(lab, "--no-encrypt", "--no-restore-ssh")
     assert (result.returncode, grumble in result.stdout + result.stderr) == (0, True), said(result)
     assert etc_of(lab, "new") == etc
+
+
+def test_a_person_answers_a_single_key_and_the_next_question_is_asked_in_its_turn(rooms: MakeLab) -> None:
+    lab = rooms()
+    move_in(lab, "quay", extra="Shall the old fish be sold?")
+    command = [*lab.workstation.inside(), *lab.workstation.tool(*MIGRATE, "--no-encrypt")]
+    screen = Terminal(command, {**lab.env(), "TERM": "xterm", "COLUMNS": "200", "LINES": "50"})
+    try:
+        screen.wait_for("now?", limit=60)
+        screen.type("y")
+        screen.wait_for("| Shall the old fish be sold? [y/n]", limit=60)
+        screen.wait_for("your answer")
+        screen.type("y")
+        assert screen.finish(60) == 0, screen.shown
+    finally:
+        screen.close()
+    keys = [line for line in lab.on("new", "cat /var/log/threatstop/quay.log").stdout.splitlines() if "key" in line]
+    assert [line.split(":")[0] for line in keys] == ["key y", "key y", "key y", "key n"], keys
+
+
+def test_a_restore_that_ends_with_a_status_and_has_restored_nothing_is_not_taken_for_done(rooms: MakeLab) -> None:
+    lab = rooms()
+    move_in(lab, "quay", quits="Left as it was.")
+    result = migrate(lab, "--no-encrypt")
+    assert (result.returncode, "exit status 4: Left as it was." in result.stderr) == (5, True), said(result)
+    for name in ("old", "new"):
+        (lab.root_of(name) / "etc/stranger").write_text("")
+    result = lab.run_tool("resume", "--yes")
+    assert result.returncode == 0, said(result)
+    assert etc_of(lab, "new").count("target.conf") == 43
 
 
 def test_an_update_that_failed_with_status_0_is_told_and_a_busy_device_is_waited_for(rooms: MakeLab) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "Choice",
     "Rule",
     "Table",
+    "asked_of",
     "complete",
     "is_yes_no",
     "looks_like_prompt",
@@ -268,6 +269,11 @@ def _wants_all(line: str) -> str:
 
 def _opposite(answer: str) -> str:
     return {YES: NO, NO: YES}.get(answer, answer)
+
+
+def asked_of(line: str, before: Sequence[str]) -> str:
+    """The question that a rule of the inventory sees: the line, or what stands above it where it is a bare slot."""
+    return _asked(line.strip(), _paragraph(before))
 
 
 def whole_question(line: str, before: Sequence[str]) -> str:

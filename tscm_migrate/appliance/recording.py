@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance.listing import asks_for_archive
-from tscm_migrate.appliance.prompts import Table
+from tscm_migrate.appliance.prompts import Table, asked_of
 from tscm_migrate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,11 @@ def proposed(recording: Recording) -> list[str]:
     lines = []
     for one in recording.asked:
         if one.rule == "operator":
-            pattern = pattern_of(one.prompt)
+            asks = asked_of(one.prompt, one.before)
+            if not re.search(r"\w", asks):
+                lines += [f"# no rule can know a question without a word: {asks}", ""]
+                continue
+            pattern = pattern_of(asks)
             lines += [
                 f"[[hosts.{recording.host}.prompts]]",
                 f"pattern = {json.dumps(pattern)}",
@@ -105,5 +109,5 @@ def replay(
         if choice is not None:
             table.sent(choice, one.prompt)
         chosen = "archive" if asks_for_archive(one.prompt, shown) else ""  # looked up in the list
-        found.append((one.prompt, choice.rule if choice else chosen))
+        found.append((asked_of(one.prompt, one.before), choice.rule if choice else chosen))
     return found

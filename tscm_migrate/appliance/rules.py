@@ -72,7 +72,19 @@ _APPLY_SETTINGS = Rule(
     near=r"\b(?:ip|address|netmask|mask|gateway|dns|dhcp|network|restor\w*|backup)\b",
     foreign=r"\b(?:current|existing|ssh|cron\w*|time\w*|present|old|own)\b",
 )  # fmt: skip
-_MORE = Rule("more", r"^\W*(?:-+\s*more\s*-+|more\s*\(|lines\s+\d+-\d+)", "", kind="enter", times=2000, alone=True)
+_MORE = Rule(  # a halt in a long list: a space goes on by a page, also in those that wait for any key
+    "more",
+    r"^\W*(?:-+\s*more\s*-+|more\s*\(|lines\s+\d+-\d+)|^\W*more\W*$|\bspace\b.*\b(?:more|page)\b|\bmore\b.*\bspace\b",
+    " ",
+    kind="enter",
+    times=2000,
+    alone=True,
+    foreign=r"\by(?:es)?\s*/\s*n",
+    only=vocabulary(
+        "more line lines page next space bar spacebar return enter key any press hit for to of the and or see rest list show "
+        "q quit stop end exit is not go on continue a h help previous b back"
+    ),
+)
 
 
 def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:

@@ -6,7 +6,7 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING
 
-from tscm_migrate.errors import AuthFailed, ConnectionLost, MigrateError, SshError, Unreachable
+from tscm_migrate.errors import AuthFailed, ConnectionLost, MigrateError, SshError, TalkativeLogin, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,6 +63,8 @@ def translate(error: BaseException, host: str, *, connecting: bool = False) -> M
             (paramiko.ChannelException,),
             lambda: (Unreachable if connecting else SshError)(host, f"channel refused: {words}"),
         ),
+        # raised where a session begins with anything else than SFTP; a refusal of a server is an OSError
+        ((paramiko.SFTPError,), lambda: TalkativeLogin(host, f"SFTP: {words}")),
         # sockets, time-outs and name lookups are OSErrors
         ((paramiko.SSHException, OSError, EOFError), lambda: lost(host, words)),
     )

@@ -162,7 +162,14 @@ RESTORE = [
     ("Devices here: hq-fw1, dmz-pa.\nContinue with the restore? [y/n] ", "y"),
     ("Press [Enter] to continue...", ""),
     ("Hit any key when ready to continue", ""),
-    ("--More--", ""),
+    ("--More--", " "),
+    ("--More--(45%)", " "),
+    ("-- more --", " "),
+    ("[more]", " "),
+    ("(more: space, quit: q)", " "),
+    ("[Space] next page  [Q] quit", " "),
+    ("Page 1 of 3 -- space for the next page", " "),
+    ("Press SPACE for more, q to quit", " "),
     # --- over several lines, with the slot on one of its own
     (
         ("The network of the archive (10.1.1.43) is left alone, as you wish.\n"
@@ -261,6 +268,9 @@ NEVER = [
     "The firmware is replaced.\nType overwrite to go on, anything else stops: ",
     "Type name to restore the devices under: ",
     "Timezone: ",
+    "More? [y/n] ",
+    "Load more archives from the vendor: ",
+    "Next page of the licence: ",
     "The archive has an SSH identity.\nThe archive has cron files.\nRestore them? [y/n] ",
     "The archive has cron files and SSH keys.\nRestore it? [y/n] ",
     "Do you want the logs of the machine that made\nthe archive to be put in place as well? (y/n)\n> ",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -51,6 +52,28 @@ def test_the_choice_of_an_archive_needs_no_person_in_a_replay() -> None:
     asked = Asked("Enter the number of the backup to restore:", listed, "archive", "1")
     table = table_for(None, HOST, "restore")
     assert [rule for _, rule in replay(replace(MADE, asked=[asked]), table.rules, table.values)] == ["archive"]
+
+
+def test_a_rule_for_a_question_above_a_bare_slot_is_for_that_question_alone() -> None:
+    asked = [
+        Asked(">", ("One thing more.", "Shall 14 fish be sold? [y/n]"), "operator", "y"),
+        Asked(">", ("Shall the moon be", "painted green? [y/n]"), "operator", "n"),
+    ]
+    made = replace(MADE, asked=asked)
+    table = table_for(None, HOST, "restore")
+    patterns = [json.loads(line.partition(" = ")[2]) for line in proposed(made) if line.startswith("pattern")]
+    sold = (PromptRule(patterns[0], "y", "restore"),)
+    assert replay(made, table.rules, table.values, sold) == [
+        ("Shall 14 fish be sold? [y/n] >", "inventory:1"),
+        ("Shall the moon be painted green? [y/n] >", ""),
+    ]
+    assert len(patterns) == 2
+
+
+def test_a_question_without_a_word_gets_no_rule_which_would_answer_every_question() -> None:
+    lines = proposed(replace(MADE, asked=[Asked(">", (), "operator", "y")]))
+    assert not [line for line in lines if line and not line.startswith("#")]
+    assert lines
 
 
 def test_a_proposed_pattern_fits_other_numbers_but_not_another_question() -> None:

@@ -18,6 +18,7 @@ from tscm_migrate.migration.steps.base import Plain
 from tscm_migrate.migration.steps.staging import the_archive
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from tscm_migrate.appliance.restore import Outcome
@@ -232,8 +233,14 @@ class Restore(Plain):
             return False  # nothing to compare, or something that cannot be compared
         now = facts.gather(m.new)
         keys_wanted = dict(m.old_facts.host_keys) if m.options.restore_ssh else dict(m.new_facts.host_keys)
+        return dict(now.host_keys) == keys_wanted and _all_there(m, devices.file_hashes(m.new))
+
+    def _has_come(self, m: Migration) -> bool:
+        """Whether a pass that ended with a status, and without a word of a failure, has restored something."""
+        if not m.noted("old_files"):
+            return True  # nothing to look for
         here = devices.file_hashes(m.new)
-        return dict(now.host_keys) == keys_wanted and all(here.get(p) == h for p, h in m.noted("old_files").items())
+        return bool(set(here) - set(m.noted("new_files", ()))) or _all_there(m, here)
 
     def _restore(self, m: Migration) -> Actions:
         command = restore.command(m.new, request_of(m))
@@ -243,7 +250,8 @@ class Restore(Plain):
         m.note("restore_began", time.time())
         outcome = restore.run(m.new, request_of(m), m.operator)
         # What is there counts for more than a status: an issue beside the devices must not hold up a network.
-        if outcome.lost or not (outcome.ended_well or self._seen_done(m)):
+        ended = outcome.status == 0 or (outcome.ended_well and self._has_come(m)) or self._seen_done(m)
+        if outcome.lost or not ended:
             raise _failed(m, f"exit status {outcome.status}: {outcome.last_line}")
         for line in outcome.complaints:
             m.emit(Said(f"{m.new.name}: {line}", "warning"))
@@ -274,3 +282,7 @@ class Restore(Plain):
             {"answered": list(outcome.answered), "status": outcome.status, "complaints": list(outcome.complaints)},
         )
         m.note("restore_devices", list(outcome.devices(named.in_tree(m.noted("old_files", {})))))
+
+
+def _all_there(m: Migration, here: Mapping[str, str]) -> bool:
+    return all(here.get(path) == digest for path, digest in m.noted("old_files").items())

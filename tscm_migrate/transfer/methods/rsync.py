@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.errors import CommandFailed, ConnectionLost, TransferError
+from tscm_migrate.errors import CommandFailed, ConnectionLost, TalkativeLogin, TransferError
 from tscm_migrate.transfer import carry
 from tscm_migrate.transfer.authorise import authorised, key_on
 from tscm_migrate.transfer.base import Caps, Job, Sent
@@ -157,11 +157,18 @@ class _Way:
             try:
                 reader.finish(timeout=60.0)
             except CommandFailed as error:
-                if error.status in _LOST:
-                    raise ConnectionLost(
-                        source.name, f"rsync to {self.address}: {error.output.strip()[-300:]}"
-                    ) from error
-                raise TransferError(f"rsync on {source.name} failed: {error.output.strip()[-300:]}") from error
+                raise self._failed(error) from error
+
+    def _failed(self, error: CommandFailed) -> TransferError | ConnectionLost:
+        """What rsync's end means."""
+        source, target = self.ends.source.appliance, self.ends.target.appliance
+        said = error.output.strip()[-300:]
+        if error.status in _LOST:
+            return ConnectionLost(source.name, f"rsync to {self.address}: {said}")
+        if "shell clean" in said:
+            talk = f"the login of {target.name} prints something, which rsync cannot tell from its own words"
+            return TransferError(talk, TalkativeLogin.advice)
+        return TransferError(f"rsync on {source.name} failed: {said}")
 
 
 def _follow(reader: Reader, teller: Teller) -> None:

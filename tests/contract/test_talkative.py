@@ -1,0 +1,51 @@
+"""A login that prints before every command: what goes all the same, and what is said where it cannot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.pair import NAME, Box, available, box, sha
+from tscm_migrate.errors import SshError, TransferError
+from tscm_migrate.transfer import go
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(available() is not None, reason=f"no pair of appliances: {available()}")
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Box, Box]]:
+    monkeypatch.setenv("TSCM_STATE", str(tmp_path / "state"))
+    login = tmp_path / "login"
+    login.write_text('#!/bin/sh\necho "Welcome to the machine"\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n')
+    login.chmod(0o755)
+    with (
+        box(tmp_path / "old", "old") as old,
+        box(tmp_path / "new", "new", options=(f"ForceCommand {login}",)) as new,
+    ):
+        yield old, new
+
+
+def test_an_archive_goes_through_this_workstation(pair: tuple[Box, Box]) -> None:
+    old, new = pair
+    archive = old.put(NAME, 3_000_000)
+    go.copy(old.appliance, new.appliance, [archive], wish=go.Wish(method="tar"))
+    assert sha(new.backups / NAME) == sha(old.backups / NAME)
+
+
+def test_rsync_says_that_the_login_prints(pair: tuple[Box, Box]) -> None:
+    old, new = pair
+    with pytest.raises(TransferError, match="the login of new prints something") as caught:
+        go.copy(old.appliance, new.appliance, [old.put(NAME, 3000)], wish=go.Wish(method="rsync"))
+    assert "--method tar" in caught.value.remedy()
+
+
+def test_sftp_says_that_the_login_prints(pair: tuple[Box, Box]) -> None:
+    old, new = pair
+    with pytest.raises(SshError, match="new: its login prints something") as caught:
+        go.copy(old.appliance, new.appliance, [old.put(NAME, 3000)], wish=go.Wish(method="sftp"))
+    assert "~/.bashrc" in caught.value.remedy()
