@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Line:
     """One run: `state` is its outcome, or "unfinished", "running", "nothing begun"; times as written.
 
-    Of a journal that tells nothing: "damaged", "unreadable", or "newer" (a later version's).
+    Of a journal that tells nothing one of "damaged", "unreadable", or "newer" (a later version's).
     """
 
     run: str
