@@ -157,15 +157,17 @@ def _archive(value: str) -> str:
     raise UsageError(f"--archive {value!r} is no name of an archive", fix)
 
 
-def _seconds(option: str) -> Callable[[str | float], float]:
+def seconds(option: str) -> Callable[[str | float], float]:
+    """What makes a number of seconds of this option's value, or says that it is none."""
+
     def convert(value: str | float) -> float:
         try:
-            seconds = float(value)
+            number = float(value)
         except ValueError:
-            seconds = 0.0
-        if not 0 < seconds <= _LONGEST:
+            number = 0.0
+        if not 0 < number <= _LONGEST:
             raise UsageError(f"{option} {value!r} is no number of seconds", f"give one, as in {option} 1800")
-        return seconds
+        return number
 
     return convert
 
@@ -195,8 +197,8 @@ def _devices(value: str | Iterable[str]) -> str | tuple[str, ...]:
 
 _CONVERT: dict[str, Callable[[Any], Any]] = {
     "archive": _archive,
-    "drain_timeout": _seconds("--drain-timeout"),
-    "revert_after": _seconds("--revert-after"),
+    "drain_timeout": seconds("--drain-timeout"),
+    "revert_after": seconds("--revert-after"),
     "debug": _debug,
     "limit": parse_limit,
     "interface": _interface,

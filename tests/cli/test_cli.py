@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tscm_migrate.program import program
+
 ROOT = Path(__file__).parents[2]
 TOOL = (sys.executable, "-m", "tscm_migrate")
 INVOKE = (sys.executable, "-m", "invoke")
@@ -108,6 +110,9 @@ def test_a_mistake_has_the_same_exit_code_under_both_fronts(
         (("--warn-only", "migrate"), "unknown option '--warn-only'"),
         (("migrate", "--from"), "--from wants a value"),
         (("migrate", "surplus"), "'surplus' is not expected here"),
+        (("pull", "--to", "x"), "--host is missing"),
+        (("push", "threatstop_backup_2024-05-01_03_00_00.tsbak"), "--host is missing"),
+        (("rehearse", "--from", "tscm-old", "--to", "tscm-new", "--update-seconds", "soon"), "no number of seconds"),
         (("schedule", "tscm-old", "--keep=many"), "--keep 'many' is no whole number"),
         (("schedule", "tscm-old", "--days", "many", "--dry-run"), "--days 'many' is no whole number"),
         (("migrat",), "there is no task 'migrat'; did you mean 'migrate'?"),
@@ -150,6 +155,22 @@ def test_a_run_that_was_cut_at_its_first_line_has_begun_nothing(torn: str, tmp_p
         assert (named.returncode, "has begun nothing" in named.stderr) == (2, True), named.stderr
         newest = run(*TOOL, "report", *words, TSCM_STATE=str(tmp_path))
         assert (newest.returncode, "there are no runs yet" in newest.stderr) == (2, True), newest.stderr
+
+
+TASKS = sorted(set(program().namespace.task_names) - {"demo"})
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_task_without_what_it_wants_is_a_defect(task: str, tmp_path: Path) -> None:
+    site = tmp_path / "hosts.toml"
+    site.write_text("", encoding="utf-8")
+    words = [one.name for one in program().namespace[task].get_arguments() if one.positional]
+    for given in ([], words):
+        done = run(*TOOL, *task.split("."), *given, TSCM_STATE=str(tmp_path / "state"), TSCM_INVENTORY=str(site),
+                   XDG_CONFIG_HOME=str(tmp_path), PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring")  # fmt: skip
+        assert "should not have happened" not in done.stderr
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr.splitlines()) <= 6
 
 
 def test_what_contradicts_itself_is_refused() -> None:
@@ -210,8 +231,6 @@ def test_each_task_has_its_page(argv: tuple[str, ...]) -> None:
 
 def test_no_page_is_wider_than_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """All but the examples, which are there to be copied; without a terminal it is 80 columns."""
-    from tscm_migrate.program import program
-
     for name in program().namespace.task_names:
         with pytest.raises(SystemExit):
             program().run(["tscm-migrate", *name.split("."), "--help"])

@@ -87,6 +87,15 @@ def test_what_a_killed_run_has_left_is_shown(lab: EmbeddedLab) -> None:
     assert "OFFLINE" not in told
 
 
+def test_a_resume_without_the_passphrase_begins_nothing(lab: EmbeddedLab) -> None:
+    run = killed(lab, "transfer")
+    before = (folder_of(lab, run) / "journal.jsonl").read_bytes()
+    done = tool(lab, "resume", run, "--yes", TSCM_PASSPHRASE="")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "is encrypted, and there is no passphrase" in done.stderr
+    assert (folder_of(lab, run) / "journal.jsonl").read_bytes() == before
+
+
 def test_of_several_unfinished_runs_the_newest_is_taken_and_the_others_are_told(lab: EmbeddedLab) -> None:
     run = killed(lab, "backup")
     runs = folder_of(lab, run).parent

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Line:
     """One run: `state` is its outcome, or "unfinished", "running", "nothing begun"; times as written.
 
-    Of a journal that tells nothing one of "damaged", "unreadable", or "newer" (a later version's).
+    "damaged", "unreadable" or "newer" (a later version's) where the journal tells nothing.
     """
 
     run: str

@@ -158,10 +158,19 @@ def resume(
 
 
 def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:
+    """What the rest of the run needs.
+
+    Raises:
+        UsageError: the archive is encrypted, and its passphrase is not to be had: the restore would ask for it.
+    """
     archive = m.noted("archive")
     if m.noted("restored") or (archive is not None and not str(archive["name"]).endswith(".gpg")):
         return None
-    return run.archive_passphrase(m.options, m.old_facts, secrets, m.old.host)
+    found = run.archive_passphrase(m.options, m.old_facts, secrets, m.old.host)
+    if found is None and archive is not None and m.options.encrypt:
+        fix = "give it as for the migration: --passphrase-file FILE, TSCM_PASSPHRASE, the inventory or the keyring"
+        raise UsageError(f"{archive['name']} is encrypted, and there is no passphrase; nothing was changed", fix)
+    return found
 
 
 def prepare(m: Migration, *, need_new: bool = True) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any, cast
 
 from invoke.exceptions import Exit as InvokeExit
@@ -68,10 +69,17 @@ def command(
 
 
 def _checked(body: Callable[..., Any]) -> Callable[..., Any]:
+    # invoke knows nothing of an option that is needed: it hands over None for one that was not given
+    _, *others = inspect.signature(body).parameters.values()
+    needed = [one.name for one in others if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
+
     def run(context: Context, *args: Any, **kwargs: Any) -> Any:
         # Plain `invoke TASK --dry` sets a switch of invoke's that has no meaning here: it must not pass for --dry-run.
         if context.config.run.dry:
             raise UsageError("--dry is invoke's own option and would change nothing here", "say --dry-run")
+        for name in needed:
+            if kwargs.get(name) is None:
+                raise UsageError(f"--{name.replace('_', '-')} is missing", f"tscm-migrate {body.__name__} --help")
         if kwargs.get("quiet") and kwargs.get("verbose"):
             raise UsageError("--quiet and --verbose exclude each other", "leave one of them out")
         return body(context, *args, **kwargs)

@@ -40,11 +40,13 @@ def rehearse(
     """
     from tscm_migrate.lab.shaped import profiles
     from tscm_migrate.migration import rehearsal
+    from tscm_migrate.options import seconds
 
     if not from_ or not to:
         raise UsageError("--from and --to are both needed", "rehearse --from OLD --to NEW")
+    each = seconds("--update-seconds")(update_seconds)
     old, new = _facts(from_, to, inventory)
-    first, second, left = profiles(old, new, update_seconds=float(update_seconds))
+    first, second, left = profiles(old, new, update_seconds=each)
     for line in left:
         _say(line)
     status, lines = _run(first, second)
@@ -54,8 +56,8 @@ def rehearse(
         sys.stdout.write("\n".join(lines[-20:]) + "\n")
         return status or 1
     rehearsal.keep(from_, to, found)
-    for step, seconds in found.steps.items():
-        _say(f"{step:<16} {seconds:6.1f} s")
+    for step, took in found.steps.items():
+        _say(f"{step:<16} {took:6.1f} s")
     _say(found.line())
     return 0
 
