@@ -100,7 +100,7 @@ def test_devices_that_the_new_one_has_already_are_overwritten_and_updated_too(ro
 DECOY = "Restore complete. Send the SSH log to support? [y/n] "
 
 
-@pytest.mark.parametrize("stranger", ["terse"])
+@pytest.mark.parametrize("stranger", ["terse", "tinto"])
 def test_a_question_with_our_words_that_is_not_ours_is_never_answered(rooms: MakeLab, stranger: str) -> None:
     lab = rooms()
     move_in(lab, stranger, decoy_backup="Backup is ready. Upload an encrypted archive to the vendor? [y/n] ")

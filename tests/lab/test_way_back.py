@@ -78,6 +78,11 @@ def test_a_hook_switches_the_old_one_on_again(rooms: MakeLab) -> None:
 
 def test_a_new_one_that_kept_its_own_address_gets_its_own_devices_and_identity_back(rooms: MakeLab) -> None:
     lab = rooms()
+    slow = (
+        "systemctl stop ssh; setsid sh -c 'sleep 2; systemctl start ssh' >/dev/null 2>&1 &"  # nobody listens meanwhile
+    )
+    text = lab.inventory.read_text()
+    lab.inventory.write_text(f"{text}\n[hosts.tscm-new.commands]\nreload_ssh = {json.dumps(slow)}\n")
     before = {name: look(lab, name) for name in ("old", "new")}
     pins = lab.inventory.with_name("known_hosts").read_text()
     with Switch(lab) as switch:

@@ -52,10 +52,12 @@ def _another_archive(line: str, paragraph: Sequence[str], values: Mapping[str, o
 
 
 def _another_address(line: str, paragraph: Sequence[str], values: Mapping[str, object]) -> bool:
-    """Whether it wants a summary confirmed that shows another address than the one to be taken or the one of now."""
-    ours = values.get("address")
-    if not isinstance(ours, str) or not _IS_IT_RIGHT.search(line):
+    """Whether it wants a summary confirmed that shows another address than the one to be taken or the one of now.
+
+    A replay knows neither, and says nothing of where it is "here".
+    """
+    if "here" not in values or not _IS_IT_RIGHT.search(line):
         return False
     told = "\n".join([*paragraph, line])
     shown = set(re.findall(_IPV4, told))
-    return bool(_LABELLED.search(told)) and not shown & {ours, values.get("here")}
+    return bool(_LABELLED.search(told)) and not shown & {values.get("address"), values["here"]}

@@ -36,8 +36,8 @@ class Operator(Protocol):
     def confirm(self, question: str) -> bool:
         """Yes or no; False when nobody is there."""
 
-    def answer(self, host: str, prompt: str, context: str) -> str | None:
-        """What to type at a remote prompt that no rule knows; None: stop."""
+    def answer(self, host: str, prompt: str, context: str, *, hint: str = "") -> str | None:
+        """What to type at a remote prompt that no rule knows, or of which `hint` tells what one knows; None: stop."""
 
     def instruct(self, text: str) -> bool:
         """Ask for something to be done by hand, and wait for the word that it is; False: it was not."""

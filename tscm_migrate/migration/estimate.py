@@ -94,14 +94,15 @@ def downtime(found: list[Estimate]) -> float:
 
 
 def earlier() -> dict[str, float]:
-    """What each step took the last time that it was done here."""
+    """What each step took the last time that it was done here, and had something to do."""
     took: dict[str, float] = {}
     for run, _ in zip(journal.runs(), range(_RUNS), strict=False):
         try:
             _, entries = journal.read(run)
         except (MigrateError, OSError):
             continue
+        acted = {entry.data["step"] for entry in entries if entry.event == "action-done"}
         for entry in entries:
-            if entry.event == "step-done" and entry.data.get("seconds"):
+            if entry.event == "step-done" and entry.data.get("seconds") and entry.data["step"] in acted:
                 took.setdefault(entry.data["step"], float(entry.data["seconds"]))
     return took

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.errors import InventoryError
+from tscm_migrate.errors import ConnectionLost, HostKeyError, InventoryError, Unreachable
 from tscm_migrate.ssh import hostkeys, known_hosts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tscm_migrate.migration.context import Migration
+    from tscm_migrate.ssh.shell import Shell
+
+_REREADS_WITHIN = 20.0  # seconds that an sshd may take to show other host keys
 
 
 def pin_what_is(m: Migration) -> list[str]:
@@ -59,6 +65,26 @@ def pinned(m: Migration) -> list[str]:
 def pin_again(file: Path, undo: dict[str, Any]) -> None:
     """Make known_hosts say what it said before."""
     hostkeys.replace(file, [undo["name"]], [base64.b64decode(key) for key in undo["pinned"]])
+
+
+def shown_anew(m: Migration, shell: Shell, expect: Sequence[str]) -> Shell:
+    """A new connection to the new one, whose sshd has been told over `shell` to read its host keys again.
+
+    For a moment it listens no longer, or still shows the key of before: that is given its time.
+
+    Raises:
+        SshError: it does not show one of the expected keys.
+    """
+    host, ends = m.new.host, time.monotonic() + _REREADS_WITHIN
+    shell.run(host.commands.reload_ssh, sudo=True, check=False, timeout=20.0, display="reload sshd")
+    shell.close()
+    while True:
+        try:
+            return m.dial(host, expect)
+        except (HostKeyError, Unreachable, ConnectionLost):
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.3)
 
 
 def _all_known(file: Path, name: str, blobs: list[bytes]) -> bool:

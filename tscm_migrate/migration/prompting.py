@@ -42,10 +42,8 @@ class _Recorder:
         entry = listing.pick(self._shown, self._archive, "") if listing.asks_for_archive(prompt, self._shown) else None
         rule, text = ("archive", entry.number) if entry else (choice.rule, choice.text) if choice else ("", "")
         secret = bool(choice and choice.secret) or bool(_SECRET.search(prompt))
-        hint = (
-            f"\n(the rule {rule!r} would answer {'a secret' if secret else repr(text)}; empty takes it)" if rule else ""
-        )
-        typed = self._operator.answer(host, prompt, context + hint)
+        hint = f"the rule {rule!r} would answer {'a secret' if secret else repr(text)}; empty takes it" if rule else ""
+        typed = self._operator.answer(host, prompt, context, hint=hint)
         if typed is None:
             return None
         said, by = (text, rule) if rule and not typed else (typed, "operator")

@@ -15,7 +15,7 @@ from tscm_migrate.appliance import isolation, network
 from tscm_migrate.appliance.base import Appliance, quote
 from tscm_migrate.errors import ApplianceError, HostKeyError, MigrateError, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Said
-from tscm_migrate.migration import hooks
+from tscm_migrate.migration import hooks, identity
 from tscm_migrate.migration.context import at
 
 if TYPE_CHECKING:
@@ -167,10 +167,9 @@ def itself_again(m: Migration, undo: dict[str, Any]) -> None:
     settings_back(m.new)
     own, host = keys_of(m, "new"), m.new.host
     if own and m.new.shell.server_fingerprint() not in own:
-        m.new.run(host.commands.reload_ssh, sudo=True, check=False, timeout=20.0, display="reload sshd")
-        m.new.close()
+        shell = identity.shown_anew(m, m.new.shell, own)
         m.foresee(host.address, own)
-        m.new.moved(host, m.dial(host, own))
+        m.new.moved(host, shell)
 
 
 def _restart_at_home(m: Migration) -> None:

@@ -16,6 +16,7 @@ VALUES = {
     "archive": NAME,
     "archive_path": f"/opt/threatstop/backup/{NAME}",
     "address": "10.1.1.43",
+    "here": "10.1.1.50",
     "netmask": "255.255.255.0",
     "prefix": "24",
     "network": "10.1.1.0",

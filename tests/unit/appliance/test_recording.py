@@ -17,6 +17,7 @@ from tscm_migrate.site import Host, PromptRule
 if TYPE_CHECKING:
     from pathlib import Path
 
+SUMMARY = ("Network settings", "  address  10.9.9.9/24")  # of an archive that a replay does not have
 HOST = Host("tscm-new", "10.1.1.43")
 MADE = Recording(
     "tscm-new",
@@ -80,3 +81,10 @@ def test_a_proposed_pattern_fits_other_numbers_but_not_another_question() -> Non
     pattern = pattern_of("Move 14 quarantined files? [y/n]")
     assert re.search(pattern, "Move 3 quarantined files? [y/n]")
     assert not re.search(pattern, "Delete 14 quarantined files? [y/n]")
+
+
+def test_a_summary_of_the_archives_address_is_known_where_no_archive_is_at_hand() -> None:
+    table = table_for(None, HOST, "restore")
+    choice = table.choose("Is the above correct? (yes)", SUMMARY)
+    assert choice is not None
+    assert choice.rule == "apply-settings"

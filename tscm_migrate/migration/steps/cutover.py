@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import archives, devices, facts, mark, named, network, restore
 from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed
 from tscm_migrate.events import Said
-from tscm_migrate.migration import way_back
+from tscm_migrate.migration import identity, way_back
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.base import Plain
@@ -265,10 +265,8 @@ class Restore(Plain):
         shell = m.dial(host, [*theirs, *own])
         if shell.server_fingerprint() not in theirs:
             m.emit(Said(f"{m.new.name} still shows its own host key; telling its sshd to read the restored ones"))
-            shell.run(host.commands.reload_ssh, sudo=True, check=False, timeout=20.0, display="reload sshd")
-            shell.close()
             unsure = m.kept is not None and not m.old_facts.host_keys  # no key was seen in the archive
-            shell = m.dial(host, [*theirs, *own] if unsure else theirs)
+            shell = identity.shown_anew(m, shell, [*theirs, *own] if unsure else theirs)
             if shell.server_fingerprint() in own:
                 m.emit(Said(f"{m.new.name} keeps its own host keys: the archive has brought none", "warning"))
                 theirs = own

@@ -1,0 +1,43 @@
+"""What a person sees who is asked about a remote prompt."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from tests.support.terminal import Terminal as Person
+
+ASK = """
+import sys
+from tscm_migrate.ui.operator import Terminal
+print(len(Terminal(attended=True).answer("tscm-new", sys.argv[1], sys.argv[1], **({"hint": sys.argv[2]} if sys.argv[2:] else {}))), "letters")
+"""
+
+
+def asked(*words: str) -> Person:
+    person = Person([sys.executable, "-c", ASK, *words], dict(os.environ))
+    person.wait_for("stops the run)", limit=30)
+    person.wait_for(": ")
+    person.type("swordfish")
+    person.wait_for("9 letters")
+    assert person.finish() == 0, person.shown
+    return person
+
+
+@pytest.mark.parametrize("prompt", ["Archive password (attempt 1 of 3): ", "Passphrase? ", "Decryption key> ", "PIN: "])
+def test_what_is_typed_at_a_question_for_a_secret_is_not_seen(prompt: str) -> None:
+    assert "swordfish" not in asked(prompt).shown
+
+
+@pytest.mark.parametrize("prompt", ["Site banner: ", "Show the password? [y/n] ", "Press any key: "])
+def test_what_is_typed_at_any_other_question_is_seen(prompt: str) -> None:
+    assert "swordfish" in asked(prompt).shown
+
+
+def test_a_question_that_a_rule_knows_is_not_said_to_be_unknown() -> None:
+    assert "no rule knows" in asked("Site banner: ").shown
+    known = asked("Site banner: ", "the rule 'x' would answer 'y'; empty takes it").shown
+    assert "no rule knows" not in known
+    assert "the rule 'x' would answer 'y'; empty takes it" in known

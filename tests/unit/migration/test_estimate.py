@@ -1,0 +1,31 @@
+"""What earlier runs teach about how long a step takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tscm_migrate.migration import estimate
+from tscm_migrate.migration.journal import Journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def ran(root: Path, run: str, acted: float, seconds: float) -> None:
+    journal = Journal.create(run, root)
+    journal.write("run-started", run=run, old="a", new="b")
+    journal.write("step-started", step="come-back")
+    if acted:
+        journal.write("action-done", step="come-back", describes="wait", seconds=acted)
+    journal.write("step-done", step="come-back", seconds=seconds)
+
+
+def test_a_step_that_had_nothing_to_do_tells_nothing_of_how_long_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TSCM_STATE", str(tmp_path))
+    ran(tmp_path, "20260101-000000-aaaa", 40.0, 41.0)
+    ran(tmp_path, "20260102-000000-aaaa", 0.0, 0.004)
+    assert estimate.earlier() == {"come-back": 41.0}
