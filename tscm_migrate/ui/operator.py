@@ -21,7 +21,7 @@ class Terminal:
         return self.attended and self._says_yes(f"{question} [y/N] ")
 
     def answer(self, host: str, prompt: str, context: str) -> str | None:
-        """Show a remote prompt that no rule knows, with the lines before it; a lone `!`, or no line at all, stops the run."""
+        """Show a remote prompt that no rule knows, with the lines before it; a lone `!`, or no line, stops the run."""
         if not self.attended:
             return None
         shown = "\n".join(f"  | {line}" for line in redact.printable(context).splitlines()[-12:])
