@@ -75,6 +75,7 @@ def test_a_stranger_is_migrated(
     devices, log = LAYOUT[stranger]
     told = lab.on("new", f"cat /var/log/threatstop/{log}").stdout
     assert set(re.findall(r"^updated (\S+)$", told, re.MULTILINE)) == set(devices.split()), said(result)
+    assert not re.search(r"^(?:chosen|key '') *$|^key '':", told, re.MULTILINE), told  # an end of input is no answer
     leftovers = lab.on("new", "ls -A /dev/shm /tmp; ls /var/lib/tscm-migrate; cat /home/threatstop/.ssh/*|wc -l")
     assert leftovers.stdout.split() == ["/dev/shm:", "/tmp:", "own-settings.tar", "1"]
     assert PASSPHRASE not in result.stdout + result.stderr

@@ -260,7 +260,12 @@ def sense(text: str, neutral: frozenset[str], *, bare: bool) -> bool | None:
         return _sense_of(clause[1], neutral, bare=bare)
     if re.search(rf"(?:{_OPEN}|{_BETWEEN}){_DOING}(?:{_BETWEEN}|{_CLOSE})", text, re.IGNORECASE) and spelling(text):
         return True
-    text = re.sub(r",?\s*(?:or\s+)?(?:anything|any\s+other|everything)\s+else\b.*", "", text, flags=re.IGNORECASE)
+    text = re.sub(
+        r",?\s*(?:or\s+)?(?:(?:anything|everything|any)\s+else|any\s+other(?:\s+\w+)?)\b.*",
+        "",
+        text,
+        flags=re.IGNORECASE,
+    )
     text = re.sub(r"[\[(][^\])]*[\])]", " ", without_choice(text)) if not bare else without_choice(text)
     return _sense_of(text, neutral, bare=bare)
 

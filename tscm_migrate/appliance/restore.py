@@ -174,7 +174,7 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
     The network settings are bypassed, so that nothing can be applied meanwhile.
 
     Returns:
-        "listed", or "unknown" where it asks something else first.
+        "" where it is listed; else what is asked before the list is shown.
 
     Raises:
         RestoreFailed: the archive is not in the list, or the restore ends without asking anything.
@@ -198,9 +198,9 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
         if not seen.ours:
             detail = f"{request.archive} is not in the list that its restore shows"
             raise RestoreFailed(appliance.name, detail) from None
-        return "listed"
-    except UnknownPrompt:
-        return "unknown"
+        return ""
+    except UnknownPrompt as unknown:
+        return unknown.prompt
     raise RestoreFailed(appliance.name, f"its restore ends at once: {last_line(talked.text)}")
 
 

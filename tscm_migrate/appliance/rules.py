@@ -22,7 +22,7 @@ _PLAIN_WORDS = vocabulary(
     "threatstop to undone up use used version want warning was we were will wish with without would y yes "
     "n no you your permanently irreversible appliance host server box name named one ones like type enter "
     "press some more than manager centralized could action what well both each every only again still which who when where "
-    "how know known knows"
+    "how know known knows by key stop stops abort aborts cancel cancels quit"
 )
 
 _SUDO = Rule(
@@ -55,7 +55,8 @@ _ENTER = Rule(
     "enter",
     r"\b(?:press|hit|strike|push)\b.{0,24}\b(?:enter|return|(?:any|a)\s+key|space(?:\s*bar)?|<enter>|key)\b\W*"
     r"(?:$|.*\b(?:continu\w*|proceed|begin|start|go\s+on|carry\s+on|resume|re-?boot|restart|exit|finish|quit|close|next|"
-    r"more|restor\w+|ready|done)\b)",
+    r"more|restor\w+|ready|done)\b)"
+    r"|\b(?:continu\w*|proceed|go\s+on|carry\s+on)\W{1,3}(?:enter|return)\b",
     "",
     kind="enter",
     times=8,

@@ -189,6 +189,16 @@ RESTORE = [
     ("Do you want the cron files of the machine that made\nthe archive to be put in place as well? (y/n)\n> ", "n"),
     ("Do you want the SSH keys of the machine that made\nthe archive to be put in place as well? (yes/no)\n> ", "yes"),
     ("Restore the SSH keys?\nType YES to do so.\n> ", "YES"),
+    # --- single keys
+    ("Press y to go on with the restore, any other key to stop ", "y"),
+    ("Press y to restore the cron files, any other key leaves them ", "n"),
+    ("Continue [Enter] or abort [Ctrl-C]? ", ""),
+    # --- what is lost, in other words
+    (
+        "Devices exist on this system\nand will be replaced by those of the archive.\nIs that what you want? [y/n]\n> ",
+        "y",
+    ),
+    ("Replace what is set up on this machine by what is in the archive? [y/n]\n> ", "y"),
     # --- values
     ("Enter decryption passphrase: ", "pass phrase"),
     ("Passphrase for the backup: ", "pass phrase"),
@@ -270,6 +280,10 @@ NEVER = [
     "Type name to restore the devices under: ",
     "Timezone: ",
     "More? [y/n] ",
+    "Press y to go on with the upgrade, any other key to stop ",
+    "Cancel the restore? [y/n] ",
+    "Send logs [Enter] or abort [Ctrl-C]? ",
+    "The devices will be deleted from the portal.\nIs that what you want? [y/n] ",
     "Load more archives from the vendor: ",
     "Next page of the licence: ",
     "The archive has an SSH identity.\nThe archive has cron files.\nRestore them? [y/n] ",

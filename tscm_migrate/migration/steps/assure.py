@@ -62,6 +62,6 @@ def listed(m: Migration) -> None:
     Raises:
         RestoreFailed: it is not.
     """
-    if restore.look_at_list(m.new, request_of(m)) == "unknown":
-        text = f"{m.new.name}: its restore asks something else before it shows its list; the list could not be checked"
+    if asked := restore.look_at_list(m.new, request_of(m)):
+        text = f"{m.new.name}: its restore asks {asked!r} before it shows its list; the list could not be checked"
         m.emit(Said(text, "warning"))
