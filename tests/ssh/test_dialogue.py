@@ -204,6 +204,25 @@ def test_a_program_that_reads_single_keys_gets_no_enter_which_would_answer_its_n
     assert [exchange.prompt for exchange in talk.exchanges] == ["Restore? [y/n]", ">", "Cron? [y/n]"]
 
 
+RAW = r"""python3 -c '
+import sys, termios, tty
+def key(question):
+    sys.stdout.write(question)
+    sys.stdout.flush()
+    was = termios.tcgetattr(0)
+    tty.setraw(0)
+    pressed = sys.stdin.buffer.raw.read(1)
+    termios.tcsetattr(0, termios.TCSADRAIN, was)
+    return pressed
+print("<", key("Restore? "), key("Cron? "), ">")
+'"""
+
+
+def test_a_raw_terminal_gets_a_key_as_well(shell: Shell) -> None:
+    talk = shell.converse(RAW, table(Restore=Answer("y"), Cron=Answer("n")), pace=BRISK)
+    assert "< b'y' b'n' >" in talk.text, talk.text
+
+
 def test_a_program_with_a_line_editor_gets_its_enter(shell: Shell) -> None:
     script = 'bash -c \'read -re -p "Restore? " a; read -re -p "Which? " b; echo "<$a|$b>"\''
     talk = shell.converse(script, table(Restore=Answer("y"), Which=Answer("3")), pace=BRISK)
