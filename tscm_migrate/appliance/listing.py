@@ -31,7 +31,7 @@ _ANOTHER = re.compile(
 )
 _ASKS_NUMBER = re.compile(
     r"\b(?:number|no\.|select\w*|choose|choice|pick|which|index|option|enter|type|specify|backup|archive|restore\s+from|id|"
-    r"entry|item|restore)\b|#",
+    r"entry|item|restore)\b|#|\b(?:nr|num|no|file)\b\.?\s*(?:no\.?\s*)?[:>?]",
     re.IGNORECASE,
 )
 
@@ -84,4 +84,6 @@ def asks_for_archive(question: str, lines: Sequence[str]) -> bool:
     """Whether `question`, after `lines`, wants one of the listed archives."""
     if _ANOTHER.search(question) or not entries(lines) or spelling(question) is not None:
         return False
-    return bool(_ASKS_NUMBER.search(question)) or bool(re.fullmatch(r"\W*(?:\[?\d+\s*-\s*\d+\]?)?\W*", question))
+    return bool(_ASKS_NUMBER.search(question)) or bool(
+        re.fullmatch(r"\W*(?:\[?\d+\s*-\s*\d+\]?(?:\W+(?:or\W+)?[a-z])?)?\W*", question)
+    )
