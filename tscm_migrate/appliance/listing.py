@@ -31,7 +31,7 @@ _ANOTHER = re.compile(
 )
 _ASKS_NUMBER = re.compile(
     r"\b(?:number|no\.|select\w*|choose|choice|pick|which|index|option|enter|type|specify|backup|archive|restore\s+from|id|"
-    r"entry|item|restore)\b|#",
+    r"entry|item|restore)\b|#|\b(?:nr|num|no|file)\b\.?\s*(?:no\.?\s*)?[:>?]",
     re.IGNORECASE,
 )
 
@@ -91,7 +91,7 @@ def asks_for_archive(question: str, lines: Sequence[str]) -> bool:
         return False
     if _ASKS_NUMBER.search(whole):
         return True
-    return "?" not in said and bool(re.fullmatch(r"\W*(?:\[?\d+\s*-\s*\d+\]?)?\W*", question))
+    return "?" not in said and bool(re.fullmatch(r"\W*(?:\[?\d+\s*-\s*\d+\]?(?:\W+(?:or\W+)?[a-z])?)?\W*", question))
 
 
 def _behind_list(lines: Sequence[str]) -> list[str]:

@@ -191,7 +191,8 @@ class Table:
 
     def _matches(self, line: str, text: str, around: str, paragraph: Sequence[str]) -> list[tuple[Rule, str]]:
         near = [rule for rule in self.rules if rule.after in ("", self.last) and rule.about(text, around)]
-        if alone := [rule for rule in near if rule.alone]:
+        alone = [rule for rule in near if rule.alone and (rule.kind != "yesno" or is_yes_no(line, paragraph))]
+        if alone:
             return [(alone[0], alone[0].answer)]
         beaten = {name for rule in near for name in rule.beats}
         near = [rule for rule in near if rule.name not in beaten]

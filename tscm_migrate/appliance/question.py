@@ -38,6 +38,7 @@ _BRACKETED = re.compile(
 _PLAIN = re.compile(
     r"(?<![\w/])(?P<yes>yes|y|true)(?:\s*(?:/|\|)\s*|\s+or\s+)(?P<no>no|n|false)(?![\w/])"
     r"|(?<![\w/])['\"`]?(?P<yes2>yes|y)\b['\"`]?\s*(?:=|to\b|for\b|:|-|if\b).{1,60}?(?<![\w/])['\"`]?(?P<no2>no|n)\b"
+    r"|(?<![\w/])(?P<yes4>yes)\s+(?P<no4>no)\s*[?:>]*\s*$"
     r"|(?<![\w/])['\"`](?P<yes3>yes|y)['\"`].{1,20}['\"`](?P<no3>no|n)['\"`]",
     re.IGNORECASE,
 )
@@ -49,7 +50,9 @@ _TYPE_WORD = re.compile(
     r"\b(?i:type|enter|say|answer|press|hit|input)\s+(?:the\s+word\s+|in\s+)?(?:['\"`](?P<word>[A-Za-z]{1,12})['\"`]|"
     r"[\[<(](?P<word3>[A-Za-z]{1,4})[\]>)]|(?P<word2>YES|Yes|yes|Y|y|OK|ok|CONFIRM|RESTORE|CONTINUE|PROCEED|OVERWRITE|REPLACE|confirm|restore|continue|proceed|overwrite|"
     r"replace))"
-    r"(?:\s+and\s+(?:press|hit)\s+\w+)?\s+(?:to|if|for)\b",
+    r"(?:\s+and\s+(?:press|hit)\s+\w+)?\s+(?:to|if|for)\b"
+    r"|\b(?i:to\s+(?:confirm|continue|proceed|go\s+on|overwrite|replace|restore)\b[^?]*\b(?:type|enter)\s+(?:the\s+word\s+)?"
+    r"['\"`]?(?P<word4>yes|ok|confirm|restore|continue|proceed|overwrite|replace))['\"`]?\W*$",
 )
 _OTHERWISE = re.compile(  # what any other answer does: "…, anything else stops", "(or press Ctrl-C to abort)"
     r"\W*\b(?:or\W+)?(?:(?:type|enter|press|hit)\W+)?(?:(?:any(?:thing)?|every(?:thing)?|something)\W+(?:other|else)|"
@@ -69,7 +72,7 @@ _RESTORE = re.compile(
     r"\b(?:re-?stor\w*|reinstat\w*|put|bring|brought|recover\w*|re-?appl\w*|appl(?:y|ied|ying)|import\w*|install\w*|load\w*|"
     r"includ\w*|(?:tak(?:e|en|ing)|carr(?:y|ied))\s+(?:[\w.]+\s+){0,4}?over|(?:present|identify)\s+itself|transfer\w*|cop(?:y|ied)|re-?creat\w*|set|us(?:e|ed|ing)|adopt\w*|"
     r"overwrit\w*|replac\w*|chang\w*|updat\w*|switch\w*|(?:re-?)?configur(?:e|ed|ing)|writ(?:e|ten)|assum\w*|reus\w*|"
-    r"as\s+well|too|also|want|correct|fix|adjust\w*|mov(?:e|ed)|rewrit\w*|match|modif\w*|accept\w*|assign\w*|migrat\w*|"
+    r"as\s+well|too|also|want|correct|fix|adjust\w*|mov(?:e|ed)|rewrit\w*|match|modif\w*|becom\w*|accept\w*|assign\w*|migrat\w*|"
     r"roll\s+(?:back|in|out)|pull\s+in|merge\s+in|deploy\w*|extract\w*|activat\w*|renumber\w*|sync\w*|revert\w*)\b",
     re.IGNORECASE,
 )
@@ -135,7 +138,7 @@ def spelling(line: str, before: Sequence[str] = ()) -> Spelling | None:
             no = next(v for k, v in parts.items() if k.startswith("no") and v)
             return _lower(yes, no)
     if word := _TYPE_WORD.search(text):
-        typed = word["word"] or word["word2"] or word["word3"]
+        typed = word["word"] or word["word2"] or word["word3"] or word["word4"]
         return Spelling(typed, "no" if len(typed) > 1 else "n")
     if numbered := _numbered(before):
         return numbered

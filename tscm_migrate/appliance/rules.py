@@ -2,67 +2,19 @@
 
 from __future__ import annotations
 
+from tscm_migrate.appliance.common_rules import (
+    AGAIN,
+    ENTER,
+    INTERFACE,
+    MORE,
+    PASSPHRASE,
+    PLAIN_WORDS,
+    RESTORING,
+    SUDO,
+)
 from tscm_migrate.appliance.prompts import NO, YES, Rule
 from tscm_migrate.appliance.question import vocabulary
 
-# A bare "Proceed?" is answered only where the lines right before it speak of what we started.
-_RESTORING = r"restor|backup|archive|device|tsbak|configuration|firewall|recover|settings"
-# …and only where it says nothing else: a word that is not here makes it a question that nobody knows.
-_PLAIN_WORDS = vocabulary(
-    "a all already also an and anyway any archive archived are as at back backed backup backups be been "
-    "before begin but can cannot carry caution change changed changes chosen client config configuration "
-    "configured confirm confirmation contents continue continuing correct current currently data database "
-    "databases device devices do does don't drop else entries entry erase exist existing exists file "
-    "files firewall firewalls following for found from go going ahead has have here i if in into is it "
-    "its list local lose lost machine may might moment must my not note notice now of ok okay old on "
-    "operation or other our over overwrite overwriting overwritten perform policies policy present "
-    "previous proceed process question ready really recover recovery replace replaced replacing "
-    "restoration restore restored restoring right same saved select selected set settings should shall "
-    "start starting sure system target tscm tsadmin that the their them there these they this those "
-    "threatstop to undone up use used version want warning was we were will wish with without would y yes "
-    "n no you your permanently irreversible appliance host server box name named one ones like type enter "
-    "press some more than manager centralized could action what well both each every only again still which who when where "
-    "how know known knows by key stop stops abort aborts cancel cancels quit"
-)
-
-_SUDO = Rule(
-    "sudo-password", r"\[sudo\]|sudo.*password|^\W*password for \w[\w.-]*\s*:", "@sudo", kind="secret", alone=True,
-    # each call may ask (timestamp_timeout=0); its own "try again", in the tongues that it has most often
-    times=200, refused=r"\b(?:try\s+again|incorrect|failure|denied|nochmal|erneut|r[ée]essayez|de\s+nuevo|riprova|opnieuw)\b",
-)  # fmt: skip
-_PASSPHRASE = Rule(
-    "passphrase",
-    r"pass\s*-?phrase|password|\bsecret\b|pass\s*word|key\s*phrase|decryption\s+key|encryption\s+key|\bpasscode",
-    "@passphrase",
-    kind="secret",
-    times=4,
-    # any other password is not ours to give, least of all to what may be a form of somebody's portal
-    foreign=r"\b(?:portal|accounts?|user\w*|log-?in|root|admin\w*|devices?|firewall|ldap|mysql|sql|proxy|mail|smtp|wi-?fi|"
-    r"snmp|tacacs|radius|cisco|api|web|gui|ssh|bios|grub|private\s+key|key\s*file|hint|remember|store|old|previous|"
-    r"wallet|token|vpn|cloud|customer|email)\b",
-)
-_AGAIN = Rule(  # a repetition need not name what it repeats, but it follows at once
-    "passphrase", r"\b(?:again|once\s+more|once\s+again|repeat\w*|re-?type|re-?enter|confirm\w*|verif\w+|second\s+time|another\s+time|"
-    r"same)\b", "@passphrase", kind="secret", times=4, after="passphrase",
-    only=vocabulary(
-        "and again once more repeat repeated it re-type retype reenter re-enter confirm confirmation verify verification for the "
-        "safety sake of to be sure second time another same please enter type that this your a in one value entry input now "
-        "repetition check just let us make verifying confirming here as before must match both"
-    ),
-)  # fmt: skip
-_INTERFACE = Rule("interface", r"\binterface\b|\bnic\b|\badapter\b", "@interface", kind="text")
-_ENTER = Rule(
-    "enter",
-    r"\b(?:press|hit|strike|push)\b.{0,24}\b(?:enter|return|(?:any|a)\s+key|space(?:\s*bar)?|<enter>|key)\b\W*"
-    r"(?:$|.*\b(?:continu\w*|proceed|begin|start|go\s+on|carry\s+on|resume|re-?boot|restart|exit|finish|quit|close|next|"
-    r"more|restor\w+|ready|done)\b)"
-    r"|\b(?:continu\w*|proceed|go\s+on|carry\s+on)\W{1,3}(?:enter|return)\b",
-    "",
-    kind="enter",
-    times=8,
-    alone=True,
-    foreign=r"\b(?:accept|default|keep|current|skip|confirm|yes)\b",
-)
 _APPLY_SETTINGS = Rule(
     "apply-settings",
     r"\b(?:apply|save|commit|accept|write|use|keep)\s+(?:the\s+|these\s+|this\s+|above\s+|new\s+)*(?:network\s+|ip\s+)?"
@@ -73,19 +25,6 @@ _APPLY_SETTINGS = Rule(
     near=r"\b(?:ip|address|netmask|mask|gateway|dns|dhcp|network|restor\w*|backup)\b",
     foreign=r"\b(?:current|existing|ssh|cron\w*|time\w*|present|old|own)\b",
 )  # fmt: skip
-_MORE = Rule(  # a halt in a long list: a space goes on by a page, also in those that wait for any key
-    "more",
-    r"^\W*(?:-+\s*more\s*-+|more\s*\(|lines\s+\d+-\d+)|^\W*more\W*$|\bspace\b.*\b(?:more|page)\b|\bmore\b.*\bspace\b",
-    " ",
-    kind="enter",
-    times=2000,
-    alone=True,
-    foreign=r"\by(?:es)?\s*/\s*n",
-    only=vocabulary(
-        "more line lines page next space bar spacebar return enter key any press hit for to of the and or see rest list show "
-        "q quit stop end exit is not go on continue a h help previous b back"
-    ),
-)
 
 
 def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
@@ -95,9 +34,18 @@ def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
         r"\b(?:saved|stored|previous|existing|same|remember\w*|again\s+later|show|display|cipher|algorithm|empty|hint|disk|"
         r"partition|transfer|traffic|connection|logs?|key\s*file|public\s+key)\b"
     )
+    none = () if encrypt else (
+        Rule(
+            "no-passphrase", r"pass\s*-?(?:phrase|word)", "", kind="enter", alone=True,
+            near=r"\b(?:empty|blank|nothing|just\s+(?:press\s+)?(?:enter|return))\b.{0,24}"
+            r"(?:\bno\b|\bnone\b|without|unencrypted|plain|unprotected)",
+            foreign=r"\bnot\s+be\b",
+        ),
+    )  # fmt: skip
     return (
-        _SUDO,
-        _MORE,
+        SUDO,
+        MORE,
+        *none,
         Rule(
             "plain",
             r"plain[\s-]*text|\bun-?encrypted|without\s+(?:any\s+)?(?:encrypt\w*|a\s+pass\w*|pass\w*|protection)|"
@@ -119,9 +67,9 @@ def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
             tolerates=r"enabl\w+|activat\w+|support\w*",
             foreign=not_the_question,
         ),
-        _PASSPHRASE,
-        _AGAIN,
-        _INTERFACE,
+        PASSPHRASE,
+        AGAIN,
+        INTERFACE,
         Rule(
             "start",
             r"\b(?:proceed|continue|go\s+(?:on|ahead)|are\s+you\s+sure|really|start|begin|confirm|ready|create|make|run|take|perform)\b",
@@ -129,9 +77,9 @@ def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
             bare=True,
             near=r"backup|back\s+up|archive",
             weak=True,
-            only=_PLAIN_WORDS | vocabulary("create make run take back full complete new"),
+            only=PLAIN_WORDS | vocabulary("create make run take back full complete new"),
         ),
-        _ENTER,
+        ENTER,
     )
 
 
@@ -140,16 +88,16 @@ def restore_rules(
 ) -> tuple[Rule, ...]:
     """Questions of `tsadmin restore` and of the `tsadmin network` that it may walk through, in any order."""
     return (
-        _SUDO,
-        _MORE,
-        _PASSPHRASE,
-        _AGAIN,
+        SUDO,
+        MORE,
+        PASSPHRASE,
+        AGAIN,
         *_asked_for(restore_ssh=restore_ssh, restore_cron=restore_cron),
         *_network_questions(bypass_netconf=bypass_netconf, dhcp=dhcp, address=address),
         *_confirmations(),
         *_archive_names(),
         *_network_values(),
-        _ENTER,
+        ENTER,
     )
 
 
@@ -219,27 +167,39 @@ def _network_questions(*, bypass_netconf: bool, dhcp: bool | None, address: str)
 
 def _confirmations() -> tuple[Rule, ...]:
     return (
+        Rule(  # a state and no deed: before a restore the run has proved that nobody answers at the old address
+            "old-offline",
+            r"^\W*(?:please\s+)?(?:is|are|has|have|was|did|(?:i\s+)?confirm(?:\s+that)?|make\s+sure(?:\s+that)?)\b.*"
+            r"\b(?:old|previous|source|original|former|came\s+from)\b.*(?<!\w)(?:off-?line|off|down|disconnected|unplugged)\b"
+            r"|^\W*(?:have|has|did)\b.*\b(?:shut\s*down|switch\w*\s+off|power\w*\s+(?:off|down)|disconnect\w*)\b.*"
+            r"\b(?:old|previous|source|original|former)\b",
+            YES,
+            bare=True,
+            near=r"\b(?:tscm|appliance|system|machine|server|host|manager|client|vm)\b",
+            foreign=r"\b(?:still|on-?line|yet|licen\w+|network|updates?|cron\w*|devices?|firewalls?|services?)\b",
+            tolerates=r"shut\s*down|power\s*off",
+        ),
         Rule(
             "devices-exist",
             r"\b(?:devices?|firewalls?)\b.*\b(?:exist|already|present|configured|overwrit|set\s*up|found|replac|lost|here)"
             r"|\boverwrit\w+|\breplac\w+|\b(?:exist\w*|already|present|configured|found)\b.*\b(?:devices?|firewalls?)\b",
             YES,
             bare=True,
-            near=_RESTORING,
+            near=RESTORING,
             weak=True,
-            only=_PLAIN_WORDS,
+            only=PLAIN_WORDS,
         ),
         Rule(
             "proceed",
-            r"\b(?:proceed|continue|go\s+(?:on|ahead)|carry\s+on|are\s+you\s+sure|really|start|begin|confirm|ready|ok(?:ay)?|"
+            r"\b(?:proceed|continue|go\s+(?:on|ahead)|carry\s+on|are\s+you\s+(?:\w+\s+)?sure|really|start|begin|confirm|ready|ok(?:ay)?|"
             r"correct|right|perform)\b|\b(?:restore|recover|use|load)\s+(?:it|this|the|from|that|selected|backup|archive|now)\b|"
             r"^\W*(?:restore|recover)\W*(?:$|\[|\()|\bwant\s+to\s+(?:restore|recover)\b",
             YES,
             bare=True,
             times=4,
-            near=_RESTORING,
+            near=RESTORING + r"|\boff-?line\b",
             weak=True,
-            only=_PLAIN_WORDS,
+            only=PLAIN_WORDS,
         ),
     )
 
@@ -306,11 +266,11 @@ def _network_values() -> tuple[Rule, ...]:
             "@hostname",
             kind="text",
         ),
-        _INTERFACE,
+        INTERFACE,
         Rule("address", r"\bip(?:v4)?\b|\baddress\b", "@address", kind="text", foreign=foreign),
     )
 
 
 def update_rules() -> tuple[Rule, ...]:
     """`tsadmin update` may want sudo; anything else that it asks is for a person."""
-    return (_SUDO, _MORE)
+    return (SUDO, MORE)

@@ -1,0 +1,85 @@
+"""The rules and words that both dialogues of `tsadmin` share: passwords, pagers, "press Enter". Pure data."""
+
+from __future__ import annotations
+
+from tscm_migrate.appliance.prompts import Rule
+from tscm_migrate.appliance.question import vocabulary
+
+# A bare "Proceed?" is answered only where the lines right before it speak of what we started.
+RESTORING = r"restor|backup|archive|device|tsbak|configuration|firewall|recover|settings"
+# …and only where it says nothing else: a word that is not here makes it a question that nobody knows.
+PLAIN_WORDS = vocabulary(
+    "a absolutely all already also an and anyway any archive archived are as at back backed backup backups be been "
+    "before begin but can cannot carry caution change changed changes chosen client config configuration configurations "
+    "configured confirm confirmation certain contents continue continuing correct current currently data database "
+    "databases device devices do does don't drop else entries entry erase exist existing exists file "
+    "files firewall firewalls following for found from get gets go going ahead has have here i if in into is it "
+    "its list local lose lost machine may might moment must my not note notice now of ok okay old on "
+    "operation or other our over overwrite overwriting overwritten perform policies policy present "
+    "previous proceed process question ready really recover recovery replace replaced replacing "
+    "restoration restore restored restoring right s same saved select selected set settings should shall "
+    "start starting sure system target tscm tsadmin that the their them there these they this those "
+    "threatstop to undone up use used version want warning was we were will wish with without would y yes "
+    "n no you your permanently irreversible appliance host server box name named one ones like type enter "
+    "press some more than manager centralized could action what well both each every only again still which who when where "
+    "how know known knows by key stop stops abort aborts cancel cancels quit"
+)
+
+SUDO = Rule(
+    "sudo-password",
+    # a user's name stands behind "for", no archive's
+    r"\[sudo\]|sudo.*password|^\W*password for (?!\S*(?:backup|archive|tsbak|gpg|crypt|restor|file))\w[\w.-]*\s*:",
+    "@sudo",
+    kind="secret",
+    alone=True,
+    # each call may ask (timestamp_timeout=0); its own "try again", in the tongues that it has most often
+    times=200,
+    refused=r"\b(?:try\s+again|incorrect|failure|denied|nochmal|erneut|r[ée]essayez|de\s+nuevo|riprova|opnieuw)\b",
+)
+PASSPHRASE = Rule(
+    "passphrase",
+    r"pass\s*-?phrase|password|\bsecret\b|pass\s*word|key\s*phrase|decryption\s+key|encryption\s+key|\bpasscode|"
+    r"\bkey\s+to\s+(?:de|en)crypt|\bkey\s+to\s+(?:open|unlock)|\bunlock(?:ing)?\s+(?:code|word|key)\b",
+    "@passphrase",
+    kind="secret",
+    times=4,
+    # any other password is not ours to give, least of all to what may be a form of somebody's portal
+    foreign=r"\b(?:portal|accounts?|user\w*|log-?in|root|admin\w*|devices?|firewall|ldap|mysql|sql|proxy|mail|smtp|wi-?fi|"
+    r"snmp|tacacs|radius|cisco|api|web|gui|ssh|bios|grub|private\s+key|key\s*file|hint|remember|store|old|previous|"
+    r"wallet|token|vpn|cloud|customer|email)\b",
+)
+AGAIN = Rule(  # a repetition need not name what it repeats, but it follows at once
+    "passphrase", r"\b(?:again|once\s+more|once\s+again|repeat\w*|re-?type|re-?enter|confirm\w*|verif\w+|second\s+time|another\s+time|"
+    r"same)\b", "@passphrase", kind="secret", times=4, after="passphrase",
+    only=vocabulary(
+        "and again once more repeat repeated it re-type retype reenter re-enter confirm confirmation verify verification for the "
+        "safety sake of to be sure second time another same please enter type that this your a in one value entry input now "
+        "repetition check just let us make verifying confirming here as before must match both"
+    ),
+)  # fmt: skip
+INTERFACE = Rule("interface", r"\binterface\b|\bnic\b|\badapter\b", "@interface", kind="text")
+ENTER = Rule(
+    "enter",
+    r"\b(?:press|hit|strike|push)\b.{0,24}\b(?:enter|return|(?:any|a)\s+key|space(?:\s*bar)?|<enter>|key)\b\W*"
+    r"(?:$|.*\b(?:continu\w*|proceed|begin|start|go\s+on|carry\s+on|resume|re-?boot|restart|exit|finish|quit|close|next|"
+    r"more|restor\w+|ready|done)\b)"
+    r"|\b(?:continu\w*|proceed|go\s+on|carry\s+on)\W{1,3}(?:enter|return)\b",
+    "",
+    kind="enter",
+    times=8,
+    alone=True,
+    foreign=r"\b(?:accept|default|keep|current|skip|confirm|yes)\b",
+)
+MORE = Rule(  # a halt in a long list: a space goes on by a page, also in those that wait for any key
+    "more",
+    r"^\W*(?:-+\s*more\s*-+|more\s*\(|lines\s+\d+-\d+)|^\W*more\W*$|\bspace\b.*\b(?:more|page)\b|\bmore\b.*\bspace\b",
+    " ",
+    kind="enter",
+    times=2000,
+    alone=True,
+    foreign=r"\by(?:es)?\s*/\s*n",
+    only=vocabulary(
+        "more line lines page next space bar spacebar return enter key any press hit for to of the and or see rest list show "
+        "q quit stop end exit is not go on continue a h help previous b back"
+    ),
+)
