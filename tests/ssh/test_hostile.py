@@ -18,7 +18,7 @@ from tscm_migrate.errors import CommandTimeout, ConnectionLost, MigrateError, Ou
 from tscm_migrate.lab.sshd import Sshd, make_key
 from tscm_migrate.site import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
-from tscm_migrate.ssh.dialogue import WAIT, Answer, Pace, Pending, Wait
+from tscm_migrate.ssh.exchange import WAIT, Answer, Pace, Pending, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

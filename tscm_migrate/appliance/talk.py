@@ -11,7 +11,7 @@ from tscm_migrate.appliance.prompts import Choice, Table, complete, whole_questi
 from tscm_migrate.appliance.question import is_slot, may_be_whole_line_prompt, patience
 from tscm_migrate.errors import UnknownPrompt
 from tscm_migrate.site import Policy
-from tscm_migrate.ssh.dialogue import Answer, Exchange, Pace, Pending, Stop, Transcript, Wait
+from tscm_migrate.ssh.exchange import Answer, Exchange, Pace, Pending, Stop, Transcript, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tscm_migrate.site import Host, Secret
     from tscm_migrate.ssh.auth import Credentials
     from tscm_migrate.ssh.connect import Timeouts
+    from tscm_migrate.ssh.exchange import Decide, Exchange, Pace, Transcript
 
 _LOCAL_GRACE = 8.0  # seconds that the remote `timeout` gets to do its work before the connection's side gives up
 _TIMED_OUT = (124, 137)  # what `timeout` says: ended by TERM, by KILL
@@ -223,13 +224,13 @@ class Shell:
     def converse(
         self,
         script: str,
-        on_prompt: dialogue.Decide,
+        on_prompt: Decide,
         *,
         sudo: bool = False,
-        pace: dialogue.Pace | None = None,
-        on_exchange: Callable[[dialogue.Exchange], None] | None = None,
+        pace: Pace | None = None,
+        on_exchange: Callable[[Exchange], None] | None = None,
         display: str | None = None,
-    ) -> dialogue.Transcript:
+    ) -> Transcript:
         """Run sh source on a terminal and answer what it asks.
 
         Args:
@@ -250,7 +251,7 @@ class Shell:
         began, status = time.monotonic(), -1
         execution = Execution(self._session(), self.host.name, display)
 
-        def exchanged(exchange: dialogue.Exchange) -> None:
+        def exchanged(exchange: Exchange) -> None:
             self._emit(Prompted(self.host.name, exchange.prompt, exchange.rule, exchange.shown))
             if on_exchange is not None:
                 on_exchange(exchange)

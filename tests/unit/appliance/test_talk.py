@@ -11,7 +11,7 @@ from tscm_migrate.appliance import listing
 from tscm_migrate.appliance.prompts import Table, whole_question
 from tscm_migrate.appliance.rules import backup_rules
 from tscm_migrate.appliance.talk import _Talk, complaints
-from tscm_migrate.ssh.dialogue import Answer, Exchange, Pending, Stop, Wait
+from tscm_migrate.ssh.exchange import Answer, Exchange, Pending, Stop, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
