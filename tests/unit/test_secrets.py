@@ -42,6 +42,8 @@ class Vault(KeyringBackend):
         return self.held.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
+        if self.blocked:
+            self.blocked.wait(60)
         if self.broken:
             raise ModuleNotFoundError("No module named 'the_backend_of_long_ago'")
         self.held[service, username] = password
@@ -125,6 +127,19 @@ def test_a_keyring_that_fails_in_a_way_of_its_own_is_told_with_another_source(va
         module.to_keyring("passphrase:old", "s3cret")
     assert "command:" in caught.value.remedy()
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_keyring_that_waits_for_somebody_is_not_waited_for_for_ever(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.blocked = threading.Event()
+    monkeypatch.setattr(module, "_COMMAND_SECONDS", 0.05)
+    try:
+        with pytest.raises(UsageError, match="does not answer") as caught:
+            module.to_keyring("passphrase:old", "s3cret")
+    finally:
+        vault.blocked.set()
+    assert "unlock it" in caught.value.remedy()
 
 
 def test_a_command_gives_its_first_line(tmp_path: Path) -> None:
