@@ -164,7 +164,8 @@ def test_a_failing_command_is_an_error_that_does_not_show_its_output(tmp_path: P
 def test_a_command_may_have_quotes_and_blanks_in_it(tmp_path: Path) -> None:
     script = tmp_path / "my manager.py"
     script.write_text("import sys; print(sys.argv[1])")
-    found = Secrets(environ={}).passphrase(host(passphrase_source=f'command:"{sys.executable}" "{script}" "a b"'))
+    at = host(passphrase_source=f'command:"{sys.executable}" "{script}" "a b"')
+    found = Secrets(environ={}, redactor=Redactor()).passphrase(at)
     assert found is not None
     assert found.reveal() == "a b"
     assert found.source == f"command:{sys.executable}"
@@ -206,7 +207,8 @@ def test_a_variable_is_utf_8_whatever_the_locale_is() -> None:
 def test_only_a_line_end_ends_the_first_line(tmp_path: Path, value: str) -> None:
     script = tmp_path / "manager.py"
     script.write_text(f"import sys; sys.stdout.buffer.write({(value + chr(10) + 'login: me').encode()!r})")
-    found = Secrets(environ={}).passphrase(host(passphrase_source=f'command:"{sys.executable}" "{script}"'))
+    at = host(passphrase_source=f'command:"{sys.executable}" "{script}"')
+    found = Secrets(environ={}, redactor=Redactor()).passphrase(at)
     assert found is not None
     assert found.reveal() == value
 

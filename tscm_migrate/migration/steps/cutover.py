@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import archives, devices, facts, mark, named, network, restore
-from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed
-from tscm_migrate.events import Said
+from tscm_migrate.errors import ConnectionLost, MigrateError, NotComeBack, RestoreFailed, Unreachable
+from tscm_migrate.events import Said, Waiting
 from tscm_migrate.migration import way_back
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
@@ -18,10 +18,16 @@ from tscm_migrate.migration.steps.base import Plain
 from tscm_migrate.migration.steps.staging import the_archive
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from tscm_migrate.appliance.restore import Outcome
     from tscm_migrate.migration.context import Actions, Migration
+    from tscm_migrate.site import Host
+    from tscm_migrate.ssh.shell import Shell
+
+_SSHD_AGAIN = 60.0  # seconds that an sshd may take to begin anew
+_PAUSE = 1.0
 
 
 def request_of(m: Migration) -> restore.Request:
@@ -196,6 +202,24 @@ class ComeBack(Plain):
             raise NotComeBack(m.new.name, f"what answers at {m.old.host.address} has the old one's key, and is not it")
 
 
+def dial_patiently(m: Migration, host: Host, keys: Sequence[str]) -> Shell:
+    """Connect where sshd may just be beginning anew: the restore has told it to, or this tool has.
+
+    Raises:
+        SshError: as `m.dial`; one that does not answer only when it has had its time.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            return m.dial(host, keys)
+        except (Unreachable, ConnectionLost):
+            waited = time.monotonic() - began
+            if waited >= _SSHD_AGAIN:
+                raise
+            m.emit(Waiting(f"for sshd of {m.new.name} to begin anew", waited, _SSHD_AGAIN, m.new.name))
+            time.sleep(_PAUSE)
+
+
 class Restore(Plain):
     """The second pass: devices, and what else was asked for."""
 
@@ -240,13 +264,13 @@ class Restore(Plain):
         own = [*(key for _, key in m.new_facts.host_keys), *m.noted("new_keys", [])]
         theirs = [*(key for _, key in m.old_facts.host_keys), *m.noted("old_keys", [])]
         host = m.new.host
-        shell = m.dial(host, [*theirs, *own])
+        shell = dial_patiently(m, host, [*theirs, *own])
         if shell.server_fingerprint() not in theirs:
             m.emit(Said(f"{m.new.name} still shows its own host key; telling its sshd to read the restored ones"))
             shell.run(host.commands.reload_ssh, sudo=True, check=False, timeout=20.0, display="reload sshd")
             shell.close()
             unsure = m.kept is not None and not m.old_facts.host_keys  # no key was seen in the archive
-            shell = m.dial(host, [*theirs, *own] if unsure else theirs)
+            shell = dial_patiently(m, host, [*theirs, *own] if unsure else theirs)
             if shell.server_fingerprint() in own:
                 m.emit(Said(f"{m.new.name} keeps its own host keys: the archive has brought none", "warning"))
                 theirs = own
