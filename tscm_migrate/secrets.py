@@ -182,22 +182,34 @@ def to_keyring(user: str, value: str | None) -> None:
     """Store a secret in the workstation's keyring; None takes it out.
 
     Raises:
-        UsageError: there is no keyring here, or it refuses.
+        UsageError: there is no keyring here, it refuses, or it does not answer.
     """
-    import keyring
     from keyring.errors import PasswordDeleteError
 
-    try:
-        if value is None:
-            keyring.delete_password(SERVICE, user)
-        else:
-            keyring.set_password(SERVICE, user, value)
-    except PasswordDeleteError:
-        raise UsageError(
-            f"the keyring holds nothing for {user!r}", "see what it holds: tscm-migrate secret list"
-        ) from None
-    except Exception as error:  # noqa: BLE001 - backends raise what they like, and one that is named may not exist
-        raise UsageError(f"{_NO_KEYRING} ({type(error).__name__})", _OTHER_SOURCE) from None
+    ended: list[Exception | None] = []
+
+    def write() -> None:
+        try:
+            import keyring
+
+            if value is None:
+                keyring.delete_password(SERVICE, user)
+            else:
+                keyring.set_password(SERVICE, user, value)
+            ended.append(None)
+        except Exception as error:  # noqa: BLE001 - backends raise what they like, and one that is named may not exist
+            ended.append(error)
+
+    # As for reading; but here somebody is there, and may have to type the keyring's own password.
+    thread = threading.Thread(target=write, daemon=True, name="keyring")
+    thread.start()
+    thread.join(_COMMAND_SECONDS)
+    if not ended:
+        raise UsageError(f"the keyring does not answer within {_COMMAND_SECONDS:.0f} s", "unlock it, and say it again")
+    if isinstance(ended[0], PasswordDeleteError):
+        raise UsageError(f"the keyring holds nothing for {user!r}", "see what it holds: tscm-migrate secret list")
+    if ended[0] is not None:
+        raise UsageError(f"{_NO_KEYRING} ({type(ended[0]).__name__})", _OTHER_SOURCE)
     if value is not None and from_keyring(user) != value:  # the null backend takes everything and keeps nothing
         raise UsageError(f"{_NO_KEYRING}; nothing was stored", _OTHER_SOURCE)
 

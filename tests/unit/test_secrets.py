@@ -42,6 +42,8 @@ class Vault(KeyringBackend):
         return self.held.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
+        if self.blocked:
+            self.blocked.wait(60)
         if self.broken:
             raise ModuleNotFoundError("No module named 'the_backend_of_long_ago'")
         self.held[service, username] = password
@@ -127,6 +129,19 @@ def test_a_keyring_that_fails_in_a_way_of_its_own_is_told_with_another_source(va
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_keyring_that_waits_for_somebody_is_not_waited_for_for_ever(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.blocked = threading.Event()
+    monkeypatch.setattr(module, "_COMMAND_SECONDS", 0.05)
+    try:
+        with pytest.raises(UsageError, match="does not answer") as caught:
+            module.to_keyring("passphrase:old", "s3cret")
+    finally:
+        vault.blocked.set()
+    assert "unlock it" in caught.value.remedy()
+
+
 def test_a_command_gives_its_first_line(tmp_path: Path) -> None:
     script = tmp_path / "manager.py"
     script.write_text("print('s3cret')\nprint('login: me')")
@@ -149,7 +164,8 @@ def test_a_failing_command_is_an_error_that_does_not_show_its_output(tmp_path: P
 def test_a_command_may_have_quotes_and_blanks_in_it(tmp_path: Path) -> None:
     script = tmp_path / "my manager.py"
     script.write_text("import sys; print(sys.argv[1])")
-    found = Secrets(environ={}).passphrase(host(passphrase_source=f'command:"{sys.executable}" "{script}" "a b"'))
+    at = host(passphrase_source=f'command:"{sys.executable}" "{script}" "a b"')
+    found = Secrets(environ={}, redactor=Redactor()).passphrase(at)
     assert found is not None
     assert found.reveal() == "a b"
     assert found.source == f"command:{sys.executable}"
@@ -191,7 +207,8 @@ def test_a_variable_is_utf_8_whatever_the_locale_is() -> None:
 def test_only_a_line_end_ends_the_first_line(tmp_path: Path, value: str) -> None:
     script = tmp_path / "manager.py"
     script.write_text(f"import sys; sys.stdout.buffer.write({(value + chr(10) + 'login: me').encode()!r})")
-    found = Secrets(environ={}).passphrase(host(passphrase_source=f'command:"{sys.executable}" "{script}"'))
+    at = host(passphrase_source=f'command:"{sys.executable}" "{script}"')
+    found = Secrets(environ={}, redactor=Redactor()).passphrase(at)
     assert found is not None
     assert found.reveal() == value
 

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.errors import ConnectionLost, HostKeyError, InventoryError, Unreachable
+from tscm_migrate.events import Waiting
 from tscm_migrate.ssh import hostkeys, known_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tscm_migrate.migration.context import Migration
+    from tscm_migrate.site import Host
     from tscm_migrate.ssh.shell import Shell
 
-_REREADS_WITHIN = 20.0  # seconds that an sshd may take to show other host keys
+_SSHD_AGAIN = 60.0  # seconds that an sshd may take to begin anew
+_REREADS_WITHIN = 20.0  # and to show other host keys
+_PAUSE = 0.5
 
 
 def pin_what_is(m: Migration) -> list[str]:
@@ -67,24 +71,42 @@ def pin_again(file: Path, undo: dict[str, Any]) -> None:
     hostkeys.replace(file, [undo["name"]], [base64.b64decode(key) for key in undo["pinned"]])
 
 
+def dial_patiently(m: Migration, host: Host, keys: Sequence[str], *, rereads: bool = False) -> Shell:
+    """Connect where sshd may just be beginning anew: the restore has told it to, or this tool has.
+
+    Args:
+        m: the run.
+        host: with the address to connect to.
+        keys: of which it must show one; in base64.
+        rereads: it may show the key of before for a moment, too.
+
+    Raises:
+        SshError: as `m.dial`; one that does not answer only when it has had its time.
+    """
+    passing = (Unreachable, ConnectionLost, HostKeyError) if rereads else (Unreachable, ConnectionLost)
+    limit = _REREADS_WITHIN if rereads else _SSHD_AGAIN
+    began = time.monotonic()
+    while True:
+        try:
+            return m.dial(host, keys)
+        except passing:
+            waited = time.monotonic() - began
+            if waited >= limit:
+                raise
+            m.emit(Waiting(f"for sshd of {m.new.name} to begin anew", waited, limit, m.new.name))
+            time.sleep(_PAUSE)
+
+
 def shown_anew(m: Migration, shell: Shell, expect: Sequence[str]) -> Shell:
     """A new connection to the new one, whose sshd has been told over `shell` to read its host keys again.
-
-    For a moment it listens no longer, or still shows the key of before: that is given its time.
 
     Raises:
         SshError: it does not show one of the expected keys.
     """
-    host, ends = m.new.host, time.monotonic() + _REREADS_WITHIN
+    host = m.new.host
     shell.run(host.commands.reload_ssh, sudo=True, check=False, timeout=20.0, display="reload sshd")
     shell.close()
-    while True:
-        try:
-            return m.dial(host, expect)
-        except (HostKeyError, Unreachable, ConnectionLost):
-            if time.monotonic() > ends:
-                raise
-            time.sleep(0.3)
+    return dial_patiently(m, host, expect, rereads=True)
 
 
 def _all_known(file: Path, name: str, blobs: list[bytes]) -> bool:

@@ -262,7 +262,7 @@ class Restore(Plain):
         own = [*(key for _, key in m.new_facts.host_keys), *m.noted("new_keys", [])]
         theirs = [*(key for _, key in m.old_facts.host_keys), *m.noted("old_keys", [])]
         host = m.new.host
-        shell = m.dial(host, [*theirs, *own])
+        shell = identity.dial_patiently(m, host, [*theirs, *own])
         if shell.server_fingerprint() not in theirs:
             m.emit(Said(f"{m.new.name} still shows its own host key; telling its sshd to read the restored ones"))
             unsure = m.kept is not None and not m.old_facts.host_keys  # no key was seen in the archive
