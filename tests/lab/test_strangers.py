@@ -98,6 +98,45 @@ def test_devices_that_the_new_one_has_already_are_overwritten_and_updated_too(ro
     assert PASSPHRASE not in result.stdout + result.stderr
 
 
+def test_a_run_killed_between_two_questions_of_a_restore_is_resumed(rooms: MakeLab) -> None:
+    lab = rooms()
+    move_in(lab, "tinto", forgets_file="yes")
+    etc = etc_of(lab, "old")
+    tool = lab.spawn_tool(*MIGRATE, "--yes", env={"TSCM_PASSPHRASE": PASSPHRASE})
+    assert tool.stdout is not None
+    seen = 0
+    for line in tool.stdout:
+        seen += "Replace the secure shell identity" in line
+        if seen == 2:  # in the second pass
+            break
+    tool.kill()
+    tool.wait(10)
+    result = lab.run_tool("resume", "--yes", env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=120)
+    assert result.returncode == 0, said(result)
+    assert etc_of(lab, "new") == etc
+    assert updated(lab, "tinto.log") == {"hq-fw1", "dmz-pa", "branch.7"}, said(result)
+    assert lab.on("new", "ls -A /dev/shm").stdout == ""
+
+
+def test_a_person_answers_what_no_rule_knows_and_the_run_goes_on(rooms: MakeLab) -> None:
+    lab = rooms()
+    move_in(lab, "tinto", decoy_restore="Attach the site banner text? (none)")
+    screen = Terminal(lab.workstation.tool(*MIGRATE), {**lab.env(), "TSCM_PASSPHRASE": PASSPHRASE})
+    try:
+        screen.wait_for("Migrate tscm-old to tscm-new now?", limit=60)
+        screen.type("y")
+        for _ in ("first pass", "second pass"):
+            screen.wait_for("your answer to 'Attach the site banner text? (none)'", limit=60)
+            screen.wait_for("stops the run")
+            screen.type("plain")
+        assert screen.finish(60) == 0, screen.shown
+    finally:
+        screen.close()
+    told = lab.on("new", "cat /var/log/threatstop/tinto.log").stdout
+    assert told.count("Attach the site banner text? (none) plain\n") == 2
+    assert updated(lab, "tinto.log") == {"hq-fw1", "dmz-pa", "branch.7"}
+
+
 DECOY = "Restore complete. Send the SSH log to support? [y/n] "
 
 

@@ -28,7 +28,7 @@ PLAIN_WORDS = vocabulary(
 SUDO = Rule(
     "sudo-password",
     # a user's name stands behind "for", no archive's
-    r"\[sudo\]|sudo.*password|^\W*password for (?!\S*(?:backup|archive|tsbak|gpg|crypt|restor|file))\w[\w.-]*\s*:",
+    r"\[sudo\]|sudo.*password|^\W*password for (?!(?:backups?|archives?|gpg|(?:en|de)cryption|restore|files?|threatstop_\S+|\S+\.tsbak\S*)\W)\w[\w.-]*\s*:",
     "@sudo",
     kind="secret",
     alone=True,
@@ -39,7 +39,7 @@ SUDO = Rule(
 PASSPHRASE = Rule(
     "passphrase",
     r"pass\s*-?phrase|password|\bsecret\b|pass\s*word|key\s*phrase|decryption\s+key|encryption\s+key|\bpasscode|"
-    r"\bkey\s+to\s+(?:de|en)crypt|\bkey\s+to\s+(?:open|unlock)|\bunlock(?:ing)?\s+(?:code|word|key)\b",
+    r"\bkey\s+to\s+(?:decrypt|open|unlock)|\bunlock(?:ing)?\s+(?:code|word|key)\b",
     "@passphrase",
     kind="secret",
     times=4,

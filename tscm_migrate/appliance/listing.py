@@ -31,7 +31,7 @@ _ANOTHER = re.compile(
 )
 _ASKS_NUMBER = re.compile(
     r"\b(?:number|no\.|select\w*|choose|choice|pick|which|index|option|enter|type|specify|backup|archive|restore\s+from|id|"
-    r"entry|item|restore)\b|#|\b(?:nr|num|no|file)\b\.?\s*(?:no\.?\s*)?[:>?]",
+    r"entry|item|restore)\b|#|^\W*(?:file\s+)?(?:nr|num|no)\b\.?\s*[:>?]",
     re.IGNORECASE,
 )
 

@@ -165,6 +165,13 @@ def _network_questions(*, bypass_netconf: bool, dhcp: bool | None, address: str)
     )  # fmt: skip
 
 
+_OLD_IS_OFF = vocabulary(
+    "please is are has have was did i we you confirm that make sure the old previous source original former tscm appliance system "
+    "machine server host manager one vm it which came from backup archive being replaced off offline off-line down switched shut "
+    "powered turned disconnected unplugged now already been completely really this centralized threatstop device taken by"
+)
+
+
 def _confirmations() -> tuple[Rule, ...]:
     return (
         Rule(  # a state and no deed: before a restore the run has proved that nobody answers at the old address
@@ -178,6 +185,7 @@ def _confirmations() -> tuple[Rule, ...]:
             near=r"\b(?:tscm|appliance|system|machine|server|host|manager|client|vm)\b",
             foreign=r"\b(?:still|on-?line|yet|licen\w+|network|updates?|cron\w*|devices?|firewalls?|services?)\b",
             tolerates=r"shut\s*down|power\s*off",
+            only=_OLD_IS_OFF,
         ),
         Rule(
             "devices-exist",
@@ -214,7 +222,7 @@ def _archive_names() -> tuple[Rule, ...]:
             rf"\b(?:file\s*-?name|name)\b.*{archive}|{archive}.*\b(?:file\s*-?name|name|file)\b|^\W*(?:backup|archive)(?:\s+file)?\W*$",
             "@archive",
             kind="text",
-            foreign=r"\b(?:new|save|output|host\s*-?name|user\w*|number|index|devices?)\b",
+            foreign=r"\b(?:new|save|into|output|host\s*-?name|user\w*|number|index|devices?)\b",
         ),
     )
 

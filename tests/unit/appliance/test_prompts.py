@@ -174,6 +174,7 @@ RESTORE = [
     ("Password for archive: ", "pass phrase"),
     (f"Password for {NAME}: ", "pass phrase"),
     ("Password for threatstop: ", "sudo word"),
+    ("Password for gpguser: ", "sudo word"),
     ("Key to decrypt the archive: ", "pass phrase"),
     ("Unlock code of the archive: ", "pass phrase"),
     ("Archive opened. Temporary files removed.\nContinue with the restore? [y/n] ", "y"),
@@ -286,6 +287,11 @@ NEVER = [
     "Network settings\n  address 10.9.9.9/24\nIs the above correct? (yes) ",
     "IP address: 10.9.9.9\nGateway: 10.1.1.1\nAre these settings correct? [y/n] ",
     "Shut down the old appliance now? [y/n] ",
+    "Are the old logs off the system? [y/n] ",
+    "Has the previous administrator shut down the system? [y/n] ",
+    "Confirm: take the old TSCM offline? [y/n] ",
+    "Host key to encrypt with: ",
+    "Restore into which file: ",
     "Is the old TSCM still online? [y/n] ",
     "Is the old TSCM not offline yet? [y/n] ",
     "Has the old licence been switched off? [y/n] ",
@@ -500,6 +506,8 @@ def test_a_list_wants_a_number(question: str) -> None:
 @pytest.mark.parametrize(
     "question",
     [
+        "Log file: ",
+        "Serial no.: ",
         "Enter decryption passphrase: ",
         "Please enter the IP address: ",
         "Press Enter to continue",
