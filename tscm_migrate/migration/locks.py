@@ -42,9 +42,13 @@ def workstation_id(root: Path | None = None) -> str:
             made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
             made.write_text(secrets.token_hex(8), encoding="ascii")
             try:
-                os.link(made, path)
+                os.link(made, path)  # whoever comes second finds the first one's
+            except FileExistsError:
+                raise
+            except OSError:  # a disk that has no hard links
+                made.replace(path)
             finally:
-                made.unlink()
+                made.unlink(missing_ok=True)
         return path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise StateUnwritable(str(path), error.strerror or str(error)) from error

@@ -145,16 +145,21 @@ def resume(
         As `run.migrate`.
     """
     began, name = time.monotonic(), pick(asked, verb="resume")
+    _refuse_over(name)
     with reopened(name, verb="resume", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
         tell_others(m, asked)
-        record = m.journal.record
-        if record.outcome in _OVER and len(record.done) == len(plan.steps_of(m)):
-            raise UsageError(f"run {name} is over ({record.outcome})", f"what came of it: tscm-migrate show {name}")
         if not yes and not operator.confirm(f"Go on with {m.old.name} to {m.new.name} now?"):
             raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
         m.passphrase = _passphrase(m, secrets)
         m.journal.write("run-resumed", version=__version__, pid=os.getpid())
         return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: prepare(m))
+
+
+def _refuse_over(name: str) -> None:
+    """Before anybody is told that a run begins: a ping, a message."""
+    record, _ = journal.read(name)
+    if record.outcome in _OVER and plan.steps()[-1].id in record.done:
+        raise UsageError(f"run {name} is over ({record.outcome})", f"what came of it: tscm-migrate show {name}")
 
 
 def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:

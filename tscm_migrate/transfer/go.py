@@ -145,6 +145,8 @@ def push(
     """Bring an archive file to an appliance's backup folder; see `copy` for what is raised."""
     check_name(path.name)
     size = path.stat().st_size if path.is_file() else 0
+    if path.is_file() and not size:
+        raise TransferError(f"{path} is empty; nothing was copied", "take another archive: this one restores nothing")
     archive = Archive(path.name, str(path.parent), size)
     return bring(FolderEnd(path.parent), archive, target, limit=limit, emit=emit, sftp=sftp)
 

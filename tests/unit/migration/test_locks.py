@@ -175,3 +175,14 @@ def tool(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done
+
+
+def test_a_disk_without_hard_links_keeps_an_id_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    made = locks.workstation_id(tmp_path)
+    assert len(made) == 16
+    assert locks.workstation_id(tmp_path) == made
+    assert [path.name for path in tmp_path.iterdir()] == ["workstation-id"]
