@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tscm_migrate.appliance import lettered
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -129,8 +131,8 @@ def spelling(line: str, before: Sequence[str] = ()) -> Spelling | None:
         before: the lines right before it, in which a numbered choice may stand.
     """
     text = normal(line)
-    if (coded := _CODED.search(text)) and coded["yes"].lower() != coded["no"].lower():
-        return Spelling(coded["yes"], coded["no"])
+    if letters := _coded(text) or lettered.yes_and_no(text):
+        return Spelling(*letters)
     for pattern in (_BRACKETED, _PLAIN):
         if match := pattern.search(text):
             parts = match.groupdict()
@@ -146,6 +148,11 @@ def spelling(line: str, before: Sequence[str] = ()) -> Spelling | None:
         long = len(default["short"] or default["said"]) > 1
         return Spelling("yes", "no") if long else Spelling("y", "n")
     return None
+
+
+def _coded(text: str) -> tuple[str, str] | None:
+    coded = _CODED.search(text)
+    return (coded["yes"], coded["no"]) if coded and coded["yes"].lower() != coded["no"].lower() else None
 
 
 def _lower(yes: str, no: str) -> Spelling:
@@ -180,7 +187,7 @@ def looks_like_prompt(line: str) -> bool:
     return bool(_PROMPT_END.search(line.rstrip())) or spelling(line) is not None or bool(_ENTER_ALONE.search(line))
 
 
-_TELLS_TO = re.compile(r"\b(?:type|enter|choose|select|pick|press|specify|provide|input)\b", re.IGNORECASE)
+_TELLS_TO = re.compile(r"\b(?:type|enter|choose|select|pick|press|specify|provide|input|toggle)\b", re.IGNORECASE)
 _QUESTION_END = re.compile(r"\?\s*(?:[\[(<][^\[\](){}<>?]{0,40}[\])>])?\W*$")  # with its default behind it, perhaps
 _BUSY = re.compile(
     r"^\W*(?:\[[^\]]*\]\W*)?[A-Z]?[a-z]+ing\b(?![^?]*\?)"  # "Restoring device edge-asa: "
@@ -238,7 +245,7 @@ def words(text: str) -> list[str]:
 
 def without_choice(text: str) -> str:
     """The question without the way in which its answers are shown."""
-    bare = _OTHERWISE.sub(" ", normal(text))
+    bare = _OTHERWISE.sub(" ", lettered.without(normal(text)))
     for pattern in (_CODED, _BRACKETED, _DEFAULT):
         bare = pattern.sub(" ", bare)
     return _PLAIN.sub(lambda m: " " if len(m[0]) < 12 else m[0], bare)

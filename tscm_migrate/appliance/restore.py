@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import backup, listing, named
+from tscm_migrate.appliance import archives, backup, listing, named
 from tscm_migrate.appliance.backup import PassphraseFile, sudo_answer
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.prompts import Table
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class Request:
     """What to restore, and the old appliance's network settings for a dialogue that asks for them one by one.
 
-    `limits`: when to give it up.
+    `continues`: a pass of this run has begun before, so one that is said to be in progress is ours. `limits`: when to
+    give it up.
     """
 
     archive: str
@@ -45,6 +46,7 @@ class Request:
     dns: tuple[str, ...]
     dhcp: bool | None
     hostname: str
+    continues: bool = False
     limits: Limits = field(default_factory=Limits)
 
 
@@ -127,8 +129,15 @@ def table(appliance: Appliance, request: Request) -> Table:
         bypass_netconf=request.bypass_netconf,
         dhcp=request.dhcp,
         address=request.address,
+        continues=request.continues,
     )
-    return Table(rules, values, site)
+    wishes = {
+        "network": not request.bypass_netconf,
+        "ssh": request.restore_ssh,
+        "cron": request.restore_cron,
+        "devices": True,
+    }
+    return Table(rules, values, site, wishes)
 
 
 def run(appliance: Appliance, request: Request, operator: Asked) -> Outcome:
@@ -139,13 +148,14 @@ def run(appliance: Appliance, request: Request, operator: Asked) -> Outcome:
         UnknownPrompt, DialogueSilent, SshError: see there. A connection that goes away is no error here.
     """
     missing: list[str] = []
+    there = {archive.name for archive in archives.listed(appliance)}
 
     def pick(question: str, lines: Sequence[str]) -> str | None:
         if not listing.asks_for_archive(question, lines):
             return None
-        entry = listing.pick(lines, request.archive, request.folder)
+        entry = listing.pick(lines, request.archive, request.folder, there)
         if entry is None:
-            missing.append(question)
+            missing.append(_not_listed(request.archive, lines))
             return None
         return entry.number
 
@@ -159,8 +169,7 @@ def run(appliance: Appliance, request: Request, operator: Asked) -> Outcome:
             )  # fmt: skip
         except Exception as error:
             if missing:
-                detail = f"{request.archive} is not in the list that it shows; nothing was chosen"
-                raise RestoreFailed(appliance.name, detail) from error
+                raise RestoreFailed(appliance.name, f"{missing[-1]}; nothing was chosen") from error
             raise
     return Outcome(
         tuple(exchange.rule for exchange in talked.exchanges), talked.lost, talked.status, complaints(talked.text),
@@ -183,10 +192,13 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
     words = [appliance.paths.tsadmin, "restore", *(quote(word) for word in options(looking))]
     rules = tuple(rule for rule in table(appliance, looking).rules if rule.name in ("sudo-password", "more"))
     asks = Table(rules, {"sudo": sudo_answer(appliance)})
+    there = {archive.name for archive in archives.listed(appliance)}
 
     def look(question: str, lines: Sequence[str]) -> str | None:
         if listing.asks_for_archive(question, lines):
-            raise _ListSeen(request.archive in listing.names(lines))
+            ours = listing.pick(lines, request.archive, request.folder, there) if listing.dated(lines) else None
+            listed = ours is not None or request.archive in listing.names(lines)
+            raise _ListSeen("" if listed else _not_listed(request.archive, lines))
         return None
 
     try:
@@ -195,21 +207,26 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
             display=f"{command(appliance, looking)}, only to look", limits=request.limits,
         )  # fmt: skip
     except _ListSeen as seen:
-        if not seen.ours:
-            detail = f"{request.archive} is not in the list that its restore shows"
-            raise RestoreFailed(appliance.name, detail) from None
+        if seen.missing:
+            raise RestoreFailed(appliance.name, seen.missing) from None
         return ""
     except UnknownPrompt as unknown:
         return unknown.prompt
     raise RestoreFailed(appliance.name, f"its restore ends at once: {last_line(talked.text)}")
 
 
-class _ListSeen(Exception):
-    """The list has been shown; `ours`: our archive is in it."""
+def _not_listed(archive: str, lines: Sequence[str]) -> str:
+    if listing.dated(lines):
+        return f"the list that its restore shows has times and no names, and none of its rows is surely {archive}"
+    return f"{archive} is not in the list that its restore shows"
 
-    def __init__(self, ours: bool) -> None:  # noqa: FBT001
-        super().__init__(ours)
-        self.ours = ours
+
+class _ListSeen(Exception):
+    """The list has been shown; `missing`: what is to be said where our archive is not in it."""
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(missing)
+        self.missing = missing
 
 
 class _Nobody:

@@ -47,6 +47,7 @@ def request_of(m: Migration) -> restore.Request:
         dns=was.dns,
         dhcp=was.dhcp,
         hostname=was.hostname,
+        continues=bool(m.noted("first_pass_began") or m.noted("restore_began")),
         limits=m.limits,
     )
 
@@ -95,10 +96,11 @@ class RestoreNetwork(Plain):
 
     def _pass(self, m: Migration) -> None:
         m.note("boot_before", network.boot_of(m.new.shell))
+        request = request_of(m)  # before anything is said of a pass: only one that began earlier can be in progress
         m.note("first_pass_began", value=True)
         offline.keep_away(m)
         saved = network.saved_settings(m.new)
-        outcome = restore.run(m.new, request_of(m), m.operator)
+        outcome = restore.run(m.new, request, m.operator)
         asked = outcome.did("network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static")
         # It may have asked in words that the site's rules or the operator answered, or not at all.
         if not outcome.lost and not asked and network.saved_settings(m.new) == saved:
@@ -184,7 +186,9 @@ class ComeBack(Plain):
     def _theirs(self, m: Migration) -> list[str]:
         """The old one's keys, where the first pass may have restored them."""
         asked = [
-            rule for rule in m.noted("first_pass", {}).get("answered", []) if re.match(r"ssh$|operator$|inv", rule)
+            rule
+            for rule in m.noted("first_pass", {}).get("answered", [])
+            if re.match(r"ssh$|parts$|operator$|inv", rule)
         ]
         if not m.options.restore_ssh or not asked:
             return []
@@ -247,8 +251,9 @@ class Restore(Plain):
         yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
 
     def _pass(self, m: Migration) -> None:
+        request = request_of(m)
         m.note("restore_began", time.time())
-        outcome = restore.run(m.new, request_of(m), m.operator)
+        outcome = restore.run(m.new, request, m.operator)
         # What is there counts for more than a status: an issue beside the devices must not hold up a network.
         ended = outcome.status == 0 or (outcome.ended_well and self._has_come(m)) or self._seen_done(m)
         if outcome.lost or not ended:
