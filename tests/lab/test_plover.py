@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,28 +21,9 @@ if TYPE_CHECKING:
 pytestmark = needed(240)
 
 BANNER = "site banner"
-# What docs/how-to/prompts.md shows.
-RULES = r"""
-[[hosts.tscm-new.prompts]]
-pattern = '3 \[x\] cron'
-answer = "3"
-dialogue = "restore"
-
-[[hosts.tscm-new.prompts]]
-pattern = '4 \[ \] devices'
-answer = "4"
-dialogue = "restore"
-
-[[hosts.tscm-new.prompts]]
-pattern = '5 \[x\] site banner'
-answer = "5"
-dialogue = "restore"
-
-[[hosts.tscm-new.prompts]]
-pattern = 'g to go'
-answer = "g"
-dialogue = "restore"
-"""
+PAGE = Path(__file__).parents[2] / "docs/how-to/prompts.md"
+SECTION = PAGE.read_text(encoding="utf-8").split("## A menu that is answered several times")[1]
+RULES = SECTION[SECTION.index("[[hosts.") : SECTION.index("```\n\nThe first rule")]
 WISHED = "restored {'network': True, 'ssh keys': True, 'cron': False, 'devices': True, 'site banner': False}"
 
 
@@ -55,7 +37,7 @@ def sites(lab: NamespaceLab, name: str) -> str:
 
 @pytest.mark.parametrize("layout", [{}, {"tall": "yes"}], ids=["one line", "a line a part"])
 def test_a_menu_with_an_unknown_part_stops_the_run_and_rules_of_the_inventory_carry_it_through(
-    rooms: MakeLab, layout: dict[str, str]
+    rooms: MakeLab, layout: dict[str, Any]
 ) -> None:
     lab = rooms()
     move_in(lab, "plover", extra=BANNER, **layout)
@@ -120,3 +102,33 @@ def test_updates_that_are_a_function_of_a_wrapper_are_waited_for(rooms: MakeLab)
     runs = (lab.root_of("old") / log.lstrip("/")).read_text().split()
     assert runs[1::2].count("begin") == runs[1::2].count("end")
     assert max(float(second) for second in runs[0::2]) <= at + 1 < time.time()
+
+
+def test_a_restore_of_somebody_else_that_is_under_way_is_seen_before_the_old_one_goes(rooms: MakeLab) -> None:
+    lab = rooms()
+    move_in(lab, "plover")
+    lab.on(
+        "new", "echo '{}' > /opt/threatstop/etc/.restore-state; chown threatstop: /opt/threatstop/etc/.restore-state"
+    )
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=120)
+    assert (result.returncode != 0, "another restore is under way" in result.stderr) == (True, True), said(result)
+    assert lab.addresses()["old"] == "10.1.1.43"
+    assert "CONTINUE" not in told(lab).upper()
+
+
+@pytest.mark.parametrize("moment", ["G TO GO:", "CONTINUE IT?"], ids=["within the menu", "in the second pass"])
+def test_a_run_killed_in_a_restore_of_two_phases_is_resumed(rooms: MakeLab, moment: str) -> None:
+    lab = rooms()
+    move_in(lab, "plover")
+    before = sites(lab, "old")
+    tool = lab.spawn_tool(*MIGRATE, "--yes", env={"TSCM_PASSPHRASE": "a b c"})
+    assert tool.stdout is not None
+    for line in tool.stdout:
+        if moment in line:
+            break
+    tool.kill()
+    tool.wait(10)
+    result = lab.run_tool("resume", "--yes", env={"TSCM_PASSPHRASE": "a b c"}, timeout=120)
+    assert result.returncode == 0, said(result)
+    assert sites(lab, "new") == before
+    assert set(re.findall(r"^updated (\S+)$", told(lab), re.MULTILINE)) == {"plv-asa", "plv-edge", "plv-7"}

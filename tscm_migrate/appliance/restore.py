@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import archives, backup, listing, named
 from tscm_migrate.appliance.backup import PassphraseFile, sudo_answer
 from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.common_rules import UNDER_WAY
 from tscm_migrate.appliance.prompts import Table
 from tscm_migrate.appliance.rules import restore_rules
 from tscm_migrate.appliance.talk import Asked, Limits, complaints, converse, last_line
 from tscm_migrate.errors import RestoreFailed, UnknownPrompt
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.site import Secret
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 class Request:
     """What to restore, and the old appliance's network settings for a dialogue that asks for them one by one.
 
-    `continues`: a pass of this run has begun before, so one that is said to be in progress is ours. `limits`: when to
-    give it up.
+    `continues`: a pass of this run has chosen its archive before, so one that is said to be in progress is ours.
+    `limits`: when to give it up.
     """
 
     archive: str
@@ -140,8 +141,17 @@ def table(appliance: Appliance, request: Request) -> Table:
     return Table(rules, values, site, wishes)
 
 
-def run(appliance: Appliance, request: Request, operator: Asked) -> Outcome:
+def run(
+    appliance: Appliance, request: Request, operator: Asked, *, chosen: Callable[[], None] = lambda: None
+) -> Outcome:
     """Run one pass.
+
+    Args:
+        appliance: the new one.
+        request: what to restore.
+        operator: asked about unknown prompts.
+        chosen: called when the archive is about to be chosen from the list: from then on a restore that is under way
+            is ours, for a program that goes on with another's shows no list.
 
     Raises:
         RestoreFailed: the archive is not in the list that is shown.
@@ -157,6 +167,7 @@ def run(appliance: Appliance, request: Request, operator: Asked) -> Outcome:
         if entry is None:
             missing.append(_not_listed(request.archive, lines))
             return None
+        chosen()
         return entry.number
 
     secret = request.passphrase if request.archive.endswith(".gpg") else None
@@ -211,6 +222,11 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
             raise RestoreFailed(appliance.name, seen.missing) from None
         return ""
     except UnknownPrompt as unknown:
+        if UNDER_WAY.about(unknown.prompt, unknown.prompt):
+            detail = (
+                f"another restore is under way on it, of an archive that nobody here knows; it asks: {unknown.prompt}"
+            )
+            raise RestoreFailed(appliance.name, detail) from None
         return unknown.prompt
     raise RestoreFailed(appliance.name, f"its restore ends at once: {last_line(talked.text)}")
 

@@ -47,9 +47,16 @@ def request_of(m: Migration) -> restore.Request:
         dns=was.dns,
         dhcp=was.dhcp,
         hostname=was.hostname,
-        continues=bool(m.noted("first_pass_began") or m.noted("restore_began")),
+        continues=bool(m.noted("archive_chosen") or m.noted("first_pass")),
         limits=m.limits,
     )
+
+
+def _run(m: Migration) -> Outcome:
+    def chosen() -> None:
+        m.note("archive_chosen", value=True)
+
+    return restore.run(m.new, request_of(m), m.operator, chosen=chosen)
 
 
 def _failed(m: Migration, detail: str) -> RestoreFailed:
@@ -96,12 +103,13 @@ class RestoreNetwork(Plain):
 
     def _pass(self, m: Migration) -> None:
         m.note("boot_before", network.boot_of(m.new.shell))
-        request = request_of(m)  # before anything is said of a pass: only one that began earlier can be in progress
         m.note("first_pass_began", value=True)
         offline.keep_away(m)
         saved = network.saved_settings(m.new)
-        outcome = restore.run(m.new, request, m.operator)
-        asked = outcome.did("network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static")
+        outcome = _run(m)
+        asked = outcome.did(
+            "network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static", "under-way", "parts"
+        )
         # It may have asked in words that the site's rules or the operator answered, or not at all.
         if not outcome.lost and not asked and network.saved_settings(m.new) == saved:
             raise _failed(
@@ -251,9 +259,8 @@ class Restore(Plain):
         yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
 
     def _pass(self, m: Migration) -> None:
-        request = request_of(m)
         m.note("restore_began", time.time())
-        outcome = restore.run(m.new, request, m.operator)
+        outcome = _run(m)
         # What is there counts for more than a status: an issue beside the devices must not hold up a network.
         ended = outcome.status == 0 or (outcome.ended_well and self._has_come(m)) or self._seen_done(m)
         if outcome.lost or not ended:
