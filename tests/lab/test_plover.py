@@ -107,9 +107,8 @@ def test_updates_that_are_a_function_of_a_wrapper_are_waited_for(rooms: MakeLab)
 def test_a_restore_of_somebody_else_that_is_under_way_is_seen_before_the_old_one_goes(rooms: MakeLab) -> None:
     lab = rooms()
     move_in(lab, "plover")
-    lab.on(
-        "new", "echo '{}' > /opt/threatstop/etc/.restore-state; chown threatstop: /opt/threatstop/etc/.restore-state"
-    )
+    state = lab.root_of("new") / "opt/threatstop/etc/.restore-state"
+    state.write_text('{"path": "/home/threatstop/threatstop_backup_2020-01-01_00_00_00.tsbak", "parts": {}}')
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=120)
     assert (result.returncode != 0, "another restore is under way" in result.stderr) == (True, True), said(result)
     assert lab.addresses()["old"] == "10.1.1.43"

@@ -138,7 +138,7 @@ def spelling(line: str, before: Sequence[str] = ()) -> Spelling | None:
             parts = match.groupdict()
             yes = next(v for k, v in parts.items() if k.startswith("yes") and v)
             no = next(v for k, v in parts.items() if k.startswith("no") and v)
-            return _lower(yes, no)
+            return Spelling(yes.lower(), no.lower())  # capitals only mark a default: lower case is taken everywhere
     if word := _TYPE_WORD.search(text):
         typed = word["word"] or word["word2"] or word["word3"] or word["word4"]
         return Spelling(typed, "no" if len(typed) > 1 else "n")
@@ -153,11 +153,6 @@ def spelling(line: str, before: Sequence[str] = ()) -> Spelling | None:
 def _coded(text: str) -> tuple[str, str] | None:
     coded = _CODED.search(text)
     return (coded["yes"], coded["no"]) if coded and coded["yes"].lower() != coded["no"].lower() else None
-
-
-def _lower(yes: str, no: str) -> Spelling:
-    """Capitals only mark a default: lower case is taken everywhere."""
-    return Spelling(yes.lower(), no.lower())
 
 
 def _numbered(before: Sequence[str]) -> Spelling | None:
@@ -197,6 +192,11 @@ _BUSY = re.compile(
 )
 
 
+def _busy(line: str) -> bool:
+    """Whether the line tells of work that goes on; "A restore is in progress. Continue it?" asks about it."""
+    return bool(_BUSY.search(line)) and not _QUESTION_END.search(line)
+
+
 def asks(line: str) -> bool:
     """Whether the line surely asks for something: it offers a choice, ends as a question, or says what to type."""
     return spelling(line) is not None or bool(_QUESTION_END.search(line) or _TELLS_TO.search(line))
@@ -204,7 +204,7 @@ def asks(line: str) -> bool:
 
 def may_be_whole_line_prompt(line: str) -> bool:
     """Whether a finished line, after which nothing comes, may be a prompt: "[*] SSH restored (6 files)" is none."""
-    return not _BUSY.search(line) and (asks(line) or bool(re.search(r"[:>»›]\s*$", line)))
+    return not _busy(line) and (asks(line) or bool(re.search(r"[:>»›]\s*$", line)))
 
 
 def patience(line: str, *, terminated: bool) -> float:
@@ -213,7 +213,7 @@ def patience(line: str, *, terminated: bool) -> float:
     Nothing in the text of "Device edge-asa: " tells a question from work that goes on; waiting costs seconds, a wrong
     stop in the middle of a restore costs the migration.
     """
-    if _BUSY.search(line) and spelling(line) is None:
+    if _busy(line) and spelling(line) is None:
         return math.inf
     if asks(line):
         return 6.0 if terminated else 2.0
