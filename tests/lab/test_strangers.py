@@ -27,6 +27,7 @@ LAYOUT = {
     "terse": ("a10 edge core-sw", "terse.log"),
     "quay": (" ".join(f"quay-{number:02}" for number in range(1, 44)), "quay.log"),
     "tinto": ("hq-fw1 dmz-pa branch.7", "tinto.log"),
+    "plover": ("plv-asa plv-edge plv-7", "plover.log"),
 }
 
 
@@ -54,6 +55,8 @@ def etc_of(lab: NamespaceLab, name: str) -> str:
         pytest.param("tinto", (), {}, id="tinto-encrypted"),
         pytest.param("tinto", ("--no-encrypt", "--restore-cron"), {}, id="tinto-plain-cron"),
         pytest.param("tinto", ("--no-restore-ssh",), {}, id="tinto-own-keys"),
+        pytest.param("plover", (), {}, id="plover-encrypted"),
+        pytest.param("plover", ("--no-encrypt", "--restore-cron", "--no-restore-ssh"), {}, id="plover-plain"),
     ],
 )
 def test_a_stranger_is_migrated(

@@ -223,6 +223,32 @@ def test_a_raw_terminal_gets_a_key_as_well(shell: Shell) -> None:
     assert "< b'y' b'n' >" in talk.text, talk.text
 
 
+STARS = r"""python3 -c '
+import os, sys, termios
+was = termios.tcgetattr(0)
+raw = termios.tcgetattr(0)
+raw[0] &= ~termios.ICRNL
+raw[3] &= ~(termios.ECHO | termios.ICANON)
+typed = b""
+sys.stdout.write("Passphrase: ")
+sys.stdout.flush()
+termios.tcsetattr(0, termios.TCSANOW, raw)
+while (key := os.read(0, 1)) != b"\r":
+    typed += key
+    sys.stdout.write("*")
+    sys.stdout.flush()
+termios.tcsetattr(0, termios.TCSANOW, was)
+print("\n<", len(typed), typed[-1:] != b"\n", ">")
+'"""
+
+
+def test_a_program_that_reads_a_secret_key_by_key_gets_the_enter_that_a_keyboard_sends(shell: Shell) -> None:
+    given = table(Passphrase=Answer("tr0ub4dor", "pass", secret=True))
+    talk = shell.converse(STARS, given, pace=Pace(quiet=0.2, doubtful=0.5, terminated=0.5, idle=8, total=30))
+    assert "< 9 True >" in talk.text, talk.text
+    assert "tr0ub4dor" not in repr(talk)
+
+
 def test_a_program_with_a_line_editor_gets_its_enter(shell: Shell) -> None:
     script = 'bash -c \'read -re -p "Restore? " a; read -re -p "Which? " b; echo "<$a|$b>"\''
     talk = shell.converse(script, table(Restore=Answer("y"), Which=Answer("3")), pace=BRISK)

@@ -1,8 +1,8 @@
-"""The rules and words that both dialogues of `tsadmin` share: passwords, pagers, "press Enter". Pure data."""
+"""Rules and words that the dialogues of `tsadmin` share, or that stand by themselves: passwords, pagers, "press Enter". Pure data."""
 
 from __future__ import annotations
 
-from tscm_migrate.appliance.prompts import Rule
+from tscm_migrate.appliance.prompts import YES, Rule
 from tscm_migrate.appliance.question import vocabulary
 
 # A bare "Proceed?" is answered only where the lines right before it speak of what we started.
@@ -83,3 +83,22 @@ MORE = Rule(  # a halt in a long list: a space goes on by a page, also in those 
         "q quit stop end exit is not go on continue a h help previous b back"
     ),
 )
+FILE_NAME = Rule(  # Enter takes the offered name where it is a documented one: an archive of any other is not found again
+    "file-name",
+    r"\bname\b.*[\[(<]\W*(?:default\W+)?(?:/\S*/)?threatstop_backup_\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d\.tsbak(?:\.gpg)?\s*[\])>]\W*$",
+    "",
+    kind="enter",
+    alone=True,
+)
+UNDER_WAY = Rule(  # only where a pass of this very run has begun it: anybody else's would restore something else
+    "under-way",
+    r"(?=.*\b(?:restore|restoration|recovery)\b)(?=.*\b(?:in\s+progress|under\s*way|unfinished|interrupted|incomplete|pending|begun|started|"
+    r"waiting|not\s+(?:finished|complete|over))\b).*\b(?:continue|resume|go\s+on|carry\s+on|finish|complete|proceed)\b"
+    r"|\b(?:continue|resume|carry\s+on\s+with|finish|complete)\b.*\b(?:restore|restoration|recovery)\b",
+    YES, bare=True, alone=True,
+    foreign=r"\b(?:new|another|instead|over\s+again|afresh|restart|scratch)\b",
+    only=PLAIN_WORDS | vocabulary(
+        "progress under way underway unfinished interrupted incomplete finished complete pending begun started waiting resume carry "
+        "finish phase part pass step stage second two first after reboot since last earlier until yet"
+    ),
+)  # fmt: skip

@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance.question import is_option, is_slot, spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 _NAME = re.compile(
-    r"(?P<folder>(?:[^\s'\"]*/)?)(?P<name>threatstop_backup_\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d\.tsbak(?:\.gpg)?)(?![\w.-])"
+    r"(?P<folder>(?:[^\s'\"]*/)?)(?P<name>threatstop_backup_\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d\.tsbak(?:\.gpg)?)(?![\w.-])",
+    re.IGNORECASE,  # a program may show all in capitals
+)
+# A row that shows when an archive was made, and not what it is called.
+_TIME = re.compile(
+    r"(?<![\w.-])(?P<day>\d{4}[-/.]\d\d[-/.]\d\d)[T\s_,]+(?:at\s+)?(?P<time>\d\d:\d\d(?::\d\d)?)(?![\d:])",
+    re.IGNORECASE,
 )
 # What may stand before a row's number: brackets, a marker of the default, a table's border, "Backup #".
 _LEADING = re.compile(r"^\W*(?:[A-Za-z.]+\s*#?\s*(?=\d))?(?P<key>\d{1,6}|[A-Za-z](?=\s*[)\].:]))(?![\w/]|[-:.]\d)")
@@ -26,7 +32,7 @@ _LINK = re.compile(r"threatstop_latest|\.tsbak(?:\.gpg)?['\"]?\s*(?:->|→|=>)")
 # The list may have been shown a while ago: a question for something else that says "enter" too is not for its number.
 _ANOTHER = re.compile(
     r"pass\s*-?(?:phrase|word|code)|\bsecret\b|\bkeys?\b|\baddress|\bgateway|mask\b|\bdns\b|\bname\s*-?server|\binterface\b|"
-    r"\bhost\s*-?name|\b(?:press|hit)\b|\[sudo\]|--\s*more|\bprefix\b",
+    r"\bhost\s*-?name|\b(?:press|hit)\b|\[sudo\]|--\s*more|\bprefix\b|\[[xX* ]\]\s|\btoggle",
     re.IGNORECASE,
 )
 _ASKS_NUMBER = re.compile(
@@ -38,7 +44,10 @@ _ASKS_NUMBER = re.compile(
 
 @dataclass(frozen=True)
 class Entry:
-    """A row: its `number` as shown, the archive's `folder` ("" where only the name is shown) and `name`."""
+    """A row: its `number` as shown, the archive's `folder` ("" where only the name is shown) and `name`.
+
+    Where only a time is shown, the name begins as that archive's does: with date, hour and minute, perhaps second.
+    """
 
     number: str
     folder: str
@@ -50,6 +59,19 @@ def entries(lines: Iterable[str]) -> list[Entry]:
     return [entry for line in lines if not _LINK.search(line) for entry in _row(line)]
 
 
+def dated(lines: Iterable[str]) -> list[Entry]:
+    """The rows of a list without any file name, by the time that they show: a key, a day, an hour and a minute."""
+    found: list[Entry] = []
+    for line in lines:
+        key, times = _LEADING.match(line), list(_TIME.finditer(line))
+        if _NAME.search(line):
+            return []
+        if key is not None and len(times) == 1 and key.end() <= times[0].start():
+            when = re.sub(r"[/.]", "-", times[0]["day"]) + "_" + times[0]["time"].replace(":", "_")
+            found.append(Entry(key["key"], "", f"threatstop_backup_{when}"))
+    return found
+
+
 def _row(line: str) -> list[Entry]:
     """The archives of one line: mostly one; several where a menu is set in columns."""
     found, end = [], 0
@@ -59,21 +81,33 @@ def _row(line: str) -> list[Entry]:
         if key is None and end == 0:
             key = _BEHIND.search(line[match.end() :])
         if key is not None:
-            found.append(Entry(key["key"], match["folder"].rstrip("/"), match["name"]))
+            found.append(Entry(key["key"], match["folder"].rstrip("/"), match["name"].lower()))
         end = match.end()
     return found
 
 
 def names(lines: Iterable[str]) -> set[str]:
     """Every archive that is named, numbered or not."""
-    return {match["name"] for line in lines if not _LINK.search(line) for match in _NAME.finditer(line)}
+    return {match["name"].lower() for line in lines if not _LINK.search(line) for match in _NAME.finditer(line)}
 
 
-def pick(lines: Sequence[str], name: str, folder: str) -> Entry | None:
+def pick(lines: Sequence[str], name: str, folder: str, there: Collection[str] = ()) -> Entry | None:
     """The row of the archive `name`, the one in `folder` where several are shown; None where it is not listed.
 
     A row without a folder counts when no row of that name shows one.
+
+    Args:
+        lines: all that was shown.
+        name: the archive's.
+        folder: where it lies.
+        there: every archive on the appliance. A list of nothing but times is read only where each of them is one of
+            these, as their names say it in UTC: shifted by an hour, it would show another archive at our time.
     """
+    rows = dated(lines)
+    if rows:
+        ours = [row for row in rows if name.startswith(row.name)]
+        known = all(any(one.startswith(row.name) for one in there) for row in rows)
+        return ours[0] if known and len(ours) == 1 else None
     named = [entry for entry in entries(lines) if entry.name == name]
     here = [entry for entry in named if entry.folder == folder]
     bare = [entry for entry in named if not entry.folder]
@@ -87,7 +121,7 @@ def asks_for_archive(question: str, lines: Sequence[str]) -> bool:
     """
     said = " ".join(_behind_list(lines)) if is_slot(question) else ""
     whole = f"{said} {question}"
-    if _ANOTHER.search(whole) or not entries(lines) or spelling(whole) is not None:
+    if _ANOTHER.search(whole) or not (entries(lines) or dated(lines)) or spelling(whole) is not None:
         return False
     if _ASKS_NUMBER.search(whole):
         return True
@@ -96,5 +130,5 @@ def asks_for_archive(question: str, lines: Sequence[str]) -> bool:
 
 def _behind_list(lines: Sequence[str]) -> list[str]:
     """What was said since the list's last row, but for the rows of another menu."""
-    rows = [index for index, line in enumerate(lines) if _NAME.search(line)]
+    rows = [index for index, line in enumerate(lines) if _NAME.search(line) or dated([line])]
     return [line for line in lines[rows[-1] + 1 :] if not is_option(line)] if rows else []

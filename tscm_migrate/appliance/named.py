@@ -57,9 +57,16 @@ def in_list(text: str, known: Collection[str]) -> tuple[str, ...]:
 
 
 def in_text(text: str, known: Collection[str]) -> tuple[str, ...]:
-    """Names of the etc tree that a program has mentioned, in the order in which it did."""
+    """Names of the etc tree that a program has mentioned, in the order in which it did, also in capitals."""
+    capitals: dict[str, list[str]] = {}
+    for name in known:
+        capitals.setdefault(name.upper(), []).append(name)
+    spelled = {upper: names[0] for upper, names in capitals.items() if len(names) == 1}
     words = (word.rstrip(".-") for word in _WORD.findall(text))
-    found = (one for word in words for one in (word, without_ending(word)) if one in known)
+    found = (
+        one if one in known else spelled[one]
+        for word in words for one in (word, without_ending(word)) if one in known or one in spelled
+    )  # fmt: skip
     return tuple(dict.fromkeys(found))
 
 

@@ -10,6 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # ww: never cut; the columns without header. `args` is last because it has blanks.
 PS_COMMAND = "ps -ww -eo pid=,ppid=,stat=,etimes=,args="
@@ -57,13 +61,13 @@ def _base(word: str) -> str:
     return PurePosixPath(word.strip("'\"-")).name.rstrip(":")
 
 
-def _runs(words: list[str], program: str, depth: int = 0) -> bool:
-    """Whether this simple command runs `program`, looking through interpreters and wrappers."""
+def _runs(words: list[str], programs: Collection[str], depth: int = 0) -> bool:
+    """Whether this simple command runs one of `programs`, looking through interpreters and wrappers."""
     while words and _ASSIGNMENT.fullmatch(words[0]):
         words = words[1:]
     if not words or depth > 8:
         return False
-    if _base(words[0]) == program:
+    if _base(words[0]) in programs:
         return True
     wrapper = re.sub(r"[\d.]+$", "", _base(words[0])) or _base(words[0])
     if wrapper not in _WRAPPERS:
@@ -71,11 +75,11 @@ def _runs(words: list[str], program: str, depth: int = 0) -> bool:
     rest = words[1:]
     if wrapper in _SHELLS and any(re.fullmatch(r"-[a-z]*c", word) for word in rest):
         start = next(i for i, word in enumerate(rest) if re.fullmatch(r"-[a-z]*c", word))
-        return any(_runs(part.split(), program, depth + 1) for part in _SEPARATORS.split(" ".join(rest[start + 1 :])))
+        return any(_runs(part.split(), programs, depth + 1) for part in _SEPARATORS.split(" ".join(rest[start + 1 :])))
     start = _first_operand(wrapper, rest)
     if wrapper in _INTERPRETERS:  # its script; what follows are the script's arguments
-        return start < len(rest) and _base(rest[start]) == program
-    return _runs(rest[start:], program, depth + 1)
+        return start < len(rest) and _base(rest[start]) in programs
+    return _runs(rest[start:], programs, depth + 1)
 
 
 def _first_operand(wrapper: str, words: list[str]) -> int:
@@ -95,14 +99,14 @@ def _first_operand(wrapper: str, words: list[str]) -> int:
     return index
 
 
-def updates_among(processes: list[Process], own: int | None, program: str = "ts-update") -> list[Process]:
-    """Which processes run `program`, or are a shell that will.
+def updates_among(processes: list[Process], own: int | None, *programs: str) -> list[Process]:
+    """Which processes run one of `programs`, or are a shell that will.
 
     Args:
         processes: all of the appliance's.
         own: the pid of the shell that looked; it, its ancestors and its descendants do not count. None: nothing is
             left out.
-        program: the basename to look for.
+        programs: the basenames to look for; ts-update where none is given.
 
     Returns:
         Those that count, in the order given. Zombies are over and do not count.
@@ -123,11 +127,35 @@ def updates_among(processes: list[Process], own: int | None, program: str = "ts-
     return [
         process
         for process in processes
-        if process.pid not in skip and not process.stat.startswith("Z") and _counts(process.args, program)
+        if process.pid not in skip
+        and not process.stat.startswith("Z")
+        and _counts(process.args, programs or ("ts-update",))
     ]
 
 
-def _counts(args: str, program: str) -> bool:
+def _counts(args: str, programs: Collection[str]) -> bool:
     words = args.split()
     # "sudo", "CRON -f" and login shells ("-bash") come as they are; a title such as "ts-update: worker" counts too.
-    return bool(words) and _runs(words, program)
+    return bool(words) and _runs(words, programs)
+
+
+def started_by(entry: str, program: str = "ts-update") -> frozenset[str]:
+    """What a cron entry starts that goes by the program's name: itself, and wrappers of it such as `ts-update-all`.
+
+    A wrapper may have the program's work inside of it, so that no process ever bears the program's own name.
+
+    Args:
+        entry: the text of a file of /etc/cron.d.
+        program: the basename of the program.
+    """
+    named = re.compile(rf"{re.escape(program)}(?:[-_.]\w[\w.-]*)?")
+    found = {program}
+    for line in entry.splitlines():
+        words = line.split()
+        fields = 2 if line.lstrip().startswith("@") else 6
+        if line.lstrip().startswith("#") or len(words) <= fields:
+            continue
+        for part in _SEPARATORS.split(" ".join(words[fields:])):
+            candidates = {base for word in part.split() if named.fullmatch(base := _base(word))}
+            found |= {base for base in candidates if _runs(part.split(), (base,))}
+    return frozenset(found)

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from tscm_migrate.appliance import lettered, refused, toggles
 from tscm_migrate.appliance import question as q
-from tscm_migrate.appliance import refused
+from tscm_migrate.appliance.paragraph import asked_of, paragraph_of, question_in, whole_question
 from tscm_migrate.appliance.question import NO, YES, complete, is_yes_no, looks_like_prompt, spell, vocabulary
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ _ASKS_WHETHER = re.compile(
     r"^\W*(?:do|does|did|shall|should|would|will|can|could|may|is|are|has|have|want)\b|\b(?:do|would|shall|should)\s+(?:you|we|i|it)\b",
     re.IGNORECASE,
 )
-_BEGINS = re.compile(  # a question that is not over at the end of its line
-    r"\b(?:do|would|shall|should|will|can)\s+(?:you|we|i|it|the|this)\b|\bif\b|^\W*(?:restore|keep|overwrite|replace|apply|skip)\b",
+_LEFT_OUT = re.compile(  # where a ticked box, or the menu, may mean the opposite of "restore this part"
+    rf"{refused.VETO.pattern}|\b(?:skip\w*|exclud\w*|omit\w*|keep\w*|preserv\w*|ignor\w*|leave|left|not|without|instead)\b",
     re.IGNORECASE,
 )
 _OPTIONAL = re.compile(
@@ -101,9 +102,10 @@ class Rule:
 
     def about(self, text: str, around: str) -> bool:
         """Whether the rule's subject is asked about, and nothing that is foreign to it or vetoed."""
-        if not re.search(self.subject, text, re.IGNORECASE) or not re.search(self.near, around, re.IGNORECASE):
+        told = lettered.joined(text)
+        if not re.search(self.subject, told, re.IGNORECASE) or not re.search(self.near, around, re.IGNORECASE):
             return False
-        told = q.normal(text)
+        told = q.normal(told)
         vetoed = refused.VETO.search(re.sub(self.tolerates, " ", told, flags=re.IGNORECASE) if self.tolerates else told)
         if vetoed or (self.foreign and re.search(self.foreign, re.sub(r"\([^)]*\)", " ", told), re.IGNORECASE)):
             return False
@@ -130,11 +132,13 @@ class Table:
             once (counted by the rule's name, which is the value's), and the answer "@more:NAME" is yes while one is
             left.
         site_rules: additions from the inventory: a pattern and an answer, taken as they are.
+        wishes: part of a restore → whether it is wanted, for a menu in which parts are ticked.
     """
 
     rules: Sequence[Rule]
     values: Mapping[str, str | Secret | Sequence[str] | None] = field(default_factory=dict)
     site_rules: Sequence[PromptRule] = ()
+    wishes: Mapping[str, bool] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
     last: str = ""  # the rule that gave the last answer
@@ -155,13 +159,15 @@ class Table:
                 ("Proceed?", "Restore them?"), goes on from the line before, or stands in it ("[y/n]: ").
         """
         line = question.strip()
-        paragraph = _paragraph(before)
-        if (chosen := self._by_site(_asked(line, paragraph), line)) is not None:
+        paragraph = paragraph_of(before)
+        if (chosen := self._by_site(asked_of(line, before), line)) is not None:
             return chosen
+        if (boxes := toggles.menu(line, before)) is not None:
+            return self._turn(boxes, paragraph)
         if refused.another_thing(line, paragraph, self.values):
             return None
         around = " ".join([*paragraph, line])
-        asks = _asked(line, paragraph)
+        asks = question_in(line, paragraph)
         matches = self._matches(asks, asks, around, paragraph)
         if all(rule.weak for rule, _ in matches) and is_yes_no(asks, paragraph):
             told = [text for text in paragraph if not refused.NEWS.search(text)]
@@ -170,6 +176,13 @@ class Table:
             if _POINTS_BACK.search(asks) and not refused.VETO.search(q.normal(asks)):
                 matches = self._pointed_to(asks, [*told, line], around, paragraph) or matches
         return self._settle(line, matches, paragraph)
+
+    def _turn(self, boxes: toggles.Menu, paragraph: Sequence[str]) -> Choice | None:
+        """The next key in a menu of boxes; none where it shows again what was answered already."""
+        if _LEFT_OUT.search(" ".join([*paragraph, boxes.text])) or self.asked.get(boxes.text):
+            return None
+        key = boxes.answer(self.wishes)
+        return None if key is None else Choice("parts", key, asked=boxes.text)
 
     def _pointed_to(
         self, asks: str, told: Sequence[str], around: str, paragraph: Sequence[str]
@@ -224,7 +237,7 @@ class Table:
             answer = YES if left else NO
         if rule.kind != "yesno":
             return self._value(rule.name, answer, line, secret=rule.kind == "secret", before=paragraph)
-        asks = _asked(line, paragraph)
+        asks = question_in(line, paragraph)
         in_line = q.spelling(line, paragraph) is not None or not q.is_slot(line)
         shows = line if in_line else " ".join([*paragraph[-1:], line])
         return Choice(rule.name, spell(shows, answer, paragraph, again=self.asked.get(asks, 0) > 0), asked=asks)
@@ -270,55 +283,3 @@ def _wants_all(line: str) -> str:
 
 def _opposite(answer: str) -> str:
     return {YES: NO, NO: YES}.get(answer, answer)
-
-
-def asked_of(line: str, before: Sequence[str]) -> str:
-    """The question that a rule of the inventory sees: the line, or what stands above it where it is a bare slot."""
-    return _asked(line.strip(), _paragraph(before))
-
-
-def whole_question(line: str, before: Sequence[str]) -> str:
-    """The question with the lines that belong to it, for whoever has to be told of it."""
-    asks, above = (
-        _asked(line.strip(), _paragraph(before)),
-        [text for text in _paragraph(before) if not q.is_option(text)],
-    )
-    leads_in = next((text for text in reversed(above) if text not in asks), "")
-    if q.is_slot(line) and leads_in and not refused.NEWS.search(leads_in) and re.search(r"[^.][.:;]$", leads_in):
-        return f"{leads_in} {asks}"
-    return asks
-
-
-def _asked(line: str, paragraph: Sequence[str]) -> str:
-    """The whole question: with the lines that it goes on from, where it begins before its own line."""
-    above = [text for text in paragraph if not q.is_option(text)]
-    if not above:
-        return line
-    if q.is_slot(line):
-        last = next((index for index in reversed(range(len(above))) if "?" in above[index]), len(above) - 1)
-        first = last
-        while first and _goes_on(above[first - 1], above[first]):
-            first -= 1
-        return " ".join([*above[first : last + 1], line])
-    begins_small = re.match(r"[a-z(]", line) is not None
-    if begins_small and _BEGINS.search(above[-1]) and not re.search(r"[.?!:]\s*$", above[-1]):
-        return f"{above[-1]} {line}"
-    return line
-
-
-def _goes_on(line: str, following: str) -> bool:
-    """Whether a sentence runs over the end of `line`."""
-    return re.match(r"[a-z(]", following) is not None and not re.search(r"[.?!:]\s*$", line)
-
-
-def _paragraph(lines: Sequence[str], most: int = 6) -> list[str]:
-    """The last lines before the question, up to a blank one."""
-    taken: list[str] = []
-    for line in reversed(lines):
-        if not line.strip() and taken:
-            break
-        if line.strip():
-            taken.append(line.strip())
-        if len(taken) == most:
-            break
-    return taken[::-1]

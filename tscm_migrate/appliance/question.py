@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tscm_migrate.appliance import lettered
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -129,14 +131,14 @@ def spelling(line: str, before: Sequence[str] = ()) -> Spelling | None:
         before: the lines right before it, in which a numbered choice may stand.
     """
     text = normal(line)
-    if (coded := _CODED.search(text)) and coded["yes"].lower() != coded["no"].lower():
-        return Spelling(coded["yes"], coded["no"])
+    if letters := _coded(text) or lettered.yes_and_no(text):
+        return Spelling(*letters)
     for pattern in (_BRACKETED, _PLAIN):
         if match := pattern.search(text):
             parts = match.groupdict()
             yes = next(v for k, v in parts.items() if k.startswith("yes") and v)
             no = next(v for k, v in parts.items() if k.startswith("no") and v)
-            return _lower(yes, no)
+            return Spelling(yes.lower(), no.lower())  # capitals only mark a default: lower case is taken everywhere
     if word := _TYPE_WORD.search(text):
         typed = word["word"] or word["word2"] or word["word3"] or word["word4"]
         return Spelling(typed, "no" if len(typed) > 1 else "n")
@@ -148,9 +150,9 @@ def spelling(line: str, before: Sequence[str] = ()) -> Spelling | None:
     return None
 
 
-def _lower(yes: str, no: str) -> Spelling:
-    """Capitals only mark a default: lower case is taken everywhere."""
-    return Spelling(yes.lower(), no.lower())
+def _coded(text: str) -> tuple[str, str] | None:
+    coded = _CODED.search(text)
+    return (coded["yes"], coded["no"]) if coded and coded["yes"].lower() != coded["no"].lower() else None
 
 
 def _numbered(before: Sequence[str]) -> Spelling | None:
@@ -180,7 +182,7 @@ def looks_like_prompt(line: str) -> bool:
     return bool(_PROMPT_END.search(line.rstrip())) or spelling(line) is not None or bool(_ENTER_ALONE.search(line))
 
 
-_TELLS_TO = re.compile(r"\b(?:type|enter|choose|select|pick|press|specify|provide|input)\b", re.IGNORECASE)
+_TELLS_TO = re.compile(r"\b(?:type|enter|choose|select|pick|press|specify|provide|input|toggle)\b", re.IGNORECASE)
 _QUESTION_END = re.compile(r"\?\s*(?:[\[(<][^\[\](){}<>?]{0,40}[\])>])?\W*$")  # with its default behind it, perhaps
 _BUSY = re.compile(
     r"^\W*(?:\[[^\]]*\]\W*)?[A-Z]?[a-z]+ing\b(?![^?]*\?)"  # "Restoring device edge-asa: "
@@ -190,6 +192,11 @@ _BUSY = re.compile(
 )
 
 
+def _busy(line: str) -> bool:
+    """Whether the line tells of work that goes on; "A restore is in progress. Continue it?" asks about it."""
+    return bool(_BUSY.search(line)) and not _QUESTION_END.search(line)
+
+
 def asks(line: str) -> bool:
     """Whether the line surely asks for something: it offers a choice, ends as a question, or says what to type."""
     return spelling(line) is not None or bool(_QUESTION_END.search(line) or _TELLS_TO.search(line))
@@ -197,7 +204,7 @@ def asks(line: str) -> bool:
 
 def may_be_whole_line_prompt(line: str) -> bool:
     """Whether a finished line, after which nothing comes, may be a prompt: "[*] SSH restored (6 files)" is none."""
-    return not _BUSY.search(line) and (asks(line) or bool(re.search(r"[:>»›]\s*$", line)))
+    return not _busy(line) and (asks(line) or bool(re.search(r"[:>»›]\s*$", line)))
 
 
 def patience(line: str, *, terminated: bool) -> float:
@@ -206,7 +213,7 @@ def patience(line: str, *, terminated: bool) -> float:
     Nothing in the text of "Device edge-asa: " tells a question from work that goes on; waiting costs seconds, a wrong
     stop in the middle of a restore costs the migration.
     """
-    if _BUSY.search(line) and spelling(line) is None:
+    if _busy(line) and spelling(line) is None:
         return math.inf
     if asks(line):
         return 6.0 if terminated else 2.0
@@ -238,7 +245,7 @@ def words(text: str) -> list[str]:
 
 def without_choice(text: str) -> str:
     """The question without the way in which its answers are shown."""
-    bare = _OTHERWISE.sub(" ", normal(text))
+    bare = _OTHERWISE.sub(" ", lettered.without(normal(text)))
     for pattern in (_CODED, _BRACKETED, _DEFAULT):
         bare = pattern.sub(" ", bare)
     return _PLAIN.sub(lambda m: " " if len(m[0]) < 12 else m[0], bare)

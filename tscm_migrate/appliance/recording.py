@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance.listing import asks_for_archive
@@ -93,14 +94,18 @@ def pattern_of(prompt: str) -> str:
 
 
 def replay(
-    recording: Recording, rules: Sequence[Rule], values: Mapping[str, Any], site: Sequence[PromptRule] = ()
+    recording: Recording,
+    rules: Sequence[Rule],
+    values: Mapping[str, Any],
+    site: Sequence[PromptRule] = (),
+    wishes: Mapping[str, bool] = MappingProxyType({}),
 ) -> list[tuple[str, str]]:
     """What today's rules would do with a recorded dialogue.
 
     Returns:
         Each question with the name of the rule that would answer, or "" where a person would have to.
     """
-    table = Table(rules, values, site)
+    table = Table(rules, values, site, wishes)
     found = []
     shown: list[str] = []
     for one in recording.asked:

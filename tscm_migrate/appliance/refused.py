@@ -33,7 +33,7 @@ NEWS = re.compile(  # what has been done is no longer asked about
     r"\W*(?:\(.*\))?\W*$",
     re.IGNORECASE,
 )
-_ARCHIVE = re.compile(r"threatstop_backup_[\d_-]+\.tsbak(?:\.gpg)?")
+_ARCHIVE = re.compile(r"threatstop_backup_[\d_-]+\.tsbak(?:\.gpg)?", re.IGNORECASE)
 _IPV4 = r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"
 _LABELLED = re.compile(rf"\b(?:ip(?:v4)?|(?:ip\s*)?addr(?:ess)?)\b\D{{0,24}}{_IPV4}", re.IGNORECASE)
 _IS_IT_RIGHT = re.compile(r"\b(?:correct|right|ok(?:ay)?|all\s+well)\b", re.IGNORECASE)
@@ -47,7 +47,7 @@ def another_thing(line: str, paragraph: Sequence[str], values: Mapping[str, obje
 def _another_archive(line: str, paragraph: Sequence[str], values: Mapping[str, object]) -> bool:
     """Whether it speaks of one archive, and not of ours: nobody wants that one."""
     ours = values.get("archive")
-    named = set(_ARCHIVE.findall(" ".join([*paragraph[-1:], line])))
+    named = {name.lower() for name in _ARCHIVE.findall(" ".join([*paragraph[-1:], line]))}
     return isinstance(ours, str) and len(named) == 1 and ours not in named
 
 

@@ -7,16 +7,17 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import backup, listing, named
+from tscm_migrate.appliance import archives, backup, listing, named
 from tscm_migrate.appliance.backup import PassphraseFile, sudo_answer
 from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.common_rules import UNDER_WAY
 from tscm_migrate.appliance.prompts import Table
 from tscm_migrate.appliance.rules import restore_rules
 from tscm_migrate.appliance.talk import Asked, Limits, complaints, converse, last_line
 from tscm_migrate.errors import RestoreFailed, UnknownPrompt
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.site import Secret
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 class Request:
     """What to restore, and the old appliance's network settings for a dialogue that asks for them one by one.
 
+    `continues`: a pass of this run has chosen its archive before, so one that is said to be in progress is ours.
     `limits`: when to give it up.
     """
 
@@ -45,6 +47,7 @@ class Request:
     dns: tuple[str, ...]
     dhcp: bool | None
     hostname: str
+    continues: bool = False
     limits: Limits = field(default_factory=Limits)
 
 
@@ -127,26 +130,44 @@ def table(appliance: Appliance, request: Request) -> Table:
         bypass_netconf=request.bypass_netconf,
         dhcp=request.dhcp,
         address=request.address,
+        continues=request.continues,
     )
-    return Table(rules, values, site)
+    wishes = {
+        "network": not request.bypass_netconf,
+        "ssh": request.restore_ssh,
+        "cron": request.restore_cron,
+        "devices": True,
+    }
+    return Table(rules, values, site, wishes)
 
 
-def run(appliance: Appliance, request: Request, operator: Asked) -> Outcome:
+def run(
+    appliance: Appliance, request: Request, operator: Asked, *, chosen: Callable[[], None] = lambda: None
+) -> Outcome:
     """Run one pass.
+
+    Args:
+        appliance: the new one.
+        request: what to restore.
+        operator: asked about unknown prompts.
+        chosen: called when the archive is about to be chosen from the list: from then on a restore that is under way
+            is ours, for a program that goes on with another's shows no list.
 
     Raises:
         RestoreFailed: the archive is not in the list that is shown.
         UnknownPrompt, DialogueSilent, SshError: see there. A connection that goes away is no error here.
     """
     missing: list[str] = []
+    there = {archive.name for archive in archives.listed(appliance)}
 
     def pick(question: str, lines: Sequence[str]) -> str | None:
         if not listing.asks_for_archive(question, lines):
             return None
-        entry = listing.pick(lines, request.archive, request.folder)
+        entry = listing.pick(lines, request.archive, request.folder, there)
         if entry is None:
-            missing.append(question)
+            missing.append(_not_listed(request.archive, lines))
             return None
+        chosen()
         return entry.number
 
     secret = request.passphrase if request.archive.endswith(".gpg") else None
@@ -159,8 +180,7 @@ def run(appliance: Appliance, request: Request, operator: Asked) -> Outcome:
             )  # fmt: skip
         except Exception as error:
             if missing:
-                detail = f"{request.archive} is not in the list that it shows; nothing was chosen"
-                raise RestoreFailed(appliance.name, detail) from error
+                raise RestoreFailed(appliance.name, f"{missing[-1]}; nothing was chosen") from error
             raise
     return Outcome(
         tuple(exchange.rule for exchange in talked.exchanges), talked.lost, talked.status, complaints(talked.text),
@@ -183,10 +203,13 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
     words = [appliance.paths.tsadmin, "restore", *(quote(word) for word in options(looking))]
     rules = tuple(rule for rule in table(appliance, looking).rules if rule.name in ("sudo-password", "more"))
     asks = Table(rules, {"sudo": sudo_answer(appliance)})
+    there = {archive.name for archive in archives.listed(appliance)}
 
     def look(question: str, lines: Sequence[str]) -> str | None:
         if listing.asks_for_archive(question, lines):
-            raise _ListSeen(request.archive in listing.names(lines))
+            ours = listing.pick(lines, request.archive, request.folder, there) if listing.dated(lines) else None
+            listed = ours is not None or request.archive in listing.names(lines)
+            raise _ListSeen("" if listed else _not_listed(request.archive, lines))
         return None
 
     try:
@@ -195,21 +218,31 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
             display=f"{command(appliance, looking)}, only to look", limits=request.limits,
         )  # fmt: skip
     except _ListSeen as seen:
-        if not seen.ours:
-            detail = f"{request.archive} is not in the list that its restore shows"
-            raise RestoreFailed(appliance.name, detail) from None
+        if seen.missing:
+            raise RestoreFailed(appliance.name, seen.missing) from None
         return ""
     except UnknownPrompt as unknown:
+        if UNDER_WAY.about(unknown.prompt, unknown.prompt):
+            detail = (
+                f"another restore is under way on it, of an archive that nobody here knows; it asks: {unknown.prompt}"
+            )
+            raise RestoreFailed(appliance.name, detail) from None
         return unknown.prompt
     raise RestoreFailed(appliance.name, f"its restore ends at once: {last_line(talked.text)}")
 
 
-class _ListSeen(Exception):
-    """The list has been shown; `ours`: our archive is in it."""
+def _not_listed(archive: str, lines: Sequence[str]) -> str:
+    if listing.dated(lines):
+        return f"the list that its restore shows has times and no names, and none of its rows is surely {archive}"
+    return f"{archive} is not in the list that its restore shows"
 
-    def __init__(self, ours: bool) -> None:  # noqa: FBT001
-        super().__init__(ours)
-        self.ours = ours
+
+class _ListSeen(Exception):
+    """The list has been shown; `missing`: what is to be said where our archive is not in it."""
+
+    def __init__(self, missing: str) -> None:
+        super().__init__(missing)
+        self.missing = missing
 
 
 class _Nobody:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from tscm_migrate.appliance.common_rules import (
     AGAIN,
     ENTER,
+    FILE_NAME,
     INTERFACE,
     MORE,
     PASSPHRASE,
     PLAIN_WORDS,
     RESTORING,
     SUDO,
+    UNDER_WAY,
 )
 from tscm_migrate.appliance.prompts import NO, YES, Rule
 from tscm_migrate.appliance.question import vocabulary
@@ -70,6 +72,7 @@ def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
         PASSPHRASE,
         AGAIN,
         INTERFACE,
+        FILE_NAME,
         Rule(
             "start",
             r"\b(?:proceed|continue|go\s+(?:on|ahead)|are\s+you\s+sure|really|start|begin|confirm|ready|create|make|run|take|perform)\b",
@@ -84,7 +87,13 @@ def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
 
 
 def restore_rules(
-    *, restore_ssh: bool, restore_cron: bool, bypass_netconf: bool, dhcp: bool | None, address: str = ""
+    *,
+    restore_ssh: bool,
+    restore_cron: bool,
+    bypass_netconf: bool,
+    dhcp: bool | None,
+    address: str = "",
+    continues: bool = False,
 ) -> tuple[Rule, ...]:
     """Questions of `tsadmin restore` and of the `tsadmin network` that it may walk through, in any order."""
     return (
@@ -94,6 +103,7 @@ def restore_rules(
         AGAIN,
         *_asked_for(restore_ssh=restore_ssh, restore_cron=restore_cron),
         *_network_questions(bypass_netconf=bypass_netconf, dhcp=dhcp, address=address),
+        *((UNDER_WAY,) if continues else ()),
         *_confirmations(),
         *_archive_names(),
         *_network_values(),

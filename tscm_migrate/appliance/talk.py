@@ -82,7 +82,7 @@ class _Talk:
         if self.picker is None or self.table.used.get("archive", 0) >= _MOST_PICKS:
             return choice
         question = pending.line
-        if self.table.used.get("archive", 0) and not listing.entries(pending.lines):
+        if self.table.used.get("archive", 0) and not (listing.entries(pending.lines) or listing.dated(pending.lines)):
             # It was chosen from already: a bare slot now belongs to another question, unless that asks for it in words.
             question = whole_question(pending.line, pending.lines)
             if is_slot(question):

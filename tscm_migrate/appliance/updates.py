@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.appliance.processes import PS_COMMAND, Process, parse_ps, updates_among
+from tscm_migrate.appliance.processes import PS_COMMAND, Process, parse_ps, started_by, updates_among
 from tscm_migrate.errors import ApplianceError, DrainTimeout
 from tscm_migrate.events import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from tscm_migrate.appliance.base import Appliance
 
@@ -131,13 +131,22 @@ def install(appliance: Appliance, entry: str, text: str) -> None:
     appliance.run(script, sudo=True, stdin=text.encode(), display=f"write {entry}")
 
 
-def look(appliance: Appliance) -> Look:
-    """Look at the processes once."""
+def started(appliance: Appliance) -> frozenset[str]:
+    """The programs that count as ts-update: it, and what of its name the entry starts, in place or held."""
+    entry = appliance.paths.cron_entry
+    script = _names(appliance, entry) + 'cat "$entry" "$aside" 2>/dev/null | head -c 65536 || :'
+    text = appliance.run(script, sudo=True, check=False, display=f"what does {entry} start?").stdout
+    return started_by(text, appliance.paths.ts_update)
+
+
+def look(appliance: Appliance, programs: Collection[str] = ()) -> Look:
+    """Look at the processes once; `programs`: what counts, where that is known already."""
+    programs = programs or started(appliance)
     text = appliance.run(f"echo $$; date +%s.%N; {PS_COMMAND}", display="look for ts-update").stdout
     own, _, rest = text.partition("\n")
     clock, _, listing = rest.partition("\n")
     match = re.match(r"\d+(\.\d+)?", clock)
-    running = updates_among(parse_ps(listing), int(own) if own.isdigit() else None, appliance.paths.ts_update)
+    running = updates_among(parse_ps(listing), int(own) if own.isdigit() else None, *programs)
     return Look(float(match[0]) if match else time.time(), tuple(running))
 
 
@@ -173,9 +182,10 @@ def drain(
         DrainTimeout: something still ran at the end, or came up each time.
     """
     began = monotonic()
+    programs = started(appliance)
     quiet_before = False
     while True:
-        seen = look(appliance)
+        seen = look(appliance, programs)
         if not seen.running and quiet_before:
             return
         waited = monotonic() - began

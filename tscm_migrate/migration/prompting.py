@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.context import Operator
-    from tscm_migrate.site import Host
+    from tscm_migrate.site import Archive, Host
     from tscm_migrate.ssh.shell import Shell
 
 _SECRET = re.compile(r"pass\s*-?(?:phrase|word|code)|secret|\bkey\b|\bpin\b", re.IGNORECASE)
@@ -31,15 +31,24 @@ class _Recorder:
 
     attended = True
 
-    def __init__(self, operator: Operator, table: Table, record: recording.Recording, archive: str) -> None:
-        self._operator, self._table, self._record, self._archive = operator, table, record, archive
+    def __init__(
+        self, operator: Operator, table: Table, record: recording.Recording, archives: Sequence[Archive]
+    ) -> None:
+        self._operator, self._table, self._record = operator, table, record
+        latest = newest(archives)
+        self._archive, self._archives = latest.name if latest else "", [archive.name for archive in archives]
         self._shown: list[str] = []
 
     def answer(self, host: str, prompt: str, context: str) -> str | None:
         before = tuple(context.splitlines()[:-1])
         self._shown += before
         choice = self._table.choose(prompt, before)
-        entry = listing.pick(self._shown, self._archive, "") if listing.asks_for_archive(prompt, self._shown) else None
+        there = self._archives
+        entry = (
+            listing.pick(self._shown, self._archive, "", there)
+            if listing.asks_for_archive(prompt, self._shown)
+            else None
+        )
         rule, text = ("archive", entry.number) if entry else (choice.rule, choice.text) if choice else ("", "")
         secret = bool(choice and choice.secret) or bool(_SECRET.search(prompt))
         hint = f"the rule {rule!r} would answer {'a secret' if secret else repr(text)}; empty takes it" if rule else ""
@@ -84,8 +93,7 @@ def record(host: Host, dialogue: str, operator: Operator) -> recording.Recording
     made = recording.Recording(host.name, dialogue)
     try:
         known = facts.gather(appliance)
-        latest = newest(known.archives)
-        recorder = _Recorder(operator, table_for(known, host, dialogue), made, latest.name if latest else "")
+        recorder = _Recorder(operator, table_for(known, host, dialogue), made, known.archives)
         command = f"{appliance.paths.tsadmin} {dialogue}"
         talked = converse(appliance, command, Table(()), recorder, display=command)
         made.status = talked.status
@@ -115,4 +123,5 @@ def table_for(known: Facts | None, host: Host, dialogue: str) -> Table:
         "netmask": "255.255.255.0", "prefix": str(own.prefix if own else 24),
         "hostname": known.hostname if known else host.name,
     }  # fmt: skip
-    return Table(rules, values, site)
+    # a replay has the rules' own wishes: SSH, no cron
+    return Table(rules, values, site, {"network": True, "ssh": True, "cron": False, "devices": True})

@@ -203,10 +203,10 @@ class Dialogue:
             return None
         asked = time.monotonic()
         verdict = self.decide(pending)
-        one_key = isinstance(verdict, Answer) and len(verdict.text) == 1
-        if isinstance(verdict, Answer) and (verdict.secret or one_key) and not settled:
+        depends = isinstance(verdict, Answer) and (verdict.secret or len(verdict.text) == 1)
+        if depends and not settled:
             time.sleep(_MODE_DELAY)
-        modes = self.modes() if one_key else ()
+        modes = self.modes() if depends else ()
         took = time.monotonic() - asked
         self._deadline += took
         self._heard += took  # the silence while we think is ours
@@ -221,12 +221,14 @@ class Dialogue:
         return self.channel.recv_ready() or self.channel.recv_stderr_ready() or self.channel.closed
 
     def _answer(self, pending: Pending, answer: Answer, modes: Collection[str]) -> None:
-        self._key_sent = "-icanon" in modes
+        self._key_sent = len(answer.text) == 1 and "-icanon" in modes
+        # Nobody makes a newline of the key there, as where a program reads a secret itself and shows a star for each.
+        enter = b"\r" if "-icrnl" in modes else b"\n"
         if answer.secret:
             self.terminal.hide(answer.text)
         shown = "" if pending.terminated else self.terminal.line
         try:
-            self.channel.sendall(answer.text.encode() + (b"" if self._key_sent else b"\n"))
+            self.channel.sendall(answer.text.encode() + (b"" if self._key_sent else enter))
         except OSError:
             return  # it ended in this moment; the loop sees why
         self._log.add(f"{shown}{answer.shown}\n")

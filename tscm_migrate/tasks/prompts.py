@@ -67,6 +67,6 @@ def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
     site = load(Path(inventory) if inventory else None)
     host = site.hosts.get(made.host) or site.host("replayed@127.0.0.1")
     table = prompting.table_for(None, host, made.dialogue)
-    found = again(made, table.rules, table.values, table.site_rules)
+    found = again(made, table.rules, table.values, table.site_rules, table.wishes)
     say("\n".join(f"{rule or 'NOBODY':<16} {prompt}" for prompt, rule in found))
     return 0 if all(rule for _, rule in found) else 4

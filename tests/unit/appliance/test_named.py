@@ -88,3 +88,11 @@ def test_files_of_devices_are_told_from_others() -> None:
     files = {"asa02/policy.dat": "1", "tscm.conf": "2"}
     assert named.about(files, {"asa02": {}}) == {"asa02/policy.dat": "1"}
     assert named.about(files, ()) == files
+
+
+def test_a_program_that_writes_all_in_capitals_mentions_devices_too() -> None:
+    known = {"plv-asa", "plv-edge", "common", "Twin", "twin"}
+    assert named.in_text("DEVICE PLV-ASA RESTORED\r\nDEVICE PLV-EDGE RESTORED, TWIN NOT", known) == (
+        "plv-asa",
+        "plv-edge",
+    )

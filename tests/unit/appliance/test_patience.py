@@ -21,6 +21,7 @@ from tscm_migrate.appliance.question import may_be_whole_line_prompt, patience
         "[##########            ]",
         "Please wait while the devices are restored (this takes a while): ",
         "Copying files",
+        "A restore is in progress (phase 2): ",
     ],
 )
 def test_a_line_of_a_busy_program_never_counts_as_a_prompt(line: str) -> None:
@@ -34,6 +35,8 @@ def test_a_line_of_a_busy_program_never_counts_as_a_prompt(line: str) -> None:
         "Send the logs to support [y/n]: ",
         "Restoring will delete the logs. Continue? (yes/no) ",
         "What is your favourite colour? ",
+        "A restore is in progress (phase 2). Continue it? ",
+        "1 [x] network  2 [x] site banner - toggle with a number, g to go: ",
         "Attach the site banner? (none) ",
         "Enter the licence key: ",
         "Type the name of the site",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tscm_migrate.appliance.processes import Process, parse_ps, updates_among
+from tscm_migrate.appliance.processes import Process, parse_ps, started_by, updates_among
 
 
 def running(*args: str, stat: str = "S") -> list[str]:
@@ -93,3 +93,25 @@ def test_ps_output_is_read_and_noise_passed_over() -> None:
         Process(1, 0, "Ss", 1000, "/sbin/init splash"),
         Process(4711, 900, "S", 42, "perl /usr/local/bin/ts-update  --all"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("* * * * * threatstop /usr/local/bin/ts-update-all --quiet\n", {"ts-update", "ts-update-all"}),
+        ("* * * * * root /bin/bash /usr/local/bin/ts-update-all --quiet\n", {"ts-update", "ts-update-all"}),
+        ("@hourly threatstop cd /opt && ts-update.sh > /var/log/ts-update.log 2>&1\n", {"ts-update", "ts-update.sh"}),
+        ("SHELL=/bin/sh\n# * * * * * root ts-update-old\n* * * * * root ts-update\n", {"ts-update"}),
+        ("5 * * * * root logger -f /var/log/ts-update-report\n5 * * * * root grep ts-update-all /var/log/x\n", {"ts-update"}),
+        ("", {"ts-update"}),
+    ],
+)  # fmt: skip
+def test_what_the_entry_starts_by_that_name_counts_as_well(entry: str, expected: set[str]) -> None:
+    assert started_by(entry) == expected
+
+
+def test_a_wrapper_with_the_work_inside_of_it_is_running_updates() -> None:
+    wrapper = [Process(5, 1, "S", 1, "/bin/bash /usr/local/bin/ts-update-all --quiet")]
+    entry = "* * * * * threatstop /usr/local/bin/ts-update-all --quiet\n"
+    assert updates_among(wrapper, None, *started_by(entry)) == wrapper
+    assert updates_among(wrapper, None) == []

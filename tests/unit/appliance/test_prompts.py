@@ -217,6 +217,22 @@ RESTORE = [
         "y",
     ),
     ("Replace what is set up on this machine by what is in the archive? [y/n]\n> ", "y"),
+    # --- a letter in each word, all in capitals, in a frame
+    ("Reboot required. Reboot (n)ow or (l)ater? ", "n"),
+    ("REBOOT REQUIRED. REBOOT (N)OW OR (L)ATER? ", "N"),
+    ("SSH host keys: (k)eep or (r)eplace? ", "r"),
+    ("Cron files: [R]estore, [S]kip or [A]bort? ", "S"),
+    ("Devices exist here already. (o)verwrite them or (a)bort? ", "o"),
+    ("THE ARCHIVE HAS CRON FILES.\nDO YOU WANT TO RESTORE THE CRON\nCONFIGURATION? [Y/N] ", "n"),
+    ("DO YOU WANT TO RESTORE THE SSH\nCONFIGURATION? [Y/N] ", "y"),
+    (
+        ("+---------------------------------+\n| WARNING                         |\n|                                 |\n"
+        "| DEVICES ARE ON THIS MACHINE.    |\n| THEY WILL BE OVERWRITTEN.       |\n+---------------------------------+\n"
+        "CONTINUE? [Y/N] "),
+        "y",
+    ),
+    ("+----------------------------+\n| Restore the SSH keys?      |\n+----------------------------+\n[y/n]: ", "y"),
+    (f"{NAME.upper()}\nUSE THIS ONE? ", "y"),
     # --- values
     ("Enter decryption passphrase: ", "pass phrase"),
     ("Passphrase for the backup: ", "pass phrase"),
@@ -321,6 +337,13 @@ NEVER = [
     "The SSH keys are in place.\nShall the logs be put in place as well? (y/n)\n> ",
     "Those that the archive knows as well\nare mailed to the vendor. Carry on? [y/n]\n> ",
     "Proceed? [y/n] ",
+    "A restore is in progress (phase 2). Continue it? ",
+    "THREATSTOP_BACKUP_2020-01-01_00_00_00.TSBAK\nUSE THIS ONE? ",
+    "+------------------------------+\n| The disk will be wiped first. |\n+------------------------------+\nContinue? [y/n] ",
+    "Devices: (d)elete or (k)eep? ",
+    "Logs: (s)end now or (l)ater? ",
+    "SSH keys: (k)eep, (m)erge or (r)eplace? ",
+    "1 [x] network  2 [x] ssh keys  3 [ ] cron - toggle with a number, g to go: ",  # nobody's wishes are known
     "Are you a robot? [y/n] ",
     "? ",
     "> ",
@@ -354,6 +377,14 @@ BACKUP = [
     ("Confirm encryption passphrase: ", "pass phrase"),
     ("Retype the password: ", "pass phrase"),
     ("Start the backup now? [y/n] ", "y"),
+    ("Encrypt [E], plain [P] or abort [A]? ", "E"),
+    ("(e)ncrypted or (p)lain backup? ", "e"),
+    ("Encrypt [E], plain [P] or upload [U]? ", None),
+    ("File name [threatstop_backup_2026-11-22_10_19_25.tsbak.gpg]: ", ""),
+    ("FILE NAME [THREATSTOP_BACKUP_2026-11-22_10_19_25.TSBAK.GPG]: ", ""),
+    ("Name of the backup (default: /opt/threatstop/backup/threatstop_backup_2026-11-22_10_19_25.tsbak.gpg) > ", ""),
+    ("File name [backup.tar]: ", None),
+    ("Overwrite which name [threatstop_backup_2026-11-22_10_19_25.tsbak] or another? ", None),
     ("New passphrase (leave empty for no encryption): ", "pass phrase"),
     ("Passphrase, or just Enter for an unencrypted backup: ", "pass phrase"),
     ("Use the stored passphrase? [y/n] ", None),
@@ -375,6 +406,8 @@ def test_a_backup_that_is_to_be_encrypted(text: str, expected: str | None) -> No
     [
         ("Would you like to encrypt the backups?[y/n]: ", "n"),
         ("Create an unencrypted backup? [y/n] ", "y"),
+        ("Encrypt [E], plain [P] or abort [A]? ", "P"),
+        ("ENCRYPT [E], PLAIN [P] OR ABORT [A]? ", "P"),
         ("Skip encryption? (yes/no) ", "yes"),
         ("Enter encryption passphrase: ", None),
         ("New passphrase (leave empty for no encryption): ", ""),
@@ -398,6 +431,16 @@ def test_a_backup_that_is_to_be_plain(text: str, expected: str | None) -> None:
         ({"dhcp": True}, "Use DHCP[y/n]: ", "y"),
         ({"dhcp": True}, "Address method (dhcp/static) [static]: ", "dhcp"),
         ({"dhcp": None}, "Use DHCP[y/n]: ", None),
+        ({"continues": True}, "A restore is in progress (phase 2). Continue it? ", "y"),
+        ({"continues": True}, "AN UNFINISHED RESTORE WAS FOUND. RESUME? [Y/N] ", "y"),
+        ({"continues": True}, "Continue the restore that was begun before the reboot? (yes/no) ", "yes"),
+        ({"continues": True}, "A restore is in progress. Continue it, or start another (c/s)? ", None),
+        (
+            {"continues": True},
+            "A restore of threatstop_backup_2020-01-01_00_00_00.tsbak is in progress. Continue it? ",
+            None,
+        ),
+        ({"continues": True}, "A restore is in progress. Discard it? ", None),
     ],
 )
 def test_what_was_asked_for_decides(changes: dict[str, object], text: str, expected: str | None) -> None:
@@ -452,7 +495,77 @@ def test_progress_without_a_newline_is_no_prompt(line: str) -> None:
     assert not looks_like_prompt(line)
 
 
+WISHES = {"network": True, "ssh": True, "cron": False, "devices": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1 [x] network  2 [x] ssh keys  3 [ ] cron  4 [x] devices - toggle with a number, g to go:", "g"),
+        ("1 [x] network  2 [x] ssh keys  3 [x] cron  4 [x] devices - toggle with a number, g to go:", "3"),
+        ("1 [ ] NETWORK  2 [x] SSH KEYS  3 [ ] CRON  4 [ ] DEVICES - TOGGLE WITH A NUMBER, G TO GO:", "1"),
+        ("[a] [x] network settings\n[b] [ ] SSH host keys\n[c] [ ] cron jobs\nToggle with a letter, Enter to continue: ", "b"),
+        ("1. [*] network\n2. [*] SSH\n3. [ ] cron\nSelect a number to change it, 0 when done, q to quit: ", "0"),
+        ("| 1) [x] network |\n| 2) [x] SSH     |\nToggle a number, [g]o: ", "g"),
+        ("Toggle a number, Enter to go on:\n1 [x] network 2 [ ] ssh keys\n> ", None),  # what "> " wants is above
+        ("1 [x] network  2 [x] ssh keys  3 [ ] logs - toggle with a number, g to go:", None),
+        ("1 [x] network  2 [x] ssh and cron - toggle with a number, g to go:", None),
+        ("1 [x] network  2 [x] ssh keys - toggle with a number:", None),
+        ("1 [x] network  2 [x] ssh keys - press g to go:", None),
+        ("1 [x] network  2 [x] network - toggle with a number, g to go:", None),
+        ("1 [x] network  2 [x] ssh keys - toggle what to skip with a number, g to go:", None),
+        ("These parts are deleted first:\n1 [x] network  2 [x] ssh keys - toggle with a number, g to go:", None),
+    ],
+)  # fmt: skip
+def test_in_a_menu_of_boxes_each_is_turned_as_wished_and_then_it_goes(text: str, expected: str | None) -> None:
+    assert answer(Table(restoring().rules, VALUES, wishes=WISHES), text) == expected
+
+
+def test_a_box_that_does_not_turn_is_not_tried_again() -> None:
+    table = Table(restoring().rules, VALUES, wishes=WISHES)
+    line = "1 [x] network  2 [ ] ssh keys - toggle with a number, g to go:"
+    choice = table.choose(line)
+    assert (choice and choice.text) == "2"
+    assert choice is not None
+    table.sent(choice, line)
+    assert table.choose(line) is None
+
+
+def test_a_rule_of_the_inventory_sees_the_boxes_above_the_line_that_waits() -> None:
+    rules = (PromptRule(r"2 \[x\] site banner", "2", "restore"), PromptRule("g to go", "g", "restore"))
+    table = Table(restoring().rules, VALUES, rules, wishes=WISHES)
+    assert answer(table, "1 [x] network\n2 [x] site banner\ntoggle with a number, g to go: ") == "2"
+    assert answer(table, "1 [x] network\n2 [ ] site banner\ntoggle with a number, g to go: ") == "g"
+
+
 OTHER = "threatstop_backup_2026-11-21_01_00_00.tsbak"
+DATED = ["[a] 2026-11-21 01:00  12M  full", "[b] 2026-11-22 10:19  85K  full", "[q] quit"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "there", "expected"),
+    [
+        (DATED, [NAME, OTHER], "b"),
+        ([f"ARCHIVES (UTC)  {DATED[0]}", *DATED], [NAME, OTHER], "b"),
+        (["1) 2026/11/22T10:19:25 85K", "2) 2026/11/21T01:00:00 12M"], [NAME, OTHER], "1"),
+        (["1) 2026-11-22 10:19:24 85K"], [NAME, NAME.replace("_25.", "_24.")], None),
+        ([*DATED, "[c] 2026-11-22 10:19  85K  full"], [NAME, OTHER], None),  # two of that minute
+        (["[a] 2026-11-22 10:19", "[b] 2026-11-22 11:19"], [NAME, NAME.replace("_10_", "_09_")], None),  # another zone
+        (DATED, [], None),
+        (["2026-11-22 10:19:30 [INFO] tsadmin restore", "> "], [NAME, OTHER], None),
+    ],
+)  # fmt: skip
+def test_in_a_list_of_times_an_archive_is_chosen_by_the_time_in_its_name(
+    lines: list[str], there: list[str], expected: str | None
+) -> None:
+    entry = listing.pick(lines, NAME, "/opt/threatstop/backup", there)
+    assert (entry and entry.number) == expected
+    assert expected is None or listing.asks_for_archive("Which one? ", lines)
+
+
+def test_a_menu_of_boxes_below_a_list_is_not_asked_for_an_archive() -> None:
+    assert not listing.asks_for_archive("1 [x] network  2 [x] cron - toggle with a number, g to go: ", DATED)
+    assert not listing.asks_for_archive("Toggle with a number: ", [f"1) {NAME}"])
 
 
 @pytest.mark.parametrize(
@@ -463,6 +576,7 @@ OTHER = "threatstop_backup_2026-11-21_01_00_00.tsbak"
         ([f"[1] 2026-11-22 10:19  {NAME}"], "1"),
         ([f" 3:\t{NAME}\t85156\t2026-11-22 10:19"], "3"),
         ([f"1 {NAME}"], "1"),
+        ([f"[A] {NAME.upper()}"], "A"),
         ([f"* 1. {OTHER} (latest)", f"  2. {NAME}"], "2"),
         ([f"-> 1) {NAME}"], "1"),
         ([f"│ 12 │ {NAME} │ 85 kB │"], "12"),

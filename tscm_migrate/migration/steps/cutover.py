@@ -47,8 +47,16 @@ def request_of(m: Migration) -> restore.Request:
         dns=was.dns,
         dhcp=was.dhcp,
         hostname=was.hostname,
+        continues=bool(m.noted("archive_chosen") or m.noted("first_pass")),
         limits=m.limits,
     )
+
+
+def _run(m: Migration) -> Outcome:
+    def chosen() -> None:
+        m.note("archive_chosen", value=True)
+
+    return restore.run(m.new, request_of(m), m.operator, chosen=chosen)
 
 
 def _failed(m: Migration, detail: str) -> RestoreFailed:
@@ -98,8 +106,10 @@ class RestoreNetwork(Plain):
         m.note("first_pass_began", value=True)
         offline.keep_away(m)
         saved = network.saved_settings(m.new)
-        outcome = restore.run(m.new, request_of(m), m.operator)
-        asked = outcome.did("network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static")
+        outcome = _run(m)
+        asked = outcome.did(
+            "network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static", "under-way", "parts"
+        )
         # It may have asked in words that the site's rules or the operator answered, or not at all.
         if not outcome.lost and not asked and network.saved_settings(m.new) == saved:
             raise _failed(
@@ -184,7 +194,9 @@ class ComeBack(Plain):
     def _theirs(self, m: Migration) -> list[str]:
         """The old one's keys, where the first pass may have restored them."""
         asked = [
-            rule for rule in m.noted("first_pass", {}).get("answered", []) if re.match(r"ssh$|operator$|inv", rule)
+            rule
+            for rule in m.noted("first_pass", {}).get("answered", [])
+            if re.match(r"ssh$|parts$|operator$|inv", rule)
         ]
         if not m.options.restore_ssh or not asked:
             return []
@@ -248,7 +260,7 @@ class Restore(Plain):
 
     def _pass(self, m: Migration) -> None:
         m.note("restore_began", time.time())
-        outcome = restore.run(m.new, request_of(m), m.operator)
+        outcome = _run(m)
         # What is there counts for more than a status: an issue beside the devices must not hold up a network.
         ended = outcome.status == 0 or (outcome.ended_well and self._has_come(m)) or self._seen_done(m)
         if outcome.lost or not ended:
