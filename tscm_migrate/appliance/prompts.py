@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.appliance import question as q
 from tscm_migrate.appliance import refused
+from tscm_migrate.appliance import sense as meaning
 from tscm_migrate.appliance.question import NO, YES, complete, is_yes_no, looks_like_prompt, spell, vocabulary
 
 if TYPE_CHECKING:
@@ -158,14 +159,14 @@ class Table:
         paragraph = _paragraph(before)
         if (chosen := self._by_site(_asked(line, paragraph), line)) is not None:
             return chosen
-        if refused.another_thing(line, paragraph, self.values):
+        asks = _asked(line, paragraph)
+        if refused.another_thing(line, paragraph, self.values, yes_no=is_yes_no(asks, paragraph)):
             return None
         around = " ".join([*paragraph, line])
-        asks = _asked(line, paragraph)
         matches = self._matches(asks, asks, around, paragraph)
         if all(rule.weak for rule, _ in matches) and is_yes_no(asks, paragraph):
             told = [text for text in paragraph if not refused.NEWS.search(text)]
-            if refused.WILL.search(" ".join(told)):
+            if refused.WILL.search(" ".join(told)) or refused.troubled(around):
                 return None
             if _POINTS_BACK.search(asks) and not refused.VETO.search(q.normal(asks)):
                 matches = self._pointed_to(asks, [*told, line], around, paragraph) or matches
@@ -199,12 +200,12 @@ class Table:
         yes_no: list[tuple[Rule, str]] = []
         values = [(rule, rule.answer) for rule in near if rule.kind != "yesno"]
         for rule in near:
-            sense = q.sense(text, rule.neutral | _NEUTRAL, bare=rule.bare) if rule.kind == "yesno" else None
+            sense = meaning.sense(text, rule.neutral | _NEUTRAL, bare=rule.bare) if rule.kind == "yesno" else None
             if sense is not None:
                 yes_no.append((rule, rule.answer if sense else _opposite(rule.answer)))
         if not is_yes_no(line, paragraph):
             return values
-        if q.spelling(line, paragraph) is None and not q.speaks_of_doing(text) and not _ASKS_WHETHER.search(line):
+        if q.spelling(line, paragraph) is None and not meaning.speaks_of_doing(text) and not _ASKS_WHETHER.search(line):
             # "Gateway?" asks for a value; "SSH?" has no value to give
             yes_no = [match for match in yes_no if match[0].bare] or values or yes_no
         return [match for match in yes_no if not match[0].weak] or yes_no or [m for m in values if m[0].kind == "enter"]

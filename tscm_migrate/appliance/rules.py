@@ -32,7 +32,8 @@ def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
     wanted, plain = (YES, NO) if encrypt else (NO, YES)
     not_the_question = (
         r"\b(?:saved|stored|previous|existing|same|remember\w*|again\s+later|show|display|cipher|algorithm|empty|hint|disk|"
-        r"partition|transfer|traffic|connection|logs?|key\s*file|public\s+key)\b"
+        r"partition|transfer|traffic|connection|logs?|key\s*file|public\s+key|reuse|last|weak|current|besides|"
+        r"chang\w*|store\s+(?:the\s+|your\s+)?pass\w*)\b"
     )
     none = () if encrypt else (
         Rule(
@@ -50,6 +51,7 @@ def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
             "plain",
             r"plain[\s-]*text|\bun-?encrypted|without\s+(?:any\s+)?(?:encrypt\w*|a\s+pass\w*|pass\w*|protection)|"
             r"\bin\s+(?:the\s+)?clear\b|\bnot\s+(?:be\s+)?encrypt\w*|\bno\s+encryption|\bunprotected|"
+            r"\bturn\s+encryption\s+off|\b(?:leave|keep)\b.*\bencrypt\w*\s+(?:off|disabled)|"
             r"\b(?:disable|turn\s+off|switch\s+off|skip|omit|forgo)\b.*\bencrypt\w*",
             plain,
             bare=True,
@@ -65,7 +67,7 @@ def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
             wanted,
             bare=True,
             tolerates=r"enabl\w+|activat\w+|support\w*",
-            foreign=not_the_question,
+            foreign=not_the_question + r"|\b(?:keep|leave|stay|retain)\b",
         ),
         PASSPHRASE,
         AGAIN,
@@ -109,7 +111,9 @@ def _asked_for(*, restore_ssh: bool, restore_cron: bool) -> tuple[Rule, ...]:
             r"\bsshd?\b|\bsshd?[_-]|secure[\s-]+shell|host[\s-]*keys?\b|server\s+identity|\bopen-?ssh\b|\bssh_host",
             YES if restore_ssh else NO,
             foreign=r"\b(?:ports?|root|log-?ins?|passwords?|allow\w*|forward\w*|access|tunnel\w*|internet|remote\w*|agent|protocol|"
-            r"restrict\w*|harden\w*|open|start|listen\w*|connect\w*|session|timeout|banner|version|test|scan|users?)\b",
+            r"restrict\w*|harden\w*|open|start|listen\w*|connect\w*|session|timeout|banner|version|test|scan|users?|credentials?|"
+            r"pass\s*phrase|(?:use|using|via|over|through)\s+ssh\s+(?:to|for)|(?:via|over|through)\s+ssh|to\s+new\s+ones|"
+            r"new\s+(?:ssh\s+)?(?:host\s*)?keys?|(?:of|for|on)\s+(?:\w+\s+){0,2}?(?:devices?|firewalls?)|device(?:'s|s)?\s+(?:ssh|keys?))\b",
             neutral=vocabulary(
                 "ssh sshd openssh secure shell key keys hostkey hostkeys daemon service identity server's"
             ),
@@ -119,7 +123,8 @@ def _asked_for(*, restore_ssh: bool, restore_cron: bool) -> tuple[Rule, ...]:
             r"\bcron\w*|\bschedul\w+|\b(?:timed|periodic|recurring|automatic|automated)\s+(?:jobs?|tasks?)|\btimers?\b|"
             r"\bmultidevice-core\b|\btscm_backup\b",
             YES if restore_cron else NO,
-            foreign=r"\b(?:run|start|maintenance|test|weekly|daily|nightly|create|new|add)\b",
+            foreign=r"\b(?:run|start|maintenance|test|weekly|daily|nightly|create|new|add|regular\w*|feeds?|"
+            r"install\s+(?:a|the)\s+cron\s*job|jobs?\s+for|schedule\s+(?:(?:the|a|this|that|your)\s+)?(?:restor|backup|re-?boot|updat)\w*)\b",
             neutral=vocabulary("cron crontab crontabs job jobs task tasks schedule schedules scheduled timers"),
         ),
     )
@@ -128,6 +133,8 @@ def _asked_for(*, restore_ssh: bool, restore_cron: bool) -> tuple[Rule, ...]:
 def _network_questions(*, bypass_netconf: bool, dhcp: bool | None, address: str) -> tuple[Rule, ...]:
     ours = f"|{address.replace('.', chr(92) + '.')}(?![0-9])" if address else ""
     reboot = r"\b(?:re-?boot|re-?start|power[\s-]*cycl)\w*|\bre-?initiali[sz]e\s+the\s+system"
+    # To keep what is set now says nothing of what that is.
+    stays = r"\b(?:keep|leave|stay|retain|maintain|preserve|remain)\b"
     # Not known whether the old one had its address by DHCP: then nobody may say.
     known = () if dhcp is None else (
         Rule(
@@ -137,11 +144,11 @@ def _network_questions(*, bypass_netconf: bool, dhcp: bool | None, address: str)
         ),
         Rule(
             "static", r"\b(?:static|manual|fixed)(?:ally)?\b.*\b(?:ip|address\w*|network|config\w*|assign\w*)|\bstatic\b",
-            NO if dhcp else YES, bare=True, beats=("network", "address"), foreign=r"\broutes?\b|\bdhcp\b|\barp\b|\bdns\b",
+            NO if dhcp else YES, bare=True, beats=("network", "address"), foreign=rf"\broutes?\b|\bdhcp\b|\barp\b|\bdns\b|{stays}",
             tolerates=r"enabl\w+",
         ),
         Rule("dhcp", r"\bdhcp\b|\bautomatic(?:ally)?\b.*\b(?:ip|address)|\b(?:ip|address)\w*\b.*\bautomatic", YES if dhcp else NO,
-             bare=True, beats=("network", "address"), tolerates=r"enabl\w+", foreign=r"\b(?:server|relay|lease)\b"),
+             bare=True, beats=("network", "address"), tolerates=r"enabl\w+", foreign=rf"\b(?:server|relay|lease)\b|{stays}"),
     )  # fmt: skip
     return (
         *known,
@@ -150,16 +157,22 @@ def _network_questions(*, bypass_netconf: bool, dhcp: bool | None, address: str)
             bare=True, times=6, beats=("network", "dns"),
         ),
         Rule("reboot", reboot, YES, bare=True,
-             foreign=r"\b(?:services?|daemons?|updat\w+|schedule|every|automatic\w*|daily|weekly|kernel)\b"),
+             tolerates=r"activat\w+",
+             foreign=r"\b(?:services?|daemons?|updat\w+|schedule|every|automatic\w*|daily|weekly|kernel|rescue|recovery|safe\s+mode|bios|"
+             r"firmware|installer|devices?|firewalls?|(?:old|other|source|original|previous)\s+(?:tscm|appliance|machine|system|"
+             r"host|server|one))\b|^\W*(?:has|have|had|did|was|were)\b"),
         *(() if bypass_netconf else (_APPLY_SETTINGS,)),
         Rule(
             "network",
             r"\bnetwork\w*|\bnetconf\b|\bip[\s-]*(?:v4)?[\s-]*(?:address\w*|config\w*|settings|parameters|setup)\b|"
-            r"\bip\b.*\b(?:differ|backup|archive|address|change|from|now)|\b(?:change|set|assign|switch|move|take)\b.*\bip\b|"
+            r"\bip\b.*\b(?:differ|backup|archive|address|change|from|now)|\b(?:change|set|assign|switch|move|take|keep|leave|retain|preserve)\b.*\bip\b|"
             r"\baddress(?:es)?\b|\binterface\s+(?:config|setting)|\bethernet\b|\blan\b|\bnetplan\b|\bifcfg|\bip\s+stack" + ours,
             NO if bypass_netconf else YES,
             foreign=r"\b(?:time|ntp|test\w*|scan\w*|share[sd]?|drives?|proxy|drivers?|monitor\w*|mac|hardware|e-?mail|mail|ping|"
-            r"interfaces?\s+up|firewalls?|wi-?fi|wireless|ipv6|ssh|bandwidth|speed|trust\w*|block\w*|allow\w*|discover\w*)\b",
+            r"interfaces?\s+up|firewalls?|wi-?fi|wireless|ipv6|ssh|bandwidth|speed|trust\w*|block\w*|allow\w*|discover\w*|roll\w*\s+back|revert\w*|"
+            r"still|on-?line|in\s+use|conflict\w*|duplicate)\b"
+            r"|^\W*(?:is|are|was|were|has|have|had|did|does)\b(?!.*\b(?:be|should|differ\w*|mismatch|ok(?:ay)?\s+to)\b)",
+            tolerates=r"activat\w+",
             neutral=vocabulary("network networking ip address addresses interface lan ethernet netconf parameters netplan"),
         ),
     )  # fmt: skip

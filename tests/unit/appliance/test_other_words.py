@@ -1,0 +1,170 @@
+"""Questions whose yes means the reverse, or another deed than it seems: the right answer, or none, for any wish."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.unit.appliance.test_prompts import NAME, VALUES, answer, restoring
+from tscm_migrate.appliance.prompts import Table
+from tscm_migrate.appliance.rules import backup_rules
+
+WISHES = [
+    dict(zip(("restore_ssh", "restore_cron", "bypass_netconf"), wish, strict=True))
+    for wish in itertools.product((True, False), repeat=3)
+]
+
+# A yes leaves what is here.
+LEAVES = [
+    ("restore_ssh", "Keep this machine's own SSH keys? [Y/n] "),
+    ("restore_ssh", "Protect existing SSH keys from being overwritten? [Y/n] "),
+    ("restore_ssh", "Omit /etc/ssh from the restore? [y/n]"),
+    ("restore_ssh", "Use existing SSH host keys? [y/n] "),
+    ("restore_cron", "Skip cron restore? (y/N) "),
+    ("restore_cron", "Exclude cron files from restore (y/n): "),
+    ("restore_cron", "Would you rather keep the cron jobs on this box? [Y/n] "),
+    ("network", "Continue without changing the network configuration? (y/n) "),
+    ("network", "Continue with the current network configuration? [y/n] "),
+    ("network", "Leave IP as is (y/n)? "),
+    ("network", "Ignore network settings of the backup (y/n): "),
+]
+# A yes does it, though the question says "not" somewhere.
+DOES = [
+    ("restore_ssh", "SSH will NOT be restored unless you say so. Restore it? [y/N] "),
+    ("restore_cron", "Have you modified the standard cron schedule? If not, choose no. Restore it? [y/N] "),
+]
+
+
+def wished(what: str, wish: dict[str, bool]) -> bool:
+    return not wish["bypass_netconf"] if what == "network" else wish[what]
+
+
+@pytest.mark.parametrize(("what", "text"), LEAVES)
+@pytest.mark.parametrize("wish", WISHES)
+def test_a_yes_that_leaves_what_is_here_is_the_reverse_of_the_wish(what: str, text: str, wish: dict[str, bool]) -> None:
+    assert answer(restoring(**wish), text) == ("n" if wished(what, wish) else "y")
+
+
+@pytest.mark.parametrize(("what", "text"), DOES)
+@pytest.mark.parametrize("wish", WISHES)
+def test_a_denial_told_before_the_question_does_not_turn_it_round(what: str, text: str, wish: dict[str, bool]) -> None:
+    assert answer(restoring(**wish), text) == ("y" if wished(what, wish) else "n")
+
+
+@pytest.mark.parametrize(
+    ("text", "use", "keep"),
+    [("SSH host keys from backup (u)se, or (k)eep current ones? ", "u", "k"), ("SSH: [R]estore or [S]kip? ", "r", "s")],
+)
+def test_two_words_with_their_letters_are_a_choice(text: str, use: str, keep: str) -> None:
+    assert answer(restoring(restore_ssh=True), text) == use
+    assert answer(restoring(restore_ssh=False), text) == keep
+
+
+TO_A_PERSON = [
+    # --- denied twice, or by another word than "not"
+    "Don't skip cron? [y/n] ",
+    "Don’t restore cron? [y/n] ",
+    "Shouldn't the SSH keys be restored? [y/n] ",
+    "Do you mind if the SSH configuration is restored? [y/n] ",
+    "Any objection to restoring SSH? [y/n] ",
+    "Do you want to avoid restoring cron? [y/n] ",
+    "Restore everything except SSH? [y/n] ",
+    "Restore everything but cron? [y/n] ",
+    "Restore with no SSH keys? [y/n] ",
+    "Confirm that SSH is not to be restored [y/n] ",
+    "Cron is not restored. OK? [y/n] ",
+    "no ssh? [y/n] ",
+    "No network changes? [y/n] ",
+    "ssh=no? [y/n] ",
+    # --- what has been said is to be turned round, or a part of it, or not now
+    "Cron is restored by default. Change that? [y/N] ",
+    "SSH will be kept. Change this? [y/n] ",
+    "Undo the SSH restore? [y/n] ",
+    "Restore SSH later? [y/n] ",
+    "Only restore SSH and nothing else? [y/n] ",
+    "Restore just the network settings? [y/n] ",
+    "Roll back the network settings? [y/n] ",
+    # --- into the archive, not out of it
+    "Overwrite the SSH keys in the backup? [y/n] ",
+    "Replace the backed up SSH keys with those of this machine? [y/n] ",
+    "Overwrite the archive's cron files with the current ones? [y/n] ",
+    "Update the backup with the current network configuration? [y/n] ",
+    "Keep SSH keys from backup? [y/n] ",
+    "Retain the address stored in the archive (10.1.1.43)? [y/n] ",
+    # --- another deed with the same things
+    "Back up the current SSH keys before restoring? [y/n] ",
+    "Show SSH changes before restoring? [y/n] ",
+    "Pause the cron jobs during the restore? [y/n] ",
+    "Have you noted the SSH fingerprint before restoring? [y/n] ",
+    "Change SSH host keys to new ones? [y/n] ",
+    "Change the SSH passphrase? [y/n] ",
+    "Use SSH to copy the archive? [y/n] ",
+    "Replace device SSH keys? [y/n] ",
+    "Update SSH credentials of the devices? [y/n] ",
+    "Install a cron job for regular backups? [y/n] ",
+    "Schedule the restore for tonight? [y/n] ",
+    "Update the schedule of ThreatSTOP's feeds? [y/n] ",
+    # --- restarts
+    "Has the system been rebooted? [y/n] ",
+    "Reboot the old TSCM? [y/n] ",
+    "Reboot into rescue mode? [y/n] ",
+    "Reboot all devices? [y/n] ",
+    # --- other addresses
+    "Change IP to 192.0.2.7? [y/n] ",
+    "Set IP address to 10.1.1.50? [y/n] ",
+    "Change 10.1.1.43 to 10.1.1.50? [y/n] ",
+    "Continue using 10.1.1.50 as address? [y/n] ",
+    "Is the current network configuration correct? [y/n] ",
+    "Is the IP address of the old TSCM still in use? [y/n] ",
+    "Keep DHCP? [y/n] ",
+    "Archive : x\nAddress : 192.0.2.9/24 on eth0\nContinue with the restore? [y/N] ",
+    # --- other archives
+    "Selected: threatstop_backup_2020-01-01_00_00_00.tsbak\nAddress : 10.1.1.43\nContinue? [y/N] ",
+    "Restore the latest backup? [y/n] ",
+    # --- trouble
+    "The source TSCM 10.1.1.43 is still online. Continue with restore? [y/n] ",
+    "The old TSCM is still running.\nContinue with the restore? [y/n] ",
+    "10.1.1.43 is in use by another host. Continue? [y/n] ",
+    "Only 3 of 5 devices could be restored. Continue? [y/n] ",
+    "Decryption failed.\nContinue with the restore? [y/n] ",
+    # --- letters that nobody explains
+    "Restore SSH [r/k]? ",
+]
+
+
+@pytest.mark.parametrize("text", TO_A_PERSON)
+def test_what_may_mean_the_reverse_is_left_to_a_person(text: str) -> None:
+    assert {answer(restoring(**wish), text) for wish in WISHES} == {None}
+
+
+def test_a_reboot_is_not_put_off() -> None:
+    assert answer(restoring(), "System must be restarted. Reboot later? [y/N] ") == "n"
+    assert answer(restoring(), "Reboot now to activate the new address? [y/n] ") == "y"
+
+
+@pytest.mark.parametrize("text", ["Archive: ok\nChecksum OK, no errors.\nContinue with the restore? [y/n] "])
+def test_the_absence_of_trouble_stops_nothing(text: str) -> None:
+    assert answer(restoring(), text) == "y"
+
+
+def test_names_in_a_list_without_numbers_are_not_another_archive() -> None:
+    other = "threatstop_backup_2020-01-01_00_00_00.tsbak"
+    assert answer(restoring(), f"{NAME}\n{other}\nFile name of the backup to restore: ") == NAME
+
+
+@pytest.mark.parametrize(
+    ("text", "encrypted", "plain"),
+    [
+        ("Turn encryption off? [y/n] ", "n", "y"),
+        ("Keep encryption on? [y/n] ", None, None),
+        ("Keep the current encryption setting? [y/n] ", None, None),
+        ("Reuse the encryption passphrase from last time? [y/n] ", None, None),
+        ("Use weak passphrase anyway? [y/n] ", None, None),
+        ("Encrypt or plain [e/p]? ", None, None),
+        ("Do you mind if the backup is encrypted? [y/n] ", None, None),
+    ],
+)
+def test_a_question_of_encryption_that_is_not_plain(text: str, encrypted: str | None, plain: str | None) -> None:
+    assert answer(Table(backup_rules(encrypt=True), VALUES), text) == encrypted
+    assert answer(Table(backup_rules(encrypt=False), VALUES), text) == plain
