@@ -22,7 +22,7 @@ PLAIN_WORDS = vocabulary(
     "threatstop to undone up use used version want warning was we were will wish with without would y yes "
     "n no you your permanently irreversible appliance host server box name named one ones like type enter "
     "press some more than manager centralized could action what well both each every only again still which who when where "
-    "how know known knows by key stop stops abort aborts cancel cancels quit"
+    "how know known knows by key stop stops abort aborts cancel cancels quit latest newest recent"
 )
 
 SUDO = Rule(
@@ -38,7 +38,7 @@ SUDO = Rule(
 )
 PASSPHRASE = Rule(
     "passphrase",
-    r"pass\s*-?phrase|password|\bsecret\b|pass\s*word|key\s*phrase|decryption\s+key|encryption\s+key|\bpasscode|"
+    r"pass\s*-?(?:ph?rase|phase)|password|\bsecret\b|pass\s*word|key\s*phrase|decryption\s+key|encryption\s+key|\bpasscode|"
     r"\bkey\s+to\s+(?:decrypt|open|unlock)|\bunlock(?:ing)?\s+(?:code|word|key)\b",
     "@passphrase",
     kind="secret",

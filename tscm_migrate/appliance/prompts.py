@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from tscm_migrate.appliance import followup, refused
 from tscm_migrate.appliance import question as q
-from tscm_migrate.appliance import refused
 from tscm_migrate.appliance import sense as meaning
+from tscm_migrate.appliance.paragraph import asked, asked_of, paragraph_of, whole_question
 from tscm_migrate.appliance.question import NO, YES, complete, is_yes_no, looks_like_prompt, spell, vocabulary
 
 if TYPE_CHECKING:
@@ -42,16 +43,13 @@ _POINTS_BACK = re.compile(
     r"anyway|overwrite|restore|apply|now|take\s+(?:it|them)\s+over)\b",
     re.IGNORECASE,
 )
+_MOST_SURE, _MOST_SUMMARIES = 8, 4
 _ONE_THING = re.compile(r"\b(?:it|this|that)\b", re.IGNORECASE)
 _SEVERAL = re.compile(
     r"\b(?:them|these|those|both|all|everything|continue|proceed|go\s+(?:on|ahead)|sure)\b", re.IGNORECASE
 )
 _ASKS_WHETHER = re.compile(
     r"^\W*(?:do|does|did|shall|should|would|will|can|could|may|is|are|has|have|want)\b|\b(?:do|would|shall|should)\s+(?:you|we|i|it)\b",
-    re.IGNORECASE,
-)
-_BEGINS = re.compile(  # a question that is not over at the end of its line
-    r"\b(?:do|would|shall|should|will|can)\s+(?:you|we|i|it|the|this)\b|\bif\b|^\W*(?:restore|keep|overwrite|replace|apply|skip)\b",
     re.IGNORECASE,
 )
 _OPTIONAL = re.compile(
@@ -119,6 +117,7 @@ class Choice:
     text: str
     secret: bool = False
     asked: str = field(default="", compare=False)
+    meant: str = field(default="", compare=False)  # yes or no, however it is spelled
 
 
 @dataclass
@@ -139,13 +138,18 @@ class Table:
     used: dict[str, int] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
     last: str = ""  # the rule that gave the last answer
+    meant: str = ""  # what that was, where it was a yes or a no
 
     def sent(self, choice: Choice, question: str) -> None:
         """Count an answer that has been sent; `choose` alone changes nothing."""
         self.used[choice.rule] = self.used.get(choice.rule, 0) + 1
         line = choice.asked or question.strip()
         self.asked[line] = self.asked.get(line, 0) + 1
-        self.last = choice.rule
+        self.last, self.meant = choice.rule, choice.meant
+
+    def forget(self) -> None:
+        """Somebody else gave the last answer: what follows is about that."""
+        self.last = self.meant = ""
 
     def choose(self, question: str, before: Sequence[str] = ()) -> Choice | None:
         """The answer to `question`, or None where no rule may answer it.
@@ -156,14 +160,22 @@ class Table:
                 ("Proceed?", "Restore them?"), goes on from the line before, or stands in it ("[y/n]: ").
         """
         line = question.strip()
-        paragraph = _paragraph(before)
-        if (chosen := self._by_site(_asked(line, paragraph), line)) is not None:
+        paragraph = paragraph_of(before)
+        if (chosen := self._by_site(asked(line, paragraph), line)) is not None:
             return chosen
-        asks = _asked(line, paragraph)
+        asks = asked(line, paragraph)
         if refused.another_thing(line, paragraph, self.values, yes_no=is_yes_no(asks, paragraph)):
             return None
         around = " ".join([*paragraph, line])
         matches = self._matches(asks, asks, around, paragraph)
+        if not matches and (chosen := self._follows_up(line, before)) is not None:
+            return chosen
+        if is_yes_no(asks, paragraph) and not any(rule.neutral for rule, _ in matches):
+            agreed = followup.agrees(line, paragraph_of(before, 12), self.rules, self.values)
+            if agreed is not None:
+                doubtful = not agreed or refused.troubled(around) or refused.WILL.search(around)
+                again = self.used.get("proceed", 0) >= _MOST_SUMMARIES
+                return None if doubtful or again else self._yes_no("proceed", YES, line, paragraph)
         if all(rule.weak for rule, _ in matches) and is_yes_no(asks, paragraph):
             told = [text for text in paragraph if not refused.NEWS.search(text)]
             if refused.WILL.search(" ".join(told)) or refused.troubled(around):
@@ -171,6 +183,21 @@ class Table:
             if _POINTS_BACK.search(asks) and not refused.VETO.search(q.normal(asks)):
                 matches = self._pointed_to(asks, [*told, line], around, paragraph) or matches
         return self._settle(line, matches, paragraph)
+
+    def _follows_up(self, line: str, before: Sequence[str]) -> Choice | None:
+        """The answer to what asks about the last answer, or shows a menu of two ways."""
+        paragraph = paragraph_of(before, 10)
+        times = {rule.name: rule.times for rule in self.rules}.get(self.last) or 2
+        if self.meant and self.used.get(self.last, 0) < times and followup.asks_again(line, before):
+            return self._yes_no(self.last, self.meant, line, paragraph)
+        confirms = (self.meant or self.last == "archive") and self.used.get("sure", 0) < _MOST_SURE
+        if confirms and followup.asks_whether_sure(line, before):
+            return self._yes_no("sure", YES, line, paragraph)
+        if (found := followup.of_menu(paragraph, self.rules)) and q.is_menu_slot(line):
+            rule, key = found
+            asked_before = self.used.get(rule.name, 0) >= (rule.times or 2)
+            return None if asked_before else Choice(rule.name, key, asked=asked(line, paragraph))
+        return None
 
     def _pointed_to(
         self, asks: str, told: Sequence[str], around: str, paragraph: Sequence[str]
@@ -225,10 +252,15 @@ class Table:
             answer = YES if left else NO
         if rule.kind != "yesno":
             return self._value(rule.name, answer, line, secret=rule.kind == "secret", before=paragraph)
-        asks = _asked(line, paragraph)
+        return self._yes_no(rule.name, answer, line, paragraph)
+
+    def _yes_no(self, name: str, answer: str, line: str, paragraph: Sequence[str]) -> Choice:
+        asks = asked(line, paragraph)
         in_line = q.spelling(line, paragraph) is not None or not q.is_slot(line)
         shows = line if in_line else " ".join([*paragraph[-1:], line])
-        return Choice(rule.name, spell(shows, answer, paragraph, again=self.asked.get(asks, 0) > 0), asked=asks)
+        return Choice(
+            name, spell(shows, answer, paragraph, again=self.asked.get(asks, 0) > 0), asked=asks, meant=answer
+        )
 
     def _value(
         self, name: str, answer: str, line: str, *, before: Sequence[str], secret: bool = False
@@ -271,55 +303,3 @@ def _wants_all(line: str) -> str:
 
 def _opposite(answer: str) -> str:
     return {YES: NO, NO: YES}.get(answer, answer)
-
-
-def asked_of(line: str, before: Sequence[str]) -> str:
-    """The question that a rule of the inventory sees: the line, or what stands above it where it is a bare slot."""
-    return _asked(line.strip(), _paragraph(before))
-
-
-def whole_question(line: str, before: Sequence[str]) -> str:
-    """The question with the lines that belong to it, for whoever has to be told of it."""
-    asks, above = (
-        _asked(line.strip(), _paragraph(before)),
-        [text for text in _paragraph(before) if not q.is_option(text)],
-    )
-    leads_in = next((text for text in reversed(above) if text not in asks), "")
-    if q.is_slot(line) and leads_in and not refused.NEWS.search(leads_in) and re.search(r"[^.][.:;]$", leads_in):
-        return f"{leads_in} {asks}"
-    return asks
-
-
-def _asked(line: str, paragraph: Sequence[str]) -> str:
-    """The whole question: with the lines that it goes on from, where it begins before its own line."""
-    above = [text for text in paragraph if not q.is_option(text)]
-    if not above:
-        return line
-    if q.is_slot(line):
-        last = next((index for index in reversed(range(len(above))) if "?" in above[index]), len(above) - 1)
-        first = last
-        while first and _goes_on(above[first - 1], above[first]):
-            first -= 1
-        return " ".join([*above[first : last + 1], line])
-    begins_small = re.match(r"[a-z(]", line) is not None
-    if begins_small and _BEGINS.search(above[-1]) and not re.search(r"[.?!:]\s*$", above[-1]):
-        return f"{above[-1]} {line}"
-    return line
-
-
-def _goes_on(line: str, following: str) -> bool:
-    """Whether a sentence runs over the end of `line`."""
-    return re.match(r"[a-z(]", following) is not None and not re.search(r"[.?!:]\s*$", line)
-
-
-def _paragraph(lines: Sequence[str], most: int = 6) -> list[str]:
-    """The last lines before the question, up to a blank one."""
-    taken: list[str] = []
-    for line in reversed(lines):
-        if not line.strip() and taken:
-            break
-        if line.strip():
-            taken.append(line.strip())
-        if len(taken) == most:
-            break
-    return taken[::-1]

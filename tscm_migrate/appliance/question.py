@@ -159,6 +159,33 @@ def _numbered(before: Sequence[str]) -> Spelling | None:
     return Spelling(yes[0], no[0]) if len(yes) == len(no) == 1 and len(rows) == 2 else None
 
 
+_DOES_IT = re.compile(rf"{_DOING}|encrypt(?:ed)?|use|import|install|take|adopt", re.IGNORECASE)
+_LEAVES_IT = re.compile("keep|skip|leave|ignore|retain|preserve|plain|unencrypted|no", re.IGNORECASE)
+_GIVES_UP = re.compile("abort|quit|exit|cancel", re.IGNORECASE)
+
+
+def option(line: str) -> tuple[str, str] | None:
+    """A menu's row: its key and its text."""
+    match = _OPTION.match(line)
+    return (match["key"], match["text"].strip()) if match else None
+
+
+def is_menu_slot(line: str) -> bool:
+    """Whether the line only asks for a row's key ("Choose [1-3]: ")."""
+    return all(word in SLOT or word in ("choose", "pick", "number", "default") for word in words(line))
+
+
+def two_ways(rows: Sequence[tuple[str, str]]) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
+    """The row of a menu that does something and the one that leaves it, where there are no others but one to give up."""
+    first = [(re.split(r"\W", text, maxsplit=1)[0], (key, text)) for key, text in rows]
+    does = [row for word, row in first if _DOES_IT.fullmatch(word)]
+    leaves = [row for word, row in first if _LEAVES_IT.fullmatch(word)]
+    others = [row for word, row in first if _GIVES_UP.fullmatch(word)]
+    if len(does) != 1 or len(leaves) != 1 or len(rows) != 2 + len(others):
+        return None, None
+    return does[0], leaves[0]
+
+
 def is_option(line: str) -> bool:
     """Whether a line is a row of a menu."""
     return bool(_OPTION.match(line))

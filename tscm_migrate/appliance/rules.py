@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tscm_migrate.appliance.common_rules import (
     AGAIN,
     ENTER,
@@ -12,26 +14,16 @@ from tscm_migrate.appliance.common_rules import (
     RESTORING,
     SUDO,
 )
+from tscm_migrate.appliance.network_rules import network_questions, network_values
 from tscm_migrate.appliance.prompts import NO, YES, Rule
 from tscm_migrate.appliance.question import vocabulary
-
-_APPLY_SETTINGS = Rule(
-    "apply-settings",
-    r"\b(?:apply|save|commit|accept|write|use|keep)\s+(?:the\s+|these\s+|this\s+|above\s+|new\s+)*(?:network\s+|ip\s+)?"
-    r"(?:settings|values|changes|configuration)\b(?!\s+(?:of|from|in)\b)|"
-    r"\b(?:settings|values|configuration|information|data|everything|above|details|this|that|all)\b.{0,24}"
-    r"\b(?:correct|right|ok(?:ay)?)\b",
-    YES, bare=True, times=3, weak=False, beats=("network",),
-    near=r"\b(?:ip|address|netmask|mask|gateway|dns|dhcp|network|restor\w*|backup)\b",
-    foreign=r"\b(?:current|existing|ssh|cron\w*|time\w*|present|old|own)\b",
-)  # fmt: skip
 
 
 def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
     """The first run asks whether to encrypt, then for a passphrase, perhaps twice (facts: Commands)."""
     wanted, plain = (YES, NO) if encrypt else (NO, YES)
     not_the_question = (
-        r"\b(?:saved|stored|previous|existing|same|remember\w*|again\s+later|show|display|cipher|algorithm|empty|hint|disk|"
+        r"\b(?:(?:saved|stored)\s+(?:\w+\s+)?(?:pass\w*|keys?|secret)|previous|existing|same|remember\w*|again\s+later|show|display|cipher|algorithm|empty|hint|disk|"
         r"partition|transfer|traffic|connection|logs?|key\s*file|public\s+key|reuse|last|weak|current|besides|"
         r"chang\w*|store\s+(?:the\s+|your\s+)?pass\w*)\b"
     )
@@ -61,11 +53,12 @@ def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
         ),
         Rule(
             "encrypt",
-            r"encrypt|\bgpg\b|\bcipher|\bseal|(?:protect|secure|lock)\w*\b.*(?:backup|archive)"
+            r"encrypt|\benc(?:ypt|rpyt|rytp)|\bgpg\b|\bcipher|\bseal|(?:protect|secure|lock)\w*\b.*(?:backup|archive)"
             r"|(?:backup|archive)\w*\b.*(?:protect|secure|locked)|(?:set|use|with|add|have|choose|want|specify|provide|assign)\b"
             r".*pass\s*(?:phrase|word)|pass\s*(?:phrase|word)[\s-]*protect",
             wanted,
             bare=True,
+            neutral=vocabulary("encrypt encryption encrypted"),
             tolerates=r"enabl\w+|activat\w+|support\w*",
             foreign=not_the_question + r"|\b(?:keep|leave|stay|retain)\b",
         ),
@@ -95,12 +88,24 @@ def restore_rules(
         PASSPHRASE,
         AGAIN,
         *_asked_for(restore_ssh=restore_ssh, restore_cron=restore_cron),
-        *_network_questions(bypass_netconf=bypass_netconf, dhcp=dhcp, address=address),
+        *network_questions(bypass_netconf=bypass_netconf, dhcp=dhcp, address=address),
         *_confirmations(),
         *_archive_names(),
-        *_network_values(),
-        ENTER,
+        *network_values(),
+        replace(
+            ENTER, foreign=_not_by_a_key(restore_ssh=restore_ssh, restore_cron=restore_cron, network=not bypass_netconf)
+        ),
     )
+
+
+def _not_by_a_key(*, restore_ssh: bool, restore_cron: bool, network: bool) -> str:
+    """What a mere "Press Enter to …" must not speak of: what is not wanted."""
+    unwanted = [
+        *([] if restore_ssh else [r"sshd?", r"host[\s-]*keys?"]),
+        *([] if restore_cron else [r"cron\w*", "schedule"]),
+        *([] if network else [r"network\w*", "ip", "address"]),
+    ]
+    return "|".join([ENTER.foreign, *([rf"\b(?:{'|'.join(unwanted)})\b"] if unwanted else [])])
 
 
 def _asked_for(*, restore_ssh: bool, restore_cron: bool) -> tuple[Rule, ...]:
@@ -130,57 +135,9 @@ def _asked_for(*, restore_ssh: bool, restore_cron: bool) -> tuple[Rule, ...]:
     )
 
 
-def _network_questions(*, bypass_netconf: bool, dhcp: bool | None, address: str) -> tuple[Rule, ...]:
-    ours = f"|{address.replace('.', chr(92) + '.')}(?![0-9])" if address else ""
-    reboot = r"\b(?:re-?boot|re-?start|power[\s-]*cycl)\w*|\bre-?initiali[sz]e\s+the\s+system"
-    # To keep what is set now says nothing of what that is.
-    stays = r"\b(?:keep|leave|stay|retain|maintain|preserve|remain)\b"
-    # Not known whether the old one had its address by DHCP: then nobody may say.
-    known = () if dhcp is None else (
-        Rule(
-            "dhcp-or-static", r"\bdhcp\b\W*(?:or|/|\||,)\W*\bstatic|\bstatic\b\W*(?:or|/|\||,)\W*\bdhcp|"
-            r"\b(?:address(?:ing)?|ip|interface|network)\s*(?:method|mode|type)\b.*\b(?:dhcp|static)\b",
-            "dhcp" if dhcp else "static", kind="text", alone=True,
-        ),
-        Rule(
-            "static", r"\b(?:static|manual|fixed)(?:ally)?\b.*\b(?:ip|address\w*|network|config\w*|assign\w*)|\bstatic\b",
-            NO if dhcp else YES, bare=True, beats=("network", "address"), foreign=rf"\broutes?\b|\bdhcp\b|\barp\b|\bdns\b|{stays}",
-            tolerates=r"enabl\w+",
-        ),
-        Rule("dhcp", r"\bdhcp\b|\bautomatic(?:ally)?\b.*\b(?:ip|address)|\b(?:ip|address)\w*\b.*\bautomatic", YES if dhcp else NO,
-             bare=True, beats=("network", "address"), tolerates=r"enabl\w+", foreign=rf"\b(?:server|relay|lease)\b|{stays}"),
-    )  # fmt: skip
-    return (
-        *known,
-        Rule(
-            "more-dns", r"\b(?:another|more|additional|second|further)\b.*(?:dns|name\s*-?server|resolver)", "@more:dns",
-            bare=True, times=6, beats=("network", "dns"),
-        ),
-        Rule("reboot", reboot, YES, bare=True,
-             tolerates=r"activat\w+",
-             foreign=r"\b(?:services?|daemons?|updat\w+|schedule|every|automatic\w*|daily|weekly|kernel|rescue|recovery|safe\s+mode|bios|"
-             r"firmware|installer|devices?|firewalls?|(?:old|other|source|original|previous)\s+(?:tscm|appliance|machine|system|"
-             r"host|server|one))\b|^\W*(?:has|have|had|did|was|were)\b"),
-        *(() if bypass_netconf else (_APPLY_SETTINGS,)),
-        Rule(
-            "network",
-            r"\bnetwork\w*|\bnetconf\b|\bip[\s-]*(?:v4)?[\s-]*(?:address\w*|config\w*|settings|parameters|setup)\b|"
-            r"\bip\b.*\b(?:differ|backup|archive|address|change|from|now)|\b(?:change|set|assign|switch|move|take|keep|leave|retain|preserve)\b.*\bip\b|"
-            r"\baddress(?:es)?\b|\binterface\s+(?:config|setting)|\bethernet\b|\blan\b|\bnetplan\b|\bifcfg|\bip\s+stack" + ours,
-            NO if bypass_netconf else YES,
-            foreign=r"\b(?:time|ntp|test\w*|scan\w*|share[sd]?|drives?|proxy|drivers?|monitor\w*|mac|hardware|e-?mail|mail|ping|"
-            r"interfaces?\s+up|firewalls?|wi-?fi|wireless|ipv6|ssh|bandwidth|speed|trust\w*|block\w*|allow\w*|discover\w*|roll\w*\s+back|revert\w*|"
-            r"still|on-?line|in\s+use|conflict\w*|duplicate)\b"
-            r"|^\W*(?:is|are|was|were|has|have|had|did|does)\b(?!.*\b(?:be|should|differ\w*|mismatch|ok(?:ay)?\s+to)\b)",
-            tolerates=r"activat\w+",
-            neutral=vocabulary("network networking ip address addresses interface lan ethernet netconf parameters netplan"),
-        ),
-    )  # fmt: skip
-
-
 _OLD_IS_OFF = vocabulary(
     "please is are has have was did i we you confirm that make sure the old previous source original former tscm appliance system "
-    "machine server host manager one vm it which came from backup archive being replaced off offline off-line down switched shut "
+    "machine server host manager one vm it which came from taken made on backup archive being replaced off offline off-line down switched shut "
     "powered turned disconnected unplugged now already been completely really this centralized threatstop device taken by"
 )
 
@@ -190,7 +147,7 @@ def _confirmations() -> tuple[Rule, ...]:
         Rule(  # a state and no deed: before a restore the run has proved that nobody answers at the old address
             "old-offline",
             r"^\W*(?:please\s+)?(?:is|are|has|have|was|did|(?:i\s+)?confirm(?:\s+that)?|make\s+sure(?:\s+that)?)\b.*"
-            r"\b(?:old|previous|source|original|former|came\s+from)\b.*(?<!\w)(?:off-?line|off|down|disconnected|unplugged)\b"
+            r"\b(?:old|previous|source|original|former|(?:came|taken|made|created|originat\w+)\s+(?:from|on))\b.*(?<!\w)(?:off-?line|off|down|disconnected|unplugged)\b"
             r"|^\W*(?:have|has|did)\b.*\b(?:shut\s*down|switch\w*\s+off|power\w*\s+(?:off|down)|disconnect\w*)\b.*"
             r"\b(?:old|previous|source|original|former)\b",
             YES,
@@ -211,9 +168,16 @@ def _confirmations() -> tuple[Rule, ...]:
             only=PLAIN_WORDS,
         ),
         Rule(
+            "devices",
+            r"\b(?:restor|recover)\w*\b.*\bdevices?\b|\bdevices?\b.*\b(?:restor|recover)\w*",
+            YES,
+            weak=True,
+            only=PLAIN_WORDS | vocabulary("skip omit"),
+        ),
+        Rule(
             "proceed",
             r"\b(?:proceed|continue|go\s+(?:on|ahead)|carry\s+on|are\s+you\s+(?:\w+\s+)?sure|really|start|begin|confirm|ready|ok(?:ay)?|"
-            r"correct|right|perform)\b|\b(?:restore|recover|use|load)\s+(?:it|this|the|from|that|selected|backup|archive|now)\b|"
+            r"correct|right|perform)\b|\b(?:restore|recover|use|load)\s+(?:it|this|the|from|that|selected|latest|newest|most\s+recent|backup|archive|now)\b|"
             r"^\W*(?:restore|recover)\W*(?:$|\[|\()|\bwant\s+to\s+(?:restore|recover)\b",
             YES,
             bare=True,
@@ -237,58 +201,6 @@ def _archive_names() -> tuple[Rule, ...]:
             kind="text",
             foreign=r"\b(?:new|save|into|output|host\s*-?name|user\w*|number|index|devices?)\b",
         ),
-    )
-
-
-def _network_values() -> tuple[Rule, ...]:
-    """The values that `tsadmin network` asks for, each on a line of its own (facts: Platform)."""
-    foreign = (
-        r"\b(?:mac|hardware|e-?mail|mail|remote|peer|logs?|syslog|ntp|proxy|smtp|ipv6|log\s+server|time|snmp|trap|management|"
-        r"device|firewall|license|portal|radius|tacacs|ldap|street|alert\w*)\b"
-    )
-    return (
-        Rule("netmask", r"\b(?:sub)?net\s*-?mask|\bmask\b", "@netmask", kind="text", beats=("address", "prefix")),
-        Rule("broadcast", r"\bbroadcast\b", "@broadcast", kind="text", beats=("address",)),
-        Rule(
-            "network-address",
-            r"\bnetwork\s+address|\bsubnet\b(?!\s*-?mask)",
-            "@network",
-            kind="text",
-            beats=("address",),
-        ),
-        Rule(
-            "address-cidr",
-            r"\b(?:ip|address)\b.*(?:\bcidr\b|/\s*prefix|with\s+prefix|/mask|/nn|\d/\d\d\b)|\bcidr\b.*\baddress",
-            "@cidr",
-            kind="text",
-            beats=("address", "prefix"),
-            foreign=foreign,
-        ),
-        Rule("prefix", r"\bprefix\b|\bcidr\b", "@prefix", kind="text", beats=("address", "network-address")),
-        Rule(
-            "gateway",
-            r"\bgateway\b|\bdefault\s+route|\bdefault\s+gw\b|\brouter\b",
-            "@gateway",
-            kind="text",
-            beats=("address",),
-        ),
-        Rule(
-            "dns",
-            r"\bdns\b|name\s*-?servers?\b|\bresolvers?\b",
-            "@dns",
-            kind="text",
-            times=6,
-            beats=("address",),
-            foreign=r"\b(?:domain|suffix|search|zone)\b",
-        ),
-        Rule(
-            "hostname",
-            r"\bhost\s*-?name\b|\bname\s+of\s+(?:this|the)\s+(?:host|system|machine|appliance)\b",
-            "@hostname",
-            kind="text",
-        ),
-        INTERFACE,
-        Rule("address", r"\bip(?:v4)?\b|\baddress\b", "@address", kind="text", foreign=foreign),
     )
 
 

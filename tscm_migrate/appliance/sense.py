@@ -56,7 +56,7 @@ _KEEPS_IN_OTHER_WORDS = re.compile(
     # "Continue without changing …", "Use the existing …", "Protect … from being overwritten", "Reboot later"
     r"\b(?:(?:continue|proceed|go\s+on|carry\s+on)\s+)?without\s+(?:(?:re)?(?:stor|chang|apply|updat|overwrit|plac|touch|"
     r"modify|alter|import|adopt|tak)ing)\b"
-    rf"|\b(?:us(?:e|ing)|continue|proceed|go\s+on|carry\s+on|accept|work|run|operate)\s+{_WHOSE}{_OWN}(?!\w)"
+    rf"|\b(?:us(?:e|ing)|apply|continue|proceed|go\s+on|carry\s+on|accept|work|run|operate)\s+{_WHOSE}{_OWN}(?!\w)"
     r"|\b(?:protect|guard|safeguard|shield|spare|save)\b(?=.*\bfrom\s+being\b)"
     r"|\b(?:re-?boot|re-?start)\w*(?:\s+(?!now\b)\w+){0,3}?\s+(?:later|manually|yourself|afterwards)\b",
     re.IGNORECASE,
