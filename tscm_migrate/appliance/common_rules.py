@@ -68,7 +68,8 @@ ENTER = Rule(
     kind="enter",
     times=8,
     alone=True,
-    foreign=r"\b(?:accept|default|keep|current|skip|confirm|yes)\b",
+    foreign=r"\b(?:accept|default|keep|current|skip|confirm|yes)\b|\b(?:enter|return|key|space)\W+to\s+(?:cancel|abort|stop|undo)\b|"
+    r"\bto\s+(?:quit|exit)\b.*\bto\b",
 )
 MORE = Rule(  # a halt in a long list: a space goes on by a page, also in those that wait for any key
     "more",

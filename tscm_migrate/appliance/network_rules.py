@@ -29,7 +29,7 @@ def network_questions(*, bypass_netconf: bool, dhcp: bool | None, address: str) 
         Rule(
             "dhcp-or-static", r"\bdhcp\b\W*(?:or|/|\||,)\W*\bstatic|\bstatic\b\W*(?:or|/|\||,)\W*\bdhcp|"
             r"\b(?:address(?:ing)?|ip|interface|network)\s*(?:method|mode|type)\b.*\b(?:dhcp|static)\b",
-            "dhcp" if dhcp else "static", kind="text", alone=True,
+            "dhcp" if dhcp else "static", kind="text", alone=True, foreign=r"\by(?:es)?\s*[/|]\s*no?\b",
         ),
         Rule(
             "static", r"\b(?:static|manual|fixed)(?:ally)?\b.*\b(?:ip|address\w*|network|config\w*|assign\w*)|\bstatic\b",
@@ -37,7 +37,7 @@ def network_questions(*, bypass_netconf: bool, dhcp: bool | None, address: str) 
             tolerates=r"enabl\w+",
         ),
         Rule("dhcp", r"\bdhcp\b|\bautomatic(?:ally)?\b.*\b(?:ip|address)|\b(?:ip|address)\w*\b.*\bautomatic", YES if dhcp else NO,
-             bare=True, beats=("network", "address"), tolerates=r"enabl\w+", foreign=rf"\b(?:server|relay|lease)\b|{stays}"),
+             bare=True, beats=("network", "address"), tolerates=r"enabl\w+", foreign=rf"\b(?:server|relay|lease)\b|\bor\s+static\b|{stays}"),
     )  # fmt: skip
     return (
         *known,
@@ -49,7 +49,7 @@ def network_questions(*, bypass_netconf: bool, dhcp: bool | None, address: str) 
              tolerates=r"activat\w+",
              foreign=r"\b(?:services?|daemons?|updat\w+|schedule|every|automatic\w*|daily|weekly|kernel|rescue|recovery|safe\s+mode|bios|"
              r"firmware|installer|devices?|firewalls?|(?:old|other|source|original|previous)\s+(?:tscm|appliance|machine|system|"
-             r"host|server|one))\b|^\W*(?:has|have|had|did|was|were)\b"),
+             r"host|server|one)|in\s+\d+|abort|cancel)\b|^\W*(?:has|have|had|did|was|were)\b|boot\w*\s+from\b"),
         *(() if bypass_netconf else (_APPLY_SETTINGS,)),
         Rule(
             "network",
@@ -59,7 +59,7 @@ def network_questions(*, bypass_netconf: bool, dhcp: bool | None, address: str) 
             NO if bypass_netconf else YES,
             foreign=r"\b(?:time|ntp|test\w*|scan\w*|share[sd]?|drives?|proxy|drivers?|monitor\w*|mac|hardware|e-?mail|mail|ping|"
             r"interfaces?\s+up|firewalls?|wi-?fi|wireless|ipv6|ssh|bandwidth|speed|trust\w*|block\w*|allow\w*|discover\w*|roll\w*\s+back|revert\w*|"
-            r"still|on-?line|in\s+use|conflict\w*|duplicate)\b"
+            r"second|secondary|another|additional|still|on-?line|in\s+use|conflict\w*|duplicate)\b"
             r"|^\W*(?:is|are|was|were|has|have|had|did|does)\b(?!.*\b(?:be|should|differ\w*|mismatch|ok(?:ay)?\s+to)\b)",
             tolerates=r"activat\w+",
             neutral=vocabulary("network networking ip address addresses interface lan ethernet netconf parameters netplan"),
@@ -115,5 +115,11 @@ def network_values() -> tuple[Rule, ...]:
             kind="text",
         ),
         INTERFACE,
-        Rule("address", r"\bip(?:v4)?\b|\baddress\b", "@address", kind="text", foreign=foreign),
+        Rule(
+            "address",
+            r"\bip(?:v4)?\b|\baddress\b",
+            "@address",
+            kind="text",
+            foreign=foreign + r"|\b\d\s*[=)]\s*\d{1,3}\.",
+        ),
     )

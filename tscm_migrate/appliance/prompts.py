@@ -250,6 +250,8 @@ class Table:
             given = self.used.get(answer[6:], 0)
             left = isinstance(value, Sequence) and not isinstance(value, str) and given < len(value)
             answer = YES if left else NO
+        if rule.kind == "text" and (any(map(q.is_option, paragraph[-1:])) or re.search(r"[(\[]\s*\d\s*=", line)):
+            return None  # with a menu it is a row that is wanted, not the value
         if rule.kind != "yesno":
             return self._value(rule.name, answer, line, secret=rule.kind == "secret", before=paragraph)
         return self._yes_no(rule.name, answer, line, paragraph)

@@ -72,7 +72,7 @@ _OPTION = re.compile(r"^\W*(?P<key>\d{1,2}|[a-z])\s*[)\].:=-]+\s*(?P<text>\S.*)$
 
 _ASKS_FOR_A_VALUE = re.compile(r"\W*(?:which|what|where|how|who)\b", re.IGNORECASE)
 _UNKNOWN_CHOICE = re.compile(  # a "y" is no answer to "Encrypted or plain [e/p]?"
-    r"[\[(<{]\s*(?:\w{1,10}(?:\s*[/|]\s*\w{1,10})+|\w(?:\s*,\s*\w)+)\s*[\])>}]\W*$|(?<![\w/])\w[/|]\w(?:[/|]\w)*\W*$"
+    r"[\[(<{]\s*(?:\w{1,10}(?:\s*[/|]\s*\w{1,10})+|\w(?:\s*,\s*\w)+)\s*[\])>}]\W*$|(?<![\w/.])\w{1,10}[/|]\w{1,10}(?:[/|]\w{1,10})*\W*$"
 )
 _PROMPT_END = re.compile(r"(?:[?:>»›\])=#]|\b[yY]/[nN])\s*$")
 _LOG_TAG = re.compile(

@@ -116,7 +116,7 @@ def _asked_for(*, restore_ssh: bool, restore_cron: bool) -> tuple[Rule, ...]:
             r"\bsshd?\b|\bsshd?[_-]|secure[\s-]+shell|host[\s-]*keys?\b|server\s+identity|\bopen-?ssh\b|\bssh_host",
             YES if restore_ssh else NO,
             foreign=r"\b(?:ports?|root|log-?ins?|passwords?|allow\w*|forward\w*|access|tunnel\w*|internet|remote\w*|agent|protocol|"
-            r"restrict\w*|harden\w*|open|start|listen\w*|connect\w*|session|timeout|banner|version|test|scan|users?|credentials?|"
+            r"restrict\w*|harden\w*|open|start|listen\w*|connect\w*|session|timeout|banner|version|test|scan|users?|credentials?|accept|"
             r"pass\s*phrase|(?:use|using|via|over|through)\s+ssh\s+(?:to|for)|(?:via|over|through)\s+ssh|to\s+new\s+ones|"
             r"new\s+(?:ssh\s+)?(?:host\s*)?keys?|(?:of|for|on)\s+(?:\w+\s+){0,2}?(?:devices?|firewalls?)|device(?:'s|s)?\s+(?:ssh|keys?))\b",
             neutral=vocabulary(
@@ -135,6 +135,7 @@ def _asked_for(*, restore_ssh: bool, restore_cron: bool) -> tuple[Rule, ...]:
     )
 
 
+_A_STATE = r"^\W*(?:is|are|have|has|had|did|do\s+you\s+have)\b"  # of which nobody has told us anything
 _OLD_IS_OFF = vocabulary(
     "please is are has have was did i we you confirm that make sure the old previous source original former tscm appliance system "
     "machine server host manager one vm it which came from taken made on backup archive being replaced off offline off-line down switched shut "
@@ -166,6 +167,7 @@ def _confirmations() -> tuple[Rule, ...]:
             near=RESTORING,
             weak=True,
             only=PLAIN_WORDS,
+            foreign=_A_STATE,
         ),
         Rule(
             "devices",
@@ -173,6 +175,7 @@ def _confirmations() -> tuple[Rule, ...]:
             YES,
             weak=True,
             only=PLAIN_WORDS | vocabulary("skip omit"),
+            foreign=_A_STATE + r"|\b(?:other|any)\b",
         ),
         Rule(
             "proceed",

@@ -20,7 +20,7 @@ _RESTORE = re.compile(
 )
 _KEEP = re.compile(
     r"\b(?:keep\w*|kept|leav\w*|left|preserv\w*|retain\w*|skip\w*|bypass\w*|ignor\w*|omit\w*|exclud\w*|stay\w*|stick|"
-    r"maintain\w*|hold\s+on\s+to|untouched|unchanged|postpon\w*|defer\w*|delay\w*|abort\w*|cancel\w*|stop)\b",
+    r"maintain\w*|hold\s+on\s+to|untouched|unchanged|postpon\w*|defer\w*|delay\w*|abort\w*|cancel\w*|stop|quit|exit)\b",
     re.IGNORECASE,
 )
 # Stands beside a verb of keeping without being what is asked for: "keep the settings already configured here".
@@ -90,6 +90,16 @@ _WRITES_INTO_THE_ARCHIVE = re.compile(
 _PART_OR_LATER = re.compile(
     r"\b(?:(?:only|just|solely)(?!\s+(?:if|when|where|do))|nothing\s+else|later|tonight|tomorrow)\b"
     r"|^\W*no\s+(?!encrypt|pass|protect)|\w\s*=\s*(?:no|off|false|none|skip)\b",
+    re.IGNORECASE,
+)
+# What makes of the same words another question: when, how, by whom, or whether it would be wise.
+_ODD = re.compile(
+    r"\b(?:manually|by\s+hand|yourself|temporar\w+|after|before|when|while|during|until|minutes?|hours?|next|pending|"
+    r"be\s+asked|ask|prompt(?:ed)?|notif\w+|wait|each|every|kill|log|owners?|permissions?|modes?|safe|problems?|matters?|too\s+late|"
+    r"nothing|lose|cop(?:y|ies)\s+of|defaults|(?:default|standard|shipped|stock|fresh)\s+(?:ssh|cron\w*|network|schedule|"
+    r"config\w*|settings|host|keys?|ip|address)|vlan|mtu|pxe|logging|revert\w*)\b"
+    r"|\buse\b(?!.*\b(?:backup|archive|backed|saved)\b)[^.?!]*\b(?:here|(?:of|on|from)\s+(?:this|the\s+new)\s+\w+)\b"
+    r"|^\W*stop\b",
     re.IGNORECASE,
 )
 _REDO = re.compile(
@@ -165,6 +175,8 @@ def _plainly(text: str) -> str:
 def _asks_for_something_else(told: str, last: str, *, bare: bool) -> bool:
     """Whether a yes may deny the deed, turn round what was told, or mean another deed than the one that is named."""
     if (_TURNS_IT.search(last) and _TOLD_DEED.search(told)) or (not bare and _ANOTHER_DEED.search(last)):
+        return True
+    if _ODD.search(re.sub(r"[\[(][^\])]*[\])]", " ", last)) and not _KEEPS_IN_OTHER_WORDS.search(last):
         return True
     plain = _plainly(told)
     if _NOT.search(plain) or _WRITES_INTO_THE_ARCHIVE.search(plain):
