@@ -22,7 +22,8 @@ PLAIN_WORDS = vocabulary(
     "threatstop to undone up use used version want warning was we were will wish with without would y yes "
     "n no you your permanently irreversible appliance host server box name named one ones like type enter "
     "press some more than manager centralized could action what well both each every only again still which who when where "
-    "how know known knows by key stop stops abort aborts cancel cancels quit latest newest recent"
+    "how know known knows by key stop stops abort aborts cancel cancels quit latest newest recent installed about taken "
+    "made created utc ensure make offline came original source avoid conflicts conflict contention"
 )
 
 SUDO = Rule(

@@ -44,6 +44,15 @@ _POINTS_BACK = re.compile(
     re.IGNORECASE,
 )
 _MOST_SURE, _MOST_SUMMARIES = 8, 4
+_NAME = r"['\"]?[\w.]*[-_\d][\w.-]*['\"]?"
+_DEVICE_NAMES = re.compile(
+    rf"(?:(?<=device)|(?<=devices)|(?<=device\(s\))|(?<=\())\s*:?\s*{_NAME}(?:,\s*{_NAME})*", re.IGNORECASE
+)
+_NEWS_FIRST = re.compile(
+    r"^[^.?!]*\b(?:was|were|has\s+been|have\s+been|is\s+now|are\s+now|settings|configuration)\s+(?:\w+ly\s+)?"
+    r"(?:updated|written|saved|applied|changed|stored)[.!]\s+(?=.*\?)",
+    re.IGNORECASE,
+)
 _ONE_THING = re.compile(r"\b(?:it|this|that)\b", re.IGNORECASE)
 _SEVERAL = re.compile(
     r"\b(?:them|these|those|both|all|everything|continue|proceed|go\s+(?:on|ahead)|sure)\b", re.IGNORECASE
@@ -106,7 +115,9 @@ class Rule:
         vetoed = refused.VETO.search(re.sub(self.tolerates, " ", told, flags=re.IGNORECASE) if self.tolerates else told)
         if vetoed or (self.foreign and re.search(self.foreign, re.sub(r"\([^)]*\)", " ", told), re.IGNORECASE)):
             return False
-        return not self.only or all(word in self.only or word in q.SLOT for word in q.words(text))
+        return not self.only or all(
+            word in self.only or word in q.SLOT for word in q.words(_DEVICE_NAMES.sub(" ", text))
+        )
 
 
 @dataclass(frozen=True)
@@ -167,7 +178,7 @@ class Table:
         if refused.another_thing(line, paragraph, self.values, yes_no=is_yes_no(asks, paragraph)):
             return None
         around = " ".join([*paragraph, line])
-        matches = self._matches(asks, asks, around, paragraph)
+        matches = self._matches(asks, _NEWS_FIRST.sub("", asks), around, paragraph)
         if not matches and (chosen := self._follows_up(line, before)) is not None:
             return chosen
         if is_yes_no(asks, paragraph) and not any(rule.neutral for rule, _ in matches):

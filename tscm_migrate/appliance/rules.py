@@ -181,7 +181,7 @@ def _confirmations() -> tuple[Rule, ...]:
             "proceed",
             r"\b(?:proceed|continue|go\s+(?:on|ahead)|carry\s+on|are\s+you\s+(?:\w+\s+)?sure|really|start|begin|confirm|ready|ok(?:ay)?|"
             r"correct|right|perform)\b|\b(?:restore|recover|use|load)\s+(?:it|this|the|from|that|selected|latest|newest|most\s+recent|backup|archive|now)\b|"
-            r"^\W*(?:restore|recover)\W*(?:$|\[|\()|\bwant\s+to\s+(?:restore|recover)\b",
+            r"^\W*(?:restore|recover)\s+\S*threatstop_backup|^\W*(?:restore|recover)\W*(?:$|\[|\()|\bwant\s+to\s+(?:restore|recover)\b",
             YES,
             bare=True,
             times=4,

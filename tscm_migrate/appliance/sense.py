@@ -44,7 +44,8 @@ _DEEDS = (
 )
 _STATES_A_DIFFERENCE = re.compile(
     rf"\b(?:(?:does|is|are|did)(?:\s+not|n't)|don't\s+match|not\s+(?:the\s+)?same|do\s+not\s+match)\b(?!\s+(?:\w+\s+){{0,2}}?{_DEEDS})"
-    r"|\b(?:cannot|can't|can\s+not|not)\s+be\s+undone\b",
+    r"|\b(?:cannot|can't|can\s+not|not)\s+be\s+undone\b"
+    r"|\bwithout\s+(?:any\s+|further\s+)?(?:confirmation|warning|notice|asking|prompting)\b",
     re.IGNORECASE,
 )
 _OWN = (
@@ -83,7 +84,7 @@ _KEEPS_THE_ARCHIVES = re.compile(  # to keep what the archive has is to restore 
 _WRITES_INTO_THE_ARCHIVE = re.compile(
     r"\b(?:overwrit\w*|replac\w*|updat\w*|chang\w*|modif\w*)\s+(?:(?!(?:with|by|from|to|using|in)\b)[\w']+\s+){0,3}?"
     r"(?:backed[\s-]*up|backups?|archives?|archived|saved|stored)\b"
-    r"|\b(?:overwrit\w*|replac\w*)\b(?:(?!\b(?:with|by|from|using)\b)[^.?!])*\b(?:in|of)\s+the\s+(?:backup|archive)\b"
+    r"|\b(?:overwrite|replace)\b(?:(?!\b(?:with|by|from|using)\b)[^.?!])*\b(?:in|of)\s+the\s+(?:backup|archive)\b"
     rf"|\b(?:with|by)\s+(?:the\s+|those\s+(?:of|on|from)\s+)?(?:the\s+)?{_OWN}(?!\w)",
     re.IGNORECASE,
 )
@@ -100,6 +101,12 @@ _ODD = re.compile(
     r"config\w*|settings|host|keys?|ip|address)|vlan|mtu|pxe|logging|revert\w*)\b"
     r"|\buse\b(?!.*\b(?:backup|archive|backed|saved)\b)[^.?!]*\b(?:here|(?:of|on|from)\s+(?:this|the\s+new)\s+\w+)\b"
     r"|^\W*stop\b",
+    re.IGNORECASE,
+)
+_WHEN = re.compile(r"\b(?:after|before|when|while|during)\b.*", re.IGNORECASE)
+_RESTORES = re.compile(
+    r"^\W*(?:(?:please|do|would|should|shall)\b[^?,]*?\b(?:you|we|i)\s+(?:(?:like|want|wish|prefer)\s+(?:me\s+)?to\s+)?)?"
+    r"(?:restore|reinstate|import|recover)\b",
     re.IGNORECASE,
 )
 _REDO = re.compile(
@@ -149,7 +156,8 @@ def sense(text: str, neutral: frozenset[str], *, bare: bool) -> bool | None:
 
 def _sense_of(text: str, neutral: frozenset[str], *, bare: bool) -> bool | None:
     told = _ADVICE.sub(" ", text)
-    last = re.split(r"(?<=[.!?;])\s+", told.strip())[-1]
+    sentences = re.split(r"(?<=[.!?;])\s+", told.strip())
+    last = next((sentence for sentence in reversed(sentences) if "?" in sentence), sentences[-1])
     if _REDO.match(told):
         return True
     if _asks_for_something_else(told, last, bare=bare):
@@ -176,7 +184,10 @@ def _asks_for_something_else(told: str, last: str, *, bare: bool) -> bool:
     """Whether a yes may deny the deed, turn round what was told, or mean another deed than the one that is named."""
     if (_TURNS_IT.search(last) and _TOLD_DEED.search(told)) or (not bare and _ANOTHER_DEED.search(last)):
         return True
-    if _ODD.search(re.sub(r"[\[(][^\])]*[\])]", " ", last)) and not _KEEPS_IN_OTHER_WORDS.search(last):
+    asked = re.sub(r"[\[(][^\])]*[\])]", " ", last)
+    if _ODD.search(_WHEN.sub(" ", asked) if _RESTORES.search(asked) else asked) and not _KEEPS_IN_OTHER_WORDS.search(
+        last
+    ):
         return True
     plain = _plainly(told)
     if _NOT.search(plain) or _WRITES_INTO_THE_ARCHIVE.search(plain):

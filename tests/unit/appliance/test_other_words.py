@@ -203,3 +203,41 @@ def test_names_in_a_list_without_numbers_are_not_another_archive() -> None:
 def test_a_question_of_encryption_that_is_not_plain(text: str, encrypted: str | None, plain: str | None) -> None:
     assert answer(Table(backup_rules(encrypt=True), VALUES), text) == encrypted
     assert answer(Table(backup_rules(encrypt=False), VALUES), text) == plain
+
+
+PLAIN = [
+    ("restore_ssh", "Do you want to restore SSH configuration before continuing? [y/n] "),
+    ("restore_ssh", "Replace current SSH host keys with the ones from the backup? [y/n] "),
+    ("restore_cron", "Restore cron files? Only if you have modified the default schedule. [y/N] "),
+    ("restore_cron", "Replace the current cron configuration with the backup's? [y/n] "),
+    ("network", "Change this machine's IP address to the one in the backup (10.1.1.43)? [y/n] "),
+    (
+        "network",
+        "The current IP address (10.1.1.50) is not the IP address in the backup. Update network settings? [y/n] ",
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "text"), PLAIN)
+@pytest.mark.parametrize("wish", WISHES)
+def test_a_plain_question_with_a_word_of_time_or_advice_is_answered(
+    what: str, text: str, wish: dict[str, bool]
+) -> None:
+    assert answer(restoring(**wish), text) == ("y" if wished(what, wish) else "n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Found 2 existing devices. These will be overwritten if also in the backup. Continue with restore? y/n: ",
+        "Existing device configurations will be overwritten without confirmation. Do you want to proceed? [y/N] ",
+        "Warning: this TSCM already has devices installed (test-asa). Continue? [y/N] ",
+        "Device test-asa already exists and will be overwritten. Proceed? (y/n) ",
+        f"Restore {NAME}? (y/n): ",
+        f"You are about to restore {NAME} taken on 2026-11-22 10:19:25 UTC. Continue? [y/n] ",
+        "Ensure the TSCM the backup came from is offline. Continue? [y/n] ",
+        "Network configuration was updated. Do you want to reboot the TSCM now? [y/n] ",
+    ],
+)
+def test_what_is_told_before_a_confirmation_is_understood(text: str) -> None:
+    assert {answer(restoring(**wish), text) for wish in WISHES} == {"y"}
