@@ -59,7 +59,7 @@ def backup_rules(*, encrypt: bool) -> tuple[Rule, ...]:
             wanted,
             bare=True,
             neutral=vocabulary("encrypt encryption encrypted"),
-            tolerates=r"enabl\w+|activat\w+|support\w*",
+            tolerates=r"enabl\w+|activat\w+|support\w*|agree\s+to\s+(?:have\s+)?(?:\w+\s+)?encrypt\w*",
             foreign=not_the_question + r"|\b(?:keep|leave|stay|retain)\b",
         ),
         PASSPHRASE,
@@ -116,7 +116,7 @@ def _asked_for(*, restore_ssh: bool, restore_cron: bool) -> tuple[Rule, ...]:
             r"\bsshd?\b|\bsshd?[_-]|secure[\s-]+shell|host[\s-]*keys?\b|server\s+identity|\bopen-?ssh\b|\bssh_host",
             YES if restore_ssh else NO,
             foreign=r"\b(?:ports?|root|log-?ins?|passwords?|allow\w*|forward\w*|access|tunnel\w*|internet|remote\w*|agent|protocol|"
-            r"restrict\w*|harden\w*|open|start|listen\w*|connect\w*|session|timeout|banner|version|test|scan|users?|credentials?|accept|"
+            r"restrict\w*|harden\w*|open|start|listen\w*|connect\w*|session|timeout|banner|version|test|scan|users?|credentials?|accept|authori[sz]ed\w*|vendor\w*|threatstop's\s+(?:\w+\s+){0,2}?keys?|"
             r"pass\s*phrase|(?:use|using|via|over|through)\s+ssh\s+(?:to|for)|(?:via|over|through)\s+ssh|to\s+new\s+ones|"
             r"new\s+(?:ssh\s+)?(?:host\s*)?keys?|(?:of|for|on)\s+(?:\w+\s+){0,2}?(?:devices?|firewalls?)|device(?:'s|s)?\s+(?:ssh|keys?))\b",
             neutral=vocabulary(

@@ -184,6 +184,7 @@ def _asks_for_something_else(told: str, last: str, *, bare: bool) -> bool:
     """Whether a yes may deny the deed, turn round what was told, or mean another deed than the one that is named."""
     if (_TURNS_IT.search(last) and _TOLD_DEED.search(told)) or (not bare and _ANOTHER_DEED.search(last)):
         return True
+    last = re.sub(r"\bnow\s+or\s+later\b", "now", last, flags=re.IGNORECASE)
     asked = re.sub(r"[\[(][^\])]*[\])]", " ", last)
     if _ODD.search(_WHEN.sub(" ", asked) if _RESTORES.search(asked) else asked) and not _KEEPS_IN_OTHER_WORDS.search(
         last

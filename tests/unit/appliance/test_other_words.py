@@ -136,6 +136,8 @@ TO_A_PERSON = [
     "Are devices restored already? [y/n] ",
     "Press any key to cancel the restore",
     "Press ENTER to quit, r to restore: ",
+    "Overwrite /home/threatstop/.ssh/authorized_keys with ThreatSTOP's key? [y/n] ",
+    "Replace the vendor's SSH key? [y/n] ",
     # --- restarts
     "Reboot in 5 minutes? [y/n] ",
     "Abort and reboot? [y/n] ",
@@ -175,6 +177,7 @@ def test_what_may_mean_the_reverse_is_left_to_a_person(text: str) -> None:
 
 def test_a_reboot_is_not_put_off() -> None:
     assert answer(restoring(), "System must be restarted. Reboot later? [y/N] ") == "n"
+    assert answer(restoring(), "A restart is needed. Restart now or later? [now/later]: ") == "now"
     assert answer(restoring(), "Reboot now to activate the new address? [y/n] ") == "y"
 
 
@@ -192,6 +195,8 @@ def test_names_in_a_list_without_numbers_are_not_another_archive() -> None:
     ("text", "encrypted", "plain"),
     [
         ("Turn encryption off? [y/n] ", "n", "y"),
+        ("Do you agree to encrypt your backups? (yes/no) [yes] ", "yes", "no"),
+        ("Do you agree to the terms and to encryption? (yes/no) ", None, None),
         ("Keep encryption on? [y/n] ", None, None),
         ("Keep the current encryption setting? [y/n] ", None, None),
         ("Reuse the encryption passphrase from last time? [y/n] ", None, None),

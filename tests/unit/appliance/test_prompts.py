@@ -494,6 +494,7 @@ def test_an_archive_is_chosen_by_its_name(lines: list[str], expected: str | None
         "Select backup [1-2]: ",
         "> ",
         "[1-2] ",
+        "[1]: ",
         "1-2 or x: ",
         "File no.: ",
         "Nr: ",
