@@ -89,14 +89,14 @@ _WRITES_INTO_THE_ARCHIVE = re.compile(
     re.IGNORECASE,
 )
 _PART_OR_LATER = re.compile(
-    r"\b(?:(?:only|just|solely)(?!\s+(?:if|when|where|do))|nothing\s+else|later|tonight|tomorrow)\b"
+    r"\b(?:(?:only|just|solely)(?!\s+(?:if|when|where|do))|nothing\s+else|later(?!\s+(?:ones?|backups?|archives?))|tonight|tomorrow)\b"
     r"|^\W*no\s+(?!encrypt|pass|protect)|\w\s*=\s*(?:no|off|false|none|skip)\b",
     re.IGNORECASE,
 )
 # What makes of the same words another question: when, how, by whom, or whether it would be wise.
 _ODD = re.compile(
     r"\b(?:manually|by\s+hand|yourself|temporar\w+|after|before|when|while|during|until|minutes?|hours?|next|pending|"
-    r"be\s+asked|ask|prompt(?:ed)?|notif\w+|wait|each|every|kill|log|owners?|permissions?|modes?|safe|problems?|matters?|too\s+late|"
+    r"be\s+asked|ask|prompt(?:ed)?|notif\w+|wait|(?:each|every)(?!\s+(?:\w+\s+)?(?:backups?|archives?))|kill|log|owners?|permissions?|modes?|safe|problems?|matters?|too\s+late|"
     r"nothing|lose|cop(?:y|ies)\s+of|defaults|(?:default|standard|shipped|stock|fresh)\s+(?:ssh|cron\w*|network|schedule|"
     r"config\w*|settings|host|keys?|ip|address)|vlan|mtu|pxe|logging|revert\w*)\b"
     r"|\buse\b(?!.*\b(?:backup|archive|backed|saved)\b)[^.?!]*\b(?:here|(?:of|on|from)\s+(?:this|the\s+new)\s+\w+)\b"
