@@ -11,9 +11,9 @@ _CHOICE = re.compile(
 )
 _DOES = {
     "yes", "now", "encrypt", "encrypted", "continue", "proceed", "apply", "restore", "overwrite", "replace", "accept",
-    "confirm", "go", "reboot", "restart",
+    "confirm", "go", "reboot", "restart", "use", "import", "install",
 }  # fmt: skip
-_LEAVES = {"no", "later", "plain", "unencrypted", "skip", "keep", "leave", "none", "ignore"}
+_LEAVES = {"no", "later", "plain", "unencrypted", "skip", "keep", "leave", "none", "ignore", "retain", "preserve"}
 _STOPS = {"abort", "cancel", "quit", "exit", "stop"}
 
 
@@ -29,17 +29,28 @@ def _choices(text: str) -> list[tuple[re.Match[str], str, str]]:
 
 
 def yes_and_no(text: str) -> tuple[str, str] | None:
-    """What to type for yes and for no; None where a choice is not understood, or where several would be a yes.
+    """What to type for yes and for no; None where a choice is not understood, or where several would be a yes."""
+    found = _sides(text)
+    return None if found is None else (found[0][0], found[1][0])
 
-    To leave a part is a better no than to stop everything.
-    """
+
+def deed(text: str) -> str:
+    """The word that is the yes, where another leaves things as they are; "" where there are no such two."""
+    found = _sides(text)
+    return found[0][1] if found and found[1][1] in _LEAVES else ""
+
+
+def _sides(text: str) -> tuple[tuple[str, str], tuple[str, str]] | None:
+    """The key and the word for yes, and those for no; to leave a part is a better no than to stop everything."""
     words = {key: word for _, key, word in _choices(text)}
     if not all(word in _DOES | _LEAVES | _STOPS for word in words.values()):
         return None
     yes = [key for key, word in words.items() if word in _DOES]
     leaves = [key for key, word in words.items() if word in _LEAVES]
     no = leaves or [key for key, word in words.items() if word in _STOPS]
-    return (yes[0], no[0]) if len(yes) == len(no) == 1 and yes[0].lower() != no[0].lower() else None
+    if not (len(yes) == len(no) == 1 and yes[0].lower() != no[0].lower()):
+        return None
+    return (yes[0], words[yes[0]]), (no[0], words[no[0]])
 
 
 def joined(text: str) -> str:

@@ -125,7 +125,9 @@ def asks_for_archive(question: str, lines: Sequence[str]) -> bool:
         return False
     if _ASKS_NUMBER.search(whole):
         return True
-    return "?" not in said and bool(re.fullmatch(r"\W*(?:\[?\d+\s*-\s*\d+\]?(?:\W+(?:or\W+)?[a-z])?)?\W*", question))
+    return "?" not in said and bool(
+        re.fullmatch(r"\W*(?:\[?\d+(?:\s*-\s*\d+)?\]?(?:\W+(?:or\W+)?[a-z])?)?\W*", question)
+    )
 
 
 def _behind_list(lines: Sequence[str]) -> list[str]:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from tscm_migrate.appliance import lettered, refused, toggles
+from tscm_migrate.appliance import followup, lettered, refused, toggles
 from tscm_migrate.appliance import question as q
+from tscm_migrate.appliance import sense as meaning
 from tscm_migrate.appliance.paragraph import asked_of, paragraph_of, question_in, whole_question
 from tscm_migrate.appliance.question import NO, YES, complete, is_yes_no, looks_like_prompt, spell, vocabulary
 
@@ -40,6 +41,16 @@ __all__ = [
 _POINTS_BACK = re.compile(
     r"\b(?:proceed|continue|go\s+(?:on|ahead)|carry\s+on|sure|ok(?:ay)?|confirm|correct|them|it|this|these|that|those|so|"
     r"anyway|overwrite|restore|apply|now|take\s+(?:it|them)\s+over)\b",
+    re.IGNORECASE,
+)
+_MOST_SURE, _MOST_SUMMARIES = 8, 4
+_NAME = r"['\"]?[\w.]*[-_\d][\w.-]*['\"]?"
+_DEVICE_NAMES = re.compile(
+    rf"(?:(?<=device)|(?<=devices)|(?<=device\(s\))|(?<=\())\s*:?\s*{_NAME}(?:,\s*{_NAME})*", re.IGNORECASE
+)
+_NEWS_FIRST = re.compile(
+    r"^[^.?!]*\b(?:was|were|has\s+been|have\s+been|is\s+now|are\s+now|settings|configuration)\s+(?:\w+ly\s+)?"
+    r"(?:updated|written|saved|applied|changed|stored)[.!]\s+(?=.*\?)",
     re.IGNORECASE,
 )
 _ONE_THING = re.compile(r"\b(?:it|this|that)\b", re.IGNORECASE)
@@ -109,7 +120,9 @@ class Rule:
         vetoed = refused.VETO.search(re.sub(self.tolerates, " ", told, flags=re.IGNORECASE) if self.tolerates else told)
         if vetoed or (self.foreign and re.search(self.foreign, re.sub(r"\([^)]*\)", " ", told), re.IGNORECASE)):
             return False
-        return not self.only or all(word in self.only or word in q.SLOT for word in q.words(text))
+        return not self.only or all(
+            word in self.only or word in q.SLOT for word in q.words(_DEVICE_NAMES.sub(" ", text))
+        )
 
 
 @dataclass(frozen=True)
@@ -120,6 +133,7 @@ class Choice:
     text: str
     secret: bool = False
     asked: str = field(default="", compare=False)
+    meant: str = field(default="", compare=False)  # yes or no, however it is spelled
 
 
 @dataclass
@@ -142,15 +156,22 @@ class Table:
     used: dict[str, int] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
     last: str = ""  # the rule that gave the last answer
+    meant: str = ""  # what that was, where it was a yes or a no
 
     def sent(self, choice: Choice, question: str) -> None:
         """Count an answer that has been sent; `choose` alone changes nothing."""
         self.used[choice.rule] = self.used.get(choice.rule, 0) + 1
         line = choice.asked or question.strip()
         self.asked[line] = self.asked.get(line, 0) + 1
-        self.last = choice.rule
+        self.last, self.meant = choice.rule, choice.meant
 
-    def choose(self, question: str, before: Sequence[str] = ()) -> Choice | None:
+    def forget(self) -> None:
+        """Somebody else gave the last answer: what follows is about that."""
+        self.last = self.meant = ""
+
+    def choose(  # noqa: PLR0911 - each return is one way to an answer
+        self, question: str, before: Sequence[str] = ()
+    ) -> Choice | None:
         """The answer to `question`, or None where no rule may answer it.
 
         Args:
@@ -164,14 +185,22 @@ class Table:
             return chosen
         if (boxes := toggles.menu(line, before)) is not None:
             return self._turn(boxes, paragraph)
-        if refused.another_thing(line, paragraph, self.values):
+        asks = question_in(line, paragraph)
+        if refused.another_thing(line, paragraph, self.values, yes_no=is_yes_no(asks, paragraph)):
             return None
         around = " ".join([*paragraph, line])
-        asks = question_in(line, paragraph)
-        matches = self._matches(asks, asks, around, paragraph)
+        matches = self._matches(asks, _NEWS_FIRST.sub("", asks), around, paragraph)
+        if not matches and (chosen := self._follows_up(line, before)) is not None:
+            return chosen
+        if is_yes_no(asks, paragraph) and not any(rule.neutral for rule, _ in matches):
+            agreed = followup.agrees(line, paragraph_of(before, 12), self.rules, self.values)
+            if agreed is not None:
+                doubtful = not agreed or refused.troubled(around) or refused.WILL.search(around)
+                again = self.used.get("proceed", 0) >= _MOST_SUMMARIES
+                return None if doubtful or again else self._yes_no("proceed", YES, line, paragraph)
         if all(rule.weak for rule, _ in matches) and is_yes_no(asks, paragraph):
             told = [text for text in paragraph if not refused.NEWS.search(text)]
-            if refused.WILL.search(" ".join(told)):
+            if refused.WILL.search(" ".join(told)) or refused.troubled(around):
                 return None
             if _POINTS_BACK.search(asks) and not refused.VETO.search(q.normal(asks)):
                 matches = self._pointed_to(asks, [*told, line], around, paragraph) or matches
@@ -183,6 +212,21 @@ class Table:
             return None
         key = boxes.answer(self.wishes)
         return None if key is None else Choice("parts", key, asked=boxes.text)
+
+    def _follows_up(self, line: str, before: Sequence[str]) -> Choice | None:
+        """The answer to what asks about the last answer, or shows a menu of two ways."""
+        paragraph = paragraph_of(before, 10)
+        times = {rule.name: rule.times for rule in self.rules}.get(self.last) or 2
+        if self.meant and self.used.get(self.last, 0) < times and followup.asks_again(line, before):
+            return self._yes_no(self.last, self.meant, line, paragraph)
+        confirms = (self.meant or self.last == "archive") and self.used.get("sure", 0) < _MOST_SURE
+        if confirms and followup.asks_whether_sure(line, before):
+            return self._yes_no("sure", YES, line, paragraph)
+        if (found := followup.of_menu(paragraph, self.rules)) and q.is_menu_slot(line):
+            rule, key = found
+            asked_before = self.used.get(rule.name, 0) >= (rule.times or 2)
+            return None if asked_before else Choice(rule.name, key, asked=question_in(line, paragraph))
+        return None
 
     def _pointed_to(
         self, asks: str, told: Sequence[str], around: str, paragraph: Sequence[str]
@@ -212,12 +256,12 @@ class Table:
         yes_no: list[tuple[Rule, str]] = []
         values = [(rule, rule.answer) for rule in near if rule.kind != "yesno"]
         for rule in near:
-            sense = q.sense(text, rule.neutral | _NEUTRAL, bare=rule.bare) if rule.kind == "yesno" else None
+            sense = meaning.sense(text, rule.neutral | _NEUTRAL, bare=rule.bare) if rule.kind == "yesno" else None
             if sense is not None:
                 yes_no.append((rule, rule.answer if sense else _opposite(rule.answer)))
         if not is_yes_no(line, paragraph):
             return values
-        if q.spelling(line, paragraph) is None and not q.speaks_of_doing(text) and not _ASKS_WHETHER.search(line):
+        if q.spelling(line, paragraph) is None and not meaning.speaks_of_doing(text) and not _ASKS_WHETHER.search(line):
             # "Gateway?" asks for a value; "SSH?" has no value to give
             yes_no = [match for match in yes_no if match[0].bare] or values or yes_no
         return [match for match in yes_no if not match[0].weak] or yes_no or [m for m in values if m[0].kind == "enter"]
@@ -235,12 +279,19 @@ class Table:
             given = self.used.get(answer[6:], 0)
             left = isinstance(value, Sequence) and not isinstance(value, str) and given < len(value)
             answer = YES if left else NO
+        if rule.kind == "text" and (any(map(q.is_option, paragraph[-1:])) or re.search(r"[(\[]\s*\d\s*=", line)):
+            return None  # with a menu it is a row that is wanted, not the value
         if rule.kind != "yesno":
             return self._value(rule.name, answer, line, secret=rule.kind == "secret", before=paragraph)
+        return self._yes_no(rule.name, answer, line, paragraph)
+
+    def _yes_no(self, name: str, answer: str, line: str, paragraph: Sequence[str]) -> Choice:
         asks = question_in(line, paragraph)
         in_line = q.spelling(line, paragraph) is not None or not q.is_slot(line)
         shows = line if in_line else " ".join([*paragraph[-1:], line])
-        return Choice(rule.name, spell(shows, answer, paragraph, again=self.asked.get(asks, 0) > 0), asked=asks)
+        return Choice(
+            name, spell(shows, answer, paragraph, again=self.asked.get(asks, 0) > 0), asked=asks, meant=answer
+        )
 
     def _value(
         self, name: str, answer: str, line: str, *, before: Sequence[str], secret: bool = False

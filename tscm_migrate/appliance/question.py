@@ -44,8 +44,9 @@ _PLAIN = re.compile(
     r"|(?<![\w/])['\"`](?P<yes3>yes|y)['\"`].{1,20}['\"`](?P<no3>no|n)['\"`]",
     re.IGNORECASE,
 )
+_KEY_END = r"(?:\s*[\])=:.-]+\s*|(?<=\d)\s+)"  # without it "Don't" were a D for "on" and a t
 _CODED = re.compile(  # "1=yes 2=no", "1) Yes 0) No", "[1] yes [2] no"
-    rf"(?<!\w)[\[(]?(?P<yes>\w)\s*[\])]?\s*[=:).-]?\s*(?:{_DOES})\b\W{{1,4}}(?:or\W+)?[\[(]?(?P<no>\w)\s*[\])]?\s*[=:).-]?\s*(?:{_LEAVES})\b",
+    rf"(?<![\w'])[\[(]?(?P<yes>\w){_KEY_END}(?:{_DOES})\b\W{{1,4}}(?:or\W+)?[\[(]?(?P<no>\w){_KEY_END}(?:{_LEAVES})\b",
     re.IGNORECASE,
 )
 _TYPE_WORD = re.compile(
@@ -70,32 +71,10 @@ _LETTER_IN_WORD = re.compile(r"[\[(]([yn])[\])](es|o)\b|\b([yn])[\[(](es|o)[\])]
 _LETTER_APART = re.compile(r"[\[(]([yn])[\])]\s*/\s*([yn])\b|\b([yn])\s*/\s*[\[(]([yn])[\])]", re.IGNORECASE)
 _OPTION = re.compile(r"^\W*(?P<key>\d{1,2}|[a-z])\s*[)\].:=-]+\s*(?P<text>\S.*)$", re.IGNORECASE)
 
-_RESTORE = re.compile(
-    r"\b(?:re-?stor\w*|reinstat\w*|put|bring|brought|recover\w*|re-?appl\w*|appl(?:y|ied|ying)|import\w*|install\w*|load\w*|"
-    r"includ\w*|(?:tak(?:e|en|ing)|carr(?:y|ied))\s+(?:[\w.]+\s+){0,4}?over|(?:present|identify)\s+itself|transfer\w*|cop(?:y|ied)|re-?creat\w*|set|us(?:e|ed|ing)|adopt\w*|"
-    r"overwrit\w*|replac\w*|chang\w*|updat\w*|switch\w*|(?:re-?)?configur(?:e|ed|ing)|writ(?:e|ten)|assum\w*|reus\w*|"
-    r"as\s+well|too|also|want|correct|fix|adjust\w*|mov(?:e|ed)|rewrit\w*|match|modif\w*|becom\w*|accept\w*|assign\w*|migrat\w*|"
-    r"roll\s+(?:back|in|out)|pull\s+in|merge\s+in|deploy\w*|extract\w*|activat\w*|renumber\w*|sync\w*|revert\w*)\b",
-    re.IGNORECASE,
-)
-_KEEP = re.compile(
-    r"\b(?:keep\w*|kept|leav\w*|left|preserv\w*|retain\w*|skip\w*|bypass\w*|ignor\w*|omit\w*|exclud\w*|stay\w*|stick|"
-    r"maintain\w*|hold\s+on\s+to|untouched|unchanged|postpon\w*|defer\w*|delay\w*|abort\w*|cancel\w*|stop)\b",
-    re.IGNORECASE,
-)
-# Stands beside a verb of keeping without being what is asked for: "keep the settings already configured here".
-_AS_IT_IS = re.compile(
-    r"\b(?:as\s+(?:it|they)\s+(?:is|are)|(?:already\s+)?(?:configured|installed|used|in\s+use|set(?:\s+up)?)\s+(?:here|now)"
-    r"|(?:want|wish|like)\s+to|current(?:ly)?\s+\w+ed|do\s+you\s+want)\b",
-    re.IGNORECASE,
-)
-_NOT = re.compile(r"\b(?:not|don't|dont|never|without|n't|instead|rather)\b", re.IGNORECASE)
-_STATES_A_DIFFERENCE = re.compile(
-    r"\b(?:does\s+not|is\s+not|are\s+not|not\s+(?:the\s+)?same|do\s+not\s+match|did\s+not|doesn't|isn't|aren't|don't\s+match"
-    r"|cannot\s+be\s+undone|not\s+be\s+undone)\b",
-    re.IGNORECASE,
-)
 _ASKS_FOR_A_VALUE = re.compile(r"\W*(?:which|what|where|how|who)\b", re.IGNORECASE)
+_UNKNOWN_CHOICE = re.compile(  # a "y" is no answer to "Encrypted or plain [e/p]?"
+    r"[\[(<{]\s*(?:\w{1,10}(?:\s*[/|]\s*\w{1,10})+|\w(?:\s*,\s*\w)+)\s*[\])>}]\W*$|(?<![\w/.])\w{1,10}[/|]\w{1,10}(?:[/|]\w{1,10})*\W*$"
+)
 _PROMPT_END = re.compile(r"(?:[?:>»›\])=#]|\b[yY]/[nN])\s*$")
 _LOG_TAG = re.compile(
     r"^\s*(?:\d{4}-\d\d-\d\d[T ][\d:.,]+Z?\s*)?[\[(<*]*\s*(?:INFO|WARN(?:ING)?|NOTICE|PROMPT|QUESTION|INPUT|ATTENTION|CAUTION|"
@@ -118,7 +97,7 @@ class Spelling:
 
 def normal(line: str) -> str:
     """The line without its log tag, and with "[Y]es" and "Y(es)" written as words."""
-    bare = _LOG_TAG.sub("", line.strip())
+    bare = _LOG_TAG.sub("", line.strip()).replace("’", "'")
     bare = _LETTER_APART.sub(lambda m: f"{m[1] or m[3]}/{m[2] or m[4]}", bare)
     return _LETTER_IN_WORD.sub(lambda m: f"{m[1] or m[3]}{m[2] or m[4]}", bare)
 
@@ -131,6 +110,11 @@ def spelling(line: str, before: Sequence[str] = ()) -> Spelling | None:
         before: the lines right before it, in which a numbered choice may stand.
     """
     text = normal(line)
+    return _said_in(text) or _numbered(before) or _shown_default(text)
+
+
+def _said_in(text: str) -> Spelling | None:
+    """The choice that the question itself offers."""
     if letters := _coded(text) or lettered.yes_and_no(text):
         return Spelling(*letters)
     for pattern in (_BRACKETED, _PLAIN):
@@ -138,12 +122,14 @@ def spelling(line: str, before: Sequence[str] = ()) -> Spelling | None:
             parts = match.groupdict()
             yes = next(v for k, v in parts.items() if k.startswith("yes") and v)
             no = next(v for k, v in parts.items() if k.startswith("no") and v)
-            return Spelling(yes.lower(), no.lower())  # capitals only mark a default: lower case is taken everywhere
+            return _lower(yes, no)
     if word := _TYPE_WORD.search(text):
         typed = word["word"] or word["word2"] or word["word3"] or word["word4"]
         return Spelling(typed, "no" if len(typed) > 1 else "n")
-    if numbered := _numbered(before):
-        return numbered
+    return None
+
+
+def _shown_default(text: str) -> Spelling | None:
     if default := _DEFAULT.search(text):
         long = len(default["short"] or default["said"]) > 1
         return Spelling("yes", "no") if long else Spelling("y", "n")
@@ -155,6 +141,11 @@ def _coded(text: str) -> tuple[str, str] | None:
     return (coded["yes"], coded["no"]) if coded and coded["yes"].lower() != coded["no"].lower() else None
 
 
+def _lower(yes: str, no: str) -> Spelling:
+    """Capitals only mark a default: lower case is taken everywhere."""
+    return Spelling(yes.lower(), no.lower())
+
+
 def _numbered(before: Sequence[str]) -> Spelling | None:
     """A menu of yes and no, one a line; anything else among its rows and it is no such menu."""
     rows = [match for line in before[-6:] if (match := _OPTION.match(line))]
@@ -162,6 +153,33 @@ def _numbered(before: Sequence[str]) -> Spelling | None:
     yes = [key for word, key in said.items() if re.fullmatch(_DOES, word)]
     no = [key for word, key in said.items() if re.fullmatch(_LEAVES, word)]
     return Spelling(yes[0], no[0]) if len(yes) == len(no) == 1 and len(rows) == 2 else None
+
+
+_DOES_IT = re.compile(rf"{_DOING}|encrypt(?:ed)?|use|import|install|take|adopt", re.IGNORECASE)
+_LEAVES_IT = re.compile("keep|skip|leave|ignore|retain|preserve|plain|unencrypted|no", re.IGNORECASE)
+_GIVES_UP = re.compile("abort|quit|exit|cancel", re.IGNORECASE)
+
+
+def option(line: str) -> tuple[str, str] | None:
+    """A menu's row: its key and its text."""
+    match = _OPTION.match(line)
+    return (match["key"], match["text"].strip()) if match else None
+
+
+def is_menu_slot(line: str) -> bool:
+    """Whether the line only asks for a row's key ("Choose [1-3]: ")."""
+    return all(word in SLOT or word in ("choose", "pick", "number", "default") for word in words(line))
+
+
+def two_ways(rows: Sequence[tuple[str, str]]) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
+    """The row of a menu that does something and the one that leaves it, where there are no others but one to give up."""
+    first = [(re.split(r"\W", text, maxsplit=1)[0], (key, text)) for key, text in rows]
+    does = [row for word, row in first if _DOES_IT.fullmatch(word)]
+    leaves = [row for word, row in first if _LEAVES_IT.fullmatch(word)]
+    others = [row for word, row in first if _GIVES_UP.fullmatch(word)]
+    if len(does) != 1 or len(leaves) != 1 or len(rows) != 2 + len(others):
+        return None, None
+    return does[0], leaves[0]
 
 
 def is_option(line: str) -> bool:
@@ -173,8 +191,17 @@ def is_yes_no(line: str, before: Sequence[str] = ()) -> bool:
     """Whether the question wants yes or no: it says so, or ends in a question mark and asks for no value."""
     if spelling(line, before):
         return True
+    if _UNKNOWN_CHOICE.search(line):
+        return False
     last = re.split(r"[.!]\s+", normal(line))[-1]
     return bool(re.search(r"\?\s*[:>»›]?\s*$", line)) and not _ASKS_FOR_A_VALUE.match(last)
+
+
+def offers_a_deed(text: str) -> bool:
+    """Whether the choice itself says what a yes does: "[restore/skip]", "(u)se or (k)eep"."""
+    between = rf"(?:{_OPEN}|{_BETWEEN}){_DOING}(?:{_BETWEEN}|{_CLOSE})"
+    lettered_deed = re.fullmatch(f"{_DOING}|use|import|install", lettered.deed(text), re.IGNORECASE)
+    return lettered_deed is not None or (re.search(between, text, re.IGNORECASE) is not None and bool(spelling(text)))
 
 
 def looks_like_prompt(line: str) -> bool:
@@ -254,44 +281,3 @@ def without_choice(text: str) -> str:
 def is_slot(line: str) -> bool:
     """Whether the line only says "answer here" ("[y/n]: ", "Your choice: ", "> "): the question stands before it."""
     return all(word in SLOT for word in words(line))
-
-
-def sense(text: str, neutral: frozenset[str], *, bare: bool) -> bool | None:
-    """What a yes would mean: True, to do it; False, to leave it; None, it cannot be told.
-
-    Args:
-        text: the question, perhaps with the lines that it points back to.
-        neutral: words that say what it is about but not what is done; a question of nothing else means to do it.
-        bare: it needs no verb ("Use DHCP").
-    """
-    if clause := re.search(
-        r"\b(?:y|yes)\b['\"`]?\s+to\s+(.{3,60}?)(?:,|\bor\b|;|\band\b)\s*['\"`]?(?:n|no)\b", text, re.IGNORECASE
-    ):
-        return _sense_of(clause[1], neutral, bare=bare)
-    if re.search(rf"(?:{_OPEN}|{_BETWEEN}){_DOING}(?:{_BETWEEN}|{_CLOSE})", text, re.IGNORECASE) and spelling(text):
-        return True
-    text = re.sub(
-        r",?\s*(?:or\s+)?(?:(?:anything|everything|any)\s+else|any\s+other(?:\s+\w+)?)\b.*",
-        "",
-        text,
-        flags=re.IGNORECASE,
-    )
-    text = re.sub(r"[\[(][^\])]*[\])]", " ", without_choice(text)) if not bare else without_choice(text)
-    return _sense_of(text, neutral, bare=bare)
-
-
-def _sense_of(text: str, neutral: frozenset[str], *, bare: bool) -> bool | None:
-    told = _STATES_A_DIFFERENCE.sub(" differs ", text)
-    if _NOT.search(told):
-        return None
-    if _KEEP.search(told):
-        rest = _KEEP.sub(" ", _AS_IT_IS.sub(" ", told))
-        return None if _RESTORE.search(rest) else False
-    if bare or _RESTORE.search(told):
-        return True
-    return True if all(word in neutral for word in words(told)) else None
-
-
-def speaks_of_doing(text: str) -> bool:
-    """Whether a verb of restoring, changing or overwriting is in it."""
-    return bool(_RESTORE.search(text))

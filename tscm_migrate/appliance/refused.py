@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tscm_migrate.appliance.sense import speaks_of_keeping
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -33,22 +35,77 @@ NEWS = re.compile(  # what has been done is no longer asked about
     r"\W*(?:\(.*\))?\W*$",
     re.IGNORECASE,
 )
+# Trouble told before a bare "Continue?": whether to go on all the same is a person's to say.
+TROUBLE = re.compile(
+    r"\b(?:fail(?:ed|ure|ures|s)?|errors?|could\s+not|couldn't|unable\s+to|damaged|corrupt\w*|checksum\w*|signature|invalid|"
+    r"incomplete|no\s+space|not\s+enough|incompatible|not\s+supported|conflict\w*|duplicate|in\s+use\s+by|only\s+\d+\s+of|"
+    r"still\s+(?:on-?line|up|alive|active|running|reachable|there|answers?|in\s+use|responds?))\b",
+    re.IGNORECASE,
+)
+NO_TROUBLE = re.compile(
+    r"\b(?:no|0|zero|without(?:\s+any)?|if)\s+(?:\w+\s+){0,2}?(?:errors?|fail\w*|conflicts?)\b|\b(?:errors?|fail\w*)\s*[:=]\s*(?:0|none)\b"
+    r"|\bchecksum\w*\W+(?:\w+\W+)?(?:ok|good|correct|verified|valid)\b|\bto\s+avoid\b.*?\bconflicts?\b",
+    re.IGNORECASE,
+)
 _ARCHIVE = re.compile(r"threatstop_backup_[\d_-]+\.tsbak(?:\.gpg)?", re.IGNORECASE)
+_CHOSEN = re.compile(
+    r"^\W*(?!.*\b(?:saved|safety|before|previous)\b)[A-Za-z ]{1,24}\s*[:=]\s*\S*threatstop_backup", re.IGNORECASE
+)
 _IPV4 = r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"
 _LABELLED = re.compile(rf"\b(?:ip(?:v4)?|(?:ip\s*)?addr(?:ess)?)\b\D{{0,24}}{_IPV4}", re.IGNORECASE)
-_IS_IT_RIGHT = re.compile(r"\b(?:correct|right|ok(?:ay)?|all\s+well)\b", re.IGNORECASE)
+_IS_IT_RIGHT = re.compile(
+    r"\b(?:correct|right|ok(?:ay)?|all\s+well|apply|continue|proceed|go\s+ahead)\b", re.IGNORECASE
+)
 
 
-def another_thing(line: str, paragraph: Sequence[str], values: Mapping[str, object]) -> bool:
+def troubled(text: str) -> bool:
+    """Whether it tells of a failure or of a contention, and not of its absence."""
+    return bool(TROUBLE.search(NO_TROUBLE.sub(" ", text)))
+
+
+def another_thing(line: str, paragraph: Sequence[str], values: Mapping[str, object], *, yes_no: bool) -> bool:
     """Whether it is about another archive or another address than what this run is about."""
-    return _another_archive(line, paragraph, values) or _another_address(line, paragraph, values)
+    return (
+        _another_archive(line, paragraph, values, yes_no=yes_no)
+        or _another_address(line, paragraph, values)
+        or (yes_no and _takes_another_address(line, values))
+    )
 
 
-def _another_archive(line: str, paragraph: Sequence[str], values: Mapping[str, object]) -> bool:
-    """Whether it speaks of one archive, and not of ours: nobody wants that one."""
+def _another_archive(line: str, paragraph: Sequence[str], values: Mapping[str, object], *, yes_no: bool) -> bool:
+    """Whether it speaks of one archive, and not of ours: nobody wants that one.
+
+    Which of several is meant by a mere "the latest" is not to be seen.
+    """
     ours = values.get("archive")
-    named = {name.lower() for name in _ARCHIVE.findall(" ".join([*paragraph[-1:], line]))}
-    return isinstance(ours, str) and len(named) == 1 and ours not in named
+    if not isinstance(ours, str):
+        return False
+    labelled = [text for text in paragraph[:-1] if _CHOSEN.search(text)]
+    near = [*labelled, *paragraph[-1:]] if yes_no else paragraph
+    named = {name.lower() for name in _ARCHIVE.findall(" ".join([*near, line]))}
+    if (
+        yes_no
+        and not named
+        and re.search(r"\b(?:latest|newest|most\s+recent)\s+(?:backup|archive)", line, re.IGNORECASE)
+    ):
+        return True
+    return len(named) == 1 and ours not in named
+
+
+def _takes_another_address(line: str, values: Mapping[str, object]) -> bool:
+    """Whether it asks for an address to be taken that is not the one to be restored.
+
+    What is told before the question may name the address of now; to *keep* that one is a question that has its rule.
+    """
+    ours, here = values.get("address"), values.get("here")
+    if not isinstance(ours, str) or not ours or "here" not in values:
+        return False
+    last = re.split(r"(?<=[.!?;])\s+(?=[A-Z])", line.strip())[-1]
+    shown = re.findall(_IPV4, last)
+    taken = re.findall(rf"(?:\bto|\bbe|\bbecome|->|→|=>)\s*({_IPV4})", last)
+    if any(address != ours for address in taken):
+        return not (taken == [here] and speaks_of_keeping(last))
+    return bool(shown) and ours not in shown and not speaks_of_keeping(last)
 
 
 def _another_address(line: str, paragraph: Sequence[str], values: Mapping[str, object]) -> bool:

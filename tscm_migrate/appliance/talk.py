@@ -96,6 +96,8 @@ class _Talk:
         if self.chosen is not None and self.chosen.rule == exchange.rule:
             self.table.sent(self.chosen, exchange.prompt)
             self.earlier = (*self.earlier, *self.lines)[-_MOST_LINES:]
+        else:
+            self.table.forget()
 
     def _ask(self, pending: Pending) -> Answer | Wait | Stop:
         typed = (
