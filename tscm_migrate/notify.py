@@ -6,13 +6,12 @@ What goes wrong here is a warning; only a command whose `on_failure` is "stop" c
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tscm_migrate import local_command, redact
+from tscm_migrate import bounded, local_command, redact
 from tscm_migrate.errors import NotifyStops
 from tscm_migrate.events import RunFinished, RunStarted, Said, StepFinished, StepStarted
 
@@ -178,18 +177,12 @@ def _within(seconds: float, work: Callable[[], str]) -> str:
 
     A time-out of the socket's would begin anew with each byte, and does not count the look-up of a name.
     """
-    answer: list[str] = []
-
-    def go() -> None:
-        try:
-            answer.append(work())
-        except Exception as error:  # noqa: BLE001 - no stranger's answer may end a run
-            answer.append(type(error).__name__)
-
-    thread = threading.Thread(target=go, daemon=True, name="notify")
-    thread.start()
-    thread.join(seconds)
-    return answer[0] if answer else f"no answer within {seconds:.0f} s"
+    try:
+        return bounded.within(seconds, work, "notify")
+    except bounded.NoAnswerError:
+        return f"no answer within {seconds:.0f} s"
+    except Exception as error:  # noqa: BLE001 - no stranger's answer may end a run
+        return type(error).__name__
 
 
 def _clean(text: str) -> bytes:

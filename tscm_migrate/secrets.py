@@ -23,7 +23,7 @@ import threading
 from getpass import getpass
 from typing import TYPE_CHECKING
 
-from . import redact
+from . import bounded, redact
 from .errors import UsageError
 from .events import Said, silent
 from .local_command import quoted
@@ -161,21 +161,17 @@ class Secrets:
 
 def from_keyring(user: str) -> str | None:
     """What the workstation's keyring holds for us; None also where there is no keyring or it does not answer."""
-    answer: list[str | None] = []
 
-    def look() -> None:
-        try:
-            import keyring
+    def look() -> str | None:
+        import keyring
 
-            answer.append(keyring.get_password(SERVICE, user))
-        except Exception:  # noqa: BLE001 - backends raise what they like; headless is the usual case
-            answer.append(None)
+        return keyring.get_password(SERVICE, user)
 
-    # In a thread of its own: a locked keyring can wait forever for somebody to unlock it.
-    thread = threading.Thread(target=look, daemon=True, name="keyring")
-    thread.start()
-    thread.join(_KEYRING_SECONDS)
-    return answer[0] if answer else None
+    try:
+        # A locked keyring can wait forever for somebody to unlock it.
+        return bounded.within(_KEYRING_SECONDS, look, "keyring")
+    except Exception:  # noqa: BLE001 - backends raise what they like; headless is the usual case
+        return None
 
 
 def to_keyring(user: str, value: str | None) -> None:
@@ -186,30 +182,25 @@ def to_keyring(user: str, value: str | None) -> None:
     """
     from keyring.errors import PasswordDeleteError
 
-    ended: list[Exception | None] = []
-
     def write() -> None:
-        try:
-            import keyring
+        import keyring
 
-            if value is None:
-                keyring.delete_password(SERVICE, user)
-            else:
-                keyring.set_password(SERVICE, user, value)
-            ended.append(None)
-        except Exception as error:  # noqa: BLE001 - backends raise what they like, and one that is named may not exist
-            ended.append(error)
+        if value is None:
+            keyring.delete_password(SERVICE, user)
+        else:
+            keyring.set_password(SERVICE, user, value)
 
-    # As for reading; but here somebody is there, and may have to type the keyring's own password.
-    thread = threading.Thread(target=write, daemon=True, name="keyring")
-    thread.start()
-    thread.join(_COMMAND_SECONDS)
-    if not ended:
-        raise UsageError(f"the keyring does not answer within {_COMMAND_SECONDS:.0f} s", "unlock it, and say it again")
-    if isinstance(ended[0], PasswordDeleteError):
-        raise UsageError(f"the keyring holds nothing for {user!r}", "see what it holds: tscm-migrate secret list")
-    if ended[0] is not None:
-        raise UsageError(f"{_NO_KEYRING} ({type(ended[0]).__name__})", _OTHER_SOURCE)
+    try:
+        # As for reading; but here somebody is there, and may have to type the keyring's own password.
+        bounded.within(_COMMAND_SECONDS, write, "keyring")
+    except bounded.NoAnswerError:
+        why = f"the keyring does not answer within {_COMMAND_SECONDS:.0f} s"
+        raise UsageError(why, "unlock it, and say it again") from None
+    except PasswordDeleteError:
+        fix = "see what it holds: tscm-migrate secret list"
+        raise UsageError(f"the keyring holds nothing for {user!r}", fix) from None
+    except Exception as error:  # noqa: BLE001 - backends raise what they like, and one that is named may not exist
+        raise UsageError(f"{_NO_KEYRING} ({type(error).__name__})", _OTHER_SOURCE) from None
     if value is not None and from_keyring(user) != value:  # the null backend takes everything and keeps nothing
         raise UsageError(f"{_NO_KEYRING}; nothing was stored", _OTHER_SOURCE)
 

@@ -59,12 +59,9 @@ def agrees(line: str, told: Sequence[str], rules: Sequence[Rule], values: Mappin
     False also where it says of SSH, of cron or of the network what is not to be understood.
     """
     rows = [match for text in told if (match := _ROW.match(text))]
-    wanted = {rule.name: rule for rule in rules if rule.kind == "yesno" and rule.neutral}
+    parts = [rule for rule in rules if rule.kind == "yesno" and rule.neutral]
     shown = [
-        (rule, row["said"])
-        for row in rows
-        for rule in wanted.values()
-        if re.search(rule.subject, row["label"], re.IGNORECASE)
+        (rule, row["said"]) for row in rows for rule in parts if re.search(rule.subject, row["label"], re.IGNORECASE)
     ]
     if len(rows) < 2 or all(rule.name == "network" for rule, _ in shown):
         return None
@@ -78,7 +75,7 @@ def agrees(line: str, told: Sequence[str], rules: Sequence[Rule], values: Mappin
 
 def _says(said: str, name: str, *, wanted: bool, values: Mapping[str, object]) -> bool:
     """Whether a row's value means what is wanted."""
-    if name == "network" and (address := re.match(r"(?:\d{1,3}\.){3}\d{1,3}(?![\d.])", said)):
+    if name == "network" and (address := re.match(refused.IPV4, said)):
         return address[0] == values.get("address" if wanted else "here")
     return bool((_DONE if wanted else _LEFT).fullmatch(said.lower()))
 

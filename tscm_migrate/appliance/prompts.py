@@ -181,11 +181,11 @@ class Table:
         """
         line = question.strip()
         paragraph = paragraph_of(before)
-        if (chosen := self._by_site(asked_of(line, before), line)) is not None:
+        boxes, asks = toggles.menu(line, before), question_in(line, paragraph)
+        if (chosen := self._by_site(asks if boxes is None else boxes.text, line)) is not None:
             return chosen
-        if (boxes := toggles.menu(line, before)) is not None:
+        if boxes is not None:
             return self._turn(boxes, paragraph)
-        asks = question_in(line, paragraph)
         if refused.another_thing(line, paragraph, self.values, yes_no=is_yes_no(asks, paragraph)):
             return None
         around = " ".join([*paragraph, line])

@@ -51,8 +51,8 @@ _ARCHIVE = re.compile(r"threatstop_backup_[\d_-]+\.tsbak(?:\.gpg)?", re.IGNORECA
 _CHOSEN = re.compile(
     r"^\W*(?!.*\b(?:saved|safety|before|previous)\b)[A-Za-z ]{1,24}\s*[:=]\s*\S*threatstop_backup", re.IGNORECASE
 )
-_IPV4 = r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"
-_LABELLED = re.compile(rf"\b(?:ip(?:v4)?|(?:ip\s*)?addr(?:ess)?)\b\D{{0,24}}{_IPV4}", re.IGNORECASE)
+IPV4 = r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"
+_LABELLED = re.compile(rf"\b(?:ip(?:v4)?|(?:ip\s*)?addr(?:ess)?)\b\D{{0,24}}{IPV4}", re.IGNORECASE)
 _IS_IT_RIGHT = re.compile(
     r"\b(?:correct|right|ok(?:ay)?|all\s+well|apply|continue|proceed|go\s+ahead)\b", re.IGNORECASE
 )
@@ -101,8 +101,8 @@ def _takes_another_address(line: str, values: Mapping[str, object]) -> bool:
     if not isinstance(ours, str) or not ours or "here" not in values:
         return False
     last = re.split(r"(?<=[.!?;])\s+(?=[A-Z])", line.strip())[-1]
-    shown = re.findall(_IPV4, last)
-    taken = re.findall(rf"(?:\bto|\bbe|\bbecome|->|→|=>)\s*({_IPV4})", last)
+    shown = re.findall(IPV4, last)
+    taken = re.findall(rf"(?:\bto|\bbe|\bbecome|->|→|=>)\s*({IPV4})", last)
     if any(address != ours for address in taken):
         return not (taken == [here] and speaks_of_keeping(last))
     return bool(shown) and ours not in shown and not speaks_of_keeping(last)
@@ -116,5 +116,5 @@ def _another_address(line: str, paragraph: Sequence[str], values: Mapping[str, o
     if "here" not in values or not _IS_IT_RIGHT.search(line):
         return False
     told = "\n".join([*paragraph, line])
-    shown = set(re.findall(_IPV4, told))
+    shown = set(re.findall(IPV4, told))
     return bool(_LABELLED.search(told)) and not shown & {values.get("address"), values["here"]}

@@ -63,16 +63,23 @@ _KEEPS_IN_OTHER_WORDS = re.compile(
     re.IGNORECASE,
 )
 _FROM_BEING = re.compile(r"\bfrom\s+being\s+\w+", re.IGNORECASE)
+
+
+def _leading(asking: str, whom: str) -> str:
+    """What may stand before the verb that is asked about: "Would you like me to "."""
+    return rf"^\W*(?:(?:{asking})\b[^?,]*?\b(?:{whom})\s+(?:(?:like|want|wish|prefer)\s+(?:me\s+)?to\s+)?)?"
+
+
 # "Skip the cron restore?" skips, whatever it says is skipped; not so where it goes on to another deed.
 _SKIPS = re.compile(
-    r"^\W*(?:(?:please|do|would|should|shall|will)\b[^?,]*?\b(?:you|we|i|it)\s+(?:(?:like|want|wish|prefer)\s+(?:me\s+)?to\s+)?)?"
-    r"(?:skip|omit|bypass|exclude|ignore)\b(?!.*(?:,|\b(?:and|but|or|then|by)\b))",
+    _leading("please|do|would|should|shall|will", "you|we|i|it")
+    + r"(?:skip|omit|bypass|exclude|ignore)\b(?!.*(?:,|\b(?:and|but|or|then|by)\b))",
     re.IGNORECASE,
 )
 # What speaks of a deed that comes before or after it, and asks for another.
 _ANOTHER_DEED = re.compile(
-    r"^\W*(?:(?:please|do|would|should|shall|will|may|can)\b[^?,]*?\b(?:you|we|i|it)\s+(?:(?:like|want|wish|prefer)\s+(?:me\s+)?to\s+)?)?"
-    r"(?:back\s*up|archive|test|verify|check|compare|show|display|view|list|print|edit|review|inspect|rename|convert|"
+    _leading("please|do|would|should|shall|will|may|can", "you|we|i|it")
+    + r"(?:back\s*up|archive|test|verify|check|compare|show|display|view|list|print|edit|review|inspect|rename|convert|"
     r"preview|diff|validate|examine|lock|hold)\b|^\W*(?:have|has|had|did)\b",
     re.IGNORECASE,
 )
@@ -105,8 +112,7 @@ _ODD = re.compile(
 )
 _WHEN = re.compile(r"\b(?:after|before|when|while|during)\b.*", re.IGNORECASE)
 _RESTORES = re.compile(
-    r"^\W*(?:(?:please|do|would|should|shall)\b[^?,]*?\b(?:you|we|i)\s+(?:(?:like|want|wish|prefer)\s+(?:me\s+)?to\s+)?)?"
-    r"(?:restore|reinstate|import|recover)\b",
+    _leading("please|do|would|should|shall", "you|we|i") + r"(?:restore|reinstate|import|recover)\b",
     re.IGNORECASE,
 )
 _REDO = re.compile(

@@ -64,14 +64,13 @@ class _Talk:
         if not pending.settled and not complete(pending.line):
             return Wait()
         choice = self._choose(pending)
+        asked = whole_question(pending.line, pending.lines)
         if choice is None:
             # To stop here is drastic, so a line that a busy program may have left is given its time first.
-            asked = whole_question(pending.line, pending.lines)
             if not pending.settled or pending.quiet < patience(asked, terminated=pending.terminated):
                 return Wait()
-            return self._ask(pending)
+            return self._ask(pending, asked)
         self.chosen, self.lines = choice, pending.lines
-        asked = whole_question(pending.line, pending.lines)
         return Answer(choice.text, rule=choice.rule, secret=choice.secret, asked=asked)
 
     def _choose(self, pending: Pending) -> Choice | None:
@@ -99,15 +98,14 @@ class _Talk:
         else:
             self.table.forget()
 
-    def _ask(self, pending: Pending) -> Answer | Wait | Stop:
+    def _ask(self, pending: Pending, asked: str) -> Answer | Wait | Stop:
         typed = (
             self.operator.answer(self.appliance.name, pending.line, pending.context) if self.operator.attended else None
         )
         if typed is None:
-            self.unknown = whole_question(pending.line, pending.lines)
+            self.unknown = asked
             return Stop("unknown prompt")
         # What a person types at an unknown prompt may be a secret: it is never written down.
-        asked = whole_question(pending.line, pending.lines)
         return Answer(typed, rule="operator", secret=True, asked=asked)
 
 
