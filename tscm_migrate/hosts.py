@@ -22,6 +22,7 @@ _KEYS = {  # what the inventory calls it → the field
     "user": "user",
     "identity_file": "identity_file",
     "use_agent": "use_agent",
+    "fast_transport": "fast_transport",
     "interface": "interface",
     "sudo_password": "sudo_password_source",
     "login_password": "login_password_source",

@@ -98,6 +98,7 @@ class Host:
     identity_file: Path | None = None
     use_agent: bool = True
     gateway: Host | None = None
+    fast_transport: bool = True  # False: paramiko's own packets and buffers, see ssh/accelerated/README.md
     interface: str | None = None  # None: eth0 where it exists, else refuse and say which there are
     known_hosts: Path | None = None
     paths: Paths = field(default_factory=Paths)

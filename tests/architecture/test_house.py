@@ -152,3 +152,25 @@ def test_a_mutation_of_the_rules_would_be_seen() -> None:
     assert "tscm_migrate.errors" in names  # absolute
     assert "tscm_migrate.tasks.base" in names  # relative
     assert "tscm_migrate.secrets" in names  # inside a function
+
+
+def code_lines(module: str) -> int:
+    """Lines of a module without blank lines, comments and docstrings."""
+    text = (ROOT / module).read_text(encoding="utf-8")
+    docs: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            docs |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    lines = enumerate(text.splitlines(), 1)
+    return sum(bool(line.strip()) and not line.strip().startswith("#") and n not in docs for n, line in lines)
+
+
+def test_the_fast_transport_stays_small_enough_to_be_reviewed() -> None:
+    package = [module for module in MODULES if module.startswith("tscm_migrate/ssh/accelerated/")]
+    assert sum(map(code_lines, package)) <= 350, "see tscm_migrate/ssh/accelerated/README.md"
+
+
+def test_only_the_fast_transports_front_door_is_imported() -> None:
+    for module in MODULES:
+        if not module.startswith("tscm_migrate/ssh/accelerated/"):
+            assert not [name for name, _ in imported(module) if name.startswith("tscm_migrate.ssh.accelerated.")]

@@ -136,6 +136,7 @@ class DefaultsModel(Strict):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     identity_file: Text | None = None
     use_agent: bool | None = None
+    fast_transport: bool | None = None
     gateway: str | None = None
     interface: Annotated[str, AfterValidator(_interface)] | None = None
     sudo_password: Source | None = None

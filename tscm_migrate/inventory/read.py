@@ -134,6 +134,7 @@ class Reader:
             port=model.port or 22,
             identity_file=self._local(model.identity_file) if model.identity_file else None,
             use_agent=model.use_agent is not False,
+            fast_transport=model.fast_transport is not False,
             interface=model.interface,
             known_hosts=self.known_hosts,
             paths=Paths(**_set(model.paths)),

@@ -186,7 +186,7 @@ def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
             route.identity.check(key.asbytes())
 
     def transport(sock: Any, **options: Any) -> paramiko.Transport:
-        made = Transport(sock, **options)
+        made = Transport(sock, fast=host.fast_transport, **options)
         made.packetizer.REKEY_BYTES = _REKEY_BYTES
         security = made.get_security_options()
         security.ciphers = (*_CIPHERS, *(c for c in security.ciphers if c not in _CIPHERS))

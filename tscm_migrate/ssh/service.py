@@ -18,18 +18,18 @@ from paramiko.auth_handler import AuthOnlyHandler
 from paramiko.common import cMSG_SERVICE_REQUEST, cMSG_USERAUTH_REQUEST
 from paramiko.transport import ServiceRequestingTransport
 
-from tscm_migrate.ssh.packets import Packetizer
+from tscm_migrate.ssh.accelerated import packetizer_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 class Transport(ServiceRequestingTransport):
-    """See the module."""
+    """See the module; `fast` is the host's `fast_transport`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, fast: bool = True, **kwargs: Any) -> None:
         self._service_accepted = threading.Event()
-        super().__init__(*args, **{**kwargs, "packetizer_class": Packetizer})
+        super().__init__(*args, **{**kwargs, "packetizer_class": packetizer_class(fast=fast)})
         if isinstance(self.sock, socket.socket):  # else a channel of a gateway
             with contextlib.suppress(OSError):
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

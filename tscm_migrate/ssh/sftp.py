@@ -32,7 +32,7 @@ class Buffered:
 
     def send(self, data: bytes) -> int:
         """Send all of it, in the packets that the server takes."""
-        from tscm_migrate.ssh.packets import send
+        from tscm_migrate.ssh.accelerated import send
 
         return send(self._channel, data)
 

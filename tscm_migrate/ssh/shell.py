@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from tscm_migrate.errors import CommandFailed, CommandTimeout, SshError, SudoFailed
 from tscm_migrate.events import CommandRun, Emit, Prompted
 from tscm_migrate.ssh import command, dialogue, hostkeys, stream
+from tscm_migrate.ssh.accelerated import buffer_blocks
 from tscm_migrate.ssh.execution import Execution, Root, sudo_reason
 from tscm_migrate.ssh.translate import translated
 
@@ -96,9 +97,7 @@ class Shell:
                 raise
             channel.settimeout(self._timeouts.channel)
             if window is not None:
-                from tscm_migrate.ssh.gather import gather
-
-                gather(channel)
+                buffer_blocks(channel)
             return channel
 
     def sftp(self) -> paramiko.SFTPClient:

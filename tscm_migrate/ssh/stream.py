@@ -180,7 +180,7 @@ class Writer(_Stream):
             CommandTimeout: it took nothing for `idle` seconds.
             ConnectionLost: the connection went away.
         """
-        from tscm_migrate.ssh.packets import send
+        from tscm_migrate.ssh.accelerated import send
 
         try:
             return send(self.channel, data)

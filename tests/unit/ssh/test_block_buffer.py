@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paramiko.buffered_pipe import PipeTimeout
 
-from tscm_migrate.ssh.gather import Gathered
+from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50)), st.lists(st.integers(1, 80), min_size=1))
 def test_whatever_sizes_are_fed_and_read_every_byte_comes_once_and_in_order(fed: list[bytes], sizes: list[int]) -> None:
-    pipe = Gathered(block=16)
+    pipe = BlockBuffer(block=16)
     for piece in fed:
         pipe.feed(piece)
     pipe.close()
@@ -25,7 +25,7 @@ def test_whatever_sizes_are_fed_and_read_every_byte_comes_once_and_in_order(fed:
 
 
 def test_bytes_of_another_thread_arrive_and_a_block_is_waited_for() -> None:
-    pipe = Gathered(block=64 * 1000)
+    pipe = BlockBuffer(block=64 * 1000)
 
     def feed() -> None:
         for _ in range(200):
@@ -42,13 +42,13 @@ def test_bytes_of_another_thread_arrive_and_a_block_is_waited_for() -> None:
 
 
 def test_what_is_there_is_not_withheld_for_want_of_a_block() -> None:
-    pipe = Gathered()
+    pipe = BlockBuffer()
     pipe.feed(b"a little")
     assert pipe.read(1 << 20, timeout=5) == b"a little"
 
 
 def test_silence_is_a_timeout_and_the_end_is_not() -> None:
-    pipe = Gathered()
+    pipe = BlockBuffer()
     with pytest.raises(PipeTimeout):
         pipe.read(1, timeout=0.01)
     with pytest.raises(PipeTimeout):
@@ -58,7 +58,7 @@ def test_silence_is_a_timeout_and_the_end_is_not() -> None:
 
 
 def test_the_event_tells_whether_a_read_would_wait() -> None:
-    pipe, event = Gathered(), threading.Event()
+    pipe, event = BlockBuffer(), threading.Event()
     pipe.set_event(event)
     assert not event.is_set()
     pipe.feed(b"xy")

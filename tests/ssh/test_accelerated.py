@@ -1,4 +1,4 @@
-"""Our way with AES-GCM packets against OpenSSH, and with peers that are up to no good."""
+"""The accelerated packet code against OpenSSH, and against malicious peers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from paramiko.packet import NeedRekeyException
 from tests.support.cutter import Cutter
 from tscm_migrate.errors import ConnectionLost
 from tscm_migrate.lab.sshd import Sshd
-from tscm_migrate.ssh.gather import Gathered
+from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
+from tscm_migrate.ssh.accelerated.packets import Burst, Packetizer
 from tscm_migrate.ssh.hostkeys import fingerprint
-from tscm_migrate.ssh.packets import Burst, Packetizer
 from tscm_migrate.ssh.service import Transport
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def test_what_comes_for_a_stream_is_in_its_buffer_before_the_next_message_is_tol
     pair: tuple[Packetizer, Packetizer],
 ) -> None:
     a, b = pair
-    stream = b.streams[(7).to_bytes(4, "big")] = Gathered()
+    stream = b.streams[(7).to_bytes(4, "big")] = BlockBuffer()
     for data in (b"one", b"two"):
         a.send_message(message(data))
     a.send_message(message(b"", kind=96))
@@ -175,14 +175,14 @@ def test_what_comes_for_a_stream_is_in_its_buffer_before_the_next_message_is_tol
 
 def test_a_stream_that_nobody_holds_any_more_gets_nothing(pair: tuple[Packetizer, Packetizer]) -> None:
     a, b = pair
-    b.streams[(7).to_bytes(4, "big")] = Gathered()
+    b.streams[(7).to_bytes(4, "big")] = BlockBuffer()
     a.send_message(message(b"late"))
     assert content(b) == b"late"
 
 
 def test_a_packet_that_claims_more_data_than_it_has_is_refused(pair: tuple[Packetizer, Packetizer]) -> None:
     a, b = pair
-    stream = b.streams[(7).to_bytes(4, "big")] = Gathered()
+    stream = b.streams[(7).to_bytes(4, "big")] = BlockBuffer()
     short = Message(bytes((94,)) + (7).to_bytes(4, "big") + (50_000).to_bytes(4, "big") + b"short")
     a.send_message(short)
     with pytest.raises(SSHException, match="ends before its data"):

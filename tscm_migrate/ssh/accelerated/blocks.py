@@ -1,7 +1,7 @@
-"""What stands in for paramiko's buffer of a channel whose bytes are many: few wake-ups, and no byte is moved in it.
+"""Drop-in replacement for paramiko's BufferedPipe, for channels that carry bulk data.
 
-OpenSSH sends a stream in packets of 32 KiB. paramiko's own buffer wakes its reader for each of them, and moves what is
-left at each read; that costs more than the decryption. Here the reader sleeps until there is a block worth waking for.
+OpenSSH sends a stream in packets of 32 KiB. paramiko's buffer wakes its reader for each of them and moves the rest of
+the buffer at each read, which costs more than the decryption. Here the reader is woken once per block.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from __future__ import annotations
 import collections
 import time
 from threading import Condition
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from paramiko.buffered_pipe import PipeTimeout
 
 if TYPE_CHECKING:
     import threading
 
-BLOCK = 1 << 19  # bytes that are worth waking for
-_LINGER = 0.02  # seconds that bytes of a slow source may lie here, until a block is there
+BLOCK = 1 << 19  # bytes for which a waiting reader is woken
+_LINGER = 0.02  # seconds that a smaller amount may wait for a full block
 
-# glibc maps each block of more than 128 KiB anew, and pays for every page of it, until it has seen a larger one come
-# and go: a fifth of the speed. This one is never touched, so it takes no memory.
+# glibc maps each block of more than 128 KiB anew until it has seen a larger one freed; each mapping costs a fifth of
+# the throughput. This block is never written to, so it uses no memory.
 bytes(4 << 20)
 
 
-class Gathered:
-    """What paramiko's BufferedPipe is, for one reader.
+class BlockBuffer:
+    """A BufferedPipe for one reader.
 
     Args:
-        block: bytes; a read that asks for more may get no more.
+        block: bytes; a read of more than this may return as soon as this many are there.
     """
 
     def __init__(self, block: int = BLOCK) -> None:
@@ -41,7 +41,7 @@ class Gathered:
         self._awaited = 1
 
     def feed(self, data: bytes | memoryview) -> None:
-        """See BufferedPipe; the reader is woken when what it waits for is there."""
+        """Append data; wake the reader when as much is there as it waits for."""
         with self._cv:
             if self._event is not None:
                 self._event.set()
@@ -51,7 +51,7 @@ class Gathered:
                 self._cv.notify_all()
 
     def read(self, nbytes: int, timeout: float | None = None) -> bytes:
-        """See BufferedPipe; what is there already is left for a moment until `nbytes`, or a block, are there.
+        """Return up to `nbytes`; wait a moment for all of them, or for a block; b"" at the end of the stream.
 
         Raises:
             PipeTimeout: nothing came for `timeout` seconds.
@@ -64,7 +64,7 @@ class Gathered:
             return self._take(min(nbytes, self._size))
 
     def _await(self, size: int, timeout: float | None) -> bool:
-        """Wait until `size` bytes are there, or the end; False when time was over."""
+        """Wait until `size` bytes are there or the buffer is closed; return False after `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         self._awaited = size
         while self._size < size and not self._closed:
@@ -75,26 +75,21 @@ class Gathered:
         return True
 
     def _take(self, size: int) -> bytes:
-        if size == self._size:
-            out = b"".join(self._pieces)
-            self._pieces.clear()
-        else:
-            taken, missing = [], size
-            while missing:
-                piece = self._pieces.popleft()
-                if len(piece) > missing:
-                    self._pieces.appendleft(piece[missing:])
-                    piece = piece[:missing]
-                taken.append(piece)
-                missing -= len(piece)
-            out = b"".join(taken)
+        taken, missing = [], size
+        while missing:
+            piece = self._pieces.popleft()
+            if len(piece) > missing:
+                self._pieces.appendleft(piece[missing:])
+                piece = piece[:missing]
+            taken.append(piece)
+            missing -= len(piece)
         self._size -= size
         if not self._size and self._event is not None and not self._closed:
             self._event.clear()
-        return out
+        return b"".join(taken)
 
     def set_event(self, event: threading.Event) -> None:
-        """See BufferedPipe: set as long as there is something to read, or the end."""
+        """Keep `event` set while there is something to read, and after the end."""
         with self._cv:
             self._event = event
             if self._size or self._closed:
@@ -103,16 +98,16 @@ class Gathered:
                 event.clear()
 
     def read_ready(self) -> bool:
-        """See BufferedPipe."""
+        """Return whether a read would return data at once."""
         return self._size > 0
 
     def empty(self) -> bytes:
-        """See BufferedPipe."""
+        """Remove and return all data."""
         with self._cv:
             return self._take(self._size)
 
     def close(self) -> None:
-        """See BufferedPipe: what is there can still be read."""
+        """Mark the end of the stream; what is in the buffer can still be read."""
         with self._cv:
             self._closed = True
             self._cv.notify_all()
@@ -121,9 +116,3 @@ class Gathered:
 
     def __len__(self) -> int:
         return self._size
-
-
-def gather(channel: Any) -> None:
-    """Give a channel such a buffer; before anything is asked on it."""
-    channel.in_buffer = Gathered()
-    channel.get_transport().packetizer.streams[channel.chanid.to_bytes(4, "big")] = channel.in_buffer

@@ -1,0 +1,52 @@
+"""Faster handling of AES-GCM packets and of bulk streams than paramiko's own; see README.md in this folder.
+
+Everything outside this package uses these three functions. Without the fast transport they do what paramiko does.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paramiko import Channel
+    from paramiko.packet import Packetizer as PlainPacketizer
+
+VARIABLE = "TSCM_FAST_TRANSPORT"
+
+
+def packetizer_class(*, fast: bool) -> type[PlainPacketizer]:
+    """Return the class that a transport reads and writes packets with.
+
+    Args:
+        fast: the host's `fast_transport`; the environment variable TSCM_FAST_TRANSPORT=0 switches it off everywhere.
+    """
+    from paramiko.packet import Packetizer as PlainPacketizer
+
+    from tscm_migrate.ssh.accelerated.packets import Packetizer
+
+    return Packetizer if fast and os.environ.get(VARIABLE) != "0" else PlainPacketizer
+
+
+def buffer_blocks(channel: Channel) -> None:
+    """Give a new channel a buffer for bulk data; call it before anything is requested on the channel."""
+    packetizer: Any = channel.get_transport().packetizer
+    if hasattr(packetizer, "streams"):
+        from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
+
+        channel.in_buffer = BlockBuffer()  # type: ignore[assignment]
+        packetizer.streams[channel.chanid.to_bytes(4, "big")] = channel.in_buffer
+
+
+def send(channel: Channel, data: bytes | memoryview) -> int:
+    """Send all of `data` on a channel; return the number of bytes.
+
+    Raises:
+        OSError, EOFError: as from `Channel.sendall`. TimeoutError: the peer accepted nothing for the channel's timeout.
+    """
+    if hasattr(channel.get_transport().packetizer, "streams"):
+        from tscm_migrate.ssh.accelerated import packets
+
+        return packets.send(channel, data)
+    channel.sendall(data)  # type: ignore[arg-type]
+    return len(data)
