@@ -155,11 +155,7 @@ class Packetizer(PlainPacketizer):
     def _have(self, size: int, *, idle: bool = False) -> None:
         """Read until `size` bytes are there; `idle`: between two packets, where our own rekey may begin."""
         if self._end - self._at < size:
-            rest = bytes(self._room[self._at : self._end])
-            if size > len(self._room):
-                self._room = memoryview(bytearray(size + _ROOM))
-            self._room[: len(rest)] = rest
-            self._at, self._end = 0, len(rest)
+            self._make_room(size)
         while self._end - self._at < size:
             if self.handshake_timed_out():
                 raise EOFError
@@ -179,6 +175,14 @@ class Packetizer(PlainPacketizer):
             if not count:
                 raise EOFError
             self._end += count
+
+    def _make_room(self, size: int) -> None:
+        """Move what has arrived to the front of the buffer; enlarge the buffer where a packet needs it."""
+        rest = bytes(self._room[self._at : self._end])
+        if size > len(self._room):
+            self._room = memoryview(bytearray(size + _ROOM))
+        self._room[: len(rest)] = rest
+        self._at, self._end = 0, len(rest)
 
     def _receive(self) -> int:
         room = self._room[self._end :]
