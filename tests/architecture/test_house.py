@@ -27,7 +27,7 @@ FLOORS = [
     {"lab"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-MAY_IMPORT_LAB = {"tscm_migrate/tasks/demo.py", "tscm_migrate/tasks/rehearse.py", "tscm_migrate/tasks/lab.py"}
+MAY_IMPORT_LAB = {"tscm_migrate/tasks/demo.py", "tscm_migrate/tasks/lab.py"}
 POSIX_ONLY = {"fcntl", "termios", "tty", "pty", "pwd", "grp", "resource", "syslog", "posix", "crypt", "spwd"}
 POSIX_CALLS = {
     "os": {"fork", "geteuid", "getuid", "getgid", "chown", "fchown", "fchmod", "setsid", "killpg", "getpgid", "mkfifo"},

@@ -112,7 +112,6 @@ def test_a_mistake_has_the_same_exit_code_under_both_fronts(
         (("migrate", "surplus"), "'surplus' is not expected here"),
         (("pull", "--to", "x"), "--host is missing"),
         (("push", "threatstop_backup_2024-05-01_03_00_00.tsbak"), "--host is missing"),
-        (("rehearse", "--from", "tscm-old", "--to", "tscm-new", "--update-seconds", "soon"), "no number of seconds"),
         (("schedule", "tscm-old", "--keep=many"), "--keep 'many' is no whole number"),
         (("schedule", "tscm-old", "--days", "many", "--dry-run"), "--days 'many' is no whole number"),
         (("migrat",), "there is no task 'migrat'; did you mean 'migrate'?"),

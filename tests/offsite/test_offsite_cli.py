@@ -83,22 +83,6 @@ def test_a_drill_opens_what_was_really_made(lab: Lab, store: Path) -> None:
     assert "passphrase" in offsite(lab, store, "drill", "tscm-old", code=1).stderr
 
 
-def test_a_drill_restores_into_a_rehearsal_appliance(lab: Lab, store: Path) -> None:
-    offsite(lab, store, "pull")
-    done = objects(offsite(lab, store, "drill", "tscm-old", "--restore", "--json", TSCM_PASSPHRASE=PHRASE))[0]
-    assert done["restored"], done
-    assert "4 devices, 8 files the same" in done["restore"]
-    (listed,) = objects(offsite(lab, store, "list", "--host", "tscm-old", "--json"))
-    assert listed["restore_ok"]
-    assert listed["restored_at"]
-    assert "restored into a rehearsal appliance" in offsite(lab, store, "show", "tscm-old").stdout
-    refused = offsite(lab, store, "drill", "tscm-new", "--restore", code=2)
-    assert "has no devices" in refused.stderr
-    (listed,) = objects(offsite(lab, store, "list", "--host", "tscm-new", "--json"))
-    assert listed["restored_at"] is None, "what could not be rehearsed says nothing of the copy"
-    assert listed["drill_ok"]
-
-
 def test_plaintext_can_be_forbidden(lab: Lab, store: Path, tmp_path: Path) -> None:
     text = lab.inventory.read_text() + f'\n[offsite]\nstore = "{store}"\nrequire_encryption = true\n'
     strict = lab.inventory.with_name(f"strict-{tmp_path.name}.toml")

@@ -64,8 +64,6 @@ class Copy:
             "last_verified_at": self.verified_at.isoformat() if self.verified_at else None,
             "drilled_at": self.drill.at.isoformat() if self.drill else None,
             "drill_ok": self.drill.ok if self.drill else None,
-            "restored_at": self.restore.at.isoformat() if self.restore else None,
-            "restore_ok": self.restore.ok if self.restore else None,
         }
 
     def _latest(self, kind: str) -> Record | None:
@@ -93,11 +91,6 @@ class Copy:
     def drill(self) -> Record | None:
         """The newest drill."""
         return self._latest("drill")
-
-    @property
-    def restore(self) -> Record | None:
-        """The newest drill that restored it into a rehearsal appliance."""
-        return self._latest("restore")
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -1,35 +1,28 @@
-"""A fire drill: fetch, decrypt, unpack in memory, look at what is in there. Nothing touches a disk.
+"""Test a stored copy: fetch, decrypt and unpack it in memory, and list what it contains. Nothing is written to a disk.
 
-A further drill restores the copy into a rehearsal appliance; that one lives in a folder, in memory where there is one.
-
-An archive's layout is not documented, so what is asked is what holds for any: it can be decrypted to its end, it is a
-tar that can be read to its end with every check sum right, its names stay inside, and it holds files.
+An archive's layout is not documented, so the test asks for what holds for any: the copy can be decrypted to its end, it
+is a tar that can be read to its end with every checksum right, its names stay inside, and it contains files.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.archives import devices_in
 from tscm_migrate.errors import CopyDamaged, OffsiteError, SealFailed
 from tscm_migrate.offsite import unpack
-from tscm_migrate.offsite.fetch import fetch, opened
+from tscm_migrate.offsite.fetch import opened
 from tscm_migrate.offsite.manifest import Record
 from tscm_migrate.offsite.verify import write_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from tscm_migrate.offsite.catalog import Copy
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.site import Secret
-
-MEMORY = Path("/dev/shm")  # noqa: S108 - where it is there, what is unpacked in a drill never reaches a disk
 
 
 @dataclass(frozen=True)
@@ -82,46 +75,6 @@ def drill(
     )
     write_record(store, copy, record)
     return done
-
-
-@dataclass(frozen=True)
-class Restored:
-    """What came of a restore in a drill; `why` is "" where the rehearsal appliance has what the archive holds."""
-
-    copy: Copy
-    why: str
-    detail: str
-
-
-def restore(
-    store: Store,
-    copy: Copy,
-    rehearse: Callable[[Path], tuple[bool, str]],
-    now: datetime,
-    *,
-    gnupg_home: Path | None = None,
-) -> Restored:
-    """Restore a copy into a rehearsal appliance, and write down how it went.
-
-    Args:
-        store: where the copy is.
-        copy: which.
-        rehearse: is given a private folder's archive; says whether all is there, and what was compared, in words.
-        now: aware UTC; what the record says.
-        gnupg_home: as for `drill`.
-
-    Raises:
-        OffsiteError: it could not be fetched. Also what `rehearse` raises: that says nothing of the copy.
-    """
-    memory = MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="tscm-drill-", dir=memory, ignore_cleanup_errors=True) as folder:
-        good, detail = rehearse(fetch(store, copy, Path(folder), gnupg_home=gnupg_home))
-    write_record(
-        store, copy,
-        Record(copy=copy.id, host=copy.host, kind="restore", at=now, data=copy.manifest.data, ok=good,
-               detail=detail[:280]),
-    )  # fmt: skip
-    return Restored(copy, "" if good else detail, detail)
 
 
 def _try(store: Store, copy: Copy, passphrase: Secret | None, home: Path | None) -> Drilled:

@@ -126,9 +126,7 @@ class StoredCopy:
         drill = self.copy.drill
         verified = f"verified {self.copy.verified_at:%Y-%m-%d %H:%M}Z" if self.copy.verified_at else "never verified"
         drilled = f"drilled {drill.at:%Y-%m-%d} ({'ok' if drill.ok else 'FAILED'})" if drill else "never drilled"
-        tried = self.copy.restore
-        restored = f", restored in a drill {tried.at:%Y-%m-%d} ({'ok' if tried.ok else 'FAILED'})" if tried else ""
-        return f"{verified}, {drilled}{restored}"
+        return f"{verified}, {drilled}"
 
     @property
     def wants_passphrase(self) -> bool:

@@ -83,9 +83,8 @@ class Record(_File):
     """Something found out about a copy after it was stored.
 
     `verify`: the bytes were read and hashed (`sha256` is what they were). `drill`: decrypted, unpacked, checked.
-    `restore`: restored into a rehearsal appliance, whose devices were compared with the archive's. `tag`: `tags`
-    replaces the copy's tags. `data`: the key of the bytes that were looked at; a record on bytes that were replaced
-    since counts no more.
+    `restore`: written by earlier versions, read and ignored. `tag`: `tags` replaces the copy's tags. `data`: the key of
+    the bytes that were read; a record about bytes that were replaced since is ignored.
     """
 
     schema_: Literal["tscm-migrate/record/1"] = Field(default=RECORD, alias="schema", serialization_alias="schema")

@@ -27,7 +27,6 @@ def namespace() -> Collection:
         shells,
         start,
     )
-    from . import rehearse as rehearsing
 
     root = Collection("tscm_migrate")
     root.add_task(migrate.migrate)
@@ -51,7 +50,6 @@ def namespace() -> Collection:
         root.add_task(task)
     root.add_task(demo.demo)
     root.add_task(schedule.schedule)
-    root.add_task(rehearsing.rehearse)
     root.add_collection(host.collection())
     root.add_collection(prompts.collection())
     root.add_collection(report.collection())

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.errors import Exit, UsageError
 from tscm_migrate.ui.say import as_it_is, say
 
 from .base import HOST_HELP, command
 from .offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_utc, warnings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tscm_migrate.site import Secret
 
 
 @command(help={**HOSTS, **COMMON, "sample": "How many: 10%, a number, or all (default)."}, iterable=["host", "group"])
@@ -53,7 +48,6 @@ def verify(
         **COMMON,
         "host": HOST_HELP,
         "copy": COPY_HELP,
-        "restore": "Restore it into a rehearsal appliance of this machine as well, and compare the devices.",
         "passphrase_file": PASSPHRASE,
     },
 )
@@ -61,19 +55,15 @@ def drill(
     _context: Any,
     host: str,
     copy: str = "latest",
-    restore: bool = False,
     passphrase_file: str | None = None,
     store: str | None = None,
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Prove that a copy can be restored: fetch, decrypt, unpack in memory, look inside. Nothing touches a disk.
-
-    With --restore it is then restored, by the very same migrate, into a rehearsal appliance on loopback.
+    """Prove that a copy can be opened: fetch, decrypt and unpack it in memory, and list its devices.
 
     Examples:
         tscm-migrate offsite drill tscm-old
-        tscm-migrate offsite drill tscm-old --restore
     """
     from tscm_migrate.migration.sides import host_of
     from tscm_migrate.offsite import drill as room
@@ -83,23 +73,12 @@ def drill(
         sealed = found.manifest.encrypted == "passphrase"
         phrase = desk.secrets.passphrase(host_of(desk.inventory, host)) if sealed else None
         done = room.drill(desk.store, found, phrase, now_utc())
-        tried = room.restore(desk.store, found, into_rehearsal(phrase), now_utc()) if restore and not done.why else None
-    results = [(done.why, done.detail), *([(tried.why, tried.detail)] if tried else [])]
     if json:
         told = {"v": 1, "host": host, "copy": found.id, "ok": not done.why, "why": done.why, "files": done.files}
-        more = {"restored": not tried.why, "restore": tried.detail} if tried else {}
-        lines([{**told, "size": done.size, "devices": list(done.devices), **more}])
+        lines([{**told, "size": done.size, "devices": list(done.devices)}])
     else:
-        for why, detail in results:
-            say(f"{host}: {found.id}: {'FAILED: ' if why else 'ok: '}{detail}")
-    return Exit.FAILED if any(why for why, _ in results) else Exit.DONE
-
-
-def into_rehearsal(phrase: Secret | None) -> Callable[[Path], tuple[bool, str]]:
-    """What `drill --restore` does with an archive; the lab is only imported when it is wanted."""
-    from .rehearse import restored
-
-    return lambda archive: restored(archive, phrase)
+        say(f"{host}: {found.id}: {'FAILED: ' if done.why else 'ok: '}{done.detail}")
+    return Exit.FAILED if done.why else Exit.DONE
 
 
 @command(
