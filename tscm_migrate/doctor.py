@@ -127,7 +127,7 @@ def _known_hosts(site: Inventory) -> Finding:
 
 
 def _state() -> Finding:
-    from tscm_migrate.migration.journal import state_folder
+    from tscm_migrate.util.folders import state_folder
 
     folder = state_folder()
     try:

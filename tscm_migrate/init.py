@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.errors import Exit, MigrateError, UsageError
 from tscm_migrate.local_command import quoted
 from tscm_migrate.ui.say import say
+from tscm_migrate.util.folders import config_folder
 
 if TYPE_CHECKING:
     from tscm_migrate.inventory import Inventory
@@ -50,7 +51,7 @@ def start(given: Answers, path: Path | None) -> Exit:
     """
     from tscm_migrate import inventory
 
-    path = path or inventory.config_dir() / "hosts.toml"
+    path = path or config_folder() / "hosts.toml"
     if path.exists():
         raise UsageError(f"{path} is there already; it was not touched", "edit it, or name another: --inventory FILE")
     answers = _complete(given)
@@ -69,7 +70,7 @@ def start(given: Answers, path: Path | None) -> Exit:
     good = True
     for host, fingerprint in zip(hosts, (answers.fingerprint_old, answers.fingerprint_new), strict=True):
         good = _try(site, host.name, fingerprint) and good
-    named = "" if path == inventory.config_dir() / "hosts.toml" else f" --inventory {quoted(path)}"
+    named = "" if path == config_folder() / "hosts.toml" else f" --inventory {quoted(path)}"
     then = f"tscm-migrate check --from tscm-old --to tscm-new{named}" if good else f"tscm-migrate doctor{named}"
     say(f"next: {then}")
     return Exit.DONE if good else Exit.ATTENTION

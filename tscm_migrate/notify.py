@@ -120,7 +120,7 @@ class Notifier:
         if not command or self._started is None:
             return
         told = {
-            "TSCM_EVENT": name, "TSCM_STEP": step, "TSCM_STATE": state, "TSCM_DETAIL": redact.known(detail)[:1000],
+            "TSCM_EVENT": name, "TSCM_STEP": step, "TSCM_STEP_STATE": state, "TSCM_DETAIL": redact.known(detail)[:1000],
             "TSCM_RUN": self._started.run, "TSCM_VERB": self._started.verb,
             "TSCM_OLD": self._started.old, "TSCM_NEW": self._started.new,
         }  # fmt: skip

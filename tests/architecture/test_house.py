@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tscm_migrate"
 # A room may import from its own row and from those above it in this table, which is the house from the ground up.
 FLOORS = [
-    {"errors", "events", "site", "near", "rates", "redact", "bounded", "local_command", ""},
+    {"errors", "events", "site", "near", "rates", "redact", "bounded", "local_command", "util", ""},
     {"inventory", "secrets", "options"},
     {"ssh"},
     {"appliance"},

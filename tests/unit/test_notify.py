@@ -115,9 +115,19 @@ def script(folder: Path, text: str) -> str:
     return f'"{sys.executable}" "{file}"'
 
 
+def test_a_hook_that_runs_the_tool_finds_the_same_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSCM_STATE", str(tmp_path / "state"))
+    file = tmp_path / "log"
+    code = f"from tscm_migrate.util.folders import state_folder\nopen({str(file)!r}, 'w').write(str(state_folder()))"
+    emit = wrap(lambda _event: None, {"after_step": script(tmp_path, code)})
+    emit(BEGIN)
+    emit(StepFinished("backup", "done"))
+    assert file.read_text() == str(tmp_path / "state")
+
+
 def test_commands_run_around_each_step_with_what_they_need_to_know(tmp_path: Path) -> None:
     file = tmp_path / "log"
-    names = ("EVENT", "STEP", "STATE", "DETAIL", "OLD", "NEW", "RUN", "VERB")
+    names = ("EVENT", "STEP", "STEP_STATE", "DETAIL", "OLD", "NEW", "RUN", "VERB")
     text = f"import os\nwith open({str(file)!r}, 'a') as f: print(*(os.environ['TSCM_' + n] for n in {names}), file=f)"
     say = script(tmp_path, text)
     emit = wrap(lambda _event: None, {"before_step": say, "after_step": say, "failed": say})

@@ -15,6 +15,7 @@ from tscm_migrate.errors import InventoryError
 from tscm_migrate.local_command import quoted
 from tscm_migrate.near import suggestion
 from tscm_migrate.site import Hooks, Host, Policy
+from tscm_migrate.util.folders import config_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,13 +106,6 @@ def _is_putty(path: Path) -> bool:
         return False
 
 
-def config_dir() -> Path:
-    """The user's config folder for this tool; it need not exist."""
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("tscm-migrate", appauthor=False))
-
-
 def find(path: Path | None = None) -> Path | None:
     """The inventory file that would be read, or None.
 
@@ -126,7 +120,7 @@ def find(path: Path | None = None) -> Path | None:
             fix = f"correct {by}, or make the file: tscm-migrate's inventory/hosts.toml is an example"
             raise InventoryError(f"there is no inventory file here (named by {by})", fix, file=str(named))
         return named.expanduser()
-    return next((p for p in (Path("inventory/hosts.toml"), config_dir() / "hosts.toml") if p.is_file()), None)
+    return next((p for p in (Path("inventory/hosts.toml"), config_folder() / "hosts.toml") if p.is_file()), None)
 
 
 def load(path: Path | None = None) -> Inventory:
@@ -140,7 +134,7 @@ def load(path: Path | None = None) -> Inventory:
     """
     found = find(path)
     if found is None:
-        known_hosts = config_dir() / "known_hosts"
+        known_hosts = config_folder() / "known_hosts"
         return Inventory(None, known_hosts, pattern=Host(name="", address="", known_hosts=known_hosts))
     from .read import Reader
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.errors import MigrateError, StateUnwritable
 from tscm_migrate.migration import journal, locks, outcome
 from tscm_migrate.migration.checks import Finding
+from tscm_migrate.util.folders import state_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +99,7 @@ def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError |
     state = "damaged" if damage else state_of(record, root)
     told = [f"run {run}: {state}"]
     told += [f"{record.old} → {record.new}, begun {record.began}"] if record.began else []
-    told.append(f"kept in {(root or journal.state_folder()) / 'runs' / run}")
+    told.append(f"kept in {(root or state_folder()) / 'runs' / run}")
     told += [text for entry in entries if (text := _line(entry))]
     if state == "running":
         return told, None

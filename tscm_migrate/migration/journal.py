@@ -19,36 +19,13 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.errors import JournalDamaged, JournalNewer, StateUnreadable, StateUnwritable, UsageError
 from tscm_migrate.migration.record import Entry, Record
 from tscm_migrate.near import suggestion
+from tscm_migrate.util.folders import private_folder, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FORMAT = 1
 _FILE = "journal.jsonl"
-
-
-def state_folder() -> Path:
-    """Where runs are kept: the user's state folder (XDG_STATE_HOME is respected where platformdirs respects it)."""
-    import platformdirs
-
-    return Path(os.environ.get("TSCM_STATE") or platformdirs.user_state_path("tscm-migrate", appauthor=False))
-
-
-def ready(*names: str, root: Path | None = None) -> Path:
-    """A folder below the state folder, made where it is not there; each on the way is for its owner only.
-
-    Raises:
-        StateUnwritable: it cannot be made.
-    """
-    folder = root or state_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in names:
-            folder /= name
-            folder.mkdir(exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise StateUnwritable(str(folder), error.strerror or str(error)) from error
-    return folder
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -75,7 +52,7 @@ class Journal:
     @classmethod
     def create(cls, run: str, root: Path | None = None) -> Journal:
         """Begin the journal of a new run below `root` (the state folder); the folder is for its owner only."""
-        folder = ready("runs", root=root) / run
+        folder = private_folder("runs", root=root) / run
         try:
             folder.mkdir(mode=0o700)
         except OSError as error:

@@ -20,6 +20,7 @@ from tscm_migrate.appliance.mark import Mark
 from tscm_migrate.errors import Locked, LostTrack, MigrateError, StateUnwritable, UsageError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import journal
+from tscm_migrate.util.folders import private_folder, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
 
 def workstation_id(root: Path | None = None) -> str:
     """A random id of this state folder: whose run can be proved dead is decided by it, not by a host name."""
-    path = (root or journal.state_folder()) / "workstation-id"
+    path = (root or state_folder()) / "workstation-id"
     with contextlib.suppress(OSError):
         return path.read_text(encoding="ascii").strip()
     try:
-        journal.ready(root=root)
+        private_folder(root=root)
         with contextlib.suppress(FileExistsError):
             made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
             made.write_text(secrets.token_hex(8), encoding="ascii")
@@ -74,7 +75,7 @@ def held_here(run: str, hosts: Sequence[Host], root: Path | None = None) -> Iter
     Raises:
         Locked: another process of this workstation has one of them.
     """
-    folder = journal.ready("locks", root=root)
+    folder = private_folder("locks", root=root)
     names = {f"{host.address}_{host.port}": host.name for host in hosts}
     with contextlib.ExitStack() as stack:
         for name, shown in sorted(names.items()):
@@ -84,7 +85,7 @@ def held_here(run: str, hosts: Sequence[Host], root: Path | None = None) -> Iter
 
 
 def _run_file(run: str, root: Path | None) -> Path:
-    return (root or journal.state_folder()) / "locks" / f"run-{run}.lock"
+    return (root or state_folder()) / "locks" / f"run-{run}.lock"
 
 
 @contextlib.contextmanager

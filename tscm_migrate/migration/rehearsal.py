@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tscm_migrate.migration.journal import ready, state_folder
+from tscm_migrate.util.folders import private_folder, state_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def from_events(lines: list[str], now: datetime) -> Estimate | None:
 
 def keep(old: str, new: str, estimate: Estimate) -> None:
     """Write it down for this pair."""
-    ready("rehearsals")
+    private_folder("rehearsals")
     _file(old, new).write_text(json.dumps(asdict(estimate)) + "\n", encoding="utf-8")
 
 

@@ -16,6 +16,7 @@ from tscm_migrate.offsite.pull import PullOptions
 from tscm_migrate.offsite.settings import Settings, settings
 from tscm_migrate.offsite.stores.opened import open_store
 from tscm_migrate.secrets import Secrets
+from tscm_migrate.util.folders import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,6 +96,4 @@ def opened(
 
 def cache_folder() -> Path:
     """Where catalogs are remembered; it may be deleted at any time."""
-    import platformdirs
-
-    return Path(platformdirs.user_state_dir("tscm-migrate", appauthor=False)) / "offsite"
+    return state_folder() / "offsite"

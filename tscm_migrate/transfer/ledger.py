@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-from pathlib import Path
+
+from tscm_migrate.util.folders import state_folder
 
 EVERY = 1 << 19
 
@@ -19,11 +19,8 @@ class Ledger:
     """The notes about one archive on one source; damaged lines count for nothing."""
 
     def __init__(self, *identity: object) -> None:
-        import platformdirs
-
         name = hashlib.sha256(json.dumps([str(part) for part in identity]).encode()).hexdigest()[:32]
-        state = os.environ.get("TSCM_STATE") or platformdirs.user_state_dir("tscm-migrate", appauthor=False)
-        self.path = Path(state) / "transfers" / f"{name}.jsonl"
+        self.path = state_folder() / "transfers" / f"{name}.jsonl"
 
     def add(self, size: int, sha256: str) -> None:
         """Write down that the first `size` bytes have this hash; a disk that is full costs the resume, not the copy."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate import redact
 from tscm_migrate.errors import MigrateError, StateUnwritable, UsageError
 from tscm_migrate.migration import journal
+from tscm_migrate.util.folders import state_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,7 @@ def _told(run: str, finished: RunFinished | None, root: Path | None) -> dict[str
 
 def folder(run: str, root: Path | None = None) -> Path:
     """Where a run keeps its files."""
-    return (root or journal.state_folder()) / "runs" / run
+    return (root or state_folder()) / "runs" / run
 
 
 def find(run: str | None, root: Path | None = None) -> str:

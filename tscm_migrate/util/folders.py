@@ -1,0 +1,48 @@
+"""The folders of this tool on the workstation: one place computes them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tscm_migrate.errors import StateUnwritable
+
+STATE_VARIABLE = "TSCM_STATE"
+
+
+def state_folder() -> Path:
+    """Return the folder of runs, checkpoints and caches; it need not exist.
+
+    TSCM_STATE names it, else it is the user's state folder (XDG_STATE_HOME on Linux).
+    """
+    import platformdirs
+
+    return Path(os.environ.get(STATE_VARIABLE) or platformdirs.user_state_path("tscm-migrate", appauthor=False))
+
+
+def config_folder() -> Path:
+    """Return the user's configuration folder for this tool; it need not exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("tscm-migrate", appauthor=False))
+
+
+def private_folder(*names: str, root: Path | None = None) -> Path:
+    """Return a folder below the state folder; create what is missing, readable by the owner only.
+
+    Args:
+        names: of the folder and those above it.
+        root: used instead of the state folder.
+
+    Raises:
+        StateUnwritable: it cannot be created.
+    """
+    folder = root or state_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in names:
+            folder /= name
+            folder.mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StateUnwritable(str(folder), error.strerror or str(error)) from error
+    return folder
