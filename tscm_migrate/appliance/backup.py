@@ -9,8 +9,9 @@ from tscm_migrate.appliance import archives, names
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.prompts import Table
 from tscm_migrate.appliance.rules import backup_rules
-from tscm_migrate.appliance.talk import Asked, Limits, complaints, converse, last_line
+from tscm_migrate.appliance.talk import Asked, Limits, converse
 from tscm_migrate.errors import BackupFailed
+from tscm_migrate.tsadmin import output
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
@@ -58,7 +59,8 @@ def create(appliance: Appliance, request: Request, operator: Asked) -> Archive:
         operator: asked about unknown prompts.
 
     Raises:
-        BackupFailed: no new archive, an empty one, or a plain one where an encrypted one was asked for.
+        BackupFailed: no new archive, an empty one, a plain one where an encrypted one was asked for, or tsadmin printed
+            a line that means failure. Warnings that it printed are emitted.
         UnknownPrompt, DialogueSilent, SshError: see there.
     """
     before = {archive.path for archive in archives.listed(appliance)}
@@ -71,11 +73,18 @@ def create(appliance: Appliance, request: Request, operator: Asked) -> Archive:
         shown = command(appliance, request)
         talked = converse(appliance, script, table, operator, display=shown, limits=request.limits)
     made = names.newest(a for a in archives.listed(appliance) if a.path not in before)
-    said = "; ".join(complaints(talked.text)[-2:]) or last_line(talked.text)
+    printed = output.read(talked.text, questions=[exchange.prompt for exchange in talked.exchanges])
+    printed.tell(appliance.emit, appliance.name)
+    said = "; ".join(printed.troubles[-2:]) or printed.last
     if made is None:
         raise BackupFailed(appliance.name, f"exit status {talked.status}, but no new archive; it said: {said}")
     if made.size == 0:
         raise BackupFailed(appliance.name, f"{made.path} is empty; it said: {said}")
+    if printed.failures:
+        detail = (
+            f"{made.name} was made, but tsadmin printed: {printed.gist} (to use that archive: --archive {made.name})"
+        )
+        raise BackupFailed(appliance.name, detail)
     if request.passphrase is not None and not made.encrypted:
         raise BackupFailed(
             appliance.name,

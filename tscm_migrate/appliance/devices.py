@@ -10,7 +10,8 @@ from tscm_migrate.appliance.backup import sudo_answer
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.prompts import Table
 from tscm_migrate.appliance.rules import update_rules
-from tscm_migrate.appliance.talk import Limits, complaints, converse, last_line
+from tscm_migrate.appliance.talk import Limits, converse
+from tscm_migrate.tsadmin import output
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
@@ -34,24 +35,35 @@ class _Nobody:
 
 @dataclass(frozen=True)
 class Updated:
-    """How `tsadmin update` ended; `said`: what tells it best; `busy`: somebody else has the device, try again."""
+    """How `tsadmin update` ended.
+
+    Attributes:
+        ok: the device was updated.
+        said: the line that tells it best.
+        busy: another process uses the device; try again.
+        notices: lines that have to be shown although it was updated.
+    """
 
     ok: bool
     said: str
     busy: bool = False
+    notices: tuple[str, ...] = ()
 
 
-def judge(status: int | None, text: str) -> Updated:
-    """What an update's end means: neither its words nor its statuses are documented, so each may tell of a failure.
+def judge(status: int | None, text: str, name: str = "") -> Updated:
+    """Judge how an update ended: neither its words nor its statuses are documented, so each may tell of a failure.
 
     Args:
         status: its exit status; None where none came.
         text: what it printed.
+        name: of the device.
     """
-    trouble = complaints(text)
-    said = trouble[-1] if trouble and status == 0 else last_line(text)
+    printed = output.read(text, names=(name,) if name else ())
+    wrong = printed.troubles[-1:] or (output.leaves_out(printed, name),)
+    said = wrong[-1] if wrong[-1] and status == 0 else printed.last
     busy = status == _TRY_AGAIN or (status != 0 and _BUSY.search(text) is not None)
-    return Updated(status == 0 and not trouble, said, busy)
+    ok = status == 0 and not wrong[-1]
+    return Updated(ok, said, busy, printed.lines if ok else ())
 
 
 def update(appliance: Appliance, name: str, *, timeout: float) -> Updated:
@@ -74,7 +86,7 @@ def update(appliance: Appliance, name: str, *, timeout: float) -> Updated:
         display=f"tsadmin update {name}",
         limits=Limits(timeout, timeout),
     )
-    return judge(None if talked.lost else talked.status, talked.text)
+    return judge(None if talked.lost else talked.status, talked.text, name)
 
 
 def file_hashes(appliance: Appliance, *, most: int = 20000) -> dict[str, str]:

@@ -13,8 +13,9 @@ from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.common_rules import UNDER_WAY
 from tscm_migrate.appliance.prompts import Table
 from tscm_migrate.appliance.rules import restore_rules
-from tscm_migrate.appliance.talk import Asked, Limits, complaints, converse, last_line
+from tscm_migrate.appliance.talk import Asked, Limits, converse
 from tscm_migrate.errors import RestoreFailed, UnknownPrompt
+from tscm_migrate.tsadmin import output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 class Request:
     """What to restore, and the old appliance's network settings for a dialogue that asks for them one by one.
 
-    `continues`: a pass of this run has chosen its archive before, so one that is said to be in progress is ours.
+    `devices`: names that are known, so that none is read as a word of what tsadmin prints. `continues`: a pass of this
+    run has chosen its archive before, so one that is said to be in progress is ours.
     `limits`: when to give it up.
     """
 
@@ -47,19 +49,19 @@ class Request:
     dns: tuple[str, ...]
     dhcp: bool | None
     hostname: str
+    devices: tuple[str, ...] = ()
     continues: bool = False
     limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a pass ended: names of the rules that answered, whether the connection went away, what was complained of."""
+    """How a pass ended: names of the rules that answered, whether the connection went away, what was printed."""
 
     answered: tuple[str, ...]
     lost: bool
     status: int | None
-    complaints: tuple[str, ...]
-    last_line: str
+    printed: output.Output
     text: str
 
     def devices(self, known: Collection[str] = ()) -> tuple[str, ...]:
@@ -79,9 +81,14 @@ class Outcome:
         return any(rule in self.answered for rule in rules)
 
     @property
+    def said(self) -> str:
+        """The line that tells best how it ended."""
+        return (self.printed.failures or (self.printed.last,))[-1]
+
+    @property
     def ended_well(self) -> bool:
-        """Exit codes are not documented: a status other than 0 is a failure only where something was complained of."""
-        return self.status == 0 or not self.complaints
+        """Exit codes are not documented: a status other than 0 is a failure only where a line speaks of trouble."""
+        return not self.printed.failures and (self.status == 0 or not self.printed.troubles)
 
 
 def options(request: Request, passphrase_file: str = "") -> list[str]:
@@ -182,10 +189,12 @@ def run(
             if missing:
                 raise RestoreFailed(appliance.name, f"{missing[-1]}; nothing was chosen") from error
             raise
+    printed = output.read(
+        talked.text, questions=[exchange.prompt for exchange in talked.exchanges], names=request.devices
+    )
     return Outcome(
-        tuple(exchange.rule for exchange in talked.exchanges), talked.lost, talked.status, complaints(talked.text),
-        last_line(talked.text), talked.text,
-    )  # fmt: skip
+        tuple(exchange.rule for exchange in talked.exchanges), talked.lost, talked.status, printed, talked.text
+    )
 
 
 def look_at_list(appliance: Appliance, request: Request) -> str:
@@ -228,7 +237,7 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
             )
             raise RestoreFailed(appliance.name, detail) from None
         return unknown.prompt
-    raise RestoreFailed(appliance.name, f"its restore ends at once: {last_line(talked.text)}")
+    raise RestoreFailed(appliance.name, f"its restore ends at once: {output.read(talked.text).gist}")
 
 
 def _not_listed(archive: str, lines: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -142,26 +141,3 @@ def converse(
     if talk.unknown:
         raise UnknownPrompt(appliance.name, "", talk.unknown, transcript.text)
     return transcript
-
-
-def last_line(text: str) -> str:
-    """The last line that says something."""
-    return next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
-
-
-_KINDS = (
-    r"(?:errors?|fail(?:ed|ures?|s)?|issues?|problems?|abort(?:ed|s)?|refused|rejected|denied|unreachable|timed\s+out|"
-    r"not\s+reachable|unsuccessful(?:ly)?|incomplete)"
-)
-_TROUBLE = re.compile(rf"\b(?:{_KINDS}|could\s+not|cannot|unable)\b", re.IGNORECASE)
-_NO_TROUBLE = re.compile(
-    rf"\b(?:no|nothing|none|without(?:\s+any)?|0|zero|not\s+any|any|if|free\s+of)\s+(?:\w+\s+){{0,2}}?{_KINDS}\b"
-    rf"(?:\s+(?:or|and)\s+{_KINDS}\b)?|\b{_KINDS}\s*[:=]\s*(?:0|none)\b",
-    re.IGNORECASE,
-)
-
-
-def complaints(text: str) -> tuple[str, ...]:
-    """Lines in which a program speaks of a failure, but not of its absence ("0 errors, no issues")."""
-    found = [line.strip()[:200] for line in text.splitlines() if _TROUBLE.search(_NO_TROUBLE.sub(" ", line))]
-    return tuple(dict.fromkeys(found))[:20]

@@ -61,6 +61,9 @@ def left_to_do(m: Migration) -> list[str]:
             for name, result in sorted(m.noted("devices", {}).items()) if not result["ok"]]  # fmt: skip
     if m.noted("devices_unknown"):
         left.append("no source tells which devices there are: update each (tsadmin update NAME)")
+    left += [
+        f"check {m.new.name}: its restore printed {line!r}" for line in m.noted("restored", {}).get("failures", ())
+    ]
     left += [f"{row['name']}: was {row['was']}, is {row['has']}" for row in m.noted("parity", []) if not row["same"]]
     if m.noted("unconfirmed"):
         left.append(

@@ -19,6 +19,11 @@ from tscm_migrate.appliance.devices import judge
         (1, "edge is busy\n", False, True),
         (1, "edge is being updated already, try again later\n", False, True),
         (None, "edge: 40%", False, False),
+        (0, "[ERROR] : Device 'edge' not found\n", False, False),
+        (0, "[FATAL] : no license\n", False, False),
+        (0, "Can't locate TSCM/Asa.pm in @INC\n", False, False),
+        (0, "[WARN ] : edge skipped: it has no policy\n", False, False),
+        (0, "[INFO ] : Updating fatal-edge\n[INFO ] : invalid entries: 0\n", True, False),
     ],
 )  # fmt: skip
 def test_an_update_is_good_where_its_status_and_its_words_say_so(
@@ -27,8 +32,13 @@ def test_an_update_is_good_where_its_status_and_its_words_say_so(
     ok: bool,  # noqa: FBT001
     busy: bool,  # noqa: FBT001
 ) -> None:
-    updated = judge(status, text)
+    updated = judge(status, text, "edge")
     assert (updated.ok, updated.busy) == (ok, busy)
+
+
+def test_a_warning_of_a_good_update_is_kept() -> None:
+    updated = judge(0, "[WARN ] : allow list not found, using dns.threatstop.local\ncomplete\n", "edge")
+    assert (updated.ok, updated.notices) == (True, ("[WARN ] : allow list not found, using dns.threatstop.local",))
 
 
 def test_a_failure_is_told_in_the_words_that_tell_of_it() -> None:

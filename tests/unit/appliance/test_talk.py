@@ -10,7 +10,7 @@ from tests.unit.appliance.test_prompts import NAME, VALUES, restoring
 from tscm_migrate.appliance import listing
 from tscm_migrate.appliance.prompts import Table, whole_question
 from tscm_migrate.appliance.rules import backup_rules
-from tscm_migrate.appliance.talk import _Talk, complaints
+from tscm_migrate.appliance.talk import _Talk
 from tscm_migrate.ssh.exchange import Answer, Exchange, Pending, Stop, Wait
 
 if TYPE_CHECKING:
@@ -99,27 +99,6 @@ def test_a_warning_before_a_slot_that_says_how_to_answer_is_understood() -> None
     ask = ("Do you really wish to proceed?", "(please answer 'yes' or 'no') => ")
     assert say(talking(restoring()), text, *ask) == "yes"
     assert say(talking(restoring()), "All logs of this system are going to be deleted.", *ask) is None
-
-
-@pytest.mark.parametrize(
-    ("line", "complains"),
-    [
-        ("** All is done, there were 0 errors and no issues.", False),
-        ("The restoration was completed without errors.", False),
-        ("Errors: 0", False),
-        ("No device failed.", False),
-        ("Device asa02: failed", True),
-        ("There were 2 issues; no errors", True),
-        ("could not write policy.dat", True),
-        ("quay-07: connection reset, push aborted", True),
-        ("edge: login denied", True),
-        ("10.9.8.7 is unreachable", True),
-        ("nothing was aborted, no device was rejected", False),
-        ("Aborted: 0, refused: none", False),
-    ],
-)
-def test_the_absence_of_trouble_is_no_complaint(line: str, complains: bool) -> None:  # noqa: FBT001
-    assert bool(complaints(line)) is complains
 
 
 def test_a_question_is_shown_with_what_leads_to_it() -> None:

@@ -88,6 +88,8 @@ class UpdateDevices(Plain):
             pause = min(2 * pause, _LONGEST_PAUSE) if updated.busy else pause
         result = DeviceUpdated(name, updated.ok, round(time.monotonic() - began, 3), updated.said)
         m.emit(result)
+        for line in updated.notices:
+            m.emit(Said(f"{m.new.name}: {name}: {line}", "warning"))
         return result
 
     def _attempt(self, m: Migration, name: str) -> tuple[devices.Updated, bool]:

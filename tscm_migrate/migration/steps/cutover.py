@@ -47,6 +47,7 @@ def request_of(m: Migration) -> restore.Request:
         dns=was.dns,
         dhcp=was.dhcp,
         hostname=was.hostname,
+        devices=(*(was.devices or ()), *m.old.host.devices),
         continues=bool(m.noted("archive_chosen") or m.noted("first_pass")),
         limits=m.limits,
     )
@@ -111,10 +112,11 @@ class RestoreNetwork(Plain):
             "network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static", "under-way", "parts"
         )
         # It may have asked in words that the site's rules or the operator answered, or not at all.
-        if not outcome.lost and not asked and network.saved_settings(m.new) == saved:
-            raise _failed(
-                m, f"it did not ask about the network, and ended with exit status {outcome.status}: {outcome.last_line}"
-            )
+        failed = bool(outcome.printed.failures)
+        if not outcome.lost and (failed or not asked) and network.saved_settings(m.new) == saved:
+            what = "it left the network settings as they were" if asked else "it did not ask about the network"
+            raise _failed(m, f"{what}, and ended with exit status {outcome.status}: {outcome.said}")
+        outcome.printed.tell(m.emit, m.new.name)
         m.note("first_pass", {"lost": outcome.lost, "answered": list(outcome.answered), "status": outcome.status})
 
 
@@ -248,7 +250,7 @@ class Restore(Plain):
         return dict(now.host_keys) == keys_wanted and _all_there(m, devices.file_hashes(m.new))
 
     def _has_come(self, m: Migration) -> bool:
-        """Whether a pass that ended with a status, and without a word of a failure, has restored something."""
+        """Whether a pass that ended with a status, or printed something of trouble, has restored something."""
         if not m.noted("old_files"):
             return True  # nothing to look for
         here = devices.file_hashes(m.new)
@@ -262,11 +264,11 @@ class Restore(Plain):
         m.note("restore_began", time.time())
         outcome = _run(m)
         # What is there counts for more than a status: an issue beside the devices must not hold up a network.
-        ended = outcome.status == 0 or (outcome.ended_well and self._has_come(m)) or self._seen_done(m)
-        if outcome.lost or not ended:
-            raise _failed(m, f"exit status {outcome.status}: {outcome.last_line}")
-        for line in outcome.complaints:
-            m.emit(Said(f"{m.new.name}: {line}", "warning"))
+        outcome.printed.tell(m.emit, m.new.name)
+        clean = outcome.status == 0 and not outcome.printed.troubles
+        ended = clean or (outcome.ended_well and self._has_come(m))
+        if outcome.lost or not (ended or self._seen_done(m)):
+            raise _failed(m, f"exit status {outcome.status}: {outcome.said}")
         self._keep(m, outcome)
 
     def _reconnect(self, m: Migration) -> None:
@@ -289,7 +291,12 @@ class Restore(Plain):
     def _keep(self, m: Migration, outcome: Outcome) -> None:
         m.note(
             "restored",
-            {"answered": list(outcome.answered), "status": outcome.status, "complaints": list(outcome.complaints)},
+            {
+                "answered": list(outcome.answered),
+                "status": outcome.status,
+                "complaints": list(outcome.printed.lines),
+                "failures": list(outcome.printed.failures),
+            },
         )
         m.note("restore_devices", list(outcome.devices(named.in_tree(m.noted("old_files", {})))))
 

@@ -189,6 +189,7 @@ def _to_do(
         return list(said)
     left = [f"device {name}: {result.get('detail') or 'its update failed'}"
             for name, result in sorted(notes.get("devices", {}).items()) if not result.get("ok")]  # fmt: skip
+    left += [f"its restore printed {line!r}" for line in notes.get("restored", {}).get("failures", ())]
     left += [f"{row['name']}: was {row['was']}, is {row['has']}" for row in notes.get("parity", []) if not row["same"]]
     if record.options.get("bypass_netconf"):
         left.append("point the logging of every device to the new one's address (syslog, UDP 514)")

@@ -1,0 +1,1 @@
+"""The dialogues with tsadmin, and what it prints."""
