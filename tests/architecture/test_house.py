@@ -19,7 +19,7 @@ FLOORS = [
     {"errors", "events", "site", "near", "rates", "redact", "bounded", "local_command", "util", ""},
     {"inventory", "secrets", "options"},
     {"ssh"},
-    {"appliance"},
+    {"appliance", "tsadmin"},
     {"offsite", "transfer"},
     {"migration"},
     {"ui", "fleet", "hosts", "report", "notify", "doctor", "init", "shells"},
