@@ -12,7 +12,7 @@ from tscm_migrate import redact
 from tscm_migrate.errors import Unreachable, UsageError
 from tscm_migrate.events import Event, Said
 from tscm_migrate.fleet.announce import announced, resolved, tell
-from tscm_migrate.fleet.turns import Outcome
+from tscm_migrate.fleet.pool import Outcome
 from tscm_migrate.offsite.jobs import PullJob
 from tscm_migrate.offsite.pull import Pulled, PullOptions
 from tscm_migrate.offsite.settings import Settings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate.errors import MigrateError, Unreachable
-from tscm_migrate.fleet.turns import Door, run
+from tscm_migrate.fleet.pool import Probe, run
 from tscm_migrate.site import Host
 
 if TYPE_CHECKING:
@@ -123,12 +123,12 @@ def doors() -> Iterator[tuple[list[Host], list[Host]]]:
 
 def test_hosts_that_say_nothing_take_no_one_s_place(doors: tuple[list[Host], list[Host]]) -> None:
     silent, greeting = doors
-    door = Door[Host](lambda host: host, timeout=3.0)
+    probe = Probe[Host](lambda host: host, timeout=3.0)
     began = time.monotonic()
     ends: dict[str, float] = {}
     worked: list[str] = []
     outcomes = []
-    for outcome in run([*silent, *greeting], lambda host: worked.append(host.name), jobs=1, door=door):
+    for outcome in run([*silent, *greeting], lambda host: worked.append(host.name), jobs=1, probe=probe):
         outcomes.append(outcome)
         ends[outcome.item.name] = time.monotonic() - began
     assert worked == [name for name in worked if name in {h.name for h in greeting}], "only those that answered"
@@ -143,13 +143,13 @@ def test_hosts_that_say_nothing_take_no_one_s_place(doors: tuple[list[Host], lis
 def test_a_port_where_nobody_listens_is_told_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    (outcome,) = run([Host("h", "127.0.0.1", port=port)], lambda _: 1, jobs=1, door=Door(lambda host: host))
+    (outcome,) = run([Host("h", "127.0.0.1", port=port)], lambda _: 1, jobs=1, probe=Probe(lambda host: host))
     assert isinstance(outcome.error, Unreachable)
 
 
 def test_a_host_behind_a_gateway_is_let_in_unasked() -> None:
     host = Host("h", "192.0.2.1", gateway=Host("g", "192.0.2.2"))
-    (outcome,) = run([host], lambda h: h.name, jobs=1, door=Door(lambda h: h, timeout=1))
+    (outcome,) = run([host], lambda h: h.name, jobs=1, probe=Probe(lambda h: h, timeout=1))
     assert outcome.value == "h"
 
 

@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, MigrateError, UsageError
-from tscm_migrate.fleet.memory import share_arenas
-from tscm_migrate.fleet.turns import Door, Outcome, run
+from tscm_migrate.fleet.malloc import share_arenas
+from tscm_migrate.fleet.pool import Outcome, Probe, run
 from tscm_migrate.offsite.freshness import judge
 from tscm_migrate.offsite.jobs import PullJob, Tools, do_pull
 from tscm_migrate.offsite.pull import Pulled, stopping
@@ -85,14 +85,17 @@ def pulls(jobs: Sequence[PullJob], crew: Crew, tools: Tools) -> Iterator[PullOut
 
     In threads, `tools` serve all of them; elsewhere each worker makes its own, and secrets never travel.
     """
-    door = Door[PullJob](lambda job: job.host) if len(jobs) > crew.jobs else None
+    probe = Probe[PullJob](lambda job: job.host) if len(jobs) > crew.jobs else None
     with ExitStack() as stack:
         executor: Executor | None = None
         work: Any = do_pull
         if crew.cluster is not None:
             from tscm_migrate.fleet.executors import cluster
 
-            executor, door = stack.enter_context(cluster(crew.cluster)), None  # the workers' network is not ours
+            executor, probe = (
+                stack.enter_context(cluster(crew.cluster)),
+                None,
+            )  # the workers may reach other hosts than we do
         elif crew.processes:
             from tscm_migrate.fleet.executors import processes
 
@@ -100,7 +103,7 @@ def pulls(jobs: Sequence[PullJob], crew: Crew, tools: Tools) -> Iterator[PullOut
         else:
             share_arenas()
             work = partial(do_pull, tools=tools)
-        yield from run(jobs, work, jobs=crew.jobs, executor=executor, door=door, on_stop=stopping.set)
+        yield from run(jobs, work, jobs=crew.jobs, executor=executor, probe=probe, on_stop=stopping.set)
 
 
 def exit_code(outcomes: Sequence[PullOutcome]) -> Exit:
