@@ -103,7 +103,7 @@ def run(
                 future = _next(finished)
                 if future in running:
                     yield _outcome(running.pop(future), future)
-                elif error := future.result():
+                elif error := future.exception() or future.result():
                     yield Outcome(probing.pop(future), error=error)
                 else:
                     ready.append(probing.pop(future))
