@@ -1,7 +1,7 @@
 """Run the same operation on many hosts over a `concurrent.futures.Executor`: threads here, or dask workers.
 
 At most `jobs` operations run at once. Hosts are probed first, without using one of these places, so that hosts which do
-not answer cost one timeout together and delay nobody else. A failure is an outcome; it never ends the other work.
+not answer cost one timeout together and delay no other host. A failure is an outcome; it never ends the other work.
 """
 
 from __future__ import annotations

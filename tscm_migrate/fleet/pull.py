@@ -92,10 +92,8 @@ def pulls(jobs: Sequence[PullJob], crew: Crew, tools: Tools) -> Iterator[PullOut
         if crew.cluster is not None:
             from tscm_migrate.fleet.executors import cluster
 
-            executor, probe = (
-                stack.enter_context(cluster(crew.cluster)),
-                None,
-            )  # the workers may reach other hosts than we do
+            executor = stack.enter_context(cluster(crew.cluster))
+            probe = None  # its workers may reach hosts that this workstation does not
         elif crew.processes:
             from tscm_migrate.fleet.executors import processes
 

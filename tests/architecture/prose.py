@@ -1,0 +1,102 @@
+"""Finds words that this project does not use in prose: metaphors, old words, and wordings that a reader must guess.
+
+    python -m tests.architecture.prose [PATH ...]     prints each place; exit status 1 where there is one
+
+Checked are docstrings, comments and texts of Python files, templates, and the documentation. What to write instead is
+in the second column of WORDS.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import tokenize
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+# Pattern of a word or wording → what to write instead.
+WORDS = {
+    r"mend(?:s|ed|ing)?": "fix, repair",
+    r"(?:the|an?|which|each|its) (?:old|new) one(?:'s)?": "the old (new) appliance, or the host's name",
+    r"without a TSCM": "downtime",
+    r"(?:is|are|was|were) no(?! (?:longer|more\b|such|other|way|need|room|space|limit))(?= [a-z]+(?: [a-z]+)?[.,;:)]| [a-z]+$)": "is not a …",
+    r"is none\b(?! of)": "is not one, there is none",
+    r"deeds?": "action",
+    r"wish(?:es|ed)?": "option, setting",
+    r"leash": "rescue channel",
+    r"knock(?:s|ed|ing)?": "probe",
+    r"anew": "again",
+    r"strange(?:rs?|ly)?": "unknown, unreadable, other",
+    r"(?:go|goes|went|gone|going) on(?= |[.,;:)])(?! (?:a|the|to a|its|this|disk))": "continue, resume",
+    r"(?:take|takes|took|taken|taking)(?: (?:it|them|that|this))? back": "undo, roll back",
+    r"(?:tell|tells|told) (?:as|by|from|so|what|of|apart)": "report, show, distinguish",
+    r"(?:is|are|was|were|be|been) told": "is reported, is shown",
+    r"(?:is|are|was|were|be|been) said": "is reported, is named",
+    r"sealed|unsealed": "encrypted, decrypted",
+    r"nobody(?:'s)?|somebody(?:'s)?|whoever": "name who or what is meant",
+    r"by hand\b(?=.*by hand)": "manually",
+    r"whole one|the whole of": "complete, all of",
+    r"the like": "similar",
+    r"a yes": "confirmation",
+    r"of ours that (?:nobody|no one)": "name what is meant",
+    r"up to no good": "malicious",
+    r"in the dark": "name what is unknown",
+}
+PATTERN = re.compile(rf"\b(?:{'|'.join(f'(?:{one})' for one in WORDS)})\b", re.IGNORECASE)
+TEXTS = {".md", ".j2", ".toml", ".html", ".txt"}
+LEFT_OUT = ("docs/explanation/decisions/", "docs/_build/", "changelog.d/", "CHANGELOG.md", "tests/", "requirements/")
+EVERYTHING = (
+    "tscm_migrate", "docs", "inventory", "tasks.py", "try.py", "README.md", "CONTRIBUTING.md", "SECURITY.md",
+)  # fmt: skip
+MARK = "prose: keep"  # on a line that quotes a program, or a word in another sense
+
+
+def python_texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line number and text of each comment and string of a Python file."""
+    source = path.read_text(encoding="utf-8")
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", -1)}:
+            yield from enumerate(token.string.splitlines(), token.start[0])
+
+
+def places(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield line number, the words found, and what to write instead."""
+    if path.suffix == ".py":
+        lines = python_texts(path)
+    else:
+        lines = iter(enumerate(path.read_text(encoding="utf-8").splitlines(), 1))
+    for number, line in lines:
+        if MARK in line:
+            continue
+        for found in PATTERN.finditer(line):
+            rest = line[found.start() :]
+            instead = next(text for word, text in WORDS.items() if re.match(word, rest, re.IGNORECASE))
+            yield number, found[0], instead
+
+
+def files(names: list[str]) -> Iterator[Path]:
+    """Yield the files to check: those below the given paths, or all of the project's."""
+    for root in [Path(name) for name in names] or [ROOT / name for name in EVERYTHING]:
+        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+            relative = path.resolve().relative_to(ROOT).as_posix() if path.resolve().is_relative_to(ROOT) else str(path)
+            if path.is_file() and path.suffix in TEXTS | {".py"} and not relative.startswith(LEFT_OUT):
+                yield path
+
+
+def main(names: list[str]) -> int:
+    """Print each place."""
+    count = 0
+    for path in files(names):
+        for number, words, instead in places(path):
+            print(f"{path.resolve().relative_to(ROOT)}:{number}: {words!r}: {instead}")  # noqa: T201
+            count += 1
+    return 1 if count else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
