@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 BLOCK = 1 << 19  # bytes for which a waiting reader is woken
 _LINGER = 0.02  # seconds that a smaller amount may wait for a full block
 
-# glibc maps each block of more than 128 KiB separately until it has seen a larger one freed; each mapping costs a fifth of
-# the throughput. This block is never written to, so it uses no memory.
+# glibc maps each block of more than 128 KiB separately until it has seen a larger one freed; that costs a fifth of the
+# throughput. This block is never written to, so it uses no memory.
 bytes(4 << 20)
 
 
