@@ -17,6 +17,7 @@ from tscm_migrate.local_command import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.secrets import Secrets
@@ -171,10 +172,25 @@ def host(one: Host, secrets: Secrets) -> Iterator[Finding]:
         except MigrateError as error:
             yield Finding(one.name, "sudo", "error", error.message(), error.remedy())
         yield from _facts(one, facts_of.gather(appliance))
+        yield from _lent_keys(one, appliance)
     except MigrateError as error:
         yield Finding(one.name, error.code, "error", error.message(), error.remedy())
     finally:
         appliance.close()
+
+
+def _lent_keys(one: Host, appliance: Appliance) -> Iterator[Finding]:
+    """Report keys for one transfer that a killed run has left: let in here, or with their private half here."""
+    from tscm_migrate.transfer import authorise
+
+    left = authorise.left(appliance)
+    if not left.keys and not left.folders:
+        return
+    parts = [f"{file} lets in a key for one transfer (expires {when or 'never'})" for file, when in left.keys]
+    parts += [f"{folder} holds what belongs to such a key" for folder in left.folders]
+    by_hand = f"ssh {one.user}@{one.address} {authorise.by_hand(left)}"
+    remove = f"tscm-migrate rollback (of the run that was killed), or by hand: {by_hand}"
+    yield Finding(one.name, "lent-key", "warning", "; ".join(parts), remove)
 
 
 def _facts(one: Host, facts: Facts) -> Iterator[Finding]:

@@ -31,6 +31,7 @@
     │   └── NotComeBack         1
     ├── HookFailed              1   a command on the workstation said no
     ├── TransferError           1
+    ├── KeyAbused               1   a lent key was used for more than the transfer
     ├── OffsiteError            1   storage away from the appliance
     │   ├── StoreError          1   the store did not do what it was asked
     │   │   ├── StoreUnavailable 1  no answer, or "try later"
@@ -531,6 +532,29 @@ class TransferError(MigrateError):
 
     def remedy(self) -> str:
         return self.fix
+
+
+@dataclass(eq=False)
+class KeyAbused(MigrateError):
+    """The key that the old appliance was lent for one transfer was used on the new one for something else."""
+
+    code = "transfer.key-abused"
+
+    host: str
+    detail: str
+
+    def message(self) -> str:
+        return (
+            f"ATTACK? While the old appliance had a key for one transfer to {self.host}, this changed there: "
+            f"{self.detail}. The key was removed; what was changed stays as it is"
+        )
+
+    def remedy(self) -> str:
+        return (
+            f"do not use {self.host} before somebody has looked at these files and removed what is not yours there; "
+            "where an administrator changed them meanwhile, run again; "
+            "else treat the old appliance as compromised, and copy without a key: --route relay --method tar"
+        )
 
 
 # --------------------------------------------------------------------------- off-site

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from tscm_migrate.errors import Exit, Interrupted, MigrateError, NeedsPerson, Retry
+from tscm_migrate.errors import Exit, Interrupted, MigrateError, NeedsPerson, Retry, TransferError
 from tscm_migrate.events import RunFinished, Said
 from tscm_migrate.migration import leftovers, locks, outcome
 
@@ -62,7 +62,7 @@ def recover(engine: Engine, error: BaseException, began: float, *, put_back: boo
         except (Exception, KeyboardInterrupt) as second:  # noqa: BLE001 - whatever it was, how things stand is said
             reason = f"{reason}; and while putting back: {str(second) or 'interrupted'}"
     if not engine.to_put_back():
-        end(engine, "interrupted" if interrupted else "failed", began)
+        end(engine, "interrupted" if interrupted else "failed", began, kept=_parts(engine, error))
         if interrupted:
             again = f"start again: tscm-migrate resume {m.run}" if m.journal.record.reverted else ""
             raise Interrupted("everything was put back" if again else "nothing was changed", again) from error
@@ -74,7 +74,24 @@ def recover(engine: Engine, error: BaseException, began: float, *, put_back: boo
     raise Interrupted(reason, ways) from error
 
 
-def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = ()) -> None:
+def _parts(engine: Engine, error: BaseException) -> tuple[str, ...]:
+    """Remove unfinished copies, unless another attempt can resume from them: then a line that names them."""
+    m = engine.m
+    if "transfer" not in m.journal.record.reverted or not m.new.connected:
+        return ()
+    try:
+        if isinstance(error, TransferError) or not (size := leftovers.parts(m.new)):
+            leftovers.clear_parts(m.new)
+            return ()
+    except MigrateError as second:
+        return (f"{m.new.name}: {m.new.paths.backup_dir} may have an unfinished copy: {second}",)
+    text = (
+        f"{m.new.name}: {size / 1e6:.1f} MB of an unfinished copy stay in {m.new.paths.backup_dir} for a next attempt"
+    )
+    return (f"{text}; to remove them: tscm-migrate rollback {m.run}",)
+
+
+def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = (), kept: tuple[str, ...] = ()) -> None:
     """Write and say how the run ended; the last thing printed names what is held or offline.
 
     The marks go from appliances that are as they were or as they should be; where something is left standing they
@@ -95,5 +112,5 @@ def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = ()) -> 
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last word is said whatever happens
         m.emit(Said(f"while ending the run: {error}", "warning"))
     if over and how in {"failed", "interrupted", "rolled-back"} and not lines:
-        lines = ("everything was put back",) if m.journal.record.reverted else ("nothing was changed",)
+        lines = ("everything was put back", *kept) if m.journal.record.reverted else ("nothing was changed",)
     m.emit(RunFinished(m.run, how, round(time.monotonic() - began, 3), outcome.downtime(m), lines, tuple(left)))

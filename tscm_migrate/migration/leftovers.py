@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,16 @@ def clear_secrets(*appliances: Appliance) -> None:
             except MigrateError as error:
                 where = f"{appliance.paths.tmpfs}/.tscm-migrate.*"
                 appliance.emit(Said(f"{appliance.name}: {where} could not be removed: {error}", "warning"))
+
+
+def parts(appliance: Appliance) -> int:
+    """Bytes of unfinished copies."""
+    script = (
+        f"find {quote(appliance.paths.backup_dir)} -maxdepth 1 -type f -name '.threatstop_*.part' "
+        "-exec stat -c %s {} + 2>/dev/null || :"
+    )
+    told = appliance.run(script, sudo=True, display="look for unfinished copies").stdout
+    return sum(int(size) for size in re.findall(r"^[0-9]{1,18}$", told, re.MULTILINE))
 
 
 def clear_parts(appliance: Appliance) -> None:

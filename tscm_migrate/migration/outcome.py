@@ -111,9 +111,23 @@ def left_standing(record: Record) -> list[str]:
         lines.append(
             f"{record.old}: its updates are HELD, or about to be; to release: tscm-migrate rollback {record.run}"
         )
+    lines += lent_key(record)
     if "take-offline" in record.started:
         lines.append(f"{record.old}: is OFFLINE, or about to be; to go on: tscm-migrate resume {record.run}")
     return lines
+
+
+def lent_key(record: Record) -> list[str]:
+    """The key of a transfer that may still be let in, on a line; empty where there is none."""
+    key: dict[str, str] = record.notes.get("lent_key") or {}
+    if not key:
+        return []
+    line = (
+        f"{record.new}: a key for one transfer may still be let in ({key['file']}, comment {key['mark']}, expires "
+        f"{key['expires']}); its private half is in {key['private']} on {record.old}; "
+        f"to remove both: tscm-migrate rollback {record.run}"
+    )
+    return [line]
 
 
 def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
@@ -137,6 +151,7 @@ def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
                 f"once that is not wanted any more: tscm-migrate forget {m.run}"
             )
         return tuple(lines)
+    lines += lent_key(record)
     if held:
         entry, aside = m.old.paths.cron_entry, f"{m.old.paths.hold_dir}/held/"
         lines.append(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from tscm_migrate.events import Emit, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -121,6 +121,7 @@ class Job:
     limit: float = 0.0
     spool: Path | None = None
     emit: Emit = field(default=silent)
+    lent: Callable[[dict[str, str]], None] = field(default=lambda _: None)  # told before a key is let in, and after
 
 
 class Method(Protocol):

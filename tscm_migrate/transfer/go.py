@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.errors import CommandFailed, ConnectionLost, MigrateError, TransferError
+from tscm_migrate.errors import CommandFailed, ConnectionLost, KeyAbused, MigrateError, TransferError
 from tscm_migrate.events import Emit, Said, silent
 from tscm_migrate.site import Archive
 from tscm_migrate.transfer import authorise
@@ -19,7 +19,7 @@ from tscm_migrate.transfer.ends.shell import ShellEnd
 from tscm_migrate.transfer.methods import METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tscm_migrate.appliance.base import Appliance
@@ -66,22 +66,37 @@ def decide(source: Appliance, target: Appliance, wish: Wish, size: int | None = 
 
 
 def copy(
-    source: Appliance, target: Appliance, archives: Sequence[Archive], *, wish: Wish = Wish(), emit: Emit = silent
+    source: Appliance,
+    target: Appliance,
+    archives: Sequence[Archive],
+    *,
+    wish: Wish = Wish(),
+    emit: Emit = silent,
+    lent: Callable[[dict[str, str]], None] = lambda _: None,
 ) -> tuple[Sent, ...]:
     """Copy archives from one appliance to another.
 
     Where the chosen way fails, and nothing else was asked for, the next one goes on from what is there already.
 
+    Args:
+        source: from where.
+        target: to where.
+        archives: which.
+        wish: how.
+        emit: told of progress.
+        lent: told where a key is before it is let in, and an empty dict when it has been removed.
+
     Raises:
         UsageError: there is no way. TransferError: an archive could not be copied; nothing wrong bears a final name.
         SshError: the unfinished copies stay, and the same call goes on from them.
+        KeyAbused: see there; nothing else is tried.
     """
     choice = decide(source, target, wish, sum(archive.size for archive in archives))
     emit(Said(f"copying by {choice.text()}", "warning" if choice.warn else "info"))
     ways = ((choice.method, choice.route), *choice.fallbacks)
     for number, (method, route) in enumerate(ways, 1):
         ends = _ends(source, target, method)
-        job = Job(*ends, tuple(archives), route, wish.limit, wish.spool if method == "sftp" else None, emit)
+        job = Job(*ends, tuple(archives), route, wish.limit, wish.spool if method == "sftp" else None, emit, lent)
         try:
             return METHODS[method].send(job)
         except (TransferError, CommandFailed, ConnectionLost) as error:
@@ -160,9 +175,15 @@ def bring(
 
 
 def leftovers(*appliances: Appliance) -> None:
-    """Remove keys and folders that a transfer, killed before it could, has left; an unfinished copy stays."""
+    """Remove keys and folders that a transfer, killed before it could, has left; an unfinished copy stays.
+
+    Raises:
+        KeyAbused: see there.
+    """
     for appliance in appliances:
         try:
             authorise.leftovers(appliance)
+        except KeyAbused:
+            raise
         except MigrateError as error:
             appliance.emit(Said(f"{appliance.name}: could not look for leftovers of a transfer: {error}", "warning"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tscm_migrate.appliance.base import quote
+from tscm_migrate.transfer.keyfiles import MARK
 
 MODE = "0664"  # documented for the restore; an unfinished copy is 0600, since an archive holds secrets
 NOT_REGULAR, WRONG_HASH, TAKEN, WRONG_SIZE = 44, 46, 47, 48
@@ -43,14 +44,16 @@ def look(folder: str, final: str, part: str, user: str) -> str:
     would go on writing behind our back. A link in its place is removed: root would write to where it points.
     """
     d, f, p, u = quote(folder), quote(final), quote(part), quote(user)
+    landed = quote(f"{folder}/.{MARK}-*/{part.rpartition('/')[2]}*")  # a hard link; see `authorise`
     return (
         f"[ -d {d} ] || install -d -o {u} -g {u} -m 0775 {d} || exit 1; "
         f"if [ -L {f} ]; then echo final link; elif [ -e {f} ]; then printf 'final '; {_sha_of(f)}; "
         "else echo final none; fi; "
         f"if [ -L {p} ] || {{ [ -e {p} ] && [ ! -f {p} ]; }}; then rm -rf {p}; fi; "
         f"if [ -f {p} ]; then "
-        f"for fd in $(find /proc/[0-9]*/fd -lname {p} 2>/dev/null); do pid=${{fd#/proc/}}; pid=${{pid%%/*}}; "
-        "kill -9 $pid 2>/dev/null; i=0; while [ -e /proc/$pid/fd/0 ] && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); "
+        f"for fd in $(find /proc/[0-9]*/fd -lname {p} -o -lname {landed} 2>/dev/null); do "
+        "pid=${fd#/proc/}; pid=${pid%%/*}; kill -9 $pid 2>/dev/null; i=0; "
+        "while [ -e /proc/$pid/fd/0 ] && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); "
         f"done; done; echo part $(stat -c %s {p}); fi; "
         f"echo free $(df -Pk {d} | tail -n 1)"
     )

@@ -156,7 +156,7 @@ class Transfer(Plain):
             return
         if m.options.archive == "all" and m.noted("archives") is None:
             yield Action(m.old.name, "list all its archives", lambda: self._list(m))
-        yield Action(m.new.name, "remove what an earlier attempt left", lambda: go.leftovers(m.old, m.new))
+        yield Action(m.new.name, "remove what an earlier attempt left", lambda: self._clear(m))
         all_of_them = the_archives(m)
         size = sum(archive.size for archive in all_of_them) / 1e6
         names_of = ", ".join(archive.name for archive in all_of_them)
@@ -175,15 +175,22 @@ class Transfer(Plain):
     def _copy(self, m: Migration, wish: Wish) -> None:
         from tscm_migrate.transfer import go
 
-        sent = go.copy(m.old, m.new, the_archives(m), wish=wish, emit=m.emit)
+        sent = go.copy(
+            m.old, m.new, the_archives(m), wish=wish, emit=m.emit, lent=lambda where: m.note("lent_key", where)
+        )
         if m.options.archive == "all":
             m.note("archives", [asdict(one.archive) for one in sent])
 
-    def revert(self, m: Migration, _undo: dict[str, Any]) -> Actions:
-        """What is whole stays, it is a verified copy; what opens a door goes."""
+    def _clear(self, m: Migration) -> None:
         from tscm_migrate.transfer import go
 
-        yield Action(m.new.name, "remove what the transfer may have left", lambda: go.leftovers(m.old, m.new))
+        go.leftovers(m.old, m.new)
+        if m.noted("lent_key"):
+            m.note("lent_key", {})
+
+    def revert(self, m: Migration, _undo: dict[str, Any]) -> Actions:
+        """Remove the key; a complete copy stays, it is verified."""
+        yield Action(m.new.name, "remove what the transfer may have left", lambda: self._clear(m))
 
 
 class Verify(Plain):

@@ -1,8 +1,9 @@
 """METHOD 1 as it can work: rsync runs on the old one and writes to the new one, directly or through a tunnel of ours.
 
-rsync cannot have two remote ends, so it runs on the source, with a key that is made for this transfer. What the key
-opens on the target is one command, word for word; that word comes from the source's rsync, and is checked here before
-the target is given it. How much is right already is decided by our own hashes, so rsync has but to append.
+rsync cannot have two remote ends, so it runs on the source, with a key that is made for this transfer. The source's
+rsync is asked beforehand which command it will want at the target. Only the one command that our own call leads to is
+accepted, and what runs at the target is written here (see `authorise`). How much is right already is decided by our own
+hashes, so rsync only appends.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.errors import CommandFailed, ConnectionLost, TalkativeLogin, TransferError
 from tscm_migrate.transfer import carry
-from tscm_migrate.transfer.authorise import authorised, key_on
+from tscm_migrate.transfer.authorise import Opens, authorised, key_on
 from tscm_migrate.transfer.base import Caps, Job, Sent
 from tscm_migrate.transfer.flow import Teller
 from tscm_migrate.transfer.methods.tar import Ends, ends_of
@@ -31,10 +32,8 @@ if TYPE_CHECKING:
 _PATIENCE = 180.0
 _LOST = (10, 12, 30, 35, 255)  # rsync's and ssh's own words for a connection that failed
 _SHOWN = re.compile(rb"^\s*([\d,.]+)\s+\d+%")
-# What rsync --server may be asked for: no -s (its arguments would then come by another way), nothing with a path.
-_SERVER = (
-    r"rsync --server -[vtrWogDlp]*e[0-9]*\.[A-Za-z]*(?: --(?:append|inplace|partial|timeout=\d+|bwlimit=\d+))* \. "
-)
+# The capabilities that rsync 3.0 to 3.5 name in -e; "i" (recursion in steps) is none of a single file's.
+_CAPABLE = re.compile(r"-e(?:\.|[0-9]+\.[0-9]+)[LsfxCIvu]*\Z")
 
 _ASK = 'while [ "$1" != rsync ]; do shift || exit 1; done; echo "$*" >&2; exit 1'  # stands in for ssh
 
@@ -113,18 +112,26 @@ class _Way:
     port: int
     seen_as: tuple[str, ...]  # the source's addresses as the target sees them
 
+    @property
+    def _limit(self) -> tuple[str, ...]:
+        return (f"--bwlimit={max(1, round(self.job.limit / 1024))}",) if self.job.limit else ()
+
+    def _landed(self, archive: Archive) -> str:
+        """The partial file as the target's rsync sees it."""
+        part = self.ends.target.part(archive).rpartition("/")[2]
+        return f"{self.key.landing(self.ends.target.appliance)}/{part}"
+
     def _words(self, archive: Archive, shell: str) -> str:
         """The rsync command. --append: our hashes have said that what is there is right."""
-        limit = f"--bwlimit={max(1, round(self.job.limit / 1024))} " if self.job.limit else ""
         address = f"[{self.address}]" if ":" in self.address else self.address
-        there = f"{self.ends.target.appliance.host.user}@{address}:{self.ends.target.part(archive)}"
+        there = f"{self.ends.target.appliance.host.user}@{address}:{self._landed(archive)}"
         return (
-            f"rsync --append --timeout=120 {limit}--info=progress2 --outbuf=N -e {quote(shell)} "
+            f"rsync --append --timeout=120 {' '.join(self._limit)} --info=progress2 --outbuf=N -e {quote(shell)} "
             f"-- {quote(archive.path)} {quote(there)}"
         )
 
-    def _server_command(self, archive: Archive) -> str:
-        """What the source's rsync will ask the target for; harmless, or refused."""
+    def _opens(self, archive: Archive) -> Opens:
+        """What the source's rsync will ask the target for, and what runs there instead of it."""
         printer = f"{self.key.folder}/ask"
         source = self.ends.source.appliance
         told = source.run(
@@ -132,25 +139,30 @@ class _Way:
             f"{self._words(archive, f'sh {printer}')} 2>&1 >/dev/null </dev/null; true",
             display="ask rsync what it will ask for",
         ).stdout
-        wanted = re.compile(_SERVER + re.escape(self.ends.target.part(archive)) + r"\Z", re.ASCII)
-        for line in told.splitlines():
-            if wanted.match(line.strip()):
-                return line.strip()
+        part = self._landed(archive)
+        for asked in (line.strip() for line in told.splitlines()[:100]):
+            options, _, path = asked.partition(" . ")
+            first, second, capable, *long = [*options.split(" "), "", "", ""]
+            wanted = sorted(("--timeout=120", "--append", *self._limit))
+            exact = (first, second, path) == ("rsync", "--server", part) and sorted(filter(None, long)) == wanted
+            if exact and _CAPABLE.match(capable):
+                run = f"rsync --server {capable} {' '.join(wanted)} . {quote(part)}"
+                return Opens(asked, run, self.ends.target.part(archive), archive.size)
         raise TransferError(
             f"the rsync of {source.name} asks for something unexpected: {told.strip()[:300]!r}",
-            "go another way: --method tar",
+            "use another method: --method tar",
         )
 
     def copy(self, archive: Archive, offset: int) -> None:
         """Let rsync append what is missing."""
-        command = self._server_command(archive)
+        opens = self._opens(archive)
         teller = Teller(self.job.emit, archive.name, archive.size, offset)
         source = self.ends.source.appliance
         pid = f"{self.key.folder}/pid"
         script = f"echo $$ > {pid}; exec {self._words(archive, self.key.ssh(self.port))}"
         sudo = source.run(f"[ -r {quote(archive.path)} ]", check=False, display=f"test -r {archive.path}").status != 0
         with (
-            authorised(self.ends.target.appliance, self.key, self.seen_as, command),
+            authorised(self.ends.target.appliance, self.key, self.seen_as, opens, self.job.lent),
             source.shell.reader(script, sudo=sudo, idle=_PATIENCE, display=f"rsync {archive.name}") as reader,
         ):
             _follow(reader, teller)

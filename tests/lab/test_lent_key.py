@@ -1,0 +1,64 @@
+"""The key that a direct transfer lends, in whole migrations: killed while it is let in, and refused."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from tests.support.migrations import MIGRATE, needed, run_of, said
+
+if TYPE_CHECKING:
+    from tests.lab.conftest import MakeLab
+
+pytestmark = needed(240)
+
+WORD = {"TSCM_PASSPHRASE": "a passphrase"}
+DIRECT = (*MIGRATE, "--yes", "--method", "rsync", "--route", "direct")
+STILL = """cat > /usr/local/bin/rsync <<'END'
+#!/bin/sh
+case "$*" in */ask*|*--version*) exec /usr/bin/rsync "$@" ;; esac
+exec sleep 100
+END
+chmod 755 /usr/local/bin/rsync"""
+
+
+def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_it(rooms: MakeLab) -> None:
+    lab = rooms()
+    keys = "cat /home/threatstop/.ssh/authorized_keys"
+    before = lab.on("new", keys).stdout
+    lab.on("old", STILL)
+    with lab.spawn_tool(*DIRECT, env=WORD) as process:
+        deadline = time.monotonic() + 90
+        while "tscm-migrate-transfer" not in lab.on("new", keys).stdout:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        out, err = process.communicate(timeout=20)
+    run = run_of(out + err)
+    shown = lab.run_tool("show", run)
+    for words in ("tscm-new: a key for one transfer may still be let in", "authorized_keys of threatstop", "expires 2",
+                  "/dev/shm/.tscm-migrate-transfer-", f"tscm-migrate rollback {run}"):  # fmt: skip
+        assert words in shown.stdout, said(shown)
+    doctor = lab.run_tool("doctor")
+    told = " ".join((doctor.stdout + doctor.stderr).split())
+    assert "/home/threatstop/.ssh/authorized_keys lets in a key for one transfer (expires 2" in told, told
+    assert "tscm-old: lent-key: /dev/shm/.tscm-migrate-transfer-" in told, told
+    assert "sed -i --follow-symlinks" in told
+    back = lab.run_tool("rollback", run, "--yes", env=WORD, timeout=200)
+    assert back.returncode == 0, said(back)
+    assert lab.on("new", keys).stdout.rstrip("\n") == before.rstrip("\n")
+    for name in ("old", "new"):
+        assert lab.on(name, "ls -A /dev/shm; ls -A /opt/threatstop/backup | grep '^[.]'").stdout == ""
+    assert "lent-key" not in lab.run_tool("doctor").stdout
+
+
+def test_a_refused_rsync_leaves_no_part_when_everything_is_put_back(rooms: MakeLab) -> None:
+    lab = rooms()
+    lab.on("new", "sed -i '1i echo Welcome' /home/threatstop/.bashrc || echo echo Welcome > /home/threatstop/.bashrc")
+    done = lab.run_tool(*DIRECT, env=WORD, timeout=200)
+    assert done.returncode == 1, said(done)
+    assert "prints something" in done.stdout + done.stderr, said(done)
+    assert "everything was put back" in done.stdout + done.stderr, said(done)
+    assert lab.on("new", "ls -A /opt/threatstop/backup /dev/shm | grep '^[.]'").stdout == ""
