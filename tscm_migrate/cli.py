@@ -114,11 +114,11 @@ def _traceback(error: BaseException) -> None:
     if os.environ.get(TRACEBACK, "") not in {"", "0"}:
         import traceback
 
-        _stderr(redact.printable(redact.known("".join(traceback.format_exception(error)))))
+        _stderr(redact.clean("".join(traceback.format_exception(error))))
 
 
 def _clean(text: str) -> str:
-    text = redact.printable(redact.known(text)).strip()
+    text = redact.clean(text).strip()
     return text if len(text) <= _SHOWN else text[:_SHOWN] + " …"
 
 

@@ -62,9 +62,11 @@ secret. `tscm_migrate.cli` is the one place where it becomes text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum, IntEnum
 from typing import Any, ClassVar
+
+from . import redact
 
 
 class Exit(IntEnum):
@@ -95,12 +97,23 @@ def _rebuild(cls: type[MigrateError], state: dict[str, Any]) -> MigrateError:
 
 @dataclass(eq=False)
 class MigrateError(Exception):
-    """The root: whatever this package raises on purpose."""
+    """The root: whatever this package raises on purpose. Every text in one is free of control sequences and secrets.
+
+    `foreign`: the fields that hold an appliance's own words, and nothing of ours.
+    """
 
     code: ClassVar[str] = "error"
     advice: ClassVar[str] = ""  # the remedy where it needs no field
     exit_code: ClassVar[Exit] = Exit.FAILED
     retry: ClassVar[Retry] = Retry.NEVER
+    foreign: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        self.args = ()  # Exception keeps what the constructor was given, as it was
+        for each in fields(self):
+            value = getattr(self, each.name)
+            foreign = each.name in self.foreign and isinstance(value, str)
+            setattr(self, each.name, redact.outside(value, 1 << 20, lines=True) if foreign else redact.tree(value))
 
     def message(self) -> str:
         """One or two sentences: what happened, to which host, with which values."""
@@ -265,11 +278,12 @@ class CommandFailed(SshError):
     """A remote command failed."""
 
     code = "ssh.command"
+    foreign = ("output",)
     advice = "run the command by hand on the host, mend what it says, then run again"
 
     command: str = ""
     status: int = -1
-    output: str = ""
+    output: str = field(default="", repr=False)
 
     def message(self) -> str:
         said = self.output.strip().splitlines()[-1][:200] if self.output.strip() else "no output"
@@ -438,10 +452,11 @@ class UnknownPrompt(ApplianceError):
     """A prompt came that no rule knows; it was not answered."""
 
     code = "appliance.unknown-prompt"
+    foreign = ("prompt", "transcript")
     retry = Retry.AFTER_REMEDY
 
     prompt: str = ""
-    transcript: str = ""
+    transcript: str = field(default="", repr=False)
 
     def message(self) -> str:
         return f"{self.host}: unknown prompt, not answered: {self.prompt!r}"
@@ -458,10 +473,11 @@ class DialogueSilent(ApplianceError):
     """The dialogue said nothing more within its time."""
 
     code = "appliance.silent"
+    foreign = ("transcript",)
     advice = "run the same dialogue by hand on the appliance, and see what it waits for"
     retry = Retry.LATER
 
-    transcript: str = ""
+    transcript: str = field(default="", repr=False)
 
 
 @dataclass(eq=False)

@@ -8,15 +8,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Literal
+
+from . import redact
 
 SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
 class Event:
-    """The root of all events."""
+    """The root of all events. Every text in one is free of control sequences and secrets from the beginning.
+
+    `foreign`: the fields that hold an appliance's own words, and nothing of ours.
+    """
+
+    foreign: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            clean = redact.outside(value) if each.name in self.foreign else redact.tree(value)
+            object.__setattr__(self, each.name, clean)
 
     @property
     def kind(self) -> str:
@@ -143,6 +156,8 @@ class Checked(Event):
 class Prompted(Event):
     """A remote prompt was answered; `rule` names the rule, never the answer of a secret one."""
 
+    foreign = ("prompt",)
+
     host: str
     prompt: str
     rule: str
@@ -153,12 +168,16 @@ class Prompted(Event):
 class DeviceStarted(Event):
     """`tsadmin update DEVICE` begins."""
 
+    foreign = ("device",)
+
     device: str
 
 
 @dataclass(frozen=True)
 class DeviceUpdated(Event):
     """`tsadmin update DEVICE` ended."""
+
+    foreign = ("device", "detail")
 
     device: str
     ok: bool

@@ -74,7 +74,7 @@ def run(command: str, facts: Mapping[str, str], timeout: float) -> Ended:
                 _end(process)
         out.seek(max(0, out.seek(0, os.SEEK_END) - _KEPT))
         said = out.read().decode("utf-8", "replace")
-    return Ended(status, redact.printable(redact.known(said)).strip(), flood)
+    return Ended(status, redact.outside(said, lines=True).strip(), flood)
 
 
 def _wait(process: subprocess.Popen[bytes], out: IO[bytes], timeout: float) -> tuple[int | None, bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from tscm_migrate import bounded, local_command, redact
@@ -34,8 +34,8 @@ class Config:
     failed: str = ""
     timeout: float = 60.0
     on_failure: Literal["warn", "stop"] = "warn"
-    urls: tuple[str, ...] = ()
-    healthcheck: str = ""
+    urls: tuple[str, ...] = field(default=(), repr=False)
+    healthcheck: str = field(default="", repr=False)
 
 
 def wrap(then: Emit, table: Mapping[str, Any]) -> Emit:
@@ -120,7 +120,7 @@ class Notifier:
         if not command or self._started is None:
             return
         told = {
-            "TSCM_EVENT": name, "TSCM_STEP": step, "TSCM_STEP_STATE": state, "TSCM_DETAIL": redact.known(detail)[:1000],
+            "TSCM_EVENT": name, "TSCM_STEP": step, "TSCM_STEP_STATE": state, "TSCM_DETAIL": redact.clean(detail)[:1000],
             "TSCM_RUN": self._started.run, "TSCM_VERB": self._started.verb,
             "TSCM_OLD": self._started.old, "TSCM_NEW": self._started.new,
         }  # fmt: skip
@@ -186,7 +186,7 @@ def _within(seconds: float, work: Callable[[], str]) -> str:
 
 
 def _clean(text: str) -> bytes:
-    return redact.printable(redact.known(text)).encode()
+    return redact.clean(text).encode()
 
 
 def _run(command: str, facts: Mapping[str, str], timeout: float) -> str:

@@ -1,33 +1,59 @@
-"""Known secrets are blanked in whatever is shown or written.
+"""The one place through which text from outside goes before it is shown, written or put into an exception.
 
-The second line of defence: secrets are kept out of texts by construction; this catches what an appliance echoes
-back, or what a library puts into an exception.
+What could steer a terminal is taken out, then known secrets are blanked. A secret is looked for in every encoding that
+this package writes, and also where control sequences or line breaks cut it.
+
+An ordinary secret (a short one, a number, or a word of our own texts, paths or of the inventory) cannot be blanked
+everywhere: that would damage our own sentences, keys and paths. It is blanked only in what `outside` is given.
 """
 
 from __future__ import annotations
 
+import base64
+import bisect
+import functools
 import html
 import json
 import re
 import shlex
 import urllib.parse
+from pathlib import Path
+from typing import Any
 
 BLANK = "•••"
-_WORD_ONLY = 4  # shorter values are blanked as whole words, or ordinary text would become unreadable
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: window titles, links
-    r"|\x1b[@-Z\\-_]?"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+_SHORT = 6  # a shorter form occurs by chance
+_SEQUENCE = (
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS: titles, clipboard
+    r"|\x1b[ -/]*[0-~]?"
 )
+# Single controls; then what has no width or changes the direction of writing.
+_SINGLE = (
+    r"[\x00-\x07\x0b-\x1f\x7f-\x9f]"
+    r"|[\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    r"\U000e0000-\U000e0fff]"
+)
+_CONTROL = re.compile(f"{_SEQUENCE}|{_SINGLE}")
+_BACKSPACE = re.compile(r"[^\x08\n]\x08")
+# What may cut a secret into pieces: the same and line breaks with their indentation; then also as repr writes them.
+_CUTS = rf"{_SEQUENCE}|{_SINGLE}|\x08|\n[ \t]*"
+_JUNK = (
+    re.compile(_CUTS),
+    re.compile(_CUTS + r"|\\(?:x1b|u001b)\[[0-?]*[ -/]*[@-~]|\\(?:[nrtb]|x[0189][0-9a-f]|u00[0189][0-9a-f])"),
+)
+_BREAK = re.compile(r"\s*[\n\t]\s*")
 
 
 def printable(text: str) -> str:
-    """Text without control sequences, for a terminal or a log; newlines and tabs stay.
+    """Text without control sequences, for a terminal or a log; newlines and tabs stay, backspaces are carried out.
 
-    Also drops the marks that reverse the direction of writing: an appliance's words are hostile input.
+    Also drops what is invisible or reverses the direction of writing: an appliance's words are hostile input.
     """
-    return _CONTROL.sub("", text.replace("\r\n", "\n"))
+    text = _CONTROL.sub("", text.replace("\r\n", "\n"))
+    while "\b" in text:
+        shorter = _BACKSPACE.sub("", text)
+        text = shorter if shorter != text else text.replace("\b", "")
+    return text
 
 
 class Redactor:
@@ -35,40 +61,175 @@ class Redactor:
 
     def __init__(self) -> None:
         self._values: frozenset[str] = frozenset()
-        self._pattern: re.Pattern[str] | None = None
+        self._own: frozenset[str] = frozenset()
+        self._everywhere: re.Pattern[str] | None = None
+        self._ordinary: re.Pattern[str] | None = None
 
     def add(self, value: str) -> None:
-        """Blank this value from now on, also where it is escaped for a shell, JSON, HTML or a URL."""
-        if not value.strip():
-            return
-        forms = {
-            value,
-            shlex.quote(value).strip("'"),
-            json.dumps(value)[1:-1],
-            json.dumps(value, ensure_ascii=False)[1:-1],
-            repr(value)[1:-1],
-            html.escape(value),
-            urllib.parse.quote(value),
-            urllib.parse.quote(value, safe=""),
-            urllib.parse.quote_plus(value),
-        }
-        self._values |= {form for form in forms if form}
-        longest_first = sorted(self._values, key=len, reverse=True)
-        self._pattern = re.compile("|".join(_expression(form) for form in longest_first))
+        """Blank this value from now on, in every encoding that is written anywhere."""
+        if value.strip():
+            self._values |= {value}
+            self._compile()
+
+    def spare(self, *texts: str) -> None:
+        """Count these as our own words: names, addresses and paths of the inventory."""
+        own = self._own | {text for text in texts if text}
+        if own != self._own:
+            self._own = own
+            self._compile()
 
     def holds(self, value: str) -> bool:
         """Whether this is one of the values, as a whole."""
         return value in self._values
 
     def __call__(self, text: str) -> str:
-        """The text with every known value blanked."""
-        return self._pattern.sub(BLANK, text) if self._pattern else text
+        """The text with every value blanked that is not an ordinary word."""
+        pattern = self._everywhere
+        return _blanked(pattern, text) if pattern else text
+
+    def ordinary(self, text: str) -> str:
+        """The text with the ordinary values blanked, where they stand alone and are no part of a path."""
+        pattern = self._ordinary
+        return pattern.sub(BLANK, text) if pattern else text
+
+    def _compile(self) -> None:
+        everywhere: set[str] = set()
+        ordinary: set[str] = set()
+        for form in {form for value in self._values for form in _forms(value)}:
+            (ordinary if self._is_ordinary(form) else everywhere).add(form)
+        self._ordinary = _pattern(ordinary, r"(?<![\w/.-]){}(?![\w/-]|\.\w)")
+        self._everywhere = _pattern(everywhere, "{}")
+
+    def _is_ordinary(self, form: str) -> bool:
+        if len(form) < _SHORT or form.isdigit():
+            return True
+        return any(form in own for own in self._own) or form in _our_words()
 
 
-def _expression(value: str) -> str:
-    if len(value) < _WORD_ONLY:
-        return rf"(?<!\w){re.escape(value)}(?!\w)"
-    return re.escape(value)
+def _pattern(forms: set[str], around: str) -> re.Pattern[str] | None:
+    """Any of the forms, the longest first: one secret may hold another."""
+    if not forms:
+        return None
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    return re.compile(around.format("(?:" + "|".join(map(_expression, longest_first)) + ")"))
+
+
+def _expression(form: str) -> str:
+    """A blank of the secret may be the place at which its line was broken; hex digits of a URL have either case."""
+    text = re.escape(form).replace(r"\ ", " *")
+    return re.sub("%[0-9A-F]{2}", lambda found: f"(?i:{found[0]})", text)
+
+
+@functools.cache
+def _our_words() -> str:
+    """The source of this package, in which all of its texts, keys and paths stand; the demo's apart."""
+    room = Path(__file__).parent
+    files = [file for kind in ("*.py", "*.j2", "*.toml") for file in room.rglob(kind)]
+    return "\0".join(
+        file.read_text(encoding="utf-8", errors="replace") for file in files if not {"lab", "demo"} & set(file.parts)
+    )
+
+
+def _forms(value: str) -> set[str]:
+    """The value in every encoding that we, a library or an appliance's program may write."""
+    quoted = shlex.quote(value)
+    marked = functools.reduce(lambda text, pair: text.replace(*pair), _MARKUP, value)  # as markupsafe and jinja2 do
+    texts = {
+        value,
+        quoted[1:-1] if quoted.startswith("'") else quoted,
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        repr(value)[1:-1],
+        repr("'\"" + value)[4:-1],  # in a text that has both kinds of quotes
+        ascii(value)[1:-1],
+    }
+    texts |= {json.dumps(text)[1:-1] for text in texts} | {repr(text)[1:-1] for text in texts}
+    texts |= {html.escape(text, quote=quote) for text in texts for quote in (True, False)}
+    texts |= {functools.reduce(lambda text, pair: text.replace(*pair), _MARKUP, text) for text in texts} | {marked}
+    return {form for form in texts | _in_url(value) | _in_base64(value) if form}
+
+
+_MARKUP = (("&", "&amp;"), (">", "&gt;"), ("<", "&lt;"), ("'", "&#39;"), ('"', "&#34;"))
+
+
+def _in_url(value: str) -> set[str]:
+    found = {urllib.parse.quote(value, safe=safe) for safe in ("", "/", "!'()*", "/~:@!$&'()*+,;=")}
+    return found | {urllib.parse.quote_plus(value)}
+
+
+def _in_base64(value: str) -> set[str]:
+    """The part of its base64 that depends on nothing beside it, wherever in a longer text it stands; and hex."""
+    raw = value.encode(errors="surrogateescape")
+    found = {raw.hex(), raw.hex().upper()}
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
+        end = len(encoded) - (1 if (before + len(raw)) % 3 else 0)
+        found |= {encoded[(0, 2, 3)[before] : end]}
+    found |= {form.replace("+", "-").replace("/", "_") for form in found}
+    return {form for form in found if len(form) >= _SHORT}
+
+
+def _blanked(pattern: re.Pattern[str], text: str) -> str:
+    """The text without what the pattern finds, also where junk lies between its characters."""
+    text = pattern.sub(BLANK, text)
+    for junk in _JUNK:
+        text = _blanked_over(junk, pattern, text)
+    return text
+
+
+def _blanked_over(junk: re.Pattern[str], pattern: re.Pattern[str], text: str) -> str:
+    if not junk.search(text):
+        return text
+    pieces, begins, places = [], [], []  # what is no junk; where each piece begins without the junk, and with it
+    at = size = 0
+    for found in (*junk.finditer(text), None):
+        piece = text[at : found.start() if found else len(text)]
+        if piece:
+            pieces.append(piece)
+            begins.append(size)
+            places.append(at)
+            size += len(piece)
+        at = found.end() if found else at
+
+    def place(index: int) -> int:
+        piece = bisect.bisect_right(begins, index) - 1
+        return places[piece] + index - begins[piece]
+
+    for found in reversed([*pattern.finditer("".join(pieces))]):
+        if found.end() > found.start():
+            text = text[: place(found.start())] + BLANK + text[place(found.end() - 1) + 1 :]
+    return text
 
 
 known = Redactor()  # the process's own: what one room resolves, no other room may show
+
+
+def clean(text: str) -> str:
+    """What may be shown or written: no control sequence, no secret that is not an ordinary word; lines stay lines."""
+    return known(printable(known(text)))
+
+
+def outside(text: str, most: int = 1 << 16, *, lines: bool = False) -> str:
+    """A value that comes from an appliance, a store or a command, to be put into a text of ours.
+
+    Args:
+        text: as it came.
+        most: characters.
+        lines: keep line breaks; else it becomes one line, so that it cannot look like a line of ours.
+    """
+    text = known.ordinary(clean(text))
+    text = text if lines else _BREAK.sub(" ", text).strip()
+    return text if len(text) <= most else text[:most] + " …"
+
+
+def tree(value: Any) -> Any:
+    """Data for a journal, an event or JSON: every text in it `clean`, the shape as it was."""
+    if isinstance(value, str):
+        return clean(value) if type(value) is str else value
+    if isinstance(value, dict):
+        return {tree(key): tree(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [tree(one) for one in value]
+    if type(value) is tuple:
+        return tuple(tree(one) for one in value)
+    return value

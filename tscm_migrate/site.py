@@ -82,7 +82,7 @@ class PromptRule:
     """
 
     pattern: str
-    answer: str
+    answer: str = field(repr=False)
     dialogue: Literal["backup", "restore", "update", "any"] = "any"
     times: int | None = None  # how often it may answer; None: without limit
 

@@ -174,3 +174,16 @@ def test_only_the_fast_transports_front_door_is_imported() -> None:
     for module in MODULES:
         if not module.startswith("tscm_migrate/ssh/accelerated/"):
             assert not [name for name, _ in imported(module) if name.startswith("tscm_migrate.ssh.accelerated.")]
+
+
+MAY_PRINT = {
+    "tscm_migrate/ui/say.py", "tscm_migrate/ui/operator.py", "tscm_migrate/ui/live.py", "tscm_migrate/cli.py",
+    "tscm_migrate/program.py", "tscm_migrate/tasks/shells.py", "tscm_migrate/init.py", "tscm_migrate/tasks/offsite.py",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if not is_lab(m) and m not in MAY_PRINT])
+def test_nothing_is_printed_but_by_the_functions_that_clean_it(module: str) -> None:
+    for node in ast.walk(tree(module)):
+        name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        assert name not in {"print", "sys.stdout.write", "sys.stderr.write"}, f"{module}:{node.lineno}: use ui.say"

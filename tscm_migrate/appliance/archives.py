@@ -10,6 +10,7 @@ from tscm_migrate.appliance import parse
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.facts import archive_listing
 from tscm_migrate.errors import ApplianceError
+from tscm_migrate.redact import outside
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
@@ -38,7 +39,7 @@ def hashed(appliance: Appliance, archive: Archive, *, timeout: float = 3600.0) -
     if result.status == 44:
         raise ApplianceError(appliance.name, f"{archive.path} is not a regular file")
     if result.status != 0 or len(words) < 4 or not re.fullmatch(r"[0-9a-f]{64}", words[1]):
-        raise ApplianceError(appliance.name, f"{archive.path} could not be hashed: {result.stderr.strip()[-200:]}")
+        raise ApplianceError(appliance.name, f"{archive.path} could not be hashed: {result.said}")
     if words[0] != words[3]:
         raise ApplianceError(appliance.name, f"{archive.path} changed while it was read")
     return replace(archive, size=int(words[0]), sha256=words[1])
@@ -84,7 +85,9 @@ def prove(appliance: Appliance, archive: Archive, passphrase: Secret | None, *, 
     status = re.findall(r"^@gpg (\d+)$", result.stdout, re.MULTILINE)
     if status[-1:] != ["0"]:
         said = result.stderr.strip().splitlines()
-        return Proof(opened=False, members=(), why_not=(said[-1][:200] if said else "gpg could not decrypt it"))
+        return Proof(
+            opened=False, members=(), why_not=(outside(said[-1])[:200] if said else "gpg could not decrypt it")
+        )
     if re.search(r"^@damaged$", result.stdout, re.MULTILINE):
         return Proof(opened=False, members=(), why_not="it is damaged: it cannot be read to its end")
     if re.search(r"^@tar no$", result.stdout, re.MULTILINE):

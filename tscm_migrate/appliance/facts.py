@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import named, parse
 from tscm_migrate.appliance.base import quote
+from tscm_migrate.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,4 +212,14 @@ def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: f
         fields["dhcp"] = any(interface.leased for interface in fields["interfaces"] if ":" not in interface.address)
     if not fields.get("versions"):
         fields["version_error"] = parts.get("version", (127, ""))[1].strip()[:300]
-    return Facts(**fields)
+    return Facts(**{name: _plain(value, lines=name in _TEXTS) for name, value in fields.items()})
+
+
+_TEXTS = {"cron_text", "backup_cron"}  # of several lines
+
+
+def _plain(value: Any, *, lines: bool) -> Any:
+    """A fact without what could steer a terminal or look like a line of ours."""
+    if isinstance(value, str):
+        return printable(value) if lines else " ".join(printable(value).split("\n"))
+    return tuple(_plain(one, lines=lines) for one in value) if type(value) is tuple else value

@@ -89,7 +89,7 @@ def isolate(
     )  # fmt: skip
     appliance.close()
     if result.status != 0:
-        raise ApplianceError(appliance.name, f"the timer could not be armed: {result.stderr.strip()[-200:]}")
+        raise ApplianceError(appliance.name, f"the timer could not be armed: {result.said}")
 
 
 def hold_the_leash(new: Appliance, leash: Leash, interface: str) -> None:
@@ -122,7 +122,7 @@ def tell(appliance: Appliance, word: str, value: str = "") -> None:
         script, sudo=True, check=False, timeout=20.0, display=f"tell the timer: {word} {value}".strip()
     )
     if result.status != 0:
-        raise ApplianceError(appliance.name, f"there is no timer to be told: {result.stderr.strip()[-200:]}")
+        raise ApplianceError(appliance.name, f"there is no timer to be told: {result.said}")
 
 
 def state(appliance: Appliance) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import ApplianceError
+from tscm_migrate.redact import outside
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
@@ -56,7 +57,7 @@ def upgrade(appliance: Appliance, manager: str, *, timeout: float = LONGEST) -> 
         said = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
         told = [line for line in said if re.match(r"E:|Error|error", line)] or said[-1:]
         raise ApplianceError(
-            appliance.name, f"{manager} ended with exit status {done.status}: {'; '.join(told)[-300:]}"
+            appliance.name, f"{manager} ended with exit status {done.status}: {outside('; '.join(told))[-300:]}"
         )
     return Upgraded(manager, reboot_wanted(appliance))
 

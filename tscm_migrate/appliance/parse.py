@@ -156,6 +156,8 @@ def archives(text: str, _paths: Paths) -> dict[str, Any]:
         if len(parts) != 4 or not parts[1].isdigit():
             continue
         kind, size, folder, name = parts
+        if not folder.isprintable():
+            continue
         if kind == "f" and acceptable(name):
             files.append(Archive(name, folder, int(size)))
         elif kind == "l" and re.fullmatch(r"threatstop_latest\.tsbak(\.gpg)?", name):

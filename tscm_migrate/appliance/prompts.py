@@ -130,7 +130,7 @@ class Choice:
     """What to send: `text` without its newline; `secret` must not be shown; `asked`: the whole question."""
 
     rule: str
-    text: str
+    text: str = field(repr=False)
     secret: bool = False
     asked: str = field(default="", compare=False)
     meant: str = field(default="", compare=False)  # yes or no, however it is spelled
@@ -150,7 +150,7 @@ class Table:
     """
 
     rules: Sequence[Rule]
-    values: Mapping[str, str | Secret | Sequence[str] | None] = field(default_factory=dict)
+    values: Mapping[str, str | Secret | Sequence[str] | None] = field(default_factory=dict, repr=False)
     site_rules: Sequence[PromptRule] = ()
     wishes: Mapping[str, bool] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)

@@ -62,7 +62,7 @@ class Outcome:
     lost: bool
     status: int | None
     printed: output.Output
-    text: str
+    text: str = field(repr=False)
 
     def devices(self, known: Collection[str] = ()) -> tuple[str, ...]:
         """Devices that the output names.

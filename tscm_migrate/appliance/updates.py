@@ -113,7 +113,7 @@ def release(appliance: Appliance, entry: str) -> None:
     if result.status == 44:
         raise ApplianceError(appliance.name, f"{entry} is neither in place nor put aside; nothing to put back")
     if result.status != 0:
-        raise ApplianceError(appliance.name, f"{entry} could not be put back: {result.stderr.strip()[-200:]}")
+        raise ApplianceError(appliance.name, f"{entry} could not be put back: {result.said}")
 
 
 def install(appliance: Appliance, entry: str, text: str) -> None:

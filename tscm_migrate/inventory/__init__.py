@@ -7,10 +7,11 @@ config folder. Without a file `user@address` still works, with `known_hosts` in 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate import redact
 from tscm_migrate.errors import InventoryError
 from tscm_migrate.local_command import quoted
 from tscm_migrate.near import suggestion
@@ -38,8 +39,8 @@ class Inventory:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hooks: Hooks = field(default_factory=Hooks)
     policy: Policy = field(default_factory=Policy)
-    extras: Mapping[str, Any] = field(default_factory=dict)
-    raw: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     pattern: Host = field(default_factory=lambda: Host(name="", address=""))  # [defaults], for hosts given by address
     sources: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
@@ -54,6 +55,7 @@ class Inventory:
 
         host = resolve(self, spec.strip())
         self._check_identity(host)
+        redact.known.spare(host.name, host.address, host.user, *astuple(host.paths))
         return host
 
     def group(self, name: str) -> tuple[Host, ...]:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate import redact
 from tscm_migrate.errors import JournalDamaged, JournalNewer, StateUnreadable, StateUnwritable, UsageError
 from tscm_migrate.migration.record import Entry, Record
 from tscm_migrate.near import suggestion
@@ -96,6 +97,7 @@ class Journal:
             StateUnwritable: it could not be written; what the file had before is unharmed.
         """
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        data = redact.tree(data)
         body = _body(self._n, at, event, data if self._n else {"format": FORMAT, **data})
         total = _sum(self._before, body)
         line = body[:-1] + f', "sum": "{total}"}}\n'

@@ -121,7 +121,7 @@ def settings_back(new: Appliance) -> None:
         script, sudo=True, check=False, timeout=600.0, display="put its own settings, host keys and devices back"
     )
     if done.status != 0:
-        raise ApplianceError(new.name, f"its own settings could not be put back: {done.stderr.strip()[-200:]}")
+        raise ApplianceError(new.name, f"its own settings could not be put back: {done.said}")
 
 
 def find_new(m: Migration, undo: dict[str, Any]) -> bool:

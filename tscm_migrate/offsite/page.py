@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import os
 import tempfile
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import StoreError
 from tscm_migrate.offsite.freshness import span
 from tscm_migrate.offsite.text import size, when
+from tscm_migrate.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,11 @@ svg .over { fill: var(--bad); } svg .ok { fill: var(--good); }
 
 _W, _H = 150, 28  # of a plot, in pixels
 _BARS = 30
+
+
+def escape(text: str) -> str:
+    """A text from a store for the page: one line, no control sequence, no secret, escaped for attributes too."""
+    return html.escape(outside(text))
 
 
 def page(found: Sequence[HostStatus], url: str, now: datetime) -> str:

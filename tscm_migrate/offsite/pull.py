@@ -243,7 +243,7 @@ class FromAppliance:
             raise RuntimeError("not entered")
         ended = self._reader.finish(_HASHING, check=False)
         if ended.status not in {0, 127}:
-            why = "is not a regular file" if ended.status == 44 else ended.stderr.strip()[-200:]
+            why = "is not a regular file" if ended.status == 44 else ended.said
             raise ApplianceError(self.host, f"{self._path} could not be read: {why}")
         found = _HASH.search(ended.stderr)
         return found[1] if found else ""

@@ -18,6 +18,7 @@ from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import SealFailed
+from tscm_migrate.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -206,4 +207,6 @@ def _check(source: _Source, outcome: list[Any], fix: str) -> None:
         raise SealFailed(detail=f"gpg failed: {result}") from result
     if not result.ok:
         said = next((line for line in reversed(result.stderr.splitlines()) if line.startswith("gpg: ")), "")
-        raise SealFailed(detail=f"gpg: {result.status or 'failed'} ({said.removeprefix('gpg: ')[:200]})", fix=fix)
+        raise SealFailed(
+            detail=f"gpg: {result.status or 'failed'} ({outside(said.removeprefix('gpg: '))[:200]})", fix=fix
+        )

@@ -1,10 +1,11 @@
-"""Tables of the off-site tasks as plain text; what came from elsewhere is made printable by whoever prints it."""
+"""Tables of the off-site tasks as plain text; what came from elsewhere goes through `redact.outside`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.offsite.freshness import span
+from tscm_migrate.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +21,7 @@ _SEALING = {"no": "PLAIN", "passphrase": "passphrase", "public-key": "keys"}
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns with two blanks between; numbers (a column whose head starts with `>`) to the right."""
-    all_rows = [[name.removeprefix(">") for name in head], *[list(map(str, row)) for row in rows]]
+    all_rows = [[name.removeprefix(">") for name in head], *[[outside(str(cell)) for cell in row] for row in rows]]
     widths = [max(len(row[at]) for row in all_rows) for at in range(len(head))]
     lines = []
     for row in all_rows:
@@ -65,7 +66,7 @@ def _proof(copy: Copy, now: datetime) -> str:
 
 
 def _strange(catalog: Catalog) -> str:
-    told = "".join(f"not understood: {line}\n" for line in catalog.strange[:20])
+    told = "".join(f"not understood: {outside(line)}\n" for line in catalog.strange[:20])
     if catalog.orphans:
         told += f"{len(catalog.orphans)} uploads without a manifest, left by cut runs: tscm-migrate offsite clean\n"
     return told
@@ -88,7 +89,7 @@ def copy_detail(copy: Copy, now: datetime) -> str:
         rows.append(("damage", copy.damaged))
     rows += [(f"{r.kind} {when(r.at)}", f"{'ok' if r.ok else 'FAILED'} {r.detail}".strip()) for r in copy.records]
     width = max(len(name) for name, _ in rows)
-    return "".join(f"{name.ljust(width)}  {value}\n" for name, value in rows)
+    return "".join(f"{name.ljust(width)}  {outside(str(value))}\n" for name, value in rows)
 
 
 def _pairs(versions: dict[str, str]) -> str:
@@ -118,8 +119,12 @@ def there(found: Sequence[There]) -> str:
 
 def left(found: Leftovers) -> str:
     """`offsite clean`."""
-    told = "".join(f"upload without a manifest: {e.key} ({size(e.size)}, {when(e.modified)})\n" for e in found.orphans)
-    told += "".join(f"unfinished upload: {item.key} (begun {when(item.started)})\n" for item in found.unfinished)
+    told = "".join(
+        f"upload without a manifest: {outside(e.key)} ({size(e.size)}, {when(e.modified)})\n" for e in found.orphans
+    )
+    told += "".join(
+        f"unfinished upload: {outside(item.key)} (begun {when(item.started)})\n" for item in found.unfinished
+    )
     if not found.sweeps:
         told += "unfinished uploads cannot be listed in this store: set a lifecycle rule that aborts them\n"
     return told or "nothing was left behind\n"
@@ -133,5 +138,5 @@ def statuses(found: Sequence[HostStatus]) -> str:
          when(s.drill)) for s in found
     ]  # fmt: skip
     head = ("HOST", "STATE", ">AGE", ">PROMISED", ">SIZE", ">VERIFIED", "LAST DRILL")
-    told = "".join(f"{s.host}: {warning}\n" for s in found for warning in s.warnings)
+    told = "".join(f"{s.host}: {outside(warning)}\n" for s in found for warning in s.warnings)
     return table(head, rows) + told

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tscm_migrate import redact
 from tscm_migrate.errors import DialogueSilent, OutputFlood
 from tscm_migrate.ssh.exchange import Answer, Exchange, Pace, Pending, Stop, Transcript
 from tscm_migrate.ssh.execution import Wake
@@ -39,7 +40,7 @@ class _Log:
     """The transcript's text, bounded."""
 
     limit: int
-    parts: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list, repr=False)
     size: int = 0
 
     def add(self, text: str) -> None:
@@ -160,7 +161,7 @@ class Dialogue:
     def _give_up(self, why: str) -> None:
         let_go(self.channel)
         last = self.terminal.line or next((x for x in reversed(self.terminal.lines) if x.strip()), "")
-        raise DialogueSilent(self.host, f"{why}; last seen: {last[-200:]!r}", self._transcript().text)
+        raise DialogueSilent(self.host, f"{why}; last seen: {redact.outside(last)[-200:]!r}", self._transcript().text)
 
     def _nap(self) -> float:
         silence = time.monotonic() - self._heard

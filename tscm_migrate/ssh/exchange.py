@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tscm_migrate.ssh.terminal import MASK
 
@@ -21,9 +21,9 @@ class Pending:
         quiet: seconds of silence; a pending that got `WAIT` is offered again after twice the silence, and so on.
     """
 
-    line: str
-    context: str
-    lines: tuple[str, ...]
+    line: str = field(repr=False)
+    context: str = field(repr=False)
+    lines: tuple[str, ...] = field(repr=False)
     settled: bool
     terminated: bool = False
     quiet: float = 0.0
@@ -87,7 +87,7 @@ class Transcript:
         stopped: the reason of a `Stop`, else "".
     """
 
-    text: str
+    text: str = field(repr=False)
     exchanges: tuple[Exchange, ...] = ()
     status: int | None = None
     lost: bool = False

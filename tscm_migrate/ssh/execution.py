@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tscm_migrate import redact
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, OutputFlood, SudoFailed
 from tscm_migrate.ssh import command
 from tscm_migrate.ssh.opening import Opening
@@ -295,7 +296,7 @@ class Execution:
 def sudo_reason(said: str, *, sent: bool) -> str:
     """What sudo's refusal means, from what it printed in the C locale."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    last = "".join(c for c in (lines[-1] if lines else "") if c.isprintable())[:200]
+    last = redact.outside(lines[-1] if lines else "", 200)
     if "must have a tty" in said:
         return "requiretty is set in its sudoers: `Defaults:threatstop !requiretty` (visudo) lets sudo work over SSH"
     if "not allowed to execute" in said or "not in the sudoers" in said or "may not run sudo" in said:

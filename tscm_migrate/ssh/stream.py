@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tscm_migrate import redact
 from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost, MigrateError
 from tscm_migrate.ssh.translate import let_go, translated
 
@@ -32,9 +33,14 @@ class Ended:
 
     display: str
     status: int
-    stdout: str
-    stderr: str
+    stdout: str = field(repr=False)
+    stderr: str = field(repr=False)
     seconds: float
+
+    @property
+    def said(self) -> str:
+        """The end of its standard error, for a text of ours."""
+        return redact.outside(self.stderr[-4096:])[-200:]
 
 
 class _Tail:

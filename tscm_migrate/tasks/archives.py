@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +52,15 @@ def archives(_context: Any, host: str, json: bool = False, inventory: str | None
     """
     from tscm_migrate.events import silent
     from tscm_migrate.transfer import go
-    from tscm_migrate.ui.archives import as_json, table
+    from tscm_migrate.ui.archives import as_data, table
+    from tscm_migrate.ui.say import as_it_is, as_json
 
     with _appliance(host, inventory, silent) as appliance:
         found = go.listed(appliance)
-    sys.stdout.write(as_json(found) if json else table(found))
+    if json:
+        as_json(as_data(found))
+    else:
+        as_it_is(table(found))
 
 
 @command(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
+from tscm_migrate.ui.say import say
 
 from .base import command
 
@@ -63,5 +64,4 @@ def _migrate(lab: Lab, phrase: str) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"demo: {text}\n")
-    sys.stdout.flush()
+    say(f"demo: {text}")

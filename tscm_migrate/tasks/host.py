@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,13 @@ def listed(_context: Any, json: bool = False, inventory: str | None = None) -> N
     """
     from tscm_migrate.hosts import as_dict, table
     from tscm_migrate.inventory import load
+    from tscm_migrate.ui.say import as_it_is, as_json
 
     site = load(Path(inventory) if inventory else None)
     if json:
-        _print_json([as_dict(site, host) for host in site.hosts.values()])
+        as_json([as_dict(site, host) for host in site.hosts.values()])
     else:
-        sys.stdout.write(table(site))
+        as_it_is(table(site))
 
 
 @command(positional=["name"], help={"name": HOST_HELP, "json": "Print JSON.", "inventory": INVENTORY_HELP})
@@ -42,12 +42,12 @@ def show(_context: Any, name: str, json: bool = False, inventory: str | None = N
     """
     from tscm_migrate.hosts import as_dict, detail
     from tscm_migrate.inventory import load
-    from tscm_migrate.ui.say import say
+    from tscm_migrate.ui.say import as_json, say
 
     site = load(Path(inventory) if inventory else None)
     host = site.host(name)
     if json:
-        _print_json(as_dict(site, host))
+        as_json(as_dict(site, host))
     else:
         say(detail(site, host))
 
@@ -75,9 +75,3 @@ def pin(_context: Any, name: str, fingerprint: str | None = None, inventory: str
 
     site = load(Path(inventory) if inventory else None)
     return pin_host(site, name, fingerprint)
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")

@@ -9,7 +9,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from tscm_migrate.ui.say import as_it_is, say
+from tscm_migrate.ui.say import as_it_is, as_json, say
 
 from .base import HOST_HELP, INVENTORY_HELP, command
 
@@ -185,7 +185,7 @@ def warnings(as_json: bool) -> Any:
         if as_json:
             json_lines(event)
         else:
-            sys.stderr.write(redact.printable(redact.known(line_of(event))) + "\n")
+            sys.stderr.write(redact.clean(line_of(event)) + "\n")
 
     return show
 
@@ -197,7 +197,5 @@ def now_utc() -> datetime:
 
 def lines(found: Any) -> None:
     """Print JSON, one object a line."""
-    import json
-
     for value in found:
-        sys.stdout.write(json.dumps(value) + "\n")
+        as_json(value, indent=None)

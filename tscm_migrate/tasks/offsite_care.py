@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.redact import outside
 from tscm_migrate.ui.say import as_it_is, say
 
 from .base import HOST_HELP, command
@@ -38,7 +39,9 @@ def verify(
             if json:
                 lines([told])
             else:
-                say(f"{looked.copy.host}: {looked.copy.id}: {f'DAMAGED: {looked.why}' if looked.why else 'ok'}")
+                say(
+                    f"{looked.copy.host}: {looked.copy.id}: {f'DAMAGED: {outside(looked.why)}' if looked.why else 'ok'}"
+                )
     return Exit.FAILED if wrong else Exit.DONE
 
 
@@ -77,7 +80,7 @@ def drill(
         told = {"v": 1, "host": host, "copy": found.id, "ok": not done.why, "why": done.why, "files": done.files}
         lines([{**told, "size": done.size, "devices": list(done.devices)}])
     else:
-        say(f"{host}: {found.id}: {'FAILED: ' if done.why else 'ok: '}{done.detail}")
+        say(f"{host}: {found.id}: {'FAILED: ' if done.why else 'ok: '}{outside(done.detail)}")
     return Exit.FAILED if done.why else Exit.DONE
 
 

@@ -37,7 +37,7 @@ def record(
     from tscm_migrate.inventory import load
     from tscm_migrate.migration import prompting
     from tscm_migrate.ui.operator import Terminal
-    from tscm_migrate.ui.say import say
+    from tscm_migrate.ui.say import as_it_is, say
 
     host = load(Path(inventory) if inventory else None).host(name)
     made = prompting.record(host, dialogue, Terminal(attended=sys.stdin is not None and sys.stdin.isatty()))
@@ -45,7 +45,7 @@ def record(
     made.write(path)
     rules = proposed(made)
     say(f"{len(made.asked)} questions, in {path}" + ("" if rules else "\nthe rules knew every one of them"))
-    sys.stdout.write("".join(f"{line}\n" for line in rules))  # to be copied as they are
+    as_it_is("\n".join(rules))  # to be copied
 
 
 @command(
@@ -61,6 +61,7 @@ def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
     from tscm_migrate.appliance.recording import replay as again
     from tscm_migrate.inventory import load
     from tscm_migrate.migration import prompting
+    from tscm_migrate.redact import outside
     from tscm_migrate.ui.say import say
 
     made = Recording.read(Path(recording))
@@ -68,5 +69,5 @@ def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
     host = site.hosts.get(made.host) or site.host("replayed@127.0.0.1")
     table = prompting.table_for(None, host, made.dialogue)
     found = again(made, table.rules, table.values, table.site_rules, table.wishes)
-    say("\n".join(f"{rule or 'NOBODY':<16} {prompt}" for prompt, rule in found))
+    say("\n".join(f"{rule or 'NOBODY':<16} {outside(prompt)}" for prompt, rule in found))
     return 0 if all(rule for _, rule in found) else 4

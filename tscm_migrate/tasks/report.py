@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from invoke.collection import Collection
@@ -28,9 +27,10 @@ def opened(_context: Any, run: str | None = None, print_path: bool = False) -> N
     import webbrowser
 
     from tscm_migrate.ui import report
+    from tscm_migrate.ui.say import as_it_is
 
     path = report.write(report.find(run))
-    sys.stdout.write(f"{path}\n")
+    as_it_is(str(path))
     if not print_path:
         webbrowser.open(path.absolute().as_uri())
 
@@ -43,14 +43,12 @@ def show(_context: Any, run: str | None = None, json: bool = False) -> None:
         tscm-migrate report show
         tscm-migrate report show 20240501-030000-1a2b --json
     """
-    import json as encoder
-
     from tscm_migrate.ui import report
     from tscm_migrate.ui.report import text
-    from tscm_migrate.ui.say import say
+    from tscm_migrate.ui.say import as_json, say
 
     told = report.read(report.find(run))
     if json:
-        sys.stdout.write(encoder.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        as_json(told)
     else:
         say("\n".join(text.lines(told)))

@@ -35,12 +35,13 @@ def runs(_context: Any, json: bool = False) -> None:
     from dataclasses import asdict
 
     from tscm_migrate.migration import history
+    from tscm_migrate.ui.say import as_it_is, as_json
 
     found = history.listing()
     if json:
-        _print_json([asdict(line) for line in found])
+        as_json([asdict(line) for line in found])
     else:
-        sys.stdout.write("".join(f"{line.text()}\n" for line in found) or "no runs yet\n")
+        as_it_is("\n".join(line.text() for line in found) or "no runs yet")
 
 
 @command(positional=["run"], help={"run": "The run's id, as `runs` lists it.", "json": "Print JSON."})
@@ -51,10 +52,10 @@ def show(_context: Any, run: str, json: bool = False) -> None:
         tscm-migrate show 20240501-030000-1a2b
     """
     from tscm_migrate.migration import history
-    from tscm_migrate.ui.say import say
+    from tscm_migrate.ui.say import as_json, say
 
     if json:
-        _print_json(history.as_dict(run))
+        as_json(history.as_dict(run))
         return
     told, damage = history.lines(run)
     say("\n".join(told))
@@ -166,9 +167,3 @@ def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, p
     with telling(watcher(**shown), site.extras.get("notify", {})) as emit:
         secrets = Secrets(interactive=interactive, passphrase_file=file, ask=ask_unseen, emit=emit)
         return int(body(run, inventory=site, secrets=secrets, emit=emit, operator=operator, yes=yes))
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +40,10 @@ def schedule(
     from tscm_migrate.appliance.schedule import WHEN, Schedule
     from tscm_migrate.inventory import load
     from tscm_migrate.migration.scheduling import Scheduler
+    from tscm_migrate.ui.say import as_it_is
 
     site = load(Path(inventory) if inventory else None)
     wanted = Schedule(when or WHEN, int(keep), int(days), "", passphrase_file_there or "")
     with Scheduler(site.host(name)) as scheduler:
         lines = scheduler.remove(dry=dry_run) if remove else scheduler.write(wanted, dry=dry_run)
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    as_it_is("\n".join(lines))

@@ -10,6 +10,7 @@ from invoke.collection import Collection
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.near import suggestion
+from tscm_migrate.ui.say import say
 
 from .base import INVENTORY_HELP, command
 
@@ -46,7 +47,7 @@ def store(_context: Any, name: str, inventory: str | None = None) -> None:
     if not value:
         raise UsageError("an empty secret; nothing was stored", "type it at the prompt, or pipe it in on one line")
     to_keyring(user, value)
-    sys.stdout.write(f"stored {user} in the keyring\n")
+    say(f"stored {user} in the keyring")
 
 
 @command(positional=["name"], help={"name": _NAME, "inventory": INVENTORY_HELP})
@@ -60,7 +61,7 @@ def forget(_context: Any, name: str, inventory: str | None = None) -> None:
 
     user = _checked(name, inventory)
     to_keyring(user, None)
-    sys.stdout.write(f"forgot {user}\n")
+    say(f"forgot {user}")
 
 
 @command(name="list", help={"inventory": INVENTORY_HELP})
@@ -72,7 +73,6 @@ def listed(_context: Any, inventory: str | None = None) -> None:
     """
     from tscm_migrate import inventory as inventories
     from tscm_migrate.secrets import from_keyring
-    from tscm_migrate.ui.say import say
 
     site = inventories.load(Path(inventory) if inventory else None)
     for host in site.hosts.values():

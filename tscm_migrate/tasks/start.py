@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +53,12 @@ def doctor(_context: Any, offline: bool = False, json: bool = False, inventory: 
         tscm-migrate doctor
         tscm-migrate doctor --offline
     """
-    import json as encoder
     from dataclasses import asdict
 
     from tscm_migrate import doctor as room
     from tscm_migrate import inventory as inventories
-    from tscm_migrate import redact
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.ui.say import say
+    from tscm_migrate.ui.say import as_json, say
 
     site = inventories.load(Path(inventory) if inventory else None)
     found = []
@@ -74,5 +71,5 @@ def doctor(_context: Any, offline: bool = False, json: bool = False, inventory: 
             if not json:
                 say(room.text(finding))
     if json:
-        sys.stdout.write(redact.known(encoder.dumps([asdict(one) for one in found], indent=2)) + "\n")
+        as_json([asdict(one) for one in found])
     return int(Exit.ATTENTION if any(one.severity == "error" for one in found) else Exit.DONE)

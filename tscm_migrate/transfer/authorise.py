@@ -106,7 +106,7 @@ def key_on(source: Appliance, target: Appliance) -> Iterator[Key]:
         made = source.run(script, check=False, display="make a key for this transfer")
         public = made.stdout.strip()
         if made.status != 0 or not _KEY.match(public):
-            raise TransferError(f"{source.name} could not make a key: {made.stderr.strip()[-200:]}")
+            raise TransferError(f"{source.name} could not make a key: {made.said}")
         yield Key(token, folder, public)
     finally:
         with contextlib.suppress(MigrateError):  # what could not be removed now is removed by `leftovers`

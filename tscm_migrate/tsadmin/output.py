@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.events import Said
-from tscm_migrate.redact import printable
+from tscm_migrate.redact import outside, printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -152,7 +152,9 @@ def read(text: str, *, questions: Iterable[str] = (), names: Collection[str] = (
     for at, line in enumerate(every):
         if kinds[at] == "failure" and _OF_AN_ANSWER.search(line) and _goes_on(every[at + 1 :]):
             kinds[at] = "trouble"
-    shown = list(dict.fromkeys((line[:_LONGEST], kind) for line, kind in zip(every, kinds, strict=True) if kind))
+    shown = list(
+        dict.fromkeys((outside(line)[:_LONGEST], kind) for line, kind in zip(every, kinds, strict=True) if kind)
+    )
     lines = [line for line, _ in shown[:_MOST]]
     if len(shown) > _MOST:
         lines.append(f"({len(shown) - _MOST} more lines of this kind are not shown)")
@@ -160,7 +162,7 @@ def read(text: str, *, questions: Iterable[str] = (), names: Collection[str] = (
         tuple(line for line, kind in shown if kind == "failure")[:_MOST],
         tuple(line for line, kind in shown if kind != "notice")[:_MOST],
         tuple(dict.fromkeys(lines)),
-        every[-1][:_LONGEST] if every else "",
+        outside(every[-1])[:_LONGEST] if every else "",
     )
 
 

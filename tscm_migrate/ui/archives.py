@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance.names import taken_at
+from tscm_migrate.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +23,13 @@ def table(found: Sequence[Archive]) -> str:
     if not found:
         return "no archives\n"
     rows = [("TAKEN", "MB", "SEALED", "PATH")]
-    rows += [(_time(a), f"{a.size / 1e6:.1f}", "gpg" if a.encrypted else "-", a.path) for a in found]
+    rows += [(_time(a), f"{a.size / 1e6:.1f}", "gpg" if a.encrypted else "-", outside(a.path)) for a in found]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "".join("  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[3]]) + "\n" for r in rows)
 
 
-def as_json(found: Sequence[Archive]) -> str:
-    """A list of objects; `size` in bytes."""
-    told = [
+def as_data(found: Sequence[Archive]) -> list[dict[str, Any]]:
+    """A list of objects for `--json`; `size` in bytes."""
+    return [
         {"name": a.name, "folder": a.folder, "size": a.size, "encrypted": a.encrypted, "taken": _time(a)} for a in found
     ]
-    return json.dumps(told, indent=2) + "\n"

@@ -136,7 +136,7 @@ class Board:
         doing: list[Row] = []
         pending: list[Row] = []
         for key, step in self._steps.items():
-            title = redact.printable(step.title)
+            title = redact.clean(step.title)
             if step.state == "pending":
                 pending.append(Row("pending", title))
             elif step.state == "running":
@@ -148,10 +148,10 @@ class Board:
         return done, doing, pending
 
     def _details(self, now: float) -> list[Row]:
-        found = [Row("detail", redact.printable(self._action))] if self._action else []
+        found = [Row("detail", redact.clean(self._action))] if self._action else []
         if self._moving is not None:
             share = min(self._moving.done / self._moving.total, 1.0) if self._moving.total else None
-            found.append(Row("detail", redact.printable(self._meter.text(self._moving)), share=share))
+            found.append(Row("detail", redact.clean(self._meter.text(self._moving)), share=share))
         elif self._waiting is not None:
             found.append(Row("detail", *waits(self._waiting[1], now - self._waiting[0])))
         found += [self._device(name, now) for name in self._devices] if self._now == ONLINE else []
@@ -159,11 +159,11 @@ class Board:
 
     def _device(self, name: str, now: float) -> Row:
         began, result = self._devices[name]
-        shown = redact.printable(name)
+        shown = redact.clean(name)
         if result is None:
             return Row("detail", f"▸ {shown}", clock(now - began))
         mark = "✓" if result.ok else "✗"
-        why = "" if result.ok else f"  {redact.printable(result.detail)}"
+        why = "" if result.ok else f"  {redact.clean(result.detail)}"
         return Row("detail", f"{mark} {shown}{why}", f"{result.seconds:.1f} s")
 
     def _downtime(self, now: float) -> list[Row]:
@@ -184,7 +184,7 @@ def _fitted(row: Row, width: int) -> list[Row]:
 
 def waits(event: Waiting, more: float = 0.0) -> tuple[str, str]:
     """What is waited for since when, and when that is given up."""
-    what = redact.printable(event.what)
+    what = redact.clean(event.what)
     what = f"waiting {what}" if what.startswith(("for ", "until ")) else what
     elapsed = event.elapsed + more
     return f"{what}, since {_length(elapsed)}", f"gives up in {_length(max(event.limit - elapsed, 0))}"

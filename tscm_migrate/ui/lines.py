@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
-from tscm_migrate import redact
 from tscm_migrate.events import (
     ActionStarted,
     Checked,
@@ -27,7 +25,7 @@ from tscm_migrate.events import (
 )
 from tscm_migrate.ui.board import waits
 from tscm_migrate.ui.progress import EVERY, Meter
-from tscm_migrate.ui.say import say
+from tscm_migrate.ui.say import as_json, say
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Event
@@ -35,8 +33,7 @@ if TYPE_CHECKING:
 
 def json_lines(event: Event) -> None:
     """One JSON object a line on stdout, with the time in UTC."""
-    told = {**event.as_dict(), "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
-    print(redact.known(json.dumps(told)), flush=True)  # noqa: T201
+    as_json({**event.as_dict(), "time": datetime.now(UTC).isoformat(timespec="milliseconds")}, indent=None)
 
 
 class Plain:

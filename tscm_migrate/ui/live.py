@@ -110,7 +110,7 @@ class LiveView:
 
     def _say(self, text: str) -> None:
         """Print lines above the drawing; a command or a path is left for the terminal to break, so it can be copied."""
-        for line in redact.printable(redact.known(text)).splitlines():
+        for line in redact.clean(text).splitlines():
             for part in folded(self._plain(line), self.console.width, "  "):
                 self.console.print(Text(part, style=_style(line)), soft_wrap=True)
 
@@ -153,8 +153,8 @@ class LiveView:
         mark, style = _MARKS.get(row.state, ("", ""))
         left = f"     {row.left}" if row.state == "detail" else f" {mark} {row.left}" if mark else f" {row.left}"
         style = {"head": "bold", "clock": "bold yellow", "detail": "dim"}.get(row.state, style)
-        text = Text(self._plain(redact.known(left)), style=style)
-        right: Any = Text(self._plain(row.right), style=style)
+        text = Text(self._plain(" ".join(redact.clean(left).splitlines())), style=style)
+        right: Any = Text(self._plain(redact.clean(row.right)), style=style)
         if row.share is not None:
             right = ProgressBar(total=1.0, completed=row.share, width=16)
         grid.add_row(text, right)

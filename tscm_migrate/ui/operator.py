@@ -38,12 +38,12 @@ class Terminal:
         """
         if not self.attended:
             return None
-        shown = "\n".join(f"  | {line}" for line in redact.printable(context).splitlines()[-12:])
+        shown = "\n".join(f"  | {line}" for line in redact.outside(context, lines=True).splitlines()[-12:])
         with screen.paused():
             self._tell(f"\n{host} asks{'' if hint else ' something that no rule knows'}:\n{shown}\n")
             if hint:
                 self._tell(f"  ({hint})\n")
-            asked = redact.printable(prompt).strip()
+            asked = redact.outside(prompt)
             to = f" to {asked!r}" if re.search(r"\w", asked) else ""
             question = f"your answer{to} (! stops the run): "
             unseen = _asks_for_a_secret(prompt if to else " ".join(shown.splitlines()[-2:]))

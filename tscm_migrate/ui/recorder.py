@@ -54,7 +54,7 @@ class Recorder:
             if self._count > MOST:
                 return
             told = {"t": _now(), **{key: _short(value) for key, value in event.as_dict().items()}}
-            self._waiting.append(redact.known(json.dumps(told, ensure_ascii=False)))
+            self._waiting.append(json.dumps(redact.tree(told), ensure_ascii=False))
             self._flush()
 
     def _flush(self) -> None:
@@ -102,5 +102,4 @@ def _now() -> str:
 def _short(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    text = redact.printable(value)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
+    return value if len(value) <= _LONGEST else value[:_LONGEST] + " …"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from typing import Any
 
 from tscm_migrate import redact
 from tscm_migrate.ui.fold import fit
@@ -22,5 +24,11 @@ def as_it_is(text: str) -> None:
         sys.stdout.flush()
 
 
+def as_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print data as JSON; the texts in it are cleaned before, so that it stays valid whatever a secret is."""
+    sys.stdout.write(json.dumps(redact.tree(value), indent=indent, default=str) + "\n")
+    sys.stdout.flush()
+
+
 def _shown(text: str) -> str:
-    return redact.printable(redact.known(text.removesuffix("\n"))) + "\n"
+    return redact.clean(text.removesuffix("\n")) + "\n"

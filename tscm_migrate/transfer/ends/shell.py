@@ -94,7 +94,7 @@ class ShellEnd:
         if result.status == scripts.NOT_REGULAR:
             raise ApplianceError(self.name, f"{archive.path} is not a regular file")
         if result.status != 0 or len(words) != 3 or not re.fullmatch(r"[0-9a-f]{64}", words[1]):
-            raise ApplianceError(self.name, f"{archive.path} could not be hashed: {result.stderr.strip()[-200:]}")
+            raise ApplianceError(self.name, f"{archive.path} could not be hashed: {result.said}")
         if words[0] != words[2]:
             raise ApplianceError(self.name, f"{archive.path} changed while it was read")
         return replace(archive, size=int(words[0]), sha256=words[1])
@@ -133,7 +133,7 @@ class ShellEnd:
         script = scripts.look(paths.backup_dir, self.final(archive), self.part(archive), user)
         result = self._run(script, f"look for {archive.name}", sudo=True, long=True)
         if result.status != 0:
-            said = result.stderr.strip()[-200:]
+            said = result.said
             raise TransferError(f"{paths.backup_dir} on {self.name} cannot be used: {said}")
         told = dict(line.split(" ", 1) for line in result.stdout.splitlines() if " " in line)
         final, part, df = told.get("final", "none"), told.get("part", "0"), told.get("free", "").split()
@@ -151,7 +151,7 @@ class ShellEnd:
         script = scripts.begin(self.part(archive), self.appliance.host.user, offset)
         result = self._run(script, f"make room for {archive.name}", sudo=True)
         if result.status != 0:
-            raise TransferError(f"{self.name}: the copy cannot be begun: {result.stderr.strip()[-200:]}")
+            raise TransferError(f"{self.name}: the copy cannot be begun: {result.said}")
 
     @contextlib.contextmanager
     def writing(self, archive: Archive, offset: int) -> Iterator[Outgoing]:
@@ -185,7 +185,7 @@ class ShellEnd:
         if result.status == scripts.TAKEN:
             raise TransferError(f"{archive.name} has appeared on {self.name} meanwhile; it was not overwritten")
         if result.status != 0:
-            said = result.stderr.strip()[-200:]
+            said = result.said
             raise TransferError(f"{archive.name} could not be put in place on {self.name}: {said}")
 
     def drop(self, archive: Archive) -> None:

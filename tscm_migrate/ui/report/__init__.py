@@ -36,8 +36,8 @@ def write(run: str, finished: RunFinished | None = None, root: Path | None = Non
     told = _told(run, finished, root)
     place = folder(run, root)
     try:
-        _whole(place / JSON, redact.known(json.dumps(told, indent=2, ensure_ascii=False)) + "\n")
-        _whole(place / HTML, redact.known(html.render(told)))
+        _whole(place / JSON, json.dumps(redact.tree(told), indent=2, ensure_ascii=False) + "\n")
+        _whole(place / HTML, redact.known(html.render(redact.tree(told))))
     except OSError as error:
         raise StateUnwritable(str(place), error.strerror or str(error)) from error
     return place / HTML
@@ -93,7 +93,7 @@ def read(run: str, root: Path | None = None) -> dict[str, Any]:
         kept: dict[str, Any] = json.loads((folder(run, root) / JSON).read_text(encoding="utf-8"))
         if kept["journal_lines"] == now["journal_lines"]:
             return kept
-    found: dict[str, Any] = json.loads(redact.known(json.dumps(now, ensure_ascii=False)))
+    found: dict[str, Any] = redact.tree(json.loads(json.dumps(now)))
     return found
 
 

@@ -65,7 +65,7 @@ def build(
         "options": record.options,
         "environment": _environment(first, notes),
     }
-    clean: dict[str, Any] = _clean(told)
+    clean: dict[str, Any] = redact.tree(told)
     return clean
 
 
@@ -82,17 +82,6 @@ def commands(folder: Path) -> list[dict[str, Any]]:
         except ValueError:
             continue
     return [one for one in found if isinstance(one, dict)]
-
-
-def _clean(value: Any) -> Any:
-    """No control sequence, no mark that turns the direction of writing; an appliance's words are hostile."""
-    if isinstance(value, str):
-        return redact.printable(value)
-    if isinstance(value, dict):
-        return {redact.printable(str(key)): _clean(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(one) for one in value]
-    return value
 
 
 def _seconds(earlier: str, later: str) -> float:

@@ -1,0 +1,245 @@
+"""Known secrets in every encoding and cut in every manner; what an appliance says is harmless to a terminal."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import html
+import importlib
+import inspect
+import json
+import pkgutil
+import shlex
+import textwrap
+import traceback
+import urllib.parse
+from typing import TYPE_CHECKING, Any
+
+import markupsafe
+import pytest
+
+import tscm_migrate
+from tscm_migrate import errors, events, redact
+from tscm_migrate.redact import BLANK, Redactor, printable
+from tscm_migrate.site import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRETS = [
+    "correct horse battery staple",
+    "p'ä\"s & <w>/%\\",
+    "Zk3!vq9`Lw$(id)",
+    "tränen+lachen=ß/ö",
+    "a\\nb\\x1bc-K7",
+    "Qx7-" * 12,
+]
+
+WRITTEN = {
+    "raw": str,
+    "json": json.dumps,
+    "json, not ascii": lambda s: json.dumps(s, ensure_ascii=False),
+    "json in json": lambda s: json.dumps(json.dumps({"said": s})),
+    "repr": repr,
+    "repr of both quotes": lambda s: repr(f'it\'s "{s}"'),
+    "ascii": ascii,
+    "repr in json": lambda s: json.dumps(repr(s)),
+    "shell": shlex.quote,
+    "markupsafe": lambda s: str(markupsafe.escape(s)),
+    "html": html.escape,
+    "html without quotes": lambda s: html.escape(s, quote=False),
+    "repr in html": lambda s: str(markupsafe.escape(repr(s))),
+    "url": urllib.parse.quote,
+    "url, all of it": lambda s: urllib.parse.quote(s, safe=""),
+    "url, lower case": lambda s: urllib.parse.quote(s, safe="").replace("%C3", "%c3"),
+    "form": urllib.parse.quote_plus,
+    "base64": lambda s: base64.b64encode(s.encode()).decode(),
+    "base64 of a header": lambda s: "Basic " + base64.b64encode(f"u:{s}".encode()).decode(),
+    "base64 at another place": lambda s: base64.b64encode(f"us:{s}\r\n".encode()).decode(),
+    "base64 for urls": lambda s: base64.urlsafe_b64encode(f"us{s}".encode()).decode(),
+    "base64 in lines": lambda s: "\n".join(textwrap.wrap(base64.b64encode((s * 3).encode()).decode(), 20)),
+    "hex": lambda s: s.encode().hex(),
+}
+
+CUT = {
+    "colours": "\x1b[31m".join,
+    "eight-bit CSI": "\x9b1m".join,
+    "titles": "\x1b]0;x\x07".join,
+    "carriage returns": "\r".join,
+    "NUL": "\0".join,
+    "zero width": "\u200b".join,
+    "soft hyphens": "\u00ad".join,
+    "overstruck": lambda s: "".join(f"{sign}\b{sign}" for sign in s),
+    "typed wrong": lambda s: s[:3] + "x\b" + s[3:],
+    "stepped back": lambda s: s[:4] + "\b\b" + s[2:],
+    "wrapped": lambda s: "\n".join(textwrap.wrap(s, 7, drop_whitespace=False)) if " " not in s else s[:5] + "\n" + s[5:],
+    "wrapped, CRLF": lambda s: s[:5] + "\r\n" + s[5:],
+    "wrapped and indented": lambda s: s[:5] + "\n      " + s[5:],
+    "folded at a blank": lambda s: s.replace(" ", "\n  ", 1),
+    "controls as repr": lambda s: repr("\x1b[1m".join(s)),
+}  # fmt: skip
+
+
+def pieces(secret: str) -> list[str]:
+    """Parts that would tell it."""
+    return [secret, secret[:-1], secret[1:], secret[3:]]
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Redactor:
+    fresh = Redactor()
+    monkeypatch.setattr(redact, "known", fresh)
+    return fresh
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("written", WRITTEN)
+def test_a_secret_is_blanked_in_each_encoding(known: Redactor, secret: str, written: str) -> None:
+    known.add(secret)
+    form = WRITTEN[written](secret)
+    shown = redact.clean(f"before {form} after")
+    assert shown.startswith("before ")
+    assert shown.endswith(" after")
+    assert BLANK in shown
+    left = shown.replace(BLANK, "").removeprefix("before ").removesuffix(" after")
+    assert len(left) <= len(WRITTEN[written]("")) + 14, f"{left!r}: base64's edges depend on what is beside it"
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("cut", CUT)
+def test_a_secret_is_blanked_where_it_is_cut(known: Redactor, secret: str, cut: str) -> None:
+    known.add(secret)
+    for text in (CUT[cut](secret), f"it said: {CUT[cut](secret)}!"):
+        shown = redact.clean(text)
+        assert BLANK in shown
+        assert not any(piece in shown or piece in shown.replace("\n", "") for piece in pieces(secret)), shown
+
+
+def test_of_secrets_that_hold_each_other_the_longest_is_blanked(known: Redactor) -> None:
+    for secret in ("Hx7#inner", "aa-Hx7#inner-bb", "inner-bb-cc9"):
+        known.add(secret)
+    assert redact.clean("x aa-Hx7#inner-bb y") == f"x {BLANK} y"
+    assert redact.clean("Hx7#inner") == BLANK
+
+
+@pytest.mark.parametrize(
+    "secret", ["1", "0", "a", "yes", "1234", "20240501", "threatstop", "tscm-old", "event", "migrate", "/opt", "null"]
+)
+def test_an_ordinary_secret_leaves_our_own_words_keys_and_paths_alone(known: Redactor, secret: str) -> None:
+    known.add(secret)
+    known.spare("tscm-old", "10.1.1.43")
+    own = {"v": 1, "event": "said", "text": "migrate tscm-old: 1 archive in /opt/threatstop/backup, run 20240501-1234"}
+    assert redact.tree(own) == own
+    assert json.loads(json.dumps(redact.tree(own))) == own
+    event = events.Said("1 archive of threatstop on tscm-old: yes").as_dict()
+    assert event == {"v": 1, "event": "said", "text": "1 archive of threatstop on tscm-old: yes", "level": "info"}
+    said = redact.outside(f"Wrong passphrase: '{secret}', see /opt/threatstop/etc")
+    assert said == f"Wrong passphrase: '{BLANK}', see /opt/threatstop/etc"
+    asked = events.Prompted("tscm-old", f"use {secret} again?", "x").as_dict()
+    assert asked["prompt"] == f"use {BLANK} again?"
+    failed = errors.CommandFailed("tscm-old", "", "tsadmin backup", 1, f"refused: {secret}")
+    assert failed.message().endswith(f"refused: {BLANK}")
+
+
+def test_a_word_of_the_site_becomes_ordinary_also_after_the_secret_is_known(known: Redactor) -> None:
+    known.add("gw-frankfurt-7")
+    assert redact.clean("gw-frankfurt-7") == BLANK
+    known.spare("gw-frankfurt-7.example.net")
+    assert redact.clean("gw-frankfurt-7") == "gw-frankfurt-7"
+
+
+def test_what_comes_after_a_sequence_without_end_is_not_hidden() -> None:
+    """An appliance could hide our own words behind it."""
+    assert printable("\x1b]0;evil\nwhat to do: x") == "0;evil\nwhat to do: x"
+    assert printable("\x1bPq\nnext") == "q\nnext"
+
+
+HOSTILE = "a\x1b]52;c;ZXZpbA==\x07b\x1b[2Jc\x9b31md\x85e\u202ef\u2066g\x00h\x1b(Bi\x08\x7fj\u2028k\udcffl\x1b[?25lm\U000e0041n"
+
+
+def test_nothing_that_steers_a_terminal_is_left() -> None:
+    shown = printable(HOSTILE)
+    assert shown.isprintable(), ascii(shown)
+    assert redact.outside("a\nerror: all is well\r\n\tb") == "a error: all is well b"
+
+
+def test_redacting_hostile_junk_takes_no_exponential_time(known: Redactor) -> None:
+    known.add("correct horse battery staple")
+    for junk in (
+        "\x1b" * 200_000,
+        "\x1b[" * 100_000,
+        "\b" * 100_000,
+        "x\b" * 100_000,
+        "\n" * 200_000,
+        "\\x1b[" * 50_000,
+    ):
+        assert "correct" not in redact.clean(f"corr{junk}ect horse battery staple")
+
+
+# --------------------------------------------------------------------------- no exception and no repr has one
+
+
+def classes() -> Iterator[type]:
+    """All dataclasses of the package."""
+    for module in pkgutil.walk_packages(tscm_migrate.__path__, "tscm_migrate."):
+        if module.name.endswith("__main__") or module.name.startswith("tscm_migrate.lab"):
+            continue
+        for value in vars(importlib.import_module(module.name)).values():
+            if inspect.isclass(value) and dataclasses.is_dataclass(value) and value.__module__ == module.name:
+                yield value
+
+
+# Names of fields that may hold what was typed, what an appliance printed, or the inventory's own tokens.
+MAY_HOLD = {
+    "password", "passphrase", "secret", "typed", "stdin", "stdout", "stderr", "output", "transcript", "context",
+    "values", "raw", "extras", "urls", "healthcheck", "early",
+}  # fmt: skip
+
+
+def sensitive(kind: type) -> list[str]:
+    names = [field.name for field in dataclasses.fields(kind)]
+    if "secret" in names:  # its text is one where the flag says so
+        return [name for name in names if name in {"text", "answer", "value"} or name in MAY_HOLD - {"secret"}]
+    return [f.name for f in dataclasses.fields(kind) if f.name in MAY_HOLD or "Secret" in str(f.type)]
+
+
+def test_no_dataclass_shows_what_may_be_a_secret() -> None:
+    canary, seen = "cAnArY-7f3", 0
+    for kind in classes():
+        names = sensitive(kind)
+        made: Any = kind.__new__(kind)
+        for field in dataclasses.fields(kind):
+            value = Secret(canary) if "Secret" in str(field.type) else canary
+            object.__setattr__(made, field.name, value if field.name in names else "x")
+        if names:
+            seen += 1
+            assert canary not in repr(made), f"{kind.__module__}.{kind.__name__}: {names}"
+    assert seen > 10
+
+
+def test_the_rule_for_dataclasses_sees_a_default_repr() -> None:
+    @dataclasses.dataclass
+    class Choice:
+        text: str
+        secret: bool = True
+
+    assert sensitive(Choice) == ["text"]
+
+
+def test_every_error_and_event_is_clean_from_the_beginning(known: Redactor) -> None:
+    known.add("correct horse battery staple")
+    echo = "it's co\x1b[1mrrect horse battery staple\x1b]52;c;x\x07"
+    for module in (errors, events):
+        for kind in vars(module).values():
+            if not (inspect.isclass(kind) and dataclasses.is_dataclass(kind)) or kind is events.Event:
+                continue
+            made: Any = kind(**{f.name: (echo,) if "tuple" in str(f.type) else echo for f in dataclasses.fields(kind)
+                                if "str" in str(f.type) or f.default is dataclasses.MISSING})  # fmt: skip
+            texts = [repr(made), str(made), repr(getattr(made, "args", "")), json.dumps(dataclasses.asdict(made))]
+            if isinstance(made, errors.MigrateError):
+                texts += ["".join(traceback.format_exception(made))]
+                if not any(f.type == "float" and f.default is dataclasses.MISSING for f in dataclasses.fields(kind)):
+                    texts += [made.remedy()]
+            for text in texts:
+                assert "horse" not in text, kind
+                assert "\x1b" not in text, kind
