@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.offsite.stores.base import Store
+    from tscm_migrate.offsite.streams import Looked
 
 _REPORT = 8 << 20  # bytes between two Progress events
 
@@ -115,12 +116,11 @@ def _upload(incoming: Incoming, store: Store, key: str, *, policy: CopyPolicy, n
         raise PlaintextRefused(detail=f"{incoming.host}: {incoming.archive} is not encrypted, and stays where it is")
     if sealing:
         looked, chunks = peek(seal.sealed(chunks, policy.seal_to, policy.gnupg_home))
-        if looked.sealing != "public-key":
-            raise SealFailed(detail=f"{incoming.host}: {incoming.archive}: what gpg gave does not look encrypted")
+        _check_encrypted(looked, policy, f"{incoming.host}: {incoming.archive}")
     stored = Hashed(chunks, _Reporter(f"{incoming.host} {incoming.archive}", incoming.size, emit))
     store.upload(key, stored, size_hint=incoming.size)
     _check_source(incoming, source)
-    verified = _verify(store, key, stored, policy)
+    verified = _verify(store, key, stored, policy, source if sealing else None)
     return Manifest(
         id=keys.copy_id(incoming.archive, source.sha256),
         host=incoming.host,
@@ -184,16 +184,51 @@ def read_back(store: Store, key: str) -> Hashed:
     return passed
 
 
-def _verify(store: Store, key: str, stored: Hashed, policy: CopyPolicy) -> bool:
+def _verify(store: Store, key: str, stored: Hashed, policy: CopyPolicy, source: Hashed | None) -> bool:
+    """Compare what is stored with what was sent; `source`: what gpg encrypted on the way, None where it did not."""
     there = store.stat(key).size
     if there != stored.size:
         raise CopyDamaged(detail=f"{store.url}/{key}: {there} of {stored.size} bytes are there")
+    if source is not None and stored.size <= source.size:
+        raise CopyDamaged(detail=f"{store.url}/{key}: encrypted, it has {stored.size} bytes, of {source.size} before")
     if policy.verify == "size":
         return False
-    back = read_back(store, key)
+    both = _decrypted(store, key, policy) if source is not None else None
+    back = both[0] if both else read_back(store, key)
     if (back.size, back.sha256) != (stored.size, stored.sha256):
         raise CopyDamaged(detail=f"{store.url}/{key}: {stored.size} bytes went in, and other bytes come out")
+    if source is not None and both is not None and (both[1].size, both[1].sha256) != (source.size, source.sha256):
+        raise CopyDamaged(detail=f"{store.url}/{key}: decrypted, it is not the archive that was encrypted")
     return True
+
+
+def _check_encrypted(looked: Looked, policy: CopyPolicy, what: str) -> None:
+    """Compare the first packets of what gpg gave with what it was asked for: one session key for each recipient."""
+    if looked.sealing != "public-key":
+        raise SealFailed(detail=f"{what}: what gpg gave does not look encrypted")
+    if len(looked.key_ids) != len(policy.seal_to) or any(not key_id.strip("0") for key_id in looked.key_ids):
+        asked = ", ".join(policy.seal_to)
+        raise SealFailed(detail=f"{what}: gpg encrypted to {', '.join(looked.key_ids)}, and was asked for {asked}")
+
+
+def _decrypted(store: Store, key: str, policy: CopyPolicy) -> tuple[Hashed, Hashed] | None:
+    """What is stored, read once, and what gpg makes of it; None where the keyring has no secret key for it."""
+    if not seal.can_open(policy.seal_to, policy.gnupg_home):
+        return None
+    try:
+        with closing(store.read(key)) as raw:
+            back = Hashed(raw)
+            with seal.opened(back, home=policy.gnupg_home) as chunks:
+                plain = Hashed(chunks)
+                for _ in plain:
+                    pass
+            for _ in back:  # whatever gpg has not read
+                pass
+    except SealFailed as error:
+        if seal.can_open(policy.seal_to, policy.gnupg_home):  # not a key whose passphrase was forgotten meanwhile
+            raise CopyDamaged(detail=f"{store.url}/{key}: it cannot be decrypted again: {error.message()}") from error
+        return None
+    return back, plain
 
 
 def _check_source(incoming: Incoming, source: Hashed) -> None:

@@ -1,8 +1,10 @@
-"""Encrypt and decrypt on the way, with the system's gpg: streaming, nothing on disk.
+"""Encrypt and decrypt a stream with the system's gpg; nothing is written to a disk.
 
-Sealing needs public keys only, named by their whole fingerprints in the inventory; a workstation that is stolen gives
-no archive away. python-gnupg reads from a file-like object and hands its output to `on_data`; a bounded queue between
-that thread and ours keeps memory flat.
+Encryption needs public keys only, named by their complete fingerprints in the inventory. python-gnupg reads from a
+file-like object and hands its output to `on_data`; a bounded queue between that thread and ours keeps memory flat.
+
+Keys come from the operator's keyring, options do not: gpg.conf may add a signature, armour, other recipients or another
+file descriptor for the passphrase, and what is stored would no longer be what the manifest says.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from contextlib import contextmanager
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
@@ -30,25 +33,29 @@ if TYPE_CHECKING:
 
 _BUFFER = 1 << 18  # bytes a read of gpg's output; python-gnupg's own 1 KiB costs a third of the speed
 _WAITING = 16  # chunks between gpg and the consumer
+_STALL = 600.0  # seconds in which gpg neither reads nor writes: it waits for something that will not come
 _FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
+_STATUS = re.compile(r"\[GNUPG:\]\s*")
+OPTIONS = ("--no-options", "--no-tty")  # nobody's gpg.conf
+_ENCRYPT = ("--no-encrypt-to", "--no-throw-keyids", "--no-textmode", "--no-armor", "--compress-algo", "none")
 
 
 def recipients(names: Iterable[str], home: Path | None = None) -> tuple[str, ...]:
-    """Check that every key is there, whole and usable; returns the fingerprints.
+    """Check that every key is in the keyring and usable; returns the fingerprints.
 
     Raises:
-        SealFailed: not a whole fingerprint, not in the keyring, or revoked, expired or disabled.
+        SealFailed: not a complete fingerprint, not in the keyring, or revoked, expired or disabled.
     """
-    wanted = tuple(name.upper().replace(" ", "").removeprefix("0X") for name in names)
+    wanted = tuple(dict.fromkeys(name.upper().replace(" ", "").removeprefix("0X") for name in names))
     keyring = {key["fingerprint"]: key for key in _gpg(home).list_keys()} if wanted else {}
     for name in wanted:
         if not _FINGERPRINT.fullmatch(name):
             fix = "gpg --list-keys --with-colons shows them"
-            raise SealFailed(detail=f"{name[:60]!r} is not a whole fingerprint (40 hex digits)", fix=fix)
+            raise SealFailed(detail=f"{name[:60]!r} is not a complete fingerprint (40 hex digits)", fix=fix)
         if name not in keyring:
-            raise SealFailed(
-                detail=f"key {name} is not in the keyring", fix=f"gpg --receive-keys {name}, or gpg --import FILE"
-            )
+            fix = f"gpg --receive-keys {name}, or gpg --import FILE; options in gpg.conf (`keyring` too) are not used: "
+            fix += f"gpg --export {name} | gpg --no-options --import"
+            raise SealFailed(detail=f"key {name} is not in the keyring", fix=fix)
         why = {"r": "revoked", "e": "expired", "d": "disabled", "i": "invalid"}.get(keyring[name]["trust"])
         if why or "E" not in keyring[name]["cap"]:
             raise SealFailed(detail=f"key {name} is {why or 'not made for encryption'}", fix="name another key")
@@ -63,10 +70,33 @@ def sealed(chunks: Iterable[bytes], to: tuple[str, ...], home: Path | None = Non
     """
 
     def work(gpg: gnupg.GPG, source: _Source) -> Any:
-        extra = ["--no-encrypt-to", "--compress-algo", "none"]  # archives are compressed already
-        return gpg.encrypt_file(source, list(to), always_trust=True, armor=False, extra_args=extra)
+        return gpg.encrypt_file(source, list(to), always_trust=True, armor=False, extra_args=list(_ENCRYPT))
 
     return _piped(_gpg(home), chunks, work)
+
+
+def can_open(to: tuple[str, ...], home: Path | None = None) -> bool:
+    """Whether the keyring has a secret key that opens what is encrypted to these keys, without asking anybody."""
+    program = shutil.which("gpg")
+    base = [str(program), *OPTIONS, "--batch", "--quiet", *(["--homedir", str(home)] if home else [])]
+    names = [word for name in to for word in ("--recipient", name)]
+    encrypt = ["--trust-model", "always", *_ENCRYPT, *names, "--encrypt"]
+    probe = b"probe"
+    try:
+        for more in (
+            ["--trust-model", "always", *_ENCRYPT, *names, "--encrypt"],
+            ["--pinentry-mode", "error", "--decrypt"],
+        ):
+            probe = subprocess.run([*base, *more], input=probe, capture_output=True, check=True, timeout=30).stdout
+    except (subprocess.SubprocessError, OSError):
+        return False
+    return probe == b"probe"
+
+
+_OWN_KEY = (
+    "the keyring must have the secret key (gpg --list-secret-keys), and its agent must start (gpgconf --check-options "
+    "gpg-agent) and may have to be given the key's passphrase first: gpg --decrypt FILE"
+)
 
 
 @contextmanager
@@ -85,7 +115,7 @@ def opened(
         return gpg.decrypt_file(source, passphrase=passphrase.reveal(), extra_args=["--no-symkey-cache"])
 
     if passphrase is None:
-        stream = _piped(_gpg(home), chunks, work, "the keyring must have its secret key: gpg --list-secret-keys")
+        stream = _piped(_gpg(home), chunks, work, _OWN_KEY)
         try:
             yield stream
         finally:
@@ -110,7 +140,10 @@ def _gpg(home: Path | str | None) -> gnupg.GPG:
     if not shutil.which("gpg"):
         fix = "install GnuPG: apt install gnupg, or https://gpg4win.org on Windows"
         raise SealFailed(detail="there is no gpg on this workstation", fix=fix)
-    gpg = gnupg.GPG(gnupghome=str(home) if home else None, options=["--no-tty"])
+    try:
+        gpg = gnupg.GPG(gnupghome=str(home) if home else None, options=list(OPTIONS))
+    except (OSError, ValueError) as error:
+        raise SealFailed(detail=f"gpg cannot be used: {error}", fix="see what it says: gpg --version") from error
     gpg.encoding = "utf-8"  # of passphrases; python-gnupg's default is Latin-1
     gpg.buffer_size = _BUFFER
     return gpg
@@ -124,11 +157,14 @@ class _Source:
         self._stop = stop
         self._held = memoryview(b"")
         self.failure: BaseException | None = None
+        self.waits = False  # for the source, not for gpg
+        self.asked = time.monotonic()
 
     def read(self, size: int = -1) -> bytes:
         if self._stop.is_set():
             return b""
         try:
+            self.waits = True
             while not self._held:
                 self._held = memoryview(next(self._chunks))
         except StopIteration:
@@ -136,13 +172,15 @@ class _Source:
         except BaseException as error:  # noqa: BLE001 - raised again by the consumer
             self.failure = error
             return b""
+        finally:
+            self.waits, self.asked = False, time.monotonic()
         size = len(self._held) if size < 0 else size
         piece, self._held = self._held[:size], self._held[size:]
         return bytes(piece)
 
 
 class _Pipe:
-    """A bounded queue from gpg's thread to the consumer, with an end and a way to stop."""
+    """A bounded queue from gpg's thread to the consumer; `stop` ends both sides."""
 
     def __init__(self) -> None:
         self._queue: Queue[bytes | None] = Queue(_WAITING)
@@ -160,17 +198,21 @@ class _Pipe:
     def on_data(self, data: bytes) -> bool:
         return self.put(data) if data else False  # b"" is python-gnupg's end of output, before gpg has ended
 
-    def items(self, thread: threading.Thread) -> Iterator[bytes]:
+    def items(self, thread: threading.Thread, source: _Source) -> Iterator[bytes]:
+        came = time.monotonic()
         while True:
             try:
                 item = self._queue.get(timeout=0.5)
             except Empty:
+                if not source.waits and time.monotonic() - max(came, source.asked) > _STALL:
+                    raise SealFailed(detail=f"gpg did nothing for {_STALL:.0f} s", fix=_OWN_KEY) from None
                 if thread.is_alive() or not self._queue.empty():
                     continue
                 return
             if item is None:
                 return
             yield item
+            came = time.monotonic()
 
 
 def _piped(
@@ -189,14 +231,29 @@ def _piped(
             pipe.put(None)
 
     gpg.on_data = pipe.on_data
+    started = _remembering(gpg)
     thread = threading.Thread(target=run, name="gpg", daemon=True)
     thread.start()
     try:
-        yield from pipe.items(thread)
+        yield from pipe.items(thread, source)
         _check(source, outcome, fix)
     finally:
         pipe.stop.set()
         thread.join(10)
+        for process in started if thread.is_alive() else ():
+            process.kill()
+
+
+def _remembering(gpg: gnupg.GPG) -> list[subprocess.Popen[bytes]]:
+    """Collect the processes that python-gnupg starts from now on: one that hangs has to be ended."""
+    start, started = gpg._open_subprocess, list[subprocess.Popen[bytes]]()  # noqa: SLF001 - it gives them to nobody
+
+    def opened(*args: Any, **more: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*args, **more))
+        return started[-1]
+
+    gpg._open_subprocess = opened  # noqa: SLF001
+    return started
 
 
 def _check(source: _Source, outcome: list[Any], fix: str) -> None:
@@ -204,9 +261,13 @@ def _check(source: _Source, outcome: list[Any], fix: str) -> None:
         raise source.failure
     result = outcome[0] if outcome else RuntimeError("gpg gave no result")
     if isinstance(result, BaseException):
-        raise SealFailed(detail=f"gpg failed: {result}") from result
+        raise SealFailed(detail=f"gpg failed: {_words(str(result))}") from result
     if not result.ok:
-        said = next((line for line in reversed(result.stderr.splitlines()) if line.startswith("gpg: ")), "")
-        raise SealFailed(
-            detail=f"gpg: {result.status or 'failed'} ({outside(said.removeprefix('gpg: '))[:200]})", fix=fix
-        )
+        lines = [line for line in result.stderr.splitlines() if line.strip() and not _STATUS.match(line)]
+        said = f" ({_words(lines[-1].removeprefix('gpg: '))})" if lines else ""
+        raise SealFailed(detail=f"gpg: {_words(result.status) or 'failed'}{said}", fix=fix)
+
+
+def _words(text: str) -> str:
+    """What gpg says to people, without its lines for programs."""
+    return outside(" ".join(_STATUS.sub("", text).split()))[:200]

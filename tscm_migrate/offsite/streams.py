@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.offsite.manifest import Sealing
 
-_HEAD = 1 << 12  # bytes that are looked at; a packet for a recipient is about 0.5 KiB
+_HEAD = 1 << 16  # bytes that are looked at; a packet for a recipient is about 0.5 KiB
 _ARMOUR = b"-----BEGIN PGP MESSAGE-----"
 _PUBLIC_KEY_SESSION, _SYMMETRIC_SESSION, _MDC_DATA, _AEAD_DATA = 1, 3, 18, 20  # RFC 9580, section 5
 

@@ -14,7 +14,7 @@ import pytest
 from tests.support import gpg as support
 from tests.support.gpg import gpg, make_key
 from tests.support.incoming import NOW, Given, plain
-from tscm_migrate.errors import SealFailed
+from tscm_migrate.errors import CopyDamaged, SealFailed
 from tscm_migrate.offsite import catalog, seal
 from tscm_migrate.offsite.copying import CopyPolicy, make_copy
 from tscm_migrate.offsite.stores.local import LocalStore
@@ -133,6 +133,84 @@ def test_a_plain_archive_is_sealed_on_its_way(
     (copy,) = catalog.load(store).copies
     with seal.opened(store.read(copy.manifest.data), home=home) as got:
         assert b"".join(got) == body
+
+
+GPG_CONF = {
+    "armor": "armor", "sign": "sign\nlocal-user {one}", "no-such-option": "no-such-option",
+    "passphrase-fd": "passphrase-fd 0", "command-fd": "command-fd 0", "textmode": "textmode", "output": "output {out}",
+    "others": "encrypt-to {two}\nhidden-encrypt-to {two}\ndefault-recipient {two}\nthrow-keyids",
+    "group": "group {one}={two}", "keyring": "no-default-keyring\nkeyring elsewhere.kbx", "list-only": "list-only",
+    "dry-run": "dry-run", "compress": "compress-algo bzip2\nbzip2-compress-level 9", "max-output": "max-output 10",
+    "words": "charset iso-8859-1\ncomment x\nverbose\nlog-file {out}\nset-filename x", "rfc1991": "rfc4880\ndisable-mdc",
+}  # fmt: skip
+AGENT_CONF = {"pinentry": "pinentry-program /bin/false\nno-allow-loopback-pinentry", "unknown": "no-such-option"}
+
+
+@pytest.mark.parametrize("name", GPG_CONF)
+def test_no_option_of_gpg_conf_decides_what_is_stored(
+    tmp_path: Path, keyring: tuple[Path, str, str], name: str
+) -> None:
+    home, one, two = keyring
+    (tmp_path / "store").mkdir()
+    store, body = LocalStore(tmp_path / "store"), b"line\nline\r\n" * 20_000
+    config = home / "gpg.conf"
+    config.write_text(GPG_CONF[name].format(one=one, two=two, out=tmp_path / "out") + "\n")
+    try:
+        policy = CopyPolicy(seal_to=seal.recipients([one], home), gnupg_home=home)
+        assert seal.can_open((one,), home)
+        done = make_copy(Given(body), store, policy, now=NOW)
+        with seal.opened(store.read(done.manifest.data), home=home) as got:
+            assert b"".join(got) == body
+    finally:
+        config.unlink()
+    assert len(done.manifest.key_ids) == 1
+    assert gpg(home, "--decrypt", stdin=b"".join(store.read(done.manifest.data))) == body
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", AGENT_CONF)
+def test_what_the_agent_is_told_does_not_stop_a_copy(tmp_path: Path, keyring: tuple[Path, str, str], name: str) -> None:
+    home, one, _ = keyring
+    (tmp_path / "store").mkdir()
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True, timeout=20)
+    config = home / "gpg-agent.conf"
+    config.write_text(AGENT_CONF[name] + "\n")
+    try:
+        policy = CopyPolicy(seal_to=seal.recipients([one], home), gnupg_home=home)
+        done = make_copy(Given(b"x" * 50_000), LocalStore(tmp_path / "store"), policy, now=NOW)
+        if not seal.can_open((one,), home):
+            with pytest.raises(SealFailed) as caught, seal.opened([b"\x85\x01" * 300], home=home) as got:
+                b"".join(got)
+            assert "GNUPG:" not in caught.value.message()
+            assert "gpg-agent" in caught.value.remedy()
+    finally:
+        config.unlink()
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True, timeout=20)
+    stored = b"".join(LocalStore(tmp_path / "store").read(done.manifest.data))
+    assert gpg(home, "--decrypt", stdin=stored) == b"x" * 50_000
+
+
+def test_a_stored_copy_is_decrypted_to_prove_it(
+    tmp_path: Path, keyring: tuple[Path, str, str], public_only: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gpg that encrypts something else is found out by the secret key; without one its sizes do not show it."""
+    home, one, _ = keyring
+    (tmp_path / "store").mkdir()
+    (tmp_path / "bin").mkdir()
+    real = shutil.which("gpg")
+    wrapper = tmp_path / "bin" / "gpg"
+    wrapper.write_text(
+        '#!/bin/sh\nfor word in "$@"; do [ "$word" != --encrypt ] || exec 9<&0; done\n'
+        f'for word in "$@"; do [ "$word" != --encrypt ] || {{ tr a b <&9 | exec {real} "$@"; exit; }}; done\n'
+        f'exec {real} "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    store = LocalStore(tmp_path / "store")
+    with pytest.raises(CopyDamaged, match="not the archive"):
+        make_copy(Given(b"cba" * 50_000), store, CopyPolicy(seal_to=(one,), gnupg_home=home), now=NOW)
+    assert list(store.entries()) == []
+    assert not seal.can_open((one,), public_only)
 
 
 def test_what_is_encrypted_already_passes_unchanged(tmp_path: Path, keyring: tuple[Path, str, str]) -> None:
