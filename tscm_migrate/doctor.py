@@ -207,12 +207,27 @@ def _facts(one: Host, facts: Facts) -> Iterator[Finding]:
         skew = f"{facts.clock_skew:+.0f} s against this workstation's"
         off = abs(facts.clock_skew) > _CLOCK
         yield Finding(one.name, "clock", "warning" if off else "ok", skew, "sudo timedatectl set-ntp true")
+    yield from _archives(one, facts)
     if not facts.cron_entry:
         text = f"no {one.paths.cron_entry}: its updates are held, or are run otherwise"
         yield Finding(one.name, "updates", "warning", text, "see whether a run has left them held: tscm-migrate runs")
     if "rsync" not in facts.tools:
         text = "not there: archives go by tar or sftp"
         yield Finding(one.name, "rsync", "info", text, "sudo apt-get install rsync")
+
+
+def _archives(one: Host, facts: Facts) -> Iterator[Finding]:
+    """Whether the archives can be listed, and whether their names are in UTC, as the documents say."""
+    if facts.unseen:
+        look = f"ssh {one.user}@{one.address} ls -la {one.paths.backup_dir}"
+        text = f"those in {one.paths.backup_dir} could not be listed: {facts.unseen}"
+        yield Finding(one.name, "archives", "error", text, f"give {one.user} the right to read them: {look}")
+    elif facts.name_offset:
+        hours, minutes = divmod(abs(int(facts.name_offset)) // 60, 60)
+        zone = f"UTC{'+' if facts.name_offset > 0 else '-'}{hours:02d}:{minutes:02d}"
+        text = f"their names are in local time ({zone}), not in UTC; it is taken into account, but not by other tools"
+        mend = f"ssh -t {one.user}@{one.address} sudo timedatectl set-timezone UTC"
+        yield Finding(one.name, "archives", "warning", text, mend)
 
 
 def _disk(one: Host, facts: Facts) -> Finding:

@@ -23,6 +23,8 @@
     │   ├── DrainTimeout        1
     │   ├── BackupFailed        1
     │   ├── ArchiveMissing      1
+    │   ├── ListingFailed       1   could not look, which is not "nothing there"
+    │   ├── ArchiveEmpty        1
     │   ├── RestoreFailed       1
     │   ├── UnknownPrompt       1   nobody may guess the answer
     │   ├── DialogueSilent      1
@@ -437,6 +439,41 @@ class ArchiveMissing(ApplianceError):
 
     def remedy(self) -> str:
         return f"see what there is: tscm-migrate archives {self.host}; or leave --archive out for a fresh backup"
+
+
+@dataclass(eq=False)
+class ListingFailed(ApplianceError):
+    """The archives could not be listed; what is there is not known."""
+
+    code = "appliance.listing"
+    retry = Retry.AFTER_REMEDY
+
+    folder: str = ""
+    login: str = ""  # "user@address"
+    missing: bool = False
+
+    def message(self) -> str:
+        if self.missing:
+            return f"{self.host}: the backup folder {self.folder} does not exist"
+        return f"{self.host}: the archives in {self.folder} could not be listed: {self.detail}"
+
+    def remedy(self) -> str:
+        if self.missing:
+            return (
+                f"make a backup there: ssh -t {self.login} tsadmin backup; "
+                f"or, if it keeps them elsewhere, set paths.backup_dir of [hosts.{self.host}] in the inventory"
+            )
+        return f"see what the login may read, and give it the right to: ssh {self.login} ls -la {self.folder}"
+
+
+@dataclass(eq=False)
+class ArchiveEmpty(ApplianceError):
+    """The archive has 0 bytes: its backup has failed, or is still being written."""
+
+    code = "appliance.empty-archive"
+
+    def remedy(self) -> str:
+        return f"see what there is, and take another one with --archive NAME: tscm-migrate archives {self.host}"
 
 
 @dataclass(eq=False)

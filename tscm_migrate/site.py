@@ -140,13 +140,15 @@ class Archive:
     """A backup archive on an appliance.
 
     `name` is the bare file name (validated: see `appliance.archives`), `folder` where it lies, `size` in bytes,
-    `sha256` 64 hex digits or "" while it is not known.
+    `sha256` 64 hex digits or "" while it is not known, `taken` when it was made in seconds of the epoch, 0 where only
+    its name tells it (see `appliance.dated`).
     """
 
     name: str
     folder: str
     size: int
     sha256: str = ""
+    taken: float = field(default=0.0, compare=False)
 
     @property
     def path(self) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shlex
+import subprocess
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -10,11 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.incoming import NOW, encrypted, plain
-from tscm_migrate.errors import ApplianceError, CommandTimeout, CopyDamaged, PlaintextRefused
+from tests.support.incoming import NOW, encrypted, name_of, plain
+from tscm_migrate.errors import (
+    ApplianceError,
+    ArchiveEmpty,
+    CommandTimeout,
+    CopyDamaged,
+    ListingFailed,
+    PlaintextRefused,
+)
 from tscm_migrate.events import Event, Said
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.copying import CopyPolicy
+from tscm_migrate.offsite.freshness import judge
 from tscm_migrate.offsite.pull import PullOptions, pull
 from tscm_migrate.site import Paths
 from tscm_migrate.ssh.connect import NoSecrets, connect
@@ -122,6 +133,47 @@ def test_bytes_that_are_not_those_on_the_host_are_noticed(shell: Shell, store: L
     with pytest.raises(CopyDamaged, match="not those"):
         pull(_with_path(shell, shim), store, LATEST, now=NOW)
     assert list(store.entries()) == []
+
+
+def test_one_that_is_being_written_does_not_stop_the_others(shell: Shell, store: LocalStore, backups: Path) -> None:
+    seen: list[Event] = []
+    empty = backups / "threatstop_backup_2026-02-04_00_00_00.tsbak.gpg"
+    empty.touch()
+    with pytest.raises(ArchiveEmpty, match="0 bytes"):
+        pull(shell, store, LATEST, now=NOW)
+    target = newest(backups)
+    writing = subprocess.Popen(
+        ["sh", "-c", f"while sleep 0.01; do head -c 5000 /dev/zero; done >> {shlex.quote(str(target))}"]
+    )
+    try:
+        done = pull(shell, store, PullOptions(archive="all"), now=NOW, emit=seen.append)
+    finally:
+        writing.kill()
+        writing.wait(10)
+    assert [name[18:28] for name, _ in done.failed] == ["2026-02-04", "2026-02-03"]
+    assert [error.code for _, error in done.failed] == ["appliance.empty-archive", "offsite.damaged"]
+    assert [copy.manifest.archive[18:28] for copy in catalog.load(store).copies] == ["2026-02-02", "2026-02-01"]
+    assert sum(isinstance(event, Said) and "was not stored" in event.text for event in seen) == 2
+
+
+def test_a_folder_that_cannot_be_seen_is_told_as_such(sshd: Sshd, store: LocalStore, tmp_path: Path) -> None:
+    host = sshd.host("tscm-b", paths=Paths(backup_dir=str(tmp_path / "none"), tsadmin="true"))
+    with connect(host, credentials=NoSecrets()) as shell, pytest.raises(ListingFailed, match="does not exist"):
+        pull(shell, store, LATEST, now=NOW)
+
+
+def test_the_time_of_the_file_tells_the_zone_of_its_name(shell: Shell, store: LocalStore, backups: Path) -> None:
+    for path in backups.glob("threatstop_backup_2026-02-0*.gpg"):
+        path.unlink()
+    made = NOW - timedelta(hours=1)
+    for zone in (9, -8):
+        path = backups / name_of(made + timedelta(hours=zone))
+        path.write_bytes(encrypted(1000, seed=zone))
+        os.utime(path, (made.timestamp() + 20,) * 2)
+        pull(shell, store, LATEST, now=NOW)
+        (status,) = judge(catalog.load(store), ["tscm-a"], lambda _: timedelta(hours=2), NOW)
+        assert (status.state, status.age) == ("fresh", timedelta(hours=1))
+        path.unlink()
 
 
 class _Pathed:

@@ -6,23 +6,46 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import parse
+from tscm_migrate.appliance import folders, parse
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.appliance.facts import archive_listing
-from tscm_migrate.errors import ApplianceError
+from tscm_migrate.errors import ApplianceError, ListingFailed
 from tscm_migrate.redact import outside
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
-    from tscm_migrate.site import Archive, Secret
+    from tscm_migrate.appliance.folders import Listed
+    from tscm_migrate.site import Archive, Host, Secret
 
 
-def listed(appliance: Appliance) -> tuple[Archive, ...]:
-    """Archives of documented names in the backup folder and in the home folder, as they are now."""
-    script = archive_listing(quote(appliance.paths.backup_dir))
-    text = appliance.run(script, sudo=False, display="list archives").stdout
-    found: tuple[Archive, ...] = parse.archives(text, appliance.paths)["archives"]
-    return found
+def listed(appliance: Appliance, *, folder_needed: bool = False) -> tuple[Archive, ...]:
+    """Archives of documented names in the backup folder and in the home folder, as they are now.
+
+    Args:
+        appliance: where.
+        folder_needed: whether it is an error where the backup folder does not exist, and home has no archive either.
+
+    Raises:
+        ListingFailed: it could not be looked, so nothing is known of what is there.
+    """
+    script = folders.script(quote(appliance.paths.backup_dir))
+    result = appliance.run(script, sudo=False, check=False, display="list archives")
+    found = folders.parse(result.stdout)
+    complete(appliance.host, found, result.stderr, folder_needed=folder_needed)
+    return found.archives
+
+
+def complete(host: Host, found: Listed, said: str = "", *, folder_needed: bool = False) -> None:
+    """Refuse a listing that did not see everything.
+
+    Raises:
+        ListingFailed: a folder could not be read, the command failed, or (where it is needed) the folder is missing.
+    """
+    folder, login = host.paths.backup_dir, f"{host.user}@{host.address}"
+    if found.unseen:
+        last = said.strip().splitlines()[-1:]
+        raise ListingFailed(host.name, outside(f"{found.unseen}{f' ({last[0][:200]})' if last else ''}"), folder, login)
+    if folder_needed and found.missing and not found.archives:
+        raise ListingFailed(host.name, "", folder, login, missing=True)
 
 
 def hashed(appliance: Appliance, archive: Archive, *, timeout: float = 3600.0) -> Archive:

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import named, parse
+from tscm_migrate.appliance import folders, named, parse
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.redact import printable
 
@@ -43,6 +43,8 @@ class Facts:
     dhcp: bool | None = None  # None: this kind of network configuration is not known to us
     archives: tuple[Archive, ...] = ()
     links: tuple[str, ...] = ()  # threatstop_latest* symlinks
+    unseen: str = ""  # why the archives could not be listed
+    name_offset: float | None = None  # seconds that the times in archives' names are ahead of UTC; None: not shown
     backup_dir_exists: bool = False
     free: tuple[tuple[str, int], ...] = ()  # (path, free bytes)
     tools: tuple[str, ...] = ()
@@ -94,15 +96,6 @@ def boot_script(paths: Paths) -> str:
     return f"cat {quote(paths.boot_id)} 2>/dev/null; sed 's/.*) //' /proc/1/stat 2>/dev/null | cut -d' ' -f20"
 
 
-def archive_listing(folder: str) -> str:
-    """Shell source that lists archives in `folder` (quoted) and at home, a line each: type, size, folder, name."""
-    # Names with a newline or another control character are dropped by the parser: -printf ends each with \\0.
-    return (
-        f'for d in {folder} "$HOME"; do find "$d" -maxdepth 1 -name \'threatstop_*\' '
-        "-printf '%y\\t%s\\t%h\\t%f\\0' 2>/dev/null | tr '\\n\\0' '?\\n'; done"
-    )
-
-
 FACTS: tuple[Fact, ...] = (
     Fact("who", lambda _: 'id -un; echo "$HOME"; hostname', parse.who),
     Fact("clock", lambda _: "date +%s.%N", parse.clock),
@@ -120,7 +113,7 @@ FACTS: tuple[Fact, ...] = (
         ),
         parse.network,
     ),
-    Fact("archives", lambda p: archive_listing(quote(p.backup_dir)), parse.archives),
+    Fact("archives", lambda p: folders.script(quote(p.backup_dir)), parse.archives),
     Fact("backup_dir", lambda p: f"test -d {quote(p.backup_dir)} && echo yes", parse.backup_dir),
     Fact(
         "free",

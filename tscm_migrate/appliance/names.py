@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"threatstop_backup_(\d{4})-(\d{2})-(\d{2})_(\d{2})_(\d{2})_(\d{2})\.tsbak(\.gpg)?", re.ASCII)
 
+_FIRST, _LAST = 1990, 9000  # years; what is beyond cannot be put into every time zone
+
 
 def taken_at(name: str) -> datetime | None:
     """When the archive `name` was made: aware UTC, from its name; None where the name is not of the documented form."""
@@ -23,9 +25,10 @@ def taken_at(name: str) -> datetime | None:
     if match is None:
         return None
     try:
-        return datetime(*(int(part) for part in match.groups()[:6]), tzinfo=UTC)  # type: ignore[misc,arg-type]
+        found = datetime(*(int(part) for part in match.groups()[:6]), tzinfo=UTC)  # type: ignore[misc,arg-type]
     except ValueError:
         return None
+    return found if _FIRST <= found.year < _LAST else None
 
 
 def acceptable(name: str) -> bool:
@@ -33,8 +36,12 @@ def acceptable(name: str) -> bool:
     return taken_at(name) is not None
 
 
+def when(archive: Archive) -> datetime | None:
+    """When an archive was made (UTC): by its name, and by its file's time where that was seen (see `dated`)."""
+    return datetime.fromtimestamp(archive.taken, UTC) if archive.taken else taken_at(archive.name)
+
+
 def newest(archives: Iterable[Archive]) -> Archive | None:
-    """The archive with the latest time in its name; never by a symlink, which may dangle or be ambiguous (fact 5)."""
-    dated = [(taken_at(archive.name), archive.name, archive) for archive in archives]
-    known = [(when, name, archive) for when, name, archive in dated if when is not None]
-    return max(known, key=lambda item: (item[0], item[1]))[2] if known else None
+    """The archive that was made last, by its name and its file's time; never by a link, which may dangle (fact 5)."""
+    known = [(at, archive.name, archive) for archive in archives if (at := when(archive)) is not None]
+    return max(known, key=lambda item: item[:2])[2] if known else None

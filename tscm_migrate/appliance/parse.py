@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance.names import acceptable
-from tscm_migrate.site import Archive
+from tscm_migrate.appliance import folders
 
 if TYPE_CHECKING:
     from tscm_migrate.site import Paths
@@ -149,20 +148,10 @@ def network(text: str, _paths: Paths) -> dict[str, Any]:
 
 
 def archives(text: str, _paths: Paths) -> dict[str, Any]:
-    """Lines `type TAB size TAB folder TAB name`: regular files of the documented names, and the latest-links."""
-    files, links = [], []
-    for line in text.splitlines():
-        parts = line.split("\t")
-        if len(parts) != 4 or not parts[1].isdigit():
-            continue
-        kind, size, folder, name = parts
-        if not folder.isprintable():
-            continue
-        if kind == "f" and acceptable(name):
-            files.append(Archive(name, folder, int(size)))
-        elif kind == "l" and re.fullmatch(r"threatstop_latest\.tsbak(\.gpg)?", name):
-            links.append(f"{folder}/{name}")
-    return {"archives": tuple(files), "links": tuple(links)}
+    """Regular files of the documented names and the latest-links, or why they could not be listed."""
+    found = folders.parse(text)
+    offset = None if found.offset is None else found.offset.total_seconds()
+    return {"archives": found.archives, "links": found.links, "unseen": found.unseen, "name_offset": offset}
 
 
 def backup_dir(text: str, _paths: Paths) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def announced(settings: Settings, outcomes: Sequence[PullOutcome], emit: Emit) -
         yield
         done = True
     finally:
-        failed = [outcome for outcome in outcomes if outcome.value is None]
+        failed = [outcome for outcome in outcomes if outcome.value is None or outcome.value.failed]
         told = text.summary(outcomes) if outcomes else "nothing was due\n" if done else "it was interrupted\n"
         bad = bool(failed) or not done
         _ping(ping, "/fail" if bad else "", told, emit)

@@ -105,10 +105,10 @@ def pulls(jobs: Sequence[PullJob], crew: Crew, tools: Tools) -> Iterator[PullOut
 
 
 def exit_code(outcomes: Sequence[PullOutcome]) -> Exit:
-    """0: all well; one host: its error's own code; several: 4 where some failed, 1 where all did."""
+    """0: all well; one host: its error's own code; 4 where only some hosts or some archives failed, 1 where all did."""
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
     if not failed:
-        return Exit.DONE
+        return Exit.ATTENTION if any(o.value is not None and o.value.failed for o in outcomes) else Exit.DONE
     if len(outcomes) == 1:
         return failed[0].exit_code if isinstance(failed[0], MigrateError) else Exit.FAILED
     return Exit.FAILED if len(failed) == len(outcomes) else Exit.ATTENTION
@@ -120,6 +120,10 @@ def as_dict(outcome: PullOutcome) -> dict[str, Any]:
     if outcome.value is not None:
         told |= {"outcome": outcome.value.outcome, "size": outcome.value.size}
         told["copies"] = [{"outcome": copied.outcome, **copied.manifest.as_dict()} for copied in outcome.value.copies]
+        told["failed"] = [
+            {"archive": name, "code": error.code, "message": error.message(), "remedy": error.remedy()}
+            for name, error in outcome.value.failed
+        ]
         return told
     error = outcome.error
     if isinstance(error, MigrateError):

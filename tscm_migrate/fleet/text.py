@@ -19,9 +19,10 @@ def line(outcome: PullOutcome, done: int, total: int) -> str:
     if outcome.value is None:
         return f"[{done}/{total}] {name}: FAILED: {_why(outcome)}"
     pulled = outcome.value
+    also = f"; {len(pulled.failed)} archives FAILED" if pulled.failed else ""
     if pulled.outcome == "already":
-        return f"[{done}/{total}] {name}: already off-site"
-    return f"[{done}/{total}] {name}: stored {size(pulled.size)} in {outcome.seconds:.1f} s"
+        return f"[{done}/{total}] {name}: already off-site{also}"
+    return f"[{done}/{total}] {name}: stored {size(pulled.size)} in {outcome.seconds:.1f} s{also}"
 
 
 def summary(outcomes: Sequence[PullOutcome]) -> str:
@@ -30,14 +31,23 @@ def summary(outcomes: Sequence[PullOutcome]) -> str:
         return "nothing to do: every newest copy is young enough\n"
     failed = [outcome for outcome in outcomes if outcome.value is None]
     if len(outcomes) == 1 and not failed:
-        return _single(outcomes[0])
+        return _single(outcomes[0]) + _left(outcomes)
     stored = [o.value for o in outcomes if o.value is not None and o.value.outcome == "stored"]
     already = len(outcomes) - len(failed) - len(stored)
     text = f"{len(outcomes)} hosts: {len(stored)} stored ({size(sum(p.size for p in stored))}), {already} already there"
     if not failed:
-        return text + "\n"
+        return text + "\n" + _left(outcomes)
     rows = [(o.item.host.name, _code(o), _why(o), _remedy(o)) for o in failed]
-    return f"{text}, {len(failed)} FAILED\n" + table(("HOST", "CODE", "WHY", "WHAT TO DO"), rows)
+    return f"{text}, {len(failed)} FAILED\n" + table(("HOST", "CODE", "WHY", "WHAT TO DO"), rows) + _left(outcomes)
+
+
+def _left(outcomes: Sequence[PullOutcome]) -> str:
+    """The archives that could not be stored, of hosts where others were."""
+    found = [(o.item.host.name, name, error) for o in outcomes if o.value for name, error in o.value.failed]
+    return "".join(
+        f"{host}: {name} was NOT stored: {' '.join(error.message().split())[:300]}\n  {error.remedy()}\n"
+        for host, name, error in found
+    )
 
 
 def _single(outcome: PullOutcome) -> str:

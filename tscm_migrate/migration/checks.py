@@ -124,6 +124,16 @@ def operating_system(s: Situation) -> Iterator[Finding]:
         yield Finding("os-differs", "error", text, remedy)
 
 
+def listings(s: Situation) -> Iterator[Finding]:
+    """What archives there are must be known: "none" is not what a look says that was not allowed to look."""
+    for facts, host in s.there:
+        if facts.unseen:
+            text = f"the archives of {facts.name} in {host.paths.backup_dir} could not be listed: {facts.unseen}"
+            look = f"ssh {host.user}@{host.address} ls -la {host.paths.backup_dir}"
+            remedy = f"see what {host.user} may read there, and give it the right to: {look}"
+            yield Finding("archives-unseen", "error", text, remedy)
+
+
 def archive_estimate(facts: Facts) -> int:
     """Bytes that a backup may take: the last one's size, or what it would pack, whichever is more (fact 36)."""
     last = newest(facts.archives)
@@ -264,8 +274,8 @@ def updates(s: Situation) -> Iterator[Finding]:
 
 
 CHECKS = (
-    same_host, core_version, core_order, operating_system, disk, interface, clocks, devices_on_new, devices_asked,
-    address, tools, way, updates,
+    same_host, core_version, core_order, operating_system, listings, disk, interface, clocks, devices_on_new,
+    devices_asked, address, tools, way, updates,
 )  # fmt: skip
 
 

@@ -236,7 +236,7 @@ def _check_source(incoming: Incoming, source: Hashed) -> None:
     if incoming.size and source.size != incoming.size:
         raise CopyDamaged(
             detail=f"{incoming.host}: {incoming.archive}: {source.size} of {incoming.size} bytes came",
-            fix="it changed while it was read, or a disk is failing; pull again",
+            fix="it changed while it was read (is its backup still being written?), or a disk is failing; pull again",
         )
     if told and told != source.sha256:
         raise CopyDamaged(

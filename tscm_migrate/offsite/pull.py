@@ -1,4 +1,4 @@
-"""From an appliance straight into a store: read-only on the appliance, nothing on the workstation's disk."""
+"""Copy archives from an appliance into a store: read-only on the appliance, nothing on the workstation's disk."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from tscm_migrate.appliance import facts, names
+from tscm_migrate.appliance import facts, folders, names
+from tscm_migrate.appliance.archives import complete
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.errors import ApplianceError, CommandTimeout, Interrupted
+from tscm_migrate.errors import (
+    ApplianceError,
+    ArchiveEmpty,
+    CommandTimeout,
+    CopyDamaged,
+    Interrupted,
+    MigrateError,
+    SshError,
+    StoreUnavailable,
+)
 from tscm_migrate.events import Emit, Said, silent
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.copying import Copied, CopyPolicy, make_copy
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
 
 _ASKED = {"os", "archives", "version"}
 _HASH = re.compile(r"^([0-9a-f]{64}) [ *](?:-|stdin)$", re.MULTILINE)  # of sha256sum, of openssl
+_TOLD = 20  # objects of a store that are named each
 _HASHING = 600.0  # seconds that `sha256sum` of one archive may take
 
 stopping = threading.Event()  # set when this process is told to end: what streams in any thread stops at its next chunk
@@ -52,10 +63,11 @@ class PullOptions:
 
 @dataclass(frozen=True)
 class Pulled:
-    """What one pull did; `copies` newest first."""
+    """What one pull did; `copies` newest first, `failed`: archives that could not be stored, and why."""
 
     host: str
     copies: tuple[Copied, ...]
+    failed: tuple[tuple[str, MigrateError], ...] = ()
 
     @property
     def outcome(self) -> Literal["stored", "already"]:
@@ -78,30 +90,35 @@ class Seen:
 
 
 def look(shell: Shell) -> Seen:
-    """Ask for the archives, the versions and the system in one round trip."""
+    """Ask for the archives, the versions and the system in one round trip.
+
+    Raises:
+        ListingFailed: the archives could not be listed, or the backup folder does not exist.
+    """
     paths, mark = shell.host.paths, f"@{secrets.token_hex(8)}@"
     asked = tuple(fact for fact in facts.FACTS if fact.name in _ASKED)
-    text = shell.run(facts.script(paths, mark, asked), check=False, display="list archives").stdout
-    parts = facts.sections(text, mark)
+    result = shell.run(facts.script(paths, mark, asked), check=False, display="list archives")
+    parts = facts.sections(result.stdout, mark)
+    listed = folders.parse(parts.get("archives", (1, ""))[1])
+    complete(shell.host, listed, result.stderr, folder_needed=True)
     found = {
         name: value for fact in asked for name, value in fact.parser(parts.get(fact.name, (1, ""))[1], paths).items()
     }
     versions = {module[:60]: version[:60] for module, version in found.get("versions", ())[:40]}
-    return Seen(tuple(found.get("archives", ())), versions, str(found.get("os_pretty", ""))[:200])
+    return Seen(listed.archives, versions, str(found.get("os_pretty", ""))[:200])
 
 
 def chosen(seen: Seen, wanted: str, host: str) -> list[Archive]:
-    """The archives that are meant, newest first; by the time in the name, never by a link or a place in a list.
+    """The archives that are meant, the one that was made last first; never by a link or a place in a list.
 
     Raises:
         ApplianceError: there is none.
     """
-    dated = sorted({a.name: a for a in seen.archives}.values(), key=lambda a: a.name, reverse=True)
+    dated = sorted({a.name: a for a in seen.archives}.values(), key=lambda a: (names.when(a), a.name), reverse=True)
     if wanted == "all":
         found = dated
     elif wanted == "latest":
-        newest = names.newest(dated)
-        found = [newest] if newest else []
+        found = dated[:1]
     else:
         found = [archive for archive in dated if archive.name == wanted]
     if not found:
@@ -113,7 +130,9 @@ def chosen(seen: Seen, wanted: str, host: str) -> list[Archive]:
 
 
 def pull(shell: Shell, store: Store, options: PullOptions, *, now: datetime, emit: Emit = silent) -> Pulled:
-    """Bring what is meant off-site, unless it is there; safe to run twice at once.
+    """Copy what is meant into the store, unless it is there; safe to run twice at once.
+
+    One archive that cannot be stored does not stop the others.
 
     Args:
         shell: a connection to the appliance.
@@ -123,7 +142,8 @@ def pull(shell: Shell, store: Store, options: PullOptions, *, now: datetime, emi
         emit: told of progress and of what is odd.
 
     Raises:
-        SshError, ApplianceError, StoreError, CopyDamaged, SealFailed, PlaintextRefused: nothing is left half-way.
+        SshError, ApplianceError, StoreError, CopyDamaged, SealFailed, PlaintextRefused: nothing was stored; where
+            several archives were meant, some may have been stored before the connection or the store went away.
     """
     return _Pull(shell, store, options, now, emit).run()
 
@@ -142,12 +162,26 @@ class _Pull:
         host, seen = self.shell.host.name, look(self.shell)
         wanted = chosen(seen, self.options.archive, host)
         known = catalog.load(self.store, hosts=[host], cache=self.options.cache)
-        for text in known.strange[:3]:
-            self._warn(text)
-        return Pulled(host, tuple(self._one(archive, seen, known) for archive in wanted))
+        for thing in known.strange[:_TOLD]:
+            self._warn(f"skipped in the store: {thing}")
+        copies: list[Copied] = []
+        failed: list[tuple[str, MigrateError]] = []
+        for archive in wanted:
+            try:
+                copies.append(self._one(archive, seen, known))
+            except (SshError, StoreUnavailable, Interrupted):
+                raise
+            except MigrateError as error:
+                failed.append((archive.name, error))
+                self._warn(f"{archive.name} was not stored: {error.message()}")
+        if failed and not copies:
+            raise failed[0][1]
+        return Pulled(host, tuple(copies), tuple(failed))
 
     def _one(self, archive: Archive, seen: Seen, known: Catalog) -> Copied:
         began = time.monotonic()
+        if archive.size == 0:
+            raise ArchiveEmpty(self.shell.host.name, archive.name)
         standing = self._standing(archive, known)
         if standing is not None and not self._damage(standing):
             return Copied(standing.manifest, "already", time.monotonic() - began)
@@ -201,7 +235,7 @@ class FromAppliance:
     """One archive as it streams from its appliance; hashed there in the same command, after the bytes."""
 
     def __init__(self, shell: Shell, archive: Archive, seen: Seen, options: PullOptions) -> None:
-        when = names.taken_at(archive.name)
+        when = names.when(archive)
         if when is None:
             raise ApplianceError(shell.host.name, f"{archive.name[:80]!r} is no archive's name")
         self.host = shell.host.name
@@ -228,8 +262,14 @@ class FromAppliance:
     def __iter__(self) -> Iterator[bytes]:
         if self._reader is None:
             raise RuntimeError("not entered")
-        end = time.monotonic() + self._limit
+        end, passed = time.monotonic() + self._limit, 0
         for chunk in self._reader:
+            passed += len(chunk)
+            if passed > self.size:
+                raise CopyDamaged(
+                    detail=f"{self.host}: {self.archive}: more than the {self.size} bytes came that were listed",
+                    fix="it is still being written; pull again when its backup has ended",
+                )
             yield chunk
             if stopping.is_set():
                 raise Interrupted(f"{self.host}: {self.archive} was not stored")

@@ -83,10 +83,7 @@ def can_open(to: tuple[str, ...], home: Path | None = None) -> bool:
     encrypt = ["--trust-model", "always", *_ENCRYPT, *names, "--encrypt"]
     probe = b"probe"
     try:
-        for more in (
-            ["--trust-model", "always", *_ENCRYPT, *names, "--encrypt"],
-            ["--pinentry-mode", "error", "--decrypt"],
-        ):
+        for more in (encrypt, ["--pinentry-mode", "error", "--decrypt"]):
             probe = subprocess.run([*base, *more], input=probe, capture_output=True, check=True, timeout=30).stdout
     except (subprocess.SubprocessError, OSError):
         return False

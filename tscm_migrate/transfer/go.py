@@ -118,14 +118,18 @@ def end(appliance: Appliance, *, sftp: bool = False) -> ShellEnd | SftpEnd:
 
 
 def listed(appliance: Appliance) -> tuple[Archive, ...]:
-    """The archives of an appliance, newest first, by the time in their names, each name once."""
+    """The archives of an appliance, the one that was made last first, each name once.
+
+    Raises:
+        ListingFailed: it could not be looked, or the backup folder does not exist.
+    """
     from tscm_migrate.appliance import archives
-    from tscm_migrate.appliance.names import taken_at
+    from tscm_migrate.appliance.names import when
 
     where = end(appliance)
-    found = where.listed() if isinstance(where, SftpEnd) else archives.listed(appliance)
+    found = where.listed() if isinstance(where, SftpEnd) else archives.listed(appliance, folder_needed=True)
     first = {archive.name: archive for archive in reversed(found)}  # the backup folder's before the home folder's
-    return tuple(sorted(first.values(), key=lambda a: (taken_at(a.name), a.name), reverse=True))
+    return tuple(sorted(first.values(), key=lambda a: (when(a), a.name), reverse=True))
 
 
 def wanted(appliance: Appliance, which: str) -> tuple[Archive, ...]:

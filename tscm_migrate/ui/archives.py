@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance.names import taken_at
+from tscm_migrate.appliance.names import when
 from tscm_migrate.redact import outside
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def _time(archive: Archive) -> str:
-    when = taken_at(archive.name)
-    return when.strftime("%Y-%m-%d %H:%M:%SZ") if when else "-"
+    taken = when(archive)
+    return taken.strftime("%Y-%m-%d %H:%M:%SZ") if taken else "-"
 
 
 def table(found: Sequence[Archive]) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from tscm_migrate.appliance import parse
 from tscm_migrate.appliance.facts import FACTS, sections
-from tscm_migrate.site import Archive, Paths
+from tscm_migrate.site import Paths
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,23 +80,6 @@ def test_addresses_leave_loopback_and_link_local_out() -> None:
 )
 def test_dhcp_is_known_from_three_kinds_of_configuration_or_unknown(text: str, dhcp: object) -> None:
     assert parse.network(text, P)["dhcp"] is dhcp
-
-
-def test_archives_of_other_names_kinds_and_hostile_ones_are_dropped() -> None:
-    folder = "/opt/threatstop/backup"
-    good = "threatstop_backup_2026-01-02_03_04_05.tsbak.gpg"
-    lines = [
-        f"f\t4096\t{folder}\t{good}",
-        f"l\t10\t{folder}\tthreatstop_latest.tsbak",
-        f"f\t1\t{folder}\tthreatstop_backup_2026-13-45_03_04_05.tsbak",
-        f"f\t1\t{folder}\tthreatstop_backup_2026-01-02_03_04_05.tsbak.gpg/../../etc/passwd",
-        f"f\t1\t{folder}\tthreatstop_backup_x?rm -rf",
-        f"l\t1\t{folder}\tthreatstop_backup_2026-01-02_03_04_06.tsbak",
-        "f\tnot-a-number\t/x\tthreatstop_backup_2026-01-02_03_04_07.tsbak",
-    ]
-    found = parse.archives("\n".join(lines), P)
-    assert found["archives"] == (Archive(good, folder, 4096),)
-    assert found["links"] == (f"{folder}/threatstop_latest.tsbak",)
 
 
 def test_free_space_is_read_from_df_also_of_a_long_device_name() -> None:

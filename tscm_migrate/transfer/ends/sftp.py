@@ -9,7 +9,17 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import ApplianceError, SshError, TransferError
+from tscm_migrate.appliance import dated
+from tscm_migrate.appliance.names import acceptable
+from tscm_migrate.errors import (
+    ApplianceError,
+    CommandTimeout,
+    ConnectionLost,
+    ListingFailed,
+    SshError,
+    TransferError,
+)
+from tscm_migrate.site import Archive
 from tscm_migrate.ssh import sftp as fast
 from tscm_migrate.transfer.base import Found
 from tscm_migrate.transfer.ledger import Ledger
@@ -21,7 +31,6 @@ if TYPE_CHECKING:
     import paramiko
 
     from tscm_migrate.appliance.base import Appliance
-    from tscm_migrate.site import Archive
     from tscm_migrate.transfer.base import Incoming, Outgoing
 
 _MODE = 0o664
@@ -55,18 +64,28 @@ class SftpEnd:
             yield client
 
     def listed(self) -> tuple[Archive, ...]:
-        """Archives of documented names in the backup folder."""
-        from tscm_migrate.appliance.names import acceptable
-        from tscm_migrate.site import Archive
+        """Archives of documented names in the backup folder.
 
-        folder = self.appliance.paths.backup_dir
-        with self._client() as client:
-            found = client.listdir_attr(folder)
-        return tuple(
-            Archive(a.filename, folder, int(a.st_size or 0))
-            for a in found
-            if acceptable(a.filename) and stat.S_ISREG(a.st_mode or 0)
-        )
+        Raises:
+            ListingFailed: the folder is missing or cannot be read.
+        """
+        folder, host = self.appliance.paths.backup_dir, self.appliance.host
+        try:
+            with self._client() as client:
+                named = [a for a in client.listdir_attr(folder) if acceptable(a.filename)]
+                # A server need not tell a file's kind in a listing.
+                found = [a if a.st_mode else _told(client, folder, a) for a in named]
+        except (CommandTimeout, ConnectionLost):
+            raise
+        except SshError as error:
+            missing = "No such file" in error.detail
+            raise ListingFailed(
+                host.name, error.detail, folder, f"{host.user}@{host.address}", missing=missing
+            ) from error
+        regular = [a for a in found if stat.S_ISREG(a.st_mode or stat.S_IFREG)]
+        times = dated.corrected([(a.filename, float(a.st_mtime or 0)) for a in regular])
+        each = zip(regular, times.taken, strict=True)
+        return tuple(dated.at(Archive(a.filename, folder, int(a.st_size or 0)), when) for a, when in each)
 
     def _digest(self, client: paramiko.SFTPClient, path: str, size: int | None = None) -> tuple[str, int]:
         sha, seen = self._hash(client, path, size)
@@ -217,3 +236,9 @@ def _free(client: Any, folder: str) -> int | None:
         return None
     _size, fragment, _blocks, _free_blocks, available = struct.unpack(">5Q", message.get_remainder()[:40])
     return int(fragment * available)
+
+
+def _told(client: paramiko.SFTPClient, folder: str, entry: paramiko.SFTPAttributes) -> paramiko.SFTPAttributes:
+    found = client.lstat(f"{folder}/{entry.filename}")
+    entry.st_mode, entry.st_size, entry.st_mtime = found.st_mode, found.st_size, found.st_mtime
+    return entry

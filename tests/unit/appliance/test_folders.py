@@ -1,0 +1,176 @@
+"""Listing archives by the real shells, with tools that lack what GNU's have, in folders that cannot be read."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
+from tscm_migrate.appliance import folders
+from tscm_migrate.appliance.names import newest, when
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "threatstop_backup_2026-01-02_03_04_05.tsbak.gpg"
+OTHER = "threatstop_backup_2026-01-01_03_04_05.tsbak"
+WHEN = datetime(2026, 1, 2, 3, 4, 20, tzinfo=UTC).timestamp()
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Path:
+    folder = tmp_path / "back up's"
+    folder.mkdir()
+    for name in (NAME, OTHER):
+        (folder / name).write_bytes(b"x" * 10)
+        os.utime(folder / name, (WHEN, WHEN))
+    (folder / "threatstop_latest.tsbak.gpg").symlink_to(NAME)
+    (folder / "threatstop_backup_2026-13-45_03_04_05.tsbak").write_bytes(b"no such day")
+    (folder / "threatstop_backup_2026-01-03_03_04_05.tsbak\nx").write_bytes(b"hostile")
+    (folder / "threatstop_backup_2026-01-04_03_04_05.tsbak").symlink_to(NAME)
+    (folder / "threatstop_backup_2026-01-05_03_04_05.tsbak").mkdir()
+    (tmp_path / "home").mkdir()
+    return folder
+
+
+def look(
+    folder: Path, home: Path, *, shell: str = "sh", path: str = "", prefix: tuple[str, ...] = ()
+) -> folders.Listed:
+    env = {"HOME": str(home), "PATH": path or os.environ["PATH"], "LC_ALL": "C"}
+    argv = [*prefix, shell, "-c", folders.script(shlex.quote(str(folder)))]
+    return folders.parse(subprocess.run(argv, env=env, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+
+SHELLS = [name for name in ("sh", "dash", "bash", "busybox") if shutil.which(name)]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("tools", ["GNU", "no stat", "stat without -c", "no find"])
+def test_every_shell_and_set_of_tools_lists_the_same(backup: Path, tmp_path: Path, shell: str, tools: str) -> None:
+    path = ""
+    if tools != "GNU":
+        shim = tmp_path / "bin"
+        shim.mkdir()
+        for name in ("ls", "cut", "tr", "date", *(["stat"] if tools == "no find" else [])):
+            (shim / name).symlink_to(str(shutil.which(name)))
+        if tools == "stat without -c":
+            (shim / "stat").write_text("#!/bin/sh\necho 'stat: invalid option -- c' >&2\nexit 1\n")
+            (shim / "stat").chmod(0o755)
+        path = str(shim)
+    found = look(backup, tmp_path / "home", shell=str(shutil.which(shell)), path=path)
+    assert {(a.name, a.size, a.folder) for a in found.archives} == {(n, 10, str(backup)) for n in (NAME, OTHER)}
+    assert [link.rpartition("/")[2] for link in found.links] == ["threatstop_latest.tsbak.gpg"]
+    assert (found.missing, found.unseen) == (False, "")
+
+
+def test_a_folder_that_is_missing_or_cannot_be_read_is_not_an_empty_one(backup: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "home"
+    assert look(empty, empty) == folders.Listed()
+    missing = look(tmp_path / "none", empty)
+    assert (missing.missing, missing.unseen) == (True, "")
+    file = tmp_path / "file"
+    file.write_text("")
+    assert look(file, empty).unseen
+    (tmp_path / "loop").symlink_to("loop")
+    assert look(tmp_path / "loop", empty).unseen
+
+
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+@pytest.mark.parametrize("mode", [0o000, 0o100, 0o400, 0o200])
+@pytest.mark.parametrize("which", ["backup", "home"])
+def test_what_the_login_may_not_read_is_told(backup: Path, tmp_path: Path, mode: int, which: str) -> None:
+    home = tmp_path / "home"
+    closed = backup if which == "backup" else home
+    closed.chmod(mode)
+    try:
+        found = look(backup, home, prefix=UNPRIVILEGED)
+    finally:
+        closed.chmod(0o755)
+    assert "denied" in found.unseen, found
+
+
+@pytest.mark.parametrize(
+    "text", ["", "@end\tbackup\t\n", "zsh: no such thing\n", "@file\t81a4\t1\t1\t/x\n@end\thome\t\n"]
+)
+def test_a_listing_that_was_cut_off_is_none(text: str) -> None:
+    assert folders.parse(text).unseen == "the listing did not reach its end"
+
+
+def test_what_no_archive_can_be_is_left_out() -> None:
+    lines = [
+        f"@file\t81a4\t²\t1\t/b/{NAME}",
+        f"@file\t81a4\t{'9' * 400}\t1\t/b/{NAME}",
+        f"@file\tzz\t1\t1\t/b/{NAME}",
+        f"@file\t41ed\t1\t1\t/b/{NAME}",
+        f"@file\t81a4\t1\t1\t/b/{NAME}/../../etc/passwd",
+        "@file\t81a4\t1\t1\t/b/threatstop_backup_9999-12-31_23_59_59.tsbak",
+        f"@file\t81a4\t7\t{'9' * 18}\t/b/{OTHER}",
+        "@end\tbackup\t",
+        "@end\thome\tmissing",
+    ]
+    found = folders.parse("\n".join(lines))
+    assert [(a.name, a.size) for a in found.archives] == [(OTHER, 7)]
+    assert found.unseen == ""
+
+
+# ---------------------------------------------------------------- the time of a name, and the time of its file
+
+
+def listed(zone: str, *files: tuple[str, datetime]) -> folders.Listed:
+    lines = [f"@file\t81a4\t1\t{int(at.timestamp())}\t/b/threatstop_backup_{name}.tsbak" for name, at in files]
+    return folders.parse("\n".join([f"@zone\t{zone}", *lines, "@end\tbackup\t", "@end\thome\t"]))
+
+
+def utc(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "name", "file", "taken", "hours"),
+    [
+        ("+0000", "2026-03-01_03_00_00", "2026-03-01 03:02", "2026-03-01 03:00", 0),
+        ("+0900", "2026-03-01_12_00_00", "2026-03-01 03:02", "2026-03-01 03:00", 9),  # Tokyo
+        ("+0000", "2026-03-01_12_00_00", "2026-03-01 03:02", "2026-03-01 03:00", 9),  # only tsadmin has the zone
+        ("-0800", "2026-02-28_19_00_00", "2026-03-01 03:02", "2026-03-01 03:00", -8),  # Los Angeles
+        ("+0000", "2026-02-28_19_00_00", "2026-03-01 03:02", "2026-03-01 03:00", -8),
+        ("-0800", "2026-03-01_03_00_00", "2026-03-01 03:02", "2026-03-01 03:00", 0),  # in UTC, as documented
+        ("+0530", "2026-03-01_08_30_00", "2026-03-01 03:40", "2026-03-01 03:00", 5.5),  # took 40 minutes
+        ("+1345", "2026-03-01_16_45_00", "2026-03-01 03:01", "2026-03-01 03:00", 13.75),
+        ("-0700", "2026-02-28_19_00_00", "2026-03-01 03:02", "2026-03-01 03:00", -8),  # made before summer time
+        ("+0100", "2026-03-01_03_00_00", "2026-03-01 10:42", "2026-03-01 03:00", None),  # copied there later
+        ("+0000", "2026-03-01_03_00_00", "2026-04-20 10:42", "2026-03-01 03:00", None),
+    ],
+)
+def test_the_zone_of_names_is_learned_from_their_files(
+    zone: str, name: str, file: str, taken: str, hours: float | None
+) -> None:
+    found = listed(zone, (name, utc(file)))
+    assert [when(archive) for archive in found.archives] == [utc(taken)]
+    assert found.offset == (None if hours is None else timedelta(hours=hours))
+
+
+def test_one_that_was_copied_goes_by_what_the_others_show() -> None:
+    found = listed(
+        "+0900",
+        ("2026-03-01_12_00_00", utc("2026-03-01 03:01")),
+        ("2026-02-28_12_00_00", utc("2026-03-05 11:11")),
+        ("2026-03-02_12_00_00", utc("2026-03-02 03:01")),
+    )
+    assert sorted(when(a) for a in found.archives) == [utc(f"2026-{day} 03:00") for day in ("02-28", "03-01", "03-02")]
+
+
+def test_in_the_repeated_hour_the_later_one_is_the_newest() -> None:
+    found = listed(
+        "+0100",
+        ("2026-10-25_02_30_00", utc("2026-10-25 00:31")),  # summer time
+        ("2026-10-25_02_10_00", utc("2026-10-25 01:11")),  # the hour again
+    )
+    last = newest(found.archives)
+    assert last
+    assert last.name == "threatstop_backup_2026-10-25_02_10_00.tsbak"

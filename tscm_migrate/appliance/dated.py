@@ -1,0 +1,95 @@
+"""When an archive was made: by the time in its name, and by the time of its file where the two tell of a time zone.
+
+The documents say that names are in UTC. An appliance that names them by its local time is ahead of UTC or behind it;
+the file's own time (of its last write, shortly after the name was given) shows by how much. A file that was copied
+later has a later time, which must not be taken for a zone. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.names import taken_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tscm_migrate.site import Archive
+
+_HOUR, _QUARTER, _NONE = timedelta(hours=1), timedelta(minutes=15), timedelta(0)
+_EARLY = timedelta(minutes=5)  # a file's time may be that much before its name's: another clock, a server on the way
+_LONG = timedelta(hours=2)  # a backup takes that long at most
+_EAST, _WEST = timedelta(hours=14), timedelta(hours=-12)  # the zones that are farthest
+_SHORT = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Times:
+    """One time for each archive, aware UTC, and how far the names are ahead of UTC; None where nothing shows it."""
+
+    taken: tuple[datetime, ...]
+    offset: timedelta | None = None
+
+
+def corrected(found: Sequence[tuple[str, float]], zone: timedelta | None = None) -> Times:
+    """Say when archives were made.
+
+    Args:
+        found: names, and the times of the files in seconds of the epoch; 0 where it is not known.
+        zone: the appliance's own, as `date +%z` says it; None where it is not known.
+    """
+    named = [taken_at(name) or datetime.fromtimestamp(0, UTC) for name, _ in found]
+    ahead = [_ahead(name, modified) for name, (_, modified) in zip(named, found, strict=True)]
+    offsets = [_shown(difference, zone) for difference in ahead]
+    usual = Counter(offset for offset in offsets if offset is not None).most_common(1)
+    common = usual[0][0] if usual else _alike(ahead)
+    own = [common or _NONE if offset is None else offset for offset in offsets]
+    return Times(tuple(name - offset for name, offset in zip(named, own, strict=True)), common)
+
+
+def at(archive: Archive, when: datetime) -> Archive:
+    """The archive with the time at which it was made."""
+    return replace(archive, taken=when.timestamp())
+
+
+def _ahead(name: datetime, modified: float) -> timedelta | None:
+    """How far the name's time, read as UTC, is ahead of the file's; None where no zone is that far."""
+    if not 0 < modified < 1 << 36:
+        return None
+    difference = name - datetime.fromtimestamp(modified, UTC)
+    return difference if _WEST - _LONG <= difference <= _EAST + _EARLY else None
+
+
+def _shown(ahead: timedelta | None, zone: timedelta | None) -> timedelta | None:
+    """The offset that fits: none, the appliance's own with or without summer time, or any that lies to the east.
+
+    A file is never older than its name, so a name that is ahead of its file is in the time of a zone.
+    """
+    if ahead is None:
+        return None
+    known = {_NONE} if not zone else {_NONE, zone, zone - _HOUR, zone + _HOUR}
+    fits = [offset for offset in known if -_EARLY <= offset - ahead <= _LONG]
+    if ahead > _EARLY and not (fits and zone):
+        return _next(ahead)
+    return min(fits, key=lambda offset: abs(offset - ahead), default=None)
+
+
+def _next(ahead: timedelta) -> timedelta:
+    """The smallest offset of quarters of an hour with which the file is not older than its name."""
+    return -(-(ahead - _EARLY) // _QUARTER) * _QUARTER
+
+
+def _alike(ahead: Sequence[timedelta | None]) -> timedelta | None:
+    """The offset to the west that all of them show alike, by half hours, each written shortly after its name's time."""
+    shown = set()
+    for difference in ahead:
+        if difference is None:
+            continue
+        offset = _next(difference)
+        if offset - difference > _SHORT or offset % (2 * _QUARTER):
+            return None
+        shown.add(offset)
+    return shown.pop() if len(shown) == 1 else None
