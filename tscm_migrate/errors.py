@@ -8,13 +8,22 @@
     │   └── NetconfContradiction 3
     ├── SshError                1
     │   ├── Unreachable         1   no connection (retry later)
+    │   │   ├── ServerFull      1   it takes no more connections at the moment
+    │   │   └── NoCommonAlgorithm 1
     │   ├── AuthFailed          1
+    │   │   ├── PasswordExpired 1
+    │   │   └── LoginsClosed    1   nologin: it lets nobody in at the moment
     │   ├── ConnectionLost      1   it was there, and went away
     │   ├── CommandTimeout      1
     │   ├── CommandFailed       1   the remote command said no
     │   ├── SudoFailed          1
     │   ├── OutputFlood         1
     │   ├── TalkativeLogin      1   words where only a program should speak
+    │   ├── NotRun              1   the login did not run the command
+    │   ├── OutputCut           1   the output does not end where the command ended
+    │   ├── NoTerminal          1   the server gives no terminal
+    │   ├── NoSftp              1   the server has no SFTP
+    │   ├── SessionsRefused     1   the server opens no session
     │   └── HostKeyError       12
     │       ├── HostKeyUnknown 12   nothing is pinned for this host
     │       ├── HostKeyMismatch 12  none of its keys is the one that was named
@@ -256,6 +265,71 @@ class AuthFailed(SshError):
 
 
 @dataclass(eq=False)
+class ServerFull(Unreachable):
+    """The server takes no more connections at the moment."""
+
+    code = "ssh.full"
+    advice = (
+        "wait a minute and run the same command again; where it stays: sudo sshd -T | grep -iE "
+        "'maxstartups|persource' on the host shows its limits"
+    )
+
+    def remedy(self) -> str:
+        return self.advice
+
+
+@dataclass(eq=False)
+class NoCommonAlgorithm(Unreachable):
+    """This SSH library and the server have no algorithm in common."""
+
+    code = "ssh.algorithms"
+    retry = Retry.AFTER_REMEDY
+
+    kind: str = ""
+    ours: tuple[str, ...] = ()
+    theirs: tuple[str, ...] = ()
+
+    def message(self) -> str:
+        theirs, ours = ", ".join(self.theirs) or "none", ", ".join(self.ours) or "none"
+        why = f"; {self.detail}" if self.detail else ""
+        return f"{self.host}: no {self.kind or 'algorithm'} in common: it offers {theirs}; we offer {ours}{why}"
+
+    def remedy(self) -> str:
+        option = {"key exchange": "KexAlgorithms", "cipher": "Ciphers", "MAC": "MACs"}.get(
+            self.kind, "HostKeyAlgorithms"
+        )
+        wanted = next((name for name in self.ours if "@" not in name), "")
+        return (
+            f"on the host, add to /etc/ssh/sshd_config: {option} +{wanted}, then: sudo systemctl reload ssh "
+            "(an OpenSSH that does not know this name has to be updated)"
+        )
+
+
+@dataclass(eq=False)
+class PasswordExpired(AuthFailed):
+    """The password of this user has expired on the host."""
+
+    code = "ssh.password-expired"
+
+    login: str = ""
+
+    def remedy(self) -> str:
+        return f"log in by hand and set a new one: ssh -t {self.login or self.host} passwd"
+
+
+@dataclass(eq=False)
+class LoginsClosed(AuthFailed):
+    """The host lets nobody in at the moment."""
+
+    code = "ssh.nologin"
+    advice = "it is starting or going down, or /etc/nologin lies there: wait, or remove that file on its console"
+    retry = Retry.LATER
+
+    def remedy(self) -> str:
+        return self.advice
+
+
+@dataclass(eq=False)
 class ConnectionLost(SshError):
     """The connection went away in the middle."""
 
@@ -320,6 +394,70 @@ class TalkativeLogin(SshError):
         "let its ~/.bashrc, ~/.zshenv and the like print nothing where there is no terminal, or go a way that does not "
         "mind: without --sftp, or by --method tar"
     )
+    retry = Retry.AFTER_REMEDY
+
+
+@dataclass(eq=False)
+class NotRun(SshError):
+    """The login did not run the command."""
+
+    code = "ssh.not-run"
+    retry = Retry.AFTER_REMEDY
+
+    startup: str = ""  # "~/.bashrc line 3: exec zsh", where it was found
+    login: str = ""  # "user@address", or with -p, as ssh takes it
+
+    def message(self) -> str:
+        return super().message() + (f"; the cause may be {self.startup}" if self.startup else "")
+
+    def remedy(self) -> str:
+        where = self.startup.partition(" ")[0] or "~/.bashrc, ~/.profile, ~/.zshrc or config.fish"
+        return (
+            f"see what a command gives: ssh {self.login or self.host} 'echo here'; let exec, exit and menus in {where} "
+            "run only where there is a terminal (`[ -t 0 ] || return 0` before them), or give the user a shell: "
+            "sudo usermod -s /bin/bash USER; in sshd_config a ForceCommand must run $SSH_ORIGINAL_COMMAND"
+        )
+
+
+@dataclass(eq=False)
+class OutputCut(SshError):
+    """The output of a command broke off before the command had ended."""
+
+    code = "ssh.output-cut"
+    advice = "see on the host what ended the login's shell (dmesg, journalctl -u ssh), then run the same command again"
+    retry = Retry.LATER
+
+
+@dataclass(eq=False)
+class NoTerminal(SshError):
+    """The server gives no terminal, which a dialogue needs."""
+
+    code = "ssh.no-terminal"
+    advice = (
+        "remove `PermitTTY no` from /etc/ssh/sshd_config and `no-pty` or `restrict` from ~/.ssh/authorized_keys there, "
+        "then: sudo systemctl reload ssh"
+    )
+    retry = Retry.AFTER_REMEDY
+
+
+@dataclass(eq=False)
+class NoSftp(SshError):
+    """The server has no SFTP."""
+
+    code = "ssh.no-sftp"
+    advice = (
+        "add `Subsystem sftp internal-sftp` to /etc/ssh/sshd_config there, then: sudo systemctl reload ssh; "
+        "or leave out --sftp"
+    )
+    retry = Retry.AFTER_REMEDY
+
+
+@dataclass(eq=False)
+class SessionsRefused(SshError):
+    """The server opens no session."""
+
+    code = "ssh.sessions"
+    advice = "set `MaxSessions 10` in /etc/ssh/sshd_config there, then: sudo systemctl reload ssh"
     retry = Retry.AFTER_REMEDY
 
 

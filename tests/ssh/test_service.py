@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import asyncssh
 import pytest
 
+from tests.harness import marks
 from tscm_migrate.errors import AuthFailed
 from tscm_migrate.lab.sshd import make_key
 from tscm_migrate.site import Host
@@ -30,7 +31,7 @@ def strict(tmp_path: Path) -> Iterator[tuple[Host, Path]]:
     thread.start()
 
     def answer(process: asyncssh.SSHServerProcess[bytes]) -> None:
-        process.stdout.write(b"x" * 100_000)
+        process.stdout.write(marks.begin(process.command) + b"x" * 100_000 + marks.end(process.command))
         process.exit(0)  # closes the channel without an EOF
 
     async def serve() -> asyncssh.SSHAcceptor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.servers import SESSION
 from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost
 from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.ssh import sftp
@@ -147,8 +148,7 @@ def test_a_writer_that_takes_nothing_is_given_up(shell: Shell) -> None:
 
 def test_a_cut_stream_never_looks_like_its_end(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
     shell = open_shell(sshd.host())
-    # the parent of the script is the server's process of this session
-    script = "head -c 5000000 /dev/zero; sleep 0.2; kill -9 $PPID; sleep 20"
+    script = f"head -c 5000000 /dev/zero; sleep 0.2; kill -9 {SESSION}; sleep 20"
     with shell.reader(script) as reader, pytest.raises(ConnectionLost):
         b"".join(reader)
     assert not shell.alive
@@ -157,14 +157,15 @@ def test_a_cut_stream_never_looks_like_its_end(open_shell: Callable[..., Shell],
 def test_a_cut_command_is_a_lost_connection(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
     shell = open_shell(sshd.host())
     with pytest.raises(ConnectionLost):
-        shell.run("kill -9 $(ps -o ppid= -p $PPID); sleep 20")  # `timeout` stands between
+        shell.run(f"kill -9 {SESSION}; sleep 20")
     with pytest.raises(ConnectionLost):
         shell.run("echo again")
 
 
 def test_a_writer_whose_connection_is_cut_says_so(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
     shell = open_shell(sshd.host())
-    with shell.writer("head -c 3000000 >/dev/null; kill -9 $PPID; sleep 20") as writer, pytest.raises(ConnectionLost):
+    script = f"head -c 3000000 >/dev/null; kill -9 {SESSION}; sleep 20"
+    with shell.writer(script) as writer, pytest.raises(ConnectionLost):
         _pour(writer, 1000)
 
 
@@ -176,7 +177,7 @@ def test_a_connection_that_dies_while_a_file_is_closed_by_sftp_hides_nothing(
     file = tmp_path / "file"
     file.write_bytes(bytes(300_000))
     shell = open_shell(sshd.host())
-    server = int(shell.run("ps -o ppid= -p $PPID").stdout)
+    server = int(shell.run(f"echo {SESSION}").stdout)
     death = threading.Timer(0.5, os.kill, (server, signal.SIGKILL))
 
     def stop_answering() -> LookupError:

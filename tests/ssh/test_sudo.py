@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.errors import CommandFailed, CommandTimeout, SudoFailed
+from tscm_migrate.errors import CommandFailed, CommandTimeout, NotRun, SudoFailed
 from tscm_migrate.events import Event
 from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.site import Host, Secret
@@ -190,3 +190,17 @@ def test_the_login_shell_does_not_matter(staged: Sshd, open_shell: Callable[...,
 echo ' #'"""
     for sudo in (False, shell == "bash"):
         assert there.run(script, sudo=sudo).stdout == "a b!1|a b!2|it's 100% \\\\é #\n"
+
+
+def test_the_start_up_file_that_keeps_a_login_from_running_commands_is_named(
+    staged: Sshd, open_shell: Callable[..., Shell]
+) -> None:
+    root = open_shell(staged.host(user="xfree"))
+    root.run("printf 'umask 022\nexec sh\n' >~xasks/.bashrc", sudo=True)
+    try:
+        with pytest.raises(NotRun) as caught:
+            open_shell(staged.host(user="xasks"), credentials=Knows(PASSWORD)).run("id -un", sudo=True, check=False)
+    finally:
+        root.run("rm ~xasks/.bashrc", sudo=True)
+    assert caught.value.startup == "~/.bashrc line 2: exec sh"
+    assert "~/.bashrc" in caught.value.remedy()

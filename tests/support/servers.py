@@ -29,6 +29,10 @@ ACCESS, SECRET = "AKTESTTESTTEST", "sktesttesttest0123456789"
 ENV = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
+# sh source: the process of sshd that serves the session which runs it; our own shells stand between
+SESSION = "$(p=$PPID; while ! ps -o comm= -p $p | grep -q sshd; do p=$(ps -o ppid= -p $p | tr -d ' '); done; echo $p)"
+
+
 @dataclass
 class Server:
     """A process that serves; `port` on 127.0.0.1."""

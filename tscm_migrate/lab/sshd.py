@@ -38,14 +38,22 @@ class Sshd:
         options: more lines of sshd_config.
         wrap: a command prefix that sets the stage and then execs sshd (unshare and the like).
         user: the login user; the one who runs this otherwise.
+        sftp: what serves SFTP; "": nothing does.
     """
 
     def __init__(
-        self, folder: Path, *, options: Sequence[str] = (), wrap: Sequence[str] = (), user: str | None = None
+        self,
+        folder: Path,
+        *,
+        options: Sequence[str] = (),
+        wrap: Sequence[str] = (),
+        user: str | None = None,
+        sftp: str = "internal-sftp",
     ) -> None:
         self.folder = folder
         self.options = tuple(options)
         self.wrap = tuple(wrap)
+        self.sftp = sftp
         self.user = user or getpass.getuser()
         self.port = free_port()
         self.known_hosts = folder / "known_hosts"
@@ -117,7 +125,7 @@ class Sshd:
             "UsePAM no",
             "MaxStartups 200:30:400",
             "MaxSessions 100",
-            "Subsystem sftp internal-sftp",
+            *((f"Subsystem sftp {self.sftp}",) if self.sftp else ()),
         ]
         config.write_text("\n".join(lines) + "\n")
         with contextlib.suppress(OSError):

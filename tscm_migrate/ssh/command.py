@@ -30,84 +30,113 @@ class SudoMarks:
     """
 
     prompt: str = field(default_factory=lambda: f"tscm-ask-{_nonce()}:")
-    started: str = field(default_factory=lambda: f"tscm-go-{_nonce()}:")
+    started: Mark = field(default_factory=lambda: Mark("go"))
 
 
-def in_sh(script: str, *, seconds: float | None = None, prologue: str = "") -> str:
+@dataclass(frozen=True)
+class Mark:
+    """An unguessable word that a script prints.
+
+    The command line holds it in parts: a login that repeats the command line instead of running it, or a process list
+    that shows it, does not print the word.
+    """
+
+    kind: str
+    nonce: str = field(default_factory=_nonce)
+
+    @property
+    def word(self) -> str:
+        """What is printed."""
+        return f"tscm-{self.kind}-{self.nonce}:"
+
+    def printed(self, more: str = "", *values: str) -> str:
+        """Sh source that prints it; `more` is appended to printf's format, `values` to its arguments."""
+        return f"printf tscm-%s-%s:{more} {' '.join([self.kind, self.nonce, *values])}"
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Between what a script's output stands; behind the end stands its exit status in three digits."""
+
+    begin: Mark = field(default_factory=lambda: Mark("out"))
+    end: Mark = field(default_factory=lambda: Mark("end"))
+
+    def closing(self) -> str:
+        """Sh source that follows the script."""
+        end = self.end.printed("%03d", "$r")
+        return f"; r=$?; {end}; {end} >&2; exit $r"
+
+
+def in_sh(script: str, *, seconds: float | None = None, prologue: str = "", epilogue: str = "") -> str:
     """Give the command line that runs `script` in `sh` with LC_ALL=C.
 
     Args:
         script: sh source; it may hold newlines and any quoting.
         seconds: let the remote `timeout`, where there is one, end it after this many seconds (rounded up).
         prologue: sh source that runs before, outside of the time limit.
+        epilogue: sh source that runs behind it, outside of the time limit, in the shell that waits for it.
     """
-    run = 'exec sh -c "$s"'
+    leave = "" if epilogue else "exec "
+    run = f'{leave}sh -c "$s"'
     if seconds is not None:
         limit = max(1, math.ceil(seconds))
-        run = f'if command -v timeout >/dev/null 2>&1; then exec timeout -k {_KILL_AFTER} {limit} sh -c "$s"; fi; {run}'
+        bounded = f'{leave}timeout -k {_KILL_AFTER} {limit} sh -c "$s"'
+        run = f"if command -v timeout >/dev/null 2>&1; then {bounded}; else {run}; fi"
     source = script.encode()
     if _MISREAD.search(source):
         take = 's=$(printf "$0"); '
         script = _MISREAD.sub(lambda found: b"\\%03o" % found[0][0], source.replace(b"%", b"%%")).decode()
     else:
         take = "s=$0; "
-    return f"sh -c {quote(_PROLOGUE + prologue + take + run)} {quote(script)}"
+    return f"sh -c {quote(_PROLOGUE + prologue + take + run + epilogue)} {quote(script)}"
 
 
-def tty_mark() -> str:
-    """An unguessable word for `naming`."""
-    return f"tscm-tty-{_nonce()}:"
-
-
-def naming(mark: str) -> str:
+def naming(mark: Mark) -> str:
     """Sh source that tells, behind the mark, which terminal it has."""
-    return f'printf "%s%s\\n" {quote(mark)} "$(tty)"; '
+    return mark.printed("%s\\\\n", '"$(tty)"') + "; "
 
 
-def opening_mark() -> str:
-    """An unguessable word with which a script's output begins: login shells may print before it."""
-    return f"tscm-out-{_nonce()}:"
-
-
-def _opened(mark: str) -> str:
-    return f"printf %s {quote(mark)}; " if mark else ""
-
-
-def plain(script: str, *, seconds: float | None = None, mark: str = "") -> str:
-    """The command line for the login user; `mark`: what both of its streams begin with."""
-    both = f"{_opened(mark)}printf %s {quote(mark)} >&2; " if mark else ""
-    return in_sh(script, seconds=seconds, prologue=both)
+def plain(script: str, *, seconds: float | None = None, marks: Marks | None = None) -> str:
+    """The command line for the login user; `marks`: what both of its streams begin and end with."""
+    if marks is None:
+        return in_sh(script, seconds=seconds)
+    begin = marks.begin.printed()
+    return in_sh(script, seconds=seconds, prologue=f"{begin}; {begin} >&2; ", epilogue=marks.closing())
 
 
 def with_sudo(
     script: str,
-    marks: SudoMarks,
+    sudo: SudoMarks,
     *,
     password: bool,
     terminal: bool = False,
     seconds: float | None = None,
-    mark: str = "",
+    marks: Marks | None = None,
 ) -> str:
     """The command line for root.
 
     Args:
         script: sh source that root runs.
-        marks: this command's own marks.
-        password: False: `sudo -n`, which never asks. True: sudo asks with `marks.prompt`, on standard error and
+        sudo: the marks of this call of sudo.
+        password: False: `sudo -n`, which never asks. True: sudo asks with `sudo.prompt`, on standard error and
             standard input, or on the terminal.
         terminal: whether the command gets a pty.
         seconds: as for `in_sh`.
-        mark: what its standard output begins with.
+        marks: what its standard output begins and ends with.
     """
     if not password:
         how = "-n"
     elif terminal:
-        how = f"-k -p {quote(marks.prompt)}"
+        how = f"-k -p {quote(sudo.prompt)}"
     else:
-        how = f"-k -S -p {quote(marks.prompt)}"
-    where = "" if terminal else " >&2"
-    started = f"printf %s {quote(marks.started)}{where}; {_opened(mark)}"
-    return f"env LC_ALL=C sudo {how} -- {in_sh(script, seconds=seconds, prologue=started)}"
+        how = f"-k -S -p {quote(sudo.prompt)}"
+    started = f"{sudo.started.printed()}{'' if terminal else ' >&2'}; "
+    if marks is None:
+        inner = in_sh(script, seconds=seconds, prologue=started)
+    else:
+        begin = f"{marks.begin.printed()}; "
+        inner = in_sh(script, seconds=seconds, prologue=started + begin, epilogue=marks.closing())
+    return f"env LC_ALL=C sudo {how} -- {inner}"
 
 
 def shown(script: str) -> str:

@@ -9,20 +9,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate import redact
-from tscm_migrate.errors import CommandTimeout, ConnectionLost, OutputFlood, SudoFailed
+from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoTerminal, OutputCut, OutputFlood, SudoFailed
 from tscm_migrate.ssh import command
-from tscm_migrate.ssh.opening import Opening
-from tscm_migrate.ssh.translate import let_go, translated
+from tscm_migrate.ssh.frame import Frame
+from tscm_migrate.ssh.not_run import not_run
+from tscm_migrate.ssh.translate import let_go, lives, translated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import paramiko
 
+    from tscm_migrate.errors import MigrateError
     from tscm_migrate.site import Secret
+
+    Explain = Callable[[MigrateError], MigrateError]
 
 _CHUNK = 1 << 18
 _STATUS_GRACE = 5.0  # seconds: the exit status may come after the end of the output
 _ORPHAN_GRACE = 2.0  # seconds: a background child may hold the output open after the command's end
 _POLL = 0.25
+_BY_SIGNAL = 128  # and above: how shells report a command that a signal ended
 
 
 class Wake(threading.Event):
@@ -43,23 +50,41 @@ class Root:
     password: Secret | None
 
 
+def _as_it_is(error: MigrateError) -> MigrateError:
+    return error
+
+
 class Execution:
     """A started command. Everything that waits here has an end.
+
+    Args:
+        channel: an open session, on which nothing runs yet.
+        host: the inventory name.
+        display: what errors call the command.
+        explain: adds to the error for a login that does not run commands what is known of it.
 
     Attributes:
         channel: the open channel.
         early: standard error that came before the script could start (sudo's lecture).
-        out, err: where the script's own output begins on either stream.
+        out, err: where the script's own output begins and ends on either stream.
     """
 
-    def __init__(self, channel: paramiko.Channel, host: str, display: str) -> None:
+    def __init__(
+        self,
+        channel: paramiko.Channel,
+        host: str,
+        display: str,
+        explain: Explain = _as_it_is,
+    ) -> None:
         self.channel = channel
+        self._explain = explain
+        self._unframed = True
         self.host = host
         self.display = display
         self.early = b""
         self.marks: command.SudoMarks | None = None
-        self.out = Opening("")
-        self.err = Opening("")
+        self.out = Frame()
+        self.err = Frame()
         self._wake = Wake()
         channel.in_buffer.set_event(self._wake)
         channel.in_stderr_buffer.set_event(self._wake)
@@ -85,29 +110,45 @@ class Execution:
         Raises:
             SudoFailed: sudo refused.
         """
+        marks = None if terminal else command.Marks()
         with translated(self.host):
             if terminal:
-                self.channel.get_pty(
-                    "dumb", width=500, height=100
-                )  # wide: nothing is wrapped; dumb: nothing is painted
-            mark = "" if terminal else command.opening_mark()
-            self.out = Opening(mark)
+                self._get_terminal()
             if root is None:
-                self.err = Opening(mark)
-                self.channel.exec_command(command.plain(script, seconds=seconds, mark=mark))
-                return
-            self.marks = command.SudoMarks()
-            asked = root.password is not None
-            self.channel.exec_command(
-                command.with_sudo(script, self.marks, password=asked, terminal=terminal, seconds=seconds, mark=mark)
-            )
-        if asked or terminal:
+                line = command.plain(script, seconds=seconds, marks=marks)
+            else:
+                self.marks = command.SudoMarks()
+                line = command.with_sudo(
+                    script, self.marks, password=root.password is not None, terminal=terminal, seconds=seconds,
+                    marks=marks,
+                )  # fmt: skip
+            self._unframed = marks is None
+            if marks is not None:
+                end = marks.end.word
+                self.out, self.err = Frame(marks.begin.word, end), Frame("" if root else marks.begin.word, end)
+            self.channel.exec_command(line)
+        if root is not None and self.marks is not None and (terminal or root.password is not None):
             self._become_root(self.marks, root.password, patience, terminal=terminal)
+
+    def _get_terminal(self) -> None:
+        """Ask for a pty; wide: nothing is wrapped; dumb: nothing is painted.
+
+        Raises:
+            NoTerminal: the server refuses.
+        """
+        from paramiko import SSHException
+
+        try:
+            self.channel.get_pty("dumb", width=500, height=100)
+        except SSHException as error:
+            if not lives(self.channel):
+                raise
+            raise NoTerminal(self.host) from error
 
     def _become_root(
         self, marks: command.SudoMarks, password: Secret | None, patience: float, *, terminal: bool
     ) -> None:
-        prompt, started = marks.prompt.encode(), marks.started.encode()
+        prompt, started = marks.prompt.encode(), marks.started.word.encode()
         deadline = time.monotonic() + patience
         said, sent = b"", False
         while started not in said:
@@ -125,23 +166,26 @@ class Execution:
         self.early = after if terminal else before.replace(prompt, b"") + after
         self.marks = None
 
-    def terminal_name(self, mark: str, patience: float = 30.0) -> str:
+    def terminal_name(self, mark: command.Mark, patience: float = 30.0) -> str:
         """The terminal's device, told by a script that begins with `command.naming(mark)`.
 
         What a login prints before is no part of the dialogue and goes.
 
         Returns:
-            "" where the script did not begin; then all that came is in `early`.
+            "" where it has no name.
+
+        Raises:
+            NotRun: the script did not begin.
+            ConnectionLost: the connection went away before.
         """
         said, deadline = self.early, time.monotonic() + patience
-        pattern = re.compile(re.escape(mark.encode()) + rb"(/dev/[\w/]+)?[^\n]*\n")
+        pattern = re.compile(re.escape(mark.word.encode()) + rb"(/dev/[\w/]+)?[^\n]*\n")
         with translated(self.host):
             while not (found := pattern.search(said)):
                 more = self._more(deadline, terminal=True)
                 said += more
                 if not more or len(said) > _CHUNK:
-                    self.early = said
-                    return ""
+                    raise self.no_begin(said)
         self.early = said[found.end() :]
         return (found[1] or b"").decode()
 
@@ -160,7 +204,7 @@ class Execution:
                 return b""
             self._wake.wait(_POLL)
 
-    def fail_sudo(self, said: bytes, *, sent: bool) -> None:
+    def fail_sudo(self, said: bytes, *, sent: bool, status: int | None = None) -> None:
         """Say why sudo did not let the script start.
 
         Raises:
@@ -168,24 +212,16 @@ class Execution:
             SudoFailed: always otherwise.
         """
         let_go(self.channel)
-        if not self._transport_lives():
+        if not lives(self.channel):
             raise ConnectionLost(self.host, "while sudo was starting")
+        if status == 0:
+            raise SudoFailed(self.host, "sudo ended with exit status 0 and did not run the command")
         raise SudoFailed(self.host, sudo_reason(said.decode(errors="replace"), sent=sent))
 
     def send(self, data: bytes) -> None:
         """Send a little standard input."""
         with translated(self.host):
             self.channel.sendall(data)
-
-    def _transport_lives(self, grace: float = 0.5) -> bool:
-        """Whether the connection is still there; channels are told of its end a moment before it says so itself."""
-        transport = self.channel.get_transport()
-        deadline = time.monotonic() + grace
-        while transport.is_active():
-            if self.channel.eof_received or time.monotonic() >= deadline:
-                return True
-            time.sleep(0.02)
-        return False
 
     # ------------------------------------------------------------------ to the end
 
@@ -211,16 +247,47 @@ class Execution:
             status = self.status(min(_STATUS_GRACE, max(0.1, deadline - time.monotonic())))
         out += self.out.rest()
         err += self.err.rest()
-        return status, bytes(out), self.without_mark(bytes(err), status)
+        shown = self.without_mark(bytes(err), status)
+        return self.judged(status, bytes(out), shown), bytes(out), shown
+
+    def judged(self, status: int, out: bytes = b"", err: bytes = b"") -> int:
+        """The script's own exit status, which stands behind its output.
+
+        Args:
+            status: what the server gave; a login can put its own in place of the script's.
+            out: what was printed, for the error.
+            err: the same of standard error.
+
+        Raises:
+            NotRun: the output does not begin with our mark.
+            OutputCut: it does not end with our mark, and no signal ended the script.
+        """
+        if self.out.status is not None or self._unframed:
+            return status if self.out.status is None else self.out.status
+        if not self.out.begun:
+            raise self.no_begin(out + self.out.rest() + b"\n" + err, status)
+        if 0 <= status < _BY_SIGNAL:
+            raise OutputCut(self.host, f"`{self.display}`, exit status {status}")
+        return status
+
+    def no_begin(self, said: bytes, status: int | None = None) -> MigrateError:
+        """The error for a script that did not begin; the channel is closed."""
+        let_go(self.channel)
+        if not lives(self.channel):
+            return ConnectionLost(self.host, f"before `{self.display}` began")
+        return self._explain(not_run(self.host, self.display, said, status))
 
     def without_mark(self, err: bytes, status: int) -> bytes:
-        """Standard error without the mark that sudo's script leaves; a missing mark means that sudo refused."""
+        """Standard error without the mark that sudo's script leaves.
+
+        Raises:
+            SudoFailed: the mark is missing: sudo refused, or ended without running the script.
+        """
         if self.marks is None:
             return err
-        mark = self.marks.started.encode()
-        if mark not in err and status != 0:
-            self.fail_sudo(err, sent=False)
-        return err.replace(mark, b"", 1)
+        if not self.out.begun:
+            self.fail_sudo(err, sent=False, status=status)
+        return err.replace(self.marks.started.word.encode(), b"", 1)
 
     def _pump(
         self, stdin: memoryview, out: bytearray, err: bytearray, *, deadline: float, limit: int, timeout: float
@@ -229,7 +296,8 @@ class Execution:
         fed, orphaned = False, None
         while True:
             self._wake.reset()
-            if not fed:
+            # what is not our script may take its input for commands
+            if not fed and (self.out.begun or not stdin):
                 stdin = self._feed(stdin)
                 if fed := not stdin:
                     channel.shutdown_write()
@@ -240,15 +308,20 @@ class Execution:
                 raise OutputFlood(self.host, f"`{self.display}` printed more than {limit} bytes")
             now = time.monotonic()
             if not got:
-                if over or (orphaned and now > orphaned):
+                if over or (self.out.ended and self.err.ended) or (orphaned and now > orphaned):
                     return
                 if channel.exit_status_ready():
                     orphaned = orphaned or now + _ORPHAN_GRACE
             if now >= deadline:
-                let_go(channel)
-                raise CommandTimeout(self.host, f"`{self.display}` had not ended after {timeout:.0f} s", timeout)
+                raise self._late(timeout)
             if not got:
                 self._wake.wait(min(_POLL if fed else 0.02, deadline - now))
+
+    def _late(self, timeout: float) -> MigrateError:
+        let_go(self.channel)
+        if not self.out.begun and self.marks is None:
+            return self.no_begin(self.out.rest())
+        return CommandTimeout(self.host, f"`{self.display}` had not ended after {timeout:.0f} s", timeout)
 
     def _feed(self, stdin: memoryview) -> memoryview:
         while stdin and self.channel.send_ready():
@@ -272,19 +345,24 @@ class Execution:
         return got
 
     def status(self, grace: float = _STATUS_GRACE) -> int:
-        """The exit status; -1 when a signal ended it. Waits `grace` seconds at most.
+        """The exit status that the server gave; -1 when a signal ended it. Waits `grace` seconds at most.
+
+        Where the output has come to its end mark, no more is needed than what stands there.
 
         Raises:
             ConnectionLost: none came, and the connection is gone.
             CommandTimeout: none came, and the connection is still there.
         """
         channel = self.channel
-        if not channel.status_event.wait(grace):
+        told = channel.status_event.wait(grace)
+        if self.out.status is not None:
+            return self.out.status
+        if not told:
             let_go(channel)
             if not channel.get_transport().is_active():
                 raise ConnectionLost(self.host, f"during `{self.display}`")
             raise CommandTimeout(self.host, f"`{self.display}` closed its output but did not end", grace)
-        if channel.exit_status == -1 and not self._transport_lives():
+        if channel.exit_status == -1 and not lives(self.channel):
             raise ConnectionLost(self.host, f"during `{self.display}`")
         return channel.exit_status
 

@@ -11,8 +11,8 @@ import collections
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import CommandTimeout, ConnectionLost, SshError
-from tscm_migrate.ssh.translate import let_go, translated
+from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoSftp, SshError
+from tscm_migrate.ssh.translate import let_go, lives, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,13 +44,27 @@ class Buffered:
         return getattr(self._channel, name)
 
 
-def client(channel: paramiko.Channel) -> paramiko.SFTPClient:
-    """A client on an open session channel."""
+def client(channel: paramiko.Channel, host: str) -> paramiko.SFTPClient:
+    """A client on an open session channel.
+
+    Raises:
+        NoSftp: the server refuses the subsystem, or starts nothing for it.
+        paramiko.SFTPError: something else than SFTP answers.
+    """
     import paramiko
 
-    channel.invoke_subsystem("sftp")
-    made: Any = Buffered(channel)
-    return paramiko.SFTPClient(made)
+    why = "the subsystem was refused"
+    try:
+        channel.invoke_subsystem("sftp")
+        why = "what was started for it ended at once"
+        made: Any = Buffered(channel)
+        return paramiko.SFTPClient(made)
+    except TimeoutError as error:
+        raise NoSftp(host, "what was started for it does not answer") from error
+    except (paramiko.SSHException, EOFError) as error:
+        if isinstance(error, paramiko.SFTPError) or not lives(channel):
+            raise
+        raise NoSftp(host, why) from error
 
 
 @contextlib.contextmanager

@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate import redact
-from tscm_migrate.errors import CommandFailed, CommandTimeout, SshError, SudoFailed
+from tscm_migrate.errors import CommandFailed, CommandTimeout, NotRun, PasswordExpired, SshError, SudoFailed
 from tscm_migrate.events import CommandRun, Emit, Prompted
-from tscm_migrate.ssh import command, dialogue, hostkeys, stream
+from tscm_migrate.ssh import command, dialogue, hostkeys, not_run, stream
 from tscm_migrate.ssh.accelerated import buffer_blocks
 from tscm_migrate.ssh.execution import Execution, Root, sudo_reason
-from tscm_migrate.ssh.translate import translated
+from tscm_migrate.ssh.translate import let_go, login_of, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     import paramiko
 
+    from tscm_migrate.errors import MigrateError
     from tscm_migrate.site import Host, Secret
     from tscm_migrate.ssh.auth import Credentials
     from tscm_migrate.ssh.connect import Timeouts
@@ -31,11 +33,15 @@ _LOCAL_GRACE = 8.0  # seconds that the remote `timeout` gets to do its work befo
 _TIMED_OUT = (124, 137)  # what `timeout` says: ended by TERM, by KILL
 _NO_LIMIT = 8 << 20
 _SFTP_SILENCE = 120.0  # seconds: a disk may take its time
+_LOOK = 5.0  # seconds for each answer where nobody waits for the result
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended; text is UTF-8 with replacement characters, `status` -1 when a signal ended it."""
+    """How a command ended; text is UTF-8 with replacement characters.
+
+    `status` is over 128 when a signal ended the script, -1 when one ended the login shell.
+    """
 
     display: str
     status: int
@@ -70,6 +76,7 @@ class Shell:
         self._on_close = on_close
         self._sudo_lock = threading.Lock()
         self._root: Root | None = None
+        self._startup_line: str | None = None
 
     # ------------------------------------------------------------------ the connection
 
@@ -106,14 +113,35 @@ class Shell:
                 buffer_blocks(channel)
             return channel
 
-    def sftp(self) -> paramiko.SFTPClient:
-        """A new SFTP session; one thread may use it at a time."""
+    def sftp(self, silence: float = _SFTP_SILENCE) -> paramiko.SFTPClient:
+        """A new SFTP session, which waits `silence` seconds for an answer; one thread may use it at a time.
+
+        Raises:
+            NoSftp: the server has none. TalkativeLogin: something else answers.
+        """
         from tscm_migrate.ssh import sftp
 
         channel = self._session(stream.WINDOW, stream.PACKET)
-        channel.settimeout(_SFTP_SILENCE)
-        with translated(self.host.name):
-            return sftp.client(channel)
+        channel.settimeout(min(silence, self._timeouts.channel))
+        try:
+            with translated(self.host.name):
+                client = sftp.client(channel, self.host.name)
+        except BaseException:
+            let_go(channel)
+            raise
+        channel.settimeout(silence)
+        return client
+
+    def _explained(self, error: MigrateError) -> MigrateError:
+        """Add who logs in, and the line of a start-up file that keeps commands from running; looked for once."""
+        if isinstance(error, NotRun | PasswordExpired):
+            error.login = login_of(self.host)
+        if isinstance(error, NotRun):
+            if self._startup_line is None:
+                self._startup_line = ""  # what fails below must not look for it again
+                self._startup_line = not_run.startup_line(lambda: self.sftp(_LOOK))
+            error.startup = self._startup_line
+        return error
 
     def server_key(self) -> str:
         """`type base64` of the host key with which this connection was made."""
@@ -165,12 +193,13 @@ class Shell:
 
         Raises:
             CommandFailed: with `check`. CommandTimeout, OutputFlood, ConnectionLost, SudoFailed: always.
+            NotRun: the login did not run it. OutputCut: its output broke off.
         """
         display = display if display is not None else command.shown(script)
         root = self._as_root() if sudo else None
         began = time.monotonic()
         status = -1
-        execution = Execution(self._session(), self.host.name, display)
+        execution = Execution(self._session(), self.host.name, display, self._explained)
         try:
             execution.start(script, root=root, seconds=timeout)
             status, out, err = execution.communicate(stdin, timeout=timeout + _LOCAL_GRACE, limit=limit)
@@ -207,9 +236,13 @@ class Shell:
 
     def _find_root(self) -> Root:
         # -k: what an earlier login has proved does not count, it would expire in the middle
-        probe = self.run("LC_ALL=C sudo -k -n -- sh -c :", check=False, timeout=20.0, display="sudo -n true")
-        if probe.status == 0:
+        mark = command.Mark("root")
+        script = f"LC_ALL=C sudo -k -n -- sh -c {quote(mark.printed())}"
+        probe = self.run(script, check=False, timeout=20.0, display="sudo -n true")
+        if probe.status == 0 and mark.word in probe.stdout:
             return Root(None)
+        if probe.status == 0:
+            raise SudoFailed(self.host.name, "sudo ended with exit status 0 and did not run the command")
         if probe.status == 127:
             raise SudoFailed(self.host.name, "there is no sudo on this host")
         password = self._credentials.sudo_password(self.host)
@@ -254,7 +287,7 @@ class Shell:
         root = self._as_root() if sudo else None
         report = self._reporter(display)
         began, status = time.monotonic(), -1
-        execution = Execution(self._session(), self.host.name, display)
+        execution = Execution(self._session(), self.host.name, display, self._explained)
 
         def exchanged(exchange: Exchange) -> None:
             self._emit(Prompted(self.host.name, exchange.prompt, exchange.rule, exchange.shown))
@@ -262,7 +295,7 @@ class Shell:
                 on_exchange(exchange)
 
         try:
-            mark = command.tty_mark()
+            mark = command.Mark("tty")
             execution.start(command.naming(mark) + script, root=root, terminal=True)
             tty = execution.terminal_name(mark)
             talk = dialogue.Dialogue(
@@ -319,7 +352,7 @@ class Shell:
         display = display if display is not None else command.shown(script)
         root = self._as_root() if sudo else None
         channel = self._session(window, stream.PACKET if window else None)
-        execution = Execution(channel, self.host.name, display)
+        execution = Execution(channel, self.host.name, display, self._explained)
         try:
             execution.start(script, root=root)
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from tscm_migrate.ssh.execution import Execution
-    from tscm_migrate.ssh.opening import Opening
+    from tscm_migrate.ssh.frame import Frame
 
 # The packet size is what makes it fast (435 against 108 MB/s). The window is what a fast sender can pile up in our
 # memory, three times (as it comes, as it is taken, as it is handed out), when the consumer is slower; and it
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 WINDOW = 8 << 20
 PACKET = 1 << 20
 _TAIL = 1 << 16
+_END_GRACE = 5.0  # seconds that a status may come after the end of the output
+_BEGIN = 60.0  # seconds within which a script has to begin that is fed with bytes
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,13 @@ class _Stream:
         self._out, self._err = _Tail(), _Tail()
         self._err.add(execution.early)
         self._result: Ended | None = None
+        self._moved = threading.Event()  # set whenever a drainer has taken something
         self.channel.settimeout(idle)
         self._threads = [self._drainer(self.channel.recv_stderr, self._err, execution.err)]
 
-    def _drainer(self, receive: Callable[[int], bytes], tail: _Tail, opening: Opening) -> threading.Thread:
+    def _drainer(self, receive: Callable[[int], bytes], tail: _Tail, frame: Frame) -> threading.Thread:
         def drain() -> None:
-            while True:
+            while not frame.ended:
                 try:
                     data = receive(1 << 16)
                 except TimeoutError:
@@ -83,9 +87,11 @@ class _Stream:
                         return
                     continue
                 if not data:
-                    tail.add(opening.rest())
-                    return
-                tail.add(opening.take(data))
+                    tail.add(frame.rest())
+                    break
+                tail.add(frame.take(data))
+                self._moved.set()
+            self._moved.set()
 
         thread = threading.Thread(target=drain, name="ssh-drain", daemon=True)
         thread.start()
@@ -99,10 +105,12 @@ class _Stream:
             except MigrateError:
                 self._ended(-1, time.monotonic() - self._began)
                 raise
+            self._settle()
             for thread in self._threads:
                 thread.join(2.0)  # a background child may hold the stream open
             let_go(self.channel)
             err = execution.without_mark(bytes(self._err), status)
+            status = execution.judged(status, bytes(self._out), err)
             took = time.monotonic() - self._began
             self._result = Ended(
                 execution.display, status, bytes(self._out).decode(errors="replace"), err.decode(errors="replace"), took
@@ -111,6 +119,9 @@ class _Stream:
         if check and self._result.status != 0:
             raise self._failed(self._result)
         return self._result
+
+    def _settle(self) -> None:
+        """Take what of the output nobody has read."""
 
     def _failed(self, result: Ended) -> CommandFailed:
         output = result.stderr or result.stdout
@@ -147,20 +158,42 @@ class Reader(_Stream):
             with translated(self.execution.host):
                 data = self._receive(size)
         except ConnectionLost as error:
+            if isinstance(error.__cause__, TimeoutError) and not self.execution.out.begun:
+                raise self.execution.no_begin(self.execution.out.rest()) from error
             if isinstance(error.__cause__, TimeoutError):
                 raise _silent(self, "sent nothing") from error
             raise
-        # A status is as good as an EOF: some servers close the channel without saying the latter.
-        if not data and not self.channel.eof_received and self.channel.exit_status == -1:
-            raise ConnectionLost(self.execution.host, f"during `{self.execution.display}`")
+        if not data:
+            self._check_end()
         return data
 
+    def _check_end(self) -> None:
+        """Let no stream that was cut look like one that ended.
+
+        Raises:
+            ConnectionLost, SudoFailed, NotRun, OutputCut: see there.
+        """
+        execution, channel = self.execution, self.channel
+        if execution.out.ended:
+            return
+        # A status is as good as an EOF: some servers close the channel without saying the latter.
+        if not channel.eof_received and channel.exit_status == -1:
+            raise ConnectionLost(execution.host, f"during `{execution.display}`")
+        self._finish(_END_GRACE, check=False)
+
+    def _settle(self) -> None:
+        frame, deadline = self.execution.out, time.monotonic() + _END_GRACE
+        self.channel.settimeout(_END_GRACE)
+        with contextlib.suppress(OSError):
+            while not frame.ended and time.monotonic() < deadline and (data := self.channel.recv(PACKET)):
+                frame.take(data)
+
     def _receive(self, size: int) -> bytes:
-        opening = self.execution.out
-        while data := self.channel.recv(size):
-            if own := opening.take(data):
+        frame = self.execution.out
+        while not frame.ended and (data := self.channel.recv(size)):
+            if own := frame.take(data):
                 return own
-        return opening.rest()
+        return frame.rest() if frame.begun else b""
 
     def __iter__(self) -> Iterator[bytes]:
         while chunk := self.read():
@@ -176,7 +209,23 @@ class Writer(_Stream):
 
     def __init__(self, execution: Execution, *, idle: float, ended: Callable[[int, float], None]) -> None:
         super().__init__(execution, idle=idle, ended=ended)
-        self._threads.append(self._drainer(self.channel.recv, self._out, execution.out))
+        self._printing = self._drainer(self.channel.recv, self._out, execution.out)
+        self._threads.append(self._printing)
+
+    def _await_begin(self) -> None:
+        """Wait until the script runs: what is not our script may take the bytes for commands.
+
+        Raises:
+            NotRun, SudoFailed, ConnectionLost: it does not.
+        """
+        frame, deadline = self.execution.out, time.monotonic() + min(self.idle, _BEGIN)
+        while not frame.begun:
+            if not self._printing.is_alive():
+                self._finish(_END_GRACE, check=False)
+            if time.monotonic() > deadline:
+                raise self.execution.no_begin(frame.rest())
+            self._moved.wait(0.25)
+            self._moved.clear()
 
     def write(self, data: bytes | memoryview) -> int:
         """Send all of `data`.
@@ -185,9 +234,11 @@ class Writer(_Stream):
             CommandFailed: the command ended before it had read everything.
             CommandTimeout: it took nothing for `idle` seconds.
             ConnectionLost: the connection went away.
+            NotRun: the login did not run the command.
         """
         from tscm_migrate.ssh.accelerated import send
 
+        self._await_begin()
         try:
             return send(self.channel, data)
         except TimeoutError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import AuthFailed, ConnectionLost, MigrateError, SshError, TalkativeLogin, Unreachable
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
     import paramiko
 
+    from tscm_migrate.site import Host
+
+_PORT = 22
 _OLD_PEER = (
     "it speaks only outdated SSH algorithms; paramiko 4 still knows some of them: "
     "install `tscm-migrate` in a venv with `paramiko<5`, or update the appliance's OpenSSH"
@@ -71,6 +75,12 @@ def translate(error: BaseException, host: str, *, connecting: bool = False) -> M
     return next((make() for kinds, make in table if isinstance(error, kinds)), None)
 
 
+def login_of(host: Host) -> str:
+    """What `ssh` takes to log in there."""
+    port = "" if host.port == _PORT else f"-p {host.port} "
+    return f"{port}{host.user}@{host.address}"
+
+
 @contextlib.contextmanager
 def translated(host: str, *, connecting: bool = False) -> Iterator[None]:
     """Run the block; what it raises comes out as ours, with the foreign one as its cause."""
@@ -91,3 +101,14 @@ def let_go(opened: paramiko.Channel | paramiko.SFTPFile) -> None:
 
     with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
         opened.close()
+
+
+def lives(channel: paramiko.Channel, grace: float = 0.5) -> bool:
+    """Whether the connection is still there; channels are told of its end a moment before it says so itself."""
+    transport = channel.get_transport()
+    deadline = time.monotonic() + grace
+    while transport.is_active():
+        if channel.eof_received or time.monotonic() >= deadline:
+            return True
+        time.sleep(0.02)
+    return False
