@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import folders, parse
+from tscm_migrate.appliance import folders, named, parse
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.errors import ApplianceError, ListingFailed
 from tscm_migrate.redact import outside
@@ -144,7 +144,7 @@ def devices_in(members: tuple[str, ...], device_glob: str = "devices/*") -> tupl
     found = "\n".join(
         match[1] for name in members if (match := re.search(rf"(?:^|/){re.escape(folder)}/([^/]+)", name))
     )
-    names: tuple[str, ...] = parse.etc_devices(found, None)["in_etc"]  # type: ignore[arg-type]
+    names: tuple[str, ...] = named.etc_devices(found)["in_etc"]
     return names
 
 

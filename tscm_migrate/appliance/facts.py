@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import folders, named, parse
+from tscm_migrate.appliance import device_list, folders, named, parse
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.redact import printable
 
@@ -131,14 +131,14 @@ FACTS: tuple[Fact, ...] = (
     Fact("etc", lambda p: f"du -sk {quote(p.etc_dir)}", parse.etc_size),
     Fact("log", lambda p: f"du -sk {quote(p.log_dir)}", parse.log_size),
     Fact("log_writable", lambda p: f"test -w {quote(p.log_dir)} && echo yes", parse.log_writable),
-    Fact("etc_devices", lambda p: f"ls -1 {quote(p.etc_dir)}/{p.device_glob} -d", parse.etc_devices),
+    Fact("etc_devices", lambda p: f"ls -1 {quote(p.etc_dir)}/{p.device_glob} -d", named.etc_devices),
     Fact(
         "etc_tree",
         lambda p: f"cd {quote(p.etc_dir)} && find . -maxdepth 6 -type f -printf '%P\\n' | head -n 20000",
         parse.etc_tree,
     ),
     Fact("version", lambda p: f"{_LIMIT}{p.tsadmin} version --all 2>&1", parse.versions),
-    Fact("list", lambda p: f"{_LIMIT}{p.tsadmin} list 2>/dev/null", parse.device_list),
+    Fact("list", lambda p: f"{_LIMIT}{p.tsadmin} list 2>/dev/null", lambda text, _: {"listed": text}),
 )
 
 
@@ -191,11 +191,10 @@ def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: f
     """What needs more than one fact: the skew, the source of the device list, why there is no version."""
     # `clock` is among the first commands, so it lies close after the start; the round trip is part of the error.
     fields["clock_skew"] = fields["clock"] - before if fields.get("clock") else 0.0
-    listed, in_etc = fields.pop("listed", None), fields.pop("in_etc", None)
+    in_etc, printed = fields.pop("in_etc", None), fields.pop("listed", "")
     known = named.in_tree(fields.pop("etc_tree", ()))
-    if parts.get("list", (127, ""))[0] == 0 and listed is not None:
-        # Its form is not documented: where the names also lie in the etc folder, only what both say counts.
-        listed = named.in_list(parts["list"][1], in_etc or known) or listed
+    listed = device_list.read(printed, in_etc or known) if parts.get("list", (127, ""))[0] == 0 else None
+    if listed is not None and (listed or not in_etc):
         fields.update(devices=listed, device_source="tsadmin list")
     elif in_etc:
         fields.update(devices=in_etc, device_source="files in its etc folder")

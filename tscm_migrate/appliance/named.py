@@ -11,17 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance.parse import SAFE_DEVICE, plain_lines, without_ending
+from tscm_migrate.appliance import tables
+from tscm_migrate.appliance.parse import SAFE_DEVICE, without_ending
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from tscm_migrate.site import Paths
+
 # The documented families and whose they are: a folder of this name holds devices, or is a device of that name.
-_FAMILY = re.compile(
-    r"(?:cisco[_-]?)?(?:asa|isr|ios|ftd|firepower)|cisco|forti(?:gate|net|os)|palo[_-]?alto|pan[_-]?os|infoblox|nios|a10|acos|"
-    r"check[_-]?point|gaia",
+FAMILY = re.compile(
+    r"(?:cisco[_-]?)?(?:asa(?:[_-]?rest(?:[_-]?api)?)?|isr|ios|ftd|firepower)|cisco|forti(?:gate|net|os)|palo[_-]?alto|"
+    r"pan(?:[_-]?os)?|infoblox|nios|a10|acos|check[_-]?point|gaia|(?:isc[_-]?)?bind[_-]?9?|auto|web[_-]?auto(?:mation)?",
     re.IGNORECASE,
 )
 _ROLE = re.compile(  # what a file in a device's own folder is called after its part, and not after the device
@@ -30,30 +33,33 @@ _ROLE = re.compile(  # what a file in a device's own folder is called after its 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*", re.ASCII)
 
 
+# Files beside those of the devices: of the logging, BIND's files as they were before a device of type bind, copies.
+_NO_DEVICE = re.compile(
+    r"log4(?:perl|j|perl[._-].*)\w*\.\w+|bind_stock_configs\b.*|.+\.(?:tgz|tar|gz|zip|bz2|xz|bak|old|orig|save|tmp|sw[op]|lock|pid|"
+    r"pem|crt|log|rpm(?:new|save|orig)|dpkg-\w+)|.*~",
+    re.IGNORECASE,
+)
+
+
 def in_tree(paths: Iterable[str]) -> frozenset[str]:
     """Every name in these paths that may be a device's: folders, and files with and without their ending."""
     names: set[str] = set()
     for path in paths:
         parts = PurePosixPath(path).parts
+        if parts and _NO_DEVICE.fullmatch(parts[-1]):
+            parts = parts[:-1]
+            names.update(parts)
+            continue
         names.update(parts)
         names.update(without_ending(part) for part in parts[-1:])
     return frozenset(name for name in names if SAFE_DEVICE.fullmatch(name))
 
 
-def in_list(text: str, known: Collection[str]) -> tuple[str, ...]:
-    """Names in the output of `tsadmin list` that the etc tree knows, from the column that has most of them.
-
-    Args:
-        text: a table or plain lines, perhaps with numbers, types and states; its form is not documented.
-        known: the names of the etc tree.
-    """
-    columns: dict[int, list[str]] = {}
-    for line in plain_lines(text):
-        for index, word in enumerate(re.split(r"[\s|,;]+", line.strip(" |"))):
-            if (name := word.strip("'\"*[]():")) in known:
-                columns.setdefault(index, []).append(name)
-    best = max(columns, key=lambda index: (len(set(columns[index])), -index), default=None)
-    return tuple(dict.fromkeys(columns[best])) if best is not None else ()
+def etc_devices(text: str, _paths: Paths | None = None) -> dict[str, Any]:
+    """Paths, one a line: the names of the devices are the last parts without an ending such as .conf."""
+    files = [PurePosixPath(line.strip()).name for line in text.split("\n")]
+    names = {without_ending(name) for name in files if not _NO_DEVICE.fullmatch(name)}
+    return {"in_etc": tuple(sorted(name for name in names if SAFE_DEVICE.fullmatch(name)))}
 
 
 def in_text(text: str, known: Collection[str]) -> tuple[str, ...]:
@@ -62,7 +68,7 @@ def in_text(text: str, known: Collection[str]) -> tuple[str, ...]:
     for name in known:
         capitals.setdefault(name.upper(), []).append(name)
     spelled = {upper: names[0] for upper, names in capitals.items() if len(names) == 1}
-    words = (word.rstrip(".-") for word in _WORD.findall(text))
+    words = (word.rstrip(".-") for word in _WORD.findall(tables.unlabelled(text)))
     found = (
         one if one in known else spelled[one]
         for word in words for one in (word, without_ending(word)) if one in known or one in spelled
@@ -78,11 +84,12 @@ def appeared(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
         after: the same later.
     """
     had = {str(parent) for path in before for parent in (PurePosixPath(path), *PurePosixPath(path).parents)}
-    new = [PurePosixPath(path).parts for path in after if path not in had]
+    came = [PurePosixPath(path) for path in after if path not in had]
+    new = [path.parts for path in came if not _NO_DEVICE.fullmatch(path.name)]
     tops = {parts[: _first_new(parts, had)] for parts in new}
     while len(tops) == 1 and (deeper := {p[: len(top) + 1] for top in tops for p in new if len(p) > len(top)}):
         tops = deeper
-    if all(_FAMILY.fullmatch(top[-1]) and top not in new for top in tops):
+    if all(FAMILY.fullmatch(top[-1]) and top not in new for top in tops):
         tops = {p[: len(top) + 1] for top in tops for p in new if p[: len(top)] == top}
     leaves = set(new)
     names = {without_ending(top[-1]) if top in leaves else top[-1] for top in tops}
@@ -138,7 +145,7 @@ def _one_a_path(names: Sequence[str], paths: Collection[str]) -> tuple[str, ...]
     shared = {below for _, below in pairs if _ROLE.fullmatch(below) or len({a for a, b in pairs if b == below}) > 1}
     owners = {above for above, below in pairs if below in shared}
     inside = {below for above, below in pairs if above in owners}
-    families = {above for above, _ in pairs if _FAMILY.fullmatch(above)} - owners
+    families = {above for above, _ in pairs if FAMILY.fullmatch(above)} - owners
     left = [name for name in names if name not in inside | families]
     rest = _nested(left, paths)
     dropped = {below if len(rest) == 1 else above for above, below in rest}

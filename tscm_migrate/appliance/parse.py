@@ -8,53 +8,25 @@ import hashlib
 import ipaddress
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import folders
+from tscm_migrate.appliance import folders, tables
 
 if TYPE_CHECKING:
     from tscm_migrate.site import Paths
 
 SAFE_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}", re.ASCII)
-_LOG_TAG = re.compile(r"^\s*\[?\s*(?:INFO|NOTICE|WARN(?:ING)?|DEBUG|OK)\s*\]?\s*:?\s*", re.IGNORECASE)
-_NO_LIST = re.compile(
-    r"\b(?:unknown|invalid|unrecogni[sz]ed|usage|not\s+(?:found|supported|known|recogni[sz]ed|a\s+valid)|no\s+such|do(?:es)?\s+not\s+know)\b",
-    re.IGNORECASE,
-)
-_SENTENCE = re.compile(r"[a-z]{2}[.!?:]$|^(?:[A-Za-z',]+ ){4}")  # prose is no row of a table
+_LEVEL = r"(?:INFO|NOTICE|WARN(?:ING)?|DEBUG|TRACE|OK|ERROR|FATAL)"
+LOG_TAG = re.compile(rf"^\s*(?:\[\s*{_LEVEL}\s*\]\s*:?|{_LEVEL}\s*(?::|-\s))\s*", re.IGNORECASE)
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 _ENDING = re.compile(r"\.(?:conf|cfg|json|xml|ya?ml|ini|txt)$")
-_HEADINGS = frozenset(
-    (
-        "name",
-        "names",
-        "device",
-        "devices",
-        "firewall",
-        "firewalls",
-        "total",
-        "configured",
-        "type",
-        "no",
-        "nr",
-        "id",
-        "#",
-    )
-)
 
 
 def without_ending(name: str) -> str:
     """A file's name without the ending of a configuration file."""
     return _ENDING.sub("", name)
-
-
-def plain_lines(text: str) -> list[str]:
-    """The lines without colours, empty ones and rules left out."""
-    lines = (_ANSI.sub("", raw) for raw in text.splitlines())
-    return [line for line in lines if not re.fullmatch(r"[-=+| ]*", line.strip())]
 
 
 @dataclass(frozen=True)
@@ -229,55 +201,41 @@ def log_writable(text: str, _paths: Paths) -> dict[str, Any]:
     return {"log_writable": text.strip() == "yes"}
 
 
-def etc_devices(text: str, _paths: Paths) -> dict[str, Any]:
-    """Paths, one a line: the names of the devices are the last parts without an ending such as .conf."""
-    names = {without_ending(PurePosixPath(x.strip()).name) for x in text.split("\n")}
-    return {"in_etc": tuple(sorted(name for name in names if SAFE_DEVICE.fullmatch(name)))}
+_MODULE = re.compile(r"[A-Za-z][\w.+-]*")
+_BARE_VERSION = re.compile(
+    r"\W*(?:(?:tsadmin|tscm(?:-core)?|threatstop)\s+)*(?:version\s*:?\s*)?v?(\d+\.\d+(?:[.-]\d+)*)\s*", re.IGNORECASE
+)
 
 
 def versions(text: str, _paths: Paths) -> dict[str, Any]:
-    """`tsadmin version --all`: rows below the line of dashes; a version may be blank."""
-    rows: list[tuple[str, str]] = []
-    below = False
-    for raw in _ANSI.sub("", text).splitlines():
-        line = _LOG_TAG.sub("", raw).rstrip()
-        if re.fullmatch(r"\s*-{3,}[\s-]*", line):
-            below = True
-        elif below and (match := re.fullmatch(r"\s*([A-Za-z][\w.+-]*)(?:\s+(\S+))?", line)):
-            rows.append((match[1], match[2] or ""))
-    if not rows:  # no table: take any line that names a module and a version
-        rows = [(m[1], m[2]) for m in re.finditer(r"\b(TSCM-Core|ts-[\w-]+)\s*[:=]?\s+v?(\d[\w.-]*)", text)]
-    return {"versions": tuple(rows)}
+    """`tsadmin version --all`: the rows of its table; a version may be blank.
+
+    Where there is no table, each line with a module's name and a version. A bare number, as `tsadmin version` prints,
+    is the version of TSCM-Core.
+    """
+    lines = [LOG_TAG.sub("", raw).rstrip() for raw in _ANSI.sub("", text).splitlines()]
+    rows = [row for table in tables.ruled("\n".join(lines)) for row in _modules(table)]
+    if not rows:
+        found = (re.search(r"(?<![\w-])(TSCM-Core|ts-[\w-]+)\s*[:=]?\s+v?(\d[\w.-]*)", line) for line in lines)
+        rows = [(one[1], one[2]) for one in found if one]
+    bare = next((match[1] for line in lines if (match := _BARE_VERSION.fullmatch(line))), "")
+    if bare and not any(module.lower() == "tscm-core" for module, _ in rows):
+        rows.insert(0, ("TSCM-Core", bare))
+    return {"versions": tuple(dict.fromkeys(rows))}
+
+
+def _modules(table: tables.Table) -> list[tuple[str, str]]:
+    name = table.column("module", "module name", "component", "package", "product", "name") or 0
+    version = table.column("version", "installed", "current version", "installed version")
+    version = min(name + 1, max(len(table.heading) - 1, 0)) if version is None else version
+    pairs = zip(table.cells(name), table.cells(version), strict=True)
+    return [("-".join(module.split()), number.split()[0] if number and version != name else "")
+            for module, number in pairs if _MODULE.fullmatch("-".join(module.split()))]  # fmt: skip
 
 
 def etc_tree(text: str, _paths: Paths) -> dict[str, Any]:
     """Paths of the files below the etc folder, one a line."""
     return {"etc_tree": tuple(line for line in text.splitlines() if line)}
-
-
-def device_list(text: str, _paths: Paths) -> dict[str, Any]:
-    """`tsadmin list`, undocumented: the first word of each row, headings, log lines and sentences left out.
-
-    A text that speaks of an unknown command, or in which no row can be made out, is no list, whatever its exit status.
-    """
-    if _NO_LIST.search(text):
-        return {"listed": None}
-    names, odd = [], False
-    for raw in plain_lines(text):
-        tagged = _LOG_TAG.match(raw)
-        line = re.sub(r"^\s*(?:[*•+-]\s+|\[?\d{1,4}[\]).:]\s+)?", "", raw).strip()
-        if tagged and tagged.end() and tagged[0].strip():
-            continue
-        word = (line.strip("| ").split() or [""])[0].strip("|,")
-        if _SENTENCE.search(line):
-            odd = True
-        elif word.lower().rstrip(":") in _HEADINGS or re.search(r"\btotal\b", line):
-            continue
-        elif SAFE_DEVICE.fullmatch(word):
-            names.append(word)
-        else:
-            odd = True
-    return {"listed": None if odd and not names else tuple(dict.fromkeys(names))}
 
 
 def version_key(version: str) -> tuple[int, ...]:

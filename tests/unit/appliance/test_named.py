@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tscm_migrate.appliance import named
+from tscm_migrate.appliance import device_list, named
 
 OLD = ("fw-zentrale/settings.conf", "fw-zentrale/policy.dat", "asa02/settings.conf", "asa02/policy.dat", "ssl/ca.pem",
        "templates/asa.tmpl", "tscm.conf")  # fmt: skip
@@ -80,8 +80,8 @@ def test_nothing_is_made_up() -> None:
 def test_the_column_with_the_names_is_found_in_any_table() -> None:
     known = named.in_tree(("devices/edge.json", "devices/asa.json", "types/asa.tmpl"))
     table = "| # | Type | Name | State  |\n+---+\n| 1 | asa  | edge | \x1b[32mup\x1b[0m |\n| 2 | asa  | asa  | up |\n2 in total"
-    assert named.in_list(table, known) == ("edge", "asa")
-    assert named.in_list("munich\n", known) == ()
+    assert device_list.read(table, known) == ("edge", "asa")
+    assert device_list.read("munich\n", known) == ("munich",)
 
 
 def test_files_of_devices_are_told_from_others() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.appliance import parse
+from tscm_migrate.appliance import device_list, parse
 from tscm_migrate.appliance.facts import FACTS, sections
 from tscm_migrate.site import Paths
 
@@ -115,7 +115,7 @@ def test_host_keys_become_the_fingerprints_that_ssh_keygen_prints(tmp_path: Path
         ("** I do not know what 'list' shall be. There are: backup, restore.\n", None),
         ("tsadmin has no command of that name.\n", None),
         ("The command 'list' is not supported.\n", None),
-        ("No devices are configured.\n", None),
+        ("No devices are configured.\n", ()),
         (
             "+--------+\n| Firewall | Status |\n+--------+\n| munich | active |\n+----+\n3 firewalls in total\n",
             ("munich",),
@@ -124,7 +124,7 @@ def test_host_keys_become_the_fingerprints_that_ssh_keygen_prints(tmp_path: Path
     ],
 )
 def test_a_device_list_of_unknown_form(text: str, names: tuple[str, ...] | None) -> None:
-    assert parse.device_list(text, P)["listed"] == names
+    assert device_list.read(text) == names
 
 
 def test_no_parser_raises_whatever_it_is_given() -> None:

@@ -1,0 +1,145 @@
+"""Cut the tables that tsadmin prints into cells. Pure; nothing here raises."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+LABELS = (
+    "Palo Alto Networks PAN-OS", "Palo Alto Networks", "Palo Alto", "A10 Networks", "A10 Thunder", "Cisco ASA REST API",
+    "Cisco ASA REST", "Cisco ASA", "Cisco ISR", "Cisco Firepower", "Fortinet Fortigate", "Infoblox NIOS", "Check Point",
+    "ISC BIND 9", "ISC BIND", "BIND 9", "Web Automation",
+)  # fmt: skip
+"""The vendor's labels of device types that contain blanks; a longer one stands before a shorter one."""
+
+_LABEL = re.compile(r"(?<![\w-])(?:" + "|".join(map(re.escape, LABELS)) + r")(?![\w-])", re.IGNORECASE)
+_JOINED = "\ue000"  # stands for a blank inside a label, so that a label is one word and the columns keep their places
+_RULE = re.compile(r"[\s|+]*[-=]{2,}[-=\s|+]*")
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
+@dataclass
+class Table:
+    """One table: the cells of its heading, "" where it has none, and of its rows."""
+
+    heading: tuple[str, ...]
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+
+    def column(self, *headings: str) -> int | None:
+        """The index of the column with the first of these headings that there is, in lower case."""
+        found = [self.label(index) for index in range(len(self.heading))]
+        return next((found.index(one) for one in headings if one in found), None)
+
+    def label(self, index: int) -> str:
+        """One column's heading, in lower case and without marks."""
+        return _label(self.heading[index])
+
+    def cells(self, index: int) -> list[str]:
+        """One column's cells, "" where a row is shorter."""
+        return [row[index] if index < len(row) else "" for row in self.rows]
+
+
+def plain(text: str) -> list[str]:
+    """The lines without colours and tabs; the blanks inside labels are joined."""
+    lines = (_ANSI.sub("", raw).replace(_JOINED, " ").expandtabs() for raw in text.splitlines())
+    return [_LABEL.sub(lambda label: label[0].replace(" ", _JOINED), line) for line in lines]
+
+
+def words(line: str) -> list[str]:
+    """The words of a line of `plain`; a label is one word."""
+    return [word.replace(_JOINED, " ") for word in line.split()]
+
+
+def without_labels(cell: str) -> str:
+    """A cell without the vendor's labels and without what stands in parentheses."""
+    return " ".join(re.sub(r"\([^)]*\)", " ", unlabelled(cell.replace(_JOINED, " "))).split())
+
+
+def unlabelled(text: str) -> str:
+    """A text without the vendor's labels, which hold words that may be names of devices."""
+    return _LABEL.sub(" ", text)
+
+
+def ruled(text: str) -> Iterator[Table]:
+    """Every table that has a line of dashes below its heading, cut by the columns of these dashes."""
+    waiting: tuple[Table, list[int]] | None = None  # a heading whose rows come after a blank line
+    for block in _blocks(plain(text)):
+        rules = [at for at, line in enumerate(block) if _RULE.fullmatch(line)]
+        if waiting is not None and not rules:
+            table, spans = waiting
+            table.rows = [_cut(line, spans) for line in block]
+        elif piped := [x for x in block if "|" in x and (rules or x.lstrip()[:1] == "|") and not _RULE.fullmatch(x)]:
+            first = block.index(piped[0])
+            with_heading = len(piped) > 1 and any(first < at < block.index(piped[1]) for at in rules)
+            yield Table(_cut(piped[0], []) if with_heading else (), [_cut(x, []) for x in piped[with_heading:]])
+        elif rules and (at := next((at for at in rules if at and at - 1 not in rules), None)) is not None:
+            end = next((later for later in rules if later > at), len(block))
+            spans = _spans(block[at], block[at - 1])
+            table = Table(_cut(block[at - 1], spans), [_cut(line, spans) for line in block[at + 1 : end]])
+            waiting = None if table.rows else (table, spans)
+            yield table  # its rows may still come
+            continue
+        waiting = None
+
+
+def headed(text: str, headings: Collection[str]) -> Iterator[Table]:
+    """The first table without a line of dashes: its heading has two or more cells, two blanks apart.
+
+    Args:
+        text: what a program printed.
+        headings: one of these, in lower case, is among the cells of the heading.
+    """
+    for block in _blocks(plain(text)):
+        for at, line in enumerate(block):
+            cells = [*re.finditer(r"\S+(?: \S+)*", line)]
+            if len(cells) > 1 and any(_label(cell[0]) in headings for cell in cells):
+                spans = [0, *(cell.start() for cell in cells[1:])]
+                yield Table(_cut(line, spans), [_cut(row, spans) for row in block[at + 1 :]])
+                return
+
+
+def _label(cell: str) -> str:
+    return re.sub(r"[^a-z0-9 ]", "", cell.lower()).strip()
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
+    """Lines between blank lines."""
+    block: list[str] = []
+    for line in [*lines, ""]:
+        if line.strip():
+            block.append(line)
+        elif block:
+            yield block
+            block = []
+
+
+def _spans(rule: str, heading: str) -> list[int]:
+    """Where the columns begin: at each run of dashes, or at the heading's words where the rule is one line."""
+    runs = [run.start() for run in re.finditer(r"[-=]+", rule)]
+    if len(runs) == 1:
+        runs = [cell.start() for cell in re.finditer(r"\S+(?: \S+)*", heading)]
+    return [0, *runs[1:]]
+
+
+def _cut(line: str, spans: Sequence[int]) -> tuple[str, ...]:
+    """A line's cells: each word belongs to the column in which it begins.
+
+    A word that is longer than its column moves the others to the right: where there are as many words as columns, each
+    is a cell.
+    """
+    if "|" in line:
+        return tuple(cell.strip().replace(_JOINED, " ") for cell in line.strip().strip("|").split("|"))
+    found = [(word.start(), word.end(), word[0].replace(_JOINED, " ")) for word in re.finditer(r"\S+", line)]
+    ends = [*spans[1:], len(line) + 1]
+    at = [max(k for k, start in enumerate(spans) if start <= begin) for begin, _, _ in found]
+    crosses = any(end > ends[k] for k, (_, end, _) in zip(at, found, strict=True))
+    if crosses and len(found) == len(spans):
+        at = list(range(len(spans)))
+    cells = [""] * len(spans)
+    for k, (_, _, word) in zip(at, found, strict=True):
+        cells[k] = f"{cells[k]} {word}".strip()
+    return tuple(cells)
