@@ -61,12 +61,13 @@ class Facts:
     etc_size: int = 0
     log_size: int = 0
     log_writable: bool = False
+    dns_server: tuple[str, ...] = ()  # why it is one for its clients: a BIND module, named, BIND's files
     told_by: str = ""  # what else tells all this, where the appliance is dead: its backup
 
     @property
     def core(self) -> str:
         """Version of TSCM-Core as printed, or ""."""
-        return dict(self.versions).get("TSCM-Core", "")
+        return next((version for module, version in self.versions if module.lower() == "tscm-core"), "")
 
     def free_at(self, path: str) -> int | None:
         """Free bytes where `path` lies, None when it was not learned."""
@@ -94,6 +95,17 @@ def boot_script(paths: Paths) -> str:
     Not the time stamp of /proc/1: it is that of the kernel's cached entry, and may change without a boot.
     """
     return f"cat {quote(paths.boot_id)} 2>/dev/null; sed 's/.*) //' /proc/1/stat 2>/dev/null | cut -d' ' -f20"
+
+
+_NAMED = "ps -A -o comm= | grep -Fx named; ls -d /usr/sbin/named /usr/local/sbin/named"
+
+
+def _version_script(paths: Paths) -> str:
+    """Shell source that prints the modules' versions, and the bare number where TSCM-Core is not among them."""
+    return (
+        f"said=$({_LIMIT}{paths.tsadmin} version --all 2>&1); printf '%s\\n' \"$said\"; "
+        f"case $said in *TSCM-Core*) ;; *) {_LIMIT}{paths.tsadmin} version 2>&1 ;; esac"
+    )
 
 
 FACTS: tuple[Fact, ...] = (
@@ -137,7 +149,8 @@ FACTS: tuple[Fact, ...] = (
         lambda p: f"cd {quote(p.etc_dir)} && find . -maxdepth 6 -type f -printf '%P\\n' | head -n 20000",
         parse.etc_tree,
     ),
-    Fact("version", lambda p: f"{_LIMIT}{p.tsadmin} version --all 2>&1", parse.versions),
+    Fact("version", _version_script, parse.versions),
+    Fact("named", lambda _: _NAMED, parse.named),
     Fact("list", lambda p: f"{_LIMIT}{p.tsadmin} list 2>/dev/null", lambda text, _: {"listed": text}),
 )
 
@@ -192,7 +205,9 @@ def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: f
     # `clock` is among the first commands, so it lies close after the start; the round trip is part of the error.
     fields["clock_skew"] = fields["clock"] - before if fields.get("clock") else 0.0
     in_etc, printed = fields.pop("in_etc", None), fields.pop("listed", "")
-    known = named.in_tree(fields.pop("etc_tree", ()))
+    tree = fields.pop("etc_tree", ())
+    known = named.in_tree(tree)
+    fields["dns_server"] = _dns_server(fields.get("versions", ()), tree, named_found=fields.pop("named", False))
     listed = device_list.read(printed, in_etc or known) if parts.get("list", (127, ""))[0] == 0 else None
     if listed is not None and (listed or not in_etc):
         fields.update(devices=listed, device_source="tsadmin list")
@@ -215,3 +230,10 @@ def _plain(value: Any, *, lines: bool) -> Any:
     if isinstance(value, str):
         return printable(value) if lines else " ".join(printable(value).split("\n"))
     return tuple(_plain(one, lines=lines) for one in value) if type(value) is tuple else value
+
+
+def _dns_server(versions: tuple[tuple[str, str], ...], tree: tuple[str, ...], *, named_found: bool) -> tuple[str, ...]:
+    """What tells that clients resolve names through this appliance."""
+    modules = [module for module, _ in versions if re.search(r"(?:^|[-_])bind", module, re.IGNORECASE)]
+    stock = [path for path in tree if path.rpartition("/")[2] == "bind_stock_configs.tgz"]
+    return (*(f"module {module}" for module in modules), *(["named"] if named_found else []), *stock)

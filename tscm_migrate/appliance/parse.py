@@ -233,6 +233,11 @@ def _modules(table: tables.Table) -> list[tuple[str, str]]:
             for module, number in pairs if _MODULE.fullmatch("-".join(module.split()))]  # fmt: skip
 
 
+def named(text: str, _paths: Paths) -> dict[str, Any]:
+    """Whether BIND's `named` runs or is installed."""
+    return {"named": any(line.rsplit("/", 1)[-1] == "named" for line in text.split())}
+
+
 def etc_tree(text: str, _paths: Paths) -> dict[str, Any]:
     """Paths of the files below the etc folder, one a line."""
     return {"etc_tree": tuple(line for line in text.splitlines() if line)}

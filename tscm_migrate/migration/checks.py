@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 OLDEST_CORE = "1.47"
 CLOCK_LIMIT = 300.0  # seconds
+_RED_HAT = {"rhel", "centos"}  # images of both exist for release 7; a release's updates are one base system
 _SLACK = 4 << 20  # bytes beyond what the archive itself takes
 
 
@@ -111,15 +112,41 @@ def _order(was: Facts, now: Facts) -> Iterator[Finding]:
         yield Finding("new-is-older", "error", text, f"update {now.name} first, or: --update-packages")
 
 
+def modules(s: Situation) -> Iterator[Finding]:
+    """Warn of each module that the new appliance lacks: it cannot serve the devices of that module."""
+    for module in lacking(s.old, s.new):
+        text = f"{s.new.name} lacks the module {module} that {s.old.name} has"
+        yield Finding("module-missing", "warning", text, f"install it on {s.new.name}; see: tsadmin version --all")
+
+
+def lacking(old: Facts, new: Facts) -> list[str]:
+    """List the old appliance's modules that the new one lacks; none where the new one names no modules."""
+    has = {module.lower() for module, _ in new.versions}
+    return [module for module, _ in old.versions if has and module.lower() not in has | {"tscm-core"}]
+
+
+def dns_outage(s: Situation) -> Iterator[Finding]:
+    """Warn that clients which resolve names through the old appliance have no DNS during the downtime."""
+    if s.old.dns_server:
+        why = ", ".join(s.old.dns_server)
+        text = f"{s.old.name} is a DNS server ({why}): the downtime is a DNS outage for its clients"
+        remedy = "choose the time with them, or give them a second DNS server first"
+        yield Finding("dns-outage", "warning", text, remedy)
+
+
 def operating_system(s: Situation) -> Iterator[Finding]:
     """The documents migrate only between the same base operating system (fact 24)."""
     old, new = (s.old.os_id, s.old.os_version), (s.new.os_id, s.new.os_version)
+    text = f"{s.old.name} runs {s.old.os_pretty or ' '.join(old)}, {s.new.name} {s.new.os_pretty or ' '.join(new)}"
     if s.old.told_by:  # a manifest has the name alone, with a third number that grows with each update
         old, new = ((re.sub(r"(\d+\.\d+)\.\d+", r"\1", one.os_pretty), "-") for one in (s.old, s.new))
+    elif {old[0], new[0]} <= _RED_HAT and old[1].split(".")[0] == new[1].split(".")[0] != "":
+        if old[0] != new[0]:
+            yield Finding("os-flavour", "warning", text, f"take a new appliance with {old[0]}, if there is one")
+        return
     if not all((*old, *new)):
         yield Finding("os-unknown", "warning", "one of the two does not tell its operating system")
     elif old != new:
-        text = f"{s.old.name} runs {s.old.os_pretty or ' '.join(old)}, {s.new.name} {s.new.os_pretty or ' '.join(new)}"
         remedy = "take a new appliance of the same base operating system, or go on with: --allow os-differs"
         yield Finding("os-differs", "error", text, remedy)
 
@@ -274,8 +301,8 @@ def updates(s: Situation) -> Iterator[Finding]:
 
 
 CHECKS = (
-    same_host, core_version, core_order, operating_system, listings, disk, interface, clocks, devices_on_new,
-    devices_asked, address, tools, way, updates,
+    same_host, core_version, core_order, modules, dns_outage, operating_system, listings, disk, interface, clocks,
+    devices_on_new, devices_asked, address, tools, way, updates,
 )  # fmt: skip
 
 

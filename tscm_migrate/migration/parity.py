@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tscm_migrate.migration import checks
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -99,6 +101,10 @@ def _system(before: Before, after: After) -> Iterator[Row]:
         "updates' cron entry", after.new.cron_entry, "in place", "in place" if after.new.cron_entry else "missing"
     )
     yield Row("TSCM-Core", after.new.core == before.new.core, before.new.core, after.new.core)
+    if before.old.versions and after.new.versions:
+        missing = checks.lacking(before.old, after.new)
+        count = f"{len(before.old.versions)}"
+        yield Row("modules", not missing, count, f"without {', '.join(missing)}" if missing else f"{count} there")
     if before.old.log_writable:
         yield Row(
             "log folder", after.new.log_writable, "writable", "writable" if after.new.log_writable else "not writable"

@@ -82,8 +82,10 @@ class PlanView:
             found += [f"       {action.host}: {action.describes}" for action in actions]
         total, without = self._estimates.get(""), self._estimates.get("downtime")
         if total and without:
+            outage = any(check.name == "dns-outage" for check in self._checks)
+            dns = ", which is a DNS outage for its clients" if outage else ""
             found += [
                 "",
-                f"About {seconds(total.seconds)} in all; without a TSCM for about {seconds(without.seconds)}.",
+                f"About {seconds(total.seconds)} in all; without a TSCM for about {seconds(without.seconds)}{dns}.",
             ]
         return found

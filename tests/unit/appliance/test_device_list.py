@@ -187,3 +187,11 @@ def test_versions_of_modules_are_read_from_tables_lines_and_a_bare_number(
     text: str, versions: tuple[tuple[str, str], ...]
 ) -> None:
     assert parse.versions(text, Paths())["versions"] == versions
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("named\n", True), ("/usr/sbin/named\n", True), ("", False), ("/usr/sbin/named-checkconf\n", False)],
+)
+def test_named_is_seen_running_or_installed(text: str, found: bool) -> None:  # noqa: FBT001
+    assert parse.named(text, Paths()) == {"named": found}

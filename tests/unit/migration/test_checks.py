@@ -104,6 +104,46 @@ def test_the_old_ones_address_by_dhcp_is_said() -> None:
     assert preflight(situation({"dhcp": True}, bypass_netconf=True)) == []
 
 
+CORE = ("TSCM-Core", "1.50-01")
+
+
+def test_each_module_that_the_new_one_lacks_is_a_warning() -> None:
+    old = {"versions": (CORE, ("ts-bind", "v1.10-01"), ("ts-keyring", ""), ("ts-a10", "2.37-03"))}
+    found = preflight(situation(old, {"versions": (CORE, ("TS-A10", "2.37-03"))}))
+    assert [(one.name, one.severity, one.text) for one in found] == [
+        ("module-missing", "warning", "new lacks the module ts-bind that old has"),
+        ("module-missing", "warning", "new lacks the module ts-keyring that old has"),
+    ]
+    assert preflight(situation(old, old)) == []
+
+
+def test_a_dns_server_has_a_downtime_that_is_a_dns_outage() -> None:
+    (found,) = preflight(situation({"dns_server": ("module ts-bind", "named")}))
+    assert (found.name, found.severity) == ("dns-outage", "warning")
+    assert "(module ts-bind, named): the downtime is a DNS outage for its clients" in found.text
+    assert preflight(situation(new={"dns_server": ("named",)})) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "severity"),
+    [
+        (("rhel", "7.9"), ("rhel", "7.8"), ""),
+        (("centos", "7"), ("centos", "7"), ""),
+        (("rhel", "7.9"), ("centos", "7"), "warning"),
+        (("rhel", "9.4"), ("centos", "7"), "error"),
+        (("rhel", "9.4"), ("rhel", "7.9"), "error"),
+        (("centos", "7"), ("ubuntu", "20.04"), "error"),
+        (("centos", ""), ("rhel", ""), "warning"),
+        (("ubuntu", "20.04"), ("ubuntu", "20.10"), "error"),
+    ],
+)
+def test_a_release_of_red_hat_is_its_first_number(old: tuple[str, str], new: tuple[str, str], severity: str) -> None:
+    s = situation(
+        dict(zip(("os_id", "os_version"), old, strict=True)), dict(zip(("os_id", "os_version"), new, strict=True))
+    )
+    assert "".join(finding.severity for finding in preflight(s)) == severity
+
+
 KEY = (("ssh-ed25519", "SHA256:one"),)
 OTHER = (("ssh-ed25519", "SHA256:two"),)
 

@@ -38,7 +38,8 @@ def test_an_equal_appliance_has_no_difference() -> None:
         ({"interfaces": NEW.interfaces}, "address"),
         ({"host_keys": NEW.host_keys}, "host keys"),
         ({"cron_entry": False}, "updates' cron entry"),
-        ({"versions": (("TSCM-Core", "1.49"),)}, "TSCM-Core"),
+        ({"versions": (("TSCM-Core", "1.49"), ("ts-keyring", ""))}, "TSCM-Core"),
+        ({"versions": (("TSCM-Core", "1.50-01"),)}, "modules"),
         ({"log_writable": False}, "log folder"),
     ],
 )

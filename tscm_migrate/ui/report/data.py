@@ -160,6 +160,7 @@ def _downtime(notes: dict[str, Any], sessions: list[dict[str, Any]]) -> dict[str
         "began": _iso(began),
         "ended": _iso(ended) if ended is not None else "",
         "seconds": round(max((ended if ended is not None else last) - began, 0.0), 1),
+        "dns_outage": any(check.get("name") == "dns-outage" for check in notes.get("checks", [])),
     }
 
 

@@ -12,7 +12,8 @@ def lines(told: dict[str, Any]) -> list[str]:
     head = f"{told['verb']} {told['old']} → {told['new']}: {told['outcome']} (run {told['run']})"
     found = [head, f"  {clock(told['began'])} to {clock(told['ended'])} UTC, {seconds(told['seconds'])}"]
     if told["downtime"]:
-        found.append(f"  without a TSCM for {seconds(told['downtime']['seconds'])}")
+        dns = ", which was a DNS outage for its clients" if told["downtime"].get("dns_outage") else ""
+        found.append(f"  without a TSCM for {seconds(told['downtime']['seconds'])}{dns}")
     for session in told["sessions"]:
         found += [f"  {session['verb']}:"] if len(told["sessions"]) > 1 else []
         found += [f"  {step['state']:<9}{seconds(step['seconds']):>9}  {step['title']}" for step in session["steps"]]
