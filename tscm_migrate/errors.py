@@ -29,6 +29,7 @@
     │       ├── HostKeyMismatch 12  none of its keys is the one that was named
     │       └── HostKeyChanged 12   another key than the pinned one
     ├── ApplianceError          1
+    │   ├── CannotLook          3   what is there cannot be seen from the login
     │   ├── DrainTimeout        1
     │   ├── BackupFailed        1
     │   ├── ArchiveMissing      1
@@ -541,6 +542,21 @@ class ApplianceError(MigrateError):
     def message(self) -> str:
         doc = _lower(type(self).__doc__ or self.code)
         return f"{self.host}: {doc}" + (f": {self.detail}" if self.detail else "")
+
+
+@dataclass(eq=False)
+class CannotLook(ApplianceError):
+    """What runs or is present there cannot be seen, so nothing can be concluded from seeing nothing."""
+
+    code = "appliance.cannot-look"
+    exit_code = Exit.REFUSED
+    retry = Retry.AFTER_REMEDY
+
+    def remedy(self) -> str:
+        return (
+            "log in to it as the tool does and compare: sudo ps -ww -eo pid,ppid,args; "
+            "then see what restricts it: grep ' /proc ' /proc/mounts"
+        )
 
 
 @dataclass(eq=False)

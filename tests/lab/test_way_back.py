@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,36 @@ def test_a_new_one_that_kept_its_own_address_gets_its_own_devices_and_identity_b
     assert lab.inventory.with_name("known_hosts").read_text() == pins
     check = lab.run_tool("check", *PAIR, env=ENV)  # each shows the key that is pinned for it
     assert check.returncode == 0, said(check)
+
+
+def test_what_a_rollback_cannot_undo_is_named_and_unreadable_macs_are_no_other_host(rooms: MakeLab) -> None:
+    lab = rooms()
+    # its devices are outside of the folder that is kept, and its restore writes one file more
+    program = lab.on("new", "readlink -f $(command -v tsadmin)").stdout.strip()
+    wrapper = f"""#!/bin/sh
+[ "$1" != restore ] || {{ echo x >/srv/feed/edge.list; echo "writing /srv/feed/edge.list"; }}
+exec {program}.real "$@"
+"""
+    lab.on("new", f"mv {program} {program}.real; printf %s {shlex.quote(wrapper)} >{program}; chmod 755 {program}; "
+                  "mkdir -p /srv/devices /srv/feed; chmod 777 /srv/feed; cd /opt/threatstop/etc && rm -rf devices && ln -s /srv/devices devices")  # fmt: skip
+    for name in ("old", "new"):  # neither /sys nor ip tells a MAC
+        lab.on(name, "umount -l /sys; i=$(command -v ip); mv $i /usr/local/sbin/ip.real; printf '%s\\n' '#!/bin/sh' "
+                     "'case \"$*\" in \"-o link\") exit 1;; esac' 'exec /usr/local/sbin/ip.real \"$@\"' >$i; chmod 755 $i")  # fmt: skip
+    with Switch(lab) as switch:
+        with_hooks(lab, online=switch.command("on"))
+        run = migrated(lab)
+        result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=200)
+        assert result.returncode == 4, said(result)
+    told = " ".join((result.stdout + result.stderr).split())
+    assert "everything was put back" not in told
+    assert "/srv/feed/edge.list was written by the restore" in told
+    for device in lab.profile("old").devices:
+        assert f"device {device.name} came with the restore and is still there" in told
+    assert lab.addresses() == {"old": ADDRESS, "new": "10.1.1.50"}
+    assert lab.collisions() == []
+    lab.on("new", "rm -rf /srv/devices/* /srv/feed")
+    again = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=120)
+    assert again.returncode == 0, said(again)
 
 
 def test_cron_entries_that_a_restore_has_brought_go_again(rooms: MakeLab) -> None:

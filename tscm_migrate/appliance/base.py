@@ -24,6 +24,15 @@ def quote(text: str) -> str:
     return shlex.quote(text)
 
 
+# Shell function: succeeds if its argument exists (also as a dangling link), fails if it does not, and ends the script
+# with status 93 where neither can be told (no permission, a disk error).
+PRESENT = (
+    'present() { m=$(ls -d -- "$1" 2>&1 >/dev/null) && return 0; '
+    'case $m in *"No such file or directory"*|*"Not a directory"*) return 1;; esac; '
+    'printf "%s\\n" "$m" >&2; exit 93; }; '
+)
+
+
 class Appliance:
     """A host with at most one open connection.
 

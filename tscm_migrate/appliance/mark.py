@@ -6,11 +6,13 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.base import quote
-from tscm_migrate.errors import ApplianceError
+from tscm_migrate.appliance.base import PRESENT, quote
+from tscm_migrate.errors import ApplianceError, CannotLook
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.site import Paths
+    from tscm_migrate.ssh.shell import Shell
 
 _TRIES = 3
 _LONGEST = 4096  # bytes; the file is root's, but what an appliance says is never trusted
@@ -49,14 +51,27 @@ class Mark:
 _TEXTS = ("run", "role", "owner", "workstation", "since")
 
 
-def _names(appliance: Appliance) -> str:
-    return f"d={quote(appliance.paths.hold_dir)}; "
+def _names(paths: Paths) -> str:
+    return f"d={quote(paths.hold_dir)}; "
 
 
 def read(appliance: Appliance) -> Mark | None:
-    """The lock that is there now, None where there is none."""
-    script = _names(appliance) + f'if [ -e "$d/lock" ]; then echo there; head -c {_LONGEST} "$d/lock"; fi'
-    word, _, text = appliance.run(script, sudo=True, display="who has it locked?").stdout.partition("\n")
+    """Read the lock file; None if there is none.
+
+    Raises:
+        CannotLook: neither its content nor its absence can be seen.
+    """
+    return read_over(appliance.shell)
+
+
+def read_over(shell: Shell) -> Mark | None:
+    """Read the lock file of the host at the other end of a connection; as `read`."""
+    script = f'{_names(shell.host.paths)}{PRESENT}if present "$d/lock"; then echo there; head -c {_LONGEST} "$d/lock"; '
+    script += "else echo none; fi"
+    done = shell.run(script, sudo=True, check=False, display="who has it locked?")
+    word, _, text = done.stdout.partition("\n")
+    if done.status != 0 or word not in {"there", "none"}:
+        raise CannotLook(shell.host.name, f"the lock in {shell.host.paths.hold_dir}: {done.stderr.strip()[-200:]}")
     return Mark.parse(text) if word == "there" else None
 
 
@@ -74,7 +89,7 @@ def take(appliance: Appliance, mark: Mark, *, instead_of: Mark | None = None) ->
     Raises:
         CommandFailed: the folder cannot be written. ApplianceError: it comes and goes.
     """
-    script = _names(appliance) + (
+    script = _names(appliance.paths) + (
         'umask 077; mkdir -p "$d" && chmod 700 "$d" && f=$(mktemp "$d/.lock.XXXXXXXX") || exit 1; '
         "trap 'rm -f \"$f\"' EXIT; "
         f'printf "%s\\n" {quote(mark.text())} >"$f" && {{ sync "$f" 2>/dev/null || sync; }} || exit 1; '
@@ -100,8 +115,8 @@ def drop(appliance: Appliance, run: str = "") -> bool:
         Whether there was one to remove.
     """
     ours = f'grep -q {quote(json.dumps(run))} "$d/lock"' if run else ":"
-    script = _names(appliance) + (
-        f'if [ -e "$d/lock" ] && {ours}; then rm -f "$d/lock" && echo dropped; fi; '
+    script = _names(appliance.paths) + (
+        f'{PRESENT}if present "$d/lock" && {ours}; then rm -f "$d/lock" && echo dropped; fi; '
         'rm -f "$d"/.lock.????????; rmdir "$d" 2>/dev/null || :'
     )
     return appliance.run(script, sudo=True, display="unlock it").stdout.strip() == "dropped"

@@ -13,6 +13,7 @@ from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.facts import boot_script
 from tscm_migrate.errors import (
     AuthFailed,
+    CannotLook,
     CommandFailed,
     CommandTimeout,
     ConnectionLost,
@@ -102,29 +103,37 @@ def saved_settings(appliance: Appliance) -> str:
 
 
 def who_answers(observer: Appliance, address: str, port: int, interface: str = "", *, asks: int = 1) -> tuple[str, ...]:
-    """Ask, from `observer`, by ARP (where arping is), ping and TCP whether anybody is at `address`.
+    """Ask, from `observer`, by ARP (with arping, else the kernel's own), ping and TCP whether a host is at `address`.
 
-    Takes `asks` seconds where nobody is.
+    Takes `asks` seconds where no host answers.
 
     Returns:
-        What answered: "arp", "ping", "port 22"; empty when nobody did. Means that are not there cannot answer.
+        What answered: "arp", "ping", "port 22"; empty if nothing did.
+
+    Raises:
+        CannotLook: neither arping nor ping could ask, so that silence proves nothing.
     """
     at = quote(address)
     device = f"-I {quote(interface)}" if interface else ""
+    # Both end with 0 for an answer and 1 for none; with anything else they have not asked.
     script = (
-        f"(arping -c {asks} -w {asks} {device} {at} 2>/dev/null | grep -qi 'reply from\\|bytes from' && echo arp) & "
+        f'(o=$(arping -c {asks} -w {asks} {device} {at} 2>/dev/null); [ $? -gt 1 ] || echo "asked arp"; '
+        "case $o in *[Rr]eply\\ from*|*bytes\\ from*) echo arp;; esac) & "
         f'(n() {{ command -v arping >/dev/null 2>&1 || ip neigh "$@" 2>/dev/null; }}; n flush to {at}; '
         # without arping, the kernel's own question tells: whoever blocks a ping still has a hardware address
-        f"ping -c 1 -W 1 {at} >/dev/null 2>&1 && echo ping; n show to {at} | grep -q lladdr && echo arp) & "
+        f'ping -c 1 -W 1 {at} >/dev/null 2>&1; r=$?; [ $r -gt 1 ] || echo "asked ping"; [ $r != 0 ] || echo ping; '
+        f"n show to {at} | grep -q lladdr && echo arp) & "
         f"(if command -v nc >/dev/null 2>&1; then nc -z -w {asks} {at} {port}; "
         f'else timeout {asks} bash -c "exec 3<>/dev/tcp/{address}/{port}"; fi >/dev/null 2>&1 '
         f'&& echo "port {port}") & wait'
     )
-    sudo = True  # arping wants a raw socket
-    text = observer.run(
-        script, sudo=sudo, check=False, timeout=20.0, display=f"does anybody answer at {address}?"
-    ).stdout
-    return tuple(sorted({line.strip() for line in text.splitlines() if line.strip()}))
+    # root: arping wants a raw socket
+    done = observer.run(script, sudo=True, check=False, timeout=20.0, display=f"does anybody answer at {address}?")
+    lines = {line.strip() for line in done.stdout.splitlines() if line.strip()}
+    answers = {line for line in lines if not line.startswith("asked ")}
+    if not lines:
+        raise CannotLook(observer.name, f"whether a host is at {address}: neither arping nor ping can ask there")
+    return tuple(sorted(answers))
 
 
 def refuses_here(host: Host, timeout: float = 3.0) -> bool:
@@ -275,8 +284,18 @@ def answering(observer: Appliance, address: str, interface: str = "") -> tuple[s
     return tuple(sorted({mac.lower() for mac in re.findall(r"\b(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\b", text)}))
 
 
-def hardware_addresses(appliance: Appliance) -> tuple[str, ...]:
-    """MAC addresses of its interfaces: what tells it from another host with the same keys and address."""
-    text = appliance.run("cat /sys/class/net/*/address", check=False, timeout=15.0, display="read its MACs").stdout
-    found = {line.strip().lower() for line in text.splitlines()}
-    return tuple(sorted(mac for mac in found if len(mac) == 17 and mac != "00:00:00:00:00:00"))
+_OF_AN_INTERFACE = re.compile(
+    r"(?:^|link/ether |\bether |HWaddr )((?:[0-9a-f]{2}:){5}[0-9a-f]{2})\b", re.IGNORECASE | re.MULTILINE
+)
+
+
+def hardware_addresses(shell: Shell) -> tuple[str, ...]:
+    """Read the MAC addresses of a host's interfaces: they tell it from another host with the same keys and address.
+
+    Returns:
+        Lower case, sorted; empty where neither /sys nor ip nor ifconfig tells them.
+    """
+    script = "cat /sys/class/net/*/address 2>/dev/null; ip -o link 2>/dev/null || ifconfig -a 2>/dev/null || :"
+    text = shell.run(script, check=False, timeout=15.0, display="read its MACs").stdout
+    found = {mac.lower() for mac in _OF_AN_INTERFACE.findall(text)}
+    return tuple(sorted(found - {"00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"}))

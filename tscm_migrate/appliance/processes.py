@@ -1,27 +1,54 @@
-"""Which processes are ts-update, or are about to be. Pure.
+"""List an appliance's processes, and tell which are ts-update or are about to be.
 
 The documents' `ps -augx | grep ts-update` always matches itself, and `grep -v grep` hides real ones and counts
 `tail -f ts-update.log` (fact 17). Here a process counts by what it runs: the basename of its program, of the script
 that an interpreter or a wrapper runs, or of a command inside the text of a `sh -c`, which may first sleep.
+
+A listing may be incomplete without an error: with /proc mounted hidepid=2, `ps` shows a login user no process of root.
+So the look is made as root, and it has to prove that it sees everything before an empty result counts.
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from tscm_migrate.errors import CannotLook
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from tscm_migrate.appliance.base import Appliance
+
 # ww: never cut; the columns without header. `args` is last because it has blanks.
 PS_COMMAND = "ps -ww -eo pid=,ppid=,stat=,etimes=,args="
+# The same columns from /proc, where ps is missing or is one that does not know them (busybox). A process that cannot be
+# read and has not ended meanwhile is named.
+_PROC_COMMAND = (
+    "now=$(cut -d. -f1 /proc/uptime); hz=$(getconf CLK_TCK 2>/dev/null || echo 100); "
+    'for d in /proc/[0-9]*; do s=$(cat "$d/stat" 2>/dev/null) || s=$(cat "$d/stat" 2>/dev/null) || '
+    '{ [ ! -d "$d" ] || echo "unseen ${d#/proc/}"; continue; }; '
+    'a=$(tr "\\0\\n" "  " <"$d/cmdline" 2>/dev/null); set -- ${s##*) }; state=$1; parent=$2; shift 19; '
+    'printf "%s\\n" "${d#/proc/} $parent $state $((now - $1 / hz)) ${a:-?}"; done'
+)
+# What has to be seen besides the listing: every process that led to this one, of the login user and of root.
+_EVIDENCE = (
+    'p=$$; echo "own $p"; echo "clock $(date +%s.%N)"; '
+    'while [ "$p" -gt 1 ] && s=$(cat "/proc/$p/stat" 2>/dev/null); do set -- ${s##*) }; p=$2; done; echo "top $p"; '
+    "grep ' /proc proc ' /proc/self/mounts; grep -E '^(CapEff|Groups):' /proc/self/status; "
+    'echo "namespace $(readlink /proc/self/ns/pid)"; echo listing; '
+)
+_SYS_PTRACE = 1 << 19  # the capability that hidepid asks for
+_FIRST_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO: the machine's own, which contains every other
+_SCHEDULERS = ("cron", "crond", "cronie", "anacron", "fcron", "dcron", "bcron-sched", "systemd", "init")
 
 _WRAPPERS = {
     "perl", "python", "python2", "python3", "ruby", "sh", "bash", "dash", "ash", "ksh", "zsh", "env", "nice", "ionice",
     "timeout", "sudo", "flock", "setsid", "nohup", "stdbuf", "chrt", "taskset", "exec", "command",
-    "time", "runuser", "su",
+    "time", "runuser", "su", "busybox",
 }  # fmt: skip
 _SHELLS = {"sh", "bash", "dash", "ash", "ksh", "zsh", "su", "runuser"}
 _INTERPRETERS = {"perl", "python", "python2", "python3", "ruby", *_SHELLS}
@@ -55,6 +82,94 @@ def parse_ps(text: str) -> list[Process]:
                 Process(int(parts[0]), int(parts[1]), parts[2], int(parts[3]), parts[4] if len(parts) > 4 else "")
             )
     return found
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All processes of an appliance: its clock in seconds of the epoch, and the pid of the shell that looked."""
+
+    clock: float
+    own: int
+    processes: tuple[Process, ...]
+
+
+def look(appliance: Appliance, display: str) -> Listing:
+    """List all processes as root, by ps or else from /proc.
+
+    Raises:
+        CannotLook: no listing proves that it shows everything. SshError: see there.
+    """
+    reasons = []
+    for how, command in (("ps", PS_COMMAND), ("/proc", _PROC_COMMAND)):
+        token = f"look-{secrets.token_hex(8)}"
+        # The token is the end of the shell's own arguments: a listing that cuts lines does not show it.
+        script = f"{_EVIDENCE}{command} && echo {token}"
+        done = appliance.run(script, sudo=True, check=False, display=display)
+        found, reason = judge(done.stdout, token)
+        if found is not None:
+            return found
+        reasons.append(f"by {how}: {done.stderr.strip()[-100:] or reason}")
+    raise CannotLook(appliance.name, "; ".join(reasons))
+
+
+def judge(text: str, token: str) -> tuple[Listing | None, str]:
+    """Read the output of a look.
+
+    Args:
+        text: its standard output.
+        token: the word with which it ends if nothing is missing.
+
+    Returns:
+        The listing; or None, and why it may not show everything.
+    """
+    head, mark, rest = text.partition("listing\n")
+    lines = rest.splitlines()
+    if not mark or lines[-1:] != [token]:
+        return None, "the list of processes is cut off"
+    evidence = {key: value for key, _, value in (line.partition(" ") for line in head.splitlines())}
+    processes = {process.pid: process for process in parse_ps(rest)}
+    own = int(evidence.get("own", "0"))
+    unseen = [line.split()[1] for line in lines if line.startswith("unseen ")]
+    reason = ""
+    if unseen:
+        reason = f"process {unseen[0]} is there and cannot be read"
+    elif token not in (processes[own].args if own in processes else ""):
+        reason = "the list does not show the command that made it"
+    elif 1 not in processes:
+        reason = "the list does not show process 1"
+    elif evidence.get("top") not in {"0", "1"}:
+        reason = f"process {evidence.get('top')}, which led to the look, cannot be read"
+    else:
+        reason = _hidden(head) or _elsewhere(evidence.get("namespace", ""), processes.values())
+    clock = re.fullmatch(r"(\d+)(\.\d+)?", evidence.get("clock", "").removesuffix(".%N").removesuffix(".N"))
+    if not reason and not clock:
+        reason = "its clock cannot be read"
+    if reason or clock is None:
+        return None, reason
+    return Listing(float(clock[0]), own, tuple(processes.values())), ""
+
+
+def _hidden(head: str) -> str:
+    """Why /proc hides processes from the look: its option hidepid, and no right to see them all the same."""
+    mounted = re.findall(r"^\S+ /proc proc (\S+)", head, re.MULTILINE)
+    options = dict(option.partition("=")[::2] for option in (mounted[-1].split(",") if mounted else ()))
+    mode = options.get("hidepid", "off")
+    if mode in {"0", "off"}:
+        return ""
+    capabilities = re.search(r"^CapEff:\s*([0-9a-f]+)", head, re.MULTILINE)
+    if capabilities and int(capabilities[1], 16) & _SYS_PTRACE:
+        return ""
+    groups = re.search(r"^Groups:(.*)", head, re.MULTILINE)
+    if mode not in {"4", "ptraceable"} and "gid" in options and groups and options["gid"] in groups[1].split():
+        return ""
+    return f"/proc is mounted with hidepid={mode}, and root may not see the processes of others"
+
+
+def _elsewhere(namespace: str, processes: Collection[Process]) -> str:
+    """Why updates may run where the look does not reach: the login is in a pid namespace of its own."""
+    if namespace == _FIRST_NAMESPACE or any(_counts(process.args, _SCHEDULERS) for process in processes):
+        return ""
+    return "the login is in a pid namespace in which neither cron nor systemd runs: what they start cannot be seen"
 
 
 def _base(word: str) -> str:

@@ -76,6 +76,11 @@ class Outcome:
         found = re.findall(r"\bdevice\b\s*[:=]?\s*['\"]?([A-Za-z0-9][\w.-]*)", self.text, re.IGNORECASE)
         return tuple(dict.fromkeys(name for name in found if not re.fullmatch(r"[a-z]+", name)))
 
+    def files(self, most: int = 200) -> tuple[str, ...]:
+        """Absolute paths of files that the output names."""
+        found = re.findall(r"(?<![\w./-])/(?:[\w@+.-]+/)+[\w@+.-]*\w", self.text)
+        return tuple(dict.fromkeys(found))[:most]
+
     def did(self, *rules: str) -> bool:
         """Whether any of these rules answered a question."""
         return any(rule in self.answered for rule in rules)

@@ -7,14 +7,14 @@ with the same result; the entry is never overwritten, and its copy is complete b
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.base import quote
-from tscm_migrate.appliance.processes import PS_COMMAND, Process, parse_ps, started_by, updates_among
-from tscm_migrate.errors import ApplianceError, DrainTimeout
+from tscm_migrate.appliance import processes
+from tscm_migrate.appliance.base import PRESENT, quote
+from tscm_migrate.appliance.processes import Process, started_by, updates_among
+from tscm_migrate.errors import ApplianceError, CannotLook, DrainTimeout
 from tscm_migrate.events import Waiting
 
 if TYPE_CHECKING:
@@ -59,12 +59,19 @@ def _names(appliance: Appliance, entry: str) -> str:
 
 
 def state(appliance: Appliance, entry: str) -> Hold:
-    """Ask the appliance where `entry` is."""
+    """Ask the appliance where `entry` is.
+
+    Raises:
+        CannotLook: whether it is in place or put aside cannot be seen.
+    """
     script = _names(appliance, entry) + (
-        'for f in "$entry" "$aside"; do if [ -e "$f" ] || [ -L "$f" ]; then echo yes; else echo no; fi; done'
+        f'{PRESENT}for f in "$entry" "$aside"; do if present "$f"; then echo yes; else echo no; fi; done'
     )
-    words = appliance.run(script, sudo=True, display=f"is {entry} in place?").stdout.split()
-    return Hold(words[:1] == ["yes"], words[1:2] == ["yes"])
+    done = appliance.run(script, sudo=True, check=False, display=f"is {entry} in place?")
+    words = done.stdout.split()
+    if done.status != 0 or len(words) != 2 or not {"yes", "no"}.issuperset(words):
+        raise CannotLook(appliance.name, f"whether {entry} is in place: {done.stderr.strip()[-200:]}")
+    return Hold(words[0] == "yes", words[1] == "yes")
 
 
 def hold(appliance: Appliance, entry: str) -> None:
@@ -78,7 +85,7 @@ def hold(appliance: Appliance, entry: str) -> None:
     """
     script = _names(appliance, entry) + (
         'umask 077; mkdir -p "${aside%/*}"; chmod 700 "${aside%/*}"; '
-        '[ -e "$entry" ] || [ -L "$entry" ] || exit 0; '
+        f'{PRESENT}present "$entry" || exit 0; '
         'if [ -e "$aside" ] || [ -L "$aside" ]; then '
         '  cmp -s "$entry" "$aside" || cp -a "$entry" "$aside.laid-back"; '
         'else cp -a "$entry" "$aside.part"; sync "$aside.part" 2>/dev/null || sync; mv "$aside.part" "$aside"; fi; '
@@ -132,22 +139,34 @@ def install(appliance: Appliance, entry: str, text: str) -> None:
 
 
 def started(appliance: Appliance) -> frozenset[str]:
-    """The programs that count as ts-update: it, and what of its name the entry starts, in place or held."""
+    """Give the programs that count as ts-update: itself, and what of its name the entry starts, in place or held.
+
+    Raises:
+        CannotLook: an entry is there and cannot be read.
+    """
     entry = appliance.paths.cron_entry
-    script = _names(appliance, entry) + 'cat "$entry" "$aside" 2>/dev/null | head -c 65536 || :'
-    text = appliance.run(script, sudo=True, check=False, display=f"what does {entry} start?").stdout
-    return started_by(text, appliance.paths.ts_update)
+    script = _names(appliance, entry) + (
+        f'{PRESENT}for f in "$entry" "$aside"; do if present "$f"; then head -c 65536 "$f"; echo; fi; done'
+    )
+    done = appliance.run(script, sudo=True, check=False, display=f"what does {entry} start?")
+    if done.status != 0:
+        raise CannotLook(appliance.name, f"what {entry} starts: {done.stderr.strip()[-200:]}")
+    return started_by(done.stdout, appliance.paths.ts_update)
 
 
 def look(appliance: Appliance, programs: Collection[str] = ()) -> Look:
-    """Look at the processes once; `programs`: what counts, where that is known already."""
+    """Look at the processes once.
+
+    Args:
+        appliance: where.
+        programs: the names that count; read from the cron entry where none are given.
+
+    Raises:
+        CannotLook: not every process can be seen.
+    """
     programs = programs or started(appliance)
-    text = appliance.run(f"echo $$; date +%s.%N; {PS_COMMAND}", display="look for ts-update").stdout
-    own, _, rest = text.partition("\n")
-    clock, _, listing = rest.partition("\n")
-    match = re.match(r"\d+(\.\d+)?", clock)
-    running = updates_among(parse_ps(listing), int(own) if own.isdigit() else None, *programs)
-    return Look(float(match[0]) if match else time.time(), tuple(running))
+    seen = processes.look(appliance, "look for ts-update")
+    return Look(seen.clock, tuple(updates_among(list(seen.processes), seen.own, *programs)))
 
 
 def second_look_after(held_at: float) -> float:
@@ -180,6 +199,7 @@ def drain(
 
     Raises:
         DrainTimeout: something still ran at the end, or came up each time.
+        CannotLook: not every process can be seen.
     """
     began = monotonic()
     programs = started(appliance)

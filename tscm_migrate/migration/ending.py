@@ -111,6 +111,6 @@ def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = (), kep
         m.journal.write("run-ended", outcome=how, standing=list(lines), left=list(left))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last word is said whatever happens
         m.emit(Said(f"while ending the run: {error}", "warning"))
-    if over and how in {"failed", "interrupted", "rolled-back"} and not lines:
+    if over and how in {"failed", "interrupted", "rolled-back"} and not lines and not left:
         lines = ("everything was put back", *kept) if m.journal.record.reverted else ("nothing was changed",)
     m.emit(RunFinished(m.run, how, round(time.monotonic() - began, 3), outcome.downtime(m), lines, tuple(left)))

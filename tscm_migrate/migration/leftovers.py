@@ -6,9 +6,9 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import backup
+from tscm_migrate.appliance import backup, processes
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.appliance.processes import PS_COMMAND, Process, parse_ps, updates_among
+from tscm_migrate.appliance.processes import Process, updates_among
 from tscm_migrate.errors import ApplianceError, MigrateError
 from tscm_migrate.events import Said, Waiting
 
@@ -59,7 +59,7 @@ def settle(appliance: Appliance, *, timeout: float = STILL) -> None:
     """Wait until no backup or restore runs there any more, so that a second one never runs beside it.
 
     Raises:
-        ApplianceError: one still ran at the end.
+        ApplianceError: one still ran at the end. CannotLook: not every process can be seen.
     """
     began = time.monotonic()
     while running := _running(appliance):
@@ -75,10 +75,8 @@ def settle(appliance: Appliance, *, timeout: float = STILL) -> None:
 
 
 def _running(appliance: Appliance) -> list[Process]:
-    text = appliance.run(f"echo $$; {PS_COMMAND}", display="does a backup or restore run?").stdout
-    own, _, listing = text.partition("\n")
-    found = parse_ps(listing)
-    me = int(own) if own.isdigit() else None
-    tsadmin = updates_among(found, me, appliance.paths.tsadmin.rsplit("/", 1)[-1])
-    ts_backup = updates_among(found, me, appliance.paths.ts_backup.rsplit("/", 1)[-1])
+    seen = processes.look(appliance, "does a backup or restore run?")
+    everything = list(seen.processes)
+    tsadmin = updates_among(everything, seen.own, appliance.paths.tsadmin.rsplit("/", 1)[-1])
+    ts_backup = updates_among(everything, seen.own, appliance.paths.ts_backup.rsplit("/", 1)[-1])
     return [p for p in tsadmin if {"backup", "restore"} & set(p.args.split())] + ts_backup

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.base import PRESENT, quote
 from tscm_migrate.appliance.facts import boot_script
 from tscm_migrate.appliance.mark import Mark
-from tscm_migrate.errors import AuthFailed, HostKeyError, LostTrack, NotComeBack, SshError, WouldCollide
+from tscm_migrate.errors import AuthFailed, CannotLook, HostKeyError, LostTrack, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Said, Waiting
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _at(m: Migration, hosts: tuple[Host, ...]) -> Seen | None:
         try:
             shell = m.dial(host, expect)
             try:
-                who = who_is(_ask(shell), known)
+                who = who_is(ask(shell), known)
             except BaseException:
                 shell.close()
                 raise
@@ -190,16 +190,24 @@ def _at(m: Migration, hosts: tuple[Host, ...]) -> Seen | None:
     return None
 
 
-def _ask(shell: Shell) -> Trace:
+def ask(shell: Shell) -> Trace:
+    """Read what tells an appliance from another.
+
+    Raises:
+        CannotLook: whether it has a lock or a paused entry of this tool cannot be seen.
+    """
     paths = shell.host.paths
     hold = quote(paths.hold_dir)
     script = (
-        f"head -c 4096 {hold}/lock 2>/dev/null | tr -d '\\n'; echo; test -e {hold}/held && echo yes || echo no; "
+        f"{PRESENT}if present {hold}/lock; then head -c 4096 {hold}/lock | tr -d '\\n'; fi; echo; "
+        f"if present {hold}/held; then echo yes; else echo no; fi; "
         f"cat /etc/machine-id 2>/dev/null | tr -d '\\n'; echo; "
         f"{boot_script(paths)}"
     )
-    lines = shell.run(script, sudo=True, check=False, display="which appliance is it?").stdout.split("\n")
-    lines += [""] * 4
+    done = shell.run(script, sudo=True, check=False, display="which appliance is it?")
+    lines = [*done.stdout.split("\n"), *[""] * 4]
+    if lines[1] not in {"yes", "no"}:
+        raise CannotLook(shell.host.name, f"what is in {paths.hold_dir}: {done.stderr.strip()[-200:]}")
     found = Mark.parse(lines[0]) if lines[0].strip() else None
     return Trace(shell.server_fingerprint(), found, lines[1] == "yes", lines[2].strip(), " ".join(lines[3:]).strip())
 

@@ -137,8 +137,12 @@ def runs_now(run: str, root: Path | None = None) -> bool:
     from filelock import FileLock, Timeout
 
     path = _run_file(re.sub(r"[^\w.-]", "_", run), root)
-    if not path.exists():
+    try:
+        path.stat()
+    except FileNotFoundError:
         return False
+    except OSError as error:
+        raise StateUnwritable(str(path), error.strerror or str(error)) from error
     try:
         with FileLock(path, timeout=0):
             return False
@@ -222,10 +226,8 @@ def _vet(m: Migration, appliance: Appliance, role: str) -> Callable[[Shell], Non
     """After a cutover two appliances share an address and a host key in turn: none is taken for the other."""
 
     def vet(shell: Shell) -> None:
-        path = f"{appliance.paths.hold_dir}/lock"
-        text = shell.run(f'cat "{path}" 2>/dev/null', sudo=True, check=False, display="is it the right one?").stdout
-        found = Mark.parse(text)
-        if found.run == m.run and found.role not in {"", role}:
+        found = mark.read_over(shell)
+        if found is not None and found.run == m.run and found.role not in {"", role}:
             raise LostTrack(
                 appliance.host.address, f"{appliance.name} was looked for, and the {found.role} one answers"
             )

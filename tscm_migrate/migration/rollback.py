@@ -6,9 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 from tscm_migrate import __version__
+from tscm_migrate.appliance import facts
+from tscm_migrate.appliance.base import quote
 from tscm_migrate.errors import Exit, Interrupted, MigrateError, RollbackIncomplete, UsageError
 from tscm_migrate.events import Said
-from tscm_migrate.migration import ending, leftovers, plan, resume
+from tscm_migrate.migration import ending, leftovers, plan, resume, way_back
 from tscm_migrate.migration.engine import Engine
 
 if TYPE_CHECKING:
@@ -65,19 +67,78 @@ def announce(engine: Engine) -> list[str]:
 def _take_back(engine: Engine, began: float) -> Exit:
     m = engine.m
     failed: list[tuple[str, MigrateError]] = []
+    left: tuple[str, ...] = ()
     try:
         with m.interrupts.putting_back():
             resume.prepare(m, need_new=False)
+            _remember(m)
             failed = engine.roll_back()
             _tidy(m)
+            left = () if failed else left_behind(m)
     except (Exception, KeyboardInterrupt) as error:
         ending.end(engine, "interrupted", began)
         reason = str(error) or "by the operator"
         raise Interrupted(reason, f"say it again: tscm-migrate rollback {m.run}") from error
-    ending.end(engine, "interrupted" if failed else "rolled-back", began)
-    if failed:
-        raise RollbackIncomplete(tuple(f"{step}: {error}" for step, error in failed), m.run)
+    ending.end(engine, "interrupted" if failed else "rolled-back", began, left)
+    if failed or left:
+        raise RollbackIncomplete((*(f"{step}: {error}" for step, error in failed), *left), m.run)
     return Exit.DONE
+
+
+def _remember(m: Migration) -> None:
+    """Note what the restore has brought: the notes of a step are dropped when it is undone."""
+    began = m.noted("restore_began") or (time.time() if m.noted("first_pass_began") else None)
+    if began is not None:
+        devices = sorted({*m.noted("restore_devices", []), *m.noted("devices", {}), *(m.old_facts.devices or ())})
+        m.note("brought", {"since": began, "devices": devices, "files": m.noted("restore_files", [])})
+
+
+def left_behind(m: Migration) -> tuple[str, ...]:
+    """Ask the new appliance which devices and files of the restore it still has, as items for a person."""
+    if m.noted("brought") is None:
+        return ()
+    try:
+        return (*_devices_left(m), *_files_left(m))
+    except MigrateError as error:
+        why = f"it could not be asked whether it still has devices of {m.old.name} ({error})"
+        return (f"{m.new.name}: {why}; once it answers: tscm-migrate rollback {m.run}",)
+
+
+def _devices_left(m: Migration) -> list[str]:
+    now, before = facts.gather(m.new).devices, m.new_facts.devices
+    tsadmin = m.new.paths.tsadmin
+    if now is None:
+        if before is None:
+            return []
+        was = ", ".join(before) or "no device"
+        return [f"{m.new.name}: `{tsadmin} list` does not answer; it had {was} before the migration: compare by hand"]
+    known = set(now) - set(m.noted("brought")["devices"]) if before is None else set(before)
+    more = [
+        f"{m.new.name}: device {name} came with the restore and is still there; on it: {tsadmin} remove {quote(name)}"
+        for name in sorted(set(now) - known)
+    ]
+    return more + [f"{m.new.name}: device {name} was there before and is missing" for name in sorted(known - set(now))]
+
+
+def _files_left(m: Migration) -> list[str]:
+    """Files outside the folders that were put back which the restore has named and written."""
+    paths = m.new.paths
+    elsewhere = (*way_back.kept_places(m.new), paths.backup_dir, paths.log_dir, paths.tmpfs, "/tmp", "/proc", "/dev")  # noqa: S108 - not used as a place to write
+    named = [file for file in m.noted("brought")["files"] if not any(_within(file, place) for place in elsewhere)]
+    if not named:
+        return []
+    script = f'for f in {" ".join(map(quote, named))}; do [ ! -f "$f" ] || stat -c \'%Z %n\' "$f"; done'
+    listed = m.new.run(script, sudo=True, display="which files of the restore are still there?").stdout
+    since = m.noted("brought")["since"] + m.new_facts.clock_skew - 1.0
+    rows = (line.partition(" ") for line in listed.splitlines())
+    return [
+        f"{m.new.name}: {name} was written by the restore and is still there"
+        for changed, _, name in rows if changed.isdigit() and int(changed) >= since
+    ]  # fmt: skip
+
+
+def _within(file: str, place: str) -> bool:
+    return file == place or file.startswith(f"{place.rstrip('/')}/")
 
 
 def _tidy(m: Migration) -> None:

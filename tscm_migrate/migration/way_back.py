@@ -1,7 +1,8 @@
 """The way back after the cutover: who is at the old address, the new one off it, the old one on it again.
 
-Two hosts may never answer at one address. So the new one leaves first and that is proved; a host is told from another
-by its hardware address, for after a restore both may show the same host keys.
+Two hosts may never answer at one address. So the new one leaves first and that is proved. After a restore both may show
+the same host keys: a host is told from another by its MAC addresses or, where those cannot be read, by what else only
+one of the two has (see `locate.who_is`).
 """
 
 from __future__ import annotations
@@ -12,23 +13,31 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from tscm_migrate.appliance import isolation, network
-from tscm_migrate.appliance.base import Appliance, quote
+from tscm_migrate.appliance.base import quote
 from tscm_migrate.errors import ApplianceError, HostKeyError, MigrateError, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Said
-from tscm_migrate.migration import hooks, identity
+from tscm_migrate.migration import hooks, identity, locate
 from tscm_migrate.migration.context import at
 
 if TYPE_CHECKING:
+    from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.site import Host
     from tscm_migrate.ssh.shell import Shell
 
 _BOOTS_WITHIN = 90.0  # seconds from a switch to the timer that begins again
-Who = Literal["nobody", "old", "new", "stranger"]
+Who = Literal["nobody", "old", "new", "stranger", "unknown"]
+_UNTOLD = "no MAC address, machine-id, host key or lock says which of the two it is"
 # What a restore may overwrite on the new one, and what it needs to be itself again.
 _SETTINGS = (
     "etc/network etc/netplan etc/sysconfig/network-scripts etc/NetworkManager/system-connections etc/hostname etc/hosts"
 )
+
+
+def kept_places(new: Appliance) -> tuple[str, ...]:
+    """The folders and files of the new appliance, as absolute paths, whose content a rollback restores."""
+    cron = str(PurePosixPath(new.paths.cron_entry).parent)
+    return (*(f"/{place}" for place in _SETTINGS.split()), cron, new.paths.etc_dir, new.paths.ssh_dir)
 
 
 def _settings(new: Appliance) -> str:
@@ -63,25 +72,43 @@ def own_place(m: Migration) -> Host:
 
 
 def look_at(m: Migration, place: Host, undo: dict[str, Any]) -> tuple[Who, Shell | None]:
-    """Who is at a place, and the connection to him; "nobody" only says that no connection could be made."""
+    """Tell who is at a place.
+
+    Returns:
+        Who, and the connection if it is the old or the new appliance. "nobody" only means that no connection could be
+        made; "unknown" that nothing on the host tells which of the two it is.
+    """
     try:
         shell = m.dial(place, keys_of(m, "old", "new"))
     except HostKeyError:
         return "stranger", None
     except SshError:
         return "nobody", None
-    here = set(network.hardware_addresses(_held(m, place, shell)))
-    role: Who = "old" if here & set(undo.get("old_macs", [])) else "new"
-    if here and not here & {*undo.get("old_macs", []), *undo.get("new_macs", [])}:
+    try:
+        who = identify(m, shell, undo)
+    except BaseException:
         shell.close()
-        return "stranger", None
-    return role, shell
+        raise
+    if who in ("old", "new"):
+        return who, shell
+    shell.close()
+    return who, None
 
 
-def _held(m: Migration, place: Host, shell: Shell) -> Appliance:
-    held = Appliance(place, m.dial, m.emit)
-    held.moved(place, shell)
-    return held
+def identify(m: Migration, shell: Shell, undo: dict[str, Any]) -> Who:
+    """Tell which appliance is at the other end of a connection: "old", "new", "stranger" or "unknown"."""
+    here = set(network.hardware_addresses(shell))
+    old, new = set(undo.get("old_macs", [])), set(undo.get("new_macs", []))
+    if here & (old - new):
+        return "old"
+    if here & (new - old):
+        return "new"
+    if here and old and new and not here & (old | new):
+        return "stranger"
+    proved = locate.who_is(locate.ask(shell), locate.known_of(m))
+    if here and (known := {"old": old, "new": new}.get(proved)) and not here & known:
+        return "stranger"  # a clone has the lock and the machine-id, too
+    return "old" if proved == "old" else "new" if proved == "new" else "unknown"
 
 
 # ------------------------------------------------------------------------------------------------ the new one
@@ -196,8 +223,9 @@ def prove_free(m: Migration, undo: dict[str, Any]) -> None:
     who, shell = look_at(m, replace(m.old.host, address=address), undo)
     if shell is not None:
         shell.close()
-    if who in ("new", "stranger"):
-        raise WouldCollide(m.old.name, f"{'another host' if who == 'stranger' else m.new.name} is there", address)
+    there = {"new": m.new.name, "stranger": "another host", "unknown": f"a host of which {_UNTOLD}"}
+    if who in there:
+        raise WouldCollide(m.old.name, f"{there[who]} is there", address)
     if who == "nobody" and network.refuses_here(m.old.host):
         raise WouldCollide(m.old.name, "somebody is there who lets nobody in", address)
     try:
@@ -228,8 +256,12 @@ def bring_back(m: Migration, undo: dict[str, Any]) -> None:
     )  # fmt: skip
     m.foreseen[at(m.old.name, found.host.address)] = tuple(keys_of(m, "old"))
     m.old.moved(found.host, found.shell)
-    if not set(network.hardware_addresses(m.old)) & set(undo.get("old_macs", [])):
-        raise WouldCollide(m.old.name, "what answers is not the appliance that left", m.old.host.address)
+    who = identify(m, m.old.shell, undo)
+    if who != "old":
+        what = f"what answers cannot be told: {_UNTOLD}"
+        if who != "unknown":
+            what = "what answers is not the appliance that left"
+        raise WouldCollide(m.old.name, what, m.old.host.address)
 
 
 def _by_hook(m: Migration) -> None:

@@ -62,6 +62,7 @@ class Appliance:
         self.machine.new_boot_id()
         self.on = self.up = True
         self._warned = None
+        self.machine.start_cron()
         await self.listen()
 
     async def listen(self) -> None:

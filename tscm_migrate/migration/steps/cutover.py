@@ -298,6 +298,7 @@ class Restore(Plain):
                 "failures": list(outcome.printed.failures),
             },
         )
+        m.note("restore_files", list(outcome.files()))
         m.note("restore_devices", list(outcome.devices(named.in_tree(m.noted("old_files", {})))))
 
 

@@ -51,8 +51,8 @@ class TakeOffline(Plain):
         """By which way it leaves, and what tells the two apart when they show the same keys."""
         return {
             "offline": m.options.offline,
-            "old_macs": list(network.hardware_addresses(m.old)),
-            "new_macs": list(network.hardware_addresses(m.new)),
+            "old_macs": list(network.hardware_addresses(m.old.shell)),
+            "new_macs": list(network.hardware_addresses(m.new.shell)),
         }
 
     def apply(self, m: Migration) -> Actions:

@@ -59,7 +59,7 @@ class OldAbsent(Plain):
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """By what the new one is known when it shows the old one's keys; of the old one nothing is known."""
-        return {"old_macs": [], "new_macs": list(network.hardware_addresses(m.new))}
+        return {"old_macs": [], "new_macs": list(network.hardware_addresses(m.new.shell))}
 
     def apply(self, m: Migration) -> Actions:
         """Not where the new one keeps its address, or has the old one's already."""

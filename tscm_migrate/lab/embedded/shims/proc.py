@@ -45,7 +45,7 @@ def ps(shim: Shim) -> int:
             kept.append(rest.pop(0))
     if narrowed:
         return _filtered(shim, shim.argv, set(mine))
-    shim.become([*kept, "-p", ",".join(mine)])
+    shim.become([*kept, "-p", ",".join(["1", *mine])])  # an appliance has an init
 
 
 def _without_everybody(word: str) -> tuple[str, str]:

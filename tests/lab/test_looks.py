@@ -1,0 +1,75 @@
+"""What cannot be seen is not taken for absent: processes that /proc hides, and a namespace that lacks them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support.migrations import MIGRATE, needed, said
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from tests.lab.conftest import MakeLab
+    from tscm_migrate.lab.namespaces import NamespaceLab
+
+pytestmark = needed(240)
+
+ENTRY = "/etc/cron.d/multidevice-core"
+
+
+def start(lab: NamespaceLab, script: str) -> None:
+    """Start something of root's on the old appliance that outlives the command."""
+    done = lab.on("old", f"setsid {script} </dev/null >/dev/null 2>&1 &")
+    assert done.returncode == 0, done.stderr
+
+
+def migrate(lab: NamespaceLab) -> subprocess.CompletedProcess[str]:
+    """Try to migrate: it must stop before the backup, with the entry back in its place."""
+    before = lab.on("old", f"cat {ENTRY}; ls /var/backups/threatstop").stdout
+    assert "ts-update" in before
+    done = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--drain-timeout", "6", timeout=120)
+    assert lab.is_on("old"), said(done)
+    assert lab.on("old", f"cat {ENTRY}; ls /var/backups/threatstop").stdout == before, said(done)
+    return done
+
+
+def restart_sshd(lab: NamespaceLab, how: str) -> None:
+    lab.on("old", "systemctl stop ssh")
+    start(lab, f"{how} /usr/sbin/sshd -D")
+    lab.wait(lambda: lab.on("old", "exec 3<>/dev/tcp/127.0.0.1/22").returncode == 0 or _answers(lab), "sshd", 20)
+
+
+def _answers(lab: NamespaceLab) -> bool:
+    return "SSH-" in lab.on("old", "timeout 2 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; head -c 4 <&3'").stdout
+
+
+def test_an_update_of_root_is_waited_for_however_the_processes_are_hidden(rooms: MakeLab) -> None:
+    lab = rooms()
+    lab.on("old", "mount -o remount,hidepid=2 /proc")
+    assert "ts-update" not in lab.on("old", "ps -ww -eo args=", root=False).stdout
+    lab.on("old", "printf '#!/bin/sh\\nsleep 900\\n' >/root/ts-update; chmod 755 /root/ts-update")
+    start(lab, "/root/ts-update")
+    hidden = migrate(lab)
+    assert hidden.returncode == 1, said(hidden)
+    assert "ts-update was not done after 6 s" in hidden.stderr, said(hidden)
+    # a ps that knows none of the options, as busybox has it; and one that shows the caller's session alone
+    for stand_in in ("echo 'ps: unrecognized option: w' >&2; exit 1", 'exec /usr/local/real/ps -ww -o "${@: -1}"'):
+        lab.on("old", f"mkdir -p /usr/local/real; [ -e /usr/local/real/ps ] || mv /usr/bin/ps /usr/local/real/; "
+                      f"printf '%s\\n' '#!/bin/bash' '{stand_in}' >/usr/bin/ps; chmod 755 /usr/bin/ps")  # fmt: skip
+        other = migrate(lab)
+        assert other.returncode == 1, said(other)
+        assert "ts-update was not done after 6 s" in other.stderr, said(other)
+
+
+def test_a_look_that_may_not_see_everything_refuses(rooms: MakeLab) -> None:
+    lab = rooms()
+    lab.on("old", "mount -o remount,hidepid=2 /proc")
+    restart_sshd(lab, "setpriv --bounding-set -sys_ptrace --inh-caps -sys_ptrace")
+    blind = migrate(lab)
+    assert blind.returncode == 3, said(blind)
+    assert "hidepid" in blind.stderr, said(blind)
+    lab.on("old", "mount -o remount,hidepid=0 /proc; kill $(cat /run/sshd.pid)")
+    restart_sshd(lab, "unshare --pid --fork --mount-proc")
+    inside = migrate(lab)
+    assert inside.returncode == 3, said(inside)
+    assert "pid namespace" in inside.stderr, said(inside)
