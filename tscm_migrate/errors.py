@@ -43,6 +43,7 @@
     │   └── NotComeBack         1
     ├── HookFailed              1   a command on the workstation said no
     ├── TransferError           1
+    │   └── ArchiveRefused      1   made to fill memory, disk or time
     ├── KeyAbused               1   a lent key was used for more than the transfer
     ├── OffsiteError            1   storage away from the appliance
     │   ├── StoreError          1   the store did not do what it was asked
@@ -739,6 +740,17 @@ class TransferError(MigrateError):
 
     def remedy(self) -> str:
         return self.fix
+
+
+@dataclass(eq=False)
+class ArchiveRefused(TransferError):
+    """An archive is made to fill memory, disk or time, as no backup does; it was not read to its end."""
+
+    code = "transfer.archive-refused"
+    advice = "look at the appliance that made it; take another archive, and restore this one nowhere"
+
+    def remedy(self) -> str:
+        return self.fix or self.advice
 
 
 @dataclass(eq=False)

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "tscm_migrate"
 FLOORS = [
     {"errors", "events", "site", "near", "rates", "redact", "bounded", "local_command", "util", ""},
     {"inventory", "secrets", "options"},
-    {"ssh"},
+    {"ssh", "archive"},
     {"appliance", "tsadmin"},
     {"offsite", "transfer"},
     {"migration"},

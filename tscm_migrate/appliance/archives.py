@@ -105,29 +105,34 @@ def prove(appliance: Appliance, archive: Archive, passphrase: Secret | None, *, 
         )
         stdin = passphrase.reveal().encode() + b"\n"
     result = appliance.run(script, stdin=stdin, timeout=timeout, check=False, display=f"open and list {archive.path}")
-    status = re.findall(r"^@gpg (\d+)$", result.stdout, re.MULTILINE)
+    status = re.findall(r"^@gpg ([0-9]{1,3})$", result.stdout, re.MULTILINE)
     if status[-1:] != ["0"]:
         said = result.stderr.strip().splitlines()
         return Proof(
             opened=False, members=(), why_not=(outside(said[-1])[:200] if said else "gpg could not decrypt it")
         )
+    if re.search(r"^@refused$", result.stdout, re.MULTILINE):
+        why = "archive refused: to list it takes more memory than any backup"
+        return Proof(opened=False, members=(), why_not=why)
     if re.search(r"^@damaged$", result.stdout, re.MULTILINE):
         return Proof(opened=False, members=(), why_not="it is damaged: it cannot be read to its end")
     if re.search(r"^@tar no$", result.stdout, re.MULTILINE):
-        return Proof(opened=True, members=(), why_not="it is no kind of tar that could be listed")
+        return Proof(opened=True, members=(), why_not="it is not a tar that could be listed")
     members = tuple(line for line in result.stdout.splitlines() if line and not line.startswith("@"))
     return Proof(opened=True, members=members[:5000])
 
 
 # Neither the packing nor the compression is documented. tar tells a compression by itself only where it can seek, which
 # a pipe cannot, so the first bytes are looked at and put back. Whatever comes is read to its end, or gpg would fail.
-_LIST = r"""list() { magic=$(dd bs=1 count=6 2>/dev/null | od -An -v -to1 | tr -d '\n'); kind=;
+# tar holds a header of any announced size in memory; so does awk with a line. An archive that needs more is refused.
+_LIST = r"""ulimit -v 1048576; list() { magic=$(dd bs=1 count=6 2>/dev/null | od -An -v -to1 | tr -d '\n'); kind=;
 case $magic in
 ' 037 213'*) kind=-z ;; ' 102 132 150'*) kind=-j ;; ' 375 067 172 130 132'*) kind=-J ;;
 ' 050 265 057 375'*) kind=--zstd ;; ' 114 132 111 120'*) kind=--lzip ;;
 esac
 { printf "$(printf %s "$magic" | sed 's/ /\\/g')"; cat; } |
-{ tar -t $kind -f - 2>/dev/null || echo '@tar no'; cat >/dev/null; } | awk 'NR <= 20000 || /^@tar/'; }"""
+{ { tar -t $kind -f - 2>&1 >&3 3>&- || echo '@tar no' >&3; } | awk '/[Mm]emory/ { print "@refused" }' >&3
+cat >/dev/null; } 3>&1 | awk '{ n += length($0) } (NR <= 20000 && n < 4000000) || /^@(tar no|refused)$/'; }"""
 
 # A plain archive has no seal that shows damage: its compression has a check sum, and a tar has an end.
 _WHOLE = r"""case $(dd if={path} bs=1 count=6 2>/dev/null | od -An -v -to1 | tr -d '\n') in
@@ -165,7 +170,7 @@ def identity_in(
     """
     path, home = quote(archive.path), f"{quote(appliance.paths.tmpfs)}/.tscm-migrate.XXXXXXXX"
     wanted = "'*ssh_host_*_key.pub' '*network/interfaces' '*netplan/*.yaml' '*network-scripts/ifcfg-*'"
-    unpack = f"tar -xzOf - --wildcards {wanted} 2>/dev/null | head -c 1000000"
+    unpack = f"ulimit -v 1048576; tar -xzOf - --wildcards {wanted} 2>/dev/null | head -c 1000000"
     if archive.encrypted:
         if passphrase is None:
             return Inside((), ())
@@ -173,11 +178,11 @@ def identity_in(
             f'umask 077; home=$(mktemp -d {home}) || exit 45; export GNUPGHOME="$home"; '
             'trap \'gpgconf --kill all 2>/dev/null; rm -rf "$home"\' EXIT; trap "exit 129" HUP INT TERM; '
             "loop=--pinentry-mode=loopback; gpg --version | head -n 1 | grep -q ' 1\\.\\| 2\\.0' && loop=; "
-            f"gpg --batch --no-tty --quiet $loop --passphrase-fd 0 --decrypt {path} 2>/dev/null | {unpack}"
+            f"gpg --batch --no-tty --quiet $loop --passphrase-fd 0 --decrypt {path} 2>/dev/null | {{ {unpack}; }}"
         )
         stdin = passphrase.reveal().encode() + b"\n"
     else:
-        script, stdin = f"cat {path} | {unpack}", b""
+        script, stdin = f"cat {path} | {{ {unpack}; }}", b""
     text = appliance.run(
         script, stdin=stdin, timeout=timeout, check=False, display=f"whose backup is {archive.name}?"
     ).stdout

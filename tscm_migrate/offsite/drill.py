@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.archives import devices_in
+from tscm_migrate.archive import contents
 from tscm_migrate.errors import CopyDamaged, OffsiteError, SealFailed
-from tscm_migrate.offsite import unpack
 from tscm_migrate.offsite.fetch import opened
 from tscm_migrate.offsite.manifest import Record
 from tscm_migrate.offsite.verify import write_record
@@ -80,11 +80,11 @@ def drill(
 def _try(store: Store, copy: Copy, passphrase: Secret | None, home: Path | None) -> Drilled:
     try:
         with opened(store, copy, passphrase, gnupg_home=home) as chunks:
-            found = unpack.walk(chunks)
+            found = contents.walk(chunks, packed=copy.manifest.source_size)
     except (SealFailed, CopyDamaged) as error:
         return Drilled(copy, error.message()[:280])
     except OffsiteError:
         raise
-    except unpack.BROKEN as error:
+    except contents.BROKEN as error:
         return Drilled(copy, f"it cannot be unpacked: {type(error).__name__}: {error}"[:280])
     return Drilled(copy, found.why, found.files, found.size, devices_in(found.names))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import parse, saved
 from tscm_migrate.appliance.archives import devices_in
-from tscm_migrate.offsite import unpack
+from tscm_migrate.archive import compression, contents
+from tscm_migrate.errors import ArchiveRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,23 +45,29 @@ class Inside:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def read(chunks: Iterator[bytes], paths: Paths) -> Inside:
+def read(chunks: Iterator[bytes], paths: Paths, *, packed: int = 0) -> Inside:
     """Read an archive without its seal to its end.
 
     Args:
         chunks: as `fetch.opened` gives them.
         paths: where the appliance keeps its things.
+        packed: the archive's size as it is stored, where that is known.
 
     Raises:
+        ArchiveRefused: it is made to fill memory, disk or time.
         OffsiteError: whatever `chunks` raises: a wrong passphrase, damage.
     """
     seen = _Seen(paths)
     try:
-        walked = unpack.walk(chunks, seen)
-    except unpack.BROKEN as error:
-        walked = unpack.Walked(f"it is no kind of tar that could be listed ({type(error).__name__})")
-    for _ in chunks:  # the proof that it can be opened is at its very end
-        pass
+        walked = contents.walk(chunks, seen, packed=packed)
+    except contents.BROKEN as error:
+        walked = contents.Walked(f"it is not a tar that could be listed ({type(error).__name__})")
+    if walked.refused:
+        raise ArchiveRefused(walked.why)
+    try:
+        contents.drain(chunks, packed=packed)
+    except compression.Refused as error:
+        raise ArchiveRefused(f"archive refused: {error}") from error
     keys = parse.host_keys("\n".join(seen.of("*ssh_host_*_key.pub").values()), paths)["host_keys"]
     return Inside(
         walked.why,

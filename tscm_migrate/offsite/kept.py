@@ -139,7 +139,7 @@ class StoredCopy:
         if needs_gpg and not self.copy.manifest.sealed_to and not shutil.which("gpg"):
             return inside.Inside("there is no gpg on this workstation; it is opened on the new one")
         with fetch.opened(self.store, self.copy, passphrase, gnupg_home=self.gnupg_home) as chunks:
-            return inside.read(chunks, paths)
+            return inside.read(chunks, paths, packed=self.copy.manifest.source_size)
 
     def source(self) -> Source:
         """See Kept."""
@@ -277,7 +277,7 @@ class KeptFile:
         with self.path.open("rb") as file, closing(_chunks_of(file)) as chunks:
             sealed = seal.opened(chunks, passphrase) if self.wants_passphrase else nullcontext(chunks)
             with sealed as plain:
-                return inside.read(plain, paths)
+                return inside.read(plain, paths, packed=self.path.stat().st_size)
 
     def source(self) -> Source:
         """See Kept."""

@@ -11,7 +11,8 @@ from typing import IO
 
 _SESSION_KEYS = (1, 3)  # public-key and symmetric-key encrypted session key
 _SEALED = {9: "without integrity protection", 18: "with integrity protection", 20: "AEAD"}
-_MOST = 1000  # packets; an archive's message has two
+_MOST = 1000  # packets, and short pieces of one; an archive's message has two packets
+_SHORT = 512  # bytes: the shortest piece that RFC 9580, 4.2.1.4, allows at the beginning; gpg makes 8192
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,13 @@ def _packet(file: IO[bytes], size: int) -> int:
         else:
             _skip(file, _number(file, 1 << kind), size)
         return (first >> 2) & 15
+    small = 0
     while True:
         length, partial = _new_length(file)
         _skip(file, length, size)
+        small += length < _SHORT
+        if small > _MOST:
+            raise ValueError("it is made of more small pieces than any message")
         if not partial:
             return first & 0x3F
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tarfile
 import threading
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from tscm_migrate.errors import TransferError
+from tscm_migrate.archive import compression, contents
+from tscm_migrate.errors import ArchiveRefused, TransferError
 from tscm_migrate.transfer import openpgp
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def line(sent: Sent, where: Path | str) -> str:
 
 @dataclass(frozen=True)
 class Opened:
-    """`members`: how many files the tar in it has, -1: it was not opened, or is no tar.gz."""
+    """`members`: how many files the tar in it has, -1: it was not opened, or is not a tar."""
 
     members: int
     text: str
@@ -44,13 +44,13 @@ def look(path: Path, passphrase: Secret | None) -> Opened:
     No plaintext is written to any disk.
 
     Raises:
-        TransferError: it is damaged, or the passphrase does not open it.
+        TransferError: it is damaged, or the passphrase does not open it. ArchiveRefused: see there.
     """
     if not path.name.endswith(".gpg"):
         with path.open("rb") as file:
-            members = _count(file)
+            members = _count(file, path)
         if members < 0:
-            return Opened(-1, "it is not encrypted, and no tar.gz that could be listed")
+            return Opened(-1, "it is not encrypted, and not a tar that could be listed")
         return Opened(members, f"it is not encrypted; {members} entries")
     with path.open("rb") as file:
         packets = openpgp.walk(file, path.stat().st_size)
@@ -64,13 +64,24 @@ def look(path: Path, passphrase: Secret | None) -> Opened:
     return _decrypted(path, passphrase, gpg, packets.text)
 
 
-def _count(file: IO[bytes]) -> int:
-    """Entries of a tar.gz that is read to its end; -1 where it is none."""
+def _count(file: IO[bytes], path: Path) -> int:
+    """Entries of a tar that is read to its end; -1 where it is none.
+
+    Raises:
+        ArchiveRefused: it is made to fill memory, disk or time.
+    """
+    chunks, size = iter(lambda: file.read(_CHUNK), b""), path.stat().st_size
     try:
-        with tarfile.open(fileobj=file, mode="r|gz") as tar:
-            return sum(1 for _ in tar)
-    except (tarfile.TarError, EOFError, OSError, ValueError):
-        return -1
+        try:
+            found = contents.walk(chunks, packed=size)
+        except contents.BROKEN:
+            contents.drain(chunks, packed=size)  # whether it can be decrypted shows at its end
+            return -1
+    except compression.Refused as error:
+        found = contents.Walked(f"archive refused: {error}", refused=True)
+    if found.refused:
+        raise ArchiveRefused(f"{path.name}: {found.why}")
+    return len(found.names) if found.names else -1
 
 
 def _decrypted(path: Path, passphrase: Secret, gpg: str, said: str) -> Opened:
@@ -87,9 +98,11 @@ def _decrypted(path: Path, passphrase: Secret, gpg: str, said: str) -> Opened:
             pipes: Any = process
             pipes.stdin.write(passphrase.reveal().encode() + b"\n")
             pipes.stdin.close()
-            members = _count(pipes.stdout)
-            while pipes.stdout.read(_CHUNK):
-                pass
+            try:
+                members = _count(pipes.stdout, path)
+            except BaseException:
+                process.kill()
+                raise
             status = process.wait(60)
             listener.join(5)
         conf = shutil.which("gpgconf")
@@ -99,7 +112,7 @@ def _decrypted(path: Path, passphrase: Secret, gpg: str, said: str) -> Opened:
         last = b"".join(errors).decode(errors="replace").strip().splitlines()[-1:]
         text = f"{path.name} cannot be opened: {''.join(c for c in ''.join(last) if c.isprintable())[:200]}"
         raise TransferError(text, "give the passphrase that it was made with: --passphrase-file FILE")
-    listed = f"{members} entries" if members >= 0 else "no tar.gz that could be listed"
+    listed = f"{members} entries" if members >= 0 else "not a tar that could be listed"
     return Opened(members, f"{said}; decrypted to its end, {listed}")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tarfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,3 +87,18 @@ def test_a_packing_that_nobody_knows_opens_with_a_remark(tmp_path: Path) -> None
     proof = archives.prove(Here(), archive, None)  # type: ignore[arg-type]
     assert (proof.opened, proof.members) == (True, ())
     assert "tar" in proof.why_not
+
+
+def test_a_header_of_3_gb_is_refused_as_such_and_tells_nothing(tmp_path: Path) -> None:
+    head = tarfile.TarInfo("x")
+    head.type, head.size = tarfile.XHDTYPE, 3 << 30
+    engine = zlib.compressobj(9, wbits=31)
+    body = [engine.compress(head.tobuf(tarfile.GNU_FORMAT))]
+    body += [engine.compress(bytes(16 << 20)) for _ in range(192)]
+    path = tmp_path / "threatstop_backup_2026-01-02_03_04_05.tsbak"
+    path.write_bytes(b"".join([*body, engine.flush()]))
+    archive = Archive(path.name, str(tmp_path), path.stat().st_size)
+    proof = archives.prove(Here(), archive, None)  # type: ignore[arg-type]
+    assert not proof.opened
+    assert proof.why_not.startswith("archive refused: ")
+    assert archives.identity_in(Here(), archive, None) == archives.Inside((), ())  # type: ignore[arg-type]

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.incoming import NOW, Given
+from tscm_migrate.archive import compression
 from tscm_migrate.errors import ObjectExists, SealFailed
-from tscm_migrate.offsite import catalog, drill, unpack
+from tscm_migrate.offsite import catalog, drill
 from tscm_migrate.offsite.copying import CopyPolicy, make_copy
 from tscm_migrate.offsite.fetch import fetch
 from tscm_migrate.offsite.stores.local import LocalStore
@@ -103,7 +104,7 @@ def test_what_could_not_be_restored_fails_and_is_remembered(store: LocalStore, b
 
 
 def test_a_bomb_is_stopped(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpack, "_LARGEST", 1 << 20)
+    monkeypatch.setattr(compression, "LARGEST", 1 << 20)
     done, _ = drilled(store, gzip.compress(tar(("zeros", bytes(4 << 20)))))
     assert "more than any backup" in done.why
 

@@ -1,0 +1,248 @@
+"""Archives that are made to fill memory, disk or time are refused; honest ones are read as tarfile reads them."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import shutil
+import subprocess
+import sys
+import tarfile
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tscm_migrate.archive import compression, contents
+from tscm_migrate.errors import ArchiveRefused
+from tscm_migrate.site import Secret
+from tscm_migrate.transfer import openpgp, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+MB = 1 << 20
+SOME = 160 * MB
+
+
+@pytest.fixture
+def less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that are reached sooner."""
+    monkeypatch.setattr(compression, "_RATIO_FROM", 128 * MB)
+    monkeypatch.setattr(contents, "_MEMBERS", 3000)
+    monkeypatch.setattr(contents, "_NAMES", 8 * MB)
+
+
+def walk(body: bytes, size: int = 1 << 16, **given: Any) -> contents.Walked:
+    return contents.walk((body[at : at + size] for at in range(0, len(body), size)), **given)
+
+
+def header(kind: bytes, size: int, name: str = "x", more: bytes = b"") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape"))
+    if more:
+        block[386 : 386 + len(more)] = more
+        block[148:156] = b" " * 8
+        block[148:155] = b"%06o\0" % sum(block)
+    return bytes(block)
+
+
+def zeros(size: int, head: bytes = b"") -> bytes:
+    """Gzip of `head` and `size` zeros, without holding them."""
+    engine = zlib.compressobj(9, wbits=31)
+    out = [engine.compress(head)]
+    out += [engine.compress(bytes(16 * MB)) for _ in range(size // (16 * MB))]
+    return b"".join([*out, engine.flush()])
+
+
+def pax(**records: str) -> bytes:
+    body = b""
+    for key, value in records.items():
+        rest = f" {key.replace('__', '.')}={value}\n".encode()
+        length = len(rest) + 1
+        while len(str(length)) + len(rest) != length:
+            length = len(str(length)) + len(rest)
+        body += str(length).encode() + rest
+    return header(tarfile.XHDTYPE, len(body)) + body + bytes(-len(body) % 512)
+
+
+def long_name(name: bytes) -> bytes:
+    return header(tarfile.GNUTYPE_LONGNAME, len(name)) + name + bytes(-len(name) % 512)
+
+
+FILE = header(tarfile.REGTYPE, 1) + b"x" + bytes(511)
+END = bytes(1024)
+SPARSE_ON = bytes(96) + b"\x01"
+BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "a pax header of 3 GB": (lambda: zeros(1 << 28, header(tarfile.XHDTYPE, 3 << 30)), "a header of"),
+    "a global header of 3 GB": (lambda: zeros(1 << 28, header(tarfile.XGLTYPE, 3 << 30)), "a header of"),
+    "a long name of 3 GB": (lambda: zeros(1 << 28, header(tarfile.GNUTYPE_LONGNAME, 3 << 30)), "a header of"),
+    "a long link of 3 GB": (lambda: zeros(1 << 28, header(tarfile.GNUTYPE_LONGLINK, 3 << 30)), "a header of"),
+    "a header of 8 EB": (lambda: header(tarfile.XHDTYPE, 1 << 63), "a member of"),
+    "a negative size": (lambda: header(tarfile.REGTYPE, -1), "a member of"),
+    "a pax size of 19 digits": (lambda: pax(size="9" * 19) + FILE, "a member of"),
+    "headers without end": (lambda: pax(a="b") * 5000 + FILE, "headers stand before"),
+    "long names without end": (lambda: long_name(b"n") * 5000 + FILE, "headers stand before"),
+    "a name of 100 kB": (lambda: long_name(b"n" * 100_000) + FILE, "a name of"),
+    "folders without end": (lambda: long_name(b"a/" * 4000) + FILE, "nested"),
+    "members without end": (lambda: gzip.compress(header(tarfile.DIRTYPE, 0) * 3001), "more members"),
+    "names of 100 MB in all": (lambda: gzip.compress((long_name(b"n" * 8000) + FILE) * 1100), "more members"),
+    "a map without end": (
+        lambda: zeros(0, header(tarfile.GNUTYPE_SPARSE, 1, more=SPARSE_ON) + (bytes(504) + b"\x01" + bytes(7)) * 100_002),
+        "no end",
+    ),
+    "zeros": (lambda: zeros(SOME, header(tarfile.REGTYPE, SOME)), "times its size"),
+    "zeros behind the end": (lambda: zeros(SOME, FILE + END), "times its size"),
+    "bz2 of zeros": (lambda: bz2.compress(header(tarfile.REGTYPE, SOME)) + bz2.compress(bytes(16 * MB)) * 10, "times"),
+    "empty gzip members": (lambda: gzip.compress(FILE) + gzip.compress(b"") * 110_000, "compressed streams"),
+    "a dictionary of 1.5 GB": (
+        lambda: lzma.compress(FILE + END, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1536 * MB}]),
+        "of memory",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BOMBS)
+@pytest.mark.usefixtures("less")
+def test_a_bomb_is_refused_as_one(what: str) -> None:
+    make, why = BOMBS[what]
+    found = walk(make())
+    assert found.refused, found.why
+    assert found.why.startswith("archive refused: ")
+    assert why in found.why
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from tscm_migrate.errors import ArchiveRefused
+from tscm_migrate.transfer import verify
+resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20))
+try:
+    print(verify.look(Path(sys.argv[1]), None))
+except ArchiveRefused as error:
+    print(error.message())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by Linux's means")
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    path = tmp_path / "threatstop_backup_2024-05-01_03_00_00.tsbak"
+    path.write_bytes(zeros(1 << 30, header(tarfile.XHDTYPE, 3 << 30)))
+    told = subprocess.run(
+        [sys.executable, "-c", MEASURE, path], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "archive refused: " in told.stdout, told
+
+
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
+@pytest.mark.usefixtures("less")
+def test_what_gpg_unpacks_counts_against_the_size_of_what_it_got(tmp_path: Path) -> None:
+    path = tmp_path / "threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    argv = ["gpg", "--homedir", str(home), "--batch", "--pinentry-mode", "loopback", "--passphrase", "p", "-z", "9"]
+    with subprocess.Popen([*argv, "-o", str(path), "-c"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as made:
+        assert made.stdin is not None
+        made.stdin.write(header(tarfile.REGTYPE, SOME))
+        for _ in range(10):
+            made.stdin.write(bytes(16 * MB))
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
+    assert path.stat().st_size < 4 * MB
+    with pytest.raises(ArchiveRefused, match="archive refused: it unpacks to more than 300 times"):
+        verify.look(path, Secret("p"))
+
+
+def honest(form: int) -> bytes:
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w", format=form) as tar:
+        for name, size in (("etc/a", 0), ("n" * 300, 700), ("ümläut/" + "d" * 90 + "/" + "e" * 150, 1024), ("b", 513)):
+            info = tarfile.TarInfo(name)
+            info.size = size
+            tar.addfile(info, io.BytesIO(random.Random(size).randbytes(size)))
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "l" * 200
+        tar.addfile(link)
+    return body.getvalue()
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("chunk", [1, 511, 1 << 16])
+def test_an_honest_one_is_read_as_tarfile_reads_it(form: int, pack: Callable[[bytes], bytes], chunk: int) -> None:
+    body, seen = honest(form), {}
+
+    def see(name: str, content: Iterator[bytes]) -> None:
+        seen[name] = b"".join(content)
+
+    found = walk(pack(body), chunk, see=see)
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        expected = {m.name: tar.extractfile(m).read() for m in tar if m.isreg()}  # type: ignore[union-attr]
+        assert found == contents.Walked("", 4, 2237, tuple(tar.getnames()))
+    assert seen == expected
+    assert walk(pack(body), chunk) == found
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="there is no tar")
+@pytest.mark.parametrize("form", ["gnu", "pax", "oldgnu"])
+def test_what_tar_makes_of_a_sparse_file_is_listed(tmp_path: Path, form: str) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        for at in range(60):
+            file.seek(at * 100_000)
+            file.write(b"x" * 10)
+        file.truncate(20_000_000)
+    (tmp_path / "after").write_text("y")
+    made = subprocess.run(
+        ["tar", "-S", f"--format={form}", "-C", tmp_path, "-cz", "sparse", "after"], capture_output=True, check=True
+    )
+    found = walk(made.stdout)
+    assert (found.why, found.files, found.names) == ("", 2, ("sparse", "after"))
+
+
+def test_two_gzip_streams_and_padding_are_one_archive() -> None:
+    body = honest(tarfile.PAX_FORMAT)
+    assert walk(gzip.compress(body[:700]) + gzip.compress(body[700:]) + bytes(600)).files == 4
+    with pytest.raises(contents.BROKEN):
+        walk(gzip.compress(body)[:-3])
+
+
+@pytest.mark.parametrize("size", ["²", "-1", "1e9", " 5", "0x5", "٣", "1" * 400, ""])
+def test_a_size_that_is_not_a_number_is_damage(size: str) -> None:
+    with pytest.raises(contents.BROKEN):
+        walk(pax(size=size) + FILE + END)
+
+
+def test_noise_is_damage_or_refused_and_never_a_defect() -> None:
+    rng = random.Random(7)
+    body = honest(tarfile.PAX_FORMAT)
+    for _ in range(400):
+        changed = bytearray(body)
+        for _ in range(rng.randrange(1, 6)):
+            at = rng.randrange(len(changed)) // 512 * 512 + rng.randrange(0, 512)
+            changed[min(at, len(changed) - 1)] = rng.randrange(256)
+        for start in range(0, len(changed), 512):  # checksums that are right let the rest through
+            if rng.random() < 0.5:
+                block = changed[start : start + 512]
+                block[148:156] = b" " * 8
+                changed[start + 148 : start + 155] = b"%06o\0" % (sum(block) % 0o1000000)
+        try:
+            walk(bytes(changed), 4096)
+        except contents.BROKEN:
+            continue
+
+
+def test_a_message_of_pieces_of_one_byte_takes_no_hours() -> None:
+    body = b"\x8c\x04\x04\x00\x08\x00" + b"\xd2" + b"\xe0x" * (4 * MB) + b"\x00"
+    file = io.BytesIO(body)
+    assert "pieces" in openpgp.walk(file, len(body)).why_not
+    assert file.tell() < MB
+
+
+def test_the_meter_ends_what_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "_LONGEST", -1.0)
+    assert "takes more than" in walk(honest(tarfile.PAX_FORMAT)).why

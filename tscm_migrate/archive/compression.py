@@ -1,0 +1,136 @@
+"""Decompress a stream in pieces of bounded size, whatever the stream claims.
+
+The standard library's file objects have no limit for xz's dictionary (4 GiB in a header of 12 bytes) and none for the
+number of gzip members, so the decompressors themselves are used here.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import time
+import zlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LARGEST = 64 << 30  # bytes unpacked
+RATIO = 300  # unpacked to packed; gzip reaches 1030 with zeros, logs reach some tens
+_RATIO_FROM = 1 << 30  # bytes unpacked below which the ratio does not matter
+_LONGEST = 2 * 3600.0  # seconds
+_XZ_MEMORY = 256 << 20
+_MEMBERS = 100_000  # streams one behind the other; each costs a copy of the piece that it is in
+_PIECE = 1 << 16
+_READ = 1 << 20
+
+
+class Refused(Exception):
+    """An archive that is no backup, but is made to fill memory, disk or time; the message says how."""
+
+
+class Meter:
+    """Counts what is read and what it becomes.
+
+    Args:
+        packed: the archive's size where it is known; what is read counts otherwise.
+    """
+
+    def __init__(self, packed: int = 0) -> None:
+        self._packed = packed
+        self._read = self._unpacked = 0
+        self._end = time.monotonic() + _LONGEST
+
+    def reading(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass on what is read; behind a decryption it may itself be more than the archive's size."""
+        for chunk in chunks:
+            self._read += len(chunk)
+            self._check(self._read)
+            yield chunk
+
+    def unpacked(self, size: int) -> None:
+        """Count `size` more bytes.
+
+        Raises:
+            Refused: it is too much.
+        """
+        self._unpacked += size
+        self._check(self._unpacked)
+
+    def _check(self, size: int) -> None:
+        if size > LARGEST:
+            raise Refused(f"it unpacks to more than any backup ({LARGEST >> 30} GiB)")
+        if size > _RATIO_FROM and size > RATIO * (self._packed or self._read):
+            raise Refused(f"it unpacks to more than {RATIO} times its size")
+        if time.monotonic() > self._end:
+            raise Refused(f"reading it takes more than {_LONGEST / 3600:.0f} hours")
+
+
+class _Gzip:
+    """zlib's decompressor with the interface of the others."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(31)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        out = self._inner.decompress(self._inner.unconsumed_tail + data, most)
+        self.needs_input = not self._inner.unconsumed_tail and len(out) < most
+        return out
+
+
+_KINDS: tuple[tuple[bytes, Callable[[], Any]], ...] = (
+    (b"\x1f\x8b", _Gzip),
+    (b"BZh", bz2.BZ2Decompressor),
+    (b"\xfd7zXZ\x00", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)),
+)
+
+
+def unpacked(start: bytes, chunks: Iterator[bytes], meter: Meter) -> Iterator[bytes]:
+    """Decompress `start` and what follows, if it is compressed in a known way, in pieces of up to a MiB.
+
+    Raises:
+        Refused: see Meter. EOFError, zlib.error, lzma.LZMAError, OSError: it is damaged.
+    """
+    make = next((make for magic, make in _KINDS if start.startswith(magic)), None)
+
+    def pieces() -> Iterator[bytes]:
+        yield from _cut(start)
+        for chunk in chunks:
+            yield from _cut(chunk)
+
+    for piece in pieces() if make is None else _decompressed(make, pieces()):
+        meter.unpacked(len(piece))
+        yield piece
+
+
+def _cut(chunk: bytes) -> Iterator[bytes]:
+    return (chunk[at : at + _PIECE] for at in range(0, len(chunk), _PIECE))
+
+
+def _decompressed(make: Callable[[], Any], pieces: Iterator[bytes]) -> Iterator[bytes]:
+    engine, members = make(), 1
+    for piece in pieces:
+        data = piece
+        while data or not (engine.eof or engine.needs_input):
+            if engine.eof:
+                engine, members = make(), members + 1
+                if members > _MEMBERS:
+                    raise Refused(f"it is made of more than {_MEMBERS} compressed streams")
+            try:
+                yield engine.decompress(data, _READ)
+            except lzma.LZMAError as error:
+                if "Memory usage limit" in str(error):
+                    raise Refused(f"to unpack it takes more than {_XZ_MEMORY >> 20} MiB of memory") from error
+                raise
+            data = engine.unused_data.lstrip(b"\0") if engine.eof else b""  # zeros may fill the last block of a tape
+    if not engine.eof:
+        raise EOFError("it ends in the middle of a compressed stream")

@@ -1,0 +1,268 @@
+"""An archive's members, read in memory from a stream: nothing of it touches a disk, and memory stays flat.
+
+What is asked holds for any layout: it is a tar that can be read to its end with every checksum right, and its names
+stay inside. `tarfile` reads a header of any announced size into memory and follows chains of headers by recursion, so
+only its parser of a single block is used.
+"""
+
+from __future__ import annotations
+
+import lzma
+import tarfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from tscm_migrate.archive.compression import LARGEST, Meter, Refused, unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    See = Callable[[str, Iterator[bytes]], None]
+
+_MEMBERS = 200_000
+_NAME = 8192  # bytes; Linux takes 4096
+_NAMES = 64 << 20  # bytes of all names
+_DEPTH = 100
+_HEADER = 1 << 20  # bytes of a header with a long name or with attributes
+_CHAIN = 16  # such headers before one member
+_EXTENSIONS = 100_000  # blocks with a sparse file's map
+_BLOCK = tarfile.BLOCKSIZE
+_LONG_NAMES = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
+_KNOWN, _SPARSE = ("path", "linkpath", "size"), "GNU.sparse."
+_PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)  # what `walk` raises on damage
+
+
+@dataclass(frozen=True)
+class Walked:
+    """`why`: what is wrong with it, "" where nothing is; `size`: bytes of its files; `names`: of all members.
+
+    `refused`: it was not read to its end, since it is made to fill memory, disk or time.
+    """
+
+    why: str = ""
+    files: int = 0
+    size: int = 0
+    names: tuple[str, ...] = ()
+    refused: bool = False
+
+
+def walk(chunks: Iterator[bytes], see: See | None = None, *, packed: int = 0) -> Walked:
+    """Read a tar, packed or not, to its very end.
+
+    Args:
+        chunks: the archive, decrypted.
+        see: is shown each regular file, its name and its bytes; what it leaves unread is read for it.
+        packed: the size of the archive as it was stored, where that is known.
+
+    Raises:
+        One of `BROKEN`: it cannot be read to its end. Also whatever `chunks` raises.
+    """
+    meter = Meter(packed)
+    source = meter.reading(chunks)
+    try:
+        found = _walk(source, see, meter)
+        for _ in source:  # behind it comes what was signed or hashed around it
+            pass
+    except Refused as error:
+        return Walked(f"archive refused: {error}", refused=True)
+    return found
+
+
+def drain(chunks: Iterator[bytes], *, packed: int = 0) -> None:
+    """Read the rest of what could not be listed: the proof that it can be decrypted is at its end.
+
+    Raises:
+        Refused: it is more than any backup. Also whatever `chunks` raises.
+    """
+    for _ in Meter(packed).reading(chunks):
+        pass
+
+
+def _walk(source: Iterator[bytes], see: See | None, meter: Meter) -> Walked:
+    start = b""
+    for chunk in source:
+        start += chunk
+        if len(start) >= 8:
+            break
+    stream = _Stream(unpacked(start, source, meter))
+    files, size, names, length, why = 0, 0, list[str](), 0, ""
+    for member in _members(stream):
+        length += len(member.name)
+        if len(names) >= _MEMBERS or length > _NAMES:
+            raise Refused("it has more members than any backup")
+        if _leaves(member) and not why:
+            why, see = f"a name in it leads outside: {member.name[:100]!r}", None  # nothing behind it is believed
+        names.append(member.name)
+        if member.file:
+            files, size = files + 1, size + member.size
+            if see is not None and not member.sparse:
+                see(member.name, stream.content())
+    stream.drain()  # the packer's checksum comes last
+    return Walked(why or ("" if files else "there is no file in it"), files, size, tuple(names))
+
+
+class _Stream:
+    """Takes exact numbers of bytes from pieces, and knows what is left of the current member."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._held = memoryview(b"")
+        self._left = self._padding = 0
+
+    def _next(self, most: int) -> memoryview:
+        while not self._held:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return self._held
+            self._held = memoryview(piece)
+        taken, self._held = self._held[:most], self._held[most:]
+        return taken
+
+    def take(self, size: int) -> bytes:
+        """`size` bytes, of which there may be fewer only where there are none at all."""
+        out = bytearray()
+        while len(out) < size and (piece := self._next(size - len(out))):
+            out += piece
+        if out and len(out) < size:
+            raise EOFError("it ends in the middle")
+        return bytes(out)
+
+    def enter(self, size: int) -> None:
+        """Begin a member's content of `size` bytes."""
+        self._left, self._padding = size, -size % _BLOCK
+
+    def content(self) -> Iterator[bytes]:
+        """The current member's content."""
+        while self._left:
+            piece = self._next(self._left)
+            if not piece:
+                raise EOFError("it ends in the middle")
+            self._left -= len(piece)
+            yield bytes(piece)
+
+    def leave(self) -> None:
+        """Skip what is left of the current member's content, and its padding."""
+        self._left, self._padding = self._left + self._padding, 0
+        for _ in self.content():
+            pass
+
+    def drain(self) -> None:
+        """Read to the end."""
+        self._held = memoryview(b"")
+        for _ in self._pieces:
+            pass
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    link: str
+    kind: bytes
+    size: int  # of its content in the stream
+    sparse: bool
+
+    @property
+    def file(self) -> bool:
+        return self.kind in tarfile.REGULAR_TYPES
+
+
+@dataclass
+class _Headers:
+    """What headers before a member say of it, and what they say of all that follow."""
+
+    said: dict[str, str] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
+    count: int = 0
+
+    def take(self, kind: bytes, data: bytes) -> None:
+        self.count += 1
+        if self.count > _CHAIN:
+            raise Refused(f"more than {_CHAIN} headers stand before one member")
+        if kind in _LONG_NAMES:
+            self.said[_LONG_NAMES[kind]] = data.partition(b"\0")[0].decode(errors="surrogateescape")
+            return
+        known = {key: value for key, value in _records(data).items() if key in _KNOWN or key.startswith(_SPARSE)}
+        (self.shared if kind == tarfile.XGLTYPE else self.said).update(known)
+
+    def member(self, info: tarfile.TarInfo) -> _Member:
+        """The member that `info` and the headers before it describe; they count for this one only."""
+        told, self.said, self.count = {**self.shared, **self.said}, {}, 0
+        size = _number(told["size"]) if "size" in told else info.size
+        name = told.get("GNU.sparse.name") or told.get("path") or info.name
+        link = told.get("linkpath") or info.linkname
+        if size > LARGEST:
+            raise Refused(f"a member of {size} bytes")
+        if max(len(name), len(link)) > _NAME:
+            raise Refused(f"a name of {max(len(name), len(link))} characters")
+        if name.count("/") > _DEPTH:
+            raise Refused(f"folders nested {name.count('/')} deep")
+        content = info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
+        sparse = info.type == tarfile.GNUTYPE_SPARSE or any(key.startswith(_SPARSE) for key in told)
+        return _Member(name, link, info.type, size if content else 0, sparse)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise tarfile.HeaderError("a size that is not a number")
+    return int(text)
+
+
+def _records(data: bytes) -> dict[str, str]:
+    """The records `LENGTH KEY=VALUE` of a pax header."""
+    found, at = {}, 0
+    while at < len(data) and data[at]:
+        digits, blank, _ = data[at : at + 12].partition(b" ")
+        length = _number(digits.decode(errors="replace")) if blank else 0
+        record = data[at + len(digits) + 1 : at + length]
+        if length < 5 or not record.endswith(b"\n") or b"=" not in record or at + length > len(data):
+            raise tarfile.HeaderError("a damaged pax header")
+        key, _, value = record[:-1].decode(errors="surrogateescape").partition("=")
+        found[key] = value
+        at += length
+    return found
+
+
+def _members(stream: _Stream) -> Iterator[_Member]:
+    """The members; what the caller leaves of one's content is skipped before the next."""
+    headers = _Headers()
+    while any(block := stream.take(_BLOCK)):
+        info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        if not 0 <= info.size <= LARGEST:
+            raise Refused(f"a member of {info.size} bytes")
+        if info.type in _LONG_NAMES or info.type in _PAX:
+            if info.size > _HEADER:
+                raise Refused(f"a header of {info.size} bytes")
+            stream.enter(info.size)
+            headers.take(info.type, b"".join(stream.content()))
+            stream.leave()
+            continue
+        if info.type == tarfile.GNUTYPE_SPARSE:
+            _skip_map(block, stream)
+        member = headers.member(info)
+        stream.enter(member.size)
+        yield member
+        stream.leave()
+
+
+def _skip_map(block: bytes, stream: _Stream) -> None:
+    """Pass over the blocks in which GNU's old format goes on with a sparse file's map."""
+    more, count = block[482], 0
+    while more:
+        count += 1
+        if count > _EXTENSIONS:
+            raise Refused("a sparse file whose map has no end")
+        extension = stream.take(_BLOCK)
+        if not extension:
+            raise EOFError("it ends in the middle")
+        more = extension[504]
+
+
+def _leaves(member: _Member) -> bool:
+    path = PurePosixPath(member.name)
+    target = PurePosixPath(member.link) if member.kind == tarfile.LNKTYPE else PurePosixPath()
+    folder = member.kind == tarfile.DIRTYPE
+    special = member.kind in {tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE}
+    return special or any((p.is_absolute() and not folder) or ".." in p.parts for p in (path, target))
