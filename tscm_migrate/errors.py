@@ -3,6 +3,7 @@
     MigrateError
     ├── UsageError              2   the command line or the inventory is wrong
     │   ├── InventoryError      2
+    │   ├── DialectError        2   a file of questions is not as it has to be
     │   └── NaiveTime           2   a time without a zone
     ├── Refused                 3   preflight found a reason not to start
     │   └── NetconfContradiction 3
@@ -181,6 +182,19 @@ class InventoryError(UsageError):
     def message(self) -> str:
         place = ": ".join(part for part in (self.file, self.key) if part)
         return f"{place}: {self.problem}" if place else self.problem
+
+
+@dataclass(eq=False)
+class DialectError(UsageError):
+    """A dialect file has something wrong in it."""
+
+    code = "dialect"
+
+    file: str = ""
+    row: str = ""
+
+    def message(self) -> str:
+        return ": ".join(part for part in (self.file, self.row, self.problem) if part)
 
 
 @dataclass(eq=False)

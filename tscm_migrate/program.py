@@ -104,6 +104,8 @@ class TscmProgram(Program):
                 if one.takes_value
             }
             words[first + 1 :] = _named(words[first + 1 :], wanting)
+        if first is not None and words[first] == "prompts.explain":
+            words[first + 1 :] = _each_set(words[first + 1 :])
         if first is not None and {"--help", "-h"} & set(words[first + 1 :]):
             words = [words[0], "--help", words[first]]  # before a missing positional takes it for its value
         if words[1:] in (["help"], ["help", "help"]):
@@ -219,6 +221,20 @@ class TscmProgram(Program):
             about: Any = inspect.getdoc(self.namespace[name]) or ""
             found.append((name.replace(".", " "), about.partition("\n")[0]))
         return found
+
+
+def _each_set(words: list[str]) -> list[str]:
+    """`--set a=1 b=2 -` as `--set a=1 --set b=2`: several values may follow, and a lone dash is the standard input."""
+    given: list[str] = []
+    setting = False
+    for word in words:
+        if word == "-":
+            continue
+        if setting and "=" in word and not word.startswith("-") and given[-1] != "--set":
+            given.append("--set")
+        setting = word == "--set" or (setting and not word.startswith("-"))
+        given.append(word)
+    return given
 
 
 def _named(words: list[str], wanting: set[str]) -> list[str]:

@@ -105,6 +105,7 @@ class Host:
     commands: Commands = field(default_factory=Commands)
     devices: tuple[str, ...] = ()
     prompts: tuple[PromptRule, ...] = ()
+    dialect: Path | None = None  # where what a person has taught is kept; it need not be there
     tags: tuple[str, ...] = ()
     # Where secrets come from: "", "prompt", "keyring", "env:VAR", "command:…" or "none"; see tscm_migrate.secrets.
     sudo_password_source: str = ""

@@ -137,7 +137,8 @@ def load(path: Path | None = None) -> Inventory:
     found = find(path)
     if found is None:
         known_hosts = config_folder() / "known_hosts"
-        return Inventory(None, known_hosts, pattern=Host(name="", address="", known_hosts=known_hosts))
+        pattern = Host(name="", address="", known_hosts=known_hosts, dialect=config_folder() / "dialect.toml")
+        return Inventory(None, known_hosts, pattern=pattern)
     from .read import Reader
 
     return Reader(found).inventory()

@@ -145,6 +145,7 @@ class DefaultsModel(Strict):
     paths: PathsModel = Field(default_factory=PathsModel)  # type: ignore[valid-type]
     commands: CommandsModel = Field(default_factory=CommandsModel)  # type: ignore[valid-type]
     devices: list[Annotated[str, AfterValidator(_device)]] = Field(default_factory=list)
+    dialect: Text | None = None
     prompts: list[PromptModel] = Field(default_factory=list)
     tags: list[Name] = Field(default_factory=list)
 

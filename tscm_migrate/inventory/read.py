@@ -141,6 +141,7 @@ class Reader:
             commands=Commands(**_set(model.commands)),
             devices=tuple(model.devices),
             prompts=tuple(PromptRule(p.pattern, p.answer, p.dialogue, p.times) for p in model.prompts),
+            dialect=self._local(model.dialect or "dialect.toml"),
             tags=tuple(model.tags),
             sudo_password_source=model.sudo_password or "",
             login_password_source=model.login_password or "",

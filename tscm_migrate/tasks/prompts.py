@@ -1,4 +1,4 @@
-"""`prompts record`, `prompts replay`: learn an appliance's questions, and check the rules against them."""
+"""`prompts explain`, `prompts record`, `prompts replay`: what a question is answered, and what an appliance asks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,45 @@ from .base import HOST_HELP, INVENTORY_HELP, command
 
 def collection() -> Collection:
     """The tasks about prompts."""
-    return Collection("prompts", record, replay)
+    return Collection("prompts", explain, record, replay)
+
+
+@command(
+    help={
+        "dialogue": "restore, backup or update: the dialogue that they are asked in (default: restore).",
+        "set": "A value that questions show or ask for, as address=10.1.1.43; may be repeated.",
+        "host": "Use the dialect of this host of the inventory, too.",
+        "json": "One JSON object a line.",
+        "inventory": INVENTORY_HELP,
+    },
+    iterable=["set"],
+)
+def explain(
+    _context: Any,
+    dialogue: str = "restore",
+    set: list[str] | None = None,  # noqa: A002 - the flag's name
+    host: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:  # fmt: skip
+    r"""Read questions from the standard input, and show for each what it would be answered, by which row, and why.
+
+    A question is one JSON string a line: the lines that are shown, joined by \n, of which the last one waits. A JSON
+    list of such strings is one dialogue, each question asked after the answer to the one before. No appliance is
+    needed.
+
+    Examples:
+        echo '"Restore SSH configuration? [y/n] "' | tscm-migrate prompts explain --dialogue restore --json -
+    """
+    from tscm_migrate.inventory import load
+    from tscm_migrate.tsadmin import explaining
+
+    site = load(Path(inventory) if inventory else None)
+    wishes = explaining.wishes(set or [], dialogue)
+    known = explaining.dialects_of(site.host(host) if host else site.pattern)
+    for line in explaining.lines(sys.stdin, dialogue, wishes, known, as_json=json):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 @command(

@@ -1,1 +1,1 @@
-"""The dialogues with tsadmin, and what it prints."""
+"""The dialogues of `tsadmin`: a closed table of questions decides each answer; a person is asked about any other."""

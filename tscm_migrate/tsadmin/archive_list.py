@@ -1,0 +1,129 @@
+"""The numbered list of archives that `tsadmin restore` shows: parsed, and chosen from by file name. Pure.
+
+Whether it starts at 0 or 1, how it is sorted, whether it shows links and doubles is not documented; an archive may lie
+in the home folder and in the backup folder and so be listed twice (fact 8). Never by position.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tscm_migrate.tsadmin.spelling import vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+_NAME = re.compile(
+    r"(?P<folder>(?:[^\s'\"]*/)?)(?P<name>threatstop_backup_\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d\.tsbak(?:\.gpg)?)(?![\w.-])",
+    re.IGNORECASE | re.ASCII,  # a program may show all in capitals
+)
+# A row that shows when an archive was made, and not what it is called.
+_TIME = re.compile(
+    r"(?<![\w.-])(?P<day>\d{4}[-/.]\d\d[-/.]\d\d)[T\s_,]+(?:at\s+)?(?P<time>\d\d:\d\d(?::\d\d)?)(?![\d:])",
+    re.IGNORECASE | re.ASCII,
+)
+# What may stand before a row's number: brackets, a marker of the default, a table's border, "Backup #".
+_LEADING = re.compile(
+    r"^\W*(?:[A-Za-z.]+\s*#?\s*(?=\d))?(?P<key>\d{1,6}|[A-Za-z](?=\s*[)\].:]))(?![\w/]|[-:.]\d)", re.ASCII
+)
+_BEHIND = re.compile(r"[\[(#]\s*(?P<key>\d{1,6})\s*[\])]?\s*$", re.ASCII)
+_NEXT = re.compile(r"(?<![\w.-])[\[(<#]*(?P<key>\d{1,6})\s*[)\].:>]+\s*(?:\S*/)?$", re.ASCII)
+_LINK = re.compile(r"threatstop_latest|\.tsbak(?:\.gpg)?['\"]?\s*(?:->|→|=>)")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row: its `number` as shown, the archive's `folder` ("" where only the name is shown) and `name`.
+
+    Where only a time is shown, the name begins as that archive's does: with date, hour and minute, perhaps second.
+    """
+
+    number: str
+    folder: str
+    name: str
+
+
+def entries(lines: Iterable[str]) -> list[Entry]:
+    """The numbered archives among `lines`; rows that show a symlink (`… -> …`, threatstop_latest) are left out."""
+    return [entry for line in lines if not _LINK.search(line) for entry in _row(line)]
+
+
+def dated(lines: Iterable[str]) -> list[Entry]:
+    """The rows of a list without any file name, by the time that they show: a key, a day, an hour and a minute."""
+    found: list[Entry] = []
+    for line in lines:
+        key, times = _LEADING.match(line), list(_TIME.finditer(line))
+        if _NAME.search(line):
+            return []
+        if key is not None and len(times) == 1 and key.end() <= times[0].start():
+            when = re.sub(r"[/.]", "-", times[0]["day"]) + "_" + times[0]["time"].replace(":", "_")
+            found.append(Entry(key["key"], "", f"threatstop_backup_{when}"))
+    return found
+
+
+def _row(line: str) -> list[Entry]:
+    """The archives of one line: mostly one; several where a menu is set in columns."""
+    found, end = [], 0
+    for match in _NAME.finditer(line):
+        ahead = line[end : match.start()]
+        key = _LEADING.match(ahead) if end == 0 else (_NEXT.search(ahead) or _LEADING.match(ahead.strip()))
+        if key is None and end == 0:
+            key = _BEHIND.search(line[match.end() :])
+        if key is not None:
+            found.append(Entry(key["key"], match["folder"].rstrip("/"), match["name"].lower()))
+        end = match.end()
+    return found
+
+
+# A row that says anything else is no mere archive: "1) Delete threatstop_backup_…".
+_WORDS = vocabulary(
+    "backup backups archive file nr no latest newest current default full plain encrypted gpg kb mb gb kib mib gib bytes utc "
+    "at from of"
+)
+
+
+def says_more(line: str) -> bool:
+    """Whether a row of the list has words that say something else than which archive it is."""
+    rest = _TIME.sub(" ", _NAME.sub(" ", line))
+    words = re.findall(r"[^\W\d_]+", rest)
+    return any(word.lower() not in _WORDS and len(word) > 1 for word in words)
+
+
+def names(lines: Iterable[str]) -> set[str]:
+    """Every archive that is named, numbered or not."""
+    return {match["name"].lower() for line in lines if not _LINK.search(line) for match in _NAME.finditer(line)}
+
+
+def is_row(line: str) -> bool:
+    """Whether a line is a row of a list of archives, or of a link to one."""
+    return bool(entries([line]) or _LINK.search(line) or dated([line]))
+
+
+def has_rows(lines: Sequence[str]) -> bool:
+    """Whether archives are listed in these lines."""
+    return bool(entries(lines) or dated(lines))
+
+
+def pick(lines: Sequence[str], name: str, folder: str, there: Collection[str] = ()) -> Entry | None:
+    """The row of the archive `name`, the one in `folder` where several are shown; None where it is not listed.
+
+    A row without a folder counts when no row of that name shows one.
+
+    Args:
+        lines: all that was shown.
+        name: the archive's.
+        folder: where it lies.
+        there: every archive on the appliance. A list of nothing but times is read only where each of them is one of
+            these, as their names say it in UTC: shifted by an hour, it would show another archive at our time.
+    """
+    rows = dated(lines)
+    if rows:
+        ours = [row for row in rows if name.startswith(row.name)]
+        known = all(any(one.startswith(row.name) for one in there) for row in rows)
+        return ours[0] if known and len(ours) == 1 else None
+    named = [entry for entry in entries(lines) if entry.name == name]
+    here = [entry for entry in named if entry.folder == folder]
+    bare = [entry for entry in named if not entry.folder]
+    return next(iter(here or bare or named), None)

@@ -1,0 +1,130 @@
+"""`prompts explain`: what a question would be answered, without an appliance."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import UsageError
+from tscm_migrate.site import Secret
+from tscm_migrate.ssh.terminal import Terminal
+from tscm_migrate.tsadmin.dialect import load
+from tscm_migrate.tsadmin.reader import Reader, dialects
+from tscm_migrate.tsadmin.wishes import Understood, Wishes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tscm_migrate.site import Host
+    from tscm_migrate.tsadmin.dialect import Dialect
+
+DIALOGUES = ("restore", "backup", "update")
+_SECRETS = ("passphrase", "sudo")
+_IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
+
+
+def wishes(given: Sequence[str], dialogue: str) -> Wishes:
+    """The values of a run that there is not: sane ones, and those that `--set` gives.
+
+    Raises:
+        UsageError: no such dialogue, no such value, or one of the wrong form.
+    """
+    if dialogue not in DIALOGUES:
+        raise UsageError(f"--dialogue {dialogue!r} is unknown", f"one of: {', '.join(DIALOGUES)}")
+    made = Wishes(
+        gateway="10.1.1.1", dns=("10.1.1.1",), dhcp=False, hostname="tsclient", interface="eth0", restore_ssh=True,
+        passphrase=Secret("(the passphrase)"), sudo=Secret("(the sudo password)"),
+    )  # fmt: skip
+    known = {field.name: str(field.type) for field in fields(Wishes)}
+    for one in given:
+        for pair in re.split(r"[ ,](?=\w+=)", one):
+            key, equals, value = pair.partition("=")
+            if not equals or key not in known:
+                raise UsageError(
+                    f"--set {pair!r} is not a known value", f"one of: {', '.join(f'{k}=…' for k in known)}"
+                )
+            made = replace(made, **{key: _value(key, known[key], value)})
+    return made
+
+
+def _value(key: str, kind: str, value: str) -> Any:
+    if key in _SECRETS:
+        return Secret(value)
+    if kind.startswith("bool"):
+        if value not in ("yes", "no", "true", "false"):
+            raise UsageError(f"--set {key}={value!r}", "say yes or no")
+        return value in ("yes", "true")
+    if key == "prefix":
+        if not value.isascii() or not value.isdigit() or int(value) > 32:
+            raise UsageError(f"--set {key}={value!r}", "a prefix is a number up to 32")
+        return int(value)
+    if key in ("address", "here", "gateway") and not _IP.fullmatch(value):
+        raise UsageError(f"--set {key}={value!r}", "give an IPv4 address")
+    return (
+        tuple(value.split(","))
+        if kind.startswith("tuple")
+        else frozenset(value.split(","))
+        if kind.startswith("frozenset")
+        else value
+    )
+
+
+def dialects_of(host: Host) -> tuple[Dialect, ...]:
+    """The shipped dialects, and the host's own where its file is there."""
+    return dialects(*([load(host.dialect)] if host.dialect and host.dialect.is_file() else []))
+
+
+def lines(
+    source: Iterable[str], dialogue: str, given: Wishes, known: Sequence[Dialect], *, as_json: bool
+) -> Iterator[str]:
+    """A line of output for each question.
+
+    Raises:
+        UsageError: an input line is not a JSON string; what came before it has been answered.
+    """
+    for number, text in enumerate(source, 1):
+        if not text.strip():
+            continue
+        for found in explain(_asked(text, number), dialogue, given, known):
+            yield json.dumps(as_dict(found), ensure_ascii=False) if as_json else _as_text(found)
+
+
+def _asked(text: str, number: int) -> list[str]:
+    try:
+        asked = json.loads(text)
+    except ValueError as error:
+        asked = error
+    questions = asked if isinstance(asked, list) else [asked]
+    if not all(isinstance(one, str) for one in questions):
+        fix = 'give one JSON string a line, such as "Restore SSH configuration? [y/n] "'
+        raise UsageError(f"line {number} of the input is not a JSON string: {text.strip()[:80]!r}", fix)
+    return questions
+
+
+def explain(asked: Sequence[str], dialogue: str, given: Wishes, known: Sequence[Dialect]) -> Iterator[Understood]:
+    """What each question of one dialogue is understood as, the one before it having been answered as it was."""
+    reader = Reader(given, known, dialogue)
+    for one in asked:
+        terminal = Terminal()
+        shown = [*terminal.feed(one.encode("utf-8", "replace")), terminal.line]
+        found = reader.read(shown)
+        yield found
+        if found.kind is not None:
+            reader.sent(found, shown)
+
+
+def as_dict(found: Understood) -> dict[str, str | None]:
+    """What `--json` prints."""
+    return {
+        "question": found.question, "kind": found.kind and found.kind.value, "dialect": found.dialect or None, "row": found.row or None,
+        "answer": found.shown, "suggestion": found.suggestion, "why": found.why,
+    }  # fmt: skip
+
+
+def _as_text(found: Understood) -> str:
+    if found.kind is None:
+        hint = f"; perhaps {found.suggestion!r}" if found.suggestion is not None else ""
+        return f"UNKNOWN  {found.question}\n         {found.why}{hint}"
+    return f"{found.kind.value:<8} {found.question}\n         answered {found.shown!r} by {found.dialect}: {found.row}"

@@ -1,0 +1,182 @@
+"""How a question is written around its words: log tag, frame, choice, default, wrapped lines; closed lists. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LEVELS = "INFO|WARN|WARNING|ERROR|FATAL|DEBUG|TRACE|NOTICE|PROMPT|QUESTION|INPUT|ATTENTION|CAUTION|CONFIRM"
+_TAG = re.compile(
+    r"\A[ \t]*(?:\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,]*Z? +)?"
+    rf"(?:\[ *(?:{_LEVELS}) *\](?: ?[a-z]+\[\d+\])? *:? *|(?:{_LEVELS}|(?-i:[IWED])) ?[:!] +|\[[*!x]\] +|\*\* +|[!⚠✔✘?·] +)",
+    re.IGNORECASE | re.ASCII,
+)
+_RULE = re.compile(r"[ \t]*[|+*╔╚╭╰┌└├╠]?[-=─═+*_#~┬┴┼ ]{3,}[|+*╗╝╮╯┐┘┤╣]?[ \t]*")
+_SIDES = re.compile(r"^[ \t]*[|│║][ \t]+|[ \t]+[|│║][ \t]*$")
+_BLANKS = re.compile(r"[ \t]+")
+_END = " \t:>›»=?"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A known spelling of a choice: what is typed for yes and for no.
+
+    `words`: the choice itself says what is done ("[restore/skip]"), so `yes` does it and `no` leaves it.
+    """
+
+    text: str
+    yes: str
+    no: str
+    words: bool = False
+
+
+def _choices() -> dict[str, Choice]:
+    """Every spelling, by its text in lower case."""
+    found: list[Choice] = []
+    brackets = (("[", "]"), ("(", ")"), ("<", ">"), ("{", "}"))
+    for (yes, no), joint in itertools.product(
+        (("y", "n"), ("yes", "no"), ("true", "false")), ("/", "|", ",", ", ", " / ", " | ", " or ")
+    ):
+        for first, second in ((yes, no), (no, yes)):
+            inner = f"{first}{joint}{second}"
+            found += [Choice(f"{left}{inner}{right}", yes, no) for left, right in brackets]
+            if joint not in {",", ", "}:
+                found.append(Choice(inner, yes, no))
+    for (does, leaves), (left, right) in itertools.product(
+        [
+            ("restore", "skip"), ("restore", "keep"), ("replace", "keep"), ("overwrite", "keep"), ("apply", "skip"),
+            ("overwrite", "skip"), ("replace", "skip"), ("apply", "keep"), ("now", "later"), ("on", "off"),
+        ],
+        brackets[:2],
+    ):  # fmt: skip
+        found += [Choice(f"{left}{one}{right}", does, leaves, words=True)
+                  for one in (f"{does}/{leaves}", f"{leaves}/{does}")]  # fmt: skip
+    for y, n, text in [
+        ("y", "n", "[y/n/q]"), ("y", "n", "(y/n/q)"), ("yes", "no", "[yes/no/quit]"), ("y", "n", "[yn]"), ("y", "n", "[y]/n"),
+        ("y", "n", "y/[n]"), ("yes", "no", "[y]es / [n]o"), ("yes", "no", "[y]es [n]o"), ("yes", "no", "[y]es/[n]o"), ("yes", "no", "(y)es/(n)o"),
+        ("yes", "no", "(y)es or (n)o"), ("1", "2", "1=yes 2=no"), ("1", "2", "1) yes 2) no"), ("1", "2", "[1] yes [2] no"),
+        ("1", "2", "1. yes 2. no"), ("y", "n", "(y = yes, n = no)"), ("y", "n", "type y for yes or n for no."),
+        ("y", "n", "type y for yes or n for no"), ("yes", "no", "(please answer 'yes' or 'no')"),
+        ("yes", "no", "please type 'yes' or 'no'"), ("yes", "no", "please answer yes or no"), ("yes", "no", "yes no"),
+    ]:  # fmt: skip
+        found.append(Choice(text, y, n))
+    return {choice.text: choice for choice in found}
+
+
+CHOICES = _choices()
+_CHOICE = re.compile(
+    r"(?:^|(?<=[ \t?.:])|(?=[\[(<{]))(?P<choice>"
+    + "|".join(re.escape(c) for c in sorted(CHOICES, key=len, reverse=True))
+    + r")$",
+    re.IGNORECASE | re.ASCII,
+)
+_SLOT_WORDS = re.compile(
+    r"(?:^|(?<= ))(?:your choice|your answer|choice|selection|select|answer)$", re.IGNORECASE | re.ASCII
+)
+_RANGE = re.compile(r"(?:^|(?<=[ \t>])|(?=[\[(]))[\[(]?(?P<low>\d{1,6}) ?- ?(?P<high>\d{1,6})[\])]?$", re.ASCII)
+_DEFAULT = re.compile(
+    r"[\[(](?:default(?: is|s to)?[:=]? )?(?P<default>[^\s\[\](){}<>/|,]{1,100}|(?:/[\w.-]+)+)[\])]$",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question taken apart: its words, its choice, its default, whether a range or a question mark ends it."""
+
+    words: str
+    choice: Choice | None = None
+    default: str | None = None
+    ranged: bool = False
+    marked: bool = False
+
+    @property
+    def yes_no(self) -> Choice | None:
+        """The choice between yes and no: as it is shown, or as the default or a mere question mark implies it."""
+        if self.choice is not None or self.ranged:
+            return self.choice
+        if self.default is not None:
+            short = {"y": Choice("", "y", "n"), "n": Choice("", "y", "n")}
+            long = {"yes": Choice("", "yes", "no"), "no": Choice("", "yes", "no")}
+            return (short | long).get(self.default.lower())
+        return Choice("", "y", "n") if self.marked else None
+
+
+_ALONE = re.compile(r"\W(?:default )?(?:\d{1,6}|y|n|yes|no)\W", re.IGNORECASE | re.ASCII)
+
+
+def take_apart(text: str) -> Asked:
+    """Take log tag, choice, default and the marks at its end off a question; each at most once, from the end."""
+    rest, choice, default, ranged, marked = plain(text), None, None, False, False
+    while True:
+        before = rest
+        bare = rest.rstrip(_END)
+        # ">" closes "<y/n>", so what ends with a known choice is looked at before its end is cut off
+        tried = next((t for t in (rest, bare) if choice is None and _CHOICE.search(t)), None)
+        if tried is not None and (found := _CHOICE.search(tried)):
+            choice, rest = CHOICES[found["choice"].lower()], tried[: found.start()].rstrip()
+            marked = False
+        elif not ranged and choice is None and (found := _RANGE.search(bare)):
+            ranged, rest = True, bare[: found.start()].rstrip()
+        elif default is None and (found := _DEFAULT.search(bare)) and (found.start() or _ALONE.fullmatch(found[0])):
+            default, rest = found["default"], bare[: found.start()].rstrip()
+        elif choice is None and rest != (shorter := _SLOT_WORDS.sub("", bare).rstrip()) and shorter != bare:
+            rest = shorter
+        else:
+            marked = marked or "?" in rest[len(bare) :]
+            rest = bare
+        if rest == before:
+            return Asked(rest, choice, default, ranged, marked)
+        marked = marked or rest.endswith("?")
+
+
+def plain(text: str) -> str:
+    """One line without its log tag, its frame and what blanks it has too many."""
+    return _BLANKS.sub(" ", _TAG.sub("", _SIDES.sub("", text), count=1)).strip(" ")
+
+
+def is_rule(line: str) -> bool:
+    """Whether a line is blank or a mere rule of dashes."""
+    return not line.strip() or _RULE.fullmatch(line) is not None
+
+
+_RUNS_ON = re.compile(
+    r"(?:[,;-]|\b(?:and|or|the|a|an|to|of|before|after|we|you|i|not|from|with|without|for|if|unless|then|when|while|by|in|on|do|"
+    r"don't|never|no|all|every|except|but|than|that|which|is|are|be|will|would|shall|should|this|these|as|until|also))[ \t]*$",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def runs_on(above: str, below: str) -> bool:
+    """Whether the sentence in the line above goes on in the line below."""
+    first, second = plain(above), plain(below)
+    if not first or not second or is_rule(above):
+        return False
+    if below.startswith("\t") and not above.startswith("\t") and not second[0].isupper():
+        return True
+    if first[-1] in ".?!:)'\"":
+        return False
+    capitals = first.isupper() and second.isupper()
+    return bool(_RUNS_ON.search(first)) or (
+        (second[0].islower() or second[0] == "(" or capitals) and first[-1].isalnum()
+    )
+
+
+def vocabulary(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a line, without their full stops."""
+    return [one.rstrip(" .!") for one in re.split(r"(?<=[.!]) +", text) if one.rstrip(" .!")]
+
+
+def joined(lines: Sequence[str]) -> str:
+    """Several lines as one, as a wrapped question is read."""
+    return " ".join(one for line in lines if not is_rule(line) and (one := plain(line)))

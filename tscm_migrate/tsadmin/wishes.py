@@ -1,0 +1,108 @@
+"""What a run wants of `tsadmin`, the values that it asks for, and what was understood of a question. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tscm_migrate.tsadmin.dialect import Kind
+
+if TYPE_CHECKING:
+    from tscm_migrate.site import Secret
+
+
+IPV4 = r"(?:\d{1,3}\.){3}\d{1,3}"
+DEFAULTS = {  # what a shown default of a value may be; any other text makes it another question
+    Kind.ARCHIVE: r"\d{1,6}|[A-Za-z]|\S*threatstop_backup_\S+",
+    Kind.ARCHIVE_NAME: r"\S*threatstop_backup_\S+",
+    Kind.ARCHIVE_PATH: r"/\S*threatstop_backup_\S+",
+    Kind.OFFERED_NAME: r"(?:/\S*/)?threatstop_backup_\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d\.tsbak(?:\.gpg)?",
+    Kind.METHOD: "dhcp|static",
+    Kind.CIDR: rf"{IPV4}/\d{{1,2}}",
+    Kind.PREFIX: r"\d{1,2}",
+    Kind.HOSTNAME: r"[\w.-]+",
+    Kind.INTERFACE: r"[\w.-]+",
+    Kind.LITERAL: r"\S+",
+}
+TIMES = {Kind.PAGER: 5000, Kind.SUDO: 200, Kind.KEY: 20, Kind.DNS: 8, Kind.MORE_DNS: 8, Kind.DEVICES: 5000,
+          Kind.DEVICES_EXIST: 4, Kind.PROCEED: 4, Kind.APPLY: 4, Kind.PASSPHRASE: 4, Kind.LITERAL: 8}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the run wants, and the values that questions ask for; None: nobody has said."""
+
+    address: str = "10.1.1.43"
+    prefix: int = 24
+    here: str = "10.1.1.50"
+    gateway: str | None = None
+    dns: tuple[str, ...] = ()
+    dhcp: bool | None = None
+    hostname: str | None = None
+    interface: str | None = None
+    archive: str | None = None
+    folder: str = "/opt/threatstop/backup"
+    there: frozenset[str] = frozenset()
+    passphrase: Secret | None = None
+    sudo: Secret | None = None
+    restore_ssh: bool = False
+    restore_cron: bool = False
+    bypass_netconf: bool = False
+    encrypt: bool = True
+    continues: bool = False  # this run has begun the restore that is under way
+
+    def wants(self, kind: Kind) -> bool | None:
+        """Whether what a yes/no question of this kind asks for is to be done."""
+        return {
+            Kind.NETWORK: not self.bypass_netconf, Kind.APPLY: None if self.bypass_netconf else True, Kind.SSH: self.restore_ssh,
+            Kind.CRON: self.restore_cron, Kind.ENCRYPT: self.encrypt, Kind.DHCP: self.dhcp,
+            Kind.STATIC: None if self.dhcp is None else not self.dhcp, Kind.UNDER_WAY: True if self.continues else None,
+        }.get(kind, True)  # fmt: skip
+
+    def may_show(self, shown: str, role: str) -> bool:
+        """Whether a question may show this address where a row says what it is."""
+        return {
+            "address": shown == self.address, "here": shown != self.address or self.here == self.address,
+            "network": shown in (self.address, self.here), "gateway": self.gateway in (None, shown),
+            "netmask": shown == self.value(Kind.NETMASK, 0),
+        }.get(role, True)  # fmt: skip
+
+    def value(self, kind: Kind, given: int) -> str | Secret | None:
+        """The answer to a question for a value; `given`: how often this kind has been answered."""
+        network = ipaddress.ip_interface(f"{self.address}/{self.prefix}").network
+        values: dict[Kind, str | Secret | None] = {
+            Kind.PASSPHRASE: self.passphrase, Kind.SUDO: self.sudo, Kind.ARCHIVE_NAME: self.archive,
+            Kind.ARCHIVE_PATH: f"{self.folder}/{self.archive}" if self.archive else None, Kind.OFFERED_NAME: "",
+            Kind.METHOD: None if self.dhcp is None else "dhcp" if self.dhcp else "static", Kind.ADDRESS: self.address,
+            Kind.CIDR: f"{self.address}/{self.prefix}", Kind.PREFIX: str(self.prefix), Kind.NETMASK: str(network.netmask),
+            Kind.NETWORK_ADDRESS: str(network.network_address), Kind.BROADCAST: str(network.broadcast_address),
+            Kind.GATEWAY: self.gateway or None, Kind.DNS: (*self.dns, "")[min(given, len(self.dns))] if self.dns else None,
+            Kind.DNS_LIST: ",".join(self.dns) or None, Kind.HOSTNAME: self.hostname or None,
+            Kind.INTERFACE: self.interface or None, Kind.KEY: "", Kind.PAGER: " ",
+        }  # fmt: skip
+        return values[kind]
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What waits, and its answer; `kind` None: no row knows it, or it must not be answered now.
+
+    `question` is the whole question, `row` the text of the row that fits, `answer` what is typed (a secret is never
+    shown), `suggestion` what a person may want to type, `why` the reason in words.
+    """
+
+    question: str
+    kind: Kind | None = None
+    dialect: str = ""
+    row: str = ""
+    answer: str | None = field(default=None, repr=False)
+    secret: bool = False
+    suggestion: str | None = None
+    why: str = ""
+    not_listed: str = ""  # what is to be said where the list is shown and the archive is not in it
+
+    @property
+    def shown(self) -> str | None:
+        """The answer as it may be seen."""
+        return "(secret)" if self.secret else self.answer
