@@ -33,7 +33,7 @@ def explain(
     host: str | None = None,
     json: bool = False,
     inventory: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     r"""Read questions from the standard input, and show for each what it would be answered, by which row, and why.
 
     A question is one JSON string a line: the lines that are shown, joined by \n, of which the last one waits. A JSON
@@ -45,13 +45,16 @@ def explain(
     """
     from tscm_migrate.inventory import load
     from tscm_migrate.tsadmin import explaining
+    from tscm_migrate.ui.say import as_it_is, as_json
 
     site = load(Path(inventory) if inventory else None)
     wishes = explaining.wishes(set or [], dialogue)
     known = explaining.dialects_of(site.host(host) if host else site.pattern)
-    for line in explaining.lines(sys.stdin, dialogue, wishes, known, as_json=json):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+    for found in explaining.explained(sys.stdin, dialogue, wishes, known):
+        if json:
+            as_json(explaining.as_dict(found), indent=None)
+        else:
+            as_it_is(explaining.as_text(found))
 
 
 @command(

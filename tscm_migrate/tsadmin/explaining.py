@@ -76,19 +76,15 @@ def dialects_of(host: Host) -> tuple[Dialect, ...]:
     return dialects(*([load(host.dialect)] if host.dialect and host.dialect.is_file() else []))
 
 
-def lines(
-    source: Iterable[str], dialogue: str, given: Wishes, known: Sequence[Dialect], *, as_json: bool
-) -> Iterator[str]:
-    """A line of output for each question.
+def explained(source: Iterable[str], dialogue: str, given: Wishes, known: Sequence[Dialect]) -> Iterator[Understood]:
+    """What each question of the input is understood as.
 
     Raises:
-        UsageError: an input line is not a JSON string; what came before it has been answered.
+        UsageError: an input line is not a JSON string; what came before it has been given.
     """
     for number, text in enumerate(source, 1):
-        if not text.strip():
-            continue
-        for found in explain(_asked(text, number), dialogue, given, known):
-            yield json.dumps(as_dict(found), ensure_ascii=False) if as_json else _as_text(found)
+        if text.strip():
+            yield from explain(_asked(text, number), dialogue, given, known)
 
 
 def _asked(text: str, number: int) -> list[str]:
@@ -123,7 +119,8 @@ def as_dict(found: Understood) -> dict[str, str | None]:
     }  # fmt: skip
 
 
-def _as_text(found: Understood) -> str:
+def as_text(found: Understood) -> str:
+    """What a person reads."""
     if found.kind is None:
         hint = f"; perhaps {found.suggestion!r}" if found.suggestion is not None else ""
         return f"UNKNOWN  {found.question}\n         {found.why}{hint}"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tscm_migrate.site import Secret
 from tscm_migrate.tsadmin import archive_list
 from tscm_migrate.tsadmin.dialect import NOTE, REFUSED, SECRET, SHIPPED, YES_NO, Dialect, Kind, Row, load, slots_of
-from tscm_migrate.tsadmin.spelling import Asked, is_rule, joined, plain, runs_on, sentences, take_apart, vocabulary
+from tscm_migrate.tsadmin.facts import Another, Facts, NotNow, check_slots
+from tscm_migrate.tsadmin.spelling import Asked, is_rule, joined, plain, runs_on, take_apart, vocabulary
 from tscm_migrate.tsadmin.wishes import DEFAULTS, IPV4, TIMES, Understood, Wishes
 
 if TYPE_CHECKING:
@@ -36,10 +37,6 @@ class _Candidate:
         return joined(self.lines)
 
 
-class _NotNow(Exception):
-    """A row fits, but must not answer; the text says why."""
-
-
 def dialects(*site: Dialect) -> tuple[Dialect, ...]:
     """Those of the site, which go first, and the shipped ones."""
     return (*site, *(load(name) for name in SHIPPED))
@@ -51,16 +48,16 @@ class Reader:
     def __init__(self, wishes: Wishes, known: Sequence[Dialect], dialogue: str = "restore") -> None:
         self.wishes, self.dialogue = wishes, dialogue
         self._dialects = list(known)
+        self._facts = Facts(self._dialects, wishes)
         self._kept: tuple[str, ...] = ()  # shown before a pager stopped it
         self._listed: tuple[str, ...] = ()  # the lines above the last answer
         self._last: Understood | None = None
-        self._given: dict[str, int] = {}
-        self._known_facts: dict[str, list[str] | None] = {}
+        self._given: dict[Kind | tuple[str], int] = {}
 
     def teach(self, dialect: Dialect) -> None:
         """Let a dialect go before all others from now on; one of the same name is replaced."""
-        self._known_facts.clear()
         self._dialects = [dialect, *(one for one in self._dialects if one.name != dialect.name)]
+        self._facts = Facts(self._dialects, self.wishes)
 
     def read(self, lines: Sequence[str], *, suggest: bool = True) -> Understood:
         """Understand the last of these lines, which waits.
@@ -79,9 +76,9 @@ class Reader:
                 try:
                     if found := self._match(candidate, dialect):
                         return found
-                except _NotNow as reason:
+                except NotNow as reason:
                     question, why = candidate.text, f"{dialect.name}: {reason}"
-                    other = other or isinstance(reason, _Another)
+                    other = other or isinstance(reason, Another)
                     missing = str(reason) if isinstance(reason, _NotListed) else missing
         if again := self._asked_again(shown):
             return again
@@ -94,7 +91,7 @@ class Reader:
         passed = understood.kind in _PASSED_OVER
         self._kept = shown[:-1] if passed else ()
         if understood.kind is not None:
-            for key in (understood.kind.value, understood.question):
+            for key in (understood.kind, (understood.question,)):
                 self._given[key] = self._given.get(key, 0) + 1
         if not passed:
             self._listed = shown[:-1] if archive_list.has_rows(shown[:-1]) else self._listed
@@ -115,7 +112,7 @@ class Reader:
 
     def _goes_on(self, shown: Sequence[str], start: int) -> bool:
         """Whether the line at `start` only goes on with the sentence above it, which no row knows as a line by itself."""
-        return runs_on(shown[start - 1], shown[start]) and self._fact(shown[start - 1 : start]) is None
+        return runs_on(shown[start - 1], shown[start]) and self._facts.of(shown[start - 1 : start]) is None
 
     # ------------------------------------------------------------------ rows
 
@@ -123,14 +120,14 @@ class Reader:
         asked = take_apart(candidate.text)
         if dialect.choices and (asked.choice.text if asked.choice else "") not in dialect.choices:
             return None
-        reason: _NotNow | None = None
+        reason: NotNow | None = None
         for head, words in self._heads(asked.words):
             for row in dialect.questions:
                 if row.dialogue not in ("any", self.dialogue) or not (match := row.pattern.fullmatch(words)):
                     continue
                 try:
                     return self._answer(candidate, replace(asked, words=words), row, match, head)
-                except _NotNow as why:
+                except NotNow as why:
                     reason = why
         if reason is not None:
             raise reason
@@ -141,18 +138,18 @@ class Reader:
         yield "", words
         for stop in re.finditer(r"[.!:;?]+ +(?=\S)", words):
             head = words[: stop.start()]
-            if self._facts_in(head) is not None:
+            if self._facts.in_text(head) is not None:
                 yield head, words[stop.end() :]
 
     def _answer(self, candidate: _Candidate, asked: Asked, row: Row, match: re.Match[str], head: str) -> Understood:
         slots = slots_of(match)
-        self._check_slots(row, slots)
+        check_slots(self.wishes, row, slots)
         kind = row.kind or self._kind_of_facts(candidate, row, head)
         if row.above == "known" and row.kind is not None:
-            self._facts(candidate.above)
-        self._check_above(kind, candidate.above)
-        if self._given.get(candidate.text, 0) >= self._most(kind, candidate):
-            raise _NotNow("it was answered already, and comes again")
+            self._facts.all_of(candidate.above)
+        self._facts.check_above(kind, candidate.above)
+        if self._given.get((candidate.text,), 0) >= self._most(kind, candidate):
+            raise NotNow("it was answered already, and comes again")
         answer = self._text(kind, row, asked, slots, candidate)
         secret = isinstance(answer, Secret)
         text = answer.reveal() if isinstance(answer, Secret) else answer
@@ -163,7 +160,7 @@ class Reader:
     def _most(self, kind: Kind, candidate: _Candidate) -> int:
         """How often the very same question is answered: more often only where something was shown in between."""
         again = self._last is not None and self._last.question == candidate.text
-        repeats = again and all(is_rule(line) or self._is_refusal(line) for line in candidate.above)
+        repeats = again and all(is_rule(line) or self._facts.is_refusal(line) for line in candidate.above)
         return 2 if repeats and kind not in (Kind.PAGER, Kind.DNS, Kind.KEY, Kind.LITERAL) else TIMES.get(kind, 2)
 
     def _text(
@@ -174,12 +171,12 @@ class Reader:
         if kind in YES_NO:
             return self._yes_no(kind, row, asked, candidate.text)
         if asked.choice is not None or (asked.ranged and kind is not Kind.ARCHIVE):
-            raise _NotNow(f"a question of kind {kind} has no such choice")
+            raise NotNow(f"a question of kind {kind} has no such choice")
         allowed = DEFAULTS.get(kind, "" if kind in SECRET or kind in (Kind.KEY, Kind.PAGER) else IPV4)
         if asked.default is not None and not re.fullmatch(allowed, asked.default, re.ASCII | re.IGNORECASE):
-            raise _NotNow(f"{asked.default!r} is not a default of a question of kind {kind}")
+            raise NotNow(f"{asked.default!r} is not a default of a question of kind {kind}")
         if kind is Kind.OFFERED_NAME and asked.default is None:
-            raise _NotNow("no name is offered")
+            raise NotNow("no name is offered")
         if kind is Kind.CONFIRM:
             return slots["hostname"][0]
         value = (
@@ -188,21 +185,21 @@ class Reader:
             else self.wishes.value(kind, self._given.get(kind, 0))
         )
         if value is None:
-            raise _NotNow(f"there is no value to answer a question of kind {kind} with")
+            raise NotNow(f"there is no value to answer a question of kind {kind} with")
         return value
 
     def _yes_no(self, kind: Kind, row: Row, asked: Asked, question: str) -> str:
         wanted = self._more_dns() if kind is Kind.MORE_DNS else self.wishes.wants(kind)
         if wanted is None:
-            raise _NotNow(f"nothing says what is wanted of {kind}")
+            raise NotNow(f"nothing says what is wanted of {kind}")
         if row.does is not None or row.leaves is not None:
             typed = row.does if wanted else row.leaves
             if typed is None:
-                raise _NotNow("what is typed for the other answer has not been taught")
+                raise NotNow("what is typed for the other answer has not been taught")
             return typed.upper() if asked.words.isupper() else typed
         choice = asked.yes_no
         if choice is None or choice.words != (row.yes == "words"):
-            raise _NotNow("it is not known how yes and no are spelled here")
+            raise NotNow("it is not known how yes and no are spelled here")
         yes = wanted if row.yes != "leaves" else not wanted
         answer = choice.yes if yes else choice.no
         again = self._last is not None and self._last.question == question
@@ -211,32 +208,21 @@ class Reader:
     def _more_dns(self) -> bool:
         return self._given.get(Kind.DNS, 0) < len(self.wishes.dns)
 
-    def _check_slots(self, row: Row, slots: dict[str, list[str]]) -> None:
-        """An address or an archive in a question must be the one that it is about."""
-        network = row.kind in (Kind.NETWORK, Kind.APPLY) or row.about in (Kind.NETWORK, Kind.APPLY)
-        for number, shown in enumerate([*slots.get("ip", []), *(one.split("/")[0] for one in slots.get("cidr", []))]):
-            role = row.ips[number] if number < len(row.ips) else "network" if network else "any"
-            if not self.wishes.may_show(shown, role):
-                raise _Another(f"{shown} is not the address that this question should show")
-        for shown in slots.get("archive", []):
-            if self.wishes.archive is None or shown.rpartition("/")[2].lower() != self.wishes.archive.lower():
-                raise _Another(f"{shown} is not the archive that is to be restored")
-
     # ------------------------------------------------------------------ the list of archives
 
     def _row_of_list(self, candidate: _Candidate, row: Row) -> str | None:
         lines: Sequence[str] = candidate.above
         if not archive_list.has_rows(lines):
             again = self._last is not None and self._last.kind is Kind.ARCHIVE and self._last.row == row.name
-            if not again or not all(is_rule(line) or self._is_refusal(line) for line in candidate.above):
-                raise _NotNow("no archives were listed since the last answer")
+            if not again or not all(is_rule(line) or self._facts.is_refusal(line) for line in candidate.above):
+                raise NotNow("no archives were listed since the last answer")
             lines = self._listed
         elif row.above == "list":
             self._bare_below_list(lines)
         if row.dialect in SHIPPED and any(archive_list.is_row(one) and archive_list.says_more(one) for one in lines):
-            raise _NotNow("a row of the list says more than which archive it is")
+            raise NotNow("a row of the list says more than which archive it is")
         if self._given.get(Kind.ARCHIVE, 0) >= 2:
-            raise _NotNow("an archive was chosen twice, and it is asked for again")
+            raise NotNow("an archive was chosen twice, and it is asked for again")
         archive = self.wishes.archive or max(archive_list.names(lines), default="")
         entry = archive_list.pick(lines, archive, self.wishes.folder, self.wishes.there)
         if entry is None:
@@ -248,98 +234,22 @@ class Reader:
         while rest and is_rule(rest[-1]):
             rest.pop()
         if not rest or not archive_list.is_row(rest[-1]):
-            raise _NotNow("something else was shown below the list")
-        self._facts(lines)
+            raise NotNow("something else was shown below the list")
+        self._facts.all_of(lines)
 
     # ------------------------------------------------------------------ facts
 
-    def _check_above(self, kind: Kind, lines: Sequence[str]) -> None:
-        """Above a question that says all by itself, unknown lines are logs; but no changed fact, no other address.
-
-        A line that is one word away from a fact says something else than it; an address or an archive that is not ours
-        makes the question another one.
-        """
-        for line in lines:
-            text = plain(line).rstrip(" .!")
-            self._check_fact(text)
-            if is_rule(line) or archive_list.is_row(line) or self._facts_in(text) is not None:
-                continue
-            words = text.split(" ")
-            shorter = (plain(" ".join([*words[:at], *words[at + 1 :]])).lstrip(" :") for at in range(len(words)))
-            if len(words) <= _LONGEST_FACT and any(
-                one and (is_rule(one) or self._facts_in(one) is not None) for one in shorter
-            ):
-                raise _NotNow(f"the line above it is a known one with another word in it: {text!r}")
-            if kind in (Kind.NETWORK, Kind.APPLY) and re.search(IPV4, text):
-                raise _NotNow(f"no row knows the address above it: {text!r}")
-
-    def _check_fact(self, text: str) -> None:
-        for dialect in self._dialects:
-            for row in dialect.facts:
-                if match := row.pattern.fullmatch(text):
-                    self._check_slots(row, slots_of(match))
-
     def _kind_of_facts(self, candidate: _Candidate, row: Row, head: str) -> Kind:
         """What a bare question is about: the one thing that the facts above it, all of them known, speak of."""
-        found = [*self._facts(candidate.above), *(self._facts_in(head) or [])]
+        found = [*self._facts.all_of(candidate.above), *(self._facts.in_text(head) or [])]
         about = {fact for fact in found if fact not in (NOTE, REFUSED)}
         if len(about) > 1:
             about.discard(Kind.PROCEED)
         if len(about) != 1 or not about <= row.of:
-            raise _NotNow(
+            raise NotNow(
                 "nothing above it says what it is about" if not about else "what stands above it is not of one thing"
             )
         return Kind(about.pop())
-
-    def _facts(self, lines: Sequence[str]) -> list[str]:
-        """What these lines say, each of which must be known; list rows say nothing."""
-        found: list[str] = []
-        at = 0
-        while at < len(lines):
-            if is_rule(lines[at]) or archive_list.is_row(lines[at]):
-                at += 1
-                continue
-            for size in (1, 2, 3):
-                if (about := self._fact(lines[at : at + size])) is not None:
-                    found += about
-                    at += size
-                    break
-            else:
-                raise _NotNow(f"no row knows the line above it: {plain(lines[at])!r}")
-        return found
-
-    def _fact(self, lines: Sequence[str]) -> list[str] | None:
-        return self._facts_in(joined(lines))
-
-    def _facts_in(self, text: str) -> list[str] | None:
-        """The kinds of facts of a text that is one, or a row of sentences each of which is one; None where it is not."""
-        if text not in self._known_facts:
-            self._known_facts[text] = self._look_up(text)
-        return self._known_facts[text]
-
-    def _look_up(self, text: str) -> list[str] | None:
-        if not text:
-            return []
-        whole = self._one_fact(text.rstrip(" .!"))
-        if whole is not None:
-            return [whole]
-        parts = [self._one_fact(one) for one in sentences(text)]
-        return [part for part in parts if part is not None] if len(parts) > 1 and None not in parts else None
-
-    def _one_fact(self, text: str) -> str | None:
-        for dialect in self._dialects:
-            for row in dialect.facts:
-                if match := row.pattern.fullmatch(text):
-                    try:
-                        self._check_slots(row, slots_of(match))
-                    except _NotNow:
-                        continue
-                    method = row.about in (Kind.DHCP, Kind.STATIC) and self.wishes.wants(Kind(row.about)) is False
-                    return None if method else row.about
-        return None
-
-    def _is_refusal(self, line: str) -> bool:
-        return self._fact([line]) == [REFUSED]
 
     def _asked_again(self, shown: Sequence[str]) -> Understood | None:
         """A mere choice below a refusal asks for the last answer again, in this spelling."""
@@ -348,8 +258,8 @@ class Reader:
         asked = take_apart(plain(shown[-1]))
         if asked.words or asked.choice is None or asked.choice.words:
             return None
-        if not all(is_rule(line) or self._is_refusal(line) for line in shown[:-1]) or self._given.get(
-            shown[-1].strip(), 0
+        if not all(is_rule(line) or self._facts.is_refusal(line) for line in shown[:-1]) or self._given.get(
+            (shown[-1].strip(),), 0
         ):
             return None
         last = self._last.answer.lower()
@@ -382,18 +292,14 @@ class Reader:
             for row in dialect.questions:
                 if row.kind in YES_NO and row.kind is not None and (match := row.pattern.fullmatch(words)):
                     try:
-                        self._check_slots(row, slots_of(match))
+                        check_slots(self.wishes, row, slots_of(match))
                         return self._yes_no(row.kind, row, asked, candidate.text)
-                    except _NotNow:
+                    except NotNow:
                         continue
         return None
 
 
-class _Another(_NotNow):
-    """The question is about another address or archive than ours."""
-
-
-class _NotListed(_NotNow):
+class _NotListed(NotNow):
     """The list is shown, and the archive is not in it."""
 
     def __init__(self, archive: str, lines: Sequence[str]) -> None:

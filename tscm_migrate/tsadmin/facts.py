@@ -1,0 +1,125 @@
+"""What the lines above a question say: facts that a row knows, lines of a log, or something that nobody knows. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tscm_migrate.tsadmin import archive_list
+from tscm_migrate.tsadmin.dialect import REFUSED, Dialect, Kind, Row, slots_of
+from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, sentences
+from tscm_migrate.tsadmin.wishes import IPV4, Wishes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LONGEST = 30  # words of a line that may be a fact with another word in it
+
+
+class NotNow(Exception):
+    """A row fits, but must not answer; the text says why."""
+
+
+class Another(NotNow):
+    """The question is about another address or archive than ours."""
+
+
+def check_slots(wishes: Wishes, row: Row, slots: dict[str, list[str]]) -> None:
+    """An address or an archive in a question must be the one that it is about."""
+    network = row.kind in (Kind.NETWORK, Kind.APPLY) or row.about in (Kind.NETWORK, Kind.APPLY)
+    for number, shown in enumerate([*slots.get("ip", []), *(one.split("/")[0] for one in slots.get("cidr", []))]):
+        role = row.ips[number] if number < len(row.ips) else "network" if network else "any"
+        if not wishes.may_show(shown, role):
+            raise Another(f"{shown} is not the address that this question should show")
+    for shown in slots.get("archive", []):
+        if wishes.archive is None or shown.rpartition("/")[2].lower() != wishes.archive.lower():
+            raise Another(f"{shown} is not the archive that is to be restored")
+
+
+class Facts:
+    """The facts of some dialects, for one run."""
+
+    def __init__(self, dialects: Sequence[Dialect], wishes: Wishes) -> None:
+        self._rows = [row for dialect in dialects for row in dialect.facts]
+        self._wishes = wishes
+        self._seen: dict[str, list[str] | None] = {}
+
+    def all_of(self, lines: Sequence[str]) -> list[str]:
+        """The kinds of what these lines say, each of which must be known; rows of the list say nothing.
+
+        Raises:
+            NotNow: a line that no row knows.
+        """
+        found: list[str] = []
+        at = 0
+        while at < len(lines):
+            if is_rule(lines[at]) or archive_list.is_row(lines[at]):
+                at += 1
+                continue
+            for size in (1, 2, 3):
+                if (about := self.of(lines[at : at + size])) is not None:
+                    found += about
+                    at += size
+                    break
+            else:
+                raise NotNow(f"no row knows the line above it: {plain(lines[at])!r}")
+        return found
+
+    def of(self, lines: Sequence[str]) -> list[str] | None:
+        """The kinds of the facts that these lines, read as one, are; None where they are none."""
+        return self.in_text(joined(lines))
+
+    def in_text(self, text: str) -> list[str] | None:
+        """The kinds of facts of a text that is one, or a row of sentences each of which is one; None where it is not."""
+        if text not in self._seen:
+            self._seen[text] = self._look_up(text)
+        return self._seen[text]
+
+    def is_refusal(self, line: str) -> bool:
+        """Whether a line says that the last answer was not taken."""
+        return self.of([line]) == [REFUSED]
+
+    def check_above(self, kind: Kind, lines: Sequence[str]) -> None:
+        """Above a question that says all by itself, unknown lines are logs; but no changed fact, no other address.
+
+        A line that is one word away from a fact says something else than it; an address or an archive that is not ours
+        makes the question another one.
+
+        Raises:
+            NotNow: one of these stands there.
+        """
+        for line in lines:
+            text = plain(line).rstrip(" .!")
+            for row in self._rows:
+                if match := row.pattern.fullmatch(text):
+                    check_slots(self._wishes, row, slots_of(match))
+            if is_rule(line) or archive_list.is_row(line) or self.in_text(text) is not None:
+                continue
+            words = text.split(" ")
+            shorter = (plain(" ".join([*words[:at], *words[at + 1 :]])).lstrip(" :") for at in range(len(words)))
+            if len(words) <= _LONGEST and any(
+                one and (is_rule(one) or self.in_text(one) is not None) for one in shorter
+            ):
+                raise NotNow(f"the line above it is a known one with another word in it: {text!r}")
+            if kind in (Kind.NETWORK, Kind.APPLY) and re.search(IPV4, text):
+                raise NotNow(f"no row knows the address above it: {text!r}")
+
+    def _look_up(self, text: str) -> list[str] | None:
+        if not text:
+            return []
+        whole = self._one(text.rstrip(" .!"))
+        if whole is not None:
+            return [whole]
+        parts = [self._one(one) for one in sentences(text)]
+        return [part for part in parts if part is not None] if len(parts) > 1 and None not in parts else None
+
+    def _one(self, text: str) -> str | None:
+        for row in self._rows:
+            if match := row.pattern.fullmatch(text):
+                try:
+                    check_slots(self._wishes, row, slots_of(match))
+                except NotNow:
+                    continue
+                method = row.about in (Kind.DHCP, Kind.STATIC) and self._wishes.wants(Kind(row.about)) is False
+                return None if method else row.about
+        return None
