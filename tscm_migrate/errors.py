@@ -3,7 +3,9 @@
     MigrateError
     ├── UsageError              2   the command line or the inventory is wrong
     │   ├── InventoryError      2
+    │   │   └── PlanInvalid     2
     │   ├── DialectError        2   a file of questions is not as it has to be
+    │   ├── CampaignMissing     2
     │   └── NaiveTime           2   a time without a zone
     ├── Refused                 3   preflight found a reason not to start
     │   └── NetconfContradiction 3
@@ -195,6 +197,20 @@ class DialectError(UsageError):
 
     def message(self) -> str:
         return ": ".join(part for part in (self.file, self.row, self.problem) if part)
+
+
+@dataclass(eq=False)
+class PlanInvalid(InventoryError):
+    """The plan of a campaign is not valid."""
+
+    code = "campaign.plan"
+
+
+@dataclass(eq=False)
+class CampaignMissing(UsageError):
+    """No campaign of this name was started on this workstation."""
+
+    code = "campaign.missing"
 
 
 @dataclass(eq=False)

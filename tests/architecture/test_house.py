@@ -22,7 +22,7 @@ FLOORS = [
     {"appliance", "tsadmin"},
     {"offsite", "transfer"},
     {"migration"},
-    {"ui", "fleet", "hosts", "report", "notify", "doctor", "init", "shells"},
+    {"campaign", "ui", "fleet", "hosts", "report", "notify", "doctor", "init", "shells"},
     {"tasks", "cli", "program", "__main__"},
     {"lab"},
 ]

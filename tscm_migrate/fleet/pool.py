@@ -73,6 +73,7 @@ def run(
     jobs: int,
     executor: Executor | None = None,
     probe: Probe[T] | None = None,
+    admit: Callable[[T], bool] = lambda _item: True,
     on_stop: Callable[[], None] | None = None,
 ) -> Iterator[Outcome[T, R]]:
     """Run `work` on every item; yield each outcome as soon as it is known.
@@ -83,6 +84,7 @@ def run(
         jobs: how many run at once, 1 or more.
         executor: None uses threads of this process.
         probe: items whose host does not answer are not worked on, and give Unreachable.
+        admit: called in the caller's thread before an item's work starts; False leaves the item out.
         on_stop: called when the caller stops early (Ctrl-C), to end the work that is running.
     """
     if jobs < 1:
@@ -95,18 +97,15 @@ def run(
         if probe is not None:
             probing = _probe_all(items, probe, stack.enter_context(_event_loop()), finished)
         ready = deque(items if probe is None else ())
-        try:
-            while ready or probing or running:
-                while ready and len(running) < jobs:
-                    item = ready.popleft()
+
+        def start() -> None:
+            while ready and len(running) < jobs:
+                item = ready.popleft()
+                if admit(item):
                     _track(pool.submit(timed, work, item), item, running, finished)
-                future = _next(finished)
-                if future in running:
-                    yield _outcome(running.pop(future), future)
-                elif error := future.exception() or future.result():
-                    yield Outcome(probing.pop(future), error=error)
-                else:
-                    ready.append(probing.pop(future))
+
+        try:
+            yield from _outcomes(probing, running, ready, finished, start)
         except BaseException:
             if on_stop is not None:
                 on_stop()
@@ -114,6 +113,22 @@ def run(
         finally:
             for future in running:
                 future.cancel()
+
+
+def _outcomes(
+    probing: dict[Future[Any], T], running: dict[Future[Any], T], ready: deque[T],
+    finished: SimpleQueue[Future[Any]], start: Callable[[], None],
+) -> Iterator[Outcome[T, R]]:  # fmt: skip
+    start()
+    while probing or running:
+        future = _next(finished)
+        if future in running:
+            yield _outcome(running.pop(future), future)
+        elif error := future.exception() or future.result():
+            yield Outcome(probing.pop(future), error=error)
+        else:
+            ready.append(probing.pop(future))
+        start()
 
 
 def _track(future: Future[Any], item: T, into: dict[Future[Any], T], finished: SimpleQueue[Future[Any]]) -> None:

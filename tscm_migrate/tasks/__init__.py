@@ -14,6 +14,7 @@ def namespace() -> Collection:
 
     from . import (
         archives,
+        campaign,
         demo,
         host,
         migrate,
@@ -50,6 +51,7 @@ def namespace() -> Collection:
         root.add_task(task)
     root.add_task(demo.demo)
     root.add_task(schedule.schedule)
+    root.add_collection(campaign.collection())
     root.add_collection(host.collection())
     root.add_collection(prompts.collection())
     root.add_collection(report.collection())

@@ -1,0 +1,325 @@
+"""Campaigns with recorded results and a clock of the test's own: waves, windows, the stop rule, resume."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import browser
+from tscm_migrate.campaign import plan as plans
+from tscm_migrate.campaign import run as running
+from tscm_migrate.campaign.journal import CampaignJournal, Result, State, names
+from tscm_migrate.errors import CampaignMissing, Exit, JournalDamaged, PlanInvalid
+from tscm_migrate.ui import campaign as ui
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tscm_migrate.campaign.pairs import Job
+
+NOW = datetime(2026, 11, 26, 18, 0, tzinfo=UTC)
+PLAN = """
+name = "branches"
+zone = "Europe/Berlin"
+stop_after = {stop}
+[options]
+offline = "isolate"
+[[waves]]
+name = "canary"
+not_before = 22:00:00
+not_after = 23:30:00
+pairs = [{{ from = "a-old", to = "a-new" }}]
+[[waves]]
+name = "rest"
+jobs = 2
+not_before = 2026-11-28T22:00:00
+not_after = 2026-11-28T23:00:00
+pairs = [
+  {{ from = "b-old", to = "b-new", options = {{ allow = ["os-differs"], restore-ssh = false }} }},
+  {{ from = "c-old", to = "c-new" }},
+  {{ from = "d-old", to = "d-new" }},
+]
+"""
+
+
+class Rig:
+    """A campaign whose jobs end as `fates` says: pair and verb → state; default done."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: Any = 1, **fates: str) -> None:
+        monkeypatch.setenv("TSCM_STATE", str(tmp_path / "state"))
+        self.path = tmp_path / "plan.toml"
+        self.path.write_text(PLAN.format(stop=stop if isinstance(stop, int) else f'"{stop}"'))
+        self.plan = plans.load(self.path, NOW)
+        self.fates, self.jobs, self.lines = fates, list[tuple[str, str, datetime]](), list[str]()
+        self.runs: dict[str, tuple[str, str]] = {}
+        self.now, self.lock = NOW, threading.Lock()
+        self.takes = timedelta(minutes=1)
+        self.crash: Callable[[Job], None] = lambda _job: None
+
+    def work(self, job: Job) -> Result:
+        with self.lock:
+            self.jobs.append((job.pair[0], job.verb, self.now))
+            self.now += self.takes
+        self.crash(job)
+        state = self.fates.get(f"{job.pair[0]}_{job.verb}", "done")
+        return Result(
+            job.pair,
+            state,
+            f"run-{job.pair[0]}",
+            downtime=60.0,
+            estimate=120.0,
+            error="" if state == "done" else "it failed",
+        )
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def campaign(self, journal: CampaignJournal | None = None, **more: Any) -> running.Campaign:
+        journal = journal or running.begin(self.plan, str(self.path), "")
+        clock = running.Clock(lambda: self.now, self.sleep)
+        return running.Campaign(
+            self.plan, journal, self.lines.append, work=self.work, clock=clock,
+            last_run=lambda old, _new: self.runs.get(old[0], ("", "")), **more,
+        )  # fmt: skip
+
+    def migrated(self) -> list[str]:
+        return [pair for pair, verb, _ in self.jobs if verb != "rehearse"]
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rig]:
+    return lambda *args, **fates: Rig(tmp_path, monkeypatch, *args, **fates)
+
+
+def test_every_pair_is_rehearsed_before_the_first_wave_and_no_wave_begins_outside_its_window(
+    rig: Callable[..., Rig],
+) -> None:
+    one = rig()
+    assert one.campaign().run() == Exit.DONE
+    verbs = [verb for _, verb, _ in one.jobs]
+    assert verbs == ["rehearse"] * 4 + ["migrate"] * 4
+    assert one.migrated()[0] == "a"
+    times = {pair: at for pair, verb, at in one.jobs if verb == "migrate"}
+    berlin = one.plan.zone
+    assert times["a"].astimezone(berlin).strftime("%d %H:%M") == "26 22:00"
+    assert all(times[p].astimezone(berlin).strftime("%d %H") == "28 22" for p in "bcd")
+
+
+def test_a_wave_whose_window_is_over_does_not_begin(rig: Callable[..., Rig]) -> None:
+    one = rig()
+    campaign = one.campaign()
+    one.now = NOW + timedelta(hours=5)  # midnight in Berlin
+    assert campaign.run() == Exit.REFUSED
+    assert one.migrated() == []
+    assert "the window of wave canary is over" in campaign.journal.state.why
+
+
+def test_a_pair_does_not_start_when_its_estimated_downtime_no_longer_fits(rig: Callable[..., Rig]) -> None:
+    one = rig()
+    one.takes = timedelta(minutes=29)  # three pairs do not fit into an hour
+    campaign = one.campaign()
+    assert campaign.run() == Exit.ATTENTION
+    assert one.migrated() == ["a", "b", "c"]
+    assert any("d-old → d-new is not started" in line for line in one.lines)
+
+
+def test_the_stop_rule_starts_no_further_pair(rig: Callable[..., Rig]) -> None:
+    one = rig("any", a_migrate="failed")
+    campaign = one.campaign()
+    assert campaign.run() == Exit.FAILED
+    assert one.migrated() == ["a"]
+    assert "stopped after 1 failed: a-old → a-new" in campaign.journal.state.why
+
+
+def test_with_a_higher_limit_the_other_pairs_are_migrated(rig: Callable[..., Rig]) -> None:
+    one = rig(2, a_migrate="failed")
+    assert one.campaign().run() == Exit.ATTENTION
+    assert one.migrated() == ["a", "b", "c", "d"]
+
+
+def test_a_pair_with_an_unknown_question_does_not_start_and_does_not_stop_the_others(rig: Callable[..., Rig]) -> None:
+    one = rig(b_rehearse="not-ready")
+    assert one.campaign().run() == Exit.ATTENTION
+    assert one.migrated() == ["a", "c", "d"]
+    assert any("b-old → b-new will not be started" in line for line in one.lines)
+
+
+def test_a_person_is_asked_before_the_first_wave_and_the_pair_is_rehearsed_again(rig: Callable[..., Rig]) -> None:
+    one = rig(b_rehearse="not-ready")
+    taught = []
+
+    def teach(pair: Any) -> bool:
+        taught.append(pair.old)
+        one.fates.clear()
+        return True
+
+    assert one.campaign(teach=teach).run() == Exit.DONE
+    assert taught == ["b-old"]
+    assert sorted(one.migrated()) == ["a", "b", "c", "d"]
+
+
+def test_after_a_kill_a_pair_is_resumed_by_its_own_run_and_a_finished_one_is_only_recorded(
+    rig: Callable[..., Rig],
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    one, both = rig(), threading.Barrier(2)
+
+    def crash(job: Job) -> None:
+        if job.verb == "migrate" and job.pair[0] in "bc":
+            both.wait(30)
+            raise Killed
+
+    one.crash = crash
+    with pytest.raises(Killed):
+        one.campaign().run()
+    assert sorted(set(one.migrated())) == ["a", "b", "c"]
+    one.crash, one.jobs = lambda _job: None, []
+    one.runs = {"b": ("run-b", "done"), "c": ("run-c", "unfinished")}
+    again = one.campaign(CampaignJournal.reopened("branches"))
+    assert again.run() == Exit.DONE
+    assert [(pair, verb) for pair, verb, _ in one.jobs] == [("c", "resume"), ("d", "migrate")]
+    assert again.journal.state.migrated["b-old → b-new"].state == "done"
+
+
+def test_a_run_that_another_process_works_on_is_waited_for(rig: Callable[..., Rig]) -> None:
+    one = rig()
+    campaign = one.campaign()
+    campaign.journal.write("started", pair="a-old → a-new")
+    campaign.journal.result("rehearsed", Result("a-old → a-new", "done"))
+    one.runs = {"a": ("run-a", "running")}
+    looks = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        one.now += timedelta(seconds=seconds)
+        if "still at work" in one.lines[-1]:
+            one.runs["a"] = ("run-a", "done")
+
+    campaign.clock.sleep = sleep
+    assert campaign.run() == Exit.DONE
+    assert "a" not in one.migrated()
+
+
+def test_a_failing_command_before_a_wave_ends_the_campaign_before_its_pairs(rig: Callable[..., Rig]) -> None:
+    one = rig()
+    text = one.path.read_text().replace('name = "rest"', 'name = "rest"\nbefore = "echo no ticket; exit 3"')
+    one.path.write_text(text)
+    one.plan = plans.load(one.path, NOW)
+    campaign = one.campaign()
+    assert campaign.run() == Exit.ATTENTION
+    assert one.migrated() == ["a"]
+    assert "the command before wave rest ended with exit status 3: no ticket" in campaign.journal.state.why
+
+
+def test_two_hundred_pairs_are_run_and_every_result_is_kept(rig: Callable[..., Rig]) -> None:
+    one = rig()
+    rows = ",".join(f'{{ from = "o{n}", to = "n{n}" }}' for n in range(200))
+    one.path.write_text(f'name = "many"\nstop_after = 200\n[[waves]]\nname = "all"\njobs = 20\npairs = [{rows}]\n')
+    one.plan = plans.load(one.path, NOW)
+    campaign = one.campaign()
+    assert campaign.run() == Exit.DONE
+    assert len(campaign.journal.state.migrated) == 200
+    assert len(CampaignJournal.reopened("many").state.migrated) == 200
+
+
+BAD = {
+    "name two hosts": ('to = "c-new"', 'to = "b-new"', "b-new is named twice"),
+    "unknown option": ('offline = "isolate"', 'offlin = "isolate"', "did you mean 'offline'"),
+    "bad value": ('offline = "isolate"', 'offline = "away"', "--offline"),
+    "own option": ('offline = "isolate"', "yes = true", "unknown option"),
+    "zone": ("Europe/Berlin", "Europe/Atlantis", "not a known time zone"),
+    "key": ("jobs = 2", "job = 2", "did you mean 'jobs'"),
+    "window": ("2026-11-28T23:00:00", "2026-11-28T21:00:00", "closes before it opens"),
+    "wave": ('name = "rest"', 'name = "canary"', "two waves"),
+    "toml": ("[[waves]]", "[[waves", "not valid TOML"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "words"), BAD.values(), ids=BAD.keys())
+def test_a_mistake_in_a_plan_is_named(rig: Callable[..., Rig], old: str, new: str, words: str) -> None:
+    one = rig()
+    one.path.write_text(one.path.read_text().replace(old, new))
+    with pytest.raises(PlanInvalid) as error:
+        plans.load(one.path, NOW)
+    assert words in error.value.message()
+    assert error.value.remedy() or "TOML" in words
+
+
+def test_options_become_words_of_a_command_line(rig: Callable[..., Rig]) -> None:
+    pair = {pair.old: pair for _, pair in rig().plan.pairs()}["b-old"]
+    assert pair.words == ("--allow=os-differs", "--offline=isolate", "--no-restore-ssh")
+
+
+def test_a_torn_last_line_is_dropped_and_damage_elsewhere_is_an_error(tmp_path: Path) -> None:
+    journal = CampaignJournal("one", root=tmp_path)
+    journal.write("begun", name="one", plan="p", inventory="", windows={})
+    journal.write("started", pair="a")
+    file = journal.folder / "journal.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole + b'{"t": "2026')
+    assert CampaignJournal.reopened("one", root=tmp_path).state.started == ["a"]
+    assert file.read_bytes() == whole
+    file.write_bytes(b"x" + whole)
+    with pytest.raises(JournalDamaged):
+        CampaignJournal.reopened("one", root=tmp_path)
+
+
+def test_an_unknown_campaign_is_refused_with_the_known_names(tmp_path: Path) -> None:
+    CampaignJournal("branches", root=tmp_path).write("begun", name="branches", plan="", inventory="", windows={})
+    assert names(root=tmp_path) == ["branches"]
+    with pytest.raises(CampaignMissing) as error:
+        CampaignJournal.reopened("branch", root=tmp_path)
+    assert "branches" in error.value.message() + error.value.remedy()
+    assert State().apply("from a later version", "", {}) is None
+
+
+def finished(one: Rig) -> running.Campaign:
+    campaign = one.campaign()
+    campaign.run()
+    return campaign
+
+
+def test_the_page_shows_hostile_texts_as_text_and_every_pair(rig: Callable[..., Rig]) -> None:
+    one = rig("any", a_migrate="failed")
+    campaign = one.campaign()
+    campaign.journal.result("migrated", Result("b-old → b-new", "failed", error="<script>alert(1)</script>\x1b[2J"))
+    text = ui.page(one.plan, campaign.journal.state)
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "\x1b" not in text
+    assert all(pair.name in text for _, pair in one.plan.pairs())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(browser.missing(), reason="chromium is not installed")
+def test_the_page_can_be_sorted_and_filtered_in_a_browser(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    one = rig()
+    page = ui.write_page(one.plan, finished(one).journal.state, tmp_path / "index.html")
+    assert page.stat().st_mode & 0o777 == 0o600
+    shown = browser.dom(page, tmp_path / "profile")
+    assert "4 of 4" in shown, "the script has run under the page's own policy"
+    assert shown.count("<button") == 7
+
+
+def test_failures_are_grouped_by_their_reason(rig: Callable[..., Rig]) -> None:
+    one = rig(9, b_migrate="failed", c_migrate="failed")
+    text = ui.status_text(one.plan, finished(one).journal.state)
+    assert "b-old → b-new, c-old → c-new:\n    it failed" in text
+    assert ui.as_dicts(one.plan, CampaignJournal.reopened("branches").state)["pairs"][0]["downtime"] == 60.0
+
+
+def test_durations_have_one_format() -> None:
+    assert [ui.span(s) for s in (None, 0, 59.6, 97, 3600, 7325)] == [
+        "–",
+        "0 s",
+        "1 min 0 s",
+        "1 min 37 s",
+        "1 h",
+        "2 h 2 min",
+    ]

@@ -1,0 +1,167 @@
+"""The journal of a campaign: what was started and how it ended, one JSON line each, on disk before it happens.
+
+`campaigns/NAME/journal.jsonl` in the state folder. Each pair's migration has a journal of its own; this one only says
+which pairs there are, in which windows, and which results are known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import CampaignMissing, JournalDamaged, StateUnwritable
+from tscm_migrate.near import suggestion
+from tscm_migrate.util.folders import private_folder, state_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FILE = "journal.jsonl"
+GOOD = ("done", "attention")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a pair's last command ended.
+
+    Args:
+        pair: its name.
+        state: done, attention (migrated, manual work is left), failed, refused, interrupted, unfinished, not-ready
+            (its rehearsal was refused), or skipped.
+        run: the id of the migration's run, "" where none began.
+        exit_code: of the command; None where it was killed.
+        seconds, downtime, estimate: of the run, None where unknown; `estimate` is the estimated downtime.
+        error, remedy: of the failure, or "".
+        left: what is still paused or offline, each with its command.
+    """
+
+    pair: str
+    state: str
+    run: str = ""
+    exit_code: int | None = None
+    seconds: float | None = None
+    downtime: float | None = None
+    estimate: float | None = None
+    error: str = ""
+    remedy: str = ""
+    left: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether the pair is migrated."""
+        return self.state in GOOD
+
+
+@dataclass
+class State:
+    """What a campaign's journal says: windows by wave, results by pair (`rehearsed` and `migrated`), and the end."""
+
+    name: str = ""
+    plan: str = ""
+    inventory: str = ""
+    began: str = ""
+    ended: str = ""
+    why: str = ""
+    windows: dict[str, list[str]] = field(default_factory=dict)
+    waves: list[str] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    rehearsed: dict[str, Result] = field(default_factory=dict)
+    migrated: dict[str, Result] = field(default_factory=dict)
+
+    def apply(self, event: str, at: str, data: dict[str, Any]) -> None:
+        """Take one entry into account; unknown events are ignored."""
+        match event:
+            case "begun":
+                self.name, self.plan, self.began = data["name"], data["plan"], at
+                self.inventory, self.windows = data["inventory"], data["windows"]
+            case "resumed":
+                self.ended = self.why = ""
+            case "rehearsed":
+                self.rehearsed[data["pair"]] = _result(data)
+            case "wave":
+                self.waves.append(data["wave"])
+            case "started":
+                self.started.append(data["pair"])
+            case "migrated":
+                self.migrated[data["pair"]] = _result(data)
+            case "ended":
+                self.ended, self.why = at, data.get("why", "")
+
+
+class CampaignJournal:
+    """Appends entries, each flushed to the disk before `write` returns."""
+
+    def __init__(self, name: str, *, root: Path | None = None) -> None:
+        self.folder = private_folder("campaigns", name, root=root)
+        self.state = State()
+
+    def write(self, event: str, **data: Any) -> None:
+        """Append one entry.
+
+        Raises:
+            StateUnwritable: the disk is full or read-only.
+        """
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        line = json.dumps({"t": at, "event": event, "data": data}) + "\n"
+        path = self.folder / _FILE
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            with os.fdopen(handle, "a", encoding="ascii") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StateUnwritable(str(path), error.strerror or str(error)) from error
+        self.state.apply(event, at, json.loads(line)["data"])
+
+    def result(self, event: str, result: Result) -> None:
+        """Append the result of a rehearsal ("rehearsed") or of a migration ("migrated")."""
+        self.write(event, **asdict(result))
+
+    @classmethod
+    def reopened(cls, name: str, *, root: Path | None = None) -> CampaignJournal:
+        """Open the journal of a campaign that was started before; an incomplete last line is dropped.
+
+        Raises:
+            CampaignMissing: there is none. JournalDamaged: a line in the middle is not readable.
+        """
+        path = (root or state_folder()) / "campaigns" / name / _FILE
+        if not path.is_file():
+            known = names(root=root)
+            fix = f"known here: {', '.join(known)}" if known else "start one: tscm-migrate campaign run PLAN.toml"
+            raise CampaignMissing(f"no campaign {name!r} was started here{suggestion(name, known)}", fix)
+        opened = cls(name, root=root)
+        kept, text = 0, path.read_bytes()
+        lines = text.splitlines(keepends=True)
+        for number, line in enumerate(lines):
+            try:
+                entry = json.loads(line)
+                opened.state.apply(entry["event"], entry["t"], entry["data"])
+            except (ValueError, KeyError, TypeError):
+                if number != len(lines) - 1:
+                    raise JournalDamaged(str(path), number + 1) from None
+                break
+            kept += len(line)
+        if kept < len(text):
+            os.truncate(path, kept)
+        elif text and not text.endswith(b"\n"):
+            with path.open("ab") as file:
+                file.write(b"\n")
+        return opened
+
+
+def names(*, root: Path | None = None) -> list[str]:
+    """Return the campaigns of this workstation, by name."""
+    with contextlib.suppress(OSError):
+        return sorted(p.parent.name for p in ((root or state_folder()) / "campaigns").glob(f"*/{_FILE}"))
+    return []
+
+
+def _result(data: dict[str, Any]) -> Result:
+    known = {one.name for one in fields(Result)}
+    given = {name: value for name, value in data.items() if name in known}
+    return Result(**{**given, "left": tuple(given.get("left", ()))})

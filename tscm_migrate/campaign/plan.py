@@ -1,0 +1,218 @@
+"""Read a campaign's plan: a TOML file with waves, each with its pairs, window, number of parallel runs and hooks."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tscm_migrate.errors import MigrateError, PlanInvalid
+from tscm_migrate.inventory.model import Name  # noqa: TC001 - pydantic needs it
+from tscm_migrate.inventory.problem import describe
+from tscm_migrate.near import suggestion
+from tscm_migrate.options import MigrateOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_MOST_BYTES = 1 << 20
+_MOST_JOBS = 64
+# What a campaign sets itself.
+_OWN = {"from_", "to", "yes", "json", "dry_run", "inventory"}
+
+Options = dict[str, bool | int | float | str | list[str]]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _PairModel(_Strict):
+    from_: Annotated[str, Field(alias="from", min_length=1)]
+    to: Annotated[str, Field(min_length=1)]
+    options: Options = Field(default_factory=dict)
+
+
+class _WaveModel(_Strict):
+    name: Name
+    pairs: Annotated[list[_PairModel], Field(min_length=1)]
+    jobs: Annotated[int, Field(ge=1, le=_MOST_JOBS)] = 1
+    not_before: datetime | time | None = None
+    not_after: datetime | time | None = None
+    before: str = ""
+    after: str = ""
+
+
+class _PlanModel(_Strict):
+    name: Name
+    zone: str = "UTC"
+    stop_after: Annotated[int, Field(ge=1)] | Literal["any"] = "any"
+    pair_timeout: Annotated[float, Field(gt=0, le=7 * 86400)] = 6 * 3600.0
+    options: Options = Field(default_factory=dict)
+    waves: Annotated[list[_WaveModel], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One migration of a campaign; `words` are the options of its `migrate`, as on a command line."""
+
+    old: str
+    new: str
+    words: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Identifies the pair in the plan, the journal and all output."""
+        return f"{self.old} → {self.new}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """When a wave may begin: aware times, None for no limit."""
+
+    opens: datetime | None = None
+    closes: datetime | None = None
+
+    def text(self, zone: ZoneInfo) -> str:
+        """Return both limits in the plan's zone and in the workstation's, or "any time"."""
+        if self.opens is None and self.closes is None:
+            return "any time"
+        limits = [(word, at) for word, at in (("from", self.opens), ("until", self.closes)) if at is not None]
+        here = " ".join(f"{word} {at.astimezone(zone):%Y-%m-%d %H:%M}" for word, at in limits)
+        there = " ".join(f"{word} {at.astimezone():%Y-%m-%d %H:%M}" for word, at in limits)
+        return f"{here} {zone.key} ({there} on this workstation)"
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Pairs that migrate in the same window, `jobs` at once; `before` and `after` are commands of the operator."""
+
+    name: str
+    pairs: tuple[Pair, ...]
+    jobs: int
+    window: Window
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class CampaignPlan:
+    """A checked plan; `stop_after` is the number of failed pairs after which no further pair is started."""
+
+    name: str
+    zone: ZoneInfo
+    stop_after: int
+    pair_timeout: float
+    waves: tuple[Wave, ...]
+
+    def pairs(self) -> Iterator[tuple[Wave, Pair]]:
+        """Yield every pair with its wave, in order."""
+        return ((wave, pair) for wave in self.waves for pair in wave.pairs)
+
+
+def load(path: Path, now: datetime) -> CampaignPlan:
+    """Read and check a plan.
+
+    Args:
+        path: of the TOML file, 1 MiB at most.
+        now: aware; a time of day in a window means its next occurrence after this.
+
+    Raises:
+        PlanInvalid: with file, key and remedy.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise PlanInvalid("the file is larger than 1 MiB", file=str(path))
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PlanInvalid(error.strerror or str(error), file=str(path)) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PlanInvalid(f"not valid TOML: {error}", file=str(path)) from error
+    try:
+        model = _PlanModel.model_validate(data)
+    except ValidationError as error:
+        problem, loc, fix = describe(error, _PlanModel)
+        raise PlanInvalid(problem, fix, file=str(path), key=".".join(map(str, loc))) from None
+    return _checked(model, str(path), now)
+
+
+def _checked(model: _PlanModel, path: str, now: datetime) -> CampaignPlan:
+    try:
+        zone = ZoneInfo(model.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        fix = 'use a name of the time zone database, as in zone = "Europe/Berlin"'
+        raise PlanInvalid(f"{model.zone!r} is not a known time zone", fix, file=path, key="zone") from None
+    waves = []
+    for number, wave in enumerate(model.waves):
+        at = f"waves.{number}"
+        pairs = tuple(_pair(pair, model.options, path, f"{at}.pairs.{n}") for n, pair in enumerate(wave.pairs))
+        waves.append(Wave(wave.name, pairs, wave.jobs, _window(wave, zone, now, path, at), wave.before, wave.after))
+    plan = CampaignPlan(
+        model.name, zone, 1 if model.stop_after == "any" else model.stop_after, model.pair_timeout, tuple(waves)
+    )
+    _refuse_repeated(plan, path)
+    return plan
+
+
+def _refuse_repeated(plan: CampaignPlan, path: str) -> None:
+    names, hosts = set[str](), set[str]()
+    for wave in plan.waves:
+        if wave.name in names:
+            fix = "give each wave its own name"
+            raise PlanInvalid(f"two waves are named {wave.name!r}", fix, file=path, key="waves")
+        names.add(wave.name)
+        for host in (host for pair in wave.pairs for host in (pair.old, pair.new)):
+            if host in hosts:
+                fix = "an appliance can take part in one pair only; remove the others"
+                raise PlanInvalid(f"{host} is named twice", fix, file=path, key=f"waves ({wave.name})")
+            hosts.add(host)
+
+
+def _window(wave: _WaveModel, zone: ZoneInfo, now: datetime, path: str, at: str) -> Window:
+    opens = _moment(wave.not_before, zone, now)
+    closes = _moment(wave.not_after, zone, opens or now)
+    if opens and closes and closes <= opens:
+        fix = "not_after must be later than not_before"
+        raise PlanInvalid("the window closes before it opens", fix, file=path, key=f"{at}.not_after")
+    return Window(opens, closes)
+
+
+def _moment(value: datetime | time | None, zone: ZoneInfo, after: datetime) -> datetime | None:
+    if value is None or isinstance(value, datetime):
+        return value if value is None or value.tzinfo else value.replace(tzinfo=zone)
+    today = after.astimezone(zone)
+    found = datetime.combine(today.date(), value, zone)
+    return found if found > today else datetime.combine(today.date() + timedelta(days=1), value, zone)
+
+
+def _pair(pair: _PairModel, common: Options, path: str, at: str) -> Pair:
+    options = {name.replace("-", "_"): value for name, value in (common | pair.options).items()}
+    known = {field.name for field in fields(MigrateOptions)} - _OWN
+    for name in options:
+        if name not in known:
+            fix = "see: tscm-migrate migrate --help"
+            raise PlanInvalid(f"unknown option{suggestion(name, known)}", fix, file=path, key=f"{at}.options.{name}")
+    try:
+        MigrateOptions.parse({"from_": pair.from_, "to": pair.to, **{n: _given(v) for n, v in options.items()}})
+    except MigrateError as error:
+        raise PlanInvalid(error.message(), error.remedy(), file=path, key=f"{at}.options") from error
+    return Pair(pair.from_, pair.to, tuple(_words(options)))
+
+
+def _given(value: bool | float | str | list[str]) -> Any:  # noqa: FBT001 - a value of TOML
+    return value if isinstance(value, bool | list) else str(value)
+
+
+def _words(options: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in sorted(options.items()):
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            yield f"--{flag}" if value else f"--no-{flag}"
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            yield f"--{flag}={one}"

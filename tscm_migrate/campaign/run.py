@@ -1,0 +1,293 @@
+"""Run a campaign: rehearse every pair first, then migrate wave after wave.
+
+No pair starts outside its wave's window, after the stop rule has ended the campaign, without a good rehearsal, or while
+another process works on it. After a kill, `resume` continues from the journal: a pair's own run is resumed by its
+journal, and is never started a second time.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate import local_command
+from tscm_migrate.campaign import pairs
+from tscm_migrate.campaign.journal import GOOD, CampaignJournal, Result
+from tscm_migrate.campaign.pairs import Job
+from tscm_migrate.campaign.plan import Window
+from tscm_migrate.errors import Exit
+from tscm_migrate.fleet.pool import run as run_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Executor
+
+    from tscm_migrate.campaign.plan import CampaignPlan, Pair, Wave
+
+_LOOK = 5.0  # seconds between two looks at a run that another process is working on
+_HOOK_TIMEOUT = 900.0
+_REHEARSAL_JOBS = 4
+
+
+@dataclass
+class Clock:
+    """The time, replaceable in tests."""
+
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass
+class Campaign:
+    """One run of a plan.
+
+    Args:
+        plan: checked.
+        journal: new, or reopened.
+        tell: gets lines for the operator.
+        watch: gets every event of every pair.
+        executor: None runs the pairs from threads of this process.
+        work: runs a job; replaceable, for a campaign that is simulated.
+        teach: called for a pair whose rehearsal asked an unknown question, where a person is at the terminal; returns
+            whether the pair was taught.
+    """
+
+    plan: CampaignPlan
+    journal: CampaignJournal
+    tell: Callable[[str], None]
+    watch: Callable[[str, Mapping[str, Any]], None] | None = None
+    executor: Executor | None = None
+    work: Callable[..., Result] = pairs.work
+    teach: Callable[[Pair], bool] | None = None
+    clock: Clock = field(default_factory=Clock)
+    last_run: Callable[[str, str], tuple[str, str]] = pairs.last_run
+
+    def run(self, *, rehearse: bool = True) -> Exit:
+        """Rehearse, then run the waves; return the campaign's exit code.
+
+        DONE: every pair is migrated. ATTENTION: some are, or manual work is left. REFUSED: none was started.
+        FAILED: none of the started ones is migrated. INTERRUPTED: Ctrl-C.
+        """
+        try:
+            if rehearse:
+                self._rehearse()
+            why = self._waves()
+        except KeyboardInterrupt:
+            pairs.stopping.set()
+            self.journal.write("ended", why="interrupted")
+            self.tell(f"interrupted; continue: tscm-migrate campaign resume {self.plan.name}")
+            return Exit.INTERRUPTED
+        self.journal.write("ended", why=why)
+        return self.exit_code()
+
+    def exit_code(self) -> Exit:
+        """Return the exit code that the results so far give."""
+        state = self.journal.state
+        everything = [state.migrated.get(pair.name) for _, pair in self.plan.pairs()]
+        if all(one is not None and one.state == "done" for one in everything):
+            return Exit.DONE
+        if any(one is not None and one.good for one in everything):
+            return Exit.ATTENTION
+        return Exit.FAILED if state.started else Exit.REFUSED
+
+    # ------------------------------------------------------------------ rehearsals
+
+    def _rehearse(self) -> None:
+        """Rehearse every pair that has no good rehearsal and is not migrated."""
+        done = self.journal.state
+        open_pairs = [
+            pair for _, pair in self.plan.pairs()
+            if pair.name not in done.started and not _good(done.rehearsed.get(pair.name))
+        ]  # fmt: skip
+        if not open_pairs:
+            return
+        self.tell(f"rehearsing {len(open_pairs)} pairs; every old appliance stays in service")
+        jobs = [self._job(pair, "rehearse") for pair in open_pairs]
+        for result in self._all(jobs, _REHEARSAL_JOBS):
+            self.journal.result("rehearsed", result)
+        for pair in open_pairs:
+            result = self.journal.state.rehearsed[pair.name]
+            if not result.good and self.teach is not None and self.teach(pair):
+                self.journal.result("rehearsed", replace(self._one(self._job(pair, "rehearse")), pair=pair.name))
+        for pair in open_pairs:
+            result = self.journal.state.rehearsed[pair.name]
+            if not result.good:
+                self.tell(f"{pair.name} will not be started: {result.error}")
+
+    # ------------------------------------------------------------------ waves
+
+    def _waves(self) -> str:
+        """Run the waves in order; return why the campaign ended early, or ""."""
+        for wave in self.plan.waves:
+            waiting = [pair for pair in wave.pairs if self._is_open(pair)]
+            if not waiting:
+                continue
+            if why := self._stopped():
+                return why
+            unready = [p for p in waiting if p.name not in self.journal.state.started and not self._is_ready(p)]
+            waiting = [pair for pair in waiting if pair not in unready]
+            if not waiting:
+                continue
+            if why := self._wait_for(wave):
+                return why
+            if why := self._wave(wave, waiting):
+                return why
+        return self._stopped()
+
+    def _wave(self, wave: Wave, waiting: list[Pair]) -> str:
+        """Run one wave's pairs, `jobs` at once, and its hooks; return why the campaign ends here, or ""."""
+        self.journal.write("wave", wave=wave.name)
+        self.tell(f"wave {wave.name}: {len(waiting)} pairs, {wave.jobs} at once")
+        if problem := self._hook(wave, "before", wave.before):
+            return problem
+        for result in self._all(self._jobs(waiting), wave.jobs, admit=lambda job: self._admit(wave, job)):
+            self._record(result)
+        return self._hook(wave, "after", wave.after) or self._stopped()
+
+    def _wait_for(self, wave: Wave) -> str:
+        """Wait until the wave's window opens; return why it cannot begin, or ""."""
+        window = self._window(wave)
+        while window.opens is not None and (left := window.opens - self.clock.now()) > timedelta(0):
+            self.tell(f"wave {wave.name}: waiting {_short(left)} for {window.text(self.plan.zone)}")
+            self.clock.sleep(min(left.total_seconds(), 60.0))
+        if window.closes is not None and self.clock.now() >= window.closes:
+            return f"the window of wave {wave.name} is over: {window.text(self.plan.zone)}"
+        return ""
+
+    def _window(self, wave: Wave) -> Window:
+        """Return the window as the journal has it, so that a time of day keeps its meaning after a resume."""
+        opens, closes = (datetime.fromisoformat(at) if at else None for at in self.journal.state.windows[wave.name])
+        return Window(opens, closes)
+
+    def _admit(self, wave: Wave, job: Job) -> bool:
+        """Decide right before a pair starts whether it may, and write its start to the journal.
+
+        A pair that was started before is always continued: its old appliance may be offline.
+        """
+        if job.pair in self.journal.state.started:
+            return True
+        if self._stopped():
+            return False
+        closes = self._window(wave).closes
+        rehearsed = self.journal.state.rehearsed.get(job.pair)
+        needs = timedelta(seconds=(rehearsed.estimate if rehearsed else None) or 0.0)
+        if closes is not None and self.clock.now() + needs >= closes:
+            ends = f"{closes.astimezone(self.plan.zone):%H:%M} {self.plan.zone.key}"
+            self.tell(f"{job.pair} is not started: it needs {_short(needs)}, and the window closes at {ends}")
+            return False
+        self.journal.write("started", pair=job.pair)
+        return True
+
+    def _record(self, result: Result) -> None:
+        self.journal.result("migrated", result)
+        self.tell(describe(result))
+
+    def _hook(self, wave: Wave, when: str, command: str) -> str:
+        if not command:
+            return ""
+        facts = {"TSCM_CAMPAIGN": self.plan.name, "TSCM_WAVE": wave.name, "TSCM_WHEN": when}
+        ended = local_command.run(command, facts, _HOOK_TIMEOUT)
+        if ended.status == 0:
+            return ""
+        how = ended.cut_short(_HOOK_TIMEOUT) or f"ended with exit status {ended.status}: {ended.said[-300:]}"
+        return f"the command {when} wave {wave.name} {how}"
+
+    # ------------------------------------------------------------------ pairs
+
+    def _is_open(self, pair: Pair) -> bool:
+        result = self.journal.state.migrated.get(pair.name)
+        return result is None or not result.good
+
+    def _is_ready(self, pair: Pair) -> bool:
+        """Check that the pair's rehearsal was good; without any rehearsal (--no-rehearsal) every pair is ready."""
+        rehearsed = self.journal.state.rehearsed
+        return not rehearsed or _good(rehearsed.get(pair.name))
+
+    def _stopped(self) -> str:
+        failed = [one.pair for one in self.journal.state.migrated.values() if not one.good]
+        if len(failed) < self.plan.stop_after:
+            return ""
+        return f"stopped after {len(failed)} failed: {', '.join(failed)}"
+
+    def _jobs(self, waiting: list[Pair]) -> list[Job]:
+        """Return what is left to do: a pair whose run has begun is resumed; one whose run is over is only recorded."""
+        jobs = []
+        for pair in waiting:
+            run, state = self._settled(pair) if pair.name in self.journal.state.started else ("", "")
+            if state in GOOD:
+                self._record(Result(pair.name, state, run))
+            elif state == "unfinished":
+                jobs.append(replace(self._job(pair, "resume"), run=run, words=()))
+            else:
+                jobs.append(self._job(pair, "migrate"))
+        return jobs
+
+    def _settled(self, pair: Pair) -> tuple[str, str]:
+        """Return the pair's newest run, after any process that works on it has ended."""
+        deadline = time.monotonic() + self.plan.pair_timeout
+        run, state = self.last_run(pair.old, pair.new)
+        while state == "running" and time.monotonic() < deadline:
+            self.tell(f"{pair.name}: run {run} is still at work in another process; waiting for it")
+            self.clock.sleep(_LOOK)
+            run, state = self.last_run(pair.old, pair.new)
+        return run, state
+
+    def _job(self, pair: Pair, verb: Any) -> Job:
+        inventory, timeout = self.journal.state.inventory, self.plan.pair_timeout
+        return Job(pair.name, pair.old, pair.new, verb, pair.words, inventory=inventory, timeout=timeout)
+
+    def _one(self, job: Job) -> Result:
+        return next(iter(self._all([job], 1)))
+
+    def _all(self, jobs: list[Job], at_once: int, admit: Callable[[Job], bool] = lambda _job: True) -> Iterable[Result]:
+        work = self.work if self.executor is not None or self.watch is None else partial(self.work, watch=self.watch)
+        stop = pairs.stopping.set
+        for outcome in run_pool(jobs, work, jobs=at_once, executor=self.executor, admit=admit, on_stop=stop):
+            if outcome.value is not None:
+                yield outcome.value
+            else:  # a worker that died: the run may be unfinished, and only a resume may touch it
+                yield Result(outcome.item.pair, "unfinished", outcome.item.run, error=str(outcome.error)[:1000])
+
+
+def begin(plan: CampaignPlan, plan_path: str, inventory: str) -> CampaignJournal:
+    """Create the journal of a new campaign, with its windows as absolute times.
+
+    Raises:
+        StateUnwritable: see there.
+    """
+    windows = {
+        wave.name: [at.isoformat() if at else "" for at in (wave.window.opens, wave.window.closes)]
+        for wave in plan.waves
+    }
+    made = CampaignJournal(plan.name)
+    made.write("begun", name=plan.name, plan=plan_path, inventory=inventory, windows=windows)
+    return made
+
+
+def describe(result: Result) -> str:
+    """Return one line about a pair's result."""
+    parts = [f"{result.pair}: {result.state}"]
+    if result.downtime is not None:
+        expected = f", estimated {_short(timedelta(seconds=result.estimate))}" if result.estimate is not None else ""
+        parts.append(f"downtime {_short(timedelta(seconds=result.downtime))}{expected}")
+    if result.error:
+        parts.append(result.error)
+    if result.run and not result.good:
+        parts.append(f"see: tscm-migrate show {result.run}")
+    return "; ".join(parts)
+
+
+def _good(result: Result | None) -> bool:
+    return result is not None and result.good
+
+
+def _short(span: timedelta) -> str:
+    seconds = round(span.total_seconds())
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

@@ -1,0 +1,217 @@
+"""`campaign plan|run|status|resume|report`: many migrations, in waves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke.collection import Collection
+
+from tscm_migrate.errors import Exit, UsageError
+
+from .base import INVENTORY_HELP, command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tscm_migrate.campaign.journal import CampaignJournal
+    from tscm_migrate.campaign.plan import CampaignPlan, Pair
+
+_PLAN = "The plan, a TOML file; docs/how-to/campaign.md has an example."
+_NAME = "The campaign's name, as its plan has it."
+_RUN = {
+    "yes": "Do not ask for confirmation (required without a terminal).",
+    "json": "Print every pair's events as JSON, one object a line.",
+    "cluster": "Run the pairs on the workers of [offsite.cluster].",
+    "no_rehearsal": "Do not rehearse the pairs first; unknown questions then refuse a pair in its own wave.",
+}
+
+
+def collection() -> Collection:
+    """Return the tasks about campaigns."""
+    return Collection("campaign", plan, run, status, resume, report)
+
+
+@command(positional=["file"], help={"file": _PLAN, "inventory": INVENTORY_HELP})
+def plan(_context: Any, file: str, inventory: str | None = None) -> None:
+    """Check a plan and show its waves, windows and pairs; connects to no appliance.
+
+    Examples:
+        tscm-migrate campaign plan branches.toml
+    """
+    from tscm_migrate.ui.campaign import plan_text
+    from tscm_migrate.ui.say import as_it_is
+
+    as_it_is(plan_text(_load(file, inventory)))
+
+
+@command(positional=["file"], help={"file": _PLAN, **_RUN, "inventory": INVENTORY_HELP})
+def run(
+    _context: Any,
+    file: str,
+    yes: bool = False,
+    json: bool = False,
+    cluster: bool = False,
+    no_rehearsal: bool = False,
+    inventory: str | None = None,
+) -> int:
+    """Run a campaign: rehearse every pair, then migrate wave after wave, each in its window.
+
+    Examples:
+        tscm-migrate campaign run branches.toml
+        tscm-migrate campaign run branches.toml --yes --json
+    """
+    from tscm_migrate.campaign import journal
+    from tscm_migrate.campaign import run as campaigns
+    from tscm_migrate.ui.campaign import plan_text
+    from tscm_migrate.ui.say import say
+
+    chosen = _load(file, inventory)
+    if chosen.name in journal.names():
+        fix = f"continue it: tscm-migrate campaign resume {chosen.name}; or give the plan another name"
+        raise UsageError(f"a campaign {chosen.name!r} was started before", fix)
+    if not json:
+        say(plan_text(chosen))
+    if not _confirmed(f"Start the campaign {chosen.name}?", yes=yes):
+        return Exit.DONE
+    made = campaigns.begin(chosen, str(Path(file).absolute()), str(Path(inventory).absolute()) if inventory else "")
+    return _carry_out(chosen, made, yes=yes, json=json, cluster=cluster, rehearse=not no_rehearsal)
+
+
+@command(positional=["name"], help={"name": _NAME, **_RUN})
+def resume(
+    _context: Any, name: str, yes: bool = False, json: bool = False, cluster: bool = False, no_rehearsal: bool = False
+) -> int:
+    """Continue a campaign that was stopped or killed: unfinished pairs by their own journals, then the rest.
+
+    Examples:
+        tscm-migrate campaign resume branches
+    """
+    from tscm_migrate.campaign.journal import CampaignJournal
+    from tscm_migrate.ui.campaign import status_text
+    from tscm_migrate.ui.say import say
+
+    opened = CampaignJournal.reopened(name)
+    chosen = _load(opened.state.plan, opened.state.inventory or None)
+    if not json:
+        say(status_text(chosen, opened.state))
+    if not _confirmed(f"Continue the campaign {name}?", yes=yes):
+        return Exit.DONE
+    opened.write("resumed")
+    return _carry_out(chosen, opened, yes=yes, json=json, cluster=cluster, rehearse=not no_rehearsal)
+
+
+@command(positional=["name"], help={"name": _NAME, "json": "Print JSON."})
+def status(_context: Any, name: str, json: bool = False) -> int:
+    """Show every pair of a campaign: state, estimated and actual downtime. Exit code 4 while one is not migrated.
+
+    Examples:
+        tscm-migrate campaign status branches
+    """
+    from tscm_migrate.campaign.journal import CampaignJournal
+    from tscm_migrate.ui.campaign import as_dicts, status_text
+    from tscm_migrate.ui.say import as_it_is, as_json
+
+    opened = CampaignJournal.reopened(name)
+    chosen = _load(opened.state.plan, opened.state.inventory or None)
+    if json:
+        as_json(as_dicts(chosen, opened.state))
+    else:
+        as_it_is(status_text(chosen, opened.state))
+    done = [opened.state.migrated.get(pair.name) for _, pair in chosen.pairs()]
+    return Exit.DONE if all(one is not None and one.good for one in done) else Exit.ATTENTION
+
+
+@command(positional=["name"], help={"name": _NAME, "to": "Write the page to this file (default: beside the journal)."})
+def report(_context: Any, name: str, to: str | None = None) -> None:
+    """Write the campaign's index page: every pair with its estimate, its downtime and a link to its report.
+
+    Examples:
+        tscm-migrate campaign report branches
+    """
+    from tscm_migrate.campaign.journal import CampaignJournal
+    from tscm_migrate.ui.campaign import write_page
+    from tscm_migrate.ui.say import say
+
+    opened = CampaignJournal.reopened(name)
+    chosen = _load(opened.state.plan, opened.state.inventory or None)
+    say(str(write_page(chosen, opened.state, Path(to) if to else opened.folder / "index.html")))
+
+
+def _load(file: str, inventory: str | None) -> CampaignPlan:
+    from datetime import UTC, datetime
+
+    from tscm_migrate import inventory as inventories
+    from tscm_migrate.campaign import plan as plans
+
+    chosen = plans.load(Path(file), datetime.now(UTC))
+    site = inventories.load(Path(inventory) if inventory else None)
+    for _, pair in chosen.pairs():
+        for host in (pair.old, pair.new):
+            site.host(host)  # an unknown name is an error before anything begins
+    return chosen
+
+
+def _confirmed(question: str, *, yes: bool) -> bool:
+    from tscm_migrate.ui.operator import Terminal
+    from tscm_migrate.ui.say import say
+
+    if yes:
+        return True
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageError("not running in a terminal, so can't ask for confirmation", "add --yes")
+    if Terminal(attended=True).confirm(question):
+        return True
+    say("Cancelled. Nothing was changed.")
+    return False
+
+
+def _carry_out(
+    chosen: CampaignPlan, journal: CampaignJournal, *, yes: bool, json: bool, cluster: bool, rehearse: bool
+) -> int:
+    from contextlib import ExitStack
+
+    from tscm_migrate.campaign.run import Campaign
+    from tscm_migrate.ui.campaign import Board, write_page
+    from tscm_migrate.ui.say import say
+
+    attended = not yes and sys.stdin is not None and sys.stdin.isatty()
+    board = Board(chosen, as_json=json)
+    with ExitStack() as stack:
+        executor = stack.enter_context(_cluster(journal.state.inventory)) if cluster else None
+        one = Campaign(
+            chosen, journal, board.tell, board.watch, executor=executor, teach=_teacher(journal) if attended else None
+        )
+        stack.callback(board.close)
+        status = one.run(rehearse=rehearse)
+    page = write_page(chosen, journal.state, journal.folder / "index.html")
+    if not json:
+        say(f"{journal.state.why}\n" * bool(journal.state.why) + f"report: {page}")
+        if status not in {Exit.DONE, Exit.INTERRUPTED}:
+            say(f"continue: tscm-migrate campaign resume {chosen.name}")
+    return int(status)
+
+
+def _teacher(journal: CampaignJournal) -> Callable[[Pair], bool]:
+    """Return what runs `prompts learn` at this terminal for a pair whose rehearsal was refused."""
+    import subprocess
+
+    def teach(pair: Pair) -> bool:
+        words = [sys.executable, "-m", "tscm_migrate", "prompts", "learn", pair.new, "--from", pair.old]
+        if journal.state.inventory:
+            words += ["--inventory", journal.state.inventory]
+        return subprocess.run(words, check=False).returncode == 0
+
+    return teach
+
+
+def _cluster(inventory: str) -> Any:
+    from tscm_migrate import inventory as inventories
+    from tscm_migrate.fleet.executors import Cluster, cluster
+
+    site = inventories.load(Path(inventory) if inventory else None)
+    described = site.extras.get("offsite", {}).get("cluster")
+    if described is None:
+        raise UsageError("there is no [offsite.cluster] in the inventory", "docs/how-to/fleet.md has an example")
+    return cluster(Cluster.model_validate(described))

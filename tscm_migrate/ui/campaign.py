@@ -1,0 +1,211 @@
+"""A campaign for people: the plan and status as text, a live board, and an index page over all runs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import sys
+import threading
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate import redact
+from tscm_migrate.ui.say import say
+from tscm_migrate.util.folders import state_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from rich.live import Live
+    from rich.table import Table
+
+    from tscm_migrate.campaign.journal import State
+    from tscm_migrate.campaign.plan import CampaignPlan
+
+_HEAD = ("WAVE", "PAIR", "STATE", "ESTIMATED", "DOWNTIME", "TOTAL", "RUN")
+
+
+def plan_text(plan: CampaignPlan) -> str:
+    """Return the plan: waves, windows in both time zones, pairs with their options."""
+    count = sum(1 for _ in plan.pairs())
+    lines = [f"campaign {plan.name}: {count} pairs, {len(plan.waves)} waves, stops after {plan.stop_after} failed"]
+    for wave in plan.waves:
+        at_once = f", {wave.jobs} at once" if wave.jobs > 1 else ""
+        lines.append(f"wave {wave.name}: {wave.window.text(plan.zone)}{at_once}")
+        lines += [f"  {pair.name}  {' '.join(pair.words)}".rstrip() for pair in wave.pairs]
+    return "\n".join(lines)
+
+
+def rows(plan: CampaignPlan, state: State) -> Iterator[dict[str, Any]]:
+    """Yield each pair with its wave, state, times in seconds, run id, error and remedy."""
+    for wave, pair in plan.pairs():
+        done, rehearsed = state.migrated.get(pair.name), state.rehearsed.get(pair.name)
+        result = done or (rehearsed if rehearsed and not rehearsed.good else None)
+        if result is not None:
+            shown = result.state
+        else:
+            shown = "started" if pair.name in state.started else "rehearsed" if rehearsed else "waiting"
+        estimate = (done.estimate if done else None) or (rehearsed.estimate if rehearsed else None)
+        yield {
+            "wave": wave.name, "pair": pair.name, "old": pair.old, "new": pair.new, "state": shown,
+            "estimate": estimate, "downtime": done.downtime if done else None,
+            "seconds": done.seconds if done else None, "run": result.run if result else "",
+            "error": result.error if result else "", "remedy": result.remedy if result else "",
+            "left": list(result.left) if result else [],
+        }  # fmt: skip
+
+
+def as_dicts(plan: CampaignPlan, state: State) -> dict[str, Any]:
+    """Return what `campaign status --json` prints."""
+    return {
+        "v": 1, "campaign": plan.name, "began": state.began, "ended": state.ended, "why": state.why,
+        "pairs": list(rows(plan, state)),
+    }  # fmt: skip
+
+
+def status_text(plan: CampaignPlan, state: State) -> str:
+    """Return a table of all pairs, and the failures grouped by their reason."""
+    table = [_HEAD, *(_cells(row) for row in rows(plan, state))]
+    widths = [max(len(row[n]) for row in table) for n in range(len(_HEAD))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    reasons: dict[str, list[str]] = {}
+    for row in rows(plan, state):
+        if row["error"]:
+            reason = f"{row['error']}\n    what to do: {row['remedy'] or 'see the run'}"
+            reasons.setdefault(reason, []).append(row["pair"])
+    for reason, names in reasons.items():
+        more = f" … and {len(names) - 8} more" if len(names) > 8 else ""
+        lines += ["", f"{', '.join(names[:8])}{more}:", f"    {reason}"]
+    if state.why:
+        lines += ["", f"ended: {state.why}"]
+    return "\n".join(lines)
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    times = (span(row[key]) for key in ("estimate", "downtime", "seconds"))
+    return (row["wave"], row["pair"], row["state"], *times, row["run"])
+
+
+def span(seconds: float | None) -> str:
+    """Return a duration as "1 min 37 s", or "–" where it is unknown."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes) + [f"{rest} s"] * (not hours)
+    return " ".join(parts)
+
+
+class Board:
+    """Shows what every pair is doing: a live table on a terminal, lines elsewhere, JSON lines if asked for."""
+
+    def __init__(self, plan: CampaignPlan, *, as_json: bool = False) -> None:
+        self._plan, self._json, self._lock = plan, as_json, threading.Lock()
+        self._now: dict[str, str] = {}
+        self._live: Live | None = None
+
+    def tell(self, text: str) -> None:
+        """Print a line of the campaign itself."""
+        if self._json:
+            self._line({"v": 1, "event": "campaign", "text": redact.clean(text)})
+        else:
+            say(text)
+
+    def watch(self, pair: str, event: Mapping[str, Any]) -> None:
+        """Take one event of a pair; may be called from several threads."""
+        if self._json:
+            self._line({"pair": pair, **event})
+            return
+        text = _doing(event)
+        if text is None:
+            return
+        with self._lock:
+            self._now[pair] = redact.outside(text)
+            if sys.stdout is not None and sys.stdout.isatty():
+                self._draw()
+            elif event.get("event") in {"step_started", "run_finished"}:
+                say(f"{pair}: {self._now[pair]}")
+
+    def close(self) -> None:
+        """End the live table; what it showed last stays on the screen."""
+        with self._lock:
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
+
+    def _line(self, value: Mapping[str, Any]) -> None:
+        text = json.dumps(value, default=str) + "\n"
+        with self._lock:  # one write for each object: lines of several threads do not mix
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def _draw(self) -> None:
+        from rich.live import Live
+
+        if self._live is None:
+            self._live = Live(self._table(), refresh_per_second=4)
+            self._live.start()
+        self._live.update(self._table())
+
+    def _table(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=f"campaign {self._plan.name}", title_justify="left", box=None)
+        for name in ("wave", "pair", "now"):
+            table.add_column(name)
+        for wave, pair in self._plan.pairs():
+            if pair.name in self._now:
+                table.add_row(wave.name, Text(pair.name), Text(self._now[pair.name]))
+        return table
+
+
+def _doing(event: Mapping[str, Any]) -> str | None:
+    match event.get("event"):
+        case "step_started":
+            return str(event.get("title", ""))
+        case "waiting":
+            return f"{event.get('what', '')} ({span(event.get('elapsed'))})"
+        case "run_finished":
+            return f"{event.get('outcome', '')}, downtime {span(event.get('downtime'))}"
+        case "error":
+            return str(event.get("message", ""))
+    return None
+
+
+# ------------------------------------------------------------------ the page
+
+
+def write_page(plan: CampaignPlan, state: State, path: Path) -> Path:
+    """Write the index page (0600); return its path."""
+    text = page(plan, state)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+    return path.absolute()
+
+
+def page(plan: CampaignPlan, state: State) -> str:
+    """Return one HTML file: a table to sort and filter, readable without its script; it loads nothing."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    folder = resources.files("tscm_migrate.ui") / "page"
+    script, style = ((folder / name).read_text("utf-8") for name in ("table.js", "page.css"))
+    environment = Environment(
+        loader=PackageLoader("tscm_migrate.ui", "page"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    found = [{**redact.tree(row), "href": _report(row["run"])} for row in rows(plan, state)]
+    return environment.get_template("campaign.html.j2").render(
+        plan=plan.name, state=state, rows=found, heads=_HEAD, span=span, script=script, style=style,
+        allowed=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        good=sum(row["state"] in {"done", "attention"} for row in found),
+    )  # fmt: skip
+
+
+def _report(run: str) -> str:
+    report = state_folder() / "runs" / run / "report.html"
+    return report.as_uri() if run and report.is_file() else ""
