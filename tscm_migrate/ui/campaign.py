@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import sys
 import threading
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import redact
-from tscm_migrate.ui.say import say
+from tscm_migrate.ui.say import as_json, say
 from tscm_migrate.util.folders import state_folder
 
 if TYPE_CHECKING:
@@ -109,7 +108,7 @@ class Board:
     def tell(self, text: str) -> None:
         """Print a line of the campaign itself."""
         if self._json:
-            self._line({"v": 1, "event": "campaign", "text": redact.clean(text)})
+            self._line({"v": 1, "event": "campaign", "text": text})
         else:
             say(text)
 
@@ -136,10 +135,8 @@ class Board:
                 self._live = None
 
     def _line(self, value: Mapping[str, Any]) -> None:
-        text = json.dumps(value, default=str) + "\n"
         with self._lock:  # one write for each object: lines of several threads do not mix
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            as_json(value, indent=None)
 
     def _draw(self) -> None:
         from rich.live import Live
