@@ -18,7 +18,6 @@ from tscm_migrate.errors import (
     CommandTimeout,
     ConnectionLost,
     HostKeyError,
-    MigrateError,
     NotComeBack,
     SshError,
     StillOnline,
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.shell import Shell
 
 GONE_WITHIN = 180.0  # seconds that a shutdown may take
+_PAUSE = 0.2  # seconds between two looks
+_REFUSED_PAUSE = 5.0  # seconds between logins that are refused, at most
 _QUIET_LOOKS = 2  # looks in a row at which nobody may answer
 _SAME_BOOT_AFTER = 20.0  # seconds at the foreseen address without another boot identity
 _GOES_DOWN = 30.0  # seconds after which a reboot that was asked for must have taken the connection
@@ -195,7 +196,7 @@ def places(new: Host, old: Host, *, was_at: str) -> tuple[Host, ...]:
     return (at_old, replace(new, address=was_at))
 
 
-def wait_for(  # noqa: C901 - each error means something else here
+def wait_for(
     dial: Dial,
     *,
     places: Sequence[Host],
@@ -206,6 +207,9 @@ def wait_for(  # noqa: C901 - each error means something else here
     sleep: Callable[[float], None] = time.sleep,
 ) -> Found:
     """Wait until the appliance answers with a foreseen key and another boot than before.
+
+    Whatever else happens while it starts (a refused login, a connection that is closed, a command that does not run)
+    means "not yet" until the time is over; then the last reason is in the error.
 
     Args:
         dial: makes a new connection each time.
@@ -224,7 +228,8 @@ def wait_for(  # noqa: C901 - each error means something else here
         NotComeBack: the time was over.
     """
     began = time.monotonic()
-    last: MigrateError | None = None
+    reasons: dict[str, SshError] = {}
+    pause = _PAUSE
     moves = places[0].address != places[-1].address
     while (waited := time.monotonic() - began) < timeout:
         for index, place in enumerate(places):
@@ -235,22 +240,23 @@ def wait_for(  # noqa: C901 - each error means something else here
             any_boot = index == 0 and moves and waited > _SAME_BOOT_AFTER
             try:
                 found = _try(dial, place, expect, "" if any_boot else old_boot)
-            except HostKeyError:
-                if index == 0:
-                    raise
-            except AuthFailed:
-                raise
             except SshError as error:
-                last = error
+                if isinstance(error, HostKeyError) and index == 0:
+                    raise
+                reasons[place.address] = error
+                # each refused login may count towards a lock of the account
+                pause = min(2 * pause, _REFUSED_PAUSE) if isinstance(error, AuthFailed) else pause
             else:
                 if found is not None:
                     return found
+                reasons.pop(place.address, None)
         emit(Waiting(f"for the appliance to come back at {places[0].address}", waited, timeout, places[0].name))
-        sleep(0.2)
+        sleep(min(pause, max(_PAUSE, timeout - waited)))
     if (found := _elsewhere(dial, places[1:], expect, old_boot)) is not None:
         return found
     looked = " and ".join(place.address for place in places)
-    raise NotComeBack(places[0].name, f"not seen at {looked} within {timeout:.0f} s" + (f" ({last})" if last else ""))
+    told = "; ".join(["", *map(str, reasons.values())])
+    raise NotComeBack(places[0].name, f"not seen at {looked} within {timeout:.0f} s{told}")
 
 
 def _elsewhere(dial: Dial, places: Sequence[Host], expect: Sequence[str], old_boot: str) -> Found | None:
@@ -265,7 +271,8 @@ def _elsewhere(dial: Dial, places: Sequence[Host], expect: Sequence[str], old_bo
 def _try(dial: Dial, place: Host, expect: Sequence[str], old_boot: str) -> Found | None:
     shell = dial(place, expect)
     try:
-        if boot_of(shell) != old_boot:
+        boot = boot_of(shell)
+        if boot != old_boot and (boot or not old_boot):
             return Found(place, shell)
     except BaseException:
         shell.close()

@@ -62,10 +62,10 @@ def recover(engine: Engine, error: BaseException, began: float, *, put_back: boo
         except (Exception, KeyboardInterrupt) as second:  # noqa: BLE001 - whatever it was, how things stand is said
             reason = f"{reason}; and while putting back: {str(second) or 'interrupted'}"
     if not engine.to_put_back():
-        end(engine, "interrupted" if interrupted else "failed", began, kept=_parts(engine, error))
+        lines = end(engine, "interrupted" if interrupted else "failed", began, kept=_parts(engine, error))
         if interrupted:
             again = f"start again: tscm-migrate resume {m.run}" if m.journal.record.reverted else ""
-            raise Interrupted("everything was put back" if again else "nothing was changed", again) from error
+            raise Interrupted(lines[0], again) from error
         raise error
     end(engine, "interrupted", began)
     ways = f"go on: tscm-migrate resume {m.run}; or go back: tscm-migrate rollback {m.run}"
@@ -91,8 +91,10 @@ def _parts(engine: Engine, error: BaseException) -> tuple[str, ...]:
     return (f"{text}; to remove them: tscm-migrate rollback {m.run}",)
 
 
-def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = (), kept: tuple[str, ...] = ()) -> None:
-    """Write and say how the run ended; the last thing printed names what is held or offline.
+def end(
+    engine: Engine, how: Ending, began: float, left: Sequence[str] = (), kept: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Write and say how the run ended; the last thing printed, which is returned, names what is held or offline.
 
     The marks go from appliances that are as they were or as they should be; where something is left standing they
     stay, so that nobody begins another run over it.
@@ -100,6 +102,8 @@ def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = (), kep
     m = engine.m
     lines = outcome.standing(m, engine)
     over = how in {"done", "attention"} or not engine.to_put_back()
+    if over and how not in {"done", "attention"}:
+        lines = (*lines, *outcome.not_reached(m))
     try:
         ours = [one for one in m.there if one.name in m.journal.record.locked]  # else they are another run's
         leftovers.clear_secrets(*ours)
@@ -114,3 +118,4 @@ def end(engine: Engine, how: Ending, began: float, left: Sequence[str] = (), kep
     if over and how in {"failed", "interrupted", "rolled-back"} and not lines and not left:
         lines = ("everything was put back", *kept) if m.journal.record.reverted else ("nothing was changed",)
     m.emit(RunFinished(m.run, how, round(time.monotonic() - began, 3), outcome.downtime(m), lines, tuple(left)))
+    return lines

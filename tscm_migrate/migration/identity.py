@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.errors import ConnectionLost, HostKeyError, InventoryError, Unreachable
+from tscm_migrate.errors import HostKeyError, InventoryError, SshError
 from tscm_migrate.events import Waiting
 from tscm_migrate.ssh import hostkeys, known_hosts
 
@@ -83,15 +83,14 @@ def dial_patiently(m: Migration, host: Host, keys: Sequence[str], *, rereads: bo
     Raises:
         SshError: as `m.dial`; one that does not answer only when it has had its time.
     """
-    passing = (Unreachable, ConnectionLost, HostKeyError) if rereads else (Unreachable, ConnectionLost)
     limit = _REREADS_WITHIN if rereads else _SSHD_AGAIN
     began = time.monotonic()
     while True:
         try:
             return m.dial(host, keys)
-        except passing:
+        except SshError as error:  # a refused login, too: sshd may be reading its files
             waited = time.monotonic() - began
-            if waited >= limit:
+            if waited >= limit or (isinstance(error, HostKeyError) and not rereads):
                 raise
             m.emit(Waiting(f"for sshd of {m.new.name} to begin anew", waited, limit, m.new.name))
             time.sleep(_PAUSE)

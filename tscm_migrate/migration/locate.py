@@ -112,11 +112,13 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
     limit = timeout if timeout is not None else (m.policy.reboot_timeout if restarting else _SOON)
     began = time.monotonic()
     while True:
-        seen = _look(m)
+        seen, refused = _look_again(m)
+        waited = time.monotonic() - began
+        if refused is not None and (waited > limit or not need_new):
+            raise refused
         if "new" in seen or not need_new:
             break
         _close(seen)
-        waited = time.monotonic() - began
         if waited > limit:
             addresses = " and ".join(dict.fromkeys([m.new.host.address, m.old.host.address]))
             raise NotComeBack(m.new.name, f"not seen at {addresses} within {limit:.0f} s")
@@ -143,6 +145,14 @@ def _adopt(m: Migration, found: Seen) -> None:
     if found.host.address != m.new_facts_address or known.restoring:
         m.foresee(found.host.address, sorted(keys))
     m.new.moved(found.host, found.shell)
+
+
+def _look_again(m: Migration) -> tuple[dict[str, Seen], AuthFailed | None]:
+    """What is seen; a refused login comes back: whoever starts may refuse everybody for a while."""
+    try:
+        return _look(m), None
+    except AuthFailed as error:
+        return {}, error
 
 
 def _look(m: Migration) -> dict[str, Seen]:

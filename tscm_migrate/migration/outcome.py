@@ -117,6 +117,23 @@ def left_standing(record: Record) -> list[str]:
     return lines
 
 
+def not_reached(m: Migration) -> list[str]:
+    """A line for each appliance that has this run's lock, should be there, and does not answer; each is tried once."""
+    lines = []
+    for one in m.there:
+        if one.name not in m.journal.record.locked or (one is m.old and "take-offline" in m.journal.record.started):
+            continue
+        try:
+            _ = one.shell
+        except MigrateError as error:
+            why = str(error).removeprefix(f"{one.name}: ")
+            lines.append(
+                f"{one.name}: was NOT REACHED at the end ({why}); this run's lock stays on it; "
+                f"once it answers: tscm-migrate unlock {one.name}"
+            )
+    return lines
+
+
 def lent_key(record: Record) -> list[str]:
     """The key of a transfer that may still be let in, on a line; empty where there is none."""
     key: dict[str, str] = record.notes.get("lent_key") or {}

@@ -1,0 +1,119 @@
+"""While a restart is awaited, whatever is refused is "not yet"; another host key is not."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tscm_migrate.appliance import network
+from tscm_migrate.errors import (
+    AuthFailed,
+    CommandFailed,
+    CommandTimeout,
+    ConnectionLost,
+    HostKeyChanged,
+    LoginsClosed,
+    NoCommonAlgorithm,
+    NotComeBack,
+    NotRun,
+    OutputCut,
+    PasswordExpired,
+    ServerFull,
+    SshError,
+    SudoFailed,
+    Unreachable,
+)
+from tscm_migrate.events import silent
+from tscm_migrate.lab.sshd import Sshd
+from tscm_migrate.site import Host
+from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tscm_migrate.ssh.shell import Shell
+
+AT_OLD, AT_OWN = Host("new", "10.1.1.43"), Host("new", "10.1.1.50")
+REFUSALS = [
+    kind("new", "for now")
+    for kind in (
+        AuthFailed, CommandFailed, CommandTimeout, ConnectionLost, LoginsClosed, NoCommonAlgorithm, NotRun, OutputCut,
+        PasswordExpired, ServerFull, SshError, SudoFailed, Unreachable,
+    )
+]  # fmt: skip
+
+
+class Booted:
+    """The first words of a shell that are asked for."""
+
+    def __init__(self, boot: str) -> None:
+        self.boot = boot
+
+    def run(self, *_: object, **__: object) -> Any:
+        return type("Result", (), {"stdout": self.boot})
+
+    def close(self) -> None:
+        pass
+
+    host = AT_OLD
+
+
+def wait(answers: dict[str, list[object]], places: tuple[Host, ...] = (AT_OLD,), timeout: float = 600.0) -> Any:
+    def dial(host: Host, _expect: Sequence[str] | None = None) -> Any:
+        left = answers[host.address]
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return network.wait_for(
+        dial, places=places, expect=["SHA256:x"], old_boot="before", timeout=timeout, emit=silent,
+        sleep=lambda _seconds: None,
+    )  # fmt: skip
+
+
+def test_every_refusal_is_waited_out() -> None:
+    found = wait({"10.1.1.43": [*REFUSALS, Booted("before"), Booted(""), Booted("after")]})
+    assert found.shell.boot == "after"
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda error: type(error).__name__)
+def test_at_the_end_the_last_reason_is_told(refusal: SshError) -> None:
+    with pytest.raises(NotComeBack) as caught:
+        wait({"10.1.1.43": [Unreachable("new"), refusal]}, timeout=0.05)
+    assert str(refusal) in str(caught.value)
+
+
+def test_the_reasons_of_both_places_are_told() -> None:
+    answers: dict[str, list[object]] = {"10.1.1.43": [AuthFailed("new", "key x")], "10.1.1.50": [Unreachable("new")]}
+    with pytest.raises(NotComeBack, match=r"key x.*no SSH connection"):
+        wait(answers, places=(AT_OLD, AT_OWN), timeout=0.05)
+
+
+def test_another_host_key_at_the_foreseen_place_ends_it_at_once() -> None:
+    with pytest.raises(HostKeyChanged):
+        wait({"10.1.1.43": [AuthFailed("new"), HostKeyChanged("new"), Booted("after")]})
+
+
+@pytest.mark.slow
+def test_a_real_server_that_refuses_the_key_for_a_while_is_waited_for(tmp_path: Path) -> None:
+    with Sshd(tmp_path / "s") as server:
+        allowed = server.folder / "authorized_keys"
+        text = allowed.read_text()
+        allowed.write_text("")
+
+        def dial(host: Host, _expect: Sequence[str] | None = None) -> Shell:
+            return connect(host, credentials=NoSecrets(), timeouts=Timeouts(connect=5, banner=5, auth=10))
+
+        opening = threading.Timer(1.0, allowed.write_text, (text,))
+        opening.start()
+        try:
+            found = network.wait_for(
+                dial, places=(server.host("new"),), expect=(), old_boot="another", timeout=60, emit=silent
+            )
+            found.shell.close()
+        finally:
+            opening.join()
