@@ -244,8 +244,8 @@ def wait_for(
                 if isinstance(error, HostKeyError) and index == 0:
                     raise
                 reasons[place.address] = error
-                # each refused login may count towards a lock of the account
-                pause = min(2 * pause, _REFUSED_PAUSE) if isinstance(error, AuthFailed) else pause
+                if isinstance(error, AuthFailed):  # each may count towards a lock of the account
+                    pause = min(2 * pause, _REFUSED_PAUSE)
             else:
                 if found is not None:
                     return found
@@ -254,9 +254,9 @@ def wait_for(
         sleep(min(pause, max(_PAUSE, timeout - waited)))
     if (found := _elsewhere(dial, places[1:], expect, old_boot)) is not None:
         return found
-    looked = " and ".join(place.address for place in places)
-    told = "; ".join(["", *map(str, reasons.values())])
-    raise NotComeBack(places[0].name, f"not seen at {looked} within {timeout:.0f} s{told}")
+    told = "; ".join([f"not seen at {' and '.join(p.address for p in places)} within {timeout:.0f} s",
+                      *map(str, reasons.values())])  # fmt: skip
+    raise NotComeBack(places[0].name, told)
 
 
 def _elsewhere(dial: Dial, places: Sequence[Host], expect: Sequence[str], old_boot: str) -> Found | None:
