@@ -217,8 +217,7 @@ def wait_for(
         expect: fingerprints of its own host keys.
         old_boot: its boot identity before the reboot.
         timeout: seconds by the wall clock.
-        emit: sees the waiting.
-        sleep: between the looks.
+        emit, sleep: see the waiting, and wait between the looks.
 
     Returns:
         The first place where it is. At any but the first it is only believed after the first had its time.
@@ -249,7 +248,6 @@ def wait_for(
             else:
                 if found is not None:
                     return found
-                reasons.pop(place.address, None)
         emit(Waiting(f"for the appliance to come back at {places[0].address}", waited, timeout, places[0].name))
         sleep(min(pause, max(_PAUSE, timeout - waited)))
     if (found := _elsewhere(dial, places[1:], expect, old_boot)) is not None:
