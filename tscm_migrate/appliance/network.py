@@ -217,7 +217,8 @@ def wait_for(
         expect: fingerprints of its own host keys.
         old_boot: its boot identity before the reboot.
         timeout: seconds by the wall clock.
-        emit, sleep: see the waiting, and wait between the looks.
+        emit: sees the waiting.
+        sleep: between the looks.
 
     Returns:
         The first place where it is. At any but the first it is only believed after the first had its time.
