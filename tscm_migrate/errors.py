@@ -46,6 +46,7 @@
     │   └── NotComeBack         1
     ├── HookFailed              1   a command on the workstation said no
     ├── TransferError           1
+    │   ├── ArchiveChanged      1   it grew, or is more than was announced
     │   └── ArchiveRefused      1   made to fill memory, disk or time
     ├── KeyAbused               1   a lent key was used for more than the transfer
     ├── OffsiteError            1   storage away from the appliance
@@ -770,6 +771,22 @@ class TransferError(MigrateError):
 
     def remedy(self) -> str:
         return self.fix
+
+
+@dataclass(eq=False)
+class ArchiveChanged(TransferError):
+    """An archive is not what it was when its transfer began: it is being written, or its host does not tell the truth.
+
+    Nothing of it is kept.
+    """
+
+    code = "transfer.archive-changed"
+    advice = (
+        "wait until nothing writes it any more, and run again; if it happens twice, look at the disk of the appliance"
+    )
+
+    def remedy(self) -> str:
+        return self.fix or self.advice
 
 
 @dataclass(eq=False)

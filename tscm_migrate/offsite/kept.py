@@ -232,6 +232,10 @@ class _StoreEnd:
                     break
         return digest.hexdigest() if not left else ""
 
+    def stamp(self, archive: Archive) -> str:
+        """A copy is never changed."""
+        return archive.name
+
     @contextmanager
     def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:
         """Its bytes from `offset` on; all of them are read and checked."""

@@ -251,7 +251,9 @@ class FromAppliance:
 
     def __enter__(self) -> Self:
         path = quote(self._path)
-        script = f"[ -f {path} ] && [ ! -L {path} ] || exit 44; cat < {path} && {_hashed(path)} >&2"
+        stamp = f"stat -c '@%s %y %i' {path} >&2"
+        script = f"[ -f {path} ] && [ ! -L {path} ] || exit 44; {stamp}; cat < {path} && {_hashed(path)} >&2; "
+        script += f"r=$?; {stamp}; exit $r"
         self._reader = self._shell.reader(script, display=f"read {self._path}", window=self._window)
         return self
 
@@ -285,5 +287,10 @@ class FromAppliance:
         if ended.status not in {0, 127}:
             why = "is not a regular file" if ended.status == 44 else ended.said
             raise ApplianceError(self.host, f"{self._path} could not be read: {why}")
+        if len(set(re.findall(r"^@(.+)$", ended.stderr, re.MULTILINE))) > 1:
+            raise CopyDamaged(
+                detail=f"{self.host}: {self.archive} was written to while it was read",
+                fix="it is still being written; pull again when its backup has ended",
+            )
         found = _HASH.search(ended.stderr)
         return found[1] if found else ""

@@ -80,6 +80,9 @@ class Source(Protocol):
     def prefix(self, archive: Archive, size: int) -> str:
         """SHA-256 of its first `size` bytes."""
 
+    def stamp(self, archive: Archive) -> str:
+        """Size, time of the last change and such, as one text that is another one when the archive was changed."""
+
     def reading(self, archive: Archive, offset: int) -> AbstractContextManager[Incoming]:
         """Its bytes from `offset` on."""
 
@@ -121,6 +124,7 @@ class Job:
     limit: float = 0.0
     spool: Path | None = None
     emit: Emit = field(default=silent)
+    stamps: dict[str, str] = field(default_factory=dict)  # by archive name, before anything was read of it
     lent: Callable[[dict[str, str]], None] = field(default=lambda _: None)  # told before a key is let in, and after
 
 

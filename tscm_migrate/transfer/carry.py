@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.names import acceptable
-from tscm_migrate.errors import CommandFailed, TransferError
+from tscm_migrate.errors import ArchiveChanged, CommandFailed, TransferError
 from tscm_migrate.events import Said
 from tscm_migrate.transfer.base import Sent
 from tscm_migrate.transfer.flow import Meanwhile, Teller, Throttle, pump
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tscm_migrate.events import Emit
     from tscm_migrate.site import Archive
     from tscm_migrate.transfer.base import Found, Job, Source, Target
@@ -41,23 +44,46 @@ def carry(job: Job, archive: Archive) -> Sent:
 def _afresh(job: Job, archive: Archive, found: Found) -> Sent:
     """Nothing of it is there: the source hashes it while it is on its way, instead of before."""
     check_room(job.target.name, archive.size, found.free, archive.name)
+    job.stamps[archive.name] = job.source.stamp(archive)
     job.target.begin(archive, 0)
     teller = Teller(job.emit, archive.name, archive.size)
-    with job.source.reading(archive, 0) as incoming, job.target.writing(archive, 0) as outgoing:
-        identified = Meanwhile(lambda: job.source.identify(archive))
-        try:
-            seen, digest = pump(incoming, outgoing, teller, Throttle(job.limit))
-            incoming.finish()
-        except CommandFailed:
-            identified.result()  # it knows better why this cannot be read
-            raise
-        outgoing.finish()
-    known = identified.result()
-    if (seen, digest) != (known.size, known.sha256):
-        job.target.drop(archive)
-        raise changed(archive, seen, digest)
-    job.target.finish(known)
+    with dropped(job, archive):
+        with job.source.reading(archive, 0) as incoming, job.target.writing(archive, 0) as outgoing:
+            identified = Meanwhile(lambda: job.source.identify(archive))
+            try:
+                seen, digest = pump(incoming, outgoing, teller, Throttle(job.limit))
+                incoming.finish()
+            except CommandFailed:
+                identified.result()  # it knows better why this cannot be read
+                raise
+            outgoing.finish()
+        known = identified.result()
+        if (seen, digest) != (known.size, known.sha256):
+            raise changed(archive, seen, digest)
+    finish(job, known)
     return Sent(known, seen)
+
+
+@contextlib.contextmanager
+def dropped(job: Job, archive: Archive) -> Iterator[None]:
+    """Remove the unfinished copy where the archive turns out to be another one than was announced."""
+    try:
+        yield
+    except ArchiveChanged:
+        job.target.drop(archive)
+        raise
+
+
+def finish(job: Job, archive: Archive) -> None:
+    """Give the copy its final name, unless the archive was changed since `start`.
+
+    Raises:
+        ArchiveChanged: see there; the copy is removed.
+    """
+    with dropped(job, archive):
+        if job.source.stamp(archive) != job.stamps[archive.name]:
+            raise ArchiveChanged(f"{archive.name} on {job.source.name} was written to while it was copied")
+    job.target.finish(archive)
 
 
 def go_on(job: Job, archive: Archive, offset: int | None) -> Sent:
@@ -66,8 +92,9 @@ def go_on(job: Job, archive: Archive, offset: int | None) -> Sent:
         return Sent(archive, 0, kept=True)
     moved = 0
     if offset < archive.size or archive.size == 0:
-        moved = _move(job, archive, offset)
-    job.target.finish(archive)
+        with dropped(job, archive):
+            moved = _move(job, archive, offset)
+    finish(job, archive)
     return Sent(archive, moved, offset)
 
 
@@ -77,10 +104,17 @@ def start(job: Job, archive: Archive) -> tuple[Archive, int | None]:
     Returns:
         The archive as the source has it, and the verified prefix's length with the unfinished copy made ready behind
         it; None where the same archive is there already.
+
+    Raises:
+        ArchiveChanged: it is not as large as it was listed.
     """
     check_name(archive.name)
+    job.stamps[archive.name] = job.source.stamp(archive)
     if not archive.sha256:
-        archive = job.source.identify(archive)
+        listed, archive = archive.size, job.source.identify(archive)
+        if listed and archive.size != listed:
+            text = f"{archive.name} on {job.source.name} has {archive.size} bytes, and had {listed} in the listing"
+            raise ArchiveChanged(text)
     found = job.target.look(archive)
     if found.final != "none":
         refuse_other(job.target.name, archive, found)
@@ -144,14 +178,11 @@ def _move(job: Job, archive: Archive, offset: int) -> int:
         incoming.finish()
         outgoing.finish()
     if seen != archive.size - offset or (offset == 0 and digest != archive.sha256):
-        job.target.drop(archive)
         raise changed(archive, seen, digest)
     return seen
 
 
-def changed(archive: Archive, seen: int, digest: str) -> TransferError:
+def changed(archive: Archive, seen: int, digest: str) -> ArchiveChanged:
     """What passed by is not what the source was found to have."""
-    return TransferError(
-        f"{archive.name} changed on its way: {seen} bytes with SHA-256 {digest} passed by; they were thrown away",
-        "run again; if it happens twice, look whether something writes it, and at the disk of the source",
-    )
+    text = f"{archive.name} changed while it was copied: {seen} bytes with SHA-256 {digest} passed by"
+    return ArchiveChanged(f"{text}; they were thrown away")

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from tscm_migrate.errors import ArchiveChanged
 from tscm_migrate.events import Emit, Progress
 from tscm_migrate.transfer.ledger import EVERY
 
@@ -134,15 +135,20 @@ class Teller:
 def pump(
     chunks: Iterable[bytes], out: Outgoing, teller: Teller, throttle: Throttle, digest: Digest | None = None
 ) -> tuple[int, str]:
-    """Move everything from `chunks` to `out`.
+    """Move everything from `chunks` to `out`, but no more than `teller` expects.
 
     Returns:
         How many bytes passed by, and the SHA-256 of them (behind what `digest` had already).
+
+    Raises:
+        ArchiveChanged: there is at least one byte more.
     """
-    seen = 0
+    seen, most = 0, teller.total - teller.done
     with digest or Digest() as sha:
         for chunk in chunks:
             for piece in throttle.pieces(chunk):
+                if seen + len(piece) > most:
+                    raise ArchiveChanged(f"{teller.what} is more than the {teller.total} bytes that were announced")
                 throttle.wait(len(piece))
                 sha.add(piece)
                 out.write(piece)

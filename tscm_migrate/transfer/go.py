@@ -96,7 +96,7 @@ def copy(
     ways = ((choice.method, choice.route), *choice.fallbacks)
     for number, (method, route) in enumerate(ways, 1):
         ends = _ends(source, target, method)
-        job = Job(*ends, tuple(archives), route, wish.limit, wish.spool if method == "sftp" else None, emit, lent)
+        job = Job(*ends, tuple(archives), route, wish.limit, wish.spool if method == "sftp" else None, emit, lent=lent)
         try:
             return METHODS[method].send(job)
         except (TransferError, CommandFailed, ConnectionLost) as error:

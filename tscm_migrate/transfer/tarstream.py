@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 from typing import TYPE_CHECKING
 
-from tscm_migrate.errors import TransferError
+from tscm_migrate.errors import ArchiveChanged, TransferError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,7 +67,7 @@ class Unpacker:
         if info.name != archive.name or info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
             raise self._refusal(f"it has {info.name[:200]!r} of type {info.type!r} where {archive.name} was asked for")
         if info.size != archive.size:
-            raise self._refusal(f"{archive.name} has {info.size} bytes in it, and had {archive.size} before")
+            raise ArchiveChanged(f"{archive.name} has {info.size} bytes on {self._host}, and had {archive.size} before")
         return self._content(info.size)
 
     def _content(self, size: int) -> Iterator[bytes]:

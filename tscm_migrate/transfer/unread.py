@@ -59,7 +59,11 @@ def carry(job: Job, ends: Ends, archive: Archive) -> Sent:
     target.begin(archive, offset)
     digest = Digest(sha, offset, ledger.add)
     teller = Teller(job.emit, archive.name, archive.size, offset)
-    with source.reading(archive, offset) as incoming, target.writing(archive, offset) as outgoing:
+    with (
+        whole.dropped(job, archive),
+        source.reading(archive, offset) as incoming,
+        target.writing(archive, offset) as outgoing,
+    ):
         seen, found_hash = pump(incoming, outgoing, teller, Throttle(job.limit), digest)
         incoming.finish()
         outgoing.finish()

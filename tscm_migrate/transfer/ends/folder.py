@@ -105,6 +105,11 @@ class FolderEnd:
         """See Source."""
         return digest(self.final(archive), size)
 
+    def stamp(self, archive: Archive) -> str:
+        """See Source."""
+        found = self.final(archive).lstat()
+        return f"{found.st_size} {found.st_mtime_ns}"
+
     @contextlib.contextmanager
     def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:
         """See Source."""

@@ -13,6 +13,7 @@ from tscm_migrate.appliance import dated
 from tscm_migrate.appliance.names import acceptable
 from tscm_migrate.errors import (
     ApplianceError,
+    ArchiveChanged,
     CommandTimeout,
     ConnectionLost,
     ListingFailed,
@@ -114,6 +115,9 @@ class SftpEnd:
             now = client.lstat(archive.path)
         if not stat.S_ISREG(now.st_mode or 0):
             raise ApplianceError(self.name, f"{archive.path} is not a regular file")
+        if archive.size and now.st_size != archive.size:
+            text = f"{archive.path} on {self.name} has {now.st_size} bytes, and had {archive.size} in the listing"
+            raise ArchiveChanged(text)
         host = self.appliance.host
         return replace(archive, size=int(now.st_size or 0)), Ledger(
             host.name, host.address, archive.path, now.st_size, now.st_mtime
@@ -125,7 +129,7 @@ class SftpEnd:
             before = client.lstat(archive.path)
             if not stat.S_ISREG(before.st_mode or 0):
                 raise ApplianceError(self.name, f"{archive.path} is not a regular file")
-            found, size = self._digest(client, archive.path)
+            found, size = self._digest(client, archive.path, int(before.st_size or 0))
             if size != before.st_size or client.lstat(archive.path).st_size != size:
                 raise ApplianceError(self.name, f"{archive.path} changed while it was read")
         return replace(archive, size=size, sha256=found)
@@ -134,6 +138,12 @@ class SftpEnd:
         """See Source."""
         with self._client() as client:
             return self._digest(client, archive.path, size)[0]
+
+    def stamp(self, archive: Archive) -> str:
+        """See Source."""
+        with self._client() as client:
+            now = client.lstat(archive.path)
+        return f"{now.st_size} {now.st_mtime}"
 
     @contextlib.contextmanager
     def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:

@@ -103,6 +103,15 @@ class ShellEnd:
         """See Source."""
         return self._digest(archive.path, size, sudo=self._root_reads(archive))
 
+    def stamp(self, archive: Archive) -> str:
+        """See Source."""
+        script = f"stat -c '%s %y %i' {quote(archive.path)}"
+        for sudo in (False, True):
+            result = self._run(script, f"stat {archive.path}", sudo=sudo)
+            if result.status == 0:
+                return result.stdout.strip()
+        raise ApplianceError(self.name, f"{archive.path} cannot be seen: {result.said}")
+
     @contextlib.contextmanager
     def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:
         """See Source."""

@@ -59,7 +59,7 @@ class Rsync:
                 if offset < archive.size or archive.size == 0:
                     made = made or stack.enter_context(_way(ends, job))
                     made.copy(archive, offset)
-                ends.target.finish(archive)
+                carry.finish(job, archive)
                 sent.append(Sent(archive, archive.size - offset, offset))
         return tuple(sent)
 

@@ -68,20 +68,20 @@ class Tar:
             for archive in archives:
                 content = stream.expect(archive)
                 writer.write(tarstream.header(f".{archive.name}.part", archive.size))
-                self._member(job, archive, content, writer, throttle)
+                with carry.dropped(job, archive):
+                    self._member(job, archive, content, writer, throttle)
                 writer.write(tarstream.padding(archive.size))
             stream.end()
             reader.finish()
             writer.write(tarstream.END)
             writer.finish(timeout=600.0)
         for archive in archives:
-            ends.target.finish(archive)
+            carry.finish(job, archive)
 
     def _member(self, job: Job, archive: Archive, content: Iterable[bytes], writer: Writer, throttle: Throttle) -> None:
         seen, digest = pump(content, writer, Teller(job.emit, archive.name, archive.size), throttle)
         if digest != archive.sha256:
             writer.close()
-            job.target.drop(archive)
             raise carry.changed(archive, seen, digest)
 
 
