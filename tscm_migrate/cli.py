@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from . import redact
+from . import inventory, redact
 from .errors import Exit, Interrupted, MigrateError, OutputLost, UsageError
 from .ui.fold import fit
 from .ui.steady import mute
@@ -58,6 +58,7 @@ def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     """Run a task's body; whatever it raises is told to the operator, and the exit code comes back."""
     _quiet_libraries()
     as_json = bool(kwargs.get("json"))
+    inventory.found_here = _Naming(as_json=as_json)
     try:
         status = body(*args, **kwargs)
         if sys.stdout is not None:
@@ -71,6 +72,18 @@ def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for an operator
         return _say_unforeseen(error, as_json=as_json)
     return int(status) if isinstance(status, int) else int(Exit.DONE)
+
+
+class _Naming:
+    """Names, once and before anything else, the inventory that lies in the current folder: nobody may have meant it."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._stream, self._told = sys.stderr if as_json else sys.stdout, False
+
+    def __call__(self, path: Path) -> None:
+        if not self._told:
+            self._told = True
+            print(_clean(f"inventory: {path.absolute()} (of the current folder)"), file=self._stream, flush=True)
 
 
 def say(error: MigrateError, *, as_json: bool = False) -> int:

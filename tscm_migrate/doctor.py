@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.local_command import quoted
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +133,7 @@ def _state() -> Finding:
 
     folder = state_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             free = shutil.disk_usage(folder).free
     except OSError as error:

@@ -3,7 +3,8 @@
     MigrateError
     ├── UsageError              2   the command line or the inventory is wrong
     │   ├── InventoryError      2
-    │   │   └── PlanInvalid     2
+    │   │   ├── PlanInvalid     2
+    │   │   └── UnsafeFile      2   others may change it
     │   ├── DialectError        2   a file of questions is not as it has to be
     │   ├── CampaignMissing     2
     │   └── NaiveTime           2   a time without a zone
@@ -212,6 +213,14 @@ class CampaignMissing(UsageError):
     """No campaign of this name was started on this workstation."""
 
     code = "campaign.missing"
+
+
+@dataclass(eq=False)
+class UnsafeFile(InventoryError):
+    """A file whose text is obeyed may have been written by somebody else."""
+
+    code = "inventory.unsafe"
+    retry = Retry.AFTER_REMEDY
 
 
 @dataclass(eq=False)

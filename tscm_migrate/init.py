@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.errors import Exit, MigrateError, UsageError
 from tscm_migrate.local_command import quoted
 from tscm_migrate.ui.say import say
+from tscm_migrate.util import private
 from tscm_migrate.util.folders import config_folder
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def start(given: Answers, path: Path | None) -> Exit:
         raise UsageError(f"{path} is there already; it was not touched", "edit it, or name another: --inventory FILE")
     answers = _complete(given)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private.folder(path.parent)
         _write(path, answers)
         site = inventory.load(path)
         hosts = [site.host(name) for name in ("tscm-old", "tscm-new")]
@@ -105,7 +106,7 @@ def _write(path: Path, answers: Answers) -> None:
     key = Path(answers.identity_file).expanduser().absolute() if answers.identity_file else None
     identity = f"identity_file = {_quoted(str(key))}\n" if key else ""
     old, new = _host(answers.old), _host(answers.new)
-    path.write_text(_TEXT.format(user=_quoted(answers.user), identity=identity, old=old, new=new), encoding="utf-8")
+    private.write(path, _TEXT.format(user=_quoted(answers.user), identity=identity, old=old, new=new))
 
 
 def _host(given: str) -> str:

@@ -107,9 +107,9 @@ def prove(appliance: Appliance, archive: Archive, passphrase: Secret | None, *, 
     result = appliance.run(script, stdin=stdin, timeout=timeout, check=False, display=f"open and list {archive.path}")
     status = re.findall(r"^@gpg ([0-9]{1,3})$", result.stdout, re.MULTILINE)
     if status[-1:] != ["0"]:
-        said = result.stderr.strip().splitlines()
+        said = outside(result.stderr, lines=True).strip().splitlines()
         return Proof(
-            opened=False, members=(), why_not=(outside(said[-1])[:200] if said else "gpg could not decrypt it")
+            opened=False, members=(), why_not=(said[-1][:200] if said else "gpg could not decrypt it")
         )
     if re.search(r"^@refused$", result.stdout, re.MULTILINE):
         why = "archive refused: to list it takes more memory than any backup"

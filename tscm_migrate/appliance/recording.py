@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance.listing import asks_for_archive
 from tscm_migrate.appliance.prompts import Table, asked_of
 from tscm_migrate.errors import UsageError
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,8 +45,7 @@ class Recording:
     def write(self, path: Path) -> None:
         """As JSON, readable by the owner alone: a transcript tells much of a site."""
         text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
+        private.write(path, text)
 
     @classmethod
     def read(cls, path: Path) -> Recording:

@@ -19,10 +19,18 @@ from tscm_migrate.site import Hooks, Host, Policy
 from tscm_migrate.util.folders import config_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ENV = "TSCM_INVENTORY"
 _BUILT_IN = "built-in default"
+_HERE = Path("inventory/hosts.toml")
+
+
+def _nobody(_path: Path) -> None:
+    """Nobody is told."""
+
+
+found_here: Callable[[Path], None] = _nobody  # the front end's: told that the one of the current folder is read
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,11 @@ def find(path: Path | None = None) -> Path | None:
             fix = f"correct {by}, or make the file: tscm-migrate's inventory/hosts.toml is an example"
             raise InventoryError(f"there is no inventory file here (named by {by})", fix, file=str(named))
         return named.expanduser()
-    return next((p for p in (Path("inventory/hosts.toml"), config_folder() / "hosts.toml") if p.is_file()), None)
+    if _HERE.is_file():
+        found_here(_HERE)
+        return _HERE
+    own = config_folder() / "hosts.toml"
+    return own if own.is_file() else None
 
 
 def load(path: Path | None = None) -> Inventory:
@@ -134,9 +146,12 @@ def load(path: Path | None = None) -> Inventory:
     Raises:
         InventoryError: with file, key (and line) and remedy.
     """
+    from . import trust
+
     found = find(path)
     if found is None:
         known_hosts = config_folder() / "known_hosts"
+        trust.check(known_hosts, "the file of trusted host keys")
         pattern = Host(name="", address="", known_hosts=known_hosts, dialect=config_folder() / "dialect.toml")
         return Inventory(None, known_hosts, pattern=pattern)
     from .read import Reader

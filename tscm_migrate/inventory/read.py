@@ -13,14 +13,14 @@ from tscm_migrate.errors import InventoryError
 from tscm_migrate.near import suggestion
 from tscm_migrate.site import Commands, Hooks, Host, Paths, Policy, PromptRule
 
-from . import Inventory
+from . import Inventory, trust
 from .lines import lines_of
 from .model import FileModel, HostModel
 from .problem import describe
 from .spec import adhoc, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -35,11 +35,25 @@ def _read(path: Path) -> str:
         raise InventoryError("is not UTF-8 text", "save it as UTF-8", file=str(path)) from error
 
 
+def _commands(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The command lines of an inventory that are run on this workstation, and what each is."""
+    for table in ("hooks", "notify"):
+        for key, value in raw.get(table, {}).items():
+            if isinstance(value, str) and "://" not in value:
+                yield value, f"{table}.{key}"
+    hosts = {f"hosts.{name}": table for name, table in raw.get("hosts", {}).items()}
+    for place, table in {"defaults": raw.get("defaults", {}), "offsite": raw.get("offsite", {}), **hosts}.items():
+        for key, value in table.items():
+            if isinstance(value, str) and value.startswith("command:"):
+                yield value.removeprefix("command:"), f"{place}.{key}"
+
+
 class Reader:
     """One reading of one file: text → models → frozen data."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        trust.check(path, "the inventory")
         text = _read(path)
         self.lines = lines_of(text)
         try:
@@ -57,6 +71,8 @@ class Reader:
         """
         top = self._validate(FileModel, self.raw, "")
         self.known_hosts = self._local(top.known_hosts or "known_hosts")
+        trust.check(self.known_hosts, "the file of trusted host keys")
+        trust.check_commands(_commands(self.raw), self.path.parent)
         models = {name: self._validate(HostModel, self._merge(name), f"hosts.{name}") for name in top.hosts}
         hosts: dict[str, Host] = {}
         for name in models:

@@ -20,6 +20,7 @@ from tscm_migrate.appliance.mark import Mark
 from tscm_migrate.errors import Locked, LostTrack, MigrateError, StateUnwritable, UsageError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import journal
+from tscm_migrate.util import private
 from tscm_migrate.util.folders import private_folder, state_folder
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def workstation_id(root: Path | None = None) -> str:
         private_folder(root=root)
         with contextlib.suppress(FileExistsError):
             made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-            made.write_text(secrets.token_hex(8), encoding="ascii")
+            private.write(made, secrets.token_hex(8))
             try:
                 os.link(made, path)  # whoever comes second finds the first one's
             except FileExistsError:
@@ -94,7 +95,7 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
 
     about = path.with_suffix(".json")
     try:
-        lock = FileLock(path, timeout=0)
+        lock = FileLock(path, timeout=0, mode=private.FILE)
         lock.acquire()
     except Timeout:
         found = _holder(about)
@@ -103,7 +104,7 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
         raise StateUnwritable(str(path), error.strerror or str(error)) from error
     try:
         with contextlib.suppress(OSError):  # only a help for the one who is refused
-            about.write_text(mark_of(run, "").text(), encoding="utf-8")
+            private.write(about, mark_of(run, "").text())
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -144,7 +145,7 @@ def runs_now(run: str, root: Path | None = None) -> bool:
     except OSError as error:
         raise StateUnwritable(str(path), error.strerror or str(error)) from error
     try:
-        with FileLock(path, timeout=0):
+        with FileLock(path, timeout=0, mode=private.FILE):
             return False
     except Timeout:
         return True

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tscm_migrate.util import private
 from tscm_migrate.util.folders import private_folder, state_folder
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def from_events(lines: list[str], now: datetime) -> Estimate | None:
 def keep(old: str, new: str, estimate: Estimate) -> None:
     """Write it down for this pair."""
     private_folder("rehearsals")
-    _file(old, new).write_text(json.dumps(asdict(estimate)) + "\n", encoding="utf-8")
+    private.write(_file(old, new), json.dumps(asdict(estimate)) + "\n")
 
 
 def known(old: str, new: str) -> Estimate | None:

@@ -9,22 +9,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import CopyDamaged, CopyMissing, ObjectMissing
 from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.manifest import Manifest, Record, parse_manifest, parse_record
 from tscm_migrate.offsite.stores.base import read_small
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+    from pathlib import Path
 
     from tscm_migrate.offsite.stores.base import Stat, Store
 
@@ -268,11 +267,8 @@ class _Memory:
         for key in gone:
             del self._held[key]
         with suppress(OSError):  # it only saves time
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".catalog-")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({"cache": _CACHE, "held": self._held}, file)
-            Path(name).replace(self._path)
+            private.folder(self._path.parent)
+            private.write(self._path, json.dumps({"cache": _CACHE, "held": self._held}))
 
 
 def _below(key: str, prefixes: list[str]) -> bool:

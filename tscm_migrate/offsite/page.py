@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import html
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import StoreError
 from tscm_migrate.offsite.freshness import span
 from tscm_migrate.offsite.text import size, when
 from tscm_migrate.redact import outside
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from tscm_migrate.offsite.freshness import HostStatus
 
@@ -129,14 +128,6 @@ def replace(path: Path, text: str) -> None:
     """
     path = path.expanduser().absolute()
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).chmod(0o644)  # read by a collector or a web server that is somebody else
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        private.write(path, text, 0o644)  # read by a collector or a web server that is somebody else
     except OSError as error:
         raise StoreError(detail=error.strerror or str(error), key=str(path), fix="choose another place") from error

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tscm_migrate.errors import OffsiteError, UsageError
 from tscm_migrate.offsite import schedule
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from tscm_migrate.offsite.schedule import Plan
@@ -75,9 +76,9 @@ class Systemd:
 
     def install(self, plan: Plan) -> list[str]:
         """See `Scheduler.install`."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private.folder(self._folder, 0o755)
         for place, text in self.files(plan).items():
-            Path(place).write_text(text, encoding="utf-8")
+            private.write(Path(place), text, 0o644)
         _run(*self._control, "daemon-reload")
         _run(*self._control, "enable", "--now", self._paths(plan.name)[1].name)
         if self._system:

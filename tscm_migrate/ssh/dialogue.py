@@ -264,5 +264,5 @@ class Dialogue:
 
     def _transcript(self, *, status: int | None = None, lost: bool = False, stopped: str = "") -> Transcript:
         took = time.monotonic() - self._began
-        text = self._log.text() + self.terminal.line
+        text = redact.clean(self._log.text() + self.terminal.line)  # before it is taken apart into lines
         return Transcript(text, tuple(self._exchanges), status, lost, stopped, round(took, 3))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import os
-import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from tscm_migrate.ssh.known_hosts import (
     name_of_host,
     parse,
 )
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -145,8 +145,8 @@ def _edit(path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> bool:
 def _edit_locked(path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> bool:
     from filelock import FileLock
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock", timeout=_LOCK_WAIT):
+    private.folder(path.parent)
+    with FileLock(f"{path}.lock", timeout=_LOCK_WAIT, mode=private.FILE):
         old = path.read_bytes() if path.exists() else b""
         lines = old.splitlines(keepends=True)
         if lines and not lines[-1].endswith(b"\n"):
@@ -155,23 +155,14 @@ def _edit_locked(path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> bool
         if changed == lines:
             return False
         if path.exists():
-            shutil.copy2(path, f"{path}.bak")
-        _put(path, b"".join(changed))
+            private.write(path.with_name(f"{path.name}.bak"), old, _mode_of(path))
+        private.write(path, b"".join(changed), _mode_of(path))
     return True
 
 
-def _put(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def _mode_of(path: Path) -> int:
+    """The mode that a file has, but never one that lets others write: whoever may, decides which hosts are trusted."""
+    return stat.S_IMODE(path.stat().st_mode) & ~0o022 if path.exists() else private.FILE
 
 
 # --------------------------------------------------------------------------- asking a host

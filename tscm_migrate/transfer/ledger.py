@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 
+from tscm_migrate.util import private
 from tscm_migrate.util.folders import state_folder
 
 EVERY = 1 << 19
@@ -25,9 +26,8 @@ class Ledger:
     def add(self, size: int, sha256: str) -> None:
         """Write down that the first `size` bytes have this hash; a disk that is full costs the resume, not the copy."""
         with contextlib.suppress(OSError):
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self.path.open("a", encoding="ascii") as file:
-                file.write(json.dumps([size, sha256]) + "\n")
+            private.folder(self.path.parent)
+            private.append(self.path, json.dumps([size, sha256]) + "\n")
 
     def marks(self) -> dict[int, str]:
         """Size → SHA-256."""

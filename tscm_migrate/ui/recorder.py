@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import redact
 from tscm_migrate.events import CommandRun, Prompted, RunFinished, RunStarted, Said
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,9 +64,7 @@ class Recorder:
             return
         lines, self._waiting = self._waiting, []
         try:
-            descriptor = os.open(folder / "commands.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-                file.write("".join(f"{line}\n" for line in lines))
+            private.append(folder / "commands.jsonl", "".join(f"{line}\n" for line in lines))
         except OSError:
             return  # a full disk: the journal says so, with an error of its own; the list of commands is a comfort
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from tscm_migrate.errors import StateUnwritable
+from tscm_migrate.util import private
 
 STATE_VARIABLE = "TSCM_STATE"
 
@@ -37,12 +38,9 @@ def private_folder(*names: str, root: Path | None = None) -> Path:
     Raises:
         StateUnwritable: it cannot be created.
     """
-    folder = root or state_folder()
+    folder = (root or state_folder()).joinpath(*names)
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in names:
-            folder /= name
-            folder.mkdir(exist_ok=True, mode=0o700)
+        private.folder(folder)
     except OSError as error:
         raise StateUnwritable(str(folder), error.strerror or str(error)) from error
     return folder

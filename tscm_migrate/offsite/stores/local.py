@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
 from tscm_migrate.offsite.stores.base import CHUNK, Caps, Stat, Unfinished, check_key
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -42,11 +43,11 @@ class LocalStore:
         part = self.root / _PARTS / f"{secrets.token_hex(8)}.part"
         with self._translated(key):
             self._check_root()
-            part.parent.mkdir(mode=0o700, exist_ok=True)
+            private.folder(part.parent)
         try:
             size = self._write(part, chunks, key)
             with self._translated(key):
-                final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                private.folder(final.parent)
                 _give_name(part, final)
                 _sync_folders(final.parent, self.root)
         finally:

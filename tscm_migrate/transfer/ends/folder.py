@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import TransferError
 from tscm_migrate.transfer.base import Found
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +125,7 @@ class FolderEnd:
         """See Target; makes the folder."""
         final, part = self.final(archive), self.part(archive)
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private.folder(self.folder)
             free = shutil.disk_usage(self.folder).free
             if final.is_symlink() or (final.exists() and not final.is_file()):
                 return Found("other", 0, free)

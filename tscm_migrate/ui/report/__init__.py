@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import redact
 from tscm_migrate.errors import MigrateError, StateUnwritable, UsageError
 from tscm_migrate.migration import journal
+from tscm_migrate.util import private
 from tscm_migrate.util.folders import state_folder
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def write(run: str, finished: RunFinished | None = None, root: Path | None = Non
     told = _told(run, finished, root)
     place = folder(run, root)
     try:
-        _whole(place / JSON, json.dumps(redact.tree(told), indent=2, ensure_ascii=False) + "\n")
-        _whole(place / HTML, redact.known(html.render(redact.tree(told))))
+        private.write(place / JSON, json.dumps(redact.tree(told), indent=2, ensure_ascii=False) + "\n")
+        private.write(place / HTML, redact.known(html.render(redact.tree(told))))
     except OSError as error:
         raise StateUnwritable(str(place), error.strerror or str(error)) from error
     return place / HTML
@@ -95,11 +95,3 @@ def read(run: str, root: Path | None = None) -> dict[str, Any]:
             return kept
     found: dict[str, Any] = redact.tree(json.loads(json.dumps(now)))
     return found
-
-
-def _whole(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    part.replace(path)

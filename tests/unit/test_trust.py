@@ -1,0 +1,126 @@
+"""A file whose text is obeyed is refused where somebody else may have written it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate import inventory
+from tscm_migrate.errors import UnsafeFile
+from tscm_migrate.inventory import trust
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="a mode says nothing there")
+ROOT = os.name != "nt" and getattr(os, "geteuid", lambda: 1)() == 0
+
+TEXT = '[hosts.tscm-old]\naddress = "127.0.0.9"\n'
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    folder = tmp_path / "site"
+    folder.mkdir(mode=0o755)
+    file = folder / "hosts.toml"
+    file.write_text(TEXT)
+    file.chmod(0o644)
+    return file
+
+
+def commands_of(error: UnsafeFile) -> str:
+    """What the remedy says to run."""
+    return error.remedy().partition("; then: ")[2]
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666, 0o777, 0o602])
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_others_may_write_is_refused_until_the_remedy_was_run(site: Path, what: str, mode: int) -> None:
+    (site if what == "file" else site.parent).chmod(mode | 0o700)
+    with pytest.raises(UnsafeFile) as refused:
+        inventory.load(site)
+    assert "others may write" in refused.value.message()
+    subprocess.run(["sh", "-c", commands_of(refused.value)], check=True, timeout=10)
+    assert list(inventory.load(site).hosts) == ["tscm-old"]
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can give a file away")
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_belongs_to_somebody_else_is_refused_until_the_remedy_was_run(site: Path, what: str) -> None:
+    os.chown(site if what == "file" else site.parent, 12345, 12345)
+    with pytest.raises(UnsafeFile, match="belongs to the user 12345") as refused:
+        inventory.load(site)
+    subprocess.run(["sh", "-c", commands_of(refused.value)], check=True, timeout=10)
+    assert list(inventory.load(site).hosts) == ["tscm-old"]
+
+
+def test_a_link_is_followed_and_its_own_folder_counts(site: Path, tmp_path: Path) -> None:
+    place = tmp_path / "links"
+    place.mkdir(mode=0o755)
+    link = place / "hosts.toml"
+    link.symlink_to(site)
+    assert inventory.load(link)
+    site.chmod(0o666)
+    with pytest.raises(UnsafeFile, match=r"site/hosts\.toml"):
+        inventory.load(link)
+    site.chmod(0o644)
+    place.chmod(0o777)
+    with pytest.raises(UnsafeFile, match=r"links \(mode 0777\)"):
+        inventory.load(link)
+    place.chmod(0o1777)
+    assert inventory.load(link), "in a sticky folder nobody replaces what is another's"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'hooks.offline = "{file} off"', 'hooks.online = "sh {file}"', 'notify.failed = "sudo {file} x"',
+        'hosts.tscm-old.passphrase = "command:{file} show"', 'defaults.sudo_password = "command:./own.sh"',
+        'offsite.passphrase = "command:{file}"', 'hooks.snapshot = "own.sh && ./own.sh"',
+    ],
+)  # fmt: skip
+def test_the_files_that_its_commands_run_are_looked_at_too(site: Path, line: str) -> None:
+    script = site.parent / "own.sh"
+    script.write_text("#!/bin/sh\n")
+    table, _, rest = line.partition(" = ")
+    section, _, key = table.rpartition(".")
+    head, body = (TEXT, f"{key} = {rest}\n") if section.startswith("hosts") else (f"[{section}]\n", f"{key} = {rest}\n")
+    site.write_text((head + body if section.startswith("hosts") else f"{head}{body}{TEXT}").format(file=script))
+    script.chmod(0o755)
+    assert inventory.load(site)
+    script.chmod(0o757)
+    with pytest.raises(UnsafeFile, match=r"own\.sh"):
+        inventory.load(site)
+
+
+def test_the_file_of_trusted_keys_is_looked_at(site: Path) -> None:
+    known = site.parent / "known_hosts"
+    known.write_text("")
+    known.chmod(0o666)
+    with pytest.raises(UnsafeFile, match="trusted host keys"):
+        inventory.load(site)
+
+
+def test_words_that_are_no_files_of_ours_are_left_to_the_shell(tmp_path: Path) -> None:
+    trust.check_commands(
+        [("pass show tscm/old", "x"), ("/no/such thing 'quote", "y"), ("govc vm.power $X", "z")], tmp_path
+    )
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_the_inventory_of_the_current_folder_is_named_first(site: Path, options: tuple[str, ...]) -> None:
+    site.parent.rename(site.parent.with_name("inventory"))
+    argv = [sys.executable, "-m", "tscm_migrate", "host", "list", *options]
+    env = {name: value for name, value in os.environ.items() if name != "TSCM_INVENTORY"}
+    done = subprocess.run(
+        argv, cwd=site.parent.parent, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first = (done.stderr if options else done.stdout).splitlines()[0]
+    assert str(site.parent.with_name("inventory") / "hosts.toml") in first
+    if options:
+        assert done.stdout.startswith("[")

@@ -1,0 +1,107 @@
+"""Whether a file whose text is obeyed (it runs commands, names hosts to trust) can be changed by us and root alone."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import UnsafeFile
+from tscm_migrate.local_command import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def check(path: Path, what: str) -> None:
+    """Refuse a file that others own or may change; links are followed, and the folders of both ends looked at.
+
+    Args:
+        path: of the file; one that is not there is not looked at.
+        what: it is, for the message: "the inventory".
+
+    Raises:
+        UnsafeFile: with the commands that make it safe. Nothing is checked on Windows, where a mode says nothing.
+    """
+    if os.name == "nt":
+        return
+    path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - `resolve` would follow the link
+    try:
+        file = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return  # whoever reads it says what is wrong
+    folders = dict.fromkeys((file.parent, path.parent.resolve()))
+    faults = [fault for place in (file, *folders) for fault in _faults(place)]
+    if faults:
+        raise UnsafeFile(
+            f"{what} is not read: " + "; ".join(text for text, _ in faults),
+            "read it first, for whoever could write it decides what is run as you; then: "
+            + " && ".join(command for _, command in faults),
+            file=str(path),
+        )
+
+
+def _faults(place: Path) -> Iterator[tuple[str, str]]:
+    """What is wrong with a file or a folder, and the command that corrects it."""
+    found = place.stat()
+    own = getattr(os, "geteuid", lambda: 0)()
+    sudo = "" if own == 0 else "sudo "
+    if found.st_uid not in {0, own}:
+        yield f"{place} belongs to {_name_of(place)}", f"{sudo}chown {shlex.quote(_me())} {quoted(place)}"
+    sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX  # there nobody can replace another's file
+    if found.st_mode & _OTHERS and not sticky:
+        mine = "" if found.st_uid == own else sudo
+        yield f"others may write {place} (mode {stat.S_IMODE(found.st_mode):04o})", f"{mine}chmod go-w {quoted(place)}"
+
+
+def _name_of(place: Path) -> str:
+    try:
+        return place.owner()
+    except (KeyError, NotImplementedError, OSError):
+        return f"the user {place.stat().st_uid}"
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "$(id -u)"
+
+
+def check_commands(lines: Iterable[tuple[str, str]], beside: Path) -> None:
+    """Refuse commands of an inventory whose program or script is a file that others may change.
+
+    Args:
+        lines: a command line each, and what it is.
+        beside: the inventory's folder.
+
+    Raises:
+        UnsafeFile: as `check`. Words that are no path are left to the shell.
+    """
+    for line, what in lines:
+        for file in _files_in(line, beside):
+            check(file, f"{file.name} of {what}")
+
+
+def _files_in(line: str, beside: Path) -> Iterator[Path]:
+    """The files that a command line names by a path: its program, and a script that it hands to an interpreter."""
+    try:
+        words = shlex.split(line, posix=os.name != "nt")
+    except ValueError:
+        return
+    for word in words:
+        if "/" not in word or "://" in word:
+            continue
+        for path in (Path(word).expanduser(), beside / word):
+            if path.is_file() and (word == words[0] or os.access(path, os.X_OK) or _is_script(path)):
+                yield path
+                break
+
+
+def _is_script(path: Path) -> bool:
+    return path.suffix in {".sh", ".py", ".pl", ".rb", ".ps1", ".toml"}

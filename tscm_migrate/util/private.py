@@ -1,0 +1,62 @@
+"""Make files and folders with explicit modes, whatever the umask is; by default for their owner only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+FILE, FOLDER = 0o600, 0o700
+
+
+def folder(path: Path, mode: int = FOLDER) -> Path:
+    """Make a folder and every missing one above it with this mode; one that is there keeps its own.
+
+    Raises:
+        OSError: it cannot be made, or something else has its name.
+    """
+    missing = []
+    at = Path(path)
+    while not at.exists() and at != at.parent:
+        missing.append(at)
+        at = at.parent
+    for each in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # somebody else was faster
+            each.mkdir(mode=mode)
+            each.chmod(mode)
+    if not path.is_dir():
+        path.mkdir()  # raises what is wrong
+    return path
+
+
+def write(path: Path, content: str | bytes, mode: int = FILE) -> None:
+    """Write a file so that a reader sees the former one or this one, never a part of it; its mode is then this one.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(mode)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def append(path: Path, text: str, mode: int = FILE) -> None:
+    """Append to a file, which is made with this mode where it is not there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
+    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+        file.write(text)
