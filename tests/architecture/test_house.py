@@ -187,3 +187,31 @@ def test_nothing_is_printed_but_by_the_functions_that_clean_it(module: str) -> N
     for node in ast.walk(tree(module)):
         name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
         assert name not in {"print", "sys.stdout.write", "sys.stderr.write"}, f"{module}:{node.lineno}: use ui.say"
+
+
+MAY_WRITE = {"tscm_migrate/util/private.py", "tscm_migrate/cli.py"}  # and what writes on another host
+MAY_WRITE |= {"tscm_migrate/transfer/ends/sftp.py", "tscm_migrate/offsite/stores/sftp.py"}
+
+
+def makes_a_file(node: ast.Call) -> bool:
+    """Whether a call may make a local file or folder with the mode that the umask happens to leave."""
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+    if name in {"write_text", "write_bytes", "touch", "makedirs", "copyfile", "copy", "copy2"}:
+        return name != "copy" or ast.unparse(node.func).startswith("shutil.")
+    if name == "mkdir":
+        return not any(word.arg == "mode" for word in node.keywords) and "sftp" not in ast.unparse(node.func)
+    modes = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    return name == "open" and any(mode[:1] in {"w", "a", "x"} and len(mode) <= 3 for mode in modes)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if not is_lab(m) and m not in MAY_WRITE])
+def test_files_are_made_by_what_gives_them_a_mode(module: str) -> None:
+    calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call) and makes_a_file(node)]
+    assert not [f"{module}:{node.lineno}: use util.private" for node in calls]
+
+
+def test_what_leaves_the_mode_to_the_umask_would_be_seen() -> None:
+    for code in ("p.write_text('x')", "p.open('ab')", "open('f', 'w')", "p.mkdir(parents=True)", "shutil.copy2(a, b)"):
+        assert makes_a_file(ast.parse(code, mode="eval").body)  # type: ignore[arg-type]
+    for code in ("p.open('rb')", "p.mkdir(mode=0o700)", "data.copy()", "os.open(p, flags, 0o600)"):
+        assert not makes_a_file(ast.parse(code, mode="eval").body)  # type: ignore[arg-type]

@@ -108,9 +108,7 @@ def prove(appliance: Appliance, archive: Archive, passphrase: Secret | None, *, 
     status = re.findall(r"^@gpg ([0-9]{1,3})$", result.stdout, re.MULTILINE)
     if status[-1:] != ["0"]:
         said = outside(result.stderr, lines=True).strip().splitlines()
-        return Proof(
-            opened=False, members=(), why_not=(said[-1][:200] if said else "gpg could not decrypt it")
-        )
+        return Proof(opened=False, members=(), why_not=(said[-1][:200] if said else "gpg could not decrypt it"))
     if re.search(r"^@refused$", result.stdout, re.MULTILINE):
         why = "archive refused: to list it takes more memory than any backup"
         return Proof(opened=False, members=(), why_not=why)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import CampaignMissing, JournalDamaged, StateUnwritable
 from tscm_migrate.near import suggestion
+from tscm_migrate.util import private
 from tscm_migrate.util.folders import private_folder, state_folder
 
 if TYPE_CHECKING:
@@ -149,8 +150,7 @@ class CampaignJournal:
         if kept < len(text):
             os.truncate(path, kept)
         elif text and not text.endswith(b"\n"):
-            with path.open("ab") as file:
-                file.write(b"\n")
+            private.append(path, "\n")
         return opened
 
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tscm_migrate.errors import MigrateError, PlanInvalid
+from tscm_migrate.inventory import trust
 from tscm_migrate.inventory.model import Name  # noqa: TC001 - pydantic needs it
 from tscm_migrate.inventory.problem import describe
 from tscm_migrate.near import suggestion
@@ -123,8 +124,9 @@ def load(path: Path, now: datetime) -> CampaignPlan:
         now: aware; a time of day in a window means its next occurrence after this.
 
     Raises:
-        PlanInvalid: with file, key and remedy.
+        PlanInvalid: with file, key and remedy. UnsafeFile: others may change it, or what it runs.
     """
+    trust.check(path, "the plan")
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise PlanInvalid("the file is larger than 1 MiB", file=str(path))
@@ -138,6 +140,8 @@ def load(path: Path, now: datetime) -> CampaignPlan:
     except ValidationError as error:
         problem, loc, fix = describe(error, _PlanModel)
         raise PlanInvalid(problem, fix, file=str(path), key=".".join(map(str, loc))) from None
+    hooks = ((line, f"waves.{wave.name}") for wave in model.waves for line in (wave.before, wave.after))
+    trust.check_commands(hooks, path.parent)
     return _checked(model, str(path), now)
 
 

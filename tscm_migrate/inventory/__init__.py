@@ -151,8 +151,10 @@ def load(path: Path | None = None) -> Inventory:
     found = find(path)
     if found is None:
         known_hosts = config_folder() / "known_hosts"
+        dialect = config_folder() / "dialect.toml"
         trust.check(known_hosts, "the file of trusted host keys")
-        pattern = Host(name="", address="", known_hosts=known_hosts, dialect=config_folder() / "dialect.toml")
+        trust.check(dialect, "the dialect")
+        pattern = Host(name="", address="", known_hosts=known_hosts, dialect=dialect)
         return Inventory(None, known_hosts, pattern=pattern)
     from .read import Reader
 

@@ -143,6 +143,8 @@ class Reader:
 
     def _plain(self, name: str, model: HostModel) -> Host:
         given = {key.partition(".")[0] for host, key in self.sources if host == name}
+        dialect = self._local(model.dialect or "dialect.toml")
+        trust.check(dialect, "the dialect")
         return Host(
             name=name,
             address=model.address,
@@ -157,7 +159,7 @@ class Reader:
             commands=Commands(**_set(model.commands)),
             devices=tuple(model.devices),
             prompts=tuple(PromptRule(p.pattern, p.answer, p.dialogue, p.times) for p in model.prompts),
-            dialect=self._local(model.dialect or "dialect.toml"),
+            dialect=dialect,
             tags=tuple(model.tags),
             sudo_password_source=model.sudo_password or "",
             login_password_source=model.login_password or "",

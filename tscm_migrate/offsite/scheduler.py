@@ -150,7 +150,7 @@ class Windows:
         ((name, text),) = self.files(plan).items()
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "task.xml"
-            file.write_text(text, encoding="utf-16")
+            private.write(file, text.encode("utf-16"))
             _run("schtasks", "/Create", "/TN", name, "/XML", str(file), "/F")
         return [_S4U_NOTE]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import redact
 from tscm_migrate.ui.say import as_json, say
+from tscm_migrate.util import private
 from tscm_migrate.util.folders import state_folder
 
 if TYPE_CHECKING:
@@ -178,10 +179,8 @@ def _doing(event: Mapping[str, Any]) -> str | None:
 def write_page(plan: CampaignPlan, state: State, path: Path) -> Path:
     """Write the index page (0600); return its path."""
     text = page(plan, state)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
+    private.folder(path.parent)
+    private.write(path, text)
     return path.absolute()
 
 
