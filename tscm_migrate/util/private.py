@@ -22,7 +22,7 @@ def folder(path: Path, mode: int = FOLDER) -> Path:
         missing.append(at)
         at = at.parent
     for each in reversed(missing):
-        with contextlib.suppress(FileExistsError):  # somebody else was faster
+        with contextlib.suppress(FileExistsError):  # another process created it
             each.mkdir(mode=mode)
             each.chmod(mode)
     if not path.is_dir():
