@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.incoming import encrypted
-from tscm_migrate.errors import UsageError
+from tscm_migrate.campaign import plan as plans
+from tscm_migrate.campaign import run as running
+from tscm_migrate.campaign.journal import Result
+from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.fleet.certificates import create
 from tscm_migrate.fleet.executors import Cluster, cluster
 from tscm_migrate.fleet.pull import Crew, pulls
 from tscm_migrate.lab.ports import free_port
@@ -24,11 +29,12 @@ from tscm_migrate.offsite.pull import PullOptions
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.site import Paths
 from tscm_migrate.ssh.connect import NoSecrets
+from tscm_migrate.tasks.cluster import _words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from tscm_migrate.campaign.pairs import Job
     from tscm_migrate.lab.sshd import Sshd
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -37,46 +43,25 @@ pytest.importorskip("distributed")
 NAME = "threatstop_backup_2026-02-03_00_00_00.tsbak.gpg"
 
 
-def certificates(folder: Path) -> dict[str, Path]:
-    """A certificate authority, and one certificate that scheduler, workers and client share."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed")
-
-    def openssl(*argv: str) -> None:
-        subprocess.run(["openssl", *argv], check=True, capture_output=True, timeout=60, cwd=folder)
-
-    fresh = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
-    openssl(*fresh, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority")
-    request = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=127.0.0.1")
-    openssl(*request, "-keyout", "one.key", "-out", "one.csr")
-    (folder / "ext").write_text("subjectAltName=IP:127.0.0.1\n")
-    sign = ("x509", "-req", "-in", "one.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
-    openssl(*sign, "-extfile", "ext", "-out", "one.pem")
-    return {"ca": folder / "ca.pem", "cert": folder / "one.pem", "key": folder / "one.key"}
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, list[subprocess.Popen[bytes]]]]:
-    """A scheduler and two workers, each a process of its own."""
-    folder = tmp_path_factory.mktemp("dask")
-    files, port = certificates(folder), free_port()
-    tls = ["--tls-ca-file", str(files["ca"]), "--tls-cert", str(files["cert"]), "--tls-key", str(files["key"])]
+    """A scheduler and two workers, each a process of its own, started as the documentation says."""
+    folder, port = tmp_path_factory.mktemp("dask"), free_port()
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    base = [sys.executable, "-m", "distributed.cli"]
+    tool = [sys.executable, "-m", "tscm_migrate", "cluster"]
+    made = [*tool, "certificates", "--host", "127.0.0.1", "--to", "keys"]
+    subprocess.run(made, check=True, cwd=folder, env=env, timeout=60)
+    keys = folder / "keys"
+    assert (keys / "cluster.key").stat().st_mode & 0o777 == 0o600
+    address = f"tls://127.0.0.1:{port}"
     started: list[subprocess.Popen[bytes]] = []
     with (folder / "log").open("wb") as log:
-
-        def start(module: str, *argv: str) -> None:
-            command = [base[0], "-m", f"{base[2]}.{module}", *argv, *tls, "--no-dashboard"]
-            started.append(subprocess.Popen(command, stdout=log, stderr=log, env=env, cwd=folder))
-
-        start("dask_scheduler", "--host", "tls://127.0.0.1", "--port", str(port))
-        address = f"tls://127.0.0.1:{port}"
-        for number in range(2):
-            more = ("--nthreads", "2", "--no-nanny", "--name", f"w{number}", "--local-directory", str(folder))
-            start("dask_worker", address, *more)
+        for role in ("scheduler", "worker", "worker"):
+            words = [*tool, "start", role, "--address", address, "--certificates", str(keys), "--threads", "2"]
+            started.append(subprocess.Popen(words, stdout=log, stderr=log, env=env, cwd=folder))
+        where = Cluster(scheduler=address, ca=keys / "ca.pem", cert=keys / "cluster.pem", key=keys / "cluster.key")
         try:
-            yield Cluster(scheduler=address, **files), started
+            yield where, started
         finally:
             for process in reversed(started):
                 process.kill()
@@ -138,3 +123,48 @@ def test_only_mutual_tls_is_taken(tmp_path: Path) -> None:
         pass
     with pytest.raises(UsageError, match="is not there"), cluster(Cluster(scheduler="tls://127.0.0.1:1", **files)):
         pass
+
+
+def migrated_once(job: Job) -> Result:
+    """Stand in for `pairs.work`: a lock for each pair, as on an appliance; the pair "c" loses its worker."""
+    lock = Path(job.inventory) / f"{job.old}.{job.verb}"
+    try:
+        lock.touch(exist_ok=False)
+    except FileExistsError:
+        return Result(job.pair, "refused", error=f"{job.old} is locked by an unfinished run")
+    if (job.old, job.verb) == ("c-old", "migrate"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Result(job.pair, "done", downtime=1.0, estimate=1.0)
+
+
+def test_a_pair_whose_worker_is_killed_is_not_migrated_by_another(
+    engine: tuple[Cluster, list[subprocess.Popen[bytes]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, processes = engine
+    monkeypatch.setenv("TSCM_STATE", str(tmp_path / "state"))
+    (tmp_path / "locks").mkdir()
+    rows = ", ".join(f'{{ from = "{n}-old", to = "{n}-new" }}' for n in "abcde")
+    plan = tmp_path / "plan.toml"
+    plan.write_text(f'name = "far"\nstop_after = 9\n[[waves]]\nname = "all"\njobs = 2\npairs = [{rows}]\n')
+    chosen = plans.load(plan, datetime.now(UTC))
+    journal = running.begin(chosen, str(plan), str(tmp_path / "locks"))
+    with cluster(where) as executor:
+        one = running.Campaign(chosen, journal, lambda _line: None, executor=executor, work=migrated_once)
+        assert one.run() == Exit.ATTENTION
+    states = {pair[0]: result.state for pair, result in journal.state.migrated.items()}
+    assert states.pop("c") in {"refused", "unfinished"}
+    assert states == dict.fromkeys("abde", "done")
+    assert sum(process.poll() is None for process in processes) >= 2, "scheduler and one worker are left"
+
+
+def test_certificates_are_never_overwritten_and_other_protocols_are_refused(tmp_path: Path) -> None:
+    create(tmp_path, ["127.0.0.1"])
+    with pytest.raises(UsageError, match="exists already"):
+        create(tmp_path, ["127.0.0.1"])
+    with pytest.raises(UsageError, match="no host"):
+        create(tmp_path / "other", [])
+    for address in ("tcp://127.0.0.1:8786", "tls://127.0.0.1", "tls://:1", "tls://h:x"):
+        with pytest.raises(UsageError, match="not valid"):
+            _words("worker", address, tmp_path, 1)
+    with pytest.raises(UsageError, match="unknown role"):
+        _words("boss", "tls://127.0.0.1:1", tmp_path, 1)

@@ -38,6 +38,7 @@ class Result:
         seconds, downtime, estimate: of the run, None where unknown; `estimate` is the estimated downtime.
         error, remedy: of the failure, or "".
         left: what is still paused or offline, each with its command.
+        machine: the machine that ran the command, which has the run's journal.
     """
 
     pair: str
@@ -50,6 +51,7 @@ class Result:
     error: str = ""
     remedy: str = ""
     left: tuple[str, ...] = ()
+    machine: str = ""
 
     @property
     def good(self) -> bool:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -146,6 +147,7 @@ def _result(job: Job, status: int, seen: dict[str, Any], said: str, *, killed: s
         job.pair, state, run=str(seen.get("run", job.run)), exit_code=status if status >= 0 else None,
         seconds=finished.get("seconds"), downtime=finished.get("downtime"), estimate=seen.get("estimate"),
         error=message, remedy=str(error.get("remedy", ""))[:1000], left=tuple(map(str, finished.get("held", ()))),
+        machine=socket.gethostname(),
     )  # fmt: skip
 
 

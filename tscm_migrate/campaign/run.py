@@ -7,6 +7,7 @@ journal, and is never started a second time.
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -276,7 +277,8 @@ def describe(result: Result) -> str:
     if result.error:
         parts.append(result.error)
     if result.run and not result.good:
-        parts.append(f"see: tscm-migrate show {result.run}")
+        there = f" (on {result.machine})" if result.machine not in {"", socket.gethostname()} else ""
+        parts.append(f"see: tscm-migrate show {result.run}{there}")
     return "; ".join(parts)
 
 

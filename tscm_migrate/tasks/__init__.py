@@ -15,6 +15,7 @@ def namespace() -> Collection:
     from . import (
         archives,
         campaign,
+        cluster,
         demo,
         host,
         migrate,
@@ -52,6 +53,7 @@ def namespace() -> Collection:
     root.add_task(demo.demo)
     root.add_task(schedule.schedule)
     root.add_collection(campaign.collection())
+    root.add_collection(cluster.collection())
     root.add_collection(host.collection())
     root.add_collection(prompts.collection())
     root.add_collection(report.collection())
