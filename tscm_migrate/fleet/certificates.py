@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ def create(folder: Path, hosts: Sequence[str], *, days: int = _DAYS) -> None:
 
     if not hosts:
         raise UsageError("no host was given", "name the machines: --host scheduler.example.net --host 10.0.0.5")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.folder(folder)
     if taken := [folder / name for name in FILES if (folder / name).exists()]:
         raise UsageError(f"{taken[0]} exists already", "choose another folder, or remove the old certificates")
     authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -65,9 +66,7 @@ def create(folder: Path, hosts: Sequence[str], *, days: int = _DAYS) -> None:
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     signed = [made.sign(authority, hashes.SHA256()).public_bytes(pem) for made in (ca, shared)]
     for file, content in zip(FILES, [*signed, secret], strict=True):
-        path = folder / file
-        path.touch(mode=0o600)
-        path.write_bytes(content)
+        private.write(folder / file, content)
 
 
 def _host(host: str) -> Any:
