@@ -330,6 +330,7 @@ class NoCommonAlgorithm(Unreachable):
     kind: str = ""
     ours: tuple[str, ...] = ()
     theirs: tuple[str, ...] = ()
+    newer: bool = False
 
     def message(self) -> str:
         theirs, ours = ", ".join(self.theirs) or "none", ", ".join(self.ours) or "none"
@@ -337,13 +338,18 @@ class NoCommonAlgorithm(Unreachable):
         return f"{self.host}: no {self.kind or 'algorithm'} in common: it offers {theirs}; we offer {ours}{why}"
 
     def remedy(self) -> str:
-        option = {"key exchange": "KexAlgorithms", "cipher": "Ciphers", "MAC": "MACs"}.get(
-            self.kind, "HostKeyAlgorithms"
-        )
-        wanted = next((name for name in self.ours if "@" not in name), "")
+        options = {"key exchange": "KexAlgorithms", "cipher": "Ciphers", "MAC": "MACs"}
+        wanted = next((name for name in self.ours if "@" not in name and "mlkem" not in name), "")
+        line = f"{options.get(self.kind, 'HostKeyAlgorithms')} +{wanted}"
+        if self.newer:
+            return (
+                f"update the SSH library: pip install --upgrade paramiko; or, on the host, add `{line}` to "
+                "/etc/ssh/sshd_config, then: sudo systemctl reload ssh"
+            )
+        keys = "make newer host keys: sudo ssh-keygen -A; " if "host key" in self.kind else ""
         return (
-            f"on the host, add to /etc/ssh/sshd_config: {option} +{wanted}, then: sudo systemctl reload ssh "
-            "(an OpenSSH that does not know this name has to be updated)"
+            f"update OpenSSH on the host; or, where it is 7.2 or later: {keys}add `{line}` to /etc/ssh/sshd_config, "
+            "then: sudo systemctl reload ssh"
         )
 
 

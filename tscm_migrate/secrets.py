@@ -96,6 +96,14 @@ class Secrets:
         """The passphrase of a private key file on this workstation."""
         return self._once("key", str(key), "", f"passphrase of the key {key}")
 
+    def login_answer(self, host: Host, question: str) -> Secret | None:
+        """What the operator types for a question of the server at the login: a one-time code; asked anew each time."""
+        with self._lock:
+            found = self._from_prompt(f"{host.name} asks: {question.rstrip(': ')}")
+        if found is not None:
+            self._redactor.add(_text(found))
+        return found
+
     def forget(self, kind: str, name: str) -> None:
         """Drop an answer that turned out wrong, so that the next call asks anew."""
         with self._lock:

@@ -242,7 +242,7 @@ def test_the_named_key_goes_before_an_agent_full_of_others(
     for number in range(8):  # a server allows six attempts
         load(make_key(tmp_path / f"other{number}"))
     assert open_shell(sshd.host(use_agent=True)).run("echo in").stdout == "in\n"
-    with pytest.raises(AuthFailed, match="too many keys"):
+    with pytest.raises(AuthFailed, match="only 5 keys were offered"):
         connect(sshd.host(use_agent=True, identity_file=make_key(tmp_path / "stranger")), credentials=NoSecrets())
     with pytest.raises(AuthFailed, match="tried: key stranger;"):
         connect(sshd.host(use_agent=False, identity_file=tmp_path / "stranger"), credentials=NoSecrets())

@@ -114,6 +114,7 @@ class Sshd:
     def start(self) -> None:
         """Start, and return when it takes connections."""
         config = self.folder / "sshd_config"
+        given = {line.split()[0] for line in self.options if line}  # of MaxStartups sshd takes the last line
         lines = [
             *self.options,
             f"Port {self.port}",
@@ -123,8 +124,7 @@ class Sshd:
             f"AuthorizedKeysFile {self.folder}/authorized_keys",
             "StrictModes no",
             "UsePAM no",
-            "MaxStartups 200:30:400",
-            "MaxSessions 100",
+            *(line for line in ("MaxStartups 200:30:400", "MaxSessions 100") if line.split()[0] not in given),
             *((f"Subsystem sftp {self.sftp}",) if self.sftp else ()),
         ]
         config.write_text("\n".join(lines) + "\n")

@@ -6,10 +6,12 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tscm_migrate.ssh.userconfig import identities
+from tscm_migrate.ssh import keyfiles, userconfig
+from tscm_migrate.ssh.agent import agent_at
+from tscm_migrate.ssh.answers import Answers, HungUpError, NoAnswerError, PasswordChangeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import paramiko
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from tscm_migrate.site import Host, Secret
 
 log = logging.getLogger(__name__)
+_MOST_KEYS = 5  # OpenSSH's MaxAuthTries is 6, and a password may follow
+_ROUNDS = 8  # of partial successes
 
 
 class Credentials(Protocol):
@@ -32,6 +36,10 @@ class Credentials(Protocol):
 
     def key_passphrase(self, host: Host, key: Path) -> Secret | None:
         """The passphrase of an encrypted key file."""
+        ...
+
+    def login_answer(self, host: Host, question: str) -> Secret | None:
+        """The answer to a question of the server that is not for the password: a one-time code."""
         ...
 
 
@@ -50,6 +58,10 @@ class NoSecrets:
         """None."""
         return None
 
+    def login_answer(self, host: Host, question: str) -> Secret | None:  # noqa: ARG002
+        """None."""
+        return None
+
 
 class Authentication:
     """What paramiko's `auth_strategy=` wants: one method that makes a transport authenticated or raises."""
@@ -58,13 +70,17 @@ class Authentication:
         self.host = host
         self.credentials = credentials
         self.tried: list[str] = []
-        self._agent: paramiko.Agent | None = None
+        self._agent: Any = None
+        self._keys: Iterator[tuple[str, paramiko.PKey]] | None = None
+        self._offered = 0
+        self._unused = ""
 
     def authenticate(self, transport: paramiko.Transport) -> None:
-        """Try what there is, in order, until the server is content.
+        """Try what there is, in order, until the server is content; go on with what it asks for as well.
 
         Raises:
             paramiko.AuthenticationException: with what was tried, and how the server took it.
+            HungUpError: the connection was closed. PasswordChangeError: the password has expired.
         """
         try:
             self._authenticate(transport)
@@ -72,90 +88,133 @@ class Authentication:
             if self._agent is not None:
                 self._agent.close()
 
-    def _authenticate(self, transport: paramiko.Transport) -> None:
+    def _authenticate(self, transport: Any) -> None:
         from paramiko import AuthenticationException
 
         allowed = self._allowed(transport)
-        if allowed is None:
-            return
-        if "publickey" in allowed:
-            for name, key in self._keys():
-                if self._step(transport, name, partial(transport.auth_publickey, self.host.user, key)):
-                    return
-        password = self._password(allowed)
-        if password is not None and self._step(
-            transport, "password", partial(_login, transport, self.host.user, password)
-        ):
-            return
-        raise AuthenticationException(
-            f"user {self.host.user}; tried: {', '.join(self.tried) or 'nothing, there is no key to offer'}; "
-            f"the server takes: {', '.join(allowed) or 'nothing'}"
-        )
+        rounds = 0
+        while allowed:
+            rounds += 1
+            more = self._round(transport, allowed) if rounds <= _ROUNDS else []
+            if not more and more is not None:
+                raise AuthenticationException(self._refused(allowed))
+            allowed = more
+        if allowed is not None:
+            raise AuthenticationException(self._refused([]))
 
     def _allowed(self, transport: paramiko.Transport) -> list[str] | None:
+        """The methods that the server takes; None where it wants no proof at all."""
         from paramiko import BadAuthenticationType
 
         try:
             transport.auth_none(self.host.user)
         except BadAuthenticationType as error:
             return list(error.allowed_types)
-        return None  # the server wants no proof at all
+        return None
 
-    def _step(self, transport: paramiko.Transport, name: str, attempt: Any) -> bool:
-        """One attempt; True when the transport is authenticated."""
+    def _round(self, transport: Any, allowed: list[str]) -> list[str] | None:
+        """Try what there is for these methods.
+
+        Returns:
+            None: authenticated. Methods: something was accepted, and the server wants one of these as well. Empty:
+            all was refused.
+        """
+        for name, attempt in self._attempts(transport, allowed):
+            outcome = self._step(transport, name, attempt)
+            if outcome is None or outcome:
+                return outcome
+        return []
+
+    def _attempts(self, transport: Any, allowed: list[str]) -> Iterator[tuple[str, Callable[[], list[str]]]]:
+        """Keys, the password, answers to the server's questions; the last where the password alone does not do."""
+        user = self.host.user
+        if "publickey" in allowed:
+            for name, key in self._keys_left():
+                yield name, partial(transport.auth_publickey, user, key)
+        if "password" in allowed:
+            password = self.credentials.login_password(self.host)
+            if password is None:
+                return
+            yield "password", partial(_login, transport, user, password)
+        if "keyboard-interactive" in allowed:
+            yield "answers", partial(transport.auth_interactive, user, Answers(self.host, self.credentials))
+
+    def _step(self, transport: Any, name: str, attempt: Callable[[], list[str]]) -> list[str] | None:
+        """One attempt; see `_round`."""
         from paramiko import AuthenticationException, SSHException
 
         self.tried.append(name)
         try:
             more = attempt()
+        except PasswordChangeError:
+            raise
+        except NoAnswerError as error:
+            self.tried[-1] += f" ({error})"
+            return []
         except AuthenticationException as error:
             log.debug("%s: %s refused: %s", self.host.name, name, type(error).__name__)
+            if note := transport.signature_note(name):
+                self.tried[-1] += f" ({note})"
             if not transport.is_active():
-                hint = "the server hung up after " + ", ".join(self.tried)
-                if len(self.tried) > 1:
-                    hint += "; too many keys? set identity_file, and use_agent = false"
-                raise AuthenticationException(hint) from error
-            return False
+                raise HungUpError("it hung up after " + ", ".join(self.tried)) from error
+            return []
         except SSHException as error:
+            if not transport.is_active():
+                raise HungUpError("it hung up after " + ", ".join(self.tried)) from error
             raise AuthenticationException(f"{name}: {error}") from error
         if more:  # accepted, and the server wants one thing more
             self.tried[-1] += " (accepted, not enough)"
-            return False
-        return True
+            return more
+        return None
 
-    def _password(self, allowed: list[str]) -> Secret | None:
-        if not {"password", "keyboard-interactive"} & set(allowed):
-            return None
-        return self.credentials.login_password(self.host)
+    def _refused(self, allowed: list[str]) -> str:
+        tried = ", ".join(self.tried) or "nothing, there is no key to offer"
+        takes = ", ".join(allowed) or "nothing"
+        more = f"; {self._unused}" if self._unused else ""
+        return f"user {self.host.user}; tried: {tried}{more}; the server takes: {takes}"
 
-    def _keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
+    # ------------------------------------------------------------------ keys
+
+    def _keys_left(self) -> Iterator[tuple[str, paramiko.PKey]]:
+        """The keys that were not offered yet, as many as a server takes before it hangs up."""
+        if self._keys is None:
+            self._keys = self._all_keys()
+        for name, key in self._keys:
+            if self._offered >= _MOST_KEYS:
+                self._unused = (
+                    f"only {_MOST_KEYS} keys were offered, since servers hang up after some: "
+                    "name the right one: identity_file"
+                )
+                return
+            self._offered += 1
+            yield name, key
+
+    def _all_keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
         """Agent keys that belong to the named files first (they need no passphrase), then the files, then the rest."""
-        agent = self._agent_keys()
-        files = identities(self.host)
-        wanted = {blob for path in files if (blob := _public_blob(path)) is not None}
+        found = userconfig.settings(self.host)
+        agent = self._agent_keys(found.agent)
+        files = userconfig.identities(self.host)
+        halves = {path: keyfiles.public_blob(path) for path in files}
         used: set[bytes] = set()
         for key in agent:
-            if key.asbytes() in wanted:
+            if key.asbytes() in halves.values():
                 used.add(key.asbytes())
                 yield f"agent key {_name(key)}", key
         for path in files:
-            if (blob := _public_blob(path)) is not None and blob in used:
-                continue
-            loaded = self._load(path)
-            if loaded is not None and loaded.asbytes() not in used:
+            if halves[path] not in used and (loaded := self._load(path)) is not None and loaded.asbytes() not in used:
                 used.add(loaded.asbytes())
                 yield f"key {path.name}", loaded
-        for key in agent:
+        for key in agent if not found.only else ():
             if key.asbytes() not in used:
                 yield f"agent key {_name(key)}", key
 
-    def _agent_keys(self) -> list[paramiko.PKey]:
-        if not self.host.use_agent:
+    def _agent_keys(self, place: str) -> list[paramiko.PKey]:
+        if not self.host.use_agent or place.lower() == "none":
             return []
         import paramiko
 
         try:
-            self._agent = paramiko.Agent()
+            self._agent = agent_at(place)
             return list(self._agent.get_keys())
         except (paramiko.SSHException, OSError, EOFError) as error:
             log.debug("no agent: %s", error)
@@ -163,46 +222,28 @@ class Authentication:
 
     def _load(self, path: Path) -> paramiko.PKey | None:
         """Read a key file; ask for its passphrase when it has one; None (and a mark in `tried`) when that fails."""
-        from cryptography.exceptions import UnsupportedAlgorithm
-        from paramiko import PKey, SSHException
-
         try:
-            return PKey.from_path(path)
-        except FileNotFoundError:
-            self.tried.append(f"key {path.name} (no such file)")
-            return None
-        except TypeError:
-            pass  # cryptography's way of saying that a passphrase is wanted
-        except (ValueError, SSHException, OSError, UnsupportedAlgorithm) as error:
-            self.tried.append(f"key {path.name} (cannot be read: {type(error).__name__})")
-            return None
-        secret = self.credentials.key_passphrase(self.host, path)
-        if secret is None:
-            self.tried.append(f"key {path.name} (encrypted, no passphrase given)")
-            return None
-        try:
-            return PKey.from_path(path, secret.reveal().encode())  # type: ignore[arg-type]
-        except (ValueError, TypeError, SSHException) as error:
-            log.debug("%s: %s", path.name, type(error).__name__)
-            self.tried.append(f"key {path.name} (wrong passphrase)")
+            data = keyfiles.read(path)
+            if keyfiles.is_public(data):
+                private = path.with_suffix("")
+                if path.suffix != ".pub" or not private.is_file():
+                    raise keyfiles.KeyUnusableError("a public key, whose private half is not in the agent")
+                return self._load(private)
+            secret = None
+            if keyfiles.wants_passphrase(data):
+                secret = self.credentials.key_passphrase(self.host, path)
+                if secret is None:
+                    raise keyfiles.KeyUnusableError("encrypted, no passphrase given")
+            return keyfiles.load(path, data, None if secret is None else secret.reveal())
+        except keyfiles.KeyUnusableError as error:
+            self.tried.append(f"key {path.name} ({error})")
             return None
 
 
 def _login(transport: paramiko.Transport, user: str, password: Secret) -> list[str]:
-    return transport.auth_password(user, password.reveal())
+    # the fallback would answer a question for a one-time code with the password
+    return transport.auth_password(user, password.reveal(), fallback=False)
 
 
 def _name(key: paramiko.PKey) -> str:
     return getattr(key, "comment", "") or key.get_name()
-
-
-def _public_blob(path: Path) -> bytes | None:
-    """The wire form of the public key beside a private one, for finding it in the agent; None where it is not."""
-    import base64
-    import binascii
-
-    try:
-        words = path.with_name(path.name + ".pub").read_text(encoding="utf-8", errors="replace").split()
-        return base64.b64decode(words[1], validate=True)
-    except (OSError, IndexError, binascii.Error):
-        return None

@@ -6,10 +6,11 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import HostKeyChanged, HostKeyUnknown, Unreachable
+from tscm_migrate.errors import HostKeyChanged, HostKeyUnknown, MigrateError, Unreachable
 from tscm_migrate.events import Emit, silent
 from tscm_migrate.ssh import hostkeys
 from tscm_migrate.ssh.auth import Authentication, Credentials, NoSecrets
+from tscm_migrate.ssh.refusal import refusal
 from tscm_migrate.ssh.translate import translated
 from tscm_migrate.ssh.userconfig import settled
 
@@ -63,11 +64,20 @@ class Identity:
         if self.known.revoked(self.name, blob):
             raise HostKeyChanged(self.host, "the offered key is revoked", hostkeys.fingerprints(pinned), offered)
         if not pinned:
-            raise HostKeyUnknown(self.host, f"{self.name} offers {offered}", offered)
+            raise HostKeyUnknown(self.host, f"{self.name} offers {offered}{self._authority()}", offered)
         if all(entry.blob != blob for entry in pinned):
             size = int.from_bytes(blob[:4], "big")
             like = [entry for entry in pinned if entry.type == blob[4 : 4 + size].decode("ascii", "replace")]
             raise HostKeyChanged(self.host, pinned=hostkeys.fingerprints(like or pinned), offered=offered)
+
+    def _authority(self) -> str:
+        line = self.known.authority(self.name)
+        if line is None:
+            return ""
+        return (
+            f"; known_hosts line {line.number} trusts a @cert-authority for it, by which ssh would check it: "
+            "this tool does not read certificates, so its key has to be pinned"
+        )
 
     def preferred(self, types: Sequence[str]) -> list[str]:
         """The key types in the order to ask for: what is pinned first, so that the server shows that key."""
@@ -185,8 +195,11 @@ def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
         def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
             route.identity.check(key.asbytes())
 
+    opened: list[Transport] = []
+
     def transport(sock: Any, **options: Any) -> paramiko.Transport:
         made = Transport(sock, fast=host.fast_transport, **options)
+        opened.append(made)
         made.packetizer.REKEY_BYTES = _REKEY_BYTES
         security = made.get_security_options()
         security.ciphers = (*_CIPHERS, *(c for c in security.ciphers if c not in _CIPHERS))
@@ -213,7 +226,11 @@ def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
     try:
         with translated(host.name, connecting=True):
             connection.open()
-    except BaseException:
+    except BaseException as error:
         _close([connection])
+        cause = error.__cause__ if isinstance(error, MigrateError) and error.__cause__ else error
+        found = refusal(host, opened[-1] if opened else None, cause)
+        if found is not None:
+            raise found from error
         raise
     return connection

@@ -207,20 +207,24 @@ def _offered(
 ) -> paramiko.PKey | None:
     import socket
 
-    import paramiko
     from paramiko.ssh_exception import IncompatiblePeer
 
+    from tscm_migrate.ssh.refusal import no_common
+    from tscm_migrate.ssh.service import Transport
     from tscm_migrate.ssh.translate import translated
 
     with translated(name_of(address, port), connecting=True):
         sock = via.open_tunnel(address, port) if via else socket.create_connection((address, port), timeout)
         try:
-            with contextlib.closing(paramiko.Transport(sock)) as transport:
+            with contextlib.closing(Transport(sock)) as transport:
                 transport.banner_timeout = timeout
                 transport.get_security_options().key_types = types
                 try:
                     transport.start_client(timeout=timeout)
                 except IncompatiblePeer:
+                    found = no_common(name_of(address, port), transport)
+                    if found is not None and "host key" not in found.kind:
+                        raise found from None
                     return None
                 return transport.get_remote_server_key()
         finally:

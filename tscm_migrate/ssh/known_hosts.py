@@ -73,11 +73,16 @@ class KnownHosts:
 
     entries: tuple[Entry, ...] = ()
     notes: tuple[str, ...] = ()
+    authorities: tuple[Entry, ...] = ()  # lines with @cert-authority, by which nothing is checked
 
     def pinned(self, name: str) -> tuple[Entry, ...]:
         """The keys pinned for a name, without revoked ones."""
         revoked = {e.blob for e in self.entries if e.marker == REVOKED and e.matches(name)}
         return tuple(e for e in self.entries if not e.marker and e.blob not in revoked and e.matches(name))
+
+    def authority(self, name: str) -> Entry | None:
+        """The @cert-authority line by which ssh would check this host's certificate."""
+        return next((entry for entry in self.authorities if entry.matches(name)), None)
 
     def revoked(self, name: str, blob: bytes) -> bool:
         """Whether this very key is marked @revoked for the name."""
@@ -106,6 +111,7 @@ def parse(text: str) -> KnownHosts:
     """Read known_hosts text; a line that cannot be read is passed over with a note, as OpenSSH does."""
     entries: list[Entry] = []
     notes: list[str] = []
+    authorities: list[Entry] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -114,9 +120,10 @@ def parse(text: str) -> KnownHosts:
             notes.append(f"line {number}: not understood, passed over")
         elif entry.marker == AUTHORITY:
             notes.append(f"line {number}: @cert-authority is not supported, passed over")
+            authorities.append(entry)
         else:
             entries.append(entry)
-    return KnownHosts(tuple(entries), tuple(notes))
+    return KnownHosts(tuple(entries), tuple(notes), tuple(authorities))
 
 
 def entry_of(number: int, words: list[str]) -> Entry | None:

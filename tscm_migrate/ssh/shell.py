@@ -33,6 +33,8 @@ _LOCAL_GRACE = 8.0  # seconds that the remote `timeout` gets to do its work befo
 _TIMED_OUT = (124, 137)  # what `timeout` says: ended by TERM, by KILL
 _NO_LIMIT = 8 << 20
 _SFTP_SILENCE = 120.0  # seconds: a disk may take its time
+_SURE = (1 << 18) - 4096  # bytes of a packet that every server bears
+_LARGE_SINCE = (7, 0)  # OpenSSH, which takes packets of any size
 _LOOK = 5.0  # seconds for each answer where nobody waits for the result
 
 
@@ -104,7 +106,7 @@ class Shell:
     def _session(self, window: int | None = None, packet: int | None = None) -> paramiko.Channel:
         with translated(self.host.name):
             try:
-                channel = self._transport.open_session(window, packet, timeout=self._timeouts.channel)
+                channel = self._transport.open_session(window, self._packet(packet), timeout=self._timeouts.channel)
             except EOFError:
                 self._transport.close()  # it died a moment ago: from now on `alive` says so, too
                 raise
@@ -112,6 +114,11 @@ class Shell:
             if window is not None:
                 buffer_blocks(channel)
             return channel
+
+    def _packet(self, wanted: int | None) -> int | None:
+        """The packet size to announce: OpenSSH before 6.7 dies of 1 MiB, and of others nothing is known."""
+        version = getattr(self._transport, "version", lambda: None)()
+        return wanted if wanted is None or (version is not None and version >= _LARGE_SINCE) else min(wanted, _SURE)
 
     def sftp(self, silence: float = _SFTP_SILENCE) -> paramiko.SFTPClient:
         """A new SFTP session, which waits `silence` seconds for an answer; one thread may use it at a time.

@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from tscm_migrate.site import Host
 
 _PORT = 22
-_OLD_PEER = (
-    "it speaks only outdated SSH algorithms; paramiko 4 still knows some of them: "
-    "install `tscm-migrate` in a venv with `paramiko<5`, or update the appliance's OpenSSH"
-)
 
 
 def _words(error: BaseException) -> str:
@@ -53,7 +49,6 @@ def translate(error: BaseException, host: str, *, connecting: bool = False) -> M
         Our error, or None for what is no SSH trouble (a bug must stay visible as such).
     """
     import paramiko
-    from paramiko.ssh_exception import IncompatiblePeer
 
     if isinstance(error, MigrateError):
         return error
@@ -61,7 +56,6 @@ def translate(error: BaseException, host: str, *, connecting: bool = False) -> M
     lost = Unreachable if connecting else ConnectionLost
     table: tuple[tuple[tuple[type[BaseException], ...], Callable[[], MigrateError]], ...] = (
         ((paramiko.AuthenticationException,), lambda: AuthFailed(host, words)),
-        ((IncompatiblePeer,), lambda: Unreachable(host, f"{words}: {_OLD_PEER}")),
         # while connecting, the channel is the gateway's, and what it cannot reach is this host
         (
             (paramiko.ChannelException,),

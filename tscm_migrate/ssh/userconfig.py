@@ -1,21 +1,180 @@
-"""~/.ssh/config: what it says where the inventory is silent: user, port, identity files. Nothing else is taken.
+"""~/.ssh/config, read as ssh reads it, for what the inventory does not give: user, port, identities, agent.
 
-A HostName or ProxyJump there must not redirect a connection that the inventory describes.
+A HostName or ProxyJump there does not redirect a connection that the inventory describes. What cannot be judged here
+(`Match exec` and the like) does not apply; what may differ from ssh's own reading is in the notes, with file and line.
 """
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
+import os
+import re
+import shlex
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tscm_migrate.site import Host
 
-log = logging.getLogger(__name__)
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _HIGHEST_PORT = 65535
+_DEEPEST = 16  # of Include, as in ssh
+_SYSTEM = Path("/etc/ssh/ssh_config")
+# first value counts, as in ssh; identityfile gathers
+_WANTED = frozenset({"user", "port", "identityfile", "identitiesonly", "identityagent"})
+_LINE = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)(?:\s*=\s*|\s+|$)(.*)", re.DOTALL)
+_TOKEN = re.compile(r"%([%dhunrpiLl])|\$\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the files say about one host.
+
+    Attributes:
+        user, port: "" and None where they say nothing.
+        identity_files: as written, tokens replaced.
+        only: IdentitiesOnly.
+        agent: IdentityAgent; "": SSH_AUTH_SOCK's.
+        files: those that were read.
+        notes: what was passed over, with file and line.
+    """
+
+    user: str = ""
+    port: int | None = None
+    identity_files: tuple[str, ...] = ()
+    only: bool = False
+    agent: str = ""
+    files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Reading:
+    """The state of going through the files for one host."""
+
+    address: str
+    user: str
+    values: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+    def file(self, path: Path, *, depth: int = 0, applies: bool = True) -> None:
+        """Go through one file; a missing one is none."""
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.notes.append(f"{path} cannot be read: {error.strerror}")
+            return
+        self.files.append(path)
+        outer = applies
+        for number, line in enumerate(text.splitlines(), 1):
+            words = self._words(line, f"{path} line {number}")
+            if not words:
+                continue
+            key, values = words[0].lower(), words[1:]
+            if key == "host":
+                applies = outer and _matches(values, self.address)
+            elif key == "match":
+                applies = outer and self._match(values, f"{path} line {number}")
+            elif key == "include" and applies:
+                self._include(values, path, depth)
+            elif key in _WANTED and applies:
+                self._take(key, values, f"{path} line {number}")
+
+    def _words(self, line: str, where: str) -> list[str]:
+        if not line.strip() or line.lstrip().startswith("#"):
+            return []
+        found = _LINE.fullmatch(line)
+        try:
+            if found is None or "\0" in line:
+                raise ValueError
+            lexer = shlex.shlex(found[2], posix=True, punctuation_chars=False)
+            lexer.whitespace_split, lexer.escape, lexer.quotes = True, "", '"'
+            words = list(lexer)
+        except ValueError:
+            self.notes.append(f"{where}: cannot be read and does not apply; ssh itself may refuse the file")
+            return []
+        if not words:
+            self.notes.append(f"{where}: {found[1]} without a value does not apply; ssh itself refuses the file")
+            return []
+        return [found[1], *words]
+
+    def _match(self, criteria: list[str], where: str) -> bool:
+        """Whether all criteria are met; one that cannot be judged is not."""
+        left = list(criteria)
+        while left:
+            name = left.pop(0)
+            negated, name = name.startswith("!"), name.lstrip("!").lower()
+            if name == "all":
+                met: bool | None = True
+            elif name in {"canonical", "final"}:
+                met = None
+            else:
+                met = self._judged(name, left.pop(0) if left else "")
+            if met is None:
+                self.notes.append(f"{where}: `Match {name}` cannot be judged here, so this block does not apply")
+                return False
+            if met == negated:
+                return False
+        return True
+
+    def _judged(self, name: str, value: str) -> bool | None:
+        user = self.values.get("user", [self.user])[0]
+        against = {"host": self.address, "originalhost": self.address, "user": user, "localuser": _local_user()}
+        return _matches(value.split(","), against[name]) if name in against else None
+
+    def _include(self, values: list[str], path: Path, depth: int) -> None:
+        if depth >= _DEEPEST:
+            self.notes.append(f"{path}: Include goes deeper than {_DEEPEST} files, the rest is not read")
+            return
+        base = path.parent if path.is_relative_to(_SYSTEM.parent) else _home() / ".ssh"
+        for value in values:
+            pattern = Path(self._expanded(value))
+            place = pattern if pattern.is_absolute() else base / pattern
+            anchor = Path(place.anchor)
+            for file in sorted(anchor.glob(str(place.relative_to(anchor)))):
+                self.file(file, depth=depth + 1)
+
+    def _take(self, key: str, values: list[str], where: str) -> None:
+        value = values[0] if key == "user" else self._expanded(values[0])
+        if key == "port" and not (value.isdecimal() and 0 < int(value) <= _HIGHEST_PORT):
+            self.notes.append(f"{where}: Port {value} is not a port and does not apply")
+        elif key == "identityfile":
+            self.values.setdefault(key, []).append(value)
+        else:
+            self.values.setdefault(key, [value])
+
+    def _expanded(self, text: str) -> str:
+        known = {"%": "%", "d": str(_home()), "h": self.address, "n": self.address, "u": _local_user(),
+                 "r": self.values.get("user", [self.user])[0]}  # fmt: skip
+        text = _TOKEN.sub(
+            lambda found: os.environ.get(found[2], found[0]) if found[2] else known.get(found[1], found[0]), text
+        )
+        return str(_home() / text[2:]) if text.startswith("~/") else text
+
+
+def settings(host: Host) -> Settings:
+    """What ~/.ssh/config and the system's file say about a host."""
+    reading = _Reading(host.address, host.user if "user" in host.given else "")
+    reading.file(_home() / ".ssh" / "config")
+    reading.file(_SYSTEM)
+    values = reading.values
+    port = values.get("port")
+    return Settings(
+        user=values.get("user", [""])[0],
+        port=int(port[0]) if port else None,
+        identity_files=tuple(values.get("identityfile", ())),
+        only=values.get("identitiesonly", ["no"])[0].lower() in {"yes", "true"},
+        agent=values.get("identityagent", [""])[0],
+        files=tuple(reading.files),
+        notes=tuple(reading.notes),
+    )
 
 
 def settled(host: Host) -> Host:
@@ -26,12 +185,11 @@ def settled(host: Host) -> Host:
     silent = {name for name in ("user", "port") if name not in host.given and getattr(host, name) == _default(name)}
     if not silent:
         return host
-    entry = _entry(host.address)
-    port = entry.get("port", "")
-    if "port" in silent and port.isdecimal() and 0 < int(port) <= _HIGHEST_PORT:
-        host = replace(host, port=int(port))
-    if "user" in silent and entry.get("user"):
-        host = replace(host, user=entry["user"])
+    found = settings(host)
+    if "port" in silent and found.port is not None:
+        host = replace(host, port=found.port)
+    if "user" in silent and found.user:
+        host = replace(host, user=found.user)
     return host
 
 
@@ -39,9 +197,36 @@ def identities(host: Host) -> list[Path]:
     """The key files to try; the inventory's alone where it names one, else those that exist."""
     if host.identity_file is not None:
         return [host.identity_file.expanduser()]
-    named = [Path(name) for name in _entry(host.address).get("identityfile", [])]
+    named = [Path(name) for name in settings(host).identity_files if name.lower() != "none"]
     candidates = named or [Path("~/.ssh") / name for name in _DEFAULT_KEYS]
     return [path for candidate in candidates if (path := candidate.expanduser()).is_file()]
+
+
+def _home() -> Path:
+    return Path("~").expanduser()
+
+
+def _local_user() -> str:
+    try:
+        return getuser()
+    except (OSError, KeyError):
+        return ""
+
+
+def _matches(patterns: list[str], name: str) -> bool:
+    """As in ssh: one pattern has to match, and no negated one may."""
+    hit = False
+    for pattern in patterns:
+        if pattern.startswith("!"):
+            if _glob(pattern[1:], name):
+                return False
+        elif _glob(pattern, name):
+            hit = True
+    return hit
+
+
+def _glob(pattern: str, name: str) -> bool:
+    return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))
 
 
 def _default(name: str) -> Any:
@@ -52,14 +237,14 @@ def _default(name: str) -> Any:
     return next(field.default for field in fields(Host) if field.name == name)
 
 
-def _entry(address: str) -> dict[str, Any]:
-    from paramiko import SSHConfig
-
-    path = Path("~/.ssh/config").expanduser()
-    if not path.is_file():
-        return {}
-    try:
-        return dict(SSHConfig.from_path(str(path)).lookup(address))
-    except Exception as error:  # noqa: BLE001 - a strange line in the user's file must not stop a migration
-        log.debug("%s passed over: %s", path, error)
-        return {}
+def told(host: Host) -> Iterator[str]:
+    """What a connection to the host uses, one line each: for `doctor`."""
+    final, found = settled(host), settings(host)
+    source = "the inventory" if final == host else "~/.ssh/config"
+    yield f"{final.user}@{final.address} port {final.port} (from {source})"
+    files = ", ".join(map(str, identities(final))) or "none"
+    yield f"identity files: {files}"
+    if not final.use_agent or found.agent.lower() == "none":
+        yield "agent: not used"
+    else:
+        yield f"agent: {found.agent or 'SSH_AUTH_SOCK'}" + (", only the keys of these files" if found.only else "")

@@ -1,0 +1,314 @@
+"""Logins as ssh makes them: several steps, one-time codes, keys in every format; and why none came about."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.harness.stand_in import stand_in
+from tscm_migrate.errors import (
+    AuthFailed,
+    HostKeyUnknown,
+    LoginsClosed,
+    NoCommonAlgorithm,
+    PasswordExpired,
+    ServerFull,
+    Unreachable,
+)
+from tscm_migrate.lab.sshd import Sshd, make_key
+from tscm_migrate.site import Host, Secret
+from tscm_migrate.ssh import hostkeys, keyfiles
+from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tscm_migrate.ssh.shell import Shell
+
+pytestmark = pytest.mark.slow
+QUICK = Timeouts(connect=5, banner=5, auth=10, channel=10)
+
+
+class Knows(NoSecrets):
+    """The password, the codes one after the other, and a passphrase."""
+
+    def __init__(self, password: str | None = "pass", *codes: str, passphrase: str = "") -> None:  # noqa: S107
+        self.password, self.codes, self.passphrase = password, list(codes), passphrase
+        self.asked: list[str] = []
+
+    def login_password(self, host: Host) -> Secret | None:
+        self.asked.append("password")
+        return None if self.password is None else Secret(self.password)
+
+    def login_answer(self, host: Host, question: str) -> Secret | None:
+        self.asked.append(question)
+        return Secret(self.codes.pop(0)) if self.codes else None
+
+    def key_passphrase(self, host: Host, key: Path) -> Secret | None:
+        return Secret(self.passphrase) if self.passphrase else None
+
+
+CODE = (("Verification code: ", "123456"),)
+BOTH = (("Password: ", "pass"), ("One-time password (OTP): ", "123456"))
+
+
+@pytest.mark.parametrize(
+    ("steps", "questions"),
+    [
+        (("publickey", "password"), ()),
+        (("password", "publickey"), ()),
+        (("publickey", "keyboard-interactive"), CODE),
+        (("keyboard-interactive",), BOTH),
+        (("publickey", "password", "keyboard-interactive"), CODE),
+        (("keyboard-interactive", "keyboard-interactive", "publickey"), CODE),
+    ],
+)
+def test_a_login_goes_on_with_what_the_server_asks_for_next(
+    tmp_path: Path, steps: tuple[str, ...], questions: tuple[tuple[str, str], ...]
+) -> None:
+    knows = Knows("pass", "123456", "123456")
+    with (
+        stand_in(tmp_path, steps=steps, questions=questions) as server,
+        connect(server.host(), credentials=knows, timeouts=QUICK) as shell,
+    ):
+        assert shell.run("echo in").stdout == "in\n"
+    assert [one for one in server.heard if one != "none"] == list(steps)
+    assert any("Two steps please" in one for one in knows.asked) == bool(questions)
+
+
+def test_two_keys_may_be_wanted(tmp_path: Path) -> None:
+    second = make_key(tmp_path / "second")
+    with stand_in(tmp_path / "s", steps=("publickey", "publickey")) as server:
+        server.allow(second)
+        with pytest.raises(AuthFailed, match=r"accepted, not enough"):
+            connect(server.host(), credentials=NoSecrets(), timeouts=QUICK)
+
+
+def test_a_wrong_code_and_a_code_that_nobody_knows_are_told(tmp_path: Path) -> None:
+    with stand_in(tmp_path, steps=("publickey", "keyboard-interactive"), questions=CODE) as server:
+        with pytest.raises(AuthFailed, match=r"key user \(accepted, not enough\), answers; the server takes: keyboard"):
+            connect(server.host(), credentials=Knows("pass", "000000"), timeouts=QUICK)
+        with pytest.raises(AuthFailed, match="nobody could answer 'Verification code:'"):
+            connect(server.host(), credentials=NoSecrets(), timeouts=QUICK)
+
+
+@pytest.mark.parametrize(
+    "manners",
+    [
+        {"steps": ("password",), "expired": True},
+        {"steps": ("keyboard-interactive",), "questions": (("Current password: ", "x"),)},
+        {"steps": ("keyboard-interactive",), "questions": (("New password: ", "x"), ("Retype new password: ", "x"))},
+    ],
+)
+def test_an_expired_password_is_told_as_that(tmp_path: Path, manners: dict[str, Any]) -> None:
+    with stand_in(tmp_path, **manners) as server, pytest.raises(PasswordExpired) as caught:
+        connect(server.host(), credentials=Knows(), timeouts=QUICK)
+    assert "u@127.0.0.1 passwd" in caught.value.remedy()
+
+
+def test_a_host_that_lets_nobody_in_says_so_itself(tmp_path: Path) -> None:
+    said = "System is booting up. Unprivileged users are not permitted to log in yet."
+    with stand_in(tmp_path, steps=("password",), banner=said) as server, pytest.raises(LoginsClosed, match="booting"):
+        connect(server.host(), credentials=NoSecrets(), timeouts=QUICK)
+
+
+# ------------------------------------------------------------------ keys
+
+
+@pytest.mark.parametrize(
+    "options", [["-Z", "aes256-gcm@openssh.com"], ["-m", "PKCS8"], ["-m", "PEM"], []], ids=" ".join
+)
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_a_key_in_any_usual_format_is_read_with_its_passphrase(tmp_path: Path, kind: str, options: list[str]) -> None:
+    path = tmp_path / "key"
+    argv = ["ssh-keygen", "-q", "-t", kind, *options, "-N", "correct horse", "-f", str(path)]
+    subprocess.run(argv, check=True, timeout=60)
+    public = keyfiles.public_blob(path)
+    assert keyfiles.wants_passphrase(path.read_bytes())
+    assert keyfiles.load(path, path.read_bytes(), "correct horse").asbytes() == public
+    with pytest.raises(keyfiles.KeyUnusableError, match="wrong passphrase"):
+        keyfiles.load(path, path.read_bytes(), "wrong")
+    if not options:
+        path.with_name("key.pub").unlink()
+        assert keyfiles.public_blob(path) == public, "it is readable in the encrypted file"
+
+
+def test_a_format_that_cannot_be_read_is_named_with_the_command_that_changes_it(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-Z", "chacha20-poly1305@openssh.com", "-N", "correct horse"]
+    subprocess.run([*argv, "-f", str(path)], check=True, timeout=60)
+    with stand_in(tmp_path / "s") as server, pytest.raises(AuthFailed) as caught:
+        connect(server.host(identity_file=path), credentials=Knows(passphrase="correct horse"), timeouts=QUICK)
+    assert f"(OpenSSH, chacha20-poly1305@openssh.com) cannot be read: ssh-keygen -p -f {path}" in str(caught.value)
+
+
+@pytest.mark.skipif(not shutil.which("ssh-agent"), reason="no ssh-agent")
+def test_a_public_key_file_names_the_agent_s_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sock = tmp_path / "sock"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(sock)], stdout=subprocess.DEVNULL)
+    try:
+        while not sock.exists():
+            assert agent.poll() is None
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(sock))
+        for number in range(7):
+            subprocess.run(["ssh-add", "-q", str(make_key(tmp_path / f"other{number}"))], check=True, timeout=20)
+        with Sshd(tmp_path / "s") as server:
+            subprocess.run(["ssh-add", "-q", str(server.client_key)], check=True, timeout=20)
+            public = server.client_key.with_name("client.pub")
+            server.client_key.unlink()
+            with connect(server.host(identity_file=public, use_agent=True), credentials=NoSecrets()) as shell:
+                assert shell.run("echo in").stdout == "in\n"
+            lonely = make_key(tmp_path / "lonely")
+            lonely.unlink()
+            with pytest.raises(AuthFailed, match="whose private half is not in the agent"):
+                connect(server.host(identity_file=tmp_path / "lonely.pub"), credentials=NoSecrets())
+    finally:
+        agent.terminate()
+        agent.wait(10)
+
+
+# ------------------------------------------------------------------ algorithms
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "told"),
+    [
+        ("key exchange", "KexAlgorithms sntrup761x25519-sha512@openssh.com", "newer"),
+        ("key exchange", "KexAlgorithms diffie-hellman-group14-sha1", "outdated"),
+        ("MAC", "MACs umac-128@openssh.com\nCiphers aes128-ctr", "newer"),
+        ("cipher", "Ciphers chacha20-poly1305@openssh.com", "newer"),
+        ("host key algorithm", "HostKeyAlgorithms ssh-rsa", "outdated"),
+    ],
+)
+def test_without_a_common_algorithm_the_kind_and_both_lists_are_told(
+    tmp_path: Path, kind: str, option: str, told: str
+) -> None:
+    with Sshd(tmp_path / "s", options=option.split("\n")) as server, pytest.raises(NoCommonAlgorithm) as caught:
+        connect(server.host(), credentials=NoSecrets(), timeouts=QUICK)
+    error = caught.value
+    assert (error.kind, told in error.message()) == (kind, True)
+    assert option.split()[1] in error.theirs
+    assert error.ours
+    assert error.theirs[0] in error.message()
+    assert error.ours[0] in error.message()
+    assert ("upgrade paramiko" in error.remedy()) == (told == "newer")
+
+
+def test_the_curve_is_offered_under_its_rfc_name(tmp_path: Path) -> None:
+    with Sshd(tmp_path / "s", options=["KexAlgorithms curve25519-sha256"]) as server:
+        with connect(server.host(), credentials=NoSecrets(), timeouts=QUICK) as shell:
+            assert shell.run("echo in").stdout == "in\n"
+        assert hostkeys.scan("127.0.0.1", server.port)
+
+
+def rsa(folder: Path) -> Path:
+    return make_key(folder / "rsa", "rsa")
+
+
+@pytest.mark.parametrize(
+    ("version", "sig_algs"),
+    [("SSH-2.0-OpenSSH_7.4", "ssh-ed25519,ssh-rsa"), ("SSH-2.0-OpenSSH_7.2", None), ("SSH-2.0-dropbear_2020.81", "")],
+)
+def test_an_rsa_key_is_taken_where_ssh_gets_in(tmp_path: Path, version: str, sig_algs: str | None) -> None:
+    key = rsa(tmp_path)
+    with stand_in(tmp_path / "s", version=version, sig_algs=sig_algs) as server:
+        server.allow(key)
+        with connect(server.host(identity_file=key), credentials=NoSecrets(), timeouts=QUICK) as shell:
+            assert shell.run("echo in").stdout == "in\n"
+
+
+def test_a_server_that_takes_rsa_with_sha_1_only_is_told_as_that(tmp_path: Path) -> None:
+    key = rsa(tmp_path)
+    manners: dict[str, Any] = {"version": "SSH-2.0-OpenSSH_6.6.1", "sig_algs": "ssh-ed25519,ssh-rsa"}
+    with stand_in(tmp_path / "s", **manners) as server, pytest.raises(AuthFailed, match="SHA-1"):
+        connect(server.host(identity_file=key), credentials=NoSecrets(), timeouts=QUICK)
+
+
+# ------------------------------------------------------------------ connections that are closed
+
+
+def test_a_server_that_is_full_is_told_as_that(tmp_path: Path) -> None:
+    with (
+        Sshd(tmp_path / "s", options=["MaxStartups 1:100:1", "LoginGraceTime 20"]) as server,
+        contextlib.ExitStack() as held,
+    ):
+        said = b""
+        while said != b"SSH-":  # the look whether it is up may not be over yet
+            said = held.enter_context(socket.create_connection(("127.0.0.1", server.port), 10)).recv(4)
+        with pytest.raises(Unreachable, match="MaxStartups"):
+            connect(server.host(), credentials=NoSecrets(), timeouts=QUICK)
+
+
+def _closing(after: bytes) -> Callable[[socket.socket], None]:
+    def serve(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer:
+            peer.sendall(after)
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "told"),
+    [
+        (b"Exceeded MaxStartups\r\n", ServerFull, "MaxStartups"),
+        (b"Not allowed at this time\r\n", ServerFull, "Not allowed"),
+        (b"", Unreachable, "MaxStartups"),
+    ],
+)
+def test_a_connection_that_is_closed_before_the_version_says_why(said: bytes, kind: type[Exception], told: str) -> None:
+    import threading
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_closing(said), args=(listener,), daemon=True)
+        thread.start()
+        host = Host("box", "127.0.0.1", port=listener.getsockname()[1], use_agent=False)
+        with pytest.raises(kind, match=told):
+            connect(host, credentials=NoSecrets(), timeouts=QUICK)
+        thread.join(5)
+
+
+def test_a_connection_that_dies_during_authentication_is_no_refused_key(
+    tmp_path: Path, open_shell: Callable[..., Shell]
+) -> None:
+    assert open_shell
+    with stand_in(tmp_path, steps=("password",)) as server:
+        door = type("Closing", (Knows,), {"login_password": lambda _self, _host: _close(server)})
+        with pytest.raises(Unreachable, match="closed during authentication"):
+            connect(server.host(), credentials=door(), timeouts=QUICK)
+
+
+def _close(server: Any) -> Secret:
+    server._transports[-1].close()
+    return Secret("x")
+
+
+def test_a_certificate_authority_that_would_have_been_the_answer_is_named(tmp_path: Path) -> None:
+    with Sshd(tmp_path / "s") as server:
+        known = tmp_path / "known"
+        known.write_text(f"@cert-authority [127.0.0.1]:{server.port} {server.public_key('rsa')}\n")
+        with pytest.raises(HostKeyUnknown, match="@cert-authority") as caught:
+            connect(server.host(known_hosts=known), credentials=NoSecrets(), timeouts=QUICK)
+        assert "line 1" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "most"),
+    [("SSH-2.0-OpenSSH_6.6.1p1", 1 << 18), ("SSH-2.0-dropbear_2015.67", 1 << 18), ("SSH-2.0-OpenSSH_9.2p1", 1 << 20)],
+)
+def test_the_announced_packet_is_one_that_the_server_bears(tmp_path: Path, version: str, most: int) -> None:
+    old = most < 1 << 20
+    with (
+        stand_in(tmp_path, version=version, small_packets=old) as server,
+        connect(server.host(), credentials=NoSecrets(), timeouts=QUICK) as shell,
+        shell.reader("head -c 3000000 /dev/zero") as reader,
+    ):
+        assert sum(map(len, reader)) == 3_000_000
+    assert max(server.packets) <= most
+    assert (max(server.packets) > 1 << 18) != old

@@ -1,0 +1,163 @@
+"""Key files as OpenSSH reads them: the public half of an encrypted key, and private halves in every usual format."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import io
+from typing import TYPE_CHECKING
+
+from tscm_migrate.local_command import quoted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import paramiko
+
+_MAGIC = b"openssh-key-v1\0"
+_BEGIN, _END = b"-----BEGIN ", b"-----END "
+_MOST = 1 << 16  # bytes of a key file
+
+
+class KeyUnusableError(Exception):
+    """A key file that cannot be used; the text says why, and what to do."""
+
+
+def read(path: Path) -> bytes:
+    """A key file's bytes.
+
+    Raises:
+        KeyUnusableError: there is none, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST)
+    except FileNotFoundError:
+        raise KeyUnusableError("no such file") from None
+    except OSError as error:
+        raise KeyUnusableError(f"cannot be read: {error.strerror}") from None
+
+
+def public_blob(path: Path) -> bytes | None:
+    """The wire form of the public half, without any passphrase.
+
+    From the file itself (a public key, or a private one in OpenSSH's format), else from the `.pub` beside it.
+    """
+    for place in (path, path.with_name(path.name + ".pub")):
+        with contextlib.suppress(KeyUnusableError):
+            data = read(place)
+            if blob := _of_line(data) or _of_container(data):
+                return blob
+    return None
+
+
+def is_public(data: bytes) -> bool:
+    """Whether these are the bytes of a public key, as ssh-keygen writes it."""
+    return _of_line(data) is not None
+
+
+def _of_line(data: bytes) -> bytes | None:
+    words = data.split(None, 2)
+    if len(words) < 2 or data.startswith(b"-----"):
+        return None
+    try:
+        blob = base64.b64decode(words[1], validate=True)
+    except binascii.Error:
+        return None
+    return blob if blob[4 : 4 + len(words[0])] == words[0] else None
+
+
+def _container(data: bytes) -> bytes:
+    """What an OpenSSH private key holds, b"" where it is in another format."""
+    if b"BEGIN OPENSSH PRIVATE KEY" not in data:
+        return b""
+    body = data.partition(b"-----\n")[2].partition(_END)[0]
+    with contextlib.suppress(binascii.Error):
+        raw = base64.b64decode(b"".join(body.split()))
+        if raw.startswith(_MAGIC):
+            return raw[len(_MAGIC) :]
+    return b""
+
+
+def _strings(raw: bytes) -> tuple[bytes, bytes, bytes]:
+    """Cipher, KDF and public half of a container."""
+
+    def take(at: int) -> tuple[bytes, int]:
+        end = at + 4 + int.from_bytes(raw[at : at + 4], "big")
+        return raw[at + 4 : end], end
+
+    cipher, at = take(0)
+    kdf, at = take(at)
+    _, at = take(at)
+    public, _ = take(at + 4)  # the number of keys stands between
+    return cipher, kdf, public
+
+
+def _of_container(data: bytes) -> bytes | None:
+    raw = _container(data)
+    return _strings(raw)[2] or None if raw else None
+
+
+def wants_passphrase(data: bytes) -> bool:
+    """Whether a private key is encrypted."""
+    if raw := _container(data):
+        return _strings(raw)[0] != b"none"
+    return b"ENCRYPTED" in data
+
+
+def format_of(data: bytes) -> str:
+    """The format of a private key, for a message."""
+    if raw := _container(data):
+        return f"OpenSSH, {_strings(raw)[0].decode('ascii', 'replace')}"
+    if b"BEGIN ENCRYPTED PRIVATE KEY" in data or b"BEGIN PRIVATE KEY" in data:
+        return "PKCS8"
+    if data.startswith(b"PuTTY-User-Key-File"):
+        return "PuTTY's own"
+    return "PEM" if data.startswith(_BEGIN) else "unknown"
+
+
+def load(path: Path, data: bytes, passphrase: str | None) -> paramiko.PKey:
+    """The private key in `data`, with the certificate that lies beside it as `-cert.pub`.
+
+    Raises:
+        KeyUnusableError: a wrong passphrase, or a format that cannot be read.
+    """
+    from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from paramiko import SSHException
+
+    secret = passphrase.encode() if passphrase is not None and wants_passphrase(data) else None
+    reader = serialization.load_ssh_private_key if _container(data) else serialization.load_pem_private_key
+    try:
+        loaded = reader(data, secret)
+        # paramiko's own parsers know fewer ciphers and formats; what they get is never written anywhere
+        plain = loaded.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+        )
+        return _with_certificate(_parsed(plain.decode()), path)
+    except UnsupportedAlgorithm:
+        raise KeyUnusableError(_unreadable(path, data)) from None
+    except (ValueError, TypeError, InvalidTag, SSHException):
+        encrypted = wants_passphrase(data)
+        raise KeyUnusableError("wrong passphrase" if encrypted else _unreadable(path, data)) from None
+
+
+def _parsed(text: str) -> paramiko.PKey:
+    from paramiko import ECDSAKey, Ed25519Key, RSAKey, SSHException
+
+    for kind in (Ed25519Key, ECDSAKey, RSAKey):
+        with contextlib.suppress(SSHException):
+            return kind.from_private_key(io.StringIO(text))
+    raise SSHException("not a key of a known type")
+
+
+def _with_certificate(key: paramiko.PKey, path: Path) -> paramiko.PKey:
+    beside = path.with_name(path.name + "-cert.pub")
+    if beside.is_file():
+        key.load_certificate(str(beside))
+    return key
+
+
+def _unreadable(path: Path, data: bytes) -> str:
+    return f"its format ({format_of(data)}) cannot be read: ssh-keygen -p -f {quoted(path)}"
