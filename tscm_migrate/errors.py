@@ -10,6 +10,7 @@
     │   └── NaiveTime           2   a time without a zone
     ├── Refused                 3   preflight found a reason not to start
     │   └── NetconfContradiction 3
+    ├── Unconfirmed             3   it has to be confirmed, and nobody was there to ask
     ├── SshError                1
     │   ├── Unreachable         1   no connection (retry later)
     │   │   ├── ServerFull      1   it takes no more connections at the moment
@@ -265,6 +266,24 @@ class NetconfContradiction(Refused):
 
     def remedy(self) -> str:
         return "give one: bypass keeps the new one's own address, force-apply takes over the old one's settings"
+
+
+@dataclass(eq=False)
+class Unconfirmed(MigrateError):
+    """It has to be confirmed, and there is nobody to ask; nothing was changed."""
+
+    code = "unconfirmed"
+    exit_code = Exit.REFUSED
+    retry = Retry.AFTER_REMEDY
+
+    what: str
+    command: str
+
+    def message(self) -> str:
+        return f"{self.what}: this has to be confirmed, and there is no terminal to ask on; nothing was changed"
+
+    def remedy(self) -> str:
+        return f"look at what is listed; to do it: {self.command}"
 
 
 # --------------------------------------------------------------------------- ssh

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.incoming import Given, encrypted, name_of
+from tscm_migrate.inventory import load
 from tscm_migrate.lab import embedded
 from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.offsite import catalog
+from tscm_migrate.offsite.copying import CopyPolicy, make_copy
+from tscm_migrate.offsite.stores.local import LocalStore
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tscm_migrate.lab.base import Lab
 
@@ -157,3 +165,70 @@ def test_a_host_that_is_dead_does_not_stop_the_others(lab: Lab, store: Path) -> 
     assert next(o for o in done if o["host"] == "tscm-new")["code"] == "ssh.unreachable"
     young = offsite(lab, store, "pull", "--host", "tscm-old", "--if-older", "1h").stdout
     assert "nothing to do" in young
+
+
+def configured(lab: Lab, store: Path, folder: Path) -> Path:
+    """An inventory that keeps one copy."""
+    keep = "[offsite.keep]\nlast = 1\ndaily = 0\nweekly = 0\nmonthly = 0\nyearly = 0\n"
+    keep += 'within = "1s"\nunverified_for = "1s"\n'
+    file = lab.inventory.with_name(f"keep-{folder.name}.toml")
+    file.write_text(lab.inventory.read_text() + f'\n[offsite]\nstore = "{store}"\n{keep}')
+    return file
+
+
+def test_a_prune_that_deletes_most_of_a_host_asks(lab: Lab, store: Path, tmp_path: Path) -> None:
+    args = ("offsite", "prune", "--inventory", str(configured(lab, store, tmp_path)), "--host", "tscm-old")
+    for day in range(1, 13):
+        when = datetime(2026, 1, day, 3, tzinfo=UTC)
+        make_copy(
+            Given(encrypted(100, seed=day), host="tscm-old", archive=name_of(when)), LocalStore(store), CopyPolicy(),
+            now=when + timedelta(minutes=5),
+        )  # fmt: skip
+    refused = lab.run_tool(*args)
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    assert "11 of 12 copies would be deleted" in refused.stderr
+    command = next(line for line in refused.stderr.splitlines() if "tscm-migrate offsite prune" in line)
+    words = shlex.split(command[command.index("tscm-migrate") :])[1:]
+    assert len(catalog.load(LocalStore(store)).copies) == 12
+    assert lab.run_tool(*words).returncode == 0
+    assert len(catalog.load(LocalStore(store)).copies) == 1
+
+
+def test_prune_there_asks_and_honours_the_lock(lab: Lab, store: Path, tmp_path: Path) -> None:
+    done = lab.on("old", "sleep 1.1; tsadmin backup </dev/null", root=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    backups = lab.guest("old").root / "opt/threatstop/backup"
+    there = sorted(path.name for path in backups.glob("threatstop_backup_*"))
+    more = ("--inventory", str(configured(lab, store, tmp_path)), "--host", "tscm-old")
+    assert lab.run_tool("offsite", "pull", "--archive", "all", *more).returncode == 0
+    prune = ("offsite", "prune", "--there", *more)
+    shown = lab.run_tool(*prune, "--dry-run")
+    assert shown.returncode == 0
+    assert shown.stdout.count("DELETE") == len(there) - 1
+    asked = lab.run_tool(*prune)
+    assert asked.returncode == 3
+    assert "--there --yes" in asked.stderr
+    lock = Path(load(lab.inventory).host("tscm-old").paths.hold_dir) / "lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text("{}")
+    locked = lab.run_tool(*prune, "--yes")
+    lock.unlink()
+    assert locked.returncode == 3, locked.stdout + locked.stderr
+    assert "locked" in locked.stderr
+    assert sorted(path.name for path in backups.glob("threatstop_backup_*")) == there
+    assert lab.run_tool(*prune, "--yes").returncode == 0
+    assert sorted(path.name for path in backups.glob("threatstop_backup_*")) == there[-1:]
+    assert not lock.exists()
+
+
+def test_what_cannot_be_read_is_named_by_every_task(lab: Lab, store: Path, tmp_path: Path) -> None:
+    offsite(lab, store, "pull", "--host", "tscm-old")
+    bad = store / "hosts/tscm-old/archives/x.json"
+    os.mkfifo(bad)
+    for words, code in (
+        (("list",), 0), (("list", "--json"), 0), (("verify",), 4), (("status", "--host", "tscm-old"), 0),
+        (("fetch", "tscm-old", "--to", str(tmp_path)), 0), (("pull", "--host", "tscm-old"), 0),
+        (("show", "tscm-old"), 0), (("clean",), 3),
+    ):  # fmt: skip
+        done = offsite(lab, store, *words, code=code)
+        assert "x.json" in done.stdout + done.stderr, words

@@ -12,6 +12,7 @@ import uuid
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -214,6 +215,34 @@ def test_wrong_credentials_say_so(seaweed: servers.Server) -> None:
         store.unfinished()
 
 
+@pytest.mark.parametrize("prefix", ["mit Blank/Überall 50%", "x+y/~z"])
+def test_a_prefix_may_have_blanks_and_umlauts(seaweed: servers.Server, prefix: str) -> None:
+    with closing(open_store(seaweed.url("prefixes", prefix), env=servers.ENV)) as store:
+        copied = make_copy(Given(encrypted(9_000_000)), store, CopyPolicy(), now=NOW)
+        (copy,) = catalog.load(store).copies
+        assert copy.manifest == copied.manifest
+        prune.delete(store, copy)
+        assert list(store.entries()) == []
+        assert store.unfinished() == []
+
+
+def test_keys_of_somebody_else_are_named_and_passed_over(store: Store, seaweed: servers.Server, prefix: str) -> None:
+    make_copy(Given(encrypted(1000)), store, CopyPolicy(), now=NOW)
+    keys = ["line\nbreak.json", "bell\x07.json", "a//b.json", "ü.json", "per%cent.json", "plus+.json", "a b.json"]
+    multiparts = store._multiparts  # type: ignore[attr-defined] # signs what the store would not write
+    for key in keys:
+        path = f"/offsite/{quote(f'{prefix}/hosts/tscm-a/archives/{key}', safe='/~-._')}"
+        assert multiparts._once("PUT", path, {})[0] == 200
+    found = catalog.load(store)
+    assert len(found.copies) == 1
+    assert len(found.strange) >= len(keys) - 1, "seaweed makes one slash of two"
+    assert all(str(thing).isprintable() for thing in found.strange)
+    now = datetime.now(UTC)
+    assert [looked.why for looked in verify(store, found.copies, now)] == [""]
+    with pytest.raises(PruneRefused, match="cannot be read"):
+        prune.leftovers(store, found)
+
+
 def test_on_a_server_that_ignores_conditions_nothing_is_lost(lying_s3: servers.Server, prefix: str) -> None:
     store = open_store(lying_s3.url("bucket", prefix), env=servers.ENV)
     body = encrypted(3_000_000)
@@ -222,7 +251,7 @@ def test_on_a_server_that_ignores_conditions_nothing_is_lost(lying_s3: servers.S
 
     def run() -> None:
         start.wait(30)
-        outcomes.append(make_copy(Given(body), store, CopyPolicy(), now=NOW))
+        outcomes.append(make_copy(Given(body, archive=name_of(NOW)), store, CopyPolicy(), now=NOW))
 
     threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:

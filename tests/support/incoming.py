@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tscm_migrate.offsite import keys
+from tscm_migrate.appliance import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ class Given:
 
     @property
     def taken_at(self) -> datetime:
-        when = keys.taken_at(self.archive)
+        when = names.taken_at(self.archive)
         assert when
         return when
 

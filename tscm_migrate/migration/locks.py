@@ -202,6 +202,34 @@ def take(m: Migration, *appliances: Appliance) -> None:
         appliance.vet = _vet(m, appliance, role)
 
 
+@contextlib.contextmanager
+def alone(appliance: Appliance, doing: str, root: Path | None = None) -> Iterator[None]:
+    """Have an appliance for something short that is not a run: no run works on it, and none begins meanwhile.
+
+    Args:
+        appliance: which.
+        doing: a word for the lock.
+        root: the state folder.
+
+    Raises:
+        Locked: a run has it, or one of this workstation has left something undone on it.
+    """
+    run = f"{doing}-{secrets.token_hex(4)}"
+    refuse_over_unfinished(appliance.name, root=root)
+    with held_here(run, [appliance.host], root):
+        ours = mark_of(run, "", root)
+        found = mark.take(appliance, ours)
+        if found is not None and proved_dead(found, root) and not unfinished(found.run, root):
+            found = mark.take(appliance, ours, instead_of=found)
+        if found is not None:
+            alive = not proved_dead(found, root)
+            raise Locked(appliance.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=alive)
+        try:
+            yield
+        finally:
+            mark.drop(appliance, run)
+
+
 def _take(m: Migration, appliance: Appliance, role: str) -> bool:
     """Whether the mark was made now, and not by an earlier part of this run."""
     ours = mark_of(m.run, role)

@@ -1,7 +1,7 @@
 """Which copies there are: read from the manifests in the store, each of them fetched once and then remembered.
 
-The store is the truth; the file on the workstation only saves fetching what cannot change. Delete it, and it is made
-again.
+The store decides; the file on the workstation only saves fetching what cannot change, and may be deleted. What lies in
+the store and cannot be read, whatever is wrong with it, is named in `Catalog.strange` and passed over.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import CopyDamaged, CopyMissing, ObjectMissing
+from tscm_migrate.errors import CopyDamaged, CopyMissing, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
 from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.manifest import Manifest, Record, parse_manifest, parse_record
-from tscm_migrate.offsite.stores.base import read_small
+from tscm_migrate.offsite.stores.base import SMALL, read_small
 from tscm_migrate.util import private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
     from pathlib import Path
 
@@ -29,6 +30,22 @@ if TYPE_CHECKING:
 
 _FETCHERS = 8
 _CACHE = 1
+AHEAD = timedelta(hours=15)  # older versions read a name in local time as UTC, and no zone is that far to the east
+
+
+@dataclass(frozen=True)
+class Strange:
+    """Something in a store that cannot be read as a copy's: its key, as it can be shown, and why."""
+
+    key: str
+    why: str
+
+    def __str__(self) -> str:
+        return self.why if self.key in self.why else f"{self.key}: {self.why}"
+
+    def of(self, host: str) -> bool:
+        """Whether it lies where this host's copies are."""
+        return f"{self.key}/".startswith(f"{keys.HOSTS}/{keys.host_part(host)}/")
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,16 @@ class Copy:
     def taken_at(self) -> datetime:
         """When the appliance took it (UTC)."""
         return self.manifest.taken_at
+
+    @property
+    def future(self) -> bool:
+        """Whether its name was of a time to come when it was pulled: its date says nothing then."""
+        return self.taken_at > self.manifest.pulled_at + AHEAD
+
+    @property
+    def dated(self) -> datetime:
+        """When it was taken, at the latest: not after it was pulled."""
+        return min(self.taken_at, self.manifest.pulled_at)
 
     def as_dict(self) -> dict[str, Any]:
         """One line of `--json`: the manifest, and what is known beyond it."""
@@ -104,7 +131,7 @@ class Catalog:
 
     url: str
     copies: tuple[Copy, ...]  # newest first
-    strange: tuple[str, ...] = ()  # what lies there and could not be read, as text
+    strange: tuple[Strange, ...] = ()  # what lies there and could not be read
     orphans: tuple[Stat, ...] = ()  # data without a manifest
     known_before: int = 0  # copies that the workstation remembered before it looked
     hosts: tuple[str, ...] = field(default=())
@@ -116,12 +143,15 @@ class Catalog:
     def find(self, host: str, name: str = "latest") -> Copy:
         """The copy that `name` means: "latest" (the newest verified one), an id, or an archive's name.
 
+        A copy whose name was dated in the future when it was pulled is never the latest where another one is verified.
+
         Raises:
             CopyMissing: none, or several archives of that name with different bytes.
         """
         mine = self.of(host)
         if name == "latest":
-            found = [copy for copy in mine if copy.verified_at][:1]
+            good = [copy for copy in mine if copy.verified_at]
+            found = sorted(good, key=lambda copy: (not copy.future, copy.dated, copy.manifest.pulled_at))[-1:]
         else:
             found = [copy for copy in mine if name in {copy.id, copy.manifest.archive}]
         if len(found) == 1:
@@ -144,12 +174,17 @@ def load(store: Store, *, hosts: Iterable[str] | None = None, cache: Path | None
     memory = _Memory(cache, store.url)
     wanted = sorted(set(hosts)) if hosts is not None else None
     prefixes = [f"{keys.HOSTS}/{keys.host_part(host)}" for host in wanted] if wanted is not None else [keys.HOSTS]
-    listed = [entry for prefix in prefixes for entry in store.entries(prefix)]
+    strange: list[Strange] = []
+
+    def odd(key: str, why: str) -> None:
+        strange.append(Strange(key, why))
+
+    listed = [entry for prefix in prefixes for entry in store.entries(prefix, odd=odd)]
     small = [entry for entry in listed if entry.key.endswith(".json")]
     before = memory.manifests(prefixes)
     doubtful = memory.data_of_gone({entry.key for entry in small}, prefixes)
-    bodies, strange = _bodies(store, small, memory)
-    manifests, records = _parsed(bodies, strange)
+    bodies = _bodies(store, small, memory, strange)
+    manifests, records = _parsed(bodies, odd)
     memory.save({entry.key for entry in small}, prefixes)
     data = {entry.key: entry.size for entry in listed if not entry.key.endswith(".json")}
     copies = [
@@ -171,7 +206,7 @@ def _at(record: Record) -> datetime:
     return record.at
 
 
-def _parsed(bodies: dict[str, bytes], strange: list[str]) -> tuple[list[Manifest], list[Record]]:
+def _parsed(bodies: dict[str, bytes], odd: Callable[[str, str], None]) -> tuple[list[Manifest], list[Record]]:
     manifests: list[Manifest] = []
     records: list[Record] = []
     for key, body in bodies.items():
@@ -181,37 +216,48 @@ def _parsed(bodies: dict[str, bytes], strange: list[str]) -> tuple[list[Manifest
             else:
                 records.append(parse_record(body, key))
         except CopyDamaged as error:
-            strange.append(error.message())
+            odd(key, error.message())
+        except Exception as error:  # noqa: BLE001 - one file that nobody foresaw must not hide all others
+            odd(key, f"it cannot be read ({type(error).__name__})")
     return manifests, records
 
 
-def _bodies(store: Store, small: list[Stat], memory: _Memory) -> tuple[dict[str, bytes], list[str]]:
-    strange: list[str] = []
+def _bodies(store: Store, small: list[Stat], memory: _Memory, strange: list[Strange]) -> dict[str, bytes]:
+    """Read what is not remembered. Where nothing at all may be read, it is the store that refuses, not its objects."""
     bodies: dict[str, bytes] = {}
-    absent = []
+    absent: list[Stat] = []
+    refused: list[StoreDenied] = []
     for entry in small:
-        held = memory.get(entry)
-        if held is None:
-            absent.append(entry)
+        known = memory.get(entry)
+        if known is not None:
+            bodies[entry.key] = known
+        elif entry.size > SMALL:
+            strange.append(Strange(entry.key, f"{entry.size} bytes are more than this tool ever writes there"))
         else:
-            bodies[entry.key] = held
-
-    def fetch(entry: Stat) -> bytes | CopyDamaged | None:
-        try:
-            return read_small(store, entry.key)
-        except ObjectMissing:  # deleted since the listing, or a listing that lags
-            return None
-        except CopyDamaged as error:
-            return error
-
+            absent.append(entry)
     with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="catalog") as pool:
-        for entry, got in zip(absent, pool.map(fetch, absent), strict=True):
-            if isinstance(got, CopyDamaged):
-                strange.append(got.message())
-            elif got is not None:
+        for entry, got in zip(absent, pool.map(lambda one: _fetched(store, one), absent), strict=True):
+            if isinstance(got, bytes):
                 bodies[entry.key] = got
                 memory.put(entry, got)
-    return bodies, strange
+            elif got is not None:
+                refused += [got] if isinstance(got, StoreDenied) else []
+                strange.append(Strange(entry.key, got.message()))
+    if refused and not bodies:
+        raise refused[0]
+    return bodies
+
+
+def _fetched(store: Store, entry: Stat) -> bytes | CopyDamaged | StoreError | None:
+    """The object's bytes, or why it cannot be read; None where it was deleted since the listing, or that lags."""
+    try:
+        return read_small(store, entry.key)
+    except ObjectMissing:
+        return None
+    except StoreUnavailable:
+        raise
+    except (CopyDamaged, StoreError) as error:
+        return error
 
 
 def forget(cache: Path, url: str) -> None:
@@ -234,7 +280,7 @@ class _Memory:
             with suppress(OSError, ValueError):
                 data = json.loads(self._path.read_bytes())
                 if isinstance(data, dict) and data.get("cache") == _CACHE:
-                    self._held = dict(data["held"])
+                    self._held = {key: held for key, held in dict(data["held"]).items() if isinstance(held, list)}
 
     def get(self, entry: Stat) -> bytes | None:
         held = self._held.get(entry.key)

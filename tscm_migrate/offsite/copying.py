@@ -76,6 +76,7 @@ def make_copy(
     now: datetime,
     emit: Emit = silent,
     instead_of: Manifest | None = None,
+    behind: bool = False,
 ) -> Copied:
     """Copy one archive into the store.
 
@@ -88,6 +89,7 @@ def make_copy(
         now: aware UTC; what the manifest says as `pulled_at`.
         emit: told of progress.
         instead_of: a copy of the same bytes that is known to be damaged; its manifest gives way.
+        behind: whether a verified copy with a later date is there already.
 
     Raises:
         PlaintextRefused: it would leave unencrypted.
@@ -98,6 +100,7 @@ def make_copy(
     key = keys.new_data(incoming.host, incoming.archive)
     try:
         manifest = _upload(incoming, store, key, policy=policy, now=now, emit=emit)
+        manifest = manifest.model_copy(update={"behind": behind})
     except BaseException:
         with suppress(OffsiteError):  # `clean` finds what cannot be deleted now
             store.delete(key)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate import inventory as inventories
 from tscm_migrate.errors import UsageError
-from tscm_migrate.events import Emit, silent
+from tscm_migrate.events import Emit, Said, silent
 from tscm_migrate.offsite import catalog as catalogs
 from tscm_migrate.offsite.jobs import PullJob, Tools, dialler
 from tscm_migrate.offsite.pull import PullOptions
 from tscm_migrate.offsite.settings import Settings, settings
 from tscm_migrate.offsite.stores.opened import open_store
+from tscm_migrate.redact import outside
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.util.folders import state_folder
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tscm_migrate.site import Host
 
 
+_NAMED = 20  # objects that are named each
 _WINDOWS = 32 << 20  # bytes that all streams of a process may hold
 
 
@@ -42,10 +44,15 @@ class Desk:
     cache: Path
 
     def catalog(self, hosts: Sequence[str] | None = None, *, rebuild: bool = False) -> Catalog:
-        """What the store holds; `rebuild` forgets what was remembered of it."""
+        """What the store holds; `rebuild` forgets what was remembered of it. What cannot be read is named."""
         if rebuild:
             catalogs.forget(self.cache, self.store.url)
-        return catalogs.load(self.store, hosts=hosts, cache=self.cache)
+        found = catalogs.load(self.store, hosts=hosts, cache=self.cache)
+        for thing in found.strange[:_NAMED]:
+            self.emit(Said(f"skipped in the store: {outside(str(thing), 400)}", "warning"))
+        if len(found.strange) > _NAMED:
+            self.emit(Said(f"and {len(found.strange) - _NAMED} more: tscm-migrate offsite list", "warning"))
+        return found
 
     def hosts(self, names: Sequence[str], groups: Sequence[str]) -> list[Host]:
         """The hosts that are meant, each once: by name, by group, or, without either, all of the inventory.

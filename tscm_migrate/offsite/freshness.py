@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,6 +72,7 @@ def judge(
         drill_every: how old the newest good drill may get; None: drills are not promised.
     """
     found = [_host(catalog.of(host), host, rpo_of(host), now, drill_every) for host in sorted(set(hosts))]
+    found = [replace(one, warnings=(*one.warnings, *_unread(catalog, one.host))) for one in found]
     order = {"never": 0, "late": 1, "fresh": 2}
     return sorted(found, key=lambda status: (order[status.state], not status.warnings, status.host))
 
@@ -79,27 +80,37 @@ def judge(
 def _host(
     copies: tuple[Copy, ...], host: str, rpo: timedelta, now: datetime, drill_every: timedelta | None
 ) -> HostStatus:
-    verified = [copy for copy in copies if copy.verified_at and copy.taken_at <= now + _AHEAD]
+    good = [copy for copy in copies if copy.verified_at and not copy.future and copy.dated <= now + _AHEAD]
+    verified = sorted(good, key=lambda copy: (copy.dated, copy.taken_at), reverse=True)
     newest = verified[0] if verified else None
-    age = max(now - newest.taken_at, timedelta(0)) if newest else None
+    age = max(now - newest.dated, timedelta(0)) if newest else None
     state: Literal["fresh", "late", "never"] = "never" if age is None else "late" if age > rpo else "fresh"
     drills = [c.drill.at for c in copies if c.drill and c.drill.ok]
     last_drill = max(drills, default=None)
     warnings = [*_odd(copies, now), *_size(verified), *_drills(copies, last_drill, now, drill_every)]
-    history = tuple((c.taken_at, c.manifest.source_size) for c in reversed(verified[:_HISTORY]))
+    history = tuple((c.dated, c.manifest.source_size) for c in reversed(verified[:_HISTORY]))
     return HostStatus(
         host, state, rpo, age, newest, len(copies), len(verified), sum(c.manifest.size for c in copies), last_drill,
         tuple(warnings), history,
     )  # fmt: skip
 
 
+def _unread(catalog: Catalog, host: str) -> list[str]:
+    count = sum(thing.of(host) for thing in catalog.strange)
+    return [f"{count} objects of it in the store cannot be read: tscm-migrate offsite list"] if count else []
+
+
 def _odd(copies: tuple[Copy, ...], now: datetime) -> list[str]:
     told = [f"{copy.manifest.archive}: {copy.damaged}" for copy in copies if copy.damaged][:3]
-    if any(copy.taken_at > now + _AHEAD for copy in copies):
-        told.append("a copy is dated in the future: is a clock wrong?")
+    told += [f"{copy.id} is dated in the future: is a clock wrong?" for copy in copies if _ahead(copy, now)][:3]
+    copies = tuple(copy for copy in copies if not _ahead(copy, now))
     if copies and not copies[0].verified_at and not copies[0].damaged:
         told.append("the newest copy was never verified")
     return told
+
+
+def _ahead(copy: Copy, now: datetime) -> bool:
+    return copy.future or copy.dated > now + _AHEAD
 
 
 def _size(verified: list[Copy]) -> list[str]:

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 HOSTS = "hosts"
 
 _PLAIN = re.compile(r"[a-z0-9_-][a-z0-9._-]*")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-_TAKEN = re.compile(r"threatstop_backup_(\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d)\.tsbak(\.gpg)?")
 
 
 def host_part(name: str) -> str:
@@ -71,12 +73,3 @@ def manifest(host: str, copy: str) -> str:
 def new_record(host: str, copy: str, kind: str, now: datetime) -> str:
     """A key for one more record on a copy."""
     return f"{records(host)}/{copy}/{now:%Y%m%dT%H%M%SZ}~{kind}~{secrets.token_hex(4)}.json"
-
-
-def taken_at(archive: str) -> datetime | None:
-    """When an archive was taken, as its documented name says (UTC); None for another name or an impossible date."""
-    found = _TAKEN.fullmatch(archive)
-    try:
-        return datetime.strptime(found[1], "%Y-%m-%d_%H_%M_%S").replace(tzinfo=UTC) if found else None
-    except ValueError:
-        return None

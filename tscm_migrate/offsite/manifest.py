@@ -1,7 +1,7 @@
 """The small JSON files beside the archives: what a copy is, and what was found out about it later.
 
-Written once, never changed. What comes from a store is read as from a stranger: bounded, checked, and never trusted to
-name a key outside of its own host.
+Written once, never changed. What comes from a store is hostile input: it is bounded, checked, and never trusted to name
+a key outside of its own host.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from tscm_migrate import __version__
+from tscm_migrate.appliance import names
 from tscm_migrate.errors import CopyDamaged
 from tscm_migrate.offsite import keys
+from tscm_migrate.offsite.stores.base import is_key
 
 MANIFEST: Literal["tscm-migrate/manifest/1"] = "tscm-migrate/manifest/1"
 RECORD: Literal["tscm-migrate/record/1"] = "tscm-migrate/record/1"
@@ -25,15 +27,21 @@ Sealing = Literal["no", "passphrase", "public-key"]
 _Kind = TypeVar("_Kind", bound="_File")
 
 
+_YEARS = 1990, 9000  # a time at the ends of the calendar does not fit into every zone
+
+
 def _aware(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a time without a zone")
+    if not _YEARS[0] <= value.year < _YEARS[1]:
+        raise ValueError("a time that no date here can be")
     return value.astimezone(UTC)
 
 
 Time = Annotated[datetime, AfterValidator(_aware)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Short = Annotated[str, Field(max_length=300)]
+Size = Annotated[int, Field(ge=0, lt=1 << 62)]
 
 
 class _File(BaseModel):
@@ -55,7 +63,8 @@ class Manifest(_File):
 
     `sha256` and `size` are of what lies in the store; `source_sha256` and `source_size` of the archive on the
     appliance; they differ when it was sealed on the way. Times are UTC. `verified_at`: when the pull read the stored
-    bytes back and hashed them; None when it was told to look at the size only.
+    bytes back and hashed them; None when it was told to look at the size only. `behind`: when it was pulled, a verified
+    copy with a later date was there already.
     """
 
     schema_: Literal["tscm-migrate/manifest/1"] = Field(default=MANIFEST, alias="schema", serialization_alias="schema")
@@ -63,9 +72,9 @@ class Manifest(_File):
     host: Short
     archive: Short
     data: Short
-    size: Annotated[int, Field(ge=0)]
+    size: Size
     sha256: Hash
-    source_size: Annotated[int, Field(ge=0)]
+    source_size: Size
     source_sha256: Hash
     encrypted: Sealing
     sealed_to: tuple[Short, ...] = ()  # fingerprints of the keys that we encrypted to
@@ -76,6 +85,7 @@ class Manifest(_File):
     versions: dict[str, Short] = Field(default_factory=dict)
     os: Short = ""
     tags: tuple[Short, ...] = ()
+    behind: bool = False
     tool: Short = f"tscm-migrate {__version__}"
 
 
@@ -109,8 +119,10 @@ def parse_manifest(body: bytes, key: str) -> Manifest:
     found = _parsed(Manifest, MANIFEST, body, key)
     folder = keys.archives(found.host)
     data_is_ours = found.data.startswith(f"{folder}/{found.archive}~") and "/" not in found.data[len(folder) + 1 :]
-    if key != keys.manifest(found.host, found.id) or not data_is_ours:
+    if key != keys.manifest(found.host, found.id) or not data_is_ours or not is_key(found.data):
         raise CopyDamaged(detail=f"{key}: the manifest does not belong where it lies")
+    if not names.acceptable(found.archive) or found.id != keys.copy_id(found.archive, found.source_sha256):
+        raise CopyDamaged(detail=f"{key}: the manifest tells of an archive of another name")
     return found
 
 
@@ -125,7 +137,7 @@ def parse_record(body: bytes, key: str) -> Record:
 def _parsed(kind: type[_Kind], schema: str, body: bytes, key: str) -> _Kind:
     try:
         data = json.loads(body)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError, and numbers of too many digits
         raise CopyDamaged(detail=f"{key}: not JSON") from error
     if not isinstance(data, dict):
         raise CopyDamaged(detail=f"{key}: not a JSON object")
@@ -136,4 +148,6 @@ def _parsed(kind: type[_Kind], schema: str, body: bytes, key: str) -> _Kind:
         return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        raise CopyDamaged(detail=f"{key}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise CopyDamaged(detail=f"{key}: {'.'.join(map(str, first['loc']))[:100]}: {first['msg'][:200]}") from error
+    except (ValueError, ArithmeticError, RecursionError) as error:  # what a validator cannot compute with
+        raise CopyDamaged(detail=f"{key}: a value in it is out of all bounds ({type(error).__name__})") from error

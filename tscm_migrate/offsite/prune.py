@@ -1,4 +1,4 @@
-"""Delete what retention lets go, after making sure that it is safe to; and sweep what cut runs left behind."""
+"""Delete what retention does not keep, after making sure that it is safe; and what interrupted runs left behind."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import OffsiteError, PruneRefused
 from tscm_migrate.offsite import keys
-from tscm_migrate.offsite.retention import Aged, Policy, Verdict, retain
+from tscm_migrate.offsite.catalog import AHEAD
+from tscm_migrate.offsite.retention import Aged, Policy, Verdict, in_order, retain
 from tscm_migrate.offsite.verify import check
+from tscm_migrate.redact import outside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tscm_migrate.offsite.catalog import Catalog, Copy
     from tscm_migrate.offsite.stores.base import Stat, Store, Unfinished
 
+_NAMED = 20  # copies or objects that are named each
+_FAR = timedelta(days=60)  # a clock that goes back by more is as likely as one that was ahead once
 _SKEW = timedelta(hours=1)  # between the workstation's clock and the store's
 _LEFT_ALONE = timedelta(days=3)  # an upload that old is no longer under way
+_SHARE, _FEW = 0.5, 5  # of a host's copies: more than this share, and more than so many, do not go without a question
+_NEW, _MANY = timedelta(days=2), 10  # more than so many that were pulled this lately are unusual, beside older ones
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class Pruning:
 
     verdicts: tuple[Verdict, ...]
     catalog: Catalog
+    notes: tuple[str, ...] = ()  # what an operator should know, and stops nothing
+    unusual: tuple[str, ...] = ()  # why somebody has to confirm it
 
     @property
     def going(self) -> tuple[Copy, ...]:
@@ -50,22 +58,59 @@ def plan(catalog: Catalog, policy: Policy, now: datetime) -> Pruning:
     Raises:
         PruneRefused: `now` is before something that has already happened, so no age can be trusted.
     """
-    check_clock(catalog, now)
-    aged = [Aged(c.host, c.id, c.taken_at, c.verified_at is not None, c.tags) for c in catalog.copies]
-    return Pruning(tuple(retain(aged, policy, now)), catalog)
+    notes = (*check_clock(catalog, now), *future(catalog.copies, now))
+    aged = [
+        Aged(c.host, c.id, c.taken_at, c.verified_at is not None, c.tags, c.manifest.pulled_at, c.manifest.behind)
+        for c in catalog.copies
+    ]
+    verdicts = tuple(retain(in_order(aged), policy, now))
+    hosts = sorted({copy.host for copy in aged})
+    unusual = tuple(why for host in hosts for why in _unusual([v for v in verdicts if v.copy.host == host], now))
+    return Pruning(verdicts, catalog, notes, unusual)
 
 
-def check_clock(catalog: Catalog, now: datetime) -> None:
-    """Refuse to judge ages by a clock that is before something that has happened already (PruneRefused)."""
-    stamps = [copy.manifest.pulled_at for copy in catalog.copies]
-    stamps += [record.at for copy in catalog.copies for record in copy.records]
-    latest = max(stamps, default=None)
-    if latest is not None and now < latest - timedelta(minutes=5):
+def _unusual(verdicts: list[Verdict], now: datetime) -> Iterator[str]:
+    """What a person should see before copies of a host are deleted; nothing where none goes."""
+    host, going = verdicts[0].copy.host, sum(not verdict.keep for verdict in verdicts)
+    if not going:
+        return
+    if going > _FEW and going > _SHARE * len(verdicts):
+        yield f"{host}: {going} of {len(verdicts)} copies would be deleted"
+    new = sum(verdict.copy.known_at > now - _NEW for verdict in verdicts)
+    if _MANY < new < len(verdicts):
+        yield f"{host}: {new} copies were pulled within {_NEW.days} days; are they all backups that it really made?"
+
+
+def future(copies: Iterable[Copy], now: datetime) -> list[str]:
+    """Name the copies that are dated in the future, or were when they were pulled."""
+    ahead = [copy for copy in copies if copy.future or copy.taken_at > now + AHEAD]
+    told = [f"{copy.host}: {copy.id} is dated in the future; it fills no place" for copy in ahead[:_NAMED]]
+    return [*told, f"and {len(ahead) - _NAMED} more"] if len(ahead) > _NAMED else told
+
+
+def check_clock(catalog: Catalog, now: datetime) -> list[str]:
+    """Refuse to judge ages by a clock that is before what has happened already; returns which few stamps are wrong.
+
+    Raises:
+        PruneRefused: it is so for half of the copies or more, or by days only. A few that are far ahead were stamped by
+            a clock that was wrong then.
+    """
+    ahead = [copy for copy in catalog.copies if _stamped(copy) > now + timedelta(minutes=5)]
+    soon = any(_stamped(copy) < now + _FAR for copy in ahead)
+    if ahead and (soon or 2 * len(ahead) >= len(catalog.copies)):
+        latest = max(ahead, key=_stamped)
         raise PruneRefused(
-            detail=f"the clock went back: it says {now:%Y-%m-%d %H:%M} UTC, and a copy was stored or verified "
-            f"at {latest:%Y-%m-%d %H:%M} UTC",
-            fix="set the clock of this workstation; nothing was deleted",
+            detail=f"the clock went back: it says {now:%Y-%m-%d %H:%M} UTC, and {len(ahead)} copies were stored or "
+            f"verified later, {latest.host}: {latest.id} at {_stamped(latest):%Y-%m-%d %H:%M} UTC",
+            fix="set the clock of this workstation (sudo timedatectl set-ntp true); nothing was deleted",
         )
+    return [f"{c.host}: {c.id} was stored or verified by a clock that was wrong: {_stamped(c):%Y-%m-%d %H:%M} UTC"
+            for c in ahead[:_NAMED]]  # fmt: skip
+
+
+def _stamped(copy: Copy) -> datetime:
+    """The latest time that a workstation has written beside a copy."""
+    return max([copy.manifest.pulled_at, *(record.at for record in copy.records)])
 
 
 def prune(store: Store, pruning: Pruning, now: datetime) -> Iterator[tuple[Copy, str]]:
@@ -74,10 +119,12 @@ def prune(store: Store, pruning: Pruning, now: datetime) -> Iterator[tuple[Copy,
     A store is not believed: before anything of a host goes, the newest verified copy that stays is read again, now.
 
     Raises:
-        PruneRefused: the clocks disagree, or the store does not list what was there before.
+        PruneRefused: the clocks disagree, the store does not list what was there before, or something in it cannot be
+            read, so that what is there is not known.
     """
     if not pruning.going:
         return
+    refuse_strange(pruning.catalog)
     _check_store(store, pruning.catalog, now)
     for host in sorted({copy.host for copy in pruning.going}):
         going = [copy for copy in pruning.going if copy.host == host]
@@ -90,7 +137,7 @@ def prune(store: Store, pruning: Pruning, now: datetime) -> Iterator[tuple[Copy,
 
 def _unsafe(store: Store, pruning: Pruning, host: str) -> str:
     gone = {copy.id for copy in pruning.going}
-    stays = [c for c in pruning.catalog.of(host) if c.verified_at and c.id not in gone]
+    stays = [c for c in pruning.catalog.of(host) if c.verified_at and not c.future and c.id not in gone]
     if not stays:
         return "no verified copy would stay"
     try:
@@ -133,6 +180,16 @@ def store_clock(store: Store) -> datetime:
             store.delete(key)
 
 
+def refuse_strange(catalog: Catalog) -> None:
+    """Delete nothing while something in the store cannot be read: it may be what tells that a copy must stay."""
+    if catalog.strange:
+        raise PruneRefused(
+            detail=f"{len(catalog.strange)} objects in {catalog.url} cannot be read: "
+            + outside("; ".join(map(str, catalog.strange[:5])), 600),
+            fix="see all: tscm-migrate offsite list; delete or repair them by hand, or choose other hosts with --host",
+        )
+
+
 @dataclass(frozen=True)
 class Leftovers:
     """What cut runs left: data without a manifest, unfinished uploads, records of copies that are gone."""
@@ -153,11 +210,7 @@ def leftovers(store: Store, catalog: Catalog, *, older: timedelta = _LEFT_ALONE)
     Raises:
         PruneRefused: some manifests could not be read, so what is an orphan is not known.
     """
-    if catalog.strange:
-        raise PruneRefused(
-            detail=f"{len(catalog.strange)} files in {catalog.url} could not be read: {catalog.strange[0]}",
-            fix="see `tscm-migrate offsite list`; mend or delete them by hand first",
-        )
+    refuse_strange(catalog)
     limit = store_clock(store) - older
     orphans = tuple(entry for entry in catalog.orphans if entry.modified <= limit)
     unfinished = tuple(item for item in store.unfinished() if item.started <= limit)

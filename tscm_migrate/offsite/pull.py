@@ -187,6 +187,7 @@ class _Pull:
             return Copied(standing.manifest, "already", time.monotonic() - began)
         if standing is not None:
             self._warn(f"the copy of {archive.name} is damaged; it is pulled again")
+        mine = known.of(self.shell.host.name)
         with FromAppliance(self.shell, archive, seen, self.options) as incoming:
             return make_copy(
                 incoming,
@@ -195,6 +196,7 @@ class _Pull:
                 now=self.now,
                 emit=self.emit,
                 instead_of=standing.manifest if standing else None,
+                behind=any(c.verified_at and not c.future and c.taken_at > incoming.taken_at for c in mine),
             )
 
     def _standing(self, archive: Archive, known: Catalog) -> Copy | None:

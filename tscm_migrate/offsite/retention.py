@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import NaiveTime
@@ -14,13 +15,54 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Aged:
-    """One copy, as far as its age matters. `taken_at` aware; `verified`: its bytes were read and found right."""
+    """One copy, as far as its age matters.
+
+    `taken_at`: aware, by its name; `arrived`: when it was pulled, None where that is not known; `verified`: its bytes
+    were read and found right; `behind`: when it arrived, one with a later date was there already.
+    """
 
     host: str
     id: str
     taken_at: datetime
     verified: bool = True
     tags: tuple[str, ...] = ()
+    arrived: datetime | None = None
+    behind: bool = False
+
+    @property
+    def known_at(self) -> datetime:
+        """Since when it has been known that there is such a copy."""
+        return self.arrived or self.taken_at
+
+    @property
+    def future(self) -> bool:
+        """Whether it was dated later than any zone's clock when it arrived."""
+        return self.taken_at > self.known_at + _AHEAD
+
+    def may_displace(self, other: Aged) -> bool:
+        """Whether it can take the place of `other`: by being there before it, or by being made after it was there.
+
+        An appliance names its archives itself. One that arrives behind others may be whatever its name says, and takes
+        no place from what was there.
+        """
+        before = self.known_at <= other.known_at
+        return self is other or before or (self.taken_at > other.known_at and not self.behind)
+
+
+_AHEAD = timedelta(hours=15)  # names may be in local time
+
+
+def in_order(copies: Iterable[Aged]) -> list[Aged]:
+    """The copies in the order in which they arrived, with `behind` set where one with a later date was there before."""
+    latest: dict[str, datetime] = {}
+    found: list[Aged] = []
+    for _, group in groupby(sorted(copies, key=lambda copy: copy.known_at), key=lambda copy: copy.known_at):
+        batch = [replace(c, behind=c.behind or c.taken_at < latest.get(c.host, c.taken_at)) for c in group]
+        for copy in batch:
+            if copy.verified and not copy.future:
+                latest[copy.host] = max(latest.get(copy.host, copy.taken_at), copy.taken_at)
+        found += batch
+    return found
 
 
 @dataclass(frozen=True)
@@ -64,11 +106,13 @@ def retain(copies: Sequence[Aged], policy: Policy, now: datetime) -> list[Verdic
     """Say which copies stay, and why; delete nothing.
 
     Hosts are looked at one by one. Only verified copies fill places; the newest verified one of a host always stays.
+    A copy goes only if it would go also without those that arrived later, behind others (see `in_order`).
 
     Args:
         copies: in any order.
         policy: how many to keep.
-        now: aware. A copy dated later stays, with the reason "future", and fills no place.
+        now: aware. A copy dated later stays, with the reason "future", and fills no place; nor does one ever that was
+            dated later when it arrived.
 
     Returns:
         One verdict a copy, by host, newest first.
@@ -84,17 +128,32 @@ def retain(copies: Sequence[Aged], policy: Policy, now: datetime) -> list[Verdic
 
 def _host(copies: list[Aged], policy: Policy, now: datetime) -> list[Verdict]:
     ordered = sorted(copies, key=lambda copy: (copy.taken_at, copy.id), reverse=True)
-    past = [copy for copy in ordered if copy.taken_at <= now]
-    counted = [copy for copy in past if copy.verified]
-    reasons: dict[int, list[str]] = {id(copy): [] for copy in ordered}
-    for number, copy in enumerate(counted[: max(policy.last, 1)], 1):
-        reasons[id(copy)].append("newest verified" if number == 1 else f"last {number}")
+    counted = [copy for copy in ordered if copy.taken_at <= now and copy.verified and not copy.future]
+    places, filling = _places(counted, policy), {id(copy) for copy in counted}
+    verdicts = []
+    for copy in ordered:
+        reasons = [*places.get(id(copy), ()), *_for_itself(copy, policy, now, counted)]
+        if not reasons and id(copy) in filling:
+            fair = [other for other in counted if other.may_displace(copy)]
+            if len(fair) < len(counted):
+                reasons = _places(fair, policy).get(id(copy), [])
+        verdicts.append(Verdict(copy, bool(reasons), tuple(reasons) or _why_not(copy)))
+    return verdicts
+
+
+def _places(counted: Sequence[Aged], policy: Policy) -> dict[int, list[str]]:
+    """Which of these, newest first, fill a place, and which one."""
+    reasons: dict[int, list[str]] = {}
+    last = max(policy.last, 1)
+    for number, copy in enumerate(counted[:last], 1):
+        reasons.setdefault(id(copy), []).append("newest verified" if number == 1 else f"last {number}")
+    for copy in sorted(counted, key=lambda copy: copy.known_at, reverse=True)[:last]:
+        if id(copy) not in reasons:
+            reasons[id(copy)] = ["pulled last"]
     for name, bucket in _SLOTS:
         for copy, label in _firsts(counted, bucket, getattr(policy, name), policy.zone):
-            reasons[id(copy)].append(f"{name} {label}")
-    for copy in ordered:
-        reasons[id(copy)] += _for_itself(copy, policy, now, counted)
-    return [Verdict(copy, bool(reasons[id(copy)]), tuple(reasons[id(copy)]) or _why_not(copy)) for copy in ordered]
+            reasons.setdefault(id(copy), []).append(f"{name} {label}")
+    return reasons
 
 
 def _firsts(
@@ -123,8 +182,11 @@ def _for_itself(copy: Aged, policy: Policy, now: datetime, counted: Sequence[Age
         reasons.append("future")
     elif age <= policy.within:
         reasons.append("within")
+    elif timedelta(0) <= now - copy.known_at < policy.within:
+        reasons.append("pulled within")
     if not copy.verified:
-        if not counted or copy.taken_at > counted[0].taken_at:
+        newer = next((other for other in counted if other.may_displace(copy)), None)  # the newest of them
+        if newer is None or copy.taken_at > newer.taken_at:
             reasons.append("unverified, and none newer is verified")
         elif age <= policy.unverified_for:
             reasons.append("unverified")

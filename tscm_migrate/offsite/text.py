@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.prune import Leftovers, Pruning
     from tscm_migrate.offsite.there import There
 
+_NAMED = 200
 _SEALING = {"no": "PLAIN", "passphrase": "passphrase", "public-key": "keys"}
 
 
@@ -65,8 +66,15 @@ def _proof(copy: Copy, now: datetime) -> str:
     return f"{span(now - copy.verified_at)} ago" if copy.verified_at else "never"
 
 
+def strange(catalog: Catalog) -> str:
+    """The objects that cannot be read, a line each, at most some hundred."""
+    told = "".join(f"skipped, cannot be read: {outside(str(thing), 400)}\n" for thing in catalog.strange[:_NAMED])
+    more = len(catalog.strange) - _NAMED
+    return told + (f"and {more} more\n" if more > 0 else "")
+
+
 def _strange(catalog: Catalog) -> str:
-    told = "".join(f"not understood: {outside(line)}\n" for line in catalog.strange[:20])
+    told = strange(catalog)
     if catalog.orphans:
         told += f"{len(catalog.orphans)} uploads without a manifest, left by cut runs: tscm-migrate offsite clean\n"
     return told
@@ -104,7 +112,8 @@ def verdicts(pruning: Pruning) -> str:
     ]
     stays = len(pruning.verdicts) - len(pruning.going)
     total = sum(copy.manifest.size for copy in pruning.going)
-    end = f"{stays} stay, {len(pruning.going)} go ({size(total)})\n"
+    told = "".join(f"note: {outside(note)}\n" for note in pruning.notes)
+    end = f"{told}{stays} stay, {len(pruning.going)} go ({size(total)})\n"
     return (table(("HOST", "TAKEN (UTC)", "VERDICT", "WHY", "COPY"), rows) if rows else "") + end
 
 

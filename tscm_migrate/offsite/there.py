@@ -1,4 +1,4 @@
-"""The same retention for the archives on an appliance: one goes there only when a verified copy of it is off-site."""
+"""The same retention for the archives on an appliance: one is deleted there only when a verified copy is off-site."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tscm_migrate.appliance import names
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.errors import OffsiteError
 from tscm_migrate.offsite import prune, pull
-from tscm_migrate.offsite.retention import Aged, Verdict, retain
+from tscm_migrate.offsite.retention import Aged, Verdict, in_order, retain
 from tscm_migrate.offsite.verify import check
 
 if TYPE_CHECKING:
@@ -44,16 +44,18 @@ def plan(shell: Shell, catalog: Catalog, policy: Policy, now: datetime) -> list[
         PruneRefused: the clock went back. SshError: the appliance could not be asked.
     """
     prune.check_clock(catalog, now)
+    prune.refuse_strange(catalog)
     host, folder = shell.host.name, shell.host.paths.backup_dir
     here = {one.name: one for one in pull.look(shell).archives if one.folder == folder}
     copies = {copy.manifest.archive: copy for copy in reversed(catalog.of(host)) if copy.verified_at}
     aged = []
-    for name in here:
-        taken, copy = names.taken_at(name), copies.get(name)
+    for name, archive in here.items():
+        taken, copy = names.when(archive), copies.get(name)
         if taken is not None:
-            aged.append(Aged(host, name, taken, copy is not None, copy.tags if copy else ()))
+            told = (copy.tags, copy.manifest.pulled_at, copy.manifest.behind) if copy else ()
+            aged.append(Aged(host, name, taken, copy is not None, *told))
     found = []
-    for verdict in retain(aged, policy, now):
+    for verdict in retain(in_order(aged), policy, now):
         copy = copies.get(verdict.copy.id)
         if copy is None and not verdict.keep:
             verdict = replace(verdict, keep=True, reasons=("no verified copy off-site",))  # noqa: PLW2901

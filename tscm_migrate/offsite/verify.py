@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.errors import CopyDamaged, ObjectMissing, UsageError
+from tscm_migrate.errors import CopyDamaged, ObjectMissing, StoreError, StoreUnavailable, UsageError
 from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.copying import read_back
 from tscm_migrate.offsite.manifest import Record
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verified:
-    """One copy that was read again; `why` is "" where it is right."""
+    """One copy that was read again; `why` is "" where it is right; not `known`: it could not be read."""
 
     copy: Copy
     why: str = ""
+    known: bool = True
 
 
 def check(store: Store, copy: Copy) -> str:
@@ -47,9 +48,15 @@ def check(store: Store, copy: Copy) -> str:
 
 
 def verify(store: Store, copies: Sequence[Copy], now: datetime) -> Iterator[Verified]:
-    """Check copies one by one, and write a record on each as it is done."""
+    """Check copies one by one, and write a record on each as it is done; one that cannot be read is passed over."""
     for copy in copies:
-        why = check(store, copy)
+        try:
+            why = check(store, copy)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            yield Verified(copy, error.message(), known=False)
+            continue
         write_record(
             store,
             copy,

@@ -102,9 +102,10 @@ def listed(
     Examples:
         tscm-migrate offsite list --host tscm-old
     """
+    from tscm_migrate.events import silent
     from tscm_migrate.offsite import text
 
-    with desk_of(inventory, store) as desk:
+    with desk_of(inventory, store, emit=None if json else silent) as desk:
         names = [found.name for found in desk.hosts(host, group)] if host or group else None
         catalog = desk.catalog(names, rebuild=rebuild)
     if json:
@@ -167,10 +168,11 @@ def fetch(
 
 
 def desk_of(inventory: str | None, store: str | None, **more: Any) -> Any:
-    """The inventory, the settings and the open store; see `offsite.desk.opened`."""
+    """The inventory, the settings and the open store; see `offsite.desk.opened`. Warnings go to stderr."""
     from tscm_migrate.offsite.desk import opened
 
-    return opened(inventory=inventory, store=store, **more)
+    emit = more.pop("emit", None) or warnings(as_json=False)
+    return opened(inventory=inventory, store=store, emit=emit, **more)
 
 
 def warnings(as_json: bool) -> Any:

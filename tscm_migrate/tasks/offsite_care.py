@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, UsageError
 from tscm_migrate.redact import outside
 from tscm_migrate.ui.say import as_it_is, say
 
 from .base import HOST_HELP, command
+from .confirm import agreed
 from .offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_utc, warnings
+
+if TYPE_CHECKING:
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.offsite.stores.base import Store
+    from tscm_migrate.offsite.there import There
 
 
 @command(help={**HOSTS, **COMMON, "sample": "How many: 10%, a number, or all (default)."}, iterable=["host", "group"])
@@ -33,16 +40,18 @@ def verify(
     wrong = 0
     with desk_of(inventory, store) as desk:
         names = [found.name for found in desk.hosts(host, group)] if host or group else None
-        for looked in room.verify(desk.store, room.sample(desk.catalog(names).copies, sample), now_utc()):
+        catalog = desk.catalog(names)
+        for looked in room.verify(desk.store, room.sample(catalog.copies, sample), now_utc()):
             wrong += bool(looked.why)
             told = {"v": 1, "host": looked.copy.host, "copy": looked.copy.id, "ok": not looked.why, "why": looked.why}
             if json:
                 lines([told])
             else:
-                say(
-                    f"{looked.copy.host}: {looked.copy.id}: {f'DAMAGED: {outside(looked.why)}' if looked.why else 'ok'}"
-                )
-    return Exit.FAILED if wrong else Exit.DONE
+                bad = f"{'DAMAGED' if looked.known else 'NOT READ'}: {outside(looked.why)}"
+                say(f"{looked.copy.host}: {looked.copy.id}: {bad if looked.why else 'ok'}")
+    if wrong:
+        return Exit.FAILED
+    return Exit.ATTENTION if catalog.strange else Exit.DONE
 
 
 @command(
@@ -88,8 +97,9 @@ def drill(
     help={
         **HOSTS,
         **COMMON,
-        "there": "The archives on the appliances instead; one goes only when a verified copy of it is off-site.",
-        "dry_run": "Only print what would go, and why.",
+        "there": "The archives on the appliances instead; one is deleted only when a verified copy of it is off-site.",
+        "dry_run": "Only print what would be deleted, and why.",
+        "yes": "Don't ask for confirmation (needed without a terminal where something has to be confirmed).",
     },
     iterable=["host", "group"],
 )
@@ -99,20 +109,26 @@ def prune(
     group: list[str],
     there: bool = False,
     dry_run: bool = False,
+    yes: bool = False,
     store: str | None = None,
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
     """Delete copies that [offsite.keep] does not keep; never the newest verified one of a host.
 
+    It asks before it deletes more than half of a host's copies, or where unusually many new ones were pulled; with
+    --there it always asks.
+
     Examples:
         tscm-migrate offsite prune --dry-run
+        tscm-migrate offsite prune --there --host tscm-old --yes
     """
     from tscm_migrate.offsite import prune as room
     from tscm_migrate.offsite import text
 
+    words = ["offsite", "prune", *_words(host, group, store, inventory), *(["--there"] if there else []), "--yes"]
     if there:
-        return _prune_there(inventory, store, (host, group), dry_run=dry_run, json=json)
+        return _prune_there(inventory, store, (host, group), words, dry_run=dry_run, yes=yes, json=json)
     with desk_of(inventory, store) as desk:
         names = [found.name for found in desk.hosts(host, group)] if host or group else None
         plan = room.plan(desk.catalog(names), desk.settings.keep.policy(), now_utc())
@@ -120,33 +136,66 @@ def prune(
             lines(plan.as_dicts())
         else:
             as_it_is(text.verdicts(plan))
-        left = [why for _, why in room.prune(desk.store, plan, now_utc()) if why] if not dry_run else []
+        if dry_run:
+            return Exit.DONE
+        if plan.unusual and not agreed(f"{'; '.join(plan.unusual)}. Delete them?", words, yes=yes):
+            say("Cancelled. Nothing was deleted.")
+            return Exit.REFUSED
+        left = [why for _, why in room.prune(desk.store, plan, now_utc()) if why]
     for why in sorted(set(left)):
         say(f"left alone: {why}")
     return Exit.ATTENTION if left else Exit.DONE
 
 
+def _words(host: list[str], group: list[str], store: str | None, inventory: str | None) -> list[str]:
+    """The options that say what is meant, as they were given."""
+    given = [("--host", one) for one in host] + [("--group", one) for one in group]
+    given += [("--store", store)] if store else []
+    given += [("--inventory", inventory)] if inventory else []
+    return [word for pair in given for word in pair]
+
+
 def _prune_there(
-    inventory: str | None, store: str | None, which: tuple[list[str], list[str]], *, dry_run: bool, json: bool
-) -> int:
+    inventory: str | None, store: str | None, which: tuple[list[str], list[str]], words: list[str], *, dry_run: bool,
+    yes: bool, json: bool,
+) -> int:  # fmt: skip
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.migration.run import Dialler
     from tscm_migrate.offsite import text
     from tscm_migrate.offsite import there as room
-    from tscm_migrate.ssh.connect import connect
 
     left = 0
     with desk_of(inventory, store, emit=warnings(json)) as desk:
         for one in desk.hosts(*which):
-            with connect(one, credentials=desk.secrets, emit=desk.emit) as shell:
-                plan = room.plan(shell, desk.catalog([one.name]), desk.settings.keep.policy(), now_utc())
+            with closing(Appliance(one, Dialler(desk.secrets, desk.emit), desk.emit)) as appliance:
+                plan = room.plan(appliance.shell, desk.catalog([one.name]), desk.settings.keep.policy(), now_utc())
                 if json:
                     lines(found.as_dict() for found in plan)
                 else:
                     as_it_is(text.there(plan))
-                for found, why in [] if dry_run else room.thin(shell, desk.store, plan):
-                    left += bool(why)
-                    if not json:
-                        say(f"{one.name}: {found.archive.name}: {f'left alone: {why}' if why else 'deleted'}")
+                going = sum(not found.verdict.keep for found in plan)
+                if dry_run or not going:
+                    continue
+                if not agreed(f"Delete {going} of {len(plan)} archives on {one.name}?", words, yes=yes):
+                    say(f"{one.name}: cancelled, nothing was deleted")
+                    left += 1
+                    continue
+                left += _thinned(appliance, desk.store, plan, json=json)
     return Exit.ATTENTION if left else Exit.DONE
+
+
+def _thinned(appliance: Appliance, store: Store, plan: list[There], *, json: bool) -> int:
+    """Delete what goes, while no run has the appliance; returns how many were left after all."""
+    from tscm_migrate.migration import locks
+    from tscm_migrate.offsite import there as room
+
+    left = 0
+    with locks.alone(appliance, "prune"):
+        for found, why in room.thin(appliance.shell, store, plan):
+            left += bool(why)
+            if not json:
+                say(f"{appliance.name}: {found.archive.name}: {f'left alone: {why}' if why else 'deleted'}")
+    return left
 
 
 @command(help={**COMMON, "dry_run": "Only print what would go.", "older": "How old leftovers must be (default 3d)."})

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tscm_migrate.errors import NaiveTime
-from tscm_migrate.offsite.retention import Aged, Policy, Verdict, retain
+from tscm_migrate.offsite.retention import Aged, Policy, Verdict, in_order, retain
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOTHING = Policy(last=0, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
@@ -186,3 +186,86 @@ def test_a_naive_time_is_refused() -> None:
 
 def test_fixed_offsets_are_fine() -> None:
     assert kept(retain([aged(datetime(2025, 1, 1, tzinfo=timezone(timedelta(hours=-12))))], NOTHING, NOW))
+
+
+# ---------------------------------------------------------------- an appliance that names its archives as it likes
+
+arrivals = st.integers(-3 * 24 * 60, 400 * 24 * 60).map(lambda minutes: timedelta(minutes=minutes))
+pulled = st.lists(
+    st.builds(
+        lambda id_, when, late, verified: Aged("a", str(id_), when, verified, (), when + late),
+        st.uuids(), times, arrivals, st.booleans(),
+    ),
+    max_size=30,
+)  # fmt: skip
+
+
+@given(pulled, policies, times)
+def test_with_times_of_arrival_a_second_prune_deletes_nothing(
+    given_: list[Aged], policy: Policy, now: datetime
+) -> None:
+    first = retain(given_, policy, now)
+    assert first == retain(given_[::-1], policy, now)
+    assert all(verdict.keep for verdict in retain(kept(first), policy, now))
+
+
+@given(pulled, policies, times, st.lists(times, max_size=60))
+def test_what_arrives_late_with_an_early_date_displaces_nothing(
+    given_: list[Aged], policy: Policy, now: datetime, dates: list[datetime]
+) -> None:
+    arrived = max([now, *(copy.known_at for copy in given_)]) + timedelta(hours=1)
+    before = {copy.id for copy in kept(retain(given_, policy, arrived))}
+    poison = [Aged("a", f"p{n}", date, arrived=arrived, behind=True) for n, date in enumerate(dates)]
+    after = {copy.id for copy in kept(retain([*given_, *poison], policy, arrived))}
+    assert before <= after
+
+
+def daily(count: int) -> list[Aged]:
+    """A good copy a day, pulled half an hour later."""
+    days = [NOW - timedelta(days=n, hours=9) for n in range(count)]
+    return [replace(aged(day), arrived=day + timedelta(minutes=30)) for day in days]
+
+
+POISON = {
+    "one second later each": lambda n: NOW - timedelta(days=n, hours=9) + timedelta(seconds=1),
+    "later that day": lambda n: NOW - timedelta(days=n) + timedelta(hours=2),
+    "between the last ones": lambda n: NOW - timedelta(hours=9) + timedelta(seconds=n),
+    "on other days": lambda n: NOW - timedelta(days=n, hours=21),
+    "in the future": lambda n: NOW + timedelta(days=n + 1),
+    "far in the future": lambda n: datetime(2099, 1, 1, tzinfo=UTC) + timedelta(days=n),
+}
+
+
+@pytest.mark.parametrize("poison", POISON)
+@pytest.mark.parametrize("later", [0, 3, 400])
+def test_a_hostile_appliance_displaces_no_good_copy(poison: str, later: int) -> None:
+    good, now = daily(107), NOW + timedelta(days=later)
+    bad = [
+        Aged("a", f"bad {n}", when, arrived=NOW)
+        for n in range(107)
+        if (when := POISON[poison](n)) <= NOW or poison.endswith("future")
+    ]
+    alone = {copy.id for copy in kept(retain(good, Policy(), now))}
+    together = {copy.id for copy in kept(retain(in_order([*good, *bad]), Policy(), now))}
+    # What is dated after the last good copy may be a backup that was really made; it takes that day's place.
+    allowed = {copy.id for copy in good[:2]}
+    assert alone - together <= allowed
+    for copy in bad:
+        if copy.future and copy.taken_at > now:
+            assert copy.id in together, "kept, and fills no place"
+
+
+def test_a_copy_dated_in_the_future_never_fills_a_place() -> None:
+    good = daily(3)
+    bad = Aged("a", "bad", NOW + timedelta(days=40), arrived=NOW)
+    later = NOW + timedelta(days=60)
+    verdicts = {v.copy.id: v for v in retain([*good, bad], replace(NOTHING, last=1), later)}
+    assert not verdicts["bad"].keep
+    assert verdicts[good[0].id].reasons == ("newest verified",)
+
+
+def test_backups_of_a_clock_that_was_set_back_stay_for_a_while() -> None:
+    good = daily(20)
+    fresh = Aged("a", "fresh", datetime(2020, 1, 1, tzinfo=UTC), arrived=NOW - timedelta(hours=1))
+    policy = replace(NOTHING, last=1, daily=5)
+    assert "fresh" in {copy.id for copy in kept(retain([*good, fresh], policy, NOW))}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from tscm_migrate.errors import CopyDamaged, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
-    from datetime import datetime
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+    Odd = Callable[[str, str], None]  # is told a key, as it can be shown, and why nothing of ours has it
 
 CHUNK = 1 << 20  # bytes; what `read` yields at most, and a good size for what `upload` is given
 
@@ -86,8 +88,14 @@ class Store(Protocol):
         """Look at one object; `ObjectMissing` where there is none."""
         ...
 
-    def entries(self, prefix: str = "") -> Iterator[Stat]:
-        """List the objects below a folder (all of them for ""), in any order; no unfinished ones."""
+    def entries(self, prefix: str = "", *, odd: Odd | None = None) -> Iterator[Stat]:
+        """List the objects below a folder (all of them for ""), in any order; no unfinished ones.
+
+        Args:
+            prefix: the folder.
+            odd: is told of what lies there and cannot be read as an object: a name that is not a key, something that
+                is not a file, a folder that may not be opened. It is passed over.
+        """
         ...
 
     def delete(self, key: str) -> None:
@@ -112,6 +120,20 @@ def is_key(text: str) -> bool:
     return bool(_KEY.fullmatch(text)) and len(text) <= _MAX_KEY and not {".", ".."} & set(text.split("/"))
 
 
+def shown(key: str) -> str:
+    """A key of somebody else's as it can be printed."""
+    text = key[:300]
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def moment(seconds: float | None) -> datetime:
+    """A time of a file; the epoch where a date cannot hold it."""
+    try:
+        return datetime.fromtimestamp(seconds or 0, UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.fromtimestamp(0, UTC)
+
+
 def check_key(key: str) -> str:
     """Return the key, or refuse one that `is_key` does not know.
 
@@ -123,8 +145,11 @@ def check_key(key: str) -> str:
     return key
 
 
-def read_small(store: Store, key: str, *, limit: int = 1 << 18) -> bytes:
-    """Read a whole small object, at most `limit` bytes of it.
+SMALL = 1 << 18  # bytes; no manifest and no record is larger
+
+
+def read_small(store: Store, key: str, *, limit: int = SMALL) -> bytes:
+    """Read a small object, at most `limit` bytes of it.
 
     Raises:
         CopyDamaged: it is larger; what we write there never is.

@@ -10,18 +10,22 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat as modes
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
-from tscm_migrate.offsite.stores.base import CHUNK, Caps, Stat, Unfinished, check_key
+from tscm_migrate.offsite.stores.base import CHUNK, Caps, Stat, Unfinished, check_key, is_key, moment, shown
 from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
+    from tscm_migrate.offsite.stores.base import Odd
+
+_DEPTH = 8  # folders below the root; ours go three deep
+_KINDS = ((modes.S_ISFIFO, "a FIFO"), (modes.S_ISSOCK, "a socket"), (modes.S_ISLNK, "a link that leads nowhere"))
 _PARTS = ".unfinished"  # starts with a dot, so no key of ours can be listed there
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EINVAL}
 
@@ -76,27 +80,49 @@ class LocalStore:
 
     def read(self, key: str) -> Generator[bytes, None, None]:
         """See `Store.read`."""
-        with self._translated(key), self._path(key).open("rb", buffering=0) as file:
-            while chunk := file.read(CHUNK):
-                yield chunk
+        with self._translated(key):
+            flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a FIFO would wait
+            with os.fdopen(os.open(self._path(key), flags), "rb", buffering=0) as file:
+                if not modes.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise StoreError(detail="it is not a regular file", url=self.url, key=key)
+                while chunk := file.read(CHUNK):
+                    yield chunk
 
     def stat(self, key: str) -> Stat:
         """See `Store.stat`."""
         with self._translated(key):
             return _stat(key, self._path(key))
 
-    def entries(self, prefix: str = "") -> Iterator[Stat]:
+    def entries(self, prefix: str = "", *, odd: Odd | None = None) -> Iterator[Stat]:
         """See `Store.entries`."""
         with self._translated(prefix):
             self._check_root()
-        top = self._path(prefix) if prefix else self.root
-        for folder, folders, names in os.walk(top, onerror=self._walk_failed):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                path = Path(folder, name)
-                key = path.relative_to(self.root).as_posix()
-                with suppress(FileNotFoundError):  # deleted since: not there
-                    yield _stat(key, path)
+        tell = odd or (lambda _key, _why: None)
+        yield from self._walk(self._path(prefix) if prefix else self.root, prefix, _DEPTH, tell)
+
+    def _walk(self, folder: Path, prefix: str, depth: int, odd: Odd) -> Iterator[Stat]:
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if folder == self.root:
+                with self._translated(""):
+                    raise
+            odd(shown(prefix), error.strerror or "it cannot be opened")
+            return
+        for entry in entries:
+            key = f"{prefix}/{entry.name}".lstrip("/")
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name.startswith("."):
+                    continue
+                if not is_key(key) or not depth:
+                    odd(shown(key), "a folder that nothing of ours is in")
+                    continue
+                yield from self._walk(Path(entry.path), key, depth - 1, odd)
+            elif (found_ := _looked(key, Path(entry.path), odd)) is not None:
+                yield found_
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
@@ -129,15 +155,12 @@ class LocalStore:
                 detail="the folder is not there", fix="make it, or mount the share that holds it", url=self.url
             )
 
-    def _walk_failed(self, error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
-            with self._translated(""):
-                raise error
-
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
         try:
             yield
+        except StoreError:
+            raise
         except FileNotFoundError as error:
             raise ObjectMissing(detail="not there", url=self.url, key=key) from error
         except FileExistsError as error:
@@ -152,7 +175,25 @@ class LocalStore:
 
 def _stat(key: str, path: Path) -> Stat:
     info = path.stat()
-    return Stat(key, info.st_size, datetime.fromtimestamp(info.st_mtime, UTC))
+    return Stat(key, info.st_size, moment(info.st_mtime))
+
+
+def _looked(key: str, path: Path, odd: Odd) -> Stat | None:
+    """What a name stands for; None, and `odd` is told, where that is not a file that a key of ours can name."""
+    try:
+        info = path.lstat()
+    except OSError:  # deleted since: not there
+        return None
+    with suppress(OSError):
+        info = path.stat()
+    if not modes.S_ISREG(info.st_mode):
+        why = next((words for test, words in _KINDS if test(info.st_mode)), "")
+        odd(shown(key), why or ("a link to a folder" if modes.S_ISDIR(info.st_mode) else "a device"))
+    elif not is_key(key):
+        odd(shown(key), "its name is not one of ours")
+    else:
+        return Stat(key, info.st_size, moment(info.st_mtime))
+    return None
 
 
 def _give_name(part: Path, final: Path) -> None:

@@ -1,4 +1,7 @@
-"""The two S3 calls that obstore has not: list multipart uploads that were never completed, and abort one.
+"""The S3 calls that obstore lacks: unfinished uploads, a listing of any keys, and why a request without a body failed.
+
+obstore ends a listing at the first key that it cannot parse, takes a page of HTML for an empty one, and a HEAD has no
+body that tells the server's code.
 
 Signed as AWS Signature Version 4 asks for (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html);
 botocore would do it too, for 25 MB and half a second at the start.
@@ -11,21 +14,30 @@ import hmac
 import html
 import http.client
 import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
-from tscm_migrate.errors import StoreDenied, StoreError, StoreUnavailable
-from tscm_migrate.offsite.stores.base import Unfinished
+from tscm_migrate.errors import MigrateError, StoreUnavailable
+from tscm_migrate.offsite.stores import refusals
+from tscm_migrate.offsite.stores.base import Stat, Unfinished, is_key, shown
+from tscm_migrate.offsite.stores.refusals import Account, not_a_store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tscm_migrate.offsite.stores.base import Odd
     from tscm_migrate.site import Secret
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _LIMIT = 4 << 20  # bytes of an answer; 1000 uploads are well under 1 MB
 _PAGES = 200
+_LISTED = 10_000  # pages of a listing
 _TIMEOUT = 60.0  # seconds
+_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 15.0, 15.0, 15.0, 15.0)  # seconds between tries; about 90 in all
+_BACK = {200, 204}
 
 
 @dataclass(frozen=True)
@@ -35,17 +47,59 @@ class AwsKeys:
     access_key: str
     secret_key: Secret
     token: Secret | None = None
+    where: str = ""  # they came from
 
 
 @dataclass(frozen=True)
 class Multiparts:
-    """The unfinished uploads of one bucket below one prefix ("" or ending in a slash)."""
+    """One bucket below one prefix ("" or ending in a slash), asked without obstore."""
 
     endpoint: str  # "https://s3.eu-central-1.amazonaws.com", without the bucket
     bucket: str
     prefix: str
     region: str
     keys: AwsKeys
+    account: Account = field(default_factory=Account)
+
+    @property
+    def url(self) -> str:
+        """As the store calls itself."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def entries(self, below: str, odd: Odd) -> Iterator[Stat]:
+        """List what lies below a folder; `odd` is told of keys that are not ours."""
+        marker: dict[str, str] = {}
+        for _ in range(_LISTED):
+            asked = f"{self.prefix}{below}/" if below else self.prefix
+            query = {"list-type": "2", "prefix": asked, "max-keys": "1000", "encoding-type": "url", **marker}
+            page = self._call("GET", f"/{self.bucket}", query, "list")
+            if "<ListBucketResult" not in page[:1000]:
+                raise not_a_store(self.account, url=self.url)
+            for text in re.findall(r"<Contents>(.*?)</Contents>", page, re.DOTALL):
+                if (found := self._stat(text, odd)) is not None:
+                    yield found
+            token = _field(page, "NextContinuationToken")
+            if _field(page, "IsTruncated") != "true" or not token:
+                return
+            marker = {"continuation-token": token}
+
+    def _stat(self, text: str, odd: Odd) -> Stat | None:
+        raw, size, at = _field(text, "Key"), _field(text, "Size"), _when(_field(text, "LastModified"))
+        # Servers differ in how they encode keys; none of ours has a letter that is encoded, but a prefix may.
+        names = [name.removeprefix(self.prefix) for name in (raw, unquote_plus(raw), unquote(raw))
+                 if name.startswith(self.prefix)]  # fmt: skip
+        if not names:
+            return None
+        key = next((name for name in names if is_key(name)), None)
+        if key is None or not re.fullmatch(r"[0-9]{1,18}", size, re.ASCII) or at is None:
+            odd(shown(names[-1]), "its name is not one of ours" if key is None else "its size or time cannot be read")
+            return None
+        return Stat(key, int(size), at)
+
+    def why(self, key: str) -> tuple[int, str]:
+        """Ask for the first byte of an object, to learn the code of a refusal: status and body."""
+        status, body = self._once("GET", f"/{self.bucket}/{quote(self.prefix + key, safe='/~-._')}", {}, "bytes=0-0")
+        return status, body
 
     def unfinished(self) -> list[Unfinished]:
         """List them all; a server that pages forever is left after 200 pages."""
@@ -53,7 +107,9 @@ class Multiparts:
         marker: dict[str, str] = {}
         for _ in range(_PAGES):
             query = {"uploads": "", "prefix": self.prefix, "max-uploads": "1000", **marker}
-            page = self._call("GET", f"/{self.bucket}", query)
+            page = self._call("GET", f"/{self.bucket}", query, "list unfinished uploads")
+            if "<ListMultipartUploadsResult" not in page[:1000]:
+                raise not_a_store(self.account, url=self.url)
             found += [
                 item for text in re.findall(r"<Upload>(.*?)</Upload>", page, re.DOTALL) if (item := self._item(text))
             ]
@@ -69,38 +125,47 @@ class Multiparts:
         key, handle, started = (_field(text, name) for name in ("Key", "UploadId", "Initiated"))
         if not (handle and key.startswith(self.prefix)):
             return None
-        when = datetime.fromisoformat(started) if started else datetime.now(UTC)
-        return Unfinished(key.removeprefix(self.prefix), handle, when if when.tzinfo else when.replace(tzinfo=UTC))
+        return Unfinished(shown(key.removeprefix(self.prefix)), handle, _when(started) or datetime.now(UTC))
 
     def abandon(self, item: Unfinished) -> None:
         """Abort one; its parts are freed."""
         path = f"/{self.bucket}/{quote(self.prefix + item.key, safe='/~-._')}"
-        self._call("DELETE", path, {"uploadId": item.handle})
+        self._call("DELETE", path, {"uploadId": item.handle}, "delete")
 
-    def _call(self, method: str, path: str, query: dict[str, str]) -> str:
+    def _call(self, method: str, path: str, query: dict[str, str], doing: str) -> str:
+        """Ask until it is answered, refused for good, or busy for too long."""
+        error: MigrateError
+        for wait in (*_WAITS, 0.0):
+            try:
+                status, body = self._once(method, path, query)
+            except StoreUnavailable as unavailable:
+                error = unavailable
+            else:
+                code = refusals.code_in(body) if body.lstrip().startswith(("<?xml", "<Error")) else ""
+                if (status in _BACK and "<Error>" not in body[:500]) or code == "NoSuchUpload":
+                    return body
+                error = refusals.refusal(status, body, self.account, url=self.url, key="", doing=doing)
+            if not wait or not isinstance(error, StoreUnavailable):
+                break
+            time.sleep(wait)
+        raise error
+
+    def _once(self, method: str, path: str, query: dict[str, str], span: str = "") -> tuple[int, str]:
         parts = urlsplit(self.endpoint)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(parts.netloc, timeout=_TIMEOUT)
         line = "&".join(f"{quote(name, safe='~-._')}={quote(query[name], safe='~-._')}" for name in sorted(query))
+        base = quote(parts.path.rstrip("/"), safe="/~-._%")
         try:
-            connection.request(method, f"{path}?{line}", headers=self._signed(method, parts.netloc, path, line))
+            headers = self._signed(method, parts.netloc, base + path, line) | ({"range": span} if span else {})
+            connection.request(method, f"{base}{path}{'?' if line else ''}{line}", headers=headers)
             answer = connection.getresponse()
-            body = answer.read(_LIMIT).decode("utf-8", "replace")
+            return answer.status, answer.read(_LIMIT).decode("utf-8", "replace")
         except (OSError, http.client.HTTPException) as error:
-            raise StoreUnavailable(detail=f"no answer ({error})", url=f"s3://{self.bucket}") from error
+            fix = f"run the same command again later; is the endpoint right? {self.endpoint}"
+            raise StoreUnavailable(detail=f"no answer ({error})", fix=fix, url=self.url) from error
         finally:
             connection.close()
-        return self._checked(answer.status, body)
-
-    def _checked(self, status: int, body: str) -> str:
-        url, why = f"s3://{self.bucket}/{self.prefix}", _field(body, "Code")[:60]
-        if status in {200, 204} or why == "NoSuchUpload":
-            return body
-        if status in {401, 403}:
-            raise StoreDenied(detail=f"may not see or abort unfinished uploads ({why or status})", url=url)
-        if status == http.HTTPStatus.TOO_MANY_REQUESTS or status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise StoreUnavailable(detail=f"the server says {status} {why}".strip(), url=url)
-        raise StoreError(detail=f"the server says {status} {why}".strip(), url=url)
 
     def _signed(self, method: str, host: str, path: str, query: str) -> dict[str, str]:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -125,3 +190,12 @@ class Multiparts:
 def _field(text: str, name: str) -> str:
     found = re.search(rf"<{name}>([^<]*)</{name}>", text)
     return html.unescape(found[1]) if found else ""
+
+
+def _when(text: str) -> datetime | None:
+    """A time as S3 writes it; None where it is not one."""
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

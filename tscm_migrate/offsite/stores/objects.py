@@ -7,24 +7,29 @@ A request is never longer than a part, so one time-out serves slow lines and fas
 from __future__ import annotations
 
 import re
+import secrets
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager
 from datetime import timedelta
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import obstore
 from obstore import exceptions as foreign
 
 from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
-from tscm_migrate.offsite.stores.base import CHUNK, Caps, Stat, Unfinished, check_key
+from tscm_migrate.offsite.stores.base import CHUNK, Caps, Stat, Unfinished, check_key, is_key, shown
+from tscm_migrate.offsite.stores.refusals import Account, not_a_store, refusal
+from tscm_migrate.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
+    from obstore import ObjectMeta
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
+    from tscm_migrate.offsite.stores.base import Odd
     from tscm_migrate.offsite.stores.multiparts import Multiparts
 
 _PART = 8 << 20  # bytes; with 10,000 parts at most, what is larger than 80 GB gets larger parts
@@ -33,16 +38,33 @@ _PARALLEL = 4  # parts on their way at once
 _SLICE = 16 << 20  # bytes of one ranged read
 
 CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=15), "timeout": timedelta(seconds=180)}
-RETRY: RetryConfig = {"max_retries": 6, "retry_timeout": timedelta(seconds=90)}
+# About 90 seconds for an answer that may become another one; a refusal that lasts is not asked about again.
+RETRY: RetryConfig = {
+    "max_retries": 30,
+    "retry_timeout": timedelta(seconds=90),
+    "backoff": {"init_backoff": timedelta(seconds=0.5), "max_backoff": timedelta(seconds=15), "base": 2},
+}
+_METADATA = ("169.254.169.254", "metadata.google.internal")  # where a machine's role is asked for
+_STRANGERS = ("ETag Header missing", "Got invalid", "Last-Modified Header missing", "Content-Length Header missing")
+
+
+class _Place(TypedDict):
+    """Where an error was met."""
+
+    url: str
+    key: str
 
 
 class Objects:
     """One bucket (container) and a prefix in it."""
 
-    def __init__(self, inner: ObjectStore, url: str, multiparts: Multiparts | None = None) -> None:
-        """Wrap an obstore store whose prefix is set already; `multiparts` can list and abort killed uploads."""
+    def __init__(
+        self, inner: ObjectStore, url: str, multiparts: Multiparts | None = None, account: Account | None = None
+    ) -> None:
+        """Wrap an obstore store whose prefix is set already; `multiparts` asks what obstore cannot."""
         self._inner = inner
         self._multiparts = multiparts
+        self._account = account or Account()
         self.url = url
         self.caps = Caps(conditional=True, exclusive_upload=False, sweeps=multiparts is not None)
 
@@ -51,7 +73,7 @@ class Objects:
         self._refuse_taken(key)
         counted = _Counted(chunks)
         part = max(_PART, size_hint // _MAX_PARTS + 1)
-        with self._translated(key, counted):
+        with self._translated(key, "write", counted):
             _interruptible(
                 lambda: obstore.put(
                     self._inner, key, counted, use_multipart=True, chunk_size=part, max_concurrency=_PARALLEL
@@ -63,13 +85,12 @@ class Objects:
     def create(self, key: str, body: bytes) -> None:
         """See `Store.create`; looks first, too, since some servers ignore the condition."""
         self._refuse_taken(key)
-        with self._translated(key):
+        with self._translated(key, "write"):
             obstore.put(self._inner, key, body, mode="create", use_multipart=False)
 
     def read(self, key: str) -> Generator[bytes, None, None]:
         """See `Store.read`: slices, the next one fetched while this one is used."""
-        with self._translated(check_key(key)):
-            meta = obstore.head(self._inner, key)
+        meta = self._head(key, ask=True)
         size, tag = meta["size"], meta["e_tag"]
         if size <= _SLICE:
             yield from self._whole(key)
@@ -78,7 +99,7 @@ class Objects:
         with ThreadPoolExecutor(1, thread_name_prefix="store-read") as ahead:
             pending: Future[bytes] | None = ahead.submit(self._slice, key, next(starts), size, tag)
             while pending is not None:
-                with self._translated(key):
+                with self._translated(key, "read"):
                     try:
                         body = pending.result()
                     except foreign.GenericError as error:
@@ -93,7 +114,7 @@ class Objects:
         yield from self._whole(key)
 
     def _whole(self, key: str) -> Generator[bytes, None, None]:
-        with self._translated(key):
+        with self._translated(key, "read"):
             for chunk in obstore.get(self._inner, key).stream(min_chunk_size=CHUNK):
                 yield bytes(chunk)
 
@@ -104,20 +125,55 @@ class Objects:
 
     def stat(self, key: str) -> Stat:
         """See `Store.stat`."""
-        with self._translated(check_key(key)):
-            meta = obstore.head(self._inner, key)
+        meta = self._head(key)
         return Stat(key, meta["size"], meta["last_modified"])
 
-    def entries(self, prefix: str = "") -> Iterator[Stat]:
+    def _head(self, key: str, *, ask: bool = False) -> ObjectMeta:
+        """Look at an object; `ask`: also why one is missing, for its bucket may be."""
+        try:
+            with self._translated(check_key(key), "look at objects"):
+                return obstore.head(self._inner, key)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            if self._multiparts is None or (isinstance(error, ObjectMissing) and not ask):
+                raise
+            status, body = self._multiparts.why(key)  # a HEAD is refused without a word
+            if status in {200, 206}:
+                raise
+            raise refusal(status, body, self._account, url=self.url, key=key, doing="look at objects") from error
+
+    def entries(self, prefix: str = "", *, odd: Odd | None = None) -> Iterator[Stat]:
         """See `Store.entries`."""
-        with self._translated(prefix):
-            for batch in obstore.list(self._inner, prefix=check_key(prefix) if prefix else None, chunk_size=1000):
+        tell = odd or (lambda _key, _why: None)
+        if prefix:
+            check_key(prefix)
+        if self._multiparts is not None:
+            yield from self._multiparts.entries(prefix, tell)
+            return
+        found = 0
+        with self._translated(prefix, "list"):
+            for batch in obstore.list(self._inner, prefix=prefix or None, chunk_size=1000):
                 for meta in batch:
-                    yield Stat(meta["path"], meta["size"], meta["last_modified"])
+                    found += 1
+                    if is_key(meta["path"]):
+                        yield Stat(meta["path"], meta["size"], meta["last_modified"])
+                    else:
+                        tell(shown(meta["path"]), "its name is not one of ours")
+        if not found:
+            self._refuse_stranger()
+
+    def _refuse_stranger(self) -> None:
+        """A page of HTML is an empty listing to obstore; what answers to any key at all is not a store."""
+        try:
+            self._head(f"clock/{secrets.token_hex(16)}")
+        except ObjectMissing:
+            return
+        raise not_a_store(self._account, url=self.url)
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
-        with self._translated(check_key(key)):
+        with self._translated(check_key(key), "delete"):
             try:
                 obstore.delete(self._inner, key)
             except FileNotFoundError:  # Azure and Google say so; S3 does not
@@ -143,7 +199,7 @@ class Objects:
         raise ObjectExists(detail="already there", url=self.url, key=key)
 
     @contextmanager
-    def _translated(self, key: str, source: _Counted | None = None) -> Iterator[None]:
+    def _translated(self, key: str, doing: str, source: _Counted | None = None) -> Iterator[None]:
         try:
             yield
         except StoreError:
@@ -153,7 +209,7 @@ class Objects:
                 raise source.failure from None
             if not isinstance(error, (foreign.BaseError, OSError, ValueError)):
                 raise
-            raise _ours(error, self.url, key) from error
+            raise _ours(error, self._account, {"url": self.url, "key": key}, doing) from error
 
 
 class _Counted:
@@ -200,25 +256,32 @@ def _interruptible(work: Callable[[], object], stop: Event) -> None:
             raise
 
 
-def _ours(error: Exception, url: str, key: str) -> StoreError:
-    """Say in our words what obstore said; only its first line, without its debug output."""
-    said = str(error)
-    line = next(iter(said.splitlines()), "").strip()[:300]
-    where = {"url": url, "key": key}
-    if "NoSuchBucket" in said or "ContainerNotFound" in said:
-        return StoreUnavailable(detail="the bucket or container does not exist", fix="make it first", **where)
+def _ours(error: Exception, account: Account, where: _Place, doing: str) -> StoreError:
+    """Translate what obstore raised, by the server's code where it gave one."""
+    said = str(error).partition("\n\nDebug source")[0]
     if isinstance(error, (foreign.AlreadyExistsError, foreign.PreconditionError)):
         return ObjectExists(detail="already there", **where)
-    if isinstance(error, FileNotFoundError):
-        return ObjectMissing(detail="not there", **where)
-    if isinstance(error, (foreign.PermissionDeniedError, foreign.UnauthenticatedError)):
-        return StoreDenied(detail=_reason(said) or "permission denied", **where)
+    answer = _answer(error, said)
+    if answer is not None:
+        return refusal(*answer, account, **where, doing=doing)
+    if any(sign in said for sign in _METADATA):
+        return StoreDenied(detail="no credentials were found", fix=f"looked for: {account.where}", **where)
+    if any(sign in said for sign in _STRANGERS):
+        return not_a_store(account, **where)
+    line = outside(next(iter(said.splitlines()), ""), 300)
     if any(sign in said for sign in ("HTTP error", "retries", "timed out", "error sending request")):
-        return StoreUnavailable(detail=line, fix="try again later; is the endpoint right?", **where)
-    return StoreError(detail=_reason(said) or line, **where)
+        also = f"; is the endpoint right? {account.endpoint}" if account.endpoint else ""
+        return StoreUnavailable(detail=line, fix=f"run the same command again later{also}", **where)
+    return StoreError(detail=line, **where)
 
 
-def _reason(said: str) -> str:
-    """The code in an S3 or Azure error body, as `AccessDenied`; "" where there is none."""
-    found = re.search(r"<Code>([A-Za-z0-9.]{1,60})</Code>", said)
-    return found[1] if found else ""
+def _answer(error: Exception, said: str) -> tuple[int, str] | None:
+    """The server's answer in what obstore says, as status and body; None where it tells of none."""
+    if "redirect without LOCATION" in said:
+        return 301, "<Code>PermanentRedirect</Code>"
+    found = re.search(r"status code: (\d{3})[^:]*:?(.*)", said, re.DOTALL)
+    if found or "<Code>" in said:
+        return (int(found[1]), found[2]) if found else (0, said)
+    if isinstance(error, FileNotFoundError):
+        return 404, ""
+    return (403, "") if isinstance(error, (foreign.PermissionDeniedError, foreign.UnauthenticatedError)) else None

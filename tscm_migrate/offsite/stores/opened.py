@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import socket
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 from urllib.request import url2pathname
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.offsite.stores.base import check_key
+from tscm_migrate.offsite.stores.refusals import Account
 from tscm_migrate.site import Secret
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     Dial = Callable[[str], Connection]  # "NAME" or "user@address:port" to a connection
 
+_LONGEST = 300  # bytes of a prefix; a key of 700 has to fit behind it
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -114,6 +116,9 @@ def _s3(parts: SplitResult, _dial: Dial | None, env: Mapping[str, str]) -> Store
     endpoint = options.get("endpoint") or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
     keys = aws_keys(env)
     http = endpoint is not None and _plain_http(endpoint, options)
+    if keys is None:
+        _need_role(env)
+    account = Account(keys.where if keys else _looked(env), region, endpoint or "")
     given: S3Config = {"region": region, "checksum_algorithm": "SHA256"}
     if endpoint:
         given["endpoint"] = endpoint
@@ -129,8 +134,9 @@ def _s3(parts: SplitResult, _dial: Dial | None, env: Mapping[str, str]) -> Store
         config=given,
     )
     base = endpoint or f"https://s3.{region}.amazonaws.com"
-    multiparts = Multiparts(base.rstrip("/"), parts.netloc, prefix and f"{prefix}/", region, keys) if keys else None
-    return Objects(inner, _shown(parts), multiparts)
+    below = prefix and f"{prefix}/"
+    multiparts = Multiparts(base.rstrip("/"), parts.netloc, below, region, keys, account) if keys else None
+    return Objects(inner, _shown(parts), multiparts, account)
 
 
 def _azure(parts: SplitResult, _dial: Dial | None, _env: Mapping[str, str]) -> Store:
@@ -141,7 +147,7 @@ def _azure(parts: SplitResult, _dial: Dial | None, _env: Mapping[str, str]) -> S
     _options(parts, set())
     prefix = _prefix(parts) or None
     inner = AzureStore(parts.netloc, prefix=prefix, client_options=CLIENT, retry_config=RETRY)
-    return Objects(inner, _shown(parts))
+    return Objects(inner, _shown(parts), account=Account(_CREDENTIALS["az"]))
 
 
 def _google(parts: SplitResult, _dial: Dial | None, _env: Mapping[str, str]) -> Store:
@@ -151,7 +157,7 @@ def _google(parts: SplitResult, _dial: Dial | None, _env: Mapping[str, str]) -> 
 
     _options(parts, set())
     inner = GCSStore(parts.netloc, prefix=_prefix(parts) or None, client_options=CLIENT, retry_config=RETRY)
-    return Objects(inner, _shown(parts))
+    return Objects(inner, _shown(parts), account=Account(_CREDENTIALS["gs"]))
 
 
 _OPENERS: dict[str, Callable[[SplitResult, Dial | None, Mapping[str, str]], Store]] = {
@@ -163,6 +169,10 @@ _OPENERS: dict[str, Callable[[SplitResult, Dial | None, Mapping[str, str]], Stor
 }
 
 
+_ROLES = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+_METADATA = ("169.254.169.254", 80)  # where a machine of Amazon's asks for its role
+
+
 def aws_keys(env: Mapping[str, str]) -> AwsKeys | None:
     """Static AWS credentials from the environment or the shared file; None: obstore finds a role by itself, or not."""
     from tscm_migrate.offsite.stores.multiparts import AwsKeys
@@ -170,25 +180,65 @@ def aws_keys(env: Mapping[str, str]) -> AwsKeys | None:
     access, secret, token = (
         env.get(f"AWS_{name}", "") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
     )
+    where = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the environment"
     if not (access and secret):
-        default = Path.home() / ".aws" / "credentials"
-        file = configparser.ConfigParser(interpolation=None)
-        file.read(env.get("AWS_SHARED_CREDENTIALS_FILE") or default, encoding="utf-8")
-        profile = env.get("AWS_PROFILE", "default")
-        found = dict(file[profile]) if file.has_section(profile) else {}
+        found, where = _profile(env)
         access, secret, token = (
             found.get(f"aws_{name}", "") for name in ("access_key_id", "secret_access_key", "session_token")
         )
     if not (access and secret):
         return None
-    return AwsKeys(access, Secret(secret, "aws"), Secret(token, "aws") if token else None)
+    return AwsKeys(access, Secret(secret, "aws"), Secret(token, "aws") if token else None, where)
+
+
+def _profile(env: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """What the shared credentials file says for the profile that is asked for, and where that was looked up."""
+    path = Path(env.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
+    profile = env.get("AWS_PROFILE") or "default"
+    file = configparser.ConfigParser(interpolation=None)
+    try:
+        read = file.read(path, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError, OSError) as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UsageError(problem=f"{path} cannot be read: {why}", fix="correct it, or set AWS_ACCESS_KEY_ID") from None
+    found = dict(file[profile]) if file.has_section(profile) else {}
+    what = "" if found else f" ({'no such profile' if read else 'no such file'})"
+    return found, f"profile {profile!r} of {path}{what}"
+
+
+def _looked(env: Mapping[str, str]) -> str:
+    """Where credentials were looked for, in words."""
+    unset = [name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if not env.get(name)]
+    return f"{' and '.join(unset) or 'AWS_ACCESS_KEY_ID'} (not set), {_profile(env)[1]}, a role of this machine"
+
+
+def _need_role(env: Mapping[str, str]) -> None:
+    """Without keys there must be a role: of a container, or of the machine, whose metadata service answers at once."""
+    if any(env.get(name) for name in _ROLES):
+        return
+    if env.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true":
+        try:
+            socket.create_connection(_METADATA, 1.0).close()
+        except OSError:
+            pass
+        else:
+            return
+    fix = (
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or put them into ~/.aws/credentials; for a profile with SSO: "
+        'eval "$(aws configure export-credentials --format env)"'
+    )
+    raise UsageError(problem=f"s3://: no credentials: looked for {_looked(env)}: none", fix=fix)
 
 
 def _prefix(parts: SplitResult) -> str:
     prefix = parts.path.strip("/")
     if not parts.netloc:
         raise UsageError(problem=f"{parts.scheme}:// needs a bucket or container", fix=f"{parts.scheme}://NAME/prefix")
-    return check_key(prefix) if prefix else ""
+    odd = any(part in {"", ".", ".."} for part in prefix.split("/")) or "\\" in prefix or not prefix.isprintable()
+    if prefix and (odd or parts.fragment or len(prefix.encode()) > _LONGEST):
+        fix = f"as in {parts.scheme}://{parts.netloc}/folder/folder: no . or .. or empty part, no # ? or \\"
+        raise UsageError(problem=f"not a prefix for a store: {prefix[:80]!r}", fix=fix)
+    return prefix
 
 
 def _options(parts: SplitResult, known: set[str]) -> dict[str, str]:

@@ -11,17 +11,18 @@ import secrets
 import stat as modes
 import threading
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
-from tscm_migrate.offsite.stores.base import Caps, Stat, Unfinished, check_key, is_key
+from tscm_migrate.offsite.stores.base import Caps, Stat, Unfinished, check_key, is_key, moment, shown
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
     from pathlib import PurePosixPath
 
     import paramiko
+
+    from tscm_migrate.offsite.stores.base import Odd
 
 _PARTS = ".unfinished"
 _ASK = 32_768  # bytes a request; what every server takes
@@ -117,7 +118,10 @@ class SftpStore:
         path = self._path(key)
         with self._lock:
             with self._translated(key):
-                size = self._sftp.stat(path).st_size or 0
+                there = self._sftp.stat(path)
+                if there.st_mode and not modes.S_ISREG(there.st_mode):
+                    raise StoreError(detail="it is not a regular file", url=self.url, key=key)
+                size = there.st_size or 0
                 file = self._sftp.open(path, "rb")
             try:
                 for start in range(0, size, _SLICE):
@@ -137,27 +141,36 @@ class SftpStore:
         with self._lock, self._translated(key):
             return _as_stat(key, self._sftp.stat(self._path(key)))
 
-    def entries(self, prefix: str = "") -> Iterator[Stat]:
+    def entries(self, prefix: str = "", *, odd: Odd | None = None) -> Iterator[Stat]:
         """See `Store.entries`."""
+        tell = odd or (lambda _key, _why: None)
         with self._lock, self._translated(prefix):
-            if not prefix:
-                self._check_root()
-            return iter(list(self._walk(check_key(prefix) if prefix else "", _DEPTH)))
+            self._check_root()
+            return iter(list(self._walk(check_key(prefix) if prefix else "", _DEPTH, tell)))
 
-    def _walk(self, folder: str, depth: int) -> Iterator[Stat]:
+    def _walk(self, folder: str, depth: int, odd: Odd) -> Iterator[Stat]:
         try:
             found = self._sftp.listdir_attr(f"{self._root}/{folder}".rstrip("/"))
         except FileNotFoundError:
             return
+        except OSError as error:
+            if not folder or error.errno != errno.EACCES:
+                raise
+            odd(shown(folder), "permission denied")
+            return
         for entry in found:
             key = f"{folder}/{entry.filename}".lstrip("/")
-            if entry.filename.startswith(".") or not is_key(key):
-                continue
             mode = entry.st_mode or 0
-            if modes.S_ISDIR(mode) and depth:
-                yield from self._walk(key, depth - 1)
+            if entry.filename.startswith("."):
+                continue
+            if not is_key(key):
+                odd(shown(key), "its name is not one of ours")
+            elif modes.S_ISDIR(mode) and depth:
+                yield from self._walk(key, depth - 1, odd)
             elif modes.S_ISREG(mode):
                 yield _as_stat(key, entry)
+            else:
+                odd(shown(key), "it is not a regular file")
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
@@ -223,6 +236,8 @@ class SftpStore:
 
         try:
             yield
+        except StoreError:
+            raise
         except FileNotFoundError as error:
             raise ObjectMissing(detail="not there", url=self.url, key=key) from error
         except (TimeoutError, EOFError, paramiko.SSHException, ConnectionError) as error:
@@ -235,4 +250,4 @@ class SftpStore:
 
 
 def _as_stat(key: str, found: paramiko.SFTPAttributes) -> Stat:
-    return Stat(key, found.st_size or 0, datetime.fromtimestamp(found.st_mtime or 0, UTC))
+    return Stat(key, found.st_size or 0, moment(found.st_mtime))

@@ -1,0 +1,171 @@
+"""What a cloud's refusals are told as, by a server that refuses on request; and what is done about those that pass."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import servers
+from tests.support.incoming import NOW, Given, encrypted
+from tscm_migrate.errors import MigrateError, Retry, StoreDenied, StoreError, StoreUnavailable
+from tscm_migrate.offsite import catalog
+from tscm_migrate.offsite.copying import CopyPolicy, make_copy
+from tscm_migrate.offsite.stores import multiparts
+from tscm_migrate.offsite.stores.opened import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tscm_migrate.offsite.stores.base import Store
+
+CALLS: dict[str, Callable[[Store], object]] = {
+    "list": lambda store: list(store.entries("hosts")),
+    "get": lambda store: list(store.read("hosts/a/x")),
+    "head": lambda store: store.stat("hosts/a/x"),
+    "put": lambda store: store.create("hosts/a/x", b"x"),
+    "upload": lambda store: store.upload("hosts/a/x", [b"x" * 100]),
+    "delete": lambda store: store.delete("hosts/a/x"),
+    "unfinished": lambda store: store.unfinished(),
+}
+
+
+class Refusing:
+    """Answers every request alike, until `until` is over."""
+
+    def __init__(self) -> None:
+        self.status, self.body, self.asked, self.until = 403, "", 0, 0.0
+
+
+@pytest.fixture
+def refusing() -> Iterator[tuple[Refusing, Store]]:
+    says = Refusing()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            says.asked += 1
+            over = bool(says.until) and time.monotonic() > says.until
+            text = "<ListBucketResult></ListBucketResult>" if over else says.body
+            self.send_response_only(200 if over else says.status)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(text.encode())
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    url = f"s3://bucket/some prefix?region=eu-north-1&endpoint=http://127.0.0.1:{server.server_address[1]}"
+    try:
+        with contextlib.closing(open_store(url, env=servers.ENV)) as store:
+            yield says, store
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+
+
+def error(code: str, more: str = "") -> str:
+    return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>secret words</Message>{more}</Error>'
+
+
+REFUSALS: list[tuple[int, str, type[StoreError], str, str]] = [
+    (403, error("InvalidAccessKeyId"), StoreDenied, "does not know this access key", "AWS_ACCESS_KEY_ID"),
+    (403, error("SignatureDoesNotMatch"), StoreDenied, "secret key", "AWS_SECRET_ACCESS_KEY"),
+    (400, error("ExpiredToken"), StoreDenied, "session token has expired", "aws configure export-credentials"),
+    (403, error("InvalidToken"), StoreDenied, "session token is not valid", "aws configure export-credentials"),
+    (403, error("RequestTimeTooSkewed", "<ServerTime>2030-01-01T00:00:00Z</ServerTime>"), StoreDenied,
+     "2030-01-01T00:00:00Z", "timedatectl"),
+    (403, error("AccessDenied"), StoreDenied, "may not", "s3:"),
+    (400, error("AuthorizationHeaderMalformed", "<Region>eu-west-7</Region>"), StoreError, "region eu-north-1",
+     "?region=eu-west-7"),
+    (301, error("PermanentRedirect"), StoreError, "region eu-north-1", "AWS_REGION"),
+    (404, error("NoSuchBucket"), StoreError, "does not exist", "create it"),
+    (507, error("QuotaExceeded"), StoreError, "full", "offsite prune"),
+    (403, "<html><body>Forbidden by the proxy</body></html>", StoreDenied, "may not", "s3:"),
+    (418, "<html><body>nothing of ours</body></html>", StoreError, "418", "endpoint"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("refusal", REFUSALS, ids=[f"{status}-{body[27:50]}" for status, body, *_ in REFUSALS])
+def test_a_refusal_that_lasts_is_told_by_its_code_at_once(
+    refusing: tuple[Refusing, Store], call: str, refusal: tuple[int, str, type[StoreError], str, str]
+) -> None:
+    says, store = refusing
+    says.status, says.body, kind, words, remedy = refusal
+    if says.status == 507 and call != "unfinished":
+        pytest.skip("obstore asks again for what it takes for an error inside of the server")
+    if "NoSuchBucket" in says.body and call in {"delete", "head"}:
+        return  # to a HEAD it is only a key that is not there
+    with pytest.raises(kind) as caught:
+        CALLS[call](store)
+    found = caught.value
+    assert words in found.message(), found.message()
+    assert remedy in found.remedy(), found.remedy()
+    assert found.retry is not Retry.LATER
+    assert says.asked <= 3, "a refusal that lasts is not asked about again"
+    assert not {"<", "secret words", "Debug"} & {word for word in ("<", "secret words", "Debug") if word in str(found)}
+
+
+@pytest.mark.parametrize("body", ["<html><body>Please log in</body></html>", "", "{}", error("AccessDenied")])
+@pytest.mark.parametrize("call", ["list", "unfinished"])
+def test_a_page_with_200_is_not_an_empty_store(refusing: tuple[Refusing, Store], body: str, call: str) -> None:
+    says, store = refusing
+    says.status, says.body = 200, body
+    with pytest.raises(StoreError):
+        CALLS[call](store)
+    with pytest.raises(StoreError):
+        catalog.load(store)
+    with pytest.raises(StoreError):
+        make_copy(Given(encrypted(10)), store, CopyPolicy(), now=NOW)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["list", "unfinished", "get"])
+def test_one_that_is_busy_for_some_seconds_is_waited_for(refusing: tuple[Refusing, Store], call: str) -> None:
+    says, store = refusing
+    says.status, says.body, says.until = 503, error("SlowDown"), time.monotonic() + 4
+    with contextlib.suppress(StoreError):  # what it answers then is as empty as can be
+        CALLS[call](store)
+    assert time.monotonic() > says.until, "given up while it was busy"
+
+
+def test_the_patience_is_about_ninety_seconds() -> None:
+    from tscm_migrate.offsite.stores.objects import RETRY
+
+    assert 60 <= sum(multiparts._WAITS) <= 100
+    assert RETRY["retry_timeout"].total_seconds() == 90
+    assert RETRY["max_retries"] * RETRY["backoff"]["init_backoff"].total_seconds() >= 15
+
+
+def test_one_that_stays_busy_is_told_to_be(refusing: tuple[Refusing, Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    says, store = refusing
+    monkeypatch.setattr(multiparts, "_WAITS", (0.01, 0.01))
+    says.status, says.body = 503, error("SlowDown")
+    with pytest.raises(StoreUnavailable, match="busy") as caught:
+        list(store.entries())
+    assert caught.value.retry is Retry.LATER
+    assert says.asked == 3
+
+
+def test_without_credentials_the_places_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = {"AWS_SHARED_CREDENTIALS_FILE": "/none", "AWS_PROFILE": "ops", "AWS_EC2_METADATA_DISABLED": "true"}
+    with pytest.raises(MigrateError) as caught:
+        open_store("s3://bucket/x", env=env)
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (not set)" in caught.value.message()
+    assert "profile 'ops' of /none (no such file)" in caught.value.message()
+    assert "169.254" not in caught.value.message() + caught.value.remedy()

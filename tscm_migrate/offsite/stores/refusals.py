@@ -1,0 +1,171 @@
+"""What a cloud's refusal means: by the code that the server gave, never by the words around it. Pure.
+
+A refusal that lasts (a wrong key, a wrong region, a clock, a missing permission) is told from one that passes (too many
+requests, an error inside of the server), whichever call met it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tscm_migrate.errors import ObjectMissing, StoreDenied, StoreError, StoreUnavailable
+from tscm_migrate.redact import outside
+
+PASSING = frozenset(
+    (
+        "SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "ThrottlingException",
+        "ThrottledException", "TooManyRequests", "RequestLimitExceeded", "OperationAborted", "ServerBusy", "Busy",
+        "OperationTimedOut", "PriorRequestNotComplete", "BandwidthLimitExceeded", "503", "500",
+    )
+)  # fmt: skip
+_BUSY = frozenset((408, 425, 429, 500, 502, 503, 504, 509))
+_RENEW = (
+    "get a new one (aws sso login, or as your account does it), then: "
+    'eval "$(aws configure export-credentials --format env)"; the old one came from {where}'
+)
+_OTHER_REGION = (
+    "the bucket is not in the region {region}",
+    "add ?region={right} to the store's URL, or set AWS_REGION",
+)
+_NO_PLACE = ("the bucket or container does not exist", "create it first, or correct the store's URL")
+_FULL = ("the store is full, or a quota of it is used up", "free some space: tscm-migrate offsite prune, offsite clean")
+_NOT_ALLOWED = (
+    "these credentials may not {doing} here",
+    "allow {needs} below {url}; the credentials came from {where}",
+)
+_CLOCK = (
+    "this workstation's clock ({now}) and the server's{theirs} are too far apart",
+    "set this workstation's clock: sudo timedatectl set-ntp true",
+)
+_WRONG_SECRET = (
+    "the secret key does not belong to the access key, or was changed on its way",
+    "set both anew; they came from {where}",
+)
+
+# Code → what it means and what to do. The first table is of credentials (StoreDenied), the second of the place.
+_DENIED: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(
+        ("InvalidAccessKeyId", "UnrecognizedClientException", "InvalidClientTokenId", "NotSignedUp"),
+        ("the server does not know this access key", "set the right one; it came from {where}"),
+    ),
+    **dict.fromkeys(("SignatureDoesNotMatch", "AuthenticationFailed", "InvalidSecurity"), _WRONG_SECRET),
+    **dict.fromkeys(
+        ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "ExpiredAuthenticationToken"),
+        ("the session token has expired", _RENEW),
+    ),
+    **dict.fromkeys(
+        ("InvalidToken", "InvalidAuthenticationInfo", "InvalidSessionToken"),
+        ("the session token is not valid", _RENEW),
+    ),
+    **dict.fromkeys(("RequestTimeTooSkewed", "RequestExpired", "AccessDeniedClockSkew"), _CLOCK),
+    **dict.fromkeys(
+        (
+            "AccessDenied", "AllAccessDisabled", "Forbidden", "AuthorizationFailure", "InsufficientAccountPermissions",
+            "AuthorizationPermissionMismatch", "AccessForbidden", "UnauthorizedAccess", "401", "403",
+        ),
+        _NOT_ALLOWED,
+    ),
+    **dict.fromkeys(
+        ("AccountProblem", "AccountIsDisabled", "UserSuspended"),
+        ("the account is closed or suspended", "ask who runs the account"),
+    ),
+}  # fmt: skip
+_PLACE: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(
+        (
+            "AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "Redirect",
+            "IllegalLocationConstraintException", "IncorrectEndpoint",
+        ),
+        _OTHER_REGION,
+    ),
+    **dict.fromkeys(("NoSuchBucket", "ContainerNotFound", "ResourceNotFound", "InvalidBucketName"), _NO_PLACE),
+    **dict.fromkeys(
+        ("QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull", "EntityTooLarge", "507"), _FULL
+    ),
+    **dict.fromkeys(
+        ("NotImplemented", "MethodNotAllowed", "501", "405"),
+        ("the server cannot do this ({code})", "choose another server, or another kind of store"),
+    ),
+}  # fmt: skip
+_NEEDS = {
+    "list": "s3:ListBucket",
+    "read": "s3:GetObject",
+    "look at objects": "s3:GetObject and s3:ListBucket",
+    "write": "s3:PutObject",
+    "delete": "s3:DeleteObject",
+    "list unfinished uploads": "s3:ListBucketMultipartUploads",
+}
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whose name requests bear: where the credentials came from, in words, and where the requests go."""
+
+    where: str = "the environment"
+    region: str = ""
+    endpoint: str = ""
+
+
+def code_in(body: str) -> str:
+    """The code in a server's answer, as `AccessDenied`; "" where it gave none."""
+    found = re.search(r"<Code>([A-Za-z0-9.]{1,80})</Code>|\"(?:code|reason)\"\s*:\s*\"([A-Za-z0-9.]{1,80})\"", body)
+    return (found[1] or found[2]) if found else ""
+
+
+def passes(status: int, code: str) -> bool:
+    """Whether the same request may be answered a little later."""
+    return code in PASSING or (status in _BUSY and code not in _DENIED and code not in _PLACE)
+
+
+def refusal(status: int, body: str, account: Account, *, url: str, key: str, doing: str) -> StoreError:
+    """The error for an answer that is none.
+
+    Args:
+        status: of HTTP; 0 where it is not known.
+        body: as it came.
+        account: who asked.
+        url: of the store.
+        key: of the object.
+        doing: what was asked for: one of the words of `_NEEDS`.
+    """
+    code = code_in(body)
+    place = {"url": url, "key": key}
+    said = code or (str(status) if status else "")
+    if passes(status, code):
+        what = f"the server is busy or has an error ({said})"
+        return StoreUnavailable(detail=what, fix="run the same command again later", **place)
+    field = {
+        "where": account.where, "region": account.region or "that is set", "doing": doing, "url": url,
+        "needs": _NEEDS.get(doing, "it"), "code": said, "right": _region(body), "theirs": _clock(body),
+        "now": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }  # fmt: skip
+    for table, kind in ((_DENIED, StoreDenied), (_PLACE, StoreError)):
+        for word in (code, str(status)):
+            if word in table and (word == code or not code):
+                what, fix = (text.format(**field) for text in table[word])
+                return kind(detail=what + (f" ({code})" if code else ""), fix=fix, **place)
+    if code in {"NoSuchKey", "BlobNotFound"} or (status == 404 and not code):
+        return ObjectMissing(detail="not there", **place)
+    fix = f"is the endpoint right? {account.endpoint}" if account.endpoint else "is the store's URL right?"
+    message = outside(re.sub(r"<[^>]*>", " ", body), 120)
+    return StoreError(detail=f"the server says {said or 'nothing that could be understood'} {message}".strip(), fix=fix,
+                      **place)  # fmt: skip
+
+
+def not_a_store(account: Account, *, url: str, key: str = "") -> StoreError:
+    """The error for a page of somebody else: a portal, a proxy, a web server."""
+    where = f" at {account.endpoint}" if account.endpoint else ""
+    fix = "is the endpoint right, and does no proxy or login page stand before it?"
+    return StoreError(detail=f"what answers{where} is not an object store", fix=fix, url=url, key=key)
+
+
+def _region(body: str) -> str:
+    found = re.search(r"<Region>([a-z0-9-]{1,40})</Region>|expecting '([a-z0-9-]{1,40})'", body)
+    return (found[1] or found[2]) if found else "NAME"
+
+
+def _clock(body: str) -> str:
+    found = re.search(r"<ServerTime>([0-9TZ:.+-]{1,40})</ServerTime>", body)
+    return f" ({found[1]})" if found else ""
