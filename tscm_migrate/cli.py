@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from . import inventory, redact
-from .errors import Exit, Interrupted, MigrateError, OutputLost, UsageError
+from .errors import Exit, Interrupted, MigrateError, OutOfMemory, OutputLost, UsageError
 from .ui.fold import fit
 from .ui.steady import mute
 
@@ -114,6 +114,8 @@ def _say_unforeseen(error: Exception, *, as_json: bool = False) -> int:
     if isinstance(error, RuntimeError) and "home dir" in str(error):
         fix = "set HOME to a folder of yours (TSCM_STATE names another place for the state folder)"
         return say(UsageError("HOME is not set, and this user has no home folder", fix), as_json=as_json)
+    if isinstance(error, MemoryError):
+        return say(OutOfMemory(), as_json=as_json)
     message = f"this should not have happened: {_clean(f'{type(error).__name__}: {error}')}"
     remedy = f"run again with {TRACEBACK}=1 and report it"
     if as_json:

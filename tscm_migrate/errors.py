@@ -72,6 +72,7 @@
     ├── LostTrack               1   it cannot be told which appliance is which
     ├── RollbackIncomplete      4   something could not be taken back
     ├── OutputLost              1   what is said cannot be written
+    ├── OutOfMemory             1   of this workstation
     ├── NeedsPerson             4   migrated, but something is left to do
     └── Interrupted             5   can be resumed
 
@@ -1151,6 +1152,16 @@ class OutputLost(MigrateError):
 
     def message(self) -> str:
         return f"the output cannot be written: {self.detail}"
+
+
+@dataclass(eq=False)
+class OutOfMemory(MigrateError):
+    """This workstation has too little memory for what was to be done."""
+
+    code = "out-of-memory"
+    advice = (
+        "end other programs, or run it where there is more memory; what was begun can be resumed: tscm-migrate runs"
+    )
 
 
 @dataclass(eq=False)

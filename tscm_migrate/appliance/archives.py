@@ -10,6 +10,7 @@ from tscm_migrate.appliance import folders, named, parse
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.errors import ApplianceError, ListingFailed
 from tscm_migrate.redact import outside
+from tscm_migrate.util.numbers import number
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
@@ -61,7 +62,7 @@ def hashed(appliance: Appliance, archive: Archive, *, timeout: float = 3600.0) -
     words = result.stdout.split()
     if result.status == 44:
         raise ApplianceError(appliance.name, f"{archive.path} is not a regular file")
-    if result.status != 0 or len(words) < 4 or not re.fullmatch(r"[0-9a-f]{64}", words[1]):
+    if result.status != 0 or len(words) < 4 or not re.fullmatch(r"[0-9a-f]{64}", words[1]) or number(words[0]) is None:
         raise ApplianceError(appliance.name, f"{archive.path} could not be hashed: {result.said}")
     if words[0] != words[3]:
         raise ApplianceError(appliance.name, f"{archive.path} changed while it was read")

@@ -47,7 +47,15 @@ def corrected(found: Sequence[tuple[str, float]], zone: timedelta | None = None)
     usual = Counter(offset for offset in offsets if offset is not None).most_common(1)
     common = usual[0][0] if usual else _alike(ahead)
     own = [common or _NONE if offset is None else offset for offset in offsets]
-    return Times(tuple(name - offset for name, offset in zip(named, own, strict=True)), common)
+    return Times(tuple(_before(name, offset) for name, offset in zip(named, own, strict=True)), common)
+
+
+def _before(name: datetime, offset: timedelta) -> datetime:
+    """The name's time in UTC; as it is where it lies at the very end of what a time can be."""
+    try:
+        return name - offset
+    except OverflowError:
+        return name
 
 
 def at(archive: Archive, when: datetime) -> Archive:

@@ -168,7 +168,9 @@ def script(paths: Paths, mark: str, facts: tuple[Fact, ...] = FACTS) -> str:
 def sections(text: str, mark: str) -> dict[str, tuple[int, str]]:
     """Take the script's output apart: name → (exit status, output)."""
     found: dict[str, tuple[int, str]] = {}
-    pattern = re.compile(rf"^{re.escape(mark)} (\w+)\n(.*?)\n?^{re.escape(mark)} = (\d+)$", re.MULTILINE | re.DOTALL)
+    pattern = re.compile(
+        rf"^{re.escape(mark)} (\w+)\n(.*?)\n?^{re.escape(mark)} = ([0-9]{{1,5}})$", re.MULTILINE | re.DOTALL
+    )
     for match in pattern.finditer(text):
         found.setdefault(match[1], (int(match[3]), match[2]))
     return found

@@ -44,7 +44,7 @@ class Mark:
             item = json.loads(text)
             texts = {key: str(item[key])[:200] for key in _TEXTS}
             return cls(**texts, pid=int(item["pid"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return cls()
 
 

@@ -47,7 +47,7 @@ def who(text: str, _paths: Paths) -> dict[str, Any]:
 
 def clock(text: str, _paths: Paths) -> dict[str, Any]:
     """`date +%s.%N`; a date that does not know %N prints it as it is."""
-    match = re.match(r"\s*(\d+)(\.\d+)?", text)
+    match = re.match(r"\s*([0-9]{1,12}(?![0-9]))(\.[0-9]{1,12})?", text)
     return {"clock": float(match[1] + (match[2] or "")) if match else 0.0}
 
 
@@ -79,7 +79,9 @@ def addresses(text: str, _paths: Paths) -> dict[str, Any]:
     """`ip -o addr show`: the IPv4 and global IPv6 addresses, without loopback."""
     found = []
     for line in text.splitlines():
-        match = re.match(r"\d+:\s+([^\s@:]+)\S*\s+inet6?\s+([0-9a-fA-F.:]+)/(\d+)\s.*\bscope (?:global|site)", line)
+        match = re.match(
+            r"[0-9]+:\s+([^\s@:]+)\S*\s+inet6?\s+([0-9a-fA-F.:]+)/([0-9]{1,3})\s.*\bscope (?:global|site)", line
+        )
         if match and match[1] != "lo":
             leased = re.search(r"\bdynamic\b|valid_lft \d", line) is not None
             found.append(Interface(match[1], match[2], int(match[3]), leased))
@@ -135,7 +137,7 @@ def free(text: str, paths: Paths) -> dict[str, Any]:
     """Lines `path` + the last line of `df -Pk`: free bytes per path (df counts in KiB)."""
     found = []
     for line in text.splitlines():
-        match = re.match(r"(\S+) .*?\s(\d+)\s+(\d+)\s+(-?\d+)\s+\d+%\s", line)
+        match = re.match(r"(\S+) .*?\s([0-9]+)\s+([0-9]+)\s+(-?[0-9]{1,18})\s+[0-9]+%\s", line)
         if match:
             found.append((match[1], int(match[4]) * 1024))
     del paths
@@ -182,7 +184,7 @@ def backup_cron(text: str, _paths: Paths) -> dict[str, Any]:
 
 
 def _du(text: str) -> int:
-    match = re.match(r"\s*(\d+)\s", text)
+    match = re.match(r"\s*([0-9]{1,18})\s", text)
     return int(match[1]) * 1024 if match else 0
 
 
@@ -245,4 +247,4 @@ def etc_tree(text: str, _paths: Paths) -> dict[str, Any]:
 
 def version_key(version: str) -> tuple[int, ...]:
     """Numbers of a version for comparing: "v1.50-01" → (1, 50, 1); () when there is none."""
-    return tuple(int(part) for part in re.findall(r"\d+", version.strip().lstrip("vV")))
+    return tuple(int(part) for part in re.findall(r"[0-9]{1,18}", version.strip().lstrip("vV")))

@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import CannotLook
+from tscm_migrate.util.numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -77,10 +78,9 @@ def parse_ps(text: str) -> list[Process]:
     found = []
     for line in text.splitlines():
         parts = line.split(None, 4)
-        if len(parts) >= 4 and parts[0].isdigit() and parts[1].isdigit() and parts[3].isdigit():
-            found.append(
-                Process(int(parts[0]), int(parts[1]), parts[2], int(parts[3]), parts[4] if len(parts) > 4 else "")
-            )
+        pid, parent, elapsed = (number(parts[at]) if len(parts) > at else None for at in (0, 1, 3))
+        if pid is not None and parent is not None and elapsed is not None:
+            found.append(Process(pid, parent, parts[2], elapsed, parts[4] if len(parts) > 4 else ""))
     return found
 
 
@@ -128,7 +128,7 @@ def judge(text: str, token: str) -> tuple[Listing | None, str]:
         return None, "the list of processes is cut off"
     evidence = {key: value for key, _, value in (line.partition(" ") for line in head.splitlines())}
     processes = {process.pid: process for process in parse_ps(rest)}
-    own = int(evidence.get("own", "0"))
+    own = number(evidence.get("own", "0")) or 0
     unseen = [line.split()[1] for line in lines if line.startswith("unseen ")]
     reason = ""
     if unseen:
@@ -141,7 +141,9 @@ def judge(text: str, token: str) -> tuple[Listing | None, str]:
         reason = f"process {evidence.get('top')}, which led to the look, cannot be read"
     else:
         reason = _hidden(head) or _elsewhere(evidence.get("namespace", ""), processes.values())
-    clock = re.fullmatch(r"(\d+)(\.\d+)?", evidence.get("clock", "").removesuffix(".%N").removesuffix(".N"))
+    clock = re.fullmatch(
+        r"([0-9]{1,12})(\.[0-9]{1,12})?", evidence.get("clock", "").removesuffix(".%N").removesuffix(".N")
+    )
     if not reason and not clock:
         reason = "its clock cannot be read"
     if reason or clock is None:

@@ -82,7 +82,7 @@ def _netplan(text: str) -> Saved:
     for line in text.splitlines():
         if match := re.match(r"    (?:    )?([\w.@-]+):\s*$", line):
             name = match[1] if match[1] not in {"addresses", "nameservers", "routes"} else name
-        for address, length in re.findall(rf"({_IP})/(\d+)", line if "to:" not in line else ""):
+        for address, length in re.findall(rf"({_IP})/([0-9]{{1,3}})(?![0-9])", line if "to:" not in line else ""):
             interfaces += _interface(name, address, length)
         if match := re.search(r"dhcp4:\s*(\w+)", line):
             dhcp = bool(dhcp) or match[1].lower() in {"true", "yes", "on"}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.errors import UsageError
+from tscm_migrate.util.numbers import number
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
@@ -98,8 +99,9 @@ def text(schedule: Schedule, paths: Paths, *, user: str) -> str:
 
 def _later(minute: str, hour: str) -> str:
     """A daily time for the purge, four minutes behind the backup where that is one time of the day."""
-    if minute.isdigit() and hour.isdigit():
-        when = datetime(2026, 1, 1, int(hour), int(minute)) + timedelta(minutes=4)  # noqa: DTZ001 - a time of day
+    at, of = number(hour), number(minute)
+    if at is not None and of is not None and at < 24 and of < 60:
+        when = datetime(2026, 1, 1, at, of) + timedelta(minutes=4)  # noqa: DTZ001 - a time of day
         return f"{when.minute} {when.hour} * * *"
     return "59 0 * * *"
 

@@ -12,6 +12,7 @@ from tscm_migrate.errors import Exit, Interrupted, MigrateError, RollbackIncompl
 from tscm_migrate.events import Said
 from tscm_migrate.migration import ending, leftovers, plan, resume, way_back
 from tscm_migrate.migration.engine import Engine
+from tscm_migrate.util.numbers import number
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Emit
@@ -133,7 +134,7 @@ def _files_left(m: Migration) -> list[str]:
     rows = (line.partition(" ") for line in listed.splitlines())
     return [
         f"{m.new.name}: {name} was written by the restore and is still there"
-        for changed, _, name in rows if changed.isdigit() and int(changed) >= since
+        for changed, _, name in rows if (number(changed) or 0) >= since
     ]  # fmt: skip
 
 

@@ -52,7 +52,7 @@ class Frame:
             return data[: len(data) - kept]
         if len(behind) < _DIGITS:
             self._held = data[len(own) :]
-        elif behind[:_DIGITS].isdigit():
+        elif behind[:_DIGITS].isdigit():  # bytes: ASCII digits only
             self.status = int(behind[:_DIGITS])
         return own
 

@@ -11,13 +11,15 @@ import collections
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoSftp, SshError
+from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoSftp, OutputFlood, SshError
 from tscm_migrate.ssh.translate import let_go, lives, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import paramiko
+
+    from tscm_migrate.ssh.sftp_client import Client
 
 REQUEST = 261_120  # bytes: the largest read and write of OpenSSH's sftp-server (limits@openssh.com)
 _LEAST = 32_768  # what every server takes
@@ -44,7 +46,7 @@ class Buffered:
         return getattr(self._channel, name)
 
 
-def client(channel: paramiko.Channel, host: str) -> paramiko.SFTPClient:
+def client(channel: paramiko.Channel, host: str) -> Client:
     """A client on an open session channel.
 
     Raises:
@@ -53,12 +55,13 @@ def client(channel: paramiko.Channel, host: str) -> paramiko.SFTPClient:
     """
     import paramiko
 
+    from tscm_migrate.ssh.sftp_client import Client
+
     why = "the subsystem was refused"
     try:
         channel.invoke_subsystem("sftp")
         why = "what was started for it ended at once"
-        made: Any = Buffered(channel)
-        return paramiko.SFTPClient(made)
+        return Client(Buffered(channel), host)
     except TimeoutError as error:
         raise NoSftp(host, "what was started for it does not answer") from error
     except (paramiko.SSHException, EOFError) as error:
@@ -148,8 +151,10 @@ class Reading:
                 self._sftp._convert_status(message)  # noqa: SLF001 - raises OSError for all but the end of the file
             return b""
         data: bytes = message.get_string()
+        if len(data) > max(count, 1):
+            raise OutputFlood(self._host, f"its SFTP server answers a request for {count} bytes with {len(data)}")
         while whole and 0 < len(data) < count:  # a short answer is allowed
-            more = self._answer(self._ask(offset + len(data), count - len(data)), 0, 0, whole=False)
+            more = self._answer(self._ask(offset + len(data), count - len(data)), 0, count - len(data), whole=False)
             if not more:
                 break
             data += more

@@ -149,8 +149,10 @@ class SftpStore:
             return iter(list(self._walk(check_key(prefix) if prefix else "", _DEPTH, tell)))
 
     def _walk(self, folder: str, depth: int, odd: Odd) -> Iterator[Stat]:
+        from tscm_migrate.ssh.sftp_client import entries
+
         try:
-            found = self._sftp.listdir_attr(f"{self._root}/{folder}".rstrip("/"))
+            found = entries(self._sftp, f"{self._root}/{folder}".rstrip("/"), self.url)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -180,9 +182,11 @@ class SftpStore:
     def unfinished(self) -> list[Unfinished]:
         """See `Store.unfinished`."""
         with self._lock, self._translated(""):
+            from tscm_migrate.ssh.sftp_client import entries
+
             self._check_root()
             try:
-                found = self._sftp.listdir_attr(f"{self._root}/{_PARTS}")
+                found = entries(self._sftp, f"{self._root}/{_PARTS}", self.url)
             except FileNotFoundError:
                 return []
         names = [entry for entry in found if is_key(entry.filename) and entry.filename.endswith(".part")]

@@ -109,6 +109,8 @@ class Packetizer(PlainPacketizer):
     # ------------------------------------------------------------------ reading
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:  # noqa: D102, FBT001, FBT002 - paramiko's signature
+        if n > 2 * _LONGEST:  # paramiko's own class, which other ciphers and the handshake use, knows no limit
+            raise SSHException(f"a packet of {n} bytes")
         ahead = bytes(self._room[self._at : min(self._at + n, self._end)])
         self._at += len(ahead)
         return ahead if len(ahead) == n else ahead + super().read_all(n - len(ahead), check_rekey and not ahead)

@@ -17,6 +17,7 @@ from tscm_migrate.errors import (
     CommandTimeout,
     ConnectionLost,
     ListingFailed,
+    OutputFlood,
     SshError,
     TransferError,
 )
@@ -70,13 +71,15 @@ class SftpEnd:
         Raises:
             ListingFailed: the folder is missing or cannot be read.
         """
+        from tscm_migrate.ssh.sftp_client import entries
+
         folder, host = self.appliance.paths.backup_dir, self.appliance.host
         try:
             with self._client() as client:
-                named = [a for a in client.listdir_attr(folder) if acceptable(a.filename)]
+                named = [a for a in entries(client, folder, self.name) if acceptable(a.filename)]
                 # A server need not tell a file's kind in a listing.
                 found = [a if a.st_mode else _told(client, folder, a) for a in named]
-        except (CommandTimeout, ConnectionLost):
+        except (CommandTimeout, ConnectionLost, OutputFlood):
             raise
         except SshError as error:
             missing = "No such file" in error.detail
@@ -244,7 +247,10 @@ def _free(client: Any, folder: str) -> int | None:
         return None
     if kind != CMD_EXTENDED_REPLY:
         return None
-    _size, fragment, _blocks, _free_blocks, available = struct.unpack(">5Q", message.get_remainder()[:40])
+    told = message.get_remainder()[:40]
+    if len(told) < 40:
+        return None
+    _size, fragment, _blocks, _free_blocks, available = struct.unpack(">5Q", told)
     return int(fragment * available)
 
 

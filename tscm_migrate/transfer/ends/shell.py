@@ -11,6 +11,7 @@ from tscm_migrate.appliance.base import quote
 from tscm_migrate.errors import ApplianceError, TransferError
 from tscm_migrate.transfer import scripts
 from tscm_migrate.transfer.base import Found
+from tscm_migrate.util.numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,7 @@ class ShellEnd:
         words = result.stdout.split()
         if result.status == scripts.NOT_REGULAR:
             raise ApplianceError(self.name, f"{archive.path} is not a regular file")
-        if result.status != 0 or len(words) != 3 or not re.fullmatch(r"[0-9a-f]{64}", words[1]):
+        if result.status != 0 or len(words) != 3 or not _identified(words):
             raise ApplianceError(self.name, f"{archive.path} could not be hashed: {result.said}")
         if words[0] != words[2]:
             raise ApplianceError(self.name, f"{archive.path} changed while it was read")
@@ -146,9 +147,10 @@ class ShellEnd:
             raise TransferError(f"{paths.backup_dir} on {self.name} cannot be used: {said}")
         told = dict(line.split(" ", 1) for line in result.stdout.splitlines() if " " in line)
         final, part, df = told.get("final", "none"), told.get("part", "0"), told.get("free", "").split()
-        free = int(df[3]) * 1024 if len(df) > 3 and df[3].lstrip("-").isdigit() else None
+        blocks = number(df[3].removeprefix("-")) if len(df) > 3 else None
+        free = None if blocks is None else 0 if df[3].startswith("-") else blocks * 1024
         if final == "none":
-            return Found("none", int(part) if part.isdigit() else 0, free)
+            return Found("none", number(part) or 0, free)
         return Found("same" if final == archive.sha256 else "other", 0, free)
 
     def part_digest(self, archive: Archive, size: int) -> str:
@@ -212,3 +214,7 @@ class ShellEnd:
         result = self._run(scripts.prefix(path, size), f"sha256sum of {size} bytes", sudo=sudo, long=True)
         found = result.stdout.strip()
         return found if result.status == 0 and re.fullmatch(r"[0-9a-f]{64}", found) else ""
+
+
+def _identified(words: list[str]) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f]{64}", words[1])) and number(words[0]) is not None
