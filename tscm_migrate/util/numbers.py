@@ -6,7 +6,7 @@ MOST_DIGITS = 18  # fits in 64 bits; Python itself refuses more than 4300
 
 
 def number(text: str) -> int | None:
-    """The number that `text` is, in ASCII digits and nothing else; None where it is none, or has too many digits.
+    """The number that `text` is, in ASCII digits and nothing else; else, or with too many digits, None.
 
     `str.isdigit` is true for "²", which `int` refuses, and `int` takes digits of any script.
     """
