@@ -257,6 +257,22 @@ class Refused(MigrateError):
 
 
 @dataclass(eq=False)
+class RehearsalRefused(Refused):
+    """The rehearsal of the restore found a reason not to take the old appliance offline."""
+
+    code = "rehearsal.refused"
+
+    details: str = ""
+
+    def message(self) -> str:
+        return f"refused after the rehearsal of the restore: {self.details}; the old appliance still serves"
+
+    def remedy(self) -> str:
+        acknowledged = " ".join(f"--allow {name}" for name in self.names)
+        return f"fix what the checks name, or continue all the same: {acknowledged}"
+
+
+@dataclass(eq=False)
 class NetconfContradiction(Refused):
     """Both ways of treating the network settings were asked for; the vendor's two options exclude each other."""
 
@@ -724,6 +740,22 @@ class UnknownPrompt(ApplianceError):
             "run attended (on a terminal, without --yes) to answer it, "
             f"or add a rule to [hosts.{self.host}] in the inventory"
         )
+
+
+@dataclass(eq=False)
+class Untaught(UnknownPrompt):
+    """tsadmin asked an unknown question while the old appliance still served; the migration was refused."""
+
+    code = "rehearsal.unknown-prompt"
+    exit_code = Exit.REFUSED
+
+    learn: str = ""  # the command that teaches it
+
+    def message(self) -> str:
+        return f"{self.host}: unknown question, not answered: {self.prompt!r}; the old appliance still serves"
+
+    def remedy(self) -> str:
+        return f"teach the answer, then migrate again: {self.learn}"
 
 
 @dataclass(eq=False)

@@ -55,6 +55,7 @@ class MigrateOptions:
     offline: Literal["poweroff", "isolate", "manual"] = "poweroff"
     revert_after: float | None = None
     update_packages: bool = False
+    rehearsal: bool = True
     devices: Literal["all", "none"] | tuple[str, ...] = "all"
     yes: bool = False
     dry_run: bool = False
@@ -68,6 +69,12 @@ class MigrateOptions:
     def rescues(self) -> bool:
         """Whether the old one is dead, and restored from what has outlived it."""
         return _outlives(self.archive)
+
+    @property
+    def learn_command(self) -> str:
+        """The command that teaches what the appliances of these options ask."""
+        source = f"--from {self.from_}" if self.from_ else f"--archive {self.archive}"
+        return f"tscm-migrate prompts learn {self.to} {source}"
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> MigrateOptions:

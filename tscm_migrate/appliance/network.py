@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
 import socket
@@ -101,6 +102,19 @@ def saved_settings(appliance: Appliance) -> str:
         "sort | sha256sum"
     )
     return appliance.run(script, sudo=True, check=False, display="which network settings are saved?").stdout.strip()
+
+
+def saved_files(appliance: Appliance) -> dict[str, str]:
+    """The files from which the network is set at the next boot, without copies that a program has laid beside them."""
+    script = (
+        "for f in /etc/network/interfaces /etc/network/interfaces.d/* /etc/netplan/*.yaml /etc/netplan/*.yml "
+        "/etc/sysconfig/network-scripts/ifcfg-* /etc/NetworkManager/system-connections/*.nmconnection; do "
+        'case $f in *.bak|*.orig|*.old|*~) continue;; esac; [ -f "$f" ] || continue; '
+        'echo "$f" "$(head -c 65536 "$f" | base64 | tr -d "\\n")"; done'
+    )
+    text = appliance.run(script, sudo=True, display="read its saved network settings").stdout
+    rows = (line.split(" ") for line in text.splitlines())
+    return {row[0]: base64.b64decode(row[1]).decode("utf-8", "replace") for row in rows if len(row) == 2}
 
 
 def who_answers(observer: Appliance, address: str, port: int, interface: str = "", *, asks: int = 1) -> tuple[str, ...]:

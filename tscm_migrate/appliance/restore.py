@@ -11,7 +11,7 @@ from tscm_migrate.appliance import archives, backup, listing, named
 from tscm_migrate.appliance.backup import PassphraseFile, sudo_answer
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.common_rules import UNDER_WAY
-from tscm_migrate.appliance.prompts import Table
+from tscm_migrate.appliance.prompts import Choice, Table
 from tscm_migrate.appliance.rules import restore_rules
 from tscm_migrate.appliance.talk import Asked, Limits, converse
 from tscm_migrate.errors import RestoreFailed, UnknownPrompt
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
     from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.site import Secret
+
+
+# The rules whose questions are about the network settings.
+NETWORK = frozenset(
+    {"network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static", "under-way", "parts", "reboot"}
+)
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a pass ended: names of the rules that answered, whether the connection went away, what was printed."""
+    """How a pass ended: names of the rules that answered, whether the connection went away, what was printed.
+
+    `stopped_at`: the question about the network at which it was hung up; "" where it ended by itself.
+    """
 
     answered: tuple[str, ...]
     lost: bool
     status: int | None
     printed: output.Output
     text: str = field(repr=False)
+    stopped_at: str = ""
 
     def devices(self, known: Collection[str] = ()) -> tuple[str, ...]:
         """Devices that the output names.
@@ -154,7 +164,12 @@ def table(appliance: Appliance, request: Request) -> Table:
 
 
 def run(
-    appliance: Appliance, request: Request, operator: Asked, *, chosen: Callable[[], None] = lambda: None
+    appliance: Appliance,
+    request: Request,
+    operator: Asked,
+    *,
+    chosen: Callable[[], None] = lambda: None,
+    until_network: bool = False,
 ) -> Outcome:
     """Run one pass.
 
@@ -164,6 +179,7 @@ def run(
         operator: asked about unknown prompts.
         chosen: called when the archive is about to be chosen from the list: from then on a restore that is under way
             is ours, for a program that goes on with another's shows no list.
+        until_network: hang up at the first question about the network, without an answer to it.
 
     Raises:
         RestoreFailed: the archive is not in the list that is shown.
@@ -183,13 +199,16 @@ def run(
         return entry.number
 
     secret = request.passphrase if request.archive.endswith(".gpg") else None
+    rules = _StopsAtNetwork.of(table(appliance, request)) if until_network else table(appliance, request)
     with PassphraseFile(appliance, secret) as file:
         words = [appliance.paths.tsadmin, "restore", *(quote(word) for word in options(request, file.path))]
         try:
             talked = converse(
-                appliance, file.guarded(" ".join(words)), table(appliance, request), operator,
+                appliance, file.guarded(" ".join(words)), rules, operator,
                 picker=pick, display=command(appliance, request), limits=request.limits,
             )  # fmt: skip
+        except _NetworkSeen as seen:
+            return Outcome((), False, None, output.read(""), "", stopped_at=seen.question)  # noqa: FBT003
         except Exception as error:
             if missing:
                 raise RestoreFailed(appliance.name, f"{missing[-1]}; nothing was chosen") from error
@@ -202,16 +221,41 @@ def run(
     )
 
 
+class _NetworkSeen(Exception):
+    """A question about the network has been asked."""
+
+    def __init__(self, question: str) -> None:
+        super().__init__(question)
+        self.question = question
+
+
+class _StopsAtNetwork(Table):
+    """The same rules, of which those about the network end the dialogue."""
+
+    @classmethod
+    def of(cls, rules: Table) -> _StopsAtNetwork:
+        """Take the rules of another table."""
+        return cls(rules.rules, rules.values, rules.site_rules, rules.wishes)
+
+    def choose(self, question: str, before: Sequence[str] = ()) -> Choice | None:
+        """As for any table, unless it is about the network."""
+        choice = super().choose(question, before)
+        if choice is not None and choice.rule in NETWORK:
+            raise _NetworkSeen(choice.asked or question.strip())
+        return choice
+
+
 def look_at_list(appliance: Appliance, request: Request) -> str:
     """Start a restore, see whether the archive is in its list, and hang up without having answered anything.
 
     The network settings are bypassed, so that nothing can be applied meanwhile.
 
     Returns:
-        "" where it is listed; else what is asked before the list is shown.
+        "" where it is listed; else a known question that is asked before the list is shown.
 
     Raises:
         RestoreFailed: the archive is not in the list, or the restore ends without asking anything.
+        UnknownPrompt: an unknown question is asked before the list is shown.
     """
     looking = replace(request, bypass_netconf=True, force_apply_netconf=False, passphrase=None)
     words = [appliance.paths.tsadmin, "restore", *(quote(word) for word in options(looking))]
@@ -241,6 +285,8 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
                 f"another restore is under way on it, of an archive that nobody here knows; it asks: {unknown.prompt}"
             )
             raise RestoreFailed(appliance.name, detail) from None
+        if table(appliance, request).choose(unknown.prompt, tuple(unknown.transcript.splitlines()[:-1])) is None:
+            raise
         return unknown.prompt
     raise RestoreFailed(appliance.name, f"its restore ends at once: {output.read(talked.text).gist}")
 

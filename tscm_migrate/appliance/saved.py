@@ -1,4 +1,4 @@
-"""Network settings as files keep them: ifupdown, netplan, ifcfg. Pure; what is not understood is left out."""
+"""Network settings as files keep them: ifupdown, netplan, ifcfg, NetworkManager; what is not understood is left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def settings(files: Mapping[str, str]) -> Saved:
     """Read them.
 
     Args:
-        files: path → text, the path as it ends on the appliance (…/network/interfaces, …/netplan/x.yaml, …/ifcfg-eth0).
+        files: path → text, the path as it ends on the appliance (…/network/interfaces, …/netplan/x.yaml, …/ifcfg-eth0,
+            …/system-connections/eth0.nmconnection).
     """
     found: list[Saved] = []
     for path, text in sorted(files.items()):
@@ -37,6 +38,8 @@ def settings(files: Mapping[str, str]) -> Saved:
             found.append(_ifcfg(path.rsplit("ifcfg-", 1)[1], text))
         elif path.endswith((".yaml", ".yml")):
             found.append(_netplan(text))
+        elif "/system-connections/" in path:
+            found.append(_keyfile(text))
         else:
             found.append(_ifupdown(text))
     leases = [one.dhcp for one in found if one.dhcp is not None]
@@ -90,6 +93,20 @@ def _netplan(text: str) -> Saved:
     dns = re.findall(_IP, servers[1]) if servers else []
     static = False if interfaces and dhcp is None else dhcp
     return Saved(tuple(interfaces), gateway[1] if gateway else "", tuple(dns), static)
+
+
+def _keyfile(text: str) -> Saved:
+    section = re.search(r"^\[ipv4\]\s*$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    name = re.search(r"^interface-name\s*=\s*(\S+)", text, re.MULTILINE)
+    if section is None:
+        return Saved()
+    values: dict[str, str] = dict(re.findall(r"^(\w[\w-]*)\s*=\s*(\S+)", section[1], re.MULTILINE))
+    first, _, gateway = values.get("address1", values.get("addresses1", "")).partition(",")
+    address, _, length = first.partition("/")
+    return Saved(
+        _interface(name[1] if name else "eth0", address, length), gateway or values.get("gateway", ""),
+        tuple(server for server in re.split(r"[;,]", values.get("dns", "")) if server), values.get("method") == "auto",
+    )  # fmt: skip
 
 
 def _ifcfg(name: str, text: str) -> Saved:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from tscm_migrate.errors import Exit, Interrupted, MigrateError, NeedsPerson, Retry, TransferError
+from tscm_migrate.errors import (
+    Exit,
+    Interrupted,
+    MigrateError,
+    NeedsPerson,
+    Retry,
+    RollbackIncomplete,
+    TransferError,
+)
 from tscm_migrate.events import RunFinished, Said
 from tscm_migrate.migration import leftovers, locks, outcome
 
@@ -37,10 +45,30 @@ def carry_out(engine: Engine, began: float, first: Callable[[], object] = lambda
             engine.run()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a defect of ours too must leave nobody in the dark
         recover(engine, error, began, put_back=ready)
+    if m.only_rehearsal:
+        return _put_back(engine, began)
     left = outcome.left_to_do(m)
     end(engine, "attention" if left else "done", began, left)
     if left:
         raise NeedsPerson(tuple(left))
+    return Exit.DONE
+
+
+def _put_back(engine: Engine, began: float) -> Exit:
+    """The end of a run that only rehearses.
+
+    Raises:
+        RollbackIncomplete: something could not be put back.
+    """
+    m = engine.m
+    try:
+        with m.interrupts.putting_back():
+            failed = engine.roll_back()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it was, how things stand is said
+        recover(engine, error, began, put_back=False)
+    end(engine, "interrupted" if failed else "rolled-back", began)
+    if failed:
+        raise RollbackIncomplete(tuple(f"{step}: {error}" for step, error in failed), m.run)
     return Exit.DONE
 
 
@@ -64,11 +92,14 @@ def recover(engine: Engine, error: BaseException, began: float, *, put_back: boo
     if not engine.to_put_back():
         lines = end(engine, "interrupted" if interrupted else "failed", began, kept=_parts(engine, error))
         if interrupted:
-            again = f"start again: tscm-migrate resume {m.run}" if m.journal.record.reverted else ""
+            back = bool(m.journal.record.reverted)
+            again = f"start again: tscm-migrate resume {m.run}" if back and not m.only_rehearsal else ""
             raise Interrupted(lines[0], again) from error
         raise error
     end(engine, "interrupted", began)
-    ways = f"go on: tscm-migrate resume {m.run}; or go back: tscm-migrate rollback {m.run}"
+    ways = f"go back: tscm-migrate rollback {m.run}"
+    if not m.only_rehearsal:
+        ways = f"go on: tscm-migrate resume {m.run}; or {ways}"
     if isinstance(error, MigrateError) and error.retry is Retry.AFTER_REMEDY and (first := error.remedy()):
         ways = f"{first}; then {ways}"  # without it, a resume would only come to the same point again
     raise Interrupted(reason, ways) from error
@@ -109,8 +140,9 @@ def end(
         leftovers.clear_secrets(*ours)
         if over:
             # After a run that went through they stay, for a rollback of it wants them; see `forget`.
-            if how not in {"done", "attention"} and m.new in ours and m.new.connected and outcome.may_have_kept(engine):
-                leftovers.clear_settings(m.new)
+            if m.new in ours and m.new.connected:
+                given_up = how not in {"done", "attention"} and outcome.may_have_kept(engine)
+                leftovers.clear_settings(m.new, rehearsal_only=not given_up)
             locks.release(m)
         m.journal.write("run-ended", outcome=how, standing=list(lines), left=list(left))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last word is said whatever happens

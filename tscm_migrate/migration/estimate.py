@@ -20,13 +20,14 @@ _PROBE = 4 << 20  # bytes moved to measure a rate; half a second on a slow line
 _RUNS = 10  # how many earlier runs are looked at
 # Seconds where no run has told yet: an appliance's reboot, tsadmin's start, a look at the ARP table.
 _USUAL = {
-    "hold-updates": 60.0, "backup": 10.0, "transfer": 1.0, "verify": 2.0, "take-offline": 8.0, "restore-network": 15.0,
+    "hold-updates": 60.0, "backup": 10.0, "transfer": 1.0, "verify": 2.0, "rehearse-restore": 60.0,
+    "take-offline": 8.0, "restore-network": 15.0,
     "reboot": 2.0, "come-back": 60.0, "restore": 15.0, "update-devices": 0.0, "release-updates": 1.0, "parity": 3.0,
 }  # fmt: skip
 _PACKING = 10e6  # bytes a second of tar, gzip and gpg on a small appliance
 _HASHING = 50e6
 _DEVICE = 30.0  # seconds of one `tsadmin update`
-_WITHOUT = ("take-offline", "restore-network", "reboot", "come-back", "restore", "update-devices")
+WITHOUT = ("take-offline", "restore-network", "reboot", "come-back", "restore", "update-devices")
 _ADDRESS = ("restore-network", "reboot", "come-back")  # only where the old address moves
 
 
@@ -66,11 +67,18 @@ def _up(appliance: Appliance) -> float:
     return _PROBE / max(time.monotonic() - began, 1e-3)
 
 
-def steps(m: Migration, ids: Iterator[str], rate: float) -> list[Estimate]:
-    """Each step's estimate, in order."""
+def steps(
+    m: Migration, ids: Iterator[str], rate: float, rehearsed: Mapping[str, float] | None = None
+) -> list[Estimate]:
+    """Each step's estimate, in order; `rehearsed`: what this run's rehearsal took."""
     size = checks.archive_estimate(m.old_facts)
     before = earlier()
-    return [_of(step, m, size, rate, before) for step in ids]
+    return [
+        Estimate(step, rehearsed[step], "as rehearsed")
+        if rehearsed and step in rehearsed
+        else _of(step, m, size, rate, before)
+        for step in ids
+    ]
 
 
 def _of(step: str, m: Migration, size: int, rate: float, before: Mapping[str, float]) -> Estimate:
@@ -90,7 +98,7 @@ def _of(step: str, m: Migration, size: int, rate: float, before: Mapping[str, fl
 
 def downtime(found: list[Estimate]) -> float:
     """Seconds without a TSCM."""
-    return sum(one.seconds for one in found if one.step in _WITHOUT)
+    return sum(one.seconds for one in found if one.step in WITHOUT)
 
 
 def earlier() -> dict[str, float]:
@@ -102,7 +110,10 @@ def earlier() -> dict[str, float]:
         except (MigrateError, OSError):
             continue
         acted = {entry.data["step"] for entry in entries if entry.event == "action-done"}
-        for entry in entries:
+        for entry in reversed(entries):
+            if entry.event == "noted" and entry.data.get("key") == "rehearsal":
+                for step, seconds in (entry.data["value"] or {}).get("took", {}).items():
+                    took.setdefault(step, float(seconds))
             if entry.event == "step-done" and entry.data.get("seconds") and entry.data["step"] in acted:
                 took.setdefault(entry.data["step"], float(entry.data["seconds"]))
     return took

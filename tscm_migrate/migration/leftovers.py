@@ -15,6 +15,7 @@ from tscm_migrate.events import Said, Waiting
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
 
+OWN_SETTINGS, REHEARSAL = "own-settings", "rehearsal"  # names of the files that keep the new appliance's own settings
 STILL = 600.0  # seconds that a backup or restore may still take after the connection that began it is gone
 
 
@@ -48,11 +49,17 @@ def clear_parts(appliance: Appliance) -> None:
     appliance.run(script, sudo=True, display="remove unfinished copies")
 
 
-def clear_settings(appliance: Appliance) -> None:
-    """Remove the new one's own settings, which the cutover keeps there for the way back."""
-    kept = f"{quote(appliance.paths.hold_dir)}/own-settings"
-    script = f"rm -f {kept}.tar {kept}.part; rmdir {quote(appliance.paths.hold_dir)} 2>/dev/null || :"
-    appliance.run(script, sudo=True, display="forget its former settings")
+def clear_settings(appliance: Appliance, *, rehearsal_only: bool = False) -> None:
+    """Remove the new appliance's own settings, which the rehearsal and the cutover save there for the way back.
+
+    Args:
+        appliance: the new one.
+        rehearsal_only: leave what the cutover has saved: a rollback of an earlier run may still need it.
+    """
+    folder = quote(appliance.paths.hold_dir)
+    names = [REHEARSAL] if rehearsal_only else [REHEARSAL, OWN_SETTINGS]
+    files = " ".join(f"{folder}/{name}.{end}" for name in names for end in ("tar", "part", "list"))
+    appliance.run(f"rm -f {files}; rmdir {folder} 2>/dev/null || :", sudo=True, display="remove its saved settings")
 
 
 def settle(appliance: Appliance, *, timeout: float = STILL) -> None:
@@ -72,6 +79,25 @@ def settle(appliance: Appliance, *, timeout: float = STILL) -> None:
             )
         appliance.emit(Waiting(f"for pid {running[0].pid} to end", waited, timeout, appliance.name))
         time.sleep(1.0)
+
+
+def end_restores(appliance: Appliance, *, within: float) -> None:
+    """Wait for a restore that was hung up; one that has outlived its terminal is ended.
+
+    Args:
+        appliance: where; nobody else's restore runs there, for it is locked by this run.
+        within: seconds in which it may end by itself.
+    """
+    try:
+        settle(appliance, timeout=within)
+    except ApplianceError:
+        for signal in ("TERM", "KILL"):
+            pids = " ".join(str(process.pid) for process in _running(appliance))
+            if pids:
+                appliance.run(
+                    f"kill -{signal} {pids}; sleep 2", sudo=True, check=False, display=f"kill -{signal} {pids}"
+                )
+        settle(appliance, timeout=within)
 
 
 def _running(appliance: Appliance) -> list[Process]:

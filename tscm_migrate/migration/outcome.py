@@ -86,9 +86,7 @@ def kept_settings(record: Record) -> bool:
 
 def may_have_kept(engine: Engine) -> bool:
     """Whether this run came so far that it may have kept them; else what is there is a later run's way back."""
-    ids = [step.id for step in engine.steps]
-    at = ids.index("restore-network")
-    return bool({*ids[at - 1 : at + 1]} & engine.m.journal.record.undo.keys())
+    return bool({"take-offline", "old-absent", "restore-network"} & engine.m.journal.record.undo.keys())
 
 
 def can_put_back(engine: Engine) -> bool:
@@ -112,6 +110,7 @@ def left_standing(record: Record) -> list[str]:
             f"{record.old}: its updates are HELD, or about to be; to release: tscm-migrate rollback {record.run}"
         )
     lines += lent_key(record)
+    lines += _rehearsing(record)
     if "take-offline" in record.started:
         lines.append(f"{record.old}: is OFFLINE, or about to be; to go on: tscm-migrate resume {record.run}")
     return lines
@@ -147,6 +146,14 @@ def lent_key(record: Record) -> list[str]:
     return [line]
 
 
+def _rehearsing(record: Record) -> list[str]:
+    """What an unfinished rehearsal has left on the new appliance."""
+    if "rehearse-restore" not in record.started or record.notes.get("rehearsal"):
+        return []
+    what = f"is in the rehearsal of the restore: it may have devices of {record.old}, and its updates are PAUSED"
+    return [f"{record.new}: {what}; to put it back: tscm-migrate rollback {record.run}"]
+
+
 def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
     """Every host that is not as it was and not as it should be, each with the command that mends it."""
     record = m.journal.record
@@ -174,6 +181,7 @@ def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
         lines.append(
             f"{m.old.name}: its updates are HELD ({entry} is in {aside}); to release: tscm-migrate rollback {m.run}"
         )
+    lines += _rehearsing(record)
     if m.kept is not None and engine.cut_over:
         lines.append(
             f"{m.new.name}: is on its way to be {m.old.name}, and serves as neither; "

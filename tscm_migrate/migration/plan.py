@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tscm_migrate.migration.steps import after, assure, confirm, cutover, offline, packages, rescue, staging
+from tscm_migrate.migration.steps import (
+    after,
+    assure,
+    confirm,
+    cutover,
+    offline,
+    packages,
+    rehearse,
+    rescue,
+    staging,
+)
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration
@@ -37,8 +47,10 @@ def known() -> frozenset[str]:
 
 
 def steps_of(m: Migration) -> tuple[Step, ...]:
-    """The steps of one run."""
-    return steps(dead=m.kept is not None)
+    """The steps of one run; of one that only rehearses, those up to the rehearsal."""
+    found = steps(dead=m.kept is not None)
+    last = next(number for number, step in enumerate(found, 1) if step.id == rehearse.RehearseRestore.id)
+    return found[:last] if m.only_rehearsal else found
 
 
 def _of_the_living() -> tuple[Step, ...]:
@@ -49,6 +61,7 @@ def _of_the_living() -> tuple[Step, ...]:
         staging.Transfer(),
         staging.Verify(),
         assure.Assure(),
+        rehearse.RehearseRestore(),
         offline.Snapshot(),
         offline.TakeOffline(),
     )
@@ -60,6 +73,7 @@ def _of_the_dead() -> tuple[Step, ...]:
         rescue.Fetch(),
         staging.Verify(),
         rescue.Listed(),
+        rehearse.RehearseRestore(),
         offline.Snapshot(),
         rescue.OldAbsent(),
     )

@@ -114,6 +114,7 @@ def reopened(
                 foreseen=dial.foreseen, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
                 interface=record.notes.get("interface", ""),
                 emit=interrupts.emit, interrupts=interrupts, kept=both.kept,
+                only_rehearsal=bool(record.notes.get("only_rehearsal")),
             )  # fmt: skip
 
 
@@ -158,6 +159,9 @@ def resume(
 def _refuse_over(name: str) -> None:
     """Before anybody is told that a run begins: a ping, a message."""
     record, _ = journal.read(name)
+    if record.notes.get("only_rehearsal"):
+        fix = f"put back what it has changed: tscm-migrate rollback {name}; then run prompts learn again"
+        raise UsageError(f"run {name} only learned prompts; it is not continued", fix)
     if record.outcome in _OVER and plan.steps()[-1].id in record.done:
         raise UsageError(f"run {name} is over ({record.outcome})", f"what came of it: tscm-migrate show {name}")
 

@@ -53,7 +53,15 @@ class Dialler:
         return connect(host, credentials=self._secrets, emit=self._emit, expect=keys, foreseen=self.foreseen)
 
 
-def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator) -> Exit:
+def migrate(
+    options: MigrateOptions,
+    *,
+    inventory: Inventory,
+    secrets: Secrets,
+    emit: Emit,
+    operator: Operator,
+    only_rehearsal: bool = False,
+) -> Exit:
     """Move a TSCM.
 
     Args:
@@ -62,6 +70,7 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
         secrets: resolves passwords and the passphrase when they are needed.
         emit: sees everything that happens.
         operator: is asked once, and about prompts that no rule knows.
+        only_rehearsal: stop behind the rehearsal of the restore and put everything back; nothing is confirmed first.
 
     Returns:
         DONE.
@@ -76,7 +85,8 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
     dial = Dialler(secrets, emit)
     both = sides.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)
     old, new = both.old, both.new
-    emit(RunStarted(run, "dry run" if options.dry_run else "migrate", old.name, new.name, both.source))
+    verb = "dry run" if options.dry_run else _verb(only_rehearsal=only_rehearsal)
+    emit(RunStarted(run, verb, old.name, new.name, both.source))
     with contextlib.ExitStack() as stack:
         stack.callback(both.close)
         stack.enter_context(interrupts.installed())
@@ -91,6 +101,7 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
             dial=dial, foreseen=dial.foreseen, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
             passphrase=both.passphrase if both.kept else archive_passphrase(options, found[0].facts, secrets, old.host),
             interface=interface_of(both, found, options), emit=emit, interrupts=interrupts, kept=both.kept,
+            only_rehearsal=only_rehearsal,
         )  # fmt: skip
         rehearsed = rehearsal.known(options.from_, options.to)
         given = ", ".join(f"{what} from {source}" for what, source in sorted(secrets.sources().items()))
@@ -105,12 +116,16 @@ def migrate(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
         for number, (step, _) in enumerate(Engine(m, plan.steps_of(m)).outline(), 1):
             emit(Said(f"{number:3}. {step.title}"))
         what = f"Restore {old.name} on {new.name} now?" if both.kept else f"Migrate {old.name} to {new.name} now?"
-        if not options.yes and not operator.confirm(what):
+        if not (options.yes or only_rehearsal) and not operator.confirm(what):
             raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
         m.journal = Journal.create(run)
         _write_down(m, found, findings, secrets.sources(), inventory.path)
         beginning.over = True
         return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: _claim(m))
+
+
+def _verb(*, only_rehearsal: bool) -> str:
+    return "prompts learn" if only_rehearsal else "migrate"
 
 
 def _estimate(m: Migration) -> None:
@@ -220,7 +235,8 @@ def _write_down(
         {"kept": m.kept.note(), "old_host": _place(m.old.host), "archive": asdict(m.kept.archive)} if m.kept else {}
     )
     m.journal.write(
-        "run-started", run=m.run, verb="migrate", version=__version__, old=m.old.name, new=m.new.name,
+        "run-started", run=m.run, verb=_verb(only_rehearsal=m.only_rehearsal), version=__version__,
+        old=m.old.name, new=m.new.name,
         options={key: value for key, value in asdict(m.options).items() if key not in shown},
         notes={
             "facts": {"old": asdict(found[0].facts), "new": asdict(found[1].facts)},
@@ -233,6 +249,7 @@ def _write_down(
             "checks": [{**asdict(f), "allowed": f.name in m.options.allow} for f in findings],
             "secret_sources": secret_sources,
             "inventory": str(site.absolute()) if site else "",
+            "only_rehearsal": m.only_rehearsal,
             **rescued,
         },
     )  # fmt: skip

@@ -32,6 +32,7 @@ HELP = {
     "offline": "How the old one leaves the network: poweroff, isolate, manual.",
     "revert_after": "With isolate: seconds until the old one comes back unless all went well (default 1800).",
     "update_packages": "Update the packages of both first.",
+    "rehearsal": "Rehearse the restore on the new appliance before the old one goes offline.",
     "devices": "Which devices are updated at the end: all, none, or A,B.",
     "yes": "Do not ask; needed without a terminal.",
     "dry_run": "Look and plan, change nothing.",
@@ -66,6 +67,7 @@ def migrate(
     offline: str = "poweroff",
     revert_after: str | None = None,
     update_packages: bool = False,
+    rehearsal: bool = True,
     devices: str = "all",
     yes: bool = False,
     dry_run: bool = False,
@@ -79,7 +81,8 @@ def migrate(
     """Move a TSCM to a new appliance: plan, ask once, and do it.
 
     Identifies both, checks, holds and drains the updates of the old one, makes a fresh backup, copies and verifies
-    it, takes the old one off the network, restores, reboots, restores again, updates every device, and reports.
+    it, rehearses the restore on the new appliance, takes the old one off the network, restores, reboots, restores
+    again, updates every device, and reports.
 
     Where the old one is dead, leave --from out: its newest off-site copy takes its place, and its address must be free.
 
@@ -94,8 +97,15 @@ def migrate(
     return start(MigrateOptions.parse(locals()), quiet=quiet, verbose=verbose)
 
 
-def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False) -> int:
-    """Read the inventory, prepare the secrets, and hand over to the migration."""
+def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False, only_rehearsal: bool = False) -> int:
+    """Read the inventory, prepare the secrets, and hand over to the migration.
+
+    Args:
+        options: what was asked for.
+        quiet: print warnings, errors and the end only.
+        verbose: print each command, too.
+        only_rehearsal: see `run.migrate`.
+    """
     from tscm_migrate import inventory
     from tscm_migrate.migration import run
     from tscm_migrate.notify import telling
@@ -114,4 +124,8 @@ def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False
     operator = Terminal(attended=interactive and not options.yes)
     with telling(shown, site.extras.get("notify", {})) as emit:
         secrets = Secrets(interactive=interactive, passphrase_file=options.passphrase_file, ask=ask_unseen, emit=emit)
-        return int(run.migrate(options, inventory=site, secrets=secrets, emit=emit, operator=operator))
+        return int(
+            run.migrate(
+                options, inventory=site, secrets=secrets, emit=emit, operator=operator, only_rehearsal=only_rehearsal
+            )
+        )

@@ -1,4 +1,4 @@
-"""`prompts explain`, `prompts record`, `prompts replay`: what a question is answered, and what an appliance asks."""
+"""`prompts explain`, `learn`, `record` and `replay`: what a question is answered, and what an appliance asks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 
 from invoke.collection import Collection
 
+from tscm_migrate.errors import UsageError
+
 from .base import HOST_HELP, INVENTORY_HELP, command
+from .migrate import HELP, start
 
 
 def collection() -> Collection:
     """The tasks about prompts."""
-    return Collection("prompts", explain, record, replay)
+    return Collection("prompts", explain, learn, record, replay)
 
 
 @command(
@@ -55,6 +58,52 @@ def explain(
             as_json(explaining.as_dict(found), indent=None)
         else:
             as_it_is(explaining.as_text(found))
+
+
+@command(
+    positional=["name"],
+    help={
+        "name": "The new appliance: an inventory name, or user@address[:port].",
+        "allow": "Acknowledge a refusal of a check by its name; may be repeated.",
+        **{key: HELP[key] for key in ("from_", "archive", "store", "passphrase_file", "encrypt", "interface")},
+        "bypass_netconf": "As for the migration: the restore is not followed up to its question about the network.",
+        "quiet": HELP["quiet"],
+        "verbose": HELP["verbose"],
+        "inventory": INVENTORY_HELP,
+    },
+    iterable=["allow"],
+)
+def learn(
+    _context: Any,
+    name: str,
+    from_: str | None = None,
+    archive: str = "new",
+    store: str | None = None,
+    passphrase_file: str | None = None,
+    encrypt: bool = True,
+    interface: str | None = None,
+    bypass_netconf: bool = False,
+    allow: list[str] | None = None,
+    quiet: bool = False,
+    verbose: bool = False,
+    inventory: str | None = None,
+) -> int:
+    """Rehearse a migration with you at the terminal, save the answers that you teach, and put everything back.
+
+    Does what `migrate` does while the old appliance serves: holds its updates, makes a backup, copies and verifies it,
+    and rehearses the restore on the new appliance. Afterwards both are as before; the backup stays. Answer what is
+    asked as it will be answered by `migrate` with the same options.
+
+    Examples:
+        tscm-migrate prompts learn tscm-new --from tscm-old
+    """
+    from tscm_migrate.options import MigrateOptions
+
+    given = {key: value for key, value in locals().items() if key not in ("_context", "name")}
+    options = MigrateOptions.parse({**given, "to": name})
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageError("prompts are taught by a person at a terminal", f"run it on one: {options.learn_command}")
+    return start(options, quiet=quiet, verbose=verbose, only_rehearsal=True)
 
 
 @command(

@@ -51,6 +51,18 @@ GATEWAY=10.1.1.1
 DNS1=10.1.1.2
 DNS2=10.1.1.3
 """
+KEYFILE = """[connection]
+id=System eth0
+interface-name=eth0
+
+[ipv4]
+method=manual
+address1=10.1.1.43/23,10.1.1.1
+dns=10.1.1.2;10.1.1.3;
+
+[ipv6]
+method=auto
+"""
 
 
 @pytest.mark.parametrize(
@@ -61,6 +73,7 @@ DNS2=10.1.1.3
         ("/etc/netplan/01.yaml", LISTED, "ens160"),
         ("/etc/sysconfig/network-scripts/ifcfg-eth0", IFCFG, "eth0"),
         ("/etc/sysconfig/network-scripts/ifcfg-eth0", IFCFG.replace("PREFIX=23", "NETMASK=255.255.254.0"), "eth0"),
+        ("/etc/NetworkManager/system-connections/eth0.nmconnection", KEYFILE, "eth0"),
     ],
 )
 def test_a_static_address_is_read_with_all_that_belongs_to_it(path: str, text: str, name: str) -> None:
@@ -74,6 +87,7 @@ def test_a_static_address_is_read_with_all_that_belongs_to_it(path: str, text: s
         ("/etc/network/interfaces", "iface lo inet loopback\niface eth0 inet dhcp\n"),
         ("/etc/netplan/x.yaml", "network:\n  ethernets:\n    eth0:\n      dhcp4: true\n"),
         ("/etc/sysconfig/network-scripts/ifcfg-eth0", "DEVICE=eth0\nBOOTPROTO=dhcp\n"),
+        ("/etc/NetworkManager/system-connections/eth0.nmconnection", "[ipv4]\nmethod=auto\n[ipv6]\nmethod=ignore\n"),
     ],
 )
 def test_dhcp_is_known_and_has_no_address(path: str, text: str) -> None:

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tscm_migrate.errors import UnknownPrompt, Untaught
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tscm_migrate.migration.context import Actions, Migration
+
+
+@contextlib.contextmanager
+def refusing_unknown(m: Migration) -> Iterator[None]:
+    """Refuse the migration where an unknown question comes while the old appliance serves; the remedy teaches it."""
+    try:
+        yield
+    except UnknownPrompt as unknown:
+        asked = {"prompt": unknown.prompt, "transcript": unknown.transcript}
+        raise Untaught(unknown.host, unknown.detail, **asked, learn=m.options.learn_command) from unknown
 
 
 class Plain:

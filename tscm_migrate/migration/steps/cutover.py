@@ -5,24 +5,27 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import archives, devices, facts, mark, named, network, restore
-from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed
+from tscm_migrate.appliance import archives, devices, facts, mark, named, network, restore, saved
+from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed, UnknownPrompt
 from tscm_migrate.events import Said
-from tscm_migrate.migration import identity, way_back
+from tscm_migrate.migration import identity, leftovers, way_back
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.base import Plain
 from tscm_migrate.migration.steps.staging import the_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from tscm_migrate.appliance.restore import Outcome
-    from tscm_migrate.migration.context import Actions, Migration
+    from tscm_migrate.appliance.talk import Asked
+    from tscm_migrate.migration.context import Actions, Migration, Operator
+
+_ENDS_WITHIN = 30.0  # seconds in which a restore that was hung up ends by itself
 
 
 def request_of(m: Migration) -> restore.Request:
@@ -53,11 +56,41 @@ def request_of(m: Migration) -> restore.Request:
     )
 
 
-def _run(m: Migration) -> Outcome:
+def _run(m: Migration, operator: Asked | None = None) -> Outcome:
     def chosen() -> None:
         m.note("archive_chosen", value=True)
 
-    return restore.run(m.new, request_of(m), m.operator, chosen=chosen)
+    return restore.run(m.new, request_of(m), operator or m.operator, chosen=chosen)
+
+
+@dataclass(frozen=True)
+class _UntilSaved:
+    """The operator, who is not asked any more once the new one has saved the wanted network settings."""
+
+    operator: Operator
+    saved: Callable[[], bool]
+
+    @property
+    def attended(self) -> bool:
+        """Whether there is anybody to ask."""
+        return self.operator.attended
+
+    def answer(self, host: str, prompt: str, context: str) -> str | None:
+        """What to type, or None to stop."""
+        return None if self.saved() else self.operator.answer(host, prompt, context)
+
+
+def _has_saved(m: Migration, before: str) -> bool:
+    """Whether the new one has saved the wanted network settings since `before`, read from its files and understood."""
+    if network.saved_settings(m.new) == before:
+        return False
+    wanted, now = request_of(m), saved.settings(network.saved_files(m.new))
+    if wanted.dhcp:
+        return now.dhcp is True
+    addresses = {(one.address, one.prefix) for one in now.interfaces}
+    others = {address for address, _ in addresses} & {m.new_facts_address}
+    right = not now.gateway or not wanted.gateway or now.gateway == wanted.gateway
+    return now.dhcp is False and (wanted.address, wanted.prefix) in addresses and not others and right
 
 
 def _failed(m: Migration, detail: str) -> RestoreFailed:
@@ -106,18 +139,32 @@ class RestoreNetwork(Plain):
         m.note("boot_before", network.boot_of(m.new.shell))
         m.note("first_pass_began", value=True)
         offline.keep_away(m)
-        saved = network.saved_settings(m.new)
-        outcome = _run(m)
+        before = network.saved_settings(m.new)
+        try:
+            outcome = _run(m, _UntilSaved(m.operator, lambda: _has_saved(m, before)))
+        except UnknownPrompt as unknown:
+            if not _has_saved(m, before):
+                raise
+            self._hung_up(m, unknown)
+            return
         asked = outcome.did(
             "network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static", "under-way", "parts"
         )
         # It may have asked in words that the site's rules or the operator answered, or not at all.
         failed = bool(outcome.printed.failures)
-        if not outcome.lost and (failed or not asked) and network.saved_settings(m.new) == saved:
+        if not outcome.lost and (failed or not asked) and network.saved_settings(m.new) == before:
             what = "it left the network settings as they were" if asked else "it did not ask about the network"
             raise _failed(m, f"{what}, and ended with exit status {outcome.status}: {outcome.said}")
         outcome.printed.tell(m.emit, m.new.name)
         m.note("first_pass", {"lost": outcome.lost, "answered": list(outcome.answered), "status": outcome.status})
+
+    def _hung_up(self, m: Migration, unknown: UnknownPrompt) -> None:
+        """The settings are saved, so a question behind them needs no answer: the restart is ours."""
+        leftovers.end_restores(m.new, within=_ENDS_WITHIN)
+        text = f"{m.new.name}: not answered, for its network settings are saved: {unknown.prompt!r}; restarting it"
+        m.emit(Said(text, "warning"))
+        # What was answered before is not known here: host keys may have been restored, as by an operator's answer.
+        m.note("first_pass", {"lost": False, "answered": ["operator"], "status": None, "unanswered": unknown.prompt})
 
 
 class Reboot(Plain):

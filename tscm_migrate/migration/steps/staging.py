@@ -10,7 +10,7 @@ from tscm_migrate.errors import ApplianceError, ArchiveMissing, BackupFailed, Tr
 from tscm_migrate.events import Said
 from tscm_migrate.migration import checks
 from tscm_migrate.migration.context import Action
-from tscm_migrate.migration.steps.base import Plain
+from tscm_migrate.migration.steps.base import Plain, refusing_unknown
 from tscm_migrate.near import suggestion
 from tscm_migrate.site import Archive
 
@@ -100,7 +100,8 @@ class Backup(Plain):
         )
 
     def _make(self, m: Migration) -> Archive:
-        return backup.create(m.old, self._request(m), m.operator)
+        with refusing_unknown(m):
+            return backup.create(m.old, self._request(m), m.operator)
 
     def _quiet(self, m: Migration, when: str) -> None:
         found = updates.look(m.old).running

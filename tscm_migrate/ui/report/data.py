@@ -41,6 +41,8 @@ def build(
     ended = next((e for e in reversed(entries) if e.event == "run-ended"), None)
     notes = {**first.get("notes", {}), **record.notes}
     found = _sessions(entries)
+    rehearsal = notes.get("rehearsal") or {}
+    checks = [*notes.get("checks", []), *rehearsal.get("checks", [])]
     told = {
         "v": VERSION,
         "run": record.run,
@@ -55,8 +57,9 @@ def build(
         "downtime": _downtime(notes, found),
         "standing": list(finished.held if finished else (ended.data.get("standing", []) if ended else [])),
         "sessions": found,
-        "checks": notes.get("checks", []),
-        "acknowledged": [c for c in notes.get("checks", []) if c.get("allowed")],
+        "checks": checks,
+        "acknowledged": [c for c in checks if c.get("allowed")],
+        "rehearsal": {key: value for key, value in rehearsal.items() if key != "checks"},
         "archives": _archives(notes),
         "devices": [{"name": name, **result} for name, result in sorted(notes.get("devices", {}).items())],
         "parity": notes.get("parity", []),

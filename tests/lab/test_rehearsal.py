@@ -1,0 +1,174 @@
+"""The rehearsal of the restore: what it finds before the old one goes offline, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.migrations import MIGRATE, needed, run_of, said
+from tests.support.terminal import Terminal
+from tscm_migrate.lab import matrix
+from tscm_migrate.lab.profile import Device
+from tscm_migrate.lab.rig import Rig, differs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.lab.conftest import MakeLab
+    from tscm_migrate.lab.namespaces import NamespaceLab
+    from tscm_migrate.lab.rig import State
+
+pytestmark = needed(300)
+
+ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
+# What a restore or a rehearsal may touch, and who has made it; an archive that was copied stays on the new one.
+EVERYTHING = (
+    "cd /; find etc opt home var/lib var/spool root tmp dev/shm -xdev ! -path '*/threatstop_*' "
+    "! -path 'etc/mtab' ! -path 'var/lib/tscm-lab*' -printf '%p %y %m %u %g ' -type f -exec sha256sum {} \\; "
+    "-o -xdev ! -path '*/threatstop_*' -print 2>/dev/null | sort"
+)
+OWN = (Device("own-asa", "asa"), Device("edge-asa", "asa"))
+
+
+def everything(lab: NamespaceLab, name: str) -> list[str]:
+    return lab.on(name, EVERYTHING).stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with matrix.lab(tmp_path_factory.mktemp("rehearsal")) as lab:
+        yield Rig(lab)
+
+
+@pytest.fixture(scope="module")
+def base(used: Rig) -> matrix.Undisturbed:
+    return matrix.undisturbed(used)
+
+
+def points(base: matrix.Undisturbed) -> list[matrix.Point]:
+    """Those of the rehearsal, from its first entry in the journal to its last."""
+    about = [point.about for point in base.points]
+    first = about.index("captured rehearse-restore")
+    return list(base.points[first : about.index("step-done rehearse-restore") + 2])
+
+
+KILLED = [("first", "resume"), ("last", "rollback")] + [(n, verb) for n in range(4) for verb in ("resume", "rollback")]
+
+
+@pytest.mark.parametrize(("where", "verb"), KILLED)
+def test_a_run_that_is_killed_in_the_rehearsal_goes_on_or_back(
+    used: Rig, base: matrix.Undisturbed, where: Any, verb: str
+) -> None:
+    """`invoke matrix` does all of its events; these are spread over them, other ones for each verb."""
+    found = points(base)
+    n = {"first": 0, "last": len(found) - 1}.get(where)
+    if n is None:
+        n = round((where + (0.35 if verb == "resume" else 0.7)) * len(found) / 4)
+    result = matrix.kill_at(used, found[min(n, len(found) - 1)], verb, base)
+    assert result.killed == matrix.KILLED
+    assert not result.wrong, result.text
+
+
+def as_before(rig: Rig, before: State, told: str) -> None:
+    now, then = rig.state().told(before), before.told(before)
+    assert not differs(then, {**now, "new archives more": 0}), told
+    assert not rig.leaks()
+    for name in ("old", "new"):
+        assert rig.lab.on(name, "ls /var/lib/tscm-migrate 2>&1").returncode != 0, "nothing of ours stays"
+
+
+def test_an_unknown_question_of_the_restore_is_met_while_the_old_one_serves(rooms: MakeLab) -> None:
+    question = "Shall the moon be full?"
+    lab = rooms({}, {"extra_prompt": question, "devices": OWN, "order": ("network", "list", "warning", "ssh", "cron")})
+    before = {name: everything(lab, name) for name in ("old", "new")}
+    result = lab.run_tool(*MIGRATE, "--yes", env=ENV, timeout=200)
+    assert result.returncode == 3, said(result)
+    assert question in result.stderr
+    assert "tscm-migrate prompts learn tscm-new --from tscm-old" in result.stderr, said(result)
+    assert "everything was put back" in result.stdout + result.stderr
+    assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
+    assert {name: everything(lab, name) for name in ("old", "new")} == before
+    shown = lab.run_tool("show", run_of(result.stdout)).stdout
+    assert "offline_began" not in shown
+
+
+def test_the_restore_is_followed_to_the_network_question_and_a_hang_up_there_changes_nothing(rooms: MakeLab) -> None:
+    """What it had unpacked when it was hung up is removed, for it may hold secrets; the new one's devices stay."""
+    lab = rooms({}, {"devices": OWN, "reboot_style": "itself"})
+    _unpacks(lab)
+    before = {name: everything(lab, name) for name in ("old", "new")}
+    screen = Terminal(lab.workstation.tool("prompts", "learn", "tscm-new", "--from", "tscm-old"), {**lab.env(), **ENV})
+    try:
+        assert screen.finish(120) == 0, screen.shown
+    finally:
+        screen.close()
+    assert "up to its question about the network" in screen.shown
+    journal = lab.on("new", "cat /usr/local/lib/tscm-lab/var/journal.jsonl").stdout
+    restores = [json.loads(line) for line in journal.splitlines() if '"restore-end"' in line]
+    assert [(one["ssh"], one["cron"]) for one in restores] == [(False, False)] * len(restores)
+    assert len(restores) >= 2, "with no devices and with devices"
+    assert "network-saved" not in journal
+    assert lab.on("new", "cat /unpacked").stdout.count("left") == 1, "it was unpacked and hung up once"
+    assert {name: everything(lab, name) for name in ("old", "new")} == before
+    assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
+
+
+def _unpacks(lab: NamespaceLab) -> None:
+    """Make a restore that is hung up leave what it has unpacked, as a program does that cleans up at its end."""
+    program = lab.root_of("new") / "usr/local/bin/tsadmin"
+    real = program.with_name("tsadmin-real")
+    program.rename(real)
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in restore*bypass*) ;; restore*) mkdir -m 700 /tmp/tmp.Ab3xY; echo secret >/tmp/tmp.Ab3xY/x; '
+        'sudo -n sh -c "echo left >>/unpacked";; esac\nexec /usr/local/bin/tsadmin-real "$@"\n'
+    )
+    program.chmod(0o755)
+
+
+def test_a_device_that_the_restore_leaves_out_is_seen_before_the_old_one_goes(rooms: MakeLab) -> None:
+    lab = rooms({}, {"faults": {"restore_skips_devices": ["edge-asa"]}})
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=200)
+    assert (result.returncode, "brings no files of edge-asa" in result.stderr) == (3, True), said(result)
+    assert "--allow rehearsal-devices-missing" in result.stderr
+    assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
+    assert lab.on("new", "ls /opt/threatstop/etc/devices").stdout == ""
+    allowed = ("--yes", "--no-encrypt", "--allow", "rehearsal-devices-missing")
+    result = lab.run_tool(*MIGRATE, *allowed, timeout=200)
+    assert result.returncode == 4, said(result)
+    assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
+    assert "no check of this name" not in result.stdout
+
+
+def test_without_a_rehearsal_that_is_told_and_an_unknown_question_before_the_list_refuses(rooms: MakeLab) -> None:
+    order = ("ssh", "list", "network", "warning", "cron")
+    lab = rooms({}, {"extra_prompt": "Shall the moon be full?", "order": order})
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=200)
+    assert (result.returncode, "moon" in result.stderr) == (3, True), said(result)
+    assert "--no-rehearsal: what the restore asks" not in result.stdout, "it has not come so far"
+    assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
+
+
+def test_a_rehearsal_whose_appliance_lays_its_schedule_back_keeps_it_paused(
+    used: Rig, base: matrix.Undisturbed
+) -> None:
+    used.fresh()
+    before = used.state()
+    n = next(p.n for p in points(base) if p.about == "action-done rehearse-restore")
+    lay_back = "cp /var/lib/tscm-migrate/held/multidevice-core /etc/cron.d/"
+    done = used.migrate_but(n, "after", lambda lab: lab.on("new", lay_back))
+    assert done.status == 0, done.text
+    assert "multidevice-core back; paused again" in done.text
+    assert not differs(base.end, used.state().told(before)), done.text
+
+
+def test_a_rehearsal_is_left_out_where_nobody_wants_it_and_the_report_says_so(rooms: MakeLab, tmp_path: Path) -> None:
+    lab = rooms()
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=200)
+    assert result.returncode == 0, said(result)
+    assert "--no-rehearsal: what the restore asks will be known only when" in result.stdout + result.stderr
+    report = json.loads(lab.run_tool("report", "show", "--json").stdout)
+    assert report["rehearsal"] == {"skipped": "--no-rehearsal"}
+    assert report["options"]["rehearsal"] is False

@@ -1,0 +1,81 @@
+"""What a rehearsal of the restore finds in the device files, and what it may clear away."""
+
+from __future__ import annotations
+
+import pytest
+
+from tscm_migrate.migration import checks
+from tscm_migrate.migration.rehearsal_undo import may_go
+from tscm_migrate.migration.steps.rehearse import compare
+
+OLD = {
+    "devices/edge-asa/device.json": "a1", "devices/edge-asa/policy.dat": "a2", "devices/dc-pan/device.json": "b1",
+    "notes/edge.txt": "c1",
+}  # fmt: skip
+DEVICES = ("edge-asa", "dc-pan")
+
+
+def named(found: list[checks.Finding]) -> list[tuple[str, str]]:
+    return [(one.name, one.severity) for one in found]
+
+
+def test_all_device_files_as_they_are_is_well() -> None:
+    assert named(compare(OLD, OLD, DEVICES, before={})) == [("rehearsal-files", "ok")]
+
+
+def test_a_file_beside_the_devices_is_no_difference() -> None:
+    here = {path: digest for path, digest in OLD.items() if not path.startswith("notes/")}
+    assert named(compare(OLD, here, DEVICES, before={})) == [("rehearsal-files", "ok")]
+
+
+@pytest.mark.parametrize("known", [DEVICES, ()], ids=["listed", "not listed"])
+def test_nothing_restored_refuses(known: tuple[str, ...]) -> None:
+    found = compare(OLD, {}, known, before={})
+    assert named(found) == [("rehearsal-devices-missing", "error")]
+    assert checks.refusals(found, ())
+    assert not checks.refusals(found, ("rehearsal-devices-missing",))
+
+
+def test_a_device_without_any_file_refuses_and_is_named() -> None:
+    here = {path: digest for path, digest in OLD.items() if "dc-pan" not in path}
+    found = compare(OLD, here, DEVICES, before={})
+    assert named(found) == [("rehearsal-devices-missing", "error")]
+    assert "dc-pan" in found[0].text
+    assert "edge-asa" not in found[0].text
+
+
+@pytest.mark.parametrize(
+    ("here", "text"),
+    [
+        ({**OLD, "devices/edge-asa/policy.dat": "other"}, "1 differ (devices/edge-asa/policy.dat)"),
+        ({path: d for path, d in OLD.items() if "policy" not in path}, "1 are missing (devices/edge-asa/policy.dat)"),
+        ({**OLD, "devices/gone/device.json": "g"}, "1 are not on the old appliance (devices/gone/device.json)"),
+    ],
+)
+def test_another_difference_warns_and_says_which(here: dict[str, str], text: str) -> None:
+    (found,) = compare(OLD, here, DEVICES, before={"devices/own/device.json": "o"})
+    assert (found.name, found.severity) == ("rehearsal-files-differ", "warning")
+    assert text in found.text
+
+
+def test_the_new_ones_own_devices_are_no_difference() -> None:
+    own = {"devices/own/device.json": "o"}
+    assert named(compare(OLD, {**OLD, **own}, DEVICES, before=own)) == [("rehearsal-files", "ok")]
+
+
+def test_a_device_whose_files_bear_another_name_cannot_be_missed() -> None:
+    assert named(compare(OLD, OLD, (*DEVICES, "fw-7"), before={})) == [("rehearsal-files", "ok")]
+
+
+@pytest.mark.parametrize(
+    ("name", "may"),
+    [
+        ("tmp.Ab3xY", True), ("quay.x7Yz", True), ("3kdkQ9", True), ("restore", True), (".restore-x", True),
+        ("..", False), (".", False), ("", False), ("a b", False), ("x;rm", False), ("x\n", False), ("-rf", False),
+        ("systemd-private-1a-ssh", False), ("ssh-XXab", False), (".X11-unix", False), ("tmux-0", False),
+        ("threatstop_backup_2024-05-01_03_00_00.tsbak", False), ("threatstop_latest.tsbak.gpg", False),
+        (".tscm-migrate.abc", False),
+    ],
+)  # fmt: skip
+def test_only_what_may_be_a_restores_own_is_cleared_away(name: str, may: bool) -> None:  # noqa: FBT001
+    assert may_go(name) is may

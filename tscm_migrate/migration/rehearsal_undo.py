@@ -1,0 +1,160 @@
+"""What a rehearsal changes on the new appliance, and how it is put back."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.appliance import network, updates
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.errors import ApplianceError, NotComeBack
+from tscm_migrate.migration import identity, leftovers, way_back
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.migration.context import Migration
+
+_ENDS_WITHIN = 30.0  # seconds in which a restore that was hung up ends by itself
+_MOST_NAMES = 5000
+# A name that is safe in a shell and in a path, of something that may be a temporary file of a restore.
+_TEMPORARY = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9._+-]{0,100}", re.ASCII)
+_NOT_OURS = re.compile(r"systemd-private-|ssh-|tmux-|screen|\.X|\.ICE|\.font|\.tscm-migrate|.*\.tsbak")
+
+
+def prints(new: Appliance) -> dict[str, str]:
+    """Hashes of what a restore may change of the new appliance, and its addresses and boot.
+
+    Keys: own (settings, devices and cron entries), keys (host keys), network (saved settings), addresses, boot.
+    """
+    hashed = "-type f -exec sha256sum {} + 2>/dev/null | sort | sha256sum"
+    script = (
+        f"cd /; find {way_back.settings_of(new)} {hashed}; "
+        f"find {quote(new.paths.ssh_dir)} -name 'ssh_host_*' {hashed}; "
+        "ip -4 -o addr show scope global 2>/dev/null | awk '{print $2, $4}' | sort | tr '\\n' ' '; echo"
+    )
+    done = new.run(
+        script, sudo=True, check=False, timeout=600.0, display="hash its own settings, host keys and devices"
+    )
+    own, keys, addresses = (*done.stdout.splitlines(), "", "", "")[:3]
+    found = {"own": own, "keys": keys, "addresses": addresses}
+    return found | {"network": network.saved_settings(new), "boot": network.boot_of(new.shell)}
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str], *names: str) -> list[str]:
+    """Which of these are not as they were."""
+    return [name for name in names if before.get(name) != now.get(name)]
+
+
+def cron_entries(new: Appliance) -> tuple[str, str]:
+    """The entries that are paused during a rehearsal: its updates and its scheduled backups."""
+    return (new.paths.cron_entry, new.paths.backup_cron)
+
+
+def in_place(new: Appliance) -> dict[str, bool]:
+    """Which of its cron entries cron reads now, or would but for an earlier run of ours that did not end."""
+    now = {entry: updates.state(new, entry) for entry in cron_entries(new)}
+    return {entry: state.in_place or state.aside for entry, state in now.items()}
+
+
+def pause(new: Appliance, *, timeout: float) -> None:
+    """Take its cron entries out of cron's way, and wait until no update runs there.
+
+    Raises:
+        DrainTimeout, CommandFailed: see there.
+    """
+    for entry in cron_entries(new):
+        if updates.state(new, entry).in_place:
+            updates.hold(new, entry)
+    updates.drain(new, timeout=timeout)
+
+
+def paused_again(new: Appliance) -> list[str]:
+    """Entries that a restore has laid back in spite of the pause; they are paused again."""
+    back = [entry for entry in cron_entries(new) if updates.state(new, entry).in_place]
+    for entry in back:
+        updates.hold(new, entry)
+    return back
+
+
+def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | None) -> None:
+    """Make the new appliance what it was before the rehearsal, and resume its updates.
+
+    Args:
+        m: the migration.
+        undo: what the step has captured.
+        before: its prints before the first pass; None where no pass has begun.
+
+    Raises:
+        ApplianceError: it is not what it was. NotComeBack: it does not answer.
+    """
+    reach(m, undo)
+    new = m.new
+    end_dialogue(m)
+    if before is not None:
+        other_keys = "keys" in changed(before, prints(new), "keys")
+        if way_back.has_settings(new, leftovers.REHEARSAL):  # else an earlier call has put them back
+            way_back.settings_back(new, leftovers.REHEARSAL)
+        if wrong := changed(before, prints(new), "own", "keys", "network"):
+            raise ApplianceError(new.name, f"after the rehearsal it is not as before: {', '.join(wrong)}")
+        if other_keys:
+            new.moved(new.host, identity.shown_anew(m, new.shell, way_back.keys_of(m, "new")))
+    for entry, was in undo.get("in_place", {}).items():
+        state = updates.state(new, entry)
+        if was and (state.aside or not state.in_place):
+            updates.release(new, entry)
+
+
+def reach(m: Migration, undo: Mapping[str, Any]) -> None:
+    """A connection to the new appliance at its own address, whichever host keys a restore has left there.
+
+    Raises:
+        NotComeBack: it does not answer there.
+    """
+    if m.new.connected:
+        return
+    place = way_back.own_place(m)
+    who, shell = way_back.look_at(m, place, dict(undo))
+    if who != "new" or shell is None:
+        if shell is not None:
+            shell.close()
+        raise NotComeBack(m.new.name, f"not seen at {place.address}")
+    m.new.moved(place, shell)
+
+
+def end_dialogue(m: Migration) -> None:
+    """After a hang-up: the restore has ended, and what it had unpacked is gone."""
+    leftovers.end_restores(m.new, within=_ENDS_WITHIN)
+    clean_up(m.new, m.noted("rehearsal_names"))
+
+
+# ------------------------------------------------------------------------------------------------ temporary files
+
+
+def names(new: Appliance) -> list[str]:
+    """What lies in the folders in which a restore may unpack an archive; paths without a slash in front."""
+    top = str(PurePosixPath(new.paths.backup_dir).parent)
+    folders = " ".join(quote(f"{way_back.root_of(new)}{one}") for one in ("tmp", "var/tmp"))
+    script = f"find {folders} {quote(top)} -mindepth 1 -maxdepth 1 2>/dev/null | head -n {_MOST_NAMES}"
+    text = new.run(script, sudo=True, check=False, display="list its temporary files").stdout
+    return sorted(text.splitlines())
+
+
+def clean_up(new: Appliance, before: Iterable[str] | None) -> None:
+    """Remove what a restore that was hung up has left unpacked: what is new since `before`, unless it is an archive."""
+    if before is None:
+        return
+    there = names(new)
+    if len(there) >= _MOST_NAMES:
+        return
+    found = [path for path in set(there) - set(before) if may_go(path.rpartition("/")[2])]
+    if found:
+        words = " ".join(quote(path) for path in sorted(found))
+        new.run(f"rm -rf -- {words}", sudo=True, check=False, display=f"remove what the restore has left: {words}")
+
+
+def may_go(name: str) -> bool:
+    """Whether a name may be that of a temporary file, and is safe to hand to a shell."""
+    return bool(_TEMPORARY.fullmatch(name)) and not _NOT_OURS.match(name)

@@ -1,0 +1,212 @@
+"""The rehearsal: the restore is run on the new appliance while the old one serves, and then put back.
+
+What tsadmin asks, how long it takes and which devices it restores is known before anything goes offline.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.appliance import devices, named, network, restore
+from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
+from tscm_migrate.events import Checked, Estimated, Said
+from tscm_migrate.migration import checks, estimate, leftovers, rehearsal_undo, way_back
+from tscm_migrate.migration.checks import Finding
+from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.steps.base import Plain, refusing_unknown
+from tscm_migrate.migration.steps.cutover import request_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tscm_migrate.appliance.restore import Outcome
+    from tscm_migrate.migration.context import Actions, Migration
+
+_MOST_PASSES = 3
+_AWAY = ("take-offline", "old-absent", "restore-network", "restore")  # steps behind which nothing is rehearsed any more
+
+
+class RehearseRestore(Plain):
+    """Run `tsadmin restore` on the new appliance to its end, then up to the question about the network."""
+
+    id = "rehearse-restore"
+    title = "Rehearse the restore on the new appliance"
+    goes_back = "{new} is what it was before the rehearsal, and its updates run again"
+
+    def capture(self, m: Migration) -> dict[str, Any]:
+        """Where its cron entries are, and by what the two appliances are told apart."""
+        if not m.options.rehearsal:
+            m.note("rehearsal", {"skipped": "--no-rehearsal"})
+            m.emit(
+                Said("--no-rehearsal: what the restore asks will be known only when the old one is offline", "warning")
+            )
+            return {}
+        old = () if m.kept is not None else network.hardware_addresses(m.old)
+        macs = {"old_macs": list(old), "new_macs": list(network.hardware_addresses(m.new))}
+        return {"in_place": rehearsal_undo.in_place(m.new), **macs}
+
+    def apply(self, m: Migration) -> Actions:
+        """All of it from its beginning: a rehearsal that was interrupted is put back first."""
+        if not m.options.rehearsal or m.noted("rehearsal") or {*_AWAY} & {*m.journal.record.started}:
+            return
+        name, command = m.new.name, restore.command(m.new, _to_its_end(m))
+        if m.noted("rehearsal_before"):
+            yield Action(name, "put back what an interrupted rehearsal has left", lambda: _back(m))
+        yield Action(
+            name, "pause its updates, and wait for those that run",
+            lambda: rehearsal_undo.pause(m.new, timeout=m.drain_timeout),
+        )  # fmt: skip
+        yield Action(name, "save its own settings, host keys and devices on it", lambda: _save(m))
+        seen: dict[str, Any] = {"asked": [], "passes": 0, "took": {}}
+        for number in range(1, _MOST_PASSES + 1):
+            again = "" if number == 1 else ", again for what it asks where devices are"
+            news = yield Action(
+                name, f"run `{command}` to its end, SSH and cron answered no{again}", lambda: _pass(m, seen)
+            )
+            if not news:
+                break
+        if m.kept is None or m.noted("old_files"):
+            yield Action(name, "compare the device files with the old appliance's", lambda: _compare(m, seen))
+        if m.restores_network and not m.options.force_apply_netconf:
+            until = restore.command(m.new, _to_the_network(m))
+            what = f"run `{until}` up to its question about the network, and hang up without an answer to it"
+            yield Action(name, what, lambda: _look(m, seen))
+        yield Action(name, "put its own settings, host keys and devices back, and resume its updates", lambda: _back(m))
+        if seen["passes"]:
+            m.note("rehearsal", seen)
+            _tell_downtime(m, seen["took"])
+
+    def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
+        """What an unfinished rehearsal has changed."""
+        if undo and not m.noted("rehearsal"):
+            yield Action(m.new.name, "put back what it was before the rehearsal", lambda: _back(m, undo))
+
+
+def _rehearsed(m: Migration) -> restore.Request:
+    return replace(
+        request_of(m), restore_ssh=False, restore_cron=False, force_apply_netconf=False, leave_tmp_files=False,
+        continues=False,
+    )  # fmt: skip
+
+
+def _to_its_end(m: Migration) -> restore.Request:
+    return replace(_rehearsed(m), bypass_netconf=True)
+
+
+def _to_the_network(m: Migration) -> restore.Request:
+    return replace(_rehearsed(m), bypass_netconf=False)
+
+
+def _save(m: Migration) -> None:
+    if not way_back.save_settings(m.new, leftovers.REHEARSAL):
+        raise ApplianceError(
+            m.new.name, "its own settings could not be saved, so that a rehearsal could not be put back"
+        )
+    m.note("rehearsal_before", rehearsal_undo.prints(m.new))
+
+
+def _back(m: Migration, undo: Mapping[str, Any] | None = None) -> None:
+    undo = undo if undo is not None else m.journal.record.undo.get(RehearseRestore.id, {})
+    rehearsal_undo.put_back(m, undo, m.noted("rehearsal_before"))
+    m.note("rehearsal_before", None)
+
+
+def _run(m: Migration, request: restore.Request, *, until_network: bool = False) -> Outcome:
+    """One dialogue; what it may leave unpacked where it is hung up is noted before, and removed after."""
+    m.note("rehearsal_names", rehearsal_undo.names(m.new))
+    with refusing_unknown(m):
+        outcome = restore.run(m.new, request, m.operator, until_network=until_network)
+    if outcome.lost:
+        raise RestoreFailed(m.new.name, "the connection went away during the rehearsal")
+    if outcome.stopped_at:
+        rehearsal_undo.end_dialogue(m)
+    m.note("rehearsal_names", None)
+    if back := rehearsal_undo.paused_again(m.new):
+        m.emit(Said(f"{m.new.name}: the restore has laid {', '.join(back)} back; paused again", "warning"))
+    return outcome
+
+
+def _pass(m: Migration, seen: dict[str, Any]) -> bool:
+    """A restore to its end; returns whether it has asked something that the ones before have not."""
+    began = time.monotonic()
+    outcome = _run(m, _to_its_end(m))
+    took = round(time.monotonic() - began, 1)
+    if not seen["passes"]:
+        outcome.printed.tell(m.emit, m.new.name)
+    clean = outcome.status == 0 and not outcome.printed.troubles
+    if not clean and not (outcome.ended_well and _has_come(m)):
+        raise RestoreFailed(m.new.name, f"the rehearsal ended with exit status {outcome.status}: {outcome.said}")
+    news = [rule for rule in dict.fromkeys(outcome.answered) if rule not in seen["asked"]]
+    seen["asked"] += news
+    seen["passes"] += 1
+    seen["took"]["restore"] = max(took, seen["took"].get("restore", 0.0))
+    return bool(news)
+
+
+def _has_come(m: Migration) -> bool:
+    return not m.noted("old_files") or bool(set(devices.file_hashes(m.new)) - set(m.noted("new_files", ())))
+
+
+def _look(m: Migration, seen: dict[str, Any]) -> None:
+    """Up to the question about the network; a hang-up there must change nothing."""
+    before, began = rehearsal_undo.prints(m.new), time.monotonic()
+    outcome = _run(m, _to_the_network(m), until_network=True)
+    seen["took"]["restore-network"] = round(time.monotonic() - began, 1)
+    if wrong := rehearsal_undo.changed(before, rehearsal_undo.prints(m.new), "network", "addresses", "boot", "keys"):
+        at = f"was hung up at {outcome.stopped_at!r}" if outcome.stopped_at else "asked nothing about the network"
+        raise RestoreFailed(m.new.name, f"its restore {at}, and has changed: {', '.join(wrong)}")
+    if not outcome.stopped_at:
+        m.emit(Said(f"{m.new.name}: its restore asks nothing about the network, and changes nothing of it", "warning"))
+    seen["question"] = outcome.stopped_at
+
+
+def _compare(m: Migration, seen: dict[str, Any]) -> None:
+    was = m.noted("old_files", {}) if m.kept is not None else devices.file_hashes(m.old)
+    known = (*(m.old_facts.devices or ()), *m.old.host.devices) or tuple(m.noted("archive_devices", ()))
+    found = compare(was, devices.file_hashes(m.new), known, before=m.noted("new_files", {}))
+    for one in found:
+        m.emit(Checked(one.name, one.severity, one.text, one.remedy, one.name in m.options.allow))
+    seen["checks"] = [{**asdict(one), "allowed": one.name in m.options.allow} for one in found]
+    if refused := checks.refusals(found, m.options.allow):
+        raise RehearsalRefused(tuple(one.name for one in refused), details="; ".join(one.text for one in refused))
+
+
+def compare(
+    was: Mapping[str, str], here: Mapping[str, str], known: Sequence[str], *, before: Mapping[str, str]
+) -> list[Finding]:
+    """What of the old appliance's device files a restore has not brought as they are there. Pure.
+
+    Args:
+        was: path → SHA-256 on the old appliance.
+        here: the same on the new one after the restore.
+        known: the names of the devices, where they are known.
+        before: the files of the new one before the restore.
+    """
+    there = named.in_tree(was)
+    missing = sorted({name for name in known if name in there} - named.in_tree(here))
+    ours = named.about(dict(was), known)
+    remedy = "look at what the restore said of it; or, where that is as it should be: --allow "
+    if missing or (ours and not set(ours) & set(here)):
+        text = f"the restore brings no files of {', '.join(missing) or 'any device'}"
+        return [Finding("rehearsal-devices-missing", "error", text, f"{remedy}rehearsal-devices-missing")]
+    other = sorted(path for path in ours if here.get(path) not in (None, ours[path]))
+    absent = sorted(path for path in ours if path not in here)
+    more = sorted(set(here) - set(was) - set(before))
+    told = ((other, "differ"), (absent, "are missing"), (more, "are not on the old appliance"))
+    texts = [
+        f"{len(paths)} {what} ({', '.join(paths[:3])}{', …' if paths[3:] else ''})" for paths, what in told if paths
+    ]
+    if not texts:
+        return [
+            Finding("rehearsal-files", "ok", f"the restore brings all {len(ours)} device files of the old appliance")
+        ]
+    return [
+        Finding("rehearsal-files-differ", "warning", f"of the device files that the restore brings {'; '.join(texts)}")
+    ]
+
+
+def _tell_downtime(m: Migration, took: Mapping[str, float]) -> None:
+    steps = estimate.steps(m, iter(estimate.WITHOUT), 0.0, took)
+    m.emit(Estimated("downtime", round(estimate.downtime(steps), 1), "as rehearsed"))
