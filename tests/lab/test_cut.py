@@ -28,7 +28,7 @@ GONE = "step-done take-offline"
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     with matrix.lab(tmp_path_factory.mktemp("cut")) as lab:
-        yield Rig(lab)
+        yield Rig(lab, ("--no-rehearsal",))
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ ADDRESS = "10.1.1.43"
 
 
 def migrate(lab: NamespaceLab, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return lab.run_tool(*MIGRATE, "--yes", *options, env={**ENV, **env}, timeout=200)
+    return lab.run_tool(*MIGRATE, "--yes", "--no-rehearsal", *options, env={**ENV, **env}, timeout=200)
 
 
 def holders(lab: NamespaceLab, since: float) -> set[str]:
@@ -76,7 +76,9 @@ def untouched(lab: NamespaceLab) -> bool:
 
 def test_a_workstation_that_dies_right_after_the_isolation_leaves_the_old_one_to_come_back(rooms: MakeLab) -> None:
     lab = rooms()
-    tool = lab.spawn_tool(*MIGRATE, "--yes", "--offline", "isolate", "--revert-after", "6", "--json", env=ENV)
+    tool = lab.spawn_tool(
+        *MIGRATE, "--yes", "--no-rehearsal", "--offline", "isolate", "--revert-after", "6", "--json", env=ENV
+    )
     assert tool.stdout is not None
     for line in tool.stdout:
         if '"action_started"' in line and "prove from here" in line:
@@ -113,7 +115,9 @@ def test_an_isolated_old_one_that_restarts_leaves_again_and_can_still_be_called_
 
 def test_an_isolated_old_one_never_collides_with_whoever_has_taken_its_address(rooms: MakeLab) -> None:
     lab = rooms()
-    tool = lab.spawn_tool(*MIGRATE, "--yes", "--offline", "isolate", "--revert-after", "5", "--json", env=ENV)
+    tool = lab.spawn_tool(
+        *MIGRATE, "--yes", "--no-rehearsal", "--offline", "isolate", "--revert-after", "5", "--json", env=ENV
+    )
     assert tool.stdout is not None
     for line in tool.stdout:
         if '"action_started"' in line and "prove from here" in line:

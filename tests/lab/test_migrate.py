@@ -237,7 +237,7 @@ def test_an_unknown_prompt_of_the_backup_is_not_answered_and_everything_is_put_b
     lab = rooms({"extra_prompt": question, "extra_prompt_in": "backup"})
     before = state_of(lab, "old")
     result = migrate(lab)
-    assert result.returncode == 1, said(result)
+    assert result.returncode == 3, said(result)
     assert question in result.stderr
     assert "everything was put back" in result.stdout
     answers = [entry for entry in lab.journal("old") if question in json.dumps(entry) and entry.get("answer")]
@@ -248,7 +248,7 @@ def test_an_unknown_prompt_of_the_backup_is_not_answered_and_everything_is_put_b
 def test_an_unknown_prompt_of_the_restore_stops_the_run_and_says_what_is_held_and_offline(rooms: MakeLab) -> None:
     question = "Shall the log archive be deleted"
     lab = rooms({}, {"extra_prompt": question})
-    result = migrate(lab)
+    result = migrate(lab, "--no-rehearsal")
     assert result.returncode == 5, said(result)
     assert question in result.stderr
     tail = result.stdout[-1500:] + result.stderr

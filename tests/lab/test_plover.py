@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.migrations import MIGRATE, keys_of, needed, said
+from tests.support.migrations import MIGRATE as REHEARSED
+from tests.support.migrations import keys_of, needed, said
 from tests.support.strangers import move_in
 from tests.support.terminal import Terminal
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tscm_migrate.lab.namespaces import NamespaceLab
 
 pytestmark = needed(240)
+
+MIGRATE = (*REHEARSED, "--no-rehearsal")  # each question as often as the two real passes ask it
 
 BANNER = "site banner"
 PAGE = Path(__file__).parents[2] / "docs/how-to/prompts.md"

@@ -143,7 +143,7 @@ def test_a_device_that_the_restore_leaves_out_is_seen_before_the_old_one_goes(ro
 
 
 def test_without_a_rehearsal_that_is_told_and_an_unknown_question_before_the_list_refuses(rooms: MakeLab) -> None:
-    order = ("ssh", "list", "network", "warning", "cron")
+    order = ("network", "list", "warning", "ssh", "cron")
     lab = rooms({}, {"extra_prompt": "Shall the moon be full?", "order": order})
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=200)
     assert (result.returncode, "moon" in result.stderr) == (3, True), said(result)

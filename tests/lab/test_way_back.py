@@ -27,7 +27,7 @@ ADDRESS = "10.1.1.43"
 
 def migrated(lab: NamespaceLab, *options: str) -> str:
     """A run that went through; its id."""
-    result = lab.run_tool(*MIGRATE, "--yes", *options, env=ENV, timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-rehearsal", *options, env=ENV, timeout=200)
     assert result.returncode == 0, result.stdout + result.stderr
     return run_of(result.stdout)
 

@@ -169,7 +169,7 @@ def run(
     operator: Asked,
     *,
     chosen: Callable[[], None] = lambda: None,
-    until_network: bool = False,
+    only: Collection[str] | None = None,
 ) -> Outcome:
     """Run one pass.
 
@@ -179,7 +179,8 @@ def run(
         operator: asked about unknown prompts.
         chosen: called when the archive is about to be chosen from the list: from then on a restore that is under way
             is ours, for a program that goes on with another's shows no list.
-        until_network: hang up at the first question about the network, without an answer to it.
+        only: rules that may answer; it is hung up, without an answer, at a question of any other rule, and at one about
+            the network. None: all may.
 
     Raises:
         RestoreFailed: the archive is not in the list that is shown.
@@ -199,7 +200,9 @@ def run(
         return entry.number
 
     secret = request.passphrase if request.archive.endswith(".gpg") else None
-    rules = _StopsAtNetwork.of(table(appliance, request)) if until_network else table(appliance, request)
+    rules = table(appliance, request)
+    if only is not None:
+        rules = _Stops(rules.rules, rules.values, rules.site_rules, rules.wishes, only=frozenset(only) - NETWORK)
     with PassphraseFile(appliance, secret) as file:
         words = [appliance.paths.tsadmin, "restore", *(quote(word) for word in options(request, file.path))]
         try:
@@ -207,7 +210,7 @@ def run(
                 appliance, file.guarded(" ".join(words)), rules, operator,
                 picker=pick, display=command(appliance, request), limits=request.limits,
             )  # fmt: skip
-        except _NetworkSeen as seen:
+        except _Stopped as seen:
             return Outcome((), False, None, output.read(""), "", stopped_at=seen.question)  # noqa: FBT003
         except Exception as error:
             if missing:
@@ -221,27 +224,25 @@ def run(
     )
 
 
-class _NetworkSeen(Exception):
-    """A question about the network has been asked."""
+class _Stopped(Exception):
+    """A question has been asked at which a dialogue is to be hung up."""
 
     def __init__(self, question: str) -> None:
         super().__init__(question)
         self.question = question
 
 
-class _StopsAtNetwork(Table):
-    """The same rules, of which those about the network end the dialogue."""
+@dataclass
+class _Stops(Table):
+    """The same rules, of which only some may answer; the others end the dialogue."""
 
-    @classmethod
-    def of(cls, rules: Table) -> _StopsAtNetwork:
-        """Take the rules of another table."""
-        return cls(rules.rules, rules.values, rules.site_rules, rules.wishes)
+    only: frozenset[str] = frozenset()
 
     def choose(self, question: str, before: Sequence[str] = ()) -> Choice | None:
-        """As for any table, unless it is about the network."""
+        """As for any table, unless another rule would answer."""
         choice = super().choose(question, before)
-        if choice is not None and choice.rule in NETWORK:
-            raise _NetworkSeen(choice.asked or question.strip())
+        if choice is not None and choice.rule not in self.only:
+            raise _Stopped(choice.asked or question.strip())
         return choice
 
 

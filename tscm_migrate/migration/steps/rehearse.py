@@ -19,7 +19,7 @@ from tscm_migrate.migration.steps.base import Plain, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from tscm_migrate.appliance.restore import Outcome
     from tscm_migrate.migration.context import Actions, Migration
@@ -113,11 +113,11 @@ def _back(m: Migration, undo: Mapping[str, Any] | None = None) -> None:
     m.note("rehearsal_before", None)
 
 
-def _run(m: Migration, request: restore.Request, *, until_network: bool = False) -> Outcome:
+def _run(m: Migration, request: restore.Request, only: Collection[str] | None = None) -> Outcome:
     """One dialogue; what it may leave unpacked where it is hung up is noted before, and removed after."""
     m.note("rehearsal_names", rehearsal_undo.names(m.new))
     with refusing_unknown(m):
-        outcome = restore.run(m.new, request, m.operator, until_network=until_network)
+        outcome = restore.run(m.new, request, m.operator, only=only)
     if outcome.lost:
         raise RestoreFailed(m.new.name, "the connection went away during the rehearsal")
     if outcome.stopped_at:
@@ -152,7 +152,8 @@ def _has_come(m: Migration) -> bool:
 def _look(m: Migration, seen: dict[str, Any]) -> None:
     """Up to the question about the network; a hang-up there must change nothing."""
     before, began = rehearsal_undo.prints(m.new), time.monotonic()
-    outcome = _run(m, _to_the_network(m), until_network=True)
+    # What the passes have not asked comes because the network settings are not bypassed.
+    outcome = _run(m, _to_the_network(m), only=seen["asked"])
     seen["took"]["restore-network"] = round(time.monotonic() - began, 1)
     if wrong := rehearsal_undo.changed(before, rehearsal_undo.prints(m.new), "network", "addresses", "boot", "keys"):
         at = f"was hung up at {outcome.stopped_at!r}" if outcome.stopped_at else "asked nothing about the network"
