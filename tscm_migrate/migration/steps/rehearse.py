@@ -43,8 +43,8 @@ class RehearseRestore(Plain):
                 Said("--no-rehearsal: what the restore asks will be known only when the old one is offline", "warning")
             )
             return {}
-        old = () if m.kept is not None else network.hardware_addresses(m.old)
-        macs = {"old_macs": list(old), "new_macs": list(network.hardware_addresses(m.new))}
+        old = () if m.kept is not None else network.hardware_addresses(m.old.shell)
+        macs = {"old_macs": list(old), "new_macs": list(network.hardware_addresses(m.new.shell))}
         return {"in_place": rehearsal_undo.in_place(m.new), **macs}
 
     def apply(self, m: Migration) -> Actions:
