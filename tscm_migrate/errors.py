@@ -9,6 +9,7 @@
     │   ├── CampaignMissing     2
     │   └── NaiveTime           2   a time without a zone
     ├── Refused                 3   preflight found a reason not to start
+    │   ├── RehearsalRefused    3   so did the rehearsal of the restore
     │   └── NetconfContradiction 3
     ├── Unconfirmed             3   it has to be confirmed, and nobody was there to ask
     ├── SshError                1
@@ -42,6 +43,7 @@
     │   ├── ArchiveEmpty        1
     │   ├── RestoreFailed       1
     │   ├── UnknownPrompt       1   nobody may guess the answer
+    │   │   └── Untaught        3   it came while the old appliance served
     │   ├── DialogueSilent      1
     │   ├── StillOnline         1
     │   ├── WouldCollide        1   two hosts would answer at one address
