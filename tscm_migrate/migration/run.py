@@ -113,15 +113,25 @@ def migrate(
             _estimate(m)
             emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
             return Exit.DONE
-        for number, (step, _) in enumerate(Engine(m, plan.steps_of(m)).outline(), 1):
-            emit(Said(f"{number:3}. {step.title}"))
-        what = f"Restore {old.name} on {new.name} now?" if both.kept else f"Migrate {old.name} to {new.name} now?"
-        if not (options.yes or only_rehearsal) and not operator.confirm(what):
-            raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
+        _confirm(m)
         m.journal = Journal.create(run)
         _write_down(m, found, findings, secrets.sources(), inventory.path)
         beginning.over = True
         return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: _claim(m))
+
+
+def _confirm(m: Migration) -> None:
+    """Show the steps and ask once, unless the options have answered already.
+
+    Raises:
+        UsageError: the answer was no.
+    """
+    for number, (step, _) in enumerate(Engine(m, plan.steps_of(m)).outline(), 1):
+        m.emit(Said(f"{number:3}. {step.title}"))
+    old, new = m.old.name, m.new.name
+    what = f"Restore {old} on {new} now?" if m.kept else f"Migrate {old} to {new} now?"
+    if not (m.options.yes or m.only_rehearsal) and not m.operator.confirm(what):
+        raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
 
 
 def _verb(*, only_rehearsal: bool) -> str:
