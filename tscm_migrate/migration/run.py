@@ -23,7 +23,7 @@ from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal, new_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tscm_migrate.appliance.facts import Facts
@@ -104,10 +104,7 @@ def migrate(
             only_rehearsal=only_rehearsal,
         )  # fmt: skip
         rehearsed = rehearsal.known(options.from_, options.to)
-        given = ", ".join(f"{what} from {source}" for what, source in sorted(secrets.sources().items()))
-        more = [*([f"with  {given}"] if given else []), *([rehearsed.line()] if rehearsed else [])]
-        for line in (*plan.summary(m), *more):
-            emit(Said(line))
+        _summarise(m, secrets.sources(), rehearsed.line() if rehearsed else "")
         if options.dry_run:
             Engine(m, plan.steps_of(m)).foresee()
             _estimate(m)
@@ -118,6 +115,12 @@ def migrate(
         _write_down(m, found, findings, secrets.sources(), inventory.path)
         beginning.over = True
         return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: _claim(m))
+
+
+def _summarise(m: Migration, sources: Mapping[str, str], rehearsed: str) -> None:
+    given = ", ".join(f"{what} from {source}" for what, source in sorted(sources.items()))
+    for line in (*plan.summary(m), *([f"with  {given}"] if given else []), *([rehearsed] if rehearsed else [])):
+        m.emit(Said(line))
 
 
 def _confirm(m: Migration) -> None:
