@@ -106,10 +106,7 @@ def migrate(
         rehearsed = rehearsal.known(options.from_, options.to)
         _summarise(m, secrets.sources(), rehearsed.line() if rehearsed else "")
         if options.dry_run:
-            Engine(m, plan.steps_of(m)).foresee()
-            _estimate(m)
-            emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
-            return Exit.DONE
+            return _foresee(m, began)
         _confirm(m)
         m.journal = Journal.create(run)
         _write_down(m, found, findings, secrets.sources(), inventory.path)
@@ -139,6 +136,14 @@ def _confirm(m: Migration) -> None:
 
 def _verb(*, only_rehearsal: bool) -> str:
     return "prompts learn" if only_rehearsal else "migrate"
+
+
+def _foresee(m: Migration, began: float) -> Exit:
+    """A dry run: every step, and how long each may take."""
+    Engine(m, plan.steps_of(m)).foresee()
+    _estimate(m)
+    m.emit(RunFinished(m.run, "done", round(time.monotonic() - began, 3)))
+    return Exit.DONE
 
 
 def _estimate(m: Migration) -> None:
