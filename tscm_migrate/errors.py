@@ -11,6 +11,7 @@
     ├── Refused                 3   preflight found a reason not to start
     │   ├── RehearsalRefused    3   so did the rehearsal of the restore
     │   └── NetconfContradiction 3
+    ├── WindowClosed            3   the cutover does not fit into the change window
     ├── Unconfirmed             3   it has to be confirmed, and nobody was there to ask
     ├── SshError                1
     │   ├── Unreachable         1   no connection (retry later)
@@ -272,6 +273,19 @@ class RehearsalRefused(Refused):
     def remedy(self) -> str:
         acknowledged = " ".join(f"--allow {name}" for name in self.names)
         return f"fix what the checks name, or continue all the same: {acknowledged}"
+
+
+class WindowClosed(MigrateError):
+    """The cutover does not fit into the change window any more; everything was undone."""
+
+    code = "window.closed"
+    exit_code = Exit.REFUSED
+    advice = "run it again in the next window; --not-after sets when the window closes"
+
+    detail: str = ""
+
+    def message(self) -> str:
+        return f"the cutover was not begun: {self.detail}" if self.detail else super().message()
 
 
 @dataclass(eq=False)

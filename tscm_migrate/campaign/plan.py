@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, fields
-from datetime import datetime, time, timedelta
+from datetime import datetime, time  # noqa: TC003 - pydantic needs them
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tscm_migrate.errors import MigrateError, PlanInvalid
+from tscm_migrate.errors import MigrateError, PlanInvalid, UsageError
 from tscm_migrate.inventory import trust
 from tscm_migrate.inventory.model import Name  # noqa: TC001 - pydantic needs it
 from tscm_migrate.inventory.problem import describe
+from tscm_migrate.migration.window import Window, moment, zone_of
 from tscm_migrate.near import suggestion
 from tscm_migrate.options import MigrateOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from zoneinfo import ZoneInfo
 
 _MOST_BYTES = 1 << 20
 _MOST_JOBS = 64
@@ -70,23 +71,6 @@ class Pair:
     def name(self) -> str:
         """Identifies the pair in the plan, the journal and all output."""
         return f"{self.old} → {self.new}"
-
-
-@dataclass(frozen=True)
-class Window:
-    """When a wave may begin: aware times, None for no limit."""
-
-    opens: datetime | None = None
-    closes: datetime | None = None
-
-    def text(self, zone: ZoneInfo) -> str:
-        """Return both limits in the plan's zone and in the workstation's, or "any time"."""
-        if self.opens is None and self.closes is None:
-            return "any time"
-        limits = [(word, at) for word, at in (("from", self.opens), ("until", self.closes)) if at is not None]
-        here = " ".join(f"{word} {at.astimezone(zone):%Y-%m-%d %H:%M}" for word, at in limits)
-        there = " ".join(f"{word} {at.astimezone():%Y-%m-%d %H:%M}" for word, at in limits)
-        return f"{here} {zone.key} ({there} on this workstation)"
 
 
 @dataclass(frozen=True)
@@ -147,10 +131,9 @@ def load(path: Path, now: datetime) -> CampaignPlan:
 
 def _checked(model: _PlanModel, path: str, now: datetime) -> CampaignPlan:
     try:
-        zone = ZoneInfo(model.zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        fix = 'use a name of the time zone database, as in zone = "Europe/Berlin"'
-        raise PlanInvalid(f"{model.zone!r} is not a known time zone", fix, file=path, key="zone") from None
+        zone = zone_of(model.zone)
+    except UsageError as error:
+        raise PlanInvalid(error.problem, error.fix, file=path, key="zone") from None
     waves = []
     for number, wave in enumerate(model.waves):
         at = f"waves.{number}"
@@ -178,20 +161,12 @@ def _refuse_repeated(plan: CampaignPlan, path: str) -> None:
 
 
 def _window(wave: _WaveModel, zone: ZoneInfo, now: datetime, path: str, at: str) -> Window:
-    opens = _moment(wave.not_before, zone, now)
-    closes = _moment(wave.not_after, zone, opens or now)
+    opens = moment(wave.not_before, zone, now)
+    closes = moment(wave.not_after, zone, opens or now)
     if opens and closes and closes <= opens:
         fix = "not_after must be later than not_before"
         raise PlanInvalid("the window closes before it opens", fix, file=path, key=f"{at}.not_after")
     return Window(opens, closes)
-
-
-def _moment(value: datetime | time | None, zone: ZoneInfo, after: datetime) -> datetime | None:
-    if value is None or isinstance(value, datetime):
-        return value if value is None or value.tzinfo else value.replace(tzinfo=zone)
-    today = after.astimezone(zone)
-    found = datetime.combine(today.date(), value, zone)
-    return found if found > today else datetime.combine(today.date() + timedelta(days=1), value, zone)
 
 
 def _pair(pair: _PairModel, common: Options, path: str, at: str) -> Pair:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,9 @@ from tscm_migrate import local_command
 from tscm_migrate.campaign import pairs
 from tscm_migrate.campaign.journal import GOOD, CampaignJournal, Result
 from tscm_migrate.campaign.pairs import Job
-from tscm_migrate.campaign.plan import Window
 from tscm_migrate.errors import Exit
 from tscm_migrate.fleet.pool import run as run_pool
+from tscm_migrate.migration.window import Clock, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -31,14 +31,6 @@ if TYPE_CHECKING:
 _LOOK = 5.0  # seconds between two looks at a run that another process is working on
 _HOOK_TIMEOUT = 900.0
 _REHEARSAL_JOBS = 4
-
-
-@dataclass
-class Clock:
-    """The time, replaceable in tests."""
-
-    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
-    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass

@@ -1,0 +1,126 @@
+"""Change windows: when a cutover may begin, and by when its downtime has to be over. Pure, but for `wait`."""
+
+from __future__ import annotations
+
+import time as clock
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tscm_migrate.errors import UsageError, WindowClosed
+from tscm_migrate.events import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tscm_migrate.events import Emit
+
+_LONGEST = timedelta(days=7)
+
+
+@dataclass
+class Clock:
+    """The time, replaceable in tests."""
+
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    sleep: Callable[[float], None] = clock.sleep
+
+
+@dataclass(frozen=True)
+class Window:
+    """When a cutover may begin (`opens`) and by when its downtime has to be over (`closes`).
+
+    Aware times; None means no limit.
+    """
+
+    opens: datetime | None = None
+    closes: datetime | None = None
+
+    def text(self, zone: ZoneInfo) -> str:
+        """Return both limits in the site's zone and in the workstation's, or "any time"."""
+        limits = [(word, at) for word, at in (("from", self.opens), ("until", self.closes)) if at is not None]
+        if not limits:
+            return "any time"
+        here = " ".join(f"{word} {at.astimezone(zone):%Y-%m-%d %H:%M}" for word, at in limits)
+        there = " ".join(f"{word} {at.astimezone():%Y-%m-%d %H:%M}" for word, at in limits)
+        return f"{here} {zone.key} ({there} on this workstation)"
+
+    def require(self, now: datetime, seconds: float, zone: ZoneInfo) -> None:
+        """Check that a downtime of `seconds` that begins now is over before the window closes.
+
+        Raises:
+            WindowClosed: it is not.
+        """
+        if self.closes is None or now + timedelta(seconds=seconds) <= self.closes:
+            return
+        left = max((self.closes - now).total_seconds(), 0.0)
+        raise WindowClosed(
+            f"the estimated downtime is {seconds:.0f} s, and the window closes in {left:.0f} s "
+            f"(at {self.closes.astimezone(zone):%Y-%m-%d %H:%M} {zone.key})"
+        )
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return a time zone by its name.
+
+    Raises:
+        UsageError: there is no such zone.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        fix = 'use a name of the time zone database, as in zone = "Europe/Berlin"'
+        raise UsageError(f"{name!r} is not a known time zone", fix) from None
+
+
+def parse(option: str, text: str) -> datetime | time:
+    """Read a time of day (22:00) or a date with a time (2026-11-28 22:00, with or without an offset).
+
+    Raises:
+        UsageError: it is neither.
+    """
+    for shape in ("%H:%M", "%H:%M:%S"):
+        try:
+            return datetime.strptime(text, shape).time()  # noqa: DTZ007 - of the site's zone, see `moment`
+        except ValueError:
+            continue
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        fix = f'use {option} 22:00 for the next 22:00, or {option} "2026-11-28 22:00"'
+        raise UsageError(f"{option} {text!r} is not a valid time", fix) from None
+
+
+def moment(value: datetime | time | None, zone: ZoneInfo, after: datetime) -> datetime | None:
+    """Return an aware time: a date in the zone, or the next occurrence of a time of day after `after`."""
+    if value is None or isinstance(value, datetime):
+        return value if value is None or value.tzinfo else value.replace(tzinfo=zone)
+    today = after.astimezone(zone)
+    found = datetime.combine(today.date(), value, zone)
+    return found if found > today else datetime.combine(today.date() + timedelta(days=1), value, zone)
+
+
+def of_options(not_before: str | None, not_after: str | None, zone: ZoneInfo, now: datetime) -> Window:
+    """Return the window of `--not-before` and `--not-after`.
+
+    Raises:
+        UsageError: a time is not valid, the window closes before it opens or is over, or opens in more than a week.
+    """
+    opens = moment(parse("--not-before", not_before) if not_before else None, zone, now)
+    closes = moment(parse("--not-after", not_after) if not_after else None, zone, opens or now)
+    if closes is not None and closes <= (opens or now):
+        raise UsageError("the window closes before it opens, or is over", "--not-after has to be later")
+    if opens is not None and opens > now + _LONGEST:
+        raise UsageError("the window opens in more than 7 days", "start it on the day of the change")
+    return Window(opens, closes)
+
+
+def wait(until: datetime | None, what: str, emit: Emit, times: Clock) -> None:
+    """Wait until a time; emit the remaining seconds once a second at the end, and every ten seconds before."""
+    if until is None:
+        return
+    began = times.now()
+    while (left := (until - times.now()).total_seconds()) > 0:
+        emit(Waiting(what, (times.now() - began).total_seconds(), (until - began).total_seconds()))
+        times.sleep(min(left, 10.0 if left > 60 else 1.0))
