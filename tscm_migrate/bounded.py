@@ -1,6 +1,6 @@
-"""Work that a stranger may never let end: it gets its time, and is left behind.
+"""Run a blocking call with a timeout in a daemon thread; on timeout the thread is abandoned.
 
-An executor's thread would be waited for at the end of the program; a thread of its own, a daemon, is not.
+The threads of an executor would be waited for when the program ends; a daemon thread is not.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ _Answer = TypeVar("_Answer")
 
 
 class NoAnswerError(Exception):
-    """The time was over; what was begun may still go on."""
+    """The timeout expired; the call may still be running."""
 
 
 def within(seconds: float, work: Callable[[], _Answer], name: str) -> _Answer:
-    """What `work` returns.
+    """Call `work` and return its result.
 
     Args:
-        seconds: how long it may take.
+        seconds: the timeout.
         work: called in a thread of its own.
-        name: the thread's.
+        name: of the thread.
 
     Raises:
-        NoAnswerError: it has not come to an end. Else what `work` raises.
+        NoAnswerError: the timeout expired. Otherwise whatever `work` raises.
     """
     answers: list[_Answer] = []
     errors: list[Exception] = []

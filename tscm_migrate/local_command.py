@@ -1,7 +1,7 @@
-"""The operator's own commands on this workstation: hooks, and what runs around steps.
+"""Run the operator's own commands on this workstation: hooks, and commands before and after steps.
 
-What a command gets in its environment may come from an appliance and is hostile; what it does not get is any of our
-secrets; what it prints is bounded; and when its time is over nobody waits for what it left running.
+Values in a command's environment may come from an appliance and are hostile. It gets none of this tool's secrets, its
+output is limited, and on timeout its child processes are killed and not waited for.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ _CMD_SIGNS = str.maketrans(dict.fromkeys('&|<>^"%!()\r\n', " "))
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: `status` is None when it had to be ended, `said` the end of what it printed, cleaned.
+    """Result of a command.
 
-    `flood`: it was ended because it printed without end; else its time was over.
+    `status`: exit status; None if the command was killed. `said`: the end of its output, cleaned. `flood`: it was
+    killed because it printed too much, not because of the timeout.
     """
 
     status: int | None
@@ -44,18 +45,18 @@ class Ended:
     flood: bool = False
 
     def cut_short(self, timeout: float) -> str:
-        """Why it had to be ended, in words; "" where it ended by itself."""
+        """Return why the command was killed, or "" if it ended by itself."""
         if self.status is not None:
             return ""
         return f"printed more than {_MOST / 1e6:.0f} MB" if self.flood else f"did not end within {timeout:.0f} s"
 
 
 def run(command: str, facts: Mapping[str, str], timeout: float) -> Ended:
-    """Run a line of the operator's inventory in his shell (sh, on Windows cmd.exe).
+    """Run a command line of the inventory in the operator's shell (sh; cmd.exe on Windows).
 
     Args:
-        command: as the inventory has it.
-        facts: added to the environment.
+        command: as in the inventory.
+        facts: variables to add to the environment.
         timeout: seconds.
 
     Raises:
@@ -78,7 +79,7 @@ def run(command: str, facts: Mapping[str, str], timeout: float) -> Ended:
 
 
 def _wait(process: subprocess.Popen[bytes], out: IO[bytes], timeout: float) -> tuple[int | None, bool]:
-    """Its exit status, None where it has to be ended; and whether it has filled the file with its output."""
+    """Return the exit status, None on timeout; and whether the output exceeded the limit."""
     deadline = time.monotonic() + timeout
     while (left := deadline - time.monotonic()) > 0:
         try:
@@ -90,14 +91,14 @@ def _wait(process: subprocess.Popen[bytes], out: IO[bytes], timeout: float) -> t
 
 
 def quoted(path: Path) -> str:
-    """A path as the operator's own shell takes it, in a command that he is told to say; plain where that will do."""
+    """Quote a path for the operator's own shell, for a command in a message; only if quotes are needed."""
     if os.name == "nt":  # no quote can be in a name there
         return f'"{path}"' if _WANT_QUOTES.search(str(path)) else str(path)
     return shlex.quote(str(path))
 
 
 def told(facts: Mapping[str, str]) -> dict[str, str]:
-    """The facts as the environment can hold them; on Windows without what cmd.exe would obey."""
+    """Return the facts as an environment can hold them; on Windows without what cmd.exe would execute."""
     clean = {name: redact.printable(value).replace("\0", "") for name, value in facts.items()}
     if os.name == "nt":
         return {name: value.translate(_CMD_SIGNS) for name, value in clean.items()}
@@ -105,9 +106,9 @@ def told(facts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    if os.name == "nt":  # cmd.exe's own end would leave what it runs
+    if os.name == "nt":  # killing cmd.exe alone would leave its children
         subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False, timeout=30)
-    below = _below(process.pid)  # while it is there: afterwards nothing tells whose they were
+    below = _below(process.pid)  # before it is killed: afterwards its children cannot be found
     process.kill()
     process.wait()
     for pid in below:
@@ -116,12 +117,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _below(pid: int) -> list[int]:
-    """All that a process has begun, and what that has begun; not asked on Windows, where the end takes the tree."""
+    """List all descendants of a process; empty on Windows, where killing ends the tree."""
     if os.name == "nt":
         return []
     try:
         text = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, check=False, timeout=10).stdout
-    except (OSError, subprocess.TimeoutExpired):  # no ps: then the first alone is ended
+    except (OSError, subprocess.TimeoutExpired):  # no ps: only the process itself is killed
         return []
     rows = [tuple(map(int, words)) for line in text.splitlines() if len(words := line.split()) == 2]
     found = [pid]

@@ -1,4 +1,4 @@
-"""The near one for a word that is not known: a typo in a host, a key or an option is half of all mistakes."""
+"""Suggestions ("did you mean …?") for unknown names of hosts, keys and options."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """The words "; did you mean …?" where something near is known, else nothing."""
+    """Return "; did you mean …?" with the most similar known name, or "" if none is similar enough."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""

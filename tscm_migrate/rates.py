@@ -1,4 +1,4 @@
-"""A rate as people write it: 20M."""
+"""Parse rates such as 20M."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ SMALLEST = 1024.0
 
 
 def parse_limit(text: str | float) -> float:
-    """Bytes a second of `--limit`: a number with K, M or G (powers of 1000), as in 20M; "" and "0" mean none.
+    """Parse the value of `--limit`: bytes a second, with K, M or G (powers of 1000); "" and "0" mean no limit.
 
     Raises:
-        UsageError: no such number, or one so small that it is a typing error.
+        UsageError: not a valid rate, or one below `SMALLEST`, which is taken for a typing error.
     """
     text = str(text)
     if text.strip() in {"", "0", "0.0"}:
@@ -22,5 +22,5 @@ def parse_limit(text: str | float) -> float:
     match = _RATE.match(text.strip())
     rate = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()] if match else 0.0
     if rate < SMALLEST:
-        raise UsageError(f"--limit {text!r} is no rate", "bytes a second with K, M or G, as in --limit 20M")
+        raise UsageError(f"--limit {text!r} is not a valid rate", "bytes a second with K, M or G, as in --limit 20M")
     return rate

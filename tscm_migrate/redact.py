@@ -1,6 +1,6 @@
-"""The one place through which text from outside goes before it is shown, written or put into an exception.
+"""Clean text from outside before it is shown, written or put into an exception.
 
-What could steer a terminal is taken out, then known secrets are blanked. A secret is looked for in every encoding that
+Control sequences are removed, then known secrets are blanked. A secret is looked for in every encoding that
 this package writes, and also where control sequences or line breaks cut it.
 
 An ordinary secret (a short one, a number, or a word of our own texts, paths or of the inventory) cannot be blanked
@@ -57,7 +57,7 @@ def printable(text: str) -> str:
 
 
 class Redactor:
-    """Replaces every value that it was told of; safe to use from several threads."""
+    """Replaces every registered value; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._values: frozenset[str] = frozenset()
@@ -180,7 +180,7 @@ def _blanked(pattern: re.Pattern[str], text: str) -> str:
 def _blanked_over(junk: re.Pattern[str], pattern: re.Pattern[str], text: str) -> str:
     if not junk.search(text):
         return text
-    pieces, begins, places = [], [], []  # what is no junk; where each piece begins without the junk, and with it
+    pieces, begins, places = [], [], []  # texts between junk; where each begins without the junk, and with it
     at = size = 0
     for found in (*junk.finditer(text), None):
         piece = text[at : found.start() if found else len(text)]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration, Operator
     from tscm_migrate.secrets import Secrets
 
+_PASSING = ("/tmp", "/proc", "/dev", "/run")  # noqa: S108 - nothing is written there
+
 
 def rollback(
     asked: str | None, *, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator, yes: bool
@@ -124,7 +126,7 @@ def _devices_left(m: Migration) -> list[str]:
 def _files_left(m: Migration) -> list[str]:
     """Files outside the folders that were put back which the restore has named and written."""
     paths = m.new.paths
-    elsewhere = (*way_back.kept_places(m.new), paths.backup_dir, paths.log_dir, paths.tmpfs, "/tmp", "/proc", "/dev")  # noqa: S108 - not used as a place to write
+    elsewhere = (*way_back.kept_places(m.new), paths.backup_dir, paths.log_dir, paths.tmpfs, *_PASSING)
     named = [file for file in m.noted("brought")["files"] if not any(_within(file, place) for place in elsewhere)]
     if not named:
         return []
