@@ -65,6 +65,7 @@
     │   ├── SealFailed          1   gpg did not encrypt or decrypt
     │   ├── PlaintextRefused    3   it would leave unencrypted
     │   ├── PruneRefused        3   deleting now would not be safe
+    │   ├── ScheduleUntried     3   the command fails where the scheduler runs it
     │   └── PromiseBroken       4   a host's newest verified copy is too old
     ├── NotifyStops             1   a command of [notify] failed that may end the run
     ├── JournalDamaged          1
@@ -1019,6 +1020,27 @@ class PruneRefused(OffsiteError):
     code = "offsite.prune-refused"
     exit_code = Exit.REFUSED
     retry = Retry.AFTER_REMEDY
+
+
+@dataclass(eq=False)
+class ScheduleUntried(OffsiteError):
+    """The command fails in the environment in which the scheduler runs it; nothing was installed."""
+
+    code = "offsite.schedule-untried"
+    exit_code = Exit.REFUSED
+    retry = Retry.AFTER_REMEDY
+
+    names: tuple[str, ...] = ()  # variables of this shell that are not there
+    file: str = ""  # where they can be put
+    places: tuple[str, ...] = ()  # what else helps with some of them
+
+    def message(self) -> str:
+        lacks = f"; of this shell's variables it lacks {', '.join(self.names)}" if self.names else ""
+        return f"in the scheduler's environment the command fails: {self.detail}{lacks}; nothing was installed"
+
+    def remedy(self) -> str:
+        put = f"put what is needed into {self.file} (NAME=value, a line each; chmod 600), then run it again"
+        return "; ".join([put, *self.places, "or install it as it is: --untested"])
 
 
 @dataclass(eq=False)

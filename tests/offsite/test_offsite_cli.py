@@ -60,6 +60,8 @@ def objects(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 
 def test_pull_list_show_fetch(lab: Lab, store: Path, tmp_path: Path) -> None:
+    assert "tscm-old: would pull threatstop_backup_" in offsite(lab, store, "pull", "--dry-run").stdout
+    assert list(store.iterdir()) == []
     told = offsite(lab, store, "pull").stdout
     assert "2 hosts: 2 stored" in told
     assert "2 already there" in offsite(lab, store, "pull").stdout

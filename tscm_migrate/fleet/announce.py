@@ -37,6 +37,18 @@ def resolved(address: str, env: Mapping[str, str] = os.environ) -> str:
 
 
 @contextmanager
+def unannounced(settings: Settings) -> Iterator[None]:
+    """Around a pull that only looks: nobody is told, but who would be must be known.
+
+    Raises:
+        UsageError: a variable is not set.
+    """
+    for address in filter(None, (settings.ping, *settings.notify)):
+        resolved(address)
+    yield
+
+
+@contextmanager
 def announced(settings: Settings, outcomes: Sequence[PullOutcome], emit: Emit) -> Iterator[None]:
     """Around a pull: `outcomes` is filled inside.
 

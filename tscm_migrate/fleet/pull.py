@@ -119,6 +119,8 @@ def as_dict(outcome: PullOutcome) -> dict[str, Any]:
     told: dict[str, Any] = {"v": 1, "host": outcome.item.host.name, "seconds": round(outcome.seconds, 3)}
     if outcome.value is not None:
         told |= {"outcome": outcome.value.outcome, "size": outcome.value.size}
+        if outcome.value.seen:
+            return told | {"outcome": "seen", "archives": list(outcome.value.seen)}
         told["copies"] = [{"outcome": copied.outcome, **copied.manifest.as_dict()} for copied in outcome.value.copies]
         told["failed"] = [
             {"archive": name, "code": error.code, "message": error.message(), "remedy": error.remedy()}

@@ -19,6 +19,8 @@ def line(outcome: PullOutcome, done: int, total: int) -> str:
     if outcome.value is None:
         return f"[{done}/{total}] {name}: FAILED: {_why(outcome)}"
     pulled = outcome.value
+    if pulled.seen:
+        return f"[{done}/{total}] {name}: nothing was pulled; it has {len(pulled.seen)} of the archives that are meant"
     also = f"; {len(pulled.failed)} archives FAILED" if pulled.failed else ""
     if pulled.outcome == "already":
         return f"[{done}/{total}] {name}: already off-site{also}"
@@ -30,8 +32,12 @@ def summary(outcomes: Sequence[PullOutcome]) -> str:
     if not outcomes:
         return "nothing to do: every newest copy is young enough\n"
     failed = [outcome for outcome in outcomes if outcome.value is None]
-    if len(outcomes) == 1 and not failed:
+    if len(outcomes) == 1 and not failed and outcomes[0].value and not outcomes[0].value.seen:
         return _single(outcomes[0]) + _left(outcomes)
+    seen = [o.value for o in outcomes if o.value is not None and o.value.seen]
+    if seen:
+        told = "".join(f"{one.host}: would pull {', '.join(one.seen)}\n" for one in seen)
+        return told + "".join(f"{o.item.host.name}: {_why(o)}\n  {_remedy(o)}\n" for o in failed)
     stored = [o.value for o in outcomes if o.value is not None and o.value.outcome == "stored"]
     already = len(outcomes) - len(failed) - len(stored)
     text = f"{len(outcomes)} hosts: {len(stored)} stored ({size(sum(p.size for p in stored))}), {already} already there"

@@ -68,10 +68,14 @@ class Desk:
             raise UsageError("no host is meant", "name one: --host NAME, --group NAME, or fill the inventory")
         return list({host.name: host for host in found}.values())
 
-    def jobs(self, hosts: Sequence[Host], archive: str, tags: tuple[str, ...], at_once: int = 1) -> list[PullJob]:
+    def jobs(
+        self, hosts: Sequence[Host], archive: str, tags: tuple[str, ...], at_once: int = 1, *, look_only: bool = False
+    ) -> list[PullJob]:
         """One job a host; `at_once` of them share the memory that streams may fill."""
         window = max(_WINDOWS // at_once, 2 << 20)
-        options = PullOptions(archive, self.settings.copying(tags), window=window, cache=self.cache)
+        options = PullOptions(
+            archive, self.settings.copying(tags), window=window, cache=self.cache, look_only=look_only
+        )
         return [PullJob(host, self.settings.store, options, self.inventory.path) for host in hosts]
 
     def tools(self) -> Tools:

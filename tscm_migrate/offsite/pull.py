@@ -51,7 +51,7 @@ stopping = threading.Event()  # set when this process is told to end: what strea
 class PullOptions:
     """What to pull and how; `archive` is "latest", "all" or a name; `limit` in seconds for one archive.
 
-    `window`: bytes that one stream may hold in memory.
+    `window`: bytes that one stream may hold in memory. `look_only`: find out what there is, and store nothing.
     """
 
     archive: str = "latest"
@@ -59,15 +59,20 @@ class PullOptions:
     limit: float = 6 * 3600.0
     window: int = 16 << 20
     cache: Path | None = None
+    look_only: bool = False
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """What one pull did; `copies` newest first, `failed`: archives that could not be stored, and why."""
+    """What one pull did; `copies` newest first, `failed`: archives that could not be stored, and why.
+
+    `seen`: the names of those that were meant, where it was only to look.
+    """
 
     host: str
     copies: tuple[Copied, ...]
     failed: tuple[tuple[str, MigrateError], ...] = ()
+    seen: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Literal["stored", "already"]:
@@ -164,6 +169,8 @@ class _Pull:
         known = catalog.load(self.store, hosts=[host], cache=self.options.cache)
         for thing in known.strange[:_TOLD]:
             self._warn(f"skipped in the store: {thing}")
+        if self.options.look_only:
+            return Pulled(host, (), (), tuple(archive.name for archive in wanted))
         copies: list[Copied] = []
         failed: list[tuple[str, MigrateError]] = []
         for archive in wanted:

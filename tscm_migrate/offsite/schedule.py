@@ -26,7 +26,10 @@ _DUE = {"hourly": "70m", "daily": "25h", "weekly": "7d1h"}
 
 @dataclass(frozen=True)
 class Plan:
-    """When what runs: `name` is unique on the workstation; `command` its words, the program first, with full paths."""
+    """When what runs: `name` is unique on the workstation; `command` its words, the program first, with full paths.
+
+    `environment`: a file with variables for it, which need not be there; "" for none.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -34,6 +37,7 @@ class Plan:
     hour: int = 3
     minute: int = 30
     day: str = "sun"
+    environment: str = ""
 
     @property
     def cron(self) -> str:
@@ -50,7 +54,7 @@ class Plan:
         return f"{day}*-*-* {hour}:{self.minute:02d}:00"
 
 
-def plan(name: str, command: tuple[str, ...], every: str, at: str, day: str) -> Plan:
+def plan(name: str, command: tuple[str, ...], every: str, at: str, day: str, *, environment: str = "") -> Plan:
     """Check what an operator asked for.
 
     Raises:
@@ -68,7 +72,7 @@ def plan(name: str, command: tuple[str, ...], every: str, at: str, day: str) -> 
     if any("\n" in word or "\x00" in word for word in command):
         raise UsageError("a line break in an option cannot be scheduled")
     return Plan(name, command, "hourly" if every == "hourly" else "weekly" if every == "weekly" else "daily",
-                int(time[1]), int(time[2]), day)  # fmt: skip
+                int(time[1]), int(time[2]), day, environment)  # fmt: skip
 
 
 def next_runs(plan: Plan, now: datetime, count: int = 5) -> list[datetime]:
@@ -91,7 +95,7 @@ After=network-online.target
 
 [Service]
 Type=oneshot
-ExecStart={" ".join(_unit_word(word) for word in plan.command)}
+{_environment(plan)}ExecStart={" ".join(_unit_word(word) for word in plan.command)}
 Nice=10
 NoNewPrivileges=yes
 UMask=0077
@@ -113,6 +117,10 @@ WantedBy=timers.target
 """
 
 
+def _environment(plan: Plan) -> str:
+    return f"EnvironmentFile=-{plan.environment.replace('%', '%%')}\n" if plan.environment else ""
+
+
 def _unit_word(word: str) -> str:
     """One word of ExecStart, taken as it is written: no specifier, no variable (systemd.service(5))."""
     quoted = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
@@ -124,7 +132,11 @@ def _unit_word(word: str) -> str:
 
 def cron_lines(plan: Plan) -> list[str]:
     """The lines for a user's crontab, between marks by which they are found again."""
-    words = " ".join(shlex.quote(word) for word in plan.command).replace("%", "\\%")
+    words = " ".join(shlex.quote(word) for word in plan.command)
+    if plan.environment:
+        file = shlex.quote(plan.environment)
+        words = f"[ ! -f {file} ] || {{ set -a; . {file}; set +a; }}; {words}"
+    words = words.replace("%", "\\%")
     return [
         _mark(plan.name, "begin"),
         f"{plan.cron} {words}",

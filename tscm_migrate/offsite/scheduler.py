@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tscm_migrate.errors import OffsiteError, UsageError
-from tscm_migrate.offsite import schedule
+from tscm_migrate.offsite import schedule, trial
 from tscm_migrate.util import private
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class Scheduler(Protocol):
 
     def show(self, name: str) -> str:
         """What is installed, as text; "" for nothing."""
+        ...
+
+    def environment(self) -> dict[str, str] | None:
+        """What it runs a command with, beside the schedule's own file; None where that cannot be told."""
         ...
 
 
@@ -86,6 +90,11 @@ class Systemd:
         lingering = _run("loginctl", "enable-linger", check=False).returncode == 0
         return [] if lingering else ["it runs only while you are logged on; to change that: loginctl enable-linger"]
 
+    def environment(self) -> dict[str, str] | None:
+        """See `Scheduler.environment`: what the manager says that it gives."""
+        shown = _run(*self._control, "show-environment", check=False).stdout
+        return {**trial.bare(os.environ), **trial.assignments(shown.splitlines())}
+
     def remove(self, name: str) -> bool:
         """See `Scheduler.remove`."""
         paths = self._paths(name)
@@ -106,6 +115,10 @@ class Systemd:
 
 class Cron:
     """The user's crontab."""
+
+    def environment(self) -> dict[str, str] | None:
+        """See `Scheduler.environment`: what the crontab itself sets, beside the least."""
+        return {**trial.bare(os.environ), "PATH": "/usr/bin:/bin", **trial.assignments(self._read().splitlines())}
 
     def _read(self) -> str:
         done = _run("crontab", "-l", check=False)
@@ -136,6 +149,10 @@ class Cron:
 
 class Windows:
     """Windows' Task Scheduler."""
+
+    def environment(self) -> dict[str, str] | None:
+        """See `Scheduler.environment`: the user's variables of the registry, which are not read here."""
+        return None
 
     def files(self, plan: Plan) -> dict[str, str]:
         """See `Scheduler.files`."""

@@ -39,6 +39,7 @@ def collection() -> Collection:
         "processes": "Pull in so many processes instead of threads; for many fast hosts.",
         "cluster": "Pull on the workers of [offsite.cluster].",
         "if_older": "Skip hosts whose newest verified copy is younger than this (36h): for schedules that repeat.",
+        "dry_run": "Only connect to the hosts and the store, and list what would be pulled.",
         "tag": "A tag for what is pulled; `keep` protects it from prune. May be repeated.",
     },
     iterable=["host", "group", "tag"],
@@ -53,6 +54,7 @@ def pull(
     processes: str | None = None,
     cluster: bool = False,
     if_older: str | None = None,
+    dry_run: bool = False,
     store: str | None = None,
     json: bool = False,
     inventory: str | None = None,
@@ -67,14 +69,14 @@ def pull(
     """
     from tscm_migrate.fleet import pull as fleet
     from tscm_migrate.fleet import text
-    from tscm_migrate.fleet.announce import announced
+    from tscm_migrate.fleet.announce import announced, unannounced
 
     outcomes: list[fleet.PullOutcome] = []
     with desk_of(inventory, store, emit=warnings(json)) as desk:
         wanted = fleet.due(desk, desk.hosts(host, group), if_older)
         crew = fleet.crew(desk, jobs, processes, on_cluster=cluster)
-        work = desk.jobs(wanted, archive, tuple(tag), min(crew.jobs, len(wanted)) or 1)
-        with announced(desk.settings, outcomes, desk.emit):
+        work = desk.jobs(wanted, archive, tuple(tag), min(crew.jobs, len(wanted)) or 1, look_only=dry_run)
+        with unannounced(desk.settings) if dry_run else announced(desk.settings, outcomes, desk.emit):
             for outcome in fleet.pulls(work, crew, desk.tools()):
                 outcomes.append(outcome)
                 if json:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, UsageError
 from tscm_migrate.ui.say import as_it_is, say
 
 from .base import INVENTORY_HELP, command
 from .offsite import HOSTS, STORE, now_utc
+
+if TYPE_CHECKING:
+    from tscm_migrate.offsite.scheduler import Scheduler
 
 
 @command(
@@ -25,6 +29,7 @@ from .offsite import HOSTS, STORE, now_utc
         "kind": "systemd, cron or windows (default: what this workstation has).",
         "jobs": "How many hosts at once.",
         "dry_run": "Only print what would be written.",
+        "untested": "Install it without running the command in the scheduler's environment first.",
         "store": STORE,
         "inventory": INVENTORY_HELP,
     },
@@ -42,12 +47,14 @@ def schedule(
     kind: str | None = None,
     jobs: str | None = None,
     dry_run: bool = False,
+    untested: bool = False,
     store: str | None = None,
     inventory: str | None = None,
 ) -> int:
     """Install, show or remove a schedule that pulls off-site: install, show, remove.
 
-    Missed runs are made up where the system can, and nobody need be logged on.
+    Runs without a logged-on user; missed runs are caught up where the scheduler can. Before it is installed, the
+    command is run once in the scheduler's environment, with --dry-run.
 
     Examples:
         tscm-migrate offsite schedule install --every daily --at 03:30 --group branches
@@ -60,7 +67,8 @@ def schedule(
     if action not in {"install", "show", "remove"}:
         raise UsageError(f"{action[:20]!r} is none of install, show, remove")
     words = _words(host, group, jobs, store, inventory)
-    plan, chosen = room.plan(name, words, every, at, day), scheduler(kind)
+    file = environment_file(name)
+    plan, chosen = room.plan(name, words, every, at, day, environment=str(file)), scheduler(kind)
     if action == "show":
         as_it_is(chosen.show(name) or f"no schedule is called {name}")
     elif action == "remove":
@@ -68,11 +76,33 @@ def schedule(
     else:
         for place, text in chosen.files(plan).items() if dry_run else ():
             as_it_is(f"# {place}\n{text}")
-        for note in chosen.install(plan) if not dry_run else ():
+        notes = [] if dry_run or untested else _tried(chosen, words, file, inventory)
+        for note in (*notes, *chosen.install(plan)) if not dry_run else ():
             say(f"note: {note}")
         runs = room.next_runs(plan, now_utc().astimezone())
         say("next runs: " + ", ".join(f"{run:%a %Y-%m-%d %H:%M}" for run in runs))
     return Exit.DONE
+
+
+def environment_file(name: str) -> Path:
+    """Where variables for a schedule can be put."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("tscm-migrate", appauthor=False)) / f"offsite-{name}.env"
+
+
+def _tried(chosen: Scheduler, words: tuple[str, ...], file: Path, inventory: str | None) -> list[str]:
+    """Run the command as the scheduler would, only to look; returns what the operator should know."""
+    from tscm_migrate.inventory import find
+    from tscm_migrate.offsite import trial
+
+    known = chosen.environment()
+    if known is None:
+        return []
+    there = {**known, **trial.of_file(file)}
+    lacks = trial.lacking(os.environ, there, find(Path(inventory) if inventory else None))
+    say("trying the command in the scheduler's environment")
+    return trial.run(words, there, lacks, file)
 
 
 def _words(

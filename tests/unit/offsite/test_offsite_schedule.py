@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -156,6 +157,54 @@ def test_systemd_install_show_remove(fake: Path) -> None:
     assert units.remove("pull")
     assert list((fake / "units").iterdir()) == []
     assert not units.remove("pull")
+
+
+def installing(fake: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Install a schedule for a host that does not answer, with a store whose keys come from the environment."""
+    site = fake / "hosts.toml"
+    site.write_text(
+        '[offsite]\nstore = "s3://bucket/x?endpoint=http://127.0.0.1:9"\nping = "env:MY_PING"\n'
+        '[hosts.a]\naddress = "127.0.0.1"\nport = 9\npassphrase = "env:MY_PHRASE"\n'
+    )
+    site.chmod(0o600)
+    argv = [sys.executable, "-m", "tscm_migrate", "offsite", "schedule", "install", "--kind", "cron"]
+    own = {"HOME": str(fake), "XDG_CONFIG_HOME": str(fake / "config"), "PATH": os.environ["PATH"], **env}
+    return subprocess.run(
+        [*argv, "--inventory", str(site)], env=own, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+@pytest.mark.slow
+def test_what_lacks_in_the_scheduler_s_environment_is_named_before_it_is_installed(fake: Path) -> None:
+    (fake / "tab").write_text("AWS_EC2_METADATA_DISABLED=true\n")
+    keys = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "not to be shown", "GNUPGHOME": str(fake)}
+    refused = installing(fake, **keys)
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    for name in (*keys, "MY_PHRASE", "--untested", "offsite-pull.env"):
+        assert name in refused.stderr, name
+    assert "not to be shown" not in refused.stdout + refused.stderr
+    assert "@reboot" not in (fake / "tab").read_text()
+    file = fake / "config/tscm-migrate/offsite-pull.env"
+    file.parent.mkdir(parents=True)
+    file.write_text('AWS_ACCESS_KEY_ID=AK\nAWS_SECRET_ACCESS_KEY="not to be shown"\n')
+    file.chmod(0o600)
+    refused = installing(fake, **keys)
+    assert refused.returncode == 3
+    assert "the variable MY_PING is not set" in refused.stderr
+    file.write_text(f"{file.read_text()}MY_PING=http://127.0.0.1:9/\n")
+    done = installing(fake, **keys)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "does not answer now" in done.stdout
+    line = next(line for line in (fake / "tab").read_text().splitlines() if line.startswith("30 3"))
+    shell = as_cron_runs_it(line).partition("; /")[0] + "; echo $AWS_SECRET_ACCESS_KEY"
+    told = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True, timeout=20).stdout
+    assert told.strip() == "not to be shown"
+
+
+def test_a_unit_reads_the_schedule_s_own_variables() -> None:
+    plan = Plan("x", ("/bin/true",), environment="/etc/x 100%.env")
+    assert "EnvironmentFile=-/etc/x 100%%.env" in schedule.service_unit(plan)
+    assert "EnvironmentFile" not in schedule.service_unit(PLANS[0])
 
 
 @pytest.mark.parametrize(

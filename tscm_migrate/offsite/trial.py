@@ -1,0 +1,116 @@
+"""Try a scheduled command in the scheduler's environment, and tell what of the shell's it would lack.
+
+A scheduler gives a command little of what a login shell has: no AWS_* variables, no ssh agent, no GNUPGHOME. What works
+when it is typed may fail every night.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import OffsiteError, ScheduleUntried
+from tscm_migrate.redact import outside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_SECONDS = 900.0
+_OURS = re.compile(
+    r"(AWS|AZURE|GOOGLE|TSCM|CLOUDSDK)_\w+|SSH_AUTH_SOCK|GNUPGHOME|GPG_TTY|KRB5CCNAME|SSL_CERT_(FILE|DIR)|"
+    r"REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(https?|no|all)_proxy|XDG_(CONFIG|STATE|DATA|CACHE)_HOME|XDG_RUNTIME_DIR|"
+    r"DBUS_SESSION_BUS_ADDRESS|PYTHONPATH|PYTHON_KEYRING_BACKEND",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(r"\benv:([A-Za-z_][A-Za-z0-9_]*)")
+_PLACES = {
+    "SSH_AUTH_SOCK": "no agent runs there: set identity_file of the host, and keep the key's passphrase in the keyring "
+    "(tscm-migrate secret set key:FILE)",
+    "DBUS_SESSION_BUS_ADDRESS": "the keyring is closed there: set passphrase_file or a command: source instead",
+}
+
+
+def bare(environ: Mapping[str, str]) -> dict[str, str]:
+    """What every scheduler gives: who it is, and where programs are."""
+    kept = {name: environ[name] for name in ("HOME", "USER", "LOGNAME") if environ.get(name)}
+    return {**kept, "SHELL": "/bin/sh", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+def assignments(lines: Iterable[str]) -> dict[str, str]:
+    """`NAME=value` lines, as `systemctl show-environment`, an EnvironmentFile and a crontab have them."""
+    found = {}
+    for line in lines:
+        match = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*", line)
+        if match:
+            value = match[2]
+            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+            found[match[1]] = value[1:-1] if quoted else value
+    return found
+
+
+def of_file(path: Path) -> dict[str, str]:
+    """The variables of a file; none where it is not there."""
+    try:
+        return assignments(path.read_text(encoding="utf-8").splitlines())
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise OffsiteError(detail=f"{path} cannot be read: {error}", fix=f"chmod 600 {path}") from error
+
+
+def lacking(environ: Mapping[str, str], there: Mapping[str, str], inventory: Path | None) -> list[str]:
+    """The variables of the shell that may matter and are not there, those first that the inventory names."""
+    try:
+        text = inventory.read_text(encoding="utf-8") if inventory else ""
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    named = [name for name in dict.fromkeys(_NAMED.findall(text)) if name not in there]
+    others = [name for name in sorted(environ) if _OURS.fullmatch(name) and name not in there and name not in named]
+    return [*named, *others]
+
+
+def run(words: tuple[str, ...], there: Mapping[str, str], lacks: list[str], file: Path) -> list[str]:
+    """Run the command there, only to look.
+
+    Args:
+        words: the command.
+        there: the scheduler's environment.
+        lacks: what `lacking` has found.
+        file: where variables can be put for the schedule.
+
+    Returns:
+        What an operator should know: hosts that do not answer now.
+
+    Raises:
+        ScheduleUntried: it fails there for another reason than a host that does not answer.
+    """
+    argv = [*words, "--dry-run", "--json"]
+    try:
+        done = subprocess.run(
+            argv, env=dict(there), cwd=there.get("HOME") or Path.home(), stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=_SECONDS, check=False, encoding="utf-8", errors="replace",
+        )  # fmt: skip
+        status, said, lines = done.returncode, done.stderr, done.stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        status, said, lines = 1, f"{type(error).__name__}: {error}", ""
+    if not status:
+        return []
+    failed = [one for one in map(_object, lines.splitlines()) if one.get("outcome") == "failed"]
+    if failed and all(one.get("retry") == "later" for one in failed):
+        return [f"{one['host']} does not answer now: {outside(str(one.get('message')), 200)}" for one in failed]
+    why = [str(one.get("message")) for one in failed] or [line for line in said.splitlines() if line.strip()][:3]
+    raise ScheduleUntried(
+        detail=outside("; ".join(why), 600) or f"exit status {status}", names=tuple(lacks), file=str(file),
+        places=tuple(_PLACES[name] for name in lacks if name in _PLACES),
+    )  # fmt: skip
+
+
+def _object(line: str) -> dict[str, object]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
