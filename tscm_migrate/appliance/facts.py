@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import device_list, folders, named, parse
@@ -62,6 +62,7 @@ class Facts:
     log_size: int = 0
     log_writable: bool = False
     dns_server: tuple[str, ...] = ()  # why it is one for its clients: a BIND module, named, BIND's files
+    sessions: int = 0  # that its sshd opens at a time on one connection, as far as SESSIONS; 0: not learned
     told_by: str = ""  # what else tells all this, where the appliance is dead: its backup
 
     @property
@@ -83,6 +84,7 @@ class Fact:
     parser: Callable[[str, Paths], dict[str, Any]]
 
 
+SESSIONS = 5  # at a time are enough for all that this tool does
 # An undocumented command may do anything, also wait for ever.
 _LIMIT = "limit=; if command -v timeout >/dev/null; then limit='timeout -k 2 15'; fi; $limit "
 _TOOLS = ("rsync", "ssh", "tar", "gpg", "gpg2", "sha256sum", "timeout", "arping", "ping", "nc", "ip", "setsid", "nohup",
@@ -199,7 +201,7 @@ def gather(appliance: Appliance, *, timeout: float = 60.0) -> Facts:
     if fields["cron_entry"] and not fields["cron_text"]:  # root's alone, as cron allows
         script_ = f"head -c 65536 {quote(appliance.paths.cron_entry)}"
         fields["cron_text"] = appliance.run(script_, sudo=True, check=False, display="read cron's entry").stdout
-    return _settle(fields, parts, before)
+    return replace(_settle(fields, parts, before), sessions=appliance.shell.sessions(SESSIONS))
 
 
 def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: float) -> Facts:

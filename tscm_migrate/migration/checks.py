@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from tscm_migrate.appliance.facts import SESSIONS
 from tscm_migrate.appliance.names import newest
 from tscm_migrate.appliance.parse import version_key
 from tscm_migrate.errors import UsageError
@@ -65,6 +66,19 @@ def same_host(s: Situation) -> Iterator[Finding]:
     if where or (s.old.boot and s.old.boot == s.new.boot and s.old.hostname == s.new.hostname):
         text = f"{s.old.name} and {s.new.name} are the same machine"
         yield Finding("same-host", "error", text, "name two different hosts with --from and --to", firm=True)
+
+
+def sessions(s: Situation) -> Iterator[Finding]:
+    """An sshd with a small MaxSessions makes devices wait for each other, and more connections necessary."""
+    for facts, host in s.there:
+        if 0 < facts.sessions < SESSIONS:
+            text = (
+                f"{facts.name}'s sshd opens {facts.sessions} sessions at a time on a connection (MaxSessions): what "
+                "could go at the same time goes one after the other"
+            )
+            yield Finding(
+                "sessions", "warning", text, f"MaxSessions 10 in sshd_config of {host.address} makes it faster"
+            )
 
 
 def core_version(s: Situation) -> Iterator[Finding]:
@@ -301,8 +315,8 @@ def updates(s: Situation) -> Iterator[Finding]:
 
 
 CHECKS = (
-    same_host, core_version, core_order, modules, dns_outage, operating_system, listings, disk, interface, clocks,
-    devices_on_new, devices_asked, address, tools, way, updates,
+    same_host, sessions, core_version, core_order, modules, dns_outage, operating_system, listings, disk, interface,
+    clocks, devices_on_new, devices_asked, address, tools, way, updates,
 )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def keys_known(s: Situation) -> Iterator[Finding]:
 
 
 CHECKS = (
-    told_by, nobody_there, whose_backup, keys_known, checks.core_version, checks.core_order, checks.modules,
-    checks.operating_system, checks.disk, checks.interface, checks.clocks, checks.devices_on_new, checks.devices_asked,
-    checks.address, checks.tools,
+    told_by, nobody_there, whose_backup, keys_known, checks.sessions, checks.core_version, checks.core_order,
+    checks.modules, checks.operating_system, checks.disk, checks.interface, checks.clocks, checks.devices_on_new,
+    checks.devices_asked, checks.address, checks.tools,
 )  # fmt: skip

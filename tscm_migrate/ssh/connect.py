@@ -132,7 +132,13 @@ def connect(
         watchdog.stop()
         _close(chain)
 
-    return Shell(hops[-1], transport, credentials=credentials, emit=emit, timeouts=timeouts, on_close=close)
+    def again() -> Shell:
+        shown = (hostkeys.fingerprint(transport.get_remote_server_key()),)
+        return connect(host, credentials=credentials, emit=emit, timeouts=timeouts, expect=shown, foreseen=foreseen)
+
+    return Shell(
+        hops[-1], transport, credentials=credentials, emit=emit, timeouts=timeouts, on_close=close, again=again
+    )  # fmt: skip
 
 
 def _hops(host: Host) -> list[Host]:

@@ -14,6 +14,7 @@ from tscm_migrate.events import CommandRun, Emit, Prompted
 from tscm_migrate.ssh import command, dialogue, hostkeys, not_run, stream
 from tscm_migrate.ssh.accelerated import buffer_blocks
 from tscm_migrate.ssh.execution import Execution, Root, sudo_reason
+from tscm_migrate.ssh.sessions import Sessions
 from tscm_migrate.ssh.translate import let_go, login_of, translated
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Shell:
         emit: Emit,
         timeouts: Timeouts,
         on_close: Callable[[], None],
+        again: Callable[[], Shell] | None = None,
     ) -> None:
         self.host = host
         self._transport = transport
@@ -76,6 +78,7 @@ class Shell:
         self._emit = emit
         self._timeouts = timeouts
         self._on_close = on_close
+        self._sessions = Sessions(host.name, transport, timeouts.channel, again)
         self._sudo_lock = threading.Lock()
         self._root: Root | None = None
         self._startup_line: str | None = None
@@ -93,6 +96,7 @@ class Shell:
 
     def close(self) -> None:
         """Close the connection and those to its gateways; safe to call twice."""
+        self._sessions.close()
         self._on_close()
 
     def __enter__(self) -> Self:
@@ -103,17 +107,21 @@ class Shell:
     ) -> None:
         self.close()
 
-    def _session(self, window: int | None = None, packet: int | None = None) -> paramiko.Channel:
-        with translated(self.host.name):
-            try:
-                channel = self._transport.open_session(window, self._packet(packet), timeout=self._timeouts.channel)
-            except EOFError:
-                self._transport.close()  # it died a moment ago: from now on `alive` says so, too
-                raise
-            channel.settimeout(self._timeouts.channel)
-            if window is not None:
-                buffer_blocks(channel)
-            return channel
+    def session(self, window: int | None = None, packet: int | None = None) -> paramiko.Channel:
+        """A new session; where the server's limit is reached, it waits for another one's end.
+
+        Raises:
+            SessionsRefused: the server opens none.
+        """
+        channel = self._sessions.open(window, self._packet(packet))
+        channel.settimeout(self._timeouts.channel)
+        if window is not None:
+            buffer_blocks(channel)
+        return channel
+
+    def sessions(self, most: int) -> int:
+        """How many sessions the server opens at a time, as far as `most`."""
+        return self._sessions.limit(most)
 
     def _packet(self, wanted: int | None) -> int | None:
         """The packet size to announce: OpenSSH before 6.7 dies of 1 MiB, and of others nothing is known."""
@@ -128,7 +136,7 @@ class Shell:
         """
         from tscm_migrate.ssh import sftp
 
-        channel = self._session(stream.WINDOW, stream.PACKET)
+        channel = self.session(stream.WINDOW, stream.PACKET)
         channel.settimeout(min(silence, self._timeouts.channel))
         try:
             with translated(self.host.name):
@@ -206,7 +214,7 @@ class Shell:
         root = self._as_root() if sudo else None
         began = time.monotonic()
         status = -1
-        execution = Execution(self._session(), self.host.name, display, self._explained)
+        execution = Execution(self.session(), self.host.name, display, self._explained)
         try:
             execution.start(script, root=root, seconds=timeout)
             status, out, err = execution.communicate(stdin, timeout=timeout + _LOCAL_GRACE, limit=limit)
@@ -256,7 +264,7 @@ class Shell:
         if password is None:
             raise SudoFailed(self.host.name, sudo_reason(probe.stderr, sent=False))
         root = Root(password)
-        execution = Execution(self._session(), self.host.name, "sudo true")
+        execution = Execution(self.session(), self.host.name, "sudo true")
         try:
             execution.start(":", root=root, seconds=20.0)
             execution.communicate(b"", timeout=20.0, limit=1 << 16)
@@ -294,7 +302,7 @@ class Shell:
         root = self._as_root() if sudo else None
         report = self._reporter(display)
         began, status = time.monotonic(), -1
-        execution = Execution(self._session(), self.host.name, display, self._explained)
+        execution = Execution(self.session(), self.host.name, display, self._explained)
 
         def exchanged(exchange: Exchange) -> None:
             self._emit(Prompted(self.host.name, exchange.prompt, exchange.rule, exchange.shown))
@@ -358,7 +366,7 @@ class Shell:
     def _streamed(self, script: str, *, sudo: bool, display: str | None, window: int | None) -> Execution:
         display = display if display is not None else command.shown(script)
         root = self._as_root() if sudo else None
-        channel = self._session(window, stream.PACKET if window else None)
+        channel = self.session(window, stream.PACKET if window else None)
         execution = Execution(channel, self.host.name, display, self._explained)
         try:
             execution.start(script, root=root)

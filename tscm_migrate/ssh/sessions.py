@@ -1,0 +1,129 @@
+"""Opens the sessions of a connection, as many at a time as its server allows (MaxSessions)."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import ConnectionLost, MigrateError, SessionsRefused
+from tscm_migrate.ssh.translate import let_go, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import paramiko
+
+    from tscm_migrate.ssh.shell import Shell
+
+_AFTER_END = 3.0  # seconds: a server counts a session that has ended until it has cleaned up after it
+_PATIENCE = 60.0  # seconds that a session waits for those of other threads
+_POLL = 0.05
+_RETRY = 1.0
+_UNKNOWN_KIND = 3  # of channel: no limit, but a server without sessions
+
+
+class Sessions:
+    """The sessions of one connection.
+
+    A session that the server refuses waits until another one has ended. Where that cannot be, because the same thread
+    has it open, or where it takes too long, a second connection is made.
+
+    Args:
+        host: the inventory name.
+        transport: the connection.
+        timeout: seconds for an answer.
+        again: makes another connection to the same host.
+    """
+
+    def __init__(
+        self, host: str, transport: paramiko.Transport, timeout: float, again: Callable[[], Shell] | None
+    ) -> None:
+        self._host, self._transport, self._timeout, self._again = host, transport, timeout, again
+        self._open: weakref.WeakKeyDictionary[paramiko.Channel, int] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()  # paramiko keeps one reason of a refusal for all threads
+        self._second: Shell | None = None
+
+    def open(self, window: int | None, packet: int | None) -> paramiko.Channel:
+        """A new session.
+
+        Raises:
+            SessionsRefused: the server opens none at all. ConnectionLost: the connection is gone.
+        """
+        began = time.monotonic()
+        while (channel := self._try(window, packet)) is None:
+            waited = time.monotonic() - began
+            others = self._others()
+            if others is None or (others and waited > _PATIENCE):
+                return self._elsewhere(window, packet)
+            if not others and waited > _AFTER_END:
+                raise SessionsRefused(self._host, "although none is open on this connection")
+            self._await_change(others)
+        return channel
+
+    def _await_change(self, count: int) -> None:
+        """Wait until a session has ended, for a second at most."""
+        until = time.monotonic() + (_RETRY if count else _POLL)
+        while time.monotonic() < until:
+            time.sleep(_POLL)
+            if len(self._alive()) < count:
+                return
+
+    def limit(self, most: int) -> int:
+        """How many sessions can be open at a time, `most` at most; those that are open now are counted."""
+        opened: list[paramiko.Channel] = []
+        try:
+            while len(self._alive()) < most and (channel := self._try(None, None)) is not None:
+                opened.append(channel)
+            return len(self._alive())
+        finally:
+            for channel in opened:
+                let_go(channel)
+
+    def close(self) -> None:
+        """Close the second connection, where there is one."""
+        if self._second is not None:
+            self._second.close()
+
+    def _try(self, window: int | None, packet: int | None) -> paramiko.Channel | None:
+        """A session; None where the server refuses it."""
+        from paramiko import ChannelException
+
+        with translated(self._host), self._opening:
+            try:
+                channel = self._transport.open_session(window, packet, timeout=self._timeout)
+            except EOFError:
+                self._transport.close()  # it died a moment ago: from now on `alive` says so, too
+                raise
+            except ChannelException as error:
+                if error.code == _UNKNOWN_KIND:
+                    raise
+                return None
+        with self._lock:
+            self._open[channel] = threading.get_ident()
+        return channel
+
+    def _alive(self) -> dict[paramiko.Channel, int]:
+        with self._lock:
+            return {channel: owner for channel, owner in self._open.items() if not channel.closed}
+
+    def _others(self) -> int | None:
+        """How many sessions of other threads are open; None where this thread itself has one, and would wait for it."""
+        owners = list(self._alive().values())
+        return None if threading.get_ident() in owners else len(owners)
+
+    def _elsewhere(self, window: int | None, packet: int | None) -> paramiko.Channel:
+        if self._again is None:
+            raise SessionsRefused(self._host, "all that it opens are in use")
+        with self._lock:
+            if self._second is None or not self._second.alive:
+                try:
+                    self._second = self._again()
+                except ConnectionLost:
+                    raise
+                except MigrateError as error:
+                    why = f"all that it opens are in use, and a second connection failed: {error}"
+                    raise SessionsRefused(self._host, why) from error
+        return self._second.session(window, packet)
