@@ -1,6 +1,6 @@
 #!/bin/sh
-# Keeps this appliance away from its address during a migration, and brings it back by itself unless the migration is
-# confirmed: after SECONDS, and only when duplicate-address detection finds nobody at the address.
+# Keeps this appliance away from its addresses (IPv4 and IPv6) during a migration, and brings it back by itself unless
+# the migration is confirmed: after SECONDS, and only when duplicate-address detection finds nobody at ADDRESS.
 #
 #   deadman.sh FOLDER INTERFACE ADDRESS LEASH/LENGTH SECONDS [booted]
 #
@@ -17,6 +17,7 @@ again=10 # seconds between two tries to come back
 patience=$seconds
 [ "$patience" -le 600 ] || patience=600 # somebody was there: so long must nobody be, for he may be rebooting
 last_seen=
+v6=/proc/sys/net/ipv6/conf/$interface
 cd "$folder" || exit 1
 trap '' HUP INT
 
@@ -41,16 +42,26 @@ save() {
     ip -4 -o addr show dev "$interface" scope global |
         sed -n 's/.* inet \([0-9./]*\)\( brd \([0-9.]*\)\)\{0,1\} .*/\1 \3/p' >addresses
     ip -4 route show dev "$interface" | grep -v 'proto kernel' | sed 's/ linkdown//' >routes
-    [ -s addresses ]
+    # IPv6: what is configured; what routers announce comes back by itself
+    cat "$v6/disable_ipv6" >ipv6-off 2>/dev/null || echo 1 >ipv6-off
+    ip -6 -o addr show dev "$interface" scope global 2>/dev/null | grep -v ' dynamic' |
+        sed -n 's/.* inet6 \([0-9a-fA-F:./]*\) .*/\1/p' >addresses6
+    ip -6 route show dev "$interface" 2>/dev/null | grep -v -e 'proto kernel' -e 'proto ra' -e '^fe80::' |
+        sed -e 's/ linkdown//' -e 's/ pref [a-z]*//' >routes6
+    [ -s addresses ] || [ -s addresses6 ]
 }
+
+ipv6() { [ "$(cat ipv6-off 2>/dev/null)" != 0 ] || echo "$1" >"$v6/disable_ipv6"; }
 
 away() {
     ip -4 addr flush dev "$interface" scope global
     ip addr add "$leash" dev "$interface" scope link 2>/dev/null
+    ipv6 1 # takes all of its IPv6 addresses away, and lets none come
 }
 
 # 0: somebody is at our address; 1: nobody; 2: it cannot be told
 somebody() {
+    case $address in *:*) somebody6; return ;; esac
     if arping -V 2>&1 | grep -qi iputils; then
         arping -q -D -c 3 -w 4 -I "$interface" "$address" >/dev/null 2>&1
         case $? in 0) return 1 ;; 1) return 0 ;; esac
@@ -67,7 +78,28 @@ somebody() {
     return 2
 }
 
+# The same for IPv6: the kernel solicits the neighbours before it takes an address.
+somebody6() {
+    [ "$(cat "$v6/dad_transmits" 2>/dev/null || echo 0)" -gt 0 ] || return 2
+    [ "$(cat "$v6/accept_dad" "$v6/../all/accept_dad" 2>/dev/null | sort -n | tail -n 1)" -gt 0 ] || return 2
+    ipv6 0
+    ip -6 addr add "$address/128" dev "$interface" 2>/dev/null
+    found=2
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        sleep 0.5 2>/dev/null || sleep 1
+        case $(ip -6 -o addr show dev "$interface" to "$address") in
+        *dadfailed*) found=0 && break ;;
+        *tentative*) ;;
+        *inet6*) found=1 && break ;;
+        esac
+    done
+    ip -6 addr del "$address/128" dev "$interface" 2>/dev/null
+    ipv6 1
+    return "$found"
+}
+
 back() {
+    ipv6 0
     entry=$(cat boot-entry 2>/dev/null) && [ -n "$entry" ] && rm -f "$entry"
     while read -r cidr broadcast; do
         ip addr add "$cidr" ${broadcast:+broadcast "$broadcast"} dev "$interface"
@@ -76,8 +108,17 @@ back() {
         # shellcheck disable=SC2086 # a route is many words
         ip route replace $route dev "$interface"
     done <routes
+    while read -r cidr; do
+        ip -6 addr add "$cidr" dev "$interface"
+    done <addresses6
+    while read -r route; do
+        # shellcheck disable=SC2086
+        ip -6 route replace $route dev "$interface"
+    done <routes6
     ip addr del "$leash" dev "$interface" 2>/dev/null
+    case $address in *:*) ;; *)
     arping -q -U -c 2 -w 2 -I "$interface" "$address" >/dev/null 2>&1 & # tell the neighbours
+    ;; esac
     sh ./release.sh >>/var/log/tscm-migrate.log 2>&1 || say "releasing the updates failed: see $folder"
     say "back at $address, $1"
 }
@@ -136,7 +177,7 @@ main() {
             [ "$(uptime)" -lt "$(cat deadline)" ] || try "for nobody confirmed the migration" "$([ -z "$last_seen" ] && echo 0 || echo "$patience")"
         fi
         # a DHCP client or a network manager may have laid the address back
-        if ip -4 -o addr show dev "$interface" scope global | grep -q inet; then
+        if ip -o addr show dev "$interface" scope global | grep -q inet; then
             say "an address came back on $interface: taken away again"
             away
         fi

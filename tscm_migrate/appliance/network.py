@@ -130,11 +130,12 @@ def who_answers(observer: Appliance, address: str, port: int, interface: str = "
     """
     at = quote(address)
     device = f"-I {quote(interface)}" if interface else ""
+    no_arping = "" if ":" in address else "command -v arping >/dev/null 2>&1 ||"  # ARP is IPv4's
     # Both end with 0 for an answer and 1 for none; with anything else they have not asked.
     script = (
         f'(o=$(arping -c {asks} -w {asks} {device} {at} 2>/dev/null); [ $? -gt 1 ] || echo "asked arp"; '
         "case $o in *[Rr]eply\\ from*|*bytes\\ from*) echo arp;; esac) & "
-        f'(n() {{ command -v arping >/dev/null 2>&1 || ip neigh "$@" 2>/dev/null; }}; n flush to {at}; '
+        f'(n() {{ {no_arping} ip neigh "$@" 2>/dev/null; }}; n flush to {at}; '
         # without arping, the kernel's own question tells: whoever blocks a ping still has a hardware address
         f'ping -c 1 -W 1 {at} >/dev/null 2>&1; r=$?; [ $r -gt 1 ] || echo "asked ping"; [ $r != 0 ] || echo ping; '
         f"n show to {at} | grep -q lladdr && echo arp) & "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.appliance.facts import SESSIONS
 from tscm_migrate.appliance.names import newest
 from tscm_migrate.appliance.parse import version_key
 from tscm_migrate.errors import UsageError
+from tscm_migrate.inventory.spec import is_ip
 from tscm_migrate.near import suggestion
 
 if TYPE_CHECKING:
@@ -275,6 +277,27 @@ def address(s: Situation) -> Iterator[Finding]:
         yield Finding("dhcp", "warning", text, "move the DHCP reservation, or use static addresses")
 
 
+def isolation(s: Situation) -> Iterator[Finding]:
+    """What --offline isolate cannot do must be known before the cutover."""
+    if s.options.offline != "isolate" or s.old.told_by:
+        return
+    remedy = "--offline poweroff, or --offline manual"
+    address, name = s.old_host.address, s.old.name
+    if not is_ip(address):
+        text = f"{name} can only be isolated by its number: {address} is a name"
+        yield Finding("isolate-impossible", "error", text, f"put the number into the inventory; or {remedy}", firm=True)
+        return
+    own = {ip_address(i.address) for i in s.old.interfaces if is_ip(i.address)}
+    if own and ip_address(address) not in own:
+        text = f"{name} has no interface with {address}, so its timer cannot tell whether another host is there"
+        yield Finding("isolate-impossible", "error", text, remedy, firm=True)
+    there = s.old.tools
+    lacks = "ip" if "ip" not in there else "" if {"arping", "ping"} & {*there} or ":" in address else "arping and ping"
+    if there and lacks:
+        text = f"{name} lacks {lacks}: it cannot leave its address, or look who is there"
+        yield Finding("isolate-impossible", "error", text, f"install it there; or {remedy}", firm=True)
+
+
 def tools(s: Situation) -> Iterator[Finding]:
     """What this tool itself needs on the appliances."""
     for facts, _ in s.there:
@@ -316,7 +339,7 @@ def updates(s: Situation) -> Iterator[Finding]:
 
 CHECKS = (
     same_host, sessions, core_version, core_order, modules, dns_outage, operating_system, listings, disk, interface,
-    clocks, devices_on_new, devices_asked, address, tools, way, updates,
+    clocks, devices_on_new, devices_asked, address, isolation, tools, way, updates,
 )  # fmt: skip
 
 

@@ -232,3 +232,30 @@ def test_a_device_that_is_none_is_refused_before_the_cutover_and_not_found_after
 def test_an_acknowledgement_of_nothing_is_told() -> None:
     findings = preflight(situation({}, {"os_version": "16.04"}))
     assert idle(findings, ("os-difers", "os-differs")) == ["os-difers"]
+
+
+ISOLATING = ("sha256sum", "stat", "dd", "ip", "ping")
+
+
+@pytest.mark.parametrize(
+    ("address", "interfaces", "tools", "why"),
+    [
+        ("10.1.1.43", ("10.1.1.43",), ISOLATING, ""),
+        ("10.1.1.43", ("10.1.1.43",), ("sha256sum", "stat", "dd", "ip", "arping"), ""),
+        ("fd00::43", ("FD00:0::43",), ("sha256sum", "stat", "dd", "ip"), ""),
+        ("10.1.1.43", ("192.168.0.4",), ISOLATING, "no interface with"),
+        ("fd00::43", ("10.1.1.43",), ISOLATING, "no interface with"),
+        ("tscm.example", ("10.1.1.43",), ISOLATING, "is a name"),
+        ("10.1.1.43", ("10.1.1.43",), ("sha256sum", "stat", "dd", "ping"), "lacks ip"),
+        ("10.1.1.43", ("10.1.1.43",), ("sha256sum", "stat", "dd", "ip"), "lacks arping and ping"),
+    ],
+)
+def test_what_cannot_be_isolated_is_refused_before_anything_begins(
+    address: str, interfaces: tuple[str, ...], tools: tuple[str, ...], why: str
+) -> None:
+    old = {"interfaces": tuple(Interface("eth0", one, 24) for one in interfaces), "tools": tools}
+    s = replace(situation(old, offline="isolate"), old_host=Host("old", address))
+    found = [finding for finding in preflight(s) if finding.name == "isolate-impossible"]
+    assert [finding.firm for finding in found] == ([True] if why else [])
+    assert all(why in finding.text and "--offline poweroff" in finding.remedy for finding in found)
+    assert not [f for f in preflight(replace(s, options=MigrateOptions(from_="old", to="new"))) if "isol" in f.name]
