@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("TSCM_VENV", ROOT / ".venv"))
 LOCKED = (3, 14)  # the newest Python that requirements/dev.txt is known to fit
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-# What the namespace lab needs, as Debian calls it, with a program (or file) of each that tells whether it is there;
-# the last two read our completion and manual page.
+# What the namespace lab needs, as Debian calls it, with a program or a file of each that tells whether it is there;
+# fish and groff read our completion and manual page, the Perl modules ask as the vendor's program does.
 DEBIAN = {
     "openssh-server": "/usr/sbin/sshd",
     "openssh-client": "ssh",
@@ -37,6 +37,8 @@ DEBIAN = {
     "zsh": "zsh",
     "fish": "fish",
     "groff-base": "groff",
+    "libterm-prompt-perl": "/var/lib/dpkg/info/libterm-prompt-perl.list",
+    "libterm-readkey-perl": "/var/lib/dpkg/info/libterm-readkey-perl.list",
 }
 
 
@@ -92,7 +94,7 @@ def debian_packages() -> None:
         say("not Linux: the tests of the namespace lab are skipped")
         return
     wanted = DEBIAN | ({"chromium": "chromium"} if is_debian() else {})
-    missing = [package for package, proof in wanted.items() if shutil.which(proof, path=search_path()) is None]
+    missing = [package for package, proof in wanted.items() if not present(proof)]
     if importlib.util.find_spec("ensurepip") is None:
         missing.append("python3-venv")
     if not missing:
@@ -120,6 +122,11 @@ def is_debian() -> bool:
     """Debian itself: Ubuntu has a browser by that name in a snap only, and its test is skipped there."""
     release = Path("/etc/os-release")
     return release.is_file() and "ID=debian" in release.read_text(encoding="utf-8").splitlines()
+
+
+def present(proof: str) -> bool:
+    """Whether a file or a program is there."""
+    return Path(proof).is_file() if proof.startswith("/") else shutil.which(proof, path=search_path()) is not None
 
 
 def search_path() -> str:

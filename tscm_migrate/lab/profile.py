@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-WORDINGS = ("documented", "spoken", "debian", "terse", "lines", "colour")
+WORDINGS = ("documented", "term-prompt", "sentences", "spoken", "debian", "terse", "lines", "colour")
 """Names of the prompt wordings; the texts are in `guest/inside/wording.py`."""
 
 FAULTS: dict[str, str] = {
@@ -92,7 +92,7 @@ class Profile:
     asks_passphrase_always: bool = False  # configured or not, backup asks for the passphrase
     honours_passphrase_file: bool = True
     wording: str = "documented"
-    order: tuple[str, ...] = ("list", "network", "warning", "ssh", "cron")  # or network first, …
+    order: tuple[str, ...] = ("warning", "list", "network", "ssh", "cron")  # or network first, …
     list_base: int = 1
     list_sort: Literal["newest", "oldest", "name", "shuffled"] = "newest"
     list_shows_links: bool = False

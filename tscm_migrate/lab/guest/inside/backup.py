@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def run(machine: Machine, options: Options) -> int:
     """Make a backup; ask about encryption when nobody has answered that yet."""
     machine.want_root()
-    machine.info("Starting backup")
+    machine.info(machine.wording.message("backup"))
     machine.detail(f"interface {options.interface}, debug {options.debug}")
     address_of(machine, options.interface)
     machine.hang("hangs_backup")
@@ -80,5 +80,5 @@ def _new_passphrase(machine: Machine) -> str:
         first = ask.secret(machine, "new_passphrase")
         if first and first == ask.secret(machine, "again"):
             return first
-        machine.warn("The passphrases do not match or are empty.")
+        machine.error(machine.wording.message("no_match"))
     machine.fail("No passphrase, giving up.")

@@ -131,6 +131,10 @@ class Machine:
         """A warning line."""
         self.write(f"{self.wording.tag('warn')}{text}\n")
 
+    def error(self, text: str) -> None:
+        """An error line; the program goes on."""
+        self.write(f"{self.wording.tag('error')}{text}\n")
+
     def detail(self, text: str) -> None:
         """A line that only --debug=6 and above shows."""
         if self.debug > 5:
@@ -138,7 +142,7 @@ class Machine:
 
     def fail(self, text: str, status: int | None = None) -> NoReturn:
         """Say why and end the program."""
-        self.write(f"{self.wording.tag('error')}{text}\n")
+        self.error(text)
         raise Stop(self.profile["exit_error"] if status is None else status)
 
     def busy(self, what: str) -> None:

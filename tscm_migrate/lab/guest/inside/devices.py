@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from .base import Machine
     from .options import Options
 
-PULLS = {"panos", "firepower", "checkpoint", "a10"}  # they fetch from the TSCM by themselves
+LABELS = {
+    "asa": "Cisco ASA", "isr": "Cisco ISR", "firepower": "Cisco Firepower", "pan": "Palo Alto Networks",
+    "panos": "Palo Alto Networks", "fortinet": "Fortinet Fortigate", "nios": "Infoblox NIOS", "a10": "A10 Networks",
+    "checkpoint": "Check Point", "bind": "ISC BIND 9",
+}  # fmt: skip
+
+
+def label(kind: str) -> str:
+    """What the vendor calls a type of device."""
+    return LABELS.get(kind, kind)
 
 
 def names(machine: Machine) -> list[str]:
@@ -47,8 +56,8 @@ def create(machine: Machine, device: dict[str, Any]) -> None:
 
 def show(machine: Machine, _options: Options) -> int:
     """`tsadmin list`."""
-    machine.info("Devices:")
-    machine.write(f"{'Device':<20} {'Type':<10}\n{'-' * 20} {'-' * 10}\n")
+    machine.info("ThreatSTOP Devices:")
+    machine.write(f"{'Nickname':<20} {'Type':<10}\n{'-' * 20} {'-' * 10}\n")
     for name in names(machine):
         machine.write(f"  {name:<18} {about(machine, name)['kind']}\n")
     return int(machine.profile["exit_ok"])
@@ -106,6 +115,6 @@ def restore(machine: Machine, tar: tarfile.TarFile) -> list[str]:
         if folder.is_dir():
             machine.own(folder, 0o750)
         # an archive of another kind of TSCM, in a drill, need not have this file
-        pulls = (folder / "device.json").is_file() and about(machine, name)["kind"] in PULLS
-        machine.info(f"Restoring device {name}: OK" + (" (updates by itself)" if pulls else ""))
+        kind = about(machine, name)["kind"] if (folder / "device.json").is_file() else ""
+        machine.info(machine.wording.message("restoring", name=name, label=label(kind)))
     return failed

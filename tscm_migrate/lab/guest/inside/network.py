@@ -31,21 +31,33 @@ def dialogue(machine: Machine, interface: str, own: str) -> None:
         address = _address(machine, "ip", "IP Address")
         mask = _address(machine, "mask", "Subnet Mask")
         gateway = _address(machine, "gateway", "Gateway")
-        servers = [_address(machine, "dns", "DNS Server")]
-        while ask.yes(machine, "more_dns"):
-            servers.append(_address(machine, "dns", "DNS Server"))
+        servers = _servers(machine)
         prefix = IPv4Network(f"0.0.0.0/{mask}").prefixlen
         net = netfile.Net(interface, False, address, prefix, gateway, tuple(servers))  # noqa: FBT003
-        shown = f"\tIP Address: {address}\n\tSubnet Mask: {mask}\n\tGateway: {gateway}\n\tDNS: {', '.join(servers)}\n"
+        shown = f"\tInterface Address Method: STATIC\n\tIP Address: {address}\n\tSubnet Mask: {mask}\n"
+        shown += f"\tGateway: {gateway}\n" + "".join(f"\tDNS Server: {server}\n" for server in servers)
     machine.write("\t*** Verify IP settings ***\n" + shown)
     if not ask.yes(machine, "apply"):
         machine.fail("Network setup cancelled")
     apply(machine, net, own)
 
 
-def _address(machine: Machine, question: str, label: str) -> str:
+def _servers(machine: Machine) -> list[str]:
+    servers = [_address(machine, "dns", "DNS Server")]
+    if machine.wording.asks_dns_until_empty:
+        while server := _address(machine, "dns", "DNS Server", empty=True):
+            servers.append(server)
+    else:
+        while ask.yes(machine, "more_dns"):
+            servers.append(_address(machine, "dns", "DNS Server"))
+    return servers
+
+
+def _address(machine: Machine, question: str, label: str, *, empty: bool = False) -> str:
     for _ in range(ask.TRIES):
-        answer = ask.line(machine, question).strip()
+        answer = (ask.line_or_nothing if empty else ask.line)(machine, question).strip()
+        if empty and not answer:
+            return ""
         try:
             IPv4Address(answer)
         except AddressValueError:
@@ -61,8 +73,9 @@ def apply(machine: Machine, net: netfile.Net, own: str) -> None:
     path = machine.path("interfaces")
     machine.write("[Backing up current configuration]\n")
     path.with_name("interfaces.bak").write_bytes(path.read_bytes())
-    machine.write(f"using {'DHCP' if net.dhcp else 'static'} template\n")
+    machine.write(f"using {'DHCP' if net.dhcp else 'STATIC'} template\n")
     machine.write("applying permanent config to /etc/network/interfaces\n")
+    machine.write("[ ok ] Restarting networking (via systemctl): networking.service.\n")
     part = path.with_name("interfaces.part")
     part.write_text(netfile.write(net), "utf-8")
     part.replace(path)

@@ -30,7 +30,7 @@ def run(machine: Machine, options: Options) -> int:
     if options.bypass_netconf and options.force_apply_netconf:
         machine.fail("--bypass_netconf and --force_apply_netconf exclude each other", 2)
     machine.want_root()
-    machine.info("Checking network configuration")
+    machine.info(machine.wording.message("restore"))
     machine.hang("hangs_restore")
     machine.drip()
     flood = int(machine.faults.get("floods", 0))
@@ -93,6 +93,10 @@ class Flow:
         """Show the archives and let one be chosen."""
         machine, base = self.machine, self.machine.profile["list_base"]
         machine.busy("Indexing backups")
+        if machine.wording.term_prompt:
+            at = ask.number(machine, [path.name for path in self.found], base=base)
+            self._choose(machine.fail("No valid selection, giving up.") if at is None else at)
+            return
         machine.info(machine.wording.title)
         for number, path in enumerate(self.found, base):
             about = path.stat()
@@ -103,18 +107,23 @@ class Flow:
         for _ in range(ask.TRIES):
             answer = ask.line(machine, "choose", first=str(base), last=str(last)).strip()
             if answer.isascii() and answer.isdigit() and base <= int(answer) <= last:
-                self.chosen = self.found[int(answer) - base]
-                machine.note("chosen", archive=self.chosen.name, path=str(self.chosen))
+                self._choose(int(answer) - base)
                 return
-            machine.warn("Invalid selection.")
+            machine.error(machine.wording.message("not_listed"))
         machine.fail("No valid selection, giving up.")
+
+    def _choose(self, at: int) -> None:
+        self.chosen = self.found[at]
+        self.machine.note("chosen", archive=self.chosen.name, path=str(self.chosen))
 
     def network(self) -> None:
         """Compare the addresses; where they differ, save the backup's settings and end in a reboot."""
         machine, options = self.machine, self.options
         if options.bypass_netconf:
-            machine.info("Network configuration is not applied (bypass_netconf)")
+            machine.warn(machine.wording.message("bypass"))
             return
+        if check := machine.wording.message("check"):
+            machine.info(check)
         with self.opened() as tar:
             saved = archive.manifest_of(tar)["network"]
         theirs = saved["address"]
@@ -139,7 +148,7 @@ class Flow:
         if style == "itself":
             machine.warn("The system is going to reboot. Run the restore again afterwards.")
         elif style == "tells" or not ask.yes(machine, "reboot"):
-            machine.info("Please reboot, then run the restore process again.")
+            machine.info(machine.wording.message("please_reboot"))
             raise Stop(machine.profile["exit_ok"])
         machine.info("Rebooting ...")
         done = machine.sudo("reboot")
@@ -176,7 +185,7 @@ class Flow:
             with archive.opened(machine, path, self.passphrase) as tar:
                 yield tar
         except archive.WrongPassphraseError:
-            machine.fail("Decryption failed: bad session key")
+            machine.fail(machine.wording.message("not_opened"))
         except (OSError, EOFError, KeyError, ValueError, tarfile.TarError) as error:
             machine.fail(f"The backup is damaged: {type(error).__name__}")
 
@@ -198,7 +207,7 @@ class Flow:
         machine.note("restore-end", ssh=self.with_ssh, cron=self.with_cron, failed=failed)
         if failed:
             machine.warn(f"There were issues during the restore: {', '.join(failed)}")
-        machine.info("Restore complete. Run tsadmin update <device name> on each device.")
+        machine.info(machine.wording.message("restored"))
 
     def _cron(self, tar: tarfile.TarFile) -> None:
         """Replace the TSCM's own entries as a set: one that the archive lacks is gone afterwards."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 QUESTIONS = {
-    "encrypt": "Would you like to encrypt the backups?",
+    "encrypt": "Would you like to encrypt backups",
     "new_passphrase": "Enter encryption passphrase",
     "again": "Confirm encryption passphrase",
     "passphrase": "Enter decryption passphrase",
-    "choose": "Enter the number of the backup to restore",
-    "network": "System address ({own}) differs from the backup ({theirs}). Update the network configuration?",
-    "warning": "WARNING: devices are already configured on this system. Proceed with the restore?",
-    "ssh": "Restore SSH configuration?",
-    "cron": "Restore Cron configuration files?",
-    "reboot": "A reboot is required. Reboot now?",
+    "choose": "Enter backup number",
+    "network": "Update network configuration",
+    "warning": "Continue",
+    "ssh": "Restore SSH configuration",
+    "cron": "Restore Cron configuration",
+    "reboot": "Reboot now",
     "dhcp": "Use DHCP",
     "ip": "IP Address",
     "mask": "Subnet Mask",
@@ -22,6 +22,51 @@ QUESTIONS = {
     "dns": "DNS Server",
     "more_dns": "Add another DNS Server",
     "apply": "Apply settings",
+}
+SENTENCES = {
+    "encrypt": "Would you like to encrypt the backups?",
+    "choose": "Enter the number of the backup to restore",
+    "network": "System address ({own}) differs from the backup ({theirs}). Update the network configuration?",
+    "warning": "WARNING: devices are already configured on this system. Proceed with the restore?",
+    "ssh": "Restore SSH configuration?",
+    "cron": "Restore Cron configuration files?",
+    "reboot": "A reboot is required. Reboot now?",
+}
+LEADS = {  # what stands above a question: (level, text); "devices" stands for a line a device
+    "warning": (
+        ("warn", "This TSCM already has devices setup:"),
+        ("devices", ""),
+        ("warn", "Existing device configurations will be overwritten"),
+    ),
+    "network": (
+        ("warn", "IP Address detected on system ({own}) is not the IP Address stored in the backup ({theirs})"),
+    ),
+}
+MESSAGES = {
+    "backup": "Starting backup process",
+    "restore": "Starting restore process",
+    "check": "Checking network configuration",
+    "bypass": "Bypassing network configuration",
+    "please_reboot": "Please reboot and start the restore process again",
+    "restoring": "Restoring '{label}' device {name}",
+    "restored": "Restore complete",
+    "not_yes_or_no": "",
+    "not_listed": "Invalid selection",
+    "no_match": "Passphrases do not match",
+    "not_opened": "Unable to decrypt backup",
+}
+EARLIER = {
+    "backup": "Starting backup",
+    "restore": "Checking network configuration",
+    "check": "",
+    "bypass": "Network configuration is not applied (bypass_netconf)",
+    "please_reboot": "Please reboot, then run the restore process again.",
+    "restoring": "Restoring device {name}: OK",
+    "restored": "Restore complete. Run tsadmin update <device name> on each device.",
+    "not_yes_or_no": "Please answer yes or no.",
+    "not_listed": "Invalid selection.",
+    "no_match": "The passphrases do not match or are empty.",
+    "not_opened": "Decryption failed: bad session key",
 }
 YES_BY_DEFAULT = {"encrypt", "network", "ssh", "reboot", "apply"}
 YES_NO = {"encrypt", "network", "warning", "ssh", "cron", "reboot", "dhcp", "more_dns", "apply"}
@@ -41,6 +86,11 @@ class Wording:
         colour, noise, drip: ANSI colours; lines that rewrite themselves; prompts that come in pieces.
         item: a line of the list of archives.
         title: what stands above that list.
+        texts: of the questions, where they are not as documented.
+        leads: what stands above a question.
+        messages: what is no question.
+        asks_dns_until_empty: the question for a DNS server comes again until the answer is empty.
+        term_prompt: questions, menus and slots are printed as CPAN's Term::Prompt prints them.
     """
 
     tags: tuple[str, str, str, str] = ("[INFO ] : ", "[WARN ] : ", "[ERROR] : ", "[DEBUG] : ")
@@ -55,14 +105,31 @@ class Wording:
     item: str = "  {n}) {name}"
     title: str = "Available backups:"
     texts: dict[str, str] = field(default_factory=dict)
+    leads: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=lambda: EARLIER)
+    asks_dns_until_empty: bool = False
+    term_prompt: bool = False
+
+    @property
+    def yes_by_default(self) -> set[str]:
+        """The questions whose empty answer is a yes, where empty answers are taken."""
+        return YES_BY_DEFAULT - {"ssh"} if self.term_prompt else YES_BY_DEFAULT
 
     def tag(self, level: str) -> str:
         """What stands before a line of this level."""
         return self.tags[("info", "warn", "error", "debug").index(level)]
 
+    def message(self, which: str, **values: str) -> str:
+        """The text of a line that is no question; "" where this wording has none."""
+        return self.messages[which].format(**values)
+
+    def text(self, question: str, **values: str) -> str:
+        """A question without what shows the choice."""
+        return self.texts.get(question, QUESTIONS.get(question, question)).format(**values)
+
     def prompt(self, question: str, **values: str) -> str:
         """The whole prompt for one question, as it is written to the terminal."""
-        text = self.texts.get(question, QUESTIONS.get(question, question)).format(**values)
+        text = self.text(question, **values)
         if question in YES_NO or question not in QUESTIONS:
             yes = self.defaults and question in YES_BY_DEFAULT
             no = self.defaults and not yes
@@ -75,8 +142,23 @@ class Wording:
 
 
 WORDINGS: dict[str, Wording] = {
-    # like the one session that the vendor shows: `Use DHCP[y/n]: `
-    "documented": Wording(),
+    # `Use DHCP[y/n]: ` and the lines of the network settings are the vendor's own, the others in that style
+    "documented": Wording(
+        item="  {n}) {path}",
+        leads=LEADS,
+        messages=MESSAGES,
+        asks_dns_until_empty=True,
+    ),
+    "term-prompt": Wording(
+        item="{name}",
+        title="Available backups",
+        leads=LEADS,
+        messages=MESSAGES,
+        asks_dns_until_empty=True,
+        term_prompt=True,
+        defaults=True,
+    ),
+    "sentences": Wording(texts=SENTENCES),
     "spoken": Wording(
         tags=("INFO: ", "WARNING: ", "ERROR: ", "DEBUG: "),
         yes_no=" (yes/no) ",
