@@ -75,6 +75,9 @@ class Bench:
         wording = TEXTS[self.profile.wording]
         from tscm_migrate.lab.guest.inside.wording import QUESTIONS
 
+        if wording.term_prompt and question == "choose":
+            return "\n> ("
+
         return re.split(r"[{\[]", wording.texts.get(question, QUESTIONS[question]))[0]
 
     def word(self, *, yes: bool) -> str:
@@ -163,7 +166,11 @@ def restore_to_reboot(one: Bench, archive: Path, *, encrypted: bool) -> None:
     terminal.finish()
 
 
-def choose(one: Bench, terminal: Terminal, name: str) -> None:
+def choose(one: Bench, terminal: Terminal, name: str, *, warned: bool = False) -> None:
+    """Choose by name; `warned`: agree to the warning about devices first."""
+    if warned:
+        terminal.wait_for(one.prompt("warning"))
+        terminal.type("y")
     terminal.wait_for(one.prompt("choose"))
     (line,) = [text for text in terminal.shown.splitlines() if name in text][:1]
     number = re.search(r"\d+", line)
@@ -269,22 +276,22 @@ def test_a_wrong_passphrase_shows_at_the_restore_and_changes_nothing(bench: Any)
     archive = backup(old, encrypt=True)
     before = old.devices()
     terminal = old.at_terminal("tsadmin", "restore")
-    choose(old, terminal, archive.name)
+    choose(old, terminal, archive.name, warned=True)
     terminal.wait_for(old.prompt("passphrase"))
     terminal.type("wrong")
     assert terminal.finish() == 1
-    assert "Decryption failed" in terminal.shown
+    assert "[ERROR] : Unable to decrypt backup" in terminal.shown
     assert old.devices() == before
     assert old.events("restore-start") == []
 
 
 def test_existing_devices_are_warned_about_once_and_no_means_no(bench: Any) -> None:
     old = bench(old_profile(archives=0))
-    archive = backup(old, encrypt=False)
+    backup(old, encrypt=False)
     before = old.devices()
     terminal = old.at_terminal("tsadmin", "restore")
-    choose(old, terminal, archive.name)
     terminal.wait_for(old.prompt("warning"))
+    assert "[WARN ] : This TSCM already has devices setup:\r\n  branch-isr (Cisco ISR)\r\n" in terminal.shown
     terminal.type("n")
     assert terminal.finish() == 1
     assert old.devices() == before
@@ -292,7 +299,7 @@ def test_existing_devices_are_warned_about_once_and_no_means_no(bench: Any) -> N
 
 
 def test_an_archive_is_listed_only_when_its_mode_lets_the_group_read(bench: Any) -> None:
-    old = bench(old_profile(archives=2))
+    old = bench(old_profile(archives=2, devices=()))
     hidden, shown = sorted(old.backups.glob("threatstop_backup_*"))
     hidden.chmod(0o600)
     terminal = old.at_terminal("tsadmin", "restore")
@@ -302,7 +309,7 @@ def test_an_archive_is_listed_only_when_its_mode_lets_the_group_read(bench: Any)
 
 
 def test_the_list_shows_doubles_and_links_where_the_profile_says_so(bench: Any) -> None:
-    old = bench(old_profile(archives=1, list_shows_links=True, list_doubles=True))
+    old = bench(old_profile(archives=1, devices=(), list_shows_links=True, list_doubles=True))
     (archive,) = old.backups.glob("threatstop_backup_*")
     shutil.copy2(archive, old.guest.path("home"))
     terminal = old.at_terminal("tsadmin", "restore")
@@ -337,7 +344,7 @@ def test_the_network_dialogue_takes_settings_line_by_line(bench: Any) -> None:
         ("Subnet Mask: ", "255.255.0.0"),
         ("Gateway: ", "172.16.0.1"),
         ("DNS Server: ", "172.16.0.2"),
-        ("Add another DNS Server[y/n]: ", "n"),
+        ("DNS Server: ", ""),
         ("Apply settings[y/n]: ", "y"),
     ]:
         terminal.wait_for(prompt)
@@ -357,8 +364,8 @@ def test_cron_is_restored_only_when_asked_and_then_as_a_set(bench: Any) -> None:
     (cron / "multidevice-core").write_text(held)
     for with_cron in (False, True):
         terminal = old.at_terminal("tsadmin", "restore")
-        choose(old, terminal, archive.name)
-        for question, yes in (("warning", True), ("ssh", False), ("cron", with_cron)):
+        choose(old, terminal, archive.name, warned=True)
+        for question, yes in (("ssh", False), ("cron", with_cron)):
             terminal.wait_for(old.prompt(question))
             terminal.type(old.word(yes=yes))
         assert terminal.finish() == 0
