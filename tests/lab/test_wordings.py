@@ -16,7 +16,7 @@ pytestmark = needed(300)
 SUDO = "hunter2 of the lab"
 NET_FIRST = ("network", "list", "warning", "ssh", "cron")
 ROWS: list[dict[str, Any]] = [
-    {"wording": "documented", "list_base": 0, "list_sort": "oldest", "reboot_style": "tells", "network_dialogue": True,
+    {"wording": "sentences", "list_base": 0, "list_sort": "oldest", "reboot_style": "tells", "network_dialogue": True,
      "honours_passphrase_file": False, "list_shows_links": True},
     {"wording": "spoken", "list_sort": "shuffled", "order": NET_FIRST, "reboot_style": "itself", "plain": True,
      "sudo_password": SUDO, "tsadmin_needs_sudo": True, "list_doubles": False},

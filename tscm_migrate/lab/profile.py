@@ -21,6 +21,7 @@ FAULTS: dict[str, str] = {
     "restore_fails": "restore stops half-way through the devices",
     "restore_skips_devices": "names of devices that restore reports an issue with, and leaves out; exits 0",
     "restore_exit1": "restore does everything and exits 1",
+    "prints": "command (backup, restore, update) → lines that it prints at its end; its exit status stays",
     "update_fails": "names of devices whose update fails always",
     "hides_archives": "restore finds no archive at all",
     "floods": "restore prints this many bytes of noise before its first prompt",

@@ -113,6 +113,28 @@ def test_what_is_shown_is_what_the_journal_says_now(tmp_path: Path) -> None:
     assert [s["verb"] for s in report.read(RUN, tmp_path)["sessions"]] == ["migrate", "resume"]
 
 
+def test_every_warning_stands_in_the_report_once(tmp_path: Path) -> None:
+    a_run(tmp_path)
+    watch = Recorder(lambda _event: None, tmp_path)
+    watch(RunStarted(RUN, "migrate", "tscm-old", "tscm-new"))
+    for line in (
+        "tscm-new: [WARN ] : <b>Skipping</b> edge",
+        "tscm-new: Completed with warnings",
+        "tscm-new: [FATAL] : x",
+    ):
+        watch(Said(line, "warning"))
+        watch(Said(line, "warning"))
+    watch(Said("only told", "info"))
+    watch(RunFinished(RUN, "done", 1.0))
+    told = report.read(RUN, tmp_path)
+    assert [line.removeprefix("tscm-new: ") for line in told["warnings"]] == [
+        "[WARN ] : <b>Skipping</b> edge", "Completed with warnings", "[FATAL] : x",
+    ]  # fmt: skip
+    page = report.write(RUN, root=tmp_path).read_text(encoding="utf-8")
+    assert "<li>tscm-new: [WARN ] : &lt;b&gt;Skipping&lt;/b&gt; edge</li>" in page
+    assert "  warning: tscm-new: Completed with warnings" in text.lines(told)
+
+
 def test_what_was_torn_among_the_commands_hides_no_other(tmp_path: Path) -> None:
     a_run(tmp_path)
     watch = Recorder(lambda _event: None, tmp_path)

@@ -64,12 +64,19 @@ def build(
         "devices": [{"name": name, **result} for name, result in sorted(notes.get("devices", {}).items())],
         "parity": notes.get("parity", []),
         "to_do": _to_do(notes, record, finished, ended),
+        "warnings": _warnings(commands),
         "commands": list(commands),
         "options": record.options,
         "environment": _environment(first, notes),
     }
     clean: dict[str, Any] = redact.tree(told)
     return clean
+
+
+def _warnings(commands: Sequence[dict[str, Any]]) -> list[str]:
+    """Every warning and error that the run emitted, what tsadmin printed among them; each once."""
+    told = (str(one.get("text", "")) for one in commands if one.get("event") == "said" and one.get("level") != "info")
+    return [text for text in dict.fromkeys(told) if text]
 
 
 def commands(folder: Path) -> list[dict[str, Any]]:

@@ -22,5 +22,6 @@ def lines(told: dict[str, Any]) -> list[str]:
     if told["devices"]:
         good = sum(1 for d in told["devices"] if d["ok"])
         found.append(f"  {good} of {len(told['devices'])} devices updated")
+    found += [f"  warning: {line}" for line in told.get("warnings", ())]
     found += [f"  [ ] {item}" for item in told["to_do"]]
     return [*found, *(f"  {line}" for line in told["standing"])]

@@ -44,7 +44,10 @@ def dispatch(machine: Machine) -> int:
     if command not in COMMANDS or (command == "list" and not machine.profile["list_command"]):
         known = ", ".join(sorted(name for name in COMMANDS if name != "list" or machine.profile["list_command"]))
         machine.fail(f"Unknown command: {command or '(none)'}. Commands: {known}", 2)
-    return COMMANDS[command](machine, asked)
+    status = COMMANDS[command](machine, asked)
+    for line in machine.faults.get("prints", {}).get(command, ()):
+        machine.write(f"{line}\n")
+    return status
 
 
 def main(config: str, program: str, argv: list[str]) -> int:
