@@ -31,6 +31,7 @@ class Facts:
     user: str = ""
     home: str = ""
     hostname: str = ""
+    groups: tuple[str, ...] = ()  # of the login
     os_id: str = ""
     os_version: str = ""
     os_pretty: str = ""
@@ -61,6 +62,7 @@ class Facts:
     etc_size: int = 0
     log_size: int = 0
     log_writable: bool = False
+    vendor_group: bool = False  # whether there is a group threatstop
     dns_server: tuple[str, ...] = ()  # why it is one for its clients: a BIND module, named, BIND's files
     sessions: int = 0  # that its sshd opens at a time on one connection, as far as SESSIONS; 0: not learned
     told_by: str = ""  # what else tells all this, where the appliance is dead: its backup
@@ -111,7 +113,8 @@ def _version_script(paths: Paths) -> str:
 
 
 FACTS: tuple[Fact, ...] = (
-    Fact("who", lambda _: 'id -un; echo "$HOME"; hostname', parse.who),
+    Fact("who", lambda _: 'id -un; echo "$HOME"; hostname; id -Gn', parse.who),
+    Fact("group", lambda _: "getent group threatstop", parse.vendor_group),
     Fact("clock", lambda _: "date +%s.%N", parse.clock),
     Fact("os", lambda p: f"cat {quote(p.os_release)}", parse.os_release),
     Fact("boot", boot_script, parse.boot),

@@ -40,9 +40,14 @@ class Interface:
 
 
 def who(text: str, _paths: Paths) -> dict[str, Any]:
-    """Login user, home folder, host name: a line each."""
-    lines = [line.strip() for line in text.splitlines()] + ["", "", ""]
-    return {"user": lines[0], "home": lines[1], "hostname": lines[2]}
+    """Login user, home folder, host name, the login's groups: a line each."""
+    lines = [line.strip() for line in text.splitlines()] + ["", "", "", ""]
+    return {"user": lines[0], "home": lines[1], "hostname": lines[2], "groups": tuple(lines[3].split())}
+
+
+def vendor_group(text: str, _paths: Paths) -> dict[str, Any]:
+    """Whether there is a group threatstop, whose members may use tsadmin."""
+    return {"vendor_group": text.startswith("threatstop:")}
 
 
 def clock(text: str, _paths: Paths) -> dict[str, Any]:

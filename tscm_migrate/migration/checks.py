@@ -128,6 +128,15 @@ def _order(was: Facts, now: Facts) -> Iterator[Finding]:
         yield Finding("new-is-older", "error", text, f"update {now.name} first, or: --update-packages")
 
 
+def login_group(s: Situation) -> Iterator[Finding]:
+    """Warn of a login that may not be allowed to use tsadmin: who is not root has to be in the group threatstop."""
+    for facts, host in s.there:
+        if facts.vendor_group and facts.user not in ("root", "threatstop") and "threatstop" not in facts.groups:
+            text = f"{host.user} is not in the group threatstop on {facts.name}: tsadmin may refuse to work for it"
+            remedy = f"sudo usermod -aG threatstop {host.user} (on {facts.name}, then log in again)"
+            yield Finding("login-group", "warning", text, remedy)
+
+
 def modules(s: Situation) -> Iterator[Finding]:
     """Warn of each module that the new appliance lacks: it cannot serve the devices of that module."""
     for module in lacking(s.old, s.new):
@@ -338,8 +347,8 @@ def updates(s: Situation) -> Iterator[Finding]:
 
 
 CHECKS = (
-    same_host, sessions, core_version, core_order, modules, dns_outage, operating_system, listings, disk, interface,
-    clocks, devices_on_new, devices_asked, address, isolation, tools, way, updates,
+    same_host, sessions, core_version, core_order, modules, dns_outage, login_group, operating_system, listings, disk,
+    interface, clocks, devices_on_new, devices_asked, address, isolation, tools, way, updates,
 )  # fmt: skip
 
 

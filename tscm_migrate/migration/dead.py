@@ -63,6 +63,6 @@ def keys_known(s: Situation) -> Iterator[Finding]:
 
 CHECKS = (
     told_by, nobody_there, whose_backup, keys_known, checks.sessions, checks.core_version, checks.core_order,
-    checks.modules, checks.operating_system, checks.disk, checks.interface, checks.clocks, checks.devices_on_new,
-    checks.devices_asked, checks.address, checks.tools,
+    checks.modules, checks.login_group, checks.operating_system, checks.disk, checks.interface, checks.clocks,
+    checks.devices_on_new, checks.devices_asked, checks.address, checks.tools,
 )  # fmt: skip

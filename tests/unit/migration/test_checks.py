@@ -117,6 +117,21 @@ def test_each_module_that_the_new_one_lacks_is_a_warning() -> None:
     assert preflight(situation(old, old)) == []
 
 
+@pytest.mark.parametrize(
+    ("user", "groups", "names"),
+    [
+        ("threatstop", (), []),
+        ("root", ("root",), []),
+        ("alice", ("alice", "threatstop"), []),
+        ("alice", ("alice", "sudo"), ["login-group"]),
+    ],
+)
+def test_a_login_of_another_name_is_in_the_vendors_group(user: str, groups: tuple[str, ...], names: list[str]) -> None:
+    found = preflight(situation({"user": user, "groups": groups, "vendor_group": True}))
+    assert [(one.name, one.severity) for one in found] == [(name, "warning") for name in names]
+    assert preflight(situation({"user": user, "groups": groups})) == []
+
+
 def test_a_dns_server_has_a_downtime_that_is_a_dns_outage() -> None:
     (found,) = preflight(situation({"dns_server": ("module ts-bind", "named")}))
     assert (found.name, found.severity) == ("dns-outage", "warning")
