@@ -268,6 +268,28 @@ def test_the_expiry_is_what_sshd_reads_whatever_zone_the_login_has(tmp_path: Pat
     assert timedelta(hours=11, minutes=50) < expires - here <= timedelta(hours=12)
 
 
+def test_no_key_is_lent_where_sshd_runs_a_command_of_its_own_instead(pair: tuple[Box, Box], tmp_path: Path) -> None:
+    """ForceCommand comes before a key's command: a wrapper that runs what was asked for would run anything."""
+    old, _new = pair
+    wrapper = tmp_path / "wrapper"
+    wrapper.write_text('#!/bin/sh\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n')
+    wrapper.chmod(0o755)
+    with box(tmp_path / "forced", "forced", options=(f"ForceCommand {wrapper}",)) as new:
+        before = new.authorized.read_text()
+        with pytest.raises(TransferError, match="ForceCommand") as told:
+            send(old, new)
+        assert "--method tar" in told.value.remedy()
+        clean(new, before)
+        assert keyfiles.MARK not in new.authorized.read_text()
+        sshd_t = new.folder / "bin/sshd"
+        sshd_t.write_text("#!/bin/sh\necho 'forcecommand /x/y'\n")
+        sshd_t.chmod(0o755)
+        done = subprocess.run(
+            ["sh", "-c", f"PATH={sshd_t.parent}:$PATH; {keyfiles.forced('u', '::1')}"], timeout=30, check=False
+        )
+        assert done.returncode == keyfiles.FORCED
+
+
 def test_a_login_without_a_file_of_keys_has_none_that_counts_afterwards(pair: tuple[Box, Box]) -> None:
     old, new = pair
     shutil.rmtree(new.folder / "home/.ssh")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,10 +38,13 @@ def test_an_archive_goes_through_this_workstation(pair: tuple[Box, Box]) -> None
     assert sha(new.backups / NAME) == sha(old.backups / NAME)
 
 
-def test_rsync_says_that_the_login_prints(pair: tuple[Box, Box]) -> None:
-    old, new = pair
-    with pytest.raises(TransferError, match="the login of new prints something") as caught:
-        go.copy(old.appliance, new.appliance, [old.put(NAME, 3000)], wish=go.Wish(method="rsync"))
+def test_rsync_says_that_the_login_prints(tmp_path: Path) -> None:
+    with box(tmp_path / "old", "old") as old, box(tmp_path / "new", "new") as new:
+        (new.folder / "home/.bashrc").write_text('echo "Welcome to the machine"\n')
+        if not pwd.getpwnam(new.sshd.user).pw_shell.endswith("bash"):
+            pytest.skip("the login shell here reads no ~/.bashrc for a command")
+        with pytest.raises(TransferError, match="the login of new prints something") as caught:
+            go.copy(old.appliance, new.appliance, [old.put(NAME, 3000)], wish=go.Wish(method="rsync"))
     assert "--method tar" in caught.value.remedy()
 
 

@@ -4,7 +4,8 @@ The source is hostile input. It holds the key, so it may connect with it wheneve
 what it is let in to. Therefore:
 
 - it is let in to one script, which runs once, compares what was asked for, and then runs a command that was written
-  here: no flag, path or word of it comes from the source;
+  here: no flag, path or word of it comes from the source. Where a ForceCommand of sshd would take the place of that
+  script, no key is lent;
 - the command works in a folder of its own, which holds one file: a hard link of the partial file. Whatever is done to
   names in that folder, no path that is used afterwards leads through it;
 - the file's size is limited;
@@ -23,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.errors import KeyAbused, MigrateError, TransferError
+from tscm_migrate.errors import CommandFailed, KeyAbused, MigrateError, TransferError
 from tscm_migrate.events import Said
 from tscm_migrate.transfer import keyfiles
 from tscm_migrate.transfer.keyfiles import MARK
@@ -137,11 +138,13 @@ def authorised(
     lent(key.where(target))
     user, home, before = target.host.user, "", None
     try:
-        home = target.run(_guarded(guard, opens), display="prepare the one command of the key").stdout.rstrip("\n")
-        before = target.run(
-            _landed(key.landing(target), opens.part, user) + keyfiles.state(home, user, f"{guard}/before"),
-            sudo=True, display="note who may log in, and prepare a folder for the copy",
-        ).stdout  # fmt: skip
+        home = _run(target, _guarded(guard, opens), "prepare the one command of the key").rstrip("\n")
+        before = _run(
+            target,
+            keyfiles.forced(user, addresses[0]) + _landed(key.landing(target), opens.part, user)
+            + keyfiles.state(home, user, f"{guard}/before"),
+            "note who may log in, and prepare a folder for the copy", sudo=True,
+        )  # fmt: skip
         target.run(
             keyfiles.add(line, f"{MARK}-{key.token}") + f" > {guard}/file",
             display="let the key of this transfer in, for one command",
@@ -150,6 +153,16 @@ def authorised(
     finally:
         if _revoke(target, key, keyfiles.state(home, user, ""), before, opens):
             lent({})
+
+
+def _run(target: Appliance, script: str, display: str, *, sudo: bool = False) -> str:
+    done = target.run(script, sudo=sudo, check=False, display=display)
+    if done.status == keyfiles.FORCED:
+        text = f"sshd on {target.name} has a ForceCommand, which would run instead of the one command of a lent key"
+        raise TransferError(text, "use another method, which lends no key: --method tar")
+    if done.status != 0:
+        raise CommandFailed(target.name, "", display, done.status, done.stderr)
+    return done.stdout
 
 
 def _guarded(guard: str, opens: Opens) -> str:
@@ -162,7 +175,7 @@ def _guarded(guard: str, opens: Opens) -> str:
         f"ulimit -c 0; ulimit -f {opens.size // 512 + 2} || exit 126\n"
         f"exec {opens.run}\n"
     )
-    return f"set -e; umask 077; mkdir {guard}; printf '%s' {quote(body)} > {guard}/guard; cd; pwd"
+    return f"{keyfiles.OVERRIDDEN}set -e; umask 077; mkdir {guard}; printf '%s' {quote(body)} > {guard}/guard; cd; pwd"
 
 
 def _landed(landing: str, part: str, user: str) -> str:

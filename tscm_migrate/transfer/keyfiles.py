@@ -11,6 +11,8 @@ from tscm_migrate.appliance.base import quote
 MARK = "tscm-migrate-transfer"  # in the key's comment and in folder names
 OURS = f" {MARK}-[0-9a-f][0-9a-f]*$"  # grep: a line of ours
 GOOD_FOR = 12  # hours
+FORCED = 45  # exit status: a ForceCommand of sshd would take the place of a key's own command
+OVERRIDDEN = f'[ -z "${{SSH_ORIGINAL_COMMAND+x}}" ] || exit {FORCED}; '  # so it is for this very login
 
 # The files that sshd reads by default, what its configuration names instead, and what it runs or reads at a login.
 _EACH = r"""
@@ -27,6 +29,14 @@ for f in .ssh/authorized_keys .ssh/authorized_keys2 .ssh/rc .ssh/environment $(
   esac; done
   case $f in /*) ;; *) f=$h/$f ;; esac
 """
+
+
+def forced(user: str, address: str) -> str:
+    """Exit with FORCED where sshd's configuration has a ForceCommand for this login from this address; runs as root."""
+    return (
+        f"case $(PATH=$PATH:/usr/sbin:/sbin; sshd -T -C {quote(f'user={user},host={address},addr={address}')} "
+        f"2>/dev/null | sed -n 's/^forcecommand //p') in ''|none) ;; *) exit {FORCED} ;; esac; "
+    )
 
 
 def state(home: str, user: str, aside: str) -> str:
