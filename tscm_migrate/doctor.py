@@ -164,9 +164,11 @@ def host(one: Host, secrets: Secrets) -> Iterator[Finding]:
     from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.ssh.connect import connect
 
+    yield from _ssh(one)
     appliance = Appliance(one, lambda h, expect=None: connect(h, credentials=secrets, expect=expect))
     try:
-        yield Finding(one.name, "login", "ok", f"as {one.user}, host key {appliance.shell.server_fingerprint()}")
+        user = appliance.shell.host.user  # ~/.ssh/config may have another one than the inventory
+        yield Finding(one.name, "login", "ok", f"as {user}, host key {appliance.shell.server_fingerprint()}")
         try:
             appliance.shell.sudo_ready()
             yield Finding(one.name, "sudo", "ok", "works")
@@ -178,6 +180,15 @@ def host(one: Host, secrets: Secrets) -> Iterator[Finding]:
         yield Finding(one.name, error.code, "error", error.message(), error.remedy())
     finally:
         appliance.close()
+
+
+def _ssh(one: Host) -> Iterator[Finding]:
+    """What a connection will use, from the inventory and ~/.ssh/config; and what of the latter does not apply."""
+    from tscm_migrate.ssh import userconfig
+
+    yield Finding(one.name, "ssh", "ok", "; ".join(userconfig.told(one)))
+    for note in userconfig.settings(one).notes:
+        yield Finding(one.name, "ssh-config", "warning", note, f"see what ssh itself uses: ssh -G {one.address}")
 
 
 def _lent_keys(one: Host, appliance: Appliance) -> Iterator[Finding]:

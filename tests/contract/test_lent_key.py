@@ -290,6 +290,19 @@ def test_no_key_is_lent_where_sshd_runs_a_command_of_its_own_instead(pair: tuple
         assert done.returncode == keyfiles.FORCED
 
 
+@pytest.mark.parametrize(("version", "known"), [("6.6.1", False), ("7.1", False), ("7.2", True), ("7.4", True)])
+def test_a_line_has_no_option_that_its_sshd_does_not_know(tmp_path: Path, version: str, known: bool) -> None:  # noqa: FBT001
+    ssh = tmp_path / "bin/ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(f"#!/bin/sh\necho OpenSSH_{version}p1 >&2\n")
+    ssh.chmod(0o755)
+    env = {"HOME": str(tmp_path), "PATH": f"{ssh.parent}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", keyfiles.add('from="::1" ssh-ed25519 A', "m")], env=env, check=True, timeout=30)
+    line = (tmp_path / ".ssh/authorized_keys").read_text()
+    assert "expiry-time" not in line
+    assert line.startswith("restrict," if known else "no-pty,no-port-forwarding,no-agent-forwarding,")
+
+
 def test_a_login_without_a_file_of_keys_has_none_that_counts_afterwards(pair: tuple[Box, Box]) -> None:
     old, new = pair
     shutil.rmtree(new.folder / "home/.ssh")

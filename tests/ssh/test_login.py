@@ -300,7 +300,12 @@ def test_a_certificate_authority_that_would_have_been_the_answer_is_named(tmp_pa
 
 @pytest.mark.parametrize(
     ("version", "most"),
-    [("SSH-2.0-OpenSSH_6.6.1p1", 1 << 18), ("SSH-2.0-dropbear_2015.67", 1 << 18), ("SSH-2.0-OpenSSH_9.2p1", 1 << 20)],
+    [
+        ("SSH-2.0-OpenSSH_6.6.1p1", 1 << 18),
+        ("SSH-2.0-dropbear_2015.67", 1 << 18),
+        ("SSH-2.0-none", 1 << 18),
+        ("SSH-2.0-OpenSSH_9.2p1", 1 << 20),
+    ],
 )
 def test_the_announced_packet_is_one_that_the_server_bears(tmp_path: Path, version: str, most: int) -> None:
     old = most < 1 << 20

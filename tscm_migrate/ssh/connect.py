@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import HostKeyChanged, HostKeyUnknown, MigrateError, Unreachable
-from tscm_migrate.events import Emit, silent
+from tscm_migrate.events import Emit, Said, silent
 from tscm_migrate.ssh import hostkeys
 from tscm_migrate.ssh.auth import Authentication, Credentials, NoSecrets
 from tscm_migrate.ssh.refusal import refusal
 from tscm_migrate.ssh.translate import translated
-from tscm_migrate.ssh.userconfig import settled
+from tscm_migrate.ssh.userconfig import settings, settled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +29,7 @@ __all__ = ["Credentials", "NoSecrets", "Timeouts", "connect"]
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 # paramiko's own rekey at 2**29 bytes fails under load (paramiko#822); the server rekeys where its policy says so.
 _REKEY_BYTES = 1 << 40
+_said: set[str] = set()
 # A library without a handler would print tracebacks of its threads to the operator's terminal.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
@@ -120,6 +121,7 @@ def connect(
         for hop in hops:
             keys = expect if hop is hops[-1] else (foreseen or {}).get(f"{hop.name}@{hop.address}")
             wanted = None if keys is None else tuple(keys)
+            _say_notes(hop, emit)
             identity = Identity(hop.name, hostkeys.name_of_host(hop), hostkeys.load(hop.known_hosts), wanted)
             chain.append(_open(_Route(hop, chain[-1] if chain else None, credentials, timeouts, identity)))
     except BaseException:
@@ -139,6 +141,14 @@ def connect(
     return Shell(
         hops[-1], transport, credentials=credentials, emit=emit, timeouts=timeouts, on_close=close, again=again
     )  # fmt: skip
+
+
+def _say_notes(host: Host, emit: Emit) -> None:
+    """Say what of ~/.ssh/config does not apply, each line once."""
+    for note in settings(host).notes:
+        if note not in _said:
+            _said.add(note)
+            emit(Said(f"{host.name}: {note}", "warning"))
 
 
 def _hops(host: Host) -> list[Host]:

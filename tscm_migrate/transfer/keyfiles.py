@@ -60,7 +60,8 @@ def add(line: str, mark: str) -> str:
     """Append a line to the login's authorized_keys, through a link where it is one; print the file that was changed.
 
     `line` begins with its options, `mark` ends it. sshd reads `expiry-time` in the system's zone, whatever zone the
-    login has; since OpenSSH 9.1 a Z means UTC. An older sshd than 7.7 refuses a line with an option unknown to it.
+    login has; since OpenSSH 9.1 a Z means UTC. sshd refuses a line with an option that it does not know: expiry-time is
+    known since 7.7, restrict since 7.2; before, each restriction is named.
     """
     return (
         "set -e; umask 077; mkdir -p ~/.ssh; f=$(readlink -f ~/.ssh/authorized_keys); "
@@ -70,7 +71,9 @@ def add(line: str, mark: str) -> str:
         'if [ "${1:-9}" -gt 9 ] || { [ "$1" = 9 ] && [ "$2" -ge 1 ]; }; then '
         'o="restrict,expiry-time=\\"$(date -u -d "@$at" +%Y%m%d%H%M)Z\\""; '
         'elif [ "${1:-7}" -gt 7 ] || { [ "$1" = 7 ] && [ "$2" -ge 7 ]; }; then '
-        'o="restrict,expiry-time=\\"$(unset TZ; date -d "@$at" +%Y%m%d%H%M)\\""; fi; '
+        'o="restrict,expiry-time=\\"$(unset TZ; date -d "@$at" +%Y%m%d%H%M)\\""; '
+        'elif [ "${1:-7}" -lt 7 ] || { [ "$1" = 7 ] && [ "$2" -lt 2 ]; }; then '
+        "o=no-pty,no-port-forwarding,no-agent-forwarding,no-X11-forwarding,no-user-rc; fi; "
         '[ -z "$(tail -c 1 "$f" 2>/dev/null)" ] || echo >> "$f"; '
         f'printf \'%s,%s {mark}\\n\' "$o" {quote(line)} >> "$f"; printf \'%s\\n\' "$f"'
     )

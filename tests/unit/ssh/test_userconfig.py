@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tscm_migrate.site import Host
-from tscm_migrate.ssh.userconfig import identities, settled
+from tscm_migrate.ssh.userconfig import identities, settings, settled, told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,3 +59,50 @@ def test_a_strange_file_stops_nothing(home: Path, text: str) -> None:
 def test_no_file_is_fine(home: Path) -> None:
     (home / ".ssh" / "config").unlink()
     assert settled(Host("old", "10.1.1.43")) == Host("old", "10.1.1.43")
+
+
+def config(home: Path, text: str, **files: str) -> Host:
+    (home / ".ssh" / "config").write_text(text)
+    for name, more in files.items():
+        (home / ".ssh" / name).write_text(more)
+    return Host("old", "10.1.1.43")
+
+
+def test_a_match_that_cannot_be_judged_does_not_apply_and_is_named(home: Path) -> None:
+    host = config(
+        home,
+        "Match exec 'test -f /x'\n  User wrong\nMatch host 10.1.1.4? !user root\n  Port 2022\n"
+        "Match canonical all\n  User wrong\nMatch originalhost 10.9.*\n  User wrong\nMatch localnetwork 10.0.0.0/8\n"
+        "  User wrong\nMatch all\n  User dora\n",
+    )
+    assert (settled(host).user, settled(host).port) == ("dora", 2022)
+    notes = settings(host).notes
+    assert [note.partition(" line ")[2][:1] for note in notes] == ["1", "5", "9"]
+    assert all(str(home / ".ssh" / "config") in note for note in notes)
+
+
+def test_one_unreadable_line_costs_only_that_line_and_is_named(home: Path) -> None:
+    host = config(home, 'Host 10.1.1.*\n  User "carol\n  Port many\n  IdentityFile\n  Port 2200\n')
+    assert (settled(host).user, settled(host).port) == ("threatstop", 2200)
+    assert [re.search(r"line (\d)", note)[1] for note in settings(host).notes] == ["2", "3", "4"]  # type: ignore[index]
+
+
+def test_included_files_are_read_where_their_block_applies(home: Path) -> None:
+    host = config(
+        home,
+        "Host 10.9.*\n  Include other\nHost *\n  Include part? nowhere\n",
+        part1="User=erin\nIdentityAgent ~/agent.sock\n",
+        part2="Host 10.1.*\n  IdentityFile ~/.ssh/special\n  IdentitiesOnly yes\n",
+        other="User wrong\n",
+    )
+    found = settings(host)
+    assert (found.user, found.agent, found.only) == ("erin", str(home / "agent.sock"), True)
+    assert [path.name for path in found.files[:3]] == ["config", "part1", "part2"]
+    assert identities(host) == [home / ".ssh" / "special"]
+
+
+def test_what_a_connection_uses_is_told_with_where_it_comes_from(home: Path) -> None:
+    text = "; ".join(told(config(home, "Host *\n  User carol\n  IdentityFile %d/.ssh/special\n  IdentityAgent none\n")))
+    assert "carol@10.1.1.43 port 22 (from ~/.ssh/config)" in text
+    assert f"identity files: {home}/.ssh/special" in text
+    assert "agent: not used" in text

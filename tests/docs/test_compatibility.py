@@ -1,0 +1,26 @@
+"""Each row of the page names a test that is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/reference/compatibility.md").read_text(encoding="utf-8")
+ROWS = [
+    line for line in PAGE.splitlines() if line.startswith("| ") and not re.match(r"\| (---|\S+.* \| test \|$)", line)
+]
+
+
+def test_the_page_has_rows() -> None:
+    assert len(ROWS) > 20
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_names_the_test_that_proves_it(row: str) -> None:
+    found = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row.rpartition(" | ")[2] or row)
+    assert found, "no test"
+    for file, name in found:
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
