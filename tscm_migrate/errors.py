@@ -39,6 +39,7 @@
     │   ├── CannotLook          3   what is there cannot be seen from the login
     │   ├── DrainTimeout        1
     │   ├── BackupFailed        1
+    │   ├── NoBackupYet         3   a scheduled backup would ask
     │   ├── ArchiveMissing      1
     │   ├── ListingFailed       1   could not look, which is not "nothing there"
     │   ├── ArchiveEmpty        1
@@ -683,6 +684,21 @@ class BackupFailed(ApplianceError):
 
     code = "appliance.backup"
     advice = "run `tsadmin backup` by hand and read /var/log/threatstop/ts-backup.log on the appliance"
+
+
+@dataclass(eq=False)
+class NoBackupYet(ApplianceError):
+    """It has made no backup yet, and the first one asks whether to encrypt, which a scheduled one cannot answer."""
+
+    code = "appliance.no-backup-yet"
+    exit_code = Exit.REFUSED
+    retry = Retry.AFTER_REMEDY
+
+    def message(self) -> str:
+        return f"{self.host}: {_lower(type(self).__doc__ or self.code)}"
+
+    def remedy(self) -> str:
+        return f"make one: {self.detail or 'ssh HOST'} tsadmin backup; or give --passphrase-file-there FILE"
 
 
 @dataclass(eq=False)

@@ -255,7 +255,7 @@ def test_packages_come_first_and_a_device_that_fails_once_is_tried_again(rooms: 
 
 def test_a_scheduled_backup_is_held_with_the_updates(rooms: MakeLab) -> None:
     lab = rooms()
-    assert lab.run_tool("schedule", "tscm-old").returncode == 0
+    assert lab.run_tool("schedule", "tscm-old", "--yes").returncode == 0
     result = migrate(lab, "--offline", "isolate")
     assert result.returncode == 0, said(result)
     held = lab.on("old", "ls /etc/cron.d /var/lib/tscm-migrate/held").stdout

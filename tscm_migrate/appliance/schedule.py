@@ -1,7 +1,10 @@
 """A scheduled backup: the documented cron file without its faults (facts 9 to 15). Text is made purely.
 
-The documents' own runs hourly on its two days, deletes the last good backup in time, and leaves dangling links. Here:
-it runs when it says, keeps the newest whatever their age, prunes links that point nowhere, and appends to its log.
+The vendor's example runs hourly on its two days, deletes the last good backup in time, and leaves dangling links. This
+one runs at the given times, keeps the newest archives whatever their age, removes dangling links, and appends to a log.
+
+It deletes an archive only where `offsite pull` left a marker with the archive's SHA-256: a verified copy is off-site.
+With `purge` it goes by number and age alone.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.names import acceptable
 from tscm_migrate.errors import UsageError
 from tscm_migrate.util.numbers import number
 
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from tscm_migrate.site import Paths
 
 WHEN = "55 0 1,15 * *"
+MARKERS = ".tscm-offsite"  # in the backup folder: a file for each archive of which a verified copy is off-site
+_DELETE = 'rm -f "./$f" "$m"'
 _NAMES = "^threatstop_backup_[0-9_-]+[.]tsbak([.]gpg)?$"
 
 
@@ -30,7 +36,8 @@ class Schedule:
     Args:
         when: five fields of cron, in the appliance's own time.
         keep: so many of the newest always stay.
-        days: of the others, those that are older go.
+        days: of the others, those that are older may be deleted.
+        purge: delete them whether or not a copy is off-site.
         interface: for ts-backup (fact 15).
         passphrase_file: on the appliance, mode 0600; "" where it is set up already, or backups are plain (fact 14).
     """
@@ -40,6 +47,7 @@ class Schedule:
     days: int = 120
     interface: str = ""
     passphrase_file: str = ""
+    purge: bool = False
 
 
 def check(schedule: Schedule) -> None:
@@ -79,8 +87,7 @@ def text(schedule: Schedule, paths: Paths, *, user: str) -> str:
     backup = " ".join(quote(word) for word in words)
     folder, log = quote(paths.backup_dir), quote(f"{paths.log_dir}/ts-backup.log")
     purge = (
-        f"cd {folder} && ls -1 | grep -E '{_NAMES}' | sort -r | tail -n +{schedule.keep + 1} | "
-        f'while read -r f; do find "./$f" -maxdepth 0 -type f -mtime +{schedule.days - 1} -delete; done; '
+        f"{_each_old(schedule, paths, _DELETE)}; "
         f"cd {folder} && find . -maxdepth 1 -name 'threatstop_latest*' -type l ! -exec test -e {{}} \\; -delete"
     )
     minute, hour, *_ = schedule.when.split()
@@ -89,12 +96,42 @@ def text(schedule: Schedule, paths: Paths, *, user: str) -> str:
         "# Backups and their purge; written by tscm-migrate, removed by: tscm-migrate schedule HOST --remove\n"
         "SHELL=/bin/sh\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
         f"{schedule.when} {user} {backup} >> {log} 2>&1\n"
-        f"# the {schedule.keep} newest always stay; of the others, those older than {schedule.days} days go\n"
+        f"# the {schedule.keep} newest always stay; of the others, those older than {schedule.days} days are deleted"
+        f"{'' if schedule.purge else ', if a verified copy is off-site'}\n"
         f"{later} {user} {purge}\n"
     )
     if not made.isascii() or "%" in made:
         raise UsageError("a path on this appliance has a character that cron cannot take", "see paths in the inventory")
     return made
+
+
+def _each_old(schedule: Schedule, paths: Paths, action: str) -> str:
+    """Shell source that does something with each archive ($f, with its marker $m) that may be deleted."""
+    marked = "" if schedule.purge else '[ "$(sha256sum < "./$f" | cut -c1-64)" = "$(head -c 64 "$m" 2>/dev/null)" ] && '
+    return (
+        f"cd {quote(paths.backup_dir)} && ls -1 | grep -E '{_NAMES}' | sort -r | tail -n +{schedule.keep + 1} | "
+        f'while read -r f; do m="{MARKERS}/$f"; '
+        f'[ -n "$(find "./$f" -maxdepth 0 -type f -mtime +{schedule.days - 1})" ] && {marked}{action}; done'
+    )
+
+
+def due(appliance: Appliance, schedule: Schedule) -> list[str]:
+    """Return the archives that the purge would delete now, by the same shell source."""
+    script = _each_old(schedule, appliance.paths, 'echo "$f"') + " || :"
+    result = appliance.run(script, check=False, timeout=600.0, display="which archives would the purge delete?")
+    return [name for name in result.stdout.splitlines() if acceptable(name)]
+
+
+def prepare(appliance: Appliance, schedule: Schedule) -> None:
+    """Create the folder in which `offsite pull` leaves its markers; remove it where they do not count."""
+    folder = quote(f"{appliance.paths.backup_dir}/{MARKERS}")
+    make = f"umask 077; mkdir -p {folder}"
+    script = _without_markers(folder) if schedule.purge else make
+    appliance.run(script, display=f"prepare {appliance.paths.backup_dir}/{MARKERS}")
+
+
+def _without_markers(folder: str) -> str:
+    return f"[ ! -d {folder} ] || {{ rm -f {folder}/threatstop_backup_*; rmdir {folder}; }}"
 
 
 def _later(minute: str, hour: str) -> str:
@@ -113,7 +150,9 @@ def local_time(appliance: Appliance) -> datetime:
 
 
 def remove(appliance: Appliance) -> bool:
-    """Take the file away; False where there was none."""
+    """Remove the file and the markers; False where there was no file."""
+    folder = quote(f"{appliance.paths.backup_dir}/{MARKERS}")
+    appliance.run(_without_markers(folder), check=False, display="remove the markers of off-site copies")
     entry = quote(appliance.paths.backup_cron)
     script = f"[ -e {entry} ] || exit 44; rm -f {entry}"
     done = appliance.run(script, sudo=True, check=False, display=f"remove {appliance.paths.backup_cron}")

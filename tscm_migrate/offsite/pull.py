@@ -23,7 +23,7 @@ from tscm_migrate.errors import (
     StoreUnavailable,
 )
 from tscm_migrate.events import Emit, Said, silent
-from tscm_migrate.offsite import catalog
+from tscm_migrate.offsite import catalog, markers
 from tscm_migrate.offsite.copying import Copied, CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import verify
 
@@ -181,9 +181,20 @@ class _Pull:
             except MigrateError as error:
                 failed.append((archive.name, error))
                 self._warn(f"{archive.name} was not stored: {error.message()}")
+        self._mark(known, copies)
         if failed and not copies:
             raise failed[0][1]
         return Pulled(host, tuple(copies), tuple(failed))
+
+    def _mark(self, known: Catalog, copies: list[Copied]) -> None:
+        """Tell the appliance which archives have a verified copy; its purge deletes no others."""
+        before = [c.manifest for c in known.of(self.shell.host.name) if c.verified_at and not c.damaged]
+        now = [copied.manifest for copied in copies if copied.manifest.verified_at]
+        verified = {manifest.archive: manifest.source_sha256 for manifest in (*before, *now)}
+        try:
+            markers.leave(self.shell, verified)
+        except MigrateError as error:
+            self._warn(f"its markers of off-site copies were not written: {error.message()}")
 
     def _one(self, archive: Archive, seen: Seen, known: Catalog) -> Copied:
         began = time.monotonic()

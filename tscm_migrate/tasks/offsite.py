@@ -61,7 +61,7 @@ def pull(
 ) -> int:
     """Stream archives from appliances into the store; what is there already is not sent again.
 
-    Nothing is changed on the appliances, and nothing is written to this workstation's disk.
+    Nothing but the markers of `schedule` is changed on the appliances; nothing is written to this workstation's disk.
 
     Examples:
         tscm-migrate offsite pull --host tscm-old --store s3://backups/tscm

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
+
+from tscm_migrate.errors import UsageError
 
 from .base import HOST_HELP, INVENTORY_HELP, command
 
@@ -11,10 +14,12 @@ HELP = {
     "name": HOST_HELP,
     "when": "Five fields of cron, in the appliance's time (default: 55 0 1,15 * *).",
     "keep": "So many of the newest backups always stay (default 10).",
-    "days": "Of the others, those older than this go (default 120).",
+    "days": "Of the others, only those older than this may be deleted (default 120).",
+    "purge": "Delete them by --keep and --days alone; without it, only those of which a verified copy is off-site.",
     "passphrase_file_there": "A 0600 file on the appliance with the passphrase (--gpg_passphrase_file).",
-    "remove": "Take the schedule away again.",
-    "dry_run": "Show the file, change nothing.",
+    "remove": "Remove the schedule.",
+    "dry_run": "Show what would be done, change nothing.",
+    "yes": "Do not ask; needed without a terminal.",
     "inventory": INVENTORY_HELP,
 }
 
@@ -26,24 +31,40 @@ def schedule(
     when: str | None = None,
     keep: int = 10,
     days: int = 120,
+    purge: bool = False,
     passphrase_file_there: str | None = None,
     remove: bool = False,
     dry_run: bool = False,
+    yes: bool = False,
     inventory: str | None = None,
 ) -> None:
     """Write /etc/cron.d/tscm_backup on an appliance: regular backups, and a purge that keeps the newest.
 
+    It shows the file, its next runs and what the purge would delete now, and asks before it writes anything.
+
     Examples:
         tscm-migrate schedule tscm-old --dry-run
-        tscm-migrate schedule tscm-old --when "0 3 * * *" --keep 30
+        tscm-migrate schedule tscm-old --when "0 3 * * *" --keep 30 --yes
     """
     from tscm_migrate.appliance.schedule import WHEN, Schedule
     from tscm_migrate.inventory import load
     from tscm_migrate.migration.scheduling import Scheduler
-    from tscm_migrate.ui.say import as_it_is
+    from tscm_migrate.ui.operator import Terminal
+    from tscm_migrate.ui.say import as_it_is, say
 
+    attended = sys.stdin is not None and sys.stdin.isatty()
+    if not (dry_run or yes or attended):
+        raise UsageError("there is no terminal to ask on", "look first: --dry-run; then give --yes")
     site = load(Path(inventory) if inventory else None)
-    wanted = Schedule(when or WHEN, int(keep), int(days), "", passphrase_file_there or "")
+    wanted = Schedule(when or WHEN, int(keep), int(days), "", passphrase_file_there or "", purge)
     with Scheduler(site.host(name)) as scheduler:
-        lines = scheduler.remove(dry=dry_run) if remove else scheduler.write(wanted, dry=dry_run)
-    as_it_is("\n".join(lines))
+        if not dry_run:
+            scheduler.refuse_locked()
+        planned = scheduler.plan_removal() if remove else scheduler.plan(wanted, dry=dry_run)
+        as_it_is("\n".join(planned.lines))
+        if dry_run or (remove and not planned.changes):
+            return
+        what = f"Remove it from {name}?" if remove else f"Write it to {name}?"
+        if not yes and not Terminal(attended=attended).confirm(what):
+            raise UsageError("not confirmed; nothing was changed", "answer yes, or give --yes")
+        say(scheduler.apply(planned))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -58,10 +59,31 @@ def test_the_purge_keeps_the_newest_whatever_their_age_and_prunes_dangling_links
     (tmp_path / "threatstop_latest.tsbak").symlink_to(tmp_path / "threatstop_backup_2024-01-05_00_00_00.tsbak")
     (tmp_path / "threatstop_latest.tsbak.gpg").symlink_to(tmp_path / "gone")
     (tmp_path / "notes.txt").write_text("mine")
-    text = schedule.text(Schedule(keep=2, days=120), Paths(backup_dir=str(tmp_path)), user="root")
+    text = schedule.text(Schedule(keep=2, days=120, purge=True), Paths(backup_dir=str(tmp_path)), user="root")
     command = lines_of(text)[1].split(" ", 6)[6]
     subprocess.run(["sh", "-c", command], check=True, timeout=30)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "notes.txt", "threatstop_backup_2024-01-04_00_00_00.tsbak", "threatstop_backup_2024-01-05_00_00_00.tsbak",
         "threatstop_latest.tsbak",
     ]  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None or os.name == "nt", reason="the purge is a POSIX script")
+def test_without_a_marker_of_the_same_bytes_the_purge_deletes_nothing(tmp_path: Path) -> None:
+    markers = tmp_path / schedule.MARKERS
+    markers.mkdir()
+    old = time.time() - 400 * 86400
+    for day in range(1, 7):
+        file = tmp_path / f"threatstop_backup_2024-01-0{day}_00_00_00.tsbak"
+        file.write_text(f"archive {day}")
+        os.utime(file, (old, old) if day != 3 else None)
+        if day not in {1, 5}:
+            (markers / file.name).write_text(hashlib.sha256(file.read_bytes()).hexdigest() + "\n")
+    (markers / "threatstop_backup_2024-01-04_00_00_00.tsbak").write_text("0" * 64)
+    (markers / "threatstop_backup_2024-01-01_00_00_00.tsbak").symlink_to("/dev/null")
+    text = schedule.text(Schedule(keep=1, days=120), Paths(backup_dir=str(tmp_path)), user="root")
+    assert max(map(len, text.splitlines())) < 1000, "Vixie cron takes no longer command"
+    subprocess.run(["sh", "-c", lines_of(text)[1].split(" ", 6)[6]], check=True, timeout=30)
+    left = sorted(int(path.name[26:28]) for path in tmp_path.glob("threatstop_backup_*"))
+    assert left == [1, 3, 4, 5, 6], "2 is old, not the newest, and the very archive that is off-site"
+    assert not (markers / "threatstop_backup_2024-01-02_00_00_00.tsbak").exists()

@@ -1,0 +1,109 @@
+"""`schedule` on an appliance: it shows, asks, honours the lock, and its purge deletes only what is off-site."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.migrations import said
+from tscm_migrate import inventory
+from tscm_migrate.appliance import mark
+from tscm_migrate.lab.embedded import EmbeddedLab, available
+from tscm_migrate.lab.profile import new_profile, old_profile
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(available() is not None, reason=str(available())),
+]
+OLD = "tscm-old"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedLab]:
+    with EmbeddedLab(tmp_path_factory.mktemp("room"), old_profile(archives=4), new_profile()) as made:
+        yield made
+
+
+def entry(lab: EmbeddedLab, name: str = "old") -> Path:
+    return lab.guest(name).path("cron_d") / "tscm_backup"  # type: ignore[arg-type]
+
+
+def schedule(lab: EmbeddedLab, *words: str) -> subprocess.CompletedProcess[str]:
+    return lab.run_tool("schedule", *words, timeout=60)
+
+
+def test_it_shows_what_it_will_do_and_writes_nothing_unasked(lab: EmbeddedLab) -> None:
+    shown = schedule(lab, OLD, "--dry-run")
+    assert shown.returncode == 0, said(shown)
+    assert "of its 4 archives the purge (of which a verified copy is off-site) would delete 0 now" in shown.stdout
+    unasked = schedule(lab, OLD)
+    assert unasked.returncode == 2, said(unasked)
+    assert "--yes" in unasked.stderr
+    assert not entry(lab).exists()
+
+
+def test_a_host_without_a_backup_is_shown_in_a_dry_run_and_refused_with_a_command_that_helps(lab: EmbeddedLab) -> None:
+    shown = schedule(lab, "tscm-new", "--dry-run")
+    assert shown.returncode == 0, said(shown)
+    assert "tsadmin backup" in shown.stdout
+    refused = schedule(lab, "tscm-new", "--yes")
+    assert refused.returncode == 3, said(refused)
+    assert "--allow" not in refused.stderr
+    assert f"ssh -t -p {lab.port} " in refused.stderr
+    assert " tsadmin backup" in refused.stderr
+    assert not entry(lab, "new").exists()
+    given = schedule(lab, "tscm-new", "--yes", "--passphrase-file-there", "/root/p")
+    assert given.returncode == 0, said(given)
+    assert schedule(lab, "tscm-new", "--remove", "--yes").returncode == 0
+    assert not entry(lab, "new").exists()
+
+
+def test_it_honours_the_lock_of_a_run(lab: EmbeddedLab) -> None:
+    folder = inventory.load(lab.inventory).host(OLD).paths.hold_dir
+    text = mark.Mark("20240501-030000-1a2b", "old", "else@where", "another", 7, "2024-05-01T03:00:00Z").text()
+    lab.on("old", f"mkdir -p {folder} && printf '%s\\n' '{text}' > {folder}/lock")
+    for words in ((OLD, "--yes"), (OLD, "--remove", "--yes")):
+        refused = schedule(lab, *words)
+        assert refused.returncode == 3, said(refused)
+        assert "20240501-030000-1a2b" in refused.stderr
+    assert not entry(lab).exists()
+    lab.on("old", f"rm -r {folder}")
+
+
+def test_its_purge_deletes_only_what_offsite_has_marked(lab: EmbeddedLab, tmp_path: Path) -> None:
+    backups = lab.guest("old").path("backup")
+    long_ago = time.time() - 400 * 86400
+    names = sorted(path.name for path in backups.glob("threatstop_backup_*"))
+    for name in names:
+        os.utime(backups / name, (long_ago, long_ago))
+    (tmp_path / "store").mkdir()
+    store = ("--store", str(tmp_path / "store"), "--host", OLD)
+    assert lab.run_tool("offsite", "pull", *store).returncode == 0
+    assert not (backups / ".tscm-offsite").exists(), "an appliance without a schedule is not changed"
+    written = schedule(lab, OLD, "--keep", "1", "--yes")
+    assert written.returncode == 0, said(written)
+    assert "of which a verified copy is off-site) would delete 0 now" in written.stdout
+    assert entry(lab).is_file()
+    pulled = lab.run_tool("offsite", "pull", *store, "--archive", names[0])
+    assert pulled.returncode == 0, said(pulled)
+    shown = schedule(lab, OLD, "--keep", "1", "--dry-run")
+    assert "it is there already, as it would be written" in shown.stdout
+    assert f"would delete 1 now:\n  {names[0]}\n" in shown.stdout
+    by_age = schedule(lab, OLD, "--keep", "1", "--purge", "--dry-run")
+    assert f"(by number and age) would delete {len(names) - 1} now" in by_age.stdout
+    assert "it replaces:" in by_age.stdout
+    assert sorted(path.name for path in backups.glob("threatstop_backup_*")) == names, "nothing was deleted by that"
+    assert schedule(lab, OLD, "--remove", "--yes").returncode == 0
+    assert not entry(lab).exists()
+    assert not (backups / ".tscm-offsite").exists()
+    assert json.loads(lab.run_tool("archives", OLD, "--json").stdout)
