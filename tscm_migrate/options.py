@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 METHODS = ("auto", "rsync", "tar", "sftp")
 ROUTES = ("auto", "direct", "relay")
+# What `--allow` may name. A check that is not here cannot be acknowledged; a test compares.
+CHECKS = frozenset({
+    "address-differs", "another-way", "archive-other-address", "archive-other-keys", "archive-unread",
+    "archives-unseen", "clock-off", "clock-unknown", "core-too-old", "device-unknown", "devices-on-new", "dhcp",
+    "disk-full", "disk-unknown", "dns-outage", "interface-differs", "interface-missing", "login",
+    "migrated-already", "module-missing", "new-is-older", "no-sudo", "no-way", "old-answers", "old-is-dead",
+    "old-keys-unknown", "os-differs", "os-flavour", "os-unknown", "same-host", "tools-missing", "unreachable",
+    "updates-entry-missing", "version-unknown",
+})  # fmt: skip
 OFFLINE = ("poweroff", "isolate", "manual")
 _ARCHIVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.tsbak(\.gpg)?\Z")
 _OFFSITE = re.compile(r"offsite:(?:[^\s/]{1,200}/)?[A-Za-z0-9][A-Za-z0-9._~-]{0,250}\Z")
@@ -202,6 +211,14 @@ def _devices(value: str | Iterable[str]) -> str | tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _allowed(names: Iterable[str]) -> tuple[str, ...]:
+    for name in names:
+        if name not in CHECKS:
+            fix = f"one of: {', '.join(sorted(CHECKS))}"
+            raise UsageError(f"--allow {name!r} is not the name of a check{suggestion(name, CHECKS)}", fix)
+    return tuple(dict.fromkeys(names))
+
+
 _CONVERT: dict[str, Callable[[Any], Any]] = {
     "archive": _archive,
     "drain_timeout": seconds("--drain-timeout"),
@@ -212,5 +229,5 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "devices": _devices,
     "passphrase_file": Path,
     "inventory": Path,
-    "allow": lambda names: tuple(dict.fromkeys(names)),
+    "allow": _allowed,
 }

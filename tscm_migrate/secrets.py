@@ -74,13 +74,18 @@ class Secrets:
         self._answers: dict[tuple[str, str], Secret | None] = {}
         self._lock = threading.RLock()
 
-    def passphrase(self, host: Host) -> Secret | None:
+    def passphrase(self, host: Host, *, new: bool = False) -> Secret | None:
         """The passphrase of this host's archives; None where none is to be had.
 
+        Args:
+            host: whose.
+            new: something is to be encrypted with it; one that is typed is asked for twice.
+
         Raises:
-            UsageError: a named source (file, variable, command) does not deliver.
+            UsageError: a named source (file, variable, command) does not deliver, or two typed ones differ.
         """
-        return self._once("passphrase", host.name, host.passphrase_source, f"passphrase of {host.name}'s archives")
+        title = f"passphrase of {host.name}'s archives"
+        return self._once("passphrase", host.name, host.passphrase_source, title, twice=new)
 
     def sudo_password(self, host: Host) -> Secret | None:
         """The password that sudo wants on this host."""
@@ -113,10 +118,12 @@ class Secrets:
         """What was resolved and from where ("sudo:tscm-old" → "keyring"), for the plan and the report."""
         return {f"{kind}:{name}": found.source for (kind, name), found in self._answers.items() if found}
 
-    def _once(self, kind: str, name: str, named: str, title: str) -> Secret | None:
+    def _once(self, kind: str, name: str, named: str, title: str, *, twice: bool = False) -> Secret | None:
         with self._lock:
             if (kind, name) not in self._answers:
                 found = self._resolve(kind, name, named, title)
+                if twice and found is not None and found.source == "prompt":
+                    self._confirm(found, title)
                 if found is not None:
                     self._redactor.add(_text(found))
                 self._answers[kind, name] = found
@@ -156,6 +163,17 @@ class Secrets:
         if not self._environ.get(variable):
             raise UsageError(f"{title}: the inventory says env:{variable}, which is not set", f"set {variable}")
         return Secret(_one_line(_utf_8(self._environ[variable]), f"env:{variable}"), f"env:{variable}")
+
+    def _confirm(self, found: Secret, title: str) -> None:
+        """Ask once more: a mistyped passphrase would make a backup that nobody can open.
+
+        Raises:
+            UsageError: the second one is another.
+        """
+        with contextlib.suppress(EOFError):
+            if self._ask(f"{title}, once more: ") == found.reveal():
+                return
+        raise UsageError("the two passphrases differ; nothing was changed", "run it again, and type it twice")
 
     def _from_prompt(self, title: str) -> Secret | None:
         if not self._interactive:

@@ -177,7 +177,7 @@ def test_only_the_fast_transports_front_door_is_imported() -> None:
 
 
 MAY_PRINT = {
-    "tscm_migrate/ui/say.py", "tscm_migrate/ui/operator.py", "tscm_migrate/ui/live.py", "tscm_migrate/cli.py",
+    "tscm_migrate/ui/say.py", "tscm_migrate/ui/screen.py", "tscm_migrate/ui/operator.py", "tscm_migrate/ui/live.py", "tscm_migrate/cli.py",
     "tscm_migrate/program.py", "tscm_migrate/tasks/shells.py", "tscm_migrate/init.py", "tscm_migrate/tasks/offsite.py",
 }  # fmt: skip
 
@@ -215,3 +215,15 @@ def test_what_leaves_the_mode_to_the_umask_would_be_seen() -> None:
         assert makes_a_file(ast.parse(code, mode="eval").body)  # type: ignore[arg-type]
     for code in ("p.open('rb')", "p.mkdir(mode=0o700)", "data.copy()", "os.open(p, flags, 0o600)"):
         assert not makes_a_file(ast.parse(code, mode="eval").body)  # type: ignore[arg-type]
+
+
+def test_allow_knows_every_check_by_its_name() -> None:
+    from tscm_migrate.options import CHECKS
+
+    found = {"no-sudo", "login", "unreachable"}  # identify's, chosen by the error
+    for module in MODULES:
+        if room_of(module) == "migration":
+            calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call) and node.args]
+            names = [node.args[0] for node in calls if ast.unparse(node.func).rpartition(".")[2] == "Finding"]
+            found |= {name.value for name in names if isinstance(name, ast.Constant)}
+    assert found == CHECKS

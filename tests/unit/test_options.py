@@ -20,10 +20,17 @@ def test_what_was_not_given_has_the_documented_default() -> None:
 
 def test_values_are_converted() -> None:
     options = MigrateOptions.parse(
-        {**PAIR, "debug": "5", "drain_timeout": "90", "devices": "a, b,a", "passphrase_file": "p", "allow": ["x", "x"]}
+        {
+            **PAIR,
+            "debug": "5",
+            "drain_timeout": "90",
+            "devices": "a, b,a",
+            "passphrase_file": "p",
+            "allow": ["dhcp", "dhcp"],
+        }
     )
     assert (options.debug, options.drain_timeout, options.devices) == (5, 90.0, ("a", "b"))
-    assert (options.passphrase_file, options.allow) == (Path("p"), ("x",))
+    assert (options.passphrase_file, options.allow) == (Path("p"), ("dhcp",))
 
 
 @pytest.mark.parametrize(
@@ -101,3 +108,9 @@ def test_what_would_be_said_to_a_dead_one_is_refused(given: dict[str, object], w
         MigrateOptions.parse({**DEAD, "archive": "offsite:latest", **given})
     assert words in caught.value.message()
     assert caught.value.remedy()
+
+
+def test_a_mistyped_check_is_refused_with_the_near_one_and_all_names() -> None:
+    with pytest.raises(UsageError, match=r"--allow 'os-differ' is not the name of a check.*os-differs") as refused:
+        MigrateOptions.parse({**PAIR, "allow": ["dhcp", "os-differ"]})
+    assert "version-unknown" in refused.value.remedy()

@@ -284,3 +284,25 @@ def test_a_secret_is_never_sent_to_another_process_and_a_job_has_none(tmp_path: 
     host = Host("tscm-a", "10.1.1.43", login_password_source="env:TSCM_LOGIN")
     sent = pickle.dumps(PullJob(host, "s3://bucket/x", PullOptions(), tmp_path))
     assert b"env:TSCM_LOGIN" in sent, "where it comes from is sent, and resolved where the work is done"
+
+
+def test_a_new_passphrase_that_is_typed_is_asked_for_twice_and_any_other_once() -> None:
+    asked: list[str] = []
+
+    def typing(*answers: str) -> Secrets:
+        left = list(answers)
+        asked.clear()
+        return Secrets(
+            interactive=True, environ={}, ask=lambda q: (asked.append(q), left.pop(0))[1], redactor=Redactor()
+        )
+
+    where = host(passphrase_source="prompt")
+    found = typing("a long one", "a long one").passphrase(where, new=True)
+    assert found is not None
+    assert len(asked) == 2
+    with pytest.raises(UsageError, match="differ"):
+        typing("a long one", "a lonh one").passphrase(where, new=True)
+    assert typing("a long one").passphrase(where) is not None
+    assert typing("").passphrase(where, new=True) is None
+    named = Secrets(interactive=True, environ={"TSCM_PASSPHRASE": "x y"}, ask=never, redactor=Redactor())
+    assert named.passphrase(host(), new=True) is not None

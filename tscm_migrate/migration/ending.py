@@ -135,7 +135,9 @@ def end(
     over = how in {"done", "attention"} or not engine.to_put_back()
     if over and how not in {"done", "attention"}:
         lines = (*lines, *outcome.not_reached(m))
+    plain: list[str] = []
     try:
+        plain = outcome.left_in_plain_text(m)
         ours = [one for one in m.there if one.name in m.journal.record.locked]  # else they are another run's
         leftovers.clear_secrets(*ours)
         if over:
@@ -144,10 +146,11 @@ def end(
                 given_up = how not in {"done", "attention"} and outcome.may_have_kept(engine)
                 leftovers.clear_settings(m.new, rehearsal_only=not given_up)
             locks.release(m)
-        m.journal.write("run-ended", outcome=how, standing=list(lines), left=list(left))
+        m.journal.write("run-ended", outcome=how, standing=[*lines, *plain], left=list(left))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last word is said whatever happens
         m.emit(Said(f"while ending the run: {error}", "warning"))
     if over and how in {"failed", "interrupted", "rolled-back"} and not lines and not left:
         lines = ("everything was put back", *kept) if m.journal.record.reverted else ("nothing was changed",)
+    lines = (*lines, *plain)
     m.emit(RunFinished(m.run, how, round(time.monotonic() - began, 3), outcome.downtime(m), lines, tuple(left)))
     return lines

@@ -7,16 +7,21 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tscm_migrate.appliance import archives
+from tscm_migrate.appliance.base import quote
 from tscm_migrate.errors import Locked, MigrateError, Refused, UsageError
 from tscm_migrate.events import RunFinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.migration.engine import Engine
     from tscm_migrate.migration.record import Record
+    from tscm_migrate.site import Host
 
 
 @dataclass
@@ -152,6 +157,39 @@ def _rehearsing(record: Record) -> list[str]:
         return []
     what = f"is in the rehearsal of the restore: it may have devices of {record.old}, and its updates are PAUSED"
     return [f"{record.new}: {what}; to put it back: tscm-migrate rollback {record.run}"]
+
+
+def plain_archives(appliance: Appliance, before: Facts) -> list[str]:
+    """Return the paths of the archives in plain text that were not there when the facts were gathered."""
+    known = {archive.path for archive in before.archives}
+    found = archives.listed(appliance)
+    return [archive.path for archive in found if not archive.encrypted and archive.path not in known]
+
+
+def left_in_plain_text(m: Migration) -> list[str]:
+    """Return a line for each archive in plain text that came during a run that encrypts, with the command to remove it.
+
+    An appliance that is not connected is not asked: of the old one, what was seen right after the backup counts.
+    """
+    if m.passphrase is None or not m.options.encrypt:
+        return []
+    lines = []
+    for one, facts in ((m.old, m.old_facts), (m.new, m.new_facts)):
+        paths = m.noted("left_plain", []) if one is m.old else []
+        if one in m.there and one.connected:
+            with contextlib.suppress(MigrateError):
+                paths = plain_archives(one, facts)
+        lines += [
+            f"{one.name}: {path} is NOT ENCRYPTED, and came during this run; to remove it: "
+            f"{_login(one.host)} {quote(f'sudo rm -f {quote(path)}')}"
+            for path in paths
+        ]
+    return lines
+
+
+def _login(host: Host) -> str:
+    port = f"-p {host.port} " if host.port != 22 else ""
+    return f"ssh -t {port}{host.user}@{host.address}"
 
 
 def standing(m: Migration, engine: Engine) -> tuple[str, ...]:

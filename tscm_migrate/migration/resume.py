@@ -175,7 +175,7 @@ def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:
     archive = m.noted("archive")
     if m.noted("restored") or (archive is not None and not str(archive["name"]).endswith(".gpg")):
         return None
-    found = run.archive_passphrase(m.options, m.old_facts, secrets, m.old.host)
+    found = run.archive_passphrase(m.options, m.old_facts, secrets, m.old.host, made=archive is not None)
     if found is None and archive is not None and m.options.encrypt:
         fix = "give it as for the migration: --passphrase-file FILE, TSCM_PASSPHRASE, the inventory or the keyring"
         raise UsageError(f"{archive['name']} is encrypted, and there is no passphrase; nothing was changed", fix)

@@ -221,11 +221,20 @@ def preflight(both: Sides, found: list[Identity], options: MigrateOptions, emit:
     return findings
 
 
-def archive_passphrase(options: MigrateOptions, old: Facts, secrets: Secrets, host: Host) -> Secret | None:
-    """The archives' passphrase, where one is needed.
+def archive_passphrase(
+    options: MigrateOptions, old: Facts, secrets: Secrets, host: Host, *, made: bool = False
+) -> Secret | None:
+    """Return the archives' passphrase; None where the backup is plain on request, or an archive that is there is plain.
+
+    Args:
+        options: of the run.
+        old: facts of the old appliance.
+        secrets: where the passphrase comes from; one that is typed for a new backup is asked for twice.
+        host: the old appliance.
+        made: the run's backup is there already.
 
     Raises:
-        UsageError: one is needed, or may be, and there is none.
+        UsageError: there is none. A fresh backup is never made in plain text because nobody gave a passphrase.
     """
     if not options.encrypt:
         return None
@@ -233,10 +242,11 @@ def archive_passphrase(options: MigrateOptions, old: Facts, secrets: Secrets, ho
     plain = last is not None and not last.encrypted
     if options.archive != "new" and plain:
         return None
-    found = secrets.passphrase(host)
-    if found is None and not plain:
+    found = secrets.passphrase(host, new=options.archive == "new" and not made)
+    if found is None:
         fix = "give --passphrase-file FILE or TSCM_PASSPHRASE; or --no-encrypt for a plain backup"
-        raise UsageError("there is no passphrase for the backup; nothing was changed", fix)
+        why = f" ({last.name}, its newest, is not encrypted)" if plain and last is not None else ""
+        raise UsageError(f"there is no passphrase for the backup{why}; nothing was changed", fix)
     return found
 
 

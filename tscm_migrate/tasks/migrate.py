@@ -112,7 +112,7 @@ def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
     from tscm_migrate.ui.operator import Terminal
-    from tscm_migrate.ui.screen import ask_unseen
+    from tscm_migrate.ui.screen import ask_unseen, keys_unseen
 
     interactive = sys.stdin is not None and sys.stdin.isatty()
     if not (interactive or options.yes or options.dry_run):
@@ -122,7 +122,7 @@ def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False
         site.host(spec)
     shown = watcher(as_json=options.json, quiet=quiet, verbose=verbose)
     operator = Terminal(attended=interactive and not options.yes)
-    with telling(shown, site.extras.get("notify", {})) as emit:
+    with keys_unseen(), telling(shown, site.extras.get("notify", {})) as emit:
         secrets = Secrets(interactive=interactive, passphrase_file=options.passphrase_file, ask=ask_unseen, emit=emit)
         return int(
             run.migrate(

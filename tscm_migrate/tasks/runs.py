@@ -156,7 +156,7 @@ def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, p
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
     from tscm_migrate.ui.operator import Terminal
-    from tscm_migrate.ui.screen import ask_unseen
+    from tscm_migrate.ui.screen import ask_unseen, keys_unseen
 
     interactive = sys.stdin is not None and sys.stdin.isatty()
     if not (interactive or yes):
@@ -164,6 +164,6 @@ def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, p
     site = inventories.load(Path(inventory) if inventory else inventory_of(run, verb=verb))
     file = Path(passphrase_file) if passphrase_file else None
     operator = Terminal(attended=interactive and not yes)
-    with telling(watcher(**shown), site.extras.get("notify", {})) as emit:
+    with keys_unseen(), telling(watcher(**shown), site.extras.get("notify", {})) as emit:
         secrets = Secrets(interactive=interactive, passphrase_file=file, ask=ask_unseen, emit=emit)
         return int(body(run, inventory=site, secrets=secrets, emit=emit, operator=operator, yes=yes))

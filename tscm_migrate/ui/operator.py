@@ -64,9 +64,6 @@ class Terminal:
         """The line that is typed; None at the end of the input, which is no answer."""
         with screen.paused():
             try:
-                if unseen:
-                    return screen.ask_unseen(question)
-                print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
-                return input()
+                return screen.ask_unseen(question) if unseen else screen.ask(question)
             except EOFError:
                 return None

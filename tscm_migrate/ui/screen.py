@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Protocol
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tscm_migrate import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +52,67 @@ def paused() -> Iterator[None]:
 
 
 def ask_unseen(question: str) -> str:
-    """`getpass` with room made for it."""
-    from getpass import getpass
+    """Ask for a secret; what was typed before the question counts, and none of it is shown.
 
-    with paused():
-        return getpass(question)
+    Raises:
+        EOFError: the input is at its end.
+    """
+    with paused(), _echo(on=False) as changed:
+        if not changed:
+            from getpass import getpass
+
+            return getpass(question)
+        sys.stderr.write(redact.clean(question))
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        sys.stderr.write("\n")
+        if not line:
+            raise EOFError
+        return line.rstrip("\n")
+
+
+def ask(question: str) -> str:
+    """Ask for something that may be seen.
+
+    Raises:
+        EOFError: the input is at its end.
+    """
+    with paused(), _echo(on=True):
+        sys.stderr.write(redact.clean(question))
+        sys.stderr.flush()
+        return input()
+
+
+@contextlib.contextmanager
+def keys_unseen() -> Iterator[None]:
+    """Show nothing of what is typed meanwhile, unless a question is asked: it may be a secret that was expected."""
+    with _echo(on=False):
+        yield
+
+
+@contextlib.contextmanager
+def _echo(*, on: bool) -> Iterator[bool]:
+    """Let the terminal echo or not; what was typed and not read stays. False where that cannot be set: Windows, a pipe.
+
+    Windows echoes a key only when it is read.
+    """
+    try:
+        termios: Any = importlib.import_module("termios")
+    except ImportError:
+        yield False
+        return
+    errors: tuple[type[Exception], ...] = (termios.error, OSError, ValueError, AttributeError)
+    try:
+        terminal = sys.stdin.fileno()
+        before = termios.tcgetattr(terminal)
+    except errors:
+        yield False
+        return
+    wanted = [*before]
+    wanted[3] = wanted[3] | termios.ECHO if on else wanted[3] & ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSADRAIN, wanted)
+    try:
+        yield True
+    finally:
+        with contextlib.suppress(*errors):  # it may have gone away
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import archives, backup, names, updates
 from tscm_migrate.errors import ApplianceError, ArchiveMissing, BackupFailed, TransferError
 from tscm_migrate.events import Said
-from tscm_migrate.migration import checks
+from tscm_migrate.migration import checks, outcome
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain, refusing_unknown
 from tscm_migrate.near import suggestion
@@ -101,7 +101,11 @@ class Backup(Plain):
 
     def _make(self, m: Migration) -> Archive:
         with refusing_unknown(m):
-            return backup.create(m.old, self._request(m), m.operator)
+            made = backup.create(m.old, self._request(m), m.operator)
+        plain = outcome.plain_archives(m.old, m.old_facts) if made.encrypted else []
+        if plain:  # at the end it is off, and cannot be asked
+            m.note("left_plain", plain)
+        return made
 
     def _quiet(self, m: Migration, when: str) -> None:
         found = updates.look(m.old).running
