@@ -277,6 +277,7 @@ class RehearsalRefused(Refused):
         return f"fix what the checks name, or continue all the same: {acknowledged}"
 
 
+@dataclass(eq=False)
 class WindowClosed(MigrateError):
     """The cutover does not fit into the change window any more; everything was undone."""
 

@@ -26,7 +26,8 @@ CHECKS = frozenset({
     "archives-unseen", "clock-off", "clock-unknown", "core-too-old", "device-unknown", "devices-on-new", "dhcp",
     "disk-full", "disk-unknown", "dns-outage", "interface-differs", "interface-missing", "login",
     "migrated-already", "module-missing", "new-is-older", "no-sudo", "no-way", "old-answers", "old-is-dead",
-    "old-keys-unknown", "os-differs", "os-flavour", "os-unknown", "same-host", "tools-missing", "unreachable",
+    "old-keys-unknown", "os-differs", "os-flavour", "os-unknown", "rehearsal-devices-missing", "rehearsal-files",
+    "rehearsal-files-differ", "same-host", "tools-missing", "unreachable",
     "updates-entry-missing", "version-unknown",
 })  # fmt: skip
 OFFLINE = ("poweroff", "isolate", "manual")

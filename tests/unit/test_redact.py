@@ -192,7 +192,7 @@ def classes() -> Iterator[type]:
 # Names of fields that may hold what was typed, what an appliance printed, or the inventory's own tokens.
 MAY_HOLD = {
     "password", "passphrase", "secret", "typed", "stdin", "stdout", "stderr", "output", "transcript", "context",
-    "values", "raw", "extras", "urls", "healthcheck", "early",
+    "raw", "extras", "urls", "healthcheck", "early",
 }  # fmt: skip
 
 
