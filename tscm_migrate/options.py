@@ -24,10 +24,10 @@ ROUTES = ("auto", "direct", "relay")
 CHECKS = frozenset({
     "address-differs", "another-way", "archive-other-address", "archive-other-keys", "archive-unread",
     "archives-unseen", "clock-off", "clock-unknown", "core-too-old", "device-unknown", "devices-on-new", "dhcp",
-    "disk-full", "disk-unknown", "dns-outage", "interface-differs", "interface-missing", "login",
+    "disk-full", "disk-unknown", "dns-outage", "interface-differs", "interface-missing", "isolate-impossible", "login",
     "migrated-already", "module-missing", "new-is-older", "no-sudo", "no-way", "old-answers", "old-is-dead",
     "old-keys-unknown", "os-differs", "os-flavour", "os-unknown", "rehearsal-devices-missing", "rehearsal-files",
-    "rehearsal-files-differ", "same-host", "tools-missing", "unreachable",
+    "rehearsal-files-differ", "same-host", "sessions", "tools-missing", "unreachable",
     "updates-entry-missing", "version-unknown",
 })  # fmt: skip
 OFFLINE = ("poweroff", "isolate", "manual")
