@@ -6,6 +6,7 @@ nothing is accepted and ignored.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,16 +21,8 @@ if TYPE_CHECKING:
 
 METHODS = ("auto", "rsync", "tar", "sftp")
 ROUTES = ("auto", "direct", "relay")
-# What `--allow` may name. A check that is not here cannot be acknowledged; a test compares.
-CHECKS = frozenset({
-    "address-differs", "another-way", "archive-other-address", "archive-other-keys", "archive-unread",
-    "archives-unseen", "clock-off", "clock-unknown", "core-too-old", "device-unknown", "devices-on-new", "dhcp",
-    "disk-full", "disk-unknown", "dns-outage", "interface-differs", "interface-missing", "isolate-impossible", "login",
-    "migrated-already", "module-missing", "new-is-older", "no-sudo", "no-way", "old-answers", "old-is-dead",
-    "old-keys-unknown", "os-differs", "os-flavour", "os-unknown", "rehearsal-devices-missing", "rehearsal-files",
-    "rehearsal-files-differ", "same-host", "sessions", "tools-missing", "unreachable",
-    "updates-entry-missing", "version-unknown",
-})  # fmt: skip
+_FINDING = re.compile(r"\bFinding\(\s*\"([a-z]+(?:-[a-z]+)*)\"")
+_BY_ERROR = {"no-sudo", "login", "unreachable"}  # findings that are named after an error
 OFFLINE = ("poweroff", "isolate", "manual")
 _ARCHIVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.tsbak(\.gpg)?\Z")
 _OFFSITE = re.compile(r"offsite:(?:[^\s/]{1,200}/)?[A-Za-z0-9][A-Za-z0-9._~-]{0,250}\Z")
@@ -212,11 +205,20 @@ def _devices(value: str | Iterable[str]) -> str | tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+@functools.cache
+def check_names() -> frozenset[str]:
+    """Return the names that `--allow` may have, read from the source of the checks; empty where that is not there."""
+    texts = [file.read_text(encoding="utf-8") for file in (Path(__file__).parent / "migration").rglob("*.py")]
+    found = {name for text in texts for name in _FINDING.findall(text)}
+    return frozenset(found | _BY_ERROR) if found else frozenset()
+
+
 def _allowed(names: Iterable[str]) -> tuple[str, ...]:
+    known = check_names()
     for name in names:
-        if name not in CHECKS:
-            fix = f"one of: {', '.join(sorted(CHECKS))}"
-            raise UsageError(f"--allow {name!r} is not the name of a check{suggestion(name, CHECKS)}", fix)
+        if known and name not in known:
+            fix = f"one of: {', '.join(sorted(known))}"
+            raise UsageError(f"--allow {name!r} is not the name of a check{suggestion(name, known)}", fix)
     return tuple(dict.fromkeys(names))
 
 
