@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import threading
 from datetime import UTC, datetime, timedelta
@@ -138,6 +139,29 @@ def test_deleting_twice_is_fine(store: Store) -> None:
     store.delete("hosts/a/x")
     store.delete("hosts/a/x")
     assert list(store.entries()) == []
+
+
+def test_what_is_not_ours_is_named_and_passed_over(store: Store, request: pytest.FixtureRequest) -> None:
+    """On a disk anything can lie there; the same for S3 is in tests/offsite/test_s3.py."""
+    kind = request.node.callspec.params["connect"]
+    if kind not in {"local", "sftp"}:
+        pytest.skip("not a folder")
+    root = request.getfixturevalue("tmp_path") / "store"
+    store.create("hosts/a/archives/good.json", b"{}")
+    folder = root / "hosts/a/archives"
+    os.mkfifo(folder / "fifo.json")
+    (folder / "dangling.json").symlink_to("nowhere")
+    (folder / "loop.json").symlink_to("loop.json")
+    (folder / "elsewhere").symlink_to("/etc")
+    for name in (b"bad\xff.json", b"line\nbreak.json", b"a b.json"):
+        (folder / os.fsdecode(name)).touch()
+    odd: list[str] = []
+    found = list(store.entries("hosts", odd=lambda key, _why: odd.append(key)))
+    assert [entry.key for entry in found] == ["hosts/a/archives/good.json"]
+    assert len(odd) == 7
+    assert all(key.isprintable() for key in odd)
+    with pytest.raises(StoreError):
+        next(store.read("hosts/a/archives/fifo.json"))
 
 
 @pytest.mark.parametrize("key", ["", "/abs", "../up", "a/../b", "a//b", "a/.", "back\\slash", "new\nline", "a" * 800])

@@ -10,6 +10,7 @@ file descriptor for the passphrase, and what is stored would no longer be what t
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,6 @@ from tscm_migrate.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
-    from pathlib import Path
 
     import gnupg
 
@@ -77,16 +78,17 @@ def sealed(chunks: Iterable[bytes], to: tuple[str, ...], home: Path | None = Non
 
 def can_open(to: tuple[str, ...], home: Path | None = None) -> bool:
     """Whether the keyring has a secret key that opens what is encrypted to these keys, without asking anybody."""
-    program = shutil.which("gpg")
-    base = [str(program), *OPTIONS, "--batch", "--quiet", *(["--homedir", str(home)] if home else [])]
     names = [word for name in to for word in ("--recipient", name)]
     encrypt = ["--trust-model", "always", *_ENCRYPT, *names, "--encrypt"]
     probe = b"probe"
-    try:
-        for more in (encrypt, ["--pinentry-mode", "error", "--decrypt"]):
-            probe = subprocess.run([*base, *more], input=probe, capture_output=True, check=True, timeout=30).stdout
-    except (subprocess.SubprocessError, OSError):
-        return False
+    with _with_agent(home) as usable:
+        base = [str(shutil.which("gpg")), *OPTIONS, "--batch", "--quiet"]
+        base += ["--homedir", str(usable)] if usable else []
+        try:
+            for more in (encrypt, ["--pinentry-mode", "error", "--decrypt"]):
+                probe = subprocess.run([*base, *more], input=probe, capture_output=True, check=True, timeout=30).stdout
+        except (subprocess.SubprocessError, OSError):
+            return False
     return probe == b"probe"
 
 
@@ -112,11 +114,12 @@ def opened(
         return gpg.decrypt_file(source, passphrase=passphrase.reveal(), extra_args=["--no-symkey-cache"])
 
     if passphrase is None:
-        stream = _piped(_gpg(home), chunks, work, _OWN_KEY)
-        try:
-            yield stream
-        finally:
-            stream.close()
+        with _with_agent(home) as usable:
+            stream = _piped(_gpg(usable), chunks, work, _OWN_KEY)
+            try:
+                yield stream
+            finally:
+                stream.close()
         return
     with tempfile.TemporaryDirectory(prefix="tscm-", ignore_cleanup_errors=True) as folder:
         stream = _piped(_gpg(folder), chunks, work, "give the passphrase that it was made with: --passphrase-file FILE")
@@ -124,11 +127,45 @@ def opened(
             yield stream
         finally:
             stream.close()
-            if conf := shutil.which("gpgconf"):
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    subprocess.run(
-                        [conf, "--homedir", folder, "--kill", "all"], check=False, capture_output=True, timeout=30
-                    )
+            _end_agent(folder)
+
+
+@contextmanager
+def _with_agent(home: Path | None) -> Iterator[Path | None]:
+    """A keyring whose agent starts: the operator's, or the same keys in a folder without an options file.
+
+    A mistake in gpg-agent.conf keeps the agent from starting, and with it every secret key from being used.
+    """
+    program = shutil.which("gpg-connect-agent")
+    base = [str(program), *(["--homedir", str(home)] if home else [])]
+    if program is None or _succeeds([*base, "/bye"]):
+        yield home
+        return
+    own = home or Path(os.environ.get("GNUPGHOME") or Path.home() / ".gnupg")
+    with tempfile.TemporaryDirectory(prefix="tscm-", ignore_cleanup_errors=True) as folder:
+        with contextlib.suppress(OSError):  # a system without links
+            for name in _KEYS:
+                if (own / name).exists():
+                    (Path(folder) / name).symlink_to((own / name).absolute())
+        try:
+            yield Path(folder)
+        finally:
+            _end_agent(folder)
+
+
+_KEYS = ("pubring.kbx", "pubring.gpg", "private-keys-v1.d", "trustdb.gpg")
+
+
+def _succeeds(argv: list[str]) -> bool:
+    try:
+        return subprocess.run(argv, check=False, capture_output=True, timeout=30).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _end_agent(home: str) -> None:
+    if conf := shutil.which("gpgconf"):
+        _succeeds([conf, "--homedir", home, "--kill", "all"])
 
 
 def _gpg(home: Path | str | None) -> gnupg.GPG:

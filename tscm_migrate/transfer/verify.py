@@ -89,7 +89,7 @@ def _decrypted(path: Path, passphrase: Secret, gpg: str, said: str) -> Opened:
 
     # a home of its own: no agent, no cached passphrase and no configuration decide about the result
     with tempfile.TemporaryDirectory(prefix="tscm-", ignore_cleanup_errors=True) as home:
-        argv = [gpg, "--homedir", home, "--batch", "--no-tty", "--quiet", "--pinentry-mode", "loopback"]
+        argv = [gpg, "--no-options", "--homedir", home, "--batch", "--no-tty", "--quiet", "--pinentry-mode", "loopback"]
         argv += ["--passphrase-fd", "0", "--decrypt", str(path)]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             errors: list[bytes] = []

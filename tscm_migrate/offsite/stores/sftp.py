@@ -13,7 +13,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
-from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
+from tscm_migrate.errors import ObjectExists, ObjectMissing, OutputFlood, StoreDenied, StoreError, StoreUnavailable
 from tscm_migrate.offsite.stores.base import Caps, Stat, Unfinished, check_key, is_key, moment, shown
 
 if TYPE_CHECKING:
@@ -162,17 +162,26 @@ class SftpStore:
             return
         for entry in found:
             key = f"{folder}/{entry.filename}".lstrip("/")
-            mode = entry.st_mode or 0
             if entry.filename.startswith("."):
                 continue
             if not is_key(key):
                 odd(shown(key), "its name is not one of ours")
+                continue
+            mode = entry.st_mode or self._mode(key)
+            if not mode:
+                odd(shown(key), "the server does not say what it is")
             elif modes.S_ISDIR(mode) and depth:
                 yield from self._walk(key, depth - 1, odd)
             elif modes.S_ISREG(mode):
                 yield _as_stat(key, entry)
             else:
                 odd(shown(key), "it is not a regular file")
+
+    def _mode(self, key: str) -> int:
+        """What an entry is, where the server does not say so in its listing; 0 where it never says."""
+        with suppress(OSError):
+            return self._sftp.lstat(self._path(key)).st_mode or 0
+        return 0
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
@@ -242,6 +251,8 @@ class SftpStore:
             yield
         except StoreError:
             raise
+        except OutputFlood as error:
+            raise StoreError(detail=error.detail, url=self.url, key=key) from error
         except FileNotFoundError as error:
             raise ObjectMissing(detail="not there", url=self.url, key=key) from error
         except (TimeoutError, EOFError, paramiko.SSHException, ConnectionError) as error:
