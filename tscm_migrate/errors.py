@@ -757,7 +757,7 @@ class RestoreFailed(ApplianceError):
 
 @dataclass(eq=False)
 class UnknownPrompt(ApplianceError):
-    """A prompt came that no rule knows; it was not answered."""
+    """A question came that no row of a dialect knows; it was not answered."""
 
     code = "appliance.unknown-prompt"
     foreign = ("prompt", "transcript")
@@ -767,12 +767,12 @@ class UnknownPrompt(ApplianceError):
     transcript: str = field(default="", repr=False)
 
     def message(self) -> str:
-        return f"{self.host}: unknown prompt, not answered: {self.prompt!r}"
+        return f"{self.host}: unknown question, not answered: {self.prompt!r}"
 
     def remedy(self) -> str:
         return (
-            "run attended (on a terminal, without --yes) to answer it, "
-            f"or add a rule to [hosts.{self.host}] in the inventory"
+            "answer it once on a terminal, without --yes, and have it remembered; beforehand: "
+            f"tscm-migrate prompts learn {self.host} --from OLD"
         )
 
 

@@ -37,7 +37,7 @@ def as_dict(site: Inventory, host: Host) -> dict[str, Any]:
     values: dict[str, Any] = {"name": host.name}
     values |= {key: getattr(host, field) for key, field in _KEYS.items()}
     values["gateway"] = host.gateway.name if host.gateway else None
-    values |= {"paths": asdict(host.paths), "commands": asdict(host.commands), "prompts": len(host.prompts)}
+    values |= {"paths": asdict(host.paths), "commands": asdict(host.commands), "dialect": str(host.dialect or "")}
     values["known_hosts"] = str(host.known_hosts) if host.known_hosts else None
     values["source"] = {key: site.source_of(host.name, key) for key in _KEYS}
     return values
@@ -62,7 +62,6 @@ def detail(site: Inventory, host: Host) -> str:
         for key, value in asdict(getattr(host, group)).items():
             if value != asdict(type(getattr(host, group))())[key]:
                 shown[f"{group}.{key}"] = value
-    shown["prompts"] = f"{len(host.prompts)} of its own"
     shown["known_hosts"] = str(host.known_hosts or "-")
     width = max(map(len, shown))
     lines = (f"{key.ljust(width)}  {value}  ({site.source_of(host.name, key)})" for key, value in shown.items())

@@ -6,7 +6,7 @@ Nothing here does I/O. What the vendor's documents leave open is a field with th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,20 +74,6 @@ class Commands:
 
 
 @dataclass(frozen=True)
-class PromptRule:
-    """An addition to the prompt table from the inventory.
-
-    `pattern` is a regular expression searched, ignoring case, in the prompt's text; `answer` is the literal answer, or
-    "@passphrase", "@sudo", "@archive", "@address", … (a name that the dialogue knows); `dialogue` limits it to one.
-    """
-
-    pattern: str
-    answer: str = field(repr=False)
-    dialogue: Literal["backup", "restore", "update", "any"] = "any"
-    times: int | None = None  # how often it may answer; None: without limit
-
-
-@dataclass(frozen=True)
 class Host:
     """One appliance as the inventory names it."""
 
@@ -104,7 +90,6 @@ class Host:
     paths: Paths = field(default_factory=Paths)
     commands: Commands = field(default_factory=Commands)
     devices: tuple[str, ...] = ()
-    prompts: tuple[PromptRule, ...] = ()
     dialect: Path | None = None  # where what a person has taught is kept; it need not be there
     tags: tuple[str, ...] = ()
     # Where secrets come from: "", "prompt", "keyring", "env:VAR", "command:…" or "none"; see tscm_migrate.secrets.

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.pair import NAME, Box, available, box
-from tscm_migrate.appliance import backup, restore
 from tscm_migrate.errors import MigrateError, UnknownPrompt
 from tscm_migrate.site import Secret
+from tscm_migrate.tsadmin import backup, restore
+from tscm_migrate.tsadmin.session import Nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,13 +39,6 @@ def appliance(tmp_path: Path) -> Iterator[Box]:
         tsadmin.write_text(TSADMIN.format(folder=made.folder, shm=made.folder / "shm"))
         tsadmin.chmod(0o755)
         yield made
-
-
-class Nobody:
-    attended = False
-
-    def answer(self, _host: str, _prompt: str, _context: str) -> str | None:
-        return None
 
 
 def request(folder: Path) -> restore.Request:
@@ -84,7 +78,7 @@ def test_a_restore_whose_connection_is_cut_goes_no_step_further(appliance: Box) 
     class Cuts(Nobody):
         attended = True
 
-        def answer(self, _host: str, _prompt: str, _context: str) -> str | None:
+        def answer(self, *_: object, **__: object) -> str | None:
             appliance.cutter.cut()
             wait(lambda: not alive(int((appliance.folder / "pid").read_text())), "it still runs")
             return "n"

@@ -67,11 +67,7 @@ passphrase = "command:pass show tscm"
 devices = ["asa-1", "pan-2"]
 tags = ["west"]
 paths.backup_dir = "/c"
-[[hosts.a.prompts]]
-pattern = "audit trail"
-answer = "n"
-dialogue = "backup"
-times = 1
+dialect = "asked.toml"
 [groups]
 all = ["a", "jump"]
 [hooks]
@@ -92,7 +88,8 @@ anything = { goes = 1 }
     assert (host.sudo_password_source, host.passphrase_source) == ("keyring", "command:pass show tscm")
     assert (host.paths.tsadmin, host.paths.backup_dir) == ("/opt/x/tsadmin", "/c")
     assert host.paths.cron_entry == "/etc/cron.d/multidevice-core"
-    assert (host.prompts[0].pattern, host.prompts[0].dialogue, host.prompts[0].times) == ("audit trail", "backup", 1)
+    assert host.dialect == tmp_path / "asked.toml"
+    assert inventory.host("jump").dialect == tmp_path / "dialect.toml"
     assert dict(inventory.groups) == {"all": ("a", "jump"), "west": ("a",)}
     assert inventory.hooks.snapshot == "snap it"
     assert inventory.policy.drain_timeout == 60
@@ -116,13 +113,8 @@ anything = { goes = 1 }
         ('[hosts."a b"]\naddress = "10.1.1.1"', "hosts.a b (line 1)", "not a name"),
         (
             '[hosts.a]\naddress = "10.1.1.1"\n[[hosts.a.prompts]]\npattern = "("\nanswer = "y"',
-            "hosts.a.prompts.0.pattern (line 4)",
-            "not a regular expression",
-        ),
-        (
-            '[hosts.a]\naddress = "10.1.1.1"\n[[hosts.a.prompts]]\npattern = ".*"\nanswer = "y"',
-            "hosts.a.prompts.0.pattern (line 4)",
-            "matches everything",
+            "hosts.a.prompts (line 3)",
+            "prompts learn NEW --from OLD",
         ),
         (
             '[hosts.a]\naddress = "10.1.1.1"\n[hosts.a.paths]\nbackup_dri = "/x"',

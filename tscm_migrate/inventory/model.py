@@ -10,7 +10,7 @@ import re
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from tscm_migrate.site import Commands, Paths
 
@@ -49,14 +49,11 @@ def _source(value: str) -> str:
     raise ValueError('says where the secret comes from: "prompt", "keyring", "env:VAR", "command:…" or "none"')
 
 
-def _regex(value: str) -> str:
-    try:
-        compiled = re.compile(value, re.IGNORECASE)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    if compiled.search(""):
-        raise ValueError("this pattern matches everything, so it would answer any prompt")
-    return value
+def _no_patterns(_value: object) -> None:
+    raise ValueError(
+        "regular expressions for prompts are not read any more: take them out, and have the questions remembered with "
+        "tscm-migrate prompts learn NEW --from OLD, or write them into the dialect's file"
+    )
 
 
 def _printable(value: str) -> str:
@@ -120,15 +117,6 @@ PathsModel = _of_dataclass("PathsModel", Paths, _NOT_ABSOLUTE, RemotePath)
 CommandsModel = _of_dataclass("CommandsModel", Commands, {}, Text)
 
 
-class PromptModel(Strict):
-    """One addition to the prompt table."""
-
-    pattern: Annotated[str, AfterValidator(_regex)]
-    answer: str
-    dialogue: Literal["backup", "restore", "update", "any"] = "any"
-    times: Annotated[int, Field(ge=1)] | None = None
-
-
 class DefaultsModel(Strict):
     """What `[defaults]` may say, and each host too."""
 
@@ -146,7 +134,7 @@ class DefaultsModel(Strict):
     commands: CommandsModel = Field(default_factory=CommandsModel)  # type: ignore[valid-type]
     devices: list[Annotated[str, AfterValidator(_device)]] = Field(default_factory=list)
     dialect: Text | None = None
-    prompts: list[PromptModel] = Field(default_factory=list)
+    prompts: Annotated[Any, BeforeValidator(_no_patterns)] = None
     tags: list[Name] = Field(default_factory=list)
 
 

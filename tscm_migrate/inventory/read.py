@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from tscm_migrate.errors import InventoryError
 from tscm_migrate.near import suggestion
-from tscm_migrate.site import Commands, Hooks, Host, Paths, Policy, PromptRule
+from tscm_migrate.site import Commands, Hooks, Host, Paths, Policy
 
 from . import Inventory, trust
 from .lines import lines_of
@@ -158,7 +158,6 @@ class Reader:
             paths=Paths(**_set(model.paths)),
             commands=Commands(**_set(model.commands)),
             devices=tuple(model.devices),
-            prompts=tuple(PromptRule(p.pattern, p.answer, p.dialogue, p.times) for p in model.prompts),
             dialect=dialect,
             tags=tuple(model.tags),
             sudo_password_source=model.sudo_password or "",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tscm_migrate.appliance.talk import Limits
 from tscm_migrate.events import Emit, silent
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.site import Hooks
+from tscm_migrate.tsadmin.session import Asked, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -26,18 +26,11 @@ def at(name: str, address: str) -> str:
     return f"{name}@{address}"
 
 
-class Operator(Protocol):
-    """The person at the terminal, or nobody."""
-
-    @property
-    def attended(self) -> bool:
-        """Whether there is anybody to ask."""
+class Operator(Asked, Protocol):
+    """The person at the terminal, or nobody; `attended` False: there is nobody to ask."""
 
     def confirm(self, question: str) -> bool:
         """Yes or no; False when nobody is there."""
-
-    def answer(self, host: str, prompt: str, context: str, *, hint: str = "") -> str | None:
-        """What to type at a remote prompt that no rule knows, or of which `hint` tells what one knows; None: stop."""
 
     def instruct(self, text: str) -> bool:
         """Ask for something to be done by hand, and wait for the word that it is; False: it was not."""

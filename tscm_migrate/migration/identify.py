@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import devices, facts
+from tscm_migrate.appliance import facts
 from tscm_migrate.errors import AuthFailed, HostKeyError, MigrateError, SshError, SudoFailed
 from tscm_migrate.migration.checks import Finding
+from tscm_migrate.tsadmin import devices
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance

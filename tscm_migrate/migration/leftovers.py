@@ -6,11 +6,12 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import backup, processes
+from tscm_migrate.appliance import processes
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.appliance.processes import Process, updates_among
 from tscm_migrate.errors import ApplianceError, MigrateError
 from tscm_migrate.events import Said, Waiting
+from tscm_migrate.tsadmin import backup
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance

@@ -192,11 +192,11 @@ class Dialogue:
     def _pending(self, *, settled: bool, silence: float) -> Pending | None:
         line, lines = self.terminal.line, self.terminal.lines
         if line.strip():
-            return Pending(line, self.terminal.text, lines, settled, quiet=silence)
+            return Pending(line, self.terminal.text, lines, settled, quiet=silence, modes=self.modes)
         last = next((x for x in reversed(lines) if x.strip()), None)
         if not settled or last is None:
             return None
-        return Pending(last, self.terminal.text, lines, settled, terminated=True, quiet=silence)
+        return Pending(last, self.terminal.text, lines, settled, terminated=True, quiet=silence, modes=self.modes)
 
     def _consider(self, *, settled: bool, silence: float = 0.0) -> Stop | None:
         pending = self._pending(settled=settled, silence=silence)

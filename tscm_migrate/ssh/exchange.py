@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from tscm_migrate.ssh.terminal import MASK
@@ -27,6 +27,13 @@ class Pending:
     settled: bool
     terminated: bool = False
     quiet: float = 0.0
+    modes: Callable[[], Collection[str]] = tuple  # of its terminal; asked for when it is called
+
+    @property
+    def hides(self) -> bool:
+        """Whether what is typed would not be shown, as where a password is read."""
+        modes = self.modes()
+        return "-echo" in modes and "-icanon" not in modes
 
 
 @dataclass(frozen=True)

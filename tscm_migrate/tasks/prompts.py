@@ -48,11 +48,12 @@ def explain(
     """
     from tscm_migrate.inventory import load
     from tscm_migrate.tsadmin import explaining
+    from tscm_migrate.tsadmin.reader import dialects
     from tscm_migrate.ui.say import as_it_is, as_json
 
     site = load(Path(inventory) if inventory else None)
     wishes = explaining.wishes(set or [], dialogue)
-    known = explaining.dialects_of(site.host(host) if host else site.pattern)
+    known = dialects((site.host(host) if host else site.pattern).dialect)
     for found in explaining.explained(sys.stdin, dialogue, wishes, known):
         if json:
             as_json(explaining.as_dict(found), indent=None)
@@ -118,46 +119,42 @@ def learn(
 def record(
     _context: Any, name: str, dialogue: str = "restore", out: str | None = None, inventory: str | None = None
 ) -> None:
-    """Run a dialogue on an appliance, answer it yourself, and write down what it asked and rules for the inventory.
+    """Run a dialogue on an appliance, answer it yourself, and write down what it asked.
+
+    What no dialect knows can be remembered in the dialect of the inventory.
 
     Examples:
         tscm-migrate prompts record tscm-new --dialogue restore
     """
-    from tscm_migrate.appliance.recording import proposed
     from tscm_migrate.inventory import load
-    from tscm_migrate.migration import prompting
+    from tscm_migrate.tsadmin import recording
     from tscm_migrate.ui.operator import Terminal
-    from tscm_migrate.ui.say import as_it_is, say
+    from tscm_migrate.ui.say import say
 
     host = load(Path(inventory) if inventory else None).host(name)
-    made = prompting.record(host, dialogue, Terminal(attended=sys.stdin is not None and sys.stdin.isatty()))
+    made = recording.record(host, dialogue, Terminal(attended=sys.stdin is not None and sys.stdin.isatty()))
     path = Path(out or f"{host.name}.{dialogue}.json")
     made.write(path)
-    rules = proposed(made)
-    say(f"{len(made.asked)} questions, in {path}" + ("" if rules else "\nthe rules knew every one of them"))
-    as_it_is("\n".join(rules))  # to be copied
+    say(f"{len(made.asked)} questions, in {path}")
 
 
 @command(
     positional=["recording"], help={"recording": "The file that `prompts record` wrote.", "inventory": INVENTORY_HELP}
 )
 def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
-    """Say which rule would answer each question of a recording; exit code 4 where a person would be needed.
+    """Print the kind of each question of a recording; exit code 4 where a person would have to answer one.
 
     Examples:
         tscm-migrate prompts replay tscm-new.restore.json
     """
-    from tscm_migrate.appliance.recording import Recording
-    from tscm_migrate.appliance.recording import replay as again
     from tscm_migrate.inventory import load
-    from tscm_migrate.migration import prompting
     from tscm_migrate.redact import outside
+    from tscm_migrate.tsadmin import recording as recorded
     from tscm_migrate.ui.say import say
 
-    made = Recording.read(Path(recording))
+    made = recorded.Recording.read(Path(recording))
     site = load(Path(inventory) if inventory else None)
     host = site.hosts.get(made.host) or site.host("replayed@127.0.0.1")
-    table = prompting.table_for(None, host, made.dialogue)
-    found = again(made, table.rules, table.values, table.site_rules, table.wishes)
-    say("\n".join(f"{rule or 'NOBODY':<16} {outside(prompt)}" for prompt, rule in found))
-    return 0 if all(rule for _, rule in found) else 4
+    found = recorded.replay(made, host)
+    say("\n".join(f"{kind or 'NOBODY':<16} {outside(question)}" for question, kind in found))
+    return 0 if all(kind for _, kind in found) else 4

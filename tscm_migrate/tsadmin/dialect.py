@@ -293,7 +293,7 @@ class _Loader:
         asked = take_apart(text)
         if not free and re.search(r"[\[(<{] ?\w+(?: ?(?:/|,|\||\bor\b) ?\w+)+ ?[\])>}]$", asked.words):
             raise self._fail(f"the choice at the end of {text!r} is not known", at, f"known are: {'  '.join(CHOICES)}")
-        return " ".join(text.split()).rstrip(" :?") if free and asked.choice else asked.words
+        return asked.words
 
     def _pattern(self, text: str, at: str, within: tuple[str, ...] = ()) -> re.Pattern[str]:
         """The regular expression for one text; everything in it stands for itself but slots and parts."""

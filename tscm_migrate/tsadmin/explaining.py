@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.errors import UsageError
 from tscm_migrate.site import Secret
 from tscm_migrate.ssh.terminal import Terminal
-from tscm_migrate.tsadmin.dialect import load
-from tscm_migrate.tsadmin.reader import Reader, dialects
+from tscm_migrate.tsadmin.reader import Reader
 from tscm_migrate.tsadmin.wishes import Understood, Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tscm_migrate.site import Host
     from tscm_migrate.tsadmin.dialect import Dialect
 
 DIALOGUES = ("restore", "backup", "update")
@@ -69,11 +67,6 @@ def _value(key: str, kind: str, value: str) -> Any:
         if kind.startswith("frozenset")
         else value
     )
-
-
-def dialects_of(host: Host) -> tuple[Dialect, ...]:
-    """The shipped dialects, and the host's own where its file is there."""
-    return dialects(*([load(host.dialect)] if host.dialect and host.dialect.is_file() else []))
 
 
 def explained(source: Iterable[str], dialogue: str, given: Wishes, known: Sequence[Dialect]) -> Iterator[Understood]:

@@ -13,6 +13,7 @@ from tscm_migrate.tsadmin.wishes import IPV4, Wishes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_MOST = 100  # lines above a question that are looked at
 _LONGEST = 30  # words of a line that may be a fact with another word in it
 
 
@@ -36,6 +37,10 @@ def check_slots(wishes: Wishes, row: Row, slots: dict[str, list[str]]) -> None:
             raise Another(f"{shown} is not the archive that is to be restored")
 
 
+class Above(NotNow):
+    """The question says nothing by itself, and what stands above it does not make it known."""
+
+
 class Facts:
     """The facts of some dialects, for one run."""
 
@@ -48,7 +53,7 @@ class Facts:
         """The kinds of what these lines say, each of which must be known; rows of the list say nothing.
 
         Raises:
-            NotNow: a line that no row knows.
+            Above: a line that no row knows.
         """
         found: list[str] = []
         at = 0
@@ -62,7 +67,7 @@ class Facts:
                     at += size
                     break
             else:
-                raise NotNow(f"no row knows the line above it: {plain(lines[at])!r}")
+                raise Above(f"no row knows the line above it: {plain(lines[at])!r}")
         return found
 
     def of(self, lines: Sequence[str]) -> list[str] | None:
@@ -88,12 +93,14 @@ class Facts:
         Raises:
             NotNow: one of these stands there.
         """
-        for line in lines:
+        for line in lines[-_MOST:]:
+            if is_rule(line) or archive_list.is_row(line):
+                continue
             text = plain(line).rstrip(" .!")
             for row in self._rows:
                 if match := row.pattern.fullmatch(text):
                     check_slots(self._wishes, row, slots_of(match))
-            if is_rule(line) or archive_list.is_row(line) or self.in_text(text) is not None:
+            if self.in_text(text) is not None:
                 continue
             words = text.split(" ")
             shorter = (plain(" ".join([*words[:at], *words[at + 1 :]])).lstrip(" :") for at in range(len(words)))

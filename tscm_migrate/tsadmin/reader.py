@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tscm_migrate.site import Secret
 from tscm_migrate.tsadmin import archive_list
 from tscm_migrate.tsadmin.dialect import NOTE, REFUSED, SECRET, SHIPPED, YES_NO, Dialect, Kind, Row, load, slots_of
-from tscm_migrate.tsadmin.facts import Another, Facts, NotNow, check_slots
-from tscm_migrate.tsadmin.spelling import Asked, is_rule, joined, plain, runs_on, take_apart, vocabulary
+from tscm_migrate.tsadmin.facts import Above, Another, Facts, NotNow, check_slots
+from tscm_migrate.tsadmin.spelling import Parsed, is_rule, joined, plain, runs_on, take_apart, vocabulary
 from tscm_migrate.tsadmin.wishes import DEFAULTS, IPV4, TIMES, Understood, Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 _LONGEST_FACT = 30  # words
 _MOST_LINES = 40  # of one question; a taught menu may be long
@@ -37,9 +39,18 @@ class _Candidate:
         return joined(self.lines)
 
 
-def dialects(*site: Dialect) -> tuple[Dialect, ...]:
-    """Those of the site, which go first, and the shipped ones."""
-    return (*site, *(load(name) for name in SHIPPED))
+@cache
+def _shipped() -> tuple[Dialect, ...]:
+    return tuple(load(name) for name in SHIPPED)
+
+
+def dialects(*files: Path | None) -> tuple[Dialect, ...]:
+    """The site's own dialects, where their files are there, and then the shipped ones.
+
+    Raises:
+        DialectError: a file has something wrong in it.
+    """
+    return (*(load(file) for file in files if file is not None and file.is_file()), *_shipped())
 
 
 class Reader:
@@ -69,24 +80,28 @@ class Reader:
         shown = (*self._kept, *lines)
         while shown and not shown[-1].strip():
             shown = shown[:-1]
-        why, question, missing, other = "no row knows this question", "", "", False
+        why, question, missing, other, bare = "no row knows this question", "", "", False, False
         for candidate in self._candidates(shown):
-            question = question or candidate.text
+            if not re.search("[A-Za-z]{2}", take_apart(question).words):
+                question = candidate.text
             for dialect in self._dialects:
                 try:
                     if found := self._match(candidate, dialect):
                         return found
                 except NotNow as reason:
-                    question, why = candidate.text, f"{dialect.name}: {reason}"
-                    other = other or isinstance(reason, Another)
+                    why = f"{dialect.name}: {reason}"
+                    other, bare = other or isinstance(reason, Another), bare or isinstance(reason, Above)
                     missing = str(reason) if isinstance(reason, _NotListed) else missing
         if again := self._asked_again(shown):
             return again
-        suggestion = self._suggest(shown) if suggest and not other else None
-        return Understood(question, suggestion=suggestion, why=why, not_listed=missing)
+        suggestion, kind = self._suggest(shown) if suggest and not other else (None, None)
+        return Understood(question, suggestion=suggestion, suggested=kind, bare=bare, why=why, not_listed=missing)
 
-    def sent(self, understood: Understood, lines: Sequence[str] = ()) -> None:
-        """Count an answer that has gone out; `lines` are those that it was read from."""
+    def sent(self, understood: Understood, lines: Sequence[str] = (), *, by_person: bool = False) -> None:
+        """Count an answer that has gone out; `lines` are those that it was read from.
+
+        What a person has typed is not known, so nobody is sure of it afterwards.
+        """
         shown = (*self._kept, *lines)
         passed = understood.kind in _PASSED_OVER
         self._kept = shown[:-1] if passed else ()
@@ -95,15 +110,13 @@ class Reader:
                 self._given[key] = self._given.get(key, 0) + 1
         if not passed:
             self._listed = shown[:-1] if archive_list.has_rows(shown[:-1]) else self._listed
-            self._last = understood
+            self._last = replace(understood, answer=None) if by_person else understood
 
     # ------------------------------------------------------------------ which lines are the question
 
     def _candidates(self, shown: Sequence[str]) -> Iterator[_Candidate]:
         """The last line alone, then with ever more of the lines above it, each time beginning where a sentence may."""
         for start in range(len(shown) - 1, max(-1, len(shown) - 1 - _MOST_LINES), -1):
-            if start < len(shown) - 1 and not shown[start].strip():
-                break
             if is_rule(shown[start]) and start < len(shown) - 1:
                 continue
             wrapped = shown[start].startswith("\t") and start > 0 and runs_on(shown[start - 1], shown[start])
@@ -141,13 +154,14 @@ class Reader:
             if self._facts.in_text(head) is not None:
                 yield head, words[stop.end() :]
 
-    def _answer(self, candidate: _Candidate, asked: Asked, row: Row, match: re.Match[str], head: str) -> Understood:
+    def _answer(self, candidate: _Candidate, asked: Parsed, row: Row, match: re.Match[str], head: str) -> Understood:
         slots = slots_of(match)
         check_slots(self.wishes, row, slots)
         kind = row.kind or self._kind_of_facts(candidate, row, head)
         if row.above == "known" and row.kind is not None:
             self._facts.all_of(candidate.above)
-        self._facts.check_above(kind, candidate.above)
+        if row.dialect in SHIPPED or kind in (Kind.NETWORK, Kind.APPLY):
+            self._facts.check_above(kind, candidate.above)
         if self._given.get((candidate.text,), 0) >= self._most(kind, candidate):
             raise NotNow("it was answered already, and comes again")
         answer = self._text(kind, row, asked, slots, candidate)
@@ -164,7 +178,7 @@ class Reader:
         return 2 if repeats and kind not in (Kind.PAGER, Kind.DNS, Kind.KEY, Kind.LITERAL) else TIMES.get(kind, 2)
 
     def _text(
-        self, kind: Kind, row: Row, asked: Asked, slots: dict[str, list[str]], candidate: _Candidate
+        self, kind: Kind, row: Row, asked: Parsed, slots: dict[str, list[str]], candidate: _Candidate
     ) -> str | Secret:
         if kind is Kind.LITERAL:
             return row.answer or ""
@@ -188,7 +202,7 @@ class Reader:
             raise NotNow(f"there is no value to answer a question of kind {kind} with")
         return value
 
-    def _yes_no(self, kind: Kind, row: Row, asked: Asked, question: str) -> str:
+    def _yes_no(self, kind: Kind, row: Row, asked: Parsed, question: str) -> str:
         wanted = self._more_dns() if kind is Kind.MORE_DNS else self.wishes.wants(kind)
         if wanted is None:
             raise NotNow(f"nothing says what is wanted of {kind}")
@@ -234,7 +248,7 @@ class Reader:
         while rest and is_rule(rest[-1]):
             rest.pop()
         if not rest or not archive_list.is_row(rest[-1]):
-            raise NotNow("something else was shown below the list")
+            raise Above("something else was shown below the list")
         self._facts.all_of(lines)
 
     # ------------------------------------------------------------------ facts
@@ -246,7 +260,7 @@ class Reader:
         if len(about) > 1:
             about.discard(Kind.PROCEED)
         if len(about) != 1 or not about <= row.of:
-            raise NotNow(
+            raise Above(
                 "nothing above it says what it is about" if not about else "what stands above it is not of one thing"
             )
         return Kind(about.pop())
@@ -270,7 +284,7 @@ class Reader:
 
     # ------------------------------------------------------------------ unknown
 
-    def _suggest(self, shown: Sequence[str]) -> str | None:
+    def _suggest(self, shown: Sequence[str]) -> tuple[str | None, Kind | None]:
         """What a question would be answered that differs by one word or two, none of which turns it round."""
         for candidate in self._candidates(shown[-4:]):
             asked = take_apart(candidate.text)
@@ -285,15 +299,15 @@ class Reader:
                     answer = self._would_answer(asked, " ".join([*words[:at], *words[at + size :]]), candidate)
                     if answer is not None:
                         return answer
-        return None
+        return None, None
 
-    def _would_answer(self, asked: Asked, words: str, candidate: _Candidate) -> str | None:
+    def _would_answer(self, asked: Parsed, words: str, candidate: _Candidate) -> tuple[str, Kind] | None:
         for dialect in self._dialects:
             for row in dialect.questions:
                 if row.kind in YES_NO and row.kind is not None and (match := row.pattern.fullmatch(words)):
                     try:
                         check_slots(self.wishes, row, slots_of(match))
-                        return self._yes_no(row.kind, row, asked, candidate.text)
+                        return self._yes_no(row.kind, row, asked, candidate.text), row.kind
                     except NotNow:
                         continue
         return None

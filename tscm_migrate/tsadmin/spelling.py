@@ -86,7 +86,7 @@ _DEFAULT = re.compile(
 
 
 @dataclass(frozen=True)
-class Asked:
+class Parsed:
     """A question taken apart: its words, its choice, its default, whether a range or a question mark ends it."""
 
     words: str
@@ -110,7 +110,7 @@ class Asked:
 _ALONE = re.compile(r"\W(?:default )?(?:\d{1,6}|y|n|yes|no)\W", re.IGNORECASE | re.ASCII)
 
 
-def take_apart(text: str) -> Asked:
+def take_apart(text: str) -> Parsed:
     """Take log tag, choice, default and the marks at its end off a question; each at most once, from the end."""
     rest, choice, default, ranged, marked = plain(text), None, None, False, False
     while True:
@@ -131,7 +131,7 @@ def take_apart(text: str) -> Asked:
             marked = marked or "?" in rest[len(bare) :]
             rest = bare
         if rest == before:
-            return Asked(rest, choice, default, ranged, marked)
+            return Parsed(rest, choice, default, ranged, marked)
         marked = marked or rest.endswith("?")
 
 

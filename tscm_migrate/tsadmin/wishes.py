@@ -99,8 +99,15 @@ class Understood:
     answer: str | None = field(default=None, repr=False)
     secret: bool = False
     suggestion: str | None = None
+    suggested: Kind | None = None  # the kind of the row that the suggestion is from
+    bare: bool = False  # it says nothing by itself, and what stands above it is not known
     why: str = ""
     not_listed: str = ""  # what is to be said where the list is shown and the archive is not in it
+
+    @property
+    def rule(self) -> str:
+        """What a journal calls whoever answers it: its kind, and the row of a taught text."""
+        return f"{self.kind}:{self.row}" if self.kind is Kind.LITERAL else str(self.kind or "")
 
     @property
     def shown(self) -> str | None:

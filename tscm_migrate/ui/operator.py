@@ -1,23 +1,22 @@
-"""The person at the terminal: is asked once before anything changes, and about prompts that no rule knows."""
+"""The person at the terminal: is asked once before anything changes, and about questions that no dialect knows."""
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tscm_migrate import redact
 from tscm_migrate.ui import screen
 
-_SECRET = re.compile(
-    r"pass\s*-?(?:phrase|word|code)|\bsecret\b|\b(?:en|de)cryption\s+key|\bprivate\s+key|\bpin\b", re.IGNORECASE
-)
-_YES_OR_NO = re.compile(r"\b(?:y|n|yes|no)\b", re.IGNORECASE)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
+    from tscm_migrate.tsadmin.dialect import Kind
+    from tscm_migrate.tsadmin.wishes import Understood
 
-def _asks_for_a_secret(prompt: str) -> bool:
-    """Whether what is typed should not be seen; "Show the password? [y/n]" asks for none."""
-    return bool(_SECRET.search(prompt)) and not _YES_OR_NO.search(prompt)
+_MOST_LINES = 300  # of what is shown above a question
+_MOST_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -30,25 +29,50 @@ class Terminal:
         """Yes or no."""
         return self.attended and self._says_yes(f"{question} [y/N] ")
 
-    def answer(self, host: str, prompt: str, context: str, *, hint: str = "") -> str | None:
-        """Show a remote prompt, with the lines before it and what a rule would say.
+    def answer(self, host: str, understood: Understood, shown: Sequence[str], *, unseen: bool = False) -> str | None:
+        """Show a remote question with all lines since the last answer, and read what is to be typed.
 
         Returns:
-            None where the run shall stop: a lone `!`, or no line at all.
+            None where the run shall stop: a lone `!`, or no line at all. "" takes what is proposed.
         """
         if not self.attended:
             return None
-        shown = "\n".join(f"  | {line}" for line in redact.outside(context, lines=True).splitlines()[-12:])
+        lines = redact.outside("\n".join(shown), lines=True).splitlines()
+        left_out = [f"  | … {len(lines) - _MOST_LINES} lines before"] if len(lines) > _MOST_LINES else []
+        framed = [*left_out, *(f"  | {line}" for line in lines[-_MOST_LINES:])]
+        what = "asks" if understood.kind else "asks something that no dialect knows"
         with screen.paused():
-            self._tell(f"\n{host} asks{'' if hint else ' something that no rule knows'}:\n{shown}\n")
-            if hint:
-                self._tell(f"  ({hint})\n")
-            asked = redact.outside(prompt)
-            to = f" to {asked!r}" if re.search(r"\w", asked) else ""
-            question = f"your answer{to} (! stops the run): "
-            unseen = _asks_for_a_secret(prompt if to else " ".join(shown.splitlines()[-2:]))
-            typed = self._ask(question, unseen=unseen)
+            self._tell("\n".join([f"\n{host} {what}:", "  +----", *framed, "  +----"]))
+            if understood.kind is not None:
+                self._tell(f"  known as {understood.kind}; Enter types {redact.outside(understood.shown or '')!r}")
+            elif understood.suggestion is not None:
+                self._tell(f"  suggestion: {redact.outside(understood.suggestion)!r} (Enter takes it)")
+            self._tell("  type the answer as it is to be sent; ! stops the run")
+            typed = self._ask("answer> ", unseen=unseen)
         return None if typed is None or typed.strip() == "!" else typed
+
+    def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
+        """Ask whether an answer is to be remembered, and, where several kinds may be meant, as which."""
+        with screen.paused():
+            self._tell(f"  {host}: {redact.outside(question)}")
+            said = self._ask("remember? [Y/n] ")
+            if said is None or said.strip().lower() not in {"", "y", "yes"}:
+                return None
+            if len(kinds) == 1:
+                return kinds[0]
+            self._tell(f"  what does it ask for? {', '.join(kinds)} (Enter: {kinds[0]})")
+            for _ in range(_MOST_TRIES):
+                said = self._ask("kind> ")
+                named = kinds[0] if said is not None and not said.strip() else (said or "").strip().lower()
+                if said is None or named in kinds:
+                    return next((kind for kind in kinds if kind == named), None)
+                self._tell(f"  not a kind: {redact.outside(named)!r}")
+        return None
+
+    def told(self, text: str) -> None:
+        """Show what became of an answer that was to be remembered."""
+        with screen.paused():
+            self._tell(f"  {redact.outside(text)}")
 
     def instruct(self, text: str) -> bool:
         """Ask for something to be done by hand."""

@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import devices, facts, named, updates
+from tscm_migrate.appliance import facts, named, updates
 from tscm_migrate.errors import MigrateError, UnknownPrompt
 from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated, Said
 from tscm_migrate.migration import parity
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain
+from tscm_migrate.tsadmin import devices
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import archives, network, restore
+from tscm_migrate.appliance import archives, network
 from tscm_migrate.errors import TransferError, WouldCollide
 from tscm_migrate.events import Said
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
 from tscm_migrate.migration.steps.staging import the_archive
+from tscm_migrate.tsadmin import restore
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration

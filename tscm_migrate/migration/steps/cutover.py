@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import archives, devices, facts, mark, named, network, restore, saved
+from tscm_migrate.appliance import archives, facts, mark, named, network, saved
 from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed, UnknownPrompt
 from tscm_migrate.events import Said
 from tscm_migrate.migration import identity, leftovers, way_back
@@ -16,14 +16,17 @@ from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.base import Plain
 from tscm_migrate.migration.steps.staging import the_archive
+from tscm_migrate.tsadmin import devices, restore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from tscm_migrate.appliance.restore import Outcome
-    from tscm_migrate.appliance.talk import Asked
     from tscm_migrate.migration.context import Actions, Migration, Operator
+    from tscm_migrate.tsadmin.dialect import Kind
+    from tscm_migrate.tsadmin.restore import Outcome
+    from tscm_migrate.tsadmin.session import Asked
+    from tscm_migrate.tsadmin.wishes import Understood
 
 _ENDS_WITHIN = 30.0  # seconds in which a restore that was hung up ends by itself
 
@@ -75,9 +78,17 @@ class _UntilSaved:
         """Whether there is anybody to ask."""
         return self.operator.attended
 
-    def answer(self, host: str, prompt: str, context: str) -> str | None:
+    def answer(self, host: str, understood: Understood, shown: Sequence[str], *, unseen: bool = False) -> str | None:
         """What to type, or None to stop."""
-        return None if self.saved() else self.operator.answer(host, prompt, context)
+        return None if self.saved() else self.operator.answer(host, understood, shown, unseen=unseen)
+
+    def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
+        """As the operator says."""
+        return self.operator.remember(host, question, kinds)
+
+    def told(self, text: str) -> None:
+        """Show it to the operator."""
+        self.operator.told(text)
 
 
 def _has_saved(m: Migration, before: str) -> bool:
@@ -147,9 +158,7 @@ class RestoreNetwork(Plain):
                 raise
             self._hung_up(m, unknown)
             return
-        asked = outcome.did(
-            "network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static", "under-way", "parts"
-        )
+        asked = outcome.did("network", "address", "cidr", "dhcp", "apply", "static", "method", "under-way")
         # It may have asked in words that the site's rules or the operator answered, or not at all.
         failed = bool(outcome.printed.failures)
         if not outcome.lost and (failed or not asked) and network.saved_settings(m.new) == before:

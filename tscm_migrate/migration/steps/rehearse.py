@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import devices, named, network, restore
+from tscm_migrate.appliance import named, network
 from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
 from tscm_migrate.events import Checked, Estimated, Said
 from tscm_migrate.migration import checks, estimate, leftovers, rehearsal_undo, way_back
@@ -17,12 +17,13 @@ from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
+from tscm_migrate.tsadmin import devices, restore
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from tscm_migrate.appliance.restore import Outcome
     from tscm_migrate.migration.context import Actions, Migration
+    from tscm_migrate.tsadmin.restore import Outcome
 
 _MOST_PASSES = 3
 _AWAY = ("take-offline", "old-absent", "restore-network", "restore")  # steps behind which nothing is rehearsed any more

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import archives, backup, names, updates
+from tscm_migrate.appliance import archives, names, updates
 from tscm_migrate.errors import ApplianceError, ArchiveMissing, BackupFailed, TransferError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import checks, outcome
@@ -13,6 +13,7 @@ from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain, refusing_unknown
 from tscm_migrate.near import suggestion
 from tscm_migrate.site import Archive
+from tscm_migrate.tsadmin import backup
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.backup import sudo_answer
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.appliance.prompts import Table
-from tscm_migrate.appliance.rules import update_rules
-from tscm_migrate.appliance.talk import Limits, converse
 from tscm_migrate.tsadmin import output
+from tscm_migrate.tsadmin.backup import sudo_answer
+from tscm_migrate.tsadmin.reader import Reader, dialects
+from tscm_migrate.tsadmin.session import Limits, Nobody, converse
+from tscm_migrate.tsadmin.wishes import Wishes
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
@@ -22,15 +22,6 @@ _BUSY = re.compile(
     r"\bbusy\b|\btry\s+(?:it\s+)?again\b|\balready\s+(?:\w+\s+){0,2}(?:running|updat\w+|in\s+progress)\b|\blocked\s+by\b",
     re.IGNORECASE,
 )
-
-
-class _Nobody:
-    """A device's first login is for a person, later, by hand: the checklist names it."""
-
-    attended = False
-
-    def answer(self, _host: str, _prompt: str, _context: str) -> str | None:
-        return None
 
 
 @dataclass(frozen=True)
@@ -77,12 +68,13 @@ def update(appliance: Appliance, name: str, *, timeout: float) -> Updated:
     Raises:
         UnknownPrompt: it asks something; a person must do this one. DialogueSilent, SshError: see there.
     """
-    site = tuple(rule for rule in appliance.host.prompts if rule.dialogue in ("update", "any"))
+    wishes = Wishes(address=appliance.host.address, here=appliance.host.address, sudo=sudo_answer(appliance))
+    # A device's first login is for a person, later, by hand: the checklist names it.
     talked = converse(
         appliance,
         f"exec {appliance.paths.tsadmin} update {quote(name)}",
-        Table(update_rules(), {"sudo": sudo_answer(appliance)}, site),
-        _Nobody(),
+        Reader(wishes, dialects(appliance.host.dialect), "update"),
+        Nobody(),
         display=f"tsadmin update {name}",
         limits=Limits(timeout, timeout),
     )

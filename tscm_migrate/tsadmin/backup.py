@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Self
 
 from tscm_migrate.appliance import archives, names
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.appliance.prompts import Table
-from tscm_migrate.appliance.rules import backup_rules
-from tscm_migrate.appliance.talk import Asked, Limits, converse
 from tscm_migrate.errors import BackupFailed
 from tscm_migrate.tsadmin import output
+from tscm_migrate.tsadmin.reader import Reader, dialects
+from tscm_migrate.tsadmin.session import Asked, Limits, converse
+from tscm_migrate.tsadmin.wishes import Wishes
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
@@ -64,14 +64,16 @@ def create(appliance: Appliance, request: Request, operator: Asked) -> Archive:
         UnknownPrompt, DialogueSilent, SshError: see there.
     """
     before = {archive.path for archive in archives.listed(appliance)}
-    values = {"passphrase": request.passphrase, "interface": request.interface or None, "sudo": sudo_answer(appliance)}
-    rules = tuple(rule for rule in appliance.host.prompts if rule.dialogue in ("backup", "any"))
-    table = Table(backup_rules(encrypt=request.passphrase is not None), values, rules)
+    wishes = Wishes(
+        address=appliance.host.address, here=appliance.host.address, interface=request.interface or None,
+        passphrase=request.passphrase, sudo=sudo_answer(appliance), encrypt=request.passphrase is not None,
+    )  # fmt: skip
+    reader = Reader(wishes, dialects(appliance.host.dialect), "backup")
     with PassphraseFile(appliance, request.passphrase) as file:
         words = [appliance.paths.tsadmin, "backup", *(quote(word) for word in options(request, file.path))]
         script = file.guarded(" ".join(words))
         shown = command(appliance, request)
-        talked = converse(appliance, script, table, operator, display=shown, limits=request.limits)
+        talked = converse(appliance, script, reader, operator, display=shown, limits=request.limits)
     made = names.newest(a for a in archives.listed(appliance) if a.path not in before)
     printed = output.read(talked.text, questions=[exchange.prompt for exchange in talked.exchanges])
     printed.tell(appliance.emit, appliance.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tscm_migrate.appliance.devices import judge
+from tscm_migrate.tsadmin.devices import judge
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,167 @@
+"""`prompts record` and `prompts replay`: a dialogue written down with a person who answers, and read again later."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.appliance import facts
+from tscm_migrate.appliance.base import Appliance
+from tscm_migrate.appliance.names import newest
+from tscm_migrate.errors import UnknownPrompt, UsageError
+from tscm_migrate.tsadmin.explaining import wishes as sane_wishes
+from tscm_migrate.tsadmin.reader import Reader, dialects
+from tscm_migrate.tsadmin.session import OPERATOR, Asked, converse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tscm_migrate.appliance.facts import Facts
+    from tscm_migrate.site import Host
+    from tscm_migrate.ssh.shell import Shell
+    from tscm_migrate.tsadmin.dialect import Kind
+    from tscm_migrate.tsadmin.wishes import Understood
+
+FORMAT = 1
+DIALOGUES = ("restore", "backup")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One question, and the lines before it; `rule`: its kind, or "operator"; `answer`: "" for a secret."""
+
+    prompt: str
+    before: tuple[str, ...]
+    rule: str
+    answer: str = ""
+
+
+@dataclass
+class Recording:
+    """A dialogue of one kind (restore, backup) on one host; no secret is in it."""
+
+    host: str
+    dialogue: str
+    asked: list[Recorded] = field(default_factory=list)
+    status: int | None = None
+
+    def write(self, path: Path) -> None:
+        """As JSON, readable by the owner alone: a transcript tells much of a site."""
+        text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Recording:
+        """A recording that was written before.
+
+        Raises:
+            UsageError: it is not one.
+        """
+        try:
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            asked = [Recorded(a["prompt"], tuple(a["before"]), a["rule"], a["answer"]) for a in data["asked"]]
+            return cls(data["host"], data["dialogue"], asked, data["status"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{path} is not a valid recording: {error}", "make one: tscm-migrate prompts record HOST"
+            ) from error
+
+
+class _Recorder:
+    """Stands between the dialogue and the person, and writes down what is asked and what is answered."""
+
+    attended = True
+
+    def __init__(self, operator: Asked, record: Recording) -> None:
+        self._operator, self._record = operator, record
+
+    def answer(self, host: str, understood: Understood, shown: Sequence[str], *, unseen: bool = False) -> str | None:
+        typed = self._operator.answer(host, understood, shown, unseen=unseen)
+        if typed is None:
+            return None
+        by_row = not typed and understood.kind is not None
+        said = (understood.answer if by_row else typed) or ""
+        hidden = unseen or understood.secret
+        by = str(understood.kind) if by_row else OPERATOR
+        self._record.asked.append(Recorded(shown[-1].strip(), tuple(shown[:-1]), by, "" if hidden else said))
+        return typed
+
+    def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
+        return self._operator.remember(host, question, kinds)
+
+    def told(self, text: str) -> None:
+        self._operator.told(text)
+
+
+def record(host: Host, dialogue: str, operator: Asked) -> Recording:
+    """Run one dialogue on an appliance, every question answered by the person at the terminal.
+
+    Args:
+        host: where; what the person answers really happens there.
+        dialogue: restore or backup.
+        operator: must be attended.
+
+    Returns:
+        What was asked and answered, without secrets, also where the person stopped in the middle.
+
+    Raises:
+        UsageError: nobody is there, or there is no such dialogue. SshError: see there.
+    """
+    if dialogue not in DIALOGUES:
+        raise UsageError(f"--dialogue {dialogue!r} is unknown", f"one of: {', '.join(DIALOGUES)}")
+    if not operator.attended:
+        raise UsageError("a dialogue is recorded with a person who answers", "run it on a terminal")
+    from tscm_migrate.secrets import Secrets
+
+    secrets = Secrets(interactive=True)
+
+    def dial(host: Host, expect: Sequence[str] | None = None) -> Shell:
+        from tscm_migrate.ssh.connect import connect
+
+        return connect(host, credentials=secrets, expect=expect)
+
+    appliance = Appliance(host, dial)
+    made = Recording(host.name, dialogue)
+    try:
+        reader = reader_for(facts.gather(appliance), host, dialogue)
+        command = f"{appliance.paths.tsadmin} {dialogue}"
+        talked = converse(appliance, command, reader, _Recorder(operator, made), display=command, always=True)
+        made.status = talked.status
+    except UnknownPrompt:
+        pass  # the person stopped it: what was seen until then is worth keeping
+    finally:
+        appliance.close()
+    return made
+
+
+def reader_for(known: Facts | None, host: Host, dialogue: str) -> Reader:
+    """A reader with the host's dialects, and with values that only stand for those of a real run."""
+    made = sane_wishes([], dialogue)
+    if known is not None:
+        own = next((i for i in known.interfaces if i.address == host.address), None)
+        latest = newest(known.archives)
+        made = replace(
+            made, passphrase=None, sudo=None, address=host.address, here=host.address, prefix=own.prefix if own else 24, interface=own.name if own else "eth0",
+            gateway=known.gateway or None, dns=known.dns, dhcp=known.dhcp, hostname=known.hostname,
+            archive=latest.name if latest else None, there=frozenset(archive.name for archive in known.archives),
+        )  # fmt: skip
+    return Reader(made, dialects(host.dialect), dialogue)
+
+
+def replay(recording: Recording, host: Host) -> list[tuple[str, str]]:
+    """What today's dialects make of a recorded dialogue.
+
+    Returns:
+        Each question with its kind, or "" where a person would have to answer.
+    """
+    reader = reader_for(None, host, recording.dialogue)
+    found = []
+    for one in recording.asked:
+        lines = (*one.before, one.prompt)
+        understood = reader.read(lines, suggest=False)
+        found.append((understood.question, str(understood.kind or "")))
+        reader.sent(understood, lines, by_person=understood.kind is None)
+    return found

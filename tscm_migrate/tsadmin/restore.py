@@ -1,0 +1,253 @@
+"""`tsadmin restore`: its questions answered in any order; the archive chosen from its list by file name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance import archives, named
+from tscm_migrate.appliance.base import quote
+from tscm_migrate.errors import RestoreFailed, UnknownPrompt
+from tscm_migrate.tsadmin import backup, output
+from tscm_migrate.tsadmin.backup import PassphraseFile, sudo_answer
+from tscm_migrate.tsadmin.dialect import Kind
+from tscm_migrate.tsadmin.reader import Reader, dialects
+from tscm_migrate.tsadmin.session import Asked, Limits, Nobody, converse
+from tscm_migrate.tsadmin.wishes import Understood, Wishes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.site import Secret
+
+
+# The rules whose questions are about the network settings.
+NETWORK = frozenset(
+    {"network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static", "under-way", "parts", "reboot"}
+)
+
+# The kinds of questions about the network settings.
+NETWORK = frozenset(
+    {
+        Kind.NETWORK,
+        Kind.ADDRESS,
+        Kind.CIDR,
+        Kind.DHCP,
+        Kind.STATIC,
+        Kind.METHOD,
+        Kind.APPLY,
+        Kind.UNDER_WAY,
+        Kind.REBOOT,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to restore, and the old appliance's network settings for a dialogue that asks for them one by one.
+
+    `devices`: names that are known, so that none is read as a word of what tsadmin prints. `continues`: a pass of this
+    run has chosen its archive before, so one that is said to be in progress is ours.
+    `limits`: when to give it up.
+    """
+
+    archive: str
+    folder: str
+    passphrase: Secret | None
+    interface: str
+    restore_ssh: bool
+    restore_cron: bool
+    bypass_netconf: bool
+    force_apply_netconf: bool
+    debug: int | None
+    leave_tmp_files: bool
+    address: str
+    prefix: int
+    gateway: str
+    dns: tuple[str, ...]
+    dhcp: bool | None
+    hostname: str
+    devices: tuple[str, ...] = ()
+    continues: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a pass ended: what was answered, whether the connection went away, what was printed.
+
+    `answered`: the kinds of the questions; "operator" for a person's answer, and "literal:ROW" for a taught text.
+    `stopped_at`: the question at which it was hung up; "" where it ended by itself.
+    """
+
+    answered: tuple[str, ...]
+    lost: bool
+    status: int | None
+    printed: output.Output
+    text: str = field(repr=False)
+    stopped_at: str = ""
+
+    def devices(self, known: Collection[str] = ()) -> tuple[str, ...]:
+        """Devices that the output names.
+
+        Args:
+            known: names of the old one's etc tree: each that is mentioned counts; where there are none, what stands
+                behind the word device does ("restoring device edge-asa").
+        """
+        if known:
+            return named.in_text(self.text, known)
+        found = re.findall(r"\bdevice\b\s*[:=]?\s*['\"]?([A-Za-z0-9][\w.-]*)", self.text, re.IGNORECASE)
+        return tuple(dict.fromkeys(name for name in found if not re.fullmatch(r"[a-z]+", name)))
+
+    def files(self, most: int = 200) -> tuple[str, ...]:
+        """Absolute paths of files that the output names."""
+        found = re.findall(r"(?<![\w./-])/(?:[\w@+.-]+/)+[\w@+.-]*\w", self.text)
+        return tuple(dict.fromkeys(found))[:most]
+
+    def did(self, *kinds: str) -> bool:
+        """Whether a question of one of these kinds was answered."""
+        return any(kind in self.answered for kind in kinds)
+
+    @property
+    def said(self) -> str:
+        """The line that tells best how it ended."""
+        return (self.printed.failures or (self.printed.last,))[-1]
+
+    @property
+    def ended_well(self) -> bool:
+        """Exit codes are not documented: a status other than 0 is a failure only where a line speaks of trouble."""
+        return not self.printed.failures and (self.status == 0 or not self.printed.troubles)
+
+
+def options(request: Request, passphrase_file: str = "") -> list[str]:
+    """The documented options: those that a backup takes too, and what becomes of the network settings."""
+    shared = backup.Request(request.interface, debug=request.debug, leave_tmp_files=request.leave_tmp_files)
+    given = backup.options(shared, passphrase_file)
+    if request.bypass_netconf:
+        given.append("--bypass_netconf=1")
+    if request.force_apply_netconf:
+        given.append("--force_apply_netconf=1")
+    return given
+
+
+def command(appliance: Appliance, request: Request) -> str:
+    """The command as a person would type it."""
+    encrypted = request.archive.endswith(".gpg") and request.passphrase
+    return " ".join(
+        [appliance.paths.tsadmin, "restore", *options(request, "(a 0600 file in memory)" if encrypted else "")]
+    )
+
+
+def reader_for(appliance: Appliance, request: Request) -> Reader:
+    """A reader for one pass: what is wanted, the values, and the dialects of this appliance."""
+    wishes = Wishes(
+        address=request.address, prefix=request.prefix, here=appliance.host.address, gateway=request.gateway or None,
+        dns=request.dns, dhcp=request.dhcp, hostname=request.hostname or None, interface=request.interface or None,
+        archive=request.archive, folder=request.folder, passphrase=request.passphrase, sudo=sudo_answer(appliance),
+        restore_ssh=request.restore_ssh, restore_cron=request.restore_cron, bypass_netconf=request.bypass_netconf,
+        continues=request.continues, there=frozenset(archive.name for archive in archives.listed(appliance)),
+    )  # fmt: skip
+    return Reader(wishes, dialects(appliance.host.dialect), "restore")
+
+
+def run(
+    appliance: Appliance,
+    request: Request,
+    operator: Asked,
+    *,
+    chosen: Callable[[], None] = lambda: None,
+    only: Collection[str] | None = None,
+) -> Outcome:
+    """Run one pass.
+
+    Args:
+        appliance: the new one.
+        request: what to restore.
+        operator: asked about unknown questions; what is taught takes effect at once, and is kept in the host's dialect.
+        chosen: called when the archive is about to be chosen from the list: from then on a restore that is under way
+            is ours, for a program that goes on with another's shows no list.
+        only: of `Outcome.answered` of other passes: it is hung up, without an answer, at a question that is not among
+            these, and at one about the network. None: all are answered.
+
+    Raises:
+        RestoreFailed: the archive is not in the list that is shown.
+        UnknownPrompt, DialogueSilent, SshError: see there. A connection that goes away is no error here.
+    """
+    missing: list[str] = []
+
+    def look(understood: Understood) -> None:
+        missing[:] = [understood.not_listed] if understood.not_listed else []
+        may = only is None or understood.kind is None or understood.rule in only
+        if not may or (only is not None and understood.kind in NETWORK):
+            raise _Seen(understood)
+        if understood.kind is Kind.ARCHIVE:
+            chosen()
+
+    secret = request.passphrase if request.archive.endswith(".gpg") else None
+    with PassphraseFile(appliance, secret) as file:
+        words = [appliance.paths.tsadmin, "restore", *(quote(word) for word in options(request, file.path))]
+        try:
+            talked = converse(
+                appliance, file.guarded(" ".join(words)), reader_for(appliance, request), operator, look=look,
+                display=command(appliance, request), limits=request.limits,
+            )  # fmt: skip
+        except _Seen as seen:
+            question = seen.understood.question
+            return Outcome((), False, None, output.read(""), "", stopped_at=question)  # noqa: FBT003
+        except UnknownPrompt as error:
+            if missing:
+                raise RestoreFailed(appliance.name, f"{missing[-1]}; nothing was chosen") from error
+            raise
+    printed = output.read(
+        talked.text, questions=[exchange.prompt for exchange in talked.exchanges], names=request.devices
+    )
+    return Outcome(
+        tuple(exchange.rule for exchange in talked.exchanges), talked.lost, talked.status, printed, talked.text
+    )
+
+
+def look_at_list(appliance: Appliance, request: Request) -> str:
+    """Start a restore, see whether the archive is in its list, and hang up without having answered anything.
+
+    The network settings are bypassed, so that nothing can be applied meanwhile.
+
+    Returns:
+        "" where it is listed; else a known question that is asked before the list is shown.
+
+    Raises:
+        RestoreFailed: the archive is not in the list, or the restore ends without asking anything.
+        UnknownPrompt: an unknown question is asked before the list is shown.
+    """
+    looking = replace(request, bypass_netconf=True, force_apply_netconf=False, continues=True)
+    words = [appliance.paths.tsadmin, "restore", *(quote(word) for word in options(looking))]
+
+    def look(understood: Understood) -> None:
+        if understood.not_listed or understood.kind not in (None, Kind.SUDO, Kind.PAGER):
+            raise _Seen(understood)
+
+    try:
+        talked = converse(
+            appliance, f"exec {' '.join(words)}", reader_for(appliance, looking), Nobody(), look=look,
+            display=f"{command(appliance, looking)}, only to look", limits=request.limits,
+        )  # fmt: skip
+    except _Seen as seen:
+        question = seen.understood
+        if question.not_listed:
+            raise RestoreFailed(appliance.name, question.not_listed) from None
+        if question.kind is Kind.UNDER_WAY:
+            detail = (
+                f"another restore is under way on it, of an archive that is not known; it asks: {question.question}"
+            )
+            raise RestoreFailed(appliance.name, detail) from None
+        return "" if question.kind is Kind.ARCHIVE else question.question
+    raise RestoreFailed(appliance.name, f"its restore ends at once: {output.read(talked.text).gist}")
+
+
+class _Seen(Exception):
+    """A question at which a dialogue is hung up without an answer."""
+
+    def __init__(self, understood: Understood) -> None:
+        super().__init__(understood.question)
+        self.understood = understood

@@ -1,0 +1,180 @@
+"""What a person teaches: an exact question with slots and what it is answered becomes a row of the site's dialect."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import DialectError
+from tscm_migrate.tsadmin import archive_list
+from tscm_migrate.tsadmin.dialect import SECRET, SLOTS, YES_NO, Kind, parse
+from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, take_apart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tscm_migrate.tsadmin.reader import Reader
+    from tscm_migrate.tsadmin.wishes import Understood, Wishes
+
+_SECRET = re.compile(
+    r"pass\s*-?(?:phrase|word|code)|\bsecret\b|\b(?:en|de)cryption\s+key|\bprivate\s+key|\bpin\b", re.IGNORECASE
+)
+_OPTION = re.compile(r"\W*(?:\d{1,2}|[a-z])\s*[)\].:=-]", re.IGNORECASE | re.ASCII)
+_SLOTTED = re.compile(
+    rf"(?P<archive>{SLOTS['archive']})|(?P<cidr>{SLOTS['cidr']})|(?P<ip>{SLOTS['ip']})|(?P<label>{SLOTS['label']})"
+    r"|(?<![\w.-])(?P<n>\d{1,6})(?![\w.-]\w|\w)",
+    re.ASCII,
+)
+_MOST_LINES = 24
+_TAUGHT = [Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ARCHIVE, Kind.DEVICES_EXIST, Kind.PROCEED, Kind.REBOOT, Kind.ENCRYPT]
+
+
+def asks_for_a_secret(question: str) -> bool:
+    """Whether what is typed should not be seen; "Show the password? [y/n]" asks for none."""
+    return bool(_SECRET.search(question)) and take_apart(question).choice is None
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A question that no row knows, and what a person has typed; `unseen`: it was not shown, so it may be a secret."""
+
+    understood: Understood
+    typed: str
+    lines: Sequence[str]
+    wishes: Wishes
+    dialogue: str
+    unseen: bool = False
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds that it may be remembered as: the one that is certain, else all; the first is proposed."""
+        for kind, secret in ((Kind.PASSPHRASE, self.wishes.passphrase), (Kind.SUDO, self.wishes.sudo)):
+            if secret is not None and secret.reveal() == self.typed:
+                return [kind]
+        if self.unseen:
+            return [Kind.PASSPHRASE, Kind.SUDO]
+        if self._is_archive():
+            return [Kind.ARCHIVE]
+        if self.understood.suggestion == self.typed and self.understood.suggested is not None:
+            return [self.understood.suggested]
+        if self.typed and re.search(rf"\({re.escape(self.typed)}\) to confirm", self.text):
+            return [Kind.CONFIRM]
+        first = [Kind.LITERAL, *_TAUGHT]
+        return [*first, *(kind for kind in Kind if kind not in first)]
+
+    @property
+    def text(self) -> str:
+        """The whole question: with its menu, and with the lines above it where it says nothing by itself."""
+        lines = [line for line in self.lines if line.strip()] or [""]
+        start = len(lines) - 1
+        while start and lines[start].startswith("\t"):
+            start -= 1
+        while start and (self._is_bare(joined(lines[start:])) or _is_option(lines[start - 1])):
+            if len(lines) - start >= _MOST_LINES or archive_list.is_row(lines[start - 1]):
+                break
+            start -= 1
+        if start < len(lines) - 1 and _is_option(lines[start]) and start and not archive_list.is_row(lines[start - 1]):
+            start -= 1  # what stands above a menu is what it asks
+        if self.understood.bare:
+            start = min(start, self._paragraph(lines))
+        return joined(lines[start:])
+
+    def _paragraph(self, lines: Sequence[str]) -> int:
+        """Where the lines begin that a question belongs to which says nothing by itself."""
+        start = len(lines) - 1
+        while start and len(lines) - start < _MOST_LINES and not archive_list.is_row(lines[start - 1]):
+            start -= 1
+        return start
+
+    def _is_bare(self, text: str) -> bool:
+        return not re.search(r"[A-Za-z]{2}", take_apart(text).words)
+
+    def _is_archive(self) -> bool:
+        archive = self.wishes.archive
+        if archive is None or not archive_list.has_rows(self.lines):
+            return False
+        entry = archive_list.pick(self.lines, archive, self.wishes.folder, self.wishes.there)
+        return entry is not None and entry.number == self.typed
+
+
+def _is_option(line: str) -> bool:
+    return not is_rule(line) and _OPTION.match(plain(line)) is not None and not archive_list.is_row(line)
+
+
+def row(lesson: Lesson, kind: Kind) -> str:
+    """The row as it is written into a dialect."""
+    text, typed = lesson.text, lesson.typed
+    if kind is Kind.CONFIRM:
+        text = text.replace(f"({typed})", "({hostname})")
+    ips: list[str] = []
+    slotted = _SLOTTED.sub(lambda found: _slot(found, lesson.wishes, ips), text)
+    fields: dict[str, str | list[str]] = {"kind": kind.value, "text": slotted}
+    if kind is Kind.LITERAL:
+        fields["answer"] = typed
+    elif kind in YES_NO:
+        fields |= dict(_of_yes_no(lesson, kind))
+    if ips:
+        fields["ips"] = ips
+    fields |= {"dialogue": lesson.dialogue, "source": f"taught on {datetime.now(UTC).date().isoformat()}"}
+    made = (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items())
+    return "\n[[question]]\n" + "\n".join(made) + "\n"
+
+
+def _slot(found: re.Match[str], wishes: Wishes, ips: list[str]) -> str:
+    kind = str(found.lastgroup)
+    if kind in ("ip", "cidr"):
+        shown = found[0].partition("/")[0]
+        ips.append("address" if shown == wishes.address else "here" if shown == wishes.here else "any")
+    return f"{{{kind}}}"
+
+
+def _of_yes_no(lesson: Lesson, kind: Kind) -> Iterator[tuple[str, str]]:
+    """What a yes does: known from what was typed and from what is wanted."""
+    asked, typed = take_apart(lesson.text), lesson.typed
+    wanted = lesson.wishes.wants(kind) is not False
+    choice = asked.yes_no
+    if choice is not None and not choice.words and typed.lower() in (choice.yes, choice.no, "y", "n", "yes", "no"):
+        yes = typed.lower()[0] == "y" if typed.lower() in ("y", "n", "yes", "no") else typed.lower() == choice.yes
+        yield "yes", "does" if yes == wanted else "leaves"
+    elif choice is not None and typed.lower() == (choice.yes if wanted else choice.no):
+        yield "yes", "words"
+    else:
+        yield "does" if wanted else "leaves", typed
+
+
+def learn(lesson: Lesson, kind: Kind, file: Path | None, reader: Reader) -> str:
+    """Remember an answer: in the dialect's file where there is one, and in this dialogue at once.
+
+    Returns:
+        What to tell the person.
+    """
+    made = row(lesson, kind)
+    old = ""
+    if file is not None and file.is_file():
+        old = file.read_text(encoding="utf-8")
+    text = (old or "# Questions of this site's appliances, and what they are answered. Taught by a person.\n") + made
+    try:
+        dialect = parse(text, str(file or "(taught)"), file.stem if file else "taught")
+    except DialectError as error:
+        return f"this question cannot be remembered: {error.problem}"
+    reader.teach(dialect)
+    if reader.read(lesson.lines).kind is None and kind not in SECRET:
+        return "this question cannot be remembered: it would not be known again"
+    if file is None:
+        return "remembered for this dialogue; without an inventory there is no file to keep it in"
+    _write(file, text)
+    return f"remembered as kind {kind} in {file}"
+
+
+def _write(file: Path, text: str) -> None:
+    """Replace a file at once: a kill leaves the old one or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part.touch(mode=0o600)
+    part.write_text(text, encoding="utf-8")
+    part.replace(file)
