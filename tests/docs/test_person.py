@@ -43,11 +43,9 @@ def test_a_dialogue_is_recorded_with_a_person_and_replayed(tmp_path: Path) -> No
             "prompts", "record", "tscm-new", "--dialogue", "restore", "--out", str(tmp_path / "r.json")
         )
         person = Terminal(words, {**lab.env(), "TSCM_PASSPHRASE": "x y z"})
-        person.wait_for("your answer to", limit=60)
-        person.wait_for("stops the run")
+        person.wait_for("answer> ", limit=60)
         person.type("")  # as the rule would
-        person.wait_for("your answer to", limit=60)
-        person.wait_for("stops the run")
+        person.wait_for("answer> ", limit=60)
         person.type("!")
         assert person.finish(60) == 0, person.shown
         done = lab.run_tool("prompts", "replay", str(tmp_path / "r.json"))

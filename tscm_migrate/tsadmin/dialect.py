@@ -289,7 +289,7 @@ class _Loader:
     def _words(self, text: str, at: str, *, free: bool) -> str:
         """A question's text without its choice, which must be one that is known."""
         if any(f"<{part}>" in text for part in self.parts):
-            return " ".join(text.split()).rstrip(" :")
+            return " ".join(text.split()).rstrip(" :.")
         asked = take_apart(text)
         if not free and re.search(r"[\[(<{] ?\w+(?: ?(?:/|,|\||\bor\b) ?\w+)+ ?[\])>}]$", asked.words):
             raise self._fail(f"the choice at the end of {text!r} is not known", at, f"known are: {'  '.join(CHOICES)}")

@@ -125,7 +125,8 @@ class Reader:
 
     def _goes_on(self, shown: Sequence[str], start: int) -> bool:
         """Whether the line at `start` only goes on with the sentence above it, which no row knows as a line by itself."""
-        return runs_on(shown[start - 1], shown[start]) and self._facts.of(shown[start - 1 : start]) is None
+        above = shown[start - 1]
+        return runs_on(above, shown[start]) and not archive_list.is_row(above) and self._facts.of([above]) is None
 
     # ------------------------------------------------------------------ rows
 

@@ -80,7 +80,8 @@ _SLOT_WORDS = re.compile(
 )
 _RANGE = re.compile(r"(?:^|(?<=[ \t>])|(?=[\[(]))[\[(]?(?P<low>\d{1,6}) ?- ?(?P<high>\d{1,6})[\])]?$", re.ASCII)
 _DEFAULT = re.compile(
-    r"[\[(](?:default(?: is|s to)?[:=]? )?(?P<default>[^\s\[\](){}<>/|,]{1,100}|(?:/[\w.-]+)+)[\])]$",
+    r"(?:[\[(]default(?: is|s to)?[:=]? (?P<default>[^\s\[\](){}<>|,]{1,100})[\])]|\[(?P<square>[^\s\[\](){}<>|,]{1,100})\]"
+    r"|\((?P<round>[\d./]{1,18}|y|n|yes|no)\))$",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -124,14 +125,14 @@ def take_apart(text: str) -> Parsed:
         elif not ranged and choice is None and (found := _RANGE.search(bare)):
             ranged, rest = True, bare[: found.start()].rstrip()
         elif default is None and (found := _DEFAULT.search(bare)) and (found.start() or _ALONE.fullmatch(found[0])):
-            default, rest = found["default"], bare[: found.start()].rstrip()
+            default, rest = found["default"] or found["square"] or found["round"], bare[: found.start()].rstrip()
         elif choice is None and rest != (shorter := _SLOT_WORDS.sub("", bare).rstrip()) and shorter != bare:
             rest = shorter
         else:
             marked = marked or "?" in rest[len(bare) :]
             rest = bare
         if rest == before:
-            return Parsed(rest, choice, default, ranged, marked)
+            return Parsed(rest.rstrip(" ."), choice, default, ranged, marked)
         marked = marked or rest.endswith("?")
 
 
