@@ -13,6 +13,7 @@ from tscm_migrate.errors import UnknownPrompt, UsageError
 from tscm_migrate.tsadmin.explaining import wishes as sane_wishes
 from tscm_migrate.tsadmin.reader import Reader, dialects
 from tscm_migrate.tsadmin.session import OPERATOR, Asked, converse
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +51,7 @@ class Recording:
     def write(self, path: Path) -> None:
         """As JSON, readable by the owner alone: a transcript tells much of a site."""
         text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
+        private.write(path, text)
 
     @classmethod
     def read(cls, path: Path) -> Recording:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from tscm_migrate.errors import DialectError
 from tscm_migrate.tsadmin import archive_list
 from tscm_migrate.tsadmin.dialect import SECRET, SLOTS, YES_NO, Kind, parse
 from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, take_apart
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -167,14 +167,5 @@ def learn(lesson: Lesson, kind: Kind, file: Path | None, reader: Reader) -> str:
         return "this question cannot be remembered: it would not be known again"
     if file is None:
         return "remembered for this dialogue; without an inventory there is no file to keep it in"
-    _write(file, text)
+    private.write(file, text)
     return f"remembered as kind {kind} in {file}"
-
-
-def _write(file: Path, text: str) -> None:
-    """Replace a file at once: a kill leaves the old one or the new one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    part.touch(mode=0o600)
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)
