@@ -88,8 +88,9 @@ SLOTS = {
     "label": "|".join(re.escape(label) for label in LABELS),
 }
 _WILD = re.compile(
-    r"\\|\.[*+?]|[\])}>][*+]|(?<![*])[*](?![*])|\[\^|\[[\w-]*\w-\w[\w-]*\](?<!\d\])|\(\?|\[0-9\]|\{\d*,?\d*\}|^\^|\$$|(?<=\w)\|(?=\w)|%s|[^/]\?\?|\.{4,}"
+    r"\\|\.[*+?]|[\])}>][*+]|(?<![*])[*](?![*])|\[\^|\[(?:[A-Za-z]-[A-Za-z]|0-9){1,4}\]|\(\?|\{\d*,?\d*\}|^\^|\$$|(?<=\w)\|(?=\w)|%s|[^/]\?\?|\.{4,}"
 )
+UNKNOWN_CHOICE = re.compile(r"[\[(<{] ?\w+(?: ?(?:/|,|\||\bor\b) ?\w+)+ ?[\])>}]$", re.ASCII)
 _PIECE = re.compile(r"\{(?P<slot>[^{}]*)\}|<(?P<part>[^<>\s]+)>|(?P<plain>[^{<]+|[{<])")
 _QUESTION_KEYS = {
     "kind",
@@ -290,10 +291,20 @@ class _Loader:
         """A question's text without its choice, which must be one that is known."""
         if any(f"<{part}>" in text for part in self.parts):
             return " ".join(text.split()).rstrip(" :.")
+        self._closed(text, at)
         asked = take_apart(text)
-        if not free and re.search(r"[\[(<{] ?\w+(?: ?(?:/|,|\||\bor\b) ?\w+)+ ?[\])>}]$", asked.words):
+        if not free and UNKNOWN_CHOICE.search(asked.words):
             raise self._fail(f"the choice at the end of {text!r} is not known", at, f"known are: {'  '.join(CHOICES)}")
         return asked.words
+
+    def _closed(self, text: str, at: str) -> None:
+        """Refuse what looks as if it stood for more than itself."""
+        unknown = [f"<{part}>" for part in re.findall(r"<(\w[\w-]*)>", text) if part not in self.parts]
+        if wild := next((found[0] for found in _WILD.finditer(text)), next(iter(unknown), "")):
+            raise self._fail(
+                f"{wild!r} in {text!r} is not allowed", at,
+                f"write the whole question; only slots stand for something else: {' '.join('{' + s + '}' for s in SLOTS)}",
+            )  # fmt: skip
 
     def _pattern(self, text: str, at: str, within: tuple[str, ...] = ()) -> re.Pattern[str]:
         """The regular expression for one text; everything in it stands for itself but slots and parts."""
@@ -304,11 +315,7 @@ class _Loader:
             raise self._fail(f"cannot be compiled: {error}", at, "write the whole question") from error
 
     def _sequence(self, text: str, at: str, names: list[str], within: tuple[str, ...]) -> str:
-        if wild := _WILD.search(text):
-            raise self._fail(
-                f"{wild[0]!r} in {text!r} is not allowed", at,
-                f"write the whole question; only slots stand for something else: {' '.join('{' + s + '}' for s in SLOTS)}",
-            )  # fmt: skip
+        self._closed(text, at)
         made, begun = "", False
         for token in text.split():
             optional = token.startswith("<") and token.endswith(">?") and token.count("<") == 1

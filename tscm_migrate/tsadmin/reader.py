@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LONGEST_FACT = 30  # words
+_MOST_OF_A_KIND = 6  # questions in one dialogue, where no other number is given
+_MOST_KEPT = 20_000  # lines above a pager
 _MOST_LINES = 40  # of one question; a taught menu may be long
 _TURNS = vocabulary(  # what a word in a question may turn round: no suggestion leaves one of these out
     "not no dont don't never without except but only skip keep leave avoid omit instead undo revert remove delete erase wipe "
@@ -53,6 +55,11 @@ def dialects(*files: Path | None) -> tuple[Dialect, ...]:
     return (*(load(file) for file in files if file is not None and file.is_file()), *_shipped())
 
 
+def _worded(text: str) -> bool:
+    """Whether a line says what it asks; "> " and "[y/n]: " do not."""
+    return re.search("[A-Za-z]{2}", take_apart(text).words) is not None
+
+
 class Reader:
     """One dialogue: understands what waits, and counts what was sent."""
 
@@ -82,16 +89,19 @@ class Reader:
             shown = shown[:-1]
         why, question, missing, other, bare = "no row knows this question", "", "", False, False
         for candidate in self._candidates(shown):
-            if not re.search("[A-Za-z]{2}", take_apart(question).words):
+            stop = False
+            if not _worded(question):
                 question = candidate.text
             for dialect in self._dialects:
                 try:
                     if found := self._match(candidate, dialect):
                         return found
                 except NotNow as reason:
-                    why = f"{dialect.name}: {reason}"
+                    why, stop = f"{dialect.name}: {reason}", stop or not isinstance(reason, Above)
                     other, bare = other or isinstance(reason, Another), bare or isinstance(reason, Above)
                     missing = str(reason) if isinstance(reason, _NotListed) else missing
+            if stop and _worded(candidate.text):
+                break  # this is the question, and with the lines above it it is not another one
         if again := self._asked_again(shown):
             return again
         suggestion, kind = self._suggest(shown) if suggest and not other else (None, None)
@@ -104,7 +114,7 @@ class Reader:
         """
         shown = (*self._kept, *lines)
         passed = understood.kind in _PASSED_OVER
-        self._kept = shown[:-1] if passed else ()
+        self._kept = shown[:-1][-_MOST_KEPT:] if passed else ()
         if understood.kind is not None:
             for key in (understood.kind, (understood.question,)):
                 self._given[key] = self._given.get(key, 0) + 1
@@ -165,6 +175,8 @@ class Reader:
             self._facts.check_above(kind, candidate.above)
         if self._given.get((candidate.text,), 0) >= self._most(kind, candidate):
             raise NotNow("it was answered already, and comes again")
+        if self._given.get(kind, 0) >= TIMES.get(kind, _MOST_OF_A_KIND):
+            raise NotNow(f"questions of kind {kind} were answered too often already")
         answer = self._text(kind, row, asked, slots, candidate)
         secret = isinstance(answer, Secret)
         text = answer.reveal() if isinstance(answer, Secret) else answer
@@ -176,7 +188,7 @@ class Reader:
         """How often the very same question is answered: more often only where something was shown in between."""
         again = self._last is not None and self._last.question == candidate.text
         repeats = again and all(is_rule(line) or self._facts.is_refusal(line) for line in candidate.above)
-        return 2 if repeats and kind not in (Kind.PAGER, Kind.DNS, Kind.KEY, Kind.LITERAL) else TIMES.get(kind, 2)
+        return 2 if repeats and kind not in (Kind.PAGER, Kind.DNS, Kind.KEY) else TIMES.get(kind, 2)
 
     def _text(
         self, kind: Kind, row: Row, asked: Parsed, slots: dict[str, list[str]], candidate: _Candidate
@@ -185,6 +197,8 @@ class Reader:
             return row.answer or ""
         if kind in YES_NO:
             return self._yes_no(kind, row, asked, candidate.text)
+        if kind is Kind.SUDO and self._given.get(kind) and any(self._facts.is_refusal(one) for one in candidate.above):
+            raise NotNow("sudo has not taken this password")
         if asked.choice is not None or (asked.ranged and kind is not Kind.ARCHIVE):
             raise NotNow(f"a question of kind {kind} has no such choice")
         allowed = DEFAULTS.get(kind, "" if kind in SECRET or kind in (Kind.KEY, Kind.PAGER) else IPV4)

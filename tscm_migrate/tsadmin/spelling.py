@@ -80,7 +80,7 @@ _SLOT_WORDS = re.compile(
 )
 _RANGE = re.compile(r"(?:^|(?<=[ \t>])|(?=[\[(]))[\[(]?(?P<low>\d{1,6}) ?- ?(?P<high>\d{1,6})[\])]?$", re.ASCII)
 _DEFAULT = re.compile(
-    r"(?:[\[(]default(?: is|s to)?[:=]? (?P<default>[^\s\[\](){}<>|,]{1,100})[\])]|\[(?P<square>[^\s\[\](){}<>|,]{1,100})\]"
+    r"(?:[\[(]default(?: is|s to)?[:=]? (?P<default>[^\s\[\](){}<>|,]{1,100})[\])]|\[(?P<square>[^\s\[\](){}<>/|,^]{1,100}|(?:/[\w.-]+)+|[\d.]{7,15}/\d\d?)\]"
     r"|\((?P<round>[\d./]{1,18}|y|n|yes|no)\))$",
     re.IGNORECASE | re.ASCII,
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import DialectError
 from tscm_migrate.tsadmin import archive_list
-from tscm_migrate.tsadmin.dialect import SECRET, SLOTS, YES_NO, Kind, parse
+from tscm_migrate.tsadmin.dialect import SECRET, SLOTS, UNKNOWN_CHOICE, YES_NO, Kind, parse
 from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, take_apart
 from tscm_migrate.util import private
 
@@ -137,7 +137,7 @@ def _of_yes_no(lesson: Lesson, kind: Kind) -> Iterator[tuple[str, str]]:
     """What a yes does: known from what was typed and from what is wanted."""
     asked, typed = take_apart(lesson.text), lesson.typed
     wanted = lesson.wishes.wants(kind) is not False
-    choice = asked.yes_no
+    choice = None if UNKNOWN_CHOICE.search(asked.words) else asked.yes_no
     if choice is not None and not choice.words and typed.lower() in (choice.yes, choice.no, "y", "n", "yes", "no"):
         yes = typed.lower()[0] == "y" if typed.lower() in ("y", "n", "yes", "no") else typed.lower() == choice.yes
         yield "yes", "does" if yes == wanted else "leaves"

@@ -1,0 +1,126 @@
+"""What a person teaches becomes exact rows with slots, never a secret, and serves another wish, too."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.tsadmin.corpora import NAME
+from tests.unit.tsadmin.support import SHIPPED, answer, reader, wishes
+from tscm_migrate.tsadmin.dialect import Kind, load
+from tscm_migrate.tsadmin.reader import Reader
+from tscm_migrate.tsadmin.teaching import Lesson, asks_for_a_secret, learn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIST = f"Nr  File\n0  {NAME}\n"
+
+
+def lesson(one: Reader, text: str, typed: str, *, unseen: bool = False) -> Lesson:
+    lines = text.split("\n")
+    return Lesson(one.read(lines), typed, lines, one.wishes, one.dialogue, unseen=unseen)
+
+
+def taught(file: Path, text: str, typed: str, kind: Kind | None = None, **changes: object) -> str:
+    """What the person is told; with the one kind that is certain where none is given."""
+    one = reader("restore", **changes)
+    learned = lesson(one, text, typed)
+    if kind is None:
+        assert len(learned.kinds) == 1, learned.kinds
+    return learn(learned, kind or learned.kinds[0], file, one)
+
+
+def again(file: Path, text: str, **changes: object) -> str | None:
+    return answer(Reader(wishes(**changes), (load(file), *SHIPPED)), text)
+
+
+def test_a_row_of_yes_and_no_keeps_what_a_yes_does(tmp_path: Path) -> None:
+    file = tmp_path / "dialect.toml"
+    taught(file, "Shall the keys of the door be painted? [y/n] ", "y", Kind.SSH)
+    taught(file, "Shall the door stay as it is? [y/n] ", "n", Kind.SSH)
+    taught(file, "Is the bell to ring (j/n)? ", "n", Kind.CRON, restore_cron=False)
+    assert [
+        again(file, "Shall the keys of the door be painted? [y/n] ", restore_ssh=wish) for wish in (True, False)
+    ] == ["y", "n"]
+    assert [again(file, "Shall the door stay as it is? (yes/no) ", restore_ssh=wish) for wish in (True, False)] == [
+        "no",
+        "yes",
+    ]
+    assert [again(file, "Is the bell to ring (j/n)? ", restore_cron=wish) for wish in (False, True)] == ["n", None]
+    assert again(file, "Shall the keys of the back door be painted? [y/n] ") is None
+    assert os.name == "nt" or file.stat().st_mode & 0o777 == 0o600
+
+
+def test_in_a_rehearsal_without_ssh_a_no_teaches_that_a_yes_does_it(tmp_path: Path) -> None:
+    file = tmp_path / "dialect.toml"
+    taught(file, "The lock as well? [y/n] ", "n", Kind.SSH, restore_ssh=False)
+    assert again(file, "The lock as well? [y/n] ", restore_ssh=True) == "y"
+
+
+def test_numbers_addresses_and_archives_become_slots(tmp_path: Path) -> None:
+    file = tmp_path / "dialect.toml"
+    taught(file, "Move 14 fish from 10.1.1.43 to 10.9.9.9? [y/n] ", "n", Kind.LITERAL)
+    assert again(file, "Move 3 fish from 10.1.1.43 to 10.8.8.8? [y/n] ") == "n"
+    assert again(file, "Move 3 fish from 10.7.7.7 to 10.8.8.8? [y/n] ") is None
+    assert again(file, "Move many fish from 10.1.1.43 to 10.8.8.8? [y/n] ") is None
+
+
+def test_the_number_of_the_archive_makes_a_row_of_that_kind(tmp_path: Path) -> None:
+    file = tmp_path / "dialect.toml"
+    taught(file, f"{LIST}Which Nr. shall be taken (0-0)? ", "0")
+    other = f"Nr  File\n0  threatstop_backup_2020-01-01_00_00_00.tsbak\n1  {NAME}\nWhich Nr. shall be taken (0-1)? "
+    assert again(file, other) == "1"
+    assert again(file, "Which Nr. shall be taken (0-1)? ") is None
+
+
+def test_a_menu_is_learned_with_its_rows_and_a_typed_name_by_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "dialect.toml"
+    menu = "Network settings saved.\n1) Restart the system now\n2) Return to the shell\n#? "
+    taught(file, menu, "2", Kind.LITERAL)
+    taught(file, "Type the name of this system (tscm-new) to confirm: ", "tscm-new")
+    assert again(file, menu) == "2"
+    assert again(file, menu.replace("Return to the shell", "Wipe the disk")) is None
+    assert again(file, "#? ") is None
+    assert again(file, "Type the name of this system (other) to confirm: ") == "other"
+
+
+def test_a_question_that_says_nothing_by_itself_is_learned_with_what_stands_above_it(tmp_path: Path) -> None:
+    file = tmp_path / "dialect.toml"
+    taught(file, "The portal is told of it.\nContinue? [y/n] ", "y", Kind.LITERAL)
+    assert again(file, "The portal is told of it.\nContinue? [y/n] ") == "y"
+    assert again(file, "All logs are deleted.\nContinue? [y/n] ") is None
+    assert again(file, "Continue? [y/n] ") is None
+
+
+def test_a_secret_that_was_typed_is_in_no_file(tmp_path: Path) -> None:
+    file = tmp_path / "dialect.toml"
+    one = reader()
+    known = lesson(one, "Open sesame: ", "pass phrase")
+    assert known.kinds == [Kind.PASSPHRASE]
+    learn(known, Kind.PASSPHRASE, file, one)
+    unseen = lesson(one, "Password of the archive's lid: ", "hunter2", unseen=True)
+    assert set(unseen.kinds) == {Kind.PASSPHRASE, Kind.SUDO}
+    learn(unseen, Kind.PASSPHRASE, file, one)
+    text = file.read_text(encoding="utf-8")
+    assert "pass phrase" not in text
+    assert "hunter2" not in text
+    assert again(file, "Open sesame: ") == "pass phrase"
+    assert asks_for_a_secret("New password: ")
+    assert not asks_for_a_secret("Show the password? [y/n] ")
+
+
+@pytest.mark.parametrize("text", ["* for all: ", "a.*b? [y/n] ", "{x}? [y/n] "])
+def test_what_a_dialect_cannot_hold_is_told_and_not_written(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "dialect.toml"
+    assert "cannot be remembered" in taught(file, text, "y", Kind.LITERAL)
+    assert not file.exists()
+
+
+def test_what_is_taught_takes_effect_at_once() -> None:
+    one = reader()
+    text = "Shall the moon be painted? [y/n] "
+    learn(lesson(one, text, "y"), Kind.LITERAL, None, one)
+    assert answer(one, text) == "y"

@@ -1,0 +1,86 @@
+"""How long a line that no row knows is left alone before the run stops at it, and what a live session does meanwhile."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import pytest
+
+from tests.unit.tsadmin.support import reader
+from tscm_migrate.ssh.exchange import Answer, Pending, Stop, Wait
+from tscm_migrate.tsadmin.session import Nobody, _Session, may_be_whole_line_prompt, patience
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Restoring device edge-asa: ",
+        "[INFO ] : Restoring devices:",
+        "Unpacking ...",
+        "Unpacking…",
+        "Devices (3/10)",
+        "Devices 40%",
+        "[##########            ]",
+        "Please wait while the devices are restored (this takes a while): ",
+        "Copying files",
+        "A restore is in progress (phase 2): ",
+    ],
+)
+def test_a_line_of_a_busy_program_never_counts_as_a_prompt(line: str) -> None:
+    assert patience(line, terminated=False) == math.inf
+    assert patience(line, terminated=True) == math.inf
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Send the logs to support [y/n]: ",
+        "Restoring will delete the logs. Continue? (yes/no) ",
+        "What is your favourite colour? ",
+        "A restore is in progress (phase 2). Continue it? ",
+        "1 [x] network  2 [x] site banner - toggle with a number, g to go: ",
+        "Attach the site banner? (none) ",
+        "Enter the licence key: ",
+        "Type the name of the site",
+    ],
+)
+def test_a_clear_question_counts_within_seconds(line: str) -> None:
+    assert patience(line, terminated=False) <= 3
+    assert patience(line, terminated=True) <= 10
+
+
+def test_a_mere_colon_gets_longer_but_not_for_ever() -> None:
+    assert 10 <= patience("Device edge-asa: ", terminated=False) <= 60
+
+
+@pytest.mark.parametrize(
+    "line", ["[*] SSH configuration restored (6 files)", "Done.", "Unpacking 12/80", "[INFO ] : 4 devices [ok]", ""]
+)
+def test_a_finished_line_of_a_log_is_no_prompt(line: str) -> None:
+    assert not may_be_whole_line_prompt(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["Please type the number of the backup to restore.", "Reboot? Type y for yes or n for no.", "Passphrase:"]
+)
+def test_a_prompt_may_end_in_a_newline(line: str) -> None:
+    assert may_be_whole_line_prompt(line)
+
+
+def verdict(text: str, *, quiet: float, settled: bool = True) -> Answer | Wait | Stop:
+    *lines, last = text.split("\n")
+    session = _Session(cast("Any", None), reader(), Nobody(), lambda _understood: None)
+    return session(Pending(last, text, tuple(lines), settled=settled, quiet=quiet))
+
+
+def test_a_line_that_may_still_grow_is_waited_for_but_not_behind_its_choice() -> None:
+    assert isinstance(verdict("Restore SSH", quiet=0.0, settled=False), Wait)
+    assert isinstance(verdict("Restore SSH configuration? ", quiet=0.0, settled=False), Wait)
+    assert isinstance(verdict("Restore SSH configuration[y/n]: ", quiet=0.0, settled=False), Answer)
+
+
+def test_an_unknown_question_is_given_its_time_and_then_stops_the_run() -> None:
+    text = "One thing more.\nShall the fish be sold? [y/n]\n> "
+    assert isinstance(verdict(text, quiet=1.0), Wait)
+    assert isinstance(verdict(text, quiet=3.0), Stop)
