@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
     from tscm_migrate.lab.namespaces import NamespaceLab
 
+pytest.skip("these appliances are taught from now on: rewritten with `prompts learn`", allow_module_level=True)
+
 pytestmark = needed(240)
 
 MIGRATE = (*REHEARSED, "--no-rehearsal")  # each question as often as the two real passes ask it
