@@ -11,6 +11,7 @@
     ├── Refused                 3   preflight found a reason not to start
     │   ├── RehearsalRefused    3   so did the rehearsal of the restore
     │   └── NetconfContradiction 3
+    ├── Cancelled               1   the operator answered no
     ├── WindowClosed            3   the cutover does not fit into the change window
     ├── Unconfirmed             3   it has to be confirmed, and nobody was there to ask
     ├── SshError                1
@@ -275,6 +276,19 @@ class RehearsalRefused(Refused):
     def remedy(self) -> str:
         acknowledged = " ".join(f"--allow {name}" for name in self.names)
         return f"fix what the checks name, or continue all the same: {acknowledged}"
+
+
+@dataclass(eq=False)
+class Cancelled(MigrateError):
+    """Cancelled. Nothing was changed."""
+
+    code = "cancelled"
+    advice = "to run without a question, add --yes"
+
+    undone: bool = False
+
+    def message(self) -> str:
+        return "Cancelled. Everything was undone." if self.undone else "Cancelled. Nothing was changed."
 
 
 @dataclass(eq=False)

@@ -24,6 +24,7 @@ ROUTES = ("auto", "direct", "relay")
 _FINDING = re.compile(r"\bFinding\(\s*\"([a-z]+(?:-[a-z]+)*)\"")
 _BY_ERROR = {"no-sudo", "login", "unreachable"}  # findings that are named after an error
 OFFLINE = ("poweroff", "isolate", "manual")
+PAUSES = ("cutover",)
 _ARCHIVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.tsbak(\.gpg)?\Z")
 _OFFSITE = re.compile(r"offsite:(?:[^\s/]{1,200}/)?[A-Za-z0-9][A-Za-z0-9._~-]{0,250}\Z")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")
@@ -67,6 +68,16 @@ class MigrateOptions:
     inventory: Path | None = None
     limit: float = 0.0  # bytes a second for the archives, 0: none
     store: str | None = None
+    not_before: str | None = None  # a time of day or a date with time; ISO with offset once the run begins
+    not_after: str | None = None
+    stage_at: str | None = None
+    pause_before: Literal["cutover"] | None = None
+    rehearsed: str = ""  # the run that has rehearsed this migration already
+
+    @property
+    def has_window(self) -> bool:
+        """Whether the migration waits for a change window after it was rehearsed."""
+        return bool(self.not_before or self.stage_at)
 
     @property
     def rescues(self) -> bool:
@@ -89,7 +100,7 @@ class MigrateOptions:
         """
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in given.items() if key in known and value is not None}
-        for name, choices in (("method", METHODS), ("route", ROUTES), ("offline", OFFLINE)):
+        for name, choices in (("method", METHODS), ("route", ROUTES), ("offline", OFFLINE), ("pause_before", PAUSES)):
             if name in values:
                 values[name] = _choice(name, values[name], choices)
         for name, convert in _CONVERT.items():
@@ -116,6 +127,11 @@ class MigrateOptions:
             raise UsageError(
                 "--store goes with --archive offsite:… only", "leave it out, or say --archive offsite:latest"
             )
+        if self.stage_at and not self.not_before:
+            raise UsageError("--stage-at needs --not-before", "add the time at which the cutover may begin")
+        if self.pause_before and self.yes:
+            fix = "leave --yes out: a person at the terminal is asked before the cutover"
+            raise UsageError("--pause-before and --yes exclude each other", fix)
         for option, asked in _OF_THE_OLD_ONE.items():
             if self.rescues and asked(self):
                 fix = "leave it out: the old one is not spoken to, its archive comes from elsewhere"

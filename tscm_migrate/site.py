@@ -119,6 +119,7 @@ class Policy:
     tsadmin_silence: float = 900.0  # of a backup or a restore: it may unpack for long and say nothing
     tsadmin_timeout: float = 4 * 3600.0
     device_jobs: int = 4  # devices that are updated at the same time
+    zone: str = ""  # the time zone of change windows; "": the workstation's
 
 
 @dataclass(frozen=True)

@@ -1,37 +1,37 @@
-"""A rehearsal's timings become the real plan's estimate."""
+"""What a rehearsal took is kept for its pair; a damaged file counts as none."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tscm_migrate.migration import rehearsal
+import pytest
+
+from tscm_migrate.migration.rehearsal import Rehearsal, keep, known
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
 
-NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
-LINES = [
-    "no JSON",
-    '{"event": "step_finished", "step": "backup", "state": "done", "seconds": 2.5}',
-    '{"event": "run_finished", "outcome": "done", "seconds": 20.0, "downtime": 9.5}',
-]
-
-
-def test_an_estimate_is_kept_for_its_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("pair", [("a", "b"), ("admin@10.1.1.43:22", "admin@[fd00::1]:22"), ("../up", "b/c")])
+def test_a_rehearsal_is_kept_for_its_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: tuple[str, str]
+) -> None:
     monkeypatch.setenv("TSCM_STATE", str(tmp_path))
-    found = rehearsal.from_events(LINES, NOW)
+    assert known(*pair) is None
+    keep(*pair, Rehearsal("2026-11-22T10:00:00+00:00", "run-1", {"restore": 2.5}))
+    found = known(*pair)
     assert found is not None
-    assert found.steps == {"backup": 2.5}
-    assert rehearsal.known("a", "b") is None
-    rehearsal.keep("a", "b", found)
-    assert rehearsal.known("a", "b") == found
-    assert "about 10 s without a TSCM" in found.line()
-    (tmp_path / "rehearsals" / "a__b.json").write_text("[]")
-    assert rehearsal.known("a", "b") is None
+    assert found.steps == {"restore": 2.5}
+    assert known("a", "other") is None
+    assert [file.parent for file in tmp_path.rglob("*.json")] == [tmp_path / "rehearsals"]
 
 
-def test_a_run_that_did_not_end_is_no_estimate() -> None:
-    assert rehearsal.from_events(LINES[:2], NOW) is None
+@pytest.mark.parametrize(
+    "damage",
+    ["[]", "{", '{"at": 1}', '{"at": "", "run": "", "steps": {"x": "y"}}', '{"at": "", "run": "", "steps": 3}'],
+)
+def test_a_damaged_file_counts_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.setenv("TSCM_STATE", str(tmp_path))
+    keep("a", "b", Rehearsal("", ""))
+    (tmp_path / "rehearsals" / "a__b.json").write_text(damage)
+    assert known("a", "b") is None

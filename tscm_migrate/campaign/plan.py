@@ -19,8 +19,8 @@ from tscm_migrate.options import MigrateOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import tzinfo
     from pathlib import Path
-    from zoneinfo import ZoneInfo
 
 _MOST_BYTES = 1 << 20
 _MOST_JOBS = 64
@@ -90,7 +90,7 @@ class CampaignPlan:
     """A checked plan; `stop_after` is the number of failed pairs after which no further pair is started."""
 
     name: str
-    zone: ZoneInfo
+    zone: tzinfo
     stop_after: int
     pair_timeout: float
     waves: tuple[Wave, ...]
@@ -160,7 +160,7 @@ def _refuse_repeated(plan: CampaignPlan, path: str) -> None:
             hosts.add(host)
 
 
-def _window(wave: _WaveModel, zone: ZoneInfo, now: datetime, path: str, at: str) -> Window:
+def _window(wave: _WaveModel, zone: tzinfo, now: datetime, path: str, at: str) -> Window:
     opens = moment(wave.not_before, zone, now)
     closes = moment(wave.not_after, zone, opens or now)
     if opens and closes and closes <= opens:

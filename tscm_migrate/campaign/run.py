@@ -168,7 +168,7 @@ class Campaign:
         rehearsed = self.journal.state.rehearsed.get(job.pair)
         needs = timedelta(seconds=(rehearsed.estimate if rehearsed else None) or 0.0)
         if closes is not None and self.clock.now() + needs >= closes:
-            ends = f"{closes.astimezone(self.plan.zone):%H:%M} {self.plan.zone.key}"
+            ends = f"{closes.astimezone(self.plan.zone):%H:%M} {self.plan.zone}"
             self.tell(f"{job.pair} is not started: it needs {_short(needs)}, and the window closes at {ends}")
             return False
         self.journal.write("started", pair=job.pair)

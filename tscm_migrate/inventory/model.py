@@ -9,6 +9,7 @@ import ipaddress
 import re
 from dataclasses import fields
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
@@ -152,6 +153,14 @@ class HooksModel(Strict):
     online: Text | None = None
 
 
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('not a known time zone; use a name such as "Europe/Berlin"') from None
+    return value
+
+
 class PolicyModel(Strict):
     """Limits; the defaults are those of `site.Policy`."""
 
@@ -162,6 +171,7 @@ class PolicyModel(Strict):
     tsadmin_silence: Seconds | None = None
     tsadmin_timeout: Seconds | None = None
     device_jobs: Annotated[int, Field(ge=1, le=64)] | None = None
+    zone: Annotated[str, AfterValidator(_zone)] | None = None
 
 
 def _web(value: str) -> str:

@@ -75,7 +75,7 @@ class Migration:
     old_answers: bool | None = None  # after a resume: whether the old one was seen; None: not looked
     interrupts: Interrupts = field(default_factory=lambda: Interrupts(silent))
     hooks: Hooks = field(default_factory=Hooks)
-    only_rehearsal: bool = False  # everything is put back behind the rehearsal: `prompts learn`
+    only_rehearsal: str = ""  # the command that undoes everything after the rehearsal: rehearse, prompts learn
     kept: Kept | None = None  # what the old one is restored from where it is dead: see `sides`
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.errors import Cancelled, Exit, UsageError
 from tscm_migrate.events import RunFinished, Said
 from tscm_migrate.migration import journal, leftovers, locate, outcome, resume
 
@@ -38,7 +38,7 @@ def forget(name: str, *, inventory: Inventory, secrets: Secrets, emit: Emit, ope
         return Exit.DONE
     question = f"Give up the rollback of run {name}: remove what {record.new} was before from it?"
     if not yes and not operator.confirm(question):
-        raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
+        raise Cancelled
     with resume.reopened(name, verb="forget", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
         locate.find_both(m, need_new=True)
         leftovers.clear_settings(m.new)

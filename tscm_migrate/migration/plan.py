@@ -14,6 +14,7 @@ from tscm_migrate.migration.steps import (
     rehearse,
     rescue,
     staging,
+    window,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def _of_the_living() -> tuple[Step, ...]:
         staging.Verify(),
         assure.Assure(),
         rehearse.RehearseRestore(),
+        window.CheckWindow(),
         offline.Snapshot(),
         offline.TakeOffline(),
     )
@@ -74,6 +76,7 @@ def _of_the_dead() -> tuple[Step, ...]:
         staging.Verify(),
         rescue.Listed(),
         rehearse.RehearseRestore(),
+        window.CheckWindow(),
         offline.Snapshot(),
         rescue.OldAbsent(),
     )

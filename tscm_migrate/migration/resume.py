@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate import __version__
-from tscm_migrate.errors import Exit, JournalNewer, MigrateError, UsageError
+from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, UsageError
 from tscm_migrate.events import RunStarted, Said
 from tscm_migrate.migration import journal, leftovers, locate, locks, plan, run, sides
 from tscm_migrate.migration.context import Migration
@@ -114,7 +114,7 @@ def reopened(
                 foreseen=dial.foreseen, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
                 interface=record.notes.get("interface", ""),
                 emit=interrupts.emit, interrupts=interrupts, kept=both.kept,
-                only_rehearsal=bool(record.notes.get("only_rehearsal")),
+                only_rehearsal="rehearse" if record.notes.get("only_rehearsal") else "",
             )  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def resume(
     with reopened(name, verb="resume", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
         tell_others(m, asked)
         if not yes and not operator.confirm(f"Go on with {m.old.name} to {m.new.name} now?"):
-            raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
+            raise Cancelled
         m.passphrase = _passphrase(m, secrets)
         m.journal.write("run-resumed", version=__version__, pid=os.getpid())
         return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: prepare(m))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate import __version__
 from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.errors import Exit, Interrupted, MigrateError, RollbackIncomplete, UsageError
+from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, RollbackIncomplete
 from tscm_migrate.events import Said
 from tscm_migrate.migration import ending, leftovers, plan, resume, way_back
 from tscm_migrate.migration.engine import Engine
@@ -48,7 +48,7 @@ def rollback(
         for line in announce(engine):
             m.emit(Said(line))
         if not yes and not operator.confirm(f"Take this back on {' and '.join(one.name for one in m.there)} now?"):
-            raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
+            raise Cancelled
         m.journal.write("rollback-started", version=__version__)
         return _take_back(engine, began)
 

@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
 from tscm_migrate.appliance.names import newest
-from tscm_migrate.errors import Exit, Refused, UsageError
+from tscm_migrate.errors import Cancelled, Exit, Refused, UsageError
 from tscm_migrate.events import Checked, Estimated, RunFinished, RunStarted, Said, StepFinished, StepStarted
-from tscm_migrate.migration import checks, dead, estimate, history, leftovers, locks, outcome, plan, rehearsal, sides
+from tscm_migrate.migration import (
+    checks,
+    dead,
+    estimate,
+    history,
+    leftovers,
+    locks,
+    outcome,
+    plan,
+    rehearsal,
+    sides,
+    window,
+)
 from tscm_migrate.migration.context import Migration, Operator, at
 from tscm_migrate.migration.ending import carry_out
 from tscm_migrate.migration.engine import Engine
@@ -24,6 +36,7 @@ from tscm_migrate.migration.journal import Journal, new_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from tscm_migrate.appliance.facts import Facts
@@ -60,7 +73,7 @@ def migrate(
     secrets: Secrets,
     emit: Emit,
     operator: Operator,
-    only_rehearsal: bool = False,
+    only_rehearsal: str = "",
 ) -> Exit:
     """Move a TSCM.
 
@@ -70,7 +83,8 @@ def migrate(
         secrets: resolves passwords and the passphrase when they are needed.
         emit: sees everything that happens.
         operator: is asked once, and about prompts that no rule knows.
-        only_rehearsal: stop behind the rehearsal of the restore and put everything back; nothing is confirmed first.
+        only_rehearsal: the command that stops after the rehearsal of the restore and undoes everything ("rehearse",
+            "prompts learn"); "" for a migration.
 
     Returns:
         DONE.
@@ -85,7 +99,7 @@ def migrate(
     dial = Dialler(secrets, emit)
     both = sides.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)
     old, new = both.old, both.new
-    verb = "dry run" if options.dry_run else _verb(only_rehearsal=only_rehearsal)
+    verb = "dry run" if options.dry_run else only_rehearsal or "migrate"
     emit(RunStarted(run, verb, old.name, new.name, both.source))
     with contextlib.ExitStack() as stack:
         stack.callback(both.close)
@@ -103,8 +117,7 @@ def migrate(
             interface=interface_of(both, found, options), emit=emit, interrupts=interrupts, kept=both.kept,
             only_rehearsal=only_rehearsal,
         )  # fmt: skip
-        rehearsed = rehearsal.known(options.from_, options.to)
-        _summarise(m, secrets.sources(), rehearsed.line() if rehearsed else "")
+        _summarise(m, secrets.sources())
         if options.dry_run:
             return _foresee(m, began)
         _confirm(m)
@@ -114,9 +127,53 @@ def migrate(
         return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: _claim(m))
 
 
-def _summarise(m: Migration, sources: Mapping[str, str], rehearsed: str) -> None:
+def migrate_in_window(
+    options: MigrateOptions,
+    *,
+    inventory: Inventory,
+    secrets: Secrets,
+    emit: Emit,
+    operator: Operator,
+    times: window.Clock | None = None,
+) -> Exit:
+    """Rehearse a migration at once or at --stage-at, wait for its window, and migrate.
+
+    Nothing stays paused or locked while it waits: the rehearsal is undone, and the last backup is made inside the
+    window. Ctrl-C while it waits leaves both appliances as they are.
+
+    Args: see `migrate`; `times` replaces the clock in tests.
+
+    Raises:
+        WindowClosed: the cutover would not end inside the window; everything was undone. Others: see `migrate`.
+    """
+    times = times or window.Clock()
+    zone = window.zone_of(inventory.policy.zone)
+    chosen = window.of_options(options.not_before, options.not_after, zone, times.now())
+    stage = window.of_options(options.stage_at, None, zone, times.now()).opens
+    if stage and chosen.opens and stage >= chosen.opens:
+        raise UsageError("--stage-at is not before --not-before", "choose an earlier time for the rehearsal")
+    emit(Said(f"change window: {chosen.text(zone)}"))
+    if not options.yes and not operator.confirm(f"Rehearse now and migrate {options.from_} to {options.to} then?"):
+        raise Cancelled
+    opens, closes = _iso(chosen.opens), _iso(chosen.closes)
+    options = replace(options, yes=True, not_before=opens, not_after=closes, stage_at=None)
+    room: dict[str, Any] = {"inventory": inventory, "secrets": secrets, "emit": emit, "operator": operator}
+    if options.rehearsal:
+        window.wait(stage, "the time of the rehearsal", emit, times)
+        migrate(replace(options, pause_before=None), **room, only_rehearsal="rehearse")
+        done = rehearsal.known(options.from_ or options.to, options.to)
+        options = replace(options, rehearsed=done.run if done else "")
+    window.wait(chosen.opens, "the change window", emit, times)
+    return migrate(options, **room)
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def _summarise(m: Migration, sources: Mapping[str, str]) -> None:
     given = ", ".join(f"{what} from {source}" for what, source in sorted(sources.items()))
-    for line in (*plan.summary(m), *([f"with  {given}"] if given else []), *([rehearsed] if rehearsed else [])):
+    for line in (*plan.summary(m), *([f"with  {given}"] if given else [])):
         m.emit(Said(line))
 
 
@@ -131,11 +188,7 @@ def _confirm(m: Migration) -> None:
     old, new = m.old.name, m.new.name
     what = f"Restore {old} on {new} now?" if m.kept else f"Migrate {old} to {new} now?"
     if not (m.options.yes or m.only_rehearsal) and not m.operator.confirm(what):
-        raise UsageError("not confirmed; nothing was changed", "say yes, or give --yes")
-
-
-def _verb(*, only_rehearsal: bool) -> str:
-    return "prompts learn" if only_rehearsal else "migrate"
+        raise Cancelled
 
 
 def _foresee(m: Migration, began: float) -> Exit:
@@ -148,7 +201,8 @@ def _foresee(m: Migration, began: float) -> Exit:
 
 def _estimate(m: Migration) -> None:
     """Say how long each step, all of it, and the time without a TSCM may take."""
-    found = estimate.steps(m, (step.id for step in plan.steps_of(m)), estimate.measure(m))
+    known = rehearsal.known(m.options.from_ or m.old.name, m.options.to)
+    found = estimate.steps(m, (step.id for step in plan.steps_of(m)), estimate.measure(m), known.steps if known else {})
     for one in found:
         m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
     m.emit(Estimated("", round(sum(one.seconds for one in found), 1)))
@@ -263,7 +317,7 @@ def _write_down(
         {"kept": m.kept.note(), "old_host": _place(m.old.host), "archive": asdict(m.kept.archive)} if m.kept else {}
     )
     m.journal.write(
-        "run-started", run=m.run, verb=_verb(only_rehearsal=m.only_rehearsal), version=__version__,
+        "run-started", run=m.run, verb=m.only_rehearsal or "migrate", version=__version__,
         old=m.old.name, new=m.new.name,
         options={key: value for key, value in asdict(m.options).items() if key not in shown},
         notes={

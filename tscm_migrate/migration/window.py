@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time as clock
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -37,16 +40,16 @@ class Window:
     opens: datetime | None = None
     closes: datetime | None = None
 
-    def text(self, zone: ZoneInfo) -> str:
+    def text(self, zone: tzinfo) -> str:
         """Return both limits in the site's zone and in the workstation's, or "any time"."""
         limits = [(word, at) for word, at in (("from", self.opens), ("until", self.closes)) if at is not None]
         if not limits:
             return "any time"
         here = " ".join(f"{word} {at.astimezone(zone):%Y-%m-%d %H:%M}" for word, at in limits)
         there = " ".join(f"{word} {at.astimezone():%Y-%m-%d %H:%M}" for word, at in limits)
-        return f"{here} {zone.key} ({there} on this workstation)"
+        return f"{here} {zone} ({there} on this workstation)"
 
-    def require(self, now: datetime, seconds: float, zone: ZoneInfo) -> None:
+    def require(self, now: datetime, seconds: float, zone: tzinfo) -> None:
         """Check that a downtime of `seconds` that begins now is over before the window closes.
 
         Raises:
@@ -57,21 +60,31 @@ class Window:
         left = max((self.closes - now).total_seconds(), 0.0)
         raise WindowClosed(
             f"the estimated downtime is {seconds:.0f} s, and the window closes in {left:.0f} s "
-            f"(at {self.closes.astimezone(zone):%Y-%m-%d %H:%M} {zone.key})"
+            f"(at {self.closes.astimezone(zone):%Y-%m-%d %H:%M} {zone})"
         )
 
 
-def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone by its name.
+def zone_of(name: str) -> tzinfo:
+    """Return a time zone by its name; "" is the workstation's own.
 
     Raises:
         UsageError: there is no such zone.
     """
     try:
-        return ZoneInfo(name)
+        return ZoneInfo(name) if name else _own_zone()
     except (ZoneInfoNotFoundError, ValueError, OSError):
         fix = 'use a name of the time zone database, as in zone = "Europe/Berlin"'
         raise UsageError(f"{name!r} is not a known time zone", fix) from None
+
+
+def _own_zone() -> tzinfo:
+    """Return the workstation's zone, by its name where the system tells it, so that clock changes are known."""
+    link = Path("/etc/localtime")
+    name = os.environ.get("TZ") or (str(link.resolve()).partition("/zoneinfo/")[2] if link.is_symlink() else "")
+    with contextlib.suppress(ZoneInfoNotFoundError, ValueError, OSError):
+        if name:
+            return ZoneInfo(name.removeprefix(":"))
+    return datetime.now().astimezone().tzinfo or UTC
 
 
 def parse(option: str, text: str) -> datetime | time:
@@ -92,7 +105,7 @@ def parse(option: str, text: str) -> datetime | time:
         raise UsageError(f"{option} {text!r} is not a valid time", fix) from None
 
 
-def moment(value: datetime | time | None, zone: ZoneInfo, after: datetime) -> datetime | None:
+def moment(value: datetime | time | None, zone: tzinfo, after: datetime) -> datetime | None:
     """Return an aware time: a date in the zone, or the next occurrence of a time of day after `after`."""
     if value is None or isinstance(value, datetime):
         return value if value is None or value.tzinfo else value.replace(tzinfo=zone)
@@ -101,7 +114,7 @@ def moment(value: datetime | time | None, zone: ZoneInfo, after: datetime) -> da
     return found if found > today else datetime.combine(today.date() + timedelta(days=1), value, zone)
 
 
-def of_options(not_before: str | None, not_after: str | None, zone: ZoneInfo, now: datetime) -> Window:
+def of_options(not_before: str | None, not_after: str | None, zone: tzinfo, now: datetime) -> Window:
     """Return the window of `--not-before` and `--not-after`.
 
     Raises:

@@ -32,6 +32,7 @@ def namespace() -> Collection:
 
     root = Collection("tscm_migrate")
     root.add_task(migrate.migrate)
+    root.add_task(migrate.rehearse)
     for task in (
         start.init,
         start.doctor,

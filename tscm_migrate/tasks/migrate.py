@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from tscm_migrate.errors import UsageError
 from .base import INVENTORY_HELP, command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tscm_migrate.options import MigrateOptions
 
 HELP = {
@@ -32,6 +35,10 @@ HELP = {
     "offline": "How the old one leaves the network: poweroff, isolate, manual.",
     "revert_after": "With isolate: seconds until the old one comes back unless all went well (default 1800).",
     "update_packages": "Update the packages of both first.",
+    "not_before": "Rehearse now, and begin the cutover at this time (22:00 or '2026-11-28 22:00', site's zone).",
+    "not_after": "Do not begin a cutover whose estimated downtime ends later than this.",
+    "stage_at": "With --not-before: rehearse at this time instead of now.",
+    "pause_before": "cutover: ask once more before the old appliance goes offline (needs a terminal).",
     "rehearsal": "Rehearse the restore on the new appliance before the old one goes offline.",
     "devices": "Which devices are updated at the end: all, none, or A,B.",
     "yes": "Do not ask; needed without a terminal.",
@@ -67,6 +74,10 @@ def migrate(
     offline: str = "poweroff",
     revert_after: str | None = None,
     update_packages: bool = False,
+    not_before: str | None = None,
+    not_after: str | None = None,
+    stage_at: str | None = None,
+    pause_before: str | None = None,
     rehearsal: bool = True,
     devices: str = "all",
     yes: bool = False,
@@ -97,7 +108,39 @@ def migrate(
     return start(MigrateOptions.parse(locals()), quiet=quiet, verbose=verbose)
 
 
-def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False, only_rehearsal: bool = False) -> int:
+def with_options(*left_out: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a task's body, which takes keywords, the options of `migrate` without those that are left out."""
+
+    def decorate(body: Callable[..., int]) -> Callable[..., int]:
+        given = inspect.signature(migrate.body).parameters.values()
+        body.__signature__ = inspect.Signature([one for one in given if one.name not in left_out])  # type: ignore[attr-defined]
+        return body
+
+    return decorate
+
+
+_NOT_REHEARSED = ("yes", "dry_run", "rehearsal", "not_before", "not_after", "stage_at", "pause_before")
+
+
+@command(help={name: text for name, text in HELP.items() if name not in _NOT_REHEARSED}, iterable=["allow"])
+@with_options(*_NOT_REHEARSED)
+def rehearse(_context: Any, **given: Any) -> int:
+    """Run a migration up to the cutover on the real appliances, then undo it; the old appliance stays in service.
+
+    Checks, pauses and drains the updates, makes a backup, copies and verifies it, and restores it on the new appliance.
+    The estimated downtime, unknown questions of tsadmin and differences between the devices are known afterwards. The
+    backup stays. Without a terminal an unknown question refuses the rehearsal (exit code 3).
+
+    Examples:
+        tscm-migrate rehearse --from tscm-old --to tscm-new
+    """
+    from tscm_migrate.options import MigrateOptions
+
+    quiet, verbose = bool(given.pop("quiet", False)), bool(given.pop("verbose", False))
+    return start(MigrateOptions.parse(given), quiet=quiet, verbose=verbose, only_rehearsal="rehearse")
+
+
+def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False, only_rehearsal: str = "") -> int:
     """Read the inventory, prepare the secrets, and hand over to the migration.
 
     Args:
@@ -115,7 +158,7 @@ def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False
     from tscm_migrate.ui.screen import ask_unseen, keys_unseen
 
     interactive = sys.stdin is not None and sys.stdin.isatty()
-    if not (interactive or options.yes or options.dry_run):
+    if not (interactive or options.yes or options.dry_run or only_rehearsal):
         raise UsageError("there is no terminal to ask on", "give --yes to go on without being asked, or --dry-run")
     site = inventory.load(options.inventory)
     for spec in filter(None, (options.from_, options.to)):
@@ -124,8 +167,7 @@ def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False
     operator = Terminal(attended=interactive and not options.yes)
     with keys_unseen(), telling(shown, site.extras.get("notify", {})) as emit:
         secrets = Secrets(interactive=interactive, passphrase_file=options.passphrase_file, ask=ask_unseen, emit=emit)
-        return int(
-            run.migrate(
-                options, inventory=site, secrets=secrets, emit=emit, operator=operator, only_rehearsal=only_rehearsal
-            )
-        )
+        room: dict[str, Any] = {"inventory": site, "secrets": secrets, "emit": emit, "operator": operator}
+        if options.has_window and not options.dry_run and not only_rehearsal:
+            return int(run.migrate_in_window(options, **room))
+        return int(run.migrate(options, **room, only_rehearsal=only_rehearsal))

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import migrate as main
 from .base import command
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_LEFT_OUT = {"yes", "dry_run", "quiet", "verbose"}
-
-
-def _with_its_options(body: Callable[..., int]) -> Callable[..., int]:
-    """Give a body that takes keywords the options of `migrate`: what is planned is what would be done."""
-    options = inspect.signature(main.migrate.body).parameters.values()
-    shape = inspect.Signature([option for option in options if option.name not in _LEFT_OUT])
-    body.__signature__ = shape  # type: ignore[attr-defined]
-    return body
+_LEFT_OUT = ("yes", "dry_run", "quiet", "verbose", "not_before", "not_after", "stage_at", "pause_before")
 
 
 _HELP = {name: text for name, text in main.HELP.items() if name not in _LEFT_OUT}
 
 
 @command(help=_HELP, iterable=["allow"])
-@_with_its_options
+@main.with_options(*_LEFT_OUT)
 def plan(_context: Any, **given: Any) -> int:
     """Show what `migrate` would do with the same options: checks, steps, commands, estimates; nothing is changed.
 
@@ -41,7 +29,7 @@ def plan(_context: Any, **given: Any) -> int:
 
 
 @command(help=_HELP, iterable=["allow"])
-@_with_its_options
+@main.with_options(*_LEFT_OUT)
 def check(_context: Any, **given: Any) -> int:
     """Run the checks that `migrate` begins with, as often as you like; nothing is changed.
 

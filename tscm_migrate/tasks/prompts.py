@@ -104,7 +104,7 @@ def learn(
     options = MigrateOptions.parse({**given, "to": name})
     if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError("prompts are taught by a person at a terminal", f"run it on one: {options.learn_command}")
-    return start(options, quiet=quiet, verbose=verbose, only_rehearsal=True)
+    return start(options, quiet=quiet, verbose=verbose, only_rehearsal="prompts learn")
 
 
 @command(

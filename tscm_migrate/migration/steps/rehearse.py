@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import named, network
 from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
 from tscm_migrate.events import Checked, Estimated, Said
-from tscm_migrate.migration import checks, estimate, leftovers, rehearsal_undo, way_back
+from tscm_migrate.migration import checks, estimate, leftovers, rehearsal, rehearsal_undo, way_back
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain, refusing_unknown
@@ -38,6 +39,9 @@ class RehearseRestore(Plain):
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """Where its cron entries are, and by what the two appliances are told apart."""
+        if m.options.rehearsed:
+            m.note("rehearsal", {"skipped": f"rehearsed by run {m.options.rehearsed}"})
+            return {}
         if not m.options.rehearsal:
             m.note("rehearsal", {"skipped": "--no-rehearsal"})
             m.emit(
@@ -77,7 +81,7 @@ class RehearseRestore(Plain):
         yield Action(name, "put its own settings, host keys and devices back, and resume its updates", lambda: _back(m))
         if seen["passes"]:
             m.note("rehearsal", seen)
-            _tell_downtime(m, seen["took"])
+            _report_downtime(m, seen["took"])
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """What an unfinished rehearsal has changed."""
@@ -209,6 +213,14 @@ def compare(
     ]
 
 
-def _tell_downtime(m: Migration, took: Mapping[str, float]) -> None:
+def _report_downtime(m: Migration, took: Mapping[str, float]) -> None:
+    """Keep what the rehearsal took, and emit the estimated downtime with its parts."""
+    rehearsal.keep(m.options.from_ or m.old.name, m.options.to, rehearsal.Rehearsal(_now(), m.run, dict(took)))
     steps = estimate.steps(m, iter(estimate.WITHOUT), 0.0, took)
+    for one in steps:
+        m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
     m.emit(Estimated("downtime", round(estimate.downtime(steps), 1), "as rehearsed"))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

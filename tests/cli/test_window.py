@@ -1,0 +1,95 @@
+"""`rehearse`, and `migrate` in a change window, on the embedded appliances: what each leaves behind."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tscm_migrate.lab.embedded import EmbeddedLab, available
+from tscm_migrate.lab.profile import new_profile, old_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.slow, pytest.mark.skipif(available() is not None, reason=str(available())), pytest.mark.timeout(400),
+]  # fmt: skip
+PAIR = ("--from", "tscm-old", "--to", "tscm-new")
+ENV = {"TSCM_PASSPHRASE": "open the window"}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[EmbeddedLab]:
+    with EmbeddedLab(tmp_path, old_profile(), new_profile()) as lab:
+        yield lab
+
+
+def run(lab: EmbeddedLab, *words: str, code: int = 0) -> list[dict[str, Any]]:
+    done = lab.run_tool(*words, "--json", env=ENV, timeout=350)
+    assert done.returncode == code, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def named(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["event"] == kind]
+
+
+def held(lab: EmbeddedLab) -> list[str]:
+    """What of ours is left on either appliance, and whether the cron entry is in its place."""
+    entry = "test -e /etc/cron.d/multidevice-core && echo entry; ls -A /var/lib/tscm-migrate 2>/dev/null"
+    return [lab.on(name, entry).stdout for name in ("old", "new")]
+
+
+def test_a_rehearsal_leaves_both_as_they_were_and_gives_the_plan_its_estimate(lab: EmbeddedLab) -> None:
+    before, devices = held(lab), lab.on("new", "ls -R /opt/threatstop/etc").stdout
+    events = run(lab, "rehearse", *PAIR)
+    (downtime,) = [event for event in named(events, "estimated") if event["step"] == "downtime"]
+    assert downtime["basis"] == "as rehearsed"
+    assert named(events, "run_started")[0]["verb"] == "rehearse"
+    assert held(lab) == before
+    assert lab.on("new", "ls -R /opt/threatstop/etc").stdout == devices
+    assert lab.is_on("old")
+    planned = run(lab, "plan", *PAIR)
+    estimates = [event for event in named(planned, "estimated") if event["step"] == "downtime"]
+    assert [event["seconds"] for event in estimates] == [downtime["seconds"]], "one figure, never two"
+
+
+def test_a_cutover_that_no_longer_fits_is_refused_before_anything_goes_offline(lab: EmbeddedLab) -> None:
+    before = held(lab)
+    events = run(
+        lab, "migrate", *PAIR, "--yes", "--not-after", (datetime.now(UTC) + timedelta(seconds=20)).isoformat(), code=3
+    )
+    assert named(events, "error")[0]["code"] == "window.closed"
+    assert held(lab) == before
+    assert lab.is_on("old")
+
+
+def test_a_migration_waits_for_its_window_and_makes_its_backup_inside(lab: EmbeddedLab) -> None:
+    opens = datetime.now(UTC) + timedelta(seconds=45)
+    closes = opens + timedelta(minutes=30)
+    events = run(
+        lab, "migrate", *PAIR, "--yes", "--not-before", opens.isoformat(), "--not-after", closes.isoformat(),
+    )  # fmt: skip
+    assert [event["verb"] for event in named(events, "run_started")] == ["rehearse", "migrate"]
+    offline = next(e for e in named(events, "step_started") if e["step"] == "take-offline")
+    assert datetime.fromisoformat(offline["time"]) >= opens
+    backups = [e for e in named(events, "step_started") if e["step"] == "backup"]
+    assert len(backups) == 2
+    assert datetime.fromisoformat(backups[1]["time"]) >= opens
+    assert named(events, "run_finished")[-1]["outcome"] in {"done", "attention"}
+    assert not lab.is_on("old")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--not-before", "25:00"), ("--stage-at", "21:00"), ("--pause-before", "cutover"), ("--not-before", "22:00", "--stage-at", "soon")],
+)  # fmt: skip
+def test_a_window_that_cannot_be_is_refused_before_anything_is_connected(
+    lab: EmbeddedLab, words: tuple[str, ...]
+) -> None:
+    events = run(lab, "migrate", *PAIR, "--yes", *words, code=2)
+    assert not named(events, "run_started")
