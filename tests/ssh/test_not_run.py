@@ -150,6 +150,8 @@ def test_a_server_that_gives_no_terminal_is_told_as_that(tmp_path: Path, open_sh
         with pytest.raises(NoTerminal) as caught:
             shell.converse("true", lambda _pending: WAIT)
         assert "PermitTTY" in caught.value.remedy()
+        with pytest.raises(NoTerminal):
+            shell.terminal_ready()
         assert shell.run("echo still").stdout == "still\n"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import facts
-from tscm_migrate.errors import AuthFailed, HostKeyError, MigrateError, SshError, SudoFailed
+from tscm_migrate.errors import AuthFailed, HostKeyError, MigrateError, NoTerminal, NotRun, SshError, SudoFailed
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.tsadmin import devices
 
@@ -48,6 +48,7 @@ def _one(appliance: Appliance) -> Identity:
         shown = appliance.shell.server_fingerprint()
         learned = facts.gather(appliance)
         appliance.shell.sudo_ready()
+        appliance.shell.terminal_ready()
         return Identity(learned, shown, devices.file_hashes(appliance))
     except HostKeyError:
         raise
@@ -56,7 +57,7 @@ def _one(appliance: Appliance) -> Identity:
 
 
 def _finding(appliance: Appliance, error: MigrateError) -> Finding:
-    names = {SudoFailed: "no-sudo", AuthFailed: "login"}
+    names = {SudoFailed: "no-sudo", AuthFailed: "login", NotRun: "login", NoTerminal: "no-terminal"}
     name = next((name for kind, name in names.items() if isinstance(error, kind)), "unreachable")
     remedy = error.remedy() or f"check {appliance.name} by hand: ssh {appliance.host.user}@{appliance.host.address}"
     return Finding(name, "error", str(error), remedy, firm=True)

@@ -113,7 +113,7 @@ class Execution:
         marks = None if terminal else command.Marks()
         with translated(self.host):
             if terminal:
-                self._get_terminal()
+                self.get_terminal()
             if root is None:
                 line = command.plain(script, seconds=seconds, marks=marks)
             else:
@@ -130,7 +130,7 @@ class Execution:
         if root is not None and self.marks is not None and (terminal or root.password is not None):
             self._become_root(self.marks, root.password, patience, terminal=terminal)
 
-    def _get_terminal(self) -> None:
+    def get_terminal(self) -> None:
         """Ask for a pty; wide: nothing is wrapped; dumb: nothing is painted.
 
         Raises:

@@ -229,6 +229,19 @@ class Shell:
             raise CommandFailed(self.host.name, "", display, status, result.stderr.strip() or result.stdout)
         return result
 
+    def terminal_ready(self) -> None:
+        """Make sure that the server gives a terminal, without which there is no dialogue.
+
+        Raises:
+            NoTerminal: it does not.
+        """
+        execution = Execution(self.session(), self.host.name, "a terminal")
+        try:
+            with translated(self.host.name):
+                execution.get_terminal()
+        finally:
+            execution.close()
+
     # ------------------------------------------------------------------ sudo
 
     def sudo_ready(self) -> Literal["passwordless", "password"]:
