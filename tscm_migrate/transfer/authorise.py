@@ -224,7 +224,7 @@ def _difference(before: str, now: str) -> list[str]:
 def _ended(target: Appliance, mark: str) -> str:
     """End what the key has started on the target, which works in a folder of this mark."""
     return (
-        "for c in /proc/[0-9]*/cmdline; do p=${c#/proc/}; p=${p%/cmdline}; "
+        f"for c in $(grep -las {quote(MARK)} /proc/[0-9]*/cmdline); do p=${{c#/proc/}}; p=${{p%/cmdline}}; "
         "case $(tr '\\0' ' ' < $c 2>/dev/null) in "
         f'"rsync --server "*" "{quote(target.paths.backup_dir)}/.{mark}/*) kill -9 "$p" 2>/dev/null ;; esac; done; :'
     )

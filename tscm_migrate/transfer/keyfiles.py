@@ -18,8 +18,7 @@ OVERRIDDEN = f'[ -z "${{SSH_ORIGINAL_COMMAND+x}}" ] || exit {FORCED}; '  # so it
 _EACH = r"""
 set -f
 for f in .ssh/authorized_keys .ssh/authorized_keys2 .ssh/rc .ssh/environment $(
-  PATH=$PATH:/usr/sbin:/sbin; sshd -T -C "user=$u,host=localhost,addr=127.0.0.1" 2>/dev/null |
-  sed -n 's/^authorizedkeysfile //p'
+  printf '%s\n' "$sshd" | sed -n 's/^authorizedkeysfile //p'
 ); do
   [ "$f" != none ] || continue
   while :; do case $f in
@@ -31,12 +30,16 @@ for f in .ssh/authorized_keys .ssh/authorized_keys2 .ssh/rc .ssh/environment $(
 """
 
 
+def _configured(user: str, address: str) -> str:
+    """Set $sshd to the configuration that sshd has for this login; only root can read all of it."""
+    who = quote(f"user={user},host={address},addr={address}")
+    return f"sshd=$(PATH=$PATH:/usr/sbin:/sbin; sshd -T -C {who} 2>/dev/null); "
+
+
 def forced(user: str, address: str) -> str:
     """Exit with FORCED where sshd's configuration has a ForceCommand for this login from this address; runs as root."""
-    return (
-        f"case $(PATH=$PATH:/usr/sbin:/sbin; sshd -T -C {quote(f'user={user},host={address},addr={address}')} "
-        f"2>/dev/null | sed -n 's/^forcecommand //p') in ''|none) ;; *) exit {FORCED} ;; esac; "
-    )
+    found = "$(printf '%s\\n' \"$sshd\" | sed -n 's/^forcecommand //p')"
+    return f"{_configured(user, address)}case {found} in ''|none) ;; *) exit {FORCED} ;; esac; "
 
 
 def state(home: str, user: str, aside: str) -> str:
@@ -46,14 +49,14 @@ def state(home: str, user: str, aside: str) -> str:
     in the file `aside`, for a later process to compare.
     """
     body = rf"""
+  [ -e "$f" ] || {{ echo "$f: absent"; continue; }}
   r=$(readlink -f "$f" 2>/dev/null) || r=$f
-  if [ ! -e "$r" ]; then echo "$f: $r: absent"
-  elif [ ! -f "$r" ]; then echo "$f: $r: not a regular file"
-  elif ! grep -aqv {quote(OURS)} "$r"; then echo "$f: $r: absent"
+  if [ ! -f "$r" ]; then echo "$f: $r: not a regular file"
+  elif ! grep -aqv {quote(OURS)} "$r"; then echo "$f: absent"
   else s=$(grep -av {quote(OURS)} "$r" | sha256sum); echo "$f: $r: $(stat -c '%a %u:%g' "$r") ${{s%% *}}"; fi
 done"""
     keep = f" | tee {quote(aside)}" if aside else ""
-    return f"h={quote(home)}; u={quote(user)}; {{ {_EACH}{body}\n}}{keep}"
+    return f"{_configured(user, '127.0.0.1')}h={quote(home)}; u={quote(user)}; {{ {_EACH}{body}\n}}{keep}"
 
 
 def add(line: str, mark: str) -> str:

@@ -63,6 +63,7 @@ class ShellEnd:
     def __init__(self, appliance: Appliance, *, sftp: bool = False) -> None:
         self.appliance = appliance
         self.sftp = sftp
+        self._readable: dict[str, bool] = {}  # by path, without sudo
 
     @property
     def name(self) -> str:
@@ -79,9 +80,13 @@ class ShellEnd:
 
     # ------------------------------------------------------------------ as a source
 
-    def _root_reads(self, archive: Archive) -> bool:
-        test = f"[ -r {quote(archive.path)} ]"
-        return self.appliance.run(test, check=False, display=f"test -r {archive.path}").status != 0
+    def root_reads(self, archive: Archive) -> bool:
+        """Whether it takes root to read it."""
+        if archive.path not in self._readable:
+            test = f"[ -r {quote(archive.path)} ]"
+            found = self.appliance.run(test, check=False, display=f"test -r {archive.path}")
+            self._readable[archive.path] = found.status == 0
+        return not self._readable[archive.path]
 
     def identify(self, archive: Archive) -> Archive:
         """See Source.
@@ -89,7 +94,7 @@ class ShellEnd:
         Raises:
             ApplianceError: it is no regular file, cannot be read, or changes.
         """
-        sudo = self._root_reads(archive)
+        sudo = self.root_reads(archive)
         result = self._run(scripts.identify(archive.path), f"sha256sum {archive.path}", sudo=sudo, long=True)
         words = result.stdout.split()
         if result.status == scripts.NOT_REGULAR:
@@ -102,15 +107,17 @@ class ShellEnd:
 
     def prefix(self, archive: Archive, size: int) -> str:
         """See Source."""
-        return self._digest(archive.path, size, sudo=self._root_reads(archive))
+        return self._digest(archive.path, size, sudo=self.root_reads(archive))
 
     def stamp(self, archive: Archive) -> str:
         """See Source."""
-        script = f"stat -c '%s %y %i' {quote(archive.path)}"
+        path = quote(archive.path)
+        script = f"stat -c '%s %y %i' {path} && {{ [ ! -r {path} ] || echo readable; }}"
         for sudo in (False, True):
             result = self._run(script, f"stat {archive.path}", sudo=sudo)
             if result.status == 0:
-                return result.stdout.strip()
+                self._readable[archive.path] = not sudo and "readable" in result.stdout
+                return result.stdout.splitlines()[0]
         raise ApplianceError(self.name, f"{archive.path} cannot be seen: {result.said}")
 
     @contextlib.contextmanager
@@ -131,7 +138,7 @@ class ShellEnd:
         path = quote(archive.path)
         script = scripts.only_regular(archive.path)
         script += f"exec tail -c +{offset + 1} {path}" if offset else f"exec cat {path}"
-        sudo = self._root_reads(archive)
+        sudo = self.root_reads(archive)
         with self.appliance.shell.reader(script, sudo=sudo, idle=_PATIENCE, display=f"read {archive.name}") as reader:
             yield _In(reader)
 

@@ -18,7 +18,7 @@ from tscm_migrate.errors import CommandFailed, ConnectionLost, TalkativeLogin, T
 from tscm_migrate.transfer import carry
 from tscm_migrate.transfer.authorise import Opens, authorised, key_on
 from tscm_migrate.transfer.base import Caps, Job, Sent
-from tscm_migrate.transfer.flow import Teller
+from tscm_migrate.transfer.flow import Meanwhile, Teller
 from tscm_migrate.transfer.methods.tar import Ends, ends_of
 from tscm_migrate.transfer.tunnel import tunnel
 
@@ -68,9 +68,10 @@ class Rsync:
 def _way(ends: Ends, job: Job) -> Iterator[_Way]:
     """A key, and how the source reaches the target with it."""
     source, target = ends.source.appliance, ends.target.appliance
+    addresses = Meanwhile(lambda: _addresses(ends)) if job.route == "direct" else None
     with key_on(source, target) as key:
-        if job.route == "direct":
-            yield _Way(ends, job, key, target.host.address, target.host.port, _addresses(ends))
+        if addresses is not None:
+            yield _Way(ends, job, key, target.host.address, target.host.port, addresses.result())
         else:
             with tunnel(source, target) as port:
                 yield _Way(ends, job, key, "127.0.0.1", port, _as_seen(ends))
@@ -160,7 +161,7 @@ class _Way:
         source = self.ends.source.appliance
         pid = f"{self.key.folder}/pid"
         script = f"echo $$ > {pid}; exec {self._words(archive, self.key.ssh(self.port))}"
-        sudo = source.run(f"[ -r {quote(archive.path)} ]", check=False, display=f"test -r {archive.path}").status != 0
+        sudo = self.ends.source.root_reads(archive)
         with (
             authorised(self.ends.target.appliance, self.key, self.seen_as, opens, self.job.lent),
             source.shell.reader(script, sudo=sudo, idle=_PATIENCE, display=f"rsync {archive.name}") as reader,
