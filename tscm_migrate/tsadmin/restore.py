@@ -17,16 +17,11 @@ from tscm_migrate.tsadmin.session import Asked, Limits, Nobody, converse
 from tscm_migrate.tsadmin.wishes import Understood, Wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.site import Secret
 
-
-# The rules whose questions are about the network settings.
-NETWORK = frozenset(
-    {"network", "address", "dhcp", "apply-settings", "static", "dhcp-or-static", "under-way", "parts", "reboot"}
-)
 
 # The kinds of questions about the network settings.
 NETWORK = frozenset(
@@ -40,7 +35,19 @@ NETWORK = frozenset(
         Kind.APPLY,
         Kind.UNDER_WAY,
         Kind.REBOOT,
+        Kind.PREFIX,
+        Kind.NETMASK,
+        Kind.NETWORK_ADDRESS,
+        Kind.BROADCAST,
+        Kind.GATEWAY,
+        Kind.DNS,
+        Kind.DNS_LIST,
+        Kind.MORE_DNS,
     }
+)
+# A taught text is not sent to such a question where the network settings must stay as they are.
+_MAY_BE_NETWORK = re.compile(
+    r"\b(?:net(?:work|conf)\w*|address\w*|ip|dhcp|interfaces?|re-?boot|re-?start)\b", re.IGNORECASE
 )
 
 
@@ -179,8 +186,7 @@ def run(
 
     def look(understood: Understood) -> None:
         missing[:] = [understood.not_listed] if understood.not_listed else []
-        may = only is None or understood.kind is None or understood.rule in only
-        if not may or (only is not None and understood.kind in NETWORK):
+        if only is not None and understood.kind is not None and not _may_answer(understood, only):
             raise _Seen(understood)
         if understood.kind is Kind.ARCHIVE:
             chosen()
@@ -206,6 +212,45 @@ def run(
     return Outcome(
         tuple(exchange.rule for exchange in talked.exchanges), talked.lost, talked.status, printed, talked.text
     )
+
+
+def _may_answer(understood: Understood, only: Collection[str]) -> bool:
+    """Whether a restore that is followed up to the network answers this question."""
+    if understood.kind in NETWORK or understood.rule not in only:
+        return False
+    return understood.kind is not Kind.LITERAL or not _MAY_BE_NETWORK.search(understood.question)
+
+
+class Unsent:
+    """A person who teaches an answer that is not sent: the dialogue is hung up as soon as it is remembered, or not."""
+
+    def __init__(self, operator: Asked) -> None:
+        self._operator = operator
+        self.kind: Kind | None = None  # of what was taught
+        self.asked: Understood | None = None
+
+    @property
+    def attended(self) -> bool:
+        """Whether there is anybody to ask."""
+        return self._operator.attended
+
+    def answer(self, host: str, understood: Understood, shown: Sequence[str], *, unseen: bool = False) -> str | None:
+        """What would be typed."""
+        self.asked = understood
+        self._operator.told("the network settings may be next: your answer is remembered, and not sent now")
+        return self._operator.answer(host, understood, shown, unseen=unseen)
+
+    def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
+        """As what; the dialogue ends here where it is not to be remembered."""
+        self.kind = self._operator.remember(host, question, kinds)
+        if self.kind is None:
+            raise _Seen(self.asked or Understood(question))
+        return self.kind
+
+    def told(self, text: str) -> None:
+        """Show what became of it, and end the dialogue."""
+        self._operator.told(text)
+        raise _Seen(self.asked or Understood(text))
 
 
 def look_at_list(appliance: Appliance, request: Request) -> str:

@@ -11,13 +11,13 @@ from tscm_migrate.errors import UnknownPrompt
 from tscm_migrate.site import Policy
 from tscm_migrate.ssh.exchange import Answer, Exchange, Pace, Pending, Stop, Transcript, Wait
 from tscm_migrate.tsadmin import teaching
+from tscm_migrate.tsadmin.dialect import Kind
 from tscm_migrate.tsadmin.spelling import plain, take_apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tscm_migrate.appliance.base import Appliance
-    from tscm_migrate.tsadmin.dialect import Kind
     from tscm_migrate.tsadmin.reader import Reader
     from tscm_migrate.tsadmin.wishes import Understood
 
@@ -117,6 +117,10 @@ class _Session:
         if understood.kind is None:
             typed = typed or understood.suggestion or ""
             self._learn(understood, typed, unseen=unseen)
+            again = self.reader.read(self.lines)
+            if again.kind in (Kind.SSH, Kind.CRON) and again.answer is not None:
+                self.read = again  # in a rehearsal another answer is wanted than the one that was taught
+                return Answer(again.answer, rule=again.rule, asked=again.question)
         # What a person types at an unknown question may be a secret: it is never written down.
         return Answer(typed, rule=OPERATOR, secret=True, asked=understood.question)
 

@@ -30,6 +30,12 @@ _SLOTTED = re.compile(
     r"|(?<![\w.-])(?P<n>\d{1,6})(?![\w.-]\w|\w)",
     re.ASCII,
 )
+# A yes to a question of these words, or an option with them, leaves things as they are.
+_KEEPS = re.compile(
+    r"\b(?:do\s+not|don't|never|keep\w*|leav(?:e|ing)|skip\w*|without|retain\w*|preserv\w*|unchanged)\b", re.IGNORECASE
+)
+_KEEPING_OPTION = re.compile(rf"^\W*\w+\W+(?:no|n)\b|{_KEEPS.pattern}", re.IGNORECASE)
+_KEY = re.compile(r"\W*(\d{1,2}|[a-z])\s*[)\].:=-]", re.IGNORECASE | re.ASCII)
 _MOST_LINES = 24
 _TAUGHT = [Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ARCHIVE, Kind.DEVICES_EXIST, Kind.PROCEED, Kind.REBOOT, Kind.ENCRYPT]
 
@@ -133,11 +139,32 @@ def _slot(found: re.Match[str], wishes: Wishes, ips: list[str]) -> str:
     return f"{{{kind}}}"
 
 
+def _of_two_options(lesson: Lesson) -> Iterator[tuple[str, str]]:
+    """Both answers, where the question shows just two options, of which one leaves things as they are."""
+    shown = [plain(line) for line in lesson.lines if _is_option(line)]
+    found = [(match[1], text) for text in shown if (match := _KEY.match(text))]
+    kept = {key: _KEEPING_OPTION.search(text) is not None for key, text in found}
+    if len(found) == len(kept) == 2 and lesson.typed in kept and sum(kept.values()) == 1:
+        for key, keeps in kept.items():
+            yield "leaves" if keeps else "does", key
+
+
 def _of_yes_no(lesson: Lesson, kind: Kind) -> Iterator[tuple[str, str]]:
-    """What a yes does: known from what was typed and from what is wanted."""
+    """What a yes does: known from what was typed and from what is wanted.
+
+    A rehearsal wants neither SSH nor cron, the migration perhaps both, and nothing tells which of the two a person has
+    in mind: then the question's own words tell it.
+    """
     asked, typed = take_apart(lesson.text), lesson.typed
     wanted = lesson.wishes.wants(kind) is not False
     choice = None if UNKNOWN_CHOICE.search(asked.words) else asked.yes_no
+    if kind in (Kind.SSH, Kind.CRON) and not wanted:
+        if both := dict(_of_two_options(lesson)):
+            yield from both.items()
+            return
+        if choice is not None and not choice.words:
+            yield "yes", "leaves" if _KEEPS.search(asked.words) else "does"
+            return
     if choice is not None and not choice.words and typed.lower() in (choice.yes, choice.no, "y", "n", "yes", "no"):
         yes = typed.lower()[0] == "y" if typed.lower() in ("y", "n", "yes", "no") else typed.lower() == choice.yes
         yield "yes", "does" if yes == wanted else "leaves"
