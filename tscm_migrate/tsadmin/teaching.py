@@ -117,6 +117,9 @@ def row(lesson: Lesson, kind: Kind) -> str:
     text, typed = lesson.text, lesson.typed
     if kind is Kind.CONFIRM:
         text = text.replace(f"({typed})", "({hostname})")
+    asked = take_apart(text)
+    if asked.default is not None and asked.choice is None:
+        text = asked.words  # a default may be another one the next time, and is read apart from the words
     ips: list[str] = []
     slotted = _SLOTTED.sub(lambda found: _slot(found, lesson.wishes, ips), text)
     fields: dict[str, str | list[str]] = {"kind": kind.value, "text": slotted}
