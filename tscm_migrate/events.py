@@ -20,15 +20,19 @@ SCHEMA_VERSION = 1
 class Event:
     """The root of all events. Every text in one is free of control sequences and secrets from the beginning.
 
-    `foreign`: the fields that hold an appliance's own words, and nothing of ours.
+    `foreign`: the fields that hold an appliance's own words, and nothing of ours. `several_lines`: the fields whose
+    text may have line breaks.
     """
 
     foreign: ClassVar[tuple[str, ...]] = ()
+    several_lines: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
             clean = redact.outside(value) if each.name in self.foreign else redact.tree(value)
+            if each.name not in self.several_lines:
+                clean = _one_line(clean)
             object.__setattr__(self, each.name, clean)
 
     @property
@@ -39,6 +43,12 @@ class Event:
     def as_dict(self) -> dict[str, Any]:
         """The JSON form, without the time (which the watcher adds)."""
         return {"v": SCHEMA_VERSION, "event": self.kind, **asdict(self)}
+
+
+def _one_line(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact.one_line(value)
+    return tuple(map(_one_line, value)) if isinstance(value, tuple) else value
 
 
 Emit = Callable[[Event], None]
@@ -188,6 +198,8 @@ class DeviceUpdated(Event):
 @dataclass(frozen=True)
 class Said(Event):
     """A line for the operator that has no event of its own."""
+
+    several_lines = ("text",)
 
     text: str
     level: Literal["info", "warning", "error"] = "info"

@@ -209,6 +209,11 @@ def clean(text: str) -> str:
     return known(printable(known(text)))
 
 
+def one_line(text: str) -> str:
+    """A text whose line breaks and tabs are blanks, so that no part of it can look like a line of ours."""
+    return _BREAK.sub(" ", text)
+
+
 def outside(text: str, most: int = 1 << 16, *, lines: bool = False) -> str:
     """A value that comes from an appliance, a store or a command, to be put into a text of ours.
 
@@ -218,7 +223,7 @@ def outside(text: str, most: int = 1 << 16, *, lines: bool = False) -> str:
         lines: keep line breaks; else it becomes one line, so that it cannot look like a line of ours.
     """
     text = known.ordinary(clean(text))
-    text = text if lines else _BREAK.sub(" ", text).strip()
+    text = text if lines else one_line(text).strip()
     return text if len(text) <= most else text[:most] + " …"
 
 

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate import redact
 from tscm_migrate.errors import MigrateError, StateUnwritable
 from tscm_migrate.migration import journal, locks, outcome
 from tscm_migrate.migration.checks import Finding
@@ -100,7 +101,7 @@ def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError |
     told = [f"run {run}: {state}"]
     told += [f"{record.old} → {record.new}, begun {record.began}"] if record.began else []
     told.append(f"kept in {(root or state_folder()) / 'runs' / run}")
-    told += [text for entry in entries if (text := _line(entry))]
+    told += [redact.one_line(text) for entry in entries if (text := _line(entry))]
     if state == "running":
         return told, None
     if record.outcome:

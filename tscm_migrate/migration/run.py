@@ -285,7 +285,7 @@ def archive_passphrase(
         old: facts of the old appliance.
         secrets: where the passphrase comes from; one that is typed for a new backup is asked for twice.
         host: the old appliance.
-        made: the run's backup is there already.
+        made: the run's backup is there already; then whoever goes on with it says what is missing.
 
     Raises:
         UsageError: there is none. A fresh backup is never made in plain text because nobody gave a passphrase.
@@ -297,7 +297,7 @@ def archive_passphrase(
     if options.archive != "new" and plain:
         return None
     found = secrets.passphrase(host, new=options.archive == "new" and not made)
-    if found is None:
+    if found is None and not made:
         fix = "give --passphrase-file FILE or TSCM_PASSPHRASE; or --no-encrypt for a plain backup"
         why = f" ({last.name}, its newest, is not encrypted)" if plain and last is not None else ""
         raise UsageError(f"there is no passphrase for the backup{why}; nothing was changed", fix)

@@ -147,5 +147,5 @@ def statuses(found: Sequence[HostStatus]) -> str:
          when(s.drill)) for s in found
     ]  # fmt: skip
     head = ("HOST", "STATE", ">AGE", ">PROMISED", ">SIZE", ">VERIFIED", "LAST DRILL")
-    told = "".join(f"{s.host}: {outside(warning)}\n" for s in found for warning in s.warnings)
+    told = "".join(f"{outside(s.host)}: {outside(warning)}\n" for s in found for warning in s.warnings)
     return table(head, rows) + told

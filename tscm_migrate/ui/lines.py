@@ -154,7 +154,8 @@ def _(event: DeviceUpdated) -> str:
 
 @line_of.register
 def _(event: Said) -> str:
-    return event.text if event.level == "info" else f"{event.level}: {event.text}"
+    text = "\n    ".join(event.text.split("\n"))  # none of its further lines looks like one of ours
+    return text if event.level == "info" else f"{event.level}: {text}"
 
 
 @line_of.register

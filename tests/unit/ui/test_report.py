@@ -143,7 +143,7 @@ def test_what_was_torn_among_the_commands_hides_no_other(tmp_path: Path) -> None
         watch(CommandRun("tscm-old", display, 0, 0.1))
     file = report.folder(RUN, tmp_path) / "commands.jsonl"
     file.write_bytes(file.read_bytes()[: file.read_bytes().rindex("ä".encode()) + 1])
-    assert ["before\nbehind" in one["display"] for one in report.read(RUN, tmp_path)["commands"]] == [True]
+    assert ["before behind" in one["display"] for one in report.read(RUN, tmp_path)["commands"]] == [True]
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_times(tmp_path: Path) -> None:

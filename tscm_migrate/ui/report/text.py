@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tscm_migrate.redact import one_line
+
 from .html import clock, seconds, size
 
 
@@ -24,4 +26,4 @@ def lines(told: dict[str, Any]) -> list[str]:
         found.append(f"  {good} of {len(told['devices'])} devices updated")
     found += [f"  warning: {line}" for line in told.get("warnings", ())]
     found += [f"  [ ] {item}" for item in told["to_do"]]
-    return [*found, *(f"  {line}" for line in told["standing"])]
+    return [one_line(line) for line in (*found, *(f"  {line}" for line in told["standing"]))]

@@ -1,0 +1,187 @@
+"""What an appliance or a store says goes into each field of each output, and stays text there."""
+
+from __future__ import annotations
+
+import dataclasses
+import html.parser
+import io
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from tests.support import browser
+from tscm_migrate import events
+from tscm_migrate.offsite import page
+from tscm_migrate.offsite import text as offsite_text
+from tscm_migrate.offsite.catalog import Catalog, Copy
+from tscm_migrate.offsite.freshness import HostStatus
+from tscm_migrate.offsite.manifest import Manifest
+from tscm_migrate.site import Archive
+from tscm_migrate.ui import archives, lines, say
+from tscm_migrate.ui.live import LiveView
+from tscm_migrate.ui.report import data
+from tscm_migrate.ui.report import html as report_html
+from tscm_migrate.ui.report import text as report_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONTROLS = (
+    "a\x1b]52;c;ZXZpbA==\x07b\x1b[2J\x1b]0;t\x1b\\c\x9b2Jd\x85e\u202ef\u2066g\x00h\r\nFORGED: all is well\ti\u200bj\x7f"
+)
+MARKUP = (
+    '[red]x[/red] </td></title></style><img src=x onerror="document.title=\'owned\'"><script>owned()</script>\'" y="'
+)
+HOSTILE = CONTROLS + MARKUP
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+
+
+def check(text: str, *, lines_of: str = "") -> None:
+    """Nothing steers a terminal; with another output to compare, there is no line more than in that one."""
+    bad = [sign for sign in text if not sign.isprintable() and sign not in "\n\t"]
+    assert not any(line.startswith("FORGED") for line in text.splitlines()), text
+    assert not bad, ascii(text)
+    if lines_of:
+        assert text.count("\n") == lines_of.count("\n"), text
+
+
+def made(kind: type[events.Event], value: str) -> events.Event:
+    """An event with this in each of its texts."""
+    fields: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        name = str(field.type)
+        fields[field.name] = (
+            (value,) if "tuple" in name else value if name == "str" else "info" if "info" in name else "done"
+            if "Literal" in name else True if name == "bool" else 1
+        )  # fmt: skip
+    return kind(**fields)
+
+
+KINDS = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Event)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not events.Event])
+def test_an_event_shows_nothing_that_steers_a_terminal(
+    kind: type[events.Event], capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = made(kind, HOSTILE)
+    lines.json_lines(event)
+    told = json.loads(capsys.readouterr().out)
+    check(json.dumps(told, ensure_ascii=False))
+    lines.Plain(verbose=True)(event)
+    check(capsys.readouterr().out)
+    out = io.StringIO()
+    view = LiveView(Console(file=out, width=100, force_terminal=False, highlight=False, markup=False))
+    view(event)
+    check(out.getvalue())
+    if "[red]" in lines.line_of(event):
+        assert "[red]" in out.getvalue(), "a remote word is no markup"
+
+
+def manifest(value: str) -> Manifest:
+    texts = dict.fromkeys(("id", "host", "archive", "data", "os", "tool"), value)
+    return Manifest.model_construct(
+        **texts, size=1, sha256="a" * 64, source_size=1, source_sha256="b" * 64, encrypted="no", sealed_to=(value,),
+        key_ids=(value,), taken_at=NOW, pulled_at=NOW, verified_at=NOW, versions={value: value}, tags=(value,),
+        behind=False,
+    )  # fmt: skip
+
+
+def tables(value: str) -> dict[str, str]:
+    copy = Copy(manifest(value))
+    status = HostStatus(value, "late", timedelta(1), timedelta(2), copy, 1, 1, 1, NOW, (value,), ((NOW, 1),))
+    catalog = Catalog.__new__(Catalog)
+    for field in dataclasses.fields(Catalog):
+        given = {"url": "s3://x", "copies": (copy,), "strange": (value,), "orphans": (), "hosts": (value,)}
+        object.__setattr__(catalog, field.name, given.get(field.name, ()))
+    return {
+        "archives": archives.table([Archive("threatstop_backup_2024-05-01_03_00_00.tsbak", value, 1)]),
+        "offsite list": offsite_text.copies(catalog, NOW),
+        "offsite show": offsite_text.copy_detail(copy, NOW),
+        "offsite status": offsite_text.statuses([status]),
+        "page": page.page([status], "s3://x", NOW),
+    }
+
+
+@pytest.mark.parametrize("name", ["archives", "offsite list", "offsite show", "offsite status"])
+def test_a_table_has_one_line_a_row_whatever_is_in_its_cells(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = []
+    for value in (HOSTILE, "plain"):
+        out = io.StringIO()
+        monkeypatch.setattr(sys, "stdout", out)
+        say.as_it_is(tables(value)[name])
+        printed.append(out.getvalue())
+    check(printed[0], lines_of=printed[1])
+
+
+class Tags(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, tuple[str, ...]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, tuple(name for name, _ in attrs)))
+
+
+def tags(text: str) -> list[tuple[str, tuple[str, ...]]]:
+    parser = Tags()
+    parser.feed(text)
+    return parser.seen
+
+
+def report_of(value: str) -> dict[str, Any]:
+    """The report of a run in which each text that an appliance gave is this."""
+    from tscm_migrate.migration.record import Entry, Record
+
+    facts = {"name": value, "hostname": value, "os_pretty": value, "versions": [["TSCM-Core", value]],
+             "interfaces": [{"address": value}], "clock_skew": 0.0}  # fmt: skip
+    notes = {
+        "facts": {"old": facts, "new": facts}, "secret_sources": {value: value},
+        "checks": [{"name": value, "severity": "error", "text": value, "remedy": value, "allowed": True}],
+        "archive": {"name": value, "folder": value, "size": 1, "sha256": value},
+        "devices": {value: {"ok": False, "seconds": 1.0, "detail": value}},
+        "parity": [{"name": value, "same": False, "was": value, "has": value}],
+    }  # fmt: skip
+    at = "2026-11-26T10:00:00.000Z"
+    steps = [
+        ("run-started", {"run": "r", "old": value, "new": value, "options": {"archive": value}, "notes": notes}),
+        ("step-started", {"step": "backup"}), ("action-started", {"step": "backup", "host": value, "describes": value}),
+        ("step-failed", {"step": "backup", "error": value, "code": "x"}),
+        ("run-ended", {"outcome": "failed", "standing": [value], "left": [value]}),
+    ]  # fmt: skip
+    entries = [Entry(n, at, event, content) for n, (event, content) in enumerate(steps)]
+    record = Record(run="r")
+    for entry in entries:
+        record.apply(entry)
+    commands = [
+        {"t": at, "event": "command_run", "host": value, "display": value, "status": 1, "seconds": 1.0},
+        {"t": at, "event": "prompted", "host": value, "prompt": value, "rule": value, "answer": value},
+        {"t": at, "event": "said", "text": value, "level": "warning"},
+    ]
+    return data.build(record, entries, commands=commands)
+
+
+def test_the_report_keeps_every_remote_field_as_text(tmp_path: Path) -> None:
+    hostile, plain = report_of(HOSTILE), report_of("plain")
+    check(json.dumps(hostile, ensure_ascii=False))
+    check("\n".join(f" {line}" for line in report_text.lines(hostile)))
+    pages = {"hostile": report_html.render(hostile), "plain": report_html.render(plain)}
+    assert tags(pages["hostile"]) == tags(pages["plain"])
+    if browser.missing():
+        pytest.skip("no chromium")
+    doms = {}
+    for name, content in pages.items():
+        (tmp_path / f"{name}.html").write_text(content, encoding="utf-8")
+        doms[name] = browser.dom(tmp_path / f"{name}.html", tmp_path / f"profile-{name}")
+        assert "</html>" in doms[name]
+    assert tags(doms["hostile"]) == tags(doms["plain"])
+
+
+def test_the_freshness_page_keeps_every_field_of_a_store_as_text() -> None:
+    hostile, plain = tables(HOSTILE)["page"], tables("plain")["page"]
+    check(hostile)
+    assert tags(hostile) == tags(plain)
