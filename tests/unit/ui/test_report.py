@@ -12,10 +12,21 @@ import pytest
 from tests.support import browser
 from tscm_migrate import redact
 from tscm_migrate.appliance.facts import Facts
-from tscm_migrate.events import CommandRun, Event, Prompted, RunFinished, RunStarted, Said
+from tscm_migrate.events import (
+    Checked,
+    CommandRun,
+    Estimated,
+    Event,
+    Prompted,
+    RunFinished,
+    RunStarted,
+    Said,
+    StepStarted,
+)
 from tscm_migrate.migration import journal as j
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.ui import report
+from tscm_migrate.ui.planview import PlanView
 from tscm_migrate.ui.recorder import MOST, Recorder
 from tscm_migrate.ui.report import data, text
 
@@ -133,6 +144,35 @@ def test_every_warning_stands_in_the_report_once(tmp_path: Path) -> None:
     page = report.write(RUN, root=tmp_path).read_text(encoding="utf-8")
     assert "<li>tscm-new: [WARN ] : &lt;b&gt;Skipping&lt;/b&gt; edge</li>" in page
     assert "  warning: tscm-new: Completed with warnings" in text.lines(told)
+
+
+def test_a_downtime_that_is_a_dns_outage_is_called_one(tmp_path: Path) -> None:
+    a_run(tmp_path).write(
+        "noted",
+        key="checks",
+        value=[{"name": "dns-outage", "severity": "warning", "text": "named", "remedy": "", "allowed": False}],
+    )
+    told = report.read(RUN, tmp_path)
+    assert told["downtime"]["dns_outage"] is True
+    assert any("without a TSCM for" in line and "a DNS outage for its clients" in line for line in text.lines(told))
+    page = report.write(RUN, root=tmp_path).read_text(encoding="utf-8")
+    assert "without a TSCM; a DNS outage for its clients" in page
+
+
+def test_a_plan_calls_the_downtime_a_dns_outage_where_it_is_one() -> None:
+    view = PlanView()
+    for event in (
+        RunStarted(RUN, "dry run", "tscm-old", "tscm-new"),
+        Checked("dns-outage", "warning", "tscm-old is a DNS server (module ts-bind)"),
+        StepStarted("restore", "Restore"),
+        Estimated("", 60.0),
+        Estimated("downtime", 30.0),
+        RunFinished(RUN, "done", 1.0),
+    ):
+        view(event)
+    shown = "\n".join(view.lines())
+    assert "tscm-old is a DNS server (module ts-bind)" in shown
+    assert "without a TSCM for about 30.0 s, which is a DNS outage for its clients." in shown
 
 
 def test_what_was_torn_among_the_commands_hides_no_other(tmp_path: Path) -> None:
