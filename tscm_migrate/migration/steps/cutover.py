@@ -299,8 +299,12 @@ class Restore(Plain):
 
     def _seen_done(self, m: Migration) -> bool:
         """Whether an interrupted pass has come to its end all the same: each file and key is what it was on the old."""
-        if not m.noted("old_files") or m.options.restore_cron:
-            return False  # nothing to compare, or something that cannot be compared
+        return not m.options.restore_cron and self._in_place(m)  # what became of cron cannot be compared
+
+    def _in_place(self, m: Migration) -> bool:
+        """Whether every device file and host key is what it was on the old appliance."""
+        if not m.noted("old_files"):
+            return False  # nothing to compare
         now = facts.gather(m.new)
         keys_wanted = dict(m.old_facts.host_keys) if m.options.restore_ssh else dict(m.new_facts.host_keys)
         return dict(now.host_keys) == keys_wanted and _all_there(m, devices.file_hashes(m.new))
@@ -323,7 +327,7 @@ class Restore(Plain):
         outcome.printed.tell(m.emit, m.new.name)
         clean = outcome.status == 0 and not outcome.printed.troubles
         ended = clean or (outcome.ended_well and self._has_come(m))
-        if outcome.lost or not (ended or self._seen_done(m)):
+        if outcome.lost or not (ended or self._in_place(m)):
             raise _failed(m, f"exit status {outcome.status}: {outcome.said}")
         self._keep(m, outcome)
 
