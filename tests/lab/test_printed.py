@@ -36,7 +36,7 @@ def test_a_fatal_line_of_a_restore_with_status_0_stops_where_something_is_missin
     missing = "Can't locate TSCM/Pan.pm in @INC"
     lab = rooms({}, {"faults": {"prints": {"restore": [missing]}, "restore_skips_devices": ["dc-panos"]}})
     files = device_files(lab, "old")
-    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--restore-cron", timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--restore-cron", "--no-rehearsal", timeout=200)
     assert (result.returncode, f"exit status 0: {missing}" in result.stderr) == (5, True), said(result)
 
     lab.guest("new").set_faults({"prints": {"restore": [missing]}})
