@@ -32,7 +32,7 @@ class Updated:
         ok: the device was updated.
         said: the line that tells it best.
         busy: another process uses the device; try again.
-        notices: lines that have to be shown although it was updated.
+        notices: the other lines that have to be shown.
     """
 
     ok: bool
@@ -54,7 +54,7 @@ def judge(status: int | None, text: str, name: str = "") -> Updated:
     said = wrong[-1] if wrong[-1] and status == 0 else printed.last
     busy = status == _TRY_AGAIN or (status != 0 and _BUSY.search(text) is not None)
     ok = status == 0 and not wrong[-1]
-    return Updated(ok, said, busy, printed.lines if ok else ())
+    return Updated(ok, said, busy, tuple(line for line in printed.lines if ok or line != said))
 
 
 def update(appliance: Appliance, name: str, *, timeout: float) -> Updated:

@@ -36,6 +36,11 @@ def test_an_update_is_good_where_its_status_and_its_words_say_so(
     assert (updated.ok, updated.busy) == (ok, busy)
 
 
+def test_every_warning_of_a_failed_update_is_kept_beside_what_tells_it_best() -> None:
+    updated = judge(0, "[WARN ] : clock\n[ERROR] : portal\n[FATAL] : no license\n", "edge")
+    assert (updated.said, updated.notices) == ("[FATAL] : no license", ("[WARN ] : clock", "[ERROR] : portal"))
+
+
 def test_a_warning_of_a_good_update_is_kept() -> None:
     updated = judge(0, "[WARN ] : allow list not found, using dns.threatstop.local\ncomplete\n", "edge")
     assert (updated.ok, updated.notices) == (True, ("[WARN ] : allow list not found, using dns.threatstop.local",))

@@ -1,0 +1,69 @@
+"""The two dialects that the vendor's pages speak of, on both labs: migrated unattended and without being taught."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.migrations import MIGRATE, device_files, keys_of, needed, said
+from tscm_migrate.lab.embedded import EmbeddedLab
+from tscm_migrate.lab.embedded import available as embedded_available
+from tscm_migrate.lab.profile import new_profile, old_profile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.lab.conftest import MakeLab
+
+PASSPHRASE = "pass phrase of the lab"
+OWN_KEYS, CRON, PLAIN = "--no-restore-ssh", "--restore-cron", "--no-encrypt"
+# Each wording with both values of: encrypted, SSH wanted, cron wanted, settings asked one by one, file honoured.
+NAMESPACES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "documented-walk": (
+        {"wording": "documented", "network_dialogue": True, "honours_passphrase_file": False, "reboot_style": "tells"},
+        (OWN_KEYS, CRON),
+    ),
+    "term-prompt-walk": (
+        {"wording": "term-prompt", "network_dialogue": True, "honours_passphrase_file": False, "list_doubles": True},
+        (),
+    ),
+    "term-prompt-plain": ({"wording": "term-prompt", "reboot_style": "tells", "list_base": 0}, (PLAIN, OWN_KEYS, CRON)),
+}
+EMBEDDED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "documented": ({"wording": "documented", "honours_passphrase_file": False}, ()),
+    "term-prompt": ({"wording": "term-prompt"}, (PLAIN, OWN_KEYS, CRON)),
+}
+
+
+def namespaces(test: Any) -> Any:
+    for mark in needed(240):
+        test = mark(test)
+    return test
+
+
+@namespaces
+@pytest.mark.parametrize("row", NAMESPACES.values(), ids=NAMESPACES.keys())
+def test_real_hosts_that_speak_it(rooms: MakeLab, row: tuple[dict[str, Any], tuple[str, ...]]) -> None:
+    profile, options = row
+    lab = rooms(profile, profile)
+    files, keys = device_files(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
+    result = lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=200)
+    assert result.returncode == 0, said(result)
+    assert device_files(lab, "new") == files
+    assert keys_of(lab, "new") == keys["new" if OWN_KEYS in options else "old"]
+    assert (lab.addresses(), lab.collisions()) == ({"old": None, "new": "10.1.1.43"}, [])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(embedded_available() is not None, reason=f"no embedded lab: {embedded_available()}")
+@pytest.mark.parametrize("row", EMBEDDED.values(), ids=EMBEDDED.keys())
+def test_embedded_hosts_that_speak_it(tmp_path: Path, row: tuple[dict[str, Any], tuple[str, ...]]) -> None:
+    profile, options = row
+    fast = {"boot_seconds": 0.2, **profile}
+    with EmbeddedLab(tmp_path / "lab", old_profile(**fast), new_profile(**fast)) as lab:
+        done = lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=200)
+        assert done.returncode == 0, said(done)
+        state = [event for event in lab.guest("new").journal() if event["event"] == "restore-end"]
+        assert (state[-1]["ssh"], state[-1]["cron"]) == (OWN_KEYS not in options, CRON in options)

@@ -1,0 +1,89 @@
+"""Migrations between appliances in the vendor's manner: Perl, with the real Term::Prompt, unattended and not taught."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.lab.test_term_prompt import perl
+from tests.support.migrations import MIGRATE, keys_of, needed, said
+from tests.support.strangers import move_in
+
+if TYPE_CHECKING:
+    from tests.lab.conftest import MakeLab
+    from tscm_migrate.lab.namespaces import NamespaceLab
+
+missing = pytest.mark.skipif(not perl(), reason="libterm-prompt-perl and libterm-readkey-perl are missing")
+pytestmark = [*needed(240), missing]
+
+PASSPHRASE = "Grüße & 'Quotes' $HOME"
+USUAL = ("edge-asa", "branch-isr", "dc-pan")
+WITH_BIND = "edge-asa:asa dc-pan:pan ns1:bind"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One appliance and one operator; each value of each setting occurs once at least."""
+
+    settings: dict[str, str]
+    options: tuple[str, ...] = ()
+    names: tuple[str, ...] = USUAL
+    already: str = ""  # a device that the new one has before
+
+
+ROWS = {
+    "yn-walk": Row({"style": "yn", "walk": "yes", "reboot": "asks", "forgets_file": "yes", "heading": "Firewall"}),
+    "yn-late": Row(
+        {"style": "yn", "reboot": "tells", "warn": "late", "list": "none", "devices": WITH_BIND},
+        ("--no-encrypt", "--restore-cron"), ("edge-asa", "dc-pan", "ns1"), "dc-pan",
+    ),
+    "yn-line": Row(
+        {"style": "yn", "reboot": "asks", "warn": "first", "warnstyle": "line", "each": "yes"},
+        ("--no-restore-ssh",), USUAL, "edge-asa",
+    ),
+    "tp-narrow": Row(
+        {"style": "tp", "width": "60", "reboot": "tells", "warn": "first", "devices": WITH_BIND},
+        ("--no-encrypt", "--no-restore-ssh", "--restore-cron"), ("edge-asa", "dc-pan", "ns1"), "ns1",
+    ),
+    "tp-walk": Row(
+        {"style": "tp", "walk": "yes", "reboot": "asks", "forgets_file": "yes", "list": "none", "menuprompt": ">",
+         "listdefault": "1"},
+    ),
+    "tp-wide": Row(
+        {"style": "tp", "width": "500", "reboot": "asks", "warn": "late", "warnstyle": "line", "each": "yes"},
+        ("--restore-cron",), USUAL, "branch-isr",
+    ),
+}  # fmt: skip
+
+
+def etc_of(lab: NamespaceLab, name: str) -> str:
+    script = "cd /opt/threatstop/etc && find . -type f ! -name '.backup*' -exec sha256sum {} + | sort -k2"
+    return lab.on(name, script).stdout
+
+
+def told(lab: NamespaceLab) -> str:
+    return lab.on("new", "cat /var/log/threatstop/vendor.log").stdout
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+def test_the_vendors_manner_is_migrated_unattended_and_untaught(rooms: MakeLab, row: Row) -> None:
+    lab = rooms()
+    move_in(lab, "vendor", **row.settings)
+    etc, keys = etc_of(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
+    cron = lab.on("old", "cat /etc/cron.d/multidevice-core").stdout
+    if row.already:
+        lab.on("new", f"printf 'name={row.already}\\ntype=asa\\ntdid=x\\n' > /opt/threatstop/etc/{row.already}.conf; "
+               "chown threatstop: /opt/threatstop/etc/*")  # fmt: skip
+    result = lab.run_tool(*MIGRATE, "--yes", *row.options, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=200)
+    assert result.returncode == 0, said(result)
+
+    assert (lab.addresses(), lab.collisions()) == ({"old": None, "new": "10.1.1.43"}, [])
+    assert etc_of(lab, "new") == etc
+    assert keys_of(lab, "new") == keys["new" if "--no-restore-ssh" in row.options else "old"]
+    assert lab.on("new", "cat /etc/cron.d/multidevice-core").stdout == cron
+    assert set(re.findall(r"^updated (\S+)$", told(lab), re.MULTILINE)) == set(row.names), said(result)
+    assert PASSPHRASE not in result.stdout + result.stderr
+    assert ("a DNS outage for its clients" in result.stdout) == ("ns1" in row.names), said(result)
