@@ -243,3 +243,18 @@ def test_every_error_and_event_is_clean_from_the_beginning(known: Redactor) -> N
             for text in texts:
                 assert "horse" not in text, kind
                 assert "\x1b" not in text, kind
+
+
+def test_an_error_of_a_worker_leaves_it_without_what_only_the_worker_knows(known: Redactor) -> None:
+    from tscm_migrate.offsite.jobs import do_pull
+
+    class Job:
+        @property
+        def store(self) -> str:
+            raise ValueError("it was correct horse battery staple")
+
+    known.add("correct horse battery staple")
+    with pytest.raises(RuntimeError, match="ValueError: it was") as error:
+        do_pull(Job())  # type: ignore[arg-type]
+    assert "horse" not in "".join(traceback.format_exception(error.value))
+    assert "horse" not in repr(error.value.args)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tscm_migrate import redact
+from tscm_migrate.errors import MigrateError
 from tscm_migrate.events import Emit, silent
 from tscm_migrate.offsite.pull import Pulled, PullOptions, pull
 from tscm_migrate.offsite.stores.opened import open_store
@@ -51,14 +53,25 @@ class Tools:
 
 
 def do_pull(job: PullJob, tools: Tools | None = None) -> Pulled:
-    """Do one job.
+    """Do one job; without `tools` in a worker of its own.
 
     Raises:
         MigrateError: as `pull.pull` does, and where no connection can be made.
+        RuntimeError: another error of a worker, without the secrets that only the worker knows.
     """
+    if tools is not None:
+        return _done(job, tools)
+    try:
+        return _done(job, Tools.here())
+    except MigrateError:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is sent to another process, which cannot blank what it does not know
+        raise RuntimeError(redact.clean(f"{type(error).__name__}: {error}")) from None
+
+
+def _done(job: PullJob, tools: Tools) -> Pulled:
     from tscm_migrate.ssh.connect import connect
 
-    tools = tools or Tools.here()
     with (
         stored(job.store, job.inventory, tools) as store,
         connect(job.host, credentials=tools.credentials, emit=tools.emit) as shell,
