@@ -247,7 +247,7 @@ def test_an_unknown_prompt_of_the_backup_is_not_answered_and_everything_is_put_b
 
 def test_an_unknown_prompt_of_the_restore_stops_the_run_and_says_what_is_held_and_offline(rooms: MakeLab) -> None:
     question = "Shall the log archive be deleted"
-    lab = rooms({}, {"extra_prompt": question})
+    lab = rooms({}, {"extra_prompt": question, "order": ("list", "network", "warning", "ssh", "cron")})
     result = migrate(lab, "--no-rehearsal")
     assert result.returncode == 5, said(result)
     assert question in result.stderr
@@ -255,7 +255,7 @@ def test_an_unknown_prompt_of_the_restore_stops_the_run_and_says_what_is_held_an
     assert "HELD" in tail
     assert "tscm-migrate resume" in tail
     assert "tscm-migrate rollback" in tail
-    assert "add a rule to [hosts.tscm-new]" in result.stderr  # going on alone would only stop there again
+    assert "prompts learn tscm-new" in result.stderr  # going on alone would only stop there again
     shown = [line for line in result.stdout.splitlines() if line.startswith("  | ")]
     assert question in shown[-1], said(result)
     assert len(shown) > 1, said(result)  # what it had said before
@@ -269,12 +269,18 @@ def test_an_operator_who_is_there_answers_the_unknown_prompt(rooms: MakeLab) -> 
     try:
         screen.expect("Migrate tscm-old to tscm-new now?")
         screen.type("y")
-        screen.expect("your answer to")
+        screen.expect("answer> ")
         screen.type("y")
+        screen.expect("remember? [Y/n] ")
+        screen.type("")
+        screen.expect("kind> ")
+        screen.type("")
         assert screen.wait(150) == 0, screen.text
     finally:
         screen.close()
     assert question in screen.text
+    kept = (lab.workstation.inventory.parent / "dialect.toml").read_text(encoding="utf-8")
+    assert f'text = "{question}[y/n]:"' in kept
     assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
 
 

@@ -7,7 +7,11 @@ import sys
 
 import pytest
 
+from tscm_migrate.tsadmin.dialect import Kind
+from tscm_migrate.tsadmin.wishes import Understood
 from tscm_migrate.ui.operator import Terminal
+
+MOON = Understood("Moon?", why="no row knows this question")
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -17,12 +21,12 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 @pytest.mark.parametrize(("text", "answer"), [("y\n", "y"), ("\n", ""), ("!\n", None), ("", None)])
 def test_an_end_of_input_answers_no_prompt(monkeypatch: pytest.MonkeyPatch, text: str, answer: str | None) -> None:
     typed(monkeypatch, text)
-    assert Terminal(attended=True).answer("tscm-new", "Moon? ", "Stars.\nMoon? ") == answer
+    assert Terminal(attended=True).answer("tscm-new", MOON, ["Stars.", "Moon? "]) == answer
 
 
 def test_nobody_answers_where_nobody_is(monkeypatch: pytest.MonkeyPatch) -> None:
     typed(monkeypatch, "y\n")
-    assert Terminal(attended=False).answer("tscm-new", "Moon? ", "Moon? ") is None
+    assert Terminal(attended=False).answer("tscm-new", MOON, ["Moon? "]) is None
     assert not Terminal(attended=False).confirm("Go?")
 
 
@@ -31,12 +35,42 @@ def test_an_end_of_input_confirms_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     assert not Terminal(attended=True).confirm("Go?")
 
 
-def test_a_bare_slot_is_not_quoted_as_if_it_were_the_question(
+def test_all_lines_since_the_last_answer_are_shown_with_what_is_proposed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    typed(monkeypatch, "y\n")
-    Terminal(attended=True).answer("tscm-new", "> ", "Shall the fish be sold? [y/n]\n> ")
-    shown = capsys.readouterr().err
-    assert "  | Shall the fish be sold? [y/n]\n" in shown
-    assert "'> '" not in shown
-    assert "your answer" in shown
+    typed(monkeypatch, "\n\n\n")
+    shown = [f"line {number}" for number in range(40)]
+    Terminal(attended=True).answer("tscm-new", MOON, [*shown, "\x1b[31mMoon? "])
+    unknown = capsys.readouterr().err
+    assert "tscm-new asks something that no dialect knows" in unknown
+    assert all(f"  | {line}\n" in unknown for line in shown)
+    assert "\x1b" not in unknown
+    assert unknown.endswith("answer> ")
+    Terminal(attended=True).answer("tscm-new", Understood("Moon?", suggestion="y"), shown)
+    assert "suggestion: 'y' (Enter takes it)" in capsys.readouterr().err
+    known = Understood("Passphrase:", Kind.PASSPHRASE, answer="swordfish", secret=True)
+    Terminal(attended=True).answer("tscm-new", known, ["Passphrase: "])
+    told = capsys.readouterr().err
+    assert "no dialect knows" not in told
+    assert "known as passphrase; Enter types '(secret)'" in told
+    assert "swordfish" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "expected"),
+    [
+        ("\n", [Kind.SSH], Kind.SSH),
+        ("y\nCron\n", [Kind.LITERAL, Kind.CRON], Kind.CRON),
+        ("y\n\n", [Kind.LITERAL, Kind.CRON], Kind.LITERAL),
+        ("\nwhat\ncron\n", [Kind.LITERAL, Kind.CRON], Kind.CRON),
+        ("\na\nb\nc\n", [Kind.LITERAL, Kind.CRON], None),
+        ("n\n", [Kind.SSH], None),
+        ("", [Kind.SSH], None),
+        ("y\n", [Kind.LITERAL, Kind.CRON], None),
+    ],
+)
+def test_an_answer_is_remembered_as_the_kind_that_is_typed(
+    monkeypatch: pytest.MonkeyPatch, text: str, kinds: list[Kind], expected: Kind | None
+) -> None:
+    typed(monkeypatch, text)
+    assert Terminal(attended=True).remember("tscm-new", "Moon?", kinds) is expected
