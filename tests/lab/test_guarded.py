@@ -83,7 +83,8 @@ def test_nothing_of_ours_tells_the_passphrase_or_can_be_written_by_others(lab: E
     outputs["report"] = tool(lab, "report", "open", "--print-path")
     outputs["runs"] = tool(lab, "runs", "--json")
     for name in ("archives", "migrate", "pull", "show", "report", "runs"):
-        assert outputs[name].returncode in {0, 4}, said(outputs[name])
+        # 3: what it prints stands above a question, so the rehearsal of the restore refuses to answer it
+        assert outputs[name].returncode in {0, 3, 4}, said(outputs[name])
     for name, done in outputs.items():
         for text in (done.stdout, done.stderr):
             assert not traces(text), name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ class Lesson:
     """A question that no row knows, and what a person has typed; `unseen`: it was not shown, so it may be a secret."""
 
     understood: Understood
-    typed: str
+    typed: str = field(repr=False)
     lines: Sequence[str]
     wishes: Wishes
     dialogue: str
