@@ -20,6 +20,7 @@ from tscm_migrate import inventory
 from tscm_migrate.errors import UsageError
 from tscm_migrate.offsite.settings import Keep, Settings, settings
 from tscm_migrate.program import TscmProgram, program
+from tscm_migrate.tsadmin import dialect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +112,15 @@ def test_every_task_named_in_a_sentence_exists(page: Path) -> None:
         assert words[0] in names or " ".join(words[:2]) in names or words[0] == "TASK", found
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == "toml" and b.mark != "example"], ids=lambda b: b.id)
+TOML = [block for block in BLOCKS if block.kind == "toml" and block.mark != "example"]
+
+
+@pytest.mark.parametrize("block", [b for b in TOML if "[[question]]" in b.text], ids=lambda b: b.id)
+def test_every_dialect_of_the_pages_is_read(block: Block) -> None:
+    assert dialect.parse(block.text, block.page, "page").questions
+
+
+@pytest.mark.parametrize("block", [b for b in TOML if "[[question]]" not in b.text], ids=lambda b: b.id)
 def test_every_inventory_of_the_pages_is_read(block: Block, tmp_path: Path) -> None:
     text = block.text if "[hosts." in block.text else block.text + HOSTS
     for name in re.findall(r'identity_file = "([^"]+)"', text):
