@@ -32,7 +32,7 @@ def wishes(given: Sequence[str], dialogue: str) -> Wishes:
     if dialogue not in DIALOGUES:
         raise UsageError(f"--dialogue {dialogue!r} is unknown", f"one of: {', '.join(DIALOGUES)}")
     made = Wishes(
-        gateway="10.1.1.1", dns=("10.1.1.1",), dhcp=False, hostname="tsclient", interface="eth0", restore_ssh=True,
+        gateway="10.1.1.1", dns=("10.1.1.1", "10.1.1.2"), dhcp=False, hostname="tsclient", interface="eth0", restore_ssh=True,
         passphrase=Secret("(the passphrase)"), sudo=Secret("(the sudo password)"),
     )  # fmt: skip
     known = {field.name: str(field.type) for field in fields(Wishes)}
