@@ -120,6 +120,8 @@ def test_a_wave_whose_window_is_over_does_not_begin(rig: Callable[..., Rig]) -> 
 
 def test_a_pair_does_not_start_when_its_estimated_downtime_no_longer_fits(rig: Callable[..., Rig]) -> None:
     one = rig()
+    one.path.write_text(one.path.read_text().replace("jobs = 2", "jobs = 1"))
+    one.plan = plans.load(one.path, NOW)
     one.takes = timedelta(minutes=29)  # three pairs do not fit into an hour
     campaign = one.campaign()
     assert campaign.run() == Exit.ATTENTION
