@@ -29,6 +29,16 @@ TINTO = (
     Taught("Type overwrite", "overwrite", "devices-exist"),
     Taught("Is the above correct", "yes", "network"),
 )
+QUAY = (
+    Taught("Protect it, and all later ones", "y", "encrypt"),
+    Taught("GPG secret|Once more", PHRASE, "passphrase"),
+    Taught("-- more --", "", "pager"),
+    Taught("lose what is set here", "y", "devices-exist"),
+    Taught("present itself with it", "y", "ssh"),
+    Taught("Put it in place", "n", "cron"),
+    Taught("Take that address over", "y", "network"),
+    Taught(r"threatstop_backup_[\d_-]+", NEWEST, "archive"),
+)
 PLOVER = (
     Taught(r"ENCRYPT \[E\], PLAIN", "e", "encrypt"),
     Taught("FILE NAME", "", "offered-name"),
@@ -58,7 +68,9 @@ def etc_of(lab: NamespaceLab, name: str) -> str:
     return lab.on(name, script).stdout
 
 
-@pytest.mark.parametrize(("stranger", "known"), [("tinto", TINTO), ("plover", PLOVER)], ids=["tinto", "plover"])
+@pytest.mark.parametrize(
+    ("stranger", "known"), [("tinto", TINTO), ("quay", QUAY), ("plover", PLOVER)], ids=["tinto", "quay", "plover"]
+)
 def test_a_stranger_is_refused_untaught_and_migrated_without_a_stop_once_it_is_taught(
     rooms: MakeLab, stranger: str, known: tuple[Taught, ...]
 ) -> None:

@@ -37,6 +37,8 @@ _KEEPS = re.compile(
 _KEEPING_OPTION = re.compile(rf"^\W*\w+\W+(?:no|n)\b|{_KEEPS.pattern}", re.IGNORECASE)
 _KEY = re.compile(r"\W*(\d{1,2}|[a-z])\s*[)\].:=-]", re.IGNORECASE | re.ASCII)
 _MOST_LINES = 24
+_ITEM = re.compile(r" {2,}\S+(?: \(.*\))? *")  # one name of a list, perhaps with its type
+_ENOUGH = 8  # words that say what is asked without the list above them
 _TAUGHT = [Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ARCHIVE, Kind.DEVICES_EXIST, Kind.PROCEED, Kind.REBOOT, Kind.ENCRYPT]
 
 
@@ -94,6 +96,8 @@ class Lesson:
         """Where the lines begin that a question belongs to which says nothing by itself."""
         start = len(lines) - 1
         while start and len(lines) - start < _MOST_LINES and not archive_list.is_row(lines[start - 1]):
+            if _ITEM.fullmatch(lines[start - 1]) and len(joined(lines[start:]).split()) >= _ENOUGH:
+                break  # a list of devices is another one the next time
             start -= 1
         return start
 

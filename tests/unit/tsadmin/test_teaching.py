@@ -124,3 +124,11 @@ def test_what_is_taught_takes_effect_at_once() -> None:
     text = "Shall the moon be painted? [y/n] "
     learn(lesson(one, text, "y"), Kind.LITERAL, None, one)
     assert answer(one, text) == "y"
+
+
+def test_a_list_of_devices_above_a_question_that_says_enough_is_no_part_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "dialect.toml"
+    asked = "Those that the archive knows as well\nlose what is set here now. Carry on? [y/n]\n> "
+    taught(file, f"This machine has devices already:\n  fw-1\n  fw-2\n{asked}", "y", Kind.DEVICES_EXIST)
+    assert again(file, f"This machine has devices already:\n  edge\n{asked}") == "y"
+    assert "fw-1" not in file.read_text(encoding="utf-8")
