@@ -51,6 +51,18 @@ def test_what_goes_in_comes_out(store: Store, size: int) -> None:
     assert store.stat("hosts/a/archives/one").size == size
 
 
+@pytest.mark.parametrize("connect", ["local", "sftp"], indirect=True)
+def test_what_the_disk_has_no_room_for_is_refused_before_anything_is_written(store: Store) -> None:
+    def never() -> Iterator[bytes]:
+        pytest.fail("it was read")
+        yield b""
+
+    with pytest.raises(StoreError, match="MB are free there") as refused:
+        store.upload("hosts/a/archives/one", never(), size_hint=1 << 60)
+    assert "tscm-migrate offsite clean" in refused.value.remedy()
+    assert (list(store.entries()), store.unfinished()) == ([], [])
+
+
 def test_a_source_that_dies_leaves_nothing_visible(store: Store) -> None:
     with pytest.raises(SourceDied):
         store.upload("hosts/a/archives/one", dying(20 * CHUNK))

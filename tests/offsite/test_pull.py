@@ -17,6 +17,7 @@ from tests.support.incoming import NOW, encrypted, name_of, plain
 from tscm_migrate.errors import (
     ApplianceError,
     ArchiveEmpty,
+    ArchiveRefused,
     CommandTimeout,
     CopyDamaged,
     ListingFailed,
@@ -54,6 +55,16 @@ def test_the_newest_by_name_comes_whole(shell: Shell, store: LocalStore, backups
     assert copy.manifest.sha256 == hashlib.sha256(newest(backups).read_bytes()).hexdigest()
     assert copy.manifest.taken_at.isoformat() == "2026-02-03T00:00:00+00:00"
     assert b"".join(store.read(copy.manifest.data)) == newest(backups).read_bytes()
+
+
+def test_an_archive_that_is_listed_larger_than_any_backup_is_refused_before_it_is_read(
+    shell: Shell, store: LocalStore, backups: Path
+) -> None:
+    """An object store would take parts of terabytes for it, which it holds in memory."""
+    os.truncate(newest(backups), (64 << 30) + 1)  # sparse
+    with pytest.raises(ArchiveRefused, match="more than any backup"):
+        pull(shell, store, LATEST, now=NOW)
+    assert len(pull(shell, store, PullOptions("all"), now=NOW).copies) == 2
 
 
 def test_all_means_all_good_names(shell: Shell, store: LocalStore) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,11 +14,13 @@ from tscm_migrate.errors import PruneRefused
 from tscm_migrate.offsite import catalog, there
 from tscm_migrate.offsite.pull import PullOptions, pull
 from tscm_migrate.offsite.retention import Policy
+from tscm_migrate.ssh.connect import NoSecrets, connect
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.offsite.stores.local import LocalStore
+    from tscm_migrate.site import Host
     from tscm_migrate.ssh.shell import Shell
 
 pytestmark = pytest.mark.slow
@@ -81,3 +86,35 @@ def test_a_clock_that_went_back_stops_it(shell: Shell, store: LocalStore, backup
     with pytest.raises(PruneRefused, match="went back"):
         there.plan(shell, catalog.load(store), ONE, NOW - timedelta(days=1))
     assert archives(backups) == [1, 2, 3]
+
+
+def test_one_that_cannot_be_reached_does_not_keep_the_others(host: Host, store: LocalStore, tmp_path: Path) -> None:
+    with connect(host, credentials=NoSecrets()) as shell:
+        pull(shell, store, PullOptions("all"), now=NOW)
+    file = tmp_path / "hosts.toml"
+    file.write_text(f"""
+known_hosts = "{host.known_hosts}"
+[defaults]
+user = "{host.user}"
+identity_file = "{host.identity_file}"
+use_agent = false
+[hosts.a-gone]
+address = "127.0.0.1"
+port = 1
+[hosts.tscm-a]
+address = "127.0.0.1"
+port = {host.port}
+[hosts.tscm-a.paths]
+backup_dir = "{host.paths.backup_dir}"
+tsadmin = "/bin/true"
+hold_dir = "{tmp_path}/hold"
+[offsite]
+store = "{tmp_path}/store"
+keep = {{ last = 1, daily = 0, weekly = 0, monthly = 0, yearly = 0, within = "0d" }}
+""")
+    env = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path)}
+    argv = [sys.executable, "-m", "tscm_migrate", "offsite", "prune", "--there", "--yes", "--inventory", str(file)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=100, check=False, env=env)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "a-gone: nothing more was deleted: " in done.stdout
+    assert archives(tmp_path / "backup") == [3]

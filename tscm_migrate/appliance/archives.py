@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import folders, named, parse
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.errors import ApplianceError, ListingFailed
+from tscm_migrate.errors import ApplianceError, ArchiveRefused, ListingFailed
 from tscm_migrate.redact import outside
 from tscm_migrate.util.numbers import number
 
@@ -166,10 +166,16 @@ def identity_in(
     """Read the public host keys and the network settings of a tar.gz archive; empty where there are none.
 
     Nothing is written to a disk; the private keys stay in the archive.
+
+    Raises:
+        ArchiveRefused: to read it takes more memory than any backup.
     """
     path, home = quote(archive.path), f"{quote(appliance.paths.tmpfs)}/.tscm-migrate.XXXXXXXX"
     wanted = "'*ssh_host_*_key.pub' '*network/interfaces' '*netplan/*.yaml' '*network-scripts/ifcfg-*'"
-    unpack = f"ulimit -v 1048576; tar -xzOf - --wildcards {wanted} 2>/dev/null | head -c 1000000"
+    unpack = (
+        f"ulimit -v 1048576; {{ LC_ALL=C tar -xzOf - --wildcards {wanted} 2>&1 >&3 3>&- | "
+        "awk '/[Mm]emory/ { print \"\\n@refused\" }' >&3; } 3>&1 | head -c 1000000"
+    )
     if archive.encrypted:
         if passphrase is None:
             return Inside((), ())
@@ -185,6 +191,8 @@ def identity_in(
     text = appliance.run(
         script, stdin=stdin, timeout=timeout, check=False, display=f"whose backup is {archive.name}?"
     ).stdout
+    if re.search("^@refused$", text, re.MULTILINE):
+        raise ArchiveRefused(f"{archive.name}: archive refused: to read it takes more memory than any backup")
     keys = parse.host_keys(text, appliance.paths)["host_keys"]
     found = re.findall(r"(?:^\s*address|IPADDR\d*\s*=|-)\s*['\"]?(\d{1,3}(?:\.\d{1,3}){3})\b", text, re.MULTILINE)
     return Inside(tuple(key for _, key in keys), tuple(dict.fromkeys(found)))

@@ -148,10 +148,12 @@ FACTS: tuple[Fact, ...] = (
     Fact("etc", lambda p: f"du -sk {quote(p.etc_dir)}", parse.etc_size),
     Fact("log", lambda p: f"du -sk {quote(p.log_dir)}", parse.log_size),
     Fact("log_writable", lambda p: f"test -w {quote(p.log_dir)} && echo yes", parse.log_writable),
-    Fact("etc_devices", lambda p: f"ls -1 {quote(p.etc_dir)}/{p.device_glob} -d", named.etc_devices),
+    Fact("etc_devices", lambda p: f"ls -1q {quote(p.etc_dir)}/{p.device_glob} -d", named.etc_devices),
     Fact(
         "etc_tree",
-        lambda p: f"cd {quote(p.etc_dir)} && find . -maxdepth 6 -type f -printf '%P\\n' | head -n 20000",
+        lambda p: (
+            f"cd {quote(p.etc_dir)} && find . -maxdepth 6 -type f -printf '%P\\0' | tr '\\n\\0' '?\\n' | head -n 20000"
+        ),
         parse.etc_tree,
     ),
     Fact("version", _version_script, parse.versions),

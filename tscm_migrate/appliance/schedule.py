@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 WHEN = "55 0 1,15 * *"
 MARKERS = ".tscm-offsite"  # in the backup folder: a file for each archive of which a verified copy is off-site
 _DELETE = 'rm -f "./$f" "$m"'
-_NAMES = "^threatstop_backup_[0-9_-]+[.]tsbak([.]gpg)?$"
+# Prints archives; a newline in another file's name fits no [0-9], and neither an empty file nor a folder takes a place
+# among those that stay.
+_LIST = (
+    "n=[0-9][0-9]; t=threatstop_backup_$n$n-$n-${n}_${n}_${n}_$n.tsbak; "
+    'find . -maxdepth 1 -type f -size +0 \\( -name "$t" -o -name "$t.gpg" \\) | cut -c3-'
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def _each_old(schedule: Schedule, paths: Paths, action: str) -> str:
     """Shell source that does something with each archive ($f, with its marker $m) that may be deleted."""
     marked = "" if schedule.purge else '[ "$(sha256sum < "./$f" | cut -c1-64)" = "$(head -c 64 "$m" 2>/dev/null)" ] && '
     return (
-        f"cd {quote(paths.backup_dir)} && ls -1 | grep -E '{_NAMES}' | sort -r | tail -n +{schedule.keep + 1} | "
+        f"cd {quote(paths.backup_dir)} && {_LIST} | sort -r | tail -n +{schedule.keep + 1} | "
         f'while read -r f; do m="{MARKERS}/$f"; '
         f'[ -n "$(find "./$f" -maxdepth 0 -type f -mtime +{schedule.days - 1})" ] && {marked}{action}; done'
     )

@@ -137,7 +137,8 @@ def names(new: Appliance) -> list[str]:
     """What lies in the folders in which a restore may unpack an archive; paths without a slash in front."""
     top = str(PurePosixPath(new.paths.backup_dir).parent)
     folders = " ".join(quote(f"{way_back.root_of(new)}{one}") for one in ("tmp", "var/tmp"))
-    script = f"find {folders} {quote(top)} -mindepth 1 -maxdepth 1 2>/dev/null | head -n {_MOST_NAMES}"
+    each = f"find {folders} {quote(top)} -mindepth 1 -maxdepth 1 -print0 2>/dev/null"
+    script = f"{each} | tr '\\n\\0' '?\\n' | head -n {_MOST_NAMES}"
     text = new.run(script, sudo=True, check=False, display="list its temporary files").stdout
     return sorted(text.splitlines())
 

@@ -12,7 +12,7 @@ from tscm_migrate.events import Emit, Progress, silent
 from tscm_migrate.offsite import keys, seal
 from tscm_migrate.offsite.manifest import Manifest, parse_manifest
 from tscm_migrate.offsite.stores.base import read_small
-from tscm_migrate.offsite.streams import Hashed, peek
+from tscm_migrate.offsite.streams import Hashed, no_more, peek
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,10 +178,14 @@ def _whole(store: Store, manifest: Manifest) -> bool:
         return False
 
 
-def read_back(store: Store, key: str) -> Hashed:
-    """Read an object to its end; returns what passed."""
+def read_back(store: Store, key: str, size: int) -> Hashed:
+    """Read an object to its end; returns what passed.
+
+    Raises:
+        CopyDamaged: more than `size` bytes come.
+    """
     with closing(store.read(key)) as chunks:
-        passed = Hashed(chunks)
+        passed = Hashed(no_more(chunks, size, f"{store.url}/{key}"))
         for _ in passed:
             pass
     return passed
@@ -196,8 +200,8 @@ def _verify(store: Store, key: str, stored: Hashed, policy: CopyPolicy, source: 
         raise CopyDamaged(detail=f"{store.url}/{key}: encrypted, it has {stored.size} bytes, of {source.size} before")
     if policy.verify == "size":
         return False
-    both = _decrypted(store, key, policy) if source is not None else None
-    back = both[0] if both else read_back(store, key)
+    both = _decrypted(store, key, stored.size, policy) if source is not None else None
+    back = both[0] if both else read_back(store, key, stored.size)
     if (back.size, back.sha256) != (stored.size, stored.sha256):
         raise CopyDamaged(detail=f"{store.url}/{key}: {stored.size} bytes went in, and other bytes come out")
     if source is not None and both is not None and (both[1].size, both[1].sha256) != (source.size, source.sha256):
@@ -214,13 +218,13 @@ def _check_encrypted(looked: Looked, policy: CopyPolicy, what: str) -> None:
         raise SealFailed(detail=f"{what}: gpg encrypted to {', '.join(looked.key_ids)}, and was asked for {asked}")
 
 
-def _decrypted(store: Store, key: str, policy: CopyPolicy) -> tuple[Hashed, Hashed] | None:
+def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> tuple[Hashed, Hashed] | None:
     """What is stored, read once, and what gpg makes of it; None where the keyring has no secret key for it."""
     if not seal.can_open(policy.seal_to, policy.gnupg_home):
         return None
     try:
         with closing(store.read(key)) as raw:
-            back = Hashed(raw)
+            back = Hashed(no_more(raw, size, f"{store.url}/{key}"))
             with seal.opened(back, home=policy.gnupg_home) as chunks:
                 plain = Hashed(chunks)
                 for _ in plain:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import names
 from tscm_migrate.errors import CopyDamaged, ObjectExists, StoreError, UsageError
 from tscm_migrate.offsite import seal
-from tscm_migrate.offsite.streams import Hashed
+from tscm_migrate.offsite.streams import Hashed, no_more
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def opened(
 
 
 def _checked(chunks: Iterator[bytes], manifest: Manifest, store: Store, sha256: str, size: int) -> Iterator[bytes]:
-    passed = Hashed(chunks)
+    passed = Hashed(no_more(chunks, size, f"{store.url}: {manifest.host}: {manifest.id}"))
     yield from passed
     if (passed.size, passed.sha256) != (size, sha256):
         raise CopyDamaged(

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Literal
 from tscm_migrate.appliance import facts, folders, names
 from tscm_migrate.appliance.archives import complete
 from tscm_migrate.appliance.base import quote
+from tscm_migrate.archive.compression import LARGEST
 from tscm_migrate.errors import (
     ApplianceError,
     ArchiveEmpty,
+    ArchiveRefused,
     CommandTimeout,
     CopyDamaged,
     Interrupted,
@@ -200,6 +202,9 @@ class _Pull:
         began = time.monotonic()
         if archive.size == 0:
             raise ArchiveEmpty(self.shell.host.name, archive.name)
+        if archive.size > LARGEST:
+            what = f"{archive.name}: listed with {archive.size} bytes, more than any backup ({LARGEST >> 30} GiB)"
+            raise ArchiveRefused(what)
         standing = self._standing(archive, known)
         if standing is not None and not self._damage(standing):
             return Copied(standing.manifest, "already", time.monotonic() - began)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from tscm_migrate.errors import CopyDamaged
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -38,6 +40,20 @@ class Hashed:
     def sha256(self) -> str:
         """64 hex digits, of what has passed so far."""
         return self._hash.hexdigest()
+
+
+def no_more(chunks: Iterable[bytes], size: int, what: str) -> Iterator[bytes]:
+    """Pass chunks on, up to `size` bytes: a store that goes on for ever fills neither disk nor time.
+
+    Raises:
+        CopyDamaged: there are more; `what` names them.
+    """
+    passed = 0
+    for chunk in chunks:
+        passed += len(chunk)
+        if passed > size:
+            raise CopyDamaged(detail=f"{what}: more than {size} bytes come back")
+        yield chunk
 
 
 @dataclass(frozen=True)

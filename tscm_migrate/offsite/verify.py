@@ -37,7 +37,7 @@ def check(store: Store, copy: Copy) -> str:
     """
     manifest = copy.manifest
     try:
-        back = read_back(store, manifest.data)
+        back = read_back(store, manifest.data, manifest.size)
     except ObjectMissing:
         return "its data is not there"
     except CopyDamaged as error:

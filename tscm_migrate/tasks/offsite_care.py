@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.errors import ApplianceError, Exit, Locked, MigrateError, SshError, UsageError
 from tscm_migrate.redact import outside
 from tscm_migrate.ui.say import as_it_is, say
 
@@ -16,8 +16,10 @@ from .offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_u
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.offsite.desk import Desk
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.offsite.there import There
+    from tscm_migrate.site import Host
 
 
 @command(help={**HOSTS, **COMMON, "sample": "How many: 10%, a number, or all (default)."}, iterable=["host", "group"])
@@ -159,29 +161,44 @@ def _prune_there(
     inventory: str | None, store: str | None, which: tuple[list[str], list[str]], words: list[str], *, dry_run: bool,
     yes: bool, json: bool,
 ) -> int:  # fmt: skip
+    left, failed = 0, list[tuple[str, MigrateError]]()
+    with desk_of(inventory, store, emit=warnings(json)) as desk:
+        hosts = desk.hosts(*which)
+        for one in hosts:
+            try:
+                left += _pruned_there(desk, one, words, dry_run=dry_run, yes=yes, json=json)
+            except (SshError, ApplianceError, Locked) as error:
+                if len(hosts) == 1:
+                    raise
+                failed.append((one.name, error))
+    for name, why in failed:
+        if json:
+            lines([{"v": 1, "host": name, "error": why.code, "why": why.message(), "remedy": why.remedy()}])
+        else:
+            say(f"{name}: nothing more was deleted: {outside(why.message())}\n  {why.remedy()}")
+    return Exit.ATTENTION if left or failed else Exit.DONE
+
+
+def _pruned_there(desk: Desk, host: Host, words: list[str], *, dry_run: bool, yes: bool, json: bool) -> int:
+    """Plan, show, ask and delete on one appliance; returns how many archives were left after all."""
     from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.migration.run import Dialler
     from tscm_migrate.offsite import text
     from tscm_migrate.offsite import there as room
 
-    left = 0
-    with desk_of(inventory, store, emit=warnings(json)) as desk:
-        for one in desk.hosts(*which):
-            with closing(Appliance(one, Dialler(desk.secrets, desk.emit), desk.emit)) as appliance:
-                plan = room.plan(appliance.shell, desk.catalog([one.name]), desk.settings.keep.policy(), now_utc())
-                if json:
-                    lines(found.as_dict() for found in plan)
-                else:
-                    as_it_is(text.there(plan))
-                going = sum(not found.verdict.keep for found in plan)
-                if dry_run or not going:
-                    continue
-                if not agreed(f"Delete {going} of {len(plan)} archives on {one.name}?", words, yes=yes):
-                    say(f"{one.name}: cancelled, nothing was deleted")
-                    left += 1
-                    continue
-                left += _thinned(appliance, desk.store, plan, json=json)
-    return Exit.ATTENTION if left else Exit.DONE
+    with closing(Appliance(host, Dialler(desk.secrets, desk.emit), desk.emit)) as appliance:
+        plan = room.plan(appliance.shell, desk.catalog([host.name]), desk.settings.keep.policy(), now_utc())
+        if json:
+            lines(found.as_dict() for found in plan)
+        else:
+            as_it_is(text.there(plan))
+        going = sum(not found.verdict.keep for found in plan)
+        if dry_run or not going:
+            return 0
+        if not agreed(f"Delete {going} of {len(plan)} archives on {host.name}?", words, yes=yes):
+            say(f"{host.name}: cancelled, nothing was deleted")
+            return 1
+        return _thinned(appliance, desk.store, plan, json=json)
 
 
 def _thinned(appliance: Appliance, store: Store, plan: list[There], *, json: bool) -> int:

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from tscm_migrate.errors import ArchiveChanged
+from tscm_migrate.errors import ArchiveChanged, TransferError
 from tscm_migrate.events import Emit, Progress
 from tscm_migrate.transfer.ledger import EVERY
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _EVERY = 0.2  # seconds between two progress events
+_WINDOW = 300.0  # seconds
+_LEAST = 64.0  # bytes a second on the average of a window; the smallest --limit is 16 times that
 _AHEAD = 4  # chunks (of a MiB) that may wait to be hashed
 
 
@@ -112,6 +114,34 @@ class Throttle:
             time.sleep(-self._credit / self.rate)
 
 
+class Pace:
+    """Ends a transfer that drips: each byte comes in time, and the archive never.
+
+    Args:
+        what: the archive's name.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what, self._clock = what, clock
+        self._since, self._moved = clock(), 0
+
+    def add(self, size: int) -> None:
+        """Count `size` more bytes.
+
+        Raises:
+            TransferError: too few have moved for too long.
+        """
+        self._moved += size
+        passed = self._clock() - self._since
+        if passed < _WINDOW:
+            return
+        if self._moved < _LEAST * passed:
+            text = f"{self._what}: only {self._moved} bytes moved in {passed:.0f} s"
+            raise TransferError(text, "look at the network and at both appliances, and run again: it continues there")
+        self._since, self._moved = self._clock(), 0
+
+
 class Teller:
     """Progress events of one archive, some a second; `done` counts from the file's beginning."""
 
@@ -142,7 +172,9 @@ def pump(
 
     Raises:
         ArchiveChanged: there is at least one byte more.
+        TransferError: too few bytes moved for too long.
     """
+    pace = Pace(teller.what)
     seen, most = 0, teller.total - teller.done
     with digest or Digest() as sha:
         for chunk in chunks:
@@ -154,4 +186,5 @@ def pump(
                 out.write(piece)
                 seen += len(piece)
                 teller.add(len(piece))
+                pace.add(len(piece))
         return seen, sha.hex()

@@ -68,6 +68,24 @@ def test_the_purge_keeps_the_newest_whatever_their_age_and_prunes_dangling_links
     ]  # fmt: skip
 
 
+@pytest.mark.skipif(shutil.which("find") is None or os.name == "nt", reason="the purge is a POSIX script")
+def test_what_is_no_archive_takes_no_place_among_the_newest(tmp_path: Path) -> None:
+    """A failed backup of 0 bytes, a folder, a FIFO, a link and forged names: each would have cost one good archive."""
+    old = time.time() - 400 * 86400
+    good = tmp_path / "threatstop_backup_2024-01-01_00_00_00.tsbak"
+    good.write_text("x")
+    os.utime(good, (old, old))
+    (tmp_path / "threatstop_backup_2024-02-02_00_00_00.tsbak").touch()
+    (tmp_path / "threatstop_backup_2024-02-03_00_00_00.tsbak").mkdir()
+    os.mkfifo(tmp_path / "threatstop_backup_2024-02-04_00_00_00.tsbak.gpg")
+    (tmp_path / "threatstop_backup_2024-02-05_00_00_00.tsbak").symlink_to(good)
+    (tmp_path / "x\nthreatstop_backup_2024-02-06_00_00_00.tsbak").write_text("x")
+    (tmp_path / "threatstop_backup_2024-02-07_00_00_00.tsbak\nx").write_text("x")
+    text = schedule.text(Schedule(keep=1, days=120, purge=True), Paths(backup_dir=str(tmp_path)), user="root")
+    subprocess.run(["sh", "-c", lines_of(text)[1].split(" ", 6)[6]], check=True, timeout=30)
+    assert good.exists()
+
+
 @pytest.mark.skipif(shutil.which("sha256sum") is None or os.name == "nt", reason="the purge is a POSIX script")
 def test_without_a_marker_of_the_same_bytes_the_purge_deletes_nothing(tmp_path: Path) -> None:
     markers = tmp_path / schedule.MARKERS

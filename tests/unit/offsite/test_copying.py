@@ -14,8 +14,9 @@ from tests.support.incoming import NOW, Given, encrypted, name_of, plain
 from tscm_migrate.errors import CopyDamaged, CopyMissing, PlaintextRefused, PruneRefused, StoreError
 from tscm_migrate.offsite import catalog, keys, prune, retention
 from tscm_migrate.offsite.copying import CopyPolicy, make_copy
+from tscm_migrate.offsite.fetch import fetch
 from tscm_migrate.offsite.stores.local import LocalStore
-from tscm_migrate.offsite.verify import sample, verify
+from tscm_migrate.offsite.verify import check, sample, verify
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -48,6 +49,9 @@ class Lying(LocalStore):
                 yield chunk[:-1]
             elif self.lie == "flipped":
                 yield bytes([chunk[0] ^ 1]) + chunk[1:]
+            elif self.lie == "endless":
+                while True:
+                    yield chunk
             elif self.lie == "denied":
                 raise StoreError(detail="AccessDenied")
             else:
@@ -114,12 +118,23 @@ def test_a_stream_that_is_not_right_leaves_nothing(store: LocalStore, fault: dic
     assert store.unfinished() == []
 
 
-@pytest.mark.parametrize("lie", ["truncated", "flipped", "forgets", "cuts", "denied"])
+@pytest.mark.parametrize("lie", ["truncated", "flipped", "forgets", "cuts", "denied", "endless"])
 def test_a_store_that_lies_is_noticed(tmp_path: Path, lie: str) -> None:
     (tmp_path / "store").mkdir()
     with pytest.raises((CopyDamaged, StoreError)):
         make_copy(Given(encrypted(1 << 20)), Lying(tmp_path / "store", lie), ANY, now=NOW)
     assert catalog.load(LocalStore(tmp_path / "store")).copies == ()
+
+
+def test_a_store_that_never_stops_fills_no_disk(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "to").mkdir()
+    make_copy(Given(encrypted(1 << 20)), LocalStore(tmp_path / "store"), ANY, now=NOW)
+    lying = Lying(tmp_path / "store", "endless")
+    with pytest.raises(CopyDamaged, match="more than 1048"):
+        fetch(lying, one(lying), tmp_path / "to")
+    assert "more than" in check(lying, one(lying))
+    assert list((tmp_path / "to").iterdir()) == []
 
 
 @pytest.mark.parametrize("lie", ["forgets", "cuts"])

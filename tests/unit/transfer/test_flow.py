@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tscm_migrate.errors import TransferError
 from tscm_migrate.events import Progress, silent
-from tscm_migrate.transfer.flow import Digest, Teller, Throttle, pump
+from tscm_migrate.transfer.flow import Digest, Pace, Teller, Throttle, pump
 from tscm_migrate.ui.progress import Meter
 
 
@@ -37,6 +39,20 @@ def test_a_digest_whose_feeder_fails_leaves_no_thread() -> None:
     except KeyError:
         pass
     assert not digest._thread.is_alive()
+
+
+def test_a_source_that_drips_is_ended_and_a_slow_one_is_not() -> None:
+    now = [0.0]
+    slow, drip = Pace("x", lambda: now[0]), Pace("x", lambda: now[0])
+    for at in range(0, 300, 30):
+        now[0] = at
+        slow.add(30 * 1024)
+        drip.add(1)
+    now[0] = 300
+    slow.add(1024)
+    with pytest.raises(TransferError, match="only 11 bytes moved in 300 s") as ended:
+        drip.add(1)
+    assert "continues" in ended.value.remedy()
 
 
 def test_a_limit_cuts_large_chunks() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from tscm_migrate.errors import CopyDamaged, UsageError
+from tscm_migrate.errors import CopyDamaged, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -145,6 +145,24 @@ def check_key(key: str) -> str:
     return key
 
 
+def check_room(url: str, key: str, wanted: int, free: int | None) -> None:
+    """Refuse an upload for which the disk has no room, before any of it is written.
+
+    Args:
+        url: the store's.
+        key: the object's.
+        wanted: bytes, as far as they are known before.
+        free: bytes; None where they are not known.
+
+    Raises:
+        StoreError: there are fewer free bytes than that.
+    """
+    if free is not None and free < wanted:
+        detail = f"it needs {wanted / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free there"
+        raise StoreError(detail=detail, fix=f"{FULL}; or take another store: --store URL", url=url, key=key)
+
+
+FULL = "free some space: tscm-migrate offsite clean, offsite prune"
 SMALL = 1 << 18  # bytes; no manifest and no record is larger
 
 

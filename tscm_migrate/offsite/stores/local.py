@@ -10,13 +10,25 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat as modes
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
-from tscm_migrate.offsite.stores.base import CHUNK, Caps, Stat, Unfinished, check_key, is_key, moment, shown
+from tscm_migrate.offsite.stores.base import (
+    CHUNK,
+    FULL,
+    Caps,
+    Stat,
+    Unfinished,
+    check_key,
+    check_room,
+    is_key,
+    moment,
+    shown,
+)
 from tscm_migrate.util import private
 
 if TYPE_CHECKING:
@@ -39,7 +51,7 @@ class LocalStore:
         self.root = root
         self.url = root.as_uri()
 
-    def upload(self, key: str, chunks: Iterable[bytes], *, size_hint: int = 0) -> int:  # noqa: ARG002
+    def upload(self, key: str, chunks: Iterable[bytes], *, size_hint: int = 0) -> int:
         """See `Store.upload`."""
         final = self._path(key)
         if final.exists():
@@ -48,6 +60,7 @@ class LocalStore:
         with self._translated(key):
             self._check_root()
             private.folder(part.parent)
+            check_room(self.url, key, size_hint, shutil.disk_usage(part.parent).free)
         try:
             size = self._write(part, chunks, key)
             with self._translated(key):
@@ -169,7 +182,7 @@ class LocalStore:
             raise StoreDenied(detail=error.strerror or "permission denied", url=self.url, key=key) from error
         except OSError as error:
             full = error.errno in {errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC}
-            fix = "free some space: tscm-migrate offsite clean, offsite prune" if full else ""
+            fix = FULL if full else ""
             raise StoreError(detail=error.strerror or str(error), fix=fix, url=self.url, key=key) from error
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from tscm_migrate.errors import ObjectExists, ObjectMissing, OutputFlood, StoreDenied, StoreError, StoreUnavailable
-from tscm_migrate.offsite.stores.base import Caps, Stat, Unfinished, check_key, is_key, moment, shown
+from tscm_migrate.offsite.stores.base import Caps, Stat, Unfinished, check_key, check_room, is_key, moment, shown
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -64,13 +64,16 @@ class SftpStore:
                 channel.settimeout(_TIMEOUT)
         return self._session
 
-    def upload(self, key: str, chunks: Iterable[bytes], *, size_hint: int = 0) -> int:  # noqa: ARG002
+    def upload(self, key: str, chunks: Iterable[bytes], *, size_hint: int = 0) -> int:
         """See `Store.upload`."""
+        from tscm_migrate.ssh.sftp_client import free_at
+
         final, part = self._path(key), f"{self._root}/{_PARTS}/{secrets.token_hex(8)}.part"
         with self._lock:
             with self._translated(key):
                 self._refuse_taken(key)
                 self._make_folder(f"{self._root}/{_PARTS}")
+                check_room(self.url, key, size_hint, free_at(self._sftp, str(self._root)))
             try:
                 size = self._write(part, chunks, key)
                 with self._translated(key):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import stat
-import struct
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import dated
 from tscm_migrate.appliance.names import acceptable
@@ -161,12 +160,14 @@ class SftpEnd:
 
     def look(self, archive: Archive) -> Found:
         """See Target."""
+        from tscm_migrate.ssh.sftp_client import free_at
+
         final, part = self.final(archive), self.part(archive)
         with self._client() as client:
             folder = self.appliance.paths.backup_dir
             if _stat(client, folder) is None:
                 client.mkdir(folder, 0o775)
-            free = _free(client, folder)
+            free = free_at(client, folder)
             if (there := _stat(client, final)) is not None:
                 same = stat.S_ISREG(there.st_mode or 0) and there.st_size == archive.size
                 same = same and self._digest(client, final)[0] == archive.sha256
@@ -235,23 +236,6 @@ def _stat(client: paramiko.SFTPClient, path: str) -> paramiko.SFTPAttributes | N
         return client.lstat(path)
     except FileNotFoundError:
         return None
-
-
-def _free(client: Any, folder: str) -> int | None:
-    """Free bytes by OpenSSH's statvfs extension; None where there is none."""
-    from paramiko.sftp import CMD_EXTENDED, CMD_EXTENDED_REPLY
-
-    try:
-        kind, message = client._request(CMD_EXTENDED, "statvfs@openssh.com", folder)  # noqa: SLF001
-    except OSError:
-        return None
-    if kind != CMD_EXTENDED_REPLY:
-        return None
-    told = message.get_remainder()[:40]
-    if len(told) < 40:
-        return None
-    _size, fragment, _blocks, _free_blocks, available = struct.unpack(">5Q", told)
-    return int(fragment * available)
 
 
 def _told(client: paramiko.SFTPClient, folder: str, entry: paramiko.SFTPAttributes) -> paramiko.SFTPAttributes:
