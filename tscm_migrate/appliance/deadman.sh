@@ -9,7 +9,8 @@
 # addresses of the saved settings are taken away as soon as they are seen, and the time begins anew). From outside come: go, extend (seconds), confirmed, return. LEASH is a link-local address by which
 # the new appliance still reaches this one. What happens is logged in /var/log/tscm-migrate.log and by syslog.
 set -u
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# cron gives a short PATH; what the caller has put before the system's own programs stays before them
+PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
 folder=$1 interface=$2 address=$3 leash=$4 seconds=$5 booted=${6:-}
