@@ -115,7 +115,7 @@ def test_every_task_named_in_a_sentence_exists(page: Path) -> None:
 TOML = [block for block in BLOCKS if block.kind == "toml" and block.mark != "example"]
 
 
-@pytest.mark.parametrize("block", [b for b in TOML if "[[question]]" in b.text], ids=lambda b: b.id)
+@pytest.mark.parametrize("block", [b for b in BLOCKS if "[[question]]" in b.text], ids=lambda b: b.id)
 def test_every_dialect_of_the_pages_is_read(block: Block) -> None:
     assert dialect.parse(block.text, block.page, "page").questions
 
