@@ -172,3 +172,26 @@ def test_a_rehearsal_is_left_out_where_nobody_wants_it_and_the_report_says_so(ro
     report = json.loads(lab.run_tool("report", "show", "--json").stdout)
     assert report["rehearsal"] == {"skipped": "--no-rehearsal"}
     assert report["options"]["rehearsal"] is False
+
+
+@pytest.mark.parametrize("saves", [True, False], ids=["saved", "not saved"])
+def test_an_unknown_question_behind_the_network_needs_no_answer_where_the_settings_are_saved(
+    rooms: MakeLab, *, saves: bool
+) -> None:
+    """No rehearsal can meet it: it comes when the question about the network has been answered."""
+    lab = rooms()
+    inside = lab.root_of("new") / "usr/local/lib/tscm-lab/tscm_guest"
+    program = inside / "restore.py"
+    text = program.read_text()
+    before, after = (
+        "            network.apply(machine, net, self.own)\n",
+        '            ask.yes(machine, "Shall the moon be full")\n',
+    )
+    assert text.count(before) == 1
+    program.write_text(text.replace(before, before + after if saves else after + before))
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=200)
+    assert "moon" in result.stdout + result.stderr, said(result)
+    assert result.returncode == (0 if saves else 5), said(result)
+    assert ("not answered, for its network settings are saved" in result.stderr + result.stdout) is saves, said(result)
+    assert lab.addresses() == {"old": None, "new": "10.1.1.43" if saves else "10.1.1.50"}
+    assert lab.collisions() == []
