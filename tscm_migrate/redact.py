@@ -16,6 +16,7 @@ import html
 import json
 import re
 import shlex
+import unicodedata
 import urllib.parse
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,15 @@ _SINGLE = (
     r"|[\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\ud800-\udfff"
     r"\U000e0000-\U000e0fff]"
 )
-_CONTROL = re.compile(f"{_SEQUENCE}|{_SINGLE}")
+_ESCAPES, _CONTROL = re.compile(_SEQUENCE), re.compile(f"{_SEQUENCE}|{_SINGLE}")
 _BACKSPACE = re.compile(r"[^\x08\n]\x08")
 # What may cut a secret into pieces: the same and line breaks with their indentation; then also as repr writes them.
-_CUTS = rf"{_SEQUENCE}|{_SINGLE}|\x08|\n[ \t]*"
+_CUTS = rf"{_SEQUENCE}|{_SINGLE}|\x08|(?<![ \t])[ \t]*\n[ \t]*"
 _JUNK = (
     re.compile(_CUTS),
     re.compile(_CUTS + r"|\\(?:x1b|u001b)\[[0-?]*[ -/]*[@-~]|\\(?:[nrtb]|x[0189][0-9a-f]|u00[0189][0-9a-f])"),
 )
+_NOT_PLAIN = re.compile(r"[^\w@%+=:,./-]", re.ASCII)
 _BREAK = re.compile(r"\s*[\n\t]\s*")
 
 
@@ -49,11 +51,11 @@ def printable(text: str) -> str:
 
     Also drops what is invisible or reverses the direction of writing: an appliance's words are hostile input.
     """
-    text = _CONTROL.sub("", text.replace("\r\n", "\n"))
+    text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
     while "\b" in text:
         shorter = _BACKSPACE.sub("", text)
         text = shorter if shorter != text else text.replace("\b", "")
-    return text
+    return _CONTROL.sub("", text)
 
 
 class Redactor:
@@ -132,6 +134,20 @@ def _our_words() -> str:
 
 def _forms(value: str) -> set[str]:
     """The value in every encoding that we, a library or an appliance's program may write."""
+    found = {form for variant in _variants(value) for form in _escaped(variant)}
+    return {form for form in found | _in_url(value) | _in_base64(value) if form}
+
+
+def _variants(value: str) -> set[str]:
+    """The same text as Unicode composes it otherwise, without what is invisible, and encoded twice as Perl may do."""
+    raw = value.encode(errors="surrogateescape")
+    found = {value, unicodedata.normalize("NFC", value), unicodedata.normalize("NFD", value)}
+    found |= {raw.decode("latin-1"), raw.decode("cp1252", errors="replace"), repr(raw)[2:-1]}
+    found |= {value.encode("ascii", errors="xmlcharrefreplace").decode()}
+    return found | {printable(text) for text in found}
+
+
+def _escaped(value: str) -> set[str]:
     quoted = shlex.quote(value)
     marked = functools.reduce(lambda text, pair: text.replace(*pair), _MARKUP, value)  # as markupsafe and jinja2 do
     texts = {
@@ -142,19 +158,23 @@ def _forms(value: str) -> set[str]:
         repr(value)[1:-1],
         repr("'\"" + value)[4:-1],  # in a text that has both kinds of quotes
         ascii(value)[1:-1],
+        _NOT_PLAIN.sub(r"\\\g<0>", value),  # as bash's printf %q does
     }
     texts |= {json.dumps(text)[1:-1] for text in texts} | {repr(text)[1:-1] for text in texts}
     texts |= {html.escape(text, quote=quote) for text in texts for quote in (True, False)}
-    texts |= {functools.reduce(lambda text, pair: text.replace(*pair), _MARKUP, text) for text in texts} | {marked}
-    return {form for form in texts | _in_url(value) | _in_base64(value) if form}
+    return (
+        texts | {functools.reduce(lambda text, pair: text.replace(*pair), _MARKUP, text) for text in texts} | {marked}
+    )
 
 
 _MARKUP = (("&", "&amp;"), (">", "&gt;"), ("<", "&lt;"), ("'", "&#39;"), ('"', "&#34;"))
 
 
 def _in_url(value: str) -> set[str]:
-    found = {urllib.parse.quote(value, safe=safe) for safe in ("", "/", "!'()*", "/~:@!$&'()*+,;=")}
-    return found | {urllib.parse.quote_plus(value)}
+    found = {
+        urllib.parse.quote(value, safe=safe, errors="surrogateescape") for safe in ("", "/", "!'()*", "/~:@!$&'()*+,;=")
+    }
+    return found | {urllib.parse.quote_plus(value, errors="surrogateescape")}
 
 
 def _in_base64(value: str) -> set[str]:

@@ -9,9 +9,11 @@ import importlib
 import inspect
 import json
 import pkgutil
+import re
 import shlex
 import textwrap
 import traceback
+import unicodedata
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ SECRETS = [
     "tränen+lachen=ß/ö",
     "a\\nb\\x1bc-K7",
     "Qx7-" * 12,
+    "zw\u200djo\u00adin-K9",  # with signs that nobody sees, which are removed from what is shown
 ]
 
 WRITTEN = {
@@ -59,6 +62,11 @@ WRITTEN = {
     "base64 for urls": lambda s: base64.urlsafe_b64encode(f"us{s}".encode()).decode(),
     "base64 in lines": lambda s: "\n".join(textwrap.wrap(base64.b64encode((s * 3).encode()).decode(), 20)),
     "hex": lambda s: s.encode().hex(),
+    "bytes": lambda s: repr(s.encode()),
+    "decomposed": lambda s: unicodedata.normalize("NFD", s),
+    "UTF-8 encoded twice": lambda s: s.encode().decode("latin-1"),
+    "references": lambda s: s.encode("ascii", errors="xmlcharrefreplace").decode(),
+    "printf %q": lambda s: re.sub(r"([^\w@%+=:,./-])", r"\\\1", s, flags=re.ASCII),
 }
 
 CUT = {
@@ -75,6 +83,7 @@ CUT = {
     "wrapped": lambda s: "\n".join(textwrap.wrap(s, 7, drop_whitespace=False)) if " " not in s else s[:5] + "\n" + s[5:],
     "wrapped, CRLF": lambda s: s[:5] + "\r\n" + s[5:],
     "wrapped and indented": lambda s: s[:5] + "\n      " + s[5:],
+    "wrapped behind a blank": lambda s: s[:5] + " \n  " + s[5:],
     "folded at a blank": lambda s: s.replace(" ", "\n  ", 1),
     "controls as repr": lambda s: repr("\x1b[1m".join(s)),
 }  # fmt: skip
