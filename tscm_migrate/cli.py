@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from . import inventory, redact
 from .errors import Exit, Interrupted, MigrateError, OutOfMemory, OutputLost, UsageError
+from .secrets import blank_environment
 from .ui.fold import fit
 from .ui.steady import mute
 
@@ -57,6 +58,7 @@ def _ready_streams() -> None:
 def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     """Run a task's body; whatever it raises is told to the operator, and the exit code comes back."""
     _quiet_libraries()
+    blank_environment()
     as_json = bool(kwargs.get("json"))
     inventory.found_here = _Naming(as_json=as_json)
     try:

@@ -185,6 +185,12 @@ class Secrets:
         return Secret(value, "prompt") if value else None
 
 
+def blank_environment(redactor: redact.Redactor = redact.known) -> None:
+    """Blank the secrets of the environment from the beginning: an appliance that knows one may print it to any task."""
+    for variable in _ENVIRONMENT.values():
+        redactor.add(_utf_8(os.environ.get(variable, "")))
+
+
 def from_keyring(user: str) -> str | None:
     """What the workstation's keyring holds for us; None also where there is no keyring or it does not answer."""
 

@@ -67,6 +67,15 @@ def test_an_archive_that_is_listed_larger_than_any_backup_is_refused_before_it_i
     assert len(pull(shell, store, PullOptions("all"), now=NOW).copies) == 2
 
 
+def test_a_manifest_keeps_nothing_that_steers_a_terminal(host: Host, store: LocalStore, tmp_path: Path) -> None:
+    (tmp_path / "os").write_text('ID=x\nPRETTY_NAME="Ubuntu \x1b]52;c;eA==\x07\x9b2J20\u202e.04"\n')
+    with connect(
+        replace(host, paths=replace(host.paths, os_release=str(tmp_path / "os"))), credentials=NoSecrets()
+    ) as s:
+        pull(s, store, LATEST, now=NOW)
+    assert catalog.load(store).copies[0].manifest.os == "Ubuntu 20.04"
+
+
 def test_all_means_all_good_names(shell: Shell, store: LocalStore) -> None:
     done = pull(shell, store, PullOptions(archive="all"), now=NOW)
     assert [copied.manifest.archive[18:28] for copied in done.copies] == ["2026-02-03", "2026-02-02", "2026-02-01"]

@@ -8,9 +8,12 @@ import html
 import importlib
 import inspect
 import json
+import os
 import pkgutil
 import re
 import shlex
+import subprocess
+import sys
 import textwrap
 import traceback
 import unicodedata
@@ -27,6 +30,7 @@ from tscm_migrate.site import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SECRETS = [
     "correct horse battery staple",
@@ -122,6 +126,15 @@ def test_a_secret_is_blanked_where_it_is_cut(known: Redactor, secret: str, cut: 
         shown = redact.clean(text)
         assert BLANK in shown
         assert not any(piece in shown or piece in shown.replace("\n", "") for piece in pieces(secret)), shown
+
+
+def test_what_the_environment_holds_is_blanked_by_every_task(tmp_path: Path) -> None:
+    """Also by one that needs no secret: the appliance knows it, and may print it to any task."""
+    env = {**os.environ, "TSCM_PASSPHRASE": SECRETS[3], "XDG_CONFIG_HOME": str(tmp_path)}
+    argv = [sys.executable, "-m", "tscm_migrate", "prompts", "explain"]
+    given = json.dumps(f"is it {SECRETS[3]}? [y/n] ")
+    done = subprocess.run(argv, input=given, capture_output=True, text=True, env=env, timeout=60, check=True)
+    assert f"is it {BLANK}? [y/n]" in done.stdout
 
 
 def test_of_secrets_that_hold_each_other_the_longest_is_blanked(known: Redactor) -> None:

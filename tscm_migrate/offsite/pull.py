@@ -28,6 +28,7 @@ from tscm_migrate.events import Emit, Said, silent
 from tscm_migrate.offsite import catalog, markers
 from tscm_migrate.offsite.copying import Copied, CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import verify
+from tscm_migrate.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,8 +112,8 @@ def look(shell: Shell) -> Seen:
     found = {
         name: value for fact in asked for name, value in fact.parser(parts.get(fact.name, (1, ""))[1], paths).items()
     }
-    versions = {module[:60]: version[:60] for module, version in found.get("versions", ())[:40]}
-    return Seen(listed.archives, versions, str(found.get("os_pretty", ""))[:200])
+    versions = {outside(module, 60): outside(version, 60) for module, version in found.get("versions", ())[:40]}
+    return Seen(listed.archives, versions, outside(str(found.get("os_pretty", "")), 200))
 
 
 def chosen(seen: Seen, wanted: str, host: str) -> list[Archive]:
