@@ -91,7 +91,7 @@ def work(job: Job, *, watch: Callable[[str, Mapping[str, Any]], None] | None = N
 def _own_group() -> dict[str, Any]:
     """Keep a Ctrl-C at the campaign's terminal from reaching the pairs: the campaign interrupts them itself."""
     if os.name == "nt":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
+        return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
     return {"start_new_session": True}
 
 
@@ -106,7 +106,7 @@ def _wait(process: subprocess.Popen[bytes], timeout: float) -> str:
         if (late or stopping.is_set()) and not asked:
             asked, deadline = True, time.monotonic() + _GRACE
             with contextlib.suppress(OSError):
-                process.send_signal(signal.CTRL_BREAK_EVENT if os.name == "nt" else signal.SIGINT)  # type: ignore[attr-defined]
+                process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
         elif late:
             process.kill()
             process.wait()

@@ -61,7 +61,8 @@ def _faults(place: Path) -> Iterator[tuple[str, str]]:
 
 def _name_of(place: Path) -> str:
     try:
-        return place.owner()
+        owner: str = getattr(place, "owner")()  # noqa: B009 - not on Windows, where this is not called
+        return owner
     except (KeyError, NotImplementedError, OSError):
         return f"the user {place.stat().st_uid}"
 
