@@ -61,8 +61,7 @@ def _faults(place: Path) -> Iterator[tuple[str, str]]:
 
 def _name_of(place: Path) -> str:
     try:
-        owner: str = getattr(place, "owner")()  # noqa: B009 - not on Windows, where this is not called
-        return owner
+        return str(getattr(place, "owner")())  # noqa: B009 - not on Windows, where this is not called
     except (KeyError, NotImplementedError, OSError):
         return f"the user {place.stat().st_uid}"
 
