@@ -20,7 +20,8 @@ VENV = Path(os.environ.get("TSCM_VENV", ROOT / ".venv"))
 LOCKED = (3, 14)  # the newest Python that requirements/dev.txt is known to fit
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 # What the namespace lab needs, as Debian calls it, with a program or a file of each that tells whether it is there;
-# fish and groff read our completion and manual page, the Perl modules ask as the vendor's program does.
+# fish and groff read our completion and manual page, dropbear with busybox is one more kind of appliance, the Perl
+# modules ask as the vendor's program does.
 DEBIAN = {
     "openssh-server": "/usr/sbin/sshd",
     "openssh-client": "ssh",
@@ -37,6 +38,8 @@ DEBIAN = {
     "zsh": "zsh",
     "fish": "fish",
     "groff-base": "groff",
+    "dropbear-bin": "/usr/sbin/dropbear",
+    "busybox": "busybox",
     "libterm-prompt-perl": "/var/lib/dpkg/info/libterm-prompt-perl.list",
     "libterm-readkey-perl": "/var/lib/dpkg/info/libterm-readkey-perl.list",
 }

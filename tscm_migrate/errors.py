@@ -562,11 +562,12 @@ class NoSftp(SshError):
     """The server has no SFTP."""
 
     code = "ssh.no-sftp"
-    advice = (
-        "add `Subsystem sftp internal-sftp` to /etc/ssh/sshd_config there, then: sudo systemctl reload ssh; "
-        "or leave out --sftp"
-    )
     retry = Retry.AFTER_REMEDY
+
+    def remedy(self) -> str:
+        openssh = "add `Subsystem sftp internal-sftp` to /etc/ssh/sshd_config there, then: sudo systemctl reload ssh"
+        how = "sudo apt-get install openssh-sftp-server, there" if "dropbear" in self.detail else openssh
+        return f"{how}; or leave out --sftp"
 
 
 @dataclass(eq=False)

@@ -88,7 +88,7 @@ class Fact:
 
 SESSIONS = 5  # at a time are enough for all that this tool does
 # An undocumented command may do anything, also wait for ever.
-_LIMIT = "limit=; if command -v timeout >/dev/null; then limit='timeout -k 2 15'; fi; $limit "
+_LIMIT = "limit=; if timeout -k 1 9 true; then limit='timeout -k 2 15'; fi; $limit "
 _TOOLS = ("rsync", "ssh", "tar", "gpg", "gpg2", "sha256sum", "timeout", "arping", "ping", "nc", "ip", "setsid", "nohup",
           "systemctl", "shutdown", "apt-get", "dnf", "yum", "bash", "python3", "stat", "dd")  # fmt: skip
 
@@ -101,7 +101,7 @@ def boot_script(paths: Paths) -> str:
     return f"cat {quote(paths.boot_id)} 2>/dev/null; sed 's/.*) //' /proc/1/stat 2>/dev/null | cut -d' ' -f20"
 
 
-_NAMED = "ps -A -o comm= | grep -Fx named; ls -d /usr/sbin/named /usr/local/sbin/named"
+_NAMED = "cat /proc/[0-9]*/comm | grep -Fx named; ls -d /usr/sbin/named /usr/local/sbin/named"
 
 
 def _version_script(paths: Paths) -> str:
@@ -151,9 +151,7 @@ FACTS: tuple[Fact, ...] = (
     Fact("etc_devices", lambda p: f"ls -1q {quote(p.etc_dir)}/{p.device_glob} -d", named.etc_devices),
     Fact(
         "etc_tree",
-        lambda p: (
-            f"cd {quote(p.etc_dir)} && find . -maxdepth 6 -type f -printf '%P\\0' | tr '\\n\\0' '?\\n' | head -n 20000"
-        ),
+        lambda p: f"cd {quote(p.etc_dir)} && find . -maxdepth 6 -type f -print0 | tr '\\n\\0' '?\\n' | head -n 20000",
         parse.etc_tree,
     ),
     Fact("version", _version_script, parse.versions),

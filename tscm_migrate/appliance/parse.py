@@ -247,7 +247,7 @@ def named(text: str, _paths: Paths) -> dict[str, Any]:
 
 def etc_tree(text: str, _paths: Paths) -> dict[str, Any]:
     """Paths of the files below the etc folder, one a line."""
-    return {"etc_tree": tuple(line for line in text.splitlines() if line)}
+    return {"etc_tree": tuple(line.removeprefix("./") for line in text.splitlines() if line)}
 
 
 def version_key(version: str) -> tuple[int, ...]:

@@ -72,7 +72,8 @@ def in_sh(script: str, *, seconds: float | None = None, prologue: str = "", epil
 
     Args:
         script: sh source; it may hold newlines and any quoting.
-        seconds: let the remote `timeout`, where there is one, end it after this many seconds (rounded up).
+        seconds: let the remote `timeout`, where there is one that knows -k (an old busybox's does not), end it after
+            this many seconds (rounded up).
         prologue: sh source that runs before, outside of the time limit.
         epilogue: sh source that runs behind it, outside of the time limit, in the shell that waits for it.
     """
@@ -81,7 +82,7 @@ def in_sh(script: str, *, seconds: float | None = None, prologue: str = "", epil
     if seconds is not None:
         limit = max(1, math.ceil(seconds))
         bounded = f'{leave}timeout -k {_KILL_AFTER} {limit} sh -c "$s"'
-        run = f"if command -v timeout >/dev/null 2>&1; then {bounded}; else {run}; fi"
+        run = f"if timeout -k 1 9 true >/dev/null 2>&1; then {bounded}; else {run}; fi"
     source = script.encode()
     if _MISREAD.search(source):
         take = 's=$(printf "$0"); '

@@ -12,6 +12,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoSftp, OutputFlood, SshError
+from tscm_migrate.redact import printable
 from tscm_migrate.ssh.translate import let_go, lives, translated
 
 if TYPE_CHECKING:
@@ -63,11 +64,15 @@ def client(channel: paramiko.Channel, host: str) -> Client:
         why = "what was started for it ended at once"
         return Client(Buffered(channel), host)
     except TimeoutError as error:
-        raise NoSftp(host, "what was started for it does not answer") from error
+        raise _none(channel, host, "what was started for it does not answer") from error
     except (paramiko.SSHException, EOFError) as error:
         if isinstance(error, paramiko.SFTPError) or not lives(channel):
             raise
-        raise NoSftp(host, why) from error
+        raise _none(channel, host, why) from error
+
+
+def _none(channel: paramiko.Channel, host: str, why: str) -> NoSftp:
+    return NoSftp(host, f"{why}; the server is {printable(channel.get_transport().remote_version)[:80]}")
 
 
 @contextlib.contextmanager

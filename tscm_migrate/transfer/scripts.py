@@ -51,7 +51,11 @@ def look(folder: str, final: str, part: str, user: str) -> str:
         "else echo final none; fi; "
         f"if [ -L {p} ] || {{ [ -e {p} ] && [ ! -f {p} ]; }}; then rm -rf {p}; fi; "
         f"if [ -f {p} ]; then "
-        f"for fd in $(find /proc/[0-9]*/fd -lname {p} -o -lname {landed} 2>/dev/null); do "
+        f"if find / -maxdepth 0 -lname x 2>/dev/null; then "
+        f"open=$(find /proc/[0-9]*/fd -lname {p} -o -lname {landed} 2>/dev/null); "
+        # busybox's find has no -lname
+        f'else open=$(for fd in /proc/[0-9]*/fd/*; do [ ! "$fd" -ef {p} ] || echo "$fd"; done); fi; '
+        "for fd in $open; do "
         "pid=${fd#/proc/}; pid=${pid%%/*}; kill -9 $pid 2>/dev/null; i=0; "
         "while [ -e /proc/$pid/fd/0 ] && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); "
         f"done; done; echo part $(stat -c %s {p}); fi; "

@@ -43,7 +43,13 @@ def look(
     folder: Path, home: Path, *, shell: str = "sh", path: str = "", prefix: tuple[str, ...] = ()
 ) -> folders.Listed:
     env = {"HOME": str(home), "PATH": path or os.environ["PATH"], "LC_ALL": "C"}
-    argv = [*prefix, shell, "-c", folders.script(shlex.quote(str(folder)))]
+    argv = [
+        *prefix,
+        shell,
+        *(["sh"] if shell.endswith("busybox") else []),
+        "-c",
+        folders.script(shlex.quote(str(folder))),
+    ]
     return folders.parse(subprocess.run(argv, env=env, capture_output=True, text=True, check=True, timeout=60).stdout)
 
 

@@ -166,6 +166,8 @@ class ShellEnd:
 
     def begin(self, archive: Archive, offset: int) -> None:
         """See Target; the copy is the login user's, so that the bytes need no sudo."""
+        if self.sftp:
+            self.appliance.shell.sftp().close()  # where there is none, nothing is left behind
         script = scripts.begin(self.part(archive), self.appliance.host.user, offset)
         result = self._run(script, f"make room for {archive.name}", sudo=True)
         if result.status != 0:

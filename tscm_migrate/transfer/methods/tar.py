@@ -50,10 +50,10 @@ class Tar:
 
     def send(self, job: Job) -> tuple[Sent, ...]:
         """See Method; an archive of which a part is there already goes by itself, from that part's end on."""
-        ends_of(job, "tar")
+        ends = ends_of(job, "tar")
         begun = [carry.start(job, archive) for archive in job.archives]
         fresh = [archive for archive, offset in begun if offset == 0]
-        together = fresh if len(fresh) > 1 else []
+        together = fresh if len(fresh) > 1 and _gnu(ends.source) and _gnu(ends.target) else []
         for archive, offset in begun:
             if offset is not None and archive not in together:
                 carry.go_on(job, archive, offset)
@@ -83,6 +83,11 @@ class Tar:
         if digest != archive.sha256:
             writer.close()
             raise carry.changed(archive, seen, digest)
+
+
+def _gnu(end: ShellEnd) -> bool:
+    """Whether its tar is GNU's: busybox's and BSD's lack options that one stream of several archives needs."""
+    return "GNU tar" in end.appliance.run("tar --version", check=False, display="tar --version").stdout
 
 
 def _sent(archive: Archive, offset: int | None) -> Sent:
