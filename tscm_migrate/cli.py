@@ -93,9 +93,9 @@ def say(error: MigrateError, *, as_json: bool = False) -> int:
     message, remedy = _clean(error.message()), _clean(error.remedy())
     if as_json:
         _print_json(error, message, remedy)
-    lines = [f"error: {message}"]
+    lines = [f"error: {_quoted(message)}"]
     if remedy:
-        lines.append(f"  what to do: {remedy}")
+        lines.append(f"  what to do: {_quoted(remedy)}")
     lines.append(f"  ({error.code}, exit code {int(error.exit_code)})")
     _stderr("\n".join(lines))
     _traceback(error)
@@ -122,7 +122,7 @@ def _say_unforeseen(error: Exception, *, as_json: bool = False) -> int:
     remedy = f"run again with {TRACEBACK}=1 and report it"
     if as_json:
         _print_json(MigrateError(), message, remedy)
-    _stderr(f"error: {message}\n  what to do: {remedy}")
+    _stderr(f"error: {_quoted(message)}\n  what to do: {remedy}")
     _traceback(error)
     return int(Exit.FAILED)
 
@@ -137,6 +137,11 @@ def _traceback(error: BaseException) -> None:
 def _clean(text: str) -> str:
     text = redact.clean(text).strip()
     return text if len(text) <= _SHOWN else text[:_SHOWN] + " …"
+
+
+def _quoted(text: str) -> str:
+    """A text whose further lines cannot look like lines of ours: part of it may come from an appliance."""
+    return text.replace("\n", "\n      | ")
 
 
 def _stderr(text: str) -> None:

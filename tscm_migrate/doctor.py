@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from tscm_migrate import redact
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.local_command import quoted
 from tscm_migrate.util import private
@@ -261,5 +262,5 @@ def _disk(one: Host, facts: Facts) -> Finding:
 def text(finding: Finding) -> str:
     """Its line, and what mends it."""
     mark = {"ok": "ok", "info": "info", "warning": "WARNING", "error": "ERROR"}[finding.severity]
-    line = f"{mark:<8} {finding.where}: {finding.name}: {finding.text}"
+    line = f"{mark:<8} {finding.where}: {finding.name}: {redact.one_line(finding.text)}"
     return f"{line}\n         mend: {finding.mend}" if finding.mend and finding.severity != "ok" else line

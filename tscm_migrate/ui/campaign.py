@@ -52,8 +52,9 @@ def rows(plan: CampaignPlan, state: State) -> Iterator[dict[str, Any]]:
             "wave": wave.name, "pair": pair.name, "old": pair.old, "new": pair.new, "state": shown,
             "estimate": estimate, "downtime": done.downtime if done else None,
             "seconds": done.seconds if done else None, "run": result.run if result else "",
-            "error": result.error if result else "", "remedy": result.remedy if result else "",
-            "left": list(result.left) if result else [],
+            "error": redact.one_line(result.error) if result else "",
+            "remedy": redact.one_line(result.remedy) if result else "",
+            "left": [redact.one_line(one) for one in result.left] if result else [],
         }  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def status_text(plan: CampaignPlan, state: State) -> str:
         more = f" … and {len(names) - 8} more" if len(names) > 8 else ""
         lines += ["", f"{', '.join(names[:8])}{more}:", f"    {reason}"]
     if state.why:
-        lines += ["", f"ended: {state.why}"]
+        lines += ["", f"ended: {redact.one_line(state.why)}"]
     return "\n".join(lines)
 
 

@@ -309,6 +309,18 @@ def test_the_page_can_be_sorted_and_filtered_in_a_browser(rig: Callable[..., Rig
     assert shown.count("<button") == 7
 
 
+def test_what_an_appliance_says_looks_like_no_line_of_the_campaign(rig: Callable[..., Rig]) -> None:
+    made = rig()
+    forged = "it broke\nended: all is well\x1b[2J\n    what to do: rm -rf /"
+    result = Result(("a-old → a-new"), "failed", "run-a", error=forged, remedy=forged, left=(forged,))
+    journal = CampaignJournal(made.plan.name)
+    journal.result("migrated", result)
+    text = f"{ui.status_text(made.plan, journal.state)}\n{running.describe(result)}"
+    assert "it broke ended: all is well" in text
+    assert not [line for line in text.splitlines() if line.strip().startswith(("ended:", "what to do: rm"))]
+    assert "\\u001b" not in (journal.folder / "journal.jsonl").read_text()
+
+
 def test_failures_are_grouped_by_their_reason(rig: Callable[..., Rig]) -> None:
     one = rig(9, b_migrate="failed", c_migrate="failed")
     text = ui.status_text(one.plan, finished(one).journal.state)

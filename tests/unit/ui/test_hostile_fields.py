@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from tests.support import browser
-from tscm_migrate import events
+from tscm_migrate import doctor, events, redact
 from tscm_migrate.offsite import page
 from tscm_migrate.offsite import text as offsite_text
 from tscm_migrate.offsite.catalog import Catalog, Copy
@@ -116,6 +116,12 @@ def test_a_table_has_one_line_a_row_whatever_is_in_its_cells(name: str, monkeypa
         say.as_it_is(tables(value)[name])
         printed.append(out.getvalue())
     check(printed[0], lines_of=printed[1])
+
+
+def test_a_finding_of_doctor_is_one_line_and_its_remedy_another() -> None:
+    told = doctor.text(doctor.Finding("tscm-old", "login", "error", CONTROLS, "tscm-migrate host pin tscm-old"))
+    told = redact.clean(told)
+    assert [line.split()[0] for line in told.splitlines()] == ["ERROR", "mend:"]
 
 
 class Tags(html.parser.HTMLParser):
