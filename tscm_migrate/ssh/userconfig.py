@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from getpass import getuser
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,8 +25,12 @@ _HIGHEST_PORT = 65535
 _DEEPEST = 16  # of Include, as in ssh
 _SYSTEM = Path("/etc/ssh/ssh_config")
 # first value counts, as in ssh; identityfile gathers
-_WANTED = frozenset({"user", "port", "identityfile", "identitiesonly", "identityagent"})
+_WANTED = frozenset({"user", "port", "identityfile", "identitiesonly", "identityagent", "hostname"})
 _LINE = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)(?:\s*=\s*|\s+|$)(.*)", re.DOTALL)
+_BLANKS = " \t\r\f"
+# a piece of a word: in quotes; with a backslash that hides the next character; or as it is
+_PIECE = re.compile(r""""((?:\\["'\\]|[^"])*)"|'((?:\\["'\\]|[^'])*)'|\\([ "'\\])|([^"'])""")
+_ESCAPED = re.compile(r"""\\(["'\\])""")
 _TOKEN = re.compile(r"%([%dhunrpiLl])|\$\{(\w+)\}")
 
 
@@ -57,7 +61,9 @@ class _Reading:
     """The state of going through the files for one host."""
 
     address: str
-    user: str
+    user: str  # the inventory's
+    given: bool = False  # whether it stands, whatever the files say
+    port: int = 22
     values: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
@@ -73,7 +79,7 @@ class _Reading:
             return
         self.files.append(path)
         outer = applies
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             words = self._words(line, f"{path} line {number}")
             if not words:
                 continue
@@ -94,9 +100,7 @@ class _Reading:
         try:
             if found is None or "\0" in line:
                 raise ValueError
-            lexer = shlex.shlex(found[2], posix=True, punctuation_chars=False)
-            lexer.whitespace_split, lexer.escape, lexer.quotes = True, "", '"'
-            words = list(lexer)
+            words = _split(found[2])
         except ValueError:
             self.notes.append(f"{where}: cannot be read and does not apply; ssh itself may refuse the file")
             return []
@@ -125,9 +129,17 @@ class _Reading:
         return True
 
     def _judged(self, name: str, value: str) -> bool | None:
-        user = self.values.get("user", [self.user])[0]
-        against = {"host": self.address, "originalhost": self.address, "user": user, "localuser": _local_user()}
-        return _matches(value.split(","), against[name]) if name in against else None
+        if name in {"host", "originalhost"}:  # in which the case does not count
+            against = self._host() if name == "host" else self.address
+            return _matches(value.lower().split(","), against.lower())
+        users = {"user": self._user(), "localuser": _local_user()}
+        return _matches(value.split(","), users[name]) if name in users else None
+
+    def _user(self) -> str:
+        return self.user if self.given else self.values.get("user", [self.user])[0]
+
+    def _host(self) -> str:
+        return self.values.get("hostname", [self.address])[0]
 
     def _include(self, values: list[str], path: Path, depth: int) -> None:
         if depth >= _DEEPEST:
@@ -135,14 +147,14 @@ class _Reading:
             return
         base = path.parent if path.is_relative_to(_SYSTEM.parent) else _home() / ".ssh"
         for value in values:
-            pattern = Path(self._expanded(value))
+            pattern = Path(self.expanded(value))
             place = pattern if pattern.is_absolute() else base / pattern
             anchor = Path(place.anchor)
             for file in sorted(anchor.glob(str(place.relative_to(anchor)))):
                 self.file(file, depth=depth + 1)
 
     def _take(self, key: str, values: list[str], where: str) -> None:
-        value = values[0] if key == "user" else self._expanded(values[0])
+        value = values[0].replace("%h", self.address) if key == "hostname" else values[0]
         if key == "port" and not (value.isdecimal() and 0 < int(value) <= _HIGHEST_PORT):
             self.notes.append(f"{where}: Port {value} is not a port and does not apply")
         elif key == "identityfile":
@@ -150,9 +162,11 @@ class _Reading:
         else:
             self.values.setdefault(key, [value])
 
-    def _expanded(self, text: str) -> str:
-        known = {"%": "%", "d": str(_home()), "h": self.address, "n": self.address, "u": _local_user(),
-                 "r": self.values.get("user", [self.user])[0]}  # fmt: skip
+    def expanded(self, text: str) -> str:
+        """The text with tokens, variables and ~ replaced; as in ssh at the end, when user and port are known."""
+        known = {"%": "%", "d": str(_home()), "h": self._host(), "n": self.address, "u": _local_user(),
+                 "r": self._user(), "p": self.values.get("port", [str(self.port)])[0], "l": gethostname(),
+                 "L": gethostname().partition(".")[0]}  # fmt: skip
         text = _TOKEN.sub(
             lambda found: os.environ.get(found[2], found[0]) if found[2] else known.get(found[1], found[0]), text
         )
@@ -161,7 +175,7 @@ class _Reading:
 
 def settings(host: Host) -> Settings:
     """What ~/.ssh/config and the system's file say about a host."""
-    reading = _Reading(host.address, host.user if "user" in host.given else "")
+    reading = _Reading(host.address, host.user, given="user" in host.given, port=host.port)
     reading.file(_home() / ".ssh" / "config")
     reading.file(_SYSTEM)
     values = reading.values
@@ -169,9 +183,9 @@ def settings(host: Host) -> Settings:
     return Settings(
         user=values.get("user", [""])[0],
         port=int(port[0]) if port else None,
-        identity_files=tuple(values.get("identityfile", ())),
+        identity_files=tuple(dict.fromkeys(map(reading.expanded, values.get("identityfile", ())))),
         only=values.get("identitiesonly", ["no"])[0].lower() in {"yes", "true"},
-        agent=values.get("identityagent", [""])[0],
+        agent=reading.expanded(values.get("identityagent", [""])[0]),
         files=tuple(reading.files),
         notes=tuple(reading.notes),
     )
@@ -226,7 +240,27 @@ def _matches(patterns: list[str], name: str) -> bool:
 
 
 def _glob(pattern: str, name: str) -> bool:
-    return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+def _split(text: str) -> list[str]:
+    """Words as ssh splits them: either quote, a backslash before a quote, a blank or itself, `#` before a word.
+
+    Raises:
+        ValueError: a quote is not closed.
+    """
+    words, rest = [], text.strip(_BLANKS)
+    while rest and not rest.startswith("#"):
+        pieces, at = [], 0
+        while at < len(rest) and rest[at] not in _BLANKS:
+            piece = _PIECE.match(rest, at)
+            if piece is None:
+                raise ValueError
+            pieces.append(_ESCAPED.sub(r"\1", piece[1] or piece[2] or "") + (piece[3] or piece[4] or ""))
+            at = piece.end()
+        words.append("".join(pieces))
+        rest = rest[at:].lstrip(_BLANKS)
+    return words
 
 
 def _default(name: str) -> Any:

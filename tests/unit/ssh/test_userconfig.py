@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from getpass import getuser
 from typing import TYPE_CHECKING
 
 import pytest
@@ -106,3 +109,44 @@ def test_what_a_connection_uses_is_told_with_where_it_comes_from(home: Path) -> 
     assert "carol@10.1.1.43 port 22 (from ~/.ssh/config)" in text
     assert f"identity files: {home}/.ssh/special" in text
     assert "agent: not used" in text
+
+
+@pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh to compare with")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Host 'box'\n User 'single quotes'",
+        "User jo#e # a comment\nPort 24 # another",
+        'User a\\ b\nIdentityFile "/a \\"b\\\\"\nIdentityFile C:\\keys\\one',
+        'User "#a"',
+        "HostName real.example\nMatch host real.example\n User named\nMatch originalhost box\n Port 23",
+        "HostName %h.example\nMatch host BOX.example\n User named",
+        "Host BOX\n User upper\nMatch originalhost BOX\n Port 23",
+        "User admin\nMatch user threatstop\n Port 2222",
+        "Match user threatstop\n IdentityFile /k/one\nUser admin",
+        "IdentityFile /a\nIdentityFile /a\nIdentityFile /b",
+        "\tUser=eq\r\nPort = 23\r\n",
+        "IgnoreUnknown Later*\nLaterOption yes\nUser after",
+        "Include none /no/such\nMatch !localuser nobody host b?x\n User local",
+    ],
+)
+def test_a_file_is_read_as_ssh_reads_it(home: Path, text: str) -> None:
+    file = home / ".ssh/config"
+    file.write_text(text)
+    for given in (True, False):
+        login = ["-l", "threatstop"] if given else []
+        said = subprocess.run(
+            ["ssh", *login, "-F", str(file), "-G", "box"], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+        wanted = [line.partition(" ")[::2] for line in said.splitlines()]
+        host = Host("old", "box", user="threatstop" if given else getuser(), given=frozenset({"user"} if given else ()))
+        found = settings(host)
+        assert dict(wanted)["user"] == (host.user if given else found.user or host.user)
+        assert int(dict(wanted)["port"]) == (found.port or 22)
+        files = [value for key, value in wanted if key == "identityfile" and not value.startswith("~/.ssh/id_")]
+        assert files == list(found.identity_files)
+
+
+def test_tokens_are_replaced_when_user_and_port_are_known(home: Path) -> None:
+    host = config(home, "IdentityFile /k/%r-%p-%h-%n-%%-%d\nUser late\nPort 77\nHostName real.example")
+    assert settings(host).identity_files == (f"/k/late-77-real.example-{host.address}-%-{home}",)
