@@ -191,6 +191,16 @@ def test_an_output_that_takes_nothing_more_is_said_and_ends_with_1(words: tuple[
     assert "Exception ignored" not in done.stderr
 
 
+def on_loopback(folder: Path) -> Path:
+    """An inventory whose hosts are at ports of this machine where nothing listens."""
+    site = folder / "site" / "hosts.toml"
+    site.parent.mkdir(mode=0o700, exist_ok=True)
+    rows = "".join(f'[hosts.{name}]\naddress = "127.0.0.1"\nport = {n}\n' for n, name in enumerate(PAIR[1::2], 1))
+    site.write_text(rows, encoding="utf-8")
+    site.chmod(0o600)
+    return site
+
+
 @pytest.mark.skipif(not hasattr(os, "setuid"), reason="no users of that kind there")
 def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
     code = (
@@ -207,7 +217,7 @@ def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
             code,
             *words,
             HOME="/",
-            TSCM_INVENTORY="" if "runs" in words else "inventory/hosts.toml",
+            TSCM_INVENTORY="" if "runs" in words else str(on_loopback(tmp_path)),
         )
         assert done.returncode == 2, done.stderr
         assert "HOME is not set" in done.stderr
@@ -318,11 +328,12 @@ def test_a_reader_that_goes_away_gets_no_traceback(path: str) -> None:
 
 
 def test_who_has_closed_the_output_gets_the_exit_code_all_the_same(tmp_path: Path) -> None:
+    site = on_loopback(tmp_path)
     for words in (("doctor", "--offline"), ("host", "list"), ("migrate", *PAIR, "--yes")):
         seen = []
         for redirect in ("", ">&-"):
             line = f'exec "$@" {redirect}'
-            argv = ("sh", "-c", line, "sh", *TOOL, *words, "--inventory", "inventory/hosts.toml")
+            argv = ("sh", "-c", line, "sh", *TOOL, *words, "--inventory", str(site))
             done = run(*argv, XDG_STATE_HOME=str(tmp_path), PYTHON_KEYRING_BACKEND="keyring.backends.null.Keyring")
             seen.append(done.returncode)
             assert "should not have happened" not in done.stderr, done.stderr
