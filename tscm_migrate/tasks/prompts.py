@@ -24,7 +24,7 @@ def collection() -> Collection:
         "dialogue": "restore, backup or update: the dialogue that they are asked in (default: restore).",
         "set": "A value that questions show or ask for, as address=10.1.1.43; may be repeated.",
         "host": "Use the dialect of this host of the inventory, too.",
-        "json": "One JSON object a line.",
+        "json": "Print one JSON object a line, also on a terminal.",
         "inventory": INVENTORY_HELP,
     },
     iterable=["set"],
@@ -41,7 +41,7 @@ def explain(
 
     A question is one JSON string a line: the lines that are shown, joined by \n, of which the last one waits. A JSON
     list of such strings is one dialogue, each question asked after the answer to the one before. No appliance is
-    needed.
+    needed. Where the output is not a terminal, each answer is one JSON object a line.
 
     Examples:
         echo '"Restore SSH configuration? [y/n] "' | tscm-migrate prompts explain --dialogue restore --json -
@@ -54,8 +54,9 @@ def explain(
     site = load(Path(inventory) if inventory else None)
     wishes = explaining.wishes(set or [], dialogue)
     known = dialects((site.host(host) if host else site.pattern).dialect)
+    as_data = json or not sys.stdout.isatty()
     for found in explaining.explained(sys.stdin, dialogue, wishes, known):
-        if json:
+        if as_data:
             as_json(explaining.as_dict(found), indent=None)
         else:
             as_it_is(explaining.as_text(found))

@@ -28,6 +28,7 @@ _TIME = re.compile(
 _LEADING = re.compile(
     r"^\W*(?:[A-Za-z.]+\s*#?\s*(?=\d))?(?P<key>\d{1,6}|[A-Za-z](?=\s*[)\].:]))(?![\w/]|[-:.]\d)", re.ASCII
 )
+_OPTION = re.compile(r"^\W*(?P<key>\d{1,6}|[A-Za-z])\s*[)\].:=-]\s*\S", re.ASCII)
 _BEHIND = re.compile(r"[\[(#]\s*(?P<key>\d{1,6})\s*[\])]?\s*$", re.ASCII)
 _NEXT = re.compile(r"(?<![\w.-])[\[(<#]*(?P<key>\d{1,6})\s*[)\].:>]+\s*(?:\S*/)?$", re.ASCII)
 _LINK = re.compile(r"threatstop_latest|\.tsbak(?:\.gpg)?['\"]?\s*(?:->|→|=>)")
@@ -48,6 +49,18 @@ class Entry:
 def entries(lines: Iterable[str]) -> list[Entry]:
     """The numbered archives among `lines`; rows that show a symlink (`… -> …`, threatstop_latest) are left out."""
     return [entry for line in lines if not _LINK.search(line) for entry in _row(line)]
+
+
+def key(line: str) -> str | None:
+    """What is typed for a row of a menu; None where the line is not one."""
+    found = _OPTION.match(line)
+    return found["key"].lower() if found else None
+
+
+def keys(lines: Iterable[str]) -> set[str]:
+    """What is typed for the rows of the list."""
+    lines = list(lines)
+    return {row.number.lower() for row in (*entries(lines), *dated(lines))}
 
 
 def dated(lines: Iterable[str]) -> list[Entry]:

@@ -124,6 +124,7 @@ class Row:
         does: what is typed for doing it, where that is not yes or no.
         leaves: what is typed for leaving it.
         answer: of the kind `literal`.
+        default: what its own text ends with in brackets, where that is read as a default ("… or abort [A]").
         above: which lines may stand above: "any", only "known" ones, or one at least that is a "fact" of one of the
             kinds in `of`; "list": the list of archives and nothing behind it.
         ips: what the addresses in it are, in their order; one that is another makes it another question.
@@ -137,6 +138,7 @@ class Row:
     does: str | None = None
     leaves: str | None = None
     answer: str | None = None
+    default: str | None = None
     above: str = "any"
     of: frozenset[str] = frozenset()
     ips: tuple[str, ...] = ()
@@ -264,7 +266,7 @@ class _Loader:
             pattern = self._pattern(words, at)
             if kind is Kind.CONFIRM and "hostname" not in words:
                 raise self._fail("the kind confirm answers with the name in the question", at, "put {hostname} into it")
-            yield Row(kind, words, pattern, self.name, **own)
+            yield Row(kind, words, pattern, self.name, default=take_apart(text).default, **own)
 
     def _fact(self, table: dict[str, Any], at: str) -> Iterator[Row]:
         self._keys(table, _FACT_KEYS, at)

@@ -26,6 +26,9 @@ _TURNS = vocabulary(  # what a word in a question may turn round: no suggestion 
     "not no dont don't never without except but only skip keep leave avoid omit instead undo revert remove delete erase wipe "
     "reset old other previous factory default later before after stop abort cancel quit merge mind objection problem off disable"
 )
+_YES_NO = frozenset({"y", "n", "yes", "no", "true", "false"})
+_WANTED_FOR_ITSELF = frozenset({Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ENCRYPT})
+_OF_NETWORK = dict.fromkeys((Kind.APPLY, Kind.REBOOT), (Kind.NETWORK,))
 _PASSED_OVER = frozenset({Kind.PAGER, Kind.SUDO})  # what was shown before these still belongs to the next question
 
 
@@ -170,7 +173,7 @@ class Reader:
         check_slots(self.wishes, row, slots)
         kind = row.kind or self._kind_of_facts(candidate, row, head)
         if row.above == "known" and row.kind is not None:
-            self._facts.all_of(candidate.above)
+            self._check_subject(kind, [*self._facts.all_of(candidate.above), *(self._facts.in_text(head) or [])])
         if row.dialect in SHIPPED or kind in (Kind.NETWORK, Kind.APPLY):
             self._facts.check_above(kind, candidate.above)
         if self._given.get((candidate.text,), 0) >= self._most(kind, candidate):
@@ -201,7 +204,7 @@ class Reader:
             raise NotNow("sudo has not taken this password")
         if asked.choice is not None or (asked.ranged and kind is not Kind.ARCHIVE):
             raise NotNow(f"a question of kind {kind} has no such choice")
-        allowed = DEFAULTS.get(kind, "" if kind in SECRET or kind in (Kind.KEY, Kind.PAGER) else IPV4)
+        allowed = DEFAULTS.get(kind, "" if kind in SECRET or kind is Kind.PAGER else IPV4)
         if asked.default is not None and not re.fullmatch(allowed, asked.default, re.ASCII | re.IGNORECASE):
             raise NotNow(f"{asked.default!r} is not a default of a question of kind {kind}")
         if kind is Kind.OFFERED_NAME and asked.default is None:
@@ -221,18 +224,29 @@ class Reader:
         wanted = self._more_dns() if kind is Kind.MORE_DNS else self.wishes.wants(kind)
         if wanted is None:
             raise NotNow(f"nothing says what is wanted of {kind}")
-        if row.does is not None or row.leaves is not None:
+        taught = [typed for typed in (row.does, row.leaves) if typed is not None]
+        choice = asked.choice if taught else asked.yes_no
+        self._check_default(asked, row, [*taught, *((choice.yes, choice.no) if choice else ())])
+        if taught:
             typed = row.does if wanted else row.leaves
             if typed is None:
                 raise NotNow("what is typed for the other answer has not been taught")
+            if choice is not None and row.dialect in SHIPPED and typed.lower() not in (choice.yes, choice.no):
+                raise NotNow("its choice is another one than that of the row")
             return typed.upper() if asked.words.isupper() else typed
-        choice = asked.yes_no
         if choice is None or choice.words != (row.yes == "words"):
             raise NotNow("it is not known how yes and no are spelled here")
         yes = wanted if row.yes != "leaves" else not wanted
         answer = choice.yes if yes else choice.no
         again = self._last is not None and self._last.question == question
         return {"y": "yes", "n": "no"}.get(answer, answer) if again and not choice.text else answer
+
+    def _check_default(self, asked: Parsed, row: Row, answers: Sequence[str]) -> None:
+        """A default that is not an answer to a yes/no question makes it another one: "Restore SSH [all] [y/n]"."""
+        if row.dialect in SHIPPED and asked.default is not None:
+            allowed = {*_YES_NO, *(one.lower() for one in (*answers, row.default or ""))}
+            if asked.default.lower() not in allowed:
+                raise NotNow(f"{asked.default!r} is not a default of a question of yes or no")
 
     def _more_dns(self) -> bool:
         return self._given.get(Kind.DNS, 0) < len(self.wishes.dns)
@@ -248,6 +262,8 @@ class Reader:
             lines = self._listed
         elif row.above == "list":
             self._bare_below_list(lines)
+        elif row.dialect in SHIPPED:
+            self._check_below_list(lines)
         if row.dialect in SHIPPED and any(archive_list.is_row(one) and archive_list.says_more(one) for one in lines):
             raise NotNow("a row of the list says more than which archive it is")
         if self._given.get(Kind.ARCHIVE, 0) >= 2:
@@ -266,7 +282,21 @@ class Reader:
             raise Above("something else was shown below the list")
         self._facts.all_of(lines)
 
+    def _check_below_list(self, lines: Sequence[str]) -> None:
+        """Another menu or an unknown line between the list and the question: the number may be asked of that."""
+        last = max(at for at, line in enumerate(lines) if archive_list.is_row(line))
+        keys = archive_list.keys(lines)
+        options = {line: key for line in lines[last + 1 :] if (key := archive_list.key(line)) is not None}
+        if keys & set(options.values()):
+            raise Above("another menu was shown below the list")
+        self._facts.all_of([line for line in lines[last + 1 :] if line not in options])
+
     # ------------------------------------------------------------------ facts
+
+    def _check_subject(self, kind: Kind, found: Sequence[str]) -> None:
+        """What the facts above are about must not be something that is wanted or not for itself."""
+        if other := {*found} & _WANTED_FOR_ITSELF - {kind, *_OF_NETWORK.get(kind, ())}:
+            raise Above(f"what stands above it is about {', '.join(sorted(other))}")
 
     def _kind_of_facts(self, candidate: _Candidate, row: Row, head: str) -> Kind:
         """What a bare question is about: the one thing that the facts above it, all of them known, speak of."""

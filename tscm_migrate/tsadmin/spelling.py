@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _LEVELS = "INFO|WARN|WARNING|ERROR|FATAL|DEBUG|TRACE|NOTICE|PROMPT|QUESTION|INPUT|ATTENTION|CAUTION|CONFIRM"
 _TAG = re.compile(
-    r"\A[ \t]*(?:\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,]*Z? +)?"
+    r"\A[ \t]*(?:\[?\d{4}([-/])\d\d\1\d\d[T ]\d\d:\d\d:\d\d[\d.,]*Z?\]? +)?"
     rf"(?:\[ *(?:{_LEVELS}) *\](?: ?[a-z]+\[\d+\])? *:? *|(?:{_LEVELS}|(?-i:[IWED])) ?[:!] +|\[[*!x]\] +|\*\* +|[!⚠✔✘?·] +)",
     re.IGNORECASE | re.ASCII,
 )
@@ -44,7 +44,9 @@ def _choices() -> dict[str, Choice]:
     ):
         for first, second in ((yes, no), (no, yes)):
             inner = f"{first}{joint}{second}"
-            found += [Choice(f"{left}{inner}{right}", yes, no) for left, right in brackets]
+            found += [
+                Choice(f"{left}{inner}{right}", yes, no) for left, right in (*brackets, ("[ ", " ]"), ("( ", " )"))
+            ]
             if joint not in {",", ", "}:
                 found.append(Choice(inner, yes, no))
     for (does, leaves), (left, right) in itertools.product(
@@ -80,7 +82,7 @@ _SLOT_WORDS = re.compile(
 )
 _RANGE = re.compile(r"(?:^|(?<=[ \t>])|(?=[\[(]))[\[(]?(?P<low>\d{1,6}) ?- ?(?P<high>\d{1,6})[\])]?$", re.ASCII)
 _DEFAULT = re.compile(
-    r"(?:[\[(]default(?: is|s to)?[:=]? (?P<default>[^\s\[\](){}<>|,]{1,100})[\])]|\[(?P<square>[^\s\[\](){}<>/|,^]{1,100}|(?:/[\w.-]+)+|[\d.]{7,15}/\d\d?)\]"
+    r"(?:[\[(]default(?:(?: is|s to)?[:=]? |=)(?P<default>[^\s\[\](){}<>|,]{1,100})[\])]|\[(?P<square>[^\s\[\](){}<>/|,^]{1,100}|(?:/[\w.-]+)+|[\d.]{7,15}/\d\d?)\]"
     r"|\((?P<round>[\d./]{1,18}|y|n|yes|no)\))$",
     re.IGNORECASE | re.ASCII,
 )
@@ -111,6 +113,14 @@ class Parsed:
 _ALONE = re.compile(r"\W(?:default )?(?:\d{1,6}|y|n|yes|no)\W", re.IGNORECASE | re.ASCII)
 
 
+def _default(bare: str, *, of_choice: bool) -> re.Match[str] | None:
+    """The default at the end of a text; an address in round brackets before a choice is a word of the question."""
+    found = _DEFAULT.search(bare)
+    if not found or not (found.start() or _ALONE.fullmatch(found[0])):
+        return None
+    return None if of_choice and "." in (found["round"] or "") else found
+
+
 def take_apart(text: str) -> Parsed:
     """Take log tag, choice, default and the marks at its end off a question; each at most once, from the end."""
     rest, choice, default, ranged, marked = plain(text), None, None, False, False
@@ -118,13 +128,14 @@ def take_apart(text: str) -> Parsed:
         before = rest
         bare = rest.rstrip(_END)
         # ">" closes "<y/n>", so what ends with a known choice is looked at before its end is cut off
-        tried = next((t for t in (rest, bare) if choice is None and _CHOICE.search(t)), None)
+        closed = rest.rstrip(" \t:=?")
+        tried = next((t for t in (rest, closed, bare) if choice is None and _CHOICE.search(t)), None)
         if tried is not None and (found := _CHOICE.search(tried)):
             choice, rest = CHOICES[found["choice"].lower()], tried[: found.start()].rstrip()
             marked = False
         elif not ranged and choice is None and (found := _RANGE.search(bare)):
             ranged, rest = True, bare[: found.start()].rstrip()
-        elif default is None and (found := _DEFAULT.search(bare)) and (found.start() or _ALONE.fullmatch(found[0])):
+        elif default is None and (found := _default(bare, of_choice=choice is not None)):
             default, rest = found["default"] or found["square"] or found["round"], bare[: found.start()].rstrip()
         elif choice is None and rest != (shorter := _SLOT_WORDS.sub("", bare).rstrip()) and shorter != bare:
             rest = shorter
@@ -162,6 +173,8 @@ def runs_on(above: str, below: str) -> bool:
         return True
     if first[-1] in ".?!:)'\"":
         return False
+    if below.startswith("\t"):
+        return True
     capitals = first.isupper() and second.isupper()
     return bool(_RUNS_ON.search(first)) or (
         (second[0].islower() or second[0] == "(" or capitals) and first[-1].isalnum()

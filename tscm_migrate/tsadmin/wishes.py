@@ -24,6 +24,7 @@ DEFAULTS = {  # what a shown default of a value may be; any other text makes it 
     Kind.HOSTNAME: r"[\w.-]+",
     Kind.INTERFACE: r"[\w.-]+",
     Kind.LITERAL: r"\S+",
+    Kind.KEY: "ctrl-c|enter",
 }
 TIMES = {Kind.PAGER: 5000, Kind.SUDO: 200, Kind.KEY: 20, Kind.DNS: 8, Kind.MORE_DNS: 8, Kind.DEVICES: 5000,
           Kind.DEVICES_EXIST: 4, Kind.PROCEED: 4, Kind.APPLY: 4, Kind.PASSPHRASE: 4, Kind.LITERAL: 1000}  # fmt: skip

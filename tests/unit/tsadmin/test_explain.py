@@ -19,7 +19,7 @@ def explain(folder: Path, *lines: object, words: tuple[str, ...] = ()) -> subpro
         inventory.write_text('[hosts.tscm-new]\naddress = "10.1.1.50"\n', encoding="utf-8")
         inventory.chmod(0o600)
     text = "".join(f"{json.dumps(line)}\n" for line in lines)
-    command = tool_command("prompts", "explain", "--dialogue", "restore", "--json", *words, "-")
+    command = tool_command("prompts", "explain", "--dialogue", "restore", *words, "-")
     return subprocess.run(
         command, input=text, env=tool_env(folder, inventory), capture_output=True, text=True, timeout=60, check=False
     )
@@ -31,7 +31,7 @@ def test_each_question_is_explained_on_a_line_of_its_own(tmp_path: Path) -> None
         tmp_path, "Restore SSH configuration[y/n]: ", "Enter decryption passphrase: ", "\x1b[1mPassword:\x1b[0m ",
         [f"{listed}Enter backup number: ", "[ERROR] : Invalid selection\nEnter backup number: "],
         "Address 10.9.9.9 is in the backup, 10.1.1.50 here.\nUse network settings from backup [yes]: ",
-        words=("--set", "address=10.9.9.9", f"archive={NAME}"),
+        words=("--json", "--set", "address=10.9.9.9", f"archive={NAME}"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -47,7 +47,7 @@ def test_each_question_is_explained_on_a_line_of_its_own(tmp_path: Path) -> None
 
 
 def test_what_is_not_a_question_is_named_with_its_line(tmp_path: Path) -> None:
-    done = explain(tmp_path, "Restore SSH configuration[y/n]: ", 7)
+    done = explain(tmp_path, "Restore SSH configuration[y/n]: ", 7, words=("--json",))
     assert (done.returncode, len(done.stdout.splitlines())) == (2, 2), "what came before it is explained"
     assert "line 2 of the input is not a JSON string" in done.stdout + done.stderr
     assert explain(tmp_path, words=("--set", "addres=1")).returncode == 2

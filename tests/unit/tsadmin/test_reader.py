@@ -18,7 +18,8 @@ RESTART = "Network settings saved. They need a restart of the system to take eff
     [
         f"{RESTART}#? ", f"{LISTED}{RESTART}#? ", f"{LISTED}1) Restart the system now\n2) Return to the shell\n#? ",
         f"{LISTED}Type the name of this system (tscm-new) to confirm: ", f"{LISTED}Select restore mode (1-3): ",
-        f"{LISTED}Restore type: ", f"{LISTED}Enter backup number to delete: ", f"Delete which backup?\n1) {NAME}\n> ",
+        f"{LISTED}Restore type: ", f"{LISTED}Restore from:\n1) disk\n2) cloud\nEnter number: ", f"{LISTED}Restore mode\n1) full\n2) devices\nNumber: ",
+        f"{LISTED}Which device?\n1) dc-pan\nWhich one? ", f"{LISTED}Enter backup number to delete: ", f"Delete which backup?\n1) {NAME}\n> ",
         f"1) Delete {NAME}\n2) Delete {OTHER}\n#? ", "> ", "#? ", "Enter backup number: ", "Enter backup number [default 1] ",
     ],
 )  # fmt: skip
@@ -81,6 +82,31 @@ def test_a_list_without_the_archive_is_named_and_not_chosen_from() -> None:
         ("Configuring 'Some Other Networks'. Continue? (y or n) [default y] ", None),
         ("Password: ", None),
         ("[sudo] password for threatstop: ", "sudo word"),
+        ("[WARN ] : Restore\n\tSSH configuration?\n\t(y or n) [default n] ", "y"),
+        ("Delete\n\tSSH: [restore/skip] ", None),
+        ("Restore SSH configuration? [ Y / n ] ", "y"),
+        ("Restore SSH configuration <y/n>: ", "y"),
+        ("Restore SSH configuration? [default=n] ", "y"),
+        ("2026/11/22 10:19:25 [INFO ] : Restore SSH configuration? [y/n] ", "y"),
+        ("[2026-11-22 10:19:25] [INFO ] : Restore SSH configuration? [y/n] ", "y"),
+        ("Restore SSH configuration [all] [y/n] ", None),
+        ("Restore SSH configuration? [y/n] (3) ", None),
+        ("Restore SSH configuration? [y/n] [never] ", None),
+        ("Restore SSH configuration? [y/n] [YES] ", "y"),
+        ("SSH keys: [R]estore or [S]kip (y/n) ", None),
+        ("Type 'yes' to restore cron files (yes/no) ", "no"),
+        ("Change this machine's IP address to the one in the backup (10.1.1.43)? [y/n] ", "y"),
+        ("Change this machine's IP address to the one in the backup (10.9.9.9)? [y/n] ", None),
+        ("Use DHCP for eth0? [y/n] ", "n"),
+        ("Use DHCP for firewall? [y/n] ", None),
+        ("Reconfigure portal with 10.1.1.43/24? [y/n] ", None),
+        ("IPv4 address of portal: ", None),
+        ("Overwrite them? [y/n] ", None),
+        ("Backup contains SSH host keys.\nOverwrite them? [y/n] ", None),
+        (f"{DEVICES}Overwrite them? [y/n] ", "y"),
+        ("Backup contains SSH host keys.\nApply settings[y/n]: ", None),
+        ("The backup has a cron schedule.\nReboot now[y/n]: ", None),
+        ("The backup has a cron schedule.\nPress Enter to continue", None),
     ],
 )
 def test_a_question_is_read_whole(text: str, expected: str | None) -> None:
@@ -110,6 +136,18 @@ def test_an_address_that_is_not_ours_makes_it_another_question() -> None:
 def test_encryption_that_is_off_is_turned_on_only_where_it_is_wanted(encrypt: bool, expected: str) -> None:  # noqa: FBT001
     text = "Backups are not encrypted at the moment. Turn encryption on? (Y/n)"
     assert answer(reader("backup", encrypt=encrypt), text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{LISTED}Enter backup number: ", "IP Address: ", "Gateway: ", "Use DHCP[y/n]: ", "Apply settings[y/n]: ", "Host name: ",
+        "Reboot now[y/n]: ", "A reboot is required.\nContinue? [y/n] ",
+    ],
+)  # fmt: skip
+def test_a_backup_is_asked_nothing_about_archives_network_and_restarts(text: str) -> None:
+    assert answer(reader(), text) is not None
+    assert answer(reader("backup"), text) is None
 
 
 def test_every_name_server_is_given_once_and_then_none() -> None:
