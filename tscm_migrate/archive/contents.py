@@ -89,12 +89,15 @@ def _walk(source: Iterator[bytes], see: See | None, meter: Meter) -> Walked:
             break
     stream = _Stream(unpacked(start, source, meter))
     files, size, names, length, why = 0, 0, list[str](), 0, ""
+    links = set[PurePosixPath]()  # symbolic ones that lead outside; what is unpacked below one lands there
     for member in _members(stream):
         length += len(member.name)
         if len(names) >= _MEMBERS or length > _NAMES:
             raise Refused("it has more members than any backup")
-        if _leaves(member) and not why:
+        if (_leaves(member) or (links and links & set(PurePosixPath(member.name).parents))) and not why:
             why, see = f"a name in it leads outside: {member.name[:100]!r}", None  # nothing behind it is believed
+        if member.kind == tarfile.SYMTYPE and _outward(PurePosixPath(member.link)):
+            links.add(PurePosixPath(member.name))
         names.append(member.name)
         if member.file:
             files, size = files + 1, size + member.size
@@ -260,9 +263,13 @@ def _skip_map(block: bytes, stream: _Stream) -> None:
         more = extension[504]
 
 
+def _outward(path: PurePosixPath) -> bool:
+    return path.is_absolute() or ".." in path.parts
+
+
 def _leaves(member: _Member) -> bool:
     path = PurePosixPath(member.name)
     target = PurePosixPath(member.link) if member.kind == tarfile.LNKTYPE else PurePosixPath()
     folder = member.kind == tarfile.DIRTYPE
     special = member.kind in {tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE}
-    return special or any((p.is_absolute() and not folder) or ".." in p.parts for p in (path, target))
+    return special or (".." in path.parts if folder else _outward(path)) or _outward(target)

@@ -85,13 +85,14 @@ def add(line: str, mark: str) -> str:
 def remove(mark: str, files: str = "") -> str:
     """Remove the lines that end in `mark` (a grep pattern) from authorized_keys and from `files` (sh words).
 
-    The file is replaced where the login owns it, so that it is never half written; mode and owner stay.
+    The file is replaced where the login owns it, so that it is never half written; mode and owner stay. One that has
+    other names, too, is written in place: under those the line would stay.
     """
     pattern = quote(f" {mark}$")
     return (
         f'for f in ~/.ssh/authorized_keys {files}; do f=$(readlink -f "$f" 2>/dev/null) && [ -f "$f" ] || continue; '
         f'grep -aq {pattern} "$f" || continue; t=$f.{MARK}.tmp; '
-        'if [ -O "$f" ] && rm -f "$t" && cp -p "$f" "$t" 2>/dev/null; then '
+        'if [ -O "$f" ] && [ "$(stat -c %h "$f")" = 1 ] && rm -f "$t" && cp -p "$f" "$t" 2>/dev/null; then '
         f'{{ grep -av {pattern} "$f" > "$t"; [ $? -le 1 ]; }} && mv -f "$t" "$f"; '
         f'else kept=$(grep -av {pattern} "$f"); '
         '{ [ -z "$kept" ] || printf \'%s\\n\' "$kept"; } > "$f"; fi; done; '

@@ -204,6 +204,16 @@ def test_what_tar_makes_of_a_sparse_file_is_listed(tmp_path: Path, form: str) ->
     assert (found.why, found.files, found.names) == ("", 2, ("sparse", "after"))
 
 
+@pytest.mark.parametrize(("target", "name"), [("/etc", "d/passwd"), ("../..", "./d/x/passwd"), ("/etc", "d/x")])
+def test_a_member_below_a_link_that_leads_outside_leads_there_too(target: str, name: str) -> None:
+    link = tarfile.TarInfo("./d")
+    link.type, link.linkname = tarfile.SYMTYPE, target
+    head, end = link.tobuf(tarfile.GNU_FORMAT), header(tarfile.REGTYPE, 1, name) + b"x" + bytes(511 + 1024)
+    assert walk(head + end).why == f"a name in it leads outside: {name!r}"
+    beside = walk(head + header(tarfile.REGTYPE, 0, "dd/passwd") + bytes(1024))
+    assert (beside.why, beside.files) == ("", 1), "such a link alone is in many backups"
+
+
 def test_two_gzip_streams_and_padding_are_one_archive() -> None:
     body = honest(tarfile.PAX_FORMAT)
     assert walk(gzip.compress(body[:700]) + gzip.compress(body[700:]) + bytes(600)).files == 4
