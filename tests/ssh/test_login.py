@@ -132,8 +132,11 @@ def test_a_key_in_any_usual_format_is_read_with_its_passphrase(tmp_path: Path, k
     public = keyfiles.public_blob(path)
     assert keyfiles.wants_passphrase(path.read_bytes())
     assert keyfiles.load(path, path.read_bytes(), "correct horse").asbytes() == public
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n").rstrip())  # as an editor may have left it
+    assert keyfiles.wants_passphrase(keyfiles.read(path))
+    assert keyfiles.load(path, keyfiles.read(path), "correct horse").asbytes() == public
     with pytest.raises(keyfiles.KeyUnusableError, match="wrong passphrase"):
-        keyfiles.load(path, path.read_bytes(), "wrong")
+        keyfiles.load(path, keyfiles.read(path), "wrong")
     if not options:
         path.with_name("key.pub").unlink()
         assert keyfiles.public_blob(path) == public, "it is readable in the encrypted file"
@@ -146,6 +149,16 @@ def test_a_format_that_cannot_be_read_is_named_with_the_command_that_changes_it(
     with stand_in(tmp_path / "s") as server, pytest.raises(AuthFailed) as caught:
         connect(server.host(identity_file=path), credentials=Knows(passphrase="correct horse"), timeouts=QUICK)
     assert f"(OpenSSH, chacha20-poly1305@openssh.com) cannot be read: ssh-keygen -p -f {path}" in str(caught.value)
+
+
+def test_a_public_key_of_another_format_is_told_with_the_command_that_changes_it(tmp_path: Path) -> None:
+    key = make_key(tmp_path / "key")
+    made = subprocess.run(["ssh-keygen", "-e", "-f", str(key)], capture_output=True, check=True, timeout=60).stdout
+    key.write_bytes(made)
+    with pytest.raises(keyfiles.KeyUnusableError) as caught:
+        keyfiles.load(key, keyfiles.read(key), None)
+    subprocess.run(["sh", "-c", str(caught.value).partition(": ")[2]], check=True, timeout=60)
+    assert keyfiles.is_public((tmp_path / "key.openssh.pub").read_bytes())
 
 
 @pytest.mark.skipif(not shutil.which("ssh-agent"), reason="no ssh-agent")

@@ -25,14 +25,14 @@ class KeyUnusableError(Exception):
 
 
 def read(path: Path) -> bytes:
-    """A key file's bytes.
+    """A key file's bytes, with line ends as on Unix.
 
     Raises:
         KeyUnusableError: there is none, or it cannot be read.
     """
     try:
         with path.open("rb") as file:
-            return file.read(_MOST)
+            return file.read(_MOST).replace(b"\r\n", b"\n")
     except FileNotFoundError:
         raise KeyUnusableError("no such file") from None
     except OSError as error:
@@ -160,4 +160,7 @@ def _with_certificate(key: paramiko.PKey, path: Path) -> paramiko.PKey:
 
 
 def _unreadable(path: Path, data: bytes) -> str:
+    if data.startswith(b"---- BEGIN SSH2 PUBLIC KEY"):
+        how = f"ssh-keygen -i -f {quoted(path)} > {quoted(path.with_suffix('.openssh.pub'))}"
+        return f"it is a public key in the format of RFC 4716, which cannot be read: {how}"
     return f"its format ({format_of(data)}) cannot be read: ssh-keygen -p -f {quoted(path)}"
