@@ -11,7 +11,7 @@ from tscm_migrate.site import Secret
 from tscm_migrate.tsadmin import archive_list
 from tscm_migrate.tsadmin.dialect import NOTE, REFUSED, SECRET, SHIPPED, YES_NO, Dialect, Kind, Row, load, slots_of
 from tscm_migrate.tsadmin.facts import Above, Another, Facts, NotNow, check_slots
-from tscm_migrate.tsadmin.spelling import Parsed, is_rule, joined, plain, runs_on, take_apart, vocabulary
+from tscm_migrate.tsadmin.spelling import Choice, Parsed, is_rule, joined, plain, runs_on, take_apart, vocabulary
 from tscm_migrate.tsadmin.wishes import DEFAULTS, IPV4, TIMES, Understood, Wishes
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ def dialects(*files: Path | None) -> tuple[Dialect, ...]:
 def _worded(text: str) -> bool:
     """Whether a line says what it asks; "> " and "[y/n]: " do not."""
     return re.search("[A-Za-z]{2}", take_apart(text).words) is not None
+
+
+def _same(row: Row, choice: Choice) -> bool:
+    """Whether the choice that a question shows is the one that its row has in its words."""
+    return (row.does or choice.yes).lower() == choice.yes and (row.leaves or choice.no).lower() == choice.no
 
 
 class Reader:
@@ -231,7 +236,7 @@ class Reader:
             typed = row.does if wanted else row.leaves
             if typed is None:
                 raise NotNow("what is typed for the other answer has not been taught")
-            if choice is not None and row.dialect in SHIPPED and typed.lower() not in (choice.yes, choice.no):
+            if choice is not None and row.dialect in SHIPPED and not _same(row, choice):
                 raise NotNow("its choice is another one than that of the row")
             return typed.upper() if asked.words.isupper() else typed
         if choice is None or choice.words != (row.yes == "words"):

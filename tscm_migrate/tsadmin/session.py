@@ -126,6 +126,9 @@ class _Session:
 
     def _learn(self, understood: Understood, typed: str, *, unseen: bool) -> None:
         lesson = teaching.Lesson(understood, typed, self.lines, self.reader.wishes, self.reader.dialogue, unseen=unseen)
+        if not lesson.kinds:
+            self.operator.told("not remembered: what was typed is neither the passphrase nor sudo's password")
+            return
         kind = self.operator.remember(self.appliance.name, lesson.text, lesson.kinds)
         if kind is None:
             return
@@ -173,9 +176,9 @@ def converse(
 
 # ---------------------------------------------------------------- waiting told from busy
 
-_PROMPT_END = re.compile(r"(?:[?:>»›\])=#]|\b[yY]/[nN])\s*$")
+_PROMPT_END = re.compile(r"(?:[?:>»›\])}=#]|\?[^?]{1,60}|\b[yY]/[nN])\s*$")
 _TELLS_TO = re.compile(r"\b(?:type|enter|choose|select|pick|press|specify|provide|input|toggle)\b", re.IGNORECASE)
-_QUESTION_END = re.compile(r"\?\s*(?:[\[(<][^\[\](){}<>?]{0,40}[\])>])?\W*$")  # with its default behind it, perhaps
+_QUESTION_END = re.compile(r"\?\s*(?:[\[(<{][^\[\](){}<>?]{0,40}[\])>}])?\W*$")  # with its default behind it, perhaps
 _BUSY = re.compile(
     r"^\W*(?:\[[^\]]*\]\W*)?[A-Z]?[a-z]+ing\b(?![^?]*\?)"  # "Restoring device edge-asa: "
     r"|(?:\.{2,}|…|\d\s*%|\d+\s*/\s*\d+|[#=*.-]{3,}>?)\s*[\])]?\s*$"  # "Unpacking ...", "(3/10)", "[####   ]"

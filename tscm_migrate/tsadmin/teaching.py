@@ -44,7 +44,9 @@ _TAUGHT = [Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ARCHIVE, Kind.DEVICES_EXIST, 
 
 def asks_for_a_secret(question: str) -> bool:
     """Whether what is typed should not be seen; "Show the password? [y/n]" asks for none."""
-    return bool(_SECRET.search(question)) and take_apart(question).choice is None
+    asked = take_apart(question)
+    yes_no = asked.choice is not None or (asked.default or "").lower() in {"y", "n", "yes", "no"}
+    return bool(_SECRET.search(question)) and not yes_no
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,15 @@ class Lesson:
 
     @property
     def kinds(self) -> list[Kind]:
-        """The kinds that it may be remembered as: the one that is certain, else all; the first is proposed."""
+        """The kinds that it may be remembered as: the one that is certain, else all; the first is proposed.
+
+        None for a secret that is not the known passphrase: that must not go to this question the next time.
+        """
         for kind, secret in ((Kind.PASSPHRASE, self.wishes.passphrase), (Kind.SUDO, self.wishes.sudo)):
             if secret is not None and secret.reveal() == self.typed:
                 return [kind]
         if self.unseen:
-            return [Kind.PASSPHRASE, Kind.SUDO]
+            return [Kind.PASSPHRASE, Kind.SUDO] if self.wishes.passphrase is None else []
         if self._is_archive():
             return [Kind.ARCHIVE]
         if self.understood.suggestion == self.typed and self.understood.suggested is not None:

@@ -22,7 +22,7 @@ DEFAULTS = {  # what a shown default of a value may be; any other text makes it 
     Kind.CIDR: rf"{IPV4}/\d{{1,2}}",
     Kind.PREFIX: r"\d{1,2}",
     Kind.HOSTNAME: r"[\w.-]+",
-    Kind.INTERFACE: r"[\w.-]+",
+    Kind.INTERFACE: r"[A-Za-z][\w.-]*",
     Kind.LITERAL: r"\S+",
     Kind.KEY: "ctrl-c|enter",
 }

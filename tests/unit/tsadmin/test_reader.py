@@ -94,6 +94,7 @@ def test_a_list_without_the_archive_is_named_and_not_chosen_from() -> None:
         ("Restore SSH configuration? [y/n] [never] ", None),
         ("Restore SSH configuration? [y/n] [YES] ", "y"),
         ("SSH keys: [R]estore or [S]kip (y/n) ", None),
+        ("A reboot is required.\nReboot (n)ow or (l)ater [y/n] ", None),
         ("Type 'yes' to restore cron files (yes/no) ", "no"),
         ("Change this machine's IP address to the one in the backup (10.1.1.43)? [y/n] ", "y"),
         ("Change this machine's IP address to the one in the backup (10.9.9.9)? [y/n] ", None),

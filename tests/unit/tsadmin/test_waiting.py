@@ -43,6 +43,8 @@ def test_a_line_of_a_busy_program_never_counts_as_a_prompt(line: str) -> None:
         "Attach the site banner? (none) ",
         "Enter the licence key: ",
         "Type the name of the site",
+        "Lock the archive? {aye|nay} ",
+        "Lock the archive? {a,b}: ",
     ],
 )
 def test_a_clear_question_counts_within_seconds(line: str) -> None:
@@ -52,6 +54,8 @@ def test_a_clear_question_counts_within_seconds(line: str) -> None:
 
 def test_a_mere_colon_gets_longer_but_not_for_ever() -> None:
     assert 10 <= patience("Device edge-asa: ", terminated=False) <= 60
+    assert 10 <= patience("Lock the archive {aye|nay} ", terminated=False) <= 60
+    assert 10 <= patience("Shall it be locked? 1=aye 2=nay, or 3 for later", terminated=False) <= 60
 
 
 @pytest.mark.parametrize(
