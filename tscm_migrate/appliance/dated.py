@@ -44,8 +44,10 @@ def corrected(found: Sequence[tuple[str, float]], zone: timedelta | None = None)
     named = [taken_at(name) or datetime.fromtimestamp(0, UTC) for name, _ in found]
     ahead = [_ahead(name, modified) for name, (_, modified) in zip(named, found, strict=True)]
     offsets = [_shown(difference, zone) for difference in ahead]
+    if all(offset is None for offset in offsets):
+        offsets = _alike(ahead)
     usual = Counter(offset for offset in offsets if offset is not None).most_common(1)
-    common = usual[0][0] if usual else _alike(ahead)
+    common = usual[0][0] if usual else None
     own = [common or _NONE if offset is None else offset for offset in offsets]
     return Times(tuple(_before(name, offset) for name, offset in zip(named, own, strict=True)), common)
 
@@ -90,14 +92,13 @@ def _next(ahead: timedelta) -> timedelta:
     return -(-(ahead - _EARLY) // _QUARTER) * _QUARTER
 
 
-def _alike(ahead: Sequence[timedelta | None]) -> timedelta | None:
-    """The offset to the west that all of them show alike, by half hours, each written shortly after its name's time."""
-    shown = set()
-    for difference in ahead:
-        if difference is None:
-            continue
-        offset = _next(difference)
-        if offset - difference > _SHORT or offset % (2 * _QUARTER):
-            return None
-        shown.add(offset)
-    return shown.pop() if len(shown) == 1 else None
+def _alike(ahead: Sequence[timedelta | None]) -> list[timedelta | None]:
+    """The offsets to the west that all of them show alike, by half hours, each written shortly after its name's time.
+
+    Alike but for summer time; otherwise none of them counts.
+    """
+    shown = [None if difference is None else _next(difference) for difference in ahead]
+    pairs = [(offset, difference) for offset, difference in zip(shown, ahead, strict=True) if offset and difference]
+    plain = all(offset - difference <= _SHORT and not offset % (2 * _QUARTER) for offset, difference in pairs)
+    west = [offset for offset, _ in pairs]
+    return shown if plain and west and max(west) - min(west) <= _HOUR else [None] * len(shown)

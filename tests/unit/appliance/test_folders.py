@@ -171,6 +171,15 @@ def test_one_that_was_copied_goes_by_what_the_others_show() -> None:
     assert sorted(when(a) for a in found.archives) == [utc(f"2026-{day} 03:00") for day in ("02-28", "03-01", "03-02")]
 
 
+@pytest.mark.parametrize("west", [3.5, 8])  # St. John's, Los Angeles; the login itself is in UTC
+def test_summer_time_does_not_hide_a_zone_in_the_west(west: float) -> None:
+    made = {utc("2026-07-01 12:00"): west - 1, utc("2026-12-01 12:00"): west, utc("2026-12-02 12:00"): west}
+    names = {f"{at - timedelta(hours=behind):%Y-%m-%d_%H_%M_%S}": at for at, behind in made.items()}
+    found = listed("+0000", *((name, at + timedelta(minutes=2)) for name, at in names.items()))
+    assert [when(archive) for archive in found.archives] == list(made)
+    assert found.offset == -timedelta(hours=west)
+
+
 def test_in_the_repeated_hour_the_later_one_is_the_newest() -> None:
     found = listed(
         "+0100",
