@@ -49,6 +49,7 @@ def test_it_shows_what_it_will_do_and_writes_nothing_unasked(lab: EmbeddedLab) -
     unasked = schedule(lab, OLD)
     assert unasked.returncode == 2, said(unasked)
     assert "--yes" in unasked.stderr
+    assert schedule(lab, OLD, "--remove", "--purge", "--yes").returncode == 2, "it could mean: delete archives now"
     assert not entry(lab).exists()
 
 

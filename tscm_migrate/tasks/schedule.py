@@ -52,6 +52,8 @@ def schedule(
     from tscm_migrate.ui.operator import Terminal
     from tscm_migrate.ui.say import as_it_is, say
 
+    if remove and purge:
+        raise UsageError("--remove and --purge exclude each other", "--remove removes the schedule, and no archive")
     attended = sys.stdin is not None and sys.stdin.isatty()
     if not (dry_run or yes or attended):
         raise UsageError("there is no terminal to ask on", "look first: --dry-run; then give --yes")

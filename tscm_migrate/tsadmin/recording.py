@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate import redact
 from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.base import Appliance
 from tscm_migrate.appliance.names import newest
@@ -50,7 +51,7 @@ class Recording:
 
     def write(self, path: Path) -> None:
         """As JSON, readable by the owner alone: a transcript tells much of a site."""
-        text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(redact.tree({"format": FORMAT, **asdict(self)}), indent=1, ensure_ascii=False) + "\n"
         private.write(path, text)
 
     @classmethod

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tscm_migrate import redact
 from tscm_migrate.errors import DialectError
 from tscm_migrate.tsadmin import archive_list
 from tscm_migrate.tsadmin.dialect import SECRET, SLOTS, UNKNOWN_CHOICE, YES_NO, Kind, parse
@@ -193,6 +194,8 @@ def learn(lesson: Lesson, kind: Kind, file: Path | None, reader: Reader) -> str:
         What to tell the person.
     """
     made = row(lesson, kind)
+    if redact.known(made) != made:
+        return "this question cannot be remembered: there is a secret in it"
     old = ""
     if file is not None and file.is_file():
         old = file.read_text(encoding="utf-8")

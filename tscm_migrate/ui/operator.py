@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tscm_migrate.tsadmin.wishes import Understood
 
 _MOST_LINES = 300  # of what is shown above a question
+_SECRET = 4  # characters; a y or an n that is typed unseen is no secret
 _MOST_TRIES = 3
 
 
@@ -49,6 +50,8 @@ class Terminal:
                 self._tell(f"  suggestion: {redact.outside(understood.suggestion)!r} (Enter takes it)")
             self._tell("  type the answer as it is to be sent; ! stops the run")
             typed = self._ask("answer> ", unseen=unseen)
+        if unseen and typed and len(typed) >= _SECRET:
+            redact.known.add(typed)  # the appliance has it from now on, and may print it
         return None if typed is None or typed.strip() == "!" else typed
 
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:

@@ -9,8 +9,10 @@ import pytest
 
 from tests.unit.tsadmin.corpora import NAME
 from tests.unit.tsadmin.support import SHIPPED, answer, reader, wishes
+from tscm_migrate import redact
 from tscm_migrate.tsadmin.dialect import Kind, load
 from tscm_migrate.tsadmin.reader import Reader
+from tscm_migrate.tsadmin.recording import Recorded, Recording
 from tscm_migrate.tsadmin.teaching import Lesson, asks_for_a_secret, learn
 
 if TYPE_CHECKING:
@@ -121,6 +123,27 @@ def test_what_a_dialect_cannot_hold_is_told_and_not_written(tmp_path: Path, text
     file = tmp_path / "dialect.toml"
     assert "cannot be remembered" in taught(file, text, "y", Kind.LITERAL)
     assert not file.exists()
+
+
+@pytest.mark.parametrize("typed", ["y", "Kq7-vex-zorn"])
+def test_a_secret_that_an_appliance_shows_in_its_question_is_in_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    monkeypatch.setattr(redact, "known", redact.Redactor())
+    redact.known.add("Kq7-vex-zorn")
+    file = tmp_path / "dialect.toml"
+    question = "Keep the word Kq7-vex-zorn? [y/n] " if typed == "y" else "Which word opens it? "
+    assert "cannot be remembered" in taught(file, question, typed, Kind.LITERAL)
+    assert not file.exists()
+
+
+def test_a_recording_holds_no_secret_that_was_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redact, "known", redact.Redactor())
+    redact.known.add("Kq7-vex-zorn")
+    made = Recording("tscm-new", "restore", [Recorded("Kq7-\x1b[1mvex-zorn? ", ("said Kq7-vex-zorn",), "operator")])
+    made.write(tmp_path / "made.json")
+    assert "vex" not in (tmp_path / "made.json").read_text()
+    assert Recording.read(tmp_path / "made.json").asked[0].prompt == f"{redact.BLANK}? "
 
 
 def test_what_is_taught_takes_effect_at_once() -> None:

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tscm_migrate import redact
 from tscm_migrate.tsadmin.dialect import Kind
 from tscm_migrate.tsadmin.wishes import Understood
 from tscm_migrate.ui.operator import Terminal
@@ -22,6 +23,16 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 def test_an_end_of_input_answers_no_prompt(monkeypatch: pytest.MonkeyPatch, text: str, answer: str | None) -> None:
     typed(monkeypatch, text)
     assert Terminal(attended=True).answer("tscm-new", MOON, ["Stars.", "Moon? "]) == answer
+
+
+def test_what_is_typed_unseen_is_a_secret_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The appliance has it now, and may print it into the journal, the report and the output."""
+    monkeypatch.setattr(redact, "known", redact.Redactor())
+    typed(monkeypatch, "Kq7-vex-zorn\nplain-word-9\n")
+    terminal = Terminal(attended=True)
+    assert terminal.answer("tscm-new", MOON, ["Moon? "], unseen=True) == "Kq7-vex-zorn"
+    assert terminal.answer("tscm-new", MOON, ["Moon? "]) == "plain-word-9"
+    assert redact.clean("it says Kq7-vex-zorn and plain-word-9") == f"it says {redact.BLANK} and plain-word-9"
 
 
 def test_nobody_answers_where_nobody_is(monkeypatch: pytest.MonkeyPatch) -> None:
