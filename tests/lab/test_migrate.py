@@ -256,7 +256,7 @@ def test_an_unknown_prompt_of_the_restore_stops_the_run_and_says_what_is_held_an
     assert "tscm-migrate resume" in tail
     assert "tscm-migrate rollback" in tail
     assert "prompts learn tscm-new" in result.stderr  # going on alone would only stop there again
-    shown = [line for line in result.stdout.splitlines() if line.startswith("  | ")]
+    shown = [line for line in result.stdout.splitlines() if line.lstrip().startswith("| ")]
     assert question in shown[-1], said(result)
     assert len(shown) > 1, said(result)  # what it had said before
     assert PASSPHRASE not in result.stdout

@@ -44,7 +44,7 @@ def explain(
     needed. Where the output is not a terminal, each answer is one JSON object a line.
 
     Examples:
-        echo '"Restore SSH configuration? [y/n] "' | tscm-migrate prompts explain --dialogue restore --json -
+        echo '"Restore cron? [y/n] "' | tscm-migrate prompts explain --json -
     """
     from tscm_migrate.inventory import load
     from tscm_migrate.tsadmin import explaining
