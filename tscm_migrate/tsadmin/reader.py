@@ -92,7 +92,7 @@ class Reader:
             lines: all that was shown since the last answer.
             suggest: look for a suggestion where no row knows the question.
         """
-        shown = (*self._kept, *lines)
+        shown = self.shown(lines)
         while shown and not shown[-1].strip():
             shown = shown[:-1]
         why, question, missing, other, bare = "no row knows this question", "", "", False, False
@@ -115,12 +115,16 @@ class Reader:
         suggestion, kind = self._suggest(shown) if suggest and not other else (None, None)
         return Understood(question, suggestion=suggestion, suggested=kind, bare=bare, why=why, not_listed=missing)
 
+    def shown(self, lines: Sequence[str]) -> tuple[str, ...]:
+        """These lines below those that a pager stopped: together they belong to the question that waits."""
+        return (*self._kept, *lines)
+
     def sent(self, understood: Understood, lines: Sequence[str] = (), *, by_person: bool = False) -> None:
         """Count an answer that has gone out; `lines` are those that it was read from.
 
         What a person has typed is not known, so nobody is sure of it afterwards.
         """
-        shown = (*self._kept, *lines)
+        shown = self.shown(lines)
         passed = understood.kind in _PASSED_OVER
         self._kept = shown[:-1][-_MOST_KEPT:] if passed else ()
         if understood.kind is not None:

@@ -108,7 +108,8 @@ class _Session:
         unseen = teaching.asks_for_a_secret(understood.question) or pending.hides
         typed = None
         if self.operator.attended:
-            typed = self.operator.answer(self.appliance.name, understood, self.lines, unseen=unseen)
+            shown = self.reader.shown(self.lines)
+            typed = self.operator.answer(self.appliance.name, understood, shown, unseen=unseen)
         if typed is None:
             self.unknown = understood.question
             return Stop("unknown prompt")
@@ -125,7 +126,8 @@ class _Session:
         return Answer(typed, rule=OPERATOR, secret=True, asked=understood.question)
 
     def _learn(self, understood: Understood, typed: str, *, unseen: bool) -> None:
-        lesson = teaching.Lesson(understood, typed, self.lines, self.reader.wishes, self.reader.dialogue, unseen=unseen)
+        shown = self.reader.shown(self.lines)
+        lesson = teaching.Lesson(understood, typed, shown, self.reader.wishes, self.reader.dialogue, unseen=unseen)
         if not lesson.kinds:
             self.operator.told("not remembered: what was typed is neither the passphrase nor sudo's password")
             return

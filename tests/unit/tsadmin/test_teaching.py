@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.tsadmin.corpora import NAME
-from tests.unit.tsadmin.support import SHIPPED, answer, reader, wishes
+from tests.unit.tsadmin.support import SHIPPED, answer, reader, say, wishes
 from tscm_migrate import redact
 from tscm_migrate.tsadmin.dialect import Kind, load
 from tscm_migrate.tsadmin.reader import Reader
@@ -18,6 +18,7 @@ from tscm_migrate.tsadmin.teaching import Lesson, asks_for_a_secret, learn
 if TYPE_CHECKING:
     from pathlib import Path
 
+OTHER = "threatstop_backup_2026-11-21_01_00_00.tsbak"
 LIST = f"Nr  File\n0  {NAME}\n"
 
 
@@ -159,3 +160,15 @@ def test_a_list_of_devices_above_a_question_that_says_enough_is_no_part_of_it(tm
     taught(file, f"This machine has devices already:\n  fw-1\n  fw-2\n{asked}", "y", Kind.DEVICES_EXIST)
     assert again(file, f"This machine has devices already:\n  edge\n{asked}") == "y"
     assert "fw-1" not in file.read_text(encoding="utf-8")
+
+
+def test_a_list_that_a_pager_stopped_is_shown_and_chosen_from(tmp_path: Path) -> None:
+    file = tmp_path / "dialect.toml"
+    one = reader()
+    assert say(one, f"1) {NAME}\n2) {OTHER}\n--More--") == " "
+    asked = ["Slot, please: "]
+    known = Lesson(one.read(asked), "1", one.shown(asked), one.wishes, one.dialogue)
+    assert known.kinds == [Kind.ARCHIVE]
+    assert "remembered" in learn(known, Kind.ARCHIVE, file, one)
+    assert 'text = "Slot, please' in file.read_text(encoding="utf-8")
+    assert again(file, f"1) {OTHER}\n2) {NAME}\nSlot, please: ") == "2"
