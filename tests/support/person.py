@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tscm_migrate.lab.namespaces import NamespaceLab
 
 
+FRAMED = re.compile(r"^  \+----\r?$(.*?)^  \+----\r?$", re.MULTILINE | re.DOTALL)
 NEWEST = "(the number of the newest archive)"
 
 
@@ -44,7 +45,7 @@ def learn(lab: NamespaceLab, known: Sequence[Taught], *options: str, env: dict[s
             if prompt == "answer> ":
                 shown = screen.shown[seen:]
                 seen = len(screen.shown)
-                asked = shown[shown.rindex("+----", 0, shown.rindex("+----")) :]
+                asked = FRAMED.findall(shown)[-1]
                 found = [one for one in known if re.search(one.text, asked)]
                 assert found, asked
                 what = max(found, key=lambda one: [m.start() for m in re.finditer(one.text, asked)][-1])
@@ -53,6 +54,7 @@ def learn(lab: NamespaceLab, known: Sequence[Taught], *options: str, env: dict[s
         assert time.monotonic() < end, screen.shown
         status = screen.finish(20)
         assert status == 0, screen.shown
+        assert "cannot be remembered" not in screen.shown, screen.shown
         return screen.shown
     finally:
         screen.close()

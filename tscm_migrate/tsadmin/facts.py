@@ -109,7 +109,7 @@ class Facts:
             ):
                 raise NotNow(f"the line above it is a known one with another word in it: {text!r}")
             if kind in (Kind.NETWORK, Kind.APPLY) and re.search(IPV4, text):
-                raise NotNow(f"no row knows the address above it: {text!r}")
+                raise Above(f"no row knows the address above it: {text!r}")
 
     def _look_up(self, text: str) -> list[str] | None:
         if not text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,10 @@ def asks_for_a_secret(question: str) -> bool:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A question that no row knows, and what a person has typed; `unseen`: it was not shown, so it may be a secret."""
+    """A question that no row knows, and what a person has typed.
+
+    `unseen`: it was not shown, so it may be a secret. `below`: the lines above the question belong to it.
+    """
 
     understood: Understood
     typed: str = field(repr=False)
@@ -60,6 +63,7 @@ class Lesson:
     wishes: Wishes
     dialogue: str
     unseen: bool = False
+    below: bool = False
 
     @property
     def kinds(self) -> list[Kind]:
@@ -94,7 +98,7 @@ class Lesson:
             start -= 1
         if start < len(lines) - 1 and _is_option(lines[start]) and start and not archive_list.is_row(lines[start - 1]):
             start -= 1  # what stands above a menu is what it asks
-        if self.understood.bare:
+        if self.understood.bare or self.below:
             start = min(start, self._paragraph(lines))
         return joined(lines[start:])
 
@@ -206,6 +210,8 @@ def learn(lesson: Lesson, kind: Kind, file: Path | None, reader: Reader) -> str:
         return f"this question cannot be remembered: {error.problem}"
     reader.teach(dialect)
     if reader.read(lesson.lines).kind is None and kind not in SECRET:
+        if not lesson.below:  # such as an address above a question about the network
+            return learn(replace(lesson, below=True), kind, file, reader)
         return "this question cannot be remembered: it would not be known again"
     if file is None:
         return "remembered for this dialogue; without an inventory there is no file to keep it in"

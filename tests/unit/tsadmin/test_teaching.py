@@ -172,3 +172,14 @@ def test_a_list_that_a_pager_stopped_is_shown_and_chosen_from(tmp_path: Path) ->
     assert "remembered" in learn(known, Kind.ARCHIVE, file, one)
     assert 'text = "Slot, please' in file.read_text(encoding="utf-8")
     assert again(file, f"1) {OTHER}\n2) {NAME}\nSlot, please: ") == "2"
+
+
+def test_a_network_question_below_an_address_that_no_row_knows_is_learned_with_that_line(tmp_path: Path) -> None:
+    """Without it, it would never be known again: another address above it makes it another question."""
+    file = tmp_path / "dialect.toml"
+    ask = "** The backup is of a machine at {}, this one has {}.\nTake over the network settings out of it? [Y/n] "
+    told = taught(file, ask.format("10.1.1.43", "10.1.1.50"), "y", Kind.NETWORK)
+    assert "remembered as kind network" in told
+    assert again(file, ask.format("10.1.1.43", "10.1.1.50")) == "y"
+    assert again(file, ask.format("10.1.1.99", "10.1.1.50")) is None
+    assert again(file, ask.format("10.1.1.50", "10.1.1.43")) is None

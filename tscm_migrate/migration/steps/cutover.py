@@ -307,14 +307,14 @@ class Restore(Plain):
             return False  # nothing to compare
         now = facts.gather(m.new)
         keys_wanted = dict(m.old_facts.host_keys) if m.options.restore_ssh else dict(m.new_facts.host_keys)
-        return dict(now.host_keys) == keys_wanted and _all_there(m, devices.file_hashes(m.new))
+        return dict(now.host_keys) == keys_wanted and all_there(m, devices.file_hashes(m.new))
 
     def _has_come(self, m: Migration) -> bool:
         """Whether a pass that ended with a status, or printed something of trouble, has restored something."""
         if not m.noted("old_files"):
             return True  # nothing to look for
         here = devices.file_hashes(m.new)
-        return bool(set(here) - set(m.noted("new_files", ()))) or _all_there(m, here)
+        return bool(set(here) - set(m.noted("new_files", ()))) or all_there(m, here)
 
     def _restore(self, m: Migration) -> Actions:
         command = restore.command(m.new, request_of(m))
@@ -362,5 +362,6 @@ class Restore(Plain):
         m.note("restore_devices", list(outcome.devices(named.in_tree(m.noted("old_files", {})))))
 
 
-def _all_there(m: Migration, here: Mapping[str, str]) -> bool:
+def all_there(m: Migration, here: Mapping[str, str]) -> bool:
+    """Whether every device file is what it was on the old appliance."""
     return all(here.get(path) == digest for path, digest in m.noted("old_files").items())

@@ -17,7 +17,7 @@ from tscm_migrate.migration import checks, estimate, leftovers, rehearsal, rehea
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain, refusing_unknown
-from tscm_migrate.migration.steps.cutover import request_of
+from tscm_migrate.migration.steps.cutover import all_there, request_of
 from tscm_migrate.tsadmin import devices, restore
 from tscm_migrate.tsadmin.dialect import Kind
 
@@ -146,7 +146,7 @@ def _pass(m: Migration, seen: dict[str, Any]) -> bool:
     if not seen["passes"]:
         outcome.printed.tell(m.emit, m.new.name)
     clean = outcome.status == 0 and not outcome.printed.troubles
-    if not clean and not (outcome.ended_well and _has_come(m)):
+    if not clean and not _has_come(m, ended_well=outcome.ended_well):
         raise RestoreFailed(m.new.name, f"the rehearsal ended with exit status {outcome.status}: {outcome.said}")
     news = [rule for rule in dict.fromkeys(outcome.answered) if rule not in seen["asked"]]
     seen["asked"] += news
@@ -156,8 +156,15 @@ def _pass(m: Migration, seen: dict[str, Any]) -> bool:
     return bool(news)
 
 
-def _has_come(m: Migration) -> bool:
-    return not m.noted("old_files") or bool(set(devices.file_hashes(m.new)) - set(m.noted("new_files", ())))
+def _has_come(m: Migration, *, ended_well: bool) -> bool:
+    """Whether a pass has restored the devices, although it ended with a status or spoke of trouble beside them.
+
+    The real restore is judged in the same manner: where it `ended_well`, any new device file is enough.
+    """
+    if not m.noted("old_files"):
+        return ended_well  # nothing to look for
+    here = devices.file_hashes(m.new)
+    return all_there(m, here) or (ended_well and bool(set(here) - set(m.noted("new_files", ()))))
 
 
 def _look(m: Migration, seen: dict[str, Any]) -> None:
