@@ -118,7 +118,8 @@ def _default(bare: str, *, of_choice: bool) -> re.Match[str] | None:
     found = _DEFAULT.search(bare)
     if not found or not (found.start() or _ALONE.fullmatch(found[0])):
         return None
-    return None if of_choice and "." in (found["round"] or "") else found
+    counted = re.fullmatch(r"\d{1,2}/\d{1,2}", found["round"] or "")  # "Passphrase (1/3): " counts the attempts
+    return None if counted or (of_choice and "." in (found["round"] or "")) else found
 
 
 def take_apart(text: str) -> Parsed:

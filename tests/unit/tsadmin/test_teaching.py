@@ -113,6 +113,9 @@ def test_a_secret_that_was_typed_is_in_no_file(tmp_path: Path) -> None:
     assert "pass phrase" not in text
     assert "hunter2" not in text
     assert again(file, "Open sesame: ") == "pass phrase"
+    counted = lesson(one, "Key phrase that opens it (1/3): ", "pass phrase")
+    learn(counted, Kind.PASSPHRASE, file, one)
+    assert again(file, "Key phrase that opens it (2/3): ") == "pass phrase"
     assert asks_for_a_secret("New password: ")
     assert asks_for_a_secret("What is the passphrase? ")
     assert not asks_for_a_secret("Show the password? [y/n] ")
