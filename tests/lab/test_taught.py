@@ -161,7 +161,7 @@ def test_a_stranger_is_refused_untaught_and_migrated_without_a_stop_once_it_is_t
     told = lab.on("new", f"cat /var/log/threatstop/{stranger}.log").stdout
     assert set(re.findall(r"^updated (\S+)$", told, re.MULTILINE)) == set(DEVICES[stranger].split()), said(result)
     assert not re.search(r"^(?:chosen|key '') *$|^key '':", told, re.MULTILINE), "an end of input is not an answer"
-    assert not re.search(re.escape(PHRASE), shown + result.stdout + result.stderr)
+    assert not re.search(re.escape(PHRASE), result.stdout + result.stderr)
 
 
 def as_before(lab: NamespaceLab, before: dict[str, list[str]], told: str) -> None:
