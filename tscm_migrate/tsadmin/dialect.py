@@ -91,7 +91,8 @@ _WILD = re.compile(
     r"\\|\.[*+?]|[\])}>][*+]|(?<![*])[*](?![*])|\[\^|\[(?:[A-Za-z]-[A-Za-z]|0-9){1,4}\]|\(\?|\{\d*,?\d*\}|^\^|\$$|(?<=\w)\|(?=\w)|%s|[^/]\?\?|\.{4,}"
 )
 UNKNOWN_CHOICE = re.compile(r"[\[(<{] ?\w+(?: ?(?:/|,|\||\bor\b) ?\w+)+ ?[\])>}]$", re.ASCII)
-_PIECE = re.compile(r"\{(?P<slot>[^{}]*)\}|<(?P<part>[^<>\s]+)>|(?P<plain>[^{<]+|[{<])")
+_OPEN_CHOICE = re.compile(r"<\w+(?:[|,/]\w+)+$", re.ASCII)  # its ">" was taken for the mark of a prompt
+_PIECE = re.compile(r"\{(?P<slot>[^{}|,/]*)\}|<(?P<part>[^<>\s|,/]+)>|(?P<plain>[{<]\w+(?:[|,/]\w+)+[}>]?|[^{<]+|[{<])")
 _QUESTION_KEYS = {
     "kind",
     "text",
@@ -301,6 +302,9 @@ class _Loader:
 
     def _closed(self, text: str, at: str) -> None:
         """Refuse what looks as if it stood for more than itself."""
+        text = _OPEN_CHOICE.sub(
+            "", UNKNOWN_CHOICE.sub("", text.rstrip(" \t:=?."))
+        )  # words to choose from stand for themselves: "{aye|nay}"
         unknown = [f"<{part}>" for part in re.findall(r"<(\w[\w-]*)>", text) if part not in self.parts]
         if wild := next((found[0] for found in _WILD.finditer(text)), next(iter(unknown), "")):
             raise self._fail(

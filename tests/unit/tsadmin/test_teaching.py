@@ -57,6 +57,18 @@ def test_a_row_of_yes_and_no_keeps_what_a_yes_does(tmp_path: Path) -> None:
     assert os.name == "nt" or file.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("shown", ["{aye|nay}", "[aye|nay]", "(aye | nay)", "<aye|nay>", "[aye/nay]", "{aye,nay}"])
+def test_words_to_choose_from_are_taught_as_they_are_shown(tmp_path: Path, shown: str) -> None:
+    file = tmp_path / "dialect.toml"
+    question = f"Shall the keys of the door be painted {shown}: "
+    taught(file, question, "aye", Kind.SSH)
+    taught(file, f"Is this the primary site {shown} ", "nay", Kind.LITERAL)
+    assert again(file, question, restore_ssh=True) == "aye"
+    assert again(file, f"Is this the primary site {shown} ") == "nay"
+    assert again(file, question.replace("nay", "never")) is None
+    assert again(file, question.replace("door", "barn")) is None
+
+
 def test_in_a_rehearsal_without_ssh_a_no_teaches_that_a_yes_does_it(tmp_path: Path) -> None:
     file = tmp_path / "dialect.toml"
     taught(file, "The lock as well? [y/n] ", "n", Kind.SSH, restore_ssh=False)
