@@ -60,7 +60,7 @@ def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     _quiet_libraries()
     blank_environment()
     as_json = bool(kwargs.get("json"))
-    inventory.found_here = _Naming(as_json=as_json)
+    name_inventory(as_json=as_json)
     try:
         status = body(*args, **kwargs)
         if sys.stdout is not None:
@@ -74,6 +74,11 @@ def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for an operator
         return _say_unforeseen(error, as_json=as_json)
     return int(status) if isinstance(status, int) else int(Exit.DONE)
+
+
+def name_inventory(*, as_json: bool) -> None:
+    """Name the inventory of the current folder where it is read: in the first line, or on stderr beside JSON."""
+    inventory.found_here = _Naming(as_json=as_json)
 
 
 class _Naming:

@@ -286,7 +286,9 @@ def test_a_hostile_tar_reaches_nobody(pair: tuple[Box, Box], tmp_path: Path) -> 
         tar.addfile(device)
     (way.old.folder / "evil.tar").write_bytes(made.getvalue())
     fake = way.old.folder / "bin/tar"
-    fake.write_text(f"#!/bin/sh\nexec cat {way.old.folder}/evil.tar\n")
+    fake.write_text(
+        f"#!/bin/sh\n[ $1 = --version ] && exec echo 'tar (GNU tar) 1.34'\nexec cat {way.old.folder}/evil.tar\n"
+    )
     fake.chmod(0o755)
     with pytest.raises(TransferError, match="refused"):
         way.send(*archives)

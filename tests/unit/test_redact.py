@@ -134,7 +134,7 @@ def test_what_the_environment_holds_is_blanked_by_every_task(tmp_path: Path) -> 
     argv = [sys.executable, "-m", "tscm_migrate", "prompts", "explain"]
     given = json.dumps(f"is it {SECRETS[3]}? [y/n] ")
     done = subprocess.run(argv, input=given, capture_output=True, text=True, env=env, timeout=60, check=True)
-    assert f"is it {BLANK}? [y/n]" in done.stdout
+    assert f"is it {BLANK}? [y/n]" in json.loads(done.stdout)["question"]
 
 
 def test_of_secrets_that_hold_each_other_the_longest_is_blanked(known: Redactor) -> None:

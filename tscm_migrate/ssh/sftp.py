@@ -69,6 +69,12 @@ def client(channel: paramiko.Channel, host: str) -> Client:
         if isinstance(error, paramiko.SFTPError) or not lives(channel):
             raise
         raise _none(channel, host, why) from error
+    except OSError as error:  # it ended before our first message was sent, and may have printed something before
+        if not lives(channel):
+            raise
+        if channel.recv_ready():
+            raise paramiko.SFTPError("its output is not SFTP") from error
+        raise _none(channel, host, why) from error
 
 
 def _none(channel: paramiko.Channel, host: str, why: str) -> NoSftp:

@@ -46,15 +46,17 @@ def explain(
     Examples:
         echo '"Restore cron? [y/n] "' | tscm-migrate prompts explain --json -
     """
+    from tscm_migrate.cli import name_inventory
     from tscm_migrate.inventory import load
     from tscm_migrate.tsadmin import explaining
     from tscm_migrate.tsadmin.reader import dialects
     from tscm_migrate.ui.say import as_it_is, as_json
 
+    as_data = json or not sys.stdout.isatty()
+    name_inventory(as_json=as_data)
     site = load(Path(inventory) if inventory else None)
     wishes = explaining.wishes(set or [], dialogue)
     known = dialects((site.host(host) if host else site.pattern).dialect)
-    as_data = json or not sys.stdout.isatty()
     for found in explaining.explained(sys.stdin, dialogue, wishes, known):
         if as_data:
             as_json(explaining.as_dict(found), indent=None)
