@@ -127,7 +127,8 @@ def test_verify_prune_clean_tag(lab: Lab, store: Path) -> None:
     assert "2 stay, 0 go" in table
     assert "ok" in offsite(lab, store, "verify", "--sample", "50%").stdout
     data = store / copy["data"]
-    data.write_bytes(data.read_bytes()[:-1] + b"?")
+    whole = data.read_bytes()
+    data.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # another byte, whatever it was
     assert "DAMAGED" in offsite(lab, store, "verify", "--host", "tscm-old", code=1).stdout
     assert "DAMAGED" in offsite(lab, store, "list").stdout
     assert "stored" in offsite(lab, store, "pull", "--host", "tscm-old").stdout
