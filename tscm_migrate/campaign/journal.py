@@ -113,11 +113,7 @@ class CampaignJournal:
         line = json.dumps({"t": at, "event": event, "data": redact.tree(data)}) + "\n"
         path = self.folder / _FILE
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(handle, "a", encoding="ascii") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
+            private.append(path, line, sync=True)
         except OSError as error:
             raise StateUnwritable(str(path), error.strerror or str(error)) from error
         self.state.apply(event, at, json.loads(line)["data"])

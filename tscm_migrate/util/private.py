@@ -51,8 +51,8 @@ def write(path: Path, content: str | bytes, mode: int = FILE) -> None:
         raise
 
 
-def append(path: Path, text: str, mode: int = FILE) -> None:
-    """Append to a file, which is made with this mode where it is not there.
+def append(path: Path, text: str, mode: int = FILE, *, sync: bool = False) -> None:
+    """Append to a file, which is made with this mode where it is not there; `sync`: wait until it is on the disk.
 
     Raises:
         OSError: it cannot be written.
@@ -60,3 +60,6 @@ def append(path: Path, text: str, mode: int = FILE) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
     with os.fdopen(descriptor, "a", encoding="utf-8") as file:
         file.write(text)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
