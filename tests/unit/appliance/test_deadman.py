@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from tscm_migrate.appliance import isolation
 
 SCRIPT = Path(isolation.__file__).with_name("deadman.sh")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the timer is a POSIX script")
 def test_the_embedded_appliances_own_programs_come_before_the_machines(tmp_path: Path) -> None:
     """Else an embedded appliance that is isolated would take the workstation itself off its network."""
     programs, folder = tmp_path / "programs", tmp_path / "folder"

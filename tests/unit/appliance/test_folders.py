@@ -25,6 +25,8 @@ WHEN = datetime(2026, 1, 2, 3, 4, 20, tzinfo=UTC).timestamp()
 
 @pytest.fixture
 def backup(tmp_path: Path) -> Path:
+    if os.name == "nt":
+        pytest.skip("the listing is a POSIX script, and names hold no line breaks there")
     folder = tmp_path / "back up's"
     folder.mkdir()
     for name in (NAME, OTHER):

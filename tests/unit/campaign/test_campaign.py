@@ -210,7 +210,7 @@ def test_a_run_that_another_process_works_on_is_waited_for(rig: Callable[..., Ri
 
 def test_a_failing_command_before_a_wave_ends_the_campaign_before_its_pairs(rig: Callable[..., Rig]) -> None:
     one = rig()
-    text = one.path.read_text().replace('name = "rest"', 'name = "rest"\nbefore = "echo no ticket; exit 3"')
+    text = one.path.read_text().replace('name = "rest"', 'name = "rest"\nbefore = "echo no ticket && exit 3"')
     one.path.write_text(text)
     one.plan = plans.load(one.path, NOW)
     campaign = one.campaign()
