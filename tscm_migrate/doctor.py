@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from tscm_migrate import redact
 from tscm_migrate.errors import MigrateError
-from tscm_migrate.local_command import quoted
-from tscm_migrate.util import private
+from tscm_migrate.util import private, redact
+from tscm_migrate.util.operator_command import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -92,7 +92,7 @@ from dataclasses import dataclass, field, fields
 from enum import Enum, IntEnum
 from typing import Any, ClassVar
 
-from . import redact
+from .util import redact
 
 
 class Exit(IntEnum):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-from . import redact
+from .util import redact
 
 SCHEMA_VERSION = 1
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tscm_migrate import redact
 from tscm_migrate.errors import Exit, MigrateError, UsageError
-from tscm_migrate.local_command import quoted
 from tscm_migrate.ui.say import say
-from tscm_migrate.util import private
+from tscm_migrate.util import private, redact
 from tscm_migrate.util.folders import config_folder
+from tscm_migrate.util.operator_command import quoted
 
 if TYPE_CHECKING:
     from tscm_migrate.inventory import Inventory

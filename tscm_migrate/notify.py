@@ -11,9 +11,9 @@ import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from tscm_migrate import bounded, local_command, redact
 from tscm_migrate.errors import NotifyStops
 from tscm_migrate.events import RunFinished, RunStarted, Said, StepFinished, StepStarted
+from tscm_migrate.util import operator_command, redact, timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -178,8 +178,8 @@ def _within(seconds: float, work: Callable[[], str]) -> str:
     A time-out of the socket's would begin anew with each byte, and does not count the look-up of a name.
     """
     try:
-        return bounded.within(seconds, work, "notify")
-    except bounded.NoAnswerError:
+        return timeout.within(seconds, work, "notify")
+    except timeout.NoAnswerError:
         return f"no answer within {seconds:.0f} s"
     except Exception as error:  # noqa: BLE001 - no stranger's answer may end a run
         return type(error).__name__
@@ -192,7 +192,7 @@ def _clean(text: str) -> bytes:
 def _run(command: str, facts: Mapping[str, str], timeout: float) -> str:
     """Run a command of the operator's; "" when it went well, else what went wrong."""
     try:
-        done = local_command.run(command, facts, timeout)
+        done = operator_command.run(command, facts, timeout)
     except OSError as error:
         return f"could not be started: {error.strerror}"
     if why := done.cut_short(timeout):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import NetconfContradiction, UsageError
-from .near import suggestion
-from .rates import parse_limit
+from .util.rates import parse_limit
+from .util.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

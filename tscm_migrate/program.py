@@ -23,8 +23,8 @@ from invoke.terminals import pty_size
 from . import __version__
 from .cli import TRACEBACK, say
 from .errors import UsageError
-from .near import suggestion
 from .tasks import namespace
+from .util.suggest import suggestion
 
 if TYPE_CHECKING:
     from invoke.collection import Collection

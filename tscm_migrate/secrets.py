@@ -23,11 +23,11 @@ import threading
 from getpass import getpass
 from typing import TYPE_CHECKING
 
-from . import bounded, redact
 from .errors import UsageError
 from .events import Said, silent
-from .local_command import quoted
 from .site import Secret
+from .util import redact, timeout
+from .util.operator_command import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -201,7 +201,7 @@ def from_keyring(user: str) -> str | None:
 
     try:
         # A locked keyring can wait forever for somebody to unlock it.
-        return bounded.within(_KEYRING_SECONDS, look, "keyring")
+        return timeout.within(_KEYRING_SECONDS, look, "keyring")
     except Exception:  # noqa: BLE001 - backends raise what they like; headless is the usual case
         return None
 
@@ -224,8 +224,8 @@ def to_keyring(user: str, value: str | None) -> None:
 
     try:
         # As for reading; but here somebody is there, and may have to type the keyring's own password.
-        bounded.within(_COMMAND_SECONDS, write, "keyring")
-    except bounded.NoAnswerError:
+        timeout.within(_COMMAND_SECONDS, write, "keyring")
+    except timeout.NoAnswerError:
         why = f"the keyring does not answer within {_COMMAND_SECONDS:.0f} s"
         raise UsageError(why, "unlock it, and say it again") from None
     except PasswordDeleteError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import Exit, UsageError
-from tscm_migrate.near import suggestion
+from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,15 +16,19 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tscm_migrate"
 # A room may import from its own row and from those above it in this table, which is the house from the ground up.
 FLOORS = [
-    {"errors", "events", "site", "near", "rates", "redact", "bounded", "local_command", "util", ""},
-    {"inventory", "secrets", "options"},
-    {"ssh", "archive"},
+    {"errors", "events", "site", "util", ""},
+    {"inventory", "secrets", "options", "notify"},
+    {"ssh"},
+    {"archive"},
     {"appliance"},
     {"tsadmin"},
-    {"offsite", "transfer"},
+    {"transfer"},
+    {"offsite"},
     {"migration"},
-    {"campaign", "ui", "fleet", "hosts", "report", "notify", "doctor", "init", "shells"},
-    {"tasks", "cli", "program", "__main__"},
+    {"fleet"},
+    {"campaign"},
+    {"ui"},
+    {"tasks", "cli", "program", "hosts", "doctor", "init", "shells", "__main__"},
     {"lab"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -271,7 +271,8 @@ def test_host_list_and_show_speak_json(tmp_path: Path) -> None:
 
 
 def test_a_defect_is_told_without_a_traceback_and_without_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
-    from tscm_migrate import cli, redact
+    from tscm_migrate import cli
+    from tscm_migrate.util import redact
 
     redact.known.add("hunter2-secret")
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate import redact
 from tscm_migrate.errors import Unreachable, UsageError
 from tscm_migrate.events import Event, Said
 from tscm_migrate.fleet.announce import announced, resolved, tell
@@ -17,6 +16,7 @@ from tscm_migrate.offsite.jobs import PullJob
 from tscm_migrate.offsite.pull import Pulled, PullOptions
 from tscm_migrate.offsite.settings import Settings
 from tscm_migrate.site import Host
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate import local_command, redact
+from tscm_migrate.util import operator_command, redact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,21 +38,21 @@ def test_it_gets_the_facts_and_what_is_the_operator_s_but_no_secret_of_ours(
     monkeypatch.setenv("MY_HYPERVISOR_PASSWORD", "what a hook needs itself")
     for name in ("TSCM_PASSPHRASE", "TSCM_SUDO_PASSWORD", "TSCM_LOGIN_PASSWORD"):
         monkeypatch.setenv(name, "x")
-    done = local_command.run(line(tmp_path, SHOW), {"TSCM_HOST": "tscm-old"}, 60)
-    assert done == local_command.Ended(0, "['MY_HYPERVISOR_PASSWORD', 'TSCM_HOST']")
+    done = operator_command.run(line(tmp_path, SHOW), {"TSCM_HOST": "tscm-old"}, 60)
+    assert done == operator_command.Ended(0, "['MY_HYPERVISOR_PASSWORD', 'TSCM_HOST']")
 
 
 def test_an_appliance_s_words_are_text_and_no_command(tmp_path: Path) -> None:
     trap = f"x & echo pwned > {tmp_path / 'pwned'} | %COMSPEC% $(touch {tmp_path / 'pwned'}) \"'`"
     shown = "echo %TSCM_DETAIL%" if os.name == "nt" else 'echo "$TSCM_DETAIL"'
-    done = local_command.run(shown, {"TSCM_DETAIL": trap}, 60)
+    done = operator_command.run(shown, {"TSCM_DETAIL": trap}, 60)
     assert done.status == 0
     assert done.said.startswith("x ")
     assert not (tmp_path / "pwned").exists()
 
 
 def test_what_it_prints_is_bounded_and_cleaned(tmp_path: Path) -> None:
-    done = local_command.run(line(tmp_path, "print('a' * 100_000 + chr(27) + '[31mend')"), {}, 60)
+    done = operator_command.run(line(tmp_path, "print('a' * 100_000 + chr(27) + '[31mend')"), {}, 60)
     assert done.said.endswith("aend")
     assert len(done.said) <= 4096
 
@@ -62,7 +62,7 @@ def test_a_command_whose_time_is_over_is_ended_with_all_that_it_runs(tmp_path: P
     """A hook that hangs must not switch something off when the run has long been put back."""
     pids = tmp_path / "pids"
     command = f"(echo $PPID >>{pids}; sh -c 'echo $$ >>{pids}; sleep 300'; true) | cat; true"
-    assert local_command.run(command, {}, 1.0).status is None
+    assert operator_command.run(command, {}, 1.0).status is None
     for pid in map(int, pids.read_text().split()[1:]):
         for _ in range(200):
             try:
@@ -78,9 +78,9 @@ def test_a_command_whose_time_is_over_is_ended_with_all_that_it_runs(tmp_path: P
     os.name == "nt", reason="wine's taskkill knows no /T: what prints would go on until the disk is full"
 )
 def test_one_that_prints_without_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_command, "_MOST", 1 << 20)
+    monkeypatch.setattr(operator_command, "_MOST", 1 << 20)
     text = "import os\nwhile True: os.write(1, b'y' * 65536)"
-    done = local_command.run(line(tmp_path, text), {}, 60)
+    done = operator_command.run(line(tmp_path, text), {}, 60)
     assert done.status is None
     assert done.flood
     assert len(done.said) <= 4096
@@ -89,8 +89,8 @@ def test_one_that_prints_without_end_is_ended(tmp_path: Path, monkeypatch: pytes
 def test_nobody_waits_for_what_a_command_left_running(tmp_path: Path) -> None:
     child = "import time; time.sleep(15)"
     text = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(15)"
-    ended: list[local_command.Ended] = []
-    thread = threading.Thread(target=lambda: ended.append(local_command.run(line(tmp_path, text), {}, 0.5)))
+    ended: list[operator_command.Ended] = []
+    thread = threading.Thread(target=lambda: ended.append(operator_command.run(line(tmp_path, text), {}, 0.5)))
     thread.start()
     thread.join(12)
-    assert ended == [local_command.Ended(None, "")]
+    assert ended == [operator_command.Ended(None, "")]

@@ -24,9 +24,10 @@ import markupsafe
 import pytest
 
 import tscm_migrate
-from tscm_migrate import errors, events, redact
-from tscm_migrate.redact import BLANK, Redactor, printable
+from tscm_migrate import errors, events
 from tscm_migrate.site import Secret
+from tscm_migrate.util import redact
+from tscm_migrate.util.redact import BLANK, Redactor, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,9 +15,9 @@ from keyring.backend import KeyringBackend
 from tscm_migrate import secrets as module
 from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Event
-from tscm_migrate.redact import Redactor, printable
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.site import Host, Secret
+from tscm_migrate.util.redact import Redactor, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import folders, named, parse
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.errors import ApplianceError, ArchiveRefused, ListingFailed
-from tscm_migrate.redact import outside
 from tscm_migrate.util.numbers import number
+from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import device_list, folders, named, parse
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.redact import printable
+from tscm_migrate.util.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import ApplianceError
-from tscm_migrate.redact import outside
+from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance

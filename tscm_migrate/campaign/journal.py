@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate import redact
 from tscm_migrate.errors import CampaignMissing, JournalDamaged, StateUnwritable
-from tscm_migrate.near import suggestion
-from tscm_migrate.util import private
+from tscm_migrate.util import private, redact
 from tscm_migrate.util.folders import private_folder, state_folder
+from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
     from pathlib import Path

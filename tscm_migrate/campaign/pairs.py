@@ -20,10 +20,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tscm_migrate import redact
 from tscm_migrate.campaign.journal import GOOD, Result
 from tscm_migrate.errors import Exit, MigrateError
 from tscm_migrate.migration import history, journal, locks
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

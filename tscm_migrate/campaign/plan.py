@@ -14,8 +14,8 @@ from tscm_migrate.inventory import trust
 from tscm_migrate.inventory.model import Name  # noqa: TC001 - pydantic needs it
 from tscm_migrate.inventory.problem import describe
 from tscm_migrate.migration.window import Window, moment, zone_of
-from tscm_migrate.near import suggestion
 from tscm_migrate.options import MigrateOptions
+from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

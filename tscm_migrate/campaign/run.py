@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate import local_command, redact
 from tscm_migrate.campaign import pairs
 from tscm_migrate.campaign.journal import GOOD, CampaignJournal, Result
 from tscm_migrate.campaign.pairs import Job
 from tscm_migrate.errors import Exit
 from tscm_migrate.fleet.pool import run as run_pool
 from tscm_migrate.migration.window import Clock, Window
+from tscm_migrate.util import operator_command, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -182,7 +182,7 @@ class Campaign:
         if not command:
             return ""
         facts = {"TSCM_CAMPAIGN": self.plan.name, "TSCM_WAVE": wave.name, "TSCM_WHEN": when}
-        ended = local_command.run(command, facts, _HOOK_TIMEOUT)
+        ended = operator_command.run(command, facts, _HOOK_TIMEOUT)
         if ended.status == 0:
             return ""
         how = ended.cut_short(_HOOK_TIMEOUT) or f"ended with exit status {ended.status}: {ended.said[-300:]}"

@@ -9,10 +9,11 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tscm_migrate import notify, redact
+from tscm_migrate import notify
 from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Emit, Said
 from tscm_migrate.fleet import text
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

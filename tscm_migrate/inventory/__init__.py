@@ -11,12 +11,12 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate import redact
 from tscm_migrate.errors import InventoryError
-from tscm_migrate.local_command import quoted
-from tscm_migrate.near import suggestion
 from tscm_migrate.site import Hooks, Host, Policy
+from tscm_migrate.util import redact
 from tscm_migrate.util.folders import config_folder
+from tscm_migrate.util.operator_command import quoted
+from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tscm_migrate.errors import InventoryError
-from tscm_migrate.near import suggestion
 from tscm_migrate.site import Commands, Hooks, Host, Paths, Policy
+from tscm_migrate.util.suggest import suggestion
 
 from . import Inventory, trust
 from .lines import lines_of

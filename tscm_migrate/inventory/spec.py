@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import InventoryError
-from tscm_migrate.near import suggestion
+from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
     from tscm_migrate.site import Host

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import UnsafeFile
-from tscm_migrate.local_command import quoted
+from tscm_migrate.util.operator_command import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,7 +12,7 @@ from tscm_migrate.appliance.names import newest
 from tscm_migrate.appliance.parse import version_key
 from tscm_migrate.errors import UsageError
 from tscm_migrate.inventory.spec import is_ip
-from tscm_migrate.near import suggestion
+from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

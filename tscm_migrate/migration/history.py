@@ -6,10 +6,10 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate import redact
 from tscm_migrate.errors import MigrateError, StateUnwritable
 from tscm_migrate.migration import journal, locks, outcome
 from tscm_migrate.migration.checks import Finding
+from tscm_migrate.util import redact
 from tscm_migrate.util.folders import state_folder
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tscm_migrate import local_command
 from tscm_migrate.errors import HookFailed
+from tscm_migrate.util import operator_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ def run_hook(name: str, command: str, facts: Mapping[str, str], *, timeout: floa
         HookFailed: an exit status other than 0, or not ended in time.
     """
     try:
-        done = local_command.run(command, facts, timeout)
+        done = operator_command.run(command, facts, timeout)
     except OSError as error:
         raise HookFailed(f"the hook `{name}` could not be started: {error.strerror}", name) from error
     if why := done.cut_short(timeout):

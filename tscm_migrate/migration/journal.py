@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate import redact
 from tscm_migrate.errors import JournalDamaged, JournalNewer, StateUnreadable, StateUnwritable, UsageError
 from tscm_migrate.migration.record import Entry, Record
-from tscm_migrate.near import suggestion
+from tscm_migrate.util import redact
 from tscm_migrate.util.folders import private_folder, state_folder
+from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

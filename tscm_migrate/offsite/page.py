@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from tscm_migrate.errors import StoreError
 from tscm_migrate.offsite.freshness import span
 from tscm_migrate.offsite.text import size, when
-from tscm_migrate.redact import outside
 from tscm_migrate.util import private
+from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

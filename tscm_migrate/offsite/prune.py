@@ -13,7 +13,7 @@ from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.catalog import AHEAD
 from tscm_migrate.offsite.retention import Aged, Policy, Verdict, in_order, retain
 from tscm_migrate.offsite.verify import check
-from tscm_migrate.redact import outside
+from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -23,7 +23,7 @@ from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import SealFailed
-from tscm_migrate.redact import outside
+from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.near import suggestion
 from tscm_migrate.offsite.copying import CopyPolicy
 from tscm_migrate.offsite.retention import Policy
+from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
     from tscm_migrate.inventory import Inventory

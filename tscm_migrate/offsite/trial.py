@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import OffsiteError, ScheduleUntried
-from tscm_migrate.redact import outside
+from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tscm_migrate.redact import outside
+from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

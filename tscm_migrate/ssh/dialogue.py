@@ -12,12 +12,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tscm_migrate import redact
 from tscm_migrate.errors import DialogueSilent, OutputFlood
 from tscm_migrate.ssh.exchange import Answer, Exchange, Pace, Pending, Stop, Transcript
 from tscm_migrate.ssh.execution import Wake
 from tscm_migrate.ssh.terminal import Terminal
 from tscm_migrate.ssh.translate import let_go, translated
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -8,12 +8,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate import redact
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoTerminal, OutputCut, OutputFlood, SudoFailed
 from tscm_migrate.ssh import command
 from tscm_migrate.ssh.frame import Frame
 from tscm_migrate.ssh.not_run import not_run
 from tscm_migrate.ssh.translate import let_go, lives, translated
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

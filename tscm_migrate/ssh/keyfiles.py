@@ -8,7 +8,7 @@ import contextlib
 import io
 from typing import TYPE_CHECKING
 
-from tscm_migrate.local_command import quoted
+from tscm_migrate.util.operator_command import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path

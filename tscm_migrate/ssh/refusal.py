@@ -14,9 +14,9 @@ from tscm_migrate.errors import (
     ServerFull,
     Unreachable,
 )
-from tscm_migrate.redact import outside
 from tscm_migrate.ssh.answers import HungUpError, PasswordChangeError
 from tscm_migrate.ssh.translate import login_of
+from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
     from tscm_migrate.site import Host

@@ -12,8 +12,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoSftp, OutputFlood, SshError
-from tscm_migrate.redact import printable
 from tscm_migrate.ssh.translate import let_go, lives, translated
+from tscm_migrate.util.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

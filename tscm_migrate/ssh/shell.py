@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
-from tscm_migrate import redact
 from tscm_migrate.errors import CommandFailed, CommandTimeout, NotRun, PasswordExpired, SshError, SudoFailed
 from tscm_migrate.events import CommandRun, Emit, Prompted
 from tscm_migrate.ssh import command, dialogue, hostkeys, not_run, stream
@@ -16,6 +15,7 @@ from tscm_migrate.ssh.accelerated import buffer_blocks
 from tscm_migrate.ssh.execution import Execution, Root, sudo_reason
 from tscm_migrate.ssh.sessions import Sessions
 from tscm_migrate.ssh.translate import let_go, login_of, translated
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

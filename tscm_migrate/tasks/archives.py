@@ -95,10 +95,10 @@ def pull(
         tscm-migrate pull --host tscm-old --archive all --to backups --limit 20M
     """
     from tscm_migrate.events import Said
-    from tscm_migrate.rates import parse_limit
     from tscm_migrate.transfer import go
     from tscm_migrate.transfer import verify as proof
     from tscm_migrate.ui import watcher
+    from tscm_migrate.util.rates import parse_limit
 
     rate, emit = parse_limit(limit), watcher(as_json=json)
     with _appliance(host, inventory, emit) as appliance:
@@ -137,10 +137,10 @@ def push(
         tscm-migrate push threatstop_backup_2024-05-01_03_00_00.tsbak.gpg --host tscm-new
     """
     from tscm_migrate.events import Said
-    from tscm_migrate.rates import parse_limit
     from tscm_migrate.transfer import go
     from tscm_migrate.transfer import verify as proof
     from tscm_migrate.ui import watcher
+    from tscm_migrate.util.rates import parse_limit
 
     rate, emit = parse_limit(limit), watcher(as_json=json)
     with _appliance(host, inventory, emit) as appliance:

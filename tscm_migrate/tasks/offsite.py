@@ -179,9 +179,9 @@ def desk_of(inventory: str | None, store: str | None, **more: Any) -> Any:
 
 def warnings(as_json: bool) -> Any:
     """Shows only what an operator must know: a fleet's commands and progress would drown it."""
-    from tscm_migrate import redact
     from tscm_migrate.events import Said
     from tscm_migrate.ui.lines import json_lines, line_of
+    from tscm_migrate.util import redact
 
     def show(event: Any) -> None:
         if not isinstance(event, Said):

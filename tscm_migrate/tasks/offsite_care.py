@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import ApplianceError, Exit, Locked, MigrateError, SshError, UsageError
-from tscm_migrate.redact import outside
 from tscm_migrate.ui.say import as_it_is, say
+from tscm_migrate.util.redact import outside
 
 from .base import HOST_HELP, command
 from .confirm import agreed

@@ -151,9 +151,9 @@ def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
         tscm-migrate prompts replay tscm-new.restore.json
     """
     from tscm_migrate.inventory import load
-    from tscm_migrate.redact import outside
     from tscm_migrate.tsadmin import recording as recorded
     from tscm_migrate.ui.say import say
+    from tscm_migrate.util.redact import outside
 
     made = recorded.Recording.read(Path(recording))
     site = load(Path(inventory) if inventory else None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.events import Said
-from tscm_migrate.redact import outside, printable
+from tscm_migrate.util.redact import outside, printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate import redact
 from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.base import Appliance
 from tscm_migrate.appliance.names import newest
@@ -14,7 +13,7 @@ from tscm_migrate.errors import UnknownPrompt, UsageError
 from tscm_migrate.tsadmin.explaining import wishes as sane_wishes
 from tscm_migrate.tsadmin.reader import Reader, dialects
 from tscm_migrate.tsadmin.session import OPERATOR, Asked, converse
-from tscm_migrate.util import private
+from tscm_migrate.util import private, redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tscm_migrate import redact
 from tscm_migrate.errors import DialectError
 from tscm_migrate.tsadmin import archive_list
 from tscm_migrate.tsadmin.dialect import SECRET, SLOTS, UNKNOWN_CHOICE, YES_NO, Kind, parse
 from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, take_apart
-from tscm_migrate.util import private
+from tscm_migrate.util import private, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

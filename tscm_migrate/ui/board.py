@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from tscm_migrate import redact
 from tscm_migrate.events import (
     ActionFinished,
     ActionStarted,
@@ -18,6 +17,7 @@ from tscm_migrate.events import (
 )
 from tscm_migrate.ui.fold import folded
 from tscm_migrate.ui.progress import Meter
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

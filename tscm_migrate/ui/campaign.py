@@ -9,9 +9,8 @@ import threading
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate import redact
 from tscm_migrate.ui.say import as_json, say
-from tscm_migrate.util import private
+from tscm_migrate.util import private, redact
 from tscm_migrate.util.folders import state_folder
 
 if TYPE_CHECKING:

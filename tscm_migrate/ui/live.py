@@ -14,7 +14,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tscm_migrate import redact
 from tscm_migrate.events import (
     Checked,
     DeviceUpdated,
@@ -30,6 +29,7 @@ from tscm_migrate.ui import screen
 from tscm_migrate.ui.board import Board
 from tscm_migrate.ui.fold import folded
 from tscm_migrate.ui.lines import line_of
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate import redact
 from tscm_migrate.ui import screen
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate import redact
 from tscm_migrate.events import CommandRun, Prompted, RunFinished, RunStarted, Said
-from tscm_migrate.util import private
+from tscm_migrate.util import private, redact
 
 if TYPE_CHECKING:
     from pathlib import Path

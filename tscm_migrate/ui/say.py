@@ -6,8 +6,8 @@ import json
 import sys
 from typing import Any
 
-from tscm_migrate import redact
 from tscm_migrate.ui.fold import fit
+from tscm_migrate.util import redact
 
 
 def say(text: str) -> None:

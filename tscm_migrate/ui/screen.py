@@ -7,7 +7,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tscm_migrate import redact
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.rates import parse_limit
 from tscm_migrate.transfer.choose import Situation, choose
 from tscm_migrate.transfer.methods import METHODS
+from tscm_migrate.util.rates import parse_limit
 
 ALL = frozenset({"shell", "sftp", "rsync", "ssh", "tar"})
 BIG = 10**9

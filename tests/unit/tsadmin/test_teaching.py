@@ -9,11 +9,11 @@ import pytest
 
 from tests.unit.tsadmin.corpora import NAME
 from tests.unit.tsadmin.support import SHIPPED, answer, reader, say, wishes
-from tscm_migrate import redact
 from tscm_migrate.tsadmin.dialect import Kind, load
 from tscm_migrate.tsadmin.reader import Reader
 from tscm_migrate.tsadmin.recording import Recorded, Recording
 from tscm_migrate.tsadmin.teaching import Lesson, asks_for_a_secret, learn
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from tests.support import browser
-from tscm_migrate import doctor, events, redact
+from tscm_migrate import doctor, events
 from tscm_migrate.offsite import page
 from tscm_migrate.offsite import text as offsite_text
 from tscm_migrate.offsite.catalog import Catalog, Copy
@@ -26,6 +26,7 @@ from tscm_migrate.ui.live import LiveView
 from tscm_migrate.ui.report import data
 from tscm_migrate.ui.report import html as report_html
 from tscm_migrate.ui.report import text as report_text
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from pathlib import Path

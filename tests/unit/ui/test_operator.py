@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from tscm_migrate import redact
 from tscm_migrate.tsadmin.dialect import Kind
 from tscm_migrate.tsadmin.wishes import Understood
 from tscm_migrate.ui.operator import Terminal
+from tscm_migrate.util import redact
 
 MOON = Understood("Moon?", why="no row knows this question")
 

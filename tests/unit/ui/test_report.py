@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import browser
-from tscm_migrate import redact
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.events import (
     Checked,
@@ -29,6 +28,7 @@ from tscm_migrate.ui import report
 from tscm_migrate.ui.planview import PlanView
 from tscm_migrate.ui.recorder import MOST, Recorder
 from tscm_migrate.ui.report import data, text
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from obstore import exceptions as foreign
 from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
 from tscm_migrate.offsite.stores.base import CHUNK, Caps, Stat, Unfinished, check_key, is_key, shown
 from tscm_migrate.offsite.stores.refusals import Account, not_a_store, refusal
-from tscm_migrate.redact import outside
+from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator

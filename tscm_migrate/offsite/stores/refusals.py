@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tscm_migrate.errors import ObjectMissing, StoreDenied, StoreError, StoreUnavailable
-from tscm_migrate.redact import outside
+from tscm_migrate.util.redact import outside
 
 PASSING = frozenset(
     (

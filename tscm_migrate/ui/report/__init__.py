@@ -6,10 +6,9 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate import redact
 from tscm_migrate.errors import MigrateError, StateUnwritable, UsageError
 from tscm_migrate.migration import journal
-from tscm_migrate.util import private
+from tscm_migrate.util import private, redact
 from tscm_migrate.util.folders import state_folder
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import platform
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate import __version__, redact
+from tscm_migrate import __version__
 from tscm_migrate.migration import plan
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

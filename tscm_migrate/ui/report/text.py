@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tscm_migrate.redact import one_line
+from tscm_migrate.util.redact import one_line
 
 from .html import clock, seconds, size
 

@@ -125,7 +125,7 @@ def _expression(form: str) -> str:
 @functools.cache
 def _our_words() -> str:
     """The source of this package, in which all of its texts, keys and paths stand; the demo's apart."""
-    room = Path(__file__).parent
+    room = Path(__file__).parents[1]
     files = [file for kind in ("*.py", "*.j2", "*.toml") for file in room.rglob(kind)]
     return "\0".join(
         file.read_text(encoding="utf-8", errors="replace") for file in files if not {"lab", "demo"} & set(file.parts)
