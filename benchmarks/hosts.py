@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.base import Appliance
 from tscm_migrate.lab.sshd import Sshd
-from tscm_migrate.site import Host, Paths
+from tscm_migrate.model import Host, Paths
 from tscm_migrate.ssh.connect import NoSecrets, connect
 
 if TYPE_CHECKING:

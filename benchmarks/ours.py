@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.hosts import NAME, Station
 from tscm_migrate.events import Event, Progress
-from tscm_migrate.site import Archive
+from tscm_migrate.model import Archive
 from tscm_migrate.transfer.base import Job
 from tscm_migrate.transfer.ends.folder import FolderEnd
 from tscm_migrate.transfer.ends.sftp import SftpEnd

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.inventory import Inventory
+    from tscm_migrate.model import Host
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.site import Host
 
 _OLDEST = (3, 11)
 _ROOM = 200 << 20  # bytes for journals, reports and a relayed archive's buffers

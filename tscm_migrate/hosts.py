@@ -12,7 +12,7 @@ from .ui.say import say
 
 if TYPE_CHECKING:
     from .inventory import Inventory
-    from .site import Host
+    from .model import Host
     from .ssh.pinning import Offer
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}\Z")

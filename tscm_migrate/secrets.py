@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from .errors import UsageError
 from .events import Said, silent
-from .site import Secret
+from .model import Secret
 from .util import redact, timeout
 from .util.operator_command import quoted
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .events import Emit
-    from .site import Host
+    from .model import Host
 
 SERVICE = "tscm-migrate"
 _KEYRING_SECONDS = 5.0  # a locked keyring may wait for a dialogue that nobody sees

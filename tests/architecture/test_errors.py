@@ -94,7 +94,7 @@ def test_the_page_of_the_inventory_names_every_key() -> None:
         assert not missing
     from dataclasses import fields
 
-    from tscm_migrate.site import Paths, Policy
+    from tscm_migrate.model import Paths, Policy
 
     for field in (*fields(Paths), *fields(Policy)):
         shown = str(field.default).removesuffix(".0")

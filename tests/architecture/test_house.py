@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tscm_migrate"
 # A room may import from its own row and from those above it in this table, which is the house from the ground up.
 FLOORS = [
-    {"errors", "events", "site", "util", ""},
+    {"errors", "events", "model", "util", ""},
     {"inventory", "secrets", "options", "notify"},
     {"ssh"},
     {"archive"},

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.pair import NAME, Box, available, box
 from tscm_migrate.errors import MigrateError, UnknownPrompt
-from tscm_migrate.site import Secret
+from tscm_migrate.model import Secret
 from tscm_migrate.tsadmin import backup, restore
 from tscm_migrate.tsadmin.session import Nobody
 

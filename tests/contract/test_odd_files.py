@@ -11,7 +11,7 @@ import pytest
 from tests.support.pair import NAME, Box, available, box
 from tscm_migrate.appliance import archives
 from tscm_migrate.errors import MigrateError
-from tscm_migrate.site import Archive, Secret
+from tscm_migrate.model import Archive, Secret
 from tscm_migrate.transfer import go
 from tscm_migrate.transfer.ends.sftp import SftpEnd
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.pair import NAME, OTHER, Box, available, box, sha
 from tscm_migrate.errors import ConnectionLost, MigrateError, SshError, TransferError
 from tscm_migrate.events import Event, Progress, Said
-from tscm_migrate.site import Archive
+from tscm_migrate.model import Archive
 from tscm_migrate.transfer.base import Job, Sent
 from tscm_migrate.transfer.ends.folder import FolderEnd
 from tscm_migrate.transfer.ends.sftp import SftpEnd

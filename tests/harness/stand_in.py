@@ -13,7 +13,7 @@ import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from tscm_migrate.lab.sshd import make_key
-from tscm_migrate.site import Host
+from tscm_migrate.model import Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

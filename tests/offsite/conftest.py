@@ -8,15 +8,15 @@ import pytest
 from tests.contract.conftest import lying_s3, seaweed  # noqa: F401 - fixtures
 from tests.support.incoming import encrypted, name_of
 from tscm_migrate.lab.sshd import Sshd
+from tscm_migrate.model import Paths
 from tscm_migrate.offsite.stores.local import LocalStore
-from tscm_migrate.site import Paths
 from tscm_migrate.ssh.connect import NoSecrets, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 
 

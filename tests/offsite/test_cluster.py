@@ -23,11 +23,11 @@ from tscm_migrate.fleet.certificates import create
 from tscm_migrate.fleet.executors import Cluster, cluster
 from tscm_migrate.fleet.pull import Crew, pulls
 from tscm_migrate.lab.ports import free_port
+from tscm_migrate.model import Paths
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.jobs import PullJob, Tools
 from tscm_migrate.offsite.pull import PullOptions
 from tscm_migrate.offsite.stores.local import LocalStore
-from tscm_migrate.site import Paths
 from tscm_migrate.ssh.connect import NoSecrets
 from tscm_migrate.tasks.cluster import _words
 

@@ -24,19 +24,19 @@ from tscm_migrate.errors import (
     PlaintextRefused,
 )
 from tscm_migrate.events import Event, Said
+from tscm_migrate.model import Paths
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.copying import CopyPolicy
 from tscm_migrate.offsite.freshness import judge
 from tscm_migrate.offsite.pull import PullOptions, pull
-from tscm_migrate.site import Paths
 from tscm_migrate.ssh.connect import NoSecrets, connect
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.lab.sshd import Sshd
+    from tscm_migrate.model import Host
     from tscm_migrate.offsite.stores.local import LocalStore
-    from tscm_migrate.site import Host
     from tscm_migrate.ssh.shell import Shell
 
 LATEST = PullOptions()

@@ -19,8 +19,8 @@ from tscm_migrate.ssh.connect import NoSecrets, connect
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tscm_migrate.model import Host
     from tscm_migrate.offsite.stores.local import LocalStore
-    from tscm_migrate.site import Host
     from tscm_migrate.ssh.shell import Shell
 
 pytestmark = pytest.mark.slow

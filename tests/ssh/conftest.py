@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 
 PATIENT = Timeouts(connect=15, banner=15, auth=30, channel=15, dead=20)

@@ -12,7 +12,7 @@ import pytest
 from tscm_migrate.errors import AuthFailed, HostKeyChanged, HostKeyUnknown, Unreachable
 from tscm_migrate.lab.ports import free_port
 from tscm_migrate.lab.sshd import Sshd, make_key
-from tscm_migrate.site import Host, Secret
+from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 from tscm_migrate.ssh.hostkeys import parse
 

@@ -22,7 +22,7 @@ from tscm_migrate.appliance.base import Appliance
 from tscm_migrate.errors import NoSftp
 from tscm_migrate.lab.ports import free_port
 from tscm_migrate.lab.sshd import make_key
-from tscm_migrate.site import Host, Paths
+from tscm_migrate.model import Host, Paths
 from tscm_migrate.ssh.connect import NoSecrets, connect
 from tscm_migrate.transfer import go
 

@@ -18,7 +18,7 @@ from tests.harness import marks
 from tests.support.servers import SESSION
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, MigrateError, OutputFlood, SshError, Unreachable
 from tscm_migrate.lab.sshd import Sshd, make_key
-from tscm_migrate.site import Host
+from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 from tscm_migrate.ssh.exchange import WAIT, Answer, Pace, Pending, Wait
 

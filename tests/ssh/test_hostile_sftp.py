@@ -13,7 +13,7 @@ import pytest
 from tscm_migrate.appliance.base import Appliance
 from tscm_migrate.errors import MigrateError, OutputFlood
 from tscm_migrate.lab.sshd import Sshd
-from tscm_migrate.site import Archive
+from tscm_migrate.model import Archive
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 from tscm_migrate.transfer.ends.sftp import SftpEnd
 

@@ -21,7 +21,7 @@ from tscm_migrate.errors import (
     Unreachable,
 )
 from tscm_migrate.lab.sshd import Sshd, make_key
-from tscm_migrate.site import Host, Secret
+from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh import hostkeys, keyfiles
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 

@@ -13,7 +13,7 @@ import pytest
 
 from tscm_migrate.errors import HostKeyError, MigrateError
 from tscm_migrate.lab.sshd import Sshd, make_key
-from tscm_migrate.site import Host
+from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 
 if TYPE_CHECKING:

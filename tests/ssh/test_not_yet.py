@@ -27,7 +27,7 @@ from tscm_migrate.errors import (
 )
 from tscm_migrate.events import silent
 from tscm_migrate.lab.sshd import Sshd
-from tscm_migrate.site import Host
+from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 
 if TYPE_CHECKING:

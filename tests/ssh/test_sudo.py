@@ -14,7 +14,7 @@ import pytest
 from tscm_migrate.errors import CommandFailed, CommandTimeout, NotRun, SudoFailed
 from tscm_migrate.events import Event
 from tscm_migrate.lab.sshd import Sshd
-from tscm_migrate.site import Host, Secret
+from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh.connect import NoSecrets
 from tscm_migrate.ssh.exchange import WAIT, Answer, Pace, Pending, Wait
 

@@ -6,7 +6,7 @@ import pytest
 
 from tscm_migrate import doctor
 from tscm_migrate.appliance.facts import Facts
-from tscm_migrate.site import Host
+from tscm_migrate.model import Host
 
 HOST = Host("tscm-a", "10.1.1.43", user="threatstop")
 

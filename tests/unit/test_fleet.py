@@ -12,7 +12,7 @@ import pytest
 
 from tscm_migrate.errors import MigrateError, Unreachable
 from tscm_migrate.fleet.pool import Probe, run
-from tscm_migrate.site import Host
+from tscm_migrate.model import Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,7 +25,7 @@ import pytest
 
 import tscm_migrate
 from tscm_migrate import errors, events
-from tscm_migrate.site import Secret
+from tscm_migrate.model import Secret
 from tscm_migrate.util import redact
 from tscm_migrate.util.redact import BLANK, Redactor, printable
 

@@ -15,8 +15,8 @@ from keyring.backend import KeyringBackend
 from tscm_migrate import secrets as module
 from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Event
+from tscm_migrate.model import Host, Secret
 from tscm_migrate.secrets import Secrets
-from tscm_migrate.site import Host, Secret
 from tscm_migrate.util.redact import Redactor, printable
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def test_what_is_no_text_is_no_secret(tmp_path: Path, line: bytes) -> None:
 def test_a_variable_is_utf_8_whatever_the_locale_is() -> None:
     """In the locale C without UTF-8 mode, as cron may have it, Python reads its bytes as it can."""
     code = (
-        "from tscm_migrate.secrets import Secrets; from tscm_migrate.site import Host\n"
+        "from tscm_migrate.secrets import Secrets; from tscm_migrate.model import Host\n"
         "print(ascii(Secrets().passphrase(Host('a', '10.0.0.1', passphrase_source='env:MINE')).reveal()))\n"
     )
     for name in ("TSCM_PASSPHRASE", "MINE"):

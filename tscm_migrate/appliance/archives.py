@@ -15,7 +15,7 @@ from tscm_migrate.util.redact import outside
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.appliance.folders import Listed
-    from tscm_migrate.site import Archive, Host, Secret
+    from tscm_migrate.model import Archive, Host, Secret
 
 
 def listed(appliance: Appliance, *, folder_needed: bool = False) -> tuple[Archive, ...]:

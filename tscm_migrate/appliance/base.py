@@ -10,7 +10,7 @@ from tscm_migrate.events import Emit, silent
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tscm_migrate.site import Host, Paths
+    from tscm_migrate.model import Host, Paths
     from tscm_migrate.ssh.shell import Result, Shell
 
     class Dial(Protocol):

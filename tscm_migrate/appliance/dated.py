@@ -17,7 +17,7 @@ from tscm_migrate.appliance.names import taken_at
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tscm_migrate.site import Archive
+    from tscm_migrate.model import Archive
 
 _HOUR, _QUARTER, _NONE = timedelta(hours=1), timedelta(minutes=15), timedelta(0)
 _EARLY = timedelta(minutes=5)  # a file's time may be that much before its name's: another clock, a server on the way

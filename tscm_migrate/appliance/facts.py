@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tscm_migrate.appliance.base import Appliance
-    from tscm_migrate.site import Archive, Paths
+    from tscm_migrate.model import Archive, Paths
 
 
 @dataclass(frozen=True)

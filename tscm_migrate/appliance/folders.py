@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from tscm_migrate.appliance import dated
 from tscm_migrate.appliance.names import acceptable
-from tscm_migrate.site import Archive
+from tscm_migrate.model import Archive
 
 _DAY, _TIME = "-".join(("[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2)), "_".join(("[0-9]" * 2,) * 3)
 _REGULAR, _LINK, _KIND = 0o100000, 0o120000, 0o170000

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.appliance.base import Dial
     from tscm_migrate.events import Emit
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
 
 _SCRIPT = Path(__file__).with_name("deadman.sh")
 

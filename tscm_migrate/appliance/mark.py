@@ -11,7 +11,7 @@ from tscm_migrate.errors import ApplianceError, CannotLook
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
-    from tscm_migrate.site import Paths
+    from tscm_migrate.model import Paths
     from tscm_migrate.ssh.shell import Shell
 
 _TRIES = 3

@@ -19,7 +19,7 @@ from tscm_migrate.appliance.parse import SAFE_DEVICE, without_ending
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from tscm_migrate.site import Paths
+    from tscm_migrate.model import Paths
 
 # The documented families and whose they are: a folder of this name holds devices, or is a device of that name.
 FAMILY = re.compile(

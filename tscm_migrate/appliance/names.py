@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tscm_migrate.site import Archive
+    from tscm_migrate.model import Archive
 
 _NAME = re.compile(r"threatstop_backup_(\d{4})-(\d{2})-(\d{2})_(\d{2})_(\d{2})_(\d{2})\.tsbak(\.gpg)?", re.ASCII)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.appliance.base import Appliance, Dial
     from tscm_migrate.events import Emit
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 
 GONE_WITHIN = 180.0  # seconds that a shutdown may take

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import folders, tables
 
 if TYPE_CHECKING:
-    from tscm_migrate.site import Paths
+    from tscm_migrate.model import Paths
 
 SAFE_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}", re.ASCII)
 _LEVEL = r"(?:INFO|NOTICE|WARN(?:ING)?|DEBUG|TRACE|OK|ERROR|FATAL)"

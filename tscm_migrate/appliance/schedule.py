@@ -21,7 +21,7 @@ from tscm_migrate.util.numbers import number
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
-    from tscm_migrate.site import Paths
+    from tscm_migrate.model import Paths
 
 WHEN = "55 0 1,15 * *"
 MARKERS = ".tscm-offsite"  # in the backup folder: a file for each archive of which a verified copy is off-site

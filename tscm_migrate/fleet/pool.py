@@ -22,7 +22,7 @@ from tscm_migrate.errors import Unreachable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from tscm_migrate.fleet.executors import Cluster
+    from tscm_migrate.model import Host
     from tscm_migrate.offsite.desk import Desk
-    from tscm_migrate.site import Host
 
 _MOST = 256
 

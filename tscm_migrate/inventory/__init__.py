@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import InventoryError
-from tscm_migrate.site import Hooks, Host, Policy
+from tscm_migrate.model import Hooks, Host, Policy
 from tscm_migrate.util import redact
 from tscm_migrate.util.folders import config_folder
 from tscm_migrate.util.operator_command import quoted

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tscm_migrate.errors import InventoryError
-from tscm_migrate.site import Commands, Hooks, Host, Paths, Policy
+from tscm_migrate.model import Commands, Hooks, Host, Paths, Policy
 from tscm_migrate.util.suggest import suggestion
 
 from . import Inventory, trust

@@ -11,7 +11,7 @@ from tscm_migrate.errors import InventoryError
 from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
 
     from . import Inventory
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.lab.ports import free_port
-from tscm_migrate.site import Host
+from tscm_migrate.model import Host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

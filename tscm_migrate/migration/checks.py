@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tscm_migrate.appliance.facts import Facts
+    from tscm_migrate.model import Host
     from tscm_migrate.options import MigrateOptions
-    from tscm_migrate.site import Host
 
 OLDEST_CORE = "1.47"
 CLOCK_LIMIT = 300.0  # seconds

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tscm_migrate.events import Emit, silent
 from tscm_migrate.migration.interrupt import Interrupts
-from tscm_migrate.site import Hooks
+from tscm_migrate.model import Hooks
 from tscm_migrate.tsadmin.session import Asked, Limits
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance, Dial
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.journal import Journal
+    from tscm_migrate.model import Policy, Secret
     from tscm_migrate.offsite.kept import Kept
     from tscm_migrate.options import MigrateOptions
-    from tscm_migrate.site import Policy, Secret
 
 
 def at(name: str, address: str) -> str:

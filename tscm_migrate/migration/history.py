@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.migration.record import Entry, Record
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
 
 
 @dataclass(frozen=True)

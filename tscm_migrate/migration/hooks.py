@@ -10,7 +10,7 @@ from tscm_migrate.util import operator_command
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
 
 LONGEST = 900.0  # seconds
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tscm_migrate.migration.context import Migration
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 
 _SSHD_AGAIN = 60.0  # seconds that an sshd may take to begin anew

@@ -20,7 +20,7 @@ from tscm_migrate.events import Said, Waiting
 if TYPE_CHECKING:
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.context import Migration
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 
 _SOON = 45.0  # seconds for an appliance that should be there, and may be between two breaths

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.migration.context import Migration
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.migration.engine import Engine
     from tscm_migrate.migration.record import Record
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
 
 
 @dataclass

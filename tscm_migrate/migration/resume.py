@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.migration.context import Operator
     from tscm_migrate.migration.record import Record
+    from tscm_migrate.model import Secret
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.site import Secret
 
 _OVER = {"done", "attention"}
 
@@ -123,7 +123,7 @@ def _facts(record: Record) -> dict[str, Facts]:
     from pydantic import TypeAdapter
 
     from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.site import Archive  # noqa: F401 - named in Facts, which pydantic resolves from here
+    from tscm_migrate.model import Archive  # noqa: F401 - named in Facts, which pydantic resolves from here
 
     adapter = TypeAdapter(Facts)
     return {name: adapter.validate_python(item) for name, item in record.notes["facts"].items()}

@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.migration.identify import Identity
     from tscm_migrate.migration.sides import Sides
+    from tscm_migrate.model import Host, Secret
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.site import Host, Secret
     from tscm_migrate.ssh.shell import Shell
 
 

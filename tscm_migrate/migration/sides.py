@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Dial
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
+    from tscm_migrate.model import Host, Secret
     from tscm_migrate.offsite.inside import Inside
     from tscm_migrate.offsite.kept import Kept
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.site import Host, Secret
     from tscm_migrate.ssh.shell import Shell
 
 

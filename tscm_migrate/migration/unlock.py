@@ -13,8 +13,8 @@ from tscm_migrate.migration import locks, run
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Emit
+    from tscm_migrate.model import Host
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.site import Host
 
 
 def unlock(host: Host, *, secrets: Secrets, emit: Emit, force: bool) -> Exit:

@@ -23,7 +23,7 @@ from tscm_migrate.migration.leftovers import OWN_SETTINGS
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.migration.context import Migration
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 
 _BOOTS_WITHIN = 90.0  # seconds from a switch to the timer that begins again

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tscm_migrate.inventory import Inventory
+    from tscm_migrate.model import Host
     from tscm_migrate.offsite.catalog import Catalog
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.site import Host
 
 
 _NAMED = 20  # objects that are named each

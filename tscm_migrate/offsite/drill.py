@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from tscm_migrate.model import Secret
     from tscm_migrate.offsite.catalog import Copy
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.site import Secret
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tscm_migrate.model import Secret
     from tscm_migrate.offsite.catalog import Copy
     from tscm_migrate.offsite.manifest import Manifest
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.site import Secret
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tscm_migrate.errors import ArchiveRefused
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tscm_migrate.site import Paths
+    from tscm_migrate.model import Paths
 
 _NETWORK = ("*network/interfaces", "*network/interfaces.d/*", "*netplan/*.yaml", "*network-scripts/ifcfg-*")
 _LONGEST = 1 << 16  # bytes of a file that is read as text

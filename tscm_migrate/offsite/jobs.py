@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tscm_migrate.model import Host
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.site import Host
     from tscm_migrate.ssh.connect import Credentials
     from tscm_migrate.ssh.shell import Shell
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tscm_migrate.appliance import names
 from tscm_migrate.errors import CopyMissing, UsageError
+from tscm_migrate.model import Archive
 from tscm_migrate.offsite import fetch, inside, seal
 from tscm_migrate.offsite.catalog import Copy
 from tscm_migrate.offsite.manifest import Manifest
-from tscm_migrate.site import Archive
 from tscm_migrate.transfer.ends.folder import FolderEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    from tscm_migrate.model import Paths, Secret
     from tscm_migrate.offsite.catalog import Catalog
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.site import Paths, Secret
     from tscm_migrate.transfer.base import Incoming, Source
 
 _CHUNK = 1 << 20

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from tscm_migrate.model import Archive
     from tscm_migrate.offsite.catalog import Catalog, Copy
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.site import Archive
     from tscm_migrate.ssh.shell import Shell
     from tscm_migrate.ssh.stream import Reader
 

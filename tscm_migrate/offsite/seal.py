@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import gnupg
 
-    from tscm_migrate.site import Secret
+    from tscm_migrate.model import Secret
 
 _BUFFER = 1 << 18  # bytes a read of gpg's output; python-gnupg's own 1 KiB costs a third of the speed
 _WAITING = 16  # chunks between gpg and the consumer

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from tscm_migrate.model import Archive
     from tscm_migrate.offsite.catalog import Catalog, Copy
     from tscm_migrate.offsite.retention import Policy
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.site import Archive
     from tscm_migrate.ssh.shell import Shell
 
 

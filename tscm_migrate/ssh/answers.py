@@ -10,7 +10,7 @@ from tscm_migrate.util.redact import outside
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
     from tscm_migrate.ssh.auth import Credentials
 
 _PASSWORD = re.compile(r"\b(?:password|passwort|kennwort|mot de passe|contrase.a|wachtwoord)\b", re.IGNORECASE)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import paramiko
 
-    from tscm_migrate.site import Host, Secret
+    from tscm_migrate.model import Host, Secret
 
 log = logging.getLogger(__name__)
 _MOST_KEYS = 5  # OpenSSH's MaxAuthTries is 6, and a password may follow

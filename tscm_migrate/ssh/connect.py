@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import fabric
     import paramiko
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 
 __all__ = ["Credentials", "NoSecrets", "Timeouts", "connect"]

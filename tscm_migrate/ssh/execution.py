@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import paramiko
 
     from tscm_migrate.errors import MigrateError
-    from tscm_migrate.site import Secret
+    from tscm_migrate.model import Secret
 
     Explain = Callable[[MigrateError], MigrateError]
 

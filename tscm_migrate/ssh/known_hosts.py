@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import paramiko
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
 
 REVOKED = "@revoked"
 AUTHORITY = "@cert-authority"

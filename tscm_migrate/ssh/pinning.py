@@ -12,7 +12,7 @@ from tscm_migrate.ssh.userconfig import settled
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
     from tscm_migrate.ssh.connect import Credentials
     from tscm_migrate.ssh.known_hosts import KnownHosts
 

@@ -19,7 +19,7 @@ from tscm_migrate.ssh.translate import login_of
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
     from tscm_migrate.ssh.service import Transport
 
 _FULL = re.compile(r"MaxStartups|not allowed at this time|too many (?:connections|users)", re.IGNORECASE)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import paramiko
 
     from tscm_migrate.errors import MigrateError
-    from tscm_migrate.site import Host, Secret
+    from tscm_migrate.model import Host, Secret
     from tscm_migrate.ssh.auth import Credentials
     from tscm_migrate.ssh.connect import Timeouts
     from tscm_migrate.ssh.exchange import Decide, Exchange, Pace, Transcript

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import paramiko
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
 
 _PORT = 22
 

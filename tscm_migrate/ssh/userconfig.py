@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
 
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _HIGHEST_PORT = 65535
@@ -266,7 +266,7 @@ def _split(text: str) -> list[str]:
 def _default(name: str) -> Any:
     from dataclasses import fields
 
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
 
     return next(field.default for field in fields(Host) if field.name == name)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.appliance.base import Appliance
     from tscm_migrate.events import Emit
-    from tscm_migrate.site import Secret
+    from tscm_migrate.model import Secret
 
 _HOST = "The appliance: an inventory name, or user@address[:port]."
 _LIMIT = "Bytes a second, as in 20M."

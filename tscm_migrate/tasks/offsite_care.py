@@ -16,10 +16,10 @@ from .offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_u
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.model import Host
     from tscm_migrate.offsite.desk import Desk
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.offsite.there import There
-    from tscm_migrate.site import Host
 
 
 @command(help={**HOSTS, **COMMON, "sample": "How many: 10%, a number, or all (default)."}, iterable=["host", "group"])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from tscm_migrate.site import Archive
+    from tscm_migrate.model import Archive
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tscm_migrate.events import Emit
-    from tscm_migrate.site import Archive
+    from tscm_migrate.model import Archive
     from tscm_migrate.transfer.base import Found, Job, Source, Target
 
 _SPARE = 1 << 20  # bytes that are left free on a disk

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance.base import quote
 from tscm_migrate.errors import CommandFailed, ConnectionLost, KeyAbused, MigrateError, TransferError
 from tscm_migrate.events import Emit, Said, silent
-from tscm_migrate.site import Archive
+from tscm_migrate.model import Archive
 from tscm_migrate.transfer import authorise
 from tscm_migrate.transfer.base import Job, Sent
 from tscm_migrate.transfer.carry import check_name

@@ -10,7 +10,7 @@ from tscm_migrate.errors import ArchiveChanged, TransferError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tscm_migrate.site import Archive
+    from tscm_migrate.model import Archive
 
 BLOCK = tarfile.BLOCKSIZE
 END = bytes(2 * BLOCK)

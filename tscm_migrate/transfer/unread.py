@@ -20,7 +20,7 @@ from tscm_migrate.transfer.ledger import EVERY
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-    from tscm_migrate.site import Archive
+    from tscm_migrate.model import Archive
     from tscm_migrate.transfer.base import Job
     from tscm_migrate.transfer.ledger import Ledger
 

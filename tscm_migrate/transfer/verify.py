@@ -15,7 +15,7 @@ from tscm_migrate.transfer import openpgp
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tscm_migrate.site import Secret
+    from tscm_migrate.model import Secret
     from tscm_migrate.transfer.base import Sent
 
 _CHUNK = 1 << 20

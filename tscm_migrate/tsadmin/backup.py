@@ -15,7 +15,7 @@ from tscm_migrate.tsadmin.wishes import Wishes
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.base import Appliance
-    from tscm_migrate.site import Archive, Secret
+    from tscm_migrate.model import Archive, Secret
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.site import Secret
+from tscm_migrate.model import Secret
 from tscm_migrate.ssh.terminal import Terminal
 from tscm_migrate.tsadmin.reader import Reader
 from tscm_migrate.tsadmin.wishes import Understood, Wishes

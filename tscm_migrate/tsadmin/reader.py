@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from tscm_migrate.site import Secret
+from tscm_migrate.model import Secret
 from tscm_migrate.tsadmin import archive_list
 from tscm_migrate.tsadmin.dialect import NOTE, REFUSED, SECRET, SHIPPED, YES_NO, Dialect, Kind, Row, load, slots_of
 from tscm_migrate.tsadmin.facts import Above, Another, Facts, NotNow, check_slots

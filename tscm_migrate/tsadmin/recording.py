@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.site import Host
+    from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
     from tscm_migrate.tsadmin.dialect import Kind
     from tscm_migrate.tsadmin.wishes import Understood

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from tscm_migrate.appliance.base import Appliance
-    from tscm_migrate.site import Secret
+    from tscm_migrate.model import Secret
 
 
 # The kinds of questions about the network settings.

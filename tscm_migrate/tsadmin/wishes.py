@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.tsadmin.dialect import Kind
 
 if TYPE_CHECKING:
-    from tscm_migrate.site import Secret
+    from tscm_migrate.model import Secret
 
 
 IPV4 = r"(?:\d{1,3}\.){3}\d{1,3}"

@@ -10,7 +10,7 @@ from tscm_migrate.util.redact import outside
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tscm_migrate.site import Archive
+    from tscm_migrate.model import Archive
 
 
 def _time(archive: Archive) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tscm_migrate.appliance import device_list, named, parse
-from tscm_migrate.site import Paths
+from tscm_migrate.model import Paths
 
 VENDOR = """[INFO ] : ThreatSTOP Devices:
 {first:<20} {second:<10} {third}

@@ -7,7 +7,7 @@ import pytest
 from tscm_migrate.appliance import dated, folders, parse, processes, saved, schedule
 from tscm_migrate.appliance.facts import FACTS, sections
 from tscm_migrate.appliance.mark import Mark
-from tscm_migrate.site import Paths
+from tscm_migrate.model import Paths
 from tscm_migrate.util.numbers import number
 
 NUMBERS = ("²", "٣", "-1", "1e400", "9" * 5000, "9" * 400, "0x10", "", "Infinity", "1_000", "१२")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tscm_migrate.appliance.names import acceptable, newest, taken_at
-from tscm_migrate.site import Archive
+from tscm_migrate.model import Archive
 
 
 def test_the_time_in_a_name_is_utc() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tscm_migrate.appliance import archives
 from tscm_migrate.errors import ArchiveRefused
-from tscm_migrate.site import Archive, Host, Secret
+from tscm_migrate.model import Archive, Host, Secret
 
 if TYPE_CHECKING:
     from pathlib import Path

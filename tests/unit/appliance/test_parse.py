@@ -10,7 +10,7 @@ import pytest
 
 from tscm_migrate.appliance import device_list, parse
 from tscm_migrate.appliance.facts import FACTS, sections
-from tscm_migrate.site import Paths
+from tscm_migrate.model import Paths
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ import pytest
 from tscm_migrate.appliance import schedule
 from tscm_migrate.appliance.schedule import Schedule
 from tscm_migrate.errors import UsageError
-from tscm_migrate.site import Paths
+from tscm_migrate.model import Paths
 
 if TYPE_CHECKING:
     from pathlib import Path

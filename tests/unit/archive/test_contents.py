@@ -18,7 +18,7 @@ import pytest
 
 from tscm_migrate.archive import compression, contents
 from tscm_migrate.errors import ArchiveRefused
-from tscm_migrate.site import Secret
+from tscm_migrate.model import Secret
 from tscm_migrate.transfer import openpgp, verify
 
 if TYPE_CHECKING:

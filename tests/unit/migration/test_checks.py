@@ -11,8 +11,8 @@ from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.parse import Interface
 from tscm_migrate.migration import dead
 from tscm_migrate.migration.checks import Situation, idle, preflight, refusals
+from tscm_migrate.model import Archive, Host
 from tscm_migrate.options import MigrateOptions
-from tscm_migrate.site import Archive, Host
 
 BACKUP = "/opt/threatstop/backup"
 

@@ -15,7 +15,7 @@ from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
 from tscm_migrate.appliance.mark import Mark
 from tscm_migrate.errors import Locked, StateUnwritable
 from tscm_migrate.migration import journal, locks
-from tscm_migrate.site import Host
+from tscm_migrate.model import Host
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from tscm_migrate.migration import locks
-from tscm_migrate.site import Host
+from tscm_migrate.model import Host
 with locks.held_here(sys.argv[2], [Host("tscm-new", "10.1.1.50")], Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -10,7 +10,7 @@ import pytest
 from tscm_migrate.errors import HostKeyChanged, Unreachable
 from tscm_migrate.events import Event, Waiting
 from tscm_migrate.migration import identity
-from tscm_migrate.site import Host
+from tscm_migrate.model import Host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

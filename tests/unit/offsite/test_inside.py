@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.offsite.test_drill import tar
 from tscm_migrate.errors import CopyDamaged
+from tscm_migrate.model import Paths
 from tscm_migrate.offsite import inside
-from tscm_migrate.site import Paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,11 +15,11 @@ from tests.support import gpg as support
 from tests.support.gpg import gpg, make_key
 from tests.support.incoming import NOW, Given, plain
 from tscm_migrate.errors import CopyDamaged, SealFailed
+from tscm_migrate.model import Secret
 from tscm_migrate.offsite import catalog, seal
 from tscm_migrate.offsite.copying import CopyPolicy, make_copy
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.streams import look, peek
-from tscm_migrate.site import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

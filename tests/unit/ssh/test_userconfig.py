@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.site import Host
+from tscm_migrate.model import Host
 from tscm_migrate.ssh.userconfig import identities, settings, settled, told
 
 if TYPE_CHECKING:

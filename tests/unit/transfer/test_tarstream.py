@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tscm_migrate.errors import TransferError
-from tscm_migrate.site import Archive
+from tscm_migrate.model import Archive
 from tscm_migrate.transfer import tarstream
 
 NAME = "threatstop_backup_2024-05-01_03_00_00.tsbak"

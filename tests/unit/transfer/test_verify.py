@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate.errors import TransferError
-from tscm_migrate.site import Secret
+from tscm_migrate.model import Secret
 from tscm_migrate.transfer import openpgp, verify
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.unit.tsadmin.corpora import NAME
-from tscm_migrate.site import Secret
+from tscm_migrate.model import Secret
 from tscm_migrate.tsadmin.dialect import Dialect, parse
 from tscm_migrate.tsadmin.reader import Reader, dialects
 from tscm_migrate.tsadmin.wishes import Wishes

@@ -15,12 +15,12 @@ from rich.console import Console
 
 from tests.support import browser
 from tscm_migrate import doctor, events
+from tscm_migrate.model import Archive
 from tscm_migrate.offsite import page
 from tscm_migrate.offsite import text as offsite_text
 from tscm_migrate.offsite.catalog import Catalog, Copy
 from tscm_migrate.offsite.freshness import HostStatus
 from tscm_migrate.offsite.manifest import Manifest
-from tscm_migrate.site import Archive
 from tscm_migrate.ui import archives, lines, say
 from tscm_migrate.ui.live import LiveView
 from tscm_migrate.ui.report import data

@@ -11,7 +11,7 @@ from tscm_migrate.events import Said
 from tscm_migrate.migration import checks, outcome
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain, refusing_unknown
-from tscm_migrate.site import Archive
+from tscm_migrate.model import Archive
 from tscm_migrate.tsadmin import backup
 from tscm_migrate.util.suggest import suggestion
 

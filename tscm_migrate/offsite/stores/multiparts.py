@@ -28,8 +28,8 @@ from tscm_migrate.offsite.stores.refusals import Account, not_a_store
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tscm_migrate.model import Secret
     from tscm_migrate.offsite.stores.base import Odd
-    from tscm_migrate.site import Secret
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _LIMIT = 4 << 20  # bytes of an answer; 1000 uploads are well under 1 MB

@@ -20,8 +20,8 @@ from urllib.parse import parse_qsl, urlsplit
 from urllib.request import url2pathname
 
 from tscm_migrate.errors import UsageError
+from tscm_migrate.model import Secret
 from tscm_migrate.offsite.stores.refusals import Account
-from tscm_migrate.site import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

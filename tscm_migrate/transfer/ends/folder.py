@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
     from typing import IO
 
-    from tscm_migrate.site import Archive
+    from tscm_migrate.model import Archive
     from tscm_migrate.transfer.base import Incoming, Outgoing
 
 _CHUNK = 1 << 20

@@ -20,7 +20,7 @@ from tscm_migrate.errors import (
     SshError,
     TransferError,
 )
-from tscm_migrate.site import Archive
+from tscm_migrate.model import Archive
 from tscm_migrate.ssh import sftp as fast
 from tscm_migrate.transfer.base import Found
 from tscm_migrate.transfer.ledger import Ledger

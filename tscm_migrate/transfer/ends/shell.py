@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tscm_migrate.appliance.base import Appliance
-    from tscm_migrate.site import Archive
+    from tscm_migrate.model import Archive
     from tscm_migrate.ssh.shell import Result
     from tscm_migrate.ssh.stream import Reader, Writer
     from tscm_migrate.transfer.base import Incoming, Outgoing

@@ -25,7 +25,7 @@ from tscm_migrate.transfer.tunnel import tunnel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.site import Archive
+    from tscm_migrate.model import Archive
     from tscm_migrate.ssh.stream import Reader
     from tscm_migrate.transfer.authorise import Key
 

@@ -22,7 +22,7 @@ from tscm_migrate.transfer.flow import Teller, Throttle, pump
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tscm_migrate.site import Archive
+    from tscm_migrate.model import Archive
     from tscm_migrate.ssh.stream import Reader, Writer
 
 _PATIENCE = 120.0
