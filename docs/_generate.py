@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import errors, events
-from tscm_migrate.program import program
+from tscm_migrate.cli.program import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

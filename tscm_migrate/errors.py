@@ -83,7 +83,7 @@
     └── Interrupted             5   can be resumed
 
 An error carries fields, a stable `code`, an exit status, a retry class and a remedy; it knows no layout and no
-secret. `tscm_migrate.cli` is the one place where it becomes text.
+secret. `tscm_migrate.cli.main` is the one place where it becomes text.
 """
 
 from __future__ import annotations

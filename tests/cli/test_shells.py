@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate import shells
+from tscm_migrate.cli import completion
 from tscm_migrate.tasks import namespace
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def test_zsh_completes_from_the_first_tab_on(tmp_path: Path, *, sourced: bool) -
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 def test_each_shell_knows_every_task_and_option(shell: str) -> None:
     text = script(shell)
-    for name, options in shells.tree(namespace()).items():
+    for name, options in completion.tree(namespace()).items():
         assert name.split()[-1] in text
         assert all(option.removeprefix("--") in text for option in options)
 

@@ -17,9 +17,9 @@ from invoke.exceptions import ParseError
 
 from tests.support.pages import ROOT, SHELLS, Block, blocks, pages
 from tscm_migrate import inventory
+from tscm_migrate.cli.program import TscmProgram, program
 from tscm_migrate.errors import UsageError
 from tscm_migrate.offsite.settings import Keep, Settings, settings
-from tscm_migrate.program import TscmProgram, program
 from tscm_migrate.tsadmin import dialect
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tscm_migrate import doctor
 from tscm_migrate.appliance.facts import Facts
+from tscm_migrate.cli import doctor
 from tscm_migrate.model import Host
 
 HOST = Host("tscm-a", "10.1.1.43", user="threatstop")

@@ -169,7 +169,7 @@ def main() -> None:
         raise SystemExit(f"unknown faults: {sorted(unknown)}")
     Hooks(plan).install()
     Wire(plan).install()
-    from tscm_migrate.cli import main as tool
+    from tscm_migrate.cli.main import main as tool
 
     tool(["tscm-migrate", *sys.argv[2:]])
 

@@ -1,4 +1,4 @@
-"""The one way to make a task: errors become exit codes in `tscm_migrate.cli`, also under plain `invoke`."""
+"""The one way to make a task: errors become exit codes in `tscm_migrate.cli.main`, also under plain `invoke`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from invoke.exceptions import Exit as InvokeExit
 from invoke.tasks import Task, task
 
-from tscm_migrate import cli
+from tscm_migrate.cli import main
 from tscm_migrate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def command(
     def wrap(body: Callable[..., Any]) -> Task[Any]:
         @functools.wraps(body)
         def run(context: Context, *args: Any, **kwargs: Any) -> None:
-            status = cli.guarded(_checked(body), context, *args, **kwargs)
+            status = main.guarded(_checked(body), context, *args, **kwargs)
             if status:
                 raise InvokeExit(code=status)
 

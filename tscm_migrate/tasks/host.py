@@ -22,7 +22,7 @@ def listed(_context: Any, json: bool = False, inventory: str | None = None) -> N
     Examples:
         tscm-migrate host list
     """
-    from tscm_migrate.hosts import as_dict, table
+    from tscm_migrate.cli.hosts import as_dict, table
     from tscm_migrate.inventory import load
     from tscm_migrate.ui.say import as_it_is, as_json
 
@@ -40,7 +40,7 @@ def show(_context: Any, name: str, json: bool = False, inventory: str | None = N
     Examples:
         tscm-migrate host show tscm-old
     """
-    from tscm_migrate.hosts import as_dict, detail
+    from tscm_migrate.cli.hosts import as_dict, detail
     from tscm_migrate.inventory import load
     from tscm_migrate.ui.say import as_json, say
 
@@ -70,7 +70,7 @@ def pin(_context: Any, name: str, fingerprint: str | None = None, inventory: str
         tscm-migrate host pin tscm-old
         tscm-migrate host pin tscm-old --fingerprint SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU
     """
-    from tscm_migrate.hosts import pin_host
+    from tscm_migrate.cli.hosts import pin_host
     from tscm_migrate.inventory import load
 
     site = load(Path(inventory) if inventory else None)

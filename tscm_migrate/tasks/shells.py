@@ -18,7 +18,7 @@ def completion(_context: Any, shell: str) -> None:
         tscm-migrate completion fish > ~/.config/fish/completions/tscm-migrate.fish
         tscm-migrate completion powershell >> $PROFILE
     """
-    from tscm_migrate import shells
+    from tscm_migrate.cli import completion as shells
 
     from . import namespace
 
@@ -32,7 +32,7 @@ def manual(_context: Any) -> None:
     Examples:
         tscm-migrate manual > ~/.local/share/man/man1/tscm-migrate.1
     """
-    from tscm_migrate import shells
+    from tscm_migrate.cli import completion as shells
 
     from . import namespace
 

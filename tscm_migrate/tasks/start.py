@@ -37,7 +37,7 @@ def init(
         tscm-migrate init
         tscm-migrate init --old 10.1.1.43 --new 10.1.1.50 --inventory ./hosts.toml
     """
-    from tscm_migrate import init as room
+    from tscm_migrate.cli import setup as room
 
     given = room.Answers(old or "", new or "", user or "", identity_file or "", fingerprint_old, fingerprint_new)
     return int(room.start(given, Path(inventory) if inventory else None))
@@ -55,8 +55,8 @@ def doctor(_context: Any, offline: bool = False, json: bool = False, inventory: 
     """
     from dataclasses import asdict
 
-    from tscm_migrate import doctor as room
     from tscm_migrate import inventory as inventories
+    from tscm_migrate.cli import doctor as room
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui.say import as_json, say
 

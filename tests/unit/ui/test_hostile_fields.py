@@ -14,7 +14,8 @@ import pytest
 from rich.console import Console
 
 from tests.support import browser
-from tscm_migrate import doctor, events
+from tscm_migrate import events
+from tscm_migrate.cli import doctor
 from tscm_migrate.model import Archive
 from tscm_migrate.offsite import page
 from tscm_migrate.offsite import text as offsite_text

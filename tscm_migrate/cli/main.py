@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from . import inventory
-from .errors import Exit, Interrupted, MigrateError, OutOfMemory, OutputLost, UsageError
-from .secrets import blank_environment
-from .ui.fold import fit
-from .ui.steady import mute
-from .util import redact
+from tscm_migrate import inventory
+from tscm_migrate.errors import Exit, Interrupted, MigrateError, OutOfMemory, OutputLost, UsageError
+from tscm_migrate.secrets import blank_environment
+from tscm_migrate.ui.fold import fit
+from tscm_migrate.ui.steady import mute
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -20,11 +20,12 @@ from invoke.parser.argument import Argument
 from invoke.program import Program
 from invoke.terminals import pty_size
 
-from . import __version__
-from .cli import TRACEBACK, say
-from .errors import UsageError
-from .tasks import namespace
-from .util.suggest import suggestion
+from tscm_migrate import __version__
+from tscm_migrate.errors import UsageError
+from tscm_migrate.tasks import namespace
+from tscm_migrate.util.suggest import suggestion
+
+from .main import TRACEBACK, say
 
 if TYPE_CHECKING:
     from invoke.collection import Collection

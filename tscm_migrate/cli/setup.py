@@ -127,8 +127,8 @@ def _quoted(value: str) -> str:
 
 def _try(site: Inventory, name: str, fingerprint: str | None) -> bool:
     """Pin a host's key and log in once; what goes wrong is said, and the next host is tried all the same."""
-    from tscm_migrate import doctor
-    from tscm_migrate.hosts import pin_host
+    from tscm_migrate.cli import doctor
+    from tscm_migrate.cli.hosts import pin_host
     from tscm_migrate.secrets import Secrets
 
     try:

@@ -7,13 +7,13 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .errors import Exit, UsageError
-from .ui.say import say
+from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.ui.say import say
 
 if TYPE_CHECKING:
-    from .inventory import Inventory
-    from .model import Host
-    from .ssh.pinning import Offer
+    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.model import Host
+    from tscm_migrate.ssh.pinning import Offer
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}\Z")
 _KEYS = {  # what the inventory calls it → the field
@@ -81,8 +81,8 @@ def pin_host(site: Inventory, name: str, fingerprint: str | None) -> Exit:
         UsageError: the fingerprint is none, or there is no terminal to ask on.
         HostKeyMismatch: no key has this fingerprint.
     """
-    from .secrets import Secrets
-    from .ssh import pinning
+    from tscm_migrate.secrets import Secrets
+    from tscm_migrate.ssh import pinning
 
     if fingerprint is not None and not _FINGERPRINT.match(fingerprint):
         fix = "as `ssh-keygen -l` prints it: SHA256: and 43 characters"

@@ -1,0 +1,1 @@
+"""The console front end: entry point, parser, errors as text, setup, doctor, completion."""
