@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import names
+from tscm_migrate.archive import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

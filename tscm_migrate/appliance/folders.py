@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tscm_migrate.appliance import dated
-from tscm_migrate.appliance.names import acceptable
+from tscm_migrate.archive import dated
+from tscm_migrate.archive.names import acceptable
 from tscm_migrate.model import Archive
 
 _DAY, _TIME = "-".join(("[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2)), "_".join(("[0-9]" * 2,) * 3)

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.appliance.names import acceptable
+from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import UsageError
 from tscm_migrate.util.numbers import number
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
-from tscm_migrate.appliance.names import newest
+from tscm_migrate.archive.names import newest
 from tscm_migrate.errors import Cancelled, Exit, Refused, UsageError
 from tscm_migrate.events import Checked, Estimated, RunFinished, RunStarted, Said, StepFinished, StepStarted
 from tscm_migrate.migration import (

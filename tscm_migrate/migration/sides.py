@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tscm_migrate.appliance.base import Dial
+    from tscm_migrate.archive.inspect import Inside
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.model import Host, Secret
-    from tscm_migrate.offsite.inside import Inside
     from tscm_migrate.offsite.kept import Kept
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.options import MigrateOptions

@@ -7,7 +7,7 @@ import secrets
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import names
+from tscm_migrate.archive import names
 from tscm_migrate.errors import CopyDamaged, ObjectExists, StoreError, UsageError
 from tscm_migrate.offsite import seal
 from tscm_migrate.offsite.streams import Hashed, no_more

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tscm_migrate.appliance import names
+from tscm_migrate.archive import inspect, names
 from tscm_migrate.errors import CopyMissing, UsageError
 from tscm_migrate.model import Archive
-from tscm_migrate.offsite import fetch, inside, seal
+from tscm_migrate.offsite import fetch, seal
 from tscm_migrate.offsite.catalog import Copy
 from tscm_migrate.offsite.manifest import Manifest
 from tscm_migrate.transfer.ends.folder import FolderEnd
@@ -60,7 +60,7 @@ class Kept(Protocol):
     def wants_passphrase(self) -> bool:
         """Whether the appliance has encrypted it with one."""
 
-    def read(self, paths: Paths, passphrase: Secret | None) -> inside.Inside:
+    def read(self, paths: Paths, passphrase: Secret | None) -> inspect.Inside:
         """Take all seals off, read it to its end, and say what is in it; nothing touches a disk.
 
         Raises:
@@ -133,13 +133,13 @@ class StoredCopy:
         """See Kept."""
         return self.copy.manifest.encrypted == "passphrase"
 
-    def read(self, paths: Paths, passphrase: Secret | None) -> inside.Inside:
+    def read(self, paths: Paths, passphrase: Secret | None) -> inspect.Inside:
         """See Kept."""
         needs_gpg = self.copy.manifest.encrypted != "no"
         if needs_gpg and not self.copy.manifest.sealed_to and not shutil.which("gpg"):
-            return inside.Inside("there is no gpg on this workstation; it is opened on the new one")
+            return inspect.Inside("there is no gpg on this workstation; it is opened on the new one")
         with fetch.opened(self.store, self.copy, passphrase, gnupg_home=self.gnupg_home) as chunks:
-            return inside.read(chunks, paths, packed=self.copy.manifest.source_size)
+            return inspect.read(chunks, paths, packed=self.copy.manifest.source_size)
 
     def source(self) -> Source:
         """See Kept."""
@@ -274,14 +274,14 @@ class KeptFile:
             self._archive = self.source().identify(Archive(self.path.name, str(self.path.parent), 0))
         return self._archive
 
-    def read(self, paths: Paths, passphrase: Secret | None) -> inside.Inside:
+    def read(self, paths: Paths, passphrase: Secret | None) -> inspect.Inside:
         """See Kept."""
         if self.wants_passphrase and not shutil.which("gpg"):
-            return inside.Inside("there is no gpg on this workstation; it is opened on the new one")
+            return inspect.Inside("there is no gpg on this workstation; it is opened on the new one")
         with self.path.open("rb") as file, closing(_chunks_of(file)) as chunks:
             sealed = seal.opened(chunks, passphrase) if self.wants_passphrase else nullcontext(chunks)
             with sealed as plain:
-                return inside.read(plain, paths, packed=self.path.stat().st_size)
+                return inspect.read(plain, paths, packed=self.path.stat().st_size)
 
     def source(self) -> Source:
         """See Kept."""

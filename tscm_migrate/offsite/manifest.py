@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from tscm_migrate import __version__
-from tscm_migrate.appliance import names
+from tscm_migrate.archive import names
 from tscm_migrate.errors import CopyDamaged
 from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.stores.base import is_key

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.base import quote
-from tscm_migrate.appliance.names import acceptable
 from tscm_migrate.appliance.schedule import MARKERS
+from tscm_migrate.archive.names import acceptable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

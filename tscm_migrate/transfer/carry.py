@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.names import acceptable
+from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import ArchiveChanged, CommandFailed, TransferError
 from tscm_migrate.events import Said
 from tscm_migrate.transfer.base import Sent

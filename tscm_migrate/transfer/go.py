@@ -124,7 +124,7 @@ def listed(appliance: Appliance) -> tuple[Archive, ...]:
         ListingFailed: it could not be looked, or the backup folder does not exist.
     """
     from tscm_migrate.appliance import archives
-    from tscm_migrate.appliance.names import when
+    from tscm_migrate.archive.names import when
 
     where = end(appliance)
     found = where.listed() if isinstance(where, SftpEnd) else archives.listed(appliance, folder_needed=True)

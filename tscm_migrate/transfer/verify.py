@@ -8,9 +8,8 @@ import threading
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from tscm_migrate.archive import compression, contents
+from tscm_migrate.archive import compression, contents, openpgp
 from tscm_migrate.errors import ArchiveRefused, TransferError
-from tscm_migrate.transfer import openpgp
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from tscm_migrate.appliance import archives, names
+from tscm_migrate.appliance import archives
 from tscm_migrate.appliance.base import quote
+from tscm_migrate.archive import names
 from tscm_migrate.errors import BackupFailed
 from tscm_migrate.tsadmin import output
 from tscm_migrate.tsadmin.reader import Reader, dialects

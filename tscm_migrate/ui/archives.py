@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance.names import when
+from tscm_migrate.archive.names import when
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
 from tscm_migrate.appliance import folders
-from tscm_migrate.appliance.names import newest, when
+from tscm_migrate.archive.names import newest, when
 
 if TYPE_CHECKING:
     from pathlib import Path

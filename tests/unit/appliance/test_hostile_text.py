@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tscm_migrate.appliance import dated, folders, parse, processes, saved, schedule
+from tscm_migrate.appliance import folders, parse, processes, schedule
 from tscm_migrate.appliance.facts import FACTS, sections
 from tscm_migrate.appliance.mark import Mark
+from tscm_migrate.archive import dated, network_config
 from tscm_migrate.model import Paths
 from tscm_migrate.util.numbers import number
 
@@ -29,7 +30,7 @@ def test_no_parser_stumbles_over_a_number(shape: str, text: str) -> None:
     assert all(process.pid >= 0 for process in processes.parse_ps(told))
     processes.judge(told, "token")
     folders.parse(told)
-    saved.settings(
+    network_config.settings(
         {"etc/network/interfaces": told, "etc/netplan/x.yaml": told, "etc/sysconfig/network-scripts/ifcfg-x": told}
     )
     parse.version_key(told)

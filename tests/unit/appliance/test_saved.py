@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tscm_migrate.appliance.parse import Interface
-from tscm_migrate.appliance.saved import Saved, settings
+from tscm_migrate.archive.network_config import Saved, settings
 
 IFUPDOWN = """
 auto lo

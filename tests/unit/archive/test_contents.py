@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tscm_migrate.archive import compression, contents
+from tscm_migrate.archive import compression, contents, openpgp
 from tscm_migrate.errors import ArchiveRefused
 from tscm_migrate.model import Secret
-from tscm_migrate.transfer import openpgp, verify
+from tscm_migrate.transfer import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

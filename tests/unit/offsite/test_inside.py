@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.offsite.test_drill import tar
+from tscm_migrate.archive import inspect
 from tscm_migrate.errors import CopyDamaged
 from tscm_migrate.model import Paths
-from tscm_migrate.offsite import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +35,8 @@ def members(root: str, etc: str) -> bytes:
     )
 
 
-def read(body: bytes, paths: Paths | None = None) -> inside.Inside:
-    return inside.read(iter([body[:7], body[7:]]), paths or Paths())
+def read(body: bytes, paths: Paths | None = None) -> inspect.Inside:
+    return inspect.read(iter([body[:7], body[7:]]), paths or Paths())
 
 
 @pytest.mark.parametrize(
@@ -85,4 +85,4 @@ def test_what_cannot_be_listed_is_still_read_to_its_end() -> None:
         raise CopyDamaged(detail="other bytes come back than went in")
 
     with pytest.raises(CopyDamaged):
-        inside.read(chunks(), Paths())
+        inspect.read(chunks(), Paths())

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tscm_migrate.archive import openpgp
 from tscm_migrate.errors import TransferError
 from tscm_migrate.model import Secret
-from tscm_migrate.transfer import openpgp, verify
+from tscm_migrate.transfer import verify
 
 if TYPE_CHECKING:
     from pathlib import Path

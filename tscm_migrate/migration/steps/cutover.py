@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import archives, facts, mark, named, network, saved
+from tscm_migrate.appliance import archives, facts, mark, named, network
+from tscm_migrate.archive import network_config
 from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed, UnknownPrompt
 from tscm_migrate.events import Said
 from tscm_migrate.migration import identity, leftovers, way_back
@@ -95,7 +96,7 @@ def _has_saved(m: Migration, before: str) -> bool:
     """Whether the new one has saved the wanted network settings since `before`, read from its files and understood."""
     if network.saved_settings(m.new) == before:
         return False
-    wanted, now = request_of(m), saved.settings(network.saved_files(m.new))
+    wanted, now = request_of(m), network_config.settings(network.saved_files(m.new))
     if wanted.dhcp:
         return now.dhcp is True
     addresses = {(one.address, one.prefix) for one in now.interfaces}

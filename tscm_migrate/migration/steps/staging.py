@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import archives, names, updates
+from tscm_migrate.appliance import archives, updates
+from tscm_migrate.archive import names
 from tscm_migrate.errors import ApplianceError, ArchiveMissing, BackupFailed, TransferError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import checks, outcome

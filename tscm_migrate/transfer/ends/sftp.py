@@ -8,8 +8,8 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import dated
-from tscm_migrate.appliance.names import acceptable
+from tscm_migrate.archive import dated
+from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import (
     ApplianceError,
     ArchiveChanged,

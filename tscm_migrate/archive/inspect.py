@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import parse, saved
+from tscm_migrate.appliance import parse
 from tscm_migrate.appliance.archives import devices_in
-from tscm_migrate.archive import compression, contents
+from tscm_migrate.archive import compression, contents, network_config
 from tscm_migrate.errors import ArchiveRefused
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Inside:
 
     why: str = ""
     host_keys: tuple[tuple[str, str], ...] = ()
-    network: saved.Saved = field(default_factory=saved.Saved)
+    network: network_config.Saved = field(default_factory=network_config.Saved)
     hostname: str = ""
     cron_text: str = ""
     devices: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ def read(chunks: Iterator[bytes], paths: Paths, *, packed: int = 0) -> Inside:
     return Inside(
         walked.why,
         tuple(keys),
-        saved.settings({path: text for pattern in _NETWORK for path, text in seen.of(pattern).items()}),
+        network_config.settings({path: text for pattern in _NETWORK for path, text in seen.of(pattern).items()}),
         next(iter("".join(seen.of("*etc/hostname").values()).split()), ""),
         "".join(seen.of(_cron(paths)).values()),
         devices_in(walked.names, paths.device_glob),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.names import taken_at
+from tscm_migrate.archive.names import taken_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
