@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.pair import NAME, Box, available, box, sha
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import KeyAbused, MigrateError, TransferError
 from tscm_migrate.transfer import authorise, go, keyfiles
 from tscm_migrate.transfer.base import Job

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.pair import NAME, OTHER
 from tscm_migrate.appliance import facts, processes
-from tscm_migrate.appliance.base import Appliance
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.errors import NoSftp
 from tscm_migrate.lab.ports import free_port
 from tscm_migrate.lab.sshd import make_key

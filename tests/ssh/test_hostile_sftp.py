@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.appliance.base import Appliance
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.errors import MigrateError, OutputFlood
 from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.model import Archive

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.support.cutter import Cutter
-from tscm_migrate.appliance.base import Appliance
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.model import Archive, Host, Paths
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect

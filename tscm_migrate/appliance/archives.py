@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import folders, named, parse
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance import device_discovery, folders, parsers
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import ApplianceError, ArchiveRefused, ListingFailed
 from tscm_migrate.util.numbers import number
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.folders import Listed
     from tscm_migrate.model import Archive, Host, Secret
 
@@ -148,7 +148,7 @@ def devices_in(members: tuple[str, ...], device_glob: str = "devices/*") -> tupl
     found = "\n".join(
         match[1] for name in members if (match := re.search(rf"(?:^|/){re.escape(folder)}/([^/]+)", name))
     )
-    names: tuple[str, ...] = named.etc_devices(found)["in_etc"]
+    names: tuple[str, ...] = device_discovery.etc_devices(found)["in_etc"]
     return names
 
 
@@ -193,6 +193,6 @@ def identity_in(
     ).stdout
     if re.search("^@refused$", text, re.MULTILINE):
         raise ArchiveRefused(f"{archive.name}: archive refused: to read it takes more memory than any backup")
-    keys = parse.host_keys(text, appliance.paths)["host_keys"]
+    keys = parsers.host_keys(text, appliance.paths)["host_keys"]
     found = re.findall(r"(?:^\s*address|IPADDR\d*\s*=|-)\s*['\"]?(\d{1,3}(?:\.\d{1,3}){3})\b", text, re.MULTILINE)
     return Inside(tuple(key for _, key in keys), tuple(dict.fromkeys(found)))

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import tables
-from tscm_migrate.appliance.named import FAMILY
-from tscm_migrate.appliance.parse import LOG_TAG, SAFE_DEVICE
+from tscm_migrate.appliance.device_discovery import FAMILY
+from tscm_migrate.appliance.parsers import LOG_TAG, SAFE_DEVICE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

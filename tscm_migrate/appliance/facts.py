@@ -12,14 +12,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import device_list, folders, named, parse
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance import device_discovery, device_list, folders, parsers
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.util.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Archive, Paths
 
 
@@ -37,7 +37,7 @@ class Facts:
     os_pretty: str = ""
     versions: tuple[tuple[str, str], ...] = ()  # (module, version as printed); the version may be blank
     version_error: str = ""
-    interfaces: tuple[parse.Interface, ...] = ()
+    interfaces: tuple[parsers.Interface, ...] = ()
     gateway: str = ""
     route_interface: str = ""
     dns: tuple[str, ...] = ()
@@ -113,49 +113,51 @@ def _version_script(paths: Paths) -> str:
 
 
 FACTS: tuple[Fact, ...] = (
-    Fact("who", lambda _: 'id -un; echo "$HOME"; hostname; id -Gn', parse.who),
-    Fact("group", lambda _: "getent group threatstop", parse.vendor_group),
-    Fact("clock", lambda _: "date +%s.%N", parse.clock),
-    Fact("os", lambda p: f"cat {quote(p.os_release)}", parse.os_release),
-    Fact("boot", boot_script, parse.boot),
-    Fact("machine", lambda _: "cat /etc/machine-id", parse.machine),
-    Fact("address", lambda _: "ip -o addr show", parse.addresses),
-    Fact("route", lambda _: "ip route show default", parse.route),
-    Fact("dns", lambda _: "cat /etc/resolv.conf", parse.dns),
+    Fact("who", lambda _: 'id -un; echo "$HOME"; hostname; id -Gn', parsers.who),
+    Fact("group", lambda _: "getent group threatstop", parsers.vendor_group),
+    Fact("clock", lambda _: "date +%s.%N", parsers.clock),
+    Fact("os", lambda p: f"cat {quote(p.os_release)}", parsers.os_release),
+    Fact("boot", boot_script, parsers.boot),
+    Fact("machine", lambda _: "cat /etc/machine-id", parsers.machine),
+    Fact("address", lambda _: "ip -o addr show", parsers.addresses),
+    Fact("route", lambda _: "ip route show default", parsers.route),
+    Fact("dns", lambda _: "cat /etc/resolv.conf", parsers.dns),
     Fact(
         "network",
         lambda _: (
             "cat /etc/network/interfaces /etc/network/interfaces.d/* /etc/netplan/*.yaml "
             "/etc/sysconfig/network-scripts/ifcfg-* 2>/dev/null"
         ),
-        parse.network,
+        parsers.network,
     ),
-    Fact("archives", lambda p: folders.script(quote(p.backup_dir)), parse.archives),
-    Fact("backup_dir", lambda p: f"test -d {quote(p.backup_dir)} && echo yes", parse.backup_dir),
+    Fact("archives", lambda p: folders.script(quote(p.backup_dir)), parsers.archives),
+    Fact("backup_dir", lambda p: f"test -d {quote(p.backup_dir)} && echo yes", parsers.backup_dir),
     Fact(
         "free",
         lambda p: (
             f'for d in {quote(p.backup_dir)} "$HOME" /tmp {quote(p.tmpfs)} /; do '
             'echo "$d $(df -Pk "$d" 2>/dev/null | tail -n 1)"; done'
         ),
-        parse.free,
+        parsers.free,
     ),
-    Fact("tools", lambda _: f"for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null && echo $t; done", parse.tools),
-    Fact("keys", lambda p: f"cat {quote(p.ssh_dir)}/ssh_host_*_key.pub", parse.host_keys),
-    Fact("cron", lambda p: f"test -e {quote(p.cron_entry)} && echo yes", parse.cron_entry),
-    Fact("cron_text", lambda p: f"head -c 65536 {quote(p.cron_entry)}", parse.cron_text),
-    Fact("backup_cron", lambda p: f"cat {quote(p.backup_cron)}", parse.backup_cron),
-    Fact("etc", lambda p: f"du -sk {quote(p.etc_dir)}", parse.etc_size),
-    Fact("log", lambda p: f"du -sk {quote(p.log_dir)}", parse.log_size),
-    Fact("log_writable", lambda p: f"test -w {quote(p.log_dir)} && echo yes", parse.log_writable),
-    Fact("etc_devices", lambda p: f"ls -1q {quote(p.etc_dir)}/{p.device_glob} -d", named.etc_devices),
+    Fact(
+        "tools", lambda _: f"for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null && echo $t; done", parsers.tools
+    ),
+    Fact("keys", lambda p: f"cat {quote(p.ssh_dir)}/ssh_host_*_key.pub", parsers.host_keys),
+    Fact("cron", lambda p: f"test -e {quote(p.cron_entry)} && echo yes", parsers.cron_entry),
+    Fact("cron_text", lambda p: f"head -c 65536 {quote(p.cron_entry)}", parsers.cron_text),
+    Fact("backup_cron", lambda p: f"cat {quote(p.backup_cron)}", parsers.backup_cron),
+    Fact("etc", lambda p: f"du -sk {quote(p.etc_dir)}", parsers.etc_size),
+    Fact("log", lambda p: f"du -sk {quote(p.log_dir)}", parsers.log_size),
+    Fact("log_writable", lambda p: f"test -w {quote(p.log_dir)} && echo yes", parsers.log_writable),
+    Fact("etc_devices", lambda p: f"ls -1q {quote(p.etc_dir)}/{p.device_glob} -d", device_discovery.etc_devices),
     Fact(
         "etc_tree",
         lambda p: f"cd {quote(p.etc_dir)} && find . -maxdepth 6 -type f -print0 | tr '\\n\\0' '?\\n' | head -n 20000",
-        parse.etc_tree,
+        parsers.etc_tree,
     ),
-    Fact("version", _version_script, parse.versions),
-    Fact("named", lambda _: _NAMED, parse.named),
+    Fact("version", _version_script, parsers.versions),
+    Fact("named", lambda _: _NAMED, parsers.named),
     Fact("list", lambda p: f"{_LIMIT}{p.tsadmin} list 2>/dev/null", lambda text, _: {"listed": text}),
 )
 
@@ -213,7 +215,7 @@ def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: f
     fields["clock_skew"] = fields["clock"] - before if fields.get("clock") else 0.0
     in_etc, printed = fields.pop("in_etc", None), fields.pop("listed", "")
     tree = fields.pop("etc_tree", ())
-    known = named.in_tree(tree)
+    known = device_discovery.in_tree(tree)
     fields["dns_server"] = _dns_server(fields.get("versions", ()), tree, named_found=fields.pop("named", False))
     listed = device_list.read(printed, in_etc or known) if parts.get("list", (127, ""))[0] == 0 else None
     if listed is not None and (listed or not in_etc):

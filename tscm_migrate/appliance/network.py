@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.appliance.facts import boot_script
 from tscm_migrate.errors import (
     AuthFailed,
@@ -29,7 +29,7 @@ from tscm_migrate.events import Waiting
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tscm_migrate.appliance.base import Appliance, Dial
+    from tscm_migrate.appliance.appliance import Appliance, Dial
     from tscm_migrate.events import Emit
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell

@@ -10,7 +10,7 @@ from tscm_migrate.errors import ApplianceError
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
 
 LONGEST = 3600.0  # seconds for one upgrade; mirrors may be far away
 

@@ -22,7 +22,7 @@ from tscm_migrate.util.numbers import number
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
 
 # ww: never cut; the columns without header. `args` is last because it has blanks.
 PS_COMMAND = "ps -ww -eo pid=,ppid=,stat=,etimes=,args="

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import parse
+from tscm_migrate.appliance import parsers
 from tscm_migrate.appliance.archives import devices_in
 from tscm_migrate.archive import compression, contents, network_config
 from tscm_migrate.errors import ArchiveRefused
@@ -68,7 +68,7 @@ def read(chunks: Iterator[bytes], paths: Paths, *, packed: int = 0) -> Inside:
         contents.drain(chunks, packed=packed)
     except compression.Refused as error:
         raise ArchiveRefused(f"archive refused: {error}") from error
-    keys = parse.host_keys("\n".join(seen.of("*ssh_host_*_key.pub").values()), paths)["host_keys"]
+    keys = parsers.host_keys("\n".join(seen.of("*ssh_host_*_key.pub").values()), paths)["host_keys"]
     return Inside(
         walked.why,
         tuple(keys),

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.parse import Interface
+from tscm_migrate.appliance.parsers import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

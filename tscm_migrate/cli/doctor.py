@@ -18,7 +18,7 @@ from tscm_migrate.util.operator_command import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.model import Host
@@ -161,7 +161,7 @@ def _keyring() -> Finding:
 def host(one: Host, secrets: Secrets) -> Iterator[Finding]:
     """Key, login, sudo, tsadmin, disk and clock of an appliance, as far as it can be reached."""
     from tscm_migrate.appliance import facts as facts_of
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.ssh.connect import connect
 
     yield from _ssh(one)
@@ -207,7 +207,7 @@ def _lent_keys(one: Host, appliance: Appliance) -> Iterator[Finding]:
 
 def _facts(one: Host, facts: Facts) -> Iterator[Finding]:
     """What the appliance tells of itself."""
-    from tscm_migrate.appliance.parse import version_key
+    from tscm_migrate.appliance.parsers import version_key
 
     if version_key(facts.core):
         yield Finding(one.name, "tsadmin", "ok", f"TSCM-Core {facts.core}, {facts.os_pretty}")

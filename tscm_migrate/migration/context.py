@@ -13,7 +13,7 @@ from tscm_migrate.tsadmin.session import Asked, Limits
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from tscm_migrate.appliance.base import Appliance, Dial
+    from tscm_migrate.appliance.appliance import Appliance, Dial
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.journal import Journal
     from tscm_migrate.model import Policy, Secret

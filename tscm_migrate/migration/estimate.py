@@ -13,7 +13,7 @@ from tscm_migrate.migration import checks, journal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.context import Migration
 
 _PROBE = 4 << 20  # bytes moved to measure a rate; half a second on a slow line

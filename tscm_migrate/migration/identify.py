@@ -12,7 +12,7 @@ from tscm_migrate.migration.checks import Finding
 from tscm_migrate.tsadmin import devices
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.facts import Facts
 
 

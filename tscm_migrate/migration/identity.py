@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import HostKeyError, InventoryError, SshError
 from tscm_migrate.events import Waiting
 from tscm_migrate.ssh import hostkeys, known_hosts

@@ -7,14 +7,14 @@ import time
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import processes
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.appliance.processes import Process, updates_among
 from tscm_migrate.errors import ApplianceError, MigrateError
 from tscm_migrate.events import Said, Waiting
 from tscm_migrate.tsadmin import backup
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
 
 OWN_SETTINGS, REHEARSAL = "own-settings", "rehearsal"  # names of the files that keep the new appliance's own settings
 STILL = 600.0  # seconds that a backup or restore may still take after the connection that began it is gone

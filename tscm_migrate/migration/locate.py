@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.base import PRESENT, quote
+from tscm_migrate.appliance.appliance import PRESENT, quote
 from tscm_migrate.appliance.facts import boot_script
-from tscm_migrate.appliance.mark import Mark
+from tscm_migrate.appliance.lockfile import Mark
 from tscm_migrate.errors import AuthFailed, CannotLook, HostKeyError, LostTrack, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Said, Waiting
 

@@ -15,8 +15,8 @@ import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import mark
-from tscm_migrate.appliance.mark import Mark
+from tscm_migrate.appliance import lockfile
+from tscm_migrate.appliance.lockfile import Mark
 from tscm_migrate.errors import Locked, LostTrack, MigrateError, StateUnwritable, UsageError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import journal
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
@@ -218,29 +218,29 @@ def alone(appliance: Appliance, doing: str, root: Path | None = None) -> Iterato
     refuse_over_unfinished(appliance.name, root=root)
     with held_here(run, [appliance.host], root):
         ours = mark_of(run, "", root)
-        found = mark.take(appliance, ours)
+        found = lockfile.take(appliance, ours)
         if found is not None and proved_dead(found, root) and not unfinished(found.run, root):
-            found = mark.take(appliance, ours, instead_of=found)
+            found = lockfile.take(appliance, ours, instead_of=found)
         if found is not None:
             alive = not proved_dead(found, root)
             raise Locked(appliance.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=alive)
         try:
             yield
         finally:
-            mark.drop(appliance, run)
+            lockfile.drop(appliance, run)
 
 
 def _take(m: Migration, appliance: Appliance, role: str) -> bool:
     """Whether the mark was made now, and not by an earlier part of this run."""
     ours = mark_of(m.run, role)
-    found = mark.take(appliance, ours)
+    found = lockfile.take(appliance, ours)
     if found is None:
         return True
     if found.run == m.run and found.role == role and proved_or_ours(found):
         return False
     if proved_dead(found) and not unfinished(found.run):
         m.emit(Said(f"{appliance.name}: replacing the lock of run {found.run}, which is over", "warning"))
-        found = mark.take(appliance, ours, instead_of=found)
+        found = lockfile.take(appliance, ours, instead_of=found)
         if found is None:
             return True
     raise Locked(appliance.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=not proved_dead(found))
@@ -255,7 +255,7 @@ def _vet(m: Migration, appliance: Appliance, role: str) -> Callable[[Shell], Non
     """After a cutover two appliances share an address and a host key in turn: none is taken for the other."""
 
     def vet(shell: Shell) -> None:
-        found = mark.read_over(shell)
+        found = lockfile.read_over(shell)
         if found is not None and found.run == m.run and found.role not in {"", role}:
             raise LostTrack(
                 appliance.host.address, f"{appliance.name} was looked for, and the {found.role} one answers"
@@ -274,7 +274,7 @@ def release(m: Migration) -> None:
 def _drop(m: Migration, appliance: Appliance) -> None:
     try:
         appliance.vet = None
-        mark.drop(appliance, m.run)
+        lockfile.drop(appliance, m.run)
         m.journal.write("unlocked", host=appliance.name)
     except MigrateError as error:
         m.emit(Said(f"{appliance.name} keeps its lock ({error}); to remove it: tscm-migrate unlock {appliance.name}"))

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import archives
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import Locked, MigrateError, Refused, UsageError
 from tscm_migrate.events import RunFinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
     from tscm_migrate.migration.context import Migration

@@ -6,15 +6,15 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import network, updates
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance import cron_hold, network
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import ApplianceError, NotComeBack
 from tscm_migrate.migration import identity, leftovers, way_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.context import Migration
 
 _ENDS_WITHIN = 30.0  # seconds in which a restore that was hung up ends by itself
@@ -55,7 +55,7 @@ def cron_entries(new: Appliance) -> tuple[str, str]:
 
 def in_place(new: Appliance) -> dict[str, bool]:
     """Which of its cron entries cron reads now, or would but for an earlier run of ours that did not end."""
-    now = {entry: updates.state(new, entry) for entry in cron_entries(new)}
+    now = {entry: cron_hold.state(new, entry) for entry in cron_entries(new)}
     return {entry: state.in_place or state.aside for entry, state in now.items()}
 
 
@@ -66,16 +66,16 @@ def pause(new: Appliance, *, timeout: float) -> None:
         DrainTimeout, CommandFailed: see there.
     """
     for entry in cron_entries(new):
-        if updates.state(new, entry).in_place:
-            updates.hold(new, entry)
-    updates.drain(new, timeout=timeout)
+        if cron_hold.state(new, entry).in_place:
+            cron_hold.hold(new, entry)
+    cron_hold.drain(new, timeout=timeout)
 
 
 def paused_again(new: Appliance) -> list[str]:
     """Entries that a restore has laid back in spite of the pause; they are paused again."""
-    back = [entry for entry in cron_entries(new) if updates.state(new, entry).in_place]
+    back = [entry for entry in cron_entries(new) if cron_hold.state(new, entry).in_place]
     for entry in back:
-        updates.hold(new, entry)
+        cron_hold.hold(new, entry)
     return back
 
 
@@ -102,9 +102,9 @@ def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | 
         if other_keys:
             new.moved(new.host, identity.shown_anew(m, new.shell, way_back.keys_of(m, "new")))
     for entry, was in undo.get("in_place", {}).items():
-        state = updates.state(new, entry)
+        state = cron_hold.state(new, entry)
         if was and (state.aside or not state.in_place):
-            updates.release(new, entry)
+            cron_hold.release(new, entry)
 
 
 def reach(m: Migration, undo: Mapping[str, Any]) -> None:

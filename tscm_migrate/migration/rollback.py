@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate import __version__
 from tscm_migrate.appliance import facts
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, RollbackIncomplete
 from tscm_migrate.events import Said
 from tscm_migrate.migration import ending, leftovers, plan, resume, way_back

@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from tscm_migrate.appliance import facts, mark, schedule, updates
-from tscm_migrate.appliance.base import Appliance
+from tscm_migrate.appliance import backup_schedule, cron_hold, facts, lockfile
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.errors import Locked, NoBackupYet
 from tscm_migrate.migration import locks
 from tscm_migrate.migration.checks import resolve_interface
@@ -31,7 +31,7 @@ class Planned:
     text: str
     lines: tuple[str, ...]
     changes: bool
-    wanted: schedule.Schedule | None = None
+    wanted: backup_schedule.Schedule | None = None
 
 
 class Scheduler:
@@ -59,7 +59,7 @@ class Scheduler:
 
     # ------------------------------------------------------------------ what would be done
 
-    def plan(self, wanted: schedule.Schedule, *, dry: bool) -> Planned:
+    def plan(self, wanted: backup_schedule.Schedule, *, dry: bool) -> Planned:
         """Tell which file would be written, when it runs, and what its purge would delete now.
 
         Args:
@@ -69,13 +69,13 @@ class Scheduler:
         Raises:
             NoBackupYet: a scheduled backup would wait for an answer that never comes.
         """
-        schedule.check(wanted)
+        backup_schedule.check(wanted)
         known = facts.gather(self._appliance)
         needed = [] if known.archives or wanted.passphrase_file else [NoBackupYet(self._host.name, self._login())]
         if needed and not dry:
             raise needed[0]
         wanted = replace(wanted, interface=resolve_interface(known, self._host, None))
-        text = schedule.text(wanted, self._host.paths, user=self._host.user)
+        text = backup_schedule.text(wanted, self._host.paths, user=self._host.user)
         lines = [
             f"{self._host.paths.backup_cron} on {self._host.name}:",
             *(f"  {line}" for line in text.splitlines()),
@@ -83,7 +83,7 @@ class Scheduler:
             "the next backups, in the appliance's time:",
             *(
                 f"  {when:%Y-%m-%d %H:%M} ({when:%A})"
-                for when in schedule.next_runs(wanted.when, schedule.local_time(self._appliance))
+                for when in backup_schedule.next_runs(wanted.when, backup_schedule.local_time(self._appliance))
             ),
             *self._purged(known, wanted),
             *(f"first: {error.message()}; {error.remedy()}" for error in needed),
@@ -93,7 +93,7 @@ class Scheduler:
     def plan_removal(self) -> Planned:
         """Tell whether there is a file to remove."""
         entry = self._host.paths.backup_cron
-        there = updates.state(self._appliance, entry).in_place
+        there = cron_hold.state(self._appliance, entry).in_place
         return Planned("", (f"{entry} on {self._host.name} {'would be removed' if there else 'is not there'}",), there)
 
     def _login(self) -> str:
@@ -106,9 +106,9 @@ class Scheduler:
             return ["it is there already, as it would be written"] if before else []
         return ["it replaces:", *(f"  {line}" for line in before.splitlines())]
 
-    def _purged(self, known: Facts, wanted: schedule.Schedule) -> list[str]:
+    def _purged(self, known: Facts, wanted: backup_schedule.Schedule) -> list[str]:
         """What of the archives that are there the purge would delete."""
-        due = schedule.due(self._appliance, wanted)
+        due = backup_schedule.due(self._appliance, wanted)
         how = "by number and age" if wanted.purge else "of which a verified copy is off-site"
         head = f"of its {len(known.archives)} archives the purge ({how}) would delete {len(due)} now"
         more = [f"  … and {len(due) - _SHOWN} more"] if len(due) > _SHOWN else []
@@ -123,7 +123,7 @@ class Scheduler:
             Locked: it has.
         """
         locks.refuse_over_unfinished(self._host.name)
-        found = mark.read(self._appliance)
+        found = lockfile.read(self._appliance)
         if found is not None and not (locks.proved_dead(found) and not locks.unfinished(found.run)):
             raise _locked(self._host, found)
 
@@ -136,10 +136,10 @@ class Scheduler:
         entry = self._host.paths.backup_cron
         with self._locked():
             if planned.wanted is None:
-                gone = schedule.remove(self._appliance)
+                gone = backup_schedule.remove(self._appliance)
                 return f"{entry} on {self._host.name} {'removed' if gone else 'was not there'}"
-            schedule.prepare(self._appliance, planned.wanted)
-            updates.install(self._appliance, entry, planned.text)
+            backup_schedule.prepare(self._appliance, planned.wanted)
+            cron_hold.install(self._appliance, entry, planned.text)
             return f"{entry} on {self._host.name} written"
 
     @contextlib.contextmanager
@@ -147,17 +147,17 @@ class Scheduler:
         with locks.held_here(self._run, [self._host]):
             self.refuse_locked()
             ours = locks.mark_of(self._run, "")
-            found = mark.take(self._appliance, ours)
+            found = lockfile.take(self._appliance, ours)
             if found is not None:  # of a run that is over, or it came this moment
-                found = mark.take(self._appliance, ours, instead_of=found) if locks.proved_dead(found) else found
+                found = lockfile.take(self._appliance, ours, instead_of=found) if locks.proved_dead(found) else found
             if found is not None:
                 raise _locked(self._host, found)
             try:
                 yield
             finally:
-                mark.drop(self._appliance, self._run)
+                lockfile.drop(self._appliance, self._run)
 
 
-def _locked(host: Host, found: mark.Mark) -> Locked:
+def _locked(host: Host, found: lockfile.Mark) -> Locked:
     dead = locks.proved_dead(found)
     return Locked(host.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=not dead)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import network
-from tscm_migrate.appliance.base import Appliance
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.appliance.facts import Facts
-from tscm_migrate.appliance.parse import Interface
+from tscm_migrate.appliance.parsers import Interface
 from tscm_migrate.errors import InventoryError, SealFailed, Unreachable, UsageError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import checks
@@ -20,7 +20,7 @@ from tscm_migrate.ssh import known_hosts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tscm_migrate.appliance.base import Dial
+    from tscm_migrate.appliance.appliance import Dial
     from tscm_migrate.archive.inspect import Inside
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory

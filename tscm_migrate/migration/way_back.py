@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from tscm_migrate.appliance import isolation, network
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import ApplianceError, HostKeyError, MigrateError, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Said
 from tscm_migrate.migration import hooks, identity, locate
@@ -21,7 +21,7 @@ from tscm_migrate.migration.context import at
 from tscm_migrate.migration.leftovers import OWN_SETTINGS
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.base import quote
-from tscm_migrate.appliance.schedule import MARKERS
+from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.backup_schedule import MARKERS
 from tscm_migrate.archive.names import acceptable
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.appliance import facts, folders
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.appliance.archives import complete
-from tscm_migrate.appliance.base import quote
 from tscm_migrate.archive import names
 from tscm_migrate.archive.compression import LARGEST
 from tscm_migrate.errors import (

@@ -11,7 +11,7 @@ from .base import INVENTORY_HELP, command
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.events import Emit
     from tscm_migrate.model import Secret
 
@@ -23,7 +23,7 @@ _JSON = "Print JSON."
 
 @contextlib.contextmanager
 def _appliance(name: str, inventory: str | None, emit: Emit) -> Iterator[Appliance]:
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.inventory import load
     from tscm_migrate.migration.run import Dialler
     from tscm_migrate.secrets import Secrets

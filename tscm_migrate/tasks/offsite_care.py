@@ -15,7 +15,7 @@ from .confirm import agreed
 from .offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_utc, warnings
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Host
     from tscm_migrate.offsite.desk import Desk
     from tscm_migrate.offsite.stores.base import Store
@@ -181,7 +181,7 @@ def _prune_there(
 
 def _pruned_there(desk: Desk, host: Host, words: list[str], *, dry_run: bool, yes: bool, json: bool) -> int:
     """Plan, show, ask and delete on one appliance; returns how many archives were left after all."""
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.run import Dialler
     from tscm_migrate.offsite import text
     from tscm_migrate.offsite import there as room

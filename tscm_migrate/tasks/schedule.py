@@ -46,7 +46,7 @@ def schedule(
         tscm-migrate schedule tscm-old --dry-run
         tscm-migrate schedule tscm-old --when "0 3 * * *" --keep 30 --yes
     """
-    from tscm_migrate.appliance.schedule import WHEN, Schedule
+    from tscm_migrate.appliance.backup_schedule import WHEN, Schedule
     from tscm_migrate.inventory import load
     from tscm_migrate.migration.scheduling import Scheduler
     from tscm_migrate.ui.operator import Terminal

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import CommandFailed, KeyAbused, MigrateError, TransferError
 from tscm_migrate.events import Said
 from tscm_migrate.transfer import keyfiles
@@ -32,7 +32,7 @@ from tscm_migrate.transfer.keyfiles import MARK
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
 
     Lent = Callable[[dict[str, str]], None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import CommandFailed, ConnectionLost, KeyAbused, MigrateError, TransferError
 from tscm_migrate.events import Emit, Said, silent
 from tscm_migrate.model import Archive
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.transfer.base import Source
 
 _TOOLS = ("rsync", "ssh", "tar")

@@ -6,7 +6,7 @@ never makes root write elsewhere. Lines of ours end in a mark and are found by i
 
 from __future__ import annotations
 
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 
 MARK = "tscm-migrate-transfer"  # in the key's comment and in folder names
 OURS = f" {MARK}-[0-9a-f][0-9a-f]*$"  # grep: a line of ours

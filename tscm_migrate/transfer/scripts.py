@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.transfer.keyfiles import MARK
 
 MODE = "0664"  # documented for the restore; an unfinished copy is 0600, since an archive holds secrets

@@ -12,7 +12,7 @@ from tscm_migrate.errors import MigrateError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
 
 _CONNECT = 20.0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from tscm_migrate.appliance import archives
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive import names
 from tscm_migrate.errors import BackupFailed
 from tscm_migrate.tsadmin import output
@@ -15,7 +15,7 @@ from tscm_migrate.tsadmin.session import Asked, Limits, converse
 from tscm_migrate.tsadmin.wishes import Wishes
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Archive, Secret
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.tsadmin import output
 from tscm_migrate.tsadmin.backup import sudo_answer
 from tscm_migrate.tsadmin.reader import Reader, dialects
@@ -14,7 +14,7 @@ from tscm_migrate.tsadmin.session import Limits, Nobody, converse
 from tscm_migrate.tsadmin.wishes import Wishes
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
 
 
 _TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import facts
-from tscm_migrate.appliance.base import Appliance
+from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.archive.names import newest
 from tscm_migrate.errors import UnknownPrompt, UsageError
 from tscm_migrate.tsadmin.explaining import wishes as sane_wishes

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import archives, named
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance import archives, device_discovery
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import RestoreFailed, UnknownPrompt
 from tscm_migrate.tsadmin import backup, output
 from tscm_migrate.tsadmin.backup import PassphraseFile, sudo_answer
@@ -19,7 +19,7 @@ from tscm_migrate.tsadmin.wishes import Understood, Wishes
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Secret
 
 
@@ -104,7 +104,7 @@ class Outcome:
                 behind the word device does ("restoring device edge-asa").
         """
         if known:
-            return named.in_text(self.text, known)
+            return device_discovery.in_text(self.text, known)
         found = re.findall(r"\bdevice\b\s*[:=]?\s*['\"]?([A-Za-z0-9][\w.-]*)", self.text, re.IGNORECASE)
         return tuple(dict.fromkeys(name for name in found if not re.fullmatch(r"[a-z]+", name)))
 

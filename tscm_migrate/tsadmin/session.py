@@ -17,7 +17,7 @@ from tscm_migrate.tsadmin.spelling import plain, take_apart
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.tsadmin.reader import Reader
     from tscm_migrate.tsadmin.wishes import Understood
 

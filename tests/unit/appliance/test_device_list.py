@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tscm_migrate.appliance import device_list, named, parse
+from tscm_migrate.appliance import device_discovery, device_list, parsers
 from tscm_migrate.model import Paths
 
 VENDOR = """[INFO ] : ThreatSTOP Devices:
@@ -86,7 +86,9 @@ def test_the_names_of_the_devices_and_nothing_else_are_read(text: str) -> None:
 
 def test_labels_with_blanks_are_kept_together_for_a_person_to_read_and_are_no_names() -> None:
     assert device_list.read("Palo Alto Networks dc-pan\n") == ("dc-pan",)
-    assert named.in_text("Restoring 'Palo Alto Networks' device dc-pan", {"Networks", "dc-pan"}) == ("dc-pan",)
+    assert device_discovery.in_text("Restoring 'Palo Alto Networks' device dc-pan", {"Networks", "dc-pan"}) == (
+        "dc-pan",
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,17 +143,17 @@ def test_files_beside_the_devices_are_no_devices() -> None:
         "edge-asa.conf.bak",
         "old.tar.gz",
     )
-    assert named.in_tree(files) == {"edge-asa", "edge-asa.conf", "dc-pan", "dc-pan.conf"}
-    assert named.etc_devices("\n".join(files), Paths())["in_etc"] == ("dc-pan", "edge-asa")
-    assert named.appeared(("log4perl.conf",), files) == ("dc-pan", "edge-asa")
-    alone = named.appeared(("log4perl.conf",), ("log4perl.conf", "ns1.conf", "bind_stock_configs.tgz"))
+    assert device_discovery.in_tree(files) == {"edge-asa", "edge-asa.conf", "dc-pan", "dc-pan.conf"}
+    assert device_discovery.etc_devices("\n".join(files), Paths())["in_etc"] == ("dc-pan", "edge-asa")
+    assert device_discovery.appeared(("log4perl.conf",), files) == ("dc-pan", "edge-asa")
+    alone = device_discovery.appeared(("log4perl.conf",), ("log4perl.conf", "ns1.conf", "bind_stock_configs.tgz"))
     assert alone == ("ns1",)
 
 
 @pytest.mark.parametrize("family", ["pan", "auto", "bind", "bind9", "asa_rest", "asa-rest-api", "webauto"])
 def test_a_folder_of_a_type_holds_devices(family: str) -> None:
-    assert named.appeared((), (f"devices/{family}/one.conf", f"devices/{family}/two.conf")) == ("one", "two")
-    assert named.appeared((), (f"devices/{family}/one.conf", "devices/asa/two.conf")) == ("one", "two")
+    assert device_discovery.appeared((), (f"devices/{family}/one.conf", f"devices/{family}/two.conf")) == ("one", "two")
+    assert device_discovery.appeared((), (f"devices/{family}/one.conf", "devices/asa/two.conf")) == ("one", "two")
 
 
 THREE_COLUMNS = """Module               Version    Released
@@ -186,7 +188,7 @@ THREE_COLUMNS = """Module               Version    Released
 def test_versions_of_modules_are_read_from_tables_lines_and_a_bare_number(
     text: str, versions: tuple[tuple[str, str], ...]
 ) -> None:
-    assert parse.versions(text, Paths())["versions"] == versions
+    assert parsers.versions(text, Paths())["versions"] == versions
 
 
 @pytest.mark.parametrize(
@@ -194,4 +196,4 @@ def test_versions_of_modules_are_read_from_tables_lines_and_a_bare_number(
     [("named\n", True), ("/usr/sbin/named\n", True), ("", False), ("/usr/sbin/named-checkconf\n", False)],
 )
 def test_named_is_seen_running_or_installed(text: str, found: bool) -> None:  # noqa: FBT001
-    assert parse.named(text, Paths()) == {"named": found}
+    assert parsers.named(text, Paths()) == {"named": found}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tscm_migrate.appliance.updates import LOOKS_APART, second_look_after
+from tscm_migrate.appliance.cron_hold import LOOKS_APART, second_look_after
 
 
 @pytest.mark.parametrize("second", [0.0, 0.5, 10.0, 30.0, 54.9])

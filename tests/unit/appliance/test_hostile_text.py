@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tscm_migrate.appliance import folders, parse, processes, schedule
+from tscm_migrate.appliance import backup_schedule, folders, parsers, processes
 from tscm_migrate.appliance.facts import FACTS, sections
-from tscm_migrate.appliance.mark import Mark
+from tscm_migrate.appliance.lockfile import Mark
 from tscm_migrate.archive import dated, network_config
 from tscm_migrate.model import Paths
 from tscm_migrate.util.numbers import number
@@ -33,7 +33,7 @@ def test_no_parser_stumbles_over_a_number(shape: str, text: str) -> None:
     network_config.settings(
         {"etc/network/interfaces": told, "etc/netplan/x.yaml": told, "etc/sysconfig/network-scripts/ifcfg-x": told}
     )
-    parse.version_key(told)
+    parsers.version_key(told)
     sections(f"m a\n{told}\nm = {text}", "m")
     assert Mark.parse(f'{{"run":"","role":"","owner":"","workstation":"","since":"","pid":{text}}}') is not None
 
@@ -50,7 +50,7 @@ def test_a_number_has_ascii_digits_only(text: str) -> None:
 
 @pytest.mark.parametrize("when", [("25", "99"), ("²", "3"), ("9" * 5000, "1")])
 def test_an_hour_that_is_none_gets_no_time_behind_it(when: tuple[str, str]) -> None:
-    assert schedule._later(*when) == "59 0 * * *"
+    assert backup_schedule._later(*when) == "59 0 * * *"
 
 
 def test_names_at_the_ends_of_time_are_read() -> None:

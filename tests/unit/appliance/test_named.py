@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tscm_migrate.appliance import device_list, named
+from tscm_migrate.appliance import device_discovery, device_list
 
 OLD = ("fw-zentrale/settings.conf", "fw-zentrale/policy.dat", "asa02/settings.conf", "asa02/policy.dat", "ssl/ca.pem",
        "templates/asa.tmpl", "tscm.conf")  # fmt: skip
@@ -11,7 +11,7 @@ FRESH = ("ssl/ca.pem", "templates/asa.tmpl", "tscm.conf")
 
 def chosen(**seen: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
     given = {"told": (), "archived": (), "mentioned": (), "before": FRESH, "after": OLD}
-    return named.choose(named.Witnesses(**{**given, **seen}))
+    return device_discovery.choose(device_discovery.Witnesses(**{**given, **seen}))
 
 
 def test_what_a_list_says_is_taken_as_it_is() -> None:
@@ -69,8 +69,8 @@ def test_names_in_an_archive_count_where_they_were_laid_down() -> None:
 def test_a_device_that_was_there_already_and_has_been_overwritten_is_one() -> None:
     before = dict.fromkeys((*FRESH, "asa02/settings.conf", "asa02/policy.dat"), "old")
     after = {path: "new" if path.startswith(("asa02/", "fw")) else "old" for path in OLD}
-    seen = named.Witnesses((), (), ("fw-zentrale", "templates", "asa02", "tscm"), before, after)
-    assert named.choose(seen) == (("fw-zentrale", "asa02"), False)
+    seen = device_discovery.Witnesses((), (), ("fw-zentrale", "templates", "asa02", "tscm"), before, after)
+    assert device_discovery.choose(seen) == (("fw-zentrale", "asa02"), False)
 
 
 def test_nothing_is_made_up() -> None:
@@ -78,7 +78,7 @@ def test_nothing_is_made_up() -> None:
 
 
 def test_the_column_with_the_names_is_found_in_any_table() -> None:
-    known = named.in_tree(("devices/edge.json", "devices/asa.json", "types/asa.tmpl"))
+    known = device_discovery.in_tree(("devices/edge.json", "devices/asa.json", "types/asa.tmpl"))
     table = "| # | Type | Name | State  |\n+---+\n| 1 | asa  | edge | \x1b[32mup\x1b[0m |\n| 2 | asa  | asa  | up |\n2 in total"
     assert device_list.read(table, known) == ("edge", "asa")
     assert device_list.read("munich\n", known) == ("munich",)
@@ -86,13 +86,13 @@ def test_the_column_with_the_names_is_found_in_any_table() -> None:
 
 def test_files_of_devices_are_told_from_others() -> None:
     files = {"asa02/policy.dat": "1", "tscm.conf": "2"}
-    assert named.about(files, {"asa02": {}}) == {"asa02/policy.dat": "1"}
-    assert named.about(files, ()) == files
+    assert device_discovery.about(files, {"asa02": {}}) == {"asa02/policy.dat": "1"}
+    assert device_discovery.about(files, ()) == files
 
 
 def test_a_program_that_writes_all_in_capitals_mentions_devices_too() -> None:
     known = {"plv-asa", "plv-edge", "common", "Twin", "twin"}
-    assert named.in_text("DEVICE PLV-ASA RESTORED\r\nDEVICE PLV-EDGE RESTORED, TWIN NOT", known) == (
+    assert device_discovery.in_text("DEVICE PLV-ASA RESTORED\r\nDEVICE PLV-EDGE RESTORED, TWIN NOT", known) == (
         "plv-asa",
         "plv-edge",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.appliance import device_list, parse
+from tscm_migrate.appliance import device_list, parsers
 from tscm_migrate.appliance.facts import FACTS, sections
 from tscm_migrate.model import Paths
 
@@ -25,7 +25,7 @@ Module               Version
 
 
 def test_the_documented_version_table_with_a_blank_version() -> None:
-    assert parse.versions(DOCUMENTED, P)["versions"] == (("TSCM-Core", "1.50-01"), ("ts-keyring", ""))
+    assert parsers.versions(DOCUMENTED, P)["versions"] == (("TSCM-Core", "1.50-01"), ("ts-keyring", ""))
 
 
 @pytest.mark.parametrize(
@@ -37,18 +37,18 @@ def test_the_documented_version_table_with_a_blank_version() -> None:
     ],
 )
 def test_other_ways_of_printing_the_version(text: str) -> None:
-    assert parse.version_key(dict(parse.versions(text, P)["versions"])["TSCM-Core"]) == (1, 50, 1)
+    assert parsers.version_key(dict(parsers.versions(text, P)["versions"])["TSCM-Core"]) == (1, 50, 1)
 
 
 def test_versions_compare_as_numbers_not_as_text() -> None:
-    assert parse.version_key("1.5") < parse.version_key("1.47-02") < parse.version_key("v1.50-01")
-    assert parse.version_key("") == parse.version_key("unknown") == ()
+    assert parsers.version_key("1.5") < parsers.version_key("1.47-02") < parsers.version_key("v1.50-01")
+    assert parsers.version_key("") == parsers.version_key("unknown") == ()
 
 
 def test_a_leased_address_is_told_from_one_that_is_set() -> None:
     line = "2: eth0    inet 10.1.1.43/24 brd 10.1.1.255 scope global {}eth0\\       valid_lft {} preferred_lft {}\n"
-    (static,) = parse.addresses(line.format("", "forever", "forever"), P)["interfaces"]
-    (leased,) = parse.addresses(line.format("dynamic ", "3600sec", "3600sec"), P)["interfaces"]
+    (static,) = parsers.addresses(line.format("", "forever", "forever"), P)["interfaces"]
+    (leased,) = parsers.addresses(line.format("dynamic ", "3600sec", "3600sec"), P)["interfaces"]
     assert (static.leased, leased.leased) == (False, True)
 
 
@@ -59,9 +59,9 @@ def test_addresses_leave_loopback_and_link_local_out() -> None:
         "2: eth0    inet6 fe80::1/64 scope link \\       valid_lft forever\n"
         "3: ens192@if4    inet 192.168.7.2/30 scope global ens192\\       valid_lft forever\n"
     )
-    assert parse.addresses(text, P)["interfaces"] == (
-        parse.Interface("eth0", "10.1.1.43", 24),
-        parse.Interface("ens192", "192.168.7.2", 30),
+    assert parsers.addresses(text, P)["interfaces"] == (
+        parsers.Interface("eth0", "10.1.1.43", 24),
+        parsers.Interface("ens192", "192.168.7.2", 30),
     )
 
 
@@ -79,12 +79,12 @@ def test_addresses_leave_loopback_and_link_local_out() -> None:
     ],
 )
 def test_dhcp_is_known_from_three_kinds_of_configuration_or_unknown(text: str, dhcp: object) -> None:
-    assert parse.network(text, P)["dhcp"] is dhcp
+    assert parsers.network(text, P)["dhcp"] is dhcp
 
 
 def test_free_space_is_read_from_df_also_of_a_long_device_name() -> None:
     text = "/opt/threatstop/backup /dev/mapper/vg-root 100 60 40 60% /\n/tmp tmpfs 1024 0 1024 0% /tmp\nbroken\n"
-    assert dict(parse.free(text, P)["free"]) == {"/opt/threatstop/backup": 40960, "/tmp": 1 << 20}
+    assert dict(parsers.free(text, P)["free"]) == {"/opt/threatstop/backup": 40960, "/tmp": 1 << 20}
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen to compare with")
@@ -95,7 +95,7 @@ def test_host_keys_become_the_fingerprints_that_ssh_keygen_prints(tmp_path: Path
     shown = subprocess.run(
         ["ssh-keygen", "-lf", str(key)], check=True, capture_output=True, text=True, timeout=30
     ).stdout
-    found = parse.host_keys(f"{public}ssh-rsa !!! x\ngarbage\n", P)["host_keys"]
+    found = parsers.host_keys(f"{public}ssh-rsa !!! x\ngarbage\n", P)["host_keys"]
     assert found == (("ssh-ed25519", shown.split()[1]),)
 
 

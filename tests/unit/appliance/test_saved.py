@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tscm_migrate.appliance.parse import Interface
+from tscm_migrate.appliance.parsers import Interface
 from tscm_migrate.archive.network_config import Saved, settings
 
 IFUPDOWN = """

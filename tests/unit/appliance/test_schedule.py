@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.appliance import schedule
-from tscm_migrate.appliance.schedule import Schedule
+from tscm_migrate.appliance import backup_schedule
+from tscm_migrate.appliance.backup_schedule import Schedule
 from tscm_migrate.errors import UsageError
 from tscm_migrate.model import Paths
 
@@ -26,7 +26,7 @@ def lines_of(text: str) -> list[str]:
 
 
 def test_the_file_is_what_cron_takes_and_appends_to_its_log() -> None:
-    text = schedule.text(Schedule(interface="eth0", passphrase_file="/root/p"), Paths(), user="threatstop")
+    text = backup_schedule.text(Schedule(interface="eth0", passphrase_file="/root/p"), Paths(), user="threatstop")
     assert text.endswith("\n")
     assert text.isascii()
     assert "%" not in text
@@ -37,7 +37,7 @@ def test_the_file_is_what_cron_takes_and_appends_to_its_log() -> None:
 
 
 def test_it_runs_on_two_days_a_month_and_not_every_hour_of_them() -> None:
-    runs = schedule.next_runs(schedule.WHEN, datetime(2026, 3, 2), 24)  # noqa: DTZ001
+    runs = backup_schedule.next_runs(backup_schedule.WHEN, datetime(2026, 3, 2), 24)  # noqa: DTZ001
     assert len(runs) == 24
     assert {when.day for when in runs} == {1, 15}
     assert runs[-1] - runs[0] > timedelta(days=330)
@@ -46,7 +46,7 @@ def test_it_runs_on_two_days_a_month_and_not_every_hour_of_them() -> None:
 @pytest.mark.parametrize("when", ["55 * 1,15 *", "61 0 * * *", "0 0 30 2 *", "@daily", "", "5 0 * * * %"])
 def test_a_time_that_never_comes_or_makes_no_sense_is_refused(when: str) -> None:
     with pytest.raises(UsageError, match="no time for cron"):
-        schedule.check(Schedule(when=when))
+        backup_schedule.check(Schedule(when=when))
 
 
 @pytest.mark.skipif(shutil.which("find") is None or os.name == "nt", reason="the purge is a POSIX script")
@@ -59,7 +59,7 @@ def test_the_purge_keeps_the_newest_whatever_their_age_and_prunes_dangling_links
     (tmp_path / "threatstop_latest.tsbak").symlink_to(tmp_path / "threatstop_backup_2024-01-05_00_00_00.tsbak")
     (tmp_path / "threatstop_latest.tsbak.gpg").symlink_to(tmp_path / "gone")
     (tmp_path / "notes.txt").write_text("mine")
-    text = schedule.text(Schedule(keep=2, days=120, purge=True), Paths(backup_dir=str(tmp_path)), user="root")
+    text = backup_schedule.text(Schedule(keep=2, days=120, purge=True), Paths(backup_dir=str(tmp_path)), user="root")
     command = lines_of(text)[1].split(" ", 6)[6]
     subprocess.run(["sh", "-c", command], check=True, timeout=30)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -81,14 +81,14 @@ def test_what_is_no_archive_takes_no_place_among_the_newest(tmp_path: Path) -> N
     (tmp_path / "threatstop_backup_2024-02-05_00_00_00.tsbak").symlink_to(good)
     (tmp_path / "x\nthreatstop_backup_2024-02-06_00_00_00.tsbak").write_text("x")
     (tmp_path / "threatstop_backup_2024-02-07_00_00_00.tsbak\nx").write_text("x")
-    text = schedule.text(Schedule(keep=1, days=120, purge=True), Paths(backup_dir=str(tmp_path)), user="root")
+    text = backup_schedule.text(Schedule(keep=1, days=120, purge=True), Paths(backup_dir=str(tmp_path)), user="root")
     subprocess.run(["sh", "-c", lines_of(text)[1].split(" ", 6)[6]], check=True, timeout=30)
     assert good.exists()
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None or os.name == "nt", reason="the purge is a POSIX script")
 def test_without_a_marker_of_the_same_bytes_the_purge_deletes_nothing(tmp_path: Path) -> None:
-    markers = tmp_path / schedule.MARKERS
+    markers = tmp_path / backup_schedule.MARKERS
     markers.mkdir()
     old = time.time() - 400 * 86400
     for day in range(1, 7):
@@ -99,7 +99,7 @@ def test_without_a_marker_of_the_same_bytes_the_purge_deletes_nothing(tmp_path: 
             (markers / file.name).write_text(hashlib.sha256(file.read_bytes()).hexdigest() + "\n")
     (markers / "threatstop_backup_2024-01-04_00_00_00.tsbak").write_text("0" * 64)
     (markers / "threatstop_backup_2024-01-01_00_00_00.tsbak").symlink_to("/dev/null")
-    text = schedule.text(Schedule(keep=1, days=120), Paths(backup_dir=str(tmp_path)), user="root")
+    text = backup_schedule.text(Schedule(keep=1, days=120), Paths(backup_dir=str(tmp_path)), user="root")
     assert max(map(len, text.splitlines())) < 1000, "Vixie cron takes no longer command"
     subprocess.run(["sh", "-c", lines_of(text)[1].split(" ", 6)[6]], check=True, timeout=30)
     left = sorted(int(path.name[26:28]) for path in tmp_path.glob("threatstop_backup_*"))

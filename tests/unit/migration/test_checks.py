@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tscm_migrate.appliance.facts import Facts
-from tscm_migrate.appliance.parse import Interface
+from tscm_migrate.appliance.parsers import Interface
 from tscm_migrate.migration import dead
 from tscm_migrate.migration.checks import Situation, idle, preflight, refusals
 from tscm_migrate.model import Archive, Host

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tscm_migrate.appliance.facts import Facts
-from tscm_migrate.appliance.mark import Mark
+from tscm_migrate.appliance.lockfile import Mark
 from tscm_migrate.migration.locate import Known, Trace, who_is
 
 RUN = "20240501-030000-1a2b"

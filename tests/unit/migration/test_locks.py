@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
-from tscm_migrate.appliance.mark import Mark
+from tscm_migrate.appliance.lockfile import Mark
 from tscm_migrate.errors import Locked, StateUnwritable
 from tscm_migrate.migration import journal, locks
 from tscm_migrate.model import Host

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import facts, named, updates
+from tscm_migrate.appliance import cron_hold, device_discovery, facts
 from tscm_migrate.errors import MigrateError, UnknownPrompt
 from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated, Said
 from tscm_migrate.migration import parity
@@ -31,14 +31,14 @@ def wanted_devices(m: Migration) -> tuple[str, ...]:
         return ()
     if asked != "all":
         return tuple(asked)
-    seen = named.Witnesses(
+    seen = device_discovery.Witnesses(
         told=(*(m.old_facts.devices or ()), *m.old.host.devices),
         archived=tuple(m.noted("archive_devices", ())),
         mentioned=tuple(m.noted("restore_devices", ())),
         before=m.noted("new_files", ()),
         after=devices.file_hashes(m.new) if m.noted("restored") else (),
     )
-    names, guess = named.choose(seen)
+    names, guess = device_discovery.choose(seen)
     if guess and names:
         text = f"no list tells the devices; by what the restore has laid into its etc folder: {', '.join(names)}"
         m.emit(Said(text, "warning"))
@@ -121,7 +121,9 @@ class ReleaseUpdates(Plain):
         text = m.old_facts.cron_text if m.options.restore_cron else m.new_facts.cron_text
         if text:
             whose = "the old one's" if m.options.restore_cron else "its own"
-            yield Action(m.new.name, f"make sure that {entry} is {whose}", lambda: updates.install(m.new, entry, text))
+            yield Action(
+                m.new.name, f"make sure that {entry} is {whose}", lambda: cron_hold.install(m.new, entry, text)
+            )
 
 
 class Parity(Plain):
@@ -138,7 +140,9 @@ class Parity(Plain):
     def _compare(self, m: Migration) -> None:
         now = facts.gather(m.new)
         rows = parity.compare(
-            parity.Before(m.old_facts, m.new_facts, named.about(m.noted("old_files", {}), m.noted("devices", {}))),
+            parity.Before(
+                m.old_facts, m.new_facts, device_discovery.about(m.noted("old_files", {}), m.noted("devices", {}))
+            ),
             parity.After(now, devices.file_hashes(m.new)),
             m.options,
             restores_network=m.restores_network,

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import archives, facts, mark, named, network
+from tscm_migrate.appliance import archives, device_discovery, facts, lockfile, network
 from tscm_migrate.archive import network_config
 from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed, UnknownPrompt
 from tscm_migrate.events import Said
@@ -263,7 +263,7 @@ class ComeBack(Plain):
 
     def _prove_new(self, m: Migration) -> None:
         """A key of the old one at the old address would be the old one's own, should it have come back."""
-        lock = mark.read(m.new)
+        lock = lockfile.read(m.new)
         if lock is None or (lock.run, lock.role) != (m.run, "new"):
             m.new.close()
             raise NotComeBack(m.new.name, f"what answers at {m.old.host.address} has the old one's key, and is not it")
@@ -360,7 +360,7 @@ class Restore(Plain):
             },
         )
         m.note("restore_files", list(outcome.files()))
-        m.note("restore_devices", list(outcome.devices(named.in_tree(m.noted("old_files", {})))))
+        m.note("restore_devices", list(outcome.devices(device_discovery.in_tree(m.noted("old_files", {})))))
 
 
 def all_there(m: Migration, here: Mapping[str, str]) -> bool:

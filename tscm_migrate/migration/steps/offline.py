@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import isolation, network, updates
+from tscm_migrate.appliance import cron_hold, isolation, network
 from tscm_migrate.errors import MigrateError, StillOnline
 from tscm_migrate.events import Said
 from tscm_migrate.migration import hooks, way_back
@@ -106,12 +106,12 @@ class TakeOffline(Plain):
         """A package, or a timer that brought it back, may have released its updates; away, nobody could hold them."""
         if m.old_answers is False:  # it is away already
             return
-        back = [entry for entry in m.held_entries if updates.state(m.old, entry).in_place]
+        back = [entry for entry in m.held_entries if cron_hold.state(m.old, entry).in_place]
         for entry in back:
             m.emit(Said(f"{m.old.name}: {entry} was laid back meanwhile; it is held again", "warning"))
-            updates.hold(m.old, entry)
+            cron_hold.hold(m.old, entry)
         if back:
-            updates.drain(m.old, timeout=m.drain_timeout)
+            cron_hold.drain(m.old, timeout=m.drain_timeout)
 
     def _prove(self, m: Migration) -> None:
         network.prove_gone(m.new, m.old.host, interface=m.interface)

@@ -13,7 +13,7 @@ from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.context import Actions, Migration
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import named, network
+from tscm_migrate.appliance import device_discovery, network
 from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
 from tscm_migrate.events import Checked, Estimated, Said
 from tscm_migrate.migration import checks, estimate, leftovers, rehearsal, rehearsal_undo, way_back
@@ -210,9 +210,9 @@ def compare(
         known: the names of the devices, where they are known.
         before: the files of the new one before the restore.
     """
-    there = named.in_tree(was)
-    missing = sorted({name for name in known if name in there} - named.in_tree(here))
-    ours = named.about(dict(was), known)
+    there = device_discovery.in_tree(was)
+    missing = sorted({name for name in known if name in there} - device_discovery.in_tree(here))
+    ours = device_discovery.about(dict(was), known)
     remedy = "look at what the restore said of it; or, where that is as it should be: --allow "
     if missing or (ours and not set(ours) & set(here)):
         text = f"the restore brings no files of {', '.join(missing) or 'any device'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import archives, updates
+from tscm_migrate.appliance import archives, cron_hold
 from tscm_migrate.archive import names
 from tscm_migrate.errors import ApplianceError, ArchiveMissing, BackupFailed, TransferError
 from tscm_migrate.events import Said
@@ -30,8 +30,8 @@ class HoldUpdates(Plain):
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """Where the entries are before anything is touched."""
-        now = updates.state(m.old, m.old.paths.cron_entry)
-        backup_cron = updates.state(m.old, m.old.paths.backup_cron)
+        now = cron_hold.state(m.old, m.old.paths.cron_entry)
+        backup_cron = cron_hold.state(m.old, m.old.paths.backup_cron)
         # An entry that is aside was put there by a run of ours that did not end: bringing it back is right as well.
         return {
             "in_place": now.in_place or now.aside,
@@ -42,30 +42,30 @@ class HoldUpdates(Plain):
     def apply(self, m: Migration) -> Actions:
         """Entries first, then the waiting; a scheduled backup that began in the middle would be no better (fact 20)."""
         for entry in (m.old.paths.cron_entry, m.old.paths.backup_cron):
-            if updates.state(m.old, entry).in_place:
+            if cron_hold.state(m.old, entry).in_place:
                 yield Action(
                     m.old.name, f"take {entry} out of cron's way (kept in {m.old.paths.hold_dir}/held)",
-                    lambda e=entry: updates.hold(m.old, e),  # type: ignore[misc]
+                    lambda e=entry: cron_hold.hold(m.old, e),  # type: ignore[misc]
                 )  # fmt: skip
         yield Action(
             m.old.name,
             f"wait until no {m.old.paths.ts_update} runs or is about to (at most {m.drain_timeout:.0f} s)",
-            lambda: updates.drain(m.old, timeout=m.drain_timeout),
+            lambda: cron_hold.drain(m.old, timeout=m.drain_timeout),
         )
 
     def verify(self, m: Migration) -> None:
         """Nothing has laid the entry back meanwhile."""
-        if updates.state(m.old, m.old.paths.cron_entry).in_place:
+        if cron_hold.state(m.old, m.old.paths.cron_entry).in_place:
             raise ApplianceError(m.old.name, f"{m.old.paths.cron_entry} came back while it was held")
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """Put the entries back, unless they were not there to begin with."""
         paths = m.old.paths
         for entry, was in ((paths.cron_entry, "in_place"), (paths.backup_cron, "backup_in_place")):
-            now = updates.state(m.old, entry)
+            now = cron_hold.state(m.old, entry)
             if undo.get(was) and (now.aside or not now.in_place):  # both: somebody has laid it back meanwhile
                 what = "its updates run again" if entry == paths.cron_entry else "its backups are scheduled again"
-                yield Action(m.old.name, f"put {entry} back: {what}", lambda e=entry: updates.release(m.old, e))  # type: ignore[misc]
+                yield Action(m.old.name, f"put {entry} back: {what}", lambda e=entry: cron_hold.release(m.old, e))  # type: ignore[misc]
 
 
 class Backup(Plain):
@@ -110,8 +110,8 @@ class Backup(Plain):
         return made
 
     def _quiet(self, m: Migration, when: str) -> None:
-        found = updates.look(m.old).running
-        came_back = updates.state(m.old, m.old.paths.cron_entry).in_place
+        found = cron_hold.look(m.old).running
+        came_back = cron_hold.state(m.old, m.old.paths.cron_entry).in_place
         if found or came_back:
             what = f"ts-update pid {found[0].pid}" if found else f"{m.old.paths.cron_entry} is back in place"
             raise BackupFailed(m.old.name, f"{what}, right {when} the backup: the archive may hold a half-done update")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import paramiko
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.transfer.base import Incoming, Outgoing
 
 _MODE = 0o664

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import ApplianceError, TransferError
 from tscm_migrate.transfer import scripts
 from tscm_migrate.transfer.base import Found
@@ -16,7 +16,7 @@ from tscm_migrate.util.numbers import number
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Archive
     from tscm_migrate.ssh.shell import Result
     from tscm_migrate.ssh.stream import Reader, Writer

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import CommandFailed, ConnectionLost, TalkativeLogin, TransferError
 from tscm_migrate.transfer import carry
 from tscm_migrate.transfer.authorise import Opens, authorised, key_on

@@ -12,7 +12,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import TransferError
 from tscm_migrate.transfer import carry, tarstream
 from tscm_migrate.transfer.base import Caps, Job, Sent

@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.base import quote
+from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import UsageError
 from tscm_migrate.util.numbers import number
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Paths
 
 WHEN = "55 0 1,15 * *"

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import tables
-from tscm_migrate.appliance.parse import SAFE_DEVICE, without_ending
+from tscm_migrate.appliance.parsers import SAFE_DEVICE, without_ending
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

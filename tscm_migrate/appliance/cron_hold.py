@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import processes
-from tscm_migrate.appliance.base import PRESENT, quote
+from tscm_migrate.appliance.appliance import PRESENT, quote
 from tscm_migrate.appliance.processes import Process, started_by, updates_among
 from tscm_migrate.errors import ApplianceError, CannotLook, DrainTimeout
 from tscm_migrate.events import Waiting
@@ -20,7 +20,7 @@ from tscm_migrate.events import Waiting
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from tscm_migrate.appliance.base import Appliance
+    from tscm_migrate.appliance.appliance import Appliance
 
 LOOKS_APART = 3.0  # seconds between the two looks that must both find nothing
 _NEAR = 5.0  # a minute boundary within this many seconds of the hold: cron may have begun a job from the old entry
