@@ -9,7 +9,7 @@ import pytest
 from tscm_migrate.errors import DialogueSilent
 from tscm_migrate.events import Event, Prompted
 from tscm_migrate.ssh.connect import NoSecrets, connect
-from tscm_migrate.ssh.exchange import WAIT, Answer, Decide, Pace, Pending, Stop, Wait
+from tscm_migrate.ssh.dialogue_types import WAIT, Answer, Decide, Pace, Pending, Stop, Wait
 from tscm_migrate.ssh.terminal import MASK
 
 if TYPE_CHECKING:

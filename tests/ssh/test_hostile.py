@@ -20,7 +20,7 @@ from tscm_migrate.errors import CommandTimeout, ConnectionLost, MigrateError, Ou
 from tscm_migrate.lab.sshd import Sshd, make_key
 from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
-from tscm_migrate.ssh.exchange import WAIT, Answer, Pace, Pending, Wait
+from tscm_migrate.ssh.dialogue_types import WAIT, Answer, Pace, Pending, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -322,7 +322,7 @@ def test_no_foreign_exception_gets_past_the_edge(tmp_path: Path) -> None:
     import paramiko
     from paramiko import ssh_exception
 
-    from tscm_migrate.ssh.translate import translate
+    from tscm_migrate.ssh.exceptions import translate
 
     key = paramiko.PKey.from_path(make_key(tmp_path / "k"))
     arguments: dict[str, tuple[object, ...]] = {

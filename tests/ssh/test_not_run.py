@@ -18,7 +18,7 @@ from tscm_migrate.errors import (
     SudoFailed,
 )
 from tscm_migrate.lab.sshd import Sshd, make_key
-from tscm_migrate.ssh.exchange import WAIT
+from tscm_migrate.ssh.dialogue_types import WAIT
 from tscm_migrate.ssh.frame import Frame
 from tscm_migrate.ssh.not_run import replacing_line
 

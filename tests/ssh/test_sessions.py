@@ -10,7 +10,7 @@ import pytest
 
 from tscm_migrate.errors import SessionsRefused
 from tscm_migrate.lab.sshd import Sshd
-from tscm_migrate.ssh.exchange import WAIT, Answer, Pace, Pending, Wait
+from tscm_migrate.ssh.dialogue_types import WAIT, Answer, Pace, Pending, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ from tscm_migrate.events import Event
 from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh.connect import NoSecrets
-from tscm_migrate.ssh.exchange import WAIT, Answer, Pace, Pending, Wait
+from tscm_migrate.ssh.dialogue_types import WAIT, Answer, Pace, Pending, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -184,10 +184,10 @@ def host(one: Host, secrets: Secrets) -> Iterator[Finding]:
 
 def _ssh(one: Host) -> Iterator[Finding]:
     """What a connection will use, from the inventory and ~/.ssh/config; and what of the latter does not apply."""
-    from tscm_migrate.ssh import userconfig
+    from tscm_migrate.ssh import ssh_config
 
-    yield Finding(one.name, "ssh", "ok", "; ".join(userconfig.told(one)))
-    for note in userconfig.settings(one).notes:
+    yield Finding(one.name, "ssh", "ok", "; ".join(ssh_config.told(one)))
+    for note in ssh_config.settings(one).notes:
         yield Finding(one.name, "ssh-config", "warning", note, f"see what ssh itself uses: ssh -G {one.address}")
 
 

@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tscm_migrate.ssh import keyfiles, userconfig
+from tscm_migrate.ssh import keyfiles, ssh_config
 from tscm_migrate.ssh.agent import agent_at
 from tscm_migrate.ssh.answers import Answers, HungUpError, NoAnswerError, PasswordChangeError
 
@@ -191,9 +191,9 @@ class Authentication:
 
     def _all_keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
         """Agent keys that belong to the named files first (they need no passphrase), then the files, then the rest."""
-        found = userconfig.settings(self.host)
+        found = ssh_config.settings(self.host)
         agent = self._agent_keys(found.agent)
-        files = userconfig.identities(self.host)
+        files = ssh_config.identities(self.host)
         halves = {path: keyfiles.public_blob(path) for path in files}
         used: set[bytes] = set()
         for key in agent:

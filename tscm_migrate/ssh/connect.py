@@ -10,9 +10,9 @@ from tscm_migrate.errors import HostKeyChanged, HostKeyUnknown, MigrateError, Un
 from tscm_migrate.events import Emit, Said, silent
 from tscm_migrate.ssh import hostkeys
 from tscm_migrate.ssh.auth import Authentication, Credentials, NoSecrets
+from tscm_migrate.ssh.exceptions import translated
 from tscm_migrate.ssh.refusal import refusal
-from tscm_migrate.ssh.translate import translated
-from tscm_migrate.ssh.userconfig import settings, settled
+from tscm_migrate.ssh.ssh_config import settings, settled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,8 +112,8 @@ def connect(
         HostKeyChanged: another key than the pinned or expected ones.
         AuthFailed: no key and no password was accepted.
     """
+    from tscm_migrate.ssh.keepalive import Watchdog
     from tscm_migrate.ssh.shell import Shell
-    from tscm_migrate.ssh.watchdog import Watchdog
 
     chain: list[fabric.Connection] = []
     try:

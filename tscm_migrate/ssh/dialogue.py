@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import DialogueSilent, OutputFlood
-from tscm_migrate.ssh.exchange import Answer, Exchange, Pace, Pending, Stop, Transcript
+from tscm_migrate.ssh.dialogue_types import Answer, Exchange, Pace, Pending, Stop, Transcript
+from tscm_migrate.ssh.exceptions import let_go, translated
 from tscm_migrate.ssh.execution import Wake
 from tscm_migrate.ssh.terminal import Terminal
-from tscm_migrate.ssh.translate import let_go, translated
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import paramiko
 
-    from tscm_migrate.ssh.exchange import Decide
+    from tscm_migrate.ssh.dialogue_types import Decide
 
 _PROMPT_END = re.compile(r"[:?\])}>»›$#=…]\s*$")
 _STATUS_GRACE = 5.0  # seconds: the exit status may come after the end of the output

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoTerminal, OutputCut, OutputFlood, SudoFailed
-from tscm_migrate.ssh import command
+from tscm_migrate.ssh import quoting
+from tscm_migrate.ssh.exceptions import let_go, lives, translated
 from tscm_migrate.ssh.frame import Frame
 from tscm_migrate.ssh.not_run import not_run
-from tscm_migrate.ssh.translate import let_go, lives, translated
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Execution:
         self.host = host
         self.display = display
         self.early = b""
-        self.marks: command.SudoMarks | None = None
+        self.marks: quoting.SudoMarks | None = None
         self.out = Frame()
         self.err = Frame()
         self._wake = Wake()
@@ -110,15 +110,15 @@ class Execution:
         Raises:
             SudoFailed: sudo refused.
         """
-        marks = None if terminal else command.Marks()
+        marks = None if terminal else quoting.Marks()
         with translated(self.host):
             if terminal:
                 self.get_terminal()
             if root is None:
-                line = command.plain(script, seconds=seconds, marks=marks)
+                line = quoting.plain(script, seconds=seconds, marks=marks)
             else:
-                self.marks = command.SudoMarks()
-                line = command.with_sudo(
+                self.marks = quoting.SudoMarks()
+                line = quoting.with_sudo(
                     script, self.marks, password=root.password is not None, terminal=terminal, seconds=seconds,
                     marks=marks,
                 )  # fmt: skip
@@ -146,7 +146,7 @@ class Execution:
             raise NoTerminal(self.host) from error
 
     def _become_root(
-        self, marks: command.SudoMarks, password: Secret | None, patience: float, *, terminal: bool
+        self, marks: quoting.SudoMarks, password: Secret | None, patience: float, *, terminal: bool
     ) -> None:
         prompt, started = marks.prompt.encode(), marks.started.word.encode()
         deadline = time.monotonic() + patience
@@ -166,8 +166,8 @@ class Execution:
         self.early = after if terminal else before.replace(prompt, b"") + after
         self.marks = None
 
-    def terminal_name(self, mark: command.Mark, patience: float = 30.0) -> str:
-        """The terminal's device, told by a script that begins with `command.naming(mark)`.
+    def terminal_name(self, mark: quoting.Mark, patience: float = 30.0) -> str:
+        """The terminal's device, told by a script that begins with `quoting.naming(mark)`.
 
         What a login prints before is no part of the dialogue and goes.
 

@@ -209,9 +209,9 @@ def _offered(
 
     from paramiko.ssh_exception import IncompatiblePeer
 
+    from tscm_migrate.ssh.exceptions import translated
     from tscm_migrate.ssh.refusal import no_common
     from tscm_migrate.ssh.service import Transport
-    from tscm_migrate.ssh.translate import translated
 
     with translated(name_of(address, port), connecting=True):
         sock = via.open_tunnel(address, port) if via else socket.create_connection((address, port), timeout)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.errors import HostKeyMismatch, UsageError
 from tscm_migrate.ssh import hostkeys
-from tscm_migrate.ssh.userconfig import settled
+from tscm_migrate.ssh.ssh_config import settled
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from tscm_migrate.errors import (
     Unreachable,
 )
 from tscm_migrate.ssh.answers import HungUpError, PasswordChangeError
-from tscm_migrate.ssh.translate import login_of
+from tscm_migrate.ssh.exceptions import login_of
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import ConnectionLost, MigrateError, SessionsRefused
-from tscm_migrate.ssh.translate import let_go, translated
+from tscm_migrate.ssh.exceptions import let_go, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable

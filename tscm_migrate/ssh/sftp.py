@@ -12,7 +12,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoSftp, OutputFlood, SshError
-from tscm_migrate.ssh.translate import let_go, lives, translated
+from tscm_migrate.ssh.exceptions import let_go, lives, translated
 from tscm_migrate.util.redact import printable
 
 if TYPE_CHECKING:

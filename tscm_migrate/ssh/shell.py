@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.errors import CommandFailed, CommandTimeout, NotRun, PasswordExpired, SshError, SudoFailed
 from tscm_migrate.events import CommandRun, Emit, Prompted
-from tscm_migrate.ssh import command, dialogue, hostkeys, not_run, stream
+from tscm_migrate.ssh import dialogue, hostkeys, not_run, quoting, stream
 from tscm_migrate.ssh.accelerated import buffer_blocks
+from tscm_migrate.ssh.exceptions import let_go, login_of, translated
 from tscm_migrate.ssh.execution import Execution, Root, sudo_reason
 from tscm_migrate.ssh.sessions import Sessions
-from tscm_migrate.ssh.translate import let_go, login_of, translated
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tscm_migrate.model import Host, Secret
     from tscm_migrate.ssh.auth import Credentials
     from tscm_migrate.ssh.connect import Timeouts
-    from tscm_migrate.ssh.exchange import Decide, Exchange, Pace, Transcript
+    from tscm_migrate.ssh.dialogue_types import Decide, Exchange, Pace, Transcript
 
 _LOCAL_GRACE = 8.0  # seconds that the remote `timeout` gets to do its work before the connection's side gives up
 _TIMED_OUT = (124, 137)  # what `timeout` says: ended by TERM, by KILL
@@ -210,7 +210,7 @@ class Shell:
             CommandFailed: with `check`. CommandTimeout, OutputFlood, ConnectionLost, SudoFailed: always.
             NotRun: the login did not run it. OutputCut: its output broke off.
         """
-        display = display if display is not None else command.shown(script)
+        display = display if display is not None else quoting.shown(script)
         root = self._as_root() if sudo else None
         began = time.monotonic()
         status = -1
@@ -264,7 +264,7 @@ class Shell:
 
     def _find_root(self) -> Root:
         # -k: what an earlier login has proved does not count, it would expire in the middle
-        mark = command.Mark("root")
+        mark = quoting.Mark("root")
         script = f"LC_ALL=C sudo -k -n -- sh -c {quote(mark.printed())}"
         probe = self.run(script, check=False, timeout=20.0, display="sudo -n true")
         if probe.status == 0 and mark.word in probe.stdout:
@@ -311,7 +311,7 @@ class Shell:
             DialogueSilent: the pace's `idle` or `total` is over.
             SudoFailed, OutputFlood: as for `run`. A lost connection is no error here: see `Transcript.lost`.
         """
-        display = display if display is not None else command.shown(script)
+        display = display if display is not None else quoting.shown(script)
         root = self._as_root() if sudo else None
         report = self._reporter(display)
         began, status = time.monotonic(), -1
@@ -323,8 +323,8 @@ class Shell:
                 on_exchange(exchange)
 
         try:
-            mark = command.Mark("tty")
-            execution.start(command.naming(mark) + script, root=root, terminal=True)
+            mark = quoting.Mark("tty")
+            execution.start(quoting.naming(mark) + script, root=root, terminal=True)
             tty = execution.terminal_name(mark)
             talk = dialogue.Dialogue(
                 execution.channel,
@@ -377,7 +377,7 @@ class Shell:
         return stream.Writer(execution, idle=idle, ended=self._reporter(execution.display))
 
     def _streamed(self, script: str, *, sudo: bool, display: str | None, window: int | None) -> Execution:
-        display = display if display is not None else command.shown(script)
+        display = display if display is not None else quoting.shown(script)
         root = self._as_root() if sudo else None
         channel = self.session(window, stream.PACKET if window else None)
         execution = Execution(channel, self.host.name, display, self._explained)

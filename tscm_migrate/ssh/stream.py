@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost, MigrateError
-from tscm_migrate.ssh.translate import let_go, translated
+from tscm_migrate.ssh.exceptions import let_go, translated
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:

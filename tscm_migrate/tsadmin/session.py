@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tscm_migrate.errors import UnknownPrompt
 from tscm_migrate.model import Policy
-from tscm_migrate.ssh.exchange import Answer, Exchange, Pace, Pending, Stop, Transcript, Wait
+from tscm_migrate.ssh.dialogue_types import Answer, Exchange, Pace, Pending, Stop, Transcript, Wait
 from tscm_migrate.tsadmin import teaching
 from tscm_migrate.tsadmin.dialect import Kind
 from tscm_migrate.tsadmin.spelling import plain, take_apart

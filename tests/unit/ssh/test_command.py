@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tscm_migrate.ssh import command
+from tscm_migrate.ssh import quoting
 
 needs_sh = pytest.mark.skipif(shutil.which("sh") is None, reason="no sh")
 
@@ -22,26 +22,26 @@ def said(line: str, shell: str = "sh") -> str:
 def test_any_text_reaches_the_script_unchanged(text: str) -> None:
     from shlex import quote
 
-    assert said(command.plain(f"printf '%s|' {quote(text)}")).replace("\r\n", "\n") == f"{text}|".replace("\r\n", "\n")
+    assert said(quoting.plain(f"printf '%s|' {quote(text)}")).replace("\r\n", "\n") == f"{text}|".replace("\r\n", "\n")
 
 
 @needs_sh
 def test_percent_signs_and_trailing_newlines_are_harmless() -> None:
-    assert said(command.plain("\nprintf '%s%%\\n' 1\n\n")) == "1%\n"
+    assert said(quoting.plain("\nprintf '%s%%\\n' 1\n\n")) == "1%\n"
 
 
 def test_nothing_a_foreign_shell_would_misread_is_left() -> None:
-    line = command.with_sudo("a\\b !c\n'd' é", command.SudoMarks(), password=True, seconds=9)
+    line = quoting.with_sudo("a\\b !c\n'd' é", quoting.SudoMarks(), password=True, seconds=9)
     assert not set(line) & set("!\n")
     assert "\\\\" not in line
     assert line.isascii()
 
 
 def test_each_command_has_marks_of_its_own() -> None:
-    assert command.SudoMarks() != command.SudoMarks()
+    assert quoting.SudoMarks() != quoting.SudoMarks()
 
 
 def test_the_display_form_is_one_short_line() -> None:
-    assert command.shown("one\ntwo") == "one …"
-    assert len(command.shown("x" * 500)) == 120
-    assert command.shown("") == ""
+    assert quoting.shown("one\ntwo") == "one …"
+    assert len(quoting.shown("x" * 500)) == 120
+    assert quoting.shown("") == ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate.model import Host
-from tscm_migrate.ssh.userconfig import identities, settings, settled, told
+from tscm_migrate.ssh.ssh_config import identities, settings, settled, told
 
 if TYPE_CHECKING:
     from pathlib import Path

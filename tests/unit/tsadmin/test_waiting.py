@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.tsadmin.support import reader
-from tscm_migrate.ssh.exchange import Answer, Pending, Stop, Wait
+from tscm_migrate.ssh.dialogue_types import Answer, Pending, Stop, Wait
 from tscm_migrate.tsadmin.session import Nobody, _Session, may_be_whole_line_prompt, patience
 
 
