@@ -18,9 +18,9 @@ from benchmarks.hosts import NAME, Station
 from tscm_migrate.events import Event, Progress
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer.base import Job
-from tscm_migrate.transfer.ends.folder import FolderEnd
-from tscm_migrate.transfer.ends.sftp import SftpEnd
-from tscm_migrate.transfer.ends.shell import ShellEnd
+from tscm_migrate.transfer.endpoints.folder import FolderEnd
+from tscm_migrate.transfer.endpoints.sftp import SftpEnd
+from tscm_migrate.transfer.endpoints.shell import ShellEnd
 from tscm_migrate.transfer.methods import METHODS
 
 

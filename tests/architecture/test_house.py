@@ -194,7 +194,7 @@ def test_nothing_is_printed_but_by_the_functions_that_clean_it(module: str) -> N
 
 
 MAY_WRITE = {"tscm_migrate/util/private.py", "tscm_migrate/cli/main.py"}  # and what writes on another host
-MAY_WRITE |= {"tscm_migrate/transfer/ends/sftp.py", "tscm_migrate/offsite/stores/sftp.py"}
+MAY_WRITE |= {"tscm_migrate/transfer/endpoints/sftp.py", "tscm_migrate/offsite/stores/sftp.py"}
 
 
 def makes_a_file(node: ast.Call) -> bool:

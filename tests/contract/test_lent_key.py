@@ -14,9 +14,9 @@ import pytest
 from tests.support.pair import NAME, Box, available, box, sha
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import KeyAbused, MigrateError, TransferError
-from tscm_migrate.transfer import authorise, go, keyfiles
+from tscm_migrate.transfer import api, authorise, keyfiles
 from tscm_migrate.transfer.base import Job
-from tscm_migrate.transfer.ends.shell import ShellEnd
+from tscm_migrate.transfer.endpoints.shell import ShellEnd
 from tscm_migrate.transfer.methods import METHODS
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def test_a_change_of_who_may_log_in_is_told_as_an_attack(pair: tuple[Box, Box], 
     how = f"chmod 666 {changed}" if file == "mode" else f"echo 'ssh-ed25519 BBBB evil' >> {changed}"
     rsync_of(old, f'{how}; exec {shutil.which("rsync")} "$@"')
     with pytest.raises(KeyAbused) as told:
-        go.copy(old.appliance, new.appliance, (old.put(NAME, MB),), wish=go.Wish("rsync", "direct"))
+        api.copy(old.appliance, new.appliance, (old.put(NAME, MB),), wish=api.Wish("rsync", "direct"))
     assert str(changed) in told.value.message()
     assert "ATTACK" in told.value.message()
     assert "tscm-migrate-transfer" not in new.authorized.read_text()
@@ -213,7 +213,7 @@ def test_what_a_killed_transfer_left_is_named_removed_and_compared(pair: tuple[B
             assert timedelta(hours=11, minutes=50) < expires - datetime.now(UTC) <= timedelta(hours=12)
             assert found.folders == (f"{new.folder}/shm/.{keyfiles.MARK}-{key.token}",)
             assert authorise.left(old.appliance).folders == (key.folder,)
-            go.leftovers(old.appliance, new.appliance)
+            api.leftovers(old.appliance, new.appliance)
             clean(new, before)
             assert not list((old.folder / "shm").iterdir())
             assert authorise.left(new.appliance) == authorise.Left((), ())
@@ -244,7 +244,7 @@ def test_folders_and_pid_files_of_others_end_no_process(pair: tuple[Box, Box]) -
         (old.backups / "pid").write_text(str(victim.pid))
         (shm / f".{keyfiles.MARK}-a b; id").mkdir()
         os.mkfifo(shm / f".{keyfiles.MARK}-{0:016x}/file")
-        go.leftovers(old.appliance)
+        api.leftovers(old.appliance)
         assert victim.poll() is None
         assert (old.backups / "pid").exists()
     finally:

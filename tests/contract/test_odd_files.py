@@ -12,8 +12,8 @@ from tests.support.pair import NAME, Box, available, box
 from tscm_migrate.appliance import archives
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.model import Archive, Secret
-from tscm_migrate.transfer import go
-from tscm_migrate.transfer.ends.sftp import SftpEnd
+from tscm_migrate.transfer import api
+from tscm_migrate.transfer.endpoints.sftp import SftpEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def test_what_is_no_file_is_neither_waited_for_nor_read(old: Box, tmp_path: Path
     odd(old)
     began = time.monotonic()
     with pytest.raises(MigrateError):
-        go.pull(old.appliance, [Archive(name(day), str(old.backups), 5)], tmp_path / "to", sftp=by == "sftp")
+        api.pull(old.appliance, [Archive(name(day), str(old.backups), 5)], tmp_path / "to", sftp=by == "sftp")
     assert time.monotonic() - began < 30
     assert not (tmp_path / "to" / name(day)).exists()
 

@@ -14,9 +14,9 @@ from tscm_migrate.errors import ConnectionLost, MigrateError, SshError, Transfer
 from tscm_migrate.events import Event, Progress, Said
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer.base import Job, Sent
-from tscm_migrate.transfer.ends.folder import FolderEnd
-from tscm_migrate.transfer.ends.sftp import SftpEnd
-from tscm_migrate.transfer.ends.shell import ShellEnd
+from tscm_migrate.transfer.endpoints.folder import FolderEnd
+from tscm_migrate.transfer.endpoints.sftp import SftpEnd
+from tscm_migrate.transfer.endpoints.shell import ShellEnd
 from tscm_migrate.transfer.methods import METHODS
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.copying import CopyPolicy, make_copy
 from tscm_migrate.offsite.kept import StoredCopy
 from tscm_migrate.offsite.stores.local import LocalStore
-from tscm_migrate.transfer import go
+from tscm_migrate.transfer import api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,14 +42,14 @@ def kept(tmp_path: Path) -> StoredCopy:
 def test_a_cut_line_is_gone_on_from_inside_the_file(box: pair.Box, kept: StoredCopy) -> None:
     box.cutter.cut_after(SIZE // 2)
     with pytest.raises(SshError):
-        go.bring(kept.source(), kept.archive, box.appliance)
+        api.bring(kept.source(), kept.archive, box.appliance)
     assert not (box.backups / kept.archive.name).exists()
     box.cutter.cut_after(None)
-    (sent,) = go.bring(kept.source(), kept.archive, box.appliance)
+    (sent,) = api.bring(kept.source(), kept.archive, box.appliance)
     assert sent.resumed_at > 1 << 20
     assert sent.moved == kept.archive.size - sent.resumed_at
     assert (box.backups / kept.archive.name).read_bytes() == encrypted(SIZE)
-    assert go.bring(kept.source(), kept.archive, box.appliance)[0].kept
+    assert api.bring(kept.source(), kept.archive, box.appliance)[0].kept
 
 
 @pytest.mark.parametrize("how", ["flipped", "cut"])
@@ -61,10 +61,10 @@ def test_a_store_that_lies_puts_nothing_under_the_final_name(
     body[SIZE // 2] ^= 1
     data.write_bytes(body if how == "flipped" else body[: SIZE // 2])
     with pytest.raises(CopyDamaged):
-        go.bring(kept.source(), kept.archive, box.appliance)
+        api.bring(kept.source(), kept.archive, box.appliance)
     assert not (box.backups / kept.archive.name).exists()
     data.write_bytes(encrypted(SIZE))
     with contextlib.suppress(MigrateError):  # what came of the lie is thrown away, by the first try or the second
-        go.bring(kept.source(), kept.archive, box.appliance)
-    go.bring(kept.source(), kept.archive, box.appliance)
+        api.bring(kept.source(), kept.archive, box.appliance)
+    api.bring(kept.source(), kept.archive, box.appliance)
     assert (box.backups / kept.archive.name).read_bytes() == encrypted(SIZE)

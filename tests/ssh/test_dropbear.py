@@ -24,7 +24,7 @@ from tscm_migrate.lab.ports import free_port
 from tscm_migrate.lab.sshd import make_key
 from tscm_migrate.model import Host, Paths
 from tscm_migrate.ssh.connect import NoSecrets, connect
-from tscm_migrate.transfer import go
+from tscm_migrate.transfer import api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,12 +120,12 @@ def test_an_appliance_with_dropbear_and_busybox_is_read_and_copied(
         assert any("dropbear" in one.args for one in processes.look(old, "look").processes)
         with (tmp_path / "new" / f".{NAME}.part").open("wb") as part:  # as one whose connection has died
             writer = subprocess.Popen(["sleep", "100"], stdout=part)
-        go.copy(old, new, go.wanted(old, "all"), wish=go.Wish(method="tar"))
+        api.copy(old, new, api.wanted(old, "all"), wish=api.Wish(method="tar"))
         assert writer.wait(10) == -signal.SIGKILL
         for name in (NAME, OTHER):
             assert (tmp_path / "new" / name).read_bytes() == (tmp_path / "old" / name).read_bytes()
         (tmp_path / "new" / NAME).unlink()
         with pytest.raises(NoSftp) as caught:
-            go.push(tmp_path / "old" / NAME, new, sftp=True)
+            api.push(tmp_path / "old" / NAME, new, sftp=True)
         assert "sshd_config" not in caught.value.remedy()
         assert not list((tmp_path / "new").glob(".*")), "nothing is left where nothing was sent"

@@ -15,7 +15,7 @@ from tscm_migrate.errors import MigrateError, OutputFlood
 from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.model import Archive
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
-from tscm_migrate.transfer.ends.sftp import SftpEnd
+from tscm_migrate.transfer.endpoints.sftp import SftpEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -319,13 +319,13 @@ def tools(s: Situation) -> Iterator[Finding]:
 
 def way(s: Situation) -> Iterator[Finding]:
     """The archive must be able to travel; by another way than the one asked for is worth a word (see `transfer`)."""
-    from tscm_migrate.transfer import choose
+    from tscm_migrate.transfer import routing
 
     if not (s.old.tools and s.new.tools):
         return
     here, there = (frozenset({*facts.tools, "shell", "sftp"}) for facts in (s.old, s.new))
     try:
-        choice = choose.choose(choose.Situation(here, there, s.options.method, s.options.route))
+        choice = routing.choose(routing.Situation(here, there, s.options.method, s.options.route))
     except UsageError as error:
         yield Finding("no-way", "error", str(error), error.remedy(), firm=True)
         return

@@ -15,7 +15,7 @@ from tscm_migrate.model import Archive
 from tscm_migrate.offsite import fetch, seal
 from tscm_migrate.offsite.catalog import Copy
 from tscm_migrate.offsite.manifest import Manifest
-from tscm_migrate.transfer.ends.folder import FolderEnd
+from tscm_migrate.transfer.endpoints.folder import FolderEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -51,12 +51,12 @@ def archives(_context: Any, host: str, json: bool = False, inventory: str | None
         tscm-migrate archives admin@10.1.1.43 --json
     """
     from tscm_migrate.events import silent
-    from tscm_migrate.transfer import go
+    from tscm_migrate.transfer import api
     from tscm_migrate.ui.archives import as_data, table
     from tscm_migrate.ui.say import as_it_is, as_json
 
     with _appliance(host, inventory, silent) as appliance:
-        found = go.listed(appliance)
+        found = api.listed(appliance)
     if json:
         as_json(as_data(found))
     else:
@@ -95,14 +95,14 @@ def pull(
         tscm-migrate pull --host tscm-old --archive all --to backups --limit 20M
     """
     from tscm_migrate.events import Said
-    from tscm_migrate.transfer import go
+    from tscm_migrate.transfer import api
     from tscm_migrate.transfer import verify as proof
     from tscm_migrate.ui import watcher
     from tscm_migrate.util.rates import parse_limit
 
     rate, emit = parse_limit(limit), watcher(as_json=json)
     with _appliance(host, inventory, emit) as appliance:
-        sent = go.pull(appliance, go.wanted(appliance, archive), Path(to), limit=rate, emit=emit, sftp=sftp)
+        sent = api.pull(appliance, api.wanted(appliance, archive), Path(to), limit=rate, emit=emit, sftp=sftp)
         for one in sent:
             path = Path(to) / one.archive.name
             emit(Said(proof.line(one, path)))
@@ -137,12 +137,12 @@ def push(
         tscm-migrate push threatstop_backup_2024-05-01_03_00_00.tsbak.gpg --host tscm-new
     """
     from tscm_migrate.events import Said
-    from tscm_migrate.transfer import go
+    from tscm_migrate.transfer import api
     from tscm_migrate.transfer import verify as proof
     from tscm_migrate.ui import watcher
     from tscm_migrate.util.rates import parse_limit
 
     rate, emit = parse_limit(limit), watcher(as_json=json)
     with _appliance(host, inventory, emit) as appliance:
-        (sent,) = go.push(Path(file), appliance, limit=rate, emit=emit, sftp=sftp)
+        (sent,) = api.push(Path(file), appliance, limit=rate, emit=emit, sftp=sftp)
         emit(Said(proof.line(sent, f"{appliance.name}:{appliance.paths.backup_dir}/{sent.archive.name}")))

@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.events import Emit, Said
-from tscm_migrate.transfer import carry as whole
+from tscm_migrate.transfer import relay as whole
 from tscm_migrate.transfer.base import Sent
-from tscm_migrate.transfer.ends.folder import FolderEnd
-from tscm_migrate.transfer.ends.sftp import SftpEnd
-from tscm_migrate.transfer.flow import Digest, Teller, Throttle, pump
-from tscm_migrate.transfer.ledger import EVERY
+from tscm_migrate.transfer.checkpoint import EVERY
+from tscm_migrate.transfer.endpoints.folder import FolderEnd
+from tscm_migrate.transfer.endpoints.sftp import SftpEnd
+from tscm_migrate.transfer.pump import Digest, Teller, Throttle, pump
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
     from tscm_migrate.model import Archive
     from tscm_migrate.transfer.base import Job
-    from tscm_migrate.transfer.ledger import Ledger
+    from tscm_migrate.transfer.checkpoint import Ledger
 
 
 @dataclass(frozen=True)

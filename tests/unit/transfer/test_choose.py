@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.transfer.choose import Situation, choose
 from tscm_migrate.transfer.methods import METHODS
+from tscm_migrate.transfer.routing import Situation, choose
 from tscm_migrate.util.rates import parse_limit
 
 ALL = frozenset({"shell", "sftp", "rsync", "ssh", "tar"})

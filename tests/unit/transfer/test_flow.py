@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tscm_migrate.errors import TransferError
 from tscm_migrate.events import Progress, silent
-from tscm_migrate.transfer.flow import Digest, Pace, Teller, Throttle, pump
+from tscm_migrate.transfer.pump import Digest, Pace, Teller, Throttle, pump
 from tscm_migrate.ui.progress import Meter
 
 

@@ -33,10 +33,10 @@ class Fetch(Plain):
         yield Action(m.new.name, f"stream {kept.archive.name} ({size:.1f} MB) from {where}", lambda: self._bring(m))
 
     def _bring(self, m: Migration) -> None:
-        from tscm_migrate.transfer import go
+        from tscm_migrate.transfer import api
 
         kept = _kept(m)
-        go.bring(kept.source(), kept.archive, m.new, limit=m.options.limit, emit=m.emit)
+        api.bring(kept.source(), kept.archive, m.new, limit=m.options.limit, emit=m.emit)
 
 
 class Listed(Plain):

@@ -18,7 +18,7 @@ from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration
-    from tscm_migrate.transfer.go import Wish
+    from tscm_migrate.transfer.api import Wish
 
 
 class HoldUpdates(Plain):
@@ -153,11 +153,11 @@ class Transfer(Plain):
 
     def apply(self, m: Migration) -> Actions:
         """Nothing when the same files are there already; never over another one."""
-        from tscm_migrate.transfer import go
+        from tscm_migrate.transfer import api
 
-        wish = go.Wish(m.options.method, m.options.route, m.options.limit)
+        wish = api.Wish(m.options.method, m.options.route, m.options.limit)
         if m.noted("archive") is None:  # a dry run
-            choice = go.decide(m.old, m.new, wish, checks.archive_estimate(m.old_facts))
+            choice = api.decide(m.old, m.new, wish, checks.archive_estimate(m.old_facts))
             what = f"copy the archive to {m.new.paths.backup_dir} by {choice.text()}"
             yield Action(m.new.name, what, lambda: None)
             return
@@ -173,25 +173,25 @@ class Transfer(Plain):
         )  # fmt: skip
 
     def _list(self, m: Migration) -> None:
-        from tscm_migrate.transfer import go
+        from tscm_migrate.transfer import api
 
         newest = the_archive(m)
-        others = [archive for archive in go.listed(m.old) if archive.name != newest.name]
+        others = [archive for archive in api.listed(m.old) if archive.name != newest.name]
         m.note("archives", [asdict(archive) for archive in (newest, *others)])
 
     def _copy(self, m: Migration, wish: Wish) -> None:
-        from tscm_migrate.transfer import go
+        from tscm_migrate.transfer import api
 
-        sent = go.copy(
+        sent = api.copy(
             m.old, m.new, the_archives(m), wish=wish, emit=m.emit, lent=lambda where: m.note("lent_key", where)
         )
         if m.options.archive == "all":
             m.note("archives", [asdict(one.archive) for one in sent])
 
     def _clear(self, m: Migration) -> None:
-        from tscm_migrate.transfer import go
+        from tscm_migrate.transfer import api
 
-        go.leftovers(m.old, m.new)
+        api.leftovers(m.old, m.new)
         if m.noted("lent_key"):
             m.note("lent_key", {})
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tscm_migrate.transfer.methods.relayed import Pull, Push, Sftp
 from tscm_migrate.transfer.methods.rsync import Rsync
-from tscm_migrate.transfer.methods.straight import Pull, Push, Sftp
 from tscm_migrate.transfer.methods.tar import Tar
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import CommandFailed, ConnectionLost, TalkativeLogin, TransferError
-from tscm_migrate.transfer import carry
+from tscm_migrate.transfer import relay
 from tscm_migrate.transfer.authorise import Opens, authorised, key_on
 from tscm_migrate.transfer.base import Caps, Job, Sent
-from tscm_migrate.transfer.flow import Meanwhile, Teller
 from tscm_migrate.transfer.methods.tar import Ends, ends_of
+from tscm_migrate.transfer.pump import Meanwhile, Teller
 from tscm_migrate.transfer.tunnel import tunnel
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ class Rsync:
         with contextlib.ExitStack() as stack:
             made: _Way | None = None
             for given in job.archives:
-                archive, offset = carry.start(job, given)
+                archive, offset = relay.start(job, given)
                 if offset is None:
                     sent.append(Sent(archive, 0, kept=True))
                     continue
                 if offset < archive.size or archive.size == 0:
                     made = made or stack.enter_context(_way(ends, job))
                     made.copy(archive, offset)
-                carry.finish(job, archive)
+                relay.finish(job, archive)
                 sent.append(Sent(archive, archive.size - offset, offset))
         return tuple(sent)
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import TransferError
-from tscm_migrate.transfer import carry, tarstream
+from tscm_migrate.transfer import relay, tarstream
 from tscm_migrate.transfer.base import Caps, Job, Sent
-from tscm_migrate.transfer.ends.shell import ShellEnd
-from tscm_migrate.transfer.flow import Teller, Throttle, pump
+from tscm_migrate.transfer.endpoints.shell import ShellEnd
+from tscm_migrate.transfer.pump import Teller, Throttle, pump
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,12 +51,12 @@ class Tar:
     def send(self, job: Job) -> tuple[Sent, ...]:
         """See Method; an archive of which a part is there already goes by itself, from that part's end on."""
         ends = ends_of(job, "tar")
-        begun = [carry.start(job, archive) for archive in job.archives]
+        begun = [relay.start(job, archive) for archive in job.archives]
         fresh = [archive for archive, offset in begun if offset == 0]
         together = fresh if len(fresh) > 1 and _gnu(ends.source) and _gnu(ends.target) else []
         for archive, offset in begun:
             if offset is not None and archive not in together:
-                carry.go_on(job, archive, offset)
+                relay.go_on(job, archive, offset)
         if together:
             self._stream(job, together)
         return tuple(_sent(archive, offset) for archive, offset in begun)
@@ -68,7 +68,7 @@ class Tar:
             for archive in archives:
                 content = stream.expect(archive)
                 writer.write(tarstream.header(f".{archive.name}.part", archive.size))
-                with carry.dropped(job, archive):
+                with relay.dropped(job, archive):
                     self._member(job, archive, content, writer, throttle)
                 writer.write(tarstream.padding(archive.size))
             stream.end()
@@ -76,13 +76,13 @@ class Tar:
             writer.write(tarstream.END)
             writer.finish(timeout=600.0)
         for archive in archives:
-            carry.finish(job, archive)
+            relay.finish(job, archive)
 
     def _member(self, job: Job, archive: Archive, content: Iterable[bytes], writer: Writer, throttle: Throttle) -> None:
         seen, digest = pump(content, writer, Teller(job.emit, archive.name, archive.size), throttle)
         if digest != archive.sha256:
             writer.close()
-            raise carry.changed(archive, seen, digest)
+            raise relay.changed(archive, seen, digest)
 
 
 def _gnu(end: ShellEnd) -> bool:

@@ -23,7 +23,7 @@ from tscm_migrate.errors import (
 from tscm_migrate.model import Archive
 from tscm_migrate.ssh import sftp as fast
 from tscm_migrate.transfer.base import Found
-from tscm_migrate.transfer.ledger import Ledger
+from tscm_migrate.transfer.checkpoint import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

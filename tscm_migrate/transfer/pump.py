@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from tscm_migrate.errors import ArchiveChanged, TransferError
 from tscm_migrate.events import Emit, Progress
-from tscm_migrate.transfer.ledger import EVERY
+from tscm_migrate.transfer.checkpoint import EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import ClassVar
 
 from tscm_migrate.transfer.base import Caps, Job, Sent
-from tscm_migrate.transfer.carry import carry
-from tscm_migrate.transfer.ends.folder import FolderEnd
+from tscm_migrate.transfer.endpoints.folder import FolderEnd
+from tscm_migrate.transfer.relay import carry
 
 
 class Pull:

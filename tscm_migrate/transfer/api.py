@@ -11,12 +11,12 @@ from tscm_migrate.events import Emit, Said, silent
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer import authorise
 from tscm_migrate.transfer.base import Job, Sent
-from tscm_migrate.transfer.carry import check_name
-from tscm_migrate.transfer.choose import Choice, Situation, choose
-from tscm_migrate.transfer.ends.folder import FolderEnd
-from tscm_migrate.transfer.ends.sftp import SftpEnd
-from tscm_migrate.transfer.ends.shell import ShellEnd
+from tscm_migrate.transfer.endpoints.folder import FolderEnd
+from tscm_migrate.transfer.endpoints.sftp import SftpEnd
+from tscm_migrate.transfer.endpoints.shell import ShellEnd
 from tscm_migrate.transfer.methods import METHODS
+from tscm_migrate.transfer.relay import check_name
+from tscm_migrate.transfer.routing import Choice, Situation, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

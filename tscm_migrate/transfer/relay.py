@@ -9,7 +9,7 @@ from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import ArchiveChanged, CommandFailed, TransferError
 from tscm_migrate.events import Said
 from tscm_migrate.transfer.base import Sent
-from tscm_migrate.transfer.flow import Meanwhile, Teller, Throttle, pump
+from tscm_migrate.transfer.pump import Meanwhile, Teller, Throttle, pump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
