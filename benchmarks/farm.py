@@ -27,10 +27,10 @@ from tests.support.incoming import encrypted
 from tscm_migrate.fleet.pull import Crew, pulls
 from tscm_migrate.model import Host, Paths
 from tscm_migrate.offsite import catalog
-from tscm_migrate.offsite.copying import CopyPolicy
 from tscm_migrate.offsite.jobs import PullJob, Tools
 from tscm_migrate.offsite.pull import PullOptions
 from tscm_migrate.offsite.stores.local import LocalStore
+from tscm_migrate.offsite.upload import CopyPolicy
 from tscm_migrate.ssh.connect import NoSecrets
 
 _EACH = 16  # addresses that one sshd takes

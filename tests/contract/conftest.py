@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import servers
-from tscm_migrate.offsite.stores.opened import open_store
+from tscm_migrate.offsite.stores.factory import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from tests.support import servers
 from tests.support.gpg import keyring, make_key
 from tscm_migrate.lab.embedded import EmbeddedLab, available
 from tscm_migrate.lab.profile import new_profile, old_profile
-from tscm_migrate.offsite.stores.opened import open_store
+from tscm_migrate.offsite.stores.factory import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,18 +92,18 @@ def test_a_file_is_restored_also_where_the_inventory_does_not_know_whose_it_is(t
 def test_two_hosts_in_the_store_have_to_be_told_apart(tmp_path: Path) -> None:
     from tests.support.incoming import NOW, Given, encrypted
     from tscm_migrate.errors import CopyMissing
-    from tscm_migrate.offsite import catalog, kept
-    from tscm_migrate.offsite.copying import CopyPolicy, make_copy
+    from tscm_migrate.offsite import catalog, restore_source
     from tscm_migrate.offsite.stores.local import LocalStore
+    from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 
     store = LocalStore(tmp_path)
     with pytest.raises(CopyMissing, match="it is empty"):
-        kept.find(catalog.load(store), "latest")
+        restore_source.find(catalog.load(store), "latest")
     for host in ("tscm-a", "tscm-b"):
         make_copy(Given(encrypted(1000), host=host), store, CopyPolicy(), now=NOW)
     found = catalog.load(store)
     with pytest.raises(CopyMissing, match="of 2 hosts") as refused:
-        kept.find(found, "latest")
+        restore_source.find(found, "latest")
     assert "offsite:tscm-a/latest, offsite:tscm-b/latest" in refused.value.remedy()
-    assert kept.find(found, "tscm-b/latest").host == "tscm-b"
-    assert kept.find(found, f"tscm-a/{found.copies[0].manifest.archive}").host == "tscm-a"
+    assert restore_source.find(found, "tscm-b/latest").host == "tscm-b"
+    assert restore_source.find(found, f"tscm-a/{found.copies[0].manifest.archive}").host == "tscm-a"

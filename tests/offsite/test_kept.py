@@ -11,9 +11,9 @@ from tests.support import pair
 from tests.support.incoming import NOW, Given, encrypted
 from tscm_migrate.errors import CopyDamaged, MigrateError, SshError
 from tscm_migrate.offsite import catalog
-from tscm_migrate.offsite.copying import CopyPolicy, make_copy
-from tscm_migrate.offsite.kept import StoredCopy
+from tscm_migrate.offsite.restore_source import StoredCopy
 from tscm_migrate.offsite.stores.local import LocalStore
+from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 from tscm_migrate.transfer import api
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from tscm_migrate.inventory import load
 from tscm_migrate.lab import embedded
 from tscm_migrate.lab.profile import new_profile, old_profile
 from tscm_migrate.offsite import catalog
-from tscm_migrate.offsite.copying import CopyPolicy, make_copy
 from tscm_migrate.offsite.stores.local import LocalStore
+from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 
 if TYPE_CHECKING:
     import subprocess

@@ -26,9 +26,9 @@ from tscm_migrate.errors import (
 from tscm_migrate.events import Event, Said
 from tscm_migrate.model import Paths
 from tscm_migrate.offsite import catalog
-from tscm_migrate.offsite.copying import CopyPolicy
 from tscm_migrate.offsite.freshness import judge
 from tscm_migrate.offsite.pull import PullOptions, pull
+from tscm_migrate.offsite.upload import CopyPolicy
 from tscm_migrate.ssh.connect import NoSecrets, connect
 
 if TYPE_CHECKING:

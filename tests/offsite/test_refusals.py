@@ -14,9 +14,9 @@ from tests.support import servers
 from tests.support.incoming import NOW, Given, encrypted
 from tscm_migrate.errors import MigrateError, Retry, StoreDenied, StoreError, StoreUnavailable
 from tscm_migrate.offsite import catalog
-from tscm_migrate.offsite.copying import CopyPolicy, make_copy
 from tscm_migrate.offsite.stores import multiparts
-from tscm_migrate.offsite.stores.opened import open_store
+from tscm_migrate.offsite.stores.factory import open_store
+from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

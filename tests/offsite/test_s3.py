@@ -21,8 +21,8 @@ from tests.support.incoming import NOW, Given, encrypted, name_of
 from tests.support.proxy import Proxy, proxied
 from tscm_migrate.errors import CopyDamaged, OffsiteError, PruneRefused, StoreDenied, StoreError
 from tscm_migrate.offsite import catalog, prune, retention
-from tscm_migrate.offsite.copying import CopyPolicy, make_copy
-from tscm_migrate.offsite.stores.opened import open_store
+from tscm_migrate.offsite.stores.factory import open_store
+from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import verify
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ import sys, time
 from datetime import UTC, datetime
 from tests.support.incoming import Given, encrypted
 from tests.support.servers import ENV
-from tscm_migrate.offsite.copying import CopyPolicy, make_copy
-from tscm_migrate.offsite.stores.opened import open_store
+from tscm_migrate.offsite.upload import CopyPolicy, make_copy
+from tscm_migrate.offsite.stores.factory import open_store
 store = open_store(sys.argv[1], env=ENV)
 given = Given(encrypted(40_000_000), chunk=1 << 19)
 print("ready", flush=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate.errors import PruneRefused
-from tscm_migrate.offsite import catalog, there
+from tscm_migrate.offsite import appliance_retention, catalog
 from tscm_migrate.offsite.pull import PullOptions, pull
 from tscm_migrate.offsite.retention import Policy
 from tscm_migrate.ssh.connect import NoSecrets, connect
@@ -35,13 +35,13 @@ def archives(backups: Path) -> list[int]:
 
 
 def thinned(shell: Shell, store: LocalStore, policy: Policy = ONE) -> list[str]:
-    found = there.plan(shell, catalog.load(store), policy, NOW)
-    return [why for _, why in there.thin(shell, store, found)]
+    found = appliance_retention.plan(shell, catalog.load(store), policy, NOW)
+    return [why for _, why in appliance_retention.thin(shell, store, found)]
 
 
 def test_nothing_goes_that_is_not_off_site(shell: Shell, store: LocalStore, backups: Path) -> None:
     pull(shell, store, PullOptions(), now=NOW)  # the newest alone
-    found = there.plan(shell, catalog.load(store), ONE, NOW)
+    found = appliance_retention.plan(shell, catalog.load(store), ONE, NOW)
     assert [one.verdict.reasons for one in found] == [("newest verified",), *[("no verified copy off-site",)] * 2]
     assert thinned(shell, store) == []
     assert archives(backups) == [1, 2, 3]
@@ -70,13 +70,13 @@ def test_a_store_that_lost_the_copy_costs_nothing(
     shell: Shell, store: LocalStore, backups: Path, tmp_path: Path, how: str
 ) -> None:
     pull(shell, store, PullOptions("all"), now=NOW)
-    found = there.plan(shell, catalog.load(store), ONE, NOW)
+    found = appliance_retention.plan(shell, catalog.load(store), ONE, NOW)
     for path in (tmp_path / "store").rglob("*02-02*"):
         if not path.name.endswith(".json"):
             body = bytearray(path.read_bytes())
             body[9] ^= 1
             path.unlink() if how == "gone" else path.write_bytes(body)
-    whys = [why for _, why in there.thin(shell, store, found)]
+    whys = [why for _, why in appliance_retention.thin(shell, store, found)]
     assert sum("could not be read right" in why for why in whys) == 1
     assert archives(backups) == [2, 3]
 
@@ -84,7 +84,7 @@ def test_a_store_that_lost_the_copy_costs_nothing(
 def test_a_clock_that_went_back_stops_it(shell: Shell, store: LocalStore, backups: Path) -> None:
     pull(shell, store, PullOptions("all"), now=NOW)
     with pytest.raises(PruneRefused, match="went back"):
-        there.plan(shell, catalog.load(store), ONE, NOW - timedelta(days=1))
+        appliance_retention.plan(shell, catalog.load(store), ONE, NOW - timedelta(days=1))
     assert archives(backups) == [1, 2, 3]
 
 

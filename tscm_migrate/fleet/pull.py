@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.fleet.executors import Cluster
     from tscm_migrate.model import Host
-    from tscm_migrate.offsite.desk import Desk
+    from tscm_migrate.offsite.context import Desk
 
 _MOST = 256
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.journal import Journal
     from tscm_migrate.model import Policy, Secret
-    from tscm_migrate.offsite.kept import Kept
+    from tscm_migrate.offsite.restore_source import Kept
     from tscm_migrate.options import MigrateOptions
 
 

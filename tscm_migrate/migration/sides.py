@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.model import Host, Secret
-    from tscm_migrate.offsite.kept import Kept
+    from tscm_migrate.offsite.restore_source import Kept
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.secrets import Secrets
@@ -88,9 +88,9 @@ def again(
     new = Appliance(inventory.host(options.to), dial, emit)
     if not options.rescues:
         return Sides(Appliance(inventory.host(options.from_), dial, emit), new)
-    from tscm_migrate.offsite import kept
+    from tscm_migrate.offsite import restore_source
 
-    found = kept.noted(notes["kept"], lambda url: _open(url, inventory, secrets, emit))
+    found = restore_source.noted(notes["kept"], lambda url: _open(url, inventory, secrets, emit))
     host = host_of(inventory, notes["old_host"]["name"])
     address, port = notes["old_host"]["address"], notes["old_host"]["port"]
     return Sides(Appliance(replace(host, address=address, port=port), _nobody, emit), new, found)
@@ -102,21 +102,21 @@ def _nobody(host: Host, expect: Sequence[str] | None = None) -> Shell:
 
 
 def _kept(options: MigrateOptions, inventory: Inventory, secrets: Secrets, emit: Emit) -> Kept:
-    from tscm_migrate.offsite import catalog, kept
+    from tscm_migrate.offsite import catalog, restore_source
     from tscm_migrate.offsite.settings import settings
 
     kind, _, wanted = options.archive.partition("offsite:")
     if kind:
-        return kept.KeptFile(Path(options.archive))
+        return restore_source.KeptFile(Path(options.archive))
     url = settings(inventory, options.store).store
     with closing(_open(url, inventory, secrets, emit)) as store:
-        found = kept.find(catalog.load(store), wanted)
-    return kept.StoredCopy(found, url, lambda: _open(url, inventory, secrets, emit))
+        found = restore_source.find(catalog.load(store), wanted)
+    return restore_source.StoredCopy(found, url, lambda: _open(url, inventory, secrets, emit))
 
 
 def _open(url: str, inventory: Inventory, secrets: Secrets, emit: Emit) -> Store:
     from tscm_migrate.offsite.jobs import Tools, dialler
-    from tscm_migrate.offsite.stores.opened import open_store
+    from tscm_migrate.offsite.stores.factory import open_store
 
     return open_store(url, dial=dialler(inventory.path, Tools(secrets, emit)))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.archive import names
 from tscm_migrate.errors import CopyDamaged, ObjectExists, StoreError, UsageError
-from tscm_migrate.offsite import seal
+from tscm_migrate.offsite import gpg
 from tscm_migrate.offsite.streams import Hashed, no_more
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def archive(store: Store, copy: Copy, *, gnupg_home: Path | None = None) -> Iter
         if not manifest.sealed_to:
             yield stored
             return
-        with seal.opened(stored, home=gnupg_home) as plain:
+        with gpg.opened(stored, home=gnupg_home) as plain:
             yield _checked(plain, manifest, store, manifest.source_sha256, manifest.source_size)
 
 
@@ -55,9 +55,9 @@ def opened(
     with ExitStack() as stack:
         chunks = stack.enter_context(archive(store, copy, gnupg_home=gnupg_home))
         if copy.manifest.encrypted == "passphrase":
-            chunks = stack.enter_context(seal.opened(chunks, passphrase))
+            chunks = stack.enter_context(gpg.opened(chunks, passphrase))
         elif copy.manifest.encrypted == "public-key" and not copy.manifest.sealed_to:
-            chunks = stack.enter_context(seal.opened(chunks, home=gnupg_home))
+            chunks = stack.enter_context(gpg.opened(chunks, home=gnupg_home))
         yield chunks
 
 

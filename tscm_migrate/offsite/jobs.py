@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.events import Emit, silent
 from tscm_migrate.offsite.pull import Pulled, PullOptions, pull
-from tscm_migrate.offsite.stores.opened import open_store
+from tscm_migrate.offsite.stores.factory import open_store
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:

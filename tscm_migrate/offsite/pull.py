@@ -27,7 +27,7 @@ from tscm_migrate.errors import (
 )
 from tscm_migrate.events import Emit, Said, silent
 from tscm_migrate.offsite import catalog, markers
-from tscm_migrate.offsite.copying import Copied, CopyPolicy, make_copy
+from tscm_migrate.offsite.upload import Copied, CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import verify
 from tscm_migrate.util.redact import outside
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.offsite.copying import CopyPolicy
 from tscm_migrate.offsite.retention import Policy
+from tscm_migrate.offsite.upload import CopyPolicy
 from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ class Settings(_Strict):
         Raises:
             SealFailed: a recipient is not in the keyring, or cannot be used.
         """
-        from tscm_migrate.offsite import seal
+        from tscm_migrate.offsite import gpg
 
-        keys = seal.recipients(self.recipients) if self.recipients else ()
+        keys = gpg.recipients(self.recipients) if self.recipients else ()
         return CopyPolicy(self.verify, keys, self.require_encryption, tags)
 
 

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from tscm_migrate.offsite.appliance_retention import There
     from tscm_migrate.offsite.catalog import Catalog, Copy
     from tscm_migrate.offsite.freshness import HostStatus
     from tscm_migrate.offsite.prune import Leftovers, Pruning
-    from tscm_migrate.offsite.there import There
 
 _NAMED = 200
 _SEALING = {"no": "PLAIN", "passphrase": "passphrase", "public-key": "keys"}

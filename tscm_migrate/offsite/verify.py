@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import CopyDamaged, ObjectMissing, StoreError, StoreUnavailable, UsageError
 from tscm_migrate.offsite import keys
-from tscm_migrate.offsite.copying import read_back
 from tscm_migrate.offsite.manifest import Record
+from tscm_migrate.offsite.upload import read_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

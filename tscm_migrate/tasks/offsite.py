@@ -171,7 +171,7 @@ def fetch(
 
 def desk_of(inventory: str | None, store: str | None, **more: Any) -> Any:
     """The inventory, the settings and the open store; see `offsite.desk.opened`. Warnings go to stderr."""
-    from tscm_migrate.offsite.desk import opened
+    from tscm_migrate.offsite.context import opened
 
     emit = more.pop("emit", None) or warnings(as_json=False)
     return opened(inventory=inventory, store=store, emit=emit, **more)

@@ -17,9 +17,9 @@ from .offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_u
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Host
-    from tscm_migrate.offsite.desk import Desk
+    from tscm_migrate.offsite.appliance_retention import There
+    from tscm_migrate.offsite.context import Desk
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.offsite.there import There
 
 
 @command(help={**HOSTS, **COMMON, "sample": "How many: 10%, a number, or all (default)."}, iterable=["host", "group"])
@@ -183,8 +183,8 @@ def _pruned_there(desk: Desk, host: Host, words: list[str], *, dry_run: bool, ye
     """Plan, show, ask and delete on one appliance; returns how many archives were left after all."""
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.run import Dialler
+    from tscm_migrate.offsite import appliance_retention as room
     from tscm_migrate.offsite import text
-    from tscm_migrate.offsite import there as room
 
     with closing(Appliance(host, Dialler(desk.secrets, desk.emit), desk.emit)) as appliance:
         plan = room.plan(appliance.shell, desk.catalog([host.name]), desk.settings.keep.policy(), now_utc())
@@ -204,7 +204,7 @@ def _pruned_there(desk: Desk, host: Host, words: list[str], *, dry_run: bool, ye
 def _thinned(appliance: Appliance, store: Store, plan: list[There], *, json: bool) -> int:
     """Delete what goes, while no run has the appliance; returns how many were left after all."""
     from tscm_migrate.migration import locks
-    from tscm_migrate.offsite import there as room
+    from tscm_migrate.offsite import appliance_retention as room
 
     left = 0
     with locks.alone(appliance, "prune"):

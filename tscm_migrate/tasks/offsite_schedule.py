@@ -14,7 +14,7 @@ from .base import INVENTORY_HELP, command
 from .offsite import HOSTS, STORE, now_utc
 
 if TYPE_CHECKING:
-    from tscm_migrate.offsite.scheduler import Scheduler
+    from tscm_migrate.offsite.timers import Scheduler
 
 
 @command(
@@ -62,7 +62,7 @@ def schedule(
         tscm-migrate offsite schedule remove
     """
     from tscm_migrate.offsite import schedule as room
-    from tscm_migrate.offsite.scheduler import scheduler
+    from tscm_migrate.offsite.timers import scheduler
 
     if action not in {"install", "show", "remove"}:
         raise UsageError(f"{action[:20]!r} is none of install, show, remove")

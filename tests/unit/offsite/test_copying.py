@@ -13,9 +13,9 @@ import pytest
 from tests.support.incoming import NOW, Given, encrypted, name_of, plain
 from tscm_migrate.errors import CopyDamaged, CopyMissing, PlaintextRefused, PruneRefused, StoreError
 from tscm_migrate.offsite import catalog, keys, prune, retention
-from tscm_migrate.offsite.copying import CopyPolicy, make_copy
 from tscm_migrate.offsite.fetch import fetch
 from tscm_migrate.offsite.stores.local import LocalStore
+from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import check, sample, verify
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from tests.support.incoming import NOW, Given
 from tscm_migrate.archive import compression
 from tscm_migrate.errors import ObjectExists, SealFailed
 from tscm_migrate.offsite import catalog, drill
-from tscm_migrate.offsite.copying import CopyPolicy, make_copy
 from tscm_migrate.offsite.fetch import fetch
 from tscm_migrate.offsite.stores.local import LocalStore
+from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tscm_migrate.errors import UsageError
 from tscm_migrate.offsite import schedule
 from tscm_migrate.offsite.schedule import Plan
-from tscm_migrate.offsite.scheduler import Cron, Systemd
+from tscm_migrate.offsite.timers import Cron, Systemd
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.offsite.stores.opened import aws_keys, open_store
+from tscm_migrate.offsite.stores.factory import aws_keys, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path

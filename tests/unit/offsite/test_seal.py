@@ -16,10 +16,11 @@ from tests.support.gpg import gpg, make_key
 from tests.support.incoming import NOW, Given, plain
 from tscm_migrate.errors import CopyDamaged, SealFailed
 from tscm_migrate.model import Secret
-from tscm_migrate.offsite import catalog, seal
-from tscm_migrate.offsite.copying import CopyPolicy, make_copy
+from tscm_migrate.offsite import catalog
+from tscm_migrate.offsite import gpg as seal
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.streams import look, peek
+from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -239,7 +240,7 @@ def test_packets_are_told_apart(keyring: tuple[Path, str, str]) -> None:
 @pytest.mark.slow
 def test_memory_is_flat(keyring: tuple[Path, str, str], public_only: Path) -> None:
     script = (
-        "import resource, sys; from pathlib import Path; from tscm_migrate.offsite import seal\n"
+        "import resource, sys; from pathlib import Path; from tscm_migrate.offsite import gpg as seal\n"
         "block = bytes(1 << 20)\n"
         "blocks = (block for _ in range(int(sys.argv[1])))\n"
         "size = sum(map(len, seal.sealed(blocks, (sys.argv[2],), Path(sys.argv[3]))))\n"

@@ -14,9 +14,9 @@ import pytest
 from tests.support.incoming import NOW, Given, encrypted, name_of
 from tscm_migrate.errors import PruneRefused, StoreError
 from tscm_migrate.offsite import catalog, freshness, keys, prune, retention, text
-from tscm_migrate.offsite.copying import CopyPolicy, make_copy
 from tscm_migrate.offsite.fetch import fetch
 from tscm_migrate.offsite.stores.local import LocalStore
+from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import verify
 
 if TYPE_CHECKING:

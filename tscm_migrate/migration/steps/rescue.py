@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tscm_migrate.migration.context import Actions, Migration
-    from tscm_migrate.offsite.kept import Kept
+    from tscm_migrate.offsite.restore_source import Kept
 
 _GOES = 5.0  # seconds in which an answer that was on its way may die down
 

@@ -14,7 +14,7 @@ from tscm_migrate.offsite import catalog as catalogs
 from tscm_migrate.offsite.jobs import PullJob, Tools, dialler
 from tscm_migrate.offsite.pull import PullOptions
 from tscm_migrate.offsite.settings import Settings, settings
-from tscm_migrate.offsite.stores.opened import open_store
+from tscm_migrate.offsite.stores.factory import open_store
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.util.folders import state_folder
 from tscm_migrate.util.redact import outside

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from tscm_migrate.errors import CopyDamaged, ObjectExists, ObjectMissing, OffsiteError, PlaintextRefused, SealFailed
 from tscm_migrate.events import Emit, Progress, silent
-from tscm_migrate.offsite import keys, seal
+from tscm_migrate.offsite import gpg, keys
 from tscm_migrate.offsite.manifest import Manifest, parse_manifest
 from tscm_migrate.offsite.stores.base import read_small
 from tscm_migrate.offsite.streams import Hashed, no_more, peek
@@ -118,7 +118,7 @@ def _upload(incoming: Incoming, store: Store, key: str, *, policy: CopyPolicy, n
     if looked.sealing == "no" and policy.require_encryption and not sealing:
         raise PlaintextRefused(detail=f"{incoming.host}: {incoming.archive} is not encrypted, and stays where it is")
     if sealing:
-        looked, chunks = peek(seal.sealed(chunks, policy.seal_to, policy.gnupg_home))
+        looked, chunks = peek(gpg.sealed(chunks, policy.seal_to, policy.gnupg_home))
         _check_encrypted(looked, policy, f"{incoming.host}: {incoming.archive}")
     stored = Hashed(chunks, _Reporter(f"{incoming.host} {incoming.archive}", incoming.size, emit))
     store.upload(key, stored, size_hint=incoming.size)
@@ -220,19 +220,19 @@ def _check_encrypted(looked: Looked, policy: CopyPolicy, what: str) -> None:
 
 def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> tuple[Hashed, Hashed] | None:
     """What is stored, read once, and what gpg makes of it; None where the keyring has no secret key for it."""
-    if not seal.can_open(policy.seal_to, policy.gnupg_home):
+    if not gpg.can_open(policy.seal_to, policy.gnupg_home):
         return None
     try:
         with closing(store.read(key)) as raw:
             back = Hashed(no_more(raw, size, f"{store.url}/{key}"))
-            with seal.opened(back, home=policy.gnupg_home) as chunks:
+            with gpg.opened(back, home=policy.gnupg_home) as chunks:
                 plain = Hashed(chunks)
                 for _ in plain:
                     pass
             for _ in back:  # whatever gpg has not read
                 pass
     except SealFailed as error:
-        if seal.can_open(policy.seal_to, policy.gnupg_home):  # not a key whose passphrase was forgotten meanwhile
+        if gpg.can_open(policy.seal_to, policy.gnupg_home):  # not a key whose passphrase was forgotten meanwhile
             raise CopyDamaged(detail=f"{store.url}/{key}: it cannot be decrypted again: {error.message()}") from error
         return None
     return back, plain

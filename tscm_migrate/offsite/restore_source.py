@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tscm_migrate.archive import inspect, names
 from tscm_migrate.errors import CopyMissing, UsageError
 from tscm_migrate.model import Archive
-from tscm_migrate.offsite import fetch, seal
+from tscm_migrate.offsite import fetch, gpg
 from tscm_migrate.offsite.catalog import Copy
 from tscm_migrate.offsite.manifest import Manifest
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
@@ -279,7 +279,7 @@ class KeptFile:
         if self.wants_passphrase and not shutil.which("gpg"):
             return inspect.Inside("there is no gpg on this workstation; it is opened on the new one")
         with self.path.open("rb") as file, closing(_chunks_of(file)) as chunks:
-            sealed = seal.opened(chunks, passphrase) if self.wants_passphrase else nullcontext(chunks)
+            sealed = gpg.opened(chunks, passphrase) if self.wants_passphrase else nullcontext(chunks)
             with sealed as plain:
                 return inspect.read(plain, paths, packed=self.path.stat().st_size)
 
