@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, UsageError
-from tscm_migrate.ui.say import say
+from tscm_migrate.ui.console import say
 
 if TYPE_CHECKING:
     from tscm_migrate.inventory import Inventory

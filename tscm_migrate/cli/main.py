@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tscm_migrate import inventory
 from tscm_migrate.errors import Exit, Interrupted, MigrateError, OutOfMemory, OutputLost, UsageError
 from tscm_migrate.secrets import blank_environment
-from tscm_migrate.ui.fold import fit
-from tscm_migrate.ui.steady import mute
+from tscm_migrate.ui.resilient import mute
+from tscm_migrate.ui.wrap import fit
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import Exit, MigrateError, UsageError
-from tscm_migrate.ui.say import say
+from tscm_migrate.ui.console import say
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.folders import config_folder
 from tscm_migrate.util.operator_command import quoted

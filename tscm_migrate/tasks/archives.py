@@ -53,7 +53,7 @@ def archives(_context: Any, host: str, json: bool = False, inventory: str | None
     from tscm_migrate.events import silent
     from tscm_migrate.transfer import api
     from tscm_migrate.ui.archives import as_data, table
-    from tscm_migrate.ui.say import as_it_is, as_json
+    from tscm_migrate.ui.console import as_it_is, as_json
 
     with _appliance(host, inventory, silent) as appliance:
         found = api.listed(appliance)

@@ -41,7 +41,7 @@ def plan(_context: Any, file: str, inventory: str | None = None) -> None:
         tscm-migrate campaign plan branches.toml
     """
     from tscm_migrate.ui.campaign import plan_text
-    from tscm_migrate.ui.say import as_it_is
+    from tscm_migrate.ui.console import as_it_is
 
     as_it_is(plan_text(_load(file, inventory)))
 
@@ -65,7 +65,7 @@ def run(
     from tscm_migrate.campaign import journal
     from tscm_migrate.campaign import run as campaigns
     from tscm_migrate.ui.campaign import plan_text
-    from tscm_migrate.ui.say import say
+    from tscm_migrate.ui.console import say
 
     chosen = _load(file, inventory)
     if chosen.name in journal.names():
@@ -90,7 +90,7 @@ def resume(
     """
     from tscm_migrate.campaign.journal import CampaignJournal
     from tscm_migrate.ui.campaign import status_text
-    from tscm_migrate.ui.say import say
+    from tscm_migrate.ui.console import say
 
     opened = CampaignJournal.reopened(name)
     chosen = _load(opened.state.plan, opened.state.inventory or None)
@@ -111,7 +111,7 @@ def status(_context: Any, name: str, json: bool = False) -> int:
     """
     from tscm_migrate.campaign.journal import CampaignJournal
     from tscm_migrate.ui.campaign import as_dicts, status_text
-    from tscm_migrate.ui.say import as_it_is, as_json
+    from tscm_migrate.ui.console import as_it_is, as_json
 
     opened = CampaignJournal.reopened(name)
     chosen = _load(opened.state.plan, opened.state.inventory or None)
@@ -132,7 +132,7 @@ def report(_context: Any, name: str, to: str | None = None) -> None:
     """
     from tscm_migrate.campaign.journal import CampaignJournal
     from tscm_migrate.ui.campaign import write_page
-    from tscm_migrate.ui.say import say
+    from tscm_migrate.ui.console import say
 
     opened = CampaignJournal.reopened(name)
     chosen = _load(opened.state.plan, opened.state.inventory or None)
@@ -154,8 +154,8 @@ def _load(file: str, inventory: str | None) -> CampaignPlan:
 
 
 def _confirmed(question: str, *, yes: bool) -> bool:
+    from tscm_migrate.ui.console import say
     from tscm_migrate.ui.operator import Terminal
-    from tscm_migrate.ui.say import say
 
     if yes:
         return True
@@ -174,7 +174,7 @@ def _carry_out(
 
     from tscm_migrate.campaign.run import Campaign
     from tscm_migrate.ui.campaign import Board, write_page
-    from tscm_migrate.ui.say import say
+    from tscm_migrate.ui.console import say
 
     attended = not yes and sys.stdin is not None and sys.stdin.isatty()
     board = Board(chosen, as_json=json)

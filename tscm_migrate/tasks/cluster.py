@@ -41,7 +41,7 @@ def certificates(_context: Any, host: list[str], to: str = "cluster", days: int 
         tscm-migrate cluster certificates --host scheduler.example.net --host 10.0.0.5
     """
     from tscm_migrate.fleet.certificates import create
-    from tscm_migrate.ui.say import say
+    from tscm_migrate.ui.console import say
 
     folder = Path(to)
     create(folder, host, days=days)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.ui.say import say
+from tscm_migrate.ui.console import say
 
 from .base import command
 

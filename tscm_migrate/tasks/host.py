@@ -24,7 +24,7 @@ def listed(_context: Any, json: bool = False, inventory: str | None = None) -> N
     """
     from tscm_migrate.cli.hosts import as_dict, table
     from tscm_migrate.inventory import load
-    from tscm_migrate.ui.say import as_it_is, as_json
+    from tscm_migrate.ui.console import as_it_is, as_json
 
     site = load(Path(inventory) if inventory else None)
     if json:
@@ -42,7 +42,7 @@ def show(_context: Any, name: str, json: bool = False, inventory: str | None = N
     """
     from tscm_migrate.cli.hosts import as_dict, detail
     from tscm_migrate.inventory import load
-    from tscm_migrate.ui.say import as_json, say
+    from tscm_migrate.ui.console import as_json, say
 
     site = load(Path(inventory) if inventory else None)
     host = site.host(name)

@@ -154,8 +154,8 @@ def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False
     from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
+    from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
     from tscm_migrate.ui.operator import Terminal
-    from tscm_migrate.ui.screen import ask_unseen, keys_unseen
 
     interactive = sys.stdin is not None and sys.stdin.isatty()
     if not (interactive or options.yes or options.dry_run or only_rehearsal):

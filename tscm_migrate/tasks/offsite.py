@@ -9,7 +9,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from tscm_migrate.ui.say import as_it_is, as_json, say
+from tscm_migrate.ui.console import as_it_is, as_json, say
 
 from .base import HOST_HELP, INVENTORY_HELP, command
 
@@ -68,8 +68,8 @@ def pull(
         tscm-migrate offsite pull --group branches --jobs 16 --json
     """
     from tscm_migrate.fleet import pull as fleet
-    from tscm_migrate.fleet import text
     from tscm_migrate.fleet.announce import announced, unannounced
+    from tscm_migrate.ui import fleet_tables
 
     outcomes: list[fleet.PullOutcome] = []
     with desk_of(inventory, store, emit=warnings(json)) as desk:
@@ -82,9 +82,9 @@ def pull(
                 if json:
                     lines([fleet.as_dict(outcome)])
                 elif len(work) > 1:
-                    say(text.line(outcome, len(outcomes), len(work)))
+                    say(fleet_tables.line(outcome, len(outcomes), len(work)))
     if not json:
-        as_it_is(text.summary(outcomes))
+        as_it_is(fleet_tables.summary(outcomes))
     return fleet.exit_code(outcomes)
 
 
@@ -105,7 +105,7 @@ def listed(
         tscm-migrate offsite list --host tscm-old
     """
     from tscm_migrate.events import silent
-    from tscm_migrate.offsite import text
+    from tscm_migrate.ui import offsite_tables
 
     with desk_of(inventory, store, emit=None if json else silent) as desk:
         names = [found.name for found in desk.hosts(host, group)] if host or group else None
@@ -113,7 +113,7 @@ def listed(
     if json:
         lines(copy.as_dict() for copy in catalog.copies)
     else:
-        as_it_is(text.copies(catalog, now_utc()))
+        as_it_is(offsite_tables.copies(catalog, now_utc()))
 
 
 @command(positional=["host"], help={**COMMON, "host": HOST_HELP, "copy": COPY_HELP})
@@ -130,14 +130,14 @@ def show(
     Examples:
         tscm-migrate offsite show tscm-old
     """
-    from tscm_migrate.offsite import text
+    from tscm_migrate.ui import offsite_tables
 
     with desk_of(inventory, store) as desk:
         found = desk.catalog([host]).find(host, copy)
     if json:
         lines([found.as_dict()])
     else:
-        as_it_is(text.copy_detail(found, now_utc()))
+        as_it_is(offsite_tables.copy_detail(found, now_utc()))
 
 
 @command(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import ApplianceError, Exit, Locked, MigrateError, SshError, UsageError
-from tscm_migrate.ui.say import as_it_is, say
+from tscm_migrate.ui.console import as_it_is, say
 from tscm_migrate.util.redact import outside
 
 from .base import HOST_HELP, command
@@ -126,7 +126,7 @@ def prune(
         tscm-migrate offsite prune --there --host tscm-old --yes
     """
     from tscm_migrate.offsite import prune as room
-    from tscm_migrate.offsite import text
+    from tscm_migrate.ui import offsite_tables
 
     words = ["offsite", "prune", *_words(host, group, store, inventory), *(["--there"] if there else []), "--yes"]
     if there:
@@ -137,7 +137,7 @@ def prune(
         if json:
             lines(plan.as_dicts())
         else:
-            as_it_is(text.verdicts(plan))
+            as_it_is(offsite_tables.verdicts(plan))
         if dry_run:
             return Exit.DONE
         if plan.unusual and not agreed(f"{'; '.join(plan.unusual)}. Delete them?", words, yes=yes):
@@ -184,14 +184,14 @@ def _pruned_there(desk: Desk, host: Host, words: list[str], *, dry_run: bool, ye
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.run import Dialler
     from tscm_migrate.offsite import appliance_retention as room
-    from tscm_migrate.offsite import text
+    from tscm_migrate.ui import offsite_tables
 
     with closing(Appliance(host, Dialler(desk.secrets, desk.emit), desk.emit)) as appliance:
         plan = room.plan(appliance.shell, desk.catalog([host.name]), desk.settings.keep.policy(), now_utc())
         if json:
             lines(found.as_dict() for found in plan)
         else:
-            as_it_is(text.there(plan))
+            as_it_is(offsite_tables.there(plan))
         going = sum(not found.verdict.keep for found in plan)
         if dry_run or not going:
             return 0
@@ -230,13 +230,13 @@ def clean(
         tscm-migrate offsite clean --dry-run
     """
     from tscm_migrate.offsite import prune as room
-    from tscm_migrate.offsite import text
     from tscm_migrate.offsite.settings import duration_option
+    from tscm_migrate.ui import offsite_tables
 
     with desk_of(inventory, store) as desk:
         found = room.leftovers(desk.store, desk.catalog(), older=duration_option("--older", older))
         if not json:
-            as_it_is(text.left(found))
+            as_it_is(offsite_tables.left(found))
         gone = 0 if dry_run else room.clean(desk.store, found)
     if json:
         lines([{"v": 1, "orphans": len(found.orphans), "unfinished": len(found.unfinished), "deleted": gone}])
@@ -271,9 +271,10 @@ def status(
         tscm-migrate offsite status --group branches --page status.html
     """
     from tscm_migrate.fleet.announce import tell
-    from tscm_migrate.offsite import freshness, text
-    from tscm_migrate.offsite.page import page as render
-    from tscm_migrate.offsite.page import replace
+    from tscm_migrate.offsite import freshness
+    from tscm_migrate.ui import offsite_tables
+    from tscm_migrate.ui.offsite_page import page as render
+    from tscm_migrate.ui.offsite_page import replace
 
     with desk_of(inventory, store, emit=warnings(json)) as desk:
         names = [found.name for found in desk.hosts(host, group)]
@@ -282,7 +283,10 @@ def status(
         broken = [one for one in found if one.state != "fresh" or (strict and one.warnings)]
         if notify and broken:
             tell(
-                desk.settings, f"off-site backups: {len(broken)} of {len(found)} late", text.statuses(broken), desk.emit
+                desk.settings,
+                f"off-site backups: {len(broken)} of {len(found)} late",
+                offsite_tables.statuses(broken),
+                desk.emit,
             )
     if prometheus:
         replace(Path(prometheus), freshness.prometheus(found, now))
@@ -291,7 +295,7 @@ def status(
     if json:
         lines(one.as_dict() for one in found)
     else:
-        as_it_is(text.statuses(found))
+        as_it_is(offsite_tables.statuses(found))
     return Exit.ATTENTION if broken else Exit.DONE
 
 

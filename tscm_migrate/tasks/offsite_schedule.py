@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, UsageError
-from tscm_migrate.ui.say import as_it_is, say
+from tscm_migrate.ui.console import as_it_is, say
 
 from .base import INVENTORY_HELP, command
 from .offsite import HOSTS, STORE, now_utc

@@ -50,7 +50,7 @@ def explain(
     from tscm_migrate.inventory import load
     from tscm_migrate.tsadmin import explaining
     from tscm_migrate.tsadmin.reader import dialects
-    from tscm_migrate.ui.say import as_it_is, as_json
+    from tscm_migrate.ui.console import as_it_is, as_json
 
     as_data = json or not sys.stdout.isatty()
     name_inventory(as_json=as_data)
@@ -131,8 +131,8 @@ def record(
     """
     from tscm_migrate.inventory import load
     from tscm_migrate.tsadmin import recording
+    from tscm_migrate.ui.console import say
     from tscm_migrate.ui.operator import Terminal
-    from tscm_migrate.ui.say import say
 
     host = load(Path(inventory) if inventory else None).host(name)
     made = recording.record(host, dialogue, Terminal(attended=sys.stdin is not None and sys.stdin.isatty()))
@@ -152,7 +152,7 @@ def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
     """
     from tscm_migrate.inventory import load
     from tscm_migrate.tsadmin import recording as recorded
-    from tscm_migrate.ui.say import say
+    from tscm_migrate.ui.console import say
     from tscm_migrate.util.redact import outside
 
     made = recorded.Recording.read(Path(recording))

@@ -27,7 +27,7 @@ def opened(_context: Any, run: str | None = None, print_path: bool = False) -> N
     import webbrowser
 
     from tscm_migrate.ui import report
-    from tscm_migrate.ui.say import as_it_is
+    from tscm_migrate.ui.console import as_it_is
 
     path = report.write(report.find(run))
     as_it_is(str(path))
@@ -44,8 +44,8 @@ def show(_context: Any, run: str | None = None, json: bool = False) -> None:
         tscm-migrate report show 20240501-030000-1a2b --json
     """
     from tscm_migrate.ui import report
+    from tscm_migrate.ui.console import as_json, say
     from tscm_migrate.ui.report import text
-    from tscm_migrate.ui.say import as_json, say
 
     told = report.read(report.find(run))
     if json:

@@ -35,7 +35,7 @@ def runs(_context: Any, json: bool = False) -> None:
     from dataclasses import asdict
 
     from tscm_migrate.migration import history
-    from tscm_migrate.ui.say import as_it_is, as_json
+    from tscm_migrate.ui.console import as_it_is, as_json
 
     found = history.listing()
     if json:
@@ -52,7 +52,7 @@ def show(_context: Any, run: str, json: bool = False) -> None:
         tscm-migrate show 20240501-030000-1a2b
     """
     from tscm_migrate.migration import history
-    from tscm_migrate.ui.say import as_json, say
+    from tscm_migrate.ui.console import as_json, say
 
     if json:
         as_json(history.as_dict(run))
@@ -155,8 +155,8 @@ def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, p
     from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
+    from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
     from tscm_migrate.ui.operator import Terminal
-    from tscm_migrate.ui.screen import ask_unseen, keys_unseen
 
     interactive = sys.stdin is not None and sys.stdin.isatty()
     if not (interactive or yes):

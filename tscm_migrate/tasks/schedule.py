@@ -49,8 +49,8 @@ def schedule(
     from tscm_migrate.appliance.backup_schedule import WHEN, Schedule
     from tscm_migrate.inventory import load
     from tscm_migrate.migration.scheduling import Scheduler
+    from tscm_migrate.ui.console import as_it_is, say
     from tscm_migrate.ui.operator import Terminal
-    from tscm_migrate.ui.say import as_it_is, say
 
     if remove and purge:
         raise UsageError("--remove and --purge exclude each other", "--remove removes the schedule, and no archive")

@@ -9,7 +9,7 @@ from typing import Any
 from invoke.collection import Collection
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.ui.say import say
+from tscm_migrate.ui.console import say
 from tscm_migrate.util.suggest import suggestion
 
 from .base import INVENTORY_HELP, command

@@ -58,7 +58,7 @@ def doctor(_context: Any, offline: bool = False, json: bool = False, inventory: 
     from tscm_migrate import inventory as inventories
     from tscm_migrate.cli import doctor as room
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.ui.say import as_json, say
+    from tscm_migrate.ui.console import as_json, say
 
     site = inventories.load(Path(inventory) if inventory else None)
     found = []

@@ -21,7 +21,7 @@ def watcher(*, as_json: bool = False, quiet: bool = False, verbose: bool = False
     """
     from . import lines
     from .recorder import Recorder
-    from .steady import Steady
+    from .resilient import Steady
 
     return Recorder(Steady(lines.json_lines if as_json else _shown(quiet=quiet, verbose=verbose)))
 

@@ -9,7 +9,7 @@ import threading
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.ui.say import as_json, say
+from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.folders import state_folder
 

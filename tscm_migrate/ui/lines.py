@@ -23,9 +23,9 @@ from tscm_migrate.events import (
     StepStarted,
     Waiting,
 )
-from tscm_migrate.ui.board import waits
+from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.ui.progress import EVERY, Meter
-from tscm_migrate.ui.say import as_json, say
+from tscm_migrate.ui.view_model import waits
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Event

@@ -25,17 +25,17 @@ from tscm_migrate.events import (
     StepStarted,
 )
 from tscm_migrate.migration import journal, plan
-from tscm_migrate.ui import screen
-from tscm_migrate.ui.board import Board
-from tscm_migrate.ui.fold import folded
+from tscm_migrate.ui import live_pause
 from tscm_migrate.ui.lines import line_of
+from tscm_migrate.ui.view_model import Board
+from tscm_migrate.ui.wrap import folded
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tscm_migrate.events import Event
-    from tscm_migrate.ui.board import Row
+    from tscm_migrate.ui.view_model import Row
 
 _LOWEST = 12  # rows; on a smaller terminal lines say more
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "bold red"), "reverted": ("↺", "cyan"), "running": ("▸", "bold cyan"),
@@ -76,7 +76,7 @@ class LiveView:
             self._ids = plan.known()
         if self._board is None and self._started and isinstance(event, StepStarted) and event.step in self._ids:
             self._board = self._new_board(self._started, now)
-            screen.draw(self)
+            live_pause.draw(self)
             self.show()
         if self._board is None:
             self._say(line_of(event))
@@ -115,7 +115,7 @@ class LiveView:
                 self.console.print(Text(part, style=_style(line)), soft_wrap=True)
 
     def _finish(self, event: RunFinished) -> None:
-        screen.over(self)
+        live_pause.over(self)
         if self._live is not None:
             live, self._live = self._live, None
             live.refresh()

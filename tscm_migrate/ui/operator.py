@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.ui import screen
+from tscm_migrate.ui import live_pause
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Terminal:
         left_out = [f"  | … {len(lines) - _MOST_LINES} lines before"] if len(lines) > _MOST_LINES else []
         framed = [*left_out, *(f"  | {line}" for line in lines[-_MOST_LINES:])]
         what = "asks" if understood.kind else "asks something that no dialect knows"
-        with screen.paused():
+        with live_pause.paused():
             self._tell("\n".join([f"\n{host} {what}:", "  +----", *framed, "  +----"]))
             if understood.kind is not None:
                 self._tell(f"  known as {understood.kind}; Enter types {redact.outside(understood.shown or '')!r}")
@@ -56,7 +56,7 @@ class Terminal:
 
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
         """Ask whether an answer is to be remembered, and, where several kinds may be meant, as which."""
-        with screen.paused():
+        with live_pause.paused():
             self._tell(f"  {host}: {redact.outside(question)}")
             said = self._ask("remember? [Y/n] ")
             if said is None or said.strip().lower() not in {"", "y", "yes"}:
@@ -74,7 +74,7 @@ class Terminal:
 
     def told(self, text: str) -> None:
         """Show what became of an answer that was to be remembered."""
-        with screen.paused():
+        with live_pause.paused():
             self._tell(f"  {redact.outside(text)}")
 
     def instruct(self, text: str) -> bool:
@@ -89,8 +89,8 @@ class Terminal:
 
     def _ask(self, question: str, *, unseen: bool = False) -> str | None:
         """The line that is typed; None at the end of the input, which is no answer."""
-        with screen.paused():
+        with live_pause.paused():
             try:
-                return screen.ask_unseen(question) if unseen else screen.ask(question)
+                return live_pause.ask_unseen(question) if unseen else live_pause.ask(question)
             except EOFError:
                 return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tscm_migrate.events import ActionStarted, Checked, Estimated, RunFinished, RunStarted, Said, StepStarted
+from tscm_migrate.ui.console import say
 from tscm_migrate.ui.report.html import seconds
-from tscm_migrate.ui.say import say
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Event

@@ -18,7 +18,7 @@ from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.ui.lines import json_lines
 from tscm_migrate.ui.recorder import Recorder
-from tscm_migrate.ui.steady import Steady
+from tscm_migrate.ui.resilient import Steady
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,11 +14,11 @@ from tests.support import browser
 from tests.support.incoming import NOW, Given, encrypted, name_of
 from tscm_migrate.offsite import catalog, freshness
 from tscm_migrate.offsite.manifest import Record
-from tscm_migrate.offsite.page import page  # fmt: skip
-from tscm_migrate.offsite.page import replace as write_page
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import write_record
+from tscm_migrate.ui.offsite_page import page  # fmt: skip
+from tscm_migrate.ui.offsite_page import replace as write_page
 
 if TYPE_CHECKING:
     from pathlib import Path

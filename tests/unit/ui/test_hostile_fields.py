@@ -17,12 +17,11 @@ from tests.support import browser
 from tscm_migrate import events
 from tscm_migrate.cli import doctor
 from tscm_migrate.model import Archive
-from tscm_migrate.offsite import page
-from tscm_migrate.offsite import text as offsite_text
 from tscm_migrate.offsite.catalog import Catalog, Copy
 from tscm_migrate.offsite.freshness import HostStatus
 from tscm_migrate.offsite.manifest import Manifest
-from tscm_migrate.ui import archives, lines, say
+from tscm_migrate.ui import archives, console, lines, offsite_page
+from tscm_migrate.ui import offsite_tables as offsite_text
 from tscm_migrate.ui.live import LiveView
 from tscm_migrate.ui.report import data
 from tscm_migrate.ui.report import html as report_html
@@ -105,7 +104,7 @@ def tables(value: str) -> dict[str, str]:
         "offsite list": offsite_text.copies(catalog, NOW),
         "offsite show": offsite_text.copy_detail(copy, NOW),
         "offsite status": offsite_text.statuses([status]),
-        "page": page.page([status], "s3://x", NOW),
+        "page": offsite_page.page([status], "s3://x", NOW),
     }
 
 
@@ -115,7 +114,7 @@ def test_a_table_has_one_line_a_row_whatever_is_in_its_cells(name: str, monkeypa
     for value in (HOSTILE, "plain"):
         out = io.StringIO()
         monkeypatch.setattr(sys, "stdout", out)
-        say.as_it_is(tables(value)[name])
+        console.as_it_is(tables(value)[name])
         printed.append(out.getvalue())
     check(printed[0], lines_of=printed[1])
 

@@ -24,10 +24,10 @@ from tscm_migrate.events import (
     StepStarted,
     Waiting,
 )
-from tscm_migrate.ui import lines, screen
-from tscm_migrate.ui.board import Board
-from tscm_migrate.ui.fold import folded
+from tscm_migrate.ui import lines, live_pause
 from tscm_migrate.ui.live import LiveView
+from tscm_migrate.ui.view_model import Board
+from tscm_migrate.ui.wrap import folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ def test_a_question_has_the_terminal_to_itself(view: tuple[LiveView, io.StringIO
     made, out = view
     for event in RUN:
         made(event)
-    with screen.paused():
+    with live_pause.paused():
         before = out.tell()
         made(Waiting("draining", 1.0, 9.0))
         assert out.getvalue()[before:] == ""

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from tscm_migrate.ui.fold import fit
+from tscm_migrate.ui.wrap import fit
 from tscm_migrate.util import redact
 
 

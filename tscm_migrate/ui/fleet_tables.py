@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import MigrateError
-from tscm_migrate.offsite.text import size, table, when
+from tscm_migrate.ui.offsite_tables import size, table, when
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

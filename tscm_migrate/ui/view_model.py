@@ -15,8 +15,8 @@ from tscm_migrate.events import (
     StepStarted,
     Waiting,
 )
-from tscm_migrate.ui.fold import folded
 from tscm_migrate.ui.progress import Meter
+from tscm_migrate.ui.wrap import folded
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:

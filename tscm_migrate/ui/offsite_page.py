@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import StoreError
 from tscm_migrate.offsite.freshness import span
-from tscm_migrate.offsite.text import size, when
+from tscm_migrate.ui.offsite_tables import size, when
 from tscm_migrate.util import private
 from tscm_migrate.util.redact import outside
 
