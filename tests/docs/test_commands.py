@@ -139,7 +139,7 @@ def test_every_inventory_of_the_pages_is_read(block: Block, tmp_path: Path) -> N
 def test_every_check_of_the_preflight_is_explained() -> None:
     sources = [
         ROOT / "tscm_migrate/migration" / name
-        for name in ("checks.py", "identify.py", "history.py", "steps/rehearse.py")
+        for name in ("checks.py", "gather_facts.py", "history.py", "steps/rehearse.py")
     ]
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
     names = set(re.findall(r'Finding\(\s*"([a-z-]+)"', text)) | set(re.findall(r': "([a-z][a-z-]+)"[,}]', text))

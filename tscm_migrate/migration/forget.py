@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import Cancelled, Exit, UsageError
 from tscm_migrate.events import RunFinished, Said
-from tscm_migrate.migration import journal, leftovers, locate, outcome, resume
+from tscm_migrate.migration import journal, leftovers, outcome, rediscover, resume
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Emit
@@ -40,7 +40,7 @@ def forget(name: str, *, inventory: Inventory, secrets: Secrets, emit: Emit, ope
     if not yes and not operator.confirm(question):
         raise Cancelled
     with resume.reopened(name, verb="forget", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
-        locate.find_both(m, need_new=True)
+        rediscover.find_both(m, need_new=True)
         leftovers.clear_settings(m.new)
         m.note("forgotten", value=True)
         m.emit(RunFinished(name, "done", round(time.monotonic() - began, 3)))

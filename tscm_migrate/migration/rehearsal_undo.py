@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import cron_hold, network
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import ApplianceError, NotComeBack
-from tscm_migrate.migration import identity, leftovers, way_back
+from tscm_migrate.migration import host_keys, leftovers, undo_cutover
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ def prints(new: Appliance) -> dict[str, str]:
     """
     hashed = "-type f -exec sha256sum {} + 2>/dev/null | sort | sha256sum"
     script = (
-        f"cd /; find {way_back.settings_of(new)} {hashed}; "
+        f"cd /; find {undo_cutover.settings_of(new)} {hashed}; "
         f"find {quote(new.paths.ssh_dir)} -name 'ssh_host_*' {hashed}; "
         "ip -4 -o addr show scope global 2>/dev/null | awk '{print $2, $4}' | sort | tr '\\n' ' '; echo"
     )
@@ -95,12 +95,12 @@ def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | 
     end_dialogue(m)
     if before is not None:
         other_keys = "keys" in changed(before, prints(new), "keys")
-        if way_back.has_settings(new, leftovers.REHEARSAL):  # else an earlier call has put them back
-            way_back.settings_back(new, leftovers.REHEARSAL)
+        if undo_cutover.has_settings(new, leftovers.REHEARSAL):  # else an earlier call has put them back
+            undo_cutover.settings_back(new, leftovers.REHEARSAL)
         if wrong := changed(before, prints(new), "own", "keys", "network"):
             raise ApplianceError(new.name, f"after the rehearsal it is not as before: {', '.join(wrong)}")
         if other_keys:
-            new.moved(new.host, identity.shown_anew(m, new.shell, way_back.keys_of(m, "new")))
+            new.moved(new.host, host_keys.shown_anew(m, new.shell, undo_cutover.keys_of(m, "new")))
     for entry, was in undo.get("in_place", {}).items():
         state = cron_hold.state(new, entry)
         if was and (state.aside or not state.in_place):
@@ -115,8 +115,8 @@ def reach(m: Migration, undo: Mapping[str, Any]) -> None:
     """
     if m.new.connected:
         return
-    place = way_back.own_place(m)
-    who, shell = way_back.look_at(m, place, dict(undo))
+    place = undo_cutover.own_place(m)
+    who, shell = undo_cutover.look_at(m, place, dict(undo))
     if who != "new" or shell is None:
         if shell is not None:
             shell.close()
@@ -136,7 +136,7 @@ def end_dialogue(m: Migration) -> None:
 def names(new: Appliance) -> list[str]:
     """What lies in the folders in which a restore may unpack an archive; paths without a slash in front."""
     top = str(PurePosixPath(new.paths.backup_dir).parent)
-    folders = " ".join(quote(f"{way_back.root_of(new)}{one}") for one in ("tmp", "var/tmp"))
+    folders = " ".join(quote(f"{undo_cutover.root_of(new)}{one}") for one in ("tmp", "var/tmp"))
     each = f"find {folders} {quote(top)} -mindepth 1 -maxdepth 1 -print0 2>/dev/null"
     script = f"{each} | tr '\\n\\0' '?\\n' | head -n {_MOST_NAMES}"
     text = new.run(script, sudo=True, check=False, display="list its temporary files").stdout

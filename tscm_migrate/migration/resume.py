@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate import __version__
 from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, UsageError
 from tscm_migrate.events import RunStarted, Said
-from tscm_migrate.migration import journal, leftovers, locate, locks, plan, run, sides
+from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover, run
 from tscm_migrate.migration.context import Migration
 from tscm_migrate.migration.ending import carry_out
 from tscm_migrate.migration.engine import Engine
@@ -101,7 +101,9 @@ def reopened(
     options = MigrateOptions.parse(before.options)
     interrupts = Interrupts(emit)
     dial = run.Dialler(secrets, interrupts.emit)
-    both = sides.again(options, before.notes, inventory=inventory, secrets=secrets, dial=dial, emit=interrupts.emit)
+    both = participants.again(
+        options, before.notes, inventory=inventory, secrets=secrets, dial=dial, emit=interrupts.emit
+    )
     with interrupts.installed(), locks.held_here(name, [one.host for one in both.there]):
         opened = journal.Journal.open(name)  # again, and only now: until here it may have grown
         record = opened.record
@@ -184,7 +186,7 @@ def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:
 
 def prepare(m: Migration, *, need_new: bool = True) -> None:
     """Find both, wait for what a killed run may have left running, make them ours, and clear away its secrets."""
-    m.old_answers = locate.find_both(m, need_new=need_new)
+    m.old_answers = rediscover.find_both(m, need_new=need_new)
     there = [one for one in m.there if (m.old_answers if one is m.old else one.connected)]
     for appliance in there:
         leftovers.settle(appliance, timeout=min(leftovers.STILL, m.policy.tsadmin_timeout))

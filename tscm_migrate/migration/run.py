@@ -17,15 +17,15 @@ from tscm_migrate.errors import Cancelled, Exit, Refused, UsageError
 from tscm_migrate.events import Checked, Estimated, RunFinished, RunStarted, Said, StepFinished, StepStarted
 from tscm_migrate.migration import (
     checks,
-    dead,
+    disaster_checks,
     estimate,
     history,
     leftovers,
     locks,
     outcome,
+    participants,
     plan,
     rehearsal,
-    sides,
     window,
 )
 from tscm_migrate.migration.context import Migration, Operator, at
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
-    from tscm_migrate.migration.identify import Identity
-    from tscm_migrate.migration.sides import Sides
+    from tscm_migrate.migration.gather_facts import Identity
+    from tscm_migrate.migration.participants import Sides
     from tscm_migrate.model import Host, Secret
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.secrets import Secrets
@@ -97,7 +97,7 @@ def migrate(
     interrupts = Interrupts(emit)
     emit = interrupts.emit
     dial = Dialler(secrets, emit)
-    both = sides.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)
+    both = participants.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)
     old, new = both.old, both.new
     verb = "dry run" if options.dry_run else only_rehearsal or "migrate"
     emit(RunStarted(run, verb, old.name, new.name, both.source))
@@ -217,7 +217,9 @@ def check(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, em
     """
     began, run = time.monotonic(), new_run_id()
     dial = Dialler(secrets, emit)
-    with contextlib.closing(sides.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)) as both:
+    with contextlib.closing(
+        participants.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)
+    ) as both:
         emit(RunStarted(run, "check", both.old.name, both.new.name, both.source))
         with outcome.beginning(run, began, emit):
             preflight(both, identify_both(both, options, inventory, emit), options, emit)
@@ -241,7 +243,7 @@ def identify_both(both: Sides, options: MigrateOptions, inventory: Inventory, em
     """Learn the facts of both."""
     began = time.monotonic()
     emit(StepStarted("identify", "Identify both (read-only)"))
-    found = sides.learn(both, options, inventory, emit)
+    found = participants.learn(both, options, inventory, emit)
     emit(StepFinished("identify", "done", round(time.monotonic() - began, 3)))
     return found
 
@@ -261,7 +263,7 @@ def preflight(both: Sides, found: list[Identity], options: MigrateOptions, emit:
         situation = checks.Situation(
             old.facts, new.facts, both.old.host, both.new.host, options, old.answers, old.pinned, old.inside
         )
-        findings = checks.preflight(situation, dead.CHECKS if both.kept else checks.CHECKS)
+        findings = checks.preflight(situation, disaster_checks.CHECKS if both.kept else checks.CHECKS)
     for finding in findings:
         allowed = finding.name in options.allow and not finding.firm
         emit(Checked(finding.name, finding.severity, finding.text, finding.remedy, allowed, finding.firm))

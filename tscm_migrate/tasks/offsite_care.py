@@ -79,7 +79,7 @@ def drill(
     Examples:
         tscm-migrate offsite drill tscm-old
     """
-    from tscm_migrate.migration.sides import host_of
+    from tscm_migrate.migration.participants import host_of
     from tscm_migrate.offsite import drill as room
 
     with desk_of(inventory, store, passphrase_file=passphrase_file) as desk:

@@ -9,7 +9,7 @@ import pytest
 
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.parsers import Interface
-from tscm_migrate.migration import dead
+from tscm_migrate.migration import disaster_checks
 from tscm_migrate.migration.checks import Situation, idle, preflight, refusals
 from tscm_migrate.model import Archive, Host
 from tscm_migrate.options import MigrateOptions
@@ -169,7 +169,7 @@ def of_the_dead(old: dict[str, Any] | None = None, /, **changes: Any) -> dict[st
     told = {"told_by": "a copy", "host_keys": KEY, "os_id": "", "os_version": "", "boot": "", **(old or {})}
     usual = {"pinned": KEY, "inside": ("10.1.1.43",), **changes}
     made = replace(situation(told, **options), **usual)
-    return {finding.name: finding.severity for finding in preflight(made, dead.CHECKS)}
+    return {finding.name: finding.severity for finding in preflight(made, disaster_checks.CHECKS)}
 
 
 def test_a_good_copy_of_a_dead_one_is_only_spoken_of() -> None:
@@ -208,7 +208,7 @@ def test_a_point_release_is_the_same_system() -> None:
         situation({**old, "told_by": "a copy", "host_keys": KEY}, {"os_pretty": "Ubuntu 20.04.2 LTS"}),
         pinned=KEY, inside=("10.1.1.43",),
     )  # fmt: skip
-    assert [finding.name for finding in preflight(made, dead.CHECKS)] == ["old-is-dead"]
+    assert [finding.name for finding in preflight(made, disaster_checks.CHECKS)] == ["old-is-dead"]
 
 
 ALL = ("sha256sum", "stat", "dd", "rsync", "ssh", "tar")

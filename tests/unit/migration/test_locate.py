@@ -8,7 +8,7 @@ import pytest
 
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.lockfile import Mark
-from tscm_migrate.migration.locate import Known, Trace, who_is
+from tscm_migrate.migration.rediscover import Known, Trace, who_is
 
 RUN = "20240501-030000-1a2b"
 

@@ -9,7 +9,7 @@ import pytest
 
 from tscm_migrate.errors import HostKeyChanged, Unreachable
 from tscm_migrate.events import Event, Waiting
-from tscm_migrate.migration import identity
+from tscm_migrate.migration import host_keys
 from tscm_migrate.model import Host
 
 if TYPE_CHECKING:
@@ -33,26 +33,26 @@ def migration(*answers: object, told: list[Event]) -> Any:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "_PAUSE", 0.0)
+    monkeypatch.setattr(host_keys, "_PAUSE", 0.0)
 
 
 def test_an_sshd_that_begins_anew_is_waited_for() -> None:
     told: list[Event] = []
     refused = Unreachable("tscm-new", "Connection refused")
-    assert identity.dial_patiently(migration(refused, refused, "a shell", told=told), HOST, ["key"]) == "a shell"
+    assert host_keys.dial_patiently(migration(refused, refused, "a shell", told=told), HOST, ["key"]) == "a shell"
     assert [type(event) for event in told] == [Waiting, Waiting]
 
 
 def test_it_is_not_waited_for_for_ever_and_another_key_at_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "_SSHD_AGAIN", 0.0)
+    monkeypatch.setattr(host_keys, "_SSHD_AGAIN", 0.0)
     with pytest.raises(Unreachable):
-        identity.dial_patiently(migration(Unreachable("tscm-new"), told=[]), HOST, ["key"])
+        host_keys.dial_patiently(migration(Unreachable("tscm-new"), told=[]), HOST, ["key"])
     told: list[Event] = []
     with pytest.raises(HostKeyChanged):
-        identity.dial_patiently(migration(HostKeyChanged("tscm-new"), told=told), HOST, ["key"])
+        host_keys.dial_patiently(migration(HostKeyChanged("tscm-new"), told=told), HOST, ["key"])
     assert told == []
 
 
 def test_the_key_of_before_is_passed_over_where_the_keys_are_just_being_read_again() -> None:
     before = HostKeyChanged("tscm-new")
-    assert identity.dial_patiently(migration(before, "a shell", told=[]), HOST, ["key"], rereads=True) == "a shell"
+    assert host_keys.dial_patiently(migration(before, "a shell", told=[]), HOST, ["key"], rereads=True) == "a shell"

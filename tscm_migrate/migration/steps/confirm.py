@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Said
-from tscm_migrate.migration import identity
+from tscm_migrate.migration import host_keys
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.base import Plain
@@ -27,13 +27,13 @@ class Confirm(Plain):
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """What known_hosts says of the address now."""
-        return {"name": identity.name_at(m), "pinned": identity.pinned(m)}
+        return {"name": host_keys.name_at(m), "pinned": host_keys.pinned(m)}
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """known_hosts says again what it said."""
         file = m.new.host.known_hosts
         if m.noted("pinned") and file is not None and undo.get("name"):
-            yield Action(m.new.name, f"let {file} say what it said", lambda: identity.pin_again(file, undo))
+            yield Action(m.new.name, f"let {file} say what it said", lambda: host_keys.pin_again(file, undo))
 
     def apply(self, m: Migration) -> Actions:
         """The keys first: the leash is held through a host that must be known by then.
@@ -49,7 +49,7 @@ class Confirm(Plain):
     def _pin(self, m: Migration) -> None:
         """A file on the workstation that cannot be written is no reason to call a migration unfinished."""
         try:
-            for line in identity.pin_what_is(m):
+            for line in host_keys.pin_what_is(m):
                 m.emit(Said(line))
         except UsageError as error:
             m.note("unpinned", str(error))

@@ -12,7 +12,7 @@ from tscm_migrate.appliance import archives, device_discovery, facts, lockfile, 
 from tscm_migrate.archive import network_config
 from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed, UnknownPrompt
 from tscm_migrate.events import Said
-from tscm_migrate.migration import identity, leftovers, way_back
+from tscm_migrate.migration import host_keys, leftovers, undo_cutover
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.base import Plain
@@ -126,15 +126,15 @@ class RestoreNetwork(Plain):
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """Its own settings, kept on itself, for the way back; and which hosts the two are, whatever their keys."""
-        kept = m.restores_network and way_back.save_settings(m.new)
-        return {"kept": kept, **way_back.hardware(m)}
+        kept = m.restores_network and undo_cutover.save_settings(m.new)
+        return {"kept": kept, **undo_cutover.hardware(m)}
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """The new one leaves the old address before the old one may come back."""
         if m.restores_network and m.noted("first_pass_began"):
             yield Action(
                 m.new.name, f"take it off {m.old.host.address}: its own settings back, and a restart",
-                lambda: way_back.new_one_off(m, undo),
+                lambda: undo_cutover.new_one_off(m, undo),
             )  # fmt: skip
 
     def apply(self, m: Migration) -> Actions:
@@ -279,14 +279,14 @@ class Restore(Plain):
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """What the new one is, where no first pass has kept it."""
-        return {} if m.restores_network else {"kept": way_back.save_settings(m.new), **way_back.hardware(m)}
+        return {} if m.restores_network else {"kept": undo_cutover.save_settings(m.new), **undo_cutover.hardware(m)}
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """Where a first pass has kept what it was, that one's revert brings back all of it."""
         if m.noted("restore_began") and undo.get("kept"):
             yield Action(
                 m.new.name, "put its own devices, host keys and cron entries back",
-                lambda: way_back.itself_again(m, undo),
+                lambda: undo_cutover.itself_again(m, undo),
             )  # fmt: skip
 
     def apply(self, m: Migration) -> Actions:
@@ -337,11 +337,11 @@ class Restore(Plain):
         own = [*(key for _, key in m.new_facts.host_keys), *m.noted("new_keys", [])]
         theirs = [*(key for _, key in m.old_facts.host_keys), *m.noted("old_keys", [])]
         host = m.new.host
-        shell = identity.dial_patiently(m, host, [*theirs, *own])
+        shell = host_keys.dial_patiently(m, host, [*theirs, *own])
         if shell.server_fingerprint() not in theirs:
             m.emit(Said(f"{m.new.name} still shows its own host key; telling its sshd to read the restored ones"))
             unsure = m.kept is not None and not m.old_facts.host_keys  # no key was seen in the archive
-            shell = identity.shown_anew(m, shell, [*theirs, *own] if unsure else theirs)
+            shell = host_keys.shown_anew(m, shell, [*theirs, *own] if unsure else theirs)
             if shell.server_fingerprint() in own:
                 m.emit(Said(f"{m.new.name} keeps its own host keys: the archive has brought none", "warning"))
                 theirs = own

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import cron_hold, isolation, network
 from tscm_migrate.errors import MigrateError, StillOnline
 from tscm_migrate.events import Said
-from tscm_migrate.migration import hooks, way_back
+from tscm_migrate.migration import hooks, undo_cutover
 from tscm_migrate.migration.context import Action, at
 from tscm_migrate.migration.steps.base import Plain
 
@@ -78,7 +78,7 @@ class TakeOffline(Plain):
         if mode == "isolate":
             self._began(m)
             isolation.isolate(
-                m.old, interface=way_back.interface_of(m), address=host.address, leash=isolation.leash_of(m.run),
+                m.old, interface=undo_cutover.interface_of(m), address=host.address, leash=isolation.leash_of(m.run),
                 seconds=m.revert_after, release=m.held_entries,
             )  # fmt: skip
         elif m.hooks.offline:
@@ -121,15 +121,15 @@ class TakeOffline(Plain):
         """Only when nobody is at its address; and it is known by more than its keys when it is back."""
         if m.noted("offline_began") is None:
             return
-        who, shell = way_back.look_at(m, m.old.host, undo)
+        who, shell = undo_cutover.look_at(m, m.old.host, undo)
         if who == "old" and shell is not None:
             m.old.moved(m.old.host, shell)
             return  # it has never gone, or is back already
         if shell is not None:
             shell.close()
         address = m.old.host.address
-        yield Action(m.new.name, f"prove that nobody is at {address}", lambda: way_back.prove_free(m, undo))
-        yield Action(m.old.name, f"bring it back to {address}", lambda: way_back.bring_back(m, undo))
+        yield Action(m.new.name, f"prove that nobody is at {address}", lambda: undo_cutover.prove_free(m, undo))
+        yield Action(m.old.name, f"bring it back to {address}", lambda: undo_cutover.bring_back(m, undo))
 
 
 def keep_away(m: Migration) -> None:
@@ -154,7 +154,7 @@ def still_away(m: Migration) -> None:
 def _tell(m: Migration, word: str, value: str = "") -> bool:
     """A word to the isolated old one, over the leash; False where it does not hear."""
     leash = isolation.leash_of(m.run)
-    m.foreseen[at(m.old.name, leash.old)] = tuple(way_back.keys_of(m, "old"))
+    m.foreseen[at(m.old.name, leash.old)] = tuple(undo_cutover.keys_of(m, "old"))
     held = isolation.on_leash(m.old.host, m.new.host, leash, m.dial, m.emit)
     try:
         isolation.hold_the_leash(m.new, leash, m.interface)

@@ -14,7 +14,7 @@ from tscm_migrate.appliance.parsers import Interface
 from tscm_migrate.errors import InventoryError, SealFailed, Unreachable, UsageError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import checks
-from tscm_migrate.migration.identify import Identity, identify
+from tscm_migrate.migration.gather_facts import Identity, identify
 from tscm_migrate.ssh import known_hosts
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 Two hosts may never answer at one address. So the new one leaves first and that is proved. After a restore both may show
 the same host keys: a host is told from another by its MAC addresses or, where those cannot be read, by what else only
-one of the two has (see `locate.who_is`).
+one of the two has (see `rediscover.who_is`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tscm_migrate.appliance import isolation, network
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import ApplianceError, HostKeyError, MigrateError, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Said
-from tscm_migrate.migration import hooks, identity, locate
+from tscm_migrate.migration import hooks, host_keys, rediscover
 from tscm_migrate.migration.context import at
 from tscm_migrate.migration.leftovers import OWN_SETTINGS
 
@@ -114,7 +114,7 @@ def identify(m: Migration, shell: Shell, undo: dict[str, Any]) -> Who:
         return "new"
     if here and old and new and not here & (old | new):
         return "stranger"
-    proved = locate.who_is(locate.ask(shell), locate.known_of(m))
+    proved = rediscover.who_is(rediscover.ask(shell), rediscover.known_of(m))
     if here and (known := {"old": old, "new": new}.get(proved)) and not here & known:
         return "stranger"  # a clone has the lock and the machine-id, too
     return "old" if proved == "old" else "new" if proved == "new" else "unknown"
@@ -228,7 +228,7 @@ def itself_again(m: Migration, undo: dict[str, Any]) -> None:
     settings_back(m.new)
     own, host = keys_of(m, "new"), m.new.host
     if own and m.new.shell.server_fingerprint() not in own:
-        shell = identity.shown_anew(m, m.new.shell, own)
+        shell = host_keys.shown_anew(m, m.new.shell, own)
         m.foresee(host.address, own)
         m.new.moved(host, shell)
 
