@@ -59,7 +59,7 @@ def lint(context: Context, fix: bool = False) -> int:
         f"{PYTHON} -m ruff check {'--fix' if fix else ''} .",
         f"{PYTHON} -m ruff format {'' if fix else '--check'} .",
         f"{PYTHON} -m mypy",
-        f"{PYTHON} -m mypy --platform win32 --exclude tscm_migrate/lab/",
+        f"{PYTHON} -m mypy --platform win32 --exclude '(tscm_migrate/demo|tests/harness)/'",
     )
     return max([_run(context, line) for line in lines])
 
@@ -73,7 +73,7 @@ def docs(context: Context) -> int:
 @command(help={"seed": "The first schedule's seed.", "count": "How many schedules.", "jobs": "Labs side by side."})
 def chaos(context: Context, seed: int = 1, count: int = 10, jobs: int = 1) -> int:
     """Migrate under random faults in the namespace lab (needs root); a failing seed is printed and shrunk."""
-    return _run(context, f"{PYTHON} -m tscm_migrate.lab.chaos --seed {seed} --count {count} --jobs {jobs}")
+    return _run(context, f"{PYTHON} -m tests.harness.chaos --seed {seed} --count {count} --jobs {jobs}")
 
 
 @command(
@@ -82,7 +82,7 @@ def chaos(context: Context, seed: int = 1, count: int = 10, jobs: int = 1) -> in
         "how": "kill, off-old, off-new (that one's power), with commas, or all.",
         "verb": "What is said afterwards: resume, rollback, or all.",
         "jobs": "Labs side by side; on two cores at most six.",
-        "more": "Further arguments for tscm_migrate.lab.matrix.",
+        "more": "Further arguments for tests.harness.matrix.",
     }
 )
 def matrix(  # noqa: PLR0917
@@ -90,7 +90,7 @@ def matrix(  # noqa: PLR0917
 ) -> int:
     """Cut a migration before and after each event, then resume it or roll it back (needs root; hours)."""
     words = f"--method {method} --how {how} --verb {verb} --jobs {jobs}"
-    return _run(context, f"{PYTHON} -m tscm_migrate.lab.matrix {words} {more}")
+    return _run(context, f"{PYTHON} -m tests.harness.matrix {words} {more}")
 
 
 @command(

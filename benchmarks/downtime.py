@@ -15,8 +15,8 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from tscm_migrate.lab.namespaces import NamespaceLab
-from tscm_migrate.lab.profile import Device, new_profile, old_profile
+from tests.harness.namespaces import NamespaceLab
+from tscm_migrate.demo.profile import Device, new_profile, old_profile
 
 PASSPHRASE = "benchmark"
 SCRIPT = """

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.harness.sshd import Sshd
 from tscm_migrate.appliance.appliance import Appliance
-from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.model import Host, Paths
 from tscm_migrate.ssh.connect import NoSecrets, connect
 

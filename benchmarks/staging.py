@@ -19,8 +19,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tscm_migrate.lab.namespaces import NamespaceLab
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tests.harness.namespaces import NamespaceLab
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 
 def covered(spans: list[tuple[float, float]], until: float) -> float:

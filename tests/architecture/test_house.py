@@ -26,10 +26,10 @@ FLOORS = [
     {"migration"},
     {"fleet", "campaign", "ui"},
     {"tasks", "cli", "__main__"},
-    {"lab"},
+    {"demo"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-MAY_IMPORT_LAB = {"tscm_migrate/tasks/demo.py", "tscm_migrate/tasks/lab.py"}
+MAY_IMPORT_DEMO = {"tscm_migrate/tasks/demo.py"}
 POSIX_ONLY = {"fcntl", "termios", "tty", "pty", "pwd", "grp", "resource", "syslog", "posix", "crypt", "spwd"}
 POSIX_CALLS = {
     "os": {"fork", "geteuid", "getuid", "getgid", "chown", "fchown", "fchmod", "setsid", "killpg", "getpgid", "mkfifo"},
@@ -64,8 +64,8 @@ def imported(module: str) -> Iterator[tuple[str, int]]:
                 yield name, node.lineno
 
 
-def is_lab(module: str) -> bool:
-    return room_of(module) == "lab"
+def is_demo(module: str) -> bool:
+    return room_of(module) == "demo"
 
 
 def test_each_room_has_its_floor() -> None:
@@ -81,8 +81,10 @@ def test_imports_point_down(module: str) -> None:
         if parts[0] != "tscm_migrate":
             continue
         room = parts[1] if len(parts) > 1 and parts[1] in FLOOR else ""
-        if room == "lab":
-            assert here == "lab" or module in MAY_IMPORT_LAB, f"{module}:{line}: only the demo and tests import the lab"
+        if room == "demo":
+            assert here == "demo" or module in MAY_IMPORT_DEMO, (
+                f"{module}:{line}: only the task `demo` and tests import the demo"
+            )
         else:
             assert FLOOR[room] <= FLOOR[here], f"{module}:{line}: {here or 'the package'} must not import {room}"
 
@@ -103,8 +105,8 @@ def posix_only(parsed: ast.AST) -> Iterator[str]:
         yield from (f"line {getattr(node, 'lineno', 0)}: {name} does not exist on Windows" for name in used)
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not is_lab(m)])
-def test_nothing_outside_the_lab_needs_posix(module: str) -> None:
+@pytest.mark.parametrize("module", [m for m in MODULES if not is_demo(m)])
+def test_nothing_outside_the_demo_needs_posix(module: str) -> None:
     assert list(posix_only(tree(module))) == []
 
 
@@ -119,8 +121,8 @@ def test_what_needs_posix_would_be_seen(code: str) -> None:
     assert list(posix_only(ast.parse(code)))
 
 
-def test_the_lab_is_where_posix_is() -> None:
-    assert any(list(posix_only(tree(module))) for module in MODULES if is_lab(module))
+def test_the_demo_is_where_posix_is() -> None:
+    assert any(list(posix_only(tree(module))) for module in MODULES if is_demo(module))
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -184,7 +186,7 @@ MAY_PRINT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not is_lab(m) and m not in MAY_PRINT])
+@pytest.mark.parametrize("module", [m for m in MODULES if not is_demo(m) and m not in MAY_PRINT])
 def test_nothing_is_printed_but_by_the_functions_that_clean_it(module: str) -> None:
     for node in ast.walk(tree(module)):
         name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
@@ -206,7 +208,7 @@ def makes_a_file(node: ast.Call) -> bool:
     return name == "open" and any(mode[:1] in {"w", "a", "x"} and len(mode) <= 3 for mode in modes)
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not is_lab(m) and m not in MAY_WRITE])
+@pytest.mark.parametrize("module", [m for m in MODULES if not is_demo(m) and m not in MAY_WRITE])
 def test_files_are_made_by_what_gives_them_a_mode(module: str) -> None:
     calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call) and makes_a_file(node)]
     assert not [f"{module}:{node.lineno}: use util.private" for node in calls]

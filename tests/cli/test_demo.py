@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-embedded = pytest.importorskip("tscm_migrate.lab.embedded")
+embedded = pytest.importorskip("tscm_migrate.demo.embedded")
 ROOT = Path(__file__).parents[2]
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from tests.support.migrations import PAIR, said
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
-from tscm_migrate.lab import embedded
-from tscm_migrate.lab.base import tool_command
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.demo import embedded
+from tscm_migrate.demo.base import tool_command
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tscm_migrate.lab.embedded import EmbeddedLab
+    from tscm_migrate.demo.embedded import EmbeddedLab
 
 pytestmark = [
     pytest.mark.slow,

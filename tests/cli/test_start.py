@@ -16,8 +16,8 @@ import pytest
 
 from tests.support.terminal import Terminal
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
-from tscm_migrate.lab import embedded
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.demo import embedded
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from pathlib import Path

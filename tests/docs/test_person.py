@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.terminal import Terminal
-from tscm_migrate.lab import embedded
-from tscm_migrate.lab.base import tool_command
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.demo import embedded
+from tscm_migrate.demo.base import tool_command
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def test_a_secret_is_stored_listed_and_forgotten(tmp_path: Path) -> None:
     (tmp_path / "restore_source.py").write_text(KEYRING, encoding="utf-8")
     file = tmp_path / "hosts.toml"
     file.write_text('[hosts.tscm-old]\naddress = "127.0.0.1"\n', encoding="utf-8")
-    from tscm_migrate.lab.base import tool_env
+    from tscm_migrate.demo.base import tool_env
 
     env = tool_env(tmp_path, file)
     env |= {"PYTHON_KEYRING_BACKEND": "kept.Kept", "KEPT": str(tmp_path / "kept.json")}

@@ -16,14 +16,14 @@ import pytest
 
 from tests.support.pages import ROOT, Block, blocks, lab_of, pages
 from tests.support.terminal import Terminal
-from tscm_migrate.lab import embedded
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.demo import embedded
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tscm_migrate.lab.base import Lab
+    from tscm_migrate.demo.base import Lab
 
 PHRASE = "read the manual aloud"
 RUN = (

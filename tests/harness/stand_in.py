@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_PARTIALLY_SUCCESSFUL, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
-from tscm_migrate.lab.sshd import make_key
+from tests.harness.sshd import make_key
 from tscm_migrate.model import Host
 
 if TYPE_CHECKING:

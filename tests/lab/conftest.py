@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tscm_migrate.lab.namespaces import NamespaceLab
+    from tests.harness.namespaces import NamespaceLab
 
 
 class MakeLab(Protocol):
@@ -23,7 +23,7 @@ class MakeLab(Protocol):
 
 @pytest.fixture
 def rooms(tmp_path: Path) -> Iterator[MakeLab]:
-    from tscm_migrate.lab.namespaces import NamespaceLab
+    from tests.harness.namespaces import NamespaceLab
 
     made: list[NamespaceLab] = []
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness import matrix
+from tests.harness.faults import TROUBLES
+from tests.harness.rig import Rig, differs
 from tests.support.migrations import needed
-from tscm_migrate.lab import matrix
-from tscm_migrate.lab.rig import Rig, differs
-from tscm_migrate.lab.world import TROUBLES
 
 if TYPE_CHECKING:
     import subprocess

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.namespaces.lab import MACS
 from tests.support.migrations import MIGRATE, needed, run_of, said
-from tscm_migrate.lab.namespaces.lab import MACS
-from tscm_migrate.lab.profile import Device
+from tscm_migrate.demo.profile import Device
 
 if TYPE_CHECKING:
     import subprocess
 
+    from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
-    from tscm_migrate.lab.namespaces import NamespaceLab
 
 pytestmark = needed(300)
 

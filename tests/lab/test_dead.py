@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness.namespaces.lab import NamespaceLab
+from tests.harness.rig import PASSPHRASE, Ended, Rig
 from tests.support.migrations import needed, run_of, said
-from tscm_migrate.lab.namespaces.lab import NamespaceLab
-from tscm_migrate.lab.profile import new_profile, old_profile
-from tscm_migrate.lab.rig import PASSPHRASE, Ended, Rig
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     import subprocess

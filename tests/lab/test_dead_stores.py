@@ -11,8 +11,8 @@ import pytest
 from tests.contract.conftest import seaweed  # noqa: F401 - a fixture
 from tests.support import servers
 from tests.support.gpg import keyring, make_key
-from tscm_migrate.lab.embedded import EmbeddedLab, available
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.demo.embedded import EmbeddedLab, available
+from tscm_migrate.demo.profile import new_profile, old_profile
 from tscm_migrate.offsite.stores.factory import open_store
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.namespaces import available
 from tscm_migrate.appliance import isolation
-from tscm_migrate.lab.namespaces import available
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

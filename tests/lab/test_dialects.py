@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.migrations import MIGRATE, device_files, keys_of, needed, said
-from tscm_migrate.lab.embedded import EmbeddedLab
-from tscm_migrate.lab.embedded import available as embedded_available
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.demo.embedded import EmbeddedLab
+from tscm_migrate.demo.embedded import available as embedded_available
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import paramiko
 import pytest
 
-from tscm_migrate.lab.base import Lab
-from tscm_migrate.lab.embedded import EmbeddedLab, available
-from tscm_migrate.lab.embedded import cron as crons
-from tscm_migrate.lab.embedded.shims.proc import pids
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.demo.base import Lab
+from tscm_migrate.demo.embedded import EmbeddedLab, available
+from tscm_migrate.demo.embedded import cron as crons
+from tscm_migrate.demo.embedded.shims.proc import pids
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -251,7 +251,7 @@ def test_tsadmin_backs_up_over_ssh(shared: EmbeddedLab, old: Client) -> None:
 
 
 def test_a_reboot_brings_the_saved_address_and_another_boot(lab: EmbeddedLab) -> None:
-    from tscm_migrate.lab.guest import Net, write_net
+    from tscm_migrate.demo.guest import Net, write_net
 
     before, keys = lab.boot_id("new"), lab.root_of("new") / "etc/ssh"
     foreseen = [path.read_text().split()[1] for path in sorted(keys.glob("*.pub"))]
@@ -274,7 +274,7 @@ def test_a_reboot_brings_the_saved_address_and_another_boot(lab: EmbeddedLab) ->
 
 
 def test_two_at_one_address_are_refused_and_recorded(lab: EmbeddedLab) -> None:
-    from tscm_migrate.lab.guest import Net, write_net
+    from tscm_migrate.demo.guest import Net, write_net
 
     lab.guest("new").path("interfaces").write_text(write_net(Net("eth0", dhcp=False, address=OLD)))
     client = Client(lab, NEW)

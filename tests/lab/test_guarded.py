@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.migrations import PAIR, said
-from tscm_migrate.lab.base import tool_command
-from tscm_migrate.lab.embedded import EmbeddedLab, available
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.demo.base import tool_command
+from tscm_migrate.demo.embedded import EmbeddedLab, available
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.terminal import Terminal
-from tscm_migrate.lab import guest as guests
-from tscm_migrate.lab.guest.inside.wording import WORDINGS as TEXTS
-from tscm_migrate.lab.profile import WORDINGS, Device, Profile, new_profile, old_profile
+from tscm_migrate.demo import guest as guests
+from tscm_migrate.demo.guest.inside.wording import WORDINGS as TEXTS
+from tscm_migrate.demo.profile import WORDINGS, Device, Profile, new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ class Bench:
     def prompt(self, question: str) -> str:
         """The part of a prompt that tells it from the others, as this wording has it."""
         wording = TEXTS[self.profile.wording]
-        from tscm_migrate.lab.guest.inside.wording import QUESTIONS
+        from tscm_migrate.demo.guest.inside.wording import QUESTIONS
 
         if wording.term_prompt and question == "choose":
             return "\n> ("

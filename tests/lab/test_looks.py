@@ -9,8 +9,8 @@ from tests.support.migrations import MIGRATE, needed, said
 if TYPE_CHECKING:
     import subprocess
 
+    from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
-    from tscm_migrate.lab.namespaces import NamespaceLab
 
 pytestmark = needed(240)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
-    from tscm_migrate.lab.namespaces import NamespaceLab
 
 pytestmark = needed(240)
 
@@ -223,7 +223,7 @@ def test_a_wrong_host_key_stops_with_both_fingerprints(rooms: MakeLab) -> None:
 
 
 def test_devices_on_the_new_one_are_a_warning_and_it_goes_on(rooms: MakeLab) -> None:
-    from tscm_migrate.lab.profile import Device
+    from tscm_migrate.demo.profile import Device
 
     lab = rooms({}, {"devices": (Device("edge-asa"), Device("left-over"))})
     result = migrate(lab)
@@ -332,7 +332,7 @@ class Screen:
 
 
 def _tool(*args: str) -> list[str]:
-    from tscm_migrate.lab.base import tool_command
+    from tscm_migrate.demo.base import tool_command
 
     return tool_command(*args)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tscm_migrate.lab.namespaces import NamespaceLab, available
-from tscm_migrate.lab.namespaces.room import LabError
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tests.harness.namespaces import NamespaceLab, available
+from tests.harness.namespaces.controller import LabError
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -228,8 +228,8 @@ def test_close_leaves_nothing(make: Callable[..., NamespaceLab]) -> None:
 
 MAKE_ONE = """
 import pathlib, subprocess, sys
-from tscm_migrate.lab.namespaces import NamespaceLab
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tests.harness.namespaces import NamespaceLab
+from tscm_migrate.demo.profile import new_profile, old_profile
 lab = NamespaceLab(pathlib.Path(sys.argv[1]), old_profile(), new_profile())
 keeper = lab.room.process
 if len(sys.argv) > 2:
@@ -274,7 +274,7 @@ def test_cleanup_ends_a_lab_that_outlived_its_run_and_no_other(
     try:
         assert alive(pids)
         done = subprocess.run(
-            [sys.executable, "-m", "tscm_migrate.lab.namespaces", "--cleanup"],
+            [sys.executable, "-m", "tests.harness.namespaces", "--cleanup"],
             capture_output=True,
             text=True,
             check=True,

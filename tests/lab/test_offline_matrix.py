@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.namespaces.lab import MACS
 from tests.support.migrations import MIGRATE, device_files, keys_of, needed
 from tests.support.terminal import Terminal
-from tscm_migrate.lab.namespaces.lab import MACS
 
 if TYPE_CHECKING:
+    from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
-    from tscm_migrate.lab.namespaces import NamespaceLab
 
 pytestmark = needed(300)
 

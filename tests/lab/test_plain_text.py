@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.migrations import MIGRATE, said
-from tscm_migrate.lab.embedded import EmbeddedLab, available
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.demo.embedded import EmbeddedLab, available
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

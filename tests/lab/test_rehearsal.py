@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness import matrix
+from tests.harness.rig import Rig, differs
 from tests.support.migrations import MIGRATE, needed, run_of, said
 from tests.support.terminal import Terminal
-from tscm_migrate.lab import matrix
-from tscm_migrate.lab.profile import Device
-from tscm_migrate.lab.rig import Rig, differs
+from tscm_migrate.demo.profile import Device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.harness.namespaces import NamespaceLab
+    from tests.harness.rig import State
     from tests.lab.conftest import MakeLab
-    from tscm_migrate.lab.namespaces import NamespaceLab
-    from tscm_migrate.lab.rig import State
 
 pytestmark = needed(300)
 

@@ -12,8 +12,8 @@ import pytest
 from tests.support.migrations import said
 from tscm_migrate import inventory
 from tscm_migrate.appliance import lockfile
-from tscm_migrate.lab.embedded import EmbeddedLab, available
-from tscm_migrate.lab.profile import new_profile, old_profile
+from tscm_migrate.demo.embedded import EmbeddedLab, available
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     import subprocess

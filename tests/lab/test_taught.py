@@ -15,8 +15,8 @@ from tests.support.strangers import move_in
 if TYPE_CHECKING:
     import subprocess
 
+    from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
-    from tscm_migrate.lab.namespaces import NamespaceLab
 
 pytestmark = needed(500)
 

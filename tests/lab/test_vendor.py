@@ -13,8 +13,8 @@ from tests.support.migrations import MIGRATE, keys_of, needed, said
 from tests.support.strangers import move_in
 
 if TYPE_CHECKING:
+    from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
-    from tscm_migrate.lab.namespaces import NamespaceLab
 
 missing = pytest.mark.skipif(not perl(), reason="libterm-prompt-perl and libterm-readkey-perl are missing")
 pytestmark = [*needed(240), missing]

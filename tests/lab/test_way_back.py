@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.namespaces.lab import MACS
+from tests.harness.namespaces.switch import Switch
 from tests.support.migrations import MIGRATE, PAIR, needed, run_of, said
 from tests.support.terminal import Terminal
-from tscm_migrate.lab.namespaces.lab import MACS
-from tscm_migrate.lab.namespaces.switch import Switch
 
 if TYPE_CHECKING:
+    from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
-    from tscm_migrate.lab.namespaces import NamespaceLab
 
 pytestmark = needed(300)
 

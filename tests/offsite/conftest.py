@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.conftest import lying_s3, seaweed  # noqa: F401 - fixtures
+from tests.harness.sshd import Sshd
 from tests.support.incoming import encrypted, name_of
-from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.model import Paths
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.ssh.connect import NoSecrets, connect

@@ -18,11 +18,11 @@ from tests.support.incoming import encrypted
 from tscm_migrate.campaign import plan as plans
 from tscm_migrate.campaign import run as running
 from tscm_migrate.campaign.journal import Result
+from tscm_migrate.demo.ports import free_port
 from tscm_migrate.errors import Exit, UsageError
 from tscm_migrate.fleet.certificates import create
 from tscm_migrate.fleet.executors import Cluster, cluster
 from tscm_migrate.fleet.pull import Crew, pulls
-from tscm_migrate.lab.ports import free_port
 from tscm_migrate.model import Paths
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.jobs import PullJob, Tools
@@ -34,8 +34,8 @@ from tscm_migrate.tasks.cluster import _words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.harness.sshd import Sshd
     from tscm_migrate.campaign.pairs import Job
-    from tscm_migrate.lab.sshd import Sshd
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 pytest.importorskip("distributed")

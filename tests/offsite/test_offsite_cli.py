@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.incoming import Given, encrypted, name_of
+from tscm_migrate.demo import embedded
+from tscm_migrate.demo.profile import new_profile, old_profile
 from tscm_migrate.inventory import load
-from tscm_migrate.lab import embedded
-from tscm_migrate.lab.profile import new_profile, old_profile
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.upload import CopyPolicy, make_copy
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-    from tscm_migrate.lab.base import Lab
+    from tscm_migrate.demo.base import Lab
 
 PHRASE = "drill me gently"
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available()))]

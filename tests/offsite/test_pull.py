@@ -34,7 +34,7 @@ from tscm_migrate.ssh.connect import NoSecrets, connect
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tscm_migrate.lab.sshd import Sshd
+    from tests.harness.sshd import Sshd
     from tscm_migrate.model import Host
     from tscm_migrate.offsite.stores.local import LocalStore
     from tscm_migrate.ssh.shell import Shell

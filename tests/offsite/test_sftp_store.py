@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tscm_migrate.lab.sshd import Sshd
+    from tests.harness.sshd import Sshd
 
 pytestmark = pytest.mark.slow
 

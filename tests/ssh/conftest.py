@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.lab.sshd import Sshd
+from tests.harness.sshd import Sshd
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import pytest
 from paramiko import Message, SSHException
 from paramiko.packet import NeedRekeyException
 
+from tests.harness.sshd import Sshd
 from tests.support.cutter import Cutter
 from tscm_migrate.errors import ConnectionLost
-from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
 from tscm_migrate.ssh.accelerated.packets import Burst, Packetizer
 from tscm_migrate.ssh.hostkeys import fingerprint

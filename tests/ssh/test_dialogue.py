@@ -15,7 +15,7 @@ from tscm_migrate.ssh.terminal import MASK
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tscm_migrate.lab.sshd import Sshd
+    from tests.harness.sshd import Sshd
     from tscm_migrate.ssh.shell import Shell
 
 BRISK = Pace(quiet=0.2, doubtful=0.5, terminated=0.5, idle=60, total=100)

@@ -15,9 +15,9 @@ import asyncssh
 import pytest
 
 from tests.harness import marks
+from tests.harness.sshd import Sshd, make_key
 from tests.support.servers import SESSION
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, MigrateError, OutputFlood, SshError, Unreachable
-from tscm_migrate.lab.sshd import Sshd, make_key
 from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 from tscm_migrate.ssh.dialogue_types import WAIT, Answer, Pace, Pending, Wait

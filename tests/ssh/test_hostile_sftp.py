@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.sshd import Sshd
 from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.errors import MigrateError, OutputFlood
-from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.model import Archive
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 from tscm_migrate.transfer.endpoints.sftp import SftpEnd

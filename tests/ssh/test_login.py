@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness.sshd import Sshd, make_key
 from tests.harness.stand_in import stand_in
 from tscm_migrate.errors import (
     AuthFailed,
@@ -20,7 +21,6 @@ from tscm_migrate.errors import (
     ServerFull,
     Unreachable,
 )
-from tscm_migrate.lab.sshd import Sshd, make_key
 from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh import hostkeys, keyfiles
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect

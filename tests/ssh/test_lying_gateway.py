@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import asyncssh
 import pytest
 
+from tests.harness.sshd import Sshd, make_key
 from tscm_migrate.errors import HostKeyError, MigrateError
-from tscm_migrate.lab.sshd import Sshd, make_key
 from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.sshd import Sshd, make_key
 from tests.support.servers import SESSION
 from tscm_migrate.errors import (
     ConnectionLost,
@@ -17,7 +18,6 @@ from tscm_migrate.errors import (
     PasswordExpired,
     SudoFailed,
 )
-from tscm_migrate.lab.sshd import Sshd, make_key
 from tscm_migrate.ssh.dialogue_types import WAIT
 from tscm_migrate.ssh.frame import Frame
 from tscm_migrate.ssh.not_run import replacing_line

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness.sshd import Sshd
 from tscm_migrate.appliance import network
 from tscm_migrate.errors import (
     AuthFailed,
@@ -26,7 +27,6 @@ from tscm_migrate.errors import (
     Unreachable,
 )
 from tscm_migrate.events import silent
-from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.sshd import Sshd, make_key
 from tscm_migrate.errors import HostKeyMismatch
-from tscm_migrate.lab.sshd import Sshd, make_key
 from tscm_migrate.ssh import hostkeys, pinning
 from tscm_migrate.ssh.connect import NoSecrets
 

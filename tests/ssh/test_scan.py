@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.sshd import Sshd
+from tscm_migrate.demo.ports import free_port
 from tscm_migrate.errors import Unreachable
-from tscm_migrate.lab.ports import free_port
-from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.ssh import hostkeys
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import asyncssh
 import pytest
 
 from tests.harness import marks
+from tests.harness.sshd import make_key
 from tscm_migrate.errors import AuthFailed
-from tscm_migrate.lab.sshd import make_key
 from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 

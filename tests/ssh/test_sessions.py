@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.sshd import Sshd
 from tscm_migrate.errors import SessionsRefused
-from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.ssh.dialogue_types import WAIT, Answer, Pace, Pending, Wait
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tscm_migrate.lab.sshd import Sshd
+    from tests.harness.sshd import Sshd
     from tscm_migrate.ssh.shell import Shell
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.sshd import Sshd
 from tests.support.servers import SESSION
 from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost
-from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.ssh import sftp
 from tscm_migrate.ssh.stream import PACKET, WINDOW
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.sshd import Sshd
 from tscm_migrate.errors import CommandFailed, CommandTimeout, NotRun, SudoFailed
 from tscm_migrate.events import Event
-from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh.connect import NoSecrets
 from tscm_migrate.ssh.dialogue_types import WAIT, Answer, Pace, Pending, Wait

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.lab.namespaces import available
+from tests.harness.namespaces import available
 
 if TYPE_CHECKING:
     import subprocess
 
-    from tscm_migrate.lab.namespaces import NamespaceLab
+    from tests.harness.namespaces import NamespaceLab
 
 PAIR = ("--from", "tscm-old", "--to", "tscm-new")
 MIGRATE = ("migrate", *PAIR)

@@ -11,9 +11,9 @@ import subprocess
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tests.harness.sshd import Sshd
 from tests.support.cutter import Cutter
 from tscm_migrate.appliance.appliance import Appliance
-from tscm_migrate.lab.sshd import Sshd
 from tscm_migrate.model import Archive, Host, Paths
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 

@@ -11,7 +11,7 @@ from tests.support.terminal import Terminal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tscm_migrate.lab.namespaces import NamespaceLab
+    from tests.harness.namespaces import NamespaceLab
 
 
 FRAMED = re.compile(r"^  \+----\r?$(.*?)^  \+----\r?$", re.MULTILINE | re.DOTALL)

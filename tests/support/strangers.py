@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tscm_migrate.lab.namespaces import NamespaceLab
+    from tests.harness.namespaces import NamespaceLab
 
 STRANGERS = Path(__file__).parent.parent / "lab" / "strangers"
 SECRETS_LOG = "/var/log/threatstop"

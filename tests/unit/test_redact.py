@@ -205,7 +205,7 @@ def test_redacting_hostile_junk_takes_no_exponential_time(known: Redactor) -> No
 def classes() -> Iterator[type]:
     """All dataclasses of the package."""
     for module in pkgutil.walk_packages(tscm_migrate.__path__, "tscm_migrate."):
-        if module.name.endswith("__main__") or module.name.startswith("tscm_migrate.lab"):
+        if module.name.endswith("__main__") or module.name.startswith("tscm_migrate.demo"):
             continue
         for value in vars(importlib.import_module(module.name)).values():
             if inspect.isclass(value) and dataclasses.is_dataclass(value) and value.__module__ == module.name:

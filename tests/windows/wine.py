@@ -153,8 +153,8 @@ def _packages(site: Path) -> None:
 
 def run(folder: Path, shares: Sequence[tuple[str, ...]], options: list[str]) -> int:
     """Each share in a Python of its own, at the same time, beside two rehearsal appliances; the worst status."""
-    from tscm_migrate.lab.embedded import EmbeddedLab
-    from tscm_migrate.lab.profile import new_profile, old_profile
+    from tscm_migrate.demo.embedded import EmbeddedLab
+    from tscm_migrate.demo.profile import new_profile, old_profile
 
     with (
         tempfile.TemporaryDirectory(prefix="tscm-wine-") as temporary,

@@ -18,7 +18,7 @@ from tscm_migrate.ui.console import say
 from .base import command
 
 if TYPE_CHECKING:
-    from tscm_migrate.lab.base import Lab
+    from tscm_migrate.demo.base import Lab
 
 
 @command(help={"keep": "Keep the appliances' files, too."})
@@ -33,8 +33,8 @@ def demo(_context: Any, keep: bool = False) -> int:
     """
     if importlib.util.find_spec("asyncssh") is None:
         raise UsageError("the rehearsal appliances need asyncssh", "pip install 'tscm-migrate[lab]'")
-    from tscm_migrate.lab import embedded
-    from tscm_migrate.lab.profile import new_profile, old_profile
+    from tscm_migrate.demo import embedded
+    from tscm_migrate.demo.profile import new_profile, old_profile
 
     reason = embedded.available()
     if reason:

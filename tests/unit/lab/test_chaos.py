@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tscm_migrate.lab.abreast import Abreast, Broken
-from tscm_migrate.lab.chaos import Fault, Schedule, drawn, shrunk
-from tscm_migrate.lab.world import TROUBLES, TSADMIN
-from tscm_migrate.lab.wrapped import FAULTS, Faulty, Wire
+from tests.harness.chaos import Fault, Schedule, drawn, shrunk
+from tests.harness.faults import TROUBLES, TSADMIN
+from tests.harness.faulty_tool import FAULTS, Faulty, Wire
+from tests.harness.lab_pool import Abreast, Broken
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.sshd import make_key
 from tscm_migrate.errors import UsageError
-from tscm_migrate.lab.sshd import make_key
 from tscm_migrate.ssh import hostkeys
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from tests.unit.tsadmin.corpora import NAME
-from tscm_migrate.lab.base import tool_command, tool_env
+from tscm_migrate.demo.base import tool_command, tool_env
 
 if TYPE_CHECKING:
     from pathlib import Path

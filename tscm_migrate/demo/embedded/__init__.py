@@ -1,5 +1,5 @@
 """The embedded lab: an asyncssh server per appliance on loopback, real processes, no root."""
 
-from tscm_migrate.lab.embedded.lab import EmbeddedLab, available
+from tscm_migrate.demo.embedded.lab import EmbeddedLab, available
 
 __all__ = ["EmbeddedLab", "available"]

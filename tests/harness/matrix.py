@@ -1,7 +1,7 @@
 """The kill matrix: a migration is cut before and after each event of its journal, then resumed or rolled back.
 
-    python -m tscm_migrate.lab.matrix --jobs 5
-    python -m tscm_migrate.lab.matrix --how off-old --method sftp --verb resume --share 1/5 --out results.jsonl
+    python -m tests.harness.matrix --jobs 5
+    python -m tests.harness.matrix --how off-old --method sftp --verb resume --share 1/5 --out results.jsonl
 
 It is cut by SIGKILL; with `--how off-old` or `off-new` that appliance loses its power instead, and gets it back before
 the resume (unless it was the old one and had been told to go).
@@ -21,15 +21,15 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.lab.abreast import Abreast, Broken
-from tscm_migrate.lab.namespaces import NamespaceLab
-from tscm_migrate.lab.profile import new_profile, old_profile
-from tscm_migrate.lab.rig import Rig, differs
+from tests.harness.lab_pool import Abreast, Broken
+from tests.harness.namespaces import NamespaceLab
+from tests.harness.rig import Rig, differs
+from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tscm_migrate.lab.rig import Ended
+    from tests.harness.rig import Ended
 
 KILLED = -9
 VERBS = ("resume", "rollback")

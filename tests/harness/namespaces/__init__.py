@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tscm_migrate.lab.namespaces.lab import NamespaceLab
-from tscm_migrate.lab.namespaces.room import available
+from tests.harness.namespaces.controller import available
+from tests.harness.namespaces.lab import NamespaceLab
 
 __all__ = ["NamespaceLab", "available"]

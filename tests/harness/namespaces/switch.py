@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
-    from tscm_migrate.lab.namespaces.lab import NamespaceLab
+    from tests.harness.namespaces.lab import NamespaceLab
 
 _LIMIT = 60  # seconds that the command waits
 

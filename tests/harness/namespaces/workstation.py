@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.lab.base import INVENTORY_NAMES, tool_command, tool_env
-from tscm_migrate.lab.namespaces.provision import KEY_TYPES
+from tests.harness.namespaces.provision import KEY_TYPES
+from tscm_migrate.demo.base import INVENTORY_NAMES, tool_command, tool_env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tscm_migrate.lab.profile import Profile
+    from tscm_migrate.demo.profile import Profile
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 

@@ -18,7 +18,7 @@ import asyncssh
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tscm_migrate.lab.embedded.machine import Machine
+    from tscm_migrate.demo.embedded.machine import Machine
 
 
 class Patient(asyncssh.SSHServerConnection):

@@ -1,4 +1,4 @@
-"""Random schedules of faults, from a seed: `python -m tscm_migrate.lab.chaos --seed 1 --count 500 --jobs 5`.
+"""Random schedules of faults, from a seed: `python -m tests.harness.chaos --seed 1 --count 500 --jobs 5`.
 
 Each schedule runs a migration with a few faults, mends what a person would mend, and then resumes or rolls back until
 that goes through. Whatever happened, nothing may be lost: see `judge`. A schedule that fails is printed with its seed
@@ -16,16 +16,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.lab import matrix
-from tscm_migrate.lab.abreast import Abreast, Broken
-from tscm_migrate.lab.rig import Rig
-from tscm_migrate.lab.world import TROUBLES, TSADMIN
+from tests.harness import matrix
+from tests.harness.faults import TROUBLES, TSADMIN
+from tests.harness.lab_pool import Abreast, Broken
+from tests.harness.rig import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tscm_migrate.lab.namespaces import NamespaceLab
-    from tscm_migrate.lab.rig import Ended, State
+    from tests.harness.namespaces import NamespaceLab
+    from tests.harness.rig import Ended, State
 
 EVENTS = 118  # about as many as the journal of an undisturbed run has
 _LOGS = 1_000_000  # bytes that make the archive as large
@@ -85,7 +85,7 @@ class Verdict:
 
 def drawn(seed: int, *, rollback: bool = True) -> Schedule:
     """The schedule of a seed."""
-    dice = random.Random(seed)  # noqa: S311 - it has to be repeatable
+    dice = random.Random(seed)
     faults = tuple(_fault(dice) for _ in range(dice.choice((1, 1, 2, 2, 3))))
     verb = "rollback" if rollback and dice.random() < 0.4 else "resume"
     timed = [fault for fault in faults if _is_timed(fault)]

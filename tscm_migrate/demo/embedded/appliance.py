@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
-from tscm_migrate.lab.base import Collision
-from tscm_migrate.lab.embedded import server
+from tscm_migrate.demo.base import Collision
+from tscm_migrate.demo.embedded import server
 
 if TYPE_CHECKING:
-    from tscm_migrate.lab.embedded.machine import Machine
+    from tscm_migrate.demo.embedded.machine import Machine
 
 
 class Wire:

@@ -90,7 +90,7 @@ class Host:
 
     def plug(self) -> None:
         """A cable from the bridge into the host's network name space."""
-        assert self.process  # noqa: S101 - the caller has just started it
+        assert self.process
         pid, config = self.process.pid, self.config
         peer = ["peer", "name", config["interface"], "address", config["mac"], "netns", str(pid)]
         ip("link", "add", self.port, "type", "veth", *peer)
@@ -131,8 +131,8 @@ class Host:
             word, _, rest = line.partition(" ")
             if word == "born":
                 self.plug()
-                assert self.process  # noqa: S101
-                assert self.process.stdin  # noqa: S101
+                assert self.process
+                assert self.process.stdin
                 self.process.stdin.write(b"go")
                 self.process.stdin.close()
             elif word == "address":

@@ -15,17 +15,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tscm_migrate.lab.base import INVENTORY_NAMES, Collision, Name, tool_command, tool_env
-from tscm_migrate.lab.embedded import cron, inventory
-from tscm_migrate.lab.embedded.appliance import Appliance, Wire
-from tscm_migrate.lab.embedded.machine import Machine
-from tscm_migrate.lab.ports import free_port
+from tscm_migrate.demo.base import INVENTORY_NAMES, Collision, Name, tool_command, tool_env
+from tscm_migrate.demo.embedded import cron, inventory
+from tscm_migrate.demo.embedded.appliance import Appliance, Wire
+from tscm_migrate.demo.embedded.machine import Machine
+from tscm_migrate.demo.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
-    from tscm_migrate.lab.guest import Guest
-    from tscm_migrate.lab.profile import Profile
+    from tscm_migrate.demo.guest import Guest
+    from tscm_migrate.demo.profile import Profile
 
 OLD_ADDRESS, NEW_ADDRESS = "127.0.1.43", "127.0.1.50"
 PATIENCE = 60.0
@@ -43,7 +43,7 @@ def available() -> str | None:
 
 
 class EmbeddedLab:
-    """See `tscm_migrate.lab.base.Lab`.
+    """See `tscm_migrate.demo.base.Lab`.
 
     Args:
         folder: where everything goes; made when missing, not removed by `close`.

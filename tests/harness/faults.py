@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tscm_migrate.lab.namespaces import NamespaceLab
+    from tests.harness.namespaces import NamespaceLab
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.lab.guest import wrappers
-from tscm_migrate.lab.guest.inside.netfile import Net
-from tscm_migrate.lab.guest.inside.netfile import read as read_net
-from tscm_migrate.lab.guest.inside.netfile import write as write_net
+from tscm_migrate.demo.guest import wrappers
+from tscm_migrate.demo.guest.inside.netfile import Net
+from tscm_migrate.demo.guest.inside.netfile import read as read_net
+from tscm_migrate.demo.guest.inside.netfile import write as write_net
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tscm_migrate.lab.profile import Profile
+    from tscm_migrate.demo.profile import Profile
 
 __all__ = ["Guest", "Net", "install", "read_net", "write_net"]
 
@@ -181,8 +181,8 @@ def _content(guest: Guest, profile: Profile) -> None:
     """Devices, logs, earlier backups; what the appliance remembers."""
     from dataclasses import asdict
 
-    from tscm_migrate.lab.guest.inside import devices
-    from tscm_migrate.lab.guest.inside.base import Machine
+    from tscm_migrate.demo.guest.inside import devices
+    from tscm_migrate.demo.guest.inside.base import Machine
 
     state: dict[str, Any] = {}
     if profile.encryption_configured is not None:

@@ -67,7 +67,7 @@ class Room:
             LabError: the room said no, or is gone.
         """
         with self._lock:
-            assert self.process.stdin is not None  # noqa: S101 - a pipe by construction
+            assert self.process.stdin is not None
             try:
                 self.process.stdin.write(json.dumps({"op": op, "name": name, **arguments}).encode() + b"\n")
                 answer: dict[str, Any] = json.loads(self._line(timeout))
@@ -78,7 +78,7 @@ class Room:
         return answer
 
     def _line(self, timeout: float) -> bytes:
-        assert self.process.stdout is not None  # noqa: S101
+        assert self.process.stdout is not None
         deadline = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)

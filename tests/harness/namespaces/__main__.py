@@ -1,4 +1,4 @@
-"""`python -m tscm_migrate.lab.namespaces --cleanup`: end labs that outlived the run that made them."""
+"""`python -m tests.harness.namespaces --cleanup`: end labs that outlived the run that made them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from tscm_migrate.lab.namespaces.room import leftovers
+from tests.harness.namespaces.controller import leftovers
 
 
 def main(arguments: list[str]) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tscm_migrate.lab.rig import Rig
+    from tests.harness.rig import Rig
 
     Make = Callable[[Path], Rig]
 

@@ -10,15 +10,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.lab.namespaces.workstation import end
+from tests.harness.namespaces.workstation import end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from tscm_migrate.lab.namespaces import NamespaceLab
+    from tests.harness.namespaces import NamespaceLab
 
-PASSPHRASE = "correct horse battery"  # noqa: S105 - of the lab's archives; its text is looked for everywhere afterwards
+PASSPHRASE = "correct horse battery"
 _LIMIT = 240.0  # seconds for one run of the tool
 _PAUSED = 120.0  # seconds within which a run reaches the event that it is to wait at, or has ended
 
@@ -131,7 +131,7 @@ class Rig:
     def start(self, *args: str, plan: Sequence[dict[str, Any]] = ()) -> subprocess.Popen[str]:
         """Start it with faults."""
         station = self.lab.workstation
-        words = [sys.executable, "-m", "tscm_migrate.lab.wrapped", json.dumps(list(plan)), *args]
+        words = [sys.executable, "-m", "tests.harness.faulty_tool", json.dumps(list(plan)), *args]
         process = subprocess.Popen(
             station.inside(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             **station.options({"TSCM_PASSPHRASE": PASSPHRASE, "TSCM_TRACEBACK": "1"}),

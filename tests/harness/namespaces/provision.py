@@ -8,12 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tscm_migrate.lab import guest
-from tscm_migrate.lab.guest import wrappers
-from tscm_migrate.lab.namespaces.room import PYTHON, LabError
+from tests.harness.namespaces.controller import PYTHON, LabError
+from tscm_migrate.demo import guest
+from tscm_migrate.demo.guest import wrappers
 
 if TYPE_CHECKING:
-    from tscm_migrate.lab.profile import Profile
+    from tscm_migrate.demo.profile import Profile
 
 EMPTY = {
     **dict.fromkeys((f"etc/cron.{part}" for part in ("d", "hourly", "daily", "weekly", "monthly")), 0o755),

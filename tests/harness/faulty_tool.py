@@ -1,4 +1,4 @@
-"""The tool with faults wrapped around it, for tests: `python -m tscm_migrate.lab.wrapped PLAN TASK …`.
+"""The tool with faults wrapped around it, for tests: `python -m tests.harness.faulty_tool PLAN TASK …`.
 
 PLAN is a JSON list of faults (see `FAULTS`); the tool itself knows nothing of them. Points in time are events of the
 journal, counted from 0 in this process, "before" or "after" they are on the disk; or bytes that went over ssh.
@@ -41,7 +41,7 @@ class Hooks:
         """Wrap `journal._append`, through which each event goes."""
         from tscm_migrate.migration import journal
 
-        write = journal._append  # noqa: SLF001 - the one place that is worth wrapping
+        write = journal._append
 
         def wrapped(path: Path, line: bytes) -> None:
             n, self.n = self.n, self.n + 1
@@ -52,7 +52,7 @@ class Hooks:
             write(path, line)
             self._at(n, "after")
 
-        journal._append = wrapped  # noqa: SLF001
+        journal._append = wrapped
 
     def _at(self, n: int, when: str) -> None:
         for fault in self.plan:

@@ -8,18 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from tscm_migrate.lab.base import Collision, Lab
-from tscm_migrate.lab.namespaces import arp
-from tscm_migrate.lab.namespaces.provision import EMPTY, USER, make_keys, provision
-from tscm_migrate.lab.namespaces.room import LabError, Room, available
-from tscm_migrate.lab.namespaces.workstation import CHECKOUT, Workstation
+from tests.harness.namespaces import arp
+from tests.harness.namespaces.controller import LabError, Room, available
+from tests.harness.namespaces.provision import EMPTY, USER, make_keys, provision
+from tests.harness.namespaces.workstation import CHECKOUT, Workstation
+from tscm_migrate.demo.base import Collision, Lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from tscm_migrate.lab.guest import Guest
-    from tscm_migrate.lab.profile import Profile
+    from tscm_migrate.demo.guest import Guest
+    from tscm_migrate.demo.profile import Profile
 
 WORKSTATION, WATCHER = "10.1.1.10", "10.1.1.99"
 MACS = {"old": "02:00:0a:01:01:2b", "new": "02:00:0a:01:01:32"}

@@ -1,4 +1,4 @@
-"""`python -m tscm_migrate.lab up [FOLDER]`: a namespace lab to play in, until the shell ends.
+"""`python -m tests.harness up [FOLDER]`: a namespace lab to play in, until the shell ends.
 
 Needs root, or a sudo that asks for no password.
 """
@@ -19,9 +19,9 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{__doc__}\n")
         return 2
     if sys.platform.startswith("linux") and os.geteuid() != 0:
-        os.execvp("sudo", ["sudo", "-n", "-E", sys.executable, "-m", "tscm_migrate.lab", *arguments])  # noqa: S606
-    from tscm_migrate.lab.namespaces import NamespaceLab, available
-    from tscm_migrate.lab.profile import new_profile, old_profile
+        os.execvp("sudo", ["sudo", "-n", "-E", sys.executable, "-m", "tests.harness", *arguments])  # noqa: S606
+    from tests.harness.namespaces import NamespaceLab, available
+    from tscm_migrate.demo.profile import new_profile, old_profile
 
     if reason := available():
         sys.stderr.write(f"no namespace lab: {reason}\n")

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tscm_migrate.lab.embedded.machine import Machine
+    from tscm_migrate.demo.embedded.machine import Machine
 
 PATHS = {
     "tsadmin": "usr/local/bin/tsadmin",

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from tscm_migrate.lab.guest import Guest
-    from tscm_migrate.lab.profile import Profile
+    from tscm_migrate.demo.guest import Guest
+    from tscm_migrate.demo.profile import Profile
 
 RUN = """import sys
 sys.dont_write_bytecode = True

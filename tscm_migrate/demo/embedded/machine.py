@@ -17,12 +17,12 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.lab import guest as guests
-from tscm_migrate.lab.embedded.shims import main as shims
-from tscm_migrate.lab.embedded.shims.proc import pids
+from tscm_migrate.demo import guest as guests
+from tscm_migrate.demo.embedded.shims import main as shims
+from tscm_migrate.demo.embedded.shims.proc import pids
 
 if TYPE_CHECKING:
-    from tscm_migrate.lab.profile import Profile
+    from tscm_migrate.demo.profile import Profile
 
 # what could change the machine that the lab runs on, or would show what an appliance does not have
 NOT_HERE = re.compile(

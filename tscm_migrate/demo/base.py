@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Mapping
 
-    from tscm_migrate.lab.guest import Guest
-    from tscm_migrate.lab.profile import Profile
+    from tscm_migrate.demo.guest import Guest
+    from tscm_migrate.demo.profile import Profile
 
 Name = Literal["old", "new"]
 CHECKOUT = Path(__file__).resolve().parents[2]  # what `python -m tscm_migrate` is imported from
