@@ -55,7 +55,7 @@ def test_a_dialogue_is_recorded_with_a_person_and_replayed(tmp_path: Path) -> No
 
 
 def test_a_secret_is_stored_listed_and_forgotten(tmp_path: Path) -> None:
-    (tmp_path / "restore_source.py").write_text(KEYRING, encoding="utf-8")
+    (tmp_path / "kept.py").write_text(KEYRING, encoding="utf-8")
     file = tmp_path / "hosts.toml"
     file.write_text('[hosts.tscm-old]\naddress = "127.0.0.1"\n', encoding="utf-8")
     from tscm_migrate.demo.base import tool_env
