@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.architecture.graph import code_lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -125,16 +127,6 @@ def test_the_demo_is_where_posix_is() -> None:
     assert any(list(posix_only(tree(module))) for module in MODULES if is_demo(module))
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_nothing_is_too_long_to_be_read(module: str) -> None:
-    lines = (ROOT / module).read_text(encoding="utf-8").count("\n")
-    assert lines <= (400 if module != "tscm_migrate/errors.py" else 1300), f"{module} has {lines} lines"
-    for node in ast.walk(tree(module)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
-            assert length <= 60, f"{module}:{node.lineno}: {node.name} has {length} lines"
-
-
 def test_nothing_is_left_for_later_in_a_comment() -> None:
     words = ("TO" + "DO", "FIX" + "ME", "XX" + "X ")
     folders = ("tscm_migrate", "tests", "docs", "inventory", "changelog.d", ".ci")
@@ -158,20 +150,9 @@ def test_a_mutation_of_the_rules_would_be_seen() -> None:
     assert "tscm_migrate.secrets" in names  # inside a function
 
 
-def code_lines(module: str) -> int:
-    """Lines of a module without blank lines, comments and docstrings."""
-    text = (ROOT / module).read_text(encoding="utf-8")
-    docs: set[int] = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            docs |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
-    lines = enumerate(text.splitlines(), 1)
-    return sum(bool(line.strip()) and not line.strip().startswith("#") and n not in docs for n, line in lines)
-
-
 def test_the_fast_transport_stays_small_enough_to_be_reviewed() -> None:
     package = [module for module in MODULES if module.startswith("tscm_migrate/ssh/accelerated/")]
-    assert sum(map(code_lines, package)) <= 350, "see tscm_migrate/ssh/accelerated/README.md"
+    assert sum(code_lines(ROOT / module) for module in package) <= 350, "see tscm_migrate/ssh/accelerated/README.md"
 
 
 def test_only_the_fast_transports_front_door_is_imported() -> None:

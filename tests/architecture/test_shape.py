@@ -1,0 +1,174 @@
+"""The shape of the package: no circles of imports, no imports inside functions, each class name once, and its figures.
+
+What is not yet so has an allowance below. An allowance can only shrink: where the package is better than its allowance,
+the test fails, too, and asks for the new number. `python -m tests.architecture.graph` prints everything counted here.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.architecture import graph
+from tests.architecture.graph import class_names, figures, functions, late_imports, lines, modules, package_circles
+
+# Imports of the package's own modules inside functions, by room. cli/, tasks/ and __main__ are free to.
+LATE = {
+    "appliance": 1,
+    "demo": 5,
+    "fleet": 3,
+    "inventory": 4,
+    "migration": 18,
+    "offsite": 21,
+    "ssh": 16,
+    "transfer": 7,
+    "tsadmin": 2,
+    "ui": 10,
+}
+# Groups of modules that import one another, at any place: also inside functions and for type checking only.
+CIRCLES = [
+    (
+        "cli.main cli.program tasks tasks.archives tasks.base tasks.campaign tasks.cluster tasks.demo tasks.host "
+        "tasks.migrate tasks.offsite tasks.offsite_care tasks.offsite_schedule tasks.plan tasks.prompts tasks.report "
+        "tasks.runs tasks.schedule tasks.secret tasks.shells tasks.start"
+    ),
+    "demo.guest demo.guest.wrappers",
+    "demo.guest.inside.ask demo.guest.inside.devices",
+    "inventory inventory.read inventory.spec",
+    "ssh.answers ssh.auth",
+    "ssh.connect ssh.hostkeys ssh.sessions ssh.shell",
+    "transfer.relay transfer.unread",
+]
+# Names that more than one class of the package has.
+CLASS_NAMES = {
+    "Answers",
+    "Appliance",
+    "Asked",
+    "Board",
+    "Caps",
+    "Checked",
+    "Choice",
+    "Ended",
+    "Ends",
+    "Entry",
+    "Facts",
+    "Finding",
+    "Found",
+    "Identity",
+    "Incoming",
+    "Inside",
+    "Job",
+    "Listed",
+    "Machine",
+    "Mark",
+    "Meter",
+    "NoAnswerError",
+    "Outcome",
+    "Pace",
+    "Plain",
+    "Policy",
+    "Reader",
+    "Record",
+    "Refused",
+    "Request",
+    "Result",
+    "Row",
+    "Scheduler",
+    "Seen",
+    "Settings",
+    "Situation",
+    "Stop",
+    "Terminal",
+    "_In",
+    "_Out",
+    "_Seen",
+    "_Stream",
+    "_Strict",
+}
+LONGEST = {"errors": 1300}  # lines; every other module has at most 450
+IMPORT_SHARE = 11.7  # per cent of the lines of code; wanted: 8
+
+
+def test_no_modules_import_one_another() -> None:
+    found = {" ".join(group) for group in package_circles()}
+    assert not found - set(CIRCLES), "new circles"
+    assert not set(CIRCLES) - found, "gone, or smaller: write the smaller group to CIRCLES"
+
+
+@pytest.mark.parametrize("room", sorted({graph.room(name) for name in modules()} - graph.MAY_IMPORT_LATE))
+def test_imports_stand_at_the_top_of_a_module(room: str) -> None:
+    found = late_imports().get(room, [])
+    assert len(found) <= LATE.get(room, 0), "\n".join(found)
+    assert len(found) == LATE.get(room, 0), f"lower LATE[{room!r}] to {len(found)}"
+
+
+def test_each_class_name_is_there_once() -> None:
+    found = class_names()
+    assert not found.keys() - CLASS_NAMES, {name: found[name] for name in found.keys() - CLASS_NAMES}
+    assert not CLASS_NAMES - found.keys(), "take these out of CLASS_NAMES"
+
+
+@pytest.mark.parametrize("name", modules())
+def test_no_module_or_function_is_too_long_to_be_read(name: str) -> None:
+    assert lines(modules()[name]) <= LONGEST.get(name, 450)
+    for node in ast.walk(graph.parsed(modules()[name])):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, f"{name}:{node.lineno}: {node.name}"
+
+
+def test_most_functions_are_short() -> None:
+    assert figures()["functions over 40 lines, %"] < 2, [name for name, length in functions() if length > 40]
+
+
+def test_the_package_is_cut_into_subjects_and_not_into_shards() -> None:
+    assert 150 <= figures()["mean lines of a module"] <= 220
+    assert figures()["import lines, % of code"] <= IMPORT_SHARE
+
+
+@pytest.mark.parametrize(
+    ("edges", "found"),
+    [
+        ({"a": {"b"}, "b": {"c"}}, []),
+        ({"a": {"b"}, "b": {"a"}}, [["a", "b"]]),
+        ({"a": {"b"}, "b": {"c"}, "c": {"b"}}, [["b", "c"]]),
+        ({"a": {"b"}, "b": {"a", "c"}, "c": {"d"}, "d": {"c"}}, [["a", "b"], ["c", "d"]]),
+    ],
+)
+def test_a_circle_would_be_seen(edges: dict[str, set[str]], found: list[list[str]]) -> None:
+    assert graph.circles(edges) == found
+
+
+SEEN = """
+from __future__ import annotations
+from .. import model
+from .shell import Shell
+from tscm_migrate.errors import SshError as E
+import tscm_migrate.ssh.auth
+if TYPE_CHECKING:
+    from . import pinning
+def f():
+    if x:
+        from tscm_migrate import secrets
+"""
+
+
+def test_every_spelling_and_place_of_an_import_would_be_seen() -> None:
+    known = {
+        name: Path(f"{name}.py") for name in ("model", "ssh.shell", "ssh.auth", "ssh.pinning", "errors", "secrets")
+    }
+    known["ssh.connect"] = Path("connect.py")
+    found = [
+        (name, place)
+        for node, place in graph.statements(ast.parse(SEEN))
+        for name in graph.named("ssh.connect", node, known)
+    ]
+    assert found == [
+        ("model", graph.TOP),
+        ("ssh.shell", graph.TOP),
+        ("errors", graph.TOP),
+        ("ssh.auth", graph.TOP),
+        ("ssh.pinning", graph.TYPING),
+        ("secrets", graph.LATE),
+    ]
