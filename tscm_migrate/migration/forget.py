@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import Cancelled, Exit, UsageError
 from tscm_migrate.events import RunFinished, Said
-from tscm_migrate.migration import journal, leftovers, outcome, rediscover, resume
+from tscm_migrate.migration import finish, journal, rediscover, resume, saved_settings
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Emit
@@ -33,7 +33,7 @@ def forget(name: str, *, inventory: Inventory, secrets: Secrets, emit: Emit, ope
     began, (record, _) = time.monotonic(), journal.read(name)
     if record.outcome not in {"done", "attention"}:
         raise UsageError(f"run {name} is not over", f"go on or back first: tscm-migrate show {name}")
-    if not outcome.kept_settings(record):
+    if not finish.kept_settings(record):
         emit(Said(f"nothing is kept for run {name}"))
         return Exit.DONE
     question = f"Give up the rollback of run {name}: remove what {record.new} was before from it?"
@@ -41,7 +41,7 @@ def forget(name: str, *, inventory: Inventory, secrets: Secrets, emit: Emit, ope
         raise Cancelled
     with resume.reopened(name, verb="forget", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
         rediscover.find_both(m, need_new=True)
-        leftovers.clear_settings(m.new)
+        saved_settings.clear_settings(m.new)
         m.note("forgotten", value=True)
         m.emit(RunFinished(name, "done", round(time.monotonic() - began, 3)))
     return Exit.DONE

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import MigrateError, StateUnwritable
-from tscm_migrate.migration import journal, locks, outcome
+from tscm_migrate.migration import finish, journal, locks
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.util import redact
 from tscm_migrate.util.folders import state_folder
@@ -15,7 +15,7 @@ from tscm_migrate.util.folders import state_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tscm_migrate.migration.record import Entry, Record
+    from tscm_migrate.migration.journal import Entry, Record
     from tscm_migrate.model import Host
 
 
@@ -107,7 +107,7 @@ def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError |
     if record.outcome:
         told += next((e.data.get("standing", []) for e in reversed(entries) if e.event == "run-ended"), [])
     else:
-        told += outcome.left_standing(record)
+        told += finish.left_standing(record)
     if not damage and locks.unfinished(run, root):
         told.append(f"go on: tscm-migrate resume {run}; or go back: tscm-migrate rollback {run}")
     return [redact.one_line(text) for text in told], damage

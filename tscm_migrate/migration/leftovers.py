@@ -6,7 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import processes
+from tscm_migrate.appliance import archives, processes
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.appliance.processes import Process, updates_among
 from tscm_migrate.errors import ApplianceError, MigrateError
@@ -15,8 +15,8 @@ from tscm_migrate.tsadmin import backup
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
+    from tscm_migrate.appliance.facts import Facts
 
-OWN_SETTINGS, REHEARSAL = "own-settings", "rehearsal"  # names of the files that keep the new appliance's own settings
 STILL = 600.0  # seconds that a backup or restore may still take after the connection that began it is gone
 
 
@@ -50,17 +50,11 @@ def clear_parts(appliance: Appliance) -> None:
     appliance.run(script, sudo=True, display="remove unfinished copies")
 
 
-def clear_settings(appliance: Appliance, *, rehearsal_only: bool = False) -> None:
-    """Remove the new appliance's own settings, which the rehearsal and the cutover save there for the way back.
-
-    Args:
-        appliance: the new one.
-        rehearsal_only: leave what the cutover has saved: a rollback of an earlier run may still need it.
-    """
-    folder = quote(appliance.paths.hold_dir)
-    names = [REHEARSAL] if rehearsal_only else [REHEARSAL, OWN_SETTINGS]
-    files = " ".join(f"{folder}/{name}.{end}" for name in names for end in ("tar", "part", "list"))
-    appliance.run(f"rm -f {files}; rmdir {folder} 2>/dev/null || :", sudo=True, display="remove its saved settings")
+def plain_archives(appliance: Appliance, before: Facts) -> list[str]:
+    """Return the paths of the archives in plain text that were not there when the facts were gathered."""
+    known = {archive.path for archive in before.archives}
+    found = archives.listed(appliance)
+    return [archive.path for archive in found if not archive.encrypted and archive.path not in known]
 
 
 def settle(appliance: Appliance, *, timeout: float = STILL) -> None:

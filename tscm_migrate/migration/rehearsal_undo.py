@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import cron_hold, network
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import ApplianceError, NotComeBack
-from tscm_migrate.migration import host_keys, leftovers, undo_cutover
+from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ def prints(new: Appliance) -> dict[str, str]:
     """
     hashed = "-type f -exec sha256sum {} + 2>/dev/null | sort | sha256sum"
     script = (
-        f"cd /; find {undo_cutover.settings_of(new)} {hashed}; "
+        f"cd /; find {saved_settings.settings_of(new)} {hashed}; "
         f"find {quote(new.paths.ssh_dir)} -name 'ssh_host_*' {hashed}; "
         "ip -4 -o addr show scope global 2>/dev/null | awk '{print $2, $4}' | sort | tr '\\n' ' '; echo"
     )
@@ -95,8 +95,8 @@ def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | 
     end_dialogue(m)
     if before is not None:
         other_keys = "keys" in changed(before, prints(new), "keys")
-        if undo_cutover.has_settings(new, leftovers.REHEARSAL):  # else an earlier call has put them back
-            undo_cutover.settings_back(new, leftovers.REHEARSAL)
+        if saved_settings.has_settings(new, saved_settings.REHEARSAL):  # else an earlier call has put them back
+            saved_settings.settings_back(new, saved_settings.REHEARSAL)
         if wrong := changed(before, prints(new), "own", "keys", "network"):
             raise ApplianceError(new.name, f"after the rehearsal it is not as before: {', '.join(wrong)}")
         if other_keys:
@@ -136,7 +136,7 @@ def end_dialogue(m: Migration) -> None:
 def names(new: Appliance) -> list[str]:
     """What lies in the folders in which a restore may unpack an archive; paths without a slash in front."""
     top = str(PurePosixPath(new.paths.backup_dir).parent)
-    folders = " ".join(quote(f"{undo_cutover.root_of(new)}{one}") for one in ("tmp", "var/tmp"))
+    folders = " ".join(quote(f"{saved_settings.root_of(new)}{one}") for one in ("tmp", "var/tmp"))
     each = f"find {folders} {quote(top)} -mindepth 1 -maxdepth 1 -print0 2>/dev/null"
     script = f"{each} | tr '\\n\\0' '?\\n' | head -n {_MOST_NAMES}"
     text = new.run(script, sudo=True, check=False, display="list its temporary files").stdout

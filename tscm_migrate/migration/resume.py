@@ -13,8 +13,8 @@ from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, Usa
 from tscm_migrate.events import RunStarted, Said
 from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover, run
 from tscm_migrate.migration.context import Migration
-from tscm_migrate.migration.ending import carry_out
 from tscm_migrate.migration.engine import Engine
+from tscm_migrate.migration.finish import carry_out
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.options import MigrateOptions
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.migration.context import Operator
-    from tscm_migrate.migration.record import Record
+    from tscm_migrate.migration.journal import Record
     from tscm_migrate.model import Secret
     from tscm_migrate.secrets import Secrets
 

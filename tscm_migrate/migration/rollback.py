@@ -10,7 +10,7 @@ from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, RollbackIncomplete
 from tscm_migrate.events import Said
-from tscm_migrate.migration import ending, leftovers, plan, resume, undo_cutover
+from tscm_migrate.migration import finish, leftovers, plan, resume, saved_settings
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.util.numbers import number
 
@@ -79,10 +79,10 @@ def _take_back(engine: Engine, began: float) -> Exit:
             _tidy(m)
             left = () if failed else left_behind(m)
     except (Exception, KeyboardInterrupt) as error:
-        ending.end(engine, "interrupted", began)
+        finish.end(engine, "interrupted", began)
         reason = str(error) or "by the operator"
         raise Interrupted(reason, f"say it again: tscm-migrate rollback {m.run}") from error
-    ending.end(engine, "interrupted" if failed else "rolled-back", began, left)
+    finish.end(engine, "interrupted" if failed else "rolled-back", began, left)
     if failed or left:
         raise RollbackIncomplete((*(f"{step}: {error}" for step, error in failed), *left), m.run)
     return Exit.DONE
@@ -126,7 +126,7 @@ def _devices_left(m: Migration) -> list[str]:
 def _files_left(m: Migration) -> list[str]:
     """Files outside the folders that were put back which the restore has named and written."""
     paths = m.new.paths
-    elsewhere = (*undo_cutover.kept_places(m.new), paths.backup_dir, paths.log_dir, paths.tmpfs, *_PASSING)
+    elsewhere = (*saved_settings.kept_places(m.new), paths.backup_dir, paths.log_dir, paths.tmpfs, *_PASSING)
     named = [file for file in m.noted("brought")["files"] if not any(_within(file, place) for place in elsewhere)]
     if not named:
         return []

@@ -19,18 +19,18 @@ from tscm_migrate.migration import (
     checks,
     disaster_checks,
     estimate,
+    finish,
     history,
     leftovers,
     locks,
-    outcome,
     participants,
     plan,
     rehearsal,
     window,
 )
 from tscm_migrate.migration.context import Migration, Operator, at
-from tscm_migrate.migration.ending import carry_out
 from tscm_migrate.migration.engine import Engine
+from tscm_migrate.migration.finish import carry_out
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal, new_run_id
 
@@ -104,7 +104,7 @@ def migrate(
     with contextlib.ExitStack() as stack:
         stack.callback(both.close)
         stack.enter_context(interrupts.installed())
-        beginning = stack.enter_context(outcome.beginning(run, began, emit))
+        beginning = stack.enter_context(finish.beginning(run, began, emit))
         if not options.dry_run:
             stack.enter_context(locks.held_here(run, [one.host for one in both.there]))
             locks.refuse_over_unfinished(*(one.name for one in both.there))
@@ -221,7 +221,7 @@ def check(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, em
         participants.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)
     ) as both:
         emit(RunStarted(run, "check", both.old.name, both.new.name, both.source))
-        with outcome.beginning(run, began, emit):
+        with finish.beginning(run, began, emit):
             preflight(both, identify_both(both, options, inventory, emit), options, emit)
     emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
     return Exit.DONE

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from tscm_migrate.appliance import isolation, network
-from tscm_migrate.appliance.appliance import quote
-from tscm_migrate.errors import ApplianceError, HostKeyError, MigrateError, NotComeBack, SshError, WouldCollide
+from tscm_migrate.errors import HostKeyError, MigrateError, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Said
-from tscm_migrate.migration import hooks, host_keys, rediscover
+from tscm_migrate.migration import hooks, host_keys, rediscover, saved_settings
 from tscm_migrate.migration.context import at
-from tscm_migrate.migration.leftovers import OWN_SETTINGS
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
@@ -29,30 +25,6 @@ if TYPE_CHECKING:
 _BOOTS_WITHIN = 90.0  # seconds from a switch to the timer that begins again
 Who = Literal["nobody", "old", "new", "stranger", "unknown"]
 _UNTOLD = "no MAC address, machine-id, host key or lock says which of the two it is"
-# What a restore may overwrite on the new one, and what it needs to be itself again.
-_SETTINGS = (
-    "etc/network etc/netplan etc/sysconfig/network-scripts etc/NetworkManager/system-connections etc/hostname "
-    "etc/hosts etc/bind etc/named etc/named.conf"
-)
-
-
-def root_of(new: Appliance) -> str:
-    """The folder below which its files are, with a slash behind: that of a demo appliance is not its machine's."""
-    path = new.paths.os_release
-    return path.removesuffix("etc/os-release") if path.endswith("/etc/os-release") else "/"
-
-
-def kept_places(new: Appliance) -> tuple[str, ...]:
-    """The folders and files of the new appliance, as absolute paths, whose content a rollback restores."""
-    cron = str(PurePosixPath(new.paths.cron_entry).parent)
-    return (*(f"{root_of(new)}{place}" for place in _SETTINGS.split()), cron, new.paths.etc_dir, new.paths.ssh_dir)
-
-
-def settings_of(new: Appliance) -> str:
-    """All of them, as words of a shell's `for`: its devices and cron entries too, which the second pass replaces."""
-    root, cron = root_of(new), str(PurePosixPath(new.paths.cron_entry).parent)
-    found = [f"{root}{one}" for one in _SETTINGS.split()] + [cron, new.paths.etc_dir]
-    return " ".join(quote(one.strip("/")) for one in found)
 
 
 def keys_of(m: Migration, *roles: str) -> list[str]:
@@ -123,68 +95,6 @@ def identify(m: Migration, shell: Shell, undo: dict[str, Any]) -> Who:
 # ------------------------------------------------------------------------------------------------ the new one
 
 
-def save_settings(new: Appliance, name: str = OWN_SETTINGS) -> bool:
-    """Save what a restore may change of the new appliance on itself, readable by root alone.
-
-    Args:
-        new: the new appliance.
-        name: of the file in its hold folder; the cutover and the rehearsal have one each.
-
-    Returns:
-        False where it could not be saved.
-    """
-    folder, settings = quote(new.paths.hold_dir), settings_of(new)
-    looked_at = f"{folder.lstrip('/')}/{name}.list"
-    script = (
-        f"set -eu; umask 077; mkdir -p {folder}; rm -f {folder}/{name}.*; cd /; set -- {looked_at}; "
-        f"for f in {settings} {quote(new.paths.ssh_dir.lstrip('/'))}/ssh_host_*; do "
-        '[ -e "$f" ] && set -- "$@" "$f"; done; '
-        f"printf '%s\\n' {settings} >{looked_at}; "
-        f'tar -cpf {folder}/{name}.part "$@"; rm -f {looked_at}; mv {folder}/{name}.part {folder}/{name}.tar'
-    )
-    done = new.run(
-        script, sudo=True, check=False, timeout=600.0, display="save its own settings, host keys and devices"
-    )
-    return done.status == 0
-
-
-def has_settings(new: Appliance, name: str) -> bool:
-    """Whether settings are saved there under this name."""
-    file = quote(f"{new.paths.hold_dir}/{name}.tar")
-    return new.run(f"test -e {file}", sudo=True, check=False, display="are its settings saved?").status == 0
-
-
-def settings_back(new: Appliance, name: str = OWN_SETTINGS) -> None:
-    """Put the saved settings back; those of the network count from its next boot.
-
-    Args:
-        new: the new appliance.
-        name: as for `save_settings`.
-
-    Raises:
-        ApplianceError: they are not there, or could not be written.
-    """
-    folder, settings = quote(new.paths.hold_dir), settings_of(new)
-    tar, looked_at = f"{folder}/{name}.tar", f"{folder.lstrip('/')}/{name}.list"
-    script = (
-        f"set -eu; cd /; there=$(tar -tf {tar}); looked_at=$(tar -xOf {tar} {looked_at} 2>/dev/null || :); "
-        'has() { printf "%s\\n" "$there" | grep -q "^$1$2"; }; '
-        f"for d in {settings}; do "
-        # a file that the restore has added must go too, or it would count beside the old ones
-        'if has "$d" /; then find "/$d" -mindepth 1 -maxdepth 1 -exec rm -rf {} +; '
-        # and so must a folder that was not there at all
-        'elif printf "%s\\n" "$looked_at" | grep -qxF "$d" && ! has "$d" "\\$"; then rm -rf "/$d"; fi; done; '
-        f"tar -xpf {tar}; for d in {settings}; do "
-        'if [ -e "/$d" ] && command -v restorecon >/dev/null; then restorecon -R "/$d" || :; fi; done; '
-        f"rm -f {tar} {looked_at}; rmdir {folder} 2>/dev/null || :; sync"
-    )
-    done = new.run(
-        script, sudo=True, check=False, timeout=600.0, display="put its own settings, host keys and devices back"
-    )
-    if done.status != 0:
-        raise ApplianceError(new.name, f"its own settings could not be put back: {done.said}")
-
-
 def find_new(m: Migration, undo: dict[str, Any]) -> bool:
     """Connect to the new one, at whichever of its two addresses it is; True: it is at the old one's."""
     for place in (replace(m.new.host, address=m.old.host.address, port=m.old.host.port), own_place(m)):
@@ -205,7 +115,7 @@ def new_one_off(m: Migration, undo: dict[str, Any]) -> None:
     """
     try:
         at_old = find_new(m, undo)
-        settings_back(m.new)
+        saved_settings.settings_back(m.new)
         if at_old:
             _restart_at_home(m)
     except MigrateError as error:
@@ -225,7 +135,7 @@ def itself_again(m: Migration, undo: dict[str, Any]) -> None:
         MigrateError: it is not there, or could not be told.
     """
     find_new(m, undo)
-    settings_back(m.new)
+    saved_settings.settings_back(m.new)
     own, host = keys_of(m, "new"), m.new.host
     if own and m.new.shell.server_fingerprint() not in own:
         shell = host_keys.shown_anew(m, m.new.shell, own)

@@ -142,7 +142,7 @@ def tags(text: str) -> list[tuple[str, tuple[str, ...]]]:
 
 def report_of(value: str) -> dict[str, Any]:
     """The report of a run in which each text that an appliance gave is this."""
-    from tscm_migrate.migration.record import Entry, Record
+    from tscm_migrate.migration.journal import Entry, Record
 
     facts = {"name": value, "hostname": value, "os_pretty": value, "versions": [["TSCM-Core", value]],
              "interfaces": [{"address": value}], "clock_skew": 0.0}  # fmt: skip

@@ -12,7 +12,7 @@ from tscm_migrate.appliance import archives, device_discovery, facts, lockfile, 
 from tscm_migrate.archive import network_config
 from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed, UnknownPrompt
 from tscm_migrate.events import Said
-from tscm_migrate.migration import host_keys, leftovers, undo_cutover
+from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.base import Plain
@@ -126,7 +126,7 @@ class RestoreNetwork(Plain):
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """Its own settings, kept on itself, for the way back; and which hosts the two are, whatever their keys."""
-        kept = m.restores_network and undo_cutover.save_settings(m.new)
+        kept = m.restores_network and saved_settings.save_settings(m.new)
         return {"kept": kept, **undo_cutover.hardware(m)}
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
@@ -279,7 +279,7 @@ class Restore(Plain):
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """What the new one is, where no first pass has kept it."""
-        return {} if m.restores_network else {"kept": undo_cutover.save_settings(m.new), **undo_cutover.hardware(m)}
+        return {} if m.restores_network else {"kept": saved_settings.save_settings(m.new), **undo_cutover.hardware(m)}
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """Where a first pass has kept what it was, that one's revert brings back all of it."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import device_discovery, network
 from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
 from tscm_migrate.events import Checked, Estimated, Said
-from tscm_migrate.migration import checks, estimate, leftovers, rehearsal, rehearsal_undo, undo_cutover
+from tscm_migrate.migration import checks, estimate, rehearsal, rehearsal_undo, saved_settings
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain, refusing_unknown
@@ -108,7 +108,7 @@ def _to_the_network(m: Migration) -> restore.Request:
 
 
 def _save(m: Migration) -> None:
-    if not undo_cutover.save_settings(m.new, leftovers.REHEARSAL):
+    if not saved_settings.save_settings(m.new, saved_settings.REHEARSAL):
         raise ApplianceError(
             m.new.name, "its own settings could not be saved, so that a rehearsal could not be put back"
         )

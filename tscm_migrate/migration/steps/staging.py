@@ -9,7 +9,7 @@ from tscm_migrate.appliance import archives, cron_hold
 from tscm_migrate.archive import names
 from tscm_migrate.errors import ApplianceError, ArchiveMissing, BackupFailed, TransferError
 from tscm_migrate.events import Said
-from tscm_migrate.migration import checks, outcome
+from tscm_migrate.migration import checks, leftovers
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain, refusing_unknown
 from tscm_migrate.model import Archive
@@ -104,7 +104,7 @@ class Backup(Plain):
     def _make(self, m: Migration) -> Archive:
         with refusing_unknown(m):
             made = backup.create(m.old, self._request(m), m.operator)
-        plain = outcome.plain_archives(m.old, m.old_facts) if made.encrypted else []
+        plain = leftovers.plain_archives(m.old, m.old_facts) if made.encrypted else []
         if plain:  # at the end it is off, and cannot be asked
             m.note("left_plain", plain)
         return made

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.events import RunFinished
-    from tscm_migrate.migration.record import Entry, Record
+    from tscm_migrate.migration.journal import Entry, Record
 
 VERSION = 1
 COMMANDS = "commands.jsonl"

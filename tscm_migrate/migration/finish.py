@@ -1,27 +1,169 @@
-"""How things stand at the end of a run: what is left for a person, what is held or offline, how long nobody served."""
+"""End a run: undo or name what is left, remove locks and secrets, and report the final state."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NoReturn
 
-from tscm_migrate.appliance import archives
 from tscm_migrate.appliance.appliance import quote
-from tscm_migrate.errors import Locked, MigrateError, Refused, UsageError
-from tscm_migrate.events import RunFinished
+from tscm_migrate.errors import (
+    Exit,
+    Interrupted,
+    Locked,
+    MigrateError,
+    NeedsPerson,
+    Refused,
+    Retry,
+    RollbackIncomplete,
+    TransferError,
+    UsageError,
+)
+from tscm_migrate.events import RunFinished, Said
+from tscm_migrate.migration import leftovers, locks, saved_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.migration.engine import Engine
-    from tscm_migrate.migration.record import Record
+    from tscm_migrate.migration.journal import Record
     from tscm_migrate.model import Host
+
+    Ending = Literal["done", "attention", "failed", "interrupted", "rolled-back"]
+
+
+def carry_out(engine: Engine, began: float, first: Callable[[], object] = lambda: None) -> Exit:
+    """Run the steps, and end in a state that is known and said; also used by resume.
+
+    Args:
+        engine: with the migration.
+        began: monotonic seconds.
+        first: what has to go well before the first step; where it fails, no step is begun and none taken back.
+
+    Raises:
+        As `migrate`.
+    """
+    m = engine.m
+    ready = False
+    try:
+        with m.interrupts.careful():
+            first()
+            ready = True
+            engine.run()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a defect of ours too must leave nobody in the dark
+        recover(engine, error, began, put_back=ready)
+    if m.only_rehearsal:
+        return _put_back(engine, began)
+    left = left_to_do(m)
+    end(engine, "attention" if left else "done", began, left)
+    if left:
+        raise NeedsPerson(tuple(left))
+    return Exit.DONE
+
+
+def _put_back(engine: Engine, began: float) -> Exit:
+    """The end of a run that only rehearses.
+
+    Raises:
+        RollbackIncomplete: something could not be put back.
+    """
+    m = engine.m
+    try:
+        with m.interrupts.putting_back():
+            failed = engine.roll_back()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it was, how things stand is said
+        recover(engine, error, began, put_back=False)
+    end(engine, "interrupted" if failed else "rolled-back", began)
+    if failed:
+        raise RollbackIncomplete(tuple(f"{step}: {error}" for step, error in failed), m.run)
+    return Exit.DONE
+
+
+def recover(engine: Engine, error: BaseException, began: float, *, put_back: bool) -> NoReturn:
+    """Before the cutover everything is put back; after it, what is held or offline is said with the way on and back.
+
+    Raises:
+        Interrupted: by the operator, or with something left as it should not stay. Else the error itself.
+    """
+    m, standing = engine.m, engine.to_put_back()
+    interrupted = isinstance(error, KeyboardInterrupt)
+    reason = f"by {error}" if interrupted and str(error) else "by the operator" if interrupted else str(error)
+    if put_back and standing and can_put_back(engine):
+        said = f"interrupted {reason}; " if interrupted else ""
+        m.emit(Said(f"{said}putting everything back", "warning"))
+        try:
+            with m.interrupts.putting_back():
+                engine.roll_back()
+        except (Exception, KeyboardInterrupt) as second:  # noqa: BLE001 - whatever it was, how things stand is said
+            reason = f"{reason}; and while putting back: {str(second) or 'interrupted'}"
+    if not engine.to_put_back():
+        lines = end(engine, "interrupted" if interrupted else "failed", began, kept=_parts(engine, error))
+        if interrupted:
+            back = bool(m.journal.record.reverted)
+            again = f"start again: tscm-migrate resume {m.run}" if back and not m.only_rehearsal else ""
+            raise Interrupted(lines[0], again) from error
+        raise error
+    end(engine, "interrupted", began)
+    ways = f"go back: tscm-migrate rollback {m.run}"
+    if not m.only_rehearsal:
+        ways = f"go on: tscm-migrate resume {m.run}; or {ways}"
+    if isinstance(error, MigrateError) and error.retry is Retry.AFTER_REMEDY and (first := error.remedy()):
+        ways = f"{first}; then {ways}"  # without it, a resume would only come to the same point again
+    raise Interrupted(reason, ways) from error
+
+
+def _parts(engine: Engine, error: BaseException) -> tuple[str, ...]:
+    """Remove unfinished copies, unless another attempt can resume from them: then a line that names them."""
+    m = engine.m
+    if "transfer" not in m.journal.record.reverted or not m.new.connected:
+        return ()
+    try:
+        if isinstance(error, TransferError) or not (size := leftovers.parts(m.new)):
+            leftovers.clear_parts(m.new)
+            return ()
+    except MigrateError as second:
+        return (f"{m.new.name}: {m.new.paths.backup_dir} may have an unfinished copy: {second}",)
+    text = (
+        f"{m.new.name}: {size / 1e6:.1f} MB of an unfinished copy stay in {m.new.paths.backup_dir} for a next attempt"
+    )
+    return (f"{text}; to remove them: tscm-migrate rollback {m.run}",)
+
+
+def end(
+    engine: Engine, how: Ending, began: float, left: Sequence[str] = (), kept: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Write and say how the run ended; the last thing printed, which is returned, names what is held or offline.
+
+    The marks go from appliances that are as they were or as they should be; where something is left standing they
+    stay, so that nobody begins another run over it.
+    """
+    m = engine.m
+    lines = standing(m, engine)
+    over = how in {"done", "attention"} or not engine.to_put_back()
+    if over and how not in {"done", "attention"}:
+        lines = (*lines, *not_reached(m))
+    plain: list[str] = []
+    try:
+        plain = left_in_plain_text(m)
+        ours = [one for one in m.there if one.name in m.journal.record.locked]  # else they are another run's
+        leftovers.clear_secrets(*ours)
+        if over:
+            # After a run that went through they stay, for a rollback of it wants them; see `forget`.
+            if m.new in ours and m.new.connected:
+                given_up = how not in {"done", "attention"} and may_have_kept(engine)
+                saved_settings.clear_settings(m.new, rehearsal_only=not given_up)
+            locks.release(m)
+        m.journal.write("run-ended", outcome=how, standing=[*lines, *plain], left=list(left))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last word is said whatever happens
+        m.emit(Said(f"while ending the run: {error}", "warning"))
+    if over and how in {"failed", "interrupted", "rolled-back"} and not lines and not left:
+        lines = ("everything was put back", *kept) if m.journal.record.reverted else ("nothing was changed",)
+    lines = (*lines, *plain)
+    m.emit(RunFinished(m.run, how, round(time.monotonic() - began, 3), downtime(m), lines, tuple(left)))
+    return lines
 
 
 @dataclass
@@ -159,13 +301,6 @@ def _rehearsing(record: Record) -> list[str]:
     return [f"{record.new}: {what}; to put it back: tscm-migrate rollback {record.run}"]
 
 
-def plain_archives(appliance: Appliance, before: Facts) -> list[str]:
-    """Return the paths of the archives in plain text that were not there when the facts were gathered."""
-    known = {archive.path for archive in before.archives}
-    found = archives.listed(appliance)
-    return [archive.path for archive in found if not archive.encrypted and archive.path not in known]
-
-
 def left_in_plain_text(m: Migration) -> list[str]:
     """Return a line for each archive in plain text that came during a run that encrypts, with the command to remove it.
 
@@ -178,7 +313,7 @@ def left_in_plain_text(m: Migration) -> list[str]:
         paths = m.noted("left_plain", []) if one is m.old else []
         if one in m.there and one.connected:
             with contextlib.suppress(MigrateError):
-                paths = plain_archives(one, facts)
+                paths = leftovers.plain_archives(one, facts)
         lines += [
             f"{one.name}: {path} is NOT ENCRYPTED, and came during this run; to remove it: "
             f"{_login(one.host)} {quote(f'sudo rm -f {quote(path)}')}"

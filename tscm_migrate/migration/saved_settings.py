@@ -1,0 +1,113 @@
+"""Save the new appliance's own settings, host keys and devices on itself before a restore, and put them back."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.errors import ApplianceError
+
+if TYPE_CHECKING:
+    from tscm_migrate.appliance.appliance import Appliance
+
+OWN_SETTINGS, REHEARSAL = "own-settings", "rehearsal"  # names of the files that keep the new appliance's own settings
+# What a restore may overwrite on the new one, and what it needs to be itself again.
+_SETTINGS = (
+    "etc/network etc/netplan etc/sysconfig/network-scripts etc/NetworkManager/system-connections etc/hostname "
+    "etc/hosts etc/bind etc/named etc/named.conf"
+)
+
+
+def root_of(new: Appliance) -> str:
+    """The folder below which its files are, with a slash behind: that of a demo appliance is not its machine's."""
+    path = new.paths.os_release
+    return path.removesuffix("etc/os-release") if path.endswith("/etc/os-release") else "/"
+
+
+def kept_places(new: Appliance) -> tuple[str, ...]:
+    """The folders and files of the new appliance, as absolute paths, whose content a rollback restores."""
+    cron = str(PurePosixPath(new.paths.cron_entry).parent)
+    return (*(f"{root_of(new)}{place}" for place in _SETTINGS.split()), cron, new.paths.etc_dir, new.paths.ssh_dir)
+
+
+def settings_of(new: Appliance) -> str:
+    """All of them, as words of a shell's `for`: its devices and cron entries too, which the second pass replaces."""
+    root, cron = root_of(new), str(PurePosixPath(new.paths.cron_entry).parent)
+    found = [f"{root}{one}" for one in _SETTINGS.split()] + [cron, new.paths.etc_dir]
+    return " ".join(quote(one.strip("/")) for one in found)
+
+
+def save_settings(new: Appliance, name: str = OWN_SETTINGS) -> bool:
+    """Save what a restore may change of the new appliance on itself, readable by root alone.
+
+    Args:
+        new: the new appliance.
+        name: of the file in its hold folder; the cutover and the rehearsal have one each.
+
+    Returns:
+        False where it could not be saved.
+    """
+    folder, settings = quote(new.paths.hold_dir), settings_of(new)
+    looked_at = f"{folder.lstrip('/')}/{name}.list"
+    script = (
+        f"set -eu; umask 077; mkdir -p {folder}; rm -f {folder}/{name}.*; cd /; set -- {looked_at}; "
+        f"for f in {settings} {quote(new.paths.ssh_dir.lstrip('/'))}/ssh_host_*; do "
+        '[ -e "$f" ] && set -- "$@" "$f"; done; '
+        f"printf '%s\\n' {settings} >{looked_at}; "
+        f'tar -cpf {folder}/{name}.part "$@"; rm -f {looked_at}; mv {folder}/{name}.part {folder}/{name}.tar'
+    )
+    done = new.run(
+        script, sudo=True, check=False, timeout=600.0, display="save its own settings, host keys and devices"
+    )
+    return done.status == 0
+
+
+def has_settings(new: Appliance, name: str) -> bool:
+    """Whether settings are saved there under this name."""
+    file = quote(f"{new.paths.hold_dir}/{name}.tar")
+    return new.run(f"test -e {file}", sudo=True, check=False, display="are its settings saved?").status == 0
+
+
+def settings_back(new: Appliance, name: str = OWN_SETTINGS) -> None:
+    """Put the saved settings back; those of the network count from its next boot.
+
+    Args:
+        new: the new appliance.
+        name: as for `save_settings`.
+
+    Raises:
+        ApplianceError: they are not there, or could not be written.
+    """
+    folder, settings = quote(new.paths.hold_dir), settings_of(new)
+    tar, looked_at = f"{folder}/{name}.tar", f"{folder.lstrip('/')}/{name}.list"
+    script = (
+        f"set -eu; cd /; there=$(tar -tf {tar}); looked_at=$(tar -xOf {tar} {looked_at} 2>/dev/null || :); "
+        'has() { printf "%s\\n" "$there" | grep -q "^$1$2"; }; '
+        f"for d in {settings}; do "
+        # a file that the restore has added must go too, or it would count beside the old ones
+        'if has "$d" /; then find "/$d" -mindepth 1 -maxdepth 1 -exec rm -rf {} +; '
+        # and so must a folder that was not there at all
+        'elif printf "%s\\n" "$looked_at" | grep -qxF "$d" && ! has "$d" "\\$"; then rm -rf "/$d"; fi; done; '
+        f"tar -xpf {tar}; for d in {settings}; do "
+        'if [ -e "/$d" ] && command -v restorecon >/dev/null; then restorecon -R "/$d" || :; fi; done; '
+        f"rm -f {tar} {looked_at}; rmdir {folder} 2>/dev/null || :; sync"
+    )
+    done = new.run(
+        script, sudo=True, check=False, timeout=600.0, display="put its own settings, host keys and devices back"
+    )
+    if done.status != 0:
+        raise ApplianceError(new.name, f"its own settings could not be put back: {done.said}")
+
+
+def clear_settings(appliance: Appliance, *, rehearsal_only: bool = False) -> None:
+    """Remove the new appliance's own settings, which the rehearsal and the cutover save there for the way back.
+
+    Args:
+        appliance: the new one.
+        rehearsal_only: leave what the cutover has saved: a rollback of an earlier run may still need it.
+    """
+    folder = quote(appliance.paths.hold_dir)
+    names = [REHEARSAL] if rehearsal_only else [REHEARSAL, OWN_SETTINGS]
+    files = " ".join(f"{folder}/{name}.{end}" for name in names for end in ("tar", "part", "list"))
+    appliance.run(f"rm -f {files}; rmdir {folder} 2>/dev/null || :", sudo=True, display="remove its saved settings")
