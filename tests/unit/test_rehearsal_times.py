@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.migration.rehearsal import Rehearsal, keep, known
+from tscm_migrate.migration.estimate import Rehearsal, keep, known
 
 if TYPE_CHECKING:
     from pathlib import Path

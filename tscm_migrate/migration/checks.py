@@ -12,6 +12,7 @@ from tscm_migrate.appliance.parsers import version_key
 from tscm_migrate.archive.names import newest
 from tscm_migrate.errors import UsageError
 from tscm_migrate.inventory.spec import is_ip
+from tscm_migrate.transfer import routing
 from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
@@ -319,8 +320,6 @@ def tools(s: Situation) -> Iterator[Finding]:
 
 def way(s: Situation) -> Iterator[Finding]:
     """The archive must be able to travel; by another way than the one asked for is worth a word (see `transfer`)."""
-    from tscm_migrate.transfer import routing
-
     if not (s.old.tools and s.new.tools):
         return
     here, there = (frozenset({*facts.tools, "shell", "sftp"}) for facts in (s.old, s.new))

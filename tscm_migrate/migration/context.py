@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tscm_migrate.events import Emit, silent
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.model import Hooks
+from tscm_migrate.ssh.connect import connect
 from tscm_migrate.tsadmin.session import Asked, Limits
 
 if TYPE_CHECKING:
@@ -16,14 +17,30 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance, Dial
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.journal import Journal
-    from tscm_migrate.model import Policy, Secret
+    from tscm_migrate.model import Host, Policy, Secret
     from tscm_migrate.offsite.restore_source import Kept
     from tscm_migrate.options import MigrateOptions
+    from tscm_migrate.secrets import Secrets
+    from tscm_migrate.ssh.shell import Shell
 
 
 def at(name: str, address: str) -> str:
     """An appliance at an address: two of them can be at one address in turn, each with keys of its own."""
     return f"{name}@{address}"
+
+
+class Dialler:
+    """Connects to hosts; knows which keys are foreseen where an appliance has moved to (see `context.at`)."""
+
+    def __init__(self, secrets: Secrets, emit: Emit) -> None:
+        self._secrets = secrets
+        self._emit = emit
+        self.foreseen: dict[str, tuple[str, ...]] = {}
+
+    def __call__(self, host: Host, expect: Sequence[str] | None = None) -> Shell:
+        """Connect; see `ssh.connect.connect`."""
+        keys = expect if expect is not None else self.foreseen.get(at(host.name, host.address))
+        return connect(host, credentials=self._secrets, emit=self._emit, expect=keys, foreseen=self.foreseen)
 
 
 class Operator(Asked, Protocol):

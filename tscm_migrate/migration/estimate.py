@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.migration import checks, journal
+from tscm_migrate.util import private
+from tscm_migrate.util.folders import private_folder, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.context import Migration
@@ -117,3 +122,31 @@ def earlier() -> dict[str, float]:
             if entry.event == "step-done" and entry.data.get("seconds") and entry.data["step"] in acted:
                 took.setdefault(entry.data["step"], float(entry.data["seconds"]))
     return took
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Seconds that each rehearsed step took; `at` is aware UTC in ISO form, `run` the run that rehearsed."""
+
+    at: str
+    run: str
+    steps: dict[str, float] = field(default_factory=dict)
+
+
+def _file(old: str, new: str) -> Path:
+    return state_folder() / "rehearsals" / (re.sub(r"[^\w.@-]", "_", f"{old}__{new}") + ".json")
+
+
+def keep(old: str, new: str, rehearsal: Rehearsal) -> None:
+    """Write down what the rehearsal of a pair took, in place of an earlier one."""
+    private_folder("rehearsals")
+    private.write(_file(old, new), json.dumps(asdict(rehearsal)) + "\n")
+
+
+def known(old: str, new: str) -> Rehearsal | None:
+    """Return the last rehearsal of a pair; None where there was none or its file cannot be read."""
+    try:
+        found = Rehearsal(**json.loads(_file(old, new).read_text(encoding="utf-8")))
+        return Rehearsal(str(found.at), str(found.run), {str(k): float(v) for k, v in found.steps.items()})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None

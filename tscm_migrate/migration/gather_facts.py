@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import facts
-from tscm_migrate.errors import AuthFailed, HostKeyError, MigrateError, NoTerminal, NotRun, SshError, SudoFailed
+from tscm_migrate.appliance import facts, network
+from tscm_migrate.appliance.facts import Facts
+from tscm_migrate.appliance.parsers import Interface
+from tscm_migrate.errors import (
+    AuthFailed,
+    HostKeyError,
+    MigrateError,
+    NoTerminal,
+    NotRun,
+    SshError,
+    SudoFailed,
+    UsageError,
+)
+from tscm_migrate.events import Said
+from tscm_migrate.migration import checks
 from tscm_migrate.migration.checks import Finding
+from tscm_migrate.ssh import known_hosts
 from tscm_migrate.tsadmin import devices
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.appliance.facts import Facts
+    from tscm_migrate.archive.inspect import Inside
+    from tscm_migrate.events import Emit
+    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.migration.participants import Sides
+    from tscm_migrate.model import Host
+    from tscm_migrate.offsite.restore_source import Kept
+    from tscm_migrate.options import MigrateOptions
 
 
 @dataclass(frozen=True)
@@ -61,3 +81,81 @@ def _finding(appliance: Appliance, error: MigrateError) -> Finding:
     name = next((name for kind, name in names.items() if isinstance(error, kind)), "unreachable")
     remedy = error.remedy() or f"check {appliance.name} by hand: ssh {appliance.host.user}@{appliance.host.address}"
     return Finding(name, "error", str(error), remedy, firm=True)
+
+
+def learn(sides: Sides, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[Identity]:
+    """The facts of both, the old one's first; nothing is changed.
+
+    Raises:
+        OffsiteError: what is kept cannot be opened to its end, or is not what its manifest says.
+        UsageError: nothing tells which address the dead one had.
+    """
+    if sides.kept is None:
+        return identify(sides.old, sides.new)
+    emit(Said(f"reading {sides.kept.archive.name} to its end, in memory"))
+    found = sides.kept.read(sides.old.paths, sides.passphrase)
+    if found.why:
+        emit(Said(f"{sides.kept.archive.name}: {found.why}; the inventory has to tell what it could", "warning"))
+    (new,) = identify(sides.new)
+    host = _addressed(sides.old.host, found, sides.kept, inventory)
+    sides.old.moved(host)
+    answers: tuple[str, ...] = ()
+    if not new.findings and not options.bypass_netconf:  # else nobody is to take that address
+        interface = checks.resolve_interface(new.facts, sides.new.host, None)
+        answers = network.who_answers(sides.new, host.address, host.port, interface)
+    old = Identity(
+        facts_of(sides.kept, found, host), files=dict(found.files), answers=answers,
+        pinned=_pinned(host) if host.address != sides.new.host.address else (),  # there it may be the new one's by now
+        inside=tuple(one.address for one in found.network.interfaces),
+    )  # fmt: skip
+    return [old, new]
+
+
+def _addressed(host: Host, found: Inside, kept: Kept, inventory: Inventory) -> Host:
+    """With the address that it had: the inventory's, else the one that the archive's network settings have."""
+    if host.address:
+        return host
+    inside = [one.address for one in found.network.interfaces]
+    if not inside:
+        text = f"nothing tells which address {host.name} had: neither the inventory nor {kept.archive.name}"
+        raise UsageError(text, f"put {host.name} into the inventory, with its address")
+    if kept.host:
+        return replace(host, address=inside[0])
+    same = [one for one in inventory.hosts.values() if one.address in inside]
+    return same[0] if same else replace(host, name=inside[0], address=inside[0])
+
+
+def _pinned(host: Host) -> tuple[tuple[str, str], ...]:
+    """What known_hosts says of the dead one: (type, fingerprint)."""
+    found = known_hosts.load(host.known_hosts).pinned(known_hosts.name_of_host(host))
+    return tuple((entry.type, entry.fingerprint) for entry in found)
+
+
+def facts_of(kept: Kept, found: Inside, host: Host) -> Facts:
+    """What the dead one would say, as far as its backup, its manifest and known_hosts tell."""
+    saved = found.network
+    interfaces = saved.interfaces or ((Interface(host.interface, host.address, 24),) if host.interface else ())
+    when = f"{kept.taken_at:%Y-%m-%d %H:%M}Z"
+    return Facts(
+        host.name,
+        hostname=found.hostname,
+        os_pretty=kept.os,
+        versions=tuple(kept.versions.items()),
+        interfaces=interfaces,
+        gateway=saved.gateway,
+        dns=saved.dns,
+        dhcp=saved.dhcp,
+        archives=(kept.archive,),
+        devices=found.devices or None,
+        device_source="the archive" if found.devices else "",
+        host_keys=found.host_keys,
+        cron_entry=bool(found.cron_text),
+        cron_text=found.cron_text,
+        told_by=f"{kept.archive.name} of {when} ({kept.proof})",
+    )
+
+
+def interface_of(both: Sides, found: list[Identity], options: MigrateOptions) -> str:
+    """The interface to hand to tsadmin: the old one's; the new one's where no backup tells which that was."""
+    name = checks.resolve_interface(found[0].facts, both.old.host, options.interface)
+    return name or checks.resolve_interface(found[1].facts, both.new.host, options.interface)

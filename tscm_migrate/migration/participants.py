@@ -7,21 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import network
 from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.appliance.facts import Facts
-from tscm_migrate.appliance.parsers import Interface
+from tscm_migrate.archive.names import newest
 from tscm_migrate.errors import InventoryError, SealFailed, Unreachable, UsageError
-from tscm_migrate.events import Said
-from tscm_migrate.migration import checks
-from tscm_migrate.migration.gather_facts import Identity, identify
-from tscm_migrate.ssh import known_hosts
+from tscm_migrate.offsite import catalog, restore_source
+from tscm_migrate.offsite.jobs import Tools, dialler
+from tscm_migrate.offsite.settings import settings
+from tscm_migrate.offsite.stores.factory import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tscm_migrate.appliance.appliance import Dial
-    from tscm_migrate.archive.inspect import Inside
+    from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.model import Host, Secret
@@ -88,8 +87,6 @@ def again(
     new = Appliance(inventory.host(options.to), dial, emit)
     if not options.rescues:
         return Sides(Appliance(inventory.host(options.from_), dial, emit), new)
-    from tscm_migrate.offsite import restore_source
-
     found = restore_source.noted(notes["kept"], lambda url: _open(url, inventory, secrets, emit))
     host = host_of(inventory, notes["old_host"]["name"])
     address, port = notes["old_host"]["address"], notes["old_host"]["port"]
@@ -102,9 +99,6 @@ def _nobody(host: Host, expect: Sequence[str] | None = None) -> Shell:
 
 
 def _kept(options: MigrateOptions, inventory: Inventory, secrets: Secrets, emit: Emit) -> Kept:
-    from tscm_migrate.offsite import catalog, restore_source
-    from tscm_migrate.offsite.settings import settings
-
     kind, _, wanted = options.archive.partition("offsite:")
     if kind:
         return restore_source.KeptFile(Path(options.archive))
@@ -115,9 +109,6 @@ def _kept(options: MigrateOptions, inventory: Inventory, secrets: Secrets, emit:
 
 
 def _open(url: str, inventory: Inventory, secrets: Secrets, emit: Emit) -> Store:
-    from tscm_migrate.offsite.jobs import Tools, dialler
-    from tscm_migrate.offsite.stores.factory import open_store
-
     return open_store(url, dial=dialler(inventory.path, Tools(secrets, emit)))
 
 
@@ -134,76 +125,37 @@ def host_of(inventory: Inventory, name: str) -> Host:
         return replace(inventory.pattern, name=name or "(unknown)", address="")
 
 
-# ------------------------------------------------------------------------------------------------ what is known
+def passphrase_of(both: Sides, options: MigrateOptions, old: Facts, secrets: Secrets) -> Secret | None:
+    """Return the passphrase of the archive that this run restores; errors as `archive_passphrase`."""
+    if both.kept is not None:
+        return both.passphrase
+    return archive_passphrase(options, old, secrets, both.old.host)
 
 
-def learn(sides: Sides, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[Identity]:
-    """The facts of both, the old one's first; nothing is changed.
+def archive_passphrase(
+    options: MigrateOptions, old: Facts, secrets: Secrets, host: Host, *, made: bool = False
+) -> Secret | None:
+    """Return the archives' passphrase; None where the backup is plain on request, or an archive that is there is plain.
+
+    Args:
+        options: of the run.
+        old: facts of the old appliance.
+        secrets: where the passphrase comes from; one that is typed for a new backup is asked for twice.
+        host: the old appliance.
+        made: the run's backup is there already; then whoever goes on with it says what is missing.
 
     Raises:
-        OffsiteError: what is kept cannot be opened to its end, or is not what its manifest says.
-        UsageError: nothing tells which address the dead one had.
+        UsageError: there is none. A fresh backup is never made in plain text because nobody gave a passphrase.
     """
-    if sides.kept is None:
-        return identify(sides.old, sides.new)
-    emit(Said(f"reading {sides.kept.archive.name} to its end, in memory"))
-    found = sides.kept.read(sides.old.paths, sides.passphrase)
-    if found.why:
-        emit(Said(f"{sides.kept.archive.name}: {found.why}; the inventory has to tell what it could", "warning"))
-    (new,) = identify(sides.new)
-    host = _addressed(sides.old.host, found, sides.kept, inventory)
-    sides.old.moved(host)
-    answers: tuple[str, ...] = ()
-    if not new.findings and not options.bypass_netconf:  # else nobody is to take that address
-        interface = checks.resolve_interface(new.facts, sides.new.host, None)
-        answers = network.who_answers(sides.new, host.address, host.port, interface)
-    old = Identity(
-        facts_of(sides.kept, found, host), files=dict(found.files), answers=answers,
-        pinned=_pinned(host) if host.address != sides.new.host.address else (),  # there it may be the new one's by now
-        inside=tuple(one.address for one in found.network.interfaces),
-    )  # fmt: skip
-    return [old, new]
-
-
-def _addressed(host: Host, found: Inside, kept: Kept, inventory: Inventory) -> Host:
-    """With the address that it had: the inventory's, else the one that the archive's network settings have."""
-    if host.address:
-        return host
-    inside = [one.address for one in found.network.interfaces]
-    if not inside:
-        text = f"nothing tells which address {host.name} had: neither the inventory nor {kept.archive.name}"
-        raise UsageError(text, f"put {host.name} into the inventory, with its address")
-    if kept.host:
-        return replace(host, address=inside[0])
-    same = [one for one in inventory.hosts.values() if one.address in inside]
-    return same[0] if same else replace(host, name=inside[0], address=inside[0])
-
-
-def _pinned(host: Host) -> tuple[tuple[str, str], ...]:
-    """What known_hosts says of the dead one: (type, fingerprint)."""
-    found = known_hosts.load(host.known_hosts).pinned(known_hosts.name_of_host(host))
-    return tuple((entry.type, entry.fingerprint) for entry in found)
-
-
-def facts_of(kept: Kept, found: Inside, host: Host) -> Facts:
-    """What the dead one would say, as far as its backup, its manifest and known_hosts tell."""
-    saved = found.network
-    interfaces = saved.interfaces or ((Interface(host.interface, host.address, 24),) if host.interface else ())
-    when = f"{kept.taken_at:%Y-%m-%d %H:%M}Z"
-    return Facts(
-        host.name,
-        hostname=found.hostname,
-        os_pretty=kept.os,
-        versions=tuple(kept.versions.items()),
-        interfaces=interfaces,
-        gateway=saved.gateway,
-        dns=saved.dns,
-        dhcp=saved.dhcp,
-        archives=(kept.archive,),
-        devices=found.devices or None,
-        device_source="the archive" if found.devices else "",
-        host_keys=found.host_keys,
-        cron_entry=bool(found.cron_text),
-        cron_text=found.cron_text,
-        told_by=f"{kept.archive.name} of {when} ({kept.proof})",
-    )
+    if not options.encrypt:
+        return None
+    last = newest(old.archives)
+    plain = last is not None and not last.encrypted
+    if options.archive != "new" and plain:
+        return None
+    found = secrets.passphrase(host, new=options.archive == "new" and not made)
+    if found is None and not made:
+        fix = "give --passphrase-file FILE or TSCM_PASSPHRASE; or --no-encrypt for a plain backup"
+        why = f" ({last.name}, its newest, is not encrypted)" if plain and last is not None else ""
+        raise UsageError(f"there is no passphrase for the backup{why}; nothing was changed", fix)
+    return found

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.migration.steps import (
     after,
-    assure,
-    confirm,
     cutover,
+    last_checks,
     offline,
-    packages,
     rehearse,
     rescue,
     staging,
-    window,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +35,7 @@ def steps(*, dead: bool = False) -> tuple[Step, ...]:
         after.UpdateDevices(),
         after.ReleaseUpdates(),
         after.Parity(),
-        confirm.Confirm(),
+        after.Confirm(),
     )
 
 
@@ -56,14 +53,14 @@ def steps_of(m: Migration) -> tuple[Step, ...]:
 
 def _of_the_living() -> tuple[Step, ...]:
     return (
-        packages.UpdatePackages(),
+        staging.UpdatePackages(),
         staging.HoldUpdates(),
         staging.Backup(),
         staging.Transfer(),
         staging.Verify(),
-        assure.Assure(),
+        last_checks.Assure(),
         rehearse.RehearseRestore(),
-        window.CheckWindow(),
+        last_checks.CheckWindow(),
         offline.Snapshot(),
         offline.TakeOffline(),
     )
@@ -71,12 +68,12 @@ def _of_the_living() -> tuple[Step, ...]:
 
 def _of_the_dead() -> tuple[Step, ...]:
     return (
-        packages.UpdatePackages(),
+        staging.UpdatePackages(),
         rescue.Fetch(),
         staging.Verify(),
-        rescue.Listed(),
+        last_checks.Listed(),
         rehearse.RehearseRestore(),
-        window.CheckWindow(),
+        last_checks.CheckWindow(),
         offline.Snapshot(),
         rescue.OldAbsent(),
     )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from tscm_migrate import __version__
 from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, UsageError
 from tscm_migrate.events import RunStarted, Said
-from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover, run
-from tscm_migrate.migration.context import Migration
+from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover
+from tscm_migrate.migration.context import Dialler, Migration
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.finish import carry_out
 from tscm_migrate.migration.interrupt import Interrupts
@@ -100,7 +100,7 @@ def reopened(
         raise JournalNewer(name, f"it has begun {', '.join(strange)}, which is no step here")
     options = MigrateOptions.parse(before.options)
     interrupts = Interrupts(emit)
-    dial = run.Dialler(secrets, interrupts.emit)
+    dial = Dialler(secrets, interrupts.emit)
     both = participants.again(
         options, before.notes, inventory=inventory, secrets=secrets, dial=dial, emit=interrupts.emit
     )
@@ -177,7 +177,7 @@ def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:
     archive = m.noted("archive")
     if m.noted("restored") or (archive is not None and not str(archive["name"]).endswith(".gpg")):
         return None
-    found = run.archive_passphrase(m.options, m.old_facts, secrets, m.old.host, made=archive is not None)
+    found = participants.archive_passphrase(m.options, m.old_facts, secrets, m.old.host, made=archive is not None)
     if found is None and archive is not None and m.options.encrypt:
         fix = "give it as for the migration: --passphrase-file FILE, TSCM_PASSPHRASE, the inventory or the keyring"
         raise UsageError(f"{archive['name']} is encrypted, and there is no passphrase; nothing was changed", fix)

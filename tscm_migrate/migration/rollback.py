@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from tscm_migrate import __version__
 from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.appliance import quote
-from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, RollbackIncomplete
-from tscm_migrate.events import Said
-from tscm_migrate.migration import finish, leftovers, plan, resume, saved_settings
+from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, RollbackIncomplete, UsageError
+from tscm_migrate.events import RunFinished, Said
+from tscm_migrate.migration import finish, journal, leftovers, plan, rediscover, resume, saved_settings
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.util.numbers import number
 
@@ -148,3 +148,34 @@ def _tidy(m: Migration) -> None:
     """Unfinished copies on the new one; a transfer that is resumed would have wanted them, a rollback does not."""
     if m.new.connected:
         leftovers.clear_parts(m.new)
+
+
+def forget(name: str, *, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator, yes: bool) -> Exit:
+    """Remove what a run has kept on the new one for a rollback: its settings, private host keys and devices.
+
+    Args:
+        name: the run's id; it must be over.
+        inventory: the site, as it is now.
+        secrets: resolved again.
+        emit: sees everything that happens.
+        operator: asked once.
+        yes: do not ask.
+
+    Raises:
+        UsageError: the run is not over, or not confirmed. NotComeBack: the new one does not answer.
+    """
+    began, (record, _) = time.monotonic(), journal.read(name)
+    if record.outcome not in {"done", "attention"}:
+        raise UsageError(f"run {name} is not over", f"go on or back first: tscm-migrate show {name}")
+    if not finish.kept_settings(record):
+        emit(Said(f"nothing is kept for run {name}"))
+        return Exit.DONE
+    question = f"Give up the rollback of run {name}: remove what {record.new} was before from it?"
+    if not yes and not operator.confirm(question):
+        raise Cancelled
+    with resume.reopened(name, verb="forget", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
+        rediscover.find_both(m, need_new=True)
+        saved_settings.clear_settings(m.new)
+        m.note("forgotten", value=True)
+        m.emit(RunFinished(name, "done", round(time.monotonic() - began, 3)))
+    return Exit.DONE

@@ -12,7 +12,6 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
-from tscm_migrate.archive.names import newest
 from tscm_migrate.errors import Cancelled, Exit, Refused, UsageError
 from tscm_migrate.events import Checked, Estimated, RunFinished, RunStarted, Said, StepFinished, StepStarted
 from tscm_migrate.migration import (
@@ -20,50 +19,32 @@ from tscm_migrate.migration import (
     disaster_checks,
     estimate,
     finish,
+    gather_facts,
     history,
     leftovers,
     locks,
     participants,
     plan,
-    rehearsal,
     window,
 )
-from tscm_migrate.migration.context import Migration, Operator, at
+from tscm_migrate.migration.context import Dialler, Migration, Operator
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.finish import carry_out
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal, new_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
-    from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.migration.gather_facts import Identity
     from tscm_migrate.migration.participants import Sides
-    from tscm_migrate.model import Host, Secret
+    from tscm_migrate.model import Host
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.ssh.shell import Shell
-
-
-class Dialler:
-    """Connects to hosts; knows which keys are foreseen where an appliance has moved to (see `context.at`)."""
-
-    def __init__(self, secrets: Secrets, emit: Emit) -> None:
-        self._secrets = secrets
-        self._emit = emit
-        self.foreseen: dict[str, tuple[str, ...]] = {}
-
-    def __call__(self, host: Host, expect: Sequence[str] | None = None) -> Shell:
-        """Connect; see `ssh.connect.connect`."""
-        from tscm_migrate.ssh.connect import connect
-
-        keys = expect if expect is not None else self.foreseen.get(at(host.name, host.address))
-        return connect(host, credentials=self._secrets, emit=self._emit, expect=keys, foreseen=self.foreseen)
 
 
 def migrate(
@@ -113,8 +94,8 @@ def migrate(
         m = Migration(
             run, options, old, new, found[0].facts, found[1].facts, journal=Journal.nowhere(),
             dial=dial, foreseen=dial.foreseen, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
-            passphrase=both.passphrase if both.kept else archive_passphrase(options, found[0].facts, secrets, old.host),
-            interface=interface_of(both, found, options), emit=emit, interrupts=interrupts, kept=both.kept,
+            passphrase=participants.passphrase_of(both, options, found[0].facts, secrets),
+            interface=gather_facts.interface_of(both, found, options), emit=emit, interrupts=interrupts, kept=both.kept,
             only_rehearsal=only_rehearsal,
         )  # fmt: skip
         _summarise(m, secrets.sources())
@@ -161,7 +142,7 @@ def migrate_in_window(
     if options.rehearsal:
         window.wait(stage, "the time of the rehearsal", emit, times)
         migrate(replace(options, pause_before=None), **room, only_rehearsal="rehearse")
-        done = rehearsal.known(options.from_ or options.to, options.to)
+        done = estimate.known(options.from_ or options.to, options.to)
         options = replace(options, rehearsed=done.run if done else "")
     window.wait(chosen.opens, "the change window", emit, times)
     return migrate(options, **room)
@@ -201,7 +182,7 @@ def _foresee(m: Migration, began: float) -> Exit:
 
 def _estimate(m: Migration) -> None:
     """Say how long each step, all of it, and the time without a TSCM may take."""
-    known = rehearsal.known(m.options.from_ or m.old.name, m.options.to)
+    known = estimate.known(m.options.from_ or m.old.name, m.options.to)
     found = estimate.steps(m, (step.id for step in plan.steps_of(m)), estimate.measure(m), known.steps if known else {})
     for one in found:
         m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
@@ -233,17 +214,11 @@ def _claim(m: Migration) -> None:
     leftovers.clear_secrets(*m.there)
 
 
-def interface_of(both: Sides, found: list[Identity], options: MigrateOptions) -> str:
-    """The interface to hand to tsadmin: the old one's; the new one's where no backup tells which that was."""
-    name = checks.resolve_interface(found[0].facts, both.old.host, options.interface)
-    return name or checks.resolve_interface(found[1].facts, both.new.host, options.interface)
-
-
 def identify_both(both: Sides, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[Identity]:
     """Learn the facts of both."""
     began = time.monotonic()
     emit(StepStarted("identify", "Identify both (read-only)"))
-    found = participants.learn(both, options, inventory, emit)
+    found = gather_facts.learn(both, options, inventory, emit)
     emit(StepFinished("identify", "done", round(time.monotonic() - began, 3)))
     return found
 
@@ -275,35 +250,6 @@ def preflight(both: Sides, found: list[Identity], options: MigrateOptions, emit:
         raise Refused(tuple(dict.fromkeys(f.name for f in refused)), any(f.firm for f in refused))
     emit(StepFinished("preflight", "done"))
     return findings
-
-
-def archive_passphrase(
-    options: MigrateOptions, old: Facts, secrets: Secrets, host: Host, *, made: bool = False
-) -> Secret | None:
-    """Return the archives' passphrase; None where the backup is plain on request, or an archive that is there is plain.
-
-    Args:
-        options: of the run.
-        old: facts of the old appliance.
-        secrets: where the passphrase comes from; one that is typed for a new backup is asked for twice.
-        host: the old appliance.
-        made: the run's backup is there already; then whoever goes on with it says what is missing.
-
-    Raises:
-        UsageError: there is none. A fresh backup is never made in plain text because nobody gave a passphrase.
-    """
-    if not options.encrypt:
-        return None
-    last = newest(old.archives)
-    plain = last is not None and not last.encrypted
-    if options.archive != "new" and plain:
-        return None
-    found = secrets.passphrase(host, new=options.archive == "new" and not made)
-    if found is None and not made:
-        fix = "give --passphrase-file FILE or TSCM_PASSPHRASE; or --no-encrypt for a plain backup"
-        why = f" ({last.name}, its newest, is not encrypted)" if plain and last is not None else ""
-        raise UsageError(f"there is no passphrase for the backup{why}; nothing was changed", fix)
-    return found
 
 
 def _write_down(

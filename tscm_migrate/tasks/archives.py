@@ -25,7 +25,7 @@ _JSON = "Print JSON."
 def _appliance(name: str, inventory: str | None, emit: Emit) -> Iterator[Appliance]:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.inventory import load
-    from tscm_migrate.migration.run import Dialler
+    from tscm_migrate.migration.context import Dialler
     from tscm_migrate.secrets import Secrets
 
     site = load(Path(inventory) if inventory else None)

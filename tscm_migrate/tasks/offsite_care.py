@@ -182,7 +182,7 @@ def _prune_there(
 def _pruned_there(desk: Desk, host: Host, words: list[str], *, dry_run: bool, yes: bool, json: bool) -> int:
     """Plan, show, ask and delete on one appliance; returns how many archives were left after all."""
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.migration.run import Dialler
+    from tscm_migrate.migration.context import Dialler
     from tscm_migrate.offsite import appliance_retention as room
     from tscm_migrate.ui import offsite_tables
 

@@ -121,7 +121,7 @@ def forget(_context: Any, run: str, yes: bool = False, inventory: str | None = N
     Examples:
         tscm-migrate forget 20240501-030000-1a2b --yes
     """
-    from tscm_migrate.migration.forget import forget as body
+    from tscm_migrate.migration.rollback import forget as body
 
     shown = {"as_json": False}
     return _start(body, run, verb="forget", yes=yes, passphrase_file=None, shown=shown, inventory=inventory)
@@ -139,7 +139,7 @@ def unlock(_context: Any, host: str, force: bool = False, inventory: str | None 
         tscm-migrate unlock tscm-old
     """
     from tscm_migrate import inventory as inventories
-    from tscm_migrate.migration import unlock as room
+    from tscm_migrate.migration import locks as room
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
 

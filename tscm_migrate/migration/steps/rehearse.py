@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import device_discovery, network
 from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
 from tscm_migrate.events import Checked, Estimated, Said
-from tscm_migrate.migration import checks, estimate, rehearsal, rehearsal_undo, saved_settings
+from tscm_migrate.migration import checks, estimate, rehearsal_undo, saved_settings
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain, refusing_unknown
@@ -235,7 +235,7 @@ def compare(
 
 def _report_downtime(m: Migration, took: Mapping[str, float]) -> None:
     """Keep what the rehearsal took, and emit the estimated downtime with its parts."""
-    rehearsal.keep(m.options.from_ or m.old.name, m.options.to, rehearsal.Rehearsal(_now(), m.run, dict(took)))
+    estimate.keep(m.options.from_ or m.old.name, m.options.to, estimate.Rehearsal(_now(), m.run, dict(took)))
     steps = estimate.steps(m, iter(estimate.WITHOUT), 0.0, took)
     for one in steps:
         m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))

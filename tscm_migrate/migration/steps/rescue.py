@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import network
 from tscm_migrate.migration.context import Action
-from tscm_migrate.migration.steps.assure import listed
 from tscm_migrate.migration.steps.base import Plain
+from tscm_migrate.transfer import api
 
 if TYPE_CHECKING:
     from typing import Any
@@ -33,21 +33,8 @@ class Fetch(Plain):
         yield Action(m.new.name, f"stream {kept.archive.name} ({size:.1f} MB) from {where}", lambda: self._bring(m))
 
     def _bring(self, m: Migration) -> None:
-        from tscm_migrate.transfer import api
-
         kept = _kept(m)
         api.bring(kept.source(), kept.archive, m.new, limit=m.options.limit, emit=m.emit)
-
-
-class Listed(Plain):
-    """What would otherwise show only in the middle of the restore."""
-
-    id = "listed"
-    title = "Make sure that the restore will find the archive"
-
-    def apply(self, m: Migration) -> Actions:
-        """The restore's own list, without an answer."""
-        yield from listed(m)
 
 
 class OldAbsent(Plain):

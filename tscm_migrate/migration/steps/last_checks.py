@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import archives, network
-from tscm_migrate.errors import TransferError, WouldCollide
+from tscm_migrate.errors import Cancelled, TransferError, WouldCollide
 from tscm_migrate.events import Said
+from tscm_migrate.migration import estimate, window
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import Plain, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
@@ -53,6 +55,17 @@ class Assure(Plain):
             )
 
 
+class Listed(Plain):
+    """What would otherwise show only in the middle of the restore."""
+
+    id = "listed"
+    title = "Make sure that the restore will find the archive"
+
+    def apply(self, m: Migration) -> Actions:
+        """The restore's own list, without an answer."""
+        yield from listed(m)
+
+
 def listed(m: Migration) -> Actions:
     """Look into the restore's own list, which is left without an answer; not where the restore is rehearsed anyway."""
     if m.options.rehearsal:
@@ -74,3 +87,44 @@ def _look_at_list(m: Migration) -> None:
     if asked:
         text = f"{m.new.name}: its restore asks {asked!r} before it shows its list; the list could not be checked"
         m.emit(Said(text, "warning"))
+
+
+class CheckWindow(Plain):
+    """Refuse a cutover that would not end inside the window; ask the operator where --pause-before is given."""
+
+    id = "check-window"
+    title = "Check the change window"
+
+    def apply(self, m: Migration) -> Actions:
+        """Check, then ask; nothing is changed on an appliance."""
+        if m.options.not_after:
+            yield Action(m.old.name, f"check that the downtime ends before {m.options.not_after}", lambda: _fits(m))
+        if m.options.pause_before:
+            yield Action(m.old.name, "ask the operator whether to begin the cutover", lambda: _ask(m))
+
+
+def downtime(m: Migration) -> float:
+    """Return the estimated downtime in seconds, from this pair's rehearsal where there was one."""
+    known = estimate.known(m.options.from_ or m.old.name, m.options.to)
+    steps = estimate.steps(m, iter(estimate.WITHOUT), 0.0, known.steps if known else {})
+    return estimate.downtime(steps)
+
+
+def _fits(m: Migration) -> None:
+    zone = window.zone_of(m.policy.zone)
+    limit = window.Window(None, window.moment(window.parse("--not-after", m.options.not_after or ""), zone, _now()))
+    limit.require(_now(), downtime(m), zone)
+
+
+def _ask(m: Migration) -> None:
+    """Ask; the rest of the run is undone after a no.
+
+    Raises:
+        Cancelled: the answer was no, or there is no terminal to ask at.
+    """
+    if not m.operator.confirm(f"Take {m.old.name} offline now (estimated downtime {downtime(m):.0f} s)?"):
+        raise Cancelled(undone=True)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
