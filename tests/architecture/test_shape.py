@@ -20,7 +20,7 @@ LATE = {
     "demo": 5,
     "fleet": 3,
     "inventory": 4,
-    "migration": 18,
+    "migration": 2,
     "offsite": 21,
     "ssh": 16,
     "transfer": 7,

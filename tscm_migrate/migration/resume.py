@@ -8,7 +8,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
 from tscm_migrate import __version__
+from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, UsageError
 from tscm_migrate.events import RunStarted, Said
 from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover
@@ -21,7 +24,6 @@ from tscm_migrate.options import MigrateOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.migration.context import Operator
@@ -122,11 +124,6 @@ def reopened(
 
 def _facts(record: Record) -> dict[str, Facts]:
     """The facts as they were before anything was changed."""
-    from pydantic import TypeAdapter
-
-    from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.model import Archive  # noqa: F401 - named in Facts, which pydantic resolves from here
-
     adapter = TypeAdapter(Facts)
     return {name: adapter.validate_python(item) for name, item in record.notes["facts"].items()}
 
