@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tscm_migrate.errors import NotifyStops
 from tscm_migrate.events import RunFinished, RunStarted, Said, StepFinished, StepStarted
 from tscm_migrate.util import operator_command, redact, timeout
+from tscm_migrate.util.durations import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -106,7 +107,7 @@ class Notifier:
         good = event.outcome in _GOOD
         assert self._started is not None  # noqa: S101 - see __call__
         title = f"{self._started.verb} {self._started.old} → {self._started.new}: {event.outcome}"
-        body = "\n".join([title, f"run {event.run}, {event.seconds:.0f} s", *event.left, *event.held])
+        body = "\n".join([title, f"run {event.run}, {duration_text(event.seconds)}", *event.left, *event.held])
         if not good:
             self._hook("failed", "", event.outcome, "; ".join(event.held))
         self._ping("" if good else "/fail", body)

@@ -71,7 +71,7 @@ def test_browsing_and_planning_print_in_the_console_s_code_page(desk: Path, code
     env = {"PYTHONIOENCODING": codepage, "PYTHONUTF8": "0"}
     assert newest("old").name in well(tool(desk, "archives", "tscm-old", **env))
     planned = tool(desk, "plan", "--from", "tscm-old", "--to", "tscm-new", TSCM_PASSPHRASE=PHRASE, **env)
-    assert "in all; without a TSCM" in well(planned)
+    assert "in all; downtime about" in well(planned)
     planned.stdout.decode(codepage)
 
 

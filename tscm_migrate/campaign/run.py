@@ -21,6 +21,7 @@ from tscm_migrate.errors import Exit
 from tscm_migrate.fleet.pool import run as run_pool
 from tscm_migrate.migration.window import Clock, Window
 from tscm_migrate.util import operator_command, redact
+from tscm_migrate.util.durations import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -144,7 +145,7 @@ class Campaign:
         """Wait until the wave's window opens; return why it cannot begin, or ""."""
         window = self._window(wave)
         while window.opens is not None and (left := window.opens - self.clock.now()) > timedelta(0):
-            self.tell(f"wave {wave.name}: waiting {_short(left)} for {window.text(self.plan.zone)}")
+            self.tell(f"wave {wave.name}: waiting {duration_text(left)} for {window.text(self.plan.zone)}")
             self.clock.sleep(min(left.total_seconds(), 60.0))
         if window.closes is not None and self.clock.now() >= window.closes:
             return f"the window of wave {wave.name} is over: {window.text(self.plan.zone)}"
@@ -169,7 +170,7 @@ class Campaign:
         needs = timedelta(seconds=(rehearsed.estimate if rehearsed else None) or 0.0)
         if closes is not None and self.clock.now() + needs >= closes:
             ends = f"{closes.astimezone(self.plan.zone):%H:%M} {self.plan.zone}"
-            self.tell(f"{job.pair} is not started: it needs {_short(needs)}, and the window closes at {ends}")
+            self.tell(f"{job.pair} is not started: it needs {duration_text(needs)}, and the window closes at {ends}")
             return False
         self.journal.write("started", pair=job.pair)
         return True
@@ -264,8 +265,8 @@ def describe(result: Result) -> str:
     """Return one line about a pair's result."""
     parts = [f"{result.pair}: {result.state}"]
     if result.downtime is not None:
-        expected = f", estimated {_short(timedelta(seconds=result.estimate))}" if result.estimate is not None else ""
-        parts.append(f"downtime {_short(timedelta(seconds=result.downtime))}{expected}")
+        expected = f", estimated {duration_text(result.estimate)}" if result.estimate is not None else ""
+        parts.append(f"downtime {duration_text(result.downtime)}{expected}")
     if result.error:
         parts.append(redact.one_line(result.error))
     if result.run and not result.good:
@@ -276,12 +277,3 @@ def describe(result: Result) -> str:
 
 def _good(result: Result | None) -> bool:
     return result is not None and result.good
-
-
-def _short(span: timedelta) -> str:
-    seconds = round(span.total_seconds())
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

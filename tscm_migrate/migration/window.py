@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tscm_migrate.errors import UsageError, WindowClosed
 from tscm_migrate.events import Waiting
+from tscm_migrate.util.durations import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ class Window:
             return
         left = max((self.closes - now).total_seconds(), 0.0)
         raise WindowClosed(
-            f"the estimated downtime is {seconds:.0f} s, and the window closes in {left:.0f} s "
+            f"the estimated downtime is {duration_text(seconds)}, and the window closes in {duration_text(left)} "
             f"(at {self.closes.astimezone(zone):%Y-%m-%d %H:%M} {zone})"
         )
 

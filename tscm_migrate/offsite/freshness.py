@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
+from tscm_migrate.util.durations import duration_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -128,21 +130,8 @@ def _drills(copies: tuple[Copy, ...], last: datetime | None, now: datetime, ever
     failed = [c for c in copies[:1] if c.drill and not c.drill.ok]
     told = [f"the last drill failed: {c.drill.detail}" for c in failed if c.drill]
     if every is not None and (last is None or now - last > every):
-        told.append(f"no good drill within {span(every)}")
+        told.append(f"no good drill within {duration_text(every)}")
     return told
-
-
-def span(delta: timedelta) -> str:
-    """A duration for people, in its two largest units: "1 d 12 h"."""
-    seconds = int(delta.total_seconds())
-    parts = [
-        (seconds // 86400, "d"),
-        (seconds % 86400 // 3600, "h"),
-        (seconds % 3600 // 60, "min"),
-        (seconds % 60, "s"),
-    ]
-    shown = [f"{number} {unit}" for number, unit in parts if number][:2]
-    return " ".join(shown) or "0 s"
 
 
 def prometheus(statuses: Iterable[HostStatus], now: datetime) -> str:

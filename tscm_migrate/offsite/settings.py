@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,28 +11,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from tscm_migrate.errors import UsageError
 from tscm_migrate.offsite.retention import Policy
 from tscm_migrate.offsite.upload import CopyPolicy
+from tscm_migrate.util.durations import parse_duration
 from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
     from tscm_migrate.inventory import Inventory
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-def duration(text: object) -> timedelta:
-    """`90m`, `36h`, `2d`, `1w`, also put together: `1d12h`; ValueError for anything else."""
-    parts = re.findall(r"(\d+)([smhdw])", text) if isinstance(text, str) else []
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError('not a duration: say "36h", "2d" or "1d12h"')
-    return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
-
-
-def duration_option(option: str, text: str) -> timedelta:
-    """A duration from the command line; UsageError where it is none."""
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}") from None
 
 
 def _zone(text: object) -> str:
@@ -43,7 +25,7 @@ def _zone(text: object) -> str:
         raise ValueError('not a time zone: say "UTC" or "Europe/Berlin"') from None
 
 
-Duration = Annotated[timedelta, BeforeValidator(duration)]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Zone = Annotated[str, BeforeValidator(_zone)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
 

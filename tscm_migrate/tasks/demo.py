@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.ui.console import say
+from tscm_migrate.util.durations import duration_text
 
 from .base import command
 
@@ -43,7 +44,7 @@ def demo(_context: Any, keep: bool = False) -> int:
     began = time.monotonic()
     phrase = secrets.token_urlsafe(12)
     with embedded.EmbeddedLab(folder, old_profile(), new_profile()) as lab:
-        _say(f"two appliances are up after {time.monotonic() - began:.1f} s, in {folder}")
+        _say(f"two appliances are up after {duration_text(time.monotonic() - began)}, in {folder}")
         status = _migrate(lab, phrase)
     if not keep:
         for name in ("old", "new"):
@@ -51,7 +52,8 @@ def demo(_context: Any, keep: bool = False) -> int:
     reports = sorted(folder.glob("workstation/**/report.html"))
     _say("the appliances are gone")
     _say(f"the report: {reports[-1]}" if reports else f"the run's journal is below {folder}")
-    _say(f"the demo took {time.monotonic() - began:.0f} s; with two real appliances, begin with: tscm-migrate init")
+    took = duration_text(time.monotonic() - began)
+    _say(f"the demo took {took}; with two real appliances, begin with: tscm-migrate init")
     return status
 
 

@@ -230,8 +230,8 @@ def clean(
         tscm-migrate offsite clean --dry-run
     """
     from tscm_migrate.offsite import prune as room
-    from tscm_migrate.offsite.settings import duration_option
     from tscm_migrate.ui import offsite_tables
+    from tscm_migrate.util.durations import duration_option
 
     with desk_of(inventory, store) as desk:
         found = room.leftovers(desk.store, desk.catalog(), older=duration_option("--older", older))

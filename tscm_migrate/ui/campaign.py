@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.util import private, redact
+from tscm_migrate.util.durations import duration_text
 from tscm_migrate.util.folders import state_folder
 
 if TYPE_CHECKING:
@@ -84,18 +85,8 @@ def status_text(plan: CampaignPlan, state: State) -> str:
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    times = (span(row[key]) for key in ("estimate", "downtime", "seconds"))
+    times = (duration_text(row[key]) for key in ("estimate", "downtime", "seconds"))
     return (row["wave"], row["pair"], row["state"], *times, row["run"])
-
-
-def span(seconds: float | None) -> str:
-    """Return a duration as "1 min 37 s", or "–" where it is unknown."""
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes) + [f"{rest} s"] * (not hours)
-    return " ".join(parts)
 
 
 class Board:
@@ -165,9 +156,9 @@ def _doing(event: Mapping[str, Any]) -> str | None:
         case "step_started":
             return str(event.get("title", ""))
         case "waiting":
-            return f"{event.get('what', '')} ({span(event.get('elapsed'))})"
+            return f"{event.get('what', '')} ({duration_text(event.get('elapsed'))})"
         case "run_finished":
-            return f"{event.get('outcome', '')}, downtime {span(event.get('downtime'))}"
+            return f"{event.get('outcome', '')}, downtime {duration_text(event.get('downtime'))}"
         case "error":
             return str(event.get("message", ""))
     return None
@@ -196,7 +187,7 @@ def page(plan: CampaignPlan, state: State) -> str:
     )  # fmt: skip
     found = [{**redact.tree(row), "href": _report(row["run"])} for row in rows(plan, state)]
     return environment.get_template("campaign.html.j2").render(
-        plan=plan.name, state=state, rows=found, heads=_HEAD, span=span, script=script, style=style,
+        plan=plan.name, state=state, rows=found, heads=_HEAD, span=duration_text, script=script, style=style,
         allowed=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         good=sum(row["state"] in {"done", "attention"} for row in found),
     )  # fmt: skip

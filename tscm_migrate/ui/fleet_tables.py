@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.ui.offsite_tables import size, table, when
+from tscm_migrate.util.durations import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ def line(outcome: PullOutcome, done: int, total: int) -> str:
     also = f"; {len(pulled.failed)} archives FAILED" if pulled.failed else ""
     if pulled.outcome == "already":
         return f"[{done}/{total}] {name}: already off-site{also}"
-    return f"[{done}/{total}] {name}: stored {size(pulled.size)} in {outcome.seconds:.1f} s{also}"
+    return f"[{done}/{total}] {name}: stored {size(pulled.size)} in {duration_text(outcome.seconds)}{also}"
 
 
 def summary(outcomes: Sequence[PullOutcome]) -> str:

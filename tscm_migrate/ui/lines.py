@@ -26,6 +26,7 @@ from tscm_migrate.events import (
 from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.ui.progress import EVERY, Meter
 from tscm_migrate.ui.view_model import waits
+from tscm_migrate.util.durations import duration_text
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Event
@@ -62,7 +63,7 @@ class Plain:
         if isinstance(event, Waiting) and not self._verbose:
             return line_of(event) if self._due(event, now) else ""
         if isinstance(event, CommandRun) and self._verbose:
-            return f"    {event.host}$ {event.display} [{event.status}, {event.seconds:.2f} s]"
+            return f"    {event.host}$ {event.display} [{event.status}, {duration_text(event.seconds)}]"
         if isinstance(event, Checked):
             before, self._advice = self._advice, event.remedy
             return line_of(replace(event, remedy="")) if event.remedy == before else line_of(event)
@@ -113,7 +114,7 @@ def _(event: StepFinished) -> str:
     if event.step == "preflight" and event.state == "failed":
         return ""  # the error that follows says it
     detail = f": {event.detail}" if event.detail else ""
-    return f"  {event.state} {event.step} in {event.seconds:.1f} s{detail}"
+    return f"  {event.state} {event.step} in {duration_text(event.seconds)}{detail}"
 
 
 @line_of.register
@@ -142,14 +143,14 @@ def _(event: Prompted) -> str:
 
 @line_of.register
 def _(event: Estimated) -> str:
-    what = {"": "all of it", "downtime": "without a TSCM"}.get(event.step, event.step)
-    return f"  about {event.seconds:.0f} s: {what}" + (f" ({event.basis})" if event.basis else "")
+    what = {"": "in all"}.get(event.step, event.step)
+    return f"  about {duration_text(event.seconds)}: {what}" + (f" ({event.basis})" if event.basis else "")
 
 
 @line_of.register
 def _(event: DeviceUpdated) -> str:
     detail = f": {event.detail}" if event.detail and not event.ok else ""
-    return f"  device {event.device}: {'updated' if event.ok else 'FAILED'} in {event.seconds:.1f} s{detail}"
+    return f"  device {event.device}: {'updated' if event.ok else 'FAILED'} in {duration_text(event.seconds)}{detail}"
 
 
 @line_of.register
@@ -162,7 +163,7 @@ def _(event: Said) -> str:
 def _(event: RunFinished) -> str:
     if event.outcome == "refused":
         return ""  # the error that follows says it
-    downtime = f", without a TSCM for {event.downtime:.0f} s" if event.downtime is not None else ""
+    downtime = f", downtime {duration_text(event.downtime)}" if event.downtime is not None else ""
     report = f"\n  report: {event.report}" if event.report else ""
     held = "".join(f"\n  {text}" for text in event.held)  # the last thing printed
-    return f"{event.outcome} after {event.seconds:.0f} s{downtime}{report}{held}"
+    return f"{event.outcome} after {duration_text(event.seconds)}{downtime}{report}{held}"

@@ -6,9 +6,9 @@ import html
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import StoreError
-from tscm_migrate.offsite.freshness import span
 from tscm_migrate.ui.offsite_tables import size, when
 from tscm_migrate.util import private
+from tscm_migrate.util.durations import duration_text
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _row(status: HostStatus) -> str:
     return (
         f'<tr><td class="host">{escape(status.host)}{warnings}</td>'
         f'<td class="{status.state}">{status.state}</td>'
-        f'<td class="n">{escape(span(status.age)) if status.age is not None else "–"}</td>'
+        f'<td class="n">{escape(duration_text(status.age))}</td>'
         f"<td>{_age(status)}</td>"
         f'<td class="n">{size(newest.manifest.size) if newest else "–"}</td>'
         f"<td>{_sizes(status)}</td>"
@@ -94,7 +94,7 @@ def _age(status: HostStatus) -> str:
     """How much of the promise is used up; the rail is twice as long as what is promised."""
     promised = status.rpo.total_seconds() or 1
     used = min((status.age.total_seconds() if status.age is not None else 2 * promised) / promised, 2.0)
-    told = f"{span(status.age) if status.age is not None else 'no copy'} of {span(status.rpo)}"
+    told = f"{duration_text(status.age) if status.age is not None else 'no copy'} of {duration_text(status.rpo)}"
     return (
         f'<svg width="{_W}" height="14" role="img" aria-label="{escape(told)}"><title>{escape(told)}</title>'
         f'<rect class="rail" y="4" width="{_W}" height="6" rx="3"/>'

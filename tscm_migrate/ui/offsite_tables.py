@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.offsite.freshness import span
+from tscm_migrate.util.durations import duration_text
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def copies(catalog: Catalog, now: datetime) -> str:
 def _proof(copy: Copy, now: datetime) -> str:
     if copy.damaged:
         return "DAMAGED"
-    return f"{span(now - copy.verified_at)} ago" if copy.verified_at else "never"
+    return f"{duration_text(now - copy.verified_at)} ago" if copy.verified_at else "never"
 
 
 def strange(catalog: Catalog) -> str:
@@ -142,8 +142,8 @@ def left(found: Leftovers) -> str:
 def statuses(found: Sequence[HostStatus]) -> str:
     """`offsite status`."""
     rows = [
-        (s.host, s.state.upper() if s.state != "fresh" else "fresh", span(s.age) if s.age is not None else "–",
-         span(s.rpo), size(s.newest.manifest.size) if s.newest else "–", f"{s.verified}/{s.copies}",
+        (s.host, s.state.upper() if s.state != "fresh" else "fresh", duration_text(s.age),
+         duration_text(s.rpo), size(s.newest.manifest.size) if s.newest else "–", f"{s.verified}/{s.copies}",
          when(s.drill)) for s in found
     ]  # fmt: skip
     head = ("HOST", "STATE", ">AGE", ">PROMISED", ">SIZE", ">VERIFIED", "LAST DRILL")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.events import ActionStarted, Checked, Estimated, RunFinished, RunStarted, Said, StepStarted
 from tscm_migrate.ui.console import say
-from tscm_migrate.ui.report.html import seconds
+from tscm_migrate.util.durations import duration_text
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Event
@@ -76,7 +76,7 @@ class PlanView:
         found = ["Steps"]
         for number, step in enumerate(self._steps, start=1):
             estimate = self._estimates.get(step.step)
-            time = f"  (about {seconds(estimate.seconds)}: {estimate.basis})" if estimate else ""
+            time = f"  (about {duration_text(estimate.seconds)}: {estimate.basis})" if estimate else ""
             actions = self._actions.get(step.step, [])
             found.append(f"{number:>3}. {step.title}{time if actions else '  (nothing to do)'}")
             found += [f"       {action.host}: {action.describes}" for action in actions]
@@ -84,8 +84,6 @@ class PlanView:
         if total and without:
             outage = any(check.name == "dns-outage" for check in self._checks)
             dns = ", which is a DNS outage for its clients" if outage else ""
-            found += [
-                "",
-                f"About {seconds(total.seconds)} in all; without a TSCM for about {seconds(without.seconds)}{dns}.",
-            ]
+            downtime = f"downtime about {duration_text(without.seconds)}{dns}"
+            found += ["", f"About {duration_text(total.seconds)} in all; {downtime}."]
         return found

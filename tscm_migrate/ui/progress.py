@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tscm_migrate.util.durations import duration_text
+
 if TYPE_CHECKING:
     from tscm_migrate.events import Progress
 
@@ -50,12 +52,5 @@ class Meter:
         if self.rate > 0:
             told += f", {self.rate / 1e6:.1f} MB/s"
             if event.total > event.done:
-                told += f", {_left((event.total - event.done) / self.rate)} left"
+                told += f", {duration_text((event.total - event.done) / self.rate)} left"
         return told
-
-
-def _left(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    return f"{whole // 60} min" if whole < 7200 else f"{whole // 3600} h {whole % 3600 // 60} min"

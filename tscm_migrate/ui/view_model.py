@@ -18,6 +18,7 @@ from tscm_migrate.events import (
 from tscm_migrate.ui.progress import Meter
 from tscm_migrate.ui.wrap import folded
 from tscm_migrate.util import redact
+from tscm_migrate.util.durations import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +145,7 @@ class Board:
                 doing += self._details(now) if key == self._now else []
             else:
                 took = step.seconds and step.state != "skipped"
-                done.append(Row(step.state, title, f"{step.seconds:.1f} s" if took else ""))
+                done.append(Row(step.state, title, duration_text(step.seconds) if took else ""))
         return done, doing, pending
 
     def _details(self, now: float) -> list[Row]:
@@ -164,13 +165,13 @@ class Board:
             return Row("detail", f"▸ {shown}", clock(now - began))
         mark = "✓" if result.ok else "✗"
         why = "" if result.ok else f"  {redact.clean(result.detail)}"
-        return Row("detail", f"{mark} {shown}{why}", f"{result.seconds:.1f} s")
+        return Row("detail", f"{mark} {shown}{why}", duration_text(result.seconds))
 
     def _downtime(self, now: float) -> list[Row]:
         if self.offline_since is None:
             return []
         since = (self._online if self._online is not None else now) - self.offline_since
-        return [Row("clock", "without a TSCM" if self._online is None else "was without a TSCM", clock(since))]
+        return [Row("clock", "downtime so far" if self._online is None else "downtime", clock(since))]
 
 
 def _fitted(row: Row, width: int) -> list[Row]:
@@ -187,12 +188,7 @@ def waits(event: Waiting, more: float = 0.0) -> tuple[str, str]:
     what = redact.clean(event.what)
     what = f"waiting {what}" if what.startswith(("for ", "until ")) else what
     elapsed = event.elapsed + more
-    return f"{what}, since {_length(elapsed)}", f"gives up in {_length(max(event.limit - elapsed, 0))}"
-
-
-def _length(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+    return f"{what}, since {duration_text(elapsed)}", f"gives up in {duration_text(max(event.limit - elapsed, 0))}"
 
 
 def clock(seconds: float) -> str:

@@ -326,14 +326,3 @@ def test_failures_are_grouped_by_their_reason(rig: Callable[..., Rig]) -> None:
     text = ui.status_text(one.plan, finished(one).journal.state)
     assert "b-old → b-new, c-old → c-new:\n    it failed" in text
     assert ui.as_dicts(one.plan, CampaignJournal.reopened("branches").state)["pairs"][0]["downtime"] == 60.0
-
-
-def test_durations_have_one_format() -> None:
-    assert [ui.span(s) for s in (None, 0, 59.6, 97, 3600, 7325)] == [
-        "–",
-        "0 s",
-        "1 min 0 s",
-        "1 min 37 s",
-        "1 h",
-        "2 h 2 min",
-    ]

@@ -59,9 +59,9 @@ def test_only_a_downtime_that_ends_inside_the_window_may_begin() -> None:
     window = Window(at(26, 22), at(26, 23))
     window.require(at(26, 22, 58), 120.0, BERLIN)
     with pytest.raises(WindowClosed) as error:
-        window.require(at(26, 22, 58), 121.0, BERLIN)
+        window.require(at(26, 22, 58), 126.0, BERLIN)
     assert error.value.exit_code == Exit.REFUSED
-    assert "121 s" in error.value.message()
+    assert "2 min 6 s" in error.value.message()
     Window().require(at(26, 22), 1e9, BERLIN)
 
 

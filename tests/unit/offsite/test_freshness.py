@@ -156,19 +156,6 @@ def test_a_page_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["status.html"]
 
 
-@pytest.mark.parametrize(
-    ("delta", "told"),
-    [
-        (timedelta(0), "0 s"),
-        (timedelta(seconds=59), "59 s"),
-        (timedelta(hours=36), "1 d 12 h"),
-        (timedelta(minutes=61), "1 h 1 min"),
-    ],
-)
-def test_spans_for_people(delta: timedelta, told: str) -> None:
-    assert freshness.span(delta) == told
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(browser.missing(), reason="Debian's chromium is not here")
 def test_hostile_names_do_not_run_in_a_browser(store: LocalStore, tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_a_plan_calls_the_downtime_a_dns_outage_where_it_is_one() -> None:
         view(event)
     shown = "\n".join(view.lines())
     assert "tscm-old is a DNS server (module ts-bind)" in shown
-    assert "without a TSCM for about 30.0 s, which is a DNS outage for its clients." in shown
+    assert "downtime about 30 s, which is a DNS outage for its clients." in shown
 
 
 def test_what_was_torn_among_the_commands_hides_no_other(tmp_path: Path) -> None:

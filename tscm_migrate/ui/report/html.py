@@ -6,6 +6,8 @@ import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate.util.durations import duration_text
+
 from . import chart
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ def render(told: dict[str, Any]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"seconds": seconds, "size": size, "clock": clock, "commands": commands}
+    environment.filters |= {"seconds": duration_text, "size": size, "clock": clock, "commands": commands}
     template = resources.files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     charts = [chart.timeline(session, told["downtime"]) for session in told["sessions"]]
     return environment.from_string(template).render(r=told, charts=charts)
@@ -34,17 +36,6 @@ def commands(text: str) -> Markup:
         Markup("<code>{}</code>").format(part.strip("`")) if number % 2 else escape(part)
         for number, part in enumerate(parts)
     )
-
-
-def seconds(value: float | None) -> str:
-    """A length of time, as short as it can be said."""
-    if value is None:
-        return "–"
-    if value < 100:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 def size(value: float) -> str:

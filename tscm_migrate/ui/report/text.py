@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from tscm_migrate.util.durations import duration_text
 from tscm_migrate.util.redact import one_line
 
-from .html import clock, seconds, size
+from .html import clock, size
 
 
 def lines(told: dict[str, Any]) -> list[str]:
     """The gist: outcome, times, steps, devices, what is left and how things stand."""
     head = f"{told['verb']} {told['old']} → {told['new']}: {told['outcome']} (run {told['run']})"
-    found = [head, f"  {clock(told['began'])} to {clock(told['ended'])} UTC, {seconds(told['seconds'])}"]
+    found = [head, f"  {clock(told['began'])} to {clock(told['ended'])} UTC, {duration_text(told['seconds'])}"]
     if told["downtime"]:
         dns = ", which was a DNS outage for its clients" if told["downtime"].get("dns_outage") else ""
-        found.append(f"  without a TSCM for {seconds(told['downtime']['seconds'])}{dns}")
+        found.append(f"  without a TSCM for {duration_text(told['downtime']['seconds'])}{dns}")
     for session in told["sessions"]:
         found += [f"  {session['verb']}:"] if len(told["sessions"]) > 1 else []
-        found += [f"  {step['state']:<9}{seconds(step['seconds']):>9}  {step['title']}" for step in session["steps"]]
+        found += [f"  {s['state']:<9}{duration_text(s['seconds']):>13}  {s['title']}" for s in session["steps"]]
     found += [f"  archive {a['name']} ({size(a['size'])}) SHA-256 {a['sha256']}" for a in told["archives"]]
     found += [f"  acknowledged: {c['name']}: {c['text']}" for c in told["acknowledged"]]
     if told["devices"]:
