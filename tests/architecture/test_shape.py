@@ -18,7 +18,6 @@ from tests.architecture.graph import class_names, figures, functions, late_impor
 LATE = {
     "appliance": 1,
     "demo": 5,
-    "fleet": 3,
     "inventory": 4,
     "migration": 2,
     "offsite": 21,

@@ -20,8 +20,7 @@ from tscm_migrate.campaign import run as running
 from tscm_migrate.campaign.journal import Result
 from tscm_migrate.demo.ports import free_port
 from tscm_migrate.errors import Exit, UsageError
-from tscm_migrate.fleet.certificates import create
-from tscm_migrate.fleet.executors import Cluster, cluster
+from tscm_migrate.fleet.executors import Cluster, cluster, create_certificates
 from tscm_migrate.fleet.pull import Crew, pulls
 from tscm_migrate.model import Paths
 from tscm_migrate.offsite import catalog
@@ -158,11 +157,11 @@ def test_a_pair_whose_worker_is_killed_is_not_migrated_by_another(
 
 
 def test_certificates_are_never_overwritten_and_other_protocols_are_refused(tmp_path: Path) -> None:
-    create(tmp_path, ["127.0.0.1"])
+    create_certificates(tmp_path, ["127.0.0.1"])
     with pytest.raises(UsageError, match="exists already"):
-        create(tmp_path, ["127.0.0.1"])
+        create_certificates(tmp_path, ["127.0.0.1"])
     with pytest.raises(UsageError, match="no host"):
-        create(tmp_path / "other", [])
+        create_certificates(tmp_path / "other", [])
     for address in ("tcp://127.0.0.1:8786", "tls://127.0.0.1", "tls://:1", "tls://h:x"):
         with pytest.raises(UsageError, match="not valid"):
             _words("worker", address, tmp_path, 1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate import notify
 from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Emit, Said
-from tscm_migrate.ui import fleet_tables
+from tscm_migrate.ui import offsite_tables
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -64,7 +64,13 @@ def announced(settings: Settings, outcomes: Sequence[PullOutcome], emit: Emit) -
         done = True
     finally:
         failed = [outcome for outcome in outcomes if outcome.value is None or outcome.value.failed]
-        told = fleet_tables.summary(outcomes) if outcomes else "nothing was due\n" if done else "it was interrupted\n"
+        told = (
+            offsite_tables.pull_summary(outcomes)
+            if outcomes
+            else "nothing was due\n"
+            if done
+            else "it was interrupted\n"
+        )
         bad = bool(failed) or not done
         _ping(ping, "/fail" if bad else "", told, emit)
         if bad and urls and (problem := notify.message(urls, _title(outcomes, failed), told)):

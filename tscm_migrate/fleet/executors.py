@@ -1,24 +1,31 @@
-"""Who does the work: threads or processes of this machine, or the workers of a dask cluster.
+"""Executors for many hosts: processes of this machine, or the workers of a dask cluster with its certificates.
 
-A dask scheduler runs whatever it is sent, so one without mutual TLS is an open door: only `tls://` with our own
-certificates is taken. A worker that dies has its job done again by another; pulls may be repeated, so that is safe.
+A dask scheduler runs whatever a client sends, so only `tls://` with the operator's own certificates is accepted. When a
+worker dies, dask runs its job again on another one; a pull may be repeated, so that is safe.
 """
 
 from __future__ import annotations
 
 import importlib
+import ipaddress
 import multiprocessing
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path  # noqa: TC003 - pydantic wants it
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from tscm_migrate.errors import UsageError
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor
+
+CERTIFICATES = ("ca.pem", "cluster.pem", "cluster.key")
+_CERTIFICATE_DAYS = 825
+_SKEW = timedelta(minutes=5)  # between the clocks of the machines
 
 
 class Cluster(BaseModel):
@@ -34,7 +41,7 @@ class Cluster(BaseModel):
 
 @contextmanager
 def processes(count: int) -> Iterator[Executor]:
-    """Processes of this machine, started fresh (spawned), so that none inherits a connection or a lock."""
+    """Yield processes of this machine; they are spawned, so they inherit no connection and no lock."""
     from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -43,14 +50,15 @@ def processes(count: int) -> Iterator[Executor]:
 
 @contextmanager
 def cluster(where: Cluster) -> Iterator[Executor]:
-    """The workers of a dask cluster.
+    """Yield the workers of a dask cluster.
 
     Raises:
-        UsageError: not `tls://`, a file is missing, dask is not installed, or nobody answers there.
+        UsageError: not `tls://`, a file is missing, dask is not installed, or no scheduler answers.
     """
     if not where.scheduler.startswith("tls://"):
         raise UsageError(
-            f"{where.scheduler} is not protected: whoever reaches it runs code with your keys", "use tls://HOST:PORT"
+            f"{where.scheduler} is not encrypted: whoever reaches it could run code with your keys",
+            "use tls://HOST:PORT",
         )
     for name in ("ca", "cert", "key"):
         if not (path := getattr(where, name).expanduser()).is_file():
@@ -71,3 +79,63 @@ def cluster(where: Cluster) -> Iterator[Executor]:
         raise UsageError(f"no scheduler answers at {where.scheduler}: {error}", "is it up, with these keys?") from error
     with client:
         yield client.get_executor(pure=False)
+
+
+def create_certificates(folder: Path, hosts: Sequence[str], *, days: int = _CERTIFICATE_DAYS) -> None:
+    """Write ca.pem, cluster.pem and cluster.key (0600) into a folder; the authority's key is not kept.
+
+    Scheduler, workers and clients share one certificate. Dask runs whatever a connected client sends, so everyone with
+    its key can run code on every worker.
+
+    Args:
+        folder: created where it is missing, readable by its owner only.
+        hosts: names and addresses at which scheduler and workers are reached.
+        days: until the certificates expire.
+
+    Raises:
+        UsageError: one of the files exists already, or no host was given.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    if not hosts:
+        raise UsageError("no host was given", "name the machines: --host scheduler.example.net --host 10.0.0.5")
+    private.folder(folder)
+    if taken := [folder / name for name in CERTIFICATES if (folder / name).exists()]:
+        raise UsageError(f"{taken[0]} exists already", "choose another folder, or remove the old certificates")
+    authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    now = datetime.now(UTC)
+
+    def name(text: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+    def builder(subject: str, public: Any) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name(subject)).issuer_name(name("tscm-migrate cluster authority"))
+            .public_key(public).serial_number(x509.random_serial_number())
+            .not_valid_before(now - _SKEW).not_valid_after(now + timedelta(days=days))
+        )  # fmt: skip
+
+    ca = builder("tscm-migrate cluster authority", authority.public_key()).add_extension(
+        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    )
+    shared = builder("tscm-migrate cluster", key.public_key()).add_extension(
+        x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    signed = [made.sign(authority, hashes.SHA256()).public_bytes(pem) for made in (ca, shared)]
+    for file, content in zip(CERTIFICATES, [*signed, secret], strict=True):
+        private.write(folder / file, content)
+
+
+def _host(host: str) -> Any:
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, MigrateError, UsageError
-from tscm_migrate.fleet.malloc import share_arenas
+from tscm_migrate.fleet.executors import Cluster, cluster, processes
 from tscm_migrate.fleet.pool import Outcome, Probe, run
 from tscm_migrate.offsite.freshness import judge
 from tscm_migrate.offsite.jobs import PullJob, Tools, do_pull
@@ -20,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor
 
-    from tscm_migrate.fleet.executors import Cluster
     from tscm_migrate.model import Host
     from tscm_migrate.offsite.context import Desk
 
 _MOST = 256
+_ARENA_MAX = -8  # mallopt's M_ARENA_MAX, see malloc.h of glibc
+_ARENAS = 2
 
 PullOutcome = Outcome[PullJob, Pulled]
 
@@ -48,8 +52,6 @@ def crew(desk: Desk, jobs: str | None, processes: str | None, *, on_cluster: boo
     if not on_cluster:
         return Crew(several, _number("--processes", processes) if processes else 0)
     from pydantic import ValidationError
-
-    from tscm_migrate.fleet.executors import Cluster
 
     if desk.settings.cluster is None:
         raise UsageError("there is no [offsite.cluster] in the inventory", "docs/how-to/fleet.md has an example")
@@ -90,18 +92,25 @@ def pulls(jobs: Sequence[PullJob], crew: Crew, tools: Tools) -> Iterator[PullOut
         executor: Executor | None = None
         work: Any = do_pull
         if crew.cluster is not None:
-            from tscm_migrate.fleet.executors import cluster
-
             executor = stack.enter_context(cluster(crew.cluster))
             probe = None  # its workers may reach hosts that this workstation does not
         elif crew.processes:
-            from tscm_migrate.fleet.executors import processes
-
             executor = stack.enter_context(processes(crew.processes))
         else:
-            share_arenas()
+            _share_arenas()
             work = partial(do_pull, tools=tools)
         yield from run(jobs, work, jobs=crew.jobs, executor=executor, probe=probe, on_stop=stopping.set)
+
+
+def _share_arenas() -> None:
+    """Make all threads share two of glibc's arenas; call it before the threads are started. No effect without glibc.
+
+    glibc gives each thread an arena of its own, which keeps the megabyte blocks of a finished stream: 16 streams then
+    use 250 MB instead of 160.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
 
 
 def exit_code(outcomes: Sequence[PullOutcome]) -> Exit:

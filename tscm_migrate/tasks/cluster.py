@@ -40,11 +40,11 @@ def certificates(_context: Any, host: list[str], to: str = "cluster", days: int 
     Examples:
         tscm-migrate cluster certificates --host scheduler.example.net --host 10.0.0.5
     """
-    from tscm_migrate.fleet.certificates import create
+    from tscm_migrate.fleet.executors import create_certificates
     from tscm_migrate.ui.console import say
 
     folder = Path(to)
-    create(folder, host, days=days)
+    create_certificates(folder, host, days=days)
     say(f"created ca.pem, cluster.pem and cluster.key in {folder.absolute()}; keep the folder secret: everyone who has "
         "it can run code on all machines of the cluster")  # fmt: skip
 

@@ -69,7 +69,7 @@ def pull(
     """
     from tscm_migrate.fleet import pull as fleet
     from tscm_migrate.fleet.announce import announced, unannounced
-    from tscm_migrate.ui import fleet_tables
+    from tscm_migrate.ui import offsite_tables
 
     outcomes: list[fleet.PullOutcome] = []
     with desk_of(inventory, store, emit=warnings(json)) as desk:
@@ -82,9 +82,9 @@ def pull(
                 if json:
                     lines([fleet.as_dict(outcome)])
                 elif len(work) > 1:
-                    say(fleet_tables.line(outcome, len(outcomes), len(work)))
+                    say(offsite_tables.pull_line(outcome, len(outcomes), len(work)))
     if not json:
-        as_it_is(fleet_tables.summary(outcomes))
+        as_it_is(offsite_tables.pull_summary(outcomes))
     return fleet.exit_code(outcomes)
 
 
