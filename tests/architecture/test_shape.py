@@ -16,10 +16,8 @@ from tests.architecture.graph import class_names, figures, functions, late_impor
 
 # Imports of the package's own modules inside functions, by room. cli/, tasks/ and __main__ are free to.
 LATE = {
-    "appliance": 1,
     "demo": 5,
     "inventory": 4,
-    "migration": 2,
     "offsite": 21,
     "ssh": 16,
     "transfer": 7,
@@ -74,7 +72,6 @@ CLASS_NAMES = {
     "Request",
     "Result",
     "Row",
-    "Scheduler",
     "Seen",
     "Settings",
     "Situation",

@@ -98,7 +98,7 @@ def test_its_purge_deletes_only_what_offsite_has_marked(lab: EmbeddedLab, tmp_pa
     pulled = lab.run_tool("offsite", "pull", *store, "--archive", names[0])
     assert pulled.returncode == 0, said(pulled)
     shown = schedule(lab, OLD, "--keep", "1", "--dry-run")
-    assert "it is there already, as it would be written" in shown.stdout
+    assert "the file exists already, with this content" in shown.stdout
     assert f"would delete 1 now:\n  {names[0]}\n" in shown.stdout
     by_age = schedule(lab, OLD, "--keep", "1", "--purge", "--dry-run")
     assert f"(by number and age) would delete {len(names) - 1} now" in by_age.stdout

@@ -14,17 +14,22 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from cronsim import CronSim, CronSimError
+
+from tscm_migrate.appliance import cron_hold
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive.names import acceptable
-from tscm_migrate.errors import UsageError
+from tscm_migrate.errors import CommandFailed, NoBackupYet, UsageError
 from tscm_migrate.util.numbers import number
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.model import Paths
+    from tscm_migrate.appliance.facts import Facts
+    from tscm_migrate.model import Host, Paths
 
 WHEN = "55 0 1,15 * *"
 MARKERS = ".tscm-offsite"  # in the backup folder: a file for each archive of which a verified copy is off-site
+_SHOWN = 20  # names of archives in a plan
 _DELETE = 'rm -f "./$f" "$m"'
 # Prints archives; a newline in another file's name fits no [0-9], and neither an empty file nor a folder takes a place
 # among those that stay.
@@ -61,8 +66,6 @@ def check(schedule: Schedule) -> None:
     Raises:
         UsageError: with what is wrong.
     """
-    from cronsim import CronSim, CronSimError
-
     if len(schedule.when.split()) != 5 or "%" in schedule.when or not schedule.when.isascii():
         raise UsageError(f"{schedule.when!r} is no time for cron", f"five fields, as in {WHEN!r}")
     try:
@@ -76,8 +79,6 @@ def check(schedule: Schedule) -> None:
 
 def next_runs(when: str, after: datetime, count: int = 5) -> list[datetime]:
     """The next times, in the time that `after` is in."""
-    from cronsim import CronSim
-
     return list(islice(CronSim(when, after), count))
 
 
@@ -162,7 +163,96 @@ def remove(appliance: Appliance) -> bool:
     script = f"[ -e {entry} ] || exit 44; rm -f {entry}"
     done = appliance.run(script, sudo=True, check=False, display=f"remove {appliance.paths.backup_cron}")
     if done.status not in (0, 44):
-        from tscm_migrate.errors import CommandFailed
-
         raise CommandFailed(appliance.name, "", f"rm {appliance.paths.backup_cron}", done.status, done.stderr)
     return done.status == 0
+
+
+# ------------------------------------------------------------------------------------------------ plan and apply
+
+
+@dataclass(frozen=True)
+class SchedulePlan:
+    """A planned change of the cron file.
+
+    `text`: the new file, "" to remove it; `lines`: what to show the operator; `changes`: whether the file changes.
+    """
+
+    text: str
+    lines: tuple[str, ...]
+    changes: bool
+    wanted: Schedule | None = None
+
+
+def plan(appliance: Appliance, known: Facts, wanted: Schedule, *, dry: bool) -> SchedulePlan:
+    """Plan the cron file, its next runs, and what its purge would delete now; nothing is changed.
+
+    Args:
+        appliance: where.
+        known: its facts, read just now.
+        wanted: the schedule, with its interface.
+        dry: nothing will be written, so that an appliance without a backup is only mentioned.
+
+    Raises:
+        NoBackupYet: tsadmin would ask for a passphrase, which a scheduled backup cannot answer.
+    """
+    check(wanted)
+    host = appliance.host
+    needed = [] if known.archives or wanted.passphrase_file else [NoBackupYet(host.name, _login(host))]
+    if needed and not dry:
+        raise needed[0]
+    new = text(wanted, host.paths, user=host.user)
+    lines = [
+        f"{host.paths.backup_cron} on {host.name}:",
+        *(f"  {line}" for line in new.splitlines()),
+        *_replaced(known.backup_cron, new),
+        "the next backups, in the appliance's time:",
+        *(f"  {when:%Y-%m-%d %H:%M} ({when:%A})" for when in next_runs(wanted.when, local_time(appliance))),
+        *_purged(appliance, known, wanted),
+        *(f"first: {error.message()}; {error.remedy()}" for error in needed),
+    ]
+    return SchedulePlan(new, tuple(lines), known.backup_cron != new.strip("\n"), wanted)
+
+
+def plan_removal(appliance: Appliance) -> SchedulePlan:
+    """Plan to remove the cron file, if there is one."""
+    entry = appliance.paths.backup_cron
+    there = cron_hold.state(appliance, entry).in_place
+    return SchedulePlan(
+        "", (f"{entry} on {appliance.name} {'would be removed' if there else 'does not exist'}",), there
+    )
+
+
+def apply(appliance: Appliance, planned: SchedulePlan) -> str:
+    """Write or remove the cron file as planned; return what was done. The caller has locked the appliance.
+
+    Raises:
+        CommandFailed: the file could not be written or removed.
+    """
+    entry = appliance.paths.backup_cron
+    if planned.wanted is None:
+        return f"{entry} on {appliance.name} {'removed' if remove(appliance) else 'did not exist'}"
+    prepare(appliance, planned.wanted)
+    cron_hold.install(appliance, entry, planned.text)
+    return f"{entry} on {appliance.name} written"
+
+
+def _login(host: Host) -> str:
+    port = f"-p {host.port} " if host.port != 22 else ""
+    return f"ssh -t {port}{host.user}@{host.address}"
+
+
+def _replaced(before: str, new: str) -> list[str]:
+    if not before:
+        return []
+    if before == new.strip("\n"):
+        return ["the file exists already, with this content"]
+    return ["it replaces:", *(f"  {line}" for line in before.splitlines())]
+
+
+def _purged(appliance: Appliance, known: Facts, wanted: Schedule) -> list[str]:
+    """Describe which of the present archives the purge would delete."""
+    names = due(appliance, wanted)
+    how = "by number and age" if wanted.purge else "of which a verified copy is off-site"
+    head = f"of its {len(known.archives)} archives the purge ({how}) would delete {len(names)} now"
+    more = [f"  … and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+    return [head + (":" if names else ""), *(f"  {name}" for name in names[:_SHOWN]), *more]

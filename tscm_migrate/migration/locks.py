@@ -222,11 +222,10 @@ def alone(appliance: Appliance, doing: str, root: Path | None = None) -> Iterato
     with held_here(run, [appliance.host], root):
         ours = mark_of(run, "", root)
         found = lockfile.take(appliance, ours)
-        if found is not None and proved_dead(found, root) and not unfinished(found.run, root):
+        if found is not None and _is_stale(found, root):
             found = lockfile.take(appliance, ours, instead_of=found)
         if found is not None:
-            alive = not proved_dead(found, root)
-            raise Locked(appliance.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=alive)
+            raise _locked(appliance, found, root)
         try:
             yield
         finally:
@@ -241,12 +240,34 @@ def _take(m: Migration, appliance: Appliance, role: str) -> bool:
         return True
     if found.run == m.run and found.role == role and proved_or_ours(found):
         return False
-    if proved_dead(found) and not unfinished(found.run):
+    if _is_stale(found):
         m.emit(Said(f"{appliance.name}: replacing the lock of run {found.run}, which is over", "warning"))
         found = lockfile.take(appliance, ours, instead_of=found)
         if found is None:
             return True
-    raise Locked(appliance.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=not proved_dead(found))
+    raise _locked(appliance, found)
+
+
+def refuse_locked(appliance: Appliance, root: Path | None = None) -> None:
+    """Refuse to work on an appliance that a run has locked or has left unfinished.
+
+    Raises:
+        Locked: with the run.
+    """
+    refuse_over_unfinished(appliance.name, root=root)
+    found = lockfile.read(appliance)
+    if found is not None and not _is_stale(found, root):
+        raise _locked(appliance, found, root)
+
+
+def _is_stale(found: Mark, root: Path | None = None) -> bool:
+    """Whether the run of this lock is proved dead and has left nothing to finish or undo."""
+    return proved_dead(found, root) and not unfinished(found.run, root)
+
+
+def _locked(appliance: Appliance, found: Mark, root: Path | None = None) -> Locked:
+    alive = not proved_dead(found, root)
+    return Locked(appliance.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=alive)
 
 
 def proved_or_ours(found: Mark) -> bool:
@@ -298,8 +319,8 @@ def unlock(host: Host, *, secrets: Secrets, emit: Emit, force: bool) -> Exit:
             return Exit.DONE
         who = f"run {found.run} of {found.owner}, pid {found.pid}, since {found.since}"
         dead = proved_dead(found)
-        if not force and (not dead or unfinished(found.run)):
-            raise Locked(host.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=not dead)
+        if not force and not _is_stale(found):
+            raise _locked(appliance, found)
         lockfile.drop(appliance)
         why = "it is over" if dead else "by force: make sure that it is dead, two runs at once would harm each other"
         emit(Said(f"{host.name}: removed the lock of {who}; {why}", "info" if dead else "warning"))

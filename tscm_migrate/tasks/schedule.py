@@ -46,9 +46,16 @@ def schedule(
         tscm-migrate schedule tscm-old --dry-run
         tscm-migrate schedule tscm-old --when "0 3 * * *" --keep 30 --yes
     """
+    from contextlib import closing
+
+    from tscm_migrate.appliance import backup_schedule, facts
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.backup_schedule import WHEN, Schedule
+    from tscm_migrate.events import silent
     from tscm_migrate.inventory import load
-    from tscm_migrate.migration.scheduling import Scheduler
+    from tscm_migrate.migration import checks, locks
+    from tscm_migrate.migration.context import Dialler
+    from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui.console import as_it_is, say
     from tscm_migrate.ui.operator import Terminal
 
@@ -58,15 +65,23 @@ def schedule(
     if not (dry_run or yes or attended):
         raise UsageError("there is no terminal to ask on", "look first: --dry-run; then give --yes")
     site = load(Path(inventory) if inventory else None)
-    wanted = Schedule(when or WHEN, int(keep), int(days), "", passphrase_file_there or "", purge)
-    with Scheduler(site.host(name)) as scheduler:
+    dial = Dialler(Secrets(interactive=attended), silent)
+    with closing(Appliance(site.host(name), dial)) as appliance:
         if not dry_run:
-            scheduler.refuse_locked()
-        planned = scheduler.plan_removal() if remove else scheduler.plan(wanted, dry=dry_run)
+            locks.refuse_locked(appliance)
+        if remove:
+            planned = backup_schedule.plan_removal(appliance)
+        else:
+            known = facts.gather(appliance)
+            interface = checks.resolve_interface(known, appliance.host, None)
+            wanted = Schedule(when or WHEN, int(keep), int(days), interface, passphrase_file_there or "", purge)
+            planned = backup_schedule.plan(appliance, known, wanted, dry=dry_run)
         as_it_is("\n".join(planned.lines))
         if dry_run or (remove and not planned.changes):
             return
         what = f"Remove it from {name}?" if remove else f"Write it to {name}?"
         if not yes and not Terminal(attended=attended).confirm(what):
             raise UsageError("not confirmed; nothing was changed", "answer yes, or give --yes")
-        say(scheduler.apply(planned))
+        with locks.alone(appliance, "schedule"):
+            done = backup_schedule.apply(appliance, planned)
+        say(done)
