@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ PYTHON = f'"{sys.executable}"'
 LOCKS = {"dev": "--group dev", "runtime": "-c requirements/dev.txt", "test": "--group test -c requirements/dev.txt"}
 OLDEST = "--isolated --no-default-groups --group test --extra lab --extra notify --resolution lowest-direct"
 OLDEST_TESTS = "tests/unit tests/ssh tests/contract tests/cli/test_demo.py"
+JOBS = str(min(3 * (os.cpu_count() or 1), 12))  # as many as try.py: most tests wait for their appliances
 LOCKING = "--universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q"
 
 
@@ -38,7 +40,7 @@ def _run(context: Context, line: str) -> int:
     }
 )
 def test(  # noqa: PLR0917 - the options of the command line
-    context: Context, fast: bool = False, cover: bool = False, jobs: str = "4", windows: bool = False,
+    context: Context, fast: bool = False, cover: bool = False, jobs: str = JOBS, windows: bool = False,
     oldest: bool = False, more: str = "",
 ) -> int:  # fmt: skip
     """Run the tests."""
@@ -46,7 +48,7 @@ def test(  # noqa: PLR0917 - the options of the command line
         return _run(context, f"{PYTHON} -m uv run {OLDEST} python -m pytest {more or OLDEST_TESTS}")
     if windows:
         return _run(context, f"{PYTHON} tests/windows/wine.py {more}")
-    words = [f"{PYTHON} -m pytest -n {jobs}"]
+    words = [f"{PYTHON} -m pytest -n {jobs} --dist worksteal"]
     words += ['-m "not slow and not namespaces"'] if fast else []
     words += ["--cov --cov-report=term-missing:skip-covered"] if cover else []
     return _run(context, " ".join([*words, more]))

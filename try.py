@@ -58,12 +58,13 @@ def main(argv: list[str]) -> int:
     install(development=what == "test")
     if what == "demo":
         return run([PYTHON, "-m", "tscm_migrate", "demo", *argv[1:]])
+    say("the tests begin")
     return run([PYTHON, "-m", "pytest", *workers(), "--durations=25", *argv[1:]])
 
 
 def workers() -> list[str]:
-    """Two tests at once for each core, eight at most: those of the labs mostly wait for their appliances."""
-    return ["-n", str(min(2 * (os.cpu_count() or 1), 8)), "--dist", "worksteal"]
+    """Three tests at once for each core, twelve at most: those of the labs mostly wait for their appliances."""
+    return ["-n", str(min(3 * (os.cpu_count() or 1), 12)), "--dist", "worksteal"]
 
 
 def install(*, development: bool) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
 from hypothesis import settings
+
+from tests.support.order import dealt
 
 if TYPE_CHECKING:
     import pytest
@@ -25,3 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in ("namespaces", "slow"):
             if item.get_closest_marker(name):
                 item.user_properties.append(("marker", name))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        items[:] = dealt(items, workers, module=lambda item: item.path, weight=_weight)
+
+
+def _weight(item: pytest.Item) -> int:
+    """About how many seconds it takes."""
+    if item.get_closest_marker("namespaces"):
+        return 20
+    return 5 if item.get_closest_marker("slow") else 0

@@ -53,3 +53,9 @@ def test_tests_tell_their_markers_to_the_report(tmp_path: Path) -> None:
     argv += ["--rootdir", str(tmp_path), "--junit-xml", str(tmp_path / "junit.xml"), str(test)]
     subprocess.run(argv, cwd=tmp_path, capture_output=True, timeout=60, check=True)
     assert check("no-namespace-test-skipped", str(tmp_path / "junit.xml")).returncode == 0
+
+
+def test_ci_starts_its_shares_at_the_line_that_the_first_script_prints() -> None:
+    waited = re.search(r"grep -q '\^try\.py: ([\w ]+)'", (ROOT / ".ci/run").read_text(encoding="utf-8"))
+    assert waited is not None
+    assert f'say("{waited[1]}")' in (ROOT / "try.py").read_text(encoding="utf-8")

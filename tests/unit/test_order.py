@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import pytest
+
+from tests.support.order import PIECE, dealt
+
+ITEMS = (
+    [(f"lab{n // 21}", n, 20) for n in range(63)]
+    + [("ssh", n, 5) for n in range(30)]
+    + [("unit", n, 0) for n in range(900)]
+)
+
+
+def ordered(workers: int, items: list[tuple[str, int, int]] = ITEMS) -> list[tuple[str, int, int]]:
+    return dealt(items, workers, module=lambda item: item[0], weight=lambda item: item[2])
+
+
+def parts(workers: int) -> list[list[tuple[str, int, int]]]:
+    """The parts that `--dist worksteal` makes of it."""
+    left, found = ordered(workers), []
+    for number in range(workers):
+        length = len(left) // (workers - number)
+        found.append(left[:length])
+        left = left[length:]
+    return found
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 6, 7, 16])
+def test_every_test_is_kept_once(workers: int) -> None:
+    assert Counter(ordered(workers)) == Counter(ITEMS)
+
+
+@pytest.mark.parametrize("workers", [2, 6, 7])
+def test_each_worker_begins_with_its_share_of_the_slow_tests(workers: int) -> None:
+    loads = []
+    for part in parts(workers):
+        slow = [item for item in part if item[2]]
+        assert part[: len(slow)] == slow
+        loads.append(sum(item[2] for item in slow))
+    assert max(loads) - min(loads) <= 20 * PIECE
+
+
+def test_tests_of_one_module_stay_together() -> None:
+    for part in parts(6):
+        lab = [item for item in part if item[2] == 20]
+        changes = sum(one[0] != other[0] for one, other in itertools.pairwise(lab))
+        assert changes <= len(lab) / PIECE + 1
+
+
+def test_more_slow_tests_than_a_part_can_hold_are_all_kept() -> None:
+    few = ITEMS[:63] + ITEMS[-3:]
+    assert Counter(ordered(6, few)) == Counter(few)
