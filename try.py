@@ -75,8 +75,8 @@ def install(*, development: bool) -> None:
             sys.exit(complain("Python's venv module is not complete here: apt-get install python3-venv"))
         must([sys.executable, "-m", "venv", VENV])
     pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
-    if not development:
-        must([*pip, "-e", ".[lab]"])
+    if not development:  # somebody waits for it: show what pip does, and leave the compiling to the first import
+        must([*(part for part in pip if part != "-q"), "--no-compile", "-e", ".[lab]"])
     elif sys.version_info[:2] <= LOCKED:
         install_locked(pip, ROOT / "requirements/dev.txt")
         must([*pip, "--no-deps", "--no-build-isolation", "-e", "."])  # hatchling is among what is locked

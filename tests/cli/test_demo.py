@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,26 +13,58 @@ embedded = pytest.importorskip("tscm_migrate.demo.embedded")
 ROOT = Path(__file__).parents[2]
 
 
+def run_demo(folder: Path, *options: str, script: str | None = None, limit: float) -> subprocess.CompletedProcess[str]:
+    """Run the demo with its files below `folder`; `script` is what its shell reads."""
+    if embedded.available():
+        pytest.skip(embedded.available())
+    return subprocess.run(
+        [sys.executable, "-m", "tscm_migrate", "demo", *options],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(folder)},
+        input=script or "",
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        check=False,
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_demo_migrates_says_so_and_leaves_only_its_report(tmp_path: Path) -> None:
-    if embedded.available():
-        pytest.skip(embedded.available())
-    import os
-
-    done = subprocess.run(
-        [sys.executable, "-m", "tscm_migrate", "demo"],
-        cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = run_demo(tmp_path, limit=240)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert "\nmigrate tscm-old → tscm-new" in done.stdout
     assert "\ndone after" in done.stdout
     assert "\x1b" not in done.stdout
     (folder,) = tmp_path.glob("tscm-demo-*")
     assert {p.name for p in folder.iterdir() if p.is_dir()} == {"workstation"}
+
+
+PLAY = """
+tscm-migrate migrate --from tscm-old --to tscm-new --yes >log 2>&1 &
+timeout 200 sh -c 'until grep -q "done take-offline" log; do sleep 0.1; done'
+kill -TERM $!
+wait $!; echo "migrate: $?"
+appliance
+RUN=$(tscm-migrate runs | cut -d" " -f1)
+tscm-migrate resume --yes >log2 2>&1; echo "resume: $?"
+appliance
+tscm-migrate rollback --run $RUN --yes >log3 2>&1; echo "rollback: $?"
+appliance
+cat log log2 log3
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_the_shell_of_the_demo_interrupts_resumes_and_rolls_back_across_the_cutover(tmp_path: Path) -> None:
+    done = run_demo(tmp_path, "--interactive", script=PLAY, limit=450)
+    text = done.stdout + done.stderr
+    for wanted in (
+        "migrate: 5",
+        "tscm-old  off  does not answer\ntscm-new  on   127.0.1.50\nresume: 0",
+        "tscm-old  off  does not answer\ntscm-new  on   127.0.1.43\nrollback: 0",
+        "tscm-old  on   127.0.1.43\ntscm-new  on   127.0.1.50\n",
+    ):
+        assert wanted in text, text[-6000:]

@@ -203,6 +203,13 @@ def test_ping_hears_only_who_is_there(new: Client) -> None:
     assert new.run("ping -c 1 -W 1 127.0.1.77")[0] == 1
 
 
+def test_an_appliance_that_is_taken_for_the_other_shows_its_own_files(shared: EmbeddedLab, old: Client) -> None:
+    other = shared.root_of("new") / "etc/hostname"
+    assert old.run(f"cat {other}")[1] == "tsclient\n"
+    with old.ssh.open_sftp() as sftp, sftp.open(str(other)) as file:
+        assert file.read() == b"tsclient\n"
+
+
 def test_sftp_sees_the_appliance_and_no_more(shared: EmbeddedLab, old: Client, tmp_path: Path) -> None:
     root = shared.root_of("old")
     with old.ssh.open_sftp() as sftp:

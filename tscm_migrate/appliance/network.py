@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.appliance import quote
@@ -152,12 +153,20 @@ def who_answers(observer: Appliance, address: str, port: int, interface: str = "
     return tuple(sorted(answers))
 
 
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
 def refuses_here(host: Host, timeout: float = 3.0) -> bool:
     """Whether somebody is at the address who takes or turns down a connection from this workstation.
 
-    Silence proves nothing; behind a jump host it is not asked.
+    Silence proves nothing; behind a jump host it is not asked. A loopback address is this workstation's own: there its
+    own kernel turns the connection down, and no appliance.
     """
-    if host.gateway is not None:
+    if host.gateway is not None or _is_loopback(host.address):
         return False
     try:
         socket.create_connection((host.address, host.port), timeout).close()

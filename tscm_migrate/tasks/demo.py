@@ -1,8 +1,9 @@
-"""`demo`: a whole migration between two rehearsal appliances on this machine."""
+"""`demo`: a migration between two rehearsal appliances on this machine, or a shell to try the commands in."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import secrets
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.ui.console import say
+from tscm_migrate.ui.console import as_it_is, say
 from tscm_migrate.util.durations import duration_text
 
 from .base import command
@@ -22,19 +23,28 @@ if TYPE_CHECKING:
     from tscm_migrate.demo.base import Lab
 
 
-@command(help={"keep": "Keep the appliances' files, too."})
-def demo(_context: Any, keep: bool = False) -> int:
+@command(
+    help={
+        "interactive": "Keep both appliances up in a shell of its own, to try the commands in.",
+        "keep": "Keep the appliances' files, too.",
+    }
+)
+def demo(_context: Any, interactive: bool = False, keep: bool = False) -> int:
     """Migrate between two rehearsal appliances on this machine, with real SSH; nothing else is touched.
 
     They listen on loopback addresses (127.0.1.43 and 127.0.1.50) until the migration is over. The drain and the checks
-    are those of production.
+    are those of production. With --interactive nothing is migrated: a shell opens in which you plan, migrate,
+    interrupt, resume and roll back yourself.
 
     Examples:
         tscm-migrate demo
+        tscm-migrate demo --interactive
     """
+    if os.name == "nt":
+        raise UsageError("the rehearsal appliances need Linux or macOS", "run it there, for example in WSL")
     if importlib.util.find_spec("asyncssh") is None:
         raise UsageError("the rehearsal appliances need asyncssh", "pip install 'tscm-migrate[lab]'")
-    from tscm_migrate.demo import embedded
+    from tscm_migrate.demo import embedded, playground
     from tscm_migrate.demo.profile import new_profile, old_profile
 
     reason = embedded.available()
@@ -45,15 +55,20 @@ def demo(_context: Any, keep: bool = False) -> int:
     phrase = secrets.token_urlsafe(12)
     with embedded.EmbeddedLab(folder, old_profile(), new_profile()) as lab:
         _say(f"two appliances are up after {duration_text(time.monotonic() - began)}, in {folder}")
-        status = _migrate(lab, phrase)
+        if interactive:
+            as_it_is(playground.INTRODUCTION)
+            status = playground.run(lab, phrase)
+        else:
+            status = _migrate(lab, phrase)
     if not keep:
         for name in ("old", "new"):
             shutil.rmtree(folder / name, ignore_errors=True)
     reports = sorted(folder.glob("workstation/**/report.html"))
     _say("the appliances are gone")
-    _say(f"the report: {reports[-1]}" if reports else f"the run's journal is below {folder}")
-    took = duration_text(time.monotonic() - began)
-    _say(f"the demo took {took}; with two real appliances, begin with: tscm-migrate init")
+    _say(f"the report: {reports[-1]}" if reports else f"the state folder: {folder / 'workstation'}")
+    if not interactive:
+        took = duration_text(time.monotonic() - began)
+        _say(f"the demo took {took}; with two real appliances, begin with: tscm-migrate init")
     return status
 
 

@@ -85,7 +85,7 @@ class EmbeddedLab:
         self.close()
 
     def _start(self) -> None:
-        control = self._run / "control"
+        control = self.control
         for name, profile in self._profiles.items():
             machine = Machine(self.folder, name, profile, control)
             self._machines[name] = machine
@@ -173,7 +173,14 @@ class EmbeddedLab:
             return {**state, "interface": profile.interface}
         if op == "holds":
             return {"held": self._wire.holder(request["address"]) is not None}
-        if op in ("reboot", "poweroff"):
+        if op == "state":
+            return {"on": one.on, "address": one.address if one.listening else None}
+        if op == "power":
+            if request["on"] != one.on:
+                await (one.boot() if request["on"] else one.halt())
+        elif op == "ask":
+            one.machine.guest.change(extra_prompt=request["question"])
+        elif op in ("reboot", "poweroff"):
             self._spawn(self._soon(one.reboot() if op == "reboot" else one.halt()))
         elif op == "link":
             self._spawn(self._soon(one.link(up=request["up"])))
@@ -187,6 +194,11 @@ class EmbeddedLab:
         await work
 
     # ---- the lab's interface
+
+    @property
+    def control(self) -> Path:
+        """The socket that the appliances' stand-ins and the demo's `appliance` command speak to."""
+        return self._run / "control"
 
     def env(self) -> dict[str, str]:
         """The tool's environment."""

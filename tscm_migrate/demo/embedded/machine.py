@@ -46,6 +46,7 @@ class Machine:
         self.root = self.folder / "root"
         self.marker = f"{uuid.uuid4().hex}-{name}"
         self.control = control
+        self._roots = re.compile(rf"{re.escape(str(folder))}/\w+/root(?=[/'\"\s]|\Z)")
         self._started: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
         lib = self.folder / "lib"
@@ -114,6 +115,16 @@ class Machine:
     def host(self, inside: str) -> Path:
         """A path of the appliance, relative to its root, on this machine."""
         return self.root / inside.lstrip("/")
+
+    def own_paths(self, text: str) -> str:
+        """Turn paths of another appliance of this lab into the same places of this one.
+
+        Two real appliances have the same paths, each on a disk of its own. Here both have folders on one disk: a
+        client that takes this appliance for the other must not find the other's files. A text that names this
+        appliance too (a copy from one to the other) stays as it is.
+        """
+        named = set(self._roots.findall(text))
+        return text if str(self.root) in named else self._roots.sub(lambda _: str(self.root), text)
 
     # ---- identity
 

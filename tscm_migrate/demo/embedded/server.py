@@ -77,6 +77,7 @@ def sftp_factory(machine: Machine) -> Callable[[asyncssh.SSHServerChannel[bytes]
 
     class Files(asyncssh.SFTPServer):
         def map_path(self, path: bytes) -> bytes:
+            path = os.fsencode(machine.own_paths(os.fsdecode(path)))
             full = os.path.normpath(os.path.join(home, path))  # noqa: PTH118 - bytes
             folder = os.path.realpath(os.path.dirname(full))  # noqa: PTH120
             if os.path.commonpath([folder, root]) != root and full != root:
@@ -98,7 +99,8 @@ async def serve(machine: Machine, process: asyncssh.SSHServerProcess[bytes]) -> 
     env["SSH_CONNECTION"] = f"{peer[0]} {peer[1]} {own[0]} {own[1]}"
     env["SSH_CLIENT"] = f"{peer[0]} {peer[1]} {own[1]}"
     shell = machine.shell()
-    command = [shell, "-c", process.command] if process.command else [shell, "-i" if process.term_type else "-s"]
+    asked = machine.own_paths(process.command) if process.command else ""
+    command = [shell, "-c", asked] if asked else [shell, "-i" if process.term_type else "-s"]
     try:
         if process.term_type:
             await _with_terminal(machine, process, command, {**env, "TERM": process.term_type})

@@ -74,8 +74,12 @@ class Guest:
 
     def set_faults(self, faults: Mapping[str, Any]) -> None:
         """Change the faults from now on, also for a running appliance."""
+        self.change(faults=dict(faults))
+
+    def change(self, **fields: Any) -> None:
+        """Change fields of the profile from now on, also for a running appliance."""
         config = self.config()
-        config["profile"]["faults"] = dict(faults)
+        config["profile"] |= fields
         path = self.host(f"{self.lib}/config.json")
         part = path.with_suffix(".part")
         part.write_text(json.dumps(config), "utf-8")

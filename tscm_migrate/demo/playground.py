@@ -1,0 +1,93 @@
+"""The shell of `demo --interactive`: the inventory is set, both appliances are up until the shell ends."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tscm_migrate.demo.embedded.lab import NEW_ADDRESS, OLD_ADDRESS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tscm_migrate.demo.embedded.lab import EmbeddedLab
+
+INTRODUCTION = f"""\
+tscm-old ({OLD_ADDRESS}) and tscm-new ({NEW_ADDRESS}) are up. This shell has their inventory and the passphrase of the
+archives set. Five things to try:
+
+  1. See what a migration would do; nothing is changed:
+       tscm-migrate plan --from tscm-old --to tscm-new
+  2. Migrate:
+       tscm-migrate migrate --from tscm-old --to tscm-new
+  3. Press Ctrl-C while it runs. Before tscm-old goes offline this undoes everything; after that, continue with:
+       tscm-migrate resume
+  4. Undo a finished migration (RUN is in its last lines); then you can migrate again:
+       tscm-migrate rollback RUN
+  5. Let tscm-new ask a question that the tool does not know, and answer it:
+       appliance new ask
+       tscm-migrate rehearse --from tscm-old --to tscm-new
+       appliance new quiet
+
+`appliance` shows both appliances, `appliance old off` pulls the plug. `exit` ends the demo and removes both.
+"""
+
+
+def prepare(lab: EmbeddedLab) -> Path:
+    """Write the commands of the shell, and the hook that switches the old appliance on for a rollback.
+
+    Returns:
+        The folder of the commands, for PATH.
+    """
+    folder = lab.folder / "bin"
+    folder.mkdir(exist_ok=True)
+    python = shlex.quote(sys.executable)
+    control = shlex.quote(str(lab.control))
+    commands = {
+        "tscm-migrate": f"{python} -m tscm_migrate",
+        "appliance": f"{python} -m tscm_migrate.demo.control {control}",
+    }
+    for name, command in commands.items():
+        path = folder / name
+        path.write_text(f'#!/bin/sh\nexec {command} "$@"\n', "utf-8")
+        path.chmod(0o755)
+    switch_on = f"{shlex.quote(str(folder / 'appliance'))} old on"
+    inventory = lab.inventory.read_text("utf-8")
+    lab.inventory.write_text(f'{inventory}\n[hooks]\nonline = """{switch_on}"""\n', "utf-8")
+    return folder
+
+
+def run(lab: EmbeddedLab, passphrase: str) -> int:
+    """Run the operator's shell until it ends; where the input is not a terminal, a shell that reads commands from it.
+
+    Returns:
+        Its exit status.
+    """
+    folder = prepare(lab)
+    kept = {name: os.environ[name] for name in ("TERM", "COLORTERM", "USER", "NO_COLOR") if name in os.environ}
+    env = {
+        **kept,
+        **lab.env(),
+        "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "TSCM_PASSPHRASE": passphrase,
+        "PS1": "(tscm demo) $ ",
+    }
+    interrupted = signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for what runs in the shell
+    try:
+        return subprocess.run(_shell(), env=env, cwd=lab.folder / "workstation", check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, interrupted)
+
+
+def _shell() -> list[str]:
+    """A shell without the operator's start files: they may set another PATH or inventory."""
+    if not (sys.stdin is not None and sys.stdin.isatty()):
+        return ["/bin/sh", "-s"]
+    wanted = os.environ.get("SHELL", "")
+    if wanted.endswith("/bash"):
+        return [wanted, "--norc", "--noprofile", "-i"]
+    return [wanted, "-f", "-i"] if wanted.endswith("/zsh") else ["/bin/sh", "-i"]
