@@ -90,6 +90,8 @@ class Host:
     paths: Paths = field(default_factory=Paths)
     commands: Commands = field(default_factory=Commands)
     devices: tuple[str, ...] = ()
+    priority: tuple[str, ...] = ()  # devices that are updated first after a migration, in this order
+    moved_to: str = ""  # the host that has taken its place: commands to this one are refused
     dialect: Path | None = None  # where what a person has taught is kept; it need not be there
     tags: tuple[str, ...] = ()
     # Where secrets come from: "", "prompt", "keyring", "env:VAR", "command:…" or "none"; see tscm_migrate.secrets.

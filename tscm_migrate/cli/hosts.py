@@ -28,6 +28,8 @@ _KEYS = {  # what the inventory calls it → the field
     "login_password": "login_password_source",
     "passphrase": "passphrase_source",
     "devices": "devices",
+    "priority": "priority",
+    "moved_to": "moved_to",
     "tags": "tags",
 }
 

@@ -52,22 +52,30 @@ class Inventory:
     pattern: Host = field(default_factory=lambda: Host(name="", address=""))  # [defaults], for hosts given by address
     sources: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
-    def host(self, spec: str) -> Host:
+    def host(self, spec: str, *, moved: bool = False) -> Host:
         """The host that `spec` names: an inventory name, an address, `user@address[:port]`, `user@[v6]:port`.
 
+        Args:
+            spec: what the user has given.
+            moved: whether a host that another one has replaced may be named.
+
         Raises:
-            InventoryError: no such name (the near one is suggested), a bad address, a user given twice, or an
-                identity file that is not there.
+            InventoryError: no such name (the near one is suggested), a bad address, a user given twice, an
+                identity file that is not there, or another host has replaced it.
         """
         from .spec import resolve
 
         host = resolve(self, spec.strip())
+        if host.moved_to and not moved:
+            now = self.hosts[host.moved_to].address
+            problem = f"{host.name} was migrated to {host.moved_to}, which is at {now} now"
+            raise self.error(problem, f"hosts.{host.name}.moved_to", f"use {host.moved_to}")
         self._check_identity(host)
         redact.known.spare(host.name, host.address, host.user, *astuple(host.paths))
         return host
 
     def group(self, name: str) -> tuple[Host, ...]:
-        """The hosts of a group, in the file's order.
+        """The hosts of a group, in the file's order, without those that another host has replaced.
 
         Raises:
             InventoryError: no such group.
@@ -75,7 +83,12 @@ class Inventory:
         if name not in self.groups:
             near = suggestion(name, self.groups)
             raise self.error(f"there is no group {name!r}{near}", "groups", "groups are in [groups] and in hosts' tags")
-        return tuple(self.host(member) for member in self.groups[name])
+        return tuple(self.host(member) for member in self.groups[name] if not self.hosts[member].moved_to)
+
+    @property
+    def present(self) -> tuple[Host, ...]:
+        """All hosts but those that another one has replaced."""
+        return tuple(host for host in self.hosts.values() if not host.moved_to)
 
     def source_of(self, host: str, key: str) -> str:
         """Where a host's value came from: "hosts.toml:12 hosts.tscm-old.port", or "built-in default"."""

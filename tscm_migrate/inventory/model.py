@@ -134,6 +134,7 @@ class DefaultsModel(Strict):
     paths: PathsModel = Field(default_factory=PathsModel)  # type: ignore[valid-type]
     commands: CommandsModel = Field(default_factory=CommandsModel)  # type: ignore[valid-type]
     devices: list[Annotated[str, AfterValidator(_device)]] = Field(default_factory=list)
+    priority: list[Annotated[str, AfterValidator(_device)]] = Field(default_factory=list)
     dialect: Text | None = None
     prompts: Annotated[Any, BeforeValidator(_no_patterns)] = None
     tags: list[Name] = Field(default_factory=list)
@@ -143,6 +144,7 @@ class HostModel(DefaultsModel):
     """One host, merged with the defaults."""
 
     address: Address
+    moved_to: Name | None = None
 
 
 class HooksModel(Strict):

@@ -75,8 +75,14 @@ class Reader:
         trust.check_commands(_commands(self.raw), self.path.parent)
         models = {name: self._validate(HostModel, self._merge(name), f"hosts.{name}") for name in top.hosts}
         hosts: dict[str, Host] = {}
-        for name in models:
+        for name, model in models.items():
             self._host(name, models, hosts, ())
+            if model.moved_to and (model.moved_to not in models or models[model.moved_to].moved_to):
+                raise self._error(
+                    f"{model.moved_to} is not a host of this inventory that is in use",
+                    f"hosts.{name}.moved_to",
+                    f"name the host that has replaced {name}, or remove moved_to",
+                )
         defaults = HostModel.model_construct(**{**dict(top.defaults), "address": ""})
         policy = {k: v for k, v in top.policy.model_dump().items() if v is not None}
         notify = {k: v for k, v in top.notify.model_dump().items() if v is not None}
@@ -158,6 +164,8 @@ class Reader:
             paths=Paths(**_set(model.paths)),
             commands=Commands(**_set(model.commands)),
             devices=tuple(model.devices),
+            priority=tuple(model.priority),
+            moved_to=model.moved_to or "",
             dialect=dialect,
             tags=tuple(model.tags),
             sudo_password_source=model.sudo_password or "",

@@ -112,7 +112,7 @@ def resolve(inventory: Inventory, text: str) -> Host:
 
 def _by_address(inventory: Inventory, text: str, spec: Spec) -> Host:
     """The inventory's own entry where the address is known there, else one of the moment."""
-    same = [h for h in inventory.hosts.values() if h.address == spec.address and spec.port in (None, h.port)]
+    same = [h for h in inventory.present if h.address == spec.address and spec.port in (None, h.port)]
     if not same:
         return adhoc(inventory.pattern, spec, text)
     fitting = [h for h in same if spec.user in (None, h.user)]

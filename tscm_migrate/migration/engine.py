@@ -64,6 +64,10 @@ class Engine:
                 self.m.interrupts.check()
                 self._run(step)
 
+    def repeat(self, step: Step) -> None:
+        """Run a step of a run that is over once more, as on the first time."""
+        self._run(step)
+
     def foresee(self) -> None:
         """Go through all steps without changing anything: what would be done comes from the code that does it."""
         for step, actions in self.outline():

@@ -84,9 +84,9 @@ def again(
     options: MigrateOptions, notes: Mapping[str, Any], *, inventory: Inventory, secrets: Secrets, dial: Dial, emit: Emit
 ) -> Sides:
     """Who took part in a run, from its journal; a copy is that one, however `latest` may have moved on."""
-    new = Appliance(inventory.host(options.to), dial, emit)
+    new = Appliance(inventory.host(options.to, moved=True), dial, emit)
     if not options.rescues:
-        return Sides(Appliance(inventory.host(options.from_), dial, emit), new)
+        return Sides(Appliance(inventory.host(options.from_, moved=True), dial, emit), new)
     found = restore_source.noted(notes["kept"], lambda url: _open(url, inventory, secrets, emit))
     host = host_of(inventory, notes["old_host"]["name"])
     address, port = notes["old_host"]["address"], notes["old_host"]["port"]

@@ -54,16 +54,18 @@ class Desk:
             self.emit(Said(f"and {len(found.strange) - _NAMED} more: tscm-migrate offsite list", "warning"))
         return found
 
-    def hosts(self, names: Sequence[str], groups: Sequence[str]) -> list[Host]:
+    def hosts(self, names: Sequence[str], groups: Sequence[str], *, moved: bool = False) -> list[Host]:
         """The hosts that are meant, each once: by name, by group, or, without either, all of the inventory.
+
+        Hosts that another one has replaced are meant only where `moved` is true and they are named.
 
         Raises:
             InventoryError: no such host or group. UsageError: there is none at all.
         """
-        found = [self.inventory.host(name) for name in names]
+        found = [self.inventory.host(name, moved=moved) for name in names]
         found += [host for group in groups for host in self.inventory.group(group)]
         if not names and not groups:
-            found = list(self.inventory.hosts.values())
+            found = list(self.inventory.present)
         if not found:
             raise UsageError("no host is meant", "name one: --host NAME, --group NAME, or fill the inventory")
         return list({host.name: host for host in found}.values())

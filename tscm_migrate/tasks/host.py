@@ -45,7 +45,7 @@ def show(_context: Any, name: str, json: bool = False, inventory: str | None = N
     from tscm_migrate.ui.console import as_json, say
 
     site = load(Path(inventory) if inventory else None)
-    host = site.host(name)
+    host = site.host(name, moved=True)
     if json:
         as_json(as_dict(site, host))
     else:

@@ -108,7 +108,7 @@ def listed(
     from tscm_migrate.ui import offsite_tables
 
     with desk_of(inventory, store, emit=None if json else silent) as desk:
-        names = [found.name for found in desk.hosts(host, group)] if host or group else None
+        names = [found.name for found in desk.hosts(host, group, moved=True)] if host or group else None
         catalog = desk.catalog(names, rebuild=rebuild)
     if json:
         lines(copy.as_dict() for copy in catalog.copies)

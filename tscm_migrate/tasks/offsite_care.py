@@ -41,7 +41,7 @@ def verify(
 
     wrong = 0
     with desk_of(inventory, store) as desk:
-        names = [found.name for found in desk.hosts(host, group)] if host or group else None
+        names = [found.name for found in desk.hosts(host, group, moved=True)] if host or group else None
         catalog = desk.catalog(names)
         for looked in room.verify(desk.store, room.sample(catalog.copies, sample), now_utc()):
             wrong += bool(looked.why)
@@ -132,7 +132,7 @@ def prune(
     if there:
         return _prune_there(inventory, store, (host, group), words, dry_run=dry_run, yes=yes, json=json)
     with desk_of(inventory, store) as desk:
-        names = [found.name for found in desk.hosts(host, group)] if host or group else None
+        names = [found.name for found in desk.hosts(host, group, moved=True)] if host or group else None
         plan = room.plan(desk.catalog(names), desk.settings.keep.policy(), now_utc())
         if json:
             lines(plan.as_dicts())

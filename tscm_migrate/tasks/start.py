@@ -64,7 +64,7 @@ def doctor(_context: Any, offline: bool = False, json: bool = False, inventory: 
     found = []
     looks = [room.workstation(site)]
     secrets = Secrets(interactive=False)
-    looks += [] if offline else [room.host(host, secrets) for host in site.hosts.values()]
+    looks += [] if offline else [room.host(host, secrets) for host in site.present]
     for look in looks:
         for finding in look:
             found.append(finding)

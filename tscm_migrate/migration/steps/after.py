@@ -17,6 +17,7 @@ from tscm_migrate.migration.steps.base import Plain
 from tscm_migrate.tsadmin import devices
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from tscm_migrate.migration.context import Actions, Migration
@@ -45,7 +46,13 @@ def wanted_devices(m: Migration) -> tuple[str, ...]:
     if guess and names:
         text = f"no list tells the devices; by what the restore has laid into its etc folder: {', '.join(names)}"
         m.emit(Said(text, "warning"))
-    return names
+    return by_priority(names, m.old.host.priority)
+
+
+def by_priority(names: Sequence[str], priority: Sequence[str]) -> tuple[str, ...]:
+    """Return the names, those of `priority` first and in its order. Pure."""
+    first = [name for name in dict.fromkeys(priority) if name in names]
+    return (*first, *(name for name in names if name not in first))
 
 
 class UpdateDevices(Plain):
@@ -68,15 +75,19 @@ class UpdateDevices(Plain):
     def _all(self, m: Migration, names: list[str]) -> None:
         results = dict(m.noted("devices", {}))
         with ThreadPoolExecutor(m.policy.device_jobs, thread_name_prefix="device") as pool:
-            for result in pool.map(lambda name: self._one(m, name), names):
-                results[result.device] = {"ok": result.ok, "seconds": result.seconds, "detail": result.detail}
+            for result, at in pool.map(lambda name: self._one(m, name), names):
+                results[result.device] = {
+                    "ok": result.ok, "seconds": result.seconds, "detail": result.detail, "at": at,
+                }  # fmt: skip
         m.note("devices", results)
         if not all(result["ok"] for result in results.values()):
             # An appliance that is gone says nothing of its devices: that is a run to go on with, not one that is over.
             m.new.run(":", timeout=15.0, display="is it still there?")
 
-    def _one(self, m: Migration, name: str) -> DeviceUpdated:
-        """Once more where it failed and did not ask for a person; for as long as it may take where it is only busy."""
+    def _one(self, m: Migration, name: str) -> tuple[DeviceUpdated, float]:
+        """Update one device; return the result and when it was there, in seconds of the epoch.
+
+        Once more where it failed and did not ask for a person; for as long as it may take where it is only busy."""
         began = time.monotonic()
         m.emit(DeviceStarted(name))
         retries, pause = _RETRIES, _PAUSE
@@ -94,7 +105,7 @@ class UpdateDevices(Plain):
         m.emit(result)
         for line in updated.notices:
             m.emit(Said(f"{m.new.name}: {name}: {line}", "warning"))
-        return result
+        return result, round(time.time(), 3)
 
     def _attempt(self, m: Migration, name: str) -> tuple[devices.Updated, bool]:
         """One update, and whether another cannot be better."""
@@ -105,6 +116,18 @@ class UpdateDevices(Plain):
             return devices.Updated(ok=False, said=text), True
         except MigrateError as error:
             return devices.Updated(ok=False, said=str(error)), False
+
+
+class UpdateAgain(UpdateDevices):
+    """Update some devices of a migration that is over; its downtime stays what it was."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = list(names)
+
+    def apply(self, m: Migration) -> Actions:
+        """Update the given devices, whatever became of them before."""
+        names = self._names
+        yield Action(m.new.name, f"run `tsadmin update` for {', '.join(names)}", lambda: self._all(m, names))
 
 
 class ReleaseUpdates(Plain):
@@ -141,22 +164,28 @@ class Parity(Plain):
         yield Action(m.new.name, "read its facts and hash its device files", lambda: self._compare(m))
 
     def _compare(self, m: Migration) -> None:
-        now = facts.gather(m.new)
-        rows = parity.compare(
-            parity.Before(
-                m.old_facts, m.new_facts, device_discovery.about(m.noted("old_files", {}), m.noted("devices", {}))
-            ),
-            parity.After(now, devices.file_hashes(m.new)),
-            m.options,
-            restores_network=m.restores_network,
-            new_key=m.new.shell.server_fingerprint(),
-        )
-        if m.kept is not None:
-            rows.insert(0, parity.Row("compared with", same=True, was="", has=f"the backup: {m.old_facts.told_by}"))
-        for row in rows:
-            m.emit(Checked(row.name, "ok" if row.same else "error", row.text()))
+        now, rows = compare_now(m)
         m.note("parity", [asdict(row) for row in rows])
         m.note("facts_after", {"versions": now.versions, "os": now.os_pretty, "address": m.new.host.address})
+
+
+def compare_now(m: Migration) -> tuple[facts.Facts, list[parity.Row]]:
+    """Compare the new appliance, as it is now, with what the old one was; emit each row."""
+    now = facts.gather(m.new)
+    rows = parity.compare(
+        parity.Before(
+            m.old_facts, m.new_facts, device_discovery.about(m.noted("old_files", {}), m.noted("devices", {}))
+        ),
+        parity.After(now, devices.file_hashes(m.new)),
+        m.options,
+        restores_network=m.restores_network,
+        new_key=m.new.shell.server_fingerprint(),
+    )
+    if m.kept is not None:
+        rows.insert(0, parity.Row("compared with", same=True, was="", has=f"the backup: {m.old_facts.told_by}"))
+    for row in rows:
+        m.emit(Checked(row.name, "ok" if row.same else "error", row.text()))
+    return now, rows
 
 
 class Confirm(Plain):

@@ -1,0 +1,108 @@
+"""Change an inventory's file after a migration: the new appliance's entry gets its new address."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import InventoryError
+from tscm_migrate.util import private
+
+from .lines import lines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from . import Inventory
+
+Values = dict[str, "str | int"]
+_VALUE = re.compile(r"""^(\s*[A-Za-z0-9_.-]+\s*=\s*)(?:"[^"\\]*"|'[^']*'|[0-9]+)(\s*(?:#.*)?)$""")
+
+
+def changes(inventory: Inventory, *, old: str, new: str, address: str, took_address: bool) -> dict[str, Values]:
+    """Return what the entries of both appliances have to say after a migration: host, then key → value.
+
+    Args:
+        inventory: as it is.
+        old: name of the old appliance; it need not be in the inventory.
+        new: name of the new one.
+        address: where the new one is now.
+        took_address: whether that is the old one's address, with the old entry's port and gateway.
+
+    Raises:
+        InventoryError: the new appliance is not in the inventory.
+    """
+    if new not in inventory.hosts:
+        fix = f'add [hosts.NAME] with address = "{address}" by hand'
+        raise inventory.error(f"{new} is not a host of the inventory", "hosts", fix)
+    was, now = inventory.hosts.get(old), inventory.hosts[new]
+    wanted: Values = {"address": address} if now.address != address else {}
+    if took_address and was is not None and now.port != was.port:
+        wanted["port"] = was.port
+    if took_address and was is not None and was.gateway is not None and was.gateway != now.gateway:
+        wanted["gateway"] = was.gateway.name
+    found = {new: wanted} if wanted else {}
+    if was is not None and old != new and was.moved_to != new:
+        found[old] = {"moved_to": new}
+    return found
+
+
+def changed(text: str, wanted: Mapping[str, Values], file: str = "") -> str:
+    """Return an inventory's text with the values set; everything else, with its comments, stays. Pure.
+
+    Args:
+        text: of the file.
+        wanted: host, then key → value.
+        file: its name, for the error.
+
+    Raises:
+        InventoryError: the file is written in a form in which a value cannot be set.
+    """
+    expected: dict[str, Any] = tomllib.loads(text)
+    made = text
+    for host, values in wanted.items():
+        expected["hosts"][host].update(values)
+        for key, value in values.items():
+            made = _with_value(made, f"hosts.{host}", key, json.dumps(value))
+    try:
+        right = tomllib.loads(made) == expected
+    except tomllib.TOMLDecodeError:
+        right = False
+    if not right:
+        lines = "; ".join(f"in [hosts.{host}]: {_as_toml(values)}" for host, values in wanted.items())
+        raise InventoryError("is written in a form that cannot be changed here", f"write it by hand: {lines}", file=file)
+    return made
+
+
+def _as_toml(values: Values) -> str:
+    return ", ".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
+
+
+def _with_value(text: str, table: str, key: str, value: str) -> str:
+    """Set a key of a table: on its own line where it has one, else on a new line below the table's header."""
+    lines, places = text.splitlines(keepends=True), lines_of(text)
+    at = places.get(f"{table}.{key}")
+    if at is not None and (match := _VALUE.match(lines[at - 1].rstrip("\r\n"))):
+        end = lines[at - 1][len(lines[at - 1].rstrip("\r\n")) :]
+        lines[at - 1] = f"{match[1]}{value}{match[2]}{end}"
+    elif at is None and (header := places.get(table)) is not None:
+        end = "\r\n" if lines[header - 1].endswith("\r\n") else "\n"
+        lines[header - 1] = lines[header - 1].rstrip("\r\n") + end
+        lines.insert(header, f"{key} = {value}{end}")
+    return "".join(lines)
+
+
+def write(path: Path, wanted: Mapping[str, Values]) -> None:
+    """Change the file in place, atomically; its mode stays.
+
+    Raises:
+        InventoryError: see `changed`. OSError: the file cannot be written.
+    """
+    target = path.resolve()  # a link stays a link
+    before = target.read_bytes().decode("utf-8")
+    mark = "\ufeff" if before.startswith("\ufeff") else ""
+    text = changed(before.removeprefix(mark), wanted, str(path))
+    private.write(target, (mark + text).encode(), target.stat().st_mode & 0o777)

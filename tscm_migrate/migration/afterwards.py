@@ -1,0 +1,132 @@
+"""What can be done with a migration that is over: update devices again, compare again, tell where it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate import __version__
+from tscm_migrate.errors import Cancelled, Differs, Exit, MigrateError, UsageError
+from tscm_migrate.events import Said
+from tscm_migrate.migration import journal, locks, plan, rediscover, resume
+from tscm_migrate.migration.ending import carry_out
+from tscm_migrate.migration.engine import Engine
+from tscm_migrate.migration.steps import after
+from tscm_migrate.util.suggest import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tscm_migrate.migration.record import Record
+
+_OVER = ("done", "attention")
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Where a migration ended: the names in the inventory, and where the new appliance answers now.
+
+    `took_address`: it has the old appliance's address, and with it the old entry's port and gateway.
+    """
+
+    run: str
+    old: str
+    new: str
+    address: str
+    took_address: bool
+
+
+def finished(wanted: str | None = None, *, root: Path | None = None) -> Record:
+    """Return the record of a migration that is over.
+
+    Args:
+        wanted: its run, or the name of one of its appliances (then the newest migration of it); None: the newest.
+        root: the state folder.
+
+    Raises:
+        UsageError: there is none, or it is not over. JournalDamaged: see there.
+    """
+    known = list(journal.runs(root))
+    if wanted in known:
+        record, _ = journal.read(wanted, root)
+        if record.outcome not in _OVER:
+            raise UsageError(f"run {wanted} is not over", f"see how it stands: tscm-migrate show {wanted}")
+        return record
+    for run in known:
+        with contextlib.suppress(MigrateError):  # one that cannot be read does not hide the others
+            record, _ = journal.read(run, root)
+            if record.outcome in _OVER and wanted in (None, record.old, record.new):
+                return record
+    if wanted is None:
+        raise UsageError("no migration of this workstation is over", "list all runs: tscm-migrate runs")
+    near = suggestion(wanted, known)
+    problem = f"{wanted!r} is neither a run nor an appliance of a finished migration{near}"
+    raise UsageError(problem, "list all runs: tscm-migrate runs")
+
+
+def moved(record: Record) -> Moved:
+    """Return where a finished migration ended."""
+    came_back_at, before = record.notes.get("new_at"), record.notes.get("new_address", "")
+    return Moved(record.run, record.old, record.new, str(came_back_at or before), bool(came_back_at))
+
+
+# ------------------------------------------------------------------------------------------------ devices
+
+
+def failed_devices(record: Record) -> tuple[str, ...]:
+    """Return the devices whose last update failed."""
+    return tuple(name for name, result in sorted(record.notes.get("devices", {}).items()) if not result["ok"])
+
+
+def update_devices(record: Record, names: Sequence[str], *, yes: bool, **room: Any) -> Exit:
+    """Update devices on the new appliance of a finished migration, and complete its journal and report.
+
+    Args:
+        record: of the migration, see `finished`.
+        names: of the devices.
+        yes: do not ask.
+        room: inventory, secrets, emit and operator, see `run.migrate`.
+
+    Raises:
+        NeedsPerson: something is left to do. Locked: another run works on the appliance.
+        NotComeBack: it does not answer. Interrupted: `resume` completes the run.
+    """
+    began, run = time.monotonic(), record.run
+    what = ", ".join(names)
+    if not yes and not room["operator"].confirm(f"Update {what} on {record.new} now?"):
+        raise Cancelled
+    with resume.reopened(run, verb="devices update", **room) as m:
+        rediscover.find_both(m, need_new=True)
+        locks.take(m, m.new)
+        m.journal.write("run-resumed", version=__version__, verb="devices update")
+        engine = Engine(m, plan.steps_of(m))
+        return carry_out(engine, began, first=lambda: engine.repeat(after.UpdateAgain(names)))
+
+
+# ------------------------------------------------------------------------------------------------ comparison
+
+
+def compare(record: Record, **room: Any) -> Exit:
+    """Compare the new appliance of a finished migration, as it is now, with what the old one was.
+
+    Args:
+        record: of the migration, see `finished`.
+        room: inventory, secrets, emit and operator, see `run.migrate`.
+
+    Raises:
+        Differs: it is not the same. NotComeBack: the new appliance does not answer.
+    """
+    with resume.reopened(record.run, verb="verify", **room) as m:
+        rediscover.find_both(m, need_new=True)
+        _, rows = after.compare_now(m)
+        at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        m.note("verified", [*m.noted("verified", []), {"at": at, "rows": [asdict(row) for row in rows]}])
+        different = tuple(f"{row.name}: {row.text()}" for row in rows if not row.same)
+        m.emit(Said(f"{m.new.name}: {len(rows) - len(different)} of {len(rows)} comparisons are equal"))
+    if different:
+        raise Differs(record.new, differences=different)
+    return Exit.DONE

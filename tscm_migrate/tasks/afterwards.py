@@ -1,0 +1,162 @@
+"""`devices update`, `verify`, `host adopt`: what is done with a migration that is over."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke.collection import Collection
+
+from tscm_migrate.errors import Exit, UsageError
+
+from .base import command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.migration.record import Record
+
+_RUN = "The run's id, or an appliance's name (default: the newest migration that is over)."
+_YES = "Do not ask; needed without a terminal."
+_JSON = "Print events as JSON, one a line."
+_INVENTORY = "The inventory file (else the one that the run was begun with; see `migrate`)."
+
+
+def devices() -> Collection:
+    """The tasks about the devices of a migrated appliance."""
+    return Collection("devices", update)
+
+
+@command(
+    positional=["run"],
+    help={
+        "run": _RUN,
+        "failed": "Update the devices whose update failed (the default where --devices is not given).",
+        "devices": "Update these devices instead: A,B.",
+        "yes": _YES,
+        "json": _JSON,
+        "inventory": _INVENTORY,
+    },
+)
+def update(
+    _context: Any,
+    run: str | None = None,
+    failed: bool = False,
+    devices: str | None = None,
+    yes: bool = False,
+    json: bool = False,
+    inventory: str | None = None,
+) -> int:
+    """Update devices after a migration, and complete the report of its run.
+
+    Exit codes: 0, all devices are updated; 4, something is left to do.
+
+    Examples:
+        tscm-migrate devices update --failed
+        tscm-migrate devices update 20240501-030000-1a2b --devices edge-asa,dc-pan
+    """
+    from tscm_migrate.migration import afterwards
+    from tscm_migrate.options import device_names
+    from tscm_migrate.ui.console import say
+
+    if failed and devices:
+        raise UsageError("--failed and --devices exclude each other", "leave one of them out")
+    record = afterwards.finished(run)
+    names = device_names(devices) if devices else afterwards.failed_devices(record)
+    if not names:
+        say(f"run {record.run}: no device's update has failed; nothing to do")
+        return Exit.DONE
+    with _room(record, inventory, yes=yes, json=json) as room:
+        return afterwards.update_devices(record, names, yes=yes, **room)
+
+
+@command(positional=["run"], help={"run": _RUN, "json": _JSON, "inventory": _INVENTORY})
+def verify(_context: Any, run: str | None = None, json: bool = False, inventory: str | None = None) -> int:
+    """Compare the new appliance of a migration, as it is now, with what the old one was; nothing is changed.
+
+    Exit codes: 0, they are equal; 4, they differ, also by what was changed since the migration.
+
+    Examples:
+        tscm-migrate verify tscm-new
+        tscm-migrate verify 20240501-030000-1a2b --json
+    """
+    from tscm_migrate.migration import afterwards
+
+    record = afterwards.finished(run)
+    with _room(record, inventory, yes=True, json=json, keep=False) as room:
+        return afterwards.compare(record, **room)
+
+
+@command(
+    positional=["run"],
+    help={"run": _RUN, "yes": _YES, "inventory": "The inventory file to change (else the one of the run)."},
+)
+def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: str | None = None) -> int:
+    """Write the new appliance's address into the inventory after a migration, and that it has replaced the old one.
+
+    Commands to the old appliance's name are refused from then on, and say where it moved. Comments in the file stay.
+
+    Examples:
+        tscm-migrate host adopt
+        tscm-migrate host adopt 20240501-030000-1a2b --yes
+    """
+    from tscm_migrate.inventory import adopt as room
+    from tscm_migrate.migration import afterwards
+    from tscm_migrate.ui.console import say
+    from tscm_migrate.ui.operator import Terminal
+
+    record = afterwards.finished(run)
+    site = _site(record, inventory)
+    if site.path is None:
+        raise UsageError("there is no inventory file to change", "make one: tscm-migrate init")
+    moved = afterwards.moved(record)
+    wanted = room.changes(
+        site, old=moved.old, new=moved.new, address=moved.address, took_address=moved.took_address
+    )  # fmt: skip
+    if not wanted:
+        say(f"{site.path} says it already: {moved.new} is at {moved.address}; nothing to do")
+        return Exit.DONE
+    changes = [f"[hosts.{host}] {key} = {value}" for host, values in wanted.items() for key, value in values.items()]
+    say("\n".join([f"{site.path}:", *(f"  {line}" for line in changes)]))
+    interactive = sys.stdin is not None and sys.stdin.isatty()
+    if not (yes or interactive):
+        raise UsageError("there is no terminal to ask on", "give --yes to write it without being asked")
+    if not yes and not Terminal(attended=True).confirm("Write this to the inventory?"):
+        say("Cancelled. Nothing was changed.")
+        return Exit.DONE
+    room.write(site.path, wanted)
+    say("written")
+    return Exit.DONE
+
+
+def _site(record: Record, inventory: str | None) -> Inventory:
+    from tscm_migrate import inventory as inventories
+
+    begun_with = Path(str(record.notes.get("inventory") or "."))
+    return inventories.load(Path(inventory) if inventory else begun_with if begun_with.is_file() else None)
+
+
+@contextmanager
+def _room(
+    record: Record, inventory: str | None, *, yes: bool, json: bool, keep: bool = True
+) -> Iterator[dict[str, Any]]:
+    """Yield what a migration is reopened with; `keep`: what is seen goes into the report, and others are notified."""
+    from tscm_migrate.notify import telling
+    from tscm_migrate.secrets import Secrets
+    from tscm_migrate.ui import lines, watcher
+    from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
+    from tscm_migrate.ui.operator import Terminal
+
+    interactive = sys.stdin is not None and sys.stdin.isatty()
+    if not (interactive or yes):
+        raise UsageError("there is no terminal to ask on", "give --yes to go on without being asked")
+    site = _site(record, inventory)
+    told = site.extras.get("notify", {}) if keep else {}
+    shown = watcher(as_json=json) if keep else lines.json_lines if json else lines.Plain()
+    with keys_unseen(), telling(shown, told) as emit:
+        secrets = Secrets(interactive=interactive, ask=ask_unseen, emit=emit)
+        operator = Terminal(attended=interactive)
+        yield {"inventory": site, "secrets": secrets, "emit": emit, "operator": operator}
