@@ -221,6 +221,18 @@ def _devices(value: str | Iterable[str]) -> str | tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def device_names(text: str) -> tuple[str, ...]:
+    """Return the names of devices that an option lists with commas.
+
+    Raises:
+        UsageError: they are not names of devices.
+    """
+    found = _devices(text)
+    if isinstance(found, str):
+        raise UsageError(f"--devices {text!r} names no devices", "names with commas: --devices A,B")
+    return found
+
+
 @functools.cache
 def check_names() -> frozenset[str]:
     """Return the names that `--allow` may have, read from the source of the checks; empty where that is not there."""

@@ -39,7 +39,7 @@ def program() -> TscmProgram:
     return TscmProgram(namespace=namespace(), name="tscm-migrate", binary="tscm-migrate", version=__version__)
 
 
-_RUN_MAY_FOLLOW = {"resume", "rollback", "report.open", "report.show"}
+_RUN_MAY_FOLLOW = {"resume", "rollback", "report.open", "report.show", "devices.update", "verify", "host.adopt"}
 
 
 class TscmProgram(Program):

@@ -13,7 +13,9 @@ def namespace() -> Collection:
     from invoke.collection import Collection
 
     from . import (
+        afterwards,
         archives,
+        backup,
         campaign,
         cluster,
         demo,
@@ -44,6 +46,8 @@ def namespace() -> Collection:
         runs.rollback,
         runs.forget,
         runs.unlock,
+        afterwards.verify,
+        backup.backup,
         archives.archives,
         archives.pull,
         archives.push,
@@ -54,6 +58,7 @@ def namespace() -> Collection:
     root.add_task(demo.demo)
     root.add_task(schedule.schedule)
     root.add_collection(campaign.collection())
+    root.add_collection(afterwards.devices())
     root.add_collection(cluster.collection())
     root.add_collection(host.collection())
     root.add_collection(prompts.collection())

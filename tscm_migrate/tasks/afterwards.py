@@ -31,7 +31,6 @@ def devices() -> Collection:
 
 
 @command(
-    positional=["run"],
     help={
         "run": _RUN,
         "failed": "Update the devices whose update failed (the default where --devices is not given).",
@@ -73,7 +72,7 @@ def update(
         return afterwards.update_devices(record, names, yes=yes, **room)
 
 
-@command(positional=["run"], help={"run": _RUN, "json": _JSON, "inventory": _INVENTORY})
+@command(help={"run": _RUN, "json": _JSON, "inventory": _INVENTORY})
 def verify(_context: Any, run: str | None = None, json: bool = False, inventory: str | None = None) -> int:
     """Compare the new appliance of a migration, as it is now, with what the old one was; nothing is changed.
 
@@ -90,10 +89,7 @@ def verify(_context: Any, run: str | None = None, json: bool = False, inventory:
         return afterwards.compare(record, **room)
 
 
-@command(
-    positional=["run"],
-    help={"run": _RUN, "yes": _YES, "inventory": "The inventory file to change (else the one of the run)."},
-)
+@command(help={"run": _RUN, "yes": _YES, "inventory": "The inventory file to change (else the one of the run)."})
 def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: str | None = None) -> int:
     """Write the new appliance's address into the inventory after a migration, and that it has replaced the old one.
 

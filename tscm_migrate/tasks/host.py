@@ -7,12 +7,13 @@ from typing import Any
 
 from invoke.collection import Collection
 
+from .afterwards import adopt
 from .base import HOST_HELP, INVENTORY_HELP, command
 
 
 def collection() -> Collection:
     """The tasks about hosts."""
-    return Collection("host", listed, show, pin)
+    return Collection("host", listed, show, pin, adopt)
 
 
 @command(name="list", help={"json": "Print JSON.", "inventory": INVENTORY_HELP})

@@ -62,7 +62,7 @@ def build(
         "acknowledged": [c for c in checks if c.get("allowed")],
         "rehearsal": {key: value for key, value in rehearsal.items() if key != "checks"},
         "archives": _archives(notes),
-        "devices": [{"name": name, **result} for name, result in sorted(notes.get("devices", {}).items())],
+        "devices": _devices(notes),
         "parity": notes.get("parity", []),
         "to_do": _to_do(notes, record, finished, ended),
         "warnings": _warnings(commands),
@@ -173,6 +173,21 @@ def _downtime(notes: dict[str, Any], sessions: list[dict[str, Any]]) -> dict[str
         "seconds": round(max((ended if ended is not None else last) - began, 0.0), 1),
         "dns_outage": any(check.get("name") == "dns-outage" for check in notes.get("checks", [])),
     }
+
+
+def _devices(notes: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each device with its result; `downtime`: seconds from taking the old one offline until it was updated, or None.
+
+    None too where it was not updated, where its time is not known, or where it was updated on a later day.
+    """
+    began, ended = notes.get("offline_began"), notes.get("online_at")
+    found = []
+    for name, result in sorted(notes.get("devices", {}).items()):
+        at = result.get("at") if result.get("ok") else None
+        served = None if at is None or began is None or at < began else round(at - began, 1)
+        late = served is None or ended is None or at > ended + 1.0
+        found.append({"name": name, **{k: v for k, v in result.items() if k != "at"}, "downtime": None if late else served})
+    return found
 
 
 def _archives(notes: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,70 @@
+"""After a migration: failed devices again, a comparison, a single backup, the inventory's entry at its new address."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tests.support.migrations import MIGRATE, needed, run_of, said
+from tscm_migrate.demo.profile import Device
+from tscm_migrate.inventory import load
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from tests.harness.namespaces import NamespaceLab
+    from tests.lab.conftest import MakeLab
+
+pytestmark = needed(300)
+
+ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
+DEVICES = (Device("a-asa", "asa"), Device("b-isr", "isr", fails=2), Device("c-pan", "pan"))  # it is tried twice
+
+
+def tool(lab: NamespaceLab, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    result = lab.run_tool(*words, env=ENV, timeout=200)
+    assert result.returncode == status, said(result)
+    return result
+
+
+def report(lab: NamespaceLab) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(lab.run_tool("report", "show", "--json").stdout)
+    return loaded
+
+
+def test_what_was_left_is_completed_compared_and_adopted(rooms: MakeLab) -> None:
+    lab = rooms({"devices": DEVICES})
+    text = lab.inventory.read_text().replace("[hosts.tscm-old]", '[hosts.tscm-old]\npriority = ["c-pan", "a-asa"]')
+    lab.inventory.write_text(f"{text}\n[policy]\ndevice_jobs = 1\n")
+    run = run_of(tool(lab, *MIGRATE, "--yes", status=4).stdout)
+    began = [entry["device"] for entry in lab.journal("new") if entry["event"] == "update-start"]
+    assert began == ["c-pan", "a-asa", "b-isr", "b-isr"], "in the order of their priority"
+    before = report(lab)
+    assert [one["name"] for one in before["devices"] if not one["ok"]] == ["b-isr"]
+    times = {one["name"]: one["downtime"] for one in before["devices"]}
+    assert times["c-pan"] < times["a-asa"] <= before["downtime"]["seconds"] + 0.1
+
+    tool(lab, "devices", "update", "--failed", "--yes")
+    after = report(lab)
+    assert (after["outcome"], after["to_do"]) == ("done", [])
+    assert all(one["ok"] for one in after["devices"])
+    assert after["downtime"] == before["downtime"], "it ended on the day of the migration"
+    assert "no device's update has failed" in tool(lab, "devices", "update", run, "--yes").stdout
+
+    tool(lab, "verify", "tscm-new")
+    lab.on("new", "echo changed >> /opt/threatstop/etc/devices/a-asa/policy.dat")
+    different = tool(lab, "verify", run, status=4)
+    assert "devices/a-asa/policy.dat" in different.stderr, said(different)
+    assert report(lab)["parity"] == after["parity"], "the comparison of that day stays"
+
+    tool(lab, "host", "adopt", "--yes")
+    assert load(lab.inventory).host("tscm-new").address == "10.1.1.43"
+    moved = tool(lab, "archives", "tscm-old", status=2)
+    assert "tscm-old was migrated to tscm-new, which is at 10.1.1.43 now" in moved.stderr
+    made = json.loads(tool(lab, "backup", "tscm-new", "--json").stdout.splitlines()[-1])
+    assert made["archive"]["name"].endswith(".gpg")
+    assert sorted(made["devices"]) == ["a-asa", "b-isr", "c-pan"]
+    listed = json.loads(tool(lab, "archives", "tscm-new", "--json").stdout)
+    assert made["archive"]["name"] in [one["name"] for one in listed]
+    assert lab.on("new", "ls /var/lib/tscm-migrate").stdout.split() == ["own-settings.tar"], "no lock, nothing paused"
+    tool(lab, "forget", run, "--yes")
