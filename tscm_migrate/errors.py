@@ -80,7 +80,6 @@
     ├── OutputLost              1   what is said cannot be written
     ├── OutOfMemory             1   of this workstation
     ├── NeedsPerson             4   migrated, but something is left to do
-    ├── Differs                 4   the new appliance is not what the old one was
     └── Interrupted             5   can be resumed
 
 An error carries fields, a stable `code`, an exit status, a retry class and a remedy; it knows no layout and no
@@ -1281,23 +1280,6 @@ class NeedsPerson(MigrateError):
 
     def message(self) -> str:
         return "migrated, but a person is needed: " + "; ".join(self.items)
-
-
-@dataclass(eq=False)
-class Differs(MigrateError):
-    """A comparison after a migration has found differences between the new appliance and what the old one was."""
-
-    code = "differs"
-    exit_code = Exit.ATTENTION
-
-    host: str = ""
-    differences: tuple[str, ...] = ()
-
-    def message(self) -> str:
-        return f"{self.host} differs from what the old appliance was: " + "; ".join(self.differences)
-
-    def remedy(self) -> str:
-        return "changes since the migration show here, too; for devices: tscm-migrate devices update --failed"
 
 
 @dataclass(eq=False)

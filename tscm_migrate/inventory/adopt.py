@@ -45,7 +45,7 @@ def changes(inventory: Inventory, *, old: str, new: str, address: str, took_addr
     if took_address and was is not None and was.gateway is not None and was.gateway != now.gateway:
         wanted["gateway"] = was.gateway.name
     found = {new: wanted} if wanted else {}
-    if was is not None and old != new and was.moved_to != new:
+    if was is not None and new not in {old, was.moved_to}:
         found[old] = {"moved_to": new}
     return found
 
@@ -73,7 +73,9 @@ def changed(text: str, wanted: Mapping[str, Values], file: str = "") -> str:
         right = False
     if not right:
         lines = "; ".join(f"in [hosts.{host}]: {_as_toml(values)}" for host, values in wanted.items())
-        raise InventoryError("is written in a form that cannot be changed here", f"write it by hand: {lines}", file=file)
+        raise InventoryError(
+            "is written in a form that cannot be changed here", f"write it by hand: {lines}", file=file
+        )
     return made
 
 

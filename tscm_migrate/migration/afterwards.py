@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
-from tscm_migrate.errors import Cancelled, Differs, Exit, MigrateError, UsageError
+from tscm_migrate.errors import Cancelled, Exit, MigrateError, UsageError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import journal, locks, plan, rediscover, resume
-from tscm_migrate.migration.ending import carry_out
 from tscm_migrate.migration.engine import Engine
+from tscm_migrate.migration.finish import carry_out
 from tscm_migrate.migration.steps import after
 from tscm_migrate.util.suggest import suggestion
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tscm_migrate.migration.record import Record
+    from tscm_migrate.migration.journal import Record
 
 _OVER = ("done", "attention")
 
@@ -117,16 +117,17 @@ def compare(record: Record, **room: Any) -> Exit:
         record: of the migration, see `finished`.
         room: inventory, secrets, emit and operator, see `run.migrate`.
 
+    Returns:
+        DONE where all comparisons are equal, else ATTENTION.
+
     Raises:
-        Differs: it is not the same. NotComeBack: the new appliance does not answer.
+        NotComeBack: the new appliance does not answer.
     """
     with resume.reopened(record.run, verb="verify", **room) as m:
         rediscover.find_both(m, need_new=True)
         _, rows = after.compare_now(m)
         at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         m.note("verified", [*m.noted("verified", []), {"at": at, "rows": [asdict(row) for row in rows]}])
-        different = tuple(f"{row.name}: {row.text()}" for row in rows if not row.same)
-        m.emit(Said(f"{m.new.name}: {len(rows) - len(different)} of {len(rows)} comparisons are equal"))
-    if different:
-        raise Differs(record.new, differences=different)
-    return Exit.DONE
+        equal = sum(row.same for row in rows)
+        m.emit(Said(f"{m.new.name}: {equal} of {len(rows)} comparisons are equal"))
+    return Exit.DONE if equal == len(rows) else Exit.ATTENTION

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tscm_migrate.inventory import Inventory
-    from tscm_migrate.migration.record import Record
+    from tscm_migrate.migration.journal import Record
 
 _RUN = "The run's id, or an appliance's name (default: the newest migration that is over)."
 _YES = "Do not ask; needed without a terminal."

@@ -45,7 +45,7 @@ def backup(
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.inventory import load
     from tscm_migrate.migration import single_backup
-    from tscm_migrate.migration.run import Dialler
+    from tscm_migrate.migration.context import Dialler
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import lines
     from tscm_migrate.ui.console import as_json, say

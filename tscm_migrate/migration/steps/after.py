@@ -87,7 +87,8 @@ class UpdateDevices(Plain):
     def _one(self, m: Migration, name: str) -> tuple[DeviceUpdated, float]:
         """Update one device; return the result and when it was there, in seconds of the epoch.
 
-        Once more where it failed and did not ask for a person; for as long as it may take where it is only busy."""
+        Once more where it failed and did not ask for a person; for as long as it may take where it is only busy.
+        """
         began = time.monotonic()
         m.emit(DeviceStarted(name))
         retries, pause = _RETRIES, _PAUSE

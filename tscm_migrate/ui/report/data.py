@@ -185,8 +185,9 @@ def _devices(notes: dict[str, Any]) -> list[dict[str, Any]]:
     for name, result in sorted(notes.get("devices", {}).items()):
         at = result.get("at") if result.get("ok") else None
         served = None if at is None or began is None or at < began else round(at - began, 1)
-        late = served is None or ended is None or at > ended + 1.0
-        found.append({"name": name, **{k: v for k, v in result.items() if k != "at"}, "downtime": None if late else served})
+        if ended is None or (at is not None and at > ended + 1.0):
+            served = None
+        found.append({"name": name, **{k: v for k, v in result.items() if k != "at"}, "downtime": served})
     return found
 
 
