@@ -19,8 +19,8 @@ from tests.support.cutter import Cutter
 from tscm_migrate.errors import ConnectionLost
 from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
 from tscm_migrate.ssh.accelerated.packets import Burst, Packetizer
-from tscm_migrate.ssh.hostkeys import fingerprint
-from tscm_migrate.ssh.service import Transport
+from tscm_migrate.ssh.known_hosts import fingerprint
+from tscm_migrate.ssh.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -172,7 +172,7 @@ def test_no_nonce_is_used_twice_and_each_is_the_next_one() -> None:
 
 
 def test_compression_is_never_offered() -> None:
-    from tscm_migrate.ssh.service import Transport
+    from tscm_migrate.ssh.transport import Transport
 
     left, right = socket.socketpair()
     with left, right:

@@ -14,7 +14,7 @@ from tscm_migrate.demo.ports import free_port
 from tscm_migrate.errors import AuthFailed, HostKeyChanged, HostKeyUnknown, Unreachable
 from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
-from tscm_migrate.ssh.hostkeys import parse
+from tscm_migrate.ssh.known_hosts import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ import pytest
 from tscm_migrate.errors import DialogueSilent
 from tscm_migrate.events import Event, Prompted
 from tscm_migrate.ssh.connect import NoSecrets, connect
-from tscm_migrate.ssh.dialogue_types import WAIT, Answer, Decide, Pace, Pending, Stop, Wait
+from tscm_migrate.ssh.dialogue import WAIT, Answer, Decide, DialoguePace, HangUp, Pending, Wait
 from tscm_migrate.ssh.terminal import MASK
 
 if TYPE_CHECKING:
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from tests.harness.sshd import Sshd
     from tscm_migrate.ssh.shell import Shell
 
-BRISK = Pace(quiet=0.2, doubtful=0.5, terminated=0.5, idle=60, total=100)
+BRISK = DialoguePace(quiet=0.2, doubtful=0.5, terminated=0.5, idle=60, total=100)
 
 
 def table(**rules: Answer) -> Decide:
     """Rules by name: the name's words, joined by underscores, must end the line."""
 
-    def decide(pending: Pending) -> Answer | Wait | Stop:
+    def decide(pending: Pending) -> Answer | Wait | HangUp:
         for name, answer in rules.items():
             if re.search(name.replace("_", ".") + r"\W*$", pending.line):
                 return answer
-        return Stop(f"unknown: {pending.line}") if pending.settled else WAIT
+        return HangUp(f"unknown: {pending.line}") if pending.settled else WAIT
 
     return decide
 
@@ -59,11 +59,11 @@ def test_a_prompt_in_pieces_is_answered_once_and_whole(shell: Shell) -> None:
     script = "for c in P r o c e e d; do printf $c; sleep 0.05; done; printf '? '; read a; echo got $a; read b"
     answered: list[str] = []
 
-    def decide(pending: Pending) -> Answer | Wait | Stop:
+    def decide(pending: Pending) -> Answer | Wait | HangUp:
         if pending.line == "Proceed? ":
             answered.append(pending.line)
             return Answer("yes")
-        return Stop("second") if answered and pending.settled else WAIT
+        return HangUp("second") if answered and pending.settled else WAIT
 
     talk = shell.converse(script, decide, pace=BRISK)
     assert answered == ["Proceed? "]
@@ -74,7 +74,7 @@ def test_a_prompt_in_pieces_is_answered_once_and_whole(shell: Shell) -> None:
 def test_a_prompt_that_ends_its_line_is_offered_after_a_silence(shell: Shell) -> None:
     seen: list[Pending] = []
 
-    def decide(pending: Pending) -> Answer | Wait | Stop:
+    def decide(pending: Pending) -> Answer | Wait | HangUp:
         seen.append(pending)
         return Answer("7") if pending.terminated else WAIT
 
@@ -86,21 +86,21 @@ def test_a_prompt_that_ends_its_line_is_offered_after_a_silence(shell: Shell) ->
 def test_progress_is_not_taken_for_a_prompt_while_it_moves(shell: Shell) -> None:
     seen: list[str] = []
 
-    def decide(pending: Pending) -> Answer | Wait | Stop:
+    def decide(pending: Pending) -> Answer | Wait | HangUp:
         if pending.settled:
             seen.append(pending.line)
             return Answer("ok")
         return WAIT
 
     script = "for i in 1 2 3 4 5 6 7 8; do printf '\\r %s0%%' $i; sleep 0.1; done; printf '\\r\\033[KRestart? '; read a"
-    assert shell.converse(script, decide, pace=Pace(quiet=0.3, doubtful=20, idle=60)).status == 0
+    assert shell.converse(script, decide, pace=DialoguePace(quiet=0.3, doubtful=20, idle=60)).status == 0
     assert seen == ["Restart? "]
 
 
 def test_what_got_no_answer_is_offered_again(shell: Shell) -> None:
     offers: list[float] = []
 
-    def decide(pending: Pending) -> Answer | Wait | Stop:
+    def decide(pending: Pending) -> Answer | Wait | HangUp:
         if pending.settled:
             offers.append(pending.quiet)
         return Answer("at last") if len(offers) == 3 else WAIT
@@ -113,7 +113,7 @@ def test_an_answer_that_came_too_late_for_its_prompt_is_not_sent(shell: Shell, t
     flag = tmp_path / "go"
     asked: list[str] = []
 
-    def decide(pending: Pending) -> Answer | Wait | Stop:
+    def decide(pending: Pending) -> Answer | Wait | HangUp:
         if pending.line.endswith("first? "):
             asked.append("first")
             shell.run(f"touch {flag}; while [ -e {flag} ]; do sleep 0.05; done")  # the screen changes meanwhile
@@ -134,18 +134,18 @@ def test_an_answer_that_came_too_late_for_its_prompt_is_not_sent(shell: Shell, t
 
 def test_silence_ends_with_the_transcript(shell: Shell) -> None:
     with pytest.raises(DialogueSilent) as caught:
-        shell.converse("echo working on it; sleep 60", lambda _p: WAIT, pace=Pace(idle=1, total=30))
+        shell.converse("echo working on it; sleep 60", lambda _p: WAIT, pace=DialoguePace(idle=1, total=30))
     assert "working on it" in caught.value.transcript
 
 
 def test_endless_chatter_ends_too(shell: Shell) -> None:
     with pytest.raises(DialogueSilent, match="not ended"):
-        shell.converse("while :; do echo tick; sleep 0.1; done", lambda _p: WAIT, pace=Pace(idle=30, total=1))
+        shell.converse("while :; do echo tick; sleep 0.1; done", lambda _p: WAIT, pace=DialoguePace(idle=30, total=1))
 
 
 def test_a_stopped_dialogue_ends_the_program(shell: Shell, tmp_path) -> None:  # type: ignore[no-untyped-def]
     note = tmp_path / "pid"
-    talk = shell.converse(f"echo $$ >{note}; printf 'Sure? '; read a", lambda _p: Stop("not me"), pace=BRISK)
+    talk = shell.converse(f"echo $$ >{note}; printf 'Sure? '; read a", lambda _p: HangUp("not me"), pace=BRISK)
     assert (talk.stopped, talk.status, talk.exchanges) == ("not me", None, ())
     pid = int(note.read_text())
     gone = shell.run(
@@ -155,7 +155,7 @@ def test_a_stopped_dialogue_ends_the_program(shell: Shell, tmp_path) -> None:  #
 
 
 def test_what_decide_raises_comes_through(shell: Shell) -> None:
-    def decide(_pending: Pending) -> Answer | Wait | Stop:
+    def decide(_pending: Pending) -> Answer | Wait | HangUp:
         raise LookupError("no rule")
 
     with pytest.raises(LookupError):
@@ -244,7 +244,7 @@ print("\n<", len(typed), typed[-1:] != b"\n", ">")
 
 def test_a_program_that_reads_a_secret_key_by_key_gets_the_enter_that_a_keyboard_sends(shell: Shell) -> None:
     given = table(Passphrase=Answer("tr0ub4dor", "pass", secret=True))
-    talk = shell.converse(STARS, given, pace=Pace(quiet=0.2, doubtful=0.5, terminated=0.5, idle=8, total=30))
+    talk = shell.converse(STARS, given, pace=DialoguePace(quiet=0.2, doubtful=0.5, terminated=0.5, idle=8, total=30))
     assert "< 9 True >" in talk.text, talk.text
     assert "tr0ub4dor" not in repr(talk)
 

@@ -20,7 +20,7 @@ from tests.support.servers import SESSION
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, MigrateError, OutputFlood, SshError, Unreachable
 from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
-from tscm_migrate.ssh.dialogue_types import WAIT, Answer, Pace, Pending, Wait
+from tscm_migrate.ssh.dialogue import WAIT, Answer, DialoguePace, Pending, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -237,7 +237,7 @@ def test_a_prompt_byte_by_byte_among_escapes_is_answered_once(shell: Shell) -> N
     def decide(pending: Pending) -> Answer | Wait:
         return Answer("yes") if pending.line == "go on? " else WAIT
 
-    talk = shell.converse(": act:split_prompt", decide, pace=Pace(idle=10))
+    talk = shell.converse(": act:split_prompt", decide, pace=DialoguePace(idle=10))
     assert [e.prompt for e in talk.exchanges] == ["go on?"]
     assert (talk.text, talk.status) == ("go on? yes\nyes!\n", 0)
 

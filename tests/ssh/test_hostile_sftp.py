@@ -113,7 +113,7 @@ def end(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def test_a_listing_without_bounds_is_refused(
     sshd: Sshd, end: SftpEnd, how: str, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tscm_migrate.ssh.sftp_client._SECONDS", 2.0 if how == "nothing for ever" else 60.0)
+    monkeypatch.setattr("tscm_migrate.ssh.sftp._SECONDS", 2.0 if how == "nothing for ever" else 60.0)
     (sshd.folder / "how").write_text(how)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(MigrateError, match=what) as told:

@@ -22,7 +22,7 @@ from tscm_migrate.errors import (
     Unreachable,
 )
 from tscm_migrate.model import Host, Secret
-from tscm_migrate.ssh import hostkeys, keyfiles
+from tscm_migrate.ssh import keyfiles, pinning
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def test_the_curve_is_offered_under_its_rfc_name(tmp_path: Path) -> None:
     with Sshd(tmp_path / "s", options=["KexAlgorithms curve25519-sha256"]) as server:
         with connect(server.host(), credentials=NoSecrets(), timeouts=QUICK) as shell:
             assert shell.run("echo in").stdout == "in\n"
-        assert hostkeys.scan("127.0.0.1", server.port)
+        assert pinning.scan("127.0.0.1", server.port)
 
 
 def rsa(folder: Path) -> Path:

@@ -18,9 +18,9 @@ from tscm_migrate.errors import (
     PasswordExpired,
     SudoFailed,
 )
-from tscm_migrate.ssh.dialogue_types import WAIT
-from tscm_migrate.ssh.frame import Frame
-from tscm_migrate.ssh.not_run import replacing_line
+from tscm_migrate.ssh.dialogue import WAIT
+from tscm_migrate.ssh.exceptions import replacing_line
+from tscm_migrate.ssh.quoting import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ import pytest
 
 from tests.harness.sshd import Sshd, make_key
 from tscm_migrate.errors import HostKeyMismatch
-from tscm_migrate.ssh import hostkeys, pinning
+from tscm_migrate.ssh import known_hosts, pinning
 from tscm_migrate.ssh.connect import NoSecrets
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_the_right_fingerprint_pins_and_then_the_host_can_be_reached(
     assert done.returncode == 0, done.stderr
     assert "pinned in" in done.stdout
     known = tmp_path / "known_hosts"
-    assert [e.fingerprint for e in hostkeys.load(known).entries] == [fingerprint(sshd)]
+    assert [e.fingerprint for e in known_hosts.load(known).entries] == [fingerprint(sshd)]
     assert open_shell(sshd.host(known_hosts=known)).run("echo in").stdout == "in\n"
     again = pin(site(tmp_path, sshd.port), "--fingerprint", fingerprint(sshd))
     assert again.returncode == 0
@@ -88,7 +88,7 @@ def test_on_a_terminal_only_a_yes_pins(sshd: Sshd, tmp_path: Path, answer: str, 
     os.close(leader)
     os.close(follower)
     assert done.returncode == code, done.stderr
-    assert len(hostkeys.load(tmp_path / "known_hosts").entries) == keys
+    assert len(known_hosts.load(tmp_path / "known_hosts").entries) == keys
 
 
 def test_a_changed_key_is_shown_as_changed_and_replaced_only_on_demand(sshd: Sshd, tmp_path: Path) -> None:

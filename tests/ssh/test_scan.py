@@ -8,7 +8,7 @@ import pytest
 from tests.harness.sshd import Sshd
 from tscm_migrate.demo.ports import free_port
 from tscm_migrate.errors import Unreachable
-from tscm_migrate.ssh import hostkeys
+from tscm_migrate.ssh import known_hosts, pinning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 
 def test_every_host_key_is_found(sshd: Sshd) -> None:
-    keys = hostkeys.scan("127.0.0.1", sshd.port, 5)
-    known = {entry.type: entry.blob for entry in hostkeys.load(sshd.known_hosts).entries}
+    keys = pinning.scan("127.0.0.1", sshd.port, 5)
+    known = {entry.type: entry.blob for entry in known_hosts.load(sshd.known_hosts).entries}
     assert {kind: key.asbytes() for kind, key in keys.items()} == known
 
 
 def test_a_scan_goes_through_a_gateway(shell: Shell, tmp_path: Path) -> None:
     with Sshd(tmp_path / "inner") as inner:
-        assert len(hostkeys.scan("127.0.0.1", inner.port, 5, via=shell)) == 3
+        assert len(pinning.scan("127.0.0.1", inner.port, 5, via=shell)) == 3
 
 
 def test_nobody_there_is_unreachable() -> None:
     with pytest.raises(Unreachable):
-        hostkeys.scan("127.0.0.1", free_port(), 2)
+        pinning.scan("127.0.0.1", free_port(), 2)
 
 
 def test_a_silent_listener_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(Unreachable):
-        hostkeys.scan("127.0.0.1", listener.getsockname()[1], 1)
+        pinning.scan("127.0.0.1", listener.getsockname()[1], 1)
 
 
 def test_what_was_scanned_can_be_pinned_and_then_connects(
     sshd: Sshd, open_shell: Callable[..., Shell], tmp_path: Path
 ) -> None:
     known = tmp_path / "known_hosts"
-    for key in hostkeys.scan("127.0.0.1", sshd.port, 5).values():
-        hostkeys.pin(known, [sshd.name], key)
+    for key in pinning.scan("127.0.0.1", sshd.port, 5).values():
+        known_hosts.pin(known, [sshd.name], key)
     assert open_shell(sshd.host(known_hosts=known)).run("echo in").stdout == "in\n"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness.sshd import Sshd
 from tscm_migrate.errors import SessionsRefused
-from tscm_migrate.ssh.dialogue_types import WAIT, Answer, Pace, Pending, Wait
+from tscm_migrate.ssh.dialogue import WAIT, Answer, DialoguePace, Pending, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def test_what_goes_at_the_same_time_elsewhere_waits_for_its_turn(
                 highest = max(highest, inside)
             return Answer(str(number))
 
-        talk = shell.converse("printf 'Name? '; read a; sleep 0.1; echo got $a", decide, pace=Pace(idle=30))
+        talk = shell.converse("printf 'Name? '; read a; sleep 0.1; echo got $a", decide, pace=DialoguePace(idle=30))
         with lock:
             inside -= 1
         return talk.text.splitlines()[-1], talk.status
@@ -81,7 +81,7 @@ def test_a_secret_is_asked_for_in_a_dialogue_all_the_same(
         return Answer("hush-hush", secret=True) if pending.line == "Key: " else WAIT
 
     talk = open_shell(few[0].host()).converse(
-        "stty -echo; printf 'Key: '; read a; stty echo; echo ${#a}", decide, pace=Pace(idle=30)
+        "stty -echo; printf 'Key: '; read a; stty echo; echo ${#a}", decide, pace=DialoguePace(idle=30)
     )
     assert (talk.status, talk.text.split()[-1]) == (0, "9")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.ssh.shell import Shell
-    from tscm_migrate.ssh.stream import Writer
+    from tscm_migrate.ssh.stream import StreamWriter
 
 # what crosses paramiko's own rekey threshold, and its neighbours
 _REKEY = 1 << 29
@@ -106,7 +106,7 @@ def test_a_failing_reader_says_why_after_its_bytes(shell: Shell) -> None:
     assert caught.value.status == 9
 
 
-def _pour(writer: Writer, mebibytes: int) -> None:
+def _pour(writer: StreamWriter, mebibytes: int) -> None:
     for _ in range(mebibytes):
         writer.write(bytes(1 << 20))
     writer.finish()

@@ -16,7 +16,7 @@ from tscm_migrate.errors import CommandFailed, CommandTimeout, NotRun, SudoFaile
 from tscm_migrate.events import Event
 from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh.connect import NoSecrets
-from tscm_migrate.ssh.dialogue_types import WAIT, Answer, Pace, Pending, Wait
+from tscm_migrate.ssh.dialogue import WAIT, Answer, DialoguePace, Pending, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,7 +117,7 @@ def test_streams_and_dialogues_become_root_too(staged: Sshd, open_shell: Callabl
         assert "password" not in pending.line.lower()
         return Answer("me") if pending.line == "Who? " else WAIT
 
-    talk = shell.converse("printf 'Who? '; read a; id -un", decide, sudo=True, pace=Pace(idle=10))
+    talk = shell.converse("printf 'Who? '; read a; id -un", decide, sudo=True, pace=DialoguePace(idle=10))
     assert talk.text == "Who? me\nroot\n"
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tscm_migrate.model import Host, Paths
-    from tscm_migrate.ssh.shell import Result, Shell
+    from tscm_migrate.ssh.shell import CommandResult, Shell
 
     class Dial(Protocol):
         """Connects to a host; with `expect`, its key must be one of these fingerprints instead of a pinned one."""
@@ -85,7 +85,7 @@ class Appliance:
         timeout: float = 60.0,
         check: bool = True,
         display: str | None = None,
-    ) -> Result:
+    ) -> CommandResult:
         """Run `script` with sh; see `ssh.shell.Shell.run`."""
         return self.shell.run(script, sudo=sudo, stdin=stdin, timeout=timeout, check=check, display=display)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import HostKeyError, InventoryError, SshError
 from tscm_migrate.events import Waiting
-from tscm_migrate.ssh import hostkeys, known_hosts
+from tscm_migrate.ssh import known_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def pin_what_is(m: Migration) -> list[str]:
         return [f"{host.name}: the key that it shows is not among its own; {file} is left as it is"]
     name = known_hosts.name_of_host(host)
     lines = []
-    if not _all_known(file, name, blobs) and hostkeys.replace(file, [name], blobs):
+    if not _all_known(file, name, blobs) and known_hosts.replace(file, [name], blobs):
         lines.append(f"{file}: {name} is now {host.name} ({shown}); what it said before is in {file}.bak")
     with contextlib.suppress(InventoryError, RuntimeError):  # it is only spoken of; who has no home has none
         user = Path.home() / ".ssh" / "known_hosts"
@@ -68,7 +68,7 @@ def pinned(m: Migration) -> list[str]:
 
 def pin_again(file: Path, undo: dict[str, Any]) -> None:
     """Make known_hosts say what it said before."""
-    hostkeys.replace(file, [undo["name"]], [base64.b64decode(key) for key in undo["pinned"]])
+    known_hosts.replace(file, [undo["name"]], [base64.b64decode(key) for key in undo["pinned"]])
 
 
 def dial_patiently(m: Migration, host: Host, keys: Sequence[str], *, rereads: bool = False) -> Shell:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.catalog import Catalog, Copy
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.ssh.shell import Shell
-    from tscm_migrate.ssh.stream import Reader
+    from tscm_migrate.ssh.stream import StreamReader
 
 _ASKED = {"os", "archives", "version"}
 _HASH = re.compile(r"^([0-9a-f]{64}) [ *](?:-|stdin)$", re.MULTILINE)  # of sha256sum, of openssl
@@ -274,7 +274,7 @@ class FromAppliance:
         self._limit, self._window = options.limit, options.window
         self._shell = shell
         self._path = archive.path
-        self._reader: Reader | None = None
+        self._reader: StreamReader | None = None
 
     def __enter__(self) -> Self:
         path = quote(self._path)

@@ -1,22 +1,30 @@
-"""Who we are: agent keys, key files, then a password; each secret is asked for only when its turn has come."""
+"""Log in to a server with agent keys, key files, a password, and answers to its questions.
+
+A secret is asked for only when its turn has come.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
+import re
+import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+import paramiko
+from paramiko import AuthenticationException, BadAuthenticationType, SSHException
+from paramiko.agent import AgentSSH
+
 from tscm_migrate.ssh import keyfiles, ssh_config
-from tscm_migrate.ssh.agent import agent_at
-from tscm_migrate.ssh.answers import Answers, HungUpError, NoAnswerError, PasswordChangeError
+from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    import paramiko
-
     from tscm_migrate.model import Host, Secret
+
 
 log = logging.getLogger(__name__)
 _MOST_KEYS = 5  # OpenSSH's MaxAuthTries is 6, and a password may follow
@@ -89,8 +97,6 @@ class Authentication:
                 self._agent.close()
 
     def _authenticate(self, transport: Any) -> None:
-        from paramiko import AuthenticationException
-
         allowed = self._allowed(transport)
         rounds = 0
         while allowed:
@@ -104,8 +110,6 @@ class Authentication:
 
     def _allowed(self, transport: paramiko.Transport) -> list[str] | None:
         """The methods that the server takes; None where it wants no proof at all."""
-        from paramiko import BadAuthenticationType
-
         try:
             transport.auth_none(self.host.user)
         except BadAuthenticationType as error:
@@ -137,18 +141,16 @@ class Authentication:
                 return
             yield "password", partial(_login, transport, user, password)
         if "keyboard-interactive" in allowed:
-            yield "answers", partial(transport.auth_interactive, user, Answers(self.host, self.credentials))
+            yield "answers", partial(transport.auth_interactive, user, LoginAnswers(self.host, self.credentials))
 
     def _step(self, transport: Any, name: str, attempt: Callable[[], list[str]]) -> list[str] | None:
         """One attempt; see `_round`."""
-        from paramiko import AuthenticationException, SSHException
-
         self.tried.append(name)
         try:
             more = attempt()
         except PasswordChangeError:
             raise
-        except NoAnswerError as error:
+        except UnansweredError as error:
             self.tried[-1] += f" ({error})"
             return []
         except AuthenticationException as error:
@@ -211,8 +213,6 @@ class Authentication:
     def _agent_keys(self, place: str) -> list[paramiko.PKey]:
         if not self.host.use_agent or place.lower() == "none":
             return []
-        import paramiko
-
         try:
             self._agent = agent_at(place)
             return list(self._agent.get_keys())
@@ -247,3 +247,93 @@ def _login(transport: paramiko.Transport, user: str, password: Secret) -> list[s
 
 def _name(key: paramiko.PKey) -> str:
     return getattr(key, "comment", "") or key.get_name()
+
+
+_PASSWORD = re.compile(r"\b(?:password|passwort|kennwort|mot de passe|contrase.a|wachtwoord)\b", re.IGNORECASE)
+_OTHER = re.compile(r"one.?time|\botp\b|code|token|pin\b|duo|factor", re.IGNORECASE)
+_CHANGE = re.compile(r"\b(?:new|retype|current)\b.*password|password.*expired|required to change", re.IGNORECASE)
+
+
+class HungUpError(Exception):
+    """The server closed the connection during authentication."""
+
+
+class PasswordChangeError(Exception):
+    """The server wants a new password before it lets anybody in."""
+
+
+class UnansweredError(Exception):
+    """The server asks something that nobody can answer."""
+
+
+class LoginAnswers:
+    """Answers the questions of one keyboard-interactive login.
+
+    Attributes:
+        password_given: whether the password was among the answers.
+    """
+
+    def __init__(self, host: Host, credentials: Credentials) -> None:
+        self._host, self._credentials = host, credentials
+        self.password_given = False
+
+    def __call__(self, title: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> list[str]:
+        """The answers, in order.
+
+        Raises:
+            PasswordChangeError, UnansweredError: see there.
+        """
+        said = " ".join(part.strip() for part in (title, instructions) if part.strip())
+        if _CHANGE.search(" ".join([said, *(text for text, _ in prompts)])):
+            raise PasswordChangeError(outside(said or prompts[0][0], 200))
+        return [self._answer(said, text) for text, _ in prompts]
+
+    def _answer(self, said: str, text: str) -> str:
+        question = outside(text.strip(), 200)
+        if _PASSWORD.search(text) and not _OTHER.search(text):
+            if self.password_given:
+                raise UnansweredError("the password was asked for again")
+            found = self._credentials.login_password(self._host)
+            self.password_given = found is not None
+        else:
+            found = self._credentials.login_answer(self._host, outside(f"{said} {text}".strip(), 400))
+        if found is None:
+            raise UnansweredError(f"nobody could answer {question!r}")
+        return found.reveal()
+
+
+def agent_at(place: str) -> Any:
+    """An open agent; it has `get_keys` and `close`.
+
+    Args:
+        place: "" or "SSH_AUTH_SOCK": the usual one; "$NAME": the socket that this variable names; else a path.
+
+    Raises:
+        OSError, paramiko.SSHException: nobody answers there.
+    """
+    if place.startswith("$"):
+        place = os.environ.get(place[1:], "")
+    if place in {"", "SSH_AUTH_SOCK"}:
+        return paramiko.Agent()
+
+    family: int | None = getattr(socket, "AF_UNIX", None)
+    if family is None:  # Windows: the agents there have one place each
+        return paramiko.Agent()
+    return _AgentAtSocket(family, place)
+
+
+class _AgentAtSocket(AgentSSH):
+    """The agent that listens at a given socket."""
+
+    def __init__(self, family: int, place: str) -> None:
+        super().__init__()
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connection.connect(place)
+        except OSError:
+            connection.close()
+            raise
+        self._connect(connection)  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        self._close()  # type: ignore[attr-defined]

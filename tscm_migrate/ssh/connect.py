@@ -6,22 +6,22 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import fabric
+import paramiko
+
 from tscm_migrate.errors import HostKeyChanged, HostKeyUnknown, MigrateError, Unreachable
 from tscm_migrate.events import Emit, Said, silent
-from tscm_migrate.ssh import hostkeys
+from tscm_migrate.ssh import known_hosts
 from tscm_migrate.ssh.auth import Authentication, Credentials, NoSecrets
-from tscm_migrate.ssh.exceptions import translated
-from tscm_migrate.ssh.refusal import refusal
+from tscm_migrate.ssh.exceptions import refusal, translated
+from tscm_migrate.ssh.shell import DEFAULT_TIMEOUTS, Shell, Timeouts
 from tscm_migrate.ssh.ssh_config import settings, settled
+from tscm_migrate.ssh.transport import Transport, Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import fabric
-    import paramiko
-
     from tscm_migrate.model import Host
-    from tscm_migrate.ssh.shell import Shell
 
 __all__ = ["Credentials", "NoSecrets", "Timeouts", "connect"]
 
@@ -35,41 +35,30 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
-class Timeouts:
-    """Seconds; `dead` is how long a peer may be silent to a question before the connection is given up."""
-
-    connect: float = 15.0
-    banner: float = 15.0
-    auth: float = 30.0
-    channel: float = 20.0
-    dead: float = 30.0
-
-
-@dataclass(frozen=True)
-class Identity:
+class HostKeyPolicy:
     """What a server key must be: one of the pinned keys, or one of the expected fingerprints."""
 
     host: str
     name: str
-    known: hostkeys.KnownHosts
+    known: known_hosts.KnownHosts
     expect: tuple[str, ...] | None = None
 
     def check(self, blob: bytes) -> None:
         """Pass, or raise HostKeyUnknown or HostKeyChanged."""
-        offered = hostkeys.fingerprint(blob)
+        offered = known_hosts.fingerprint(blob)
         if self.expect is not None:
             if offered not in self.expect:
                 raise HostKeyChanged(self.host, pinned=", ".join(self.expect) or "none", offered=offered)
             return
         pinned = self.known.pinned(self.name)
         if self.known.revoked(self.name, blob):
-            raise HostKeyChanged(self.host, "the offered key is revoked", hostkeys.fingerprints(pinned), offered)
+            raise HostKeyChanged(self.host, "the offered key is revoked", known_hosts.fingerprints(pinned), offered)
         if not pinned:
             raise HostKeyUnknown(self.host, f"{self.name} offers {offered}{self._authority()}", offered)
         if all(entry.blob != blob for entry in pinned):
             size = int.from_bytes(blob[:4], "big")
             like = [entry for entry in pinned if entry.type == blob[4 : 4 + size].decode("ascii", "replace")]
-            raise HostKeyChanged(self.host, pinned=hostkeys.fingerprints(like or pinned), offered=offered)
+            raise HostKeyChanged(self.host, pinned=known_hosts.fingerprints(like or pinned), offered=offered)
 
     def _authority(self) -> str:
         line = self.known.authority(self.name)
@@ -86,12 +75,23 @@ class Identity:
         return sorted(types, key=lambda t: ("ssh-rsa" if t.startswith("rsa-sha2-") else t) not in pinned)
 
 
+class PinnedKeyPolicy(paramiko.MissingHostKeyPolicy):
+    """Has paramiko check every server key by a HostKeyPolicy: the client's own tables of host keys stay empty."""
+
+    def __init__(self, policy: HostKeyPolicy) -> None:
+        self._policy = policy
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
+        """Pass, or raise HostKeyUnknown or HostKeyChanged."""
+        self._policy.check(key.asbytes())
+
+
 def connect(
     host: Host,
     *,
     credentials: Credentials,
     emit: Emit = silent,
-    timeouts: Timeouts = Timeouts(),
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
     expect: Sequence[str] | None = None,
     foreseen: Mapping[str, Sequence[str]] | None = None,
 ) -> Shell:
@@ -112,9 +112,6 @@ def connect(
         HostKeyChanged: another key than the pinned or expected ones.
         AuthFailed: no key and no password was accepted.
     """
-    from tscm_migrate.ssh.keepalive import Watchdog
-    from tscm_migrate.ssh.shell import Shell
-
     chain: list[fabric.Connection] = []
     try:
         hops = _hops(host)
@@ -122,7 +119,7 @@ def connect(
             keys = expect if hop is hops[-1] else (foreseen or {}).get(f"{hop.name}@{hop.address}")
             wanted = None if keys is None else tuple(keys)
             _say_notes(hop, emit)
-            identity = Identity(hop.name, hostkeys.name_of_host(hop), hostkeys.load(hop.known_hosts), wanted)
+            identity = HostKeyPolicy(hop.name, known_hosts.name_of_host(hop), known_hosts.load(hop.known_hosts), wanted)
             chain.append(_open(_Route(hop, chain[-1] if chain else None, credentials, timeouts, identity)))
     except BaseException:
         _close(chain)
@@ -135,7 +132,7 @@ def connect(
         _close(chain)
 
     def again() -> Shell:
-        shown = (hostkeys.fingerprint(transport.get_remote_server_key()),)
+        shown = (known_hosts.fingerprint(transport.get_remote_server_key()),)
         return connect(host, credentials=credentials, emit=emit, timeouts=timeouts, expect=shown, foreseen=foreseen)
 
     return Shell(
@@ -173,7 +170,7 @@ class _Route:
     gateway: fabric.Connection | None
     credentials: Credentials
     timeouts: Timeouts
-    identity: Identity
+    identity: HostKeyPolicy
 
 
 def _open(route: _Route) -> fabric.Connection:
@@ -188,7 +185,7 @@ def _open(route: _Route) -> fabric.Connection:
 
 
 def _other_type(route: _Route) -> fabric.Connection | None:
-    for types in hostkeys.ALGORITHMS:
+    for types in known_hosts.ALGORITHMS:
         try:
             return _attempt(route, types)
         except (HostKeyChanged, Unreachable):  # another key again, or none of this type
@@ -198,18 +195,7 @@ def _other_type(route: _Route) -> fabric.Connection | None:
 
 def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
     """One connection attempt; `types` limits the host key algorithms (empty: all)."""
-    import fabric
-    import paramiko
-
-    from tscm_migrate.ssh.service import Transport
-
     host, timeouts = route.host, route.timeouts
-
-    class Checked(paramiko.MissingHostKeyPolicy):
-        """The client's own tables stay empty, so every key comes here."""
-
-        def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
-            route.identity.check(key.asbytes())
 
     opened: list[Transport] = []
 
@@ -238,7 +224,7 @@ def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
             "auth_strategy": Authentication(host, route.credentials),
         },
     )
-    connection.client.set_missing_host_key_policy(Checked())  # fabric's own accepts any key
+    connection.client.set_missing_host_key_policy(PinnedKeyPolicy(route.identity))  # fabric's own accepts any key
     try:
         with translated(host.name, connecting=True):
             connection.open()

@@ -1,30 +1,137 @@
-"""A conversation with a program on a remote terminal; which answer a prompt gets is decided by the caller.
-
-The loop knows four things that a prompt table cannot: when the other side waits (an unterminated line, then silence),
-what of its output is only the echo of our own answer, whether it takes a key without Enter, and whether the connection
-is still there.
-"""
+"""Conversation with a program on a remote terminal; the caller decides which answer a prompt gets."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import DialogueSilent, OutputFlood
-from tscm_migrate.ssh.dialogue_types import Answer, Exchange, Pace, Pending, Stop, Transcript
 from tscm_migrate.ssh.exceptions import let_go, translated
 from tscm_migrate.ssh.execution import Wake
-from tscm_migrate.ssh.terminal import Terminal
+from tscm_migrate.ssh.terminal import MASK, ScreenBuffer
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     import paramiko
 
-    from tscm_migrate.ssh.dialogue_types import Decide
+
+@dataclass(frozen=True)
+class Pending:
+    """What the other side says at the moment.
+
+    Attributes:
+        line: the unterminated last line; when `terminated`, the last line that is not blank.
+        context: everything since the last answer (its end, at most 64 KiB).
+        lines: its finished lines.
+        settled: False: more may be on its way; True: it has been silent for long enough to be waiting.
+        terminated: the line ended with a newline, so it may as well be busy.
+        quiet: seconds of silence; a pending that got `WAIT` is offered again after twice the silence, and so on.
+    """
+
+    line: str = field(repr=False)
+    context: str = field(repr=False)
+    lines: tuple[str, ...] = field(repr=False)
+    settled: bool
+    terminated: bool = False
+    quiet: float = 0.0
+    modes: Callable[[], Collection[str]] = tuple  # of its terminal; asked for when it is called
+
+    @property
+    def hides(self) -> bool:
+        """Whether what is typed would not be shown, as where a password is read."""
+        modes = self.modes()
+        return "-echo" in modes and "-icanon" not in modes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Type this and Enter; `rule` names who says so; a `secret` is shown as a mask wherever it would appear.
+
+    A text of one character goes without Enter to a program that reads single keys: it would answer its next question.
+    """
+
+    text: str
+    rule: str = ""
+    secret: bool = False
+    asked: str = ""  # the whole question, where it begins above the line that waits
+
+    def __repr__(self) -> str:
+        return f"Answer({self.shown!r}, rule={self.rule!r})"
+
+    @property
+    def shown(self) -> str:
+        """The text as it may be seen."""
+        return MASK if self.secret else self.text
+
+
+@dataclass(frozen=True)
+class Wait:
+    """No answer; the other side is busy, or nobody can know yet."""
+
+
+@dataclass(frozen=True)
+class HangUp:
+    """Hang up; `reason` comes back in the transcript."""
+
+    reason: str
+
+
+WAIT = Wait()
+Decide = Callable[[Pending], Answer | Wait | HangUp]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One answered prompt."""
+
+    prompt: str
+    rule: str
+    shown: str
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """How a dialogue went.
+
+    Attributes:
+        text: as a terminal would have shown it, answers included, secrets masked; its end, at most the limit.
+        exchanges: the answered prompts.
+        status: exit status; None: none came (hung up, lost, or ended by a signal).
+        lost: the connection went away.
+        stopped: the reason of a `HangUp`, else "".
+    """
+
+    text: str = field(repr=False)
+    exchanges: tuple[Exchange, ...] = ()
+    status: int | None = None
+    lost: bool = False
+    stopped: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class DialoguePace:
+    """Seconds.
+
+    Attributes:
+        quiet: silence after which an unterminated line that looks like a prompt is one.
+        doubtful: the same for one that does not look like it.
+        terminated: the same for a line that ended with a newline.
+        idle: nothing was said and nothing answered for so long: it is given up.
+        total: for all of it, without the time that the caller takes to decide.
+    """
+
+    quiet: float = 0.4
+    doubtful: float = 1.5
+    terminated: float = 1.0
+    idle: float = 300.0
+    total: float = 3600.0
+
 
 _PROMPT_END = re.compile(r"[:?\])}>»›$#=…]\s*$")
 _STATUS_GRACE = 5.0  # seconds: the exit status may come after the end of the output
@@ -63,7 +170,7 @@ class Dialogue:
         host: str,
         decide: Decide,
         *,
-        pace: Pace | None = None,
+        pace: DialoguePace | None = None,
         on_exchange: Callable[[Exchange], None] = lambda _exchange: None,
         limit: int = 1 << 18,
         modes: Callable[[], Collection[str]] = tuple,
@@ -71,9 +178,9 @@ class Dialogue:
         self.channel = channel
         self.host = host
         self.decide = decide
-        self.pace = pace or Pace()
+        self.pace = pace or DialoguePace()
         self.on_exchange = on_exchange
-        self.terminal = Terminal()
+        self.terminal = ScreenBuffer()
         self.modes = modes
         self._key_sent = False
         self._log = _Log(limit)
@@ -178,7 +285,7 @@ class Dialogue:
             return self.pace.terminated
         return self.pace.quiet if _PROMPT_END.search(self.terminal.line) else self.pace.doubtful
 
-    def _offer_when_settled(self) -> Stop | None:
+    def _offer_when_settled(self) -> HangUp | None:
         silence = time.monotonic() - self._heard
         if silence < self._due():
             return None
@@ -198,7 +305,7 @@ class Dialogue:
             return None
         return Pending(last, self.terminal.text, lines, settled, terminated=True, quiet=silence, modes=self.modes)
 
-    def _consider(self, *, settled: bool, silence: float = 0.0) -> Stop | None:
+    def _consider(self, *, settled: bool, silence: float = 0.0) -> HangUp | None:
         pending = self._pending(settled=settled, silence=silence)
         if pending is None:
             return None
@@ -211,7 +318,7 @@ class Dialogue:
         took = time.monotonic() - asked
         self._deadline += took
         self._heard += took  # the silence while we think is ours
-        if isinstance(verdict, Stop):
+        if isinstance(verdict, HangUp):
             return verdict
         # An answer belongs to the prompt that was seen: when more has come meanwhile, look again.
         if isinstance(verdict, Answer) and not self._wake_data():

@@ -1,28 +1,45 @@
-"""Foreign exceptions become ours here, and nowhere else above."""
+"""Translate the exceptions of paramiko and of the operating system, and explain a refused connection or login."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import time
 from typing import TYPE_CHECKING
 
-from tscm_migrate.errors import AuthFailed, ConnectionLost, MigrateError, SshError, TalkativeLogin, Unreachable
+import paramiko
+from paramiko import AuthenticationException, SSHException
+from paramiko.ssh_exception import IncompatiblePeer, NoValidConnectionsError
+
+from tscm_migrate.errors import (
+    AuthFailed,
+    ConnectionLost,
+    LoginsClosed,
+    MigrateError,
+    NoCommonAlgorithm,
+    NotRun,
+    PasswordExpired,
+    ServerFull,
+    SshError,
+    TalkativeLogin,
+    Unreachable,
+)
+from tscm_migrate.ssh.auth import HungUpError, PasswordChangeError
+from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import paramiko
-
     from tscm_migrate.model import Host
+    from tscm_migrate.ssh.transport import Transport
+
 
 _PORT = 22
 
 
 def _words(error: BaseException) -> str:
     """The exception's text on one line without control characters; a server may have written part of it."""
-    from paramiko.ssh_exception import NoValidConnectionsError
-
     said = str(error)
     if isinstance(error, NoValidConnectionsError):
         tries = error.errors.items()
@@ -48,8 +65,6 @@ def translate(error: BaseException, host: str, *, connecting: bool = False) -> M
     Returns:
         Our error, or None for what is no SSH trouble (a bug must stay visible as such).
     """
-    import paramiko
-
     if isinstance(error, MigrateError):
         return error
     words = _words(error)
@@ -91,8 +106,6 @@ def translated(host: str, *, connecting: bool = False) -> Iterator[None]:
 
 def let_go(opened: paramiko.Channel | paramiko.SFTPFile) -> None:
     """Close it; where the connection is gone, or goes meanwhile, there is nothing to close, and no error to hide."""
-    import paramiko
-
     with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
         opened.close()
 
@@ -106,3 +119,151 @@ def lives(channel: paramiko.Channel, grace: float = 0.5) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+_FULL = re.compile(r"MaxStartups|not allowed at this time|too many (?:connections|users)", re.IGNORECASE)
+_CLOSED = re.compile(
+    r"system is (?:booting|going|shutting)|not permitted to log in|nologin|no logins? |logins? (?:are|is) "
+    r"(?:disabled|not)|maintenance",
+    re.IGNORECASE,
+)
+_EXPIRED = re.compile(r"(?:account|password) (?:has )?expired", re.IGNORECASE)
+_MANY = re.compile(r"too many authentication failures", re.IGNORECASE)
+_OUTDATED = re.compile(
+    r"-sha1$|^ssh-(?:rsa|dss)(?:-cert|$)|-cbc(?:@|$)|^arcfour|^3des|^blowfish|^cast|md5|hmac-sha1|ripemd|^umac-64|^none$"
+)
+_FLAGS = ("ext-info-", "kex-strict-")  # in a list of algorithms, and not algorithms
+# what is negotiated, by paramiko's names: of the lists that the server sent, and of our own
+_KINDS = (
+    ("key exchange", "kex_algo_list", "preferred_kex"),
+    ("host key algorithm", "server_key_algo_list", "preferred_keys"),
+    ("cipher", "server_encrypt_algo_list", "preferred_ciphers"),
+    ("MAC", "server_mac_algo_list", "preferred_macs"),
+)
+
+
+def no_common(host: str, transport: Transport) -> NoCommonAlgorithm | None:
+    """The first kind of algorithm of which the server offers none of ours."""
+    for kind, theirs, ours in _KINDS:
+        offered = [
+            name for name in transport.offered.get(theirs, []) if not name.startswith(("ext-info", "kex-strict"))
+        ]
+        known = tuple(getattr(transport, ours))
+        if offered and not set(offered) & set(known):
+            old = all(_OUTDATED.search(name) for name in offered)
+            newer = not any(_OUTDATED.search(name) for name in offered)
+            detail = (
+                "these are outdated (SHA-1 and older)" if old
+                else "these are newer than the SSH library of this tool" if newer else ""
+            )  # fmt: skip
+            return NoCommonAlgorithm(host, detail, kind, known, tuple(outside(name, 80) for name in offered), newer)
+    return None
+
+
+def refusal(host: Host, transport: Transport | None, error: BaseException) -> MigrateError | None:
+    """The error that tells the cause; None where nothing but the exception itself is known.
+
+    Args:
+        host: where to.
+        transport: what there was of a connection.
+        error: as it came.
+    """
+    if isinstance(error, PasswordChangeError):
+        return PasswordExpired(host.name, str(error), login_of(host))
+    if transport is None or isinstance(error, MigrateError):
+        return None
+    if isinstance(error, IncompatiblePeer):
+        return no_common(host.name, transport)
+    said = outside(" ".join([*transport.greeting, _banner(transport), transport.goodbye]), 300)
+    if _FULL.search(said):
+        return ServerFull(host.name, said)
+    if isinstance(error, AuthenticationException | HungUpError):
+        return _of_login(host, said, error)
+    return _closed(host, transport, said) if isinstance(error, SSHException | OSError | EOFError) else None
+
+
+def _closed(host: Host, transport: Transport, said: str) -> MigrateError | None:
+    if transport.closed_early:
+        why = f"it said {said!r}" if said else "too many logins at once (MaxStartups), or a ban"
+        return Unreachable(host.name, f"it closes connections before it tells its version: {why}")
+    if transport.initial_kex_done and not transport.is_authenticated():
+        why = f"; it said {said!r}" if said else ""
+        return Unreachable(host.name, f"the connection was closed during authentication{why}")
+    return None
+
+
+def _of_login(host: Host, said: str, error: BaseException) -> MigrateError | None:
+    if _CLOSED.search(said):
+        return LoginsClosed(host.name, said)
+    if _EXPIRED.search(said):
+        return PasswordExpired(host.name, said, login_of(host))
+    if not isinstance(error, HungUpError):
+        return AuthFailed(host.name, f"{error}; the server said {said!r}") if said else None
+    if _MANY.search(said):
+        return AuthFailed(host.name, f"{error}: too many keys; set identity_file, and use_agent = false")
+    return Unreachable(
+        host.name, f"the connection was closed during authentication; {error}" + (f"; it said {said!r}" if said else "")
+    )
+
+
+def _banner(transport: Transport) -> str:
+    banner: bytes | None = getattr(transport.auth_handler, "banner", None)
+    return banner.decode(errors="replace") if banner else ""
+
+
+# What shells read before `-c COMMAND`, or what a user has put it into because another file of the list reads it.
+FILES = (
+    ".ssh/rc", ".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshenv", ".zprofile", ".zshrc", ".zlogin",
+    ".kshrc", ".cshrc", ".tcshrc", ".login", ".config/fish/config.fish",
+)  # fmt: skip
+_REPLACES = re.compile(
+    r"\s*(?:[^#]*?(?:[;&|({]|\b(?:then|else|do))\s+)?(?:builtin\s+)?(?:exec\s+(?![<>&\d{])\S|(?:tmux|screen|exit)\b)"
+)
+_MOST = 1 << 16  # bytes of a start-up file
+_EXPIRED_OUTPUT = re.compile(
+    r"password (?:has )?expired|password change required|required to change your password", re.IGNORECASE
+)
+_SHORT = 200
+
+
+def not_run(host: str, display: str, said: bytes, status: int | None) -> MigrateError:
+    """The error for a script whose begin mark did not come.
+
+    Args:
+        host: the inventory name.
+        display: what the command is called.
+        said: what came instead.
+        status: the exit status; None: the login had not ended.
+    """
+    text = said.decode(errors="replace")
+    lines = ["".join(c for c in line if c.isprintable()).strip() for line in text.splitlines()]
+    last = next((line for line in reversed(lines) if line), "")[:_SHORT]
+    if _EXPIRED_OUTPUT.search(text):
+        return PasswordExpired(host, last)
+    ended = "it did not end" if status is None else f"exit status {status}"
+    told = f"it said {last!r}" if last else "it said nothing"
+    return NotRun(host, f"`{display}`: {told}, {ended}")
+
+
+def startup_line(open_sftp: Callable[[], paramiko.SFTPClient]) -> str:
+    """The first line of a start-up file that replaces or ends the login's shell: "~/.bashrc line 3: exec zsh".
+
+    Read over SFTP, which does not need the shell where the server has it built in.
+
+    Returns:
+        "" where no file has such a line, or none can be read.
+    """
+    with contextlib.suppress(MigrateError, OSError, EOFError), contextlib.closing(open_sftp()) as client:
+        for name in FILES:
+            with contextlib.suppress(FileNotFoundError, PermissionError), client.open(name, "rb") as file:
+                if line := replacing_line(file.read(_MOST).decode(errors="replace")):
+                    return f"~/{name} line {line}"
+    return ""
+
+
+def replacing_line(text: str) -> str:
+    """The first line that gives the shell to another program, with its number: "3: exec zsh"; "" where none does."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if _REPLACES.match(line):
+            return f"{number}: {line.strip()[:_SHORT]}"
+    return ""

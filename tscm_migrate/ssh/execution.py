@@ -8,17 +8,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import paramiko
+from paramiko import SSHException
+
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoTerminal, OutputCut, OutputFlood, SudoFailed
 from tscm_migrate.ssh import quoting
-from tscm_migrate.ssh.exceptions import let_go, lives, translated
-from tscm_migrate.ssh.frame import Frame
-from tscm_migrate.ssh.not_run import not_run
+from tscm_migrate.ssh.exceptions import let_go, lives, not_run, translated
+from tscm_migrate.ssh.quoting import Frame
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import paramiko
 
     from tscm_migrate.errors import MigrateError
     from tscm_migrate.model import Secret
@@ -136,8 +136,6 @@ class Execution:
         Raises:
             NoTerminal: the server refuses.
         """
-        from paramiko import SSHException
-
         try:
             self.channel.get_pty("dumb", width=500, height=100)
         except SSHException as error:

@@ -8,12 +8,16 @@ import contextlib
 import io
 from typing import TYPE_CHECKING
 
+import paramiko
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from paramiko import ECDSAKey, Ed25519Key, RSAKey, SSHException
+
 from tscm_migrate.util.operator_command import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import paramiko
 
 _MAGIC = b"openssh-key-v1\0"
 _BEGIN, _END = b"-----BEGIN ", b"-----END "
@@ -123,10 +127,6 @@ def load(path: Path, data: bytes, passphrase: str | None) -> paramiko.PKey:
     Raises:
         KeyUnusableError: a wrong passphrase, or a format that cannot be read.
     """
-    from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import serialization
-    from paramiko import SSHException
-
     secret = passphrase.encode() if passphrase is not None and wants_passphrase(data) else None
     reader = serialization.load_ssh_private_key if _container(data) else serialization.load_pem_private_key
     try:
@@ -144,8 +144,6 @@ def load(path: Path, data: bytes, passphrase: str | None) -> paramiko.PKey:
 
 
 def _parsed(text: str) -> paramiko.PKey:
-    from paramiko import ECDSAKey, Ed25519Key, RSAKey, SSHException
-
     for kind in (Ed25519Key, ECDSAKey, RSAKey):
         with contextlib.suppress(SSHException):
             return kind.from_private_key(io.StringIO(text))

@@ -1,4 +1,4 @@
-"""known_hosts, read as OpenSSH does: which keys are pinned for a name; reads one file, writes nothing."""
+"""Read known_hosts files as OpenSSH does, and change them without losing any other line."""
 
 from __future__ import annotations
 
@@ -7,22 +7,33 @@ import binascii
 import hashlib
 import hmac
 import re
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tscm_migrate.errors import InventoryError
+from filelock import FileLock, Timeout
+
+from tscm_migrate.errors import InventoryError, UsageError
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Sequence
 
     import paramiko
 
     from tscm_migrate.model import Host
 
+
 REVOKED = "@revoked"
 AUTHORITY = "@cert-authority"
 DEFAULT_PORT = 22
+# Host key algorithms by the key that they speak of.
+ALGORITHMS = (
+    ("ssh-ed25519",),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    ("rsa-sha2-512", "rsa-sha2-256"),
+)
 
 
 def fingerprint(key: paramiko.PKey | bytes) -> str:
@@ -42,7 +53,7 @@ def name_of_host(host: Host) -> str:
 
 
 @dataclass(frozen=True)
-class Entry:
+class HostKeyEntry:
     """One line of a known_hosts file that holds a key; `blob` is the key's wire form."""
 
     number: int  # of the line, from 1
@@ -71,16 +82,16 @@ class Entry:
 class KnownHosts:
     """What a known_hosts file says; `notes` names what was passed over, for the operator."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[HostKeyEntry, ...] = ()
     notes: tuple[str, ...] = ()
-    authorities: tuple[Entry, ...] = ()  # lines with @cert-authority, by which nothing is checked
+    authorities: tuple[HostKeyEntry, ...] = ()  # lines with @cert-authority, by which nothing is checked
 
-    def pinned(self, name: str) -> tuple[Entry, ...]:
+    def pinned(self, name: str) -> tuple[HostKeyEntry, ...]:
         """The keys pinned for a name, without revoked ones."""
         revoked = {e.blob for e in self.entries if e.marker == REVOKED and e.matches(name)}
         return tuple(e for e in self.entries if not e.marker and e.blob not in revoked and e.matches(name))
 
-    def authority(self, name: str) -> Entry | None:
+    def authority(self, name: str) -> HostKeyEntry | None:
         """The @cert-authority line by which ssh would check this host's certificate."""
         return next((entry for entry in self.authorities if entry.matches(name)), None)
 
@@ -109,9 +120,9 @@ def _glob(pattern: str, name: str) -> bool:
 
 def parse(text: str) -> KnownHosts:
     """Read known_hosts text; a line that cannot be read is passed over with a note, as OpenSSH does."""
-    entries: list[Entry] = []
+    entries: list[HostKeyEntry] = []
     notes: list[str] = []
-    authorities: list[Entry] = []
+    authorities: list[HostKeyEntry] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -126,7 +137,7 @@ def parse(text: str) -> KnownHosts:
     return KnownHosts(tuple(entries), tuple(notes), tuple(authorities))
 
 
-def entry_of(number: int, words: list[str]) -> Entry | None:
+def entry_of(number: int, words: list[str]) -> HostKeyEntry | None:
     """Read the words of one line; None when they make no sense."""
     marker = words.pop(0) if words[0].startswith("@") else ""
     if marker not in ("", REVOKED, AUTHORITY) or len(words) < 3:
@@ -138,7 +149,7 @@ def entry_of(number: int, words: list[str]) -> Entry | None:
         return None
     if blob[4 : 4 + len(kind)] != kind.encode():  # the wire form begins with its own type
         return None
-    return Entry(number, marker, names, kind, blob, " ".join(comment))
+    return HostKeyEntry(number, marker, names, kind, blob, " ".join(comment))
 
 
 def load(path: Path | None) -> KnownHosts:
@@ -158,6 +169,122 @@ def load(path: Path | None) -> KnownHosts:
         raise InventoryError(f"cannot be read: {error.strerror}", fix, file=str(path)) from error
 
 
-def fingerprints(entries: Iterable[Entry]) -> str:
+def fingerprints(entries: Iterable[HostKeyEntry]) -> str:
     """The fingerprints of several entries, for a message."""
     return ", ".join(e.fingerprint for e in entries)
+
+
+# --------------------------------------------------------------------------- changing the file
+
+_LOCK_WAIT = 10.0  # seconds
+
+
+def pin(path: Path, names: Sequence[str], key: paramiko.PKey | bytes) -> bool:
+    """Add a key for some names; what is there already stays.
+
+    Args:
+        path: the known_hosts file; made when it is not there.
+        names: as `name_of` gives them.
+        key: a key, or its wire form.
+
+    Returns:
+        Whether the file changed: False when exactly this key is pinned for each name.
+    """
+    blob = _blob(key)
+
+    def edit(lines: list[bytes]) -> list[bytes]:
+        known = parse(b"".join(lines).decode(errors="replace"))
+        missing = [n for n in names if all(e.blob != blob for e in known.pinned(n))]
+        return [*lines, _line(missing, blob)] if missing else lines
+
+    return _edit(path, edit)
+
+
+def replace(path: Path, names: Sequence[str], keys: Iterable[paramiko.PKey | bytes]) -> bool:
+    """Make these the only keys of some names; with no keys, forget the names.
+
+    Lines with a marker, with patterns that merely match, and lines for other names stay as they are; a line for several
+    names loses only these.
+
+    Returns:
+        Whether the file changed.
+    """
+    wanted = [_blob(key) for key in keys]
+
+    def edit(lines: list[bytes]) -> list[bytes]:
+        kept = [left for line in lines if (left := _without(line, names))]
+        fresh = [_line(names, blob) for blob in wanted]
+        already = [line for line in lines if _speaks_only_of(line, names)]
+        if sorted(already) == sorted(fresh) and len(kept) + len(fresh) == len(lines):
+            return lines
+        return kept + fresh
+
+    return _edit(path, edit)
+
+
+def _blob(key: paramiko.PKey | bytes) -> bytes:
+    return key if isinstance(key, bytes) else key.asbytes()
+
+
+def _line(names: Sequence[str], blob: bytes) -> bytes:
+    size = int.from_bytes(blob[:4], "big")
+    return b" ".join((",".join(names).encode(), blob[4 : 4 + size], base64.b64encode(blob))) + b"\n"
+
+
+def _read(line: bytes) -> HostKeyEntry | None:
+    text = line.decode(errors="replace")
+    if not text.strip() or text.lstrip().startswith("#"):
+        return None
+    entry = entry_of(0, text.split())
+    return None if entry is None or entry.marker else entry
+
+
+def _speaks_only_of(line: bytes, names: Sequence[str]) -> bool:
+    entry = _read(line)
+    return entry is not None and set(entry.names.lower().split(",")) == set(names)
+
+
+def _without(line: bytes, names: Sequence[str]) -> bytes:
+    """The line without these names; b"" when none is left; the very same bytes when it does not speak of them."""
+    entry = _read(line)
+    if entry is None:
+        return line
+    if entry.names.startswith("|1|"):
+        return b"" if any(entry.matches(n) for n in names) else line
+    patterns = entry.names.split(",")
+    left = [p for p in patterns if p.lower() not in names]
+    if len(left) == len(patterns):
+        return line
+    return line.replace(entry.names.encode(), ",".join(left).encode(), 1) if left else b""
+
+
+def _edit(path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> bool:
+    """Rewrite a file as a whole or not at all; the previous content stays beside it as `.bak`."""
+    path = Path(path).expanduser().resolve()  # a link stays a link
+    try:
+        return _edit_locked(path, edit)
+    except Timeout as error:
+        raise UsageError(f"{path}: another process holds its lock", f"wait for it, or remove {path}.lock") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}", "check its owner, mode and disk") from error
+
+
+def _edit_locked(path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> bool:
+    private.folder(path.parent)
+    with FileLock(f"{path}.lock", timeout=_LOCK_WAIT, mode=private.FILE):
+        old = path.read_bytes() if path.exists() else b""
+        lines = old.splitlines(keepends=True)
+        if lines and not lines[-1].endswith(b"\n"):
+            lines[-1] += b"\n"
+        changed = edit(lines)
+        if changed == lines:
+            return False
+        if path.exists():
+            private.write(path.with_name(f"{path.name}.bak"), old, _mode_of(path))
+        private.write(path, b"".join(changed), _mode_of(path))
+    return True
+
+
+def _mode_of(path: Path) -> int:
+    """The mode that a file has, but never one that lets others write: whoever may, decides which hosts are trusted."""
+    return stat.S_IMODE(path.stat().st_mode) & ~0o022 if path.exists() else private.FILE

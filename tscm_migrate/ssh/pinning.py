@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tscm_migrate.errors import HostKeyMismatch, UsageError
-from tscm_migrate.ssh import hostkeys
+from paramiko.ssh_exception import IncompatiblePeer
+
+from tscm_migrate.errors import HostKeyMismatch, Unreachable, UsageError
+from tscm_migrate.ssh import known_hosts
+from tscm_migrate.ssh.connect import connect
+from tscm_migrate.ssh.exceptions import no_common, translated
 from tscm_migrate.ssh.ssh_config import settled
+from tscm_migrate.ssh.transport import Transport
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import paramiko
+
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.connect import Credentials
     from tscm_migrate.ssh.known_hosts import KnownHosts
+    from tscm_migrate.ssh.shell import Shell
 
 State = Literal["new", "same", "more", "changed"]
 
@@ -32,7 +42,7 @@ class Offer:
     @property
     def fingerprints(self) -> dict[str, str]:
         """`SHA256:…` by key type, as `ssh-keygen -l` prints it."""
-        return {kind: hostkeys.fingerprint(blob) for kind, blob in self.keys.items()}
+        return {kind: known_hosts.fingerprint(blob) for kind, blob in self.keys.items()}
 
     @property
     def pinned(self) -> dict[str, str]:
@@ -55,6 +65,52 @@ class Offer:
         return "same" if offered <= pinned else "more"
 
 
+def scan(
+    address: str, port: int = known_hosts.DEFAULT_PORT, timeout: float = 10.0, *, via: Shell | None = None
+) -> dict[str, paramiko.PKey]:
+    """Ask a host for its keys, one key exchange for each kind; nobody logs in, and nothing is trusted yet.
+
+    Args:
+        address: name or address, as seen from here or from `via`.
+        port: TCP.
+        timeout: seconds for each connection.
+        via: a connection to a gateway.
+
+    Returns:
+        The keys by type; each has proved that the host owns it.
+
+    Raises:
+        Unreachable: no connection, or none of its keys is of a known kind.
+    """
+    place = known_hosts.name_of(address, port)
+    found = (_offered(address, port, timeout, types, via) for types in known_hosts.ALGORITHMS)
+    keys = {key.get_name(): key for key in found if key is not None}
+    if not keys:
+        raise Unreachable(place, "it offers no host key that this SSH library knows")
+    return keys
+
+
+def _offered(
+    address: str, port: int, timeout: float, types: tuple[str, ...], via: Shell | None
+) -> paramiko.PKey | None:
+    with translated(known_hosts.name_of(address, port), connecting=True):
+        sock = via.open_tunnel(address, port) if via else socket.create_connection((address, port), timeout)
+        try:
+            with contextlib.closing(Transport(sock)) as transport:
+                transport.banner_timeout = timeout
+                transport.get_security_options().key_types = types
+                try:
+                    transport.start_client(timeout=timeout)
+                except IncompatiblePeer:
+                    found = no_common(known_hosts.name_of(address, port), transport)
+                    if found is not None and "host key" not in found.kind:
+                        raise found from None
+                    return None
+                return transport.get_remote_server_key()
+        finally:
+            sock.close()
+
+
 def look(host: Host, credentials: Credentials, timeout: float = 10.0) -> Offer:
     """Ask a host for its keys, through its gateway where it has one; nothing is written.
 
@@ -71,14 +127,12 @@ def look(host: Host, credentials: Credentials, timeout: float = 10.0) -> Offer:
     if host.known_hosts is None:
         raise UsageError(f"{host.name} has no known_hosts file to pin keys in", "set known_hosts in the inventory")
     if host.gateway is None:
-        found = hostkeys.scan(host.address, host.port, timeout)
+        found = scan(host.address, host.port, timeout)
     else:
-        from tscm_migrate.ssh.connect import connect
-
         with connect(host.gateway, credentials=credentials) as gateway:
-            found = hostkeys.scan(host.address, host.port, timeout, via=gateway)
+            found = scan(host.address, host.port, timeout, via=gateway)
     keys = {kind: key.asbytes() for kind, key in found.items()}
-    offer = Offer(host.name, hostkeys.name_of_host(host), host.known_hosts, keys, hostkeys.load(host.known_hosts))
+    offer = Offer(host.name, known_hosts.name_of_host(host), host.known_hosts, keys, known_hosts.load(host.known_hosts))
     revoked = [kind for kind, blob in keys.items() if offer.known.revoked(offer.name, blob)]
     if revoked:
         raise HostKeyMismatch(
@@ -103,6 +157,6 @@ def accept(offer: Offer, fingerprint: str | None = None) -> bool:
     if not chosen:
         raise HostKeyMismatch(offer.host, expected=fingerprint or "", offered=", ".join(offer.fingerprints.values()))
     if offer.state == "changed":
-        return hostkeys.replace(offer.path, [offer.name], chosen)
-    changed = [hostkeys.pin(offer.path, [offer.name], blob) for blob in chosen]
+        return known_hosts.replace(offer.path, [offer.name], chosen)
+    changed = [known_hosts.pin(offer.path, [offer.name], blob) for blob in chosen]
     return any(changed)

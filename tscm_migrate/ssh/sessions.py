@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import paramiko
+from paramiko import ChannelException
 
 from tscm_migrate.errors import ConnectionLost, MigrateError, SessionsRefused
 from tscm_migrate.ssh.exceptions import let_go, translated
@@ -13,15 +16,29 @@ from tscm_migrate.ssh.exceptions import let_go, translated
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import paramiko
-
-    from tscm_migrate.ssh.shell import Shell
 
 _AFTER_END = 3.0  # seconds: a server counts a session that has ended until it has cleaned up after it
 _PATIENCE = 60.0  # seconds that a session waits for those of other threads
 _POLL = 0.05
 _RETRY = 1.0
 _UNKNOWN_KIND = 3  # of channel: no limit, but a server without sessions
+
+
+class SessionSource(Protocol):
+    """A connection to the same host that sessions can be opened on: `Shell` is one."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is up."""
+        ...
+
+    def session(self, window: int | None = None, packet: int | None = None) -> paramiko.Channel:
+        """Open a session."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
+        ...
 
 
 class Sessions:
@@ -38,13 +55,13 @@ class Sessions:
     """
 
     def __init__(
-        self, host: str, transport: paramiko.Transport, timeout: float, again: Callable[[], Shell] | None
+        self, host: str, transport: paramiko.Transport, timeout: float, again: Callable[[], SessionSource] | None
     ) -> None:
         self._host, self._transport, self._timeout, self._again = host, transport, timeout, again
         self._open: weakref.WeakKeyDictionary[paramiko.Channel, int] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
         self._opening = threading.Lock()  # paramiko keeps one reason of a refusal for all threads
-        self._second: Shell | None = None
+        self._second: SessionSource | None = None
 
     def open(self, window: int | None, packet: int | None) -> paramiko.Channel:
         """A new session.
@@ -89,8 +106,6 @@ class Sessions:
 
     def _try(self, window: int | None, packet: int | None) -> paramiko.Channel | None:
         """A session; None where the server refuses it."""
-        from paramiko import ChannelException
-
         with translated(self._host), self._opening:
             try:
                 channel = self._transport.open_session(window, packet, timeout=self._timeout)

@@ -1,26 +1,38 @@
-"""SFTP as fast as an exec channel: paramiko's client over a channel that does not shuffle its buffer at every read.
-
-paramiko's own `get()` reads a message in two pieces out of one growing buffer, and moves the rest of it each time:
-that is why it collapses on a fast link (paramiko#2519). Here everything that has arrived is taken at once, requests
-are as large as OpenSSH allows, and a bounded number of them is under way.
-"""
+"""SFTP client with pipelined reads and writes, and with a limit for everything that the server sends."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import struct
+import time
 from typing import TYPE_CHECKING, Any
 
+import paramiko
+from paramiko.sftp import (
+    CMD_ATTRS,
+    CMD_CLOSE,
+    CMD_DATA,
+    CMD_EXTENDED,
+    CMD_EXTENDED_REPLY,
+    CMD_HANDLE,
+    CMD_NAME,
+    CMD_OPENDIR,
+    CMD_READ,
+    CMD_READDIR,
+    CMD_STATUS,
+    CMD_VERSION,
+    int64,
+)
+
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoSftp, OutputFlood, SshError
+from tscm_migrate.ssh.accelerated import send
 from tscm_migrate.ssh.exceptions import let_go, lives, translated
 from tscm_migrate.util.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import paramiko
-
-    from tscm_migrate.ssh.sftp_client import Client
 
 REQUEST = 261_120  # bytes: the largest read and write of OpenSSH's sftp-server (limits@openssh.com)
 _LEAST = 32_768  # what every server takes
@@ -35,8 +47,6 @@ class Buffered:
 
     def send(self, data: bytes) -> int:
         """Send all of it, in the packets that the server takes."""
-        from tscm_migrate.ssh.accelerated import send
-
         return send(self._channel, data)
 
     def close(self) -> None:
@@ -54,10 +64,6 @@ def client(channel: paramiko.Channel, host: str) -> Client:
         NoSftp: the server refuses the subsystem, or starts nothing for it.
         paramiko.SFTPError: something else than SFTP answers.
     """
-    import paramiko
-
-    from tscm_migrate.ssh.sftp_client import Client
-
     why = "the subsystem was refused"
     try:
         channel.invoke_subsystem("sftp")
@@ -144,16 +150,12 @@ class Reading:
         return max(_LEAST, len(self._answer(self._ask(self._at, REQUEST), self._at, REQUEST, whole=False)))
 
     def _ask(self, offset: int, count: int) -> int:
-        from paramiko.sftp import CMD_READ, int64
-
         number: int = self._sftp._async_request(  # noqa: SLF001 - the pipelining that paramiko keeps for itself
             self._replies, CMD_READ, self._file.handle, int64(offset), count
         )
         return number
 
     def _answer(self, number: int, offset: int, count: int, *, whole: bool = True) -> bytes:
-        from paramiko.sftp import CMD_DATA
-
         while number not in self._replies.arrived:
             self._sftp._read_response()  # noqa: SLF001
         kind, message = self._replies.arrived.pop(number)
@@ -221,3 +223,115 @@ def writing(sftp: paramiko.SFTPClient, path: str, offset: int, host: str) -> Ite
         yield Writing(sftp, file, host)
     finally:
         let_go(file)
+
+
+_PACKET = (1 << 18) + 1024  # bytes: the largest packet of OpenSSH's sftp-server
+_UNASKED = 1000  # answers that nobody waits for; late ones are allowed
+_ENTRIES = 100_000
+_BYTES = 64 << 20
+_SECONDS = 120.0
+_EXTENSIONS = 100  # attributes of an entry that are not standard
+_HAS_SIZE, _HAS_OWNER, _HAS_MODE, _HAS_TIMES, _HAS_MORE = 1, 2, 4, 8, 1 << 31
+
+
+class Client(paramiko.SFTPClient):
+    """See the module.
+
+    Raises:
+        OutputFlood: from any call, where the server sends more than it was asked for.
+    """
+
+    def __init__(self, sock: Any, host: str) -> None:
+        self._host = host
+        self._packets = 0
+        super().__init__(sock)
+
+    def _read_packet(self) -> tuple[int, bytes]:
+        size = int.from_bytes(self._read_all(4), "big")  # type: ignore[attr-defined]
+        if not 0 < size <= _PACKET:
+            if not self._packets:  # something else than SFTP speaks
+                raise paramiko.SFTPError("Garbage packet received")
+            raise OutputFlood(self._host, f"its SFTP server announced a packet of {size} bytes")
+        self._packets += 1
+        if self._packets > self.request_number + _UNASKED:
+            raise OutputFlood(self._host, "its SFTP server sends answers that nobody asked for")
+        data: bytes = self._read_all(size)  # type: ignore[attr-defined]
+        kind = data[0]
+        if kind == CMD_VERSION and size < 5:
+            raise paramiko.SFTPError("Garbage packet received")
+        return kind, _plain(kind, data[1:])
+
+
+def entries(sftp: paramiko.SFTPClient, folder: str, host: str) -> list[paramiko.SFTPAttributes]:
+    """The entries of a folder, as `listdir_attr` gives them, within limits of number, bytes and time.
+
+    Raises:
+        OutputFlood: there are more. OSError: the server refuses.
+    """
+    ask: Any = sftp._request  # type: ignore[attr-defined]  # noqa: SLF001 - listdir_attr has no limit
+    kind, message = ask(CMD_OPENDIR, folder)
+    if kind != CMD_HANDLE:
+        raise paramiko.SFTPError("Expected handle")
+    handle, found, size, end = message.get_binary(), list[paramiko.SFTPAttributes](), 0, time.monotonic() + _SECONDS
+    while True:
+        try:
+            kind, message = ask(CMD_READDIR, handle)
+        except EOFError:
+            break
+        if kind != CMD_NAME:
+            raise paramiko.SFTPError("Expected name response")
+        size += len(message.asbytes())
+        count = message.get_int()
+        if len(found) + count > _ENTRIES or size > _BYTES or time.monotonic() > end:
+            raise OutputFlood(host, f"its SFTP server lists {folder} without end")
+        found += [_entry(message, host) for _ in range(count)]
+    ask(CMD_CLOSE, handle)
+    return [entry for entry in found if entry.filename not in {".", ".."}]
+
+
+def free_at(sftp: paramiko.SFTPClient, folder: str) -> int | None:
+    """Free bytes where `folder` lies, by OpenSSH's statvfs extension; None where the server has none."""
+    ask: Any = sftp._request  # type: ignore[attr-defined]  # noqa: SLF001 - paramiko has no call for it
+    try:
+        kind, message = ask(CMD_EXTENDED, "statvfs@openssh.com", folder)
+    except (OSError, EOFError):
+        return None
+    told = message.get_remainder()[:40] if kind == CMD_EXTENDED_REPLY else b""
+    if len(told) < 40:
+        return None
+    _size, fragment, _blocks, _free_blocks, available = struct.unpack(">5Q", told)
+    return int(fragment * available)
+
+
+def _plain(kind: int, data: bytes) -> bytes:
+    """An answer without what paramiko would stumble over: text that is not UTF-8, lists of attributes without end."""
+    if kind == CMD_STATUS and len(data) > 12:
+        size = int.from_bytes(data[8:12], "big")
+        text = data[12 : 12 + size].decode(errors="replace").encode()
+        return data[:8] + len(text).to_bytes(4, "big") + text
+    if kind == CMD_ATTRS and len(data) > 4:
+        return data[:4] + bytes([data[4] & 0x7F]) + data[5:]
+    return data
+
+
+def _entry(message: paramiko.Message, host: str) -> paramiko.SFTPAttributes:
+    made: Any = paramiko.SFTPAttributes()
+    made.filename = message.get_binary().decode(errors="replace")
+    message.get_binary()  # the line of `ls -l`
+    flags = message.get_int()
+    if flags & _HAS_SIZE:
+        made.st_size = message.get_int64()
+    if flags & _HAS_OWNER:
+        made.st_uid, made.st_gid = message.get_int(), message.get_int()
+    if flags & _HAS_MODE:
+        made.st_mode = message.get_int()
+    if flags & _HAS_TIMES:
+        made.st_atime, made.st_mtime = message.get_int(), message.get_int()
+    if flags & _HAS_MORE:
+        count = message.get_int()
+        if count > _EXTENSIONS:
+            raise OutputFlood(host, f"its SFTP server gives an entry {count} attributes")
+        for _ in range(2 * count):
+            message.get_binary()
+    entry: paramiko.SFTPAttributes = made
+    return entry

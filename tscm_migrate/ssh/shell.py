@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.errors import CommandFailed, CommandTimeout, NotRun, PasswordExpired, SshError, SudoFailed
 from tscm_migrate.events import CommandRun, Emit, Prompted
-from tscm_migrate.ssh import dialogue, hostkeys, not_run, quoting, stream
+from tscm_migrate.ssh import dialogue, known_hosts, quoting, sftp, stream
 from tscm_migrate.ssh.accelerated import buffer_blocks
-from tscm_migrate.ssh.exceptions import let_go, login_of, translated
+from tscm_migrate.ssh.exceptions import let_go, login_of, startup_line, translated
 from tscm_migrate.ssh.execution import Execution, Root, sudo_reason
 from tscm_migrate.ssh.sessions import Sessions
 from tscm_migrate.util import redact
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from tscm_migrate.errors import MigrateError
     from tscm_migrate.model import Host, Secret
     from tscm_migrate.ssh.auth import Credentials
-    from tscm_migrate.ssh.connect import Timeouts
-    from tscm_migrate.ssh.dialogue_types import Decide, Exchange, Pace, Transcript
+    from tscm_migrate.ssh.dialogue import Decide, DialoguePace, Exchange, Transcript
 
 _LOCAL_GRACE = 8.0  # seconds that the remote `timeout` gets to do its work before the connection's side gives up
 _TIMED_OUT = (124, 137)  # what `timeout` says: ended by TERM, by KILL
@@ -40,7 +39,21 @@ _LOOK = 5.0  # seconds for each answer where nobody waits for the result
 
 
 @dataclass(frozen=True)
-class Result:
+class Timeouts:
+    """Seconds; `dead` is how long a peer may be silent to a question before the connection is given up."""
+
+    connect: float = 15.0
+    banner: float = 15.0
+    auth: float = 30.0
+    channel: float = 20.0
+    dead: float = 30.0
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+
+@dataclass(frozen=True)
+class CommandResult:
     """How a command ended; text is UTF-8 with replacement characters.
 
     `status` is over 128 when a signal ended the script, -1 when one ended the login shell.
@@ -92,7 +105,7 @@ class Shell:
 
     def server_fingerprint(self) -> str:
         """`SHA256:…` of the host key with which this connection was made."""
-        return hostkeys.fingerprint(self._transport.get_remote_server_key())
+        return known_hosts.fingerprint(self._transport.get_remote_server_key())
 
     def close(self) -> None:
         """Close the connection and those to its gateways; safe to call twice."""
@@ -134,8 +147,6 @@ class Shell:
         Raises:
             NoSftp: the server has none. TalkativeLogin: something else answers.
         """
-        from tscm_migrate.ssh import sftp
-
         channel = self.session(stream.WINDOW, stream.PACKET)
         channel.settimeout(min(silence, self._timeouts.channel))
         try:
@@ -154,7 +165,7 @@ class Shell:
         if isinstance(error, NotRun):
             if self._startup_line is None:
                 self._startup_line = ""  # what fails below must not look for it again
-                self._startup_line = not_run.startup_line(lambda: self.sftp(_LOOK))
+                self._startup_line = startup_line(lambda: self.sftp(_LOOK))
             error.startup = self._startup_line
         return error
 
@@ -194,7 +205,7 @@ class Shell:
         check: bool = True,
         limit: int = _NO_LIMIT,
         display: str | None = None,
-    ) -> Result:
+    ) -> CommandResult:
         """Run sh source on the host and wait for its end.
 
         Args:
@@ -224,7 +235,7 @@ class Shell:
         took = time.monotonic() - began
         if status in _TIMED_OUT and took >= timeout:
             raise CommandTimeout(self.host.name, f"`{display}` had not ended after {timeout:.0f} s", timeout)
-        result = Result(display, status, out.decode(errors="replace"), err.decode(errors="replace"), took)
+        result = CommandResult(display, status, out.decode(errors="replace"), err.decode(errors="replace"), took)
         if check and status != 0:
             raise CommandFailed(self.host.name, "", display, status, result.stderr.strip() or result.stdout)
         return result
@@ -293,7 +304,7 @@ class Shell:
         on_prompt: Decide,
         *,
         sudo: bool = False,
-        pace: Pace | None = None,
+        pace: DialoguePace | None = None,
         on_exchange: Callable[[Exchange], None] | None = None,
         display: str | None = None,
     ) -> Transcript:
@@ -361,20 +372,20 @@ class Shell:
         idle: float = 60.0,
         display: str | None = None,
         window: int = stream.WINDOW,
-    ) -> stream.Reader:
+    ) -> stream.StreamReader:
         """Start a command whose output is read as bytes; `idle` seconds of silence are an error.
 
         `window`: bytes that may pile up here while the consumer is slower; less for many streams at once.
         """
         execution = self._streamed(script, sudo=sudo, display=display, window=window)
-        return stream.Reader(execution, idle=idle, ended=self._reporter(execution.display))
+        return stream.StreamReader(execution, idle=idle, ended=self._reporter(execution.display))
 
     def writer(
         self, script: str, *, sudo: bool = False, idle: float = 60.0, display: str | None = None
-    ) -> stream.Writer:
+    ) -> stream.StreamWriter:
         """Start a command that is fed with bytes; `idle` seconds without taking any are an error."""
         execution = self._streamed(script, sudo=sudo, display=display, window=None)
-        return stream.Writer(execution, idle=idle, ended=self._reporter(execution.display))
+        return stream.StreamWriter(execution, idle=idle, ended=self._reporter(execution.display))
 
     def _streamed(self, script: str, *, sudo: bool, display: str | None, window: int | None) -> Execution:
         display = display if display is not None else quoting.shown(script)

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from getpass import getuser
 from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate.model import Host
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.model import Host
 
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _HIGHEST_PORT = 65535
@@ -35,7 +36,7 @@ _TOKEN = re.compile(r"%([%dhunrpiLl])|\$\{(\w+)\}")
 
 
 @dataclass(frozen=True)
-class Settings:
+class SshSettings:
     """What the files say about one host.
 
     Attributes:
@@ -173,14 +174,14 @@ class _Reading:
         return str(_home() / text[2:]) if text.startswith("~/") else text
 
 
-def settings(host: Host) -> Settings:
+def settings(host: Host) -> SshSettings:
     """What ~/.ssh/config and the system's file say about a host."""
     reading = _Reading(host.address, host.user, given="user" in host.given, port=host.port)
     reading.file(_home() / ".ssh" / "config")
     reading.file(_SYSTEM)
     values = reading.values
     port = values.get("port")
-    return Settings(
+    return SshSettings(
         user=values.get("user", [""])[0],
         port=int(port[0]) if port else None,
         identity_files=tuple(dict.fromkeys(map(reading.expanded, values.get("identityfile", ())))),
@@ -264,10 +265,6 @@ def _split(text: str) -> list[str]:
 
 
 def _default(name: str) -> Any:
-    from dataclasses import fields
-
-    from tscm_migrate.model import Host
-
     return next(field.default for field in fields(Host) if field.name == name)
 
 

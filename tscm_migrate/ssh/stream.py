@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost, MigrateError
+from tscm_migrate.ssh.accelerated import send
 from tscm_migrate.ssh.exceptions import let_go, translated
 from tscm_migrate.util import redact
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from tscm_migrate.ssh.execution import Execution
-    from tscm_migrate.ssh.frame import Frame
+    from tscm_migrate.ssh.quoting import Frame
 
 # The packet size is what makes it fast (435 against 108 MB/s). The window is what a fast sender can pile up in our
 # memory, three times (as it comes, as it is taken, as it is handed out), when the consumer is slower; and it
@@ -31,7 +32,7 @@ _BEGIN = 60.0  # seconds within which a script has to begin that is fed with byt
 
 
 @dataclass(frozen=True)
-class Ended:
+class StreamResult:
     """How a streamed command ended; `stdout` (a writer's) and `stderr` are the last 64 KiB."""
 
     display: str
@@ -61,7 +62,7 @@ class _Tail:
         return bytes(self._data)
 
 
-class _Stream:
+class _CommandStream:
     """What a reader and a writer share: background draining, the end, the context."""
 
     def __init__(self, execution: Execution, *, idle: float, ended: Callable[[int, float], None]) -> None:
@@ -72,7 +73,7 @@ class _Stream:
         self._began = time.monotonic()
         self._out, self._err = _Tail(), _Tail()
         self._err.add(execution.early)
-        self._result: Ended | None = None
+        self._result: StreamResult | None = None
         self._moved = threading.Event()  # set whenever a drainer has taken something
         self.channel.settimeout(idle)
         self._threads = [self._drainer(self.channel.recv_stderr, self._err, execution.err)]
@@ -97,7 +98,7 @@ class _Stream:
         thread.start()
         return thread
 
-    def _finish(self, timeout: float, *, check: bool) -> Ended:
+    def _finish(self, timeout: float, *, check: bool) -> StreamResult:
         if self._result is None:
             execution = self.execution
             try:
@@ -112,7 +113,7 @@ class _Stream:
             err = execution.without_mark(bytes(self._err), status)
             status = execution.judged(status, bytes(self._out), err)
             took = time.monotonic() - self._began
-            self._result = Ended(
+            self._result = StreamResult(
                 execution.display, status, bytes(self._out).decode(errors="replace"), err.decode(errors="replace"), took
             )
             self._ended(status, took)
@@ -123,7 +124,7 @@ class _Stream:
     def _settle(self) -> None:
         """Take what of the output nobody has read."""
 
-    def _failed(self, result: Ended) -> CommandFailed:
+    def _failed(self, result: StreamResult) -> CommandFailed:
         output = result.stderr or result.stdout
         return CommandFailed(self.execution.host, "", result.display, result.status, output)
 
@@ -140,7 +141,7 @@ class _Stream:
         self.close()
 
 
-class Reader(_Stream):
+class StreamReader(_CommandStream):
     """The standard output of a remote command."""
 
     def __init__(self, execution: Execution, *, idle: float, ended: Callable[[int, float], None]) -> None:
@@ -199,12 +200,12 @@ class Reader(_Stream):
         while chunk := self.read():
             yield chunk
 
-    def finish(self, timeout: float = 30.0, *, check: bool = True) -> Ended:
+    def finish(self, timeout: float = 30.0, *, check: bool = True) -> StreamResult:
         """Wait for the end, `timeout` seconds at most; with `check`, a status other than 0 raises CommandFailed."""
         return self._finish(timeout, check=check)
 
 
-class Writer(_Stream):
+class StreamWriter(_CommandStream):
     """The standard input of a remote command; what it prints is kept (its end) and never blocks it."""
 
     def __init__(self, execution: Execution, *, idle: float, ended: Callable[[int, float], None]) -> None:
@@ -236,8 +237,6 @@ class Writer(_Stream):
             ConnectionLost: the connection went away.
             NotRun: the login did not run the command.
         """
-        from tscm_migrate.ssh.accelerated import send
-
         self._await_begin()
         try:
             return send(self.channel, data)
@@ -247,7 +246,7 @@ class Writer(_Stream):
             result = self._finish(10.0, check=False)  # raises ConnectionLost where that is the reason
             raise self._failed(result) from error
 
-    def finish(self, timeout: float = 60.0, *, check: bool = True) -> Ended:
+    def finish(self, timeout: float = 60.0, *, check: bool = True) -> StreamResult:
         """End the input and wait for the command's end, `timeout` seconds at most.
 
         Raises:
@@ -260,7 +259,7 @@ class Writer(_Stream):
         return self._finish(timeout, check=check)
 
 
-def _silent(stream: _Stream, what: str) -> CommandTimeout:
+def _silent(stream: _CommandStream, what: str) -> CommandTimeout:
     stream.close()
     detail = f"`{stream.execution.display}` {what} for {stream.idle:.0f} s"
     return CommandTimeout(stream.execution.host, detail, stream.idle)

@@ -19,7 +19,7 @@ _LONGEST_ESCAPE = 4096
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")  # would make two prompts look alike
 
 
-class Terminal:
+class ScreenBuffer:
     """The text of a remote terminal since the last `mark`, bounded.
 
     Attributes:

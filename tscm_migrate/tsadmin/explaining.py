@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.model import Secret
-from tscm_migrate.ssh.terminal import Terminal
+from tscm_migrate.ssh.terminal import ScreenBuffer
 from tscm_migrate.tsadmin.reader import Reader
 from tscm_migrate.tsadmin.wishes import Understood, Wishes
 
@@ -96,7 +96,7 @@ def explain(asked: Sequence[str], dialogue: str, given: Wishes, known: Sequence[
     """What each question of one dialogue is understood as, the one before it having been answered as it was."""
     reader = Reader(given, known, dialogue)
     for one in asked:
-        terminal = Terminal()
+        terminal = ScreenBuffer()
         shown = [*terminal.feed(one.encode("utf-8", "replace")), terminal.line]
         found = reader.read(shown)
         yield found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tscm_migrate.errors import UnknownPrompt
 from tscm_migrate.model import Policy
-from tscm_migrate.ssh.dialogue_types import Answer, Exchange, Pace, Pending, Stop, Transcript, Wait
+from tscm_migrate.ssh.dialogue import Answer, DialoguePace, Exchange, HangUp, Pending, Transcript, Wait
 from tscm_migrate.tsadmin import teaching
 from tscm_migrate.tsadmin.dialect import Kind
 from tscm_migrate.tsadmin.spelling import plain, take_apart
@@ -80,7 +80,7 @@ class _Session:
     lines: tuple[str, ...] = ()
     taught: list[str] = field(default_factory=list)
 
-    def __call__(self, pending: Pending) -> Answer | Wait | Stop:
+    def __call__(self, pending: Pending) -> Answer | Wait | HangUp:
         """Answer at once what is surely a question; wait for more while the line may still grow."""
         if pending.terminated and not may_be_whole_line_prompt(pending.line):
             return Wait()
@@ -102,7 +102,7 @@ class _Session:
         if self.read is not None:
             self.reader.sent(self.read, self.lines, by_person=exchange.rule == OPERATOR)
 
-    def _ask(self, pending: Pending) -> Answer | Stop:
+    def _ask(self, pending: Pending) -> Answer | HangUp:
         understood = self.reader.read(self.lines)
         self.read = understood
         unseen = teaching.asks_for_a_secret(understood.question) or pending.hides
@@ -112,7 +112,7 @@ class _Session:
             typed = self.operator.answer(self.appliance.name, understood, shown, unseen=unseen)
         if typed is None:
             self.unknown = understood.question
-            return Stop("unknown prompt")
+            return HangUp("unknown prompt")
         if understood.kind is not None and not typed:
             return Answer(understood.answer or "", str(understood.kind), understood.secret, understood.question)
         if understood.kind is None:
@@ -167,7 +167,7 @@ def converse(
         DialogueSilent: nothing more came.
     """
     session = _Session(appliance, reader, operator, look, always)
-    pace = Pace(quiet=0.2, idle=limits.silence, total=limits.total)
+    pace = DialoguePace(quiet=0.2, idle=limits.silence, total=limits.total)
     # A list of thousands of lines must not wait in a pager.
     script = f"PAGER=cat SYSTEMD_PAGER=cat; export PAGER SYSTEMD_PAGER; {script}"
     transcript = appliance.shell.converse(script, session, pace=pace, on_exchange=session.sent, display=display)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.harness.sshd import make_key
 from tscm_migrate.errors import UsageError
-from tscm_migrate.ssh import hostkeys
+from tscm_migrate.ssh import known_hosts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,13 +36,13 @@ def hashed(name: str) -> str:
 
 
 def pinned(text: str, name: str) -> list[bytes]:
-    return [entry.blob for entry in hostkeys.parse(text).pinned(name)]
+    return [entry.blob for entry in known_hosts.parse(text).pinned(name)]
 
 
 def test_names_carry_their_port() -> None:
-    assert hostkeys.name_of("10.1.1.43") == "10.1.1.43"
-    assert hostkeys.name_of("TSCM.example", 22) == "tscm.example"
-    assert hostkeys.name_of("fe80::1", 2222) == "[fe80::1]:2222"
+    assert known_hosts.name_of("10.1.1.43") == "10.1.1.43"
+    assert known_hosts.name_of("TSCM.example", 22) == "tscm.example"
+    assert known_hosts.name_of("fe80::1", 2222) == "[fe80::1]:2222"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_what_cannot_be_used_is_passed_over_with_a_note() -> None:
             line("host", "good"),
         ]
     )
-    known = hostkeys.parse(text)
+    known = known_hosts.parse(text)
     assert [entry.number for entry in known.entries] == [7]
     assert len(known.notes) == 4
     assert "line 5: @cert-authority" in known.notes[2]
@@ -89,8 +89,8 @@ def test_what_cannot_be_used_is_passed_over_with_a_note() -> None:
 def test_a_revoked_key_counts_nowhere() -> None:
     text = "\n".join([line("host", "a"), line("host", "b"), "@revoked " + line("*", "a")])
     assert pinned(text, "host") == [blob("b")]
-    assert hostkeys.parse(text).revoked("host", blob("a"))
-    assert not hostkeys.parse(text).revoked("host", blob("b"))
+    assert known_hosts.parse(text).revoked("host", blob("a"))
+    assert not known_hosts.parse(text).revoked("host", blob("b"))
 
 
 @needs_keygen
@@ -102,13 +102,13 @@ def test_fingerprints_and_hashes_agree_with_ssh_keygen(tmp_path: Path) -> None:
     known.write_text(f"[10.1.1.43]:2222 {public[0]} {public[1]}\n")
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(known)], check=True, capture_output=True)
     assert known.read_text().startswith("|1|")
-    (entry,) = hostkeys.load(known).pinned("[10.1.1.43]:2222")
-    assert entry.fingerprint == said[1] == hostkeys.fingerprint(entry.blob)
+    (entry,) = known_hosts.load(known).pinned("[10.1.1.43]:2222")
+    assert entry.fingerprint == said[1] == known_hosts.fingerprint(entry.blob)
 
 
 def test_a_missing_file_pins_nothing(tmp_path: Path) -> None:
-    assert hostkeys.load(tmp_path / "none").entries == ()
-    assert hostkeys.load(None).entries == ()
+    assert known_hosts.load(tmp_path / "none").entries == ()
+    assert known_hosts.load(None).entries == ()
 
 
 REST = "# mine, ünïcode\n\n" + line("other", "o") + "  a comment\t\n@revoked " + line("*", "bad") + "\nbroken line\r\n"
@@ -118,7 +118,7 @@ def test_pinning_keeps_every_other_byte_and_the_previous_file(tmp_path: Path) ->
     path = tmp_path / "known_hosts"
     path.write_bytes(REST.encode() + b"no newline at the end")
     path.chmod(0o640)
-    assert hostkeys.pin(path, ["tscm", "10.1.1.43"], blob("new"))
+    assert known_hosts.pin(path, ["tscm", "10.1.1.43"], blob("new"))
     assert path.read_bytes() == (REST + "no newline at the end\n" + line("tscm,10.1.1.43", "new") + "\n").encode()
     assert (tmp_path / "known_hosts.bak").read_bytes() == REST.encode() + b"no newline at the end"
     assert os.name == "nt" or path.stat().st_mode & 0o777 == 0o640
@@ -126,10 +126,10 @@ def test_pinning_keeps_every_other_byte_and_the_previous_file(tmp_path: Path) ->
 
 def test_pinning_twice_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "sub" / "known_hosts"
-    assert hostkeys.pin(path, ["a", "b"], blob("k"))
+    assert known_hosts.pin(path, ["a", "b"], blob("k"))
     before = path.read_bytes()
-    assert not hostkeys.pin(path, ["b"], blob("k"))
-    assert hostkeys.pin(path, ["b", "c"], blob("k"))
+    assert not known_hosts.pin(path, ["b"], blob("k"))
+    assert known_hosts.pin(path, ["b", "c"], blob("k"))
     assert path.read_bytes() == before + (line("c", "k") + "\n").encode()
 
 
@@ -147,7 +147,7 @@ def test_replacing_takes_only_these_names_away(tmp_path: Path) -> None:
             ]
         ).encode()
     )
-    assert hostkeys.replace(path, ["old"], [blob("n1"), blob("n2")])
+    assert known_hosts.replace(path, ["old"], [blob("n1"), blob("n2")])
     assert path.read_bytes().decode() == "\n".join(
         [
             line("friend", "2") + " both",
@@ -157,8 +157,8 @@ def test_replacing_takes_only_these_names_away(tmp_path: Path) -> None:
             line("old", "n2") + "\n",
         ]
     )
-    assert not hostkeys.replace(path, ["old"], [blob("n2"), blob("n1")])
-    assert hostkeys.replace(path, ["old"], [])
+    assert not known_hosts.replace(path, ["old"], [blob("n2"), blob("n1")])
+    assert known_hosts.replace(path, ["old"], [])
     assert pinned(path.read_text(), "old") == [blob("4")]
 
 
@@ -168,7 +168,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     real.write_text(REST)
     link = tmp_path / "known_hosts"
     link.symlink_to(real)
-    hostkeys.pin(link, ["a"], blob("k"))
+    known_hosts.pin(link, ["a"], blob("k"))
     assert link.is_symlink()
     assert pinned(real.read_text(), "a") == [blob("k")]
 
@@ -182,6 +182,6 @@ def test_a_failed_write_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(UsageError, match="No space"):
-        hostkeys.pin(path, ["a"], blob("k"))
+        known_hosts.pin(path, ["a"], blob("k"))
     assert path.read_bytes().decode() == REST
     assert not list(tmp_path.glob("*.part"))

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tscm_migrate.ssh.terminal import MASK, Terminal
+from tscm_migrate.ssh.terminal import MASK, ScreenBuffer
 
 
 def shown(*packets: bytes) -> str:
-    terminal = Terminal()
+    terminal = ScreenBuffer()
     for packet in packets:
         terminal.feed(packet)
     return terminal.text
@@ -59,7 +59,7 @@ def test_any_bytes_cut_anywhere_show_the_same(raw: bytes, at: int) -> None:
 
 
 def test_the_echo_of_what_was_typed_is_taken_out_even_in_pieces() -> None:
-    terminal = Terminal()
+    terminal = ScreenBuffer()
     terminal.feed(b"Go on? ")
     terminal.mark("yes")
     for packet in (b"y", b"es", b"\r", b"\nyes, going on\r\n", b"Next: "):
@@ -68,7 +68,7 @@ def test_the_echo_of_what_was_typed_is_taken_out_even_in_pieces() -> None:
 
 
 def test_what_only_begins_like_the_echo_is_kept() -> None:
-    terminal = Terminal()
+    terminal = ScreenBuffer()
     terminal.mark("y")
     terminal.feed(b"y")
     terminal.feed(b"our name: ")
@@ -76,7 +76,7 @@ def test_what_only_begins_like_the_echo_is_kept() -> None:
 
 
 def test_a_secret_is_masked_wherever_it_comes_back() -> None:
-    terminal = Terminal()
+    terminal = ScreenBuffer()
     terminal.hide("hunter22")
     terminal.mark("hunter22")
     finished = [line for packet in (b"got hun", b"ter22 ok\r\n", b"again hunter22") for line in terminal.feed(packet)]
@@ -85,7 +85,7 @@ def test_a_secret_is_masked_wherever_it_comes_back() -> None:
 
 
 def test_an_endless_line_and_endless_lines_stay_bounded() -> None:
-    terminal = Terminal(limit=1000)
+    terminal = ScreenBuffer(limit=1000)
     for _ in range(100):
         terminal.feed(b"x" * 500)
     assert len(terminal.line) == 1000
@@ -95,7 +95,7 @@ def test_an_endless_line_and_endless_lines_stay_bounded() -> None:
 
 
 def test_an_escape_that_never_ends_does_not_swallow_everything() -> None:
-    terminal = Terminal()
+    terminal = ScreenBuffer()
     terminal.feed(b"\x1b]" + b"z" * 5000)
     terminal.feed(b"prompt? ")
     assert terminal.line.endswith("prompt? ")

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.tsadmin.support import reader
-from tscm_migrate.ssh.dialogue_types import Answer, Pending, Stop, Wait
+from tscm_migrate.ssh.dialogue import Answer, HangUp, Pending, Wait
 from tscm_migrate.tsadmin.session import Nobody, _Session, may_be_whole_line_prompt, patience
 
 
@@ -72,7 +72,7 @@ def test_a_prompt_may_end_in_a_newline(line: str) -> None:
     assert may_be_whole_line_prompt(line)
 
 
-def verdict(text: str, *, quiet: float, settled: bool = True) -> Answer | Wait | Stop:
+def verdict(text: str, *, quiet: float, settled: bool = True) -> Answer | Wait | HangUp:
     *lines, last = text.split("\n")
     session = _Session(cast("Any", None), reader(), Nobody(), lambda _understood: None)
     return session(Pending(last, text, tuple(lines), settled=settled, quiet=quiet))
@@ -87,4 +87,4 @@ def test_a_line_that_may_still_grow_is_waited_for_but_not_behind_its_choice() ->
 def test_an_unknown_question_is_given_its_time_and_then_stops_the_run() -> None:
     text = "One thing more.\nShall the fish be sold? [y/n]\n> "
     assert isinstance(verdict(text, quiet=1.0), Wait)
-    assert isinstance(verdict(text, quiet=3.0), Stop)
+    assert isinstance(verdict(text, quiet=3.0), HangUp)

@@ -66,7 +66,7 @@ class SftpStore:
 
     def upload(self, key: str, chunks: Iterable[bytes], *, size_hint: int = 0) -> int:
         """See `Store.upload`."""
-        from tscm_migrate.ssh.sftp_client import free_at
+        from tscm_migrate.ssh.sftp import free_at
 
         final, part = self._path(key), f"{self._root}/{_PARTS}/{secrets.token_hex(8)}.part"
         with self._lock:
@@ -152,7 +152,7 @@ class SftpStore:
             return iter(list(self._walk(check_key(prefix) if prefix else "", _DEPTH, tell)))
 
     def _walk(self, folder: str, depth: int, odd: Odd) -> Iterator[Stat]:
-        from tscm_migrate.ssh.sftp_client import entries
+        from tscm_migrate.ssh.sftp import entries
 
         try:
             found = entries(self._sftp, f"{self._root}/{folder}".rstrip("/"), self.url)
@@ -194,7 +194,7 @@ class SftpStore:
     def unfinished(self) -> list[Unfinished]:
         """See `Store.unfinished`."""
         with self._lock, self._translated(""):
-            from tscm_migrate.ssh.sftp_client import entries
+            from tscm_migrate.ssh.sftp import entries
 
             self._check_root()
             try:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from paramiko.packet import Packetizer as PlainPacketizer
+
+from tscm_migrate.ssh.accelerated import packets
+from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
+
 if TYPE_CHECKING:
     from paramiko import Channel
-    from paramiko.packet import Packetizer as PlainPacketizer
-
 VARIABLE = "TSCM_FAST_TRANSPORT"
 
 
@@ -21,19 +24,13 @@ def packetizer_class(*, fast: bool) -> type[PlainPacketizer]:
     Args:
         fast: the host's `fast_transport`; the environment variable TSCM_FAST_TRANSPORT=0 switches it off everywhere.
     """
-    from paramiko.packet import Packetizer as PlainPacketizer
-
-    from tscm_migrate.ssh.accelerated.packets import Packetizer
-
-    return Packetizer if fast and os.environ.get(VARIABLE) != "0" else PlainPacketizer
+    return packets.Packetizer if fast and os.environ.get(VARIABLE) != "0" else PlainPacketizer
 
 
 def buffer_blocks(channel: Channel) -> None:
     """Give a new channel a buffer for bulk data; call it before anything is requested on the channel."""
     packetizer: Any = channel.get_transport().packetizer
     if hasattr(packetizer, "streams"):
-        from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
-
         channel.in_buffer = BlockBuffer()  # type: ignore[assignment]
         packetizer.streams[channel.chanid.to_bytes(4, "big")] = channel.in_buffer
 
@@ -45,8 +42,6 @@ def send(channel: Channel, data: bytes | memoryview) -> int:
         OSError, EOFError: as from `Channel.sendall`. TimeoutError: the peer accepted nothing for the channel's timeout.
     """
     if hasattr(channel.get_transport().packetizer, "streams"):
-        from tscm_migrate.ssh.accelerated import packets
-
         return packets.send(channel, data)
     channel.sendall(data)  # type: ignore[arg-type]
     return len(data)

@@ -70,7 +70,7 @@ class SftpEnd:
         Raises:
             ListingFailed: the folder is missing or cannot be read.
         """
-        from tscm_migrate.ssh.sftp_client import entries
+        from tscm_migrate.ssh.sftp import entries
 
         folder, host = self.appliance.paths.backup_dir, self.appliance.host
         try:
@@ -160,7 +160,7 @@ class SftpEnd:
 
     def look(self, archive: Archive) -> Found:
         """See Target."""
-        from tscm_migrate.ssh.sftp_client import free_at
+        from tscm_migrate.ssh.sftp import free_at
 
         final, part = self.final(archive), self.part(archive)
         with self._client() as client:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Archive
-    from tscm_migrate.ssh.shell import Result
-    from tscm_migrate.ssh.stream import Reader, Writer
+    from tscm_migrate.ssh.shell import CommandResult
+    from tscm_migrate.ssh.stream import StreamReader, StreamWriter
     from tscm_migrate.transfer.base import Incoming, Outgoing
 
 _HASHING = 4 * 3600.0  # seconds for reading an archive from a slow disk
@@ -29,7 +29,7 @@ _PATIENCE = 120.0  # seconds of silence until a stream is given up
 class _In:
     """A reader whose end is checked."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: StreamReader) -> None:
         self._reader = reader
 
     def __iter__(self) -> Iterator[bytes]:
@@ -42,7 +42,7 @@ class _In:
 class _Out:
     """A writer whose end is checked; the disk may take its time."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: StreamWriter) -> None:
         self._writer = writer
 
     def write(self, data: bytes) -> int:
@@ -214,7 +214,7 @@ class ShellEnd:
 
     # ------------------------------------------------------------------ both
 
-    def _run(self, script: str, display: str, *, sudo: bool = False, long: bool = False) -> Result:
+    def _run(self, script: str, display: str, *, sudo: bool = False, long: bool = False) -> CommandResult:
         timeout = _HASHING if long else 60.0
         return self.appliance.run(script, sudo=sudo, timeout=timeout, check=False, display=display)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tscm_migrate.model import Archive
-    from tscm_migrate.ssh.stream import Reader
+    from tscm_migrate.ssh.stream import StreamReader
     from tscm_migrate.transfer.authorise import Key
 
 _PATIENCE = 180.0
@@ -184,7 +184,7 @@ class _Way:
         return TransferError(f"rsync on {source.name} failed: {said}")
 
 
-def _follow(reader: Reader, teller: Teller) -> None:
+def _follow(reader: StreamReader, teller: Teller) -> None:
     """Turn rsync's progress lines into events."""
     rest = b""
     for chunk in reader:

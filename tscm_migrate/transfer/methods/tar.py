@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tscm_migrate.model import Archive
-    from tscm_migrate.ssh.stream import Reader, Writer
+    from tscm_migrate.ssh.stream import StreamReader, StreamWriter
 
 _PATIENCE = 120.0
 
@@ -78,7 +78,9 @@ class Tar:
         for archive in archives:
             relay.finish(job, archive)
 
-    def _member(self, job: Job, archive: Archive, content: Iterable[bytes], writer: Writer, throttle: Throttle) -> None:
+    def _member(
+        self, job: Job, archive: Archive, content: Iterable[bytes], writer: StreamWriter, throttle: Throttle
+    ) -> None:
         seen, digest = pump(content, writer, Teller(job.emit, archive.name, archive.size), throttle)
         if digest != archive.sha256:
             writer.close()
@@ -95,7 +97,7 @@ def _sent(archive: Archive, offset: int | None) -> Sent:
 
 
 @contextlib.contextmanager
-def _packing(source: ShellEnd, archives: list[Archive]) -> Iterator[Reader]:
+def _packing(source: ShellEnd, archives: list[Archive]) -> Iterator[StreamReader]:
     words = " ".join(f"-C {quote(archive.folder)} {quote(archive.name)}" for archive in archives)
     readable = " && ".join(f"[ -r {quote(archive.path)} ]" for archive in archives)
     sudo = source.appliance.run(readable, check=False, display="test -r (archives)").status != 0
@@ -106,7 +108,7 @@ def _packing(source: ShellEnd, archives: list[Archive]) -> Iterator[Reader]:
 
 
 @contextlib.contextmanager
-def _unpacking(target: ShellEnd, archives: list[Archive]) -> Iterator[Writer]:
+def _unpacking(target: ShellEnd, archives: list[Archive]) -> Iterator[StreamWriter]:
     folder = quote(target.appliance.paths.backup_dir)
     # --overwrite writes into the private copies that `begin` made; without it tar would remove them and make new ones
     script = f"umask 077; exec tar -b 512 --overwrite --no-same-owner --touch -C {folder} -xf -"

@@ -1,10 +1,4 @@
-"""A paramiko transport that asks for the authentication service once, and does not wait where nobody has to.
-
-The plain one asks for the service anew with each key, which a strict server answers by hanging up. paramiko has a class
-that does better; what is mended here are its `auth_none`, an answer that comes before it listens, and a wait without an
-end. The plain one also leaves Nagle's algorithm on: each command then takes 40 ms more, until an acknowledgement that
-the other side delays. Imported only when a connection is made.
-"""
+"""The paramiko transport of this project, and the watchdog that closes it when the peer is dead."""
 
 from __future__ import annotations
 
@@ -12,6 +6,7 @@ import contextlib
 import re
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from paramiko import AuthenticationException, Message, SSHException
@@ -21,10 +16,13 @@ from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.transport import ServiceRequestingTransport
 
 from tscm_migrate.ssh.accelerated import packetizer_class
-from tscm_migrate.ssh.answers import PasswordChangeError
+from tscm_migrate.ssh.auth import PasswordChangeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import paramiko
+
 
 _CURVE = "curve25519-sha256"
 _LINE = 300  # characters of what a server says
@@ -216,3 +214,57 @@ class _Handler(AuthOnlyHandler):
             transport._agreed_pubkey_algorithm = "rsa-sha2-512"  # noqa: SLF001
             return "rsa-sha2-512" + ("-cert-v01@openssh.com" if key_type.endswith("-cert-v01@openssh.com") else "")
         return super()._finalize_pubkey_algorithm(key_type)  # type: ignore[misc,no-any-return]
+
+
+class Watchdog:
+    """Closes a transport from which nothing was heard for `dead` seconds.
+
+    Whatever arrives counts as a sign of life, so a slow link with full buffers is not taken for a dead one; when it is
+    quiet, a global request that wants a reply asks for a sign.
+    """
+
+    def __init__(self, transport: paramiko.Transport, dead: float) -> None:
+        self.transport = transport
+        self.dead = dead
+        self.barked = False
+        self._heard = time.monotonic()
+        self._stop = threading.Event()
+        self._probe: threading.Thread | None = None
+        packetizer: Any = transport.packetizer
+        read = packetizer.read_message
+
+        def read_and_note() -> Any:
+            message = read()
+            self._heard = time.monotonic()
+            return message
+
+        packetizer.read_message = read_and_note
+        self._thread = threading.Thread(target=self._watch, name="ssh-watchdog", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch; safe to call twice."""
+        self._stop.set()
+
+    def _watch(self) -> None:
+        beat = self.dead / 6
+        last = time.monotonic()
+        while not self._stop.wait(beat) and self.transport.is_active():
+            now = time.monotonic()
+            if now - last > 3 * beat:  # this machine slept; the peer gets its chance before it is called dead
+                self._heard = now
+            last = now
+            quiet = now - self._heard
+            if quiet > self.dead:
+                self.barked = True
+                self.transport.close()
+                return
+            if quiet > self.dead / 3 and (self._probe is None or not self._probe.is_alive()):
+                self._probe = threading.Thread(target=self._ask, name="ssh-probe", daemon=True)
+                self._probe.start()
+
+    def _ask(self) -> None:
+        try:
+            self.transport.global_request("keepalive@openssh.com", wait=True)
+        except Exception:  # noqa: BLE001 - the transport is going down; whoever uses it learns that by itself
+            return
