@@ -207,9 +207,13 @@ class Said(Event):
 
 @dataclass(frozen=True)
 class RunFinished(Event):
-    """The last event of a run; `held` names what is still held or offline, with the command that mends it.
+    """The last event of a run.
 
-    `left` is what a person has to see to; `report` the path of its HTML report, where one was written.
+    `seconds` is the run's own time, over all its sessions; `asked` the seconds in which it waited for the operator's
+    answers. `held` names what is still paused or offline, with the command that fixes it; `left` what a person has to
+    see to; `next` what to do after a completed migration; `report` the path of its HTML report, where one was written.
+    After a completed migration `host` and `address` are the new appliance's, `devices` and `checks` count those that
+    are well and all, and `downtime_estimate` is what was estimated before (seconds).
     """
 
     run: str
@@ -219,3 +223,10 @@ class RunFinished(Event):
     held: tuple[str, ...] = field(default=())
     left: tuple[str, ...] = field(default=())
     report: str = ""
+    next: tuple[str, ...] = field(default=())
+    asked: float = 0.0
+    host: str = ""
+    address: str = ""
+    devices: tuple[int, int] | None = None
+    checks: tuple[int, int] | None = None
+    downtime_estimate: float | None = None

@@ -20,6 +20,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from getpass import getpass
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,7 @@ class Secrets:
         self._redactor = redactor
         self._answers: dict[tuple[str, str], Secret | None] = {}
         self._lock = threading.RLock()
+        self.waited = 0.0  # seconds in which a prompt stood open
 
     def passphrase(self, host: Host, *, new: bool = False) -> Secret | None:
         """The passphrase of this host's archives; None where none is to be had.
@@ -171,15 +173,22 @@ class Secrets:
             UsageError: the second one is another.
         """
         with contextlib.suppress(EOFError):
-            if self._ask(f"{title}, once more: ") == found.reveal():
+            if self._timed_ask(f"{title}, once more: ") == found.reveal():
                 return
         raise UsageError("the two passphrases differ; nothing was changed", "run it again, and type it twice")
+
+    def _timed_ask(self, question: str) -> str:
+        began = time.monotonic()
+        try:
+            return self._ask(question)
+        finally:
+            self.waited += time.monotonic() - began
 
     def _from_prompt(self, title: str) -> Secret | None:
         if not self._interactive:
             return None
         try:
-            value = self._ask(f"{title}: ")
+            value = self._timed_ask(f"{title}: ")
         except EOFError:
             return None
         return Secret(value, "prompt") if value else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tscm_migrate.errors import DialogueSilent, MigrateError, StateUnwritable, UnknownPrompt
 from tscm_migrate.events import ActionFinished, ActionStarted, Said, StepFinished, StepStarted
+from tscm_migrate.migration import skipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,8 +154,9 @@ class Engine:
                 self.m.emit(Said(_last_words(error.host, error.transcript), "warning"))
             raise
         seconds = round(time.monotonic() - began, 3)
-        journal.write("step-done", step=step.id, seconds=seconds)
-        self.m.emit(StepFinished(step.id, "done" if acted else "skipped", seconds))
+        why = "" if acted else skipped.reason(self.m, step.id)
+        journal.write("step-done", step=step.id, seconds=seconds, **({} if acted else {"skipped": why}))
+        self.m.emit(StepFinished(step.id, "done" if acted else "skipped", seconds, why))
 
     def _drive(self, step: Step, actions: Actions, *, back: bool = False) -> int:
         """Do one action after the other, each announced in the journal; returns how many there were."""

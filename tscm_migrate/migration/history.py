@@ -118,7 +118,9 @@ def _line(entry: Entry) -> str:
     at = entry.at[11:19]
     match entry.event:
         case "step-started" | "step-done" | "step-reverted":
-            return f"{at}  {entry.event.removeprefix('step-'):<9} {data['step']}"
+            state = "skipped" if "skipped" in data else entry.event.removeprefix("step-")
+            why = f": {data['skipped']}" if "skipped" in data else ""
+            return f"{at}  {state:<9} {data['step']}{why}"
         case "step-failed" | "step-revert-failed":
             return f"{at}  failed    {data['step']}: {data.get('error', '')}"
         case "action-started":

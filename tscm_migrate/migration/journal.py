@@ -46,6 +46,8 @@ class Record:
     `notes`: what later steps need to know; `owners`: which step wrote a note, so that what is taken back is forgotten;
     `undo`: per step id, what `capture` saw before anything was changed; `started`, `done`, `reverted`: step ids in
     order; `locked`: names of the appliances that bear this run's lock; `failed`: what the last failure said.
+    `skipped`: step id → why it had nothing to do. `seconds`: the run's own time over all its sessions, without the
+    time in which the operator was asked.
     """
 
     run: str = ""
@@ -59,15 +61,25 @@ class Record:
     reverted: list[str] = field(default_factory=list)
     locked: list[str] = field(default_factory=list)
     owners: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    session_began: str = ""
+    last: str = ""
     step: str = ""
     failed: str = ""
     outcome: str = ""
     began: str = ""
     ended: str = ""
 
+    @property
+    def total_seconds(self) -> float:
+        """The run's own time, with the session that has not ended."""
+        return round(self.seconds + _between(self.session_began, self.last), 3)
+
     def apply(self, entry: Entry) -> None:
         """Take one more entry into account; events that are not known are passed over."""
         data, step = entry.data, entry.data.get("step", "")
+        self._count_time(entry)
         match entry.event:
             case "run-started":
                 self.run, self.old, self.new, self.began = data["run"], data["old"], data["new"], entry.at
@@ -87,6 +99,18 @@ class Record:
             case _ if step:
                 self._step(entry.event, step, data)
 
+    def _count_time(self, entry: Entry) -> None:
+        """Add up the sessions: as each says at its end; one that was killed counts to its last entry."""
+        if entry.event in {"run-started", "run-resumed", "rollback-started"}:
+            if self.session_began:
+                self.seconds += _between(self.session_began, self.last)
+            self.session_began = entry.at
+        elif entry.event == "run-ended" and self.session_began:
+            given = entry.data.get("seconds")
+            self.seconds += _between(self.session_began, entry.at) if given is None else float(given)
+            self.session_began = ""
+        self.last = entry.at
+
     def _note(self, key: str, value: Any) -> None:
         self.notes[key] = value
         if self.step:
@@ -101,6 +125,8 @@ class Record:
             case "step-done":
                 self.step = ""
                 _add(self.done, step)
+                if "skipped" in data:
+                    self.skipped[step] = str(data["skipped"])
             case "step-failed" | "step-revert-failed":
                 self.step, self.failed = "", data.get("error", "")
             case "step-reverted":
@@ -111,6 +137,14 @@ class Record:
                 for key in [key for key, owner in self.owners.items() if owner == step]:
                     del self.owners[key]
                     self.notes.pop(key, None)
+
+
+def _between(began: str, ended: str) -> float:
+    """Seconds from one entry to another; 0 where the clock was set back in between or a time is missing."""
+    if not (began and ended):
+        return 0.0
+    seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+    return round(max(seconds, 0.0), 3)
 
 
 def _add(names: list[str], name: str) -> None:

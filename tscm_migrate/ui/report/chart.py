@@ -1,41 +1,41 @@
-"""The timeline as data for an inline SVG: drawn to scale, the time without a TSCM as a band."""
+"""The timeline of a session in percent of its length: one bar a step, the downtime as a band behind them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-WIDTH, LEFT, RIGHT, ROW, TOP = 960, 150, 70, 22, 26
 _TICKS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+_MOST_TICKS = 5
+_THINNEST = 0.6  # percent, so that a short step is seen
 
 
 def timeline(session: dict[str, Any], downtime: dict[str, Any] | None) -> dict[str, Any]:
-    """Bars, ticks and the band of one session, in the SVG's own units."""
+    """Return `bars` (one a step: `x`, `width`), `ticks` (`x`, `text`) and `band` (`x`, `width`; or None), in percent.
+
+    Args:
+        session: as `data` makes it.
+        downtime: of the run.
+    """
     began = _at(session["began"])
-    length = max(session["seconds"], 0.001)
-    scale = (WIDTH - LEFT - RIGHT) / length
-    steps = session["steps"]
-    bars = []
-    for row, step in enumerate(steps):
-        x = LEFT + (_at(step["began"]) - began) * scale
-        bars.append({"x": round(x, 1), "y": TOP + row * ROW, "width": round(max(step["seconds"] * scale, 2), 1),
-                     "label": step["id"], "title": step["title"], "seconds": step["seconds"],
-                     "state": step["state"]})  # fmt: skip
-    return {
-        "width": WIDTH, "height": TOP + len(steps) * ROW + 26, "left": LEFT, "right": WIDTH - RIGHT, "top": TOP,
-        "bottom": TOP + len(steps) * ROW, "bars": bars, "ticks": _ticks(length, scale),
-        "band": _band(began, length, scale, downtime),
-    }  # fmt: skip
+    length = max(_at(session["ended"]) - began, 0.001)
+    bars = [_part((_at(step["began"]) - began) / length, step["seconds"] / length) for step in session["steps"]]
+    return {"bars": bars, "ticks": _ticks(length), "band": _band(began, length, downtime)}
 
 
 def _at(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def _ticks(length: float, scale: float) -> list[dict[str, Any]]:
-    every = next((t for t in _TICKS if length / t <= 10), length / 10)
+def _part(start: float, share: float) -> dict[str, float]:
+    x = min(max(100 * start, 0.0), 100 - _THINNEST)
+    return {"x": round(x, 2), "width": round(min(max(100 * share, _THINNEST), 100 - x), 2)}
+
+
+def _ticks(length: float) -> list[dict[str, Any]]:
+    every = next((tick for tick in _TICKS if length / tick <= _MOST_TICKS), length / _MOST_TICKS)
     count = int(length / every)
-    return [{"x": round(LEFT + n * every * scale, 1), "text": _text(n * every)} for n in range(count + 1)]
+    return [{"x": round(100 * n * every / length, 2), "text": _text(n * every)} for n in range(count + 1)]
 
 
 def _text(value: float) -> str:
@@ -44,13 +44,10 @@ def _text(value: float) -> str:
     return f"{value / 60:g} min" if value < 7200 else f"{value / 3600:g} h"
 
 
-def _band(began: float, length: float, scale: float, downtime: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The part of the time without a TSCM that falls into this session."""
+def _band(began: float, length: float, downtime: dict[str, Any] | None) -> dict[str, float] | None:
+    """The part of the downtime that falls into this session."""
     if downtime is None:
         return None
-    start = _at(downtime["began"]) - began
-    end = (_at(downtime["ended"]) - began) if downtime["ended"] else length
-    start, end = max(start, 0.0), min(end, length)
-    if end <= start:
-        return None
-    return {"x": round(LEFT + start * scale, 1), "width": round((end - start) * scale, 1), "seconds": end - start}
+    start = max(_at(downtime["began"]) - began, 0.0)
+    end = min(_at(downtime["ended"]) - began, length) if downtime["ended"] else length
+    return _part(start / length, (end - start) / length) if end > start else None

@@ -54,9 +54,13 @@ def build(
         "outcome": (finished.outcome if finished else record.outcome) or "unfinished",
         "began": entries[0].at if entries else "",
         "ended": ended.at if ended else (entries[-1].at if entries else ""),
-        "seconds": round(sum(one["seconds"] for one in found), 3),
+        "seconds": record.total_seconds,
+        "asked": sum(float(e.data.get("asked") or 0.0) for e in entries if e.event == "run-ended"),
+        "estimate": notes.get("estimate") or {},
+        "address": (notes.get("facts_after") or {}).get("address", ""),
         "downtime": _downtime(notes, found),
         "standing": list(finished.held if finished else (ended.data.get("standing", []) if ended else [])),
+        "next": list(finished.next if finished else (ended.data.get("next", []) if ended else [])),
         "sessions": found,
         "checks": checks,
         "acknowledged": [c for c in checks if c.get("allowed")],
@@ -68,6 +72,7 @@ def build(
         "warnings": _warnings(commands),
         "commands": list(commands),
         "options": record.options,
+        "responsible": _responsible(record.options, notes),
         "environment": _environment(first, notes),
     }
     clean: dict[str, Any] = redact.tree(told)
@@ -116,13 +121,14 @@ def _sessions(entries: Iterable[Entry]) -> list[dict[str, Any]]:
             verb = entry.data.get("verb") or _BEGINS.get(entry.event, "migrate")
             found.append({"verb": verb, "began": entry.at, "ended": entry.at, "outcome": "", "steps": []})
         session = found[-1]
-        session["ended"] = entry.at
+        if not session["outcome"]:  # what comes after its end (a `forget`) is not its time
+            session["ended"] = entry.at
         if entry.event == "run-ended":
-            session["outcome"] = entry.data.get("outcome", "")
+            session["outcome"], session["own"] = entry.data.get("outcome", ""), entry.data.get("seconds")
         elif "step" in entry.data:
             _take(session, entry)
     for session in found:
-        session["seconds"] = _seconds(session["began"], session["ended"])
+        session["seconds"] = session.pop("own", None) or _seconds(session["began"], session["ended"])
         for step in session["steps"]:
             step["seconds"] = _seconds(step["began"], step["ended"])
             if step["state"] == "done" and not step["actions"]:
@@ -137,13 +143,14 @@ def _take(session: dict[str, Any], entry: Entry) -> None:
     backwards = entry.event in {"step-reverted", "step-revert-failed"}
     if step is None or (step["state"] in {"done", "failed"} and entry.event != "action-done"):
         title, cutover = _known(name)
-        step = {"id": name, "title": title, "cutover": cutover, "state": "running", "error": "", "actions": []}
+        step = {"id": name, "title": title, "cutover": cutover, "state": "running", "error": "", "why": ""}
+        step["actions"] = []
         step |= {"began": session["steps"][-1]["ended"] if backwards and session["steps"] else entry.at}
         session["steps"].append(step)
     step["ended"] = entry.at
     match entry.event:
         case "step-done" | "step-reverted":
-            step["state"] = entry.event.removeprefix("step-")
+            step["state"], step["why"] = entry.event.removeprefix("step-"), data.get("skipped", "")
         case "step-failed" | "step-revert-failed":
             step["state"], step["error"] = "failed", data.get("error", "")
         case "action-started":
@@ -171,23 +178,40 @@ def _downtime(notes: dict[str, Any], sessions: list[dict[str, Any]]) -> dict[str
         "began": _iso(began),
         "ended": _iso(ended) if ended is not None else "",
         "seconds": round(max((ended if ended is not None else last) - began, 0.0), 1),
-        "dns_outage": any(check.get("name") == "dns-outage" for check in notes.get("checks", [])),
+        "dns_outage": any(
+            check.get("name") == "dns-outage" and check.get("severity") != "ok" for check in notes.get("checks", [])
+        ),
+    }
+
+
+def _responsible(options: dict[str, Any], notes: dict[str, Any]) -> dict[str, str]:
+    """Who ran it, from where, and what allowed it."""
+    by = notes.get("operator") or {}
+    return {
+        "operator": str(by.get("user", "")),
+        "workstation": str(by.get("workstation", "")),
+        "ticket": str(options.get("ticket") or ""),
+        "approved_by": str(options.get("approved_by") or ""),
     }
 
 
 def _devices(notes: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each device with its result; `downtime`: seconds from taking the old one offline until it was updated, or None.
+    """Each device: what it was and is, and how its update went.
+
+    `downtime`: seconds from taking the old appliance offline until the device was updated, or None.
 
     None too where it was not updated, where its time is not known, or where it was updated on a later day.
     """
     began, ended = notes.get("offline_began"), notes.get("online_at")
+    compared = notes.get("device_table") or {}
     found = []
     for name, result in sorted(notes.get("devices", {}).items()):
         at = result.get("at") if result.get("ok") else None
         served = None if at is None or began is None or at < began else round(at - began, 1)
         if ended is None or (at is not None and at > ended + 1.0):
             served = None
-        found.append({"name": name, **{k: v for k, v in result.items() if k != "at"}, "downtime": served})
+        device = {"name": name, "before": "", "now": "", "files": "", **compared.get(name, {})}
+        found.append({**device, **{k: v for k, v in result.items() if k != "at"}, "downtime": served})
     return found
 
 
