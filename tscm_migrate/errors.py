@@ -8,6 +8,7 @@
     │   ├── DialectError        2   a file of questions is not as it has to be
     │   ├── CampaignMissing     2
     │   └── NaiveTime           2   a time without a zone
+    ├── ClusterLost             1
     ├── Refused                 3   preflight found a reason not to start
     │   ├── RehearsalRefused    3   so did the rehearsal of the restore
     │   └── NetconfContradiction 3
@@ -236,6 +237,25 @@ class NaiveTime(UsageError):
     """A time without a zone cannot be compared."""
 
     code = "usage.naive-time"
+
+
+@dataclass(eq=False)
+class ClusterLost(MigrateError):
+    """No worker of the cluster is connected to its scheduler, or the scheduler does not answer."""
+
+    code = "cluster.lost"
+    exit_code = Exit.FAILED
+    retry = Retry.AFTER_REMEDY
+
+    scheduler: str
+    seconds: float = 120.0
+
+    def message(self) -> str:
+        return f"the cluster at {self.scheduler} had no worker for {self.seconds:.0f} s; no more work was started"
+
+    def remedy(self) -> str:
+        worker = f"tscm-migrate cluster start worker --address {self.scheduler}"
+        return f"start a worker: {worker}; then run the command again"
 
 
 # --------------------------------------------------------------------------- preflight

@@ -70,7 +70,7 @@ CLASS_NAMES = {
     "_Seen",
     "_Strict",
 }
-LONGEST = {"errors": 1300}  # lines; every other module has at most 450
+LONGEST = {"errors": 1325}  # lines; every other module has at most 450
 IMPORT_SHARE = 11.7  # per cent of the lines of code; wanted: 8
 
 

@@ -118,7 +118,7 @@ def test_processes_do_the_same(jobs: list[PullJob], tmp_path: Path) -> None:
 
 def test_only_mutual_tls_is_taken(tmp_path: Path) -> None:
     files = {name: tmp_path / name for name in ("ca", "cert", "key")}
-    with pytest.raises(UsageError, match="not protected"), cluster(Cluster(scheduler="tcp://127.0.0.1:1", **files)):
+    with pytest.raises(UsageError, match="not encrypted"), cluster(Cluster(scheduler="tcp://127.0.0.1:1", **files)):
         pass
     with pytest.raises(UsageError, match="is not there"), cluster(Cluster(scheduler="tls://127.0.0.1:1", **files)):
         pass
@@ -154,6 +154,37 @@ def test_a_pair_whose_worker_is_killed_is_not_migrated_by_another(
     assert states.pop("c") in {"refused", "unfinished"}
     assert states == dict.fromkeys("abde", "done")
     assert sum(process.poll() is None for process in processes) >= 2, "scheduler and one worker are left"
+
+
+def lost_with_its_worker(job: Job) -> Result:
+    """Stand in for `pairs.work`; every worker that gets a job is killed."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return Result(job.pair, "done")
+
+
+@pytest.mark.parametrize("lost", ["workers", "scheduler"])
+def test_a_campaign_ends_when_its_cluster_is_lost(
+    engine: tuple[Cluster, list[subprocess.Popen[bytes]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    where, processes = engine
+    monkeypatch.setenv("TSCM_STATE", str(tmp_path))
+    plan = tmp_path / "plan.toml"
+    rows = ", ".join(f'{{ from = "{n}-old", to = "{n}-new" }}' for n in "abc")
+    plan.write_text(f'name = "far"\nstop_after = 9\n[[waves]]\nname = "all"\njobs = 2\npairs = [{rows}]\n')
+    chosen = plans.load(plan, datetime.now(UTC))
+    journal = running.begin(chosen, str(plan), "")
+    told: list[str] = []
+    with cluster(where, patience=4) as executor:
+        if lost == "scheduler":
+            processes[0].kill()
+        work = lost_with_its_worker if lost == "workers" else migrated_once
+        one = running.Campaign(chosen, journal, told.append, executor=executor, work=work)
+        assert one.run(rehearse=False) == Exit.FAILED
+    assert "had no worker for" in journal.state.why
+    assert f"tscm-migrate cluster start worker --address {where.scheduler}" in told[-1]
+    assert journal.state.started == ["a-old → a-new", "b-old → b-new"]
+    assert {result.state for result in journal.state.migrated.values()} == {"unfinished"}
+    assert "c-old → c-new" not in journal.state.migrated
 
 
 def test_certificates_are_never_overwritten_and_other_protocols_are_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.campaign import pairs
 from tscm_migrate.campaign.journal import GOOD, CampaignJournal, Result
 from tscm_migrate.campaign.pairs import Job
-from tscm_migrate.errors import Exit
+from tscm_migrate.errors import ClusterLost, Exit
 from tscm_migrate.fleet.pool import run as run_pool
 from tscm_migrate.migration.window import Clock, Window
 from tscm_migrate.util import operator_command, redact
@@ -69,6 +69,9 @@ class Campaign:
             if rehearse:
                 self._rehearse()
             why = self._waves()
+        except ClusterLost as error:
+            why = error.message()
+            self.tell(f"{why}; {error.remedy()}: tscm-migrate campaign resume {self.plan.name}")
         except KeyboardInterrupt:
             pairs.stopping.set()
             self.journal.write("ended", why="interrupted")

@@ -6,25 +6,34 @@ worker dies, dask runs its job again on another one; a pull may be repeated, so 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import ipaddress
 import multiprocessing
+import time
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path  # noqa: TC003 - pydantic wants it
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from tscm_migrate.errors import UsageError
+from tscm_migrate.errors import ClusterLost, UsageError
 from tscm_migrate.util import private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from concurrent.futures import Executor
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+
+T = TypeVar("T")
 
 CERTIFICATES = ("ca.pem", "cluster.pem", "cluster.key")
 _CERTIFICATE_DAYS = 825
+_CONNECT = 30  # seconds
+_PATIENCE = 120.0  # seconds; a worker that is started again is back before
+_CHECK_EVERY = 5.0  # seconds between two questions to the scheduler
+_ANSWER = 10.0  # seconds for its answer
 _SKEW = timedelta(minutes=5)  # between the clocks of the machines
 
 
@@ -48,9 +57,56 @@ def processes(count: int) -> Iterator[Executor]:
         yield pool
 
 
+class ClusterExecutor(Executor):
+    """The workers of a dask cluster.
+
+    Args:
+        client: of dask.
+        scheduler: its address.
+        patience: seconds for which work waits while no worker is connected.
+    """
+
+    def __init__(self, client: Any, scheduler: str, patience: float) -> None:
+        self._client, self._scheduler, self._patience = client, scheduler, patience
+        self._inner: Executor = client.get_executor(pure=False)
+        self._seen = self._asked = time.monotonic()
+
+    def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run `work` on a worker; it waits while there is none."""
+        return self._inner.submit(work, *args, **kwargs)
+
+    def check(self) -> None:
+        """Check that the cluster has a worker; dask itself waits for one without an end.
+
+        Raises:
+            ClusterLost: there was none for `patience` seconds.
+        """
+        now = time.monotonic()
+        if now - self._asked < min(_CHECK_EVERY, self._patience / 2):
+            return
+        self._asked = now
+        if self._has_workers():
+            self._seen = time.monotonic()
+        elif now - self._seen >= self._patience:
+            raise ClusterLost(self._scheduler, self._patience)
+
+    def lost(self) -> ClusterLost:
+        """Return the error of work that the client has given up because its scheduler is gone."""
+        return ClusterLost(self._scheduler, time.monotonic() - self._seen)
+
+    def _has_workers(self) -> bool:
+        with contextlib.suppress(OSError, TimeoutError):
+            return self._client.status == "running" and bool(self._client.nthreads(callback_timeout=_ANSWER))
+        return False
+
+
 @contextmanager
-def cluster(where: Cluster) -> Iterator[Executor]:
+def cluster(where: Cluster, *, patience: float = _PATIENCE) -> Iterator[ClusterExecutor]:
     """Yield the workers of a dask cluster.
+
+    Args:
+        where: the scheduler and the certificates.
+        patience: seconds for which work waits while no worker is connected.
 
     Raises:
         UsageError: not `tls://`, a file is missing, dask is not installed, or no scheduler answers.
@@ -74,11 +130,11 @@ def cluster(where: Cluster) -> Iterator[Executor]:
         require_encryption=True,
     )
     try:
-        client = dask.Client(where.scheduler, security=security, timeout=20, set_as_default=False)
+        client = dask.Client(where.scheduler, security=security, timeout=_CONNECT, set_as_default=False)
     except (OSError, TimeoutError) as error:
         raise UsageError(f"no scheduler answers at {where.scheduler}: {error}", "is it up, with these keys?") from error
     with client:
-        yield client.get_executor(pure=False)
+        yield ClusterExecutor(client, where.scheduler, patience)
 
 
 def create_certificates(folder: Path, hosts: Sequence[str], *, days: int = _CERTIFICATE_DAYS) -> None:

@@ -14,10 +14,12 @@ from collections import deque
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tscm_migrate.errors import Unreachable
+from tscm_migrate.errors import ClusterLost, Unreachable
+from tscm_migrate.fleet.executors import ClusterExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,6 +88,10 @@ def run(
         probe: items whose host does not answer are not worked on, and give Unreachable.
         admit: called in the caller's thread before an item's work starts; False leaves the item out.
         on_stop: called when the caller stops early (Ctrl-C), to end the work that is running.
+
+    Raises:
+        ClusterLost: the executor's cluster has no worker any more. The items whose work had started have given their
+            outcomes, with this error; the others have none.
     """
     if jobs < 1:
         raise ValueError("jobs must be 1 or more")
@@ -105,7 +111,9 @@ def run(
                     _track(pool.submit(timed, work, item), item, running, finished)
 
         try:
-            yield from _outcomes(probing, running, ready, finished, start)
+            yield from _outcomes(probing, running, ready, partial(_next, finished, pool), start)
+        except ClusterLost:
+            raise
         except BaseException:
             if on_stop is not None:
                 on_stop()
@@ -117,11 +125,15 @@ def run(
 
 def _outcomes(
     probing: dict[Future[Any], T], running: dict[Future[Any], T], ready: deque[T],
-    finished: SimpleQueue[Future[Any]], start: Callable[[], None],
+    next_done: Callable[[], Future[Any]], start: Callable[[], None],
 ) -> Iterator[Outcome[T, R]]:  # fmt: skip
     start()
     while probing or running:
-        future = _next(finished)
+        try:
+            future = next_done()
+        except ClusterLost as lost:
+            yield from (Outcome(item, error=lost) for item in running.values())
+            raise
         if future in running:
             yield _outcome(running.pop(future), future)
         elif error := future.exception() or future.result():
@@ -136,10 +148,20 @@ def _track(future: Future[Any], item: T, into: dict[Future[Any], T], finished: S
     future.add_done_callback(finished.put)
 
 
-def _next(finished: SimpleQueue[Future[Any]]) -> Future[Any]:
+def _next(finished: SimpleQueue[Future[Any]], pool: Executor) -> Future[Any]:
+    """Wait for the next future that is done.
+
+    Raises:
+        ClusterLost: the pool's cluster has no worker, or its client has cancelled the future.
+    """
     while True:
         with contextlib.suppress(Empty):
-            return finished.get(timeout=0.5)  # without a timeout, Ctrl-C is not seen on Windows
+            future = finished.get(timeout=0.5)  # without a timeout, Ctrl-C is not seen on Windows
+            if future.cancelled() and isinstance(pool, ClusterExecutor):
+                raise pool.lost()
+            return future
+        if isinstance(pool, ClusterExecutor):
+            pool.check()
 
 
 def _outcome(item: T, future: Future[Timed[R]]) -> Outcome[T, R]:
