@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tscm_migrate.tasks
+from tscm_migrate.tasks import tree
 from tscm_migrate.tasks.base import command
 
 if TYPE_CHECKING:
@@ -137,6 +137,6 @@ def picture(context: Context) -> int:
     return _run(context, f"{PYTHON} -m docs._picture")
 
 
-namespace = tscm_migrate.tasks.namespace()
+namespace = tree.namespace()
 for _task in (test, lint, docs, lock, release, bench, chaos, matrix, picture):
     namespace.add_task(_task)

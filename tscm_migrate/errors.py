@@ -744,7 +744,7 @@ class ArchiveMissing(ApplianceError):
     code = "appliance.no-archive"
 
     def remedy(self) -> str:
-        return f"see what there is: tscm-migrate archives {self.host}; or leave --archive out for a fresh backup"
+        return f"see what there is: tscm-migrate archive list {self.host}; or leave --archive out for a fresh backup"
 
 
 @dataclass(eq=False)
@@ -779,7 +779,7 @@ class ArchiveEmpty(ApplianceError):
     code = "appliance.empty-archive"
 
     def remedy(self) -> str:
-        return f"see what there is, and take another one with --archive NAME: tscm-migrate archives {self.host}"
+        return f"see what there is, and take another one with --archive NAME: tscm-migrate archive list {self.host}"
 
 
 @dataclass(eq=False)
@@ -1140,8 +1140,8 @@ class JournalDamaged(MigrateError):
 
     def remedy(self) -> str:
         return (
-            f"see what it did until then: tscm-migrate show {self.run}; mend both appliances by hand, move the run's "
-            "folder away, and say for each: tscm-migrate unlock HOST, which tells what is still held there"
+            f"see what it did until then: tscm-migrate run show {self.run}; mend both appliances by hand, move the "
+            "run's folder away, and say for each: tscm-migrate run unlock HOST, which tells what is still held there"
         )
 
 
@@ -1217,10 +1217,10 @@ class Locked(MigrateError):
 
     def remedy(self) -> str:
         if self.alive:
-            return f"wait for that run; if it is dead for certain: tscm-migrate unlock {self.host} --force"
+            return f"wait for that run; if it is dead for certain: tscm-migrate run unlock {self.host} --force"
         return (
             f"go on with it: tscm-migrate resume {self.run}; or take it back: tscm-migrate rollback {self.run}; "
-            f"or, once all is mended by hand, move its folder away (tscm-migrate show {self.run} tells where)"
+            f"or, once all is mended by hand, move its folder away (tscm-migrate run show {self.run} tells where)"
         )
 
 
@@ -1282,7 +1282,7 @@ class OutOfMemory(MigrateError):
 
     code = "out-of-memory"
     advice = (
-        "end other programs, or run it where there is more memory; what was begun can be resumed: tscm-migrate runs"
+        "end other programs, or run it where there is more memory; what was begun can be resumed: tscm-migrate run list"
     )
 
 

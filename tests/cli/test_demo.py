@@ -47,7 +47,7 @@ timeout 200 sh -c 'until grep -q "done take-offline" log; do sleep 0.1; done'
 kill -TERM $!
 wait $!; echo "migrate: $?"
 appliance
-RUN=$(tscm-migrate runs | cut -d" " -f1)
+RUN=$(tscm-migrate run list | cut -d" " -f1)
 tscm-migrate resume --yes >log2 2>&1; echo "resume: $?"
 appliance
 tscm-migrate rollback --run $RUN --yes >log3 2>&1; echo "rollback: $?"

@@ -44,7 +44,7 @@ def test_one_that_cannot_be_written_is_left_to_do_and_one_that_cannot_be_read_is
         (lab.folder / "workstation" / ".ssh" / "known_hosts").mkdir(parents=True)  # nor can the user's own be read
         known = site / "known_hosts"
         known.chmod(0o000)
-        for words in (("check", *PAIR), ("host", "pin", "tscm-old"), ("doctor",)):
+        for words in (("plan", "--checks-only", *PAIR), ("host", "pin", "tscm-old"), ("doctor",)):
             done = tool(lab, site / "hosts.toml", *words)
             assert f"{known}: cannot be read: Permission denied" in said(done)
             assert "should not have happened" not in said(done)

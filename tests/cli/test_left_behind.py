@@ -82,7 +82,7 @@ def test_an_inventory_that_is_named_goes_before_the_run_s_own(lab: EmbeddedLab, 
 
 def test_what_a_killed_run_has_left_is_shown(lab: EmbeddedLab) -> None:
     run = killed(lab, "transfer")
-    told = tool(lab, "show", run).stdout
+    told = tool(lab, "run", "show", run).stdout
     assert re.search(rf"^tscm-old: its updates are HELD.*tscm-migrate rollback {run}$", told, re.MULTILINE), told
     assert "OFFLINE" not in told
 
@@ -115,18 +115,18 @@ def test_what_a_damaged_journal_says_before_the_damage_is_shown(lab: EmbeddedLab
     held = next(n for n, line in enumerate(lines) if '"step-done"' in line and "hold-updates" in line)
     lines[held + 2] = lines[held + 2].replace('"t": "2', '"t": "1')
     journal.write_text("".join(lines), encoding="utf-8")
-    done = tool(lab, "show", run)
+    done = tool(lab, "run", "show", run)
     assert done.returncode == 1
     assert "done      hold-updates" in done.stdout
     assert "tscm-old: its updates are HELD" in done.stdout
     assert f"line {held + 3} is damaged" in done.stderr
-    assert "tscm-migrate unlock HOST" in done.stderr
+    assert "tscm-migrate run unlock HOST" in done.stderr
     # as the error says: the folder is moved away, and unlock tells what is still held
     shutil.move(folder_of(lab, run), lab.folder / "away")
-    unlocked = tool(lab, "unlock", "tscm-old", "--inventory", str(lab.inventory))
+    unlocked = tool(lab, "run", "unlock", "tscm-old", "--inventory", str(lab.inventory))
     assert unlocked.returncode == 0, unlocked.stderr
     command = re.search(r"its updates are HELD.*: (sudo mv .*)$", unlocked.stdout, re.MULTILINE)
     assert command, unlocked.stdout
     assert lab.on("old", command[1].removeprefix("sudo ")).returncode == 0
     assert (lab.folder / CRON_ENTRY).exists()
-    assert "HELD" not in tool(lab, "unlock", "tscm-old", "--inventory", str(lab.inventory)).stdout
+    assert "HELD" not in tool(lab, "run", "unlock", "tscm-old", "--inventory", str(lab.inventory)).stdout

@@ -55,7 +55,7 @@ class Desk:
         return self.tool("migrate", *PAIR, "--yes", *more, **env)
 
     def check(self, *more: str, **env: str) -> str:
-        return self.tool("check", *PAIR, *more, **env)
+        return self.tool("plan", "--checks-only", *PAIR, *more, **env)
 
     def no_archives(self) -> None:
         for path in self.lab.guest("old").path("backup").glob("*.tsbak*"):
@@ -101,7 +101,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 def wrong_host_name(desk: Desk) -> str:
     with desk.inventory(lambda text: text.replace('"127.0.1.50"', '"tscm-new.invalid"')) as file:
-        return desk.tool("check", *PAIR, inventory=file)
+        return desk.tool("plan", "--checks-only", *PAIR, inventory=file)
 
 
 def wrong_key(desk: Desk) -> str:
@@ -111,18 +111,18 @@ def wrong_key(desk: Desk) -> str:
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(key)
     key.chmod(0o600)
     with desk.inventory(lambda text: re.sub("identity_file = .*", f'identity_file = "{key}"', text)) as file:
-        return desk.tool("check", *PAIR, inventory=file)
+        return desk.tool("plan", "--checks-only", *PAIR, inventory=file)
 
 
 def unpinned_host(desk: Desk) -> str:
     with desk.inventory(str, known="") as file:
-        return desk.tool("check", *PAIR, inventory=file)
+        return desk.tool("plan", "--checks-only", *PAIR, inventory=file)
 
 
 def changed_host_key(desk: Desk) -> str:
     pinned = (desk.lab.folder / "known_hosts").read_text().replace("127.0.1.43", "X")
     with desk.inventory(str, known=pinned.replace("127.0.1.50", "127.0.1.43")) as file:
-        return desk.tool("check", *PAIR, inventory=file)
+        return desk.tool("plan", "--checks-only", *PAIR, inventory=file)
 
 
 def wrong_passphrase(desk: Desk) -> str:
@@ -161,7 +161,7 @@ def no_sudo(desk: Desk) -> str:
 
 
 def same_host_twice(desk: Desk) -> str:
-    return desk.tool("check", "--from", "tscm-old", "--to", "tscm-old")
+    return desk.tool("plan", "--checks-only", "--from", "tscm-old", "--to", "tscm-old")
 
 
 def no_such_archive(desk: Desk) -> str:

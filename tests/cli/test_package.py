@@ -91,5 +91,5 @@ def test_it_installs_into_an_empty_environment_and_runs(built: Path, tmp_path: P
     tool = str(room / "bin/tscm-migrate")
     assert run(tool, "--version", cwd=tmp_path) == f"tscm-migrate {tscm_migrate.__version__}\n"
     assert "migrate" in run(tool, "--help", cwd=tmp_path)
-    assert "python" in run(tool, "doctor", "--offline", cwd=tmp_path)
+    assert "python" in run(tool, "doctor", "--local", cwd=tmp_path)
     assert run(python, "-m", "pip", "check").strip() == "No broken requirements found."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate.cli import completion
-from tscm_migrate.tasks import namespace
+from tscm_migrate.tasks.tree import namespace
 
 if TYPE_CHECKING:
     from pathlib import Path

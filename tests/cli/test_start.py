@@ -108,7 +108,7 @@ def test_init_with_all_that_it_needs_asks_nothing_and_doctor_then_finds_nothing_
         done = run(env, *words)
         told = run(env, "doctor", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "next: tscm-migrate check --from tscm-old --to tscm-new"
+    assert done.stdout.splitlines()[-1] == "next: tscm-migrate plan --checks-only --from tscm-old --to tscm-new"
     found = {(one["where"], one["name"]): one["severity"] for one in json.loads(told.stdout)}
     for host in ("tscm-old", "tscm-new"):
         assert [found[host, name] for name in ("login", "sudo", "tsadmin", "disk", "clock")] == ["ok"] * 5
@@ -150,7 +150,7 @@ def test_the_commands_that_are_told_can_be_copied_whatever_a_folder_is_called(
     subprocess.run(["sh", "-c", mend], cwd=tmp_path, check=True, timeout=60)
     assert stat.S_IMODE((folder / "a key").stat().st_mode) == 0o600
     (folder / "a key").unlink()
-    gone = run(env, "doctor", "--offline", "--inventory", str(folder / "hosts.toml")).stdout
+    gone = run(env, "doctor", "--local", "--inventory", str(folder / "hosts.toml")).stdout
     make = next(line for line in gone.splitlines() if "ssh-keygen" in line).partition("mend: ")[2]
     subprocess.run(["sh", "-c", f"{make} -N ''"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
     assert (folder / "a key.pub").is_file()

@@ -85,7 +85,7 @@ def test_every_task_ends_its_help_with_examples_that_the_tool_takes(name: str) -
 
 def test_every_argument_and_option_is_explained() -> None:
     code = (  # in a process of its own: invoke forgets a task's help once it was asked for
-        "from tscm_migrate.tasks import namespace\n"
+        "from tscm_migrate.tasks.tree import namespace\n"
         "for c in namespace().to_contexts():\n"
         "    for flag, about in c.help_tuples(): print(c.name, flag, '' if about else 'UNEXPLAINED')\n"
     )

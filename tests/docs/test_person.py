@@ -76,6 +76,6 @@ def test_a_secret_is_stored_listed_and_forgotten(tmp_path: Path) -> None:
         return done.stdout
 
     assert "passphrase:tscm-old   stored " in said("list")
-    said("forget", "passphrase:tscm-old")
+    said("secret", "delete", "passphrase:tscm-old")
     assert "passphrase:tscm-old   not stored" in said("list")
     assert "swordfish" not in person.shown

@@ -70,16 +70,16 @@ def cut(env: dict[str, str]) -> None:
             if "done hold-updates" in line or time.monotonic() > end:
                 break
         process.send_signal(signal.SIGKILL)
-    assert "unfinished" in tool(env, "runs")
+    assert "unfinished" in tool(env, "run", "list")
 
 
 def filled(block: Block, lab: Lab, env: dict[str, str]) -> str:
     """The block's text with the names of this lab where the page has its examples."""
     text = block.text
     if RUN in text:
-        text = text.replace(RUN, tool(env, "runs").split()[0])
+        text = text.replace(RUN, tool(env, "run", "list").split()[0])
     if ARCHIVE in text:
-        found = re.findall(r"threatstop_backup_[\d_-]+\.tsbak\.gpg", tool(env, "archives", "tscm-old"))
+        found = re.findall(r"threatstop_backup_[\d_-]+\.tsbak\.gpg", tool(env, "archive", "list", "tscm-old"))
         text = text.replace(ARCHIVE, found[0])
     return text
 

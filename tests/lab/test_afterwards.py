@@ -28,7 +28,7 @@ def tool(lab: NamespaceLab, *words: str, status: int = 0) -> subprocess.Complete
 
 
 def report(lab: NamespaceLab) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(lab.run_tool("report", "show", "--json").stdout)
+    loaded: dict[str, Any] = json.loads(lab.run_tool("run", "report", "--json").stdout)
     return loaded
 
 
@@ -59,12 +59,12 @@ def test_what_was_left_is_completed_compared_and_adopted(rooms: MakeLab) -> None
 
     tool(lab, "host", "adopt", "--yes")
     assert load(lab.inventory).host("tscm-new").address == "10.1.1.43"
-    moved = tool(lab, "archives", "tscm-old", status=2)
+    moved = tool(lab, "archive", "list", "tscm-old", status=2)
     assert "tscm-old was migrated to tscm-new, which is at 10.1.1.43 now" in moved.stderr
     made = json.loads(tool(lab, "backup", "tscm-new", "--json").stdout.splitlines()[-1])
     assert made["archive"]["name"].endswith(".gpg")
     assert sorted(made["devices"]) == ["a-asa", "b-isr", "c-pan"]
-    listed = json.loads(tool(lab, "archives", "tscm-new", "--json").stdout)
+    listed = json.loads(tool(lab, "archive", "list", "tscm-new", "--json").stdout)
     assert made["archive"]["name"] in [one["name"] for one in listed]
     assert lab.on("new", "ls /var/lib/tscm-migrate").stdout.split() == ["own-settings.tar"], "no lock, nothing paused"
-    tool(lab, "forget", run, "--yes")
+    tool(lab, "run", "discard", run, "--yes")

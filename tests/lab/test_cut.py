@@ -109,7 +109,7 @@ def test_a_run_that_was_put_back_can_be_resumed(base: matrix.Undisturbed, rig: R
     before = rig.state()
     done = rig.migrate([{"kind": "signal", "n": event(base, SENT), "when": "after"}])
     assert done.status == 5, done.text
-    run = json.loads(rig.run("runs", "--json").out)[0]
+    run = json.loads(rig.run("run", "list", "--json").out)[0]
     assert run["state"] == "put back"
     again = rig.run("resume", run["run"], "--yes")
     assert again.status == 0, again.text
@@ -185,7 +185,7 @@ def test_after_the_cutover_an_interrupt_names_the_way_on_and_back(base: matrix.U
     assert f"tscm-migrate rollback {run}" in done.text
     assert "OFFLINE" in done.text
     assert "HELD" in done.text
-    shown = rig.run("show", run)
+    shown = rig.run("run", "show", run)
     assert "OFFLINE" in shown.out
     refused = rig.migrate()  # nobody begins another run over it
     assert refused.status == 3, refused.text
@@ -205,7 +205,7 @@ def test_a_closed_output_does_not_end_a_run(rig: Rig) -> None:
 
 
 def test_a_closed_terminal_changes_no_exit_code(rig: Rig) -> None:
-    process = rig.start("show", "no-such-run", "--json")
+    process = rig.start("run", "show", "no-such-run", "--json")
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
@@ -245,7 +245,7 @@ def test_a_second_run_is_refused_and_told_who_and_since_when(
     mine = rig.migrate()
     other_state = {"TSCM_STATE": str(tmp_path / "other")}
     another = rig.lab.run_tool(*rig.words(), env={"TSCM_PASSPHRASE": "x y", **other_state})  # another workstation
-    unlock = rig.lab.run_tool("unlock", "tscm-old", env=other_state)
+    unlock = rig.lab.run_tool("run", "unlock", "tscm-old", env=other_state)
     (tmp_path / "p" / "go").touch()
     first = rig.finish(process)
     assert first.status == 0, first.text
@@ -261,9 +261,9 @@ def test_a_second_run_is_refused_and_told_who_and_since_when(
 def test_a_lock_of_another_workstation_goes_by_force_only(rig: Rig, tmp_path: Path) -> None:
     rig.migrate([{"kind": "kill", "n": 2, "when": "after"}])
     other = {"TSCM_STATE": str(tmp_path / "other"), "TSCM_PASSPHRASE": "x y"}
-    assert rig.lab.run_tool("unlock", "tscm-old", env=other).returncode == 3
+    assert rig.lab.run_tool("run", "unlock", "tscm-old", env=other).returncode == 3
     for name in ("tscm-old", "tscm-new"):
-        assert rig.lab.run_tool("unlock", name, "--force", env=other).returncode == 0
+        assert rig.lab.run_tool("run", "unlock", name, "--force", env=other).returncode == 0
     assert rig.lab.on("old", "ls -A /var/lib/tscm-migrate 2>/dev/null").stdout == ""
 
 
@@ -302,7 +302,7 @@ def test_a_torn_last_line_is_no_damage_and_a_broken_middle_is_named(rig: Rig) ->
     assert file.stat().st_mode & 0o777 == 0o600
     whole = file.read_bytes()
     file.write_bytes(whole + b'{"n": 21, "t": "2024')
-    assert rig.run("show", run).status == 0
+    assert rig.run("run", "show", run).status == 0
     file.write_bytes(whole.replace(b"multidevice-core", b"multidevice-cora", 1))
     damaged = rig.run("resume", run, "--yes")
     assert damaged.status == 1

@@ -131,13 +131,13 @@ def test_a_dead_one_is_restored_from_its_newest_copy_and_that_can_be_taken_back(
     kept = {name for name in files_of(used.lab.folder) - base.before if not name.startswith("hosts/")}
     assert not [name for name in kept if ".tsbak" in name], "nothing of the archive is left on the workstation"
     run = run_of(base.done.stdout)
-    report = json.loads(used.run("report", "show", run, "--json").stdout)
+    report = json.loads(used.run("run", "report", run, "--json").stdout)
     compared = next(row for row in report["parity"] if row["name"] == "compared with")
     assert "verified" in compared["has"]
     assert {"devices", "device files", "host keys", "address"} <= {row["name"] for row in report["parity"]}
     assert report["downtime"] is None
     assert "must not be at 10.1.1.43" in base.done.stdout
-    logged_in = used.run("archives", "tscm-old")
+    logged_in = used.run("archive", "list", "tscm-old")
     assert logged_in.returncode == 0, "the old address shows the keys that are pinned for it"
     back = used.run("rollback", run, "--yes")
     assert back.returncode == 0, said(back)
@@ -184,7 +184,7 @@ def test_whoever_answers_at_the_old_address_stops_it_before_anything_is_changed(
     before = new_files(site)
     site.lab.power_on("old")
     try:
-        for verb in (("check", *RESCUE[1:-1]), RESCUE, (*RESCUE, "--allow", "old-answers")):
+        for verb in (("plan", "--checks-only", *RESCUE[1:-1]), RESCUE, (*RESCUE, "--allow", "old-answers")):
             refused = site.run(*verb)
             assert refused.returncode == 3, said(refused)
             assert "somebody is at 10.1.1.43" in said(refused)

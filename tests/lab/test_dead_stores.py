@@ -61,7 +61,7 @@ def test_a_sealed_copy_in_s3_is_opened_on_its_way_to_the_new_one(seaweed: server
         to = ("--to", "tscm-new")
         said = ran(lab, "plan", "--archive", "offsite:nosuch.tsbak", *to, env=env, status=1)
         assert "it has copies of tscm-old" in said
-        said = ran(lab, "check", "--archive", "offsite:tscm-odl/latest", *to, env=env, status=1)
+        said = ran(lab, "plan", "--checks-only", "--archive", "offsite:tscm-odl/latest", *to, env=env, status=1)
         assert "tscm-odl: no such copy" in said
         said = ran(lab, "plan", "--archive", "offsite:latest", *to, env={**env, "GNUPGHOME": str(tmp_path)}, status=1)
         assert "gpg" in said, "without the secret key nothing is begun"

@@ -72,16 +72,16 @@ def tool(lab: EmbeddedLab, *words: str) -> subprocess.CompletedProcess[str]:
 def test_nothing_of_ours_tells_the_passphrase_or_can_be_written_by_others(lab: EmbeddedLab) -> None:
     here = lab.folder / "workstation"
     outputs = {
-        "archives": tool(lab, "archives", "tscm-old"),
-        "pull": tool(lab, "pull", "--host", "tscm-old", "--to", "backups/below"),
+        "archives": tool(lab, "archive", "list", "tscm-old"),
+        "pull": tool(lab, "archive", "pull", "tscm-old", "--to", "backups/below"),
         "pin": tool(lab, "host", "pin", "tscm-old", "--fingerprint", "SHA256:x"),
         "migrate": tool(lab, "migrate", *PAIR, "--yes", "--json"),
     }
     for line in outputs["migrate"].stdout.splitlines():
         json.loads(line)
-    outputs["show"] = tool(lab, "report", "show")
-    outputs["report"] = tool(lab, "report", "open", "--print-path")
-    outputs["runs"] = tool(lab, "runs", "--json")
+    outputs["show"] = tool(lab, "run", "report", "--text")
+    outputs["report"] = tool(lab, "run", "report", "--print-path")
+    outputs["runs"] = tool(lab, "run", "list", "--json")
     for name in ("archives", "migrate", "pull", "show", "report", "runs"):
         # 3: what it prints stands above a question, so the rehearsal of the restore refuses to answer it
         assert outputs[name].returncode in {0, 3, 4}, said(outputs[name])

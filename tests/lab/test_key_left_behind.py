@@ -37,7 +37,7 @@ def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_i
         process.send_signal(signal.SIGKILL)
         out, err = process.communicate(timeout=20)
     run = run_of(out + err)
-    shown = lab.run_tool("show", run)
+    shown = lab.run_tool("run", "show", run)
     for words in ("tscm-new: a key for one transfer may still be let in", "authorized_keys of threatstop", "expires 2",
                   "/dev/shm/.tscm-migrate-transfer-", f"tscm-migrate rollback {run}"):  # fmt: skip
         assert words in shown.stdout, said(shown)

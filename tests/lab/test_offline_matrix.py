@@ -122,6 +122,6 @@ def _forgotten(lab: NamespaceLab, said: str) -> None:
     """What is kept on the new one for a rollback goes when that is given up; the tool still finds it, and gets in."""
     run = re.search(r"run (\d{8}-\d{6}-[0-9a-f]{4})", said)
     assert run, said
-    result = lab.run_tool("forget", run[1], "--yes", env=ENV)
+    result = lab.run_tool("run", "discard", run[1], "--yes", env=ENV)
     assert result.returncode == 0, result.stdout + result.stderr
     assert lab.on("new", "ls -A /var/lib/tscm-migrate").stdout == ""

@@ -22,7 +22,7 @@ def test_warnings_are_shown_and_reported_and_an_update_with_status_0_can_have_fa
     lab = rooms({"faults": {"prints": {"backup": [LEFT_OUT]}}}, {"faults": {"prints": prints}})
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=200)
     assert result.returncode == 4, said(result)
-    report = json.loads(lab.run_tool("report", "show", run_of(result.stdout), "--json").stdout)
+    report = json.loads(lab.run_tool("run", "report", run_of(result.stdout), "--json").stdout)
     for line in (f"tscm-old: {LEFT_OUT}", f"tscm-new: {WARNED}"):
         assert f"warning: {line}" in result.stdout, said(result)
         assert line in report["warnings"]

@@ -91,7 +91,7 @@ def test_an_unknown_question_of_the_restore_is_met_while_the_old_one_serves(room
     assert "everything was put back" in result.stdout + result.stderr
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
     assert {name: everything(lab, name) for name in ("old", "new")} == before
-    shown = lab.run_tool("show", run_of(result.stdout)).stdout
+    shown = lab.run_tool("run", "show", run_of(result.stdout)).stdout
     assert "offline_began" not in shown
 
 
@@ -169,7 +169,7 @@ def test_a_rehearsal_is_left_out_where_nobody_wants_it_and_the_report_says_so(ro
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=200)
     assert result.returncode == 0, said(result)
     assert "--no-rehearsal: what the restore asks will be known only when" in result.stdout + result.stderr
-    report = json.loads(lab.run_tool("report", "show", "--json").stdout)
+    report = json.loads(lab.run_tool("run", "report", "--json").stdout)
     assert report["rehearsal"] == {"skipped": "--no-rehearsal"}
     assert report["options"]["rehearsal"] is False
 

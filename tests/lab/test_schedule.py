@@ -107,4 +107,4 @@ def test_its_purge_deletes_only_what_offsite_has_marked(lab: EmbeddedLab, tmp_pa
     assert schedule(lab, OLD, "--remove", "--yes").returncode == 0
     assert not entry(lab).exists()
     assert not (backups / ".tscm-offsite").exists()
-    assert json.loads(lab.run_tool("archives", OLD, "--json").stdout)
+    assert json.loads(lab.run_tool("archive", "list", OLD, "--json").stdout)

@@ -19,10 +19,10 @@ def test_plan_and_check_change_nothing_and_say_what_would_be_done(rooms: MakeLab
     with rooms(new={"os_version": "16.04"}) as lab:
         env = {"TSCM_PASSPHRASE": PASSPHRASE}
         before = [state_of(lab, name) for name in ("old", "new")]
-        refused = lab.run_tool("check", *PAIR, env=env)
+        refused = lab.run_tool("plan", "--checks-only", *PAIR, env=env)
         assert refused.returncode == 3, said(refused)
         assert "Error    os-differs" in refused.stdout
-        allowed = lab.run_tool("check", *PAIR, "--allow", "os-differs", env=env)
+        allowed = lab.run_tool("plan", "--checks-only", *PAIR, "--allow", "os-differs", env=env)
         assert allowed.returncode == 0, said(allowed)
         assert "os-differs (acknowledged)" in allowed.stdout
         plan = lab.run_tool("plan", *PAIR, "--allow", "os-differs", env=env)
@@ -43,7 +43,7 @@ def test_plan_and_check_change_nothing_and_say_what_would_be_done(rooms: MakeLab
 
 def test_a_missing_rsync_is_answered_as_it_is_stored(rooms: MakeLab) -> None:
     with rooms(new={"missing": ("rsync",)}) as lab:
-        words = ("check", *PAIR, "--method", "rsync")
+        words = ("plan", "--checks-only", *PAIR, "--method", "rsync")
         other = lab.run_tool(*words)
         assert other.returncode == 0, said(other)
         assert "rsync cannot be used: there is no rsync on the new one; tar is on both" in " ".join(
@@ -73,5 +73,5 @@ def test_on_a_terminal_the_run_is_drawn_and_its_report_names_everything(rooms: M
         assert any("tsadmin" in c.get("display", "") for c in told["commands"])
         everything = "".join(f.read_text(encoding="utf-8") for f in reports[0].parent.iterdir())
         assert PASSPHRASE not in everything
-        shown = lab.run_tool("report", "show")
+        shown = lab.run_tool("run", "report", "--text")
         assert "4 of 4 devices updated" in shown.stdout, said(shown)

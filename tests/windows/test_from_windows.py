@@ -69,7 +69,7 @@ def newest(name: str) -> Path:
 @pytest.mark.parametrize("codepage", ["cp437", "cp1252"])
 def test_browsing_and_planning_print_in_the_console_s_code_page(desk: Path, codepage: str) -> None:
     env = {"PYTHONIOENCODING": codepage, "PYTHONUTF8": "0"}
-    assert newest("old").name in well(tool(desk, "archives", "tscm-old", **env))
+    assert newest("old").name in well(tool(desk, "archive", "list", "tscm-old", **env))
     planned = tool(desk, "plan", "--from", "tscm-old", "--to", "tscm-new", TSCM_PASSPHRASE=PHRASE, **env)
     assert "in all; downtime about" in well(planned)
     planned.stdout.decode(codepage)
@@ -81,7 +81,7 @@ def test_what_is_pulled_into_a_long_path_is_what_the_appliance_has(
 ) -> None:
     place = tmp_path / ("a folder with a long name " + "x" * 60) / ("and one more " + "y" * 80) / ("z" * 90)
     assert len(str(place)) > 260
-    well(tool(desk, "pull", "--host", "tscm-old", "--to", str(place), *way))
+    well(tool(desk, "archive", "pull", "tscm-old", "--to", str(place), *way))
     (pulled,) = (path for path in place.iterdir() if ".tsbak" in path.name)
     assert pulled.name == newest("old").name
     assert pulled.read_bytes() == newest("old").read_bytes()

@@ -274,7 +274,7 @@ def describe(result: Result) -> str:
         parts.append(redact.one_line(result.error))
     if result.run and not result.good:
         there = f" (on {result.machine})" if result.machine not in {"", socket.gethostname()} else ""
-        parts.append(f"see: tscm-migrate show {result.run}{there}")
+        parts.append(f"see: tscm-migrate run show {result.run}{there}")
     return "; ".join(parts)
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tscm_migrate import __version__
-from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.errors import UsageError
 from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
@@ -123,38 +120,3 @@ def _powershell(found: Tree) -> str:
 
 
 _SHELLS: dict[str, Callable[[Tree], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish, "powershell": _powershell}
-
-
-def manual(root: Collection) -> str:
-    """The manual page, tscm-migrate(1), as roff."""
-    lines = [f'.TH TSCM-MIGRATE 1 "" "tscm-migrate {__version__}" "User Commands"', ".SH NAME"]
-    lines += [r"tscm\-migrate \- move a ThreatSTOP Centralized Manager to a new appliance", ".SH SYNOPSIS"]
-    lines += [".B tscm-migrate", ".I TASK", "[options]", ".SH TASKS"]
-    for context in sorted(root.to_contexts(), key=lambda c: str(c.name)):
-        name = str(context.name)
-        words = " ".join([name.replace(".", " "), *(str(a.name).upper() for a in context.positional_args)])
-        lines += [f".SS {_roff(words)}", *_paragraphs(root[name])]
-        arguments = {f"--{a.name}": str(a.name).upper() for a in context.positional_args}
-        for flag, about in context.help_tuples():
-            name = arguments.get(flag.partition("=")[0], flag.replace("=STRING", "=…"))
-            lines += [".TP", rf"\fB{_roff(name)}\fR", *_wrapped(about or "")]
-    told = ", ".join(f"{int(code)} {code.name.lower().replace('_', ' ')}" for code in Exit)
-    lines += [".SH EXIT STATUS", *_wrapped(f"{told}.")]
-    return "\n".join(lines) + "\n"
-
-
-def _paragraphs(task: Any) -> list[str]:
-    text, _, examples = (inspect.getdoc(task) or "").partition("Examples:\n")
-    lines = [part for line in text.strip().splitlines() for part in (_wrapped(line) if line else [".PP"])]
-    if examples:
-        lines += [".PP", ".nf", *(_roff(line) for line in inspect.cleandoc(examples).splitlines()), ".fi"]
-    return lines
-
-
-def _wrapped(text: str) -> list[str]:
-    return [_roff(line) for line in textwrap.wrap(text, 72, break_on_hyphens=False)]
-
-
-def _roff(text: str) -> str:
-    text = text.replace("\\", r"\e").replace("-", r"\-")
-    return rf"\&{text}" if text.startswith((".", "'")) else text

@@ -222,7 +222,7 @@ def _facts(one: Host, facts: Facts) -> Iterator[Finding]:
     yield from _archives(one, facts)
     if not facts.cron_entry:
         text = f"no {one.paths.cron_entry}: its updates are held, or are run otherwise"
-        yield Finding(one.name, "updates", "warning", text, "see whether a run has left them held: tscm-migrate runs")
+        yield Finding(one.name, "updates", "warning", text, "see whether a run paused them: tscm-migrate run list")
     if "rsync" not in facts.tools:
         text = "not there: archives go by tar or sftp"
         yield Finding(one.name, "rsync", "info", text, "sudo apt-get install rsync")

@@ -72,8 +72,8 @@ def start(given: Answers, path: Path | None) -> Exit:
     for host, fingerprint in zip(hosts, (answers.fingerprint_old, answers.fingerprint_new), strict=True):
         good = _try(site, host.name, fingerprint) and good
     named = "" if path == config_folder() / "hosts.toml" else f" --inventory {quoted(path)}"
-    then = f"tscm-migrate check --from tscm-old --to tscm-new{named}" if good else f"tscm-migrate doctor{named}"
-    say(f"next: {then}")
+    then = "plan --checks-only --from tscm-old --to tscm-new" if good else "doctor"
+    say(f"next: tscm-migrate {then}{named}")
     return Exit.DONE if good else Exit.ATTENTION
 
 

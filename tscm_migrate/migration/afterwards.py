@@ -54,7 +54,7 @@ def finished(wanted: str | None = None, *, root: Path | None = None) -> Record:
     if wanted in known:
         record, _ = journal.read(wanted, root)
         if record.outcome not in _OVER:
-            raise UsageError(f"run {wanted} is not over", f"see how it stands: tscm-migrate show {wanted}")
+            raise UsageError(f"run {wanted} is not over", f"see how it stands: tscm-migrate run show {wanted}")
         return record
     for run in known:
         with contextlib.suppress(MigrateError):  # one that cannot be read does not hide the others
@@ -62,10 +62,10 @@ def finished(wanted: str | None = None, *, root: Path | None = None) -> Record:
             if record.outcome in _OVER and wanted in (None, record.old, record.new):
                 return record
     if wanted is None:
-        raise UsageError("no migration of this workstation is over", "list all runs: tscm-migrate runs")
+        raise UsageError("no migration of this workstation is over", "list all runs: tscm-migrate run list")
     near = suggestion(wanted, known)
     problem = f"{wanted!r} is neither a run nor an appliance of a finished migration{near}"
-    raise UsageError(problem, "list all runs: tscm-migrate runs")
+    raise UsageError(problem, "list all runs: tscm-migrate run list")
 
 
 def moved(record: Record) -> Moved:

@@ -275,7 +275,7 @@ def not_reached(m: Migration) -> list[str]:
             why = str(error).removeprefix(f"{one.name}: ")
             lines.append(
                 f"{one.name}: was NOT REACHED at the end ({why}); this run's lock stays on it; "
-                f"once it answers: tscm-migrate unlock {one.name}"
+                f"once it answers: tscm-migrate run unlock {one.name}"
             )
     return lines
 
@@ -345,7 +345,7 @@ def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
         if kept_settings(record):
             lines.append(
                 f"{m.new.name}: what it was before (settings, host keys, devices) is kept on it for a rollback; "
-                f"once that is not wanted any more: tscm-migrate forget {m.run}"
+                f"once that is not wanted any more: tscm-migrate run discard {m.run}"
             )
         return tuple(lines)
     lines += lent_key(record)

@@ -84,7 +84,7 @@ def explained(findings: list[Finding], old: Host, new: Host, root: Path | None =
         return findings
     text = f"{old.name} was migrated to {new.name} already, by run {last.run}; one of them is not where it was before"
     remedy = (
-        f"nothing, if the new one serves now at {old.address}: see tscm-migrate show {last.run}; "
+        f"nothing, if the new one serves now at {old.address}: see tscm-migrate run show {last.run}; "
         f"to undo it: tscm-migrate rollback {last.run}"
     )
     others = [f for f in findings if f.name != "unreachable"]

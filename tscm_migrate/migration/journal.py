@@ -383,5 +383,5 @@ def _file_of(run: str, root: Path | None) -> Path:
         raise StateUnreadable(str(path), error.strerror or str(error)) from error
     if not there:
         near = suggestion(run, runs(root))
-        raise UsageError(f"there is no run {run!r} in {folder}{near}", "list them: tscm-migrate runs")
+        raise UsageError(f"there is no run {run!r} in {folder}{near}", "list them: tscm-migrate run list")
     return path

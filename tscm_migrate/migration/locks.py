@@ -301,7 +301,8 @@ def _drop(m: Migration, appliance: Appliance) -> None:
         lockfile.drop(appliance, m.run)
         m.journal.write("unlocked", host=appliance.name)
     except MigrateError as error:
-        m.emit(Said(f"{appliance.name} keeps its lock ({error}); to remove it: tscm-migrate unlock {appliance.name}"))
+        fix = f"to remove it: tscm-migrate run unlock {appliance.name}"
+        m.emit(Said(f"{appliance.name} keeps its lock ({error}); {fix}"))
 
 
 def unlock(host: Host, *, secrets: Secrets, emit: Emit, force: bool) -> Exit:

@@ -56,7 +56,7 @@ def pick(asked: str | None, *, verb: str) -> str:
             if newest.outcome not in {*_OVER, "rolled-back"}:
                 return name
             break
-    raise UsageError(f"there is no unfinished run to {verb}", "list all: tscm-migrate runs; then name one")
+    raise UsageError(f"there is no unfinished run to {verb}", "list all: tscm-migrate run list; then name one")
 
 
 def tell_others(m: Migration, asked: str | None) -> None:
@@ -67,7 +67,7 @@ def tell_others(m: Migration, asked: str | None) -> None:
             with contextlib.suppress(MigrateError):  # one that cannot be read is no reason not to go on with this one
                 record, _ = journal.read(name)
                 pair = f" ({record.old} → {record.new})"
-            m.emit(Said(f"run {name}{pair} is unfinished, too: tscm-migrate show {name}", "warning"))
+            m.emit(Said(f"run {name}{pair} is unfinished, too: tscm-migrate run show {name}", "warning"))
 
 
 def inventory_of(asked: str | None, *, verb: str) -> Path | None:
@@ -162,7 +162,7 @@ def _refuse_over(name: str) -> None:
         fix = f"put back what it has changed: tscm-migrate rollback {name}; then run prompts learn again"
         raise UsageError(f"run {name} only learned prompts; it is not continued", fix)
     if record.outcome in _OVER and plan.steps()[-1].id in record.done:
-        raise UsageError(f"run {name} is over ({record.outcome})", f"what came of it: tscm-migrate show {name}")
+        raise UsageError(f"run {name} is over ({record.outcome})", f"what came of it: tscm-migrate run show {name}")
 
 
 def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:

@@ -166,7 +166,7 @@ def forget(name: str, *, inventory: Inventory, secrets: Secrets, emit: Emit, ope
     """
     began, (record, _) = time.monotonic(), journal.read(name)
     if record.outcome not in {"done", "attention"}:
-        raise UsageError(f"run {name} is not over", f"go on or back first: tscm-migrate show {name}")
+        raise UsageError(f"run {name} is not over", f"go on or back first: tscm-migrate run show {name}")
     if not finish.kept_settings(record):
         emit(Said(f"nothing is kept for run {name}"))
         return Exit.DONE

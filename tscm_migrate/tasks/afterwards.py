@@ -11,7 +11,7 @@ from invoke.collection import Collection
 
 from tscm_migrate.errors import Exit, UsageError
 
-from .base import command
+from .base import SHARED, command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.migration.journal import Record
 
-_RUN = "The run's id, or an appliance's name (default: the newest migration that is over)."
-_YES = "Do not ask; needed without a terminal."
-_JSON = "Print events as JSON, one a line."
-_INVENTORY = "The inventory file (else the one that the run was begun with; see `migrate`)."
+_RUN = ("RUN|HOST", "ID of the run, or the name of an appliance (default: the newest finished migration).")
+_YES = SHARED["yes"]
+_JSON = "Print events as JSON, one object a line."
+_INVENTORY = ("FILE", "Inventory file (default: the one that the run was started with).")
 
 
 def devices() -> Collection:
@@ -31,6 +31,7 @@ def devices() -> Collection:
 
 
 @command(
+    trailing="run",
     help={
         "run": _RUN,
         "failed": "Update the devices whose update failed (the default where --devices is not given).",
@@ -72,7 +73,7 @@ def update(
         return afterwards.update_devices(record, names, yes=yes, **room)
 
 
-@command(help={"run": _RUN, "json": _JSON, "inventory": _INVENTORY})
+@command(trailing="run", help={"run": _RUN, "json": _JSON, "inventory": _INVENTORY})
 def verify(_context: Any, run: str | None = None, json: bool = False, inventory: str | None = None) -> int:
     """Compare the new appliance of a migration, as it is now, with what the old one was; nothing is changed.
 
@@ -89,7 +90,10 @@ def verify(_context: Any, run: str | None = None, json: bool = False, inventory:
         return afterwards.compare(record, **room)
 
 
-@command(help={"run": _RUN, "yes": _YES, "inventory": "The inventory file to change (else the one of the run)."})
+@command(
+    trailing="run",
+    help={"run": _RUN, "yes": _YES, "inventory": "The inventory file to change (else the one of the run)."},
+)
 def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: str | None = None) -> int:
     """Write the new appliance's address into the inventory after a migration, and that it has replaced the old one.
 

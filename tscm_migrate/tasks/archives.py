@@ -1,4 +1,4 @@
-"""`archives`, `pull`, `push`: which archives an appliance has, fetch them, bring one back."""
+"""`archive list|pull|push`: the archives on an appliance."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .base import INVENTORY_HELP, command
+from invoke.collection import Collection
+
+from .base import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,10 +17,13 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Emit
     from tscm_migrate.model import Secret
 
-_HOST = "The appliance: an inventory name, or user@address[:port]."
-_LIMIT = "Bytes a second, as in 20M."
-_SFTP = "Use SFTP for the bytes also where there is a shell."
-_JSON = "Print JSON."
+_SFTP = "Always transfer over SFTP, even if shell access is available."
+_EVENTS = "Print events as JSON, one object a line."
+
+
+def collection() -> Collection:
+    """Return the commands below `archive`."""
+    return Collection("archive", listed, pull, push)
 
 
 @contextlib.contextmanager
@@ -37,18 +42,18 @@ def _appliance(name: str, inventory: str | None, emit: Emit) -> Iterator[Applian
 def _passphrase(appliance: Appliance, file: str | None) -> Secret | None:
     from tscm_migrate.secrets import Secrets
 
-    # nobody is asked: a pull without a passphrase is checked for being whole
+    # does not ask: without a passphrase the archive is only checked for being complete
     secrets = Secrets(interactive=False, passphrase_file=Path(file) if file else None, emit=appliance.emit)
     return secrets.passphrase(appliance.host)
 
 
-@command(positional=["host"], help={"host": _HOST, "json": _JSON, "inventory": INVENTORY_HELP})
-def archives(_context: Any, host: str, json: bool = False, inventory: str | None = None) -> None:
-    """List the archives of an appliance, newest first.
+@command(name="list", positional=["host"])
+def listed(_context: Any, host: str, json: bool = False, inventory: str | None = None) -> None:
+    """List the archives on an appliance, newest first.
 
     Examples:
-        tscm-migrate archives tscm-old
-        tscm-migrate archives admin@10.1.1.43 --json
+        tscm-migrate archive list tscm-old
+        tscm-migrate archive list admin@10.1.1.43 --json
     """
     from tscm_migrate.events import silent
     from tscm_migrate.transfer import api
@@ -64,17 +69,15 @@ def archives(_context: Any, host: str, json: bool = False, inventory: str | None
 
 
 @command(
+    positional=["host"],
     help={
-        "host": _HOST,
-        "archive": "latest, all, or the NAME of an archive.",
-        "to": "The folder (default: this one); files in it are never overwritten.",
-        "limit": _LIMIT,
+        "archive": "The archive: latest, all, or the NAME of one.",
+        "to": ("FOLDER", "Folder for the archives; existing files in it are never overwritten."),
         "sftp": _SFTP,
-        "verify": "Look whether what was pulled is whole as an archive; with a passphrase, decrypt and list it.",
-        "passphrase_file": "A file with the archives' passphrase, for --verify.",
-        "json": "Print events as JSON, one a line.",
-        "inventory": INVENTORY_HELP,
-    }
+        "verify": "Check the downloaded archives; with a passphrase, decrypt them and list their contents.",
+        "passphrase_file": ("FILE", "File with the archives' passphrase, for --verify."),
+        "json": _EVENTS,
+    },
 )
 def pull(
     _context: Any,
@@ -88,11 +91,11 @@ def pull(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Fetch archives from an appliance: resumed where an earlier try stopped, verified, named only when whole.
+    """Download archives from an appliance. Resumable and verified; a partial file never gets the final name.
 
     Examples:
-        tscm-migrate pull --host tscm-old --to backups
-        tscm-migrate pull --host tscm-old --archive all --to backups --limit 20M
+        tscm-migrate archive pull tscm-old --to backups
+        tscm-migrate archive pull tscm-old --archive all --to backups --limit 20M
     """
     from tscm_migrate.events import Said
     from tscm_migrate.transfer import api
@@ -111,30 +114,20 @@ def pull(
                 emit(Said(f"{path}: {opened.text}"))
 
 
-@command(
-    positional=["file"],
-    help={
-        "file": "The archive.",
-        "host": _HOST,
-        "limit": _LIMIT,
-        "sftp": _SFTP,
-        "json": "Print events as JSON, one a line.",
-        "inventory": INVENTORY_HELP,
-    },
-)
+@command(positional=["host", "file"], help={"file": "The archive.", "sftp": _SFTP, "json": _EVENTS})
 def push(
     _context: Any,
-    file: str,
     host: str,
+    file: str,
     limit: str = "",
     sftp: bool = False,
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Bring an archive to an appliance's backup folder, ready for a restore; never over another one.
+    """Upload an archive to an appliance's backup folder, ready for a restore. Never overwrites a file.
 
     Examples:
-        tscm-migrate push threatstop_backup_2024-05-01_03_00_00.tsbak.gpg --host tscm-new
+        tscm-migrate archive push tscm-new threatstop_backup_2024-05-01_03_00_00.tsbak.gpg
     """
     from tscm_migrate.events import Said
     from tscm_migrate.transfer import api

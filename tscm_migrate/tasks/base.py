@@ -1,4 +1,4 @@
-"""The one way to make a task: errors become exit codes in `tscm_migrate.cli.main`, also under plain `invoke`."""
+"""Make a task of a function: its options, their help, and an exit code for each error, also under plain `invoke`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from invoke.exceptions import Exit as InvokeExit
 from invoke.tasks import Task, task
 
-from tscm_migrate.cli import main
+from tscm_migrate.cli import failures
 from tscm_migrate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,15 +18,40 @@ if TYPE_CHECKING:
     from invoke.context import Context
     from invoke.parser.argument import Argument
 
-INVENTORY_HELP = "The inventory file (else TSCM_INVENTORY, ./inventory/hosts.toml, the user's config folder)."
-HOST_HELP = "The appliance, as the inventory names it, or user@address[:port]."
+# Options that mean the same in every command: parameter → name of its value, help.
+SHARED: dict[str, tuple[str, str]] = {
+    "inventory": ("FILE", "Inventory file (default: TSCM_INVENTORY, ./inventory/hosts.toml, or your config folder)."),
+    "host": ("HOST", "The appliance: a name in the inventory, or [user@]address[:port]."),
+    "group": ("GROUP", "All hosts of a group in the inventory."),
+    "run": ("RUN", "ID of the run, as `run list` shows it (default: the newest)."),
+    "json": ("", "Print JSON."),
+    "yes": ("", "Don't ask for confirmation (required without a terminal)."),
+    "quiet": ("", "Print warnings, errors and the result only."),
+    "verbose": ("", "Also print each command and each wait."),
+    "passphrase_file": (
+        "FILE", "File with the archives' passphrase (default: TSCM_PASSPHRASE, the inventory, the keyring, a prompt)."
+    ),
+    "store": ("URL", "URL or folder of the store (default: `store` in [offsite] of the inventory)."),
+    "limit": ("RATE", "Limit the transfer to this many bytes a second, e.g. 20M."),
+    "copy": ("COPY", "The copy: latest, its ID, or the name of its archive."),
+}  # fmt: skip
+INVENTORY_HELP = SHARED["inventory"]
+HOST_HELP = SHARED["host"]
+SHORT = {"inventory": "i", "yes": "y", "quiet": "q", "verbose": "v"}
 
 
-class Remembering(Task[Any]):
-    """A task that can be asked for its options more than once; invoke's own forgets their help at the first time."""
+class CommandTask(Task[Any]):
+    """A task with short options, named values, and a positional argument that may be left out.
+
+    `trailing` is the parameter that takes words without an option; "" where there is none. `values` has the name of
+    each option's value.
+    """
+
+    trailing: str = ""
+    values: Mapping[str, str] = {}
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        """See invoke."""
+        """Return the options; more than once, although invoke forgets their help at the first time."""
         kept = dict(self.help)
         try:
             found: list[Argument] = super().get_arguments(ignore_unknown_help)
@@ -34,52 +59,84 @@ class Remembering(Task[Any]):
             self.help = kept
         return found
 
+    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
+        """Return invoke's description of an option, with its short form."""
+        options: dict[str, Any] = super().arg_opts(name, default, taken_names)
+        if name in SHORT:
+            options["names"] = [*options["names"], SHORT[name]]
+        return options
+
 
 def command(
     *,
-    help: Mapping[str, str] | None = None,  # noqa: A002 - invoke's own word
+    help: Mapping[str, Sequence[str]] | None = None,  # noqa: A002 - invoke's own word
     positional: Sequence[str] = (),
+    trailing: str = "",
     iterable: Sequence[str] = (),
     name: str | None = None,
 ) -> Callable[[Callable[..., Any]], Task[Any]]:
     """Make a task of a function that returns an exit code or None.
 
     Args:
-        help: a line for each option, by parameter name.
-        positional: parameters that are given without a flag; all others are flags without a short form.
-        iterable: parameters whose flag may be repeated.
-        name: the task's name where the function's would be a Python keyword.
+        help: by parameter: the help, or a tuple of the value's name and the help. For parameters of SHARED it may be
+            left out.
+        positional: parameters that are given without an option's name, in this order.
+        trailing: a parameter that may be given without its option's name, or left out.
+        iterable: parameters whose option may be repeated.
+        name: the task's name, if the function's name would be a Python keyword.
     """
 
     def wrap(body: Callable[..., Any]) -> Task[Any]:
         @functools.wraps(body)
         def run(context: Context, *args: Any, **kwargs: Any) -> None:
-            status = main.guarded(_checked(body), context, *args, **kwargs)
+            status = failures.guarded(_checked(body), context, *args, **kwargs)
             if status:
                 raise InvokeExit(code=status)
 
-        keyed = {key.strip("_").replace("_", "-"): text for key, text in (help or {}).items()}
+        texts, values = _described(body, help or {}, iterable)
         made: Any = task(
-            run, klass=Remembering, name=name, help=keyed, positional=list(positional), iterable=list(iterable),
+            run, klass=CommandTask, name=name, help=texts, positional=list(positional), iterable=list(iterable),
             auto_shortflags=False,
         )  # fmt: skip
+        made.trailing, made.values = trailing, values
         return cast("Task[Any]", made)
 
     return wrap
 
 
+def _described(
+    body: Callable[..., Any], given: Mapping[str, Sequence[str]], iterable: Sequence[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return help and value names by option, with defaults and repeatable options marked."""
+    texts: dict[str, str] = {}
+    values: dict[str, str] = {}
+    _, *parameters = inspect.signature(body).parameters.values()
+    for one in parameters:
+        option = one.name.strip("_").replace("_", "-")
+        chosen = given.get(one.name, SHARED.get(one.name, ""))
+        value, text = ("", chosen) if isinstance(chosen, str) else chosen
+        values[option] = value or SHARED.get(one.name, ("", ""))[0] or option.rpartition("-")[2].upper()
+        if one.name in iterable and "repeatable" not in text:
+            text = f"{text.removesuffix('.')} (repeatable)."
+        if type(one.default) in {str, int} and one.default != "" and "default" not in text:
+            text = f"{text.removesuffix('.')} (default: {one.default})."
+        if text:
+            texts[option] = text
+    return texts, values
+
+
 def _checked(body: Callable[..., Any]) -> Callable[..., Any]:
-    # invoke knows nothing of an option that is needed: it hands over None for one that was not given
+    # invoke does not know required options: it passes None for one that was not given
     _, *others = inspect.signature(body).parameters.values()
     needed = [one.name for one in others if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
 
     def run(context: Context, *args: Any, **kwargs: Any) -> Any:
         # Plain `invoke TASK --dry` sets a switch of invoke's that has no meaning here: it must not pass for --dry-run.
         if context.config.run.dry:
-            raise UsageError("--dry is invoke's own option and would change nothing here", "say --dry-run")
+            raise UsageError("--dry is an option of invoke and has no effect here", "use --dry-run")
         for name in needed:
             if kwargs.get(name) is None:
-                raise UsageError(f"--{name.replace('_', '-')} is missing", f"tscm-migrate {body.__name__} --help")
+                raise UsageError(f"missing option: --{name.replace('_', '-')}", f"tscm-migrate {body.__name__} --help")
         if kwargs.get("quiet") and kwargs.get("verbose"):
             raise UsageError("--quiet and --verbose exclude each other", "leave one of them out")
         return body(context, *args, **kwargs)

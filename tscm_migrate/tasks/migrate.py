@@ -1,101 +1,74 @@
-"""`migrate`: the main job."""
+"""`migrate` and `rehearse`."""
 
 from __future__ import annotations
 
 import inspect
 import sys
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
+from tscm_migrate.options import MigrateOptions
 
-from .base import INVENTORY_HELP, command
+from .base import SHARED, command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tscm_migrate.options import MigrateOptions
+    from invoke.tasks import Task
 
-HELP = {
-    "from_": "The old appliance: an inventory name, or user@address[:port].",
-    "to": "The new appliance: an inventory name, or user@address[:port].",
-    "method": "How archives travel: auto, rsync, tar, sftp.",
-    "route": "Which way: auto, direct (old to new), relay (through this workstation).",
-    "archive": "new (a fresh backup), latest, all, a NAME; or, without --from, offsite:[HOST/]latest or a file's path.",
-    "store": "Where offsite: looks, a URL (else `store` in [offsite] of the inventory).",
-    "passphrase_file": "A file with the archives' passphrase (else TSCM_PASSPHRASE, the inventory, keyring, a prompt).",
-    "encrypt": "Encrypt the fresh backup with a passphrase; --no-encrypt leaves it readable.",
-    "drain_timeout": "How long running updates may take to end, in seconds (default 1800).",
-    "debug": "tsadmin's own debug level, 1 to 7.",
-    "leave_tmp_files": "Let tsadmin keep its temporary files.",
-    "interface": "The network interface of the backup and the restore (default: the inventory's, else eth0).",
-    "bypass_netconf": "Restore without the network settings: the new one keeps its own address.",
-    "force_apply_netconf": "Let tsadmin apply the network settings without asking.",
-    "restore_ssh": "Restore the old one's host keys; --no-restore-ssh keeps the new one's.",
-    "restore_cron": "Restore the cron entries of the archive too.",
-    "offline": "How the old one leaves the network: poweroff, isolate, manual.",
-    "revert_after": "With isolate: seconds until the old one comes back unless all went well (default 1800).",
-    "update_packages": "Update the packages of both first.",
-    "not_before": "Rehearse now, and begin the cutover at this time (22:00 or '2026-11-28 22:00', site's zone).",
-    "not_after": "Do not begin a cutover whose estimated downtime ends later than this.",
-    "stage_at": "With --not-before: rehearse at this time instead of now.",
-    "pause_before": "cutover: ask once more before the old appliance goes offline (needs a terminal).",
-    "rehearsal": "Rehearse the restore on the new appliance before the old one goes offline.",
-    "devices": "Which devices are updated at the end: all, none, or A,B.",
-    "yes": "Do not ask; needed without a terminal.",
-    "dry_run": "Look and plan, change nothing.",
-    "json": "Print events as JSON, one a line.",
-    "quiet": "Print warnings, errors and the end only.",
-    "verbose": "Print each command and each wait, too.",
-    "allow": "Acknowledge a refusal of the preflight by its name; may be repeated.",
-    "limit": "Bytes a second for the archives, as in 20M.",
-    "inventory": INVENTORY_HELP,
-}
+_NOT_REHEARSED = ("yes", "dry_run", "rehearsal", "not_before", "not_after", "stage_at", "pause_before")
 
 
-@command(help=HELP, iterable=["allow"])
-def migrate(
-    _context: Any,
-    from_: str | None = None,
-    to: str | None = None,
-    method: str = "auto",
-    route: str = "auto",
-    archive: str = "new",
-    store: str | None = None,
-    passphrase_file: str | None = None,
-    encrypt: bool = True,
-    drain_timeout: str | None = None,
-    debug: str | None = None,
-    leave_tmp_files: bool = False,
-    interface: str | None = None,
-    bypass_netconf: bool = False,
-    force_apply_netconf: bool = False,
-    restore_ssh: bool = True,
-    restore_cron: bool = False,
-    offline: str = "poweroff",
-    revert_after: str | None = None,
-    update_packages: bool = False,
-    not_before: str | None = None,
-    not_after: str | None = None,
-    stage_at: str | None = None,
-    pause_before: str | None = None,
-    rehearsal: bool = True,
-    devices: str = "all",
-    yes: bool = False,
-    dry_run: bool = False,
-    json: bool = False,
-    quiet: bool = False,
-    verbose: bool = False,
-    allow: list[str] | None = None,
-    limit: str | None = None,
-    inventory: str | None = None,
-) -> int:
-    """Move a TSCM to a new appliance: plan, ask once, and do it.
+def _help() -> Iterator[tuple[str, tuple[str, str]]]:
+    for one in fields(MigrateOptions):
+        if text := one.metadata.get("help", ""):
+            default = f" (default: {one.default})." if isinstance(one.default, str) and one.default else ""
+            yield one.name, (one.metadata["value"], text.removesuffix(".") + default if default else text)
+    yield from ((name, SHARED[name]) for name in ("quiet", "verbose"))
 
-    Identifies both, checks, holds and drains the updates of the old one, makes a fresh backup, copies and verifies
-    it, rehearses the restore on the new appliance, takes the old one off the network, restores, reboots, restores
-    again, updates every device, and reports.
 
-    Where the old one is dead, leave --from out: its newest off-site copy takes its place, and its address must be free.
+HELP = dict(_help())
+
+
+def migration_command(
+    *left_out: str, more: Mapping[str, str] | None = None
+) -> Callable[[Callable[..., int]], Task[Any]]:
+    """Make a task of a function that takes keywords: it gets the options of `migrate`.
+
+    Args:
+        left_out: options that it does not get.
+        more: its own switches: parameter → help.
+    """
+
+    def decorate(body: Callable[..., int]) -> Task[Any]:
+        own = {name: ("", text) for name, text in (more or {}).items()}
+        chosen = [one for one in _parameters(own) if one.name not in left_out]
+        context = inspect.Parameter("_context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        body.__signature__ = inspect.Signature([context, *chosen])  # type: ignore[attr-defined]
+        told = HELP | own
+        return command(help={one.name: told[one.name] for one in chosen}, iterable=["allow"])(body)
+
+    return decorate
+
+
+def _parameters(own: Iterable[str]) -> Iterator[inspect.Parameter]:
+    """Yield a parameter for each option: switches with their default; None for all others that are not given."""
+    declared = {one.name: one.default for one in fields(MigrateOptions) if one.name in HELP}
+    for name, default in (declared | dict.fromkeys((*own, "quiet", "verbose"), False)).items():
+        shown = default if isinstance(default, bool) else None
+        yield inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=shown)
+
+
+@migration_command()
+def migrate(_context: Any, **given: Any) -> int:
+    """Migrate a TSCM to a new appliance: plan, ask for confirmation once, and carry it out.
+
+    Identifies and checks both appliances, pauses the updates of the old appliance and lets running ones finish, makes
+    a backup, copies and verifies it, rehearses the restore on the new appliance, takes the old appliance offline,
+    restores, reboots, restores again, updates every device, and writes a report.
+
+    If the old appliance is dead, leave out --from: its newest off-site copy is restored. Its address must be free.
 
     Examples:
         tscm-migrate migrate --from tscm-old --to tscm-new --dry-run
@@ -103,27 +76,10 @@ def migrate(
         tscm-migrate migrate --from admin@10.1.1.43 --to admin@10.1.1.50:2222 --yes --json
         tscm-migrate migrate --archive offsite:tscm-old/latest --to tscm-new
     """
-    from tscm_migrate.options import MigrateOptions
-
-    return start(MigrateOptions.parse(locals()), quiet=quiet, verbose=verbose)
+    return _started(given)
 
 
-def with_options(*left_out: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Give a task's body, which takes keywords, the options of `migrate` without those that are left out."""
-
-    def decorate(body: Callable[..., int]) -> Callable[..., int]:
-        given = inspect.signature(migrate.body).parameters.values()
-        body.__signature__ = inspect.Signature([one for one in given if one.name not in left_out])  # type: ignore[attr-defined]
-        return body
-
-    return decorate
-
-
-_NOT_REHEARSED = ("yes", "dry_run", "rehearsal", "not_before", "not_after", "stage_at", "pause_before")
-
-
-@command(help={name: text for name, text in HELP.items() if name not in _NOT_REHEARSED}, iterable=["allow"])
-@with_options(*_NOT_REHEARSED)
+@migration_command(*_NOT_REHEARSED)
 def rehearse(_context: Any, **given: Any) -> int:
     """Run a migration up to the cutover on the real appliances, then undo it; the old appliance stays in service.
 
@@ -134,10 +90,12 @@ def rehearse(_context: Any, **given: Any) -> int:
     Examples:
         tscm-migrate rehearse --from tscm-old --to tscm-new
     """
-    from tscm_migrate.options import MigrateOptions
+    return _started(given, only_rehearsal="rehearse")
 
+
+def _started(given: dict[str, Any], *, only_rehearsal: str = "") -> int:
     quiet, verbose = bool(given.pop("quiet", False)), bool(given.pop("verbose", False))
-    return start(MigrateOptions.parse(given), quiet=quiet, verbose=verbose, only_rehearsal="rehearse")
+    return start(MigrateOptions.parse(given), quiet=quiet, verbose=verbose, only_rehearsal=only_rehearsal)
 
 
 def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False, only_rehearsal: str = "") -> int:

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from invoke.collection import Collection
-
 from tscm_migrate.ui.console import as_it_is, as_json, say
 
 from .base import HOST_HELP, INVENTORY_HELP, command
@@ -21,13 +19,6 @@ HOSTS = {
 }
 COPY_HELP = "Which copy: latest, its id, or its archive's name."
 PASSPHRASE = "A file with the archives' passphrase (else TSCM_PASSPHRASE, the inventory, keyring, a prompt)."  # noqa: S105
-
-
-def collection() -> Collection:
-    """The off-site tasks."""
-    from . import offsite_care, offsite_schedule
-
-    return Collection("offsite", pull, listed, show, fetch, *offsite_care.TASKS, *offsite_schedule.TASKS)
 
 
 @command(
@@ -203,3 +194,6 @@ def lines(found: Any) -> None:
     """Print JSON, one object a line."""
     for value in found:
         as_json(value, indent=None)
+
+
+TASKS = (pull, listed, show, fetch)

@@ -46,7 +46,7 @@ def explain(
     Examples:
         echo '"Restore cron? [y/n] "' | tscm-migrate prompts explain --json -
     """
-    from tscm_migrate.cli.main import name_inventory
+    from tscm_migrate.cli.failures import name_inventory
     from tscm_migrate.inventory import load
     from tscm_migrate.tsadmin import explaining
     from tscm_migrate.tsadmin.reader import dialects

@@ -1,4 +1,4 @@
-"""`runs`, `show`, `resume`, `rollback`, `forget`, `unlock`: what became of a run, and how to go on or back."""
+"""`resume`, `rollback` and `run list|show|report|discard|unlock`: runs of this workstation."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from invoke.collection import Collection
+
 from tscm_migrate.errors import UsageError
 
-from .base import INVENTORY_HELP, command
+from .base import command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_INVENTORY = "The inventory file (else the one that the run was begun with; see `migrate`)."
-_COMMON = {
-    "run": "The run's id (default: the newest unfinished one).",
-    "yes": "Do not ask; needed without a terminal.",
-    "passphrase_file": "A file with the archives' passphrase (else TSCM_PASSPHRASE, the inventory, keyring, a prompt).",
-    "json": "Print events as JSON, one a line.",
-    "quiet": "Print warnings, errors and the end only.",
-    "verbose": "Print each command and each wait, too.",
-    "inventory": _INVENTORY,
+_OPTIONS = {
+    "run": ("RUN", "ID of the run (default: the newest unfinished one)."),
+    "json": "Print events as JSON, one object a line.",
+    "inventory": ("FILE", "Inventory file (default: the one that the run was started with)."),
 }
 
 
-@command(help={"json": "Print JSON."})
-def runs(_context: Any, json: bool = False) -> None:
-    """List the runs that this workstation has made, the newest first.
+def collection() -> Collection:
+    """Return the commands below `run`."""
+    return Collection("run", listed, show, report, discard, unlock)
+
+
+@command(name="list")
+def listed(_context: Any, json: bool = False) -> None:
+    """List the runs of this workstation, newest first.
 
     Examples:
-        tscm-migrate runs
+        tscm-migrate run list
     """
     from dataclasses import asdict
 
@@ -44,26 +46,65 @@ def runs(_context: Any, json: bool = False) -> None:
         as_it_is("\n".join(line.text() for line in found) or "no runs yet")
 
 
-@command(positional=["run"], help={"run": "The run's id, as `runs` lists it.", "json": "Print JSON."})
-def show(_context: Any, run: str, json: bool = False) -> None:
-    """Show one run: what it did when, where it stands, and how to go on or back.
+@command(trailing="run")
+def show(_context: Any, run: str | None = None, json: bool = False) -> None:
+    """Show a run's log and status, and how to resume it or roll it back.
 
     Examples:
-        tscm-migrate show 20240501-030000-1a2b
+        tscm-migrate run show
+        tscm-migrate run show 20240501-030000-1a2b --json
     """
     from tscm_migrate.migration import history
+    from tscm_migrate.ui import report as reports
     from tscm_migrate.ui.console import as_json, say
 
+    chosen = reports.find(run)
     if json:
-        as_json(history.as_dict(run))
+        as_json(history.as_dict(chosen))
         return
-    told, damage = history.lines(run)
-    say("\n".join(told))
+    lines, damage = history.lines(chosen)
+    say("\n".join(lines))
     if damage is not None:
         raise damage
 
 
-@command(help=_COMMON)
+@command(
+    trailing="run",
+    help={
+        "text": "Print a summary instead: outcome, times, steps, what is left to do.",
+        "json": "Print the report as JSON instead.",
+        "print_path": "Only print where the report is.",
+    },
+)
+def report(
+    _context: Any, run: str | None = None, text: bool = False, json: bool = False, print_path: bool = False
+) -> None:
+    """Write a run's HTML report again and open it in the browser.
+
+    Examples:
+        tscm-migrate run report
+        tscm-migrate run report --text
+        tscm-migrate run report 20240501-030000-1a2b --print-path
+    """
+    import webbrowser
+
+    from tscm_migrate.ui import report as reports
+    from tscm_migrate.ui.console import as_it_is, as_json, say
+    from tscm_migrate.ui.report import text as summary
+
+    chosen = reports.find(run)
+    if json:
+        as_json(reports.read(chosen))
+    elif text:
+        say("\n".join(summary.lines(reports.read(chosen))))
+    else:
+        path = reports.write(chosen)
+        as_it_is(str(path))
+        if not print_path:
+            webbrowser.open(path.absolute().as_uri())
+
+
+@command(trailing="run", help=_OPTIONS)
 def resume(
     _context: Any,
     run: str | None = None,
@@ -74,7 +115,7 @@ def resume(
     verbose: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Go on with a run that was interrupted; both appliances are asked first what is true.
+    """Continue an interrupted run, after checking the actual state of both appliances.
 
     Examples:
         tscm-migrate resume
@@ -86,7 +127,7 @@ def resume(
     return _start(body, run, verb="resume", yes=yes, passphrase_file=passphrase_file, shown=shown, inventory=inventory)
 
 
-@command(help=_COMMON)
+@command(trailing="run", help=_OPTIONS)
 def rollback(
     _context: Any,
     run: str | None = None,
@@ -97,7 +138,7 @@ def rollback(
     verbose: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Take back what a run has changed, the last step first; says beforehand what that is.
+    """Undo a run, newest step first. Lists the changes and asks before it starts.
 
     Examples:
         tscm-migrate rollback
@@ -113,39 +154,35 @@ def rollback(
 
 @command(
     positional=["run"],
-    help={"run": "The run's id, as `runs` lists it.", "yes": _COMMON["yes"], "inventory": _INVENTORY},
+    help={"run": ("RUN", "ID of the run, as `run list` shows it."), "inventory": _OPTIONS["inventory"]},
 )
-def forget(_context: Any, run: str, yes: bool = False, inventory: str | None = None) -> int:
-    """Give up the way back of a run that went through: remove what the new one was before from it.
+def discard(_context: Any, run: str, yes: bool = False, inventory: str | None = None) -> int:
+    """Discard a finished run's rollback data from the new appliance; rollback is no longer possible afterwards.
 
     Examples:
-        tscm-migrate forget 20240501-030000-1a2b --yes
+        tscm-migrate run discard 20240501-030000-1a2b --yes
     """
     from tscm_migrate.migration.rollback import forget as body
 
     shown = {"as_json": False}
-    return _start(body, run, verb="forget", yes=yes, passphrase_file=None, shown=shown, inventory=inventory)
+    return _start(body, run, verb="discard", yes=yes, passphrase_file=None, shown=shown, inventory=inventory)
 
 
-@command(
-    positional=["host"],
-    help={"host": "The appliance.", "force": "Remove the lock of a run that cannot be proved dead from here.",
-          "inventory": INVENTORY_HELP},
-)  # fmt: skip
+@command(positional=["host"], help={"force": "Remove the lock of a run that cannot be proved dead from here."})
 def unlock(_context: Any, host: str, force: bool = False, inventory: str | None = None) -> int:
-    """Say which run has an appliance locked since when, and remove the lock if that run is surely dead.
+    """Show which run holds an appliance's lock, and remove the lock if that run is known to be dead.
 
     Examples:
-        tscm-migrate unlock tscm-old
+        tscm-migrate run unlock tscm-old
     """
     from tscm_migrate import inventory as inventories
-    from tscm_migrate.migration import locks as room
+    from tscm_migrate.migration import locks
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
 
     site = inventories.load(Path(inventory) if inventory else None)
     emit = watcher(as_json=False)
-    return int(room.unlock(site.host(host), secrets=Secrets(emit=emit), emit=emit, force=force))
+    return int(locks.unlock(site.host(host), secrets=Secrets(emit=emit), emit=emit, force=force))
 
 
 def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, passphrase_file: str | None,
@@ -158,10 +195,11 @@ def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, p
     from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
     from tscm_migrate.ui.operator import Terminal
 
+    known = inventory_of(run, verb=verb)
+    site = inventories.load(Path(inventory) if inventory else known)
     interactive = sys.stdin is not None and sys.stdin.isatty()
     if not (interactive or yes):
-        raise UsageError("there is no terminal to ask on", "give --yes to go on without being asked")
-    site = inventories.load(Path(inventory) if inventory else inventory_of(run, verb=verb))
+        raise UsageError("not running in a terminal, so can't ask for confirmation", "add --yes")
     file = Path(passphrase_file) if passphrase_file else None
     operator = Terminal(attended=interactive and not yes)
     with keys_unseen(), telling(watcher(**shown), site.extras.get("notify", {})) as emit:

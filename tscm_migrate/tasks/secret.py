@@ -1,4 +1,4 @@
-"""`secret set`, `secret forget`, `secret list`: the workstation's keyring; no value is ever shown."""
+"""`secret set|delete|list`: secrets in the workstation's keyring. No value is ever shown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME = "What it is for: passphrase:HOST, sudo:HOST, login:HOST or key:FILE."
 
 def collection() -> Collection:
     """The tasks about secrets."""
-    return Collection("secret", store, forget, listed)
+    return Collection("secret", store, delete, listed)
 
 
 @command(name="set", positional=["name"], help={"name": _NAME, "inventory": INVENTORY_HELP})
@@ -51,17 +51,17 @@ def store(_context: Any, name: str, inventory: str | None = None) -> None:
 
 
 @command(positional=["name"], help={"name": _NAME, "inventory": INVENTORY_HELP})
-def forget(_context: Any, name: str, inventory: str | None = None) -> None:
-    """Take a secret out of the keyring.
+def delete(_context: Any, name: str, inventory: str | None = None) -> None:
+    """Delete a secret from the keyring.
 
     Examples:
-        tscm-migrate secret forget passphrase:tscm-old
+        tscm-migrate secret delete passphrase:tscm-old
     """
     from tscm_migrate.secrets import to_keyring
 
     user = _checked(name, inventory)
     to_keyring(user, None)
-    say(f"forgot {user}")
+    say(f"deleted {user} from the keyring")
 
 
 @command(name="list", help={"inventory": INVENTORY_HELP})

@@ -1,39 +1,47 @@
-"""`completion` and `manual`: for the shell, and for `man`."""
+"""`completion` and `man`."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .base import command
 
+if TYPE_CHECKING:
+    from invoke.collection import Collection
+    from invoke.tasks import Task
 
-@command(positional=["shell"], help={"shell": "bash, zsh, fish or powershell."})
-def completion(_context: Any, shell: str) -> None:
-    """Print the completion script of a shell.
 
-    Examples:
-        tscm-migrate completion bash > ~/.local/share/bash-completion/completions/tscm-migrate
-        tscm-migrate completion zsh > ~/.zfunc/_tscm-migrate
-        tscm-migrate completion fish > ~/.config/fish/completions/tscm-migrate.fish
-        tscm-migrate completion powershell >> $PROFILE
+def tasks(root: Collection) -> tuple[Task[Any], ...]:
+    """Return the tasks that describe a command tree.
+
+    Args:
+        root: the tree; it is read when they run.
     """
-    from tscm_migrate.cli import completion as shells
 
-    from . import namespace
+    @command(positional=["shell"], help={"shell": "bash, zsh, fish or powershell."})
+    def completion(_context: Any, shell: str) -> None:
+        """Print the completion script of a shell: commands, options, hosts, runs and archives.
 
-    sys.stdout.write(shells.script(shell, namespace()))
+        Examples:
+            tscm-migrate completion bash > ~/.local/share/bash-completion/completions/tscm-migrate
+            tscm-migrate completion zsh > ~/.zfunc/_tscm-migrate
+            tscm-migrate completion fish > ~/.config/fish/completions/tscm-migrate.fish
+            tscm-migrate completion powershell >> $PROFILE
+        """
+        from tscm_migrate.cli import completion as scripts
 
+        sys.stdout.write(scripts.script(shell, root))
 
-@command()
-def manual(_context: Any) -> None:
-    """Print the manual page, for `man`.
+    @command()
+    def man(_context: Any) -> None:
+        """Print the manual page, tscm-migrate(1).
 
-    Examples:
-        tscm-migrate manual > ~/.local/share/man/man1/tscm-migrate.1
-    """
-    from tscm_migrate.cli import completion as shells
+        Examples:
+            tscm-migrate man > ~/.local/share/man/man1/tscm-migrate.1
+        """
+        from tscm_migrate.cli import manual
 
-    from . import namespace
+        sys.stdout.write(manual.page(root))
 
-    sys.stdout.write(shells.manual(namespace()))
+    return completion, man

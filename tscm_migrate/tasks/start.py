@@ -43,15 +43,15 @@ def init(
     return int(room.start(given, Path(inventory) if inventory else None))
 
 
-@command(help={"offline": "Look at this workstation only.", "json": "Print JSON.", "inventory": INVENTORY_HELP})
-def doctor(_context: Any, offline: bool = False, json: bool = False, inventory: str | None = None) -> int:
-    """Look at this workstation and at each host: what is missing, and the command that mends it.
+@command(help={"local": "Check this workstation only.", "json": "Print JSON.", "inventory": INVENTORY_HELP})
+def doctor(_context: Any, local: bool = False, json: bool = False, inventory: str | None = None) -> int:
+    """Check this workstation and every host, and show a fix for each problem.
 
-    Exit codes: 0, nothing is missing; 4, something is (an ERROR line says what).
+    Exit codes: 0, no errors; 4, there is an ERROR line.
 
     Examples:
         tscm-migrate doctor
-        tscm-migrate doctor --offline
+        tscm-migrate doctor --local
     """
     from dataclasses import asdict
 
@@ -64,7 +64,7 @@ def doctor(_context: Any, offline: bool = False, json: bool = False, inventory: 
     found = []
     looks = [room.workstation(site)]
     secrets = Secrets(interactive=False)
-    looks += [] if offline else [room.host(host, secrets) for host in site.present]
+    looks += [] if local else [room.host(host, secrets) for host in site.present]
     for look in looks:
         for finding in look:
             found.append(finding)

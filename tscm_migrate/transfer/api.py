@@ -144,7 +144,7 @@ def wanted(appliance: Appliance, which: str) -> tuple[Archive, ...]:
     elif which != "all":
         found = tuple(archive for archive in found if archive.name == which)
     if not found:
-        fix = f"see what there is: tscm-migrate archives {appliance.name}"
+        fix = f"see what there is: tscm-migrate archive list {appliance.name}"
         raise TransferError(f"there is no archive {which!r} on {appliance.name}", fix)
     return found
 

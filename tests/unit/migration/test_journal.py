@@ -101,7 +101,7 @@ def test_a_reverted_step_is_neither_done_nor_started(tmp_path: Path) -> None:
 def test_a_run_that_is_not_there_names_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         j.Journal.open("nope", tmp_path)
-    assert "tscm-migrate runs" in caught.value.remedy()
+    assert "tscm-migrate run list" in caught.value.remedy()
 
 
 def test_every_line_is_one_json_object_in_ascii(tmp_path: Path) -> None:
@@ -173,14 +173,19 @@ def test_what_may_not_be_read_is_said_with_its_path_and_hides_nothing(tmp_path: 
         return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
 
     try:
-        for words in (("show", "r1"), ("report", "show", "r1"), ("resume", "r1", "--yes"), ("rollback", "r1", "--yes")):
+        for words in (
+            ("run", "show", "r1"),
+            ("run", "report", "--text", "r1"),
+            ("resume", "r1", "--yes"),
+            ("rollback", "r1", "--yes"),
+        ):
             done = tool(*words)
             assert done.returncode == 1
             assert f"{tmp_path / 'runs'}" in done.stderr
             assert "cannot be read: Permission denied" in done.stderr
             assert "(journal.unreadable, exit code 1)" in done.stderr
         if closed != "runs":
-            states = {line.split()[0]: line.split()[1] for line in tool("runs").stdout.splitlines()}
+            states = {line.split()[0]: line.split()[1] for line in tool("run", "list").stdout.splitlines()}
             assert states == {"r1": "unreadable", "r2": "unfinished"}
     finally:
         (tmp_path / closed).chmod(0o700)

@@ -151,9 +151,9 @@ def test_on_a_disk_that_only_reads_a_killed_run_is_shown_all_the_same(
     for path in (*files, *folders):
         path.chmod(0o500 if path in folders else 0o400)
     try:
-        assert "unfinished" in tool(tmp_path, "runs").stdout
-        assert "tscm-migrate rollback" in tool(tmp_path, "show", RUN).stdout
-        assert "unfinished" in tool(tmp_path, "report", "show", RUN).stdout
+        assert "unfinished" in tool(tmp_path, "run", "list").stdout
+        assert "tscm-migrate rollback" in tool(tmp_path, "run", "show", RUN).stdout
+        assert "unfinished" in tool(tmp_path, "run", "report", "--text", RUN).stdout
         code = (
             "import sys; from pathlib import Path; from tscm_migrate.migration import locks\n"
             "root = Path(sys.argv[1]); print(len(locks.workstation_id(root)))\n"

@@ -48,4 +48,4 @@ def test_who_should_be_there_and_does_not_answer_is_named(
     m = migration(One("old", answers=old), One("new", answers=new), locked=locked, started=started)
     lines = finish.not_reached(m)
     assert [line.partition(":")[0] for line in lines] == named
-    assert all("NOT REACHED" in line and "tscm-migrate unlock" in line for line in lines)
+    assert all("NOT REACHED" in line and "tscm-migrate run unlock" in line for line in lines)

@@ -33,5 +33,5 @@ def test_a_resume_of_it_is_refused_before_anything_is_told(
     nobody = cast("Any", None)
     with pytest.raises(UsageError, match=f"run {RUN} is over \\({outcome}\\)") as refused:
         resume.resume(RUN, inventory=nobody, secrets=nobody, emit=told.append, operator=nobody, yes=True)
-    assert f"tscm-migrate show {RUN}" in refused.value.remedy()
+    assert f"tscm-migrate run show {RUN}" in refused.value.remedy()
     assert told == []

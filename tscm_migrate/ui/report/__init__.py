@@ -47,7 +47,7 @@ def _told(run: str, finished: RunFinished | None, root: Path | None) -> dict[str
 
     record, entries = journal.read(run, root)
     if not record.began:
-        raise UsageError(f"run {run} has begun nothing; there is no report of it", "list all: tscm-migrate runs")
+        raise UsageError(f"run {run} has begun nothing; there is no report of it", "list all: tscm-migrate run list")
     return data.build(record, entries, commands=data.commands(folder(run, root)), finished=finished)
 
 

@@ -1,0 +1,138 @@
+"""Rewrite the command line for invoke's parser: groups, global options, old names, arguments that may be left out.
+
+To invoke, `host pin NAME` is the task `host.pin`, an option belongs behind its task, and a positional argument is
+always required.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import UsageError
+from tscm_migrate.tasks.names import RENAMED, RENAMED_OPTIONS
+from tscm_migrate.util.suggest import suggestion
+
+if TYPE_CHECKING:
+    from invoke.collection import Collection
+
+CORE = {"--help", "-h", "--list", "-l", "--version", "-V", "--traceback", "--complete"}  # without a command, too
+_VALUED = {"--inventory", "-i"}  # global options that take the next word
+_HELP = {"--help", "-h"}
+
+
+def for_invoke(words: list[str], root: Collection) -> list[str]:
+    """Return the words after `tscm-migrate` as invoke reads them.
+
+    Raises:
+        UsageError: a group has no such command.
+    """
+    before, rest = _leading(_old_options(words, ""))
+    if rest[:1] == ["help"]:
+        rest = [*rest[1:], "--help"]
+    rest = _old_names(rest)
+    if not rest:
+        return before
+    rest = _old_options(rest, rest[0])
+    if rest[0] in root.collections:
+        rest = _in_group(rest, root.collections[rest[0]])
+        if rest[0] == "--help":
+            return rest
+    if _HELP & set(rest[1:]) or _HELP & set(before):  # before a missing argument takes it for its value
+        return ["--help", *(word for word in rest[:1] if word not in CORE)]
+    core = [word for word in before if word in CORE]
+    rest += [word for word in before if word not in CORE]
+    if rest[0] in root.task_names:
+        rest = _positional(rest, root[rest[0]])
+    return [*core, *rest]
+
+
+def _leading(words: list[str]) -> tuple[list[str], list[str]]:
+    """Split off the options that stand before the command."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in _VALUED else 1
+    return words[:at], words[at:]
+
+
+def _old_names(words: list[str]) -> list[str]:
+    """Replace an old command by the new one, and print a line about it."""
+    for length in (2, 1):
+        old = " ".join(words[:length])
+        if old in RENAMED and len(words) >= length:
+            new, rest = RENAMED[old].split(), words[length:]
+            _renamed(f"tscm-migrate {old}", f"tscm-migrate {RENAMED[old]}")
+            return [*new, *_host_first(rest)] if old in {"pull", "push"} else [*new, *rest]
+    return words
+
+
+def _host_first(words: list[str]) -> list[str]:
+    """Move the host of `--host HOST`, which used to be an option, to the front."""
+    for at, word in enumerate(words):
+        if word == "--host" and at + 1 < len(words):
+            return [words[at + 1], *words[:at], *words[at + 2 :]]
+        if word.startswith("--host="):
+            return [word.removeprefix("--host="), *words[:at], *words[at + 1 :]]
+    return words
+
+
+def _old_options(words: list[str], command: str) -> list[str]:
+    known = RENAMED_OPTIONS.get(command, {})
+    for old in [word for word in words if word in known]:
+        _renamed(old, known[old])
+    return [known.get(word, word) for word in words]
+
+
+def _renamed(old: str, new: str) -> None:
+    line = f"note: {old} is now: {new} (the old name works until the next release)"
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def _in_group(words: list[str], group: Collection) -> list[str]:
+    name, *rest = words
+    if not rest or rest[0].startswith("-"):
+        return ["--help", name]
+    if rest[0] not in group.task_names:
+        near = suggestion(rest[0], group.task_names)
+        names = ", ".join(sorted(group.task_names))
+        raise UsageError(f"{name!r} has no {rest[0]!r}{near}", f"{name} has: {names}")
+    return [f"{name}.{rest[0]}", *rest[1:]]
+
+
+def _positional(words: list[str], task: Any) -> list[str]:
+    """Give its option to each word of the argument that may be left out."""
+    name, *rest = words
+    trailing = getattr(task, "trailing", "")
+    if name == "prompts.explain":
+        return [name, *_each_set(rest)]
+    if not trailing:
+        return words
+    arguments = task.get_arguments()
+    valued = {_flag(one) for argument in arguments if argument.takes_value for one in argument.names}
+    many = any(argument.kind is list for argument in arguments if argument.name == trailing)
+    option = _flag(trailing)
+    if not many and any(word.partition("=")[0] == option for word in rest):
+        return words
+    given: list[str] = []
+    for at, word in enumerate(rest):
+        free = not word.startswith("-") and not (at and rest[at - 1] in valued)
+        given += [option, word] if free and (many or option not in given) else [word]
+    return [name, *given]
+
+
+def _flag(name: str) -> str:
+    return f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
+
+
+def _each_set(words: list[str]) -> list[str]:
+    """Repeat `--set` for each of the values that follow one, and drop the dash that stands for the standard input."""
+    given: list[str] = []
+    setting = False
+    for word in words:
+        if word == "-":
+            continue
+        if setting and "=" in word and not word.startswith("-") and given[-1] != "--set":
+            given.append("--set")
+        setting = word == "--set" or (setting and not word.startswith("-"))
+        given.append(word)
+    return given

@@ -1,0 +1,142 @@
+"""The pages of the help: the front page, a group of commands, one command."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from invoke.terminals import pty_size
+
+from tscm_migrate.tasks.base import SHARED
+from tscm_migrate.tasks.names import ABOUT, GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from invoke.collection import Collection
+    from invoke.parser.argument import Argument
+
+_INTRODUCTION = "Migrate a ThreatSTOP Centralized Manager to a new appliance over SSH."
+_GLOBAL = ("inventory", "json", "yes", "quiet", "verbose")  # shown last, under a title of their own
+_EVERYWHERE = (
+    ("-h, --help", "Show this help, or that of a command."),
+    ("-i, --inventory FILE", SHARED["inventory"][1]),
+    ("--json", "Print JSON."),
+    ("-y, --yes", SHARED["yes"][1]),
+    ("-q, --quiet", SHARED["quiet"][1]),
+    ("-v, --verbose", SHARED["verbose"][1]),
+    ("--traceback", "Show a traceback with an error."),
+    ("-V, --version", "Show the version."),
+    ("-l, --list", "List all commands, one a line."),
+)
+_NARROW, _WIDE = 40, 100  # columns of the terminal that are used
+
+
+def front(root: Collection) -> str:
+    """Return the front page."""
+    lines = ["Usage: tscm-migrate COMMAND [options]", "", _INTRODUCTION]
+    for title, names in groups(root).items():
+        rows = [(name, _summary(root, name)) for name in names]
+        lines += ["", f"{title}:", *columns(rows, least=12)]
+    lines += ["", "Options, before or after the command, where a command has them:", *columns(_EVERYWHERE)]
+    lines += ["", "Help on a command: tscm-migrate help COMMAND"]
+    return "\n".join(lines)
+
+
+def groups(root: Collection) -> dict[str, list[str]]:
+    """Return the commands and groups of commands by their title; those without one stand under the last title."""
+    known = {*(name for name in root.task_names if "." not in name), *root.collections}
+    found = {title: [name for name in names if name in known] for title, names in GROUPS.items()}
+    placed = {name for names in GROUPS.values() for name in names}
+    found[list(GROUPS)[-1]] += sorted(known - placed)
+    return {title: names for title, names in found.items() if names}
+
+
+def _summary(root: Collection, name: str) -> str:
+    if name in root.collections:
+        actions = ", ".join(root.collections[name].task_names)
+        return f"{ABOUT.get(name, name.capitalize())}: {actions}"
+    return first_line(root[name])
+
+
+def group(root: Collection, name: str) -> str:
+    """Return the page of a group of commands."""
+    rows = [(f"{name} {action}", first_line(task)) for action, task in root.collections[name].tasks.items()]
+    lines = [f"Usage: tscm-migrate {name} COMMAND [options]", "", f"{ABOUT.get(name, name.capitalize())}.", ""]
+    return "\n".join([*lines, "Commands:", *columns(rows), "", f"Help on a command: tscm-migrate help {name} COMMAND"])
+
+
+def command(task: Any, name: str) -> str:
+    """Return the page of one command: usage, description, arguments, options, examples.
+
+    Args:
+        task: the task.
+        name: the command as it is typed.
+    """
+    arguments = task.get_arguments()
+    places = [one for one in arguments if one.positional or one.name == task.trailing.strip("_")]
+    own = [one for one in arguments if one not in places and one.name not in _GLOBAL]
+    shared = [one for one in arguments if one not in places and one.name in _GLOBAL]
+    words = [placed(one, task) for one in places]
+    about, examples = parts(task)
+    lines = [" ".join(["Usage: tscm-migrate", name, *words, *(["[options]"] if own or shared else [])]), ""]
+    lines += _fitting(about)
+    titles = {"Arguments": places, "Options": own, "Global options": shared}
+    for title, chosen in titles.items():
+        rows = [(placed(one, task) if one in places else flags(one, task), one.help or "") for one in chosen]
+        lines += ["", f"{title}:", *columns(rows)] if rows else []
+    lines += ["", "Examples:", *(f"    {line}" for line in examples)] if examples else []
+    return "\n".join(lines)
+
+
+def placed(argument: Argument, task: Any) -> str:
+    """Return a positional argument as the usage shows it."""
+    value = task.values.get(argument.name, str(argument.name).upper())
+    if argument.positional:
+        return str(value)
+    return f"[{value} ...]" if argument.kind is list else f"[{value}]"
+
+
+def flags(argument: Argument, task: Any) -> str:
+    """Return an option as it is typed, with the name of its value: `-i, --inventory FILE`, `--[no-]encrypt`."""
+    long = str(argument.name)
+    if argument.kind is bool:
+        shown = f"--[no-]{long}" if argument.default is True else f"--{long}"
+    else:
+        shown = f"--{long} {task.values.get(long, long.upper())}"
+    short = [f"-{name}" for name in argument.names if len(name) == 1]
+    return ", ".join([*short, shown])
+
+
+def first_line(task: Any) -> str:
+    """Return the first line of a task's description, without its full stop."""
+    return (inspect.getdoc(task) or "").partition("\n")[0].removesuffix(".")
+
+
+def parts(task: Any) -> tuple[str, list[str]]:
+    """Return a task's description and its examples."""
+    about, _, examples = (inspect.getdoc(task) or "").partition("Examples:\n")
+    return about.strip(), textwrap.dedent(examples).splitlines()
+
+
+def columns(rows: Sequence[tuple[str, str]], least: int = 0) -> Iterator[str]:
+    """Yield lines of two columns, the right one wrapped; a long left cell has a line of its own."""
+    width = max(_NARROW, min(pty_size()[0], _WIDE))
+    left = max(least, *(len(cell) for cell, _ in rows if len(cell) <= width // 2 - 8), 8) + 4
+    for cell, text in rows:
+        lines = textwrap.wrap(text, width - left, break_on_hyphens=False, break_long_words=False) or [""]
+        if len(cell) + 4 > left:
+            yield f"  {cell}"
+        else:
+            yield f"  {cell:<{left - 2}}{lines.pop(0)}".rstrip()
+        yield from (f"{'':<{left}}{line}" for line in lines)
+
+
+def _fitting(text: str) -> list[str]:
+    """Wrap paragraphs to the terminal's width."""
+    width = max(_NARROW, min(pty_size()[0], _WIDE))
+    lines: list[str] = []
+    for paragraph in text.split("\n\n"):
+        lines += [*textwrap.wrap(paragraph, width, break_on_hyphens=False, break_long_words=False), ""]
+    return lines[:-1]
