@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import json
 import os
@@ -58,6 +59,7 @@ class Machine:
     def _write_shims(self, lib: Path) -> None:
         source = Path(shims.__file__).parent
         shutil.copytree(source, lib / "tscm_shims", ignore=shutil.ignore_patterns("__pycache__"))
+        compileall.compile_dir(lib / "tscm_shims", quiet=2)
         password = self.profile.sudo_password
         config: dict[str, Any] = {
             "name": self.name,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,22 +14,17 @@ USERS = ("opt/", "home/", "var/log/threatstop", "dev/shm", "tmp/")
 
 def owner_of(shim: Shim, path: str) -> str:
     """Who would own this path on a real appliance: the user below /opt, /home, the log folder; root elsewhere."""
-    root = Path(shim.config["root"]).resolve()
-    here = Path(os.path.normpath(Path.cwd() / path))
-    try:
-        inside = str(here.relative_to(root))
-    except ValueError:
-        try:
-            inside = str(here.resolve().relative_to(root))
-        except ValueError:
-            return "root"
-    return shim.config["user"] if (inside + "/").startswith(USERS) else "root"
+    root = os.path.realpath(shim.config["root"]) + "/"
+    for here in (os.path.abspath(path), os.path.realpath(path)):
+        if here.startswith(root):
+            return shim.config["user"] if f"{here.removeprefix(root)}/".startswith(USERS) else "root"
+    return "root"
 
 
 def chown(shim: Shim) -> int:
     """Nobody is root here: succeeds when the files are there."""
     words = [word for word in shim.argv if not word.startswith("-")]
-    missing = [word for word in words[1:] if not Path(word).exists()]
+    missing = [word for word in words[1:] if not os.path.exists(word)]
     for word in missing:
         shim.complain(f"{shim.name}: cannot access '{word}': No such file or directory")
     return 1 if missing or len(words) < 2 else 0
@@ -62,6 +55,8 @@ def stat(shim: Shim) -> int:
             at, head = place, "-c"
     if at is None:
         shim.become(argv)
+    import subprocess
+
     text = argv[at][len(head) :]
     files = [word for word in argv[at + 1 :] if word == "-" or not word.startswith("-")]
     options = [word for word in argv[at + 1 :] if word.startswith("-") and word != "-"]

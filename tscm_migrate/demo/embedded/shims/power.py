@@ -1,7 +1,8 @@
-"""shutdown, reboot, poweroff, halt, systemctl, service: they tell the lab."""
+"""shutdown, reboot, poweroff, halt, systemctl, service: they tell the lab; and the start of a terminal's command."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -63,3 +64,12 @@ def service(shim: Shim) -> int:
     if len(shim.argv) >= 2 and shim.argv[0] in SSH and shim.argv[1] in ("restart", "reload"):
         shim.ask_lab("restart_ssh")
     return 0
+
+
+def on_terminal(shim: Shim) -> int:
+    """Make stdin the controlling terminal of this session, then become the command; the lab's server uses it."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    os.execvp(shim.argv[0], shim.argv)  # noqa: S606

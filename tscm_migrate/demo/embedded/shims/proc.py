@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,12 +19,11 @@ def pids(marker: str) -> list[str]:
     """The processes whose environment bears this appliance's marker; every readable one without /proc."""
     found = []
     needle = f"TSCM_LAB_APPLIANCE={marker}\0".encode()
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
+    for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if needle in folder.joinpath("environ").read_bytes() + b"\0":
-                found.append(folder.name)
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if needle in file.read() + b"\0":
+                    found.append(name)
         except OSError:
             continue
     return found
@@ -33,7 +31,7 @@ def pids(marker: str) -> list[str]:
 
 def ps(shim: Shim) -> int:
     """The real `ps` with its selection of processes replaced by this appliance's."""
-    mine = pids(shim.config["marker"]) if Path("/proc/self/environ").exists() else None
+    mine = pids(shim.config["marker"]) if os.path.exists("/proc/self/environ") else None
     if mine is None:
         shim.become(shim.argv)
     kept, rest, narrowed = [], list(shim.argv), False

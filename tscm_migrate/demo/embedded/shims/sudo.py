@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -36,14 +34,14 @@ LONG = {
 }
 
 
-@dataclass
 class Asked:
     """A parsed command line."""
 
-    flags: set[str] = field(default_factory=set)
-    values: dict[str, str] = field(default_factory=dict)
-    env: dict[str, str] = field(default_factory=dict)
-    command: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.flags: set[str] = set()
+        self.values: dict[str, str] = {}
+        self.env: dict[str, str] = {}
+        self.command: list[str] = []
 
 
 def parse(argv: list[str]) -> Asked:
@@ -112,6 +110,8 @@ def _become(shim: Shim, asked: Asked) -> int:
 
 def _authenticate(shim: Shim, asked: Asked) -> None:
     """Take the password from stdin (-S) or the terminal; three tries."""
+    import hashlib
+
     if "n" in asked.flags:
         _refuse(shim, "sudo: a password is required")
     user = shim.config["user"]
