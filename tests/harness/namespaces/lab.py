@@ -97,7 +97,7 @@ class NamespaceLab:
                 self.inventory = self.workstation.inventory
         keys = {name: self.folder / "hosts" / name / "host-keys" for name in self.profiles}
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda name: make_keys(keys[name], f"root@{self.profiles[name].hostname}"), keys))
+            list(pool.map(lambda name: make_keys(name, keys[name], f"root@{self.profiles[name].hostname}"), keys))
             self.workstation.write(self.profiles, keys)
             list(pool.map(self._fresh, self.profiles))
         if boot:

@@ -134,15 +134,25 @@ def provision(root: Path, profile: Profile, client_key: str, host_keys: Path) ->
     return guest.install(root, profile, python=PYTHON, owner=(UID, UID))
 
 
-def make_keys(folder: Path, comment: str) -> None:
-    """New host keys of all three types."""
+_RSA: dict[str, tuple[str, str]] = {}  # by appliance: an RSA key takes longer to make than all else of a host
+
+
+def make_keys(name: str, folder: Path, comment: str) -> None:
+    """Host keys of all three types; the RSA key is the one that this process made for that appliance before."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = []
     for kind in KEY_TYPES:
         size = ["-b", "2048"] if kind == "rsa" else []
         target = folder / f"ssh_host_{kind}_key"
         target.unlink(missing_ok=True)
+        if kind == "rsa" and name in _RSA:
+            target.touch(0o600)
+            for path, text in zip((target, target.with_suffix(".pub")), _RSA[name], strict=True):
+                path.write_text(text)
+            continue
         command = ["ssh-keygen", "-q", "-t", kind, *size, "-N", "", "-C", comment, "-f", str(target)]
         jobs.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))
     if any(job.wait(60) for job in jobs):
         raise LabError("ssh-keygen failed")
+    rsa = folder / "ssh_host_rsa_key"
+    _RSA[name] = (rsa.read_text(), rsa.with_suffix(".pub").read_text())
