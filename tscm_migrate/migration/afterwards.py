@@ -13,7 +13,7 @@ from tscm_migrate.errors import Cancelled, Exit, MigrateError, UsageError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import journal, locks, plan, rediscover, resume
 from tscm_migrate.migration.engine import Engine
-from tscm_migrate.migration.finish import carry_out
+from tscm_migrate.migration.finish import run_to_end
 from tscm_migrate.migration.steps import after
 from tscm_migrate.util.suggest import suggestion
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tscm_migrate.migration.journal import Record
+    from tscm_migrate.migration.journal import RunRecord
 
 _OVER = ("done", "attention")
 
@@ -40,7 +40,7 @@ class Moved:
     took_address: bool
 
 
-def finished(wanted: str | None = None, *, root: Path | None = None) -> Record:
+def finished(wanted: str | None = None, *, root: Path | None = None) -> RunRecord:
     """Return the record of a migration that is over.
 
     Args:
@@ -68,7 +68,7 @@ def finished(wanted: str | None = None, *, root: Path | None = None) -> Record:
     raise UsageError(problem, "list all runs: tscm-migrate run list")
 
 
-def moved(record: Record) -> Moved:
+def moved(record: RunRecord) -> Moved:
     """Return where a finished migration ended."""
     came_back_at, before = record.notes.get("new_at"), record.notes.get("new_address", "")
     return Moved(record.run, record.old, record.new, str(came_back_at or before), bool(came_back_at))
@@ -77,12 +77,12 @@ def moved(record: Record) -> Moved:
 # ------------------------------------------------------------------------------------------------ devices
 
 
-def failed_devices(record: Record) -> tuple[str, ...]:
+def failed_devices(record: RunRecord) -> tuple[str, ...]:
     """Return the devices whose last update failed."""
     return tuple(name for name, result in sorted(record.notes.get("devices", {}).items()) if not result["ok"])
 
 
-def update_devices(record: Record, names: Sequence[str], *, yes: bool, **room: Any) -> Exit:
+def update_devices(record: RunRecord, names: Sequence[str], *, yes: bool, **room: Any) -> Exit:
     """Update devices on the new appliance of a finished migration, and complete its journal and report.
 
     Args:
@@ -99,18 +99,18 @@ def update_devices(record: Record, names: Sequence[str], *, yes: bool, **room: A
     what = ", ".join(names)
     if not yes and not room["operator"].confirm(f"Update {what} on {record.new} now?"):
         raise Cancelled
-    with resume.reopened(run, verb="devices update", **room) as m:
+    with resume.reopen(run, verb="devices update", **room) as m:
         rediscover.find_both(m, need_new=True)
         locks.take(m, m.new)
         m.journal.write("run-resumed", version=__version__, verb="devices update")
         engine = Engine(m, plan.steps_of(m))
-        return carry_out(engine, began, first=lambda: engine.repeat(after.UpdateAgain(names)))
+        return run_to_end(engine, began, first=lambda: engine.repeat(after.UpdateAgain(names)))
 
 
 # ------------------------------------------------------------------------------------------------ comparison
 
 
-def compare(record: Record, **room: Any) -> Exit:
+def compare(record: RunRecord, **room: Any) -> Exit:
     """Compare the new appliance of a finished migration, as it is now, with what the old one was.
 
     Args:
@@ -123,11 +123,11 @@ def compare(record: Record, **room: Any) -> Exit:
     Raises:
         NotComeBack: the new appliance does not answer.
     """
-    with resume.reopened(record.run, verb="verify", **room) as m:
+    with resume.reopen(record.run, verb="verify", **room) as m:
         rediscover.find_both(m, need_new=True)
         _, rows = after.compare_now(m)
         at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        m.note("verified", [*m.noted("verified", []), {"at": at, "rows": [asdict(row) for row in rows]}])
+        m.set_note("verified", [*m.get_note("verified", []), {"at": at, "rows": [asdict(row) for row in rows]}])
         equal = sum(row.same for row in rows)
         m.emit(Said(f"{m.new.name}: {equal} of {len(rows)} comparisons are equal"))
     return Exit.DONE if equal == len(rows) else Exit.ATTENTION

@@ -40,8 +40,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Situation:
-    """All that a check may look at; the last three tell of an old one that is dead: see `identify.Identity`."""
+class PreflightInput:
+    """All that a check may look at; the last three tell of an old one that is dead: see `gather_facts.HostSurvey`."""
 
     old: Facts
     new: Facts
@@ -53,17 +53,17 @@ class Situation:
     inside: tuple[str, ...] = ()
 
     @property
-    def there(self) -> tuple[tuple[Facts, Host], ...]:
+    def reachable(self) -> tuple[tuple[Facts, Host], ...]:
         """Those that can be looked at now: an old one that is dead is only told of."""
         both = ((self.old, self.old_host), (self.new, self.new_host))
         return tuple(one for one in both if not one[0].told_by)
 
 
 if TYPE_CHECKING:
-    Check = Callable[[Situation], Iterator[Finding]]
+    Check = Callable[[PreflightInput], Iterator[Finding]]
 
 
-def same_host(s: Situation) -> Iterator[Finding]:
+def same_host(s: PreflightInput) -> Iterator[Finding]:
     """The two ends must be two machines."""
     where = (s.old_host.address, s.old_host.port) == (s.new_host.address, s.new_host.port)
     if where or (s.old.boot and s.old.boot == s.new.boot and s.old.hostname == s.new.hostname):
@@ -71,9 +71,9 @@ def same_host(s: Situation) -> Iterator[Finding]:
         yield Finding("same-host", "error", text, "name two different hosts with --from and --to", firm=True)
 
 
-def sessions(s: Situation) -> Iterator[Finding]:
+def sessions(s: PreflightInput) -> Iterator[Finding]:
     """An sshd with a small MaxSessions makes devices wait for each other, and more connections necessary."""
-    for facts, host in s.there:
+    for facts, host in s.reachable:
         if 0 < facts.sessions < SESSIONS:
             text = (
                 f"{facts.name}'s sshd opens {facts.sessions} sessions at a time on a connection (MaxSessions): what "
@@ -84,12 +84,12 @@ def sessions(s: Situation) -> Iterator[Finding]:
             )
 
 
-def core_version(s: Situation) -> Iterator[Finding]:
+def core_version(s: PreflightInput) -> Iterator[Finding]:
     """Backup and restore exist since TSCM-Core 1.47; versions are compared as numbers."""
-    yield from _before_upgrade(s, _cores(*(facts for facts, _ in s.there)))
+    yield from _before_upgrade(s, _cores(*(facts for facts, _ in s.reachable)))
 
 
-def _before_upgrade(s: Situation, found: Iterator[Finding]) -> Iterator[Finding]:
+def _before_upgrade(s: PreflightInput, found: Iterator[Finding]) -> Iterator[Finding]:
     """What --update-packages may mend is a warning now, and looked at again afterwards."""
     for finding in found:
         soft = s.options.update_packages and finding.severity == "error"
@@ -117,7 +117,7 @@ def versions(old: Facts, new: Facts) -> list[Finding]:
     return [*_cores(*(one for one in (old, new) if not one.told_by)), *_order(old, new)]
 
 
-def core_order(s: Situation) -> Iterator[Finding]:
+def core_order(s: PreflightInput) -> Iterator[Finding]:
     """A restore into an older version is not foreseen."""
     yield from _before_upgrade(s, _order(s.old, s.new))
 
@@ -129,16 +129,16 @@ def _order(was: Facts, now: Facts) -> Iterator[Finding]:
         yield Finding("new-is-older", "error", text, f"update {now.name} first, or: --update-packages")
 
 
-def login_group(s: Situation) -> Iterator[Finding]:
+def login_group(s: PreflightInput) -> Iterator[Finding]:
     """Warn of a login that may not be allowed to use tsadmin: who is not root has to be in the group threatstop."""
-    for facts, host in s.there:
+    for facts, host in s.reachable:
         if facts.vendor_group and facts.user not in ("root", "threatstop") and "threatstop" not in facts.groups:
             text = f"{host.user} is not in the group threatstop on {facts.name}: tsadmin may refuse to work for it"
             remedy = f"sudo usermod -aG threatstop {host.user} (on {facts.name}, then log in again)"
             yield Finding("login-group", "warning", text, remedy)
 
 
-def modules(s: Situation) -> Iterator[Finding]:
+def modules(s: PreflightInput) -> Iterator[Finding]:
     """Warn of each module that the new appliance lacks: it cannot serve the devices of that module."""
     for module in lacking(s.old, s.new):
         text = f"{s.new.name} lacks the module {module} that {s.old.name} has"
@@ -151,7 +151,7 @@ def lacking(old: Facts, new: Facts) -> list[str]:
     return [module for module, _ in old.versions if has and module.lower() not in has | {"tscm-core"}]
 
 
-def dns_outage(s: Situation) -> Iterator[Finding]:
+def dns_outage(s: PreflightInput) -> Iterator[Finding]:
     """Warn that clients which resolve names through the old appliance have no DNS during the downtime."""
     if s.old.dns_server:
         why = ", ".join(s.old.dns_server)
@@ -160,7 +160,7 @@ def dns_outage(s: Situation) -> Iterator[Finding]:
         yield Finding("dns-outage", "warning", text, remedy)
 
 
-def operating_system(s: Situation) -> Iterator[Finding]:
+def operating_system(s: PreflightInput) -> Iterator[Finding]:
     """The documents migrate only between the same base operating system (fact 24)."""
     old, new = (s.old.os_id, s.old.os_version), (s.new.os_id, s.new.os_version)
     text = f"{s.old.name} runs {s.old.os_pretty or ' '.join(old)}, {s.new.name} {s.new.os_pretty or ' '.join(new)}"
@@ -177,9 +177,9 @@ def operating_system(s: Situation) -> Iterator[Finding]:
         yield Finding("os-differs", "error", text, remedy)
 
 
-def listings(s: Situation) -> Iterator[Finding]:
+def listings(s: PreflightInput) -> Iterator[Finding]:
     """What archives there are must be known: "none" is not what a look says that was not allowed to look."""
-    for facts, host in s.there:
+    for facts, host in s.reachable:
         if facts.unseen:
             text = f"the archives of {facts.name} in {host.paths.backup_dir} could not be listed: {facts.unseen}"
             look = f"ssh {host.user}@{host.address} ls -la {host.paths.backup_dir}"
@@ -198,10 +198,10 @@ def room_needed(old: Facts) -> int:
     return 2 * archive_estimate(old) + _SLACK
 
 
-def disk(s: Situation) -> Iterator[Finding]:
+def disk(s: PreflightInput) -> Iterator[Finding]:
     """Both ends must hold the archive and, for a while, its unpacked or half-written double."""
     need = room_needed(s.old)
-    for facts, host in s.there:
+    for facts, host in s.reachable:
         free = facts.free_at(host.paths.backup_dir)
         if free is None and not facts.backup_dir_exists:
             free = facts.free_at("/")
@@ -224,11 +224,11 @@ def resolve_interface(facts: Facts, host: Host, asked: str | None) -> str:
     return next((i.name for i in facts.interfaces if i.address == host.address), names[0] if len(names) == 1 else "")
 
 
-def interface(s: Situation) -> Iterator[Finding]:
+def interface(s: PreflightInput) -> Iterator[Finding]:
     """--interface must name one that exists, the same at backup and restore (fact 34)."""
     found = []
     told = ((s.old, s.old_host),) if s.old.told_by and s.old.interfaces else ()
-    for facts, host in (*told, *s.there):
+    for facts, host in (*told, *s.reachable):
         name = resolve_interface(facts, host, s.options.interface)
         found.append(name)
         if not name:
@@ -243,9 +243,9 @@ def interface(s: Situation) -> Iterator[Finding]:
         yield Finding("interface-differs", "error", text, "rename one, or go on with: --allow interface-differs")
 
 
-def clocks(s: Situation) -> Iterator[Finding]:
+def clocks(s: PreflightInput) -> Iterator[Finding]:
     """Archive names carry the time, and cron goes by it."""
-    for facts, _ in s.there:
+    for facts, _ in s.reachable:
         if not facts.clock:
             yield Finding("clock-unknown", "warning", f"{facts.name} does not tell its time")
         elif abs(facts.clock_skew) > CLOCK_LIMIT:
@@ -254,7 +254,7 @@ def clocks(s: Situation) -> Iterator[Finding]:
             yield Finding("clock-off", "error", text, "set it there (timedatectl set-ntp true), or this workstation's")
 
 
-def devices_on_new(s: Situation) -> Iterator[Finding]:
+def devices_on_new(s: PreflightInput) -> Iterator[Finding]:
     """A restore overwrites devices of the same name without asking for each (fact 35)."""
     if s.new.devices:
         both = sorted(set(s.new.devices) & set(s.old.devices or ()))
@@ -263,7 +263,7 @@ def devices_on_new(s: Situation) -> Iterator[Finding]:
         yield Finding("devices-on-new", "warning", text, f"take a snapshot of {s.new.name} first")
 
 
-def devices_asked(s: Situation) -> Iterator[Finding]:
+def devices_asked(s: PreflightInput) -> Iterator[Finding]:
     """A device is updated when the old one is gone already: a name that is none has to be found before."""
     if s.old.devices is None or isinstance(s.options.devices, str):
         return
@@ -274,7 +274,7 @@ def devices_asked(s: Situation) -> Iterator[Finding]:
             yield Finding("device-unknown", "error", text, f"its devices: {', '.join(sorted(known)) or 'none'}")
 
 
-def address(s: Situation) -> Iterator[Finding]:
+def address(s: PreflightInput) -> Iterator[Finding]:
     """What the inventory calls the old address should be on the old one's interface."""
     own = {i.address for i in s.old.interfaces} if not s.old.told_by else set()
     if own and s.old_host.address not in own:
@@ -287,7 +287,7 @@ def address(s: Situation) -> Iterator[Finding]:
         yield Finding("dhcp", "warning", text, "move the DHCP reservation, or use static addresses")
 
 
-def isolation(s: Situation) -> Iterator[Finding]:
+def isolation(s: PreflightInput) -> Iterator[Finding]:
     """What --offline isolate cannot do must be known before the cutover."""
     if s.options.offline != "isolate" or s.old.told_by:
         return
@@ -308,9 +308,9 @@ def isolation(s: Situation) -> Iterator[Finding]:
         yield Finding("isolate-impossible", "error", text, f"install it there; or {remedy}", firm=True)
 
 
-def tools(s: Situation) -> Iterator[Finding]:
+def tools(s: PreflightInput) -> Iterator[Finding]:
     """What this tool itself needs on the appliances."""
-    for facts, _ in s.there:
+    for facts, _ in s.reachable:
         missing = [name for name in ("sha256sum", "stat", "dd") if name not in facts.tools]
         if missing and facts.tools:
             yield Finding(
@@ -318,7 +318,7 @@ def tools(s: Situation) -> Iterator[Finding]:
             )
 
 
-def way(s: Situation) -> Iterator[Finding]:
+def way(s: PreflightInput) -> Iterator[Finding]:
     """The archive must be able to travel; by another way than the one asked for is worth a word (see `transfer`)."""
     if not (s.old.tools and s.new.tools):
         return
@@ -333,7 +333,7 @@ def way(s: Situation) -> Iterator[Finding]:
         yield Finding("another-way", "warning", text, "install what is missing, or leave --method out")
 
 
-def updates(s: Situation) -> Iterator[Finding]:
+def updates(s: PreflightInput) -> Iterator[Finding]:
     """An entry that is not there was held by someone, or is called otherwise."""
     if not s.old.cron_entry:
         text = f"{s.old.name} has no {s.old_host.paths.cron_entry}: its updates are held already, or run otherwise"
@@ -351,7 +351,7 @@ CHECKS = (
 )  # fmt: skip
 
 
-def preflight(situation: Situation, chosen: Sequence[Check] = CHECKS) -> list[Finding]:
+def preflight(situation: PreflightInput, chosen: Sequence[Check] = CHECKS) -> list[Finding]:
     """Run these checks, in their order. Of one machine twice there is no more to be said."""
     if same_host in chosen and (same := list(same_host(situation))):
         return same

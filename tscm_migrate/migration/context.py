@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.shell import Shell
 
 
-def at(name: str, address: str) -> str:
+def place_key(name: str, address: str) -> str:
     """An appliance at an address: two of them can be at one address in turn, each with keys of its own."""
     return f"{name}@{address}"
 
@@ -35,12 +35,12 @@ class Dialler:
     def __init__(self, secrets: Secrets, emit: Emit) -> None:
         self._secrets = secrets
         self._emit = emit
-        self.foreseen: dict[str, tuple[str, ...]] = {}
+        self.expected_keys: dict[str, tuple[str, ...]] = {}
 
     def __call__(self, host: Host, expect: Sequence[str] | None = None) -> Shell:
         """Connect; see `ssh.connect.connect`."""
-        keys = expect if expect is not None else self.foreseen.get(at(host.name, host.address))
-        return connect(host, credentials=self._secrets, emit=self._emit, expect=keys, foreseen=self.foreseen)
+        keys = expect if expect is not None else self.expected_keys.get(place_key(host.name, host.address))
+        return connect(host, credentials=self._secrets, emit=self._emit, expect=keys, foreseen=self.expected_keys)
 
 
 class Operator(Asked, Protocol):
@@ -64,7 +64,7 @@ class Action:
     host: str
     describes: str
     do: Callable[[], Any]
-    foreseen: Any = None
+    planned: Any = None
 
 
 if TYPE_CHECKING:
@@ -87,34 +87,34 @@ class Migration:
     policy: Policy
     passphrase: Secret | None = None
     interface: str = ""
-    foreseen: dict[str, tuple[str, ...]] = field(default_factory=dict)  # the dialler's: NAME@ADDRESS → fingerprints
+    expected_keys: dict[str, tuple[str, ...]] = field(default_factory=dict)  # NAME@ADDRESS → fingerprints
     emit: Emit = field(default=silent)
     old_answers: bool | None = None  # after a resume: whether the old one was seen; None: not looked
     interrupts: Interrupts = field(default_factory=lambda: Interrupts(silent))
     hooks: Hooks = field(default_factory=Hooks)
     only_rehearsal: str = ""  # the command that undoes everything after the rehearsal: rehearse, prompts learn
-    kept: Kept | None = None  # what the old one is restored from where it is dead: see `sides`
+    restore_source: Kept | None = None  # what the old one is restored from where it is dead: see `sides`
 
     @property
-    def there(self) -> tuple[Appliance, ...]:
+    def reachable(self) -> tuple[Appliance, ...]:
         """The appliances that can be spoken to, the old one first where it is alive."""
-        return (self.new,) if self.kept is not None else (self.old, self.new)
+        return (self.new,) if self.restore_source is not None else (self.old, self.new)
 
-    def note(self, key: str, value: Any) -> None:
+    def set_note(self, key: str, value: Any) -> None:
         """Write down what later steps, a resume or the report need to know; JSON types only."""
         self.journal.write("noted", key=key, value=value)
 
-    def noted(self, key: str, default: Any = None) -> Any:
+    def get_note(self, key: str, default: Any = None) -> Any:
         """What was written down under `key`."""
         return self.journal.record.notes.get(key, default)
 
-    def foresee(self, address: str, keys: Sequence[str]) -> None:
+    def expect_keys(self, address: str, keys: Sequence[str]) -> None:
         """From now on the new one at `address` must show one of these host keys, whatever known_hosts says."""
-        place, wanted = at(self.new.name, address), list(dict.fromkeys(keys))
-        known = self.noted("foreseen", {})
+        place, wanted = place_key(self.new.name, address), list(dict.fromkeys(keys))
+        known = self.get_note("foreseen", {})
         if known.get(place) != wanted:
-            self.note("foreseen", {**known, place: wanted})
-        self.foreseen[place] = tuple(wanted)
+            self.set_note("foreseen", {**known, place: wanted})
+        self.expected_keys[place] = tuple(wanted)
 
     @property
     def drain_timeout(self) -> float:
@@ -149,4 +149,4 @@ class Migration:
     @property
     def new_facts_address(self) -> str:
         """Where the new one was reached when the facts were taken."""
-        return str(self.noted("new_address", self.new.host.address))
+        return str(self.get_note("new_address", self.new.host.address))

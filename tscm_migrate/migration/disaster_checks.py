@@ -10,10 +10,10 @@ from tscm_migrate.migration.checks import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.migration.checks import Situation
+    from tscm_migrate.migration.checks import PreflightInput
 
 
-def told_by(s: Situation) -> Iterator[Finding]:
+def told_by(s: PreflightInput) -> Iterator[Finding]:
     """Say what stands for the old one: parity can be compared with nothing else."""
     text = f"{s.old.name} is dead for this run: {s.old.told_by} stands for it; what was changed there later is lost"
     yield Finding("old-is-dead", "info", text)
@@ -24,7 +24,7 @@ def told_by(s: Situation) -> Iterator[Finding]:
         yield Finding("archive-unread", "warning", text)
 
 
-def nobody_there(s: Situation) -> Iterator[Finding]:
+def nobody_there(s: PreflightInput) -> Iterator[Finding]:
     """Two at one address break both: whoever answers there has to go first."""
     if s.answers and not s.options.bypass_netconf and not _has_it(s):
         text = f"somebody is at {s.old_host.address}, the address of {s.old.name}: {', '.join(s.answers)} answers"
@@ -32,11 +32,11 @@ def nobody_there(s: Situation) -> Iterator[Finding]:
         yield Finding("old-answers", "error", text, remedy, firm=True)
 
 
-def _has_it(s: Situation) -> bool:
+def _has_it(s: PreflightInput) -> bool:
     return s.old_host.address in {interface.address for interface in s.new.interfaces}
 
 
-def whose_backup(s: Situation) -> Iterator[Finding]:
+def whose_backup(s: PreflightInput) -> Iterator[Finding]:
     """A store is not trusted: what it gives has to be of the host that is meant."""
     keys = {key for _, key in s.old.host_keys}
     pinned = {key for _, key in s.pinned}
@@ -53,7 +53,7 @@ def whose_backup(s: Situation) -> Iterator[Finding]:
         yield Finding("archive-other-address", "error", text, remedy)
 
 
-def keys_known(s: Situation) -> Iterator[Finding]:
+def keys_known(s: PreflightInput) -> Iterator[Finding]:
     """With SSH restored the new one shows the old one's keys; which those are has to be known before."""
     if s.options.restore_ssh and not (s.old.host_keys or s.pinned):
         text = f"the host keys of {s.old.name} are known neither from the archive nor from known_hosts"

@@ -24,14 +24,14 @@ class Step(Protocol):
     """One step of a migration.
 
     `id` is the journal's key and never renamed; `cutover` says that from here on the old appliance is gone, so that
-    nothing is taken back without being asked for. `goes_back` tells what its `revert` brings about, with the fields
-    old, new, address and known_hosts; "": nothing.
+    nothing is undone unless that is requested. `revert_summary` describes the result of `revert`, with the fields old,
+    new, address and known_hosts; "": `revert` does nothing.
     """
 
     id: ClassVar[str]
     title: ClassVar[str]
     cutover: ClassVar[bool]
-    goes_back: ClassVar[str]
+    revert_summary: ClassVar[str]
 
     def capture(self, m: Migration) -> Undo:
         """What `revert` needs to know; on disk before `apply` touches anything, and never taken again on a resume."""
@@ -69,15 +69,15 @@ class Engine:
         """Run a step of a run that is over once more, as on the first time."""
         self._run(step)
 
-    def foresee(self) -> None:
+    def dry_run(self) -> None:
         """Go through all steps without changing anything: what would be done comes from the code that does it."""
-        for step, actions in self.outline():
+        for step, actions in self.plan():
             self.m.emit(StepStarted(step.id, step.title))
             for action in actions:
                 self.m.emit(ActionStarted(step.id, action.host, action.describes))
             self.m.emit(StepFinished(step.id, "planned"))
 
-    def outline(self) -> list[tuple[Step, list[Action]]]:
+    def plan(self) -> list[tuple[Step, list[Action]]]:
         """The steps that have something to do in this run, with their actions; the appliances are read, not changed."""
         planned = []
         for step in self.steps:
@@ -87,7 +87,7 @@ class Engine:
                 action = next(going)
                 while True:
                     actions.append(action)
-                    action = going.send(action.foreseen)
+                    action = going.send(action.planned)
             if actions:
                 planned.append((step, actions))
         return planned
@@ -99,23 +99,23 @@ class Engine:
             The steps that could not be taken back, each with the reason; the others are taken back all the same.
         """
         failed: list[tuple[str, MigrateError]] = []
-        for step in self.to_put_back():
+        for step in self.to_roll_back():
             # Who may have the old address is settled in order or not at all; the rest is worth trying all the same.
             if failed and step.cutover and self.m.restores_network:
                 continue
-            if not step.goes_back:
+            if not step.revert_summary:
                 self._write("step-reverted", step=step.id)
                 continue
-            error = self._put_back(step)
+            error = self._revert(step)
             if error is not None:
                 failed.append((step.id, error))
         return failed
 
-    def to_put_back(self) -> list[Step]:
+    def to_roll_back(self) -> list[Step]:
         """The steps that began, the last one first."""
         return [step for step in reversed(self.steps) if step.id in self.m.journal.record.started]
 
-    def _put_back(self, step: Step) -> MigrateError | None:
+    def _revert(self, step: Step) -> MigrateError | None:
         began = time.monotonic()
         self.m.emit(StepStarted(step.id, f"put back: {step.title}"))
         try:

@@ -51,7 +51,7 @@ def measure(m: Migration) -> float:
     Zeros are read from the one and thrown away on the other: nothing is written.
     """
     try:
-        return min(*(_down(one) for one in m.there if one is m.old), _up(m.new), math.inf)
+        return min(*(_down(one) for one in m.reachable if one is m.old), _up(m.new), math.inf)
     except MigrateError:
         return 0.0
 

@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Emit
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.migration.engine import Engine
-    from tscm_migrate.migration.journal import Record
+    from tscm_migrate.migration.journal import RunRecord
     from tscm_migrate.model import Host
 
     Ending = Literal["done", "attention", "failed", "interrupted", "rolled-back"]
 
 
-def carry_out(engine: Engine, began: float, first: Callable[[], object] = lambda: None) -> Exit:
+def run_to_end(engine: Engine, began: float, first: Callable[[], object] = lambda: None) -> Exit:
     """Run the steps, and end in a state that is known and said; also used by resume.
 
     Args:
@@ -56,15 +56,15 @@ def carry_out(engine: Engine, began: float, first: Callable[[], object] = lambda
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - a defect of ours too must leave nobody in the dark
         recover(engine, error, began, put_back=ready)
     if m.only_rehearsal:
-        return _put_back(engine, began)
+        return _undo_rehearsal(engine, began)
     left = left_to_do(m)
-    end(engine, "attention" if left else "done", began, left)
+    end_run(engine, "attention" if left else "done", began, left)
     if left:
         raise NeedsPerson(tuple(left))
     return Exit.DONE
 
 
-def _put_back(engine: Engine, began: float) -> Exit:
+def _undo_rehearsal(engine: Engine, began: float) -> Exit:
     """The end of a run that only rehearses.
 
     Raises:
@@ -72,11 +72,11 @@ def _put_back(engine: Engine, began: float) -> Exit:
     """
     m = engine.m
     try:
-        with m.interrupts.putting_back():
+        with m.interrupts.rolling_back():
             failed = engine.roll_back()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it was, how things stand is said
         recover(engine, error, began, put_back=False)
-    end(engine, "interrupted" if failed else "rolled-back", began)
+    end_run(engine, "interrupted" if failed else "rolled-back", began)
     if failed:
         raise RollbackIncomplete(tuple(f"{step}: {error}" for step, error in failed), m.run)
     return Exit.DONE
@@ -88,25 +88,25 @@ def recover(engine: Engine, error: BaseException, began: float, *, put_back: boo
     Raises:
         Interrupted: by the operator, or with something left as it should not stay. Else the error itself.
     """
-    m, standing = engine.m, engine.to_put_back()
+    m, standing = engine.m, engine.to_roll_back()
     interrupted = isinstance(error, KeyboardInterrupt)
     reason = f"by {error}" if interrupted and str(error) else "by the operator" if interrupted else str(error)
-    if put_back and standing and can_put_back(engine):
+    if put_back and standing and can_roll_back(engine):
         said = f"interrupted {reason}; " if interrupted else ""
         m.emit(Said(f"{said}putting everything back", "warning"))
         try:
-            with m.interrupts.putting_back():
+            with m.interrupts.rolling_back():
                 engine.roll_back()
         except (Exception, KeyboardInterrupt) as second:  # noqa: BLE001 - whatever it was, how things stand is said
             reason = f"{reason}; and while putting back: {str(second) or 'interrupted'}"
-    if not engine.to_put_back():
-        lines = end(engine, "interrupted" if interrupted else "failed", began, kept=_parts(engine, error))
+    if not engine.to_roll_back():
+        lines = end_run(engine, "interrupted" if interrupted else "failed", began, kept=_parts(engine, error))
         if interrupted:
             back = bool(m.journal.record.reverted)
             again = f"start again: tscm-migrate resume {m.run}" if back and not m.only_rehearsal else ""
             raise Interrupted(lines[0], again) from error
         raise error
-    end(engine, "interrupted", began)
+    end_run(engine, "interrupted", began)
     ways = f"go back: tscm-migrate rollback {m.run}"
     if not m.only_rehearsal:
         ways = f"go on: tscm-migrate resume {m.run}; or {ways}"
@@ -132,7 +132,7 @@ def _parts(engine: Engine, error: BaseException) -> tuple[str, ...]:
     return (f"{text}; to remove them: tscm-migrate rollback {m.run}",)
 
 
-def end(
+def end_run(
     engine: Engine, how: Ending, began: float, left: Sequence[str] = (), kept: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
     """Write and say how the run ended; the last thing printed, which is returned, names what is held or offline.
@@ -141,20 +141,20 @@ def end(
     stay, so that nobody begins another run over it.
     """
     m = engine.m
-    lines = standing(m, engine)
-    over = how in {"done", "attention"} or not engine.to_put_back()
+    lines = remaining_state(m, engine)
+    over = how in {"done", "attention"} or not engine.to_roll_back()
     if over and how not in {"done", "attention"}:
-        lines = (*lines, *not_reached(m))
+        lines = (*lines, *unreachable(m))
     plain: list[str] = []
     try:
         plain = left_in_plain_text(m)
-        ours = [one for one in m.there if one.name in m.journal.record.locked]  # else they are another run's
+        ours = [one for one in m.reachable if one.name in m.journal.record.locked]  # else they are another run's
         leftovers.clear_secrets(*ours)
         if over:
             # After a run that went through they stay, for a rollback of it wants them; see `forget`.
             if m.new in ours and m.new.connected:
-                given_up = how not in {"done", "attention"} and may_have_kept(engine)
-                saved_settings.clear_settings(m.new, rehearsal_only=not given_up)
+                given_up = how not in {"done", "attention"} and may_have_rollback_data(engine)
+                saved_settings.remove(m.new, rehearsal_only=not given_up)
             locks.release(m)
         m.journal.write("run-ended", outcome=how, standing=[*lines, *plain], left=list(left))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last word is said whatever happens
@@ -167,14 +167,14 @@ def end(
 
 
 @dataclass
-class Beginning:
+class Preparation:
     """What comes before the first change; `over` is set when the journal is there."""
 
     over: bool = False
 
 
 @contextlib.contextmanager
-def beginning(run: str, began: float, emit: Emit) -> Iterator[Beginning]:
+def preparation(run: str, began: float, emit: Emit) -> Iterator[Preparation]:
     """Whatever ends a run in its beginning is an end of it, too: watchers have heard that it started.
 
     Args:
@@ -182,7 +182,7 @@ def beginning(run: str, began: float, emit: Emit) -> Iterator[Beginning]:
         began: monotonic seconds.
         emit: is told the end, unless the beginning is over by then.
     """
-    part = Beginning()
+    part = Preparation()
     try:
         yield part
     except BaseException as error:
@@ -195,8 +195,8 @@ def beginning(run: str, began: float, emit: Emit) -> Iterator[Beginning]:
 
 def downtime(m: Migration) -> float | None:
     """Seconds from taking the old one offline until the last device was updated; None where it cannot be told."""
-    began: float | None = m.noted("offline_began")
-    ended: float | None = m.noted("online_at")
+    began: float | None = m.get_note("offline_began")
+    ended: float | None = m.get_note("online_at")
     if began is None or ended is None or ended < began:  # the clock was set back in between: it cannot be told
         return None
     return round(ended - began, 1)
@@ -205,38 +205,38 @@ def downtime(m: Migration) -> float | None:
 def left_to_do(m: Migration) -> list[str]:
     """What a person has to see to, from the notes; empty when there is nothing."""
     left = [f"device {name}: {result['detail'] or 'its update failed'}"
-            for name, result in sorted(m.noted("devices", {}).items()) if not result["ok"]]  # fmt: skip
-    if m.noted("devices_unknown"):
+            for name, result in sorted(m.get_note("devices", {}).items()) if not result["ok"]]  # fmt: skip
+    if m.get_note("devices_unknown"):
         left.append("no source tells which devices there are: update each (tsadmin update NAME)")
     left += [
-        f"check {m.new.name}: its restore printed {line!r}" for line in m.noted("restored", {}).get("failures", ())
+        f"check {m.new.name}: its restore printed {line!r}" for line in m.get_note("restored", {}).get("failures", ())
     ]
-    left += [f"{row['name']}: was {row['was']}, is {row['has']}" for row in m.noted("parity", []) if not row["same"]]
-    if m.noted("unconfirmed"):
+    left += [f"{row['name']}: was {row['was']}, is {row['has']}" for row in m.get_note("parity", []) if not row["same"]]
+    if m.get_note("unconfirmed"):
         left.append(
             f"{m.old.name}: its timer could not be told; it stays away while {m.new.name} answers: power it off"
         )
-    if m.noted("unpinned") and not m.noted("pinned"):
+    if m.get_note("unpinned") and not m.get_note("pinned"):
         where = f"once it is at {m.new.host.address} in the inventory: tscm-migrate host pin {m.new.name}"
-        left.append(f"pin the keys of {m.new.name}: {m.noted('unpinned')}; {where}")
+        left.append(f"pin the keys of {m.new.name}: {m.get_note('unpinned')}; {where}")
     if m.options.bypass_netconf:
-        names = ", ".join(sorted(m.noted("devices", {}))) or "every device"
+        names = ", ".join(sorted(m.get_note("devices", {}))) or "every device"
         left.append(f"point the logging of {names} to {m.new.host.address} (syslog, UDP 514)")
     return left
 
 
-def kept_settings(record: Record) -> bool:
+def has_rollback_data(record: RunRecord) -> bool:
     """Whether the new one still has its former settings in its keeping, for a rollback."""
     kept = [step for step in ("restore-network", "restore") if record.undo.get(step, {}).get("kept")]
     return any(step in record.started for step in kept) and not record.notes.get("forgotten")
 
 
-def may_have_kept(engine: Engine) -> bool:
+def may_have_rollback_data(engine: Engine) -> bool:
     """Whether this run came so far that it may have kept them; else what is there is a later run's way back."""
     return bool({"take-offline", "old-absent", "restore-network"} & engine.m.journal.record.undo.keys())
 
 
-def can_put_back(engine: Engine) -> bool:
+def can_roll_back(engine: Engine) -> bool:
     """Whether everything can be taken back at once: before the cutover, or while the old one still answers."""
     if not engine.cut_over:
         return True
@@ -249,7 +249,7 @@ def can_put_back(engine: Engine) -> bool:
         return False
 
 
-def left_standing(record: Record) -> list[str]:
+def remaining_state_of(record: RunRecord) -> list[str]:
     """What a run that was killed has left, as far as its journal tells: a line for each, with the way on or back."""
     lines = []
     if "hold-updates" in record.started and record.undo.get("hold-updates", {}).get("in_place", False):
@@ -263,10 +263,10 @@ def left_standing(record: Record) -> list[str]:
     return lines
 
 
-def not_reached(m: Migration) -> list[str]:
+def unreachable(m: Migration) -> list[str]:
     """A line for each appliance that has this run's lock, should be there, and does not answer; each is tried once."""
     lines = []
-    for one in m.there:
+    for one in m.reachable:
         if one.name not in m.journal.record.locked or (one is m.old and "take-offline" in m.journal.record.started):
             continue
         try:
@@ -280,7 +280,7 @@ def not_reached(m: Migration) -> list[str]:
     return lines
 
 
-def lent_key(record: Record) -> list[str]:
+def lent_key(record: RunRecord) -> list[str]:
     """The key of a transfer that may still be let in, on a line; empty where there is none."""
     key: dict[str, str] = record.notes.get("lent_key") or {}
     if not key:
@@ -293,7 +293,7 @@ def lent_key(record: Record) -> list[str]:
     return [line]
 
 
-def _rehearsing(record: Record) -> list[str]:
+def _rehearsing(record: RunRecord) -> list[str]:
     """What an unfinished rehearsal has left on the new appliance."""
     if "rehearse-restore" not in record.started or record.notes.get("rehearsal"):
         return []
@@ -310,8 +310,8 @@ def left_in_plain_text(m: Migration) -> list[str]:
         return []
     lines = []
     for one, facts in ((m.old, m.old_facts), (m.new, m.new_facts)):
-        paths = m.noted("left_plain", []) if one is m.old else []
-        if one in m.there and one.connected:
+        paths = m.get_note("left_plain", []) if one is m.old else []
+        if one in m.reachable and one.connected:
             with contextlib.suppress(MigrateError):
                 paths = leftovers.plain_archives(one, facts)
         lines += [
@@ -327,7 +327,7 @@ def _login(host: Host) -> str:
     return f"ssh -t {port}{host.user}@{host.address}"
 
 
-def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
+def remaining_state(m: Migration, engine: Engine) -> tuple[str, ...]:
     """Every host that is not as it was and not as it should be, each with the command that mends it."""
     record = m.journal.record
     lines = []
@@ -335,14 +335,14 @@ def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
     held = "hold-updates" in record.started and record.undo.get("hold-updates", {}).get("in_place", False)
     finished = all(step.id in record.done for step in engine.steps)
     if finished:
-        if m.kept is not None and m.restores_network:
+        if m.restore_source is not None and m.restores_network:
             lines.append(f"{m.old.name} was dead: should it ever come back, it must not be at {m.old.host.address}")
         if offline:
             lines.append(
                 f"{m.old.name} is off the network and its updates are held, on purpose: "
                 f"should it ever come back, run: tscm-migrate rollback {m.run}"
             )
-        if kept_settings(record):
+        if has_rollback_data(record):
             lines.append(
                 f"{m.new.name}: what it was before (settings, host keys, devices) is kept on it for a rollback; "
                 f"once that is not wanted any more: tscm-migrate run discard {m.run}"
@@ -355,7 +355,7 @@ def standing(m: Migration, engine: Engine) -> tuple[str, ...]:
             f"{m.old.name}: its updates are HELD ({entry} is in {aside}); to release: tscm-migrate rollback {m.run}"
         )
     lines += _rehearsing(record)
-    if m.kept is not None and engine.cut_over:
+    if m.restore_source is not None and engine.cut_over:
         lines.append(
             f"{m.new.name}: is on its way to be {m.old.name}, and serves as neither; "
             f"to go on: tscm-migrate resume {m.run}"

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from tscm_migrate.archive.inspect import Inside
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
-    from tscm_migrate.migration.participants import Sides
+    from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Host
     from tscm_migrate.offsite.restore_source import Kept
     from tscm_migrate.options import MigrateOptions
 
 
 @dataclass(frozen=True)
-class Identity:
+class HostSurvey:
     """What was learned of one appliance; `findings` are what stood in the way. `shown`: the host key's fingerprint.
 
     Of one that is dead, and that a backup tells of: `answers` is what answers at its address all the same, `pinned`
@@ -53,7 +53,7 @@ class Identity:
     inside: tuple[str, ...] = ()
 
 
-def identify(*appliances: Appliance) -> list[Identity]:
+def survey(*appliances: Appliance) -> list[HostSurvey]:
     """Learn the facts of all, each over its one connection, at the same time.
 
     Raises:
@@ -63,17 +63,17 @@ def identify(*appliances: Appliance) -> list[Identity]:
         return list(pool.map(_one, appliances))
 
 
-def _one(appliance: Appliance) -> Identity:
+def _one(appliance: Appliance) -> HostSurvey:
     try:
         shown = appliance.shell.server_fingerprint()
         learned = facts.gather(appliance)
         appliance.shell.sudo_ready()
         appliance.shell.terminal_ready()
-        return Identity(learned, shown, devices.file_hashes(appliance))
+        return HostSurvey(learned, shown, devices.file_hashes(appliance))
     except HostKeyError:
         raise
     except SshError as error:
-        return Identity(facts.Facts(appliance.name), findings=(_finding(appliance, error),))
+        return HostSurvey(facts.Facts(appliance.name), findings=(_finding(appliance, error),))
 
 
 def _finding(appliance: Appliance, error: MigrateError) -> Finding:
@@ -83,28 +83,32 @@ def _finding(appliance: Appliance, error: MigrateError) -> Finding:
     return Finding(name, "error", str(error), remedy, firm=True)
 
 
-def learn(sides: Sides, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[Identity]:
+def gather_both(sides: Participants, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[HostSurvey]:
     """The facts of both, the old one's first; nothing is changed.
 
     Raises:
         OffsiteError: what is kept cannot be opened to its end, or is not what its manifest says.
         UsageError: nothing tells which address the dead one had.
     """
-    if sides.kept is None:
-        return identify(sides.old, sides.new)
-    emit(Said(f"reading {sides.kept.archive.name} to its end, in memory"))
-    found = sides.kept.read(sides.old.paths, sides.passphrase)
+    if sides.restore_source is None:
+        return survey(sides.old, sides.new)
+    emit(Said(f"reading {sides.restore_source.archive.name} to its end, in memory"))
+    found = sides.restore_source.read(sides.old.paths, sides.passphrase)
     if found.why:
-        emit(Said(f"{sides.kept.archive.name}: {found.why}; the inventory has to tell what it could", "warning"))
-    (new,) = identify(sides.new)
-    host = _addressed(sides.old.host, found, sides.kept, inventory)
+        emit(
+            Said(
+                f"{sides.restore_source.archive.name}: {found.why}; the inventory has to tell what it could", "warning"
+            )
+        )
+    (new,) = survey(sides.new)
+    host = _addressed(sides.old.host, found, sides.restore_source, inventory)
     sides.old.moved(host)
     answers: tuple[str, ...] = ()
     if not new.findings and not options.bypass_netconf:  # else nobody is to take that address
         interface = checks.resolve_interface(new.facts, sides.new.host, None)
         answers = network.who_answers(sides.new, host.address, host.port, interface)
-    old = Identity(
-        facts_of(sides.kept, found, host), files=dict(found.files), answers=answers,
+    old = HostSurvey(
+        facts_from_backup(sides.restore_source, found, host), files=dict(found.files), answers=answers,
         pinned=_pinned(host) if host.address != sides.new.host.address else (),  # there it may be the new one's by now
         inside=tuple(one.address for one in found.network.interfaces),
     )  # fmt: skip
@@ -131,7 +135,7 @@ def _pinned(host: Host) -> tuple[tuple[str, str], ...]:
     return tuple((entry.type, entry.fingerprint) for entry in found)
 
 
-def facts_of(kept: Kept, found: Inside, host: Host) -> Facts:
+def facts_from_backup(kept: Kept, found: Inside, host: Host) -> Facts:
     """What the dead one would say, as far as its backup, its manifest and known_hosts tell."""
     saved = found.network
     interfaces = saved.interfaces or ((Interface(host.interface, host.address, 24),) if host.interface else ())
@@ -155,7 +159,7 @@ def facts_of(kept: Kept, found: Inside, host: Host) -> Facts:
     )
 
 
-def interface_of(both: Sides, found: list[Identity], options: MigrateOptions) -> str:
+def interface_of(both: Participants, found: list[HostSurvey], options: MigrateOptions) -> str:
     """The interface to hand to tsadmin: the old one's; the new one's where no backup tells which that was."""
     name = checks.resolve_interface(found[0].facts, both.old.host, options.interface)
     return name or checks.resolve_interface(found[1].facts, both.new.host, options.interface)

@@ -15,12 +15,12 @@ from tscm_migrate.util.folders import state_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tscm_migrate.migration.journal import Entry, Record
+    from tscm_migrate.migration.journal import JournalEntry, RunRecord
     from tscm_migrate.model import Host
 
 
 @dataclass(frozen=True)
-class Line:
+class RunLine:
     """One run: `state` is its outcome, or "unfinished", "running", "nothing begun"; times as written.
 
     "damaged", "unreadable" or "newer" (a later version's) where the journal tells nothing.
@@ -39,25 +39,25 @@ class Line:
         return f"{self.run:<22} {self.state:<14} {pair:<30} {self.began}".rstrip()
 
 
-def listing(root: Path | None = None) -> list[Line]:
+def listing(root: Path | None = None) -> list[RunLine]:
     """All runs, the newest first; a journal that cannot be read does not hide the others."""
     found = []
     for run in journal.runs(root):
         try:
             record, _ = journal.read(run, root)
         except MigrateError as error:
-            found.append(Line(run, error.code.rpartition(".")[2]))
+            found.append(RunLine(run, error.code.rpartition(".")[2]))
             continue
-        found.append(Line(run, state_of(record, root), record.old, record.new, record.began, record.ended))
+        found.append(RunLine(run, state_of(record, root), record.old, record.new, record.began, record.ended))
     return found
 
 
-def state_of(record: Record, root: Path | None = None) -> str:
+def state_of(record: RunRecord, root: Path | None = None) -> str:
     """How a run stands, as one word."""
     if not record.began:
         return "nothing begun"
     with contextlib.suppress(StateUnwritable):  # on a disk that only reads none is at work
-        if locks.runs_now(record.run, root):
+        if locks.is_running(record.run, root):
             return "running"
     if record.outcome == "interrupted" and not record.started:
         return "put back"
@@ -107,13 +107,13 @@ def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError |
     if record.outcome:
         told += next((e.data.get("standing", []) for e in reversed(entries) if e.event == "run-ended"), [])
     else:
-        told += finish.left_standing(record)
+        told += finish.remaining_state_of(record)
     if not damage and locks.unfinished(run, root):
         told.append(f"go on: tscm-migrate resume {run}; or go back: tscm-migrate rollback {run}")
     return [redact.one_line(text) for text in told], damage
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: JournalEntry) -> str:
     data = entry.data
     at = entry.at[11:19]
     match entry.event:

@@ -25,7 +25,7 @@ _REREADS_WITHIN = 20.0  # and to show other host keys
 _PAUSE = 0.5
 
 
-def pin_what_is(m: Migration) -> list[str]:
+def pin_current_keys(m: Migration) -> list[str]:
     """Let the pinned known_hosts say what is true now: at the old address, the keys that the new one shows.
 
     All keys are read from the appliance itself, over the connection whose key was foreseen. The file is replaced at
@@ -66,12 +66,12 @@ def pinned(m: Migration) -> list[str]:
     return [base64.b64encode(entry.blob).decode() for entry in found]
 
 
-def pin_again(file: Path, undo: dict[str, Any]) -> None:
+def restore_pins(file: Path, undo: dict[str, Any]) -> None:
     """Make known_hosts say what it said before."""
     known_hosts.replace(file, [undo["name"]], [base64.b64decode(key) for key in undo["pinned"]])
 
 
-def dial_patiently(m: Migration, host: Host, keys: Sequence[str], *, rereads: bool = False) -> Shell:
+def dial_while_sshd_restarts(m: Migration, host: Host, keys: Sequence[str], *, rereads: bool = False) -> Shell:
     """Connect where sshd may just be beginning anew: the restore has told it to, or this tool has.
 
     Args:
@@ -96,7 +96,7 @@ def dial_patiently(m: Migration, host: Host, keys: Sequence[str], *, rereads: bo
             time.sleep(_PAUSE)
 
 
-def shown_anew(m: Migration, shell: Shell, expect: Sequence[str]) -> Shell:
+def reconnect_after_reload(m: Migration, shell: Shell, expect: Sequence[str]) -> Shell:
     """A new connection to the new one, whose sshd has been told over `shell` to read its host keys again.
 
     Raises:
@@ -105,7 +105,7 @@ def shown_anew(m: Migration, shell: Shell, expect: Sequence[str]) -> Shell:
     host = m.new.host
     shell.run(host.commands.reload_ssh, sudo=True, check=False, timeout=20.0, display="reload sshd")
     shell.close()
-    return dial_patiently(m, host, expect, rereads=True)
+    return dial_while_sshd_restarts(m, host, expect, rereads=True)
 
 
 def _all_known(file: Path, name: str, blobs: list[bytes]) -> bool:

@@ -57,7 +57,7 @@ class Interrupts:
             self._mode = before
 
     @contextlib.contextmanager
-    def putting_back(self) -> Iterator[None]:
+    def rolling_back(self) -> Iterator[None]:
         """While the block runs, the first signal only says what goes on; the second still stops."""
         before, self._mode, self.asked = self._mode, "putting back", ""
         try:

@@ -30,7 +30,7 @@ _FILE = "journal.jsonl"
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """One line; `at` is aware UTC."""
 
     n: int
@@ -40,7 +40,7 @@ class Entry:
 
 
 @dataclass
-class Record:
+class RunRecord:
     """What the entries of a run say, put together.
 
     `notes`: what later steps need to know; `owners`: which step wrote a note, so that what is taken back is forgotten;
@@ -76,7 +76,7 @@ class Record:
         """The run's own time, with the session that has not ended."""
         return round(self.seconds + _between(self.session_began, self.last), 3)
 
-    def apply(self, entry: Entry) -> None:
+    def apply(self, entry: JournalEntry) -> None:
         """Take one more entry into account; events that are not known are passed over."""
         data, step = entry.data, entry.data.get("step", "")
         self._count_time(entry)
@@ -99,7 +99,7 @@ class Record:
             case _ if step:
                 self._step(entry.event, step, data)
 
-    def _count_time(self, entry: Entry) -> None:
+    def _count_time(self, entry: JournalEntry) -> None:
         """Add up the sessions: as each says at its end; one that was killed counts to its last entry."""
         if entry.event in {"run-started", "run-resumed", "rollback-started"}:
             if self.session_began:
@@ -175,7 +175,7 @@ class Journal:
 
     def __init__(self, folder: Path, *, n: int = 0, before: str = "") -> None:
         self.folder = folder
-        self.record = Record()
+        self.record = RunRecord()
         self._n, self._before = n, before
 
     @classmethod
@@ -233,12 +233,12 @@ class Journal:
             _append(self.path, line.encode())
         except OSError as error:
             raise StateUnwritable(str(self.path), error.strerror or str(error)) from error
-        self.record.apply(Entry(self._n, at, event, json.loads(body)["data"]))
+        self.record.apply(JournalEntry(self._n, at, event, json.loads(body)["data"]))
         self._n, self._before = self._n + 1, total
 
     def remember(self, event: str, **data: Any) -> None:
         """Take an event into account that could not be written; a later resume asks the appliances anyway."""
-        self.record.apply(Entry(self._n, "", event, data))
+        self.record.apply(JournalEntry(self._n, "", event, data))
 
 
 def _append(path: Path, line: bytes) -> None:
@@ -278,10 +278,10 @@ class _Nowhere(Journal):
 
     def write(self, event: str, **data: Any) -> None:
         """Take the entry into account only."""
-        self.record.apply(Entry(0, "", event, data))
+        self.record.apply(JournalEntry(0, "", event, data))
 
 
-def _read(path: Path) -> tuple[list[Entry], str, int]:
+def _read(path: Path) -> tuple[list[JournalEntry], str, int]:
     """Entries, the last sum, and how many bytes of the file are whole lines."""
     entries, before, good, damage = _look(path)
     if damage is not None:
@@ -289,9 +289,9 @@ def _read(path: Path) -> tuple[list[Entry], str, int]:
     return entries, before, good
 
 
-def _look(path: Path) -> tuple[list[Entry], str, int, JournalDamaged | None]:
+def _look(path: Path) -> tuple[list[JournalEntry], str, int, JournalDamaged | None]:
     """As `_read`, up to the damage where there is some."""
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     before, good = "", 0
     try:
         raw = path.read_bytes()
@@ -317,18 +317,18 @@ def _refuse_newer(path: Path, raw: bytes) -> None:
             raise JournalNewer(str(path), f"its format is {found}, the newest that is known here is {FORMAT}")
 
 
-def _parse(line: bytes, number: int, before: str) -> tuple[Entry, str] | None:
+def _parse(line: bytes, number: int, before: str) -> tuple[JournalEntry, str] | None:
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
         item = json.loads(line)
         if not line.endswith(b"\n"):
             return None
         body = _body(item["n"], item["t"], item["event"], item["data"])
         if item["n"] == number and item["sum"] == _sum(before, body):
-            return Entry(item["n"], item["t"], item["event"], item["data"]), item["sum"]
+            return JournalEntry(item["n"], item["t"], item["event"], item["data"]), item["sum"]
     return None
 
 
-def read(run: str, root: Path | None = None) -> tuple[Record, list[Entry]]:
+def read(run: str, root: Path | None = None) -> tuple[RunRecord, list[JournalEntry]]:
     """What the journal of `run` says, without touching it; errors as `Journal.open`."""
     record, entries, damage = read_up_to_damage(run, root)
     if damage is not None:
@@ -336,10 +336,12 @@ def read(run: str, root: Path | None = None) -> tuple[Record, list[Entry]]:
     return record, entries
 
 
-def read_up_to_damage(run: str, root: Path | None = None) -> tuple[Record, list[Entry], JournalDamaged | None]:
+def read_up_to_damage(
+    run: str, root: Path | None = None
+) -> tuple[RunRecord, list[JournalEntry], JournalDamaged | None]:
     """What can be read of it, and the damage that is in the way of the rest; the other errors are raised."""
     entries, _, _, damage = _look(_file_of(run, root))
-    record = Record(run=run)
+    record = RunRecord(run=run)
     for entry in entries:
         record.apply(entry)
     return record, entries, damage

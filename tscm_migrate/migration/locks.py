@@ -59,7 +59,7 @@ def workstation_id(root: Path | None = None) -> str:
         raise StateUnwritable(str(path), error.strerror or str(error)) from error
 
 
-def mark_of(run: str, role: str, root: Path | None = None) -> Mark:
+def new_lock(run: str, role: str, root: Path | None = None) -> Mark:
     """What this process writes on an appliance."""
     try:
         user = getpass.getuser()
@@ -73,7 +73,7 @@ def mark_of(run: str, role: str, root: Path | None = None) -> Mark:
 
 
 @contextlib.contextmanager
-def held_here(run: str, hosts: Sequence[Host], root: Path | None = None) -> Iterator[None]:
+def local_locks(run: str, hosts: Sequence[Host], root: Path | None = None) -> Iterator[None]:
     """Hold the lock files of a run and of its hosts, for as long as the block (and the process) lasts.
 
     Raises:
@@ -107,7 +107,7 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
         raise StateUnwritable(str(path), error.strerror or str(error)) from error
     try:
         with contextlib.suppress(OSError):  # only a help for the one who is refused
-            private.write(about, mark_of(run, "").text())
+            private.write(about, new_lock(run, "").text())
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -129,10 +129,10 @@ def proved_dead(found: Mark, root: Path | None = None) -> bool:
     """Whether the run that wrote this mark cannot be alive: its file lock, on this workstation, is free."""
     if not found.workstation or found.workstation != workstation_id(root):
         return False
-    return not runs_now(found.run, root)
+    return not is_running(found.run, root)
 
 
-def runs_now(run: str, root: Path | None = None) -> bool:
+def is_running(run: str, root: Path | None = None) -> bool:
     """Whether a process of this workstation (this one too) works on the run.
 
     Raises:
@@ -219,8 +219,8 @@ def alone(appliance: Appliance, doing: str, root: Path | None = None) -> Iterato
     """
     run = f"{doing}-{secrets.token_hex(4)}"
     refuse_over_unfinished(appliance.name, root=root)
-    with held_here(run, [appliance.host], root):
-        ours = mark_of(run, "", root)
+    with local_locks(run, [appliance.host], root):
+        ours = new_lock(run, "", root)
         found = lockfile.take(appliance, ours)
         if found is not None and _is_stale(found, root):
             found = lockfile.take(appliance, ours, instead_of=found)
@@ -234,11 +234,11 @@ def alone(appliance: Appliance, doing: str, root: Path | None = None) -> Iterato
 
 def _take(m: Migration, appliance: Appliance, role: str) -> bool:
     """Whether the mark was made now, and not by an earlier part of this run."""
-    ours = mark_of(m.run, role)
+    ours = new_lock(m.run, role)
     found = lockfile.take(appliance, ours)
     if found is None:
         return True
-    if found.run == m.run and found.role == role and proved_or_ours(found):
+    if found.run == m.run and found.role == role and _of_this_workstation(found):
         return False
     if _is_stale(found):
         m.emit(Said(f"{appliance.name}: replacing the lock of run {found.run}, which is over", "warning"))
@@ -270,7 +270,7 @@ def _locked(appliance: Appliance, found: Mark, root: Path | None = None) -> Lock
     return Locked(appliance.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=alive)
 
 
-def proved_or_ours(found: Mark) -> bool:
+def _of_this_workstation(found: Mark) -> bool:
     """A mark of this run id from this workstation: the process that holds the run's file lock is this one."""
     return found.workstation == workstation_id()
 
@@ -290,7 +290,7 @@ def _vet(m: Migration, appliance: Appliance, role: str) -> Callable[[Shell], Non
 
 def release(m: Migration) -> None:
     """Remove this run's marks where they can be reached; an appliance that is offline keeps its own."""
-    for appliance in m.there:
+    for appliance in m.reachable:
         if appliance.name in m.journal.record.locked and appliance.connected:
             _drop(m, appliance)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
+class ParityRow:
     """One comparison; `was` and `has` as short texts."""
 
     name: str
@@ -47,7 +47,7 @@ class After:
 
 def compare(
     before: Before, after: After, options: MigrateOptions, *, restores_network: bool, new_key: str
-) -> list[Row]:
+) -> list[ParityRow]:
     """Every row that can be told; what neither side tells is left out rather than called the same.
 
     Args:
@@ -61,11 +61,11 @@ def compare(
             *_keys(before, after, options, new_key), *_system(before, after)]  # fmt: skip
 
 
-def _devices(before: Before, after: After) -> Iterator[Row]:
+def _devices(before: Before, after: After) -> Iterator[ParityRow]:
     if before.old.devices is not None and after.new.devices is not None:
         was, has = set(before.old.devices), set(after.new.devices)
         missing = sorted(was - has)
-        yield Row(
+        yield ParityRow(
             "devices",
             not missing,
             f"{len(was)}",
@@ -76,36 +76,36 @@ def _devices(before: Before, after: After) -> Iterator[Row]:
         found = (
             f"{len(wrong)} missing or different: {', '.join(wrong[:5])}" if wrong else f"{len(before.files)} the same"
         )
-        yield Row("device files", not wrong, f"{len(before.files)} files", found)
+        yield ParityRow("device files", not wrong, f"{len(before.files)} files", found)
 
 
-def _address(before: Before, after: After, *, restores_network: bool) -> Iterator[Row]:
+def _address(before: Before, after: After, *, restores_network: bool) -> Iterator[ParityRow]:
     source = before.old if restores_network else before.new
     was = {i.address for i in source.interfaces if ":" not in i.address}
     has = {i.address for i in after.new.interfaces if ":" not in i.address}
     if was and has:
-        yield Row("address", was <= has, ", ".join(sorted(was)), ", ".join(sorted(has)))
+        yield ParityRow("address", was <= has, ", ".join(sorted(was)), ", ".join(sorted(has)))
 
 
-def _keys(before: Before, after: After, options: MigrateOptions, new_key: str) -> Iterator[Row]:
+def _keys(before: Before, after: After, options: MigrateOptions, new_key: str) -> Iterator[ParityRow]:
     source = before.old if options.restore_ssh else before.new
     whose = "the old one's" if options.restore_ssh else "its own"
     was, has = {print_ for _, print_ in source.host_keys}, {print_ for _, print_ in after.new.host_keys}
     if was:
-        yield Row("host keys", was == has, whose, whose if was == has else "others")
-        yield Row("host key shown", new_key in was, whose, whose if new_key in was else new_key)
+        yield ParityRow("host keys", was == has, whose, whose if was == has else "others")
+        yield ParityRow("host key shown", new_key in was, whose, whose if new_key in was else new_key)
 
 
-def _system(before: Before, after: After) -> Iterator[Row]:
-    yield Row(
+def _system(before: Before, after: After) -> Iterator[ParityRow]:
+    yield ParityRow(
         "updates' cron entry", after.new.cron_entry, "in place", "in place" if after.new.cron_entry else "missing"
     )
-    yield Row("TSCM-Core", after.new.core == before.new.core, before.new.core, after.new.core)
+    yield ParityRow("TSCM-Core", after.new.core == before.new.core, before.new.core, after.new.core)
     if before.old.versions and after.new.versions:
         missing = checks.lacking(before.old, after.new)
         count = f"{len(before.old.versions)}"
-        yield Row("modules", not missing, count, f"without {', '.join(missing)}" if missing else f"{count} there")
+        yield ParityRow("modules", not missing, count, f"without {', '.join(missing)}" if missing else f"{count} there")
     if before.old.log_writable:
-        yield Row(
+        yield ParityRow(
             "log folder", after.new.log_writable, "writable", "writable" if after.new.log_writable else "not writable"
         )

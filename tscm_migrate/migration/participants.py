@@ -32,33 +32,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sides:
+class Participants:
     """Both; `kept` is what the old one is restored from where it is dead: then it is a name and an address, no more."""
 
     old: Appliance
     new: Appliance
-    kept: Kept | None = None
+    restore_source: Kept | None = None
     passphrase: Secret | None = None  # of what is kept
 
     @property
-    def there(self) -> tuple[Appliance, ...]:
+    def reachable(self) -> tuple[Appliance, ...]:
         """Those that can be spoken to."""
-        return (self.new,) if self.kept is not None else (self.old, self.new)
+        return (self.new,) if self.restore_source is not None else (self.old, self.new)
 
     @property
     def source(self) -> str:
         """What stands for the old one, in words; "" where it is there itself."""
-        return f"{self.kept.archive.name} in {self.kept.archive.folder}" if self.kept is not None else ""
+        return (
+            f"{self.restore_source.archive.name} in {self.restore_source.archive.folder}"
+            if self.restore_source is not None
+            else ""
+        )
 
     def close(self) -> None:
         """Let go of all connections."""
         self.old.close()
         self.new.close()
-        if self.kept is not None:
-            self.kept.close()
+        if self.restore_source is not None:
+            self.restore_source.close()
 
 
-def meet(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, dial: Dial, emit: Emit) -> Sides:
+def resolve(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, dial: Dial, emit: Emit) -> Participants:
     """Look up who takes part; of the appliances none is connected to.
 
     Raises:
@@ -67,7 +71,7 @@ def meet(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, dia
     """
     new = Appliance(inventory.host(options.to), dial, emit)
     if not options.rescues:
-        return Sides(Appliance(inventory.host(options.from_), dial, emit), new)
+        return Participants(Appliance(inventory.host(options.from_), dial, emit), new)
     kept = _kept(options, inventory, secrets, emit)
     host = host_of(inventory, kept.host)
     passphrase = secrets.passphrase(host) if kept.wants_passphrase else None
@@ -77,23 +81,23 @@ def meet(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, dia
             detail=f"{kept.archive.name} is encrypted with a passphrase, and none was given",
             fix="give it: --passphrase-file FILE, TSCM_PASSPHRASE, the inventory or the keyring",
         )
-    return Sides(Appliance(host, _nobody, emit), new, kept, passphrase)
+    return Participants(Appliance(host, _refuse_to_connect, emit), new, kept, passphrase)
 
 
-def again(
+def from_journal(
     options: MigrateOptions, notes: Mapping[str, Any], *, inventory: Inventory, secrets: Secrets, dial: Dial, emit: Emit
-) -> Sides:
+) -> Participants:
     """Who took part in a run, from its journal; a copy is that one, however `latest` may have moved on."""
     new = Appliance(inventory.host(options.to, moved=True), dial, emit)
     if not options.rescues:
-        return Sides(Appliance(inventory.host(options.from_, moved=True), dial, emit), new)
+        return Participants(Appliance(inventory.host(options.from_, moved=True), dial, emit), new)
     found = restore_source.noted(notes["kept"], lambda url: _open(url, inventory, secrets, emit))
     host = host_of(inventory, notes["old_host"]["name"])
     address, port = notes["old_host"]["address"], notes["old_host"]["port"]
-    return Sides(Appliance(replace(host, address=address, port=port), _nobody, emit), new, found)
+    return Participants(Appliance(replace(host, address=address, port=port), _refuse_to_connect, emit), new, found)
 
 
-def _nobody(host: Host, expect: Sequence[str] | None = None) -> Shell:
+def _refuse_to_connect(host: Host, expect: Sequence[str] | None = None) -> Shell:
     del expect
     raise Unreachable(host.name, "it is dead for this run, which restores it from a copy")
 
@@ -125,9 +129,9 @@ def host_of(inventory: Inventory, name: str) -> Host:
         return replace(inventory.pattern, name=name or "(unknown)", address="")
 
 
-def passphrase_of(both: Sides, options: MigrateOptions, old: Facts, secrets: Secrets) -> Secret | None:
+def passphrase_of(both: Participants, options: MigrateOptions, old: Facts, secrets: Secrets) -> Secret | None:
     """Return the passphrase of the archive that this run restores; errors as `archive_passphrase`."""
-    if both.kept is not None:
+    if both.restore_source is not None:
         return both.passphrase
     return archive_passphrase(options, old, secrets, both.old.host)
 

@@ -46,7 +46,7 @@ def known() -> frozenset[str]:
 
 def steps_of(m: Migration) -> tuple[Step, ...]:
     """The steps of one run; of one that only rehearses, those up to the rehearsal."""
-    found = steps(dead=m.kept is not None)
+    found = steps(dead=m.restore_source is not None)
     last = next(number for number, step in enumerate(found, 1) if step.id == rehearse.RehearseRestore.id)
     return found[:last] if m.only_rehearsal else found
 
@@ -71,7 +71,7 @@ def _of_the_dead() -> tuple[Step, ...]:
         staging.UpdatePackages(),
         rescue.Fetch(),
         staging.Verify(),
-        last_checks.Listed(),
+        last_checks.CheckArchiveList(),
         rehearse.RehearseRestore(),
         last_checks.CheckWindow(),
         offline.Snapshot(),
@@ -91,10 +91,10 @@ def summary(m: Migration) -> list[str]:
     devices = (
         "unknown until the restore" if old.devices is None else f"{len(old.devices)} ({', '.join(old.devices[:8])})"
     )
-    if m.kept is not None:
+    if m.restore_source is not None:
         sealed = f", encrypted (passphrase from {m.passphrase.source})" if m.passphrase else ""
         return [
-            f"from  {m.kept.archive.folder}  {old.told_by}{sealed}",
+            f"from  {m.restore_source.archive.folder}  {old.told_by}{sealed}",
             f"of    {m.old.name}  {m.old.host.address}  (dead)  TSCM-Core {old.core or 'unknown'}  {old.os_pretty}",
             f"to    {m.new.name}  {m.new.host.address}  TSCM-Core {new.core}  {new.os_pretty}",
             f"then  {m.new.name} {address} and has {ssh}; {cron}; devices: {devices}",

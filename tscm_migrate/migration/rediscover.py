@@ -28,7 +28,7 @@ _PAUSE = 1.0
 
 
 @dataclass(frozen=True)
-class Trace:
+class HostTraits:
     """What an appliance shows of itself. `holds`: a cron entry of ours is put aside there."""
 
     shown: str
@@ -39,7 +39,7 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownTraits:
     """What was learned of both before anything was changed, and how far the run has come."""
 
     old: Facts
@@ -51,7 +51,7 @@ class Known:
     locked_old: bool = False
 
 
-def who_is(trace: Trace, known: Known) -> str:
+def who_is(trace: HostTraits, known: KnownTraits) -> str:
     """Say "old", "new", or "" where nothing proves it."""
     if trace.shown in known.new_keys - known.old_keys:
         return "new"
@@ -67,12 +67,12 @@ def who_is(trace: Trace, known: Known) -> str:
     return "new" if known.restoring and known.locked_old else ""
 
 
-def known_of(m: Migration) -> Known:
+def known_traits(m: Migration) -> KnownTraits:
     """From the journal."""
     record = m.journal.record
-    return Known(
-        m.old_facts, m.new_facts, m.run, frozenset(_keys(m.old_facts, m.noted("old_keys", []))),
-        frozenset(_keys(m.new_facts, m.noted("new_keys", []))),
+    return KnownTraits(
+        m.old_facts, m.new_facts, m.run, frozenset(_keys(m.old_facts, m.get_note("old_keys", []))),
+        frozenset(_keys(m.new_facts, m.get_note("new_keys", []))),
         restoring="restore" in record.started or "restore-network" in record.started,
         locked_old=m.old.name in record.locked,
     )  # fmt: skip
@@ -83,7 +83,7 @@ def _keys(facts: Facts, shown: list[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Seen:
+class LocatedHost:
     """An appliance that answers, as which host it was reached, and who it is."""
 
     who: str
@@ -127,27 +127,27 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
     if "new" in seen:
         _adopt(m, seen["new"])
     if "old" in seen:
-        if m.kept is not None:
+        if m.restore_source is not None:
             _close(seen)
             raise WouldCollide(m.old.name, "it is alive, and this run has taken it for dead", m.old.host.address)
         m.old.moved(seen["old"].host, seen["old"].shell)
     where = {who: one.host.address for who, one in seen.items()}
     m.emit(Said(", ".join(
         f"{one.name} {'answers at ' + where[who] if who in where else 'does not answer'}"
-        for who, one in (("old", m.old), ("new", m.new)) if one in m.there
+        for who, one in (("old", m.old), ("new", m.new)) if one in m.reachable
     )))  # fmt: skip
     return "old" in seen
 
 
-def _adopt(m: Migration, found: Seen) -> None:
-    known = known_of(m)
+def _adopt(m: Migration, found: LocatedHost) -> None:
+    known = known_traits(m)
     keys = [*known.new_keys, *(known.old_keys if known.restoring and m.options.restore_ssh else ())]
     if found.host.address != m.new_facts_address or known.restoring:
-        m.foresee(found.host.address, sorted(keys))
+        m.expect_keys(found.host.address, sorted(keys))
     m.new.moved(found.host, found.shell)
 
 
-def _look_again(m: Migration) -> tuple[dict[str, Seen], AuthFailed | None]:
+def _look_again(m: Migration) -> tuple[dict[str, LocatedHost], AuthFailed | None]:
     """What is seen; a refused login comes back: whoever starts may refuse everybody for a while."""
     try:
         return _look(m), None
@@ -155,7 +155,7 @@ def _look_again(m: Migration) -> tuple[dict[str, Seen], AuthFailed | None]:
         return {}, error
 
 
-def _look(m: Migration) -> dict[str, Seen]:
+def _look(m: Migration) -> dict[str, LocatedHost]:
     at_old = replace(m.new.host, address=m.old.host.address, port=m.old.host.port,
                      gateway=m.old.host.gateway or m.new.host.gateway)  # fmt: skip
     at_own = replace(m.new.host, address=m.new_facts_address)
@@ -171,16 +171,16 @@ def _look(m: Migration) -> dict[str, Seen]:
     return {seen.who: seen for seen in found}
 
 
-def _at(m: Migration, hosts: tuple[Host, ...]) -> Seen | None:
+def _at(m: Migration, hosts: tuple[Host, ...]) -> LocatedHost | None:
     """Whoever answers, reached with the login that belongs to it."""
-    known = known_of(m)
+    known = known_traits(m)
     expect = sorted(known.old_keys | known.new_keys)
     refused: AuthFailed | None = None
     for index, host in enumerate(hosts):
         try:
             shell = m.dial(host, expect)
             try:
-                who = who_is(ask(shell), known)
+                who = who_is(read_traits(shell), known)
             except BaseException:
                 shell.close()
                 raise
@@ -194,13 +194,13 @@ def _at(m: Migration, hosts: tuple[Host, ...]) -> Seen | None:
         if who == "new" and index + 1 < len(hosts) and hosts[index + 1].name == m.new.name:
             shell.close()
             shell, host = m.dial(hosts[index + 1], expect), hosts[index + 1]  # noqa: PLW2901
-        return Seen(who, host, shell)
+        return LocatedHost(who, host, shell)
     if refused is not None:
         raise refused
     return None
 
 
-def ask(shell: Shell) -> Trace:
+def read_traits(shell: Shell) -> HostTraits:
     """Read what tells an appliance from another.
 
     Raises:
@@ -219,9 +219,11 @@ def ask(shell: Shell) -> Trace:
     if lines[1] not in {"yes", "no"}:
         raise CannotLook(shell.host.name, f"what is in {paths.hold_dir}: {done.stderr.strip()[-200:]}")
     found = Mark.parse(lines[0]) if lines[0].strip() else None
-    return Trace(shell.server_fingerprint(), found, lines[1] == "yes", lines[2].strip(), " ".join(lines[3:]).strip())
+    return HostTraits(
+        shell.server_fingerprint(), found, lines[1] == "yes", lines[2].strip(), " ".join(lines[3:]).strip()
+    )
 
 
-def _close(seen: dict[str, Seen]) -> None:
+def _close(seen: dict[str, LocatedHost]) -> None:
     for one in seen.values():
         one.shell.close()

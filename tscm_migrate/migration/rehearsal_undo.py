@@ -31,7 +31,7 @@ def prints(new: Appliance) -> dict[str, str]:
     """
     hashed = "-type f -exec sha256sum {} + 2>/dev/null | sort | sha256sum"
     script = (
-        f"cd /; find {saved_settings.settings_of(new)} {hashed}; "
+        f"cd /; find {saved_settings.shell_words(new)} {hashed}; "
         f"find {quote(new.paths.ssh_dir)} -name 'ssh_host_*' {hashed}; "
         "ip -4 -o addr show scope global 2>/dev/null | awk '{print $2, $4}' | sort | tr '\\n' ' '; echo"
     )
@@ -95,12 +95,12 @@ def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | 
     end_dialogue(m)
     if before is not None:
         other_keys = "keys" in changed(before, prints(new), "keys")
-        if saved_settings.has_settings(new, saved_settings.REHEARSAL):  # else an earlier call has put them back
-            saved_settings.settings_back(new, saved_settings.REHEARSAL)
+        if saved_settings.exists(new, saved_settings.REHEARSAL):  # else an earlier call has put them back
+            saved_settings.put_back(new, saved_settings.REHEARSAL)
         if wrong := changed(before, prints(new), "own", "keys", "network"):
             raise ApplianceError(new.name, f"after the rehearsal it is not as before: {', '.join(wrong)}")
         if other_keys:
-            new.moved(new.host, host_keys.shown_anew(m, new.shell, undo_cutover.keys_of(m, "new")))
+            new.moved(new.host, host_keys.reconnect_after_reload(m, new.shell, undo_cutover.keys_of(m, "new")))
     for entry, was in undo.get("in_place", {}).items():
         state = cron_hold.state(new, entry)
         if was and (state.aside or not state.in_place):
@@ -115,8 +115,8 @@ def reach(m: Migration, undo: Mapping[str, Any]) -> None:
     """
     if m.new.connected:
         return
-    place = undo_cutover.own_place(m)
-    who, shell = undo_cutover.look_at(m, place, dict(undo))
+    place = undo_cutover.original_place(m)
+    who, shell = undo_cutover.identify_at(m, place, dict(undo))
     if who != "new" or shell is None:
         if shell is not None:
             shell.close()
@@ -127,7 +127,7 @@ def reach(m: Migration, undo: Mapping[str, Any]) -> None:
 def end_dialogue(m: Migration) -> None:
     """After a hang-up: the restore has ended, and what it had unpacked is gone."""
     leftovers.end_restores(m.new, within=_ENDS_WITHIN)
-    clean_up(m.new, m.noted("rehearsal_names"))
+    clean_up(m.new, m.get_note("rehearsal_names"))
 
 
 # ------------------------------------------------------------------------------------------------ temporary files

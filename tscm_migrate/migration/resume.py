@@ -17,7 +17,7 @@ from tscm_migrate.events import RunStarted, Said
 from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover
 from tscm_migrate.migration.context import Dialler, Migration
 from tscm_migrate.migration.engine import Engine
-from tscm_migrate.migration.finish import carry_out
+from tscm_migrate.migration.finish import run_to_end
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.options import MigrateOptions
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
     from tscm_migrate.migration.context import Operator
-    from tscm_migrate.migration.journal import Record
+    from tscm_migrate.migration.journal import RunRecord
     from tscm_migrate.model import Secret
     from tscm_migrate.secrets import Secrets
 
 _OVER = {"done", "attention"}
 
 
-def pick(asked: str | None, *, verb: str) -> str:
+def select_run(asked: str | None, *, verb: str) -> str:
     """The run that is meant.
 
     That is the one that is named, else the newest that has left something undone, else the newest of all where it did
@@ -59,7 +59,7 @@ def pick(asked: str | None, *, verb: str) -> str:
     raise UsageError(f"there is no unfinished run to {verb}", "list all: tscm-migrate run list; then name one")
 
 
-def tell_others(m: Migration, asked: str | None) -> None:
+def warn_of_other_runs(m: Migration, asked: str | None) -> None:
     """Where the run was chosen and not named: the unfinished ones that were not."""
     for name in () if asked else journal.runs():
         if name != m.run and locks.unfinished(name):
@@ -78,13 +78,13 @@ def inventory_of(asked: str | None, *, verb: str) -> Path | None:
     Raises:
         As `pick`.
     """
-    record, _ = journal.read(pick(asked, verb=verb))
+    record, _ = journal.read(select_run(asked, verb=verb))
     path = Path(str(record.notes.get("inventory") or "."))
     return path if path.is_file() else None
 
 
 @contextlib.contextmanager
-def reopened(
+def reopen(
     name: str, *, verb: str, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator
 ) -> Iterator[Migration]:
     """A migration as its journal left it, with this workstation's locks and listening for signals.
@@ -103,26 +103,26 @@ def reopened(
     options = MigrateOptions.parse(before.options)
     interrupts = Interrupts(emit)
     dial = Dialler(secrets, interrupts.emit)
-    both = participants.again(
+    both = participants.from_journal(
         options, before.notes, inventory=inventory, secrets=secrets, dial=dial, emit=interrupts.emit
     )
-    with interrupts.installed(), locks.held_here(name, [one.host for one in both.there]):
+    with interrupts.installed(), locks.local_locks(name, [one.host for one in both.reachable]):
         opened = journal.Journal.open(name)  # again, and only now: until here it may have grown
         record = opened.record
         facts = _facts(record)
-        dial.foreseen.update({place: tuple(keys) for place, keys in record.notes.get("foreseen", {}).items()})
+        dial.expected_keys.update({place: tuple(keys) for place, keys in record.notes.get("foreseen", {}).items()})
         emit(RunStarted(name, verb, both.old.name, both.new.name, both.source))
         with contextlib.closing(both):
             yield Migration(
                 name, options, both.old, both.new, facts["old"], facts["new"], journal=opened, dial=dial,
-                foreseen=dial.foreseen, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
+                expected_keys=dial.expected_keys, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
                 interface=record.notes.get("interface", ""),
-                emit=interrupts.emit, interrupts=interrupts, kept=both.kept,
+                emit=interrupts.emit, interrupts=interrupts, restore_source=both.restore_source,
                 only_rehearsal="rehearse" if record.notes.get("only_rehearsal") else "",
             )  # fmt: skip
 
 
-def _facts(record: Record) -> dict[str, Facts]:
+def _facts(record: RunRecord) -> dict[str, Facts]:
     """The facts as they were before anything was changed."""
     adapter = TypeAdapter(Facts)
     return {name: adapter.validate_python(item) for name, item in record.notes["facts"].items()}
@@ -144,15 +144,15 @@ def resume(
     Raises:
         As `run.migrate`.
     """
-    began, name = time.monotonic(), pick(asked, verb="resume")
+    began, name = time.monotonic(), select_run(asked, verb="resume")
     _refuse_over(name)
-    with reopened(name, verb="resume", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
-        tell_others(m, asked)
+    with reopen(name, verb="resume", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
+        warn_of_other_runs(m, asked)
         if not yes and not operator.confirm(f"Go on with {m.old.name} to {m.new.name} now?"):
             raise Cancelled
         m.passphrase = _passphrase(m, secrets)
         m.journal.write("run-resumed", version=__version__, pid=os.getpid())
-        return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: prepare(m))
+        return run_to_end(Engine(m, plan.steps_of(m)), began, first=lambda: prepare(m))
 
 
 def _refuse_over(name: str) -> None:
@@ -171,8 +171,8 @@ def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:
     Raises:
         UsageError: the archive is encrypted, and its passphrase is not to be had: the restore would ask for it.
     """
-    archive = m.noted("archive")
-    if m.noted("restored") or (archive is not None and not str(archive["name"]).endswith(".gpg")):
+    archive = m.get_note("archive")
+    if m.get_note("restored") or (archive is not None and not str(archive["name"]).endswith(".gpg")):
         return None
     found = participants.archive_passphrase(m.options, m.old_facts, secrets, m.old.host, made=archive is not None)
     if found is None and archive is not None and m.options.encrypt:
@@ -184,7 +184,7 @@ def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:
 def prepare(m: Migration, *, need_new: bool = True) -> None:
     """Find both, wait for what a killed run may have left running, make them ours, and clear away its secrets."""
     m.old_answers = rediscover.find_both(m, need_new=need_new)
-    there = [one for one in m.there if (m.old_answers if one is m.old else one.connected)]
+    there = [one for one in m.reachable if (m.old_answers if one is m.old else one.connected)]
     for appliance in there:
         leftovers.settle(appliance, timeout=min(leftovers.STILL, m.policy.tsadmin_timeout))
     locks.take(m, *there)

@@ -40,49 +40,49 @@ def rollback(
         RollbackIncomplete: something could not be taken back; the rest was. Interrupted: in the middle of it.
         UsageError: nothing to take back, or not confirmed.
     """
-    began, name = time.monotonic(), resume.pick(asked, verb="roll back")
-    opened = resume.reopened(name, verb="rollback", inventory=inventory, secrets=secrets, emit=emit, operator=operator)
+    began, name = time.monotonic(), resume.select_run(asked, verb="roll back")
+    opened = resume.reopen(name, verb="rollback", inventory=inventory, secrets=secrets, emit=emit, operator=operator)
     with opened as m:
-        resume.tell_others(m, asked)
+        resume.warn_of_other_runs(m, asked)
         engine = Engine(m, plan.steps_of(m))
-        for line in announce(engine):
+        for line in summary(engine):
             m.emit(Said(line))
-        if not yes and not operator.confirm(f"Take this back on {' and '.join(one.name for one in m.there)} now?"):
+        if not yes and not operator.confirm(f"Take this back on {' and '.join(one.name for one in m.reachable)} now?"):
             raise Cancelled
         m.journal.write("rollback-started", version=__version__)
-        return _take_back(engine, began)
+        return _roll_back(engine, began)
 
 
-def announce(engine: Engine) -> list[str]:
+def summary(engine: Engine) -> list[str]:
     """What a rollback will do, as lines."""
-    steps = engine.to_put_back()
+    steps = engine.to_roll_back()
     if not steps:
         return ["nothing is left to take back on the appliances; their locks and leftovers are removed"]
     m = engine.m
     fields = {
         "old": m.old.name, "new": m.new.name, "address": m.old.host.address, "known_hosts": m.new.host.known_hosts,
     }  # fmt: skip
-    what = [step.goes_back.format(**fields) for step in steps if step.goes_back]
+    what = [step.revert_summary.format(**fields) for step in steps if step.revert_summary]
     lines = [f"{number}. {line}" for number, line in enumerate(what, start=1)]
     return ["this will be taken back, in this order:", *lines, "no archive is deleted that the old one has made"]
 
 
-def _take_back(engine: Engine, began: float) -> Exit:
+def _roll_back(engine: Engine, began: float) -> Exit:
     m = engine.m
     failed: list[tuple[str, MigrateError]] = []
     left: tuple[str, ...] = ()
     try:
-        with m.interrupts.putting_back():
+        with m.interrupts.rolling_back():
             resume.prepare(m, need_new=False)
             _remember(m)
             failed = engine.roll_back()
-            _tidy(m)
+            _remove_parts(m)
             left = () if failed else left_behind(m)
     except (Exception, KeyboardInterrupt) as error:
-        finish.end(engine, "interrupted", began)
+        finish.end_run(engine, "interrupted", began)
         reason = str(error) or "by the operator"
         raise Interrupted(reason, f"say it again: tscm-migrate rollback {m.run}") from error
-    finish.end(engine, "interrupted" if failed else "rolled-back", began, left)
+    finish.end_run(engine, "interrupted" if failed else "rolled-back", began, left)
     if failed or left:
         raise RollbackIncomplete((*(f"{step}: {error}" for step, error in failed), *left), m.run)
     return Exit.DONE
@@ -90,15 +90,15 @@ def _take_back(engine: Engine, began: float) -> Exit:
 
 def _remember(m: Migration) -> None:
     """Note what the restore has brought: the notes of a step are dropped when it is undone."""
-    began = m.noted("restore_began") or (time.time() if m.noted("first_pass_began") else None)
+    began = m.get_note("restore_began") or (time.time() if m.get_note("first_pass_began") else None)
     if began is not None:
-        devices = sorted({*m.noted("restore_devices", []), *m.noted("devices", {}), *(m.old_facts.devices or ())})
-        m.note("brought", {"since": began, "devices": devices, "files": m.noted("restore_files", [])})
+        devices = sorted({*m.get_note("restore_devices", []), *m.get_note("devices", {}), *(m.old_facts.devices or ())})
+        m.set_note("brought", {"since": began, "devices": devices, "files": m.get_note("restore_files", [])})
 
 
 def left_behind(m: Migration) -> tuple[str, ...]:
     """Ask the new appliance which devices and files of the restore it still has, as items for a person."""
-    if m.noted("brought") is None:
+    if m.get_note("brought") is None:
         return ()
     try:
         return (*_devices_left(m), *_files_left(m))
@@ -115,7 +115,7 @@ def _devices_left(m: Migration) -> list[str]:
             return []
         was = ", ".join(before) or "no device"
         return [f"{m.new.name}: `{tsadmin} list` does not answer; it had {was} before the migration: compare by hand"]
-    known = set(now) - set(m.noted("brought")["devices"]) if before is None else set(before)
+    known = set(now) - set(m.get_note("brought")["devices"]) if before is None else set(before)
     more = [
         f"{m.new.name}: device {name} came with the restore and is still there; on it: {tsadmin} remove {quote(name)}"
         for name in sorted(set(now) - known)
@@ -126,13 +126,13 @@ def _devices_left(m: Migration) -> list[str]:
 def _files_left(m: Migration) -> list[str]:
     """Files outside the folders that were put back which the restore has named and written."""
     paths = m.new.paths
-    elsewhere = (*saved_settings.kept_places(m.new), paths.backup_dir, paths.log_dir, paths.tmpfs, *_PASSING)
-    named = [file for file in m.noted("brought")["files"] if not any(_within(file, place) for place in elsewhere)]
+    elsewhere = (*saved_settings.places(m.new), paths.backup_dir, paths.log_dir, paths.tmpfs, *_PASSING)
+    named = [file for file in m.get_note("brought")["files"] if not any(_within(file, place) for place in elsewhere)]
     if not named:
         return []
     script = f'for f in {" ".join(map(quote, named))}; do [ ! -f "$f" ] || stat -c \'%Z %n\' "$f"; done'
     listed = m.new.run(script, sudo=True, display="which files of the restore are still there?").stdout
-    since = m.noted("brought")["since"] + m.new_facts.clock_skew - 1.0
+    since = m.get_note("brought")["since"] + m.new_facts.clock_skew - 1.0
     rows = (line.partition(" ") for line in listed.splitlines())
     return [
         f"{m.new.name}: {name} was written by the restore and is still there"
@@ -144,7 +144,7 @@ def _within(file: str, place: str) -> bool:
     return file == place or file.startswith(f"{place.rstrip('/')}/")
 
 
-def _tidy(m: Migration) -> None:
+def _remove_parts(m: Migration) -> None:
     """Unfinished copies on the new one; a transfer that is resumed would have wanted them, a rollback does not."""
     if m.new.connected:
         leftovers.clear_parts(m.new)
@@ -167,15 +167,15 @@ def forget(name: str, *, inventory: Inventory, secrets: Secrets, emit: Emit, ope
     began, (record, _) = time.monotonic(), journal.read(name)
     if record.outcome not in {"done", "attention"}:
         raise UsageError(f"run {name} is not over", f"go on or back first: tscm-migrate run show {name}")
-    if not finish.kept_settings(record):
+    if not finish.has_rollback_data(record):
         emit(Said(f"nothing is kept for run {name}"))
         return Exit.DONE
     question = f"Give up the rollback of run {name}: remove what {record.new} was before from it?"
     if not yes and not operator.confirm(question):
         raise Cancelled
-    with resume.reopened(name, verb="forget", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
+    with resume.reopen(name, verb="forget", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
         rediscover.find_both(m, need_new=True)
-        saved_settings.clear_settings(m.new)
-        m.note("forgotten", value=True)
+        saved_settings.remove(m.new)
+        m.set_note("forgotten", value=True)
         m.emit(RunFinished(name, "done", round(time.monotonic() - began, 3)))
     return Exit.DONE

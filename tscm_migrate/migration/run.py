@@ -1,7 +1,7 @@
-"""The main flow: identify, check, plan, ask, run.
+"""The main flow of a migration: gather facts, check, plan, confirm, run.
 
-Start reading here. The steps themselves are in `steps/`, their order in `plan.py`, how they are run in `engine.py`, how
-a run ends in `ending.py`.
+Start reading here. The steps are in `steps/`, their order is in `plan.py`; `engine.py` runs them, and `finish.py` ends
+a run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from tscm_migrate.migration import (
 )
 from tscm_migrate.migration.context import Dialler, Migration, Operator
 from tscm_migrate.migration.engine import Engine
-from tscm_migrate.migration.finish import carry_out
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal, new_run_id
 
@@ -40,8 +39,8 @@ if TYPE_CHECKING:
 
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory import Inventory
-    from tscm_migrate.migration.gather_facts import Identity
-    from tscm_migrate.migration.participants import Sides
+    from tscm_migrate.migration.gather_facts import HostSurvey
+    from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Host
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.secrets import Secrets
@@ -56,56 +55,70 @@ def migrate(
     operator: Operator,
     only_rehearsal: str = "",
 ) -> Exit:
-    """Move a TSCM.
+    """Migrate one appliance to another.
 
     Args:
-        options: what was asked for, checked already.
+        options: of the command line, checked.
         inventory: the site.
         secrets: resolves passwords and the passphrase when they are needed.
-        emit: sees everything that happens.
-        operator: is asked once, and about prompts that no rule knows.
+        emit: receives every event.
+        operator: confirms once, and answers questions of tsadmin that no dialect knows.
         only_rehearsal: the command that stops after the rehearsal of the restore and undoes everything ("rehearse",
             "prompts learn"); "" for a migration.
 
-    Returns:
-        DONE.
-
     Raises:
-        Refused, Locked: nothing was changed. NeedsPerson: done, but something is left to do.
-        Interrupted: can be resumed. MigrateError: failed; everything was put back.
+        Refused, Locked: nothing was changed. NeedsPerson: done, but something is left to do manually.
+        Interrupted: can be resumed. MigrateError: failed; everything was undone.
     """
     began, run = time.monotonic(), new_run_id()
     interrupts = Interrupts(emit)
-    emit = interrupts.emit
-    dial = Dialler(secrets, emit)
-    both = participants.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)
-    old, new = both.old, both.new
+    dial = Dialler(secrets, interrupts.emit)
+    both = participants.resolve(options, inventory=inventory, secrets=secrets, dial=dial, emit=interrupts.emit)
     verb = "dry run" if options.dry_run else only_rehearsal or "migrate"
-    emit(RunStarted(run, verb, old.name, new.name, both.source))
+    interrupts.emit(RunStarted(run, verb, both.old.name, both.new.name, both.source))
     with contextlib.ExitStack() as stack:
         stack.callback(both.close)
         stack.enter_context(interrupts.installed())
-        beginning = stack.enter_context(finish.beginning(run, began, emit))
+        preparation = stack.enter_context(finish.preparation(run, began, interrupts.emit))
         if not options.dry_run:
-            stack.enter_context(locks.held_here(run, [one.host for one in both.there]))
-            locks.refuse_over_unfinished(*(one.name for one in both.there))
-        found = identify_both(both, options, inventory, emit)
-        findings = preflight(both, found, options, emit)
-        m = Migration(
-            run, options, old, new, found[0].facts, found[1].facts, journal=Journal.nowhere(),
-            dial=dial, foreseen=dial.foreseen, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
-            passphrase=participants.passphrase_of(both, options, found[0].facts, secrets),
-            interface=gather_facts.interface_of(both, found, options), emit=emit, interrupts=interrupts, kept=both.kept,
-            only_rehearsal=only_rehearsal,
-        )  # fmt: skip
-        _summarise(m, secrets.sources())
+            stack.enter_context(locks.local_locks(run, [one.host for one in both.reachable]))
+            locks.refuse_over_unfinished(*(one.name for one in both.reachable))
+        surveys = survey(both, options, inventory, interrupts.emit)
+        findings = preflight(both, surveys, options, interrupts.emit)
+        m = _migration(
+            run, both, surveys, options, inventory=inventory, dial=dial, operator=operator, interrupts=interrupts
+        )
+        m.only_rehearsal = only_rehearsal
+        m.passphrase = participants.passphrase_of(both, options, m.old_facts, secrets)
+        _show_summary(m, secrets.sources())
         if options.dry_run:
-            return _foresee(m, began)
+            return _dry_run(m, began)
         _confirm(m)
         m.journal = Journal.create(run)
-        _write_down(m, found, findings, secrets.sources(), inventory.path)
-        beginning.over = True
-        return carry_out(Engine(m, plan.steps_of(m)), began, first=lambda: _claim(m))
+        _write_first_entry(m, surveys, findings, secrets.sources(), inventory.path)
+        preparation.over = True
+        return finish.run_to_end(Engine(m, plan.steps_of(m)), began, first=lambda: _lock_and_clean(m))
+
+
+def _migration(
+    run: str,
+    both: Participants,
+    surveys: list[HostSurvey],
+    options: MigrateOptions,
+    *,
+    inventory: Inventory,
+    dial: Dialler,
+    operator: Operator,
+    interrupts: Interrupts,
+) -> Migration:
+    """Return the state of a new run, without a journal and a passphrase."""
+    old, new = surveys
+    return Migration(
+        run, options, both.old, both.new, old.facts, new.facts, journal=Journal.nowhere(),
+        dial=dial, expected_keys=dial.expected_keys, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
+        interface=gather_facts.interface_of(both, surveys, options), emit=interrupts.emit, interrupts=interrupts,
+        restore_source=both.restore_source,
+    )  # fmt: skip
 
 
 def migrate_in_window(
@@ -119,13 +132,13 @@ def migrate_in_window(
 ) -> Exit:
     """Rehearse a migration at once or at --stage-at, wait for its window, and migrate.
 
-    Nothing stays paused or locked while it waits: the rehearsal is undone, and the last backup is made inside the
-    window. Ctrl-C while it waits leaves both appliances as they are.
+    Nothing stays paused or locked during the wait: the rehearsal is undone, and the last backup is made inside the
+    window. Ctrl-C during the wait leaves both appliances unchanged.
 
-    Args: see `migrate`; `times` replaces the clock in tests.
+    Args: as of `migrate`; `times` replaces the clock in tests.
 
     Raises:
-        WindowClosed: the cutover would not end inside the window; everything was undone. Others: see `migrate`.
+        WindowClosed: the cutover would not end inside the window; everything was undone. Others: as of `migrate`.
     """
     times = times or window.Clock()
     zone = window.zone_of(inventory.policy.zone)
@@ -152,36 +165,36 @@ def _iso(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
 
 
-def _summarise(m: Migration, sources: Mapping[str, str]) -> None:
+def _show_summary(m: Migration, sources: Mapping[str, str]) -> None:
     given = ", ".join(f"{what} from {source}" for what, source in sorted(sources.items()))
     for line in (*plan.summary(m), *([f"with  {given}"] if given else [])):
         m.emit(Said(line))
 
 
 def _confirm(m: Migration) -> None:
-    """Show the steps and ask once, unless the options have answered already.
+    """Show the steps and ask for confirmation, unless --yes was given or nothing but a rehearsal is run.
 
     Raises:
-        UsageError: the answer was no.
+        Cancelled: the answer was no.
     """
-    for number, (step, _) in enumerate(Engine(m, plan.steps_of(m)).outline(), 1):
+    for number, (step, _) in enumerate(Engine(m, plan.steps_of(m)).plan(), 1):
         m.emit(Said(f"{number:3}. {step.title}"))
     old, new = m.old.name, m.new.name
-    what = f"Restore {old} on {new} now?" if m.kept else f"Migrate {old} to {new} now?"
+    what = f"Restore {old} on {new} now?" if m.restore_source else f"Migrate {old} to {new} now?"
     if not (m.options.yes or m.only_rehearsal) and not m.operator.confirm(what):
         raise Cancelled
 
 
-def _foresee(m: Migration, began: float) -> Exit:
-    """A dry run: every step, and how long each may take."""
-    Engine(m, plan.steps_of(m)).foresee()
+def _dry_run(m: Migration, began: float) -> Exit:
+    """Emit every step with its actions, and the estimate; nothing is changed."""
+    Engine(m, plan.steps_of(m)).dry_run()
     _estimate(m)
     m.emit(RunFinished(m.run, "done", round(time.monotonic() - began, 3)))
     return Exit.DONE
 
 
 def _estimate(m: Migration) -> None:
-    """Say how long each step, all of it, and the time without a TSCM may take."""
+    """Emit the estimated seconds of each step, of the run and of the downtime."""
     known = estimate.known(m.options.from_ or m.old.name, m.options.to)
     found = estimate.steps(m, (step.id for step in plan.steps_of(m)), estimate.measure(m), known.steps if known else {})
     for one in found:
@@ -191,54 +204,54 @@ def _estimate(m: Migration) -> None:
 
 
 def check(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, emit: Emit) -> Exit:
-    """Identify both and run the preflight; nothing is changed, nothing else is asked for.
+    """Gather the facts of both appliances and run the preflight checks; nothing is changed.
 
     Raises:
-        Refused: a reason not to start was found, and not acknowledged.
+        Refused: a check failed, and was not allowed with --allow.
     """
     began, run = time.monotonic(), new_run_id()
     dial = Dialler(secrets, emit)
     with contextlib.closing(
-        participants.meet(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)
+        participants.resolve(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)
     ) as both:
         emit(RunStarted(run, "check", both.old.name, both.new.name, both.source))
-        with finish.beginning(run, began, emit):
-            preflight(both, identify_both(both, options, inventory, emit), options, emit)
+        with finish.preparation(run, began, emit):
+            preflight(both, survey(both, options, inventory, emit), options, emit)
     emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
     return Exit.DONE
 
 
-def _claim(m: Migration) -> None:
-    """Make both ours before anything is changed, and clear away what a killed run has left there."""
-    locks.take(m, *m.there)
-    leftovers.clear_secrets(*m.there)
+def _lock_and_clean(m: Migration) -> None:
+    """Lock the appliances, and remove the passphrase files that a killed run has left on them."""
+    locks.take(m, *m.reachable)
+    leftovers.clear_secrets(*m.reachable)
 
 
-def identify_both(both: Sides, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[Identity]:
-    """Learn the facts of both."""
+def survey(both: Participants, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[HostSurvey]:
+    """Gather the facts of both appliances, as the step "identify" of the events."""
     began = time.monotonic()
-    emit(StepStarted("identify", "Identify both (read-only)"))
-    found = gather_facts.learn(both, options, inventory, emit)
+    emit(StepStarted("identify", "Gather facts of both appliances (read-only)"))
+    found = gather_facts.gather_both(both, options, inventory, emit)
     emit(StepFinished("identify", "done", round(time.monotonic() - began, 3)))
     return found
 
 
-def preflight(both: Sides, found: list[Identity], options: MigrateOptions, emit: Emit) -> list[checks.Finding]:
-    """Emit every finding.
+def preflight(both: Participants, found: list[HostSurvey], options: MigrateOptions, emit: Emit) -> list[checks.Finding]:
+    """Run the preflight checks and emit every finding.
 
     Raises:
-        Refused: one is neither harmless nor acknowledged.
+        Refused: a check failed, and was not allowed with --allow.
     """
-    emit(StepStarted("preflight", "Preflight"))
+    emit(StepStarted("preflight", "Preflight checks"))
     findings = [finding for identity in found for finding in identity.findings]
     if findings:
         findings = history.explained(findings, both.old.host, both.new.host)
     else:
         old, new = found
-        situation = checks.Situation(
+        situation = checks.PreflightInput(
             old.facts, new.facts, both.old.host, both.new.host, options, old.answers, old.pinned, old.inside
         )
-        findings = checks.preflight(situation, disaster_checks.CHECKS if both.kept else checks.CHECKS)
+        findings = checks.preflight(situation, disaster_checks.CHECKS if both.restore_source else checks.CHECKS)
     for finding in findings:
         allowed = finding.name in options.allow and not finding.firm
         emit(Checked(finding.name, finding.severity, finding.text, finding.remedy, allowed, finding.firm))
@@ -252,17 +265,19 @@ def preflight(both: Sides, found: list[Identity], options: MigrateOptions, emit:
     return findings
 
 
-def _write_down(
+def _write_first_entry(
     m: Migration,
-    found: list[Identity],
+    found: list[HostSurvey],
     findings: list[checks.Finding],
     secret_sources: dict[str, str],
     site: Path | None,
 ) -> None:
-    """The first entry of the journal: all that a resume or the report needs and that cannot be asked for again."""
+    """Write the journal's first entry: what a resume or the report needs and what cannot be read again later."""
     shown = {"json": False, "yes": True, "passphrase_file": None, "inventory": None}
     rescued = (
-        {"kept": m.kept.note(), "old_host": _place(m.old.host), "archive": asdict(m.kept.archive)} if m.kept else {}
+        {"kept": m.restore_source.note(), "old_host": _place(m.old.host), "archive": asdict(m.restore_source.archive)}
+        if m.restore_source
+        else {}
     )
     m.journal.write(
         "run-started", run=m.run, verb=m.only_rehearsal or "migrate", version=__version__,
@@ -285,8 +300,8 @@ def _write_down(
     )  # fmt: skip
 
 
-def _shown_by_old(old: Identity) -> list[str]:
-    """What it has shown; of a dead one, what known_hosts has where its archive has nothing."""
+def _shown_by_old(old: HostSurvey) -> list[str]:
+    """Return the host key that it has shown; of a dead appliance, its keys in known_hosts if its archive has none."""
     if old.shown:
         return [old.shown]
     return [] if old.facts.host_keys else [key for _, key in old.pinned]

@@ -25,20 +25,20 @@ def root_of(new: Appliance) -> str:
     return path.removesuffix("etc/os-release") if path.endswith("/etc/os-release") else "/"
 
 
-def kept_places(new: Appliance) -> tuple[str, ...]:
+def places(new: Appliance) -> tuple[str, ...]:
     """The folders and files of the new appliance, as absolute paths, whose content a rollback restores."""
     cron = str(PurePosixPath(new.paths.cron_entry).parent)
     return (*(f"{root_of(new)}{place}" for place in _SETTINGS.split()), cron, new.paths.etc_dir, new.paths.ssh_dir)
 
 
-def settings_of(new: Appliance) -> str:
+def shell_words(new: Appliance) -> str:
     """All of them, as words of a shell's `for`: its devices and cron entries too, which the second pass replaces."""
     root, cron = root_of(new), str(PurePosixPath(new.paths.cron_entry).parent)
     found = [f"{root}{one}" for one in _SETTINGS.split()] + [cron, new.paths.etc_dir]
     return " ".join(quote(one.strip("/")) for one in found)
 
 
-def save_settings(new: Appliance, name: str = OWN_SETTINGS) -> bool:
+def save(new: Appliance, name: str = OWN_SETTINGS) -> bool:
     """Save what a restore may change of the new appliance on itself, readable by root alone.
 
     Args:
@@ -48,7 +48,7 @@ def save_settings(new: Appliance, name: str = OWN_SETTINGS) -> bool:
     Returns:
         False where it could not be saved.
     """
-    folder, settings = quote(new.paths.hold_dir), settings_of(new)
+    folder, settings = quote(new.paths.hold_dir), shell_words(new)
     looked_at = f"{folder.lstrip('/')}/{name}.list"
     script = (
         f"set -eu; umask 077; mkdir -p {folder}; rm -f {folder}/{name}.*; cd /; set -- {looked_at}; "
@@ -63,13 +63,13 @@ def save_settings(new: Appliance, name: str = OWN_SETTINGS) -> bool:
     return done.status == 0
 
 
-def has_settings(new: Appliance, name: str) -> bool:
+def exists(new: Appliance, name: str) -> bool:
     """Whether settings are saved there under this name."""
     file = quote(f"{new.paths.hold_dir}/{name}.tar")
     return new.run(f"test -e {file}", sudo=True, check=False, display="are its settings saved?").status == 0
 
 
-def settings_back(new: Appliance, name: str = OWN_SETTINGS) -> None:
+def put_back(new: Appliance, name: str = OWN_SETTINGS) -> None:
     """Put the saved settings back; those of the network count from its next boot.
 
     Args:
@@ -79,7 +79,7 @@ def settings_back(new: Appliance, name: str = OWN_SETTINGS) -> None:
     Raises:
         ApplianceError: they are not there, or could not be written.
     """
-    folder, settings = quote(new.paths.hold_dir), settings_of(new)
+    folder, settings = quote(new.paths.hold_dir), shell_words(new)
     tar, looked_at = f"{folder}/{name}.tar", f"{folder.lstrip('/')}/{name}.list"
     script = (
         f"set -eu; cd /; there=$(tar -tf {tar}); looked_at=$(tar -xOf {tar} {looked_at} 2>/dev/null || :); "
@@ -100,7 +100,7 @@ def settings_back(new: Appliance, name: str = OWN_SETTINGS) -> None:
         raise ApplianceError(new.name, f"its own settings could not be put back: {done.said}")
 
 
-def clear_settings(appliance: Appliance, *, rehearsal_only: bool = False) -> None:
+def remove(appliance: Appliance, *, rehearsal_only: bool = False) -> None:
     """Remove the new appliance's own settings, which the rehearsal and the cutover save there for the way back.
 
     Args:

@@ -15,7 +15,7 @@ from tscm_migrate.appliance import isolation, network
 from tscm_migrate.errors import HostKeyError, MigrateError, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Said
 from tscm_migrate.migration import hooks, host_keys, rediscover, saved_settings
-from tscm_migrate.migration.context import at
+from tscm_migrate.migration.context import place_key
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration
@@ -31,28 +31,28 @@ def keys_of(m: Migration, *roles: str) -> list[str]:
     """Fingerprints of the host keys of "old", "new" or both, as they were before anything moved."""
     facts = {"old": m.old_facts, "new": m.new_facts}
     found = [key for role in roles for _, key in facts[role].host_keys]
-    return list(dict.fromkeys([*found, *(key for role in roles for key in m.noted(f"{role}_keys", []))]))
+    return list(dict.fromkeys([*found, *(key for role in roles for key in m.get_note(f"{role}_keys", []))]))
 
 
-def interface_of(m: Migration) -> str:
+def old_interface(m: Migration) -> str:
     """The old one's interface that has its address."""
     found = (one.name for one in m.old_facts.interfaces if one.address == m.old.host.address)
     return next(found, m.interface)
 
 
-def hardware(m: Migration) -> dict[str, list[str]]:
+def known_macs(m: Migration) -> dict[str, list[str]]:
     """By which hardware addresses the two are told apart, as the step has noted them that looked at the old address."""
     undo = m.journal.record.undo
     seen = undo.get("take-offline") or undo.get("old-absent") or {}
     return {key: list(seen.get(key, [])) for key in ("old_macs", "new_macs")}
 
 
-def own_place(m: Migration) -> Host:
+def original_place(m: Migration) -> Host:
     """The new one at the address that it had before."""
     return replace(m.new.host, address=m.new_facts_address)
 
 
-def look_at(m: Migration, place: Host, undo: dict[str, Any]) -> tuple[Who, Shell | None]:
+def identify_at(m: Migration, place: Host, undo: dict[str, Any]) -> tuple[Who, Shell | None]:
     """Tell who is at a place.
 
     Returns:
@@ -86,7 +86,7 @@ def identify(m: Migration, shell: Shell, undo: dict[str, Any]) -> Who:
         return "new"
     if here and old and new and not here & (old | new):
         return "stranger"
-    proved = rediscover.who_is(rediscover.ask(shell), rediscover.known_of(m))
+    proved = rediscover.who_is(rediscover.read_traits(shell), rediscover.known_traits(m))
     if here and (known := {"old": old, "new": new}.get(proved)) and not here & known:
         return "stranger"  # a clone has the lock and the machine-id, too
     return "old" if proved == "old" else "new" if proved == "new" else "unknown"
@@ -97,8 +97,8 @@ def identify(m: Migration, shell: Shell, undo: dict[str, Any]) -> Who:
 
 def find_new(m: Migration, undo: dict[str, Any]) -> bool:
     """Connect to the new one, at whichever of its two addresses it is; True: it is at the old one's."""
-    for place in (replace(m.new.host, address=m.old.host.address, port=m.old.host.port), own_place(m)):
-        who, shell = look_at(m, place, undo)
+    for place in (replace(m.new.host, address=m.old.host.address, port=m.old.host.port), original_place(m)):
+        who, shell = identify_at(m, place, undo)
         if who == "new" and shell is not None:
             m.new.moved(place, shell)
             return place.address == m.old.host.address
@@ -107,7 +107,7 @@ def find_new(m: Migration, undo: dict[str, Any]) -> bool:
     raise NotComeBack(m.new.name, f"it is neither at {m.old.host.address} nor at {m.new_facts_address}")
 
 
-def new_one_off(m: Migration, undo: dict[str, Any]) -> None:
+def move_new_away(m: Migration, undo: dict[str, Any]) -> None:
     """The new one leaves the old address: its own settings back and a restart; else off by a hook or by hand.
 
     Raises:
@@ -115,7 +115,7 @@ def new_one_off(m: Migration, undo: dict[str, Any]) -> None:
     """
     try:
         at_old = find_new(m, undo)
-        saved_settings.settings_back(m.new)
+        saved_settings.put_back(m.new)
         if at_old:
             _restart_at_home(m)
     except MigrateError as error:
@@ -128,18 +128,18 @@ def new_one_off(m: Migration, undo: dict[str, Any]) -> None:
             raise WouldCollide(m.old.name, detail, m.old.host.address) from error
 
 
-def itself_again(m: Migration, undo: dict[str, Any]) -> None:
+def restore_new(m: Migration, undo: dict[str, Any]) -> None:
     """The new one, whose address nothing has changed, gets its own things back, and shows its own host key.
 
     Raises:
         MigrateError: it is not there, or could not be told.
     """
     find_new(m, undo)
-    saved_settings.settings_back(m.new)
+    saved_settings.put_back(m.new)
     own, host = keys_of(m, "new"), m.new.host
     if own and m.new.shell.server_fingerprint() not in own:
-        shell = host_keys.shown_anew(m, m.new.shell, own)
-        m.foresee(host.address, own)
+        shell = host_keys.reconnect_after_reload(m, m.new.shell, own)
+        m.expect_keys(host.address, own)
         m.new.moved(host, shell)
 
 
@@ -147,24 +147,24 @@ def _restart_at_home(m: Migration) -> None:
     was = network.boot_of(m.new.shell)
     network.reboot(m.new, was=was, soon=False)
     found = network.wait_for(
-        m.dial, places=(own_place(m),), expect=keys_of(m, "new", "old"), old_boot=was,
+        m.dial, places=(original_place(m),), expect=keys_of(m, "new", "old"), old_boot=was,
         timeout=m.policy.reboot_timeout, emit=m.emit,
     )  # fmt: skip
-    m.foresee(found.host.address, keys_of(m, "new", "old"))
+    m.expect_keys(found.host.address, keys_of(m, "new", "old"))
     m.new.moved(found.host, found.shell)
 
 
 # ------------------------------------------------------------------------------------------------ the old one
 
 
-def prove_free(m: Migration, undo: dict[str, Any]) -> None:
+def prove_address_free(m: Migration, undo: dict[str, Any]) -> None:
     """Nobody may be at the old address: seen from the new one where it is up, else from here.
 
     Raises:
         WouldCollide: somebody is there, or it cannot be told.
     """
     address = m.old.host.address
-    who, shell = look_at(m, replace(m.old.host, address=address), undo)
+    who, shell = identify_at(m, replace(m.old.host, address=address), undo)
     if shell is not None:
         shell.close()
     there = {"new": m.new.name, "stranger": "another host", "unknown": f"a host of which {_UNTOLD}"}
@@ -173,15 +173,15 @@ def prove_free(m: Migration, undo: dict[str, Any]) -> None:
     if who == "nobody" and network.refuses_here(m.old.host):
         raise WouldCollide(m.old.name, "somebody is there who lets nobody in", address)
     try:
-        who, shell = look_at(m, own_place(m), undo)
+        who, shell = identify_at(m, original_place(m), undo)
         if who == "new" and shell is not None:
-            m.new.moved(own_place(m), shell)
+            m.new.moved(original_place(m), shell)
             network.prove_gone(m.new, m.old.host, interface=m.interface, timeout=30.0)
     except MigrateError as error:
         raise WouldCollide(m.old.name, str(error), address) from error
 
 
-def bring_back(m: Migration, undo: dict[str, Any]) -> None:
+def return_old(m: Migration, undo: dict[str, Any]) -> None:
     """The old one returns to its address, by the way that it left: its timer, a hook, or a person.
 
     Raises:
@@ -189,7 +189,7 @@ def bring_back(m: Migration, undo: dict[str, Any]) -> None:
     """
     mode = undo.get("offline", "poweroff")
     if mode == "isolate":
-        _call_or_switch_on(m)
+        _tell_timer_or_switch_on(m)
     elif m.hooks.online:
         _by_hook(m)
     elif not m.operator.instruct(f"Bring {m.old.name} back to {m.old.host.address} (power it on)."):
@@ -198,7 +198,7 @@ def bring_back(m: Migration, undo: dict[str, Any]) -> None:
     found = network.wait_for(
         m.dial, places=(m.old.host,), expect=keys_of(m, "old"), old_boot="", timeout=limit, emit=m.emit,
     )  # fmt: skip
-    m.foreseen[at(m.old.name, found.host.address)] = tuple(keys_of(m, "old"))
+    m.expected_keys[place_key(m.old.name, found.host.address)] = tuple(keys_of(m, "old"))
     m.old.moved(found.host, found.shell)
     who = identify(m, m.old.shell, undo)
     if who != "old":
@@ -214,25 +214,25 @@ def _by_hook(m: Migration) -> None:
     m.emit(Said(said or "the hook `online` ended well"))
 
 
-def _call_or_switch_on(m: Migration) -> None:
+def _tell_timer_or_switch_on(m: Migration) -> None:
     """Its timer is told; one that was switched off is switched on first, for there the timer begins again."""
-    if _call_back(m):
+    if _tell_timer(m):
         return
     if m.hooks.online:
         _by_hook(m)
         deadline = time.monotonic() + _BOOTS_WITHIN
         while time.monotonic() < deadline:
-            if _call_back(m, quiet=True):
+            if _tell_timer(m, quiet=True):
                 return
             time.sleep(1.0)
     m.emit(Said(f"{m.old.name} cannot be told; waiting for its timer", "warning"))
 
 
-def _call_back(m: Migration, *, quiet: bool = False) -> bool:
+def _tell_timer(m: Migration, *, quiet: bool = False) -> bool:
     leash = isolation.leash_of(m.run)
     try:
         isolation.hold_the_leash(m.new, leash, m.interface)
-        m.foreseen[at(m.old.name, leash.old)] = tuple(keys_of(m, "old"))
+        m.expected_keys[place_key(m.old.name, leash.old)] = tuple(keys_of(m, "old"))
         held = isolation.on_leash(m.old.host, m.new.host, leash, m.dial, m.emit)
         try:
             isolation.tell(held, "return")

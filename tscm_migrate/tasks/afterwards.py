@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tscm_migrate.inventory import Inventory
-    from tscm_migrate.migration.journal import Record
+    from tscm_migrate.migration.journal import RunRecord
 
 _RUN = ("RUN|HOST", "ID of the run, or the name of an appliance (default: the newest finished migration).")
 _YES = SHARED["yes"]
@@ -132,7 +132,7 @@ def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: s
     return Exit.DONE
 
 
-def _site(record: Record, inventory: str | None) -> Inventory:
+def _site(record: RunRecord, inventory: str | None) -> Inventory:
     from tscm_migrate import inventory as inventories
 
     begun_with = Path(str(record.notes.get("inventory") or "."))
@@ -141,7 +141,7 @@ def _site(record: Record, inventory: str | None) -> Inventory:
 
 @contextmanager
 def _room(
-    record: Record, inventory: str | None, *, yes: bool, json: bool, keep: bool = True
+    record: RunRecord, inventory: str | None, *, yes: bool, json: bool, keep: bool = True
 ) -> Iterator[dict[str, Any]]:
     """Yield what a migration is reopened with; `keep`: what is seen goes into the report, and others are notified."""
     from tscm_migrate.notify import telling

@@ -10,7 +10,7 @@ import pytest
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.parsers import Interface
 from tscm_migrate.migration import disaster_checks
-from tscm_migrate.migration.checks import Situation, idle, preflight, refusals
+from tscm_migrate.migration.checks import PreflightInput, idle, preflight, refusals
 from tscm_migrate.model import Archive, Host
 from tscm_migrate.options import MigrateOptions
 
@@ -27,8 +27,8 @@ def facts(name: str, address: str, **changes: Any) -> Facts:
     return replace(good, **changes)
 
 
-def situation(old: dict[str, Any] | None = None, new: dict[str, Any] | None = None, **options: Any) -> Situation:
-    return Situation(
+def situation(old: dict[str, Any] | None = None, new: dict[str, Any] | None = None, **options: Any) -> PreflightInput:
+    return PreflightInput(
         facts("old", "10.1.1.43", **(old or {})),
         facts("new", "10.1.1.50", **(new or {})),
         Host("old", "10.1.1.43"),
@@ -37,7 +37,7 @@ def situation(old: dict[str, Any] | None = None, new: dict[str, Any] | None = No
     )
 
 
-def refused(s: Situation, allow: tuple[str, ...] = ()) -> list[str]:
+def refused(s: PreflightInput, allow: tuple[str, ...] = ()) -> list[str]:
     return [finding.name for finding in refusals(preflight(s), allow)]
 
 

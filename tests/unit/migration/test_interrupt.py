@@ -63,7 +63,7 @@ def test_putting_back_is_not_stopped_by_the_signal_that_began_it_nor_by_one_more
     interrupts = Interrupts(lambda _: None)
     with interrupts.installed(), interrupts.careful():
         signal.raise_signal(signal.SIGINT)
-        with interrupts.putting_back():
+        with interrupts.rolling_back():
             interrupts.emit(Waiting("x", 1.0, 2.0))
             signal.raise_signal(signal.SIGINT)
             interrupts.emit(Waiting("x", 1.0, 2.0))

@@ -8,16 +8,16 @@ import pytest
 
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.lockfile import Mark
-from tscm_migrate.migration.rediscover import Known, Trace, who_is
+from tscm_migrate.migration.rediscover import HostTraits, KnownTraits, who_is
 
 RUN = "20240501-030000-1a2b"
 
 
-def known(**changes: Any) -> Known:
+def known(**changes: Any) -> KnownTraits:
     old = Facts("old", machine_id=changes.pop("old_machine", ""), boot="boot-old 1")
     new = Facts("new", machine_id=changes.pop("new_machine", ""), boot="boot-new 1")
     fields: dict[str, Any] = {"old_keys": frozenset({"K-old"}), "new_keys": frozenset({"K-new"}), **changes}
-    return Known(old, new, RUN, **fields)
+    return KnownTraits(old, new, RUN, **fields)
 
 
 def marked(role: str, run: str = RUN) -> Mark:
@@ -28,32 +28,32 @@ def marked(role: str, run: str = RUN) -> Mark:
     ("trace", "known_", "who"),
     [
         # nobody but the new one has its key
-        (Trace("K-new"), known(restoring=True), "new"),
-        (Trace("K-new", marked("old")), known(), "new"),
+        (HostTraits("K-new"), known(restoring=True), "new"),
+        (HostTraits("K-new", marked("old")), known(), "new"),
         # the same key on both (cloned images): it proves nothing
-        (Trace("K", marked("old")), known(old_keys=frozenset({"K"}), new_keys=frozenset({"K"})), "old"),
-        (Trace("K", marked("new")), known(old_keys=frozenset({"K"}), new_keys=frozenset({"K"})), "new"),
-        (Trace("K"), known(old_keys=frozenset({"K"}), new_keys=frozenset({"K"}), restoring=True), ""),
+        (HostTraits("K", marked("old")), known(old_keys=frozenset({"K"}), new_keys=frozenset({"K"})), "old"),
+        (HostTraits("K", marked("new")), known(old_keys=frozenset({"K"}), new_keys=frozenset({"K"})), "new"),
+        (HostTraits("K"), known(old_keys=frozenset({"K"}), new_keys=frozenset({"K"}), restoring=True), ""),
         # after the restore both show the old one's key
-        (Trace("K-old", marked("new")), known(restoring=True), "new"),
-        (Trace("K-old", marked("old")), known(restoring=True), "old"),
+        (HostTraits("K-old", marked("new")), known(restoring=True), "new"),
+        (HostTraits("K-old", marked("old")), known(restoring=True), "old"),
         # the mark of another run says nothing
-        (Trace("K-old", marked("new", "another")), known(restoring=True), ""),
-        (Trace("K-old", machine_id="A"), known(restoring=True, old_machine="A", new_machine="B"), "old"),
-        (Trace("K-old", machine_id="B"), known(restoring=True, old_machine="A", new_machine="B"), "new"),
-        (Trace("K-old", machine_id="A"), known(restoring=True, old_machine="A", new_machine="A"), ""),
-        (Trace("K-old", boot="boot-old 1"), known(restoring=True), "old"),
-        (Trace("K-old", boot="boot-new 1"), known(restoring=True), "new"),
+        (HostTraits("K-old", marked("new", "another")), known(restoring=True), ""),
+        (HostTraits("K-old", machine_id="A"), known(restoring=True, old_machine="A", new_machine="B"), "old"),
+        (HostTraits("K-old", machine_id="B"), known(restoring=True, old_machine="A", new_machine="B"), "new"),
+        (HostTraits("K-old", machine_id="A"), known(restoring=True, old_machine="A", new_machine="A"), ""),
+        (HostTraits("K-old", boot="boot-old 1"), known(restoring=True), "old"),
+        (HostTraits("K-old", boot="boot-new 1"), known(restoring=True), "new"),
         # before any restore only the old one has its key
-        (Trace("K-old", boot="another"), known(), "old"),
+        (HostTraits("K-old", boot="another"), known(), "old"),
         # its updates are held: the new one's never are
-        (Trace("K-old", holds=True), known(restoring=True), "old"),
+        (HostTraits("K-old", holds=True), known(restoring=True), "old"),
         # the old one went away with the mark on it, and here is none
-        (Trace("K-old"), known(restoring=True, locked_old=True), "new"),
-        (Trace("K-stranger"), known(), ""),
+        (HostTraits("K-old"), known(restoring=True, locked_old=True), "new"),
+        (HostTraits("K-stranger"), known(), ""),
     ],
 )
-def test_an_appliance_is_told_by_what_only_it_has(trace: Trace, known_: Known, who: str) -> None:
+def test_an_appliance_is_told_by_what_only_it_has(trace: HostTraits, known_: KnownTraits, who: str) -> None:
     assert who_is(trace, known_) == who
 
 

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from tscm_migrate.migration import locks
 from tscm_migrate.model import Host
-with locks.held_here(sys.argv[2], [Host("tscm-new", "10.1.1.50")], Path(sys.argv[1])):
+with locks.local_locks(sys.argv[2], [Host("tscm-new", "10.1.1.50")], Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -44,18 +44,18 @@ def holder(tmp_path: Path) -> subprocess.Popen[str]:
 
 
 def test_a_second_process_is_refused_and_told_who_has_it(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
-    with pytest.raises(Locked) as refused, locks.held_here("other", HOSTS, tmp_path):
+    with pytest.raises(Locked) as refused, locks.local_locks("other", HOSTS, tmp_path):
         pass
     assert refused.value.host == "tscm-new"
     assert refused.value.run == RUN
     assert f"pid {holder.pid}" in refused.value.message()
     holder.communicate("")
-    with locks.held_here("other", HOSTS, tmp_path):
+    with locks.local_locks("other", HOSTS, tmp_path):
         pass
 
 
 def test_a_killed_process_holds_nothing_and_that_is_the_proof(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
-    found = locks.mark_of(RUN, "old", tmp_path)
+    found = locks.new_lock(RUN, "old", tmp_path)
     assert not locks.proved_dead(found, tmp_path)
     os.kill(holder.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
     holder.communicate()
@@ -63,7 +63,7 @@ def test_a_killed_process_holds_nothing_and_that_is_the_proof(tmp_path: Path, ho
 
 
 def test_a_run_of_another_workstation_is_never_proved_dead(tmp_path: Path) -> None:
-    elsewhere = locks.mark_of(RUN, "old", tmp_path / "elsewhere")
+    elsewhere = locks.new_lock(RUN, "old", tmp_path / "elsewhere")
     assert not locks.proved_dead(elsewhere, tmp_path / "here")
     assert not locks.proved_dead(Mark(), tmp_path)
 
@@ -132,7 +132,7 @@ def test_a_full_disk_takes_all_of_a_line_or_nothing(tmp_path: Path) -> None:
 def test_all_of_the_state_folder_is_for_its_owner_only(tmp_path: Path) -> None:
     root = tmp_path / "state" / "tscm-migrate"
     begun(root, RUN, started=True)
-    with locks.held_here(RUN, HOSTS, root):
+    with locks.local_locks(RUN, HOSTS, root):
         folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
         assert {path.name for path in folders} == {"tscm-migrate", "runs", RUN, "locks"}
         assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
@@ -157,7 +157,7 @@ def test_on_a_disk_that_only_reads_a_killed_run_is_shown_all_the_same(
         code = (
             "import sys; from pathlib import Path; from tscm_migrate.migration import locks\n"
             "root = Path(sys.argv[1]); print(len(locks.workstation_id(root)))\n"
-            "try: locks.runs_now(sys.argv[2], root)\n"
+            "try: locks.is_running(sys.argv[2], root)\n"
             "except locks.StateUnwritable as error: print(error)\n"
         )
         words = [*UNPRIVILEGED, sys.executable, "-c", code, str(tmp_path), RUN]

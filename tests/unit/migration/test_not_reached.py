@@ -25,7 +25,7 @@ class One:
 def migration(old: One, new: One, *, locked: set[str], started: set[str]) -> Any:
     record = SimpleNamespace(locked=locked, started=started)
     journal = SimpleNamespace(record=record)
-    return cast("Any", SimpleNamespace(there=(old, new), old=old, new=new, journal=journal))
+    return cast("Any", SimpleNamespace(reachable=(old, new), old=old, new=new, journal=journal))
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,6 @@ def test_who_should_be_there_and_does_not_answer_is_named(
     named: list[str],
 ) -> None:
     m = migration(One("old", answers=old), One("new", answers=new), locked=locked, started=started)
-    lines = finish.not_reached(m)
+    lines = finish.unreachable(m)
     assert [line.partition(":")[0] for line in lines] == named
     assert all("NOT REACHED" in line and "tscm-migrate run unlock" in line for line in lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tscm_migrate.migration.plan import steps
-from tscm_migrate.migration.steps.base import Plain
+from tscm_migrate.migration.steps.base import BaseStep
 
 ALL = {step.id: step for dead in (False, True) for step in steps(dead=dead)}
 
@@ -13,5 +13,5 @@ ALL = {step.id: step for dead in (False, True) for step in steps(dead=dead)}
 @pytest.mark.parametrize("name", ALL)
 def test_a_step_that_takes_something_back_is_announced_and_no_other(name: str) -> None:
     step = ALL[name]
-    said = step.goes_back.format(old="tscm-old", new="tscm-new", address="10.1.1.43", known_hosts="known_hosts")
-    assert bool(said) == (type(step).revert is not Plain.revert)
+    said = step.revert_summary.format(old="tscm-old", new="tscm-new", address="10.1.1.43", known_hosts="known_hosts")
+    assert bool(said) == (type(step).revert is not BaseStep.revert)

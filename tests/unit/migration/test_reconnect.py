@@ -39,20 +39,26 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_sshd_that_begins_anew_is_waited_for() -> None:
     told: list[Event] = []
     refused = Unreachable("tscm-new", "Connection refused")
-    assert host_keys.dial_patiently(migration(refused, refused, "a shell", told=told), HOST, ["key"]) == "a shell"
+    assert (
+        host_keys.dial_while_sshd_restarts(migration(refused, refused, "a shell", told=told), HOST, ["key"])
+        == "a shell"
+    )
     assert [type(event) for event in told] == [Waiting, Waiting]
 
 
 def test_it_is_not_waited_for_for_ever_and_another_key_at_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_keys, "_SSHD_AGAIN", 0.0)
     with pytest.raises(Unreachable):
-        host_keys.dial_patiently(migration(Unreachable("tscm-new"), told=[]), HOST, ["key"])
+        host_keys.dial_while_sshd_restarts(migration(Unreachable("tscm-new"), told=[]), HOST, ["key"])
     told: list[Event] = []
     with pytest.raises(HostKeyChanged):
-        host_keys.dial_patiently(migration(HostKeyChanged("tscm-new"), told=told), HOST, ["key"])
+        host_keys.dial_while_sshd_restarts(migration(HostKeyChanged("tscm-new"), told=told), HOST, ["key"])
     assert told == []
 
 
 def test_the_key_of_before_is_passed_over_where_the_keys_are_just_being_read_again() -> None:
     before = HostKeyChanged("tscm-new")
-    assert host_keys.dial_patiently(migration(before, "a shell", told=[]), HOST, ["key"], rereads=True) == "a shell"
+    assert (
+        host_keys.dial_while_sshd_restarts(migration(before, "a shell", told=[]), HOST, ["key"], rereads=True)
+        == "a shell"
+    )

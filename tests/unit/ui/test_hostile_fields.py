@@ -142,7 +142,7 @@ def tags(text: str) -> list[tuple[str, tuple[str, ...]]]:
 
 def report_of(value: str) -> dict[str, Any]:
     """The report of a run in which each text that an appliance gave is this."""
-    from tscm_migrate.migration.journal import Entry, Record
+    from tscm_migrate.migration.journal import JournalEntry, RunRecord
 
     facts = {"name": value, "hostname": value, "os_pretty": value, "versions": [["TSCM-Core", value]],
              "interfaces": [{"address": value}], "clock_skew": 0.0}  # fmt: skip
@@ -160,8 +160,8 @@ def report_of(value: str) -> dict[str, Any]:
         ("step-failed", {"step": "backup", "error": value, "code": "x"}),
         ("run-ended", {"outcome": "failed", "standing": [value], "left": [value]}),
     ]  # fmt: skip
-    entries = [Entry(n, at, event, content) for n, (event, content) in enumerate(steps)]
-    record = Record(run="r")
+    entries = [JournalEntry(n, at, event, content) for n, (event, content) in enumerate(steps)]
+    record = RunRecord(run="r")
     for entry in entries:
         record.apply(entry)
     commands = [

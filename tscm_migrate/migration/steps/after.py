@@ -13,7 +13,7 @@ from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated, Said
 from tscm_migrate.migration import host_keys, parity
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
-from tscm_migrate.migration.steps.base import Plain
+from tscm_migrate.migration.steps.base import BaseStep
 from tscm_migrate.tsadmin import devices
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def wanted_devices(m: Migration) -> tuple[str, ...]:
         return tuple(asked)
     seen = device_discovery.Witnesses(
         told=(*(m.old_facts.devices or ()), *m.old.host.devices),
-        archived=tuple(m.noted("archive_devices", ())),
-        mentioned=tuple(m.noted("restore_devices", ())),
-        before=m.noted("new_files", ()),
-        after=devices.file_hashes(m.new) if m.noted("restored") else (),
+        archived=tuple(m.get_note("archive_devices", ())),
+        mentioned=tuple(m.get_note("restore_devices", ())),
+        before=m.get_note("new_files", ()),
+        after=devices.file_hashes(m.new) if m.get_note("restored") else (),
     )
     names, guess = device_discovery.choose(seen)
     if guess and names:
@@ -55,7 +55,7 @@ def by_priority(names: Sequence[str], priority: Sequence[str]) -> tuple[str, ...
     return (*first, *(name for name in names if name not in first))
 
 
-class UpdateDevices(Plain):
+class UpdateDevices(BaseStep):
     """`tsadmin update` for every device, some at a time, each with its own result."""
 
     id = "update-devices"
@@ -64,22 +64,22 @@ class UpdateDevices(Plain):
 
     def apply(self, m: Migration) -> Actions:
         """Those that have succeeded already are left alone."""
-        done = {name for name, result in m.noted("devices", {}).items() if result["ok"]}
+        done = {name for name, result in m.get_note("devices", {}).items() if result["ok"]}
         names = [name for name in wanted_devices(m) if name not in done]
         if names:
             yield Action(m.new.name, f"run `tsadmin update` for {', '.join(names)}", lambda: self._all(m, names))
         elif not done and m.options.devices != "none":
-            m.note("devices_unknown", value=True)
-        m.note("online_at", time.time())
+            m.set_note("devices_unknown", value=True)
+        m.set_note("online_at", time.time())
 
     def _all(self, m: Migration, names: list[str]) -> None:
-        results = dict(m.noted("devices", {}))
+        results = dict(m.get_note("devices", {}))
         with ThreadPoolExecutor(m.policy.device_jobs, thread_name_prefix="device") as pool:
             for result, at in pool.map(lambda name: self._one(m, name), names):
                 results[result.device] = {
                     "ok": result.ok, "seconds": result.seconds, "detail": result.detail, "at": at,
                 }  # fmt: skip
-        m.note("devices", results)
+        m.set_note("devices", results)
         if not all(result["ok"] for result in results.values()):
             # An appliance that is gone says nothing of its devices: that is a run to go on with, not one that is over.
             m.new.run(":", timeout=15.0, display="is it still there?")
@@ -131,7 +131,7 @@ class UpdateAgain(UpdateDevices):
         yield Action(m.new.name, f"run `tsadmin update` for {', '.join(names)}", lambda: self._all(m, names))
 
 
-class ReleaseUpdates(Plain):
+class ReleaseUpdates(BaseStep):
     """The new one's own schedule runs its updates.
 
     With cron held on the old one, the archive lacks the entry (fact 19): a restore of the cron files would leave the
@@ -153,7 +153,7 @@ class ReleaseUpdates(Plain):
             )
 
 
-class Parity(Plain):
+class Parity(BaseStep):
     """What the old one had against what the new one has."""
 
     id = "parity"
@@ -166,36 +166,36 @@ class Parity(Plain):
 
     def _compare(self, m: Migration) -> None:
         now, rows = compare_now(m)
-        m.note("parity", [asdict(row) for row in rows])
-        m.note("facts_after", {"versions": now.versions, "os": now.os_pretty, "address": m.new.host.address})
+        m.set_note("parity", [asdict(row) for row in rows])
+        m.set_note("facts_after", {"versions": now.versions, "os": now.os_pretty, "address": m.new.host.address})
 
 
-def compare_now(m: Migration) -> tuple[facts.Facts, list[parity.Row]]:
+def compare_now(m: Migration) -> tuple[facts.Facts, list[parity.ParityRow]]:
     """Compare the new appliance, as it is now, with what the old one was; emit each row."""
     now = facts.gather(m.new)
     rows = parity.compare(
         parity.Before(
-            m.old_facts, m.new_facts, device_discovery.about(m.noted("old_files", {}), m.noted("devices", {}))
+            m.old_facts, m.new_facts, device_discovery.about(m.get_note("old_files", {}), m.get_note("devices", {}))
         ),
         parity.After(now, devices.file_hashes(m.new)),
         m.options,
         restores_network=m.restores_network,
         new_key=m.new.shell.server_fingerprint(),
     )
-    if m.kept is not None:
-        rows.insert(0, parity.Row("compared with", same=True, was="", has=f"the backup: {m.old_facts.told_by}"))
+    if m.restore_source is not None:
+        rows.insert(0, parity.ParityRow("compared with", same=True, was="", has=f"the backup: {m.old_facts.told_by}"))
     for row in rows:
         m.emit(Checked(row.name, "ok" if row.same else "error", row.text()))
     return now, rows
 
 
-class Confirm(Plain):
+class Confirm(BaseStep):
     """All went as it should: nothing comes back by itself, and known_hosts knows who is where."""
 
     id = "confirm"
     title = "Confirm: pin the new identity, stand the timer down"
     cutover = True
-    goes_back = "{known_hosts} says again what it said of {new}"
+    revert_summary = "{known_hosts} says again what it said of {new}"
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """What known_hosts says of the address now."""
@@ -204,8 +204,8 @@ class Confirm(Plain):
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """known_hosts says again what it said."""
         file = m.new.host.known_hosts
-        if m.noted("pinned") and file is not None and undo.get("name"):
-            yield Action(m.new.name, f"let {file} say what it said", lambda: host_keys.pin_again(file, undo))
+        if m.get_note("pinned") and file is not None and undo.get("name"):
+            yield Action(m.new.name, f"let {file} say what it said", lambda: host_keys.restore_pins(file, undo))
 
     def apply(self, m: Migration) -> Actions:
         """The keys first: the leash is held through a host that must be known by then.
@@ -213,23 +213,23 @@ class Confirm(Plain):
         The new one's former settings stay on it, readable by root alone: a rollback may still want them.
         """
         file = m.new.host.known_hosts
-        if file is not None and not m.noted("pinned"):
+        if file is not None and not m.get_note("pinned"):
             yield Action(m.new.name, f"pin its host keys in {file}", lambda: self._pin(m))
-        if m.options.offline == "isolate" and not m.noted("confirmed"):
+        if m.options.offline == "isolate" and not m.get_note("confirmed"):
             yield Action(m.old.name, "tell its timer that all went well", lambda: self._confirm(m))
 
     def _pin(self, m: Migration) -> None:
         """A file on the workstation that cannot be written is no reason to call a migration unfinished."""
         try:
-            for line in host_keys.pin_what_is(m):
+            for line in host_keys.pin_current_keys(m):
                 m.emit(Said(line))
         except UsageError as error:
-            m.note("unpinned", str(error))
+            m.set_note("unpinned", str(error))
         else:
-            m.note("pinned", value=True)
+            m.set_note("pinned", value=True)
 
     def _confirm(self, m: Migration) -> None:
         if offline.confirm(m):
-            m.note("confirmed", value=True)
+            m.set_note("confirmed", value=True)
         else:
-            m.note("unconfirmed", value=True)
+            m.set_note("unconfirmed", value=True)

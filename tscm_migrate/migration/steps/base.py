@@ -23,13 +23,13 @@ def refusing_unknown(m: Migration) -> Iterator[None]:
         raise Untaught(unknown.host, unknown.detail, **asked, learn=m.options.learn_command) from unknown
 
 
-class Plain:
+class BaseStep:
     """A step's defaults; see `engine.Step`."""
 
     id: ClassVar[str]
     title: ClassVar[str]
     cutover: ClassVar[bool] = False
-    goes_back: ClassVar[str] = ""
+    revert_summary: ClassVar[str] = ""
 
     def capture(self, _m: Migration) -> dict[str, Any]:
         """Nothing to remember."""

@@ -15,7 +15,7 @@ from tscm_migrate.events import Said
 from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
-from tscm_migrate.migration.steps.base import Plain
+from tscm_migrate.migration.steps.base import BaseStep
 from tscm_migrate.migration.steps.staging import the_archive
 from tscm_migrate.tsadmin import devices, restore
 
@@ -38,7 +38,7 @@ def request_of(m: Migration) -> restore.Request:
     planned = "planned.tsbak.gpg" if m.passphrase else "planned.tsbak"
     prefix = next((i.prefix for i in was.interfaces if i.address == m.old.host.address), 24)
     return restore.Request(
-        archive=the_archive(m).name if m.noted("archive") else planned,
+        archive=the_archive(m).name if m.get_note("archive") else planned,
         folder=m.new.paths.backup_dir,
         passphrase=m.passphrase,
         interface=m.interface,
@@ -55,14 +55,14 @@ def request_of(m: Migration) -> restore.Request:
         dhcp=was.dhcp,
         hostname=was.hostname,
         devices=(*(was.devices or ()), *m.old.host.devices),
-        continues=bool(m.noted("archive_chosen") or m.noted("first_pass")),
+        continues=bool(m.get_note("archive_chosen") or m.get_note("first_pass")),
         limits=m.limits,
     )
 
 
 def _run(m: Migration, operator: Asked | None = None) -> Outcome:
     def chosen() -> None:
-        m.note("archive_chosen", value=True)
+        m.set_note("archive_chosen", value=True)
 
     return restore.run(m.new, request_of(m), operator or m.operator, chosen=chosen)
 
@@ -116,40 +116,40 @@ def _failed(m: Migration, detail: str) -> RestoreFailed:
     return RestoreFailed(m.new.name, detail)
 
 
-class RestoreNetwork(Plain):
+class RestoreNetwork(BaseStep):
     """The first pass: the new one learns the old one's network settings."""
 
     id = "restore-network"
     title = "Restore, first pass: the network settings"
     cutover = True
-    goes_back = "{new} has its own network settings again, and leaves {address}"
+    revert_summary = "{new} has its own network settings again, and leaves {address}"
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """Its own settings, kept on itself, for the way back; and which hosts the two are, whatever their keys."""
-        kept = m.restores_network and saved_settings.save_settings(m.new)
-        return {"kept": kept, **undo_cutover.hardware(m)}
+        kept = m.restores_network and saved_settings.save(m.new)
+        return {"kept": kept, **undo_cutover.known_macs(m)}
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """The new one leaves the old address before the old one may come back."""
-        if m.restores_network and m.noted("first_pass_began"):
+        if m.restores_network and m.get_note("first_pass_began"):
             yield Action(
                 m.new.name, f"take it off {m.old.host.address}: its own settings back, and a restart",
-                lambda: undo_cutover.new_one_off(m, undo),
+                lambda: undo_cutover.move_new_away(m, undo),
             )  # fmt: skip
 
     def apply(self, m: Migration) -> Actions:
         """Not with --bypass-netconf, nor where the new one has the old address already: then one pass does it all."""
-        if not m.restores_network or m.noted("first_pass"):
+        if not m.restores_network or m.get_note("first_pass"):
             return
         if m.new.host.address == m.old.host.address:  # a resume has found it there: it has learned and restarted
-            m.note("first_pass", {"lost": True, "answered": [], "status": None})
+            m.set_note("first_pass", {"lost": True, "answered": [], "status": None})
             return
         command = restore.command(m.new, request_of(m))
         yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
 
     def _pass(self, m: Migration) -> None:
-        m.note("boot_before", network.boot_of(m.new.shell))
-        m.note("first_pass_began", value=True)
+        m.set_note("boot_before", network.boot_of(m.new.shell))
+        m.set_note("first_pass_began", value=True)
         offline.keep_away(m)
         before = network.saved_settings(m.new)
         try:
@@ -166,7 +166,7 @@ class RestoreNetwork(Plain):
             what = "it left the network settings as they were" if asked else "it did not ask about the network"
             raise _failed(m, f"{what}, and ended with exit status {outcome.status}: {outcome.said}")
         outcome.printed.tell(m.emit, m.new.name)
-        m.note("first_pass", {"lost": outcome.lost, "answered": list(outcome.answered), "status": outcome.status})
+        m.set_note("first_pass", {"lost": outcome.lost, "answered": list(outcome.answered), "status": outcome.status})
 
     def _hung_up(self, m: Migration, unknown: UnknownPrompt) -> None:
         """The settings are saved, so a question behind them needs no answer: the restart is ours."""
@@ -174,10 +174,12 @@ class RestoreNetwork(Plain):
         text = f"{m.new.name}: not answered, for its network settings are saved: {unknown.prompt!r}; restarting it"
         m.emit(Said(text, "warning"))
         # What was answered before is not known here: host keys may have been restored, as by an operator's answer.
-        m.note("first_pass", {"lost": False, "answered": ["operator"], "status": None, "unanswered": unknown.prompt})
+        m.set_note(
+            "first_pass", {"lost": False, "answered": ["operator"], "status": None, "unanswered": unknown.prompt}
+        )
 
 
-class Reboot(Plain):
+class Reboot(BaseStep):
     """The new one restarts with the old one's settings."""
 
     id = "reboot"
@@ -186,28 +188,28 @@ class Reboot(Plain):
 
     def apply(self, m: Migration) -> Actions:
         """By our own word, unless the restore has done it or is about to."""
-        if not m.restores_network or m.noted("rebooted"):
+        if not m.restores_network or m.get_note("rebooted"):
             return
-        first: dict[str, Any] = m.noted("first_pass", {})
+        first: dict[str, Any] = m.get_note("first_pass", {})
         # A resume may find it restarted already; it is never told twice without a look.
-        told = m.noted("reboot_told") is not None
-        if first.get("lost") or (told and network.boot_of(m.new.shell) != m.noted("boot_before")):
-            m.note("rebooted", "by the restore" if first.get("lost") else "by our command")
+        told = m.get_note("reboot_told") is not None
+        if first.get("lost") or (told and network.boot_of(m.new.shell) != m.get_note("boot_before")):
+            m.set_note("rebooted", "by the restore" if first.get("lost") else "by our command")
             return
         yield Action(m.new.name, f"reboot (`{m.new.host.commands.reboot}`)", lambda: self._reboot(m))
 
     def _reboot(self, m: Migration) -> None:
         offline.still_away(m)
-        soon = "reboot" in self._answered(m) or m.noted("reboot_told") is not None
-        m.note("reboot_told", time.time())
-        how = network.reboot(m.new, was=m.noted("boot_before", m.new_facts.boot), soon=soon)
-        m.note("rebooted", how)
+        soon = "reboot" in self._answered(m) or m.get_note("reboot_told") is not None
+        m.set_note("reboot_told", time.time())
+        how = network.reboot(m.new, was=m.get_note("boot_before", m.new_facts.boot), soon=soon)
+        m.set_note("rebooted", how)
 
     def _answered(self, m: Migration) -> list[str]:
-        return list(m.noted("first_pass", {}).get("answered", []))
+        return list(m.get_note("first_pass", {}).get("answered", []))
 
 
-class ComeBack(Plain):
+class ComeBack(BaseStep):
     """The new one answers at the old address, with its own key and a new boot."""
 
     id = "come-back"
@@ -225,7 +227,7 @@ class ComeBack(Plain):
         )
 
     def _wait(self, m: Migration) -> None:
-        keys = [fingerprint for _, fingerprint in m.new_facts.host_keys] + list(m.noted("new_keys", []))
+        keys = [fingerprint for _, fingerprint in m.new_facts.host_keys] + list(m.get_note("new_keys", []))
         # Where SSH was asked about in the first pass already, it may have been restored then as well.
         theirs = self._theirs(m)
         keys += theirs
@@ -233,7 +235,7 @@ class ComeBack(Plain):
             m.dial,
             places=network.places(m.new.host, m.old.host, was_at=m.new_facts_address),
             expect=tuple(dict.fromkeys(keys)),
-            old_boot=m.noted("boot_before", m.new_facts.boot),
+            old_boot=m.get_note("boot_before", m.new_facts.boot),
             timeout=m.policy.reboot_timeout,
             emit=m.emit,
         )
@@ -247,19 +249,19 @@ class ComeBack(Plain):
         m.new.moved(found.host, found.shell)
         if found.shell.server_fingerprint() in theirs:
             self._prove_new(m)
-        m.foresee(found.host.address, keys)
-        m.note("new_at", found.host.address)
+        m.expect_keys(found.host.address, keys)
+        m.set_note("new_at", found.host.address)
 
     def _theirs(self, m: Migration) -> list[str]:
         """The old one's keys, where the first pass may have restored them."""
         asked = [
             rule
-            for rule in m.noted("first_pass", {}).get("answered", [])
+            for rule in m.get_note("first_pass", {}).get("answered", [])
             if re.match(r"ssh$|parts$|operator$|inv", rule)
         ]
         if not m.options.restore_ssh or not asked:
             return []
-        return [*(fingerprint for _, fingerprint in m.old_facts.host_keys), *m.noted("old_keys", [])]
+        return [*(fingerprint for _, fingerprint in m.old_facts.host_keys), *m.get_note("old_keys", [])]
 
     def _prove_new(self, m: Migration) -> None:
         """A key of the old one at the old address would be the old one's own, should it have come back."""
@@ -269,33 +271,33 @@ class ComeBack(Plain):
             raise NotComeBack(m.new.name, f"what answers at {m.old.host.address} has the old one's key, and is not it")
 
 
-class Restore(Plain):
+class Restore(BaseStep):
     """The second pass: devices, and what else was asked for."""
 
     id = "restore"
     title = "Restore: SSH, cron and devices"
     cutover = True
-    goes_back = "{new} has its own devices, host keys and cron entries again"
+    revert_summary = "{new} has its own devices, host keys and cron entries again"
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """What the new one is, where no first pass has kept it."""
-        return {} if m.restores_network else {"kept": saved_settings.save_settings(m.new), **undo_cutover.hardware(m)}
+        return {} if m.restores_network else {"kept": saved_settings.save(m.new), **undo_cutover.known_macs(m)}
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """Where a first pass has kept what it was, that one's revert brings back all of it."""
-        if m.noted("restore_began") and undo.get("kept"):
+        if m.get_note("restore_began") and undo.get("kept"):
             yield Action(
                 m.new.name, "put its own devices, host keys and cron entries back",
-                lambda: undo_cutover.itself_again(m, undo),
+                lambda: undo_cutover.restore_new(m, undo),
             )  # fmt: skip
 
     def apply(self, m: Migration) -> Actions:
         """Never repeated blindly: a pass that is known to have ended, or is seen to have, is not run again."""
-        if not m.noted("restored") and m.noted("restore_began") and self._seen_done(m):
-            m.note("restored", {"answered": [], "status": None, "complaints": [], "seen": True})
-        if not m.noted("restored"):
+        if not m.get_note("restored") and m.get_note("restore_began") and self._seen_done(m):
+            m.set_note("restored", {"answered": [], "status": None, "complaints": [], "seen": True})
+        if not m.get_note("restored"):
             yield from self._restore(m)
-        if m.options.restore_ssh and not m.noted("restored_identity"):
+        if m.options.restore_ssh and not m.get_note("restored_identity"):
             yield Action(m.new.name, "expect the old one's host keys from now on", lambda: self._reconnect(m))
 
     def _seen_done(self, m: Migration) -> bool:
@@ -304,7 +306,7 @@ class Restore(Plain):
 
     def _in_place(self, m: Migration) -> bool:
         """Whether every device file and host key is what it was on the old appliance."""
-        if not m.noted("old_files"):
+        if not m.get_note("old_files"):
             return False  # nothing to compare
         now = facts.gather(m.new)
         keys_wanted = dict(m.old_facts.host_keys) if m.options.restore_ssh else dict(m.new_facts.host_keys)
@@ -312,17 +314,17 @@ class Restore(Plain):
 
     def _has_come(self, m: Migration) -> bool:
         """Whether a pass that ended with a status, or printed something of trouble, has restored something."""
-        if not m.noted("old_files"):
+        if not m.get_note("old_files"):
             return True  # nothing to look for
         here = devices.file_hashes(m.new)
-        return bool(set(here) - set(m.noted("new_files", ()))) or all_there(m, here)
+        return bool(set(here) - set(m.get_note("new_files", ()))) or all_there(m, here)
 
     def _restore(self, m: Migration) -> Actions:
         command = restore.command(m.new, request_of(m))
         yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
 
     def _pass(self, m: Migration) -> None:
-        m.note("restore_began", time.time())
+        m.set_note("restore_began", time.time())
         outcome = _run(m)
         # What is there counts for more than a status: an issue beside the devices must not hold up a network.
         outcome.printed.tell(m.emit, m.new.name)
@@ -334,23 +336,23 @@ class Restore(Plain):
 
     def _reconnect(self, m: Migration) -> None:
         """From now on the old one's host keys must be shown; an sshd that has not read them yet is told to."""
-        own = [*(key for _, key in m.new_facts.host_keys), *m.noted("new_keys", [])]
-        theirs = [*(key for _, key in m.old_facts.host_keys), *m.noted("old_keys", [])]
+        own = [*(key for _, key in m.new_facts.host_keys), *m.get_note("new_keys", [])]
+        theirs = [*(key for _, key in m.old_facts.host_keys), *m.get_note("old_keys", [])]
         host = m.new.host
-        shell = host_keys.dial_patiently(m, host, [*theirs, *own])
+        shell = host_keys.dial_while_sshd_restarts(m, host, [*theirs, *own])
         if shell.server_fingerprint() not in theirs:
             m.emit(Said(f"{m.new.name} still shows its own host key; telling its sshd to read the restored ones"))
-            unsure = m.kept is not None and not m.old_facts.host_keys  # no key was seen in the archive
-            shell = host_keys.shown_anew(m, shell, [*theirs, *own] if unsure else theirs)
+            unsure = m.restore_source is not None and not m.old_facts.host_keys  # no key was seen in the archive
+            shell = host_keys.reconnect_after_reload(m, shell, [*theirs, *own] if unsure else theirs)
             if shell.server_fingerprint() in own:
                 m.emit(Said(f"{m.new.name} keeps its own host keys: the archive has brought none", "warning"))
                 theirs = own
-        m.foresee(host.address, theirs)
+        m.expect_keys(host.address, theirs)
         m.new.moved(host, shell)
-        m.note("restored_identity", value=True)
+        m.set_note("restored_identity", value=True)
 
     def _keep(self, m: Migration, outcome: Outcome) -> None:
-        m.note(
+        m.set_note(
             "restored",
             {
                 "answered": list(outcome.answered),
@@ -359,10 +361,10 @@ class Restore(Plain):
                 "failures": list(outcome.printed.failures),
             },
         )
-        m.note("restore_files", list(outcome.files()))
-        m.note("restore_devices", list(outcome.devices(device_discovery.in_tree(m.noted("old_files", {})))))
+        m.set_note("restore_files", list(outcome.files()))
+        m.set_note("restore_devices", list(outcome.devices(device_discovery.in_tree(m.get_note("old_files", {})))))
 
 
 def all_there(m: Migration, here: Mapping[str, str]) -> bool:
     """Whether every device file is what it was on the old appliance."""
-    return all(here.get(path) == digest for path, digest in m.noted("old_files").items())
+    return all(here.get(path) == digest for path, digest in m.get_note("old_files").items())

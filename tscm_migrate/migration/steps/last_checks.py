@@ -11,7 +11,7 @@ from tscm_migrate.errors import Cancelled, TransferError, WouldCollide
 from tscm_migrate.events import Said
 from tscm_migrate.migration import estimate, window
 from tscm_migrate.migration.context import Action
-from tscm_migrate.migration.steps.base import Plain, refusing_unknown
+from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
 from tscm_migrate.migration.steps.staging import the_archive
 from tscm_migrate.tsadmin import restore
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration
 
 
-class Assure(Plain):
+class Assure(BaseStep):
     """What would otherwise show only when the old one is gone."""
 
     id = "assure"
@@ -44,7 +44,7 @@ class Assure(Plain):
     def _whose(self, m: Migration) -> None:
         copy = replace(the_archive(m), folder=m.new.paths.backup_dir)
         inside = archives.identity_in(m.new, copy, m.passphrase)
-        ours = {key for _, key in m.old_facts.host_keys} | set(m.noted("old_keys", []))
+        ours = {key for _, key in m.old_facts.host_keys} | set(m.get_note("old_keys", []))
         if not inside.host_keys and not inside.addresses:
             m.emit(Said(f"{copy.name}: nothing in it tells which host it is of", "warning"))
         elif not (ours & set(inside.host_keys) or m.old.host.address in inside.addresses):
@@ -55,7 +55,7 @@ class Assure(Plain):
             )
 
 
-class Listed(Plain):
+class CheckArchiveList(BaseStep):
     """What would otherwise show only in the middle of the restore."""
 
     id = "listed"
@@ -89,7 +89,7 @@ def _look_at_list(m: Migration) -> None:
         m.emit(Said(text, "warning"))
 
 
-class CheckWindow(Plain):
+class CheckWindow(BaseStep):
     """Refuse a cutover that would not end inside the window; ask the operator where --pause-before is given."""
 
     id = "check-window"

@@ -9,8 +9,8 @@ from tscm_migrate.appliance import cron_hold, isolation, network
 from tscm_migrate.errors import MigrateError, StillOnline
 from tscm_migrate.events import Said
 from tscm_migrate.migration import hooks, undo_cutover
-from tscm_migrate.migration.context import Action, at
-from tscm_migrate.migration.steps.base import Plain
+from tscm_migrate.migration.context import Action, place_key
+from tscm_migrate.migration.steps.base import BaseStep
 
 if TYPE_CHECKING:
     from typing import Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration
 
 
-class Snapshot(Plain):
+class Snapshot(BaseStep):
     """The hypervisor's snapshot of both, where the inventory has a hook for it."""
 
     id = "snapshot"
@@ -27,25 +27,25 @@ class Snapshot(Plain):
     def apply(self, m: Migration) -> Actions:
         """One call for each, before anything that cannot be taken back by itself."""
         command = m.hooks.snapshot
-        if command and not m.noted("snapshots"):
-            for host in m.there:
+        if command and not m.get_note("snapshots"):
+            for host in m.reachable:
                 role, other = ("old", m.new) if host is m.old else ("new", m.old)
                 facts = hooks.facts_for(host.host, role, m.run, other.host)
                 yield Action(host.name, f"run the hook `{command}`", lambda f=facts: self._take(m, command, f))  # type: ignore[misc]
-            m.note("snapshots", value=True)
+            m.set_note("snapshots", value=True)
 
     def _take(self, m: Migration, command: str, facts: dict[str, str]) -> None:
         if said := hooks.run_hook("snapshot", command, facts):
             m.emit(Said(said))
 
 
-class TakeOffline(Plain):
+class TakeOffline(BaseStep):
     """The old one leaves the network, and the new one's side proves that it has."""
 
     id = "take-offline"
     title = "Take the old one off the network, and prove it"
     cutover = True
-    goes_back = "{old} comes back to {address}"
+    revert_summary = "{old} comes back to {address}"
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """By which way it leaves, and what tells the two apart when they show the same keys."""
@@ -57,10 +57,10 @@ class TakeOffline(Plain):
 
     def apply(self, m: Migration) -> Actions:
         """It goes; then nobody may answer at its address, seen from the new one."""
-        if m.noted("offline_proved"):
+        if m.get_note("offline_proved"):
             return
         # announced is not done: a run that was killed in between has left it on
-        if m.noted("offline_began") is None or m.old_answers:
+        if m.get_note("offline_began") is None or m.old_answers:
             yield Action(m.old.name, self._how(m), lambda: self._off(m))
         yield Action(m.new.name, f"prove from here that nobody answers at {m.old.host.address}", lambda: self._prove(m))
 
@@ -78,7 +78,7 @@ class TakeOffline(Plain):
         if mode == "isolate":
             self._began(m)
             isolation.isolate(
-                m.old, interface=undo_cutover.interface_of(m), address=host.address, leash=isolation.leash_of(m.run),
+                m.old, interface=undo_cutover.old_interface(m), address=host.address, leash=isolation.leash_of(m.run),
                 seconds=m.revert_after, release=m.held_entries,
             )  # fmt: skip
         elif m.hooks.offline:
@@ -99,8 +99,8 @@ class TakeOffline(Plain):
         self._began(m)
 
     def _began(self, m: Migration) -> None:
-        if m.noted("offline_began") is None:
-            m.note("offline_began", time.time())
+        if m.get_note("offline_began") is None:
+            m.set_note("offline_began", time.time())
 
     def _hold_again(self, m: Migration) -> None:
         """A package, or a timer that brought it back, may have released its updates; away, nobody could hold them."""
@@ -115,21 +115,21 @@ class TakeOffline(Plain):
 
     def _prove(self, m: Migration) -> None:
         network.prove_gone(m.new, m.old.host, interface=m.interface)
-        m.note("offline_proved", time.time())
+        m.set_note("offline_proved", time.time())
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """Only when nobody is at its address; and it is known by more than its keys when it is back."""
-        if m.noted("offline_began") is None:
+        if m.get_note("offline_began") is None:
             return
-        who, shell = undo_cutover.look_at(m, m.old.host, undo)
+        who, shell = undo_cutover.identify_at(m, m.old.host, undo)
         if who == "old" and shell is not None:
             m.old.moved(m.old.host, shell)
             return  # it has never gone, or is back already
         if shell is not None:
             shell.close()
         address = m.old.host.address
-        yield Action(m.new.name, f"prove that nobody is at {address}", lambda: undo_cutover.prove_free(m, undo))
-        yield Action(m.old.name, f"bring it back to {address}", lambda: undo_cutover.bring_back(m, undo))
+        yield Action(m.new.name, f"prove that nobody is at {address}", lambda: undo_cutover.prove_address_free(m, undo))
+        yield Action(m.old.name, f"bring it back to {address}", lambda: undo_cutover.return_old(m, undo))
 
 
 def keep_away(m: Migration) -> None:
@@ -154,7 +154,7 @@ def still_away(m: Migration) -> None:
 def _tell(m: Migration, word: str, value: str = "") -> bool:
     """A word to the isolated old one, over the leash; False where it does not hear."""
     leash = isolation.leash_of(m.run)
-    m.foreseen[at(m.old.name, leash.old)] = tuple(undo_cutover.keys_of(m, "old"))
+    m.expected_keys[place_key(m.old.name, leash.old)] = tuple(undo_cutover.keys_of(m, "old"))
     held = isolation.on_leash(m.old.host, m.new.host, leash, m.dial, m.emit)
     try:
         isolation.hold_the_leash(m.new, leash, m.interface)

@@ -16,7 +16,7 @@ from tscm_migrate.events import Checked, Estimated, Said
 from tscm_migrate.migration import checks, estimate, rehearsal_undo, saved_settings
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action
-from tscm_migrate.migration.steps.base import Plain, refusing_unknown
+from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
 from tscm_migrate.migration.steps.cutover import all_there, request_of
 from tscm_migrate.tsadmin import devices, restore
 from tscm_migrate.tsadmin.dialect import Kind
@@ -33,34 +33,34 @@ _MOST_LOOKS = 8  # at questions that a person teaches on the way to the one abou
 _AWAY = ("take-offline", "old-absent", "restore-network", "restore")  # steps behind which nothing is rehearsed any more
 
 
-class RehearseRestore(Plain):
+class RehearseRestore(BaseStep):
     """Run `tsadmin restore` on the new appliance to its end, then up to the question about the network."""
 
     id = "rehearse-restore"
     title = "Rehearse the restore on the new appliance"
-    goes_back = "{new} is what it was before the rehearsal, and its updates run again"
+    revert_summary = "{new} is what it was before the rehearsal, and its updates run again"
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """Where its cron entries are, and by what the two appliances are told apart."""
         if m.options.rehearsed:
-            m.note("rehearsal", {"skipped": f"rehearsed by run {m.options.rehearsed}"})
+            m.set_note("rehearsal", {"skipped": f"rehearsed by run {m.options.rehearsed}"})
             return {}
         if not m.options.rehearsal:
-            m.note("rehearsal", {"skipped": "--no-rehearsal"})
+            m.set_note("rehearsal", {"skipped": "--no-rehearsal"})
             m.emit(
                 Said("--no-rehearsal: what the restore asks will be known only when the old one is offline", "warning")
             )
             return {}
-        old = () if m.kept is not None else network.hardware_addresses(m.old.shell)
+        old = () if m.restore_source is not None else network.hardware_addresses(m.old.shell)
         macs = {"old_macs": list(old), "new_macs": list(network.hardware_addresses(m.new.shell))}
         return {"in_place": rehearsal_undo.in_place(m.new), **macs}
 
     def apply(self, m: Migration) -> Actions:
         """All of it from its beginning: a rehearsal that was interrupted is put back first."""
-        if not m.options.rehearsal or m.noted("rehearsal") or {*_AWAY} & {*m.journal.record.started}:
+        if not m.options.rehearsal or m.get_note("rehearsal") or {*_AWAY} & {*m.journal.record.started}:
             return
         name, command = m.new.name, restore.command(m.new, _to_its_end(m))
-        if m.noted("rehearsal_before"):
+        if m.get_note("rehearsal_before"):
             yield Action(name, "put back what an interrupted rehearsal has left", lambda: _back(m))
         yield Action(
             name, "pause its updates, and wait for those that run",
@@ -75,7 +75,7 @@ class RehearseRestore(Plain):
             )
             if not news:
                 break
-        if m.kept is None or m.noted("old_files"):
+        if m.restore_source is None or m.get_note("old_files"):
             yield Action(name, "compare the device files with the old appliance's", lambda: _compare(m, seen))
         if m.restores_network and not m.options.force_apply_netconf:
             until = restore.command(m.new, _to_the_network(m))
@@ -83,12 +83,12 @@ class RehearseRestore(Plain):
             yield Action(name, what, lambda: _look(m, seen))
         yield Action(name, "put its own settings, host keys and devices back, and resume its updates", lambda: _back(m))
         if seen["passes"]:
-            m.note("rehearsal", seen)
+            m.set_note("rehearsal", seen)
             _report_downtime(m, seen["took"])
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """What an unfinished rehearsal has changed."""
-        if undo and not m.noted("rehearsal"):
+        if undo and not m.get_note("rehearsal"):
             yield Action(m.new.name, "put back what it was before the rehearsal", lambda: _back(m, undo))
 
 
@@ -108,31 +108,31 @@ def _to_the_network(m: Migration) -> restore.Request:
 
 
 def _save(m: Migration) -> None:
-    if not saved_settings.save_settings(m.new, saved_settings.REHEARSAL):
+    if not saved_settings.save(m.new, saved_settings.REHEARSAL):
         raise ApplianceError(
             m.new.name, "its own settings could not be saved, so that a rehearsal could not be put back"
         )
-    m.note("rehearsal_before", rehearsal_undo.prints(m.new))
+    m.set_note("rehearsal_before", rehearsal_undo.prints(m.new))
 
 
 def _back(m: Migration, undo: Mapping[str, Any] | None = None) -> None:
     undo = undo if undo is not None else m.journal.record.undo.get(RehearseRestore.id, {})
-    rehearsal_undo.put_back(m, undo, m.noted("rehearsal_before"))
-    m.note("rehearsal_before", None)
+    rehearsal_undo.put_back(m, undo, m.get_note("rehearsal_before"))
+    m.set_note("rehearsal_before", None)
 
 
 def _run(
     m: Migration, request: restore.Request, only: Collection[str] | None = None, person: Asked | None = None
 ) -> Outcome:
     """One dialogue; what it may leave unpacked where it is hung up is noted before, and removed after."""
-    m.note("rehearsal_names", rehearsal_undo.names(m.new))
+    m.set_note("rehearsal_names", rehearsal_undo.names(m.new))
     with refusing_unknown(m):
         outcome = restore.run(m.new, request, person or m.operator, only=only)
     if outcome.lost:
         raise RestoreFailed(m.new.name, "the connection went away during the rehearsal")
     if outcome.stopped_at:
         rehearsal_undo.end_dialogue(m)
-    m.note("rehearsal_names", None)
+    m.set_note("rehearsal_names", None)
     if back := rehearsal_undo.paused_again(m.new):
         m.emit(Said(f"{m.new.name}: the restore has laid {', '.join(back)} back; paused again", "warning"))
     return outcome
@@ -161,10 +161,10 @@ def _has_come(m: Migration, *, ended_well: bool) -> bool:
 
     The real restore is judged in the same manner: where it `ended_well`, any new device file is enough.
     """
-    if not m.noted("old_files"):
+    if not m.get_note("old_files"):
         return ended_well  # nothing to look for
     here = devices.file_hashes(m.new)
-    return all_there(m, here) or (ended_well and bool(set(here) - set(m.noted("new_files", ()))))
+    return all_there(m, here) or (ended_well and bool(set(here) - set(m.get_note("new_files", ()))))
 
 
 def _look(m: Migration, seen: dict[str, Any]) -> None:
@@ -189,9 +189,9 @@ def _look(m: Migration, seen: dict[str, Any]) -> None:
 
 
 def _compare(m: Migration, seen: dict[str, Any]) -> None:
-    was = m.noted("old_files", {}) if m.kept is not None else devices.file_hashes(m.old)
-    known = (*(m.old_facts.devices or ()), *m.old.host.devices) or tuple(m.noted("archive_devices", ()))
-    found = compare(was, devices.file_hashes(m.new), known, before=m.noted("new_files", {}))
+    was = m.get_note("old_files", {}) if m.restore_source is not None else devices.file_hashes(m.old)
+    known = (*(m.old_facts.devices or ()), *m.old.host.devices) or tuple(m.get_note("archive_devices", ()))
+    found = compare(was, devices.file_hashes(m.new), known, before=m.get_note("new_files", {}))
     for one in found:
         m.emit(Checked(one.name, one.severity, one.text, one.remedy, one.name in m.options.allow))
     seen["checks"] = [{**asdict(one), "allowed": one.name in m.options.allow} for one in found]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import network
 from tscm_migrate.migration.context import Action
-from tscm_migrate.migration.steps.base import Plain
+from tscm_migrate.migration.steps.base import BaseStep
 from tscm_migrate.transfer import api
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _GOES = 5.0  # seconds in which an answer that was on its way may die down
 
 
-class Fetch(Plain):
+class Fetch(BaseStep):
     """The archive on the new one, straight from where it was kept; under its final name only when it is whole."""
 
     id = "fetch"
@@ -37,7 +37,7 @@ class Fetch(Plain):
         api.bring(kept.source(), kept.archive, m.new, limit=m.options.limit, emit=m.emit)
 
 
-class OldAbsent(Plain):
+class OldAbsent(BaseStep):
     """Nobody answers at the old address: the dead one is off, and nobody else has taken it."""
 
     id = "old-absent"
@@ -49,16 +49,16 @@ class OldAbsent(Plain):
 
     def apply(self, m: Migration) -> Actions:
         """Not where the new one keeps its address, or has the old one's already."""
-        if m.restores_network and m.noted("offline_proved") is None:
+        if m.restores_network and m.get_note("offline_proved") is None:
             address = m.old.host.address
             yield Action(m.new.name, f"prove from here that nobody answers at {address}", lambda: self._prove(m))
 
     def _prove(self, m: Migration) -> None:
         network.prove_gone(m.new, m.old.host, interface=m.interface, timeout=_GOES)
-        m.note("offline_proved", time.time())
+        m.set_note("offline_proved", time.time())
 
 
 def _kept(m: Migration) -> Kept:
-    if m.kept is None:
+    if m.restore_source is None:
         raise AssertionError("these steps are of a run that restores what was kept")
-    return m.kept
+    return m.restore_source

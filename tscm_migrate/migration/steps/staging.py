@@ -11,7 +11,7 @@ from tscm_migrate.errors import ApplianceError, ArchiveMissing, BackupFailed, Re
 from tscm_migrate.events import Checked, Said
 from tscm_migrate.migration import checks, leftovers
 from tscm_migrate.migration.context import Action
-from tscm_migrate.migration.steps.base import Plain, refusing_unknown
+from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer import api
 from tscm_migrate.tsadmin import backup
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tscm_migrate.transfer.api import Wish
 
 
-class UpdatePackages(Plain):
+class UpdatePackages(BaseStep):
     """The packages of both, a restart where one is due, and the versions read again.
 
     An upgrade may lay cron's entry back, so it comes before the hold, which puts away what it finds.
@@ -35,9 +35,9 @@ class UpdatePackages(Plain):
 
     def apply(self, m: Migration) -> Actions:
         """One after the other: while one restarts, the other serves."""
-        if not m.options.update_packages or m.noted("packages"):
+        if not m.options.update_packages or m.get_note("packages"):
             return
-        for one in reversed(m.there):
+        for one in reversed(m.reachable):
             known = m.old_facts if one is m.old else m.new_facts
             manager = packages.manager_of(known.tools)
             yield Action(
@@ -52,7 +52,7 @@ class UpdatePackages(Plain):
             m.emit(Said(f"{appliance.name} wants a restart"))
             network.reboot(appliance, was=was, soon=False)
             keys = [key for _, key in known.host_keys] + list(
-                m.noted("old_keys" if appliance is m.old else "new_keys", [])
+                m.get_note("old_keys" if appliance is m.old else "new_keys", [])
             )
             found = network.wait_for(
                 m.dial, places=(appliance.host,), expect=keys, old_boot=was, timeout=m.policy.reboot_timeout,
@@ -62,10 +62,10 @@ class UpdatePackages(Plain):
 
     def _again(self, m: Migration) -> None:
         m.new_facts = facts.gather(m.new)
-        if m.old in m.there:
+        if m.old in m.reachable:
             m.old_facts = facts.gather(m.old)
-        m.note("facts", {"old": asdict(m.old_facts), "new": asdict(m.new_facts)})
-        m.note("packages", {"old": m.old_facts.core, "new": m.new_facts.core})
+        m.set_note("facts", {"old": asdict(m.old_facts), "new": asdict(m.new_facts)})
+        m.set_note("packages", {"old": m.old_facts.core, "new": m.new_facts.core})
         found = checks.versions(m.old_facts, m.new_facts)
         for finding in found:
             m.emit(
@@ -76,12 +76,12 @@ class UpdatePackages(Plain):
             raise Refused(tuple(finding.name for finding in refused))
 
 
-class HoldUpdates(Plain):
+class HoldUpdates(BaseStep):
     """Stop cron from starting ts-update, and wait until none is running."""
 
     id = "hold-updates"
     title = "Hold the old one's updates and wait for those that run"
-    goes_back = "the updates of {old} run again"
+    revert_summary = "the updates of {old} run again"
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """Where the entries are before anything is touched."""
@@ -123,7 +123,7 @@ class HoldUpdates(Plain):
                 yield Action(m.old.name, f"put {entry} back: {what}", lambda e=entry: cron_hold.release(m.old, e))  # type: ignore[misc]
 
 
-class Backup(Plain):
+class Backup(BaseStep):
     """A fresh archive, made while nothing changes what it packs."""
 
     id = "backup"
@@ -135,7 +135,7 @@ class Backup(Plain):
 
     def apply(self, m: Migration) -> Actions:
         """Look, back up, look again; or take an archive that is there."""
-        if m.noted("archive"):
+        if m.get_note("archive"):
             return
         if m.options.archive != "new":
             chosen = self._existing(m)
@@ -161,7 +161,7 @@ class Backup(Plain):
             made = backup.create(m.old, self._request(m), m.operator)
         plain = leftovers.plain_archives(m.old, m.old_facts) if made.encrypted else []
         if plain:  # at the end it is off, and cannot be asked
-            m.note("left_plain", plain)
+            m.set_note("left_plain", plain)
         return made
 
     def _quiet(self, m: Migration, when: str) -> None:
@@ -185,36 +185,36 @@ class Backup(Plain):
 
     def _keep(self, m: Migration, archive: Archive) -> None:
         known = archives.hashed(m.old, archive)
-        m.note("archive", {"name": known.name, "folder": known.folder, "size": known.size, "sha256": known.sha256})
+        m.set_note("archive", {"name": known.name, "folder": known.folder, "size": known.size, "sha256": known.sha256})
 
 
 def the_archive(m: Migration) -> Archive:
     """The archive that this run moves, with its hash on the old appliance."""
-    return Archive(**m.noted("archive"))
+    return Archive(**m.get_note("archive"))
 
 
 def the_archives(m: Migration) -> tuple[Archive, ...]:
     """All that this run moves, the one to restore first; others than that may lack a hash until they are copied."""
-    several = m.noted("archives")
+    several = m.get_note("archives")
     return tuple(Archive(**fields) for fields in several) if several else (the_archive(m),)
 
 
-class Transfer(Plain):
+class Transfer(BaseStep):
     """The archive on the new one, under its final name only when it is whole."""
 
     id = "transfer"
     title = "Copy the archive to the new one"
-    goes_back = "what the transfer may have left open or unfinished goes from both; a whole copy stays"
+    revert_summary = "what the transfer may have left open or unfinished goes from both; a whole copy stays"
 
     def apply(self, m: Migration) -> Actions:
         """Nothing when the same files are there already; never over another one."""
         wish = api.Wish(m.options.method, m.options.route, m.options.limit)
-        if m.noted("archive") is None:  # a dry run
+        if m.get_note("archive") is None:  # a dry run
             choice = api.decide(m.old, m.new, wish, checks.archive_estimate(m.old_facts))
             what = f"copy the archive to {m.new.paths.backup_dir} by {choice.text()}"
             yield Action(m.new.name, what, lambda: None)
             return
-        if m.options.archive == "all" and m.noted("archives") is None:
+        if m.options.archive == "all" and m.get_note("archives") is None:
             yield Action(m.old.name, "list all its archives", lambda: self._list(m))
         yield Action(m.new.name, "remove what an earlier attempt left", lambda: self._clear(m))
         all_of_them = the_archives(m)
@@ -228,26 +228,26 @@ class Transfer(Plain):
     def _list(self, m: Migration) -> None:
         newest = the_archive(m)
         others = [archive for archive in api.listed(m.old) if archive.name != newest.name]
-        m.note("archives", [asdict(archive) for archive in (newest, *others)])
+        m.set_note("archives", [asdict(archive) for archive in (newest, *others)])
 
     def _copy(self, m: Migration, wish: Wish) -> None:
         sent = api.copy(
-            m.old, m.new, the_archives(m), wish=wish, emit=m.emit, lent=lambda where: m.note("lent_key", where)
+            m.old, m.new, the_archives(m), wish=wish, emit=m.emit, lent=lambda where: m.set_note("lent_key", where)
         )
         if m.options.archive == "all":
-            m.note("archives", [asdict(one.archive) for one in sent])
+            m.set_note("archives", [asdict(one.archive) for one in sent])
 
     def _clear(self, m: Migration) -> None:
         api.leftovers(m.old, m.new)
-        if m.noted("lent_key"):
-            m.note("lent_key", {})
+        if m.get_note("lent_key"):
+            m.set_note("lent_key", {})
 
     def revert(self, m: Migration, _undo: dict[str, Any]) -> Actions:
         """Remove the key; a complete copy stays, it is verified."""
         yield Action(m.new.name, "remove what the transfer may have left", lambda: self._clear(m))
 
 
-class Verify(Plain):
+class Verify(BaseStep):
     """What is on the new one is what the old one made, and it can be opened."""
 
     id = "verify"
@@ -255,7 +255,7 @@ class Verify(Plain):
 
     def apply(self, m: Migration) -> Actions:
         """Hash, owner and mode, then a decryption to the end, all on the new one."""
-        if m.noted("archive") is None:
+        if m.get_note("archive") is None:
             yield Action(m.new.name, "compare SHA-256, owner and mode; decrypt and list the copy", lambda: None)
             return
         source = the_archive(m)
@@ -285,5 +285,5 @@ class Verify(Plain):
             )
         if proof.why_not:
             m.emit(Said(f"{copy.name}: {proof.why_not}; its devices are taken from elsewhere", "warning"))
-        m.note("archive_members", len(proof.members))
-        m.note("archive_devices", list(archives.devices_in(proof.members, m.old.paths.device_glob)))
+        m.set_note("archive_members", len(proof.members))
+        m.set_note("archive_devices", list(archives.devices_in(proof.members, m.old.paths.device_glob)))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.events import RunFinished
-    from tscm_migrate.migration.journal import Entry, Record
+    from tscm_migrate.migration.journal import JournalEntry, RunRecord
 
 VERSION = 1
 COMMANDS = "commands.jsonl"
@@ -27,7 +27,7 @@ _BEGINS = {"run-started": "migrate", "run-resumed": "resume", "rollback-started"
 
 
 def build(
-    record: Record, entries: Sequence[Entry], *, commands: Sequence[dict[str, Any]] = (),
+    record: RunRecord, entries: Sequence[JournalEntry], *, commands: Sequence[dict[str, Any]] = (),
     finished: RunFinished | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The report's data; every text in it is free of control characters.
@@ -113,7 +113,7 @@ def _iso(epoch: float) -> str:
     return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _sessions(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+def _sessions(entries: Iterable[JournalEntry]) -> list[dict[str, Any]]:
     """From each beginning (run, resume, rollback) to its end: the steps that it touched, with their times."""
     found: list[dict[str, Any]] = []
     for entry in entries:
@@ -136,7 +136,7 @@ def _sessions(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     return found
 
 
-def _take(session: dict[str, Any], entry: Entry) -> None:
+def _take(session: dict[str, Any], entry: JournalEntry) -> None:
     """One entry of a step; while going back a step is a row of its own."""
     name, data = entry.data["step"], entry.data
     step = next((s for s in reversed(session["steps"]) if s["id"] == name), None)
@@ -222,7 +222,7 @@ def _archives(notes: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _to_do(
-    notes: dict[str, Any], record: Record, finished: RunFinished | None, ended: Entry | None
+    notes: dict[str, Any], record: RunRecord, finished: RunFinished | None, ended: JournalEntry | None
 ) -> list[str]:  # fmt: skip
     """What a person has to see to; the run's own word where it is at hand."""
     said = getattr(finished, "left", None) or (ended.data.get("left") if ended else None)
