@@ -744,7 +744,7 @@ class ArchiveMissing(ApplianceError):
     code = "appliance.no-archive"
 
     def remedy(self) -> str:
-        return f"see what there is: tscm-migrate archive list {self.host}; or leave --archive out for a fresh backup"
+        return f"list its archives: tscm-migrate archive list {self.host}; migrate without --archive makes a new one"
 
 
 @dataclass(eq=False)

@@ -114,7 +114,7 @@ def test_one_that_was_never_read_back_is_read_now(shell: Shell, store: LocalStor
 
 @pytest.mark.parametrize("name", ["none.tsbak", "../../etc/passwd", "notes.txt", "threatstop_latest.tsbak.gpg", "-rf"])
 def test_only_archives_can_be_named(shell: Shell, store: LocalStore, name: str) -> None:
-    with pytest.raises(ApplianceError, match="no archive is called"):
+    with pytest.raises(ApplianceError, match="there is no such archive"):
         pull(shell, store, PullOptions(archive=name), now=NOW)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import device_discovery, folders, parsers
 from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.archive import hashing
 from tscm_migrate.errors import ApplianceError, ArchiveRefused, ListingFailed
 from tscm_migrate.util.numbers import number
 from tscm_migrate.util.redact import outside
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.folders import Listed
     from tscm_migrate.model import Archive, Host, Secret
+
+NOT_REGULAR = 44  # exit status of a script for anything but a regular file; a link is refused, too
 
 
 def listed(appliance: Appliance, *, folder_needed: bool = False) -> tuple[Archive, ...]:
@@ -49,22 +52,22 @@ def complete(host: Host, found: Listed, said: str = "", *, folder_needed: bool =
         raise ListingFailed(host.name, "", folder, login, missing=True)
 
 
-def hashed(appliance: Appliance, archive: Archive, *, timeout: float = 3600.0) -> Archive:
-    """The same archive with the SHA-256 and the size that it has now.
+def hashed(appliance: Appliance, archive: Archive, *, sudo: bool = False, timeout: float = 4 * 3600.0) -> Archive:
+    """Return the archive with the SHA-256 and the size that it has now.
 
     Raises:
-        CommandFailed: it cannot be read.
-        ApplianceError: it is no regular file, or grew meanwhile.
+        ApplianceError: it is not a regular file, cannot be read, or changed while it was read.
     """
     path = quote(archive.path)
-    script = f"[ -f {path} ] && [ ! -L {path} ] || exit 44; stat -c %s {path}; sha256sum < {path}; stat -c %s {path}"
-    result = appliance.run(script, timeout=timeout, check=False, display=f"sha256sum {archive.path}")
+    size = f"stat -c %s {path} || exit"
+    script = f"[ -f {path} ] && [ ! -L {path} ] || exit {NOT_REGULAR}; {size}; {hashing.of_file(path)} || exit; {size}"
+    result = appliance.run(script, sudo=sudo, timeout=timeout, check=False, display=f"sha256sum {archive.path}")
     words = result.stdout.split()
-    if result.status == 44:
+    if result.status == NOT_REGULAR:
         raise ApplianceError(appliance.name, f"{archive.path} is not a regular file")
-    if result.status != 0 or len(words) < 4 or not re.fullmatch(r"[0-9a-f]{64}", words[1]) or number(words[0]) is None:
+    if result.status != 0 or len(words) != 3 or not hashing.digest_in(words[1]) or number(words[0]) is None:
         raise ApplianceError(appliance.name, f"{archive.path} could not be hashed: {result.said}")
-    if words[0] != words[3]:
+    if words[0] != words[2]:
         raise ApplianceError(appliance.name, f"{archive.path} changed while it was read")
     return replace(archive, size=int(words[0]), sha256=words[1])
 

@@ -18,6 +18,7 @@ from cronsim import CronSim, CronSimError
 
 from tscm_migrate.appliance import cron_hold
 from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.archive import hashing
 from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import CommandFailed, NoBackupYet, UsageError
 from tscm_migrate.util.numbers import number
@@ -113,7 +114,8 @@ def text(schedule: Schedule, paths: Paths, *, user: str) -> str:
 
 def _each_old(schedule: Schedule, paths: Paths, action: str) -> str:
     """Shell source that does something with each archive ($f, with its marker $m) that may be deleted."""
-    marked = "" if schedule.purge else '[ "$(sha256sum < "./$f" | cut -c1-64)" = "$(head -c 64 "$m" 2>/dev/null)" ] && '
+    hashed = hashing.of_file('"./$f"')
+    marked = "" if schedule.purge else f'[ "$({hashed})" = "$(head -c 64 "$m" 2>/dev/null)" ] && '
     return (
         f"cd {quote(paths.backup_dir)} && {_LIST} | sort -r | tail -n +{schedule.keep + 1} | "
         f'while read -r f; do m="{MARKERS}/$f"; '

@@ -1,4 +1,4 @@
-"""Names of archives: which are acceptable, when they were made, which is newest. Pure.
+"""Names of archives: which are acceptable, and when they were made. Pure.
 
 File names that come from an appliance are hostile: nothing but the documented form is ever used in a path.
 """
@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tscm_migrate.model import Archive
 
 _NAME = re.compile(r"threatstop_backup_(\d{4})-(\d{2})-(\d{2})_(\d{2})_(\d{2})_(\d{2})\.tsbak(\.gpg)?", re.ASCII)
@@ -39,9 +37,3 @@ def acceptable(name: str) -> bool:
 def when(archive: Archive) -> datetime | None:
     """When an archive was made (UTC): by its name, and by its file's time where that was seen (see `dated`)."""
     return datetime.fromtimestamp(archive.taken, UTC) if archive.taken else taken_at(archive.name)
-
-
-def newest(archives: Iterable[Archive]) -> Archive | None:
-    """The archive that was made last, by its name and its file's time; never by a link, which may dangle (fact 5)."""
-    known = [(at, archive.name, archive) for archive in archives if (at := when(archive)) is not None]
-    return max(known, key=lambda item: item[:2])[2] if known else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.appliance.facts import Facts
-from tscm_migrate.archive.names import newest
+from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import InventoryError, SealFailed, Unreachable, UsageError
 from tscm_migrate.offsite import catalog, restore_source
 from tscm_migrate.offsite.jobs import Tools, dialler

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate.archive.select import LATEST, select
 from tscm_migrate.errors import CopyDamaged, CopyMissing, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
 from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.manifest import Manifest, Record, parse_manifest, parse_record
@@ -149,18 +150,22 @@ class Catalog:
             CopyMissing: none, or several archives of that name with different bytes.
         """
         mine = self.of(host)
-        if name == "latest":
-            good = [copy for copy in mine if copy.verified_at]
-            found = sorted(good, key=lambda copy: (not copy.future, copy.dated, copy.manifest.pulled_at))[-1:]
-        else:
-            found = [copy for copy in mine if name in {copy.id, copy.manifest.archive}]
+        candidates = [copy for copy in mine if copy.verified_at] if name == LATEST else mine
+        found = select(candidates, name, names_of, lambda copy: (not copy.future, copy.dated, copy.manifest.pulled_at))
         if len(found) == 1:
             return found[0]
         if found:
             ids = ", ".join(copy.id for copy in found)
-            raise CopyMissing(detail=f"{host}: {name} is there with different contents", fix=f"name one: {ids}")
-        why = "no verified copy" if name == "latest" and mine else "no such copy"
+            raise CopyMissing(
+                detail=f"{host}: {len(found)} copies with different contents are called {name}", fix=f"name one: {ids}"
+            )
+        why = "no verified copy" if name == LATEST and mine else "no such copy"
         raise CopyMissing(detail=f"{host}: {why} in {self.url}")
+
+
+def names_of(copy: Copy) -> frozenset[str]:
+    """Return the names under which a copy can be asked for: its id and its archive's name."""
+    return frozenset((copy.id, copy.manifest.archive))
 
 
 def load(store: Store, *, hosts: Iterable[str] | None = None, cache: Path | None = None) -> Catalog:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from tscm_migrate.appliance import facts, folders
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.appliance.archives import complete
-from tscm_migrate.archive import names
+from tscm_migrate.archive import hashing, names, select
 from tscm_migrate.archive.compression import LARGEST
 from tscm_migrate.errors import (
     ApplianceError,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.stream import StreamReader
 
 _ASKED = {"os", "archives", "version"}
-_HASH = re.compile(r"^([0-9a-f]{64}) [ *](?:-|stdin)$", re.MULTILINE)  # of sha256sum, of openssl
 _TOLD = 20  # objects of a store that are named each
 _HASHING = 600.0  # seconds that `sha256sum` of one archive may take
 
@@ -117,27 +116,6 @@ def look(shell: Shell) -> Seen:
     return Seen(listed.archives, versions, outside(str(found.get("os_pretty", "")), 200))
 
 
-def chosen(seen: Seen, wanted: str, host: str) -> list[Archive]:
-    """The archives that are meant, the one that was made last first; never by a link or a place in a list.
-
-    Raises:
-        ApplianceError: there is none.
-    """
-    dated = sorted({a.name: a for a in seen.archives}.values(), key=lambda a: (names.when(a), a.name), reverse=True)
-    if wanted == "all":
-        found = dated
-    elif wanted == "latest":
-        found = dated[:1]
-    else:
-        found = [archive for archive in dated if archive.name == wanted]
-    if not found:
-        what = (
-            "no archive yet; make one there: tsadmin backup" if not dated else f"no archive is called {wanted[:80]!r}"
-        )
-        raise ApplianceError(host, what)
-    return found
-
-
 def pull(shell: Shell, store: Store, options: PullOptions, *, now: datetime, emit: Emit = silent) -> Pulled:
     """Copy what is meant into the store, unless it is there; safe to run twice at once.
 
@@ -169,7 +147,7 @@ class _Pull:
 
     def run(self) -> Pulled:
         host, seen = self.shell.host.name, look(self.shell)
-        wanted = chosen(seen, self.options.archive, host)
+        wanted = select.chosen(seen.archives, self.options.archive, self.shell.host)
         known = catalog.load(self.store, hosts=[host], cache=self.options.cache)
         for thing in known.strange[:_TOLD]:
             self._warn(f"skipped in the store: {thing}")
@@ -248,14 +226,9 @@ class _Pull:
 
 def hash_of(shell: Shell, archive: Archive) -> str:
     """SHA-256 of an archive where it is, 64 hex digits; "" where it cannot be had there."""
-    result = shell.run(_hashed(quote(archive.path)), timeout=_HASHING, display=f"sha256sum {archive.path}")
-    found = _HASH.search(result.stdout)
-    return found[1] if found else ""
-
-
-def _hashed(path: str) -> str:
-    """Shell source that hashes a file; openssl first, which uses the processor's own SHA-256."""
-    return f"{{ openssl dgst -sha256 -r < {path} 2>/dev/null || sha256sum < {path}; }}"
+    script = hashing.of_file(quote(archive.path))
+    result = shell.run(script, timeout=_HASHING, display=f"sha256sum {archive.path}")
+    return hashing.digest_in(result.stdout)
 
 
 class FromAppliance:
@@ -279,7 +252,7 @@ class FromAppliance:
     def __enter__(self) -> Self:
         path = quote(self._path)
         stamp = f"stat -c '@%s %y %i' {path} >&2"
-        script = f"[ -f {path} ] && [ ! -L {path} ] || exit 44; {stamp}; cat < {path} && {_hashed(path)} >&2; "
+        script = f"[ -f {path} ] && [ ! -L {path} ] || exit 44; {stamp}; cat < {path} && {hashing.of_file(path)} >&2; "
         script += f"r=$?; {stamp}; exit $r"
         self._reader = self._shell.reader(script, display=f"read {self._path}", window=self._window)
         return self
@@ -319,5 +292,4 @@ class FromAppliance:
                 detail=f"{self.host}: {self.archive} was written to while it was read",
                 fix="it is still being written; pull again when its backup has ended",
             )
-        found = _HASH.search(ended.stderr)
-        return found[1] if found else ""
+        return hashing.digest_in(ended.stderr)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tscm_migrate.archive import inspect, names
+from tscm_migrate.archive.select import LATEST
 from tscm_migrate.errors import CopyMissing, UsageError
 from tscm_migrate.model import Archive
 from tscm_migrate.offsite import fetch, gpg
-from tscm_migrate.offsite.catalog import Copy
+from tscm_migrate.offsite.catalog import Copy, names_of
 from tscm_migrate.offsite.manifest import Manifest
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
 
@@ -173,7 +174,7 @@ def find(catalog: Catalog, wanted: str) -> Copy:
     host, _, name = wanted.rpartition("/")
     if host:
         return catalog.find(host, name)
-    fits = [c for c in catalog.copies if name == "latest" or name in {c.id, c.manifest.archive}]
+    fits = [c for c in catalog.copies if name == LATEST or name in names_of(c)]
     hosts = sorted({copy.host for copy in fits})
     if not hosts:
         there = (

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from tscm_migrate.archive.openpgp import Encryption
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.offsite.streams import Looked
 
 _REPORT = 8 << 20  # bytes between two Progress events
 
@@ -209,7 +209,7 @@ def _verify(store: Store, key: str, stored: Hashed, policy: CopyPolicy, source: 
     return True
 
 
-def _check_encrypted(looked: Looked, policy: CopyPolicy, what: str) -> None:
+def _check_encrypted(looked: Encryption, policy: CopyPolicy, what: str) -> None:
     """Compare the first packets of what gpg gave with what it was asked for: one session key for each recipient."""
     if looked.sealing != "public-key":
         raise SealFailed(detail=f"{what}: what gpg gave does not look encrypted")

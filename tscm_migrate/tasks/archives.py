@@ -105,7 +105,7 @@ def pull(
 
     rate, emit = parse_limit(limit), watcher(as_json=json)
     with _appliance(host, inventory, emit) as appliance:
-        sent = api.pull(appliance, api.wanted(appliance, archive), Path(to), limit=rate, emit=emit, sftp=sftp)
+        sent = api.pull(appliance, api.chosen(appliance, archive), Path(to), limit=rate, emit=emit, sftp=sftp)
         for one in sent:
             path = Path(to) / one.archive.name
             emit(Said(proof.line(one, path)))

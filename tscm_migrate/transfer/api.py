@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tscm_migrate.appliance import archives
 from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.archive import select
 from tscm_migrate.errors import CommandFailed, ConnectionLost, KeyAbused, MigrateError, TransferError
 from tscm_migrate.events import Emit, Said, silent
 from tscm_migrate.model import Archive
@@ -123,30 +125,18 @@ def listed(appliance: Appliance) -> tuple[Archive, ...]:
     Raises:
         ListingFailed: it could not be looked, or the backup folder does not exist.
     """
-    from tscm_migrate.appliance import archives
-    from tscm_migrate.archive.names import when
-
     where = end(appliance)
     found = where.listed() if isinstance(where, SftpEnd) else archives.listed(appliance, folder_needed=True)
-    first = {archive.name: archive for archive in reversed(found)}  # the backup folder's before the home folder's
-    return tuple(sorted(first.values(), key=lambda a: (when(a), a.name), reverse=True))
+    return select.newest_first(found)
 
 
-def wanted(appliance: Appliance, which: str) -> tuple[Archive, ...]:
-    """The archives that `which` means: "latest", "all", or a name.
+def chosen(appliance: Appliance, wanted: str) -> tuple[Archive, ...]:
+    """Return the archives of an appliance that are meant: "latest", "all" or a name.
 
     Raises:
-        TransferError: there is none.
+        ListingFailed: as `listed`. ArchiveMissing: there is no such archive.
     """
-    found = listed(appliance)
-    if which == "latest":
-        found = found[:1]
-    elif which != "all":
-        found = tuple(archive for archive in found if archive.name == which)
-    if not found:
-        fix = f"see what there is: tscm-migrate archive list {appliance.name}"
-        raise TransferError(f"there is no archive {which!r} on {appliance.name}", fix)
-    return found
+    return select.chosen(listed(appliance), wanted, appliance.host)
 
 
 def pull(

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.archives import NOT_REGULAR
+from tscm_migrate.archive import hashing
 from tscm_migrate.transfer.keyfiles import MARK
 
 MODE = "0664"  # documented for the restore; an unfinished copy is 0600, since an archive holds secrets
-NOT_REGULAR, WRONG_HASH, TAKEN, WRONG_SIZE = 44, 46, 47, 48
-
-
-def _sha_of(path: str) -> str:
-    # openssl uses the processor's own SHA-256, which coreutils often does not: four times the speed
-    return (
-        f"{{ if h=$(openssl dgst -sha256 -r < {path} 2>/dev/null); then :; else h=$(sha256sum < {path}); fi; "
-        'printf "%s\\n" "${h%% *}"; }'
-    )
+WRONG_HASH, TAKEN, WRONG_SIZE = 46, 47, 48
 
 
 def only_regular(path: str) -> str:
     """NOT_REGULAR for anything but a plain file; for a link, too: root would read what it points to."""
     p = quote(path)
     return f"[ -f {p} ] && [ ! -L {p} ] || exit {NOT_REGULAR}; "
-
-
-def identify(path: str) -> str:
-    """Size, SHA-256, size again; NOT_REGULAR for anything but a plain file."""
-    p = quote(path)
-    return f"{only_regular(path)}set -e; stat -c %s {p}; {_sha_of(p)}; stat -c %s {p}"
-
-
-def prefix(path: str, size: int) -> str:
-    """SHA-256 of the first `size` bytes."""
-    return (
-        "if command -v openssl >/dev/null 2>&1; then s='openssl dgst -sha256 -r'; else s=sha256sum; fi; "
-        f'h=$(head -c {size} {quote(path)} | $s) && printf "%s\\n" "${{h%% *}}"'
-    )
 
 
 def look(folder: str, final: str, part: str, user: str) -> str:
@@ -47,7 +27,7 @@ def look(folder: str, final: str, part: str, user: str) -> str:
     landed = quote(f"{folder}/.{MARK}-*/{part.rpartition('/')[2]}*")  # a hard link; see `authorise`
     return (
         f"[ -d {d} ] || install -d -o {u} -g {u} -m 0775 {d} || exit 1; "
-        f"if [ -L {f} ]; then echo final link; elif [ -e {f} ]; then printf 'final '; {_sha_of(f)}; "
+        f"if [ -L {f} ]; then echo final link; elif [ -e {f} ]; then printf 'final '; {hashing.of_file(f)}; "
         "else echo final none; fi; "
         f"if [ -L {p} ] || {{ [ -e {p} ] && [ ! -f {p} ]; }}; then rm -rf {p}; fi; "
         f"if [ -f {p} ]; then "
@@ -84,7 +64,7 @@ def finish(part: str, final: str, sha256: str, user: str) -> str:
     """
     p, f, u = quote(part), quote(final), quote(user)
     return (
-        f"set -e; sync {p} 2>/dev/null || sync; h=$({_sha_of(p)}); "
+        f"set -e; sync {p} 2>/dev/null || sync; h=$({hashing.of_file(p)}); "
         f'if [ "$h" != {quote(sha256)} ]; then rm -f {p}; echo "$h"; exit {WRONG_HASH}; fi; '
         f"chown {u}: {p}; chmod {MODE} {p}; ln -T {p} {f} || exit {TAKEN}; rm -f {p}"
     )

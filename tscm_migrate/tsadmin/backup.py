@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from tscm_migrate.appliance import archives
 from tscm_migrate.appliance.appliance import quote
-from tscm_migrate.archive import names
+from tscm_migrate.archive import select
 from tscm_migrate.errors import BackupFailed
 from tscm_migrate.tsadmin import output
 from tscm_migrate.tsadmin.reader import Reader, dialects
@@ -75,7 +75,7 @@ def create(appliance: Appliance, request: Request, operator: Asked) -> Archive:
         script = file.guarded(" ".join(words))
         shown = command(appliance, request)
         talked = converse(appliance, script, reader, operator, display=shown, limits=request.limits)
-    made = names.newest(a for a in archives.listed(appliance) if a.path not in before)
+    made = select.newest(a for a in archives.listed(appliance) if a.path not in before)
     printed = output.read(talked.text, questions=[exchange.prompt for exchange in talked.exchanges])
     printed.tell(appliance.emit, appliance.name)
     said = "; ".join(printed.troubles[-2:]) or printed.last

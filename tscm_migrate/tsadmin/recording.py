@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.appliance import Appliance
-from tscm_migrate.archive.names import newest
+from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import UnknownPrompt, UsageError
 from tscm_migrate.tsadmin.explaining import wishes as sane_wishes
 from tscm_migrate.tsadmin.reader import Reader, dialects

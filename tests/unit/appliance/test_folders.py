@@ -13,7 +13,8 @@ import pytest
 
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
 from tscm_migrate.appliance import folders
-from tscm_migrate.archive.names import newest, when
+from tscm_migrate.archive.names import when
+from tscm_migrate.archive.select import newest
 
 if TYPE_CHECKING:
     from pathlib import Path

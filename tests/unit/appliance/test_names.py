@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tscm_migrate.archive.names import acceptable, newest, taken_at
+from tscm_migrate.archive.names import acceptable, taken_at
+from tscm_migrate.archive.select import newest
 from tscm_migrate.model import Archive
 
 

@@ -14,12 +14,13 @@ import pytest
 from tests.support import gpg as support
 from tests.support.gpg import gpg, make_key
 from tests.support.incoming import NOW, Given, plain
+from tscm_migrate.archive.openpgp import encryption_of
 from tscm_migrate.errors import CopyDamaged, SealFailed
 from tscm_migrate.model import Secret
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite import gpg as seal
 from tscm_migrate.offsite.stores.local import LocalStore
-from tscm_migrate.offsite.streams import look, peek
+from tscm_migrate.offsite.streams import peek
 from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def test_sealing_needs_public_keys_only_and_any_of_the_keys_opens(
 ) -> None:
     home, one, two = keyring
     sealed = b"".join(seal.sealed(chunks(size), seal.recipients([one, two.lower()], public_only), public_only))
-    looked = look(sealed)
+    looked = encryption_of(sealed)
     assert looked.sealing == "public-key"
     assert len(looked.key_ids) == 2
     assert gpg(home, "--decrypt", stdin=sealed) == b"".join(chunks(size))
@@ -69,7 +70,7 @@ def test_a_passphrase_opens_what_tsadmin_would_have_made(tmp_path: Path, keyring
     secret.write_text("söme pass\n")
     body = b"".join(chunks(3_000_000))
     made = gpg(keyring[0], "--symmetric", "--passphrase-file", str(secret), stdin=body)
-    assert look(made).sealing == "passphrase"
+    assert encryption_of(made).sealing == "passphrase"
     with seal.opened(iter([made[:100], made[100:]]), Secret("söme pass")) as got:
         assert b"".join(got) == body
     with pytest.raises(SealFailed), seal.opened([made], Secret("wrong")) as got:
@@ -227,11 +228,11 @@ def test_what_is_encrypted_already_passes_unchanged(tmp_path: Path, keyring: tup
 
 def test_packets_are_told_apart(keyring: tuple[Path, str, str]) -> None:
     home, one, _ = keyring
-    assert look(gpg(home, "--store", stdin=b"hello")).sealing == "no"
-    assert look(gpg(home, "--sign", "--local-user", one, stdin=b"hello")).sealing == "no"
-    assert look(b"").sealing == "no"
-    assert look(b"\x1f\x8b\x08").sealing == "no"
-    assert look(b"\xff" * 40).sealing == "no"
+    assert encryption_of(gpg(home, "--store", stdin=b"hello")).sealing == "no"
+    assert encryption_of(gpg(home, "--sign", "--local-user", one, stdin=b"hello")).sealing == "no"
+    assert encryption_of(b"").sealing == "no"
+    assert encryption_of(b"\x1f\x8b\x08").sealing == "no"
+    assert encryption_of(b"\xff" * 40).sealing == "no"
     looked, all_of_it = peek(iter([b"\x8c", b"\x0d\x04", b"rest"]))
     assert looked.sealing == "passphrase"
     assert b"".join(all_of_it) == b"\x8c\x0d\x04rest"

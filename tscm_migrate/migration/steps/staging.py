@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import archives, cron_hold, facts, network, packages
-from tscm_migrate.archive import names
-from tscm_migrate.errors import ApplianceError, ArchiveMissing, BackupFailed, Refused, TransferError
+from tscm_migrate.archive import select
+from tscm_migrate.errors import ApplianceError, BackupFailed, Refused, TransferError
 from tscm_migrate.events import Checked, Said
 from tscm_migrate.migration import checks, leftovers
 from tscm_migrate.migration.context import Action
@@ -15,7 +15,6 @@ from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer import api
 from tscm_migrate.tsadmin import backup
-from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
@@ -172,16 +171,7 @@ class Backup(BaseStep):
             raise BackupFailed(m.old.name, f"{what}, right {when} the backup: the archive may hold a half-done update")
 
     def _existing(self, m: Migration) -> Archive:
-        here = archives.listed(m.old)
-        if m.options.archive in ("latest", "all"):
-            chosen = names.newest(here)
-        else:
-            chosen = next((a for a in here if a.name == m.options.archive), None)
-        if chosen is None:
-            near = suggestion(m.options.archive, [archive.name for archive in here])
-            which = "none at all" if m.options.archive in {"latest", "all"} else m.options.archive
-            raise ArchiveMissing(m.old.name, f"{which} in {m.old.paths.backup_dir}{near}")
-        return chosen
+        return select.chosen(archives.listed(m.old), m.options.archive, m.old.host)[0]
 
     def _keep(self, m: Migration, archive: Archive) -> None:
         known = archives.hashed(m.old, archive)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tscm_migrate.appliance import archives
 from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.archive import hashing
 from tscm_migrate.errors import ApplianceError, TransferError
 from tscm_migrate.transfer import scripts
 from tscm_migrate.transfer.base import Found
@@ -94,16 +94,7 @@ class ShellEnd:
         Raises:
             ApplianceError: it is no regular file, cannot be read, or changes.
         """
-        sudo = self.root_reads(archive)
-        result = self._run(scripts.identify(archive.path), f"sha256sum {archive.path}", sudo=sudo, long=True)
-        words = result.stdout.split()
-        if result.status == scripts.NOT_REGULAR:
-            raise ApplianceError(self.name, f"{archive.path} is not a regular file")
-        if result.status != 0 or len(words) != 3 or not _identified(words):
-            raise ApplianceError(self.name, f"{archive.path} could not be hashed: {result.said}")
-        if words[0] != words[2]:
-            raise ApplianceError(self.name, f"{archive.path} changed while it was read")
-        return replace(archive, size=int(words[0]), sha256=words[1])
+        return archives.hashed(self.appliance, archive, sudo=self.root_reads(archive))
 
     def prefix(self, archive: Archive, size: int) -> str:
         """See Source."""
@@ -127,7 +118,7 @@ class ShellEnd:
             from tscm_migrate.ssh.sftp import reading
 
             kind = self._run(f"{scripts.only_regular(archive.path)}true", f"look at {archive.name}")
-            if kind.status == scripts.NOT_REGULAR:
+            if kind.status == archives.NOT_REGULAR:
                 raise ApplianceError(self.name, f"{archive.path} is not a regular file")
             with (
                 contextlib.closing(self.appliance.shell.sftp()) as client,
@@ -220,10 +211,6 @@ class ShellEnd:
 
     def _digest(self, path: str, size: int, *, sudo: bool) -> str:
         """SHA-256 of the first `size` bytes; "" where it cannot be had (then nothing is like it)."""
-        result = self._run(scripts.prefix(path, size), f"sha256sum of {size} bytes", sudo=sudo, long=True)
-        found = result.stdout.strip()
-        return found if result.status == 0 and re.fullmatch(r"[0-9a-f]{64}", found) else ""
-
-
-def _identified(words: list[str]) -> bool:
-    return bool(re.fullmatch(r"[0-9a-f]{64}", words[1])) and number(words[0]) is not None
+        script = hashing.of_prefix(quote(path), size)
+        result = self._run(script, f"sha256sum of {size} bytes", sudo=sudo, long=True)
+        return hashing.digest_in(result.stdout) if result.status == 0 else ""

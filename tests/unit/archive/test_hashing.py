@@ -1,0 +1,77 @@
+"""The one script that hashes on an appliance: with openssl, with coreutils, and where openssl does not work."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.archive import hashing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the script runs on an appliance, by sh")
+BODY = bytes(range(256)) * 300
+
+
+def tools(folder: Path, *names: str, **scripts: str) -> dict[str, str]:
+    """An environment in which only these programs are found."""
+    folder.mkdir()
+    for name in ("sh", "cut", "head", *names):
+        if (found := shutil.which(name)) is None:
+            pytest.skip(f"{name} is not installed")
+        (folder / name).symlink_to(found)
+    for name, text in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    return {"PATH": str(folder)}
+
+
+def run(script: str, env: dict[str, str], shell: str = "sh") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([shell, "-c", script], env=env, capture_output=True, text=True, check=False, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("names", "scripts"),
+    [
+        (("openssl",), {}),
+        (("sha256sum",), {}),
+        (("sha256sum",), {"openssl": "cat >/dev/null; echo 'unknown option -r' >&2; exit 1"}),
+        (("openssl",), {"sha256sum": "echo must not be used >&2; exit 9"}),
+    ],
+    ids=["openssl", "coreutils", "an openssl that cannot", "both"],
+)
+def test_a_file_and_its_beginning_are_hashed_by_what_there_is(
+    tmp_path: Path, names: tuple[str, ...], scripts: dict[str, str]
+) -> None:
+    env, path = tools(tmp_path / "bin", *names, **scripts), tmp_path / "a file"
+    path.write_bytes(BODY)
+    quoted = shlex.quote(str(path))
+    for script, body in (
+        (hashing.of_file(quoted), BODY), (hashing.of_prefix(quoted, 1000), BODY[:1000]),
+        (f"set -e; h=$({hashing.of_file(quoted)}); echo $h", BODY),
+    ):  # fmt: skip
+        done = run(script, env)
+        assert (done.returncode, done.stdout.strip()) == (0, hashlib.sha256(body).hexdigest())
+        assert hashing.digest_in(f"Welcome!\n{done.stdout}") == hashlib.sha256(body).hexdigest()
+
+
+def test_without_any_program_and_without_a_file_there_is_no_digest_and_no_success(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(BODY)
+    bare = run(hashing.of_file(shlex.quote(str(tmp_path / "x"))), tools(tmp_path / "none"))
+    assert bare.returncode == 127
+    assert hashing.digest_in(bare.stdout) == ""
+    gone = run(hashing.of_file(shlex.quote(str(tmp_path / "gone"))), tools(tmp_path / "bin", "sha256sum"))
+    assert gone.returncode
+    assert hashing.digest_in(gone.stdout) == ""
+
+
+def test_a_cron_file_can_have_it() -> None:
+    assert "%" not in hashing.SHA256
+    assert "\n" not in hashing.SHA256
