@@ -17,14 +17,14 @@ from typing import Any
 from benchmarks.hosts import NAME, Station
 from tscm_migrate.events import Event, Progress
 from tscm_migrate.model import Archive
-from tscm_migrate.transfer.base import Job
+from tscm_migrate.transfer.base import TransferJob
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
 from tscm_migrate.transfer.endpoints.sftp import SftpEnd
 from tscm_migrate.transfer.endpoints.shell import ShellEnd
 from tscm_migrate.transfer.methods import METHODS
 
 
-def job(task: dict[str, Any], last: list[float]) -> tuple[str, Job]:
+def job(task: dict[str, Any], last: list[float]) -> tuple[str, TransferJob]:
     old, new = Station(**task["old"]), Station(**task["new"])
     direct = task["how"] == "direct"
     here = FolderEnd(Path(task["folder"]))
@@ -45,7 +45,7 @@ def job(task: dict[str, Any], last: list[float]) -> tuple[str, Job]:
             last[0] = time.monotonic()
 
     archive = Archive(NAME, str(old.file.parent), old.file.stat().st_size, task["sha256"])
-    return method, Job(source, sink, (archive,), "direct" if direct else "relay", emit=hear)
+    return method, TransferJob(source, sink, (archive,), "direct" if direct else "relay", emit=hear)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from tests.support.terminal import Terminal as Person
 ASK = """
 import sys
 from tscm_migrate.tsadmin.teaching import asks_for_a_secret
-from tscm_migrate.tsadmin.wishes import Understood
+from tscm_migrate.tsadmin.intent import Understood
 from tscm_migrate.ui.operator import Terminal
 question = Understood(sys.argv[1])
 unseen = asks_for_a_secret(sys.argv[1])

@@ -41,8 +41,8 @@ def appliance(tmp_path: Path) -> Iterator[Box]:
         yield made
 
 
-def request(folder: Path) -> restore.Request:
-    return restore.Request(
+def request(folder: Path) -> restore.RestoreRequest:
+    return restore.RestoreRequest(
         NAME, str(folder), Secret("correct horse"), "eth0", restore_ssh=True, restore_cron=False, bypass_netconf=False,
         force_apply_netconf=False, debug=None, leave_tmp_files=False, address="10.1.1.43", prefix=24,
         gateway="10.1.1.1", dns=(), dhcp=False, hostname="tsclient",
@@ -93,6 +93,6 @@ def test_the_passphrase_is_gone_where_a_backup_ends_by_itself(appliance: Box) ->
         f"#!/bin/sh\ncp {appliance.folder}/shm/.tscm*/passphrase {appliance.folder}/held\n"
     )
     with pytest.raises(MigrateError, match="no new archive"):
-        backup.create(appliance.appliance, backup.Request("eth0", Secret("correct horse")), Nobody())
+        backup.create(appliance.appliance, backup.BackupRequest("eth0", Secret("correct horse")), Nobody())
     assert (appliance.folder / "held").read_text() == "correct horse\n"
     assert not list((appliance.folder / "shm").iterdir())

@@ -15,7 +15,7 @@ from tests.support.pair import NAME, Box, available, box, sha
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import KeyAbused, MigrateError, TransferError
 from tscm_migrate.transfer import api, authorise, keyfiles
-from tscm_migrate.transfer.base import Job
+from tscm_migrate.transfer.base import TransferJob
 from tscm_migrate.transfer.endpoints.shell import ShellEnd
 from tscm_migrate.transfer.methods import METHODS
 
@@ -43,7 +43,7 @@ def pair(boxes: tuple[Box, Box]) -> tuple[Box, Box]:
 
 
 def send(old: Box, new: Box, size: int = MB) -> None:
-    job = Job(ShellEnd(old.appliance), ShellEnd(new.appliance), (old.put(NAME, size),), "direct")
+    job = TransferJob(ShellEnd(old.appliance), ShellEnd(new.appliance), (old.put(NAME, size),), "direct")
     METHODS["rsync"].send(job)
 
 
@@ -180,7 +180,7 @@ def test_a_change_of_who_may_log_in_is_told_as_an_attack(pair: tuple[Box, Box], 
     how = f"chmod 666 {changed}" if file == "mode" else f"echo 'ssh-ed25519 BBBB evil' >> {changed}"
     rsync_of(old, f'{how}; exec {shutil.which("rsync")} "$@"')
     with pytest.raises(KeyAbused) as told:
-        api.copy(old.appliance, new.appliance, (old.put(NAME, MB),), wish=api.Wish("rsync", "direct"))
+        api.copy(old.appliance, new.appliance, (old.put(NAME, MB),), options=api.TransferOptions("rsync", "direct"))
     assert str(changed) in told.value.message()
     assert "ATTACK" in told.value.message()
     assert "tscm-migrate-transfer" not in new.authorized.read_text()

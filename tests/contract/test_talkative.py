@@ -34,7 +34,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Box,
 def test_an_archive_goes_through_this_workstation(pair: tuple[Box, Box]) -> None:
     old, new = pair
     archive = old.put(NAME, 3_000_000)
-    api.copy(old.appliance, new.appliance, [archive], wish=api.Wish(method="tar"))
+    api.copy(old.appliance, new.appliance, [archive], options=api.TransferOptions(method="tar"))
     assert sha(new.backups / NAME) == sha(old.backups / NAME)
 
 
@@ -44,12 +44,12 @@ def test_rsync_says_that_the_login_prints(tmp_path: Path) -> None:
         if not pwd.getpwnam(new.sshd.user).pw_shell.endswith("bash"):
             pytest.skip("the login shell here reads no ~/.bashrc for a command")
         with pytest.raises(TransferError, match="the login of new prints something") as caught:
-            api.copy(old.appliance, new.appliance, [old.put(NAME, 3000)], wish=api.Wish(method="rsync"))
+            api.copy(old.appliance, new.appliance, [old.put(NAME, 3000)], options=api.TransferOptions(method="rsync"))
     assert "--method tar" in caught.value.remedy()
 
 
 def test_sftp_says_that_the_login_prints(pair: tuple[Box, Box]) -> None:
     old, new = pair
     with pytest.raises(SshError, match="new: its login prints something") as caught:
-        api.copy(old.appliance, new.appliance, [old.put(NAME, 3000)], wish=api.Wish(method="sftp"))
+        api.copy(old.appliance, new.appliance, [old.put(NAME, 3000)], options=api.TransferOptions(method="sftp"))
     assert "~/.bashrc" in caught.value.remedy()

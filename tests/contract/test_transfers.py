@@ -13,7 +13,7 @@ from tests.support.pair import NAME, OTHER, Box, available, box, sha
 from tscm_migrate.errors import ConnectionLost, MigrateError, SshError, TransferError
 from tscm_migrate.events import Event, Progress, Said
 from tscm_migrate.model import Archive
-from tscm_migrate.transfer.base import Job, Sent
+from tscm_migrate.transfer.base import Sent, TransferJob
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
 from tscm_migrate.transfer.endpoints.sftp import SftpEnd
 from tscm_migrate.transfer.endpoints.shell import ShellEnd
@@ -37,7 +37,7 @@ class Way:
     folder: Path
     heard: list[Event] = field(default_factory=list)
 
-    def job(self, *archives: Archive, limit: float = 0.0) -> tuple[str, Job]:
+    def job(self, *archives: Archive, limit: float = 0.0) -> tuple[str, TransferJob]:
         old, new = self.old.appliance, self.new.appliance
         here = FolderEnd(self.folder)
         method, _, how = self.kind.partition(" ")
@@ -55,7 +55,7 @@ class Way:
         }[self.kind]
         spool = self.folder / "spool" if how == "spool" else None
         route = "direct" if how == "direct" else "relay"
-        return method, Job(*ends, archives, route, limit, spool, self.heard.append)
+        return method, TransferJob(*ends, archives, route, limit, spool, self.heard.append)
 
     def send(self, *archives: Archive, limit: float = 0.0) -> tuple[Sent, ...]:
         method, job = self.job(*archives, limit=limit)

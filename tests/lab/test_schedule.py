@@ -71,7 +71,9 @@ def test_a_host_without_a_backup_is_shown_in_a_dry_run_and_refused_with_a_comman
 
 def test_it_honours_the_lock_of_a_run(lab: EmbeddedLab) -> None:
     folder = inventory.load(lab.inventory).host(OLD).paths.hold_dir
-    text = lockfile.Mark("20240501-030000-1a2b", "old", "else@where", "another", 7, "2024-05-01T03:00:00Z").text()
+    text = lockfile.ApplianceLock(
+        "20240501-030000-1a2b", "old", "else@where", "another", 7, "2024-05-01T03:00:00Z"
+    ).text()
     lab.on("old", f"mkdir -p {folder} && printf '%s\\n' '{text}' > {folder}/lock")
     for words in ((OLD, "--yes"), (OLD, "--remove", "--yes")):
         refused = schedule(lab, *words)

@@ -120,7 +120,7 @@ def test_an_appliance_with_dropbear_and_busybox_is_read_and_copied(
         assert any("dropbear" in one.args for one in processes.look(old, "look").processes)
         with (tmp_path / "new" / f".{NAME}.part").open("wb") as part:  # as one whose connection has died
             writer = subprocess.Popen(["sleep", "100"], stdout=part)
-        api.copy(old, new, api.wanted(old, "all"), wish=api.Wish(method="tar"))
+        api.copy(old, new, api.chosen(old, "all"), options=api.TransferOptions(method="tar"))
         assert writer.wait(10) == -signal.SIGKILL
         for name in (NAME, OTHER):
             assert (tmp_path / "new" / name).read_bytes() == (tmp_path / "old" / name).read_bytes()

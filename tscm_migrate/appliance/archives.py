@@ -15,7 +15,7 @@ from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.appliance.folders import Listed
+    from tscm_migrate.appliance.folders import FolderListing
     from tscm_migrate.model import Archive, Host, Secret
 
 NOT_REGULAR = 44  # exit status of a script for anything but a regular file; a link is refused, too
@@ -38,7 +38,7 @@ def listed(appliance: Appliance, *, folder_needed: bool = False) -> tuple[Archiv
     return found.archives
 
 
-def complete(host: Host, found: Listed, said: str = "", *, folder_needed: bool = False) -> None:
+def complete(host: Host, found: FolderListing, said: str = "", *, folder_needed: bool = False) -> None:
     """Refuse a listing that did not see everything.
 
     Raises:
@@ -156,7 +156,7 @@ def devices_in(members: tuple[str, ...], device_glob: str = "devices/*") -> tupl
 
 
 @dataclass(frozen=True)
-class Inside:
+class ArchiveIdentity:
     """What an archive tells of its host: fingerprints of its host keys, addresses in its network settings."""
 
     host_keys: tuple[str, ...]
@@ -165,7 +165,7 @@ class Inside:
 
 def identity_in(
     appliance: Appliance, archive: Archive, passphrase: Secret | None, *, timeout: float = 3600.0
-) -> Inside:
+) -> ArchiveIdentity:
     """Read the public host keys and the network settings of a tar.gz archive; empty where there are none.
 
     Nothing is written to a disk; the private keys stay in the archive.
@@ -181,7 +181,7 @@ def identity_in(
     )
     if archive.encrypted:
         if passphrase is None:
-            return Inside((), ())
+            return ArchiveIdentity((), ())
         script = (
             f'umask 077; home=$(mktemp -d {home}) || exit 45; export GNUPGHOME="$home"; '
             'trap \'gpgconf --kill all 2>/dev/null; rm -rf "$home"\' EXIT; trap "exit 129" HUP INT TERM; '
@@ -198,4 +198,4 @@ def identity_in(
         raise ArchiveRefused(f"{archive.name}: archive refused: to read it takes more memory than any backup")
     keys = parsers.host_keys(text, appliance.paths)["host_keys"]
     found = re.findall(r"(?:^\s*address|IPADDR\d*\s*=|-)\s*['\"]?(\d{1,3}(?:\.\d{1,3}){3})\b", text, re.MULTILINE)
-    return Inside(tuple(key for _, key in keys), tuple(dict.fromkeys(found)))
+    return ArchiveIdentity(tuple(key for _, key in keys), tuple(dict.fromkeys(found)))

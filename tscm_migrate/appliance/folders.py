@@ -41,7 +41,7 @@ look backup FOLDER; look home "${HOME:-/nonexistent}"
 
 
 @dataclass(frozen=True)
-class Listed:
+class FolderListing:
     """What a listing gave. `missing`: the backup folder does not exist; `unseen`: why a folder could not be read.
 
     `offset`: how far the times in the names are ahead of UTC, as far as the files' own times show it.
@@ -59,7 +59,7 @@ def script(folder: str) -> str:
     return _SCRIPT.replace("FOLDER", folder)
 
 
-def parse(text: str) -> Listed:
+def parse(text: str) -> FolderListing:
     """Read the script's output; what is not understood is left out, and a look without its end was none."""
     ends: dict[str, str] = {}
     files: dict[str, tuple[Archive, float]] = {}
@@ -76,7 +76,7 @@ def parse(text: str) -> Listed:
                 zone = timedelta(minutes=-minutes if found[1] == "-" else minutes)
     times = dated.corrected([(archive.name, modified) for archive, modified in files.values()], zone)
     archives = tuple(dated.at(archive, when) for (archive, _), when in zip(files.values(), times.taken, strict=True))
-    return Listed(archives, tuple(links), ends.get("backup") == "missing", _unseen(ends), times.offset)
+    return FolderListing(archives, tuple(links), ends.get("backup") == "missing", _unseen(ends), times.offset)
 
 
 def _unseen(ends: dict[str, str]) -> str:

@@ -19,7 +19,7 @@ _LONGEST = 4096  # bytes; the file is root's, but what an appliance says is neve
 
 
 @dataclass(frozen=True)
-class Mark:
+class ApplianceLock:
     """Who has an appliance.
 
     `role`: "old" or "new", what the appliance is in that run. `workstation`: an id of the workstation's state folder,
@@ -38,7 +38,7 @@ class Mark:
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
-    def parse(cls, text: str) -> Mark:
+    def parse(cls, text: str) -> ApplianceLock:
         """Read the file; what is not understood becomes a mark of nobody known."""
         try:
             item = json.loads(text)
@@ -55,7 +55,7 @@ def _names(paths: Paths) -> str:
     return f"d={quote(paths.hold_dir)}; "
 
 
-def read(appliance: Appliance) -> Mark | None:
+def read(appliance: Appliance) -> ApplianceLock | None:
     """Read the lock file; None if there is none.
 
     Raises:
@@ -64,7 +64,7 @@ def read(appliance: Appliance) -> Mark | None:
     return read_over(appliance.shell)
 
 
-def read_over(shell: Shell) -> Mark | None:
+def read_over(shell: Shell) -> ApplianceLock | None:
     """Read the lock file of the host at the other end of a connection; as `read`."""
     script = f'{_names(shell.host.paths)}{PRESENT}if present "$d/lock"; then echo there; head -c {_LONGEST} "$d/lock"; '
     script += "else echo none; fi"
@@ -72,10 +72,10 @@ def read_over(shell: Shell) -> Mark | None:
     word, _, text = done.stdout.partition("\n")
     if done.status != 0 or word not in {"there", "none"}:
         raise CannotLook(shell.host.name, f"the lock in {shell.host.paths.hold_dir}: {done.stderr.strip()[-200:]}")
-    return Mark.parse(text) if word == "there" else None
+    return ApplianceLock.parse(text) if word == "there" else None
 
 
-def take(appliance: Appliance, mark: Mark, *, instead_of: Mark | None = None) -> Mark | None:
+def take(appliance: Appliance, mark: ApplianceLock, *, instead_of: ApplianceLock | None = None) -> ApplianceLock | None:
     """Put the lock there, in one step that only one of two can win.
 
     Args:
@@ -104,7 +104,7 @@ def take(appliance: Appliance, mark: Mark, *, instead_of: Mark | None = None) ->
         if word == "taken":
             return None
         if text.strip():
-            return Mark.parse(text)
+            return ApplianceLock.parse(text)
     raise ApplianceError(appliance.name, f"the lock in {appliance.paths.hold_dir} comes and goes")
 
 

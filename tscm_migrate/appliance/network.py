@@ -207,7 +207,7 @@ def prove_gone(
 
 
 @dataclass(frozen=True)
-class Found:
+class Reappeared:
     """Where an appliance came back, and the connection to it."""
 
     host: Host
@@ -229,7 +229,7 @@ def wait_for(
     timeout: float,
     emit: Emit,
     sleep: Callable[[float], None] = time.sleep,
-) -> Found:
+) -> Reappeared:
     """Wait until the appliance answers with a foreseen key and another boot than before.
 
     Whatever else happens while it starts (a refused login, a connection that is closed, a command that does not run)
@@ -282,7 +282,7 @@ def wait_for(
     raise NotComeBack(places[0].name, told)
 
 
-def _elsewhere(dial: Dial, places: Sequence[Host], expect: Sequence[str], old_boot: str) -> Found | None:
+def _elsewhere(dial: Dial, places: Sequence[Host], expect: Sequence[str], old_boot: str) -> Reappeared | None:
     """Whatever the first place has cost: a last look where it may be instead."""
     for place in places:
         with contextlib.suppress(SshError):
@@ -291,12 +291,12 @@ def _elsewhere(dial: Dial, places: Sequence[Host], expect: Sequence[str], old_bo
     return None
 
 
-def _try(dial: Dial, place: Host, expect: Sequence[str], old_boot: str) -> Found | None:
+def _try(dial: Dial, place: Host, expect: Sequence[str], old_boot: str) -> Reappeared | None:
     shell = dial(place, expect)
     try:
         boot = boot_of(shell)
         if boot != old_boot and (boot or not old_boot):
-            return Found(place, shell)
+            return Reappeared(place, shell)
     except BaseException:
         shell.close()
         raise

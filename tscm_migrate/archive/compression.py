@@ -25,11 +25,11 @@ _PIECE = 1 << 16
 _READ = 1 << 20
 
 
-class Refused(Exception):
+class ArchiveBomb(Exception):
     """An archive that is no backup, but is made to fill memory, disk or time; the message says how."""
 
 
-class Meter:
+class UnpackMeter:
     """Counts what is read and what it becomes.
 
     Args:
@@ -59,11 +59,11 @@ class Meter:
 
     def _check(self, size: int) -> None:
         if size > LARGEST:
-            raise Refused(f"it unpacks to more than any backup ({LARGEST >> 30} GiB)")
+            raise ArchiveBomb(f"it unpacks to more than any backup ({LARGEST >> 30} GiB)")
         if size > _RATIO_FROM and size > RATIO * (self._packed or self._read):
-            raise Refused(f"it unpacks to more than {RATIO} times its size")
+            raise ArchiveBomb(f"it unpacks to more than {RATIO} times its size")
         if time.monotonic() > self._end:
-            raise Refused(f"reading it takes more than {_LONGEST / 3600:.0f} hours")
+            raise ArchiveBomb(f"reading it takes more than {_LONGEST / 3600:.0f} hours")
 
 
 class _Gzip:
@@ -94,7 +94,7 @@ _KINDS: tuple[tuple[bytes, Callable[[], Any]], ...] = (
 )
 
 
-def unpacked(start: bytes, chunks: Iterator[bytes], meter: Meter) -> Iterator[bytes]:
+def unpacked(start: bytes, chunks: Iterator[bytes], meter: UnpackMeter) -> Iterator[bytes]:
     """Decompress `start` and what follows, if it is compressed in a known way, in pieces of up to a MiB.
 
     Raises:
@@ -124,12 +124,12 @@ def _decompressed(make: Callable[[], Any], pieces: Iterator[bytes]) -> Iterator[
             if engine.eof:
                 engine, members = make(), members + 1
                 if members > _MEMBERS:
-                    raise Refused(f"it is made of more than {_MEMBERS} compressed streams")
+                    raise ArchiveBomb(f"it is made of more than {_MEMBERS} compressed streams")
             try:
                 yield engine.decompress(data, _READ)
             except lzma.LZMAError as error:
                 if "Memory usage limit" in str(error):
-                    raise Refused(f"to unpack it takes more than {_XZ_MEMORY >> 20} MiB of memory") from error
+                    raise ArchiveBomb(f"to unpack it takes more than {_XZ_MEMORY >> 20} MiB of memory") from error
                 raise
             data = engine.unused_data.lstrip(b"\0") if engine.eof else b""  # zeros may fill the last block of a tape
     if not engine.eof:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from tscm_migrate.archive.compression import LARGEST, Meter, Refused, unpacked
+from tscm_migrate.archive.compression import LARGEST, ArchiveBomb, UnpackMeter, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,13 +60,13 @@ def walk(chunks: Iterator[bytes], see: See | None = None, *, packed: int = 0) ->
     Raises:
         One of `BROKEN`: it cannot be read to its end. Also whatever `chunks` raises.
     """
-    meter = Meter(packed)
+    meter = UnpackMeter(packed)
     source = meter.reading(chunks)
     try:
         found = _walk(source, see, meter)
         for _ in source:  # behind it comes what was signed or hashed around it
             pass
-    except Refused as error:
+    except ArchiveBomb as error:
         return Walked(f"archive refused: {error}", refused=True)
     return found
 
@@ -77,23 +77,23 @@ def drain(chunks: Iterator[bytes], *, packed: int = 0) -> None:
     Raises:
         Refused: it is more than any backup. Also whatever `chunks` raises.
     """
-    for _ in Meter(packed).reading(chunks):
+    for _ in UnpackMeter(packed).reading(chunks):
         pass
 
 
-def _walk(source: Iterator[bytes], see: See | None, meter: Meter) -> Walked:
+def _walk(source: Iterator[bytes], see: See | None, meter: UnpackMeter) -> Walked:
     start = b""
     for chunk in source:
         start += chunk
         if len(start) >= 8:
             break
-    stream = _Stream(unpacked(start, source, meter))
+    stream = _TarStream(unpacked(start, source, meter))
     files, size, names, length, why = 0, 0, list[str](), 0, ""
     links = set[PurePosixPath]()  # symbolic ones that lead outside; what is unpacked below one lands there
     for member in _members(stream):
         length += len(member.name)
         if len(names) >= _MEMBERS or length > _NAMES:
-            raise Refused("it has more members than any backup")
+            raise ArchiveBomb("it has more members than any backup")
         if (_leaves(member) or (links and links & set(PurePosixPath(member.name).parents))) and not why:
             why, see = f"a name in it leads outside: {member.name[:100]!r}", None  # nothing behind it is believed
         if member.kind == tarfile.SYMTYPE and _outward(PurePosixPath(member.link)):
@@ -107,7 +107,7 @@ def _walk(source: Iterator[bytes], see: See | None, meter: Meter) -> Walked:
     return Walked(why or ("" if files else "there is no file in it"), files, size, tuple(names))
 
 
-class _Stream:
+class _TarStream:
     """Takes exact numbers of bytes from pieces, and knows what is left of the current member."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -183,7 +183,7 @@ class _Headers:
     def take(self, kind: bytes, data: bytes) -> None:
         self.count += 1
         if self.count > _CHAIN:
-            raise Refused(f"more than {_CHAIN} headers stand before one member")
+            raise ArchiveBomb(f"more than {_CHAIN} headers stand before one member")
         if kind in _LONG_NAMES:
             self.said[_LONG_NAMES[kind]] = data.partition(b"\0")[0].decode(errors="surrogateescape")
             return
@@ -197,11 +197,11 @@ class _Headers:
         name = told.get("GNU.sparse.name") or told.get("path") or info.name
         link = told.get("linkpath") or info.linkname
         if size > LARGEST:
-            raise Refused(f"a member of {size} bytes")
+            raise ArchiveBomb(f"a member of {size} bytes")
         if max(len(name), len(link)) > _NAME:
-            raise Refused(f"a name of {max(len(name), len(link))} characters")
+            raise ArchiveBomb(f"a name of {max(len(name), len(link))} characters")
         if name.count("/") > _DEPTH:
-            raise Refused(f"folders nested {name.count('/')} deep")
+            raise ArchiveBomb(f"folders nested {name.count('/')} deep")
         content = info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
         sparse = info.type == tarfile.GNUTYPE_SPARSE or any(key.startswith(_SPARSE) for key in told)
         return _Member(name, link, info.type, size if content else 0, sparse)
@@ -228,16 +228,16 @@ def _records(data: bytes) -> dict[str, str]:
     return found
 
 
-def _members(stream: _Stream) -> Iterator[_Member]:
+def _members(stream: _TarStream) -> Iterator[_Member]:
     """The members; what the caller leaves of one's content is skipped before the next."""
     headers = _Headers()
     while any(block := stream.take(_BLOCK)):
         info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         if not 0 <= info.size <= LARGEST:
-            raise Refused(f"a member of {info.size} bytes")
+            raise ArchiveBomb(f"a member of {info.size} bytes")
         if info.type in _LONG_NAMES or info.type in _PAX:
             if info.size > _HEADER:
-                raise Refused(f"a header of {info.size} bytes")
+                raise ArchiveBomb(f"a header of {info.size} bytes")
             stream.enter(info.size)
             headers.take(info.type, b"".join(stream.content()))
             stream.leave()
@@ -250,13 +250,13 @@ def _members(stream: _Stream) -> Iterator[_Member]:
         stream.leave()
 
 
-def _skip_map(block: bytes, stream: _Stream) -> None:
+def _skip_map(block: bytes, stream: _TarStream) -> None:
     """Pass over the blocks in which GNU's old format goes on with a sparse file's map."""
     more, count = block[482], 0
     while more:
         count += 1
         if count > _EXTENSIONS:
-            raise Refused("a sparse file whose map has no end")
+            raise ArchiveBomb("a sparse file whose map has no end")
         extension = stream.take(_BLOCK)
         if not extension:
             raise EOFError("it ends in the middle")

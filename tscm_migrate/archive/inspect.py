@@ -30,7 +30,7 @@ _SECRET = ("*pass*", "*secret*", "*gpg*", "*.key")  # as `devices.file_hashes` l
 
 
 @dataclass(frozen=True)
-class Inside:
+class ArchiveFacts:
     """What was found; `files`: path below the etc folder → SHA-256, as `devices.file_hashes` gives it.
 
     `why`: the archive could be opened to its end, but not be listed, for this reason.
@@ -45,7 +45,7 @@ class Inside:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def read(chunks: Iterator[bytes], paths: Paths, *, packed: int = 0) -> Inside:
+def read(chunks: Iterator[bytes], paths: Paths, *, packed: int = 0) -> ArchiveFacts:
     """Read an archive without its seal to its end.
 
     Args:
@@ -66,10 +66,10 @@ def read(chunks: Iterator[bytes], paths: Paths, *, packed: int = 0) -> Inside:
         raise ArchiveRefused(walked.why)
     try:
         contents.drain(chunks, packed=packed)
-    except compression.Refused as error:
+    except compression.ArchiveBomb as error:
         raise ArchiveRefused(f"archive refused: {error}") from error
     keys = parsers.host_keys("\n".join(seen.of("*ssh_host_*_key.pub").values()), paths)["host_keys"]
-    return Inside(
+    return ArchiveFacts(
         walked.why,
         tuple(keys),
         network_config.settings({path: text for pattern in _NETWORK for path, text in seen.of(pattern).items()}),

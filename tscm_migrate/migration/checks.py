@@ -324,7 +324,7 @@ def way(s: PreflightInput) -> Iterator[Finding]:
         return
     here, there = (frozenset({*facts.tools, "shell", "sftp"}) for facts in (s.old, s.new))
     try:
-        choice = routing.choose(routing.Situation(here, there, s.options.method, s.options.route))
+        choice = routing.choose(routing.RoutingInput(here, there, s.options.method, s.options.route))
     except UsageError as error:
         yield Finding("no-way", "error", str(error), error.remedy(), firm=True)
         return

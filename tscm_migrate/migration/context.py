@@ -9,7 +9,7 @@ from tscm_migrate.events import Emit, silent
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.model import Hooks
 from tscm_migrate.ssh.connect import connect
-from tscm_migrate.tsadmin.session import Asked, Limits
+from tscm_migrate.tsadmin.session import Limits, OperatorPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -43,7 +43,7 @@ class Dialler:
         return connect(host, credentials=self._secrets, emit=self._emit, expect=keys, foreseen=self.expected_keys)
 
 
-class Operator(Asked, Protocol):
+class Operator(OperatorPort, Protocol):
     """The person at the terminal, or nobody; `attended` False: there is nobody to ask."""
 
     def confirm(self, question: str) -> bool:

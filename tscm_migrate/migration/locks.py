@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import cron_hold, lockfile
 from tscm_migrate.appliance.appliance import Appliance, quote
-from tscm_migrate.appliance.lockfile import Mark
+from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.errors import Exit, Locked, LostTrack, MigrateError, StateUnwritable, UsageError
 from tscm_migrate.events import Said
 from tscm_migrate.migration import journal
@@ -59,14 +59,14 @@ def workstation_id(root: Path | None = None) -> str:
         raise StateUnwritable(str(path), error.strerror or str(error)) from error
 
 
-def new_lock(run: str, role: str, root: Path | None = None) -> Mark:
+def new_lock(run: str, role: str, root: Path | None = None) -> ApplianceLock:
     """What this process writes on an appliance."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a uid without a name
         user = "?"
     since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return Mark(run, role, f"{user}@{socket.gethostname()}", workstation_id(root), os.getpid(), since)
+    return ApplianceLock(run, role, f"{user}@{socket.gethostname()}", workstation_id(root), os.getpid(), since)
 
 
 # --------------------------------------------------------------------------- on this workstation
@@ -118,14 +118,14 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
                 path.unlink()
 
 
-def _holder(about: Path) -> Mark:
+def _holder(about: Path) -> ApplianceLock:
     """Who says to have it; it may be gone by now."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        return Mark.parse(about.read_text(encoding="utf-8"))
-    return Mark()
+        return ApplianceLock.parse(about.read_text(encoding="utf-8"))
+    return ApplianceLock()
 
 
-def proved_dead(found: Mark, root: Path | None = None) -> bool:
+def proved_dead(found: ApplianceLock, root: Path | None = None) -> bool:
     """Whether the run that wrote this mark cannot be alive: its file lock, on this workstation, is free."""
     if not found.workstation or found.workstation != workstation_id(root):
         return False
@@ -260,17 +260,17 @@ def refuse_locked(appliance: Appliance, root: Path | None = None) -> None:
         raise _locked(appliance, found, root)
 
 
-def _is_stale(found: Mark, root: Path | None = None) -> bool:
+def _is_stale(found: ApplianceLock, root: Path | None = None) -> bool:
     """Whether the run of this lock is proved dead and has left nothing to finish or undo."""
     return proved_dead(found, root) and not unfinished(found.run, root)
 
 
-def _locked(appliance: Appliance, found: Mark, root: Path | None = None) -> Locked:
+def _locked(appliance: Appliance, found: ApplianceLock, root: Path | None = None) -> Locked:
     alive = not proved_dead(found, root)
     return Locked(appliance.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=alive)
 
 
-def _of_this_workstation(found: Mark) -> bool:
+def _of_this_workstation(found: ApplianceLock) -> bool:
     """A mark of this run id from this workstation: the process that holds the run's file lock is this one."""
     return found.workstation == workstation_id()
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Operator
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.tsadmin.dialect import Kind
-    from tscm_migrate.tsadmin.wishes import Understood
+    from tscm_migrate.tsadmin.intent import Understood
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.appliance import PRESENT, quote
 from tscm_migrate.appliance.facts import boot_script
-from tscm_migrate.appliance.lockfile import Mark
+from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.errors import AuthFailed, CannotLook, HostKeyError, LostTrack, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Said, Waiting
 
@@ -32,7 +32,7 @@ class HostTraits:
     """What an appliance shows of itself. `holds`: a cron entry of ours is put aside there."""
 
     shown: str
-    mark: Mark | None = None
+    mark: ApplianceLock | None = None
     holds: bool = False
     machine_id: str = ""
     boot: str = ""
@@ -218,7 +218,7 @@ def read_traits(shell: Shell) -> HostTraits:
     lines = [*done.stdout.split("\n"), *[""] * 4]
     if lines[1] not in {"yes", "no"}:
         raise CannotLook(shell.host.name, f"what is in {paths.hold_dir}: {done.stderr.strip()[-200:]}")
-    found = Mark.parse(lines[0]) if lines[0].strip() else None
+    found = ApplianceLock.parse(lines[0]) if lines[0].strip() else None
     return HostTraits(
         shell.server_fingerprint(), found, lines[1] == "yes", lines[2].strip(), " ".join(lines[3:]).strip()
     )

@@ -19,7 +19,7 @@ from tscm_migrate.tsadmin.session import Limits
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Archive, Policy, Secret
-    from tscm_migrate.tsadmin.session import Asked
+    from tscm_migrate.tsadmin.session import OperatorPort
 
 _ATTEMPTS = 3
 
@@ -34,7 +34,7 @@ class Made:
 
 
 def make(
-    appliance: Appliance, *, passphrase: Secret | None, interface: str | None, operator: Asked, policy: Policy
+    appliance: Appliance, *, passphrase: Secret | None, interface: str | None, operator: OperatorPort, policy: Policy
 ) -> Made:
     """Wait until no update runs, make a backup, and prove that it can be opened.
 
@@ -51,7 +51,7 @@ def make(
     """
     with locks.alone(appliance, "backup"):
         known = facts.gather(appliance)
-        wanted = backup.Request(
+        wanted = backup.BackupRequest(
             interface=checks.resolve_interface(known, appliance.host, interface), passphrase=passphrase,
             limits=Limits(policy.tsadmin_silence, policy.tsadmin_timeout),
         )  # fmt: skip
@@ -63,7 +63,7 @@ def make(
         return Made(archive, len(proof.members), inside)
 
 
-def _undisturbed(appliance: Appliance, wanted: backup.Request, operator: Asked, policy: Policy) -> Archive:
+def _undisturbed(appliance: Appliance, wanted: backup.BackupRequest, operator: OperatorPort, policy: Policy) -> Archive:
     for attempt in range(1, _ATTEMPTS + 1):
         cron_hold.drain(appliance, timeout=policy.drain_timeout)
         before = devices.file_hashes(appliance)

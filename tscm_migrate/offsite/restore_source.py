@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tscm_migrate.model import Paths, Secret
     from tscm_migrate.offsite.catalog import Catalog
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.transfer.base import Incoming, Source
+    from tscm_migrate.transfer.base import ByteStream, Source
 
 _CHUNK = 1 << 20
 
@@ -61,7 +61,7 @@ class Kept(Protocol):
     def wants_passphrase(self) -> bool:
         """Whether the appliance has encrypted it with one."""
 
-    def read(self, paths: Paths, passphrase: Secret | None) -> inspect.Inside:
+    def read(self, paths: Paths, passphrase: Secret | None) -> inspect.ArchiveFacts:
         """Take all seals off, read it to its end, and say what is in it; nothing touches a disk.
 
         Raises:
@@ -134,11 +134,11 @@ class StoredCopy:
         """See Kept."""
         return self.copy.manifest.encrypted == "passphrase"
 
-    def read(self, paths: Paths, passphrase: Secret | None) -> inspect.Inside:
+    def read(self, paths: Paths, passphrase: Secret | None) -> inspect.ArchiveFacts:
         """See Kept."""
         needs_gpg = self.copy.manifest.encrypted != "no"
         if needs_gpg and not self.copy.manifest.sealed_to and not shutil.which("gpg"):
-            return inspect.Inside("there is no gpg on this workstation; it is opened on the new one")
+            return inspect.ArchiveFacts("there is no gpg on this workstation; it is opened on the new one")
         with fetch.opened(self.store, self.copy, passphrase, gnupg_home=self.gnupg_home) as chunks:
             return inspect.read(chunks, paths, packed=self.copy.manifest.source_size)
 
@@ -238,7 +238,7 @@ class _StoreEnd:
         return archive.name
 
     @contextmanager
-    def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:
+    def reading(self, archive: Archive, offset: int) -> Iterator[ByteStream]:
         """Its bytes from `offset` on; all of them are read and checked."""
         del archive
         with fetch.archive(self._kept.store, self._kept.copy, gnupg_home=self._kept.gnupg_home) as chunks:
@@ -275,10 +275,10 @@ class KeptFile:
             self._archive = self.source().identify(Archive(self.path.name, str(self.path.parent), 0))
         return self._archive
 
-    def read(self, paths: Paths, passphrase: Secret | None) -> inspect.Inside:
+    def read(self, paths: Paths, passphrase: Secret | None) -> inspect.ArchiveFacts:
         """See Kept."""
         if self.wants_passphrase and not shutil.which("gpg"):
-            return inspect.Inside("there is no gpg on this workstation; it is opened on the new one")
+            return inspect.ArchiveFacts("there is no gpg on this workstation; it is opened on the new one")
         with self.path.open("rb") as file, closing(_chunks_of(file)) as chunks:
             sealed = gpg.opened(chunks, passphrase) if self.wants_passphrase else nullcontext(chunks)
             with sealed as plain:

@@ -55,9 +55,9 @@ def explain(
     as_data = json or not sys.stdout.isatty()
     name_inventory(as_json=as_data)
     site = load(Path(inventory) if inventory else None)
-    wishes = explaining.wishes(set or [], dialogue)
+    intent = explaining.intent(set or [], dialogue)
     known = dialects((site.host(host) if host else site.pattern).dialect)
-    for found in explaining.explained(sys.stdin, dialogue, wishes, known):
+    for found in explaining.explained(sys.stdin, dialogue, intent, known):
         if as_data:
             as_json(explaining.as_dict(found), indent=None)
         else:

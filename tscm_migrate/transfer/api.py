@@ -12,13 +12,13 @@ from tscm_migrate.errors import CommandFailed, ConnectionLost, KeyAbused, Migrat
 from tscm_migrate.events import Emit, Said, silent
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer import authorise
-from tscm_migrate.transfer.base import Job, Sent
+from tscm_migrate.transfer.base import Sent, TransferJob
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
 from tscm_migrate.transfer.endpoints.sftp import SftpEnd
 from tscm_migrate.transfer.endpoints.shell import ShellEnd
 from tscm_migrate.transfer.methods import METHODS
 from tscm_migrate.transfer.relay import check_name
-from tscm_migrate.transfer.routing import Choice, Situation, choose
+from tscm_migrate.transfer.routing import RouteChoice, RoutingInput, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ _TOOLS = ("rsync", "ssh", "tar")
 
 
 @dataclass(frozen=True)
-class Wish:
+class TransferOptions:
     """What was asked for. `limit` in bytes a second, 0: none; `spool`: a folder of this workstation, sftp only."""
 
     method: str = "auto"
@@ -56,15 +56,15 @@ def reaches(source: Appliance, target: Appliance) -> bool:
     return source.run(script, check=False, timeout=15.0, display=f"reach {host}:{port}").status == 0
 
 
-def decide(source: Appliance, target: Appliance, wish: Wish, size: int | None = None) -> Choice:
+def decide(source: Appliance, target: Appliance, options: TransferOptions, size: int | None = None) -> RouteChoice:
     """Look at both, and choose.
 
     Raises:
         UsageError: there is no way. SshError: see there.
     """
     here, there = tools(source), tools(target)
-    tried = reaches(source, target) if {"rsync"} <= here & there and wish.route != "relay" else None
-    return choose(Situation(here, there, wish.method, wish.route, tried, size))
+    tried = reaches(source, target) if {"rsync"} <= here & there and options.route != "relay" else None
+    return choose(RoutingInput(here, there, options.method, options.route, tried, size))
 
 
 def copy(
@@ -72,7 +72,7 @@ def copy(
     target: Appliance,
     archives: Sequence[Archive],
     *,
-    wish: Wish = Wish(),
+    options: TransferOptions = TransferOptions(),
     emit: Emit = silent,
     lent: Callable[[dict[str, str]], None] = lambda _: None,
 ) -> tuple[Sent, ...]:
@@ -84,7 +84,7 @@ def copy(
         source: from where.
         target: to where.
         archives: which.
-        wish: how.
+        options: how.
         emit: told of progress.
         lent: told where a key is before it is let in, and an empty dict when it has been removed.
 
@@ -93,12 +93,14 @@ def copy(
         SshError: the unfinished copies stay, and the same call goes on from them.
         KeyAbused: see there; nothing else is tried.
     """
-    choice = decide(source, target, wish, sum(archive.size for archive in archives))
+    choice = decide(source, target, options, sum(archive.size for archive in archives))
     emit(Said(f"copying by {choice.text()}", "warning" if choice.warn else "info"))
     ways = ((choice.method, choice.route), *choice.fallbacks)
     for number, (method, route) in enumerate(ways, 1):
         ends = _ends(source, target, method)
-        job = Job(*ends, tuple(archives), route, wish.limit, wish.spool if method == "sftp" else None, emit, lent=lent)
+        job = TransferJob(
+            *ends, tuple(archives), route, options.limit, options.spool if method == "sftp" else None, emit, lent=lent
+        )
         try:
             return METHODS[method].send(job)
         except (TransferError, CommandFailed, ConnectionLost) as error:
@@ -144,7 +146,7 @@ def pull(
     sftp: bool = False,
 ) -> tuple[Sent, ...]:  # fmt: skip
     """Fetch archives into a folder of this workstation; see `copy` for what is raised."""
-    job = Job(end(source, sftp=sftp), FolderEnd(folder), tuple(archives), "relay", limit, None, emit)
+    job = TransferJob(end(source, sftp=sftp), FolderEnd(folder), tuple(archives), "relay", limit, None, emit)
     return METHODS["pull"].send(job)
 
 
@@ -164,7 +166,7 @@ def bring(
     source: Source, archive: Archive, target: Appliance, *, limit: float = 0.0, emit: Emit = silent, sftp: bool = False
 ) -> tuple[Sent, ...]:
     """Bring an archive from wherever it is to an appliance's backup folder; see `copy` for what is raised."""
-    job = Job(source, end(target, sftp=sftp), (archive,), "relay", limit, None, emit)
+    job = TransferJob(source, end(target, sftp=sftp), (archive,), "relay", limit, None, emit)
     return METHODS["push"].send(job)
 
 

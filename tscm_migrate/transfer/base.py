@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Caps:
+class MethodCaps:
     """What a method can do and needs; declared, never found out by trying.
 
     `routes`: "direct" means that the bytes do not pass through the workstation. `source`, `target`: what must be there,
@@ -30,7 +30,7 @@ class Caps:
 
 
 @dataclass(frozen=True)
-class Found:
+class TargetState:
     """What stands at a target: under the final name, beside it unfinished (`part` bytes), and the room."""
 
     final: Literal["none", "same", "other"]
@@ -48,7 +48,7 @@ class Sent:
     kept: bool = False  # the same archive was there already
 
 
-class Incoming(Protocol):
+class ByteStream(Protocol):
     """Bytes on their way from a source."""
 
     def __iter__(self) -> Iterator[bytes]: ...
@@ -57,7 +57,7 @@ class Incoming(Protocol):
         """Make sure that this was the end and no cut."""
 
 
-class Outgoing(Protocol):
+class ByteSink(Protocol):
     """Bytes on their way to a target."""
 
     def write(self, data: bytes) -> object:
@@ -83,7 +83,7 @@ class Source(Protocol):
     def stamp(self, archive: Archive) -> str:
         """Size, time of the last change and such, as one text that is another one when the archive was changed."""
 
-    def reading(self, archive: Archive, offset: int) -> AbstractContextManager[Incoming]:
+    def reading(self, archive: Archive, offset: int) -> AbstractContextManager[ByteStream]:
         """Its bytes from `offset` on."""
 
 
@@ -94,7 +94,7 @@ class Target(Protocol):
     def name(self) -> str:
         """What messages call it."""
 
-    def look(self, archive: Archive) -> Found:
+    def look(self, archive: Archive) -> TargetState:
         """What is there; whoever still writes at an unfinished copy is ended first."""
 
     def part_digest(self, archive: Archive, size: int) -> str:
@@ -103,7 +103,7 @@ class Target(Protocol):
     def begin(self, archive: Archive, offset: int) -> None:
         """Make the unfinished copy, private and of `offset` bytes: 0 throws away what there is."""
 
-    def writing(self, archive: Archive, offset: int) -> AbstractContextManager[Outgoing]:
+    def writing(self, archive: Archive, offset: int) -> AbstractContextManager[ByteSink]:
         """Take bytes behind the first `offset` ones."""
 
     def finish(self, archive: Archive) -> None:
@@ -114,7 +114,7 @@ class Target(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
+class TransferJob:
     """Archives from one place to another. `limit` in bytes a second, 0: none; `spool`: a folder between the two."""
 
     source: Source
@@ -132,10 +132,10 @@ class Method(Protocol):
     """One way for archives to travel."""
 
     @property
-    def caps(self) -> Caps:
+    def caps(self) -> MethodCaps:
         """What it can do."""
 
-    def send(self, job: Job) -> tuple[Sent, ...]:
+    def send(self, job: TransferJob) -> tuple[Sent, ...]:
         """Carry all archives of the job, each resumed where an earlier attempt stopped, each verified.
 
         Raises:

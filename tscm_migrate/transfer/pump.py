@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from hashlib import _Hash
 
-    from tscm_migrate.transfer.base import Outgoing
+    from tscm_migrate.transfer.base import ByteSink
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ class Throttle:
             time.sleep(-self._credit / self.rate)
 
 
-class Pace:
+class TransferPace:
     """Ends a transfer that drips: each byte comes in time, and the archive never.
 
     Args:
@@ -163,7 +163,7 @@ class Teller:
 
 
 def pump(
-    chunks: Iterable[bytes], out: Outgoing, teller: Teller, throttle: Throttle, digest: Digest | None = None
+    chunks: Iterable[bytes], out: ByteSink, teller: Teller, throttle: Throttle, digest: Digest | None = None
 ) -> tuple[int, str]:
     """Move everything from `chunks` to `out`, but no more than `teller` expects.
 
@@ -174,7 +174,7 @@ def pump(
         ArchiveChanged: there is at least one byte more.
         TransferError: too few bytes moved for too long.
     """
-    pace = Pace(teller.what)
+    pace = TransferPace(teller.what)
     seen, most = 0, teller.total - teller.done
     with digest or Digest() as sha:
         for chunk in chunks:

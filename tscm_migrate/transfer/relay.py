@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from tscm_migrate.events import Emit
     from tscm_migrate.model import Archive
-    from tscm_migrate.transfer.base import Found, Job, Source, Target
+    from tscm_migrate.transfer.base import Source, Target, TargetState, TransferJob
 
 _SPARE = 1 << 20  # bytes that are left free on a disk
 
 
-def carry(job: Job, archive: Archive) -> Sent:
+def carry(job: TransferJob, archive: Archive) -> Sent:
     """Copy one archive; its size and SHA-256 are learned where they are not known.
 
     Raises:
@@ -41,7 +41,7 @@ def carry(job: Job, archive: Archive) -> Sent:
     return go_on(job, *start(job, archive))
 
 
-def _afresh(job: Job, archive: Archive, found: Found) -> Sent:
+def _afresh(job: TransferJob, archive: Archive, found: TargetState) -> Sent:
     """Nothing of it is there: the source hashes it while it is on its way, instead of before."""
     check_room(job.target.name, archive.size, found.free, archive.name)
     job.stamps[archive.name] = job.source.stamp(archive)
@@ -65,7 +65,7 @@ def _afresh(job: Job, archive: Archive, found: Found) -> Sent:
 
 
 @contextlib.contextmanager
-def dropped(job: Job, archive: Archive) -> Iterator[None]:
+def dropped(job: TransferJob, archive: Archive) -> Iterator[None]:
     """Remove the unfinished copy where the archive turns out to be another one than was announced."""
     try:
         yield
@@ -74,7 +74,7 @@ def dropped(job: Job, archive: Archive) -> Iterator[None]:
         raise
 
 
-def finish(job: Job, archive: Archive) -> None:
+def finish(job: TransferJob, archive: Archive) -> None:
     """Give the copy its final name, unless the archive was changed since `start`.
 
     Raises:
@@ -86,7 +86,7 @@ def finish(job: Job, archive: Archive) -> None:
     job.target.finish(archive)
 
 
-def go_on(job: Job, archive: Archive, offset: int | None) -> Sent:
+def go_on(job: TransferJob, archive: Archive, offset: int | None) -> Sent:
     """Everything after `start`."""
     if offset is None:
         return Sent(archive, 0, kept=True)
@@ -98,7 +98,7 @@ def go_on(job: Job, archive: Archive, offset: int | None) -> Sent:
     return Sent(archive, moved, offset)
 
 
-def start(job: Job, archive: Archive) -> tuple[Archive, int | None]:
+def start(job: TransferJob, archive: Archive) -> tuple[Archive, int | None]:
     """Everything before the first byte.
 
     Returns:
@@ -125,7 +125,7 @@ def start(job: Job, archive: Archive) -> tuple[Archive, int | None]:
     return archive, offset
 
 
-def refuse_other(name: str, archive: Archive, found: Found) -> None:
+def refuse_other(name: str, archive: Archive, found: TargetState) -> None:
     """Raise a TransferError unless what bears the final name is the same archive."""
     if found.final != "same":
         raise TransferError(
@@ -158,7 +158,7 @@ def check_room(name: str, wanted: int, free: int | None, what: str) -> None:
         )
 
 
-def verified_prefix(source: Source, target: Target, archive: Archive, found: Found, emit: Emit) -> int:
+def verified_prefix(source: Source, target: Target, archive: Archive, found: TargetState, emit: Emit) -> int:
     """How many bytes of an unfinished copy can be kept: all of it where its hash is right, else none."""
     if not found.part:
         return 0
@@ -171,7 +171,7 @@ def verified_prefix(source: Source, target: Target, archive: Archive, found: Fou
     return 0
 
 
-def _move(job: Job, archive: Archive, offset: int) -> int:
+def _move(job: TransferJob, archive: Archive, offset: int) -> int:
     teller = Teller(job.emit, archive.name, archive.size, offset)
     with job.source.reading(archive, offset) as incoming, job.target.writing(archive, offset) as outgoing:
         seen, digest = pump(incoming, outgoing, teller, Throttle(job.limit))

@@ -13,7 +13,7 @@ SMALL = 64_000_000  # bytes below which a key on the target is more than the tim
 
 
 @dataclass(frozen=True)
-class Situation:
+class RoutingInput:
     """What is asked for and what there is. Tools as in `Facts.tools`, with "shell" and "sftp" where there are those.
 
     `reaches`: whether the source reaches the target's sshd, None: not tried. `size` in bytes, None: not known.
@@ -28,7 +28,7 @@ class Situation:
 
 
 @dataclass(frozen=True)
-class Choice:
+class RouteChoice:
     """The way to go, why, and where to turn when it fails on the way; `warn`: it is not what was asked for."""
 
     method: str
@@ -51,7 +51,7 @@ _GOOD = {
 }
 
 
-def choose(s: Situation) -> Choice:
+def choose(s: RoutingInput) -> RouteChoice:
     """Decide.
 
     Raises:
@@ -77,21 +77,21 @@ def choose(s: Situation) -> Choice:
         why.append("it is small, so no key for a direct way is made")
     why.append(_GOOD[way])
     spare = tuple(rest) if s.method == "auto" else ()
-    return Choice(way[0], way[1], tuple(why), spare, warn=not good)
+    return RouteChoice(way[0], way[1], tuple(why), spare, warn=not good)
 
 
-def _is_small(s: Situation) -> bool:
+def _is_small(s: RoutingInput) -> bool:
     return s.size is not None and s.size < SMALL
 
 
-def _order(s: Situation) -> list[tuple[str, Route]]:
+def _order(s: RoutingInput) -> list[tuple[str, Route]]:
     ways = list(_WAYS)
     if _is_small(s) and s.method == "auto" and s.route == "auto":
         ways.append(ways.pop(0))
     return ways
 
 
-def _blocked(way: tuple[str, Route], s: Situation) -> str:
+def _blocked(way: tuple[str, Route], s: RoutingInput) -> str:
     """Why this way is closed; "" where it is open."""
     method, route = way
     caps = METHODS[method].caps

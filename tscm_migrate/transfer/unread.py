@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
     from tscm_migrate.model import Archive
-    from tscm_migrate.transfer.base import Job
+    from tscm_migrate.transfer.base import TransferJob
     from tscm_migrate.transfer.checkpoint import Ledger
 
 
 @dataclass(frozen=True)
-class Ends:
+class SftpEnds:
     """A source that cannot hash, and a target whose unfinished copy can be read here."""
 
     source: SftpEnd
     target: FolderEnd | SftpEnd
 
 
-def applies(job: Job) -> Ends | None:
+def applies(job: TransferJob) -> SftpEnds | None:
     """The job's ends, where this is how to carry between them."""
     if isinstance(job.source, SftpEnd) and isinstance(job.target, FolderEnd | SftpEnd):
-        return Ends(job.source, job.target)
+        return SftpEnds(job.source, job.target)
     return None
 
 
-def carry(job: Job, ends: Ends, archive: Archive) -> Sent:
+def carry(job: TransferJob, ends: SftpEnds, archive: Archive) -> Sent:
     """See carry.carry."""
     source, target = ends.source, ends.target
     whole.check_name(archive.name)
@@ -78,7 +78,7 @@ def carry(job: Job, ends: Ends, archive: Archive) -> Sent:
     return Sent(archive, seen, offset)
 
 
-def _prefix(ends: Ends, archive: Archive, part: int, ledger: Ledger, emit: Emit) -> tuple[int, _Hash] | None:
+def _prefix(ends: SftpEnds, archive: Archive, part: int, ledger: Ledger, emit: Emit) -> tuple[int, _Hash] | None:
     """The verified prefix and its hash, to go on with; None where nothing can be kept."""
     target = ends.target
     if not part:

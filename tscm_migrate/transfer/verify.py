@@ -76,7 +76,7 @@ def _count(file: IO[bytes], path: Path) -> int:
         except contents.BROKEN:
             contents.drain(chunks, packed=size)  # whether it can be decrypted shows at its end
             return -1
-    except compression.Refused as error:
+    except compression.ArchiveBomb as error:
         found = contents.Walked(f"archive refused: {error}", refused=True)
     if found.refused:
         raise ArchiveRefused(f"{path.name}: {found.why}")

@@ -35,7 +35,7 @@ _LINK = re.compile(r"threatstop_latest|\.tsbak(?:\.gpg)?['\"]?\s*(?:->|→|=>)")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedArchive:
     """A row: its `number` as shown, the archive's `folder` ("" where only the name is shown) and `name`.
 
     Where only a time is shown, the name begins as that archive's does: with date, hour and minute, perhaps second.
@@ -46,7 +46,7 @@ class Entry:
     name: str
 
 
-def entries(lines: Iterable[str]) -> list[Entry]:
+def entries(lines: Iterable[str]) -> list[ListedArchive]:
     """The numbered archives among `lines`; rows that show a symlink (`… -> …`, threatstop_latest) are left out."""
     return [entry for line in lines if not _LINK.search(line) for entry in _row(line)]
 
@@ -63,20 +63,20 @@ def keys(lines: Iterable[str]) -> set[str]:
     return {row.number.lower() for row in (*entries(lines), *dated(lines))}
 
 
-def dated(lines: Iterable[str]) -> list[Entry]:
+def dated(lines: Iterable[str]) -> list[ListedArchive]:
     """The rows of a list without any file name, by the time that they show: a key, a day, an hour and a minute."""
-    found: list[Entry] = []
+    found: list[ListedArchive] = []
     for line in lines:
         key, times = _LEADING.match(line), list(_TIME.finditer(line))
         if _NAME.search(line):
             return []
         if key is not None and len(times) == 1 and key.end() <= times[0].start():
             when = re.sub(r"[/.]", "-", times[0]["day"]) + "_" + times[0]["time"].replace(":", "_")
-            found.append(Entry(key["key"], "", f"threatstop_backup_{when}"))
+            found.append(ListedArchive(key["key"], "", f"threatstop_backup_{when}"))
     return found
 
 
-def _row(line: str) -> list[Entry]:
+def _row(line: str) -> list[ListedArchive]:
     """The archives of one line: mostly one; several where a menu is set in columns."""
     found, end = [], 0
     for match in _NAME.finditer(line):
@@ -85,7 +85,7 @@ def _row(line: str) -> list[Entry]:
         if key is None and end == 0:
             key = _BEHIND.search(line[match.end() :])
         if key is not None:
-            found.append(Entry(key["key"], match["folder"].rstrip("/"), match["name"].lower()))
+            found.append(ListedArchive(key["key"], match["folder"].rstrip("/"), match["name"].lower()))
         end = match.end()
     return found
 
@@ -119,7 +119,7 @@ def has_rows(lines: Sequence[str]) -> bool:
     return bool(entries(lines) or dated(lines))
 
 
-def pick(lines: Sequence[str], name: str, folder: str, there: Collection[str] = ()) -> Entry | None:
+def pick(lines: Sequence[str], name: str, folder: str, there: Collection[str] = ()) -> ListedArchive | None:
     """The row of the archive `name`, the one in `folder` where several are shown; None where it is not listed.
 
     A row without a folder counts when no row of that name shows one.

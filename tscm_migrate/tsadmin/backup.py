@@ -10,9 +10,9 @@ from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive import select
 from tscm_migrate.errors import BackupFailed
 from tscm_migrate.tsadmin import output
-from tscm_migrate.tsadmin.reader import Reader, dialects
-from tscm_migrate.tsadmin.session import Asked, Limits, converse
-from tscm_migrate.tsadmin.wishes import Wishes
+from tscm_migrate.tsadmin.intent import Intent
+from tscm_migrate.tsadmin.reader import QuestionReader, dialects
+from tscm_migrate.tsadmin.session import Limits, OperatorPort, converse
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class BackupRequest:
     """What to hand to tsadmin; `passphrase` None: do not encrypt. `debug` 1..7 or None. `limits`: when to give up."""
 
     interface: str = ""
@@ -30,7 +30,7 @@ class Request:
     limits: Limits = field(default_factory=Limits)
 
 
-def options(request: Request, passphrase_file: str = "") -> list[str]:
+def options(request: BackupRequest, passphrase_file: str = "") -> list[str]:
     """The documented options, each only when it says something."""
     given = []
     if request.interface:
@@ -44,13 +44,13 @@ def options(request: Request, passphrase_file: str = "") -> list[str]:
     return given
 
 
-def command(appliance: Appliance, request: Request) -> str:
+def command(appliance: Appliance, request: BackupRequest) -> str:
     """The command as a person would type it; the passphrase file has its name only when it is there."""
     shown = "(a 0600 file in memory)" if request.passphrase else ""
     return " ".join([appliance.paths.tsadmin, "backup", *options(request, shown)])
 
 
-def create(appliance: Appliance, request: Request, operator: Asked) -> Archive:
+def create(appliance: Appliance, request: BackupRequest, operator: OperatorPort) -> Archive:
     """Make a backup and say which archive it is.
 
     Args:
@@ -65,11 +65,11 @@ def create(appliance: Appliance, request: Request, operator: Asked) -> Archive:
         UnknownPrompt, DialogueSilent, SshError: see there.
     """
     before = {archive.path for archive in archives.listed(appliance)}
-    wishes = Wishes(
+    intent = Intent(
         address=appliance.host.address, here=appliance.host.address, interface=request.interface or None,
         passphrase=request.passphrase, sudo=sudo_answer(appliance), encrypt=request.passphrase is not None,
     )  # fmt: skip
-    reader = Reader(wishes, dialects(appliance.host.dialect), "backup")
+    reader = QuestionReader(intent, dialects(appliance.host.dialect), "backup")
     with PassphraseFile(appliance, request.passphrase) as file:
         words = [appliance.paths.tsadmin, "backup", *(quote(word) for word in options(request, file.path))]
         script = file.guarded(" ".join(words))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.tsadmin import output
 from tscm_migrate.tsadmin.backup import sudo_answer
-from tscm_migrate.tsadmin.reader import Reader, dialects
+from tscm_migrate.tsadmin.intent import Intent
+from tscm_migrate.tsadmin.reader import QuestionReader, dialects
 from tscm_migrate.tsadmin.session import Limits, Nobody, converse
-from tscm_migrate.tsadmin.wishes import Wishes
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
@@ -68,12 +68,12 @@ def update(appliance: Appliance, name: str, *, timeout: float) -> Updated:
     Raises:
         UnknownPrompt: it asks something; a person must do this one. DialogueSilent, SshError: see there.
     """
-    wishes = Wishes(address=appliance.host.address, here=appliance.host.address, sudo=sudo_answer(appliance))
+    intent = Intent(address=appliance.host.address, here=appliance.host.address, sudo=sudo_answer(appliance))
     # A device's first login is for a person, later, by hand: the checklist names it.
     talked = converse(
         appliance,
         f"exec {appliance.paths.tsadmin} update {quote(name)}",
-        Reader(wishes, dialects(appliance.host.dialect), "update"),
+        QuestionReader(intent, dialects(appliance.host.dialect), "update"),
         Nobody(),
         display=f"tsadmin update {name}",
         limits=Limits(timeout, timeout),

@@ -115,7 +115,7 @@ _DIALOGUES = ("backup", "restore", "update", "any")
 
 
 @dataclass(frozen=True)
-class Row:
+class DialectRow:
     """One question, or one fact.
 
     Attributes:
@@ -157,8 +157,8 @@ class Dialect:
     """A loaded dialect: its name, its questions and its facts."""
 
     name: str
-    questions: tuple[Row, ...]
-    facts: tuple[Row, ...]
+    questions: tuple[DialectRow, ...]
+    facts: tuple[DialectRow, ...]
     choices: frozenset[str] = frozenset()  # the spellings that it uses, "" for none shown; empty: any that is known
 
 
@@ -242,7 +242,7 @@ class _Loader:
             raise self._fail(f"{key} = {value!r}", at, f"{key} is one of: {', '.join(allowed)}")
         return str(value)
 
-    def _question(self, table: dict[str, Any], at: str) -> Iterator[Row]:
+    def _question(self, table: dict[str, Any], at: str) -> Iterator[DialectRow]:
         self._keys(table, _QUESTION_KEYS, at)
         kinds = tuple(Kind)
         of = self._list(table, "of", kinds, at)
@@ -267,15 +267,15 @@ class _Loader:
             pattern = self._pattern(words, at)
             if kind is Kind.CONFIRM and "hostname" not in words:
                 raise self._fail("the kind confirm answers with the name in the question", at, "put {hostname} into it")
-            yield Row(kind, words, pattern, self.name, default=take_apart(text).default, **own)
+            yield DialectRow(kind, words, pattern, self.name, default=take_apart(text).default, **own)
 
-    def _fact(self, table: dict[str, Any], at: str) -> Iterator[Row]:
+    def _fact(self, table: dict[str, Any], at: str) -> Iterator[DialectRow]:
         self._keys(table, _FACT_KEYS, at)
         about = self._one_of({"kind": NOTE, **table}, "kind", (NOTE, REFUSED, *YES_NO), at)
         ips = self._list(table, "ips", _IPS, at)
         for text in self._texts(table.get("text"), at):
             words = " ".join(text.split()).rstrip(" .!")
-            yield Row(None, words, self._pattern(words, at), self.name, about=about, ips=ips)
+            yield DialectRow(None, words, self._pattern(words, at), self.name, about=about, ips=ips)
 
     def _list(self, table: dict[str, Any], key: str, allowed: tuple[str, ...], at: str) -> tuple[str, ...]:
         values = table.get(key, [])

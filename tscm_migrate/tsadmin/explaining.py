@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.errors import UsageError
 from tscm_migrate.model import Secret
 from tscm_migrate.ssh.terminal import ScreenBuffer
-from tscm_migrate.tsadmin.reader import Reader
-from tscm_migrate.tsadmin.wishes import Understood, Wishes
+from tscm_migrate.tsadmin.intent import Intent, Understood
+from tscm_migrate.tsadmin.reader import QuestionReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ _SECRETS = ("passphrase", "sudo")
 _IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 
 
-def wishes(given: Sequence[str], dialogue: str) -> Wishes:
+def intent(given: Sequence[str], dialogue: str) -> Intent:
     """The values of a run that there is not: sane ones, and those that `--set` gives.
 
     Raises:
@@ -31,11 +31,11 @@ def wishes(given: Sequence[str], dialogue: str) -> Wishes:
     """
     if dialogue not in DIALOGUES:
         raise UsageError(f"--dialogue {dialogue!r} is unknown", f"one of: {', '.join(DIALOGUES)}")
-    made = Wishes(
+    made = Intent(
         gateway="10.1.1.1", dns=("10.1.1.1", "10.1.1.2"), dhcp=False, hostname="tsclient", interface="eth0", restore_ssh=True,
         passphrase=Secret("(the passphrase)"), sudo=Secret("(the sudo password)"),
     )  # fmt: skip
-    known = {field.name: str(field.type) for field in fields(Wishes)}
+    known = {field.name: str(field.type) for field in fields(Intent)}
     for one in given:
         for pair in re.split(r"[ ,](?=\w+=)", one):
             key, equals, value = pair.partition("=")
@@ -69,7 +69,7 @@ def _value(key: str, kind: str, value: str) -> Any:
     )
 
 
-def explained(source: Iterable[str], dialogue: str, given: Wishes, known: Sequence[Dialect]) -> Iterator[Understood]:
+def explained(source: Iterable[str], dialogue: str, given: Intent, known: Sequence[Dialect]) -> Iterator[Understood]:
     """What each question of the input is understood as.
 
     Raises:
@@ -92,9 +92,9 @@ def _asked(text: str, number: int) -> list[str]:
     return questions
 
 
-def explain(asked: Sequence[str], dialogue: str, given: Wishes, known: Sequence[Dialect]) -> Iterator[Understood]:
+def explain(asked: Sequence[str], dialogue: str, given: Intent, known: Sequence[Dialect]) -> Iterator[Understood]:
     """What each question of one dialogue is understood as, the one before it having been answered as it was."""
-    reader = Reader(given, known, dialogue)
+    reader = QuestionReader(given, known, dialogue)
     for one in asked:
         terminal = ScreenBuffer()
         shown = [*terminal.feed(one.encode("utf-8", "replace")), terminal.line]

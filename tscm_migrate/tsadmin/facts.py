@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from tscm_migrate.tsadmin import archive_list
-from tscm_migrate.tsadmin.dialect import REFUSED, Dialect, Kind, Row, slots_of
+from tscm_migrate.tsadmin.dialect import REFUSED, Dialect, DialectRow, Kind, slots_of
+from tscm_migrate.tsadmin.intent import IPV4, Intent
 from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, sentences
-from tscm_migrate.tsadmin.wishes import IPV4, Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,15 +25,15 @@ class Another(NotNow):
     """The question is about another address or archive than ours."""
 
 
-def check_slots(wishes: Wishes, row: Row, slots: dict[str, list[str]]) -> None:
+def check_slots(intent: Intent, row: DialectRow, slots: dict[str, list[str]]) -> None:
     """An address or an archive in a question must be the one that it is about."""
     network = row.kind in (Kind.NETWORK, Kind.APPLY) or row.about in (Kind.NETWORK, Kind.APPLY)
     for number, shown in enumerate([*slots.get("ip", []), *(one.split("/")[0] for one in slots.get("cidr", []))]):
         role = row.ips[number] if number < len(row.ips) else "network" if network else "any"
-        if not wishes.may_show(shown, role):
+        if not intent.may_show(shown, role):
             raise Another(f"{shown} is not the address that this question should show")
     for shown in slots.get("archive", []):
-        if wishes.archive is None or shown.rpartition("/")[2].lower() != wishes.archive.lower():
+        if intent.archive is None or shown.rpartition("/")[2].lower() != intent.archive.lower():
             raise Another(f"{shown} is not the archive that is to be restored")
 
 
@@ -41,12 +41,12 @@ class Above(NotNow):
     """The question says nothing by itself, and what stands above it does not make it known."""
 
 
-class Facts:
+class StatedFacts:
     """The facts of some dialects, for one run."""
 
-    def __init__(self, dialects: Sequence[Dialect], wishes: Wishes) -> None:
+    def __init__(self, dialects: Sequence[Dialect], intent: Intent) -> None:
         self._rows = [row for dialect in dialects for row in dialect.facts]
-        self._wishes = wishes
+        self._intent = intent
         self._seen: dict[str, list[str] | None] = {}
 
     def all_of(self, lines: Sequence[str]) -> list[str]:
@@ -99,7 +99,7 @@ class Facts:
             text = plain(line).rstrip(" .!")
             for row in self._rows:
                 if match := row.pattern.fullmatch(text):
-                    check_slots(self._wishes, row, slots_of(match))
+                    check_slots(self._intent, row, slots_of(match))
             if self.in_text(text) is not None:
                 continue
             words = text.split(" ")
@@ -124,9 +124,9 @@ class Facts:
         for row in self._rows:
             if match := row.pattern.fullmatch(text):
                 try:
-                    check_slots(self._wishes, row, slots_of(match))
+                    check_slots(self._intent, row, slots_of(match))
                 except NotNow:
                     continue
-                method = row.about in (Kind.DHCP, Kind.STATIC) and self._wishes.wants(Kind(row.about)) is False
+                method = row.about in (Kind.DHCP, Kind.STATIC) and self._intent.wants(Kind(row.about)) is False
                 return None if method else row.about
         return None

@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.model import Secret
 from tscm_migrate.tsadmin import archive_list
-from tscm_migrate.tsadmin.dialect import NOTE, REFUSED, SECRET, SHIPPED, YES_NO, Dialect, Kind, Row, load, slots_of
-from tscm_migrate.tsadmin.facts import Above, Another, Facts, NotNow, check_slots
+from tscm_migrate.tsadmin.dialect import (
+    NOTE,
+    REFUSED,
+    SECRET,
+    SHIPPED,
+    YES_NO,
+    Dialect,
+    DialectRow,
+    Kind,
+    load,
+    slots_of,
+)
+from tscm_migrate.tsadmin.facts import Above, Another, NotNow, StatedFacts, check_slots
+from tscm_migrate.tsadmin.intent import DEFAULTS, IPV4, TIMES, Intent, Understood
 from tscm_migrate.tsadmin.spelling import Choice, Parsed, is_rule, joined, plain, runs_on, take_apart, vocabulary
-from tscm_migrate.tsadmin.wishes import DEFAULTS, IPV4, TIMES, Understood, Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,18 +74,18 @@ def _worded(text: str) -> bool:
     return re.search("[A-Za-z]{2}", take_apart(text).words) is not None
 
 
-def _same(row: Row, choice: Choice) -> bool:
+def _same(row: DialectRow, choice: Choice) -> bool:
     """Whether the choice that a question shows is the one that its row has in its words."""
     return (row.does or choice.yes).lower() == choice.yes and (row.leaves or choice.no).lower() == choice.no
 
 
-class Reader:
+class QuestionReader:
     """One dialogue: understands what waits, and counts what was sent."""
 
-    def __init__(self, wishes: Wishes, known: Sequence[Dialect], dialogue: str = "restore") -> None:
-        self.wishes, self.dialogue = wishes, dialogue
+    def __init__(self, intent: Intent, known: Sequence[Dialect], dialogue: str = "restore") -> None:
+        self.intent, self.dialogue = intent, dialogue
         self._dialects = list(known)
-        self._facts = Facts(self._dialects, wishes)
+        self._facts = StatedFacts(self._dialects, intent)
         self._kept: tuple[str, ...] = ()  # shown before a pager stopped it
         self._listed: tuple[str, ...] = ()  # the lines above the last answer
         self._last: Understood | None = None
@@ -83,7 +94,7 @@ class Reader:
     def teach(self, dialect: Dialect) -> None:
         """Let a dialect go before all others from now on; one of the same name is replaced."""
         self._dialects = [dialect, *(one for one in self._dialects if one.name != dialect.name)]
-        self._facts = Facts(self._dialects, self.wishes)
+        self._facts = StatedFacts(self._dialects, self.intent)
 
     def read(self, lines: Sequence[str], *, suggest: bool = True) -> Understood:
         """Understand the last of these lines, which waits.
@@ -177,9 +188,11 @@ class Reader:
             if self._facts.in_text(head) is not None:
                 yield head, words[stop.end() :]
 
-    def _answer(self, candidate: _Candidate, asked: Parsed, row: Row, match: re.Match[str], head: str) -> Understood:
+    def _answer(
+        self, candidate: _Candidate, asked: Parsed, row: DialectRow, match: re.Match[str], head: str
+    ) -> Understood:
         slots = slots_of(match)
-        check_slots(self.wishes, row, slots)
+        check_slots(self.intent, row, slots)
         kind = row.kind or self._kind_of_facts(candidate, row, head)
         if row.above == "known" and row.kind is not None:
             self._check_subject(kind, [*self._facts.all_of(candidate.above), *(self._facts.in_text(head) or [])])
@@ -203,7 +216,7 @@ class Reader:
         return 2 if repeats and kind not in (Kind.PAGER, Kind.DNS, Kind.KEY) else TIMES.get(kind, 2)
 
     def _text(
-        self, kind: Kind, row: Row, asked: Parsed, slots: dict[str, list[str]], candidate: _Candidate
+        self, kind: Kind, row: DialectRow, asked: Parsed, slots: dict[str, list[str]], candidate: _Candidate
     ) -> str | Secret:
         if kind is Kind.LITERAL:
             return row.answer or ""
@@ -223,14 +236,14 @@ class Reader:
         value = (
             self._row_of_list(candidate, row)
             if kind is Kind.ARCHIVE
-            else self.wishes.value(kind, self._given.get(kind, 0))
+            else self.intent.value(kind, self._given.get(kind, 0))
         )
         if value is None:
             raise NotNow(f"there is no value to answer a question of kind {kind} with")
         return value
 
-    def _yes_no(self, kind: Kind, row: Row, asked: Parsed, question: str) -> str:
-        wanted = self._more_dns() if kind is Kind.MORE_DNS else self.wishes.wants(kind)
+    def _yes_no(self, kind: Kind, row: DialectRow, asked: Parsed, question: str) -> str:
+        wanted = self._more_dns() if kind is Kind.MORE_DNS else self.intent.wants(kind)
         if wanted is None:
             raise NotNow(f"nothing says what is wanted of {kind}")
         taught = [typed for typed in (row.does, row.leaves) if typed is not None]
@@ -250,7 +263,7 @@ class Reader:
         again = self._last is not None and self._last.question == question
         return {"y": "yes", "n": "no"}.get(answer, answer) if again and not choice.text else answer
 
-    def _check_default(self, asked: Parsed, row: Row, answers: Sequence[str]) -> None:
+    def _check_default(self, asked: Parsed, row: DialectRow, answers: Sequence[str]) -> None:
         """A default that is not an answer to a yes/no question makes it another one: "Restore SSH [all] [y/n]"."""
         if row.dialect in SHIPPED and asked.default is not None:
             allowed = {*_YES_NO, *(one.lower() for one in (*answers, row.default or ""))}
@@ -258,11 +271,11 @@ class Reader:
                 raise NotNow(f"{asked.default!r} is not a default of a question of yes or no")
 
     def _more_dns(self) -> bool:
-        return self._given.get(Kind.DNS, 0) < len(self.wishes.dns)
+        return self._given.get(Kind.DNS, 0) < len(self.intent.dns)
 
     # ------------------------------------------------------------------ the list of archives
 
-    def _row_of_list(self, candidate: _Candidate, row: Row) -> str | None:
+    def _row_of_list(self, candidate: _Candidate, row: DialectRow) -> str | None:
         lines: Sequence[str] = candidate.above
         if not archive_list.has_rows(lines):
             again = self._last is not None and self._last.kind is Kind.ARCHIVE and self._last.row == row.name
@@ -277,8 +290,8 @@ class Reader:
             raise NotNow("a row of the list says more than which archive it is")
         if self._given.get(Kind.ARCHIVE, 0) >= 2:
             raise NotNow("an archive was chosen twice, and it is asked for again")
-        archive = self.wishes.archive or max(archive_list.names(lines), default="")
-        entry = archive_list.pick(lines, archive, self.wishes.folder, self.wishes.there)
+        archive = self.intent.archive or max(archive_list.names(lines), default="")
+        entry = archive_list.pick(lines, archive, self.intent.folder, self.intent.there)
         if entry is None:
             raise _NotListed(archive, lines)
         return entry.number
@@ -307,7 +320,7 @@ class Reader:
         if other := {*found} & _WANTED_FOR_ITSELF - {kind, *_OF_NETWORK.get(kind, ())}:
             raise Above(f"what stands above it is about {', '.join(sorted(other))}")
 
-    def _kind_of_facts(self, candidate: _Candidate, row: Row, head: str) -> Kind:
+    def _kind_of_facts(self, candidate: _Candidate, row: DialectRow, head: str) -> Kind:
         """What a bare question is about: the one thing that the facts above it, all of them known, speak of."""
         found = [*self._facts.all_of(candidate.above), *(self._facts.in_text(head) or [])]
         about = {fact for fact in found if fact not in (NOTE, REFUSED)}
@@ -360,7 +373,7 @@ class Reader:
             for row in dialect.questions:
                 if row.kind in YES_NO and row.kind is not None and (match := row.pattern.fullmatch(words)):
                     try:
-                        check_slots(self.wishes, row, slots_of(match))
+                        check_slots(self.intent, row, slots_of(match))
                         return self._yes_no(row.kind, row, asked, candidate.text), row.kind
                     except NotNow:
                         continue

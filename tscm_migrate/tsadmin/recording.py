@@ -10,9 +10,9 @@ from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import UnknownPrompt, UsageError
-from tscm_migrate.tsadmin.explaining import wishes as sane_wishes
-from tscm_migrate.tsadmin.reader import Reader, dialects
-from tscm_migrate.tsadmin.session import OPERATOR, Asked, converse
+from tscm_migrate.tsadmin.explaining import intent as sample_intent
+from tscm_migrate.tsadmin.reader import QuestionReader, dialects
+from tscm_migrate.tsadmin.session import OPERATOR, OperatorPort, converse
 from tscm_migrate.util import private, redact
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
     from tscm_migrate.tsadmin.dialect import Kind
-    from tscm_migrate.tsadmin.wishes import Understood
+    from tscm_migrate.tsadmin.intent import Understood
 
 FORMAT = 1
 DIALOGUES = ("restore", "backup")
@@ -75,7 +75,7 @@ class _Recorder:
 
     attended = True
 
-    def __init__(self, operator: Asked, record: Recording) -> None:
+    def __init__(self, operator: OperatorPort, record: Recording) -> None:
         self._operator, self._record = operator, record
 
     def answer(self, host: str, understood: Understood, shown: Sequence[str], *, unseen: bool = False) -> str | None:
@@ -96,7 +96,7 @@ class _Recorder:
         self._operator.told(text)
 
 
-def record(host: Host, dialogue: str, operator: Asked) -> Recording:
+def record(host: Host, dialogue: str, operator: OperatorPort) -> Recording:
     """Run one dialogue on an appliance, every question answered by the person at the terminal.
 
     Args:
@@ -137,9 +137,9 @@ def record(host: Host, dialogue: str, operator: Asked) -> Recording:
     return made
 
 
-def reader_for(known: Facts | None, host: Host, dialogue: str) -> Reader:
+def reader_for(known: Facts | None, host: Host, dialogue: str) -> QuestionReader:
     """A reader with the host's dialects, and with values that only stand for those of a real run."""
-    made = sane_wishes([], dialogue)
+    made = sample_intent([], dialogue)
     if known is not None:
         own = next((i for i in known.interfaces if i.address == host.address), None)
         latest = newest(known.archives)
@@ -148,7 +148,7 @@ def reader_for(known: Facts | None, host: Host, dialogue: str) -> Reader:
             gateway=known.gateway or None, dns=known.dns, dhcp=known.dhcp, hostname=known.hostname,
             archive=latest.name if latest else None, there=frozenset(archive.name for archive in known.archives),
         )  # fmt: skip
-    return Reader(made, dialects(host.dialect), dialogue)
+    return QuestionReader(made, dialects(host.dialect), dialogue)
 
 
 def replay(recording: Recording, host: Host) -> list[tuple[str, str]]:

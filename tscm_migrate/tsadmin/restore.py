@@ -12,9 +12,9 @@ from tscm_migrate.errors import RestoreFailed, UnknownPrompt
 from tscm_migrate.tsadmin import backup, output
 from tscm_migrate.tsadmin.backup import PassphraseFile, sudo_answer
 from tscm_migrate.tsadmin.dialect import Kind
-from tscm_migrate.tsadmin.reader import Reader, dialects
-from tscm_migrate.tsadmin.session import Asked, Limits, Nobody, converse
-from tscm_migrate.tsadmin.wishes import Understood, Wishes
+from tscm_migrate.tsadmin.intent import Intent, Understood
+from tscm_migrate.tsadmin.reader import QuestionReader, dialects
+from tscm_migrate.tsadmin.session import Limits, Nobody, OperatorPort, converse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -52,7 +52,7 @@ _MAY_BE_NETWORK = re.compile(
 
 
 @dataclass(frozen=True)
-class Request:
+class RestoreRequest:
     """What to restore, and the old appliance's network settings for a dialogue that asks for them one by one.
 
     `devices`: names that are known, so that none is read as a word of what tsadmin prints. `continues`: a pass of this
@@ -82,7 +82,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RestoreOutcome:
     """How a pass ended: what was answered, whether the connection went away, what was printed.
 
     `answered`: the kinds of the questions; "operator" for a person's answer, and "literal:ROW" for a taught text.
@@ -128,9 +128,9 @@ class Outcome:
         return not self.printed.failures and (self.status == 0 or not self.printed.troubles)
 
 
-def options(request: Request, passphrase_file: str = "") -> list[str]:
+def options(request: RestoreRequest, passphrase_file: str = "") -> list[str]:
     """The documented options: those that a backup takes too, and what becomes of the network settings."""
-    shared = backup.Request(request.interface, debug=request.debug, leave_tmp_files=request.leave_tmp_files)
+    shared = backup.BackupRequest(request.interface, debug=request.debug, leave_tmp_files=request.leave_tmp_files)
     given = backup.options(shared, passphrase_file)
     if request.bypass_netconf:
         given.append("--bypass_netconf=1")
@@ -139,7 +139,7 @@ def options(request: Request, passphrase_file: str = "") -> list[str]:
     return given
 
 
-def command(appliance: Appliance, request: Request) -> str:
+def command(appliance: Appliance, request: RestoreRequest) -> str:
     """The command as a person would type it."""
     encrypted = request.archive.endswith(".gpg") and request.passphrase
     return " ".join(
@@ -147,26 +147,26 @@ def command(appliance: Appliance, request: Request) -> str:
     )
 
 
-def reader_for(appliance: Appliance, request: Request) -> Reader:
+def reader_for(appliance: Appliance, request: RestoreRequest) -> QuestionReader:
     """A reader for one pass: what is wanted, the values, and the dialects of this appliance."""
-    wishes = Wishes(
+    intent = Intent(
         address=request.address, prefix=request.prefix, here=appliance.host.address, gateway=request.gateway or None,
         dns=request.dns, dhcp=request.dhcp, hostname=request.hostname or None, interface=request.interface or None,
         archive=request.archive, folder=request.folder, passphrase=request.passphrase, sudo=sudo_answer(appliance),
         restore_ssh=request.restore_ssh, restore_cron=request.restore_cron, bypass_netconf=request.bypass_netconf,
         continues=request.continues, there=frozenset(archive.name for archive in archives.listed(appliance)),
     )  # fmt: skip
-    return Reader(wishes, dialects(appliance.host.dialect), "restore")
+    return QuestionReader(intent, dialects(appliance.host.dialect), "restore")
 
 
 def run(
     appliance: Appliance,
-    request: Request,
-    operator: Asked,
+    request: RestoreRequest,
+    operator: OperatorPort,
     *,
     chosen: Callable[[], None] = lambda: None,
     only: Collection[str] | None = None,
-) -> Outcome:
+) -> RestoreOutcome:
     """Run one pass.
 
     Args:
@@ -187,7 +187,7 @@ def run(
     def look(understood: Understood) -> None:
         missing[:] = [understood.not_listed] if understood.not_listed else []
         if only is not None and understood.kind is not None and not _may_answer(understood, only):
-            raise _Seen(understood)
+            raise _RestoreObserver(understood)
         if understood.kind is Kind.ARCHIVE:
             chosen()
 
@@ -199,9 +199,9 @@ def run(
                 appliance, file.guarded(" ".join(words)), reader_for(appliance, request), operator, look=look,
                 display=command(appliance, request), limits=request.limits,
             )  # fmt: skip
-        except _Seen as seen:
+        except _RestoreObserver as seen:
             question = seen.understood.question
-            return Outcome((), False, None, output.read(""), "", stopped_at=question)  # noqa: FBT003
+            return RestoreOutcome((), False, None, output.read(""), "", stopped_at=question)  # noqa: FBT003
         except UnknownPrompt as error:
             if missing:
                 raise RestoreFailed(appliance.name, f"{missing[-1]}; nothing was chosen") from error
@@ -209,7 +209,7 @@ def run(
     printed = output.read(
         talked.text, questions=[exchange.prompt for exchange in talked.exchanges], names=request.devices
     )
-    return Outcome(
+    return RestoreOutcome(
         tuple(exchange.rule for exchange in talked.exchanges), talked.lost, talked.status, printed, talked.text
     )
 
@@ -224,7 +224,7 @@ def _may_answer(understood: Understood, only: Collection[str]) -> bool:
 class Unsent:
     """A person who teaches an answer that is not sent: the dialogue is hung up as soon as it is remembered, or not."""
 
-    def __init__(self, operator: Asked) -> None:
+    def __init__(self, operator: OperatorPort) -> None:
         self._operator = operator
         self.kind: Kind | None = None  # of what was taught
         self.asked: Understood | None = None
@@ -244,16 +244,16 @@ class Unsent:
         """As what; the dialogue ends here where it is not to be remembered."""
         self.kind = self._operator.remember(host, question, kinds)
         if self.kind is None:
-            raise _Seen(self.asked or Understood(question))
+            raise _RestoreObserver(self.asked or Understood(question))
         return self.kind
 
     def told(self, text: str) -> None:
         """Show what became of it, and end the dialogue."""
         self._operator.told(text)
-        raise _Seen(self.asked or Understood(text))
+        raise _RestoreObserver(self.asked or Understood(text))
 
 
-def look_at_list(appliance: Appliance, request: Request) -> str:
+def look_at_list(appliance: Appliance, request: RestoreRequest) -> str:
     """Start a restore, see whether the archive is in its list, and hang up without having answered anything.
 
     The network settings are bypassed, so that nothing can be applied meanwhile.
@@ -270,14 +270,14 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
 
     def look(understood: Understood) -> None:
         if understood.not_listed or understood.kind not in (None, Kind.SUDO, Kind.PAGER):
-            raise _Seen(understood)
+            raise _RestoreObserver(understood)
 
     try:
         talked = converse(
             appliance, f"exec {' '.join(words)}", reader_for(appliance, looking), Nobody(), look=look,
             display=f"{command(appliance, looking)}, only to look", limits=request.limits,
         )  # fmt: skip
-    except _Seen as seen:
+    except _RestoreObserver as seen:
         question = seen.understood
         if question.not_listed:
             raise RestoreFailed(appliance.name, question.not_listed) from None
@@ -290,7 +290,7 @@ def look_at_list(appliance: Appliance, request: Request) -> str:
     raise RestoreFailed(appliance.name, f"its restore ends at once: {output.read(talked.text).gist}")
 
 
-class _Seen(Exception):
+class _RestoreObserver(Exception):
     """A question at which a dialogue is hung up without an answer."""
 
     def __init__(self, understood: Understood) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.tsadmin.reader import Reader
-    from tscm_migrate.tsadmin.wishes import Understood
+    from tscm_migrate.tsadmin.intent import Understood
+    from tscm_migrate.tsadmin.reader import QuestionReader
 
 OPERATOR = "operator"  # who answered, where a person did
 
@@ -32,7 +32,7 @@ class Limits:
     total: float = Policy.tsadmin_timeout
 
 
-class Asked(Protocol):
+class OperatorPort(Protocol):
     """Whoever can be asked about a question that no row knows."""
 
     @property
@@ -71,8 +71,8 @@ class _Session:
     """Decides for one dialogue; remembers why it stopped, and what it was taught."""
 
     appliance: Appliance
-    reader: Reader
-    operator: Asked
+    reader: QuestionReader
+    operator: OperatorPort
     look: Callable[[Understood], None]
     always: bool = False  # ask the person about each question, also about those that are known
     unknown: str = ""
@@ -127,7 +127,7 @@ class _Session:
 
     def _learn(self, understood: Understood, typed: str, *, unseen: bool) -> None:
         shown = self.reader.shown(self.lines)
-        lesson = teaching.Lesson(understood, typed, shown, self.reader.wishes, self.reader.dialogue, unseen=unseen)
+        lesson = teaching.Lesson(understood, typed, shown, self.reader.intent, self.reader.dialogue, unseen=unseen)
         if not lesson.kinds:
             self.operator.told("not remembered: what was typed is neither the passphrase nor sudo's password")
             return
@@ -142,8 +142,8 @@ class _Session:
 def converse(
     appliance: Appliance,
     script: str,
-    reader: Reader,
-    operator: Asked,
+    reader: QuestionReader,
+    operator: OperatorPort,
     *,
     display: str,
     limits: Limits = Limits(),

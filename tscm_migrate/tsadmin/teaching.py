@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from tscm_migrate.tsadmin.reader import Reader
-    from tscm_migrate.tsadmin.wishes import Understood, Wishes
+    from tscm_migrate.tsadmin.intent import Intent, Understood
+    from tscm_migrate.tsadmin.reader import QuestionReader
 
 _SECRET = re.compile(
     r"pass\s*-?(?:phrase|word|code)|\bsecret\b|\b(?:en|de)cryption\s+key|\bprivate\s+key|\bpin\b", re.IGNORECASE
@@ -59,7 +59,7 @@ class Lesson:
     understood: Understood
     typed: str = field(repr=False)
     lines: Sequence[str]
-    wishes: Wishes
+    intent: Intent
     dialogue: str
     unseen: bool = False
     below: bool = False
@@ -70,11 +70,11 @@ class Lesson:
 
         None for a secret that is not the known passphrase: that must not go to this question the next time.
         """
-        for kind, secret in ((Kind.PASSPHRASE, self.wishes.passphrase), (Kind.SUDO, self.wishes.sudo)):
+        for kind, secret in ((Kind.PASSPHRASE, self.intent.passphrase), (Kind.SUDO, self.intent.sudo)):
             if secret is not None and secret.reveal() == self.typed:
                 return [kind]
         if self.unseen:
-            return [Kind.PASSPHRASE, Kind.SUDO] if self.wishes.passphrase is None else []
+            return [Kind.PASSPHRASE, Kind.SUDO] if self.intent.passphrase is None else []
         if self._is_archive():
             return [Kind.ARCHIVE]
         if self.understood.suggestion == self.typed and self.understood.suggested is not None:
@@ -114,10 +114,10 @@ class Lesson:
         return not re.search(r"[A-Za-z]{2}", take_apart(text).words)
 
     def _is_archive(self) -> bool:
-        archive = self.wishes.archive
+        archive = self.intent.archive
         if archive is None or not archive_list.has_rows(self.lines):
             return False
-        entry = archive_list.pick(self.lines, archive, self.wishes.folder, self.wishes.there)
+        entry = archive_list.pick(self.lines, archive, self.intent.folder, self.intent.there)
         return entry is not None and entry.number == self.typed
 
 
@@ -134,7 +134,7 @@ def row(lesson: Lesson, kind: Kind) -> str:
     if asked.default is not None and asked.choice is None:
         text = asked.words  # a default may be another one the next time, and is read apart from the words
     ips: list[str] = []
-    slotted = _SLOTTED.sub(lambda found: _slot(found, lesson.wishes, ips), text)
+    slotted = _SLOTTED.sub(lambda found: _slot(found, lesson.intent, ips), text)
     fields: dict[str, str | list[str]] = {"kind": kind.value, "text": slotted}
     if kind is Kind.LITERAL:
         fields["answer"] = typed
@@ -147,11 +147,11 @@ def row(lesson: Lesson, kind: Kind) -> str:
     return "\n[[question]]\n" + "\n".join(made) + "\n"
 
 
-def _slot(found: re.Match[str], wishes: Wishes, ips: list[str]) -> str:
+def _slot(found: re.Match[str], intent: Intent, ips: list[str]) -> str:
     kind = str(found.lastgroup)
     if kind in ("ip", "cidr"):
         shown = found[0].partition("/")[0]
-        ips.append("address" if shown == wishes.address else "here" if shown == wishes.here else "any")
+        ips.append("address" if shown == intent.address else "here" if shown == intent.here else "any")
     return f"{{{kind}}}"
 
 
@@ -172,7 +172,7 @@ def _of_yes_no(lesson: Lesson, kind: Kind) -> Iterator[tuple[str, str]]:
     in mind: then the question's own words tell it.
     """
     asked, typed = take_apart(lesson.text), lesson.typed
-    wanted = lesson.wishes.wants(kind) is not False
+    wanted = lesson.intent.wants(kind) is not False
     choice = None if UNKNOWN_CHOICE.search(asked.words) else asked.yes_no
     if kind in (Kind.SSH, Kind.CRON) and not wanted:
         if both := dict(_of_two_options(lesson)):
@@ -190,7 +190,7 @@ def _of_yes_no(lesson: Lesson, kind: Kind) -> Iterator[tuple[str, str]]:
         yield "does" if wanted else "leaves", typed
 
 
-def learn(lesson: Lesson, kind: Kind, file: Path | None, reader: Reader) -> str:
+def learn(lesson: Lesson, kind: Kind, file: Path | None, reader: QuestionReader) -> str:
     """Remember an answer: in the dialect's file where there is one, and in this dialogue at once.
 
     Returns:

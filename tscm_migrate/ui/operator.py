@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tscm_migrate.tsadmin.dialect import Kind
-    from tscm_migrate.tsadmin.wishes import Understood
+    from tscm_migrate.tsadmin.intent import Understood
 
 _MOST_LINES = 300  # of what is shown above a question
 _SECRET = 4  # characters; a y or an n that is typed unseen is no secret

@@ -44,7 +44,7 @@ def backup(tmp_path: Path) -> Path:
 
 def look(
     folder: Path, home: Path, *, shell: str = "sh", path: str = "", prefix: tuple[str, ...] = ()
-) -> folders.Listed:
+) -> folders.FolderListing:
     env = {"HOME": str(home), "PATH": path or os.environ["PATH"], "LC_ALL": "C"}
     argv = [
         *prefix,
@@ -80,7 +80,7 @@ def test_every_shell_and_set_of_tools_lists_the_same(backup: Path, tmp_path: Pat
 
 def test_a_folder_that_is_missing_or_cannot_be_read_is_not_an_empty_one(backup: Path, tmp_path: Path) -> None:
     empty = tmp_path / "home"
-    assert look(empty, empty) == folders.Listed()
+    assert look(empty, empty) == folders.FolderListing()
     missing = look(tmp_path / "none", empty)
     assert (missing.missing, missing.unseen) == (True, "")
     file = tmp_path / "file"
@@ -131,7 +131,7 @@ def test_what_no_archive_can_be_is_left_out() -> None:
 # ---------------------------------------------------------------- the time of a name, and the time of its file
 
 
-def listed(zone: str, *files: tuple[str, datetime]) -> folders.Listed:
+def listed(zone: str, *files: tuple[str, datetime]) -> folders.FolderListing:
     lines = [f"@file\t81a4\t1\t{int(at.timestamp())}\t/b/threatstop_backup_{name}.tsbak" for name, at in files]
     return folders.parse("\n".join([f"@zone\t{zone}", *lines, "@end\tbackup\t", "@end\thome\t"]))
 

@@ -6,7 +6,7 @@ import pytest
 
 from tscm_migrate.appliance import backup_schedule, folders, parsers, processes
 from tscm_migrate.appliance.facts import FACTS, sections
-from tscm_migrate.appliance.lockfile import Mark
+from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.archive import dated, network_config
 from tscm_migrate.model import Paths
 from tscm_migrate.util.numbers import number
@@ -35,11 +35,13 @@ def test_no_parser_stumbles_over_a_number(shape: str, text: str) -> None:
     )
     parsers.version_key(told)
     sections(f"m a\n{told}\nm = {text}", "m")
-    assert Mark.parse(f'{{"run":"","role":"","owner":"","workstation":"","since":"","pid":{text}}}') is not None
+    assert (
+        ApplianceLock.parse(f'{{"run":"","role":"","owner":"","workstation":"","since":"","pid":{text}}}') is not None
+    )
 
 
 def test_a_mark_may_be_nested_as_deep_as_it_likes() -> None:
-    assert Mark.parse("[" * 100_000) == Mark()
+    assert ApplianceLock.parse("[" * 100_000) == ApplianceLock()
 
 
 @pytest.mark.parametrize("text", NUMBERS, ids=lambda text: text[:8])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tscm_migrate.appliance.facts import Facts
-from tscm_migrate.appliance.lockfile import Mark
+from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.migration.rediscover import HostTraits, KnownTraits, who_is
 
 RUN = "20240501-030000-1a2b"
@@ -20,8 +20,8 @@ def known(**changes: Any) -> KnownTraits:
     return KnownTraits(old, new, RUN, **fields)
 
 
-def marked(role: str, run: str = RUN) -> Mark:
-    return Mark(run, role)
+def marked(role: str, run: str = RUN) -> ApplianceLock:
+    return ApplianceLock(run, role)
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,10 @@ def test_an_appliance_is_told_by_what_only_it_has(trace: HostTraits, known_: Kno
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"run": 1}', '{"run": "a", "pid": "x"}', "\x00", "9" * 5000])
 def test_a_lock_that_cannot_be_read_is_somebodys(text: str) -> None:
-    assert Mark.parse(text) == Mark()
+    assert ApplianceLock.parse(text) == ApplianceLock()
 
 
 def test_a_lock_comes_back_as_it_was_written() -> None:
-    mark = Mark(RUN, "old", "me@there", "ab12", 7, "2024-05-01T03:00:00Z")
-    assert Mark.parse(mark.text()) == mark
-    assert "\n" not in Mark(owner="me\nyou").text()
+    mark = ApplianceLock(RUN, "old", "me@there", "ab12", 7, "2024-05-01T03:00:00Z")
+    assert ApplianceLock.parse(mark.text()) == mark
+    assert "\n" not in ApplianceLock(owner="me\nyou").text()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
-from tscm_migrate.appliance.lockfile import Mark
+from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.errors import Locked, StateUnwritable
 from tscm_migrate.migration import journal, locks
 from tscm_migrate.model import Host
@@ -65,7 +65,7 @@ def test_a_killed_process_holds_nothing_and_that_is_the_proof(tmp_path: Path, ho
 def test_a_run_of_another_workstation_is_never_proved_dead(tmp_path: Path) -> None:
     elsewhere = locks.new_lock(RUN, "old", tmp_path / "elsewhere")
     assert not locks.proved_dead(elsewhere, tmp_path / "here")
-    assert not locks.proved_dead(Mark(), tmp_path)
+    assert not locks.proved_dead(ApplianceLock(), tmp_path)
 
 
 def begun(root: Path, run: str, *, started: bool, outcome: str = "") -> journal.Journal:

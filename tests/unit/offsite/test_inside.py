@@ -35,7 +35,7 @@ def members(root: str, etc: str) -> bytes:
     )
 
 
-def read(body: bytes, paths: Paths | None = None) -> inspect.Inside:
+def read(body: bytes, paths: Paths | None = None) -> inspect.ArchiveFacts:
     return inspect.read(iter([body[:7], body[7:]]), paths or Paths())
 
 

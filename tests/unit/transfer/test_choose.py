@@ -4,7 +4,7 @@ import pytest
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.transfer.methods import METHODS
-from tscm_migrate.transfer.routing import Situation, choose
+from tscm_migrate.transfer.routing import RoutingInput, choose
 from tscm_migrate.util.rates import parse_limit
 
 ALL = frozenset({"shell", "sftp", "rsync", "ssh", "tar"})
@@ -12,16 +12,16 @@ BIG = 10**9
 
 
 def test_the_shortest_way_is_taken_where_it_is_open() -> None:
-    choice = choose(Situation(ALL, ALL, reaches=True, size=BIG))
+    choice = choose(RoutingInput(ALL, ALL, reaches=True, size=BIG))
     assert (choice.method, choice.route, choice.warn) == ("rsync", "direct", False)
     assert ("tar", "relay") in choice.fallbacks
 
 
 def test_a_small_archive_is_not_worth_a_key_and_it_says_so() -> None:
-    choice = choose(Situation(ALL, ALL, reaches=True, size=1000))
+    choice = choose(RoutingInput(ALL, ALL, reaches=True, size=1000))
     assert (choice.method, choice.route) == ("tar", "relay")
     assert "small" in choice.text()
-    assert choose(Situation(ALL, ALL, method="rsync", reaches=True, size=1000)).route == "direct"
+    assert choose(RoutingInput(ALL, ALL, method="rsync", reaches=True, size=1000)).route == "direct"
 
 
 @pytest.mark.parametrize(
@@ -37,42 +37,42 @@ def test_a_small_archive_is_not_worth_a_key_and_it_says_so() -> None:
 def test_a_closed_way_is_named_with_its_reason(
     source: frozenset[str], target: frozenset[str], *, reaches: bool | None, way: tuple[str, str], why: str
 ) -> None:
-    choice = choose(Situation(source, target, reaches=reaches, size=BIG))
+    choice = choose(RoutingInput(source, target, reaches=reaches, size=BIG))
     assert (choice.method, choice.route) == way
     assert why in choice.text()
     assert not choice.warn
 
 
 def test_a_missing_rsync_that_was_asked_for_is_said_and_another_way_taken() -> None:
-    choice = choose(Situation(ALL, ALL - {"rsync"}, method="rsync"))
+    choice = choose(RoutingInput(ALL, ALL - {"rsync"}, method="rsync"))
     assert (choice.method, choice.warn) == ("tar", True)
     assert "no rsync on the new one" in choice.text()
 
 
 def test_rsync_goes_through_a_tunnel_where_it_has_to() -> None:
-    choice = choose(Situation(ALL, ALL, method="rsync", reaches=False))
+    choice = choose(RoutingInput(ALL, ALL, method="rsync", reaches=False))
     assert (choice.method, choice.route, choice.warn) == ("rsync", "relay", False)
-    assert choose(Situation(ALL, ALL, method="rsync", route="relay", reaches=True)).route == "relay"
+    assert choose(RoutingInput(ALL, ALL, method="rsync", route="relay", reaches=True)).route == "relay"
 
 
 def test_a_route_that_was_asked_for_is_never_left() -> None:
     with pytest.raises(UsageError, match="does not reach"):
-        choose(Situation(ALL, ALL, route="direct", reaches=False))
+        choose(RoutingInput(ALL, ALL, route="direct", reaches=False))
     for method in ("tar", "sftp"):
         with pytest.raises(UsageError, match="pass through this workstation"):
-            choose(Situation(ALL, ALL, method=method, route="direct", reaches=True))
-    assert choose(Situation(ALL, ALL, route="relay", reaches=True, size=BIG)).route == "relay"
+            choose(RoutingInput(ALL, ALL, method=method, route="direct", reaches=True))
+    assert choose(RoutingInput(ALL, ALL, route="relay", reaches=True, size=BIG)).route == "relay"
 
 
 def test_no_way_at_all_names_every_reason() -> None:
     with pytest.raises(UsageError, match="no rsync") as caught:
-        choose(Situation(frozenset({"shell"}), frozenset({"shell"})))
+        choose(RoutingInput(frozenset({"shell"}), frozenset({"shell"})))
     assert "tar" in str(caught.value)
     assert "sftp" in str(caught.value)
 
 
 def test_what_was_asked_for_alone_has_no_fallback() -> None:
-    assert choose(Situation(ALL, ALL, method="rsync", reaches=True)).fallbacks == ()
+    assert choose(RoutingInput(ALL, ALL, method="rsync", reaches=True)).fallbacks == ()
 
 
 def test_every_method_declares_what_it_needs() -> None:

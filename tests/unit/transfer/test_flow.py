@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tscm_migrate.errors import TransferError
 from tscm_migrate.events import Progress, silent
-from tscm_migrate.transfer.pump import Digest, Pace, Teller, Throttle, pump
+from tscm_migrate.transfer.pump import Digest, Teller, Throttle, TransferPace, pump
 from tscm_migrate.ui.progress import Meter
 
 
@@ -43,7 +43,7 @@ def test_a_digest_whose_feeder_fails_leaves_no_thread() -> None:
 
 def test_a_source_that_drips_is_ended_and_a_slow_one_is_not() -> None:
     now = [0.0]
-    slow, drip = Pace("x", lambda: now[0]), Pace("x", lambda: now[0])
+    slow, drip = TransferPace("x", lambda: now[0]), TransferPace("x", lambda: now[0])
     for at in range(0, 300, 30):
         now[0] = at
         slow.add(30 * 1024)

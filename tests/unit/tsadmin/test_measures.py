@@ -12,8 +12,8 @@ from tests.unit.tsadmin.support import answer, reader
 from tscm_migrate.tsadmin.spelling import vocabulary
 
 EVERY_WISH = [
-    dict(zip(("restore_ssh", "restore_cron", "bypass_netconf"), wish, strict=True))
-    for wish in itertools.product((True, False), repeat=3)
+    dict(zip(("restore_ssh", "restore_cron", "bypass_netconf"), options, strict=True))
+    for options in itertools.product((True, False), repeat=3)
 ]
 LISTED = (
     "[INFO ] : Available backups:\n  1) /opt/threatstop/backup/threatstop_backup_2026-11-22_10_19_25.tsbak.gpg\n"
@@ -45,7 +45,7 @@ FOREIGN = sorted(vocabulary(
 
 @pytest.mark.parametrize("text", [*FOR_A_PERSON, *NEVER, *TO_A_PERSON])
 def test_what_only_a_person_may_answer_is_answered_for_no_wish(text: str) -> None:
-    assert {answer(reader(**wish), text) for wish in EVERY_WISH} == {None}
+    assert {answer(reader(**options), text) for options in EVERY_WISH} == {None}
     assert answer(reader("backup"), text) is None
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.tsadmin.corpora import NAME
-from tests.unit.tsadmin.support import SHIPPED, answer, reader, say, wishes
+from tests.unit.tsadmin.support import SHIPPED, answer, intent, reader, say
 from tscm_migrate.tsadmin.dialect import Kind, load
-from tscm_migrate.tsadmin.reader import Reader
+from tscm_migrate.tsadmin.reader import QuestionReader
 from tscm_migrate.tsadmin.recording import Recorded, Recording
 from tscm_migrate.tsadmin.teaching import Lesson, asks_for_a_secret, learn
 from tscm_migrate.util import redact
@@ -22,9 +22,9 @@ OTHER = "threatstop_backup_2026-11-21_01_00_00.tsbak"
 LIST = f"Nr  File\n0  {NAME}\n"
 
 
-def lesson(one: Reader, text: str, typed: str, *, unseen: bool = False) -> Lesson:
+def lesson(one: QuestionReader, text: str, typed: str, *, unseen: bool = False) -> Lesson:
     lines = text.split("\n")
-    return Lesson(one.read(lines), typed, lines, one.wishes, one.dialogue, unseen=unseen)
+    return Lesson(one.read(lines), typed, lines, one.intent, one.dialogue, unseen=unseen)
 
 
 def taught(file: Path, text: str, typed: str, kind: Kind | None = None, **changes: object) -> str:
@@ -37,7 +37,7 @@ def taught(file: Path, text: str, typed: str, kind: Kind | None = None, **change
 
 
 def again(file: Path, text: str, **changes: object) -> str | None:
-    return answer(Reader(wishes(**changes), (load(file), *SHIPPED)), text)
+    return answer(QuestionReader(intent(**changes), (load(file), *SHIPPED)), text)
 
 
 def test_a_row_of_yes_and_no_keeps_what_a_yes_does(tmp_path: Path) -> None:
@@ -46,13 +46,18 @@ def test_a_row_of_yes_and_no_keeps_what_a_yes_does(tmp_path: Path) -> None:
     taught(file, "Shall the door stay as it is? [y/n] ", "n", Kind.SSH)
     taught(file, "Is the bell to ring (j/n)? ", "n", Kind.CRON, restore_cron=False)
     assert [
-        again(file, "Shall the keys of the door be painted? [y/n] ", restore_ssh=wish) for wish in (True, False)
+        again(file, "Shall the keys of the door be painted? [y/n] ", restore_ssh=options) for options in (True, False)
     ] == ["y", "n"]
-    assert [again(file, "Shall the door stay as it is? (yes/no) ", restore_ssh=wish) for wish in (True, False)] == [
+    assert [
+        again(file, "Shall the door stay as it is? (yes/no) ", restore_ssh=options) for options in (True, False)
+    ] == [
         "no",
         "yes",
     ]
-    assert [again(file, "Is the bell to ring (j/n)? ", restore_cron=wish) for wish in (False, True)] == ["n", None]
+    assert [again(file, "Is the bell to ring (j/n)? ", restore_cron=options) for options in (False, True)] == [
+        "n",
+        None,
+    ]
     assert again(file, "Shall the keys of the back door be painted? [y/n] ") is None
     assert os.name == "nt" or file.stat().st_mode & 0o777 == 0o600
 
@@ -182,7 +187,7 @@ def test_a_list_that_a_pager_stopped_is_shown_and_chosen_from(tmp_path: Path) ->
     one = reader()
     assert say(one, f"1) {NAME}\n2) {OTHER}\n--More--") == " "
     asked = ["Slot, please: "]
-    known = Lesson(one.read(asked), "1", one.shown(asked), one.wishes, one.dialogue)
+    known = Lesson(one.read(asked), "1", one.shown(asked), one.intent, one.dialogue)
     assert known.kinds == [Kind.ARCHIVE]
     assert "remembered" in learn(known, Kind.ARCHIVE, file, one)
     assert 'text = "Slot, please' in file.read_text(encoding="utf-8")

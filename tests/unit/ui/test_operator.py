@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tscm_migrate.tsadmin.dialect import Kind
-from tscm_migrate.tsadmin.wishes import Understood
+from tscm_migrate.tsadmin.intent import Understood
 from tscm_migrate.ui.operator import Terminal
 from tscm_migrate.util import redact
 

@@ -13,7 +13,7 @@ from tscm_migrate.demo.base import Collision
 from tscm_migrate.demo.embedded import server
 
 if TYPE_CHECKING:
-    from tscm_migrate.demo.embedded.machine import Machine
+    from tscm_migrate.demo.embedded.machine import EmbeddedMachine
 
 
 class Wire:
@@ -21,10 +21,10 @@ class Wire:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.appliances: list[Appliance] = []
+        self.appliances: list[EmbeddedAppliance] = []
         self.collisions: list[Collision] = []
 
-    def holder(self, address: str) -> Appliance | None:
+    def holder(self, address: str) -> EmbeddedAppliance | None:
         """Who answers at an address now."""
         return next((one for one in self.appliances if one.listening and one.address == address), None)
 
@@ -35,10 +35,10 @@ class Wire:
                 await one.listen()
 
 
-class Appliance:
+class EmbeddedAppliance:
     """A machine with power and a link; every coroutine runs in the lab's loop."""
 
-    def __init__(self, machine: Machine, wire: Wire) -> None:
+    def __init__(self, machine: EmbeddedMachine, wire: Wire) -> None:
         self.machine = machine
         self.wire = wire
         self.address = machine.profile.address

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tscm_migrate.demo.embedded.machine import Machine
+    from tscm_migrate.demo.embedded.machine import EmbeddedMachine
 
 PATHS = {
     "tsadmin": "usr/local/bin/tsadmin",
@@ -27,7 +27,7 @@ PATHS = {
 }
 
 
-def write(folder: Path, machines: Mapping[str, Machine], port: int) -> None:
+def write(folder: Path, machines: Mapping[str, EmbeddedMachine], port: int) -> None:
     """Write the three files into `folder`, and the key's public half into each appliance."""
     import asyncssh
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tscm_migrate.demo.base import INVENTORY_NAMES, Collision, Name, tool_command, tool_env
 from tscm_migrate.demo.embedded import cron, inventory
-from tscm_migrate.demo.embedded.appliance import Appliance, Wire
-from tscm_migrate.demo.embedded.machine import Machine
+from tscm_migrate.demo.embedded.appliance import EmbeddedAppliance, Wire
+from tscm_migrate.demo.embedded.machine import EmbeddedMachine
 from tscm_migrate.demo.ports import free_port
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ class EmbeddedLab:
         self._thread = threading.Thread(target=self._loop.run_forever, name="tscm-lab", daemon=True)
         self._background: set[asyncio.Task[None]] = set()
         self._control: asyncio.Server | None = None
-        self._machines: dict[Name, Machine] = {}
-        self._appliances: dict[Name, Appliance] = {}
+        self._machines: dict[Name, EmbeddedMachine] = {}
+        self._appliances: dict[Name, EmbeddedAppliance] = {}
         self.inventory = self.folder / "hosts.toml"
 
     # ---- from start to end
@@ -87,9 +87,9 @@ class EmbeddedLab:
     def _start(self) -> None:
         control = self.control
         for name, profile in self._profiles.items():
-            machine = Machine(self.folder, name, profile, control)
+            machine = EmbeddedMachine(self.folder, name, profile, control)
             self._machines[name] = machine
-            self._appliances[name] = Appliance(machine, self._wire)
+            self._appliances[name] = EmbeddedAppliance(machine, self._wire)
         self._wire.appliances = list(self._appliances.values())
         inventory.write(self.folder, {INVENTORY_NAMES[name]: m for name, m in self._machines.items()}, self.port)
         (self.folder / "workstation").mkdir(exist_ok=True)
@@ -165,7 +165,7 @@ class EmbeddedLab:
             await writer.drain()
         writer.close()
 
-    async def _obey(self, one: Appliance, request: dict[str, Any]) -> dict[str, Any]:
+    async def _obey(self, one: EmbeddedAppliance, request: dict[str, Any]) -> dict[str, Any]:
         op = request["op"]
         if op == "net":
             profile = one.machine.profile

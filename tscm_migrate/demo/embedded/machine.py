@@ -35,7 +35,7 @@ REAL_PATH = "/usr/local/bin:/usr/bin:/bin"
 SBIN = "/usr/sbin:/sbin"
 
 
-class Machine:
+class EmbeddedMachine:
     """Files and processes of one appliance; `folder` is the lab's, `name` "old" or "new"."""
 
     def __init__(self, folder: Path, name: str, profile: Profile, control: Path) -> None:

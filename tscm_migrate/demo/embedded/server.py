@@ -18,7 +18,7 @@ import asyncssh
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tscm_migrate.demo.embedded.machine import Machine
+    from tscm_migrate.demo.embedded.machine import EmbeddedMachine
 
 
 class Patient(asyncssh.SSHServerConnection):
@@ -37,7 +37,7 @@ class Patient(asyncssh.SSHServerConnection):
 class Door(asyncssh.SSHServer):
     """Lets the user in by a key from the appliance's own authorized_keys, read at each login."""
 
-    def __init__(self, machine: Machine, connections: set[asyncssh.SSHServerConnection]) -> None:
+    def __init__(self, machine: EmbeddedMachine, connections: set[asyncssh.SSHServerConnection]) -> None:
         self._machine = machine
         self._connections = connections
         self._connection: asyncssh.SSHServerConnection | None = None
@@ -70,7 +70,7 @@ class Door(asyncssh.SSHServer):
         return True
 
 
-def sftp_factory(machine: Machine) -> Callable[[asyncssh.SSHServerChannel[bytes]], asyncssh.SFTPServer]:
+def sftp_factory(machine: EmbeddedMachine) -> Callable[[asyncssh.SSHServerChannel[bytes]], asyncssh.SFTPServer]:
     """SFTP that starts at home and refuses whatever lies outside of the appliance's root."""
     root = os.path.realpath(machine.root).encode()
     home = str(machine.host("home/threatstop")).encode()
@@ -90,7 +90,7 @@ def sftp_factory(machine: Machine) -> Callable[[asyncssh.SSHServerChannel[bytes]
     return Files
 
 
-async def serve(machine: Machine, process: asyncssh.SSHServerProcess[bytes]) -> None:
+async def serve(machine: EmbeddedMachine, process: asyncssh.SSHServerProcess[bytes]) -> None:
     """Handle one session: a command or a login shell, with a terminal or without."""
     env = machine.env()
     if original := process.env.get("SSH_ORIGINAL_COMMAND"):
@@ -124,7 +124,7 @@ def _leave(process: asyncssh.SSHServerProcess[bytes], status: int) -> None:
 
 
 async def _with_pipes(
-    machine: Machine, process: asyncssh.SSHServerProcess[bytes], command: list[str], env: dict[str, str]
+    machine: EmbeddedMachine, process: asyncssh.SSHServerProcess[bytes], command: list[str], env: dict[str, str]
 ) -> None:
     """Copy the three streams here: asyncssh's own redirection loses the tail of a stream under flow control."""
     pipe = subprocess.PIPE
@@ -204,7 +204,7 @@ def _signal(child: subprocess.Popen[bytes], name: str) -> None:
 
 
 async def _with_terminal(
-    machine: Machine, process: asyncssh.SSHServerProcess[bytes], command: list[str], env: dict[str, str]
+    machine: EmbeddedMachine, process: asyncssh.SSHServerProcess[bytes], command: list[str], env: dict[str, str]
 ) -> None:
     master, slave = os.openpty()
     try:

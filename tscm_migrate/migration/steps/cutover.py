@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
     from tscm_migrate.migration.context import Actions, Migration, Operator
     from tscm_migrate.tsadmin.dialect import Kind
-    from tscm_migrate.tsadmin.restore import Outcome
-    from tscm_migrate.tsadmin.session import Asked
-    from tscm_migrate.tsadmin.wishes import Understood
+    from tscm_migrate.tsadmin.intent import Understood
+    from tscm_migrate.tsadmin.restore import RestoreOutcome
+    from tscm_migrate.tsadmin.session import OperatorPort
 
 _ENDS_WITHIN = 30.0  # seconds in which a restore that was hung up ends by itself
 
 
-def request_of(m: Migration) -> restore.Request:
+def request_of(m: Migration) -> restore.RestoreRequest:
     """What both passes are asked for; a plan has no archive yet, and knows only whether it will be encrypted."""
     was = m.old_facts
     planned = "planned.tsbak.gpg" if m.passphrase else "planned.tsbak"
     prefix = next((i.prefix for i in was.interfaces if i.address == m.old.host.address), 24)
-    return restore.Request(
+    return restore.RestoreRequest(
         archive=the_archive(m).name if m.get_note("archive") else planned,
         folder=m.new.paths.backup_dir,
         passphrase=m.passphrase,
@@ -60,7 +60,7 @@ def request_of(m: Migration) -> restore.Request:
     )
 
 
-def _run(m: Migration, operator: Asked | None = None) -> Outcome:
+def _run(m: Migration, operator: OperatorPort | None = None) -> RestoreOutcome:
     def chosen() -> None:
         m.set_note("archive_chosen", value=True)
 
@@ -351,7 +351,7 @@ class Restore(BaseStep):
         m.new.moved(host, shell)
         m.set_note("restored_identity", value=True)
 
-    def _keep(self, m: Migration, outcome: Outcome) -> None:
+    def _keep(self, m: Migration, outcome: RestoreOutcome) -> None:
         m.set_note(
             "restored",
             {

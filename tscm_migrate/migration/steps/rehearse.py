@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from tscm_migrate.migration.context import Actions, Migration
-    from tscm_migrate.tsadmin.restore import Outcome
-    from tscm_migrate.tsadmin.session import Asked
+    from tscm_migrate.tsadmin.restore import RestoreOutcome
+    from tscm_migrate.tsadmin.session import OperatorPort
 
 _MOST_PASSES = 3
 _MOST_LOOKS = 8  # at questions that a person teaches on the way to the one about the network
@@ -92,18 +92,18 @@ class RehearseRestore(BaseStep):
             yield Action(m.new.name, "put back what it was before the rehearsal", lambda: _back(m, undo))
 
 
-def _rehearsed(m: Migration) -> restore.Request:
+def _rehearsed(m: Migration) -> restore.RestoreRequest:
     return replace(
         request_of(m), restore_ssh=False, restore_cron=False, force_apply_netconf=False, leave_tmp_files=False,
         continues=False,
     )  # fmt: skip
 
 
-def _to_its_end(m: Migration) -> restore.Request:
+def _to_its_end(m: Migration) -> restore.RestoreRequest:
     return replace(_rehearsed(m), bypass_netconf=True)
 
 
-def _to_the_network(m: Migration) -> restore.Request:
+def _to_the_network(m: Migration) -> restore.RestoreRequest:
     return replace(_rehearsed(m), bypass_netconf=False)
 
 
@@ -122,8 +122,11 @@ def _back(m: Migration, undo: Mapping[str, Any] | None = None) -> None:
 
 
 def _run(
-    m: Migration, request: restore.Request, only: Collection[str] | None = None, person: Asked | None = None
-) -> Outcome:
+    m: Migration,
+    request: restore.RestoreRequest,
+    only: Collection[str] | None = None,
+    person: OperatorPort | None = None,
+) -> RestoreOutcome:
     """One dialogue; what it may leave unpacked where it is hung up is noted before, and removed after."""
     m.set_note("rehearsal_names", rehearsal_undo.names(m.new))
     with refusing_unknown(m):

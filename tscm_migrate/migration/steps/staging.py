@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.context import Actions, Migration
-    from tscm_migrate.transfer.api import Wish
+    from tscm_migrate.transfer.api import TransferOptions
 
 
 class UpdatePackages(BaseStep):
@@ -146,8 +146,8 @@ class Backup(BaseStep):
         yield Action(m.old.name, "look that none ran meanwhile", lambda: self._quiet(m, "after"))
         yield Action(m.old.name, f"hash {made.name}", lambda: self._keep(m, made))
 
-    def _request(self, m: Migration) -> backup.Request:
-        return backup.Request(
+    def _request(self, m: Migration) -> backup.BackupRequest:
+        return backup.BackupRequest(
             interface=m.interface,
             passphrase=m.passphrase if m.options.encrypt else None,
             debug=m.options.debug,
@@ -198,9 +198,9 @@ class Transfer(BaseStep):
 
     def apply(self, m: Migration) -> Actions:
         """Nothing when the same files are there already; never over another one."""
-        wish = api.Wish(m.options.method, m.options.route, m.options.limit)
+        options = api.TransferOptions(m.options.method, m.options.route, m.options.limit)
         if m.get_note("archive") is None:  # a dry run
-            choice = api.decide(m.old, m.new, wish, checks.archive_estimate(m.old_facts))
+            choice = api.decide(m.old, m.new, options, checks.archive_estimate(m.old_facts))
             what = f"copy the archive to {m.new.paths.backup_dir} by {choice.text()}"
             yield Action(m.new.name, what, lambda: None)
             return
@@ -212,7 +212,7 @@ class Transfer(BaseStep):
         names_of = ", ".join(archive.name for archive in all_of_them)
         yield Action(
             m.new.name, f"copy {names_of} ({size:.1f} MB) to {m.new.paths.backup_dir}",
-            lambda: self._copy(m, wish),
+            lambda: self._copy(m, options),
         )  # fmt: skip
 
     def _list(self, m: Migration) -> None:
@@ -220,9 +220,14 @@ class Transfer(BaseStep):
         others = [archive for archive in api.listed(m.old) if archive.name != newest.name]
         m.set_note("archives", [asdict(archive) for archive in (newest, *others)])
 
-    def _copy(self, m: Migration, wish: Wish) -> None:
+    def _copy(self, m: Migration, options: TransferOptions) -> None:
         sent = api.copy(
-            m.old, m.new, the_archives(m), wish=wish, emit=m.emit, lent=lambda where: m.set_note("lent_key", where)
+            m.old,
+            m.new,
+            the_archives(m),
+            options=options,
+            emit=m.emit,
+            lent=lambda where: m.set_note("lent_key", where),
         )
         if m.options.archive == "all":
             m.set_note("archives", [asdict(one.archive) for one in sent])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import TransferError
-from tscm_migrate.transfer.base import Found
+from tscm_migrate.transfer.base import TargetState
 from tscm_migrate.util import private
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from tscm_migrate.model import Archive
-    from tscm_migrate.transfer.base import Incoming, Outgoing
+    from tscm_migrate.transfer.base import ByteSink, ByteStream
 
 _CHUNK = 1 << 20
 
@@ -40,7 +40,7 @@ def _hashed(path: Path, size: int | None = None) -> _Hash | None:
     return None if left else sha
 
 
-class _In:
+class _FileReader:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
@@ -52,7 +52,7 @@ class _In:
         """A file has no cut end."""
 
 
-class _Out:
+class _FileWriter:
     def __init__(self, file: IO[bytes], name: str) -> None:
         self._file, self._name = file, name
 
@@ -112,30 +112,30 @@ class FolderEnd:
         return f"{found.st_size} {found.st_mtime_ns}"
 
     @contextlib.contextmanager
-    def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:
+    def reading(self, archive: Archive, offset: int) -> Iterator[ByteStream]:
         """See Source."""
         _only_regular(self.final(archive))
         with self.final(archive).open("rb", buffering=0) as file:
             file.seek(offset)
-            yield _In(file)
+            yield _FileReader(file)
 
     # ------------------------------------------------------------------ as a target
 
-    def look(self, archive: Archive) -> Found:
+    def look(self, archive: Archive) -> TargetState:
         """See Target; makes the folder."""
         final, part = self.final(archive), self.part(archive)
         try:
             private.folder(self.folder)
             free = shutil.disk_usage(self.folder).free
             if final.is_symlink() or (final.exists() and not final.is_file()):
-                return Found("other", 0, free)
+                return TargetState("other", 0, free)
             if final.exists():
                 known = archive.sha256 and final.stat().st_size == archive.size
                 same = bool(known) and digest(final) == archive.sha256
-                return Found("same" if same else "other", 0, free)
+                return TargetState("same" if same else "other", 0, free)
             if part.is_symlink():
                 part.unlink()
-            return Found("none", part.stat().st_size if part.exists() else 0, free)
+            return TargetState("none", part.stat().st_size if part.exists() else 0, free)
         except OSError as error:
             raise TransferError(f"{self.folder} cannot be used: {error.strerror}", "name another folder") from error
 
@@ -160,11 +160,11 @@ class FolderEnd:
             raise TransferError(f"{part} cannot be made: {error.strerror}", "name another folder") from error
 
     @contextlib.contextmanager
-    def writing(self, archive: Archive, offset: int) -> Iterator[Outgoing]:
+    def writing(self, archive: Archive, offset: int) -> Iterator[ByteSink]:
         """See Target."""
         with self.part(archive).open("r+b", buffering=0) as file:
             file.seek(offset)
-            yield _Out(file, str(self.part(archive)))
+            yield _FileWriter(file, str(self.part(archive)))
 
     def finish(self, archive: Archive) -> None:
         """See Target."""

@@ -22,7 +22,7 @@ from tscm_migrate.errors import (
 )
 from tscm_migrate.model import Archive
 from tscm_migrate.ssh import sftp as fast
-from tscm_migrate.transfer.base import Found
+from tscm_migrate.transfer.base import TargetState
 from tscm_migrate.transfer.checkpoint import Ledger
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import paramiko
 
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.transfer.base import Incoming, Outgoing
+    from tscm_migrate.transfer.base import ByteSink, ByteStream
 
 _MODE = 0o664
 
@@ -148,7 +148,7 @@ class SftpEnd:
         return f"{now.st_size} {now.st_mtime}"
 
     @contextlib.contextmanager
-    def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:
+    def reading(self, archive: Archive, offset: int) -> Iterator[ByteStream]:
         """See Source."""
         with (
             contextlib.closing(self.appliance.shell.sftp()) as client,
@@ -158,7 +158,7 @@ class SftpEnd:
 
     # ------------------------------------------------------------------ as a target
 
-    def look(self, archive: Archive) -> Found:
+    def look(self, archive: Archive) -> TargetState:
         """See Target."""
         from tscm_migrate.ssh.sftp import free_at
 
@@ -171,12 +171,12 @@ class SftpEnd:
             if (there := _stat(client, final)) is not None:
                 same = stat.S_ISREG(there.st_mode or 0) and there.st_size == archive.size
                 same = same and self._digest(client, final)[0] == archive.sha256
-                return Found("same" if same else "other", 0, free)
+                return TargetState("same" if same else "other", 0, free)
             begun = _stat(client, part)
             if begun is not None and not stat.S_ISREG(begun.st_mode or 0):
                 client.remove(part)
                 begun = None
-            return Found("none", int(begun.st_size or 0) if begun is not None else 0, free)
+            return TargetState("none", int(begun.st_size or 0) if begun is not None else 0, free)
 
     def part_digest(self, archive: Archive, size: int) -> str:
         """See Target."""
@@ -203,7 +203,7 @@ class SftpEnd:
                 file.chmod(0o600)
 
     @contextlib.contextmanager
-    def writing(self, archive: Archive, offset: int) -> Iterator[Outgoing]:
+    def writing(self, archive: Archive, offset: int) -> Iterator[ByteSink]:
         """See Target."""
         with (
             contextlib.closing(self.appliance.shell.sftp()) as client,

@@ -10,7 +10,7 @@ from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive import hashing
 from tscm_migrate.errors import ApplianceError, TransferError
 from tscm_migrate.transfer import scripts
-from tscm_migrate.transfer.base import Found
+from tscm_migrate.transfer.base import TargetState
 from tscm_migrate.util.numbers import number
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from tscm_migrate.model import Archive
     from tscm_migrate.ssh.shell import CommandResult
     from tscm_migrate.ssh.stream import StreamReader, StreamWriter
-    from tscm_migrate.transfer.base import Incoming, Outgoing
+    from tscm_migrate.transfer.base import ByteSink, ByteStream
 
 _HASHING = 4 * 3600.0  # seconds for reading an archive from a slow disk
 _PATIENCE = 120.0  # seconds of silence until a stream is given up
 
 
-class _In:
+class _CheckedReader:
     """A reader whose end is checked."""
 
     def __init__(self, reader: StreamReader) -> None:
@@ -39,7 +39,7 @@ class _In:
         self._reader.finish()
 
 
-class _Out:
+class _CheckedWriter:
     """A writer whose end is checked; the disk may take its time."""
 
     def __init__(self, writer: StreamWriter) -> None:
@@ -112,7 +112,7 @@ class ShellEnd:
         raise ApplianceError(self.name, f"{archive.path} cannot be seen: {result.said}")
 
     @contextlib.contextmanager
-    def reading(self, archive: Archive, offset: int) -> Iterator[Incoming]:
+    def reading(self, archive: Archive, offset: int) -> Iterator[ByteStream]:
         """See Source."""
         if self.sftp:
             from tscm_migrate.ssh.sftp import reading
@@ -131,11 +131,11 @@ class ShellEnd:
         script += f"exec tail -c +{offset + 1} {path}" if offset else f"exec cat {path}"
         sudo = self.root_reads(archive)
         with self.appliance.shell.reader(script, sudo=sudo, idle=_PATIENCE, display=f"read {archive.name}") as reader:
-            yield _In(reader)
+            yield _CheckedReader(reader)
 
     # ------------------------------------------------------------------ as a target
 
-    def look(self, archive: Archive) -> Found:
+    def look(self, archive: Archive) -> TargetState:
         """See Target."""
         paths, user = self.appliance.paths, self.appliance.host.user
         script = scripts.look(paths.backup_dir, self.final(archive), self.part(archive), user)
@@ -148,8 +148,8 @@ class ShellEnd:
         blocks = number(df[3].removeprefix("-")) if len(df) > 3 else None
         free = None if blocks is None else 0 if df[3].startswith("-") else blocks * 1024
         if final == "none":
-            return Found("none", number(part) or 0, free)
-        return Found("same" if final == archive.sha256 else "other", 0, free)
+            return TargetState("none", number(part) or 0, free)
+        return TargetState("same" if final == archive.sha256 else "other", 0, free)
 
     def part_digest(self, archive: Archive, size: int) -> str:
         """See Target."""
@@ -165,7 +165,7 @@ class ShellEnd:
             raise TransferError(f"{self.name}: the copy cannot be begun: {result.said}")
 
     @contextlib.contextmanager
-    def writing(self, archive: Archive, offset: int) -> Iterator[Outgoing]:
+    def writing(self, archive: Archive, offset: int) -> Iterator[ByteSink]:
         """See Target."""
         part = self.part(archive)
         if self.sftp:
@@ -181,7 +181,7 @@ class ShellEnd:
         display = f"write {archive.name}"
         sudo = self.appliance.run(f"[ -w {quote(part)} ]", check=False, display=f"test -w {part}").status != 0
         with self.appliance.shell.writer(script, sudo=sudo, idle=_PATIENCE, display=display) as writer:
-            yield _Out(writer)
+            yield _CheckedWriter(writer)
 
     def finish(self, archive: Archive) -> None:
         """See Target."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from tscm_migrate.transfer.base import Caps, Job, Sent
+from tscm_migrate.transfer.base import MethodCaps, Sent, TransferJob
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
 from tscm_migrate.transfer.relay import carry
 
@@ -13,9 +13,9 @@ from tscm_migrate.transfer.relay import carry
 class Pull:
     """METHOD 4, towards us: an appliance's archives into a folder."""
 
-    caps: ClassVar[Caps] = Caps(("relay",), frozenset({"sftp"}), frozenset())
+    caps: ClassVar[MethodCaps] = MethodCaps(("relay",), frozenset({"sftp"}), frozenset())
 
-    def send(self, job: Job) -> tuple[Sent, ...]:
+    def send(self, job: TransferJob) -> tuple[Sent, ...]:
         """See Method."""
         return tuple(carry(job, archive) for archive in job.archives)
 
@@ -23,9 +23,9 @@ class Pull:
 class Push:
     """METHOD 4, back: files of a folder to an appliance."""
 
-    caps: ClassVar[Caps] = Caps(("relay",), frozenset(), frozenset({"sftp"}))
+    caps: ClassVar[MethodCaps] = MethodCaps(("relay",), frozenset(), frozenset({"sftp"}))
 
-    def send(self, job: Job) -> tuple[Sent, ...]:
+    def send(self, job: TransferJob) -> tuple[Sent, ...]:
         """See Method."""
         return tuple(carry(job, archive) for archive in job.archives)
 
@@ -36,9 +36,9 @@ class Sftp:
     The spooled copy is removed when the target has it, verified; it stays for the next attempt when it has not.
     """
 
-    caps: ClassVar[Caps] = Caps(("relay",), frozenset({"sftp"}), frozenset({"sftp"}))
+    caps: ClassVar[MethodCaps] = MethodCaps(("relay",), frozenset({"sftp"}), frozenset({"sftp"}))
 
-    def send(self, job: Job) -> tuple[Sent, ...]:
+    def send(self, job: TransferJob) -> tuple[Sent, ...]:
         """See Method."""
         if job.spool is None:
             return tuple(carry(job, archive) for archive in job.archives)

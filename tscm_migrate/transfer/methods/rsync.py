@@ -17,8 +17,8 @@ from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import CommandFailed, ConnectionLost, TalkativeLogin, TransferError
 from tscm_migrate.transfer import relay
 from tscm_migrate.transfer.authorise import Opens, authorised, key_on
-from tscm_migrate.transfer.base import Caps, Job, Sent
-from tscm_migrate.transfer.methods.tar import Ends, ends_of
+from tscm_migrate.transfer.base import MethodCaps, Sent, TransferJob
+from tscm_migrate.transfer.methods.tar import ShellEnds, ends_of
 from tscm_migrate.transfer.pump import Meanwhile, Teller
 from tscm_migrate.transfer.tunnel import tunnel
 
@@ -41,11 +41,11 @@ _ASK = 'while [ "$1" != rsync ]; do shift || exit 1; done; echo "$*" >&2; exit 1
 class Rsync:
     """See the module."""
 
-    caps: ClassVar[Caps] = Caps(
+    caps: ClassVar[MethodCaps] = MethodCaps(
         ("direct", "relay"), frozenset({"shell", "rsync", "ssh"}), frozenset({"shell", "rsync"})
     )
 
-    def send(self, job: Job) -> tuple[Sent, ...]:
+    def send(self, job: TransferJob) -> tuple[Sent, ...]:
         """See Method."""
         ends = ends_of(job, "rsync")
         sent = []
@@ -65,7 +65,7 @@ class Rsync:
 
 
 @contextlib.contextmanager
-def _way(ends: Ends, job: Job) -> Iterator[_Way]:
+def _way(ends: ShellEnds, job: TransferJob) -> Iterator[_Way]:
     """A key, and how the source reaches the target with it."""
     source, target = ends.source.appliance, ends.target.appliance
     addresses = Meanwhile(lambda: _addresses(ends)) if job.route == "direct" else None
@@ -77,7 +77,7 @@ def _way(ends: Ends, job: Job) -> Iterator[_Way]:
                 yield _Way(ends, job, key, "127.0.0.1", port, _as_seen(ends))
 
 
-def _addresses(ends: Ends) -> tuple[str, ...]:
+def _addresses(ends: ShellEnds) -> tuple[str, ...]:
     """The source's addresses; where something translates them on the way, the target refuses, and we go another way."""
     text = ends.source.appliance.run(
         "ip -o addr show 2>/dev/null || hostname -I", check=False, display="addresses"
@@ -86,7 +86,7 @@ def _addresses(ends: Ends) -> tuple[str, ...]:
     return tuple(dict.fromkeys(address for address in found if _is_address(address)))[:64]
 
 
-def _as_seen(ends: Ends) -> tuple[str, ...]:
+def _as_seen(ends: ShellEnds) -> tuple[str, ...]:
     """Where the target sees us, and its own loopback for what comes through a gateway."""
     told = ends.target.appliance.run('echo "$SSH_CONNECTION"', display="echo $SSH_CONNECTION").stdout.split()
     return tuple(address for address in (*told[:1], "127.0.0.1", "::1") if _is_address(address))
@@ -106,8 +106,8 @@ def _is_address(text: str) -> bool:
 class _Way:
     """One authorised way from source to target."""
 
-    ends: Ends
-    job: Job
+    ends: ShellEnds
+    job: TransferJob
     key: Key
     address: str  # the target's sshd as the source reaches it
     port: int

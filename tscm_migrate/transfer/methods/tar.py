@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import TransferError
 from tscm_migrate.transfer import relay, tarstream
-from tscm_migrate.transfer.base import Caps, Job, Sent
+from tscm_migrate.transfer.base import MethodCaps, Sent, TransferJob
 from tscm_migrate.transfer.endpoints.shell import ShellEnd
 from tscm_migrate.transfer.pump import Teller, Throttle, pump
 
@@ -29,26 +29,28 @@ _PATIENCE = 120.0
 
 
 @dataclass(frozen=True)
-class Ends:
+class ShellEnds:
     """Both ends, known to have a shell."""
 
     source: ShellEnd
     target: ShellEnd
 
 
-def ends_of(job: Job, method: str) -> Ends:
+def ends_of(job: TransferJob, method: str) -> ShellEnds:
     """The job's ends, both with a shell."""
     if not isinstance(job.source, ShellEnd) or not isinstance(job.target, ShellEnd):
         raise TransferError(f"{method} needs a shell on both appliances", "go another way: --method sftp")
-    return Ends(job.source, job.target)
+    return ShellEnds(job.source, job.target)
 
 
 class Tar:
     """See the module."""
 
-    caps: ClassVar[Caps] = Caps(("relay",), frozenset({"shell", "tar"}), frozenset({"shell", "tar"}), one_stream=True)
+    caps: ClassVar[MethodCaps] = MethodCaps(
+        ("relay",), frozenset({"shell", "tar"}), frozenset({"shell", "tar"}), one_stream=True
+    )
 
-    def send(self, job: Job) -> tuple[Sent, ...]:
+    def send(self, job: TransferJob) -> tuple[Sent, ...]:
         """See Method; an archive of which a part is there already goes by itself, from that part's end on."""
         ends = ends_of(job, "tar")
         begun = [relay.start(job, archive) for archive in job.archives]
@@ -61,7 +63,7 @@ class Tar:
             self._stream(job, together)
         return tuple(_sent(archive, offset) for archive, offset in begun)
 
-    def _stream(self, job: Job, archives: list[Archive]) -> None:
+    def _stream(self, job: TransferJob, archives: list[Archive]) -> None:
         ends, throttle = ends_of(job, "tar"), Throttle(job.limit)
         with _packing(ends.source, archives) as reader, _unpacking(ends.target, archives) as writer:
             stream = tarstream.Unpacker(reader, ends.source.name)
@@ -79,7 +81,7 @@ class Tar:
             relay.finish(job, archive)
 
     def _member(
-        self, job: Job, archive: Archive, content: Iterable[bytes], writer: StreamWriter, throttle: Throttle
+        self, job: TransferJob, archive: Archive, content: Iterable[bytes], writer: StreamWriter, throttle: Throttle
     ) -> None:
         seen, digest = pump(content, writer, Teller(job.emit, archive.name, archive.size), throttle)
         if digest != archive.sha256:

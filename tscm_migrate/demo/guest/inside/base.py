@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Stop(Exception):
+class ProgramExit(Exception):
     """End the program with this exit status."""
 
     def __init__(self, status: int) -> None:
@@ -143,7 +143,7 @@ class Machine:
     def fail(self, text: str, status: int | None = None) -> NoReturn:
         """Say why and end the program."""
         self.error(text)
-        raise Stop(self.profile["exit_error"] if status is None else status)
+        raise ProgramExit(self.profile["exit_error"] if status is None else status)
 
     def busy(self, what: str) -> None:
         """Progress that rewrites its own line, where this wording does so."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from . import backup, devices, network, options, packages, restore, updates
-from .base import Machine, Stop
+from .base import Machine, ProgramExit
 
 
 def version(machine: Machine, _options: options.Options) -> int:
@@ -57,7 +57,7 @@ def main(config: str, program: str, argv: list[str]) -> int:
         machine.note("call", argv=argv, root=machine.is_root())
     try:
         status = dispatch(machine)
-    except Stop as stop:
+    except ProgramExit as stop:
         status = stop.status
     except KeyboardInterrupt:
         machine.write("\n")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import archive, ask, devices, network
 from .backup import given
-from .base import Stop
+from .base import ProgramExit
 from .machine import address_of
 from .netfile import Net
 
@@ -149,7 +149,7 @@ class Flow:
             machine.warn("The system is going to reboot. Run the restore again afterwards.")
         elif style == "tells" or not ask.yes(machine, "reboot"):
             machine.info(machine.wording.message("please_reboot"))
-            raise Stop(machine.profile["exit_ok"])
+            raise ProgramExit(machine.profile["exit_ok"])
         machine.info("Rebooting ...")
         done = machine.sudo("reboot")
         if done.returncode:

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from .base import Stop
+from .base import ProgramExit
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -20,7 +20,7 @@ def work(machine: Machine) -> int:
 
     def ended(number: int, _frame: FrameType | None) -> None:
         machine.note("ts-update-end", killed=number)
-        raise Stop(128 + number)
+        raise ProgramExit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, ended)

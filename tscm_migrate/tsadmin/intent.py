@@ -31,7 +31,7 @@ TIMES = {Kind.PAGER: 5000, Kind.SUDO: 200, Kind.KEY: 20, Kind.DNS: 8, Kind.MORE_
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Intent:
     """What the run wants, and the values that questions ask for; None: nobody has said."""
 
     address: str = "10.1.1.43"
