@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import errors, events
+from tscm_migrate.cli.failures import as_text
 from tscm_migrate.cli.program import program
 
 if TYPE_CHECKING:
@@ -15,19 +16,24 @@ if TYPE_CHECKING:
 
     from tscm_migrate.migration.engine import Step
 
-_PUT_BACK = (
-    "before the cutover everything was put back; after it, or where that could not be, the last lines name what is "
-    "held or offline, with the commands that go on and back"
+_UNDONE = (
+    "before the cutover everything was undone; after it, or where that failed, the last lines name what is paused or "
+    "offline, with the commands that resume the run or roll it back"
 )
 _LEFT = {
-    errors.Exit.FAILED: _PUT_BACK,
-    errors.Exit.USAGE: "nothing was begun",
+    errors.Exit.FAILED: _UNDONE,
+    errors.Exit.USAGE: "nothing was started",
     errors.Exit.REFUSED: "nothing was changed",
-    errors.Exit.ATTENTION: "all that could be done is done; the last lines name the rest",
-    errors.Exit.INTERRUPTED: "the last lines name what is held or offline, with the commands that go on and back",
-    errors.Exit.HOST_KEY: f"nothing was sent to that host; {_PUT_BACK}",
+    errors.Exit.ATTENTION: "everything that could be done is done; the last lines name the rest",
+    errors.Exit.INTERRUPTED: "the last lines name what is paused or offline, and how to resume or roll back",
+    errors.Exit.HOST_KEY: f"nothing was sent to that host; {_UNDONE}",
 }
-_SAMPLES = {"host": "HOST", "names": ("NAME",), "items": ("…",), "processes": ("…",)}
+_SAMPLES: dict[str, Any] = {
+    "names": ("NAME",), "items": ("…",), "processes": ("…",), "places": (), "ours": ("OURS",), "theirs": ("THEIRS",),
+    "kind": "key exchange", "startup": "~/.bashrc line 3: exec zsh",
+}  # fmt: skip
+
+_LEFT_OUT = {"fix"}  # a field that replaces the usual remedy
 
 
 def write(folder: Path) -> None:
@@ -59,20 +65,18 @@ def cli() -> str:
 
 
 def error_page() -> str:
-    """Every error: what it means, its exit code, what was left how, whether to try again, what to do."""
-    lines = ["# Errors", "", "Each error has a stable code, which stands in brackets under its message (and in"]
-    lines += [
-        "`--json`). An error in the middle of a run that cannot be put back ends it as `interrupted`, which names"
-    ]
-    lines += ["the error as its reason."]
+    """Every error: the text that a user sees, what it means, its exit code, the state it leaves, what to do."""
+    lines = ["# Errors", "", "Every error has a stable code, shown in parentheses below the message (and in `--json`)."]
+    lines += ["Words in capitals stand for values. An error in the middle of a run that cannot be undone ends the run"]
+    lines += ["as `interrupted`, which names the error as its reason.", ""]
     for error in tree(errors.MigrateError):
-        sample = example(error)
-        lines += ["", f"## {error.code}", "", inspect.getdoc(error) or "", ""]
-        lines += [f"- exit code: {int(error.exit_code)}", f"- how things stand: {_LEFT[error.exit_code]}"]
+        depth = error.__mro__.index(errors.MigrateError)
+        lines += [f"{'  ' * depth}- `{error.code}`, exit code {int(error.exit_code)}"]
+    for error in tree(errors.MigrateError):
+        lines += ["", f"## {error.code}", "", inspect.getdoc(error) or "", "", "```text"]
+        lines += ["\n\n".join(as_text(sample) for sample in examples(error)), "```", ""]
+        lines += [f"- exit code: {int(error.exit_code)}", f"- state afterwards: {_LEFT[error.exit_code]}"]
         lines += [f"- try again: {error.retry.value.replace('-', ' ')}"]
-        remedy = sample.remedy()
-        if remedy:
-            lines += [f"- what to do: {_cell(remedy)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -127,15 +131,22 @@ def tree(root: type[errors.MigrateError]) -> Iterator[type[errors.MigrateError]]
         stack = error.__subclasses__() + stack
 
 
-def example(error: type[errors.MigrateError]) -> errors.MigrateError:
+def example(error: type[errors.MigrateError], **given: Any) -> errors.MigrateError:
     """One with placeholders in its fields."""
-    given: dict[str, Any] = {}
     for field in fields(error):
+        required = field.default is MISSING and field.default_factory is MISSING
         if field.name in _SAMPLES:
-            given[field.name] = _SAMPLES[field.name]
-        elif field.default is MISSING and field.default_factory is MISSING:
-            given[field.name] = field.name.upper()
+            given.setdefault(field.name, _SAMPLES[field.name])
+        elif required or field.default == "":
+            given.setdefault(field.name, "" if field.name in _LEFT_OUT else field.name.upper())
     return error(**given)
+
+
+def examples(error: type[errors.MigrateError]) -> list[errors.MigrateError]:
+    """Return one example for each text that an error can have: its fields that are true or false decide."""
+    flags = [field.name for field in fields(error) if isinstance(field.default, bool)]
+    made = [example(error)] + [example(error, **{name: not getattr(error, name)}) for name in flags]
+    return list({as_text(one): one for one in made}.values())
 
 
 def _prose(docstring: str) -> list[str]:

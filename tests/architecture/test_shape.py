@@ -37,7 +37,7 @@ CLASS_NAMES = {
     "Policy",
     "_Strict",
 }
-LONGEST = {"errors": 1325}  # lines; every other module has at most 450
+LONGEST = 450  # lines of a module
 IMPORT_SHARE = 11.7  # per cent of the lines of code; wanted: 8
 
 
@@ -62,7 +62,7 @@ def test_each_class_name_is_there_once() -> None:
 
 @pytest.mark.parametrize("name", modules())
 def test_no_module_or_function_is_too_long_to_be_read(name: str) -> None:
-    assert lines(modules()[name]) <= LONGEST.get(name, 450)
+    assert lines(modules()[name]) <= LONGEST
     for node in ast.walk(graph.parsed(modules()[name])):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 60, f"{name}:{node.lineno}: {node.name}"

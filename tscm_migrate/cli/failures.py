@@ -69,17 +69,21 @@ class _Naming:
 
 
 def say(error: MigrateError, *, as_json: bool = False) -> int:
-    """Tell an error: what, what to do, its code; returns the exit code."""
-    message, remedy = _clean(error.message()), _clean(error.remedy())
+    """Print an error; return its exit code."""
     if as_json:
-        _print_json(error, message, remedy)
+        _print_json(error, _clean(error.message()), _clean(error.remedy()))
+    _stderr(as_text(error))
+    _traceback(error)
+    return int(error.exit_code)
+
+
+def as_text(error: MigrateError) -> str:
+    """Return what is printed for an error: its message, what to do, its code and exit code."""
+    message, remedy = _clean(error.message()), _clean(error.remedy())
     lines = [f"error: {_quoted(message)}"]
     if remedy:
         lines.append(f"  what to do: {_quoted(remedy)}")
-    lines.append(f"  ({error.code}, exit code {int(error.exit_code)})")
-    _stderr("\n".join(lines))
-    _traceback(error)
-    return int(error.exit_code)
+    return "\n".join([*lines, f"  ({error.code}, exit code {int(error.exit_code)})"])
 
 
 def _print_json(error: MigrateError, message: str, remedy: str) -> None:

@@ -1,0 +1,76 @@
+"""The root of the errors that a user can meet, with their exit codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import Enum, IntEnum
+from typing import Any, ClassVar
+
+from tscm_migrate.util import redact
+
+
+class Exit(IntEnum):
+    """What the process tells its caller; documented in docs/reference/exit-codes.md."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    ATTENTION = 4
+    INTERRUPTED = 5
+    HOST_KEY = 12
+
+
+class Retry(Enum):
+    """Whether the same call may go through when it is made again."""
+
+    NEVER = "never"
+    LATER = "later"
+    AFTER_REMEDY = "after-remedy"
+
+
+def _rebuild(cls: type[MigrateError], state: dict[str, Any]) -> MigrateError:
+    error = cls.__new__(cls)
+    error.__dict__.update(state)
+    return error
+
+
+@dataclass(eq=False)
+class MigrateError(Exception):
+    """The root: whatever this package raises on purpose. Every text in one is free of control sequences and secrets.
+
+    `foreign`: the fields that hold an appliance's own words, and nothing of ours.
+    """
+
+    code: ClassVar[str] = "error"
+    advice: ClassVar[str] = ""  # the remedy where it needs no field
+    exit_code: ClassVar[Exit] = Exit.FAILED
+    retry: ClassVar[Retry] = Retry.NEVER
+    foreign: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        self.args = ()  # Exception keeps what the constructor was given, as it was
+        for each in fields(self):
+            value = getattr(self, each.name)
+            foreign = each.name in self.foreign and isinstance(value, str)
+            setattr(self, each.name, redact.outside(value, 1 << 20, lines=True) if foreign else redact.tree(value))
+
+    def message(self) -> str:
+        """One or two sentences: what happened, to which host, with which values."""
+        return type(self).__doc__ or self.code
+
+    def remedy(self) -> str:
+        """What the operator does next, as a command where there is one; may be empty."""
+        return self.advice
+
+    def __str__(self) -> str:
+        return self.message()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), dict(self.__dict__)))
+
+
+def as_clause(doc: str) -> str:
+    """A docstring's first line as it follows a host's name and a colon."""
+    line = doc.splitlines()[0].rstrip(".")
+    return line[0].lower() + line[1:]

@@ -1,0 +1,149 @@
+"""Errors of storage away from the appliance, and of what lies there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tscm_migrate.errors.base import Exit, MigrateError, Retry
+
+
+@dataclass(eq=False)
+class OffsiteError(MigrateError):
+    """Storage away from the appliance, or what lies there, is not as it should be."""
+
+    code = "offsite"
+
+    detail: str
+    fix: str = ""
+
+    def message(self) -> str:
+        return self.detail
+
+    def remedy(self) -> str:
+        return self.fix
+
+
+@dataclass(eq=False)
+class StoreError(OffsiteError):
+    """The store did not do what it was asked."""
+
+    code = "offsite.store"
+
+    url: str = ""  # without secrets
+    key: str = ""
+
+    def message(self) -> str:
+        place = "/".join(part for part in (self.url.rstrip("/"), self.key) if part)
+        return f"{place}: {self.detail}" if place else self.detail
+
+
+@dataclass(eq=False)
+class StoreUnavailable(StoreError):
+    """The store does not answer, or says that it cannot now."""
+
+    code = "offsite.unavailable"
+    retry = Retry.LATER
+
+
+@dataclass(eq=False)
+class StoreDenied(StoreError):
+    """The store refuses these credentials, or they may not do this."""
+
+    code = "offsite.denied"
+    retry = Retry.AFTER_REMEDY
+
+    def remedy(self) -> str:
+        return self.fix or "check the credentials, and that they may read, write, list and delete below this URL"
+
+
+@dataclass(eq=False)
+class ObjectMissing(StoreError):
+    """There is no such object in the store."""
+
+    code = "offsite.missing"
+
+
+@dataclass(eq=False)
+class ObjectExists(StoreError):
+    """There is already an object with this key; nothing was overwritten."""
+
+    code = "offsite.exists"
+
+
+@dataclass(eq=False)
+class CopyDamaged(OffsiteError):
+    """What the store gives back is not what was put there."""
+
+    code = "offsite.damaged"
+
+    def remedy(self) -> str:
+        return self.fix or "keep the archive on the appliance, and pull it again; another store is worth a thought"
+
+
+@dataclass(eq=False)
+class CopyMissing(OffsiteError):
+    """No off-site copy answers to that name."""
+
+    code = "offsite.no-copy"
+
+    def remedy(self) -> str:
+        return self.fix or "see what there is: tscm-migrate offsite list"
+
+
+@dataclass(eq=False)
+class SealFailed(OffsiteError):
+    """Encrypting or decrypting with gpg failed."""
+
+    code = "offsite.seal"
+    retry = Retry.AFTER_REMEDY
+
+
+@dataclass(eq=False)
+class PlaintextRefused(OffsiteError):
+    """The archive is not encrypted, and the inventory forbids plaintext off-site."""
+
+    code = "offsite.plaintext"
+    exit_code = Exit.REFUSED
+    retry = Retry.AFTER_REMEDY
+
+    def remedy(self) -> str:
+        return self.fix or 'name gpg keys to seal it to: recipients = ["FINGERPRINT"] in [offsite] of the inventory'
+
+
+@dataclass(eq=False)
+class PruneRefused(OffsiteError):
+    """Deleting copies now would not be safe; nothing was deleted."""
+
+    code = "offsite.prune-refused"
+    exit_code = Exit.REFUSED
+    retry = Retry.AFTER_REMEDY
+
+
+@dataclass(eq=False)
+class ScheduleUntried(OffsiteError):
+    """The command fails in the environment in which the scheduler runs it; nothing was installed."""
+
+    code = "offsite.schedule-untried"
+    exit_code = Exit.REFUSED
+    retry = Retry.AFTER_REMEDY
+
+    names: tuple[str, ...] = ()  # variables of this shell that are not there
+    file: str = ""  # where they can be put
+    places: tuple[str, ...] = ()  # what else helps with some of them
+
+    def message(self) -> str:
+        lacks = f"; of this shell's variables it lacks {', '.join(self.names)}" if self.names else ""
+        return f"in the scheduler's environment the command fails: {self.detail}{lacks}; nothing was installed"
+
+    def remedy(self) -> str:
+        put = f"put what is needed into {self.file} (NAME=value, a line each; chmod 600), then run it again"
+        return "; ".join([put, *self.places, "or install it as it is: --untested"])
+
+
+@dataclass(eq=False)
+class PromiseBroken(OffsiteError):
+    """A host's newest verified copy is older than promised, or something else wants a look."""
+
+    code = "offsite.promise-broken"
+    exit_code = Exit.ATTENTION
+    retry = Retry.AFTER_REMEDY
