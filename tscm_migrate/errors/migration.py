@@ -121,8 +121,8 @@ class JournalDamaged(MigrateError):
 
     def remedy(self) -> str:
         return (
-            f"see what it did until then: tscm-migrate run show {self.run}; mend both appliances by hand, move the run's "
-            "folder away, and say for each: tscm-migrate run unlock HOST, which tells what is still held there"
+            f"see what it did until then: tscm-migrate run show {self.run}; repair both appliances yourself, move the "
+            "run's folder away, then run for each: tscm-migrate run unlock HOST, which shows what is still paused there"
         )
 
 
