@@ -125,8 +125,8 @@ def test_what_a_damaged_journal_says_before_the_damage_is_shown(lab: EmbeddedLab
     shutil.move(folder_of(lab, run), lab.folder / "away")
     unlocked = tool(lab, "run", "unlock", "tscm-old", "--inventory", str(lab.inventory))
     assert unlocked.returncode == 0, unlocked.stderr
-    command = re.search(r"its updates are HELD.*: (sudo mv .*)$", unlocked.stdout, re.MULTILINE)
+    command = re.search(r"its updates are PAUSED.*: (sudo mv .*)$", unlocked.stdout, re.MULTILINE)
     assert command, unlocked.stdout
     assert lab.on("old", command[1].removeprefix("sudo ")).returncode == 0
     assert (lab.folder / CRON_ENTRY).exists()
-    assert "HELD" not in tool(lab, "run", "unlock", "tscm-old", "--inventory", str(lab.inventory)).stdout
+    assert "PAUSED" not in tool(lab, "run", "unlock", "tscm-old", "--inventory", str(lab.inventory)).stdout

@@ -1,4 +1,4 @@
-"""What a running migration holds: both appliances, the facts taken before, what was asked for, the journal."""
+"""The state of a running migration: both appliances, their facts, the options, the journal."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def place_key(name: str, address: str) -> str:
-    """An appliance at an address: two of them can be at one address in turn, each with keys of its own."""
+    """Return the key of `expected_keys`: both appliances can be at one address in turn, each with its own keys."""
     return f"{name}@{address}"
 
 
 class Dialler:
-    """Connects to hosts; knows which keys are foreseen where an appliance has moved to (see `context.at`)."""
+    """Connects to hosts; has the expected host keys of appliances that have moved (see `place_key`)."""
 
     def __init__(self, secrets: Secrets, emit: Emit) -> None:
         self._secrets = secrets
@@ -44,21 +44,21 @@ class Dialler:
 
 
 class Operator(OperatorPort, Protocol):
-    """The person at the terminal, or nobody; `attended` False: there is nobody to ask."""
+    """The person at the terminal; `attended` is False without a terminal."""
 
     def confirm(self, question: str) -> bool:
-        """Yes or no; False when nobody is there."""
+        """Ask for yes or no; False without a terminal."""
 
     def instruct(self, text: str) -> bool:
-        """Ask for something to be done by hand, and wait for the word that it is; False: it was not."""
+        """Ask the operator to do something manually, and wait for the confirmation; False: it was not done."""
 
 
 @dataclass(frozen=True)
 class Action:
     """One change (or wait) on a host: what a dry run prints and a run does.
 
-    `describes` reads like an instruction; `do` gives the value that the step goes on with, `foreseen` stands in for it
-    in a dry run.
+    `describes` reads like an instruction; the result of `do` is sent to the step's generator, in a dry run `planned`
+    is sent in its place.
     """
 
     host: str
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Migration:
-    """One run. `notes` in the journal outlive the process; everything else is made anew on resume."""
+    """One run. The notes in the journal outlive the process; everything else is built again by `resume`."""
 
     run: str
     options: MigrateOptions
@@ -89,27 +89,27 @@ class Migration:
     interface: str = ""
     expected_keys: dict[str, tuple[str, ...]] = field(default_factory=dict)  # NAME@ADDRESS → fingerprints
     emit: Emit = field(default=silent)
-    old_answers: bool | None = None  # after a resume: whether the old one was seen; None: not looked
+    old_answers: bool | None = None  # after a resume: whether the old appliance answers; None: unknown
     interrupts: Interrupts = field(default_factory=lambda: Interrupts(silent))
     hooks: Hooks = field(default_factory=Hooks)
     only_rehearsal: str = ""  # the command that undoes everything after the rehearsal: rehearse, prompts learn
-    restore_source: Kept | None = None  # what the old one is restored from where it is dead: see `sides`
+    restore_source: Kept | None = None  # in disaster recovery: the backup that is restored
 
     @property
     def reachable(self) -> tuple[Appliance, ...]:
-        """The appliances that can be spoken to, the old one first where it is alive."""
+        """The appliances that can be connected to: old (unless it is dead) and new."""
         return (self.new,) if self.restore_source is not None else (self.old, self.new)
 
     def set_note(self, key: str, value: Any) -> None:
-        """Write down what later steps, a resume or the report need to know; JSON types only."""
+        """Write a note to the journal, for later steps, a resume or the report; JSON types only."""
         self.journal.write("noted", key=key, value=value)
 
     def get_note(self, key: str, default: Any = None) -> Any:
-        """What was written down under `key`."""
+        """Return the note `key` from the journal."""
         return self.journal.record.notes.get(key, default)
 
     def expect_keys(self, address: str, keys: Sequence[str]) -> None:
-        """From now on the new one at `address` must show one of these host keys, whatever known_hosts says."""
+        """Expect one of these host keys of the new appliance at `address`, in place of those in known_hosts."""
         place, wanted = place_key(self.new.name, address), list(dict.fromkeys(keys))
         known = self.get_note("foreseen", {})
         if known.get(place) != wanted:
@@ -118,35 +118,35 @@ class Migration:
 
     @property
     def drain_timeout(self) -> float:
-        """Seconds: the option's, else the inventory's."""
+        """Seconds to wait for running updates: the option's, else the inventory's."""
         given = self.options.drain_timeout
         return given if given is not None else self.policy.drain_timeout
 
     @property
     def limits(self) -> Limits:
-        """When a backup or a restore is given up."""
+        """Timeouts of a backup or a restore."""
         return Limits(self.policy.tsadmin_silence, self.policy.tsadmin_timeout)
 
     @property
     def revert_after(self) -> float:
-        """Seconds until an isolated old one comes back by itself: the option's, else the inventory's."""
+        """Seconds until an isolated old appliance returns by itself: the option's, else the inventory's."""
         given = self.options.revert_after
         return given if given is not None else self.policy.revert_after
 
     @property
-    def held_entries(self) -> tuple[str, ...]:
-        """The old one's cron entries that this run has put aside."""
+    def paused_entries(self) -> tuple[str, ...]:
+        """The cron entries of the old appliance that this run has paused."""
         undo = self.journal.record.undo.get("hold-updates", {})
         updates = (self.old.paths.cron_entry,) if undo.get("in_place") else ()
         return (*updates, *((self.old.paths.backup_cron,) if undo.get("backup_in_place") else ()))
 
     @property
     def restores_network(self) -> bool:
-        """Whether the new one is to take the old one's address, and does not have it already."""
+        """Whether the new appliance has to take the old address; False if it has it already."""
         has = {interface.address for interface in self.new_facts.interfaces} | {self.new_facts_address}
         return not self.options.bypass_netconf and self.old.host.address not in has
 
     @property
     def new_facts_address(self) -> str:
-        """Where the new one was reached when the facts were taken."""
+        """The address of the new appliance when its facts were gathered."""
         return str(self.get_note("new_address", self.new.host.address))

@@ -1,4 +1,4 @@
-"""Runs steps one after another, writes the journal before each change, and takes them back in reverse order."""
+"""Run steps one after another, write the journal before each change, and undo steps in reverse order."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     Undo = dict[str, Any]
 
-_LAST_WORDS = 20  # lines of a dialogue that are shown where it could not go on
+_LAST_LINES = 20  # lines of a dialogue with tsadmin that are shown when it could not be continued
 
 
 class Step(Protocol):
     """One step of a migration.
 
-    `id` is the journal's key and never renamed; `cutover` says that from here on the old appliance is gone, so that
+    `id` is the journal's key and never renamed; `cutover`: from this step on the old appliance is offline, so that
     nothing is undone unless that is requested. `revert_summary` describes the result of `revert`, with the fields old,
     new, address and known_hosts; "": `revert` does nothing.
     """
@@ -34,20 +34,20 @@ class Step(Protocol):
     revert_summary: ClassVar[str]
 
     def capture(self, m: Migration) -> Undo:
-        """What `revert` needs to know; on disk before `apply` touches anything, and never taken again on a resume."""
+        """Return what `revert` needs; it is written to the journal before `apply` runs, once for a run."""
 
     def apply(self, m: Migration) -> Actions:
-        """The changes that are still to make: none when it is done already, so that a resume can ask again."""
+        """Yield the actions that are still to do; none if the step is done already, as after a resume."""
 
     def verify(self, m: Migration) -> None:
-        """Make sure, from the appliance itself, that the step did what it should; raises a MigrateError."""
+        """Check on the appliance that the step had its effect; raise a MigrateError if not."""
 
     def revert(self, m: Migration, undo: Undo) -> Actions:
-        """The changes that bring back what `capture` saw."""
+        """Yield the actions that restore the state returned by `capture`."""
 
 
 class Engine:
-    """Runs `steps` of one migration; what is done is read from the journal."""
+    """Runs the steps of one migration; the journal tells which are done."""
 
     def __init__(self, m: Migration, steps: Sequence[Step]) -> None:
         self.m = m
@@ -55,11 +55,11 @@ class Engine:
 
     @property
     def cut_over(self) -> bool:
-        """Whether a step from which on nothing is taken back by itself has begun."""
+        """Whether a step of the cutover has begun; from then on nothing is undone automatically."""
         return any(step.cutover for step in self.steps if step.id in self.m.journal.record.started)
 
     def run(self) -> None:
-        """Run what is not done yet; an error leaves the journal as it is and goes up."""
+        """Run the steps that are not done yet. Errors propagate; the journal names the failed step."""
         for step in self.steps:
             if step.id not in self.m.journal.record.done:
                 self.m.interrupts.check()
@@ -70,7 +70,7 @@ class Engine:
         self._run(step)
 
     def dry_run(self) -> None:
-        """Go through all steps without changing anything: what would be done comes from the code that does it."""
+        """Emit the steps and actions that would be done, from the same code that does them; nothing is changed."""
         for step, actions in self.plan():
             self.m.emit(StepStarted(step.id, step.title))
             for action in actions:
@@ -78,29 +78,29 @@ class Engine:
             self.m.emit(StepFinished(step.id, "planned"))
 
     def plan(self) -> list[tuple[Step, list[Action]]]:
-        """The steps that have something to do in this run, with their actions; the appliances are read, not changed."""
+        """Return the steps that have something to do, with their actions; the appliances are read, not changed."""
         planned = []
         for step in self.steps:
             actions: list[Action] = []
-            going = step.apply(self.m)
+            generator = step.apply(self.m)
             with contextlib.suppress(StopIteration):
-                action = next(going)
+                action = next(generator)
                 while True:
                     actions.append(action)
-                    action = going.send(action.planned)
+                    action = generator.send(action.planned)
             if actions:
                 planned.append((step, actions))
         return planned
 
     def roll_back(self) -> list[tuple[str, MigrateError]]:
-        """Take back every step that began, the last one first.
+        """Undo every step that began, the last one first.
 
         Returns:
-            The steps that could not be taken back, each with the reason; the others are taken back all the same.
+            The steps that could not be undone, each with the error; the other steps are undone nevertheless.
         """
         failed: list[tuple[str, MigrateError]] = []
         for step in self.to_roll_back():
-            # Who may have the old address is settled in order or not at all; the rest is worth trying all the same.
+            # Two hosts must never have the old address: after a failure no other step of the cutover is undone.
             if failed and step.cutover and self.m.restores_network:
                 continue
             if not step.revert_summary:
@@ -112,12 +112,12 @@ class Engine:
         return failed
 
     def to_roll_back(self) -> list[Step]:
-        """The steps that began, the last one first."""
+        """Return the steps that began, the last one first."""
         return [step for step in reversed(self.steps) if step.id in self.m.journal.record.started]
 
     def _revert(self, step: Step) -> MigrateError | None:
         began = time.monotonic()
-        self.m.emit(StepStarted(step.id, f"put back: {step.title}"))
+        self.m.emit(StepStarted(step.id, f"undo: {step.title}"))
         try:
             self._drive(step, step.revert(self.m, self.m.journal.record.undo.get(step.id, {})), back=True)
             self._write("step-reverted", step=step.id)
@@ -129,12 +129,12 @@ class Engine:
         return None
 
     def _write(self, event: str, **data: Any) -> None:
-        """While things are put back, a workstation that cannot write does not keep an appliance from being mended."""
+        """Write an entry while steps are undone; continue if the workstation's disk refuses it."""
         try:
             self.m.journal.write(event, **data)
         except StateUnwritable as error:
             self.m.journal.remember(event, **data)
-            self.m.emit(Said(f"{error}; going on without", "warning"))
+            self.m.emit(Said(f"{error}; continuing without it", "warning"))
 
     def _run(self, step: Step) -> None:
         journal, began = self.m.journal, time.monotonic()
@@ -151,7 +151,7 @@ class Engine:
             self._write("step-failed", step=step.id, code=code, error=str(error), seconds=seconds)
             self.m.emit(StepFinished(step.id, "failed", seconds, str(error)))
             if isinstance(error, UnknownPrompt | DialogueSilent) and error.transcript.strip():
-                self.m.emit(Said(_last_words(error.host, error.transcript), "warning"))
+                self.m.emit(Said(_last_lines(error.host, error.transcript), "warning"))
             raise
         seconds = round(time.monotonic() - began, 3)
         why = "" if acted else skipped.reason(self.m, step.id)
@@ -159,7 +159,7 @@ class Engine:
         self.m.emit(StepFinished(step.id, "done" if acted else "skipped", seconds, why))
 
     def _drive(self, step: Step, actions: Actions, *, back: bool = False) -> int:
-        """Do one action after the other, each announced in the journal; returns how many there were."""
+        """Do one action after another, each written to the journal before; return how many there were."""
         count = 0
         write = self._write if back else self.m.journal.write
         result: Any = None
@@ -179,7 +179,7 @@ class Engine:
             self.m.emit(ActionFinished(step.id, action.host, action.describes, seconds))
 
 
-def _last_words(host: str, transcript: str) -> str:
-    """The end of a dialogue, for whoever has to find out what was asked; secrets are masked in it already."""
-    lines = [line for line in transcript.splitlines() if line.strip()][-_LAST_WORDS:]
-    return "\n".join([f"{host} had said:", *(f"  | {line[:200]}" for line in lines)])
+def _last_lines(host: str, transcript: str) -> str:
+    """Return the last lines of a dialogue, which show what was asked; secrets are masked in them already."""
+    lines = [line for line in transcript.splitlines() if line.strip()][-_LAST_LINES:]
+    return "\n".join([f"the last lines from {host}:", *(f"  | {line[:200]}" for line in lines)])

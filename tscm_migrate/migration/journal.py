@@ -1,8 +1,8 @@
 """The journal of one run: JSON lines, checksummed and chained, on disk before the change that each announces.
 
 Format 1, one object a line: `n` (0, 1, …), `t` (UTC, ISO 8601), `event`, `data`, and `sum`, the first 16 hex digits of
-SHA-256 over the previous line's sum and this line without `sum`. A torn last line (the machine died while it was
-written) is dropped; damage anywhere else is an error. See docs/reference/journal.md.
+SHA-256 over the previous line's sum and this line without `sum`. An incomplete last line (the machine stopped during
+the write) is dropped; damage anywhere else is an error. See docs/reference/journal.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FILE = "journal.jsonl"
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """One line; `at` is aware UTC."""
+    """One line of the journal; `at` is UTC in ISO 8601."""
 
     n: int
     at: str
@@ -41,11 +41,11 @@ class JournalEntry:
 
 @dataclass
 class RunRecord:
-    """What the entries of a run say, put together.
+    """The state of a run, computed from its entries.
 
-    `notes`: what later steps need to know; `owners`: which step wrote a note, so that what is taken back is forgotten;
-    `undo`: per step id, what `capture` saw before anything was changed; `started`, `done`, `reverted`: step ids in
-    order; `locked`: names of the appliances that bear this run's lock; `failed`: what the last failure said.
+    `notes`: what later steps need; `owners`: the step that wrote a note, so that undoing the step removes it; `undo`:
+    what `capture` of a step returned; `started`, `done`, `reverted`: step ids in order; `locked`: names of the
+    appliances that have this run's lock; `failed`: message of the last failure.
     `skipped`: step id → why it had nothing to do. `seconds`: the run's own time over all its sessions, without the
     time in which the operator was asked.
     """
@@ -77,7 +77,7 @@ class RunRecord:
         return round(self.seconds + _between(self.session_began, self.last), 3)
 
     def apply(self, entry: JournalEntry) -> None:
-        """Take one more entry into account; events that are not known are passed over."""
+        """Apply one entry; unknown events are ignored."""
         data, step = entry.data, entry.data.get("step", "")
         self._count_time(entry)
         match entry.event:
@@ -133,7 +133,7 @@ class RunRecord:
                 _add(self.reverted, step)
                 _drop(self.done, step)
                 _drop(self.started, step)
-                # What a step learned is no longer true once it is taken back.
+                # A step's notes no longer hold after it was undone.
                 for key in [key for key, owner in self.owners.items() if owner == step]:
                     del self.owners[key]
                     self.notes.pop(key, None)
@@ -158,7 +158,7 @@ def _drop(names: list[str], name: str) -> None:
 
 
 def new_run_id(now: datetime | None = None) -> str:
-    """A run's id: its UTC start and four random hex digits, sortable by time."""
+    """Return a new run id: its start in UTC and four random hex digits; ids sort by time."""
     return f"{(now or datetime.now(UTC)):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
@@ -180,7 +180,7 @@ class Journal:
 
     @classmethod
     def create(cls, run: str, root: Path | None = None) -> Journal:
-        """Begin the journal of a new run below `root` (the state folder); the folder is for its owner only."""
+        """Create the journal of a new run below `root` (the state folder), readable by its owner only."""
         folder = private_folder("runs", root=root) / run
         try:
             folder.mkdir(mode=0o700)
@@ -190,11 +190,11 @@ class Journal:
 
     @classmethod
     def open(cls, run: str, root: Path | None = None) -> Journal:
-        """Go on with the journal of `run`; a torn last line is cut off first.
+        """Open the journal of `run` for more entries; an incomplete last line is cut off first.
 
         Raises:
-            UsageError: there is no such run. JournalDamaged: a line in the middle is not what was written.
-            JournalNewer, StateUnreadable, StateUnwritable: see there.
+            UsageError: there is no such run. JournalDamaged: a line before the last was changed.
+            JournalNewer: of a later version. StateUnreadable, StateUnwritable: the file cannot be read or written.
         """
         path = _file_of(run, root)
         entries, before, good = _read(path)
@@ -210,7 +210,7 @@ class Journal:
 
     @classmethod
     def nowhere(cls) -> Journal:
-        """A journal for a dry run: it remembers, and writes nothing."""
+        """Return a journal for a dry run: kept in memory, not written."""
         return _Nowhere(Path())
 
     @property
@@ -219,10 +219,10 @@ class Journal:
         return self.folder / _FILE
 
     def write(self, event: str, **data: Any) -> None:
-        """Append one entry and have it on disk before returning.
+        """Append one entry; it is on the disk when this returns.
 
         Raises:
-            StateUnwritable: it could not be written; what the file had before is unharmed.
+            StateUnwritable: the entry could not be written; the file has what it had before.
         """
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         data = redact.tree(data)
@@ -237,12 +237,12 @@ class Journal:
         self._n, self._before = self._n + 1, total
 
     def remember(self, event: str, **data: Any) -> None:
-        """Take an event into account that could not be written; a later resume asks the appliances anyway."""
+        """Apply an event that could not be written; a later resume checks the appliances anyway."""
         self.record.apply(JournalEntry(self._n, "", event, data))
 
 
 def _append(path: Path, line: bytes) -> None:
-    """All of `line` at the end of the file and on the disk, or nothing of it."""
+    """Append `line` to the file and wait until it is on the disk; on an error the file is left as it was."""
     new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
     try:
@@ -252,7 +252,7 @@ def _append(path: Path, line: bytes) -> None:
             while left:
                 left = left[os.write(descriptor, left) :]
             os.fsync(descriptor)
-        except BaseException:  # a full disk may have taken half of it, which would be damage in the middle later
+        except BaseException:  # a full disk may have stored a part of the line, after which no entry could be read
             os.ftruncate(descriptor, size)
             raise
     finally:
@@ -262,7 +262,7 @@ def _append(path: Path, line: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the folder's entry for a new file on disk too; Windows does that by itself and cannot open folders."""
+    """Wait until the folder's entry for a new file is on the disk; Windows does this itself."""
     if os.name == "nt":
         return
     with contextlib.suppress(OSError):
@@ -274,15 +274,15 @@ def _sync_folder(folder: Path) -> None:
 
 
 class _Nowhere(Journal):
-    """Keeps nothing on disk, because nothing is changed."""
+    """A journal in memory."""
 
     def write(self, event: str, **data: Any) -> None:
-        """Take the entry into account only."""
+        """Apply the entry only."""
         self.record.apply(JournalEntry(0, "", event, data))
 
 
 def _read(path: Path) -> tuple[list[JournalEntry], str, int]:
-    """Entries, the last sum, and how many bytes of the file are whole lines."""
+    """Return the entries, the last checksum, and how many bytes of the file are complete lines."""
     entries, before, good, damage = _look(path)
     if damage is not None:
         raise damage
@@ -290,7 +290,7 @@ def _read(path: Path) -> tuple[list[JournalEntry], str, int]:
 
 
 def _look(path: Path) -> tuple[list[JournalEntry], str, int, JournalDamaged | None]:
-    """As `_read`, up to the damage where there is some."""
+    """As `_read`, up to the first damaged line, which is returned as an error."""
     entries: list[JournalEntry] = []
     before, good = "", 0
     try:
@@ -302,7 +302,7 @@ def _look(path: Path) -> tuple[list[JournalEntry], str, int, JournalDamaged | No
         entry = _parse(line, number, before)
         if entry is None:
             if good + len(line) == len(raw) and not line.endswith(b"\n"):
-                break  # torn: the machine died while it was written, so what it announced did not begin
+                break  # incomplete: the machine stopped during the write, so the announced change did not begin
             return entries, before, good, JournalDamaged(str(path), number + 1, path.parent.name)
         entries.append(entry[0])
         before, good = entry[1], good + len(line)
@@ -310,7 +310,7 @@ def _look(path: Path) -> tuple[list[JournalEntry], str, int, JournalDamaged | No
 
 
 def _refuse_newer(path: Path, raw: bytes) -> None:
-    """A later format may be chained otherwise: it is named before its sums would be called damage."""
+    """Raise JournalNewer for a later format, whose checksums may differ and would be reported as damage."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         found = json.loads(raw.partition(b"\n")[0])["data"]["format"]
         if isinstance(found, int) and found > FORMAT:
@@ -329,7 +329,7 @@ def _parse(line: bytes, number: int, before: str) -> tuple[JournalEntry, str] | 
 
 
 def read(run: str, root: Path | None = None) -> tuple[RunRecord, list[JournalEntry]]:
-    """What the journal of `run` says, without touching it; errors as `Journal.open`."""
+    """Read the journal of `run` without changing it; errors as of `Journal.open`."""
     record, entries, damage = read_up_to_damage(run, root)
     if damage is not None:
         raise damage
@@ -339,7 +339,7 @@ def read(run: str, root: Path | None = None) -> tuple[RunRecord, list[JournalEnt
 def read_up_to_damage(
     run: str, root: Path | None = None
 ) -> tuple[RunRecord, list[JournalEntry], JournalDamaged | None]:
-    """What can be read of it, and the damage that is in the way of the rest; the other errors are raised."""
+    """Read the journal up to the first damaged line; return that error, and raise all others."""
     entries, _, _, damage = _look(_file_of(run, root))
     record = RunRecord(run=run)
     for entry in entries:
@@ -348,7 +348,7 @@ def read_up_to_damage(
 
 
 def runs(root: Path | None = None) -> Iterator[str]:
-    """Ids of all runs, the newest first.
+    """Yield the ids of all runs, the newest first.
 
     Raises:
         StateUnreadable: the folder cannot be listed.
@@ -364,7 +364,7 @@ def runs(root: Path | None = None) -> Iterator[str]:
 
 
 def _may_have_one(folder: Path) -> bool:
-    """Whether it is a run's; one that may not be looked into is told as such by whoever reads it."""
+    """Whether the folder has a journal; True also if that cannot be seen, so that reading it reports the error."""
     try:
         return (folder / _FILE).is_file()
     except OSError:
@@ -372,15 +372,15 @@ def _may_have_one(folder: Path) -> bool:
 
 
 def _file_of(run: str, root: Path | None) -> Path:
-    """The journal's file.
+    """Return the path of a run's journal.
 
     Raises:
-        UsageError: there is no such run. StateUnreadable: that cannot be told.
+        UsageError: there is no such run. StateUnreadable: the folder cannot be read.
     """
     folder = (root or state_folder()) / "runs"
     path = folder / run / _FILE
     try:
-        there = run == path.parent.name and path.is_file()  # a name, and not a way out of the folder
+        there = run == path.parent.name and path.is_file()  # a plain name, not a path that leaves the folder
     except OSError as error:
         raise StateUnreadable(str(path), error.strerror or str(error)) from error
     if not there:

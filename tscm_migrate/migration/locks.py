@@ -1,7 +1,8 @@
-"""One run at a time: lock files on this workstation, and a mark on each appliance for everybody else.
+"""Allow one run at a time: lock files on this workstation, and a lock file on each appliance.
 
-The files are held by the operating system for as long as the process lives, so they prove that a run of this
-workstation is dead. A mark of another workstation cannot be proved dead from here, so only `unlock --force` removes it.
+The operating system locks a local file as long as the process lives, so a free file proves that a run of this
+workstation is dead. Whether a run of another workstation is dead cannot be proved; only `unlock --force` removes its
+lock.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def workstation_id(root: Path | None = None) -> str:
-    """A random id of this state folder: whose run can be proved dead is decided by it, not by a host name."""
+    """Return the random id of this state folder; only runs with this id can be proved dead from here."""
     path = (root or state_folder()) / "workstation-id"
     with contextlib.suppress(OSError):
         return path.read_text(encoding="ascii").strip()
@@ -47,7 +48,7 @@ def workstation_id(root: Path | None = None) -> str:
             made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
             private.write(made, secrets.token_hex(8))
             try:
-                os.link(made, path)  # whoever comes second finds the first one's
+                os.link(made, path)  # of two processes the first one's id is used
             except FileExistsError:
                 raise
             except OSError:  # a disk that has no hard links
@@ -60,7 +61,7 @@ def workstation_id(root: Path | None = None) -> str:
 
 
 def new_lock(run: str, role: str, root: Path | None = None) -> ApplianceLock:
-    """What this process writes on an appliance."""
+    """Return the lock that this process writes to an appliance."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a uid without a name
@@ -69,15 +70,15 @@ def new_lock(run: str, role: str, root: Path | None = None) -> ApplianceLock:
     return ApplianceLock(run, role, f"{user}@{socket.gethostname()}", workstation_id(root), os.getpid(), since)
 
 
-# --------------------------------------------------------------------------- on this workstation
+# --- on this workstation
 
 
 @contextlib.contextmanager
 def local_locks(run: str, hosts: Sequence[Host], root: Path | None = None) -> Iterator[None]:
-    """Hold the lock files of a run and of its hosts, for as long as the block (and the process) lasts.
+    """Lock the local files of a run and of its hosts, until the block (or the process) ends.
 
     Raises:
-        Locked: another process of this workstation has one of them.
+        Locked: another process of this workstation has locked one of them.
     """
     folder = private_folder("locks", root=root)
     names = {f"{host.address}_{host.port}": host.name for host in hosts}
@@ -106,7 +107,7 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
     except OSError as error:
         raise StateUnwritable(str(path), error.strerror or str(error)) from error
     try:
-        with contextlib.suppress(OSError):  # only a help for the one who is refused
+        with contextlib.suppress(OSError):  # only shown to a process that is refused
             private.write(about, new_lock(run, "").text())
         yield
     finally:
@@ -119,24 +120,24 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
 
 
 def _holder(about: Path) -> ApplianceLock:
-    """Who says to have it; it may be gone by now."""
+    """Read which process has locked it; the file may be gone by now."""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         return ApplianceLock.parse(about.read_text(encoding="utf-8"))
     return ApplianceLock()
 
 
 def proved_dead(found: ApplianceLock, root: Path | None = None) -> bool:
-    """Whether the run that wrote this mark cannot be alive: its file lock, on this workstation, is free."""
+    """Whether the run of this lock is dead: it is of this workstation, and its local lock file is free."""
     if not found.workstation or found.workstation != workstation_id(root):
         return False
     return not is_running(found.run, root)
 
 
 def is_running(run: str, root: Path | None = None) -> bool:
-    """Whether a process of this workstation (this one too) works on the run.
+    """Whether a process of this workstation (this one included) works on the run.
 
     Raises:
-        StateUnwritable: it cannot be told, for the lock cannot be tried.
+        StateUnwritable: the lock file cannot be opened, so it is unknown.
     """
     from filelock import FileLock, Timeout
 
@@ -157,39 +158,39 @@ def is_running(run: str, root: Path | None = None) -> bool:
 
 
 def unfinished(run: str, root: Path | None = None) -> bool:
-    """Whether a run of this workstation has changed something that is neither finished nor taken back, or may have."""
+    """Whether a run of this workstation has, or may have, changed something that is neither finished nor undone."""
     try:
         record, _ = journal.read(run, root)
     except MigrateError as error:
-        return not isinstance(error, UsageError)  # there is one, and what it has left undone cannot be told
+        return not isinstance(error, UsageError)  # it exists, and its state is unknown
     return bool(record.started) and record.outcome not in {"done", "attention"}
 
 
 def refuse_over_unfinished(*hosts: str, root: Path | None = None) -> None:
-    """Nobody begins a run over one that has left something undone on the same appliance.
+    """Refuse to start if an unfinished run of this workstation exists for one of these appliances.
 
     Raises:
-        Locked: such a run is in this workstation's state folder.
+        Locked: with that run.
     """
     for run in journal.runs(root):
         if unfinished(run, root):
             try:
                 record, _ = journal.read(run, root)
             except MigrateError:
-                continue  # whose it was cannot be read; the marks on the appliances still speak
+                continue  # its hosts are unknown; the locks on the appliances still count
             shared = next((host for host in hosts if host in {record.old, record.new}), None)
             if shared is not None:
                 raise Locked(shared, "this workstation", record.began, run, alive=False)
 
 
-# --------------------------------------------------------------------------- on the appliances
+# --- on the appliances
 
 
 def take(m: Migration, *appliances: Appliance) -> None:
-    """Put this run's mark on the appliances, and from now on want it there at each new connection.
+    """Lock the appliances for this run, and check the lock at each new connection.
 
     Raises:
-        Locked: another run has one of them; marks that this call made are removed again.
+        Locked: another run has locked one of them; the locks made by this call are removed.
     """
     made: list[Appliance] = []
     for appliance in appliances:
@@ -207,15 +208,15 @@ def take(m: Migration, *appliances: Appliance) -> None:
 
 @contextlib.contextmanager
 def alone(appliance: Appliance, doing: str, root: Path | None = None) -> Iterator[None]:
-    """Have an appliance for something short that is not a run: no run works on it, and none begins meanwhile.
+    """Lock an appliance for a short task that is not a run.
 
     Args:
-        appliance: which.
-        doing: a word for the lock.
+        appliance: to lock.
+        doing: name of the task, shown to others that find the lock.
         root: the state folder.
 
     Raises:
-        Locked: a run has it, or one of this workstation has left something undone on it.
+        Locked: a run works on it, or an unfinished run of this workstation exists for it.
     """
     run = f"{doing}-{secrets.token_hex(4)}"
     refuse_over_unfinished(appliance.name, root=root)
@@ -233,7 +234,7 @@ def alone(appliance: Appliance, doing: str, root: Path | None = None) -> Iterato
 
 
 def _take(m: Migration, appliance: Appliance, role: str) -> bool:
-    """Whether the mark was made now, and not by an earlier part of this run."""
+    """Lock one appliance; False if this run had locked it before."""
     ours = new_lock(m.run, role)
     found = lockfile.take(appliance, ours)
     if found is None:
@@ -241,7 +242,7 @@ def _take(m: Migration, appliance: Appliance, role: str) -> bool:
     if found.run == m.run and found.role == role and _of_this_workstation(found):
         return False
     if _is_stale(found):
-        m.emit(Said(f"{appliance.name}: replacing the lock of run {found.run}, which is over", "warning"))
+        m.emit(Said(f"{appliance.name}: replacing the lock of run {found.run}, which has ended", "warning"))
         found = lockfile.take(appliance, ours, instead_of=found)
         if found is None:
             return True
@@ -271,25 +272,25 @@ def _locked(appliance: Appliance, found: ApplianceLock, root: Path | None = None
 
 
 def _of_this_workstation(found: ApplianceLock) -> bool:
-    """A mark of this run id from this workstation: the process that holds the run's file lock is this one."""
+    """Whether the lock is of this workstation; this process has the local lock of the run."""
     return found.workstation == workstation_id()
 
 
 def _vet(m: Migration, appliance: Appliance, role: str) -> Callable[[Shell], None]:
-    """After a cutover two appliances share an address and a host key in turn: none is taken for the other."""
+    """Return a check of new connections: after a cutover both appliances have had one address and host key in turn."""
 
     def vet(shell: Shell) -> None:
         found = lockfile.read_over(shell)
         if found is not None and found.run == m.run and found.role not in {"", role}:
             raise LostTrack(
-                appliance.host.address, f"{appliance.name} was looked for, and the {found.role} one answers"
+                appliance.host.address, f"expected {appliance.name}, but the {found.role} appliance answers"
             )
 
     return vet
 
 
 def release(m: Migration) -> None:
-    """Remove this run's marks where they can be reached; an appliance that is offline keeps its own."""
+    """Remove this run's locks from the connected appliances; one that is offline keeps its lock."""
     for appliance in m.reachable:
         if appliance.name in m.journal.record.locked and appliance.connected:
             _drop(m, appliance)
@@ -306,33 +307,35 @@ def _drop(m: Migration, appliance: Appliance) -> None:
 
 
 def unlock(host: Host, *, secrets: Secrets, emit: Emit, force: bool) -> Exit:
-    """Say who has `host`, and remove the mark where that is safe or forced.
+    """Show which run has locked `host`, and remove the lock if the run is over or `force` is set.
 
     Raises:
-        Locked: the run may be alive, or has changes that are to be finished or taken back first. SshError: see there.
+        Locked: the run may be alive, or has changes that have to be finished or undone first. SshError: no connection.
     """
     appliance = Appliance(host, Dialler(secrets, emit), emit)
     with contextlib.closing(appliance):
         found = lockfile.read(appliance)
         if found is None:
             emit(Said(f"{host.name} is not locked"))
-            _tell_held(appliance, emit)
+            _warn_of_paused_updates(appliance, emit)
             return Exit.DONE
         who = f"run {found.run} of {found.owner}, pid {found.pid}, since {found.since}"
         dead = proved_dead(found)
         if not force and not _is_stale(found):
             raise _locked(appliance, found)
         lockfile.drop(appliance)
-        why = "it is over" if dead else "by force: make sure that it is dead, two runs at once would harm each other"
+        why = (
+            "it has ended" if dead else "forced: make sure that it has ended, two runs at once would damage each other"
+        )
         emit(Said(f"{host.name}: removed the lock of {who}; {why}", "info" if dead else "warning"))
-        _tell_held(appliance, emit)
+        _warn_of_paused_updates(appliance, emit)
         return Exit.DONE
 
 
-def _tell_held(appliance: Appliance, emit: Emit) -> None:
-    """A lock that goes may have been all that told of a run whose journal is gone."""
+def _warn_of_paused_updates(appliance: Appliance, emit: Emit) -> None:
+    """Warn of paused updates: without the lock nothing else may show that a run has paused them."""
     entry = appliance.paths.cron_entry
     if cron_hold.state(appliance, entry).held:
         aside = cron_hold.aside(appliance, entry)
-        text = f"{appliance.name}: its updates are HELD, by no run that has it locked; to release: "
+        text = f"{appliance.name}: its updates are PAUSED, and no run has locked it. Resume them: "
         emit(Said(f"{text}sudo mv {quote(aside)} {quote(entry)}", "warning"))

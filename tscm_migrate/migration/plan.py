@@ -1,4 +1,4 @@
-"""Which steps a migration has, in order; and what the operator is told before being asked. Pure."""
+"""The steps of a migration in their order, and the summary that the operator confirms. Pure."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def steps(*, dead: bool = False) -> tuple[Step, ...]:
-    """All steps in their order; a step that does not apply to a run yields no actions.
+    """Return all steps in their order; a step that does not apply to a run yields no actions.
 
     Args:
-        dead: the old one is, and is restored from what has outlived it: nothing is asked of it.
+        dead: the steps of disaster recovery: the old appliance is dead, and a backup of it is restored.
     """
     before = _of_the_dead() if dead else _of_the_living()
     return (
@@ -40,12 +40,12 @@ def steps(*, dead: bool = False) -> tuple[Step, ...]:
 
 
 def known() -> frozenset[str]:
-    """The ids of all steps that there are."""
+    """Return the ids of all steps."""
     return frozenset(step.id for dead in (False, True) for step in steps(dead=dead))
 
 
 def steps_of(m: Migration) -> tuple[Step, ...]:
-    """The steps of one run; of one that only rehearses, those up to the rehearsal."""
+    """Return the steps of one run; of one that only rehearses, those up to the rehearsal."""
     found = steps(dead=m.restore_source is not None)
     last = next(number for number, step in enumerate(found, 1) if step.id == rehearse.RehearseRestore.id)
     return found[:last] if m.only_rehearsal else found
@@ -80,10 +80,10 @@ def _of_the_dead() -> tuple[Step, ...]:
 
 
 def summary(m: Migration) -> list[str]:
-    """What is about to be done, as lines: who moves where, and every choice that was made for it."""
+    """Return the summary of a run as lines: the appliances, and every choice that was made."""
     o, old, new = m.options, m.old_facts, m.new_facts
     address = f"takes the address {m.old.host.address}" if m.restores_network else f"keeps {m.new.host.address}"
-    ssh = "the old one's host keys" if o.restore_ssh else "its own host keys"
+    ssh = "the old appliance's host keys" if o.restore_ssh else "its own host keys"
     cron = f"cron {'is' if o.restore_cron else 'is not'} restored"
     encryption = f"encrypted (passphrase from {m.passphrase.source})" if m.passphrase else "NOT encrypted"
     chosen = {"latest": "the newest archive", "all": "all archives"}.get(o.archive, f"the archive {o.archive}")
@@ -92,9 +92,9 @@ def summary(m: Migration) -> list[str]:
         "unknown until the restore" if old.devices is None else f"{len(old.devices)} ({', '.join(old.devices[:8])})"
     )
     if m.restore_source is not None:
-        sealed = f", encrypted (passphrase from {m.passphrase.source})" if m.passphrase else ""
+        protected = f", encrypted (passphrase from {m.passphrase.source})" if m.passphrase else ""
         return [
-            f"from  {m.restore_source.archive.folder}  {old.told_by}{sealed}",
+            f"from  {m.restore_source.archive.folder}  {old.told_by}{protected}",
             f"of    {m.old.name}  {m.old.host.address}  (dead)  TSCM-Core {old.core or 'unknown'}  {old.os_pretty}",
             f"to    {m.new.name}  {m.new.host.address}  TSCM-Core {new.core}  {new.os_pretty}",
             f"then  {m.new.name} {address} and has {ssh}; {cron}; devices: {devices}",
@@ -108,8 +108,8 @@ def summary(m: Migration) -> list[str]:
 
 
 def _leaving(m: Migration) -> str:
-    """How the old one goes, and whether it can come back by itself."""
+    """Describe how the old appliance goes offline, and whether it returns by itself."""
     mode = m.options.offline
     if mode == "isolate":
-        return f"isolate: it comes back by itself after {m.revert_after:.0f} s unless all went well"
+        return f"isolate: it returns by itself after {m.revert_after:.0f} s unless the migration succeeds"
     return f"{mode}, by the hook `{m.hooks.offline}`" if m.hooks.offline else mode

@@ -1,7 +1,7 @@
-"""Which appliance is where: after a killed run two addresses may show the old one, the new one, or nobody.
+"""Find out which appliance is at which address after a killed run.
 
-The old address can be the old one's or the new one's, and after the restore both have the same host keys. They are told
-apart by what only one of them has: a host key of its own, this run's mark, a machine or boot identity.
+The old address may belong to either appliance, and after the restore both have the same host keys. They are
+distinguished by what only one of them has: its own host key, this run's lock, its machine-id or its boot id.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 
-_SOON = 45.0  # seconds for an appliance that should be there, and may be between two breaths
+_SOON = 45.0  # seconds for an appliance that should answer, and may be restarting services
 _PAUSE = 1.0
 
 
 @dataclass(frozen=True)
 class HostTraits:
-    """What an appliance shows of itself. `holds`: a cron entry of ours is put aside there."""
+    """What identifies an appliance. `holds`: it has a cron entry that this tool has paused."""
 
     shown: str
     mark: ApplianceLock | None = None
@@ -40,19 +40,19 @@ class HostTraits:
 
 @dataclass(frozen=True)
 class KnownTraits:
-    """What was learned of both before anything was changed, and how far the run has come."""
+    """What identified both appliances before anything was changed, and how far the run has come."""
 
     old: Facts
     new: Facts
     run: str
     old_keys: frozenset[str]
     new_keys: frozenset[str]
-    restoring: bool = False  # the new one may have the old one's host keys by now
+    restoring: bool = False  # the new appliance may have the old host keys
     locked_old: bool = False
 
 
 def who_is(trace: HostTraits, known: KnownTraits) -> str:
-    """Say "old", "new", or "" where nothing proves it."""
+    """Return "old", "new", or "" if nothing proves which appliance it is. Pure."""
     if trace.shown in known.new_keys - known.old_keys:
         return "new"
     if trace.mark and trace.mark.run == known.run and trace.mark.role in {"old", "new"}:
@@ -63,12 +63,12 @@ def who_is(trace: HostTraits, known: KnownTraits) -> str:
             return "old" if is_now == was[0] else "new"
     if trace.shown in known.old_keys and (trace.holds or not known.restoring):
         return "old"
-    # The old one went away with this run's mark on it, and nothing but this tool removes that.
+    # The old appliance went offline with this run's lock, which only this tool removes.
     return "new" if known.restoring and known.locked_old else ""
 
 
 def known_traits(m: Migration) -> KnownTraits:
-    """From the journal."""
+    """Return what identifies both appliances, from the journal."""
     record = m.journal.record
     return KnownTraits(
         m.old_facts, m.new_facts, m.run, frozenset(_keys(m.old_facts, m.get_note("old_keys", []))),
@@ -84,7 +84,7 @@ def _keys(facts: Facts, shown: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class LocatedHost:
-    """An appliance that answers, as which host it was reached, and who it is."""
+    """An appliance that answers: "old" or "new", with the host as which it was reached."""
 
     who: str
     host: Host
@@ -92,20 +92,20 @@ class LocatedHost:
 
 
 def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> bool:
-    """Point `m.old` and `m.new` at where they are now.
+    """Find both appliances, and set the addresses of `m.old` and `m.new`.
 
     Args:
-        m: as rebuilt from the journal.
-        need_new: wait for the new one, which may be restarting.
-        timeout: seconds; None: as long as a restart may take where one is under way, else a moment.
+        m: as built from the journal.
+        need_new: wait for the new appliance, which may be restarting.
+        timeout: seconds; None: the reboot timeout if the new appliance is restarting, else a short time.
 
     Returns:
-        Whether the old one answers.
+        Whether the old appliance answers.
 
     Raises:
-        LostTrack: an appliance answers of which nothing proves which one it is; nothing was changed.
-        HostKeyError: a key of neither. NotComeBack: the new one is needed and was not seen.
-        WouldCollide: the old one answers, which the run has taken for dead.
+        LostTrack: nothing proves which of the two an answering host is; nothing was changed.
+        HostKeyError: the host key belongs to neither. NotComeBack: the new appliance is needed and does not answer.
+        WouldCollide: the old appliance answers, in a run that restores it as dead.
     """
     record = m.journal.record
     restarting = "restore-network" in record.started and "come-back" not in record.done
@@ -121,7 +121,7 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
         _close(seen)
         if waited > limit:
             addresses = " and ".join(dict.fromkeys([m.new.host.address, m.old.host.address]))
-            raise NotComeBack(m.new.name, f"not seen at {addresses} within {limit:.0f} s")
+            raise NotComeBack(m.new.name, f"it did not answer at {addresses} within {limit:.0f} s")
         m.emit(Waiting(f"for {m.new.name} to answer", waited, limit, m.new.name))
         time.sleep(_PAUSE)
     if "new" in seen:
@@ -129,7 +129,7 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
     if "old" in seen:
         if m.restore_source is not None:
             _close(seen)
-            raise WouldCollide(m.old.name, "it is alive, and this run has taken it for dead", m.old.host.address)
+            raise WouldCollide(m.old.name, "it is alive, but this run restores it as dead", m.old.host.address)
         m.old.moved(seen["old"].host, seen["old"].shell)
     where = {who: one.host.address for who, one in seen.items()}
     m.emit(Said(", ".join(
@@ -148,7 +148,7 @@ def _adopt(m: Migration, found: LocatedHost) -> None:
 
 
 def _look_again(m: Migration) -> tuple[dict[str, LocatedHost], AuthFailed | None]:
-    """What is seen; a refused login comes back: whoever starts may refuse everybody for a while."""
+    """Look once; a refused login is returned, for a starting appliance may refuse every login for a while."""
     try:
         return _look(m), None
     except AuthFailed as error:
@@ -159,20 +159,22 @@ def _look(m: Migration) -> dict[str, LocatedHost]:
     at_old = replace(m.new.host, address=m.old.host.address, port=m.old.host.port,
                      gateway=m.old.host.gateway or m.new.host.gateway)  # fmt: skip
     at_own = replace(m.new.host, address=m.new_facts_address)
-    # Two logins at the old address: the old one's user, and the new one's should it have moved there.
+    # Two logins at the old address: the old appliance's, and the new appliance's in case it has moved there.
     tries = ((m.old.host, at_old), (at_own,)) if at_old.address != at_own.address else ((at_own,),)
     with ThreadPoolExecutor(2, thread_name_prefix="locate") as pool:
         found = [seen for seen in pool.map(lambda hosts: _at(m, hosts), tries) if seen is not None]
     for seen in found:
         if not seen.who or [one.who for one in found].count(seen.who) > 1:
             _close({str(i): one for i, one in enumerate(found)})
-            detail = f"it is {seen.who}, and so is another" if seen.who else "nothing that only one of them has"
+            detail = (
+                f"two hosts look like the {seen.who} appliance" if seen.who else "nothing that only one of them has"
+            )
             raise LostTrack(seen.host.address, detail)
     return {seen.who: seen for seen in found}
 
 
 def _at(m: Migration, hosts: tuple[Host, ...]) -> LocatedHost | None:
-    """Whoever answers, reached with the login that belongs to it."""
+    """Return the appliance that answers at one of these hosts, connected with its own login."""
     known = known_traits(m)
     expect = sorted(known.old_keys | known.new_keys)
     refused: AuthFailed | None = None
@@ -201,10 +203,10 @@ def _at(m: Migration, hosts: tuple[Host, ...]) -> LocatedHost | None:
 
 
 def read_traits(shell: Shell) -> HostTraits:
-    """Read what tells an appliance from another.
+    """Read what identifies an appliance.
 
     Raises:
-        CannotLook: whether it has a lock or a paused entry of this tool cannot be seen.
+        CannotLook: its lock and its paused entries cannot be read.
     """
     paths = shell.host.paths
     hold = quote(paths.hold_dir)

@@ -79,7 +79,7 @@ class TakeOffline(BaseStep):
             self._began(m)
             isolation.isolate(
                 m.old, interface=undo_cutover.old_interface(m), address=host.address, leash=isolation.leash_of(m.run),
-                seconds=m.revert_after, release=m.held_entries,
+                seconds=m.revert_after, release=m.paused_entries,
             )  # fmt: skip
         elif m.hooks.offline:
             self._began(m)
@@ -106,7 +106,7 @@ class TakeOffline(BaseStep):
         """A package, or a timer that brought it back, may have released its updates; away, nobody could hold them."""
         if m.old_answers is False:  # it is away already
             return
-        back = [entry for entry in m.held_entries if cron_hold.state(m.old, entry).in_place]
+        back = [entry for entry in m.paused_entries if cron_hold.state(m.old, entry).in_place]
         for entry in back:
             m.emit(Said(f"{m.old.name}: {entry} was laid back meanwhile; it is held again", "warning"))
             cron_hold.hold(m.old, entry)
