@@ -28,6 +28,7 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "a key of the inventory mistyped": (GOOD.replace("port", "prot", 1), MIGRATE),
     "an address that is none": (GOOD.replace("127.0.0.1", "127.0.0.300"), MIGRATE),
     "a key file that is not there": (GOOD + 'identity_file = "nokey"\n', MIGRATE),
+    "same host twice": (GOOD, ("migrate", "--from", "tscm-old", "--to", "tscm-old")),
     "an inventory that is not there": ("", ("migrate", "--inventory", "no.toml", *MIGRATE[1:])),
     "both ways of treating the network": (GOOD, (*MIGRATE, "--bypass-netconf", "--force-apply-netconf")),
     "a method that does not exist": (GOOD, (*MIGRATE, "--method", "rsnyc")),

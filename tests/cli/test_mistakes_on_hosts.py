@@ -160,10 +160,6 @@ def no_sudo(desk: Desk) -> str:
         return desk.check()
 
 
-def same_host_twice(desk: Desk) -> str:
-    return desk.tool("plan", "--checks-only", "--from", "tscm-old", "--to", "tscm-old")
-
-
 def no_such_archive(desk: Desk) -> str:
     return desk.migrate("--archive", "threatstop_backup_2001-01-01_00_00_00.tsbak.gpg")
 
@@ -203,7 +199,7 @@ def server_that_says_nothing(desk: Desk) -> str:
 
 ON_HOSTS = (
     wrong_host_name, wrong_key, unpinned_host, changed_host_key, wrong_passphrase, full_disk, old_version,
-    other_base_os, no_sudo, same_host_twice, no_such_archive, no_backup_at_all, no_passphrase,
+    other_base_os, no_sudo, no_such_archive, no_backup_at_all, no_passphrase,
     host_that_is_off, unknown_prompt, server_that_says_nothing,
 )  # fmt: skip
 

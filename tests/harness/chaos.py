@@ -201,7 +201,7 @@ def _told(rig: Rig, ended: Ended) -> list[str]:
     wrong = []
     if ended.status == -1000:
         wrong.append("it did not end within its time")
-    if "this should not have happened" in ended.text:
+    if "Internal error" in ended.text:
         wrong.append("an error that nobody foresaw")
     held = "held/multidevice-core" in rig.state().old["ours"]
     if (

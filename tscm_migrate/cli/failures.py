@@ -6,6 +6,7 @@ with the same exit codes.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -15,14 +16,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tscm_migrate import inventory
-from tscm_migrate.errors import Exit, Interrupted, MigrateError, OutOfMemory, OutputLost, UsageError
+from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, OutOfMemory, OutputLost, UsageError
 from tscm_migrate.secrets import blank_environment
+from tscm_migrate.ui.console import write
 from tscm_migrate.ui.resilient import mute
 from tscm_migrate.ui.wrap import fit
 from tscm_migrate.util import redact
+from tscm_migrate.util.command_line import completed, use_inventory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 TRACEBACK = "TSCM_TRACEBACK"
@@ -31,22 +34,23 @@ _SHOWN = 2000  # characters of one message; an appliance's words may be long
 
 
 def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
-    """Run a task's body; whatever it raises is told to the operator, and the exit code comes back."""
+    """Run a task's body, show the user any error that it raises, and return the exit code."""
     _quiet_libraries()
     blank_environment()
     as_json = bool(kwargs.get("json"))
     name_inventory(as_json=as_json)
+    use_inventory(kwargs.get("inventory"))
     try:
         status = body(*args, **kwargs)
         if sys.stdout is not None:
-            sys.stdout.flush()  # what cannot be written is told, and not found by Python at its end
+            sys.stdout.flush()  # here, so that an output that cannot be written is an error of ours
     except MigrateError as error:
         return say(error, as_json=as_json)
     except KeyboardInterrupt:
         return say(Interrupted(), as_json=as_json)
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for an operator
+    except Exception as error:  # noqa: BLE001 - a user never sees a traceback
         return say_unforeseen(error, as_json=as_json)
     return int(status) if isinstance(status, int) else int(Exit.DONE)
 
@@ -57,7 +61,7 @@ def name_inventory(*, as_json: bool) -> None:
 
 
 class _Naming:
-    """Names, once and before anything else, the inventory that lies in the current folder: nobody may have meant it."""
+    """Name the inventory of the current folder once, before anything else: the user may not have meant it."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._stream, self._told = sys.stderr if as_json else sys.stdout, False
@@ -69,9 +73,9 @@ class _Naming:
 
 
 def say(error: MigrateError, *, as_json: bool = False) -> int:
-    """Print an error; return its exit code."""
+    """Show an error; return its exit code."""
     if as_json:
-        _print_json(error, _clean(error.message()), _clean(error.remedy()))
+        _print_json(error, _clean(error.message()), _clean(completed(error.remedy())))
     _stderr(as_text(error))
     _traceback(error)
     return int(error.exit_code)
@@ -79,7 +83,9 @@ def say(error: MigrateError, *, as_json: bool = False) -> int:
 
 def as_text(error: MigrateError) -> str:
     """Return what is printed for an error: its message, what to do, its code and exit code."""
-    message, remedy = _clean(error.message()), _clean(error.remedy())
+    message, remedy = _clean(error.message()), _clean(completed(error.remedy()))
+    if isinstance(error, Cancelled):
+        return message
     lines = [f"error: {_quoted(message)}"]
     if remedy:
         lines.append(f"  what to do: {_quoted(remedy)}")
@@ -87,13 +93,14 @@ def as_text(error: MigrateError) -> str:
 
 
 def _print_json(error: MigrateError, message: str, remedy: str) -> None:
-    told = {"v": 1, "event": "error", "code": error.code, "exit": int(error.exit_code)}
+    fields = {"v": 1, "event": "error", "code": error.code, "exit": int(error.exit_code)}
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    _print(json.dumps({**told, "message": message, "remedy": remedy, "time": now}), sys.stdout)
+    with _ignoring_closed(sys.stdout):
+        write(json.dumps({**fields, "message": message, "remedy": remedy, "time": now}) + "\n")
 
 
 def say_unforeseen(error: Exception, *, as_json: bool = False) -> int:
-    """An error of no kind of ours: what it comes to for the operator, or that it is a defect, and how to get more."""
+    """Show an error that is not one of our classes: what it means for the user, or that it is a bug."""
     if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:  # a file of ours has a name
         mute(sys.stdout)
         return say(OutputLost(error.strerror or str(error)))
@@ -102,8 +109,8 @@ def say_unforeseen(error: Exception, *, as_json: bool = False) -> int:
         return say(UsageError("HOME is not set, and this user has no home folder", fix), as_json=as_json)
     if isinstance(error, MemoryError):
         return say(OutOfMemory(), as_json=as_json)
-    message = f"this should not have happened: {_clean(f'{type(error).__name__}: {error}')}"
-    remedy = f"run again with {TRACEBACK}=1 and report it"
+    message = f"Internal error (a bug): {_clean(f'{type(error).__name__}: {error}')}"
+    remedy = "run it again with --traceback, and report what it prints"
     if as_json:
         _print_json(MigrateError(), message, remedy)
     _stderr(f"error: {_quoted(message)}\n  what to do: {remedy}")
@@ -124,24 +131,26 @@ def _clean(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A text whose further lines cannot look like lines of ours: part of it may come from an appliance."""
+    """Mark further lines of a text, so that text of an appliance cannot look like our own lines."""
     return text.replace("\n", "\n      | ")
 
 
 def _stderr(text: str) -> None:
-    _print(fit(text, sys.stderr).rstrip("\n"), sys.stderr)
+    with _ignoring_closed(sys.stderr):
+        print(fit(text, sys.stderr).rstrip("\n"), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _print(text: str, stream: TextIO) -> None:
-    """A stream that is closed must not change the exit code."""
+@contextlib.contextmanager
+def _ignoring_closed(stream: TextIO) -> Iterator[None]:
+    """Keep a closed stream from changing the exit code."""
     try:
-        print(text, file=stream, flush=True)
+        yield
     except (OSError, ValueError):
         mute(stream)
 
 
 def _quiet_libraries() -> None:
-    """Without a handler, Python's last resort would print paramiko's records to stderr."""
+    """Keep Python from printing the log records of libraries to stderr."""
     for name in ("paramiko", "gnupg", "invoke"):
         logger = logging.getLogger(name)
         if not logger.handlers:

@@ -1,4 +1,4 @@
-"""A site's hosts as text and as JSON, each value with its source; and the dialogue that pins their keys."""
+"""The hosts of an inventory as text and as JSON, each value with its source; and how their keys are pinned."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.errors import Cancelled, Exit, UsageError
+from tscm_migrate.ssh.ssh_config import settled
 from tscm_migrate.ui.console import say
 
 if TYPE_CHECKING:
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.pinning import Offer
 
+DEFAULT = "built-in default"
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}\Z")
-_KEYS = {  # what the inventory calls it → the field
+_KEYS = {  # key of the inventory → field of Host
     "address": "address",
     "port": "port",
     "user": "user",
@@ -35,20 +37,21 @@ _KEYS = {  # what the inventory calls it → the field
 
 
 def as_dict(site: Inventory, host: Host) -> dict[str, Any]:
-    """The JSON form; paths and commands in full, `source` by key."""
+    """Return the JSON form; paths and commands in full, `source` by key."""
     values: dict[str, Any] = {"name": host.name}
-    values |= {key: getattr(host, field) for key, field in _KEYS.items()}
+    used = settled(host)
+    values |= {key: getattr(used, field) for key, field in _KEYS.items()}
     values["gateway"] = host.gateway.name if host.gateway else None
     values |= {"paths": asdict(host.paths), "commands": asdict(host.commands), "dialect": str(host.dialect or "")}
     values["known_hosts"] = str(host.known_hosts) if host.known_hosts else None
-    values["source"] = {key: site.source_of(host.name, key) for key in _KEYS}
+    values["source"] = {key: source(site, host, key) for key in _KEYS}
     return values
 
 
 def table(site: Inventory) -> str:
-    """One line a host."""
+    """Return a table with one line for each host."""
     if not site.hosts:
-        return f"no hosts in {site.path}\n" if site.path else "there is no inventory file\n"
+        return f"no hosts in {site.path}\n" if site.path else "no inventory file; create one: tscm-migrate init\n"
     rows = [("NAME", "ADDRESS", "PORT", "USER", "TAGS")]
     rows += [(h.name, h.address, str(h.port), h.user, " ".join(h.tags)) for h in site.hosts.values()]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -57,8 +60,9 @@ def table(site: Inventory) -> str:
 
 
 def detail(site: Inventory, host: Host) -> str:
-    """One line a value, with its source; paths and commands only where they differ from the documented ones."""
-    shown = {key: _text(getattr(host, field)) for key, field in _KEYS.items()}
+    """Return one line for each value, with its source; paths and commands only if they are not the documented ones."""
+    used = settled(host)
+    shown = {key: _text(getattr(used, field)) for key, field in _KEYS.items()}
     shown["gateway"] = host.gateway.name if host.gateway else "-"
     for group in ("paths", "commands"):
         for key, value in asdict(getattr(host, group)).items():
@@ -66,8 +70,24 @@ def detail(site: Inventory, host: Host) -> str:
                 shown[f"{group}.{key}"] = value
     shown["known_hosts"] = str(host.known_hosts or "-")
     width = max(map(len, shown))
-    lines = (f"{key.ljust(width)}  {value}  ({site.source_of(host.name, key)})" for key, value in shown.items())
+    lines = (f"{key.ljust(width)}  {value}  ({source(site, host, key)})" for key, value in shown.items())
     return f"{host.name}\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def source(site: Inventory, host: Host, key: str) -> str:
+    """Return where a value comes from: a line of the inventory, the command line, ~/.ssh/config, or the default."""
+    if key in {"user", "port"} and getattr(settled(host), key) != getattr(host, key):
+        return "~/.ssh/config"
+    if key == "known_hosts":
+        return f"{site.path.name} known_hosts" if site.path and "known_hosts" in site.raw else DEFAULT
+    if host.name in site.hosts:
+        return site.source_of(host.name, key)
+    if key == "address" or (key in _KEYS and getattr(host, _KEYS[key]) != getattr(site.pattern, _KEYS[key])):
+        return "command line"
+    table, _, inner = key.partition(".")
+    given = site.raw.get("defaults", {}).get(table, {} if inner else None)
+    known = given is not None and (not inner or inner in given)
+    return f"{site.path.name} defaults.{key}" if site.path and known else DEFAULT
 
 
 def _text(value: object) -> str:
@@ -77,28 +97,27 @@ def _text(value: object) -> str:
 
 
 def pin_host(site: Inventory, name: str, fingerprint: str | None) -> Exit:
-    """Show a host's keys and pin them, after a yes or where one has the fingerprint.
+    """Show a host's keys and pin them, after confirmation or if one of them has the fingerprint.
 
     Raises:
-        UsageError: the fingerprint is none, or there is no terminal to ask on.
+        UsageError: not a valid fingerprint, or there is no terminal to ask on. Cancelled: the answer was no.
         HostKeyMismatch: no key has this fingerprint.
     """
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ssh import pinning
 
     if fingerprint is not None and not _FINGERPRINT.match(fingerprint):
-        fix = "as `ssh-keygen -l` prints it: SHA256: and 43 characters"
-        raise UsageError(f"--fingerprint {fingerprint!r} is no fingerprint", fix)
+        fix = "use what `ssh-keygen -l` prints: SHA256: and 43 characters"
+        raise UsageError(f"--fingerprint {fingerprint!r} is not a valid fingerprint", fix)
     offer = pinning.look(site.host(name), Secrets())
     say(_describe(offer))
     if fingerprint is None and offer.state == "same":
-        say(f"nothing to do: {offer.path} has them already")
+        say(f"Nothing to do: {offer.path} already has these keys.")
         return Exit.DONE
     if fingerprint is None and not _yes(offer):
-        say("nothing was pinned")
-        return Exit.FAILED
+        raise Cancelled
     changed = pinning.accept(offer, fingerprint)
-    say(f"pinned in {offer.path}" if changed else f"nothing to do: {offer.path} has it already")
+    say(f"Pinned in {offer.path}." if changed else f"Nothing to do: {offer.path} already has this key.")
     return Exit.DONE
 
 
@@ -116,10 +135,11 @@ def _describe(offer: Offer) -> str:
 
 def _yes(offer: Offer) -> bool:
     if sys.stdin is None or not sys.stdin.isatty():
-        fix = f"read it on its console, then: tscm-migrate host pin {offer.host} --fingerprint SHA256:…"
-        raise UsageError("there is no terminal to ask on", fix)
-    verb = "REPLACE what is pinned with these" if offer.state == "changed" else "pin these"
+        fix = f"read the fingerprint on its console, then: tscm-migrate host pin {offer.host} --fingerprint SHA256:…"
+        raise UsageError("not running in a terminal, so can't ask for confirmation", fix)
+    verb = "Replace the pinned keys with these" if offer.state == "changed" else "Pin these keys"
     try:
-        return input(f"Are they what its console shows? Then {verb} [y/N]: ").strip().lower() in {"y", "yes"}
+        answer = input(f"Compare them with the fingerprints on the host's console. {verb}? [y/N]: ")
+        return answer.strip().lower() in {"y", "yes"}
     except EOFError:
         return False

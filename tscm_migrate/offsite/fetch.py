@@ -11,6 +11,7 @@ from tscm_migrate.archive import names
 from tscm_migrate.errors import CopyDamaged, ObjectExists, StoreError, UsageError
 from tscm_migrate.offsite import gpg
 from tscm_migrate.offsite.streams import Hashed, no_more
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,15 +77,19 @@ def fetch(store: Store, copy: Copy, folder: Path, *, gnupg_home: Path | None = N
     """Write a copy's archive into a folder, under its documented name; never over another file.
 
     Raises:
-        UsageError: the folder is not there, or the manifest's archive has no archive's name.
+        UsageError: the folder cannot be created, or the manifest's archive has no archive's name.
         ObjectExists: a file of that name is there.
         CopyDamaged, StoreError, SealFailed: nothing is left but what was there before.
     """
     name = copy.manifest.archive
     if not names.acceptable(name):
         raise UsageError(f"{name[:80]!r} is no archive's name")
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder", "make it first")
+    try:
+        private.folder(folder)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} is not a folder that can be written: {error.strerror}", "use another --to"
+        ) from error
     target = folder / name
     if target.exists():
         raise ObjectExists(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from invoke.collection import Collection
 from tscm_migrate.errors import Exit, UsageError
 
 from .base import SHARED, command
+from .confirm import attended, confirm, require_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,6 @@ def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: s
     from tscm_migrate.inventory import adopt as room
     from tscm_migrate.migration import afterwards
     from tscm_migrate.ui.console import say
-    from tscm_migrate.ui.operator import Terminal
 
     record = afterwards.finished(run)
     site = _site(record, inventory)
@@ -121,12 +120,7 @@ def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: s
         return Exit.DONE
     changes = [f"[hosts.{host}] {key} = {value}" for host, values in wanted.items() for key, value in values.items()]
     say("\n".join([f"{site.path}:", *(f"  {line}" for line in changes)]))
-    interactive = sys.stdin is not None and sys.stdin.isatty()
-    if not (yes or interactive):
-        raise UsageError("there is no terminal to ask on", "give --yes to write it without being asked")
-    if not yes and not Terminal(attended=True).confirm("Write this to the inventory?"):
-        say("Cancelled. Nothing was changed.")
-        return Exit.DONE
+    confirm("Write this to the inventory?", yes=yes)
     room.write(site.path, wanted)
     say("written")
     return Exit.DONE
@@ -150,10 +144,9 @@ def _room(
     from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
     from tscm_migrate.ui.operator import Terminal
 
-    interactive = sys.stdin is not None and sys.stdin.isatty()
-    if not (interactive or yes):
-        raise UsageError("there is no terminal to ask on", "give --yes to go on without being asked")
     site = _site(record, inventory)
+    require_terminal(yes=yes)
+    interactive = attended()
     told = site.extras.get("notify", {}) if keep else {}
     shown = watcher(as_json=json) if keep else lines.json_lines if json else lines.Plain()
     with keys_unseen(), telling(shown, told) as emit:

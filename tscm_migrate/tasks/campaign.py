@@ -11,6 +11,7 @@ from invoke.collection import Collection
 from tscm_migrate.errors import Exit, UsageError
 
 from .base import INVENTORY_HELP, command
+from .confirm import attended, confirm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,8 +74,7 @@ def run(
         raise UsageError(f"a campaign {chosen.name!r} was started before", fix)
     if not json:
         say(plan_text(chosen))
-    if not _confirmed(f"Start the campaign {chosen.name}?", yes=yes):
-        return Exit.DONE
+    confirm(f"Start the campaign {chosen.name}?", yes=yes)
     made = campaigns.begin(chosen, str(Path(file).absolute()), str(Path(inventory).absolute()) if inventory else "")
     return _carry_out(chosen, made, yes=yes, json=json, cluster=cluster, rehearse=not no_rehearsal)
 
@@ -96,8 +96,7 @@ def resume(
     chosen = _load(opened.state.plan, opened.state.inventory or None)
     if not json:
         say(status_text(chosen, opened.state))
-    if not _confirmed(f"Continue the campaign {name}?", yes=yes):
-        return Exit.DONE
+    confirm(f"Continue the campaign {name}?", yes=yes)
     opened.write("resumed")
     return _carry_out(chosen, opened, yes=yes, json=json, cluster=cluster, rehearse=not no_rehearsal)
 
@@ -153,20 +152,6 @@ def _load(file: str, inventory: str | None) -> CampaignPlan:
     return chosen
 
 
-def _confirmed(question: str, *, yes: bool) -> bool:
-    from tscm_migrate.ui.console import say
-    from tscm_migrate.ui.operator import Terminal
-
-    if yes:
-        return True
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError("not running in a terminal, so can't ask for confirmation", "add --yes")
-    if Terminal(attended=True).confirm(question):
-        return True
-    say("Cancelled. Nothing was changed.")
-    return False
-
-
 def _carry_out(
     chosen: CampaignPlan, journal: CampaignJournal, *, yes: bool, json: bool, cluster: bool, rehearse: bool
 ) -> int:
@@ -176,12 +161,12 @@ def _carry_out(
     from tscm_migrate.ui.campaign import Board, write_page
     from tscm_migrate.ui.console import say
 
-    attended = not yes and sys.stdin is not None and sys.stdin.isatty()
+    asking = not yes and attended()
     board = Board(chosen, as_json=json)
     with ExitStack() as stack:
         executor = stack.enter_context(_cluster(journal.state.inventory)) if cluster else None
         one = Campaign(
-            chosen, journal, board.tell, board.watch, executor=executor, teach=_teacher(journal) if attended else None
+            chosen, journal, board.tell, board.watch, executor=executor, teach=_teacher(journal) if asking else None
         )
         stack.callback(board.close)
         status = one.run(rehearse=rehearse)

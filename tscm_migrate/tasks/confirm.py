@@ -1,20 +1,48 @@
-"""Asking before something is deleted or installed; unattended, `--yes` has to say it."""
+"""Ask for confirmation before something is changed."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 
-from tscm_migrate.errors import Unconfirmed
+from tscm_migrate.errors import Cancelled, Unconfirmed, UsageError
+
+
+def attended() -> bool:
+    """Return whether there is a terminal to ask on."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def require_terminal(*, yes: bool, otherwise: str = "add --yes") -> None:
+    """Refuse a command that would ask, before it does anything.
+
+    Raises:
+        UsageError: there is no terminal, and no --yes.
+    """
+    if not yes and not attended():
+        raise UsageError("not running in a terminal, so can't ask for confirmation", otherwise)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask a question, unless it was answered by --yes.
+
+    Raises:
+        UsageError: there is no terminal. Cancelled: the answer is no.
+    """
+    from tscm_migrate.ui.operator import Terminal
+
+    require_terminal(yes=yes)
+    if not yes and not Terminal(attended=True).confirm(question):
+        raise Cancelled
 
 
 def agreed(question: str, words: list[str], *, yes: bool) -> bool:
-    """Whether the operator agrees.
+    """Return whether the user agrees.
 
     Args:
         question: what would be done, as a question.
-        words: the command with which it would be done without being asked.
-        yes: whether that was said already.
+        words: the command that does it without asking.
+        yes: whether --yes was given.
 
     Raises:
         Unconfirmed: there is no terminal.
@@ -23,6 +51,6 @@ def agreed(question: str, words: list[str], *, yes: bool) -> bool:
 
     if yes:
         return True
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not attended():
         raise Unconfirmed(question.rstrip("?"), shlex.join(["tscm-migrate", *words]))
     return Terminal(attended=True).confirm(question)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,14 @@ from tscm_migrate.errors import UsageError
 from tscm_migrate.options import MigrateOptions
 
 from .base import SHARED, command
+from .confirm import attended, require_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from invoke.tasks import Task
+
+    from tscm_migrate.inventory import Inventory
 
 _NOT_REHEARSED = ("yes", "dry_run", "rehearsal", "not_before", "not_after", "stage_at", "pause_before")
 
@@ -98,6 +100,26 @@ def _started(given: dict[str, Any], *, only_rehearsal: str = "") -> int:
     return start(MigrateOptions.parse(given), quiet=quiet, verbose=verbose, only_rehearsal=only_rehearsal)
 
 
+def inventory_of(options: MigrateOptions) -> Inventory:
+    """Read the inventory, and check that both appliances can be told from it.
+
+    Raises:
+        InventoryError: an unknown host, or the file is not valid. UsageError: both names mean one host.
+    """
+    from tscm_migrate import inventory
+
+    site = inventory.load(options.inventory)
+    new = site.host(options.to)
+    if options.from_:
+        old = site.host(options.from_)
+        if (old.address, old.port, old.gateway) == (new.address, new.port, new.gateway):
+            raise UsageError(
+                f"--from {options.from_} and --to {options.to} are the same host, {new.address} port {new.port}",
+                "name two different hosts; list them: tscm-migrate host list",
+            )
+    return site
+
+
 def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False, only_rehearsal: str = "") -> int:
     """Read the inventory, prepare the secrets, and hand over to the migration.
 
@@ -107,7 +129,6 @@ def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False
         verbose: print each command, too.
         only_rehearsal: see `run.migrate`.
     """
-    from tscm_migrate import inventory
     from tscm_migrate.migration import run
     from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
@@ -115,12 +136,10 @@ def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False
     from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
     from tscm_migrate.ui.operator import Terminal
 
-    interactive = sys.stdin is not None and sys.stdin.isatty()
-    if not (interactive or options.yes or options.dry_run or only_rehearsal):
-        raise UsageError("there is no terminal to ask on", "give --yes to go on without being asked, or --dry-run")
-    site = inventory.load(options.inventory)
-    for spec in filter(None, (options.from_, options.to)):
-        site.host(spec)
+    site = inventory_of(options)
+    unasked = options.yes or options.dry_run or bool(only_rehearsal)
+    require_terminal(yes=unasked, otherwise="add --yes, or show the plan with --dry-run")
+    interactive = attended()
     shown = watcher(as_json=options.json, quiet=quiet, verbose=verbose)
     operator = Terminal(attended=interactive and not options.yes)
     with keys_unseen(), telling(shown, site.extras.get("notify", {})) as emit:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from tscm_migrate.options import MigrateOptions
 
-from .migrate import migration_command
+from .confirm import attended
+from .migrate import inventory_of, migration_command
 
 _LEFT_OUT = ("yes", "dry_run", "quiet", "verbose", "not_before", "not_after", "stage_at", "pause_before")
 
@@ -23,7 +23,6 @@ def plan(_context: Any, **given: Any) -> int:
         tscm-migrate plan --from tscm-old --to tscm-new --checks-only --allow os-differs
         tscm-migrate plan --from tscm-old --to tscm-new --bypass-netconf --json
     """
-    from tscm_migrate import inventory
     from tscm_migrate.migration import run
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
@@ -32,13 +31,10 @@ def plan(_context: Any, **given: Any) -> int:
 
     checks_only = bool(given.pop("checks_only", False))
     options = MigrateOptions.parse({**given, "dry_run": True})
-    site = inventory.load(options.inventory)
-    for spec in filter(None, (options.from_, options.to)):
-        site.host(spec)
+    site = inventory_of(options)
     view = PlanView()
     emit = watcher(as_json=True) if options.json else view
-    interactive = sys.stdin is not None and sys.stdin.isatty()
-    secrets = Secrets(interactive=interactive, passphrase_file=options.passphrase_file, emit=emit)
+    secrets = Secrets(interactive=attended(), passphrase_file=options.passphrase_file, emit=emit)
     try:
         if checks_only:
             return int(run.check(options, inventory=site, secrets=secrets, emit=emit))

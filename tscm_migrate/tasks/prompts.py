@@ -11,7 +11,8 @@ from invoke.collection import Collection
 from tscm_migrate.errors import UsageError
 
 from .base import HOST_HELP, INVENTORY_HELP, command
-from .migrate import HELP, start
+from .confirm import attended
+from .migrate import HELP, inventory_of, start
 
 
 def collection() -> Collection:
@@ -105,8 +106,9 @@ def learn(
 
     given = {key: value for key, value in locals().items() if key not in ("_context", "name")}
     options = MigrateOptions.parse({**given, "to": name})
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageError("prompts are taught by a person at a terminal", f"run it on one: {options.learn_command}")
+    inventory_of(options)
+    if not attended():
+        raise UsageError("not running in a terminal, so can't ask", f"run it in a terminal: {options.learn_command}")
     return start(options, quiet=quiet, verbose=verbose, only_rehearsal="prompts learn")
 
 
@@ -135,7 +137,7 @@ def record(
     from tscm_migrate.ui.operator import Terminal
 
     host = load(Path(inventory) if inventory else None).host(name)
-    made = recording.record(host, dialogue, Terminal(attended=sys.stdin is not None and sys.stdin.isatty()))
+    made = recording.record(host, dialogue, Terminal(attended=attended()))
     path = Path(out or f"{host.name}.{dialogue}.json")
     made.write(path)
     say(f"{len(made.asked)} questions, in {path}")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
-from tscm_migrate.errors import UsageError
-
 from .base import command
+from .confirm import attended, require_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,9 +195,8 @@ def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, p
 
     known = inventory_of(run, verb=verb)
     site = inventories.load(Path(inventory) if inventory else known)
-    interactive = sys.stdin is not None and sys.stdin.isatty()
-    if not (interactive or yes):
-        raise UsageError("not running in a terminal, so can't ask for confirmation", "add --yes")
+    require_terminal(yes=yes)
+    interactive = attended()
     file = Path(passphrase_file) if passphrase_file else None
     operator = Terminal(attended=interactive and not yes)
     with keys_unseen(), telling(watcher(**shown), site.extras.get("notify", {})) as emit:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from tscm_migrate.errors import UsageError
 
 from .base import HOST_HELP, INVENTORY_HELP, command
+from .confirm import attended, confirm, require_terminal
 
 HELP = {
     "name": HOST_HELP,
@@ -57,16 +57,13 @@ def schedule(
     from tscm_migrate.migration.context import Dialler
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui.console import as_it_is, say
-    from tscm_migrate.ui.operator import Terminal
 
     if remove and purge:
         raise UsageError("--remove and --purge exclude each other", "--remove removes the schedule, and no archive")
-    attended = sys.stdin is not None and sys.stdin.isatty()
-    if not (dry_run or yes or attended):
-        raise UsageError("there is no terminal to ask on", "look first: --dry-run; then give --yes")
-    site = load(Path(inventory) if inventory else None)
-    dial = Dialler(Secrets(interactive=attended), silent)
-    with closing(Appliance(site.host(name), dial)) as appliance:
+    chosen = load(Path(inventory) if inventory else None).host(name)
+    require_terminal(yes=yes or dry_run, otherwise="show the changes with --dry-run, then add --yes")
+    dial = Dialler(Secrets(interactive=attended()), silent)
+    with closing(Appliance(chosen, dial)) as appliance:
         if not dry_run:
             locks.refuse_locked(appliance)
         if remove:
@@ -80,8 +77,7 @@ def schedule(
         if dry_run or (remove and not planned.changes):
             return
         what = f"Remove it from {name}?" if remove else f"Write it to {name}?"
-        if not yes and not Terminal(attended=attended).confirm(what):
-            raise UsageError("not confirmed; nothing was changed", "answer yes, or give --yes")
+        confirm(what, yes=yes)
         with locks.alone(appliance, "schedule"):
             done = backup_schedule.apply(appliance, planned)
         say(done)

@@ -1,34 +1,47 @@
-"""What a task tells a person by itself, beside the events: no secret, no control character, folded for a terminal."""
+"""Print text and data for the user: cleaned of secrets and control characters, folded for a terminal.
+
+Every text is one write under one lock, so that lines of several threads do not mix.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+import threading
 from typing import Any
 
 from tscm_migrate.ui.wrap import fit
 from tscm_migrate.util import redact
+from tscm_migrate.util.command_line import completed
+
+_writing = threading.Lock()
 
 
 def say(text: str) -> None:
-    """Print the lines of `text` at once; nothing for none."""
+    """Print the lines of `text` at once; nothing if it is empty."""
     if text:
-        sys.stdout.write(fit(_shown(text), sys.stdout))
-        sys.stdout.flush()
+        write(fit(_shown(text), sys.stdout))
 
 
 def as_it_is(text: str) -> None:
-    """As `say`, but not folded: a table, or what is to be copied."""
+    """Print as `say` does, but not folded: a table, or what is to be copied."""
     if text:
-        sys.stdout.write(_shown(text))
-        sys.stdout.flush()
+        write(_shown(text))
 
 
 def as_json(value: Any, *, indent: int | None = 2) -> None:
-    """Print data as JSON; the texts in it are cleaned before, so that it stays valid whatever a secret is."""
-    sys.stdout.write(json.dumps(redact.tree(value), indent=indent, default=str) + "\n")
-    sys.stdout.flush()
+    """Print data as JSON. Its texts are cleaned first, so that it stays valid whatever a secret is."""
+    if isinstance(value, dict) and isinstance(value.get("remedy"), str):
+        value = {**value, "remedy": completed(value["remedy"])}
+    write(json.dumps(redact.tree(value), indent=indent, default=str) + "\n")
+
+
+def write(text: str) -> None:
+    """Write cleaned text to stdout in one piece."""
+    with _writing:
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def _shown(text: str) -> str:
-    return redact.clean(text.removesuffix("\n")) + "\n"
+    return redact.clean(completed(text.removesuffix("\n"))) + "\n"

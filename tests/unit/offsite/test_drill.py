@@ -119,11 +119,10 @@ def test_without_the_passphrase_nothing_is_said_against_the_copy(store: LocalSto
     assert catalog.load(store).copies[0].drill is None
 
 
-def test_fetch_never_overwrites_and_leaves_no_part(store: LocalStore, tmp_path: Path) -> None:
+def test_fetch_makes_its_folder_never_overwrites_and_leaves_no_part(store: LocalStore, tmp_path: Path) -> None:
     make_copy(Given(PACKED, archive=PLAIN), store, CopyPolicy(), now=NOW)
     (copy,) = catalog.load(store).copies
-    target = tmp_path / "out"
-    target.mkdir()
+    target = tmp_path / "rescue" / "out"
     assert fetch(store, copy, target).read_bytes() == PACKED
     with pytest.raises(ObjectExists):
         fetch(store, copy, target)
