@@ -142,12 +142,15 @@ class Progress(Event):
 class Estimated(Event):
     """How long a step may take; `step` "" for all of it, "downtime" for the time without a TSCM.
 
-    `basis` says what it rests on.
+    `basis` says what it rests on. Where that is not known well, it may take from `least` to `most` seconds; both are 0
+    where one figure is good enough.
     """
 
     step: str
     seconds: float
     basis: str = ""
+    least: float = 0.0
+    most: float = 0.0
 
 
 @dataclass(frozen=True)

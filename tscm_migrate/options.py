@@ -161,6 +161,7 @@ class MigrateOptions:
             "Inventory file (default: TSCM_INVENTORY, ./inventory/hosts.toml, or your config folder).", "FILE"
         ),
     )
+    keep: bool = False  # of `rehearse`: the migration need not rehearse again
     rehearsed: str = ""  # the run that has rehearsed this migration already; not an option of the command line
 
     @property

@@ -48,14 +48,32 @@ def test_a_rehearsal_leaves_both_as_they_were_and_gives_the_plan_its_estimate(la
     before, devices = held(lab), lab.on("new", "ls -R /opt/threatstop/etc").stdout
     events = run(lab, "rehearse", *PAIR)
     (downtime,) = [event for event in named(events, "estimated") if event["step"] == "downtime"]
-    assert downtime["basis"] == "as rehearsed"
+    assert downtime["basis"].startswith("as rehearsed by run ")
+    assert downtime["most"] == 0.0, "one figure, not a range"
     assert named(events, "run_started")[0]["verb"] == "rehearse"
     assert held(lab) == before
     assert lab.on("new", "ls -R /opt/threatstop/etc").stdout == devices
     assert lab.is_on("old")
+    told = [event["text"] for event in named(events, "said")]
+    assert any(text.startswith("prepare: syslog: what devices send to 127.0.1.43") for text in told), told
     planned = run(lab, "plan", *PAIR)
     estimates = [event for event in named(planned, "estimated") if event["step"] == "downtime"]
     assert [event["seconds"] for event in estimates] == [downtime["seconds"]], "one figure, never two"
+
+
+def test_a_kept_rehearsal_is_not_made_again_until_something_changes(lab: EmbeddedLab) -> None:
+    (before,) = [event for event in named(run(lab, "plan", *PAIR), "estimated") if event["step"] == "downtime"]
+    assert 0 < before["least"] < before["most"]
+    assert "not rehearsed" in before["basis"]
+    before_state = held(lab)
+    run(lab, "rehearse", *PAIR, "--keep")
+    assert held(lab) == before_state
+    steps = [event["step"] for event in named(run(lab, "plan", *PAIR), "action_started")]
+    assert "rehearse-restore" not in steps
+    assert "backup" in steps
+    lab.on("new", "mkdir -p /opt/threatstop/etc/devices && echo x > /opt/threatstop/etc/devices/y")
+    steps = [event["step"] for event in named(run(lab, "plan", *PAIR), "action_started")]
+    assert "rehearse-restore" in steps
 
 
 def test_a_cutover_that_no_longer_fits_is_refused_before_anything_goes_offline(lab: EmbeddedLab) -> None:

@@ -63,7 +63,7 @@ class Job:
         site = ["--inventory", self.inventory] if self.inventory else []
         if self.verb == "resume":
             return [*tool, self.run, "--yes", "--json", *site]
-        asked = ["--json"] if self.verb == "rehearse" else ["--yes", "--json"]
+        asked = ["--keep", "--json"] if self.verb == "rehearse" else ["--yes", "--json"]
         return [*tool, "--from", self.old, "--to", self.new, *asked, *site, *self.words]
 
 

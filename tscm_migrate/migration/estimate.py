@@ -7,7 +7,8 @@ import math
 import re
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.migration import checks, journal
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.context import Migration
 
+_KEPT_FOR = timedelta(days=7)  # a kept rehearsal of an earlier day than that is made again
 _PROBE = 4 << 20  # bytes moved to measure a rate; half a second on a slow line
 _RUNS = 10  # how many earlier runs are looked at
 # Seconds where no run has told yet: an appliance's reboot, tsadmin's start, a look at the ARP table.
@@ -32,7 +34,15 @@ _USUAL = {
 _PACKING = 10e6  # bytes a second of tar, gzip and gpg on a small appliance
 _HASHING = 50e6
 _DEVICE = 30.0  # seconds of one `tsadmin update`
+_EACH = "each device"  # of `earlier`: seconds of one update
 WITHOUT = ("take-offline", "restore-network", "reboot", "come-back", "restore", "update-devices")
+# How far a figure may be off, by what it rests on: the least and the most, as factors.
+_SPREAD = {
+    "usual": (0.4, 2.0),
+    "as in the last run": (0.7, 1.5),
+    "the address stays": (1.0, 1.0),
+}
+_SHUTDOWN = 5.0  # seconds of a restart before the system starts
 _ADDRESS = ("restore-network", "reboot", "come-back")  # only where the old address moves
 
 
@@ -93,8 +103,10 @@ def _of(step: str, m: Migration, size: int, rate: float, before: Mapping[str, fl
         return Estimate(step, 1 + size / rate, f"{size / 1e6:.1f} MB at {rate / 1e6:.1f} MB/s, as measured")
     if step == "update-devices":
         count = len(m.old_facts.devices or m.old.host.devices) if m.options.devices != "none" else 0
-        seconds = math.ceil(count / m.policy.device_jobs) * _DEVICE
-        return Estimate(step, seconds, f"{count} devices, {m.policy.device_jobs} at a time")
+        each = before.get(_EACH, _DEVICE)
+        known = "as in the last run" if _EACH in before else "usual"
+        basis = f"{known}: {count} devices, {m.policy.device_jobs} at a time, {each:.0f} s each"
+        return Estimate(step, math.ceil(count / m.policy.device_jobs) * each, basis)
     if step in before:
         return Estimate(step, before[step], "as in the last run")
     extra = {"backup": size / _PACKING, "restore": size / _PACKING, "verify": size / _HASHING}.get(step, 0.0)
@@ -104,6 +116,55 @@ def _of(step: str, m: Migration, size: int, rate: float, before: Mapping[str, fl
 def downtime(found: list[Estimate]) -> float:
     """Seconds without a TSCM."""
     return sum(one.seconds for one in found if one.step in WITHOUT)
+
+
+@dataclass(frozen=True)
+class Downtime:
+    """The estimated time without a TSCM in seconds, with its parts; `least` and `most` are equal after a rehearsal."""
+
+    seconds: float
+    least: float
+    most: float
+    basis: str
+    parts: tuple[Estimate, ...]
+
+
+def cutover(m: Migration) -> Downtime:
+    """Estimate the downtime: the one figure of plan, rehearsal, confirmation and change window."""
+    old, new = m.options.from_ or m.old.name, m.options.to
+    rehearsed = known(old, new)
+    pair = f"--archive {m.options.archive} --to {new}" if m.options.rescues else f"--from {old} --to {new}"
+    return spread(steps(m, iter(WITHOUT), 0.0, rehearsed.steps if rehearsed else {}), rehearsed, pair)
+
+
+def spread(parts: list[Estimate], rehearsed: Rehearsal | None, pair: str) -> Downtime:
+    """Sum the parts up; where the pair was not rehearsed, to a range with the reason for it. Pure."""
+    total, parts = downtime(parts), [one for one in parts if one.step in WITHOUT]
+    if rehearsed is not None:
+        basis = f"as rehearsed by run {rehearsed.run} at {rehearsed.at[:16]}"
+        return Downtime(total, total, total, basis, tuple(parts))
+    factors = [(one.seconds, _SPREAD.get(one.basis.partition(":")[0], _SPREAD["usual"])) for one in parts]
+    usual = [one.step for one in parts if one.seconds and one.basis.startswith("usual")]
+    known_by = f"not measured yet: {', '.join(usual)}" if usual else "measured in runs of other appliances"
+    basis = f"not rehearsed ({known_by}); for one figure: tscm-migrate rehearse {pair}"
+    least, most = (sum(seconds * factor[end] for seconds, factor in factors) for end in (0, 1))
+    return Downtime(total, least, most, basis, tuple(parts))
+
+
+def restart(appliance: Appliance) -> float | None:
+    """Return the seconds that a restart takes until sshd answers, by its last start; None where that cannot be told.
+
+    It is the time from the first process to the oldest sshd, where nobody has restarted that since.
+    """
+    script = (
+        "for p in 1 $(pgrep -x -o sshd 2>/dev/null || cat /run/sshd.pid 2>/dev/null); do "
+        "sed 's/.*) //' /proc/$p/stat | cut -d' ' -f20; done; getconf CLK_TCK"
+    )
+    words = appliance.run(script, check=False, display="how long did its last start take?").stdout.split()
+    if len(words) != 3 or not all(word.isdecimal() and len(word) < 19 for word in words) or not int(words[2]):
+        return None
+    seconds = (int(words[1]) - int(words[0])) / int(words[2])
+    return round(seconds + _SHUTDOWN, 1) if 0 < seconds < _USUAL["come-back"] * 10 else None
 
 
 def earlier() -> dict[str, float]:
@@ -119,18 +180,34 @@ def earlier() -> dict[str, float]:
             if entry.event == "noted" and entry.data.get("key") == "rehearsal":
                 for step, seconds in (entry.data["value"] or {}).get("took", {}).items():
                     took.setdefault(step, float(seconds))
+            if entry.event == "noted" and entry.data.get("key") == "devices":
+                _device_seconds(entry.data["value"] or {}, took)
             if entry.event == "step-done" and entry.data.get("seconds") and entry.data["step"] in acted:
                 took.setdefault(entry.data["step"], float(entry.data["seconds"]))
     return took
 
 
+def _device_seconds(results: Mapping[str, Mapping[str, Any]], took: dict[str, float]) -> None:
+    found = [float(result["seconds"]) for result in results.values() if result.get("ok")]
+    if found:
+        took.setdefault(_EACH, sum(found) / len(found))
+
+
 @dataclass(frozen=True)
 class Rehearsal:
-    """Seconds that each rehearsed step took; `at` is aware UTC in ISO form, `run` the run that rehearsed."""
+    """Seconds that each rehearsed step took; `at` is aware UTC in ISO form, `run` the run that rehearsed.
+
+    `kept`: what the appliances and options were, for a migration that is not to rehearse again; empty where it is.
+    """
 
     at: str
     run: str
     steps: dict[str, float] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def serves(self, now: Mapping[str, str], at: datetime) -> bool:
+        """Whether a migration need not rehearse again: it was kept, nothing has changed, and it is not too old."""
+        return bool(self.kept) and self.kept == dict(now) and at - datetime.fromisoformat(self.at) <= _KEPT_FOR
 
 
 def _file(old: str, new: str) -> Path:
@@ -147,6 +224,7 @@ def known(old: str, new: str) -> Rehearsal | None:
     """Return the last rehearsal of a pair; None where there was none or its file cannot be read."""
     try:
         found = Rehearsal(**json.loads(_file(old, new).read_text(encoding="utf-8")))
-        return Rehearsal(str(found.at), str(found.run), {str(k): float(v) for k, v in found.steps.items()})
+        took = {str(k): float(v) for k, v in found.steps.items()}
+        return Rehearsal(str(found.at), str(found.run), took, {str(k): str(v) for k, v in found.kept.items()})
     except (OSError, ValueError, TypeError, AttributeError):
         return None

@@ -25,6 +25,7 @@ from tscm_migrate.migration import (
     locks,
     participants,
     plan,
+    preparation,
     window,
 )
 from tscm_migrate.migration.context import Dialler, Migration, Operator
@@ -200,7 +201,7 @@ def _estimate(m: Migration) -> None:
     for one in found:
         m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
     m.emit(Estimated("", round(sum(one.seconds for one in found), 1)))
-    m.emit(Estimated("downtime", round(estimate.downtime(found), 1)))
+    m.emit(preparation.estimated(estimate.cutover(m)))
 
 
 def check(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, emit: Emit) -> Exit:

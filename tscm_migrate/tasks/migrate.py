@@ -81,7 +81,10 @@ def migrate(_context: Any, **given: Any) -> int:
     return _started(given)
 
 
-@migration_command(*_NOT_REHEARSED)
+_KEEP = "Keep the result: a migration within 7 days doesn't rehearse again, unless something has changed."
+
+
+@migration_command(*_NOT_REHEARSED, more={"keep": _KEEP})
 def rehearse(_context: Any, **given: Any) -> int:
     """Run a migration up to the cutover on the real appliances, then undo it; the old appliance stays in service.
 
@@ -89,8 +92,11 @@ def rehearse(_context: Any, **given: Any) -> int:
     The estimated downtime, unknown questions of tsadmin and differences between the devices are known afterwards. The
     backup stays. Without a terminal an unknown question refuses the rehearsal (exit code 3).
 
+    At its end it says what you have to prepare: devices to update by hand, a DNS outage, senders of syslog.
+
     Examples:
         tscm-migrate rehearse --from tscm-old --to tscm-new
+        tscm-migrate rehearse --from tscm-old --to tscm-new --keep
     """
     return _started(given, only_rehearsal="rehearse")
 

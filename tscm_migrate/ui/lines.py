@@ -144,7 +144,10 @@ def _(event: Prompted) -> str:
 @line_of.register
 def _(event: Estimated) -> str:
     what = {"": "in all"}.get(event.step, event.step)
-    return f"  about {duration_text(event.seconds)}: {what}" + (f" ({event.basis})" if event.basis else "")
+    time = f"about {duration_text(event.seconds)}"
+    if event.most:
+        time = f"from {duration_text(event.least)} to {duration_text(event.most)}"
+    return f"  {time}: {what}" + (f" ({event.basis})" if event.basis else "")
 
 
 @line_of.register

@@ -84,6 +84,9 @@ class PlanView:
         if total and without:
             outage = any(check.name == "dns-outage" for check in self._checks)
             dns = ", which is a DNS outage for its clients" if outage else ""
-            downtime = f"downtime about {duration_text(without.seconds)}{dns}"
-            found += ["", f"About {duration_text(total.seconds)} in all; {downtime}."]
+            if without.most:
+                downtime = f"downtime from {duration_text(without.least)} to {duration_text(without.most)}{dns}"
+            else:
+                downtime = f"downtime about {duration_text(without.seconds)}{dns}"
+            found += ["", f"About {duration_text(total.seconds)} in all; {downtime}.", f"Downtime: {without.basis}."]
         return found

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.migration import estimate
+import pytest
+
+from tscm_migrate.appliance.facts import Facts
+from tscm_migrate.migration import estimate, preparation
+from tscm_migrate.migration.estimate import Estimate, Rehearsal
 from tscm_migrate.migration.journal import Journal
+from tscm_migrate.model import Host
+from tscm_migrate.options import MigrateOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def ran(root: Path, run: str, acted: float, seconds: float) -> None:
@@ -42,3 +47,87 @@ def test_what_a_rehearsal_took_stands_for_the_restore_until_one_was_made(
     journal.write("action-done", step="restore", describes="x", seconds=9.0)
     journal.write("step-done", step="restore", seconds=9.0)
     assert estimate.earlier()["restore"] == 9.0
+
+
+def test_the_seconds_of_each_device_are_the_mean_of_those_that_were_updated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TSCM_STATE", str(tmp_path))
+    journal = Journal.create("20260103-000000-aaaa", tmp_path)
+    results = {
+        "a": {"ok": True, "seconds": 2.0},
+        "b": {"ok": True, "seconds": 4.0},
+        "c": {"ok": False, "seconds": 99.0},
+    }
+    journal.write("noted", key="devices", value=results)
+    assert estimate.earlier() == {"each device": 3.0}
+
+
+PARTS = [
+    Estimate("restore", 10.0, "as rehearsed"),
+    Estimate("come-back", 60.0, "usual"),
+    Estimate("transfer", 500.0, ""),
+]
+
+
+def test_before_a_rehearsal_the_downtime_is_a_range_with_its_reason_and_after_it_one_figure() -> None:
+    found = estimate.spread(PARTS, None, "--from a --to b")
+    assert found.least < found.seconds == 70.0 < found.most
+    assert "not measured yet: come-back" in found.basis
+    assert "tscm-migrate rehearse --from a --to b" in found.basis
+    event = preparation.estimated(found)
+    assert (event.least, event.seconds, event.most) == (found.least, 70.0, found.most)
+    found = estimate.spread(PARTS, Rehearsal("2026-11-27T01:02:03+00:00", "run-1"), "")
+    assert found.least == found.most == 70.0
+    assert preparation.estimated(found).most == 0.0
+
+
+NOW = datetime(2026, 11, 27, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("kept", "now", "days", "serves"),
+    [
+        ({"new": "x"}, {"new": "x"}, 1, True),
+        ({"new": "x"}, {"new": "y"}, 1, False),
+        ({"new": "x"}, {"new": "x", "devices": "z"}, 1, False),
+        ({"new": "x"}, {"new": "x"}, 8, False),
+        ({}, {}, 1, False),
+    ],
+    ids=["unchanged", "the new one changed", "another device", "too old", "not kept"],
+)
+def test_a_kept_rehearsal_serves_while_nothing_has_changed(
+    kept: dict[str, str], now: dict[str, str], days: int, *, serves: bool
+) -> None:
+    assert Rehearsal((NOW - timedelta(days=days)).isoformat(), "run-1", {}, kept).serves(now, NOW) is serves
+
+
+OLD, NEW = Host("old", "10.1.1.43"), Host("new", "10.1.1.50")
+
+
+@pytest.mark.parametrize(
+    ("options", "moves", "words"),
+    [
+        ({}, True, ["syslog: what devices send to 10.1.1.43"]),
+        ({"bypass_netconf": True}, False, ["syslog: point the logging of a, b to 10.1.1.50"]),
+        ({"devices": ("a",)}, True, ["syslog", "devices: update by hand after the migration: b"]),
+        ({"devices": "none"}, True, ["syslog", "devices: update by hand after the migration: a, b"]),
+        ({"offline": "manual"}, True, ["syslog", "somebody has to take old off"]),
+    ],
+)
+def test_what_a_person_has_to_prepare(options: dict[str, Any], moves: bool, words: list[str]) -> None:  # noqa: FBT001
+    facts = Facts("old", devices=("a", "b"))
+    given = MigrateOptions("old", "new", **options)
+    found = preparation.to_prepare(facts, OLD, NEW, given, dns_outage=False, moves=moves)
+    assert len(found) == len(words)
+    assert all(line.startswith(word) for line, word in zip(found, words, strict=True)), found
+    outage = preparation.to_prepare(facts, OLD, NEW, given, dns_outage=True, moves=moves)
+    assert outage[0].startswith("DNS: give the clients of 10.1.1.43")
+    assert outage[1:] == found
+
+
+def test_a_leased_address_and_an_unknown_list_of_devices_have_to_be_prepared() -> None:
+    given = MigrateOptions("old", "new")
+    found = preparation.to_prepare(Facts("old", dhcp=True), OLD, NEW, given, dns_outage=False, moves=True)
+    assert any(line.startswith("DHCP: reserve 10.1.1.43") for line in found)
+    assert any(line.startswith("devices: no source lists them") for line in found)

@@ -15,6 +15,7 @@ from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
 from tscm_migrate.migration.steps.staging import the_archive
 from tscm_migrate.tsadmin import restore
+from tscm_migrate.util.durations import duration_text
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration
@@ -103,17 +104,10 @@ class CheckWindow(BaseStep):
             yield Action(m.old.name, "ask the operator whether to begin the cutover", lambda: _ask(m))
 
 
-def downtime(m: Migration) -> float:
-    """Return the estimated downtime in seconds, from this pair's rehearsal where there was one."""
-    known = estimate.known(m.options.from_ or m.old.name, m.options.to)
-    steps = estimate.steps(m, iter(estimate.WITHOUT), 0.0, known.steps if known else {})
-    return estimate.downtime(steps)
-
-
 def _fits(m: Migration) -> None:
     zone = window.zone_of(m.policy.zone)
     limit = window.Window(None, window.moment(window.parse("--not-after", m.options.not_after or ""), zone, _now()))
-    limit.require(_now(), downtime(m), zone)
+    limit.require(_now(), estimate.cutover(m).most, zone)
 
 
 def _ask(m: Migration) -> None:
@@ -122,7 +116,8 @@ def _ask(m: Migration) -> None:
     Raises:
         Cancelled: the answer was no, or there is no terminal to ask at.
     """
-    if not m.operator.confirm(f"Take {m.old.name} offline now (estimated downtime {downtime(m):.0f} s)?"):
+    expected = duration_text(estimate.cutover(m).seconds)
+    if not m.operator.confirm(f"Take {m.old.name} offline now (estimated downtime {expected})?"):
         raise Cancelled(undone=True)
 
 

@@ -5,6 +5,7 @@ What tsadmin asks, how long it takes and which devices it restores is known befo
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import device_discovery, network
 from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
 from tscm_migrate.events import Checked, Estimated, Said
-from tscm_migrate.migration import checks, estimate, rehearsal_undo, saved_settings
+from tscm_migrate.migration import checks, estimate, preparation, rehearsal_undo, saved_settings
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
@@ -45,6 +46,10 @@ class RehearseRestore(BaseStep):
         if m.options.rehearsed:
             m.set_note("rehearsal", {"skipped": f"rehearsed by run {m.options.rehearsed}"})
             return {}
+        if run := _kept(m):
+            m.set_note("rehearsal", {"skipped": f"rehearsed by run {run}, which was kept"})
+            m.emit(Said(f"not rehearsed again: run {run} was kept, and nothing has changed since"))
+            return {}
         if not m.options.rehearsal:
             m.set_note("rehearsal", {"skipped": "--no-rehearsal"})
             m.emit(
@@ -58,6 +63,8 @@ class RehearseRestore(BaseStep):
     def apply(self, m: Migration) -> Actions:
         """All of it from its beginning: a rehearsal that was interrupted is put back first."""
         if not m.options.rehearsal or m.get_note("rehearsal") or {*_AWAY} & {*m.journal.record.started}:
+            return
+        if RehearseRestore.id not in m.journal.record.started and _kept(m):  # a plan: nothing is captured yet
             return
         name, command = m.new.name, restore.command(m.new, _to_its_end(m))
         if m.get_note("rehearsal_before"):
@@ -83,8 +90,7 @@ class RehearseRestore(BaseStep):
             yield Action(name, what, lambda: _look(m, seen))
         yield Action(name, "put its own settings, host keys and devices back, and resume its updates", lambda: _back(m))
         if seen["passes"]:
-            m.set_note("rehearsal", seen)
-            _report_downtime(m, seen["took"])
+            m.set_note("rehearsal", seen | _tell(m, seen["took"]))
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
         """What an unfinished rehearsal has changed."""
@@ -236,13 +242,47 @@ def compare(
     ]
 
 
-def _report_downtime(m: Migration, took: Mapping[str, float]) -> None:
-    """Keep what the rehearsal took, and emit the estimated downtime with its parts."""
-    estimate.keep(m.options.from_ or m.old.name, m.options.to, estimate.Rehearsal(_now(), m.run, dict(took)))
-    steps = estimate.steps(m, iter(estimate.WITHOUT), 0.0, took)
-    for one in steps:
+def _tell(m: Migration, took: dict[str, float]) -> dict[str, Any]:
+    """Keep what the rehearsal took; emit and return the estimated downtime, and what a person has to prepare."""
+    if m.restores_network and (seconds := estimate.restart(m.new)) is not None:
+        took["come-back"] = seconds
+    kept = _unchanged(m) if m.options.keep else {}
+    estimate.keep(m.options.from_ or m.old.name, m.options.to, estimate.Rehearsal(_now(), m.run, dict(took), kept))
+    found = estimate.cutover(m)
+    for one in found.parts:
         m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
-    m.emit(Estimated("downtime", round(estimate.downtime(steps), 1), "as rehearsed"))
+    m.emit(preparation.estimated(found))
+    lines = preparation.lines(m)
+    for line in lines:
+        m.emit(Said(f"prepare: {line}"))
+    return {"downtime": asdict(found), "prepare": lines}
+
+
+def _kept(m: Migration) -> str:
+    """Return the run of a kept rehearsal that serves this migration; "" where it has to be rehearsed."""
+    known = estimate.known(m.options.from_ or m.old.name, m.options.to)
+    if not (known and known.kept and m.options.rehearsal) or m.only_rehearsal or m.options.rehearsed:
+        return ""
+    return known.run if known.serves(_unchanged(m), datetime.now(UTC)) else ""
+
+
+def _unchanged(m: Migration) -> dict[str, str]:
+    """Return what must be the same for a rehearsal to stay valid: the new appliance, the old one's devices, options."""
+    now, options = rehearsal_undo.prints(m.new), m.options
+    asked = (options.encrypt, options.bypass_netconf, options.force_apply_netconf, options.interface, m.interface)
+    return {
+        "new": " ".join(now[name] for name in ("own", "keys", "network")),
+        "versions": str((sorted(m.old_facts.versions), sorted(m.new_facts.versions))),
+        "devices": str(sorted(m.old_facts.devices or m.old.host.devices)),
+        "options": str(asked),
+        "dialect": _dialect(m),
+    }
+
+
+def _dialect(m: Migration) -> str:
+    """Return a hash of what a person has taught; "" where nothing was."""
+    path = m.new.host.dialect
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path is not None and path.is_file() else ""
 
 
 def _now() -> str:
