@@ -30,7 +30,7 @@ from tscm_migrate.offsite import catalog, keys
 from tscm_migrate.offsite.freshness import judge
 from tscm_migrate.offsite.manifest import Manifest
 from tscm_migrate.offsite.stores.local import LocalStore
-from tscm_migrate.ui.offsite_page import page as render
+from tscm_migrate.ui.offsite_page import page_text as render
 
 WIDTH, HEIGHT = 80, 50
 FOLDER = Path(__file__).parent / "pictures"
@@ -177,7 +177,7 @@ def main() -> None:
         page(Path(report[1]), "report", 825)
         shutil.rmtree(Path(re.match(r".*?/tscm-demo-[^/]+", report[1])[0]))  # type: ignore[index]
     with tempfile.TemporaryDirectory(prefix="tscm-picture-") as folder:
-        page(freshness(Path(folder)), "freshness", 520)
+        page(freshness(Path(folder)), "freshness", 720)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 def test_both_hold_what_the_tool_reads_at_run_time_and_no_tests_are_installed(built: Path) -> None:
     wheel = zipfile.ZipFile(next(built.glob("*.whl"))).namelist()
-    for name in ("tscm_migrate/ui/report/report.html.j2", "tscm_migrate/py.typed"):
+    for name in ("tscm_migrate/ui/page/report.html.j2", "tscm_migrate/py.typed"):
         assert name in wheel
     assert {name.split("/")[0].split("-")[0] for name in wheel} == {"tscm_migrate"}
     assert any(name.endswith("licenses/LICENSE") for name in wheel)

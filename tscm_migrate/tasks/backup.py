@@ -50,7 +50,7 @@ def backup(
     from tscm_migrate.ui import lines
     from tscm_migrate.ui.console import as_json, say
     from tscm_migrate.ui.operator import Terminal
-    from tscm_migrate.ui.report.html import size
+    from tscm_migrate.util.rates import size_text
 
     if not encrypt and passphrase_file:
         raise UsageError("--no-encrypt and --passphrase-file exclude each other", "leave one of them out")
@@ -75,4 +75,4 @@ def backup(
         return
     archive = made.archive
     named = f", devices: {', '.join(made.devices)}" if made.devices else ""
-    say(f"{host}: {archive.path} ({size(archive.size)}), {made.members} files{named}\n  SHA-256 {archive.sha256}")
+    say(f"{host}: {archive.path} ({size_text(archive.size)}), {made.members} files{named}\n  SHA-256 {archive.sha256}")

@@ -272,9 +272,7 @@ def status(
     """
     from tscm_migrate.fleet.announce import tell
     from tscm_migrate.offsite import freshness
-    from tscm_migrate.ui import offsite_tables
-    from tscm_migrate.ui.offsite_page import page as render
-    from tscm_migrate.ui.offsite_page import replace
+    from tscm_migrate.ui import offsite_page, offsite_tables
 
     with desk_of(inventory, store, emit=warnings(json)) as desk:
         names = [found.name for found in desk.hosts(host, group)]
@@ -289,9 +287,9 @@ def status(
                 desk.emit,
             )
     if prometheus:
-        replace(Path(prometheus), freshness.prometheus(found, now))
+        offsite_page.write(Path(prometheus), freshness.prometheus(found, now))
     if page:
-        replace(Path(page), render(found, catalog.url, now))
+        offsite_page.write(Path(page), offsite_page.page_text(found, catalog.url, now))
     if json:
         lines(one.as_dict() for one in found)
     else:

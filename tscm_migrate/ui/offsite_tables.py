@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.util.durations import duration_text
+from tscm_migrate.util.rates import size_text
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
@@ -36,15 +37,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def size(number: float) -> str:
-    """A size for people: "4.8 MB"."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000 or unit == "GB":
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return ""
-
-
 def when(at: datetime | None) -> str:
     """A time in UTC, to the minute; "never" for none."""
     return f"{at:%Y-%m-%d %H:%M}" if at else "never"
@@ -55,7 +47,7 @@ def copies(catalog: Catalog, now: datetime) -> str:
     if not catalog.copies:
         return f"no copies in {catalog.url}\n" + _strange(catalog)
     rows = [
-        (c.host, c.id, when(c.taken_at), size(c.manifest.size), _SEALING[c.manifest.encrypted], _proof(c, now),
+        (c.host, c.id, when(c.taken_at), size_text(c.manifest.size), _SEALING[c.manifest.encrypted], _proof(c, now),
          ",".join(c.tags)) for c in catalog.copies
     ]  # fmt: skip
     head = ("HOST", "COPY", "TAKEN (UTC)", ">SIZE", "SEALED", "VERIFIED", "TAGS")
@@ -115,7 +107,7 @@ def verdicts(pruning: Pruning) -> str:
     stays = len(pruning.verdicts) - len(pruning.going)
     total = sum(copy.manifest.size for copy in pruning.going)
     told = "".join(f"note: {outside(note)}\n" for note in pruning.notes)
-    end = f"{told}{stays} stay, {len(pruning.going)} go ({size(total)})\n"
+    end = f"{told}{stays} stay, {len(pruning.going)} go ({size_text(total)})\n"
     return (table(("HOST", "TAKEN (UTC)", "VERDICT", "WHY", "COPY"), rows) if rows else "") + end
 
 
@@ -131,7 +123,8 @@ def there(found: Sequence[There]) -> str:
 def left(found: Leftovers) -> str:
     """`offsite clean`."""
     told = "".join(
-        f"upload without a manifest: {outside(e.key)} ({size(e.size)}, {when(e.modified)})\n" for e in found.orphans
+        f"upload without a manifest: {outside(e.key)} ({size_text(e.size)}, {when(e.modified)})\n"
+        for e in found.orphans
     )
     told += "".join(
         f"unfinished upload: {outside(item.key)} (begun {when(item.started)})\n" for item in found.unfinished
@@ -145,7 +138,7 @@ def statuses(found: Sequence[HostStatus]) -> str:
     """`offsite status`."""
     rows = [
         (s.host, s.state.upper() if s.state != "fresh" else "fresh", duration_text(s.age),
-         duration_text(s.rpo), size(s.newest.manifest.size) if s.newest else "–", f"{s.verified}/{s.copies}",
+         duration_text(s.rpo), size_text(s.newest.manifest.size) if s.newest else "–", f"{s.verified}/{s.copies}",
          when(s.drill)) for s in found
     ]  # fmt: skip
     head = ("HOST", "STATE", ">AGE", ">PROMISED", ">SIZE", ">VERIFIED", "LAST DRILL")
@@ -164,7 +157,7 @@ def pull_line(outcome: PullOutcome, done: int, total: int) -> str:
     also = f"; {len(pulled.failed)} archives FAILED" if pulled.failed else ""
     if pulled.outcome == "already":
         return f"[{done}/{total}] {name}: already off-site{also}"
-    return f"[{done}/{total}] {name}: stored {size(pulled.size)} in {duration_text(outcome.seconds)}{also}"
+    return f"[{done}/{total}] {name}: stored {size_text(pulled.size)} in {duration_text(outcome.seconds)}{also}"
 
 
 def pull_summary(outcomes: Sequence[PullOutcome]) -> str:
@@ -180,7 +173,8 @@ def pull_summary(outcomes: Sequence[PullOutcome]) -> str:
         return told + "".join(f"{o.item.host.name}: {_why(o)}\n  {_remedy(o)}\n" for o in failed)
     stored = [o.value for o in outcomes if o.value is not None and o.value.outcome == "stored"]
     already = len(outcomes) - len(failed) - len(stored)
-    text = f"{len(outcomes)} hosts: {len(stored)} stored ({size(sum(p.size for p in stored))}), {already} already there"
+    size = size_text(sum(pulled.size for pulled in stored))
+    text = f"{len(outcomes)} hosts: {len(stored)} stored ({size}), {already} already there"
     if not failed:
         return text + "\n" + _not_stored(outcomes)
     rows = [(o.item.host.name, _code(o), _why(o), _remedy(o)) for o in failed]
@@ -203,7 +197,7 @@ def _single(outcome: PullOutcome) -> str:
     if pulled is None:
         return ""
     rows = [
-        (c.manifest.archive, c.outcome, when(c.manifest.taken_at), size(c.manifest.size), c.manifest.encrypted,
+        (c.manifest.archive, c.outcome, when(c.manifest.taken_at), size_text(c.manifest.size), c.manifest.encrypted,
          "read back" if c.manifest.verified_at else "by its size") for c in pulled.copies
     ]  # fmt: skip
     return table(("ARCHIVE", "OUTCOME", "TAKEN (UTC)", ">SIZE", "ENCRYPTED", "VERIFIED"), rows)

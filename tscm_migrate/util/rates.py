@@ -1,4 +1,4 @@
-"""Parse rates such as 20M."""
+"""Sizes and rates: "4.8 MB" in output, 20M in options; powers of 1000."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ def parse_limit(text: str | float) -> float:
     if rate < SMALLEST:
         raise UsageError(f"--limit {text!r} is not a valid rate", "bytes a second with K, M or G, as in --limit 20M")
     return rate
+
+
+def size_text(size: float) -> str:
+    """Format a number of bytes for people: "312 B", "4.8 MB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

@@ -291,7 +291,7 @@ def test_the_page_shows_hostile_texts_as_text_and_every_pair(rig: Callable[..., 
     one = rig("any", a_migrate="failed")
     campaign = one.campaign()
     campaign.journal.result("migrated", Result("b-old → b-new", "failed", error="<script>alert(1)</script>\x1b[2J"))
-    text = ui.page(one.plan, campaign.journal.state)
+    text = ui.page_text(one.plan, campaign.journal.state)
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "\x1b" not in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,7 @@ from tscm_migrate.offsite.manifest import Record
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import write_record
-from tscm_migrate.ui.offsite_page import page  # fmt: skip
-from tscm_migrate.ui.offsite_page import replace as write_page
+from tscm_migrate.ui import offsite_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,40 +130,70 @@ class Tags(HTMLParser):
         self.seen.append((tag, attrs))
 
 
-def test_the_page_has_no_script_and_no_address(store: LocalStore) -> None:
-    hostile = '<script>alert(1)</script>"><img src=x onerror=y>'
+HOSTILE = "<script>document.title='owned'</script>\"><img src=x onerror=\"document.title='owned'\">"
+
+
+def test_the_page_loads_nothing_and_shows_hostile_text_as_text(store: LocalStore) -> None:
     for day in range(12):
         put(store, NOW - timedelta(days=day), 1000 + 100 * day)
-    statuses = [*judged(store), *judged(store, hostile)]
-    statuses[0] = replace(statuses[0], warnings=(hostile,))
+    statuses = [*judged(store), *judged(store, HOSTILE)]
+    statuses[0] = replace(statuses[0], warnings=(HOSTILE,))
     parser = Tags()
-    text = page(statuses, f"s3://bucket/{hostile}", NOW)
+    text = offsite_page.page_text(statuses, f"s3://bucket/{HOSTILE}", NOW)
     parser.feed(text)
-    tags = {tag for tag, _ in parser.seen}
+    tags = [tag for tag, _ in parser.seen]
     assert "svg" in tags
-    assert not tags & {"script", "img", "link", "iframe", "object", "image"}
+    assert tags.count("script") == 1, "its own; the Content-Security-Policy allows no other"
+    assert not set(tags) & {"img", "link", "iframe", "object", "image"}
     names = {name for _, attrs in parser.seen for name, _ in attrs}
-    assert not {name for name in names if name.startswith("on") or name in {"src", "href"}}
-    assert "http" not in re.sub(r"<title>.*?</title>|http-equiv", "", text)
+    assert not {name for name in names if name.startswith("on") or name in {"src", "href", "style"}}
+    assert "http:" not in text
+    assert "https:" not in text
+
+
+def test_everything_can_be_read_without_the_script(store: LocalStore) -> None:
+    put(store, NOW - timedelta(hours=50), 48_000)
+    text = re.sub(r"<script>.*</script>", "", offsite_page.page_text(judged(store), "s3://x", NOW), flags=re.DOTALL)
+    for words in ("1 of 1 late", "2 d 2 h", "1 d 12 h", "Recovery point objective", "48.0 kB", "1 of 1",
+                  f"written {NOW:%Y-%m-%d %H:%M} UTC", "stale after 1 d"):  # fmt: skip
+        assert words in text, words
+
+
+@pytest.mark.parametrize(("rpo", "stale"), [(timedelta(hours=6), "6 h"), (timedelta(hours=36), "1 d")])
+def test_a_page_is_stale_after_the_shortest_rpo_or_a_day(store: LocalStore, rpo: timedelta, stale: str) -> None:
+    assert f"stale after {stale}" in offsite_page.page_text(judged(store, rpo=rpo), "s3://x", NOW)
 
 
 def test_a_page_is_replaced_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "status.html"
     target.write_text("old")
-    write_page(target, "new")
+    offsite_page.write(target, "new")
     assert target.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["status.html"]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(browser.missing(), reason="Debian's chromium is not here")
-def test_hostile_names_do_not_run_in_a_browser(store: LocalStore, tmp_path: Path) -> None:
-    hostile = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-    put(store, NOW)
-    statuses = [replace(status, host=hostile, warnings=(hostile,)) for status in judged(store)]
+def test_a_page_in_a_browser_becomes_old_and_runs_no_hostile_script(store: LocalStore, tmp_path: Path) -> None:
+    """The browser's clock is not ours: the page is written now, once as it is and once as if it were of two days ago."""
+    put(store, NOW - timedelta(hours=1))
+    now = datetime.now(UTC)
+    (status,) = judged(store)
+    assert status.newest is not None
+    taken = status.newest.manifest.model_copy(update={"taken_at": now - timedelta(hours=1), "pulled_at": now})
+    fresh = replace(status, host=HOSTILE, warnings=(HOSTILE,), newest=replace(status.newest, manifest=taken))
     shown = tmp_path / "page.html"
-    shown.write_text(page(statuses, f"s3://{hostile}", NOW), encoding="utf-8")
+    shown.write_text(offsite_page.page_text([fresh], f"s3://{HOSTILE}", now), encoding="utf-8")
     found = browser.dom(shown, tmp_path / "profile")
     assert "<title>Off-site backups: all 1 fresh</title>" in found
+    assert re.search(r'id="stale" hidden', found)
     assert "owned" in found
     assert "<img" not in found
+    old = taken.model_copy(update={"taken_at": now - timedelta(hours=49), "pulled_at": now - timedelta(hours=48)})
+    aged = replace(fresh, newest=replace(status.newest, manifest=old))
+    shown.write_text(offsite_page.page_text([aged], "s3://x", now - timedelta(hours=48)), encoding="utf-8")
+    found = browser.dom(shown, tmp_path / "profile")
+    assert "<title>Stale: Off-site backups: 1 of 1 late</title>" in found
+    assert 'class="s state failed">late<' in found, "it was fresh when the page was written"
+    assert re.search(r'id="written"[^>]*>, 2 d ago<', found)
+    assert not re.search(r'id="stale" hidden', found)

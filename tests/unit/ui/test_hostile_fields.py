@@ -104,7 +104,7 @@ def tables(value: str) -> dict[str, str]:
         "offsite list": offsite_text.copies(catalog, NOW),
         "offsite show": offsite_text.copy_detail(copy, NOW),
         "offsite status": offsite_text.statuses([status]),
-        "page": offsite_page.page([status], "s3://x", NOW),
+        "page": offsite_page.page_text([status], "s3://x", NOW),
     }
 
 

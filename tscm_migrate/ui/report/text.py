@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tscm_migrate.ui.page import clock
 from tscm_migrate.util.durations import duration_text
+from tscm_migrate.util.rates import size_text
 from tscm_migrate.util.redact import one_line
-
-from .html import clock, size
 
 
 def lines(told: dict[str, Any]) -> list[str]:
@@ -26,7 +26,7 @@ def lines(told: dict[str, Any]) -> list[str]:
     for session in told["sessions"]:
         found += [f"  {session['verb']}:"] if len(told["sessions"]) > 1 else []
         found += [_step(step) for step in session["steps"]]
-    found += [f"  archive {a['name']} ({size(a['size'])}) SHA-256 {a['sha256']}" for a in told["archives"]]
+    found += [f"  archive {a['name']} ({size_text(a['size'])}) SHA-256 {a['sha256']}" for a in told["archives"]]
     found += [f"  acknowledged: {c['name']}: {c['text']}" for c in told["acknowledged"]]
     if told["devices"]:
         good = sum(1 for d in told["devices"] if d["ok"])
