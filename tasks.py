@@ -97,6 +97,19 @@ def matrix(  # noqa: PLR0917
 
 @command(
     help={
+        "count": "Mutants of each module; 0 for all.",
+        "seed": "Chooses the mutants.",
+        "jobs": "How many run at the same time.",
+        "more": "Ends of modules' paths, and further options: --since COMMIT, --minutes N.",
+    }
+)
+def mutate(context: Context, count: int = 30, seed: int = 1, jobs: int = 2, more: str = "") -> int:
+    """Change critical modules in small ways, and see whether their tests notice it (not on Windows)."""
+    return _run(context, f"{PYTHON} -m tests.harness.mutate --count {count} --seed {seed} --jobs {jobs} {more}")
+
+
+@command(
+    help={
         "rounds": "How often each is measured.",
         "size": "MiB.",
         "rtt": "Round trips in milliseconds, with commas.",
@@ -138,5 +151,5 @@ def picture(context: Context) -> int:
 
 
 namespace = tree.namespace()
-for _task in (test, lint, docs, lock, release, bench, chaos, matrix, picture):
+for _task in (test, lint, docs, lock, release, bench, chaos, matrix, mutate, picture):
     namespace.add_task(_task)
