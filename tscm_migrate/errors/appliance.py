@@ -9,7 +9,7 @@ from tscm_migrate.errors.base import Exit, MigrateError, Retry, as_clause
 
 @dataclass(eq=False)
 class ApplianceError(MigrateError):
-    """An appliance did not do what it was asked."""
+    """A command on an appliance failed."""
 
     code = "appliance"
 
@@ -23,7 +23,7 @@ class ApplianceError(MigrateError):
 
 @dataclass(eq=False)
 class CannotLook(ApplianceError):
-    """What runs or is present there cannot be seen, so nothing can be concluded from seeing nothing."""
+    """Its running processes are not visible to this login, so running updates would not be seen."""
 
     code = "appliance.cannot-look"
     exit_code = Exit.REFUSED
@@ -31,14 +31,14 @@ class CannotLook(ApplianceError):
 
     def remedy(self) -> str:
         return (
-            "log in to it as the tool does and compare: sudo ps -ww -eo pid,ppid,args; "
-            "then see what restricts it: grep ' /proc ' /proc/mounts"
+            "log in to it as this tool does, and check what it sees: sudo ps -ww -eo pid,ppid,args; "
+            "then find the restriction: grep ' /proc ' /proc/mounts"
         )
 
 
 @dataclass(eq=False)
 class DrainTimeout(ApplianceError):
-    """ts-update was still running when the time for draining was over."""
+    """ts-update was still running after --drain-timeout."""
 
     code = "appliance.drain-timeout"
     retry = Retry.LATER
@@ -47,24 +47,24 @@ class DrainTimeout(ApplianceError):
     processes: tuple[str, ...] = field(default=())
 
     def message(self) -> str:
-        running = "; ".join(self.processes) or "none seen at the last look"
-        return f"{self.host}: ts-update was not done after {self.seconds:.0f} s; still there: {running}"
+        running = "; ".join(self.processes) or "none seen at the last check"
+        return f"{self.host}: ts-update was still running after {self.seconds:.0f} s: {running}"
 
     def remedy(self) -> str:
-        return "wait until they end (or end them), then run again; a longer wait: --drain-timeout SECONDS"
+        return "wait until it ends (or end it), then run this again; to wait longer: --drain-timeout 2h"
 
 
 @dataclass(eq=False)
 class BackupFailed(ApplianceError):
-    """tsadmin backup made no archive that can be trusted."""
+    """tsadmin backup failed, or its archive could not be verified."""
 
     code = "appliance.backup"
-    advice = "run `tsadmin backup` by hand and read /var/log/threatstop/ts-backup.log on the appliance"
+    advice = "on the appliance, run `sudo tsadmin backup` yourself and read /var/log/threatstop/ts-backup.log"
 
 
 @dataclass(eq=False)
 class NoBackupYet(ApplianceError):
-    """It has made no backup yet, and the first one asks whether to encrypt, which a scheduled one cannot answer."""
+    """It has no backups yet; the first one asks whether to encrypt, which a scheduled backup cannot answer."""
 
     code = "appliance.no-backup-yet"
     exit_code = Exit.REFUSED
@@ -74,7 +74,7 @@ class NoBackupYet(ApplianceError):
         return f"{self.host}: {as_clause(type(self).__doc__ or self.code)}"
 
     def remedy(self) -> str:
-        return f"make one: {self.detail or 'ssh HOST'} tsadmin backup; or give --passphrase-file-there FILE"
+        return f"create one: {self.detail or 'ssh HOST'} tsadmin backup; or use --passphrase-file-there FILE"
 
 
 @dataclass(eq=False)
@@ -84,12 +84,12 @@ class ArchiveMissing(ApplianceError):
     code = "appliance.no-archive"
 
     def remedy(self) -> str:
-        return f"list its archives: tscm-migrate archive list {self.host}; migrate without --archive makes a new one"
+        return f"list its archives: tscm-migrate archive list {self.host}; without --archive, migrate makes one"
 
 
 @dataclass(eq=False)
 class ListingFailed(ApplianceError):
-    """The archives could not be listed; what is there is not known."""
+    """The archives could not be listed."""
 
     code = "appliance.listing"
     retry = Retry.AFTER_REMEDY
@@ -106,33 +106,33 @@ class ListingFailed(ApplianceError):
     def remedy(self) -> str:
         if self.missing:
             return (
-                f"make a backup there: ssh -t {self.login} tsadmin backup; "
-                f"or, if it keeps them elsewhere, set paths.backup_dir of [hosts.{self.host}] in the inventory"
+                f"create a backup: ssh -t {self.login} tsadmin backup; "
+                f"or, if its backups are elsewhere, set paths.backup_dir of [hosts.{self.host}] in the inventory"
             )
-        return f"see what the login may read, and give it the right to: ssh {self.login} ls -la {self.folder}"
+        return f"give this login the right to read the folder; check it: ssh {self.login} ls -la {self.folder}"
 
 
 @dataclass(eq=False)
 class ArchiveEmpty(ApplianceError):
-    """The archive has 0 bytes: its backup has failed, or is still being written."""
+    """The archive has 0 bytes: its backup failed or is still running."""
 
     code = "appliance.empty-archive"
 
     def remedy(self) -> str:
-        return f"see what there is, and take another one with --archive NAME: tscm-migrate archive list {self.host}"
+        return f"use another archive (--archive NAME); list them: tscm-migrate archive list {self.host}"
 
 
 @dataclass(eq=False)
 class RestoreFailed(ApplianceError):
-    """tsadmin restore did not finish."""
+    """tsadmin restore failed."""
 
     code = "appliance.restore"
-    advice = "read what it said above, run `tsadmin restore` by hand on the new appliance"
+    advice = "read its output above; to see more, run `sudo tsadmin restore` yourself on the new appliance"
 
 
 @dataclass(eq=False)
 class UnknownPrompt(ApplianceError):
-    """A question came that no row of a dialect knows; it was not answered."""
+    """tsadmin asked a question that no dialect knows; it was not answered."""
 
     code = "appliance.unknown-prompt"
     foreign = ("prompt", "transcript")
@@ -146,14 +146,14 @@ class UnknownPrompt(ApplianceError):
 
     def remedy(self) -> str:
         return (
-            "answer it once on a terminal, without --yes, and have it remembered; beforehand: "
+            "answer it once in a terminal, without --yes, and have the answer remembered; or before a migration: "
             f"tscm-migrate prompts learn {self.host} --from OLD"
         )
 
 
 @dataclass(eq=False)
 class Untaught(UnknownPrompt):
-    """tsadmin asked an unknown question while the old appliance still served; the migration was refused."""
+    """tsadmin asked an unknown question in the rehearsal; the migration was refused. The old appliance still serves."""
 
     code = "rehearsal.unknown-prompt"
     exit_code = Exit.REFUSED
@@ -169,11 +169,11 @@ class Untaught(UnknownPrompt):
 
 @dataclass(eq=False)
 class DialogueSilent(ApplianceError):
-    """The dialogue said nothing more within its time."""
+    """A program on the appliance stopped responding."""
 
     code = "appliance.silent"
     foreign = ("transcript",)
-    advice = "run the same dialogue by hand on the appliance, and see what it waits for"
+    advice = "run the same command on the appliance yourself, and find out what it waits for"
     retry = Retry.LATER
 
     transcript: str = field(default="", repr=False)
@@ -184,7 +184,7 @@ class StillOnline(ApplianceError):
     """The old appliance still answers at its address."""
 
     code = "appliance.still-online"
-    advice = "switch it off, or take its network away, and see that nothing answers at its address"
+    advice = "power it off or disconnect its network, and check that nothing answers at its address"
     retry = Retry.AFTER_REMEDY
 
 
@@ -198,13 +198,13 @@ class WouldCollide(ApplianceError):
     address: str = ""
 
     def remedy(self) -> str:
-        return f"take the one that is at {self.address} now off the network (power it off), then run this again"
+        return f"power off the host that uses {self.address} now, then run this again"
 
 
 @dataclass(eq=False)
 class NotComeBack(ApplianceError):
-    """The appliance did not come back."""
+    """The appliance did not become reachable again."""
 
     code = "appliance.not-back"
-    advice = "look at the appliance's console: is it on, and at which address"
+    advice = "check on the appliance's console whether it is on, and which address it has"
     retry = Retry.LATER

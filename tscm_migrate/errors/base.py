@@ -10,7 +10,7 @@ from tscm_migrate.util import redact
 
 
 class Exit(IntEnum):
-    """What the process tells its caller; documented in docs/reference/exit-codes.md."""
+    """The exit codes of the process; documented in docs/reference/exit-codes.md."""
 
     DONE = 0
     FAILED = 1
@@ -22,7 +22,7 @@ class Exit(IntEnum):
 
 
 class Retry(Enum):
-    """Whether the same call may go through when it is made again."""
+    """Whether the same call may succeed when it is repeated."""
 
     NEVER = "never"
     LATER = "later"
@@ -37,19 +37,24 @@ def _rebuild(cls: type[MigrateError], state: dict[str, Any]) -> MigrateError:
 
 @dataclass(eq=False)
 class MigrateError(Exception):
-    """The root: whatever this package raises on purpose. Every text in one is free of control sequences and secrets.
+    """The base class of all errors that a user can meet.
 
-    `foreign`: the fields that hold an appliance's own words, and nothing of ours.
+    Every text in an error is free of control sequences and secrets.
+
+    Attributes:
+        code: a stable name, unique for each class.
+        advice: the remedy, where it needs no field.
+        foreign: the fields that hold only an appliance's own text.
     """
 
     code: ClassVar[str] = "error"
-    advice: ClassVar[str] = ""  # the remedy where it needs no field
+    advice: ClassVar[str] = ""
     exit_code: ClassVar[Exit] = Exit.FAILED
     retry: ClassVar[Retry] = Retry.NEVER
     foreign: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        self.args = ()  # Exception keeps what the constructor was given, as it was
+        self.args = ()  # Exception keeps the constructor's arguments, with any secret in them
         for each in fields(self):
             value = getattr(self, each.name)
             foreign = each.name in self.foreign and isinstance(value, str)
@@ -57,7 +62,7 @@ class MigrateError(Exception):
 
     def message(self) -> str:
         """One or two sentences: what happened, to which host, with which values."""
-        return type(self).__doc__ or self.code
+        return (type(self).__doc__ or self.code).splitlines()[0]
 
     def remedy(self) -> str:
         """What the operator does next, as a command where there is one; may be empty."""
@@ -71,6 +76,6 @@ class MigrateError(Exception):
 
 
 def as_clause(doc: str) -> str:
-    """A docstring's first line as it follows a host's name and a colon."""
+    """Return a docstring's first line in the form that follows a host's name and a colon."""
     line = doc.splitlines()[0].rstrip(".")
     return line[0].lower() + line[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 
 from tscm_migrate.errors.base import Exit, MigrateError, Retry
 
@@ -23,14 +24,14 @@ class Refused(MigrateError):
 
     def remedy(self) -> str:
         if self.firm:
-            return "do what the checks say, then run it again"
+            return "fix the errors listed above and run it again"
         acknowledged = " ".join(f"--allow {name}" for name in self.names)
-        return f"mend what the checks name, or go on all the same: {acknowledged or '--allow NAME'}"
+        return f"fix the problems above, or override them: {acknowledged or '--allow NAME'}"
 
 
 @dataclass(eq=False)
 class RehearsalRefused(Refused):
-    """The rehearsal of the restore found a reason not to take the old appliance offline."""
+    """The rehearsal of the restore found a problem; the old appliance was not taken offline."""
 
     code = "rehearsal.refused"
 
@@ -41,12 +42,12 @@ class RehearsalRefused(Refused):
 
     def remedy(self) -> str:
         acknowledged = " ".join(f"--allow {name}" for name in self.names)
-        return f"fix what the checks name, or continue all the same: {acknowledged}"
+        return f"fix the problems above, or override them: {acknowledged}"
 
 
 @dataclass(eq=False)
 class NetconfContradiction(Refused):
-    """Both ways of treating the network settings were asked for; the vendor's two options exclude each other."""
+    """--bypass-netconf and --force-apply-netconf were both given; the vendor's two options exclude each other."""
 
     code = "preflight.netconf"
 
@@ -54,7 +55,10 @@ class NetconfContradiction(Refused):
         return "--bypass-netconf and --force-apply-netconf contradict each other; nothing was changed"
 
     def remedy(self) -> str:
-        return "give one: bypass keeps the new one's own address, force-apply takes over the old one's settings"
+        return (
+            "use only one: --bypass-netconf keeps the new appliance's own address, "
+            "--force-apply-netconf gives it the old appliance's"
+        )
 
 
 @dataclass(eq=False)
@@ -85,12 +89,12 @@ class HookFailed(MigrateError):
         return self.detail
 
     def remedy(self) -> str:
-        return f"run hooks.{self.name} of the inventory by hand to see what it says, mend it, then run this again"
+        return f"run the command of hooks.{self.name} yourself, fix what it reports, then run this again"
 
 
 @dataclass(eq=False)
 class NotifyStops(MigrateError):
-    """A command of [notify] failed, and its inventory says that this stops the run."""
+    """A command of [notify] failed, and the inventory has on_failure = "stop"."""
 
     code = "notify.stops"
     retry = Retry.AFTER_REMEDY
@@ -103,12 +107,12 @@ class NotifyStops(MigrateError):
         return f"the {self.name} command at {self.step} {self.problem}"
 
     def remedy(self) -> str:
-        return 'run the command by hand, mend it, then go on; or let it only warn: on_failure = "warn" in [notify]'
+        return 'fix the command, then resume the run; or let it only warn: on_failure = "warn" in [notify]'
 
 
 @dataclass(eq=False)
 class JournalDamaged(MigrateError):
-    """A line in the middle of a run's journal is not what was written."""
+    """A run's journal is damaged: a line before its end cannot be read."""
 
     code = "journal.damaged"
 
@@ -128,10 +132,10 @@ class JournalDamaged(MigrateError):
 
 @dataclass(eq=False)
 class JournalNewer(MigrateError):
-    """A run's journal was written by a later version of this tool, which this one does not understand to its end."""
+    """A run's journal was written by a later version of this tool; this version cannot read all of it."""
 
     code = "journal.newer"
-    advice = "say the same with that version, or a later one: pipx upgrade tscm-migrate"
+    advice = "upgrade, then run the command again: pipx upgrade tscm-migrate"
     retry = Retry.AFTER_REMEDY
 
     file: str
@@ -143,7 +147,7 @@ class JournalNewer(MigrateError):
 
 @dataclass(eq=False)
 class StateUnreadable(MigrateError):
-    """What was written down of the runs cannot be read on this workstation; nothing was changed."""
+    """A file of this workstation's run records cannot be read; nothing was changed."""
 
     code = "journal.unreadable"
     retry = Retry.AFTER_REMEDY
@@ -155,12 +159,12 @@ class StateUnreadable(MigrateError):
         return f"{self.file} cannot be read: {self.detail}; nothing was changed"
 
     def remedy(self) -> str:
-        return "say it as the user whose runs these are, or give their folder to the one you are: chown -R"
+        return f"run it as the user who owns these runs, or take over the file: sudo chown $USER {quote(self.file)}"
 
 
 @dataclass(eq=False)
 class StateUnwritable(MigrateError):
-    """The run's journal cannot be written on this workstation, so nothing that it would announce was done."""
+    """The run's journal cannot be written on this workstation; the change that it would record was not made."""
 
     code = "journal.unwritable"
     retry = Retry.AFTER_REMEDY
@@ -172,12 +176,12 @@ class StateUnwritable(MigrateError):
         return f"{self.file} cannot be written: {self.detail}"
 
     def remedy(self) -> str:
-        return "make room, or set TSCM_STATE to a folder on another disk and move the runs there; then resume"
+        return "free disk space, or move the state folder to another disk and set TSCM_STATE to it; then resume the run"
 
 
 @dataclass(eq=False)
 class Locked(MigrateError):
-    """Another run has this appliance."""
+    """Another run holds this appliance's lock; nothing was changed."""
 
     code = "locked"
     exit_code = Exit.REFUSED
@@ -190,21 +194,23 @@ class Locked(MigrateError):
     alive: bool = True  # whether that run may still be working
 
     def message(self) -> str:
-        doing = "is at work on it" if self.alive else "has not ended it"
-        return f"{self.host} is locked, nothing was changed: run {self.run} of {self.owner} {doing} since {self.since}"
+        if self.alive:
+            return f"{self.host} is in use by run {self.run} ({self.owner}), since {self.since}; nothing was changed"
+        held = f"locked by unfinished run {self.run} ({self.owner}, since {self.since})"
+        return f"{self.host} is {held}; nothing was changed"
 
     def remedy(self) -> str:
         if self.alive:
-            return f"wait for that run; if it is dead for certain: tscm-migrate run unlock {self.host} --force"
+            return f"wait for that run; if it is certainly dead: tscm-migrate run unlock {self.host} --force"
         return (
-            f"go on with it: tscm-migrate resume {self.run}; or take it back: tscm-migrate rollback {self.run}; "
-            f"or, once all is mended by hand, move its folder away (tscm-migrate run show {self.run} tells where)"
+            f"continue it: tscm-migrate resume {self.run}; or undo it: tscm-migrate rollback {self.run}; or, after "
+            f"repairing both appliances yourself, delete the run folder shown by: tscm-migrate run show {self.run}"
         )
 
 
 @dataclass(eq=False)
 class LostTrack(MigrateError):
-    """It cannot be told which appliance answers at an address; nothing was changed."""
+    """It is not clear which appliance answers at an address; nothing was changed."""
 
     code = "resume.lost-track"
     retry = Retry.AFTER_REMEDY
@@ -213,15 +219,15 @@ class LostTrack(MigrateError):
     detail: str = ""
 
     def message(self) -> str:
-        return f"it cannot be told which appliance answers at {self.address}: {self.detail}"
+        return f"cannot tell whether the host at {self.address} is the old or the new appliance: {self.detail}"
 
     def remedy(self) -> str:
-        return "look at both consoles: exactly one may be on at that address; then say resume or rollback again"
+        return "check both consoles: exactly one appliance may be on at that address; then run resume or rollback again"
 
 
 @dataclass(eq=False)
 class RollbackIncomplete(MigrateError):
-    """Some of a run's changes could not be taken back; the others were."""
+    """Some changes of a run could not be undone; the others were."""
 
     code = "rollback.incomplete"
     exit_code = Exit.ATTENTION
@@ -231,15 +237,15 @@ class RollbackIncomplete(MigrateError):
     run: str = ""
 
     def message(self) -> str:
-        return "not everything could be taken back: " + "; ".join(self.items)
+        return "not everything could be undone: " + "; ".join(self.items)
 
     def remedy(self) -> str:
-        return f"mend what is named, then say it again: tscm-migrate rollback {self.run}"
+        return f"fix the items above, then run: tscm-migrate rollback {self.run}"
 
 
 @dataclass(eq=False)
 class NeedsPerson(MigrateError):
-    """Migrated, but something is left for a person to do."""
+    """The migration is complete, but something is left for a person to do."""
 
     code = "needs-person"
     exit_code = Exit.ATTENTION
@@ -247,10 +253,10 @@ class NeedsPerson(MigrateError):
     items: tuple[str, ...] = ()
 
     def remedy(self) -> str:
-        return "see to each of them; the report has them as a checklist"
+        return "do each of them; the report has them as a checklist"
 
     def message(self) -> str:
-        return "migrated, but a person is needed: " + "; ".join(self.items)
+        return "migrated; left for you to do: " + "; ".join(self.items)
 
 
 @dataclass(eq=False)

@@ -9,7 +9,7 @@ from tscm_migrate.errors.base import Exit, MigrateError, Retry
 
 @dataclass(eq=False)
 class OffsiteError(MigrateError):
-    """Storage away from the appliance, or what lies there, is not as it should be."""
+    """An off-site store, or a copy in it, has a problem."""
 
     code = "offsite"
 
@@ -25,7 +25,7 @@ class OffsiteError(MigrateError):
 
 @dataclass(eq=False)
 class StoreError(OffsiteError):
-    """The store did not do what it was asked."""
+    """An operation on the off-site store failed."""
 
     code = "offsite.store"
 
@@ -39,7 +39,7 @@ class StoreError(OffsiteError):
 
 @dataclass(eq=False)
 class StoreUnavailable(StoreError):
-    """The store does not answer, or says that it cannot now."""
+    """The store does not answer, or is temporarily unavailable."""
 
     code = "offsite.unavailable"
     retry = Retry.LATER
@@ -47,13 +47,13 @@ class StoreUnavailable(StoreError):
 
 @dataclass(eq=False)
 class StoreDenied(StoreError):
-    """The store refuses these credentials, or they may not do this."""
+    """The store refuses these credentials, or they do not allow this operation."""
 
     code = "offsite.denied"
     retry = Retry.AFTER_REMEDY
 
     def remedy(self) -> str:
-        return self.fix or "check the credentials, and that they may read, write, list and delete below this URL"
+        return self.fix or "check the credentials: they need the rights to read, write, list and delete below this URL"
 
 
 @dataclass(eq=False)
@@ -72,22 +72,22 @@ class ObjectExists(StoreError):
 
 @dataclass(eq=False)
 class CopyDamaged(OffsiteError):
-    """What the store gives back is not what was put there."""
+    """A copy in the store is damaged: its content differs from what was uploaded."""
 
     code = "offsite.damaged"
 
     def remedy(self) -> str:
-        return self.fix or "keep the archive on the appliance, and pull it again; another store is worth a thought"
+        return self.fix or "keep the archive on the appliance and pull it again; consider another store"
 
 
 @dataclass(eq=False)
 class CopyMissing(OffsiteError):
-    """No off-site copy answers to that name."""
+    """There is no off-site copy of that name."""
 
     code = "offsite.no-copy"
 
     def remedy(self) -> str:
-        return self.fix or "see what there is: tscm-migrate offsite list"
+        return self.fix or "list the copies: tscm-migrate offsite list"
 
 
 @dataclass(eq=False)
@@ -107,7 +107,7 @@ class PlaintextRefused(OffsiteError):
     retry = Retry.AFTER_REMEDY
 
     def remedy(self) -> str:
-        return self.fix or 'name gpg keys to seal it to: recipients = ["FINGERPRINT"] in [offsite] of the inventory'
+        return self.fix or 'encrypt it with gpg keys: recipients = ["FINGERPRINT"] in [offsite] of the inventory'
 
 
 @dataclass(eq=False)
@@ -121,7 +121,7 @@ class PruneRefused(OffsiteError):
 
 @dataclass(eq=False)
 class ScheduleUntried(OffsiteError):
-    """The command fails in the environment in which the scheduler runs it; nothing was installed."""
+    """The command fails in the scheduler's environment; nothing was installed."""
 
     code = "offsite.schedule-untried"
     exit_code = Exit.REFUSED
@@ -132,17 +132,17 @@ class ScheduleUntried(OffsiteError):
     places: tuple[str, ...] = ()  # what else helps with some of them
 
     def message(self) -> str:
-        lacks = f"; of this shell's variables it lacks {', '.join(self.names)}" if self.names else ""
+        lacks = f"; variables of this shell that are missing there: {', '.join(self.names)}" if self.names else ""
         return f"in the scheduler's environment the command fails: {self.detail}{lacks}; nothing was installed"
 
     def remedy(self) -> str:
-        put = f"put what is needed into {self.file} (NAME=value, a line each; chmod 600), then run it again"
-        return "; ".join([put, *self.places, "or install it as it is: --untested"])
+        put = f"write the needed variables to {self.file} (one NAME=value a line; chmod 600), then run it again"
+        return "; ".join([put, *self.places, "or install it without this test: --untested"])
 
 
 @dataclass(eq=False)
 class PromiseBroken(OffsiteError):
-    """A host's newest verified copy is older than promised, or something else wants a look."""
+    """A host's newest verified copy is older than its RPO, or another off-site check failed."""
 
     code = "offsite.promise-broken"
     exit_code = Exit.ATTENTION

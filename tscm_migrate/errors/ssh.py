@@ -9,7 +9,7 @@ from tscm_migrate.errors.base import Exit, MigrateError, Retry, as_clause
 
 @dataclass(eq=False)
 class SshError(MigrateError):
-    """Something between this workstation and a host went wrong."""
+    """An SSH operation failed."""
 
     code = "ssh"
 
@@ -29,7 +29,7 @@ class Unreachable(SshError):
     retry = Retry.LATER
 
     def remedy(self) -> str:
-        return "check the address and port in the inventory, that the host is on, and that no firewall is between"
+        return "check the address and port in the inventory, that the host is on, and that no firewall blocks SSH"
 
 
 @dataclass(eq=False)
@@ -49,8 +49,8 @@ class ServerFull(Unreachable):
 
     code = "ssh.full"
     advice = (
-        "wait a minute and run the same command again; where it stays: sudo sshd -T | grep -iE "
-        "'maxstartups|persource' on the host shows its limits"
+        "wait a minute and run the same command again; if that does not help, show the limits on the host: "
+        "sudo sshd -T | grep -iE 'maxstartups|persource'"
     )
 
     def remedy(self) -> str:
@@ -72,7 +72,7 @@ class NoCommonAlgorithm(Unreachable):
     def message(self) -> str:
         theirs, ours = ", ".join(self.theirs) or "none", ", ".join(self.ours) or "none"
         why = f"; {self.detail}" if self.detail else ""
-        return f"{self.host}: no {self.kind or 'algorithm'} in common: it offers {theirs}; we offer {ours}{why}"
+        return f"{self.host}: no {self.kind or 'algorithm'} in common: it offers {theirs}; this tool offers {ours}{why}"
 
     def remedy(self) -> str:
         options = {"key exchange": "KexAlgorithms", "cipher": "Ciphers", "MAC": "MACs"}
@@ -99,15 +99,15 @@ class PasswordExpired(AuthFailed):
     login: str = ""
 
     def remedy(self) -> str:
-        return f"log in by hand and set a new one: ssh -t {self.login or self.host} passwd"
+        return f"set a new password: ssh -t {self.login or self.host} passwd"
 
 
 @dataclass(eq=False)
 class LoginsClosed(AuthFailed):
-    """The host lets nobody in at the moment."""
+    """The host refuses all logins at the moment."""
 
     code = "ssh.nologin"
-    advice = "it is starting or going down, or /etc/nologin lies there: wait, or remove that file on its console"
+    advice = "it is starting or shutting down, or /etc/nologin exists: wait, or remove that file on its console"
     retry = Retry.LATER
 
     def remedy(self) -> str:
@@ -116,7 +116,7 @@ class LoginsClosed(AuthFailed):
 
 @dataclass(eq=False)
 class ConnectionLost(SshError):
-    """The connection went away in the middle."""
+    """The connection was lost."""
 
     code = "ssh.lost"
     advice = "check the network and that the host is still on, then run the same command again"
@@ -125,10 +125,10 @@ class ConnectionLost(SshError):
 
 @dataclass(eq=False)
 class CommandTimeout(SshError):
-    """A remote command did not end within its time."""
+    """A remote command timed out."""
 
     code = "ssh.timeout"
-    advice = "see on the host what keeps it busy (load, disk), then run again"
+    advice = "check the load and the disks of the host (uptime, df, dmesg), then run the same command again"
     retry = Retry.LATER
 
     seconds: float = 0.0
@@ -140,7 +140,7 @@ class CommandFailed(SshError):
 
     code = "ssh.command"
     foreign = ("output",)
-    advice = "run the command by hand on the host, mend what it says, then run again"
+    advice = "run the command on the host yourself, fix the reported problem, and retry"
 
     command: str = ""
     status: int = -1
@@ -153,31 +153,32 @@ class CommandFailed(SshError):
 
 @dataclass(eq=False)
 class SudoFailed(SshError):
-    """sudo refused."""
+    """sudo failed."""
 
     code = "ssh.sudo"
     retry = Retry.AFTER_REMEDY
 
     def remedy(self) -> str:
-        return "give the sudo password: TSCM_SUDO_PASSWORD, the keyring, or at the prompt; or allow sudo for this user"
+        store = f"store the sudo password: tscm-migrate secret set sudo:{self.host}"
+        return f"{store}; or set TSCM_SUDO_PASSWORD; or allow this user to use sudo"
 
 
 @dataclass(eq=False)
 class OutputFlood(SshError):
-    """A remote command printed more than this tool is willing to hold."""
+    """A remote command or server sent more data than the limit."""
 
     code = "ssh.flood"
-    advice = "run the command by hand on the host, and see why it prints without end"
+    advice = "run the command on the host yourself, and find out why it prints so much"
 
 
 @dataclass(eq=False)
 class TalkativeLogin(SshError):
-    """Its login prints something where only a program should speak."""
+    """The login shell prints output in non-interactive sessions."""
 
     code = "ssh.talkative-login"
     advice = (
-        "let its ~/.bashrc, ~/.zshenv and the like print nothing where there is no terminal, or go a way that does not "
-        "mind: without --sftp, or by --method tar"
+        "silence its shell startup files (~/.bashrc, ~/.zshenv) for non-interactive logins; or use another method: "
+        "without --sftp, or with --method tar"
     )
     retry = Retry.AFTER_REMEDY
 
@@ -198,58 +199,58 @@ class NotRun(SshError):
     def remedy(self) -> str:
         where = self.startup.partition(" ")[0] or "~/.bashrc, ~/.profile, ~/.zshrc or config.fish"
         return (
-            f"see what a command gives: ssh {self.login or self.host} 'echo here'; let exec, exit and menus in {where} "
-            "run only where there is a terminal (`[ -t 0 ] || return 0` before them), or give the user a shell: "
-            "sudo usermod -s /bin/bash USER; in sshd_config a ForceCommand must run $SSH_ORIGINAL_COMMAND"
+            f"test it: ssh {self.login or self.host} 'echo here'; put `[ -t 0 ] || return 0` before exec, exit and "
+            f"menus in {where}; or give the user a shell: sudo usermod -s /bin/bash USER; a ForceCommand in "
+            "sshd_config has to run $SSH_ORIGINAL_COMMAND"
         )
 
 
 @dataclass(eq=False)
 class OutputCut(SshError):
-    """The output of a command broke off before the command had ended."""
+    """The output of a remote command was cut off."""
 
     code = "ssh.output-cut"
-    advice = "see on the host what ended the login's shell (dmesg, journalctl -u ssh), then run the same command again"
+    advice = "find out on the host what ended the login shell (dmesg, journalctl -u ssh), then run this again"
     retry = Retry.LATER
 
 
 @dataclass(eq=False)
 class NoTerminal(SshError):
-    """The server gives no terminal, which a dialogue needs."""
+    """The server refuses a terminal, which tsadmin's questions need."""
 
     code = "ssh.no-terminal"
     advice = (
-        "remove `PermitTTY no` from /etc/ssh/sshd_config and `no-pty` or `restrict` from ~/.ssh/authorized_keys there, "
-        "then: sudo systemctl reload ssh"
+        "on the host, remove `PermitTTY no` from /etc/ssh/sshd_config, and `no-pty` or `restrict` from "
+        "~/.ssh/authorized_keys, then: sudo systemctl reload ssh"
     )
     retry = Retry.AFTER_REMEDY
 
 
 @dataclass(eq=False)
 class NoSftp(SshError):
-    """The server has no SFTP."""
+    """The server has no working SFTP subsystem."""
 
     code = "ssh.no-sftp"
     retry = Retry.AFTER_REMEDY
 
     def remedy(self) -> str:
-        openssh = "add `Subsystem sftp internal-sftp` to /etc/ssh/sshd_config there, then: sudo systemctl reload ssh"
-        how = "sudo apt-get install openssh-sftp-server, there" if "dropbear" in self.detail else openssh
-        return f"{how}; or leave out --sftp"
+        openssh = "on the host, add `Subsystem sftp internal-sftp` to /etc/ssh/sshd_config; sudo systemctl reload ssh"
+        how = "on the host: sudo apt-get install openssh-sftp-server" if "dropbear" in self.detail else openssh
+        return f"{how}; or run it without --sftp"
 
 
 @dataclass(eq=False)
 class SessionsRefused(SshError):
-    """The server opens no session."""
+    """The server refuses to open a session."""
 
     code = "ssh.sessions"
-    advice = "set `MaxSessions 10` in /etc/ssh/sshd_config there, then: sudo systemctl reload ssh"
+    advice = "on the host, set `MaxSessions 10` in /etc/ssh/sshd_config, then: sudo systemctl reload ssh"
     retry = Retry.AFTER_REMEDY
 
 
 @dataclass(eq=False)
 class HostKeyError(SshError):
-    """The host's identity could not be established."""
+    """The host key could not be verified."""
 
     code = "ssh.host-key"
     exit_code = Exit.HOST_KEY
@@ -273,7 +274,7 @@ class HostKeyUnknown(HostKeyError):
 
 @dataclass(eq=False)
 class HostKeyMismatch(HostKeyError):
-    """The host offers no key that may be pinned."""
+    """The host offers no key that can be pinned."""
 
     code = "ssh.host-key-mismatch"
 
@@ -288,13 +289,13 @@ class HostKeyMismatch(HostKeyError):
     def remedy(self) -> str:
         return (
             "read the fingerprint again on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); "
-            "if it is another one, somebody else answers at this address"
+            "if it differs, another machine answers at this address"
         )
 
 
 @dataclass(eq=False)
 class HostKeyChanged(HostKeyError):
-    """The host offers another host key than the pinned one."""
+    """The host key differs from the pinned one."""
 
     code = "ssh.host-key-changed"
 
@@ -307,6 +308,6 @@ class HostKeyChanged(HostKeyError):
 
     def remedy(self) -> str:
         return (
-            "it was installed anew, or somebody else answers at its address: read the key on its console "
+            "the host was reinstalled, or this is a different machine (an attack?): compare the key on its console "
             f"(ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub); only if it matches: tscm-migrate host pin {self.host}"
         )

@@ -9,7 +9,7 @@ from tscm_migrate.errors.base import MigrateError
 
 @dataclass(eq=False)
 class TransferError(MigrateError):
-    """An archive could not be copied, or the copy is not what it should be."""
+    """An archive could not be copied, or the copy could not be verified."""
 
     code = "transfer"
 
@@ -25,15 +25,13 @@ class TransferError(MigrateError):
 
 @dataclass(eq=False)
 class ArchiveChanged(TransferError):
-    """An archive is not what it was when its transfer began: it is being written, or its host does not tell the truth.
+    """An archive changed during its transfer: it is still being written, or its host reported wrong values.
 
-    Nothing of it is kept.
+    No part of the copy is kept.
     """
 
     code = "transfer.archive-changed"
-    advice = (
-        "wait until nothing writes it any more, and run again; if it happens twice, look at the disk of the appliance"
-    )
+    advice = "wait until the backup has ended, and run this again; if it happens twice, check the disk of the appliance"
 
     def remedy(self) -> str:
         return self.fix or self.advice
@@ -41,10 +39,10 @@ class ArchiveChanged(TransferError):
 
 @dataclass(eq=False)
 class ArchiveRefused(TransferError):
-    """An archive is made to fill memory, disk or time, as no backup does; it was not read to its end."""
+    """An archive exceeds the limits for its size or its number of files; it was not read to its end."""
 
     code = "transfer.archive-refused"
-    advice = "look at the appliance that made it; take another archive, and restore this one nowhere"
+    advice = "do not restore this archive; use another one, and check the appliance that made it"
 
     def remedy(self) -> str:
         return self.fix or self.advice
@@ -52,7 +50,7 @@ class ArchiveRefused(TransferError):
 
 @dataclass(eq=False)
 class KeyAbused(MigrateError):
-    """The key that the old appliance was lent for one transfer was used on the new one for something else."""
+    """The temporary key of a transfer was used on the new appliance for something else."""
 
     code = "transfer.key-abused"
 
@@ -61,13 +59,13 @@ class KeyAbused(MigrateError):
 
     def message(self) -> str:
         return (
-            f"ATTACK? While the old appliance had a key for one transfer to {self.host}, this changed there: "
-            f"{self.detail}. The key was removed; what was changed stays as it is"
+            f"possible attack: while the old appliance had a temporary key for {self.host}, this changed there: "
+            f"{self.detail}. The key was removed; the changes were left as they are"
         )
 
     def remedy(self) -> str:
         return (
-            f"do not use {self.host} before somebody has looked at these files and removed what is not yours there; "
-            "where an administrator changed them meanwhile, run again; "
-            "else treat the old appliance as compromised, and copy without a key: --route relay --method tar"
+            f"do not use {self.host} before you have checked these files; if an administrator changed them, run this "
+            "again; if not, treat the old appliance as compromised, remove the changes, and copy without a key: "
+            "--route relay --method tar"
         )

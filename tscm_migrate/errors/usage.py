@@ -9,7 +9,7 @@ from tscm_migrate.errors.base import Exit, MigrateError, Retry
 
 @dataclass(eq=False)
 class UsageError(MigrateError):
-    """The command line asks for something that cannot be."""
+    """The command line is not valid."""
 
     code = "usage"
     exit_code = Exit.USAGE
@@ -26,7 +26,7 @@ class UsageError(MigrateError):
 
 @dataclass(eq=False)
 class InventoryError(UsageError):
-    """The inventory file has something wrong in it."""
+    """The inventory file is not valid."""
 
     code = "inventory"
 
@@ -40,7 +40,7 @@ class InventoryError(UsageError):
 
 @dataclass(eq=False)
 class DialectError(UsageError):
-    """A dialect file has something wrong in it."""
+    """A dialect file is not valid."""
 
     code = "dialect"
 
@@ -67,7 +67,7 @@ class CampaignMissing(UsageError):
 
 @dataclass(eq=False)
 class UnsafeFile(InventoryError):
-    """A file whose text is obeyed may have been written by somebody else."""
+    """Other users can change a file whose content this tool trusts."""
 
     code = "inventory.unsafe"
     retry = Retry.AFTER_REMEDY
@@ -75,7 +75,7 @@ class UnsafeFile(InventoryError):
 
 @dataclass(eq=False)
 class NaiveTime(UsageError):
-    """A time without a zone cannot be compared."""
+    """A time has no time zone, so it cannot be compared."""
 
     code = "usage.naive-time"
 
@@ -85,7 +85,7 @@ class Cancelled(MigrateError):
     """Cancelled. Nothing was changed."""
 
     code = "cancelled"
-    advice = "to run without a question, add --yes"
+    advice = "to run without confirmation, add --yes"
 
     undone: bool = False
 
@@ -95,7 +95,7 @@ class Cancelled(MigrateError):
 
 @dataclass(eq=False)
 class Unconfirmed(MigrateError):
-    """It has to be confirmed, and there is nobody to ask; nothing was changed."""
+    """A confirmation is needed, and there is no terminal to ask on; nothing was changed."""
 
     code = "unconfirmed"
     exit_code = Exit.REFUSED
@@ -105,18 +105,18 @@ class Unconfirmed(MigrateError):
     command: str
 
     def message(self) -> str:
-        return f"{self.what}: this has to be confirmed, and there is no terminal to ask on; nothing was changed"
+        return f"{self.what}: this needs a confirmation, and there is no terminal to ask on; nothing was changed"
 
     def remedy(self) -> str:
-        return f"look at what is listed; to do it: {self.command}"
+        return f"check what is listed above, then run: {self.command}"
 
 
 @dataclass(eq=False)
 class OutputLost(MigrateError):
-    """What was to be printed cannot be written where the output goes."""
+    """The output cannot be written."""
 
     code = "output"
-    advice = "make room where the output goes, or let it go elsewhere, and say it again"
+    advice = "free space where the output is written, or redirect it elsewhere, and run the command again"
     retry = Retry.AFTER_REMEDY
 
     detail: str = ""
@@ -127,11 +127,11 @@ class OutputLost(MigrateError):
 
 @dataclass(eq=False)
 class OutOfMemory(MigrateError):
-    """This workstation has too little memory for what was to be done."""
+    """This workstation has too little free memory for this command."""
 
     code = "out-of-memory"
     advice = (
-        "end other programs, or run it where there is more memory; what was begun can be resumed: tscm-migrate run list"
+        "close other programs, or use a workstation with more memory; to find runs to resume: tscm-migrate run list"
     )
 
 
