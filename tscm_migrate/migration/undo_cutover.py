@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 
-_BOOTS_WITHIN = 90.0  # seconds from a switch to the timer that begins again
+_BOOTS_WITHIN = 90.0  # seconds from the `online` hook to the restart of the timer
+_GONE_WITHIN = 30.0  # seconds in which the last answer from the old address has to cease
 Who = Literal["nobody", "old", "new", "stranger", "unknown"]
 _UNTOLD = "no MAC address, machine-id, host key or lock says which of the two it is"
 
@@ -176,7 +177,7 @@ def prove_address_free(m: Migration, undo: dict[str, Any]) -> None:
         who, shell = identify_at(m, original_place(m), undo)
         if who == "new" and shell is not None:
             m.new.moved(original_place(m), shell)
-            network.prove_gone(m.new, m.old.host, interface=m.interface, timeout=30.0)
+            network.prove_gone(m.new, m.old.host, interface=m.interface, timeout=_GONE_WITHIN)
     except MigrateError as error:
         raise WouldCollide(m.old.name, str(error), address) from error
 

@@ -1,0 +1,165 @@
+"""The locks on the appliances: who gets one, who is refused, and what a new connection is checked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.local_shell import RUN, LocalShell, appliance_of, as_shell, host_below, migration, posix_only
+from tscm_migrate.appliance import lockfile
+from tscm_migrate.appliance.lockfile import ApplianceLock
+from tscm_migrate.errors import Locked, LostTrack
+from tscm_migrate.events import Event, Said
+from tscm_migrate.migration import journal, locks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tscm_migrate.migration.context import Migration
+
+pytestmark = posix_only
+OTHER = "20240401-030000-9f9f"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Migration, list[Event]]:
+    """A run whose two appliances are folders of this machine."""
+    monkeypatch.setenv("TSCM_STATE", str(tmp_path / "state"))
+    m, seen = migration(tmp_path / "state")
+    for role, appliance in (("old", m.old), ("new", m.new)):
+        (tmp_path / role).mkdir()
+        host = host_below(tmp_path / role, appliance.name, appliance.host.address)
+        appliance.moved(host, as_shell(LocalShell(host)))
+    return m, seen
+
+
+def lock_of(path: Path) -> ApplianceLock | None:
+    file = path / "hold" / "lock"
+    return ApplianceLock.parse(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def put(path: Path, lock: ApplianceLock) -> None:
+    (path / "hold").mkdir(exist_ok=True)
+    (path / "hold" / "lock").write_text(lock.text() + "\n", encoding="utf-8")
+
+
+def ended(root: Path, *, started: bool, outcome: str = "") -> None:
+    made = journal.Journal.create(OTHER, root)
+    made.write("run-started", run=OTHER, old="tscm-old", new="tscm-new")
+    if started:
+        made.write("step-started", step="hold-updates")
+    if outcome:
+        made.write("run-ended", outcome=outcome)
+
+
+def test_both_are_locked_each_in_its_role_and_unlocked(run: Any, tmp_path: Path) -> None:
+    m, _ = run
+    locks.take(m, m.old, m.new)
+    for role in ("old", "new"):
+        found = lock_of(tmp_path / role)
+        assert found is not None
+        assert (found.run, found.role, found.workstation) == (RUN, role, locks.workstation_id())
+    assert m.journal.record.locked == ["tscm-old", "tscm-new"]
+    locks.take(m, m.old, m.new)  # a resume finds its own
+    locks.release(m)
+    assert lock_of(tmp_path / "old") is None
+    assert lock_of(tmp_path / "new") is None
+    assert m.journal.record.locked == []
+
+
+def test_where_the_second_is_refused_the_first_is_unlocked_again(run: Any, tmp_path: Path) -> None:
+    m, _ = run
+    theirs = ApplianceLock(OTHER, "new", "anna@elsewhere", "another workstation", 1, "2024")
+    put(tmp_path / "new", theirs)
+    with pytest.raises(Locked, match=OTHER) as refused:
+        locks.take(m, m.old, m.new)
+    assert "anna@elsewhere" in refused.value.message()
+    assert lock_of(tmp_path / "old") is None
+    assert lock_of(tmp_path / "new") == theirs
+    assert m.journal.record.locked == []
+
+
+@pytest.mark.parametrize(
+    ("started", "outcome", "replaced"),
+    [(True, "done", True), (False, "", True), (True, "", False), (True, "interrupted", False)],
+)
+def test_a_dead_run_s_lock_is_replaced_only_if_it_left_nothing_undone(
+    run: Any, tmp_path: Path, *, started: bool, outcome: str, replaced: bool
+) -> None:
+    m, seen = run
+    ended(tmp_path / "state", started=started, outcome=outcome)
+    put(tmp_path / "old", ApplianceLock(OTHER, "old", workstation=locks.workstation_id()))
+    if not replaced:
+        with pytest.raises(Locked, match=OTHER):
+            locks.take(m, m.old)
+        return
+    locks.take(m, m.old)
+    found = lock_of(tmp_path / "old")
+    assert found is not None
+    assert found.run == RUN
+    assert any(isinstance(event, Said) and OTHER in event.text for event in seen)
+
+
+def test_a_live_run_s_lock_is_never_replaced(run: Any, tmp_path: Path) -> None:
+    m, _ = run
+    ended(tmp_path / "state", started=True, outcome="done")
+    put(tmp_path / "old", ApplianceLock(OTHER, "old", workstation=locks.workstation_id()))
+    with locks.local_locks(OTHER, []), pytest.raises(Locked):
+        locks.take(m, m.old)
+
+
+@pytest.mark.parametrize("other", [("new", None), ("old", "another workstation")])
+def test_this_run_s_lock_of_another_role_or_workstation_is_not_its_own(
+    run: Any, tmp_path: Path, other: tuple[str, str | None]
+) -> None:
+    m, _ = run
+    role, workstation = other
+    put(tmp_path / "old", ApplianceLock(RUN, role, workstation=workstation or locks.workstation_id()))
+    with locks.local_locks(RUN, []), pytest.raises(Locked):
+        locks.take(m, m.old)
+
+
+@pytest.mark.parametrize(
+    ("found", "refused"),
+    [
+        (ApplianceLock(RUN, "new"), True), (ApplianceLock(RUN, "old"), False), (ApplianceLock(RUN, ""), False),
+        (ApplianceLock(OTHER, "new"), False), (None, False),
+    ],
+)  # fmt: skip
+def test_a_new_connection_to_the_other_appliance_of_the_run_is_refused(
+    run: Any, tmp_path: Path, found: ApplianceLock | None, *, refused: bool
+) -> None:
+    m, _ = run
+    locks.take(m, m.old)
+    check = m.old.vet
+    assert check is not None
+    (tmp_path / "there").mkdir()
+    if found is not None:
+        put(tmp_path / "there", found)
+    shell = as_shell(LocalShell(host_below(tmp_path / "there", "tscm-old")))
+    if refused:
+        with pytest.raises(LostTrack, match="the new appliance answers"):
+            check(shell)
+    else:
+        check(shell)
+
+
+def test_a_short_task_locks_an_appliance_and_is_refused_over_a_run(run: Any, tmp_path: Path) -> None:
+    m, _ = run
+    appliance = appliance_of(LocalShell(host_below(tmp_path / "old", "tscm-old")))
+    with locks.alone(appliance, "schedule"):
+        found = lockfile.read(appliance)
+        assert found is not None
+        assert found.run.startswith("schedule-")
+        with pytest.raises(Locked), locks.alone(appliance, "backup"):
+            pass
+    assert lockfile.read(appliance) is None
+    locks.refuse_locked(appliance)
+    locks.take(m, m.old)
+    with locks.local_locks(RUN, []):
+        with pytest.raises(Locked, match=RUN), locks.alone(appliance, "backup"):
+            pass
+        with pytest.raises(Locked, match=RUN):
+            locks.refuse_locked(appliance)
+    assert lockfile.read(appliance) is not None

@@ -1,0 +1,220 @@
+"""The engine on small steps: what it writes before it acts, where it stops, and what it undoes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from tests.support.local_shell import RUN, migration
+from tscm_migrate.errors import ApplianceError, StateUnwritable, UnknownPrompt
+from tscm_migrate.events import ActionStarted, Said, StepFinished
+from tscm_migrate.migration import journal as journals
+from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.engine import Engine
+from tscm_migrate.migration.steps.base import BaseStep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tscm_migrate.migration.context import Actions, Migration
+
+
+class Step(BaseStep):
+    """A step that writes down what is done to it; `fails` names the parts that raise an error."""
+
+    title = "Test"
+
+    def __init__(self, name: str, done: list[str], *, cutover: bool = False, fails: str = "", reverts: bool = True):
+        self.id = name  # type: ignore[misc]
+        self.cutover = cutover  # type: ignore[misc]
+        self.revert_summary = f"{name} is undone" if reverts else ""  # type: ignore[misc]
+        self.done, self.fails = done, fails
+        self.during: Callable[[], object] = lambda: None
+
+    def _act(self, what: str) -> str:
+        self.done.append(f"{self.id} {what}")
+        self.during()
+        if what in self.fails.split():
+            raise ApplianceError("tscm-old", f"{self.id} {what} failed")
+        return what
+
+    def capture(self, _m: Migration) -> dict[str, Any]:
+        return {"seen": self._act("capture"), "times": len(self.done)}
+
+    def apply(self, _m: Migration) -> Actions:
+        first = yield Action("tscm-old", "first action", lambda: self._act("first"), "planned")
+        yield Action("tscm-old", f"second action after {first}", lambda: self._act("second"))
+
+    def verify(self, _m: Migration) -> None:
+        self._act("verify")
+
+    def revert(self, _m: Migration, undo: dict[str, Any]) -> Actions:
+        yield Action("tscm-old", f"undo what was {undo.get('times')}", lambda: self._act("revert"))
+
+
+def events_of(m: Migration) -> list[str]:
+    rows = [json.loads(line) for line in m.journal.path.read_text(encoding="utf-8").splitlines()]
+    return [f"{row['event']} {row['data'].get('step', '')}".strip() for row in rows]
+
+
+def test_a_step_is_captured_applied_and_verified_and_each_is_in_the_journal_before(tmp_path: Path) -> None:
+    m, seen = migration(tmp_path)
+    done: list[str] = []
+    step = Step("one", done)
+    written: list[str] = []
+    step.during = lambda: written.append(events_of(m)[-1])
+    Engine(m, [step]).run()
+    assert done == ["one capture", "one first", "one second", "one verify"]
+    assert written == ["run-started", "action-started one", "action-started one", "action-done one"]
+    assert events_of(m)[1:3] == ["captured one", "step-started one"], "what undoes it is on the disk before it begins"
+    assert events_of(m)[-1] == "step-done one"
+    assert [e.describes for e in seen if isinstance(e, ActionStarted)] == ["first action", "second action after first"]
+
+
+@pytest.mark.parametrize("part", ["capture", "first", "second", "verify"])
+def test_an_error_in_any_part_of_a_step_fails_it_and_stops_the_run(tmp_path: Path, part: str) -> None:
+    m, seen = migration(tmp_path)
+    done: list[str] = []
+    with pytest.raises(ApplianceError, match=f"one {part} failed"):
+        Engine(m, [Step("one", done, fails=part), Step("two", done)]).run()
+    assert done[-1] == f"one {part}", "nothing is done after it, in this step or the next"
+    assert events_of(m)[-1] == "step-failed one"
+    assert m.journal.record.done == []
+    assert m.journal.record.started == ([] if part == "capture" else ["one"])
+    assert [(e.step, e.state) for e in seen if isinstance(e, StepFinished)] == [("one", "failed")]
+    last = json.loads(m.journal.path.read_text(encoding="utf-8").splitlines()[-1])["data"]
+    assert last["code"] == ApplianceError.code
+    assert last["error"].endswith(f"one {part} failed")
+
+
+def test_a_resume_skips_what_is_done_and_keeps_what_was_captured_first(tmp_path: Path) -> None:
+    m, _ = migration(tmp_path)
+    done: list[str] = []
+    with pytest.raises(ApplianceError):
+        Engine(m, [Step("one", done), Step("two", done, fails="second")]).run()
+    m.journal = journals.Journal.open(RUN, tmp_path)
+    captured = m.journal.record.undo["two"]
+    again: list[str] = []
+    Engine(m, [Step("one", again), Step("two", again)]).run()
+    assert again == ["two first", "two second", "two verify"]
+    assert m.journal.record.undo["two"] == captured, "the state of before is not taken from the changed appliance"
+
+
+def test_a_requested_interrupt_stops_before_the_next_action_and_before_the_next_step(tmp_path: Path) -> None:
+    m, _ = migration(tmp_path)
+    done: list[str] = []
+    one, two = Step("one", done), Step("two", done)
+
+    def request() -> None:
+        m.interrupts.asked = "SIGTERM"
+
+    one.during = lambda: request() if done[-1] == "one first" else None
+    with m.interrupts.careful(), pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        Engine(m, [one, two]).run()
+    assert done == ["one capture", "one first"]
+    assert events_of(m)[-1] == "step-failed one"
+    m.interrupts.asked = ""
+    one.during = lambda: request() if done[-1] == "one verify" else None
+    with m.interrupts.careful(), pytest.raises(KeyboardInterrupt):
+        Engine(m, [one, two]).run()
+    assert done[-1] == "one verify"
+    assert events_of(m)[-1] == "step-done one"
+
+
+def test_a_dry_run_does_nothing_and_takes_planned_results(tmp_path: Path) -> None:
+    m, seen = migration(tmp_path)
+    done: list[str] = []
+    Engine(m, [Step("one", done)]).dry_run()
+    assert done == []
+    assert events_of(m) == ["run-started"]
+    shown = [e.describes for e in seen if isinstance(e, ActionStarted)]
+    assert shown == ["first action", "second action after planned"]
+
+
+def rolled_back(root: Path, *, bypass: bool) -> tuple[list[str], list[str], Migration]:
+    m, _ = migration(root, bypass=bypass)
+    done: list[str] = []
+    steps = [
+        Step("stage", done), Step("silent", done, reverts=False), Step("away", done, cutover=True),
+        Step("pass", done, cutover=True, fails="revert"), Step("last", done),
+    ]  # fmt: skip
+    engine = Engine(m, steps)
+    engine.run()
+    done.clear()
+    failed = engine.roll_back()
+    return done, [step for step, _ in failed], m
+
+
+def test_a_failed_step_of_the_cutover_keeps_the_earlier_ones_of_it_but_not_the_rest(tmp_path: Path) -> None:
+    done, failed, m = rolled_back(tmp_path, bypass=False)
+    assert done == ["last revert", "pass revert", "stage revert"], "two hosts may never be at the old address"
+    assert failed == ["pass"]
+    assert m.journal.record.started == ["away", "pass"], "a later rollback starts with these"
+    assert "step-revert-failed pass" in events_of(m)
+
+
+def test_where_no_address_moves_every_step_is_undone_in_spite_of_a_failure(tmp_path: Path) -> None:
+    done, failed, m = rolled_back(tmp_path, bypass=True)
+    assert done == ["last revert", "pass revert", "away revert", "stage revert"]
+    assert failed == ["pass"]
+    assert m.journal.record.started == ["pass"]
+    assert m.journal.record.reverted == ["last", "away", "silent", "stage"]
+
+
+def test_a_revert_gets_what_was_captured_and_what_it_was_told(tmp_path: Path) -> None:
+    m, seen = migration(tmp_path)
+    engine = Engine(m, [Step("one", [])])
+    engine.run()
+    assert engine.roll_back() == []
+    assert [e.describes for e in seen if isinstance(e, ActionStarted)][-1] == "undo what was 1"
+    assert engine.to_roll_back() == []
+
+
+def test_a_full_disk_stops_a_run_but_not_a_rollback(tmp_path: Path) -> None:
+    m, seen = migration(tmp_path)
+    done: list[str] = []
+    engine = Engine(m, [Step("one", done)])
+    engine.run()
+    m.journal.folder = tmp_path / "gone"  # as when the disk with the state folder is not there any more
+    done.clear()
+    assert engine.roll_back() == []
+    assert done == ["one revert"]
+    assert m.journal.record.reverted == ["one"], "it is known in this process"
+    assert any(isinstance(e, Said) and e.level == "warning" for e in seen)
+    with pytest.raises(StateUnwritable):
+        Engine(m, [Step("two", done)]).run()
+    assert done == ["one revert", "two capture"], "nothing is changed that no journal announces"
+
+
+def test_cut_over_says_whether_a_step_of_the_cutover_began(tmp_path: Path) -> None:
+    m, _ = migration(tmp_path)
+    engine = Engine(m, [Step("one", []), Step("two", [], cutover=True, fails="first")])
+    assert not engine.cut_over
+    with pytest.raises(ApplianceError):
+        engine.run()
+    assert engine.cut_over
+
+
+class Asks(BaseStep):
+    id: ClassVar[str] = "asks"
+    title: ClassVar[str] = "Test"
+
+    def apply(self, _m: Migration) -> Actions:
+        transcript = "\n".join(f"line {n}" for n in range(30)) + "\nFormat the disk? "
+        raise UnknownPrompt(
+            "tscm-new", "a question that no row knows", prompt="Format the disk?", transcript=transcript
+        )
+        yield
+
+
+def test_the_end_of_a_dialogue_is_shown_where_it_could_not_be_continued(tmp_path: Path) -> None:
+    m, seen = migration(tmp_path)
+    with pytest.raises(UnknownPrompt):
+        Engine(m, [Asks()]).run()
+    (shown,) = [e.text for e in seen if isinstance(e, Said)]
+    assert "Format the disk?" in shown
+    assert "line 29" in shown
+    assert "line 5" not in shown
