@@ -189,6 +189,21 @@ def test_a_full_disk_stops_a_run_but_not_a_rollback(tmp_path: Path) -> None:
     assert done == ["one revert", "two capture"], "nothing is changed that no journal announces"
 
 
+def test_a_disk_that_fails_between_two_actions_stops_the_run(tmp_path: Path) -> None:
+    m, _ = migration(tmp_path)
+    done: list[str] = []
+    step = Step("one", done)
+
+    def lose_the_disk() -> None:
+        if done[-1] == "one first":
+            m.journal.folder = tmp_path / "gone"
+
+    step.during = lose_the_disk
+    with pytest.raises(StateUnwritable):
+        Engine(m, [step]).run()
+    assert done == ["one capture", "one first"]
+
+
 def test_cut_over_says_whether_a_step_of_the_cutover_began(tmp_path: Path) -> None:
     m, _ = migration(tmp_path)
     engine = Engine(m, [Step("one", []), Step("two", [], cutover=True, fails="first")])

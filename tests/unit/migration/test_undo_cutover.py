@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 OLD, NEW = "127.0.0.43", "127.0.0.50"
 UNDO = {"old_macs": [OLD_MAC], "new_macs": [NEW_MAC]}
+SHARED = {"old_macs": [OLD_MAC, OTHER_MAC], "new_macs": [NEW_MAC, OTHER_MAC]}
 
 
 def shell(
@@ -56,6 +57,8 @@ def shell(
         (OTHER_MAC, "new", UNDO, "stranger"),
         (OTHER_MAC, "old", {"old_macs": [OLD_MAC], "new_macs": []}, "stranger"),
         (OTHER_MAC, "new", {"old_macs": [OLD_MAC], "new_macs": []}, "new"),  # its MAC addresses were not read
+        (f"{OTHER_MAC}\n{NEW_MAC}", "old", SHARED, "new"),  # OTHER_MAC is on both, as a bridge's may be
+        (f"{OTHER_MAC}\n{OLD_MAC}", "new", SHARED, "old"),
         ("", "old", UNDO, "old"),
         ("", "new", UNDO, "new"),
         ("", "old", {}, "old"),
