@@ -17,7 +17,6 @@ from tests.architecture.graph import class_names, figures, functions, late_impor
 # Imports of the package's own modules inside functions, by room. cli/, tasks/ and __main__ are free to.
 LATE = {
     "demo": 5,
-    "inventory": 4,
     "offsite": 21,
     "transfer": 5,
     "tsadmin": 2,
@@ -27,7 +26,6 @@ LATE = {
 CIRCLES = [
     "demo.guest demo.guest.wrappers",
     "demo.guest.inside.ask demo.guest.inside.devices",
-    "inventory inventory.read inventory.spec",
     "transfer.relay transfer.unread",
 ]
 # Names that more than one class of the package has.

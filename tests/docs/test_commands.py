@@ -16,9 +16,9 @@ from invoke.exceptions import Exit as InvokeExit
 from invoke.exceptions import ParseError
 
 from tests.support.pages import ROOT, SHELLS, Block, blocks, pages
-from tscm_migrate import inventory
 from tscm_migrate.cli.program import TscmProgram, program
 from tscm_migrate.errors import UsageError
+from tscm_migrate.inventory.read import load
 from tscm_migrate.offsite.settings import Keep, Settings, settings
 from tscm_migrate.tsadmin import dialect
 
@@ -131,7 +131,7 @@ def test_every_inventory_of_the_pages_is_read(block: Block, tmp_path: Path) -> N
     missing = {name for _, names in tomllib.loads(text).get("groups", {}).items() for name in names}
     missing -= set(tomllib.loads(text)["hosts"])
     file.write_text(text + "".join(f'\n[hosts.{name}]\naddress = "10.1.2.3"\n' for name in sorted(missing)))
-    site = inventory.load(file)
+    site = load(file)
     if "[offsite" in text:
         settings(site, None if "store =" in text else "/srv/backups")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.migrations import MIGRATE, needed, run_of, said
 from tscm_migrate.demo.profile import Device
-from tscm_migrate.inventory import load
+from tscm_migrate.inventory.read import load
 
 if TYPE_CHECKING:
     import subprocess

@@ -116,7 +116,7 @@ def test_it_is_a_lab(shared: EmbeddedLab) -> None:
 
 
 def test_its_inventory_is_one_that_the_tool_reads(shared: EmbeddedLab) -> None:
-    from tscm_migrate.inventory import load
+    from tscm_migrate.inventory.read import load
 
     host = load(shared.inventory).host("tscm-new")
     assert (host.address, host.port, host.user, host.interface) == (NEW, shared.port, "threatstop", "eth0")

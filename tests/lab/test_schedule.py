@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.migrations import said
-from tscm_migrate import inventory
 from tscm_migrate.appliance import lockfile
 from tscm_migrate.demo.embedded import EmbeddedLab, available
 from tscm_migrate.demo.profile import new_profile, old_profile
+from tscm_migrate.inventory.read import load
 
 if TYPE_CHECKING:
     import subprocess
@@ -70,7 +70,7 @@ def test_a_host_without_a_backup_is_shown_in_a_dry_run_and_refused_with_a_comman
 
 
 def test_it_honours_the_lock_of_a_run(lab: EmbeddedLab) -> None:
-    folder = inventory.load(lab.inventory).host(OLD).paths.hold_dir
+    folder = load(lab.inventory).host(OLD).paths.hold_dir
     text = lockfile.ApplianceLock(
         "20240501-030000-1a2b", "old", "else@where", "another", 7, "2024-05-01T03:00:00Z"
     ).text()

@@ -15,7 +15,7 @@ import pytest
 from tests.support.incoming import Given, encrypted, name_of
 from tscm_migrate.demo import embedded
 from tscm_migrate.demo.profile import new_profile, old_profile
-from tscm_migrate.inventory import load
+from tscm_migrate.inventory.read import load
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.upload import CopyPolicy, make_copy

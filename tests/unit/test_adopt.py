@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate.errors import InventoryError
-from tscm_migrate.inventory import adopt, load
+from tscm_migrate.inventory import adopt
+from tscm_migrate.inventory.read import load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tscm_migrate.errors import Exit, InventoryError
-from tscm_migrate.inventory import find, load
+from tscm_migrate.inventory.read import find, load
 
 BASE = """\
 [defaults]

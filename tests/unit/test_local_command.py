@@ -39,7 +39,7 @@ def test_it_gets_the_facts_and_what_is_the_operator_s_but_no_secret_of_ours(
     for name in ("TSCM_PASSPHRASE", "TSCM_SUDO_PASSWORD", "TSCM_LOGIN_PASSWORD"):
         monkeypatch.setenv(name, "x")
     done = operator_command.run(line(tmp_path, SHOW), {"TSCM_HOST": "tscm-old"}, 60)
-    assert done == operator_command.Ended(0, "['MY_HYPERVISOR_PASSWORD', 'TSCM_HOST']")
+    assert done == operator_command.LocalResult(0, "['MY_HYPERVISOR_PASSWORD', 'TSCM_HOST']")
 
 
 def test_an_appliance_s_words_are_text_and_no_command(tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_one_that_prints_without_end_is_ended(tmp_path: Path, monkeypatch: pytes
 def test_nobody_waits_for_what_a_command_left_running(tmp_path: Path) -> None:
     child = "import time; time.sleep(15)"
     text = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(15)"
-    ended: list[operator_command.Ended] = []
+    ended: list[operator_command.LocalResult] = []
     thread = threading.Thread(target=lambda: ended.append(operator_command.run(line(tmp_path, text), {}, 0.5)))
     thread.start()
     thread.join(12)
-    assert ended == [operator_command.Ended(None, "")]
+    assert ended == [operator_command.LocalResult(None, "")]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate import inventory
 from tscm_migrate.errors import UnsafeFile
 from tscm_migrate.inventory import trust
+from tscm_migrate.inventory.read import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,10 +42,10 @@ def commands_of(error: UnsafeFile) -> str:
 def test_what_others_may_write_is_refused_until_the_remedy_was_run(site: Path, what: str, mode: int) -> None:
     (site if what == "file" else site.parent).chmod(mode | 0o700)
     with pytest.raises(UnsafeFile) as refused:
-        inventory.load(site)
+        load(site)
     assert "others may write" in refused.value.message()
     subprocess.run(["sh", "-c", commands_of(refused.value)], check=True, timeout=10)
-    assert list(inventory.load(site).hosts) == ["tscm-old"]
+    assert list(load(site).hosts) == ["tscm-old"]
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give a file away")
@@ -53,9 +53,9 @@ def test_what_others_may_write_is_refused_until_the_remedy_was_run(site: Path, w
 def test_what_belongs_to_somebody_else_is_refused_until_the_remedy_was_run(site: Path, what: str) -> None:
     os.chown(site if what == "file" else site.parent, 12345, 12345)
     with pytest.raises(UnsafeFile, match="belongs to the user 12345") as refused:
-        inventory.load(site)
+        load(site)
     subprocess.run(["sh", "-c", commands_of(refused.value)], check=True, timeout=10)
-    assert list(inventory.load(site).hosts) == ["tscm-old"]
+    assert list(load(site).hosts) == ["tscm-old"]
 
 
 def test_a_link_is_followed_and_its_own_folder_counts(site: Path, tmp_path: Path) -> None:
@@ -63,16 +63,16 @@ def test_a_link_is_followed_and_its_own_folder_counts(site: Path, tmp_path: Path
     place.mkdir(mode=0o755)
     link = place / "hosts.toml"
     link.symlink_to(site)
-    assert inventory.load(link)
+    assert load(link)
     site.chmod(0o666)
     with pytest.raises(UnsafeFile, match=r"site/hosts\.toml"):
-        inventory.load(link)
+        load(link)
     site.chmod(0o644)
     place.chmod(0o777)
     with pytest.raises(UnsafeFile, match=r"links \(mode 0777\)"):
-        inventory.load(link)
+        load(link)
     place.chmod(0o1777)
-    assert inventory.load(link), "in a sticky folder nobody replaces what is another's"
+    assert load(link), "in a sticky folder nobody replaces what is another's"
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_the_files_that_its_commands_run_are_looked_at_too(site: Path, line: str
     head, body = (TEXT, f"{key} = {rest}\n") if section.startswith("hosts") else (f"[{section}]\n", f"{key} = {rest}\n")
     site.write_text((head + body if section.startswith("hosts") else f"{head}{body}{TEXT}").format(file=script))
     script.chmod(0o755)
-    assert inventory.load(site)
+    assert load(site)
     script.chmod(0o757)
     with pytest.raises(UnsafeFile, match=r"own\.sh"):
-        inventory.load(site)
+        load(site)
 
 
 def test_the_file_of_trusted_keys_is_looked_at(site: Path) -> None:
@@ -102,7 +102,7 @@ def test_the_file_of_trusted_keys_is_looked_at(site: Path) -> None:
     known.write_text("")
     known.chmod(0o666)
     with pytest.raises(UnsafeFile, match="trusted host keys"):
-        inventory.load(site)
+        load(site)
 
 
 def test_words_that_are_no_files_of_ours_are_left_to_the_shell(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from tscm_migrate.appliance import device_discovery, folders, parsers
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive import hashing
 from tscm_migrate.errors import ApplianceError, ArchiveRefused, ListingFailed
-from tscm_migrate.util.numbers import number
+from tscm_migrate.util.rates import number
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tscm_migrate.errors import MigrateError, PlanInvalid, UsageError
 from tscm_migrate.inventory import trust
-from tscm_migrate.inventory.model import Name  # noqa: TC001 - pydantic needs it
-from tscm_migrate.inventory.problem import describe
+from tscm_migrate.inventory.model import (
+    Name,
+    describe,
+)
 from tscm_migrate.migration.window import Window, moment, zone_of
 from tscm_migrate.options import MigrateOptions
 from tscm_migrate.util.suggest import suggestion

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.model import Host
     from tscm_migrate.secrets import Secrets
 

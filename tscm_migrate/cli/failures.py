@@ -15,8 +15,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tscm_migrate import inventory
 from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, OutOfMemory, OutputLost, UsageError
+from tscm_migrate.inventory import inventory
 from tscm_migrate.secrets import blank_environment
 from tscm_migrate.ui.console import write
 from tscm_migrate.ui.resilient import mute
@@ -57,7 +57,7 @@ def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
 
 def name_inventory(*, as_json: bool) -> None:
     """Name the inventory of the current folder where it is read: in the first line, or on stderr beside JSON."""
-    inventory.found_here = _Naming(as_json=as_json)
+    inventory.on_current_folder = _Naming(as_json=as_json)
 
 
 class _Naming:

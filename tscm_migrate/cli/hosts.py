@@ -12,7 +12,7 @@ from tscm_migrate.ssh.ssh_config import settled
 from tscm_migrate.ui.console import say
 
 if TYPE_CHECKING:
-    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.pinning import Offer
 

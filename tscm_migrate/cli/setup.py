@@ -14,7 +14,7 @@ from tscm_migrate.util.folders import config_folder
 from tscm_migrate.util.operator_command import quoted
 
 if TYPE_CHECKING:
-    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
 
 _TEXT = """# The site: which appliances there are, and how to reach them. Written by `tscm-migrate init`.
 # Every key is explained in the documentation, under reference/inventory.
@@ -50,7 +50,7 @@ def start(given: Answers, path: Path | None) -> Exit:
     Raises:
         UsageError: the file is there already, an address is none, or there is nobody to ask.
     """
-    from tscm_migrate import inventory
+    from tscm_migrate.inventory.read import load
 
     path = path or config_folder() / "hosts.toml"
     if path.exists():
@@ -59,7 +59,7 @@ def start(given: Answers, path: Path | None) -> Exit:
     try:
         private.folder(path.parent)
         _write(path, answers)
-        site = inventory.load(path)
+        site = load(path)
         hosts = [site.host(name) for name in ("tscm-old", "tscm-new")]
     except OSError as error:
         fix = "name a file in a folder of yours: --inventory FILE"
@@ -78,7 +78,7 @@ def start(given: Answers, path: Path | None) -> Exit:
 
 
 def _complete(given: Answers) -> Answers:
-    from tscm_migrate.inventory.spec import parse
+    from tscm_migrate.inventory.inventory import parse
 
     attended = sys.stdin is not None and sys.stdin.isatty()
     if not attended and not (given.old and given.new):
@@ -111,7 +111,7 @@ def _write(path: Path, answers: Answers) -> None:
 
 def _host(given: str) -> str:
     """The lines of one host."""
-    from tscm_migrate.inventory.spec import parse
+    from tscm_migrate.inventory.inventory import parse
 
     spec = parse(given)
     lines = [f"address = {_quoted(spec.address)}"]

@@ -8,15 +8,14 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import InventoryError
+from tscm_migrate.inventory.read import lines_of
 from tscm_migrate.util import private
-
-from .lines import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from . import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
 
 Values = dict[str, "str | int"]
 _VALUE = re.compile(r"""^(\s*[A-Za-z0-9_.-]+\s*=\s*)(?:"[^"\\]*"|'[^']*'|[0-9]+)(\s*(?:#.*)?)$""")

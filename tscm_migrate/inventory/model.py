@@ -5,32 +5,25 @@ The models say what may stand where; what a value means (files, gateways, groups
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import fields
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
+from tscm_migrate.inventory.inventory import check_address
 from tscm_migrate.model import Commands, Paths
+from tscm_migrate.util.suggest import suggestion
 
-_HOSTNAME = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?\Z")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import ValidationError
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")
-_FOUR_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
-
-
-def check_address(value: str) -> str:
-    """An IPv4 or IPv6 address or a host name, else ValueError."""
-    bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
-    try:
-        ipaddress.ip_address(bare)
-    except ValueError:
-        if ":" in bare or _FOUR_NUMBERS.match(bare) or not _HOSTNAME.match(bare):
-            raise ValueError("not an IP address or host name") from None
-    return bare
 
 
 def check_name(value: str) -> str:
@@ -205,3 +198,50 @@ class FileModel(Strict):
     policy: PolicyModel = Field(default_factory=PolicyModel)
     offsite: dict[str, Any] = Field(default_factory=dict)
     notify: NotifyModel = Field(default_factory=NotifyModel)
+
+
+_TEXTS = {
+    "string_type": "should be text in quotes",
+    "int_type": "should be a whole number, without quotes",
+    "bool_type": "should be true or false, without quotes",
+    "list_type": 'should be a list, as in ["a", "b"]',
+    "dict_type": "should be a table",
+    "model_type": "should be a table",
+    "float_type": "should be a number of seconds",
+    "float_parsing": "should be a number of seconds",
+}
+
+
+def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, tuple[int | str, ...], str]:
+    """The first problem: its text, the key's path inside the model, and what to do.
+
+    A misspelt key goes before the missing one that it was meant to be.
+    """
+    found = error.errors(include_url=False, include_context=True, include_input=False)
+    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
+    loc = tuple(part for part in first["loc"] if part != "[key]")
+    kind = first["type"]
+    if kind == "extra_forbidden":
+        known = _keys(model, loc[:-1])
+        return f"unknown key{suggestion(str(loc[-1]), known)}", loc, f"known here: {', '.join(sorted(known))}"
+    if kind == "missing":
+        return "is missing", loc, f"add {loc[-1]} = …"
+    if kind == "value_error":
+        return str(first.get("ctx", {}).get("error", first["msg"])), loc, "correct the value"
+    text = _TEXTS.get(kind)
+    return text or first["msg"].replace("Input should be", "should be"), loc, "correct the value"
+
+
+def _keys(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """The keys that the table at `loc` may have."""
+    at: Any = model
+    for part in loc:
+        if isinstance(part, str) and hasattr(at, "model_fields") and part in at.model_fields:
+            at = _model_in(at.model_fields[part].annotation)
+    return list(at.model_fields) if hasattr(at, "model_fields") else []
+
+
+def _model_in(annotation: Any) -> Any:
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    return next((found for arg in get_args(annotation) if (found := _model_in(arg)) is not None), None)

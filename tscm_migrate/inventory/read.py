@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +12,90 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tscm_migrate.errors import InventoryError
+from tscm_migrate.inventory import inventory, trust
+from tscm_migrate.inventory.inventory import Inventory, adhoc, parse
+from tscm_migrate.inventory.model import FileModel, HostModel, describe
 from tscm_migrate.model import Commands, Hooks, Host, Paths, Policy
+from tscm_migrate.util.folders import config_folder
 from tscm_migrate.util.suggest import suggestion
-
-from . import Inventory, trust
-from .lines import lines_of
-from .model import FileModel, HostModel
-from .problem import describe
-from .spec import adhoc, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 M = TypeVar("M", bound=BaseModel)
+ENV = "TSCM_INVENTORY"
+_HERE = Path("inventory/hosts.toml")
+_KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
+_DOTTED = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
+_TABLE = re.compile(rf"^\s*(\[\[?)\s*({_DOTTED})\s*\]")
+_ASSIGNMENT = re.compile(rf"^\s*({_DOTTED})\s*=")
+
+
+def find(path: Path | None = None) -> Path | None:
+    """The inventory file that would be read, or None.
+
+    Raises:
+        InventoryError: the argument or TSCM_INVENTORY names a file that is not there.
+    """
+    asked = [(path, "--inventory")] if path is not None else []
+    if not asked and os.environ.get(ENV):
+        asked = [(Path(os.environ[ENV]), ENV)]
+    for named, by in asked:
+        if not named.expanduser().is_file():
+            fix = f"correct {by}, or make the file: tscm-migrate's inventory/hosts.toml is an example"
+            raise InventoryError(f"there is no inventory file here (named by {by})", fix, file=str(named))
+        return named.expanduser()
+    if _HERE.is_file():
+        inventory.on_current_folder(_HERE)
+        return _HERE
+    own = config_folder() / "hosts.toml"
+    return own if own.is_file() else None
+
+
+def load(path: Path | None = None) -> Inventory:
+    """Read and validate the inventory.
+
+    Args:
+        path: the file; None searches (see the module).
+
+    Raises:
+        InventoryError: with file, key (and line) and remedy.
+    """
+    found = find(path)
+    if found is None:
+        known_hosts = config_folder() / "known_hosts"
+        dialect = config_folder() / "dialect.toml"
+        trust.check(known_hosts, "the file of trusted host keys")
+        trust.check(dialect, "the dialect")
+        pattern = Host(name="", address="", known_hosts=known_hosts, dialect=dialect)
+        return Inventory(None, known_hosts, pattern=pattern)
+    return InventoryReader(found).inventory()
+
+
+def _plain(dotted: str) -> str:
+    return ".".join(part.strip("\"'") for part in re.findall(_KEY, dotted))
+
+
+def lines_of(text: str) -> dict[str, int]:
+    """Dotted key → line number, counted from 1; tables in arrays are numbered as in `prompts.0.pattern`."""
+    lines: dict[str, int] = {}
+    arrays: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _TABLE.match(line):
+            table = _plain(header[2])
+            if header[1] == "[[":
+                arrays[table] = arrays.get(table, -1) + 1
+                lines.setdefault(table, number)
+                table = f"{table}.{arrays[table]}"
+            above = table
+            while above:  # [hosts.a] makes `hosts` too
+                lines.setdefault(above, number)
+                above = above.rpartition(".")[0]
+        elif assignment := _ASSIGNMENT.match(line):
+            key = _plain(assignment[1])
+            lines.setdefault(f"{table}.{key}" if table else key, number)
+    return lines
 
 
 def _read(path: Path) -> str:
@@ -48,7 +121,7 @@ def _commands(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield value.removeprefix("command:"), f"{place}.{key}"
 
 
-class Reader:
+class InventoryReader:
     """One reading of one file: text → models → frozen data."""
 
     def __init__(self, path: Path) -> None:

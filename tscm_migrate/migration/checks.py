@@ -11,7 +11,7 @@ from tscm_migrate.appliance.facts import SESSIONS
 from tscm_migrate.appliance.parsers import version_key
 from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import UsageError
-from tscm_migrate.inventory.spec import is_ip
+from tscm_migrate.inventory.inventory import is_ip
 from tscm_migrate.transfer import routing
 from tscm_migrate.util.suggest import suggestion
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.archive.inspect import ArchiveFacts
     from tscm_migrate.events import Emit
-    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Host
     from tscm_migrate.offsite.restore_source import Kept

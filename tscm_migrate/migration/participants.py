@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Dial
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
-    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.model import Host, Secret
     from tscm_migrate.offsite.restore_source import Kept
     from tscm_migrate.offsite.stores.base import Store

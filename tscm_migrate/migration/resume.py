@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tscm_migrate.events import Emit
-    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.context import Operator
     from tscm_migrate.migration.journal import RunRecord
     from tscm_migrate.model import Secret

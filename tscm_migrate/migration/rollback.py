@@ -12,11 +12,11 @@ from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, Roll
 from tscm_migrate.events import RunFinished, Said
 from tscm_migrate.migration import finish, journal, leftovers, plan, rediscover, resume, saved_settings
 from tscm_migrate.migration.engine import Engine
-from tscm_migrate.util.numbers import number
+from tscm_migrate.util.rates import number
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Emit
-    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.context import Migration, Operator
     from tscm_migrate.secrets import Secrets
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.events import Emit
-    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.gather_facts import HostSurvey
     from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Host

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tscm_migrate import inventory as inventories
 from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Emit, Said, silent
+from tscm_migrate.inventory.read import load
 from tscm_migrate.offsite import catalog as catalogs
 from tscm_migrate.offsite.jobs import PullJob, Tools, dialler
 from tscm_migrate.offsite.pull import PullOptions
@@ -22,7 +22,7 @@ from tscm_migrate.util.redact import outside
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.model import Host
     from tscm_migrate.offsite.catalog import Catalog
     from tscm_migrate.offsite.stores.base import Store
@@ -99,7 +99,7 @@ def opened(
     Raises:
         InventoryError, UsageError: as they come.
     """
-    found = inventories.load(Path(inventory) if inventory else None)
+    found = load(Path(inventory) if inventory else None)
     chosen = settings(found, store)
     secrets = Secrets(passphrase_file=Path(passphrase_file) if passphrase_file else None, emit=emit)
     dial = dialler(found.path, Tools(secrets, emit))

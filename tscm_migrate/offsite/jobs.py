@@ -93,7 +93,7 @@ def dialler(inventory: Path | None, tools: Tools) -> Callable[[str], Shell]:
     """Connects to the host of an `sftp://` store: a name in the inventory, or user@address:port."""
 
     def dial(spec: str) -> Shell:
-        from tscm_migrate.inventory import load
+        from tscm_migrate.inventory.read import load
         from tscm_migrate.ssh.connect import connect
 
         return connect(load(inventory).host(spec), credentials=tools.credentials, emit=tools.emit)

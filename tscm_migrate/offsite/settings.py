@@ -15,7 +15,7 @@ from tscm_migrate.util.durations import parse_duration
 from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
-    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
 
 
 def _zone(text: object) -> str:

@@ -16,7 +16,7 @@ from .confirm import attended, confirm, require_terminal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.journal import RunRecord
 
 _RUN = ("RUN|HOST", "ID of the run, or the name of an appliance (default: the newest finished migration).")
@@ -127,10 +127,10 @@ def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: s
 
 
 def _site(record: RunRecord, inventory: str | None) -> Inventory:
-    from tscm_migrate import inventory as inventories
+    from tscm_migrate.inventory.read import load
 
     begun_with = Path(str(record.notes.get("inventory") or "."))
-    return inventories.load(Path(inventory) if inventory else begun_with if begun_with.is_file() else None)
+    return load(Path(inventory) if inventory else begun_with if begun_with.is_file() else None)
 
 
 @contextmanager

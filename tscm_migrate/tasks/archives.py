@@ -29,7 +29,7 @@ def collection() -> Collection:
 @contextlib.contextmanager
 def _appliance(name: str, inventory: str | None, emit: Emit) -> Iterator[Appliance]:
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.inventory import load
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.migration.context import Dialler
     from tscm_migrate.secrets import Secrets
 

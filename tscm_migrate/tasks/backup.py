@@ -43,7 +43,7 @@ def backup(
     from dataclasses import asdict
 
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.inventory import load
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.migration import single_backup
     from tscm_migrate.migration.context import Dialler
     from tscm_migrate.secrets import Secrets

@@ -141,11 +141,11 @@ def report(_context: Any, name: str, to: str | None = None) -> None:
 def _load(file: str, inventory: str | None) -> CampaignPlan:
     from datetime import UTC, datetime
 
-    from tscm_migrate import inventory as inventories
     from tscm_migrate.campaign import plan as plans
+    from tscm_migrate.inventory.read import load
 
     chosen = plans.load(Path(file), datetime.now(UTC))
-    site = inventories.load(Path(inventory) if inventory else None)
+    site = load(Path(inventory) if inventory else None)
     for _, pair in chosen.pairs():
         for host in (pair.old, pair.new):
             site.host(host)  # an unknown name is an error before anything begins
@@ -192,10 +192,10 @@ def _teacher(journal: CampaignJournal) -> Callable[[Pair], bool]:
 
 
 def _cluster(inventory: str) -> Any:
-    from tscm_migrate import inventory as inventories
     from tscm_migrate.fleet.executors import Cluster, cluster
+    from tscm_migrate.inventory.read import load
 
-    site = inventories.load(Path(inventory) if inventory else None)
+    site = load(Path(inventory) if inventory else None)
     described = site.extras.get("offsite", {}).get("cluster")
     if described is None:
         raise UsageError("there is no [offsite.cluster] in the inventory", "docs/how-to/fleet.md has an example")

@@ -24,7 +24,7 @@ def listed(_context: Any, json: bool = False, inventory: str | None = None) -> N
         tscm-migrate host list
     """
     from tscm_migrate.cli.hosts import as_dict, table
-    from tscm_migrate.inventory import load
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.ui.console import as_it_is, as_json
 
     site = load(Path(inventory) if inventory else None)
@@ -42,7 +42,7 @@ def show(_context: Any, name: str, json: bool = False, inventory: str | None = N
         tscm-migrate host show tscm-old
     """
     from tscm_migrate.cli.hosts import as_dict, detail
-    from tscm_migrate.inventory import load
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.ui.console import as_json, say
 
     site = load(Path(inventory) if inventory else None)
@@ -72,7 +72,7 @@ def pin(_context: Any, name: str, fingerprint: str | None = None, inventory: str
         tscm-migrate host pin tscm-old --fingerprint SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU
     """
     from tscm_migrate.cli.hosts import pin_host
-    from tscm_migrate.inventory import load
+    from tscm_migrate.inventory.read import load
 
     site = load(Path(inventory) if inventory else None)
     return pin_host(site, name, fingerprint)

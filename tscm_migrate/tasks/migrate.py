@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from invoke.tasks import Task
 
-    from tscm_migrate.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory
 
 _NOT_REHEARSED = ("yes", "dry_run", "rehearsal", "not_before", "not_after", "stage_at", "pause_before")
 
@@ -112,9 +112,9 @@ def inventory_of(options: MigrateOptions) -> Inventory:
     Raises:
         InventoryError: an unknown host, or the file is not valid. UsageError: both names mean one host.
     """
-    from tscm_migrate import inventory
+    from tscm_migrate.inventory.read import load
 
-    site = inventory.load(options.inventory)
+    site = load(options.inventory)
     new = site.host(options.to)
     if options.from_:
         old = site.host(options.from_)

@@ -93,7 +93,7 @@ def environment_file(name: str) -> Path:
 
 def _tried(chosen: Scheduler, words: tuple[str, ...], file: Path, inventory: str | None) -> list[str]:
     """Run the command as the scheduler would, only to look; returns what the operator should know."""
-    from tscm_migrate.inventory import find
+    from tscm_migrate.inventory.read import find
     from tscm_migrate.offsite import trial
 
     known = chosen.environment()
@@ -109,7 +109,7 @@ def _words(
     host: list[str], group: list[str], jobs: str | None, store: str | None, inventory: str | None
 ) -> tuple[str, ...]:
     """The command that is scheduled, with full paths: a scheduler has another folder and another PATH."""
-    from tscm_migrate.inventory import find
+    from tscm_migrate.inventory.read import find
 
     words = [sys.executable, "-m", "tscm_migrate", "offsite", "pull"]
     words += [word for name in host for word in ("--host", name)] + [

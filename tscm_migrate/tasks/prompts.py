@@ -48,7 +48,7 @@ def explain(
         echo '"Restore cron? [y/n] "' | tscm-migrate prompts explain --json -
     """
     from tscm_migrate.cli.failures import name_inventory
-    from tscm_migrate.inventory import load
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.tsadmin import explaining
     from tscm_migrate.tsadmin.reader import dialects
     from tscm_migrate.ui.console import as_it_is, as_json
@@ -131,7 +131,7 @@ def record(
     Examples:
         tscm-migrate prompts record tscm-new --dialogue restore
     """
-    from tscm_migrate.inventory import load
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.tsadmin import recording
     from tscm_migrate.ui.console import say
     from tscm_migrate.ui.operator import Terminal
@@ -152,7 +152,7 @@ def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
     Examples:
         tscm-migrate prompts replay tscm-new.restore.json
     """
-    from tscm_migrate.inventory import load
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.tsadmin import recording as recorded
     from tscm_migrate.ui.console import say
     from tscm_migrate.util.redact import outside

@@ -173,19 +173,19 @@ def unlock(_context: Any, host: str, force: bool = False, inventory: str | None 
     Examples:
         tscm-migrate run unlock tscm-old
     """
-    from tscm_migrate import inventory as inventories
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.migration import locks
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import watcher
 
-    site = inventories.load(Path(inventory) if inventory else None)
+    site = load(Path(inventory) if inventory else None)
     emit = watcher(as_json=False)
     return int(locks.unlock(site.host(host), secrets=Secrets(emit=emit), emit=emit, force=force))
 
 
 def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, passphrase_file: str | None,
            shown: dict[str, bool], inventory: str | None) -> int:  # fmt: skip
-    from tscm_migrate import inventory as inventories
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.migration.resume import inventory_of
     from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
@@ -194,7 +194,7 @@ def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, p
     from tscm_migrate.ui.operator import Terminal
 
     known = inventory_of(run, verb=verb)
-    site = inventories.load(Path(inventory) if inventory else known)
+    site = load(Path(inventory) if inventory else known)
     require_terminal(yes=yes)
     interactive = attended()
     file = Path(passphrase_file) if passphrase_file else None

@@ -52,7 +52,7 @@ def schedule(
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.backup_schedule import WHEN, Schedule
     from tscm_migrate.events import silent
-    from tscm_migrate.inventory import load
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.migration import checks, locks
     from tscm_migrate.migration.context import Dialler
     from tscm_migrate.secrets import Secrets

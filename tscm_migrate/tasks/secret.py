@@ -71,10 +71,10 @@ def listed(_context: Any, inventory: str | None = None) -> None:
     Examples:
         tscm-migrate secret list
     """
-    from tscm_migrate import inventory as inventories
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.secrets import from_keyring
 
-    site = inventories.load(Path(inventory) if inventory else None)
+    site = load(Path(inventory) if inventory else None)
     for host in site.hosts.values():
         for kind, key in _KINDS.items():
             named = getattr(host, f"{key}_source") or "environment, keyring, prompt"
@@ -88,11 +88,11 @@ def _checked(name: str, inventory: str | None) -> str:
     Raises:
         UsageError: no such kind, or no such host in the inventory.
     """
-    from tscm_migrate import inventory as inventories
+    from tscm_migrate.inventory.read import load
 
     kind, _, rest = name.partition(":")
     if kind == "key" and rest:
         return f"key:{Path(rest).expanduser()}"
     if kind not in _KINDS or not rest:
         raise UsageError(f"{name!r} names no secret{suggestion(kind, [*_KINDS, 'key'])}", _NAME)
-    return f"{kind}:{inventories.load(Path(inventory) if inventory else None).host(rest).name}"
+    return f"{kind}:{load(Path(inventory) if inventory else None).host(rest).name}"

@@ -55,12 +55,12 @@ def doctor(_context: Any, local: bool = False, json: bool = False, inventory: st
     """
     from dataclasses import asdict
 
-    from tscm_migrate import inventory as inventories
     from tscm_migrate.cli import doctor as room
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui.console import as_json, say
 
-    site = inventories.load(Path(inventory) if inventory else None)
+    site = load(Path(inventory) if inventory else None)
     found = []
     looks = [room.workstation(site)]
     secrets = Secrets(interactive=False)

@@ -33,7 +33,7 @@ _CMD_SIGNS = str.maketrans(dict.fromkeys('&|<>^"%!()\r\n', " "))
 
 
 @dataclass(frozen=True)
-class Ended:
+class LocalResult:
     """Result of a command.
 
     `status`: exit status; None if the command was killed. `said`: the end of its output, cleaned. `flood`: it was
@@ -51,7 +51,7 @@ class Ended:
         return f"printed more than {_MOST / 1e6:.0f} MB" if self.flood else f"did not end within {timeout:.0f} s"
 
 
-def run(command: str, facts: Mapping[str, str], timeout: float) -> Ended:
+def run(command: str, facts: Mapping[str, str], timeout: float) -> LocalResult:
     """Run a command line of the inventory in the operator's shell (sh; cmd.exe on Windows).
 
     Args:
@@ -75,7 +75,7 @@ def run(command: str, facts: Mapping[str, str], timeout: float) -> Ended:
                 _end(process)
         out.seek(max(0, out.seek(0, os.SEEK_END) - _KEPT))
         said = out.read().decode("utf-8", "replace")
-    return Ended(status, redact.outside(said, lines=True).strip(), flood)
+    return LocalResult(status, redact.outside(said, lines=True).strip(), flood)
 
 
 def _wait(process: subprocess.Popen[bytes], out: IO[bytes], timeout: float) -> tuple[int | None, bool]:

@@ -1,4 +1,4 @@
-"""Sizes and rates: "4.8 MB" in output, 20M in options; powers of 1000."""
+"""Numbers, sizes and rates in text: "4.8 MB" in output, 20M in options (powers of 1000), digits from outside."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from tscm_migrate.errors import UsageError
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(?:[bB](?:/s)?)?\Z", re.ASCII)
 SMALLEST = 1024.0
+MOST_DIGITS = 18  # fits in 64 bits; Python itself refuses more than 4300
+
+
+def number(text: str) -> int | None:
+    """The number that `text` is, in ASCII digits and nothing else; else, or with too many digits, None.
+
+    `str.isdigit` is true for "²", which `int` refuses, and `int` takes digits of any script.
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
 def parse_limit(text: str | float) -> float:

@@ -11,7 +11,7 @@ from tscm_migrate.archive import hashing
 from tscm_migrate.errors import ApplianceError, TransferError
 from tscm_migrate.transfer import scripts
 from tscm_migrate.transfer.base import TargetState
-from tscm_migrate.util.numbers import number
+from tscm_migrate.util.rates import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

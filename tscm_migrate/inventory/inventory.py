@@ -1,0 +1,241 @@
+"""The hosts of an inventory, and what a name or an address after --from, --to and --host stands for."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import astuple, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import InventoryError
+from tscm_migrate.model import Hooks, Host, Policy
+from tscm_migrate.util import redact
+from tscm_migrate.util.operator_command import quoted
+from tscm_migrate.util.suggest import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_BUILT_IN = "built-in default"
+_HOSTNAME = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?\Z")
+_FOUR_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)*\Z")
+_SPEC = re.compile(
+    r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.\\$-]*)@)?"
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.%a-z]+)\]|(?P<address>[^\[\]:@\s/]+))"
+    r"(?::(?P<port>[0-9]{1,5}))?\Z"
+)
+_SHAPE = (
+    "give an inventory name, or user@address[:port]; an IPv6 address with a port in brackets: user@[2001:db8::1]:22"
+)
+
+
+def _ignore(_path: Path) -> None:
+    pass
+
+
+# Called with the path when the inventory of the current folder is read; the command line prints its name.
+on_current_folder: Callable[[Path], None] = _ignore
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """A site as its file describes it.
+
+    `path` is None without a file; `hosts` and `groups` are by name; `extras` holds tables that later rooms read
+    (`offsite`); `raw` is the parsed file as it stood.
+    """
+
+    path: Path | None
+    known_hosts: Path
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hooks: Hooks = field(default_factory=Hooks)
+    policy: Policy = field(default_factory=Policy)
+    extras: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    pattern: Host = field(default_factory=lambda: Host(name="", address=""))  # [defaults], for hosts given by address
+    sources: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def host(self, spec: str, *, moved: bool = False) -> Host:
+        """The host that `spec` names: an inventory name, an address, `user@address[:port]`, `user@[v6]:port`.
+
+        Args:
+            spec: what the user has given.
+            moved: whether a host that another one has replaced may be named.
+
+        Raises:
+            InventoryError: no such name (the near one is suggested), a bad address, a user given twice, an
+                identity file that is not there, or another host has replaced it.
+        """
+        host = resolve(self, spec.strip())
+        if host.moved_to and not moved:
+            now = self.hosts[host.moved_to].address
+            problem = f"{host.name} was migrated to {host.moved_to}, which is at {now} now"
+            raise self.error(problem, f"hosts.{host.name}.moved_to", f"use {host.moved_to}")
+        self._check_identity(host)
+        redact.known.spare(host.name, host.address, host.user, *astuple(host.paths))
+        return host
+
+    def group(self, name: str) -> tuple[Host, ...]:
+        """The hosts of a group, in the file's order, without those that another host has replaced.
+
+        Raises:
+            InventoryError: no such group.
+        """
+        if name not in self.groups:
+            near = suggestion(name, self.groups)
+            raise self.error(f"there is no group {name!r}{near}", "groups", "groups are in [groups] and in hosts' tags")
+        return tuple(self.host(member) for member in self.groups[name] if not self.hosts[member].moved_to)
+
+    @property
+    def present(self) -> tuple[Host, ...]:
+        """All hosts but those that another one has replaced."""
+        return tuple(host for host in self.hosts.values() if not host.moved_to)
+
+    def source_of(self, host: str, key: str) -> str:
+        """Where a host's value came from: "hosts.toml:12 hosts.tscm-old.port", or "built-in default"."""
+        return self.sources.get((host, key), _BUILT_IN)
+
+    def error(self, problem: str, key: str = "", fix: str = "") -> InventoryError:
+        """An InventoryError that names this file."""
+        return InventoryError(problem, fix, file=str(self.path) if self.path else "", key=key)
+
+    def _check_identity(self, host: Host) -> None:
+        at: Host | None = host
+        while at is not None:
+            if at.identity_file is not None and not at.identity_file.is_file():
+                source = self.source_of(at.name, "identity_file").partition(" ")[2] or "defaults.identity_file"
+                raise self.error(
+                    f"the identity file {at.identity_file} is not there",
+                    source,
+                    f"make one with: ssh-keygen -t ed25519 -f {quoted(at.identity_file)}; or name another; "
+                    "or leave identity_file out and use the agent",
+                )
+            if at.identity_file is not None and _is_putty(at.identity_file):
+                source = self.source_of(at.name, "identity_file").partition(" ")[2] or "defaults.identity_file"
+                raise self.error(
+                    f"{at.identity_file} is a PuTTY key, which is not read here",
+                    source,
+                    f"convert it: puttygen {quoted(at.identity_file)} -O private-openssh -o "
+                    f"{quoted(Path(at.identity_file.stem))} "
+                    "(PuTTYgen: Conversions, Export OpenSSH key); or load it into Pageant and leave identity_file out",
+                )
+            at = at.gateway
+
+
+def _is_putty(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(20).startswith(b"PuTTY-User-Key-File-")
+    except OSError:
+        return False
+
+
+def check_address(value: str) -> str:
+    """An IPv4 or IPv6 address or a host name, else ValueError."""
+    bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        if ":" in bare or _FOUR_NUMBERS.match(bare) or not _HOSTNAME.match(bare):
+            raise ValueError("not an IP address or host name") from None
+    return bare
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed spec; None where it is silent."""
+
+    user: str | None
+    address: str
+    port: int | None
+
+
+def is_ip(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address, written as one."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def parse(text: str) -> Spec:
+    """Split `user@address[:port]`.
+
+    Raises:
+        InventoryError: it is none.
+    """
+    user, at, rest = text.rpartition("@")
+    bracketed = f"{user}{at}[{rest}]" if is_ip(rest) and ":" in rest else text
+    match = _SPEC.match(bracketed)
+    if match is None:
+        raise InventoryError(f"{text!r} is neither an inventory name nor an address", _SHAPE)
+    try:
+        address = check_address(match["v6"] or match["address"])
+    except ValueError as error:
+        raise InventoryError(f"{text!r}: {error}", _SHAPE) from None
+    port = int(match["port"]) if match["port"] else None
+    if port is not None and not 1 <= port <= 65535:
+        raise InventoryError(f"{text!r}: the port is not between 1 and 65535", _SHAPE)
+    return Spec(match["user"], address, port)
+
+
+def adhoc(pattern: Host, spec: Spec, name: str) -> Host:
+    """A host that is in no inventory, with the defaults of one; its name is the spec, so commands can repeat it."""
+    given = set(pattern.given) | {"address"}
+    if spec.user:
+        given.add("user")
+    if spec.port:
+        given.add("port")
+    return replace(
+        pattern,
+        name=name,
+        address=spec.address,
+        user=spec.user or pattern.user,
+        port=spec.port or pattern.port,
+        given=frozenset(given),
+    )
+
+
+def resolve(inventory: Inventory, text: str) -> Host:
+    """The host that a spec names.
+
+    Raises:
+        InventoryError: no such name, a bad address, or a user given here and in the inventory.
+    """
+    if text in inventory.hosts:
+        return inventory.hosts[text]
+    if not text:
+        raise InventoryError("the name of a host is empty", _SHAPE)
+    _user, at, rest = text.rpartition("@")
+    if at and rest in inventory.hosts:
+        raise inventory.error(
+            f"{text!r} gives a user, and {rest!r} is a host of the inventory that has one",
+            f"hosts.{rest}.user",
+            f"say {rest} alone (it logs in as {inventory.hosts[rest].user}), or user@address",
+        )
+    looks_like_address = bool(at) or is_ip(text) or text.startswith("[") or is_ip(text.partition(":")[0])
+    if not looks_like_address:
+        near = suggestion(text, inventory.hosts)
+        known = ", ".join(list(inventory.hosts)[:8]) or "none"
+        where = str(inventory.path) if inventory.path else "there is no inventory file"
+        fix = f"hosts that are known: {known} ({where}); or give user@address[:port]"
+        raise inventory.error(f"there is no host {text!r}{near}", "hosts" if inventory.path else "", fix)
+    return _by_address(inventory, text, parse(text))
+
+
+def _by_address(inventory: Inventory, text: str, spec: Spec) -> Host:
+    """The inventory's own entry where the address is known there, else one of the moment."""
+    same = [h for h in inventory.present if h.address == spec.address and spec.port in (None, h.port)]
+    if not same:
+        return adhoc(inventory.pattern, spec, text)
+    fitting = [h for h in same if spec.user in (None, h.user)]
+    if fitting:
+        return fitting[0]
+    raise inventory.error(
+        f"{text!r} gives a user, and its address is that of {same[0].name!r}, which has another ({same[0].user})",
+        f"hosts.{same[0].name}.user",
+        f"say {same[0].name}, or change its user in the inventory",
+    )
