@@ -192,23 +192,15 @@ def load(store: Store, *, hosts: Iterable[str] | None = None, cache: Path | None
     manifests, records = _parsed(bodies, odd)
     memory.save({entry.key for entry in small}, prefixes)
     data = {entry.key: entry.size for entry in listed if not entry.key.endswith(".json")}
-    copies = [
-        Copy(
-            manifest,
-            tuple(sorted((r for r in records if (r.host, r.copy_) == (manifest.host, manifest.id)), key=_at)),
-            missing=data.get(manifest.data) != manifest.size,
-        )
-        for manifest in manifests
-    ]
+    of_copy: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.at):
+        of_copy.setdefault((record.host, record.copy_), []).append(record)
+    copies = [Copy(m, tuple(of_copy.get((m.host, m.id), ())), missing=data.get(m.data) != m.size) for m in manifests]
     copies.sort(key=lambda copy: (copy.taken_at, copy.manifest.pulled_at), reverse=True)
     used = {manifest.data for manifest in manifests} | doubtful  # a listing may lag: not an orphan yet
     orphans = tuple(e for e in listed if e.key in data and e.key not in used and "/archives/" in e.key)
     names = {copy.host for copy in copies} | set(wanted or ())
     return Catalog(store.url, tuple(copies), tuple(strange), orphans, before, tuple(sorted(names)))
-
-
-def _at(record: Record) -> datetime:
-    return record.at
 
 
 def _parsed(bodies: dict[str, bytes], odd: Callable[[str, str], None]) -> tuple[list[Manifest], list[Record]]:

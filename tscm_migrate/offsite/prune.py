@@ -6,6 +6,7 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import OffsiteError, PruneRefused
@@ -64,8 +65,8 @@ def plan(catalog: Catalog, policy: Policy, now: datetime) -> Pruning:
         for c in catalog.copies
     ]
     verdicts = tuple(retain(in_order(aged), policy, now))
-    hosts = sorted({copy.host for copy in aged})
-    unusual = tuple(why for host in hosts for why in _unusual([v for v in verdicts if v.copy.host == host], now))
+    groups = groupby(verdicts, key=lambda verdict: verdict.copy.host)
+    unusual = tuple(why for _, group in groups for why in _unusual(list(group), now))
     return Pruning(verdicts, catalog, notes, unusual)
 
 

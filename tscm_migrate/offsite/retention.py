@@ -122,8 +122,8 @@ def retain(copies: Sequence[Aged], policy: Policy, now: datetime) -> list[Verdic
     """
     if now.tzinfo is None or any(copy.taken_at.tzinfo is None for copy in copies):
         raise NaiveTime("a time without a zone")
-    hosts = sorted({copy.host for copy in copies})
-    return [verdict for host in hosts for verdict in _host([c for c in copies if c.host == host], policy, now)]
+    groups = groupby(sorted(copies, key=lambda copy: copy.host), key=lambda copy: copy.host)
+    return [verdict for _, group in groups for verdict in _host(list(group), policy, now)]
 
 
 def _host(copies: list[Aged], policy: Policy, now: datetime) -> list[Verdict]:

@@ -163,6 +163,46 @@ def test_iso_weeks_at_new_year() -> None:
     assert [v.keep for v in verdicts] == [True, False], "both are of week 1 of 2025"
 
 
+@pytest.mark.parametrize(
+    ("slot", "dates", "labels"),
+    [
+        ("daily", ["2026-02-27", "2026-02-26", "2026-02-24"], ["2026-02-27", "2026-02-26", "2026-02-24"]),
+        ("weekly", ["2026-02-26", "2026-02-17", "2026-02-10"], ["2026-09", "2026-08", "2026-07"]),
+        ("weekly", ["2026-01-07", "2025-12-30", "2025-01-01"], ["2026-02", "2026-01", "2025-01"]),
+        ("monthly", ["2026-02-20", "2026-01-31", "2025-02-20"], ["2026-02", "2026-01", "2025-02"]),
+        ("yearly", ["2026-02-20", "2025-12-31", "2023-06-01"], ["2026", "2025", "2023"]),
+    ],
+)
+def test_a_slot_keeps_the_newest_copy_of_each_of_its_units(slot: str, dates: list[str], labels: list[str]) -> None:
+    """Two copies a date, six hours apart: of each unit the later one stays, with its label as the reason."""
+    days = [datetime.fromisoformat(date).replace(hour=12, tzinfo=UTC) for date in dates]
+    given_ = [aged(when - timedelta(hours=hours)) for when in days for hours in (0, 6)]
+    verdicts = retain(given_, replace(NOTHING, **{slot: len(labels)}), NOW)
+    found = [reason for v in verdicts if v.keep for reason in v.reasons if reason.startswith(slot)]
+    assert found == [f"{slot} {label}" for label in labels]
+    assert [copy.taken_at for copy in kept(verdicts)] == days
+    less = retain(given_, replace(NOTHING, **{slot: len(labels) - 1}), NOW)
+    assert [copy.taken_at for copy in kept(less)] == days[:-1]
+
+
+def test_copies_younger_than_within_stay_however_many_there_are() -> None:
+    given_ = [aged(NOW - timedelta(hours=hours)) for hours in range(1, 80)]
+    verdicts = retain(given_, replace(NOTHING, within=timedelta(hours=48)), NOW)
+    assert [copy.taken_at for copy in kept(verdicts)] == [NOW - timedelta(hours=hours) for hours in range(1, 49)]
+    assert all("within" in verdict.reasons for verdict in verdicts if verdict.keep)
+    assert {reason for verdict in verdicts[48:] for reason in verdict.reasons} == {"no place left"}
+
+
+def test_a_copy_that_was_pulled_within_stays_however_old_its_name_is() -> None:
+    newest = aged(NOW - timedelta(days=1))
+    old = [aged(NOW - timedelta(days=90), arrived=NOW - timedelta(hours=hours)) for hours in (1, 47, 48)]
+    old = [replace(copy, id=str(number)) for number, copy in enumerate(old)]
+    policy = replace(NOTHING, within=timedelta(hours=48))
+    verdicts = {v.copy.id: v for v in retain([newest, *old], policy, NOW)}
+    assert [verdicts[str(number)].keep for number in range(3)] == [True, True, False]
+    assert "pulled within" in verdicts["1"].reasons
+
+
 def test_with_everything_off_the_newest_verified_stays() -> None:
     days = [aged(NOW - timedelta(days=n)) for n in range(1, 5)]
     assert kept(retain(days, NOTHING, NOW)) == [days[0]]
