@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import NetconfContradiction, UsageError
+from .util.durations import duration_option
 from .util.rates import parse_limit
 from .util.suggest import suggestion
 
@@ -274,15 +275,15 @@ def _archive(value: str) -> str:
 
 
 def seconds(option: str) -> Callable[[str | float], float]:
-    """What makes a number of seconds of this option's value, or says that it is none."""
+    """Return the function that reads this option's duration, such as 30m; a number alone is in seconds."""
 
     def convert(value: str | float) -> float:
         try:
             number = float(value)
         except ValueError:
-            number = 0.0
+            number = duration_option(option, str(value)).total_seconds()
         if not 0 < number <= _LONGEST:
-            raise UsageError(f"{option} {value!r} is no number of seconds", f"give one, as in {option} 1800")
+            raise UsageError(f"{option} {value!r} is not a duration up to 7 days", f"write one as in {option} 30m")
         return number
 
     return convert

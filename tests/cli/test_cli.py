@@ -120,7 +120,7 @@ def test_a_mistake_has_the_same_exit_code_under_both_fronts(
         (("archive", "pull", "--to", "x"), "missing argument: HOST"),
         (("archive", "push", "tscm-new"), "missing argument: FILE"),
         (("schedule", "tscm-old", "--keep=many"), "--keep 'many' is not an integer"),
-        (("schedule", "tscm-old", "--days", "many", "--dry-run"), "--days 'many' is not an integer"),
+        (("schedule", "tscm-old", "--older", "many", "--dry-run"), "--older 'many' is not a valid duration"),
         (("migrat",), "unknown command 'migrat'; did you mean 'migrate'?"),
         (("host", "lst"), "'host' has no 'lst'; did you mean 'list'?"),
         (("host", "show"), "missing argument: HOST"),
@@ -359,6 +359,7 @@ def test_who_has_closed_the_output_gets_the_exit_code_all_the_same(tmp_path: Pat
         (["pull", "--to", "x", "--host", "tscm-old"], ["archive.pull", "tscm-old", "--to", "x"]),
         (["push", "FILE", "--host=tscm-new"], ["archive.push", "tscm-new", "FILE"]),
         (["doctor", "--offline"], ["doctor", "--local"]),
+        (["schedule", "a", "--days=90"], ["schedule", "a", "--older=90"]),
     ],
 )
 def test_an_old_name_still_works_and_the_new_one_is_printed(

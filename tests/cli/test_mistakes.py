@@ -32,7 +32,7 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "an inventory that is not there": ("", ("migrate", "--inventory", "no.toml", *MIGRATE[1:])),
     "both ways of treating the network": (GOOD, (*MIGRATE, "--bypass-netconf", "--force-apply-netconf")),
     "a method that does not exist": (GOOD, (*MIGRATE, "--method", "rsnyc")),
-    "no number of seconds": (GOOD, (*MIGRATE, "--drain-timeout", "soon")),
+    "no duration": (GOOD, (*MIGRATE, "--drain-timeout", "soon")),
     "nobody to ask": (GOOD, MIGRATE[:-1]),
     "a passphrase for a plain backup": (
         GOOD,

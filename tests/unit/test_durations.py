@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.util.durations import duration_option, duration_text, parse_duration
+from tscm_migrate.util.durations import days_option, duration_option, duration_text, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,14 @@ def test_what_is_not_a_duration_is_refused(text: object) -> None:
 def test_a_duration_longer_than_python_can_count_is_refused() -> None:
     with pytest.raises(ValueError, match="too long"):
         parse_duration("999999999w999999999w")
+
+
+@pytest.mark.parametrize(("text", "days"), [("120d", 120), ("2w", 14), ("30", 30), ("48h", 2)])
+def test_full_days_are_parsed_also_as_a_number_alone(text: str, days: int) -> None:
+    assert days_option("--older", text) == days
+
+
+@pytest.mark.parametrize("text", ["0", "0d", "36h", "many", "10001d", "999999999", "-3", "1.5"])
+def test_what_is_not_a_number_of_full_days_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--older"):
+        days_option("--older", text)

@@ -24,12 +24,15 @@ def test_values_are_converted() -> None:
             **PAIR,
             "debug": "5",
             "drain_timeout": "90",
+            "revert_after": "1h30m",
+            "offline": "isolate",
             "devices": "a, b,a",
             "passphrase_file": "p",
             "allow": ["dhcp", "dhcp"],
         }
     )
     assert (options.debug, options.drain_timeout, options.devices) == (5, 90.0, ("a", "b"))
+    assert options.revert_after == 5400.0
     assert (options.passphrase_file, options.allow) == (Path("p"), ("dhcp",))
 
 
@@ -46,6 +49,8 @@ def test_values_are_converted() -> None:
         ({"debug": "five"}, "--debug 'five'"),
         ({"drain_timeout": "0"}, "--drain-timeout"),
         ({"drain_timeout": "nan"}, "--drain-timeout"),
+        ({"drain_timeout": "8d"}, "--drain-timeout"),
+        ({"drain_timeout": "30x"}, "is not a valid duration"),
         ({"drain_timeout": "inf"}, "--drain-timeout"),
         ({"archive": "../x.tsbak"}, "exclude each other"),
         ({"store": "/srv"}, "--store goes with"),

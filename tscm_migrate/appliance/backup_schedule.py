@@ -75,7 +75,7 @@ def check(schedule: Schedule) -> None:
         detail = str(error) or "it never comes"
         raise UsageError(f"{schedule.when!r} is no time for cron: {detail}", f"as in {WHEN!r}") from error
     if schedule.keep < 1 or schedule.days < 1:
-        raise UsageError("--keep and --days must be 1 at least", "as in --keep 10 --days 120")
+        raise UsageError("--keep and --older must be 1 at least", "as in --keep 10 --older 120d")
 
 
 def next_runs(when: str, after: datetime, count: int = 5) -> list[datetime]:

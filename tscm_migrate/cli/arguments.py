@@ -78,9 +78,13 @@ def _host_first(words: list[str]) -> list[str]:
 
 def _old_options(words: list[str], command: str) -> list[str]:
     known = RENAMED_OPTIONS.get(command, {})
-    for old in [word for word in words if word in known]:
-        _renamed(old, known[old])
-    return [known.get(word, word) for word in words]
+    found: list[str] = []
+    for word in words:
+        old, equals, value = word.partition("=")
+        if old in known:
+            _renamed(old, known[old])
+        found.append(f"{known.get(old, old)}{equals}{value}")
+    return found
 
 
 def _renamed(old: str, new: str) -> None:

@@ -31,10 +31,10 @@ def collection() -> Collection:
     help={
         "host": "Name or address at which the scheduler or a worker is reached (repeatable).",
         "to": _FOLDER,
-        "days": "Days until the certificates expire (default: 825).",
+        "valid": ("DURATION", "Time until the certificates expire."),
     },
 )
-def certificates(_context: Any, host: list[str], to: str = "cluster", days: int = 825) -> None:
+def certificates(_context: Any, host: list[str], to: str = "cluster", valid: str = "825d") -> None:
     """Create the certificates that scheduler, workers and this workstation share. Copy the folder to each machine.
 
     Examples:
@@ -42,9 +42,10 @@ def certificates(_context: Any, host: list[str], to: str = "cluster", days: int 
     """
     from tscm_migrate.fleet.executors import create_certificates
     from tscm_migrate.ui.console import say
+    from tscm_migrate.util.durations import days_option
 
     folder = Path(to)
-    create_certificates(folder, host, days=days)
+    create_certificates(folder, host, days=days_option("--valid", valid))
     say(f"created ca.pem, cluster.pem and cluster.key in {folder.absolute()}; keep the folder secret: everyone who has "
         "it can run code on all machines of the cluster")  # fmt: skip
 

@@ -40,4 +40,9 @@ RENAMED = {
     "unlock": "run unlock",
 }
 # Command → old option → new option; "" holds for every command.
-RENAMED_OPTIONS = {"": {"--debug-traceback": "--traceback"}, "doctor": {"--offline": "--local"}}
+RENAMED_OPTIONS = {
+    "": {"--debug-traceback": "--traceback"},
+    "cluster": {"--days": "--valid"},
+    "doctor": {"--offline": "--local"},
+    "schedule": {"--days": "--older"},
+}

@@ -14,8 +14,8 @@ HELP = {
     "name": HOST_HELP,
     "when": "Five fields of cron, in the appliance's time (default: 55 0 1,15 * *).",
     "keep": "So many of the newest backups always stay (default 10).",
-    "days": "Of the others, only those older than this may be deleted (default 120).",
-    "purge": "Delete them by --keep and --days alone; without it, only those of which a verified copy is off-site.",
+    "older": ("DURATION", "Of the other backups, only those older than this may be deleted."),
+    "purge": "Delete by --keep and --older alone; otherwise only backups of which a verified copy is off-site.",
     "passphrase_file_there": "A 0600 file on the appliance with the passphrase (--gpg_passphrase_file).",
     "remove": "Remove the schedule.",
     "dry_run": "Show what would be done, change nothing.",
@@ -30,7 +30,7 @@ def schedule(
     name: str,
     when: str | None = None,
     keep: int = 10,
-    days: int = 120,
+    older: str = "120d",
     purge: bool = False,
     passphrase_file_there: str | None = None,
     remove: bool = False,
@@ -57,9 +57,11 @@ def schedule(
     from tscm_migrate.migration.context import Dialler
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui.console import as_it_is, say
+    from tscm_migrate.util.durations import days_option
 
     if remove and purge:
         raise UsageError("--remove and --purge exclude each other", "--remove removes the schedule, and no archive")
+    days = days_option("--older", older)
     chosen = load(Path(inventory) if inventory else None).host(name)
     require_terminal(yes=yes or dry_run, otherwise="show the changes with --dry-run, then add --yes")
     dial = Dialler(Secrets(interactive=attended()), silent)
@@ -71,7 +73,7 @@ def schedule(
         else:
             known = facts.gather(appliance)
             interface = checks.resolve_interface(known, appliance.host, None)
-            wanted = Schedule(when or WHEN, int(keep), int(days), interface, passphrase_file_there or "", purge)
+            wanted = Schedule(when or WHEN, int(keep), days, interface, passphrase_file_there or "", purge)
             planned = backup_schedule.plan(appliance, known, wanted, dry=dry_run)
         as_it_is("\n".join(planned.lines))
         if dry_run or (remove and not planned.changes):

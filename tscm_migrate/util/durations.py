@@ -11,6 +11,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _PART = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _FRACTION_BELOW = 9.95  # seconds; from there on, full seconds are exact enough
 UNKNOWN = "–"
+_NUMBER = re.compile(r"\d{1,9}\Z", re.ASCII)
+_MOST_DAYS = 10_000
 
 
 def duration_text(duration: timedelta | float | None) -> str:
@@ -58,4 +60,16 @@ def duration_option(option: str, text: str) -> timedelta:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise UsageError(f"{option} {text!r}: {error}") from None
+        raise UsageError(f"{option} {text!r} is {error}") from None
+
+
+def days_option(option: str, text: str) -> int:
+    """Parse a duration in full days that an option was given, such as 120d; a number alone is in days.
+
+    Raises:
+        UsageError: not a valid duration, or not one to 10,000 full days.
+    """
+    duration = timedelta(days=min(int(text), _MOST_DAYS + 1)) if _NUMBER.match(text) else duration_option(option, text)
+    if not 1 <= duration.days <= _MOST_DAYS or duration != timedelta(days=duration.days):
+        raise UsageError(f"{option} {text!r} is not a number of full days", f"write one as in {option} 120d")
+    return duration.days
