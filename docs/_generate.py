@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import errors, events
+from tscm_migrate.cli import help_pages
 from tscm_migrate.cli.failures import as_text
 from tscm_migrate.cli.program import program
 
@@ -46,22 +47,39 @@ def write(folder: Path) -> None:
 
 
 def cli() -> str:
-    """Every task with its options."""
+    """Every command with its options, in the order of the help."""
     root = program().namespace
-    lines = ["# Command line", "", "Options that hold for every task: `--help`, `--debug-traceback` (or the variable"]
-    lines += ["`TSCM_TRACEBACK=1`), which shows a traceback with an error. In a checkout `invoke host.pin NAME` stands"]
-    lines += ["for `tscm-migrate host pin NAME`."]
-    for context in sorted(root.to_contexts(), key=lambda c: str(c.name)):
-        name = str(context.name)
-        positional = [a.name.upper() for a in context.positional_args]
-        lines += ["", f"## {name.replace('.', ' ')}", "", "```text"]
-        lines += [" ".join(["tscm-migrate", name.replace(".", " "), *positional, "[options]"])]
-        lines += ["```", "", *_prose(inspect.getdoc(root[name]) or "")]
-        options = [row for row in context.help_tuples() if row[0].lstrip("-").split("=")[0].upper() not in positional]
-        if options:
-            lines += ["", "| option | meaning |", "| --- | --- |"]
-            lines += [f"| `{flag.replace('=STRING', ' …')}` | {_cell(text)} |" for flag, text in options]
+    lines = [
+        "# Command line",
+        "",
+        "`tscm-migrate help COMMAND` shows the same. `--inventory`, `--json`, `--yes`, `--quiet` and",
+    ]
+    lines += ["`--verbose` may stand before or after a command that has them. `--traceback` (or the variable"]
+    lines += ["`TSCM_TRACEBACK=1`) shows a traceback with an error. In a checkout `invoke host.pin HOST` stands for"]
+    lines += [
+        "`tscm-migrate host pin HOST`.",
+        "",
+        "Durations are written as in `30m`, `36h`, `3d` or `1d12h`, sizes and rates as in `20M`.",
+    ]
+    for title, names in help_pages.groups(root).items():
+        lines += ["", f"## {title}"]
+        for name in names:
+            inner = [f"{name}.{action}" for action in root.collections[name].tasks] if name in root.collections else []
+            for task in inner or [name]:
+                lines += _command(root[task], task.replace(".", " "))
     return "\n".join(lines) + "\n"
+
+
+def _command(task: Any, name: str) -> Iterator[str]:
+    arguments = task.get_arguments()
+    places = [one for one in arguments if one.positional or one.names[0] == task.trailing]
+    words = [help_pages.placed(one, task) for one in places]
+    yield from ("", f"### {name}", "", "```text", " ".join(["tscm-migrate", name, *words, "[options]"]), "```", "")
+    yield from _prose(inspect.getdoc(task) or "")
+    yield from ("", "| option | meaning |", "| --- | --- |") if arguments else ()
+    for one in arguments:
+        shown = help_pages.placed(one, task) if one in places else help_pages.flags(one, task)
+        yield f"| `{shown}` | {_cell(one.help or '')} |".replace("RUN|HOST", "RUN\\|HOST")
 
 
 def error_page() -> str:

@@ -113,7 +113,7 @@ def _positional(words: list[str], task: Any) -> list[str]:
         return words
     arguments = task.get_arguments()
     valued = {_flag(one) for argument in arguments if argument.takes_value for one in argument.names}
-    many = any(argument.kind is list for argument in arguments if argument.name == trailing)
+    many = any(argument.kind is list for argument in arguments if argument.names[0] == trailing)
     option = _flag(trailing)
     if not many and any(word.partition("=")[0] == option for word in rest):
         return words

@@ -1,122 +1,238 @@
-"""Completion scripts and the manual page, made from the tasks; nothing is started when a tab is pressed."""
+"""Completion for shells. A script asks the tool itself, which offers commands, options, hosts, runs and archives.
+
+Nothing is connected to: archives are those that `archive list` has shown last.
+"""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+import contextlib
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import UsageError
+from tscm_migrate.cli import help_pages, remembered
+from tscm_migrate.errors import MigrateError, UsageError
+from tscm_migrate.options import METHODS, OFFLINE, PAUSES, ROUTES, check_names
+from tscm_migrate.tasks.base import option_name
+from tscm_migrate.util.folders import state_folder
 from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from invoke.collection import Collection
+    from invoke.parser.argument import Argument
 
-Tree = dict[str, list[str]]  # "migrate" or "host pin" → its options; "host" → []
+SHELLS = ("bash", "zsh", "fish", "powershell")
+FILES = ":files"  # the line that asks the shell for its own completion of files
+_SAFE = re.compile(r"[\w.@:/+~\[\]-]{1,255}")
+_SHOWN = 50  # runs or archives
+_VALUED = {"-i", "--inventory"}  # global options that take the next word
+_CHOICES: dict[str, Callable[[], Iterable[str]]] = {  # option → its values
+    "method": lambda: METHODS,
+    "route": lambda: ROUTES,
+    "offline": lambda: OFFLINE,
+    "pause-before": lambda: PAUSES,
+    "devices": lambda: ("all", "none"),
+    "allow": lambda: sorted(check_names()),
+    "shell": lambda: SHELLS,
+    "dialogue": lambda: ("restore", "backup", "update"),
+    "every": lambda: ("hourly", "daily", "weekly"),
+    "action": lambda: ("install", "show", "remove"),
+    "role": lambda: ("scheduler", "worker"),
+}
 
 
-def tree(root: Collection) -> Tree:
-    """Every task as it is typed, with its options."""
-    found: Tree = {}
-    for context in root.to_contexts():
-        name = str(context.name).replace(".", " ")
-        positional = {f"--{a.name}" for a in context.positional_args}
-        flags = [flag for flag in context.flags if flag.startswith("--") and flag not in positional]
-        found[name] = sorted([*flags, *context.inverse_flags, "--help"])
-    return dict(sorted(found.items()))
-
-
-def script(shell: str, root: Collection) -> str:
-    """The completion script of a shell.
+def script(shell: str) -> str:
+    """Return the completion script of a shell.
 
     Raises:
-        UsageError: it is none of those known.
+        UsageError: an unknown shell.
     """
-    if shell not in _SHELLS:
-        raise UsageError(f"no completion for {shell!r}{suggestion(shell, _SHELLS)}", f"one of: {', '.join(_SHELLS)}")
-    return _SHELLS[shell](tree(root))
+    if shell not in SHELLS:
+        problem = f"no completion for {shell!r}{suggestion(shell, SHELLS)}"
+        raise UsageError(problem, f"use one of: {', '.join(SHELLS)}")
+    return _SCRIPTS[shell]
 
 
-def _firsts(found: Tree) -> list[str]:
-    return sorted({name.split()[0] for name in found})
+def candidates(words: list[str], root: Collection) -> Iterator[str]:
+    """Yield what may follow, one a line: the word, and after a tab what it is; FILES asks for names of files.
+
+    Args:
+        words: what was typed after the tool's name, without the word at the cursor.
+        root: the command tree.
+    """
+    given = [word for word in words if word != "="]  # bash makes words of --option=value
+    if given[-1:] and given[-1] in _VALUED:
+        yield FILES
+        return
+    at = _command_at(given)
+    command = given[at + 1 :] if given[at : at + 1] == ["help"] else given[at:]
+    if not command:
+        yield from _words(_first(root))
+        yield from ("--inventory\tInventory file", "--help\tShow the help", "--version\tShow the version")
+        return
+    name, *rest = command
+    if name in root.collections:
+        if not rest:
+            yield from _words((action, help_pages.first_line(task)) for action, task in _tasks(root, name))
+            return
+        name, *rest = f"{name}.{rest[0]}", *rest[1:]
+    if name in root.task_names:
+        yield from _for_task(root[name], rest, given)
 
 
-def _seconds(found: Tree) -> Tree:
-    groups: Tree = {}
-    for name in found:
-        first, _, second = name.partition(" ")
-        if second:
-            groups.setdefault(first, []).append(second)
-    return groups
+def _command_at(words: list[str]) -> int:
+    """Return where the command begins: after global options and their values."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in _VALUED else 1
+    return at
 
 
-def _bash(found: Tree) -> str:
-    cases = [f'    "{group}") words="{" ".join(actions)}" ;;' for group, actions in _seconds(found).items()]
-    cases += [f'    "{name}") words="{" ".join(options)}" ;;' for name, options in found.items()]
-    return "\n".join([
-        "# tscm-migrate completion for bash: source it, or put it into",
-        "# ~/.local/share/bash-completion/completions/tscm-migrate",
-        "_tscm_migrate() {",
-        '  local cur="${COMP_WORDS[COMP_CWORD]}" words="" key="${COMP_WORDS[1]}"',
-        f'  case " {" ".join(_seconds(found))} " in *" $key "*)',
-        '    [ "$COMP_CWORD" -gt 2 ] && key="$key ${COMP_WORDS[2]}" ;; esac',
-        f'  if [ "$COMP_CWORD" -eq 1 ]; then words="{" ".join(_firsts(found))} --help --list --version"; else',
-        '  case "$key" in', *cases, "  esac; fi",
-        '  COMPREPLY=( $(compgen -W "$words" -- "$cur") )', "}",
-        "complete -o default -F _tscm_migrate tscm-migrate", "",
-    ])  # fmt: skip
+def _first(root: Collection) -> Iterator[tuple[str, str]]:
+    for names in help_pages.groups(root).values():
+        yield from ((name, help_pages.summary(root, name)) for name in names)
+    yield "help", "Show the help of a command"
 
 
-def _zsh(found: Tree) -> str:
-    cases = [f'    "{group}") offered=({" ".join(actions)}) ;;' for group, actions in _seconds(found).items()]
-    cases += [f'    "{name}") offered=({" ".join(options)}) ;;' for name, options in found.items()]
-    return "\n".join([
-        "#compdef tscm-migrate",
-        "# tscm-migrate completion for zsh: put it into a folder of $fpath as _tscm-migrate, or source it",
-        "_tscm_migrate() {",
-        '  local key="${words[2]}"; local -a offered',
-        f'  case " {" ".join(_seconds(found))} " in *" $key "*)',
-        '    (( CURRENT > 3 )) && key="$key ${words[3]}" ;; esac',
-        f"  if (( CURRENT == 2 )); then offered=({' '.join(_firsts(found))} --help --list --version); else",
-        '  case "$key" in', *cases, "  esac; fi",
-        "  compadd -a offered || _files", "}",
-        # the file of a folder in $fpath is the function's body the first time; sourced, it only tells of the function
-        'if [ "${funcstack[1]}" = _tscm-migrate ]; then _tscm_migrate "$@"',
-        "else compdef _tscm_migrate tscm-migrate; fi", "",
-    ])  # fmt: skip
+def _tasks(root: Collection, group: str) -> Iterable[tuple[str, Any]]:
+    found: dict[str, Any] = root.collections[group].tasks
+    return found.items()
 
 
-def _fish(found: Tree) -> str:
-    lines = ["# tscm-migrate completion for fish: put it into ~/.config/fish/completions/tscm-migrate.fish"]
-    groups = _seconds(found)
-    lines += [f"complete -c tscm-migrate -n __fish_use_subcommand -f -a {first}" for first in _firsts(found)]
-    for group, actions in groups.items():
-        seen = f"__fish_seen_subcommand_from {group}; and not __fish_seen_subcommand_from {' '.join(actions)}"
-        lines.append(f"complete -c tscm-migrate -n '{seen}' -f -a '{' '.join(actions)}'")
-    for name, options in found.items():
-        seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in name.split())
-        lines += [f"complete -c tscm-migrate -n '{seen}' -l {option[2:]}" for option in options]
-    return "\n".join(lines) + "\n"
+def _for_task(task: Any, words: list[str], given: list[str]) -> Iterator[str]:
+    arguments: list[Argument] = task.get_arguments()
+    by_flag = {_flag(name): one for one in arguments for name in one.names}
+    waiting = by_flag.get(words[-1]) if words else None
+    if waiting is not None and waiting.takes_value:
+        yield from _values(waiting, task, given)
+        return
+    taking = {flag for flag, one in by_flag.items() if one.takes_value}
+    free = [word for at, word in enumerate(words) if not word.startswith("-") and not (at and words[at - 1] in taking)]
+    places = [one for one in arguments if one.positional]
+    places += [one for one in arguments if option_name(one) == task.trailing]
+    if places and (len(free) < len(places) or places[-1].kind is list):
+        yield from _values(places[min(len(free), len(places) - 1)], task, given)
+    for one in arguments:
+        flag = f"--{'no-' * (one.kind is bool and one.default is True)}{option_name(one)}"
+        if not one.positional and (one.kind is list or flag not in words):
+            yield from _words([(flag, one.help or "")])
+    yield "--help\tShow the help of this command"
 
 
-def _powershell(found: Tree) -> str:
-    table = {"": [*_firsts(found), "--help", "--list", "--version"], **_seconds(found), **found}
-    return "\n".join([
-        "# tscm-migrate completion for PowerShell: add it to the file that $PROFILE names",
-        "Register-ArgumentCompleter -Native -CommandName tscm-migrate -ScriptBlock {",
-        "  param($word, $ast, $position)",
-        f"  $known = '{json.dumps(table, separators=(',', ':'))}' | ConvertFrom-Json",
-        '  $typed = @($ast.CommandElements | Select-Object -Skip 1 | ForEach-Object { "$_" })',
-        "  $typed = @($typed | Where-Object { $_ -ne $word })",
-        "  $named = @($typed | Where-Object { -not $_.StartsWith('-') })",
-        "  $key = ''; if ($named.Count -ge 1) { $key = $named[0] }",
-        '  if ($named.Count -ge 2 -and $known.PSObject.Properties["$($named[0]) $($named[1])"]) {',
-        '    $key = "$($named[0]) $($named[1])" }',
-        '  $known.PSObject.Properties[$key].Value | Where-Object { $_ -like "$word*" } | ForEach-Object {',
-        "    [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_) }",
-        "}", "",
-    ])  # fmt: skip
+def _values(argument: Argument, task: Any, given: list[str]) -> Iterator[str]:
+    """Yield the values that an argument may have, as far as they are known here."""
+    name = option_name(argument)
+    if name in _CHOICES:
+        yield from _words((value, "") for value in _CHOICES[name]())
+        return
+    match task.values.get(name, ""):
+        case "HOST":
+            yield from _words(_hosts(given))
+        case "GROUP":
+            yield from _words((group, "") for group in _inventory(given).get("groups", {}))
+        case "RUN" | "RUN|HOST":
+            yield from _words((run, "") for run in _runs())
+        case "ARCHIVE" | "COPY":
+            yield from _words((value, "") for value in ("latest", "all"))
+            yield from _words((archive, "") for archive in remembered.archives(given)[:_SHOWN])
+        case "FILE" | "FOLDER":
+            yield FILES
 
 
-_SHELLS: dict[str, Callable[[Tree], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish, "powershell": _powershell}
+def _words(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield candidates, without those that a shell could take for anything but a word: some names come from outside."""
+    for word, about in rows:
+        if _SAFE.fullmatch(word):
+            yield f"{word}\t{' '.join(about.split())}"
+
+
+def _hosts(given: list[str]) -> Iterator[tuple[str, str]]:
+    for name, table in _inventory(given).get("hosts", {}).items():
+        yield name, str(table.get("address", "")) if isinstance(table, dict) else ""
+
+
+def _inventory(given: list[str]) -> dict[str, Any]:
+    """Return the inventory's tables as they are written; empty if it cannot be read."""
+    from tscm_migrate.inventory.read import find
+
+    named = [given[at + 1] for at, word in enumerate(given[:-1]) if word in _VALUED]
+    with contextlib.suppress(MigrateError, OSError, ValueError):
+        path = find(Path(named[-1]) if named else None)
+        if path is not None:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+    return {}
+
+
+def _runs() -> list[str]:
+    with contextlib.suppress(OSError, RuntimeError):
+        return sorted((path.name for path in (state_folder() / "runs").iterdir()), reverse=True)[:_SHOWN]
+    return []
+
+
+def _flag(name: str) -> str:
+    return f"-{name}" if len(name) == 1 else f"--{name}"
+
+
+_BASH = r"""# tscm-migrate completion for bash: source it, or put it into
+# ~/.local/share/bash-completion/completions/tscm-migrate
+_tscm_migrate() {
+  local cur="${COMP_WORDS[COMP_CWORD]}" word
+  COMPREPLY=()
+  [ "$cur" = "=" ] && cur=""
+  while IFS=$'\t' read -r word _; do
+    case "$word" in
+      :files) compopt -o default 2>/dev/null ;;
+      "$cur"*) COMPREPLY+=("$word") ;;
+    esac
+  done < <("${COMP_WORDS[0]}" __complete "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)
+}
+complete -F _tscm_migrate tscm-migrate
+"""
+_ZSH = r"""#compdef tscm-migrate
+# tscm-migrate completion for zsh: put it into a folder of $fpath as _tscm-migrate, or source it
+_tscm_migrate() {
+  local line files; local -a offered
+  for line in "${(@f)$("${words[1]}" __complete "${(@)words[2,CURRENT-1]}" 2>/dev/null)}"; do
+    case "$line" in
+      :files) files=1 ;;
+      ?*) offered+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}") ;;
+    esac
+  done
+  (( $#offered )) && _describe -t values tscm-migrate offered
+  [ -n "$files" ] && _files
+}
+# From a folder of $fpath this file is the body of the function at its first call; sourced, it only defines it.
+if [ "${funcstack[1]}" = _tscm-migrate ]; then _tscm_migrate "$@"
+else compdef _tscm_migrate tscm-migrate; fi
+"""
+_FISH = r"""# tscm-migrate completion for fish: put it into ~/.config/fish/completions/tscm-migrate.fish
+function __tscm_migrate_complete
+    set -l words (commandline -opc)
+    set -l tool $words[1]
+    set -e words[1]
+    for line in ($tool __complete $words 2>/dev/null)
+        if test "$line" = :files
+            __fish_complete_path (commandline -ct)
+        else
+            echo $line
+        end
+    end
+end
+complete -c tscm-migrate -f -a '(__tscm_migrate_complete)'
+"""
+_POWERSHELL = r"""# tscm-migrate completion for PowerShell: add it to the file that $PROFILE names
+Register-ArgumentCompleter -Native -CommandName tscm-migrate -ScriptBlock {
+  param($word, $ast, $position)
+  $typed = @($ast.CommandElements | Where-Object { $_.Extent.EndOffset -lt $position } | ForEach-Object { "$_" })
+  $rest = @($typed | Select-Object -Skip 1)
+  & $typed[0] __complete @rest 2>$null | ForEach-Object {
+    $value, $about = $_ -split "`t", 2
+    if ($value -ne ':files' -and $value -like "$word*") {
+      if (-not $about) { $about = $value }
+      [System.Management.Automation.CompletionResult]::new($value, $value, 'ParameterValue', $about) } }
+}
+"""
+_SCRIPTS = dict(zip(SHELLS, (_BASH, _ZSH, _FISH, _POWERSHELL), strict=True))

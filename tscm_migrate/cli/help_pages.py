@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.terminals import pty_size
 
-from tscm_migrate.tasks.base import SHARED
+from tscm_migrate.tasks.base import SHARED, option_name
 from tscm_migrate.tasks.names import ABOUT, GROUPS
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def front(root: Collection) -> str:
     """Return the front page."""
     lines = ["Usage: tscm-migrate COMMAND [options]", "", _INTRODUCTION]
     for title, names in groups(root).items():
-        rows = [(name, _summary(root, name)) for name in names]
+        rows = [(name, summary(root, name)) for name in names]
         lines += ["", f"{title}:", *columns(rows, least=12)]
     lines += ["", "Options, before or after the command, where a command has them:", *columns(_EVERYWHERE)]
     lines += ["", "Help on a command: tscm-migrate help COMMAND"]
@@ -53,7 +53,8 @@ def groups(root: Collection) -> dict[str, list[str]]:
     return {title: names for title, names in found.items() if names}
 
 
-def _summary(root: Collection, name: str) -> str:
+def summary(root: Collection, name: str) -> str:
+    """Return what a command or a group of commands is for, in one line."""
     if name in root.collections:
         actions = ", ".join(root.collections[name].task_names)
         return f"{ABOUT.get(name, name.capitalize())}: {actions}"
@@ -75,9 +76,9 @@ def command(task: Any, name: str) -> str:
         name: the command as it is typed.
     """
     arguments = task.get_arguments()
-    places = [one for one in arguments if one.positional or one.name == task.trailing.strip("_")]
-    own = [one for one in arguments if one not in places and one.name not in _GLOBAL]
-    shared = [one for one in arguments if one not in places and one.name in _GLOBAL]
+    places = [one for one in arguments if one.positional or option_name(one) == task.trailing]
+    own = [one for one in arguments if one not in places and option_name(one) not in _GLOBAL]
+    shared = [one for one in arguments if one not in places and option_name(one) in _GLOBAL]
     words = [placed(one, task) for one in places]
     about, examples = parts(task)
     lines = [" ".join(["Usage: tscm-migrate", name, *words, *(["[options]"] if own or shared else [])]), ""]
@@ -92,7 +93,7 @@ def command(task: Any, name: str) -> str:
 
 def placed(argument: Argument, task: Any) -> str:
     """Return a positional argument as the usage shows it."""
-    value = task.values.get(argument.name, str(argument.name).upper())
+    value = task.values.get(option_name(argument), option_name(argument).upper())
     if argument.positional:
         return str(value)
     return f"[{value} ...]" if argument.kind is list else f"[{value}]"
@@ -100,7 +101,7 @@ def placed(argument: Argument, task: Any) -> str:
 
 def flags(argument: Argument, task: Any) -> str:
     """Return an option as it is typed, with the name of its value: `-i, --inventory FILE`, `--[no-]encrypt`."""
-    long = str(argument.name)
+    long = option_name(argument)
     if argument.kind is bool:
         shown = f"--[no-]{long}" if argument.default is True else f"--{long}"
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import Exit
+from tscm_migrate.tasks.base import option_name
 
 from . import help_pages as pages
 
@@ -35,7 +36,7 @@ def page(root: Collection) -> str:
 def _command(root: Collection, name: str) -> Iterator[str]:
     task = root[name]
     arguments = task.get_arguments()
-    places = [one for one in arguments if one.positional or one.name == task.trailing]
+    places = [one for one in arguments if one.positional or option_name(one) == task.trailing]
     words = " ".join([name.replace(".", " "), *(pages.placed(one, task) for one in places)])
     yield f".SS {_roff(words)}"
     about, examples = pages.parts(task)

@@ -21,7 +21,7 @@ from tscm_migrate.errors import UsageError
 from tscm_migrate.tasks.tree import namespace
 from tscm_migrate.util.suggest import suggestion
 
-from . import arguments
+from . import arguments, completion
 from . import help_pages as pages
 from .failures import TRACEBACK, say
 
@@ -80,6 +80,11 @@ class TscmProgram(Program):
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Handle what needs no command."""
+        words = (sys.argv if argv is None else argv)[1:]
+        if words[:1] == ["__complete"]:
+            for line in completion.candidates(words[1:], self.namespace):
+                print(line)  # noqa: T201
+            raise InvokeExit
         self.normalize_argv(argv)
         self.parse_core_args()
         if self.args.version.value:

@@ -55,6 +55,7 @@ def listed(_context: Any, host: str, json: bool = False, inventory: str | None =
         tscm-migrate archive list tscm-old
         tscm-migrate archive list admin@10.1.1.43 --json
     """
+    from tscm_migrate.cli.remembered import remember
     from tscm_migrate.events import silent
     from tscm_migrate.transfer import api
     from tscm_migrate.ui.archives import as_data, table
@@ -62,6 +63,7 @@ def listed(_context: Any, host: str, json: bool = False, inventory: str | None =
 
     with _appliance(host, inventory, silent) as appliance:
         found = api.listed(appliance)
+    remember(host, (archive.name for archive in found))
     if json:
         as_json(as_data(found))
     else:

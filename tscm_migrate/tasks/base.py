@@ -67,6 +67,11 @@ class CommandTask(Task[Any]):
         return options
 
 
+def option_name(argument: Argument) -> str:
+    """Return an option's long name as it is typed, without the dashes."""
+    return str(argument.names[0])
+
+
 def command(
     *,
     help: Mapping[str, Sequence[str]] | None = None,  # noqa: A002 - invoke's own word

@@ -31,7 +31,7 @@ def tasks(root: Collection) -> tuple[Task[Any], ...]:
         """
         from tscm_migrate.cli import completion as scripts
 
-        sys.stdout.write(scripts.script(shell, root))
+        sys.stdout.write(scripts.script(shell))
 
     @command()
     def man(_context: Any) -> None:

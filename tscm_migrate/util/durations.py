@@ -59,8 +59,9 @@ def duration_option(option: str, text: str) -> timedelta:
     """
     try:
         return parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {text!r} is {error}") from None
+    except ValueError:
+        fix = f"write it as in {option} 90m, 36h, 2d or 1d12h"
+        raise UsageError(f"{option} {text!r} is not a valid duration", fix) from None
 
 
 def days_option(option: str, text: str) -> int:
