@@ -43,7 +43,7 @@ def test_rsync_says_that_the_login_prints(tmp_path: Path) -> None:
         (new.folder / "home/.bashrc").write_text('echo "Welcome to the machine"\n')
         if not pwd.getpwnam(new.sshd.user).pw_shell.endswith("bash"):
             pytest.skip("the login shell here reads no ~/.bashrc for a command")
-        with pytest.raises(TransferError, match="the login of new prints something") as caught:
+        with pytest.raises(TransferError, match="the login shell of new prints output") as caught:
             api.copy(old.appliance, new.appliance, [old.put(NAME, 3000)], options=api.TransferOptions(method="rsync"))
     assert "--method tar" in caught.value.remedy()
 

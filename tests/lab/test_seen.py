@@ -46,7 +46,7 @@ def test_a_missing_rsync_is_answered_as_it_is_stored(rooms: MakeLab) -> None:
         words = ("plan", "--checks-only", *PAIR, "--method", "rsync")
         other = lab.run_tool(*words)
         assert other.returncode == 0, said(other)
-        assert "rsync cannot be used: there is no rsync on the new one; tar is on both" in " ".join(
+        assert "rsync cannot be used: there is no rsync on the new appliance; both appliances have tar" in " ".join(
             other.stdout.split()
         )
         words += ("--route", "direct")

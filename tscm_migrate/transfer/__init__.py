@@ -1,5 +1,5 @@
-"""How archives travel between appliances and this workstation; never under a final name before they are whole.
+"""Copies archives between appliances and this workstation; an incomplete copy never has the final name.
 
-Start with `api.copy` (between appliances), `api.pull` and `api.push`. A method (`methods/`) moves archives from one end
-(`ends/`) to another; what all of them do the same way is in `carry`.
+Start with `api.copy` (between appliances), `api.pull` and `api.push`. A method (`methods/`) moves archives from one
+endpoint (`endpoints/`) to another; the steps that all methods share are in `relay`.
 """

@@ -1,4 +1,4 @@
-"""What the rooms above call: copy between two appliances, pull to a folder, push from one, clean up after a kill."""
+"""The public functions of transfers: copy between two appliances, pull, push, and clean up after a killed transfer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,14 @@ _TOOLS = ("rsync", "ssh", "tar")
 
 @dataclass(frozen=True)
 class TransferOptions:
-    """What was asked for. `limit` in bytes a second, 0: none; `spool`: a folder of this workstation, sftp only."""
+    """Options of a transfer.
+
+    Attributes:
+        method: a name in METHODS, or auto.
+        route: direct, relay or auto.
+        limit: bytes a second; 0: no limit.
+        spool: a local folder for each copy in between; only for sftp.
+    """
 
     method: str = "auto"
     route: str = "auto"
@@ -41,7 +48,7 @@ class TransferOptions:
 
 
 def tools(appliance: Appliance) -> frozenset[str]:
-    """What there is for a transfer; just "sftp" where no shell answers."""
+    """Return what the appliance has for a transfer: "sftp", and "shell" and programs if it has a shell."""
     script = f"echo shell; for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null 2>&1 && echo $t; done; true"
     said = appliance.run(script, check=False, display="look for rsync, ssh and tar")
     found = frozenset(said.stdout.split()) & {"shell", *_TOOLS}
@@ -49,7 +56,7 @@ def tools(appliance: Appliance) -> frozenset[str]:
 
 
 def reaches(source: Appliance, target: Appliance) -> bool:
-    """Whether a TCP connection from the source to the target's sshd can be made; takes some seconds at most."""
+    """Return whether the source can connect to the target's SSH port; takes 15 seconds at most."""
     host, port = quote(target.host.address), target.host.port
     probe = f"timeout 6 bash -c 'exec 3<>/dev/tcp/$0/{port}' {host}"
     script = f"if command -v bash >/dev/null 2>&1; then {probe}; else nc -z -w 6 {host} {port}; fi 2>/dev/null"
@@ -57,10 +64,10 @@ def reaches(source: Appliance, target: Appliance) -> bool:
 
 
 def decide(source: Appliance, target: Appliance, options: TransferOptions, size: int | None = None) -> RouteChoice:
-    """Look at both, and choose.
+    """Inspect both appliances, and choose method and route.
 
     Raises:
-        UsageError: there is no way. SshError: see there.
+        UsageError: no method is possible. SshError: a connection failed.
     """
     here, there = tools(source), tools(target)
     tried = reaches(source, target) if {"rsync"} <= here & there and options.route != "relay" else None
@@ -78,25 +85,26 @@ def copy(
 ) -> tuple[Sent, ...]:
     """Copy archives from one appliance to another.
 
-    Where the chosen way fails, and nothing else was asked for, the next one goes on from what is there already.
+    If the chosen method fails, and no method was requested, the next one resumes the partial files.
 
     Args:
-        source: from where.
-        target: to where.
+        source: where the archives are.
+        target: where the copies go.
         archives: which.
-        options: how.
-        emit: told of progress.
-        lent: told where a key is before it is let in, and an empty dict when it has been removed.
+        options: method, route and limit.
+        emit: gets progress events and messages.
+        lent: called with the location of a lent key before it can be used, and with {} after its removal.
 
     Raises:
-        UsageError: there is no way. TransferError: an archive could not be copied; nothing wrong bears a final name.
-        SshError: the unfinished copies stay, and the same call goes on from them.
-        KeyAbused: see there; nothing else is tried.
+        UsageError: no method is possible.
+        TransferError: an archive could not be copied; no incomplete or wrong copy has a final name.
+        SshError: a connection failed; partial files stay, and the same call resumes them.
+        KeyAbused: the lent key was used for something else; no other method is tried.
     """
     choice = decide(source, target, options, sum(archive.size for archive in archives))
     emit(Said(f"copying by {choice.text()}", "warning" if choice.warn else "info"))
-    ways = ((choice.method, choice.route), *choice.fallbacks)
-    for number, (method, route) in enumerate(ways, 1):
+    routes = ((choice.method, choice.route), *choice.fallbacks)
+    for number, (method, route) in enumerate(routes, 1):
         ends = _ends(source, target, method)
         job = TransferJob(
             *ends, tuple(archives), route, options.limit, options.spool if method == "sftp" else None, emit, lent=lent
@@ -104,10 +112,10 @@ def copy(
         try:
             return METHODS[method].send(job)
         except (TransferError, CommandFailed, ConnectionLost) as error:
-            if number == len(ways) or method != "rsync":
+            if number == len(routes) or method != "rsync":
                 raise
-            emit(Said(f"{method}, {route} does not work: {error}; trying {ways[number][0]}", "warning"))
-    raise AssertionError("a choice has a way")
+            emit(Said(f"{method}, {route} failed: {error}; trying {routes[number][0]}", "warning"))
+    raise AssertionError("a choice has at least one method")
 
 
 def _ends(source: Appliance, target: Appliance, method: str) -> tuple[ShellEnd | SftpEnd, ShellEnd | SftpEnd]:
@@ -117,15 +125,15 @@ def _ends(source: Appliance, target: Appliance, method: str) -> tuple[ShellEnd |
 
 
 def end(appliance: Appliance, *, sftp: bool = False) -> ShellEnd | SftpEnd:
-    """The end that fits an appliance; `sftp`: bytes by SFTP also where there is a shell."""
+    """Return the endpoint for an appliance; `sftp`: transfer the bytes by SFTP also if it has a shell."""
     return ShellEnd(appliance, sftp=sftp) if "shell" in tools(appliance) else SftpEnd(appliance)
 
 
 def listed(appliance: Appliance) -> tuple[Archive, ...]:
-    """The archives of an appliance, the one that was made last first, each name once.
+    """Return the archives of an appliance, the newest first, each name once.
 
     Raises:
-        ListingFailed: it could not be looked, or the backup folder does not exist.
+        ListingFailed: the listing failed, or the backup folder does not exist.
     """
     where = end(appliance)
     found = where.listed() if isinstance(where, SftpEnd) else archives.listed(appliance, folder_needed=True)
@@ -133,7 +141,7 @@ def listed(appliance: Appliance) -> tuple[Archive, ...]:
 
 
 def chosen(appliance: Appliance, wanted: str) -> tuple[Archive, ...]:
-    """Return the archives of an appliance that are meant: "latest", "all" or a name.
+    """Return the archives of an appliance that `wanted` names: "latest", "all" or a file name.
 
     Raises:
         ListingFailed: as `listed`. ArchiveMissing: there is no such archive.
@@ -145,7 +153,7 @@ def pull(
     source: Appliance, archives: Sequence[Archive], folder: Path, *, limit: float = 0.0, emit: Emit = silent,
     sftp: bool = False,
 ) -> tuple[Sent, ...]:  # fmt: skip
-    """Fetch archives into a folder of this workstation; see `copy` for what is raised."""
+    """Copy archives of an appliance to a local folder; raises the errors of `copy`."""
     job = TransferJob(end(source, sftp=sftp), FolderEnd(folder), tuple(archives), "relay", limit, None, emit)
     return METHODS["pull"].send(job)
 
@@ -153,11 +161,11 @@ def pull(
 def push(
     path: Path, target: Appliance, *, limit: float = 0.0, emit: Emit = silent, sftp: bool = False
 ) -> tuple[Sent, ...]:
-    """Bring an archive file to an appliance's backup folder; see `copy` for what is raised."""
+    """Copy a local archive file to the backup folder of an appliance; raises the errors of `copy`."""
     check_name(path.name)
     size = path.stat().st_size if path.is_file() else 0
     if path.is_file() and not size:
-        raise TransferError(f"{path} is empty; nothing was copied", "take another archive: this one restores nothing")
+        raise TransferError(f"{path} is empty; nothing was copied", "use another archive: this one restores nothing")
     archive = Archive(path.name, str(path.parent), size)
     return bring(FolderEnd(path.parent), archive, target, limit=limit, emit=emit, sftp=sftp)
 
@@ -165,16 +173,16 @@ def push(
 def bring(
     source: Source, archive: Archive, target: Appliance, *, limit: float = 0.0, emit: Emit = silent, sftp: bool = False
 ) -> tuple[Sent, ...]:
-    """Bring an archive from wherever it is to an appliance's backup folder; see `copy` for what is raised."""
+    """Copy an archive from any source to the backup folder of an appliance; raises the errors of `copy`."""
     job = TransferJob(source, end(target, sftp=sftp), (archive,), "relay", limit, None, emit)
     return METHODS["push"].send(job)
 
 
 def leftovers(*appliances: Appliance) -> None:
-    """Remove keys and folders that a transfer, killed before it could, has left; an unfinished copy stays.
+    """Remove keys and folders that a killed transfer has left; partial files stay.
 
     Raises:
-        KeyAbused: see there.
+        KeyAbused: a key was used for something else.
     """
     for appliance in appliances:
         try:
@@ -182,4 +190,5 @@ def leftovers(*appliances: Appliance) -> None:
         except KeyAbused:
             raise
         except MigrateError as error:
-            appliance.emit(Said(f"{appliance.name}: could not look for leftovers of a transfer: {error}", "warning"))
+            text = f"{appliance.name}: keys and folders of earlier transfers could not be looked for: {error}"
+            appliance.emit(Said(text, "warning"))

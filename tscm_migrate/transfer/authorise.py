@@ -1,16 +1,15 @@
-"""A key for one transfer: made on the source, good for one run of one command on the target, then removed.
+"""Lends the source a key for one transfer: created on the source, valid for one run of one command, then removed.
 
-The source is hostile input. It holds the key, so it may connect with it whenever it likes and speak any protocol to
-what it is let in to. Therefore:
+The source is hostile: it has the private key, so it can connect with it at any time and send any data. Therefore:
 
-- it is let in to one script, which runs once, compares what was asked for, and then runs a command that was written
-  here: no flag, path or word of it comes from the source. Where a ForceCommand of sshd would take the place of that
+- the key starts one script, which runs once, compares the requested command, and then runs a command that was composed
+  here: no flag, path or word of it comes from the source. If sshd has a ForceCommand, which would run instead of that
   script, no key is lent;
-- the command works in a folder of its own, which holds one file: a hard link of the partial file. Whatever is done to
-  names in that folder, no path that is used afterwards leads through it;
-- the file's size is limited;
-- when it is over, the line, the folder and the processes are removed, and the files by which sshd lets the login in are
-  compared with what they were.
+- the command works in its own folder with one file, a hard link of the partial file. No path that is used afterwards
+  leads through that folder;
+- the size of the file is limited;
+- after the transfer, the line in authorized_keys, the folder and the processes are removed, and the files that decide
+  who may log in are compared with their state before.
 """
 
 from __future__ import annotations
@@ -43,14 +42,20 @@ _TOKEN = "[0-9a-f]" * 16  # sh pattern of a token
 
 @dataclass(frozen=True)
 class Key:
-    """The source's half: `folder` on its tmpfs holds `key` and `known_hosts`; `public` is what the target is given."""
+    """A key pair on the source.
+
+    Attributes:
+        token: names everything that belongs to this key; 16 hex digits.
+        folder: on the tmpfs of the source; contains the files `key` and `known_hosts`.
+        public: the public key, for the target.
+    """
 
     token: str
     folder: str
     public: str
 
     def ssh(self, port: int) -> str:
-        """The ssh command for rsync's -e: this key, this known host, nothing of anybody's configuration."""
+        """Return the ssh command for rsync's -e: with this key and known host only, without any configuration file."""
         options = (
             "BatchMode=yes", "IdentitiesOnly=yes", "StrictHostKeyChecking=yes", f"HostKeyAlias={MARK}",
             f"UserKnownHostsFile={self.folder}/known_hosts", "GlobalKnownHostsFile=/dev/null", "ForwardAgent=no",
@@ -61,7 +66,7 @@ class Key:
         return f"ssh -F /dev/null -T -x -p {port} -i {self.folder}/key {said}"
 
     def where(self, target: Appliance) -> dict[str, str]:
-        """Where its halves are once it is let in, and when it expires, for whoever has to clean up."""
+        """Return where both halves of the key are and when it expires, for the journal and a later cleanup."""
         expires = datetime.now(UTC) + timedelta(hours=keyfiles.GOOD_FOR)
         file = f"~/.ssh/authorized_keys of {target.host.user}"
         return {
@@ -72,13 +77,20 @@ class Key:
         }
 
     def landing(self, target: Appliance) -> str:
-        """The folder on the target in which the command works; on the file system of the archives."""
+        """Return the folder on the target in which the command works; it is on the file system of the archives."""
         return f"{target.paths.backup_dir}/.{MARK}-{self.token}"
 
 
 @dataclass(frozen=True)
 class Opens:
-    """What a key opens: `asked` is compared, `run` (sh source) runs instead of it, on `part` of up to `size` bytes."""
+    """The one command that a key may run.
+
+    Attributes:
+        asked: the command that must be requested.
+        run: shell source that runs instead of it.
+        part: path of the partial file that it writes.
+        size: largest size of that file in bytes.
+    """
 
     asked: str
     run: str
@@ -88,10 +100,10 @@ class Opens:
 
 @contextlib.contextmanager
 def key_on(source: Appliance, target: Appliance) -> Iterator[Key]:
-    """Make a key pair on the source, beside the target's host key as this workstation has checked it.
+    """Create a key pair on the source, with the target's host key as verified by this workstation.
 
     Raises:
-        TransferError: the source cannot make one.
+        TransferError: the source cannot create a key.
     """
     token = secrets.token_hex(8)
     folder = f"{source.paths.tmpfs}/.{MARK}-{token}"
@@ -104,13 +116,13 @@ def key_on(source: Appliance, target: Appliance) -> Iterator[Key]:
         f"cut -d ' ' -f 1,2 {folder}/key.pub"
     )
     try:
-        made = source.run(script, check=False, display="make a key for this transfer")
+        made = source.run(script, check=False, display="create a key for this transfer")
         public = made.stdout.strip()
         if made.status != 0 or not _KEY.match(public):
-            raise TransferError(f"{source.name} could not make a key: {made.said}")
+            raise TransferError(f"{source.name} could not create a key: {made.said}")
         yield Key(token, folder, public)
     finally:
-        with contextlib.suppress(MigrateError):  # what could not be removed now is removed by `leftovers`
+        with contextlib.suppress(MigrateError):  # `leftovers` removes it later
             source.run(f"rm -rf {folder}", display="remove the key of this transfer")
 
 
@@ -118,17 +130,18 @@ def key_on(source: Appliance, target: Appliance) -> Iterator[Key]:
 def authorised(
     target: Appliance, key: Key, addresses: Sequence[str], opens: Opens, lent: Lent = lambda _: None
 ) -> Iterator[None]:
-    """Let `key` in at the target, from `addresses` only, once, for nothing but `opens`, for some hours.
+    """Authorise `key` on the target: once, from `addresses` only, for the command `opens`, for 12 hours at most.
 
     Args:
-        target: its authorized_keys of the login user is added to; the line is removed when the block ends.
-        key: see `key_on`.
-        addresses: as the target sees the caller.
-        opens: what it may do.
-        lent: told where the key is before it is let in, and an empty dict when it has been removed.
+        target: a line is added to authorized_keys of its login user, and removed when the block ends.
+        key: as `key_on` creates it.
+        addresses: of the source, as the target sees it.
+        opens: the command.
+        lent: called with the location of the key before it can be used, and with {} after its removal.
 
     Raises:
-        KeyAbused: afterwards, when the key was used for more than that.
+        TransferError: sshd has a ForceCommand, or an address or path cannot be used. CommandFailed: a step failed.
+        KeyAbused: after the block, if the key was used for something else.
     """
     guard = f"{target.paths.tmpfs}/.{MARK}-{key.token}"
     if not _FOLDER.match(guard):
@@ -143,11 +156,11 @@ def authorised(
             target,
             keyfiles.forced(user, addresses[0]) + _landed(key.landing(target), opens.part, user)
             + keyfiles.state(home, user, f"{guard}/before"),
-            "note who may log in, and prepare a folder for the copy", sudo=True,
+            "record who may log in, and create a folder for the copy", sudo=True,
         )  # fmt: skip
         target.run(
             keyfiles.add(line, f"{MARK}-{key.token}") + f" > {guard}/file",
-            display="let the key of this transfer in, for one command",
+            display="authorise the key of this transfer for one command",
         )
         yield
     finally:
@@ -166,7 +179,7 @@ def _run(target: Appliance, script: str, display: str, *, sudo: bool = False) ->
 
 
 def _guarded(guard: str, opens: Opens) -> str:
-    """Write the script that the key is let in to; print the home folder."""
+    """Return shell source that writes the script of the key and prints the home folder."""
     body = (
         f'mkdir {guard}/used 2>/dev/null || {{ echo "refused: this key was used already" >&2; exit 126; }}\n'
         f'[ "$SSH_ORIGINAL_COMMAND" = {quote(opens.asked)} ] || '
@@ -179,16 +192,18 @@ def _guarded(guard: str, opens: Opens) -> str:
 
 
 def _landed(landing: str, part: str, user: str) -> str:
-    """Make the folder with a hard link of the partial file; runs as root, before anybody else can reach the folder."""
+    """Return shell source that creates the folder with a hard link of the partial file; it runs as root."""
     at, p, u = quote(landing), quote(part), quote(user)
     return f"{{ umask 077; mkdir {at} && [ -f {p} ] && [ ! -L {p} ] && ln {p} {at}/ && chown {u}: {at}; }} || exit 1; "
 
 
 def _revoke(target: Appliance, key: Key, state: str, before: str | None, opens: Opens) -> bool:
-    """Remove what let the key in, end what it started, and compare; False where the target could not be reached.
+    """Remove the authorisation, end its processes, and compare; False where the target could not be reached.
+
+    What could not be removed now is removed and compared by `leftovers`.
 
     Raises:
-        KeyAbused: see `authorised`. What could not be removed now is removed, and compared, by `leftovers`.
+        KeyAbused: see `authorised`.
     """
     landing, mark = key.landing(target), f"{MARK}-{key.token}"
     guard, name = f"{target.paths.tmpfs}/.{mark}", opens.part.rpartition("/")[2]
@@ -216,13 +231,13 @@ def _revoke(target: Appliance, key: Key, state: str, before: str | None, opens: 
 
 
 def _difference(before: str, now: str) -> list[str]:
-    """The files that are not as they were; `before` and `now` as `keyfiles.state` prints them."""
+    """Return the files that have changed; `before` and `now` as `keyfiles.state` prints them."""
     was, has = (dict.fromkeys(text.splitlines()) for text in (before, now))
     return [line.partition(": ")[0] for line in {**has, **was} if not (line in was and line in has)]
 
 
 def _ended(target: Appliance, mark: str) -> str:
-    """End what the key has started on the target, which works in a folder of this mark."""
+    """Return shell source that ends rsync processes which work in a folder with this mark."""
     return (
         f"for c in $(grep -las {quote(MARK)} /proc/[0-9]*/cmdline); do p=${{c#/proc/}}; p=${{p%/cmdline}}; "
         "case $(tr '\\0' ' ' < $c 2>/dev/null) in "
@@ -234,24 +249,24 @@ def _address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise TransferError(f"{text[:60]!r} is not an address that a key could be limited to") from None
+        raise TransferError(f"{text[:60]!r} is not an address to which a key can be limited") from None
 
 
-# Folders of ours in tmpfs: named as we name them, the login's own, and no link. Others may have made more.
+# Our folders in tmpfs: with our name, owned by the login user, not a link. Other users can create folders there, too.
 _OWN = f'for d in {{tmpfs}}/.{MARK}-{_TOKEN}; do [ -d "$d" ] && [ ! -L "$d" ] && [ -O "$d" ] || continue; '
 
 
 def leftovers(appliance: Appliance) -> None:
-    """Remove every key and folder that an earlier transfer, killed before it could, has left on this appliance.
+    """Remove all keys and folders that a killed transfer has left on this appliance.
 
-    An rsync that still runs with such a key is ended with it. Safe to call at any time but during a transfer.
+    An rsync that still runs with such a key is ended. It must not be called during a transfer.
 
     Raises:
-        KeyAbused: while the key was let in, the files by which sshd lets the login in have changed.
+        KeyAbused: files that decide who may log in have changed since the key was authorised.
     """
     tmpfs, landings = quote(appliance.paths.tmpfs), f"{quote(appliance.paths.backup_dir)}/.{MARK}-{_TOKEN}"
     own = _OWN.format(tmpfs=tmpfs)
-    # a pid file counts only where the process is the one that was started with this folder's key
+    # a pid file is used only if that process was started with the key of this folder
     end = (
         f'{own}[ -f "$d/pid" ] && p=$(head -c 20 "$d/pid" 2>/dev/null) || continue; '
         'case $p in ""|*[!0-9]*) continue ;; esac; '
@@ -260,7 +275,7 @@ def leftovers(appliance: Appliance) -> None:
     recorded = f'$({own} [ ! -f "$d/file" ] || cat "$d/file"; done)'
     script = end + keyfiles.remove(f"{MARK}-[0-9a-f]*", recorded) + _ended(appliance, f"{MARK}-{_TOKEN}")
     script += f'; cd; pwd; {own} [ ! -f "$d/before" ] || sed \'s/^/=/\' "$d/before"; done; :'
-    left = appliance.run(script, check=False, display="remove what an earlier transfer left").stdout
+    left = appliance.run(script, check=False, display="remove keys of earlier transfers").stdout
     home, _, kept = left.partition("\n")
     before = "\n".join(line[1:] for line in kept.splitlines() if line.startswith("="))
     now = ""
@@ -278,28 +293,28 @@ def leftovers(appliance: Appliance) -> None:
 
 @dataclass(frozen=True)
 class Left:
-    """What a killed transfer has left: `keys` as (file, expiry or ""), and `folders` with a private key or a guard."""
+    """What a killed transfer has left: `keys` as (file, expiry or ""), and `folders` with a private key or a script."""
 
     keys: tuple[tuple[str, str], ...]
     folders: tuple[str, ...]
 
 
 def left(appliance: Appliance) -> Left:
-    """Look for what `leftovers` would remove; changes nothing."""
+    """Find what `leftovers` would remove; changes nothing."""
     own = _OWN.format(tmpfs=quote(appliance.paths.tmpfs))
-    rows = r"""sed -n 's/^.*expiry-time="\([0-9Z]*\)".*/key \1/p; t; s/^.*/key -/p'"""
+    parse = r"""sed -n 's/^.*expiry-time="\([0-9Z]*\)".*/key \1/p; t; s/^.*/key -/p'"""
     script = (
         'f=$(readlink -f ~/.ssh/authorized_keys) && [ -f "$f" ] && '
-        f'grep -a {quote(keyfiles.OURS)} "$f" | {rows} | while read -r k e; do echo "$k $e $f"; done; '
+        f'grep -a {quote(keyfiles.OURS)} "$f" | {parse} | while read -r k e; do echo "$k $e $f"; done; '
         f'{own} echo "folder - $d"; done; :'
     )
-    found = appliance.run(script, check=False, display="look for keys that a transfer has left").stdout
-    told = [line.split(" ", 2) for line in found.splitlines()[:100] if line.count(" ") >= 2]
-    keys = tuple((path, "" if when == "-" else when) for kind, when, path in told if kind == "key")
-    return Left(keys, tuple(path for kind, _, path in told if kind == "folder"))
+    found = appliance.run(script, check=False, display="look for keys of earlier transfers").stdout
+    rows = [line.split(" ", 2) for line in found.splitlines()[:100] if line.count(" ") >= 2]
+    keys = tuple((path, "" if when == "-" else when) for kind, when, path in rows if kind == "key")
+    return Left(keys, tuple(path for kind, _, path in rows if kind == "folder"))
 
 
 def by_hand(found: Left) -> str:
-    """The command by which a person removes it, as one word of a shell on the workstation."""
+    """Return the shell command that removes it, quoted as one word of a shell on the workstation."""
     lines = [f"sed -i --follow-symlinks {quote(f'/{keyfiles.OURS}/d')} {quote(file)}" for file, _ in found.keys]
     return quote("; ".join([*dict.fromkeys(lines), *(f"rm -rf {quote(folder)}" for folder in found.folders)]))

@@ -1,4 +1,4 @@
-"""What a transfer is made of: ends that hold archives, methods that carry them, what came of it."""
+"""Core types of transfers: sources, targets, methods, and results."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodCaps:
-    """What a method can do and needs; declared, never found out by trying.
+    """Capabilities and requirements of a method.
 
-    `routes`: "direct" means that the bytes do not pass through the workstation. `source`, `target`: what must be there,
-    as in `Facts.tools`, with "shell" and "sftp" besides. `one_stream`: several archives cost one round trip.
+    Attributes:
+        routes: "direct": the bytes do not pass through the workstation; "relay": they do.
+        source: programs that the source needs, as in `Facts.tools`, also "shell" and "sftp".
+        target: the same for the target.
+        one_stream: several archives are sent in one stream, without a round trip for each.
     """
 
     routes: tuple[Literal["direct", "relay"], ...]
@@ -31,7 +34,13 @@ class MethodCaps:
 
 @dataclass(frozen=True)
 class TargetState:
-    """What stands at a target: under the final name, beside it unfinished (`part` bytes), and the room."""
+    """What a target has of an archive.
+
+    Attributes:
+        final: the file with the final name: none, the same archive, or another file.
+        part: size of the partial file in bytes.
+        free: free space in bytes; None where it is not known.
+    """
 
     final: Literal["none", "same", "other"]
     part: int = 0
@@ -40,82 +49,101 @@ class TargetState:
 
 @dataclass(frozen=True)
 class Sent:
-    """What came of one archive: `resumed_at` is the verified prefix in bytes, `moved` what was sent after it."""
+    """Result for one archive.
+
+    Attributes:
+        archive: with its size and SHA-256.
+        moved: bytes that were sent.
+        resumed_at: length of the verified prefix before them, in bytes.
+        kept: the target had the same archive already.
+    """
 
     archive: Archive
     moved: int
     resumed_at: int = 0
-    kept: bool = False  # the same archive was there already
+    kept: bool = False
 
 
 class ByteStream(Protocol):
-    """Bytes on their way from a source."""
+    """The bytes of an archive, read from a source."""
 
     def __iter__(self) -> Iterator[bytes]: ...
 
     def finish(self) -> None:
-        """Make sure that this was the end and no cut."""
+        """Check that the stream has ended completely."""
 
 
 class ByteSink(Protocol):
-    """Bytes on their way to a target."""
+    """Writes the bytes of an archive to a target."""
 
     def write(self, data: bytes) -> object:
-        """Take all of `data`."""
+        """Write all of `data`."""
 
     def finish(self) -> object:
-        """Return when all of it is with the target."""
+        """Wait until the target has all bytes."""
 
 
 class Source(Protocol):
-    """A place that has archives."""
+    """An appliance or folder that archives are read from."""
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
 
     def identify(self, archive: Archive) -> Archive:
-        """The archive with the size and SHA-256 that it has now."""
+        """Return the archive with its present size and SHA-256."""
 
     def prefix(self, archive: Archive, size: int) -> str:
-        """SHA-256 of its first `size` bytes."""
+        """Return the SHA-256 of the first `size` bytes."""
 
     def stamp(self, archive: Archive) -> str:
-        """Size, time of the last change and such, as one text that is another one when the archive was changed."""
+        """Return size, modification time and similar as one text; it differs after a change of the archive."""
 
     def reading(self, archive: Archive, offset: int) -> AbstractContextManager[ByteStream]:
-        """Its bytes from `offset` on."""
+        """Open the archive for reading from byte `offset`."""
 
 
 class Target(Protocol):
-    """A place that is to have them."""
+    """An appliance or folder that archives are written to."""
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
 
     def look(self, archive: Archive) -> TargetState:
-        """What is there; whoever still writes at an unfinished copy is ended first."""
+        """Return what is there; a process that still writes to the partial file is ended first."""
 
     def part_digest(self, archive: Archive, size: int) -> str:
-        """SHA-256 of the first `size` bytes of the unfinished copy."""
+        """Return the SHA-256 of the first `size` bytes of the partial file."""
 
     def begin(self, archive: Archive, offset: int) -> None:
-        """Make the unfinished copy, private and of `offset` bytes: 0 throws away what there is."""
+        """Create the partial file (mode 0600), or cut it to `offset` bytes; 0 deletes an existing one."""
 
     def writing(self, archive: Archive, offset: int) -> AbstractContextManager[ByteSink]:
-        """Take bytes behind the first `offset` ones."""
+        """Open the partial file for writing at byte `offset`."""
 
     def finish(self, archive: Archive) -> None:
-        """Hash what is on the disk, give owner and mode, and only then the final name, over nobody else's file."""
+        """Verify the hash of the file on the disk, set owner and mode, and rename it; never overwrite a file."""
 
-    def drop(self, archive: Archive) -> None:
-        """Throw the unfinished copy away."""
+    def discard_partial(self, archive: Archive) -> None:
+        """Delete the partial file."""
 
 
 @dataclass(frozen=True)
 class TransferJob:
-    """Archives from one place to another. `limit` in bytes a second, 0: none; `spool`: a folder between the two."""
+    """Archives to copy from a source to a target.
+
+    Attributes:
+        source: where they are.
+        target: where the copies go.
+        archives: which.
+        route: whether the bytes pass through this workstation.
+        limit: bytes a second, 0: no limit.
+        spool: a local folder that holds each copy in between, or None.
+        emit: gets progress events.
+        stamps: `Source.stamp` of each archive before it was read, by name.
+        lent: called with the location of a lent key before it can be used, and with {} after its removal.
+    """
 
     source: Source
     target: Target
@@ -124,21 +152,21 @@ class TransferJob:
     limit: float = 0.0
     spool: Path | None = None
     emit: Emit = field(default=silent)
-    stamps: dict[str, str] = field(default_factory=dict)  # by archive name, before anything was read of it
-    lent: Callable[[dict[str, str]], None] = field(default=lambda _: None)  # told before a key is let in, and after
+    stamps: dict[str, str] = field(default_factory=dict)
+    lent: Callable[[dict[str, str]], None] = field(default=lambda _: None)
 
 
 class Method(Protocol):
-    """One way for archives to travel."""
+    """A transfer method."""
 
     @property
     def caps(self) -> MethodCaps:
-        """What it can do."""
+        """Its capabilities and requirements."""
 
     def send(self, job: TransferJob) -> tuple[Sent, ...]:
-        """Carry all archives of the job, each resumed where an earlier attempt stopped, each verified.
+        """Copy all archives of the job; resume partial files of an earlier attempt, and verify each copy.
 
         Raises:
-            TransferError: nothing wrong bears a final name; what is whole stays.
-            SshError: the connection; the unfinished copies stay for the next attempt.
+            TransferError: no incomplete or wrong copy has a final name; complete ones stay.
+            SshError: the connection failed; partial files stay for the next attempt.
         """

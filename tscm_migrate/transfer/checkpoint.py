@@ -1,7 +1,8 @@
-"""What has been read from a source that cannot hash, written down here: so a prefix is not read again to be verified.
+"""Checkpoints of SFTP transfers: files on this workstation with the running SHA-256 of an archive.
 
-A line of JSON every half MiB: how many bytes, and their SHA-256. The file is named after the source's name, the path,
-the size and the time of the last change, so that it says nothing about an archive that was changed.
+With them, a prefix of a source that cannot hash need not be read again to be verified. Each line is a JSON list of a
+number of bytes and their SHA-256; there is one for each half MiB. The file name is derived from the source, the path,
+the size and the modification time, so that a changed archive has no checkpoint.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ import json
 from tscm_migrate.util import private
 from tscm_migrate.util.folders import state_folder
 
-EVERY = 1 << 19
+EVERY = 1 << 19  # bytes between two lines
 
 
-class Ledger:
-    """The notes about one archive on one source; damaged lines count for nothing."""
+class Checkpoint:
+    """The checkpoint of one archive on one source; damaged lines are ignored."""
 
     def __init__(self, *identity: object) -> None:
         name = hashlib.sha256(json.dumps([str(part) for part in identity]).encode()).hexdigest()[:32]
         self.path = state_folder() / "transfers" / f"{name}.jsonl"
 
     def add(self, size: int, sha256: str) -> None:
-        """Write down that the first `size` bytes have this hash; a disk that is full costs the resume, not the copy."""
+        """Store the SHA-256 of the first `size` bytes; if the disk is full, only the ability to resume is lost."""
         with contextlib.suppress(OSError):
             private.folder(self.path.parent)
             private.append(self.path, json.dumps([size, sha256]) + "\n")
 
     def marks(self) -> dict[int, str]:
-        """Size → SHA-256."""
+        """Return all lines: size in bytes → SHA-256."""
         found: dict[int, str] = {}
         with contextlib.suppress(OSError, UnicodeDecodeError):
             for line in self.path.read_text(encoding="ascii").splitlines():
@@ -39,7 +40,7 @@ class Ledger:
                     found[int(size)] = str(sha256)
         return found
 
-    def forget(self) -> None:
-        """Remove the notes."""
+    def delete(self) -> None:
+        """Delete the file."""
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)

@@ -1,20 +1,20 @@
-"""The files by which sshd lets a login in: their state, and how a line is added and removed. Sh source.
+"""Shell source for the files that decide who may log in: prints their state, adds and removes our lines.
 
-The script of `state` runs as root, since a file may belong to root; the others run as the login user, so that a link
-never makes root write elsewhere. Lines of ours end in a mark and are found by it.
+The script of `state` runs as root, because a file may belong to root; the others run as the login user, so that root
+never writes through a link. Our lines end with a mark, by which they are found.
 """
 
 from __future__ import annotations
 
 from tscm_migrate.appliance.appliance import quote
 
-MARK = "tscm-migrate-transfer"  # in the key's comment and in folder names
-OURS = f" {MARK}-[0-9a-f][0-9a-f]*$"  # grep: a line of ours
+MARK = "tscm-migrate-transfer"  # in the comment of a key and in folder names
+OURS = f" {MARK}-[0-9a-f][0-9a-f]*$"  # grep pattern of our lines
 GOOD_FOR = 12  # hours
-FORCED = 45  # exit status: a ForceCommand of sshd would take the place of a key's own command
-OVERRIDDEN = f'[ -z "${{SSH_ORIGINAL_COMMAND+x}}" ] || exit {FORCED}; '  # so it is for this very login
+FORCED = 45  # exit status: sshd has a ForceCommand, which runs instead of the command of a key
+OVERRIDDEN = f'[ -z "${{SSH_ORIGINAL_COMMAND+x}}" ] || exit {FORCED}; '  # so it is for the present login
 
-# The files that sshd reads by default, what its configuration names instead, and what it runs or reads at a login.
+# The files that sshd reads by default or by its configuration, and those that it runs or reads at a login.
 _EACH = r"""
 set -f
 for f in .ssh/authorized_keys .ssh/authorized_keys2 .ssh/rc .ssh/environment $(
@@ -31,22 +31,22 @@ for f in .ssh/authorized_keys .ssh/authorized_keys2 .ssh/rc .ssh/environment $(
 
 
 def _configured(user: str, address: str) -> str:
-    """Set $sshd to the configuration that sshd has for this login; only root can read all of it."""
+    """Return source that sets $sshd to the configuration for this login; only root can read all of it."""
     who = quote(f"user={user},host={address},addr={address}")
     return f"sshd=$(PATH=$PATH:/usr/sbin:/sbin; sshd -T -C {who} 2>/dev/null); "
 
 
 def forced(user: str, address: str) -> str:
-    """Exit with FORCED where sshd's configuration has a ForceCommand for this login from this address; runs as root."""
+    """Return source that exits with FORCED if sshd has a ForceCommand for this login and address; runs as root."""
     found = "$(printf '%s\\n' \"$sshd\" | sed -n 's/^forcecommand //p')"
     return f"{_configured(user, address)}case {found} in ''|none) ;; *) exit {FORCED} ;; esac; "
 
 
 def state(home: str, user: str, aside: str) -> str:
-    """Print a line for each file: its name, where it leads, mode, owner and SHA-256 without lines of ours.
+    """Return source that prints a line for each file: name, real path, mode, owner, and SHA-256 without our lines.
 
-    A file that is empty but for lines of ours counts as absent: it may have been made for them. The lines are also kept
-    in the file `aside`, for a later process to compare.
+    A file that contains only our lines is printed as absent: it may have been created for them. The output is also
+    written to the file `aside`, for a later process.
     """
     body = rf"""
   [ -e "$f" ] || {{ echo "$f: absent"; continue; }}
@@ -60,11 +60,11 @@ done"""
 
 
 def add(line: str, mark: str) -> str:
-    """Append a line to the login's authorized_keys, through a link where it is one; print the file that was changed.
+    """Return source that appends a line to authorized_keys of the login (links are followed) and prints that file.
 
-    `line` begins with its options, `mark` ends it. sshd reads `expiry-time` in the system's zone, whatever zone the
-    login has; since OpenSSH 9.1 a Z means UTC. sshd refuses a line with an option that it does not know: expiry-time is
-    known since 7.7, restrict since 7.2; before, each restriction is named.
+    `line` begins with its options; `mark` is its end. sshd reads `expiry-time` in the time zone of the system, not of
+    the login; since OpenSSH 9.1 a Z means UTC. sshd refuses a line with an unknown option: expiry-time exists since
+    7.7, restrict since 7.2; before that, each restriction is listed.
     """
     return (
         "set -e; umask 077; mkdir -p ~/.ssh; f=$(readlink -f ~/.ssh/authorized_keys); "
@@ -83,10 +83,10 @@ def add(line: str, mark: str) -> str:
 
 
 def remove(mark: str, files: str = "") -> str:
-    """Remove the lines that end in `mark` (a grep pattern) from authorized_keys and from `files` (sh words).
+    """Return source that removes the lines with `mark` (a grep pattern) from authorized_keys and `files` (sh words).
 
-    The file is replaced where the login owns it, so that it is never half written; mode and owner stay. One that has
-    other names, too, is written in place: under those the line would stay.
+    A file of the login is replaced, so that it is never incomplete; mode and owner stay. A file with several hard links
+    is written in place, because the line would stay under the other names.
     """
     pattern = quote(f" {mark}$")
     return (

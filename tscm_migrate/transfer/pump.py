@@ -1,4 +1,4 @@
-"""Bytes from one end to the other: hashed, counted, held back where a limit is set."""
+"""Moves bytes from a source to a target: hashes them, reports progress, and limits the rate."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_EVERY = 0.2  # seconds between two progress events
-_WINDOW = 300.0  # seconds
-_LEAST = 64.0  # bytes a second on the average of a window; the smallest --limit is 16 times that
-_AHEAD = 4  # chunks (of a MiB) that may wait to be hashed
+_INTERVAL = 0.2  # seconds between two progress events
+_WINDOW = 300.0  # seconds over which the rate is averaged
+_SLOWEST = 64.0  # bytes a second, on average in a window; the smallest --limit is 16 times that
+_AHEAD = 4  # chunks (of about 1 MiB) in the queue for hashing
 
 
 class Digest:
-    """SHA-256 in a thread of its own: hashlib lets go of the interpreter's lock, so it costs the pump no time.
+    """Computes SHA-256 in a thread, in parallel with the transfer: hashlib releases the interpreter's lock.
 
     Args:
-        sha: goes on from this one, which has had `done` bytes.
-        done: see there.
-        mark: hears now and then how many bytes there were, and their hash.
+        sha: a running hash to continue; None: start with no data.
+        done: bytes that `sha` has hashed.
+        mark: called for each `checkpoint.EVERY` bytes with their number so far and their SHA-256.
     """
 
     def __init__(self, sha: _Hash | None = None, done: int = 0, mark: Callable[[int, str], None] | None = None) -> None:
@@ -60,36 +60,36 @@ class Digest:
                 self._mark(self._done, self._sha.copy().hexdigest())
 
     def add(self, data: bytes) -> None:
-        """Hash `data` after all that was added before."""
+        """Queue `data` for hashing."""
         self._queue.put(data)
 
     def hex(self) -> str:
-        """The digest of all that was added; nothing may be added after."""
+        """Return the digest of all data, in hex; nothing may be added afterwards."""
         self.__exit__()
         return self._sha.hexdigest()
 
 
-class Meanwhile(Generic[T]):
-    """A call in a thread of its own; nobody waits for it but who asks for its result."""
+class Background(Generic[T]):
+    """Runs a call in a daemon thread; only `result` waits for it."""
 
     def __init__(self, call: Callable[[], T]) -> None:
         self._call = call
         self._future: Future[T] = Future()
-        threading.Thread(target=self._work, name="meanwhile", daemon=True).start()
+        threading.Thread(target=self._work, name="background", daemon=True).start()
 
     def _work(self) -> None:
         try:
             self._future.set_result(self._call())
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+        except BaseException as error:  # noqa: BLE001 - `result` raises it
             self._future.set_exception(error)
 
     def result(self) -> T:
-        """What the call gave or raised."""
+        """Wait; return what the call returned, or raise what it raised."""
         return self._future.result()
 
 
 class Throttle:
-    """Holds back to `rate` bytes a second (0: not at all), with at most a quarter of a second's worth in one go."""
+    """Limits a transfer to `rate` bytes a second (0: no limit), in bursts of at most a quarter of a second."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
@@ -97,14 +97,14 @@ class Throttle:
         self._last = time.monotonic()
 
     def pieces(self, data: bytes) -> Iterable[bytes]:
-        """`data` in pieces small enough for the rate."""
+        """Split `data` into pieces that are small enough for the rate."""
         size = max(1024, int(self.rate / 4))
         if not self.rate or len(data) <= size:
             return (data,)
         return (data[start : start + size] for start in range(0, len(data), size))
 
     def wait(self, size: int) -> None:
-        """Return when `size` more bytes may go."""
+        """Wait until `size` more bytes may be sent."""
         if not self.rate:
             return
         now = time.monotonic()
@@ -115,11 +115,11 @@ class Throttle:
 
 
 class TransferPace:
-    """Ends a transfer that drips: each byte comes in time, and the archive never.
+    """Ends a transfer that is far too slow, although no single read or write times out.
 
     Args:
         what: the archive's name.
-        clock: seconds that never go back.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -130,61 +130,68 @@ class TransferPace:
         """Count `size` more bytes.
 
         Raises:
-            TransferError: too few have moved for too long.
+            TransferError: fewer than 64 bytes a second in the last 5 minutes.
         """
         self._moved += size
         passed = self._clock() - self._since
         if passed < _WINDOW:
             return
-        if self._moved < _LEAST * passed:
+        if self._moved < _SLOWEST * passed:
             text = f"{self._what}: only {self._moved} bytes moved in {passed:.0f} s"
-            raise TransferError(text, "look at the network and at both appliances, and run again: it continues there")
+            raise TransferError(text, "check the network and both appliances, and run it again: the transfer resumes")
         self._since, self._moved = self._clock(), 0
 
 
-class Teller:
-    """Progress events of one archive, some a second; `done` counts from the file's beginning."""
+class ProgressReporter:
+    """Emits progress events of one archive, at most five a second; `done` includes a resumed prefix."""
 
     def __init__(self, emit: Emit, what: str, total: int, done: int = 0) -> None:
         self.emit, self.what, self.total, self.done = emit, what, total, done
         self._next = 0.0
 
     def add(self, size: int) -> None:
-        """`size` more bytes have moved."""
+        """Count `size` more bytes."""
         self.at(self.done + size)
 
     def at(self, done: int) -> None:
-        """`done` bytes have moved in all."""
+        """Set the number of transferred bytes to `done`."""
         self.done = done
         now = time.monotonic()
         if now >= self._next or done == self.total:
-            self._next = now + _EVERY
+            self._next = now + _INTERVAL
             self.emit(Progress(self.what, done, self.total))
 
 
 def pump(
-    chunks: Iterable[bytes], out: ByteSink, teller: Teller, throttle: Throttle, digest: Digest | None = None
+    chunks: Iterable[bytes], out: ByteSink, progress: ProgressReporter, throttle: Throttle, digest: Digest | None = None
 ) -> tuple[int, str]:
-    """Move everything from `chunks` to `out`, but no more than `teller` expects.
+    """Write all of `chunks` to `out`, up to the total that `progress` has.
+
+    Args:
+        chunks: the bytes.
+        out: where to.
+        progress: counts and reports them.
+        throttle: limits the rate.
+        digest: hashes them; it may have hashed a prefix before.
 
     Returns:
-        How many bytes passed by, and the SHA-256 of them (behind what `digest` had already).
+        The number of bytes, and the SHA-256 of `digest` at the end.
 
     Raises:
-        ArchiveChanged: there is at least one byte more.
-        TransferError: too few bytes moved for too long.
+        ArchiveChanged: there are more bytes than announced.
+        TransferError: the transfer is far too slow.
     """
-    pace = TransferPace(teller.what)
-    seen, most = 0, teller.total - teller.done
+    pace = TransferPace(progress.what)
+    seen, most = 0, progress.total - progress.done
     with digest or Digest() as sha:
         for chunk in chunks:
             for piece in throttle.pieces(chunk):
                 if seen + len(piece) > most:
-                    raise ArchiveChanged(f"{teller.what} is more than the {teller.total} bytes that were announced")
+                    raise ArchiveChanged(f"{progress.what} is more than the {progress.total} bytes that were announced")
                 throttle.wait(len(piece))
                 sha.add(piece)
                 out.write(piece)
                 seen += len(piece)
-                teller.add(len(piece))
+                progress.add(len(piece))
                 pace.add(len(piece))
         return seen, sha.hex()

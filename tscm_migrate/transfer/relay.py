@@ -1,60 +1,72 @@
-"""One archive from any source to any target: look, go on where it stopped, move, verify, name. All relays are this."""
+"""Relays archives from a source to a target: inspect the target, resume a partial file, transfer, verify, rename.
+
+`send` does all of this for one archive. The other methods use its parts: `start` before the first byte, `finish` after
+the last one.
+
+A source that offers SFTP and nothing else cannot hash: hashing would read each archive twice. There the bytes are
+hashed as they pass (`_send_unhashed`), and the running hash is stored in a checkpoint. After an interruption, the
+partial file is read at the target and compared with the checkpoint, and the hash continues from there, so that at the
+end there is the SHA-256 of everything that the source has sent.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import ArchiveChanged, CommandFailed, TransferError
 from tscm_migrate.events import Said
 from tscm_migrate.transfer.base import Sent
-from tscm_migrate.transfer.pump import Meanwhile, Teller, Throttle, pump
+from tscm_migrate.transfer.checkpoint import EVERY
+from tscm_migrate.transfer.endpoints.folder import FolderEnd
+from tscm_migrate.transfer.endpoints.sftp import SftpEnd
+from tscm_migrate.transfer.pump import Background, Digest, ProgressReporter, Throttle, pump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from hashlib import _Hash
 
     from tscm_migrate.events import Emit
     from tscm_migrate.model import Archive
     from tscm_migrate.transfer.base import Source, Target, TargetState, TransferJob
+    from tscm_migrate.transfer.checkpoint import Checkpoint
 
 _SPARE = 1 << 20  # bytes that are left free on a disk
 
 
-def carry(job: TransferJob, archive: Archive) -> Sent:
-    """Copy one archive; its size and SHA-256 are learned where they are not known.
+def send(job: TransferJob, archive: Archive) -> Sent:
+    """Copy one archive; its size and SHA-256 are read from the source where they are not known.
 
     Raises:
-        TransferError: nothing wrong bears the final name.
-        SshError: the unfinished copy stays, the next call goes on from it.
+        TransferError: no incomplete or wrong copy has the final name.
+        SshError: the partial file stays; the next call resumes it.
     """
-    from tscm_migrate.transfer import unread
-
-    ends = unread.applies(job)
-    if ends is not None:
-        return unread.carry(job, ends, archive)
     check_name(archive.name)
+    if isinstance(job.source, SftpEnd) and isinstance(job.target, FolderEnd | SftpEnd):
+        return _send_unhashed(job, _SftpEnds(job.source, job.target), archive)
     if not archive.sha256 and archive.size:
         found = job.target.look(archive)
         if found.final == "none" and not found.part:
-            return _afresh(job, archive, found)
-    return go_on(job, *start(job, archive))
+            return _send_from_start(job, archive, found)
+    return resume(job, *start(job, archive))
 
 
-def _afresh(job: TransferJob, archive: Archive, found: TargetState) -> Sent:
-    """Nothing of it is there: the source hashes it while it is on its way, instead of before."""
-    check_room(job.target.name, archive.size, found.free, archive.name)
+def _send_from_start(job: TransferJob, archive: Archive, found: TargetState) -> Sent:
+    """Copy an archive of which the target has nothing: the source hashes it during the transfer, not before."""
+    check_space(job.target.name, archive.size, found.free, archive.name)
     job.stamps[archive.name] = job.source.stamp(archive)
     job.target.begin(archive, 0)
-    teller = Teller(job.emit, archive.name, archive.size)
-    with dropped(job, archive):
+    progress = ProgressReporter(job.emit, archive.name, archive.size)
+    with discard_if_changed(job, archive):
         with job.source.reading(archive, 0) as incoming, job.target.writing(archive, 0) as outgoing:
-            identified = Meanwhile(lambda: job.source.identify(archive))
+            identified = Background(lambda: job.source.identify(archive))
             try:
-                seen, digest = pump(incoming, outgoing, teller, Throttle(job.limit))
+                seen, digest = pump(incoming, outgoing, progress, Throttle(job.limit))
                 incoming.finish()
             except CommandFailed:
-                identified.result()  # it knows better why this cannot be read
+                identified.result()  # its error names the cause of the failed read
                 raise
             outgoing.finish()
         known = identified.result()
@@ -65,12 +77,12 @@ def _afresh(job: TransferJob, archive: Archive, found: TargetState) -> Sent:
 
 
 @contextlib.contextmanager
-def dropped(job: TransferJob, archive: Archive) -> Iterator[None]:
-    """Remove the unfinished copy where the archive turns out to be another one than was announced."""
+def discard_if_changed(job: TransferJob, archive: Archive) -> Iterator[None]:
+    """Delete the partial file if the archive changed at the source during the transfer."""
     try:
         yield
     except ArchiveChanged:
-        job.target.drop(archive)
+        job.target.discard_partial(archive)
         raise
 
 
@@ -78,35 +90,36 @@ def finish(job: TransferJob, archive: Archive) -> None:
     """Give the copy its final name, unless the archive was changed since `start`.
 
     Raises:
-        ArchiveChanged: see there; the copy is removed.
+        ArchiveChanged: the archive was written to; the copy is deleted.
     """
-    with dropped(job, archive):
+    with discard_if_changed(job, archive):
         if job.source.stamp(archive) != job.stamps[archive.name]:
             raise ArchiveChanged(f"{archive.name} on {job.source.name} was written to while it was copied")
     job.target.finish(archive)
 
 
-def go_on(job: TransferJob, archive: Archive, offset: int | None) -> Sent:
-    """Everything after `start`."""
+def resume(job: TransferJob, archive: Archive, offset: int | None) -> Sent:
+    """Transfer the bytes from `offset` (as `start` returns it), verify the copy and give it its final name."""
     if offset is None:
         return Sent(archive, 0, kept=True)
     moved = 0
     if offset < archive.size or archive.size == 0:
-        with dropped(job, archive):
+        with discard_if_changed(job, archive):
             moved = _move(job, archive, offset)
     finish(job, archive)
     return Sent(archive, moved, offset)
 
 
 def start(job: TransferJob, archive: Archive) -> tuple[Archive, int | None]:
-    """Everything before the first byte.
+    """Inspect source and target and prepare the partial file.
 
     Returns:
-        The archive as the source has it, and the verified prefix's length with the unfinished copy made ready behind
-        it; None where the same archive is there already.
+        The archive with its size and SHA-256 at the source, and the length in bytes of the verified prefix in the
+        partial file; None where the target has the same archive already.
 
     Raises:
-        ArchiveChanged: it is not as large as it was listed.
+        ArchiveChanged: its size is not the one in the listing.
+        TransferError: the target has another file of that name, or too little space.
     """
     check_name(archive.name)
     job.stamps[archive.name] = job.source.stamp(archive)
@@ -120,61 +133,67 @@ def start(job: TransferJob, archive: Archive) -> tuple[Archive, int | None]:
         refuse_other(job.target.name, archive, found)
         return archive, None
     offset = verified_prefix(job.source, job.target, archive, found, job.emit)
-    check_room(job.target.name, archive.size - offset, found.free, archive.name)
+    check_space(job.target.name, archive.size - offset, found.free, archive.name)
     job.target.begin(archive, offset)
     return archive, offset
 
 
 def refuse_other(name: str, archive: Archive, found: TargetState) -> None:
-    """Raise a TransferError unless what bears the final name is the same archive."""
+    """Raise a TransferError unless the file with the final name is the same archive."""
     if found.final != "same":
         raise TransferError(
-            f"{archive.name} is at {name} already, with other content; it was not overwritten",
-            "compare the two, and move the one that is not wanted away",
+            f"{archive.name} exists on {name} already, with other content; it was not overwritten",
+            "compare the two files, and move the wrong one to another folder",
         )
 
 
 def check_name(name: str) -> None:
-    """Refuse what is no documented archive name: it may come from an appliance, and ends up in paths.
+    """Refuse a name that is not a documented archive name: it may come from an appliance, and is used in paths.
 
     Raises:
-        TransferError: see above.
+        TransferError: the name is refused.
     """
     if not acceptable(name):
         fix = "archives are named threatstop_backup_YYYY-MM-DD_hh_mm_ss.tsbak[.gpg]"
-        raise TransferError(f"{name!r} is no name of an archive; nothing was copied", fix)
+        raise TransferError(f"{name!r} is not the name of an archive; nothing was copied", fix)
 
 
-def check_room(name: str, wanted: int, free: int | None, what: str) -> None:
+def check_space(name: str, needed: int, free: int | None, what: str) -> None:
     """Refuse to fill a disk.
 
     Raises:
-        TransferError: fewer than `wanted` bytes (and a little to spare) are free.
+        TransferError: fewer than `needed` bytes and a reserve are free.
     """
-    if free is not None and free < wanted + _SPARE:
+    if free is not None and free < needed + _SPARE:
         raise TransferError(
-            f"{name} has {free / 1e6:.1f} MB free, {what} needs {wanted / 1e6:.1f} MB",
-            "make room there, or enlarge its disk",
+            f"{name} has {free / 1e6:.1f} MB free, {what} needs {needed / 1e6:.1f} MB",
+            "free space there, or enlarge its disk",
         )
 
 
 def verified_prefix(source: Source, target: Target, archive: Archive, found: TargetState, emit: Emit) -> int:
-    """How many bytes of an unfinished copy can be kept: all of it where its hash is right, else none."""
+    """Return how many bytes of a partial file can be kept: all of them if their hash is right, else none."""
     if not found.part:
         return 0
     if found.part <= archive.size and target.part_digest(archive, found.part) == source.prefix(archive, found.part):
-        text = f"{archive.name}: {found.part / 1e6:.1f} MB are at {target.name} already and right; going on from there"
-        emit(Said(text))
+        emit(Said(_resuming(archive, target.name, found.part)))
         return found.part
-    text = f"{archive.name}: the {found.part / 1e6:.1f} MB at {target.name} from an earlier attempt are not right"
-    emit(Said(f"{text}; they are thrown away", "warning"))
+    emit(Said(_restarting(archive, target.name, found.part), "warning"))
     return 0
 
 
+def _resuming(archive: Archive, name: str, size: int) -> str:
+    return f"{archive.name}: {name} has {size / 1e6:.1f} MB already, verified; the transfer resumes after them"
+
+
+def _restarting(archive: Archive, name: str, size: int) -> str:
+    return f"{archive.name}: the partial file on {name} ({size / 1e6:.1f} MB) has other content; it is copied again"
+
+
 def _move(job: TransferJob, archive: Archive, offset: int) -> int:
-    teller = Teller(job.emit, archive.name, archive.size, offset)
+    progress = ProgressReporter(job.emit, archive.name, archive.size, offset)
     with job.source.reading(archive, offset) as incoming, job.target.writing(archive, offset) as outgoing:
-        seen, digest = pump(incoming, outgoing, teller, Throttle(job.limit))
+        seen, digest = pump(incoming, outgoing, progress, Throttle(job.limit))
         incoming.finish()
         outgoing.finish()
     if seen != archive.size - offset or (offset == 0 and digest != archive.sha256):
@@ -183,6 +202,77 @@ def _move(job: TransferJob, archive: Archive, offset: int) -> int:
 
 
 def changed(archive: Archive, seen: int, digest: str) -> ArchiveChanged:
-    """What passed by is not what the source was found to have."""
-    text = f"{archive.name} changed while it was copied: {seen} bytes with SHA-256 {digest} passed by"
-    return ArchiveChanged(f"{text}; they were thrown away")
+    """Return the error for bytes that are not those that the source had before the transfer."""
+    text = f"{archive.name} changed while it was copied: {seen} bytes with SHA-256 {digest} were received"
+    return ArchiveChanged(f"{text}; they were discarded")
+
+
+# ---------------------------------------------------------------------- from a source with SFTP only
+
+
+@dataclass(frozen=True)
+class _SftpEnds:
+    """A source that cannot hash, and a target whose partial file can be read from here."""
+
+    source: SftpEnd
+    target: FolderEnd | SftpEnd
+
+
+def _send_unhashed(job: TransferJob, ends: _SftpEnds, archive: Archive) -> Sent:
+    """Copy one archive and hash it as it passes; see `send`."""
+    source, target = ends.source, ends.target
+    given = archive.sha256
+    archive, checkpoint = source.checkpoint(archive)
+    found = target.look(archive)
+    if found.final != "none":
+        known = source.identify(archive)
+        refuse_other(target.name, known, target.look(known))
+        return Sent(known, 0, kept=True)
+    prefix = _prefix_of_checkpoint(ends, archive, found.part, checkpoint, job.emit)
+    offset, sha = prefix if prefix is not None else (0, None)
+    if not offset:
+        checkpoint.delete()
+    check_space(target.name, archive.size - offset, found.free, archive.name)
+    target.begin(archive, offset)
+    digest = Digest(sha, offset, checkpoint.add)
+    progress = ProgressReporter(job.emit, archive.name, archive.size, offset)
+    with (
+        discard_if_changed(job, archive),
+        source.reading(archive, offset) as incoming,
+        target.writing(archive, offset) as outgoing,
+    ):
+        seen, found_hash = pump(incoming, outgoing, progress, Throttle(job.limit), digest)
+        incoming.finish()
+        outgoing.finish()
+    archive = replace(archive, sha256=found_hash)
+    unchanged = source.checkpoint(archive)[1].path == checkpoint.path  # the same size and time as before
+    if seen != archive.size - offset or given not in {"", found_hash} or not unchanged:
+        target.discard_partial(archive)
+        checkpoint.delete()
+        raise changed(archive, seen, found_hash)
+    target.finish(archive)
+    checkpoint.delete()
+    return Sent(archive, seen, offset)
+
+
+def _prefix_of_checkpoint(
+    ends: _SftpEnds, archive: Archive, part: int, checkpoint: Checkpoint, emit: Emit
+) -> tuple[int, _Hash] | None:
+    """Return the verified prefix of the partial file and its running hash; None where nothing can be kept."""
+    target = ends.target
+    if not part:
+        return None
+    marks = checkpoint.marks()
+    size = max((mark for mark in marks if mark <= part), default=0) if part <= archive.size else 0
+    expected = marks.get(size, "")
+    if not size and (marks or part < EVERY) and part <= archive.size:
+        emit(Said(f"{archive.name}: the partial file on {target.name} is too short to resume; it is copied again"))
+        return None
+    if not size and part <= archive.size:  # copied from another workstation, or before this one kept checkpoints
+        size, expected = part, ends.source.prefix(archive, part)
+    sha = target.part_hash(archive, size) if size else None
+    if sha is not None and sha.hexdigest() == expected:
+        emit(Said(_resuming(archive, target.name, size)))
+        return size, sha
+    emit(Said(_restarting(archive, target.name, part), "warning"))
+    return None

@@ -1,4 +1,4 @@
-"""Which way archives travel, and why. Pure: facts in, a decision with its reasons out."""
+"""Chooses the method and the route of a transfer, with reasons. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from tscm_migrate.errors import UsageError
 from tscm_migrate.transfer.methods import METHODS
 
 Route = Literal["direct", "relay"]
-SMALL = 64_000_000  # bytes below which a key on the target is more than the time it saves is worth
+SMALL = 64_000_000  # bytes; below this size, lending a key costs more than it saves
 
 
 @dataclass(frozen=True)
 class RoutingInput:
-    """What is asked for and what there is. Tools as in `Facts.tools`, with "shell" and "sftp" where there are those.
+    """The requested method and route, and what is available.
 
-    `reaches`: whether the source reaches the target's sshd, None: not tried. `size` in bytes, None: not known.
+    Attributes:
+        source: programs on the source as in `Facts.tools`, also "shell" and "sftp".
+        target: the same for the target.
+        method: a name in METHODS, or auto.
+        route: direct, relay or auto.
+        reaches: whether the source reaches the target's sshd; None: not tried.
+        size: of all archives in bytes; None: not known.
     """
 
     source: frozenset[str]
@@ -29,7 +35,7 @@ class RoutingInput:
 
 @dataclass(frozen=True)
 class RouteChoice:
-    """The way to go, why, and where to turn when it fails on the way; `warn`: it is not what was asked for."""
+    """The method and route to use, the reasons, and what to use if it fails; `warn`: it is not the requested one."""
 
     method: str
     route: Route
@@ -38,46 +44,46 @@ class RouteChoice:
     warn: bool = False
 
     def text(self) -> str:
-        """One line."""
+        """The choice in one line."""
         return f"{self.method}, {self.route}: {'; '.join(self.reasons)}"
 
 
-_WAYS: tuple[tuple[str, Route], ...] = (("rsync", "direct"), ("tar", "relay"), ("sftp", "relay"), ("rsync", "relay"))
+_ALL: tuple[tuple[str, Route], ...] = (("rsync", "direct"), ("tar", "relay"), ("sftp", "relay"), ("rsync", "relay"))
 _GOOD = {
-    ("rsync", "direct"): "rsync is on both, and the old one reaches the new one: the bytes take the shortest way",
-    ("tar", "relay"): "tar is on both; streamed through this workstation, nothing on its disk",
-    ("sftp", "relay"): "SFTP is on both; through this workstation",
-    ("rsync", "relay"): "rsync is on both; through a tunnel over this workstation",
+    ("rsync", "direct"): "both appliances have rsync, and the old appliance reaches the new appliance directly",
+    ("tar", "relay"): "both appliances have tar; streamed through this workstation, nothing is stored on it",
+    ("sftp", "relay"): "both appliances have SFTP; through this workstation",
+    ("rsync", "relay"): "both appliances have rsync; through a tunnel over this workstation",
 }
 
 
 def choose(s: RoutingInput) -> RouteChoice:
-    """Decide.
+    """Choose method and route.
 
     Raises:
-        UsageError: what was asked for excludes each other, or there is no way at all; with every reason.
+        UsageError: the requested method and route contradict each other, or no method is possible; with all reasons.
     """
     if s.method != "auto" and s.route != "auto" and s.route not in METHODS[s.method].caps.routes:
         raise UsageError(
-            f"--method {s.method} does not go --route {s.route}: its bytes pass through this workstation",
-            "leave --route out, or say --method rsync",
+            f"--method {s.method} is not possible with --route {s.route}: its bytes pass through this workstation",
+            "leave --route out, or use --method rsync",
         )
-    ways = [way for way in _order(s) if s.route in {"auto", way[1]}]
-    asked = [way for way in ways if s.method in {"auto", way[0]}]
-    why_not = {way: _blocked(way, s) for way in ways}
-    good = [way for way in asked if not why_not[way]]
-    passed = asked[: asked.index(good[0])] if good else asked
-    others = [way for way in ways if way not in asked and not why_not[way]]
+    routes = [choice for choice in _order(s) if s.route in {"auto", choice[1]}]
+    asked = [choice for choice in routes if s.method in {"auto", choice[0]}]
+    why_not = {choice: _blocked(choice, s) for choice in routes}
+    good = [choice for choice in asked if not why_not[choice]]
+    refused = asked[: asked.index(good[0])] if good else asked
+    others = [choice for choice in routes if choice not in asked and not why_not[choice]]
     if not good and not others:
         said = "; ".join(dict.fromkeys(filter(None, why_not.values())))
-        raise UsageError(f"the archives cannot travel: {said}", "install what is missing, or leave --route out")
-    way, *rest = good or others
-    why = list(dict.fromkeys(why_not[passed_by] for passed_by in passed))
-    if way == ("tar", "relay") and s.method == "auto" and _is_small(s) and not why_not.get(_WAYS[0], ""):
-        why.append("it is small, so no key for a direct way is made")
-    why.append(_GOOD[way])
+        raise UsageError(f"no transfer method is possible: {said}", "install what is missing, or leave --route out")
+    choice, *rest = good or others
+    why = list(dict.fromkeys(why_not[each] for each in refused))
+    if choice == ("tar", "relay") and s.method == "auto" and _is_small(s) and not why_not.get(_ALL[0], ""):
+        why.append("the archive is small, so no key for a direct transfer is created")
+    why.append(_GOOD[choice])
     spare = tuple(rest) if s.method == "auto" else ()
-    return RouteChoice(way[0], way[1], tuple(why), spare, warn=not good)
+    return RouteChoice(choice[0], choice[1], tuple(why), spare, warn=not good)
 
 
 def _is_small(s: RoutingInput) -> bool:
@@ -85,20 +91,20 @@ def _is_small(s: RoutingInput) -> bool:
 
 
 def _order(s: RoutingInput) -> list[tuple[str, Route]]:
-    ways = list(_WAYS)
+    routes = list(_ALL)
     if _is_small(s) and s.method == "auto" and s.route == "auto":
-        ways.append(ways.pop(0))
-    return ways
+        routes.append(routes.pop(0))
+    return routes
 
 
-def _blocked(way: tuple[str, Route], s: RoutingInput) -> str:
-    """Why this way is closed; "" where it is open."""
-    method, route = way
+def _blocked(choice: tuple[str, Route], s: RoutingInput) -> str:
+    """Return why a method and route cannot be used; "" where they can."""
+    method, route = choice
     caps = METHODS[method].caps
-    missing = [f"{', '.join(sorted(caps.source - s.source))} on the old one"] if caps.source - s.source else []
-    missing += [f"{', '.join(sorted(caps.target - s.target))} on the new one"] if caps.target - s.target else []
+    missing = [f"{', '.join(sorted(caps.source - s.source))} on the old appliance"] if caps.source - s.source else []
+    missing += [f"{', '.join(sorted(caps.target - s.target))} on the new appliance"] if caps.target - s.target else []
     if missing:
         return f"{method} cannot be used: there is no {' and no '.join(missing)}"
     if route == "direct" and s.reaches is False:
-        return "the old one does not reach the SSH port of the new one"
+        return "the old appliance does not reach the SSH port of the new appliance"
     return ""

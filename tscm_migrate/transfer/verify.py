@@ -1,9 +1,10 @@
-"""What can be said about a pulled archive here: whole, and, with the passphrase, open to its last byte."""
+"""Checks a pulled archive on this workstation: it is complete and, with the passphrase, can be decrypted to its end."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 import threading
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -21,40 +22,41 @@ _CHUNK = 1 << 20
 
 
 def line(sent: Sent, where: Path | str) -> str:
-    """What came of one archive, on one line."""
+    """Return the result for one archive in one line."""
     archive = sent.archive
-    how = "was there already" if sent.kept else f"{sent.moved / 1e6:.1f} MB sent"
+    how = "it existed already" if sent.kept else f"{sent.moved / 1e6:.1f} MB sent"
     if sent.resumed_at:
-        how += f" after {sent.resumed_at / 1e6:.1f} MB that were right"
+        how += f" after {sent.resumed_at / 1e6:.1f} MB of an earlier attempt"
     return f"{where}: {archive.size} bytes, SHA-256 {archive.sha256} on both sides ({how})"
 
 
 @dataclass(frozen=True)
 class Opened:
-    """`members`: how many files the tar in it has, -1: it was not opened, or is not a tar."""
+    """Result of `look`; `members`: entries of the tar in the archive, -1: it was not opened, or is not a tar."""
 
     members: int
     text: str
 
 
 def look(path: Path, passphrase: Secret | None) -> Opened:
-    """Check the packets, or the tar where it is not sealed; with a passphrase (and gpg), decrypt and list.
+    """Check the OpenPGP packets, or the tar of a plain archive; with a passphrase and gpg, decrypt and list.
 
-    No plaintext is written to any disk.
+    No plaintext is written to a disk.
 
     Raises:
-        TransferError: it is damaged, or the passphrase does not open it. ArchiveRefused: see there.
+        TransferError: the archive is damaged, or the passphrase is wrong.
+        ArchiveRefused: it would fill memory, disk or time.
     """
     if not path.name.endswith(".gpg"):
         with path.open("rb") as file:
             members = _count(file, path)
         if members < 0:
-            return Opened(-1, "it is not encrypted, and not a tar that could be listed")
+            return Opened(-1, "it is not encrypted, and it is not a tar that can be listed")
         return Opened(members, f"it is not encrypted; {members} entries")
     with path.open("rb") as file:
         packets = openpgp.walk(file, path.stat().st_size)
     if packets.why_not:
-        fix = "look at the archive on the appliance: its backup may have failed; make another one"
+        fix = "check the archive on the appliance; its backup may have failed: make another one"
         raise TransferError(f"{path.name} is damaged: {packets.why_not}", fix)
     gpg = shutil.which("gpg")
     if passphrase is None or gpg is None:
@@ -64,17 +66,17 @@ def look(path: Path, passphrase: Secret | None) -> Opened:
 
 
 def _count(file: IO[bytes], path: Path) -> int:
-    """Entries of a tar that is read to its end; -1 where it is none.
+    """Read a tar to its end; return its number of entries, or -1 if it is not a tar.
 
     Raises:
-        ArchiveRefused: it is made to fill memory, disk or time.
+        ArchiveRefused: it would fill memory, disk or time.
     """
     chunks, size = iter(lambda: file.read(_CHUNK), b""), path.stat().st_size
     try:
         try:
             found = contents.walk(chunks, packed=size)
         except contents.BROKEN:
-            contents.drain(chunks, packed=size)  # whether it can be decrypted shows at its end
+            contents.drain(chunks, packed=size)  # an error in the decryption appears at its end
             return -1
     except compression.ArchiveBomb as error:
         found = contents.Walked(f"archive refused: {error}", refused=True)
@@ -84,9 +86,7 @@ def _count(file: IO[bytes], path: Path) -> int:
 
 
 def _decrypted(path: Path, passphrase: Secret, gpg: str, said: str) -> Opened:
-    import tempfile
-
-    # a home of its own: no agent, no cached passphrase and no configuration decide about the result
+    # a separate home: no agent, no cached passphrase and no configuration influence the result
     with tempfile.TemporaryDirectory(prefix="tscm-", ignore_cleanup_errors=True) as home:
         argv = [gpg, "--no-options", "--homedir", home, "--batch", "--no-tty", "--quiet", "--pinentry-mode", "loopback"]
         argv += ["--passphrase-fd", "0", "--decrypt", str(path)]
@@ -110,8 +110,8 @@ def _decrypted(path: Path, passphrase: Secret, gpg: str, said: str) -> Opened:
     if status != 0:
         last = b"".join(errors).decode(errors="replace").strip().splitlines()[-1:]
         text = f"{path.name} cannot be opened: {''.join(c for c in ''.join(last) if c.isprintable())[:200]}"
-        raise TransferError(text, "give the passphrase that it was made with: --passphrase-file FILE")
-    listed = f"{members} entries" if members >= 0 else "not a tar that could be listed"
+        raise TransferError(text, "use the passphrase of that backup: --passphrase-file FILE")
+    listed = f"{members} entries" if members >= 0 else "not a tar that can be listed"
     return Opened(members, f"{said}; decrypted to its end, {listed}")
 
 

@@ -10,6 +10,8 @@ from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import UnknownPrompt, UsageError
+from tscm_migrate.secrets import Secrets
+from tscm_migrate.ssh.connect import connect
 from tscm_migrate.tsadmin.explaining import intent as sample_intent
 from tscm_migrate.tsadmin.reader import QuestionReader, dialects
 from tscm_migrate.tsadmin.session import OPERATOR, OperatorPort, converse
@@ -114,13 +116,9 @@ def record(host: Host, dialogue: str, operator: OperatorPort) -> Recording:
         raise UsageError(f"--dialogue {dialogue!r} is unknown", f"one of: {', '.join(DIALOGUES)}")
     if not operator.attended:
         raise UsageError("a dialogue is recorded with a person who answers", "run it on a terminal")
-    from tscm_migrate.secrets import Secrets
-
     secrets = Secrets(interactive=True)
 
     def dial(host: Host, expect: Sequence[str] | None = None) -> Shell:
-        from tscm_migrate.ssh.connect import connect
-
         return connect(host, credentials=secrets, expect=expect)
 
     appliance = Appliance(host, dial)

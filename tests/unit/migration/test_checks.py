@@ -223,10 +223,10 @@ def test_what_cannot_travel_as_asked_for_is_said_before_anything_is_begun() -> N
     assert preflight(situation(**lacking)) == []
     (other,) = preflight(situation(**lacking, method="rsync"))
     assert (other.name, other.severity) == ("another-way", "warning")
-    assert "no rsync on the new one" in other.text
+    assert "no rsync on the new appliance" in other.text
     (none,) = preflight(situation(**lacking, method="rsync", route="direct"))
     assert (none.name, none.severity, none.firm) == ("no-way", "error", True)
-    assert "no rsync on the new one" in none.text
+    assert "no rsync on the new appliance" in none.text
     (contrary,) = preflight(situation(**both, method="tar", route="direct"))
     assert (contrary.name, contrary.firm) == ("no-way", True)
 

@@ -28,10 +28,10 @@ def test_a_small_archive_is_not_worth_a_key_and_it_says_so() -> None:
     ("source", "target", "reaches", "way", "why"),
     [
         (ALL, ALL, False, ("tar", "relay"), "does not reach"),
-        (ALL, ALL - {"rsync"}, None, ("tar", "relay"), "no rsync on the new one"),
-        (ALL - {"rsync"}, ALL, None, ("tar", "relay"), "no rsync on the old one"),
-        (ALL - {"tar", "rsync"}, ALL, None, ("sftp", "relay"), "no tar on the old one"),
-        (frozenset({"sftp"}), ALL, None, ("sftp", "relay"), "no rsync, shell, ssh on the old one"),
+        (ALL, ALL - {"rsync"}, None, ("tar", "relay"), "no rsync on the new appliance"),
+        (ALL - {"rsync"}, ALL, None, ("tar", "relay"), "no rsync on the old appliance"),
+        (ALL - {"tar", "rsync"}, ALL, None, ("sftp", "relay"), "no tar on the old appliance"),
+        (frozenset({"sftp"}), ALL, None, ("sftp", "relay"), "no rsync, shell, ssh on the old appliance"),
     ],
 )
 def test_a_closed_way_is_named_with_its_reason(
@@ -46,7 +46,7 @@ def test_a_closed_way_is_named_with_its_reason(
 def test_a_missing_rsync_that_was_asked_for_is_said_and_another_way_taken() -> None:
     choice = choose(RoutingInput(ALL, ALL - {"rsync"}, method="rsync"))
     assert (choice.method, choice.warn) == ("tar", True)
-    assert "no rsync on the new one" in choice.text()
+    assert "no rsync on the new appliance" in choice.text()
 
 
 def test_rsync_goes_through_a_tunnel_where_it_has_to() -> None:

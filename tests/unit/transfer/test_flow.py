@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tscm_migrate.errors import TransferError
 from tscm_migrate.events import Progress, silent
-from tscm_migrate.transfer.pump import Digest, Teller, Throttle, TransferPace, pump
+from tscm_migrate.transfer.pump import Digest, ProgressReporter, Throttle, TransferPace, pump
 from tscm_migrate.ui.progress import Meter
 
 
@@ -26,7 +26,7 @@ class Sink:
 @given(st.lists(st.binary(max_size=9000), max_size=12))
 def test_what_passes_by_is_hashed_and_counted(chunks: list[bytes]) -> None:
     sink, data = Sink(), b"".join(chunks)
-    seen, digest = pump(chunks, sink, Teller(silent, "x", len(data)), Throttle(0))
+    seen, digest = pump(chunks, sink, ProgressReporter(silent, "x", len(data)), Throttle(0))
     assert (seen, digest, bytes(sink.data)) == (len(data), hashlib.sha256(data).hexdigest(), data)
 
 

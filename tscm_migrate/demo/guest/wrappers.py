@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from tscm_migrate.demo.guest import Guest
+    from tscm_migrate.demo.guest.handle import Guest
     from tscm_migrate.demo.profile import Profile
 
 RUN = """import sys

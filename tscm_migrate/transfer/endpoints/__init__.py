@@ -1,1 +1,1 @@
-"""Places that have or are to have archives: an appliance with a shell, one with SFTP only, a folder here."""
+"""Endpoints of transfers: an appliance with a shell, an appliance with SFTP only, a local folder."""

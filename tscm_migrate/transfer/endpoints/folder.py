@@ -1,4 +1,4 @@
-"""A folder of this workstation as source and target; no POSIX-only call, the workstation may be Windows."""
+"""A folder of this workstation as source and target of transfers; the workstation may be Windows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 
 
 def digest(path: Path, size: int | None = None) -> str:
-    """SHA-256 of a file, or of its first `size` bytes; "" where it is shorter."""
+    """Return the SHA-256 of a file or of its first `size` bytes; "" if it is shorter."""
     sha = _hashed(path, size)
     return sha.hexdigest() if sha is not None else ""
 
@@ -49,7 +49,7 @@ class _FileReader:
             yield data
 
     def finish(self) -> None:
-        """A file has no cut end."""
+        """See ByteStream; the end of a file is always its end."""
 
 
 class _FileWriter:
@@ -62,29 +62,29 @@ class _FileWriter:
             while view:  # a raw file may take less
                 view = view[self._file.write(view) :]
         except OSError as error:
-            raise TransferError(f"{self._name} cannot be written: {error.strerror}", "look at the disk") from error
+            raise TransferError(f"{self._name} cannot be written: {error.strerror}", "check the disk") from error
 
     def finish(self) -> None:
         os.fsync(self._file.fileno())
 
 
 class FolderEnd:
-    """Archives in `folder`; private files (0600) where the system knows modes."""
+    """Archives in `folder`; files have mode 0600 where the system supports modes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
 
     @property
     def name(self) -> str:
-        """The folder."""
+        """The path of the folder."""
         return str(self.folder)
 
     def part(self, archive: Archive) -> Path:
-        """The unfinished copy."""
+        """Return the path of the partial file."""
         return self.folder / f".{archive.name}.part"
 
     def final(self, archive: Archive) -> Path:
-        """The finished copy."""
+        """Return the path of the complete copy."""
         return self.folder / archive.name
 
     # ------------------------------------------------------------------ as a source
@@ -99,7 +99,7 @@ class FolderEnd:
         except OSError as error:
             raise TransferError(f"{path} cannot be read: {error.strerror}") from error
         if not found or path.stat().st_size != size:
-            raise TransferError(f"{path} changed while it was read", "wait until it is whole, and run again")
+            raise TransferError(f"{path} changed while it was read", "wait until it is complete, and run again")
         return replace(archive, size=size, sha256=found)
 
     def prefix(self, archive: Archive, size: int) -> str:
@@ -122,7 +122,7 @@ class FolderEnd:
     # ------------------------------------------------------------------ as a target
 
     def look(self, archive: Archive) -> TargetState:
-        """See Target; makes the folder."""
+        """See Target; creates the folder."""
         final, part = self.final(archive), self.part(archive)
         try:
             private.folder(self.folder)
@@ -144,7 +144,7 @@ class FolderEnd:
         return digest(self.part(archive), size)
 
     def part_hash(self, archive: Archive, size: int) -> _Hash | None:
-        """The same, to go on with; None where there are fewer bytes."""
+        """Return the running hash of the first `size` bytes of the partial file; None if it is shorter."""
         return _hashed(self.part(archive), size)
 
     def begin(self, archive: Archive, offset: int) -> None:
@@ -157,7 +157,7 @@ class FolderEnd:
             elif part.stat().st_size != offset:
                 os.truncate(part, offset)
         except OSError as error:
-            raise TransferError(f"{part} cannot be made: {error.strerror}", "name another folder") from error
+            raise TransferError(f"{part} cannot be created: {error.strerror}", "name another folder") from error
 
     @contextlib.contextmanager
     def writing(self, archive: Archive, offset: int) -> Iterator[ByteSink]:
@@ -173,7 +173,7 @@ class FolderEnd:
         if found != archive.sha256:
             part.unlink()
             text = f"the copy of {archive.name} in {self.folder} has SHA-256 {found}, not {archive.sha256}"
-            raise TransferError(f"{text}; it was removed", "run again; if it happens twice, look at this disk")
+            raise TransferError(f"{text}; it was removed", "run again; if it happens twice, check this disk")
         try:
             _name(part, final)
         except FileExistsError as error:
@@ -181,24 +181,24 @@ class FolderEnd:
         except OSError as error:
             raise TransferError(f"{part} could not be renamed to {final}: {error.strerror}") from error
 
-    def drop(self, archive: Archive) -> None:
+    def discard_partial(self, archive: Archive) -> None:
         """See Target."""
         self.part(archive).unlink(missing_ok=True)
 
 
 def _only_regular(path: Path) -> None:
     if path.is_symlink() or not path.is_file():
-        raise TransferError(f"{path} is not a regular file", "give the archive itself")
+        raise TransferError(f"{path} is not a regular file", "name the archive file itself")
 
 
 def _name(part: Path, final: Path) -> None:
-    """Rename without overwriting: a link is atomic where there are links, and Windows' own rename never overwrites."""
+    """Rename without overwriting: atomically by a hard link; on Windows, rename itself never overwrites."""
     if os.name != "nt":
         try:
             os.link(part, final)
         except FileExistsError:
             raise
-        except OSError:  # a file system without links (FAT, some shares)
+        except OSError:  # a file system without hard links (FAT, some network shares)
             if final.exists():
                 raise FileExistsError from None
         else:
@@ -209,7 +209,7 @@ def _name(part: Path, final: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Let the new name reach the disk, where a folder can be opened for that."""
+    """Write the new name to the disk, on systems where a folder can be opened for that."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

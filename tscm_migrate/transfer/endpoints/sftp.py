@@ -1,4 +1,4 @@
-"""An appliance that offers SFTP and no shell: everything, hashing too, goes over SFTP."""
+"""An appliance that offers SFTP and no shell as source and target of transfers; also hashing reads by SFTP."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tscm_migrate.errors import (
 from tscm_migrate.model import Archive
 from tscm_migrate.ssh import sftp as fast
 from tscm_migrate.transfer.base import TargetState
-from tscm_migrate.transfer.checkpoint import Ledger
+from tscm_migrate.transfer.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,9 +38,9 @@ _MODE = 0o664
 
 
 class SftpEnd:
-    """An appliance by SFTP alone: no sudo, so the login user must be able to write to the folder.
+    """An appliance with SFTP only: sudo cannot be used, so the login user needs write access to the backup folder.
 
-    To hash is to read: a copy is verified by reading it back.
+    A copy is verified by reading it back.
     """
 
     def __init__(self, appliance: Appliance) -> None:
@@ -48,15 +48,15 @@ class SftpEnd:
 
     @property
     def name(self) -> str:
-        """The inventory's."""
+        """Its name in the inventory."""
         return self.appliance.name
 
     def part(self, archive: Archive) -> str:
-        """Path of the unfinished copy."""
+        """Return the path of the partial file."""
         return f"{self.appliance.paths.backup_dir}/.{archive.name}.part"
 
     def final(self, archive: Archive) -> str:
-        """Path of the finished copy."""
+        """Return the path of the complete copy."""
         return f"{self.appliance.paths.backup_dir}/{archive.name}"
 
     @contextlib.contextmanager
@@ -65,19 +65,17 @@ class SftpEnd:
             yield client
 
     def listed(self) -> tuple[Archive, ...]:
-        """Archives of documented names in the backup folder.
+        """Return the archives with documented names in the backup folder.
 
         Raises:
             ListingFailed: the folder is missing or cannot be read.
         """
-        from tscm_migrate.ssh.sftp import entries
-
         folder, host = self.appliance.paths.backup_dir, self.appliance.host
         try:
             with self._client() as client:
-                named = [a for a in entries(client, folder, self.name) if acceptable(a.filename)]
-                # A server need not tell a file's kind in a listing.
-                found = [a if a.st_mode else _told(client, folder, a) for a in named]
+                named = [a for a in fast.entries(client, folder, self.name) if acceptable(a.filename)]
+                # A server may leave the file type out of a listing.
+                found = [a if a.st_mode else _with_type(client, folder, a) for a in named]
         except (CommandTimeout, ConnectionLost, OutputFlood):
             raise
         except SshError as error:
@@ -107,11 +105,12 @@ class SftpEnd:
 
     # ------------------------------------------------------------------ as a source
 
-    def noted(self, archive: Archive) -> tuple[Archive, Ledger]:
-        """The archive with its size, and what was noted about it as it is now, without reading it.
+    def checkpoint(self, archive: Archive) -> tuple[Archive, Checkpoint]:
+        """Return the archive with its size, and its checkpoint, without reading the archive.
 
         Raises:
-            ApplianceError: it is no regular file.
+            ApplianceError: it is not a regular file.
+            ArchiveChanged: its size is not the one in the listing.
         """
         with self._client() as client:
             now = client.lstat(archive.path)
@@ -121,12 +120,12 @@ class SftpEnd:
             text = f"{archive.path} on {self.name} has {now.st_size} bytes, and had {archive.size} in the listing"
             raise ArchiveChanged(text)
         host = self.appliance.host
-        return replace(archive, size=int(now.st_size or 0)), Ledger(
+        return replace(archive, size=int(now.st_size or 0)), Checkpoint(
             host.name, host.address, archive.path, now.st_size, now.st_mtime
         )
 
     def identify(self, archive: Archive) -> Archive:
-        """See Source; reads all of it."""
+        """See Source; reads the complete archive."""
         with self._client() as client:
             before = client.lstat(archive.path)
             if not stat.S_ISREG(before.st_mode or 0):
@@ -160,14 +159,12 @@ class SftpEnd:
 
     def look(self, archive: Archive) -> TargetState:
         """See Target."""
-        from tscm_migrate.ssh.sftp import free_at
-
         final, part = self.final(archive), self.part(archive)
         with self._client() as client:
             folder = self.appliance.paths.backup_dir
             if _stat(client, folder) is None:
                 client.mkdir(folder, 0o775)
-            free = free_at(client, folder)
+            free = fast.free_at(client, folder)
             if (there := _stat(client, final)) is not None:
                 same = stat.S_ISREG(there.st_mode or 0) and there.st_size == archive.size
                 same = same and self._digest(client, final)[0] == archive.sha256
@@ -184,7 +181,7 @@ class SftpEnd:
             return self._digest(client, self.part(archive), size)[0]
 
     def part_hash(self, archive: Archive, size: int) -> _Hash | None:
-        """The same, to go on with; None where there are fewer bytes."""
+        """Return the running hash of the first `size` bytes of the partial file; None if it is shorter."""
         with self._client() as client:
             sha, seen = self._hash(client, self.part(archive), size)
         return sha if seen == size else None
@@ -212,20 +209,20 @@ class SftpEnd:
             yield out
 
     def finish(self, archive: Archive) -> None:
-        """See Target; OpenSSH's rename links, and so does not overwrite."""
+        """See Target; the rename of OpenSSH makes a hard link, so it does not overwrite."""
         part, final = self.part(archive), self.final(archive)
         with self._client() as client:
             found, _size = self._digest(client, part)
             if found != archive.sha256:
                 client.remove(part)
                 text = f"the copy of {archive.name} on {self.name} has SHA-256 {found}, not {archive.sha256}"
-                raise TransferError(f"{text}; it was removed", "run again; if it happens twice, look at that disk")
+                raise TransferError(f"{text}; it was removed", "run again; if it happens twice, check that disk")
             client.chmod(part, _MODE)
             if _stat(client, final) is not None:
                 raise TransferError(f"{archive.name} has appeared on {self.name} meanwhile; it was not overwritten")
             client.rename(part, final)
 
-    def drop(self, archive: Archive) -> None:
+    def discard_partial(self, archive: Archive) -> None:
         """See Target."""
         with contextlib.suppress(SshError), self._client() as client:
             client.remove(self.part(archive))
@@ -238,7 +235,7 @@ def _stat(client: paramiko.SFTPClient, path: str) -> paramiko.SFTPAttributes | N
         return None
 
 
-def _told(client: paramiko.SFTPClient, folder: str, entry: paramiko.SFTPAttributes) -> paramiko.SFTPAttributes:
+def _with_type(client: paramiko.SFTPClient, folder: str, entry: paramiko.SFTPAttributes) -> paramiko.SFTPAttributes:
     found = client.lstat(f"{folder}/{entry.filename}")
     entry.st_mode, entry.st_size, entry.st_mtime = found.st_mode, found.st_size, found.st_mtime
     return entry

@@ -1,4 +1,4 @@
-"""The ways for archives to travel, one small module each; the dict is the whole registry."""
+"""Transfer methods, one module each, and their registry."""
 
 from __future__ import annotations
 

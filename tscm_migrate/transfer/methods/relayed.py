@@ -1,4 +1,4 @@
-"""One archive after another, from end to end through this workstation: SFTP between appliances, pull and push."""
+"""Methods that relay one archive after another through this workstation: SFTP, pull and push."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from typing import ClassVar
 
 from tscm_migrate.transfer.base import MethodCaps, Sent, TransferJob
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
-from tscm_migrate.transfer.relay import carry
+from tscm_migrate.transfer.relay import send
 
 
 class Pull:
-    """METHOD 4, towards us: an appliance's archives into a folder."""
+    """Copies archives of an appliance to a local folder (METHOD 4 of the vendor's page, first half)."""
 
     caps: ClassVar[MethodCaps] = MethodCaps(("relay",), frozenset({"sftp"}), frozenset())
 
     def send(self, job: TransferJob) -> tuple[Sent, ...]:
         """See Method."""
-        return tuple(carry(job, archive) for archive in job.archives)
+        return tuple(send(job, archive) for archive in job.archives)
 
 
 class Push:
-    """METHOD 4, back: files of a folder to an appliance."""
+    """Copies archives of a local folder to an appliance (METHOD 4, second half)."""
 
     caps: ClassVar[MethodCaps] = MethodCaps(("relay",), frozenset(), frozenset({"sftp"}))
 
     def send(self, job: TransferJob) -> tuple[Sent, ...]:
         """See Method."""
-        return tuple(carry(job, archive) for archive in job.archives)
+        return tuple(send(job, archive) for archive in job.archives)
 
 
 class Sftp:
-    """METHOD 3: SFTP on both sides, straight through, or by way of a spool folder where one is given.
+    """Copies by SFTP from both appliances (METHOD 3), in one stream or through a local spool folder.
 
-    The spooled copy is removed when the target has it, verified; it stays for the next attempt when it has not.
+    The spooled copy is deleted when the target has a verified copy; after a failure it stays for the next attempt.
     """
 
     caps: ClassVar[MethodCaps] = MethodCaps(("relay",), frozenset({"sftp"}), frozenset({"sftp"}))
@@ -41,11 +41,11 @@ class Sftp:
     def send(self, job: TransferJob) -> tuple[Sent, ...]:
         """See Method."""
         if job.spool is None:
-            return tuple(carry(job, archive) for archive in job.archives)
+            return tuple(send(job, archive) for archive in job.archives)
         spool = FolderEnd(job.spool)
         sent = []
         for archive in job.archives:
-            known = carry(replace(job, target=spool), archive).archive
-            sent.append(carry(replace(job, source=spool), known))
+            known = send(replace(job, target=spool), archive).archive
+            sent.append(send(replace(job, source=spool), known))
             spool.final(known).unlink(missing_ok=True)
         return tuple(sent)

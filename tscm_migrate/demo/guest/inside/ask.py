@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import term_prompt
+from .machine import device_label, device_names, device_settings
 from .wording import QUESTIONS
 
 if TYPE_CHECKING:
@@ -80,12 +81,10 @@ def yes(machine: Machine, question: str, **values: str) -> bool:
 
 def lead(machine: Machine, question: str, **values: str) -> None:
     """Write what this wording has above a question."""
-    from .devices import about, label, names
-
     for level, text in machine.wording.leads.get(question, ()):
         if level == "devices":
-            for name in names(machine):
-                machine.write(f"  {name} ({label(about(machine, name)['kind'])})\n")
+            for name in device_names(machine):
+                machine.write(f"  {name} ({device_label(device_settings(machine, name)['kind'])})\n")
         else:
             machine.warn(text.format(**values))
 

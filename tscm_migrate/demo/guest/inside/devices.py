@@ -9,35 +9,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from . import archive, ask
+from .machine import device_label, device_names, device_settings
 
 if TYPE_CHECKING:
     import tarfile
 
     from .base import Machine
     from .options import Options
-
-LABELS = {
-    "asa": "Cisco ASA", "isr": "Cisco ISR", "firepower": "Cisco Firepower", "pan": "Palo Alto Networks",
-    "panos": "Palo Alto Networks", "fortinet": "Fortinet Fortigate", "nios": "Infoblox NIOS", "a10": "A10 Networks",
-    "checkpoint": "Check Point", "bind": "ISC BIND 9",
-}  # fmt: skip
-
-
-def label(kind: str) -> str:
-    """What the vendor calls a type of device."""
-    return LABELS.get(kind, kind)
-
-
-def names(machine: Machine) -> list[str]:
-    """The devices that are configured here."""
-    folder = machine.path("devices")
-    return sorted(path.parent.name for path in folder.glob("*/device.json"))
-
-
-def about(machine: Machine, name: str) -> dict[str, Any]:
-    """A device's own file."""
-    loaded: dict[str, Any] = json.loads(machine.path("devices").joinpath(name, "device.json").read_text("utf-8"))
-    return loaded
 
 
 def create(machine: Machine, device: dict[str, Any]) -> None:
@@ -58,8 +36,8 @@ def show(machine: Machine, _options: Options) -> int:
     """`tsadmin list`."""
     machine.info("ThreatSTOP Devices:")
     machine.write(f"{'Nickname':<20} {'Type':<10}\n{'-' * 20} {'-' * 10}\n")
-    for name in names(machine):
-        machine.write(f"  {name:<18} {about(machine, name)['kind']}\n")
+    for name in device_names(machine):
+        machine.write(f"  {name:<18} {device_settings(machine, name)['kind']}\n")
     return int(machine.profile["exit_ok"])
 
 
@@ -68,7 +46,11 @@ def add(machine: Machine, options: Options) -> int:
     name = options.words[0] if options.words else ""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         machine.fail("a device name is needed", 2)
-    known = about(machine, name) if name in names(machine) else {"size_bytes": 4096, "update_seconds": 0.1, "fails": 0}
+    known = (
+        device_settings(machine, name)
+        if name in device_names(machine)
+        else {"size_bytes": 4096, "update_seconds": 0.1, "fails": 0}
+    )
     create(machine, {"asks": None, **known, "name": name, "kind": options.type or known.get("kind", "asa")})
     machine.info(f"Device {name} configured")
     return int(machine.profile["exit_ok"])
@@ -77,9 +59,9 @@ def add(machine: Machine, options: Options) -> int:
 def update(machine: Machine, options: Options) -> int:
     """`tsadmin update NAME`: takes its time, may ask at the first login, may fail."""
     name = options.words[0] if options.words else ""
-    if name not in names(machine):
+    if name not in device_names(machine):
         machine.fail(f"Unknown device: {name or '(none given)'}")
-    device = about(machine, name)
+    device = device_settings(machine, name)
     counter = machine.path("state").with_name(f"updates.{name}")
     count = int(counter.read_text()) if counter.exists() else 0
     machine.info(f"Updating device {name} ({device['kind']})")
@@ -115,6 +97,6 @@ def restore(machine: Machine, tar: tarfile.TarFile) -> list[str]:
         if folder.is_dir():
             machine.own(folder, 0o750)
         # an archive of another kind of TSCM, in a drill, need not have this file
-        kind = about(machine, name)["kind"] if (folder / "device.json").is_file() else ""
-        machine.info(machine.wording.message("restoring", name=name, label=label(kind)))
+        kind = device_settings(machine, name)["kind"] if (folder / "device.json").is_file() else ""
+        machine.info(machine.wording.message("restoring", name=name, label=device_label(kind)))
     return failed

@@ -1,10 +1,11 @@
-"""What the programs ask of the operating system: the interface's address, running updates."""
+"""What the simulated programs read from their appliance: address, running updates, configured devices."""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .base import Machine
@@ -24,3 +25,27 @@ def updates_running() -> int:
     """How many ts-update processes `ps` shows; used to mark archives that were made too early."""
     done = subprocess.run(["ps", "-A", "-o", "args="], check=False, capture_output=True, text=True, timeout=30)
     return sum(any(word.endswith("/ts-update") for word in line.split()[:4]) for line in done.stdout.splitlines())
+
+
+_LABELS = {
+    "asa": "Cisco ASA", "isr": "Cisco ISR", "firepower": "Cisco Firepower", "pan": "Palo Alto Networks",
+    "panos": "Palo Alto Networks", "fortinet": "Fortinet Fortigate", "nios": "Infoblox NIOS", "a10": "A10 Networks",
+    "checkpoint": "Check Point", "bind": "ISC BIND 9",
+}  # fmt: skip
+
+
+def device_label(kind: str) -> str:
+    """What the vendor calls a type of device."""
+    return _LABELS.get(kind, kind)
+
+
+def device_names(machine: Machine) -> list[str]:
+    """The devices that are configured here."""
+    folder = machine.path("devices")
+    return sorted(path.parent.name for path in folder.glob("*/device.json"))
+
+
+def device_settings(machine: Machine, name: str) -> dict[str, Any]:
+    """A device's own file."""
+    loaded: dict[str, Any] = json.loads(machine.path("devices").joinpath(name, "device.json").read_text("utf-8"))
+    return loaded

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import archive, ask, devices, network
 from .backup import given
 from .base import ProgramExit
-from .machine import address_of
+from .machine import address_of, device_names
 from .netfile import Net
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Flow:
 
     def warning(self) -> None:
         """Warn once where devices exist."""
-        if devices.names(self.machine) and not ask.yes(self.machine, "warning"):
+        if device_names(self.machine) and not ask.yes(self.machine, "warning"):
             self.machine.fail("Restore cancelled.")
 
     def ssh(self) -> None:

@@ -1,0 +1,69 @@
+"""Handle of an installed simulated appliance: its files and its log, as the machine that runs it sees them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.demo.guest.inside.netfile import read as read_net
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tscm_migrate.demo.guest.inside.netfile import Net
+
+
+@dataclass(frozen=True)
+class Guest:
+    """An installed appliance, seen from the machine that runs the lab.
+
+    Args:
+        root: where its root folder is now, on this machine.
+        inside: what that root is called by the programs that run in it: "/" in a mount name space of its own.
+        lib: the programs' folder, as they call it.
+    """
+
+    root: Path
+    inside: str
+    lib: str
+
+    def host(self, path: str) -> Path:
+        """Where this machine finds a path that the appliance's programs use."""
+        if self.inside == "/":
+            return self.root / path.lstrip("/")
+        return Path(path)
+
+    def path(self, name: str) -> Path:
+        """One of the appliance's places by its logical name, on this machine."""
+        return self.host(self.config()["paths"][name])
+
+    def config(self) -> dict[str, Any]:
+        """What the programs on the appliance read."""
+        loaded: dict[str, Any] = json.loads(self.host(f"{self.lib}/config.json").read_text("utf-8"))
+        return loaded
+
+    def set_faults(self, faults: Mapping[str, Any]) -> None:
+        """Change the faults from now on, also for a running appliance."""
+        self.change(faults=dict(faults))
+
+    def change(self, **fields: Any) -> None:
+        """Change fields of the profile from now on, also for a running appliance."""
+        config = self.config()
+        config["profile"] |= fields
+        path = self.host(f"{self.lib}/config.json")
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(config), "utf-8")
+        part.chmod(0o644)
+        part.replace(path)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """The lab's own record: every call, every ts-update from start to end, with times in UTC."""
+        path = self.path("journal")
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+    def saved_net(self) -> Net | None:
+        """What the interface gets at the next boot."""
+        path = self.path("interfaces")
+        return read_net(path.read_text("utf-8")) if path.exists() else None
