@@ -30,6 +30,7 @@ _LEFT = {
     errors.Exit.HOST_KEY: f"nothing was sent to that host; {_UNDONE}",
 }
 _SAMPLES: dict[str, Any] = {
+    "questions": (("QUESTION", "WHY"),),
     "names": ("NAME",), "items": ("…",), "processes": ("…",), "places": (), "ours": ("OURS",), "theirs": ("THEIRS",),
     "kind": "key exchange", "startup": "~/.bashrc line 3: exec zsh",
 }  # fmt: skip

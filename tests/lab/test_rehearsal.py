@@ -10,6 +10,7 @@ import pytest
 from tests.harness import matrix
 from tests.harness.rig import Rig, differs
 from tests.support.migrations import MIGRATE, needed, run_of, said
+from tests.support.person import Taught, learn
 from tests.support.terminal import Terminal
 from tscm_migrate.demo.profile import Device
 
@@ -93,6 +94,21 @@ def test_an_unknown_question_of_the_restore_is_met_while_the_old_one_serves(room
     assert {name: everything(lab, name) for name in ("old", "new")} == before
     shown = lab.run_tool("run", "show", run_of(result.stdout)).stdout
     assert "offline_began" not in shown
+
+
+def test_an_answer_that_cannot_be_saved_ends_prompts_learn_with_what_to_do(rooms: MakeLab) -> None:
+    """A dialect has no patterns, so it refuses this question; `migrate --yes` would stop at it."""
+    lab = rooms(
+        {}, {"extra_prompt": "Keep the files a.*b? [y/n] ", "order": ("warning", "list", "network", "ssh", "cron")}
+    )
+    before = {name: everything(lab, name) for name in ("old", "new")}
+    shown = learn(lab, [Taught("Keep the files", "n", "literal")], env=ENV, status=4)
+    error = shown[shown.rindex("error: ") :]
+    assert "1 answer(s) could not be saved" in " ".join(error.split())
+    assert "tscm-migrate migrate --to tscm-new --from tscm-old" in " ".join(error.split())
+    assert "dialect.toml" in error
+    assert "(prompts.not-saved, exit code 4)" in " ".join(error.split())
+    assert {name: everything(lab, name) for name in ("old", "new")} == before
 
 
 def test_the_restore_is_followed_to_the_network_question_and_a_hang_up_there_changes_nothing(rooms: MakeLab) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import device_discovery, folders, parsers
+from tscm_migrate.appliance import folders, parsers
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive import hashing
 from tscm_migrate.errors import ApplianceError, ArchiveRefused, ListingFailed
@@ -143,16 +143,6 @@ _WHOLE = r"""case $(dd if={path} bs=1 count=6 2>/dev/null | od -An -v -to1 | tr 
 *) test=; tarred=$(dd if={path} bs=1 skip=257 count=5 2>/dev/null);
    [ "$tarred" != ustar ] || tar -tf {path} >/dev/null 2>&1 || echo @damaged ;;
 esac; if [ -n "$test" ] && command -v $test >/dev/null; then $test -t < {path} >/dev/null 2>&1 || echo @damaged; fi"""
-
-
-def devices_in(members: tuple[str, ...], device_glob: str = "devices/*") -> tuple[str, ...]:
-    """Device names among an archive's members, by the same pattern that is used on the appliance; may be empty."""
-    folder = device_glob.rsplit("/", 1)[0].rsplit("/", 1)[-1]
-    found = "\n".join(
-        match[1] for name in members if (match := re.search(rf"(?:^|/){re.escape(folder)}/([^/]+)", name))
-    )
-    names: tuple[str, ...] = device_discovery.etc_devices(found)["in_etc"]
-    return names
 
 
 @dataclass(frozen=True)

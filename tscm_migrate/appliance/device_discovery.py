@@ -34,7 +34,7 @@ _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*", re.ASCII)
 
 
 # Files beside those of the devices: of the logging, BIND's files as they were before a device of type bind, copies.
-_NO_DEVICE = re.compile(
+NO_DEVICE = re.compile(
     r"log4(?:perl|j|perl[._-].*)\w*\.\w+|bind_stock_configs\b.*|.+\.(?:tgz|tar|gz|zip|bz2|xz|bak|old|orig|save|tmp|sw[op]|lock|pid|"
     r"pem|crt|log|rpm(?:new|save|orig)|dpkg-\w+)|.*~",
     re.IGNORECASE,
@@ -46,7 +46,7 @@ def in_tree(paths: Iterable[str]) -> frozenset[str]:
     names: set[str] = set()
     for path in paths:
         parts = PurePosixPath(path).parts
-        if parts and _NO_DEVICE.fullmatch(parts[-1]):
+        if parts and NO_DEVICE.fullmatch(parts[-1]):
             parts = parts[:-1]
             names.update(parts)
             continue
@@ -58,7 +58,7 @@ def in_tree(paths: Iterable[str]) -> frozenset[str]:
 def etc_devices(text: str, _paths: Paths | None = None) -> dict[str, Any]:
     """Paths, one a line: the names of the devices are the last parts without an ending such as .conf."""
     files = [PurePosixPath(line.strip()).name for line in text.split("\n")]
-    names = {without_ending(name) for name in files if not _NO_DEVICE.fullmatch(name)}
+    names = {without_ending(name) for name in files if not NO_DEVICE.fullmatch(name)}
     return {"in_etc": tuple(sorted(name for name in names if SAFE_DEVICE.fullmatch(name)))}
 
 
@@ -85,7 +85,7 @@ def appeared(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
     """
     had = {str(parent) for path in before for parent in (PurePosixPath(path), *PurePosixPath(path).parents)}
     came = [PurePosixPath(path) for path in after if path not in had]
-    new = [path.parts for path in came if not _NO_DEVICE.fullmatch(path.name)]
+    new = [path.parts for path in came if not NO_DEVICE.fullmatch(path.name)]
     tops = {parts[: _first_new(parts, had)] for parts in new}
     while len(tops) == 1 and (deeper := {p[: len(top) + 1] for top in tops for p in new if len(p) > len(top)}):
         tops = deeper

@@ -14,8 +14,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import parsers
-from tscm_migrate.appliance.archives import devices_in
 from tscm_migrate.archive import compression, contents, network_config
+from tscm_migrate.archive.devices import ConfigTexts, recognise
 from tscm_migrate.errors import ArchiveRefused
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def read(chunks: Iterator[bytes], paths: Paths, *, packed: int = 0) -> ArchiveFa
         network_config.settings({path: text for pattern in _NETWORK for path, text in seen.of(pattern).items()}),
         next(iter("".join(seen.of("*etc/hostname").values()).split()), ""),
         "".join(seen.of(_cron(paths)).values()),
-        devices_in(walked.names, paths.device_glob),
+        recognise(walked.names, paths, texts=seen.config.texts).names,
         device_files(seen.hashes, paths.device_glob),
     )
 
@@ -111,12 +111,16 @@ class _Seen:
         self._texts = (*_NETWORK, "*ssh_host_*_key.pub", "*etc/hostname", _cron(paths))
         self._kept: dict[str, str] = {}
         self.hashes: dict[str, str] = {}
+        self.config = ConfigTexts()
 
     def __call__(self, name: str, chunks: Iterator[bytes]) -> None:
         path = "/" + name.removeprefix("./")
         below = next((path.partition(etc)[2] for etc in self._etc if etc in path), "")
         if below and not re.search(r"[\x00-\x1f]", below):
-            digest = hashlib.sha256()
+            start = next(chunks, b"")
+            digest = hashlib.sha256(start)
+            if self.config.wants(name):
+                self.config.add(name, start)
             for chunk in chunks:
                 digest.update(chunk)
             self.hashes[below] = digest.hexdigest()

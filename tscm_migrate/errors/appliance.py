@@ -152,6 +152,30 @@ class UnknownPrompt(ApplianceError):
 
 
 @dataclass(eq=False)
+class AnswersNotSaved(MigrateError):
+    """Answers that were taught could not be saved in the dialect."""
+
+    code = "prompts.not-saved"
+    exit_code = Exit.ATTENTION
+    retry = Retry.AFTER_REMEDY
+
+    questions: tuple[tuple[str, str], ...]  # each with the reason
+    command: str = "tscm-migrate migrate"  # with the options that were given
+    dialect: str = "dialect.toml"
+
+    def message(self) -> str:
+        listed = "; ".join(f"{question!r}: {why}" for question, why in self.questions)
+        count = len(self.questions)
+        return f"{count} answer(s) could not be saved, so migrate --yes stops at these questions: {listed}"
+
+    def remedy(self) -> str:
+        return (
+            f"answer them on a terminal during the migration: {self.command}; "
+            f"or write rows for them into {self.dialect} (docs: Teach it another wording)"
+        )
+
+
+@dataclass(eq=False)
 class Untaught(UnknownPrompt):
     """tsadmin asked an unknown question in the rehearsal; the migration was refused. The old appliance still serves."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import archives, cron_hold, facts
+from tscm_migrate.archive.devices import recognise
 from tscm_migrate.errors import BackupFailed
 from tscm_migrate.events import Said
 from tscm_migrate.migration import checks, locks
@@ -59,7 +60,7 @@ def make(
         proof = archives.prove(appliance, archive, passphrase)
         if not proof.opened:
             raise BackupFailed(appliance.name, f"{archive.path} cannot be opened: {proof.why_not}")
-        inside = archives.devices_in(proof.members, appliance.paths.device_glob)
+        inside = recognise(proof.members, appliance.paths, listed=known.devices or ()).names
         return Made(archive, len(proof.members), inside)
 
 

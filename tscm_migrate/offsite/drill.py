@@ -1,7 +1,8 @@
 """Test a stored copy: fetch, decrypt and unpack it in memory, and list what it contains. Nothing is written to a disk.
 
-An archive's layout is not documented, so the test asks for what holds for any: the copy can be decrypted to its end, it
-is a tar that can be read to its end with every checksum right, its names stay inside, and it contains files.
+The copy must be decrypted to its end, it must be a tar that can be read to its end with all checksums right, no name in
+it may lead outside, and it must contain files and devices. The layout of an archive is not documented: if it is not a
+known one, it cannot be told whether there are devices. That is neither a success nor a failure, so no record is stored.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.archives import devices_in
 from tscm_migrate.archive import contents
+from tscm_migrate.archive.devices import ArchivedDevices, ConfigTexts, recognise
 from tscm_migrate.errors import CopyDamaged, OffsiteError, SealFailed
+from tscm_migrate.model import Host
 from tscm_migrate.offsite.fetch import opened
 from tscm_migrate.offsite.manifest import Record
 from tscm_migrate.offsite.verify import write_record
@@ -27,43 +29,57 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drilled:
-    """What a drill showed; `why` is "" where all is well. `size`: bytes unpacked."""
+    """Result of a drill.
+
+    Attributes:
+        copy: that was tested.
+        why: why it failed; "" where it did not.
+        files: number of files in it.
+        size: bytes unpacked.
+        devices: names of its devices.
+        unknown: why it cannot be told whether it contains devices; "" where it can.
+    """
 
     copy: Copy
     why: str = ""
     files: int = 0
     size: int = 0
     devices: tuple[str, ...] = ()
+    unknown: str = ""
 
     @property
     def detail(self) -> str:
-        """One line for the record."""
-        devices = ", ".join(self.devices) or "none seen"
+        """The result in one line, for the record."""
+        devices = ", ".join(self.devices) or f"cannot tell: {self.unknown}"
         return self.why or f"{self.files} files, {self.size} bytes, devices: {devices}"[:280]
 
 
 def drill(
-    store: Store, copy: Copy, passphrase: Secret | None, now: datetime, *, gnupg_home: Path | None = None
-) -> Drilled:
-    """Do the drill and write down how it went.
+    store: Store, copy: Copy, passphrase: Secret | None, now: datetime, *, host: Host | None = None,
+    gnupg_home: Path | None = None,
+) -> Drilled:  # fmt: skip
+    """Test a copy, and store a record of the result in the store.
 
     Args:
         store: where the copy is.
         copy: which.
         passphrase: of the archive, where one was used on the appliance.
-        now: aware UTC; what the record says.
-        gnupg_home: the keyring with the secret key of what we sealed; None: the user's.
+        now: time of the record; aware UTC.
+        host: of the copy, for its paths and the devices that the inventory lists.
+        gnupg_home: the keyring with the secret key of the copy; None: the user's.
 
     Raises:
-        StoreUnavailable, StoreDenied: nothing was learned, and nothing is written down.
-        SealFailed: no passphrase was given; that says nothing of the copy.
+        StoreUnavailable, StoreDenied: the copy could not be read; no record is stored.
+        SealFailed: no passphrase was given; the copy was not tested.
     """
     if copy.manifest.encrypted == "passphrase" and passphrase is None:
         raise SealFailed(
             detail=f"{copy.host}: {copy.id} is encrypted with a passphrase, and none was given",
-            fix="give it: --passphrase-file FILE, TSCM_PASSPHRASE, the inventory or the keyring",
+            fix="give the passphrase: --passphrase-file FILE, TSCM_PASSPHRASE, the inventory or the keyring",
         )
-    done = _try(store, copy, passphrase, gnupg_home)
+    done = _try(store, copy, passphrase, gnupg_home, host or Host(copy.host, ""))
+    if done.unknown and not done.why:
+        return done
     record = Record(
         copy=copy.id,
         host=copy.host,
@@ -77,14 +93,24 @@ def drill(
     return done
 
 
-def _try(store: Store, copy: Copy, passphrase: Secret | None, home: Path | None) -> Drilled:
+def _try(store: Store, copy: Copy, passphrase: Secret | None, home: Path | None, host: Host) -> Drilled:
+    config = ConfigTexts()
     try:
         with opened(store, copy, passphrase, gnupg_home=home) as chunks:
-            found = contents.walk(chunks, packed=copy.manifest.source_size)
+            found = contents.walk(chunks, config.see, packed=copy.manifest.source_size)
     except (SealFailed, CopyDamaged) as error:
         return Drilled(copy, error.message()[:280])
     except OffsiteError:
         raise
     except contents.BROKEN as error:
         return Drilled(copy, f"it cannot be unpacked: {type(error).__name__}: {error}"[:280])
-    return Drilled(copy, found.why, found.files, found.size, devices_in(found.names))
+    there = recognise(found.names, host.paths, texts=config.texts, listed=host.devices)
+    return Drilled(copy, found.why or _missing(there, host), found.files, found.size, there.names, there.why_unknown)
+
+
+def _missing(there: ArchivedDevices, host: Host) -> str:
+    """Return why the copy fails where it contains no device; "" where it does, or where that cannot be told."""
+    if there.names or not there.known:
+        return ""
+    listed = f", not even {', '.join(host.devices[:8])} of the inventory" if host.devices else ""
+    return f"there is no device in it{listed}: it was made before devices were added, or its backup was not complete"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from invoke.tasks import Task
 
     from tscm_migrate.inventory.inventory import Inventory
+    from tscm_migrate.ui.operator import Terminal
 
 _NOT_REHEARSED = ("yes", "dry_run", "rehearsal", "not_before", "not_after", "stage_at", "pause_before")
 
@@ -126,7 +127,10 @@ def inventory_of(options: MigrateOptions) -> Inventory:
     return site
 
 
-def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False, only_rehearsal: str = "") -> int:
+def start(
+    options: MigrateOptions, *, quiet: bool = False, verbose: bool = False, only_rehearsal: str = "",
+    operator: Terminal | None = None,
+) -> int:  # fmt: skip
     """Read the inventory, prepare the secrets, and hand over to the migration.
 
     Args:
@@ -134,6 +138,7 @@ def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False
         quiet: print warnings, errors and the end only.
         verbose: print each command, too.
         only_rehearsal: see `run.migrate`.
+        operator: answers questions; None: the terminal, unless --yes was given.
     """
     from tscm_migrate.migration import run
     from tscm_migrate.notify import telling
@@ -147,7 +152,7 @@ def start(options: MigrateOptions, *, quiet: bool = False, verbose: bool = False
     require_terminal(yes=unasked, otherwise="add --yes, or show the plan with --dry-run")
     interactive = attended()
     shown = watcher(as_json=options.json, quiet=quiet, verbose=verbose)
-    operator = Terminal(attended=interactive and not options.yes)
+    operator = operator or Terminal(attended=interactive and not options.yes)
     with keys_unseen(), telling(shown, site.extras.get("notify", {})) as emit:
         secrets = Secrets(interactive=interactive, passphrase_file=options.passphrase_file, ask=ask_unseen, emit=emit)
         room: dict[str, Any] = {"inventory": site, "secrets": secrets, "emit": emit, "operator": operator}

@@ -76,6 +76,9 @@ def drill(
 ) -> int:
     """Prove that a copy can be opened: fetch, decrypt and unpack it in memory, and list its devices.
 
+    A copy without devices fails. If the layout of the archive is not known, the exit code is 4, unless the devices
+    that the inventory lists are in it.
+
     Examples:
         tscm-migrate offsite drill tscm-old
     """
@@ -85,14 +88,19 @@ def drill(
     with desk_of(inventory, store, passphrase_file=passphrase_file) as desk:
         found = desk.catalog([host]).find(host, copy)
         sealed = found.manifest.encrypted == "passphrase"
-        phrase = desk.secrets.passphrase(host_of(desk.inventory, host)) if sealed else None
-        done = room.drill(desk.store, found, phrase, now_utc())
+        known = host_of(desk.inventory, host)
+        phrase = desk.secrets.passphrase(known) if sealed else None
+        done = room.drill(desk.store, found, phrase, now_utc(), host=known)
     if json:
-        told = {"v": 1, "host": host, "copy": found.id, "ok": not done.why, "why": done.why, "files": done.files}
-        lines([{**told, "size": done.size, "devices": list(done.devices)}])
+        ok = False if done.why else None if done.unknown else True
+        shown = {"v": 1, "host": host, "copy": found.id, "ok": ok, "why": done.why or done.unknown, "files": done.files}
+        lines([{**shown, "size": done.size, "devices": list(done.devices)}])
     else:
-        say(f"{host}: {found.id}: {'FAILED: ' if done.why else 'ok: '}{outside(done.detail)}")
-    return Exit.FAILED if done.why else Exit.DONE
+        verdict = "FAILED" if done.why else "UNKNOWN" if done.unknown else "ok"
+        say(f"{host}: {found.id}: {verdict}: {outside(done.detail)}")
+        if done.unknown and not done.why:
+            say(f"  list its devices in the inventory, and run it again: [hosts.{host}] devices = [...]")
+    return Exit.FAILED if done.why else Exit.ATTENTION if done.unknown else Exit.DONE
 
 
 @command(

@@ -8,7 +8,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from tscm_migrate.errors import UsageError
+from tscm_migrate.errors import AnswersNotSaved, Exit, UsageError
 
 from .base import HOST_HELP, INVENTORY_HELP, command
 from .confirm import attended
@@ -99,17 +99,27 @@ def learn(
     and rehearses the restore on the new appliance. Afterwards both are as before; the backup stays. Answer what is
     asked as it will be answered by `migrate` with the same options.
 
+    The exit code is 4 where an answer could not be saved: `migrate --yes` would stop at that question.
+
     Examples:
         tscm-migrate prompts learn tscm-new --from tscm-old
     """
     from tscm_migrate.options import MigrateOptions
+    from tscm_migrate.ui.operator import Terminal
+    from tscm_migrate.util.redact import outside
 
     given = {key: value for key, value in locals().items() if key not in ("_context", "name")}
     options = MigrateOptions.parse({**given, "to": name})
-    inventory_of(options)
+    site = inventory_of(options)
     if not attended():
         raise UsageError("not running in a terminal, so can't ask", f"run it in a terminal: {options.learn_command}")
-    return start(options, quiet=quiet, verbose=verbose, only_rehearsal="prompts learn")
+    person = Terminal(attended=True)
+    status = start(options, quiet=quiet, verbose=verbose, only_rehearsal="prompts learn", operator=person)
+    if person.unsaved and status == Exit.DONE:
+        questions = tuple((outside(question), outside(why)) for question, why in person.unsaved.items())
+        command = options.learn_command.replace("prompts learn", "migrate --to")
+        raise AnswersNotSaved(questions, command, str(site.host(name).dialect))
+    return status
 
 
 @command(

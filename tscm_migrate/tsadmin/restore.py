@@ -247,9 +247,9 @@ class Unsent:
             raise _RestoreObserver(self.asked or Understood(question))
         return self.kind
 
-    def told(self, text: str) -> None:
-        """Show what became of it, and end the dialogue."""
-        self._operator.told(text)
+    def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
+        """Show the result, and end the dialogue."""
+        self._operator.told(text, question, saved=saved)
         raise _RestoreObserver(self.asked or Understood(text))
 
 

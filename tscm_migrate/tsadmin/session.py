@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tscm_migrate.errors import UnknownPrompt
@@ -45,8 +45,8 @@ class OperatorPort(Protocol):
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
         """The kind as which a question and its answer are to be remembered, one of `kinds`; None: not at all."""
 
-    def told(self, text: str) -> None:
-        """Show what became of it."""
+    def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
+        """Show the result; `saved`: whether the answer to `question` is known from now on."""
 
 
 class Nobody:
@@ -62,13 +62,13 @@ class Nobody:
     def remember(self, _host: str, _question: str, _kinds: Sequence[Kind]) -> Kind | None:
         """Nobody is there."""
 
-    def told(self, _text: str) -> None:
-        """Nobody is there."""
+    def told(self, _text: str, _question: str = "", *, saved: bool = True) -> None:
+        """Show nothing."""
 
 
 @dataclass
 class _Session:
-    """Decides for one dialogue; remembers why it stopped, and what it was taught."""
+    """Decides for one dialogue; stores why it stopped."""
 
     appliance: Appliance
     reader: QuestionReader
@@ -78,7 +78,6 @@ class _Session:
     unknown: str = ""
     read: Understood | None = None
     lines: tuple[str, ...] = ()
-    taught: list[str] = field(default_factory=list)
 
     def __call__(self, pending: Pending) -> Answer | Wait | HangUp:
         """Answer at once what is surely a question; wait for more while the line may still grow."""
@@ -129,14 +128,18 @@ class _Session:
         shown = self.reader.shown(self.lines)
         lesson = teaching.Lesson(understood, typed, shown, self.reader.intent, self.reader.dialogue, unseen=unseen)
         if not lesson.kinds:
-            self.operator.told("not remembered: what was typed is neither the passphrase nor sudo's password")
+            text = "not remembered: what was typed is neither the passphrase nor the sudo password"
+            self.operator.told(text, lesson.text, saved=False)
             return
         kind = self.operator.remember(self.appliance.name, lesson.text, lesson.kinds)
         if kind is None:
             return
-        told = teaching.learn(lesson, kind, self.appliance.host.dialect, self.reader)
-        self.taught.append(understood.question)
-        self.operator.told(told)
+        try:
+            text = teaching.learn(lesson, kind, self.appliance.host.dialect, self.reader)
+        except teaching.NotRemembered as error:
+            self.operator.told(f"this question cannot be remembered: {error}", lesson.text, saved=False)
+            return
+        self.operator.told(text, lesson.text)
 
 
 def converse(

@@ -49,6 +49,10 @@ def asks_for_a_secret(question: str) -> bool:
     return bool(_SECRET.search(question)) and not yes_no
 
 
+class NotRemembered(Exception):
+    """An answer cannot be saved in a dialect; the message is the reason."""
+
+
 @dataclass(frozen=True)
 class Lesson:
     """A question that no row knows, and what a person has typed.
@@ -194,11 +198,14 @@ def learn(lesson: Lesson, kind: Kind, file: Path | None, reader: QuestionReader)
     """Remember an answer: in the dialect's file where there is one, and in this dialogue at once.
 
     Returns:
-        What to tell the person.
+        Where it is saved, for the person.
+
+    Raises:
+        NotRemembered: it cannot be saved.
     """
     made = row(lesson, kind)
     if redact.known(made) != made:
-        return "this question cannot be remembered: there is a secret in it"
+        raise NotRemembered("there is a secret in it")
     old = ""
     if file is not None and file.is_file():
         old = file.read_text(encoding="utf-8")
@@ -206,12 +213,12 @@ def learn(lesson: Lesson, kind: Kind, file: Path | None, reader: QuestionReader)
     try:
         dialect = parse(text, str(file or "(taught)"), file.stem if file else "taught")
     except DialectError as error:
-        return f"this question cannot be remembered: {error.problem}"
+        raise NotRemembered(error.problem) from error
     reader.teach(dialect)
     if reader.read(lesson.lines).kind is None and kind not in SECRET:
         if not lesson.below:  # such as an address above a question about the network
             return learn(replace(lesson, below=True), kind, file, reader)
-        return "this question cannot be remembered: it would not be known again"
+        raise NotRemembered("its row would not match the question")
     if file is None:
         return "remembered for this dialogue; without an inventory there is no file to keep it in"
     private.write(file, text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tscm_migrate.ui import live_pause
@@ -25,6 +25,7 @@ class Terminal:
     """Asks on stderr and reads stdin; `attended` False: nobody is there, so every question is answered by "no"."""
 
     attended: bool
+    unsaved: dict[str, str] = field(default_factory=dict)  # questions whose answer could not be saved, and why
 
     def confirm(self, question: str) -> bool:
         """Yes or no."""
@@ -72,8 +73,12 @@ class Terminal:
                 self._tell(f"  not a kind: {redact.outside(named)!r}")
         return None
 
-    def told(self, text: str) -> None:
-        """Show what became of an answer that was to be remembered."""
+    def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
+        """Show whether an answer was saved, and keep the question where it was not."""
+        if question and saved:
+            self.unsaved.pop(question, None)
+        elif question:
+            self.unsaved[question] = text
         with live_pause.paused():
             self._tell(f"  {redact.outside(text)}")
 

@@ -15,6 +15,7 @@ import pytest
 from tests.support.incoming import NOW, Given
 from tscm_migrate.archive import compression
 from tscm_migrate.errors import ObjectExists, SealFailed
+from tscm_migrate.model import Host
 from tscm_migrate.offsite import catalog, drill
 from tscm_migrate.offsite.fetch import fetch
 from tscm_migrate.offsite.stores.local import LocalStore
@@ -101,6 +102,73 @@ def test_what_could_not_be_restored_fails_and_is_remembered(store: LocalStore, b
     assert copy.drill
     assert not copy.drill.ok
     assert copy.verified_at, "the store kept the bytes right all the same"
+
+
+LAYOUTS = {
+    "a folder for each device": (("opt/threatstop/etc/devices/asa-1/device.json", b"{}"), ("etc/ssh/sshd_config", b"")),
+    "packed from the etc folder": (("./devices/asa-1.conf", b"x"), ("./log4perl.conf", b"y")),
+    "a file beside others": (
+        ("./etc/asa-1.conf", b"name=asa-1\ntype=asa\n"), ("./etc/log4perl.conf", b"log"), ("./sys/ssh/sshd_config", b""),
+    ),
+    "a file that says its family": (("threatstop/etc/asa-1.cfg", b"[device]\nvendor: Cisco\n"), ("etc/passwd", b"")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("members", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_devices_are_recognised_in_both_known_layouts(store: LocalStore, members: Any) -> None:
+    done, copy = drilled(store, gzip.compress(tar(*members)))
+    assert (done.why, done.unknown, done.devices) == ("", "", ("asa-1",))
+    assert copy.drill
+    assert copy.drill.ok
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        (("opt/threatstop/etc/log4perl.conf", b"log4perl.rootLogger=INFO"), ("etc/ssh/sshd_config", b"")),
+        (("opt/threatstop/etc/bind_stock_configs.tgz", b"x"), ("var/log/threatstop/ts-backup.log", b"")),
+    ],
+)
+def test_an_archive_of_a_known_layout_without_devices_fails(store: LocalStore, members: Any) -> None:
+    done, copy = drilled(store, gzip.compress(tar(*members)))
+    assert "there is no device in it" in done.why
+    assert copy.drill
+    assert not copy.drill.ok
+
+
+def test_an_empty_folder_of_devices_fails(store: LocalStore) -> None:
+    body = tar(("opt/threatstop/etc/a.log", b"x"), special=special("opt/threatstop/etc/devices", tarfile.DIRTYPE))
+    assert "there is no device in it" in drilled(store, body)[0].why
+
+
+UNKNOWN = (("firewalls/asa-1/policy", b"x"), ("etc/passwd", b"x"), ("etc/resolv.conf", b"nameserver 10.1.1.1"))
+
+
+@pytest.mark.parametrize(
+    ("members", "seen"),
+    [
+        (UNKNOWN, "firewalls/asa-1"),
+        ((("./etc/tsadmin.conf", b"debug=5"),), "tsadmin"),
+        ((("data.db", b"x"),), "data.db"),
+    ],
+)
+def test_of_an_unknown_layout_it_cannot_be_told_and_no_record_is_left(
+    store: LocalStore, members: Any, seen: str
+) -> None:
+    done, copy = drilled(store, gzip.compress(tar(*members)))
+    assert (done.why, done.devices) == ("", ())
+    assert "layout is not known" in done.unknown
+    assert seen in done.unknown
+    assert copy.drill is None
+
+
+def test_devices_of_the_inventory_decide_under_any_layout(store: LocalStore) -> None:
+    make_copy(Given(gzip.compress(tar(*UNKNOWN)), archive=PLAIN), store, CopyPolicy(), now=NOW)
+    (copy,) = catalog.load(store).copies
+    assert drill.drill(store, copy, None, NOW, host=Host("tscm-a", "", devices=("asa-1",))).devices == ("asa-1",)
+    gone = drill.drill(store, copy, None, NOW, host=Host("tscm-a", "", devices=("asa-9",)))
+    assert "not even asa-9" in gone.why
+    assert gone.unknown == ""
 
 
 def test_a_bomb_is_stopped(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def test_a_source_that_drips_is_ended_and_a_slow_one_is_not() -> None:
     slow.add(1024)
     with pytest.raises(TransferError, match="only 11 bytes moved in 300 s") as ended:
         drip.add(1)
-    assert "continues" in ended.value.remedy()
+    assert "resumes" in ended.value.remedy()
 
 
 def test_a_limit_cuts_large_chunks() -> None:

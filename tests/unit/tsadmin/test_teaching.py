@@ -12,7 +12,7 @@ from tests.unit.tsadmin.support import SHIPPED, answer, intent, reader, say
 from tscm_migrate.tsadmin.dialect import Kind, load
 from tscm_migrate.tsadmin.reader import QuestionReader
 from tscm_migrate.tsadmin.recording import Recorded, Recording
-from tscm_migrate.tsadmin.teaching import Lesson, asks_for_a_secret, learn
+from tscm_migrate.tsadmin.teaching import Lesson, NotRemembered, asks_for_a_secret, learn
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -142,7 +142,8 @@ def test_a_secret_that_was_typed_is_in_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["* for all: ", "a.*b? [y/n] ", "{x}? [y/n] "])
 def test_what_a_dialect_cannot_hold_is_told_and_not_written(tmp_path: Path, text: str) -> None:
     file = tmp_path / "dialect.toml"
-    assert "cannot be remembered" in taught(file, text, "y", Kind.LITERAL)
+    with pytest.raises(NotRemembered):
+        taught(file, text, "y", Kind.LITERAL)
     assert not file.exists()
 
 
@@ -154,7 +155,8 @@ def test_a_secret_that_an_appliance_shows_in_its_question_is_in_no_file(
     redact.known.add("Kq7-vex-zorn")
     file = tmp_path / "dialect.toml"
     question = "Keep the word Kq7-vex-zorn? [y/n] " if typed == "y" else "Which word opens it? "
-    assert "cannot be remembered" in taught(file, question, typed, Kind.LITERAL)
+    with pytest.raises(NotRemembered, match="secret"):
+        taught(file, question, typed, Kind.LITERAL)
     assert not file.exists()
 
 

@@ -85,3 +85,12 @@ def test_an_answer_is_remembered_as_the_kind_that_is_typed(
 ) -> None:
     typed(monkeypatch, text)
     assert Terminal(attended=True).remember("tscm-new", "Moon?", kinds) is expected
+
+
+def test_a_question_whose_answer_is_saved_at_the_second_try_is_not_left_unsaved() -> None:
+    person = Terminal(attended=True)
+    person.told("the network settings may be next")
+    person.told("it would not match", "Moon?", saved=False)
+    person.told("it is a secret", "Sun?", saved=False)
+    person.told("remembered", "Moon?")
+    assert person.unsaved == {"Sun?": "it is a secret"}

@@ -87,9 +87,9 @@ class _UntilSaved:
         """As the operator says."""
         return self.operator.remember(host, question, kinds)
 
-    def told(self, text: str) -> None:
+    def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
         """Show it to the operator."""
-        self.operator.told(text)
+        self.operator.told(text, question, saved=saved)
 
 
 def _has_saved(m: Migration, before: str) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import archives, cron_hold, facts, network, packages
 from tscm_migrate.archive import select
+from tscm_migrate.archive.devices import recognise
 from tscm_migrate.errors import ApplianceError, BackupFailed, Refused, TransferError
 from tscm_migrate.events import Checked, Said
 from tscm_migrate.migration import checks, leftovers
@@ -281,4 +282,5 @@ class Verify(BaseStep):
         if proof.why_not:
             m.emit(Said(f"{copy.name}: {proof.why_not}; its devices are taken from elsewhere", "warning"))
         m.set_note("archive_members", len(proof.members))
-        m.set_note("archive_devices", list(archives.devices_in(proof.members, m.old.paths.device_glob)))
+        found = recognise(proof.members, m.old.paths, listed=m.old_facts.devices or ())
+        m.set_note("archive_devices", list(found.names))
