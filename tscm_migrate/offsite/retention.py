@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import groupby
@@ -50,6 +51,7 @@ class Aged:
 
 
 _AHEAD = timedelta(hours=15)  # names may be in local time
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def in_order(copies: Iterable[Aged]) -> list[Aged]:
@@ -130,15 +132,33 @@ def _host(copies: list[Aged], policy: Policy, now: datetime) -> list[Verdict]:
     ordered = sorted(copies, key=lambda copy: (copy.taken_at, copy.id), reverse=True)
     counted = [copy for copy in ordered if copy.taken_at <= now and copy.verified and not copy.future]
     places, filling = _places(counted, policy), {id(copy) for copy in counted}
+    displaced_unfairly = _unfair(counted)
     verdicts = []
     for copy in ordered:
         reasons = [*places.get(id(copy), ()), *_for_itself(copy, policy, now, counted)]
-        if not reasons and id(copy) in filling:
+        if not reasons and id(copy) in filling and displaced_unfairly(copy):
             fair = [other for other in counted if other.may_displace(copy)]
-            if len(fair) < len(counted):
-                reasons = _places(fair, policy).get(id(copy), [])
+            reasons = _places(fair, policy).get(id(copy), [])
         verdicts.append(Verdict(copy, bool(reasons), tuple(reasons) or _why_not(copy)))
     return verdicts
+
+
+def _unfair(counted: Iterable[Aged]) -> Callable[[Aged], bool]:
+    """Return a function that says whether any of these may not displace a copy (see `Aged.may_displace`).
+
+    It needs one search for each copy instead of a comparison with every other one: a host may have thousands.
+    """
+    arrived = sorted(counted, key=lambda copy: copy.known_at)
+    known = [copy.known_at for copy in arrived]
+    earliest = [_NEVER if copy.behind else copy.taken_at for copy in arrived]  # of those from here on
+    for at in range(len(earliest) - 2, -1, -1):
+        earliest[at] = min(earliest[at], earliest[at + 1])
+
+    def unfair(copy: Aged) -> bool:
+        later = bisect_right(known, copy.known_at)
+        return later < len(known) and earliest[later] <= copy.known_at
+
+    return unfair
 
 
 def _places(counted: Sequence[Aged], policy: Policy) -> dict[int, list[str]]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tscm_migrate.errors import NaiveTime
-from tscm_migrate.offsite.retention import Aged, Policy, Verdict, in_order, retain
+from tscm_migrate.offsite.retention import Aged, Policy, Verdict, _unfair, in_order, retain
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOTHING = Policy(last=0, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
@@ -258,6 +258,14 @@ def test_what_arrives_late_with_an_early_date_displaces_nothing(
     poison = [Aged("a", f"p{n}", date, arrived=arrived, behind=True) for n, date in enumerate(dates)]
     after = {copy.id for copy in kept(retain([*given_, *poison], policy, arrived))}
     assert before <= after
+
+
+@given(pulled)
+def test_the_quick_search_finds_the_copies_that_another_may_not_displace(given_: list[Aged]) -> None:
+    ordered = in_order(given_)
+    unfair = _unfair(ordered)
+    for copy in ordered:
+        assert unfair(copy) == any(not other.may_displace(copy) for other in ordered)
 
 
 def daily(count: int) -> list[Aged]:
