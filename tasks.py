@@ -60,6 +60,7 @@ def lint(context: Context, fix: bool = False) -> int:
     lines = (
         f"{PYTHON} -m ruff check {'--fix' if fix else ''} .",
         f"{PYTHON} -m ruff format {'' if fix else '--check'} .",
+        f"{PYTHON} -m vulture",
         f"{PYTHON} -m mypy",
         f"{PYTHON} -m mypy --platform win32 --exclude '(tscm_migrate/demo|tests/harness)/'",
     )

@@ -138,12 +138,3 @@ class ScheduleUntried(OffsiteError):
     def remedy(self) -> str:
         put = f"write the needed variables to {self.file} (one NAME=value a line; chmod 600), then run it again"
         return "; ".join([put, *self.places, "or install it without this test: --untested"])
-
-
-@dataclass(eq=False)
-class PromiseBroken(OffsiteError):
-    """A host's newest verified copy is older than its RPO, or another off-site check failed."""
-
-    code = "offsite.promise-broken"
-    exit_code = Exit.ATTENTION
-    retry = Retry.AFTER_REMEDY

@@ -40,11 +40,6 @@ def _escaped(char: str) -> str:
     return "".join(f"~{byte:02x}" for byte in char.encode())
 
 
-def host_name(part: str) -> str:
-    """The inverse of `host_part`."""
-    return re.sub(r"(?:~[0-9a-f]{2})+", lambda found: bytes.fromhex(found[0].replace("~", "")).decode(), part)
-
-
 def archives(host: str) -> str:
     """The folder of a host's archives and manifests."""
     return f"{HOSTS}/{host_part(host)}/archives"

@@ -226,7 +226,6 @@ class Watchdog:
     def __init__(self, transport: paramiko.Transport, dead: float) -> None:
         self.transport = transport
         self.dead = dead
-        self.barked = False
         self._heard = time.monotonic()
         self._stop = threading.Event()
         self._probe: threading.Thread | None = None
@@ -256,7 +255,6 @@ class Watchdog:
             last = now
             quiet = now - self._heard
             if quiet > self.dead:
-                self.barked = True
                 self.transport.close()
                 return
             if quiet > self.dead / 3 and (self._probe is None or not self._probe.is_alive()):

@@ -23,13 +23,11 @@ class MethodCaps:
         routes: "direct": the bytes do not pass through the workstation; "relay": they do.
         source: programs that the source needs, as in `Facts.tools`, also "shell" and "sftp".
         target: the same for the target.
-        one_stream: several archives are sent in one stream, without a round trip for each.
     """
 
     routes: tuple[Literal["direct", "relay"], ...]
     source: frozenset[str]
     target: frozenset[str]
-    one_stream: bool = False
 
 
 @dataclass(frozen=True)

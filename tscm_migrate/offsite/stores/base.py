@@ -25,13 +25,9 @@ _MAX_KEY = 700  # bytes; S3 and Azure end at 1024, and a prefix may stand before
 class Caps:
     """How one kind of storage differs from another, as declared data.
 
-    `conditional`: `create` refuses an existing key atomically, whoever else writes at the same time.
-    `exclusive_upload`: so does `upload` (elsewhere it looks first, which is enough for keys that are unique).
     `sweeps`: `unfinished` can see what killed uploads left behind; else the store's own rules must.
     """
 
-    conditional: bool
-    exclusive_upload: bool
     sweeps: bool
 
 

@@ -45,7 +45,7 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP, errno.E
 class LocalStore:
     """Copies below one folder; files 0600, folders 0700 where the system knows modes."""
 
-    caps = Caps(conditional=True, exclusive_upload=True, sweeps=True)
+    caps = Caps(sweeps=True)
 
     def __init__(self, root: Path) -> None:
         self.root = root

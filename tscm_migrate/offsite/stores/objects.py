@@ -66,7 +66,7 @@ class Objects:
         self._multiparts = multiparts
         self._account = account or Account()
         self.url = url
-        self.caps = Caps(conditional=True, exclusive_upload=False, sweeps=multiparts is not None)
+        self.caps = Caps(sweeps=multiparts is not None)
 
     def upload(self, key: str, chunks: Iterable[bytes], *, size_hint: int = 0) -> int:
         """See `Store.upload`."""

@@ -46,7 +46,7 @@ class Connection(Protocol):
 class SftpStore:
     """Copies below one folder of an SFTP server; not for two threads at once, except that each call is locked."""
 
-    caps = Caps(conditional=True, exclusive_upload=True, sweeps=True)
+    caps = Caps(sweeps=True)
 
     def __init__(self, connection: Connection, root: PurePosixPath, url: str) -> None:
         self._connection = connection

@@ -50,9 +50,7 @@ def ends_of(job: TransferJob, method: str) -> ShellEnds:
 class Tar:
     """The method tar; see the module."""
 
-    caps: ClassVar[MethodCaps] = MethodCaps(
-        ("relay",), frozenset({"shell", "tar"}), frozenset({"shell", "tar"}), one_stream=True
-    )
+    caps: ClassVar[MethodCaps] = MethodCaps(("relay",), frozenset({"shell", "tar"}), frozenset({"shell", "tar"}))
 
     def send(self, job: TransferJob) -> tuple[Sent, ...]:
         """See Method; an archive with a partial file is sent by itself, from the end of that file."""
