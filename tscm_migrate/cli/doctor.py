@@ -7,16 +7,17 @@ import platform
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.errors import MigrateError
+from tscm_migrate.ui.grouped import general, names
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.operator_command import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.facts import Facts
@@ -256,6 +257,17 @@ def _disk(one: Host, facts: Facts) -> Finding:
         text = f"{said}, a backup may need {need / 1e9:.1f} GB"
         return Finding(one.name, "disk", "error", text, "delete old archives there, or enlarge its disk")
     return Finding(one.name, "disk", "ok", said)
+
+
+def grouped(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings of hosts with those that several have in common as one, in the order of their first."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for one in findings:
+        groups.setdefault((one.name, one.severity, general(one.text, one.where)), []).append(one)
+    return [
+        replace(ones[0], where=names(one.where for one in ones), text=text) if len(ones) > 1 else ones[0]
+        for (_, _, text), ones in groups.items()
+    ]
 
 
 def text(finding: Finding) -> str:

@@ -12,12 +12,14 @@ from tscm_migrate.errors import Exit, UsageError
 
 from .base import SHARED, command
 from .confirm import attended, confirm, require_terminal
+from .several import GROUP, JOBS, hosts_of, number_of, on_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.journal import RunRecord
+    from tscm_migrate.model import Host
 
 _RUN = ("RUN|HOST", "ID of the run, or the name of an appliance (default: the newest finished migration).")
 _YES = SHARED["yes"]
@@ -73,8 +75,15 @@ def update(
         return afterwards.update_devices(record, names, yes=yes, **room)
 
 
-@command(trailing="run", help={"run": _RUN, "json": _JSON, "inventory": _INVENTORY})
-def verify(_context: Any, run: str | None = None, json: bool = False, inventory: str | None = None) -> int:
+@command(trailing="run", help={"run": _RUN, "group": GROUP, "jobs": JOBS, "json": _JSON, "inventory": _INVENTORY})
+def verify(
+    _context: Any,
+    run: str | None = None,
+    group: str | None = None,
+    jobs: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> int:
     """Compare the new appliance of a migration, as it is now, with what the old one was; nothing is changed.
 
     Exit codes: 0, they are equal; 4, they differ, also by what was changed since the migration.
@@ -82,12 +91,26 @@ def verify(_context: Any, run: str | None = None, json: bool = False, inventory:
     Examples:
         tscm-migrate verify tscm-new
         tscm-migrate verify 20240501-030000-1a2b --json
+        tscm-migrate verify --group branches --jobs 8
     """
+    from tscm_migrate.inventory.read import load
     from tscm_migrate.migration import afterwards
 
-    record = afterwards.finished(run)
-    with _room(record, inventory, yes=True, json=json, keep=False) as room:
-        return afterwards.compare(record, **room)
+    def compared(name: str | None) -> bool:
+        record = afterwards.finished(name)
+        with _room(record, inventory, yes=True, json=json, keep=False) as room:
+            return afterwards.compare(record, **room) == Exit.DONE
+
+    if group is None:
+        return Exit.DONE if compared(run) else Exit.ATTENTION
+    hosts = hosts_of(load(Path(inventory) if inventory else None), run, group)
+
+    def shown(host: Host, same: bool) -> str | dict[str, Any]:
+        if json:
+            return {"v": 1, "event": "verified", "host": host.name, "same": same}
+        return f"{host.name}: {'equal' if same else 'DIFFERS'}"
+
+    return on_each(hosts, lambda host: compared(host.name), jobs=number_of(jobs), shown=shown)
 
 
 @command(

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
 
 from .base import HOST_HELP, INVENTORY_HELP, command
 from .confirm import attended, confirm, require_terminal
+from .several import GROUP, JOBS, hosts_of, number_of, on_each
+
+if TYPE_CHECKING:
+    from tscm_migrate.appliance.appliance import Appliance
+    from tscm_migrate.appliance.backup_schedule import Schedule, SchedulePlan
+    from tscm_migrate.model import Host
+    from tscm_migrate.secrets import Secrets
 
 HELP = {
     "name": HOST_HELP,
+    "group": GROUP,
+    "jobs": JOBS,
     "when": "Five fields of cron, in the appliance's time (default: 55 0 1,15 * *).",
     "keep": "So many of the newest backups always stay (default 10).",
     "older": ("DURATION", "Of the other backups, only those older than this may be deleted."),
@@ -24,10 +33,12 @@ HELP = {
 }
 
 
-@command(help=HELP, positional=["name"])
+@command(help=HELP, trailing="name")
 def schedule(
     _context: Any,
-    name: str,
+    name: str | None = None,
+    group: str | None = None,
+    jobs: str | None = None,
     when: str | None = None,
     keep: int = 10,
     older: str = "120d",
@@ -37,7 +48,7 @@ def schedule(
     dry_run: bool = False,
     yes: bool = False,
     inventory: str | None = None,
-) -> None:
+) -> int:
     """Write /etc/cron.d/tscm_backup on an appliance: regular backups, and a purge that keeps the newest.
 
     It shows the file, its next runs and what the purge would delete now, and asks before it writes anything.
@@ -45,41 +56,77 @@ def schedule(
     Examples:
         tscm-migrate schedule tscm-old --dry-run
         tscm-migrate schedule tscm-old --when "0 3 * * *" --keep 30 --yes
+        tscm-migrate schedule --group branches --yes
     """
-    from contextlib import closing
-
-    from tscm_migrate.appliance import backup_schedule, facts
-    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.backup_schedule import WHEN, Schedule
-    from tscm_migrate.events import silent
     from tscm_migrate.inventory.read import load
-    from tscm_migrate.migration import checks, locks
-    from tscm_migrate.migration.context import Dialler
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.ui.console import as_it_is, say
     from tscm_migrate.util.durations import days_option
 
     if remove and purge:
         raise UsageError("--remove and --purge exclude each other", "--remove removes the schedule, and no archive")
     days = days_option("--older", older)
-    chosen = load(Path(inventory) if inventory else None).host(name)
+    hosts = hosts_of(load(Path(inventory) if inventory else None), name, group)
     require_terminal(yes=yes or dry_run, otherwise="show the changes with --dry-run, then add --yes")
-    dial = Dialler(Secrets(interactive=attended()), silent)
-    with closing(Appliance(chosen, dial)) as appliance:
-        if not dry_run:
+    wanted = Schedule(when or WHEN, int(keep), days, "", passphrase_file_there or "", purge)
+    secrets = Secrets(interactive=attended())
+    plans: dict[str, SchedulePlan] = {}
+
+    def planned(host: Host) -> list[str]:
+        plans[host.name] = _plan(host, secrets, None if remove else wanted, dry=dry_run)
+        return list(plans[host.name].lines)
+
+    status = on_each(hosts, planned, jobs=number_of(jobs), shown=_as_they_are)
+    hosts = [host for host in hosts if host.name in plans and (plans[host.name].changes or not remove)]
+    if dry_run or not hosts:
+        return status
+    where = hosts[0].name if len(hosts) == 1 else f"{len(hosts)} hosts"
+    confirm(f"Remove it from {where}?" if remove else f"Write it to {where}?", yes=yes)
+
+    def applied(host: Host) -> str:
+        return _apply(host, secrets, plans[host.name])
+
+    return max(status, on_each(hosts, applied, jobs=number_of(jobs), shown=lambda _host, said: said))
+
+
+def _as_they_are(_host: Host, lines: list[str]) -> str:
+    from tscm_migrate.ui.console import as_it_is
+
+    as_it_is("\n".join(lines))  # the file may be copied, so it is not folded
+    return ""
+
+
+def _plan(host: Host, secrets: Secrets, wanted: Schedule | None, *, dry: bool) -> SchedulePlan:
+    """Return what would be done on a host; None for `wanted`: the schedule is removed."""
+    from contextlib import closing
+    from dataclasses import replace
+
+    from tscm_migrate.appliance import backup_schedule, facts
+    from tscm_migrate.migration import checks, locks
+
+    with closing(_appliance(host, secrets)) as appliance:
+        if not dry:
             locks.refuse_locked(appliance)
-        if remove:
-            planned = backup_schedule.plan_removal(appliance)
-        else:
-            known = facts.gather(appliance)
-            interface = checks.resolve_interface(known, appliance.host, None)
-            wanted = Schedule(when or WHEN, int(keep), days, interface, passphrase_file_there or "", purge)
-            planned = backup_schedule.plan(appliance, known, wanted, dry=dry_run)
-        as_it_is("\n".join(planned.lines))
-        if dry_run or (remove and not planned.changes):
-            return
-        what = f"Remove it from {name}?" if remove else f"Write it to {name}?"
-        confirm(what, yes=yes)
-        with locks.alone(appliance, "schedule"):
-            done = backup_schedule.apply(appliance, planned)
-        say(done)
+        if wanted is None:
+            return backup_schedule.plan_removal(appliance)
+        known = facts.gather(appliance)
+        interface = checks.resolve_interface(known, appliance.host, None)
+        return backup_schedule.plan(appliance, known, replace(wanted, interface=interface), dry=dry)
+
+
+def _apply(host: Host, secrets: Secrets, planned: SchedulePlan) -> str:
+    from contextlib import closing
+
+    from tscm_migrate.appliance import backup_schedule
+    from tscm_migrate.migration import locks
+
+    with closing(_appliance(host, secrets)) as appliance, locks.alone(appliance, "schedule"):
+        return backup_schedule.apply(appliance, planned)
+
+
+def _appliance(host: Host, secrets: Secrets) -> Appliance:
+    from tscm_migrate.appliance.appliance import Appliance
+    from tscm_migrate.events import silent
+    from tscm_migrate.migration.context import Dialler
+
+    return Appliance(host, Dialler(secrets, silent))

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit
 
 from .base import INVENTORY_HELP, command
+from .several import number_of
+
+if TYPE_CHECKING:
+    from tscm_migrate.cli.doctor import Finding
+    from tscm_migrate.fleet.pool import Outcome
+    from tscm_migrate.model import Host
 
 
 @command(
@@ -43,33 +49,59 @@ def init(
     return int(room.start(given, Path(inventory) if inventory else None))
 
 
-@command(help={"local": "Check this workstation only.", "json": "Print JSON.", "inventory": INVENTORY_HELP})
-def doctor(_context: Any, local: bool = False, json: bool = False, inventory: str | None = None) -> int:
+@command(
+    help={
+        "local": "Check this workstation only.",
+        "group": ("GROUP", "Check the hosts of this group only."),
+        "jobs": ("NUMBER", "How many hosts at once (default: 4)."),
+        "json": "Print JSON.",
+        "inventory": INVENTORY_HELP,
+    }
+)
+def doctor(
+    _context: Any,
+    local: bool = False,
+    group: str | None = None,
+    jobs: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> int:
     """Check this workstation and every host, and show a fix for each problem.
+
+    What several hosts have in common is shown once, with their names.
 
     Exit codes: 0, no errors; 4, there is an ERROR line.
 
     Examples:
         tscm-migrate doctor
+        tscm-migrate doctor --group branches --jobs 8
         tscm-migrate doctor --local
     """
     from dataclasses import asdict
 
     from tscm_migrate.cli import doctor as room
+    from tscm_migrate.fleet.pool import run
     from tscm_migrate.inventory.read import load
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui.console import as_json, say
 
     site = load(Path(inventory) if inventory else None)
-    found = []
-    looks = [room.workstation(site)]
-    secrets = Secrets(interactive=False)
-    looks += [] if local else [room.host(host, secrets) for host in site.present]
-    for look in looks:
-        for finding in look:
-            found.append(finding)
-            if not json:
-                say(room.text(finding))
+    hosts, secrets = site.group(group) if group else site.present, Secrets(interactive=False)
+    found = list(room.workstation(site))
+    if not json:
+        say("\n".join(room.text(finding) for finding in found))
+    if not local:
+        looks = run(hosts, lambda host: list(room.host(host, secrets)), jobs=number_of(jobs))
+        of_hosts = [finding for outcome in looks for finding in _of(outcome)]
+        found += of_hosts
+        if not json:
+            say("\n".join(map(room.text, room.grouped(of_hosts))))
     if json:
         as_json([asdict(one) for one in found])
     return int(Exit.ATTENTION if any(one.severity == "error" for one in found) else Exit.DONE)
+
+
+def _of(outcome: Outcome[Host, list[Finding]]) -> list[Finding]:
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.value or []

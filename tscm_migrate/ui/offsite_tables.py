@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import MigrateError
+from tscm_migrate.ui.grouped import by_reason
 from tscm_migrate.util.durations import duration_text
 from tscm_migrate.util.rates import size_text
 from tscm_migrate.util.redact import outside
@@ -177,10 +178,8 @@ def pull_summary(outcomes: Sequence[PullOutcome]) -> str:
     text = f"{len(outcomes)} hosts: {len(stored)} stored ({size}), {already} already there"
     if not failed:
         return text + "\n" + _not_stored(outcomes)
-    rows = [(o.item.host.name, _code(o), _why(o), _remedy(o)) for o in failed]
-    return (
-        f"{text}, {len(failed)} FAILED\n" + table(("HOST", "CODE", "WHY", "WHAT TO DO"), rows) + _not_stored(outcomes)
-    )
+    reasons = by_reason((o.item.host.name, o.error) for o in failed if o.error is not None)
+    return f"{text}, {len(failed)} FAILED\n{reasons}{_not_stored(outcomes)}"
 
 
 def _not_stored(outcomes: Sequence[PullOutcome]) -> str:
@@ -201,10 +200,6 @@ def _single(outcome: PullOutcome) -> str:
          "read back" if c.manifest.verified_at else "by its size") for c in pulled.copies
     ]  # fmt: skip
     return table(("ARCHIVE", "OUTCOME", "TAKEN (UTC)", ">SIZE", "ENCRYPTED", "VERIFIED"), rows)
-
-
-def _code(outcome: PullOutcome) -> str:
-    return outcome.error.code if isinstance(outcome.error, MigrateError) else "defect"
 
 
 def _why(outcome: PullOutcome) -> str:

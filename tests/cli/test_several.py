@@ -1,0 +1,71 @@
+"""--group and --jobs: the same command on every host of a group, failures by reason."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tscm_migrate.demo.embedded import EmbeddedLab, available
+from tscm_migrate.demo.profile import new_profile, old_profile
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+pytestmark = [
+    pytest.mark.slow, pytest.mark.skipif(available() is not None, reason=str(available())), pytest.mark.timeout(400),
+]  # fmt: skip
+GONE = """
+[hosts.{name}]
+address = "127.0.1.{last}"
+port = 9
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedLab]:
+    with EmbeddedLab(tmp_path_factory.mktemp("several"), old_profile(), new_profile(archives=1)) as lab:
+        gone = "".join(GONE.format(name=f"gone-{n}", last=200 + n) for n in (1, 2))
+        both, rest = '"tscm-old", "tscm-new"', '"gone-1", "gone-2"'
+        groups = f"\n[groups]\nboth = [{both}]\nall = [{both}, {rest}]\nrest = [{rest}]\n"
+        lab.inventory.write_text(lab.inventory.read_text() + gone + groups)
+        yield lab
+
+
+def run(lab: EmbeddedLab, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = lab.run_tool(*words, env={"TSCM_PASSPHRASE": "all of them"}, timeout=300)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def test_backups_of_a_group_are_made_side_by_side_and_failures_are_told_by_reason(lab: EmbeddedLab) -> None:
+    text = run(lab, "backup", "--group", "all", "--jobs", "4", code=4).stdout
+    assert all(f"{name}: " in text for name in ("tscm-old", "tscm-new"))
+    assert text.count("SHA-256 ") == 2
+    assert text.count("FAILED on 2 hosts: ") == 1, text
+    assert "  gone-1, gone-2" in text
+    lines = run(lab, "backup", "--group", "all", "--json", code=4).stdout.splitlines()
+    events = [json.loads(line) for line in lines]
+    made = {one["host"]: one["archive"]["sha256"] for one in events if one["event"] == "backup"}
+    assert sorted(made) == ["tscm-new", "tscm-old"]
+    assert sorted(one["host"] for one in events if one["event"] == "error") == ["gone-1", "gone-2"]
+    run(lab, "backup", "--group", "rest", code=1)
+
+
+def test_a_schedule_is_written_to_every_host_of_a_group(lab: EmbeddedLab) -> None:
+    text = run(lab, "schedule", "--group", "both", "--yes").stdout
+    assert text.count("/etc/cron.d/tscm_backup") + text.count("tscm_backup on ") >= 4, text
+    again = run(lab, "schedule", "--group", "both", "--dry-run").stdout
+    assert again.count("the file exists already") == 2, again
+    partly = run(lab, "schedule", "--group", "all", "--remove", "--yes", code=4).stdout
+    assert all(f"tscm_backup on {name} removed" in partly for name in ("tscm-old", "tscm-new")), partly
+
+
+def test_doctor_shows_what_hosts_have_in_common_once(lab: EmbeddedLab) -> None:
+    text = run(lab, "doctor", "--group", "rest", code=4).stdout
+    assert sum("gone-1, gone-2: " in line for line in text.splitlines()) >= 1, text
+    assert "tscm-old" not in text
+    run(lab, "backup", "tscm-old", "--group", "all", code=2)
+    run(lab, "backup", "--group", "all", "--jobs", "0", code=2)

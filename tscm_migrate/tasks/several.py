@@ -1,0 +1,97 @@
+"""The options --group and --jobs: the same command on every host of a group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tscm_migrate.errors import Exit, MigrateError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tscm_migrate.inventory.inventory import Inventory
+    from tscm_migrate.model import Host
+
+_MOST = 256
+GROUP = ("GROUP", "Instead of a host: every host of this group in the inventory.")
+JOBS = ("NUMBER", "With --group: how many hosts at once (default: 4).")
+
+
+def hosts_of(site: Inventory, host: str | None, group: str | None) -> list[Host]:
+    """Return the host, or the hosts of the group.
+
+    Raises:
+        UsageError: neither is given, or both. InventoryError: there is none of that name.
+    """
+    if bool(host) == bool(group):
+        raise UsageError("give either a host or --group", "tscm-migrate host list shows the hosts")
+    return [site.host(host)] if host else list(site.group(group or ""))
+
+
+def number_of(jobs: str | None) -> int:
+    """Return the value of --jobs.
+
+    Raises:
+        UsageError: it is not a number from 1 to 256.
+    """
+    if jobs is None:
+        return 4
+    if not (jobs.isdecimal() and 1 <= int(jobs) <= _MOST):
+        raise UsageError(f"--jobs {jobs[:20]!r} is not a number from 1 to {_MOST}", "as in --jobs 8")
+    return int(jobs)
+
+
+def on_each(
+    hosts: list[Host], work: Callable[[Host], Any], *, jobs: int, shown: Callable[[Host, Any], str | dict[str, Any]]
+) -> int:
+    """Run `work` on every host, print each result as soon as it is there, and at the end the failures by reason.
+
+    Args:
+        hosts: one or more. The error of a single host is raised.
+        work: runs in a thread.
+        jobs: how many at once.
+        shown: what is printed of a result: text, or an object for a line of JSON.
+
+    Returns:
+        DONE; ATTENTION where some hosts failed, or a result is false; FAILED where all failed.
+    """
+    from tscm_migrate.fleet.pool import Probe, run
+    from tscm_migrate.ui.console import as_json, say
+    from tscm_migrate.ui.grouped import by_reason
+
+    if len(hosts) == 1:
+        return _printed(shown(hosts[0], value := work(hosts[0])), value)
+    failed, codes, as_data = list[tuple[str, BaseException]](), list[int](), False
+    for outcome in run(hosts, work, jobs=jobs, probe=Probe(lambda host: host)):
+        if outcome.error is not None:
+            failed.append((outcome.item.name, outcome.error))
+            continue
+        told = shown(outcome.item, outcome.value)
+        as_data = isinstance(told, dict)
+        codes.append(_printed(told, outcome.value))
+    if as_data:
+        for host, error in failed:
+            as_json(_as_dict(host, error), indent=None)
+    else:
+        say(f"{len(codes)} of {len(hosts)} hosts done\n{by_reason(failed)}")
+    if failed:
+        return Exit.ATTENTION if codes else Exit.FAILED
+    return max(codes, default=Exit.DONE)
+
+
+def _printed(told: str | dict[str, Any], value: Any) -> int:
+    from tscm_migrate.ui.console import as_json, say
+
+    if isinstance(told, dict):
+        as_json(told, indent=None)
+    else:
+        say(told)
+    return Exit.DONE if value else Exit.ATTENTION
+
+
+def _as_dict(host: str, error: BaseException) -> dict[str, Any]:
+    if isinstance(error, MigrateError):
+        told = {"code": error.code, "message": error.message(), "remedy": error.remedy()}
+    else:
+        told = {"code": "defect", "message": f"{type(error).__name__}: {error}", "remedy": ""}
+    return {"v": 1, "event": "error", "host": host, **told}
