@@ -41,7 +41,7 @@ FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.D
 # name of a picture → what the screen shows when it is taken
 MOMENTS = {
     "cutover": r"▸ Update every device(?:[^\n]*\n){2,4} +[▸✓] ",
-    "run": r"should it\s+ever come back[^.]*rollback \d{8}-",
+    "run": r"Next:[\s\S]*run discard\s+\d{8}-",
 }
 
 

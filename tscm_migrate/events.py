@@ -62,7 +62,9 @@ def silent(_event: Event) -> None:
 class RunStarted(Event):
     """A run begins; `verb` is migrate, resume, rollback, …
 
-    `source`: the backup that stands for an old one that is dead, else "".
+    `source`: the backup that stands for an old appliance that is dead, else "". `steps`: ids and titles of the steps,
+    in order; empty for a dry run. `done`: ids of those that an earlier session has done. `offline_since`: Unix time at
+    which an earlier session took the old appliance offline.
     """
 
     run: str
@@ -70,6 +72,9 @@ class RunStarted(Event):
     old: str
     new: str
     source: str = ""
+    steps: tuple[tuple[str, str], ...] = ()
+    done: tuple[str, ...] = ()
+    offline_since: float | None = None
 
 
 @dataclass(frozen=True)
@@ -179,11 +184,12 @@ class Prompted(Event):
 
 @dataclass(frozen=True)
 class DeviceStarted(Event):
-    """`tsadmin update DEVICE` begins."""
+    """`tsadmin update DEVICE` begins; `total` is how many devices are updated in this session, 0 if not known."""
 
     foreign = ("device",)
 
     device: str
+    total: int = 0
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,9 @@ class Notifier:
         good = event.outcome in _GOOD
         assert self._started is not None  # noqa: S101 - see __call__
         title = f"{self._started.verb} {self._started.old} → {self._started.new}: {event.outcome}"
-        body = "\n".join([title, f"run {event.run}, {duration_text(event.seconds)}", *event.left, *event.held])
+        body = "\n".join(
+            [title, f"run {event.run}, {duration_text(event.seconds)}", *event.left, *event.held, *event.next]
+        )
         if not good:
             self._hook("failed", "", event.outcome, "; ".join(event.held))
         self._ping("" if good else "/fail", body)

@@ -53,6 +53,6 @@ def test_one_that_cannot_be_written_is_left_to_do_and_one_that_cannot_be_read_is
         done = tool(lab, site / "hosts.toml", "migrate", *PAIR, "--yes", "--no-restore-ssh")
         site.chmod(0o700)
         assert done.returncode == 4, said(done)
-        assert "attention after" in done.stdout
+        assert "attention: tscm-new serves at " in done.stdout
         assert f"pin the keys of tscm-new: {known}: cannot be written" in done.stderr
         assert "tscm-migrate host pin tscm-new" in done.stderr

@@ -32,7 +32,7 @@ def test_plan_and_check_change_nothing_and_say_what_would_be_done(rooms: MakeLab
             "tsadmin restore --interface=eth0 --gpg",
             "shutdown -h now",
             "as measured",
-            "downtime about",
+            "Estimated: ",
             "passphrase:tscm-old from TSCM_",
             "by tar, relay: it is small",  # as the run will, which knows the archive's size
         ):

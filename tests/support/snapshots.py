@@ -17,6 +17,7 @@ _CHANGING = (
     (r"\d{8}-\d{6}-[0-9a-f]{4}\b", "RUN"),
     (r"SHA256:[A-Za-z0-9+/]{43}", "SHA256:KEY"),
     (r"threatstop_backup_[0-9_-]+\.tsbak", "threatstop_backup_TIME.tsbak"),
+    (r"(estimated (?:total|downtime)): .*", r"\1: N"),
     (r"\b\d+(\.\d+)? (s|min)\b", r"N \2"),
     (r"\bpid \d+", "pid N"),
     (r"looked up: [^)]*", "looked up: WHY"),  # the resolver's own words

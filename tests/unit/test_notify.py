@@ -240,7 +240,9 @@ def test_a_run_that_ends_before_its_first_change_is_told_as_failed(
     server: tuple[str, list[tuple[str, str]]], tmp_path: Path
 ) -> None:
     place, got = server
-    hosts = "".join(f'[hosts.{name}]\naddress = "127.0.0.1"\nport = 1\n' for name in ("old", "new"))
+    hosts = "".join(
+        f'[hosts.{name}]\naddress = "127.0.0.1"\nport = {port}\n' for port, name in ((1, "old"), (2, "new"))
+    )
     file = tmp_path / "hosts.toml"
     file.write_text(f'{hosts}[notify]\nhealthcheck = "http://{place}/x"\n', encoding="utf-8")
     command = [sys.executable, "-m", "tscm_migrate", "migrate", "--from", "old", "--to", "new", "--yes"]

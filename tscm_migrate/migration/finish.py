@@ -21,7 +21,7 @@ from tscm_migrate.errors import (
     UsageError,
 )
 from tscm_migrate.events import RunFinished, Said
-from tscm_migrate.migration import leftovers, locks, saved_settings
+from tscm_migrate.migration import completion, leftovers, locks, operator_time, saved_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -142,6 +142,10 @@ def end_run(
     """
     m = engine.m
     lines = remaining_state(m, engine)
+    waited = round(operator_time.waited(m.operator), 3)
+    own = round(time.monotonic() - began - waited, 3)
+    completed = how in {"done", "attention"}
+    then = completion.next_steps(m, rollback_data=has_rollback_data(m.journal.record)) if completed else ()
     over = how in {"done", "attention"} or not engine.to_roll_back()
     if over and how not in {"done", "attention"}:
         lines = (*lines, *unreachable(m))
@@ -156,13 +160,18 @@ def end_run(
                 given_up = how not in {"done", "attention"} and may_have_rollback_data(engine)
                 saved_settings.remove(m.new, rehearsal_only=not given_up)
             locks.release(m)
-        m.journal.write("run-ended", outcome=how, standing=[*lines, *plain], left=list(left))
+        m.journal.write(
+            "run-ended", outcome=how, standing=[*lines, *plain], left=list(left), next=list(then), seconds=own,
+            asked=waited,
+        )  # fmt: skip
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last word is said whatever happens
         m.emit(Said(f"while ending the run: {error}", "warning"))
     if over and how in {"failed", "interrupted", "rolled-back"} and not lines and not left:
         lines = ("everything was put back", *kept) if m.journal.record.reverted else ("nothing was changed",)
     lines = (*lines, *plain)
-    m.emit(RunFinished(m.run, how, round(time.monotonic() - began, 3), downtime(m), lines, tuple(left)))
+    total = m.journal.record.total_seconds or own
+    figures = completion.figures(m) if completed else {}
+    m.emit(RunFinished(m.run, how, total, downtime(m), lines, tuple(left), next=then, asked=waited, **figures))
     return lines
 
 
@@ -330,24 +339,11 @@ def _login(host: Host) -> str:
 def remaining_state(m: Migration, engine: Engine) -> tuple[str, ...]:
     """Every host that is not as it was and not as it should be, each with the command that mends it."""
     record = m.journal.record
+    if all(step.id in record.done for step in engine.steps):
+        return ()
     lines = []
     offline = "take-offline" in record.started
     held = "hold-updates" in record.started and record.undo.get("hold-updates", {}).get("in_place", False)
-    finished = all(step.id in record.done for step in engine.steps)
-    if finished:
-        if m.restore_source is not None and m.restores_network:
-            lines.append(f"{m.old.name} was dead: should it ever come back, it must not be at {m.old.host.address}")
-        if offline:
-            lines.append(
-                f"{m.old.name} is off the network and its updates are held, on purpose: "
-                f"should it ever come back, run: tscm-migrate rollback {m.run}"
-            )
-        if has_rollback_data(record):
-            lines.append(
-                f"{m.new.name}: what it was before (settings, host keys, devices) is kept on it for a rollback; "
-                f"once that is not wanted any more: tscm-migrate run discard {m.run}"
-            )
-        return tuple(lines)
     lines += lent_key(record)
     if held:
         entry, aside = m.old.paths.cron_entry, f"{m.old.paths.hold_dir}/held/"

@@ -60,14 +60,18 @@ def workstation_id(root: Path | None = None) -> str:
         raise StateUnwritable(str(path), error.strerror or str(error)) from error
 
 
+def user_name() -> str:
+    """Return the operator's user name on this workstation; "?" for a uid without a name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "?"
+
+
 def new_lock(run: str, role: str, root: Path | None = None) -> ApplianceLock:
     """Return the lock that this process writes to an appliance."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a uid without a name
-        user = "?"
     since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return ApplianceLock(run, role, f"{user}@{socket.gethostname()}", workstation_id(root), os.getpid(), since)
+    return ApplianceLock(run, role, f"{user_name()}@{socket.gethostname()}", workstation_id(root), os.getpid(), since)
 
 
 # --- on this workstation

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from tscm_migrate.tsadmin.intent import Understood
 
 
+def waited(operator: Operator) -> float:
+    """Return the seconds in which this process waited for the operator's answers; 0 where they are not measured."""
+    return operator.waited if isinstance(operator, TimedOperator) else 0.0
+
+
 @dataclass
 class TimedOperator:
     """Pass every question on to `operator`, and add up how long the answers took; prompts of `secrets` count, too."""

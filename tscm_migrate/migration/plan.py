@@ -39,6 +39,12 @@ def steps(*, dead: bool = False) -> tuple[Step, ...]:
     )
 
 
+def outline(*, dead: bool, only_rehearsal: bool = False) -> tuple[tuple[str, str], ...]:
+    """Return ids and titles of a run's steps, in order; see `steps` and `steps_of`."""
+    chosen = steps(dead=dead)
+    return tuple((step.id, step.title) for step in (_to_rehearsal(chosen) if only_rehearsal else chosen))
+
+
 def known() -> frozenset[str]:
     """Return the ids of all steps."""
     return frozenset(step.id for dead in (False, True) for step in steps(dead=dead))
@@ -47,8 +53,12 @@ def known() -> frozenset[str]:
 def steps_of(m: Migration) -> tuple[Step, ...]:
     """Return the steps of one run; of one that only rehearses, those up to the rehearsal."""
     found = steps(dead=m.restore_source is not None)
+    return _to_rehearsal(found) if m.only_rehearsal else found
+
+
+def _to_rehearsal(found: tuple[Step, ...]) -> tuple[Step, ...]:
     last = next(number for number, step in enumerate(found, 1) if step.id == rehearse.RehearseRestore.id)
-    return found[:last] if m.only_rehearsal else found
+    return found[:last]
 
 
 def _of_the_living() -> tuple[Step, ...]:

@@ -26,7 +26,7 @@ def estimated(found: Downtime) -> Estimated:
 
 def lines(m: Migration) -> list[str]:
     """Return what a person has to prepare for the cutover of a migration."""
-    outage = any(check.get("name") == "dns-outage" for check in m.get_note("checks", []))
+    outage = any(c.get("name") == "dns-outage" and c.get("severity") != "ok" for c in m.get_note("checks", []))
     return to_prepare(m.old_facts, m.old.host, m.new.host, m.options, dns_outage=outage, moves=m.restores_network)
 
 

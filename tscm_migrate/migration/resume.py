@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from tscm_migrate.migration.context import Dialler, Migration
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.finish import run_to_end
 from tscm_migrate.migration.interrupt import Interrupts
+from tscm_migrate.migration.operator_time import TimedOperator
 from tscm_migrate.options import MigrateOptions
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.context import Operator
     from tscm_migrate.migration.journal import RunRecord
+    from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Secret
     from tscm_migrate.secrets import Secrets
 
@@ -111,15 +114,30 @@ def reopen(
         record = opened.record
         facts = _facts(record)
         dial.expected_keys.update({place: tuple(keys) for place, keys in record.notes.get("foreseen", {}).items()})
-        emit(RunStarted(name, verb, both.old.name, both.new.name, both.source))
+        emit(_started(record, verb, both))
         with contextlib.closing(both):
             yield Migration(
                 name, options, both.old, both.new, facts["old"], facts["new"], journal=opened, dial=dial,
-                expected_keys=dial.expected_keys, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
+                expected_keys=dial.expected_keys, operator=TimedOperator(operator, secrets),
+                policy=inventory.policy, hooks=inventory.hooks,
                 interface=record.notes.get("interface", ""),
                 emit=interrupts.emit, interrupts=interrupts, restore_source=both.restore_source,
                 only_rehearsal="rehearse" if record.notes.get("only_rehearsal") else "",
             )  # fmt: skip
+
+
+def _started(record: RunRecord, verb: str, both: Participants) -> RunStarted:
+    """Return the first event of a session: the steps that it runs or undoes, and what earlier sessions have done."""
+    bare = RunStarted(record.run, verb, both.old.name, both.new.name, both.source)
+    only_rehearsal = bool(record.notes.get("only_rehearsal"))
+    steps = plan.outline(dead=bool(both.source), only_rehearsal=only_rehearsal)
+    offline = record.notes.get("offline_began")
+    if verb == "resume":
+        return replace(bare, steps=steps, done=tuple(record.done), offline_since=offline)
+    if verb != "rollback":
+        return bare
+    undone = tuple(step for step in reversed(steps) if step[0] in record.started)
+    return replace(bare, steps=undone, offline_since=offline)
 
 
 def _facts(record: RunRecord) -> dict[str, Facts]:
@@ -148,7 +166,7 @@ def resume(
     _refuse_over(name)
     with reopen(name, verb="resume", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
         warn_of_other_runs(m, asked)
-        if not yes and not operator.confirm(f"Go on with {m.old.name} to {m.new.name} now?"):
+        if not yes and not m.operator.confirm(f"Go on with {m.old.name} to {m.new.name} now?"):
             raise Cancelled
         m.passphrase = _passphrase(m, secrets)
         m.journal.write("run-resumed", version=__version__, pid=os.getpid())

@@ -47,7 +47,9 @@ def rollback(
         engine = Engine(m, plan.steps_of(m))
         for line in summary(engine):
             m.emit(Said(line))
-        if not yes and not operator.confirm(f"Take this back on {' and '.join(one.name for one in m.reachable)} now?"):
+        if not yes and not m.operator.confirm(
+            f"Take this back on {' and '.join(one.name for one in m.reachable)} now?"
+        ):
             raise Cancelled
         m.journal.write("rollback-started", version=__version__)
         return _roll_back(engine, began)

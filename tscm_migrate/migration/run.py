@@ -7,6 +7,8 @@ a run.
 from __future__ import annotations
 
 import contextlib
+import platform
+import socket
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ from tscm_migrate.migration import (
     leftovers,
     locks,
     participants,
+    passed_checks,
     plan,
     preparation,
     window,
@@ -32,6 +35,7 @@ from tscm_migrate.migration.context import Dialler, Migration, Operator
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal, new_run_id
+from tscm_migrate.migration.operator_time import TimedOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +80,8 @@ def migrate(
     dial = Dialler(secrets, interrupts.emit)
     both = participants.resolve(options, inventory=inventory, secrets=secrets, dial=dial, emit=interrupts.emit)
     verb = "dry run" if options.dry_run else only_rehearsal or "migrate"
-    interrupts.emit(RunStarted(run, verb, both.old.name, both.new.name, both.source))
+    steps = () if options.dry_run else plan.outline(dead=bool(both.source), only_rehearsal=bool(only_rehearsal))
+    interrupts.emit(RunStarted(run, verb, both.old.name, both.new.name, both.source, steps))
     with contextlib.ExitStack() as stack:
         stack.callback(both.close)
         stack.enter_context(interrupts.installed())
@@ -87,16 +92,21 @@ def migrate(
         surveys = survey(both, options, inventory, interrupts.emit)
         findings = preflight(both, surveys, options, interrupts.emit)
         m = _migration(
-            run, both, surveys, options, inventory=inventory, dial=dial, operator=operator, interrupts=interrupts
-        )
+            run, both, surveys, options, inventory=inventory, dial=dial,
+            operator=TimedOperator(operator, secrets), interrupts=interrupts,
+        )  # fmt: skip
         m.only_rehearsal = only_rehearsal
         m.passphrase = participants.passphrase_of(both, options, m.old_facts, secrets)
         _show_summary(m, secrets.sources())
         if options.dry_run:
             return _dry_run(m, began)
+        if not only_rehearsal:
+            _estimate(m)
         _confirm(m)
+        estimated = m.get_note("estimate", {})
         m.journal = Journal.create(run)
         _write_first_entry(m, surveys, findings, secrets.sources(), inventory.path)
+        m.set_note("estimate", estimated)
         preparation.over = True
         return finish.run_to_end(Engine(m, plan.steps_of(m)), began, first=lambda: _lock_and_clean(m))
 
@@ -195,13 +205,16 @@ def _dry_run(m: Migration, began: float) -> Exit:
 
 
 def _estimate(m: Migration) -> None:
-    """Emit the estimated seconds of each step, of the run and of the downtime."""
+    """Emit and note the estimated seconds of each step, of the run and of the downtime."""
     known = estimate.known(m.options.from_ or m.old.name, m.options.to)
     found = estimate.steps(m, (step.id for step in plan.steps_of(m)), estimate.measure(m), known.steps if known else {})
     for one in found:
         m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
-    m.emit(Estimated("", round(sum(one.seconds for one in found), 1)))
-    m.emit(preparation.estimated(estimate.cutover(m)))
+    total, downtime = round(sum(one.seconds for one in found), 1), preparation.estimated(estimate.cutover(m))
+    m.emit(Estimated("", total))
+    m.emit(downtime)
+    each = {one.step: round(one.seconds, 1) for one in found}
+    m.set_note("estimate", {"total": total, "downtime": downtime.seconds, "steps": each})
 
 
 def check(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, emit: Emit) -> Exit:
@@ -252,18 +265,25 @@ def preflight(both: Participants, found: list[HostSurvey], options: MigrateOptio
         situation = checks.PreflightInput(
             old.facts, new.facts, both.old.host, both.new.host, options, old.answers, old.pinned, old.inside
         )
-        findings = checks.preflight(situation, disaster_checks.CHECKS if both.restore_source else checks.CHECKS)
+        findings = passed_checks.run(situation, disaster_checks.CHECKS if both.restore_source else checks.CHECKS)
     for finding in findings:
-        allowed = finding.name in options.allow and not finding.firm
+        allowed = _allowed(finding, options)
         emit(Checked(finding.name, finding.severity, finding.text, finding.remedy, allowed, finding.firm))
-    for name in checks.idle(findings, options.allow):
+    problems = [finding for finding in findings if finding.severity != "ok"]
+    for name in checks.idle(problems, options.allow):
         emit(Said(f"--allow {name}: no check of this name has found anything"))
     refused = checks.refusals(findings, options.allow)
     if refused:
         emit(StepFinished("preflight", "failed"))
         raise Refused(tuple(dict.fromkeys(f.name for f in refused)), any(f.firm for f in refused))
-    emit(StepFinished("preflight", "done"))
+    passed = sum(finding.severity == "ok" for finding in findings)
+    emit(StepFinished("preflight", "done", 0.0, f"{passed} of {len(findings)} checks passed"))
     return findings
+
+
+def _allowed(finding: checks.Finding, options: MigrateOptions) -> bool:
+    """Return whether --allow names a problem that may be allowed."""
+    return finding.name in options.allow and not finding.firm and finding.severity != "ok"
 
 
 def _write_first_entry(
@@ -292,7 +312,8 @@ def _write_first_entry(
             "old_files": found[0].files,
             "new_files": found[1].files,
             "interface": m.interface,
-            "checks": [{**asdict(f), "allowed": f.name in m.options.allow} for f in findings],
+            "checks": [{**asdict(f), "allowed": _allowed(f, m.options)} for f in findings],
+            "operator": {"user": locks.user_name(), "workstation": f"{socket.gethostname()} ({platform.system()})"},
             "secret_sources": secret_sources,
             "inventory": str(site.absolute()) if site else "",
             "only_rehearsal": m.only_rehearsal,

@@ -14,7 +14,7 @@ from tscm_migrate.ui.wrap import fit
 from tscm_migrate.util import redact
 from tscm_migrate.util.command_line import completed
 
-_writing = threading.Lock()
+_writing = threading.RLock()  # a signal may come while it is held, and prints a line too
 
 
 def say(text: str) -> None:

@@ -50,13 +50,19 @@ class Plain:
         self._meter = Meter()
         self._waiting = ("", 0.0)
         self._advice = ""
+        self._dry_run = self._preflight = False
 
     def __call__(self, event: Event) -> None:
         """One event."""
-        say(self._text(event, time.monotonic()))
+        say(self.text(event, time.monotonic()))
 
-    def _text(self, event: Event, now: float) -> str:
-        if self._quiet and not _matters(event):
+    def text(self, event: Event, now: float) -> str:
+        """Return the lines of an event; "" where it has none. `now` in monotonic seconds."""
+        if isinstance(event, RunStarted):
+            self._dry_run = event.verb == "dry run"
+        if isinstance(event, StepStarted):
+            self._preflight = event.step == "preflight"
+        if (self._quiet and not _matters(event)) or self._is_detail(event):
             return ""
         if isinstance(event, Progress):
             return f"  {self._meter.text(event)}" if self._meter.due(event, now) else ""
@@ -68,6 +74,14 @@ class Plain:
             before, self._advice = self._advice, event.remedy
             return line_of(replace(event, remedy="")) if event.remedy == before else line_of(event)
         return line_of(event)
+
+    def _is_detail(self, event: Event) -> bool:
+        """Return whether it is what a plan shows: the estimate of one step, or a preflight check that has passed."""
+        if self._dry_run or self._verbose:
+            return False
+        if isinstance(event, Checked):
+            return self._preflight and event.severity == "ok"
+        return isinstance(event, Estimated) and event.step not in _TOTALS
 
     def _due(self, event: Waiting, now: float) -> bool:
         """A wait has a line when it begins to wait for something, and every ten seconds: not at every look."""
@@ -91,6 +105,9 @@ def _matters(event: Event) -> bool:
         case DeviceUpdated():
             return not event.ok
     return False
+
+
+_TOTALS = {"": "estimated total", "downtime": "estimated downtime"}
 
 
 @singledispatch
@@ -143,11 +160,11 @@ def _(event: Prompted) -> str:
 
 @line_of.register
 def _(event: Estimated) -> str:
-    what = {"": "in all"}.get(event.step, event.step)
-    time = f"about {duration_text(event.seconds)}"
-    if event.most:
-        time = f"from {duration_text(event.least)} to {duration_text(event.most)}"
-    return f"  {time}: {what}" + (f" ({event.basis})" if event.basis else "")
+    basis = f" ({event.basis})" if event.basis else ""
+    if event.step not in _TOTALS:
+        return f"  about {duration_text(event.seconds)}: {event.step}{basis}"
+    most = f" to {duration_text(event.most)}" if event.most else ""
+    return f"  {_TOTALS[event.step]}: {duration_text(event.least if event.most else event.seconds)}{most}{basis}"
 
 
 @line_of.register
@@ -166,7 +183,27 @@ def _(event: Said) -> str:
 def _(event: RunFinished) -> str:
     if event.outcome == "refused":
         return ""  # the error that follows says it
+    if event.host:
+        return "\n".join(_completed(event))
     downtime = f", downtime {duration_text(event.downtime)}" if event.downtime is not None else ""
     report = f"\n  report: {event.report}" if event.report else ""
     held = "".join(f"\n  {text}" for text in event.held)  # the last thing printed
     return f"{event.outcome} after {duration_text(event.seconds)}{downtime}{report}{held}"
+
+
+def _completed(event: RunFinished) -> list[str]:
+    """The end of a completed migration: its figures, and what to do next; what must not stay as it is comes last."""
+    todo = f", {len(event.left)} left to do" if event.left else ""
+    planned = f" (estimated {duration_text(event.downtime_estimate)})" if event.downtime_estimate is not None else ""
+    asked = f" (and {duration_text(event.asked)} for your answers)" if event.asked >= 1 else ""
+    figures = {
+        "devices updated": "{} of {}".format(*event.devices) if event.devices else "none",
+        "checks passed": "{} of {}".format(*event.checks) if event.checks else "none",
+        "downtime": f"{duration_text(event.downtime)}{planned}",
+        "total": f"{duration_text(event.seconds)}{asked}",
+        **({"report": event.report} if event.report else {}),
+    }
+    found = [f"{event.outcome}: {event.host} serves at {event.address}{todo}"]
+    found += [f"  {what:<16} {value}" for what, value in figures.items()]
+    found += ["Next:", *(f"  {number}. {text}" for number, text in enumerate(event.next, 1))] if event.next else []
+    return [*found, *(f"  {text}" for text in event.held)]

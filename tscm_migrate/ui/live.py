@@ -6,9 +6,11 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
+from rich.control import Control
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -17,6 +19,7 @@ from rich.text import Text
 from tscm_migrate.events import (
     Checked,
     DeviceUpdated,
+    Estimated,
     Prompted,
     RunFinished,
     RunStarted,
@@ -24,9 +27,8 @@ from tscm_migrate.events import (
     StepFinished,
     StepStarted,
 )
-from tscm_migrate.migration import journal, plan
 from tscm_migrate.ui import live_pause
-from tscm_migrate.ui.lines import line_of
+from tscm_migrate.ui.lines import Plain, line_of
 from tscm_migrate.ui.view_model import Board
 from tscm_migrate.ui.wrap import folded
 from tscm_migrate.util import redact
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Event
     from tscm_migrate.ui.view_model import Row
 
+_KEPT = 200  # lines above the drawing that are printed again after a change of the width
 _LOWEST = 12  # rows; on a smaller terminal lines say more
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "bold red"), "reverted": ("↺", "cyan"), "running": ("▸", "bold cyan"),
           "pending": ("·", "dim"), "skipped": ("–", "dim"), "planned": ("·", "")}  # fmt: skip
@@ -61,8 +64,11 @@ class LiveView:
         self._lock = threading.RLock()
         self._board: Board | None = None
         self._live: Live | None = None
-        self._ids: frozenset[str] = frozenset()
+        self._lines = Plain()  # what is printed before and after
         self._started: RunStarted | None = None
+        self._estimates: list[Estimated] = []
+        self._width = self.console.width
+        self._kept: deque[str] = deque(maxlen=_KEPT)
 
     def __call__(self, event: Event) -> None:
         """One event; may come from several threads."""
@@ -72,20 +78,28 @@ class LiveView:
     def _take(self, event: Event) -> None:
         now = time.monotonic()
         if isinstance(event, RunStarted):
-            self._started = event if event.verb != "dry run" else None
-            self._ids = plan.known()
-        if self._board is None and self._started and isinstance(event, StepStarted) and event.step in self._ids:
-            self._board = self._new_board(self._started, now)
+            self._started, self._estimates = event, []
+        if isinstance(event, Estimated):
+            self._estimates.append(event)
+        if self._board is None and self._begins_steps(event):
+            self._board = self._new_board(now)
             live_pause.draw(self)
             self.show()
         if self._board is None:
-            self._say(line_of(event))
+            if not (isinstance(event, Checked) and event.severity == "ok"):
+                self._say(self._lines.text(event, now))
             return
+        self._fit_again()
         self._board.take(event, now)
         if isinstance(event, RunFinished):
             self._finish(event)
         elif self._stays(event):
             self._say(line_of(event))
+
+    def _begins_steps(self, event: Event) -> bool:
+        """Return whether the first of the run's announced steps begins."""
+        steps = self._started.steps if self._started is not None else ()
+        return isinstance(event, StepStarted) and any(event.step == step for step, _ in steps)
 
     def _stays(self, event: Event) -> bool:
         """Whether it is more than the drawing shows: words for the operator, and what went wrong."""
@@ -97,20 +111,21 @@ class LiveView:
             return event.severity != "ok"
         return isinstance(event, Said | Prompted)
 
-    def _new_board(self, started: RunStarted, now: float) -> Board:
-        offline, done = None, frozenset[str]()
-        if started.verb != "migrate":
-            record, _ = journal.read(started.run)
-            began = record.notes.get("offline_began")
-            offline = now - max(time.time() - began, 0) if began is not None else None
-            done = frozenset(record.done) if started.verb == "resume" else done
-        steps = [(s.id, s.title) for s in plan.steps(dead=bool(started.source))] if started.verb != "rollback" else []
+    def _new_board(self, now: float) -> Board:
+        started = self._started
+        assert started is not None  # noqa: S101 - a step of it has begun
+        since = started.offline_since
+        offline = now - max(time.time() - since, 0) if since is not None else None
         title = f"{started.verb} {started.old} → {started.new}  (run {started.run})"
-        return Board(title, steps, now, offline, done)
+        board = Board(title, started.steps, now, offline, frozenset(started.done))
+        for event in self._estimates:
+            board.take(event, now)
+        return board
 
     def _say(self, text: str) -> None:
         """Print lines above the drawing; a command or a path is left for the terminal to break, so it can be copied."""
         for line in redact.clean(text).splitlines():
+            self._kept.append(line)
             for part in folded(self._plain(line), self.console.width, "  "):
                 self.console.print(Text(part, style=_style(line)), soft_wrap=True)
 
@@ -121,7 +136,7 @@ class LiveView:
             live.refresh()
             live.stop()
         self._board, self._started = None, None
-        self._say(line_of(event))
+        self._say(self._lines.text(event, time.monotonic()))
 
     # ---- drawing
 
@@ -131,6 +146,20 @@ class LiveView:
             self._live = Live(get_renderable=self._render, console=self.console, refresh_per_second=4,
                               redirect_stdout=False, redirect_stderr=False, vertical_overflow="crop")  # fmt: skip
             self._live.start()
+
+    def _fit_again(self) -> None:
+        """After a change of the terminal's width clear the screen, and print again what stood above the drawing.
+
+        Each terminal folds or joins the lines that it shows in its own manner: where the drawing is, is not known.
+        """
+        if self.console.width == self._width or self._live is None:
+            return
+        self._width = self.console.width
+        self.hide()
+        self.console.control(Control.clear(), Control.home())
+        above, self._kept = list(self._kept), deque(maxlen=_KEPT)
+        self._say("\n".join(above))
+        self.show()
 
     def hide(self) -> None:
         """Take it off the terminal: somebody is asked something."""

@@ -11,7 +11,7 @@ from tscm_migrate.util.durations import duration_text
 if TYPE_CHECKING:
     from tscm_migrate.events import Event
 
-_SEVERITIES = (("error", "Error"), ("warning", "Warning"), ("info", "Info"))
+_SEVERITIES = (("error", "Error"), ("warning", "Warning"), ("info", "Info"), ("ok", "ok"))
 
 
 class PlanView:
@@ -58,12 +58,14 @@ class PlanView:
 
     def _found(self) -> list[str]:
         if not self._checks:
-            return ["Checks", "  nothing stands in the way"] if self._outcome == "done" else []
-        found = ["Checks"]
+            return []
+        passed = sum(one.severity == "ok" for one in self._checks)
+        all_of = "all " if passed == len(self._checks) else f"{passed} of "
+        found = [f"Checks: {all_of}{len(self._checks)} passed" if passed else "Checks"]
         advice = ""
         for severity, word in _SEVERITIES:
             for one in self._checks:
-                if one.severity == severity:
+                if one.severity == severity and (severity != "ok" or self._outcome == "done"):
                     found.append(f"  {word:<8} {one.name}{' (acknowledged)' if one.allowed else ''}: {one.text}")
                     given = "" if one.allowed or one.remedy == advice else one.remedy
                     found += [f"           {given}"] if given else []
@@ -82,11 +84,10 @@ class PlanView:
             found += [f"       {action.host}: {action.describes}" for action in actions]
         total, without = self._estimates.get(""), self._estimates.get("downtime")
         if total and without:
-            outage = any(check.name == "dns-outage" for check in self._checks)
+            outage = any(c.name == "dns-outage" and c.severity != "ok" for c in self._checks)
             dns = ", which is a DNS outage for its clients" if outage else ""
-            if without.most:
-                downtime = f"downtime from {duration_text(without.least)} to {duration_text(without.most)}{dns}"
-            else:
-                downtime = f"downtime about {duration_text(without.seconds)}{dns}"
-            found += ["", f"About {duration_text(total.seconds)} in all; {downtime}.", f"Downtime: {without.basis}."]
+            least, most = duration_text(without.least), duration_text(without.most)
+            downtime = f"{least} to {most}" if without.most else duration_text(without.seconds)
+            found += ["", f"Estimated: {duration_text(total.seconds)} total, {downtime} downtime{dns}."]
+            found += [f"Downtime: {without.basis}."] if without.basis else []
         return found

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Literal
 from tscm_migrate.events import (
     ActionFinished,
     ActionStarted,
+    Checked,
     DeviceStarted,
     DeviceUpdated,
+    Estimated,
     Progress,
+    RunFinished,
     StepFinished,
     StepStarted,
     Waiting,
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 
 State = Literal["pending", "running", "done", "failed", "reverted", "skipped", "planned", "detail", "clock", "head"]
 _MARGIN, _BAR = 6, 16  # columns: before a detail, and of a bar
-OFFLINE, ONLINE = "take-offline", "update-devices"
+OFFLINE, ONLINE, PARITY = "take-offline", "update-devices", "parity"
+_LOW = 10  # rows; on a lower terminal the progress has no row of its own
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Board:
     began: float
     offline_since: float | None = None
     done_before: frozenset[str] = frozenset()
+    devices: int = 0
     _steps: dict[str, _Step] = field(default_factory=dict)
     _now: str = ""
     _action: str = ""
@@ -71,6 +76,9 @@ class Board:
     _meter: Meter = field(default_factory=Meter)
     _devices: dict[str, tuple[float, DeviceUpdated | None]] = field(default_factory=dict)
     _online: float | None = None
+    _estimates: dict[str, float] = field(default_factory=dict)
+    _checks: list[Checked] = field(default_factory=list)
+    _ended: bool = False
 
     def __post_init__(self) -> None:
         self._steps = {key: _Step(title, "done" if key in self.done_before else "pending") for key, title in self.steps}
@@ -104,8 +112,15 @@ class Board:
             case Progress():
                 self._meter.add(event, now)
                 self._moving = event
+            case Estimated():
+                self._estimates[event.step] = event.seconds
+            case Checked() if self._now == PARITY:
+                self._checks.append(event)
+            case RunFinished():
+                self._ended = True
             case DeviceStarted():
                 self._devices[event.device] = (now, None)
+                self.devices = max(self.devices, event.total)
             case DeviceUpdated():
                 self._devices[event.device] = (self._devices.get(event.device, (now, None))[0], event)
 
@@ -120,6 +135,8 @@ class Board:
         done, doing, pending = self._parts(now)
         doing = [part for row in doing for part in _fitted(row, width)]
         head = [Row("head", self.title, clock(now - self.began))]
+        if height >= _LOW and not self._ended and (progress := self._progress(now)):
+            head.append(Row("detail", progress))
         tail = self._downtime(now)
         room = max(height - len(head) - len(tail), 3)
         if len(doing) > room - 2:
@@ -132,6 +149,24 @@ class Board:
             done = _folded_begin(done, free - len(pending))
         return [*head, *done, *doing, *pending, *tail]
 
+    def _progress(self, now: float) -> str:
+        """Say which step of how many runs, and about how long the rest may take where that was estimated."""
+        number = next((n for n, key in enumerate(self._steps, 1) if key == self._now), 0)
+        if not number:
+            return ""
+        left = self._left(now)
+        return f"step {number} of {len(self._steps)}" + (f", about {duration_text(left)} left" if left else "")
+
+    def _left(self, now: float) -> float:
+        """Return the estimated seconds of what is still to come; 0 where nothing was estimated."""
+        if not self._estimates:
+            return 0.0
+        coming = sum(self._estimates.get(key, 0.0) for key, step in self._steps.items() if step.state == "pending")
+        current = self._steps.get(self._now)
+        if current is not None and current.state == "running":
+            coming += max(self._estimates.get(self._now, 0.0) - (now - current.began), 0.0)
+        return coming
+
     def _parts(self, now: float) -> tuple[list[Row], list[Row], list[Row]]:
         done: list[Row] = []
         doing: list[Row] = []
@@ -141,12 +176,22 @@ class Board:
             if step.state == "pending":
                 pending.append(Row("pending", title))
             elif step.state == "running":
-                doing.append(Row("running", title, clock(now - step.began)))
+                count = self._device_count() if key == ONLINE else ""
+                doing.append(Row("running", f"{title}{count}", clock(now - step.began)))
                 doing += self._details(now) if key == self._now else []
             else:
                 took = step.seconds and step.state != "skipped"
-                done.append(Row(step.state, title, duration_text(step.seconds) if took else ""))
+                count = self._device_count() if key == ONLINE else ""
+                done.append(Row(step.state, f"{title}{count}", duration_text(step.seconds) if took else ""))
+        if self._ended:
+            doing += [Row("detail", f"{'✓' if c.severity == 'ok' else '✗'} {c.name}: {c.text}") for c in self._checks]
         return done, doing, pending
+
+    def _device_count(self) -> str:
+        if not self._devices:
+            return ""
+        ended = sum(result is not None for _, result in self._devices.values())
+        return f" ({ended}/{max(len(self._devices), self.devices)})"
 
     def _details(self, now: float) -> list[Row]:
         found = [Row("detail", redact.clean(self._action))] if self._action else []

@@ -9,7 +9,7 @@ import pytest
 
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.parsers import Interface
-from tscm_migrate.migration import disaster_checks
+from tscm_migrate.migration import checks, disaster_checks, passed_checks
 from tscm_migrate.migration.checks import PreflightInput, idle, preflight, refusals
 from tscm_migrate.model import Archive, Host
 from tscm_migrate.options import MigrateOptions
@@ -274,3 +274,26 @@ def test_what_cannot_be_isolated_is_refused_before_anything_begins(
     assert [finding.firm for finding in found] == ([True] if why else [])
     assert all(why in finding.text and "--offline poweroff" in finding.remedy for finding in found)
     assert not [f for f in preflight(replace(s, options=MigrateOptions(from_="old", to="new"))) if "isol" in f.name]
+
+
+def test_a_check_that_passes_has_a_row_with_the_value_that_it_saw() -> None:
+    rows = passed_checks.run(situation(), checks.CHECKS)
+    assert [row.name for row in rows] == [check.__name__.replace("_", "-") for check in checks.CHECKS]
+    assert {row.severity for row in rows} == {"ok"}
+    seen = {row.name: row.text for row in rows}
+    assert seen["core-version"] == "old: 1.50-01, new: 1.50-01 (at least 1.47)"
+    assert seen["disk"] == "old: 10000 MB free, new: 10000 MB free; the backup may need 4 MB"
+    assert seen["same-host"] == "old is 10.1.1.43, new is 10.1.1.50"
+    assert not refusals(rows, ())
+
+
+def test_a_check_that_finds_something_has_that_row_alone() -> None:
+    rows = passed_checks.run(situation(new={"clock_skew": 301.0}), checks.CHECKS)
+    assert [row.name for row in rows if row.name.startswith("clock")] == ["clock-off"]
+    same = passed_checks.run(situation(new={"boot": "boot-old", "hostname": "old"}), checks.CHECKS)
+    assert [row.name for row in same] == ["same-host"]
+
+
+@pytest.mark.parametrize("check", [*checks.CHECKS, *disaster_checks.CHECKS], ids=lambda check: check.__name__)
+def test_each_check_tells_its_value_or_has_always_something_to_say(check: Any) -> None:
+    assert check in passed_checks.SEEN or check is disaster_checks.told_by

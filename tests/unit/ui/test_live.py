@@ -6,6 +6,7 @@ import io
 import json
 from typing import TYPE_CHECKING
 
+import pyte
 import pytest
 from rich.console import Console
 
@@ -15,6 +16,7 @@ from tscm_migrate.events import (
     CommandRun,
     DeviceStarted,
     DeviceUpdated,
+    Estimated,
     Event,
     Progress,
     RunFinished,
@@ -106,7 +108,7 @@ def test_many_devices_do_not_push_the_step_away() -> None:
         b.take(DeviceStarted(f"d{n}"), 1.0)
     rows = b.rows(2.0, 20)
     assert len(rows) <= 20
-    assert any(row.left == "Devices" for row in rows)
+    assert any(row.left == "Devices (0/50)" for row in rows)
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def view() -> Iterator[tuple[LiveView, io.StringIO]]:
 
 
 RUN: tuple[Event, ...] = (
-    RunStarted("r", "migrate", "a", "b"),
+    RunStarted("r", "migrate", "a", "b", steps=(("hold-updates", "Hold"),)),
     Checked("clock-off", "warning", "it is late", "set it"),
     StepStarted("hold-updates", "Hold \x1b]0;owned\x07them"),
     ActionStarted("hold-updates", "a", "\x1b[2Jwipe \u202eit"),
@@ -156,6 +158,96 @@ def test_a_dry_run_is_lines(view: tuple[LiveView, io.StringIO]) -> None:
     made(RunStarted("r", "dry run", "a", "b"))
     made(StepStarted("hold-updates", "Hold"))
     assert out.getvalue() == "dry run a → b (run r)\n· Hold\n"
+
+
+def test_a_completed_migration_ends_with_its_figures_and_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
+    lines.Plain()(
+        RunFinished(
+            "r", "done", 372.0, downtime=97.0, report="/r.html", next=("adopt it", "keep a off"), asked=40.0,
+            host="b", address="10.1.1.43", devices=(14, 14), checks=(8, 8), downtime_estimate=120.0,
+        )
+    )  # fmt: skip
+    assert capsys.readouterr().out.splitlines() == [
+        "done: b serves at 10.1.1.43",
+        "  devices updated  14 of 14",
+        "  checks passed    8 of 8",
+        "  downtime         1 min 37 s (estimated 2 min)",
+        "  total            6 min 12 s (and 40 s for your answers)",
+        "  report           /r.html",
+        "Next:",
+        "  1. adopt it",
+        "  2. keep a off",
+    ]
+
+
+def test_only_a_dry_run_prints_the_estimate_of_each_step(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("migrate", "dry run"):
+        plain = lines.Plain()
+        for event in (RunStarted("r", verb, "a", "b"), Estimated("backup", 9.0), Estimated("downtime", 90.0)):
+            plain(event)
+    assert capsys.readouterr().out.splitlines() == [
+        "migrate a → b (run r)", "  estimated downtime: 1 min 30 s",
+        "dry run a → b (run r)", "  about 9 s: backup", "  estimated downtime: 1 min 30 s",
+    ]  # fmt: skip
+
+
+def test_the_board_tells_the_step_the_devices_and_the_time_left() -> None:
+    b = board()
+    for step, seconds in (("step-0", 30.0), ("step-1", 20.0), ("update-devices", 40.0)):
+        b.take(Estimated(step, seconds), 100.0)
+    b.take(StepStarted("step-0", "Hold"), 100.0)
+    assert "step 1 of 6, about 1 min 20 s left" in shown(b, 110.0)
+    for key, title in [*STEPS[:4], ("take-offline", "Off")]:
+        b.take(StepStarted(key, title), 120.0)
+        b.take(StepFinished(key, "done", 1.0), 120.0)
+    b.take(StepStarted("update-devices", "Devices"), 120.0)
+    for name in ("asa", "isr"):
+        b.take(DeviceStarted(name, 14), 120.0)
+    b.take(DeviceUpdated("asa", ok=True, seconds=3.0), 123.0)
+    assert "Devices (1/14) 0:05" in shown(b, 125.0)
+    assert "step 6 of 6, about 35 s left" in shown(b, 125.0)
+
+
+def test_the_last_screen_shows_the_comparison_with_the_old_appliance() -> None:
+    b = Board("t", [("parity", "Compare")], 0.0)
+    b.take(StepStarted("parity", "Compare"), 1.0)
+    b.take(Checked("host keys", "ok", "the old one's"), 2.0)
+    b.take(StepFinished("parity", "done", 1.0), 2.0)
+    assert "✓ host keys: the old one's" not in shown(b, 3.0)
+    b.take(RunFinished("r", "done", 3.0), 3.0)
+    assert "✓ host keys: the old one's" in shown(b, 3.0)
+
+
+def test_a_wait_outside_of_the_steps_is_not_a_line_at_every_look(view: tuple[LiveView, io.StringIO]) -> None:
+    made, out = view
+    made(RunStarted("r", "forget", "a", "b"))
+    for second in range(8):
+        made(Waiting("for b to answer", float(second), 45.0))
+    assert out.getvalue().count("waiting for b") == 1
+
+
+def test_after_a_change_of_the_width_nothing_of_the_former_drawing_is_left() -> None:
+    screen = pyte.Screen(60, 24)
+    stream = pyte.Stream(screen)
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=60, height=24, highlight=False, legacy_windows=False)
+    made = LiveView(console)
+    for event in RUN:
+        made(event)
+    stream.feed(out.getvalue().replace("\n", "\r\n"))
+    console.width = 100
+    screen.resize(24, 100)
+    for row in (3, 8, 15):  # as a terminal leaves it that folds its lines again
+        screen.cursor_position(row, 1)
+        screen.draw("STALE of the former drawing")
+    before = out.tell()
+    made(Waiting("draining", 1.0, 9.0))
+    made(RunFinished("r", "done", 1.0))
+    stream.feed(out.getvalue()[before:].replace("\n", "\r\n"))
+    text = "\n".join(screen.display)
+    assert "STALE" not in text
+    assert text.count("migrate a → b  (run r)") == 1
+    assert "mind this" in text, "what stood above the drawing is printed again"
 
 
 def test_lines_have_no_control_character(capsys: pytest.CaptureFixture[str]) -> None:

@@ -192,6 +192,22 @@ def test_a_downtime_that_is_a_dns_outage_is_called_one(tmp_path: Path) -> None:
     assert "downtime; a DNS outage for its clients" in page
 
 
+def test_a_plan_lists_each_check_with_the_value_it_saw() -> None:
+    view = PlanView()
+    for event in (
+        RunStarted(RUN, "check", "tscm-old", "tscm-new"),
+        Checked("clocks", "ok", "tscm-old: +0 s"),
+        Checked("os-differs", "error", "they differ", "take another"),
+        RunFinished(RUN, "done", 1.0),
+    ):
+        view(event)
+    shown = view.lines()
+    at = shown.index("Checks: 1 of 2 passed")
+    assert [line.split()[:2] for line in shown[at + 1 :] if line.strip()] == [
+        ["Error", "os-differs:"], ["take", "another"], ["ok", "clocks:"], ["Nothing", "was"],
+    ]  # fmt: skip
+
+
 def test_a_plan_calls_the_downtime_a_dns_outage_where_it_is_one() -> None:
     view = PlanView()
     for event in (
@@ -205,7 +221,7 @@ def test_a_plan_calls_the_downtime_a_dns_outage_where_it_is_one() -> None:
         view(event)
     shown = "\n".join(view.lines())
     assert "tscm-old is a DNS server (module ts-bind)" in shown
-    assert "downtime about 30 s, which is a DNS outage for its clients." in shown
+    assert "Estimated: 1 min total, 30 s downtime, which is a DNS outage for its clients." in shown
 
 
 def test_what_was_torn_among_the_commands_hides_no_other(tmp_path: Path) -> None:

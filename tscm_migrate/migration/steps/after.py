@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import cron_hold, device_discovery, facts
 from tscm_migrate.errors import MigrateError, UnknownPrompt, UsageError
 from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated, Said
-from tscm_migrate.migration import host_keys, parity
+from tscm_migrate.migration import completion, host_keys, parity
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.base import BaseStep
@@ -75,7 +75,7 @@ class UpdateDevices(BaseStep):
     def _all(self, m: Migration, names: list[str]) -> None:
         results = dict(m.get_note("devices", {}))
         with ThreadPoolExecutor(m.policy.device_jobs, thread_name_prefix="device") as pool:
-            for result, at in pool.map(lambda name: self._one(m, name), names):
+            for result, at in pool.map(lambda name: self._one(m, name, len(names)), names):
                 results[result.device] = {
                     "ok": result.ok, "seconds": result.seconds, "detail": result.detail, "at": at,
                 }  # fmt: skip
@@ -84,13 +84,13 @@ class UpdateDevices(BaseStep):
             # An appliance that is gone says nothing of its devices: that is a run to go on with, not one that is over.
             m.new.run(":", timeout=15.0, display="is it still there?")
 
-    def _one(self, m: Migration, name: str) -> tuple[DeviceUpdated, float]:
+    def _one(self, m: Migration, name: str, total: int) -> tuple[DeviceUpdated, float]:
         """Update one device; return the result and when it was there, in seconds of the epoch.
 
         Once more where it failed and did not ask for a person; for as long as it may take where it is only busy.
         """
         began = time.monotonic()
-        m.emit(DeviceStarted(name))
+        m.emit(DeviceStarted(name, total))
         retries, pause = _RETRIES, _PAUSE
         while True:
             updated, final = self._attempt(m, name)
@@ -165,28 +165,36 @@ class Parity(BaseStep):
         yield Action(m.new.name, "read its facts and hash its device files", lambda: self._compare(m))
 
     def _compare(self, m: Migration) -> None:
-        now, rows = compare_now(m)
+        before, after = _before_and_now(m)
+        rows = _compare_rows(m, before, after)
+        m.set_note("device_table", completion.device_table(before, after))
         m.set_note("parity", [asdict(row) for row in rows])
+        now = after.new
         m.set_note("facts_after", {"versions": now.versions, "os": now.os_pretty, "address": m.new.host.address})
 
 
 def compare_now(m: Migration) -> tuple[facts.Facts, list[parity.ParityRow]]:
     """Compare the new appliance, as it is now, with what the old one was; emit each row."""
-    now = facts.gather(m.new)
-    rows = parity.compare(
-        parity.Before(
-            m.old_facts, m.new_facts, device_discovery.about(m.get_note("old_files", {}), m.get_note("devices", {}))
-        ),
-        parity.After(now, devices.file_hashes(m.new)),
-        m.options,
-        restores_network=m.restores_network,
-        new_key=m.new.shell.server_fingerprint(),
-    )
+    before, after = _before_and_now(m)
+    return after.new, _compare_rows(m, before, after)
+
+
+def _before_and_now(m: Migration) -> tuple[parity.Before, parity.After]:
+    """Return what was noted before the run, and the facts and file hashes of the new appliance now."""
+    files = device_discovery.about(m.get_note("old_files", {}), m.get_note("devices", {}))
+    after = parity.After(facts.gather(m.new), devices.file_hashes(m.new))
+    return parity.Before(m.old_facts, m.new_facts, files), after
+
+
+def _compare_rows(m: Migration, before: parity.Before, after: parity.After) -> list[parity.ParityRow]:
+    """Return one row for each comparison, and emit it."""
+    key = m.new.shell.server_fingerprint()
+    rows = parity.compare(before, after, m.options, restores_network=m.restores_network, new_key=key)
     if m.restore_source is not None:
         rows.insert(0, parity.ParityRow("compared with", same=True, was="", has=f"the backup: {m.old_facts.told_by}"))
     for row in rows:
         m.emit(Checked(row.name, "ok" if row.same else "error", row.text()))
-    return now, rows
+    return rows
 
 
 class Confirm(BaseStep):

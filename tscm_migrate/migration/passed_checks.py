@@ -1,0 +1,129 @@
+"""What each preflight check saw where it found no problem: a name and a value, for the plan, the report and JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.facts import SESSIONS
+from tscm_migrate.archive.select import newest
+from tscm_migrate.errors import UsageError
+from tscm_migrate.migration import checks, disaster_checks
+from tscm_migrate.migration.checks import Finding
+from tscm_migrate.transfer import routing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tscm_migrate.appliance.facts import Facts
+    from tscm_migrate.migration.checks import Check, PreflightInput
+
+
+def run(situation: PreflightInput, chosen: Sequence[Check]) -> list[Finding]:
+    """Run the checks in their order; each has at least one row: what it found, or what it saw where all was well.
+
+    Args:
+        situation: the facts of both appliances and the options.
+        chosen: the checks. If both appliances are the same machine, no other check says anything.
+    """
+    if checks.same_host in chosen and (same := list(checks.same_host(situation))):
+        return same
+    return [row for check in chosen for row in _rows(check, situation)]
+
+
+def _rows(check: Check, situation: PreflightInput) -> Iterator[Finding]:
+    found = list(check(situation))
+    yield from found
+    if not found:
+        name = check.__name__.replace("_", "-")
+        yield Finding(name, "ok", SEEN[check](situation) if check in SEEN else "no problem was found")
+
+
+def _each(s: PreflightInput, value: Callable[[Facts], str]) -> str:
+    """Return "HOST: VALUE" of each appliance that can be reached."""
+    return ", ".join(f"{facts.name}: {value(facts)}" for facts, _ in s.reachable)
+
+
+def _two_machines(s: PreflightInput) -> str:
+    return f"{s.old.name} is {s.old_host.address}, {s.new.name} is {s.new_host.address}"
+
+
+def _modules(s: PreflightInput) -> str:
+    return f"{s.new.name} has all {len(s.old.versions)} modules of {s.old.name}"
+
+
+def _systems(s: PreflightInput) -> str:
+    return f"{s.old.name}: {s.old.os_pretty or s.old.os_id}, {s.new.name}: {s.new.os_pretty or s.new.os_id}"
+
+
+def _disks(s: PreflightInput) -> str:
+    free = ", ".join(
+        f"{facts.name}: {(facts.free_at(host.paths.backup_dir) or facts.free_at('/') or 0) / 1e6:.0f} MB free"
+        for facts, host in s.reachable
+    )
+    return f"{free}; the backup may need {checks.room_needed(s.old) / 1e6:.0f} MB"
+
+
+def _archives(facts: Facts) -> str:
+    last = newest(facts.archives)
+    return f"{len(facts.archives)} (newest {last.name})" if last else "no archives"
+
+
+def _sessions(facts: Facts) -> str:
+    number = f"at least {facts.sessions}" if facts.sessions >= SESSIONS else facts.sessions or "an unknown number of"
+    return f"{number} sessions on a connection"
+
+
+def _asked_devices(s: PreflightInput) -> str:
+    if isinstance(s.options.devices, str):
+        return f"--devices {s.options.devices}"
+    return ", ".join(s.options.devices)
+
+
+def _interface(s: PreflightInput) -> str:
+    return checks.resolve_interface(s.new, s.new_host, s.options.interface)
+
+
+def _address(s: PreflightInput) -> str:
+    stays = s.options.bypass_netconf
+    return f"{s.new.name} keeps {s.new_host.address}" if stays else f"{s.old_host.address} moves to {s.new.name}"
+
+
+def _transfer(s: PreflightInput) -> str:
+    if not (s.old.tools and s.new.tools):
+        return f"--method {s.options.method}"
+    here, there = (frozenset({*facts.tools, "shell", "sftp"}) for facts in (s.old, s.new))
+    try:
+        choice = routing.choose(routing.RoutingInput(here, there, s.options.method, s.options.route))
+    except UsageError:
+        return f"--method {s.options.method}"
+    return f"{choice.method}, {choice.route}"
+
+
+def _isolation(s: PreflightInput) -> str:
+    return f"--offline {s.options.offline}"
+
+
+SEEN: dict[Check, Callable[[PreflightInput], str]] = {
+    checks.same_host: _two_machines,
+    checks.sessions: lambda s: _each(s, _sessions),
+    checks.core_version: lambda s: f"{_each(s, lambda f: f.core)} (at least {checks.OLDEST_CORE})",
+    checks.core_order: lambda s: f"{s.old.name}: {s.old.core}, {s.new.name}: {s.new.core}",
+    checks.modules: _modules,
+    checks.dns_outage: lambda s: f"{s.old.name} is not a DNS server",
+    checks.login_group: lambda s: _each(s, lambda f: f.user or "login user"),
+    checks.operating_system: _systems,
+    checks.listings: lambda s: _each(s, _archives),
+    checks.disk: _disks,
+    checks.interface: _interface,
+    checks.clocks: lambda s: _each(s, lambda f: f"{f.clock_skew:+.0f} s from this workstation's clock"),
+    checks.devices_on_new: lambda s: f"{s.new.name} has no devices yet",
+    checks.devices_asked: _asked_devices,
+    checks.address: _address,
+    checks.isolation: _isolation,
+    checks.tools: lambda s: _each(s, lambda _: "sha256sum, stat, dd"),
+    checks.way: _transfer,
+    checks.updates: lambda s: f"{s.old.name}: {s.old_host.paths.cron_entry}",
+    disaster_checks.nobody_there: lambda s: f"no host answers at {s.old_host.address}",
+    disaster_checks.whose_backup: lambda s: f"the archive is of {s.old.name}",
+    disaster_checks.keys_known: lambda s: f"{len(s.old.host_keys) or len(s.pinned)} host keys of {s.old.name}",
+}
