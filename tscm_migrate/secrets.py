@@ -120,6 +120,27 @@ class Secrets:
         """What was resolved and from where ("sudo:tscm-old" → "keyring"), for the plan and the report."""
         return {f"{kind}:{name}": found.source for (kind, name), found in self._answers.items() if found}
 
+    def origin(self, kind: str, name: str, named: str) -> str:
+        """Return where a secret would come from now, without reading its value; in the order of `_resolve`.
+
+        Args:
+            kind: "passphrase", "sudo", "login" or "key".
+            name: the host's name, or the key's file.
+            named: the source that the inventory names; "" if none.
+        """
+        if named == "none":
+            return "not used (the inventory says none)"
+        if self._environ.get(_ENVIRONMENT.get(kind, "")):
+            return f"environment variable {_ENVIRONMENT[kind]}"
+        where, _, rest = named.partition(":")
+        if where == "env":
+            return f"environment variable {rest}{'' if self._environ.get(rest) else ' (not set)'}"
+        if where == "command":
+            return "command in the inventory"
+        if named != "prompt" and from_keyring(f"{kind}:{name}") is not None:
+            return "keyring"
+        return "prompt"
+
     def _once(self, kind: str, name: str, named: str, title: str, *, twice: bool = False) -> Secret | None:
         with self._lock:
             if (kind, name) not in self._answers:

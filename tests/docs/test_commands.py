@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import shlex
@@ -20,11 +21,14 @@ from tscm_migrate.cli.program import TscmProgram, program
 from tscm_migrate.errors import UsageError
 from tscm_migrate.inventory.read import load
 from tscm_migrate.offsite.settings import Keep, Settings, settings
+from tscm_migrate.tasks.names import RENAMED
 from tscm_migrate.tsadmin import dialect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+PACKAGE = ROOT / "tscm_migrate"
 BLOCKS = [block for page in pages() for block in blocks(page)]
 REPOSITORY = {"test", "lint", "docs", "bench", "picture", "chaos", "matrix", "lock", "release"}
 HOSTS = """
@@ -41,7 +45,10 @@ def tool() -> TscmProgram:
 
 
 def complaint(words: list[str]) -> str:
-    """Why the tool would not take this command; "" where it would."""
+    """Why the tool would not take this command by its present name; "" if it would."""
+    for length in (1, 2):
+        if " ".join(words[1 : 1 + length]) in RENAMED:
+            return f"{' '.join(words)} has an old name"
     made = program()
     try:
         made.create_config()
@@ -99,6 +106,58 @@ def test_a_wrong_command_would_be_seen() -> None:
     assert "--form" in complaint(["tscm-migrate", "migrate", "--form", "a", "--to", "b"])
     assert "migrat" in complaint(["tscm-migrate", "migrat"])
     assert "pim" in complaint(["tscm-migrate", "host", "pim", "x"])
+    assert "old name" in complaint(["tscm-migrate", "runs"])
+    assert "old name" in complaint(["tscm-migrate", "report", "show"])
+
+
+NO_MESSAGES = {"cli/completion.py", "util/command_line.py"}  # scripts of shells, and what rewrites commands
+COMMAND = re.compile(r"(?<!newer )\btscm-migrate ((?:[a-z]|-i |--inventory )[^;,()\n`…]*)")
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the texts of a module, with X for each value that is put in."""
+    inside: set[int] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "X" for part in node.values]
+            inside |= {id(part) for part in node.values}
+            yield node.lineno, "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            yield node.lineno, node.value
+
+
+def wrong(text: str) -> list[str]:
+    """Return the commands in a message that the tool would not take; words may follow a command."""
+    found = []
+    for rest in COMMAND.findall(text.partition("Examples:\n")[0]):  # the examples of a command have a test above
+        words = ["tscm-migrate", *re.sub(r"[.:'\"]+( |$)", " ", rest).split()]
+        taken = next((n for n in range(len(words), 1, -1) if complaint(words[:n]) == ""), 0)
+        options = [word for word in words[max(taken, 1) :] if word.startswith("--")]
+        if not taken or options:
+            found.append(" ".join(words))
+    return found
+
+
+@pytest.mark.parametrize(
+    "module",
+    sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")),
+)
+def test_every_command_in_a_message_is_one_of_the_tool(module: str) -> None:
+    if module in NO_MESSAGES:
+        pytest.skip("it has no messages")
+    assert [f"line {line}: {command}" for line, text in texts(PACKAGE / module) for command in wrong(text)] == []
+
+
+@pytest.mark.parametrize("fragment", sorted((ROOT / "changelog.d").glob("*.md")), ids=lambda p: p.name)
+def test_every_command_in_the_change_log_is_one_of_the_tool(fragment: Path) -> None:
+    assert wrong(fragment.read_text(encoding="utf-8")) == []
+
+
+def test_a_wrong_command_in_a_message_would_be_seen() -> None:
+    assert wrong("then: tscm-migrate rollback X; see tscm-migrate run show X for what it did") == []
+    assert wrong("list them: tscm-migrate runs") == ["tscm-migrate runs"]
+    assert wrong("use tscm-migrate host pin X --figerprint Y")
+    assert wrong("use tscm-migrate hosts pin X")
 
 
 INLINE = re.compile(r"`tscm-migrate ([a-z][^`]*)`")

@@ -64,7 +64,7 @@ def test_a_secret_is_stored_listed_and_forgotten(tmp_path: Path) -> None:
     env |= {"PYTHON_KEYRING_BACKEND": "kept.Kept", "KEPT": str(tmp_path / "kept.json")}
     env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
     person = Terminal(tool_command("secret", "set", "passphrase:tscm-old"), env)
-    for question in ("passphrase:tscm-old: ", "once more: "):
+    for question in ("passphrase:tscm-old: ", "again: "):
         person.wait_for(question, limit=30)
         person.type("swordfish")
     assert person.finish(30) == 0, person.shown
@@ -75,7 +75,7 @@ def test_a_secret_is_stored_listed_and_forgotten(tmp_path: Path) -> None:
         )
         return done.stdout
 
-    assert "passphrase:tscm-old   stored " in said("list")
-    said("secret", "delete", "passphrase:tscm-old")
-    assert "passphrase:tscm-old   not stored" in said("list")
+    assert "passphrase:tscm-old  keyring" in said("list")
+    said("delete", "passphrase:tscm-old")
+    assert "passphrase:tscm-old  prompt" in said("list")
     assert "swordfish" not in person.shown

@@ -87,6 +87,22 @@ def test_the_order_is_file_environment_inventory_keyring_prompt(vault: Vault, tm
     assert first(host(), environ={}) == ("from prompt", "prompt")
 
 
+def test_where_a_secret_would_come_from_is_known_in_the_same_order_without_its_value(vault: Vault) -> None:
+    secrets = Secrets(interactive=False, environ={"MINE": "x"}, ask=never)
+    assert secrets.origin("passphrase", "tscm-old", "") == "prompt"
+    vault.set_password("tscm-migrate", "passphrase:tscm-old", "kept")
+    assert secrets.origin("passphrase", "tscm-old", "") == "keyring"
+    assert secrets.origin("passphrase", "tscm-old", "prompt") == "prompt"
+    assert secrets.origin("passphrase", "tscm-old", "none").startswith("not used")
+    assert secrets.origin("passphrase", "tscm-old", "env:MINE") == "environment variable MINE"
+    assert secrets.origin("passphrase", "tscm-old", "env:OTHER") == "environment variable OTHER (not set)"
+    assert secrets.origin("passphrase", "tscm-old", "command:pass show x") == "command in the inventory"
+    given = Secrets(interactive=False, environ={"TSCM_PASSPHRASE": "x"}, ask=never)
+    assert given.origin("passphrase", "tscm-old", "env:MINE") == "environment variable TSCM_PASSPHRASE"
+    assert given.origin("sudo", "tscm-old", "") == "prompt"
+    assert given.origin("key", "id", "") == "prompt"
+
+
 def test_none_means_none_and_without_a_terminal_nothing_is_asked(vault: Vault) -> None:
     vault.held["tscm-migrate", "sudo:old"] = "x"
     assert Secrets(interactive=True, ask=never, environ={}).sudo_password(host(sudo_password_source="none")) is None

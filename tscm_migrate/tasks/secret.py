@@ -12,18 +12,18 @@ from tscm_migrate.errors import UsageError
 from tscm_migrate.ui.console import say
 from tscm_migrate.util.suggest import suggestion
 
-from .base import INVENTORY_HELP, command
+from .base import command
 
 _KINDS = {"passphrase": "passphrase", "sudo": "sudo_password", "login": "login_password"}
-_NAME = "What it is for: passphrase:HOST, sudo:HOST, login:HOST or key:FILE."
+_NAME = ("NAME", "The secret: passphrase:HOST, sudo:HOST, login:HOST or key:FILE.")
 
 
 def collection() -> Collection:
-    """The tasks about secrets."""
+    """Return the commands below `secret`."""
     return Collection("secret", store, delete, listed)
 
 
-@command(name="set", positional=["name"], help={"name": _NAME, "inventory": INVENTORY_HELP})
+@command(name="set", positional=["name"], help={"name": _NAME})
 def store(_context: Any, name: str, inventory: str | None = None) -> None:
     """Ask for a secret and store it in this workstation's keyring.
 
@@ -40,17 +40,17 @@ def store(_context: Any, name: str, inventory: str | None = None) -> None:
     user = _checked(name, inventory)
     if sys.stdin is not None and sys.stdin.isatty():
         value = getpass(f"{user}: ")
-        if value != getpass("once more: "):
-            raise UsageError("the two differ; nothing was stored", "type it again")
+        if value != getpass("again: "):
+            raise UsageError("the two entries differ; nothing was stored", "run it again")
     else:
         value = sys.stdin.readline().rstrip("\r\n") if sys.stdin else ""
     if not value:
-        raise UsageError("an empty secret; nothing was stored", "type it at the prompt, or pipe it in on one line")
+        raise UsageError("the secret is empty; nothing was stored", "type it at the prompt, or pipe it in on one line")
     to_keyring(user, value)
     say(f"stored {user} in the keyring")
 
 
-@command(positional=["name"], help={"name": _NAME, "inventory": INVENTORY_HELP})
+@command(positional=["name"], help={"name": _NAME})
 def delete(_context: Any, name: str, inventory: str | None = None) -> None:
     """Delete a secret from the keyring.
 
@@ -64,29 +64,40 @@ def delete(_context: Any, name: str, inventory: str | None = None) -> None:
     say(f"deleted {user} from the keyring")
 
 
-@command(name="list", help={"inventory": INVENTORY_HELP})
-def listed(_context: Any, inventory: str | None = None) -> None:
-    """Say where each host's secrets come from, and whether the keyring has one; never the value.
+@command(name="list")
+def listed(_context: Any, json: bool = False, inventory: str | None = None) -> None:
+    """List the secrets that the hosts may need, and where each would come from now; never a value.
 
     Examples:
         tscm-migrate secret list
     """
     from tscm_migrate.inventory.read import load
-    from tscm_migrate.secrets import from_keyring
+    from tscm_migrate.secrets import Secrets
+    from tscm_migrate.ui.console import as_it_is, as_json
 
-    site = load(Path(inventory) if inventory else None)
-    for host in site.hosts.values():
-        for kind, key in _KINDS.items():
-            named = getattr(host, f"{key}_source") or "environment, keyring, prompt"
-            stored = "stored" if from_keyring(f"{kind}:{host.name}") is not None else "not stored"
-            say(f"{kind + ':' + host.name:<20}  {stored:<10}  asked from: {named}")
+    secrets = Secrets(interactive=False)
+    hosts = load(Path(inventory) if inventory else None).present
+    rows = [
+        (f"{kind}:{host.name}", secrets.origin(kind, host.name, getattr(host, f"{key}_source")))
+        for host in hosts
+        for kind, key in _KINDS.items()
+    ]
+    files = sorted({str(host.identity_file) for host in hosts if host.identity_file})
+    rows += [(f"key:{file}", secrets.origin("key", file, "")) for file in files]
+    if json:
+        as_json([{"name": name, "source": source} for name, source in rows])
+    elif rows:
+        width = max(len(name) for name, _ in rows)
+        as_it_is("\n".join(f"{name:<{width}}  {source}" for name, source in rows))
+    else:
+        say("no hosts in the inventory; add one: tscm-migrate init")
 
 
 def _checked(name: str, inventory: str | None) -> str:
-    """The keyring's name for it.
+    """Return the name that the keyring has for a secret.
 
     Raises:
-        UsageError: no such kind, or no such host in the inventory.
+        UsageError: an unknown kind. InventoryError: an unknown host.
     """
     from tscm_migrate.inventory.read import load
 
@@ -94,5 +105,6 @@ def _checked(name: str, inventory: str | None) -> str:
     if kind == "key" and rest:
         return f"key:{Path(rest).expanduser()}"
     if kind not in _KINDS or not rest:
-        raise UsageError(f"{name!r} names no secret{suggestion(kind, [*_KINDS, 'key'])}", _NAME)
+        near = suggestion(kind, [*_KINDS, "key"])
+        raise UsageError(f"unknown secret {name!r}{near}", "use passphrase:HOST, sudo:HOST, login:HOST or key:FILE")
     return f"{kind}:{load(Path(inventory) if inventory else None).host(rest).name}"
