@@ -149,16 +149,18 @@ def judged(module: Module, chosen: Sequence[mutant.Mutant], jobs: int) -> Iterat
 
 def examined(module: Module, chosen: Sequence[mutant.Mutant], jobs: int, deadline: float) -> Found:
     """Run the chosen mutants of a module until the deadline (of `time.monotonic`)."""
-    found = Found(module)
+    found, survivors = Found(module), list[mutant.Mutant]()
     for change, noticed in judged(module, chosen, jobs):
         if noticed:
             found.killed += 1
         elif change.text in module.known:
             found.known += 1
         else:
-            found.survived += (f"line {change.line}: {change.text}",)
+            survivors.append(change)
         if time.monotonic() > deadline:
             break
+    survivors.sort(key=lambda one: one.number)
+    found.survived = tuple(f"line {one.line}: {one.text}" for one in survivors)
     return found
 
 
