@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.archive.select import LATEST, select
@@ -139,7 +140,14 @@ class Catalog:
 
     def of(self, host: str) -> tuple[Copy, ...]:
         """A host's copies, newest first."""
-        return tuple(copy for copy in self.copies if copy.host == host)
+        return tuple(self._by_host.get(host, ()))
+
+    @cached_property
+    def _by_host(self) -> dict[str, list[Copy]]:
+        found: dict[str, list[Copy]] = {}
+        for copy in self.copies:
+            found.setdefault(copy.host, []).append(copy)
+        return found
 
     def find(self, host: str, name: str = "latest") -> Copy:
         """The copy that `name` means: "latest" (the newest verified one), an id, or an archive's name.

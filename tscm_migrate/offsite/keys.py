@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _PLAIN = re.compile(r"[a-z0-9_-][a-z0-9._-]*")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 
+@lru_cache(maxsize=4096)
 def host_part(name: str) -> str:
     """A host's name as one part of a key: other letters than `a-z0-9._-` become `~` and two hex digits a byte.
 

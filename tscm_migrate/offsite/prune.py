@@ -123,21 +123,21 @@ def prune(store: Store, pruning: Pruning, now: datetime) -> Iterator[tuple[Copy,
         PruneRefused: the clocks disagree, the store does not list what was there before, or something in it cannot be
             read, so that what is there is not known.
     """
-    if not pruning.going:
+    going = sorted(pruning.going, key=lambda copy: copy.host)
+    if not going:
         return
     refuse_strange(pruning.catalog)
     _check_store(store, pruning.catalog, now)
-    for host in sorted({copy.host for copy in pruning.going}):
-        going = [copy for copy in pruning.going if copy.host == host]
-        why = _unsafe(store, pruning, host)
-        for copy in going:
+    for host, group in groupby(going, lambda copy: copy.host):
+        of_host = list(group)
+        why = _unsafe(store, pruning, host, {copy.id for copy in of_host})
+        for copy in of_host:
             if not why:
                 delete(store, copy)
             yield copy, why
 
 
-def _unsafe(store: Store, pruning: Pruning, host: str) -> str:
-    gone = {copy.id for copy in pruning.going}
+def _unsafe(store: Store, pruning: Pruning, host: str, gone: set[str]) -> str:
     stays = [c for c in pruning.catalog.of(host) if c.verified_at and not c.future and c.id not in gone]
     if not stays:
         return "no verified copy would stay"

@@ -134,7 +134,7 @@ class LocalStore:
                     odd(shown(key), "a folder that nothing of ours is in")
                     continue
                 yield from self._walk(Path(entry.path), key, depth - 1, odd)
-            elif (found_ := _looked(key, Path(entry.path), odd)) is not None:
+            elif (found_ := _looked(key, entry.path, odd)) is not None:
                 yield found_
 
     def delete(self, key: str) -> None:
@@ -191,14 +191,15 @@ def _stat(key: str, path: Path) -> Stat:
     return Stat(key, info.st_size, moment(info.st_mtime))
 
 
-def _looked(key: str, path: Path, odd: Odd) -> Stat | None:
+def _looked(key: str, path: str, odd: Odd) -> Stat | None:
     """What a name stands for; None, and `odd` is told, where that is not a file that a key of ours can name."""
     try:
-        info = path.lstat()
+        info = os.lstat(path)
     except OSError:  # deleted since: not there
         return None
-    with suppress(OSError):
-        info = path.stat()
+    if modes.S_ISLNK(info.st_mode):
+        with suppress(OSError):
+            info = Path(path).stat()
     if not modes.S_ISREG(info.st_mode):
         why = next((words for test, words in _KINDS if test(info.st_mode)), "")
         odd(shown(key), why or ("a link to a folder" if modes.S_ISDIR(info.st_mode) else "a device"))

@@ -1,0 +1,140 @@
+"""How long the tool takes where there is very much of something.
+
+    python -m benchmarks.scale [--copies 100000] [--events 10000] [--json FILE]
+
+A store with so many copies (100 of each host, every tenth of them verified again since) is listed and a prune of it
+planned, the first time and with what the workstation remembers of it; a journal with so many events is opened as
+`resume` does. Source of the aims: the project's issue 13.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tscm_migrate.migration.journal import Journal
+from tscm_migrate.offsite import catalog, keys, prune
+from tscm_migrate.offsite.manifest import Manifest, Record
+from tscm_migrate.offsite.retention import Policy
+from tscm_migrate.offsite.stores.local import LocalStore
+from tscm_migrate.ui import offsite_tables
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+EACH = 100  # copies of a host
+
+
+def fill(root: Path, copies: int) -> None:
+    """Write a store's files directly: what is measured is how they are read."""
+    for number in range(copies):
+        host, at = f"branch-{number // EACH:04d}", NOW - timedelta(days=1 + number % EACH)
+        name = f"threatstop_backup_{at:%Y-%m-%d_%H_%M_%S}.tsbak.gpg"
+        body = f"{number:010d}".encode()
+        sha = hashlib.sha256(body).hexdigest()
+        one = Manifest(
+            id=keys.copy_id(name, sha), host=host, archive=name, data=keys.new_data(host, name), size=len(body), sha256=sha,
+            source_size=len(body), source_sha256=sha, encrypted="passphrase", taken_at=at, pulled_at=at, verified_at=at,
+        )  # fmt: skip
+        put(root, one.data, body)
+        put(root, keys.manifest(host, one.id), one.dump())
+        if number % 10:
+            continue
+        record = Record(copy=one.id, host=host, kind="verify", at=NOW - timedelta(hours=2), data=one.data, sha256=sha)
+        put(root, keys.new_record(host, one.id, "verify", record.at), record.dump())
+
+
+def put(root: Path, key: str, body: bytes) -> None:
+    path = root / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body)
+
+
+def listed(folder: str) -> None:
+    """In a process of its own, so that its memory is its own: seconds and peak memory of a list and of a prune."""
+    began = time.perf_counter()
+    found = catalog.load(LocalStore(Path(folder) / "store"), cache=Path(folder) / "cache")
+    loaded = time.perf_counter()
+    text = offsite_tables.copies(found, NOW)
+    shown = time.perf_counter()
+    plan = prune.plan(found, Policy(), NOW)
+    planned = time.perf_counter()
+    print(
+        json.dumps({
+            "copies": len(found.copies),
+            "lines": text.count("\n"),
+            "list": shown - began,
+            "prune": loaded - began + planned - shown,
+            "going": len(plan.going),
+            "MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        })
+    )  # fmt: skip
+
+
+def in_process(folder: str) -> dict[str, float]:
+    words = [sys.executable, "-m", "benchmarks.scale", "--listed", folder]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=1200, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def resumed(root: Path, events: int) -> float:
+    """Seconds to read a run's journal of so many events, and to be ready to append."""
+    journal = Journal.create("20260301-120000-0000", root)
+    for number in range(events):
+        journal.write("noted", key=f"fact {number % 500}", value={"number": number, "text": "x" * 200})
+    began = time.perf_counter()
+    assert Journal.open("20260301-120000-0000", root).record is not None
+    return time.perf_counter() - began
+
+
+def measured(copies: int, events: int) -> list[dict[str, object]]:
+    """One row for each figure: what, against what, wanted, measured."""
+    with tempfile.TemporaryDirectory(prefix="tscm-scale-") as folder:
+        fill(Path(folder) / "store", copies)
+        first, again = in_process(folder), in_process(folder)
+    with tempfile.TemporaryDirectory(prefix="tscm-scale-") as folder:
+        seconds = resumed(Path(folder), events)
+    rows: list[dict[str, object]] = []
+    for when, found in (("for the first time", first), ("remembered", again)):
+        rows += [row(f"offsite {w}, {copies:,} copies, {when}", found[w], 10.0, "s") for w in ("list", "prune")]
+        rows.append(row(f"memory of it, {when}", found["MB"], 500.0, "MB"))
+    rows.append(row(f"resume: a journal of {events:,} events is read", seconds, 2.0, "s"))
+    return rows
+
+
+def row(what: str, value: float, most: float, unit: str) -> dict[str, object]:
+    return {
+        "what": what,
+        "against": "",
+        "wanted": f"at most {most:g} {unit}",
+        "measured": f"{value:.2f} {unit}",
+        "met": value <= most,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--copies", type=int, default=100_000)
+    parser.add_argument("--events", type=int, default=10_000)
+    parser.add_argument("--json", default="")
+    parser.add_argument("--listed", default="", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.listed:
+        listed(asked.listed)
+        return
+    rows = measured(asked.copies, asked.events)
+    for one in rows:
+        print(f"{one['what']:<56} {one['measured']:>12}   {one['wanted']}   {'yes' if one['met'] else 'NO'}")
+    if asked.json:
+        Path(asked.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
