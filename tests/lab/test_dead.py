@@ -187,7 +187,7 @@ def test_whoever_answers_at_the_old_address_stops_it_before_anything_is_changed(
         for verb in (("plan", "--checks-only", *RESCUE[1:-1]), RESCUE, (*RESCUE, "--allow", "old-answers")):
             refused = site.run(*verb)
             assert refused.returncode == 3, said(refused)
-            assert "somebody is at 10.1.1.43" in said(refused)
+            assert "a host answers at 10.1.1.43" in said(refused)
             assert "--from" in said(refused)
     finally:
         site.lab.power_off("old")

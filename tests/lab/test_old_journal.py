@@ -41,7 +41,7 @@ def killed(lab: EmbeddedLab, run: str) -> None:
     assert entries[-1]["event"] == "step-done"
     assert entries[-1]["data"]["step"] == "hold-updates"
     _of_this_lab(lab, entries[0]["data"]["notes"])
-    journal = Journal.create(run, Path(lab.env()["TSCM_STATE"]))
+    journal = Journal.create(run, Path(lab.env()["XDG_STATE_HOME"]) / "tscm-migrate")
     for entry in entries:
         journal.write(entry["event"], **entry["data"])
     root = lab.root_of("old")

@@ -1,4 +1,4 @@
-"""Preflight: reasons not to start, found purely from the facts of both appliances and from what was asked for."""
+"""Preflight checks: reasons not to start, from the facts of both appliances and the options. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SLACK = 4 << 20  # bytes beyond what the archive itself takes
 
 @dataclass(frozen=True)
 class Finding:
-    """One check's outcome. `firm`: an error that cannot be acknowledged, because nothing would work."""
+    """The result of a check. `firm`: an error that --allow cannot override, because the migration would fail."""
 
     name: str
     severity: Literal["ok", "info", "warning", "error"]
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class PreflightInput:
-    """All that a check may look at; the last three tell of an old one that is dead: see `gather_facts.HostSurvey`."""
+    """The input of the checks; the last three are of a dead old appliance: see `gather_facts.HostSurvey`."""
 
     old: Facts
     new: Facts
@@ -54,7 +54,7 @@ class PreflightInput:
 
     @property
     def reachable(self) -> tuple[tuple[Facts, Host], ...]:
-        """Those that can be looked at now: an old one that is dead is only told of."""
+        """The appliances whose facts were read from themselves; of a dead one they are from its backup."""
         both = ((self.old, self.old_host), (self.new, self.new_host))
         return tuple(one for one in both if not one[0].told_by)
 
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 
 
 def same_host(s: PreflightInput) -> Iterator[Finding]:
-    """The two ends must be two machines."""
+    """Refuse two names of the same machine."""
     where = (s.old_host.address, s.old_host.port) == (s.new_host.address, s.new_host.port)
     if where or (s.old.boot and s.old.boot == s.new.boot and s.old.hostname == s.new.hostname):
         text = f"{s.old.name} and {s.new.name} are the same machine"
@@ -72,12 +72,12 @@ def same_host(s: PreflightInput) -> Iterator[Finding]:
 
 
 def sessions(s: PreflightInput) -> Iterator[Finding]:
-    """An sshd with a small MaxSessions makes devices wait for each other, and more connections necessary."""
+    """Warn of an sshd with a small MaxSessions: fewer devices are updated at the same time."""
     for facts, host in s.reachable:
         if 0 < facts.sessions < SESSIONS:
             text = (
-                f"{facts.name}'s sshd opens {facts.sessions} sessions at a time on a connection (MaxSessions): what "
-                "could go at the same time goes one after the other"
+                f"{facts.name}'s sshd allows {facts.sessions} sessions on a connection (MaxSessions): fewer devices "
+                "are updated at the same time"
             )
             yield Finding(
                 "sessions", "warning", text, f"MaxSessions 10 in sshd_config of {host.address} makes it faster"
@@ -85,12 +85,12 @@ def sessions(s: PreflightInput) -> Iterator[Finding]:
 
 
 def core_version(s: PreflightInput) -> Iterator[Finding]:
-    """Backup and restore exist since TSCM-Core 1.47; versions are compared as numbers."""
+    """Refuse a TSCM-Core before 1.47, which has no backup and restore; versions are compared as numbers."""
     yield from _before_upgrade(s, _cores(*(facts for facts, _ in s.reachable)))
 
 
 def _before_upgrade(s: PreflightInput, found: Iterator[Finding]) -> Iterator[Finding]:
-    """What --update-packages may mend is a warning now, and looked at again afterwards."""
+    """Turn errors that --update-packages may fix into warnings; versions are checked again after the upgrade."""
     for finding in found:
         soft = s.options.update_packages and finding.severity == "error"
         yield replace(finding, severity="warning") if soft else finding
@@ -99,8 +99,8 @@ def _before_upgrade(s: PreflightInput, found: Iterator[Finding]) -> Iterator[Fin
 def _cores(*known: Facts) -> Iterator[Finding]:
     for facts in known:
         if not version_key(facts.core):
-            said = f" ({facts.version_error})" if facts.version_error else ""
-            text = f"{facts.name} does not tell its TSCM-Core version{said}"
+            reason = f" ({facts.version_error})" if facts.version_error else ""
+            text = f"{facts.name} does not report its TSCM-Core version{reason}"
             yield Finding("version-unknown", "error", text, "check there: tsadmin version --all")
         elif version_key(facts.core) < version_key(OLDEST_CORE):
             text = f"{facts.name} has TSCM-Core {facts.core}; backup and restore need {OLDEST_CORE} or newer"
@@ -113,12 +113,12 @@ def _cores(*known: Facts) -> Iterator[Finding]:
 
 
 def versions(old: Facts, new: Facts) -> list[Finding]:
-    """The checks of versions alone, for after an upgrade."""
+    """Run the checks of versions alone, after an upgrade."""
     return [*_cores(*(one for one in (old, new) if not one.told_by)), *_order(old, new)]
 
 
 def core_order(s: PreflightInput) -> Iterator[Finding]:
-    """A restore into an older version is not foreseen."""
+    """Refuse a restore into an older version."""
     yield from _before_upgrade(s, _order(s.old, s.new))
 
 
@@ -130,7 +130,7 @@ def _order(was: Facts, now: Facts) -> Iterator[Finding]:
 
 
 def login_group(s: PreflightInput) -> Iterator[Finding]:
-    """Warn of a login that may not be allowed to use tsadmin: who is not root has to be in the group threatstop."""
+    """Warn of a login other than root that is not in the group threatstop: tsadmin may refuse it."""
     for facts, host in s.reachable:
         if facts.vendor_group and facts.user not in ("root", "threatstop") and "threatstop" not in facts.groups:
             text = f"{host.user} is not in the group threatstop on {facts.name}: tsadmin may refuse to work for it"
@@ -146,7 +146,7 @@ def modules(s: PreflightInput) -> Iterator[Finding]:
 
 
 def lacking(old: Facts, new: Facts) -> list[str]:
-    """List the old appliance's modules that the new one lacks; none where the new one names no modules."""
+    """List the modules of the old appliance that the new lacks; none if the new appliance lists no modules."""
     has = {module.lower() for module, _ in new.versions}
     return [module for module, _ in old.versions if has and module.lower() not in has | {"tscm-core"}]
 
@@ -161,52 +161,52 @@ def dns_outage(s: PreflightInput) -> Iterator[Finding]:
 
 
 def operating_system(s: PreflightInput) -> Iterator[Finding]:
-    """The documents migrate only between the same base operating system (fact 24)."""
+    """Refuse another base operating system, between which the documents do not migrate (fact 24)."""
     old, new = (s.old.os_id, s.old.os_version), (s.new.os_id, s.new.os_version)
     text = f"{s.old.name} runs {s.old.os_pretty or ' '.join(old)}, {s.new.name} {s.new.os_pretty or ' '.join(new)}"
     if s.old.told_by:  # a manifest has the name alone, with a third number that grows with each update
         old, new = ((re.sub(r"(\d+\.\d+)\.\d+", r"\1", one.os_pretty), "-") for one in (s.old, s.new))
     elif {old[0], new[0]} <= _RED_HAT and old[1].split(".")[0] == new[1].split(".")[0] != "":
         if old[0] != new[0]:
-            yield Finding("os-flavour", "warning", text, f"take a new appliance with {old[0]}, if there is one")
+            yield Finding("os-flavour", "warning", text, f"use a new appliance with {old[0]} if available")
         return
     if not all((*old, *new)):
-        yield Finding("os-unknown", "warning", "one of the two does not tell its operating system")
+        yield Finding("os-unknown", "warning", "one of the two appliances does not report its operating system")
     elif old != new:
-        remedy = "take a new appliance of the same base operating system, or go on with: --allow os-differs"
+        remedy = "use a new appliance with the same base operating system, or continue with: --allow os-differs"
         yield Finding("os-differs", "error", text, remedy)
 
 
 def listings(s: PreflightInput) -> Iterator[Finding]:
-    """What archives there are must be known: "none" is not what a look says that was not allowed to look."""
+    """Refuse an appliance whose archives cannot be listed: an empty list would be wrong."""
     for facts, host in s.reachable:
         if facts.unseen:
             text = f"the archives of {facts.name} in {host.paths.backup_dir} could not be listed: {facts.unseen}"
             look = f"ssh {host.user}@{host.address} ls -la {host.paths.backup_dir}"
-            remedy = f"see what {host.user} may read there, and give it the right to: {look}"
+            remedy = f"give {host.user} the permission to list them; check with: {look}"
             yield Finding("archives-unseen", "error", text, remedy)
 
 
 def archive_estimate(facts: Facts) -> int:
-    """Bytes that a backup may take: the last one's size, or what it would pack, whichever is more (fact 36)."""
+    """Return the bytes that a backup may take: the size of the last, or of what it packs if that is more (fact 36)."""
     last = newest(facts.archives)
     return max(last.size if last else 0, facts.etc_size + facts.log_size)
 
 
 def room_needed(old: Facts) -> int:
-    """Bytes that must be free on both: the archive and, for a while, its unpacked or half-written double."""
+    """Return the bytes that must be free on both: for the archive, and for its unpacked or partial copy."""
     return 2 * archive_estimate(old) + _SLACK
 
 
 def disk(s: PreflightInput) -> Iterator[Finding]:
-    """Both ends must hold the archive and, for a while, its unpacked or half-written double."""
+    """Refuse an appliance without room for the archive and its unpacked or partial copy."""
     need = room_needed(s.old)
     for facts, host in s.reachable:
         free = facts.free_at(host.paths.backup_dir)
         if free is None and not facts.backup_dir_exists:
             free = facts.free_at("/")
         if free is None:
-            yield Finding("disk-unknown", "warning", f"{facts.name} does not tell its free disk space")
+            yield Finding("disk-unknown", "warning", f"{facts.name} does not report its free disk space")
         elif free < need:
             text = (
                 f"{facts.name} has {free / 1e6:.1f} MB free at {host.paths.backup_dir}, "
@@ -216,7 +216,7 @@ def disk(s: PreflightInput) -> Iterator[Finding]:
 
 
 def resolve_interface(facts: Facts, host: Host, asked: str | None) -> str:
-    """The interface to hand to tsadmin: as asked, as in the inventory, the one with the host's address, or ""."""
+    """Return the interface for tsadmin: the option's, the inventory's, or that with the host's address; else ""."""
     names = list(dict.fromkeys(i.name for i in facts.interfaces))
     wanted = asked or host.interface
     if wanted:
@@ -225,7 +225,7 @@ def resolve_interface(facts: Facts, host: Host, asked: str | None) -> str:
 
 
 def interface(s: PreflightInput) -> Iterator[Finding]:
-    """--interface must name one that exists, the same at backup and restore (fact 34)."""
+    """Refuse an interface that does not exist, or differs between backup and restore (fact 34)."""
     found = []
     told = ((s.old, s.old_host),) if s.old.told_by and s.old.interfaces else ()
     for facts, host in (*told, *s.reachable):
@@ -240,22 +240,22 @@ def interface(s: PreflightInput) -> Iterator[Finding]:
             )
     if all(found) and found[0] != found[-1]:
         text = f"the interface is {found[0]} on {s.old.name} but {found[-1]} on {s.new.name}"
-        yield Finding("interface-differs", "error", text, "rename one, or go on with: --allow interface-differs")
+        yield Finding("interface-differs", "error", text, "rename one, or continue with: --allow interface-differs")
 
 
 def clocks(s: PreflightInput) -> Iterator[Finding]:
-    """Archive names carry the time, and cron goes by it."""
+    """Refuse a clock that is wrong: archive names contain the time, and cron uses it."""
     for facts, _ in s.reachable:
         if not facts.clock:
-            yield Finding("clock-unknown", "warning", f"{facts.name} does not tell its time")
+            yield Finding("clock-unknown", "warning", f"{facts.name} does not report its time")
         elif abs(facts.clock_skew) > CLOCK_LIMIT:
-            way = "ahead of" if facts.clock_skew > 0 else "behind"
-            text = f"the clock of {facts.name} is {abs(facts.clock_skew) / 60:.0f} min {way} this workstation's"
+            direction = "ahead of" if facts.clock_skew > 0 else "behind"
+            text = f"the clock of {facts.name} is {abs(facts.clock_skew) / 60:.0f} min {direction} this workstation's"
             yield Finding("clock-off", "error", text, "set it there (timedatectl set-ntp true), or this workstation's")
 
 
 def devices_on_new(s: PreflightInput) -> Iterator[Finding]:
-    """A restore overwrites devices of the same name without asking for each (fact 35)."""
+    """Warn of devices on the new appliance: a restore overwrites those with the same name (fact 35)."""
     if s.new.devices:
         both = sorted(set(s.new.devices) & set(s.old.devices or ()))
         text = f"{s.new.name} has {len(s.new.devices)} device(s) already"
@@ -264,23 +264,23 @@ def devices_on_new(s: PreflightInput) -> Iterator[Finding]:
 
 
 def devices_asked(s: PreflightInput) -> Iterator[Finding]:
-    """A device is updated when the old one is gone already: a name that is none has to be found before."""
+    """Refuse an unknown device name in --devices: devices are updated when the old appliance is offline."""
     if s.old.devices is None or isinstance(s.options.devices, str):
         return
     known = {*s.old.devices, *s.old_host.devices, *(s.new.devices or ())}
     for name in s.options.devices:
         if name not in known:
-            text = f"{name!r} is no device of {s.old.name}{suggestion(name, known)}"
+            text = f"{name!r} is not a device of {s.old.name}{suggestion(name, known)}"
             yield Finding("device-unknown", "error", text, f"its devices: {', '.join(sorted(known)) or 'none'}")
 
 
 def address(s: PreflightInput) -> Iterator[Finding]:
-    """What the inventory calls the old address should be on the old one's interface."""
+    """Warn if the old address is not on an interface of the old appliance, or comes from DHCP."""
     own = {i.address for i in s.old.interfaces} if not s.old.told_by else set()
     if own and s.old_host.address not in own:
         text = f"{s.old.name} is reached at {s.old_host.address}, but has {', '.join(sorted(own))} itself"
         yield Finding(
-            "address-differs", "warning", text, "put its own address into the inventory, if it is not behind NAT"
+            "address-differs", "warning", text, "unless it is behind NAT, put its own address into the inventory"
         )
     if s.old.dhcp and not s.options.bypass_netconf:
         text = f"{s.old.name} has its address by DHCP: the reservation must point to {s.new.name} before the reboot"
@@ -288,28 +288,30 @@ def address(s: PreflightInput) -> Iterator[Finding]:
 
 
 def isolation(s: PreflightInput) -> Iterator[Finding]:
-    """What --offline isolate cannot do must be known before the cutover."""
+    """Refuse --offline isolate where the old appliance lacks what it needs."""
     if s.options.offline != "isolate" or s.old.told_by:
         return
     remedy = "--offline poweroff, or --offline manual"
     address, name = s.old_host.address, s.old.name
     if not is_ip(address):
-        text = f"{name} can only be isolated by its number: {address} is a name"
-        yield Finding("isolate-impossible", "error", text, f"put the number into the inventory; or {remedy}", firm=True)
+        text = f"{name} can be isolated only by its IP address: {address} is a host name"
+        yield Finding(
+            "isolate-impossible", "error", text, f"put the IP address into the inventory; or {remedy}", firm=True
+        )
         return
     own = {ip_address(i.address) for i in s.old.interfaces if is_ip(i.address)}
     if own and ip_address(address) not in own:
-        text = f"{name} has no interface with {address}, so its timer cannot tell whether another host is there"
+        text = f"{name} has no interface with {address}, so its timer cannot check whether another host is there"
         yield Finding("isolate-impossible", "error", text, remedy, firm=True)
     there = s.old.tools
     lacks = "ip" if "ip" not in there else "" if {"arping", "ping"} & {*there} or ":" in address else "arping and ping"
     if there and lacks:
-        text = f"{name} lacks {lacks}: it cannot leave its address, or look who is there"
+        text = f"{name} lacks {lacks}: it cannot leave its address, or check whether another host is there"
         yield Finding("isolate-impossible", "error", text, f"install it there; or {remedy}", firm=True)
 
 
 def tools(s: PreflightInput) -> Iterator[Finding]:
-    """What this tool itself needs on the appliances."""
+    """Refuse an appliance without the programs that this tool needs."""
     for facts, _ in s.reachable:
         missing = [name for name in ("sha256sum", "stat", "dd") if name not in facts.tools]
         if missing and facts.tools:
@@ -319,7 +321,7 @@ def tools(s: PreflightInput) -> Iterator[Finding]:
 
 
 def way(s: PreflightInput) -> Iterator[Finding]:
-    """The archive must be able to travel; by another way than the one asked for is worth a word (see `transfer`)."""
+    """Refuse a transfer for which no method works, and warn of another method than the requested one."""
     if not (s.old.tools and s.new.tools):
         return
     here, there = (frozenset({*facts.tools, "shell", "sftp"}) for facts in (s.old, s.new))
@@ -329,19 +331,21 @@ def way(s: PreflightInput) -> Iterator[Finding]:
         yield Finding("no-way", "error", str(error), error.remedy(), firm=True)
         return
     if choice.warn:
-        text = f"the archive will not travel by --method {s.options.method}, but by {choice.text()}"
+        text = f"the archive will be copied not by --method {s.options.method}, but by {choice.text()}"
         yield Finding("another-way", "warning", text, "install what is missing, or leave --method out")
 
 
 def updates(s: PreflightInput) -> Iterator[Finding]:
-    """An entry that is not there was held by someone, or is called otherwise."""
+    """Warn if the cron entry is missing: the updates were paused before, or the entry has another name."""
     if not s.old.cron_entry:
-        text = f"{s.old.name} has no {s.old_host.paths.cron_entry}: its updates are held already, or run otherwise"
+        text = (
+            f"{s.old.name} has no {s.old_host.paths.cron_entry}: its updates are paused, or another entry starts them"
+        )
         yield Finding(
             "updates-entry-missing",
             "warning",
             text,
-            "set paths.cron_entry in the inventory, or release the earlier hold",
+            "set paths.cron_entry in the inventory, or resume its updates",
         )
 
 
@@ -352,18 +356,18 @@ CHECKS = (
 
 
 def preflight(situation: PreflightInput, chosen: Sequence[Check] = CHECKS) -> list[Finding]:
-    """Run these checks, in their order. Of one machine twice there is no more to be said."""
+    """Run these checks in their order; if both appliances are one machine, only that is reported."""
     if same_host in chosen and (same := list(same_host(situation))):
         return same
     return [finding for check in chosen for finding in check(situation)]
 
 
 def idle(findings: list[Finding], allow: tuple[str, ...]) -> list[str]:
-    """What was acknowledged, and was not found: gone meanwhile, or mistyped. Those of the rehearsal come later."""
+    """Return the names given to --allow that no check has found; those of the rehearsal come later."""
     known = {finding.name for finding in findings}
     return [name for name in allow if name not in known and not name.startswith("rehearsal-")]
 
 
 def refusals(findings: list[Finding], allow: tuple[str, ...]) -> list[Finding]:
-    """The errors that stop the run: those not acknowledged by name, and the firm ones always."""
+    """Return the errors that stop the run: the firm ones, and those that --allow does not name."""
     return [f for f in findings if f.severity == "error" and (f.firm or f.name not in allow)]

@@ -1,4 +1,4 @@
-"""Preflight where the old one is dead: what its backup says is doubted, and its address must be nobody's. Pure."""
+"""Preflight checks for disaster recovery: the backup must be of the right host, and its address must be free. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def told_by(s: PreflightInput) -> Iterator[Finding]:
-    """Say what stands for the old one: parity can be compared with nothing else."""
-    text = f"{s.old.name} is dead for this run: {s.old.told_by} stands for it; what was changed there later is lost"
+    """Report the backup that is restored: the new appliance can be compared with nothing else."""
+    text = f"{s.old.name} is treated as dead: {s.old.told_by} is restored; later changes are lost"
     yield Finding("old-is-dead", "info", text)
     if not (s.old.devices or s.old.host_keys):
         text = (
@@ -25,10 +25,10 @@ def told_by(s: PreflightInput) -> Iterator[Finding]:
 
 
 def nobody_there(s: PreflightInput) -> Iterator[Finding]:
-    """Two at one address break both: whoever answers there has to go first."""
+    """Refuse to start while a host answers at the old address."""
     if s.answers and not s.options.bypass_netconf and not _has_it(s):
-        text = f"somebody is at {s.old_host.address}, the address of {s.old.name}: {', '.join(s.answers)} answers"
-        remedy = "switch it off; if it is the old one and alive, migrate from it: --from NAME"
+        text = f"a host answers at {s.old_host.address}, the address of {s.old.name}: {', '.join(s.answers)}"
+        remedy = "switch it off; if it is the old appliance, migrate from it: --from NAME"
         yield Finding("old-answers", "error", text, remedy, firm=True)
 
 
@@ -37,7 +37,7 @@ def _has_it(s: PreflightInput) -> bool:
 
 
 def whose_backup(s: PreflightInput) -> Iterator[Finding]:
-    """A store is not trusted: what it gives has to be of the host that is meant."""
+    """Refuse a backup of another host: a store is not trusted."""
     keys = {key for _, key in s.old.host_keys}
     pinned = {key for _, key in s.pinned}
     same_key, same_address = bool(keys & pinned), s.old_host.address in s.inside
@@ -45,19 +45,19 @@ def whose_backup(s: PreflightInput) -> Iterator[Finding]:
         return
     if keys and pinned:
         text = f"the archive has other host keys than those that known_hosts has of {s.old.name}"
-        remedy = "name an archive of this host; or, where its keys were changed in between: --allow archive-other-keys"
+        remedy = "name an archive of this host; or, if its keys were changed since: --allow archive-other-keys"
         yield Finding("archive-other-keys", "error", text, remedy)
     elif s.inside:
         text = f"the archive is of a host at {', '.join(s.inside)}; {s.old.name} had {s.old_host.address}"
-        remedy = "name an archive of this host; or, where its address was changed: --allow archive-other-address"
+        remedy = "name an archive of this host; or, if its address was changed: --allow archive-other-address"
         yield Finding("archive-other-address", "error", text, remedy)
 
 
 def keys_known(s: PreflightInput) -> Iterator[Finding]:
-    """With SSH restored the new one shows the old one's keys; which those are has to be known before."""
+    """Refuse --restore-ssh if the old host keys are unknown: the new appliance could not be identified by them."""
     if s.options.restore_ssh and not (s.old.host_keys or s.pinned):
         text = f"the host keys of {s.old.name} are known neither from the archive nor from known_hosts"
-        remedy = "put its line into known_hosts, from a copy of yours; or keep the new one's own keys: --no-restore-ssh"
+        remedy = "add its line to known_hosts from a copy; or keep the new appliance's own keys: --no-restore-ssh"
         yield Finding("old-keys-unknown", "error", text, remedy, firm=True)
 
 

@@ -1,4 +1,4 @@
-"""What past runs did, from their journals alone."""
+"""Describe past runs, from their journals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class RunLine:
     """One run: `state` is its outcome, or "unfinished", "running", "nothing begun"; times as written.
 
-    "damaged", "unreadable" or "newer" (a later version's) where the journal tells nothing.
+    "damaged", "unreadable" or "newer" (of a later version) if the journal cannot be read.
     """
 
     run: str
@@ -34,13 +34,13 @@ class RunLine:
     ended: str = ""
 
     def text(self) -> str:
-        """One line of the list."""
+        """Return the run as one line of a list."""
         pair = f"{self.old} → {self.new}" if self.old else ""
         return f"{self.run:<22} {self.state:<14} {pair:<30} {self.began}".rstrip()
 
 
 def listing(root: Path | None = None) -> list[RunLine]:
-    """All runs, the newest first; a journal that cannot be read does not hide the others."""
+    """List all runs, the newest first; a journal that cannot be read is listed as such."""
     found = []
     for run in journal.runs(root):
         try:
@@ -53,10 +53,10 @@ def listing(root: Path | None = None) -> list[RunLine]:
 
 
 def state_of(record: RunRecord, root: Path | None = None) -> str:
-    """How a run stands, as one word."""
+    """Return the state of a run as one word."""
     if not record.began:
         return "nothing begun"
-    with contextlib.suppress(StateUnwritable):  # on a disk that only reads none is at work
+    with contextlib.suppress(StateUnwritable):  # on a read-only disk no run can be active
         if locks.is_running(record.run, root):
             return "running"
     if record.outcome == "interrupted" and not record.started:
@@ -65,7 +65,7 @@ def state_of(record: RunRecord, root: Path | None = None) -> str:
 
 
 def as_dict(run: str, root: Path | None = None) -> dict[str, Any]:
-    """All that `show --json` prints; no secret is in a journal."""
+    """Return what `run show --json` prints; a journal contains no secrets."""
     record, entries = journal.read(run, root)
     return {
         "v": journal.FORMAT, "run": run, "state": state_of(record, root), "old": record.old, "new": record.new,
@@ -76,15 +76,17 @@ def as_dict(run: str, root: Path | None = None) -> dict[str, Any]:
 
 
 def explained(findings: list[Finding], old: Host, new: Host, root: Path | None = None) -> list[Finding]:
-    """Why a host is not reached, where an earlier run has moved it: the same command once more after a success."""
+    """Replace "unreachable" by "migrated-already" if an earlier run has moved the host."""
     missing = next((f for f in findings if f.name == "unreachable"), None)
     done = [line for line in listing(root) if (line.old, line.new) == (old.name, new.name)]
     last = next((line for line in done if line.state in {"done", "attention"}), None)
     if missing is None or last is None:
         return findings
-    text = f"{old.name} was migrated to {new.name} already, by run {last.run}; one of them is not where it was before"
+    text = (
+        f"{old.name} was already migrated to {new.name} by run {last.run}; at least one of them has another address now"
+    )
     remedy = (
-        f"nothing, if the new one serves now at {old.address}: see tscm-migrate run show {last.run}; "
+        f"nothing, if {new.name} now serves at {old.address} (see: tscm-migrate run show {last.run}); "
         f"to undo it: tscm-migrate rollback {last.run}"
     )
     others = [f for f in findings if f.name != "unreachable"]
@@ -92,25 +94,25 @@ def explained(findings: list[Finding], old: Host, new: Host, root: Path | None =
 
 
 def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError | None]:
-    """A run as lines: what was done when, where it stands, which command goes on or back.
+    """Return a run as lines: its steps with times, its state, and the commands to resume or roll it back.
 
-    Where the journal is damaged, that too, and the lines tell what is before the damage.
+    If the journal is damaged, the error is returned as well, and the lines end before the damage.
     """
     record, entries, damage = journal.read_up_to_damage(run, root)
     state = "damaged" if damage else state_of(record, root)
-    told = [f"run {run}: {state}"]
-    told += [f"{record.old} → {record.new}, begun {record.began}"] if record.began else []
-    told.append(f"kept in {(root or state_folder()) / 'runs' / run}")
-    told += [text for entry in entries if (text := _line(entry))]
+    shown = [f"run {run}: {state}"]
+    shown += [f"{record.old} → {record.new}, begun {record.began}"] if record.began else []
+    shown.append(f"kept in {(root or state_folder()) / 'runs' / run}")
+    shown += [text for entry in entries if (text := _line(entry))]
     if state == "running":
-        return [redact.one_line(text) for text in told], None
+        return [redact.one_line(text) for text in shown], None
     if record.outcome:
-        told += next((e.data.get("standing", []) for e in reversed(entries) if e.event == "run-ended"), [])
+        shown += next((e.data.get("standing", []) for e in reversed(entries) if e.event == "run-ended"), [])
     else:
-        told += finish.remaining_state_of(record)
+        shown += finish.remaining_state_of(record)
     if not damage and locks.unfinished(run, root):
-        told.append(f"go on: tscm-migrate resume {run}; or go back: tscm-migrate rollback {run}")
-    return [redact.one_line(text) for text in told], damage
+        shown.append(f"continue: tscm-migrate resume {run}; or undo it: tscm-migrate rollback {run}")
+    return [redact.one_line(text) for text in shown], damage
 
 
 def _line(entry: JournalEntry) -> str:

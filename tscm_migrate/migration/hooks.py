@@ -1,4 +1,4 @@
-"""Hooks: commands on the workstation that let a hypervisor take a snapshot or do the switching."""
+"""Run hooks: commands on the workstation that take snapshots or switch appliances on and off."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST = 900.0  # seconds
 
 
 def facts_for(host: Host, role: str, run: str, other: Host | None = None) -> dict[str, str]:
-    """What a hook finds in its environment: TSCM_HOST, TSCM_ADDRESS, TSCM_ROLE (old, new), TSCM_RUN, TSCM_OTHER_…"""
+    """Return a hook's environment: TSCM_HOST, TSCM_ADDRESS, TSCM_ROLE (old, new), TSCM_RUN, TSCM_OTHER_…"""
     found = {"TSCM_HOST": host.name, "TSCM_ADDRESS": host.address, "TSCM_ROLE": role, "TSCM_RUN": run}
     if other is not None:
         found |= {"TSCM_OTHER_HOST": other.name, "TSCM_OTHER_ADDRESS": other.address}
@@ -33,10 +33,10 @@ def run_hook(name: str, command: str, facts: Mapping[str, str], *, timeout: floa
         timeout: seconds.
 
     Returns:
-        What it printed, for the operator: the last 2000 characters.
+        The last 2000 characters of its output.
 
     Raises:
-        HookFailed: an exit status other than 0, or not ended in time.
+        HookFailed: its exit status was not 0, or it did not end in time.
     """
     try:
         done = operator_command.run(command, facts, timeout)
@@ -44,8 +44,8 @@ def run_hook(name: str, command: str, facts: Mapping[str, str], *, timeout: floa
         raise HookFailed(f"the hook `{name}` could not be started: {error.strerror}", name) from error
     if why := done.cut_short(timeout):
         raise HookFailed(f"the hook `{name}` {why}, and was ended", name)
-    said = done.said[-2000:]
+    output = done.said[-2000:]
     if done.status != 0:
-        last = said.splitlines()[-1] if said else "no output"
+        last = output.splitlines()[-1] if output else "no output"
         raise HookFailed(f"the hook `{name}` failed with exit status {done.status}: {last}", name)
-    return said
+    return output

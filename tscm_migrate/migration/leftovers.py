@@ -1,4 +1,4 @@
-"""What a killed run may have left on an appliance: passphrase folders, unfinished files, a tsadmin that still runs."""
+"""Find and remove what a killed run has left on an appliance: passphrase files, partial files, a running tsadmin."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.facts import Facts
 
-STILL = 600.0  # seconds that a backup or restore may still take after the connection that began it is gone
+STILL = 600.0  # seconds that a backup or restore may still run after its connection was lost
 
 
 def clear_secrets(*appliances: Appliance) -> None:
-    """Remove passphrase folders where there is a connection; what cannot be removed is said."""
+    """Remove passphrase folders from connected appliances; warn of one that cannot be removed."""
     for appliance in appliances:
         if appliance.connected:
             try:
@@ -32,22 +32,22 @@ def clear_secrets(*appliances: Appliance) -> None:
 
 
 def parts(appliance: Appliance) -> int:
-    """Bytes of unfinished copies."""
+    """Return the size in bytes of the partial files of a transfer."""
     script = (
         f"find {quote(appliance.paths.backup_dir)} -maxdepth 1 -type f -name '.threatstop_*.part' "
         "-exec stat -c %s {} + 2>/dev/null || :"
     )
-    told = appliance.run(script, sudo=True, display="look for unfinished copies").stdout
-    return sum(int(size) for size in re.findall(r"^[0-9]{1,18}$", told, re.MULTILINE))
+    listed = appliance.run(script, sudo=True, display="find partial files").stdout
+    return sum(int(size) for size in re.findall(r"^[0-9]{1,18}$", listed, re.MULTILINE))
 
 
 def clear_parts(appliance: Appliance) -> None:
-    """Remove unfinished copies; they are named after archives, with a dot before and `.part` behind."""
+    """Remove the partial files of a transfer; they are named `.ARCHIVE.part`."""
     script = (
         f"find {quote(appliance.paths.backup_dir)} -maxdepth 1 -type f -name '.threatstop_*.part' "
         "-exec rm -f {} + 2>/dev/null || :"
     )
-    appliance.run(script, sudo=True, display="remove unfinished copies")
+    appliance.run(script, sudo=True, display="remove partial files")
 
 
 def plain_archives(appliance: Appliance, before: Facts) -> list[str]:
@@ -58,10 +58,10 @@ def plain_archives(appliance: Appliance, before: Facts) -> list[str]:
 
 
 def settle(appliance: Appliance, *, timeout: float = STILL) -> None:
-    """Wait until no backup or restore runs there any more, so that a second one never runs beside it.
+    """Wait until no backup or restore runs on the appliance, so that two never run at the same time.
 
     Raises:
-        ApplianceError: one still ran at the end. CannotLook: not every process can be seen.
+        ApplianceError: one still runs after `timeout` seconds. CannotLook: not every process can be seen.
     """
     began = time.monotonic()
     while running := _running(appliance):
@@ -70,18 +70,18 @@ def settle(appliance: Appliance, *, timeout: float = STILL) -> None:
             first = running[0]
             raise ApplianceError(
                 appliance.name,
-                f"pid {first.pid} still runs since {first.elapsed} s: {first.args[:120]}; end it there, then resume",
+                f"pid {first.pid} still runs after {first.elapsed} s: {first.args[:120]}; end it there, then resume",
             )
         appliance.emit(Waiting(f"for pid {running[0].pid} to end", waited, timeout, appliance.name))
         time.sleep(1.0)
 
 
 def end_restores(appliance: Appliance, *, within: float) -> None:
-    """Wait for a restore that was hung up; one that has outlived its terminal is ended.
+    """Wait for a restore whose terminal was closed; kill it if it does not end.
 
     Args:
-        appliance: where; nobody else's restore runs there, for it is locked by this run.
-        within: seconds in which it may end by itself.
+        appliance: locked by this run, so that no other restore runs there.
+        within: seconds until it is killed.
     """
     try:
         settle(appliance, timeout=within)

@@ -1,4 +1,4 @@
-"""Parity: what must be the same on the new appliance as it was on the old one, decided purely from facts."""
+"""Compare the new appliance with the old, from their facts. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ParityRow:
     has: str
 
     def text(self) -> str:
-        """What is to be said of it, without its name."""
+        """Return the result as text, without its name."""
         return self.has if self.same else f"was {self.was}, is {self.has}"
 
 
@@ -48,14 +48,14 @@ class After:
 def compare(
     before: Before, after: After, options: MigrateOptions, *, restores_network: bool, new_key: str
 ) -> list[ParityRow]:
-    """Every row that can be told; what neither side tells is left out rather than called the same.
+    """Return a row for each comparison that is possible; unknown values are left out.
 
     Args:
         before: as noted when the run began.
         after: as read now.
-        options: what was asked for (host keys restored or not, cron restored or not).
+        options: whether host keys and cron were to be restored.
         restores_network: whether the old address was to move.
-        new_key: fingerprint that the new one shows to a new connection.
+        new_key: fingerprint of the host key that the new appliance shows to a new connection.
     """
     return [*_devices(before, after), *_address(before, after, restores_network=restores_network),
             *_keys(before, after, options, new_key), *_system(before, after)]  # fmt: skip
@@ -89,7 +89,7 @@ def _address(before: Before, after: After, *, restores_network: bool) -> Iterato
 
 def _keys(before: Before, after: After, options: MigrateOptions, new_key: str) -> Iterator[ParityRow]:
     source = before.old if options.restore_ssh else before.new
-    whose = "the old one's" if options.restore_ssh else "its own"
+    whose = "the old appliance's" if options.restore_ssh else "its own"
     was, has = {print_ for _, print_ in source.host_keys}, {print_ for _, print_ in after.new.host_keys}
     if was:
         yield ParityRow("host keys", was == has, whose, whose if was == has else "others")

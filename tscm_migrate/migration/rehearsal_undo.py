@@ -1,4 +1,4 @@
-"""What a rehearsal changes on the new appliance, and how it is put back."""
+"""Undo a rehearsal: restore the new appliance, and prove that it is as it was before."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.context import Migration
 
-_ENDS_WITHIN = 30.0  # seconds in which a restore that was hung up ends by itself
+_ENDS_WITHIN = 30.0  # seconds until a restore whose terminal was closed is killed
 _MOST_NAMES = 5000
-# A name that is safe in a shell and in a path, of something that may be a temporary file of a restore.
+# A name that is safe in a shell and in a path, and may be that of a temporary file of a restore.
 _TEMPORARY = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9._+-]{0,100}", re.ASCII)
 _NOT_OURS = re.compile(r"systemd-private-|ssh-|tmux-|screen|\.X|\.ICE|\.font|\.tscm-migrate|.*\.tsbak")
 
 
 def prints(new: Appliance) -> dict[str, str]:
-    """Hashes of what a restore may change of the new appliance, and its addresses and boot.
+    """Return hashes of what a restore may change on the new appliance, its addresses and its boot id.
 
     Keys: own (settings, devices and cron entries), keys (host keys), network (saved settings), addresses, boot.
     """
@@ -44,26 +44,26 @@ def prints(new: Appliance) -> dict[str, str]:
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str], *names: str) -> list[str]:
-    """Which of these are not as they were."""
+    """Return which of these differ."""
     return [name for name in names if before.get(name) != now.get(name)]
 
 
 def cron_entries(new: Appliance) -> tuple[str, str]:
-    """The entries that are paused during a rehearsal: its updates and its scheduled backups."""
+    """Return the cron entries that are paused during a rehearsal: updates and scheduled backups."""
     return (new.paths.cron_entry, new.paths.backup_cron)
 
 
 def in_place(new: Appliance) -> dict[str, bool]:
-    """Which of its cron entries cron reads now, or would but for an earlier run of ours that did not end."""
+    """Return for each cron entry whether it is in place, or was until an unfinished run paused it."""
     now = {entry: cron_hold.state(new, entry) for entry in cron_entries(new)}
     return {entry: state.in_place or state.aside for entry, state in now.items()}
 
 
 def pause(new: Appliance, *, timeout: float) -> None:
-    """Take its cron entries out of cron's way, and wait until no update runs there.
+    """Pause its cron entries, and wait until no update runs.
 
     Raises:
-        DrainTimeout, CommandFailed: see there.
+        DrainTimeout: an update did not end. CommandFailed: an entry could not be moved.
     """
     for entry in cron_entries(new):
         if cron_hold.state(new, entry).in_place:
@@ -72,7 +72,7 @@ def pause(new: Appliance, *, timeout: float) -> None:
 
 
 def paused_again(new: Appliance) -> list[str]:
-    """Entries that a restore has laid back in spite of the pause; they are paused again."""
+    """Pause entries that a restore has put back, and return them."""
     back = [entry for entry in cron_entries(new) if cron_hold.state(new, entry).in_place]
     for entry in back:
         cron_hold.hold(new, entry)
@@ -80,25 +80,25 @@ def paused_again(new: Appliance) -> list[str]:
 
 
 def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | None) -> None:
-    """Make the new appliance what it was before the rehearsal, and resume its updates.
+    """Restore the state of the new appliance before the rehearsal, and resume its updates.
 
     Args:
         m: the migration.
         undo: what the step has captured.
-        before: its prints before the first pass; None where no pass has begun.
+        before: its prints before the first pass; None if no pass has begun.
 
     Raises:
-        ApplianceError: it is not what it was. NotComeBack: it does not answer.
+        ApplianceError: it differs from before. NotComeBack: it does not answer.
     """
     reach(m, undo)
     new = m.new
     end_dialogue(m)
     if before is not None:
         other_keys = "keys" in changed(before, prints(new), "keys")
-        if saved_settings.exists(new, saved_settings.REHEARSAL):  # else an earlier call has put them back
-            saved_settings.put_back(new, saved_settings.REHEARSAL)
+        if saved_settings.exists(new, saved_settings.REHEARSAL):  # else an earlier call has restored them
+            saved_settings.restore(new, saved_settings.REHEARSAL)
         if wrong := changed(before, prints(new), "own", "keys", "network"):
-            raise ApplianceError(new.name, f"after the rehearsal it is not as before: {', '.join(wrong)}")
+            raise ApplianceError(new.name, f"after the rehearsal these differ from before: {', '.join(wrong)}")
         if other_keys:
             new.moved(new.host, host_keys.reconnect_after_reload(m, new.shell, undo_cutover.keys_of(m, "new")))
     for entry, was in undo.get("in_place", {}).items():
@@ -108,10 +108,10 @@ def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | 
 
 
 def reach(m: Migration, undo: Mapping[str, Any]) -> None:
-    """A connection to the new appliance at its own address, whichever host keys a restore has left there.
+    """Connect to the new appliance at its own address, with the host keys of either appliance.
 
     Raises:
-        NotComeBack: it does not answer there.
+        NotComeBack: it does not answer.
     """
     if m.new.connected:
         return
@@ -120,12 +120,12 @@ def reach(m: Migration, undo: Mapping[str, Any]) -> None:
     if who != "new" or shell is None:
         if shell is not None:
             shell.close()
-        raise NotComeBack(m.new.name, f"not seen at {place.address}")
+        raise NotComeBack(m.new.name, f"it does not answer at {place.address}")
     m.new.moved(place, shell)
 
 
 def end_dialogue(m: Migration) -> None:
-    """After a hang-up: the restore has ended, and what it had unpacked is gone."""
+    """Wait until a restore whose terminal was closed has ended, and remove what it had unpacked."""
     leftovers.end_restores(m.new, within=_ENDS_WITHIN)
     clean_up(m.new, m.get_note("rehearsal_names"))
 
@@ -134,7 +134,7 @@ def end_dialogue(m: Migration) -> None:
 
 
 def names(new: Appliance) -> list[str]:
-    """What lies in the folders in which a restore may unpack an archive; paths without a slash in front."""
+    """List the folders in which a restore may unpack an archive."""
     top = str(PurePosixPath(new.paths.backup_dir).parent)
     folders = " ".join(quote(f"{saved_settings.root_of(new)}{one}") for one in ("tmp", "var/tmp"))
     each = f"find {folders} {quote(top)} -mindepth 1 -maxdepth 1 -print0 2>/dev/null"
@@ -144,7 +144,7 @@ def names(new: Appliance) -> list[str]:
 
 
 def clean_up(new: Appliance, before: Iterable[str] | None) -> None:
-    """Remove what a restore that was hung up has left unpacked: what is new since `before`, unless it is an archive."""
+    """Remove what a restore has left unpacked: what is new since `before`, unless it is an archive."""
     if before is None:
         return
     there = names(new)
@@ -153,9 +153,9 @@ def clean_up(new: Appliance, before: Iterable[str] | None) -> None:
     found = [path for path in set(there) - set(before) if may_go(path.rpartition("/")[2])]
     if found:
         words = " ".join(quote(path) for path in sorted(found))
-        new.run(f"rm -rf -- {words}", sudo=True, check=False, display=f"remove what the restore has left: {words}")
+        new.run(f"rm -rf -- {words}", sudo=True, check=False, display=f"remove temporary files of the restore: {words}")
 
 
 def may_go(name: str) -> bool:
-    """Whether a name may be that of a temporary file, and is safe to hand to a shell."""
+    """Whether a name may be that of a temporary file, and is safe in a shell command."""
     return bool(_TEMPORARY.fullmatch(name)) and not _NOT_OURS.match(name)

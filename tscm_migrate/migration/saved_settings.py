@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
 
 OWN_SETTINGS, REHEARSAL = "own-settings", "rehearsal"  # names of the files that keep the new appliance's own settings
-# What a restore may overwrite on the new one, and what it needs to be itself again.
+# What a restore may overwrite on the new appliance.
 _SETTINGS = (
     "etc/network etc/netplan etc/sysconfig/network-scripts etc/NetworkManager/system-connections etc/hostname "
     "etc/hosts etc/bind etc/named etc/named.conf"
@@ -20,19 +20,19 @@ _SETTINGS = (
 
 
 def root_of(new: Appliance) -> str:
-    """The folder below which its files are, with a slash behind: that of a demo appliance is not its machine's."""
+    """Return the folder below which its files are, with a final slash; not "/" for an appliance of the demo."""
     path = new.paths.os_release
     return path.removesuffix("etc/os-release") if path.endswith("/etc/os-release") else "/"
 
 
 def places(new: Appliance) -> tuple[str, ...]:
-    """The folders and files of the new appliance, as absolute paths, whose content a rollback restores."""
+    """Return the folders and files of the new appliance whose content a rollback restores; absolute paths."""
     cron = str(PurePosixPath(new.paths.cron_entry).parent)
     return (*(f"{root_of(new)}{place}" for place in _SETTINGS.split()), cron, new.paths.etc_dir, new.paths.ssh_dir)
 
 
 def shell_words(new: Appliance) -> str:
-    """All of them, as words of a shell's `for`: its devices and cron entries too, which the second pass replaces."""
+    """Return the same folders and files, host keys excepted, as words of a shell command."""
     root, cron = root_of(new), str(PurePosixPath(new.paths.cron_entry).parent)
     found = [f"{root}{one}" for one in _SETTINGS.split()] + [cron, new.paths.etc_dir]
     return " ".join(quote(one.strip("/")) for one in found)
@@ -46,7 +46,7 @@ def save(new: Appliance, name: str = OWN_SETTINGS) -> bool:
         name: of the file in its hold folder; the cutover and the rehearsal have one each.
 
     Returns:
-        False where it could not be saved.
+        False if it could not be saved.
     """
     folder, settings = quote(new.paths.hold_dir), shell_words(new)
     looked_at = f"{folder.lstrip('/')}/{name}.list"
@@ -64,20 +64,20 @@ def save(new: Appliance, name: str = OWN_SETTINGS) -> bool:
 
 
 def exists(new: Appliance, name: str) -> bool:
-    """Whether settings are saved there under this name."""
+    """Whether settings are saved on the new appliance under this name."""
     file = quote(f"{new.paths.hold_dir}/{name}.tar")
     return new.run(f"test -e {file}", sudo=True, check=False, display="are its settings saved?").status == 0
 
 
-def put_back(new: Appliance, name: str = OWN_SETTINGS) -> None:
-    """Put the saved settings back; those of the network count from its next boot.
+def restore(new: Appliance, name: str = OWN_SETTINGS) -> None:
+    """Restore the saved settings; those of the network take effect at its next boot.
 
     Args:
         new: the new appliance.
         name: as for `save_settings`.
 
     Raises:
-        ApplianceError: they are not there, or could not be written.
+        ApplianceError: they do not exist, or could not be restored.
     """
     folder, settings = quote(new.paths.hold_dir), shell_words(new)
     tar, looked_at = f"{folder}/{name}.tar", f"{folder.lstrip('/')}/{name}.list"
@@ -85,27 +85,27 @@ def put_back(new: Appliance, name: str = OWN_SETTINGS) -> None:
         f"set -eu; cd /; there=$(tar -tf {tar}); looked_at=$(tar -xOf {tar} {looked_at} 2>/dev/null || :); "
         'has() { printf "%s\\n" "$there" | grep -q "^$1$2"; }; '
         f"for d in {settings}; do "
-        # a file that the restore has added must go too, or it would count beside the old ones
+        # remove files that the restore has added: they would take effect beside the original ones
         'if has "$d" /; then find "/$d" -mindepth 1 -maxdepth 1 -exec rm -rf {} +; '
-        # and so must a folder that was not there at all
+        # and folders that did not exist
         'elif printf "%s\\n" "$looked_at" | grep -qxF "$d" && ! has "$d" "\\$"; then rm -rf "/$d"; fi; done; '
         f"tar -xpf {tar}; for d in {settings}; do "
         'if [ -e "/$d" ] && command -v restorecon >/dev/null; then restorecon -R "/$d" || :; fi; done; '
         f"rm -f {tar} {looked_at}; rmdir {folder} 2>/dev/null || :; sync"
     )
     done = new.run(
-        script, sudo=True, check=False, timeout=600.0, display="put its own settings, host keys and devices back"
+        script, sudo=True, check=False, timeout=600.0, display="restore its own settings, host keys and devices"
     )
     if done.status != 0:
-        raise ApplianceError(new.name, f"its own settings could not be put back: {done.said}")
+        raise ApplianceError(new.name, f"its own settings could not be restored: {done.said}")
 
 
 def remove(appliance: Appliance, *, rehearsal_only: bool = False) -> None:
-    """Remove the new appliance's own settings, which the rehearsal and the cutover save there for the way back.
+    """Remove the saved settings from the new appliance; a rollback is then no longer possible.
 
     Args:
-        appliance: the new one.
-        rehearsal_only: leave what the cutover has saved: a rollback of an earlier run may still need it.
+        appliance: the new appliance.
+        rehearsal_only: keep what the cutover has saved: a rollback of an earlier run may still need it.
     """
     folder = quote(appliance.paths.hold_dir)
     names = [REHEARSAL] if rehearsal_only else [REHEARSAL, OWN_SETTINGS]

@@ -1,7 +1,7 @@
-"""The way back after the cutover: who is at the old address, the new one off it, the old one on it again.
+"""Undo the cutover: identify the host at the old address, move the new appliance away, return the old.
 
-Two hosts may never answer at one address. So the new one leaves first and that is proved. After a restore both may show
-the same host keys: a host is told from another by its MAC addresses or, where those cannot be read, by what else only
+Two hosts must never answer at one address, so the new appliance leaves first, and that is proved. After a restore both
+may show the same host keys. A host is identified by its MAC addresses or, if those cannot be read, by what else only
 one of the two has (see `rediscover.who_is`).
 """
 
@@ -24,48 +24,48 @@ if TYPE_CHECKING:
 
 _BOOTS_WITHIN = 90.0  # seconds from the `online` hook to the restart of the timer
 _GONE_WITHIN = 30.0  # seconds in which the last answer from the old address has to cease
-Who = Literal["nobody", "old", "new", "stranger", "unknown"]
-_UNTOLD = "no MAC address, machine-id, host key or lock says which of the two it is"
+Who = Literal["no answer", "old", "new", "other", "unknown"]
+_UNIDENTIFIED = "no MAC address, machine-id, host key or lock identifies it as one of the two"
 
 
 def keys_of(m: Migration, *roles: str) -> list[str]:
-    """Fingerprints of the host keys of "old", "new" or both, as they were before anything moved."""
+    """Return the host key fingerprints of "old", "new" or both, as they were before the cutover."""
     facts = {"old": m.old_facts, "new": m.new_facts}
     found = [key for role in roles for _, key in facts[role].host_keys]
     return list(dict.fromkeys([*found, *(key for role in roles for key in m.get_note(f"{role}_keys", []))]))
 
 
 def old_interface(m: Migration) -> str:
-    """The old one's interface that has its address."""
+    """Return the interface of the old appliance that has its address."""
     found = (one.name for one in m.old_facts.interfaces if one.address == m.old.host.address)
     return next(found, m.interface)
 
 
 def known_macs(m: Migration) -> dict[str, list[str]]:
-    """By which hardware addresses the two are told apart, as the step has noted them that looked at the old address."""
+    """Return the MAC addresses of both, from the step that was the first to look at the old address."""
     undo = m.journal.record.undo
     seen = undo.get("take-offline") or undo.get("old-absent") or {}
     return {key: list(seen.get(key, [])) for key in ("old_macs", "new_macs")}
 
 
 def original_place(m: Migration) -> Host:
-    """The new one at the address that it had before."""
+    """Return the new appliance at the address that it had before the run."""
     return replace(m.new.host, address=m.new_facts_address)
 
 
 def identify_at(m: Migration, place: Host, undo: dict[str, Any]) -> tuple[Who, Shell | None]:
-    """Tell who is at a place.
+    """Connect to an address and identify the host there.
 
     Returns:
-        Who, and the connection if it is the old or the new appliance. "nobody" only means that no connection could be
-        made; "unknown" that nothing on the host tells which of the two it is.
+        Which host it is, and the connection if it is the old or the new appliance. "no answer": no connection could be
+        made, which proves nothing; "other": another host; "unknown": it may be either of the two.
     """
     try:
         shell = m.dial(place, keys_of(m, "old", "new"))
     except HostKeyError:
-        return "stranger", None
+        return "other", None
     except SshError:
-        return "nobody", None
+        return "no answer", None
     try:
         who = identify(m, shell, undo)
     except BaseException:
@@ -78,7 +78,7 @@ def identify_at(m: Migration, place: Host, undo: dict[str, Any]) -> tuple[Who, S
 
 
 def identify(m: Migration, shell: Shell, undo: dict[str, Any]) -> Who:
-    """Tell which appliance is at the other end of a connection: "old", "new", "stranger" or "unknown"."""
+    """Identify the host of a connection: "old", "new", "other" or "unknown"."""
     here = set(network.hardware_addresses(shell))
     old, new = set(undo.get("old_macs", [])), set(undo.get("new_macs", []))
     if here & (old - new):
@@ -86,18 +86,18 @@ def identify(m: Migration, shell: Shell, undo: dict[str, Any]) -> Who:
     if here & (new - old):
         return "new"
     if here and old and new and not here & (old | new):
-        return "stranger"
+        return "other"
     proved = rediscover.who_is(rediscover.read_traits(shell), rediscover.known_traits(m))
     if here and (known := {"old": old, "new": new}.get(proved)) and not here & known:
-        return "stranger"  # a clone has the lock and the machine-id, too
+        return "other"  # a clone has the same lock and machine-id
     return "old" if proved == "old" else "new" if proved == "new" else "unknown"
 
 
-# ------------------------------------------------------------------------------------------------ the new one
+# ---- the new appliance
 
 
 def find_new(m: Migration, undo: dict[str, Any]) -> bool:
-    """Connect to the new one, at whichever of its two addresses it is; True: it is at the old one's."""
+    """Connect to the new appliance at one of its two addresses; True if it is at the old address."""
     for place in (replace(m.new.host, address=m.old.host.address, port=m.old.host.port), original_place(m)):
         who, shell = identify_at(m, place, undo)
         if who == "new" and shell is not None:
@@ -105,38 +105,38 @@ def find_new(m: Migration, undo: dict[str, Any]) -> bool:
             return place.address == m.old.host.address
         if shell is not None:
             shell.close()
-    raise NotComeBack(m.new.name, f"it is neither at {m.old.host.address} nor at {m.new_facts_address}")
+    raise NotComeBack(m.new.name, f"it answers neither at {m.old.host.address} nor at {m.new_facts_address}")
 
 
 def move_new_away(m: Migration, undo: dict[str, Any]) -> None:
-    """The new one leaves the old address: its own settings back and a restart; else off by a hook or by hand.
+    """Remove the new appliance from the old address: restore its settings and restart it, else have it switched off.
 
     Raises:
-        WouldCollide: it could not be made sure.
+        WouldCollide: it may still have the old address.
     """
     try:
         at_old = find_new(m, undo)
-        saved_settings.put_back(m.new)
+        saved_settings.restore(m.new)
         if at_old:
             _restart_at_home(m)
     except MigrateError as error:
-        m.emit(Said(f"{m.new.name}: {error}; it has to be off instead", "warning"))
+        m.emit(Said(f"{m.new.name}: {error}; it has to be switched off instead", "warning"))
         if m.hooks.offline:
-            said = hooks.run_hook("offline", m.hooks.offline, hooks.facts_for(m.new.host, "new", m.run, m.old.host))
-            m.emit(Said(said or "the hook `offline` ended well"))
-        elif not m.operator.instruct(f"Power off {m.new.name} (it may hold {m.old.host.address})."):
-            detail = f"{m.new.name} may hold it, and could not be taken off: {error}"
+            output = hooks.run_hook("offline", m.hooks.offline, hooks.facts_for(m.new.host, "new", m.run, m.old.host))
+            m.emit(Said(output or "the hook `offline` succeeded"))
+        elif not m.operator.instruct(f"Power off {m.new.name} (it may still have {m.old.host.address})."):
+            detail = f"{m.new.name} may still have it, and could not be taken offline: {error}"
             raise WouldCollide(m.old.name, detail, m.old.host.address) from error
 
 
 def restore_new(m: Migration, undo: dict[str, Any]) -> None:
-    """The new one, whose address nothing has changed, gets its own things back, and shows its own host key.
+    """Restore the settings and host keys of the new appliance, in a run that did not change its address.
 
     Raises:
-        MigrateError: it is not there, or could not be told.
+        MigrateError: it does not answer, or its settings could not be restored.
     """
     find_new(m, undo)
-    saved_settings.put_back(m.new)
+    saved_settings.restore(m.new)
     own, host = keys_of(m, "new"), m.new.host
     if own and m.new.shell.server_fingerprint() not in own:
         shell = host_keys.reconnect_after_reload(m, m.new.shell, own)
@@ -155,24 +155,24 @@ def _restart_at_home(m: Migration) -> None:
     m.new.moved(found.host, found.shell)
 
 
-# ------------------------------------------------------------------------------------------------ the old one
+# ---- the old appliance
 
 
 def prove_address_free(m: Migration, undo: dict[str, Any]) -> None:
-    """Nobody may be at the old address: seen from the new one where it is up, else from here.
+    """Prove that no host is at the old address: from the new appliance if it answers, else from this workstation.
 
     Raises:
-        WouldCollide: somebody is there, or it cannot be told.
+        WouldCollide: a host is there, or it is unknown.
     """
     address = m.old.host.address
     who, shell = identify_at(m, replace(m.old.host, address=address), undo)
     if shell is not None:
         shell.close()
-    there = {"new": m.new.name, "stranger": "another host", "unknown": f"a host of which {_UNTOLD}"}
-    if who in there:
-        raise WouldCollide(m.old.name, f"{there[who]} is there", address)
-    if who == "nobody" and network.refuses_here(m.old.host):
-        raise WouldCollide(m.old.name, "somebody is there who lets nobody in", address)
+    names = {"new": m.new.name, "other": "another host", "unknown": f"an unidentified host ({_UNIDENTIFIED})"}
+    if who in names:
+        raise WouldCollide(m.old.name, f"{names[who]} is there", address)
+    if who == "no answer" and network.refuses_here(m.old.host):
+        raise WouldCollide(m.old.name, "a host is there that refuses connections", address)
     try:
         who, shell = identify_at(m, original_place(m), undo)
         if who == "new" and shell is not None:
@@ -183,10 +183,10 @@ def prove_address_free(m: Migration, undo: dict[str, Any]) -> None:
 
 
 def return_old(m: Migration, undo: dict[str, Any]) -> None:
-    """The old one returns to its address, by the way that it left: its timer, a hook, or a person.
+    """Return the old appliance to its address: by its timer, a hook, or the operator.
 
     Raises:
-        NotComeBack: nobody could bring it back; what to do is said.
+        NotComeBack: it did not return; the error says what to do. WouldCollide: another host answers there.
     """
     mode = undo.get("offline", "poweroff")
     if mode == "isolate":
@@ -203,20 +203,20 @@ def return_old(m: Migration, undo: dict[str, Any]) -> None:
     m.old.moved(found.host, found.shell)
     who = identify(m, m.old.shell, undo)
     if who != "old":
-        what = f"what answers cannot be told: {_UNTOLD}"
+        what = f"the host that answers is unidentified: {_UNIDENTIFIED}"
         if who != "unknown":
-            what = "what answers is not the appliance that left"
+            what = "the host that answers is not the appliance that left"
         raise WouldCollide(m.old.name, what, m.old.host.address)
 
 
 def _by_hook(m: Migration) -> None:
     command = m.hooks.online or ""
-    said = hooks.run_hook("online", command, hooks.facts_for(m.old.host, "old", m.run, m.new.host))
-    m.emit(Said(said or "the hook `online` ended well"))
+    output = hooks.run_hook("online", command, hooks.facts_for(m.old.host, "old", m.run, m.new.host))
+    m.emit(Said(output or "the hook `online` succeeded"))
 
 
 def _tell_timer_or_switch_on(m: Migration) -> None:
-    """Its timer is told; one that was switched off is switched on first, for there the timer begins again."""
+    """Tell the timer to return; if it does not answer, switch the appliance on, which starts its timer again."""
     if _tell_timer(m):
         return
     if m.hooks.online:
@@ -226,7 +226,7 @@ def _tell_timer_or_switch_on(m: Migration) -> None:
             if _tell_timer(m, quiet=True):
                 return
             time.sleep(1.0)
-    m.emit(Said(f"{m.old.name} cannot be told; waiting for its timer", "warning"))
+    m.emit(Said(f"{m.old.name} does not answer; waiting for its timer", "warning"))
 
 
 def _tell_timer(m: Migration, *, quiet: bool = False) -> bool:

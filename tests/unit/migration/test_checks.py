@@ -260,7 +260,7 @@ ISOLATING = ("sha256sum", "stat", "dd", "ip", "ping")
         ("fd00::43", ("FD00:0::43",), ("sha256sum", "stat", "dd", "ip"), ""),
         ("10.1.1.43", ("192.168.0.4",), ISOLATING, "no interface with"),
         ("fd00::43", ("10.1.1.43",), ISOLATING, "no interface with"),
-        ("tscm.example", ("10.1.1.43",), ISOLATING, "is a name"),
+        ("tscm.example", ("10.1.1.43",), ISOLATING, "is a host name"),
         ("10.1.1.43", ("10.1.1.43",), ("sha256sum", "stat", "dd", "ping"), "lacks ip"),
         ("10.1.1.43", ("10.1.1.43",), ("sha256sum", "stat", "dd", "ip"), "lacks arping and ping"),
     ],

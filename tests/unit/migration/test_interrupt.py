@@ -1,4 +1,4 @@
-"""Signals become a wish at safe places, and the second one stops at once."""
+"""The first signal stops a run between two changes, and the second at once."""
 
 from __future__ import annotations
 
@@ -146,4 +146,4 @@ def test_a_signal_while_something_is_printed_is_heard_and_breaks_nothing(monkeyp
     assert interrupts.asked == "SIGTERM"
     assert screen.taken.count(b'"one"') == 1
     assert screen.taken.count(b'"two"') == 1
-    assert b"SIGTERM: finishing the piece at hand" in screen.taken
+    assert b"SIGTERM received: finishing the current action" in screen.taken

@@ -64,7 +64,8 @@ def test_a_changed_bit_before_the_last_line_is_an_error(
     end = raw.rindex(b"\n", 0, len(raw) - 1)
     raw[position % end] ^= 1 << bit
     path.write_bytes(bytes(raw))
-    with pytest.raises(JournalDamaged) as caught:
+    # a bit of the format's number makes it a later version's
+    with pytest.raises((JournalDamaged, JournalNewer)) as caught:
         j.read("r1", root)
     assert "journal.jsonl" in caught.value.message()
 

@@ -47,7 +47,7 @@ def test_an_sshd_that_begins_anew_is_waited_for() -> None:
 
 
 def test_it_is_not_waited_for_for_ever_and_another_key_at_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_keys, "_SSHD_AGAIN", 0.0)
+    monkeypatch.setattr(host_keys, "_SSHD_RESTARTS_WITHIN", 0.0)
     with pytest.raises(Unreachable):
         host_keys.dial_while_sshd_restarts(migration(Unreachable("tscm-new"), told=[]), HOST, ["key"])
     told: list[Event] = []

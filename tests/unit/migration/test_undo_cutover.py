@@ -52,10 +52,10 @@ def shell(
         (OLD_MAC, "", UNDO, "old"),
         (NEW_MAC, "", UNDO, "new"),
         (OLD_MAC, "new", UNDO, "old"),  # the MAC address counts for more than the lock
-        (OTHER_MAC, "", UNDO, "stranger"),
-        (OTHER_MAC, "old", UNDO, "stranger"),  # a clone has the lock, too
-        (OTHER_MAC, "new", UNDO, "stranger"),
-        (OTHER_MAC, "old", {"old_macs": [OLD_MAC], "new_macs": []}, "stranger"),
+        (OTHER_MAC, "", UNDO, "other"),
+        (OTHER_MAC, "old", UNDO, "other"),  # a clone has the lock, too
+        (OTHER_MAC, "new", UNDO, "other"),
+        (OTHER_MAC, "old", {"old_macs": [OLD_MAC], "new_macs": []}, "other"),
         (OTHER_MAC, "new", {"old_macs": [OLD_MAC], "new_macs": []}, "new"),  # its MAC addresses were not read
         (f"{OTHER_MAC}\n{NEW_MAC}", "old", SHARED, "new"),  # OTHER_MAC is on both, as a bridge's may be
         (f"{OTHER_MAC}\n{OLD_MAC}", "new", SHARED, "old"),
@@ -82,9 +82,9 @@ def test_what_nothing_identifies_is_unknown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("error", "who"),
-    [(HostKeyError("tscm-old", "shows another key"), "stranger"), (Unreachable("tscm-old", "timed out"), "nobody")],
+    [(HostKeyError("tscm-old", "shows another key"), "other"), (Unreachable("tscm-old", "timed out"), "no answer")],
 )
-def test_an_unknown_host_key_is_a_stranger_s_and_no_connection_is_nobody(
+def test_an_unknown_host_key_is_another_host_s_and_no_connection_is_no_answer(
     tmp_path: Path, error: Exception, who: str
 ) -> None:
     network = Network({OLD: error})
@@ -148,7 +148,7 @@ def test_the_new_appliance_is_found_at_either_of_its_addresses(tmp_path: Path) -
 def test_a_new_appliance_that_cannot_be_moved_away_has_to_be_switched_off(tmp_path: Path) -> None:
     person = Person(does=False)
     m, _ = migration(tmp_path, person=person)
-    with pytest.raises(WouldCollide, match="tscm-new may hold it"):
+    with pytest.raises(WouldCollide, match="tscm-new may still have it"):
         undo_cutover.move_new_away(m, UNDO)
     assert ["Power off tscm-new" in text for text in person.asked] == [True]
     person.does = True
