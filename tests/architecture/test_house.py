@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,7 +73,25 @@ def is_demo(module: str) -> bool:
 
 def test_each_room_has_its_floor() -> None:
     rooms = {room_of(module) for module in MODULES}
-    assert rooms <= set(FLOOR), f"place {rooms - set(FLOOR)} in FLOORS, and in docs/explanation/the-house.md"
+    assert rooms <= set(FLOOR), f"place {rooms - set(FLOOR)} in FLOORS, and in docs/explanation/architecture.md"
+
+
+def test_the_documentation_names_the_rooms_in_the_order_of_their_imports() -> None:
+    page = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    table = page.partition("## Rooms")[2].split("```")[1].removeprefix("text\n")
+    rows = [set(re.split(r" {2,}", line)[0].split(", ")) for line in table.splitlines()]
+    assert rows[::-1] == [floor - {"", "__main__"} for floor in FLOORS]
+
+
+def test_contributing_names_functions_that_exist() -> None:
+    named = re.findall(r"`([a-z_/]+\.py)`: `([A-Za-z_.]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert len(named) == 5
+    for module, name in named:
+        body: list[ast.stmt] = tree(f"tscm_migrate/{module}").body
+        for part in name.split("."):
+            inside = [node for node in body if getattr(node, "name", "") == part]
+            assert inside, f"{module} has no {name}"
+            body = getattr(inside[0], "body", [])
 
 
 @pytest.mark.parametrize("module", MODULES)
