@@ -147,7 +147,7 @@ def _misbehave(lab: NamespaceLab, faults: Sequence[Fault]) -> None:
     """From now on tsadmin and the machines do just this wrong."""
     sides = {side: {f.what: f.value for f in faults if f.where == side} for side in ("old", "new")}
     for side, some in sides.items():
-        lab.guest(side).set_faults(some)
+        lab.guest(side).change(faults=some)
     lab.boot_faults(sides)
 
 

@@ -39,7 +39,7 @@ def test_a_fatal_line_of_a_restore_with_status_0_stops_where_something_is_missin
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--restore-cron", "--no-rehearsal", timeout=200)
     assert (result.returncode, f"exit status 0: {missing}" in result.stderr) == (5, True), said(result)
 
-    lab.guest("new").set_faults({"prints": {"restore": [missing]}})
+    lab.guest("new").change(faults={"prints": {"restore": [missing]}})
     result = lab.run_tool("resume", "--yes", timeout=200)
     assert (result.returncode, f'its restore printed "{missing}"' in result.stdout + result.stderr) == (4, True), said(
         result

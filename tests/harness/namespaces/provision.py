@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from tests.harness.namespaces.controller import PYTHON, LabError
 from tscm_migrate.demo import guest
-from tscm_migrate.demo.guest import wrappers
 
 if TYPE_CHECKING:
     from tscm_migrate.demo.profile import Profile
@@ -50,6 +49,16 @@ root ALL=(ALL:ALL) ALL
 
 POWER = Path(__file__).with_name("power.sh")
 POWER_NAMES = ("usr/sbin/shutdown", "usr/sbin/reboot", "usr/sbin/poweroff", "usr/sbin/halt", "usr/bin/systemctl")
+
+
+def sudoers(profile: Profile, lib: str, user: str = "threatstop") -> str:
+    """Return the text of a sudoers file: rules for the appliance's programs, and for the user by profile."""
+    lines = [f"# {user} on a simulated appliance"]
+    if profile.sudo_allowed:
+        lines.append(f"{user} ALL=(ALL:ALL) {'NOPASSWD: ' if profile.sudo_password is None else ''}ALL")
+    if not profile.tsadmin_needs_sudo:
+        lines.append(f"{user} ALL=(root) NOPASSWD: {lib}/as-root")
+    return "\n".join(lines) + "\n"
 
 
 def put(root: Path, path: str, text: str, mode: int = 0o644, uid: int = 0) -> None:
@@ -99,7 +108,7 @@ def account(root: Path, profile: Profile, client_key: str) -> None:
     put(root, f"{HOME}/.ssh/authorized_keys", client_key, 0o600, UID)
     put(root, f"{HOME}/.profile", 'PATH="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"\n', 0o644, UID)
     put(root, "etc/sudoers", SUDOERS, 0o440)
-    put(root, "etc/sudoers.d/threatstop", wrappers.sudoers(profile, guest.LIB, USER), 0o440)
+    put(root, "etc/sudoers.d/threatstop", sudoers(profile, guest.LIB, USER), 0o440)
 
 
 def uninstall(root: Path, names: tuple[str, ...]) -> None:

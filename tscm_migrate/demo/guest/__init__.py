@@ -65,7 +65,7 @@ def install(
         inside: what the programs call `root`: "/", or the same absolute path (embedded lab).
         lib: where programs, state and the lab's journal go, as the programs call it.
         python: the interpreter as the programs find it; default: this one's real path.
-        privileged: the programs become root by sudo (see `wrappers.sudoers`); False where nobody is root.
+        privileged: the programs become root by sudo; False where nobody is root.
         owner: uid and gid of the appliance's user; None leaves every file with its maker.
         commands: how the programs restart the machine ("reboot") and sshd ("restart_ssh").
 

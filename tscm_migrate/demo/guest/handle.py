@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.demo.guest.inside.netfile import read as read_net
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tscm_migrate.demo.guest.inside.netfile import Net
 
 
@@ -43,10 +41,6 @@ class Guest:
         """What the programs on the appliance read."""
         loaded: dict[str, Any] = json.loads(self.host(f"{self.lib}/config.json").read_text("utf-8"))
         return loaded
-
-    def set_faults(self, faults: Mapping[str, Any]) -> None:
-        """Change the faults from now on, also for a running appliance."""
-        self.change(faults=dict(faults))
 
     def change(self, **fields: Any) -> None:
         """Change fields of the profile from now on, also for a running appliance."""

@@ -55,16 +55,6 @@ def _ts_update(style: str, python: str, run: str, call: str) -> str:
     return f'#!/bin/sh\n# ThreatSTOP updates\n{call} ts-update-work "$@"\nexit $?\n'
 
 
-def sudoers(profile: Profile, lib: str, user: str = "threatstop") -> str:
-    """The text of a sudoers file: the appliance's own programs always, the user's commands by profile."""
-    lines = [f"# {user} on a simulated appliance"]
-    if profile.sudo_allowed:
-        lines.append(f"{user} ALL=(ALL:ALL) {'NOPASSWD: ' if profile.sudo_password is None else ''}ALL")
-    if not profile.tsadmin_needs_sudo:
-        lines.append(f"{user} ALL=(root) NOPASSWD: {lib}/as-root")
-    return "\n".join(lines) + "\n"
-
-
 def plain_archive(path: Path, profile: Profile, taken: datetime) -> None:
     """An older archive without devices, as a list wants several."""
     network = {"interface": profile.interface, "address": profile.address, "prefix": profile.prefix}
