@@ -1,1 +1,1 @@
-"""The TSCM in its own words: what one appliance is, has and can be told to do."""
+"""One TSCM appliance: its facts, archives, processes, network and cron entries."""

@@ -1,4 +1,4 @@
-"""One appliance as the rooms above hold it: a host, and one connection to it, made when it is first needed."""
+"""Handle of one appliance: a host, and one SSH connection that is opened when it is first needed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def quote(text: str) -> str:
-    """`text` as one word of a POSIX shell command."""
+    """Quote `text` as one word of a POSIX shell command."""
     return shlex.quote(text)
 
 
-# Shell function: succeeds if its argument exists (also as a dangling link), fails if it does not, and ends the script
-# with status 93 where neither can be told (no permission, a disk error).
+# Shell function: succeeds if its argument exists (a dangling link, too), fails if it does not, and ends the script
+# with status 93 if that cannot be determined (no permission, a disk error).
 PRESENT = (
     'present() { m=$(ls -d -- "$1" 2>&1 >/dev/null) && return 0; '
     'case $m in *"No such file or directory"*|*"Not a directory"*) return 1;; esac; '
@@ -36,25 +36,25 @@ PRESENT = (
 class Appliance:
     """A host with at most one open connection.
 
-    The connection is made by `dial` when it is first needed, and made anew when the last one is dead: what survives a
-    lost connection is decided by the callers, who ask the appliance what is true before they change it.
+    `dial` opens the connection when it is needed, and again after it was lost. A caller that lost its
+    connection has to ask the appliance for its state before it changes anything.
     """
 
     def __init__(self, host: Host, dial: Dial, emit: Emit = silent) -> None:
         self.host = host
         self.emit = emit
-        self.vet: Callable[[Shell], None] | None = None  # looks at each new connection, and may refuse it
+        self.vet: Callable[[Shell], None] | None = None  # called with each new connection; raises to reject it
         self._dial = dial
         self._shell: Shell | None = None
 
     @property
     def name(self) -> str:
-        """The name that the inventory gives it."""
+        """The name in the inventory."""
         return self.host.name
 
     @property
     def paths(self) -> Paths:
-        """Where it keeps its things."""
+        """The paths of its files."""
         return self.host.paths
 
     @property
@@ -62,7 +62,7 @@ class Appliance:
         """The open connection.
 
         Raises:
-            SshError: it cannot be made.
+            SshError: it cannot be opened.
         """
         if self._shell is None or not self._shell.alive:
             self.close()
@@ -91,17 +91,17 @@ class Appliance:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a live connection now."""
+        """Whether there is an open connection."""
         return self._shell is not None and self._shell.alive
 
     def moved(self, host: Host, shell: Shell | None = None) -> None:
-        """From now on the appliance is found as `host` (another address); an open connection to it may be handed in."""
+        """Set the host entry after a change of address; an open connection to it can be passed."""
         self.close()
         self.host = host
         self._shell = shell
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
+        """Close the connection if there is one."""
         if self._shell is not None:
             self._shell.close()
             self._shell = None

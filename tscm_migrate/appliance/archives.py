@@ -1,4 +1,4 @@
-"""Archives on one appliance: listed by name, hashed, checked, installed with the right owner and mode."""
+"""Archives on one appliance: lists, hashes, opens and identifies them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.folders import FolderListing
     from tscm_migrate.model import Archive, Host, Secret
 
-NOT_REGULAR = 44  # exit status of a script for anything but a regular file; a link is refused, too
+NOT_REGULAR = 44  # exit status of a script if a path is not a regular file; a link is refused, too
 
 
 def listed(appliance: Appliance, *, folder_needed: bool = False) -> tuple[Archive, ...]:
-    """Archives of documented names in the backup folder and in the home folder, as they are now.
+    """Return the archives with documented names in the backup folder and in the home folder.
 
     Args:
         appliance: where.
-        folder_needed: whether it is an error where the backup folder does not exist, and home has no archive either.
+        folder_needed: whether a missing backup folder is an error if the home folder has no archive either.
 
     Raises:
-        ListingFailed: it could not be looked, so nothing is known of what is there.
+        ListingFailed: a folder could not be read, so it is not known what is there.
     """
     script = folders.script(quote(appliance.paths.backup_dir))
     result = appliance.run(script, sudo=False, check=False, display="list archives")
@@ -39,10 +39,10 @@ def listed(appliance: Appliance, *, folder_needed: bool = False) -> tuple[Archiv
 
 
 def complete(host: Host, found: FolderListing, said: str = "", *, folder_needed: bool = False) -> None:
-    """Refuse a listing that did not see everything.
+    """Check that a listing is complete.
 
     Raises:
-        ListingFailed: a folder could not be read, the command failed, or (where it is needed) the folder is missing.
+        ListingFailed: a folder could not be read, the command failed, or (if it is needed) the folder is missing.
     """
     folder, login = host.paths.backup_dir, f"{host.user}@{host.address}"
     if found.unseen:
@@ -74,10 +74,12 @@ def hashed(appliance: Appliance, archive: Archive, *, sudo: bool = False, timeou
 
 @dataclass(frozen=True)
 class Proof:
-    """What a look into an archive showed.
+    """Result of opening an archive.
 
-    `opened`: it could be decrypted to its end, or needed no decryption. `members`: names in it, hostile text, at most
-    some thousand; empty where it is packed in a way that cannot be listed (the packing is not documented).
+    Attributes:
+        opened: it could be decrypted to its end, or is not encrypted.
+        members: names in it, hostile text, at most 5000; empty if it is packed in a way that cannot be listed.
+        why_not: why it was not opened or listed.
     """
 
     opened: bool
@@ -86,9 +88,9 @@ class Proof:
 
 
 def prove(appliance: Appliance, archive: Archive, passphrase: Secret | None, *, timeout: float = 3600.0) -> Proof:
-    """Decrypt `archive` on the appliance and list it; no plaintext is written to any disk.
+    """Decrypt `archive` on the appliance and list it; no plaintext is written to a disk.
 
-    A wrong passphrase would otherwise show only at the restore, with the old appliance gone (fact 31).
+    Without this, a wrong passphrase would be noticed only at the restore, when the old appliance is off (fact 31).
     """
     path = quote(archive.path)
     if not archive.encrypted:
@@ -97,7 +99,7 @@ def prove(appliance: Appliance, archive: Archive, passphrase: Secret | None, *, 
     else:
         if passphrase is None:
             return Proof(opened=False, members=(), why_not="it is encrypted, and no passphrase was given")
-        # An own GNUPGHOME in memory: no agent, no socket, no cached passphrase stays behind on the appliance.
+        # A separate GNUPGHOME in memory: no agent, socket or cached passphrase stays on the appliance.
         script = (
             f"{_LIST}; umask 077; home=$(mktemp -d {quote(appliance.paths.tmpfs)}/.tscm-migrate.XXXXXXXX) || exit 45; "
             'export GNUPGHOME="$home"; '
@@ -119,14 +121,14 @@ def prove(appliance: Appliance, archive: Archive, passphrase: Secret | None, *, 
     if re.search(r"^@damaged$", result.stdout, re.MULTILINE):
         return Proof(opened=False, members=(), why_not="it is damaged: it cannot be read to its end")
     if re.search(r"^@tar no$", result.stdout, re.MULTILINE):
-        return Proof(opened=True, members=(), why_not="it is not a tar that could be listed")
+        return Proof(opened=True, members=(), why_not="it is not a tar that can be listed")
     members = tuple(line for line in result.stdout.splitlines() if line and not line.startswith("@"))
     return Proof(opened=True, members=members[:5000])
 
 
-# Neither the packing nor the compression is documented. tar tells a compression by itself only where it can seek, which
-# a pipe cannot, so the first bytes are looked at and put back. Whatever comes is read to its end, or gpg would fail.
-# tar holds a header of any announced size in memory; so does awk with a line. An archive that needs more is refused.
+# Neither the packing nor the compression is documented. tar detects a compression only in a file, not
+# in a pipe, so the first bytes are inspected here. All data is read to its end, because gpg would fail otherwise.
+# tar reads a header of any size into memory, awk a line. An archive that needs more memory is refused.
 _LIST = r"""ulimit -v 1048576; list() { magic=$(dd bs=1 count=6 2>/dev/null | od -An -v -to1 | tr -d '\n'); kind=;
 case $magic in
 ' 037 213'*) kind=-z ;; ' 102 132 150'*) kind=-j ;; ' 375 067 172 130 132'*) kind=-J ;;
@@ -136,7 +138,7 @@ esac
 { { tar -t $kind -f - 2>&1 >&3 3>&- || echo '@tar no' >&3; } | awk '/[Mm]emory/ { print "@refused" }' >&3
 cat >/dev/null; } 3>&1 | awk '{ n += length($0) } (NR <= 20000 && n < 4000000) || /^@(tar no|refused)$/'; }"""
 
-# A plain archive has no seal that shows damage: its compression has a check sum, and a tar has an end.
+# Damage of a plain archive is found by the checksum of its compression, or by the end of the tar.
 _WHOLE = r"""case $(dd if={path} bs=1 count=6 2>/dev/null | od -An -v -to1 | tr -d '\n') in
 ' 037 213'*) test=gzip ;; ' 102 132 150'*) test=bzip2 ;; ' 375 067 172 130 132'*) test=xz ;;
 ' 050 265 057 375'*) test=zstd ;;
@@ -147,7 +149,7 @@ esac; if [ -n "$test" ] && command -v $test >/dev/null; then $test -t < {path} >
 
 @dataclass(frozen=True)
 class ArchiveIdentity:
-    """What an archive tells of its host: fingerprints of its host keys, addresses in its network settings."""
+    """Whose archive it is: fingerprints of host keys, and addresses in network settings."""
 
     host_keys: tuple[str, ...]
     addresses: tuple[str, ...]
@@ -156,12 +158,12 @@ class ArchiveIdentity:
 def identity_in(
     appliance: Appliance, archive: Archive, passphrase: Secret | None, *, timeout: float = 3600.0
 ) -> ArchiveIdentity:
-    """Read the public host keys and the network settings of a tar.gz archive; empty where there are none.
+    """Read the public host keys and the network settings from a tar.gz archive; empty if there are none.
 
     Nothing is written to a disk; the private keys stay in the archive.
 
     Raises:
-        ArchiveRefused: to read it takes more memory than any backup.
+        ArchiveRefused: reading it takes more memory than any backup.
     """
     path, home = quote(archive.path), f"{quote(appliance.paths.tmpfs)}/.tscm-migrate.XXXXXXXX"
     wanted = "'*ssh_host_*_key.pub' '*network/interfaces' '*netplan/*.yaml' '*network-scripts/ifcfg-*'"
@@ -182,7 +184,7 @@ def identity_in(
     else:
         script, stdin = f"cat {path} | {{ {unpack}; }}", b""
     text = appliance.run(
-        script, stdin=stdin, timeout=timeout, check=False, display=f"whose backup is {archive.name}?"
+        script, stdin=stdin, timeout=timeout, check=False, display=f"read whose backup {archive.name} is"
     ).stdout
     if re.search("^@refused$", text, re.MULTILINE):
         raise ArchiveRefused(f"{archive.name}: archive refused: to read it takes more memory than any backup")

@@ -1,10 +1,11 @@
-"""A scheduled backup: the documented cron file without its faults (facts 9 to 15). Text is made purely.
+"""The scheduled backup: the documented cron file without its errors (facts 9 to 15).
 
 The vendor's example runs hourly on its two days, deletes the last good backup in time, and leaves dangling links. This
-one runs at the given times, keeps the newest archives whatever their age, removes dangling links, and appends to a log.
+file runs at the given times, keeps the newest archives whatever their age, removes dangling links, and appends to a
+log.
 
-It deletes an archive only where `offsite pull` left a marker with the archive's SHA-256: a verified copy is off-site.
-With `purge` it goes by number and age alone.
+It deletes an archive only if `offsite pull` left a marker with the archive's SHA-256: a verified copy is off-site. With
+`purge` it deletes by number and age alone.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
     from tscm_migrate.model import Host, Paths
 
 WHEN = "55 0 1,15 * *"
-MARKERS = ".tscm-offsite"  # in the backup folder: a file for each archive of which a verified copy is off-site
+MARKERS = ".tscm-offsite"  # in the backup folder: one file for each archive with a verified off-site copy
 _SHOWN = 20  # names of archives in a plan
 _DELETE = 'rm -f "./$f" "$m"'
-# Prints archives; a newline in another file's name fits no [0-9], and neither an empty file nor a folder takes a place
-# among those that stay.
+# Prints archives. A file name with a newline does not match the pattern; an empty file or a folder does not count as
+# one of the archives that are kept.
 _LIST = (
     "n=[0-9][0-9]; t=threatstop_backup_$n$n-$n-${n}_${n}_${n}_$n.tsbak; "
     'find . -maxdepth 1 -type f -size +0 \\( -name "$t" -o -name "$t.gpg" \\) | cut -c3-'
@@ -42,15 +43,16 @@ _LIST = (
 
 @dataclass(frozen=True)
 class Schedule:
-    """When backups are made, and which stay.
+    """When backups are made, and which are kept.
 
     Args:
-        when: five fields of cron, in the appliance's own time.
-        keep: so many of the newest always stay.
+        when: five fields of cron, in the appliance's local time.
+        keep: number of the newest archives that are always kept.
         days: of the others, those that are older may be deleted.
         purge: delete them whether or not a copy is off-site.
         interface: for ts-backup (fact 15).
-        passphrase_file: on the appliance, mode 0600; "" where it is set up already, or backups are plain (fact 14).
+        passphrase_file: on the appliance, mode 0600; "" if a passphrase is configured there, or backups are plain (fact
+            14).
     """
 
     when: str = WHEN
@@ -62,29 +64,29 @@ class Schedule:
 
 
 def check(schedule: Schedule) -> None:
-    """Refuse what cron would not take, or what would never run.
+    """Check the values of a schedule.
 
     Raises:
-        UsageError: with what is wrong.
+        UsageError: cron would refuse them, or they would never run.
     """
     if len(schedule.when.split()) != 5 or "%" in schedule.when or not schedule.when.isascii():
-        raise UsageError(f"{schedule.when!r} is no time for cron", f"five fields, as in {WHEN!r}")
+        raise UsageError(f"{schedule.when!r} is not a valid time for cron", f"five fields, as in {WHEN!r}")
     try:
         next(CronSim(schedule.when, datetime(2026, 1, 1)))  # noqa: DTZ001 - only whether it can be read
     except (CronSimError, StopIteration) as error:
-        detail = str(error) or "it never comes"
-        raise UsageError(f"{schedule.when!r} is no time for cron: {detail}", f"as in {WHEN!r}") from error
+        detail = str(error) or "it never occurs"
+        raise UsageError(f"{schedule.when!r} is not a valid time for cron: {detail}", f"as in {WHEN!r}") from error
     if schedule.keep < 1 or schedule.days < 1:
         raise UsageError("--keep and --older must be 1 at least", "as in --keep 10 --older 120d")
 
 
 def next_runs(when: str, after: datetime, count: int = 5) -> list[datetime]:
-    """The next times, in the time that `after` is in."""
+    """Return the next times, in the time zone of `after`."""
     return list(islice(CronSim(when, after), count))
 
 
 def text(schedule: Schedule, paths: Paths, *, user: str) -> str:
-    """The cron file: ASCII, ends with a newline, no per cent sign (cron would make it a line feed)."""
+    """Return the cron file: ASCII, with a final newline and without per cent signs (cron reads these as newlines)."""
     check(schedule)
     words = [paths.ts_backup]
     if schedule.interface:
@@ -113,7 +115,7 @@ def text(schedule: Schedule, paths: Paths, *, user: str) -> str:
 
 
 def _each_old(schedule: Schedule, paths: Paths, action: str) -> str:
-    """Shell source that does something with each archive ($f, with its marker $m) that may be deleted."""
+    """Return shell source that runs `action` for each archive ($f, with its marker $m) that may be deleted."""
     hashed = hashing.of_file('"./$f"')
     marked = "" if schedule.purge else f'[ "$({hashed})" = "$(head -c 64 "$m" 2>/dev/null)" ] && '
     return (
@@ -124,14 +126,14 @@ def _each_old(schedule: Schedule, paths: Paths, action: str) -> str:
 
 
 def due(appliance: Appliance, schedule: Schedule) -> list[str]:
-    """Return the archives that the purge would delete now, by the same shell source."""
+    """Return the archives that the purge would delete now, determined by the same shell source."""
     script = _each_old(schedule, appliance.paths, 'echo "$f"') + " || :"
-    result = appliance.run(script, check=False, timeout=600.0, display="which archives would the purge delete?")
+    result = appliance.run(script, check=False, timeout=600.0, display="list the archives that the purge would delete")
     return [name for name in result.stdout.splitlines() if acceptable(name)]
 
 
 def prepare(appliance: Appliance, schedule: Schedule) -> None:
-    """Create the folder in which `offsite pull` leaves its markers; remove it where they do not count."""
+    """Create the folder for the markers of `offsite pull`, or remove it if the schedule ignores them."""
     folder = quote(f"{appliance.paths.backup_dir}/{MARKERS}")
     make = f"umask 077; mkdir -p {folder}"
     script = _without_markers(folder) if schedule.purge else make
@@ -143,7 +145,7 @@ def _without_markers(folder: str) -> str:
 
 
 def _later(minute: str, hour: str) -> str:
-    """A daily time for the purge, four minutes behind the backup where that is one time of the day."""
+    """Return a daily time for the purge: four minutes after the backup, if that has one time of the day."""
     at, of = number(hour), number(minute)
     if at is not None and of is not None and at < 24 and of < 60:
         when = datetime(2026, 1, 1, at, of) + timedelta(minutes=4)  # noqa: DTZ001 - a time of day
@@ -152,13 +154,13 @@ def _later(minute: str, hour: str) -> str:
 
 
 def local_time(appliance: Appliance) -> datetime:
-    """The appliance's own wall clock, without a zone: cron goes by it."""
-    said = appliance.run("date '+%Y-%m-%d %H:%M:%S'", display="what time is it there?").stdout.strip()
+    """Read the local time of the appliance, without a zone: cron uses it."""
+    said = appliance.run("date '+%Y-%m-%d %H:%M:%S'", display="read the local time").stdout.strip()
     return datetime.strptime(said, "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - its zone does not matter
 
 
 def remove(appliance: Appliance) -> bool:
-    """Remove the file and the markers; False where there was no file."""
+    """Remove the file and the markers; return whether there was a file."""
     folder = quote(f"{appliance.paths.backup_dir}/{MARKERS}")
     appliance.run(_without_markers(folder), check=False, display="remove the markers of off-site copies")
     entry = quote(appliance.paths.backup_cron)

@@ -1,8 +1,8 @@
-"""Holding an appliance's updates: take cron's entry away, wait until ts-update is over, put the entry back.
+"""Pauses the updates of an appliance: moves cron's entry away, waits until ts-update has ended, and restores the entry.
 
-The documents look at `ps` before they take cron's entry away, so a job can start in between (fact 16), and their `mv`
-to `~` finds no source the second time (fact 18). Here: first the entry, then the waiting; every script can be run again
-with the same result; the entry is never overwritten, and its copy is complete before the original goes.
+The vendor's page looks at `ps` before it moves the entry, so a job can start in between (fact 16), and its `mv` to `~`
+fails the second time (fact 18). Here the entry is moved first; each script can be run again with the same result; the
+entry is never overwritten, and its copy is complete before the original is removed.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
     from tscm_migrate.appliance.appliance import Appliance
 
-LOOKS_APART = 3.0  # seconds between the two looks that must both find nothing
-_NEAR = 5.0  # a minute boundary within this many seconds of the hold: cron may have begun a job from the old entry
-_AFTER_BOUNDARY = 3.0  # cron wakes at the boundary and may take a moment to fork
+LOOKS_APART = 3.0  # seconds between the two looks that must both find no process
+_NEAR = 5.0  # seconds before and after a minute boundary in which cron may have read the removed entry
+_AFTER_BOUNDARY = 3.0  # seconds that cron may need after the boundary to start a job
 _EVERY = 1.0  # seconds between looks while something runs
 
 
 @dataclass(frozen=True)
 class Hold:
-    """What is true of one cron entry: in place, put aside by us, both, or neither."""
+    """State of one cron entry: in place, moved aside, both, or neither."""
 
     in_place: bool
     aside: bool
 
     @property
     def held(self) -> bool:
-        """Whether it is put aside and nothing has laid it back."""
+        """Return whether the entry is moved aside and nothing has created it again."""
         return self.aside and not self.in_place
 
 
@@ -50,7 +50,7 @@ class Look:
 
 
 def aside(appliance: Appliance, entry: str) -> str:
-    """Where `entry` is while it is held."""
+    """Return the path of `entry` while updates are paused."""
     return f"{appliance.paths.hold_dir}/held/{entry.rsplit('/', 1)[-1]}"
 
 
@@ -59,7 +59,7 @@ def _names(appliance: Appliance, entry: str) -> str:
 
 
 def state(appliance: Appliance, entry: str) -> Hold:
-    """Ask the appliance where `entry` is.
+    """Read whether `entry` is in place, moved aside, both or neither.
 
     Raises:
         CannotLook: whether it is in place or put aside cannot be seen.
@@ -75,10 +75,10 @@ def state(appliance: Appliance, entry: str) -> Hold:
 
 
 def hold(appliance: Appliance, entry: str) -> None:
-    """Put `entry` aside; again and again with the same result.
+    """Move `entry` aside; a repetition has the same result.
 
-    What an earlier hold put aside is kept as it is. An entry that has come back since (a package laid it back) is
-    removed when it is the same, and else kept beside the first one, as `NAME.laid-back`.
+    The copy of an earlier call is kept. If a package has created the entry again, it is removed if it is the same, and
+    else moved beside the first copy as `NAME.laid-back`.
 
     Raises:
         CommandFailed: it could not be moved; the entry is then still in place.
@@ -91,11 +91,11 @@ def hold(appliance: Appliance, entry: str) -> None:
         'else cp -a "$entry" "$aside.part"; sync "$aside.part" 2>/dev/null || sync; mv "$aside.part" "$aside"; fi; '
         'rm -f "$entry"'
     )
-    appliance.run(script, sudo=True, display=f"move {entry} out of cron's way, to {aside(appliance, entry)}")
+    appliance.run(script, sudo=True, display=f"move {entry} to {aside(appliance, entry)}")
 
 
 def release_script(appliance: Appliance, entry: str) -> str:
-    """Shell source, for root, that puts `entry` back; exit status 44 where there is nothing to put back."""
+    """Return shell source, for root, that restores `entry`; exit status 44 if there is nothing to restore."""
     return _names(appliance, entry) + (
         'if [ -e "$aside" ] || [ -L "$aside" ]; then '
         '  if [ -e "$entry" ] || [ -L "$entry" ]; then '
@@ -109,7 +109,7 @@ def release_script(appliance: Appliance, entry: str) -> str:
 
 
 def release(appliance: Appliance, entry: str) -> None:
-    """Put `entry` back where cron reads it; nothing to do when it is there already.
+    """Restore `entry`; does nothing if it is in place.
 
     Raises:
         CommandFailed: it could not be put back.
@@ -118,13 +118,13 @@ def release(appliance: Appliance, entry: str) -> None:
     script = release_script(appliance, entry)
     result = appliance.run(script, sudo=True, check=False, display=f"put {entry} back")
     if result.status == 44:
-        raise ApplianceError(appliance.name, f"{entry} is neither in place nor put aside; nothing to put back")
+        raise ApplianceError(appliance.name, f"{entry} is neither in place nor put aside; nothing to restore")
     if result.status != 0:
-        raise ApplianceError(appliance.name, f"{entry} could not be put back: {result.said}")
+        raise ApplianceError(appliance.name, f"{entry} could not be restored: {result.said}")
 
 
 def install(appliance: Appliance, entry: str, text: str) -> None:
-    """Make `entry` say `text`, owned by root with mode 0644, as cron wants it; nothing to do when it does already.
+    """Write `text` to `entry`, owned by root with mode 0644; does nothing if it has that content.
 
     Raises:
         CommandFailed: it could not be written; what was there is still there.
@@ -139,10 +139,10 @@ def install(appliance: Appliance, entry: str, text: str) -> None:
 
 
 def started(appliance: Appliance) -> frozenset[str]:
-    """Give the programs that count as ts-update: itself, and what of its name the entry starts, in place or held.
+    """Return the programs that count as ts-update: itself, and wrappers of it that the entry starts.
 
     Raises:
-        CannotLook: an entry is there and cannot be read.
+        CannotLook: the entry, in place or moved aside, cannot be read.
     """
     entry = appliance.paths.cron_entry
     script = _names(appliance, entry) + (
@@ -170,10 +170,10 @@ def look(appliance: Appliance, programs: Collection[str] = ()) -> Look:
 
 
 def second_look_after(held_at: float) -> float:
-    """Seconds to wait between the first look and the second, both right after a hold.
+    """Return the seconds to wait between the first and the second look after a hold.
 
     Args:
-        held_at: the appliance's clock when its entry was gone; seconds of the epoch.
+        held_at: the appliance's clock when the entry was removed; seconds of the epoch.
     """
     into = held_at % 60.0
     to_next = 60.0 - into
@@ -189,16 +189,16 @@ def drain(
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Wait until no ts-update runs or is about to, at two looks in a row that are far enough apart.
+    """Wait until no ts-update runs or is about to start, at two looks in a row that are far enough apart.
 
     Args:
-        appliance: whose entry is held already.
+        appliance: its entry is moved aside already.
         timeout: seconds in all.
-        sleep: waits; a test's clock may stand in.
-        monotonic: tells the time that passes here.
+        sleep: replaces `time.sleep` in tests.
+        monotonic: replaces the clock in tests.
 
     Raises:
-        DrainTimeout: something still ran at the end, or came up each time.
+        DrainTimeout: a process still ran at the end, or new ones started each time.
         CannotLook: not every process can be seen.
     """
     began = monotonic()
@@ -220,7 +220,7 @@ def drain(
 
 def _waits_for(seen: Look) -> str:
     if not seen.running:
-        return "draining: none seen, looking once more"
+        return "draining: no update is running; checking once more"
     first = seen.running[0]
     more = f" and {len(seen.running) - 1} more" if len(seen.running) > 1 else ""
     return f"draining: ts-update pid {first.pid}{more}"

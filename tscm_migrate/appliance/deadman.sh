@@ -1,19 +1,20 @@
 #!/bin/sh
-# Keeps this appliance away from its addresses (IPv4 and IPv6) during a migration, and brings it back by itself unless
-# the migration is confirmed: after SECONDS, and only when duplicate-address detection finds nobody at ADDRESS.
+# Keeps this appliance off its addresses (IPv4 and IPv6) during a migration, and restores them by itself unless the
+# migration is confirmed: after SECONDS, and only if duplicate-address detection finds no host at ADDRESS.
 #
-#   deadman.sh FOLDER INTERFACE ADDRESS LEASH/LENGTH SECONDS [booted]
+#   deadman.sh FOLDER INTERFACE ADDRESS RESCUE/LENGTH SECONDS [booted]
 #
-# In FOLDER: addresses, routes (as they were), release.sh, state (armed, away, confirmed), deadline (of the uptime, which
-# no clock jump moves), boot-entry (the file of cron's by which a restart begins this again, with `booted`: then the
-# addresses of the saved settings are taken away as soon as they are seen, and the time begins anew). From outside come: go, extend (seconds), confirmed, return. LEASH is a link-local address by which
-# the new appliance still reaches this one. What happens is logged in /var/log/tscm-migrate.log and by syslog.
+# Files in FOLDER: addresses and routes (as they were), release.sh, state (armed, away, confirmed), deadline (of the
+# uptime, which changes of the clock do not affect), boot-entry (a cron file that starts this script after a restart,
+# with `booted`: then the addresses of the saved settings are removed as soon as they appear, and the time starts from
+# the beginning). Commands from outside are files: go, extend (seconds), confirmed, return. RESCUE is a link-local
+# address by which the new appliance reaches this one. Events are logged to /var/log/tscm-migrate.log and to syslog.
 set -u
-# cron gives a short PATH; what the caller has put before the system's own programs stays before them
+# cron sets a short PATH; folders that the caller has put before the system's programs stay first
 PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
-folder=$1 interface=$2 address=$3 leash=$4 seconds=$5 booted=${6:-}
+folder=$1 interface=$2 address=$3 rescue=$4 seconds=$5 booted=${6:-}
 again=10 # seconds between two tries to come back
 patience=$seconds
 [ "$patience" -le 600 ] || patience=600 # somebody was there: so long must nobody be, for he may be rebooting
@@ -33,7 +34,7 @@ uptime() {
 }
 until_then() { echo "$(($(uptime) + $1))" >deadline.part && mv deadline.part deadline; }
 
-# A restart would bring the address of the saved settings back: cron begins this again then.
+# A restart would restore the address of the saved settings: cron then starts this script again.
 survive() {
     entry=$(cat boot-entry 2>/dev/null) && [ -n "$entry" ] && [ -s again.sh ] || return 0
     printf '@reboot root sh %s/again.sh\n' "$folder" >"$entry.part" && chmod 644 "$entry.part" && mv "$entry.part" "$entry"
@@ -43,7 +44,7 @@ save() {
     ip -4 -o addr show dev "$interface" scope global |
         sed -n 's/.* inet \([0-9./]*\)\( brd \([0-9.]*\)\)\{0,1\} .*/\1 \3/p' >addresses
     ip -4 route show dev "$interface" | grep -v 'proto kernel' | sed 's/ linkdown//' >routes
-    # IPv6: what is configured; what routers announce comes back by itself
+    # IPv6: configured addresses; those that routers announce return by themselves
     cat "$v6/disable_ipv6" >ipv6-off 2>/dev/null || echo 1 >ipv6-off
     ip -6 -o addr show dev "$interface" scope global 2>/dev/null | grep -v ' dynamic' |
         sed -n 's/.* inet6 \([0-9a-fA-F:./]*\) .*/\1/p' >addresses6
@@ -56,19 +57,19 @@ ipv6() { [ "$(cat ipv6-off 2>/dev/null)" != 0 ] || echo "$1" >"$v6/disable_ipv6"
 
 away() {
     ip -4 addr flush dev "$interface" scope global
-    ip addr add "$leash" dev "$interface" scope link 2>/dev/null
+    ip addr add "$rescue" dev "$interface" scope link 2>/dev/null
     ipv6 1 # takes all of its IPv6 addresses away, and lets none come
 }
 
-# 0: somebody is at our address; 1: nobody; 2: it cannot be told
+# 0: a host has our address; 1: no host has it; 2: unknown
 somebody() {
     case $address in *:*) somebody6; return ;; esac
     if arping -V 2>&1 | grep -qi iputils; then
         arping -q -D -c 3 -w 4 -I "$interface" "$address" >/dev/null 2>&1
         case $? in 0) return 1 ;; 1) return 0 ;; esac
     fi
-    # the kernel asks by ARP for us, from the link-local address
-    ip route replace "$address/32" dev "$interface" src "${leash%/*}" 2>/dev/null || return 2
+    # the kernel sends ARP requests, from the link-local address
+    ip route replace "$address/32" dev "$interface" src "${rescue%/*}" 2>/dev/null || return 2
     ip neigh flush to "$address" dev "$interface" 2>/dev/null
     ping -c 3 -W 1 "$address" >/dev/null 2>&1
     heard=$?
@@ -79,7 +80,7 @@ somebody() {
     return 2
 }
 
-# The same for IPv6: the kernel solicits the neighbours before it takes an address.
+# The same for IPv6: the kernel sends neighbour solicitations before it uses an address.
 somebody6() {
     [ "$(cat "$v6/dad_transmits" 2>/dev/null || echo 0)" -gt 0 ] || return 2
     [ "$(cat "$v6/accept_dad" "$v6/../all/accept_dad" 2>/dev/null | sort -n | tail -n 1)" -gt 0 ] || return 2
@@ -106,7 +107,7 @@ back() {
         ip addr add "$cidr" ${broadcast:+broadcast "$broadcast"} dev "$interface"
     done <addresses
     while read -r route; do
-        # shellcheck disable=SC2086 # a route is many words
+        # shellcheck disable=SC2086 # a route has many words
         ip route replace $route dev "$interface"
     done <routes
     while read -r cidr; do
@@ -116,7 +117,7 @@ back() {
         # shellcheck disable=SC2086
         ip -6 route replace $route dev "$interface"
     done <routes6
-    ip addr del "$leash" dev "$interface" 2>/dev/null
+    ip addr del "$rescue" dev "$interface" 2>/dev/null
     case $address in *:*) ;; *)
     arping -q -U -c 2 -w 2 -I "$interface" "$address" >/dev/null 2>&1 & # tell the neighbours
     ;; esac
@@ -177,7 +178,7 @@ main() {
             fi
             [ "$(uptime)" -lt "$(cat deadline)" ] || try "for nobody confirmed the migration" "$([ -z "$last_seen" ] && echo 0 || echo "$patience")"
         fi
-        # a DHCP client or a network manager may have laid the address back
+        # a DHCP client or a network manager may have added the address again
         if ip -o addr show dev "$interface" scope global | grep -q inet; then
             say "an address came back on $interface: taken away again"
             away

@@ -1,7 +1,7 @@
-"""Which devices there are, where no document says how an appliance keeps them. Pure.
+"""Finds the devices of an appliance whose layout is not documented, by heuristics. Pure.
 
-A name is a device's when two witnesses agree: the etc tree (a file or a folder bears it), and `tsadmin list` or what
-the restore says. One alone is the last resort, and whoever takes it says so.
+A name counts as a device if two independent sources contain it: the etc tree (a file or folder has that name), and
+`tsadmin list` or the output of the restore. A name from a single source is a guess, and callers report it as such.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
     from tscm_migrate.model import Paths
 
-# The documented families and whose they are: a folder of this name holds devices, or is a device of that name.
+# The documented families: a folder of this name contains devices, or is a device of that name.
 FAMILY = re.compile(
     r"(?:cisco[_-]?)?(?:asa(?:[_-]?rest(?:[_-]?api)?)?|isr|ios|ftd|firepower)|cisco|forti(?:gate|net|os)|palo[_-]?alto|"
     r"pan(?:[_-]?os)?|infoblox|nios|a10|acos|check[_-]?point|gaia|(?:isc[_-]?)?bind[_-]?9?|auto|web[_-]?auto(?:mation)?",
     re.IGNORECASE,
 )
-_ROLE = re.compile(  # what a file in a device's own folder is called after its part, and not after the device
+_ROLE = re.compile(  # names of files in a device's folder that name their role, not the device
     r"(?:settings?|config(?:uration)?|policy|policies|device|credentials?|main|meta|info|state|data)", re.IGNORECASE
 )
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*", re.ASCII)
 
 
-# Files beside those of the devices: of the logging, BIND's files as they were before a device of type bind, copies.
+# Files beside those of devices: of the logging, BIND's original files, backup copies.
 NO_DEVICE = re.compile(
     r"log4(?:perl|j|perl[._-].*)\w*\.\w+|bind_stock_configs\b.*|.+\.(?:tgz|tar|gz|zip|bz2|xz|bak|old|orig|save|tmp|sw[op]|lock|pid|"
     r"pem|crt|log|rpm(?:new|save|orig)|dpkg-\w+)|.*~",
@@ -42,7 +42,7 @@ NO_DEVICE = re.compile(
 
 
 def in_tree(paths: Iterable[str]) -> frozenset[str]:
-    """Every name in these paths that may be a device's: folders, and files with and without their ending."""
+    """Return all names in these paths that can be a device's: folders, and files with and without their ending."""
     names: set[str] = set()
     for path in paths:
         parts = PurePosixPath(path).parts
@@ -56,14 +56,14 @@ def in_tree(paths: Iterable[str]) -> frozenset[str]:
 
 
 def etc_devices(text: str, _paths: Paths | None = None) -> dict[str, Any]:
-    """Paths, one a line: the names of the devices are the last parts without an ending such as .conf."""
+    """Parse paths, one a line: device names are their last parts without an ending such as .conf."""
     files = [PurePosixPath(line.strip()).name for line in text.split("\n")]
     names = {without_ending(name) for name in files if not NO_DEVICE.fullmatch(name)}
     return {"in_etc": tuple(sorted(name for name in names if SAFE_DEVICE.fullmatch(name)))}
 
 
 def in_text(text: str, known: Collection[str]) -> tuple[str, ...]:
-    """Names of the etc tree that a program has mentioned, in the order in which it did, also in capitals."""
+    """Return the names of the etc tree that a program has printed, in that order, also in capitals."""
     capitals: dict[str, list[str]] = {}
     for name in known:
         capitals.setdefault(name.upper(), []).append(name)
@@ -77,7 +77,7 @@ def in_text(text: str, known: Collection[str]) -> tuple[str, ...]:
 
 
 def appeared(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
-    """What was laid into an etc tree: the names on the first level at which the new entries differ.
+    """Return the names that were added to an etc tree, on the first level at which the new paths differ.
 
     Args:
         before: paths of the files, as they were.
@@ -102,14 +102,14 @@ def _first_new(parts: tuple[str, ...], had: Collection[str]) -> int:
 
 @dataclass(frozen=True)
 class Witnesses:
-    """All that was seen of a migration's devices.
+    """All sources for the devices of a migration.
 
     Attributes:
-        told: of the old one's facts, or of the inventory: taken as they are.
-        archived: from the archive's members.
-        mentioned: by the restore, in the words of the old one's etc tree.
-        before: paths below the new one's etc folder before the restore, with their hashes where these are known.
-        after: and after it.
+        told: from the facts of the old appliance or from the inventory; these count without a second source.
+        archived: from the members of the archive.
+        mentioned: names of the old appliance's etc tree that the restore has printed.
+        before: paths below the new appliance's etc folder before the restore, with their hashes if these are known.
+        after: the same after the restore.
     """
 
     told: Sequence[str]
@@ -120,7 +120,7 @@ class Witnesses:
 
 
 def choose(seen: Witnesses) -> tuple[tuple[str, ...], bool]:
-    """The devices to update, and whether they are a guess that has only one witness."""
+    """Return the devices to update, and whether they are a guess from a single source."""
     here = in_tree(seen.after)
     archived = [name for name in seen.archived if name in here or not here]
     if seen.told or archived:
@@ -140,7 +140,7 @@ def _overwritten(before: Collection[str], after: Collection[str]) -> list[str]:
 
 
 def _one_a_path(names: Sequence[str], paths: Collection[str]) -> tuple[str, ...]:
-    """Of these names the devices', where a path bears several: a family's folder, a device, one of its files."""
+    """Return one name for each path that contains several: a family's folder, a device, one of its files."""
     pairs = _nested(names, paths)
     shared = {below for _, below in pairs if _ROLE.fullmatch(below) or len({a for a, b in pairs if b == below}) > 1}
     owners = {above for above, below in pairs if below in shared}
@@ -153,7 +153,7 @@ def _one_a_path(names: Sequence[str], paths: Collection[str]) -> tuple[str, ...]
 
 
 def _nested(names: Collection[str], paths: Iterable[str]) -> set[tuple[str, str]]:
-    """Which of these names stand directly above which others, the ones between them left out."""
+    """Return which of these names are directly above which others, without those in between."""
     pairs: set[tuple[str, str]] = set()
     for path in paths:
         parts = PurePosixPath(path).parts
@@ -163,6 +163,6 @@ def _nested(names: Collection[str], paths: Iterable[str]) -> set[tuple[str, str]
 
 
 def about(files: dict[str, str], names: Collection[str]) -> dict[str, str]:
-    """The files whose path bears one of these devices' names; all of them where none does."""
+    """Return the files whose path contains one of these devices' names; all files if none does."""
     chosen = {path: digest for path, digest in files.items() if in_tree([path]) & set(names)}
     return chosen or files

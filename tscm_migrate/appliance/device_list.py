@@ -1,4 +1,4 @@
-"""The names in the output of `tsadmin list`, whose form is not documented. Pure."""
+"""Parses the names in the output of `tsadmin list`, whose form is not documented. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOTHING = re.compile(
 _SUMMARY = re.compile(
     r"\W*(?:\d+\s+(?:\w+\s+)?(?:devices?|firewalls?|rows?|entries|device\(s\))\b.*|.*\btotal\b.*|.*:)\W*", re.IGNORECASE
 )
-_SENTENCE = re.compile(r"[a-z]{2}[.!?:]$|^(?:[A-Za-z',]+ ){4}")  # prose is no row of a table
+_SENTENCE = re.compile(r"[a-z]{2}[.!?:]$|^(?:[A-Za-z',]+ ){4}")  # a sentence, which is not a row of a table
 _NAME_HEADINGS = (
     "nickname", "device nickname", "device name", "devicename", "name", "device", "firewall", "hostname", "host name",
     "host", "appliance", "reference", "internal device reference",
@@ -44,12 +44,13 @@ _BULLET = re.compile(r"^\s*(?:[*•+-]\s+|\[?\d{1,4}[\]).:]\s+)?")
 
 
 def read(text: str, known: Collection[str] = ()) -> tuple[str, ...] | None:
-    """Read the names: () where the output says that there are none, None where it is not understood as a list.
+    """Return the names; () if the output says that there are none, None if it is not understood as a list.
 
     Args:
-        text: a table or plain lines, perhaps with numbers, types and states; its form is not documented.
-        known: names of the etc tree: where no heading tells which column has the names, it is the one with most of
-            these, and only they count.
+        text: a table or plain lines, perhaps with numbers, types and states.
+        known: names of the etc tree: if no heading marks the column of the names, the column with most of these is
+            used,
+            and only these count.
     """
     every = [*tables.ruled(text)] or [*tables.headed(text, _NAME_HEADINGS)]
     found = [table for table in every if table.rows]
@@ -68,7 +69,7 @@ def read(text: str, known: Collection[str] = ()) -> tuple[str, ...] | None:
 
 
 def _names_in(table: tables.Table, column: int) -> tuple[str, ...] | None:
-    """The names in one column; None where a cell cannot be told from more than a name."""
+    """Return the names in one column; None if a cell contains more than a name."""
     names: list[str] = []
     for row, cell in zip(table.rows, table.cells(column), strict=True):
         if _SUMMARY.fullmatch(" ".join(row)) or _NOTHING.fullmatch(" ".join(row)):
@@ -82,7 +83,7 @@ def _names_in(table: tables.Table, column: int) -> tuple[str, ...] | None:
 
 
 def _likeliest(table: tables.Table) -> int:
-    """The first column of names where no heading tells: not of numbers, types or one word for all."""
+    """Return the index of the first column that can be names: not numbers, types, or one word for all rows."""
 
     def fits(cells: list[str]) -> bool:
         names = [tables.without_labels(cell) for cell in cells]
@@ -100,7 +101,7 @@ def _rows(text: str) -> list[tuple[str, ...]]:
 
 
 def _most_known(rows: Sequence[tuple[str, ...]], known: Collection[str]) -> tuple[str, ...]:
-    """The known names of the column that has most of them."""
+    """Return the known names of the column that has most of them."""
     columns: dict[int, list[str]] = {}
     for row in rows:
         for index, cell in enumerate(row):
@@ -111,7 +112,7 @@ def _most_known(rows: Sequence[tuple[str, ...]], known: Collection[str]) -> tupl
 
 
 def _explicit(text: str) -> tuple[str, ...]:
-    """The names in lines such as `name: NAME` and `devices: NAME, NAME`; () where there are none."""
+    """Return the names in lines such as `name: NAME` and `devices: NAME, NAME`; () if there are none."""
     names: list[str] = []
     for raw in tables.plain(text):
         line = LOG_TAG.sub("", raw)
@@ -125,7 +126,7 @@ def _explicit(text: str) -> tuple[str, ...]:
 
 
 def _names_in_lines(text: str) -> tuple[str, ...] | None:
-    """The names where there is no table, one a line."""
+    """Return the names in lines without a table, one a line."""
     lines = tables.plain(text)
     names: list[str] = []
     odd = nothing = False
@@ -147,7 +148,7 @@ def _names_in_lines(text: str) -> tuple[str, ...] | None:
 
 
 def _name_in(raw: str) -> str | None:
-    """The name in a line, "" where it is a heading or a sum, None where it is something else."""
+    """Return the name in a line; "" for a heading or a total, None for something else."""
     line = _BULLET.sub("", raw).strip()
     cells = [cell.strip("'\"|,[]():") for cell in tables.words(tables.without_labels(line).replace("|", " "))]
     cells = [cell for cell in cells if cell]
@@ -162,7 +163,7 @@ def _name_in(raw: str) -> str | None:
 
 
 def _may_name(untagged: str) -> bool:
-    """Whether a log line may be a row of the list: one word, or one that is no plain word."""
+    """Return whether a log line may be a row of the list: one word, or a word with a digit or a mark."""
     cells = tables.without_labels(untagged).split()
     named = len(cells) == 1 or any(re.search(r"\w[-_.\d]", cell) for cell in cells)
     return named and not _SUMMARY.fullmatch(untagged)

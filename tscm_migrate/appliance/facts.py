@@ -1,7 +1,7 @@
-"""What is true of an appliance: commands, each with a pure parser of its output, asked in one round trip.
+"""Facts of an appliance: shell commands, each with a pure parser of its output, run in one round trip.
 
-Every command is harmless and runs as the login user. An appliance's output is hostile input: sections are marked with
-a word that it cannot foresee, and parsers drop what they do not understand.
+Each command is read-only and runs as the login user. The output of an appliance is hostile input: sections are marked
+with a random word, and parsers drop what they do not understand.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Facts:
-    """One appliance at one time. Sizes in bytes, times in seconds of the Unix epoch."""
+    """The facts of one appliance at one time. Sizes in bytes, times in seconds of the Unix epoch."""
 
     name: str
     user: str = ""
@@ -42,19 +42,19 @@ class Facts:
     gateway: str = ""
     route_interface: str = ""
     dns: tuple[str, ...] = ()
-    dhcp: bool | None = None  # None: this kind of network configuration is not known to us
+    dhcp: bool | None = None  # None: this kind of network configuration is not known
     archives: tuple[Archive, ...] = ()
     links: tuple[str, ...] = ()  # threatstop_latest* symlinks
-    unseen: str = ""  # why the archives could not be listed
-    name_offset: float | None = None  # seconds that the times in archives' names are ahead of UTC; None: not shown
+    unseen: str = ""  # why the archives cannot be listed
+    name_offset: float | None = None  # seconds by which the times in archive names are ahead of UTC; None: not known
     backup_dir_exists: bool = False
     free: tuple[tuple[str, int], ...] = ()  # (path, free bytes)
     tools: tuple[str, ...] = ()
-    devices: tuple[str, ...] | None = None  # None: neither `tsadmin list` nor its configuration tells
+    devices: tuple[str, ...] | None = None  # None: neither `tsadmin list` nor the configuration shows them
     device_source: str = ""
     host_keys: tuple[tuple[str, str], ...] = ()  # (type, "SHA256:…")
     cron_entry: bool = False
-    cron_text: str = ""  # what the entry says; "" where the login user may not read it
+    cron_text: str = ""  # content of the entry; "" if the login user cannot read it
     backup_cron: str = ""
     clock: float = 0.0  # the appliance's
     clock_skew: float = 0.0  # appliance minus workstation
@@ -64,40 +64,40 @@ class Facts:
     log_size: int = 0
     log_writable: bool = False
     vendor_group: bool = False  # whether there is a group threatstop
-    dns_server: tuple[str, ...] = ()  # why it is one for its clients: a BIND module, named, BIND's files
-    sessions: int = 0  # that its sshd opens at a time on one connection, as far as SESSIONS; 0: not learned
-    told_by: str = ""  # what else tells all this, where the appliance is dead: its backup
+    dns_server: tuple[str, ...] = ()  # signs that it is a DNS server: a BIND module, named, BIND's files
+    sessions: int = 0  # sessions that its sshd opens at a time on one connection, up to SESSIONS; 0: not known
+    told_by: str = ""  # the source of the facts if the appliance is dead: its backup
 
     @property
     def core(self) -> str:
-        """Version of TSCM-Core as printed, or ""."""
+        """The version of TSCM-Core as printed, or ""."""
         return next((version for module, version in self.versions if module.lower() == "tscm-core"), "")
 
     def free_at(self, path: str) -> int | None:
-        """Free bytes where `path` lies, None when it was not learned."""
+        """Return the free bytes of the file system of `path`; None if they are not known."""
         return dict(self.free).get(path)
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A shell command and the pure parser of its output, which gives fields of Facts."""
+    """A shell command, and the pure parser of its output, which returns fields of Facts."""
 
     name: str
     command: Callable[[Paths], str]
     parser: Callable[[str, Paths], dict[str, Any]]
 
 
-SESSIONS = 5  # at a time are enough for all that this tool does
-# An undocumented command may do anything, also wait for ever.
+SESSIONS = 5  # this tool needs no more at a time
+# An undocumented command may never end.
 _LIMIT = "limit=; if timeout -k 1 9 true; then limit='timeout -k 2 15'; fi; $limit "
 _TOOLS = ("rsync", "ssh", "tar", "gpg", "gpg2", "sha256sum", "timeout", "arping", "ping", "nc", "ip", "setsid", "nohup",
           "systemctl", "shutdown", "apt-get", "dnf", "yum", "bash", "python3", "stat", "dd")  # fmt: skip
 
 
 def boot_script(paths: Paths) -> str:
-    """Shell source that prints what changes with every boot: the boot id, and when process 1 began (in clock ticks).
+    """Return shell source that prints the boot identity: the boot id, and the start of process 1 in clock ticks.
 
-    Not the time stamp of /proc/1: it is that of the kernel's cached entry, and may change without a boot.
+    The time stamp of /proc/1 is not used: it belongs to a cached entry of the kernel, and can change without a boot.
     """
     return f"cat {quote(paths.boot_id)} 2>/dev/null; sed 's/.*) //' /proc/1/stat 2>/dev/null | cut -d' ' -f20"
 
@@ -106,7 +106,7 @@ _NAMED = "cat /proc/[0-9]*/comm | grep -Fx named; ls -d /usr/sbin/named /usr/loc
 
 
 def _version_script(paths: Paths) -> str:
-    """Shell source that prints the modules' versions, and the bare number where TSCM-Core is not among them."""
+    """Return shell source that prints the versions of the modules, and the bare number if TSCM-Core is not listed."""
     return (
         f"said=$({_LIMIT}{paths.tsadmin} version --all 2>&1); printf '%s\\n' \"$said\"; "
         f"case $said in *TSCM-Core*) ;; *) {_LIMIT}{paths.tsadmin} version 2>&1 ;; esac"
@@ -164,17 +164,17 @@ FACTS: tuple[Fact, ...] = (
 
 
 def script(paths: Paths, mark: str, facts: tuple[Fact, ...] = FACTS) -> str:
-    """One shell script that runs every fact's command, each between lines with `mark`; no command can end it."""
+    """Return a shell script that runs all commands, each between lines with `mark`; no command can end the script."""
     lines = []
     for fact in facts:
         lines.append(f"printf '\\n{mark} {fact.name}\\n'")
-        # stdin is closed: a tsadmin that asks something must not wait for us; timeout where there is one
+        # without stdin: a tsadmin that asks a question must not wait for an answer
         lines.append(f"( {fact.command(paths)} ) 2>/dev/null </dev/null; printf '\\n{mark} = %s\\n' $?")
     return "\n".join(lines)
 
 
 def sections(text: str, mark: str) -> dict[str, tuple[int, str]]:
-    """Take the script's output apart: name → (exit status, output)."""
+    """Split the output of the script: name → (exit status, output)."""
     found: dict[str, tuple[int, str]] = {}
     pattern = re.compile(
         rf"^{re.escape(mark)} (\w+)\n(.*?)\n?^{re.escape(mark)} = ([0-9]{{1,5}})$", re.MULTILINE | re.DOTALL
@@ -185,14 +185,14 @@ def sections(text: str, mark: str) -> dict[str, tuple[int, str]]:
 
 
 def gather(appliance: Appliance, *, timeout: float = 60.0) -> Facts:
-    """Learn all facts of `appliance`; changes nothing.
+    """Read all facts of `appliance`; changes nothing.
 
     Args:
-        appliance: is connected to when it is not yet.
+        appliance: is connected if necessary.
         timeout: seconds for all commands together.
 
     Raises:
-        SshError: the connection or the whole script failed; a single fact that cannot be had stays at its default.
+        SshError: the connection or the script failed; a single fact that cannot be read keeps its default.
     """
     mark = f"@{secrets.token_hex(8)}@"
     before = time.time()
@@ -204,15 +204,15 @@ def gather(appliance: Appliance, *, timeout: float = 60.0) -> Facts:
     for fact in FACTS:
         _status, output = parts.get(fact.name, (127, ""))
         fields.update(fact.parser(output, appliance.paths))
-    if fields["cron_entry"] and not fields["cron_text"]:  # root's alone, as cron allows
+    if fields["cron_entry"] and not fields["cron_text"]:  # only root can read it, which cron allows
         script_ = f"head -c 65536 {quote(appliance.paths.cron_entry)}"
         fields["cron_text"] = appliance.run(script_, sudo=True, check=False, display="read cron's entry").stdout
     return replace(_settle(fields, parts, before), sessions=appliance.shell.sessions(SESSIONS))
 
 
 def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: float) -> Facts:
-    """What needs more than one fact: the skew, the source of the device list, why there is no version."""
-    # `clock` is among the first commands, so it lies close after the start; the round trip is part of the error.
+    """Compute the facts that need several others: the clock skew, the devices, why a version is missing."""
+    # `clock` is one of the first commands; the round trip is part of the error.
     fields["clock_skew"] = fields["clock"] - before if fields.get("clock") else 0.0
     in_etc, printed = fields.pop("in_etc", None), fields.pop("listed", "")
     tree = fields.pop("etc_tree", ())
@@ -223,9 +223,7 @@ def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: f
         fields.update(devices=listed, device_source="tsadmin list")
     elif in_etc:
         fields.update(devices=in_etc, device_source="files in its etc folder")
-    if fields.get("dhcp") is None and fields.get(
-        "interfaces"
-    ):  # NetworkManager, or another configuration unknown to us
+    if fields.get("dhcp") is None and fields.get("interfaces"):  # NetworkManager, or another unknown configuration
         fields["dhcp"] = any(interface.leased for interface in fields["interfaces"] if ":" not in interface.address)
     if not fields.get("versions"):
         fields["version_error"] = parts.get("version", (127, ""))[1].strip()[:300]
@@ -236,14 +234,14 @@ _TEXTS = {"cron_text", "backup_cron"}  # of several lines
 
 
 def _plain(value: Any, *, lines: bool) -> Any:
-    """A fact without what could steer a terminal or look like a line of ours."""
+    """Return a fact without characters that control a terminal or imitate our output."""
     if isinstance(value, str):
         return printable(value) if lines else " ".join(printable(value).split("\n"))
     return tuple(_plain(one, lines=lines) for one in value) if type(value) is tuple else value
 
 
 def _dns_server(versions: tuple[tuple[str, str], ...], tree: tuple[str, ...], *, named_found: bool) -> tuple[str, ...]:
-    """What tells that clients resolve names through this appliance."""
+    """Return the signs that clients resolve names through this appliance."""
     modules = [module for module, _ in versions if re.search(r"(?:^|[-_])bind", module, re.IGNORECASE)]
     stock = [path for path in tree if path.rpartition("/")[2] == "bind_stock_configs.tgz"]
     return (*(f"module {module}" for module in modules), *(["named"] if named_found else []), *stock)

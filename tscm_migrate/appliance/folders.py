@@ -1,7 +1,7 @@
-"""Listing archives in an appliance's folders: the script, and what its output says, also where it could not look.
+"""Lists the archives in the folders of an appliance: the shell script and the parser of its output.
 
-"Nothing is there" is only what a look says that reached its end: a folder that is missing or cannot be read, a listing
-that was cut off and a command that failed are each told as what they are.
+Only a listing that reached its end can show that there is nothing. A missing folder, a folder that cannot be read, an
+incomplete listing and a failed command are distinguished.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _LINKS = re.compile(r"threatstop_latest\.tsbak(\.gpg)?")
 _ZONE = re.compile(r"([+-])([0-9]{2})([0-9]{2})", re.ASCII)
 
-# The names are matched by the shell's own patterns, which no name with a newline fits. `stat -c` is in GNU's and in
-# busybox's tools; where it is not, `ls -n` tells the same but the time.
+# Names are matched by shell patterns, which do not match a name with a newline. GNU and busybox have
+# `stat -c`; without it, `ls -n` shows the same but the time.
 _SCRIPT = r"""t=$(printf '\t')
 one() { stat -c "@file$t%f$t%s$t%Y$t%n" "$1" 2>/dev/null && return
-line=$(LC_ALL=C ls -ldn "$1" 2>/dev/null) || { [ ! -e "$1" ] && [ ! -L "$1" ] || bad="cannot tell what $1 is"; return; }
+line=$(LC_ALL=C ls -ldn "$1" 2>/dev/null) || { [ ! -e "$1" ] && [ ! -L "$1" ] || bad="no type of $1"; return; }
 f=$1; set -- $line; printf '@file\t%s\t%s\t0\t%s\n' "$1" "$5" "$f"; }
 some() { [ -e "$1" ] || [ -L "$1" ] || [ $# -gt 1 ] || return
 stat -c "@file$t%f$t%s$t%Y$t%n" "$@" 2>/dev/null || for x; do { [ -e "$x" ] || [ -L "$x" ]; } && one "$x"; done; }
@@ -42,9 +42,14 @@ look backup FOLDER; look home "${HOME:-/nonexistent}"
 
 @dataclass(frozen=True)
 class FolderListing:
-    """What a listing gave. `missing`: the backup folder does not exist; `unseen`: why a folder could not be read.
+    """Result of a listing.
 
-    `offset`: how far the times in the names are ahead of UTC, as far as the files' own times show it.
+    Attributes:
+        archives: that were found.
+        links: threatstop_latest* symbolic links.
+        missing: the backup folder does not exist.
+        unseen: why a folder could not be read.
+        offset: how far the times in the names are ahead of UTC, as shown by the times of the files.
     """
 
     archives: tuple[Archive, ...] = ()
@@ -55,12 +60,12 @@ class FolderListing:
 
 
 def script(folder: str) -> str:
-    """Shell source that lists archives in `folder` (quoted) and at home."""
+    """Return shell source that lists the archives in `folder` (quoted) and in the home folder."""
     return _SCRIPT.replace("FOLDER", folder)
 
 
 def parse(text: str) -> FolderListing:
-    """Read the script's output; what is not understood is left out, and a look without its end was none."""
+    """Parse the output of the script; unknown lines are skipped, and a folder without its end line was not read."""
     ends: dict[str, str] = {}
     files: dict[str, tuple[Archive, float]] = {}
     links: list[str] = []

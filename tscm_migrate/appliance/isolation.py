@@ -1,9 +1,9 @@
-"""Isolation: the old appliance leaves its address and comes back by itself, unless the migration is confirmed.
+"""Takes the old appliance off its address; it returns by itself unless the migration is confirmed.
 
-A small script (`deadman.sh`) runs on the appliance, detached from the session that started it. It takes the addresses
-away, counts its time, and gives them back only when duplicate-address detection finds nobody there; so it can never
-collide with a healthy new one. Meanwhile the appliance keeps a link-local address, the leash: over it, with the new
-appliance as the gateway, it can be told that the migration is confirmed, or to come back at once.
+A script (`deadman.sh`) runs on the appliance, independent of the session that started it. It removes the addresses,
+counts the time, and restores them only if duplicate-address detection finds no host there, so it never collides with a
+new appliance that works. Meanwhile the appliance keeps a link-local address, the rescue channel: through the new
+appliance as a gateway, the script can be ordered to stay away or to return at once.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _SCRIPT = Path(__file__).with_name("deadman.sh")
 
 
 @dataclass(frozen=True)
-class Leash:
-    """Two link-local addresses of one run: the isolated appliance's and the new one's."""
+class RescueChannel:
+    """Two link-local addresses of one run: of the isolated and of the new appliance."""
 
     old: str
     new: str
 
 
-def leash_of(run: str) -> Leash:
-    """The same for the same run, so that a resume finds it; hardly ever the same for two."""
+def rescue_channel(run: str) -> RescueChannel:
+    """Return the addresses for a run: the same for the same run, so that a resume finds them."""
     digest = hashlib.sha256(run.encode()).digest()
     third, fourth = 1 + digest[0] % 253, 2 * (1 + digest[1] % 126)
-    return Leash(f"169.254.{third}.{fourth}", f"169.254.{third}.{fourth + 1}")
+    return RescueChannel(f"169.254.{third}.{fourth}", f"169.254.{third}.{fourth + 1}")
 
 
 def _folder(appliance: Appliance) -> str:
@@ -48,32 +48,38 @@ def _folder(appliance: Appliance) -> str:
 
 
 def _boot_entry(appliance: Appliance) -> str:
-    """The file by which cron begins the timer again after a restart; "" where the folder cannot stand in a line."""
+    """Return a cron file that starts the timer again after a restart; "" if the path cannot be in such a file."""
     plain = re.fullmatch(r"[\w./-]+", _folder(appliance))
     return f"{appliance.paths.cron_entry.rpartition('/')[0]}/tscm-migrate-isolation" if plain else ""
 
 
 def isolate(
-    appliance: Appliance, *, interface: str, address: str, leash: Leash, seconds: float, release: Sequence[str]
+    appliance: Appliance,
+    *,
+    interface: str,
+    address: str,
+    channel: RescueChannel,
+    seconds: float,
+    release: Sequence[str],
 ) -> None:
-    """Arm the timer, and only then let the appliance leave its address; the connection is closed.
+    """Start the timer, then let the appliance leave its address; the connection is closed.
 
     Args:
-        appliance: the old one.
+        appliance: the old appliance.
         interface: that has its address.
-        address: which is looked for before it comes back.
-        leash: by which it can be reached meanwhile.
-        seconds: until it comes back by itself.
-        release: cron entries to be put back when it does.
+        address: that is probed before the appliance returns to it.
+        channel: by which it can be reached meanwhile.
+        seconds: until it returns by itself.
+        release: cron entries that are restored then.
 
     Raises:
-        ApplianceError: the timer could not be armed; nothing was changed.
+        ApplianceError: the timer could not be started; nothing was changed.
     """
     folder = quote(_folder(appliance))
     entries = "\n".join(f"( {release_script(appliance, entry)} )" for entry in release)
-    words = " ".join(quote(w) for w in (interface, address, f"{leash.old}/16", str(max(1, round(seconds)))))
+    words = " ".join(quote(w) for w in (interface, address, f"{channel.old}/16", str(max(1, round(seconds)))))
     again = f"exec sh {folder}/deadman.sh {folder} {words} booted </dev/null >/dev/null 2>&1"
-    # setsid where it is; a plain background process that ignores the hang-up otherwise
+    # without setsid, a background process that ignores SIGHUP
     script = (
         f"set -eu; umask 077; rm -rf {folder}; mkdir -p {folder}; cd {folder}; cat >deadman.sh; "
         f"printf '%s\\n' {quote(entries)} >release.sh; printf '%s\\n' {quote(_boot_entry(appliance))} >boot-entry; "
@@ -85,47 +91,47 @@ def isolate(
     )
     result = appliance.run(
         script, sudo=True, stdin=_SCRIPT.read_bytes(), check=False, timeout=30.0,
-        display=f"arm the timer ({seconds:.0f} s) and leave {address}",
+        display=f"start the timer ({seconds:.0f} s) and leave {address}",
     )  # fmt: skip
     appliance.close()
     if result.status != 0:
-        raise ApplianceError(appliance.name, f"the timer could not be armed: {result.said}")
+        raise ApplianceError(appliance.name, f"the timer could not be started: {result.said}")
 
 
-def hold_the_leash(new: Appliance, leash: Leash, interface: str) -> None:
-    """Give the new appliance its end of the leash; it is gone with its next boot."""
-    dev, end = quote(interface), quote(leash.new + "/")
-    script = f"ip addr show dev {dev} | grep -qF {end} || ip addr add {quote(leash.new)}/16 dev {dev} scope link"
-    new.run(script, sudo=True, check=False, timeout=15.0, display="take the leash of the isolated appliance")
+def add_rescue_address(new: Appliance, channel: RescueChannel, interface: str) -> None:
+    """Add the new appliance's address of the rescue channel; it disappears at the next boot."""
+    dev, end = quote(interface), quote(channel.new + "/")
+    script = f"ip addr show dev {dev} | grep -qF {end} || ip addr add {quote(channel.new)}/16 dev {dev} scope link"
+    new.run(script, sudo=True, check=False, timeout=15.0, display="take the channel of the isolated appliance")
 
 
-def drop_the_leash(new: Appliance, leash: Leash, interface: str) -> None:
-    """Take the new appliance's end away."""
-    script = f"ip addr del {quote(leash.new)}/16 dev {quote(interface)} 2>/dev/null || :"
-    new.run(script, sudo=True, check=False, timeout=15.0, display="let the leash go")
+def remove_rescue_address(new: Appliance, channel: RescueChannel, interface: str) -> None:
+    """Remove the new appliance's address of the rescue channel."""
+    script = f"ip addr del {quote(channel.new)}/16 dev {quote(interface)} 2>/dev/null || :"
+    new.run(script, sudo=True, check=False, timeout=15.0, display="let the channel go")
 
 
-def on_leash(old: Host, new: Host, leash: Leash, dial: Dial, emit: Emit) -> Appliance:
-    """The isolated appliance, reached through the new one."""
-    return Appliance(replace(old, address=leash.old, gateway=new), dial, emit)
+def over_rescue_channel(old: Host, new: Host, channel: RescueChannel, dial: Dial, emit: Emit) -> Appliance:
+    """Return the host entry of the isolated appliance, reached through the new appliance."""
+    return Appliance(replace(old, address=channel.old, gateway=new), dial, emit)
 
 
 def tell(appliance: Appliance, word: str, value: str = "") -> None:
-    """Leave a word for the timer: confirmed, return, or extend with seconds.
+    """Send a command to the timer: confirmed, return, or extend SECONDS.
 
     Raises:
-        ApplianceError: there is no timer. SshError: it is not reachable.
+        ApplianceError: no timer is running. SshError: the appliance cannot be reached.
     """
     folder = quote(_folder(appliance))
     script = f"cd {folder} && [ -s state ] && printf '%s\\n' {quote(value)} >{word}.part && mv {word}.part {word}"
     result = appliance.run(
-        script, sudo=True, check=False, timeout=20.0, display=f"tell the timer: {word} {value}".strip()
+        script, sudo=True, check=False, timeout=20.0, display=f"command for the timer: {word} {value}".strip()
     )
     if result.status != 0:
-        raise ApplianceError(appliance.name, f"there is no timer to be told: {result.said}")
+        raise ApplianceError(appliance.name, f"no timer is running: {result.said}")
 
 
 def state(appliance: Appliance) -> str:
-    """armed, away, confirmed, or "" where no timer is (any more)."""
+    """Return the state of the timer: armed, away or confirmed; "" if none is running."""
     script = f"cat {quote(_folder(appliance))}/state 2>/dev/null || :"
     return appliance.run(script, sudo=True, timeout=20.0, display="is it isolated?").stdout.strip()

@@ -1,4 +1,4 @@
-"""The lock that a run puts on an appliance: one file, made atomically, that says who has it since when and for what."""
+"""The lock file of a run on an appliance: created atomically, with the owner, the time and the purpose."""
 
 from __future__ import annotations
 
@@ -15,31 +15,34 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.shell import Shell
 
 _TRIES = 3
-_LONGEST = 4096  # bytes; the file is root's, but what an appliance says is never trusted
+_LONGEST = 4096  # bytes; the content comes from an appliance, so its size is limited
 
 
 @dataclass(frozen=True)
 class ApplianceLock:
-    """Who has an appliance.
+    """Content of the lock file.
 
-    `role`: "old" or "new", what the appliance is in that run. `workstation`: an id of the workstation's state folder,
-    "" where the file could not be understood. `since`: UTC, ISO 8601.
+    Attributes:
+        run: id of the run.
+        role: of the appliance in that run: "old" or "new".
+        workstation: id of the workstation's state folder; "" if the file could not be parsed.
+        since: UTC, ISO 8601.
     """
 
     run: str = "?"
     role: str = ""
-    owner: str = "somebody"  # "user@host"
+    owner: str = "an unknown user"  # "user@host"
     workstation: str = ""
     pid: int = 0
     since: str = "?"
 
     def text(self) -> str:
-        """The file's one line."""
+        """Return the content of the file: one line."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def parse(cls, text: str) -> ApplianceLock:
-        """Read the file; what is not understood becomes a mark of nobody known."""
+        """Parse the file; if it is not valid, the owner is unknown."""
         try:
             item = json.loads(text)
             texts = {key: str(item[key])[:200] for key in _TEXTS}
@@ -56,19 +59,19 @@ def _names(paths: Paths) -> str:
 
 
 def read(appliance: Appliance) -> ApplianceLock | None:
-    """Read the lock file; None if there is none.
+    """Read the lock file; None if it does not exist.
 
     Raises:
-        CannotLook: neither its content nor its absence can be seen.
+        CannotLook: it cannot be seen whether it exists, or it cannot be read.
     """
     return read_over(appliance.shell)
 
 
 def read_over(shell: Shell) -> ApplianceLock | None:
-    """Read the lock file of the host at the other end of a connection; as `read`."""
+    """Read the lock file over a connection; see `read`."""
     script = f'{_names(shell.host.paths)}{PRESENT}if present "$d/lock"; then echo there; head -c {_LONGEST} "$d/lock"; '
     script += "else echo none; fi"
-    done = shell.run(script, sudo=True, check=False, display="who has it locked?")
+    done = shell.run(script, sudo=True, check=False, display="read the lock file")
     word, _, text = done.stdout.partition("\n")
     if done.status != 0 or word not in {"there", "none"}:
         raise CannotLook(shell.host.name, f"the lock in {shell.host.paths.hold_dir}: {done.stderr.strip()[-200:]}")
@@ -76,24 +79,25 @@ def read_over(shell: Shell) -> ApplianceLock | None:
 
 
 def take(appliance: Appliance, mark: ApplianceLock, *, instead_of: ApplianceLock | None = None) -> ApplianceLock | None:
-    """Put the lock there, in one step that only one of two can win.
+    """Create the lock file, atomically: of two runs only one succeeds.
 
     Args:
         appliance: where.
-        mark: what it is to say.
-        instead_of: a lock that is known to be dead; it is replaced if it still says the same.
+        mark: content of the file.
+        instead_of: a lock whose run has ended; it is replaced if it is unchanged.
 
     Returns:
-        None when it is ours now, else the lock that is there.
+        None if the lock is ours now, else the existing lock.
 
     Raises:
-        CommandFailed: the folder cannot be written. ApplianceError: it comes and goes.
+        CommandFailed: the folder is not writable.
+        ApplianceError: the file keeps appearing and disappearing.
     """
     script = _names(appliance.paths) + (
         'umask 077; mkdir -p "$d" && chmod 700 "$d" && f=$(mktemp "$d/.lock.XXXXXXXX") || exit 1; '
         "trap 'rm -f \"$f\"' EXIT; "
         f'printf "%s\\n" {quote(mark.text())} >"$f" && {{ sync "$f" 2>/dev/null || sync; }} || exit 1; '
-        # ln fails where the name is taken: the look and the making are one step
+        # ln fails if the name exists: the check and the creation are one step
         'if ln -T "$f" "$d/lock" 2>/dev/null; then echo taken; '
         f'elif [ "$(cat "$d/lock" 2>/dev/null)" = {quote(instead_of.text() if instead_of else "none")} ]; then '
         'mv -T "$f" "$d/lock" && echo taken; '
@@ -105,14 +109,17 @@ def take(appliance: Appliance, mark: ApplianceLock, *, instead_of: ApplianceLock
             return None
         if text.strip():
             return ApplianceLock.parse(text)
-    raise ApplianceError(appliance.name, f"the lock in {appliance.paths.hold_dir} comes and goes")
+    raise ApplianceError(
+        appliance.name,
+        f"the lock in {appliance.paths.hold_dir} keeps appearing and disappearing: another process uses it",
+    )
 
 
 def drop(appliance: Appliance, run: str = "") -> bool:
-    """Remove the lock, of one run or (with "") whoever has it; nothing else of ours stays behind where it was the last.
+    """Remove the lock of a run, or any lock (""); the folder is removed if it is empty.
 
     Returns:
-        Whether there was one to remove.
+        Whether there was a lock to remove.
     """
     ours = f'grep -q {quote(json.dumps(run))} "$d/lock"' if run else ":"
     script = _names(appliance.paths) + (

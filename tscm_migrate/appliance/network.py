@@ -1,4 +1,4 @@
-"""Down, gone, and back: taking an appliance off the network, proving it, rebooting, and finding it again."""
+"""Powers an appliance off, proves that it is unreachable, reboots it, and waits until it reappears."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 GONE_WITHIN = 180.0  # seconds that a shutdown may take
 _PAUSE = 0.2  # seconds between two looks
-_REFUSED_PAUSE = 5.0  # seconds between logins that are refused, at most
-_QUIET_LOOKS = 2  # looks in a row at which nobody may answer
-_SAME_BOOT_AFTER = 20.0  # seconds at the foreseen address without another boot identity
-_GOES_DOWN = 30.0  # seconds after which a reboot that was asked for must have taken the connection
+_REFUSED_PAUSE = 5.0  # longest time in seconds between two refused logins
+_QUIET_LOOKS = 2  # looks in a row at which no host may answer
+_SAME_BOOT_AFTER = 20.0  # seconds at the planned address with the old boot identity
+_GOES_DOWN = 30.0  # seconds in which a reboot must end the connection
 
 
 def power_off(appliance: Appliance) -> None:
-    """Tell it to power off; losing the connection is success, and proof is another matter (`prove_gone`).
+    """Power the appliance off; a lost connection counts as success, verify it with `prove_gone`.
 
     Raises:
         CommandFailed: none of the commands worked.
@@ -56,18 +56,18 @@ def power_off(appliance: Appliance) -> None:
 def _tell(appliance: Appliance, command: str) -> None:
     with contextlib.suppress(ConnectionLost, CommandTimeout):
         result = appliance.run(command, sudo=True, timeout=30.0, check=False, display=command)
-        # A shell that is killed by the shutdown that it called has no status, or that of a signal.
+        # A shell that is killed by the shutdown has no exit status, or that of a signal.
         if 0 < result.status < 128:
             raise CommandFailed(appliance.name, "", command, result.status, result.stderr or result.stdout)
 
 
 def reboot(appliance: Appliance, *, was: str, soon: bool) -> str:
-    """Make sure that it restarts.
+    """Make sure that the appliance restarts.
 
     Args:
-        appliance: where.
-        was: its boot identity before; another one now means that it has restarted already.
-        soon: it has said that it will by itself; it gets some seconds before it is told.
+        appliance: which.
+        was: its boot identity before; another one means that it has restarted already.
+        soon: it has announced a restart; it gets some seconds before the command is sent.
 
     Returns:
         "by itself" or "by our command".
@@ -90,23 +90,23 @@ def reboot(appliance: Appliance, *, was: str, soon: bool) -> str:
 
 
 def boot_of(shell: Shell) -> str:
-    """What changes with every boot; see `facts.boot_script`."""
-    text = shell.run(boot_script(shell.host.paths), check=False, timeout=15.0, display="which boot is it?").stdout
+    """Return the boot identity, which changes with every boot; see `facts.boot_script`."""
+    text = shell.run(boot_script(shell.host.paths), check=False, timeout=15.0, display="read the boot identity").stdout
     return " ".join(text.split())
 
 
 def saved_settings(appliance: Appliance) -> str:
-    """A hash of what is configured for the next boot, whoever manages the network there."""
+    """Return a hash of the network settings for the next boot, for all known network managers."""
     script = (
         "find /etc/network /etc/netplan /etc/sysconfig/network /etc/sysconfig/network-scripts /etc/systemd/network "
         "/etc/NetworkManager/system-connections /etc/dhcpcd.conf -type f -exec sha256sum {} + 2>/dev/null | "
         "sort | sha256sum"
     )
-    return appliance.run(script, sudo=True, check=False, display="which network settings are saved?").stdout.strip()
+    return appliance.run(script, sudo=True, check=False, display="hash the saved network settings").stdout.strip()
 
 
 def saved_files(appliance: Appliance) -> dict[str, str]:
-    """The files from which the network is set at the next boot, without copies that a program has laid beside them."""
+    """Return the files with the network settings for the next boot, without backup copies."""
     script = (
         "for f in /etc/network/interfaces /etc/network/interfaces.d/* /etc/netplan/*.yaml /etc/netplan/*.yml "
         "/etc/sysconfig/network-scripts/ifcfg-* /etc/NetworkManager/system-connections/*.nmconnection; do "
@@ -119,33 +119,33 @@ def saved_files(appliance: Appliance) -> dict[str, str]:
 
 
 def who_answers(observer: Appliance, address: str, port: int, interface: str = "", *, asks: int = 1) -> tuple[str, ...]:
-    """Ask, from `observer`, by ARP (with arping, else the kernel's own), ping and TCP whether a host is at `address`.
+    """Probe from `observer` by ARP (with arping, else the kernel's), ping and TCP whether a host has `address`.
 
-    Takes `asks` seconds where no host answers.
+    Takes `asks` seconds if no host answers.
 
     Returns:
-        What answered: "arp", "ping", "port 22"; empty if nothing did.
+        The probes that were answered: "arp", "ping", "port 22"; empty if none was.
 
     Raises:
-        CannotLook: neither arping nor ping could ask, so that silence proves nothing.
+        CannotLook: neither arping nor ping works, so that silence proves nothing.
     """
     at = quote(address)
     device = f"-I {quote(interface)}" if interface else ""
     no_arping = "" if ":" in address else "command -v arping >/dev/null 2>&1 ||"  # ARP is IPv4's
-    # Both end with 0 for an answer and 1 for none; with anything else they have not asked.
+    # Both exit with 0 for an answer and 1 for no answer; another status is an error.
     script = (
         f'(o=$(arping -c {asks} -w {asks} {device} {at} 2>/dev/null); [ $? -gt 1 ] || echo "asked arp"; '
         "case $o in *[Rr]eply\\ from*|*bytes\\ from*) echo arp;; esac) & "
         f'(n() {{ {no_arping} ip neigh "$@" 2>/dev/null; }}; n flush to {at}; '
-        # without arping, the kernel's own question tells: whoever blocks a ping still has a hardware address
+        # without arping, ask the kernel: a host that blocks ping still answers ARP
         f'ping -c 1 -W 1 {at} >/dev/null 2>&1; r=$?; [ $r -gt 1 ] || echo "asked ping"; [ $r != 0 ] || echo ping; '
         f"n show to {at} | grep -q lladdr && echo arp) & "
         f"(if command -v nc >/dev/null 2>&1; then nc -z -w {asks} {at} {port}; "
         f'else timeout {asks} bash -c "exec 3<>/dev/tcp/{address}/{port}"; fi >/dev/null 2>&1 '
         f'&& echo "port {port}") & wait'
     )
-    # root: arping wants a raw socket
-    done = observer.run(script, sudo=True, check=False, timeout=20.0, display=f"does anybody answer at {address}?")
+    # as root: arping needs a raw socket
+    done = observer.run(script, sudo=True, check=False, timeout=20.0, display=f"probe {address}")
     lines = {line.strip() for line in done.stdout.splitlines() if line.strip()}
     answers = {line for line in lines if not line.startswith("asked ")}
     if not lines:
@@ -161,10 +161,10 @@ def _is_loopback(address: str) -> bool:
 
 
 def refuses_here(host: Host, timeout: float = 3.0) -> bool:
-    """Whether somebody is at the address who takes or turns down a connection from this workstation.
+    """Return whether a host at the address accepts or rejects a connection from this workstation.
 
-    Silence proves nothing; behind a jump host it is not asked. A loopback address is this workstation's own: there its
-    own kernel turns the connection down, and no appliance.
+    Silence proves nothing. Behind a jump host, nothing is probed. A loopback address is this workstation's own: its
+    kernel rejects the connection, not an appliance.
     """
     if host.gateway is not None or _is_loopback(host.address):
         return False
@@ -185,10 +185,10 @@ def prove_gone(
     timeout: float = GONE_WITHIN,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Wait until nobody answers at the address of `host`, seen from `observer`, at several looks in a row.
+    """Wait until no host answers at the address of `host`, seen from `observer`, at several looks in a row.
 
     Raises:
-        StillOnline: somebody still did when the time was over.
+        StillOnline: a host still answered when the time was over.
     """
     began, quiet = time.monotonic(), 0
     while True:
@@ -199,23 +199,23 @@ def prove_gone(
             return
         if waited > timeout:
             raise StillOnline(
-                host.name, f"{', '.join(answers)} answers at {host.address} {waited:.0f} s after it was told to go"
+                host.name, f"{', '.join(answers)} answers at {host.address} {waited:.0f} s after its shutdown"
             )
         if answers:
-            observer.emit(Waiting(f"until nobody answers at {host.address}", waited, timeout, host.name))
+            observer.emit(Waiting(f"until no host answers at {host.address}", waited, timeout, host.name))
             sleep(0.2)
 
 
 @dataclass(frozen=True)
 class Reappeared:
-    """Where an appliance came back, and the connection to it."""
+    """Where an appliance reappeared, and the connection to it."""
 
     host: Host
     shell: Shell
 
 
 def places(new: Host, old: Host, *, was_at: str) -> tuple[Host, ...]:
-    """Where the new appliance may come back: at the old one's address as foreseen, or at its own."""
+    """Return where the new appliance may reappear: at the address of the old appliance as planned, or at its own."""
     at_old = replace(new, address=old.address, port=old.port, gateway=old.gateway or new.gateway)
     return (at_old, replace(new, address=was_at))
 
@@ -230,26 +230,26 @@ def wait_for(
     emit: Emit,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Reappeared:
-    """Wait until the appliance answers with a foreseen key and another boot than before.
+    """Wait until the appliance answers with an expected key and another boot identity than before.
 
-    Whatever else happens while it starts (a refused login, a connection that is closed, a command that does not run)
-    means "not yet" until the time is over; then the last reason is in the error.
+    A refused login, a closed connection or a command that does not run means "not yet"; after the timeout, the last
+    reason is in the error.
 
     Args:
-        dial: makes a new connection each time.
-        places: where to look, the foreseen place first.
-        expect: fingerprints of its own host keys.
+        dial: opens a new connection each time.
+        places: where to look, the planned place first.
+        expect: fingerprints of its host keys.
         old_boot: its boot identity before the reboot.
         timeout: seconds by the wall clock.
-        emit: sees the waiting.
-        sleep: between the looks.
+        emit: gets progress messages.
+        sleep: between the looks; tests replace it.
 
     Returns:
-        The first place where it is. At any but the first it is only believed after the first had its time.
+        The first place where it is; another place than the first counts only after some time.
 
     Raises:
-        HostKeyError: the foreseen place shows another key than the foreseen ones.
-        NotComeBack: the time was over.
+        HostKeyError: the planned place has another host key.
+        NotComeBack: the timeout expired.
     """
     began = time.monotonic()
     reasons: dict[str, SshError] = {}
@@ -259,8 +259,8 @@ def wait_for(
         for index, place in enumerate(places):
             if index and waited < min(30.0, timeout / 2):
                 continue
-            # Its own key at another address than before is a change of its network, if not a restart: after a while
-            # that is believed of an appliance whose boot identity does not change.
+            # Its own key at a new address, with the old boot identity, is a change of its network without a restart:
+            # after some time that counts as reappeared.
             any_boot = index == 0 and moves and waited > _SAME_BOOT_AFTER
             try:
                 found = _try(dial, place, expect, "" if any_boot else old_boot)
@@ -268,12 +268,12 @@ def wait_for(
                 if isinstance(error, HostKeyError) and index == 0:
                     raise
                 reasons[place.address] = error
-                if isinstance(error, AuthFailed):  # each may count towards a lock of the account
+                if isinstance(error, AuthFailed):  # each refused login may count towards an account lock
                     pause = min(2 * pause, _REFUSED_PAUSE)
             else:
                 if found is not None:
                     return found
-        emit(Waiting(f"for the appliance to come back at {places[0].address}", waited, timeout, places[0].name))
+        emit(Waiting(f"for the appliance to reappear at {places[0].address}", waited, timeout, places[0].name))
         sleep(min(pause, max(_PAUSE, timeout - waited)))
     if (found := _elsewhere(dial, places[1:], expect, old_boot)) is not None:
         return found
@@ -283,7 +283,7 @@ def wait_for(
 
 
 def _elsewhere(dial: Dial, places: Sequence[Host], expect: Sequence[str], old_boot: str) -> Reappeared | None:
-    """Whatever the first place has cost: a last look where it may be instead."""
+    """Look once at the other places, with time that the first place cannot use up."""
     for place in places:
         with contextlib.suppress(SshError):
             if (found := _try(dial, place, expect, old_boot)) is not None:
@@ -300,16 +300,16 @@ def _try(dial: Dial, place: Host, expect: Sequence[str], old_boot: str) -> Reapp
     except BaseException:
         shell.close()
         raise
-    shell.close()  # it has not gone down yet
+    shell.close()  # it has not shut down yet
     return None
 
 
 def answering(observer: Appliance, address: str, interface: str = "") -> tuple[str, ...]:
-    """The hardware addresses that answer for an IP address, seen from `observer`; empty where arping is not there."""
+    """Return the hardware addresses that answer for an IP address, seen from `observer`; empty without arping."""
     device = f"-I {quote(interface)}" if interface else ""
     text = observer.run(
         f"arping -c 2 -w 2 {device} {quote(address)} 2>/dev/null || :", sudo=True, check=False, timeout=20.0,
-        display=f"how many hosts answer at {address}?",
+        display=f"count the hosts that answer at {address}",
     ).stdout  # fmt: skip
     return tuple(sorted({mac.lower() for mac in re.findall(r"\b(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\b", text)}))
 
@@ -320,10 +320,10 @@ _OF_AN_INTERFACE = re.compile(
 
 
 def hardware_addresses(shell: Shell) -> tuple[str, ...]:
-    """Read the MAC addresses of a host's interfaces: they tell it from another host with the same keys and address.
+    """Read the MAC addresses of a host's interfaces; they distinguish hosts with the same keys and address.
 
     Returns:
-        Lower case, sorted; empty where neither /sys nor ip nor ifconfig tells them.
+        Lower case, sorted; empty if /sys, ip and ifconfig do not show them.
     """
     script = "cat /sys/class/net/*/address 2>/dev/null; ip -o link 2>/dev/null || ifconfig -a 2>/dev/null || :"
     text = shell.run(script, check=False, timeout=15.0, display="read its MACs").stdout

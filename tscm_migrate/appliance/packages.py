@@ -1,4 +1,4 @@
-"""Packages: brought up to date without a question, by whichever manager is there; and whether a restart is due."""
+"""Updates all packages without questions, and reports whether a restart is needed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tscm_migrate.util.redact import outside
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
 
-LONGEST = 3600.0  # seconds for one upgrade; mirrors may be far away
+LONGEST = 3600.0  # seconds for one upgrade; mirrors may be slow
 
-# Noninteractive, and settings files stay as they are where somebody has changed them (fact 25).
+# Noninteractive; configuration files with local changes are kept (fact 25).
 _COMMANDS = {
     "apt-get": (
         "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l UCF_FORCE_CONFFOLD=1; set -e; "
@@ -29,23 +29,23 @@ _COMMANDS = {
 
 @dataclass(frozen=True)
 class Upgraded:
-    """How an upgrade ended: which `manager`, and whether the appliance wants a restart."""
+    """Result of an upgrade: the package manager, and whether the appliance needs a restart."""
 
     manager: str
     reboot_wanted: bool
 
 
 def manager_of(tools: tuple[str, ...]) -> str:
-    """The first of apt-get, dnf and yum that is there; "" where none is."""
+    """Return the first of apt-get, dnf and yum that exists; "" if none does."""
     return next((name for name in _COMMANDS if name in tools), "")
 
 
 def upgrade(appliance: Appliance, manager: str, *, timeout: float = LONGEST) -> Upgraded:
-    """Update all packages; nobody is asked, and changed settings files are kept.
+    """Update all packages without questions; changed configuration files are kept.
 
     Raises:
-        ApplianceError: there is no package manager, or it said no; what it said last is in it.
-        CommandTimeout, SshError: see there.
+        ApplianceError: no package manager exists, or it failed; with its last output.
+        CommandTimeout, SshError: the command did not end, or the connection failed.
     """
     if manager not in _COMMANDS:
         raise ApplianceError(appliance.name, "it has neither apt-get nor dnf nor yum")
@@ -67,11 +67,14 @@ def upgrade(appliance: Appliance, manager: str, *, timeout: float = LONGEST) -> 
 
 
 def reboot_wanted(appliance: Appliance) -> bool:
-    """Whether the appliance says that a restart is due."""
+    """Return whether the appliance needs a restart."""
     script = (
         "[ ! -e /var/run/reboot-required ] || exit 0; "
         "if command -v needs-restarting >/dev/null 2>&1; then needs-restarting -r >/dev/null 2>&1; "
         "[ $? = 1 ]; exit; fi; "
         "exit 1"
     )
-    return appliance.run(script, sudo=True, check=False, timeout=120.0, display="is a restart due?").status == 0
+    return (
+        appliance.run(script, sudo=True, check=False, timeout=120.0, display="check whether a restart is needed").status
+        == 0
+    )

@@ -1,4 +1,4 @@
-"""Pure parsers of what the facts' commands print. None raises: what is not understood is left out."""
+"""Pure parsers of the output of the facts' commands. None raises: what is not understood is left out."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _ENDING = re.compile(r"\.(?:conf|cfg|json|xml|ya?ml|ini|txt)$")
 
 
 def without_ending(name: str) -> str:
-    """A file's name without the ending of a configuration file."""
+    """Return a file name without the ending of a configuration file."""
     return _ENDING.sub("", name)
 
 
 @dataclass(frozen=True)
 class Interface:
-    """An address on an interface; `prefix` in bits. `leased`: the kernel knows an end of it, so it came by DHCP."""
+    """An address of an interface; `prefix` in bits. `leased`: its validity ends, so it came by DHCP."""
 
     name: str
     address: str
@@ -40,24 +40,24 @@ class Interface:
 
 
 def who(text: str, _paths: Paths) -> dict[str, Any]:
-    """Login user, home folder, host name, the login's groups: a line each."""
+    """Parse login user, home folder, host name and groups: one line each."""
     lines = [line.strip() for line in text.splitlines()] + ["", "", "", ""]
     return {"user": lines[0], "home": lines[1], "hostname": lines[2], "groups": tuple(lines[3].split())}
 
 
 def vendor_group(text: str, _paths: Paths) -> dict[str, Any]:
-    """Whether there is a group threatstop, whose members may use tsadmin."""
+    """Parse whether the group threatstop exists, whose members may use tsadmin."""
     return {"vendor_group": text.startswith("threatstop:")}
 
 
 def clock(text: str, _paths: Paths) -> dict[str, Any]:
-    """`date +%s.%N`; a date that does not know %N prints it as it is."""
+    """Parse `date +%s.%N`; a date without %N prints it literally."""
     match = re.match(r"\s*([0-9]{1,12}(?![0-9]))(\.[0-9]{1,12})?", text)
     return {"clock": float(match[1] + (match[2] or "")) if match else 0.0}
 
 
 def os_release(text: str, _paths: Paths) -> dict[str, Any]:
-    """/etc/os-release: KEY=value or KEY="value"."""
+    """Parse /etc/os-release: KEY=value or KEY="value"."""
     pairs = {}
     for line in text.splitlines():
         key, separator, value = line.strip().partition("=")
@@ -71,17 +71,17 @@ def os_release(text: str, _paths: Paths) -> dict[str, Any]:
 
 
 def boot(text: str, _paths: Paths) -> dict[str, Any]:
-    """Boot id and start of process 1; together they change with every boot."""
+    """Parse boot id and start of process 1; together they change with every boot."""
     return {"boot": " ".join(text.split())}
 
 
 def machine(text: str, _paths: Paths) -> dict[str, Any]:
-    """The machine id, which clones of one image may share."""
+    """Parse the machine id, which clones of one image may share."""
     return {"machine_id": text.strip()}
 
 
 def addresses(text: str, _paths: Paths) -> dict[str, Any]:
-    """`ip -o addr show`: the IPv4 and global IPv6 addresses, without loopback."""
+    """Parse `ip -o addr show`: the IPv4 and global IPv6 addresses, without loopback."""
     found = []
     for line in text.splitlines():
         match = re.match(
@@ -94,14 +94,14 @@ def addresses(text: str, _paths: Paths) -> dict[str, Any]:
 
 
 def route(text: str, _paths: Paths) -> dict[str, Any]:
-    """`ip route show default`: the first gateway and its interface."""
+    """Parse `ip route show default`: the first gateway and its interface."""
     via = re.search(r"default via (\S+)", text)
     device = re.search(r"\bdev (\S+)", text)
     return {"gateway": via[1] if via else "", "route_interface": device[1] if device else ""}
 
 
 def dns(text: str, _paths: Paths) -> dict[str, Any]:
-    """The nameservers of resolv.conf that are addresses."""
+    """Parse the nameservers of resolv.conf that are addresses."""
     found = []
     for word in re.findall(r"^\s*nameserver\s+(\S+)", text, re.MULTILINE):
         try:
@@ -112,7 +112,7 @@ def dns(text: str, _paths: Paths) -> dict[str, Any]:
 
 
 def network(text: str, _paths: Paths) -> dict[str, Any]:
-    """Whether the address comes by DHCP: ifupdown, netplan and ifcfg are understood, else None."""
+    """Parse whether the address comes by DHCP, from ifupdown, netplan and ifcfg files; None for others."""
     if re.search(r"^\s*iface\s+(?!lo\b)\S+\s+inet\s+dhcp", text, re.MULTILINE):
         return {"dhcp": True}
     if re.search(r"dhcp4:\s*(?:true|yes)|BOOTPROTO=[\"']?dhcp", text, re.IGNORECASE):
@@ -127,19 +127,19 @@ def network(text: str, _paths: Paths) -> dict[str, Any]:
 
 
 def archives(text: str, _paths: Paths) -> dict[str, Any]:
-    """Regular files of the documented names and the latest-links, or why they could not be listed."""
+    """Parse the listing of archives and latest-links, or why they could not be listed."""
     found = folders.parse(text)
     offset = None if found.offset is None else found.offset.total_seconds()
     return {"archives": found.archives, "links": found.links, "unseen": found.unseen, "name_offset": offset}
 
 
 def backup_dir(text: str, _paths: Paths) -> dict[str, Any]:
-    """Whether the folder exists."""
+    """Parse whether the folder exists."""
     return {"backup_dir_exists": text.strip() == "yes"}
 
 
 def free(text: str, paths: Paths) -> dict[str, Any]:
-    """Lines `path` + the last line of `df -Pk`: free bytes per path (df counts in KiB)."""
+    """Parse lines of `path` and the last line of `df -Pk`: free bytes per path (df counts in KiB)."""
     found = []
     for line in text.splitlines():
         match = re.match(r"(\S+) .*?\s([0-9]+)\s+([0-9]+)\s+(-?[0-9]{1,18})\s+[0-9]+%\s", line)
@@ -150,12 +150,12 @@ def free(text: str, paths: Paths) -> dict[str, Any]:
 
 
 def tools(text: str, _paths: Paths) -> dict[str, Any]:
-    """Names of programs, one a line."""
+    """Parse names of programs, one a line."""
     return {"tools": tuple(text.split())}
 
 
 def fingerprint(blob: str) -> str:
-    """Fingerprint of a public key in base64, as `ssh-keygen -l` prints it; "" when it is none."""
+    """Return the fingerprint of a public key in base64, as `ssh-keygen -l` prints it; "" if it is not valid."""
     try:
         raw = base64.b64decode(blob, validate=True)
     except (binascii.Error, ValueError):
@@ -164,7 +164,7 @@ def fingerprint(blob: str) -> str:
 
 
 def host_keys(text: str, _paths: Paths) -> dict[str, Any]:
-    """Public host keys, `type base64 comment` a line → (type, fingerprint)."""
+    """Parse public host keys, `type base64 comment` a line → (type, fingerprint)."""
     found = []
     for line in text.splitlines():
         words = line.split()
@@ -174,17 +174,17 @@ def host_keys(text: str, _paths: Paths) -> dict[str, Any]:
 
 
 def cron_entry(text: str, _paths: Paths) -> dict[str, Any]:
-    """Whether cron's entry that starts ts-update is in place."""
+    """Parse whether cron's entry that starts ts-update is in place."""
     return {"cron_entry": text.strip() == "yes"}
 
 
 def cron_text(text: str, _paths: Paths) -> dict[str, Any]:
-    """What the entry says, as it stands."""
+    """Parse the content of the entry."""
     return {"cron_text": text if text.strip() else ""}
 
 
 def backup_cron(text: str, _paths: Paths) -> dict[str, Any]:
-    """The scheduled backup's cron file, at most 64 KiB of it."""
+    """Parse the scheduled backup's cron file, at most 64 KiB of it."""
     return {"backup_cron": text[:65536].strip("\n")}
 
 
@@ -194,17 +194,17 @@ def _du(text: str) -> int:
 
 
 def etc_size(text: str, _paths: Paths) -> dict[str, Any]:
-    """`du -sk`: bytes."""
+    """Parse `du -sk`: bytes."""
     return {"etc_size": _du(text)}
 
 
 def log_size(text: str, _paths: Paths) -> dict[str, Any]:
-    """`du -sk`: bytes; what cannot be read is not counted."""
+    """Parse `du -sk`: bytes; files that cannot be read are not counted."""
     return {"log_size": _du(text)}
 
 
 def log_writable(text: str, _paths: Paths) -> dict[str, Any]:
-    """Whether the login user may write into the log folder."""
+    """Parse whether the login user may write to the log folder."""
     return {"log_writable": text.strip() == "yes"}
 
 
@@ -215,9 +215,9 @@ _BARE_VERSION = re.compile(
 
 
 def versions(text: str, _paths: Paths) -> dict[str, Any]:
-    """`tsadmin version --all`: the rows of its table; a version may be blank.
+    """Parse `tsadmin version --all`: the rows of its table; a version may be blank.
 
-    Where there is no table, each line with a module's name and a version. A bare number, as `tsadmin version` prints,
+    Without a table, each line with a module's name and a version is used. A bare number, as `tsadmin version` prints,
     is the version of TSCM-Core.
     """
     lines = [LOG_TAG.sub("", raw).rstrip() for raw in _ANSI.sub("", text).splitlines()]
@@ -241,15 +241,15 @@ def _modules(table: tables.Table) -> list[tuple[str, str]]:
 
 
 def named(text: str, _paths: Paths) -> dict[str, Any]:
-    """Whether BIND's `named` runs or is installed."""
+    """Parse whether BIND's `named` runs or is installed."""
     return {"named": any(line.rsplit("/", 1)[-1] == "named" for line in text.split())}
 
 
 def etc_tree(text: str, _paths: Paths) -> dict[str, Any]:
-    """Paths of the files below the etc folder, one a line."""
+    """Parse the paths of the files below the etc folder, one a line."""
     return {"etc_tree": tuple(line.removeprefix("./") for line in text.splitlines() if line)}
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Numbers of a version for comparing: "v1.50-01" → (1, 50, 1); () when there is none."""
+    """Return the numbers of a version for a comparison: "v1.50-01" → (1, 50, 1); () if there are none."""
     return tuple(int(part) for part in re.findall(r"[0-9]{1,18}", version.strip().lstrip("vV")))

@@ -1,11 +1,11 @@
-"""List an appliance's processes, and tell which are ts-update or are about to be.
+"""Lists the processes of an appliance, and finds those that are ts-update or will start it.
 
-The documents' `ps -augx | grep ts-update` always matches itself, and `grep -v grep` hides real ones and counts
+The vendor's `ps -augx | grep ts-update` always matches itself, and `grep -v grep` hides real matches and counts
 `tail -f ts-update.log` (fact 17). Here a process counts by what it runs: the basename of its program, of the script
-that an interpreter or a wrapper runs, or of a command inside the text of a `sh -c`, which may first sleep.
+that an interpreter or a wrapper runs, or of a command in the text of a `sh -c`, which may sleep first.
 
-A listing may be incomplete without an error: with /proc mounted hidepid=2, `ps` shows a login user no process of root.
-So the look is made as root, and it has to prove that it sees everything before an empty result counts.
+A listing can be incomplete without an error: with /proc mounted hidepid=2, `ps` shows a login user no process of root.
+So it is made as root, and an empty result counts only if the listing proves that it shows all processes.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from tscm_migrate.appliance.appliance import Appliance
 
-# ww: never cut; the columns without header. `args` is last because it has blanks.
+# ww: never cut lines; no header. `args` is the last column because it contains blanks.
 PS_COMMAND = "ps -ww -eo pid=,ppid=,stat=,etimes=,args="
-# The same columns from /proc, where ps is missing or is one that does not know them (busybox). A process that cannot be
-# read and has not ended meanwhile is named.
+# The same columns from /proc, for systems without ps or with that of busybox. A process that cannot be
+# read and has not ended meanwhile is printed.
 _PROC_COMMAND = (
     "now=$(cut -d. -f1 /proc/uptime); hz=$(getconf CLK_TCK 2>/dev/null || echo 100); "
     'for d in /proc/[0-9]*; do s=$(cat "$d/stat" 2>/dev/null) || s=$(cat "$d/stat" 2>/dev/null) || '
@@ -35,15 +35,15 @@ _PROC_COMMAND = (
     'a=$(tr "\\0\\n" "  " <"$d/cmdline" 2>/dev/null); set -- ${s##*) }; state=$1; parent=$2; shift 19; '
     'printf "%s\\n" "${d#/proc/} $parent $state $((now - $1 / hz)) ${a:-?}"; done'
 )
-# What has to be seen besides the listing: every process that led to this one, of the login user and of root.
+# Needed besides the listing: all ancestors of this process, of the login user and of root.
 _EVIDENCE = (
     'p=$$; echo "own $p"; echo "clock $(date +%s.%N)"; '
     'while [ "$p" -gt 1 ] && s=$(cat "/proc/$p/stat" 2>/dev/null); do set -- ${s##*) }; p=$2; done; echo "top $p"; '
     "grep ' /proc proc ' /proc/self/mounts; grep -E '^(CapEff|Groups):' /proc/self/status; "
     'echo "namespace $(readlink /proc/self/ns/pid)"; echo listing; '
 )
-_SYS_PTRACE = 1 << 19  # the capability that hidepid asks for
-_FIRST_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO: the machine's own, which contains every other
+_SYS_PTRACE = 1 << 19  # the capability that overrides hidepid
+_FIRST_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO: the pid namespace of the machine, which contains all others
 _SCHEDULERS = ("cron", "crond", "cronie", "anacron", "fcron", "dcron", "bcron-sched", "systemd", "init")
 
 _WRAPPERS = {
@@ -64,7 +64,7 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=\S*")
 
 @dataclass(frozen=True)
 class Process:
-    """One line of ps: `elapsed` in seconds since its start."""
+    """One line of ps; `elapsed` in seconds since its start."""
 
     pid: int
     ppid: int
@@ -74,7 +74,7 @@ class Process:
 
 
 def parse_ps(text: str) -> list[Process]:
-    """Read the output of `PS_COMMAND`; lines that are not of its form are passed over."""
+    """Parse the output of `PS_COMMAND`; other lines are skipped."""
     found = []
     for line in text.splitlines():
         parts = line.split(None, 4)
@@ -86,7 +86,7 @@ def parse_ps(text: str) -> list[Process]:
 
 @dataclass(frozen=True)
 class Listing:
-    """All processes of an appliance: its clock in seconds of the epoch, and the pid of the shell that looked."""
+    """All processes of an appliance, its clock in seconds of the epoch, and the pid of the shell that listed them."""
 
     clock: float
     own: int
@@ -97,12 +97,12 @@ def look(appliance: Appliance, display: str) -> Listing:
     """List all processes as root, by ps or else from /proc.
 
     Raises:
-        CannotLook: no listing proves that it shows everything. SshError: see there.
+        CannotLook: no listing proves that it is complete. SshError: the connection failed.
     """
     reasons = []
     for how, command in (("ps", PS_COMMAND), ("/proc", _PROC_COMMAND)):
         token = f"look-{secrets.token_hex(8)}"
-        # The token is the end of the shell's own arguments: a listing that cuts lines does not show it.
+        # The token is the last argument of this shell: a listing with cut lines does not contain it.
         script = f"{_EVIDENCE}{command} && echo {token}"
         done = appliance.run(script, sudo=True, check=False, display=display)
         found, reason = judge(done.stdout, token)
@@ -113,32 +113,32 @@ def look(appliance: Appliance, display: str) -> Listing:
 
 
 def judge(text: str, token: str) -> tuple[Listing | None, str]:
-    """Read the output of a look.
+    """Parse a listing, and check that it is complete.
 
     Args:
-        text: its standard output.
+        text: standard output of the look.
         token: the word with which it ends if nothing is missing.
 
     Returns:
-        The listing; or None, and why it may not show everything.
+        The listing and ""; or None and the reason why it may be incomplete.
     """
     head, mark, rest = text.partition("listing\n")
     lines = rest.splitlines()
     if not mark or lines[-1:] != [token]:
-        return None, "the list of processes is cut off"
+        return None, "the list of processes is incomplete"
     evidence = {key: value for key, _, value in (line.partition(" ") for line in head.splitlines())}
     processes = {process.pid: process for process in parse_ps(rest)}
     own = number(evidence.get("own", "0")) or 0
     unseen = [line.split()[1] for line in lines if line.startswith("unseen ")]
     reason = ""
     if unseen:
-        reason = f"process {unseen[0]} is there and cannot be read"
+        reason = f"process {unseen[0]} exists and cannot be read"
     elif token not in (processes[own].args if own in processes else ""):
         reason = "the list does not show the command that made it"
     elif 1 not in processes:
         reason = "the list does not show process 1"
     elif evidence.get("top") not in {"0", "1"}:
-        reason = f"process {evidence.get('top')}, which led to the look, cannot be read"
+        reason = f"process {evidence.get('top')}, an ancestor of the look, cannot be read"
     else:
         reason = _hidden(head) or _elsewhere(evidence.get("namespace", ""), processes.values())
     clock = re.fullmatch(
@@ -152,7 +152,7 @@ def judge(text: str, token: str) -> tuple[Listing | None, str]:
 
 
 def _hidden(head: str) -> str:
-    """Why /proc hides processes from the look: its option hidepid, and no right to see them all the same."""
+    """Return why /proc hides processes from the look (hidepid without the right to see them); "" if it does not."""
     mounted = re.findall(r"^\S+ /proc proc (\S+)", head, re.MULTILINE)
     options = dict(option.partition("=")[::2] for option in (mounted[-1].split(",") if mounted else ()))
     mode = options.get("hidepid", "off")
@@ -168,7 +168,7 @@ def _hidden(head: str) -> str:
 
 
 def _elsewhere(namespace: str, processes: Collection[Process]) -> str:
-    """Why updates may run where the look does not reach: the login is in a pid namespace of its own."""
+    """Return why updates may run outside: the login is in a pid namespace; "" if it is not."""
     if namespace == _FIRST_NAMESPACE or any(_counts(process.args, _SCHEDULERS) for process in processes):
         return ""
     return "the login is in a pid namespace in which neither cron nor systemd runs: what they start cannot be seen"
@@ -179,7 +179,7 @@ def _base(word: str) -> str:
 
 
 def _runs(words: list[str], programs: Collection[str], depth: int = 0) -> bool:
-    """Whether this simple command runs one of `programs`, looking through interpreters and wrappers."""
+    """Return whether a simple command runs one of `programs`, also through interpreters and wrappers."""
     while words and _ASSIGNMENT.fullmatch(words[0]):
         words = words[1:]
     if not words or depth > 8:
@@ -200,7 +200,7 @@ def _runs(words: list[str], programs: Collection[str], depth: int = 0) -> bool:
 
 
 def _first_operand(wrapper: str, words: list[str]) -> int:
-    """Index of the first word that is no option, no option's value, no number or duration, no lock file."""
+    """Return the index of the first word that is not an option, its value, a number, a duration or a lock file."""
     skip = 1 if wrapper == "flock" else 0
     index = 0
     while index < len(words):
@@ -217,16 +217,15 @@ def _first_operand(wrapper: str, words: list[str]) -> int:
 
 
 def updates_among(processes: list[Process], own: int | None, *programs: str) -> list[Process]:
-    """Which processes run one of `programs`, or are a shell that will.
+    """Return the processes that run one of `programs`, or are a shell that will.
 
     Args:
-        processes: all of the appliance's.
-        own: the pid of the shell that looked; it, its ancestors and its descendants do not count. None: nothing is
-            left out.
-        programs: the basenames to look for; ts-update where none is given.
+        processes: all processes of the appliance.
+        own: pid of the shell that listed them; it, its ancestors and its descendants do not count. None: all count.
+        programs: basenames; default: ts-update.
 
     Returns:
-        Those that count, in the order given. Zombies are over and do not count.
+        Those that count, in the same order, without zombies.
     """
     by_pid = {process.pid: process for process in processes}
     ours: set[int] = set()
@@ -252,18 +251,18 @@ def updates_among(processes: list[Process], own: int | None, *programs: str) -> 
 
 def _counts(args: str, programs: Collection[str]) -> bool:
     words = args.split()
-    # "sudo", "CRON -f" and login shells ("-bash") come as they are; a title such as "ts-update: worker" counts too.
+    # "sudo", "CRON -f" and login shells ("-bash") are shown like this; "ts-update: worker" counts, too.
     return bool(words) and _runs(words, programs)
 
 
 def started_by(entry: str, program: str = "ts-update") -> frozenset[str]:
-    """What a cron entry starts that goes by the program's name: itself, and wrappers of it such as `ts-update-all`.
+    """Return what a cron entry starts that counts as the program: itself, and wrappers such as `ts-update-all`.
 
-    A wrapper may have the program's work inside of it, so that no process ever bears the program's own name.
+    A wrapper may do the work of the program itself, so that no process has the program's own name.
 
     Args:
-        entry: the text of a file of /etc/cron.d.
-        program: the basename of the program.
+        entry: text of a file in /etc/cron.d.
+        program: basename of the program.
     """
     named = re.compile(rf"{re.escape(program)}(?:[-_.]\w[\w.-]*)?")
     found = {program}

@@ -1,4 +1,4 @@
-"""Cut the tables that tsadmin prints into cells. Pure; nothing here raises."""
+"""Splits the tables that tsadmin prints into cells. Pure; no function raises."""
 
 from __future__ import annotations
 
@@ -14,59 +14,59 @@ LABELS = (
     "Cisco ASA REST", "Cisco ASA", "Cisco ISR", "Cisco Firepower", "Fortinet Fortigate", "Infoblox NIOS", "Check Point",
     "ISC BIND 9", "ISC BIND", "BIND 9", "Web Automation",
 )  # fmt: skip
-"""The vendor's labels of device types that contain blanks; a longer one stands before a shorter one."""
+"""The vendor's labels of device types with blanks; longer labels first."""
 
 _LABEL = re.compile(r"(?<![\w-])(?:" + "|".join(map(re.escape, LABELS)) + r")(?![\w-])", re.IGNORECASE)
-_JOINED = "\ue000"  # stands for a blank inside a label, so that a label is one word and the columns keep their places
+_JOINED = "\ue000"  # replaces a blank inside a label: a label is one word, and the columns keep their positions
 _RULE = re.compile(r"[\s|+]*[-=]{2,}[-=\s|+]*")
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 @dataclass
 class Table:
-    """One table: the cells of its heading, "" where it has none, and of its rows."""
+    """One table: the cells of its heading ("" if it has no heading) and of its rows."""
 
     heading: tuple[str, ...]
     rows: list[tuple[str, ...]] = field(default_factory=list)
 
     def column(self, *headings: str) -> int | None:
-        """The index of the column with the first of these headings that there is, in lower case."""
+        """Return the index of the first column with one of these headings (lower case)."""
         found = [self.label(index) for index in range(len(self.heading))]
         return next((found.index(one) for one in headings if one in found), None)
 
     def label(self, index: int) -> str:
-        """One column's heading, in lower case and without marks."""
+        """Return the heading of a column in lower case, without punctuation."""
         return _label(self.heading[index])
 
     def cells(self, index: int) -> list[str]:
-        """One column's cells, "" where a row is shorter."""
+        """Return the cells of a column; "" where a row is shorter."""
         return [row[index] if index < len(row) else "" for row in self.rows]
 
 
 def plain(text: str) -> list[str]:
-    """The lines without colours and tabs; the blanks inside labels are joined."""
+    """Return the lines without colours and tabs, with the blanks inside labels joined."""
     lines = (_ANSI.sub("", raw).replace(_JOINED, " ").expandtabs() for raw in text.splitlines())
     return [_LABEL.sub(lambda label: label[0].replace(" ", _JOINED), line) for line in lines]
 
 
 def words(line: str) -> list[str]:
-    """The words of a line of `plain`; a label is one word."""
+    """Split a line of `plain` into words; a label is one word."""
     return [word.replace(_JOINED, " ") for word in line.split()]
 
 
 def without_labels(cell: str) -> str:
-    """A cell without the vendor's labels and without what stands in parentheses."""
+    """Remove the vendor's labels and text in parentheses from a cell."""
     return " ".join(re.sub(r"\([^)]*\)", " ", unlabelled(cell.replace(_JOINED, " "))).split())
 
 
 def unlabelled(text: str) -> str:
-    """A text without the vendor's labels, which hold words that may be names of devices."""
+    """Remove the vendor's labels, whose words could be names of devices, from a text."""
     return _LABEL.sub(" ", text)
 
 
 def ruled(text: str) -> Iterator[Table]:
-    """Every table that has a line of dashes below its heading, cut by the columns of these dashes."""
-    waiting: tuple[Table, list[int]] | None = None  # a heading whose rows come after a blank line
+    """Return the tables with a line of dashes below the heading, split at the columns of the dashes."""
+    waiting: tuple[Table, list[int]] | None = None  # the rows of this heading follow after a blank line
     for block in _blocks(plain(text)):
         rules = [at for at, line in enumerate(block) if _RULE.fullmatch(line)]
         if waiting is not None and not rules:
@@ -81,13 +81,13 @@ def ruled(text: str) -> Iterator[Table]:
             spans = _spans(block[at], block[at - 1])
             table = Table(_cut(block[at - 1], spans), [_cut(line, spans) for line in block[at + 1 : end]])
             waiting = None if table.rows else (table, spans)
-            yield table  # its rows may still come
+            yield table  # its rows may follow
             continue
         waiting = None
 
 
 def headed(text: str, headings: Collection[str]) -> Iterator[Table]:
-    """The first table without a line of dashes: its heading has two or more cells, two blanks apart.
+    """Return the first table without a line of dashes: its heading has two or more cells, two blanks apart.
 
     Args:
         text: what a program printed.
@@ -107,7 +107,7 @@ def _label(cell: str) -> str:
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
-    """Lines between blank lines."""
+    """Yield the groups of lines between blank lines."""
     block: list[str] = []
     for line in [*lines, ""]:
         if line.strip():
@@ -118,7 +118,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _spans(rule: str, heading: str) -> list[int]:
-    """Where the columns begin: at each run of dashes, or at the heading's words where the rule is one line."""
+    """Return where the columns begin: at each run of dashes, or at the words of the heading if the rule is one line."""
     runs = [run.start() for run in re.finditer(r"[-=]+", rule)]
     if len(runs) == 1:
         runs = [cell.start() for cell in re.finditer(r"\S+(?: \S+)*", heading)]
@@ -126,10 +126,10 @@ def _spans(rule: str, heading: str) -> list[int]:
 
 
 def _cut(line: str, spans: Sequence[int]) -> tuple[str, ...]:
-    """A line's cells: each word belongs to the column in which it begins.
+    """Split a line: each word belongs to the column in which it begins.
 
-    A word that is longer than its column moves the others to the right: where there are as many words as columns, each
-    is a cell.
+    A word that is longer than its column moves the others to the right: if there are as many words as columns, each is
+    a cell.
     """
     if "|" in line:
         return tuple(cell.strip().replace(_JOINED, " ") for cell in line.strip().strip("|").split("|"))

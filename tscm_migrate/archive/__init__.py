@@ -1,1 +1,1 @@
-"""What is in an archive. Its layout is not documented, its names and bytes are hostile input: all is bounded."""
+"""Archives: their names, selection, hashes, encryption and contents. Names and contents are hostile input."""

@@ -1,7 +1,7 @@
-"""Decompress a stream in pieces of bounded size, whatever the stream claims.
+"""Decompresses a stream in pieces of limited size.
 
-The standard library's file objects have no limit for xz's dictionary (4 GiB in a header of 12 bytes) and none for the
-number of gzip members, so the decompressors themselves are used here.
+The file objects of the standard library have no limit for xz's dictionary (up to 4 GiB by a header of 12 bytes) and for
+the number of gzip members, so the decompressors are used directly.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LARGEST = 64 << 30  # bytes unpacked
-RATIO = 300  # unpacked to packed; gzip reaches 1030 with zeros, logs reach some tens
-_RATIO_FROM = 1 << 30  # bytes unpacked below which the ratio does not matter
+RATIO = 300  # of unpacked to packed bytes; gzip reaches 1030 with zeros, logs some tens
+_RATIO_FROM = 1 << 30  # bytes unpacked; below this the ratio is not checked
 _LONGEST = 2 * 3600.0  # seconds
 _XZ_MEMORY = 256 << 20
-_MEMBERS = 100_000  # streams one behind the other; each costs a copy of the piece that it is in
+_MEMBERS = 100_000  # concatenated streams; each costs a copy of a piece
 _PIECE = 1 << 16
 _READ = 1 << 20
 
 
 class ArchiveBomb(Exception):
-    """An archive that is no backup, but is made to fill memory, disk or time; the message says how."""
+    """The archive would fill memory, disk or time; the message is the reason."""
 
 
 class UnpackMeter:
-    """Counts what is read and what it becomes.
+    """Counts the bytes that are read and unpacked, and enforces the limits.
 
     Args:
-        packed: the archive's size where it is known; what is read counts otherwise.
+        packed: size of the archive if it is known; else the bytes that were read count.
     """
 
     def __init__(self, packed: int = 0) -> None:
@@ -42,17 +42,18 @@ class UnpackMeter:
         self._end = time.monotonic() + _LONGEST
 
     def reading(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Pass on what is read; behind a decryption it may itself be more than the archive's size."""
+        """Pass chunks on and count them; a decryption can return more bytes than the archive has."""
         for chunk in chunks:
             self._read += len(chunk)
             self._check(self._read)
             yield chunk
 
     def unpacked(self, size: int) -> None:
-        """Count `size` more bytes.
+        """Decompress `start` and the chunks after it, if the format is known, in pieces of up to 1 MiB.
 
         Raises:
-            Refused: it is too much.
+            ArchiveBomb: a limit of UnpackMeter was exceeded.
+            EOFError, zlib.error, lzma.LZMAError, OSError: the data is damaged.
         """
         self._unpacked += size
         self._check(self._unpacked)
@@ -131,6 +132,6 @@ def _decompressed(make: Callable[[], Any], pieces: Iterator[bytes]) -> Iterator[
                 if "Memory usage limit" in str(error):
                     raise ArchiveBomb(f"to unpack it takes more than {_XZ_MEMORY >> 20} MiB of memory") from error
                 raise
-            data = engine.unused_data.lstrip(b"\0") if engine.eof else b""  # zeros may fill the last block of a tape
+            data = engine.unused_data.lstrip(b"\0") if engine.eof else b""  # padding with zeros is allowed
     if not engine.eof:
         raise EOFError("it ends in the middle of a compressed stream")

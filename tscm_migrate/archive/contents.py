@@ -1,8 +1,8 @@
-"""An archive's members, read in memory from a stream: nothing of it touches a disk, and memory stays flat.
+"""Reads the members of an archive in memory, from a stream; nothing is written to a disk, and memory use is constant.
 
-What is asked holds for any layout: it is a tar that can be read to its end with every checksum right, and its names
-stay inside. `tarfile` reads a header of any announced size into memory and follows chains of headers by recursion, so
-only its parser of a single block is used.
+The checks hold for any layout: the archive is a tar that can be read to its end with all checksums right, and no name
+leads outside. `tarfile` reads a header of any size into memory and follows chains of headers by recursion, so only its
+parser of a single block is used.
 """
 
 from __future__ import annotations
@@ -26,20 +26,25 @@ _NAME = 8192  # bytes; Linux takes 4096
 _NAMES = 64 << 20  # bytes of all names
 _DEPTH = 100
 _HEADER = 1 << 20  # bytes of a header with a long name or with attributes
-_CHAIN = 16  # such headers before one member
-_EXTENSIONS = 100_000  # blocks with a sparse file's map
+_CHAIN = 16  # extended headers before one member
+_EXTENSIONS = 100_000  # blocks with the map of a sparse file
 _BLOCK = tarfile.BLOCKSIZE
 _LONG_NAMES = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
 _KNOWN, _SPARSE = ("path", "linkpath", "size"), "GNU.sparse."
 _PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
-BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)  # what `walk` raises on damage
+BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)  # of a damaged archive
 
 
 @dataclass(frozen=True)
 class Walked:
-    """`why`: what is wrong with it, "" where nothing is; `size`: bytes of its files; `names`: of all members.
+    """Result of `walk`.
 
-    `refused`: it was not read to its end, since it is made to fill memory, disk or time.
+    Attributes:
+        why: what is wrong; "" if nothing is.
+        files: number of regular files.
+        size: bytes of all files.
+        names: of all members.
+        refused: it was not read to its end, because it would fill memory, disk or time.
     """
 
     why: str = ""
@@ -50,21 +55,21 @@ class Walked:
 
 
 def walk(chunks: Iterator[bytes], see: See | None = None, *, packed: int = 0) -> Walked:
-    """Read a tar, packed or not, to its very end.
+    """Read a tar, compressed or not, to its end.
 
     Args:
         chunks: the archive, decrypted.
-        see: is shown each regular file, its name and its bytes; what it leaves unread is read for it.
-        packed: the size of the archive as it was stored, where that is known.
+        see: called with each regular file, its name and its bytes; bytes that it leaves are skipped.
+        packed: size of the archive as stored, if it is known.
 
     Raises:
-        One of `BROKEN`: it cannot be read to its end. Also whatever `chunks` raises.
+        One of `BROKEN`: it cannot be read to its end. Also every error of `chunks`.
     """
     meter = UnpackMeter(packed)
     source = meter.reading(chunks)
     try:
         found = _walk(source, see, meter)
-        for _ in source:  # behind it comes what was signed or hashed around it
+        for _ in source:  # after it there may be data of a signature
             pass
     except ArchiveBomb as error:
         return Walked(f"archive refused: {error}", refused=True)
@@ -72,13 +77,11 @@ def walk(chunks: Iterator[bytes], see: See | None = None, *, packed: int = 0) ->
 
 
 def drain(chunks: Iterator[bytes], *, packed: int = 0) -> None:
-    """Read the rest of what could not be listed: the proof that it can be decrypted is at its end.
+    """Read the rest of an archive that could not be listed: only its end proves that it can be decrypted.
 
     Raises:
-        Refused: it is more than any backup. Also whatever `chunks` raises.
+        ArchiveBomb: it is larger than any backup. Also every error of `chunks`.
     """
-    for _ in UnpackMeter(packed).reading(chunks):
-        pass
 
 
 def _walk(source: Iterator[bytes], see: See | None, meter: UnpackMeter) -> Walked:
@@ -89,13 +92,13 @@ def _walk(source: Iterator[bytes], see: See | None, meter: UnpackMeter) -> Walke
             break
     stream = _TarStream(unpacked(start, source, meter))
     files, size, names, length, why = 0, 0, list[str](), 0, ""
-    links = set[PurePosixPath]()  # symbolic ones that lead outside; what is unpacked below one lands there
+    links = set[PurePosixPath]()  # symbolic links that lead outside: a member below one would be written there
     for member in _members(stream):
         length += len(member.name)
         if len(names) >= _MEMBERS or length > _NAMES:
             raise ArchiveBomb("it has more members than any backup")
         if (_leaves(member) or (links and links & set(PurePosixPath(member.name).parents))) and not why:
-            why, see = f"a name in it leads outside: {member.name[:100]!r}", None  # nothing behind it is believed
+            why, see = f"a name in it leads outside: {member.name[:100]!r}", None  # contents after it are ignored
         if member.kind == tarfile.SYMTYPE and _outward(PurePosixPath(member.link)):
             links.add(PurePosixPath(member.name))
         names.append(member.name)
@@ -103,12 +106,12 @@ def _walk(source: Iterator[bytes], see: See | None, meter: UnpackMeter) -> Walke
             files, size = files + 1, size + member.size
             if see is not None and not member.sparse:
                 see(member.name, stream.content())
-    stream.drain()  # the packer's checksum comes last
+    stream.drain()  # the checksum of the compression is at the end
     return Walked(why or ("" if files else "there is no file in it"), files, size, tuple(names))
 
 
 class _TarStream:
-    """Takes exact numbers of bytes from pieces, and knows what is left of the current member."""
+    """Reads exact numbers of bytes from pieces, and skips the rest of the current member."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -125,7 +128,7 @@ class _TarStream:
         return taken
 
     def take(self, size: int) -> bytes:
-        """`size` bytes, of which there may be fewer only where there are none at all."""
+        """Return `size` bytes, or b"" at the end."""
         out = bytearray()
         while len(out) < size and (piece := self._next(size - len(out))):
             out += piece
@@ -134,11 +137,11 @@ class _TarStream:
         return bytes(out)
 
     def enter(self, size: int) -> None:
-        """Begin a member's content of `size` bytes."""
+        """Start the content of a member, of `size` bytes."""
         self._left, self._padding = size, -size % _BLOCK
 
     def content(self) -> Iterator[bytes]:
-        """The current member's content."""
+        """Yield the content of the current member."""
         while self._left:
             piece = self._next(self._left)
             if not piece:
@@ -147,7 +150,7 @@ class _TarStream:
             yield bytes(piece)
 
     def leave(self) -> None:
-        """Skip what is left of the current member's content, and its padding."""
+        """Skip the rest of the current member's content, and its padding."""
         self._left, self._padding = self._left + self._padding, 0
         for _ in self.content():
             pass
@@ -164,7 +167,7 @@ class _Member:
     name: str
     link: str
     kind: bytes
-    size: int  # of its content in the stream
+    size: int  # of its content in the stream, in bytes
     sparse: bool
 
     @property
@@ -174,7 +177,7 @@ class _Member:
 
 @dataclass
 class _Headers:
-    """What headers before a member say of it, and what they say of all that follow."""
+    """Values of extended headers for the next member, and those for all later ones."""
 
     said: dict[str, str] = field(default_factory=dict)
     shared: dict[str, str] = field(default_factory=dict)
@@ -191,7 +194,7 @@ class _Headers:
         (self.shared if kind == tarfile.XGLTYPE else self.said).update(known)
 
     def member(self, info: tarfile.TarInfo) -> _Member:
-        """The member that `info` and the headers before it describe; they count for this one only."""
+        """Return the member that `info` and the headers before it describe, and forget these headers."""
         told, self.said, self.count = {**self.shared, **self.said}, {}, 0
         size = _number(told["size"]) if "size" in told else info.size
         name = told.get("GNU.sparse.name") or told.get("path") or info.name
@@ -214,7 +217,7 @@ def _number(text: str) -> int:
 
 
 def _records(data: bytes) -> dict[str, str]:
-    """The records `LENGTH KEY=VALUE` of a pax header."""
+    """Parse the records `LENGTH KEY=VALUE` of a pax header."""
     found, at = {}, 0
     while at < len(data) and data[at]:
         digits, blank, _ = data[at : at + 12].partition(b" ")
@@ -229,7 +232,7 @@ def _records(data: bytes) -> dict[str, str]:
 
 
 def _members(stream: _TarStream) -> Iterator[_Member]:
-    """The members; what the caller leaves of one's content is skipped before the next."""
+    """Yield the members; content that the caller leaves is skipped."""
     headers = _Headers()
     while any(block := stream.take(_BLOCK)):
         info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
@@ -251,7 +254,7 @@ def _members(stream: _TarStream) -> Iterator[_Member]:
 
 
 def _skip_map(block: bytes, stream: _TarStream) -> None:
-    """Pass over the blocks in which GNU's old format goes on with a sparse file's map."""
+    """Skip the blocks in which the old GNU format continues the map of a sparse file."""
     more, count = block[482], 0
     while more:
         count += 1

@@ -1,8 +1,8 @@
-"""When an archive was made: by the time in its name, and by the time of its file where the two tell of a time zone.
+"""Determines when archives were made, by the time in the name and the modification time of the file. Pure.
 
-The documents say that names are in UTC. An appliance that names them by its local time is ahead of UTC or behind it;
-the file's own time (of its last write, shortly after the name was given) shows by how much. A file that was copied
-later has a later time, which must not be taken for a zone. Pure.
+By the documents, names are in UTC. An appliance that uses its local time is ahead of UTC or behind it; the modification
+time of the file (written shortly after the name was chosen) shows by how much. A file that was copied later has a later
+time, which must not be taken for a time zone.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from tscm_migrate.model import Archive
 
 _HOUR, _QUARTER, _NONE = timedelta(hours=1), timedelta(minutes=15), timedelta(0)
-_EARLY = timedelta(minutes=5)  # a file's time may be that much before its name's: another clock, a server on the way
-_LONG = timedelta(hours=2)  # a backup takes that long at most
-_EAST, _WEST = timedelta(hours=14), timedelta(hours=-12)  # the zones that are farthest
+_EARLY = timedelta(minutes=5)  # a file's time may be that much before its name's: clocks differ
+_LONG = timedelta(hours=2)  # longest duration of a backup
+_EAST, _WEST = timedelta(hours=14), timedelta(hours=-12)  # the extreme time zones
 _SHORT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class Times:
-    """One time for each archive, aware UTC, and how far the names are ahead of UTC; None where nothing shows it."""
+    """One time for each archive, aware UTC, and by how much the names are ahead of UTC; None if it is not known."""
 
     taken: tuple[datetime, ...]
     offset: timedelta | None = None
 
 
 def corrected(found: Sequence[tuple[str, float]], zone: timedelta | None = None) -> Times:
-    """Say when archives were made.
+    """Return when archives were made.
 
     Args:
-        found: names, and the times of the files in seconds of the epoch; 0 where it is not known.
-        zone: the appliance's own, as `date +%z` says it; None where it is not known.
+        found: names, and modification times in seconds of the epoch; 0 if not known.
+        zone: time zone of the appliance, as `date +%z` prints it; None if not known.
     """
     named = [taken_at(name) or datetime.fromtimestamp(0, UTC) for name, _ in found]
     ahead = [_ahead(name, modified) for name, (_, modified) in zip(named, found, strict=True)]
@@ -53,7 +53,7 @@ def corrected(found: Sequence[tuple[str, float]], zone: timedelta | None = None)
 
 
 def _before(name: datetime, offset: timedelta) -> datetime:
-    """The name's time in UTC; as it is where it lies at the very end of what a time can be."""
+    """Return the name's time in UTC; unchanged at the ends of the range of datetime."""
     try:
         return name - offset
     except OverflowError:
@@ -61,12 +61,12 @@ def _before(name: datetime, offset: timedelta) -> datetime:
 
 
 def at(archive: Archive, when: datetime) -> Archive:
-    """The archive with the time at which it was made."""
+    """Return the archive with the time at which it was made."""
     return replace(archive, taken=when.timestamp())
 
 
 def _ahead(name: datetime, modified: float) -> timedelta | None:
-    """How far the name's time, read as UTC, is ahead of the file's; None where no zone is that far."""
+    """Return by how much the name's time, read as UTC, is ahead of the file's; None if no time zone is that far."""
     if not 0 < modified < 1 << 36:
         return None
     difference = name - datetime.fromtimestamp(modified, UTC)
@@ -74,9 +74,9 @@ def _ahead(name: datetime, modified: float) -> timedelta | None:
 
 
 def _shown(ahead: timedelta | None, zone: timedelta | None) -> timedelta | None:
-    """The offset that fits: none, the appliance's own with or without summer time, or any that lies to the east.
+    """Return the offset that fits: none, the appliance's own with or without summer time, or any to the east.
 
-    A file is never older than its name, so a name that is ahead of its file is in the time of a zone.
+    A file is never older than its name, so a name that is ahead of its file is in local time.
     """
     if ahead is None:
         return None
@@ -88,14 +88,14 @@ def _shown(ahead: timedelta | None, zone: timedelta | None) -> timedelta | None:
 
 
 def _next(ahead: timedelta) -> timedelta:
-    """The smallest offset of quarters of an hour with which the file is not older than its name."""
+    """Return the smallest offset of quarters of an hour with which the file is not older than its name."""
     return -(-(ahead - _EARLY) // _QUARTER) * _QUARTER
 
 
 def _alike(ahead: Sequence[timedelta | None]) -> list[timedelta | None]:
-    """The offsets to the west that all of them show alike, by half hours, each written shortly after its name's time.
+    """Return the offsets to the west if all names show the same one, by half hours, and the files are little older.
 
-    Alike but for summer time; otherwise none of them counts.
+    They may differ by summer time; otherwise none counts.
     """
     shown = [None if difference is None else _next(difference) for difference in ahead]
     pairs = [(offset, difference) for offset, difference in zip(shown, ahead, strict=True) if offset and difference]

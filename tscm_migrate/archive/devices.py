@@ -49,7 +49,7 @@ class ArchivedDevices:
 
     @property
     def why_unknown(self) -> str:
-        """Why it cannot be told whether there are devices; "" where it can."""
+        """Why it is not known whether there are devices; "" if it is known."""
         if self.names or self.known:
             return ""
         return f"its layout is not known (it contains {', '.join(self.seen) or 'nothing'})"

@@ -28,6 +28,6 @@ def of_prefix(path: str, size: int) -> str:
 
 
 def digest_in(text: str) -> str:
-    """Return the first line of `text` that is a SHA-256 (64 hex digits); "" where there is none."""
+    """Return the first line of `text` that is a SHA-256 (64 hex digits); "" if no line is."""
     found = _LINE.search(text)
     return found[1] if found else ""

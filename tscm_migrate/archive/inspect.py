@@ -1,7 +1,7 @@
-"""What an archive tells of its host, read in memory on the workstation: keys, network settings, hashes of its files.
+"""Extracts facts of an appliance from its archive, in memory: host keys, network settings, hashes of files.
 
-This stands for the facts of an appliance that cannot be asked any more. Whatever is not found stays empty: no layout
-of an archive is documented.
+They replace the facts of an appliance that is dead. Facts that are not found stay empty: no layout of an archive is
+documented.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 _NETWORK = ("*network/interfaces", "*network/interfaces.d/*", "*netplan/*.yaml", "*network-scripts/ifcfg-*")
 _LONGEST = 1 << 16  # bytes of a file that is read as text
-_MOST = 200  # such files; an archive is hostile input
-_SECRET = ("*pass*", "*secret*", "*gpg*", "*.key")  # as `devices.file_hashes` leaves out
+_MOST = 200  # number of such files; an archive is hostile input
+_SECRET = ("*pass*", "*secret*", "*gpg*", "*.key")  # `devices.file_hashes` leaves them out, too
 
 
 @dataclass(frozen=True)
 class ArchiveFacts:
-    """What was found; `files`: path below the etc folder → SHA-256, as `devices.file_hashes` gives it.
+    """The facts; `files`: path below the etc folder → SHA-256, as `devices.file_hashes` returns it.
 
-    `why`: the archive could be opened to its end, but not be listed, for this reason.
+    `why`: the archive could be decrypted to its end, but not be listed, for this reason.
     """
 
     why: str = ""
@@ -46,16 +46,16 @@ class ArchiveFacts:
 
 
 def read(chunks: Iterator[bytes], paths: Paths, *, packed: int = 0) -> ArchiveFacts:
-    """Read an archive without its seal to its end.
+    """Read a decrypted archive to its end.
 
     Args:
-        chunks: as `fetch.opened` gives them.
-        paths: where the appliance keeps its things.
-        packed: the archive's size as it is stored, where that is known.
+        chunks: as `fetch.opened` returns them.
+        paths: of the appliance's files.
+        packed: size of the archive as stored, if it is known.
 
     Raises:
-        ArchiveRefused: it is made to fill memory, disk or time.
-        OffsiteError: whatever `chunks` raises: a wrong passphrase, damage.
+        ArchiveRefused: it would fill memory, disk or time.
+        OffsiteError: raised by `chunks`: a wrong passphrase, damage.
     """
     seen = _Seen(paths)
     try:
@@ -81,7 +81,7 @@ def read(chunks: Iterator[bytes], paths: Paths, *, packed: int = 0) -> ArchiveFa
 
 
 def device_files(hashes: Mapping[str, str], device_glob: str) -> dict[str, str]:
-    """Those that match the device pattern or lie below; where none does, all but hidden and secret ones."""
+    """Return the files that match the device pattern or are below; if none does, all but hidden and secret files."""
     depth = len(PurePosixPath(device_glob).parts)
     chosen = {
         path: digest
@@ -102,11 +102,11 @@ def _cron(paths: Paths) -> str:
 
 
 class _Seen:
-    """Keeps the texts that are looked at later, and hashes what lies in the etc folder."""
+    """Keeps the texts that are parsed later, and hashes the files in the etc folder."""
 
     def __init__(self, paths: Paths) -> None:
         parts = PurePosixPath(paths.etc_dir).parts[1:]
-        # Packed from the root or from some folder on the way: its last two names are the least that means it.
+        # Packed from the root or from a folder above it: at least its last two names must match.
         self._etc = [f"/{'/'.join(parts[at:])}/" for at in range(max(1, len(parts) - 1))]
         self._texts = (*_NETWORK, "*ssh_host_*_key.pub", "*etc/hostname", _cron(paths))
         self._kept: dict[str, str] = {}
@@ -130,5 +130,5 @@ class _Seen:
                 self._kept[path] = body.decode(errors="replace")
 
     def of(self, pattern: str) -> dict[str, str]:
-        """The texts whose path matches."""
+        """Return the texts whose path matches."""
         return {path: text for path, text in self._kept.items() if fnmatch.fnmatchcase(path, pattern)}

@@ -1,6 +1,6 @@
-"""Names of archives: which are acceptable, and when they were made. Pure.
+"""Names of archives: which are valid, and when they were made. Pure.
 
-File names that come from an appliance are hostile: nothing but the documented form is ever used in a path.
+File names from an appliance are hostile: only names of the documented form are used in a path.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"threatstop_backup_(\d{4})-(\d{2})-(\d{2})_(\d{2})_(\d{2})_(\d{2})\.tsbak(\.gpg)?", re.ASCII)
 
-_FIRST, _LAST = 1990, 9000  # years; what is beyond cannot be put into every time zone
+_FIRST, _LAST = 1990, 9000  # years; later or earlier times cannot be converted to every time zone
 
 
 def taken_at(name: str) -> datetime | None:
-    """When the archive `name` was made: aware UTC, from its name; None where the name is not of the documented form."""
+    """Return the time in the name, as aware UTC; None if the name is not of the documented form."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -30,10 +30,10 @@ def taken_at(name: str) -> datetime | None:
 
 
 def acceptable(name: str) -> bool:
-    """Whether `name` is a documented archive name, and so safe as the last part of a path."""
+    """Return whether `name` is a documented archive name, and so safe as the last part of a path."""
     return taken_at(name) is not None
 
 
 def when(archive: Archive) -> datetime | None:
-    """When an archive was made (UTC): by its name, and by its file's time where that was seen (see `dated`)."""
+    """Return when an archive was made (UTC): by its name, or by its file's time, too (see `dated`)."""
     return datetime.fromtimestamp(archive.taken, UTC) if archive.taken else taken_at(archive.name)

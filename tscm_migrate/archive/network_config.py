@@ -1,4 +1,4 @@
-"""Network settings as files keep them: ifupdown, netplan, ifcfg, NetworkManager; what is not understood is left out."""
+"""Parses network settings from files of ifupdown, netplan, ifcfg and NetworkManager; unknown settings are left out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _IP = r"\d{1,3}(?:\.\d{1,3}){3}"
 
 @dataclass(frozen=True)
 class Saved:
-    """What the next boot would get; `dhcp` None: nothing of it was understood."""
+    """Settings for the next boot; `dhcp` None: none were understood."""
 
     interfaces: tuple[Interface, ...] = ()
     gateway: str = ""
@@ -26,7 +26,7 @@ class Saved:
 
 
 def settings(files: Mapping[str, str]) -> Saved:
-    """Read them.
+    """Parse the files.
 
     Args:
         files: path → text, the path as it ends on the appliance (…/network/interfaces, …/netplan/x.yaml, …/ifcfg-eth0,
@@ -78,7 +78,7 @@ def _ifupdown(text: str) -> Saved:
 
 
 def _netplan(text: str) -> Saved:
-    """By its own lines, for there need be no YAML reader: names at the third level, addresses with a length."""
+    """Parse netplan without a YAML parser: names at the third level, addresses with a length."""
     interfaces: list[Interface] = []
     name, dhcp = "", None
     servers = re.search(r"nameservers:.*?addresses:\s*(\[[^\]]*\]|(?:\s*-\s*\S+)+)", text, re.DOTALL)

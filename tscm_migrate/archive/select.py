@@ -25,7 +25,7 @@ Item = TypeVar("Item")
 def select(
     items: Iterable[Item], wanted: str, names: Callable[[Item], Collection[str]], order: Callable[[Item], Any]
 ) -> tuple[Item, ...]:
-    """Return the items that are meant, the newest first; () where there is none.
+    """Return the selected items, the newest first; () if no item matches.
 
     Args:
         items: from which.
@@ -48,7 +48,7 @@ def newest_first(archives: Iterable[Archive]) -> tuple[Archive, ...]:
 
 
 def newest(archives: Iterable[Archive]) -> Archive | None:
-    """Return the archive that was made last; None where there is none."""
+    """Return the archive that was made last, or None."""
     return next(iter(newest_first(archives)), None)
 
 

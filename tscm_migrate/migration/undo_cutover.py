@@ -230,16 +230,16 @@ def _tell_timer_or_switch_on(m: Migration) -> None:
 
 
 def _tell_timer(m: Migration, *, quiet: bool = False) -> bool:
-    leash = isolation.leash_of(m.run)
+    leash = isolation.rescue_channel(m.run)
     try:
-        isolation.hold_the_leash(m.new, leash, m.interface)
+        isolation.add_rescue_address(m.new, leash, m.interface)
         m.expected_keys[place_key(m.old.name, leash.old)] = tuple(keys_of(m, "old"))
-        held = isolation.on_leash(m.old.host, m.new.host, leash, m.dial, m.emit)
+        held = isolation.over_rescue_channel(m.old.host, m.new.host, leash, m.dial, m.emit)
         try:
             isolation.tell(held, "return")
         finally:
             held.close()
-            isolation.drop_the_leash(m.new, leash, m.interface)
+            isolation.remove_rescue_address(m.new, leash, m.interface)
     except MigrateError as error:
         if not quiet:
             m.emit(Said(f"{m.old.name}: {error}", "warning"))

@@ -78,8 +78,8 @@ class TakeOffline(BaseStep):
         if mode == "isolate":
             self._began(m)
             isolation.isolate(
-                m.old, interface=undo_cutover.old_interface(m), address=host.address, leash=isolation.leash_of(m.run),
-                seconds=m.revert_after, release=m.paused_entries,
+                m.old, interface=undo_cutover.old_interface(m), address=host.address,
+                channel=isolation.rescue_channel(m.run), seconds=m.revert_after, release=m.paused_entries,
             )  # fmt: skip
         elif m.hooks.offline:
             self._began(m)
@@ -153,11 +153,11 @@ def still_away(m: Migration) -> None:
 
 def _tell(m: Migration, word: str, value: str = "") -> bool:
     """A word to the isolated old one, over the leash; False where it does not hear."""
-    leash = isolation.leash_of(m.run)
+    leash = isolation.rescue_channel(m.run)
     m.expected_keys[place_key(m.old.name, leash.old)] = tuple(undo_cutover.keys_of(m, "old"))
-    held = isolation.on_leash(m.old.host, m.new.host, leash, m.dial, m.emit)
+    held = isolation.over_rescue_channel(m.old.host, m.new.host, leash, m.dial, m.emit)
     try:
-        isolation.hold_the_leash(m.new, leash, m.interface)
+        isolation.add_rescue_address(m.new, leash, m.interface)
         isolation.tell(held, word, value)
     except MigrateError as error:
         m.emit(Said(f"{m.old.name}: its timer cannot be told: {error}", "warning"))
@@ -170,5 +170,5 @@ def _tell(m: Migration, word: str, value: str = "") -> bool:
 def confirm(m: Migration) -> bool:
     """Tell the isolated old one that it is not needed any more; it stays where it is until it is told otherwise."""
     heard = _tell(m, "confirmed")
-    isolation.drop_the_leash(m.new, isolation.leash_of(m.run), m.interface)
+    isolation.remove_rescue_address(m.new, isolation.rescue_channel(m.run), m.interface)
     return heard
