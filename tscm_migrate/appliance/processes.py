@@ -125,7 +125,7 @@ def judge(text: str, token: str) -> tuple[Listing | None, str]:
     head, mark, rest = text.partition("listing\n")
     lines = rest.splitlines()
     if not mark or lines[-1:] != [token]:
-        return None, "the list of processes is incomplete"
+        return None, "the list of processes is cut off"
     evidence = {key: value for key, _, value in (line.partition(" ") for line in head.splitlines())}
     processes = {process.pid: process for process in parse_ps(rest)}
     own = number(evidence.get("own", "0")) or 0

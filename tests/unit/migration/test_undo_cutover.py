@@ -40,8 +40,8 @@ def shell(
     recorded: dict[str, Any] = {
         "read its MACs": f"{mac}\n" if mac else "",
         "which appliance is it": f"{mark}\nno\n\nboot\n",
-        "does anybody answer": answers,
-        "which boot is it": "boot\n",
+        "probe ": answers,
+        "read the boot identity": "boot\n",
     }
     return LocalShell(Host("recorded", "127.0.0.1"), key, recorded, runs_here=False)
 
@@ -122,9 +122,9 @@ def test_silence_is_proved_from_the_new_appliance(tmp_path: Path, monkeypatch: p
     m, _ = migration(tmp_path, network=Network({NEW: new}))
     with pytest.raises(WouldCollide, match=r"arp answers at 127\.0\.0\.43"):
         undo_cutover.prove_address_free(m, UNDO)
-    new.recorded["does anybody answer"] = "asked arp\n"
+    new.recorded["probe "] = "asked arp\n"
     undo_cutover.prove_address_free(m, UNDO)
-    assert sum("does anybody answer" in display for display in new.displays) >= 3, "it is asked, and at two looks"
+    assert sum("probe " in display for display in new.displays) >= 3, "it is asked, and at two looks"
 
 
 def test_a_silence_that_nobody_can_ask_for_is_no_proof(tmp_path: Path) -> None:
