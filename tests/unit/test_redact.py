@@ -52,6 +52,7 @@ WRITTEN = {
     "repr of both quotes": lambda s: repr(f'it\'s "{s}"'),
     "ascii": ascii,
     "repr in json": lambda s: json.dumps(repr(s)),
+    "repr in repr": lambda s: repr(repr(s)),
     "shell": shlex.quote,
     "markupsafe": lambda s: str(markupsafe.escape(s)),
     "html": html.escape,
@@ -94,6 +95,13 @@ CUT = {
 }  # fmt: skip
 
 
+def frames(written: str) -> set[str]:
+    """What an encoding adds around a text: its quotes, which depend on the quotes in the text."""
+    encode = WRITTEN[written]
+    found = {"", encode(""), re.sub("'|&#39;|&#x27;", "", encode("'"))}
+    return found | {r"'\'\''", "'\"\"'"} if written == "repr in repr" else found
+
+
 def pieces(secret: str) -> list[str]:
     """Parts that would tell it."""
     return [secret, secret[:-1], secret[1:], secret[3:]]
@@ -116,7 +124,20 @@ def test_a_secret_is_blanked_in_each_encoding(known: Redactor, secret: str, writ
     assert shown.endswith(" after")
     assert BLANK in shown
     left = shown.replace(BLANK, "").removeprefix("before ").removesuffix(" after")
-    assert len(left) <= len(WRITTEN[written]("")) + 14, f"{left!r}: base64's edges depend on what is beside it"
+    if "base64" in written:
+        assert len(left) <= len(WRITTEN[written]("")) + 14, f"{left!r}: base64's edges depend on what is beside it"
+    else:
+        assert left in frames(written), "no character of the secret is left at its edges"
+
+
+@pytest.mark.parametrize("written", [name for name in WRITTEN if "base64" not in name])
+def test_the_first_and_last_character_are_blanked_in_each_encoding(known: Redactor, written: str) -> None:
+    """Also where they are escaped: a backslash of ours beside the blank would tell of the sign behind it."""
+    for edge in ('"', "'", "\\", "é", "&", "\n"):
+        secret = f"{edge}Mz4-kite{edge}"
+        known.add(secret)
+        shown = redact.clean(WRITTEN[written](secret)).strip()
+        assert shown.replace(BLANK, "") in frames(written), f"{shown}: nothing but the encoding's own quotes"
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -143,6 +164,14 @@ def test_of_secrets_that_hold_each_other_the_longest_is_blanked(known: Redactor)
         known.add(secret)
     assert redact.clean("x aa-Hx7#inner-bb y") == f"x {BLANK} y"
     assert redact.clean("Hx7#inner") == BLANK
+
+
+def test_of_a_secret_that_begins_or_ends_with_another_nothing_is_left(known: Redactor) -> None:
+    for secret in ("Hx7#first", "Hx7#first-and-more", "then-Hx7#first"):
+        known.add(secret)
+    assert redact.clean("x Hx7#first-and-more y") == f"x {BLANK} y"
+    assert redact.clean("x then-Hx7#first y") == f"x {BLANK} y"
+    assert redact.clean(json.dumps("Hx7#first-and-more")) == f'"{BLANK}"'
 
 
 @pytest.mark.parametrize(
