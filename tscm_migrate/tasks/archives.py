@@ -100,9 +100,9 @@ def pull(
         tscm-migrate archive pull tscm-old --archive all --to backups --limit 20M
     """
     from tscm_migrate.events import Said
+    from tscm_migrate.tasks.watch import watcher
     from tscm_migrate.transfer import api
     from tscm_migrate.transfer import verify as proof
-    from tscm_migrate.ui import watcher
     from tscm_migrate.util.rates import parse_limit
 
     rate, emit = parse_limit(limit), watcher(as_json=json)
@@ -132,9 +132,9 @@ def push(
         tscm-migrate archive push tscm-new threatstop_backup_2024-05-01_03_00_00.tsbak.gpg
     """
     from tscm_migrate.events import Said
+    from tscm_migrate.tasks.watch import watcher
     from tscm_migrate.transfer import api
     from tscm_migrate.transfer import verify as proof
-    from tscm_migrate.ui import watcher
     from tscm_migrate.util.rates import parse_limit
 
     rate, emit = parse_limit(limit), watcher(as_json=json)

@@ -53,7 +53,7 @@ def show(_context: Any, run: str | None = None, json: bool = False) -> None:
         tscm-migrate run show 20240501-030000-1a2b --json
     """
     from tscm_migrate.migration import history
-    from tscm_migrate.ui import report as reports
+    from tscm_migrate.migration import report as reports
     from tscm_migrate.ui.console import as_json, say
 
     chosen = reports.find(run)
@@ -86,8 +86,9 @@ def report(
     """
     import webbrowser
 
-    from tscm_migrate.ui import report as reports
+    from tscm_migrate.migration import report as reports
     from tscm_migrate.ui.console import as_it_is, as_json, say
+    from tscm_migrate.ui.report import html
     from tscm_migrate.ui.report import text as summary
 
     chosen = reports.find(run)
@@ -96,7 +97,7 @@ def report(
     elif text:
         say("\n".join(summary.lines(reports.read(chosen))))
     else:
-        path = reports.write(chosen)
+        path = reports.write(chosen, html.render)
         as_it_is(str(path))
         if not print_path:
             webbrowser.open(path.absolute().as_uri())
@@ -176,7 +177,7 @@ def unlock(_context: Any, host: str, force: bool = False, inventory: str | None 
     from tscm_migrate.inventory.read import load
     from tscm_migrate.migration import locks
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.ui import watcher
+    from tscm_migrate.tasks.watch import watcher
 
     site = load(Path(inventory) if inventory else None)
     emit = watcher(as_json=False)
@@ -189,7 +190,7 @@ def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, p
     from tscm_migrate.migration.resume import inventory_of
     from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.ui import watcher
+    from tscm_migrate.tasks.watch import watcher
     from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
     from tscm_migrate.ui.operator import Terminal
 

@@ -16,8 +16,8 @@ import pytest
 from tscm_migrate.events import CommandRun, Progress, RunStarted, Said, Waiting
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal
+from tscm_migrate.migration.recorder import Recorder
 from tscm_migrate.ui.lines import json_lines
-from tscm_migrate.ui.recorder import Recorder
 from tscm_migrate.ui.resilient import Steady
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Struck(CommandRun):
 def test_a_signal_while_something_is_written_down_holds_nothing_up(tmp_path: Path) -> None:
     Journal.create("r1", tmp_path).write("run-started", run="r1", old="a", new="b")
     told: list[Event] = []
-    interrupts = Interrupts(Recorder(told.append, tmp_path))
+    interrupts = Interrupts(Recorder(told.append, lambda _data: "", tmp_path))
     with interrupts.installed(), interrupts.careful():
         interrupts.emit(RunStarted("r1", "migrate", "a", "b"))
         interrupts.emit(Struck("a", "echo 1", 0, 0.1))

@@ -16,6 +16,7 @@ from rich.console import Console
 from tests.support import browser
 from tscm_migrate import events
 from tscm_migrate.cli import doctor
+from tscm_migrate.migration import report
 from tscm_migrate.model import Archive
 from tscm_migrate.offsite.catalog import Catalog, Copy
 from tscm_migrate.offsite.freshness import HostStatus
@@ -23,7 +24,6 @@ from tscm_migrate.offsite.manifest import Manifest
 from tscm_migrate.ui import archives, console, lines, offsite_page
 from tscm_migrate.ui import offsite_tables as offsite_text
 from tscm_migrate.ui.live import LiveView
-from tscm_migrate.ui.report import data
 from tscm_migrate.ui.report import html as report_html
 from tscm_migrate.ui.report import text as report_text
 from tscm_migrate.util import redact
@@ -170,7 +170,7 @@ def report_of(value: str) -> dict[str, Any]:
         {"t": at, "event": "prompted", "host": value, "prompt": value, "rule": value, "answer": value},
         {"t": at, "event": "said", "text": value, "level": "warning"},
     ]
-    return data.build(record, entries, commands=commands)
+    return report.build(record, entries, commands=commands)
 
 
 def test_the_report_keeps_every_remote_field_as_text(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Watches a run: keeps its commands beside the journal, and writes the report at its end."""
+"""Observe a run: keep its commands beside the journal, and write the report at its end."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.events import CommandRun, Prompted, RunFinished, RunStarted, Said
+from tscm_migrate.migration import report
 from tscm_migrate.util import private, redact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tscm_migrate.events import Emit, Event
 
-MOST = 5000  # lines of commands a session: a run has some hundreds, a loop gone wrong must not fill the disk
+MOST = 5000  # lines of commands a session: a run has some hundreds; an endless loop must not fill the disk
 _LONGEST = 600  # characters of one text
 
 
@@ -25,20 +27,21 @@ class Recorder:
     """Passes every event on to `then`; may be called from several threads at a time.
 
     Args:
-        then: the next watcher.
+        then: the next observer.
+        render: makes the report's page of its data.
         root: the state folder; None: the user's.
     """
 
-    def __init__(self, then: Emit, root: Path | None = None) -> None:
-        self._then = then
+    def __init__(self, then: Emit, render: Callable[[dict[str, Any]], str], root: Path | None = None) -> None:
+        self._then, self._render = then, render
         self._root = root
         self._run = ""
         self._waiting: list[str] = []
         self._count = 0
-        self._lock = threading.RLock()  # a signal may come while it is held, and says so by way of here
+        self._lock = threading.RLock()  # a signal handler may emit an event while it is locked
 
     def __call__(self, event: Event) -> None:
-        """One event."""
+        """Take one event."""
         if isinstance(event, RunStarted):
             self._run = event.run
         elif isinstance(event, CommandRun | Prompted) or (isinstance(event, Said) and event.level != "info"):
@@ -57,7 +60,7 @@ class Recorder:
             self._flush()
 
     def _flush(self) -> None:
-        """Append what waits, once there is a run that keeps a journal; a dry run keeps nothing."""
+        """Append the waiting lines, once the run has a journal; a dry run has none."""
         folder = self._folder()
         if folder is None or not self._waiting:
             return
@@ -65,19 +68,15 @@ class Recorder:
         try:
             private.append(folder / "commands.jsonl", "".join(f"{line}\n" for line in lines))
         except OSError:
-            return  # a full disk: the journal says so, with an error of its own; the list of commands is a comfort
+            return  # a full disk: the journal raises its own error for it; the list of commands is not essential
 
     def _folder(self) -> Path | None:
-        from tscm_migrate.ui import report
-
         folder = report.folder(self._run, self._root) if self._run else None
-        with contextlib.suppress(OSError):  # a folder that is not ours: whoever keeps the journal says so
+        with contextlib.suppress(OSError):  # a folder of another user: the journal raises its own error for it
             return folder if folder is not None and (folder / "journal.jsonl").is_file() else None
         return None
 
     def _report(self, event: RunFinished) -> RunFinished:
-        from tscm_migrate.ui import report
-
         with self._lock:
             if self._count > MOST:
                 over = {"t": _now(), "event": "said", "text": f"{self._count - MOST} more commands were not kept"}
@@ -86,8 +85,8 @@ class Recorder:
         if self._folder() is None:
             return event
         try:
-            return replace(event, report=str(report.write(event.run, event, self._root)))
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with the report, the run's own end is told
+            return replace(event, report=str(report.write(event.run, self._render, event, self._root)))
+        except Exception as error:  # noqa: BLE001 - the run's own end is shown, whatever is wrong with the report
             self._then(Said(f"the report could not be written: {error}", "warning"))
             return event
 
