@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Cancelled, Exit, UsageError
 from tscm_migrate.ssh.ssh_config import settled
+from tscm_migrate.ui import tables
 from tscm_migrate.ui.console import say
 
 if TYPE_CHECKING:
@@ -52,11 +53,8 @@ def table(site: Inventory) -> str:
     """Return a table with one line for each host."""
     if not site.hosts:
         return f"no hosts in {site.path}\n" if site.path else "no inventory file; create one: tscm-migrate init\n"
-    rows = [("NAME", "ADDRESS", "PORT", "USER", "TAGS")]
-    rows += [(h.name, h.address, str(h.port), h.user, " ".join(h.tags)) for h in site.hosts.values()]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines) + "\n"
+    rows = [(h.name, h.address, h.port, h.user, " ".join(h.tags)) for h in site.hosts.values()]
+    return tables.table(("NAME", "ADDRESS", "PORT", "USER", "TAGS"), rows)
 
 
 def detail(site: Inventory, host: Host) -> str:

@@ -58,16 +58,16 @@ def listed(_context: Any, host: str, json: bool = False, inventory: str | None =
     from tscm_migrate.cli.remembered import remember
     from tscm_migrate.events import silent
     from tscm_migrate.transfer import api
-    from tscm_migrate.ui.archives import as_data, table
     from tscm_migrate.ui.console import as_it_is, as_json
+    from tscm_migrate.ui.tables import archive_dicts, archive_table
 
     with _appliance(host, inventory, silent) as appliance:
         found = api.listed(appliance)
     remember(host, (archive.name for archive in found))
     if json:
-        as_json(as_data(found))
+        as_json(archive_dicts(found))
     else:
-        as_it_is(table(found))
+        as_it_is(archive_table(found))
 
 
 @command(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.ui import page
 from tscm_migrate.ui.console import as_json, say
+from tscm_migrate.ui.tables import table
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.durations import duration_text
 from tscm_migrate.util.folders import state_folder
@@ -66,9 +67,7 @@ def as_dicts(plan: CampaignPlan, state: State) -> dict[str, Any]:
 
 def status_text(plan: CampaignPlan, state: State) -> str:
     """Return a table of all pairs, and the failures grouped by their reason."""
-    table = [_HEAD, *(_cells(row) for row in rows(plan, state))]
-    widths = [max(len(row[n]) for row in table) for n in range(len(_HEAD))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines = table(_HEAD, (_cells(row) for row in rows(plan, state))).splitlines()
     reasons: dict[str, list[str]] = {}
     for row in rows(plan, state):
         if row["error"]:

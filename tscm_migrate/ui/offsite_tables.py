@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.ui.grouped import by_reason
+from tscm_migrate.ui.tables import table
 from tscm_migrate.util.durations import duration_text
 from tscm_migrate.util.rates import size_text
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from tscm_migrate.fleet.pull import PullOutcome
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
 
 _NAMED = 200
 _SEALING = {"no": "PLAIN", "passphrase": "passphrase", "public-key": "keys"}
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns with two blanks between; numbers (a column whose head starts with `>`) to the right."""
-    all_rows = [[name.removeprefix(">") for name in head], *[[outside(str(cell)) for cell in row] for row in rows]]
-    widths = [max(len(row[at]) for row in all_rows) for at in range(len(head))]
-    lines = []
-    for row in all_rows:
-        cells = [
-            cell.rjust(width) if name.startswith(">") else cell.ljust(width)
-            for cell, width, name in zip(row, widths, head, strict=True)
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines) + "\n"
 
 
 def when(at: datetime | None) -> str:

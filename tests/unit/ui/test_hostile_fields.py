@@ -21,11 +21,12 @@ from tscm_migrate.model import Archive
 from tscm_migrate.offsite.catalog import Catalog, Copy
 from tscm_migrate.offsite.freshness import HostStatus
 from tscm_migrate.offsite.manifest import Manifest
-from tscm_migrate.ui import archives, console, lines, offsite_page
+from tscm_migrate.ui import console, lines, offsite_page
 from tscm_migrate.ui import offsite_tables as offsite_text
 from tscm_migrate.ui.live import LiveView
 from tscm_migrate.ui.report import html as report_html
 from tscm_migrate.ui.report import text as report_text
+from tscm_migrate.ui.tables import archive_table
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def tables(value: str) -> dict[str, str]:
         given = {"url": "s3://x", "copies": (copy,), "strange": (value,), "orphans": (), "hosts": (value,)}
         object.__setattr__(catalog, field.name, given.get(field.name, ()))
     return {
-        "archives": archives.table([Archive("threatstop_backup_2024-05-01_03_00_00.tsbak", value, 1)]),
+        "archives": archive_table([Archive("threatstop_backup_2024-05-01_03_00_00.tsbak", value, 1)]),
         "offsite list": offsite_text.copies(catalog, NOW),
         "offsite show": offsite_text.copy_detail(copy, NOW),
         "offsite status": offsite_text.statuses([status]),
