@@ -25,7 +25,9 @@ ROUTES = ("auto", "direct", "relay")
 _FINDING = re.compile(r"\bFinding\(\s*\"([a-z]+(?:-[a-z]+)*)\"")
 _BY_ERROR = {"no-sudo", "login", "unreachable"}  # findings that are named after an error
 OFFLINE = ("poweroff", "isolate", "manual")
+NETWORKS = ("restore", "prepared")
 PAUSES = ("cutover",)
+_CHOICES = {"method": METHODS, "route": ROUTES, "offline": OFFLINE, "network": NETWORKS, "pause_before": PAUSES}
 _ARCHIVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.tsbak(\.gpg)?\Z")
 _OFFSITE = re.compile(r"offsite:(?:[^\s/]{1,200}/)?[A-Za-z0-9][A-Za-z0-9._~-]{0,250}\Z")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")
@@ -101,6 +103,14 @@ class MigrateOptions:
     force_apply_netconf: bool = field(
         default=False, metadata=_about("Let tsadmin apply the network settings without asking.")
     )
+    network: Literal["restore", "prepared"] = field(
+        default="restore",
+        metadata=_about(
+            "How the new appliance gets the old one's network settings: restore (by tsadmin), or prepared (written "
+            "before the old appliance goes offline, for a shorter downtime).",
+            "METHOD",
+        ),
+    )
     restore_ssh: bool = field(
         default=True, metadata=_about("Restore the old appliance's host keys; --no-restore-ssh keeps the new ones.")
     )
@@ -171,6 +181,11 @@ class MigrateOptions:
         return bool(self.not_before or self.stage_at)
 
     @property
+    def prepares_network(self) -> bool:
+        """Whether the network settings are written before the cutover, and not restored by tsadmin."""
+        return self.network == "prepared"
+
+    @property
     def rescues(self) -> bool:
         """Whether the old one is dead, and restored from what has outlived it."""
         return _outlives(self.archive)
@@ -191,7 +206,7 @@ class MigrateOptions:
         """
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in given.items() if key in known and value is not None}
-        for name, choices in (("method", METHODS), ("route", ROUTES), ("offline", OFFLINE), ("pause_before", PAUSES)):
+        for name, choices in _CHOICES.items():
             if name in values:
                 values[name] = _choice(name, values[name], choices)
         for name, convert in _CONVERT.items():
@@ -204,8 +219,7 @@ class MigrateOptions:
 
     def check(self) -> None:
         """Refuse what excludes each other, and what is not built yet."""
-        if self.bypass_netconf and self.force_apply_netconf:
-            raise NetconfContradiction
+        self._check_network()
         if not self.encrypt and self.passphrase_file:
             raise UsageError("--no-encrypt and --passphrase-file exclude each other", "leave one of them out")
         if self.revert_after is not None and self.offline != "isolate":
@@ -228,6 +242,13 @@ class MigrateOptions:
                 fix = "leave it out: the old one is not spoken to, its archive comes from elsewhere"
                 raise UsageError(f"{option} does not go with --archive {self.archive}", fix)
 
+    def _check_network(self) -> None:
+        if self.bypass_netconf and self.force_apply_netconf:
+            raise NetconfContradiction
+        if self.prepares_network and (self.bypass_netconf or self.force_apply_netconf):
+            option = "--bypass-netconf" if self.bypass_netconf else "--force-apply-netconf"
+            raise UsageError(f"--network prepared and {option} exclude each other", "leave one of them out")
+
 
 # What is said to the old one, or of the way from it: senseless where it is dead.
 _OF_THE_OLD_ONE: dict[str, Callable[[MigrateOptions], bool]] = {
@@ -235,6 +256,7 @@ _OF_THE_OLD_ONE: dict[str, Callable[[MigrateOptions], bool]] = {
     "--route direct": lambda o: o.route == "direct",
     "--drain-timeout": lambda o: o.drain_timeout is not None,
     "--offline": lambda o: o.offline != "poweroff",
+    "--network prepared": lambda o: o.prepares_network,
 }
 
 

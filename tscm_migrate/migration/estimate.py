@@ -41,6 +41,7 @@ _SPREAD = {
     "usual": (0.4, 2.0),
     "as in the last run": (0.7, 1.5),
     "the address stays": (1.0, 1.0),
+    "prepared before": (1.0, 1.0),
 }
 _SHUTDOWN = 5.0  # seconds of a restart before the system starts
 _ADDRESS = ("restore-network", "reboot", "come-back")  # only where the old address moves
@@ -99,6 +100,8 @@ def steps(
 def _of(step: str, m: Migration, size: int, rate: float, before: Mapping[str, float]) -> Estimate:
     if step in _ADDRESS and not m.restores_network:
         return Estimate(step, 0.0, "the address stays")
+    if step == "restore-network" and m.options.prepares_network:
+        return Estimate(step, 2.0, "prepared before")
     if step in ("transfer", "fetch") and rate:
         return Estimate(step, 1 + size / rate, f"{size / 1e6:.1f} MB at {rate / 1e6:.1f} MB/s, as measured")
     if step == "update-devices":

@@ -70,6 +70,7 @@ def _of_the_living() -> tuple[Step, ...]:
         staging.Verify(),
         last_checks.Assure(),
         rehearse.RehearseRestore(),
+        last_checks.PrepareNetwork(),
         last_checks.CheckWindow(),
         offline.Snapshot(),
         offline.TakeOffline(),

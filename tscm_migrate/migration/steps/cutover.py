@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import archives, device_discovery, facts, lockfile, network
+from tscm_migrate.appliance import archives, device_discovery, facts, lockfile, network, prepared_network
 from tscm_migrate.archive import network_config
 from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed, UnknownPrompt
 from tscm_migrate.events import Said
@@ -44,7 +44,7 @@ def request_of(m: Migration) -> restore.RestoreRequest:
         interface=m.interface,
         restore_ssh=m.options.restore_ssh,
         restore_cron=m.options.restore_cron,
-        bypass_netconf=m.options.bypass_netconf,
+        bypass_netconf=m.options.bypass_netconf or m.options.prepares_network,
         force_apply_netconf=m.options.force_apply_netconf,
         debug=m.options.debug,
         leave_tmp_files=m.options.leave_tmp_files,
@@ -144,8 +144,19 @@ class RestoreNetwork(BaseStep):
         if m.new.host.address == m.old.host.address:  # a resume has found it there: it has learned and restarted
             m.set_note("first_pass", {"lost": True, "answered": [], "status": None})
             return
+        if m.options.prepares_network:
+            address = m.old.host.address
+            yield Action(m.new.name, f"move the prepared settings of {address} into place", lambda: self._move(m))
+            return
         command = restore.command(m.new, request_of(m))
         yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
+
+    def _move(self, m: Migration) -> None:
+        m.set_note("boot_before", network.boot_of(m.new.shell))
+        m.set_note("first_pass_began", value=True)
+        offline.keep_away(m)
+        prepared_network.move(m.new, prepared_network.PreparedNetwork(**m.get_note("prepared_network")))
+        m.set_note("first_pass", {"lost": False, "answered": [], "status": None, "prepared": True})
 
     def _pass(self, m: Migration) -> None:
         m.set_note("boot_before", network.boot_of(m.new.shell))

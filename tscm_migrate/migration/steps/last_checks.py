@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance import archives, network
-from tscm_migrate.errors import Cancelled, TransferError, WouldCollide
+from tscm_migrate.appliance import archives, network, prepared_network
+from tscm_migrate.archive.network_rewrite import WantedNetwork
+from tscm_migrate.errors import ApplianceError, Cancelled, TransferError, WouldCollide
 from tscm_migrate.events import Said
 from tscm_migrate.migration import estimate, window
 from tscm_migrate.migration.context import Action
@@ -18,6 +19,8 @@ from tscm_migrate.tsadmin import restore
 from tscm_migrate.util.durations import duration_text
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from tscm_migrate.migration.context import Actions, Migration
 
 
@@ -88,6 +91,49 @@ def _look_at_list(m: Migration) -> None:
     if asked:
         text = f"{m.new.name}: its restore asks {asked!r} before it shows its list; the list could not be checked"
         m.emit(Said(text, "warning"))
+
+
+class PrepareNetwork(BaseStep):
+    """Write the old appliance's network settings for the new one, beside its live files, where that was asked for."""
+
+    id = "prepare-network"
+    title = "Prepare the old appliance's network settings on the new one"
+    revert_summary = "the prepared network settings are removed from {new}"
+
+    def apply(self, m: Migration) -> Actions:
+        """Stage the file and check it; it has no effect before it is moved into place."""
+        if not (m.options.prepares_network and m.restores_network) or m.get_note("prepared_network"):
+            return
+        yield Action(
+            m.new.name, f"write the settings of {m.old.host.address} beside its network files, and check them",
+            lambda: _prepare(m),
+        )  # fmt: skip
+
+    def revert(self, m: Migration, _undo: dict[str, Any]) -> Actions:
+        """Remove the staged file."""
+        if made := m.get_note("prepared_network"):
+            yield Action(
+                m.new.name, "remove the prepared network settings",
+                lambda: prepared_network.unstage(m.new, prepared_network.PreparedNetwork(**made)),
+            )  # fmt: skip
+
+
+def _prepare(m: Migration) -> None:
+    """Stage the old appliance's settings.
+
+    Raises:
+        ApplianceError: its address is leased, or the settings cannot be written for certain.
+    """
+    was = m.old_facts
+    if was.dhcp:
+        detail = "its address is leased by DHCP, so it cannot be written as a setting; use --network restore"
+        raise ApplianceError(m.old.name, detail)
+    prefix = next((i.prefix for i in was.interfaces if i.address == m.old.host.address), 24)
+    wanted = WantedNetwork(m.old.host.address, prefix, was.gateway, was.dns)
+    interface = next((i.name for i in m.new_facts.interfaces if i.address == m.new_facts_address), m.interface)
+    made = prepared_network.stage(m.new, interface, wanted)
+    m.set_note("prepared_network", asdict(made))
+    m.emit(Said(f"{m.new.name}: {made.staged} is ready, checked by {made.checked}"))
 
 
 class CheckWindow(BaseStep):

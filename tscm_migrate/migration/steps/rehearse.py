@@ -84,7 +84,7 @@ class RehearseRestore(BaseStep):
                 break
         if m.restore_source is None or m.get_note("old_files"):
             yield Action(name, "compare the device files with the old appliance's", lambda: _compare(m, seen))
-        if m.restores_network and not m.options.force_apply_netconf:
+        if m.restores_network and not (m.options.force_apply_netconf or m.options.prepares_network):
             until = restore.command(m.new, _to_the_network(m))
             what = f"run `{until}` up to its question about the network, and hang up without an answer to it"
             yield Action(name, what, lambda: _look(m, seen))
@@ -269,7 +269,14 @@ def _kept(m: Migration) -> str:
 def _unchanged(m: Migration) -> dict[str, str]:
     """Return what must be the same for a rehearsal to stay valid: the new appliance, the old one's devices, options."""
     now, options = rehearsal_undo.prints(m.new), m.options
-    asked = (options.encrypt, options.bypass_netconf, options.force_apply_netconf, options.interface, m.interface)
+    asked = (
+        options.encrypt,
+        options.bypass_netconf,
+        options.force_apply_netconf,
+        options.interface,
+        m.interface,
+        options.network,
+    )
     return {
         "new": " ".join(now[name] for name in ("own", "keys", "network")),
         "versions": str((sorted(m.old_facts.versions), sorted(m.new_facts.versions))),
