@@ -121,7 +121,7 @@ def _ifupdown(text: str, interface: str, wanted: WantedNetwork) -> str:
         raise NotRewritable(f"{len(heads)} stanzas `iface {interface} inet`; exactly one is needed")
     head = heads[0]
     if any(line.rstrip("\r\n").endswith("\\") for line in lines[head:]):
-        raise NotRewritable("a line goes on in the next one")
+        raise NotRewritable("a line continues on the next one")
     end = next((n for n in range(head + 1, len(lines)) if _IFUPDOWN_ENDS.match(lines[n].lstrip())), len(lines))
     kept = [line for line in lines[head + 1 : end] if (line.split() or [""])[0] not in _IFUPDOWN_GONE]
     made = [f"iface {interface} inet static\n", f"    address {wanted.address}\n", f"    netmask {wanted.netmask}\n"]

@@ -112,7 +112,7 @@ STRANGE = {
     "nobody": ({"/etc/network/interfaces": "iface eth1 inet dhcp\n"}, "files that configure eth0: none"),
     "two files": ({"/etc/network/interfaces": DHCP, "/etc/netplan/1.yaml": "a:\n  eth0:\n"}, "exactly one"),
     "two stanzas": ({"/etc/network/interfaces": DHCP + DHCP}, "2 stanzas"),
-    "folded": ({"/etc/network/interfaces": "iface eth0 inet static\n  up a \\\n  b\n"}, "goes on in the next"),
+    "folded": ({"/etc/network/interfaces": "iface eth0 inet static\n  up a \\\n  b\n"}, "continues on the next"),
     "braces": ({"/etc/netplan/1.yaml": "network:\n  ethernets:\n    eth0:\n      match: {macaddress: x}\n"}, "braces"),
     "other routes": (
         {"/etc/netplan/1.yaml": FILES["netplan static"][1].replace("to: default", "to: 172.16.0.0/12")},
