@@ -1,1 +1,1 @@
-"""The dialogues of `tsadmin`: a closed table of questions decides each answer; a person is asked about any other."""
+"""The dialogues of `tsadmin`: a closed table of questions decides each answer; unknown questions go to a person."""

@@ -1,7 +1,7 @@
-"""The numbered list of archives that `tsadmin restore` shows: parsed, and chosen from by file name. Pure.
+"""Parses the numbered list of archives that `tsadmin restore` shows, and chooses from it by file name. Pure.
 
-Whether it starts at 0 or 1, how it is sorted, whether it shows links and doubles is not documented; an archive may lie
-in the home folder and in the backup folder and so be listed twice (fact 8). Never by position.
+It is not documented whether the list starts at 0 or 1, how it is sorted, and whether it shows links; an archive can be
+in the home folder and in the backup folder, and so be listed twice (fact 8). So no choice is made by position.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(
     r"(?P<folder>(?:[^\s'\"]*/)?)(?P<name>threatstop_backup_\d{4}-\d\d-\d\d_\d\d_\d\d_\d\d\.tsbak(?:\.gpg)?)(?![\w.-])",
-    re.IGNORECASE | re.ASCII,  # a program may show all in capitals
+    re.IGNORECASE | re.ASCII,  # some programs print in capitals
 )
-# A row that shows when an archive was made, and not what it is called.
+# A row that shows the time of an archive without its name.
 _TIME = re.compile(
     r"(?<![\w.-])(?P<day>\d{4}[-/.]\d\d[-/.]\d\d)[T\s_,]+(?:at\s+)?(?P<time>\d\d:\d\d(?::\d\d)?)(?![\d:])",
     re.IGNORECASE | re.ASCII,
 )
-# What may stand before a row's number: brackets, a marker of the default, a table's border, "Backup #".
+# Before the number of a row: brackets, a marker of the default, the border of a table, "Backup #".
 _LEADING = re.compile(
     r"^\W*(?:[A-Za-z.]+\s*#?\s*(?=\d))?(?P<key>\d{1,6}|[A-Za-z](?=\s*[)\].:]))(?![\w/]|[-:.]\d)", re.ASCII
 )
@@ -36,9 +36,9 @@ _LINK = re.compile(r"threatstop_latest|\.tsbak(?:\.gpg)?['\"]?\s*(?:->|→|=>)")
 
 @dataclass(frozen=True)
 class ListedArchive:
-    """A row: its `number` as shown, the archive's `folder` ("" where only the name is shown) and `name`.
+    """A row: its `number` as shown, the archive's `folder` ("" if only the name is shown) and `name`.
 
-    Where only a time is shown, the name begins as that archive's does: with date, hour and minute, perhaps second.
+    If only a time is shown, `name` is the beginning of an archive name: date, hour, minute, perhaps second.
     """
 
     number: str
@@ -47,24 +47,24 @@ class ListedArchive:
 
 
 def entries(lines: Iterable[str]) -> list[ListedArchive]:
-    """The numbered archives among `lines`; rows that show a symlink (`… -> …`, threatstop_latest) are left out."""
+    """Return the numbered archives in `lines`, without rows that show a symbolic link (`… -> …`, threatstop_latest)."""
     return [entry for line in lines if not _LINK.search(line) for entry in _row(line)]
 
 
 def key(line: str) -> str | None:
-    """What is typed for a row of a menu; None where the line is not one."""
+    """Return what is typed for a row of a menu; None if the line is not one."""
     found = _OPTION.match(line)
     return found["key"].lower() if found else None
 
 
 def keys(lines: Iterable[str]) -> set[str]:
-    """What is typed for the rows of the list."""
+    """Return what is typed for the rows of the list."""
     lines = list(lines)
     return {row.number.lower() for row in (*entries(lines), *dated(lines))}
 
 
 def dated(lines: Iterable[str]) -> list[ListedArchive]:
-    """The rows of a list without any file name, by the time that they show: a key, a day, an hour and a minute."""
+    """Return the rows of a list without file names, by the time that they show: a key, a date, an hour and a minute."""
     found: list[ListedArchive] = []
     for line in lines:
         key, times = _LEADING.match(line), list(_TIME.finditer(line))
@@ -77,7 +77,7 @@ def dated(lines: Iterable[str]) -> list[ListedArchive]:
 
 
 def _row(line: str) -> list[ListedArchive]:
-    """The archives of one line: mostly one; several where a menu is set in columns."""
+    """Return the archives of one line: usually one; several if a menu has columns."""
     found, end = [], 0
     for match in _NAME.finditer(line):
         ahead = line[end : match.start()]
@@ -90,7 +90,7 @@ def _row(line: str) -> list[ListedArchive]:
     return found
 
 
-# A row that says anything else is no mere archive: "1) Delete threatstop_backup_…".
+# A row with other words may be an action: "1) Delete threatstop_backup_…".
 _WORDS = vocabulary(
     "backup backups archive file nr no latest newest current default full plain encrypted gpg kb mb gb kib mib gib bytes utc "
     "at from of"
@@ -98,38 +98,39 @@ _WORDS = vocabulary(
 
 
 def says_more(line: str) -> bool:
-    """Whether a row of the list has words that say something else than which archive it is."""
+    """Return whether a row of the list has words that do not describe an archive."""
     rest = _TIME.sub(" ", _NAME.sub(" ", line))
     words = re.findall(r"[^\W\d_]+", rest)
     return any(word.lower() not in _WORDS and len(word) > 1 for word in words)
 
 
 def names(lines: Iterable[str]) -> set[str]:
-    """Every archive that is named, numbered or not."""
+    """Return every archive name, numbered or not."""
     return {match["name"].lower() for line in lines if not _LINK.search(line) for match in _NAME.finditer(line)}
 
 
 def is_row(line: str) -> bool:
-    """Whether a line is a row of a list of archives, or of a link to one."""
+    """Return whether a line is a row of a list of archives, or of a link to one."""
     return bool(entries([line]) or _LINK.search(line) or dated([line]))
 
 
 def has_rows(lines: Sequence[str]) -> bool:
-    """Whether archives are listed in these lines."""
+    """Return whether archives are listed in these lines."""
     return bool(entries(lines) or dated(lines))
 
 
 def pick(lines: Sequence[str], name: str, folder: str, there: Collection[str] = ()) -> ListedArchive | None:
-    """The row of the archive `name`, the one in `folder` where several are shown; None where it is not listed.
+    """Return the row of the archive `name`, in `folder` if several are shown; None if it is not listed.
 
-    A row without a folder counts when no row of that name shows one.
+    A row without a folder counts if no row of that name shows one.
 
     Args:
-        lines: all that was shown.
-        name: the archive's.
-        folder: where it lies.
-        there: every archive on the appliance. A list of nothing but times is read only where each of them is one of
-            these, as their names say it in UTC: shifted by an hour, it would show another archive at our time.
+        lines: all lines that were shown.
+        name: of the archive.
+        folder: where it is.
+        there: all archives on the appliance. A list that shows only times is read only if each of them is the time of
+            one
+            of these in UTC: shifted by an hour, it would show another archive at our time.
     """
     rows = dated(lines)
     if rows:

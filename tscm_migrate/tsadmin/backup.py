@@ -1,4 +1,4 @@
-"""`tsadmin backup`: a fresh archive, judged by what is there afterwards and not by an exit code."""
+"""Runs `tsadmin backup`; success is judged by the new archive, not by the exit status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BackupRequest:
-    """What to hand to tsadmin; `passphrase` None: do not encrypt. `debug` 1..7 or None. `limits`: when to give up."""
+    """Options of a backup.
+
+    Attributes:
+        interface: for --interface; "" for none.
+        passphrase: None: do not encrypt.
+        debug: 1 to 7, or None.
+        leave_tmp_files: keep the temporary files.
+        limits: timeouts.
+    """
 
     interface: str = ""
     passphrase: Secret | None = None
@@ -31,7 +39,7 @@ class BackupRequest:
 
 
 def options(request: BackupRequest, passphrase_file: str = "") -> list[str]:
-    """The documented options, each only when it says something."""
+    """Return the documented options that have a value."""
     given = []
     if request.interface:
         given.append(f"--interface={request.interface}")
@@ -45,24 +53,26 @@ def options(request: BackupRequest, passphrase_file: str = "") -> list[str]:
 
 
 def command(appliance: Appliance, request: BackupRequest) -> str:
-    """The command as a person would type it; the passphrase file has its name only when it is there."""
+    """Return the command as a person would type it, without the path of the passphrase file."""
     shown = "(a 0600 file in memory)" if request.passphrase else ""
     return " ".join([appliance.paths.tsadmin, "backup", *options(request, shown)])
 
 
 def create(appliance: Appliance, request: BackupRequest, operator: OperatorPort) -> Archive:
-    """Make a backup and say which archive it is.
+    """Make a backup, and return the new archive.
 
     Args:
         appliance: where.
-        request: the passphrase goes by a 0600 file on a memory file system, which the remote shell removes however it
-            ends; and by the dialogue, where tsadmin asks all the same. Never by argv.
-        operator: asked about unknown prompts.
+        request: the passphrase is passed in a 0600 file on a memory file system, which the remote shell removes on
+            every exit
+            path, and in the dialogue if tsadmin asks for it; never in argv.
+        operator: answers unknown questions.
 
     Raises:
-        BackupFailed: no new archive, an empty one, a plain one where an encrypted one was asked for, or tsadmin printed
+        BackupFailed: no new archive exists, it is empty, it is plain although encryption was requested, or tsadmin
+            printed
             a line that means failure. Warnings that it printed are emitted.
-        UnknownPrompt, DialogueSilent, SshError: see there.
+        UnknownPrompt: a question was not answered. DialogueSilent: a timeout. SshError: the connection failed.
     """
     before = {archive.path for archive in archives.listed(appliance)}
     intent = Intent(
@@ -80,9 +90,9 @@ def create(appliance: Appliance, request: BackupRequest, operator: OperatorPort)
     printed.tell(appliance.emit, appliance.name)
     said = "; ".join(printed.troubles[-2:]) or printed.last
     if made is None:
-        raise BackupFailed(appliance.name, f"exit status {talked.status}, but no new archive; it said: {said}")
+        raise BackupFailed(appliance.name, f"exit status {talked.status}, but no new archive; it printed: {said}")
     if made.size == 0:
-        raise BackupFailed(appliance.name, f"{made.path} is empty; it said: {said}")
+        raise BackupFailed(appliance.name, f"{made.path} is empty; it printed: {said}")
     if printed.failures:
         detail = (
             f"{made.name} was made, but tsadmin printed: {printed.gist} (to use that archive: --archive {made.name})"
@@ -92,18 +102,18 @@ def create(appliance: Appliance, request: BackupRequest, operator: OperatorPort)
         raise BackupFailed(
             appliance.name,
             f"{made.name} is not encrypted although a passphrase was given: the appliance is set up for plain backups "
-            "(go on with plain ones: --no-encrypt)",
+            "(to continue with plain archives: --no-encrypt)",
         )
     return made
 
 
 def sudo_answer(appliance: Appliance) -> Secret | None:
-    """The sudo password for a tsadmin that calls sudo itself; None where sudo asks for none or was not tried."""
+    """Return the sudo password for a tsadmin that calls sudo itself; None if sudo needs none or was not used."""
     return appliance.shell.sudo_secret()
 
 
 class PassphraseFile:
-    """A 0600 file with the passphrase in the appliance's memory file system, for as long as a `with` block lasts."""
+    """A 0600 file with the passphrase on the appliance's memory file system, for the time of a `with` block."""
 
     def __init__(self, appliance: Appliance, passphrase: Secret | None) -> None:
         self._appliance = appliance
@@ -119,17 +129,18 @@ class PassphraseFile:
             made = self._appliance.run(
                 script,
                 stdin=self._passphrase.reveal().encode() + b"\n",
-                display="put the passphrase into a 0600 file in memory",
+                display="write the passphrase to a 0600 file in memory",
             )
             self.path = made.stdout.strip()
         return self
 
     def guarded(self, words: str) -> str:
-        """The command, made to lose the file however it ends: also when the connection, and so the terminal, goes.
+        """Return the command, wrapped so that the file is deleted on every exit path, also when the connection is lost.
 
-        The command takes the shell's place: what hangs up then ends it. A shell that waits for it would be hung up in
-        its stead, and leave it to read the end of input, which many a script takes for an answer. So a keeper beside it
-        removes the file, as soon as nobody holds the pipe any more.
+        The command replaces the shell (exec), so that a hang-up ends the command itself. If a shell waited for it, the
+            hang-up
+        would end the shell, and the command would read the end of its input, which many scripts take for an answer. A
+        background process deletes the file as soon as the pipe to it is closed.
         """
         if not self.path:
             return f"exec {words}"
@@ -145,6 +156,6 @@ class PassphraseFile:
 
 
 def remove_leftovers(appliance: Appliance, folder: str = "") -> None:
-    """Remove our folders in the memory file system: one, or all that a killed run may have left."""
+    """Remove one of our folders in the memory file system, or all that a killed run has left."""
     which = quote(folder) if folder else f"{quote(appliance.paths.tmpfs)}/.tscm-migrate.????????"
     appliance.run(f"rm -rf {which}", display="remove the passphrase file")

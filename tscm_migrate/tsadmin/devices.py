@@ -1,4 +1,4 @@
-"""The devices that an appliance serves: their updates and the hashes of their files."""
+"""The devices of an appliance: their updates, and the hashes of their files."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _BUSY = re.compile(
 
 @dataclass(frozen=True)
 class Updated:
-    """How `tsadmin update` ended.
+    """Result of `tsadmin update`.
 
     Attributes:
         ok: the device was updated.
-        said: the line that tells it best.
-        busy: another process uses the device; try again.
-        notices: the other lines that have to be shown.
+        said: the line that describes the result best.
+        busy: another process uses the device; it can be tried again.
+        notices: other lines to show.
     """
 
     ok: bool
@@ -42,11 +42,11 @@ class Updated:
 
 
 def judge(status: int | None, text: str, name: str = "") -> Updated:
-    """Judge how an update ended: neither its words nor its statuses are documented, so each may tell of a failure.
+    """Judge the result of an update; neither the words nor the exit statuses are documented.
 
     Args:
-        status: its exit status; None where none came.
-        text: what it printed.
+        status: exit status, or None.
+        text: output.
         name: of the device.
     """
     printed = output.read(text, names=(name,) if name else ())
@@ -66,10 +66,11 @@ def update(appliance: Appliance, name: str, *, timeout: float) -> Updated:
         timeout: seconds.
 
     Raises:
-        UnknownPrompt: it asks something; a person must do this one. DialogueSilent, SshError: see there.
+        UnknownPrompt: it asked a question; a person must update this device.
+        DialogueSilent: a timeout. SshError: the connection failed.
     """
     intent = Intent(address=appliance.host.address, here=appliance.host.address, sudo=sudo_answer(appliance))
-    # A device's first login is for a person, later, by hand: the checklist names it.
+    # The first login of a device needs a person; the checklist names it.
     talked = converse(
         appliance,
         f"exec {appliance.paths.tsadmin} update {quote(name)}",
@@ -82,14 +83,14 @@ def update(appliance: Appliance, name: str, *, timeout: float) -> Updated:
 
 
 def file_hashes(appliance: Appliance, *, most: int = 20000) -> dict[str, str]:
-    """SHA-256 of every regular file that matches the device pattern, or lies below what matches it.
+    """Return the SHA-256 of the regular files that match the device pattern or are below it.
 
-    Where nothing matches, the layout is another one: then of the whole etc folder, but for hidden files and those that
-    may hold a secret by itself, whose hash is none that should be written down.
+    If nothing matches, the layout is unknown: then of all files in the etc folder, except hidden files and those that
+    may contain a secret, because the hash of a short secret reveals it.
 
     Returns:
-        Path below the etc folder → 64 hex digits; empty where there are none. Names with control characters are
-        left out.
+        Path below the etc folder → 64 hex digits; empty if no file is found. Names with control characters are left
+            out.
     """
     etc, pattern = quote(appliance.paths.etc_dir), appliance.paths.device_glob
     hashed = f"-exec sha256sum {{}} + 2>/dev/null | head -n {most}"

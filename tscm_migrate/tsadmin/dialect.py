@@ -1,8 +1,8 @@
-"""Dialects: how one `tsadmin` asks, as data. A loader that refuses whatever is not closed, and what it makes of a file. Pure.
+"""Dialects: the questions of one `tsadmin` as data. The loader refuses everything that is not closed. Pure.
 
-A dialect is a TOML file of whole questions (`[[question]]`) and of lines that may stand above a question that says
-nothing by itself (`[[fact]]`). A text is matched as a whole. It may hold slots ({ip}, {archive}, …), and references to
-closed lists of phrases in `[parts]`: `<part>`, or `<part>?` where it may be missing. There is no wildcard.
+A dialect is a TOML file of complete questions (`[[question]]`) and of lines that can be above a question without
+content of its own (`[[fact]]`). A text is matched completely. It may contain slots ({ip}, {archive}, …), and references
+to closed lists of phrases in `[parts]`: `<part>`, or `<part>?` if it is optional. Wildcards do not exist.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ SHIPPED = ("documented", "term-prompt", "plain-english")
 class Kind(StrEnum):
     """What a question asks for."""
 
-    ARCHIVE = "archive"  # a row of the list that is shown
+    ARCHIVE = "archive"  # a row of the shown list
     ARCHIVE_NAME = "archive-name"
     ARCHIVE_PATH = "archive-path"
-    OFFERED_NAME = "offered-name"  # of a new archive; an empty answer takes the one that is offered
+    OFFERED_NAME = "offered-name"  # of a new archive; an empty answer accepts the offered name
     PASSPHRASE = "passphrase"  # noqa: S105 - a kind, no password
     SUDO = "sudo"
     NETWORK = "network"
@@ -42,7 +42,7 @@ class Kind(StrEnum):
     REBOOT = "reboot"
     ENCRYPT = "encrypt"
     OLD_OFFLINE = "old-offline"
-    UNDER_WAY = "under-way"  # a restore that this run has begun before
+    UNDER_WAY = "under-way"  # a restore that this run has started before
     DHCP = "dhcp"
     STATIC = "static"
     METHOD = "method"  # "dhcp" or "static", as a word
@@ -59,10 +59,10 @@ class Kind(StrEnum):
     MORE_DNS = "more-dns"
     HOSTNAME = "hostname"
     INTERFACE = "interface"
-    CONFIRM = "confirm"  # the name that the question itself shows
+    CONFIRM = "confirm"  # the name in the question
     KEY = "key"  # "press Enter"
     PAGER = "pager"
-    LITERAL = "literal"  # always the text that a person has taught
+    LITERAL = "literal"  # always the text that was taught
 
 
 YES_NO = frozenset({
@@ -70,7 +70,7 @@ YES_NO = frozenset({
     Kind.OLD_OFFLINE, Kind.UNDER_WAY, Kind.DHCP, Kind.STATIC, Kind.APPLY, Kind.MORE_DNS,
 })  # fmt: skip
 SECRET = frozenset({Kind.PASSPHRASE, Kind.SUDO})
-NOTE, REFUSED = "note", "refused"  # kinds of facts that say nothing about a question, and that an answer was not taken
+NOTE, REFUSED = "note", "refused"  # kinds of facts that do not describe a question, and that an answer was refused
 
 LABELS = (
     "Palo Alto Networks", "A10 Networks", "Cisco ASA", "Cisco ISR", "Cisco Firepower", "Fortinet Fortigate", "Infoblox NIOS",
@@ -91,7 +91,7 @@ _WILD = re.compile(
     r"\\|\.[*+?]|[\])}>][*+]|(?<![*])[*](?![*])|\[\^|\[(?:[A-Za-z]-[A-Za-z]|0-9){1,4}\]|\(\?|\{\d*,?\d*\}|^\^|\$$|(?<=\w)\|(?=\w)|%s|[^/]\?\?|\.{4,}"
 )
 UNKNOWN_CHOICE = re.compile(r"[\[(<{] ?\w+(?: ?(?:/|,|\||\bor\b) ?\w+)+ ?[\])>}]$", re.ASCII)
-_OPEN_CHOICE = re.compile(r"<\w+(?:[|,/]\w+)+$", re.ASCII)  # its ">" was taken for the mark of a prompt
+_OPEN_CHOICE = re.compile(r"<\w+(?:[|,/]\w+)+$", re.ASCII)  # its ">" was read as the mark of a prompt
 _PIECE = re.compile(r"\{(?P<slot>[^{}|,/]*)\}|<(?P<part>[^<>\s|,/]+)>|(?P<plain>[{<]\w+(?:[|,/]\w+)+[}>]?|[^{<]+|[{<])")
 _QUESTION_KEYS = {
     "kind",
@@ -120,15 +120,15 @@ class DialectRow:
 
     Attributes:
         kind: what is asked for; None: what the facts above it are about (see `of`).
-        text: as it is written in the file, without its choice.
-        yes: what a yes does: it ("does"), it leaves things as they are ("leaves"), or the choice says so ("words").
-        does: what is typed for doing it, where that is not yes or no.
-        leaves: what is typed for leaving it.
+        text: as written in the file, without its choice.
+        yes: meaning of yes: do it ("does"), leave things as they are ("leaves"), or the choice names it ("words").
+        does: the answer for doing it, if that is not yes or no.
+        leaves: the answer for not doing it.
         answer: of the kind `literal`.
-        default: what its own text ends with in brackets, where that is read as a default ("… or abort [A]").
-        above: which lines may stand above: "any", only "known" ones, or one at least that is a "fact" of one of the
-            kinds in `of`; "list": the list of archives and nothing behind it.
-        ips: what the addresses in it are, in their order; one that is another makes it another question.
+        default: text in brackets at its end, if that is read as a default ("… or abort [A]").
+        above: lines that may be above: "any", only "known" ones, or at least one "fact" of a kind in `of`; "list": the
+            list of archives and nothing after it.
+        ips: the roles of the addresses in it, in order; with another address it is another question.
     """
 
     kind: Kind | None
@@ -148,7 +148,7 @@ class DialectRow:
 
     @property
     def name(self) -> str:
-        """What explains and journals call it."""
+        """Its name in explanations and journals."""
         return self.text or "(a bare prompt below the list)"
 
 
@@ -159,26 +159,26 @@ class Dialect:
     name: str
     questions: tuple[DialectRow, ...]
     facts: tuple[DialectRow, ...]
-    choices: frozenset[str] = frozenset()  # the spellings that it uses, "" for none shown; empty: any that is known
+    choices: frozenset[str] = frozenset()  # the spellings that it uses, "" for no choice; empty: all known ones
 
 
 def load(source: str | Path) -> Dialect:
-    """Load a dialect: a shipped one by its name, another by its file.
+    """Load a dialect: a shipped one by name, another by its file.
 
     Raises:
-        DialectError: with the file, the row, and what would be allowed there.
+        DialectError: with the file, the row, and what is allowed there.
     """
     path = HERE / f"{source}.toml" if source in SHIPPED else Path(source)
     try:
         return parse(path.read_text(encoding="utf-8-sig"), str(path), path.stem)
     except OSError as error:
-        raise DialectError(f"cannot be read: {error.strerror}", "name a file that is there", file=str(path)) from error
+        raise DialectError(f"cannot be read: {error.strerror}", "name an existing file", file=str(path)) from error
     except UnicodeDecodeError as error:
         raise DialectError("is not UTF-8 text", "save it as UTF-8", file=str(path)) from error
 
 
 def parse(text: str, file: str, name: str) -> Dialect:
-    """Make a dialect of a file's text.
+    """Parse the text of a dialect file.
 
     Raises:
         DialectError: see `load`.
@@ -191,7 +191,7 @@ def parse(text: str, file: str, name: str) -> Dialect:
 
 
 class _Loader:
-    """One file, checked row by row."""
+    """Loads one file row by row."""
 
     def __init__(self, data: dict[str, Any], file: str, name: str) -> None:
         self.data, self.file, self.name = data, file, name
@@ -291,7 +291,7 @@ class _Loader:
         return value
 
     def _words(self, text: str, at: str, *, free: bool) -> str:
-        """A question's text without its choice, which must be one that is known."""
+        """Return the text of a question without its choice, which must be a known one."""
         if any(f"<{part}>" in text for part in self.parts):
             return " ".join(text.split()).rstrip(" :.")
         self._closed(text, at)
@@ -301,10 +301,10 @@ class _Loader:
         return asked.words
 
     def _closed(self, text: str, at: str) -> None:
-        """Refuse what looks as if it stood for more than itself."""
+        """Refuse characters that look like a wildcard."""
         text = _OPEN_CHOICE.sub(
             "", UNKNOWN_CHOICE.sub("", text.rstrip(" \t:=?."))
-        )  # words to choose from stand for themselves: "{aye|nay}"
+        )  # words to choose from are literal: "{aye|nay}"
         unknown = [f"<{part}>" for part in re.findall(r"<(\w[\w-]*)>", text) if part not in self.parts]
         if wild := next((found[0] for found in _WILD.finditer(text)), next(iter(unknown), "")):
             raise self._fail(
@@ -313,7 +313,7 @@ class _Loader:
             )  # fmt: skip
 
     def _pattern(self, text: str, at: str, within: tuple[str, ...] = ()) -> re.Pattern[str]:
-        """The regular expression for one text; everything in it stands for itself but slots and parts."""
+        """Return the regular expression of one text; everything in it is literal except slots and parts."""
         names: list[str] = []
         try:
             return re.compile(self._sequence(text, at, names, within), re.IGNORECASE | re.ASCII)
@@ -365,7 +365,7 @@ class _Loader:
 
 
 def slots_of(match: re.Match[str]) -> dict[str, list[str]]:
-    """What stood in the slots of a matched text, by slot, in their order."""
+    """Return the text in each slot of a matched question, by slot, in order."""
     found: dict[str, list[str]] = {}
     for name, value in match.groupdict().items():
         if value is not None:

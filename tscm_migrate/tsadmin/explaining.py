@@ -1,4 +1,4 @@
-"""`prompts explain`: what a question would be answered, without an appliance."""
+"""`prompts explain`: the answers to questions, without an appliance."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 
 
 def intent(given: Sequence[str], dialogue: str) -> Intent:
-    """The values of a run that there is not: sane ones, and those that `--set` gives.
+    """Return an intent with sample values, and those of `--set`.
 
     Raises:
-        UsageError: no such dialogue, no such value, or one of the wrong form.
+        UsageError: an unknown dialogue, an unknown value, or a value of the wrong form.
     """
     if dialogue not in DIALOGUES:
         raise UsageError(f"--dialogue {dialogue!r} is unknown", f"one of: {', '.join(DIALOGUES)}")
@@ -52,7 +52,7 @@ def _value(key: str, kind: str, value: str) -> Any:
         return Secret(value)
     if kind.startswith("bool"):
         if value not in ("yes", "no", "true", "false"):
-            raise UsageError(f"--set {key}={value!r}", "say yes or no")
+            raise UsageError(f"--set {key}={value!r}", "use yes or no")
         return value in ("yes", "true")
     if key == "prefix":
         if not value.isascii() or not value.isdigit() or int(value) > 32:
@@ -70,10 +70,10 @@ def _value(key: str, kind: str, value: str) -> Any:
 
 
 def explained(source: Iterable[str], dialogue: str, given: Intent, known: Sequence[Dialect]) -> Iterator[Understood]:
-    """What each question of the input is understood as.
+    """Yield the interpretation of each question in the input.
 
     Raises:
-        UsageError: an input line is not a JSON string; what came before it has been given.
+        UsageError: an input line is not a JSON string; the lines before it were handled.
     """
     for number, text in enumerate(source, 1):
         if text.strip():
@@ -93,7 +93,7 @@ def _asked(text: str, number: int) -> list[str]:
 
 
 def explain(asked: Sequence[str], dialogue: str, given: Intent, known: Sequence[Dialect]) -> Iterator[Understood]:
-    """What each question of one dialogue is understood as, the one before it having been answered as it was."""
+    """Yield the interpretation of each question of one dialogue, each after the answer to the one before."""
     reader = QuestionReader(given, known, dialogue)
     for one in asked:
         terminal = ScreenBuffer()
@@ -105,7 +105,7 @@ def explain(asked: Sequence[str], dialogue: str, given: Intent, known: Sequence[
 
 
 def as_dict(found: Understood) -> dict[str, str | None]:
-    """What `--json` prints."""
+    """Return the object that `--json` prints."""
     return {
         "question": found.question, "kind": found.kind and found.kind.value, "dialect": found.dialect or None, "row": found.row or None,
         "answer": found.shown, "suggestion": found.suggestion, "why": found.why,
@@ -113,7 +113,7 @@ def as_dict(found: Understood) -> dict[str, str | None]:
 
 
 def as_text(found: Understood) -> str:
-    """What a person reads."""
+    """Return the text for a person."""
     if found.kind is None:
         hint = f"; perhaps {found.suggestion!r}" if found.suggestion is not None else ""
         return f"UNKNOWN  {found.question}\n         {found.why}{hint}"

@@ -1,4 +1,4 @@
-"""What the lines above a question say: facts that a row knows, lines of a log, or something that nobody knows. Pure."""
+"""Interprets the lines above a question: known facts, log lines, or unknown text. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, sentences
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MOST = 100  # lines above a question that are looked at
-_LONGEST = 30  # words of a line that may be a fact with another word in it
+_MOST = 100  # lines above a question that are read
+_LONGEST = 30  # longest line in words that may be a fact with a changed word
 
 
 class NotNow(Exception):
-    """A row fits, but must not answer; the text says why."""
+    """A row fits, but must not answer; the text is the reason."""
 
 
 class Another(NotNow):
@@ -26,7 +26,7 @@ class Another(NotNow):
 
 
 def check_slots(intent: Intent, row: DialectRow, slots: dict[str, list[str]]) -> None:
-    """An address or an archive in a question must be the one that it is about."""
+    """Check that an address or an archive in a question is the expected one."""
     network = row.kind in (Kind.NETWORK, Kind.APPLY) or row.about in (Kind.NETWORK, Kind.APPLY)
     for number, shown in enumerate([*slots.get("ip", []), *(one.split("/")[0] for one in slots.get("cidr", []))]):
         role = row.ips[number] if number < len(row.ips) else "network" if network else "any"
@@ -38,7 +38,7 @@ def check_slots(intent: Intent, row: DialectRow, slots: dict[str, list[str]]) ->
 
 
 class Above(NotNow):
-    """The question says nothing by itself, and what stands above it does not make it known."""
+    """The question has no content of its own, and the lines above it do not make it known."""
 
 
 class StatedFacts:
@@ -50,10 +50,10 @@ class StatedFacts:
         self._seen: dict[str, list[str] | None] = {}
 
     def all_of(self, lines: Sequence[str]) -> list[str]:
-        """The kinds of what these lines say, each of which must be known; rows of the list say nothing.
+        """Return the kinds of these lines, each of which must be a known fact; rows of the list are skipped.
 
         Raises:
-            Above: a line that no row knows.
+            Above: a line is not known.
         """
         found: list[str] = []
         at = 0
@@ -71,27 +71,28 @@ class StatedFacts:
         return found
 
     def of(self, lines: Sequence[str]) -> list[str] | None:
-        """The kinds of the facts that these lines, read as one, are; None where they are none."""
+        """Return the kinds of the facts in these lines, joined to one text; None if it is not a fact."""
         return self.in_text(joined(lines))
 
     def in_text(self, text: str) -> list[str] | None:
-        """The kinds of facts of a text that is one, or a row of sentences each of which is one; None where it is not."""
+        """Return the kinds of a text that is a fact, or several sentences each of which is one; None if it is not."""
         if text not in self._seen:
             self._seen[text] = self._look_up(text)
         return self._seen[text]
 
     def is_refusal(self, line: str) -> bool:
-        """Whether a line says that the last answer was not taken."""
+        """Return whether a line states that the last answer was refused."""
         return self.of([line]) == [REFUSED]
 
     def check_above(self, kind: Kind, lines: Sequence[str]) -> None:
-        """Above a question that says all by itself, unknown lines are logs; but no changed fact, no other address.
+        """Check the lines above a question with content of its own: they may be logs, but not a changed fact.
 
-        A line that is one word away from a fact says something else than it; an address or an archive that is not ours
-        makes the question another one.
+        A line that differs from a fact by one word means something else; an address or an archive that is not ours
+            makes the
+        question another one.
 
         Raises:
-            NotNow: one of these stands there.
+            NotNow: there is such a line.
         """
         for line in lines[-_MOST:]:
             if is_rule(line) or archive_list.is_row(line):

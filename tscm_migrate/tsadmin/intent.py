@@ -1,4 +1,4 @@
-"""What a run wants of `tsadmin`, the values that it asks for, and what was understood of a question. Pure."""
+"""What a run wants from `tsadmin`, the values that questions ask for, and how a question was understood. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 IPV4 = r"(?:\d{1,3}\.){3}\d{1,3}"
-DEFAULTS = {  # what a shown default of a value may be; any other text makes it another question
+DEFAULTS = {  # allowed defaults of a value; with another default it is another question
     Kind.ARCHIVE: r"\d{1,6}|[A-Za-z]|\S*threatstop_backup_\S+",
     Kind.ARCHIVE_NAME: r"\S*threatstop_backup_\S+",
     Kind.ARCHIVE_PATH: r"/\S*threatstop_backup_\S+",
@@ -32,7 +32,7 @@ TIMES = {Kind.PAGER: 5000, Kind.SUDO: 200, Kind.KEY: 20, Kind.DNS: 8, Kind.MORE_
 
 @dataclass(frozen=True)
 class Intent:
-    """What the run wants, and the values that questions ask for; None: nobody has said."""
+    """What the run wants, and the values that questions ask for; None: not known."""
 
     address: str = "10.1.1.43"
     prefix: int = 24
@@ -51,10 +51,10 @@ class Intent:
     restore_cron: bool = False
     bypass_netconf: bool = False
     encrypt: bool = True
-    continues: bool = False  # this run has begun the restore that is under way
+    continues: bool = False  # this run has started the restore that is in progress
 
     def wants(self, kind: Kind) -> bool | None:
-        """Whether what a yes/no question of this kind asks for is to be done."""
+        """Return whether the run wants the action of a question of this kind."""
         return {
             Kind.NETWORK: not self.bypass_netconf, Kind.APPLY: None if self.bypass_netconf else True, Kind.SSH: self.restore_ssh,
             Kind.CRON: self.restore_cron, Kind.ENCRYPT: self.encrypt, Kind.DHCP: self.dhcp,
@@ -62,7 +62,7 @@ class Intent:
         }.get(kind, True)  # fmt: skip
 
     def may_show(self, shown: str, role: str) -> bool:
-        """Whether a question may show this address where a row says what it is."""
+        """Return whether a question may show this address in this role."""
         return {
             "address": shown == self.address, "here": shown != self.address or self.here == self.address,
             "network": shown in (self.address, self.here), "gateway": self.gateway in (None, shown),
@@ -70,7 +70,7 @@ class Intent:
         }.get(role, True)  # fmt: skip
 
     def value(self, kind: Kind, given: int) -> str | Secret | None:
-        """The answer to a question for a value; `given`: how often this kind has been answered."""
+        """Return the answer to a question for a value; `given`: how often this kind was answered."""
         network = ipaddress.ip_interface(f"{self.address}/{self.prefix}").network
         values: dict[Kind, str | Secret | None] = {
             Kind.PASSPHRASE: self.passphrase, Kind.SUDO: self.sudo, Kind.ARCHIVE_NAME: self.archive,
@@ -87,10 +87,17 @@ class Intent:
 
 @dataclass(frozen=True)
 class Understood:
-    """What waits, and its answer; `kind` None: no row knows it, or it must not be answered now.
+    """How a question was understood; `kind` None: no row knows it, or it must not be answered now.
 
-    `question` is the whole question, `row` the text of the row that fits, `answer` what is typed (a secret is never
-    shown), `suggestion` what a person may want to type, `why` the reason in words.
+    Attributes:
+        question: the complete question.
+        kind: what it asks for.
+        dialect: name of the dialect that knows it.
+        row: text of the matching row.
+        answer: what is typed; never shown in a repr.
+        secret: the answer is a secret.
+        suggestion: proposed answer for a person.
+        why: reason in words.
     """
 
     question: str
@@ -100,17 +107,17 @@ class Understood:
     answer: str | None = field(default=None, repr=False)
     secret: bool = False
     suggestion: str | None = None
-    suggested: Kind | None = None  # the kind of the row that the suggestion is from
-    bare: bool = False  # it says nothing by itself, and what stands above it is not known
+    suggested: Kind | None = None  # the kind of the row of the suggestion
+    bare: bool = False  # it has no content of its own, and the lines above it are not known
     why: str = ""
-    not_listed: str = ""  # what is to be said where the list is shown and the archive is not in it
+    not_listed: str = ""  # message if the list is shown and the archive is not in it
 
     @property
     def rule(self) -> str:
-        """What a journal calls whoever answers it: its kind, and the row of a taught text."""
+        """Name of the rule in a journal: its kind, and the row of a taught text."""
         return f"{self.kind}:{self.row}" if self.kind is Kind.LITERAL else str(self.kind or "")
 
     @property
     def shown(self) -> str | None:
-        """The answer as it may be seen."""
+        """The answer for display."""
         return "(secret)" if self.secret else self.answer

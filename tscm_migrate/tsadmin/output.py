@@ -1,8 +1,8 @@
-"""What the lines that tsadmin prints mean for its end: neither its words nor its exit statuses are documented.
+"""Judges the lines that tsadmin prints: neither its words nor its exit statuses are documented.
 
-Three kinds of line matter. A *failure* counts whatever the exit status is. *Trouble* speaks of something that went
-wrong, and may be about a part only. A *notice* is a warning, or tells that something was left out or filled in. All of
-them are shown and stand in the report.
+Three kinds of lines matter. A *failure* counts whatever the exit status is. *Trouble* reports that something went wrong,
+perhaps only in a part. A *notice* is a warning, or reports that something was left out or replaced. All of them are
+shown, and are in the report.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.events import Emit
 
-_MOST = 200  # lines of one program: more are counted, not shown
+_MOST = 200  # lines of one program; further ones are counted, not shown
 _LONGEST = 300  # characters of one line
 
 # ---------------------------------------------------------------- levels of log lines
@@ -61,11 +61,11 @@ _ABSENT = re.compile(
     re.IGNORECASE,
 )
 _CONDITION = re.compile(r"\b(?:if|unless|whether|in\s+case)\b[^.;:]*", re.IGNORECASE)
-# A name or a path is not what the line says: "fatal-1", "/srv/invalid/a.conf", "error_7".
+# Words in names and paths do not count: "fatal-1", "/srv/invalid/a.conf", "error_7".
 _NAME = re.compile(r"[^\s,;:()\[\]'\"<>|=]+")
 
 _PERL = re.compile(r"\bat\s+(?:\S+|\(eval\s+\d+\))\s+line\s+\d+\b", re.IGNORECASE)
-_BROKEN = re.compile(  # the program or a part of it broke off
+_BROKEN = re.compile(  # the program or a part of it crashed
     r"\b(?:died\s+at|can't\s+locate\s+\S+\s+in\s+@INC|can't\s+open\s+perl\s+script|compilation\s+failed|"
     r"traceback\s+\(most\s+recent\s+call\s+last\)|segmentation\s+fault|core\s+dumped|bus\s+error|illegal\s+instruction|"
     r"out\s+of\s+memory|cannot\s+allocate\s+memory|no\s+space\s+left|read-only\s+file\s+system|input/output\s+error|"
@@ -100,7 +100,7 @@ _NOTICE = re.compile(
     re.IGNORECASE,
 )
 _LEFT_OUT = re.compile(r"\b(?:skip(?:s|ped|ping)?|omit(?:s|ted|ting)?|ignor(?:es|ed|ing)|left\s+out)\b", re.IGNORECASE)
-# What is said of an answer, before the question comes again.
+# Messages about an answer, before the question is asked again.
 _OF_AN_ANSWER = re.compile(
     r"\binvalid\s+(?:yes\s+or\s+no\s+)?(?:response|option|selection|choice|number|input|entry|answer|value)\b"
     r"\s*(?:$|[.!]|[:,]?\s*'?\d+'?\.?$|[.,;:-]\s*(?:options\s+are|(?:please\s+)?(?:try|enter|choose|select|answer)))|"
@@ -113,12 +113,12 @@ _OF_AN_ANSWER = re.compile(
 
 @dataclass(frozen=True)
 class Output:
-    """What one run of tsadmin printed.
+    """The output of one run of tsadmin.
 
     Attributes:
         failures: lines that mean failure, whatever the exit status is.
-        troubles: lines that speak of something that went wrong, the failures among them.
-        lines: all that has to be shown: troubles and notices, in their order.
+        troubles: lines that report that something went wrong, with the failures.
+        lines: all lines to show: troubles and notices, in their order.
         last: the last line that is not blank.
     """
 
@@ -129,22 +129,22 @@ class Output:
 
     @property
     def gist(self) -> str:
-        """The line that tells best how it ended."""
+        """The line that describes the result best."""
         return (self.failures or self.troubles or (self.last,))[-1]
 
     def tell(self, emit: Emit, host: str) -> None:
-        """Emit every line that has to be shown as a warning: watchers show it and the report keeps it."""
+        """Emit every line to show as a warning; it is displayed, and kept in the report."""
         for line in self.lines:
             emit(Said(f"{host}: {line}", "warning"))
 
 
 def read(text: str, *, questions: Iterable[str] = (), names: Collection[str] = ()) -> Output:
-    """Find the lines that matter in what a program printed.
+    """Find the lines that matter in the output of a program.
 
     Args:
-        text: the transcript, answers included.
-        questions: that were answered; the lines that end in one of them are not read.
-        names: of devices; such a word is never read as a word of the line.
+        text: the transcript, with the answers.
+        questions: that were answered; lines that end with one of them are skipped.
+        names: of devices; these are not read as words of a line.
     """
     tails = tuple(tail for q in questions if len(tail := q.strip()[-30:]) > 3)
     every = [line.strip() for line in printable(text).splitlines() if line.strip()]
@@ -167,18 +167,18 @@ def read(text: str, *, questions: Iterable[str] = (), names: Collection[str] = (
 
 
 def leaves_out(output: Output, name: str) -> str:
-    """The line which tells that the device `name` was left out, or ""."""
+    """Return the line that reports that the device `name` was left out, or ""."""
     word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w-])")
     return next((line for line in output.lines if word.search(line) and _LEFT_OUT.search(word.sub(" ", line))), "")
 
 
 def _goes_on(rest: list[str]) -> bool:
-    """Whether a program that complained of an answer went on afterwards."""
+    """Return whether a program continued after it had refused an answer."""
     return any(not _OF_AN_ANSWER.search(line) for line in rest)
 
 
 def _kind(line: str, names: Collection[str]) -> str:
-    """failure, trouble, notice or ""."""
+    """Return failure, trouble, notice or ""."""
     plain = _NAME.sub(lambda word: " " if word[0].strip(".!?") in names else word[0], line) if names else line
     level = _level(plain)
     kind = _kind_of_words(plain)
@@ -190,7 +190,7 @@ def _kind(line: str, names: Collection[str]) -> str:
 
 
 def _level(line: str) -> str:
-    """fatal, error, warn or "": the level of a log line."""
+    """Return the level of a log line: fatal, error, warn or ""."""
     found = _BRACKETED.search(line) or _LEADING.search(line) or _CAPITALS.search(line)
     if found is None or _COUNTERS.search(line):
         return ""

@@ -1,4 +1,4 @@
-"""Reads what waits in a dialogue and says what to answer; live sessions, replay and explain all use it. Pure."""
+"""Reads the waiting question of a dialogue and decides the answer, for live sessions, replay and explain. Pure."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LONGEST_FACT = 30  # words
-_MOST_OF_A_KIND = 6  # questions in one dialogue, where no other number is given
+_MOST_OF_A_KIND = 6  # questions of one kind in one dialogue, by default
 _MOST_KEPT = 20_000  # lines above a pager
-_MOST_LINES = 40  # of one question; a taught menu may be long
-_TURNS = vocabulary(  # what a word in a question may turn round: no suggestion leaves one of these out
+_MOST_LINES = 40  # lines of one question; a taught menu may be long
+_TURNS = vocabulary(  # words that change the sense of a question: a suggestion never leaves one out
     "not no dont don't never without except but only skip keep leave avoid omit instead undo revert remove delete erase wipe "
     "reset old other previous factory default later before after stop abort cancel quit merge mind objection problem off disable"
 )
 _YES_NO = frozenset({"y", "n", "yes", "no", "true", "false"})
 _WANTED_FOR_ITSELF = frozenset({Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ENCRYPT})
 _OF_NETWORK = dict.fromkeys((Kind.APPLY, Kind.REBOOT), (Kind.NETWORK,))
-_PASSED_OVER = frozenset({Kind.PAGER, Kind.SUDO})  # what was shown before these still belongs to the next question
+_PASSED_OVER = frozenset({Kind.PAGER, Kind.SUDO})  # lines before these still belong to the next question
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """One reading of the lines: the question's, and those that stand above it."""
+    """One reading of the lines: those of the question, and those above it."""
 
     lines: Sequence[str]
     above: Sequence[str]
@@ -61,26 +61,26 @@ def _shipped() -> tuple[Dialect, ...]:
 
 
 def dialects(*files: Path | None) -> tuple[Dialect, ...]:
-    """The site's own dialects, where their files are there, and then the shipped ones.
+    """Return the dialects of the site, if their files exist, and then the shipped ones.
 
     Raises:
-        DialectError: a file has something wrong in it.
+        DialectError: a file has an error.
     """
     return (*(load(file) for file in files if file is not None and file.is_file()), *_shipped())
 
 
 def _worded(text: str) -> bool:
-    """Whether a line says what it asks; "> " and "[y/n]: " do not."""
+    """Return whether a line contains words; "> " and "[y/n]: " do not."""
     return re.search("[A-Za-z]{2}", take_apart(text).words) is not None
 
 
 def _same(row: DialectRow, choice: Choice) -> bool:
-    """Whether the choice that a question shows is the one that its row has in its words."""
+    """Return whether the choice that a question shows is the one in its row."""
     return (row.does or choice.yes).lower() == choice.yes and (row.leaves or choice.no).lower() == choice.no
 
 
 class QuestionReader:
-    """One dialogue: understands what waits, and counts what was sent."""
+    """The state of one dialogue: reads questions, and counts the answers that were sent."""
 
     def __init__(self, intent: Intent, known: Sequence[Dialect], dialogue: str = "restore") -> None:
         self.intent, self.dialogue = intent, dialogue
@@ -92,16 +92,16 @@ class QuestionReader:
         self._given: dict[Kind | tuple[str], int] = {}
 
     def teach(self, dialect: Dialect) -> None:
-        """Let a dialect go before all others from now on; one of the same name is replaced."""
+        """Put a dialect before all others; one of the same name is replaced."""
         self._dialects = [dialect, *(one for one in self._dialects if one.name != dialect.name)]
         self._facts = StatedFacts(self._dialects, self.intent)
 
     def read(self, lines: Sequence[str], *, suggest: bool = True) -> Understood:
-        """Understand the last of these lines, which waits.
+        """Interpret the last of these lines, which waits for an answer.
 
         Args:
-            lines: all that was shown since the last answer.
-            suggest: look for a suggestion where no row knows the question.
+            lines: all lines since the last answer.
+            suggest: look for a suggestion if no row knows the question.
         """
         shown = self.shown(lines)
         while shown and not shown[-1].strip():
@@ -120,20 +120,20 @@ class QuestionReader:
                     other, bare = other or isinstance(reason, Another), bare or isinstance(reason, Above)
                     missing = str(reason) if isinstance(reason, _NotListed) else missing
             if stop and _worded(candidate.text):
-                break  # this is the question, and with the lines above it it is not another one
+                break  # with the lines above it, it is not another question
         if again := self._asked_again(shown):
             return again
         suggestion, kind = self._suggest(shown) if suggest and not other else (None, None)
         return Understood(question, suggestion=suggestion, suggested=kind, bare=bare, why=why, not_listed=missing)
 
     def shown(self, lines: Sequence[str]) -> tuple[str, ...]:
-        """These lines below those that a pager stopped: together they belong to the question that waits."""
+        """Return these lines after those that a pager stopped: together they belong to the waiting question."""
         return (*self._kept, *lines)
 
     def sent(self, understood: Understood, lines: Sequence[str] = (), *, by_person: bool = False) -> None:
-        """Count an answer that has gone out; `lines` are those that it was read from.
+        """Count an answer that was sent; `lines` are those that it was read from.
 
-        What a person has typed is not known, so nobody is sure of it afterwards.
+        An answer that a person has typed is not known, so the state is uncertain afterwards.
         """
         shown = self.shown(lines)
         passed = understood.kind in _PASSED_OVER
@@ -148,7 +148,7 @@ class QuestionReader:
     # ------------------------------------------------------------------ which lines are the question
 
     def _candidates(self, shown: Sequence[str]) -> Iterator[_Candidate]:
-        """The last line alone, then with ever more of the lines above it, each time beginning where a sentence may."""
+        """Yield the last line, then with more and more lines above it, each time from the start of a sentence."""
         for start in range(len(shown) - 1, max(-1, len(shown) - 1 - _MOST_LINES), -1):
             if is_rule(shown[start]) and start < len(shown) - 1:
                 continue
@@ -157,7 +157,7 @@ class QuestionReader:
                 yield _Candidate(shown[start:], shown[:start])
 
     def _goes_on(self, shown: Sequence[str], start: int) -> bool:
-        """Whether the line at `start` only goes on with the sentence above it, which no row knows as a line by itself."""
+        """Return whether the line at `start` continues the sentence above it, and is not a known line by itself."""
         above = shown[start - 1]
         return runs_on(above, shown[start]) and not archive_list.is_row(above) and self._facts.of([above]) is None
 
@@ -181,7 +181,7 @@ class QuestionReader:
         return None
 
     def _heads(self, words: str) -> Iterator[tuple[str, str]]:
-        """The words as they are, and without sentences at their beginning, each of which a row knows as a fact."""
+        """Yield the words, and the words without sentences at their beginning that are known facts."""
         yield "", words
         for stop in re.finditer(r"[.!:;?]+ +(?=\S)", words):
             head = words[: stop.start()]
@@ -199,7 +199,7 @@ class QuestionReader:
         if row.dialect in SHIPPED or kind in (Kind.NETWORK, Kind.APPLY):
             self._facts.check_above(kind, candidate.above)
         if self._given.get((candidate.text,), 0) >= self._most(kind, candidate):
-            raise NotNow("it was answered already, and comes again")
+            raise NotNow("it was answered already, and is asked again")
         if self._given.get(kind, 0) >= TIMES.get(kind, _MOST_OF_A_KIND):
             raise NotNow(f"questions of kind {kind} were answered too often already")
         answer = self._text(kind, row, asked, slots, candidate)
@@ -210,7 +210,7 @@ class QuestionReader:
         )
 
     def _most(self, kind: Kind, candidate: _Candidate) -> int:
-        """How often the very same question is answered: more often only where something was shown in between."""
+        """Return how often the same question is answered: more often only if something was shown in between."""
         again = self._last is not None and self._last.question == candidate.text
         repeats = again and all(is_rule(line) or self._facts.is_refusal(line) for line in candidate.above)
         return 2 if repeats and kind not in (Kind.PAGER, Kind.DNS, Kind.KEY) else TIMES.get(kind, 2)
@@ -223,7 +223,7 @@ class QuestionReader:
         if kind in YES_NO:
             return self._yes_no(kind, row, asked, candidate.text)
         if kind is Kind.SUDO and self._given.get(kind) and any(self._facts.is_refusal(one) for one in candidate.above):
-            raise NotNow("sudo has not taken this password")
+            raise NotNow("sudo has refused this password")
         if asked.choice is not None or (asked.ranged and kind is not Kind.ARCHIVE):
             raise NotNow(f"a question of kind {kind} has no such choice")
         allowed = DEFAULTS.get(kind, "" if kind in SECRET or kind is Kind.PAGER else IPV4)
@@ -254,17 +254,17 @@ class QuestionReader:
             if typed is None:
                 raise NotNow("what is typed for the other answer has not been taught")
             if choice is not None and row.dialect in SHIPPED and not _same(row, choice):
-                raise NotNow("its choice is another one than that of the row")
+                raise NotNow("its choice differs from that of the row")
             return typed.upper() if asked.words.isupper() else typed
         if choice is None or choice.words != (row.yes == "words"):
-            raise NotNow("it is not known how yes and no are spelled here")
+            raise NotNow("the spelling of yes and no is not known")
         yes = wanted if row.yes != "leaves" else not wanted
         answer = choice.yes if yes else choice.no
         again = self._last is not None and self._last.question == question
         return {"y": "yes", "n": "no"}.get(answer, answer) if again and not choice.text else answer
 
     def _check_default(self, asked: Parsed, row: DialectRow, answers: Sequence[str]) -> None:
-        """A default that is not an answer to a yes/no question makes it another one: "Restore SSH [all] [y/n]"."""
+        """Refuse a default that is neither yes nor no: "Restore SSH [all] [y/n]" is another question."""
         if row.dialect in SHIPPED and asked.default is not None:
             allowed = {*_YES_NO, *(one.lower() for one in (*answers, row.default or ""))}
             if asked.default.lower() not in allowed:
@@ -305,7 +305,7 @@ class QuestionReader:
         self._facts.all_of(lines)
 
     def _check_below_list(self, lines: Sequence[str]) -> None:
-        """Another menu or an unknown line between the list and the question: the number may be asked of that."""
+        """Refuse another menu or an unknown line between the list and the question: the number may be for that."""
         last = max(at for at, line in enumerate(lines) if archive_list.is_row(line))
         keys = archive_list.keys(lines)
         options = {line: key for line in lines[last + 1 :] if (key := archive_list.key(line)) is not None}
@@ -316,12 +316,12 @@ class QuestionReader:
     # ------------------------------------------------------------------ facts
 
     def _check_subject(self, kind: Kind, found: Sequence[str]) -> None:
-        """What the facts above are about must not be something that is wanted or not for itself."""
+        """Check that the facts above are not about something that has an intent of its own."""
         if other := {*found} & _WANTED_FOR_ITSELF - {kind, *_OF_NETWORK.get(kind, ())}:
             raise Above(f"what stands above it is about {', '.join(sorted(other))}")
 
     def _kind_of_facts(self, candidate: _Candidate, row: DialectRow, head: str) -> Kind:
-        """What a bare question is about: the one thing that the facts above it, all of them known, speak of."""
+        """Return the subject of a question without content: the one kind of the facts above it, which are all known."""
         found = [*self._facts.all_of(candidate.above), *(self._facts.in_text(head) or [])]
         about = {fact for fact in found if fact not in (NOTE, REFUSED)}
         if len(about) > 1:
@@ -333,7 +333,7 @@ class QuestionReader:
         return Kind(about.pop())
 
     def _asked_again(self, shown: Sequence[str]) -> Understood | None:
-        """A mere choice below a refusal asks for the last answer again, in this spelling."""
+        """Interpret a bare choice after a refusal as the last question again, in this spelling."""
         if not shown or self._last is None or self._last.kind not in YES_NO or self._last.answer is None:
             return None
         asked = take_apart(plain(shown[-1]))
@@ -352,7 +352,7 @@ class QuestionReader:
     # ------------------------------------------------------------------ unknown
 
     def _suggest(self, shown: Sequence[str]) -> tuple[str | None, Kind | None]:
-        """What a question would be answered that differs by one word or two, none of which turns it round."""
+        """Return the answer to a known question that differs by one or two words, none of which changes its sense."""
         for candidate in self._candidates(shown[-4:]):
             asked = take_apart(candidate.text)
             if asked.yes_no is None or not asked.words:

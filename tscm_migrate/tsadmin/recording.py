@@ -1,4 +1,4 @@
-"""`prompts record` and `prompts replay`: a dialogue written down with a person who answers, and read again later."""
+"""`prompts record` and `prompts replay`: records a dialogue that a person answers, and reads it again later."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Recorded:
 
 @dataclass
 class Recording:
-    """A dialogue of one kind (restore, backup) on one host; no secret is in it."""
+    """A dialogue of one kind (restore, backup) on one host; it contains no secret."""
 
     host: str
     dialogue: str
@@ -51,16 +51,16 @@ class Recording:
     status: int | None = None
 
     def write(self, path: Path) -> None:
-        """As JSON, readable by the owner alone: a transcript tells much of a site."""
+        """Write it as JSON, readable by the owner only, because a transcript describes the site."""
         text = json.dumps(redact.tree({"format": FORMAT, **asdict(self)}), indent=1, ensure_ascii=False) + "\n"
         private.write(path, text)
 
     @classmethod
     def read(cls, path: Path) -> Recording:
-        """A recording that was written before.
+        """Read a recording.
 
         Raises:
-            UsageError: it is not one.
+            UsageError: the file is not a valid recording.
         """
         try:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -73,7 +73,7 @@ class Recording:
 
 
 class _Recorder:
-    """Stands between the dialogue and the person, and writes down what is asked and what is answered."""
+    """Passes questions to the person, and records questions and answers."""
 
     attended = True
 
@@ -99,23 +99,23 @@ class _Recorder:
 
 
 def record(host: Host, dialogue: str, operator: OperatorPort) -> Recording:
-    """Run one dialogue on an appliance, every question answered by the person at the terminal.
+    """Run one dialogue on an appliance; the person at the terminal answers every question.
 
     Args:
-        host: where; what the person answers really happens there.
+        host: where; the answers take effect there.
         dialogue: restore or backup.
         operator: must be attended.
 
     Returns:
-        What was asked and answered, without secrets, also where the person stopped in the middle.
+        Questions and answers, without secrets, also if the person stopped the dialogue.
 
     Raises:
-        UsageError: nobody is there, or there is no such dialogue. SshError: see there.
+        UsageError: no terminal exists, or the dialogue is unknown. SshError: the connection failed.
     """
     if dialogue not in DIALOGUES:
         raise UsageError(f"--dialogue {dialogue!r} is unknown", f"one of: {', '.join(DIALOGUES)}")
     if not operator.attended:
-        raise UsageError("a dialogue is recorded with a person who answers", "run it on a terminal")
+        raise UsageError("a dialogue is recorded while a person answers it", "run it on a terminal")
     secrets = Secrets(interactive=True)
 
     def dial(host: Host, expect: Sequence[str] | None = None) -> Shell:
@@ -129,14 +129,14 @@ def record(host: Host, dialogue: str, operator: OperatorPort) -> Recording:
         talked = converse(appliance, command, reader, _Recorder(operator, made), display=command, always=True)
         made.status = talked.status
     except UnknownPrompt:
-        pass  # the person stopped it: what was seen until then is worth keeping
+        pass  # the person stopped it; what was recorded until then is kept
     finally:
         appliance.close()
     return made
 
 
 def reader_for(known: Facts | None, host: Host, dialogue: str) -> QuestionReader:
-    """A reader with the host's dialects, and with values that only stand for those of a real run."""
+    """Return a reader with the host's dialects, and with sample values for those of a real run."""
     made = sample_intent([], dialogue)
     if known is not None:
         own = next((i for i in known.interfaces if i.address == host.address), None)
@@ -150,10 +150,10 @@ def reader_for(known: Facts | None, host: Host, dialogue: str) -> QuestionReader
 
 
 def replay(recording: Recording, host: Host) -> list[tuple[str, str]]:
-    """What today's dialects make of a recorded dialogue.
+    """Return how the present dialects understand a recorded dialogue.
 
     Returns:
-        Each question with its kind, or "" where a person would have to answer.
+        Each question with its kind, or "" if a person would have to answer.
     """
     reader = reader_for(None, host, recording.dialogue)
     found = []

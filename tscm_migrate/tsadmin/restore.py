@@ -1,4 +1,4 @@
-"""`tsadmin restore`: its questions answered in any order; the archive chosen from its list by file name."""
+"""Runs `tsadmin restore`: questions are answered in any order; the archive is chosen from its list by file name."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NETWORK = frozenset(
         Kind.MORE_DNS,
     }
 )
-# A taught text is not sent to such a question where the network settings must stay as they are.
+# A taught text is not sent to such a question if the network settings must not change.
 _MAY_BE_NETWORK = re.compile(
     r"\b(?:net(?:work|conf)\w*|address\w*|ip|dhcp|interfaces?|re-?boot|re-?start)\b", re.IGNORECASE
 )
@@ -53,11 +53,12 @@ _MAY_BE_NETWORK = re.compile(
 
 @dataclass(frozen=True)
 class RestoreRequest:
-    """What to restore, and the old appliance's network settings for a dialogue that asks for them one by one.
+    """Options of a restore, and the network settings of the old appliance for a dialogue that asks for them.
 
-    `devices`: names that are known, so that none is read as a word of what tsadmin prints. `continues`: a pass of this
-    run has chosen its archive before, so one that is said to be in progress is ours.
-    `limits`: when to give it up.
+    Attributes:
+        devices: known names, so that none is read as a word of the output.
+        continues: an earlier pass of this run has chosen its archive, so a restore in progress is ours.
+        limits: timeouts.
     """
 
     archive: str
@@ -83,10 +84,12 @@ class RestoreRequest:
 
 @dataclass(frozen=True)
 class RestoreOutcome:
-    """How a pass ended: what was answered, whether the connection went away, what was printed.
+    """How a pass ended.
 
-    `answered`: the kinds of the questions; "operator" for a person's answer, and "literal:ROW" for a taught text.
-    `stopped_at`: the question at which it was hung up; "" where it ended by itself.
+    Attributes:
+        answered: kinds of the answered questions; "operator" for an answer of a person, "literal:ROW" for a taught
+            text.
+        stopped_at: the question at which the pass was ended; "" if it ended by itself.
     """
 
     answered: tuple[str, ...]
@@ -97,11 +100,12 @@ class RestoreOutcome:
     stopped_at: str = ""
 
     def devices(self, known: Collection[str] = ()) -> tuple[str, ...]:
-        """Devices that the output names.
+        """Return the devices that the output names.
 
         Args:
-            known: names of the old one's etc tree: each that is mentioned counts; where there are none, what stands
-                behind the word device does ("restoring device edge-asa").
+            known: names of the old appliance's etc tree: each that is printed counts; if there are none, the words
+                after
+                "device" count ("restoring device edge-asa").
         """
         if known:
             return device_discovery.in_text(self.text, known)
@@ -109,27 +113,27 @@ class RestoreOutcome:
         return tuple(dict.fromkeys(name for name in found if not re.fullmatch(r"[a-z]+", name)))
 
     def files(self, most: int = 200) -> tuple[str, ...]:
-        """Absolute paths of files that the output names."""
+        """Return the absolute paths of files that the output names."""
         found = re.findall(r"(?<![\w./-])/(?:[\w@+.-]+/)+[\w@+.-]*\w", self.text)
         return tuple(dict.fromkeys(found))[:most]
 
     def did(self, *kinds: str) -> bool:
-        """Whether a question of one of these kinds was answered."""
+        """Return whether a question of one of these kinds was answered."""
         return any(kind in self.answered for kind in kinds)
 
     @property
     def said(self) -> str:
-        """The line that tells best how it ended."""
+        """The line that describes the result best."""
         return (self.printed.failures or (self.printed.last,))[-1]
 
     @property
     def ended_well(self) -> bool:
-        """Exit codes are not documented: a status other than 0 is a failure only where a line speaks of trouble."""
+        """Whether it ended well: an exit status other than 0 is a failure only with a line that reports trouble."""
         return not self.printed.failures and (self.status == 0 or not self.printed.troubles)
 
 
 def options(request: RestoreRequest, passphrase_file: str = "") -> list[str]:
-    """The documented options: those that a backup takes too, and what becomes of the network settings."""
+    """Return the documented options: those of a backup, and those for the network settings."""
     shared = backup.BackupRequest(request.interface, debug=request.debug, leave_tmp_files=request.leave_tmp_files)
     given = backup.options(shared, passphrase_file)
     if request.bypass_netconf:
@@ -140,7 +144,7 @@ def options(request: RestoreRequest, passphrase_file: str = "") -> list[str]:
 
 
 def command(appliance: Appliance, request: RestoreRequest) -> str:
-    """The command as a person would type it."""
+    """Return the command as a person would type it."""
     encrypted = request.archive.endswith(".gpg") and request.passphrase
     return " ".join(
         [appliance.paths.tsadmin, "restore", *options(request, "(a 0600 file in memory)" if encrypted else "")]
@@ -148,7 +152,7 @@ def command(appliance: Appliance, request: RestoreRequest) -> str:
 
 
 def reader_for(appliance: Appliance, request: RestoreRequest) -> QuestionReader:
-    """A reader for one pass: what is wanted, the values, and the dialects of this appliance."""
+    """Return a reader for one pass: with the intent, the values, and the dialects of this appliance."""
     intent = Intent(
         address=request.address, prefix=request.prefix, here=appliance.host.address, gateway=request.gateway or None,
         dns=request.dns, dhcp=request.dhcp, hostname=request.hostname or None, interface=request.interface or None,
@@ -170,17 +174,21 @@ def run(
     """Run one pass.
 
     Args:
-        appliance: the new one.
+        appliance: the new appliance.
         request: what to restore.
-        operator: asked about unknown questions; what is taught takes effect at once, and is kept in the host's dialect.
-        chosen: called when the archive is about to be chosen from the list: from then on a restore that is under way
-            is ours, for a program that goes on with another's shows no list.
-        only: of `Outcome.answered` of other passes: it is hung up, without an answer, at a question that is not among
-            these, and at one about the network. None: all are answered.
+        operator: answers unknown questions; what is taught takes effect at once, and is saved in the host's dialect.
+        chosen: called when the archive is about to be chosen from the list: a later "restore in progress" is then ours,
+            since
+            a program that continues the restore of another run shows no list.
+        only: kinds of `RestoreOutcome.answered` of other passes: the pass is ended, without an answer, at a question
+            that is
+            not among these, and at one about the network. None: all are answered.
 
     Raises:
-        RestoreFailed: the archive is not in the list that is shown.
-        UnknownPrompt, DialogueSilent, SshError: see there. A connection that goes away is no error here.
+        RestoreFailed: the archive is not in the list.
+        UnknownPrompt: a question was not answered. DialogueSilent: a timeout. SshError: the connection failed; a
+            connection
+            that is lost later is not an error.
     """
     missing: list[str] = []
 
@@ -215,14 +223,14 @@ def run(
 
 
 def _may_answer(understood: Understood, only: Collection[str]) -> bool:
-    """Whether a restore that is followed up to the network answers this question."""
+    """Return whether a restore that is followed up to the network question answers this question."""
     if understood.kind in NETWORK or understood.rule not in only:
         return False
     return understood.kind is not Kind.LITERAL or not _MAY_BE_NETWORK.search(understood.question)
 
 
 class Unsent:
-    """A person who teaches an answer that is not sent: the dialogue is hung up as soon as it is remembered, or not."""
+    """Lets a person teach an answer that is not sent: the dialogue is ended after it."""
 
     def __init__(self, operator: OperatorPort) -> None:
         self._operator = operator
@@ -231,17 +239,17 @@ class Unsent:
 
     @property
     def attended(self) -> bool:
-        """Whether there is anybody to ask."""
+        """Whether a person can be asked."""
         return self._operator.attended
 
     def answer(self, host: str, understood: Understood, shown: Sequence[str], *, unseen: bool = False) -> str | None:
-        """What would be typed."""
+        """Ask for the answer to teach."""
         self.asked = understood
-        self._operator.told("the network settings may be next: your answer is remembered, and not sent now")
+        self._operator.told("the network settings may be next: your answer is saved, and not sent now")
         return self._operator.answer(host, understood, shown, unseen=unseen)
 
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
-        """As what; the dialogue ends here where it is not to be remembered."""
+        """Ask for the kind; the dialogue ends here if the answer is not to be remembered."""
         self.kind = self._operator.remember(host, question, kinds)
         if self.kind is None:
             raise _RestoreObserver(self.asked or Understood(question))
@@ -254,15 +262,15 @@ class Unsent:
 
 
 def look_at_list(appliance: Appliance, request: RestoreRequest) -> str:
-    """Start a restore, see whether the archive is in its list, and hang up without having answered anything.
+    """Start a restore, look for the archive in its list, and end the dialogue before the first answer.
 
     The network settings are bypassed, so that nothing can be applied meanwhile.
 
     Returns:
-        "" where it is listed; else a known question that is asked before the list is shown.
+        "" if it is listed; else a known question that is asked before the list is shown.
 
     Raises:
-        RestoreFailed: the archive is not in the list, or the restore ends without asking anything.
+        RestoreFailed: the archive is not in the list, or the restore ends without a question.
         UnknownPrompt: an unknown question is asked before the list is shown.
     """
     looking = replace(request, bypass_netconf=True, force_apply_netconf=False, continues=True)
@@ -291,7 +299,7 @@ def look_at_list(appliance: Appliance, request: RestoreRequest) -> str:
 
 
 class _RestoreObserver(Exception):
-    """A question at which a dialogue is hung up without an answer."""
+    """Raised at a question at which a dialogue is ended without an answer."""
 
     def __init__(self, understood: Understood) -> None:
         super().__init__(understood.question)

@@ -1,4 +1,4 @@
-"""A live dialogue with tsadmin: the reader decides, the ssh room types, a person is asked about what no row knows."""
+"""Runs a dialogue with tsadmin: known questions are answered from the dialects, unknown ones by a person."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ if TYPE_CHECKING:
     from tscm_migrate.tsadmin.intent import Understood
     from tscm_migrate.tsadmin.reader import QuestionReader
 
-OPERATOR = "operator"  # who answered, where a person did
+OPERATOR = "operator"  # the rule of answers by a person
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds: of silence after which a dialogue is given up, and for all of it. See `site.Policy`."""
+    """Timeouts in seconds: without output, and in all. See `model.Policy`."""
 
     silence: float = Policy.tsadmin_silence
     total: float = Policy.tsadmin_timeout
 
 
 class OperatorPort(Protocol):
-    """Whoever can be asked about a question that no row knows."""
+    """Interface to the person who answers unknown questions."""
 
     @property
     def attended(self) -> bool:
-        """Whether there is anybody to ask."""
+        """Whether a person can be asked."""
 
     def answer(self, host: str, understood: Understood, shown: Sequence[str], *, unseen: bool = False) -> str | None:
-        """What to type, or None to stop; `shown`: all lines since the last answer, `unseen`: it may be a secret."""
+        """Return what to type, or None to stop; `shown`: all lines since the last answer, `unseen`: hide the input."""
 
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
-        """The kind as which a question and its answer are to be remembered, one of `kinds`; None: not at all."""
+        """Return the kind (one of `kinds`) as which to save a question and its answer; None: do not save it."""
 
     def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
         """Show the result; `saved`: whether the answer to `question` is known from now on."""
 
 
 class Nobody:
-    """Answers nothing."""
+    """Answers no question: no person can be asked."""
 
     attended = False
 
     def answer(self, _host: str, _understood: Understood, _shown: Sequence[str], *, unseen: bool = False) -> str | None:
-        """Nobody is there."""
+        """Return None."""
         del unseen
         return None
 
     def remember(self, _host: str, _question: str, _kinds: Sequence[Kind]) -> Kind | None:
-        """Nobody is there."""
+        """Return None."""
 
     def told(self, _text: str, _question: str = "", *, saved: bool = True) -> None:
         """Show nothing."""
@@ -68,7 +68,7 @@ class Nobody:
 
 @dataclass
 class _Session:
-    """Decides for one dialogue; stores why it stopped."""
+    """State of one dialogue: decides the answers, and stores why it stopped."""
 
     appliance: Appliance
     reader: QuestionReader
@@ -80,24 +80,24 @@ class _Session:
     lines: tuple[str, ...] = ()
 
     def __call__(self, pending: Pending) -> Answer | Wait | HangUp:
-        """Answer at once what is surely a question; wait for more while the line may still grow."""
+        """Answer a complete question at once; wait while the line may still grow."""
         if pending.terminated and not may_be_whole_line_prompt(pending.line):
             return Wait()
-        # A line may still be growing ("Restore SSH" is not yet "Restore SSH and cron?"), but not behind its choice.
+        # A line may still grow ("Restore SSH" to "Restore SSH and cron?"), but not after its choice.
         if not pending.settled and not complete(pending.line):
             return Wait()
         self.lines = pending.lines if pending.terminated else (*pending.lines, pending.line)
         self.read = self.reader.read(self.lines, suggest=False)
         self.look(self.read)
         if self.read.answer is None or self.always:
-            # To stop here is drastic, so a line that a busy program may have left is given its time first.
+            # An unknown question stops the run, so a line that a busy program may have printed gets more time.
             if not pending.settled or pending.quiet < patience(self.read.question, terminated=pending.terminated):
                 return Wait()
             return self._ask(pending)
         return Answer(self.read.answer, rule=self.read.rule, secret=self.read.secret, asked=self.read.question)
 
     def sent(self, exchange: Exchange) -> None:
-        """Count an answer, now that it has gone out."""
+        """Count an answer after it was sent."""
         if self.read is not None:
             self.reader.sent(self.read, self.lines, by_person=exchange.rule == OPERATOR)
 
@@ -119,9 +119,9 @@ class _Session:
             self._learn(understood, typed, unseen=unseen)
             again = self.reader.read(self.lines)
             if again.kind in (Kind.SSH, Kind.CRON) and again.answer is not None:
-                self.read = again  # in a rehearsal another answer is wanted than the one that was taught
+                self.read = again  # a rehearsal needs another answer than the one that was taught
                 return Answer(again.answer, rule=again.rule, asked=again.question)
-        # What a person types at an unknown question may be a secret: it is never written down.
+        # An answer to an unknown question may be a secret: it is never recorded.
         return Answer(typed, rule=OPERATOR, secret=True, asked=understood.question)
 
     def _learn(self, understood: Understood, typed: str, *, unseen: bool) -> None:
@@ -157,21 +157,21 @@ def converse(
 
     Args:
         appliance: where.
-        script: shell source, as the login user.
+        script: shell source; runs as the login user.
         reader: of this dialogue.
-        operator: asked when no row knows, if attended; what is taught takes effect at once.
-        display: what logs call the command.
-        limits: after which it is given up.
-        look: sees each question before it is answered; what it raises ends the dialogue.
+        operator: answers questions that no row knows, if attended; what is taught takes effect at once.
+        display: name of the command in logs.
+        limits: timeouts.
+        look: called with each question before it is answered; an exception ends the dialogue.
         always: ask the operator about known questions, too.
 
     Raises:
-        UnknownPrompt: a question that no row knows, and nobody to ask; it was not answered.
-        DialogueSilent: nothing more came.
+        UnknownPrompt: no row knows a question, and no person answered it.
+        DialogueSilent: a timeout.
     """
     session = _Session(appliance, reader, operator, look, always)
     pace = DialoguePace(quiet=0.2, idle=limits.silence, total=limits.total)
-    # A list of thousands of lines must not wait in a pager.
+    # A long list must not wait in a pager.
     script = f"PAGER=cat SYSTEMD_PAGER=cat; export PAGER SYSTEMD_PAGER; {script}"
     transcript = appliance.shell.converse(script, session, pace=pace, on_exchange=session.sent, display=display)
     if session.unknown:
@@ -179,11 +179,11 @@ def converse(
     return transcript
 
 
-# ---------------------------------------------------------------- waiting told from busy
+# ---------------------------------------------------------------- waiting or busy
 
 _PROMPT_END = re.compile(r"(?:[?:>»›\])}=#]|\?[^?]{1,60}|\b[yY]/[nN])\s*$")
 _TELLS_TO = re.compile(r"\b(?:type|enter|choose|select|pick|press|specify|provide|input|toggle)\b", re.IGNORECASE)
-_QUESTION_END = re.compile(r"\?\s*(?:[\[(<{][^\[\](){}<>?]{0,40}[\])>}])?\W*$")  # with its default behind it, perhaps
+_QUESTION_END = re.compile(r"\?\s*(?:[\[(<{][^\[\](){}<>?]{0,40}[\])>}])?\W*$")  # perhaps followed by its default
 _BUSY = re.compile(
     r"^\W*(?:\[[^\]]*\]\W*)?[A-Z]?[a-z]+ing\b(?![^?]*\?)"  # "Restoring device edge-asa: "
     r"|(?:\.{2,}|…|\d\s*%|\d+\s*/\s*\d+|[#=*.-]{3,}>?)\s*[\])]?\s*$"  # "Unpacking ...", "(3/10)", "[####   ]"
@@ -194,20 +194,20 @@ _COMPLETE = re.compile(r"[\[(<{]\s*(?:y|yes)\s*[/|]\s*(?:n|no)\s*[\])>}]\s*[:?>�
 
 
 def complete(line: str) -> bool:
-    """Whether a line that may still grow ends with its choice ("[y/n]: "), so that what is asked is all there."""
+    """Return whether a line that may still grow ends with its choice ("[y/n]: "), so that the question is complete."""
     return bool(_COMPLETE.search(line))
 
 
 def may_be_whole_line_prompt(line: str) -> bool:
-    """Whether a finished line, after which nothing comes, may be a prompt: "[*] SSH restored (6 files)" is none."""
+    """Return whether a finished line without a successor may be a prompt; "[*] SSH restored (6 files)" is not."""
     return not _busy(line) and (_asks(line) or bool(re.search(r"[:>»›]\s*$", line)))
 
 
 def patience(line: str, *, terminated: bool) -> float:
-    """How many seconds a line that no row knows must have been waiting before it counts as an unknown question.
+    """Return the seconds that a line must wait before it counts as an unknown question.
 
-    Nothing in the text of "Device edge-asa: " tells a question from work that goes on; waiting costs seconds, a wrong
-    stop in the middle of a restore costs the migration.
+    The text "Device edge-asa: " may be a question or a progress message. Waiting costs seconds; a wrong stop in the
+    middle of a restore costs the migration.
     """
     if _busy(line) and take_apart(line).choice is None:
         return math.inf
@@ -217,10 +217,10 @@ def patience(line: str, *, terminated: bool) -> float:
 
 
 def _busy(line: str) -> bool:
-    """Whether the line tells of work that goes on; "A restore is in progress. Continue it?" asks about it."""
+    """Return whether the line reports work in progress; "A restore is in progress. Continue it?" is a question."""
     return bool(_BUSY.search(plain(line))) and not _QUESTION_END.search(line)
 
 
 def _asks(line: str) -> bool:
-    """Whether the line surely asks for something: it offers a choice, ends as a question, or says what to type."""
+    """Return whether the line surely asks for input: it has a choice, ends as a question, or names what to type."""
     return take_apart(line).choice is not None or bool(_QUESTION_END.search(line) or _TELLS_TO.search(line))

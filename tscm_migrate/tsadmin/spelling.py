@@ -1,4 +1,4 @@
-"""How a question is written around its words: log tag, frame, choice, default, wrapped lines; closed lists. Pure."""
+"""Parses how a question is written around its words: log tag, frame, choice, default, wrapped lines. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _END = " \t:>›»=?"
 class Choice:
     """A known spelling of a choice: what is typed for yes and for no.
 
-    `words`: the choice itself says what is done ("[restore/skip]"), so `yes` does it and `no` leaves it.
+    `words`: the choice names the actions ("[restore/skip]"), so `yes` does it and `no` does not.
     """
 
     text: str
@@ -36,7 +36,7 @@ class Choice:
 
 
 def _choices() -> dict[str, Choice]:
-    """Every spelling, by its text in lower case."""
+    """Return every spelling, by its text in lower case."""
     found: list[Choice] = []
     brackets = (("[", "]"), ("(", ")"), ("<", ">"), ("{", "}"))
     for (yes, no), joint in itertools.product(
@@ -90,7 +90,7 @@ _DEFAULT = re.compile(
 
 @dataclass(frozen=True)
 class Parsed:
-    """A question taken apart: its words, its choice, its default, whether a range or a question mark ends it."""
+    """The parts of a question: its words, choice and default, and whether a range or a question mark is at its end."""
 
     words: str
     choice: Choice | None = None
@@ -100,7 +100,7 @@ class Parsed:
 
     @property
     def yes_no(self) -> Choice | None:
-        """The choice between yes and no: as it is shown, or as the default or a mere question mark implies it."""
+        """The choice between yes and no: as shown, or implied by the default or a question mark."""
         if self.choice is not None or self.ranged:
             return self.choice
         if self.default is not None:
@@ -114,21 +114,22 @@ _ALONE = re.compile(r"\W(?:default )?(?:\d{1,6}|y|n|yes|no)\W", re.IGNORECASE | 
 
 
 def _default(bare: str, *, of_choice: bool) -> re.Match[str] | None:
-    """The default at the end of a text; an address in round brackets before a choice is a word of the question."""
+    """Return the default at the end of a text; an address in round brackets before a choice is part of the words."""
     found = _DEFAULT.search(bare)
     if not found or not (found.start() or _ALONE.fullmatch(found[0])):
         return None
-    counted = re.fullmatch(r"\d{1,2}/\d{1,2}", found["round"] or "")  # "Passphrase (1/3): " counts the attempts
+    # "Passphrase (1/3): " shows the number of the attempt
+    counted = re.fullmatch(r"\d{1,2}/\d{1,2}", found["round"] or "")
     return None if counted or (of_choice and "." in (found["round"] or "")) else found
 
 
 def take_apart(text: str) -> Parsed:
-    """Take log tag, choice, default and the marks at its end off a question; each at most once, from the end."""
+    """Split log tag, choice, default and final marks off a question; each at most once, from the end."""
     rest, choice, default, ranged, marked = plain(text), None, None, False, False
     while True:
         before = rest
         bare = rest.rstrip(_END)
-        # ">" closes "<y/n>", so what ends with a known choice is looked at before its end is cut off
+        # ">" closes "<y/n>", so a known choice at the end is looked for before the end is cut off
         closed = rest.rstrip(" \t:=?")
         tried = next((t for t in (rest, closed, bare) if choice is None and _CHOICE.search(t)), None)
         if tried is not None and (found := _CHOICE.search(tried)):
@@ -149,12 +150,12 @@ def take_apart(text: str) -> Parsed:
 
 
 def plain(text: str) -> str:
-    """One line without its log tag, its frame and what blanks it has too many."""
+    """Return one line without its log tag, its frame and superfluous blanks."""
     return _BLANKS.sub(" ", _TAG.sub("", _SIDES.sub("", text), count=1)).strip(" ")
 
 
 def is_rule(line: str) -> bool:
-    """Whether a line is blank or a mere rule of dashes."""
+    """Return whether a line is blank or consists of dashes."""
     return not line.strip() or _RULE.fullmatch(line) is not None
 
 
@@ -166,7 +167,7 @@ _RUNS_ON = re.compile(
 
 
 def runs_on(above: str, below: str) -> bool:
-    """Whether the sentence in the line above goes on in the line below."""
+    """Return whether the sentence in the line above continues in the line below."""
     first, second = plain(above), plain(below)
     if not first or not second or is_rule(above):
         return False
@@ -183,15 +184,15 @@ def runs_on(above: str, below: str) -> bool:
 
 
 def vocabulary(text: str) -> frozenset[str]:
-    """The words of a text."""
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a line, without their full stops."""
+    """Return the sentences of a line, without their full stops."""
     return [one.rstrip(" .!") for one in re.split(r"(?<=[.!]) +", text) if one.rstrip(" .!")]
 
 
 def joined(lines: Sequence[str]) -> str:
-    """Several lines as one, as a wrapped question is read."""
+    """Join several lines to one, as a wrapped question is read."""
     return " ".join(one for line in lines if not is_rule(line) and (one := plain(line)))

@@ -1,4 +1,4 @@
-"""What a person teaches: an exact question with slots and what it is answered becomes a row of the site's dialect."""
+"""Turns an unknown question and a person's answer into an exact row, with slots, of the site's dialect."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _SLOTTED = re.compile(
     r"|(?<![\w.-])(?P<n>\d{1,6})(?![\w.-]\w|\w)",
     re.ASCII,
 )
-# A yes to a question of these words, or an option with them, leaves things as they are.
+# With one of these words, "yes" or an option leaves things as they are.
 _KEEPS = re.compile(
     r"\b(?:do\s+not|don't|never|keep\w*|leav(?:e|ing)|skip\w*|without|retain\w*|preserv\w*|unchanged)\b", re.IGNORECASE
 )
 _KEEPING_OPTION = re.compile(rf"^\W*\w+\W+(?:no|n)\b|{_KEEPS.pattern}", re.IGNORECASE)
 _KEY = re.compile(r"\W*(\d{1,2}|[a-z])\s*[)\].:=-]", re.IGNORECASE | re.ASCII)
 _MOST_LINES = 24
-_ITEM = re.compile(r" {2,}\S+(?: \(.*\))? *")  # one name of a list, perhaps with its type
-_ENOUGH = 8  # words that say what is asked without the list above them
+_ITEM = re.compile(r" {2,}\S+(?: \(.*\))? *")  # a name in a list, perhaps with its type
+_ENOUGH = 8  # number of words with which a question is clear without the list above it
 _TAUGHT = [Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ARCHIVE, Kind.DEVICES_EXIST, Kind.PROCEED, Kind.REBOOT, Kind.ENCRYPT]
 
 
 def asks_for_a_secret(question: str) -> bool:
-    """Whether what is typed should not be seen; "Show the password? [y/n]" asks for none."""
+    """Return whether the input should be hidden; "Show the password? [y/n]" does not ask for a secret."""
     asked = take_apart(question)
     yes_no = asked.choice is not None or (asked.default or "").lower() in {"y", "n", "yes", "no"}
     return bool(_SECRET.search(question)) and not yes_no
@@ -55,9 +55,9 @@ class NotRemembered(Exception):
 
 @dataclass(frozen=True)
 class Lesson:
-    """A question that no row knows, and what a person has typed.
+    """A question that no row knows, and the answer that a person has typed.
 
-    `unseen`: it was not shown, so it may be a secret. `below`: the lines above the question belong to it.
+    `unseen`: the input was hidden, so it may be a secret. `below`: the lines above the question belong to it.
     """
 
     understood: Understood
@@ -70,9 +70,10 @@ class Lesson:
 
     @property
     def kinds(self) -> list[Kind]:
-        """The kinds that it may be remembered as: the one that is certain, else all; the first is proposed.
+        """The kinds as which it can be saved: the one that is certain, else all; the first is proposed.
 
-        None for a secret that is not the known passphrase: that must not go to this question the next time.
+        Empty for a secret that is not the known passphrase: the passphrase must not be sent to this question the next
+            time.
         """
         for kind, secret in ((Kind.PASSPHRASE, self.intent.passphrase), (Kind.SUDO, self.intent.sudo)):
             if secret is not None and secret.reveal() == self.typed:
@@ -90,7 +91,7 @@ class Lesson:
 
     @property
     def text(self) -> str:
-        """The whole question: with its menu, and with the lines above it where it says nothing by itself."""
+        """The complete question: with its menu, and with the lines above it if it has no content of its own."""
         lines = [line for line in self.lines if line.strip()] or [""]
         start = len(lines) - 1
         while start and lines[start].startswith("\t"):
@@ -100,17 +101,17 @@ class Lesson:
                 break
             start -= 1
         if start < len(lines) - 1 and _is_option(lines[start]) and start and not archive_list.is_row(lines[start - 1]):
-            start -= 1  # what stands above a menu is what it asks
+            start -= 1  # the line above a menu is its question
         if self.understood.bare or self.below:
             start = min(start, self._paragraph(lines))
         return joined(lines[start:])
 
     def _paragraph(self, lines: Sequence[str]) -> int:
-        """Where the lines begin that a question belongs to which says nothing by itself."""
+        """Return the index of the first line that belongs to a question without content of its own."""
         start = len(lines) - 1
         while start and len(lines) - start < _MOST_LINES and not archive_list.is_row(lines[start - 1]):
             if _ITEM.fullmatch(lines[start - 1]) and len(joined(lines[start:]).split()) >= _ENOUGH:
-                break  # a list of devices is another one the next time
+                break  # a list of devices will differ the next time
             start -= 1
         return start
 
@@ -130,13 +131,13 @@ def _is_option(line: str) -> bool:
 
 
 def row(lesson: Lesson, kind: Kind) -> str:
-    """The row as it is written into a dialect."""
+    """Return the row as written to a dialect."""
     text, typed = lesson.text, lesson.typed
     if kind is Kind.CONFIRM:
         text = text.replace(f"({typed})", "({hostname})")
     asked = take_apart(text)
     if asked.default is not None and asked.choice is None:
-        text = asked.words  # a default may be another one the next time, and is read apart from the words
+        text = asked.words  # a default may differ the next time, and is parsed separately
     ips: list[str] = []
     slotted = _SLOTTED.sub(lambda found: _slot(found, lesson.intent, ips), text)
     fields: dict[str, str | list[str]] = {"kind": kind.value, "text": slotted}
@@ -160,7 +161,7 @@ def _slot(found: re.Match[str], intent: Intent, ips: list[str]) -> str:
 
 
 def _of_two_options(lesson: Lesson) -> Iterator[tuple[str, str]]:
-    """Both answers, where the question shows just two options, of which one leaves things as they are."""
+    """Yield both answers if the question shows just two options, of which one leaves things as they are."""
     shown = [plain(line) for line in lesson.lines if _is_option(line)]
     found = [(match[1], text) for text in shown if (match := _KEY.match(text))]
     kept = {key: _KEEPING_OPTION.search(text) is not None for key, text in found}
@@ -170,10 +171,10 @@ def _of_two_options(lesson: Lesson) -> Iterator[tuple[str, str]]:
 
 
 def _of_yes_no(lesson: Lesson, kind: Kind) -> Iterator[tuple[str, str]]:
-    """What a yes does: known from what was typed and from what is wanted.
+    """Yield the meaning of yes, from the typed answer and the intent.
 
-    A rehearsal wants neither SSH nor cron, the migration perhaps both, and nothing tells which of the two a person has
-    in mind: then the question's own words tell it.
+    A rehearsal wants neither SSH nor cron, the migration perhaps both, and it is not known which of them the person has
+    in mind: then the words of the question decide.
     """
     asked, typed = take_apart(lesson.text), lesson.typed
     wanted = lesson.intent.wants(kind) is not False
@@ -195,7 +196,7 @@ def _of_yes_no(lesson: Lesson, kind: Kind) -> Iterator[tuple[str, str]]:
 
 
 def learn(lesson: Lesson, kind: Kind, file: Path | None, reader: QuestionReader) -> str:
-    """Remember an answer: in the dialect's file where there is one, and in this dialogue at once.
+    """Save an answer: in the file of the dialect if there is one, and for this dialogue.
 
     Returns:
         Where it is saved, for the person.
@@ -209,14 +210,14 @@ def learn(lesson: Lesson, kind: Kind, file: Path | None, reader: QuestionReader)
     old = ""
     if file is not None and file.is_file():
         old = file.read_text(encoding="utf-8")
-    text = (old or "# Questions of this site's appliances, and what they are answered. Taught by a person.\n") + made
+    text = (old or "# Questions of this site's appliances, with their answers. Taught by a person.\n") + made
     try:
         dialect = parse(text, str(file or "(taught)"), file.stem if file else "taught")
     except DialectError as error:
         raise NotRemembered(error.problem) from error
     reader.teach(dialect)
     if reader.read(lesson.lines).kind is None and kind not in SECRET:
-        if not lesson.below:  # such as an address above a question about the network
+        if not lesson.below:  # for example an address above a question about the network
             return learn(replace(lesson, below=True), kind, file, reader)
         raise NotRemembered("its row would not match the question")
     if file is None:
