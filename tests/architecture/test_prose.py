@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # What has been rewritten so far; at the end this is prose.EVERYTHING.
 REWRITTEN = (
     "tscm_migrate/ssh/accelerated", "tscm_migrate/util", "tscm_migrate/fleet/pool.py",
-    "tscm_migrate/appliance", "tscm_migrate/archive", "tscm_migrate/transfer",
+    "tscm_migrate/appliance", "tscm_migrate/archive", "tscm_migrate/transfer", "tscm_migrate/tsadmin", "tscm_migrate/demo",
 )  # fmt: skip
 
 

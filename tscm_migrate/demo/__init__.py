@@ -1,4 +1,4 @@
-"""Rehearsal appliances: simulated TSCMs that behave as the vendor's documents say, faults included.
+"""Simulated appliances that behave as the vendor's documents describe, with faults, for `demo` and the tests.
 
-Only the tests, the demo and the rehearsal import this; it may import anything.
+Only the task `demo` and the tests import this package; it may import all others.
 """

@@ -1,4 +1,4 @@
-"""What every lab can do, whichever way its appliances are made; tests are written against this."""
+"""The interface of all labs, however their appliances are made; tests are written against it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from tscm_migrate.demo.profile import Profile
 
 Name = Literal["old", "new"]
-CHECKOUT = Path(__file__).resolve().parents[2]  # what `python -m tscm_migrate` is imported from
+CHECKOUT = Path(__file__).resolve().parents[2]  # from here `python -m tscm_migrate` is imported
 INVENTORY_NAMES = {"old": "tscm-old", "new": "tscm-new"}
 
 
 @dataclass(frozen=True)
 class Collision:
-    """Two appliances wanted one address; `at` is aware UTC in ISO form."""
+    """Two appliances wanted the same address; `at` is aware UTC in ISO form."""
 
     at: str
     address: str
@@ -31,16 +31,16 @@ class Collision:
 
 @runtime_checkable
 class Lab(Protocol):
-    """Two appliances and a place to run the tool from; a context manager that leaves nothing behind."""
+    """Two appliances, and a workstation to run the tool; a context manager that removes everything at its end."""
 
-    inventory: Path  # hosts.toml with tscm-old and tscm-new; known_hosts and the client key lie beside it
-    folder: Path  # everything of this lab; the tool's state too
+    inventory: Path  # hosts.toml with tscm-old and tscm-new; known_hosts and the client key are in the same folder
+    folder: Path  # all files of this lab, also the tool's state
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
 
     def env(self) -> dict[str, str]:
-        """What the tool's environment needs: inventory, state folder."""
+        """Environment variables for the tool: inventory, state folder."""
 
     def run_tool(
         self, *args: str, env: Mapping[str, str] | None = None, stdin: str | None = None, timeout: float = 120
@@ -48,49 +48,49 @@ class Lab(Protocol):
         """Run `tscm-migrate ARGS` on the workstation; subprocess.TimeoutExpired after `timeout` seconds."""
 
     def spawn_tool(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start it, with stdout and stderr in pipes; the caller ends it."""
+        """Start the tool, with stdout and stderr in pipes; the caller ends it."""
 
     def on(self, name: Name, script: str, *, root: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a shell script on an appliance by a side channel, without ssh."""
+        """Run a shell script on an appliance, without ssh."""
 
     def guest(self, name: Name) -> Guest:
-        """The simulated TSCM: its places on this machine, its faults."""
+        """Return the simulated appliance: its files on this machine, its faults."""
 
     def profile(self, name: Name) -> Profile:
-        """What was asked for."""
+        """Return the profile of an appliance."""
 
     def root_of(self, name: Name) -> Path:
-        """The appliance's root folder on this machine."""
+        """Return the appliance's root folder on this machine."""
 
     def journal(self, name: Name) -> list[dict[str, Any]]:
-        """What its programs did, with times; see `Guest.journal`."""
+        """Return what its programs did, with times; see `Guest.journal`."""
 
     def power_on(self, name: Name) -> None:
-        """Boot with the saved network settings; returns when it is up."""
+        """Boot with the saved network settings; returns when it is running."""
 
     def power_off(self, name: Name) -> None:
-        """Pull the plug."""
+        """Cut the power."""
 
     def is_on(self, name: Name) -> bool:
-        """Whether it has power."""
+        """Return whether it has power."""
 
     def boot_id(self, name: Name) -> str:
-        """Changes with every boot."""
+        """Return its boot id, which changes with every boot."""
 
     def addresses(self) -> dict[str, str | None]:
-        """The address that each appliance answers at now; None while it answers at none."""
+        """Return the address at which each appliance answers; None if it does not."""
 
     def collisions(self) -> list[Collision]:
-        """Every time that two appliances wanted one address."""
+        """Return all cases in which two appliances wanted the same address."""
 
 
 def tool_command(*args: str) -> list[str]:
-    """How the tool is started in a lab: this interpreter, this checkout."""
+    """Return the command that starts the tool in a lab: this interpreter, this checkout."""
     return [sys.executable, "-m", "tscm_migrate", *args]
 
 
 def tool_env(folder: Path, inventory: Path) -> dict[str, str]:
-    """The tool's environment: state and configuration in the lab's folder, no agent, no keyring of the user."""
+    """Return the environment of the tool: state and configuration in the lab's folder, without agent and keyring."""
     ours = {
         "TSCM_INVENTORY": str(inventory),
         "HOME": str(folder / "workstation"),

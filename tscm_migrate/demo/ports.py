@@ -1,4 +1,4 @@
-"""Ports for servers of the lab and of the tests, on loopback."""
+"""Free ports on loopback, for servers of the lab and of the tests."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _FIRST, _SPREAD, _TRIES = 12_000, 8_000, 2_000
 
 
 def free_port(*addresses: str, also: int = 0) -> int:
-    """A port that is free on all these addresses, as is the one `also` above it; never the same twice in one process.
+    """Return a port that is free on all these addresses, with its neighbour `also`; never twice the same in a process.
 
-    Below 32768: an ephemeral port, which the system gives to any connection that goes out, may be taken again before a
-    server has bound it, and who connects to it may meet himself.
+    Below 32768: the system may give an ephemeral port to an outgoing connection before a server has bound it, and a
+    client could then connect to itself.
 
     Args:
-        addresses: 127.0.0.1, where none is given.
-        also: the distance of a second port.
+        addresses: default: 127.0.0.1.
+        also: distance of a second port.
 
     Raises:
-        OSError: there is none.
+        OSError: no port is free.
     """
-    start = _FIRST + (os.getpid() * 97) % _SPREAD  # processes side by side look at different ones
+    start = _FIRST + (os.getpid() * 97) % _SPREAD  # parallel processes try different ports
     for port in range(start, start + _TRIES):
         if port not in _GIVEN and all(_is_free(one, port, port + also) for one in addresses or ("127.0.0.1",)):
             _GIVEN.add(port)

@@ -1,4 +1,4 @@
-"""What the vendor's documents leave open about an appliance, as data that the labs vary on purpose."""
+"""The properties of an appliance that the vendor's documents leave open, as data that labs vary."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ WORDINGS = ("documented", "term-prompt", "sentences", "spoken", "debian", "terse
 """Names of the prompt wordings; the texts are in `guest/inside/wording.py`."""
 
 FAULTS: dict[str, str] = {
-    "lies_exit0_without_archive": "backup says that all is well, exits 0 and leaves no archive",
+    "lies_exit0_without_archive": "backup prints success, exits 0 and makes no archive",
     "lies_exit1_with_archive": "backup makes a good archive and exits 1",
-    "truncates_archive": "backup leaves an archive that is cut in half, and exits 0",
-    "backup_fails": "backup says why (the value, if it is a text) and exits with `exit_error`",
-    "hangs_backup": "backup says nothing for this many seconds after its first line",
-    "hangs_restore": "restore says nothing for this many seconds after its first line",
-    "restore_fails": "restore stops half-way through the devices",
-    "restore_skips_devices": "names of devices that restore reports an issue with, and leaves out; exits 0",
-    "restore_exit1": "restore does everything and exits 1",
-    "prints": "command (backup, restore, update) → lines that it prints at its end; its exit status stays",
-    "update_fails": "names of devices whose update fails always",
+    "truncates_archive": "backup makes a truncated archive, and exits 0",
+    "backup_fails": "backup prints the reason (the value, if it is a text) and exits with `exit_error`",
+    "hangs_backup": "backup prints nothing for this many seconds after its first line",
+    "hangs_restore": "restore prints nothing for this many seconds after its first line",
+    "restore_fails": "restore stops after half of the devices",
+    "restore_skips_devices": "names of devices that restore reports and leaves out; exits 0",
+    "restore_exit1": "restore succeeds and exits 1",
+    "prints": "command (backup, restore, update) → lines that it prints at its end; its exit status is unchanged",
+    "update_fails": "names of devices whose update always fails",
     "hides_archives": "restore finds no archive at all",
     "floods": "restore prints this many bytes of noise before its first prompt",
-    "drips": "backup and restore print a line every so many seconds, and never come to an end",
+    "drips": "backup and restore print a line at this interval in seconds, and never end",
     "reboot_seconds": "a reboot takes this many seconds (done by the lab)",
     "reboot_never": "after a reboot the appliance stays off (done by the lab)",
-    "reboot_keeps_address": "after a reboot it comes back at the address it had (done by the lab)",
-    "reboot_mute_seconds": "after a reboot sshd accepts and says nothing for this many seconds (done by the lab)",
+    "reboot_keeps_address": "after a reboot it has its old address (done by the lab)",
+    "reboot_mute_seconds": "after a reboot sshd accepts and sends nothing for this many seconds (done by the lab)",
 }
-"""Every fault that a profile may carry, and what it does; the value is True unless said otherwise."""
+"""All faults that a profile can have, with their effect; the value is True unless described otherwise."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Device:
 class Profile:
     """One simulated appliance.
 
-    The defaults are what the documents show; every field is something that they leave open, or that differs between
-    two appliances. Times are in seconds, sizes in bytes. `faults` takes the names in `FAULTS`.
+    The defaults are as documented; every field is a property that the documents leave open, or that differs between two
+    appliances. Times are in seconds, sizes in bytes. `faults` takes the names in `FAULTS`.
     """
 
     name: str = "old"
@@ -77,19 +77,19 @@ class Profile:
     core_version: str = "1.50-01"
     keyring_version: str = ""
     login_shell: str = "/bin/bash"
-    sudo_password: str | None = None  # None: sudo asks for none
+    sudo_password: str | None = None  # None: sudo needs none
     sudo_allowed: bool = True
     tsadmin_needs_sudo: bool = False  # tsadmin calls sudo itself, which then asks on the terminal
     # content
     devices: tuple[Device, ...] = ()
-    log_bytes: int = 2048  # of random bytes in the log folder: makes an archive as large as a test wants
-    archives: int = 0  # backups that are there already, an hour apart, the newest one hour old
-    disk_free: int | None = None  # what `df` says is free below /opt (where a lab can do it)
-    clock_offset: float = 0.0  # what `date` is off by
+    log_bytes: int = 2048  # random bytes in the log folder: determine the size of an archive
+    archives: int = 0  # existing backups, an hour apart, the newest an hour old
+    disk_free: int | None = None  # free space below /opt as `df` shows it (if the lab supports it)
+    clock_offset: float = 0.0  # difference of `date`
     missing: tuple[str, ...] = ()  # programs that are not installed: "rsync", … (namespace lab)
     # backup and restore
     encryption_configured: bool | None = None  # None: the first run asks
-    passphrase: str = ""  # what it was configured with
+    passphrase: str = ""  # the configured passphrase
     asks_passphrase_always: bool = False  # configured or not, backup asks for the passphrase
     honours_passphrase_file: bool = True
     wording: str = "documented"
@@ -97,13 +97,13 @@ class Profile:
     list_base: int = 1
     list_sort: Literal["newest", "oldest", "name", "shuffled"] = "newest"
     list_shows_links: bool = False
-    list_doubles: bool = True  # an archive that lies at home and in the backup folder is listed twice
-    extra_prompt: str | None = None  # a question that no document knows
+    list_doubles: bool = True  # an archive in the home folder and in the backup folder is listed twice
+    extra_prompt: str | None = None  # an undocumented question
     extra_prompt_in: Literal["backup", "restore"] = "restore"
     reboot_style: Literal["asks", "itself", "tells"] = "asks"
     network_dialogue: bool = False  # restore walks through the dialogue of `tsadmin network`
     restarts_sshd: bool = True  # restored host keys show at once; else after the next reboot
-    upgrade_to: str | None = None  # the TSCM-Core that the packages' upgrade brings; None: nothing newer is there
+    upgrade_to: str | None = None  # TSCM-Core after an upgrade of the packages; None: no newer version
     upgrade_wants_reboot: bool = False
     list_command: bool = True  # whether `tsadmin list` exists
     # updates
@@ -125,11 +125,11 @@ class Profile:
             raise ValueError(f"order must name every question once: {self.order}")
 
     def with_(self, **changes: Any) -> Profile:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return replace(self, **changes)
 
     def for_guest(self) -> dict[str, Any]:
-        """What the programs on the appliance may know: everything but the secrets."""
+        """Return the data for the programs on the appliance: everything except secrets."""
         data = asdict(self)
         del data["sudo_password"], data["passphrase"]
         return data
@@ -149,12 +149,12 @@ SOME_DEVICES = (
 
 
 def old_profile(**changes: Any) -> Profile:
-    """The appliance that is migrated: devices, logs, a backup or two."""
+    """Return the appliance that is migrated: with devices, logs, and a backup."""
     fields: dict[str, Any] = {"name": "old", "hostname": "tsclient", "devices": SOME_DEVICES, "archives": 1}
     return Profile(**{**fields, **changes})
 
 
 def new_profile(**changes: Any) -> Profile:
-    """The appliance that takes over: fresh from the image, no devices."""
+    """Return the new appliance: fresh from the image, without devices."""
     fields: dict[str, Any] = {"name": "new", "hostname": "tsclient-new", "address": "10.1.1.50"}
     return Profile(**{**fields, **changes})

@@ -1,4 +1,4 @@
-"""The embedded lab: an asyncssh server per appliance on loopback, real processes, no root."""
+"""The embedded lab: an asyncssh server on loopback for each appliance, real processes, no root."""
 
 from tscm_migrate.demo.embedded.lab import EmbeddedLab, available
 

@@ -1,4 +1,4 @@
-"""One embedded appliance on the wire: power, link, address, listener."""
+"""One embedded appliance on the network: power, link, address, listener."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Wire:
-    """The network that the appliances share: one port on loopback addresses, and who holds which."""
+    """The network of the appliances: one port on loopback addresses, and which appliance has which address."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -25,11 +25,11 @@ class Wire:
         self.collisions: list[Collision] = []
 
     def holder(self, address: str) -> EmbeddedAppliance | None:
-        """Who answers at an address now."""
+        """Return the appliance that answers at an address."""
         return next((one for one in self.appliances if one.listening and one.address == address), None)
 
     async def settle(self) -> None:
-        """Let those listen that were kept from it, where their address has become free."""
+        """Let waiting appliances listen if their address is free now."""
         for one in self.appliances:
             if one.on and one.up and not one.listening:
                 await one.listen()
@@ -53,7 +53,7 @@ class EmbeddedAppliance:
         return self._listener is not None
 
     async def boot(self) -> None:
-        """Power on: the saved address, a new boot id, the host keys on disk."""
+        """Switch it on: with the saved address, a new boot id, and the host keys on its disk."""
         guest = self.machine.guest
         faults = guest.config()["profile"]["faults"]
         saved = guest.saved_net()
@@ -66,7 +66,7 @@ class EmbeddedAppliance:
         await self.listen()
 
     async def listen(self) -> None:
-        """Answer at the address, unless another does: that is recorded once, and tried again when it is free."""
+        """Answer at the address; if another appliance does, record that once, and try again when it is free."""
         other = self.wire.holder(self.address)
         if other is not None and other is not self:
             if self._warned != self.address:
@@ -75,7 +75,7 @@ class EmbeddedAppliance:
             self._warned = self.address
             return
         machine = self.machine
-        with suppress(OSError):  # an address that is not this machine's: off the wire
+        with suppress(OSError):  # not an address of this machine: not reachable
             self._listener = await asyncssh.listen(
                 self.address,
                 self.wire.port,
@@ -90,23 +90,23 @@ class EmbeddedAppliance:
             )
 
     async def unlisten(self, *, drop: bool = True) -> None:
-        """Stop answering; `drop` cuts the connections too."""
+        """Stop answering; `drop` also closes the connections."""
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.close()  # not waited for: from Python 3.12 on that takes until the last connection is gone
+            listener.close()  # without waiting: since Python 3.12 that takes until the last connection is closed
         if drop:
             for connection in list(self._connections):
                 connection.abort()
 
     async def halt(self) -> None:
-        """Pull the plug: no process survives."""
+        """Cut the power: all processes end."""
         self.on = self.up = False
         await self.unlisten()
         await asyncio.to_thread(self.machine.kill_all)
         await self.wire.settle()
 
     async def reboot(self) -> None:
-        """Down and up again, with the faults that a profile may have."""
+        """Halt and boot, with the faults of the profile."""
         faults = self.machine.guest.config()["profile"]["faults"]
         await self.halt()
         await asyncio.sleep(float(faults.get("reboot_seconds", self.machine.profile.boot_seconds)))
@@ -117,7 +117,7 @@ class EmbeddedAppliance:
         await self.boot()
 
     async def _be_mute(self, seconds: float) -> None:
-        """Accept connections and say nothing."""
+        """Accept connections and send nothing."""
         saved = self.machine.guest.saved_net()
         address = saved.address if saved is not None and not saved.dhcp else self.address
         held = []
@@ -132,7 +132,7 @@ class EmbeddedAppliance:
             writer.transport.abort()
 
     async def link(self, *, up: bool) -> None:
-        """The interface goes up or down; processes live on."""
+        """Set the interface up or down; processes continue."""
         self.up = up
         if up and not self.listening:
             await self.listen()
@@ -141,7 +141,7 @@ class EmbeddedAppliance:
             await self.wire.settle()
 
     async def restart_ssh(self) -> None:
-        """Host keys are read again; connections stay."""
+        """Read the host keys again; connections stay open."""
         if self.listening:
             await self.unlisten(drop=False)
             await self.listen()

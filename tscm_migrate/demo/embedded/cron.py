@@ -1,4 +1,4 @@
-"""A little cron: reads an appliance's cron.d at each minute and says what has to start."""
+"""A small cron: reads an appliance's cron.d at each minute, and returns the commands to start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-_NAME = re.compile(r"[A-Za-z0-9_-]+")  # Debian's rule: a file with a dot in its name is not read
+_NAME = re.compile(r"[A-Za-z0-9_-]+")  # as on Debian: a file with a dot in its name is not read
 _VARIABLE = re.compile(r"\s*[A-Za-z_]\w*\s*=")
 
 
@@ -26,10 +26,10 @@ def _matches(field: str, value: int, low: int, high: int) -> bool:
 
 
 def is_due(fields: list[str], now: datetime) -> bool:
-    """Whether five fields (minute, hour, day, month, weekday) name this minute; days as in Vixie cron.
+    """Return whether five fields (minute, hour, day, month, weekday) match this minute; days as in Vixie cron.
 
     Raises:
-        ValueError: a field that is not numbers.
+        ValueError: a field does not consist of numbers.
     """
     minute, hour, day, month, weekday = fields
     if not (
@@ -43,14 +43,14 @@ def is_due(fields: list[str], now: datetime) -> bool:
 
 
 def due(folder: Path, now: datetime) -> list[str]:
-    """The commands of all entries that are due; a file that cannot be read or understood is left out."""
+    """Return the commands of all entries that are due; files that cannot be read or parsed are skipped."""
     commands = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if not _NAME.fullmatch(path.name) or not path.is_file():
             continue
         text = path.read_text("utf-8", "replace")
         if not text.endswith("\n"):
-            continue  # as cron does: no final newline, no entry
+            continue  # as in cron: an entry without a final newline is ignored
         for line in text.splitlines():
             words = line.split(None, 6)
             if line.lstrip().startswith("#") or _VARIABLE.match(line) or len(words) < 7:

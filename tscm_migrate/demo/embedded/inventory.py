@@ -1,4 +1,4 @@
-"""The inventory of an embedded lab: hosts.toml, known_hosts and a client key that both appliances know."""
+"""The inventory of an embedded lab: hosts.toml, known_hosts and a client key for both appliances."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATHS = {
 
 
 def write(folder: Path, machines: Mapping[str, EmbeddedMachine], port: int) -> None:
-    """Write the three files into `folder`, and the key's public half into each appliance."""
+    """Write the three files to `folder`, and the public key to each appliance."""
     import asyncssh
 
     key = asyncssh.generate_private_key("ssh-ed25519", comment="tscm-lab")

@@ -1,4 +1,4 @@
-"""The embedded lab: two appliances on loopback addresses, served from a thread; no root, nothing but pip."""
+"""The embedded lab: two appliances on loopback addresses, served from a thread; without root."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PATIENCE = 60.0
 
 
 def available() -> str | None:
-    """Why an embedded lab cannot be here; None when it can."""
+    """Return why an embedded lab cannot run here; None if it can."""
     for address in (OLD_ADDRESS, NEW_ADDRESS):
         with socket.socket() as probe:
             try:
@@ -46,9 +46,9 @@ class EmbeddedLab:
     """See `tscm_migrate.demo.base.Lab`.
 
     Args:
-        folder: where everything goes; made when missing, not removed by `close`.
+        folder: for all files; created if necessary, not removed by `close`.
         old: the old appliance; its network is replaced by the lab's.
-        new: the new one, likewise.
+        new: the new appliance, likewise.
     """
 
     def __init__(self, folder: Path, old: Profile, new: Profile) -> None:
@@ -60,7 +60,7 @@ class EmbeddedLab:
             "new": new.with_(name="new", address=NEW_ADDRESS, **network),
         }
         self.port = free_port(OLD_ADDRESS, NEW_ADDRESS)  # the address moves, the port stays
-        self._run = Path(tempfile.mkdtemp(prefix="tscm-lab-"))  # a socket's path must be short
+        self._run = Path(tempfile.mkdtemp(prefix="tscm-lab-"))  # the path of a socket must be short
         self._wire = Wire(self.port)
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(128))
@@ -97,7 +97,7 @@ class EmbeddedLab:
         self._call(self._open(control))
 
     def close(self) -> None:
-        """Take everything down; no process and no listener is left."""
+        """End all processes and listeners."""
         if self._thread.is_alive():
             for name in self._appliances:
                 self.power_off(name)
@@ -125,8 +125,8 @@ class EmbeddedLab:
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _end_sessions(self) -> None:
-        """What is left behind unfinished raises when it is collected, in the middle of somebody else's work."""
-        for _ in range(5):  # a session that is ended may wait once more, for its channel
+        """Close unfinished sessions, so that none raises an error later when it is garbage-collected."""
+        for _ in range(5):  # an ended session may wait once more, for its channel
             left = asyncio.all_tasks() - {asyncio.current_task()}
             if not left:
                 return
@@ -143,7 +143,7 @@ class EmbeddedLab:
         task.add_done_callback(self._background.discard)
 
     async def _cron(self) -> None:
-        """At each minute's begin, start what the appliances' cron.d folders say then."""
+        """Start the commands of the appliances' cron.d folders at the beginning of each minute."""
         while True:
             now = datetime.now().astimezone()
             await asyncio.sleep(60 - now.second - now.microsecond / 1e6 + 0.005)
@@ -189,7 +189,7 @@ class EmbeddedLab:
         return {}
 
     async def _soon(self, work: Coroutine[Any, Any, None]) -> None:
-        """After the caller's last output has left."""
+        """Run it after the caller's last output was sent."""
         await asyncio.sleep(0.2)
         await work
 
@@ -197,7 +197,7 @@ class EmbeddedLab:
 
     @property
     def control(self) -> Path:
-        """The socket that the appliances' stand-ins and the demo's `appliance` command speak to."""
+        """The socket of the appliances' stand-ins and of the demo's `appliance` command."""
         return self._run / "control"
 
     def env(self) -> dict[str, str]:
@@ -237,19 +237,19 @@ class EmbeddedLab:
         return self._machines[name].run(script, root=root)
 
     def guest(self, name: Name) -> Guest:
-        """The simulated TSCM."""
+        """Return the simulated appliance."""
         return self._machines[name].guest
 
     def profile(self, name: Name) -> Profile:
-        """The profile, with the lab's network in it."""
+        """Return the profile, with the lab's network."""
         return self._profiles[name]
 
     def root_of(self, name: Name) -> Path:
-        """The root folder."""
+        """Return the root folder."""
         return self._machines[name].root
 
     def journal(self, name: Name) -> list[dict[str, Any]]:
-        """What its programs did."""
+        """Return what its programs did."""
         return self.guest(name).journal()
 
     def power_on(self, name: Name) -> None:
@@ -258,21 +258,21 @@ class EmbeddedLab:
             self._call(self._appliances[name].boot())
 
     def power_off(self, name: Name) -> None:
-        """Pull the plug."""
+        """Cut the power."""
         self._call(self._appliances[name].halt())
 
     def is_on(self, name: Name) -> bool:
-        """Whether it has power."""
+        """Return whether it has power."""
         return self._appliances[name].on
 
     def boot_id(self, name: Name) -> str:
-        """Changes with every boot."""
+        """Return its boot id."""
         return self._machines[name].boot_id_file.read_text().strip()
 
     def addresses(self) -> dict[str, str | None]:
-        """Who answers where."""
+        """Return which address each appliance has."""
         return {name: one.address if one.listening else None for name, one in self._appliances.items()}
 
     def collisions(self) -> list[Collision]:
-        """Every time that two wanted one address."""
+        """Return all cases in which two appliances wanted the same address."""
         return list(self._wire.collisions)

@@ -25,7 +25,7 @@ from tscm_migrate.demo.embedded.shims.proc import pids
 if TYPE_CHECKING:
     from tscm_migrate.demo.profile import Profile
 
-# what could change the machine that the lab runs on, or would show what an appliance does not have
+# programs that could change this machine, or that an appliance does not have
 NOT_HERE = re.compile(
     r"apt.*|dpkg.*|aptitude|yum|dnf|rpm|snap|systemd.*|systemctl|service|crontab|su|sudo.*|doas|pkexec|arping|killall5"
     r"|mount|umount|passwd|chsh|chfn|loginctl|journalctl|hostnamectl|timedatectl|nmcli|netplan|docker.*|podman.*|invoke"
@@ -91,7 +91,7 @@ class EmbeddedMachine:
             script.chmod(0o755)
 
     def _write_programs(self) -> None:
-        """The machine's own programs as links, without those that an appliance must not reach."""
+        """Link the machine's own programs, except those that an appliance must not use."""
         folder = self.folder / "programs"
         folder.mkdir()
         for place in reversed(REAL_PATH.split(":")):
@@ -115,15 +115,17 @@ class EmbeddedMachine:
         self.new_boot_id()
 
     def host(self, inside: str) -> Path:
-        """A path of the appliance, relative to its root, on this machine."""
+        """Return the path on this machine of a path of the appliance."""
         return self.root / inside.lstrip("/")
 
     def own_paths(self, text: str) -> str:
-        """Turn paths of another appliance of this lab into the same places of this one.
+        """Convert paths of another appliance of this lab to the same paths of this appliance.
 
-        Two real appliances have the same paths, each on a disk of its own. Here both have folders on one disk: a
-        client that takes this appliance for the other must not find the other's files. A text that names this
-        appliance too (a copy from one to the other) stays as it is.
+        Two real appliances have the same paths, each on its own disk. Here both have folders on one disk: a client that
+            confuses
+        the two appliances must not find the files of the other. A text that also names this appliance (a copy from one
+            to the
+        other) is not changed.
         """
         named = set(self._roots.findall(text))
         return text if str(self.root) in named else self._roots.sub(lambda _: str(self.root), text)
@@ -131,7 +133,7 @@ class EmbeddedMachine:
     # ---- identity
 
     def make_host_keys(self) -> None:
-        """Three host keys, as an installation makes them."""
+        """Generate three host keys, as an installation does."""
         import asyncssh
 
         for kind, algorithm in KEYS.items():
@@ -143,27 +145,27 @@ class EmbeddedMachine:
             key.write_public_key(path.with_suffix(".pub"))
 
     def host_keys(self) -> list[Path]:
-        """The private keys that sshd would load now."""
+        """Return the private keys that sshd would load now."""
         return [path for kind in KEYS if (path := self.host(f"etc/ssh/ssh_host_{kind}_key")).exists()]
 
     def public_keys(self) -> list[str]:
-        """`type base64` of each host key on disk."""
+        """Return `type base64` of each host key on disk."""
         return [" ".join(path.with_suffix(".pub").read_text().split()[:2]) for path in self.host_keys()]
 
     @property
     def boot_id_file(self) -> Path:
-        """Stands for /proc/sys/kernel/random/boot_id."""
+        """Path of the replacement for /proc/sys/kernel/random/boot_id."""
         return self.host("proc/boot_id")
 
     def new_boot_id(self) -> None:
-        """Another boot."""
+        """Write another boot id."""
         self.boot_id_file.parent.mkdir(exist_ok=True)
         self.boot_id_file.write_text(f"{uuid.uuid4()}\n")
 
     # ---- processes
 
     def env(self, *, root: bool = False) -> dict[str, str]:
-        """The environment of everything that runs on the appliance; bears its marker."""
+        """Return the environment of all processes of the appliance, with its marker."""
         home = self.host(f"home/{guests.USER}")
         env = {
             "PATH": f"{self.folder / 'shims'}:{self.guest.path('bin')}:{self.folder / 'programs'}",
@@ -177,12 +179,12 @@ class EmbeddedMachine:
         return env | ({"TSCM_LAB_ROOT": "1", "USER": "root", "LOGNAME": "root"} if root else {})
 
     def shell(self) -> str:
-        """The login shell of the profile, or sh where this machine lacks it."""
+        """Return the login shell of the profile, or sh if this machine lacks it."""
         shell = self.profile.login_shell
         return shell if os.access(shell, os.X_OK) else "/bin/sh"
 
     def start(self, command: list[str], *, env: dict[str, str] | None = None, **pipes: Any) -> subprocess.Popen[bytes]:
-        """Start a process of the appliance in a session of its own."""
+        """Start a process of the appliance in its own session."""
         home = self.host(f"home/{guests.USER}")
         process = subprocess.Popen(command, env=env or self.env(), cwd=home, start_new_session=True, bufsize=0, **pipes)
         with self._lock:
@@ -190,7 +192,7 @@ class EmbeddedMachine:
         return process
 
     def start_cron(self) -> None:
-        """Start what looks like cron in a list of processes; it ends with this process, whose pipe it reads."""
+        """Start a process that looks like cron; it ends with this process, from whose pipe it reads."""
         program = self.folder / "programs/cron"
         program.unlink(missing_ok=True)
         program.write_text("#!/bin/sh\nread -r _\n", "utf-8")
@@ -199,7 +201,7 @@ class EmbeddedMachine:
         self.start([str(program)], stdin=subprocess.PIPE, stdout=nothing, stderr=nothing)
 
     def start_quietly(self, script: str) -> None:
-        """Start a shell command without any input or output, as cron does."""
+        """Start a shell command without input or output, as cron does."""
         nothing = subprocess.DEVNULL
         self.start(["/bin/sh", "-c", script], stdin=nothing, stdout=nothing, stderr=nothing)
 
@@ -217,7 +219,7 @@ class EmbeddedMachine:
         )
 
     def kill_all(self, limit: float = 10.0) -> None:
-        """End every process of the appliance: those that bear its marker, and the sessions that were started."""
+        """End every process of the appliance: those with its marker, and the sessions that were started."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
             alive = [int(pid) for pid in pids(self.marker)] if Path("/proc/self/environ").exists() else []

@@ -1,4 +1,4 @@
-"""The SSH side of an embedded appliance: exec with real processes, real terminals, SFTP below its root."""
+"""The SSH server of an embedded appliance: real processes, real terminals, SFTP below its root."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Patient(asyncssh.SSHServerConnection):
-    """Takes a service request before each attempt to log in, as OpenSSH does; asyncssh 2.24 hangs up at the second."""
+    """Accepts a service request before each login attempt, as OpenSSH does; asyncssh 2.24 closes at the second."""
 
     @property
     def _next_service(self) -> bytes | None:
@@ -35,7 +35,7 @@ class Patient(asyncssh.SSHServerConnection):
 
 
 class Door(asyncssh.SSHServer):
-    """Lets the user in by a key from the appliance's own authorized_keys, read at each login."""
+    """Accepts the user with a key from the appliance's authorized_keys, which is read at each login."""
 
     def __init__(self, machine: EmbeddedMachine, connections: set[asyncssh.SSHServerConnection]) -> None:
         self._machine = machine
@@ -43,18 +43,18 @@ class Door(asyncssh.SSHServer):
         self._connection: asyncssh.SSHServerConnection | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        """Remember the connection: a reboot drops it."""
+        """Store the connection, so that a reboot can close it."""
         conn.__class__ = Patient
         self._connection = conn
         self._connections.add(conn)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """Forget it."""
+        """Remove the connection."""
         if self._connection is not None:
             self._connections.discard(self._connection)
 
     def begin_auth(self, username: str) -> bool:
-        """Keys only, and only for the appliance's user."""
+        """Accept keys only, and only for the appliance's user."""
         keys = self._machine.host("home/threatstop/.ssh/authorized_keys")
         if self._connection is not None and username == "threatstop" and keys.exists():
             with suppress(ValueError, asyncssh.KeyImportError):
@@ -62,16 +62,16 @@ class Door(asyncssh.SSHServer):
         return True
 
     def server_requested(self, _listen_host: str, _listen_port: int) -> bool:
-        """Tunnels are allowed, as sshd's defaults do."""
+        """Allow tunnels, as sshd does by default."""
         return True
 
     def connection_requested(self, _dest_host: str, _dest_port: int, _orig_host: str, _orig_port: int) -> bool:
-        """So are jumps."""
+        """Allow jump connections, too."""
         return True
 
 
 def sftp_factory(machine: EmbeddedMachine) -> Callable[[asyncssh.SSHServerChannel[bytes]], asyncssh.SFTPServer]:
-    """SFTP that starts at home and refuses whatever lies outside of the appliance's root."""
+    """SFTP that starts in the home folder and refuses paths outside the appliance's root."""
     root = os.path.realpath(machine.root).encode()
     home = str(machine.host("home/threatstop")).encode()
 
@@ -91,7 +91,7 @@ def sftp_factory(machine: EmbeddedMachine) -> Callable[[asyncssh.SSHServerChanne
 
 
 async def serve(machine: EmbeddedMachine, process: asyncssh.SSHServerProcess[bytes]) -> None:
-    """Handle one session: a command or a login shell, with a terminal or without."""
+    """Handle one session: a command or a login shell, with or without a terminal."""
     env = machine.env()
     if original := process.env.get("SSH_ORIGINAL_COMMAND"):
         env["SSH_ORIGINAL_COMMAND"] = original
@@ -114,7 +114,7 @@ async def serve(machine: EmbeddedMachine, process: asyncssh.SSHServerProcess[byt
 
 
 def _leave(process: asyncssh.SSHServerProcess[bytes], status: int) -> None:
-    """The end as sshd tells it: end of file, then the status, then the channel is closed."""
+    """Send the end as sshd does: end of file, then the status, then close the channel."""
     process.channel.write_eof()
     if status < 0:
         name = signal.Signals(-status).name.removeprefix("SIG")
@@ -126,7 +126,7 @@ def _leave(process: asyncssh.SSHServerProcess[bytes], status: int) -> None:
 async def _with_pipes(
     machine: EmbeddedMachine, process: asyncssh.SSHServerProcess[bytes], command: list[str], env: dict[str, str]
 ) -> None:
-    """Copy the three streams here: asyncssh's own redirection loses the tail of a stream under flow control."""
+    """Copy the three streams here: asyncssh's own redirection loses the end of a stream under flow control."""
     pipe = subprocess.PIPE
     child = await asyncio.to_thread(machine.start, command, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
     copies = [
@@ -134,11 +134,11 @@ async def _with_pipes(
         asyncio.create_task(_copy(child.stderr, process.stderr)),
     ]
     feeding = asyncio.create_task(_feed(process, child))
-    try:  # as sshd does: until nobody holds the pipes any more
+    try:  # as sshd does: until all pipes are closed
         await asyncio.gather(*copies)
         _leave(process, await asyncio.to_thread(child.wait))
     finally:
-        # All of them: one that still waits for a descriptor would be deaf to the next session that gets its number.
+        # All of them: a task that still waits for a descriptor would take it from the next session with that number.
         for task in (*copies, feeding):
             task.cancel()
         await asyncio.wait({*copies, feeding})
@@ -148,7 +148,7 @@ async def _with_pipes(
 
 
 async def _ready(fd: int, *, to_write: bool = False) -> None:
-    """Wait until a descriptor can be read from or written to."""
+    """Wait until a descriptor can be read or written."""
     loop = asyncio.get_running_loop()
     future = loop.create_future()
 
@@ -177,7 +177,7 @@ async def _copy(source: IO[bytes] | None, target: asyncssh.SSHWriter[bytes]) -> 
 
 
 async def _feed(process: asyncssh.SSHServerProcess[bytes], child: subprocess.Popen[bytes]) -> None:
-    """Copy what the client sends to the command's stdin; pass on signals."""
+    """Copy the client's input to the command's stdin; pass signals on."""
     assert child.stdin is not None  # noqa: S101 - a pipe was asked for
     fd = child.stdin.fileno()
     os.set_blocking(fd, False)
@@ -220,12 +220,12 @@ async def _with_terminal(
     finally:
         typing.cancel()
         await asyncio.wait({typing})
-        os.close(master)  # a session that still runs on it gets SIGHUP, as with a real sshd
+        os.close(master)  # its remaining processes get SIGHUP, as with a real sshd
     _leave(process, await ended)
 
 
 async def _show(process: asyncssh.SSHServerProcess[bytes], master: int, ended: asyncio.Task[int]) -> None:
-    """Copy what the terminal shows until the command has ended, or the client is gone."""
+    """Copy the output of the terminal until the command has ended, or the client has disconnected."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(master, ready.set)
@@ -245,14 +245,14 @@ async def _show(process: asyncssh.SSHServerProcess[bytes], master: int, ended: a
             if ended.done():
                 return
     except OSError:
-        return  # EIO: the last user of the terminal is gone
+        return  # EIO: the last process on the terminal has ended
     finally:
         loop.remove_reader(master)
         gone.cancel()
 
 
 async def _type(process: asyncssh.SSHServerProcess[bytes], master: int, child: subprocess.Popen[bytes]) -> None:
-    """Copy what the client types; pass on new sizes and signals."""
+    """Copy the client's input to the terminal; pass new sizes and signals on."""
     while True:
         try:
             data = await process.stdin.read(4096)

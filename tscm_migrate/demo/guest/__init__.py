@@ -1,4 +1,4 @@
-"""The simulated TSCM: puts its programs and files below a root, and reads back what the lab needs to know."""
+"""Installs a simulated appliance: its programs and files below a root folder."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def install(
     owner: tuple[int, int] | None = None,
     commands: Mapping[str, list[str]] | None = None,
 ) -> Guest:
-    """Put a simulated TSCM below `root`.
+    """Install a simulated appliance below `root`.
 
     Args:
-        root: the appliance's root folder, as this machine sees it; may hold an operating system already.
-        profile: what kind of appliance.
-        inside: what the programs call `root`: "/", or the same absolute path (embedded lab).
-        lib: where programs, state and the lab's journal go, as the programs call it.
-        python: the interpreter as the programs find it; default: this one's real path.
-        privileged: the programs become root by sudo; False where nobody is root.
-        owner: uid and gid of the appliance's user; None leaves every file with its maker.
-        commands: how the programs restart the machine ("reboot") and sshd ("restart_ssh").
+        root: the appliance's root folder on this machine; may contain an operating system already.
+        profile: of the appliance.
+        inside: path of `root` for the programs: "/", or the same absolute path (embedded lab).
+        lib: folder for programs, state and the lab's journal, as the programs see it.
+        python: path of the interpreter for the programs; default: this interpreter.
+        privileged: the programs become root by sudo; False if that is not possible.
+        owner: uid and gid of the appliance's user; None: do not change owners.
+        commands: commands that restart the machine ("reboot") and sshd ("restart_ssh").
 
     Returns:
         A handle for the lab.
@@ -112,7 +112,7 @@ def _programs(guest: Guest) -> None:
 
 
 def _files(guest: Guest, profile: Profile) -> None:
-    """The settings files that describe the appliance."""
+    """Write the settings files that describe the appliance."""
     system = f'ID={profile.os_id}\nVERSION_ID="{profile.os_version}"\nPRETTY_NAME="{profile.os_name}"\n'
     release = guest.path("os_release")
     if release.is_symlink():
@@ -131,7 +131,7 @@ def _files(guest: Guest, profile: Profile) -> None:
 
 
 def _content(guest: Guest, profile: Profile) -> None:
-    """Devices, logs, earlier backups; what the appliance remembers."""
+    """Write devices, logs, earlier backups, and the state of the appliance."""
     state: dict[str, Any] = {}
     if profile.encryption_configured is not None:
         state["encrypt"] = profile.encryption_configured

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Guest:
-    """An installed appliance, seen from the machine that runs the lab.
+    """An installed appliance, for the machine that runs the lab.
 
     Args:
-        root: where its root folder is now, on this machine.
-        inside: what that root is called by the programs that run in it: "/" in a mount name space of its own.
-        lib: the programs' folder, as they call it.
+        root: its root folder on this machine.
+        inside: path of that root for its programs: "/" in a mount namespace of its own.
+        lib: folder of the programs, as they see it.
     """
 
     root: Path
@@ -28,22 +28,22 @@ class Guest:
     lib: str
 
     def host(self, path: str) -> Path:
-        """Where this machine finds a path that the appliance's programs use."""
+        """Return the path on this machine for a path of the appliance's programs."""
         if self.inside == "/":
             return self.root / path.lstrip("/")
         return Path(path)
 
     def path(self, name: str) -> Path:
-        """One of the appliance's places by its logical name, on this machine."""
+        """Return the path on this machine of a folder or file by its logical name."""
         return self.host(self.config()["paths"][name])
 
     def config(self) -> dict[str, Any]:
-        """What the programs on the appliance read."""
+        """Return the configuration that the programs on the appliance read."""
         loaded: dict[str, Any] = json.loads(self.host(f"{self.lib}/config.json").read_text("utf-8"))
         return loaded
 
     def change(self, **fields: Any) -> None:
-        """Change fields of the profile from now on, also for a running appliance."""
+        """Change fields of the profile, also for a running appliance."""
         config = self.config()
         config["profile"] |= fields
         path = self.host(f"{self.lib}/config.json")
@@ -53,11 +53,11 @@ class Guest:
         part.replace(path)
 
     def journal(self) -> list[dict[str, Any]]:
-        """The lab's own record: every call, every ts-update from start to end, with times in UTC."""
+        """Return the lab's records: every call, every ts-update from start to end, with times in UTC."""
         path = self.path("journal")
         return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
     def saved_net(self) -> Net | None:
-        """What the interface gets at the next boot."""
+        """Return the network settings for the next boot."""
         path = self.path("interfaces")
         return read_net(path.read_text("utf-8")) if path.exists() else None

@@ -1,4 +1,4 @@
-"""The small files around the programs: what is on the PATH, what sudo may do, older archives."""
+"""Writes the small scripts that start the simulated programs, and older archives."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _script(path: Path, text: str) -> None:
 
 
 def write(guest: Guest, profile: Profile, python: str) -> None:
-    """Write tsadmin, ts-backup, ts-update and the helper that sudo starts."""
+    """Write tsadmin, ts-backup, ts-update and the helper for sudo."""
     lib, folder = guest.lib, guest.path("bin")
     run = f"{lib}/run.py"
     guest.host(run).write_text(RUN.format(lib=lib, config=f"{lib}/config.json"), "utf-8")
@@ -45,7 +45,7 @@ def write(guest: Guest, profile: Profile, python: str) -> None:
 
 
 def _ts_update(style: str, python: str, run: str, call: str) -> str:
-    """A script that stays in the process list under its own path while its work is done."""
+    """Return a script that stays in the process list under its own path while it works."""
     perl = shutil.which("perl")
     if style == "perl" and perl:
         return f"#!{perl}\nexit(system({python!r}, '-I', '-S', {run!r}, 'ts-update-work', @ARGV) >> 8);\n"
@@ -56,7 +56,7 @@ def _ts_update(style: str, python: str, run: str, call: str) -> str:
 
 
 def plain_archive(path: Path, profile: Profile, taken: datetime) -> None:
-    """An older archive without devices, as a list wants several."""
+    """Write an older archive without devices, for a list with several archives."""
     network = {"interface": profile.interface, "address": profile.address, "prefix": profile.prefix}
     manifest = {"format": 1, "hostname": profile.hostname, "created": taken.isoformat(), "network": network}
     data = json.dumps(manifest).encode()

@@ -1,5 +1,5 @@
-"""Stand-ins for what needs root or speaks of the whole machine; first on an embedded appliance's PATH.
+"""Replacements for programs that need root or show the complete machine; first in an embedded appliance's PATH.
 
-Copied beside the appliance, standard library only. Each believes what the lab says through its control socket. Every
-command of an appliance starts several of them, so that a module imports what all its calls need, and no more.
+They are copied to the appliance; standard library only. They use the state of the lab from its control socket. Every
+command of an appliance starts several of them, so each module imports only what all its programs need.
 """

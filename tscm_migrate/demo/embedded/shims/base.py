@@ -1,4 +1,4 @@
-"""What the stand-ins share: their configuration, the lab's control socket, the real programs."""
+"""Shared by the replacement programs: configuration, the lab's control socket, the real programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 
 class Shim:
-    """One call of a stand-in: `name` is the program that the caller believes in."""
+    """One call of a replacement program; `name` is the name by which it was called."""
 
     def __init__(self, config: dict[str, Any], name: str, argv: list[str]) -> None:
         self.config = config
@@ -18,15 +18,15 @@ class Shim:
 
     @property
     def is_root(self) -> bool:
-        """Whether sudo stands behind this call."""
+        """Whether it was called by sudo."""
         return bool(os.environ.get("TSCM_LAB_ROOT"))
 
     def say(self, text: str) -> None:
-        """A line on stdout."""
+        """Write a line to stdout."""
         sys.stdout.write(text + "\n")
 
     def complain(self, text: str) -> None:
-        """A line on stderr."""
+        """Write a line to stderr."""
         sys.stderr.write(text + "\n")
 
     def ask_lab(self, op: str, **fields: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Shim:
         return loaded
 
     def real(self, name: str | None = None) -> str:
-        """The machine's own program of that name; ends with 127 where there is none."""
+        """Return the path of the machine's own program; exit with 127 if it does not exist."""
         name = name or self.name
         for folder in self.config["real_path"].split(":"):
             if os.access(f"{folder}/{name}", os.X_OK):
@@ -56,6 +56,6 @@ class Shim:
         raise SystemExit(127)
 
     def become(self, args: list[str], name: str | None = None) -> NoReturn:
-        """Go on as the machine's own program."""
+        """Replace this process by the machine's own program."""
         sys.stdout.flush()
         os.execv(self.real(name), [name or self.name, *args])  # noqa: S606

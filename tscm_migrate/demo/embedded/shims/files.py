@@ -1,4 +1,4 @@
-"""Owners, disks and clocks: chown, chgrp, install, stat, find, id, whoami, df, date."""
+"""Replaces programs about owners, disks and clocks: chown, chgrp, install, stat, find, id, whoami, df, date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ USERS = ("opt/", "home/", "var/log/threatstop", "dev/shm", "tmp/")
 
 
 def owner_of(shim: Shim, path: str) -> str:
-    """Who would own this path on a real appliance: the user below /opt, /home, the log folder; root elsewhere."""
+    """Return the owner of this path on a real appliance: the user below /opt, /home and the log folder, else root."""
     root = os.path.realpath(shim.config["root"]) + "/"
     for here in (os.path.abspath(path), os.path.realpath(path)):
         if here.startswith(root):
@@ -22,7 +22,7 @@ def owner_of(shim: Shim, path: str) -> str:
 
 
 def chown(shim: Shim) -> int:
-    """Nobody is root here: succeeds when the files are there."""
+    """Change nothing, because no process is root here; succeed if the files exist."""
     words = [word for word in shim.argv if not word.startswith("-")]
     missing = [word for word in words[1:] if not os.path.exists(word)]
     for word in missing:
@@ -31,7 +31,7 @@ def chown(shim: Shim) -> int:
 
 
 def install(shim: Shim) -> int:
-    """The real `install` without owner and group."""
+    """Run the real `install` without owner and group."""
     kept, rest = [], list(shim.argv)
     while rest:
         word = rest.pop(0)
@@ -44,7 +44,7 @@ def install(shim: Shim) -> int:
 
 
 def stat(shim: Shim) -> int:
-    """The real `stat`; %U, %G, %u and %g in a format are those of a real appliance."""
+    """Run the real `stat`; %U, %G, %u and %g are those of a real appliance."""
     argv, at = list(shim.argv), None
     for place, word in enumerate(argv):
         if word in ("-c", "--format", "--printf") and place + 1 < len(argv):
@@ -70,7 +70,7 @@ def stat(shim: Shim) -> int:
 
 
 def find(shim: Shim) -> int:
-    """The real `find`; %u and %g in -printf are those of a real appliance (by the first folder)."""
+    """Run the real `find`; %u and %g in -printf are those of a real appliance (by the first folder)."""
     start = next((word for word in shim.argv if not word.startswith("-")), ".")
     owner = owner_of(shim, start)
     shown = list(shim.argv)
@@ -95,7 +95,7 @@ def identity(shim: Shim) -> int:
 
 
 def df(shim: Shim) -> int:
-    """The real `df`, or as little free as the profile says."""
+    """Run the real `df`, or print the free space of the profile."""
     free = shim.config["disk_free"]
     if free is None:
         shim.become(shim.argv)
@@ -112,7 +112,7 @@ def df(shim: Shim) -> int:
 
 
 def date(shim: Shim) -> int:
-    """The real `date`, off by as much as the profile says."""
+    """Run the real `date`, with the difference in the profile."""
     offset = shim.config["clock_offset"]
     given = [word for word in shim.argv if word.startswith(("-d", "-r", "-s", "--date", "--reference", "--set"))]
     if not offset or given:

@@ -1,4 +1,4 @@
-"""Where every stand-in starts."""
+"""Entry point of every replacement program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import import_module
 
 from .base import Shim
 
-# each with its module and function
+# name of the program → module and function
 SHIMS = {
     "sudo": "sudo.run",
     "shutdown": "power.shutdown",
@@ -38,7 +38,7 @@ HIDDEN = {"tscm-on-terminal": "power.on_terminal"}
 
 
 def main(config: str, name: str, argv: list[str]) -> int:
-    """Run one stand-in."""
+    """Run one replacement program."""
     with open(config, encoding="utf-8") as file:
         shim = Shim(json.load(file), name, argv)
     module, function = (SHIMS | HIDDEN)[name].split(".")

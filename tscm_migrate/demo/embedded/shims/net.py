@@ -1,4 +1,4 @@
-"""ip, ping, hostname: the network as the lab holds it."""
+"""Replaces ip, ping and hostname: the network of the lab."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _json(entry: tuple[str, str, str, str, bool]) -> dict[str, Any]:
 
 
 def ping(shim: Shim) -> int:
-    """`ping [-c N] [-W S] [-I X] ADDRESS`: answered when an appliance holds the address."""
+    """`ping [-c N] [-W S] [-I X] ADDRESS`: answered if an appliance has the address."""
     values: dict[str, str] = {}
     rest, target = list(shim.argv), ""
     while rest:
@@ -119,7 +119,7 @@ def ping(shim: Shim) -> int:
 
 
 def hostname(shim: Shim) -> int:
-    """`hostname [-f|-s|-I]`; never sets one."""
+    """`hostname [-f|-s|-I]`; never sets the name."""
     if "-I" in shim.argv:
         state = shim.ask_lab("net")
         shim.say(state["address"] + " ")

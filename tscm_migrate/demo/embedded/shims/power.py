@@ -1,4 +1,4 @@
-"""shutdown, reboot, poweroff, halt, systemctl, service: they tell the lab; and the start of a terminal's command."""
+"""Replaces shutdown, reboot, poweroff, halt, systemctl and service: they inform the lab."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def poweroff(shim: Shim) -> int:
 
 
 def systemctl(shim: Shim) -> int:
-    """The few verbs that an appliance is asked."""
+    """The verbs that the tool uses."""
     words = [word for word in shim.argv if not word.startswith("-")]
     verb, units = (words[0], words[1:]) if words else ("", [])
     if verb in ("reboot", "poweroff", "halt"):

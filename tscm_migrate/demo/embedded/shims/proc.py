@@ -1,4 +1,4 @@
-"""ps and pgrep: only what runs on this appliance; pkill and killall: nothing."""
+"""Replaces ps and pgrep, which show only processes of this appliance, and pkill and killall, which do nothing."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .base import Shim
 
-WITH_VALUE = {True: "oOUuGgptsCN", False: "oOpU"}  # by whether the word begins with a dash
+WITH_VALUE = {True: "oOUuGgptsCN", False: "oOpU"}  # whether the word begins with a dash
 EVERYBODY = {True: "eAadx", False: "ax"}
-AS_DOCUMENTED = ("-augx", "-aux")  # what the vendor's page types
+AS_DOCUMENTED = ("-augx", "-aux")  # as on the vendor's page
 
 
 def pids(marker: str) -> list[str]:
-    """The processes whose environment bears this appliance's marker; every readable one without /proc."""
+    """Return the processes with this appliance's marker in their environment; without /proc, all readable ones."""
     found = []
     needle = f"TSCM_LAB_APPLIANCE={marker}\0".encode()
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -30,7 +30,7 @@ def pids(marker: str) -> list[str]:
 
 
 def ps(shim: Shim) -> int:
-    """The real `ps` with its selection of processes replaced by this appliance's."""
+    """Run the real `ps` with its selection of processes replaced by this appliance's."""
     mine = pids(shim.config["marker"]) if os.path.exists("/proc/self/environ") else None
     if mine is None:
         shim.become(shim.argv)
@@ -43,11 +43,11 @@ def ps(shim: Shim) -> int:
             kept.append(rest.pop(0))
     if narrowed:
         return _filtered(shim, shim.argv, set(mine))
-    shim.become([*kept, "-p", ",".join(["1", *mine])])  # an appliance has an init
+    shim.become([*kept, "-p", ",".join(["1", *mine])])  # an appliance has an init process
 
 
 def _without_everybody(word: str) -> tuple[str, str]:
-    """A word of ps's arguments without the letters that select processes, and the option in it that takes a value."""
+    """Return a word of ps's arguments without the letters that select processes, and its option with a value."""
     if word.startswith("--"):
         return word, ""
     if word in AS_DOCUMENTED:
@@ -60,7 +60,7 @@ def _without_everybody(word: str) -> tuple[str, str]:
 
 
 def _filtered(shim: Shim, argv: list[str], mine: set[str]) -> int:
-    """`ps -p N` and the like: as asked for, when every process named is this appliance's."""
+    """Run `ps -p N` and similar as requested, if every named process is this appliance's."""
     named = {piece for word in argv for piece in word.replace("=", ",").split(",") if piece.isdigit()}
     if named - mine:
         return 1
@@ -68,7 +68,7 @@ def _filtered(shim: Shim, argv: list[str], mine: set[str]) -> int:
 
 
 def pgrep(shim: Shim) -> int:
-    """The real `pgrep`, without the processes of others and without this stand-in itself."""
+    """Run the real `pgrep`, without processes of others and without this program itself."""
     done = subprocess.run([shim.real(), *shim.argv], check=False, capture_output=True, text=True)
     mine = set(pids(shim.config["marker"])) - {str(os.getpid())}
     lines = [line for line in done.stdout.splitlines() if line.split() and line.split()[0] in mine]
@@ -78,6 +78,6 @@ def pgrep(shim: Shim) -> int:
 
 
 def pkill(shim: Shim) -> int:
-    """Refused: it would look for processes on the whole machine."""
+    """Refuse: it would select processes of the complete machine."""
     shim.complain(f"{shim.name}: not on this simulated appliance; kill by process id")
     return 1

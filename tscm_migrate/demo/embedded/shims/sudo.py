@@ -1,4 +1,4 @@
-"""sudo: asks for a password as the real one does, then runs the command with a mark that says "root"."""
+"""Replaces sudo: asks for a password as the real program does, then runs the command with a mark for "root"."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Asked:
 
 
 def parse(argv: list[str]) -> Asked:
-    """Options up to the first word that is none; then NAME=VALUE pairs; then the command."""
+    """Parse options, then NAME=VALUE pairs, then the command."""
     asked, rest = Asked(), list(argv)
     while rest and rest[0].startswith("-") and rest[0] != "-":
         word = rest.pop(0)
@@ -72,7 +72,7 @@ def parse(argv: list[str]) -> Asked:
 
 
 def run(shim: Shim) -> int:
-    """Check the password where one is wanted, then become the command."""
+    """Check the password if one is needed, then run the command."""
     asked = parse(shim.argv)
     if asked.flags & {"k", "K"} and not asked.command:
         return 0
@@ -109,7 +109,7 @@ def _become(shim: Shim, asked: Asked) -> int:
 
 
 def _authenticate(shim: Shim, asked: Asked) -> None:
-    """Take the password from stdin (-S) or the terminal; three tries."""
+    """Read the password from stdin (-S) or the terminal; three attempts."""
     import hashlib
 
     if "n" in asked.flags:
@@ -147,7 +147,7 @@ def _terminal(shim: Shim) -> int:
 
 
 def _question(source: int, prompt: str, *, terminal: bool) -> str | None:
-    """One prompt, one line; None at the end of input."""
+    """Write a prompt and read a line; None at the end of input."""
     if not terminal:
         os.write(2, prompt.encode())
         return _line(source)
@@ -166,7 +166,7 @@ def _question(source: int, prompt: str, *, terminal: bool) -> str | None:
 
 
 def _line(source: int) -> str | None:
-    """Read byte by byte: what follows the line belongs to the command."""
+    """Read byte by byte, because what follows the line belongs to the command."""
     line = b""
     while not line.endswith(b"\n"):
         byte = os.read(source, 1)

@@ -1,1 +1,1 @@
-"""What runs on a simulated appliance; copied there, standard library only, imports nothing of the tool."""
+"""Programs that run on a simulated appliance; copied there; standard library only, no imports from the tool."""

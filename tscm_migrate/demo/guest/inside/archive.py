@@ -1,4 +1,4 @@
-"""Archives: tar.gz of devices, logs, cron, host keys and network settings; sealed by the real gpg."""
+"""Archives: tar.gz of devices, logs, cron, host keys and network settings, encrypted by the real gpg."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class WrongPassphraseError(Exception):
 
 
 def _gpg(machine: Machine, args: list[str], passphrase: str) -> bool:
-    """Run gpg with the passphrase in a pipe and a throw-away home; True when it succeeded."""
+    """Run gpg with the passphrase in a pipe and a temporary home; return whether it succeeded."""
     tmp = machine.path("tmp")
     tmp.mkdir(parents=True, exist_ok=True)
     home = tempfile.mkdtemp(prefix="gpg", dir=tmp)
@@ -76,15 +76,15 @@ def _manifest(machine: Machine, interface: str, running: int) -> dict[str, Any]:
         "os": f"{profile['os_id']} {profile['os_version']}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "network": net,
-        "updates_running": running,  # not 0: the archive may hold half an update
+        "updates_running": running,  # not 0: the archive may contain an incomplete update
     }
 
 
 def make(machine: Machine, passphrase: str | None, interface: str, running: int) -> Path:
-    """Make an archive and move the `latest` link; `passphrase` None means not encrypted.
+    """Make an archive and update the `latest` link; `passphrase` None: not encrypted.
 
     Returns:
-        The archive's path. Its name holds the time in UTC; no archive is ever overwritten.
+        The archive's path. Its name contains the time in UTC; no archive is overwritten.
     """
     folder = machine.path("backup")
     suffix = ".tsbak" if passphrase is None else ".tsbak.gpg"
@@ -133,7 +133,7 @@ def opened(machine: Machine, archive: Path, passphrase: str | None) -> Iterator[
     """Open an archive for reading.
 
     Raises:
-        WrongPassphraseError: gpg said no.
+        WrongPassphraseError: gpg could not decrypt it.
         OSError, tarfile.TarError, EOFError: it is damaged.
     """
     tmp = machine.path("tmp")
@@ -152,7 +152,7 @@ def opened(machine: Machine, archive: Path, passphrase: str | None) -> Iterator[
 
 
 def manifest_of(tar: tarfile.TarFile) -> dict[str, Any]:
-    """The archive's manifest; KeyError where there is none."""
+    """Return the archive's manifest; KeyError if it has none."""
     member = tar.extractfile("manifest.json")
     if member is None:
         raise KeyError("manifest.json")
@@ -163,7 +163,7 @@ def manifest_of(tar: tarfile.TarFile) -> dict[str, Any]:
 def extract(
     tar: tarfile.TarFile, prefix: str, target: Path, mode: int | None = None, *, only: str | None = None
 ) -> list[Path]:
-    """Write the regular files below `prefix` to `target`; with `only` those whose first part is that name."""
+    """Write the regular files below `prefix` to `target`; with `only`, those whose first part is that name."""
     written = []
     for member in tar.getmembers():
         rest = member.name.removeprefix(prefix)

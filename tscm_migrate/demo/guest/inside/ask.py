@@ -46,7 +46,7 @@ def line(machine: Machine, question: str, **values: str) -> str:
 
 
 def line_or_nothing(machine: Machine, question: str) -> str:
-    """Ask for a line of text that may be empty; Term::Prompt takes no empty answer otherwise."""
+    """Ask for a line of text that may be empty; other questions of Term::Prompt do not accept an empty answer."""
     return _line(machine, question, {}, empty=True)
 
 
@@ -64,7 +64,7 @@ def _line(machine: Machine, question: str, values: Mapping[str, str], *, empty: 
 
 
 def yes(machine: Machine, question: str, **values: str) -> bool:
-    """Ask for yes or no; another answer is asked again, thrice at most."""
+    """Ask for yes or no; repeat the question after another answer, three times at most."""
     lead(machine, question, **values)
     for number in range(TRIES):
         answer = _yes_or_no(machine, question, again=number > 0, **values).strip().lower()
@@ -80,7 +80,7 @@ def yes(machine: Machine, question: str, **values: str) -> bool:
 
 
 def lead(machine: Machine, question: str, **values: str) -> None:
-    """Write what this wording has above a question."""
+    """Write the lines that this wording has above a question."""
     for level, text in machine.wording.leads.get(question, ()):
         if level == "devices":
             for name in device_names(machine):
@@ -90,7 +90,7 @@ def lead(machine: Machine, question: str, **values: str) -> None:
 
 
 def number(machine: Machine, items: list[str], *, base: int) -> int | None:
-    """Let one of the items be chosen from Term::Prompt's menu; its index, None: no valid answer came."""
+    """Let one item be chosen from Term::Prompt's menu; return its index, or None without a valid answer."""
     last = base + len(items) - 1
     for attempt in range(TRIES):
         width = _width()
@@ -135,7 +135,7 @@ def _width() -> int:
 
 
 def secret(machine: Machine, question: str) -> str:
-    """Ask for a passphrase, with the echo off; the journal gets no more than that it was asked."""
+    """Ask for a passphrase without echo; the journal records only the question."""
     if not sys.stdin.isatty():
         machine.fail("No terminal to ask for a passphrase on.")
     import termios

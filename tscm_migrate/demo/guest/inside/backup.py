@@ -1,4 +1,4 @@
-"""`tsadmin backup`, `ts-backup`: an archive of what makes this appliance what it is."""
+"""`tsadmin backup`, `ts-backup`: makes an archive of this appliance's configuration and logs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(machine: Machine, options: Options) -> int:
-    """Make a backup; ask about encryption when nobody has answered that yet."""
+    """Make a backup; ask about encryption if it is not configured yet."""
     machine.want_root()
     machine.info(machine.wording.message("backup"))
     machine.detail(f"interface {options.interface}, debug {options.debug}")
@@ -45,7 +45,7 @@ def run(machine: Machine, options: Options) -> int:
 
 
 def given(machine: Machine, options: Options) -> str | None:
-    """The passphrase from the options, where this appliance honours them."""
+    """Return the passphrase from the options, if this appliance supports them."""
     if options.gpg_passphrase:
         return options.gpg_passphrase
     if options.gpg_passphrase_file and machine.profile["honours_passphrase_file"]:
@@ -58,7 +58,7 @@ def given(machine: Machine, options: Options) -> str | None:
 
 
 def _passphrase(machine: Machine, options: Options) -> str | None:
-    """What to seal with; None means a plain archive."""
+    """Return the passphrase for encryption; None: a plain archive."""
     state = machine.state()
     handed = given(machine, options)
     encrypt = state.get("encrypt")

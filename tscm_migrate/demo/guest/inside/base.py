@@ -1,4 +1,4 @@
-"""What the programs of one appliance share: configuration, state, journal, privileges, lines on the terminal."""
+"""Shared by the programs of one appliance: configuration, state, journal, privileges, output."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Machine:
     """One appliance, as its own programs see it.
 
     Args:
-        data: what `guest.install` wrote into the configuration file.
-        program: the name that the caller used, for the journal.
-        argv: the arguments after the program's name.
+        data: the configuration that `guest.install` wrote.
+        program: name by which it was called, for the journal.
+        argv: the arguments.
     """
 
     def __init__(self, data: dict[str, Any], program: str, argv: list[str]) -> None:
@@ -51,18 +51,18 @@ class Machine:
 
     @classmethod
     def for_lab(cls, data: dict[str, Any], host: Callable[[str], Path]) -> Machine:
-        """The same appliance seen from outside, every path turned by `host`; for what is there from the start."""
+        """Return the same appliance for the lab, every path converted by `host`."""
         outside = {name: str(host(path)) for name, path in data["paths"].items()}
         return cls({**data, "paths": outside}, "lab", [])
 
     def path(self, name: str) -> Path:
-        """A folder or file of the appliance by its logical name (backup, etc, log, ssh, …)."""
+        """Return a folder or file of the appliance by its logical name (backup, etc, log, ssh, …)."""
         return Path(self._paths[name])
 
     # ---- the lab's own records
 
     def note(self, event: str, **fields: Any) -> None:
-        """Append one line to the lab's journal, which the tool under test never sees."""
+        """Append one line to the lab's journal, which the tool under test never reads."""
         now = datetime.now(UTC).isoformat(timespec="microseconds")
         line = json.dumps({"t": now, "event": event, "pid": os.getpid(), "program": self.program, **fields})
         fd = os.open(self._paths["journal"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -72,14 +72,14 @@ class Machine:
             os.close(fd)
 
     def state(self) -> dict[str, Any]:
-        """What the appliance remembers between two calls (encryption, counters)."""
+        """The state of the appliance between two calls (encryption, counters)."""
         with suppress(FileNotFoundError):
             loaded: dict[str, Any] = json.loads(self.path("state").read_text("utf-8"))
             return loaded
         return {}
 
     def remember(self, **changes: Any) -> None:
-        """Change the state; the file is replaced as a whole."""
+        """Change the state; the file is replaced atomically."""
         path = self.path("state")
         part = path.with_name(f"{path.name}.{os.getpid()}")
         part.write_text(json.dumps({**self.state(), **changes}), "utf-8")
@@ -88,11 +88,11 @@ class Machine:
     # ---- privileges
 
     def is_root(self) -> bool:
-        """Whether the program runs as root, or behind the embedded lab's sudo."""
+        """Return whether the program runs as root, or by the embedded lab's sudo."""
         return (self.privileged and os.geteuid() == 0) or bool(os.environ.get("TSCM_LAB_ROOT"))
 
     def want_root(self) -> None:
-        """Start again by sudo where this appliance's programs do that; else return."""
+        """Start again by sudo if this appliance's programs do that; else return."""
         if self.is_root():
             return
         asks = self.profile["tsadmin_needs_sudo"]
@@ -118,35 +118,35 @@ class Machine:
     # ---- lines
 
     def write(self, text: str) -> None:
-        """Write as it is, at once."""
+        """Write text unchanged, at once."""
         data = text.encode()
         while data:
             data = data[os.write(1, data) :]
 
     def info(self, text: str) -> None:
-        """An ordinary line, with this wording's tag."""
+        """Write an ordinary line, with this wording's tag."""
         self.write(f"{self.wording.tag('info')}{text}\n")
 
     def warn(self, text: str) -> None:
-        """A warning line."""
+        """Write a warning line."""
         self.write(f"{self.wording.tag('warn')}{text}\n")
 
     def error(self, text: str) -> None:
-        """An error line; the program goes on."""
+        """Write an error line; the program continues."""
         self.write(f"{self.wording.tag('error')}{text}\n")
 
     def detail(self, text: str) -> None:
-        """A line that only --debug=6 and above shows."""
+        """Write a line that only --debug=6 and above shows."""
         if self.debug > 5:
             self.write(f"{self.wording.tag('debug')}{text}\n")
 
     def fail(self, text: str, status: int | None = None) -> NoReturn:
-        """Say why and end the program."""
+        """Write the reason, and end the program."""
         self.error(text)
         raise ProgramExit(self.profile["exit_error"] if status is None else status)
 
     def busy(self, what: str) -> None:
-        """Progress that rewrites its own line, where this wording does so."""
+        """Show progress that rewrites its own line, if this wording does so."""
         if self.wording.noise:
             for percent in (7, 42, 88, 100):
                 self.write(f"\r\x1b[K{what} … {percent:3d}%")
@@ -154,13 +154,13 @@ class Machine:
             self.write("\r\x1b[K")
 
     def hang(self, fault: str) -> None:
-        """Say nothing for as long as the fault tells."""
+        """Print nothing for the time in the fault."""
         if seconds := self.faults.get(fault):
             self.note("hangs", fault=fault)
             time.sleep(float(seconds))
 
     def drip(self) -> None:
-        """Say that it goes on, again and again, for as long as somebody listens."""
+        """Print that it continues, again and again, as long as the output is read."""
         if every := self.faults.get("drips"):
             self.note("drips")
             for line in itertools.count(1):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def create(machine: Machine, device: dict[str, Any]) -> None:
-    """Write a device's files: its settings with a made-up credential, and its policy."""
+    """Write a device's files: its settings with a generated credential, and its policy."""
     folder = machine.path("devices") / device["name"]
     folder.mkdir(parents=True, exist_ok=True)
     machine.own(folder, 0o750)
@@ -57,7 +57,7 @@ def add(machine: Machine, options: Options) -> int:
 
 
 def update(machine: Machine, options: Options) -> int:
-    """`tsadmin update NAME`: takes its time, may ask at the first login, may fail."""
+    """`tsadmin update NAME`: needs time, may ask a question at the first login, may fail."""
     name = options.words[0] if options.words else ""
     if name not in device_names(machine):
         machine.fail(f"Unknown device: {name or '(none given)'}")
@@ -80,7 +80,7 @@ def update(machine: Machine, options: Options) -> int:
 
 
 def restore(machine: Machine, tar: tarfile.TarFile) -> list[str]:
-    """Overwrite this appliance's devices with the archive's; return those that had an issue."""
+    """Overwrite this appliance's devices with the archive's; return those with an error."""
     prefix = archive.FOLDERS["devices"] + "/"
     inside = sorted({m.name[len(prefix) :].split("/")[0] for m in tar.getmembers() if m.name.startswith(prefix)})
     failed = []
@@ -96,7 +96,7 @@ def restore(machine: Machine, tar: tarfile.TarFile) -> list[str]:
         folder = machine.path("devices") / name
         if folder.is_dir():
             machine.own(folder, 0o750)
-        # an archive of another kind of TSCM, in a drill, need not have this file
+        # an archive of another kind of appliance may lack this file
         kind = device_settings(machine, name)["kind"] if (folder / "device.json").is_file() else ""
         machine.info(machine.wording.message("restoring", name=name, label=device_label(kind)))
     return failed

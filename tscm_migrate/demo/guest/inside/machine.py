@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def address_of(machine: Machine, interface: str) -> tuple[str, int]:
-    """The address and prefix length of an interface, as `ip` prints them; ends the program where there is none."""
+    """Return the address and prefix length of an interface from `ip`; end the program if it has no address."""
     command = ["ip", "-4", "-o", "addr", "show", "dev", interface]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
     found = re.search(r"inet (\d+\.\d+\.\d+\.\d+)/(\d+)", done.stdout)
@@ -22,7 +22,7 @@ def address_of(machine: Machine, interface: str) -> tuple[str, int]:
 
 
 def updates_running() -> int:
-    """How many ts-update processes `ps` shows; used to mark archives that were made too early."""
+    """Return the number of ts-update processes in `ps`, to mark archives that were made too early."""
     done = subprocess.run(["ps", "-A", "-o", "args="], check=False, capture_output=True, text=True, timeout=30)
     return sum(any(word.endswith("/ts-update") for word in line.split()[:4]) for line in done.stdout.splitlines())
 
@@ -35,17 +35,17 @@ _LABELS = {
 
 
 def device_label(kind: str) -> str:
-    """What the vendor calls a type of device."""
+    """Return the vendor's label for a type of device."""
     return _LABELS.get(kind, kind)
 
 
 def device_names(machine: Machine) -> list[str]:
-    """The devices that are configured here."""
+    """Return the configured devices."""
     folder = machine.path("devices")
     return sorted(path.parent.name for path in folder.glob("*/device.json"))
 
 
 def device_settings(machine: Machine, name: str) -> dict[str, Any]:
-    """A device's own file."""
+    """Return the content of a device's file."""
     loaded: dict[str, Any] = json.loads(machine.path("devices").joinpath(name, "device.json").read_text("utf-8"))
     return loaded

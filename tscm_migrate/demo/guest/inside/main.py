@@ -1,4 +1,4 @@
-"""Where every program of the appliance starts: tsadmin, ts-backup and the work of ts-update."""
+"""Entry point of every program of the appliance: tsadmin, ts-backup and the work of ts-update."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COMMANDS = {
 
 
 def dispatch(machine: Machine) -> int:
-    """Find what was asked for."""
+    """Find and run the requested function."""
     if machine.program == "ts-update-work":
         return updates.work(machine)
     if machine.program in packages.MANAGERS:
@@ -51,7 +51,7 @@ def dispatch(machine: Machine) -> int:
 
 
 def main(config: str, program: str, argv: list[str]) -> int:
-    """Run one program; the status is what the shell sees."""
+    """Run one program; return its exit status."""
     machine = Machine(json.loads(Path(config).read_text("utf-8")), program, argv)
     if program != "ts-update-work":
         machine.note("call", argv=argv, root=machine.is_root())

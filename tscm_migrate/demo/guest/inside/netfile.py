@@ -1,4 +1,4 @@
-"""The saved network settings: /etc/network/interfaces, written by restore, read by the lab at a boot."""
+"""The saved network settings in /etc/network/interfaces: written by restore, read by the lab at a boot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipaddress import IPv4Interface
 
 @dataclass(frozen=True)
 class Net:
-    """What an interface gets at the next boot; `address` is "" with DHCP."""
+    """Settings of an interface for the next boot; `address` is "" with DHCP."""
 
     interface: str
     dhcp: bool
@@ -19,7 +19,7 @@ class Net:
 
 
 def write(net: Net) -> str:
-    """The file's text."""
+    """Return the text of the file."""
     head = "# written by tsadmin network\nauto lo\niface lo inet loopback\n\n"
     head += f"auto {net.interface}\niface {net.interface} inet {'dhcp' if net.dhcp else 'static'}\n"
     if net.dhcp:
@@ -34,7 +34,7 @@ def write(net: Net) -> str:
 
 
 def read(text: str) -> Net | None:
-    """The first interface that is not the loopback; None where there is none or the text makes no sense."""
+    """Return the first interface that is not loopback; None if the text has no such interface, or is not valid."""
     name, method, values = "", "", {}
     for line in text.splitlines():
         words = line.split("#")[0].split()

@@ -22,7 +22,7 @@ def run(machine: Machine, options: Options) -> int:
 
 
 def dialogue(machine: Machine, interface: str, own: str) -> None:
-    """Ask for the settings one by one, show them, apply them after a yes."""
+    """Ask for the settings one by one, show them, and apply them after confirmation."""
     if ask.yes(machine, "dhcp"):
         machine.write("Applying DHCP settings...\n")
         net = netfile.Net(interface, dhcp=True)

@@ -26,7 +26,7 @@ OURS = ("multidevice-core", "tscm_backup")
 
 
 def run(machine: Machine, options: Options) -> int:
-    """Ask everything in this appliance's order, then do it."""
+    """Ask all questions in this appliance's order, then restore."""
     if options.bypass_netconf and options.force_apply_netconf:
         machine.fail("--bypass_netconf and --force_apply_netconf exclude each other", 2)
     machine.want_root()
@@ -46,7 +46,7 @@ def run(machine: Machine, options: Options) -> int:
 
 
 def index(machine: Machine) -> list[Path]:
-    """The archives that restore finds: at home and in the backup folder, readable by their group, rightly owned."""
+    """Return the archives that restore finds: in the home and backup folders, with the right owner and mode."""
     if machine.faults.get("hides_archives"):
         return []
     profile, found = machine.profile, []
@@ -74,7 +74,7 @@ def _readable(machine: Machine, path: Path) -> bool:
 
 
 class Flow:
-    """One restore: what was chosen and answered so far."""
+    """One restore: the choices and answers so far."""
 
     def __init__(self, machine: Machine, options: Options) -> None:
         self.machine = machine
@@ -117,7 +117,7 @@ class Flow:
         self.machine.note("chosen", archive=self.chosen.name, path=str(self.chosen))
 
     def network(self) -> None:
-        """Compare the addresses; where they differ, save the backup's settings and end in a reboot."""
+        """Compare the addresses; if they differ, save those of the backup and end with a reboot."""
         machine, options = self.machine, self.options
         if options.bypass_netconf:
             machine.warn(machine.wording.message("bypass"))
@@ -158,7 +158,7 @@ class Flow:
         machine.fail("The reboot did not happen")
 
     def warning(self) -> None:
-        """Warn once where devices exist."""
+        """Warn once if devices exist."""
         if device_names(self.machine) and not ask.yes(self.machine, "warning"):
             self.machine.fail("Restore cancelled.")
 
@@ -174,7 +174,7 @@ class Flow:
 
     @contextmanager
     def opened(self) -> Iterator[tarfile.TarFile]:
-        """The chosen archive (the newest before one is chosen), its passphrase asked for when first needed."""
+        """Open the chosen archive (the newest before one is chosen); ask for its passphrase when it is first needed."""
         machine = self.machine
         path = self.chosen or max(self.found, key=lambda p: p.resolve().name)
         if path.name.endswith(".gpg") and self.passphrase is None:
@@ -190,7 +190,7 @@ class Flow:
             machine.fail(f"The backup is damaged: {type(error).__name__}")
 
     def apply(self) -> None:
-        """Put everything in place: devices, then cron, then host keys."""
+        """Restore everything: devices, then cron, then host keys."""
         machine = self.machine
         machine.note("restore-start", archive=str(self.chosen), ssh=self.with_ssh, cron=self.with_cron)
         with self.opened() as tar:
@@ -210,7 +210,7 @@ class Flow:
         machine.info(machine.wording.message("restored"))
 
     def _cron(self, tar: tarfile.TarFile) -> None:
-        """Replace the TSCM's own entries as a set: one that the archive lacks is gone afterwards."""
+        """Replace the appliance's own entries as a set: an entry that the archive lacks is removed."""
         folder = self.machine.path("cron_d")
         for name in OURS:
             (folder / name).unlink(missing_ok=True)

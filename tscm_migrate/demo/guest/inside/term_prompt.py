@@ -1,18 +1,18 @@
-"""What CPAN's Term::Prompt 1.04 and Text::Wrap print: questions, slots, a menu in columns, long lines wrapped."""
+"""The output of CPAN's Term::Prompt 1.04 and Text::Wrap: questions, menus in columns, wrapped lines."""
 
 from __future__ import annotations
 
 import re
 
-UNKNOWN_WIDTH = 76  # the columns of Text::Wrap where the terminal tells none
+UNKNOWN_WIDTH = 76  # columns of Text::Wrap if those of the terminal are unknown
 _TAB = 8
 
 
 def wrapped(text: str, width: int) -> str:
-    """Wrap a prompt as `termwrap` does: one column stays free, and later lines begin with a tab.
+    """Wrap a prompt as `termwrap` does: one column is left free, and later lines begin with a tab.
 
     Args:
-        text: one line; the blank at its end stays.
+        text: one line; the blank at its end is kept.
         width: columns of the terminal; 0: unknown.
     """
     columns = width or UNKNOWN_WIDTH
@@ -20,7 +20,7 @@ def wrapped(text: str, width: int) -> str:
     while not re.compile(r"\s*\Z").match(text, at):
         if found := re.compile(rf"([^\n]{{0,{room}}})(\s|\Z)").match(text, at):
             part, rest, at = found[1], found[2], found.end()
-        else:  # a word that is longer than a line
+        else:  # a word longer than a line
             part, rest, at = text[at : at + room], "\n", at + room
         done += begin + part
         begin, room = "\n\t", max(columns - _TAB - 1, 1)
@@ -28,13 +28,13 @@ def wrapped(text: str, width: int) -> str:
 
 
 def question(text: str, *, options: str = "", default: str = "", again: bool = False, width: int = 0) -> str:
-    """A prompt with its options, which are not shown again after a wrong answer, and its default."""
+    """Return a prompt with its options, which are not shown again after a wrong answer, and its default."""
     shown = f"({options}) " if options and not again else ""
     return wrapped(f"{text} {shown}" + (f"[default {default}] " if default else ""), width)
 
 
 def menu(title: str, items: list[str], *, base: int = 1, width: int = 0) -> str:
-    """The menu's lines: the items go down the columns, as many as fit, in as many rows as Term::Prompt takes."""
+    """Return the lines of a menu: items go down the columns, in as many rows as Term::Prompt uses."""
     high = len(items) + base - 1
     digits = len(str(max(high, 1)))
     longest = max(map(len, items))

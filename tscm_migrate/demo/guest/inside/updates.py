@@ -1,4 +1,4 @@
-"""What `ts-update` does: it takes a while, and the lab's journal knows when."""
+"""The work of `ts-update`: it takes some time, and is recorded in the lab's journal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def work(machine: Machine) -> int:
-    """Fetch policies and push them to the devices, as far as anybody can see from outside."""
+    """Simulate fetching policies and pushing them to the devices."""
 
     def ended(number: int, _frame: FrameType | None) -> None:
         machine.note("ts-update-end", killed=number)

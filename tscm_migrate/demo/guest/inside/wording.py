@@ -1,4 +1,4 @@
-"""How an appliance words its questions; the same questions in several manners, so that nothing is tuned to one."""
+"""How an appliance words its questions: the same questions in several styles."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SENTENCES = {
     "cron": "Restore Cron configuration files?",
     "reboot": "A reboot is required. Reboot now?",
 }
-LEADS = {  # what stands above a question: (level, text); "devices" stands for a line a device
+LEADS = {  # lines above a question: (level, text); "devices": one line for each device
     "warning": (
         ("warn", "This TSCM already has devices setup:"),
         ("devices", ""),
@@ -74,23 +74,23 @@ YES_NO = {"encrypt", "network", "warning", "ssh", "cron", "reboot", "dhcp", "mor
 
 @dataclass(frozen=True)
 class Wording:
-    """One manner of asking.
+    """One style of asking.
 
     Args:
-        tags: what stands before info, warning, error and debug lines.
-        yes_no: how the choice is shown; {y} and {n} are upper case where they are the default.
-        defaults: an empty answer takes the default.
-        strict: only "yes" and "no" in full are taken.
-        end: what follows a prompt that is not yes-or-no.
-        newline: prompts end in a line feed.
-        colour, noise, drip: ANSI colours; lines that rewrite themselves; prompts that come in pieces.
+        tags: text before info, warning, error and debug lines.
+        yes_no: spelling of the choice; {y} and {n} are upper case if they are the default.
+        defaults: an empty answer accepts the default.
+        strict: only "yes" and "no" in full are accepted.
+        end: text after a prompt that is not yes-or-no.
+        newline: prompts end with a line feed.
+        colour, noise, drip: ANSI colours; lines that rewrite themselves; prompts that are written in pieces.
         item: a line of the list of archives.
-        title: what stands above that list.
-        texts: of the questions, where they are not as documented.
-        leads: what stands above a question.
-        messages: what is no question.
-        asks_dns_until_empty: the question for a DNS server comes again until the answer is empty.
-        term_prompt: questions, menus and slots are printed as CPAN's Term::Prompt prints them.
+        title: line above that list.
+        texts: of the questions that differ from the documents.
+        leads: lines above a question.
+        messages: other lines.
+        asks_dns_until_empty: the question for a DNS server is repeated until the answer is empty.
+        term_prompt: questions and menus are printed as CPAN's Term::Prompt prints them.
     """
 
     tags: tuple[str, str, str, str] = ("[INFO ] : ", "[WARN ] : ", "[ERROR] : ", "[DEBUG] : ")
@@ -112,23 +112,23 @@ class Wording:
 
     @property
     def yes_by_default(self) -> set[str]:
-        """The questions whose empty answer is a yes, where empty answers are taken."""
+        """The questions whose default is yes, if empty answers are accepted."""
         return YES_BY_DEFAULT - {"ssh"} if self.term_prompt else YES_BY_DEFAULT
 
     def tag(self, level: str) -> str:
-        """What stands before a line of this level."""
+        """Return the text before a line of this level."""
         return self.tags[("info", "warn", "error", "debug").index(level)]
 
     def message(self, which: str, **values: str) -> str:
-        """The text of a line that is no question; "" where this wording has none."""
+        """Return the text of another line; "" if this wording lacks it."""
         return self.messages[which].format(**values)
 
     def text(self, question: str, **values: str) -> str:
-        """A question without what shows the choice."""
+        """Return a question without its choice."""
         return self.texts.get(question, QUESTIONS.get(question, question)).format(**values)
 
     def prompt(self, question: str, **values: str) -> str:
-        """The whole prompt for one question, as it is written to the terminal."""
+        """Return the complete prompt of one question."""
         text = self.text(question, **values)
         if question in YES_NO or question not in QUESTIONS:
             yes = self.defaults and question in YES_BY_DEFAULT
@@ -142,7 +142,7 @@ class Wording:
 
 
 WORDINGS: dict[str, Wording] = {
-    # `Use DHCP[y/n]: ` and the lines of the network settings are the vendor's own, the others in that style
+    # `Use DHCP[y/n]: ` and the network settings are the vendor's own wording, the others are in its style
     "documented": Wording(
         item="  {n}) {path}",
         leads=LEADS,
