@@ -1,4 +1,4 @@
-"""The repository's front door: `invoke --list`. The tool's own tasks, and those that look after the repository."""
+"""Tasks of the repository, see `invoke --list`: the tool's own commands, and those for its development."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def _run(context: Context, line: str) -> int:
 
 @command(
     help={
-        "fast": "Leave out slow tests and those that need namespaces.",
-        "cover": "Measure coverage, and show what is not reached.",
-        "jobs": "How many tests run at the same time.",
-        "windows": "Run the share for Windows on its own Python, under wine.",
-        "oldest": "Run a share with the oldest dependencies that pyproject.toml admits.",
+        "fast": "Skip slow tests and tests that need network namespaces.",
+        "cover": "Measure coverage, and list the lines that no test reaches.",
+        "jobs": "Number of parallel test processes.",
+        "windows": "Run the tests for Windows on its Python, under wine.",
+        "oldest": "Run a part of the tests with the oldest dependencies that pyproject.toml permits.",
         "more": "Further arguments for pytest.",
     }
 )
@@ -54,9 +54,9 @@ def test(  # noqa: PLR0917 - the options of the command line
     return _run(context, " ".join([*words, more]))
 
 
-@command(help={"fix": "Mend what can be mended."})
+@command(help={"fix": "Fix what can be fixed automatically."})
 def lint(context: Context, fix: bool = False) -> int:
-    """Check style and types, on Linux and as on Windows."""
+    """Check style and types, for Linux and for Windows."""
     lines = (
         f"{PYTHON} -m ruff check {'--fix' if fix else ''} .",
         f"{PYTHON} -m ruff format {'' if fix else '--check'} .",
@@ -83,7 +83,7 @@ def chaos(context: Context, seed: int = 1, count: int = 10, jobs: int = 1) -> in
     help={
         "method": "Of the transfer: tar, sftp, rsync, with commas, or all.",
         "how": "kill, off-old, off-new (that one's power), with commas, or all.",
-        "verb": "What is said afterwards: resume, rollback, or all.",
+        "verb": "Command that is run afterwards: resume, rollback, or all.",
         "jobs": "Labs side by side; on two cores at most six.",
         "more": "Further arguments for tests.harness.matrix.",
     }
@@ -130,7 +130,7 @@ def bench(  # noqa: PLR0917
 
 @command(help={"upgrade": "Take the newest versions, not only what pyproject.toml newly asks for."})
 def lock(context: Context, upgrade: bool = False) -> int:
-    """Write requirements/*.txt anew from pyproject.toml: exact versions with hashes, for every platform."""
+    """Write requirements/*.txt again from pyproject.toml: exact versions with hashes, for every platform."""
     for name, chosen in LOCKS.items():
         more = "--upgrade" if upgrade and name == "dev" else ""
         line = f"{PYTHON} -m uv pip compile {LOCKING} {more} {chosen} pyproject.toml -o requirements/{name}.txt"
@@ -147,7 +147,7 @@ def release(context: Context, out: str = "dist") -> int:
 
 @command()
 def picture(context: Context) -> int:
-    """Take the documentation's pictures of a run anew, from the terminal of a demo (not on Windows)."""
+    """Make the documentation's pictures of a run again, from the terminal of a demo (not on Windows)."""
     return _run(context, f"{PYTHON} -m docs._picture")
 
 

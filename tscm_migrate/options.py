@@ -1,7 +1,7 @@
-"""What `migrate` was asked to do: the options, checked before anything else happens.
+"""The options of `migrate`, checked before anything else happens.
 
-`MigrateOptions.parse` turns the command line's strings into frozen data; what excludes each other is refused, so that
-nothing is accepted and ignored.
+`MigrateOptions.parse` turns the texts of the command line into frozen data. Options that exclude each
+other are refused, so that no option is accepted and then ignored.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class MigrateOptions:
     network: Literal["restore", "prepared"] = field(
         default="restore",
         metadata=_about(
-            "How the new appliance gets the old one's network settings: restore (by tsadmin), or prepared (written "
-            "before the old appliance goes offline, for a shorter downtime).",
+            "How the new appliance gets its network settings: restore (by tsadmin), or prepared (written before the "
+            "old appliance goes offline, for a shorter downtime).",
             "METHOD",
         ),
     )
@@ -147,7 +147,7 @@ class MigrateOptions:
     rehearsal: bool = field(
         default=True,
         metadata=_about(
-            "Rehearse the restore on the new appliance before the old one goes offline.",
+            "Rehearse the restore on the new appliance before the old appliance goes offline.",
         ),
     )
     devices: Literal["all", "none"] | tuple[str, ...] = field(
@@ -187,21 +187,21 @@ class MigrateOptions:
 
     @property
     def rescues(self) -> bool:
-        """Whether the old one is dead, and restored from what has outlived it."""
+        """Whether the old appliance is dead, and an archive from elsewhere is restored."""
         return _outlives(self.archive)
 
     @property
     def learn_command(self) -> str:
-        """The command that teaches what the appliances of these options ask."""
+        """The command that saves answers to the questions of these appliances."""
         source = f"--from {self.from_}" if self.from_ else f"--archive {self.archive}"
         return f"tscm-migrate prompts learn {self.to} {source}"
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> MigrateOptions:
-        """Check what the command line gave; None and "" mean that an option was not given.
+        """Check the values of the command line; None: the option was not given.
 
         Raises:
-            UsageError: a value that cannot be, options that exclude each other, or something that is not built yet.
+            UsageError: a value is not valid, or options exclude each other.
             NetconfContradiction: both --bypass-netconf and --force-apply-netconf.
         """
         known = {f.name for f in fields(cls)}
@@ -218,29 +218,29 @@ class MigrateOptions:
         return options
 
     def check(self) -> None:
-        """Refuse what excludes each other, and what is not built yet."""
+        """Refuse options that exclude each other."""
         self._check_network()
         if not self.encrypt and self.passphrase_file:
             raise UsageError("--no-encrypt and --passphrase-file exclude each other", "leave one of them out")
         if self.revert_after is not None and self.offline != "isolate":
-            fix = "add --offline isolate: only an isolated appliance can come back by itself"
-            raise UsageError(f"--revert-after does not go with --offline {self.offline}", fix)
+            fix = "add --offline isolate: only an isolated appliance can reconnect by itself"
+            raise UsageError(f"--revert-after cannot be used with --offline {self.offline}", fix)
         if self.archive != "new" and not self.encrypt:
-            fix = "leave --no-encrypt out: it is for a new backup, and this archive is already made"
-            raise UsageError(f"--no-encrypt does not go with --archive {self.archive}", fix)
+            fix = "leave out --no-encrypt: it is for a new backup, and this archive exists already"
+            raise UsageError(f"--no-encrypt cannot be used with --archive {self.archive}", fix)
         if self.store and not self.archive.startswith("offsite:"):
             raise UsageError(
-                "--store goes with --archive offsite:… only", "leave it out, or say --archive offsite:latest"
+                "--store can only be used with --archive offsite:…", "leave it out, or use --archive offsite:latest"
             )
         if self.stage_at and not self.not_before:
             raise UsageError("--stage-at needs --not-before", "add the time at which the cutover may begin")
         if self.pause_before and self.yes:
-            fix = "leave --yes out: a person at the terminal is asked before the cutover"
+            fix = "leave out --yes: the question before the cutover needs an answer at the terminal"
             raise UsageError("--pause-before and --yes exclude each other", fix)
-        for option, asked in _OF_THE_OLD_ONE.items():
+        for option, asked in _NEED_OLD_APPLIANCE.items():
             if self.rescues and asked(self):
-                fix = "leave it out: the old one is not spoken to, its archive comes from elsewhere"
-                raise UsageError(f"{option} does not go with --archive {self.archive}", fix)
+                fix = "leave it out: the archive comes from elsewhere, the old appliance is not used"
+                raise UsageError(f"{option} cannot be used with --archive {self.archive}", fix)
 
     def _check_network(self) -> None:
         if self.bypass_netconf and self.force_apply_netconf:
@@ -250,8 +250,8 @@ class MigrateOptions:
             raise UsageError(f"--network prepared and {option} exclude each other", "leave one of them out")
 
 
-# What is said to the old one, or of the way from it: senseless where it is dead.
-_OF_THE_OLD_ONE: dict[str, Callable[[MigrateOptions], bool]] = {
+# Options that need the old appliance → whether they were given.
+_NEED_OLD_APPLIANCE: dict[str, Callable[[MigrateOptions], bool]] = {
     "--method": lambda o: o.method != "auto",
     "--route direct": lambda o: o.route == "direct",
     "--drain-timeout": lambda o: o.drain_timeout is not None,
@@ -266,13 +266,13 @@ def _outlives(archive: str) -> bool:
 
 def _with_hosts(values: dict[str, Any]) -> dict[str, Any]:
     if not values.get("to"):
-        raise UsageError("--to is missing: which appliance is the new one?", "give --from OLD --to NEW")
+        raise UsageError("missing option: --to, the new appliance", "use --from OLD --to NEW")
     archive = str(values.get("archive", ""))
     if not values["from_"] and not _outlives(archive):
-        fix = "give --from OLD --to NEW; or, where the old one is dead: --archive offsite:latest --to NEW"
-        raise UsageError("--from is missing: which appliance is the old one?", fix)
+        fix = "use --from OLD --to NEW; or, if the old appliance is dead: --archive offsite:latest --to NEW"
+        raise UsageError("missing option: --from, the old appliance", fix)
     if values["from_"] and _outlives(archive):
-        fix = "leave --from out: the archive comes from elsewhere, the old appliance is not touched"
+        fix = "leave out --from: the archive comes from elsewhere, the old appliance is not used"
         raise UsageError(f"--from and --archive {archive} exclude each other", fix)
     return values
 
@@ -280,7 +280,7 @@ def _with_hosts(values: dict[str, Any]) -> dict[str, Any]:
 def _choice(name: str, value: str, choices: Iterable[str]) -> str:
     if value not in choices:
         near = suggestion(value, choices)
-        raise UsageError(f"--{name} {value!r} is unknown{near}", f"one of: {', '.join(choices)}")
+        raise UsageError(f"--{name.replace('_', '-')} {value!r} is unknown{near}", f"use one of: {', '.join(choices)}")
     return value
 
 
@@ -290,10 +290,10 @@ def _archive(value: str) -> str:
     if _outlives(value) and _ARCHIVE.match(re.split(r"[/\\]", value)[-1]) and not value.startswith("offsite:"):
         return str(Path(value).expanduser().absolute())
     fix = (
-        "new, latest, all, a bare file name such as threatstop_backup_2024-05-01_03_00_00.tsbak.gpg, "
+        "use new, latest, all, a file name such as threatstop_backup_2024-05-01_03_00_00.tsbak.gpg, "
         "offsite:latest, offsite:HOST/latest, or the path of a file: ./NAME"
     )
-    raise UsageError(f"--archive {value!r} is no name of an archive", fix)
+    raise UsageError(f"--archive {value!r} is not the name of an archive", fix)
 
 
 def seconds(option: str) -> Callable[[str | float], float]:
@@ -314,13 +314,15 @@ def seconds(option: str) -> Callable[[str | float], float]:
 def _debug(value: str | int) -> int:
     text = str(value)
     if text not in {"1", "2", "3", "4", "5", "6", "7"}:
-        raise UsageError(f"--debug {text!r} is no level", "1 to 7; it is handed to tsadmin")
+        raise UsageError(f"--debug {text!r} is not a debug level of tsadmin", "use 1 to 7")
     return int(text)
 
 
 def _interface(value: str) -> str:
     if not _INTERFACE.match(value):
-        raise UsageError(f"--interface {value!r} is no interface name", "as `ip link` shows it on the appliance: eth0")
+        raise UsageError(
+            f"--interface {value!r} is not an interface name", "use a name that `ip link` shows, e.g. eth0"
+        )
     return value
 
 
@@ -330,25 +332,25 @@ def _devices(value: str | Iterable[str]) -> str | tuple[str, ...]:
     names = tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value) if part.strip())
     wrong = [name for name in names if not _DEVICE.match(name)]
     if wrong or not names:
-        raise UsageError(f"--devices {value!r} names no devices", "all, none, or names with commas: --devices A,B")
+        raise UsageError(f"--devices {value!r} has no device names", "use all, none, or names: --devices A,B")
     return tuple(dict.fromkeys(names))
 
 
 def device_names(text: str) -> tuple[str, ...]:
-    """Return the names of devices that an option lists with commas.
+    """Return the device names of an option that separates them by commas.
 
     Raises:
-        UsageError: they are not names of devices.
+        UsageError: not device names.
     """
     found = _devices(text)
     if isinstance(found, str):
-        raise UsageError(f"--devices {text!r} names no devices", "names with commas: --devices A,B")
+        raise UsageError(f"--devices {text!r} has no device names", "use names: --devices A,B")
     return found
 
 
 @functools.cache
 def check_names() -> frozenset[str]:
-    """Return the names that `--allow` may have, read from the source of the checks; empty where that is not there."""
+    """Return the names that `--allow` may have, read from the source of the checks; empty without the source."""
     texts = [file.read_text(encoding="utf-8") for file in (Path(__file__).parent / "migration").rglob("*.py")]
     found = {name for text in texts for name in _FINDING.findall(text)}
     return frozenset(found | _BY_ERROR) if found else frozenset()
@@ -358,7 +360,7 @@ def _allowed(names: Iterable[str]) -> tuple[str, ...]:
     known = check_names()
     for name in names:
         if known and name not in known:
-            fix = f"one of: {', '.join(sorted(known))}"
+            fix = f"use one of: {', '.join(sorted(known))}"
             raise UsageError(f"--allow {name!r} is not the name of a check{suggestion(name, known)}", fix)
     return tuple(dict.fromkeys(names))
 

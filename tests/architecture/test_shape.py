@@ -24,7 +24,6 @@ CIRCLES = []
 # Names that more than one class of the package has.
 CLASS_NAMES = {
     "Board",
-    "Finding",
     "Policy",
     "_Strict",
 }

@@ -44,7 +44,7 @@ def test_version_comes_from_the_package() -> None:
 def test_help_lists_the_tasks_as_they_are_typed(argv: tuple[str, ...]) -> None:
     done = run(*TOOL, *argv)
     assert done.returncode == 0
-    assert "Hosts of the inventory and their SSH keys: list, show, pin" in " ".join(done.stdout.split())
+    assert "Hosts and their SSH keys: list, show, pin" in " ".join(done.stdout.split())
     assert "Migrate:\n" in done.stdout
     assert "--warn-only" not in done.stdout
 
@@ -94,7 +94,7 @@ def test_options_that_invoke_has_too_reach_the_task(front: tuple[str, ...]) -> N
         (("--from", "tscm-odl", "--to", "tscm-new", "--yes"), 2, "did you mean 'tscm-old'"),
         ((*PAIR, "--bypass-netconf", "--force-apply-netconf"), 3, "contradict each other"),
         (PAIR, 2, "not running in a terminal"),
-        (("--to", "tscm-new"), 2, "--from is missing"),
+        (("--to", "tscm-new"), 2, "missing option: --from"),
         ((*PAIR, "--inventory", "/nowhere.toml", "--yes"), 2, "no inventory file"),
     ],
 )

@@ -51,7 +51,7 @@ def run(env: dict[str, str], *args: str, stdin: str = "", cwd: Path | None = Non
 def test_doctor_without_anything_names_the_next_command(env: dict[str, str]) -> None:
     done = run(env, "doctor")
     assert done.returncode == 0, done.stderr
-    assert "mend: tscm-migrate init" in done.stdout
+    assert "fix: tscm-migrate init" in done.stdout
     assert "ok       workstation: python" in done.stdout
 
 
@@ -61,7 +61,7 @@ def test_doctor_tells_a_host_that_is_not_there_and_ends_with_4(env: dict[str, st
     done = run(env, "doctor", "--inventory", str(file), "--json")
     assert done.returncode == 4
     found = {(one["where"], one["name"]): one for one in json.loads(done.stdout)}
-    assert found["gone", "ssh.unreachable"]["mend"]
+    assert found["gone", "ssh.unreachable"]["fix"]
     assert run(env, "doctor", "--inventory", str(file), "--offline").returncode == 0
 
 
@@ -118,9 +118,9 @@ def test_init_with_all_that_it_needs_asks_nothing_and_doctor_then_finds_nothing_
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("init",), "give --old ADDRESS"),
+        (("init",), "add --old ADDRESS"),
         (("init", "--old", "10.0.0.300", "--new", "10.0.0.2"), "not an IP address"),
-        (("init", "--old", "10.0.0.2", "--new", "root@10.0.0.2:22"), "both are at 10.0.0.2"),
+        (("init", "--old", "10.0.0.2", "--new", "root@10.0.0.2:22"), "both appliances are at 10.0.0.2"),
         (("secret", "set", "passfrase:x"), "did you mean 'passphrase'"),
         (("secret", "set", "sudo:nobody"), "no host 'nobody'"),
     ],
@@ -146,12 +146,12 @@ def test_the_commands_that_are_told_can_be_copied_whatever_a_folder_is_called(
     argv = ["sh", "-c", f"{shlex.join(TOOL)} {command} --offline", "sh"]
     told = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert "hosts.toml: 2 hosts" in told.stdout, told.stdout + told.stderr
-    mend = next(line for line in told.stdout.splitlines() if "chmod 600" in line).partition("mend: ")[2]
+    mend = next(line for line in told.stdout.splitlines() if "chmod 600" in line).partition("fix: ")[2]
     subprocess.run(["sh", "-c", mend], cwd=tmp_path, check=True, timeout=60)
     assert stat.S_IMODE((folder / "a key").stat().st_mode) == 0o600
     (folder / "a key").unlink()
     gone = run(env, "doctor", "--local", "--inventory", str(folder / "hosts.toml")).stdout
-    make = next(line for line in gone.splitlines() if "ssh-keygen" in line).partition("mend: ")[2]
+    make = next(line for line in gone.splitlines() if "ssh-keygen" in line).partition("fix: ")[2]
     subprocess.run(["sh", "-c", f"{make} -N ''"], cwd=tmp_path, check=True, timeout=60, capture_output=True)
     assert (folder / "a key.pub").is_file()
     assert not (tmp_path / "owned").exists()

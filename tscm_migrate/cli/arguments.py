@@ -56,7 +56,7 @@ def _leading(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _old_names(words: list[str]) -> list[str]:
-    """Replace an old command by the new one, and print a line about it."""
+    """Replace the old name of a command, and print a line with the new name."""
     for length in (2, 1):
         old = " ".join(words[:length])
         if old in RENAMED and len(words) >= length:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.cli import help_pages, remembered
 from tscm_migrate.errors import MigrateError, UsageError
-from tscm_migrate.options import METHODS, OFFLINE, PAUSES, ROUTES, check_names
+from tscm_migrate.options import METHODS, NETWORKS, OFFLINE, PAUSES, ROUTES, check_names
 from tscm_migrate.tasks.base import option_name
 from tscm_migrate.util.folders import state_folder
 from tscm_migrate.util.suggest import suggestion
@@ -33,6 +33,7 @@ _CHOICES: dict[str, Callable[[], Iterable[str]]] = {  # option → its values
     "method": lambda: METHODS,
     "route": lambda: ROUTES,
     "offline": lambda: OFFLINE,
+    "network": lambda: NETWORKS,
     "pause-before": lambda: PAUSES,
     "devices": lambda: ("all", "none"),
     "allow": lambda: sorted(check_names()),

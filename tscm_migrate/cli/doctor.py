@@ -1,4 +1,4 @@
-"""Looks at the workstation and at each host: what is missing, and the one command that mends it. Changes nothing."""
+"""Check the workstation and each host, with a command that fixes each problem. Changes nothing."""
 
 from __future__ import annotations
 
@@ -26,61 +26,76 @@ if TYPE_CHECKING:
     from tscm_migrate.secrets import Secrets
 
 _OLDEST = (3, 11)
-_ROOM = 200 << 20  # bytes for journals, reports and a relayed archive's buffers
+_ROOM = 200 << 20  # bytes for journals, reports and the buffers of a transfer
 _CLOCK = 300.0  # seconds
-_WRITTEN = datetime(2024, 1, 1, tzinfo=UTC)  # no workstation that runs this can be earlier
+_RELEASED = datetime(2024, 1, 1, tzinfo=UTC)  # a clock that shows an earlier time is wrong
+_HERE = "workstation"
+_PACKAGES = {"gpg": ("gnupg", "GnuPG.GnuPG")}  # program → its package on Linux and macOS, and on Windows
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One look; `mend` is a command or an instruction, "" where there is nothing to mend."""
+class Diagnosis:
+    """The result of one check; `fix` is a command that can be copied, "" if nothing has to be fixed."""
 
     where: str
     name: str
     severity: Literal["ok", "info", "warning", "error"]
     text: str
-    mend: str = ""
+    fix: str = ""
 
 
-def workstation(site: Inventory) -> Iterator[Finding]:
-    """Python, clock, agent, keys, gpg, rsync, known_hosts, the state folder, the keyring."""
+def workstation(site: Inventory) -> Iterator[Diagnosis]:
+    """Check Python, clock, inventory, ssh agent, key files, gpg, known_hosts, state folder and keyring."""
     yield _python()
     yield _clock()
     yield _inventory(site)
     yield _agent()
     yield from _keys(site)
-    yield from _programs()
+    yield _gpg()
     yield _known_hosts(site)
     yield _state()
     yield _keyring()
 
 
-def _ok(name: str, text: str) -> Finding:
-    return Finding("workstation", name, "ok", text)
+def _ok(name: str, text: str) -> Diagnosis:
+    return Diagnosis(_HERE, name, "ok", text)
 
 
-def _python() -> Finding:
-    found = platform.python_version()
-    if sys.version_info[:2] < _OLDEST:  # a checkout run by hand; the wheel refuses to install
-        return Finding("workstation", "python", "error", f"Python {found} is too old", "install Python 3.11 or later")
-    return _ok("python", f"Python {found} on {platform.system()}")
+def _python() -> Diagnosis:
+    version = platform.python_version()
+    if sys.version_info[:2] < _OLDEST:  # in a checkout; the wheel cannot be installed there
+        return Diagnosis(
+            _HERE, "python", "error", f"Python {version} is too old", _install("python3", "Python.Python.3.13")
+        )
+    return _ok("python", f"Python {version} on {platform.system()}")
 
 
-def _clock() -> Finding:
+def _install(package: str, of_windows: str) -> str:
+    """Return the command that installs a package on this workstation."""
+    if os.name == "nt":
+        return f"winget install {of_windows}"
+    tools = ("apt-get", "dnf", "zypper", "pacman", "brew")
+    found = next((tool for tool in tools if shutil.which(tool)), "apt-get")
+    verb = "-S" if found == "pacman" else "install"
+    return f"{'' if found == 'brew' else 'sudo '}{found} {verb} {package}"
+
+
+def _clock() -> Diagnosis:
     now = datetime.now(UTC)
-    told = f"{now:%Y-%m-%d %H:%M:%S} UTC"
-    if now < _WRITTEN:
-        return Finding("workstation", "clock", "error", f"{told} cannot be", "set it: archives and runs bear its time")
-    return _ok("clock", told)
+    shown = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    if now < _RELEASED:
+        fix = "w32tm /resync" if os.name == "nt" else "sudo timedatectl set-ntp true"
+        return Diagnosis(_HERE, "clock", "error", f"{shown} is wrong; archives and runs are named by the time", fix)
+    return _ok("clock", shown)
 
 
-def _inventory(site: Inventory) -> Finding:
+def _inventory(site: Inventory) -> Diagnosis:
     if site.path is None:
-        return Finding("workstation", "inventory", "warning", "there is no inventory file", "tscm-migrate init")
+        return Diagnosis(_HERE, "inventory", "warning", "no inventory file", "tscm-migrate init")
     return _ok("inventory", f"{site.path}: {len(site.hosts)} hosts")
 
 
-def _agent() -> Finding:
+def _agent() -> Diagnosis:
     import paramiko
 
     try:
@@ -92,75 +107,66 @@ def _agent() -> Finding:
     if count:
         return _ok("agent", f"the ssh agent has {count} keys")
     start = "Start-Service ssh-agent; ssh-add" if os.name == "nt" else "eval $(ssh-agent) && ssh-add"
-    return Finding("workstation", "agent", "info", "no ssh agent with keys (a key file or a password will do)", start)
+    return Diagnosis(_HERE, "agent", "info", "no ssh agent with keys; a key file or a password is enough", start)
 
 
-def _keys(site: Inventory) -> Iterator[Finding]:
-    files = {host.identity_file for host in site.hosts.values() if host.identity_file}
-    for file in sorted(files):
+def _keys(site: Inventory) -> Iterator[Diagnosis]:
+    for file in sorted({host.identity_file for host in site.hosts.values() if host.identity_file}):
         if not file.is_file():
-            yield Finding(
-                "workstation", "key", "error", f"{file} is not there", f"ssh-keygen -t ed25519 -f {quoted(file)}"
-            )
+            yield Diagnosis(_HERE, "key", "error", f"{file} does not exist", f"ssh-keygen -t ed25519 -f {quoted(file)}")
         elif os.name != "nt" and file.stat().st_mode & 0o077:
-            yield Finding("workstation", "key", "warning", f"others can read {file}", f"chmod 600 {quoted(file)}")
+            yield Diagnosis(_HERE, "key", "warning", f"other users can read {file}", f"chmod 600 {quoted(file)}")
         else:
             yield _ok("key", str(file))
 
 
-def _programs() -> Iterator[Finding]:
-    wanted = {
-        "gpg": "only to seal plain archives off-site and to test them here",
-        "rsync": "never: it runs on the hosts",
-    }
-    for name, use in wanted.items():
-        path = shutil.which(name)
-        if path:
-            yield _ok(name, path)
-        else:
-            yield Finding("workstation", name, "info", f"{name} is not here; needed {use}", f"install {name}")
+def _gpg() -> Diagnosis:
+    path = shutil.which("gpg")
+    if path:
+        return _ok("gpg", path)
+    text = "gpg is not installed; only needed to encrypt unencrypted archives off-site and to test them here"
+    return Diagnosis(_HERE, "gpg", "info", text, _install(*_PACKAGES["gpg"]))
 
 
-def _known_hosts(site: Inventory) -> Finding:
+def _known_hosts(site: Inventory) -> Diagnosis:
     if site.known_hosts.is_file():
         return _ok("known_hosts", str(site.known_hosts))
     first = next(iter(site.hosts), "HOST")
-    text = f"nothing is pinned yet ({site.known_hosts})"
-    return Finding("workstation", "known_hosts", "warning", text, f"tscm-migrate host pin {first}")
+    text = f"no host key is pinned yet ({site.known_hosts})"
+    return Diagnosis(_HERE, "known_hosts", "warning", text, f"tscm-migrate host pin {first}")
 
 
-def _state() -> Finding:
+def _state() -> Diagnosis:
     from tscm_migrate.util.folders import state_folder
 
     folder = state_folder()
+    other = '$env:TSCM_STATE = "D:\\tscm-state"' if os.name == "nt" else 'export TSCM_STATE="$HOME/tscm-state"'
     try:
         private.folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             free = shutil.disk_usage(folder).free
     except OSError as error:
-        text = f"{folder} cannot be written: {error.strerror}"
-        return Finding("workstation", "state", "error", text, "set TSCM_STATE to a folder of yours")
+        return Diagnosis(_HERE, "state", "error", f"{folder} cannot be written: {error.strerror}", other)
     if free < _ROOM:
-        text = f"{folder} has {free / 1e6:.0f} MB free"
-        return Finding("workstation", "state", "warning", text, "make room there, or set TSCM_STATE to another disk")
+        return Diagnosis(_HERE, "state", "warning", f"{folder} has only {free / 1e6:.0f} MB free", other)
     return _ok("state", f"{folder} ({free / 1e9:.1f} GB free)")
 
 
-def _keyring() -> Finding:
+def _keyring() -> Diagnosis:
     try:
         import keyring
 
         name = type(keyring.get_keyring()).__module__
-    except Exception:  # noqa: BLE001 - backends raise what they like; headless is the usual case
+    except Exception:  # noqa: BLE001 - backends raise what they like; on a server there is usually none
         name = "fail"
     if name.rpartition(".")[2] in {"fail", "null"}:
-        mend = 'passphrase = "command:…" or "env:VAR" in the inventory'
-        return Finding("workstation", "keyring", "info", "there is no keyring (prompts and files will do)", mend)
+        text = "no keyring; secrets can come from a prompt, a file, a variable or a command (see the inventory)"
+        return Diagnosis(_HERE, "keyring", "info", text, "tscm-migrate secret list")
     return _ok("keyring", name)
 
 
-def host(one: Host, secrets: Secrets) -> Iterator[Finding]:
-    """Key, login, sudo, tsadmin, disk and clock of an appliance, as far as it can be reached."""
+def host(one: Host, secrets: Secrets) -> Iterator[Diagnosis]:
+    """Check key, login, sudo, tsadmin, disk, clock and archives of an appliance, as far as it can be reached."""
     from tscm_migrate.appliance import facts as facts_of
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.ssh.connect import connect
@@ -169,99 +175,103 @@ def host(one: Host, secrets: Secrets) -> Iterator[Finding]:
     appliance = Appliance(one, lambda h, expect=None: connect(h, credentials=secrets, expect=expect))
     try:
         user = appliance.shell.host.user  # ~/.ssh/config may have another one than the inventory
-        yield Finding(one.name, "login", "ok", f"as {user}, host key {appliance.shell.server_fingerprint()}")
+        yield Diagnosis(one.name, "login", "ok", f"as {user}, host key {appliance.shell.server_fingerprint()}")
         try:
             appliance.shell.sudo_ready()
-            yield Finding(one.name, "sudo", "ok", "works")
+            yield Diagnosis(one.name, "sudo", "ok", "works")
         except MigrateError as error:
-            yield Finding(one.name, "sudo", "error", error.message(), error.remedy())
+            yield Diagnosis(one.name, "sudo", "error", error.message(), error.remedy())
         yield from _facts(one, facts_of.gather(appliance))
         yield from _lent_keys(one, appliance)
     except MigrateError as error:
-        yield Finding(one.name, error.code, "error", error.message(), error.remedy())
+        yield Diagnosis(one.name, error.code, "error", error.message(), error.remedy())
     finally:
         appliance.close()
 
 
-def _ssh(one: Host) -> Iterator[Finding]:
-    """What a connection will use, from the inventory and ~/.ssh/config; and what of the latter does not apply."""
+def _on(one: Host, command: str, *, terminal: bool = False) -> str:
+    """Return the command line that runs a command on an appliance."""
+    port = f"-p {one.port} " if one.port != 22 else ""
+    return f"ssh {'-t ' if terminal else ''}{port}{one.user}@{one.address} {command}"
+
+
+def _ssh(one: Host) -> Iterator[Diagnosis]:
+    """Show what a connection uses of the inventory and of ~/.ssh/config, and what of the latter does not apply."""
     from tscm_migrate.ssh import ssh_config
 
-    yield Finding(one.name, "ssh", "ok", "; ".join(ssh_config.told(one)))
+    yield Diagnosis(one.name, "ssh", "ok", "; ".join(ssh_config.told(one)))
     for note in ssh_config.settings(one).notes:
-        yield Finding(one.name, "ssh-config", "warning", note, f"see what ssh itself uses: ssh -G {one.address}")
+        yield Diagnosis(one.name, "ssh-config", "warning", note, f"ssh -G {one.address}")
 
 
-def _lent_keys(one: Host, appliance: Appliance) -> Iterator[Finding]:
-    """Report keys for one transfer that a killed run has left: let in here, or with their private half here."""
+def _lent_keys(one: Host, appliance: Appliance) -> Iterator[Diagnosis]:
+    """Report temporary keys of a transfer that a killed run has left on an appliance."""
     from tscm_migrate.transfer import authorise
 
     left = authorise.left(appliance)
     if not left.keys and not left.folders:
         return
-    parts = [f"{file} lets in a key for one transfer (expires {when or 'never'})" for file, when in left.keys]
-    parts += [f"{folder} holds what belongs to such a key" for folder in left.folders]
-    by_hand = f"ssh {one.user}@{one.address} {authorise.by_hand(left)}"
-    remove = f"tscm-migrate rollback (of the run that was killed), or by hand: {by_hand}"
-    yield Finding(one.name, "lent-key", "warning", "; ".join(parts), remove)
+    parts = [f"{file} accepts a key for one transfer (expires {when or 'never'})" for file, when in left.keys]
+    parts += [f"{folder} has files of such a key" for folder in left.folders]
+    yield Diagnosis(one.name, "lent-key", "warning", "; ".join(parts), _on(one, authorise.by_hand(left)))
 
 
-def _facts(one: Host, facts: Facts) -> Iterator[Finding]:
-    """What the appliance tells of itself."""
+def _facts(one: Host, facts: Facts) -> Iterator[Diagnosis]:
+    """Check what the appliance reports about itself."""
     from tscm_migrate.appliance.parsers import version_key
 
     if version_key(facts.core):
-        yield Finding(one.name, "tsadmin", "ok", f"TSCM-Core {facts.core}, {facts.os_pretty}")
+        yield Diagnosis(one.name, "tsadmin", "ok", f"TSCM-Core {facts.core}, {facts.os_pretty}")
     else:
-        mend = f"ssh {one.user}@{one.address} tsadmin version --all"
-        yield Finding(one.name, "tsadmin", "error", "does not tell its TSCM-Core version", mend)
+        fix = _on(one, "tsadmin version --all")
+        yield Diagnosis(one.name, "tsadmin", "error", "the version of TSCM-Core could not be read", fix)
     yield _disk(one, facts)
     if facts.clock:
-        skew = f"{facts.clock_skew:+.0f} s against this workstation's"
+        skew = f"{facts.clock_skew:+.0f} s compared with this workstation"
         off = abs(facts.clock_skew) > _CLOCK
-        yield Finding(one.name, "clock", "warning" if off else "ok", skew, "sudo timedatectl set-ntp true")
+        fix = _on(one, "sudo timedatectl set-ntp true", terminal=True)
+        yield Diagnosis(one.name, "clock", "warning" if off else "ok", skew, fix)
     yield from _archives(one, facts)
     if not facts.cron_entry:
-        text = f"no {one.paths.cron_entry}: its updates are held, or are run otherwise"
-        yield Finding(one.name, "updates", "warning", text, "see whether a run paused them: tscm-migrate run list")
+        text = f"{one.paths.cron_entry} does not exist: its updates are paused, or started by something else"
+        yield Diagnosis(one.name, "updates", "warning", text, "tscm-migrate run list")
     if "rsync" not in facts.tools:
-        text = "not there: archives go by tar or sftp"
-        yield Finding(one.name, "rsync", "info", text, "sudo apt-get install rsync")
+        fix = _on(one, "sudo apt-get install rsync", terminal=True)
+        yield Diagnosis(one.name, "rsync", "info", "not installed; archives are copied by tar or sftp", fix)
 
 
-def _archives(one: Host, facts: Facts) -> Iterator[Finding]:
-    """Whether the archives can be listed, and whether their names are in UTC, as the documents say."""
+def _archives(one: Host, facts: Facts) -> Iterator[Diagnosis]:
+    """Check whether the archives can be listed, and whether their names are in UTC as documented."""
     if facts.unseen:
-        look = f"ssh {one.user}@{one.address} ls -la {one.paths.backup_dir}"
-        text = f"those in {one.paths.backup_dir} could not be listed: {facts.unseen}"
-        yield Finding(one.name, "archives", "error", text, f"give {one.user} the right to read them: {look}")
+        text = f"the archives in {one.paths.backup_dir} could not be listed: {facts.unseen}"
+        yield Diagnosis(one.name, "archives", "error", text, _on(one, f"ls -la {one.paths.backup_dir}"))
     elif facts.name_offset:
         hours, minutes = divmod(abs(int(facts.name_offset)) // 60, 60)
         zone = f"UTC{'+' if facts.name_offset > 0 else '-'}{hours:02d}:{minutes:02d}"
-        text = f"their names are in local time ({zone}), not in UTC; it is taken into account, but not by other tools"
-        mend = f"ssh -t {one.user}@{one.address} sudo timedatectl set-timezone UTC"
-        yield Finding(one.name, "archives", "warning", text, mend)
+        text = f"archives are named by local time ({zone}) instead of UTC; other tools may misread their age"
+        fix = _on(one, "sudo timedatectl set-timezone UTC", terminal=True)
+        yield Diagnosis(one.name, "archives", "warning", text, fix)
 
 
-def _disk(one: Host, facts: Facts) -> Finding:
-    """Room for an archive and its half-written double, as the preflight wants it."""
+def _disk(one: Host, facts: Facts) -> Diagnosis:
+    """Check for room for an archive and its partial file, as the preflight does."""
     from tscm_migrate.migration.checks import room_needed
 
     free, need = facts.free_at(one.paths.backup_dir), room_needed(facts)
     if free is None and not facts.backup_dir_exists:
         free = facts.free_at("/")
     if free is None:
-        return Finding(one.name, "disk", "info", f"does not tell what is free at {one.paths.backup_dir}")
-    said = f"{free / 1e9:.1f} GB free at {one.paths.backup_dir}"
+        return Diagnosis(one.name, "disk", "info", f"the free space at {one.paths.backup_dir} is not known")
+    text = f"{free / 1e9:.1f} GB free at {one.paths.backup_dir}"
     if free < need:
-        text = f"{said}, a backup may need {need / 1e9:.1f} GB"
-        return Finding(one.name, "disk", "error", text, "delete old archives there, or enlarge its disk")
-    return Finding(one.name, "disk", "ok", said)
+        fix = _on(one, f"ls -lhS {one.paths.backup_dir}")
+        return Diagnosis(one.name, "disk", "error", f"{text}, a backup may need {need / 1e9:.1f} GB", fix)
+    return Diagnosis(one.name, "disk", "ok", text)
 
 
-def grouped(findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings of hosts with those that several have in common as one, in the order of their first."""
-    groups: dict[tuple[str, ...], list[Finding]] = {}
+def grouped(findings: Sequence[Diagnosis]) -> list[Diagnosis]:
+    """Merge results that several hosts have in common, in the order of the first of each."""
+    groups: dict[tuple[str, ...], list[Diagnosis]] = {}
     for one in findings:
         groups.setdefault((one.name, one.severity, general(one.text, one.where)), []).append(one)
     return [
@@ -270,8 +280,8 @@ def grouped(findings: Sequence[Finding]) -> list[Finding]:
     ]
 
 
-def text(finding: Finding) -> str:
-    """Its line, and what mends it."""
-    mark = {"ok": "ok", "info": "info", "warning": "WARNING", "error": "ERROR"}[finding.severity]
-    line = f"{mark:<8} {finding.where}: {finding.name}: {redact.one_line(finding.text)}"
-    return f"{line}\n         mend: {finding.mend}" if finding.mend and finding.severity != "ok" else line
+def text(one: Diagnosis) -> str:
+    """Return the line of a result, and the command that fixes it."""
+    mark = {"ok": "ok", "info": "info", "warning": "WARNING", "error": "ERROR"}[one.severity]
+    line = f"{mark:<8} {one.where}: {one.name}: {redact.one_line(one.text)}"
+    return f"{line}\n         fix: {one.fix}" if one.fix and one.severity != "ok" else line

@@ -104,7 +104,7 @@ class TscmProgram(Program):
             raise UsageError(f"{what} is not an integer", f"{self.binary} --help") from None
 
     def parse_cleanup(self) -> None:
-        """Handle --help and --list; print the help if there is no command."""
+        """Handle --help and --list; print the help if no command was given."""
         if self.args.traceback.value:
             os.environ[TRACEBACK] = "1"
         if self.args.list.value:

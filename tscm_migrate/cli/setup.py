@@ -1,4 +1,4 @@
-"""`init`: two addresses become an inventory, pinned keys and a first login."""
+"""`init`: write an inventory with two appliances, pin their keys, and try to log in."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tscm_migrate.util.operator_command import quoted
 if TYPE_CHECKING:
     from tscm_migrate.inventory.inventory import Inventory
 
-_TEXT = """# The site: which appliances there are, and how to reach them. Written by `tscm-migrate init`.
-# Every key is explained in the documentation, under reference/inventory.
+_TEXT = """# The inventory: the appliances, and how to reach them. Written by `tscm-migrate init`.
+# The documentation explains every key: reference/inventory.
 
 known_hosts = "known_hosts"     # pinned host keys, beside this file
 
@@ -34,7 +34,7 @@ user = {user}
 
 @dataclass(frozen=True)
 class Answers:
-    """What was given on the command line; "" is asked for. `old` and `new` as `[user@]address[:port]`."""
+    """The options of the command line; "" is asked for. `old` and `new` as `[user@]address[:port]`."""
 
     old: str
     new: str
@@ -45,16 +45,18 @@ class Answers:
 
 
 def start(given: Answers, path: Path | None) -> Exit:
-    """Ask, write, pin, try.
+    """Ask for what is missing, write the inventory, pin the keys, and try to log in.
 
     Raises:
-        UsageError: the file is there already, an address is none, or there is nobody to ask.
+        UsageError: the file exists or cannot be written, an address is not valid, or there is no terminal to ask on.
     """
     from tscm_migrate.inventory.read import load
 
     path = path or config_folder() / "hosts.toml"
     if path.exists():
-        raise UsageError(f"{path} is there already; it was not touched", "edit it, or name another: --inventory FILE")
+        raise UsageError(
+            f"{path} already exists; nothing was changed", "edit it, or use another file: --inventory FILE"
+        )
     answers = _complete(given)
     try:
         private.folder(path.parent)
@@ -62,10 +64,10 @@ def start(given: Answers, path: Path | None) -> Exit:
         site = load(path)
         hosts = [site.host(name) for name in ("tscm-old", "tscm-new")]
     except OSError as error:
-        fix = "name a file in a folder of yours: --inventory FILE"
+        fix = "use a file in a folder of yours: --inventory FILE"
         raise UsageError(f"{path} cannot be written: {error.strerror}", fix) from error
     except MigrateError:
-        path.unlink(missing_ok=True)  # a mistyped answer leaves no half-made file behind
+        path.unlink(missing_ok=True)  # so that the command can be repeated after a typing error
         raise
     say(f"wrote {path}")
     good = True
@@ -82,12 +84,14 @@ def _complete(given: Answers) -> Answers:
 
     attended = sys.stdin is not None and sys.stdin.isatty()
     if not attended and not (given.old and given.new):
-        raise UsageError("there is no terminal to ask on", "give --old ADDRESS and --new ADDRESS")
+        raise UsageError("not running in a terminal, so can't ask", "add --old ADDRESS --new ADDRESS")
     old = given.old or _ask("address of the old appliance")
     new = given.new or _ask("address of the new appliance")
     places = {(spec.address, spec.port or 22) for spec in (parse(old), parse(new))}
     if len(places) == 1:
-        raise UsageError(f"both are at {parse(old).address}", "give each its own: --old ADDRESS --new ADDRESS")
+        raise UsageError(
+            f"both appliances are at {parse(old).address}", "use two addresses: --old ADDRESS --new ADDRESS"
+        )
     wanted = attended and not given.old and not all(parse(one).user for one in (old, new))
     user = given.user or (_ask("user to log in as", "threatstop") if wanted else "threatstop")
     return replace(given, old=old, new=new, user=user)
@@ -99,7 +103,9 @@ def _ask(question: str, default: str = "") -> str:
     try:
         return input().strip() or default
     except EOFError:
-        raise UsageError("the question was not answered", "run it again: tscm-migrate init") from None
+        raise UsageError(
+            "the input ended before the question was answered", "run it again: tscm-migrate init"
+        ) from None
 
 
 def _write(path: Path, answers: Answers) -> None:
@@ -110,7 +116,7 @@ def _write(path: Path, answers: Answers) -> None:
 
 
 def _host(given: str) -> str:
-    """The lines of one host."""
+    """Return the lines of one host."""
     from tscm_migrate.inventory.inventory import parse
 
     spec = parse(given)
@@ -126,7 +132,7 @@ def _quoted(value: str) -> str:
 
 
 def _try(site: Inventory, name: str, fingerprint: str | None) -> bool:
-    """Pin a host's key and log in once; what goes wrong is said, and the next host is tried all the same."""
+    """Pin a host's key and log in once; print what fails, and return whether all is well."""
     from tscm_migrate.cli import doctor
     from tscm_migrate.cli.hosts import pin_host
     from tscm_migrate.secrets import Secrets

@@ -1,4 +1,4 @@
-"""`devices update`, `verify`, `host adopt`: what is done with a migration that is over."""
+"""`devices update`, `verify`, `host adopt`: tasks after a migration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _INVENTORY = ("FILE", "Inventory file (default: the one that the run was started
 
 
 def devices() -> Collection:
-    """The tasks about the devices of a migrated appliance."""
+    """Return the commands below `devices`."""
     return Collection("devices", update)
 
 
@@ -36,8 +36,8 @@ def devices() -> Collection:
     trailing="run",
     help={
         "run": _RUN,
-        "failed": "Update the devices whose update failed (the default where --devices is not given).",
-        "devices": "Update these devices instead: A,B.",
+        "failed": "Update the devices whose update failed (default, unless --devices is given).",
+        "devices": ("NAMES", "Update these devices instead: names separated by commas."),
         "yes": _YES,
         "json": _JSON,
         "inventory": _INVENTORY,
@@ -84,7 +84,9 @@ def verify(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Compare the new appliance of a migration, as it is now, with what the old one was; nothing is changed.
+    """Compare a migrated appliance with the old appliance.
+
+    Reads the new appliance as it is now. Changes nothing.
 
     Exit codes: 0, they are equal; 4, they differ, also by what was changed since the migration.
 
@@ -115,12 +117,17 @@ def verify(
 
 @command(
     trailing="run",
-    help={"run": _RUN, "yes": _YES, "inventory": "The inventory file to change (else the one of the run)."},
+    help={
+        "run": _RUN,
+        "yes": _YES,
+        "inventory": ("FILE", "Inventory file to change (default: the one that the run was started with)."),
+    },
 )
 def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: str | None = None) -> int:
-    """Write the new appliance's address into the inventory after a migration, and that it has replaced the old one.
+    """Update the inventory after a migration.
 
-    Commands to the old appliance's name are refused from then on, and say where it moved. Comments in the file stay.
+    Writes the new appliance's address, and that it replaces the old appliance.
+    Commands to the old appliance's name are then refused with the new name. Comments in the file stay.
 
     Examples:
         tscm-migrate host adopt

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
         "host": HOST_HELP,
         "group": GROUP,
         "jobs": JOBS,
-        "encrypt": "Encrypt it with a passphrase; --no-encrypt leaves it readable.",
-        "passphrase_file": "A file with its passphrase (else TSCM_PASSPHRASE, the inventory, keyring, a prompt).",
-        "interface": "The network interface that is handed to tsadmin (default: the inventory's, else eth0).",
+        "encrypt": "Encrypt the backup with a passphrase; --no-encrypt leaves it unencrypted.",
+        "interface": ("NAME", "Network interface for tsadmin (default: the inventory's, or eth0)."),
         "json": "Print JSON, one object a line.",
         "inventory": INVENTORY_HELP,
     },
@@ -41,9 +40,10 @@ def backup(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Make one backup on an appliance: it waits until no update runs, encrypts, hashes, and opens it to the end.
+    """Make one backup on an appliance, encrypted and verified.
 
-    Nothing is paused or changed beside the new archive. To copy it to safety: `tscm-migrate offsite pull`.
+    Waits until no update runs, makes the backup, and reads it to its end. Changes nothing else on the appliance. To
+    copy it off-site: `tscm-migrate offsite pull`.
 
     Examples:
         tscm-migrate backup tscm-old
@@ -63,7 +63,7 @@ def backup(
         raise UsageError("--no-encrypt and --passphrase-file exclude each other", "leave one of them out")
     site = load(Path(inventory) if inventory else None)
     hosts, at_once = hosts_of(site, host, group), number_of(jobs)
-    alone = attended() and len(hosts) == 1  # nobody can answer for several at once
+    alone = attended() and len(hosts) == 1  # questions of several hosts at once cannot be answered
     emit = lines.json_lines if json else lines.Plain(quiet=len(hosts) > 1)
     file = Path(passphrase_file) if passphrase_file else None
     secrets = Secrets(interactive=attended(), passphrase_file=file, emit=emit)
@@ -71,8 +71,8 @@ def backup(
     def made(one: Host) -> Made:
         passphrase = secrets.passphrase(one, new=True) if encrypt else None
         if encrypt and passphrase is None:
-            fix = "give --passphrase-file FILE or TSCM_PASSPHRASE; or --no-encrypt for a plain backup"
-            raise UsageError("there is no passphrase for the backup; nothing was changed", fix)
+            fix = "add --passphrase-file FILE, set TSCM_PASSPHRASE, or use --no-encrypt"
+            raise UsageError("no passphrase for the backup; nothing was changed", fix)
         with contextlib.closing(Appliance(one, Dialler(secrets, emit), emit)) as appliance:
             return single_backup.make(
                 appliance, passphrase=passphrase, interface=interface, operator=Terminal(attended=alone),

@@ -43,8 +43,7 @@ SHORT = {"inventory": "i", "yes": "y", "quiet": "q", "verbose": "v"}
 class CommandTask(Task[Any]):
     """A task with short options, named values, and a positional argument that may be left out.
 
-    `trailing` is the parameter that takes words without an option; "" where there is none. `values` has the name of
-    each option's value.
+    `trailing` is the parameter that takes words without an option, or "". `values` has the name of each option's value.
     """
 
     trailing: str = ""

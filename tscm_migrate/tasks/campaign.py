@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tscm_migrate.campaign.plan import CampaignPlan, Pair
 
 _PLAN = "The plan, a TOML file; docs/how-to/campaign.md has an example."
-_NAME = "The campaign's name, as its plan has it."
+_NAME = "Name of the campaign, as in its plan."
 _RUN = {
     "yes": "Do not ask for confirmation (required without a terminal).",
     "json": "Print every pair's events as JSON, one object a line.",

@@ -17,7 +17,7 @@ def require_terminal(*, yes: bool, otherwise: str = "add --yes") -> None:
     """Refuse a command that would ask, before it does anything.
 
     Raises:
-        UsageError: there is no terminal, and no --yes.
+        UsageError: neither a terminal nor --yes.
     """
     if not yes and not attended():
         raise UsageError("not running in a terminal, so can't ask for confirmation", otherwise)
@@ -27,7 +27,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask a question, unless it was answered by --yes.
 
     Raises:
-        UsageError: there is no terminal. Cancelled: the answer is no.
+        UsageError: no terminal. Cancelled: the user declined.
     """
     from tscm_migrate.ui.operator import Terminal
 
@@ -45,7 +45,7 @@ def agreed(question: str, words: list[str], *, yes: bool) -> bool:
         yes: whether --yes was given.
 
     Raises:
-        Unconfirmed: there is no terminal.
+        Unconfirmed: no terminal.
     """
     from tscm_migrate.ui.operator import Terminal
 

@@ -1,4 +1,4 @@
-"""`demo`: a migration between two rehearsal appliances on this machine, or a shell to try the commands in."""
+"""`demo`: a migration between two simulated appliances on this machine, or a shell to try the commands in."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
 
 @command(
     help={
-        "interactive": "Keep both appliances up in a shell of its own, to try the commands in.",
-        "keep": "Keep the appliances' files, too.",
+        "interactive": "Open a shell in which you can try the commands on both appliances.",
+        "keep": "Keep the files of the simulated appliances.",
     }
 )
 def demo(_context: Any, interactive: bool = False, keep: bool = False) -> int:
-    """Migrate between two rehearsal appliances on this machine, with real SSH; nothing else is touched.
+    """Migrate between two simulated appliances on this machine.
 
-    They listen on loopback addresses (127.0.1.43 and 127.0.1.50) until the migration is over. The drain and the checks
-    are those of production. With --interactive nothing is migrated: a shell opens in which you plan, migrate,
-    interrupt, resume and roll back yourself.
+    Uses real SSH and changes nothing else. The appliances listen on the loopback addresses 127.0.1.43 and 127.0.1.50
+    until the migration has ended. Checks and waits are the same as for real appliances. With --interactive, a shell
+    opens in which you plan, migrate, interrupt, resume and roll back yourself.
 
     Examples:
         tscm-migrate demo
         tscm-migrate demo --interactive
     """
     if os.name == "nt":
-        raise UsageError("the rehearsal appliances need Linux or macOS", "run it there, for example in WSL")
+        raise UsageError("the simulated appliances need Linux or macOS", "run it there, for example in WSL")
     if importlib.util.find_spec("asyncssh") is None:
-        raise UsageError("the rehearsal appliances need asyncssh", "pip install 'tscm-migrate[lab]'")
+        raise UsageError("the simulated appliances need asyncssh", "pip install 'tscm-migrate[lab]'")
     from tscm_migrate.demo import embedded, playground
     from tscm_migrate.demo.profile import new_profile, old_profile
 
     reason = embedded.available()
     if reason:
-        raise UsageError(f"no rehearsal is possible here: {reason}")
+        raise UsageError(f"the demo cannot run here: {reason}")
     folder = Path(tempfile.mkdtemp(prefix="tscm-demo-"))
     began = time.monotonic()
     phrase = secrets.token_urlsafe(12)
@@ -64,7 +64,7 @@ def demo(_context: Any, interactive: bool = False, keep: bool = False) -> int:
         for name in ("old", "new"):
             shutil.rmtree(folder / name, ignore_errors=True)
     reports = sorted(folder.glob("workstation/**/report.html"))
-    _say("the appliances are gone")
+    _say("the appliances have been removed")
     _say(f"the report: {reports[-1]}" if reports else f"the state folder: {folder / 'workstation'}")
     if not interactive:
         took = duration_text(time.monotonic() - began)
@@ -73,7 +73,7 @@ def demo(_context: Any, interactive: bool = False, keep: bool = False) -> int:
 
 
 def _migrate(lab: Lab, phrase: str) -> int:
-    """The tool itself, in a process of its own as a user would run it."""
+    """Run the tool in a process of its own, as a user would."""
     words = ["migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes"]
     _say(f"tscm-migrate {' '.join(words)}")
     argv = [sys.executable, "-m", "tscm_migrate", *words]

@@ -1,4 +1,4 @@
-"""`host list`, `host show`, `host pin`: who is in the inventory, and which key each one has."""
+"""`host list|show|pin`: the hosts of the inventory and their SSH keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .base import HOST_HELP, INVENTORY_HELP, command
 
 
 def collection() -> Collection:
-    """The tasks about hosts."""
+    """Return the commands below `host`."""
     return Collection("host", listed, show, pin, adopt)
 
 
@@ -36,7 +36,7 @@ def listed(_context: Any, json: bool = False, inventory: str | None = None) -> N
 
 @command(positional=["name"], help={"name": HOST_HELP, "json": "Print JSON.", "inventory": INVENTORY_HELP})
 def show(_context: Any, name: str, json: bool = False, inventory: str | None = None) -> None:
-    """Show one host: every value, and where it came from.
+    """Show a host: every value, and where it comes from.
 
     Examples:
         tscm-migrate host show tscm-old
@@ -57,14 +57,14 @@ def show(_context: Any, name: str, json: bool = False, inventory: str | None = N
     positional=["name"],
     help={
         "name": HOST_HELP,
-        "fingerprint": "The key's fingerprint as its console shows it (SHA256:…): pin this one without asking.",
+        "fingerprint": "Fingerprint that the host's console shows (SHA256:…): pin this key without asking.",
         "inventory": INVENTORY_HELP,
     },
 )
 def pin(_context: Any, name: str, fingerprint: str | None = None, inventory: str | None = None) -> int | None:
-    """Show a host's keys, and pin them after a yes.
+    """Show a host's SSH keys and pin them after confirmation.
 
-    Compare the fingerprint with the one that the host's own console shows:
+    Compare the fingerprint with the one on the host's console:
     ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
 
     Examples:

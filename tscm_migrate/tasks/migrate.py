@@ -65,11 +65,12 @@ def _parameters(own: Iterable[str]) -> Iterator[inspect.Parameter]:
 
 @migration_command()
 def migrate(_context: Any, **given: Any) -> int:
-    """Migrate a TSCM to a new appliance: plan, ask for confirmation once, and carry it out.
+    """Migrate a TSCM to a new appliance.
 
-    Identifies and checks both appliances, pauses the updates of the old appliance and lets running ones finish, makes
-    a backup, copies and verifies it, rehearses the restore on the new appliance, takes the old appliance offline,
-    restores, reboots, restores again, updates every device, and writes a report.
+    Shows the plan and asks for confirmation once. Identifies and checks both appliances, pauses the updates of the old
+    appliance and lets running ones finish, makes a backup, copies and verifies it, rehearses the restore on the new
+    appliance, takes the old appliance offline, restores, reboots, restores again, updates every device, and writes a
+    report.
 
     If the old appliance is dead, leave out --from: its newest off-site copy is restored. Its address must be free.
 
@@ -87,13 +88,14 @@ _KEEP = "Keep the result: a migration within 7 days doesn't rehearse again, unle
 
 @migration_command(*_NOT_REHEARSED, more={"keep": _KEEP})
 def rehearse(_context: Any, **given: Any) -> int:
-    """Run a migration up to the cutover on the real appliances, then undo it; the old appliance stays in service.
+    """Run a migration up to the cutover, then undo it.
 
-    Checks, pauses and drains the updates, makes a backup, copies and verifies it, and restores it on the new appliance.
-    The estimated downtime, unknown questions of tsadmin and differences between the devices are known afterwards. The
-    backup stays. Without a terminal an unknown question refuses the rehearsal (exit code 3).
+    The old appliance stays in service. Pauses its updates and lets running ones finish, makes a backup, copies and
+    verifies it, and restores it on the new appliance. Afterwards the estimated downtime, unknown questions of tsadmin
+    and differences between the devices are known. The backup stays. Without a terminal an unknown question ends the
+    rehearsal (exit code 3).
 
-    At its end it says what you have to prepare: devices to update by hand, a DNS outage, senders of syslog.
+    At its end it lists what you have to prepare: devices to update by hand, a DNS outage, senders of syslog.
 
     Examples:
         tscm-migrate rehearse --from tscm-old --to tscm-new
@@ -108,7 +110,7 @@ def _started(given: dict[str, Any], *, only_rehearsal: str = "") -> int:
 
 
 def inventory_of(options: MigrateOptions) -> Inventory:
-    """Read the inventory, and check that both appliances can be told from it.
+    """Read the inventory, and check that it has both appliances.
 
     Raises:
         InventoryError: an unknown host, or the file is not valid. UsageError: both names mean one host.
@@ -134,9 +136,9 @@ def start(
     """Read the inventory, prepare the secrets, and hand over to the migration.
 
     Args:
-        options: what was asked for.
-        quiet: print warnings, errors and the end only.
-        verbose: print each command, too.
+        options: the options of the command line.
+        quiet: print warnings, errors and the result only.
+        verbose: also print each command.
         only_rehearsal: see `run.migrate`.
         operator: answers questions; None: the terminal, unless --yes was given.
     """

@@ -14,14 +14,14 @@ GROUPS = {
 ABOUT = {
     "archive": "Archives on an appliance",
     "campaign": "Many migrations, in waves",
-    "cluster": "Several machines that pull or migrate together",
+    "cluster": "Clusters of workstations",
     "devices": "Devices of an appliance",
-    "host": "Hosts of the inventory and their SSH keys",
-    "offsite": "Copies of archives in a store",
-    "prompts": "Questions that tsadmin asks, and their answers",
+    "host": "Hosts and their SSH keys",
+    "offsite": "Copies of archives off-site",
+    "prompts": "Questions of tsadmin",
     "report": "Reports as evidence",
-    "run": "Migrations that were started on this workstation",
-    "secret": "Passphrases and passwords in the keyring",
+    "run": "Runs of this workstation",
+    "secret": "Secrets in the keyring",
     "support": "Files for a bug report",
 }
 # Old name → new name. They work for one release and print one line with the new name.

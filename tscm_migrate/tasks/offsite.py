@@ -1,4 +1,4 @@
-"""`offsite …`: pull backups to storage that survives the appliance, and prove that they can be restored."""
+"""`offsite pull|list|show|fetch`: copies of backups in a store off-site."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 
 from tscm_migrate.ui.console import as_it_is, as_json, say
 
-from .base import HOST_HELP, INVENTORY_HELP, command
+from .base import HOST_HELP, INVENTORY_HELP, SHARED, command
 
-STORE = "The store's URL (else `store` in [offsite] of the inventory)."
+STORE = SHARED["store"]
 COMMON = {"store": STORE, "json": "Print JSON, one object a line.", "inventory": INVENTORY_HELP}
 HOSTS = {
-    "host": "A host by name or user@address; may be repeated (default: all of the inventory).",
-    "group": "The hosts of a group; may be repeated.",
+    "host": ("HOST", "Host by name or [user@]address (default: all of the inventory; repeatable)."),
+    "group": SHARED["group"],
 }
-COPY_HELP = "Which copy: latest, its id, or its archive's name."
-PASSPHRASE = "A file with the archives' passphrase (else TSCM_PASSPHRASE, the inventory, keyring, a prompt)."  # noqa: S105
+COPY_HELP = SHARED["copy"]
+PASSPHRASE = SHARED["passphrase_file"]
 
 
 @command(
     help={
         **HOSTS,
         **COMMON,
-        "archive": "Which: latest, all, or the NAME of an archive.",
-        "jobs": "How many hosts at once (else `jobs` in [offsite], else 4).",
-        "processes": "Pull in so many processes instead of threads; for many fast hosts.",
+        "archive": "Archive to pull: latest, all, or the NAME of one.",
+        "jobs": ("N", "Number of hosts at once (default: `jobs` in [offsite], or 4)."),
+        "processes": ("N", "Pull in N processes instead of threads, for many fast hosts."),
         "cluster": "Pull on the workers of [offsite.cluster].",
-        "if_older": "Skip hosts whose newest verified copy is younger than this (36h): for schedules that repeat.",
-        "dry_run": "Only connect to the hosts and the store, and list what would be pulled.",
-        "tag": "A tag for what is pulled; `keep` protects it from prune. May be repeated.",
+        "if_older": ("DURATION", "Skip hosts with a verified copy newer than this, e.g. 36h (useful for schedules)."),
+        "dry_run": "Only list what would be pulled; connects to the hosts and the store.",
+        "tag": "Tag for the new copies; `keep` protects them from prune.",
     },
     iterable=["host", "group", "tag"],
 )
@@ -50,9 +50,9 @@ def pull(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Stream archives from appliances into the store; what is there already is not sent again.
+    """Copy archives from appliances to the store. Archives that are already there are not sent again.
 
-    Nothing but the markers of `schedule` is changed on the appliances; nothing is written to this workstation's disk.
+    On the appliances only the markers of `schedule` are changed. Nothing is written to the disk of this workstation.
 
     Examples:
         tscm-migrate offsite pull --host tscm-old --store s3://backups/tscm
@@ -79,7 +79,7 @@ def pull(
     return fleet.exit_code(outcomes)
 
 
-@command(name="list", help={**HOSTS, **COMMON, "rebuild": "Forget what was remembered, read every manifest again."},
+@command(name="list", help={**HOSTS, **COMMON, "rebuild": "Ignore the local cache and read every manifest again."},
          iterable=["host", "group"])  # fmt: skip
 def listed(
     _context: Any,
@@ -90,7 +90,7 @@ def listed(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """List the copies in the store, the newest first.
+    """List the copies in the store, newest first.
 
     Examples:
         tscm-migrate offsite list --host tscm-old
@@ -116,7 +116,7 @@ def show(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Show one copy: its manifest, and everything that was found out about it since.
+    """Show a copy: its manifest, and the results of later verifications and drills.
 
     Examples:
         tscm-migrate offsite show tscm-old
@@ -133,7 +133,12 @@ def show(
 
 @command(
     positional=["host"],
-    help={**COMMON, "host": HOST_HELP, "copy": COPY_HELP, "to": "The folder (default: here)."},
+    help={
+        **COMMON,
+        "host": HOST_HELP,
+        "copy": COPY_HELP,
+        "to": ("FOLDER", "Folder for the archive; it is created if it does not exist."),
+    },
 )
 def fetch(
     _context: Any,
@@ -144,7 +149,7 @@ def fetch(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Write a copy's archive into a folder, as the appliance made it, checked against its manifest.
+    """Download a copy's archive into a folder, as the appliance made it, and check it against its manifest.
 
     Examples:
         tscm-migrate offsite fetch tscm-old --to rescue
@@ -161,7 +166,7 @@ def fetch(
 
 
 def desk_of(inventory: str | None, store: str | None, **more: Any) -> Any:
-    """The inventory, the settings and the open store; see `offsite.desk.opened`. Warnings go to stderr."""
+    """Open the store; see `offsite.context.opened`. Warnings go to stderr."""
     from tscm_migrate.offsite.context import opened
 
     emit = more.pop("emit", None) or warnings(as_json=False)
@@ -169,7 +174,7 @@ def desk_of(inventory: str | None, store: str | None, **more: Any) -> Any:
 
 
 def warnings(as_json: bool) -> Any:
-    """Shows only what an operator must know: a fleet's commands and progress would drown it."""
+    """Return what shows warnings and messages only, without the commands and progress of many hosts."""
     from tscm_migrate.events import Said
     from tscm_migrate.ui.lines import json_lines, line_of
     from tscm_migrate.util import redact
@@ -186,7 +191,7 @@ def warnings(as_json: bool) -> Any:
 
 
 def now_utc() -> datetime:
-    """The time, aware."""
+    """Return the time in UTC."""
     return datetime.now(UTC)
 
 

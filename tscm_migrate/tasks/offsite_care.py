@@ -1,4 +1,4 @@
-"""`offsite verify, drill, prune, clean, status, tag`: what keeps copies trustworthy."""
+"""`offsite verify|drill|prune|clean|status|tag`: check and tidy up the copies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.stores.base import Store
 
 
-@command(help={**HOSTS, **COMMON, "sample": "How many: 10%, a number, or all (default)."}, iterable=["host", "group"])
+@command(
+    help={**HOSTS, **COMMON, "sample": ("N|N%", "Number or share of the copies to read (default: all).")},
+    iterable=["host", "group"],
+)
 def verify(
     _context: Any,
     host: list[str],
@@ -32,7 +35,7 @@ def verify(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Read copies from the store again and hash them; those whose proof is oldest come first.
+    """Re-read and re-hash stored copies, least recently verified first.
 
     Examples:
         tscm-migrate offsite verify --sample 10%
@@ -74,7 +77,7 @@ def drill(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Prove that a copy can be opened: fetch, decrypt and unpack it in memory, and list its devices.
+    """Test that a copy can be restored: fetch, decrypt and unpack it in memory, and list its devices.
 
     A copy without devices fails. If the layout of the archive is not known, the exit code is 4, unless the devices
     that the inventory lists are in it.
@@ -107,9 +110,9 @@ def drill(
     help={
         **HOSTS,
         **COMMON,
-        "there": "The archives on the appliances instead; one is deleted only when a verified copy of it is off-site.",
-        "dry_run": "Only print what would be deleted, and why.",
-        "yes": "Don't ask for confirmation (needed without a terminal where something has to be confirmed).",
+        "there": "Delete archives on the appliances instead, if a verified copy of each is off-site.",
+        "dry_run": "Only list what would be deleted, and why.",
+        "yes": "Don't ask for confirmation (required without a terminal, if something has to be confirmed).",
     },
     iterable=["host", "group"],
 )
@@ -124,10 +127,10 @@ def prune(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Delete copies that [offsite.keep] does not keep; never the newest verified one of a host.
+    """Delete copies that [offsite.keep] does not keep, but never the newest verified copy of a host.
 
-    It asks before it deletes more than half of a host's copies, or where unusually many new ones were pulled; with
-    --there it always asks.
+    Asks before it deletes more than half of a host's copies, or if unusually many new copies were pulled. With --there
+    it always asks.
 
     Examples:
         tscm-migrate offsite prune --dry-run
@@ -158,7 +161,7 @@ def prune(
 
 
 def _words(host: list[str], group: list[str], store: str | None, inventory: str | None) -> list[str]:
-    """The options that say what is meant, as they were given."""
+    """Return the options that choose hosts and store, as they were given."""
     given = [("--host", one) for one in host] + [("--group", one) for one in group]
     given += [("--store", store)] if store else []
     given += [("--inventory", inventory)] if inventory else []
@@ -223,7 +226,13 @@ def _thinned(appliance: Appliance, store: Store, plan: list[There], *, json: boo
     return left
 
 
-@command(help={**COMMON, "dry_run": "Only print what would go.", "older": "How old leftovers must be (default 3d)."})
+@command(
+    help={
+        **COMMON,
+        "dry_run": "Only list what would be deleted.",
+        "older": ("DURATION", "Only delete leftovers older than this."),
+    }
+)
 def clean(
     _context: Any,
     dry_run: bool = False,
@@ -232,7 +241,7 @@ def clean(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Take away what cut runs left: data without a manifest, and unfinished uploads.
+    """Delete leftovers of interrupted pulls: data without a manifest, and unfinished uploads.
 
     Examples:
         tscm-migrate offsite clean --dry-run
@@ -254,10 +263,10 @@ def clean(
     help={
         **HOSTS,
         **COMMON,
-        "prometheus": "Write this file for the node exporter's textfile collector.",
-        "page": "Write this self-contained HTML page.",
-        "notify": "Tell `notify` of [offsite] where a promise is broken.",
-        "strict": "Warnings, too, end with exit code 4.",
+        "prometheus": ("FILE", "Write metrics for the textfile collector of the node exporter to this file."),
+        "page": ("FILE", "Write a self-contained HTML page to this file."),
+        "notify": "Send a notification if a host misses its RPO (`notify` in [offsite]).",
+        "strict": "Exit with code 4 also for warnings.",
     },
     iterable=["host", "group"],
 )
@@ -273,7 +282,7 @@ def status(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Say for each host how old its newest verified copy is, against what is promised (rpo); exit code 4 if broken.
+    """Compare the age of each host's newest verified copy with its RPO. Exit code 4 if a host misses it.
 
     Examples:
         tscm-migrate offsite status --group branches --page status.html
@@ -290,7 +299,7 @@ def status(
         if notify and broken:
             tell(
                 desk.settings,
-                f"off-site backups: {len(broken)} of {len(found)} late",
+                f"off-site backups: {len(broken)} of {len(found)} hosts miss their RPO",
                 offsite_tables.statuses(broken),
                 desk.emit,
             )
@@ -311,7 +320,7 @@ def status(
         **COMMON,
         "host": HOST_HELP,
         "copy": COPY_HELP,
-        "set": "A tag; `keep` protects from prune. May be repeated; none removes all.",
+        "set": ("TAG", "Tag; `keep` protects the copy from prune. Without --set all tags are removed."),
     },
     iterable=["set"],
 )
@@ -332,8 +341,8 @@ def tag(
     from tscm_migrate.offsite.manifest import Record
     from tscm_migrate.offsite.verify import write_record
 
-    if strange := [name for name in set if not name.isprintable() or not 0 < len(name) <= 40]:
-        raise UsageError(f"{strange[0][:40]!r} is no tag", "up to 40 printable characters")
+    if bad := [name for name in set if not name.isprintable() or not 0 < len(name) <= 40]:
+        raise UsageError(f"{bad[0][:40]!r} is not a valid tag", "use up to 40 printable characters")
     with desk_of(inventory, store) as desk:
         found = desk.catalog([host]).find(host, copy)
         write_record(

@@ -1,4 +1,4 @@
-"""`offsite schedule ACTION`: let the workstation pull by itself."""
+"""`offsite schedule ACTION`: scheduled off-site pulls of this workstation."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     positional=["action"],
     help={
         **HOSTS,
-        "action": "install, show or remove.",
-        "name": "The schedule's name (default: pull).",
-        "every": "hourly, daily or weekly.",
-        "at": "When, as HH:MM in local time; hourly: the minute counts.",
-        "day": "Which day, for weekly: mon … sun.",
-        "kind": "systemd, cron or windows (default: what this workstation has).",
-        "jobs": "How many hosts at once.",
-        "dry_run": "Only print what would be written.",
-        "untested": "Install it without running the command in the scheduler's environment first.",
+        "action": "What to do: install, show or remove.",
+        "name": "Name of the schedule.",
+        "every": ("INTERVAL", "Interval: hourly, daily or weekly."),
+        "at": ("HH:MM", "Local time; of an hourly schedule only the minute counts."),
+        "day": "Day of a weekly schedule: mon … sun.",
+        "kind": "Scheduler: systemd, cron or windows (default: the one of this workstation).",
+        "jobs": ("N", "Number of hosts at once."),
+        "dry_run": "Only print the files that would be written.",
+        "untested": "Install without a test run in the scheduler's environment.",
         "store": STORE,
         "inventory": INVENTORY_HELP,
     },
@@ -51,10 +51,10 @@ def schedule(
     store: str | None = None,
     inventory: str | None = None,
 ) -> int:
-    """Install, show or remove a schedule that pulls off-site: install, show, remove.
+    """Install, show or remove a scheduled off-site pull.
 
-    Runs without a logged-on user; missed runs are caught up where the scheduler can. Before it is installed, the
-    command is run once in the scheduler's environment, with --dry-run.
+    It runs without a logged-on user; missed runs are caught up if the scheduler supports it. Before the schedule is
+    installed, the command is tested in the scheduler's environment with --dry-run.
 
     Examples:
         tscm-migrate offsite schedule install --every daily --at 03:30 --group branches
@@ -65,14 +65,14 @@ def schedule(
     from tscm_migrate.offsite.timers import scheduler
 
     if action not in {"install", "show", "remove"}:
-        raise UsageError(f"{action[:20]!r} is none of install, show, remove")
+        raise UsageError(f"unknown action {action[:20]!r}", "use install, show or remove")
     words = _words(host, group, jobs, store, inventory)
     file = environment_file(name)
     plan, chosen = room.plan(name, words, every, at, day, environment=str(file)), scheduler(kind)
     if action == "show":
-        as_it_is(chosen.show(name) or f"no schedule is called {name}")
+        as_it_is(chosen.show(name) or f"there is no schedule {name!r}")
     elif action == "remove":
-        say(f"{name}: {'removed' if chosen.remove(name) else 'there was none'}")
+        say(f"{name}: {'removed' if chosen.remove(name) else 'no such schedule'}")
     else:
         for place, text in chosen.files(plan).items() if dry_run else ():
             as_it_is(f"# {place}\n{text}")
@@ -85,14 +85,14 @@ def schedule(
 
 
 def environment_file(name: str) -> Path:
-    """Where variables for a schedule can be put."""
+    """Return the file for environment variables of a schedule."""
     import platformdirs
 
     return Path(platformdirs.user_config_dir("tscm-migrate", appauthor=False)) / f"offsite-{name}.env"
 
 
 def _tried(chosen: Scheduler, words: tuple[str, ...], file: Path, inventory: str | None) -> list[str]:
-    """Run the command as the scheduler would, only to look; returns what the operator should know."""
+    """Run the command as the scheduler would, with --dry-run; return notes for the user."""
     from tscm_migrate.inventory.read import find
     from tscm_migrate.offsite import trial
 
@@ -108,7 +108,7 @@ def _tried(chosen: Scheduler, words: tuple[str, ...], file: Path, inventory: str
 def _words(
     host: list[str], group: list[str], jobs: str | None, store: str | None, inventory: str | None
 ) -> tuple[str, ...]:
-    """The command that is scheduled, with full paths: a scheduler has another folder and another PATH."""
+    """Return the scheduled command with absolute paths: a scheduler has another folder and another PATH."""
     from tscm_migrate.inventory.read import find
 
     words = [sys.executable, "-m", "tscm_migrate", "offsite", "pull"]

@@ -14,7 +14,9 @@ _LEFT_OUT = ("yes", "dry_run", "quiet", "verbose", "not_before", "not_after", "s
 
 @migration_command(*_LEFT_OUT, more={"checks_only": "Only run the checks that `migrate` begins with."})
 def plan(_context: Any, **given: Any) -> int:
-    """Show what `migrate` would do with the same options: checks, steps, commands, estimates. Changes nothing.
+    """Show what `migrate` would do with the same options.
+
+    Shows the checks, the steps with their commands, and the estimated times. Changes nothing.
 
     Exit codes: 0, the migration can start; 2, the command line or the inventory is not valid; 3, a check failed.
 

@@ -1,4 +1,4 @@
-"""`prompts explain`, `learn`, `record` and `replay`: what a question is answered, and what an appliance asks."""
+"""`prompts explain|learn|record|replay`: questions that tsadmin asks, and their answers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .migrate import HELP, inventory_of, start
 
 
 def collection() -> Collection:
-    """The tasks about prompts."""
+    """Return the commands below `prompts`."""
     return Collection("prompts", explain, learn, record, replay)
 
 
 @command(
     help={
-        "dialogue": "restore, backup or update: the dialogue that they are asked in (default: restore).",
-        "set": "A value that questions show or ask for, as address=10.1.1.43; may be repeated.",
-        "host": "Use the dialect of this host of the inventory, too.",
-        "json": "Print one JSON object a line, also on a terminal.",
+        "dialogue": "Dialogue in which the questions are asked: restore, backup or update.",
+        "set": ("KEY=VALUE", "Value that questions show or ask for, e.g. address=10.1.1.43."),
+        "host": ("HOST", "Also use the dialect of this host of the inventory."),
+        "json": "Print JSON, one object a line, also on a terminal.",
         "inventory": INVENTORY_HELP,
     },
     iterable=["set"],
@@ -38,11 +38,11 @@ def explain(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    r"""Read questions from the standard input, and show for each what it would be answered, by which row, and why.
+    r"""Read questions from standard input, and show the answer to each, the row that gives it, and why.
 
-    A question is one JSON string a line: the lines that are shown, joined by \n, of which the last one waits. A JSON
-    list of such strings is one dialogue, each question asked after the answer to the one before. No appliance is
-    needed. Where the output is not a terminal, each answer is one JSON object a line.
+    Each line is a question as a JSON string: the lines that tsadmin shows, joined by \n; the last one is the question.
+    A JSON list of such strings is a dialogue, in which each question follows the answer to the previous one. No
+    appliance is needed. If the output is not a terminal, each answer is a JSON object on one line.
 
     Examples:
         echo '"Restore cron? [y/n] "' | tscm-migrate prompts explain --json -
@@ -68,10 +68,10 @@ def explain(
 @command(
     positional=["name"],
     help={
-        "name": "The new appliance: an inventory name, or user@address[:port].",
-        "allow": "Acknowledge a refusal of a check by its name; may be repeated.",
+        "name": ("HOST", "New appliance: a name in the inventory, or [user@]address[:port]."),
+        "allow": HELP["allow"],
         **{key: HELP[key] for key in ("from_", "archive", "store", "passphrase_file", "encrypt", "interface")},
-        "bypass_netconf": "As for the migration: the restore is not followed up to its question about the network.",
+        "bypass_netconf": "Rehearse for a migration with this option: the question about the network is not reached.",
         "quiet": HELP["quiet"],
         "verbose": HELP["verbose"],
         "inventory": INVENTORY_HELP,
@@ -93,13 +93,13 @@ def learn(
     verbose: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Rehearse a migration with you at the terminal, save the answers that you teach, and put everything back.
+    """Rehearse a migration, ask you what no dialect knows, save your answers, and undo everything.
 
-    Does what `migrate` does while the old appliance serves: holds its updates, makes a backup, copies and verifies it,
-    and rehearses the restore on the new appliance. Afterwards both are as before; the backup stays. Answer what is
-    asked as it will be answered by `migrate` with the same options.
+    Does what `migrate` does before the cutover: pauses the updates of the old appliance, makes a backup, copies and
+    verifies it, and rehearses the restore on the new appliance. Afterwards both are as before, except that the backup
+    stays. `migrate` with the same options will give the answers that you give here.
 
-    The exit code is 4 where an answer could not be saved: `migrate --yes` would stop at that question.
+    Exit codes: 0, all answers are saved; 4, an answer could not be saved, and `migrate --yes` would stop there.
 
     Examples:
         tscm-migrate prompts learn tscm-new --from tscm-old
@@ -126,17 +126,17 @@ def learn(
     positional=["name"],
     help={
         "name": HOST_HELP,
-        "dialogue": "restore or backup (default: restore). What you answer really happens there.",
-        "out": "Where the recording goes (default: HOST.DIALOGUE.json).",
+        "dialogue": "Dialogue to run: restore or backup. It really happens on the appliance.",
+        "out": ("FILE", "File for the recording (default: HOST.DIALOGUE.json)."),
         "inventory": INVENTORY_HELP,
     },
 )
 def record(
     _context: Any, name: str, dialogue: str = "restore", out: str | None = None, inventory: str | None = None
 ) -> None:
-    """Run a dialogue on an appliance, answer it yourself, and write down what it asked.
+    """Run a dialogue on an appliance, answer it yourself, and write its questions to a file.
 
-    What no dialect knows can be remembered in the dialect of the inventory.
+    Answers to questions that no dialect knows can be saved in the dialect of the inventory.
 
     Examples:
         tscm-migrate prompts record tscm-new --dialogue restore
@@ -154,10 +154,11 @@ def record(
 
 
 @command(
-    positional=["recording"], help={"recording": "The file that `prompts record` wrote.", "inventory": INVENTORY_HELP}
+    positional=["recording"],
+    help={"recording": ("FILE", "File that `prompts record` wrote."), "inventory": INVENTORY_HELP},
 )
 def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
-    """Print the kind of each question of a recording; exit code 4 where a person would have to answer one.
+    """Print the kind of each question of a recording. Exit code 4 if no dialect knows one of them.
 
     Examples:
         tscm-migrate prompts replay tscm-new.restore.json
@@ -171,5 +172,5 @@ def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
     site = load(Path(inventory) if inventory else None)
     host = site.hosts.get(made.host) or site.host("replayed@127.0.0.1")
     found = recorded.replay(made, host)
-    say("\n".join(f"{kind or 'NOBODY':<16} {outside(question)}" for question, kind in found))
+    say("\n".join(f"{kind or 'UNKNOWN':<16} {outside(question)}" for question, kind in found))
     return 0 if all(kind for _, kind in found) else 4

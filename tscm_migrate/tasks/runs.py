@@ -114,7 +114,9 @@ def resume(
     verbose: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Continue an interrupted run, after checking the actual state of both appliances.
+    """Continue an interrupted run.
+
+    Checks the actual state of both appliances first.
 
     Examples:
         tscm-migrate resume
@@ -137,7 +139,9 @@ def rollback(
     verbose: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Undo a run, newest step first. Lists the changes and asks before it starts.
+    """Undo a run, newest step first.
+
+    Lists the changes that it will undo, and asks before it starts.
 
     Examples:
         tscm-migrate rollback
@@ -156,7 +160,9 @@ def rollback(
     help={"run": ("RUN", "ID of the run, as `run list` shows it."), "inventory": _OPTIONS["inventory"]},
 )
 def discard(_context: Any, run: str, yes: bool = False, inventory: str | None = None) -> int:
-    """Discard a finished run's rollback data from the new appliance; rollback is no longer possible afterwards.
+    """Discard the rollback data of a finished run from the new appliance.
+
+    A rollback is no longer possible afterwards.
 
     Examples:
         tscm-migrate run discard 20240501-030000-1a2b --yes
@@ -169,7 +175,7 @@ def discard(_context: Any, run: str, yes: bool = False, inventory: str | None = 
 
 @command(positional=["host"], help={"force": "Remove the lock of a run that cannot be proved dead from here."})
 def unlock(_context: Any, host: str, force: bool = False, inventory: str | None = None) -> int:
-    """Show which run holds an appliance's lock, and remove the lock if that run is known to be dead.
+    """Show which run has locked an appliance, and remove the lock if that run is known to be dead.
 
     Examples:
         tscm-migrate run unlock tscm-old

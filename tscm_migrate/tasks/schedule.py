@@ -1,4 +1,4 @@
-"""`schedule HOST`: regular backups on an appliance, without the faults of the documented cron file."""
+"""`schedule HOST`: regular backups on an appliance, without the mistakes of the documented cron file."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ HELP = {
     "name": HOST_HELP,
     "group": GROUP,
     "jobs": JOBS,
-    "when": "Five fields of cron, in the appliance's time (default: 55 0 1,15 * *).",
-    "keep": "So many of the newest backups always stay (default 10).",
+    "when": ("CRON", "Five fields of cron, in the appliance's time zone (default: 55 0 1,15 * *)."),
+    "keep": ("N", "Always keep at least N newest backups."),
     "older": ("DURATION", "Of the other backups, only those older than this may be deleted."),
     "purge": "Delete by --keep and --older alone; otherwise only backups of which a verified copy is off-site.",
-    "passphrase_file_there": "A 0600 file on the appliance with the passphrase (--gpg_passphrase_file).",
+    "passphrase_file_there": ("FILE", "File on the appliance with the passphrase, mode 0600 (--gpg_passphrase_file)."),
     "remove": "Remove the schedule.",
-    "dry_run": "Show what would be done, change nothing.",
-    "yes": "Do not ask; needed without a terminal.",
+    "dry_run": "Only show what would be done.",
     "inventory": INVENTORY_HELP,
 }
 
@@ -49,9 +48,10 @@ def schedule(
     yes: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Write /etc/cron.d/tscm_backup on an appliance: regular backups, and a purge that keeps the newest.
+    """Schedule regular backups on an appliance.
 
-    It shows the file, its next runs and what the purge would delete now, and asks before it writes anything.
+    Writes /etc/cron.d/tscm_backup there, which also deletes old backups. Shows the file, its next runs and what would
+    be deleted now, and asks before it writes anything.
 
     Examples:
         tscm-migrate schedule tscm-old --dry-run

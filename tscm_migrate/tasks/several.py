@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _MOST = 256
 GROUP = ("GROUP", "Instead of a host: every host of this group in the inventory.")
-JOBS = ("NUMBER", "With --group: how many hosts at once (default: 4).")
+JOBS = ("N", "With --group: number of hosts at once (default: 4).")
 
 
 def hosts_of(site: Inventory, host: str | None, group: str | None) -> list[Host]:

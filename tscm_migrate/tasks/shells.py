@@ -21,7 +21,7 @@ def tasks(root: Collection) -> tuple[Task[Any], ...]:
 
     @command(positional=["shell"], help={"shell": "bash, zsh, fish or powershell."})
     def completion(_context: Any, shell: str) -> None:
-        """Print the completion script of a shell: commands, options, hosts, runs and archives.
+        """Print the completion script of a shell.
 
         Examples:
             tscm-migrate completion bash > ~/.local/share/bash-completion/completions/tscm-migrate

@@ -1,4 +1,4 @@
-"""`init` and `doctor`: from nothing to a site that works, and what is missing on the way."""
+"""`init` and `doctor`: create an inventory, and check the workstation and the hosts."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ from .base import INVENTORY_HELP, command
 from .several import number_of
 
 if TYPE_CHECKING:
-    from tscm_migrate.cli.doctor import Finding
+    from tscm_migrate.cli.doctor import Diagnosis
     from tscm_migrate.fleet.pool import Outcome
     from tscm_migrate.model import Host
 
 
 @command(
     help={
-        "old": "The old appliance: [user@]address[:port].",
-        "new": "The new appliance, likewise.",
-        "user": "Who logs in (default threatstop).",
-        "identity_file": "The private key to log in with (default: the agent, ~/.ssh/config, a password).",
-        "fingerprint_old": "The old one's host key (SHA256:…), as its console shows it: pinned without asking.",
-        "fingerprint_new": "The new one's.",
-        "inventory": "The file to write (default: hosts.toml in your configuration folder).",
+        "old": ("ADDRESS", "Old appliance: [user@]address[:port]."),
+        "new": ("ADDRESS", "New appliance: [user@]address[:port]."),
+        "user": "Login user (default: threatstop).",
+        "identity_file": "Private key for the login (default: the ssh agent, ~/.ssh/config, a password).",
+        "fingerprint_old": (
+            "FINGERPRINT",
+            "Expected host-key fingerprint of the old appliance (SHA256:…); pins without asking.",
+        ),
+        "fingerprint_new": (
+            "FINGERPRINT",
+            "Expected host-key fingerprint of the new appliance (SHA256:…); pins without asking.",
+        ),
+        "inventory": "Inventory file to write (default: hosts.toml in your configuration folder).",
     }
 )
 def init(
@@ -37,7 +43,9 @@ def init(
     fingerprint_new: str | None = None,
     inventory: str | None = None,
 ) -> int:
-    """Ask for the two hosts, write the inventory, show and pin their keys, and try them.
+    """Create an inventory and pin the keys of two appliances.
+
+    Asks for what is not given, and tries to log in to both.
 
     Examples:
         tscm-migrate init
@@ -53,7 +61,7 @@ def init(
     help={
         "local": "Check this workstation only.",
         "group": ("GROUP", "Check the hosts of this group only."),
-        "jobs": ("NUMBER", "How many hosts at once (default: 4)."),
+        "jobs": ("N", "Number of hosts at once (default: 4)."),
         "json": "Print JSON.",
         "inventory": INVENTORY_HELP,
     }
@@ -66,9 +74,9 @@ def doctor(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Check this workstation and every host, and show a fix for each problem.
+    """Check this workstation and every host.
 
-    What several hosts have in common is shown once, with their names.
+    Shows a command that fixes each problem. What several hosts have in common is shown once, with their names.
 
     Exit codes: 0, no errors; 4, there is an ERROR line.
 
@@ -101,7 +109,7 @@ def doctor(
     return int(Exit.ATTENTION if any(one.severity == "error" for one in found) else Exit.DONE)
 
 
-def _of(outcome: Outcome[Host, list[Finding]]) -> list[Finding]:
+def _of(outcome: Outcome[Host, list[Diagnosis]]) -> list[Diagnosis]:
     if outcome.error is not None:
         raise outcome.error
     return outcome.value or []

@@ -122,9 +122,9 @@ def test_a_table_has_one_line_a_row_whatever_is_in_its_cells(name: str, monkeypa
 
 
 def test_a_finding_of_doctor_is_one_line_and_its_remedy_another() -> None:
-    told = doctor.text(doctor.Finding("tscm-old", "login", "error", CONTROLS, "tscm-migrate host pin tscm-old"))
+    told = doctor.text(doctor.Diagnosis("tscm-old", "login", "error", CONTROLS, "tscm-migrate host pin tscm-old"))
     told = redact.clean(told)
-    assert [line.split()[0] for line in told.splitlines()] == ["ERROR", "mend:"]
+    assert [line.split()[0] for line in told.splitlines()] == ["ERROR", "fix:"]
 
 
 class Tags(html.parser.HTMLParser):
