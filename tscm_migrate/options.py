@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 METHODS = ("auto", "rsync", "tar", "sftp")
 ROUTES = ("auto", "direct", "relay")
+_LONGEST_TEXT = 200  # characters
 _FINDING = re.compile(r"\bFinding\(\s*\"([a-z]+(?:-[a-z]+)*)\"")
 _BY_ERROR = {"no-sudo", "login", "unreachable"}  # findings that are named after an error
 OFFLINE = ("poweroff", "isolate", "manual")
@@ -154,6 +155,8 @@ class MigrateOptions:
         default="all",
         metadata=_about("Devices to update at the end: all, none, or names separated by commas.", "DEVICES"),
     )
+    ticket: str = field(default="", metadata=_about("Number of the change ticket, for the report.", "TICKET"))
+    approved_by: str = field(default="", metadata=_about("Who approved the change, for the report.", "NAME"))
     update_packages: bool = field(default=False, metadata=_about("Update the packages of both appliances first."))
     debug: int | None = field(default=None, metadata=_about("Debug level of tsadmin, 1 to 7.", "LEVEL"))
     leave_tmp_files: bool = field(default=False, metadata=_about("Let tsadmin keep its temporary files."))
@@ -365,6 +368,16 @@ def _allowed(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _short_text(option: str) -> Callable[[Any], str]:
+    def convert(value: Any) -> str:
+        text = str(value).strip()
+        if len(text) > _LONGEST_TEXT or not text.isprintable():
+            raise UsageError(f"{option} is not a line of at most {_LONGEST_TEXT} characters", "shorten it")
+        return text
+
+    return convert
+
+
 _CONVERT: dict[str, Callable[[Any], Any]] = {
     "archive": _archive,
     "drain_timeout": seconds("--drain-timeout"),
@@ -376,4 +389,6 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "passphrase_file": Path,
     "inventory": Path,
     "allow": _allowed,
+    "ticket": _short_text("--ticket"),
+    "approved_by": _short_text("--approved-by"),
 }

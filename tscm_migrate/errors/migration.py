@@ -275,3 +275,36 @@ class Interrupted(MigrateError):
 
     def remedy(self) -> str:
         return self.next_command
+
+
+@dataclass(eq=False)
+class BundleDamaged(MigrateError):
+    """A bundle is not what was written: a file, the journal's chain or the signature does not fit."""
+
+    code = "bundle.damaged"
+    exit_code = Exit.ATTENTION
+
+    file: str
+    detail: str
+
+    def message(self) -> str:
+        return f"{self.file}: {self.detail}"
+
+    def remedy(self) -> str:
+        return "do not rely on it; get the bundle again from whoever made it: tscm-migrate report bundle RUN"
+
+
+@dataclass(eq=False)
+class BundleUnwritable(MigrateError):
+    """A bundle cannot be written."""
+
+    code = "bundle.unwritable"
+
+    file: str
+    detail: str
+
+    def message(self) -> str:
+        return f"{self.file} cannot be written: {self.detail}"
+
+    def remedy(self) -> str:
+        return "name another file or folder with --to"

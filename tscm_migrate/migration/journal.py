@@ -291,13 +291,23 @@ def _read(path: Path) -> tuple[list[JournalEntry], str, int]:
 
 def _look(path: Path) -> tuple[list[JournalEntry], str, int, JournalDamaged | None]:
     """As `_read`, up to the first damaged line, which is returned as an error."""
-    entries: list[JournalEntry] = []
-    before, good = "", 0
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise StateUnreadable(str(path), error.strerror or str(error)) from error
     _refuse_newer(path, raw)
+    return _entries(raw, path)
+
+
+def parse(raw: bytes, path: Path) -> tuple[list[JournalEntry], JournalDamaged | None]:
+    """Return the entries of a journal's content up to the first damaged line, and the damage; `path` names it."""
+    entries, _, _, damage = _entries(raw, path)
+    return entries, damage
+
+
+def _entries(raw: bytes, path: Path) -> tuple[list[JournalEntry], str, int, JournalDamaged | None]:
+    entries: list[JournalEntry] = []
+    before, good = "", 0
     for number, line in enumerate(raw.splitlines(keepends=True)):
         entry = _parse(line, number, before)
         if entry is None:

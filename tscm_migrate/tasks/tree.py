@@ -11,6 +11,7 @@ from . import (
     campaign,
     cluster,
     demo,
+    evidence,
     host,
     migrate,
     offsite,
@@ -37,5 +38,7 @@ def namespace() -> Collection:
     for module in (archives, campaign, cluster, host, prompts, runs, secret):
         root.add_collection(module.collection())
     root.add_collection(afterwards.devices())
+    root.add_collection(evidence.reports())
+    root.add_collection(evidence.support())
     root.add_collection(Collection("offsite", *offsite.TASKS, *offsite_care.TASKS, *offsite_schedule.TASKS))
     return root

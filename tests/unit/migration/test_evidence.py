@@ -1,0 +1,185 @@
+"""Bundles: what a run's evidence proves, and that a bug report has no secret, name or address in it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.gpg import keyring, make_key
+from tests.unit.ui.test_report import RUN, a_run
+from tscm_migrate.errors import BundleDamaged, UsageError
+from tscm_migrate.migration import bug_report, evidence, report
+from tscm_migrate.migration.journal import Journal
+from tscm_migrate.ui.report import html
+from tscm_migrate.util import private, signatures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+Files = dict[str, bytes]
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    a_run(tmp_path)
+    private.write(report.folder(RUN, tmp_path) / "commands.jsonl", '{"event": "command_run", "display": "true"}\n')
+    path, why = evidence.pack(RUN, tmp_path, html.render, sign=False, root=tmp_path)
+    assert why
+    return path
+
+
+def content(path: Path) -> Files:
+    with tarfile.open(path) as tar:
+        return {name.partition("/")[2]: tar.extractfile(name).read() for name in tar.getnames()}  # type: ignore[union-attr]
+
+
+def again(path: Path, files: Files) -> None:
+    """Write a bundle of other files at the same path."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(f"tscm-run-{RUN}/{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+def test_a_bundle_has_report_journal_and_commands_and_proves_them(packed: Path) -> None:
+    assert sorted(content(packed)) == ["SHA256SUMS", "commands.jsonl", "journal.jsonl", "report.html", "report.json"]
+    found = evidence.check(packed)
+    assert (found.run, found.outcome, found.signature) == (RUN, "done", None)
+    assert any("not signed" in line for line in found.lines())
+    if os.name != "nt":
+        assert packed.stat().st_mode & 0o777 == 0o600
+
+
+def _changed(name: str) -> Callable[[Files], None]:
+    def change(files: Files) -> None:
+        files[name] = files[name].replace(b"done", b"fine", 1)
+
+    return change
+
+
+def _hashes_follow(files: Files) -> None:
+    """A journal that was changed, and hashes that were made again."""
+    _changed("journal.jsonl")(files)
+    names = [name for name in sorted(files) if not name.startswith("SHA256SUMS")]
+    files["SHA256SUMS"] = "".join(f"{hashlib.sha256(files[n]).hexdigest()}  {n}\n" for n in names).encode()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (_changed("report.html"), "report.html was changed"),
+        (_changed("journal.jsonl"), "journal.jsonl was changed"),
+        (_hashes_follow, "the chain of the journal is broken"),
+        (lambda files: files.pop("journal.jsonl"), "differ: journal.jsonl"),
+        (lambda files: files.pop("SHA256SUMS"), "SHA256SUMS is missing"),
+        (lambda files: files.update({"evil.sh": b"x"}), "evil.sh' is not a file of a bundle"),
+        (lambda files: files.update({"SHA256SUMS": b"0  ../../etc/passwd\n"}), "cannot be read"),
+    ],
+)
+def test_a_bundle_that_was_changed_is_found(packed: Path, change: Callable[[Files], object], why: str) -> None:
+    files = content(packed)
+    change(files)
+    again(packed, files)
+    with pytest.raises(BundleDamaged, match=why):
+        evidence.check(packed)
+
+
+def test_what_is_no_bundle_is_refused_and_a_link_is_not_followed(packed: Path, tmp_path: Path) -> None:
+    complete = packed.read_bytes()
+    packed.write_bytes(complete[: len(complete) // 2])
+    with pytest.raises(BundleDamaged):
+        evidence.check(packed)
+    with pytest.raises(UsageError):
+        evidence.check(tmp_path / "none.tar.gz")
+    with tarfile.open(packed, "w:gz") as tar:
+        link = tarfile.TarInfo("x/report.html")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    with pytest.raises(BundleDamaged, match="is not a file of a bundle"):
+        evidence.check(packed)
+
+
+@pytest.fixture
+def signer(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    if shutil.which("gpg") is None:
+        pytest.skip("gpg is not here")
+    with keyring() as home:
+        monkeypatch.setenv("GNUPGHOME", str(home))
+        yield make_key(home, "Ada Operator <ada@example.org>")
+
+
+def test_a_signature_names_its_key_and_does_not_fit_other_hashes(tmp_path: Path, signer: str) -> None:
+    a_run(tmp_path)
+    path, why = evidence.pack(RUN, tmp_path, html.render, root=tmp_path)
+    assert why == ""
+    found = evidence.check(path)
+    assert found.signature is not None
+    assert (found.signature.fingerprint, found.signature.name) == (signer, "Ada Operator <ada@example.org>")
+    files = content(path)
+    _hashes_follow(files)
+    other = signatures.verify(files["SHA256SUMS"], files["SHA256SUMS.asc"])
+    assert (other.good, other.why) == (False, "it is of other content")
+
+
+def test_a_signature_of_an_unknown_key_proves_nothing(
+    tmp_path: Path, signer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_run(tmp_path)
+    path, _ = evidence.pack(RUN, tmp_path, html.render, root=tmp_path)
+    with keyring() as empty:
+        monkeypatch.setenv("GNUPGHOME", str(empty))
+        with pytest.raises(BundleDamaged, match=f"its key {signer[-16:]} is not in the keyring"):
+            evidence.check(path)
+
+
+def test_without_a_key_the_bundle_is_made_and_says_why_it_is_not_signed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("gpg") is None:
+        pytest.skip("gpg is not here")
+    a_run(tmp_path)
+    with keyring() as empty:
+        monkeypatch.setenv("GNUPGHOME", str(empty))
+        path, why = evidence.pack(RUN, tmp_path, html.render, root=tmp_path)
+    assert "there is no gpg key" in why
+    assert evidence.check(path).signature is None
+
+
+SECRET = "hunter2-of-bastion.example.org"
+
+
+def test_a_bug_report_has_nothing_that_is_not_on_its_list(tmp_path: Path) -> None:
+    journal = a_run(tmp_path, device=SECRET, cut=True)
+    for event, data in (
+        ("step-failed", {"step": "restore", "code": SECRET, "error": SECRET}),
+        ("noted", {"key": SECRET, "value": SECRET}),
+        ("run-ended", {"outcome": SECRET, "standing": [SECRET], "left": [SECRET]}),
+    ):
+        journal.write(event, **data)
+    assert SECRET in (report.folder(RUN, tmp_path) / "journal.jsonl").read_text(encoding="utf-8")
+    made = bug_report.build(RUN, tmp_path)
+    shown = json.dumps(made)
+    for word in (SECRET, "hunter2", "bastion", "tscm-old", "the cable is out", "act "):
+        assert word not in shown, shown
+    failed = next(event for event in made["events"] if event["event"] == "step-failed")
+    assert (failed["step"], failed["code"], failed["seconds"]) == ("take-offline", None, 0.1)
+    assert {event["outcome"] for event in made["events"]} == {None, "interrupted"}
+
+
+def test_a_bug_report_has_an_option_as_a_switch_a_choice_or_whether_it_was_given(tmp_path: Path) -> None:
+    options = {"to": SECRET, "encrypt": False, "offline": "isolate", "method": SECRET, "revert_after": 60.0}
+    Journal.create(RUN, tmp_path).write("run-started", run=RUN, old=SECRET, new=SECRET, version=SECRET, options=options)
+    made = bug_report.build(RUN, tmp_path)
+    assert SECRET not in json.dumps(made)
+    shown = made["options"]
+    assert (shown["encrypt"], shown["offline"], shown["revert_after"]) == (False, "isolate", 60.0)
+    assert (shown["to"], shown["method"], made["run_made_by"]) == ("given", "given", None)
