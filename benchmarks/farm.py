@@ -24,7 +24,7 @@ from typing import Any
 
 from tests.support import servers
 from tests.support.incoming import encrypted
-from tscm_migrate.fleet.pull import Crew, pulls
+from tscm_migrate.fleet.pull import PullWorkers, pulls
 from tscm_migrate.model import Host, Paths
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.jobs import PullJob, Tools
@@ -105,7 +105,7 @@ def scp(folder: Path, hosts: list[Host], jobs: int) -> float:
     return time.monotonic() - began
 
 
-def ours(folder: Path, hosts: list[Host], crew: Crew, verify: Any) -> dict[str, Any]:
+def ours(folder: Path, hosts: list[Host], crew: PullWorkers, verify: Any) -> dict[str, Any]:
     """Seconds and outcomes by our own code."""
     root = Path(tempfile.mkdtemp(prefix="store", dir=folder))
     options = PullOptions(copying=CopyPolicy(verify=verify), window=max((32 << 20) // crew.jobs, 2 << 20))
@@ -157,7 +157,7 @@ def main() -> None:
             paths = Paths(backup_dir=str(backups), tsadmin="true")
             user = os.environ.get("USER") or "root"
             hosts.append(Host(f"h{number}", address, user=user, use_agent=False, paths=paths, **common))
-        crew = Crew(options.jobs, options.processes)
+        crew = PullWorkers(options.jobs, options.processes)
         for _ in range(options.rounds):
             told = {"ours": ours(folder, hosts, crew, options.verify)}
             told["scp_seconds"] = round(scp(folder, [h for h in hosts if h.address in alive], options.jobs), 2)

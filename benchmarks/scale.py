@@ -23,7 +23,7 @@ from pathlib import Path
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.offsite import catalog, keys, prune
 from tscm_migrate.offsite.manifest import Manifest, Record
-from tscm_migrate.offsite.retention import Policy
+from tscm_migrate.offsite.retention import RetentionPolicy
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.ui import offsite_tables
 
@@ -63,7 +63,7 @@ def listed(folder: str) -> None:
     loaded = time.perf_counter()
     text = offsite_tables.copies(found, NOW)
     shown = time.perf_counter()
-    plan = prune.plan(found, Policy(), NOW)
+    plan = prune.plan(found, RetentionPolicy(), NOW)
     planned = time.perf_counter()
     print(
         json.dumps({

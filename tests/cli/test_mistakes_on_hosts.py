@@ -35,7 +35,7 @@ PAIR = ("--from", "tscm-old", "--to", "tscm-new")
 PHRASE = "the right one"
 
 
-class Desk:
+class OffsiteContext:
     """A workstation in front of a lab's two appliances."""
 
     def __init__(self, lab: EmbeddedLab, phrase: str = PHRASE) -> None:
@@ -93,18 +93,18 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OffsiteContext]:
     old = old_profile(encryption_configured=True, passphrase=PHRASE, ts_update_seconds=0.2)
     with embedded.EmbeddedLab(tmp_path_factory.mktemp("lab"), old, new_profile(boot_seconds=0.2)) as lab:
-        yield Desk(lab)
+        yield OffsiteContext(lab)
 
 
-def wrong_host_name(desk: Desk) -> str:
+def wrong_host_name(desk: OffsiteContext) -> str:
     with desk.inventory(lambda text: text.replace('"127.0.1.50"', '"tscm-new.invalid"')) as file:
         return desk.tool("plan", "--checks-only", *PAIR, inventory=file)
 
 
-def wrong_key(desk: Desk) -> str:
+def wrong_key(desk: OffsiteContext) -> str:
     import asyncssh
 
     key = desk.lab.folder / "workstation" / "other_key"
@@ -114,18 +114,18 @@ def wrong_key(desk: Desk) -> str:
         return desk.tool("plan", "--checks-only", *PAIR, inventory=file)
 
 
-def unpinned_host(desk: Desk) -> str:
+def unpinned_host(desk: OffsiteContext) -> str:
     with desk.inventory(str, known="") as file:
         return desk.tool("plan", "--checks-only", *PAIR, inventory=file)
 
 
-def changed_host_key(desk: Desk) -> str:
+def changed_host_key(desk: OffsiteContext) -> str:
     pinned = (desk.lab.folder / "known_hosts").read_text().replace("127.0.1.43", "X")
     with desk.inventory(str, known=pinned.replace("127.0.1.50", "127.0.1.43")) as file:
         return desk.tool("plan", "--checks-only", *PAIR, inventory=file)
 
 
-def wrong_passphrase(desk: Desk) -> str:
+def wrong_passphrase(desk: OffsiteContext) -> str:
     """Of an archive that is there already."""
     made = desk.lab.on("old", "tsadmin backup </dev/null", root=False)
     assert made.returncode == 0, made.stdout + made.stderr
@@ -135,17 +135,17 @@ def wrong_passphrase(desk: Desk) -> str:
         desk.no_archives()
 
 
-def full_disk(desk: Desk) -> str:
+def full_disk(desk: OffsiteContext) -> str:
     with desk.appliance("new", disk_free=1 << 20):
         return desk.check()
 
 
-def old_version(desk: Desk) -> str:
+def old_version(desk: OffsiteContext) -> str:
     with desk.appliance("old", core_version="1.39-02"):
         return desk.check()
 
 
-def other_base_os(desk: Desk) -> str:
+def other_base_os(desk: OffsiteContext) -> str:
     release = desk.lab.guest("new").path("os_release")
     before = release.read_text()
     release.write_text(before.replace("20.04", "16.04"))
@@ -155,20 +155,20 @@ def other_base_os(desk: Desk) -> str:
         release.write_text(before)
 
 
-def no_sudo(desk: Desk) -> str:
+def no_sudo(desk: OffsiteContext) -> str:
     with desk.appliance("new", sudo_allowed=False):
         return desk.check()
 
 
-def no_such_archive(desk: Desk) -> str:
+def no_such_archive(desk: OffsiteContext) -> str:
     return desk.migrate("--archive", "threatstop_backup_2001-01-01_00_00_00.tsbak.gpg")
 
 
-def no_backup_at_all(desk: Desk) -> str:
+def no_backup_at_all(desk: OffsiteContext) -> str:
     return desk.migrate("--archive", "latest")
 
 
-def no_passphrase(desk: Desk) -> str:
+def no_passphrase(desk: OffsiteContext) -> str:
     del desk.env["TSCM_PASSPHRASE"]
     try:
         return desk.migrate()
@@ -176,7 +176,7 @@ def no_passphrase(desk: Desk) -> str:
         desk.env["TSCM_PASSPHRASE"] = PHRASE
 
 
-def host_that_is_off(desk: Desk) -> str:
+def host_that_is_off(desk: OffsiteContext) -> str:
     desk.lab.power_off("new")
     try:
         return desk.check()
@@ -184,12 +184,12 @@ def host_that_is_off(desk: Desk) -> str:
         desk.lab.power_on("new")
 
 
-def unknown_prompt(desk: Desk) -> str:
+def unknown_prompt(desk: OffsiteContext) -> str:
     with desk.appliance("old", extra_prompt="Is the moon full?", extra_prompt_in="backup"):
         return desk.migrate()
 
 
-def server_that_says_nothing(desk: Desk) -> str:
+def server_that_says_nothing(desk: OffsiteContext) -> str:
     """It takes the connection, and no word comes."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
@@ -205,13 +205,15 @@ ON_HOSTS = (
 
 
 @pytest.mark.parametrize("mistake", ON_HOSTS, ids=lambda f: f.__name__.replace("_", "-"))
-def test_a_mistake_on_hosts_is_answered_as_it_is_stored(mistake: Callable[[Desk], str], desk: Desk) -> None:
+def test_a_mistake_on_hosts_is_answered_as_it_is_stored(
+    mistake: Callable[[OffsiteContext], str], desk: OffsiteContext
+) -> None:
     desk.no_archives()
     snapshots.compare(mistake.__name__.replace("_", "-"), mistake(desk))
 
 
 @pytest.mark.slow
-def test_a_second_run_ctrl_c_and_a_damaged_journal_are_answered_as_they_are_stored(desk: Desk) -> None:
+def test_a_second_run_ctrl_c_and_a_damaged_journal_are_answered_as_they_are_stored(desk: OffsiteContext) -> None:
     update = desk.lab.guest("old").path("bin") / "ts-update"
     words = ("migrate", *PAIR, "--yes")
     with desk.appliance("old", ts_update_seconds=60.0):
@@ -248,6 +250,6 @@ def heard_until(process: subprocess.Popen[str], words: str, limit: float = 60) -
 @pytest.mark.timeout(300)
 def test_the_same_again_after_a_success_is_answered_as_it_is_stored(tmp_path: Path) -> None:
     with embedded.EmbeddedLab(tmp_path, old_profile(ts_update_seconds=0.2), new_profile(boot_seconds=0.2)) as lab:
-        desk = Desk(lab)
+        desk = OffsiteContext(lab)
         assert desk.migrate().endswith("(exit 0)\n")
         snapshots.compare("again-after-success", desk.migrate())

@@ -21,7 +21,7 @@ from tscm_migrate.campaign.journal import Result
 from tscm_migrate.demo.ports import free_port
 from tscm_migrate.errors import Exit, UsageError
 from tscm_migrate.fleet.executors import Cluster, cluster, create_certificates
-from tscm_migrate.fleet.pull import Crew, pulls
+from tscm_migrate.fleet.pull import PullWorkers, pulls
 from tscm_migrate.model import Paths
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.jobs import PullJob, Tools
@@ -99,7 +99,7 @@ def test_a_killed_worker_s_host_is_done_by_another(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    outcomes = list(pulls(jobs, Crew(jobs=4, cluster=where), Tools(NoSecrets())))
+    outcomes = list(pulls(jobs, PullWorkers(jobs=4, cluster=where), Tools(NoSecrets())))
     killer.join(60)
     assert processes[1].wait(20) == -signal.SIGKILL
     assert [o.error for o in outcomes if o.error] == []
@@ -111,7 +111,7 @@ def test_a_killed_worker_s_host_is_done_by_another(
 
 
 def test_processes_do_the_same(jobs: list[PullJob], tmp_path: Path) -> None:
-    outcomes = list(pulls(jobs[:3], Crew(jobs=3, processes=2), Tools(NoSecrets())))
+    outcomes = list(pulls(jobs[:3], PullWorkers(jobs=3, processes=2), Tools(NoSecrets())))
     assert [o.error for o in outcomes if o.error] == []
     assert len(catalog.load(LocalStore(tmp_path / "store")).copies) == 3
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.stores.base import Store
 
 pytestmark = pytest.mark.slow
-KEEP_TWO = retention.Policy(last=2, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
+KEEP_TWO = retention.RetentionPolicy(last=2, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
 
 UPLOAD = """
 import sys, time
@@ -88,7 +88,7 @@ def test_killed_in_the_middle_twenty_times(seaweed: servers.Server, store: Store
         process.wait(20)
         process.stdout.close()
         found = catalog.load(store)
-        assert found.strange == ()
+        assert found.unreadable == ()
         assert all(not looked.why for looked in verify(store, found.copies, datetime.now(UTC)))
         finished = max(finished, len(found.copies))
         left = max(left, len(store.unfinished()))
@@ -235,8 +235,8 @@ def test_keys_of_somebody_else_are_named_and_passed_over(store: Store, seaweed: 
         assert multiparts._once("PUT", path, {})[0] == 200
     found = catalog.load(store)
     assert len(found.copies) == 1
-    assert len(found.strange) >= len(keys) - 1, "seaweed makes one slash of two"
-    assert all(str(thing).isprintable() for thing in found.strange)
+    assert len(found.unreadable) >= len(keys) - 1, "seaweed makes one slash of two"
+    assert all(str(thing).isprintable() for thing in found.unreadable)
     now = datetime.now(UTC)
     assert [looked.why for looked in verify(store, found.copies, now)] == [""]
     with pytest.raises(PruneRefused, match="cannot be read"):

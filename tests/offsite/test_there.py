@@ -13,7 +13,7 @@ import pytest
 from tscm_migrate.errors import PruneRefused
 from tscm_migrate.offsite import appliance_retention, catalog
 from tscm_migrate.offsite.pull import PullOptions, pull
-from tscm_migrate.offsite.retention import Policy
+from tscm_migrate.offsite.retention import RetentionPolicy
 from tscm_migrate.ssh.connect import NoSecrets, connect
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 NOW = datetime.now(UTC)
-ONE = Policy(last=1, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0), unverified_for=timedelta(0))
+ONE = RetentionPolicy(last=1, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0), unverified_for=timedelta(0))
 
 
 def archives(backups: Path) -> list[int]:
@@ -34,7 +34,7 @@ def archives(backups: Path) -> list[int]:
     return sorted(int(path.name[26:28]) for path in backups.glob("threatstop_backup_2026-02-0*.gpg"))
 
 
-def thinned(shell: Shell, store: LocalStore, policy: Policy = ONE) -> list[str]:
+def thinned(shell: Shell, store: LocalStore, policy: RetentionPolicy = ONE) -> list[str]:
     found = appliance_retention.plan(shell, catalog.load(store), policy, NOW)
     return [why for _, why in appliance_retention.thin(shell, store, found)]
 

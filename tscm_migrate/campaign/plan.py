@@ -32,17 +32,17 @@ _OWN = {"from_", "to", "yes", "json", "dry_run", "inventory"}
 Options = dict[str, bool | int | float | str | list[str]]
 
 
-class _Strict(BaseModel):
+class _PlanPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _PairModel(_Strict):
+class _PairModel(_PlanPart):
     from_: Annotated[str, Field(alias="from", min_length=1)]
     to: Annotated[str, Field(min_length=1)]
     options: Options = Field(default_factory=dict)
 
 
-class _WaveModel(_Strict):
+class _WaveModel(_PlanPart):
     name: Name
     pairs: Annotated[list[_PairModel], Field(min_length=1)]
     jobs: Annotated[int, Field(ge=1, le=_MOST_JOBS)] = 1
@@ -52,7 +52,7 @@ class _WaveModel(_Strict):
     after: str = ""
 
 
-class _PlanModel(_Strict):
+class _PlanModel(_PlanPart):
     name: Name
     zone: str = "UTC"
     stop_after: Annotated[int, Field(ge=1)] | Literal["any"] = "any"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from tscm_migrate.model import Host
-    from tscm_migrate.offsite.context import Desk
+    from tscm_migrate.offsite.context import OffsiteContext
 
 _MOST = 256
 _ARENA_MAX = -8  # mallopt's M_ARENA_MAX, see malloc.h of glibc
@@ -34,7 +34,7 @@ PullOutcome = Outcome[PullJob, Pulled]
 
 
 @dataclass(frozen=True)
-class Crew:
+class PullWorkers:
     """Who pulls: `jobs` at once, in threads, or in `processes` of this machine, or on a `cluster`."""
 
     jobs: int = 4
@@ -42,7 +42,7 @@ class Crew:
     cluster: Cluster | None = None
 
 
-def crew(desk: Desk, jobs: str | None, processes: str | None, *, on_cluster: bool = False) -> Crew:
+def crew(desk: OffsiteContext, jobs: str | None, processes: str | None, *, on_cluster: bool = False) -> PullWorkers:
     """Who pulls, from the options and the settings.
 
     Raises:
@@ -50,13 +50,13 @@ def crew(desk: Desk, jobs: str | None, processes: str | None, *, on_cluster: boo
     """
     several = _number("--jobs", jobs) if jobs else desk.settings.jobs
     if not on_cluster:
-        return Crew(several, _number("--processes", processes) if processes else 0)
+        return PullWorkers(several, _number("--processes", processes) if processes else 0)
     from pydantic import ValidationError
 
     if desk.settings.cluster is None:
         raise UsageError("there is no [offsite.cluster] in the inventory", "docs/how-to/fleet.md has an example")
     try:
-        return Crew(several, cluster=Cluster.model_validate(desk.settings.cluster))
+        return PullWorkers(several, cluster=Cluster.model_validate(desk.settings.cluster))
     except ValidationError as error:
         first = error.errors()[0]
         raise desk.inventory.error(first["msg"], f"offsite.cluster.{first['loc'][0]}") from None
@@ -68,7 +68,7 @@ def _number(option: str, text: str) -> int:
     return int(text)
 
 
-def due(desk: Desk, hosts: list[Host], older: str | None) -> list[Host]:
+def due(desk: OffsiteContext, hosts: list[Host], older: str | None) -> list[Host]:
     """The hosts whose newest verified copy is older than that ("36h"); all of them where nothing is asked."""
     if older is None:
         return hosts
@@ -82,7 +82,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def pulls(jobs: Sequence[PullJob], crew: Crew, tools: Tools) -> Iterator[PullOutcome]:
+def pulls(jobs: Sequence[PullJob], crew: PullWorkers, tools: Tools) -> Iterator[PullOutcome]:
     """Pull from every host; yields each outcome as it is there.
 
     In threads, `tools` serve all of them; elsewhere each worker makes its own, and secrets never travel.

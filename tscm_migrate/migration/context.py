@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.journal import Journal
     from tscm_migrate.model import Host, Policy, Secret
-    from tscm_migrate.offsite.restore_source import Kept
+    from tscm_migrate.offsite.restore_source import RestoreSource
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ssh.shell import Shell
@@ -93,7 +93,7 @@ class Migration:
     interrupts: Interrupts = field(default_factory=lambda: Interrupts(silent))
     hooks: Hooks = field(default_factory=Hooks)
     only_rehearsal: str = ""  # the command that undoes everything after the rehearsal: rehearse, prompts learn
-    restore_source: Kept | None = None  # in disaster recovery: the backup that is restored
+    restore_source: RestoreSource | None = None  # in disaster recovery: the backup that is restored
 
     @property
     def reachable(self) -> tuple[Appliance, ...]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Host
-    from tscm_migrate.offsite.restore_source import Kept
+    from tscm_migrate.offsite.restore_source import RestoreSource
     from tscm_migrate.options import MigrateOptions
 
 
@@ -115,7 +115,7 @@ def gather_both(sides: Participants, options: MigrateOptions, inventory: Invento
     return [old, new]
 
 
-def _addressed(host: Host, found: ArchiveFacts, kept: Kept, inventory: Inventory) -> Host:
+def _addressed(host: Host, found: ArchiveFacts, kept: RestoreSource, inventory: Inventory) -> Host:
     """With the address that it had: the inventory's, else the one that the archive's network settings have."""
     if host.address:
         return host
@@ -135,7 +135,7 @@ def _pinned(host: Host) -> tuple[tuple[str, str], ...]:
     return tuple((entry.type, entry.fingerprint) for entry in found)
 
 
-def facts_from_backup(kept: Kept, found: ArchiveFacts, host: Host) -> Facts:
+def facts_from_backup(kept: RestoreSource, found: ArchiveFacts, host: Host) -> Facts:
     """What the dead one would say, as far as its backup, its manifest and known_hosts tell."""
     saved = found.network
     interfaces = saved.interfaces or ((Interface(host.interface, host.address, 24),) if host.interface else ())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.model import Host, Secret
-    from tscm_migrate.offsite.restore_source import Kept
+    from tscm_migrate.offsite.restore_source import RestoreSource
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.secrets import Secrets
@@ -37,7 +37,7 @@ class Participants:
 
     old: Appliance
     new: Appliance
-    restore_source: Kept | None = None
+    restore_source: RestoreSource | None = None
     passphrase: Secret | None = None  # of what is kept
 
     @property
@@ -102,10 +102,10 @@ def _refuse_to_connect(host: Host, expect: Sequence[str] | None = None) -> Shell
     raise Unreachable(host.name, "it is dead for this run, which restores it from a copy")
 
 
-def _kept(options: MigrateOptions, inventory: Inventory, secrets: Secrets, emit: Emit) -> Kept:
+def _kept(options: MigrateOptions, inventory: Inventory, secrets: Secrets, emit: Emit) -> RestoreSource:
     kind, _, wanted = options.archive.partition("offsite:")
     if kind:
-        return restore_source.KeptFile(Path(options.archive))
+        return restore_source.ArchiveFile(Path(options.archive))
     url = settings(inventory, options.store).store
     with closing(_open(url, inventory, secrets, emit)) as store:
         found = restore_source.find(catalog.load(store), wanted)

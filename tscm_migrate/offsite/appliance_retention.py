@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from tscm_migrate.model import Archive
     from tscm_migrate.offsite.catalog import Catalog, Copy
-    from tscm_migrate.offsite.retention import Policy
+    from tscm_migrate.offsite.retention import RetentionPolicy
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.ssh.shell import Shell
 
 
 @dataclass(frozen=True)
-class There:
+class ApplianceArchive:
     """One archive in an appliance's backup folder, the verdict on it, and its copy off-site, if one is verified."""
 
     archive: Archive
@@ -37,14 +37,14 @@ class There:
         return {**told, "reasons": list(self.verdict.reasons), "copy": self.copy.id if self.copy else None}
 
 
-def plan(shell: Shell, catalog: Catalog, policy: Policy, now: datetime) -> list[There]:
+def plan(shell: Shell, catalog: Catalog, policy: RetentionPolicy, now: datetime) -> list[ApplianceArchive]:
     """Say which archives would go; newest first, nothing is deleted.
 
     Raises:
         PruneRefused: the clock went back. SshError: the appliance could not be asked.
     """
     prune.check_clock(catalog, now)
-    prune.refuse_strange(catalog)
+    prune.refuse_unreadable(catalog)
     host, folder = shell.host.name, shell.host.paths.backup_dir
     here = {one.name: one for one in pull.look(shell).archives if one.folder == folder}
     copies = {copy.manifest.archive: copy for copy in reversed(catalog.of(host)) if copy.verified_at}
@@ -59,11 +59,11 @@ def plan(shell: Shell, catalog: Catalog, policy: Policy, now: datetime) -> list[
         copy = copies.get(verdict.copy.id)
         if copy is None and not verdict.keep:
             verdict = replace(verdict, keep=True, reasons=("no verified copy off-site",))  # noqa: PLW2901
-        found.append(There(here[verdict.copy.id], verdict, copy))
+        found.append(ApplianceArchive(here[verdict.copy.id], verdict, copy))
     return found
 
 
-def thin(shell: Shell, store: Store, found: list[There]) -> Iterator[tuple[There, str]]:
+def thin(shell: Shell, store: Store, found: list[ApplianceArchive]) -> Iterator[tuple[ApplianceArchive, str]]:
     """Delete what goes; yields each with "" or why it was left after all.
 
     Neither side is believed: the copy is read from the store again, and the archive hashed where it is, right before.

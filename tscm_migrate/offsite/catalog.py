@@ -1,7 +1,7 @@
 """Which copies there are: read from the manifests in the store, each of them fetched once and then remembered.
 
 The store decides; the file on the workstation only saves fetching what cannot change, and may be deleted. What lies in
-the store and cannot be read, whatever is wrong with it, is named in `Catalog.strange` and passed over.
+the store and cannot be read, whatever is wrong with it, is named in `Catalog.unreadable` and passed over.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AHEAD = timedelta(hours=15)  # older versions read a name in local time as UTC, 
 
 
 @dataclass(frozen=True)
-class Strange:
+class Unreadable:
     """Something in a store that cannot be read as a copy's: its key, as it can be shown, and why."""
 
     key: str
@@ -133,7 +133,7 @@ class Catalog:
 
     url: str
     copies: tuple[Copy, ...]  # newest first
-    strange: tuple[Strange, ...] = ()  # what lies there and could not be read
+    unreadable: tuple[Unreadable, ...] = ()  # what lies there and could not be read
     orphans: tuple[Stat, ...] = ()  # data without a manifest
     known_before: int = 0  # copies that the workstation remembered before it looked
     hosts: tuple[str, ...] = field(default=())
@@ -187,10 +187,10 @@ def load(store: Store, *, hosts: Iterable[str] | None = None, cache: Path | None
     memory = _Memory(cache, store.url)
     wanted = sorted(set(hosts)) if hosts is not None else None
     prefixes = [f"{keys.HOSTS}/{keys.host_part(host)}" for host in wanted] if wanted is not None else [keys.HOSTS]
-    strange: list[Strange] = []
+    strange: list[Unreadable] = []
 
     def odd(key: str, why: str) -> None:
-        strange.append(Strange(key, why))
+        strange.append(Unreadable(key, why))
 
     listed = [entry for prefix in prefixes for entry in store.entries(prefix, odd=odd)]
     small = [entry for entry in listed if entry.key.endswith(".json")]
@@ -227,7 +227,7 @@ def _parsed(bodies: dict[str, bytes], odd: Callable[[str, str], None]) -> tuple[
     return manifests, records
 
 
-def _bodies(store: Store, small: list[Stat], memory: _Memory, strange: list[Strange]) -> dict[str, bytes]:
+def _bodies(store: Store, small: list[Stat], memory: _Memory, strange: list[Unreadable]) -> dict[str, bytes]:
     """Read what is not remembered. Where nothing at all may be read, it is the store that refuses, not its objects."""
     bodies: dict[str, bytes] = {}
     absent: list[Stat] = []
@@ -237,7 +237,7 @@ def _bodies(store: Store, small: list[Stat], memory: _Memory, strange: list[Stra
         if known is not None:
             bodies[entry.key] = known
         elif entry.size > SMALL:
-            strange.append(Strange(entry.key, f"{entry.size} bytes are more than this tool ever writes there"))
+            strange.append(Unreadable(entry.key, f"{entry.size} bytes are more than this tool ever writes there"))
         else:
             absent.append(entry)
     with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="catalog") as pool:
@@ -247,7 +247,7 @@ def _bodies(store: Store, small: list[Stat], memory: _Memory, strange: list[Stra
                 memory.put(entry, got)
             elif got is not None:
                 refused += [got] if isinstance(got, StoreDenied) else []
-                strange.append(Strange(entry.key, got.message()))
+                strange.append(Unreadable(entry.key, got.message()))
     if refused and not bodies:
         raise refused[0]
     return bodies

@@ -33,7 +33,7 @@ _WINDOWS = 32 << 20  # bytes that all streams of a process may hold
 
 
 @dataclass(frozen=True)
-class Desk:
+class OffsiteContext:
     """An open store with what surrounds it."""
 
     inventory: Inventory
@@ -48,10 +48,10 @@ class Desk:
         if rebuild:
             catalogs.forget(self.cache, self.store.url)
         found = catalogs.load(self.store, hosts=hosts, cache=self.cache)
-        for thing in found.strange[:_NAMED]:
+        for thing in found.unreadable[:_NAMED]:
             self.emit(Said(f"skipped in the store: {outside(str(thing), 400)}", "warning"))
-        if len(found.strange) > _NAMED:
-            self.emit(Said(f"and {len(found.strange) - _NAMED} more: tscm-migrate offsite list", "warning"))
+        if len(found.unreadable) > _NAMED:
+            self.emit(Said(f"and {len(found.unreadable) - _NAMED} more: tscm-migrate offsite list", "warning"))
         return found
 
     def hosts(self, names: Sequence[str], groups: Sequence[str], *, moved: bool = False) -> list[Host]:
@@ -93,7 +93,7 @@ def opened(
     store: str | None = None,
     passphrase_file: str | None = None,
     emit: Emit = silent,
-) -> Iterator[Desk]:
+) -> Iterator[OffsiteContext]:
     """Read the inventory and open the store that it, or `store`, names.
 
     Raises:
@@ -104,7 +104,7 @@ def opened(
     secrets = Secrets(passphrase_file=Path(passphrase_file) if passphrase_file else None, emit=emit)
     dial = dialler(found.path, Tools(secrets, emit))
     with closing(open_store(chosen.store, dial=dial)) as place:
-        yield Desk(found, chosen, place, secrets, emit, cache_folder())
+        yield OffsiteContext(found, chosen, place, secrets, emit, cache_folder())
 
 
 def cache_folder() -> Path:

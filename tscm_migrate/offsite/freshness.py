@@ -98,7 +98,7 @@ def _host(
 
 
 def _unread(catalog: Catalog, host: str) -> list[str]:
-    count = sum(thing.of(host) for thing in catalog.strange)
+    count = sum(thing.of(host) for thing in catalog.unreadable)
     return [f"{count} objects of it in the store cannot be read: tscm-migrate offsite list"] if count else []
 
 

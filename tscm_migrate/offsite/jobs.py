@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.events import Emit, silent
+from tscm_migrate.inventory.read import load
 from tscm_migrate.offsite.pull import Pulled, PullOptions, pull
 from tscm_migrate.offsite.stores.factory import open_store
+from tscm_migrate.secrets import Secrets
+from tscm_migrate.ssh.connect import connect
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -47,8 +50,6 @@ class Tools:
     @staticmethod
     def here() -> Tools:
         """For a worker without a terminal."""
-        from tscm_migrate.secrets import Secrets
-
         return Tools(Secrets(interactive=False))
 
 
@@ -70,8 +71,6 @@ def do_pull(job: PullJob, tools: Tools | None = None) -> Pulled:
 
 
 def _done(job: PullJob, tools: Tools) -> Pulled:
-    from tscm_migrate.ssh.connect import connect
-
     with (
         stored(job.store, job.inventory, tools) as store,
         connect(job.host, credentials=tools.credentials, emit=tools.emit) as shell,
@@ -93,9 +92,6 @@ def dialler(inventory: Path | None, tools: Tools) -> Callable[[str], Shell]:
     """Connects to the host of an `sftp://` store: a name in the inventory, or user@address:port."""
 
     def dial(spec: str) -> Shell:
-        from tscm_migrate.inventory.read import load
-        from tscm_migrate.ssh.connect import connect
-
         return connect(load(inventory).host(spec), credentials=tools.credentials, emit=tools.emit)
 
     return dial

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.errors import OffsiteError, PruneRefused
 from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.catalog import AHEAD
-from tscm_migrate.offsite.retention import Aged, Policy, Verdict, in_order, retain
+from tscm_migrate.offsite.retention import Aged, RetentionPolicy, Verdict, in_order, retain
 from tscm_migrate.offsite.verify import check
 from tscm_migrate.util.redact import outside
 
@@ -53,7 +53,7 @@ class Pruning:
         ]  # fmt: skip
 
 
-def plan(catalog: Catalog, policy: Policy, now: datetime) -> Pruning:
+def plan(catalog: Catalog, policy: RetentionPolicy, now: datetime) -> Pruning:
     """Decide, purely.
 
     Raises:
@@ -126,7 +126,7 @@ def prune(store: Store, pruning: Pruning, now: datetime) -> Iterator[tuple[Copy,
     going = sorted(pruning.going, key=lambda copy: copy.host)
     if not going:
         return
-    refuse_strange(pruning.catalog)
+    refuse_unreadable(pruning.catalog)
     _check_store(store, pruning.catalog, now)
     for host, group in groupby(going, lambda copy: copy.host):
         of_host = list(group)
@@ -149,7 +149,7 @@ def _unsafe(store: Store, pruning: Pruning, host: str, gone: set[str]) -> str:
 
 
 def _check_store(store: Store, catalog: Catalog, now: datetime) -> None:
-    if len(catalog.copies) + len(catalog.strange) < catalog.known_before // 2:
+    if len(catalog.copies) + len(catalog.unreadable) < catalog.known_before // 2:
         raise PruneRefused(
             detail=f"{catalog.url} lists {len(catalog.copies)} copies, and {catalog.known_before} were known",
             fix="is the right share mounted, and the URL right? run `tscm-migrate offsite list`, look, and try again",
@@ -181,12 +181,12 @@ def store_clock(store: Store) -> datetime:
             store.delete(key)
 
 
-def refuse_strange(catalog: Catalog) -> None:
+def refuse_unreadable(catalog: Catalog) -> None:
     """Delete nothing while something in the store cannot be read: it may be what tells that a copy must stay."""
-    if catalog.strange:
+    if catalog.unreadable:
         raise PruneRefused(
-            detail=f"{len(catalog.strange)} objects in {catalog.url} cannot be read: "
-            + outside("; ".join(map(str, catalog.strange[:5])), 600),
+            detail=f"{len(catalog.unreadable)} objects in {catalog.url} cannot be read: "
+            + outside("; ".join(map(str, catalog.unreadable[:5])), 600),
             fix="see all: tscm-migrate offsite list; delete or repair them by hand, or choose other hosts with --host",
         )
 
@@ -211,7 +211,7 @@ def leftovers(store: Store, catalog: Catalog, *, older: timedelta = _LEFT_ALONE)
     Raises:
         PruneRefused: some manifests could not be read, so what is an orphan is not known.
     """
-    refuse_strange(catalog)
+    refuse_unreadable(catalog)
     limit = store_clock(store) - older
     orphans = tuple(entry for entry in catalog.orphans if entry.modified <= limit)
     unfinished = tuple(item for item in store.unfinished() if item.started <= limit)

@@ -149,7 +149,7 @@ class _Pull:
         host, seen = self.shell.host.name, look(self.shell)
         wanted = select.chosen(seen.archives, self.options.archive, self.shell.host)
         known = catalog.load(self.store, hosts=[host], cache=self.options.cache)
-        for thing in known.strange[:_TOLD]:
+        for thing in known.unreadable[:_TOLD]:
             self._warn(f"skipped in the store: {thing}")
         if self.options.look_only:
             return Pulled(host, (), (), tuple(archive.name for archive in wanted))

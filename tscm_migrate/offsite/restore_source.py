@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 
 
-class Kept(Protocol):
+class RestoreSource(Protocol):
     """One of them."""
 
     @property
@@ -97,33 +97,33 @@ class StoredCopy:
 
     @property
     def host(self) -> str:
-        """See Kept."""
+        """See RestoreSource."""
         return self.copy.host
 
     @property
     def archive(self) -> Archive:
-        """See Kept."""
+        """See RestoreSource."""
         manifest = self.copy.manifest
         return Archive(manifest.archive, self.url, manifest.source_size, manifest.source_sha256)
 
     @property
     def taken_at(self) -> datetime:
-        """See Kept."""
+        """See RestoreSource."""
         return self.copy.taken_at
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """See Kept."""
+        """See RestoreSource."""
         return self.copy.manifest.versions
 
     @property
     def os(self) -> str:
-        """See Kept."""
+        """See RestoreSource."""
         return self.copy.manifest.os
 
     @property
     def proof(self) -> str:
-        """See Kept."""
+        """See RestoreSource."""
         drill = self.copy.drill
         verified = f"verified {self.copy.verified_at:%Y-%m-%d %H:%M}Z" if self.copy.verified_at else "never verified"
         drilled = f"drilled {drill.at:%Y-%m-%d} ({'ok' if drill.ok else 'FAILED'})" if drill else "never drilled"
@@ -131,11 +131,11 @@ class StoredCopy:
 
     @property
     def wants_passphrase(self) -> bool:
-        """See Kept."""
+        """See RestoreSource."""
         return self.copy.manifest.encrypted == "passphrase"
 
     def read(self, paths: Paths, passphrase: Secret | None) -> inspect.ArchiveFacts:
-        """See Kept."""
+        """See RestoreSource."""
         needs_gpg = self.copy.manifest.encrypted != "no"
         if needs_gpg and not self.copy.manifest.sealed_to and not shutil.which("gpg"):
             return inspect.ArchiveFacts("there is no gpg on this workstation; it is opened on the new one")
@@ -143,24 +143,24 @@ class StoredCopy:
             return inspect.read(chunks, paths, packed=self.copy.manifest.source_size)
 
     def source(self) -> Source:
-        """See Kept."""
+        """See RestoreSource."""
         return _StoreEnd(self)
 
     def note(self) -> dict[str, Any]:
-        """See Kept."""
+        """See RestoreSource."""
         return {"store": self.url, "manifest": self.copy.manifest.as_dict()}
 
     def close(self) -> None:
-        """See Kept."""
+        """See RestoreSource."""
         if self._store is not None:
             self._store.close()
             self._store = None
 
 
-def noted(note: Mapping[str, Any], open_: Callable[[str], Store]) -> Kept:
+def noted(note: Mapping[str, Any], open_: Callable[[str], Store]) -> RestoreSource:
     """Find one again by what `note` gave; `open_` opens a store by its URL."""
     if "file" in note:
-        return KeptFile(Path(note["file"]))
+        return ArchiveFile(Path(note["file"]))
     url = note["store"]
     return StoredCopy(Copy(Manifest.model_validate(note["manifest"])), url, lambda: open_(url))
 
@@ -245,7 +245,7 @@ class _StoreEnd:
             yield _Skipped(chunks, offset)
 
 
-class KeptFile:
+class ArchiveFile:
     """An archive in a folder of this workstation.
 
     Raises:
@@ -270,13 +270,13 @@ class KeptFile:
 
     @property
     def archive(self) -> Archive:
-        """See Kept; it is hashed when it is first asked for."""
+        """See RestoreSource; it is hashed when it is first asked for."""
         if self._archive is None:
             self._archive = self.source().identify(Archive(self.path.name, str(self.path.parent), 0))
         return self._archive
 
     def read(self, paths: Paths, passphrase: Secret | None) -> inspect.ArchiveFacts:
-        """See Kept."""
+        """See RestoreSource."""
         if self.wants_passphrase and not shutil.which("gpg"):
             return inspect.ArchiveFacts("there is no gpg on this workstation; it is opened on the new one")
         with self.path.open("rb") as file, closing(_chunks_of(file)) as chunks:
@@ -285,11 +285,11 @@ class KeptFile:
                 return inspect.read(plain, paths, packed=self.path.stat().st_size)
 
     def source(self) -> Source:
-        """See Kept."""
+        """See RestoreSource."""
         return FolderEnd(self.path.parent)
 
     def note(self) -> dict[str, Any]:
-        """See Kept."""
+        """See RestoreSource."""
         return {"file": str(self.path)}
 
     def close(self) -> None:

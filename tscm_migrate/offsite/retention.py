@@ -68,7 +68,7 @@ def in_order(copies: Iterable[Aged]) -> list[Aged]:
 
 
 @dataclass(frozen=True)
-class Policy:
+class RetentionPolicy:
     """How many to keep; 0 turns one off.
 
     `daily` … `yearly`: the newest of each of the last N days (ISO weeks, months, years) that have a copy, in `zone`.
@@ -104,7 +104,7 @@ _SLOTS: tuple[tuple[str, Callable[[datetime], object]], ...] = (
 )
 
 
-def retain(copies: Sequence[Aged], policy: Policy, now: datetime) -> list[Verdict]:
+def retain(copies: Sequence[Aged], policy: RetentionPolicy, now: datetime) -> list[Verdict]:
     """Say which copies stay, and why; delete nothing.
 
     Hosts are looked at one by one. Only verified copies fill places; the newest verified one of a host always stays.
@@ -128,7 +128,7 @@ def retain(copies: Sequence[Aged], policy: Policy, now: datetime) -> list[Verdic
     return [verdict for _, group in groups for verdict in _host(list(group), policy, now)]
 
 
-def _host(copies: list[Aged], policy: Policy, now: datetime) -> list[Verdict]:
+def _host(copies: list[Aged], policy: RetentionPolicy, now: datetime) -> list[Verdict]:
     ordered = sorted(copies, key=lambda copy: (copy.taken_at, copy.id), reverse=True)
     counted = [copy for copy in ordered if copy.taken_at <= now and copy.verified and not copy.future]
     places, filling = _places(counted, policy), {id(copy) for copy in counted}
@@ -161,7 +161,7 @@ def _unfair(counted: Iterable[Aged]) -> Callable[[Aged], bool]:
     return unfair
 
 
-def _places(counted: Sequence[Aged], policy: Policy) -> dict[int, list[str]]:
+def _places(counted: Sequence[Aged], policy: RetentionPolicy) -> dict[int, list[str]]:
     """Which of these, newest first, fill a place, and which one."""
     reasons: dict[int, list[str]] = {}
     last = max(policy.last, 1)
@@ -194,7 +194,7 @@ def _label(key: object) -> str:
     return "-".join(f"{part:02d}" for part in key) if isinstance(key, tuple) else str(key)
 
 
-def _for_itself(copy: Aged, policy: Policy, now: datetime, counted: Sequence[Aged]) -> list[str]:
+def _for_itself(copy: Aged, policy: RetentionPolicy, now: datetime, counted: Sequence[Aged]) -> list[str]:
     """Reasons that have nothing to do with the other copies, nearly."""
     reasons = [f"tag {tag}" for tag in copy.tags if tag in policy.protect]
     age = now - copy.taken_at

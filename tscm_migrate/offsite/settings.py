@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.offsite.retention import Policy
+from tscm_migrate.offsite import gpg
+from tscm_migrate.offsite.retention import RetentionPolicy
 from tscm_migrate.offsite.upload import CopyPolicy
 from tscm_migrate.util.durations import parse_duration
 from tscm_migrate.util.suggest import suggestion
@@ -35,21 +36,21 @@ class _Strict(BaseModel):
 
 
 class Keep(_Strict):
-    """`[offsite.keep]`: see `retention.Policy`."""
+    """`[offsite.keep]`: see `retention.RetentionPolicy`."""
 
-    last: Count = Policy.last
-    daily: Count = Policy.daily
-    weekly: Count = Policy.weekly
-    monthly: Count = Policy.monthly
-    yearly: Count = Policy.yearly
-    within: Duration = Policy.within
-    unverified_for: Duration = Policy.unverified_for
-    protect: tuple[str, ...] = Policy.protect
+    last: Count = RetentionPolicy.last
+    daily: Count = RetentionPolicy.daily
+    weekly: Count = RetentionPolicy.weekly
+    monthly: Count = RetentionPolicy.monthly
+    yearly: Count = RetentionPolicy.yearly
+    within: Duration = RetentionPolicy.within
+    unverified_for: Duration = RetentionPolicy.unverified_for
+    protect: tuple[str, ...] = RetentionPolicy.protect
     zone: Zone = "UTC"
 
-    def policy(self) -> Policy:
+    def policy(self) -> RetentionPolicy:
         """As the decision wants it."""
-        return Policy(**{**self.model_dump(), "zone": ZoneInfo(self.zone)})
+        return RetentionPolicy(**{**self.model_dump(), "zone": ZoneInfo(self.zone)})
 
 
 class Promise(_Strict):
@@ -84,8 +85,6 @@ class Settings(_Strict):
         Raises:
             SealFailed: a recipient is not in the keyring, or cannot be used.
         """
-        from tscm_migrate.offsite import gpg
-
         keys = gpg.recipients(self.recipients) if self.recipients else ()
         return CopyPolicy(self.verify, keys, self.require_encryption, tags)
 

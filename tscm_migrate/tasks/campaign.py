@@ -158,11 +158,11 @@ def _carry_out(
     from contextlib import ExitStack
 
     from tscm_migrate.campaign.run import Campaign
-    from tscm_migrate.ui.campaign import Board, write_page
+    from tscm_migrate.ui.campaign import CampaignBoard, write_page
     from tscm_migrate.ui.console import say
 
     asking = not yes and attended()
-    board = Board(chosen, as_json=json)
+    board = CampaignBoard(chosen, as_json=json)
     with ExitStack() as stack:
         executor = stack.enter_context(_cluster(journal.state.inventory)) if cluster else None
         one = Campaign(

@@ -17,8 +17,8 @@ from .offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_u
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Host
-    from tscm_migrate.offsite.appliance_retention import There
-    from tscm_migrate.offsite.context import Desk
+    from tscm_migrate.offsite.appliance_retention import ApplianceArchive
+    from tscm_migrate.offsite.context import OffsiteContext
     from tscm_migrate.offsite.stores.base import Store
 
 
@@ -56,7 +56,7 @@ def verify(
                 say(f"{looked.copy.host}: {looked.copy.id}: {bad if looked.why else 'ok'}")
     if wrong:
         return Exit.FAILED
-    return Exit.ATTENTION if catalog.strange else Exit.DONE
+    return Exit.ATTENTION if catalog.unreadable else Exit.DONE
 
 
 @command(
@@ -190,7 +190,7 @@ def _prune_there(
     return Exit.ATTENTION if left or failed else Exit.DONE
 
 
-def _pruned_there(desk: Desk, host: Host, words: list[str], *, dry_run: bool, yes: bool, json: bool) -> int:
+def _pruned_there(desk: OffsiteContext, host: Host, words: list[str], *, dry_run: bool, yes: bool, json: bool) -> int:
     """Plan, show, ask and delete on one appliance; returns how many archives were left after all."""
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.context import Dialler
@@ -212,7 +212,7 @@ def _pruned_there(desk: Desk, host: Host, words: list[str], *, dry_run: bool, ye
         return _thinned(appliance, desk.store, plan, json=json)
 
 
-def _thinned(appliance: Appliance, store: Store, plan: list[There], *, json: bool) -> int:
+def _thinned(appliance: Appliance, store: Store, plan: list[ApplianceArchive], *, json: bool) -> int:
     """Delete what goes, while no run has the appliance; returns how many were left after all."""
     from tscm_migrate.migration import locks
     from tscm_migrate.offsite import appliance_retention as room

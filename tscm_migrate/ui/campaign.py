@@ -86,7 +86,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (row["wave"], row["pair"], row["state"], *times, row["run"])
 
 
-class Board:
+class CampaignBoard:
     """Shows what every pair is doing: a live table on a terminal, lines elsewhere, JSON lines if asked for."""
 
     def __init__(self, plan: CampaignPlan, *, as_json: bool = False) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tscm_migrate.fleet.pull import PullOutcome
-    from tscm_migrate.offsite.appliance_retention import There
+    from tscm_migrate.offsite.appliance_retention import ApplianceArchive
     from tscm_migrate.offsite.catalog import Catalog, Copy
     from tscm_migrate.offsite.freshness import HostStatus
     from tscm_migrate.offsite.prune import Leftovers, Pruning
@@ -50,8 +50,8 @@ def _proof(copy: Copy, now: datetime) -> str:
 
 def strange(catalog: Catalog) -> str:
     """The objects that cannot be read, a line each, at most some hundred."""
-    told = "".join(f"skipped, cannot be read: {outside(str(thing), 400)}\n" for thing in catalog.strange[:_NAMED])
-    more = len(catalog.strange) - _NAMED
+    told = "".join(f"skipped, cannot be read: {outside(str(thing), 400)}\n" for thing in catalog.unreadable[:_NAMED])
+    more = len(catalog.unreadable) - _NAMED
     return told + (f"and {more} more\n" if more > 0 else "")
 
 
@@ -99,7 +99,7 @@ def verdicts(pruning: Pruning) -> str:
     return (table(("HOST", "TAKEN (UTC)", "VERDICT", "WHY", "COPY"), rows) if rows else "") + end
 
 
-def there(found: Sequence[There]) -> str:
+def there(found: Sequence[ApplianceArchive]) -> str:
     """`offsite prune --there`."""
     rows = [
         (one.verdict.copy.host, when(one.verdict.copy.taken_at), "keep" if one.verdict.keep else "DELETE",

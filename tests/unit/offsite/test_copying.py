@@ -216,7 +216,7 @@ def fill(store: Store, days: int, *, host: str = "tscm-a") -> None:
         make_copy(given, store, ANY, now=when + timedelta(minutes=5))
 
 
-KEEP_TWO = retention.Policy(last=2, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
+KEEP_TWO = retention.RetentionPolicy(last=2, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
 
 
 def test_prune_deletes_what_it_said_and_nothing_else(store: LocalStore) -> None:
@@ -312,7 +312,7 @@ def test_a_manifest_that_is_not_honest_is_strange(store: LocalStore, change: dic
     store.create(key, json.dumps(raw).encode())
     found = catalog.load(store)
     assert found.copies == ()
-    assert len(found.strange) == 1
+    assert len(found.unreadable) == 1
 
 
 def test_the_catalog_is_made_again_from_the_manifests(store: LocalStore, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.support.incoming import Given, encrypted, name_of
 from tscm_migrate.errors import PruneRefused
 from tscm_migrate.offsite import catalog, prune
 from tscm_migrate.offsite.manifest import Record
-from tscm_migrate.offsite.retention import Policy
+from tscm_migrate.offsite.retention import RetentionPolicy
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import write_record
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.catalog import Copy
 
 NOW = datetime.now(UTC).replace(microsecond=0)  # a store's clock is the machine's
-NEWEST = Policy(last=1, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0), unverified_for=timedelta(days=300))
+NEWEST = RetentionPolicy(
+    last=1, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0), unverified_for=timedelta(days=300)
+)
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tscm_migrate.errors import NaiveTime
-from tscm_migrate.offsite.retention import Aged, Policy, Verdict, _unfair, in_order, retain
+from tscm_migrate.offsite.retention import Aged, RetentionPolicy, Verdict, _unfair, in_order, retain
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-NOTHING = Policy(last=0, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
+NOTHING = RetentionPolicy(last=0, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"]
 
 times = st.integers(0, 3 * 366 * 24 * 60).map(
@@ -30,7 +30,7 @@ copies = st.lists(
     max_size=40,
 )
 policies = st.builds(
-    Policy,
+    RetentionPolicy,
     last=st.integers(0, 5),
     daily=st.integers(0, 10),
     weekly=st.integers(0, 6),
@@ -51,7 +51,7 @@ def kept(verdicts: list[Verdict]) -> list[Aged]:
 
 
 @given(copies, policies, times)
-def test_every_copy_gets_one_verdict_with_reasons(given_: list[Aged], policy: Policy, now: datetime) -> None:
+def test_every_copy_gets_one_verdict_with_reasons(given_: list[Aged], policy: RetentionPolicy, now: datetime) -> None:
     verdicts = retain(given_, policy, now)
     assert sorted(v.copy.id for v in verdicts) == sorted(c.id for c in given_)
     assert all(v.reasons for v in verdicts)
@@ -59,7 +59,9 @@ def test_every_copy_gets_one_verdict_with_reasons(given_: list[Aged], policy: Po
 
 
 @given(copies, policies, times)
-def test_the_newest_verified_copy_of_each_host_stays(given_: list[Aged], policy: Policy, now: datetime) -> None:
+def test_the_newest_verified_copy_of_each_host_stays(
+    given_: list[Aged], policy: RetentionPolicy, now: datetime
+) -> None:
     stays = kept(retain(given_, policy, now))
     for host in ("a", "b"):
         past = [c for c in given_ if c.host == host and c.verified and c.taken_at <= now]
@@ -69,7 +71,7 @@ def test_the_newest_verified_copy_of_each_host_stays(given_: list[Aged], policy:
 
 
 @given(copies, policies, times)
-def test_future_protected_and_last_hope_copies_stay(given_: list[Aged], policy: Policy, now: datetime) -> None:
+def test_future_protected_and_last_hope_copies_stay(given_: list[Aged], policy: RetentionPolicy, now: datetime) -> None:
     gone = [v.copy for v in retain(given_, policy, now) if not v.keep]
     for copy in gone:
         assert copy.taken_at <= now
@@ -79,7 +81,9 @@ def test_future_protected_and_last_hope_copies_stay(given_: list[Aged], policy: 
 
 
 @given(copies, policies, times)
-def test_unverified_copies_change_nothing_for_the_others(given_: list[Aged], policy: Policy, now: datetime) -> None:
+def test_unverified_copies_change_nothing_for_the_others(
+    given_: list[Aged], policy: RetentionPolicy, now: datetime
+) -> None:
     with_them = {v.copy.id: v.keep for v in retain(given_, policy, now) if v.copy.verified}
     without = {v.copy.id: v.keep for v in retain([c for c in given_ if c.verified], policy, now)}
     assert with_them == without
@@ -87,7 +91,7 @@ def test_unverified_copies_change_nothing_for_the_others(given_: list[Aged], pol
 
 @given(copies, policies, times)
 def test_order_does_not_matter_and_a_second_prune_deletes_nothing(
-    given_: list[Aged], policy: Policy, now: datetime
+    given_: list[Aged], policy: RetentionPolicy, now: datetime
 ) -> None:
     first = retain(given_, policy, now)
     assert first == retain(given_[::-1], policy, now)
@@ -98,7 +102,7 @@ def test_order_does_not_matter_and_a_second_prune_deletes_nothing(
 
 @given(copies, policies, times, st.sampled_from(["last", "daily", "weekly", "monthly", "yearly"]))
 def test_a_more_generous_policy_keeps_at_least_as_much(
-    given_: list[Aged], policy: Policy, now: datetime, name: str
+    given_: list[Aged], policy: RetentionPolicy, now: datetime, name: str
 ) -> None:
     less = {c.id for c in kept(retain(given_, policy, now))}
     more = {c.id for c in kept(retain(given_, replace(policy, **{name: getattr(policy, name) + 2}), now))}
@@ -107,7 +111,7 @@ def test_a_more_generous_policy_keeps_at_least_as_much(
 
 @given(copies, policies, times, st.sampled_from(ZONES))
 def test_the_zone_in_which_a_time_is_written_does_not_matter(
-    given_: list[Aged], policy: Policy, now: datetime, zone: str
+    given_: list[Aged], policy: RetentionPolicy, now: datetime, zone: str
 ) -> None:
     moved = [replace(c, taken_at=c.taken_at.astimezone(ZoneInfo(zone))) for c in given_]
     keeps = [v.keep for v in retain(given_, policy, now)]
@@ -119,7 +123,7 @@ def test_the_zone_in_which_a_time_is_written_does_not_matter(
 @given(st.sampled_from(ZONES), st.integers(0, 23), st.sampled_from([6, 12, 24, 36]))
 def test_three_years_day_by_day(zone: str, hour: int, every: int) -> None:
     """Prune after every backup for three years (a leap day and six changes of the clock among them)."""
-    policy = Policy(last=2, daily=7, weekly=4, monthly=6, yearly=3, within=timedelta(0), zone=ZoneInfo(zone))
+    policy = RetentionPolicy(last=2, daily=7, weekly=4, monthly=6, yearly=3, within=timedelta(0), zone=ZoneInfo(zone))
     stays: list[Aged] = []
     now = datetime(2023, 6, 1, hour, tzinfo=UTC)
     seen_days: set[object] = set()
@@ -242,7 +246,7 @@ pulled = st.lists(
 
 @given(pulled, policies, times)
 def test_with_times_of_arrival_a_second_prune_deletes_nothing(
-    given_: list[Aged], policy: Policy, now: datetime
+    given_: list[Aged], policy: RetentionPolicy, now: datetime
 ) -> None:
     first = retain(given_, policy, now)
     assert first == retain(given_[::-1], policy, now)
@@ -251,7 +255,7 @@ def test_with_times_of_arrival_a_second_prune_deletes_nothing(
 
 @given(pulled, policies, times, st.lists(times, max_size=60))
 def test_what_arrives_late_with_an_early_date_displaces_nothing(
-    given_: list[Aged], policy: Policy, now: datetime, dates: list[datetime]
+    given_: list[Aged], policy: RetentionPolicy, now: datetime, dates: list[datetime]
 ) -> None:
     arrived = max([now, *(copy.known_at for copy in given_)]) + timedelta(hours=1)
     before = {copy.id for copy in kept(retain(given_, policy, arrived))}
@@ -293,8 +297,8 @@ def test_a_hostile_appliance_displaces_no_good_copy(poison: str, later: int) -> 
         for n in range(107)
         if (when := POISON[poison](n)) <= NOW or poison.endswith("future")
     ]
-    alone = {copy.id for copy in kept(retain(good, Policy(), now))}
-    together = {copy.id for copy in kept(retain(in_order([*good, *bad]), Policy(), now))}
+    alone = {copy.id for copy in kept(retain(good, RetentionPolicy(), now))}
+    together = {copy.id for copy in kept(retain(in_order([*good, *bad]), RetentionPolicy(), now))}
     # What is dated after the last good copy may be a backup that was really made; it takes that day's place.
     allowed = {copy.id for copy in good[:2]}
     assert alone - together <= allowed

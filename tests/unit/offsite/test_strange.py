@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-KEEP_ONE = retention.Policy(last=1, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
+KEEP_ONE = retention.RetentionPolicy(last=1, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
 FOLDER = "hosts/tscm-a/archives"
 
 
@@ -50,7 +50,7 @@ def still_works(store: LocalStore, tmp_path: Path, *, copies: int = 3) -> catalo
     offsite_tables.copies(found, NOW).encode()
     (tmp_path / "out").mkdir()
     assert fetch(store, found.find("tscm-a"), tmp_path / "out").exists()
-    if found.strange:
+    if found.unreadable:
         assert any("cannot be read" in warning for warning in status.warnings)
         with pytest.raises(PruneRefused, match="cannot be read"):
             list(prune.prune(store, prune.plan(found, KEEP_ONE, NOW), NOW))
@@ -91,7 +91,7 @@ def test_a_strange_thing_in_a_folder(store: LocalStore, tmp_path: Path, thing: s
     THINGS[thing](where)
     found = still_works(store, tmp_path)
     harmless = thing == "folder" or (name == "data" and where.is_file() and not where.is_symlink())
-    assert bool(found.strange) != harmless, found.strange
+    assert bool(found.unreadable) != harmless, found.unreadable
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
@@ -100,7 +100,7 @@ def test_a_strange_thing_in_a_folder(store: LocalStore, tmp_path: Path, thing: s
 )
 def test_a_name_that_is_not_ours(store: LocalStore, tmp_path: Path, name: bytes) -> None:
     (store.root / FOLDER / os.fsdecode(name)).write_bytes(b"{}")
-    (thing,) = still_works(store, tmp_path).strange
+    (thing,) = still_works(store, tmp_path).unreadable
     assert str(thing).isprintable()
     assert "name" in str(thing)
 
@@ -111,7 +111,7 @@ def test_a_socket(store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(store.root / FOLDER)  # a long path does not fit into the address
     with socket.socket(socket.AF_UNIX) as made:
         made.bind("s.json")
-        (thing,) = still_works(store, tmp_path).strange
+        (thing,) = still_works(store, tmp_path).unreadable
     assert "a socket" in str(thing)
 
 
@@ -138,7 +138,7 @@ def test_a_manifest_that_lies(store: LocalStore, tmp_path: Path, change: str) ->
     victim = catalog.load(store).copies[-1].manifest
     path = store.root / keys.manifest("tscm-a", victim.id)
     path.write_text(json.dumps(json.loads(path.read_text()) | CHANGES[change]))
-    assert len(still_works(store, tmp_path, copies=2).strange) == 1
+    assert len(still_works(store, tmp_path, copies=2).unreadable) == 1
 
 
 @pytest.mark.parametrize("change", [{"at": "9999-12-31T23:59:59-12:00"}, {"copy": "../.."}, {"kind": ["verify"]}])
@@ -147,7 +147,7 @@ def test_a_record_that_lies(store: LocalStore, tmp_path: Path, change: dict[str,
     list(verify(store, [copy], NOW))
     (path,) = (store.root / "hosts/tscm-a/records" / copy.id).iterdir()
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    assert len(still_works(store, tmp_path).strange) == 1
+    assert len(still_works(store, tmp_path).unreadable) == 1
 
 
 def test_data_that_cannot_be_read_is_told_and_the_others_are_verified(store: LocalStore) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tscm_migrate.migration.context import Actions, Migration
-    from tscm_migrate.offsite.restore_source import Kept
+    from tscm_migrate.offsite.restore_source import RestoreSource
 
 _GOES = 5.0  # seconds in which an answer that was on its way may die down
 
@@ -58,7 +58,7 @@ class OldAbsent(BaseStep):
         m.set_note("offline_proved", time.time())
 
 
-def _kept(m: Migration) -> Kept:
+def _kept(m: Migration) -> RestoreSource:
     if m.restore_source is None:
         raise AssertionError("these steps are of a run that restores what was kept")
     return m.restore_source

@@ -19,9 +19,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 from urllib.request import url2pathname
 
+from obstore.exceptions import BaseError
+from obstore.store import AzureStore, GCSStore, S3Store
+
 from tscm_migrate.errors import UsageError
 from tscm_migrate.model import Secret
+from tscm_migrate.offsite.stores.local import LocalStore
+from tscm_migrate.offsite.stores.multiparts import AwsKeys, Multiparts
+from tscm_migrate.offsite.stores.objects import CLIENT, RETRY, Objects
 from tscm_migrate.offsite.stores.refusals import Account
+from tscm_migrate.offsite.stores.sftp import SftpStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +37,6 @@ if TYPE_CHECKING:
     from obstore.store import S3Config
 
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.offsite.stores.multiparts import AwsKeys
     from tscm_migrate.offsite.stores.sftp import Connection
 
     Dial = Callable[[str], Connection]  # "NAME" or "user@address:port" to a connection
@@ -76,8 +82,6 @@ _CREDENTIALS = {
 @contextmanager
 def _explained(scheme: str) -> Iterator[None]:
     """Credentials that the library cannot use are an error of the caller's, with the place to mend it."""
-    from obstore.exceptions import BaseError
-
     try:
         yield
     except BaseError as error:
@@ -86,8 +90,6 @@ def _explained(scheme: str) -> Iterator[None]:
 
 
 def _folder(path: Path) -> Store:
-    from tscm_migrate.offsite.stores.local import LocalStore
-
     return LocalStore(path.absolute())
 
 
@@ -96,8 +98,6 @@ def _file(parts: SplitResult, _dial: Dial | None, _env: Mapping[str, str]) -> St
 
 
 def _sftp(parts: SplitResult, dial: Dial | None, _env: Mapping[str, str]) -> Store:
-    from tscm_migrate.offsite.stores.sftp import SftpStore
-
     if dial is None:
         raise UsageError(problem="an sftp:// store needs a connection, and none can be made here")
     folder = PurePosixPath(parts.path.removeprefix("/~/") or "/")  # sftp://host/~/folder is below the home
@@ -105,11 +105,6 @@ def _sftp(parts: SplitResult, dial: Dial | None, _env: Mapping[str, str]) -> Sto
 
 
 def _s3(parts: SplitResult, _dial: Dial | None, env: Mapping[str, str]) -> Store:
-    from obstore.store import S3Store
-
-    from tscm_migrate.offsite.stores.multiparts import Multiparts
-    from tscm_migrate.offsite.stores.objects import CLIENT, RETRY, Objects
-
     options = _options(parts, {"endpoint", "region", "allow_http"})
     prefix = _prefix(parts)
     region = options.get("region") or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
@@ -140,10 +135,6 @@ def _s3(parts: SplitResult, _dial: Dial | None, env: Mapping[str, str]) -> Store
 
 
 def _azure(parts: SplitResult, _dial: Dial | None, _env: Mapping[str, str]) -> Store:
-    from obstore.store import AzureStore
-
-    from tscm_migrate.offsite.stores.objects import CLIENT, RETRY, Objects
-
     _options(parts, set())
     prefix = _prefix(parts) or None
     inner = AzureStore(parts.netloc, prefix=prefix, client_options=CLIENT, retry_config=RETRY)
@@ -151,10 +142,6 @@ def _azure(parts: SplitResult, _dial: Dial | None, _env: Mapping[str, str]) -> S
 
 
 def _google(parts: SplitResult, _dial: Dial | None, _env: Mapping[str, str]) -> Store:
-    from obstore.store import GCSStore
-
-    from tscm_migrate.offsite.stores.objects import CLIENT, RETRY, Objects
-
     _options(parts, set())
     inner = GCSStore(parts.netloc, prefix=_prefix(parts) or None, client_options=CLIENT, retry_config=RETRY)
     return Objects(inner, _shown(parts), account=Account(_CREDENTIALS["gs"]))
@@ -175,8 +162,6 @@ _METADATA = ("169.254.169.254", 80)  # where a machine of Amazon's asks for its 
 
 def aws_keys(env: Mapping[str, str]) -> AwsKeys | None:
     """Static AWS credentials from the environment or the shared file; None: obstore finds a role by itself, or not."""
-    from tscm_migrate.offsite.stores.multiparts import AwsKeys
-
     access, secret, token = (
         env.get(f"AWS_{name}", "") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tscm_migrate.errors import ObjectExists, ObjectMissing, OutputFlood, StoreDenied, StoreError, StoreUnavailable
 from tscm_migrate.offsite.stores.base import Caps, Stat, Unfinished, check_key, check_room, is_key, moment, shown
+from tscm_migrate.ssh.sftp import entries, free_at
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -66,8 +67,6 @@ class SftpStore:
 
     def upload(self, key: str, chunks: Iterable[bytes], *, size_hint: int = 0) -> int:
         """See `Store.upload`."""
-        from tscm_migrate.ssh.sftp import free_at
-
         final, part = self._path(key), f"{self._root}/{_PARTS}/{secrets.token_hex(8)}.part"
         with self._lock:
             with self._translated(key):
@@ -152,8 +151,6 @@ class SftpStore:
             return iter(list(self._walk(check_key(prefix) if prefix else "", _DEPTH, tell)))
 
     def _walk(self, folder: str, depth: int, odd: Odd) -> Iterator[Stat]:
-        from tscm_migrate.ssh.sftp import entries
-
         try:
             found = entries(self._sftp, f"{self._root}/{folder}".rstrip("/"), self.url)
         except FileNotFoundError:
@@ -194,8 +191,6 @@ class SftpStore:
     def unfinished(self) -> list[Unfinished]:
         """See `Store.unfinished`."""
         with self._lock, self._translated(""):
-            from tscm_migrate.ssh.sftp import entries
-
             self._check_root()
             try:
                 found = entries(self._sftp, f"{self._root}/{_PARTS}", self.url)
