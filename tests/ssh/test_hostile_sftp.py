@@ -102,7 +102,7 @@ def end(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     [
         ("big", "announced a packet of"),
         ("16 MB", "announced a packet of"),
-        ("unasked", "nobody asked for"),
+        ("unasked", "answers without a request"),
         ("count", "without end"),
         ("for ever", "without end"),
         ("more attributes", "attributes"),

@@ -94,7 +94,7 @@ def test_a_wrong_code_and_a_code_that_nobody_knows_are_told(tmp_path: Path) -> N
     with stand_in(tmp_path, steps=("publickey", "keyboard-interactive"), questions=CODE) as server:
         with pytest.raises(AuthFailed, match=r"key user \(accepted, not enough\), answers; the server takes: keyboard"):
             connect(server.host(), credentials=Knows("pass", "000000"), timeouts=QUICK)
-        with pytest.raises(AuthFailed, match="nobody could answer 'Verification code:'"):
+        with pytest.raises(AuthFailed, match="no answer is known to 'Verification code:'"):
             connect(server.host(), credentials=NoSecrets(), timeouts=QUICK)
 
 

@@ -1,6 +1,6 @@
 """Log in to a server with agent keys, key files, a password, and answers to its questions.
 
-A secret is asked for only when its turn has come.
+A secret is resolved only when a method needs it.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _MOST_KEYS = 5  # OpenSSH's MaxAuthTries is 6, and a password may follow
-_ROUNDS = 8  # of partial successes
+_ROUNDS = 8  # rounds of authentication, each with a partial success
 
 
 class Credentials(Protocol):
-    """Resolves secrets when they are needed; None: there is none to be had."""
+    """Resolves secrets when they are needed; each method returns None if the secret is not available."""
 
     def sudo_password(self, host: Host) -> Secret | None:
-        """The password that sudo on this host wants."""
+        """Return the sudo password for this host."""
         ...
 
     def login_password(self, host: Host) -> Secret | None:
-        """The login password; asked for only after every key failed."""
+        """Return the login password; called only after every key has failed."""
         ...
 
     def key_passphrase(self, host: Host, key: Path) -> Secret | None:
-        """The passphrase of an encrypted key file."""
+        """Return the passphrase of an encrypted key file."""
         ...
 
     def login_answer(self, host: Host, question: str) -> Secret | None:
-        """The answer to a question of the server that is not for the password: a one-time code."""
+        """Return the answer to a question of the server other than the password, such as a one-time code."""
         ...
 
 
 class NoSecrets:
-    """Credentials for those who have only keys."""
+    """Credentials without any secret: only keys that need no passphrase work."""
 
     def sudo_password(self, host: Host) -> Secret | None:  # noqa: ARG002
         """None."""
@@ -72,7 +72,7 @@ class NoSecrets:
 
 
 class Authentication:
-    """What paramiko's `auth_strategy=` wants: one method that makes a transport authenticated or raises."""
+    """The authentication strategy that paramiko calls: authenticate a transport, or raise."""
 
     def __init__(self, host: Host, credentials: Credentials) -> None:
         self.host = host
@@ -84,11 +84,11 @@ class Authentication:
         self._unused = ""
 
     def authenticate(self, transport: paramiko.Transport) -> None:
-        """Try what there is, in order, until the server is content; go on with what it asks for as well.
+        """Try the agent's keys, key files, password and questions in order, until the server accepts.
 
         Raises:
-            paramiko.AuthenticationException: with what was tried, and how the server took it.
-            HungUpError: the connection was closed. PasswordChangeError: the password has expired.
+            paramiko.AuthenticationException: nothing was accepted; the text lists what was tried.
+            HungUpError: the server closed the connection. PasswordChangeError: the password has expired.
         """
         try:
             self._authenticate(transport)
@@ -109,7 +109,7 @@ class Authentication:
             raise AuthenticationException(self._refused([]))
 
     def _allowed(self, transport: paramiko.Transport) -> list[str] | None:
-        """The methods that the server takes; None where it wants no proof at all."""
+        """Return the methods that the server accepts; None if it needs no authentication at all."""
         try:
             transport.auth_none(self.host.user)
         except BadAuthenticationType as error:
@@ -117,11 +117,11 @@ class Authentication:
         return None
 
     def _round(self, transport: Any, allowed: list[str]) -> list[str] | None:
-        """Try what there is for these methods.
+        """Try these methods once.
 
         Returns:
-            None: authenticated. Methods: something was accepted, and the server wants one of these as well. Empty:
-            all was refused.
+            None if authenticated; a list of methods if one was accepted and the server needs another; an empty list if
+            everything was refused.
         """
         for name, attempt in self._attempts(transport, allowed):
             outcome = self._step(transport, name, attempt)
@@ -130,7 +130,7 @@ class Authentication:
         return []
 
     def _attempts(self, transport: Any, allowed: list[str]) -> Iterator[tuple[str, Callable[[], list[str]]]]:
-        """Keys, the password, answers to the server's questions; the last where the password alone does not do."""
+        """Yield keys, then the password, then answers to the server's questions, with their names."""
         user = self.host.user
         if "publickey" in allowed:
             for name, key in self._keys_left():
@@ -144,7 +144,7 @@ class Authentication:
             yield "answers", partial(transport.auth_interactive, user, LoginAnswers(self.host, self.credentials))
 
     def _step(self, transport: Any, name: str, attempt: Callable[[], list[str]]) -> list[str] | None:
-        """One attempt; see `_round`."""
+        """Make one attempt; return as `_round` does."""
         self.tried.append(name)
         try:
             more = attempt()
@@ -164,7 +164,7 @@ class Authentication:
             if not transport.is_active():
                 raise HungUpError("it hung up after " + ", ".join(self.tried)) from error
             raise AuthenticationException(f"{name}: {error}") from error
-        if more:  # accepted, and the server wants one thing more
+        if more:  # accepted, but the server needs another method too
             self.tried[-1] += " (accepted, not enough)"
             return more
         return None
@@ -178,7 +178,7 @@ class Authentication:
     # ------------------------------------------------------------------ keys
 
     def _keys_left(self) -> Iterator[tuple[str, paramiko.PKey]]:
-        """The keys that were not offered yet, as many as a server takes before it hangs up."""
+        """Yield the keys not offered yet, at most as many as servers accept before they close the connection."""
         if self._keys is None:
             self._keys = self._all_keys()
         for name, key in self._keys:
@@ -192,7 +192,7 @@ class Authentication:
             yield name, key
 
     def _all_keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
-        """Agent keys that belong to the named files first (they need no passphrase), then the files, then the rest."""
+        """Yield agent keys of the configured files (they need no passphrase), then the files, then other agent keys."""
         found = ssh_config.settings(self.host)
         agent = self._agent_keys(found.agent)
         files = ssh_config.identities(self.host)
@@ -221,7 +221,7 @@ class Authentication:
             return []
 
     def _load(self, path: Path) -> paramiko.PKey | None:
-        """Read a key file; ask for its passphrase when it has one; None (and a mark in `tried`) when that fails."""
+        """Load a key file, with its passphrase if it has one; on failure add the reason to `tried` and return None."""
         try:
             data = keyfiles.read(path)
             if keyfiles.is_public(data):
@@ -241,7 +241,7 @@ class Authentication:
 
 
 def _login(transport: paramiko.Transport, user: str, password: Secret) -> list[str]:
-    # the fallback would answer a question for a one-time code with the password
+    # paramiko's fallback would send the password to a question for a one-time code
     return transport.auth_password(user, password.reveal(), fallback=False)
 
 
@@ -259,15 +259,15 @@ class HungUpError(Exception):
 
 
 class PasswordChangeError(Exception):
-    """The server wants a new password before it lets anybody in."""
+    """The server requires a new password before the login."""
 
 
 class UnansweredError(Exception):
-    """The server asks something that nobody can answer."""
+    """A question of the server cannot be answered."""
 
 
 class LoginAnswers:
-    """Answers the questions of one keyboard-interactive login.
+    """Answer the questions of one keyboard-interactive login.
 
     Attributes:
         password_given: whether the password was among the answers.
@@ -278,10 +278,10 @@ class LoginAnswers:
         self.password_given = False
 
     def __call__(self, title: str, instructions: str, prompts: Sequence[tuple[str, bool]]) -> list[str]:
-        """The answers, in order.
+        """Return the answers in order.
 
         Raises:
-            PasswordChangeError, UnansweredError: see there.
+            PasswordChangeError: the password has expired. UnansweredError: a question has no answer.
         """
         said = " ".join(part.strip() for part in (title, instructions) if part.strip())
         if _CHANGE.search(" ".join([said, *(text for text, _ in prompts)])):
@@ -298,18 +298,18 @@ class LoginAnswers:
         else:
             found = self._credentials.login_answer(self._host, outside(f"{said} {text}".strip(), 400))
         if found is None:
-            raise UnansweredError(f"nobody could answer {question!r}")
+            raise UnansweredError(f"no answer is known to {question!r}")
         return found.reveal()
 
 
 def agent_at(place: str) -> Any:
-    """An open agent; it has `get_keys` and `close`.
+    """Connect to an ssh agent.
 
     Args:
-        place: "" or "SSH_AUTH_SOCK": the usual one; "$NAME": the socket that this variable names; else a path.
+        place: "" or "SSH_AUTH_SOCK" for the usual agent; "$NAME" for the socket in that variable; else a path.
 
     Raises:
-        OSError, paramiko.SSHException: nobody answers there.
+        OSError, paramiko.SSHException: no agent answers there.
     """
     if place.startswith("$"):
         place = os.environ.get(place[1:], "")
@@ -317,7 +317,7 @@ def agent_at(place: str) -> Any:
         return paramiko.Agent()
 
     family: int | None = getattr(socket, "AF_UNIX", None)
-    if family is None:  # Windows: the agents there have one place each
+    if family is None:  # Windows, where each kind of agent has one fixed place
         return paramiko.Agent()
     return _AgentAtSocket(family, place)
 

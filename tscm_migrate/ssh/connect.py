@@ -1,4 +1,4 @@
-"""Make a connection: through gateways, to a host whose key is pinned, with what the operator has to prove himself."""
+"""Connect to a host, through its gateways, with a check of every host key and with the configured credentials."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 # paramiko's own rekey at 2**29 bytes fails under load (paramiko#822); the server rekeys where its policy says so.
 _REKEY_BYTES = 1 << 40
 _said: set[str] = set()
-# A library without a handler would print tracebacks of its threads to the operator's terminal.
+# Without a handler, tracebacks of paramiko's threads would be printed on the terminal.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
 class HostKeyPolicy:
-    """What a server key must be: one of the pinned keys, or one of the expected fingerprints."""
+    """Decides whether a server key is accepted: it is pinned, or its fingerprint is expected."""
 
     host: str
     name: str
@@ -44,7 +44,11 @@ class HostKeyPolicy:
     expect: tuple[str, ...] | None = None
 
     def check(self, blob: bytes) -> None:
-        """Pass, or raise HostKeyUnknown or HostKeyChanged."""
+        """Check a key in wire form.
+
+        Raises:
+            HostKeyUnknown: no key is pinned. HostKeyChanged: the key is another one, or revoked.
+        """
         offered = known_hosts.fingerprint(blob)
         if self.expect is not None:
             if offered not in self.expect:
@@ -70,19 +74,23 @@ class HostKeyPolicy:
         )
 
     def preferred(self, types: Sequence[str]) -> list[str]:
-        """The key types in the order to ask for: what is pinned first, so that the server shows that key."""
+        """Return the key types with the pinned types first, so that the server offers a key that is pinned."""
         pinned = {entry.type for entry in self.known.pinned(self.name)} if self.expect is None else set()
         return sorted(types, key=lambda t: ("ssh-rsa" if t.startswith("rsa-sha2-") else t) not in pinned)
 
 
 class PinnedKeyPolicy(paramiko.MissingHostKeyPolicy):
-    """Has paramiko check every server key by a HostKeyPolicy: the client's own tables of host keys stay empty."""
+    """Makes paramiko check every server key with a HostKeyPolicy; the client's own tables of host keys stay empty."""
 
     def __init__(self, policy: HostKeyPolicy) -> None:
         self._policy = policy
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
-        """Pass, or raise HostKeyUnknown or HostKeyChanged."""
+        """Check a key.
+
+        Raises:
+            HostKeyUnknown, HostKeyChanged: see `HostKeyPolicy.check`.
+        """
         self._policy.check(key.asbytes())
 
 
@@ -95,21 +103,21 @@ def connect(
     expect: Sequence[str] | None = None,
     foreseen: Mapping[str, Sequence[str]] | None = None,
 ) -> Shell:
-    """Connect to a host, and to its gateways before.
+    """Connect to a host, first to its gateways.
 
     Args:
-        host: the inventory's entry; `host.known_hosts` is the only file whose keys count.
-        credentials: asked for a secret when its turn comes.
-        emit: sees every command that the shell runs.
+        host: the inventory's entry; only keys in `host.known_hosts` are trusted.
+        credentials: resolve secrets when a method needs them.
+        emit: receives an event for every command that the shell runs.
         timeouts: seconds.
-        expect: `SHA256:…` fingerprints; the server's key must be one of them, and known_hosts is not asked. For the
-            cutover, when the identity at an address changes as foreseen.
+        expect: `SHA256:…` fingerprints, used instead of known_hosts: the server's key must be one of them. For the
+            cutover, when another appliance takes over an address.
         foreseen: the same for gateways, by NAME@ADDRESS.
 
     Raises:
         Unreachable: no connection, no banner, or no common algorithm.
-        HostKeyUnknown: nothing is pinned.
-        HostKeyChanged: another key than the pinned or expected ones.
+        HostKeyUnknown: no key is pinned for the host.
+        HostKeyChanged: the key is not one of those pinned or expected.
         AuthFailed: no key and no password was accepted.
     """
     chain: list[fabric.Connection] = []
@@ -141,7 +149,7 @@ def connect(
 
 
 def _say_notes(host: Host, emit: Emit) -> None:
-    """Say what of ~/.ssh/config does not apply, each line once."""
+    """Report which lines of ~/.ssh/config are ignored, each line once."""
     for note in settings(host).notes:
         if note not in _said:
             _said.add(note)
@@ -157,14 +165,14 @@ def _hops(host: Host) -> list[Host]:
 
 def _close(chain: list[fabric.Connection]) -> None:
     for connection in reversed(chain):
-        # fabric's own close() leaves the socket of a connection that failed half-way
+        # fabric's close() does not close the socket of a connection that failed during its setup
         connection.client.close()
         connection.close()
 
 
 @dataclass(frozen=True)
 class _Route:
-    """What one hop needs."""
+    """What a connection to one hop needs."""
 
     host: Host
     gateway: fabric.Connection | None
@@ -177,7 +185,7 @@ def _open(route: _Route) -> fabric.Connection:
     try:
         return _attempt(route)
     except HostKeyChanged:
-        # Only fingerprints are expected, not their types: the server may hold an expected key of another type.
+        # Only fingerprints are expected, without key types: the server may have an expected key of another type.
         found = _other_type(route) if route.identity.expect is not None else None
         if found is None:
             raise
@@ -188,13 +196,13 @@ def _other_type(route: _Route) -> fabric.Connection | None:
     for types in known_hosts.ALGORITHMS:
         try:
             return _attempt(route, types)
-        except (HostKeyChanged, Unreachable):  # another key again, or none of this type
+        except (HostKeyChanged, Unreachable):  # an unexpected key, or no key of this type
             continue
     return None
 
 
 def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
-    """One connection attempt; `types` limits the host key algorithms (empty: all)."""
+    """Try to connect once; `types` limits the host key algorithms (empty: all)."""
     host, timeouts = route.host, route.timeouts
 
     opened: list[Transport] = []
@@ -213,7 +221,7 @@ def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
         user=host.user,
         port=host.port,
         gateway=route.gateway,
-        # fabric's files and what it would read of ~/.ssh/config may redirect the connection: see `userconfig`
+        # fabric's own files, and its reading of ~/.ssh/config, may redirect the connection: see `ssh_config`
         config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
         connect_kwargs={
             "timeout": timeouts.connect,
@@ -224,7 +232,7 @@ def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
             "auth_strategy": Authentication(host, route.credentials),
         },
     )
-    connection.client.set_missing_host_key_policy(PinnedKeyPolicy(route.identity))  # fabric's own accepts any key
+    connection.client.set_missing_host_key_policy(PinnedKeyPolicy(route.identity))  # fabric's default accepts any key
     try:
         with translated(host.name, connecting=True):
             connection.open()

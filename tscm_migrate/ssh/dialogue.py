@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pending:
-    """What the other side says at the moment.
+    """What the remote program shows at the moment.
 
     Attributes:
         line: the unterminated last line; when `terminated`, the last line that is not blank.
-        context: everything since the last answer (its end, at most 64 KiB).
+        context: everything since the last answer (at most the last 64 KiB).
         lines: its finished lines.
-        settled: False: more may be on its way; True: it has been silent for long enough to be waiting.
-        terminated: the line ended with a newline, so it may as well be busy.
-        quiet: seconds of silence; a pending that got `WAIT` is offered again after twice the silence, and so on.
+        settled: whether the program has been silent long enough to be waiting; if False, more output may follow.
+        terminated: the line ended with a newline, so the program may be busy instead of waiting.
+        quiet: seconds of silence; after `WAIT` the prompt is offered again after twice the silence, and so on.
     """
 
     line: str = field(repr=False)
@@ -39,44 +39,45 @@ class Pending:
     settled: bool
     terminated: bool = False
     quiet: float = 0.0
-    modes: Callable[[], Collection[str]] = tuple  # of its terminal; asked for when it is called
+    modes: Callable[[], Collection[str]] = tuple  # reads the modes of its terminal when called
 
     @property
     def hides(self) -> bool:
-        """Whether what is typed would not be shown, as where a password is read."""
+        """Return whether typed text is not echoed, as when a program reads a password."""
         modes = self.modes()
         return "-echo" in modes and "-icanon" not in modes
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Type this and Enter; `rule` names who says so; a `secret` is shown as a mask wherever it would appear.
+    """Type this text and Enter; `rule` names the rule that decided; a `secret` is masked wherever it would be shown.
 
-    A text of one character goes without Enter to a program that reads single keys: it would answer its next question.
+    A text of one character is sent without Enter to a program that reads single keys: Enter would answer its next
+    question.
     """
 
     text: str
     rule: str = ""
     secret: bool = False
-    asked: str = ""  # the whole question, where it begins above the line that waits
+    asked: str = ""  # the complete question, if it begins above the last line
 
     def __repr__(self) -> str:
         return f"Answer({self.shown!r}, rule={self.rule!r})"
 
     @property
     def shown(self) -> str:
-        """The text as it may be seen."""
+        """Return the text as it may be shown."""
         return MASK if self.secret else self.text
 
 
 @dataclass(frozen=True)
 class Wait:
-    """No answer; the other side is busy, or nobody can know yet."""
+    """No answer yet: the program is busy, or the prompt may be incomplete."""
 
 
 @dataclass(frozen=True)
 class HangUp:
-    """Hang up; `reason` comes back in the transcript."""
+    """Close the connection to the program; `reason` is returned in the transcript."""
 
     reason: str
 
@@ -96,13 +97,13 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Transcript:
-    """How a dialogue went.
+    """The result of a dialogue.
 
     Attributes:
-        text: as a terminal would have shown it, answers included, secrets masked; its end, at most the limit.
+        text: as a terminal would show it, with the answers, secrets masked; at most the last 256 KiB.
         exchanges: the answered prompts.
-        status: exit status; None: none came (hung up, lost, or ended by a signal).
-        lost: the connection went away.
+        status: exit status; None without one (closed by us, connection lost, or ended by a signal).
+        lost: whether the connection was lost.
         stopped: the reason of a `HangUp`, else "".
     """
 
@@ -116,14 +117,14 @@ class Transcript:
 
 @dataclass(frozen=True)
 class DialoguePace:
-    """Seconds.
+    """The times of a dialogue, in seconds.
 
     Attributes:
-        quiet: silence after which an unterminated line that looks like a prompt is one.
-        doubtful: the same for one that does not look like it.
+        quiet: silence after which an unterminated line that looks like a prompt is taken as one.
+        doubtful: the same for an unterminated line that does not look like a prompt.
         terminated: the same for a line that ended with a newline.
-        idle: nothing was said and nothing answered for so long: it is given up.
-        total: for all of it, without the time that the caller takes to decide.
+        idle: timeout without any output or answer.
+        total: timeout of the complete dialogue, without the time that the caller takes to decide.
     """
 
     quiet: float = 0.4
@@ -135,10 +136,10 @@ class DialoguePace:
 
 _PROMPT_END = re.compile(r"[:?\])}>»›$#=…]\s*$")
 _STATUS_GRACE = 5.0  # seconds: the exit status may come after the end of the output
-_ORPHAN_GRACE = 2.0  # seconds: a daemon that the program left may hold the terminal
-# Seconds: a program sets its terminal just behind its prompt, and may throw away what was typed before.
+_ORPHAN_GRACE = 2.0  # seconds: a daemon started by the program may keep the terminal open
+# Seconds: a program may set its terminal's modes after its prompt, and discard what was typed before that.
 _MODE_DELAY = 0.15
-_KEY_TAKEN = 1.5  # seconds: what took a key has said something by then; a line editor still waits for Enter
+_KEY_TAKEN = 1.5  # seconds: a program that reads single keys has responded by then; a line editor still waits for Enter
 _FLOOD = 64 << 20
 
 
@@ -191,19 +192,19 @@ class Dialogue:
         channel.in_stderr_buffer.set_event(self._wake)
         self._began = self._heard = time.monotonic()
         self._deadline = self._began + self.pace.total
-        self._offer_at = 0.0  # silence after which the pending line is offered again
+        self._offer_at = 0.0  # silence after which the last line is offered again
         self._orphaned = 0.0
 
     def run(self, early: bytes = b"") -> Transcript:
-        """Converse until the other side ends.
+        """Run the dialogue until the program ends.
 
         Args:
             early: output that was read before.
 
         Raises:
-            DialogueSilent: `idle` or `total` seconds are over; with the transcript.
+            DialogueSilent: the `idle` or `total` timeout has passed; it has the transcript.
             OutputFlood: it printed 64 MiB.
-            Exception: whatever `decide` raises; the channel is closed then too.
+            Exception: any exception from `decide`; the channel is closed first.
         """
         try:
             with translated(self.host):
@@ -278,7 +279,7 @@ class Dialogue:
     # ------------------------------------------------------------------ offering and answering
 
     def _due(self) -> float:
-        """The silence after which the other side counts as waiting."""
+        """Return the silence after which the program counts as waiting."""
         if self._offer_at:
             return self._offer_at
         if not self.terminal.line.strip():
@@ -317,10 +318,10 @@ class Dialogue:
         modes = self.modes() if depends else ()
         took = time.monotonic() - asked
         self._deadline += took
-        self._heard += took  # the silence while we think is ours
+        self._heard += took  # do not count our own decision time as the program's silence
         if isinstance(verdict, HangUp):
             return verdict
-        # An answer belongs to the prompt that was seen: when more has come meanwhile, look again.
+        # The answer is for the prompt as it was: if more output has arrived meanwhile, decide again.
         if isinstance(verdict, Answer) and not self._wake_data():
             self._answer(pending, verdict, modes)
         return None
@@ -330,7 +331,7 @@ class Dialogue:
 
     def _answer(self, pending: Pending, answer: Answer, modes: Collection[str]) -> None:
         self._key_sent = len(answer.text) == 1 and "-icanon" in modes
-        # Nobody makes a newline of the key there, as where a program reads a secret itself and shows a star for each.
+        # The terminal does not turn CR into a newline, as when a program itself reads a secret and shows a star a key.
         enter = b"\r" if "-icrnl" in modes else b"\n"
         if answer.secret:
             self.terminal.hide(answer.text)
@@ -338,7 +339,7 @@ class Dialogue:
         try:
             self.channel.sendall(answer.text.encode() + (b"" if self._key_sent else enter))
         except OSError:
-            return  # it ended in this moment; the loop sees why
+            return  # the program has just ended; the loop finds out why
         self._log.add(f"{shown}{answer.shown}\n")
         self.terminal.mark(answer.text, alone=self._key_sent and "-echo" not in modes)
         self._heard = time.monotonic()
@@ -348,14 +349,14 @@ class Dialogue:
         self.on_exchange(exchange)
 
     def _enter_where_still_awaited(self) -> None:
-        """After a key that nothing has come of: a program with a line editor of its own waits for Enter."""
+        """Send Enter after a key without effect: a program with its own line editor waits for it."""
         silence = time.monotonic() - self._heard
         if silence < _KEY_TAKEN:
             self._offer_at = _KEY_TAKEN
             return
         self._key_sent = False
         if "-icanon" in self.modes() and not self._wake_data():
-            self.channel.sendall(b"\r")  # what the key sends; a line editor may not know a newline
+            self.channel.sendall(b"\r")  # what the Enter key sends; a line editor may not accept a newline
 
     # ------------------------------------------------------------------ the end
 
@@ -364,12 +365,12 @@ class Dialogue:
         if self.channel.exit_status >= 0:
             return self._transcript(status=self.channel.exit_status)
         transport = self.channel.get_transport()
-        deadline = time.monotonic() + 0.5  # channels hear of a lost connection a moment before it says so itself
+        deadline = time.monotonic() + 0.5  # a lost connection closes channels before its transport
         while transport.is_active() and time.monotonic() < deadline and not self.channel.eof_received:
             time.sleep(0.02)
         return self._transcript(lost=not transport.is_active())
 
     def _transcript(self, *, status: int | None = None, lost: bool = False, stopped: str = "") -> Transcript:
         took = time.monotonic() - self._began
-        text = redact.clean(self._log.text() + self.terminal.line)  # before it is taken apart into lines
+        text = redact.clean(self._log.text() + self.terminal.line)  # before the text is split into lines
         return Transcript(text, tuple(self._exchanges), status, lost, stopped, round(took, 3))

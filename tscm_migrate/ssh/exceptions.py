@@ -39,7 +39,7 @@ _PORT = 22
 
 
 def _words(error: BaseException) -> str:
-    """The exception's text on one line without control characters; a server may have written part of it."""
+    """Return the exception's text on one line without control characters; part of it may come from the server."""
     said = str(error)
     if isinstance(error, NoValidConnectionsError):
         tries = error.errors.items()
@@ -48,14 +48,14 @@ def _words(error: BaseException) -> str:
         said = f"its name cannot be looked up: {error.strerror}"
     elif isinstance(error, OSError) and error.strerror:
         said = error.strerror
-    elif said.startswith(("No existing session", "Error reading SSH protocol banner")):  # whichever thread is first
+    elif said.startswith(("No existing session", "Error reading SSH protocol banner")):  # either, by timing
         said = "something takes the connection, and says nothing that is SSH"
     text = " ".join(said.split()) or type(error).__name__
     return "".join(c for c in text if c.isprintable())[:300]
 
 
 def translate(error: BaseException, host: str, *, connecting: bool = False) -> MigrateError | None:
-    """Say what a foreign exception means.
+    """Translate a foreign exception.
 
     Args:
         error: what paramiko, fabric or the operating system raised.
@@ -63,7 +63,7 @@ def translate(error: BaseException, host: str, *, connecting: bool = False) -> M
         connecting: whether the connection was still being made; it decides between Unreachable and ConnectionLost.
 
     Returns:
-        Our error, or None for what is no SSH trouble (a bug must stay visible as such).
+        Our error, or None if the exception is not about SSH (a bug must stay visible).
     """
     if isinstance(error, MigrateError):
         return error
@@ -71,12 +71,12 @@ def translate(error: BaseException, host: str, *, connecting: bool = False) -> M
     lost = Unreachable if connecting else ConnectionLost
     table: tuple[tuple[tuple[type[BaseException], ...], Callable[[], MigrateError]], ...] = (
         ((paramiko.AuthenticationException,), lambda: AuthFailed(host, words)),
-        # while connecting, the channel is the gateway's, and what it cannot reach is this host
+        # while connecting, the channel belongs to the gateway, which cannot reach this host
         (
             (paramiko.ChannelException,),
             lambda: (Unreachable if connecting else SshError)(host, f"channel refused: {words}"),
         ),
-        # raised where a session begins with anything else than SFTP; a refusal of a server is an OSError
+        # raised if the first data is not SFTP; a refusal by the server is an OSError
         ((paramiko.SFTPError,), lambda: TalkativeLogin(host, f"SFTP: {words}")),
         # sockets, time-outs and name lookups are OSErrors
         ((paramiko.SSHException, OSError, EOFError), lambda: lost(host, words)),
@@ -85,14 +85,14 @@ def translate(error: BaseException, host: str, *, connecting: bool = False) -> M
 
 
 def login_of(host: Host) -> str:
-    """What `ssh` takes to log in there."""
+    """Return the arguments with which `ssh` logs in to a host."""
     port = "" if host.port == _PORT else f"-p {host.port} "
     return f"{port}{host.user}@{host.address}"
 
 
 @contextlib.contextmanager
 def translated(host: str, *, connecting: bool = False) -> Iterator[None]:
-    """Run the block; what it raises comes out as ours, with the foreign one as its cause."""
+    """Run the block; raise foreign exceptions translated, with the original as cause."""
     try:
         yield
     except MigrateError:
@@ -105,13 +105,16 @@ def translated(host: str, *, connecting: bool = False) -> Iterator[None]:
 
 
 def let_go(opened: paramiko.Channel | paramiko.SFTPFile) -> None:
-    """Close it; where the connection is gone, or goes meanwhile, there is nothing to close, and no error to hide."""
+    """Close a channel or file; ignore the errors of a connection that is lost."""
     with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
         opened.close()
 
 
 def lives(channel: paramiko.Channel, grace: float = 0.5) -> bool:
-    """Whether the connection is still there; channels are told of its end a moment before it says so itself."""
+    """Return whether the connection is up.
+
+    A lost connection closes its channels a moment before the transport becomes inactive: wait for `grace` seconds.
+    """
     transport = channel.get_transport()
     deadline = time.monotonic() + grace
     while transport.is_active():
@@ -132,8 +135,8 @@ _MANY = re.compile(r"too many authentication failures", re.IGNORECASE)
 _OUTDATED = re.compile(
     r"-sha1$|^ssh-(?:rsa|dss)(?:-cert|$)|-cbc(?:@|$)|^arcfour|^3des|^blowfish|^cast|md5|hmac-sha1|ripemd|^umac-64|^none$"
 )
-_FLAGS = ("ext-info-", "kex-strict-")  # in a list of algorithms, and not algorithms
-# what is negotiated, by paramiko's names: of the lists that the server sent, and of our own
+_FLAGS = ("ext-info-", "kex-strict-")  # flags in the lists of algorithms
+# what is negotiated; paramiko's names of the server's list and of our own
 _KINDS = (
     ("key exchange", "kex_algo_list", "preferred_kex"),
     ("host key algorithm", "server_key_algo_list", "preferred_keys"),
@@ -143,7 +146,7 @@ _KINDS = (
 
 
 def no_common(host: str, transport: Transport) -> NoCommonAlgorithm | None:
-    """The first kind of algorithm of which the server offers none of ours."""
+    """Return an error for the first kind of algorithm that the server and this library do not share; else None."""
     for kind, theirs, ours in _KINDS:
         offered = [
             name for name in transport.offered.get(theirs, []) if not name.startswith(("ext-info", "kex-strict"))
@@ -161,12 +164,12 @@ def no_common(host: str, transport: Transport) -> NoCommonAlgorithm | None:
 
 
 def refusal(host: Host, transport: Transport | None, error: BaseException) -> MigrateError | None:
-    """The error that tells the cause; None where nothing but the exception itself is known.
+    """Return an error that explains why a connection or login failed; None if only the exception is known.
 
     Args:
-        host: where to.
-        transport: what there was of a connection.
-        error: as it came.
+        host: the host that was to be reached.
+        transport: the transport, if the connection came so far.
+        error: the exception.
     """
     if isinstance(error, PasswordChangeError):
         return PasswordExpired(host.name, str(error), login_of(host))
@@ -211,7 +214,7 @@ def _banner(transport: Transport) -> str:
     return banner.decode(errors="replace") if banner else ""
 
 
-# What shells read before `-c COMMAND`, or what a user has put it into because another file of the list reads it.
+# Files that shells read before `-c COMMAND`, directly or from another file of this list.
 FILES = (
     ".ssh/rc", ".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshenv", ".zprofile", ".zshrc", ".zlogin",
     ".kshrc", ".cshrc", ".tcshrc", ".login", ".config/fish/config.fish",
@@ -219,7 +222,7 @@ FILES = (
 _REPLACES = re.compile(
     r"\s*(?:[^#]*?(?:[;&|({]|\b(?:then|else|do))\s+)?(?:builtin\s+)?(?:exec\s+(?![<>&\d{])\S|(?:tmux|screen|exit)\b)"
 )
-_MOST = 1 << 16  # bytes of a start-up file
+_MOST = 1 << 16  # bytes of a startup file
 _EXPIRED_OUTPUT = re.compile(
     r"password (?:has )?expired|password change required|required to change your password", re.IGNORECASE
 )
@@ -227,13 +230,13 @@ _SHORT = 200
 
 
 def not_run(host: str, display: str, said: bytes, status: int | None) -> MigrateError:
-    """The error for a script whose begin mark did not come.
+    """Return the error for a script whose begin mark was not printed.
 
     Args:
         host: the inventory name.
         display: what the command is called.
-        said: what came instead.
-        status: the exit status; None: the login had not ended.
+        said: what was printed instead.
+        status: the exit status; None if the login had not ended.
     """
     text = said.decode(errors="replace")
     lines = ["".join(c for c in line if c.isprintable()).strip() for line in text.splitlines()]
@@ -246,12 +249,12 @@ def not_run(host: str, display: str, said: bytes, status: int | None) -> Migrate
 
 
 def startup_line(open_sftp: Callable[[], paramiko.SFTPClient]) -> str:
-    """The first line of a start-up file that replaces or ends the login's shell: "~/.bashrc line 3: exec zsh".
+    """Find the first line of a startup file that replaces or ends the login shell: "~/.bashrc line 3: exec zsh".
 
-    Read over SFTP, which does not need the shell where the server has it built in.
+    The files are read over SFTP, which does not need the shell if the server has SFTP built in.
 
     Returns:
-        "" where no file has such a line, or none can be read.
+        "" if no file has such a line, or no file can be read.
     """
     with contextlib.suppress(MigrateError, OSError, EOFError), contextlib.closing(open_sftp()) as client:
         for name in FILES:
@@ -262,7 +265,7 @@ def startup_line(open_sftp: Callable[[], paramiko.SFTPClient]) -> str:
 
 
 def replacing_line(text: str) -> str:
-    """The first line that gives the shell to another program, with its number: "3: exec zsh"; "" where none does."""
+    """Return the first line that replaces the shell by another program, with its number: "3: exec zsh"; else ""."""
     for number, line in enumerate(text.splitlines(), 1):
         if _REPLACES.match(line):
             return f"{number}: {line.strip()[:_SHORT]}"

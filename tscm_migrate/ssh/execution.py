@@ -1,4 +1,4 @@
-"""One command on one channel: start it (as root where asked), feed it, drain both streams, know how it ended."""
+"""Run one command on one channel: start it (as root if needed), write its input, read both outputs, get its status."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 18
 _STATUS_GRACE = 5.0  # seconds: the exit status may come after the end of the output
-_ORPHAN_GRACE = 2.0  # seconds: a background child may hold the output open after the command's end
+_ORPHAN_GRACE = 2.0  # seconds: a background child may keep the output open after the command's end
 _POLL = 0.25
-_BY_SIGNAL = 128  # and above: how shells report a command that a signal ended
+_BY_SIGNAL = 128  # shells report a command that a signal ended with a status from here on
 
 
 class Wake(threading.Event):
-    """An event for two buffers at once: reading one empty must not hide that the other has something."""
+    """An event shared by two buffers: emptying one buffer must not clear the event while the other has data."""
 
     def clear(self) -> None:
-        """What the buffers call; only the reader itself resets."""
+        """Do nothing: the buffers call this; only the reader calls `reset`."""
 
     def reset(self) -> None:
-        """Forget, before looking at both buffers."""
+        """Clear the event, before both buffers are checked."""
         super().clear()
 
 
 @dataclass(frozen=True)
 class Root:
-    """How to become root: None as password means that sudo asks for none."""
+    """How to become root; without `password`, sudo needs none."""
 
     password: Secret | None
 
@@ -55,18 +55,18 @@ def _as_it_is(error: MigrateError) -> MigrateError:
 
 
 class Execution:
-    """A started command. Everything that waits here has an end.
+    """A running remote command; all waits are bounded.
 
     Args:
         channel: an open session, on which nothing runs yet.
         host: the inventory name.
         display: what errors call the command.
-        explain: adds to the error for a login that does not run commands what is known of it.
+        explain: adds details to the error for a login that does not run commands.
 
     Attributes:
         channel: the open channel.
-        early: standard error that came before the script could start (sudo's lecture).
-        out, err: where the script's own output begins and ends on either stream.
+        early: standard error before the script started (sudo's lecture).
+        out, err: find the script's own output in each stream.
     """
 
     def __init__(
@@ -98,17 +98,17 @@ class Execution:
         terminal: bool = False,
         patience: float = 30.0,
     ) -> None:
-        """Run `script`; with a sudo password, return when root's shell has started.
+        """Start `script`; with a sudo password, return when root's shell has started.
 
         Args:
             script: sh source.
-            root: None: as the login user.
-            seconds: the remote time limit; never with a terminal (`timeout` would take the program away from it).
-            terminal: on a pty, then `early` is the beginning of its output.
-            patience: seconds that sudo may take to ask and to answer.
+            root: how to become root; None to run as the login user.
+            seconds: the remote timeout; never with a terminal (`timeout` would detach the program from it).
+            terminal: whether to run on a pty; `early` is then the beginning of its output.
+            patience: seconds that sudo may take.
 
         Raises:
-            SudoFailed: sudo refused.
+            SudoFailed: sudo did not start the script.
         """
         marks = None if terminal else quoting.Marks()
         with translated(self.host):
@@ -131,7 +131,7 @@ class Execution:
             self._become_root(self.marks, root.password, patience, terminal=terminal)
 
     def get_terminal(self) -> None:
-        """Ask for a pty; wide: nothing is wrapped; dumb: nothing is painted.
+        """Request a pty: wide, so that no line is wrapped; "dumb", so that programs do not use escape sequences.
 
         Raises:
             NoTerminal: the server refuses.
@@ -158,23 +158,23 @@ class Execution:
                 said = said.replace(prompt, b"", 1)
                 self.send(password.reveal().encode() + b"\n")
                 sent = True
-            if sent and prompt in said:  # asked again: it was wrong
+            if sent and prompt in said:  # asked again: the password was wrong
                 self.fail_sudo(said.replace(prompt, b""), sent=True)
         before, _, after = said.partition(started)
         self.early = after if terminal else before.replace(prompt, b"") + after
         self.marks = None
 
     def terminal_name(self, mark: quoting.Mark, patience: float = 30.0) -> str:
-        """The terminal's device, told by a script that begins with `quoting.naming(mark)`.
+        """Return the terminal's device, printed by a script that begins with `quoting.naming(mark)`.
 
-        What a login prints before is no part of the dialogue and goes.
+        Output of the login before the mark is discarded.
 
         Returns:
-            "" where it has no name.
+            "/dev/…"; "" if the device is not known.
 
         Raises:
             NotRun: the script did not begin.
-            ConnectionLost: the connection went away before.
+            ConnectionLost: the connection was lost before.
         """
         said, deadline = self.early, time.monotonic() + patience
         pattern = re.compile(re.escape(mark.word.encode()) + rb"(/dev/[\w/]+)?[^\n]*\n")
@@ -188,7 +188,7 @@ class Execution:
         return (found[1] or b"").decode()
 
     def _more(self, deadline: float, *, terminal: bool) -> bytes:
-        """The next bytes of the stream on which sudo speaks; b"" when it has ended or time is over."""
+        """Return the next bytes of the stream that sudo writes to; b"" at its end or on timeout."""
         channel = self.channel
         ready, receive = (
             (channel.recv_ready, channel.recv) if terminal else (channel.recv_stderr_ready, channel.recv_stderr)
@@ -203,10 +203,10 @@ class Execution:
             self._wake.wait(_POLL)
 
     def fail_sudo(self, said: bytes, *, sent: bool, status: int | None = None) -> None:
-        """Say why sudo did not let the script start.
+        """Raise the reason why sudo did not start the script.
 
         Raises:
-            ConnectionLost: it was no refusal, the connection is gone.
+            ConnectionLost: sudo did not refuse; the connection was lost.
             SudoFailed: always otherwise.
         """
         let_go(self.channel)
@@ -217,7 +217,7 @@ class Execution:
         raise SudoFailed(self.host, sudo_reason(said.decode(errors="replace"), sent=sent))
 
     def send(self, data: bytes) -> None:
-        """Send a little standard input."""
+        """Send a small amount of standard input."""
         with translated(self.host):
             self.channel.sendall(data)
 
@@ -229,14 +229,14 @@ class Execution:
         Args:
             stdin: all of it; the end of input follows.
             timeout: seconds by the wall clock.
-            limit: bytes that both streams may hold together.
+            limit: bytes of both streams together.
 
         Returns:
             Exit status, stdout, stderr.
 
         Raises:
-            CommandTimeout: it had not ended by then. OutputFlood: over `limit`. ConnectionLost: no status came.
-            SudoFailed: sudo did not let it start.
+            CommandTimeout: not ended in time. OutputFlood: more than `limit`. ConnectionLost: no exit status came.
+            SudoFailed: sudo did not start it.
         """
         deadline = time.monotonic() + timeout
         out, err = bytearray(), bytearray(self.early)
@@ -249,12 +249,12 @@ class Execution:
         return self.judged(status, bytes(out), shown), bytes(out), shown
 
     def judged(self, status: int, out: bytes = b"", err: bytes = b"") -> int:
-        """The script's own exit status, which stands behind its output.
+        """Return the script's own exit status, which it prints after its output.
 
         Args:
-            status: what the server gave; a login can put its own in place of the script's.
-            out: what was printed, for the error.
-            err: the same of standard error.
+            status: the server's exit status; a login shell can replace the script's by its own.
+            out: standard output, for the error.
+            err: standard error, for the error.
 
         Raises:
             NotRun: the output does not begin with our mark.
@@ -269,14 +269,14 @@ class Execution:
         return status
 
     def no_begin(self, said: bytes, status: int | None = None) -> MigrateError:
-        """The error for a script that did not begin; the channel is closed."""
+        """Return the error for a script that did not begin; close the channel."""
         let_go(self.channel)
         if not lives(self.channel):
             return ConnectionLost(self.host, f"before `{self.display}` began")
         return self._explain(not_run(self.host, self.display, said, status))
 
     def without_mark(self, err: bytes, status: int) -> bytes:
-        """Standard error without the mark that sudo's script leaves.
+        """Return standard error without the mark that the script prints when sudo has started it.
 
         Raises:
             SudoFailed: the mark is missing: sudo refused, or ended without running the script.
@@ -294,12 +294,12 @@ class Execution:
         fed, orphaned = False, None
         while True:
             self._wake.reset()
-            # what is not our script may take its input for commands
+            # before our script runs, a login shell might execute its input as commands
             if not fed and (self.out.begun or not stdin):
                 stdin = self._feed(stdin)
                 if fed := not stdin:
                     channel.shutdown_write()
-            over = channel.closed or channel.eof_received  # looked at first: what came before the end is drained below
+            over = channel.closed or channel.eof_received  # read first: data from before the end is drained below
             got = self._drain(out, err)
             if len(out) + len(err) > limit:
                 let_go(channel)
@@ -325,7 +325,7 @@ class Execution:
         while stdin and self.channel.send_ready():
             try:
                 sent = self.channel.send(stdin[: 1 << 15].tobytes())
-            except OSError:  # it ended without reading everything; its status says whether that is bad
+            except OSError:  # it ended without reading all input; its status shows whether that is an error
                 return stdin[len(stdin) :]
             stdin = stdin[sent:]
             if self.channel.recv_ready() or self.channel.recv_stderr_ready():
@@ -343,13 +343,13 @@ class Execution:
         return got
 
     def status(self, grace: float = _STATUS_GRACE) -> int:
-        """The exit status that the server gave; -1 when a signal ended it. Waits `grace` seconds at most.
+        """Wait up to `grace` seconds for the exit status; -1 if a signal ended the command.
 
-        Where the output has come to its end mark, no more is needed than what stands there.
+        The status printed at the end of the output is used, if the output is complete.
 
         Raises:
-            ConnectionLost: none came, and the connection is gone.
-            CommandTimeout: none came, and the connection is still there.
+            ConnectionLost: no status came, and the connection is lost.
+            CommandTimeout: no status came, and the connection is up.
         """
         channel = self.channel
         told = channel.status_event.wait(grace)
@@ -365,12 +365,12 @@ class Execution:
         return channel.exit_status
 
     def close(self) -> None:
-        """Let go of the channel; the remote side gets a hangup."""
+        """Close the channel; the remote process gets a hangup."""
         let_go(self.channel)
 
 
 def sudo_reason(said: str, *, sent: bool) -> str:
-    """What sudo's refusal means, from what it printed in the C locale."""
+    """Return what sudo's refusal means, from its output in the C locale."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     last = redact.outside(lines[-1] if lines else "", 200)
     if "must have a tty" in said:

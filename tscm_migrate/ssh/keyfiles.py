@@ -1,4 +1,4 @@
-"""Key files as OpenSSH reads them: the public half of an encrypted key, and private halves in every usual format."""
+"""Read key files as OpenSSH does: private keys in every usual format, and the public part of encrypted keys."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _MOST = 1 << 16  # bytes of a key file
 
 
 class KeyUnusableError(Exception):
-    """A key file that cannot be used; the text says why, and what to do."""
+    """A key file cannot be used; the text says why, and what to do."""
 
 
 def read(path: Path) -> bytes:
-    """A key file's bytes, with line ends as on Unix.
+    """Return a key file's bytes, with Unix line ends.
 
     Raises:
-        KeyUnusableError: there is none, or it cannot be read.
+        KeyUnusableError: the file does not exist or cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -44,9 +44,10 @@ def read(path: Path) -> bytes:
 
 
 def public_blob(path: Path) -> bytes | None:
-    """The wire form of the public half, without any passphrase.
+    """Return the public key in wire form, without a passphrase; None if it cannot be read.
 
-    From the file itself (a public key, or a private one in OpenSSH's format), else from the `.pub` beside it.
+    It is read from the file itself (a public key, or a private key in OpenSSH's format), else from the `.pub` beside
+    it.
     """
     for place in (path, path.with_name(path.name + ".pub")):
         with contextlib.suppress(KeyUnusableError):
@@ -57,7 +58,7 @@ def public_blob(path: Path) -> bytes | None:
 
 
 def is_public(data: bytes) -> bool:
-    """Whether these are the bytes of a public key, as ssh-keygen writes it."""
+    """Return whether these are the bytes of a public key as ssh-keygen writes it."""
     return _of_line(data) is not None
 
 
@@ -73,7 +74,7 @@ def _of_line(data: bytes) -> bytes | None:
 
 
 def _container(data: bytes) -> bytes:
-    """What an OpenSSH private key holds, b"" where it is in another format."""
+    """Return the content of a private key in OpenSSH's format; b"" for another format."""
     if b"BEGIN OPENSSH PRIVATE KEY" not in data:
         return b""
     body = data.partition(b"-----\n")[2].partition(_END)[0]
@@ -85,7 +86,7 @@ def _container(data: bytes) -> bytes:
 
 
 def _strings(raw: bytes) -> tuple[bytes, bytes, bytes]:
-    """Cipher, KDF and public half of a container."""
+    """Return cipher, KDF and public key of an OpenSSH private key."""
 
     def take(at: int) -> tuple[bytes, int]:
         end = at + 4 + int.from_bytes(raw[at : at + 4], "big")
@@ -94,7 +95,7 @@ def _strings(raw: bytes) -> tuple[bytes, bytes, bytes]:
     cipher, at = take(0)
     kdf, at = take(at)
     _, at = take(at)
-    public, _ = take(at + 4)  # the number of keys stands between
+    public, _ = take(at + 4)  # skips the number of keys
     return cipher, kdf, public
 
 
@@ -104,14 +105,14 @@ def _of_container(data: bytes) -> bytes | None:
 
 
 def wants_passphrase(data: bytes) -> bool:
-    """Whether a private key is encrypted."""
+    """Return whether a private key is encrypted."""
     if raw := _container(data):
         return _strings(raw)[0] != b"none"
     return b"ENCRYPTED" in data
 
 
 def format_of(data: bytes) -> str:
-    """The format of a private key, for a message."""
+    """Return the name of a private key's format, for a message."""
     if raw := _container(data):
         return f"OpenSSH, {_strings(raw)[0].decode('ascii', 'replace')}"
     if b"BEGIN ENCRYPTED PRIVATE KEY" in data or b"BEGIN PRIVATE KEY" in data:
@@ -122,16 +123,16 @@ def format_of(data: bytes) -> str:
 
 
 def load(path: Path, data: bytes, passphrase: str | None) -> paramiko.PKey:
-    """The private key in `data`, with the certificate that lies beside it as `-cert.pub`.
+    """Return the private key in `data`, with the certificate `-cert.pub` beside the file, if there is one.
 
     Raises:
-        KeyUnusableError: a wrong passphrase, or a format that cannot be read.
+        KeyUnusableError: the passphrase is wrong, or the format cannot be read.
     """
     secret = passphrase.encode() if passphrase is not None and wants_passphrase(data) else None
     reader = serialization.load_ssh_private_key if _container(data) else serialization.load_pem_private_key
     try:
         loaded = reader(data, secret)
-        # paramiko's own parsers know fewer ciphers and formats; what they get is never written anywhere
+        # paramiko's parsers know fewer ciphers and formats; the decrypted key stays in memory
         plain = loaded.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
         )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 REVOKED = "@revoked"
 AUTHORITY = "@cert-authority"
 DEFAULT_PORT = 22
-# Host key algorithms by the key that they speak of.
+# Host key algorithms, grouped by type of key.
 ALGORITHMS = (
     ("ssh-ed25519",),
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
@@ -37,18 +37,18 @@ ALGORITHMS = (
 
 
 def fingerprint(key: paramiko.PKey | bytes) -> str:
-    """`SHA256:…` as `ssh-keygen -l` prints it; of a key or of its wire form."""
+    """Return `SHA256:…` as `ssh-keygen -l` prints it, for a key or its wire form."""
     blob = key if isinstance(key, bytes) else key.asbytes()
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def name_of(address: str, port: int = DEFAULT_PORT) -> str:
-    """The name under which known_hosts keeps an address: bare at port 22, `[address]:port` elsewhere."""
+    """Return the name of an address in known_hosts: the address for port 22, else `[address]:port`."""
     return address.lower() if port == DEFAULT_PORT else f"[{address.lower()}]:{port}"
 
 
 def name_of_host(host: Host) -> str:
-    """The name under which known_hosts keeps an appliance."""
+    """Return the name of an appliance in known_hosts."""
     return name_of(host.address, host.port)
 
 
@@ -65,11 +65,11 @@ class HostKeyEntry:
 
     @property
     def fingerprint(self) -> str:
-        """`SHA256:…` of the key."""
+        """Return `SHA256:…` of the key."""
         return fingerprint(self.blob)
 
     def matches(self, name: str) -> bool:
-        """Whether this line speaks of `name` (as `name_of` gives it)."""
+        """Return whether this line applies to `name` (as returned by `name_of`)."""
         if self.names.startswith("|1|"):
             return _hash_matches(self.names, name)
         patterns = self.names.lower().split(",")
@@ -80,23 +80,23 @@ class HostKeyEntry:
 
 @dataclass(frozen=True)
 class KnownHosts:
-    """What a known_hosts file says; `notes` names what was passed over, for the operator."""
+    """The content of a known_hosts file; `notes` describes the lines that were ignored."""
 
     entries: tuple[HostKeyEntry, ...] = ()
     notes: tuple[str, ...] = ()
-    authorities: tuple[HostKeyEntry, ...] = ()  # lines with @cert-authority, by which nothing is checked
+    authorities: tuple[HostKeyEntry, ...] = ()  # lines with @cert-authority, which are not supported
 
     def pinned(self, name: str) -> tuple[HostKeyEntry, ...]:
-        """The keys pinned for a name, without revoked ones."""
+        """Return the keys pinned for a name, without revoked keys."""
         revoked = {e.blob for e in self.entries if e.marker == REVOKED and e.matches(name)}
         return tuple(e for e in self.entries if not e.marker and e.blob not in revoked and e.matches(name))
 
     def authority(self, name: str) -> HostKeyEntry | None:
-        """The @cert-authority line by which ssh would check this host's certificate."""
+        """Return the @cert-authority line that ssh would use for this host's certificate; None without one."""
         return next((entry for entry in self.authorities if entry.matches(name)), None)
 
     def revoked(self, name: str, blob: bytes) -> bool:
-        """Whether this very key is marked @revoked for the name."""
+        """Return whether this key is marked @revoked for the name."""
         return any(e.marker == REVOKED and e.blob == blob and e.matches(name) for e in self.entries)
 
 
@@ -111,15 +111,15 @@ def _hash_matches(hashed: str, name: str) -> bool:
 
 
 def _glob(pattern: str, name: str) -> bool:
-    if "*" not in pattern and "?" not in pattern:  # a file of hundreds of hosts is matched at every connection
+    if "*" not in pattern and "?" not in pattern:  # fast: a file of hundreds of hosts is matched at every connection
         return pattern == name
-    # Only * and ? mean something here; fnmatch would also take the brackets of "[address]:port" for a set.
+    # Only * and ? are wildcards here; fnmatch would also read the brackets of "[address]:port" as a set.
     parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
     return re.fullmatch("".join(parts), name) is not None
 
 
 def parse(text: str) -> KnownHosts:
-    """Read known_hosts text; a line that cannot be read is passed over with a note, as OpenSSH does."""
+    """Read known_hosts text; a line that cannot be read is ignored with a note, as OpenSSH does."""
     entries: list[HostKeyEntry] = []
     notes: list[str] = []
     authorities: list[HostKeyEntry] = []
@@ -138,7 +138,7 @@ def parse(text: str) -> KnownHosts:
 
 
 def entry_of(number: int, words: list[str]) -> HostKeyEntry | None:
-    """Read the words of one line; None when they make no sense."""
+    """Read the words of one line; return None if they are not valid."""
     marker = words.pop(0) if words[0].startswith("@") else ""
     if marker not in ("", REVOKED, AUTHORITY) or len(words) < 3:
         return None
@@ -147,16 +147,16 @@ def entry_of(number: int, words: list[str]) -> HostKeyEntry | None:
         blob = base64.b64decode(encoded, validate=True)
     except binascii.Error:
         return None
-    if blob[4 : 4 + len(kind)] != kind.encode():  # the wire form begins with its own type
+    if blob[4 : 4 + len(kind)] != kind.encode():  # the wire form begins with the key's type
         return None
     return HostKeyEntry(number, marker, names, kind, blob, " ".join(comment))
 
 
 def load(path: Path | None) -> KnownHosts:
-    """Read a known_hosts file; no file means that nothing is pinned.
+    """Read a known_hosts file; a missing file has no pinned keys.
 
     Raises:
-        InventoryError: there is one, and it cannot be read.
+        InventoryError: the file exists and cannot be read.
     """
     if path is None:
         return KnownHosts()
@@ -170,7 +170,7 @@ def load(path: Path | None) -> KnownHosts:
 
 
 def fingerprints(entries: Iterable[HostKeyEntry]) -> str:
-    """The fingerprints of several entries, for a message."""
+    """Return the fingerprints of several entries, for a message."""
     return ", ".join(e.fingerprint for e in entries)
 
 
@@ -180,15 +180,15 @@ _LOCK_WAIT = 10.0  # seconds
 
 
 def pin(path: Path, names: Sequence[str], key: paramiko.PKey | bytes) -> bool:
-    """Add a key for some names; what is there already stays.
+    """Add a key for some names; existing lines are kept.
 
     Args:
-        path: the known_hosts file; made when it is not there.
-        names: as `name_of` gives them.
+        path: the known_hosts file; created if it does not exist.
+        names: as returned by `name_of`.
         key: a key, or its wire form.
 
     Returns:
-        Whether the file changed: False when exactly this key is pinned for each name.
+        Whether the file changed: False if this key was pinned for each name already.
     """
     blob = _blob(key)
 
@@ -201,10 +201,10 @@ def pin(path: Path, names: Sequence[str], key: paramiko.PKey | bytes) -> bool:
 
 
 def replace(path: Path, names: Sequence[str], keys: Iterable[paramiko.PKey | bytes]) -> bool:
-    """Make these the only keys of some names; with no keys, forget the names.
+    """Make these the only keys of some names; without keys, remove the names.
 
-    Lines with a marker, with patterns that merely match, and lines for other names stay as they are; a line for several
-    names loses only these.
+    Lines with a marker, lines whose pattern matches a name, and lines for other names are kept; from a line for several
+    names only these are removed.
 
     Returns:
         Whether the file changed.
@@ -245,7 +245,7 @@ def _speaks_only_of(line: bytes, names: Sequence[str]) -> bool:
 
 
 def _without(line: bytes, names: Sequence[str]) -> bytes:
-    """The line without these names; b"" when none is left; the very same bytes when it does not speak of them."""
+    """Return the line without these names; b"" if no name is left; unchanged if it has none of them."""
     entry = _read(line)
     if entry is None:
         return line
@@ -259,8 +259,8 @@ def _without(line: bytes, names: Sequence[str]) -> bytes:
 
 
 def _edit(path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> bool:
-    """Rewrite a file as a whole or not at all; the previous content stays beside it as `.bak`."""
-    path = Path(path).expanduser().resolve()  # a link stays a link
+    """Replace a file atomically; the previous content is kept beside it as `.bak`."""
+    path = Path(path).expanduser().resolve()  # keeps a symbolic link
     try:
         return _edit_locked(path, edit)
     except Timeout as error:
@@ -286,5 +286,5 @@ def _edit_locked(path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> bool
 
 
 def _mode_of(path: Path) -> int:
-    """The mode that a file has, but never one that lets others write: whoever may, decides which hosts are trusted."""
+    """Return a file's mode without write permission for others, who could otherwise decide which hosts are trusted."""
     return stat.S_IMODE(path.stat().st_mode) & ~0o022 if path.exists() else private.FILE

@@ -1,4 +1,4 @@
-"""Pin a host's keys: look at what it offers, compare with what is pinned, and write only what was agreed to."""
+"""Pin a host's keys: ask for the offered keys, compare them with the pinned keys, write the accepted ones."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ State = Literal["new", "same", "more", "changed"]
 
 @dataclass(frozen=True)
 class Offer:
-    """What a host offers against what is pinned for it; `keys` are wire forms by type."""
+    """The keys that a host offers, and those pinned for it; `keys` has wire forms by type."""
 
     host: str
-    name: str  # as known_hosts has it
+    name: str  # as in known_hosts
     path: Path
     keys: dict[str, bytes]
     known: KnownHosts
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """`SHA256:…` by key type, as `ssh-keygen -l` prints it."""
+        """Return the offered `SHA256:…` by key type, as `ssh-keygen -l` prints them."""
         return {kind: known_hosts.fingerprint(blob) for kind, blob in self.keys.items()}
 
     @property
     def pinned(self) -> dict[str, str]:
-        """The fingerprints that are pinned now, by key type."""
+        """Return the pinned fingerprints, by key type."""
         return {entry.type: entry.fingerprint for entry in self.known.pinned(self.name)}
 
     @property
     def state(self) -> State:
-        """How they differ.
+        """Return how offered and pinned keys differ.
 
-        "new": nothing is pinned; "same": all is; "more": some is, the rest is new; "changed": one differs.
+        "new": no key is pinned; "same": all are; "more": some are, the others are new; "changed": one differs.
         """
         pinned = {entry.blob for entry in self.known.pinned(self.name)}
         if not pinned:
@@ -68,19 +68,19 @@ class Offer:
 def scan(
     address: str, port: int = known_hosts.DEFAULT_PORT, timeout: float = 10.0, *, via: Shell | None = None
 ) -> dict[str, paramiko.PKey]:
-    """Ask a host for its keys, one key exchange for each kind; nobody logs in, and nothing is trusted yet.
+    """Ask a host for its keys, with one key exchange for each type; without a login, and without trusting them.
 
     Args:
-        address: name or address, as seen from here or from `via`.
+        address: name or address, as seen from this workstation or from `via`.
         port: TCP.
         timeout: seconds for each connection.
         via: a connection to a gateway.
 
     Returns:
-        The keys by type; each has proved that the host owns it.
+        The keys by type; the host has proved for each that it owns it.
 
     Raises:
-        Unreachable: no connection, or none of its keys is of a known kind.
+        Unreachable: no connection, or no key of a known type.
     """
     place = known_hosts.name_of(address, port)
     found = (_offered(address, port, timeout, types, via) for types in known_hosts.ALGORITHMS)
@@ -112,16 +112,16 @@ def _offered(
 
 
 def look(host: Host, credentials: Credentials, timeout: float = 10.0) -> Offer:
-    """Ask a host for its keys, through its gateway where it has one; nothing is written.
+    """Ask a host for its keys, through its gateway if it has one; nothing is written.
 
     Args:
-        host: whose keys.
-        credentials: for logging in to the gateway only.
+        host: the host.
+        credentials: used for the gateway only.
         timeout: seconds for each connection.
 
     Raises:
-        Unreachable: nobody answers.
-        HostKeyMismatch: a key that it offers is marked @revoked.
+        Unreachable: no connection could be made.
+        HostKeyMismatch: an offered key is marked @revoked.
     """
     host = settled(host)
     if host.known_hosts is None:
@@ -144,7 +144,7 @@ def look(host: Host, credentials: Credentials, timeout: float = 10.0) -> Offer:
 def accept(offer: Offer, fingerprint: str | None = None) -> bool:
     """Pin all the keys of an offer, or only the one with this fingerprint.
 
-    Changed keys replace what was pinned. Comments and other lines of the file stay, and its previous content lies
+    Changed keys replace the pinned keys. Comments and other lines of the file are kept, and its previous content is
     beside it as `.bak`.
 
     Returns:

@@ -8,11 +8,11 @@ import secrets
 from dataclasses import dataclass, field
 from shlex import quote
 
-# The documented prompts suggest zsh and bash; csh and fish exist. So the outer string holds nothing but plain words and
-# single-quoted text, and the rest is said to `sh`. sudo's secure_path lacks /usr/local/bin on RHEL, a non-interactive
-# login lacks the sbin folders: both are appended, never put first.
+# The login shell may be zsh, bash, csh or fish. So the outer command has only plain words and single-quoted text, and
+# everything else runs in `sh`. sudo's secure_path lacks /usr/local/bin on RHEL, a non-interactive login lacks the sbin
+# folders: both are appended to PATH, never put first.
 _PROLOGUE = "LC_ALL=C; PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export LC_ALL PATH; "
-# Inside single quotes csh still reads ! and newlines, fish reads \\; those travel as octal escapes.
+# Inside single quotes csh still interprets ! and newlines, fish \\; those are sent as octal escapes.
 _MISREAD = re.compile(rb"[^ -~]|[\\!]")
 _KILL_AFTER = 5  # seconds between TERM and KILL on the remote side
 
@@ -23,10 +23,10 @@ def _nonce() -> str:
 
 @dataclass(frozen=True)
 class SudoMarks:
-    """Two unguessable words: sudo's prompt, and what the script says when sudo has let it start.
+    """Two unguessable words: sudo's prompt, and the script's first output when sudo has started it.
 
-    With them nothing has to be read out of sudo's own wording: the password is sent when (and only when) sudo asks for
-    it, and standard input is sent when (and only when) the script can read it.
+    With them sudo's own messages need not be interpreted: the password is sent only when sudo asks for it, and
+    standard input only when the script can read it.
     """
 
     prompt: str = field(default_factory=lambda: f"tscm-ask-{_nonce()}:")
@@ -37,8 +37,8 @@ class SudoMarks:
 class Mark:
     """An unguessable word that a script prints.
 
-    The command line holds it in parts: a login that repeats the command line instead of running it, or a process list
-    that shows it, does not print the word.
+    The command line has it in parts, so that a login that prints the command line instead of running it, or a process
+    list, does not contain the word.
     """
 
     kind: str
@@ -46,36 +46,35 @@ class Mark:
 
     @property
     def word(self) -> str:
-        """What is printed."""
+        """Return the word that is printed."""
         return f"tscm-{self.kind}-{self.nonce}:"
 
     def printed(self, more: str = "", *values: str) -> str:
-        """Sh source that prints it; `more` is appended to printf's format, `values` to its arguments."""
+        """Return sh source that prints the word; `more` is appended to printf's format, `values` to its arguments."""
         return f"printf tscm-%s-%s:{more} {' '.join([self.kind, self.nonce, *values])}"
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Between what a script's output stands; behind the end stands its exit status in three digits."""
+    """The marks before and after a script's output; the exit status follows the end mark in three digits."""
 
     begin: Mark = field(default_factory=lambda: Mark("out"))
     end: Mark = field(default_factory=lambda: Mark("end"))
 
     def closing(self) -> str:
-        """Sh source that follows the script."""
+        """Return sh source that follows the script."""
         end = self.end.printed("%03d", "$r")
         return f"; r=$?; {end}; {end} >&2; exit $r"
 
 
 def in_sh(script: str, *, seconds: float | None = None, prologue: str = "", epilogue: str = "") -> str:
-    """Give the command line that runs `script` in `sh` with LC_ALL=C.
+    """Return the command line that runs `script` in `sh` with LC_ALL=C.
 
     Args:
-        script: sh source; it may hold newlines and any quoting.
-        seconds: let the remote `timeout`, where there is one that knows -k (an old busybox's does not), end it after
-            this many seconds (rounded up).
-        prologue: sh source that runs before, outside of the time limit.
-        epilogue: sh source that runs behind it, outside of the time limit, in the shell that waits for it.
+        script: sh source; may contain newlines and any quoting.
+        seconds: timeout (rounded up), by the remote `timeout` command if it knows -k (an old busybox's does not).
+        prologue: sh source that runs before the script, outside of the timeout.
+        epilogue: sh source that runs after the script, outside of the timeout, in the shell that waits for it.
     """
     leave = "" if epilogue else "exec "
     run = f'{leave}sh -c "$s"'
@@ -93,12 +92,12 @@ def in_sh(script: str, *, seconds: float | None = None, prologue: str = "", epil
 
 
 def naming(mark: Mark) -> str:
-    """Sh source that tells, behind the mark, which terminal it has."""
+    """Return sh source that prints the mark and the name of its terminal."""
     return mark.printed("%s\\\\n", '"$(tty)"') + "; "
 
 
 def plain(script: str, *, seconds: float | None = None, marks: Marks | None = None) -> str:
-    """The command line for the login user; `marks`: what both of its streams begin and end with."""
+    """Return the command line for the login user; `marks` are printed before and after both outputs."""
     if marks is None:
         return in_sh(script, seconds=seconds)
     begin = marks.begin.printed()
@@ -114,7 +113,7 @@ def with_sudo(
     seconds: float | None = None,
     marks: Marks | None = None,
 ) -> str:
-    """The command line for root.
+    """Return the command line for root.
 
     Args:
         script: sh source that root runs.
@@ -123,7 +122,7 @@ def with_sudo(
             standard input, or on the terminal.
         terminal: whether the command gets a pty.
         seconds: as for `in_sh`.
-        marks: what its standard output begins and ends with.
+        marks: printed before and after its standard output.
     """
     if not password:
         how = "-n"
@@ -141,26 +140,26 @@ def with_sudo(
 
 
 def shown(script: str) -> str:
-    """A short display form: the first line, at most 120 characters."""
+    """Return a short form for display: the first line, at most 120 characters."""
     lines = script.strip().splitlines() or [""]
     text = lines[0] if len(lines) == 1 else lines[0] + " …"
     return text if len(text) <= 120 else text[:119] + "…"
 
 
-_LONGEST = 1 << 20  # bytes before a script; a login that prints more has not run it
-_DIGITS = 3  # of the exit status behind the end mark
+_LONGEST = 1 << 20  # bytes before a script's output; a login that prints more has not run the script
+_DIGITS = 3  # digits of the exit status after the end mark
 
 
 class Frame:
-    """Keeps what stands between two marks.
+    """Extracts the output between two marks.
 
     Args:
-        begin: the mark before the output; "": it begins at once.
-        end: the mark behind the output, followed by the exit status in three digits; "": there is none.
+        begin: the mark before the output; "" if the output begins at once.
+        end: the mark after the output, followed by the exit status in three digits; "" for no mark.
 
     Attributes:
-        begun: whether the first mark has come.
-        status: the exit status behind the end mark; None: that mark has not come.
+        begun: whether the begin mark has been received.
+        status: the exit status after the end mark; None before that mark.
     """
 
     def __init__(self, begin: str = "", end: str = "") -> None:
@@ -172,11 +171,11 @@ class Frame:
 
     @property
     def ended(self) -> bool:
-        """Whether the end mark has come."""
+        """Return whether the end mark has been received."""
         return self.status is not None
 
     def take(self, data: bytes) -> bytes:
-        """Return what of `data`, and of what was held back before, belongs to the script."""
+        """Return the part of `data`, and of data kept back before, that is the script's output."""
         if self.ended or self._lost:
             return b""
         data, self._held = self._held + data, b""
@@ -202,12 +201,12 @@ class Frame:
         return own
 
     def rest(self) -> bytes:
-        """At the end of the stream: what was held back; all of the stream where the first mark never came."""
+        """Return, at the end of the stream, the data kept back: the complete stream if the begin mark never came."""
         held, self._held = self._held, b""
         return held
 
 
 def _overlap(data: bytes, mark: bytes) -> int:
-    """How many of the last bytes may be the beginning of the mark."""
+    """Return how many of the last bytes may be the beginning of the mark."""
     longest = min(len(mark) - 1, len(data))
     return next((size for size in range(longest, 0, -1) if data.endswith(mark[:size])), 0)

@@ -1,4 +1,4 @@
-"""Opens the sessions of a connection, as many at a time as its server allows (MaxSessions)."""
+"""Open sessions on a connection, as many at a time as the server allows (MaxSessions)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-_AFTER_END = 3.0  # seconds: a server counts a session that has ended until it has cleaned up after it
-_PATIENCE = 60.0  # seconds that a session waits for those of other threads
+_AFTER_END = 3.0  # seconds: a server counts an ended session until it has cleaned it up
+_PATIENCE = 60.0  # seconds to wait for the sessions of other threads
 _POLL = 0.05
 _RETRY = 1.0
-_UNKNOWN_KIND = 3  # of channel: no limit, but a server without sessions
+_UNKNOWN_KIND = 3  # error code for an unknown type of channel: the server has no sessions at all
 
 
 class SessionSource(Protocol):
-    """A connection to the same host that sessions can be opened on: `Shell` is one."""
+    """A connection to the same host, on which sessions can be opened; implemented by `Shell`."""
 
     @property
     def alive(self) -> bool:
-        """Whether the connection is up."""
+        """Return whether the connection is up."""
         ...
 
     def session(self, window: int | None = None, packet: int | None = None) -> paramiko.Channel:
@@ -44,8 +44,8 @@ class SessionSource(Protocol):
 class Sessions:
     """The sessions of one connection.
 
-    A session that the server refuses waits until another one has ended. Where that cannot be, because the same thread
-    has it open, or where it takes too long, a second connection is made.
+    If the server refuses a session, wait until another session has ended. If the same thread has the other session
+    open, or if the wait takes too long, make a second connection.
 
     Args:
         host: the inventory name.
@@ -60,14 +60,14 @@ class Sessions:
         self._host, self._transport, self._timeout, self._again = host, transport, timeout, again
         self._open: weakref.WeakKeyDictionary[paramiko.Channel, int] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
-        self._opening = threading.Lock()  # paramiko keeps one reason of a refusal for all threads
+        self._opening = threading.Lock()  # paramiko keeps one refusal reason for all threads
         self._second: SessionSource | None = None
 
     def open(self, window: int | None, packet: int | None) -> paramiko.Channel:
-        """A new session.
+        """Open a session.
 
         Raises:
-            SessionsRefused: the server opens none at all. ConnectionLost: the connection is gone.
+            SessionsRefused: the server opens no session at all. ConnectionLost: the connection is lost.
         """
         began = time.monotonic()
         while (channel := self._try(window, packet)) is None:
@@ -89,7 +89,7 @@ class Sessions:
                 return
 
     def limit(self, most: int) -> int:
-        """How many sessions can be open at a time, `most` at most; those that are open now are counted."""
+        """Return how many sessions can be open at a time, up to `most`, with those open now."""
         opened: list[paramiko.Channel] = []
         try:
             while len(self._alive()) < most and (channel := self._try(None, None)) is not None:
@@ -100,17 +100,17 @@ class Sessions:
                 let_go(channel)
 
     def close(self) -> None:
-        """Close the second connection, where there is one."""
+        """Close the second connection, if there is one."""
         if self._second is not None:
             self._second.close()
 
     def _try(self, window: int | None, packet: int | None) -> paramiko.Channel | None:
-        """A session; None where the server refuses it."""
+        """Open a session; return None if the server refuses it."""
         with translated(self._host), self._opening:
             try:
                 channel = self._transport.open_session(window, packet, timeout=self._timeout)
             except EOFError:
-                self._transport.close()  # it died a moment ago: from now on `alive` says so, too
+                self._transport.close()  # it is lost: makes `alive` False
                 raise
             except ChannelException as error:
                 if error.code == _UNKNOWN_KIND:
@@ -125,7 +125,7 @@ class Sessions:
             return {channel: owner for channel, owner in self._open.items() if not channel.closed}
 
     def _others(self) -> int | None:
-        """How many sessions of other threads are open; None where this thread itself has one, and would wait for it."""
+        """Return how many sessions of other threads are open; None if this thread has one and would wait for itself."""
         owners = list(self._alive().values())
         return None if threading.get_ident() in owners else len(owners)
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 
 REQUEST = 261_120  # bytes: the largest read and write of OpenSSH's sftp-server (limits@openssh.com)
-_LEAST = 32_768  # what every server takes
-_UNDER_WAY = 6 << 20  # bytes that are asked for and have not come
+_LEAST = 32_768  # bytes that every server accepts
+_UNDER_WAY = 6 << 20  # bytes requested and not yet received
 
 
 class Buffered:
@@ -46,11 +46,11 @@ class Buffered:
         self._channel = channel
 
     def send(self, data: bytes) -> int:
-        """Send all of it, in the packets that the server takes."""
+        """Send all data, in packets of the size that the server accepts."""
         return send(self._channel, data)
 
     def close(self) -> None:
-        """Close the channel; one whose connection is gone is closed already, and must not hide why."""
+        """Close the channel; ignore the errors of a lost connection, which would hide its cause."""
         let_go(self._channel)
 
     def __getattr__(self, name: str) -> Any:
@@ -58,11 +58,11 @@ class Buffered:
 
 
 def client(channel: paramiko.Channel, host: str) -> Client:
-    """A client on an open session channel.
+    """Start SFTP on an open session channel; return the client.
 
     Raises:
-        NoSftp: the server refuses the subsystem, or starts nothing for it.
-        paramiko.SFTPError: something else than SFTP answers.
+        NoSftp: the server refuses the subsystem, or its program does not run.
+        paramiko.SFTPError: the answer is not SFTP.
     """
     why = "the subsystem was refused"
     try:
@@ -75,7 +75,7 @@ def client(channel: paramiko.Channel, host: str) -> Client:
         if isinstance(error, paramiko.SFTPError) or not lives(channel):
             raise
         raise _none(channel, host, why) from error
-    except OSError as error:  # it ended before our first message was sent, and may have printed something before
+    except OSError as error:  # the program ended before our first message; it may have printed something
         if not lives(channel):
             raise
         if channel.recv_ready():
@@ -89,10 +89,11 @@ def _none(channel: paramiko.Channel, host: str, why: str) -> NoSftp:
 
 @contextlib.contextmanager
 def answered(sftp: paramiko.SFTPClient, host: str) -> Iterator[None]:
-    """Run the block; a refusal of the server is told from a connection that went away.
+    """Run the block; distinguish a refusal of the server from a lost connection.
 
     Raises:
-        SshError: refused (no such file, no right, no space). ConnectionLost, CommandTimeout.
+        SshError: the server refused (no such file, no permission, no space).
+        ConnectionLost, CommandTimeout: no answer came.
     """
     with translated(host):
         try:
@@ -108,7 +109,7 @@ def answered(sftp: paramiko.SFTPClient, host: str) -> Iterator[None]:
 
 
 class _Replies:
-    """What paramiko calls a file: answers to our requests, by number."""
+    """Receives the answers to our requests, by number; paramiko treats it as a file."""
 
     def __init__(self) -> None:
         self.arrived: dict[int, tuple[int, Any]] = {}
@@ -118,7 +119,7 @@ class _Replies:
 
 
 class Reading:
-    """A remote file's bytes from an offset on, in order."""
+    """The bytes of a remote file from an offset on, in order."""
 
     def __init__(self, sftp: paramiko.SFTPClient, file: paramiko.SFTPFile, offset: int, host: str) -> None:
         self._sftp: Any = sftp
@@ -139,18 +140,18 @@ class Reading:
                     pending.append((self._ask(asked, count), asked, count))
                     asked += count
                 data = self._answer(*pending.popleft())
-                if not data:  # it has shrunk; who verifies will see that
+                if not data:  # the file has shrunk; verification of the copy will fail
                     return
                 yield data
 
     def _largest(self) -> int:
-        """As much as the server gives for one request; old ones give 64 KiB for any larger one."""
+        """Return the largest answer of the server to one request; old servers send 64 KiB at most."""
         if self._size - self._at <= REQUEST:
             return REQUEST
         return max(_LEAST, len(self._answer(self._ask(self._at, REQUEST), self._at, REQUEST, whole=False)))
 
     def _ask(self, offset: int, count: int) -> int:
-        number: int = self._sftp._async_request(  # noqa: SLF001 - the pipelining that paramiko keeps for itself
+        number: int = self._sftp._async_request(  # noqa: SLF001 - paramiko has no public call for pipelined reads
             self._replies, CMD_READ, self._file.handle, int64(offset), count
         )
         return number
@@ -166,7 +167,7 @@ class Reading:
         data: bytes = message.get_string()
         if len(data) > max(count, 1):
             raise OutputFlood(self._host, f"its SFTP server answers a request for {count} bytes with {len(data)}")
-        while whole and 0 < len(data) < count:  # a short answer is allowed
+        while whole and 0 < len(data) < count:  # the protocol allows short answers
             more = self._answer(self._ask(offset + len(data), count - len(data)), 0, count - len(data), whole=False)
             if not more:
                 break
@@ -174,11 +175,11 @@ class Reading:
         return data
 
     def finish(self) -> None:
-        """Nothing to wait for: a cut raises while reading."""
+        """Do nothing: a lost connection raises while reading."""
 
 
 class Writing:
-    """Bytes to a remote file, pipelined."""
+    """Pipelined writes to a remote file."""
 
     def __init__(self, sftp: paramiko.SFTPClient, file: paramiko.SFTPFile, host: str) -> None:
         self._sftp: Any = sftp
@@ -186,12 +187,12 @@ class Writing:
         self._host = host
 
     def write(self, data: bytes) -> None:
-        """Send `data`; its confirmation is read later."""
+        """Send `data`; the server's confirmation is read later."""
         with answered(self._sftp, self._host):
             self._file.write(data)
 
     def finish(self) -> None:
-        """Read all confirmations (paramiko's own close does not); raises where one is a refusal."""
+        """Read all confirmations (paramiko's close() does not); raise if the server refused a write."""
         with answered(self._sftp, self._host):
             while self._file._reqs:  # noqa: SLF001
                 self._sftp._read_response(self._file._reqs.popleft())  # noqa: SLF001
@@ -213,7 +214,7 @@ def reading(sftp: paramiko.SFTPClient, path: str, offset: int, host: str) -> Ite
 
 @contextlib.contextmanager
 def writing(sftp: paramiko.SFTPClient, path: str, offset: int, host: str) -> Iterator[Writing]:
-    """Open the existing `path` for writing behind `offset` bytes."""
+    """Open the existing `path` for writing from `offset` on."""
     with answered(sftp, host):
         file: Any = sftp.open(path, "r+b", bufsize=0)
         file.MAX_REQUEST_SIZE = REQUEST
@@ -226,19 +227,19 @@ def writing(sftp: paramiko.SFTPClient, path: str, offset: int, host: str) -> Ite
 
 
 _PACKET = (1 << 18) + 1024  # bytes: the largest packet of OpenSSH's sftp-server
-_UNASKED = 1000  # answers that nobody waits for; late ones are allowed
+_UNASKED = 1000  # answers without a request; late answers are allowed
 _ENTRIES = 100_000
 _BYTES = 64 << 20
 _SECONDS = 120.0
-_EXTENSIONS = 100  # attributes of an entry that are not standard
+_EXTENSIONS = 100  # non-standard attributes of an entry
 _HAS_SIZE, _HAS_OWNER, _HAS_MODE, _HAS_TIMES, _HAS_MORE = 1, 2, 4, 8, 1 << 31
 
 
 class Client(paramiko.SFTPClient):
-    """See the module.
+    """paramiko's client with a limit for the size and number of the server's answers.
 
     Raises:
-        OutputFlood: from any call, where the server sends more than it was asked for.
+        OutputFlood: from any call, if the server sends more than was requested.
     """
 
     def __init__(self, sock: Any, host: str) -> None:
@@ -249,12 +250,12 @@ class Client(paramiko.SFTPClient):
     def _read_packet(self) -> tuple[int, bytes]:
         size = int.from_bytes(self._read_all(4), "big")  # type: ignore[attr-defined]
         if not 0 < size <= _PACKET:
-            if not self._packets:  # something else than SFTP speaks
+            if not self._packets:  # the data is not SFTP
                 raise paramiko.SFTPError("Garbage packet received")
             raise OutputFlood(self._host, f"its SFTP server announced a packet of {size} bytes")
         self._packets += 1
         if self._packets > self.request_number + _UNASKED:
-            raise OutputFlood(self._host, "its SFTP server sends answers that nobody asked for")
+            raise OutputFlood(self._host, "its SFTP server sends answers without a request")
         data: bytes = self._read_all(size)  # type: ignore[attr-defined]
         kind = data[0]
         if kind == CMD_VERSION and size < 5:
@@ -263,10 +264,10 @@ class Client(paramiko.SFTPClient):
 
 
 def entries(sftp: paramiko.SFTPClient, folder: str, host: str) -> list[paramiko.SFTPAttributes]:
-    """The entries of a folder, as `listdir_attr` gives them, within limits of number, bytes and time.
+    """List a folder as `listdir_attr` does, with limits for number, bytes and time.
 
     Raises:
-        OutputFlood: there are more. OSError: the server refuses.
+        OutputFlood: a limit is exceeded. OSError: the server refuses.
     """
     ask: Any = sftp._request  # type: ignore[attr-defined]  # noqa: SLF001 - listdir_attr has no limit
     kind, message = ask(CMD_OPENDIR, folder)
@@ -290,7 +291,7 @@ def entries(sftp: paramiko.SFTPClient, folder: str, host: str) -> list[paramiko.
 
 
 def free_at(sftp: paramiko.SFTPClient, folder: str) -> int | None:
-    """Free bytes where `folder` lies, by OpenSSH's statvfs extension; None where the server has none."""
+    """Return the free bytes at `folder`, by OpenSSH's statvfs extension; None if the server lacks it."""
     ask: Any = sftp._request  # type: ignore[attr-defined]  # noqa: SLF001 - paramiko has no call for it
     try:
         kind, message = ask(CMD_EXTENDED, "statvfs@openssh.com", folder)
@@ -304,7 +305,7 @@ def free_at(sftp: paramiko.SFTPClient, folder: str) -> int | None:
 
 
 def _plain(kind: int, data: bytes) -> bytes:
-    """An answer without what paramiko would stumble over: text that is not UTF-8, lists of attributes without end."""
+    """Return an answer without what makes paramiko fail: text that is not UTF-8, endless lists of attributes."""
     if kind == CMD_STATUS and len(data) > 12:
         size = int.from_bytes(data[8:12], "big")
         text = data[12 : 12 + size].decode(errors="replace").encode()

@@ -1,4 +1,4 @@
-"""A connection to one host as the rooms above use it: run, sudo, stream, converse."""
+"""SSH connection to one host: run commands (also with sudo), stream data, drive interactive programs."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.auth import Credentials
     from tscm_migrate.ssh.dialogue import Decide, DialoguePace, Exchange, Transcript
 
-_LOCAL_GRACE = 8.0  # seconds that the remote `timeout` gets to do its work before the connection's side gives up
-_TIMED_OUT = (124, 137)  # what `timeout` says: ended by TERM, by KILL
+_LOCAL_GRACE = 8.0  # seconds added to the remote timeout before this side gives up
+_TIMED_OUT = (124, 137)  # exit status of `timeout`: ended by TERM, by KILL
 _NO_LIMIT = 8 << 20
-_SFTP_SILENCE = 120.0  # seconds: a disk may take its time
-_SURE = (1 << 18) - 4096  # bytes of a packet that every server bears
-_LARGE_SINCE = (7, 0)  # OpenSSH, which takes packets of any size
-_LOOK = 5.0  # seconds for each answer where nobody waits for the result
+_SFTP_SILENCE = 120.0  # seconds: a disk may be slow
+_SURE = (1 << 18) - 4096  # bytes of a packet that every server accepts
+_LARGE_SINCE = (7, 0)  # OpenSSH versions that accept packets of any size
+_LOOK = 5.0  # seconds for each answer while looking for the cause of an error
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds; `dead` is how long a peer may be silent to a question before the connection is given up."""
+    """Timeouts in seconds; `dead` is how long the peer may not answer before the connection is closed."""
 
     connect: float = 15.0
     banner: float = 15.0
@@ -54,9 +54,9 @@ DEFAULT_TIMEOUTS = Timeouts()
 
 @dataclass(frozen=True)
 class CommandResult:
-    """How a command ended; text is UTF-8 with replacement characters.
+    """The result of a command; text is UTF-8 with replacement characters.
 
-    `status` is over 128 when a signal ended the script, -1 when one ended the login shell.
+    `status` is over 128 if a signal ended the script, -1 if a signal ended the login shell.
     """
 
     display: str
@@ -67,12 +67,12 @@ class CommandResult:
 
     @property
     def said(self) -> str:
-        """The end of its standard error, for a text of ours."""
+        """Return the end of its standard error, cleaned for use in a message."""
         return redact.outside(self.stderr[-4096:])[-200:]
 
 
 class Shell:
-    """One connection, as many channels as are asked for; safe to use from several threads."""
+    """One connection with any number of channels; safe to use from several threads."""
 
     def __init__(
         self,
@@ -100,11 +100,11 @@ class Shell:
 
     @property
     def alive(self) -> bool:
-        """Whether the connection is up, as far as is known without asking."""
+        """Return whether the connection is up, as far as known without asking the server."""
         return self._transport.is_active()
 
     def server_fingerprint(self) -> str:
-        """`SHA256:…` of the host key with which this connection was made."""
+        """Return `SHA256:…` of the host key of this connection."""
         return known_hosts.fingerprint(self._transport.get_remote_server_key())
 
     def close(self) -> None:
@@ -121,10 +121,10 @@ class Shell:
         self.close()
 
     def session(self, window: int | None = None, packet: int | None = None) -> paramiko.Channel:
-        """A new session; where the server's limit is reached, it waits for another one's end.
+        """Open a session; if the server's limit is reached, wait until another session ends.
 
         Raises:
-            SessionsRefused: the server opens none.
+            SessionsRefused: the server refuses sessions.
         """
         channel = self._sessions.open(window, self._packet(packet))
         channel.settimeout(self._timeouts.channel)
@@ -133,19 +133,19 @@ class Shell:
         return channel
 
     def sessions(self, most: int) -> int:
-        """How many sessions the server opens at a time, as far as `most`."""
+        """Return how many sessions the server allows at a time, up to `most`."""
         return self._sessions.limit(most)
 
     def _packet(self, wanted: int | None) -> int | None:
-        """The packet size to announce: OpenSSH before 6.7 dies of 1 MiB, and of others nothing is known."""
+        """Return the packet size to announce: OpenSSH before 6.7 fails with 1 MiB; other servers are not known."""
         version = getattr(self._transport, "version", lambda: None)()
         return wanted if wanted is None or (version is not None and version >= _LARGE_SINCE) else min(wanted, _SURE)
 
     def sftp(self, silence: float = _SFTP_SILENCE) -> paramiko.SFTPClient:
-        """A new SFTP session, which waits `silence` seconds for an answer; one thread may use it at a time.
+        """Open an SFTP session with a timeout of `silence` seconds for an answer; use it in one thread at a time.
 
         Raises:
-            NoSftp: the server has none. TalkativeLogin: something else answers.
+            NoSftp: the server has no SFTP. TalkativeLogin: the answer is not SFTP.
         """
         channel = self.session(stream.WINDOW, stream.PACKET)
         channel.settimeout(min(silence, self._timeouts.channel))
@@ -159,35 +159,38 @@ class Shell:
         return client
 
     def _explained(self, error: MigrateError) -> MigrateError:
-        """Add who logs in, and the line of a start-up file that keeps commands from running; looked for once."""
+        """Add the login, and the line of a startup file that prevents commands from running (searched once)."""
         if isinstance(error, NotRun | PasswordExpired):
             error.login = login_of(self.host)
         if isinstance(error, NotRun):
             if self._startup_line is None:
-                self._startup_line = ""  # what fails below must not look for it again
+                self._startup_line = ""  # an error in the search must not start another search
                 self._startup_line = startup_line(lambda: self.sftp(_LOOK))
             error.startup = self._startup_line
         return error
 
     def server_key(self) -> str:
-        """`type base64` of the host key with which this connection was made."""
+        """Return `type base64` of the host key of this connection."""
         key = self._transport.get_remote_server_key()
         return f"{key.get_name()} {key.get_base64()}"
 
     def forwarded(self, accept: Callable[[paramiko.Channel], None]) -> int:
-        """Let the host listen on a port of its own loopback until the connection ends; `accept` gets each caller."""
+        """Make the host listen on a port of its loopback until the connection ends; return the port.
+
+        `accept` is called with the channel of each incoming connection.
+        """
         with translated(self.host.name):
             return self._transport.request_port_forward(
                 "127.0.0.1", 0, lambda channel, _origin, _server: accept(channel)
             )
 
     def unforward(self, port: int) -> None:
-        """End what `forwarded` began."""
+        """Stop a forwarding that `forwarded` started."""
         with translated(self.host.name):
             self._transport.cancel_port_forward("127.0.0.1", port)
 
     def open_tunnel(self, host: str, port: int) -> paramiko.Channel:
-        """A TCP connection from this host to `host`:`port`, as a socket-like channel."""
+        """Open a TCP connection from this host to `host`:`port`; return a socket-like channel."""
         with translated(self.host.name):
             return self._transport.open_channel(
                 "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=self._timeouts.channel
@@ -210,16 +213,17 @@ class Shell:
 
         Args:
             script: given to `sh` with LC_ALL=C, whatever the login shell is.
-            sudo: as root.
-            stdin: all of its input.
-            timeout: seconds; the host itself ends it too, where it has a `timeout` command.
+            sudo: whether to run it as root.
+            stdin: its complete input.
+            timeout: seconds; the host also ends the command, if it has a `timeout` command.
             check: whether a status other than 0 is an error.
-            limit: bytes that stdout and stderr may have together.
-            display: what events and errors call it; the first line of the script otherwise. No secret may be in it.
+            limit: bytes of stdout and stderr together.
+            display: name for events and errors, without secrets; default: the first line of the script.
 
         Raises:
-            CommandFailed: with `check`. CommandTimeout, OutputFlood, ConnectionLost, SudoFailed: always.
-            NotRun: the login did not run it. OutputCut: its output broke off.
+            CommandFailed: with `check`, a status other than 0.
+            CommandTimeout, OutputFlood, ConnectionLost, SudoFailed: no result could be had.
+            NotRun: the login did not run it. OutputCut: its output is not complete.
         """
         display = display if display is not None else quoting.shown(script)
         root = self._as_root() if sudo else None
@@ -241,10 +245,10 @@ class Shell:
         return result
 
     def terminal_ready(self) -> None:
-        """Make sure that the server gives a terminal, without which there is no dialogue.
+        """Check that the server provides a terminal, which dialogues need.
 
         Raises:
-            NoTerminal: it does not.
+            NoTerminal: it refuses.
         """
         execution = Execution(self.session(), self.host.name, "a terminal")
         try:
@@ -256,15 +260,15 @@ class Shell:
     # ------------------------------------------------------------------ sudo
 
     def sudo_ready(self) -> Literal["passwordless", "password"]:
-        """Make sure, once a connection, that sudo works; asks for the password where one is wanted.
+        """Check once per connection that sudo works; resolve the password if sudo needs one.
 
         Raises:
-            SudoFailed: no sudo, no right to it, no password, or a wrong one.
+            SudoFailed: sudo is missing or not allowed, or the password is missing or wrong.
         """
         return "passwordless" if self._as_root().password is None else "password"
 
     def sudo_secret(self) -> Secret | None:
-        """The password that sudo wants here, for a program that calls sudo itself; None where it wants none."""
+        """Return the sudo password, for a program that calls sudo itself; None if sudo needs no password."""
         return self._as_root().password
 
     def _as_root(self) -> Root:
@@ -274,7 +278,7 @@ class Shell:
             return self._root
 
     def _find_root(self) -> Root:
-        # -k: what an earlier login has proved does not count, it would expire in the middle
+        # -k: ignore cached credentials, which would expire during a run
         mark = quoting.Mark("root")
         script = f"LC_ALL=C sudo -k -n -- sh -c {quote(mark.printed())}"
         probe = self.run(script, check=False, timeout=20.0, display="sudo -n true")
@@ -308,19 +312,19 @@ class Shell:
         on_exchange: Callable[[Exchange], None] | None = None,
         display: str | None = None,
     ) -> Transcript:
-        """Run sh source on a terminal and answer what it asks.
+        """Run sh source on a terminal and answer its prompts.
 
         Args:
             script: given to `sh` with LC_ALL=C.
-            on_prompt: says what a pending prompt gets.
-            sudo: as root; sudo's own question is answered here, `on_prompt` never sees it.
-            pace: when silence means waiting, and when it is too long.
-            on_exchange: hears of every answer that has gone out.
-            display: what events and errors call it.
+            on_prompt: decides the answer to a prompt.
+            sudo: whether to run it as root; sudo's own prompt is answered here, and not passed to `on_prompt`.
+            pace: the times of the dialogue.
+            on_exchange: called for every answer sent.
+            display: name for events and errors.
 
         Raises:
-            DialogueSilent: the pace's `idle` or `total` is over.
-            SudoFailed, OutputFlood: as for `run`. A lost connection is no error here: see `Transcript.lost`.
+            DialogueSilent: the pace's `idle` or `total` timeout has passed.
+            SudoFailed, OutputFlood: as for `run`. A lost connection does not raise: see `Transcript.lost`.
         """
         display = display if display is not None else quoting.shown(script)
         root = self._as_root() if sudo else None
@@ -353,12 +357,12 @@ class Shell:
         return transcript
 
     def _modes(self, tty: str) -> Collection[str]:
-        """The modes of a remote terminal, in the words of stty; none where they cannot be read."""
+        """Return the modes of a remote terminal, as stty names them; none if they cannot be read."""
         if not tty:
             return ()
         try:
             told = self.run(f"stty -a -F {tty}", check=False, timeout=10.0, display="does it want a key or a line?")
-        except SshError:  # what has become of the connection is the dialogue's to say
+        except SshError:  # the dialogue itself reports a lost connection
             return ()
         return frozenset(told.stdout.replace(";", " ").split())
 
@@ -373,9 +377,9 @@ class Shell:
         display: str | None = None,
         window: int = stream.WINDOW,
     ) -> stream.StreamReader:
-        """Start a command whose output is read as bytes; `idle` seconds of silence are an error.
+        """Start a command whose output is read as bytes; `idle` seconds without output are an error.
 
-        `window`: bytes that may pile up here while the consumer is slower; less for many streams at once.
+        `window`: bytes buffered here while the consumer is slower; use less for many streams at once.
         """
         execution = self._streamed(script, sudo=sudo, display=display, window=window)
         return stream.StreamReader(execution, idle=idle, ended=self._reporter(execution.display))
@@ -383,7 +387,7 @@ class Shell:
     def writer(
         self, script: str, *, sudo: bool = False, idle: float = 60.0, display: str | None = None
     ) -> stream.StreamWriter:
-        """Start a command that is fed with bytes; `idle` seconds without taking any are an error."""
+        """Start a command whose input is written as bytes; `idle` seconds without accepting any are an error."""
         execution = self._streamed(script, sudo=sudo, display=display, window=None)
         return stream.StreamWriter(execution, idle=idle, ended=self._reporter(execution.display))
 

@@ -1,7 +1,7 @@
-"""~/.ssh/config, read as ssh reads it, for what the inventory does not give: user, port, identities, agent.
+"""Read ~/.ssh/config as ssh does, for settings that the inventory does not have: user, port, identities, agent.
 
-A HostName or ProxyJump there does not redirect a connection that the inventory describes. What cannot be judged here
-(`Match exec` and the like) does not apply; what may differ from ssh's own reading is in the notes, with file and line.
+HostName and ProxyJump are ignored: the inventory says where a host is. Conditions that cannot be evaluated here
+(such as `Match exec`) count as not met. Every difference from ssh's own reading is in the notes, with file and line.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _HIGHEST_PORT = 65535
-_DEEPEST = 16  # of Include, as in ssh
+_DEEPEST = 16  # levels of Include, as in ssh
 _SYSTEM = Path("/etc/ssh/ssh_config")
-# first value counts, as in ssh; identityfile gathers
+# the first value counts, as in ssh; values of IdentityFile add up
 _WANTED = frozenset({"user", "port", "identityfile", "identitiesonly", "identityagent", "hostname"})
 _LINE = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)(?:\s*=\s*|\s+|$)(.*)", re.DOTALL)
 _BLANKS = " \t\r\f"
-# a piece of a word: in quotes; with a backslash that hides the next character; or as it is
+# a piece of a word: in quotes, with a backslash escape, or plain
 _PIECE = re.compile(r""""((?:\\["'\\]|[^"])*)"|'((?:\\["'\\]|[^'])*)'|\\([ "'\\])|([^"'])""")
 _ESCAPED = re.compile(r"""\\(["'\\])""")
 _TOKEN = re.compile(r"%([%dhunrpiLl])|\$\{(\w+)\}")
@@ -37,15 +37,15 @@ _TOKEN = re.compile(r"%([%dhunrpiLl])|\$\{(\w+)\}")
 
 @dataclass(frozen=True)
 class SshSettings:
-    """What the files say about one host.
+    """The settings of the files for one host.
 
     Attributes:
-        user, port: "" and None where they say nothing.
-        identity_files: as written, tokens replaced.
+        user, port: "" and None if not set.
+        identity_files: with tokens replaced.
         only: IdentitiesOnly.
-        agent: IdentityAgent; "": SSH_AUTH_SOCK's.
-        files: those that were read.
-        notes: what was passed over, with file and line.
+        agent: IdentityAgent; "" for the agent of SSH_AUTH_SOCK.
+        files: the files that were read.
+        notes: what was ignored, with file and line.
     """
 
     user: str = ""
@@ -59,18 +59,18 @@ class SshSettings:
 
 @dataclass
 class _Reading:
-    """The state of going through the files for one host."""
+    """The state while the files are read for one host."""
 
     address: str
     user: str  # the inventory's
-    given: bool = False  # whether it stands, whatever the files say
+    given: bool = False  # whether the inventory sets it, so that the files cannot
     port: int = 22
     values: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
     def file(self, path: Path, *, depth: int = 0, applies: bool = True) -> None:
-        """Go through one file; a missing one is none."""
+        """Read one file; a missing file is ignored."""
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
@@ -111,7 +111,7 @@ class _Reading:
         return [found[1], *words]
 
     def _match(self, criteria: list[str], where: str) -> bool:
-        """Whether all criteria are met; one that cannot be judged is not."""
+        """Return whether all criteria are met; a criterion that cannot be evaluated is not."""
         left = list(criteria)
         while left:
             name = left.pop(0)
@@ -123,14 +123,14 @@ class _Reading:
             else:
                 met = self._judged(name, left.pop(0) if left else "")
             if met is None:
-                self.notes.append(f"{where}: `Match {name}` cannot be judged here, so this block does not apply")
+                self.notes.append(f"{where}: `Match {name}` cannot be evaluated here, so this block does not apply")
                 return False
             if met == negated:
                 return False
         return True
 
     def _judged(self, name: str, value: str) -> bool | None:
-        if name in {"host", "originalhost"}:  # in which the case does not count
+        if name in {"host", "originalhost"}:  # compared without case
             against = self._host() if name == "host" else self.address
             return _matches(value.lower().split(","), against.lower())
         users = {"user": self._user(), "localuser": _local_user()}
@@ -164,7 +164,7 @@ class _Reading:
             self.values.setdefault(key, [value])
 
     def expanded(self, text: str) -> str:
-        """The text with tokens, variables and ~ replaced; as in ssh at the end, when user and port are known."""
+        """Return the text with tokens, variables and ~ replaced; as in ssh, after user and port are known."""
         known = {"%": "%", "d": str(_home()), "h": self._host(), "n": self.address, "u": _local_user(),
                  "r": self._user(), "p": self.values.get("port", [str(self.port)])[0], "l": gethostname(),
                  "L": gethostname().partition(".")[0]}  # fmt: skip
@@ -175,7 +175,7 @@ class _Reading:
 
 
 def settings(host: Host) -> SshSettings:
-    """What ~/.ssh/config and the system's file say about a host."""
+    """Return the settings of ~/.ssh/config and the system's file for a host."""
     reading = _Reading(host.address, host.user, given="user" in host.given, port=host.port)
     reading.file(_home() / ".ssh" / "config")
     reading.file(_SYSTEM)
@@ -193,9 +193,9 @@ def settings(host: Host) -> SshSettings:
 
 
 def settled(host: Host) -> Host:
-    """The host with its final user and port.
+    """Return the host with its final user and port.
 
-    A value that the inventory gives, or that differs from the default, stands.
+    A value that the inventory sets, or that differs from the default, is kept.
     """
     silent = {name for name in ("user", "port") if name not in host.given and getattr(host, name) == _default(name)}
     if not silent:
@@ -209,7 +209,7 @@ def settled(host: Host) -> Host:
 
 
 def identities(host: Host) -> list[Path]:
-    """The key files to try; the inventory's alone where it names one, else those that exist."""
+    """Return the key files to try: the inventory's file if it names one, else the configured files that exist."""
     if host.identity_file is not None:
         return [host.identity_file.expanduser()]
     named = [Path(name) for name in settings(host).identity_files if name.lower() != "none"]
@@ -229,7 +229,7 @@ def _local_user() -> str:
 
 
 def _matches(patterns: list[str], name: str) -> bool:
-    """As in ssh: one pattern has to match, and no negated one may."""
+    """Return whether a name matches, as in ssh: one pattern matches, and no negated pattern does."""
     hit = False
     for pattern in patterns:
         if pattern.startswith("!"):
@@ -245,7 +245,7 @@ def _glob(pattern: str, name: str) -> bool:
 
 
 def _split(text: str) -> list[str]:
-    """Words as ssh splits them: either quote, a backslash before a quote, a blank or itself, `#` before a word.
+    """Split a line into words as ssh does: both quotes, backslash escapes, `#` for a comment.
 
     Raises:
         ValueError: a quote is not closed.
@@ -269,7 +269,7 @@ def _default(name: str) -> Any:
 
 
 def told(host: Host) -> Iterator[str]:
-    """What a connection to the host uses, one line each: for `doctor`."""
+    """Yield what a connection to the host uses, as lines for `doctor`."""
     final, found = settled(host), settings(host)
     source = "the inventory" if final == host else "~/.ssh/config"
     yield f"{final.user}@{final.address} port {final.port} (from {source})"

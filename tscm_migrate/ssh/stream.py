@@ -1,4 +1,4 @@
-"""Bulk bytes over an exec channel: as fast as OpenSSH's scp, in flat memory, without a deadlock."""
+"""Stream bytes to or from a remote command, as fast as scp, with constant memory."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.execution import Execution
     from tscm_migrate.ssh.quoting import Frame
 
-# The packet size is what makes it fast (435 against 108 MB/s). The window is what a fast sender can pile up in our
-# memory, three times (as it comes, as it is taken, as it is handed out), when the consumer is slower; and it
-# bounds the speed over a long way: 160 MB/s at 50 ms, where scp's own 2 MiB allow 40.
+# The packet size decides the throughput (435 instead of 108 MB/s). The window limits what a fast sender can buffer in
+# our memory (three times: received, decrypted, returned) while the consumer is slower, and the throughput at a long
+# round-trip time: 160 MB/s at 50 ms; scp's 2 MiB allow 40.
 WINDOW = 8 << 20
 PACKET = 1 << 20
 _TAIL = 1 << 16
-_END_GRACE = 5.0  # seconds that a status may come after the end of the output
-_BEGIN = 60.0  # seconds within which a script has to begin that is fed with bytes
+_END_GRACE = 5.0  # seconds: the exit status may come after the end of the output
+_BEGIN = 60.0  # seconds within which a script that reads input has to begin
 
 
 @dataclass(frozen=True)
 class StreamResult:
-    """How a streamed command ended; `stdout` (a writer's) and `stderr` are the last 64 KiB."""
+    """The result of a streamed command; `stdout` (of a writer) and `stderr` are the last 64 KiB."""
 
     display: str
     status: int
@@ -43,7 +43,7 @@ class StreamResult:
 
     @property
     def said(self) -> str:
-        """The end of its standard error, for a text of ours."""
+        """Return the end of its standard error, cleaned for use in a message."""
         return redact.outside(self.stderr[-4096:])[-200:]
 
 
@@ -63,7 +63,7 @@ class _Tail:
 
 
 class _CommandStream:
-    """What a reader and a writer share: background draining, the end, the context."""
+    """The common part of reader and writer: background reading, the end, the context manager."""
 
     def __init__(self, execution: Execution, *, idle: float, ended: Callable[[int, float], None]) -> None:
         self.execution = execution
@@ -74,7 +74,7 @@ class _CommandStream:
         self._out, self._err = _Tail(), _Tail()
         self._err.add(execution.early)
         self._result: StreamResult | None = None
-        self._moved = threading.Event()  # set whenever a drainer has taken something
+        self._moved = threading.Event()  # set whenever a background thread has read something
         self.channel.settimeout(idle)
         self._threads = [self._drainer(self.channel.recv_stderr, self._err, execution.err)]
 
@@ -108,7 +108,7 @@ class _CommandStream:
                 raise
             self._settle()
             for thread in self._threads:
-                thread.join(2.0)  # a background child may hold the stream open
+                thread.join(2.0)  # a background child may keep the stream open
             let_go(self.channel)
             err = execution.without_mark(bytes(self._err), status)
             status = execution.judged(status, bytes(self._out), err)
@@ -122,14 +122,14 @@ class _CommandStream:
         return self._result
 
     def _settle(self) -> None:
-        """Take what of the output nobody has read."""
+        """Discard output that was not read."""
 
     def _failed(self, result: StreamResult) -> CommandFailed:
         output = result.stderr or result.stdout
         return CommandFailed(self.execution.host, "", result.display, result.status, output)
 
     def close(self) -> None:
-        """Let go of the channel; a command that still runs gets a hangup or a broken pipe."""
+        """Close the channel; a command that still runs gets a hangup or a broken pipe."""
         let_go(self.channel)
 
     def __enter__(self) -> Self:
@@ -149,11 +149,11 @@ class StreamReader(_CommandStream):
         self.channel.shutdown_write()
 
     def read(self, size: int = PACKET) -> bytes:
-        """Up to `size` bytes; b"" at the end of the stream (then `finish` says how the command ended).
+        """Return up to `size` bytes; b"" at the end of the stream (then `finish` returns the result).
 
         Raises:
-            CommandTimeout: nothing came for `idle` seconds.
-            ConnectionLost: the connection went away; a cut stream never looks like its end.
+            CommandTimeout: no data came for `idle` seconds.
+            ConnectionLost: the connection was lost; a stream that is cut off never returns b"".
         """
         try:
             with translated(self.execution.host):
@@ -169,15 +169,15 @@ class StreamReader(_CommandStream):
         return data
 
     def _check_end(self) -> None:
-        """Let no stream that was cut look like one that ended.
+        """Check that the stream has ended and was not cut off.
 
         Raises:
-            ConnectionLost, SudoFailed, NotRun, OutputCut: see there.
+            ConnectionLost, SudoFailed, NotRun, OutputCut: it was cut off; see these errors.
         """
         execution, channel = self.execution, self.channel
         if execution.out.ended:
             return
-        # A status is as good as an EOF: some servers close the channel without saying the latter.
+        # A status counts as an EOF: some servers close the channel without sending an EOF.
         if not channel.eof_received and channel.exit_status == -1:
             raise ConnectionLost(execution.host, f"during `{execution.display}`")
         self._finish(_END_GRACE, check=False)
@@ -201,12 +201,12 @@ class StreamReader(_CommandStream):
             yield chunk
 
     def finish(self, timeout: float = 30.0, *, check: bool = True) -> StreamResult:
-        """Wait for the end, `timeout` seconds at most; with `check`, a status other than 0 raises CommandFailed."""
+        """Wait up to `timeout` seconds for the end; with `check`, a status other than 0 raises CommandFailed."""
         return self._finish(timeout, check=check)
 
 
 class StreamWriter(_CommandStream):
-    """The standard input of a remote command; what it prints is kept (its end) and never blocks it."""
+    """The standard input of a remote command; the end of its output is kept, and never blocks the command."""
 
     def __init__(self, execution: Execution, *, idle: float, ended: Callable[[int, float], None]) -> None:
         super().__init__(execution, idle=idle, ended=ended)
@@ -214,10 +214,10 @@ class StreamWriter(_CommandStream):
         self._threads.append(self._printing)
 
     def _await_begin(self) -> None:
-        """Wait until the script runs: what is not our script may take the bytes for commands.
+        """Wait until the script runs: a login shell might execute the bytes as commands.
 
         Raises:
-            NotRun, SudoFailed, ConnectionLost: it does not.
+            NotRun, SudoFailed, ConnectionLost: it does not run.
         """
         frame, deadline = self.execution.out, time.monotonic() + min(self.idle, _BEGIN)
         while not frame.begun:
@@ -233,8 +233,8 @@ class StreamWriter(_CommandStream):
 
         Raises:
             CommandFailed: the command ended before it had read everything.
-            CommandTimeout: it took nothing for `idle` seconds.
-            ConnectionLost: the connection went away.
+            CommandTimeout: it accepted no data for `idle` seconds.
+            ConnectionLost: the connection was lost.
             NotRun: the login did not run the command.
         """
         self._await_begin()
@@ -243,15 +243,15 @@ class StreamWriter(_CommandStream):
         except TimeoutError as error:
             raise _silent(self, "took nothing") from error
         except (OSError, EOFError) as error:
-            result = self._finish(10.0, check=False)  # raises ConnectionLost where that is the reason
+            result = self._finish(10.0, check=False)  # raises ConnectionLost if that is the reason
             raise self._failed(result) from error
 
     def finish(self, timeout: float = 60.0, *, check: bool = True) -> StreamResult:
-        """End the input and wait for the command's end, `timeout` seconds at most.
+        """End the input and wait up to `timeout` seconds for the command's end.
 
         Raises:
             CommandFailed: with `check`, a status other than 0.
-            CommandTimeout, ConnectionLost: no status came.
+            CommandTimeout, ConnectionLost: no exit status came.
         """
         if self._result is None:
             with translated(self.execution.host):

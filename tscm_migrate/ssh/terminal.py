@@ -1,4 +1,4 @@
-"""What a terminal would show, as plain text: incremental UTF-8, no escapes, carriage returns carried out; pure."""
+"""Convert terminal output to plain text: incremental UTF-8, without escape sequences, carriage returns applied."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import re
 from collections import deque
 
 MASK = "•••"
-_SHORTEST_MASKED = 4  # a shorter secret occurs by chance; its echo is removed all the same
+_SHORTEST_MASKED = 4  # a shorter secret occurs by chance; its echo is removed anyway
 
-# CSI, OSC/DCS strings (ended by BEL or ST), other two- and three-byte escapes; then single control characters.
+# CSI, OSC and DCS strings (ended by BEL or ST), other escapes of two or three bytes, then single control characters.
 _ESCAPE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])|[\x00-\x1f\x7f-\x9f]"
 )
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)$")
 _ERASE_LINE = re.compile(r"\x1b\[[12]K")
 _LONGEST_ESCAPE = 4096
-_INVISIBLE = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")  # would make two prompts look alike
+_INVISIBLE = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")  # two different prompts would look the same
 
 
 class ScreenBuffer:
-    """The text of a remote terminal since the last `mark`, bounded.
+    """The text of a remote terminal since the last `mark`, with a size limit.
 
     Attributes:
         line: the unterminated last line.
@@ -29,10 +29,10 @@ class ScreenBuffer:
     def __init__(self, limit: int = 1 << 16) -> None:
         self._limit = limit
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        self._rest = ""  # an escape whose end has not come
-        self._returned = False  # a CR whose meaning the next character decides
+        self._rest = ""  # an incomplete escape sequence
+        self._returned = False  # a CR whose meaning depends on the next character
         self._secrets: set[str] = set()
-        self._echo = ""  # what the remote may be about to echo
+        self._echo = ""  # what the remote program may echo next
         self._echoed = ""
         self._alone = False
         self.line = ""
@@ -43,25 +43,25 @@ class ScreenBuffer:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The finished lines since the mark."""
+        """Return the finished lines since the mark."""
         return tuple(self._lines)
 
     @property
     def text(self) -> str:
-        """Everything since the mark."""
+        """Return all text since the mark."""
         return "".join(f"{line}\n" for line in self._lines) + self.line
 
     # ------------------------------------------------------------------ writing
 
     def hide(self, secret: str) -> None:
-        """Never let this text be seen in what comes."""
+        """Mask this text in all further output."""
         if len(secret) >= _SHORTEST_MASKED:
             self._secrets.add(secret)
 
     def mark(self, sent: str = "", *, alone: bool = False) -> None:
-        """Begin a new context; `sent` is the line that was typed, its echo is taken out of what comes.
+        """Begin a new context; the echo of the typed line `sent` is removed from the output that follows.
 
-        `alone`: it was typed without Enter where the terminal echoes, so that anything may come right behind it.
+        `alone`: it was typed without Enter on a terminal that echoes, so that output may follow it on the same line.
         """
         self._lines.clear()
         self._size = 0
@@ -71,11 +71,11 @@ class ScreenBuffer:
         self._alone = alone
 
     def settle(self) -> None:
-        """Nothing came for a while: what looked like the beginning of an echo was one."""
+        """Treat a partial echo as complete, because no output has followed it for a while."""
         self._echo = self._echoed = ""
 
     def feed(self, data: bytes) -> list[str]:
-        """Take bytes; the lines that they finished, as they would be shown."""
+        """Process bytes; return the lines that they completed, as a terminal would show them."""
         text = self._rest + self._decode(data)
         self._rest = ""
         unfinished = _UNFINISHED.search(text)
@@ -103,7 +103,7 @@ class ScreenBuffer:
         self.line = self._masked((self.line + text)[-self._limit :])
 
     def _without_echo(self, text: str) -> str:
-        """Hold back what is the typed line coming back; give it out when it turns out to be something else."""
+        """Keep back the echo of the typed line; return it if it turns out to be other text."""
         seen = self._echoed + text
         if self._echo.startswith(seen):
             self._echoed = seen

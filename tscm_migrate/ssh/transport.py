@@ -1,4 +1,8 @@
-"""The paramiko transport of this project, and the watchdog that closes it when the peer is dead."""
+"""The paramiko transport of this project, and the watchdog that closes it if the peer does not respond.
+
+The transport requests the authentication service once: a strict server closes the connection at a second request. It
+switches Nagle's algorithm off, which would delay each command by 40 ms, and bounds every wait.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _CURVE = "curve25519-sha256"
-_LINE = 300  # characters of what a server says
+_LINE = 300  # characters of a message of the server
 
 
 def _with_curve(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -34,16 +38,16 @@ def _with_curve(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Transport(ServiceRequestingTransport):
-    """See the module; `fast` is the host's `fast_transport`.
+    """A transport that also records why a connection failed; `fast` is the host's `fast_transport`.
 
     Attributes:
         greeting: lines that the server sent before its version.
-        closed_early: whether it closed the connection before its version had come.
-        goodbye: the reason that it gave for closing the connection.
-        offered: the names of algorithms that it offered, by paramiko's names of the lists.
+        closed_early: whether it closed the connection before it sent its version.
+        goodbye: its reason for closing the connection.
+        offered: the algorithms that it offered, by paramiko's names of the lists.
     """
 
-    # paramiko knows this key exchange by the name that it had before RFC 8731 only
+    # paramiko knows this key exchange only by its name before RFC 8731
     _kex_info: ClassVar[dict[str, Any]] = {**ServiceRequestingTransport._kex_info, _CURVE: KexCurve25519}  # type: ignore[attr-defined]  # noqa: SLF001
     _preferred_kex = _with_curve(ServiceRequestingTransport._preferred_kex)  # type: ignore[attr-defined]  # noqa: SLF001
 
@@ -54,7 +58,7 @@ class Transport(ServiceRequestingTransport):
         self.closed_early = False
         self.offered: dict[str, list[str]] = {}
         super().__init__(*args, **{**kwargs, "packetizer_class": packetizer_class(fast=fast)})
-        if isinstance(self.sock, socket.socket):  # else a channel of a gateway
+        if isinstance(self.sock, socket.socket):  # otherwise it is a channel of a gateway
             with contextlib.suppress(OSError):
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -79,7 +83,7 @@ class Transport(ServiceRequestingTransport):
 
     def _really_parse_kex_init(self, m: Message, ignore_first_byte: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - paramiko's
         parsed: dict[str, Any] = super()._really_parse_kex_init(m, ignore_first_byte)  # type: ignore[misc]
-        if not ignore_first_byte:  # else it is our own
+        if not ignore_first_byte:  # otherwise it is our own offer
             self.offered = {name: list(found) for name, found in parsed.items() if isinstance(found, list)}
         return parsed
 
@@ -88,7 +92,7 @@ class Transport(ServiceRequestingTransport):
         self.goodbye = m.get_text()[:_LINE]
 
     def version(self) -> tuple[int, int] | None:
-        """OpenSSH's version; None where the server is another one, or does not tell."""
+        """Return OpenSSH's version; None for another server, or if it is hidden."""
         found = re.match(r"SSH-2\.0-OpenSSH_(\d+)\.(\d+)", self.remote_version or "")
         return (int(found[1]), int(found[2])) if found else None
 
@@ -97,12 +101,12 @@ class Transport(ServiceRequestingTransport):
         return extensions.get("server-sig-algs", b"")
 
     def takes_unannounced_rsa(self) -> bool:
-        """Whether it takes RSA keys with SHA-2 although its list has none: OpenSSH 7.4, as released."""
+        """Return whether it accepts RSA keys with SHA-2 without listing them, as OpenSSH 7.4 does."""
         listed = self._signatures()
         return bool(listed) and b"rsa-sha2" not in listed and self.version() == (7, 4)
 
     def signature_note(self, name: str) -> str:
-        """Why an RSA key may have been refused; "" where the server knows SHA-2."""
+        """Return why an RSA key may have been refused; "" if the server supports SHA-2."""
         listed = self._signatures()
         keys = self.offered.get("server_key_algo_list", [])
         knows = b"rsa-sha2" in listed or self.takes_unannounced_rsa() or any(k.startswith("rsa-sha2") for k in keys)
@@ -113,16 +117,16 @@ class Transport(ServiceRequestingTransport):
         self._service_accepted.set()
 
     def ensure_session(self) -> None:
-        """Ask for the service the first time.
+        """Request the authentication service, if this was not done before.
 
         Raises:
-            SSHException: no connection, or no answer within the time for authentication.
+            SSHException: no connection, or no answer within the authentication timeout.
         """
         if not self.is_active() or not self.initial_kex_done:
             raise SSHException("No existing session")
         if self._service_accepted.is_set():
             return
-        self.auth_handler = self.get_auth_handler()  # before: a banner may come right behind the answer
+        self.auth_handler = self.get_auth_handler()  # set first: a banner may follow the answer at once
         message = Message()
         message.add_byte(cMSG_SERVICE_REQUEST)
         message.add_string("ssh-userauth")
@@ -134,7 +138,7 @@ class Transport(ServiceRequestingTransport):
                 raise self.get_exception() or SSHException("the server gave no access to its authentication service")
 
     def get_auth_handler(self) -> AuthOnlyHandler:
-        """Ours."""
+        """Return the handler of this project."""
         return _Handler(self)
 
 
@@ -149,19 +153,19 @@ class _Handler(AuthOnlyHandler):
         message.add_byte(cMSG_USERAUTH_REQUEST)
         for text in (username, "ssh-connection", method):
             message.add_string(text)
-        if finish_message is not None:  # auth_none has nothing to add
+        if finish_message is not None:  # auth_none has no further fields
             finish_message(message)
         self.auth_method, self.username = method, username
         self._questions = None
-        self.auth_event = threading.Event()  # before it is sent: the answer may be quicker than we are
+        self.auth_event = threading.Event()  # set first: the answer may come at once
         self.transport._send_message(message)  # type: ignore[attr-defined]  # noqa: SLF001
         return self.wait_for_response(self.auth_event)
 
     def wait_for_response(self, event: Any) -> list[str]:
-        """See paramiko; questions are answered here, by the thread that waits, which may ask the operator.
+        """Wait as paramiko does, and answer the server's questions in this thread, which may ask the user.
 
         Raises:
-            PasswordChangeError: the server wants a new password first.
+            PasswordChangeError: the server requires a new password.
         """
         while self._heard(event):
             if self._wants_change is not None:
@@ -181,10 +185,10 @@ class _Handler(AuthOnlyHandler):
         return super().wait_for_response(event)
 
     def _heard(self, event: Any) -> bool:
-        """Wait for the server, as long as authentication may take; False where the connection is closed.
+        """Wait for the server up to the authentication timeout; return False if the connection is closed.
 
         Raises:
-            AuthenticationException: it said nothing.
+            AuthenticationException: no answer came.
         """
         patience: float = self.transport.auth_timeout
         while not event.wait(0.1):
@@ -196,9 +200,9 @@ class _Handler(AuthOnlyHandler):
         return True
 
     def _parse_userauth_info_request(self, m: Message) -> None:
-        """The message with number 60: questions, or (to a password) that it has expired."""
+        """Handle message 60: questions, or after a password the notice that it has expired."""
         if self.auth_method == "password":
-            self._wants_change = m.get_text() or "the server wants a new one"
+            self._wants_change = m.get_text() or "the server requires a new password"
         elif self.auth_method == "keyboard-interactive":
             title, instructions, _ = m.get_text(), m.get_text(), m.get_binary()
             self._questions = title, instructions, [(m.get_text(), m.get_boolean()) for _ in range(m.get_int())]
@@ -208,7 +212,7 @@ class _Handler(AuthOnlyHandler):
             self.auth_event.set()
 
     def _finalize_pubkey_algorithm(self, key_type: str) -> str:
-        """See paramiko; OpenSSH 7.4 takes the SHA-2 signatures of RSA keys that it does not announce."""
+        """Choose as paramiko does, but use SHA-2 for OpenSSH 7.4, which supports it without announcing it."""
         transport: Any = self.transport
         if "rsa" in key_type and transport.takes_unannounced_rsa():
             transport._agreed_pubkey_algorithm = "rsa-sha2-512"  # noqa: SLF001
@@ -217,10 +221,10 @@ class _Handler(AuthOnlyHandler):
 
 
 class Watchdog:
-    """Closes a transport from which nothing was heard for `dead` seconds.
+    """Closes a transport from which no data came for `dead` seconds.
 
-    Whatever arrives counts as a sign of life, so a slow link with full buffers is not taken for a dead one; when it is
-    quiet, a global request that wants a reply asks for a sign.
+    Any received data counts, so a slow link with full buffers is not closed. While no data comes, a global request that
+    needs a reply is sent.
     """
 
     def __init__(self, transport: paramiko.Transport, dead: float) -> None:
@@ -242,7 +246,7 @@ class Watchdog:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the watch; safe to call twice."""
+        """Stop watching; safe to call twice."""
         self._stop.set()
 
     def _watch(self) -> None:
@@ -250,7 +254,7 @@ class Watchdog:
         last = time.monotonic()
         while not self._stop.wait(beat) and self.transport.is_active():
             now = time.monotonic()
-            if now - last > 3 * beat:  # this machine slept; the peer gets its chance before it is called dead
+            if now - last > 3 * beat:  # this machine was suspended: give the peer time to respond
                 self._heard = now
             last = now
             quiet = now - self._heard
@@ -264,5 +268,5 @@ class Watchdog:
     def _ask(self) -> None:
         try:
             self.transport.global_request("keepalive@openssh.com", wait=True)
-        except Exception:  # noqa: BLE001 - the transport is going down; whoever uses it learns that by itself
+        except Exception:  # noqa: BLE001 - the transport is closing; its users get the error
             return
