@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.errors import MigrateError, Unreachable
+from tscm_migrate.errors import Unreachable
 from tscm_migrate.fleet.pool import Probe, run
 from tscm_migrate.model import Host
 
@@ -65,7 +65,9 @@ def test_one_that_fails_is_an_outcome_among_others() -> None:
 
     outcomes = list(run(range(6), work, jobs=2))
     assert [o.item for o in outcomes if o.error] == [3]
-    assert isinstance(next(o.error for o in outcomes if o.error), MigrateError)
+    error = next(o.error for o in outcomes if o.error)
+    assert isinstance(error, Unreachable)
+    assert "h3" in error.message()
     assert len(outcomes) == 6
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate.appliance import device_list, parsers
-from tscm_migrate.appliance.facts import FACTS, sections
+from tscm_migrate.appliance.facts import FACTS, Fact, Facts, sections
 from tscm_migrate.model import Paths
 
 if TYPE_CHECKING:
@@ -127,10 +128,22 @@ def test_a_device_list_of_unknown_form(text: str, names: tuple[str, ...] | None)
     assert device_list.read(text) == names
 
 
-def test_no_parser_raises_whatever_it_is_given() -> None:
-    for text in ("", "\n\n", "\x00\xff" * 50, "a\tb\tc", "=" * 9999, "1: 2: inet /", "%% df 1 2 3 4% /", DOCUMENTED):
-        for fact in FACTS:
-            assert isinstance(fact.parser(text, P), dict)
+MERGED = {"in_etc", "etc_tree", "named", "listed"}  # from which fields of Facts are made
+FIELDS = {field.name for field in dataclasses.fields(Facts)} | MERGED
+JUNK = ("", "\n\n", "\x00\xff" * 50, "a\tb\tc", "=" * 9999, "1: 2: inet /", "%% df 1 2 3 4% /", DOCUMENTED)
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.name)
+def test_a_parser_gives_fields_of_facts_whatever_it_is_given(fact: Fact) -> None:
+    found = [fact.parser(text, P) for text in JUNK]
+    assert set().union(*found) <= FIELDS
+
+
+def test_nothing_is_known_of_an_appliance_that_prints_nothing() -> None:
+    known = {name: value for fact in FACTS for name, value in fact.parser("", P).items()}
+    unknown = Facts("")
+    told = {name: value for name, value in known.items() if value and value != getattr(unknown, name, None)}
+    assert told == {"unseen": "the listing did not reach its end"}
 
 
 def test_an_appliance_cannot_forge_the_end_of_a_section() -> None:
