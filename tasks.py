@@ -116,12 +116,17 @@ def mutate(context: Context, count: int = 30, seed: int = 1, jobs: int = 2, more
         "rtt": "Round trips in milliseconds, with commas.",
         "only": "Names of contenders, with commas.",
         "json": "A file for the figures.",
+        "all": "Run all benchmarks, and print one page of their ratios.",
     }
 )
 def bench(  # noqa: PLR0917
-    context: Context, rounds: str = "5", size: str = "1024", rtt: str = "0,50", only: str = "", json: str = ""
-) -> int:
+    context: Context, rounds: str = "5", size: str = "1024", rtt: str = "0,50", only: str = "", json: str = "",
+    all: bool = False,  # noqa: A002 - the option's name
+) -> int:  # fmt: skip
     """Measure the transfers against scp, sftp, rsync and paramiko, on loopback and over a long way."""
+    if all:
+        file = f'--json "{json}"' if json else ""
+        return _run(context, f"{PYTHON} -m benchmarks.page --markdown {file}")
     words = [f"{PYTHON} -m benchmarks.transfers --rounds {rounds} --size {size} --rtt {rtt}"]
     words += [f'--only "{only}"'] if only else []
     words += [f'--json "{json}"'] if json else []
