@@ -172,9 +172,9 @@ def main() -> None:
     for name, lines in taken.items():
         (FOLDER / f"{name}.svg").write_text(draw(lines), encoding="utf-8")
         sys.stdout.write(f"{FOLDER / name}.svg\n")
-    report = re.search(r"demo: the report: (\S+/report\.html)", terminal.heard.replace("\r\n", "\n"))
+    report = re.search(r"demo: the report:\s+(\S+/report\.html)", terminal.heard.replace("\r\n", "\n"))
     if report:
-        page(Path(report[1]), "report", 825)
+        page(Path(report[1]), "report", 1000)
         shutil.rmtree(Path(re.match(r".*?/tscm-demo-[^/]+", report[1])[0]))  # type: ignore[index]
     with tempfile.TemporaryDirectory(prefix="tscm-picture-") as folder:
         page(freshness(Path(folder)), "freshness", 720)

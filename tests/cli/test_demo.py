@@ -42,7 +42,7 @@ def test_the_demo_migrates_says_so_and_leaves_only_its_report(tmp_path: Path) ->
 
 
 PLAY = """
-tscm-migrate migrate --from tscm-old --to tscm-new --yes >log 2>&1 &
+tscm-migrate migrate --from tscm-old --to tscm-new --ticket CHG-4711 --approved-by "A. Lovelace" --yes >log 2>&1 &
 timeout 200 sh -c 'until grep -q "done take-offline" log; do sleep 0.1; done'
 kill -TERM $!
 wait $!; echo "migrate: $?"
@@ -52,6 +52,10 @@ tscm-migrate resume --yes >log2 2>&1; echo "resume: $?"
 appliance
 tscm-migrate rollback --run $RUN --yes >log3 2>&1; echo "rollback: $?"
 appliance
+tscm-migrate report bundle; echo "bundle: $?"
+tscm-migrate report check tscm-run-$RUN.tar.gz; echo "check: $?"
+tscm-migrate support bundle; echo "support: $?"
+tscm-migrate run report --text | grep ticket
 cat log log2 log3
 """
 
@@ -66,5 +70,10 @@ def test_the_shell_of_the_demo_interrupts_resumes_and_rolls_back_across_the_cuto
         "tscm-old  off  does not answer\ntscm-new  on   127.0.1.50\nresume: 0",
         "tscm-old  off  does not answer\ntscm-new  on   127.0.1.43\nrollback: 0",
         "tscm-old  on   127.0.1.43\ntscm-new  on   127.0.1.50\n",
+        "bundle: 0\n",
+        "ok  chain of the journal\n",
+        "check: 0\n",
+        "support: 0\n",
+        "ticket: CHG-4711\n",
     ):
         assert wanted in text, text[-6000:]

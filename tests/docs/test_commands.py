@@ -210,7 +210,7 @@ def test_every_check_of_the_preflight_is_explained() -> None:
 @pytest.mark.parametrize("picture", sorted((ROOT / "docs/pictures").glob("*.svg")), ids=lambda p: p.name)
 def test_a_picture_loads_nothing_and_is_shown_in_a_page(picture: Path) -> None:
     text = picture.read_text(encoding="utf-8")
-    assert "TSCM" in text
+    assert "downtime" in text
     assert not re.search(r"@font-face|@import|<script|<image|href=|url\((?!#)", text)
     assert any(f"pictures/{picture.name}" in page.read_text(encoding="utf-8") for page in pages())
 
