@@ -10,6 +10,7 @@ from tscm_migrate.errors import MigrateError, StateUnwritable
 from tscm_migrate.migration import finish, journal, locks
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.util import redact
+from tscm_migrate.util.durations import duration_text
 from tscm_migrate.util.folders import state_folder
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError |
     if state == "running":
         return [redact.one_line(text) for text in shown], None
     if record.outcome:
-        shown += next((e.data.get("standing", []) for e in reversed(entries) if e.event == "run-ended"), [])
+        ended = next(entry.data for entry in reversed(entries) if entry.event == "run-ended")
+        shown += [f"total {duration_text(record.total_seconds)}", *ended.get("standing", [])]
+        shown += [f"next: {line}" for line in ended.get("next", [])]
     else:
         shown += finish.remaining_state_of(record)
     if not damage and locks.unfinished(run, root):

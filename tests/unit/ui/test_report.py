@@ -107,6 +107,7 @@ def test_the_total_is_the_time_of_all_sessions_without_the_operators(tmp_path: P
     told = report.read(RUN, tmp_path)
     assert (told["seconds"], told["asked"]) == (97.0, 31.0)
     assert [session["seconds"] for session in told["sessions"]] == [60.0, 37.0]
+    assert "total 1 min 37 s" in history.lines(RUN, tmp_path)[0]
     assert any("total 1 min 37 s (and 31 s for the operator's answers)" in line for line in text.lines(told))
 
 
