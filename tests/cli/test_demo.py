@@ -35,6 +35,8 @@ def test_the_demo_migrates_says_so_and_leaves_only_its_report(tmp_path: Path) ->
     done = run_demo(tmp_path, limit=240)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert "\nmigrate tscm-old → tscm-new" in done.stdout
+    told = " ".join(done.stdout.split())
+    assert "tscm-old goes offline and is replaced by tscm-new; estimated downtime of its " in told
     assert "\ndone: tscm-new serves at 127.0.1.43" in done.stdout
     assert "\x1b" not in done.stdout
     (folder,) = tmp_path.glob("tscm-demo-*")

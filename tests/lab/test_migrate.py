@@ -261,6 +261,7 @@ def test_an_operator_who_is_there_answers_the_unknown_prompt(rooms: MakeLab) -> 
     lab = rooms({"extra_prompt": question, "extra_prompt_in": "backup"})
     screen = Screen(lab, *MIGRATE, env={"TSCM_PASSPHRASE": PASSPHRASE})
     try:
+        screen.expect("is replaced by")  # and for how long, before the question
         screen.expect("Migrate tscm-old to tscm-new now?")
         screen.type("y")
         screen.expect("answer> ")

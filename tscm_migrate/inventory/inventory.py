@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.errors import InventoryError
 from tscm_migrate.model import Hooks, Host, Policy
 from tscm_migrate.util import redact
+from tscm_migrate.util.listing import listed
 from tscm_migrate.util.operator_command import quoted
 from tscm_migrate.util.suggest import suggestion
 
@@ -219,7 +220,7 @@ def resolve(inventory: Inventory, text: str) -> Host:
     looks_like_address = bool(at) or is_ip(text) or text.startswith("[") or is_ip(text.partition(":")[0])
     if not looks_like_address:
         near = suggestion(text, inventory.hosts)
-        known = ", ".join(list(inventory.hosts)[:8]) or "none"
+        known = listed(inventory.hosts) or "none"
         where = str(inventory.path) if inventory.path else "there is no inventory file"
         fix = f"hosts that are known: {known} ({where}); or give user@address[:port]"
         raise inventory.error(f"there is no host {text!r}{near}", "hosts" if inventory.path else "", fix)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.migration import checks
+from tscm_migrate.util.listing import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,9 +74,7 @@ def _devices(before: Before, after: After) -> Iterator[ParityRow]:
         )
     if before.files:
         wrong = sorted(path for path, digest in before.files.items() if after.files.get(path) != digest)
-        found = (
-            f"{len(wrong)} missing or different: {', '.join(wrong[:5])}" if wrong else f"{len(before.files)} the same"
-        )
+        found = f"{len(wrong)} missing or different: {listed(wrong)}" if wrong else f"{len(before.files)} the same"
         yield ParityRow("device files", not wrong, f"{len(before.files)} files", found)
 
 

@@ -13,6 +13,8 @@ from tscm_migrate.migration.steps import (
     rescue,
     staging,
 )
+from tscm_migrate.util.durations import duration_text
+from tscm_migrate.util.listing import listed
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration
@@ -99,9 +101,7 @@ def summary(m: Migration) -> list[str]:
     encryption = f"encrypted (passphrase from {m.passphrase.source})" if m.passphrase else "NOT encrypted"
     chosen = {"latest": "the newest archive", "all": "all archives"}.get(o.archive, f"the archive {o.archive}")
     archive = f"a fresh backup, {encryption}" if o.archive == "new" else chosen
-    devices = (
-        "unknown until the restore" if old.devices is None else f"{len(old.devices)} ({', '.join(old.devices[:8])})"
-    )
+    devices = "unknown until the restore" if old.devices is None else f"{len(old.devices)} ({listed(old.devices)})"
     if m.restore_source is not None:
         protected = f", encrypted (passphrase from {m.passphrase.source})" if m.passphrase else ""
         return [
@@ -116,6 +116,21 @@ def summary(m: Migration) -> list[str]:
         f"moves {archive}; devices: {devices}",
         (f"then  {m.old.name} goes offline ({_leaving(m)}); {m.new.name} {address} and has {ssh}; {cron}"),
     ]
+
+
+def consequence(m: Migration, downtime: float) -> str:
+    """Return what goes offline and for how long, as it is shown above the question before a migration.
+
+    Args:
+        m: the migration.
+        downtime: the estimate in seconds.
+    """
+    devices = m.old_facts.devices
+    served = "" if devices is None else f" of its {len(devices)} devices ({listed(devices)})"
+    about = f"estimated downtime{served}: {duration_text(downtime)}"
+    if m.restore_source is not None:
+        return f"{m.new.name} takes the place of {m.old.name}; {about}, from the start of the restore"
+    return f"{m.old.name} goes offline and is replaced by {m.new.name}; {about}"
 
 
 def _leaving(m: Migration) -> str:

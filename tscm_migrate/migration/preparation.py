@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tscm_migrate.events import Estimated
+from tscm_migrate.util.listing import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.estimate import Downtime
     from tscm_migrate.model import Host
     from tscm_migrate.options import MigrateOptions
-
-_SHOWN = 8  # names of devices
 
 
 def estimated(found: Downtime) -> Estimated:
@@ -69,5 +68,4 @@ def to_prepare(
 def _listed(names: Collection[str]) -> str:
     if not names:
         return "every device"
-    shown = list(names)[:_SHOWN]
-    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
+    return listed(names)

@@ -183,7 +183,7 @@ def _show_summary(m: Migration, sources: Mapping[str, str]) -> None:
 
 
 def _confirm(m: Migration) -> None:
-    """Show the steps and ask for confirmation, unless --yes was given or nothing but a rehearsal is run.
+    """Show the steps and the downtime, and ask for confirmation, unless --yes was given or only a rehearsal is run.
 
     Raises:
         Cancelled: the answer was no.
@@ -191,6 +191,8 @@ def _confirm(m: Migration) -> None:
     for number, (step, _) in enumerate(Engine(m, plan.steps_of(m)).plan(), 1):
         m.emit(Said(f"{number:3}. {step.title}"))
     old, new = m.old.name, m.new.name
+    if not m.only_rehearsal:
+        m.emit(Said(plan.consequence(m, float(m.get_note("estimate", {}).get("downtime", 0.0)))))
     what = f"Restore {old} on {new} now?" if m.restore_source else f"Migrate {old} to {new} now?"
     if not (m.options.yes or m.only_rehearsal) and not m.operator.confirm(what):
         raise Cancelled

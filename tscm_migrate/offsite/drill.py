@@ -17,6 +17,7 @@ from tscm_migrate.model import Host
 from tscm_migrate.offsite.fetch import opened
 from tscm_migrate.offsite.manifest import Record
 from tscm_migrate.offsite.verify import write_record
+from tscm_migrate.util.listing import listed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -112,5 +113,5 @@ def _missing(there: ArchivedDevices, host: Host) -> str:
     """Return why the copy fails where it contains no device; "" where it does, or where that cannot be told."""
     if there.names or not there.known:
         return ""
-    listed = f", not even {', '.join(host.devices[:8])} of the inventory" if host.devices else ""
-    return f"there is no device in it{listed}: it was made before devices were added, or its backup was not complete"
+    named = f", not even {listed(host.devices)} of the inventory" if host.devices else ""
+    return f"there is no device in it{named}: it was made before devices were added, or its backup was not complete"
