@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tscm_migrate.errors import InventoryError
+from tscm_migrate.errors import InventoryError, UsageError
 from tscm_migrate.inventory import adopt
 from tscm_migrate.inventory.read import load
+from tscm_migrate.migration import afterwards
+from tscm_migrate.migration.journal import Journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,3 +105,19 @@ def test_moved_to_has_to_name_a_host_in_use(tmp_path: Path) -> None:
     for text in (TEXT.replace("port = 2222", 'moved_to = "other"'), circle):
         with pytest.raises(InventoryError, match="not a host of this inventory that is in use"):
             load(written(tmp_path, text))
+
+
+def test_a_host_that_does_not_answer_is_found_by_the_migration_that_moved_it(tmp_path: Path) -> None:
+    run = "20260101-000000-aaaa"
+    journal = Journal.create(run, tmp_path)
+    journal.write("run-started", run=run, old="tscm-old", new="tscm-new", notes={"new_address": "10.1.1.50"})
+    journal.write("noted", key="new_at", value="10.1.1.43")
+    assert afterwards.whereabouts("tscm-new", root=tmp_path) == "", "it is not over"
+    journal.write("run-ended", outcome="done")
+    text = afterwards.whereabouts("tscm-new", root=tmp_path)
+    assert text.startswith("tscm-new moved to 10.1.1.43 in run")
+    assert text.endswith(f"tscm-migrate host adopt {run}")
+    assert afterwards.whereabouts("tscm-old", root=tmp_path) == ""
+    assert afterwards.whereabouts("other", root=tmp_path) == ""
+    with pytest.raises(UsageError, match="neither a run nor an appliance"):
+        afterwards.finished("other", root=tmp_path)

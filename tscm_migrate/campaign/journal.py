@@ -74,6 +74,7 @@ class State:
     started: list[str] = field(default_factory=list)
     rehearsed: dict[str, Result] = field(default_factory=dict)
     migrated: dict[str, Result] = field(default_factory=dict)
+    failed_before: set[str] = field(default_factory=set)  # pairs that failed before the last resume, and not since
 
     def apply(self, event: str, at: str, data: dict[str, Any]) -> None:
         """Take one entry into account; unknown events are ignored."""
@@ -83,6 +84,7 @@ class State:
                 self.inventory, self.windows = data["inventory"], data["windows"]
             case "resumed":
                 self.ended = self.why = ""
+                self.failed_before = {pair for pair, result in self.migrated.items() if not result.good}
             case "rehearsed":
                 self.rehearsed[data["pair"]] = _result(data)
             case "wave":
@@ -91,6 +93,7 @@ class State:
                 self.started.append(data["pair"])
             case "migrated":
                 self.migrated[data["pair"]] = _result(data)
+                self.failed_before.discard(data["pair"])
             case "ended":
                 self.ended, self.why = at, data.get("why", "")
 

@@ -117,22 +117,42 @@ class Campaign:
     # ------------------------------------------------------------------ waves
 
     def _waves(self) -> str:
-        """Run the waves in order; return why the campaign ended early, or ""."""
+        """Continue what was begun before, then run the waves in order; return why the campaign ended early, or ""."""
+        stuck = self._continue()
         for wave in self.plan.waves:
-            waiting = [pair for pair in wave.pairs if self._is_open(pair)]
+            waiting = [pair for pair in wave.pairs if self._is_open(pair) and pair.name not in stuck]
+            waiting = [pair for pair in waiting if self._is_ready(pair)]
             if not waiting:
                 continue
             if why := self._stopped():
                 return why
-            unready = [p for p in waiting if p.name not in self.journal.state.started and not self._is_ready(p)]
-            waiting = [pair for pair in waiting if pair not in unready]
-            if not waiting:
-                continue
             if why := self._wait_for(wave):
                 return why
             if why := self._wave(wave, waiting):
                 return why
         return self._stopped()
+
+    def _continue(self) -> set[str]:
+        """Resume every run that an earlier part of the campaign has left unfinished; return the pairs that stay so.
+
+        Their windows and the stop rule do not hold them up: an old appliance may be offline. A pair whose run is over
+        without success, and everything undone, is left for its wave.
+        """
+        begun = [
+            pair for _, pair in self.plan.pairs() if pair.name in self.journal.state.started and self._is_open(pair)
+        ]
+        jobs = []
+        for pair in begun:
+            run, state = self._settled(pair)
+            if state in GOOD:
+                self._record(Result(pair.name, state, run))
+            elif state in {"unfinished", "running"}:
+                jobs.append(replace(self._job(pair, "resume"), run=run, words=()))
+        at_once = max(wave.jobs for wave in self.plan.waves)
+        for result in self._all(jobs, at_once):
+            self._record(result)
+        results = self.journal.state.migrated
+        return {job.pair for job in jobs if not results[job.pair].good and results[job.pair].state != "failed"}
 
     def _wave(self, wave: Wave, waiting: list[Pair]) -> str:
         """Run one wave's pairs, `jobs` at once, and its hooks; return why the campaign ends here, or ""."""
@@ -140,7 +160,8 @@ class Campaign:
         self.tell(f"wave {wave.name}: {len(waiting)} pairs, {wave.jobs} at once")
         if problem := self._hook(wave, "before", wave.before):
             return problem
-        for result in self._all(self._jobs(waiting), wave.jobs, admit=lambda job: self._admit(wave, job)):
+        jobs = [self._job(pair, "migrate") for pair in waiting]
+        for result in self._all(jobs, wave.jobs, admit=lambda job: self._admit(wave, job)):
             self._record(result)
         return self._hook(wave, "after", wave.after) or self._stopped()
 
@@ -160,12 +181,7 @@ class Campaign:
         return Window(opens, closes)
 
     def _admit(self, wave: Wave, job: Job) -> bool:
-        """Decide right before a pair starts whether it may, and write its start to the journal.
-
-        A pair that was started before is always continued: its old appliance may be offline.
-        """
-        if job.pair in self.journal.state.started:
-            return True
+        """Decide right before a pair starts whether it may, and write its start to the journal."""
         if self._stopped():
             return False
         closes = self._window(wave).closes
@@ -204,23 +220,12 @@ class Campaign:
         return not rehearsed or _good(rehearsed.get(pair.name))
 
     def _stopped(self) -> str:
-        failed = [one.pair for one in self.journal.state.migrated.values() if not one.good]
+        """Return why the stop rule ends the campaign, or ""; failures from before the last resume do not count."""
+        state = self.journal.state
+        failed = [one.pair for one in state.migrated.values() if not one.good and one.pair not in state.failed_before]
         if len(failed) < self.plan.stop_after:
             return ""
         return f"stopped after {len(failed)} failed: {', '.join(failed)}"
-
-    def _jobs(self, waiting: list[Pair]) -> list[Job]:
-        """Return what is left to do: a pair whose run has begun is resumed; one whose run is over is only recorded."""
-        jobs = []
-        for pair in waiting:
-            run, state = self._settled(pair) if pair.name in self.journal.state.started else ("", "")
-            if state in GOOD:
-                self._record(Result(pair.name, state, run))
-            elif state == "unfinished":
-                jobs.append(replace(self._job(pair, "resume"), run=run, words=()))
-            else:
-                jobs.append(self._job(pair, "migrate"))
-        return jobs
 
     def _settled(self, pair: Pair) -> tuple[str, str]:
         """Return the pair's newest run, after any process that works on it has ended."""

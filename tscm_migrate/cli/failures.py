@@ -15,7 +15,16 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, OutOfMemory, OutputLost, UsageError
+from tscm_migrate.errors import (
+    Cancelled,
+    Exit,
+    Interrupted,
+    MigrateError,
+    OutOfMemory,
+    OutputLost,
+    Unreachable,
+    UsageError,
+)
 from tscm_migrate.inventory import inventory
 from tscm_migrate.secrets import blank_environment
 from tscm_migrate.ui.console import write
@@ -75,15 +84,24 @@ class _Naming:
 def say(error: MigrateError, *, as_json: bool = False) -> int:
     """Show an error; return its exit code."""
     if as_json:
-        _print_json(error, _clean(error.message()), _clean(completed(error.remedy())))
+        _print_json(error, _clean(error.message()), _clean(completed(_remedy(error))))
     _stderr(as_text(error))
     _traceback(error)
     return int(error.exit_code)
 
 
+def _remedy(error: MigrateError) -> str:
+    """Return the error's remedy; for a host that a migration has moved, where it is."""
+    if isinstance(error, Unreachable):
+        from tscm_migrate.migration.afterwards import whereabouts
+
+        return whereabouts(error.host) or error.remedy()
+    return error.remedy()
+
+
 def as_text(error: MigrateError) -> str:
     """Return what is printed for an error: its message, what to do, its code and exit code."""
-    message, remedy = _clean(error.message()), _clean(completed(error.remedy()))
+    message, remedy = _clean(error.message()), _clean(completed(_remedy(error)))
     if isinstance(error, Cancelled):
         return message
     lines = [f"error: {_quoted(message)}"]

@@ -27,9 +27,9 @@ def changes(inventory: Inventory, *, old: str, new: str, address: str, took_addr
     Args:
         inventory: as it is.
         old: name of the old appliance; it need not be in the inventory.
-        new: name of the new one.
-        address: where the new one is now.
-        took_address: whether that is the old one's address, with the old entry's port and gateway.
+        new: name of the new appliance.
+        address: where the new appliance is now.
+        took_address: whether that is the old appliance's address; then its entry's port and gateway apply, too.
 
     Raises:
         InventoryError: the new appliance is not in the inventory.

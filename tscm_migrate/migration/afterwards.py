@@ -48,7 +48,7 @@ def finished(wanted: str | None = None, *, root: Path | None = None) -> RunRecor
         root: the state folder.
 
     Raises:
-        UsageError: there is none, or it is not over. JournalDamaged: see there.
+        UsageError: there is no such migration, or it is not over. JournalDamaged: see there.
     """
     known = list(journal.runs(root))
     if wanted in known:
@@ -72,6 +72,17 @@ def moved(record: RunRecord) -> Moved:
     """Return where a finished migration ended."""
     came_back_at, before = record.notes.get("new_at"), record.notes.get("new_address", "")
     return Moved(record.run, record.old, record.new, str(came_back_at or before), bool(came_back_at))
+
+
+def whereabouts(host: str, *, root: Path | None = None) -> str:
+    """Return where a host is that does not answer, if a migration has moved it to another address; else ""."""
+    try:
+        found = moved(finished(host, root=root))
+    except MigrateError:
+        return ""
+    if host != found.new or not found.took_address:
+        return ""
+    return f"{host} moved to {found.address} in run {found.run}; write that down: tscm-migrate host adopt {found.run}"
 
 
 # ------------------------------------------------------------------------------------------------ devices
@@ -111,7 +122,7 @@ def update_devices(record: RunRecord, names: Sequence[str], *, yes: bool, **room
 
 
 def compare(record: RunRecord, **room: Any) -> Exit:
-    """Compare the new appliance of a finished migration, as it is now, with what the old one was.
+    """Compare the new appliance of a finished migration, as it is now, with what the old appliance was.
 
     Args:
         record: of the migration, see `finished`.

@@ -37,10 +37,10 @@ def to_prepare(
     Args:
         old: facts of the old appliance.
         old_host: the old appliance in the inventory.
-        new_host: the new one.
+        new_host: the new appliance.
         options: of the migration.
         dns_outage: whether clients resolve names through the old appliance.
-        moves: whether its address moves to the new one.
+        moves: whether the old appliance's address moves to the new appliance.
     """
     names = tuple(old.devices or old_host.devices)
     found = []
@@ -61,7 +61,7 @@ def to_prepare(
     if left:
         found.append(f"devices: update by hand after the migration: {_listed(left)}")
     if options.offline == "manual":
-        found.append(f"somebody has to take {old_host.name} off the network when the cutover asks for it")
+        found.append(f"a person has to take {old_host.name} off the network when the cutover asks for it")
     return found
 
 

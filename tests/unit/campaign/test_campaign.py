@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -189,6 +192,48 @@ def test_after_a_kill_a_pair_is_resumed_by_its_own_run_and_a_finished_one_is_onl
     assert again.journal.state.migrated["b-old → b-new"].state == "done"
 
 
+def test_a_resume_continues_after_the_stop_rule_and_outside_the_window(rig: Callable[..., Rig]) -> None:
+    one = rig("any", b_migrate="unfinished")
+    assert one.campaign().run() == Exit.ATTENTION
+    assert "d" not in one.migrated(), "the stop rule"
+    one.fates, one.jobs = {}, []
+    one.runs = {"b": ("run-b", "unfinished"), "c": ("run-c", "done")}
+    one.now = NOW + timedelta(days=30)
+    journal = CampaignJournal.reopened("branches")
+    journal.write("resumed")
+    assert one.campaign(journal).run() == Exit.ATTENTION
+    assert [(pair, verb) for pair, verb, _ in one.jobs] == [("b", "resume")], "its old appliance may be offline"
+    assert "the window of wave rest is over" in journal.state.why
+
+
+def test_a_pair_that_was_undone_starts_again_in_its_window_only(rig: Callable[..., Rig]) -> None:
+    one = rig(1, a_migrate="failed")
+    one.campaign().run()
+    one.fates, one.jobs, one.runs = {}, [], {"a": ("run-a", "over")}
+    journal = CampaignJournal.reopened("branches")
+    journal.write("resumed")
+    one.now = NOW + timedelta(hours=5)
+    assert one.campaign(journal).run() == Exit.FAILED
+    assert one.jobs == []
+    assert "the window of wave canary is over" in journal.state.why
+    one.now = NOW + timedelta(hours=2, minutes=1)
+    journal = CampaignJournal.reopened("branches")
+    journal.write("resumed")
+    assert one.campaign(journal).run() == Exit.DONE
+    assert sorted(one.migrated()) == ["a", "b", "c", "d"]
+
+
+def test_a_run_that_cannot_be_resumed_is_not_started_anew(rig: Callable[..., Rig]) -> None:
+    one = rig("any", a_migrate="unfinished")
+    one.campaign().run()
+    one.fates, one.jobs, one.runs = {"a_resume": "interrupted"}, [], {"a": ("run-a", "unfinished")}
+    journal = CampaignJournal.reopened("branches")
+    journal.write("resumed")
+    one.campaign(journal).run()
+    assert [(pair, verb) for pair, verb, _ in one.jobs] == [("a", "resume")]
+    assert "stopped after 1 failed" in journal.state.why
+
+
 def test_a_run_that_another_process_works_on_is_waited_for(rig: Callable[..., Rig]) -> None:
     one = rig()
     campaign = one.campaign()
@@ -228,6 +273,45 @@ def test_two_hundred_pairs_are_run_and_every_result_is_kept(rig: Callable[..., R
     assert campaign.run() == Exit.DONE
     assert len(campaign.journal.state.migrated) == 200
     assert len(CampaignJournal.reopened("many").state.migrated) == 200
+
+
+MANY = """
+import resource, sys, threading
+from datetime import UTC, datetime
+from pathlib import Path
+from tscm_migrate.campaign import plan, run
+from tscm_migrate.campaign.journal import Result
+from tscm_migrate.ui import campaign as ui
+
+chosen = plan.load(Path(sys.argv[1]), datetime.now(UTC))
+board = ui.Board(chosen)
+
+def work(job, watch=None):
+    for n in range(200):
+        watch(job.pair, {"event": "step_started", "step": f"step-{n}", "title": "x" * 200})
+    return Result(job.pair, "done", f"run-{job.pair}", downtime=60.0, estimate=61.0, error="y" * 500)
+
+one = run.Campaign(chosen, run.begin(chosen, sys.argv[1], ""), board.tell, board.watch, work=work)
+assert one.run() == 0
+board.close()
+ui.write_page(chosen, one.journal.state, Path(sys.argv[1]).with_name("index.html"))
+print(len(one.journal.state.migrated), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no getrusage")
+def test_two_hundred_pairs_stay_within_three_hundred_megabytes(tmp_path: Path) -> None:
+    rows = ",".join(f'{{ from = "o{n}", to = "n{n}" }}' for n in range(200))
+    file = tmp_path / "plan.toml"
+    file.write_text(f'name = "many"\n[[waves]]\nname = "all"\njobs = 20\npairs = [{rows}]\n')
+    env = {**os.environ, "TSCM_STATE": str(tmp_path / "state"), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", MANY, str(file)], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    count, megabytes = map(int, done.stdout.split()[-2:])
+    assert count == 200
+    assert megabytes < 300
 
 
 BAD = {

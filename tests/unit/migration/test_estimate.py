@@ -112,7 +112,7 @@ OLD, NEW = Host("old", "10.1.1.43"), Host("new", "10.1.1.50")
         ({"bypass_netconf": True}, False, ["syslog: point the logging of a, b to 10.1.1.50"]),
         ({"devices": ("a",)}, True, ["syslog", "devices: update by hand after the migration: b"]),
         ({"devices": "none"}, True, ["syslog", "devices: update by hand after the migration: a, b"]),
-        ({"offline": "manual"}, True, ["syslog", "somebody has to take old off"]),
+        ({"offline": "manual"}, True, ["syslog", "a person has to take old off"]),
     ],
 )
 def test_what_a_person_has_to_prepare(options: dict[str, Any], moves: bool, words: list[str]) -> None:  # noqa: FBT001
