@@ -82,6 +82,8 @@ def drain(chunks: Iterator[bytes], *, packed: int = 0) -> None:
     Raises:
         ArchiveBomb: it is larger than any backup. Also every error of `chunks`.
     """
+    for _ in UnpackMeter(packed).reading(chunks):
+        pass
 
 
 def _walk(source: Iterator[bytes], see: See | None, meter: UnpackMeter) -> Walked:
