@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
-from tscm_migrate.errors import Cancelled, Exit, Refused, UsageError
+from tscm_migrate.errors import Cancelled, Exit, MigrateError, Refused, UsageError
 from tscm_migrate.events import Checked, Estimated, RunFinished, RunStarted, Said, StepFinished, StepStarted
 from tscm_migrate.migration import (
     checks,
@@ -101,7 +101,7 @@ def migrate(
         if options.dry_run:
             return _dry_run(m, began)
         if not only_rehearsal:
-            _estimate(m)
+            _try_estimate(m)
         _confirm(m)
         estimated = m.get_note("estimate", {})
         m.journal = Journal.create(run)
@@ -204,6 +204,14 @@ def _dry_run(m: Migration, began: float) -> Exit:
     _estimate(m)
     m.emit(RunFinished(m.run, "done", round(time.monotonic() - began, 3)))
     return Exit.DONE
+
+
+def _try_estimate(m: Migration) -> None:
+    """Estimate before the confirmation; a migration does not depend on it."""
+    try:
+        _estimate(m)
+    except MigrateError as error:
+        m.emit(Said(f"the duration could not be estimated: {error}", "warning"))
 
 
 def _estimate(m: Migration) -> None:

@@ -6,7 +6,6 @@ import io
 import json
 from typing import TYPE_CHECKING
 
-import pyte
 import pytest
 from rich.console import Console
 
@@ -227,6 +226,7 @@ def test_a_wait_outside_of_the_steps_is_not_a_line_at_every_look(view: tuple[Liv
 
 
 def test_after_a_change_of_the_width_nothing_of_the_former_drawing_is_left() -> None:
+    pyte = pytest.importorskip("pyte")  # not among what the tests need on Windows' Python
     screen = pyte.Screen(60, 24)
     stream = pyte.Stream(screen)
     out = io.StringIO()
