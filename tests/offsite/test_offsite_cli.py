@@ -89,8 +89,7 @@ def test_a_drill_opens_what_was_really_made(lab: Lab, store: Path) -> None:
     assert devices <= set(done["devices"])
     failed = offsite(lab, store, "drill", "tscm-old", TSCM_PASSPHRASE="something else", code=1)
     assert "FAILED" in failed.stdout
-    # an archive that the lab makes without any device or folder: its layout is not one of those that are known
-    assert "UNKNOWN" in offsite(lab, store, "drill", "tscm-new", code=4).stdout
+    assert "FAILED: there is no device in it" in offsite(lab, store, "drill", "tscm-new", code=1).stdout
     assert "passphrase" in offsite(lab, store, "drill", "tscm-old", code=1).stderr
 
 

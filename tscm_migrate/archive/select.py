@@ -67,7 +67,8 @@ def chosen(archives: Iterable[Archive], wanted: str, host: Host) -> tuple[Archiv
     found = select(there, wanted, _names, _made)
     if not found:
         if not there:
-            raise ArchiveMissing(host.name, f"none at all in {folder}; make one on it: tsadmin backup")
+            which = "none at all" if wanted in (LATEST, ALL) else f"{outside(wanted, 80)}, nor any other one,"
+            raise ArchiveMissing(host.name, f"{which} in {folder}; make one on it: tsadmin backup")
         near = suggestion(wanted, [archive.name for archive in there])
         raise ArchiveMissing(host.name, f"{outside(wanted, 80)} in {folder}{near}")
     return found

@@ -46,6 +46,11 @@ def test_where_there_is_none_at_all_it_says_how_to_make_one(wanted: str) -> None
         select.chosen([Archive("threatstop_latest.tsbak", "/b", 1)], wanted, HOST)
 
 
+def test_a_name_is_shown_also_where_there_is_no_archive() -> None:
+    with pytest.raises(ArchiveMissing, match=r"02\.tsbak, nor any other one, in"):
+        select.chosen([], "threatstop_backup_2026-02-02_02_02_02.tsbak", HOST)
+
+
 def test_what_a_host_names_is_shown_without_what_steers_a_terminal() -> None:
     with pytest.raises(ArchiveMissing) as caught:
         select.chosen(THERE, "\x1b]0;x\x07", HOST)
