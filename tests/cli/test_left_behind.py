@@ -83,7 +83,7 @@ def test_an_inventory_that_is_named_goes_before_the_run_s_own(lab: EmbeddedLab, 
 def test_what_a_killed_run_has_left_is_shown(lab: EmbeddedLab) -> None:
     run = killed(lab, "transfer")
     told = tool(lab, "run", "show", run).stdout
-    assert re.search(rf"^tscm-old: its updates are HELD.*tscm-migrate rollback {run}$", told, re.MULTILINE), told
+    assert re.search(rf"^tscm-old: its updates are PAUSED.*tscm-migrate rollback {run}$", told, re.MULTILINE), told
     assert "OFFLINE" not in told
 
 
@@ -92,7 +92,7 @@ def test_a_resume_without_the_passphrase_begins_nothing(lab: EmbeddedLab) -> Non
     before = (folder_of(lab, run) / "journal.jsonl").read_bytes()
     done = tool(lab, "resume", run, "--yes", TSCM_PASSPHRASE="")
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "is encrypted, and there is no passphrase" in done.stderr
+    assert "is encrypted, and no passphrase was given" in done.stderr
     assert (folder_of(lab, run) / "journal.jsonl").read_bytes() == before
 
 
@@ -105,7 +105,7 @@ def test_of_several_unfinished_runs_the_newest_is_taken_and_the_others_are_told(
     done = tool(lab, "rollback", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"run {run}" in done.stdout.splitlines()[0]
-    assert "warning: run 20200101-000000-aaaa (tscm-a → tscm-b) is unfinished, too" in done.stdout
+    assert "warning: run 20200101-000000-aaaa (tscm-a → tscm-b) is also unfinished" in done.stdout
 
 
 def test_what_a_damaged_journal_says_before_the_damage_is_shown(lab: EmbeddedLab) -> None:
@@ -118,7 +118,7 @@ def test_what_a_damaged_journal_says_before_the_damage_is_shown(lab: EmbeddedLab
     done = tool(lab, "run", "show", run)
     assert done.returncode == 1
     assert "done      hold-updates" in done.stdout
-    assert "tscm-old: its updates are HELD" in done.stdout
+    assert "tscm-old: its updates are PAUSED" in done.stdout
     assert f"line {held + 3} is damaged" in done.stderr
     assert "tscm-migrate run unlock HOST" in done.stderr
     # as the error says: the folder is moved away, and unlock tells what is still held

@@ -207,7 +207,7 @@ def _told(rig: Rig, ended: Ended) -> list[str]:
     if (
         held
         and ended.status in range(13)
-        and not any(word in ended.text for word in ("HELD", "updates are held", "is locked"))
+        and not any(word in ended.text for word in ("PAUSED", "updates are paused", "is locked"))
     ):
         wrong.append(f"updates are held and the output (exit {ended.status}) does not say so")
     return wrong

@@ -98,7 +98,7 @@ def test_a_signal_ends_the_piece_at_hand_and_puts_everything_back(
     before = rig.state()
     done = rig.migrate([{"kind": "signal", "n": event(base, HOLD), "when": "after", "signal": name}])
     assert done.status == 5, done.text
-    assert "everything was put back" in done.text
+    assert "all changes were undone" in done.text
     assert name in done.text
     done_pieces = [e for e in rig.events() if e["event"] == "action-done"]
     assert done_pieces, "the piece at hand was finished"
@@ -121,7 +121,7 @@ def test_the_second_signal_stops_at_once_and_still_says_what_is_held(base: matri
     assert done.status == 5, done.text
     last = done.out.strip().splitlines()[-3:]
     put_back = any("put back" in line for line in last)
-    held = any("HELD" in line and "rollback" in line for line in last)
+    held = any("PAUSED" in line and "rollback" in line for line in last)
     assert put_back or held, done.text
     assert rig.lab.on("old", "test -e /etc/cron.d/multidevice-core").returncode == (0 if put_back else 1)
 
@@ -133,7 +133,7 @@ def test_an_entry_that_is_laid_back_after_the_proof_does_not_stay_on_an_old_one_
     before, laid_back = rig.state(), TROUBLES["cron entry comes back"].strike
     done = rig.migrate_but(event(base, "step-done assure"), "after", lambda lab: laid_back(lab, "old"))
     assert done.status == 0, done.text
-    assert "multidevice-core was laid back meanwhile" in done.text
+    assert "multidevice-core was restored meanwhile" in done.text
     assert not differs(base.end, rig.state().told(before)), done.text
 
 
@@ -157,7 +157,7 @@ def test_an_entry_that_somebody_lays_back_stops_the_run_and_leaves_no_held_copy(
     before, laid_back = rig.state(), TROUBLES["cron entry comes back"].strike
     done = rig.migrate_but(event(base, "step-done hold-updates"), "after", lambda lab: laid_back(lab, "old"))
     assert done.status == 1, done.text
-    assert "is back in place" in done.text
+    assert "was restored" in done.text
     assert_all_back(rig, before, done.text)  # type: ignore[arg-type]
 
 
@@ -184,7 +184,7 @@ def test_after_the_cutover_an_interrupt_names_the_way_on_and_back(base: matrix.U
     assert f"tscm-migrate resume {run}" in done.text
     assert f"tscm-migrate rollback {run}" in done.text
     assert "OFFLINE" in done.text
-    assert "HELD" in done.text
+    assert "PAUSED" in done.text
     shown = rig.run("run", "show", run)
     assert "OFFLINE" in shown.out
     refused = rig.migrate()  # nobody begins another run over it

@@ -81,7 +81,7 @@ def test_a_workstation_that_dies_right_after_the_isolation_leaves_the_old_one_to
     )
     assert tool.stdout is not None
     for line in tool.stdout:
-        if '"action_started"' in line and "prove from here" in line:
+        if '"action_started"' in line and "confirm that no host answers" in line:
             break
     tool.kill()
     tool.wait(10)
@@ -120,7 +120,7 @@ def test_an_isolated_old_one_never_collides_with_whoever_has_taken_its_address(r
     )
     assert tool.stdout is not None
     for line in tool.stdout:
-        if '"action_started"' in line and "prove from here" in line:
+        if '"action_started"' in line and "confirm that no host answers" in line:
             break
     tool.kill()
     tool.wait(10)

@@ -170,9 +170,9 @@ def test_a_rescue_that_is_killed_goes_on_or_back(used: Site, base: Base, when: s
 def test_the_plan_names_no_step_of_the_old_one(site: Site) -> None:
     planned = site.run("plan", *RESCUE[1:-1])
     assert planned.returncode == 0, said(planned)
-    assert "prove from here that nobody answers at 10.1.1.43" in planned.stdout
-    assert "tscm-old is dead for this run" in planned.stdout
-    for gone in ("Hold the old one's updates", "Make a fresh backup", "Take the old one off"):
+    assert "confirm that no host answers at 10.1.1.43" in planned.stdout
+    assert "tscm-old is treated as dead" in planned.stdout
+    for gone in ("Pause updates on", "Make a new backup", "Take the old appliance offline"):
         assert gone not in planned.stdout
 
 

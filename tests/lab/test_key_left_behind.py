@@ -38,7 +38,7 @@ def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_i
         out, err = process.communicate(timeout=20)
     run = run_of(out + err)
     shown = lab.run_tool("run", "show", run)
-    for words in ("tscm-new: a key for one transfer may still be let in", "authorized_keys of threatstop", "expires 2",
+    for words in ("tscm-new: the temporary key of the transfer may still be authorized", "authorized_keys of threatstop", "expires 2",
                   "/dev/shm/.tscm-migrate-transfer-", f"tscm-migrate rollback {run}"):  # fmt: skip
         assert words in shown.stdout, said(shown)
     doctor = lab.run_tool("doctor")
@@ -60,5 +60,5 @@ def test_a_refused_rsync_leaves_no_part_when_everything_is_put_back(rooms: MakeL
     done = lab.run_tool(*DIRECT, env=WORD, timeout=200)
     assert done.returncode == 1, said(done)
     assert "prints something" in done.stdout + done.stderr, said(done)
-    assert "everything was put back" in done.stdout + done.stderr, said(done)
+    assert "all changes were undone" in done.stdout + done.stderr, said(done)
     assert lab.on("new", "ls -A /opt/threatstop/backup /dev/shm | grep '^[.]'").stdout == ""

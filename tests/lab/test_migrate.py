@@ -233,7 +233,7 @@ def test_an_unknown_prompt_of_the_backup_is_not_answered_and_everything_is_put_b
     result = migrate(lab)
     assert result.returncode == 3, said(result)
     assert question in result.stderr
-    assert "everything was put back" in result.stdout
+    assert "all changes were undone" in result.stdout
     answers = [entry for entry in lab.journal("old") if question in json.dumps(entry) and entry.get("answer")]
     assert answers == []
     assert state_of(lab, "old") == before
@@ -246,7 +246,7 @@ def test_an_unknown_prompt_of_the_restore_stops_the_run_and_says_what_is_held_an
     assert result.returncode == 5, said(result)
     assert question in result.stderr
     tail = result.stdout[-1500:] + result.stderr
-    assert "HELD" in tail
+    assert "PAUSED" in tail
     assert "tscm-migrate resume" in tail
     assert "tscm-migrate rollback" in tail
     assert "prompts learn tscm-new" in result.stderr  # going on alone would only stop there again

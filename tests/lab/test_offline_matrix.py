@@ -67,7 +67,7 @@ def attended(lab: NamespaceLab, *options: str) -> tuple[int, str]:
     try:
         screen.wait_for("Migrate tscm-old to tscm-new now?", limit=60)
         screen.type("y")
-        screen.wait_for("Take tscm-old (10.1.1.43) off the network now", limit=120)
+        screen.wait_for("Take tscm-old (10.1.1.43) offline now", limit=120)
         lab.power_off("old")
         screen.type("y")
         return screen.finish(180), screen.shown

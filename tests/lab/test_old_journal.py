@@ -25,7 +25,7 @@ pytestmark = [
 ]
 STORED = Path(__file__).parents[1] / "data" / "journals" / "complete.jsonl"
 STORED_RUN, FIRST, SECOND = "20261001-120000-c0de", "20261002-120000-aaaa", "20261003-120000-bbbb"
-HELD_SINCE = 13  # entries: up to the end of the step that pauses the old appliance's updates
+PAUSED_SINCE = 13  # entries: up to the end of the step that pauses the old appliance's updates
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedLab]:
 def killed(lab: EmbeddedLab, run: str) -> None:
     """Leave the lab as the earlier version did when it was killed after the old appliance's updates were paused."""
     text = STORED.read_text(encoding="utf-8").replace("/lab/", f"{lab.folder}/").replace(STORED_RUN, run)
-    entries = [json.loads(line) for line in text.splitlines()][:HELD_SINCE]
+    entries = [json.loads(line) for line in text.splitlines()][:PAUSED_SINCE]
     assert entries[-1]["event"] == "step-done"
     assert entries[-1]["data"]["step"] == "hold-updates"
     _of_this_lab(lab, entries[0]["data"]["notes"])

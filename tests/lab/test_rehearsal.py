@@ -89,7 +89,7 @@ def test_an_unknown_question_of_the_restore_is_met_while_the_old_one_serves(room
     assert result.returncode == 3, said(result)
     assert question in result.stderr
     assert "tscm-migrate prompts learn tscm-new --from tscm-old" in result.stderr, said(result)
-    assert "everything was put back" in result.stdout + result.stderr
+    assert "all changes were undone" in result.stdout + result.stderr
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
     assert {name: everything(lab, name) for name in ("old", "new")} == before
     shown = lab.run_tool("run", "show", run_of(result.stdout)).stdout

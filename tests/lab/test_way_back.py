@@ -119,7 +119,7 @@ exec {program}.real "$@"
         result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=200)
         assert result.returncode == 4, said(result)
     told = " ".join((result.stdout + result.stderr).split())
-    assert "everything was put back" not in told
+    assert "all changes were undone" not in told
     assert "/srv/feed/edge.list was written by the restore" in told
     for device in lab.profile("old").devices:
         assert f"device {device.name} came with the restore and is still there" in told
@@ -150,7 +150,7 @@ def test_a_person_switches_the_old_one_on_again(rooms: MakeLab) -> None:
     run, since = migrated(lab, "--no-encrypt"), time.time()
     screen = Terminal(lab.workstation.tool("rollback", run), {**lab.env(), **ENV})
     try:
-        screen.wait_for("Take this back", limit=60)
+        screen.wait_for("Undo this on", limit=60)
         screen.type("y")
         screen.wait_for(f"Bring tscm-old back to {ADDRESS} (power it on).", limit=120)
         assert answers(lab, time.time() - 0.5) == [], "the new one has left first"
@@ -199,7 +199,7 @@ def test_the_old_one_is_not_switched_on_while_another_may_answer(rooms: MakeLab,
         assert "two hosts would answer at one address" in said
         assert "tscm-migrate resume" not in said, "whoever goes back is not told to go on"
         announced = re.findall(r"^\d+\. (.*)$", said, re.MULTILINE)
-        assert "tscm-old comes back to 10.1.1.43" in announced
+        assert "return tscm-old to 10.1.1.43" in announced
         assert not any("ompare" in line or "packages" in line for line in announced), announced
         assert switch.pressed == []
     assert not lab.is_on("old")

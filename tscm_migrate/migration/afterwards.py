@@ -44,11 +44,11 @@ def finished(wanted: str | None = None, *, root: Path | None = None) -> RunRecor
     """Return the record of a migration that is over.
 
     Args:
-        wanted: its run, or the name of one of its appliances (then the newest migration of it); None: the newest.
+        wanted: its run, or the name of one of its appliances (then its newest migration); None: the newest.
         root: the state folder.
 
     Raises:
-        UsageError: there is no such migration, or it is not over. JournalDamaged: see there.
+        UsageError: it does not exist, or is not over. JournalDamaged: see there.
     """
     known = list(journal.runs(root))
     if wanted in known:
@@ -122,7 +122,7 @@ def update_devices(record: RunRecord, names: Sequence[str], *, yes: bool, **room
 
 
 def compare(record: RunRecord, **room: Any) -> Exit:
-    """Compare the new appliance of a finished migration, as it is now, with what the old appliance was.
+    """Compare the new appliance of a finished migration, as it is now, with the old appliance before it.
 
     Args:
         record: of the migration, see `finished`.

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.context import Migration
 
-_KEPT_FOR = timedelta(days=7)  # a kept rehearsal of an earlier day than that is made again
+_KEPT_FOR = timedelta(days=7)  # a kept rehearsal that is older is run again
 _PROBE = 4 << 20  # bytes moved to measure a rate; half a second on a slow line
 _RUNS = 10  # how many earlier runs are looked at
-# Seconds where no run has told yet: an appliance's reboot, tsadmin's start, a look at the ARP table.
+# Seconds of each step if no run was measured yet.
 _USUAL = {
     "hold-updates": 60.0, "backup": 10.0, "transfer": 1.0, "verify": 2.0, "rehearse-restore": 60.0,
     "take-offline": 8.0, "restore-network": 15.0,
@@ -36,7 +36,7 @@ _HASHING = 50e6
 _DEVICE = 30.0  # seconds of one `tsadmin update`
 _EACH = "each device"  # of `earlier`: seconds of one update
 WITHOUT = ("take-offline", "restore-network", "reboot", "come-back", "restore", "update-devices")
-# How far a figure may be off, by what it rests on: the least and the most, as factors.
+# How much a figure may differ, by its basis: the least and the most, as factors.
 _SPREAD = {
     "usual": (0.4, 2.0),
     "as in the last run": (0.7, 1.5),
@@ -49,7 +49,7 @@ _ADDRESS = ("restore-network", "reboot", "come-back")  # only where the old addr
 
 @dataclass(frozen=True)
 class Estimate:
-    """One step's; `basis` says what it rests on."""
+    """The estimated seconds of a step; `basis`: where the figure comes from."""
 
     step: str
     seconds: float
@@ -57,9 +57,9 @@ class Estimate:
 
 
 def measure(m: Migration) -> float:
-    """Bytes a second from the old one through this workstation to the new one; 0 where it cannot be told.
+    """Return the bytes a second from the old appliance through this workstation to the new; 0 if unknown.
 
-    Zeros are read from the one and thrown away on the other: nothing is written.
+    Zeros are read from one and discarded on the other; nothing is written.
     """
     try:
         return min(*(_down(one) for one in m.reachable if one is m.old), _up(m.new), math.inf)
@@ -86,7 +86,7 @@ def _up(appliance: Appliance) -> float:
 def steps(
     m: Migration, ids: Iterator[str], rate: float, rehearsed: Mapping[str, float] | None = None
 ) -> list[Estimate]:
-    """Each step's estimate, in order; `rehearsed`: what this run's rehearsal took."""
+    """Return the estimate of each step, in order; `rehearsed`: seconds of steps in the rehearsal."""
     size = checks.archive_estimate(m.old_facts)
     before = earlier()
     return [
@@ -117,13 +117,13 @@ def _of(step: str, m: Migration, size: int, rate: float, before: Mapping[str, fl
 
 
 def downtime(found: list[Estimate]) -> float:
-    """Seconds without a TSCM."""
+    """Return the estimated downtime in seconds."""
     return sum(one.seconds for one in found if one.step in WITHOUT)
 
 
 @dataclass(frozen=True)
 class Downtime:
-    """The estimated time without a TSCM in seconds, with its parts; `least` and `most` are equal after a rehearsal."""
+    """The estimated downtime in seconds, with its parts; `least` and `most` are equal after a rehearsal."""
 
     seconds: float
     least: float
@@ -141,7 +141,7 @@ def cutover(m: Migration) -> Downtime:
 
 
 def spread(parts: list[Estimate], rehearsed: Rehearsal | None, pair: str) -> Downtime:
-    """Sum the parts up; where the pair was not rehearsed, to a range with the reason for it. Pure."""
+    """Add up the parts; for a pair that was not rehearsed the result is a range, with the reason. Pure."""
     total, parts = downtime(parts), [one for one in parts if one.step in WITHOUT]
     if rehearsed is not None:
         basis = f"as rehearsed by run {rehearsed.run} at {rehearsed.at[:16]}"
@@ -155,9 +155,9 @@ def spread(parts: list[Estimate], rehearsed: Rehearsal | None, pair: str) -> Dow
 
 
 def restart(appliance: Appliance) -> float | None:
-    """Return the seconds that a restart takes until sshd answers, by its last start; None where that cannot be told.
+    """Return the seconds that a restart takes until sshd answers, by its last start; None if unknown.
 
-    It is the time from the first process to the oldest sshd, where nobody has restarted that since.
+    It is the time from the first process to the oldest sshd, if sshd was not restarted since.
     """
     script = (
         "for p in 1 $(pgrep -x -o sshd 2>/dev/null || cat /run/sshd.pid 2>/dev/null); do "
@@ -171,7 +171,7 @@ def restart(appliance: Appliance) -> float | None:
 
 
 def earlier() -> dict[str, float]:
-    """What each step took the last time that it was done here, and had something to do."""
+    """Return the seconds of each step in the last run of this workstation in which it had something to do."""
     took: dict[str, float] = {}
     for run, _ in zip(journal.runs(), range(_RUNS), strict=False):
         try:
@@ -218,13 +218,13 @@ def _file(old: str, new: str) -> Path:
 
 
 def keep(old: str, new: str, rehearsal: Rehearsal) -> None:
-    """Write down what the rehearsal of a pair took, in place of an earlier one."""
+    """Save what the rehearsal of a pair took, in place of an earlier one."""
     private_folder("rehearsals")
     private.write(_file(old, new), json.dumps(asdict(rehearsal)) + "\n")
 
 
 def known(old: str, new: str) -> Rehearsal | None:
-    """Return the last rehearsal of a pair; None where there was none or its file cannot be read."""
+    """Return the last rehearsal of a pair; None without one, or if its file cannot be read."""
     try:
         found = Rehearsal(**json.loads(_file(old, new).read_text(encoding="utf-8")))
         took = {str(k): float(v) for k, v in found.steps.items()}

@@ -1,4 +1,4 @@
-"""Identify both appliances, side by side and without changing anything."""
+"""Gather the facts of both appliances at the same time; nothing is changed."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HostSurvey:
-    """What was learned of one appliance; `findings` are what stood in the way. `shown`: the host key's fingerprint.
+    """The facts of one appliance, or the findings that prevented reading them.
 
-    Of one that is dead, and that a backup tells of: `answers` is what answers at its address all the same, `pinned`
-    are its keys in known_hosts (type, fingerprint), `inside` the addresses that the backup says it had.
+    `shown`: fingerprint of the host key that it showed; `files`: path of a device file → SHA-256. Of a dead appliance,
+    whose facts come from a backup: `answers` is what answers at its address, `pinned` are its keys in known_hosts
+    (type, fingerprint), `inside` are its addresses in the backup.
     """
 
     facts: Facts
@@ -54,10 +55,10 @@ class HostSurvey:
 
 
 def survey(*appliances: Appliance) -> list[HostSurvey]:
-    """Learn the facts of all, each over its one connection, at the same time.
+    """Gather the facts of all appliances at the same time, each over one connection.
 
     Raises:
-        HostKeyError: that is no finding to be acknowledged, and it has an exit code of its own.
+        HostKeyError: not a finding that --allow could override; it has its own exit code.
     """
     with ThreadPoolExecutor(len(appliances), thread_name_prefix="identify") as pool:
         return list(pool.map(_one, appliances))
@@ -83,45 +84,46 @@ def _finding(appliance: Appliance, error: MigrateError) -> Finding:
     return Finding(name, "error", str(error), remedy, firm=True)
 
 
-def gather_both(sides: Participants, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[HostSurvey]:
-    """The facts of both, the old one's first; nothing is changed.
+def gather_both(both: Participants, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[HostSurvey]:
+    """Gather the facts of both appliances, the old first: from itself, or from the backup that is restored.
 
     Raises:
-        OffsiteError: what is kept cannot be opened to its end, or is not what its manifest says.
-        UsageError: nothing tells which address the dead one had.
+        OffsiteError: the backup cannot be read to its end, or differs from its manifest.
+        UsageError: the address of the dead appliance is unknown.
     """
-    if sides.restore_source is None:
-        return survey(sides.old, sides.new)
-    emit(Said(f"reading {sides.restore_source.archive.name} to its end, in memory"))
-    found = sides.restore_source.read(sides.old.paths, sides.passphrase)
+    if both.restore_source is None:
+        return survey(both.old, both.new)
+    emit(Said(f"reading {both.restore_source.archive.name} in memory"))
+    found = both.restore_source.read(both.old.paths, both.passphrase)
     if found.why:
         emit(
             Said(
-                f"{sides.restore_source.archive.name}: {found.why}; the inventory has to tell what it could", "warning"
+                f"{both.restore_source.archive.name}: {found.why}; what is missing has to be in the inventory",
+                "warning",
             )
         )
-    (new,) = survey(sides.new)
-    host = _addressed(sides.old.host, found, sides.restore_source, inventory)
-    sides.old.moved(host)
+    (new,) = survey(both.new)
+    host = _addressed(both.old.host, found, both.restore_source, inventory)
+    both.old.moved(host)
     answers: tuple[str, ...] = ()
-    if not new.findings and not options.bypass_netconf:  # else nobody is to take that address
-        interface = checks.resolve_interface(new.facts, sides.new.host, None)
-        answers = network.who_answers(sides.new, host.address, host.port, interface)
+    if not new.findings and not options.bypass_netconf:  # else no host will take that address
+        interface = checks.resolve_interface(new.facts, both.new.host, None)
+        answers = network.who_answers(both.new, host.address, host.port, interface)
     old = HostSurvey(
-        facts_from_backup(sides.restore_source, found, host), files=dict(found.files), answers=answers,
-        pinned=_pinned(host) if host.address != sides.new.host.address else (),  # there it may be the new one's by now
+        facts_from_backup(both.restore_source, found, host), files=dict(found.files), answers=answers,
+        pinned=_pinned(host) if host.address != both.new.host.address else (),  # else the new appliance's
         inside=tuple(one.address for one in found.network.interfaces),
     )  # fmt: skip
     return [old, new]
 
 
 def _addressed(host: Host, found: ArchiveFacts, kept: RestoreSource, inventory: Inventory) -> Host:
-    """With the address that it had: the inventory's, else the one that the archive's network settings have."""
+    """Return the dead host with its address: the inventory's, else that in the archive's network settings."""
     if host.address:
         return host
     inside = [one.address for one in found.network.interfaces]
     if not inside:
-        text = f"nothing tells which address {host.name} had: neither the inventory nor {kept.archive.name}"
+        text = f"the address of {host.name} is neither in the inventory nor in {kept.archive.name}"
         raise UsageError(text, f"put {host.name} into the inventory, with its address")
     if kept.host:
         return replace(host, address=inside[0])
@@ -130,13 +132,13 @@ def _addressed(host: Host, found: ArchiveFacts, kept: RestoreSource, inventory: 
 
 
 def _pinned(host: Host) -> tuple[tuple[str, str], ...]:
-    """What known_hosts says of the dead one: (type, fingerprint)."""
+    """Return the host keys of the dead appliance in known_hosts: (type, fingerprint)."""
     found = known_hosts.load(host.known_hosts).pinned(known_hosts.name_of_host(host))
     return tuple((entry.type, entry.fingerprint) for entry in found)
 
 
 def facts_from_backup(kept: RestoreSource, found: ArchiveFacts, host: Host) -> Facts:
-    """What the dead one would say, as far as its backup, its manifest and known_hosts tell."""
+    """Return the facts of a dead appliance, as far as its backup and the manifest contain them."""
     saved = found.network
     interfaces = saved.interfaces or ((Interface(host.interface, host.address, 24),) if host.interface else ())
     when = f"{kept.taken_at:%Y-%m-%d %H:%M}Z"
@@ -160,6 +162,6 @@ def facts_from_backup(kept: RestoreSource, found: ArchiveFacts, host: Host) -> F
 
 
 def interface_of(both: Participants, found: list[HostSurvey], options: MigrateOptions) -> str:
-    """The interface to hand to tsadmin: the old one's; the new one's where no backup tells which that was."""
+    """Return the interface for tsadmin: that of the old appliance, or of the new if the old is unknown."""
     name = checks.resolve_interface(found[0].facts, both.old.host, options.interface)
     return name or checks.resolve_interface(found[1].facts, both.new.host, options.interface)

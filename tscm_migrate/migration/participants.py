@@ -1,4 +1,4 @@
-"""Who takes part in a run: both appliances, or the new one and a backup that has outlived the old one."""
+"""Find the participants of a run: both appliances, or the new appliance and a backup of the old."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Participants:
-    """Both; `kept` is what the old one is restored from where it is dead: then it is a name and an address, no more."""
+    """Both appliances. `restore_source`: the backup of a dead old appliance, which is then never connected to."""
 
     old: Appliance
     new: Appliance
@@ -42,12 +42,12 @@ class Participants:
 
     @property
     def reachable(self) -> tuple[Appliance, ...]:
-        """Those that can be spoken to."""
+        """The appliances that can be connected to."""
         return (self.new,) if self.restore_source is not None else (self.old, self.new)
 
     @property
     def source(self) -> str:
-        """What stands for the old one, in words; "" where it is there itself."""
+        """The backup that is restored in place of the old appliance, as text; "" without one."""
         return (
             f"{self.restore_source.archive.name} in {self.restore_source.archive.folder}"
             if self.restore_source is not None
@@ -55,7 +55,7 @@ class Participants:
         )
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self.old.close()
         self.new.close()
         if self.restore_source is not None:
@@ -63,11 +63,11 @@ class Participants:
 
 
 def resolve(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, dial: Dial, emit: Emit) -> Participants:
-    """Look up who takes part; of the appliances none is connected to.
+    """Look up the participants of a new run; no appliance is connected to.
 
     Raises:
-        InventoryError, UsageError: who is meant is not known. OffsiteError: the copy is not to be had.
-        SealFailed: it wants a passphrase, and there is none.
+        InventoryError, UsageError: a host or archive is unknown. OffsiteError: the copy cannot be read.
+        SealFailed: the copy needs a passphrase, and none was given.
     """
     new = Appliance(inventory.host(options.to), dial, emit)
     if not options.rescues:
@@ -87,7 +87,7 @@ def resolve(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
 def from_journal(
     options: MigrateOptions, notes: Mapping[str, Any], *, inventory: Inventory, secrets: Secrets, dial: Dial, emit: Emit
 ) -> Participants:
-    """Who took part in a run, from its journal; a copy is that one, however `latest` may have moved on."""
+    """Look up the participants of an earlier run, from its journal; the backup is the same as then."""
     new = Appliance(inventory.host(options.to, moved=True), dial, emit)
     if not options.rescues:
         return Participants(Appliance(inventory.host(options.from_, moved=True), dial, emit), new)
@@ -99,7 +99,7 @@ def from_journal(
 
 def _refuse_to_connect(host: Host, expect: Sequence[str] | None = None) -> Shell:
     del expect
-    raise Unreachable(host.name, "it is dead for this run, which restores it from a copy")
+    raise Unreachable(host.name, "this run treats it as dead and restores a backup of it")
 
 
 def _kept(options: MigrateOptions, inventory: Inventory, secrets: Secrets, emit: Emit) -> RestoreSource:
@@ -117,12 +117,12 @@ def _open(url: str, inventory: Inventory, secrets: Secrets, emit: Emit) -> Store
 
 
 def host_of(inventory: Inventory, name: str) -> Host:
-    """The dead one as the inventory knows it; else one of that name with the inventory's defaults.
+    """Return the dead appliance from the inventory, or a host of that name with the inventory's defaults.
 
-    Its address may be its name; else it is "" until the archive tells it.
+    If the name is not an address, the address is "" until the archive has been read.
     """
     if name in inventory.hosts:
-        return inventory.hosts[name]  # its identity file need not be there any more
+        return inventory.hosts[name]  # its identity file may no longer exist
     try:
         return replace(inventory.host(name), name=name)
     except InventoryError:
@@ -139,17 +139,17 @@ def passphrase_of(both: Participants, options: MigrateOptions, old: Facts, secre
 def archive_passphrase(
     options: MigrateOptions, old: Facts, secrets: Secrets, host: Host, *, made: bool = False
 ) -> Secret | None:
-    """Return the archives' passphrase; None where the backup is plain on request, or an archive that is there is plain.
+    """Return the archives' passphrase; None if no encryption was requested or an existing archive is not encrypted.
 
     Args:
         options: of the run.
         old: facts of the old appliance.
-        secrets: where the passphrase comes from; one that is typed for a new backup is asked for twice.
+        secrets: the sources of the passphrase; one typed for a new backup is asked for twice.
         host: the old appliance.
-        made: the run's backup is there already; then whoever goes on with it says what is missing.
+        made: the run's backup exists already; the caller then reports a missing passphrase.
 
     Raises:
-        UsageError: there is none. A fresh backup is never made in plain text because nobody gave a passphrase.
+        UsageError: no passphrase was given. A new backup is never unencrypted because of that.
     """
     if not options.encrypt:
         return None

@@ -37,16 +37,16 @@ def to_prepare(
     Args:
         old: facts of the old appliance.
         old_host: the old appliance in the inventory.
-        new_host: the new appliance.
+        new_host: the new appliance in the inventory.
         options: of the migration.
         dns_outage: whether clients resolve names through the old appliance.
-        moves: whether the old appliance's address moves to the new appliance.
+        moves: whether its address moves to the new appliance.
     """
     names = tuple(old.devices or old_host.devices)
     found = []
     if dns_outage:
         found.append(
-            f"DNS: give the clients of {old_host.address} another resolver for the downtime, or tell them of it"
+            f"DNS: give the clients of {old_host.address} another resolver for the downtime, or inform their users"
         )
     if moves:
         found.append(f"syslog: what devices send to {old_host.address} during the downtime is lost; the target stays")
@@ -55,13 +55,13 @@ def to_prepare(
     if moves and old.dhcp:
         found.append(f"DHCP: reserve {old_host.address} for the new appliance's hardware address")
     if not names:
-        found.append("devices: no source lists them; have their names ready, and update each: tsadmin update NAME")
+        found.append("devices: unknown; prepare their names, and update each: tsadmin update NAME")
     chosen = {"all": names, "none": ()}.get(str(options.devices), options.devices)
     left = [name for name in names if name not in chosen]
     if left:
-        found.append(f"devices: update by hand after the migration: {_listed(left)}")
+        found.append(f"devices: update manually after the migration: {_listed(left)}")
     if options.offline == "manual":
-        found.append(f"a person has to take {old_host.name} off the network when the cutover asks for it")
+        found.append(f"an operator has to take {old_host.name} offline when the cutover asks for it")
     return found
 
 

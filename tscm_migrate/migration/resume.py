@@ -1,4 +1,4 @@
-"""Going on with a run that was cut short: rebuilt from its journal, corrected by what the appliances say is true."""
+"""Resume a run: rebuild it from its journal, and check on the appliances what is true."""
 
 from __future__ import annotations
 
@@ -38,13 +38,12 @@ _OVER = {"done", "attention"}
 
 
 def select_run(asked: str | None, *, verb: str) -> str:
-    """The run that is meant.
+    """Return the run to resume or to roll back.
 
-    That is the one that is named, else the newest that has left something undone, else the newest of all where it did
-    not come to its end.
+    This is the named one, else the newest unfinished one, else the newest of all if it did not end well.
 
     Raises:
-        UsageError: there is none. JournalDamaged: see there.
+        UsageError: there is no such run. JournalDamaged: its journal cannot be read.
     """
     if asked:
         journal.read(asked)
@@ -63,23 +62,21 @@ def select_run(asked: str | None, *, verb: str) -> str:
 
 
 def warn_of_other_runs(m: Migration, asked: str | None) -> None:
-    """Where the run was chosen and not named: the unfinished ones that were not."""
+    """Warn of other unfinished runs, unless the run was named by the operator."""
     for name in () if asked else journal.runs():
         if name != m.run and locks.unfinished(name):
             pair = ""
-            with contextlib.suppress(MigrateError):  # one that cannot be read is no reason not to go on with this one
+            with contextlib.suppress(MigrateError):  # one that cannot be read does not prevent this one
                 record, _ = journal.read(name)
                 pair = f" ({record.old} → {record.new})"
-            m.emit(Said(f"run {name}{pair} is unfinished, too: tscm-migrate run show {name}", "warning"))
+            m.emit(Said(f"run {name}{pair} is also unfinished: tscm-migrate run show {name}", "warning"))
 
 
 def inventory_of(asked: str | None, *, verb: str) -> Path | None:
-    """The inventory that the run was begun with: its hosts are meant, whatever has the same names elsewhere.
-
-    None where it had none, or the file is not there any more.
+    """Return the inventory file with which the run was started; None if it had none, or the file no longer exists.
 
     Raises:
-        As `pick`.
+        As `select_run`.
     """
     record, _ = journal.read(select_run(asked, verb=verb))
     path = Path(str(record.notes.get("inventory") or "."))
@@ -90,19 +87,19 @@ def inventory_of(asked: str | None, *, verb: str) -> Path | None:
 def reopen(
     name: str, *, verb: str, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator
 ) -> Iterator[Migration]:
-    """A migration as its journal left it, with this workstation's locks and listening for signals.
+    """Open a run from its journal, with this workstation's locks and signal handlers.
 
     Raises:
-        UsageError: nothing was begun. Locked: it still runs. JournalNewer: it cannot be taken back whole from here.
-        JournalDamaged: see there.
+        UsageError: the run has no entries. Locked: it is still running. JournalNewer: it has steps of a later version.
+        JournalDamaged: its journal cannot be read.
     """
     before, _ = journal.read(name)
     if not before.began:
         raise UsageError(
-            f"run {name} has begun nothing; there is nothing to {verb}", "start anew: tscm-migrate migrate"
+            f"run {name} has changed nothing; there is nothing to {verb}", "start again: tscm-migrate migrate"
         )
-    if strange := [step for step in before.started if step not in plan.known()]:  # it would be left standing, unsaid
-        raise JournalNewer(name, f"it has begun {', '.join(strange)}, which is no step here")
+    if unknown := [step for step in before.started if step not in plan.known()]:  # which could not be undone
+        raise JournalNewer(name, f"it has begun steps that this version does not have: {', '.join(unknown)}")
     options = MigrateOptions.parse(before.options)
     interrupts = Interrupts(emit)
     dial = Dialler(secrets, interrupts.emit)
@@ -110,7 +107,7 @@ def reopen(
         options, before.notes, inventory=inventory, secrets=secrets, dial=dial, emit=interrupts.emit
     )
     with interrupts.installed(), locks.local_locks(name, [one.host for one in both.reachable]):
-        opened = journal.Journal.open(name)  # again, and only now: until here it may have grown
+        opened = journal.Journal.open(name)  # read again under the lock: it may have grown
         record = opened.record
         facts = _facts(record)
         dial.expected_keys.update({place: tuple(keys) for place, keys in record.notes.get("foreseen", {}).items()})
@@ -141,7 +138,7 @@ def _started(record: RunRecord, verb: str, both: Participants) -> RunStarted:
 
 
 def _facts(record: RunRecord) -> dict[str, Facts]:
-    """The facts as they were before anything was changed."""
+    """Return the facts of both appliances before the run, from its journal."""
     adapter = TypeAdapter(Facts)
     return {name: adapter.validate_python(item) for name, item in record.notes["facts"].items()}
 
@@ -149,15 +146,15 @@ def _facts(record: RunRecord) -> dict[str, Facts]:
 def resume(
     asked: str | None, *, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator, yes: bool
 ) -> Exit:
-    """Go on where a run stopped; what the journal calls done is not done again, the rest is looked at first.
+    """Continue a run: steps that are done are skipped, the others check what is already true.
 
     Args:
-        asked: the run's id; None: the newest unfinished one.
-        inventory: the site, as it is now.
-        secrets: resolved again; none was written down.
-        emit: sees everything that happens.
-        operator: asked once, and about prompts that no rule knows.
-        yes: do not ask.
+        asked: the run's id; None: the newest unfinished run.
+        inventory: the site.
+        secrets: resolved again; the journal contains none.
+        emit: receives every event.
+        operator: confirms once, and answers questions of tsadmin that no dialect knows.
+        yes: do not ask for confirmation.
 
     Raises:
         As `run.migrate`.
@@ -166,7 +163,7 @@ def resume(
     _refuse_over(name)
     with reopen(name, verb="resume", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
         warn_of_other_runs(m, asked)
-        if not yes and not m.operator.confirm(f"Go on with {m.old.name} to {m.new.name} now?"):
+        if not yes and not m.operator.confirm(f"Continue the migration of {m.old.name} to {m.new.name} now?"):
             raise Cancelled
         m.passphrase = _passphrase(m, secrets)
         m.journal.write("run-resumed", version=__version__, pid=os.getpid())
@@ -174,20 +171,20 @@ def resume(
 
 
 def _refuse_over(name: str) -> None:
-    """Before anybody is told that a run begins: a ping, a message."""
+    """Refuse to resume a run that is over, before any notification of a start is sent."""
     record, _ = journal.read(name)
     if record.notes.get("only_rehearsal"):
-        fix = f"put back what it has changed: tscm-migrate rollback {name}; then run prompts learn again"
-        raise UsageError(f"run {name} only learned prompts; it is not continued", fix)
+        fix = f"undo what it has changed: tscm-migrate rollback {name}; then run prompts learn again"
+        raise UsageError(f"run {name} only learned prompts; it cannot be resumed", fix)
     if record.outcome in _OVER and plan.steps()[-1].id in record.done:
-        raise UsageError(f"run {name} is over ({record.outcome})", f"what came of it: tscm-migrate run show {name}")
+        raise UsageError(f"run {name} is over ({record.outcome})", f"see its result: tscm-migrate run show {name}")
 
 
 def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:
-    """What the rest of the run needs.
+    """Return the passphrase that the rest of the run needs.
 
     Raises:
-        UsageError: the archive is encrypted, and its passphrase is not to be had: the restore would ask for it.
+        UsageError: the archive is encrypted, and no passphrase was given, for which the restore would ask.
     """
     archive = m.get_note("archive")
     if m.get_note("restored") or (archive is not None and not str(archive["name"]).endswith(".gpg")):
@@ -195,12 +192,12 @@ def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:
     found = participants.archive_passphrase(m.options, m.old_facts, secrets, m.old.host, made=archive is not None)
     if found is None and archive is not None and m.options.encrypt:
         fix = "give it as for the migration: --passphrase-file FILE, TSCM_PASSPHRASE, the inventory or the keyring"
-        raise UsageError(f"{archive['name']} is encrypted, and there is no passphrase; nothing was changed", fix)
+        raise UsageError(f"{archive['name']} is encrypted, and no passphrase was given; nothing was changed", fix)
     return found
 
 
 def prepare(m: Migration, *, need_new: bool = True) -> None:
-    """Find both, wait for what a killed run may have left running, make them ours, and clear away its secrets."""
+    """Find and lock both appliances, wait for a tsadmin that a killed run has left, and remove passphrase files."""
     m.old_answers = rediscover.find_both(m, need_new=need_new)
     there = [one for one in m.reachable if (m.old_answers if one is m.old else one.connected)]
     for appliance in there:

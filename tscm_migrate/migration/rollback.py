@@ -1,4 +1,4 @@
-"""Going back: what a run has changed is taken back step by step, the last one first, at any point of it."""
+"""Roll back a run at any point: undo its steps, the last one first; or discard what a rollback needs."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration, Operator
     from tscm_migrate.secrets import Secrets
 
-_PASSING = ("/tmp", "/proc", "/dev", "/run")  # noqa: S108 - nothing is written there
+_VOLATILE = ("/tmp", "/proc", "/dev", "/run")  # noqa: S108 - only compared
 
 
 def rollback(
     asked: str | None, *, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator, yes: bool
 ) -> Exit:
-    """Bring back the state from before a run; says beforehand what that takes.
+    """Restore the state before a run; the steps to undo are shown first.
 
     Args:
-        asked: the run's id, also of one that is over; None: the newest unfinished one.
-        inventory: the site, as it is now.
+        asked: the run's id, also of a completed run; None: the newest unfinished run.
+        inventory: the site.
         secrets: resolved again.
-        emit: sees everything that happens.
-        operator: asked once.
-        yes: do not ask.
+        emit: receives every event.
+        operator: confirms once.
+        yes: do not ask for confirmation.
 
     Raises:
-        RollbackIncomplete: something could not be taken back; the rest was. Interrupted: in the middle of it.
-        UsageError: nothing to take back, or not confirmed.
+        RollbackIncomplete: a step could not be undone; the others were. Interrupted: stopped before the end.
+        UsageError: there is nothing to undo. Cancelled: not confirmed.
     """
     began, name = time.monotonic(), resume.select_run(asked, verb="roll back")
     opened = resume.reopen(name, verb="rollback", inventory=inventory, secrets=secrets, emit=emit, operator=operator)
@@ -47,26 +47,24 @@ def rollback(
         engine = Engine(m, plan.steps_of(m))
         for line in summary(engine):
             m.emit(Said(line))
-        if not yes and not m.operator.confirm(
-            f"Take this back on {' and '.join(one.name for one in m.reachable)} now?"
-        ):
+        if not yes and not m.operator.confirm(f"Undo this on {' and '.join(one.name for one in m.reachable)} now?"):
             raise Cancelled
         m.journal.write("rollback-started", version=__version__)
         return _roll_back(engine, began)
 
 
 def summary(engine: Engine) -> list[str]:
-    """What a rollback will do, as lines."""
+    """Return what a rollback will do, as lines."""
     steps = engine.to_roll_back()
     if not steps:
-        return ["nothing is left to take back on the appliances; their locks and leftovers are removed"]
+        return ["there is nothing to undo on the appliances; their locks and leftovers are removed"]
     m = engine.m
     fields = {
         "old": m.old.name, "new": m.new.name, "address": m.old.host.address, "known_hosts": m.new.host.known_hosts,
     }  # fmt: skip
     what = [step.revert_summary.format(**fields) for step in steps if step.revert_summary]
     lines = [f"{number}. {line}" for number, line in enumerate(what, start=1)]
-    return ["this will be taken back, in this order:", *lines, "no archive is deleted that the old one has made"]
+    return ["this will be undone, in this order:", *lines, f"archives that {m.old.name} has made are kept"]
 
 
 def _roll_back(engine: Engine, began: float) -> Exit:
@@ -83,7 +81,7 @@ def _roll_back(engine: Engine, began: float) -> Exit:
     except (Exception, KeyboardInterrupt) as error:
         finish.end_run(engine, "interrupted", began)
         reason = str(error) or "by the operator"
-        raise Interrupted(reason, f"say it again: tscm-migrate rollback {m.run}") from error
+        raise Interrupted(reason, f"run it again: tscm-migrate rollback {m.run}") from error
     finish.end_run(engine, "interrupted" if failed else "rolled-back", began, left)
     if failed or left:
         raise RollbackIncomplete((*(f"{step}: {error}" for step, error in failed), *left), m.run)
@@ -91,7 +89,7 @@ def _roll_back(engine: Engine, began: float) -> Exit:
 
 
 def _remember(m: Migration) -> None:
-    """Note what the restore has brought: the notes of a step are dropped when it is undone."""
+    """Note what the restore has written; the notes of a step are removed when it is undone."""
     began = m.get_note("restore_began") or (time.time() if m.get_note("first_pass_began") else None)
     if began is not None:
         devices = sorted({*m.get_note("restore_devices", []), *m.get_note("devices", {}), *(m.old_facts.devices or ())})
@@ -99,13 +97,13 @@ def _remember(m: Migration) -> None:
 
 
 def left_behind(m: Migration) -> tuple[str, ...]:
-    """Ask the new appliance which devices and files of the restore it still has, as items for a person."""
+    """Return which devices and files of the restore the new appliance still has, as lines for the operator."""
     if m.get_note("brought") is None:
         return ()
     try:
         return (*_devices_left(m), *_files_left(m))
     except MigrateError as error:
-        why = f"it could not be asked whether it still has devices of {m.old.name} ({error})"
+        why = f"it is unknown whether it still has devices of {m.old.name} ({error})"
         return (f"{m.new.name}: {why}; once it answers: tscm-migrate rollback {m.run}",)
 
 
@@ -116,7 +114,9 @@ def _devices_left(m: Migration) -> list[str]:
         if before is None:
             return []
         was = ", ".join(before) or "no device"
-        return [f"{m.new.name}: `{tsadmin} list` does not answer; it had {was} before the migration: compare by hand"]
+        return [
+            f"{m.new.name}: `{tsadmin} list` does not answer; it had {was} before the migration: compare them manually"
+        ]
     known = set(now) - set(m.get_note("brought")["devices"]) if before is None else set(before)
     more = [
         f"{m.new.name}: device {name} came with the restore and is still there; on it: {tsadmin} remove {quote(name)}"
@@ -126,9 +126,9 @@ def _devices_left(m: Migration) -> list[str]:
 
 
 def _files_left(m: Migration) -> list[str]:
-    """Files outside the folders that were put back which the restore has named and written."""
+    """List the files that the restore has written outside of the restored folders."""
     paths = m.new.paths
-    elsewhere = (*saved_settings.places(m.new), paths.backup_dir, paths.log_dir, paths.tmpfs, *_PASSING)
+    elsewhere = (*saved_settings.places(m.new), paths.backup_dir, paths.log_dir, paths.tmpfs, *_VOLATILE)
     named = [file for file in m.get_note("brought")["files"] if not any(_within(file, place) for place in elsewhere)]
     if not named:
         return []
@@ -147,32 +147,32 @@ def _within(file: str, place: str) -> bool:
 
 
 def _remove_parts(m: Migration) -> None:
-    """Unfinished copies on the new one; a transfer that is resumed would have wanted them, a rollback does not."""
+    """Remove partial files from the new appliance; only a resumed transfer would need them."""
     if m.new.connected:
         leftovers.clear_parts(m.new)
 
 
 def forget(name: str, *, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator, yes: bool) -> Exit:
-    """Remove what a run has kept on the new one for a rollback: its settings, private host keys and devices.
+    """Remove the rollback data of a completed run from the new appliance: settings, private host keys and devices.
 
     Args:
         name: the run's id; it must be over.
-        inventory: the site, as it is now.
+        inventory: the site.
         secrets: resolved again.
-        emit: sees everything that happens.
-        operator: asked once.
-        yes: do not ask.
+        emit: receives every event.
+        operator: confirms once.
+        yes: do not ask for confirmation.
 
     Raises:
-        UsageError: the run is not over, or not confirmed. NotComeBack: the new one does not answer.
+        UsageError: the run is not over. Cancelled: not confirmed. NotComeBack: the new appliance does not answer.
     """
     began, (record, _) = time.monotonic(), journal.read(name)
     if record.outcome not in {"done", "attention"}:
-        raise UsageError(f"run {name} is not over", f"go on or back first: tscm-migrate run show {name}")
+        raise UsageError(f"run {name} is not over", f"resume it or roll it back first: tscm-migrate run show {name}")
     if not finish.has_rollback_data(record):
-        emit(Said(f"nothing is kept for run {name}"))
+        emit(Said(f"there is no rollback data for run {name}"))
         return Exit.DONE
-    question = f"Give up the rollback of run {name}: remove what {record.new} was before from it?"
+    question = f"Delete the rollback data of run {name} on {record.new}? The run can then not be rolled back."
     if not yes and not operator.confirm(question):
         raise Cancelled
     with resume.reopen(name, verb="forget", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:

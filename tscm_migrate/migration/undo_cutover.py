@@ -230,16 +230,16 @@ def _tell_timer_or_switch_on(m: Migration) -> None:
 
 
 def _tell_timer(m: Migration, *, quiet: bool = False) -> bool:
-    leash = isolation.rescue_channel(m.run)
+    channel = isolation.rescue_channel(m.run)
     try:
-        isolation.add_rescue_address(m.new, leash, m.interface)
-        m.expected_keys[place_key(m.old.name, leash.old)] = tuple(keys_of(m, "old"))
-        held = isolation.over_rescue_channel(m.old.host, m.new.host, leash, m.dial, m.emit)
+        isolation.add_rescue_address(m.new, channel, m.interface)
+        m.expected_keys[place_key(m.old.name, channel.old)] = tuple(keys_of(m, "old"))
+        shell = isolation.over_rescue_channel(m.old.host, m.new.host, channel, m.dial, m.emit)
         try:
-            isolation.tell(held, "return")
+            isolation.tell(shell, "return")
         finally:
-            held.close()
-            isolation.remove_rescue_address(m.new, leash, m.interface)
+            shell.close()
+            isolation.remove_rescue_address(m.new, channel, m.interface)
     except MigrateError as error:
         if not quiet:
             m.emit(Said(f"{m.old.name}: {error}", "warning"))

@@ -143,7 +143,7 @@ def test_a_run_with_a_step_of_a_later_version_is_not_taken_back_without_it(tmp_p
         words = [sys.executable, "-m", "tscm_migrate", verb, "r1", "--yes"]
         done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1
-        assert "it has begun bless, which is no step here" in done.stderr
+        assert "it has begun steps that this version does not have: bless" in done.stderr
         assert "(journal.newer, exit code 1)" in done.stderr
 
 

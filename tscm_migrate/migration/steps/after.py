@@ -1,4 +1,4 @@
-"""After the restore: every device updated, and the new one compared with what the old one was."""
+"""After the restore: update the devices, schedule updates, compare both appliances, pin host keys."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration
 
 
-_RETRIES = 1  # a first login after the move often fails, and the second goes through
+_RETRIES = 1  # the first login to a device after the cutover often fails
 _PAUSE = 1.0  # seconds
-_LONGEST_PAUSE = 15.0  # seconds, between two looks at a device that somebody else has
+_LONGEST_PAUSE = 15.0  # seconds, between two attempts for a device that is locked by another process
 
 
 def wanted_devices(m: Migration) -> tuple[str, ...]:
-    """The devices to update, from the best source that there is."""
+    """Return the devices to update, from the best source."""
     asked = m.options.devices
     if asked == "none":
         return ()
@@ -44,7 +44,7 @@ def wanted_devices(m: Migration) -> tuple[str, ...]:
     )
     names, guess = device_discovery.choose(seen)
     if guess and names:
-        text = f"no list tells the devices; by what the restore has laid into its etc folder: {', '.join(names)}"
+        text = f"the devices are not listed anywhere; from the files that the restore has written: {', '.join(names)}"
         m.emit(Said(text, "warning"))
     return by_priority(names, m.old.host.priority)
 
@@ -56,14 +56,14 @@ def by_priority(names: Sequence[str], priority: Sequence[str]) -> tuple[str, ...
 
 
 class UpdateDevices(BaseStep):
-    """`tsadmin update` for every device, some at a time, each with its own result."""
+    """Run `tsadmin update` for every device, several at a time, each with its own result."""
 
     id = "update-devices"
     title = "Update every device"
     cutover = True
 
     def apply(self, m: Migration) -> Actions:
-        """Those that have succeeded already are left alone."""
+        """Update the devices that have not succeeded yet."""
         done = {name for name, result in m.get_note("devices", {}).items() if result["ok"]}
         names = [name for name in wanted_devices(m) if name not in done]
         if names:
@@ -81,8 +81,8 @@ class UpdateDevices(BaseStep):
                 }  # fmt: skip
         m.set_note("devices", results)
         if not all(result["ok"] for result in results.values()):
-            # An appliance that is gone says nothing of its devices: that is a run to go on with, not one that is over.
-            m.new.run(":", timeout=15.0, display="is it still there?")
+            # If the appliance does not answer, the run fails here and can be resumed.
+            m.new.run(":", timeout=15.0, display="does it still answer?")
 
     def _one(self, m: Migration, name: str, total: int) -> tuple[DeviceUpdated, float]:
         """Update one device; return the result and when it was there, in seconds of the epoch.
@@ -109,7 +109,7 @@ class UpdateDevices(BaseStep):
         return result, round(time.time(), 3)
 
     def _attempt(self, m: Migration, name: str) -> tuple[devices.Updated, bool]:
-        """One update, and whether another cannot be better."""
+        """Run one update; return its result, and whether a retry is useless."""
         try:
             return devices.update(m.new, name, timeout=m.policy.device_timeout), False
         except UnknownPrompt as error:
@@ -132,36 +132,36 @@ class UpdateAgain(UpdateDevices):
 
 
 class ReleaseUpdates(BaseStep):
-    """The new one's own schedule runs its updates.
+    """Make sure that cron runs the updates of the new appliance.
 
-    With cron held on the old one, the archive lacks the entry (fact 19): a restore of the cron files would leave the
-    new one without it, and so without updates, unseen.
+    The archive was made while the updates were paused, so it lacks their cron entry (fact 19): after a restore of the
+    cron files the new appliance would have no updates.
     """
 
     id = "release-updates"
-    title = "Make sure that the new one's updates are scheduled"
+    title = "Schedule the updates of the new appliance"
     cutover = True
 
     def apply(self, m: Migration) -> Actions:
-        """The old one's entry where cron was to be restored, else the one that the new one had."""
+        """Write the old entry if cron was to be restored, else the entry that the new appliance had."""
         entry = m.new.paths.cron_entry
         text = m.old_facts.cron_text if m.options.restore_cron else m.new_facts.cron_text
         if text:
-            whose = "the old one's" if m.options.restore_cron else "its own"
+            whose = "the old appliance's" if m.options.restore_cron else "its own"
             yield Action(
                 m.new.name, f"make sure that {entry} is {whose}", lambda: cron_hold.install(m.new, entry, text)
             )
 
 
 class Parity(BaseStep):
-    """What the old one had against what the new one has."""
+    """Compare the new appliance with the old."""
 
     id = "parity"
-    title = "Compare the new one with what the old one was"
+    title = "Compare both appliances"
     cutover = True
 
     def apply(self, m: Migration) -> Actions:
-        """Facts again, and the hashes of the devices' files."""
+        """Gather its facts, and hash the device files."""
         yield Action(m.new.name, "read its facts and hash its device files", lambda: self._compare(m))
 
     def _compare(self, m: Migration) -> None:
@@ -174,7 +174,7 @@ class Parity(BaseStep):
 
 
 def compare_now(m: Migration) -> tuple[facts.Facts, list[parity.ParityRow]]:
-    """Compare the new appliance, as it is now, with what the old one was; emit each row."""
+    """Compare the new appliance, as it is now, with the old appliance before the run; emit each row."""
     before, after = _before_and_now(m)
     return after.new, _compare_rows(m, before, after)
 
@@ -198,36 +198,38 @@ def _compare_rows(m: Migration, before: parity.Before, after: parity.After) -> l
 
 
 class Confirm(BaseStep):
-    """All went as it should: nothing comes back by itself, and known_hosts knows who is where."""
+    """Finish the migration: cancel the timer of an isolated old appliance, and pin the new host keys."""
 
     id = "confirm"
-    title = "Confirm: pin the new identity, stand the timer down"
+    title = "Finish: pin the new host keys, cancel the auto-revert timer"
     cutover = True
-    revert_summary = "{known_hosts} says again what it said of {new}"
+    revert_summary = "restore the previous entry of {new} in {known_hosts}"
 
     def capture(self, m: Migration) -> dict[str, Any]:
-        """What known_hosts says of the address now."""
+        """Return the keys that known_hosts has for the address now."""
         return {"name": host_keys.name_at(m), "pinned": host_keys.pinned(m)}
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
-        """known_hosts says again what it said."""
+        """Pin the keys that known_hosts had before."""
         file = m.new.host.known_hosts
         if m.get_note("pinned") and file is not None and undo.get("name"):
-            yield Action(m.new.name, f"let {file} say what it said", lambda: host_keys.restore_pins(file, undo))
+            yield Action(
+                m.new.name, f"restore its previous entry in {file}", lambda: host_keys.restore_pins(file, undo)
+            )
 
     def apply(self, m: Migration) -> Actions:
-        """The keys first: the leash is held through a host that must be known by then.
+        """Pin the keys first: the timer is reached through the new appliance, whose key must be known by then.
 
-        The new one's former settings stay on it, readable by root alone: a rollback may still want them.
+        The saved settings of the new appliance are kept, readable by root alone, for a rollback.
         """
         file = m.new.host.known_hosts
         if file is not None and not m.get_note("pinned"):
             yield Action(m.new.name, f"pin its host keys in {file}", lambda: self._pin(m))
         if m.options.offline == "isolate" and not m.get_note("confirmed"):
-            yield Action(m.old.name, "tell its timer that all went well", lambda: self._confirm(m))
+            yield Action(m.old.name, "tell its timer that the migration succeeded", lambda: self._confirm(m))
 
     def _pin(self, m: Migration) -> None:
-        """A file on the workstation that cannot be written is no reason to call a migration unfinished."""
+        """Pin the keys; if the file cannot be written, the migration is complete nevertheless."""
         try:
             for line in host_keys.pin_current_keys(m):
                 m.emit(Said(line))

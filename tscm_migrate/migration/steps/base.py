@@ -1,4 +1,4 @@
-"""What most steps have in common: nothing to remember, nothing to check, nothing to take back."""
+"""Default no-op implementations for steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def refusing_unknown(m: Migration) -> Iterator[None]:
-    """Refuse the migration where an unknown question comes while the old appliance serves; the remedy teaches it."""
+    """Refuse the migration on an unknown question while the old appliance serves; the remedy is to teach it."""
     try:
         yield
     except UnknownPrompt as unknown:
@@ -24,7 +24,7 @@ def refusing_unknown(m: Migration) -> Iterator[None]:
 
 
 class BaseStep:
-    """A step's defaults; see `engine.Step`."""
+    """Defaults of a step; see `engine.Step`."""
 
     id: ClassVar[str]
     title: ClassVar[str]
@@ -32,12 +32,12 @@ class BaseStep:
     revert_summary: ClassVar[str] = ""
 
     def capture(self, _m: Migration) -> dict[str, Any]:
-        """Nothing to remember."""
+        """Return nothing: `revert` needs nothing."""
         return {}
 
     def verify(self, _m: Migration) -> None:
-        """Nothing beyond what `apply` saw."""
+        """Check nothing: `apply` has checked it."""
 
     def revert(self, _m: Migration, _undo: dict[str, Any]) -> Actions:
-        """Nothing to take back."""
+        """Undo nothing: the step changes nothing that has to be undone."""
         yield from ()

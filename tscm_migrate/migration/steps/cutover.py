@@ -1,4 +1,4 @@
-"""From "old one offline" to "the new one is back at its address": the part that cannot be undone by itself."""
+"""The cutover: restore the network settings, restart the new appliance at the old address, restore the rest."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from tscm_migrate.tsadmin.restore import RestoreOutcome
     from tscm_migrate.tsadmin.session import OperatorPort
 
-_ENDS_WITHIN = 30.0  # seconds in which a restore that was hung up ends by itself
+_ENDS_WITHIN = 30.0  # seconds until a restore whose terminal was closed is killed
 
 
 def request_of(m: Migration) -> restore.RestoreRequest:
-    """What both passes are asked for; a plan has no archive yet, and knows only whether it will be encrypted."""
+    """Return the request of both passes; in a plan the archive's name is a placeholder."""
     was = m.old_facts
     planned = "planned.tsbak.gpg" if m.passphrase else "planned.tsbak"
     prefix = next((i.prefix for i in was.interfaces if i.address == m.old.host.address), 24)
@@ -69,31 +69,31 @@ def _run(m: Migration, operator: OperatorPort | None = None) -> RestoreOutcome:
 
 @dataclass(frozen=True)
 class _UntilSaved:
-    """The operator, who is not asked any more once the new one has saved the wanted network settings."""
+    """An operator who is no longer asked after the new appliance has saved the wanted network settings."""
 
     operator: Operator
     saved: Callable[[], bool]
 
     @property
     def attended(self) -> bool:
-        """Whether there is anybody to ask."""
+        """Whether there is an operator at the terminal."""
         return self.operator.attended
 
     def answer(self, host: str, understood: Understood, shown: Sequence[str], *, unseen: bool = False) -> str | None:
-        """What to type, or None to stop."""
+        """Return the answer to type, or None to stop."""
         return None if self.saved() else self.operator.answer(host, understood, shown, unseen=unseen)
 
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
-        """As the operator says."""
+        """Ask the operator whether to remember an answer."""
         return self.operator.remember(host, question, kinds)
 
     def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
-        """Show it to the operator."""
+        """Show a text to the operator."""
         self.operator.told(text, question, saved=saved)
 
 
 def _has_saved(m: Migration, before: str) -> bool:
-    """Whether the new one has saved the wanted network settings since `before`, read from its files and understood."""
+    """Whether the new appliance has saved the wanted network settings since `before`, as its files show."""
     if network.saved_settings(m.new) == before:
         return False
     wanted, now = request_of(m), network_config.settings(network.saved_files(m.new))
@@ -106,42 +106,44 @@ def _has_saved(m: Migration, before: str) -> bool:
 
 
 def _failed(m: Migration, detail: str) -> RestoreFailed:
-    """A pass that failed; a copy that is not what was verified explains it, and then no resume can help."""
+    """Return the error of a failed pass; say so if the copy was damaged since, for then a resume cannot help."""
     archive = the_archive(m)
     copy = replace(archive, folder=m.new.paths.backup_dir, sha256="")
     with contextlib.suppress(MigrateError):
         if archives.hashed(m.new, copy).sha256 != archive.sha256:
-            why = f"{copy.path} has been damaged since it was verified, and {m.old.name} is away: going back is the way"
+            why = (
+                f"{copy.path} was damaged after its verification, and {m.old.name} is offline: roll the migration back"
+            )
             detail = f"{why} ({detail})"
     return RestoreFailed(m.new.name, detail)
 
 
 class RestoreNetwork(BaseStep):
-    """The first pass: the new one learns the old one's network settings."""
+    """Restore the old network settings on the new appliance, in a first pass."""
 
     id = "restore-network"
-    title = "Restore, first pass: the network settings"
+    title = "Restore network settings (pass 1)"
     cutover = True
-    revert_summary = "{new} has its own network settings again, and leaves {address}"
+    revert_summary = "restore {new}'s own network settings, and remove it from {address}"
 
     def capture(self, m: Migration) -> dict[str, Any]:
-        """Its own settings, kept on itself, for the way back; and which hosts the two are, whatever their keys."""
+        """Save the new appliance's settings on itself for a rollback; return the MAC addresses of both."""
         kept = m.restores_network and saved_settings.save(m.new)
         return {"kept": kept, **undo_cutover.known_macs(m)}
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
-        """The new one leaves the old address before the old one may come back."""
+        """Remove the new appliance from the old address before the old appliance returns."""
         if m.restores_network and m.get_note("first_pass_began"):
             yield Action(
-                m.new.name, f"take it off {m.old.host.address}: its own settings back, and a restart",
+                m.new.name, f"remove it from {m.old.host.address}: restore its own settings, and restart it",
                 lambda: undo_cutover.move_new_away(m, undo),
             )  # fmt: skip
 
     def apply(self, m: Migration) -> Actions:
-        """Not with --bypass-netconf, nor where the new one has the old address already: then one pass does it all."""
+        """Skip this with --bypass-netconf, or if the new appliance has the old address: then one pass is enough."""
         if not m.restores_network or m.get_note("first_pass"):
             return
-        if m.new.host.address == m.old.host.address:  # a resume has found it there: it has learned and restarted
+        if m.new.host.address == m.old.host.address:  # after a resume: the pass and the restart are done
             m.set_note("first_pass", {"lost": True, "answered": [], "status": None})
             return
         if m.options.prepares_network:
@@ -149,7 +151,7 @@ class RestoreNetwork(BaseStep):
             yield Action(m.new.name, f"move the prepared settings of {address} into place", lambda: self._move(m))
             return
         command = restore.command(m.new, request_of(m))
-        yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
+        yield Action(m.new.name, f"run `{command}` and answer its questions", lambda: self._pass(m))
 
     def _move(self, m: Migration) -> None:
         m.set_note("boot_before", network.boot_of(m.new.shell))
@@ -171,38 +173,38 @@ class RestoreNetwork(BaseStep):
             self._hung_up(m, unknown)
             return
         asked = outcome.did("network", "address", "cidr", "dhcp", "apply", "static", "method", "under-way")
-        # It may have asked in words that the site's rules or the operator answered, or not at all.
+        # The site's dialect or the operator may have answered its questions; or it asked none.
         failed = bool(outcome.printed.failures)
         if not outcome.lost and (failed or not asked) and network.saved_settings(m.new) == before:
-            what = "it left the network settings as they were" if asked else "it did not ask about the network"
+            what = "it did not change the network settings" if asked else "it did not ask about the network"
             raise _failed(m, f"{what}, and ended with exit status {outcome.status}: {outcome.said}")
         outcome.printed.tell(m.emit, m.new.name)
         m.set_note("first_pass", {"lost": outcome.lost, "answered": list(outcome.answered), "status": outcome.status})
 
     def _hung_up(self, m: Migration, unknown: UnknownPrompt) -> None:
-        """The settings are saved, so a question behind them needs no answer: the restart is ours."""
+        """End a restore at an unknown question after the settings were saved: only the restart is left."""
         leftovers.end_restores(m.new, within=_ENDS_WITHIN)
-        text = f"{m.new.name}: not answered, for its network settings are saved: {unknown.prompt!r}; restarting it"
+        text = f"{m.new.name}: its network settings are saved, so it is restarted without an answer to {unknown.prompt!r}"
         m.emit(Said(text, "warning"))
-        # What was answered before is not known here: host keys may have been restored, as by an operator's answer.
+        # The earlier answers are unknown here: host keys may have been restored.
         m.set_note(
             "first_pass", {"lost": False, "answered": ["operator"], "status": None, "unanswered": unknown.prompt}
         )
 
 
 class Reboot(BaseStep):
-    """The new one restarts with the old one's settings."""
+    """Restart the new appliance with the old network settings."""
 
     id = "reboot"
-    title = "Reboot the new one into the old address"
+    title = "Reboot the new appliance at the old address"
     cutover = True
 
     def apply(self, m: Migration) -> Actions:
-        """By our own word, unless the restore has done it or is about to."""
+        """Reboot it, unless the restore has done so or is about to."""
         if not m.restores_network or m.get_note("rebooted"):
             return
         first: dict[str, Any] = m.get_note("first_pass", {})
-        # A resume may find it restarted already; it is never told twice without a look.
+        # After a resume it may have restarted already; check before the command is repeated.
         told = m.get_note("reboot_told") is not None
         if first.get("lost") or (told and network.boot_of(m.new.shell) != m.get_note("boot_before")):
             m.set_note("rebooted", "by the restore" if first.get("lost") else "by our command")
@@ -221,25 +223,25 @@ class Reboot(BaseStep):
 
 
 class ComeBack(BaseStep):
-    """The new one answers at the old address, with its own key and a new boot."""
+    """Wait until the new appliance answers at the old address, with its own host key and another boot id."""
 
     id = "come-back"
-    title = "Wait for the new one at the old address"
+    title = "Wait for the new appliance at the old address"
     cutover = True
 
     def apply(self, m: Migration) -> Actions:
-        """Only the key that is foreseen counts: its own, since the SSH configuration comes with the second pass."""
+        """Wait for its own host key: the SSH configuration is restored in the second pass."""
         if not m.restores_network:
             return
         yield Action(
             m.new.name,
-            f"wait at {m.old.host.address} for it, with its own host key and a new boot",
+            f"wait for it at {m.old.host.address}, with its own host key and another boot id",
             lambda: self._wait(m),
         )
 
     def _wait(self, m: Migration) -> None:
         keys = [fingerprint for _, fingerprint in m.new_facts.host_keys] + list(m.get_note("new_keys", []))
-        # Where SSH was asked about in the first pass already, it may have been restored then as well.
+        # If SSH was asked about in the first pass, it may have been restored already.
         theirs = self._theirs(m)
         keys += theirs
         found = network.wait_for(
@@ -264,7 +266,7 @@ class ComeBack(BaseStep):
         m.set_note("new_at", found.host.address)
 
     def _theirs(self, m: Migration) -> list[str]:
-        """The old one's keys, where the first pass may have restored them."""
+        """Return the old host keys if the first pass may have restored them."""
         asked = [
             rule
             for rule in m.get_note("first_pass", {}).get("answered", [])
@@ -275,48 +277,50 @@ class ComeBack(BaseStep):
         return [*(fingerprint for _, fingerprint in m.old_facts.host_keys), *m.get_note("old_keys", [])]
 
     def _prove_new(self, m: Migration) -> None:
-        """A key of the old one at the old address would be the old one's own, should it have come back."""
+        """Check the lock: the old host key at the old address may also be shown by the old appliance itself."""
         lock = lockfile.read(m.new)
         if lock is None or (lock.run, lock.role) != (m.run, "new"):
             m.new.close()
-            raise NotComeBack(m.new.name, f"what answers at {m.old.host.address} has the old one's key, and is not it")
+            raise NotComeBack(
+                m.new.name, f"the host at {m.old.host.address} has the old host key, but is not {m.new.name}"
+            )
 
 
 class Restore(BaseStep):
-    """The second pass: devices, and what else was asked for."""
+    """Restore devices, and SSH and cron as requested, in the second pass."""
 
     id = "restore"
-    title = "Restore: SSH, cron and devices"
+    title = "Restore SSH, cron and devices (pass 2)"
     cutover = True
-    revert_summary = "{new} has its own devices, host keys and cron entries again"
+    revert_summary = "restore {new}'s original devices, host keys and cron entries"
 
     def capture(self, m: Migration) -> dict[str, Any]:
-        """What the new one is, where no first pass has kept it."""
+        """Save the new appliance's settings, unless the first pass has saved them."""
         return {} if m.restores_network else {"kept": saved_settings.save(m.new), **undo_cutover.known_macs(m)}
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
-        """Where a first pass has kept what it was, that one's revert brings back all of it."""
+        """Restore its settings; after a first pass the revert of that step restores all."""
         if m.get_note("restore_began") and undo.get("kept"):
             yield Action(
-                m.new.name, "put its own devices, host keys and cron entries back",
+                m.new.name, "restore its own devices, host keys and cron entries",
                 lambda: undo_cutover.restore_new(m, undo),
             )  # fmt: skip
 
     def apply(self, m: Migration) -> Actions:
-        """Never repeated blindly: a pass that is known to have ended, or is seen to have, is not run again."""
+        """Run the pass, unless the journal or the appliance shows that it has ended."""
         if not m.get_note("restored") and m.get_note("restore_began") and self._seen_done(m):
             m.set_note("restored", {"answered": [], "status": None, "complaints": [], "seen": True})
         if not m.get_note("restored"):
             yield from self._restore(m)
         if m.options.restore_ssh and not m.get_note("restored_identity"):
-            yield Action(m.new.name, "expect the old one's host keys from now on", lambda: self._reconnect(m))
+            yield Action(m.new.name, "expect the old host keys from now on", lambda: self._reconnect(m))
 
     def _seen_done(self, m: Migration) -> bool:
-        """Whether an interrupted pass has come to its end all the same: each file and key is what it was on the old."""
-        return not m.options.restore_cron and self._in_place(m)  # what became of cron cannot be compared
+        """Whether an interrupted pass has ended well: each device file and host key is the old appliance's."""
+        return not m.options.restore_cron and self._in_place(m)  # the cron entries cannot be compared
 
     def _in_place(self, m: Migration) -> bool:
-        """Whether every device file and host key is what it was on the old appliance."""
+        """Whether every device file and host key is the same as on the old appliance."""
         if not m.get_note("old_files"):
             return False  # nothing to compare
         now = facts.gather(m.new)
@@ -324,20 +328,20 @@ class Restore(BaseStep):
         return dict(now.host_keys) == keys_wanted and all_there(m, devices.file_hashes(m.new))
 
     def _has_come(self, m: Migration) -> bool:
-        """Whether a pass that ended with a status, or printed something of trouble, has restored something."""
+        """Whether a pass that ended with an error status or warnings has restored devices."""
         if not m.get_note("old_files"):
-            return True  # nothing to look for
+            return True  # unknown
         here = devices.file_hashes(m.new)
         return bool(set(here) - set(m.get_note("new_files", ()))) or all_there(m, here)
 
     def _restore(self, m: Migration) -> Actions:
         command = restore.command(m.new, request_of(m))
-        yield Action(m.new.name, f"run `{command}` and answer its questions by rule", lambda: self._pass(m))
+        yield Action(m.new.name, f"run `{command}` and answer its questions", lambda: self._pass(m))
 
     def _pass(self, m: Migration) -> None:
         m.set_note("restore_began", time.time())
         outcome = _run(m)
-        # What is there counts for more than a status: an issue beside the devices must not hold up a network.
+        # The restored files count more than the exit status: a minor problem must not prolong the downtime.
         outcome.printed.tell(m.emit, m.new.name)
         clean = outcome.status == 0 and not outcome.printed.troubles
         ended = clean or (outcome.ended_well and self._has_come(m))
@@ -346,17 +350,17 @@ class Restore(BaseStep):
         self._keep(m, outcome)
 
     def _reconnect(self, m: Migration) -> None:
-        """From now on the old one's host keys must be shown; an sshd that has not read them yet is told to."""
+        """Expect the old host keys from now on; tell sshd to read them if it still shows others."""
         own = [*(key for _, key in m.new_facts.host_keys), *m.get_note("new_keys", [])]
         theirs = [*(key for _, key in m.old_facts.host_keys), *m.get_note("old_keys", [])]
         host = m.new.host
         shell = host_keys.dial_while_sshd_restarts(m, host, [*theirs, *own])
         if shell.server_fingerprint() not in theirs:
-            m.emit(Said(f"{m.new.name} still shows its own host key; telling its sshd to read the restored ones"))
+            m.emit(Said(f"{m.new.name} still shows its own host key; telling sshd to read the restored keys"))
             unsure = m.restore_source is not None and not m.old_facts.host_keys  # no key was seen in the archive
             shell = host_keys.reconnect_after_reload(m, shell, [*theirs, *own] if unsure else theirs)
             if shell.server_fingerprint() in own:
-                m.emit(Said(f"{m.new.name} keeps its own host keys: the archive has brought none", "warning"))
+                m.emit(Said(f"{m.new.name} keeps its own host keys: the archive contained none", "warning"))
                 theirs = own
         m.expect_keys(host.address, theirs)
         m.new.moved(host, shell)
@@ -377,5 +381,5 @@ class Restore(BaseStep):
 
 
 def all_there(m: Migration, here: Mapping[str, str]) -> bool:
-    """Whether every device file is what it was on the old appliance."""
+    """Whether every device file is the same as on the old appliance."""
     return all(here.get(path) == digest for path, digest in m.get_note("old_files").items())

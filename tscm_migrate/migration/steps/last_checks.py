@@ -1,4 +1,4 @@
-"""The last checks while the old one still serves: the archive is this host's, and the restore will find it."""
+"""The last checks before the cutover: the archive is of the right host, and the restore lists it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 
 class Assure(BaseStep):
-    """What would otherwise show only when the old one is gone."""
+    """Check what would otherwise fail when the old appliance is offline."""
 
     id = "assure"
-    title = "Make sure that the restore will find the old one's archive"
+    title = "Check that the restore lists the archive"
 
     def apply(self, m: Migration) -> Actions:
-        """A look into an archive that this run has not made; then the restore's own list, without an answer."""
-        yield Action(
-            m.new.name, f"make sure that one host alone answers at {m.old.host.address}", lambda: self._alone(m)
-        )
+        """Check the old address, the host of an existing archive, and the list that the restore shows."""
+        yield Action(m.new.name, f"confirm that only one host answers at {m.old.host.address}", lambda: self._alone(m))
         if m.options.archive != "new":
-            yield Action(m.new.name, "compare the identity in the archive with the old one's", lambda: self._whose(m))
+            yield Action(
+                m.new.name, "compare the identity in the archive with the old appliance's", lambda: self._whose(m)
+            )
         yield from listed(m)
 
     def _alone(self, m: Migration) -> None:
@@ -50,41 +50,39 @@ class Assure(BaseStep):
         inside = archives.identity_in(m.new, copy, m.passphrase)
         ours = {key for _, key in m.old_facts.host_keys} | set(m.get_note("old_keys", []))
         if not inside.host_keys and not inside.addresses:
-            m.emit(Said(f"{copy.name}: nothing in it tells which host it is of", "warning"))
+            m.emit(Said(f"{copy.name}: it does not identify its host", "warning"))
         elif not (ours & set(inside.host_keys) or m.old.host.address in inside.addresses):
             where = f" (its address was {', '.join(inside.addresses)})" if inside.addresses else ""
             raise TransferError(
                 f"{copy.name} is the backup of another host than {m.old.name}{where}",
-                "name an archive of this one: --archive NAME, or leave --archive out for a fresh backup",
+                f"name an archive of {m.old.name}: --archive NAME, or omit --archive for a new backup",
             )
 
 
 class CheckArchiveList(BaseStep):
-    """What would otherwise show only in the middle of the restore."""
+    """Check that the restore lists the archive that was fetched."""
 
     id = "listed"
-    title = "Make sure that the restore will find the archive"
+    title = "Check that the restore lists the archive"
 
     def apply(self, m: Migration) -> Actions:
-        """The restore's own list, without an answer."""
+        """Start the restore, read its list, and abort."""
         yield from listed(m)
 
 
 def listed(m: Migration) -> Actions:
-    """Look into the restore's own list, which is left without an answer; not where the restore is rehearsed anyway."""
+    """Start the restore, read its list, and abort; not if the restore is rehearsed anyway."""
     if m.options.rehearsal:
         return
     command = f"{m.new.paths.tsadmin} restore --bypass_netconf=1"
-    yield Action(
-        m.new.name, f"start `{command}`, read its list, and hang up without an answer", lambda: _look_at_list(m)
-    )
+    yield Action(m.new.name, f"start `{command}`, read the archive list, and abort", lambda: _look_at_list(m))
 
 
 def _look_at_list(m: Migration) -> None:
-    """Find the archive in the list.
+    """Find the archive in the list of the restore.
 
     Raises:
-        RestoreFailed: it is not there. Untaught: an unknown question comes before the list.
+        RestoreFailed: the list does not contain it. Untaught: an unknown question comes before the list.
     """
     with refusing_unknown(m):
         asked = restore.look_at_list(m.new, request_of(m))
@@ -94,10 +92,10 @@ def _look_at_list(m: Migration) -> None:
 
 
 class PrepareNetwork(BaseStep):
-    """Write the old appliance's network settings for the new one, beside its live files, where that was asked for."""
+    """Write the old network settings on the new appliance, beside its live files, if this was requested."""
 
     id = "prepare-network"
-    title = "Prepare the old appliance's network settings on the new one"
+    title = "Prepare the old network settings on the new appliance"
     revert_summary = "the prepared network settings are removed from {new}"
 
     def apply(self, m: Migration) -> Actions:

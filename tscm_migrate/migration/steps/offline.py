@@ -1,4 +1,4 @@
-"""The old one leaves the network by one of three ways, and comes back by it: here two hosts could collide."""
+"""Take the old appliance offline by one of three methods, and return it in a rollback."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class Snapshot(BaseStep):
-    """The hypervisor's snapshot of both, where the inventory has a hook for it."""
+    """Take snapshots of both VMs if the inventory has a hook for it."""
 
     id = "snapshot"
-    title = "Take snapshots by the hook of the inventory"
+    title = "Take VM snapshots (inventory hook)"
 
     def apply(self, m: Migration) -> Actions:
-        """One call for each, before anything that cannot be taken back by itself."""
+        """Call the hook for each appliance, before the cutover."""
         command = m.hooks.snapshot
         if command and not m.get_note("snapshots"):
             for host in m.reachable:
@@ -35,20 +35,20 @@ class Snapshot(BaseStep):
             m.set_note("snapshots", value=True)
 
     def _take(self, m: Migration, command: str, facts: dict[str, str]) -> None:
-        if said := hooks.run_hook("snapshot", command, facts):
-            m.emit(Said(said))
+        if output := hooks.run_hook("snapshot", command, facts):
+            m.emit(Said(output))
 
 
 class TakeOffline(BaseStep):
-    """The old one leaves the network, and the new one's side proves that it has."""
+    """Take the old appliance offline, and prove it from the new appliance."""
 
     id = "take-offline"
-    title = "Take the old one off the network, and prove it"
+    title = "Take the old appliance offline and confirm it is gone"
     cutover = True
-    revert_summary = "{old} comes back to {address}"
+    revert_summary = "return {old} to {address}"
 
     def capture(self, m: Migration) -> dict[str, Any]:
-        """By which way it leaves, and what tells the two apart when they show the same keys."""
+        """Return the method, and the MAC addresses that identify both when they show the same host keys."""
         return {
             "offline": m.options.offline,
             "old_macs": list(network.hardware_addresses(m.old.shell)),
@@ -56,25 +56,27 @@ class TakeOffline(BaseStep):
         }
 
     def apply(self, m: Migration) -> Actions:
-        """It goes; then nobody may answer at its address, seen from the new one."""
+        """Take it offline; then prove from the new appliance that no host answers at its address."""
         if m.get_note("offline_proved"):
             return
-        # announced is not done: a run that was killed in between has left it on
+        # a run that was killed before the action ended may have left it online
         if m.get_note("offline_began") is None or m.old_answers:
             yield Action(m.old.name, self._how(m), lambda: self._off(m))
-        yield Action(m.new.name, f"prove from here that nobody answers at {m.old.host.address}", lambda: self._prove(m))
+        yield Action(m.new.name, f"confirm that no host answers at {m.old.host.address}", lambda: self._prove(m))
 
     def _how(self, m: Migration) -> str:
         mode = m.options.offline
         if mode == "isolate":
-            return f"leave {m.old.host.address}, with a timer that brings it back after {m.revert_after:.0f} s"
+            return f"leave {m.old.host.address}, with a timer that returns it after {m.revert_after:.0f} s"
         if m.hooks.offline:
             return f"run the hook `{m.hooks.offline}`"
-        return f"power off (`{m.old.host.commands.poweroff}`)" if mode == "poweroff" else "ask for it to be taken off"
+        if mode == "poweroff":
+            return f"power off (`{m.old.host.commands.poweroff}`)"
+        return "ask the operator to take it offline"
 
     def _off(self, m: Migration) -> None:
         mode, host = m.options.offline, m.old.host
-        self._hold_again(m)
+        self._pause_again(m)
         if mode == "isolate":
             self._began(m)
             isolation.isolate(
@@ -83,8 +85,8 @@ class TakeOffline(BaseStep):
             )  # fmt: skip
         elif m.hooks.offline:
             self._began(m)
-            said = hooks.run_hook("offline", m.hooks.offline, hooks.facts_for(host, "old", m.run, m.new.host))
-            m.emit(Said(said or "the hook `offline` ended well"))
+            output = hooks.run_hook("offline", m.hooks.offline, hooks.facts_for(host, "old", m.run, m.new.host))
+            m.emit(Said(output or "the hook `offline` succeeded"))
         elif mode == "poweroff":
             self._began(m)
             network.power_off(m.old)
@@ -93,22 +95,24 @@ class TakeOffline(BaseStep):
         m.old.close()
 
     def _by_hand(self, m: Migration) -> None:
-        text = f"Take {m.old.name} ({m.old.host.address}) off the network now: power it off, or cut its link."
+        text = f"Take {m.old.name} ({m.old.host.address}) offline now: power it off or disconnect it."
         if not m.operator.instruct(text):
-            raise StillOnline(m.old.name, "nobody has taken it off: --offline manual wants somebody at the terminal")
+            raise StillOnline(
+                m.old.name, "it was not taken offline: --offline manual needs an operator at the terminal"
+            )
         self._began(m)
 
     def _began(self, m: Migration) -> None:
         if m.get_note("offline_began") is None:
             m.set_note("offline_began", time.time())
 
-    def _hold_again(self, m: Migration) -> None:
-        """A package, or a timer that brought it back, may have released its updates; away, nobody could hold them."""
-        if m.old_answers is False:  # it is away already
+    def _pause_again(self, m: Migration) -> None:
+        """Pause updates again that a package or the timer has resumed; offline they could not be paused."""
+        if m.old_answers is False:  # it is offline already
             return
         back = [entry for entry in m.paused_entries if cron_hold.state(m.old, entry).in_place]
         for entry in back:
-            m.emit(Said(f"{m.old.name}: {entry} was laid back meanwhile; it is held again", "warning"))
+            m.emit(Said(f"{m.old.name}: {entry} was restored meanwhile; it is paused again", "warning"))
             cron_hold.hold(m.old, entry)
         if back:
             cron_hold.drain(m.old, timeout=m.drain_timeout)
@@ -118,22 +122,24 @@ class TakeOffline(BaseStep):
         m.set_note("offline_proved", time.time())
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
-        """Only when nobody is at its address; and it is known by more than its keys when it is back."""
+        """Return it if no host is at its address, and identify it by more than its host keys."""
         if m.get_note("offline_began") is None:
             return
         who, shell = undo_cutover.identify_at(m, m.old.host, undo)
         if who == "old" and shell is not None:
             m.old.moved(m.old.host, shell)
-            return  # it has never gone, or is back already
+            return  # it never left, or has returned already
         if shell is not None:
             shell.close()
         address = m.old.host.address
-        yield Action(m.new.name, f"prove that nobody is at {address}", lambda: undo_cutover.prove_address_free(m, undo))
-        yield Action(m.old.name, f"bring it back to {address}", lambda: undo_cutover.return_old(m, undo))
+        yield Action(
+            m.new.name, f"confirm that no host is at {address}", lambda: undo_cutover.prove_address_free(m, undo)
+        )
+        yield Action(m.old.name, f"return it to {address}", lambda: undo_cutover.return_old(m, undo))
 
 
 def keep_away(m: Migration) -> None:
-    """Before the new one may take the address: nobody is there, and an isolated old one has its whole time again."""
+    """Keep the old appliance offline until the new has its address: check it, or restart its timer."""
     if m.options.offline == "isolate":
         _tell(m, "extend", str(max(1, round(m.revert_after))))
     else:
@@ -141,34 +147,34 @@ def keep_away(m: Migration) -> None:
 
 
 def still_away(m: Migration) -> None:
-    """Right before the restart into the old address: one more look.
+    """Check again that no host is at the old address, right before the restart into it.
 
     Raises:
-        StillOnline: somebody is at the address.
+        StillOnline: a host answers.
     """
     answers = network.who_answers(m.new, m.old.host.address, m.old.host.port, m.interface)
     if answers:
-        raise StillOnline(m.old.name, f"{', '.join(answers)} answers at {m.old.host.address}: it has come back")
+        raise StillOnline(m.old.name, f"{', '.join(answers)} answers at {m.old.host.address}: it has returned")
 
 
 def _tell(m: Migration, word: str, value: str = "") -> bool:
-    """A word to the isolated old one, over the leash; False where it does not hear."""
-    leash = isolation.rescue_channel(m.run)
-    m.expected_keys[place_key(m.old.name, leash.old)] = tuple(undo_cutover.keys_of(m, "old"))
-    held = isolation.over_rescue_channel(m.old.host, m.new.host, leash, m.dial, m.emit)
+    """Send a command to the timer of the isolated old appliance; False if it does not answer."""
+    channel = isolation.rescue_channel(m.run)
+    m.expected_keys[place_key(m.old.name, channel.old)] = tuple(undo_cutover.keys_of(m, "old"))
+    shell = isolation.over_rescue_channel(m.old.host, m.new.host, channel, m.dial, m.emit)
     try:
-        isolation.add_rescue_address(m.new, leash, m.interface)
-        isolation.tell(held, word, value)
+        isolation.add_rescue_address(m.new, channel, m.interface)
+        isolation.tell(shell, word, value)
     except MigrateError as error:
-        m.emit(Said(f"{m.old.name}: its timer cannot be told: {error}", "warning"))
+        m.emit(Said(f"{m.old.name}: its timer does not answer: {error}", "warning"))
         return False
     finally:
-        held.close()
+        shell.close()
     return True
 
 
 def confirm(m: Migration) -> bool:
-    """Tell the isolated old one that it is not needed any more; it stays where it is until it is told otherwise."""
+    """Tell the timer of the isolated old appliance that the migration succeeded; it then stays offline."""
     heard = _tell(m, "confirmed")
     isolation.remove_rescue_address(m.new, isolation.rescue_channel(m.run), m.interface)
     return heard

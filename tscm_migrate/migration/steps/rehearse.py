@@ -1,6 +1,6 @@
-"""The rehearsal: the restore is run on the new appliance while the old one serves, and then put back.
+"""Rehearse the restore on the new appliance while the old appliance serves, then undo it.
 
-What tsadmin asks, how long it takes and which devices it restores is known before anything goes offline.
+The questions of tsadmin, its duration and the restored devices are known before anything goes offline.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tscm_migrate.tsadmin.session import OperatorPort
 
 _MOST_PASSES = 3
-_MOST_LOOKS = 8  # at questions that a person teaches on the way to the one about the network
-_AWAY = ("take-offline", "old-absent", "restore-network", "restore")  # steps behind which nothing is rehearsed any more
+_MOST_LOOKS = 8  # at questions before that about the network, each of which the operator may answer
+_AWAY = ("take-offline", "old-absent", "restore-network", "restore")  # steps after which nothing is rehearsed
 
 
 class RehearseRestore(BaseStep):
@@ -39,10 +39,10 @@ class RehearseRestore(BaseStep):
 
     id = "rehearse-restore"
     title = "Rehearse the restore on the new appliance"
-    revert_summary = "{new} is what it was before the rehearsal, and its updates run again"
+    revert_summary = "restore {new} to its state before the rehearsal, and resume its updates"
 
     def capture(self, m: Migration) -> dict[str, Any]:
-        """Where its cron entries are, and by what the two appliances are told apart."""
+        """Return where its cron entries are, and the MAC addresses of both appliances."""
         if m.options.rehearsed:
             m.set_note("rehearsal", {"skipped": f"rehearsed by run {m.options.rehearsed}"})
             return {}
@@ -53,7 +53,10 @@ class RehearseRestore(BaseStep):
         if not m.options.rehearsal:
             m.set_note("rehearsal", {"skipped": "--no-rehearsal"})
             m.emit(
-                Said("--no-rehearsal: what the restore asks will be known only when the old one is offline", "warning")
+                Said(
+                    "--no-rehearsal: the questions of the restore will be known only when the old appliance is offline",
+                    "warning",
+                )
             )
             return {}
         old = () if m.restore_source is not None else network.hardware_addresses(m.old.shell)
@@ -61,22 +64,22 @@ class RehearseRestore(BaseStep):
         return {"in_place": rehearsal_undo.in_place(m.new), **macs}
 
     def apply(self, m: Migration) -> Actions:
-        """All of it from its beginning: a rehearsal that was interrupted is put back first."""
+        """Run the rehearsal from its beginning; an interrupted one is undone first."""
         if not m.options.rehearsal or m.get_note("rehearsal") or {*_AWAY} & {*m.journal.record.started}:
             return
         if RehearseRestore.id not in m.journal.record.started and _kept(m):  # a plan: nothing is captured yet
             return
         name, command = m.new.name, restore.command(m.new, _to_its_end(m))
         if m.get_note("rehearsal_before"):
-            yield Action(name, "put back what an interrupted rehearsal has left", lambda: _back(m))
+            yield Action(name, "undo an interrupted rehearsal", lambda: _back(m))
         yield Action(
-            name, "pause its updates, and wait for those that run",
+            name, "pause its updates, and wait for running ones",
             lambda: rehearsal_undo.pause(m.new, timeout=m.drain_timeout),
         )  # fmt: skip
-        yield Action(name, "save its own settings, host keys and devices on it", lambda: _save(m))
+        yield Action(name, "save its own settings, host keys and devices on itself", lambda: _save(m))
         seen: dict[str, Any] = {"asked": [], "passes": 0, "took": {}}
         for number in range(1, _MOST_PASSES + 1):
-            again = "" if number == 1 else ", again for what it asks where devices are"
+            again = "" if number == 1 else ", again, for its questions about existing devices"
             news = yield Action(
                 name, f"run `{command}` to its end, SSH and cron answered no{again}", lambda: _pass(m, seen)
             )
@@ -86,16 +89,16 @@ class RehearseRestore(BaseStep):
             yield Action(name, "compare the device files with the old appliance's", lambda: _compare(m, seen))
         if m.restores_network and not (m.options.force_apply_netconf or m.options.prepares_network):
             until = restore.command(m.new, _to_the_network(m))
-            what = f"run `{until}` up to its question about the network, and hang up without an answer to it"
+            what = f"run `{until}` up to its question about the network, and abort there"
             yield Action(name, what, lambda: _look(m, seen))
-        yield Action(name, "put its own settings, host keys and devices back, and resume its updates", lambda: _back(m))
+        yield Action(name, "restore its own settings, host keys and devices, and resume its updates", lambda: _back(m))
         if seen["passes"]:
             m.set_note("rehearsal", seen | _tell(m, seen["took"]))
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
-        """What an unfinished rehearsal has changed."""
+        """Undo an unfinished rehearsal."""
         if undo and not m.get_note("rehearsal"):
-            yield Action(m.new.name, "put back what it was before the rehearsal", lambda: _back(m, undo))
+            yield Action(m.new.name, "restore its state before the rehearsal", lambda: _back(m, undo))
 
 
 def _rehearsed(m: Migration) -> restore.RestoreRequest:
@@ -115,9 +118,7 @@ def _to_the_network(m: Migration) -> restore.RestoreRequest:
 
 def _save(m: Migration) -> None:
     if not saved_settings.save(m.new, saved_settings.REHEARSAL):
-        raise ApplianceError(
-            m.new.name, "its own settings could not be saved, so that a rehearsal could not be put back"
-        )
+        raise ApplianceError(m.new.name, "its own settings could not be saved, so a rehearsal could not be undone")
     m.set_note("rehearsal_before", rehearsal_undo.prints(m.new))
 
 
@@ -133,22 +134,22 @@ def _run(
     only: Collection[str] | None = None,
     person: OperatorPort | None = None,
 ) -> RestoreOutcome:
-    """One dialogue; what it may leave unpacked where it is hung up is noted before, and removed after."""
+    """Run one dialogue; temporary files that an aborted restore leaves are removed afterwards."""
     m.set_note("rehearsal_names", rehearsal_undo.names(m.new))
     with refusing_unknown(m):
         outcome = restore.run(m.new, request, person or m.operator, only=only)
     if outcome.lost:
-        raise RestoreFailed(m.new.name, "the connection went away during the rehearsal")
+        raise RestoreFailed(m.new.name, "the connection was lost during the rehearsal")
     if outcome.stopped_at:
         rehearsal_undo.end_dialogue(m)
     m.set_note("rehearsal_names", None)
     if back := rehearsal_undo.paused_again(m.new):
-        m.emit(Said(f"{m.new.name}: the restore has laid {', '.join(back)} back; paused again", "warning"))
+        m.emit(Said(f"{m.new.name}: the restore has put {', '.join(back)} back; paused again", "warning"))
     return outcome
 
 
 def _pass(m: Migration, seen: dict[str, Any]) -> bool:
-    """A restore to its end; returns whether it has asked something that the ones before have not."""
+    """Run a restore to its end; return whether it has asked new questions."""
     began = time.monotonic()
     outcome = _run(m, _to_its_end(m))
     took = round(time.monotonic() - began, 1)
@@ -160,40 +161,40 @@ def _pass(m: Migration, seen: dict[str, Any]) -> bool:
     news = [rule for rule in dict.fromkeys(outcome.answered) if rule not in seen["asked"]]
     seen["asked"] += news
     seen["passes"] += 1
-    if "operator" not in outcome.answered:  # else it is the time that a person took
+    if "operator" not in outcome.answered:  # else it includes the time of an operator
         seen["took"]["restore"] = max(took, seen["took"].get("restore", 0.0))
     return bool(news)
 
 
 def _has_come(m: Migration, *, ended_well: bool) -> bool:
-    """Whether a pass has restored the devices, although it ended with a status or spoke of trouble beside them.
+    """Whether a pass has restored the devices although it ended with an error status or warnings.
 
-    The real restore is judged in the same manner: where it `ended_well`, any new device file is enough.
+    The real restore is judged in the same way: if it `ended_well`, any new device file is enough.
     """
     if not m.get_note("old_files"):
-        return ended_well  # nothing to look for
+        return ended_well  # unknown
     here = devices.file_hashes(m.new)
     return all_there(m, here) or (ended_well and bool(set(here) - set(m.get_note("new_files", ()))))
 
 
 def _look(m: Migration, seen: dict[str, Any]) -> None:
-    """Up to the question about the network; a hang-up there must change nothing."""
+    """Run the restore up to its question about the network, and check that aborting it changes nothing."""
     before = rehearsal_undo.prints(m.new)
     only = [*seen["asked"]]
     for _ in range(_MOST_LOOKS):
         began, person = time.monotonic(), restore.Unsent(m.operator)
-        # What the passes have not asked comes because the network settings are not bypassed.
+        # Questions that the passes did not ask are about the network settings.
         outcome = _run(m, _to_the_network(m), only, person)
         if person.kind in (None, Kind.LITERAL, *restore.NETWORK):
             break
         only.append(str(person.kind))
-    if person.asked is None:  # else it is the time that a person took
+    if person.asked is None:  # else it includes the time of an operator
         seen["took"]["restore-network"] = round(time.monotonic() - began, 1)
     if wrong := rehearsal_undo.changed(before, rehearsal_undo.prints(m.new), "network", "addresses", "boot", "keys"):
-        at = f"was hung up at {outcome.stopped_at!r}" if outcome.stopped_at else "asked nothing about the network"
-        raise RestoreFailed(m.new.name, f"its restore {at}, and has changed: {', '.join(wrong)}")
+        at = f"was aborted at {outcome.stopped_at!r}" if outcome.stopped_at else "asked nothing about the network"
+        raise RestoreFailed(m.new.name, f"its restore {at}, and changed: {', '.join(wrong)}")
     if not outcome.stopped_at:
-        m.emit(Said(f"{m.new.name}: its restore asks nothing about the network, and changes nothing of it", "warning"))
+        m.emit(Said(f"{m.new.name}: its restore asks nothing about the network, and does not change it", "warning"))
     seen["question"] = outcome.stopped_at
 
 
@@ -211,34 +212,34 @@ def _compare(m: Migration, seen: dict[str, Any]) -> None:
 def compare(
     was: Mapping[str, str], here: Mapping[str, str], known: Sequence[str], *, before: Mapping[str, str]
 ) -> list[Finding]:
-    """What of the old appliance's device files a restore has not brought as they are there. Pure.
+    """Compare the device files after a restore with those of the old appliance. Pure.
 
     Args:
         was: path → SHA-256 on the old appliance.
         here: the same on the new one after the restore.
-        known: the names of the devices, where they are known.
-        before: the files of the new one before the restore.
+        known: the names of the devices, if they are known.
+        before: the files of the new appliance before the restore.
     """
     there = device_discovery.in_tree(was)
     missing = sorted({name for name in known if name in there} - device_discovery.in_tree(here))
     ours = device_discovery.about(dict(was), known)
-    remedy = "look at what the restore said of it; or, where that is as it should be: --allow "
+    remedy = "see what the restore printed about it; or, if this is expected: --allow "
     if missing or (ours and not set(ours) & set(here)):
-        text = f"the restore brings no files of {', '.join(missing) or 'any device'}"
+        text = f"the restore writes no files of {', '.join(missing) or 'any device'}"
         return [Finding("rehearsal-devices-missing", "error", text, f"{remedy}rehearsal-devices-missing")]
     other = sorted(path for path in ours if here.get(path) not in (None, ours[path]))
     absent = sorted(path for path in ours if path not in here)
     more = sorted(set(here) - set(was) - set(before))
-    told = ((other, "differ"), (absent, "are missing"), (more, "are not on the old appliance"))
+    kinds = ((other, "differ"), (absent, "are missing"), (more, "are not on the old appliance"))
     texts = [
-        f"{len(paths)} {what} ({', '.join(paths[:3])}{', …' if paths[3:] else ''})" for paths, what in told if paths
+        f"{len(paths)} {what} ({', '.join(paths[:3])}{', …' if paths[3:] else ''})" for paths, what in kinds if paths
     ]
     if not texts:
         return [
-            Finding("rehearsal-files", "ok", f"the restore brings all {len(ours)} device files of the old appliance")
+            Finding("rehearsal-files", "ok", f"the restore writes all {len(ours)} device files of the old appliance")
         ]
     return [
-        Finding("rehearsal-files-differ", "warning", f"of the device files that the restore brings {'; '.join(texts)}")
+        Finding("rehearsal-files-differ", "warning", f"of the device files that the restore writes, {'; '.join(texts)}")
     ]
 
 
@@ -267,7 +268,7 @@ def _kept(m: Migration) -> str:
 
 
 def _unchanged(m: Migration) -> dict[str, str]:
-    """Return what must be the same for a rehearsal to stay valid: the new appliance, the old one's devices, options."""
+    """Return what must be the same for a rehearsal to stay valid: the new appliance, the devices of the old, the options."""
     now, options = rehearsal_undo.prints(m.new), m.options
     asked = (
         options.encrypt,

@@ -1,4 +1,4 @@
-"""What takes the place of the staging half where the old one is dead: the copy is fetched, its address proved free."""
+"""The steps of disaster recovery before the cutover: fetch the backup, prove that the old address is free."""
 
 from __future__ import annotations
 
@@ -16,49 +16,49 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration
     from tscm_migrate.offsite.restore_source import RestoreSource
 
-_GOES = 5.0  # seconds in which an answer that was on its way may die down
+_GOES = 5.0  # seconds in which the last answer has to cease
 
 
 class Fetch(BaseStep):
-    """The archive on the new one, straight from where it was kept; under its final name only when it is whole."""
+    """Copy the backup to the new appliance; it gets its final name when it is complete."""
 
     id = "fetch"
-    title = "Bring the kept archive to the new one"
+    title = "Copy the backup to the new appliance"
 
     def apply(self, m: Migration) -> Actions:
-        """Nothing of it stays on this workstation; what an earlier attempt brought is gone on from."""
-        kept = _kept(m)
-        size = kept.archive.size / 1e6
-        where = f"{kept.archive.folder} to {m.new.paths.backup_dir}"
-        yield Action(m.new.name, f"stream {kept.archive.name} ({size:.1f} MB) from {where}", lambda: self._bring(m))
+        """Stream it through this workstation, where nothing is stored; a partial file is continued."""
+        source = _source(m)
+        size = source.archive.size / 1e6
+        where = f"{source.archive.folder} to {m.new.paths.backup_dir}"
+        yield Action(m.new.name, f"stream {source.archive.name} ({size:.1f} MB) from {where}", lambda: self._bring(m))
 
     def _bring(self, m: Migration) -> None:
-        kept = _kept(m)
-        api.bring(kept.source(), kept.archive, m.new, limit=m.options.limit, emit=m.emit)
+        source = _source(m)
+        api.bring(source.source(), source.archive, m.new, limit=m.options.limit, emit=m.emit)
 
 
 class OldAbsent(BaseStep):
-    """Nobody answers at the old address: the dead one is off, and nobody else has taken it."""
+    """Prove that no host answers at the old address."""
 
     id = "old-absent"
-    title = "Prove that nobody is at the old address"
+    title = "Confirm that no host is at the old address"
 
     def capture(self, m: Migration) -> dict[str, Any]:
-        """By what the new one is known when it shows the old one's keys; of the old one nothing is known."""
+        """Return the MAC addresses of the new appliance, which identify it when it shows the old host keys."""
         return {"old_macs": [], "new_macs": list(network.hardware_addresses(m.new.shell))}
 
     def apply(self, m: Migration) -> Actions:
-        """Not where the new one keeps its address, or has the old one's already."""
+        """Skip this if the new appliance keeps its address, or has the old address already."""
         if m.restores_network and m.get_note("offline_proved") is None:
             address = m.old.host.address
-            yield Action(m.new.name, f"prove from here that nobody answers at {address}", lambda: self._prove(m))
+            yield Action(m.new.name, f"confirm that no host answers at {address}", lambda: self._prove(m))
 
     def _prove(self, m: Migration) -> None:
         network.prove_gone(m.new, m.old.host, interface=m.interface, timeout=_GOES)
         m.set_note("offline_proved", time.time())
 
 
-def _kept(m: Migration) -> RestoreSource:
+def _source(m: Migration) -> RestoreSource:
     if m.restore_source is None:
-        raise AssertionError("these steps are of a run that restores what was kept")
+        raise AssertionError("this step belongs to a run that restores a backup")
     return m.restore_source

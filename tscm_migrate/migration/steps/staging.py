@@ -1,4 +1,4 @@
-"""The half that leaves the network served: hold and drain, back up, copy, prove. All of it can be taken back."""
+"""The reversible steps before the cutover: packages, pause updates, back up, transfer, verify."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 
 class UpdatePackages(BaseStep):
-    """The packages of both, a restart where one is due, and the versions read again.
+    """Upgrade the packages of both appliances, restart them if necessary, and read the versions again.
 
-    An upgrade may lay cron's entry back, so it comes before the hold, which puts away what it finds.
+    An upgrade may restore the cron entry of the updates, so this comes before they are paused.
     """
 
     id = "update-packages"
-    title = "Update the packages of both"
+    title = "Update the packages of both appliances"
 
     def apply(self, m: Migration) -> Actions:
-        """One after the other: while one restarts, the other serves."""
+        """Upgrade one appliance after the other: while one restarts, the other serves."""
         if not m.options.update_packages or m.get_note("packages"):
             return
         for one in reversed(m.reachable):
             known = m.old_facts if one is m.old else m.new_facts
             manager = packages.manager_of(known.tools)
             yield Action(
-                one.name, f"update all packages ({manager or 'no package manager was found'}), restart if it is due",
+                one.name, f"update all packages ({manager or 'no package manager was found'}), restart if necessary",
                 lambda a=one, k=known, n=manager: self._one(m, a, k, n),  # type: ignore[misc]
             )  # fmt: skip
         yield Action(m.new.name, "read the versions again", lambda: self._again(m))
@@ -49,7 +49,7 @@ class UpdatePackages(BaseStep):
     def _one(self, m: Migration, appliance: Appliance, known: Facts, manager: str) -> None:
         was = network.boot_of(appliance.shell)
         if packages.upgrade(appliance, manager).reboot_wanted:
-            m.emit(Said(f"{appliance.name} wants a restart"))
+            m.emit(Said(f"{appliance.name} has to restart"))
             network.reboot(appliance, was=was, soon=False)
             keys = [key for _, key in known.host_keys] + list(
                 m.get_note("old_keys" if appliance is m.old else "new_keys", [])
@@ -77,17 +77,17 @@ class UpdatePackages(BaseStep):
 
 
 class HoldUpdates(BaseStep):
-    """Stop cron from starting ts-update, and wait until none is running."""
+    """Pause the cron entries that start ts-update and backups, and wait until no update runs."""
 
     id = "hold-updates"
-    title = "Hold the old one's updates and wait for those that run"
-    revert_summary = "the updates of {old} run again"
+    title = "Pause updates on the old appliance and wait for running ones"
+    revert_summary = "resume the updates of {old}"
 
     def capture(self, m: Migration) -> dict[str, Any]:
-        """Where the entries are before anything is touched."""
+        """Return where the cron entries are before anything is changed."""
         now = cron_hold.state(m.old, m.old.paths.cron_entry)
         backup_cron = cron_hold.state(m.old, m.old.paths.backup_cron)
-        # An entry that is aside was put there by a run of ours that did not end: bringing it back is right as well.
+        # A paused entry was paused by an unfinished run of this tool: it is put back as well.
         return {
             "in_place": now.in_place or now.aside,
             "aside": now.aside,
@@ -95,56 +95,56 @@ class HoldUpdates(BaseStep):
         }
 
     def apply(self, m: Migration) -> Actions:
-        """Entries first, then the waiting; a scheduled backup that began in the middle would be no better (fact 20)."""
+        """Pause the entries first, then wait; also the entry of scheduled backups (fact 20)."""
         for entry in (m.old.paths.cron_entry, m.old.paths.backup_cron):
             if cron_hold.state(m.old, entry).in_place:
                 yield Action(
-                    m.old.name, f"take {entry} out of cron's way (kept in {m.old.paths.hold_dir}/held)",
+                    m.old.name, f"disable {entry} (moved to {m.old.paths.hold_dir}/held)",
                     lambda e=entry: cron_hold.hold(m.old, e),  # type: ignore[misc]
                 )  # fmt: skip
         yield Action(
             m.old.name,
-            f"wait until no {m.old.paths.ts_update} runs or is about to (at most {m.drain_timeout:.0f} s)",
+            f"wait until no {m.old.paths.ts_update} runs or is about to start (at most {m.drain_timeout:.0f} s)",
             lambda: cron_hold.drain(m.old, timeout=m.drain_timeout),
         )
 
     def verify(self, m: Migration) -> None:
-        """Nothing has laid the entry back meanwhile."""
+        """Check that the cron entry was not restored meanwhile."""
         if cron_hold.state(m.old, m.old.paths.cron_entry).in_place:
-            raise ApplianceError(m.old.name, f"{m.old.paths.cron_entry} came back while it was held")
+            raise ApplianceError(m.old.name, f"{m.old.paths.cron_entry} was restored while it was paused")
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
-        """Put the entries back, unless they were not there to begin with."""
+        """Put the entries back that were there before."""
         paths = m.old.paths
         for entry, was in ((paths.cron_entry, "in_place"), (paths.backup_cron, "backup_in_place")):
             now = cron_hold.state(m.old, entry)
-            if undo.get(was) and (now.aside or not now.in_place):  # both: somebody has laid it back meanwhile
+            if undo.get(was) and (now.aside or not now.in_place):  # both: it was restored meanwhile
                 what = "its updates run again" if entry == paths.cron_entry else "its backups are scheduled again"
                 yield Action(m.old.name, f"put {entry} back: {what}", lambda e=entry: cron_hold.release(m.old, e))  # type: ignore[misc]
 
 
 class Backup(BaseStep):
-    """A fresh archive, made while nothing changes what it packs."""
+    """Make a new archive while no update changes its content."""
 
     id = "backup"
-    title = "Make a fresh backup on the old one"
+    title = "Make a new backup on the old appliance"
 
     def capture(self, m: Migration) -> dict[str, Any]:
-        """Which archives are there already; none of them is ever deleted."""
+        """Return which archives exist already; none of them is ever deleted."""
         return {"archives": sorted(archive.path for archive in archives.listed(m.old))}
 
     def apply(self, m: Migration) -> Actions:
-        """Look, back up, look again; or take an archive that is there."""
+        """Back up, and check that no update ran before or during it; or use an existing archive."""
         if m.get_note("archive"):
             return
         if m.options.archive != "new":
             chosen = self._existing(m)
-            yield Action(m.old.name, f"take {chosen.path}", lambda: self._keep(m, chosen), chosen)
+            yield Action(m.old.name, f"use {chosen.path}", lambda: self._keep(m, chosen), chosen)
             return
         command = backup.command(m.old, self._request(m))
-        yield Action(m.old.name, "look once more that no ts-update runs", lambda: self._quiet(m, "before"))
+        yield Action(m.old.name, "confirm that no update runs", lambda: self._quiet(m, "before"))
         made = yield Action(m.old.name, f"run `{command}`", lambda: self._make(m), Archive("(new)", "", 0))
-        yield Action(m.old.name, "look that none ran meanwhile", lambda: self._quiet(m, "after"))
+        yield Action(m.old.name, "confirm that no update ran in the meantime", lambda: self._quiet(m, "after"))
         yield Action(m.old.name, f"hash {made.name}", lambda: self._keep(m, made))
 
     def _request(self, m: Migration) -> backup.BackupRequest:
@@ -160,7 +160,7 @@ class Backup(BaseStep):
         with refusing_unknown(m):
             made = backup.create(m.old, self._request(m), m.operator)
         plain = leftovers.plain_archives(m.old, m.old_facts) if made.encrypted else []
-        if plain:  # at the end it is off, and cannot be asked
+        if plain:  # at the end of the run it is offline
             m.set_note("left_plain", plain)
         return made
 
@@ -168,7 +168,7 @@ class Backup(BaseStep):
         found = cron_hold.look(m.old).running
         came_back = cron_hold.state(m.old, m.old.paths.cron_entry).in_place
         if found or came_back:
-            what = f"ts-update pid {found[0].pid}" if found else f"{m.old.paths.cron_entry} is back in place"
+            what = f"ts-update pid {found[0].pid}" if found else f"{m.old.paths.cron_entry} was restored"
             raise BackupFailed(m.old.name, f"{what}, right {when} the backup: the archive may hold a half-done update")
 
     def _existing(self, m: Migration) -> Archive:
@@ -180,25 +180,25 @@ class Backup(BaseStep):
 
 
 def the_archive(m: Migration) -> Archive:
-    """The archive that this run moves, with its hash on the old appliance."""
+    """Return the archive that this run restores, with its hash on the old appliance."""
     return Archive(**m.get_note("archive"))
 
 
 def the_archives(m: Migration) -> tuple[Archive, ...]:
-    """All that this run moves, the one to restore first; others than that may lack a hash until they are copied."""
+    """Return all archives to copy, the one to restore first; the others may lack a hash until they are copied."""
     several = m.get_note("archives")
     return tuple(Archive(**fields) for fields in several) if several else (the_archive(m),)
 
 
 class Transfer(BaseStep):
-    """The archive on the new one, under its final name only when it is whole."""
+    """Copy the archive to the new appliance; it gets its final name when it is complete."""
 
     id = "transfer"
-    title = "Copy the archive to the new one"
-    revert_summary = "what the transfer may have left open or unfinished goes from both; a whole copy stays"
+    title = "Copy the archive to the new appliance"
+    revert_summary = "remove partial files and temporary keys from both appliances (complete copies are kept)"
 
     def apply(self, m: Migration) -> Actions:
-        """Nothing when the same files are there already; never over another one."""
+        """Copy what is missing; an existing file of the same name is never overwritten."""
         options = api.TransferOptions(m.options.method, m.options.route, m.options.limit)
         if m.get_note("archive") is None:  # a dry run
             choice = api.decide(m.old, m.new, options, checks.archive_estimate(m.old_facts))
@@ -207,7 +207,7 @@ class Transfer(BaseStep):
             return
         if m.options.archive == "all" and m.get_note("archives") is None:
             yield Action(m.old.name, "list all its archives", lambda: self._list(m))
-        yield Action(m.new.name, "remove what an earlier attempt left", lambda: self._clear(m))
+        yield Action(m.new.name, "remove partial files of an earlier attempt", lambda: self._clear(m))
         all_of_them = the_archives(m)
         size = sum(archive.size for archive in all_of_them) / 1e6
         names_of = ", ".join(archive.name for archive in all_of_them)
@@ -239,18 +239,18 @@ class Transfer(BaseStep):
             m.set_note("lent_key", {})
 
     def revert(self, m: Migration, _undo: dict[str, Any]) -> Actions:
-        """Remove the key; a complete copy stays, it is verified."""
-        yield Action(m.new.name, "remove what the transfer may have left", lambda: self._clear(m))
+        """Remove the temporary key and partial files; complete copies are kept."""
+        yield Action(m.new.name, "remove temporary keys and partial files of the transfer", lambda: self._clear(m))
 
 
 class Verify(BaseStep):
-    """What is on the new one is what the old one made, and it can be opened."""
+    """Check that the copy is the same archive, and that it can be decrypted."""
 
     id = "verify"
-    title = "Verify the copy and prove that it can be opened"
+    title = "Verify the copied archive (checksum, test decryption)"
 
     def apply(self, m: Migration) -> Actions:
-        """Hash, owner and mode, then a decryption to the end, all on the new one."""
+        """Compare hash, owner and mode, then decrypt the copy to its end, on the new appliance."""
         if m.get_note("archive") is None:
             yield Action(m.new.name, "compare SHA-256, owner and mode; decrypt and list the copy", lambda: None)
             return
@@ -269,7 +269,7 @@ class Verify(BaseStep):
         if (found.sha256, found.size) != (source.sha256, source.size):
             raise TransferError(
                 f"{copy.path} on {m.new.name} has SHA-256 {found.sha256}, the source has {source.sha256}",
-                "run again: the damaged copy is never used",
+                "run it again: the damaged copy is not used",
             )
 
     def _opens(self, m: Migration, copy: Archive) -> None:
@@ -277,10 +277,10 @@ class Verify(BaseStep):
         if not proof.opened:
             raise TransferError(
                 f"{copy.name} cannot be opened: {proof.why_not}",
-                "give the passphrase that it was made with: --passphrase-file FILE",
+                "give the passphrase with which it was encrypted: --passphrase-file FILE",
             )
         if proof.why_not:
-            m.emit(Said(f"{copy.name}: {proof.why_not}; its devices are taken from elsewhere", "warning"))
+            m.emit(Said(f"{copy.name}: {proof.why_not}; its devices are taken from other sources", "warning"))
         m.set_note("archive_members", len(proof.members))
         found = recognise(proof.members, m.old.paths, listed=m.old_facts.devices or ())
         m.set_note("archive_devices", list(found.names))
