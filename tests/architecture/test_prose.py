@@ -19,6 +19,7 @@ REWRITTEN = (
     "tscm_migrate/cli",
     "tscm_migrate/demo",
     "tscm_migrate/fleet/pool.py",
+    "tscm_migrate/migration",
     "tscm_migrate/options.py",
     "tscm_migrate/ssh/accelerated",
     "tscm_migrate/tasks",

@@ -169,7 +169,7 @@ def test_a_copy_that_is_damaged_when_the_old_one_is_away_is_named_and_the_run_ca
         event(base, GONE), "after", lambda lab: TROUBLES["newest archive damaged"].strike(lab, "new")
     )
     assert done.status == 5, done.text
-    assert "has been damaged since it was verified" in done.text
+    assert "was damaged after its verification" in done.text
     assert "tscm-migrate rollback" in done.text
     back = rig.run("rollback", "--yes")
     assert back.status == 0, back.text

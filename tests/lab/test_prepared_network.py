@@ -55,5 +55,5 @@ def test_what_cannot_be_prepared_is_refused_while_the_old_one_serves_and_nothing
     assert "exactly one is needed" in result.stderr
     assert "--network restore" in result.stderr
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
-    assert "everything was put back" in result.stdout + result.stderr
+    assert "all changes were undone" in result.stdout + result.stderr
     assert lab.on("new", "ls -A /etc/network /var/lib/tscm-migrate").stdout.count("tscm-migrate.") == 0

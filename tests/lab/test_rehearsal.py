@@ -147,7 +147,7 @@ def _unpacks(lab: NamespaceLab) -> None:
 def test_a_device_that_the_restore_leaves_out_is_seen_before_the_old_one_goes(rooms: MakeLab) -> None:
     lab = rooms({}, {"faults": {"restore_skips_devices": ["edge-asa"]}})
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=200)
-    assert (result.returncode, "brings no files of edge-asa" in result.stderr) == (3, True), said(result)
+    assert (result.returncode, "writes no files of edge-asa" in result.stderr) == (3, True), said(result)
     assert "--allow rehearsal-devices-missing" in result.stderr
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
     assert lab.on("new", "ls /opt/threatstop/etc/devices").stdout == ""
@@ -163,7 +163,7 @@ def test_without_a_rehearsal_that_is_told_and_an_unknown_question_before_the_lis
     lab = rooms({}, {"extra_prompt": "Shall the moon be full?", "order": order})
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=200)
     assert (result.returncode, "moon" in result.stderr) == (3, True), said(result)
-    assert "--no-rehearsal: what the restore asks" not in result.stdout, "it has not come so far"
+    assert "--no-rehearsal: the questions of the restore" not in result.stdout, "it has not come so far"
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
 
 
@@ -184,7 +184,7 @@ def test_a_rehearsal_is_left_out_where_nobody_wants_it_and_the_report_says_so(ro
     lab = rooms()
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=200)
     assert result.returncode == 0, said(result)
-    assert "--no-rehearsal: what the restore asks will be known only when" in result.stdout + result.stderr
+    assert "--no-rehearsal: the questions of the restore will be known only when" in result.stdout + result.stderr
     report = json.loads(lab.run_tool("run", "report", "--json").stdout)
     assert report["rehearsal"] == {"skipped": "--no-rehearsal"}
     assert report["options"]["rehearsal"] is False
@@ -208,6 +208,8 @@ def test_an_unknown_question_behind_the_network_needs_no_answer_where_the_settin
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=200)
     assert "moon" in result.stdout + result.stderr, said(result)
     assert result.returncode == (0 if saves else 5), said(result)
-    assert ("not answered, for its network settings are saved" in result.stderr + result.stdout) is saves, said(result)
+    assert (
+        "its network settings are saved, so it is restarted without an answer" in result.stderr + result.stdout
+    ) is saves, said(result)
     assert lab.addresses() == {"old": None, "new": "10.1.1.43" if saves else "10.1.1.50"}
     assert lab.collisions() == []

@@ -170,9 +170,9 @@ def _known(name: str) -> tuple[str, bool]:
 
 
 def _downtime(notes: dict[str, Any], sessions: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """From taking the old one offline to the last device updated; `ended` "" while that has not come.
+    """Return the downtime: from the old appliance's going offline to the last device update; `ended`: "" until then.
 
-    None also where the clock was set back in between: then it cannot be told.
+    None also if the clock was set back meanwhile.
     """
     began, ended = notes.get("offline_began"), notes.get("online_at")
     if began is None or (ended is not None and ended < began):
@@ -237,7 +237,7 @@ def _to_do(
     left += [f"its restore printed {line!r}" for line in notes.get("restored", {}).get("failures", ())]
     left += [f"{row['name']}: was {row['was']}, is {row['has']}" for row in notes.get("parity", []) if not row["same"]]
     if record.options.get("bypass_netconf"):
-        left.append("point the logging of every device to the new one's address (syslog, UDP 514)")
+        left.append("point the logging of every device to the new appliance's address (syslog, UDP 514)")
     return left
 
 
@@ -298,10 +298,10 @@ def folder(run: str, root: Path | None = None) -> Path:
 
 
 def find(run: str | None, root: Path | None = None) -> str:
-    """The run that is meant: the one given, or the newest that did anything.
+    """Return the run that was given, or the newest that has changed something.
 
     Raises:
-        UsageError: there is none.
+        UsageError: this workstation has no run yet.
     """
     if run:
         return run
@@ -312,7 +312,7 @@ def find(run: str | None, root: Path | None = None) -> str:
 
 
 def _did_anything(run: str, root: Path | None) -> bool:
-    """One that cannot be read may have: whoever reads it says why it cannot be."""
+    """Whether the run has entries; True also if it cannot be read, so that reading it reports the error."""
     try:
         return bool(journal.read(run, root)[0].began)
     except MigrateError:
@@ -322,8 +322,8 @@ def _did_anything(run: str, root: Path | None) -> bool:
 def read(run: str, root: Path | None = None) -> dict[str, Any]:
     """The report's data; nothing is written.
 
-    The file knows the end as it was said, also where the journal could not be written any more. But it may be torn, or
-    older than a resume that was killed: then the journal is asked.
+    The report file has the end also if the journal could no longer be written. If the file is incomplete, or older
+    than a killed resume, the journal is read.
 
     Raises:
         UsageError: there is no such run. JournalDamaged.

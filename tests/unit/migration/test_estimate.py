@@ -110,9 +110,9 @@ OLD, NEW = Host("old", "10.1.1.43"), Host("new", "10.1.1.50")
     [
         ({}, True, ["syslog: what devices send to 10.1.1.43"]),
         ({"bypass_netconf": True}, False, ["syslog: point the logging of a, b to 10.1.1.50"]),
-        ({"devices": ("a",)}, True, ["syslog", "devices: update by hand after the migration: b"]),
-        ({"devices": "none"}, True, ["syslog", "devices: update by hand after the migration: a, b"]),
-        ({"offline": "manual"}, True, ["syslog", "a person has to take old off"]),
+        ({"devices": ("a",)}, True, ["syslog", "devices: update manually after the migration: b"]),
+        ({"devices": "none"}, True, ["syslog", "devices: update manually after the migration: a, b"]),
+        ({"offline": "manual"}, True, ["syslog", "an operator has to take old offline"]),
     ],
 )
 def test_what_a_person_has_to_prepare(options: dict[str, Any], moves: bool, words: list[str]) -> None:  # noqa: FBT001
@@ -130,4 +130,4 @@ def test_a_leased_address_and_an_unknown_list_of_devices_have_to_be_prepared() -
     given = MigrateOptions("old", "new")
     found = preparation.to_prepare(Facts("old", dhcp=True), OLD, NEW, given, dns_outage=False, moves=True)
     assert any(line.startswith("DHCP: reserve 10.1.1.43") for line in found)
-    assert any(line.startswith("devices: no source lists them") for line in found)
+    assert any(line.startswith("devices: unknown") for line in found)

@@ -184,7 +184,9 @@ class RestoreNetwork(BaseStep):
     def _hung_up(self, m: Migration, unknown: UnknownPrompt) -> None:
         """End a restore at an unknown question after the settings were saved: only the restart is left."""
         leftovers.end_restores(m.new, within=_ENDS_WITHIN)
-        text = f"{m.new.name}: its network settings are saved, so it is restarted without an answer to {unknown.prompt!r}"
+        text = (
+            f"{m.new.name}: its network settings are saved, so it is restarted without an answer to {unknown.prompt!r}"
+        )
         m.emit(Said(text, "warning"))
         # The earlier answers are unknown here: host keys may have been restored.
         m.set_note(

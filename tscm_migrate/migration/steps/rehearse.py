@@ -216,7 +216,7 @@ def compare(
 
     Args:
         was: path → SHA-256 on the old appliance.
-        here: the same on the new one after the restore.
+        here: the same on the new appliance after the restore.
         known: the names of the devices, if they are known.
         before: the files of the new appliance before the restore.
     """
@@ -268,7 +268,7 @@ def _kept(m: Migration) -> str:
 
 
 def _unchanged(m: Migration) -> dict[str, str]:
-    """Return what must be the same for a rehearsal to stay valid: the new appliance, the devices of the old, the options."""
+    """Return what must not change for a rehearsal to stay valid: new appliance, old devices, options."""
     now, options = rehearsal_undo.prints(m.new), m.options
     asked = (
         options.encrypt,
