@@ -61,7 +61,7 @@ def schedule(
         tscm-migrate offsite schedule show
         tscm-migrate offsite schedule remove
     """
-    from tscm_migrate.offsite import schedule as room
+    from tscm_migrate.offsite import timers as room
     from tscm_migrate.offsite.timers import scheduler
 
     if action not in {"install", "show", "remove"}:

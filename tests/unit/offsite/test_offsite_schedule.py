@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.offsite import schedule
-from tscm_migrate.offsite.schedule import Plan
-from tscm_migrate.offsite.timers import Cron, Systemd
+from tscm_migrate.offsite import timers
+from tscm_migrate.offsite.timers import Cron, Plan, Systemd
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +44,8 @@ PLANS = [
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
 def test_systemd_takes_the_units_and_means_the_same_time(plan: Plan, tmp_path: Path) -> None:
     service, timer = tmp_path / "tscm-offsite-x.service", tmp_path / "tscm-offsite-x.timer"
-    service.write_text(schedule.service_unit(plan))
-    timer.write_text(schedule.timer_unit(plan))
+    service.write_text(timers.service_unit(plan))
+    timer.write_text(timers.timer_unit(plan))
     done = subprocess.run(
         ["systemd-analyze", "verify", service, timer], capture_output=True, text=True, timeout=60, check=False
     )
@@ -55,7 +54,7 @@ def test_systemd_takes_the_units_and_means_the_same_time(plan: Plan, tmp_path: P
     argv = ["systemd-analyze", "calendar", "--base-time=2026-03-01 12:00:00 UTC", "--iterations=4", plan.calendar]
     told = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True, env={"TZ": "UTC"}).stdout
     theirs = re.findall(r"(\d{4}-\d\d-\d\d \d\d:\d\d):00 UTC", told)
-    mine = [f"{run:%Y-%m-%d %H:%M}" for run in schedule.next_runs(plan, datetime(2026, 3, 1, 12, tzinfo=UTC), 4)]
+    mine = [f"{run:%Y-%m-%d %H:%M}" for run in timers.next_runs(plan, datetime(2026, 3, 1, 12, tzinfo=UTC), 4)]
     assert [run for run in theirs if run in mine] == mine
 
 
@@ -73,37 +72,37 @@ def as_cron_runs_it(line: str) -> str:
 @given(st.lists(words, max_size=4))
 def test_cron_runs_the_very_words(more: list[str]) -> None:
     plan = Plan("x", ("/usr/bin/printf", "%s\\0", *more))
-    line = schedule.cron_lines(plan)[1]
+    line = timers.cron_lines(plan)[1]
     done = subprocess.run(["sh", "-c", as_cron_runs_it(line)], capture_output=True, timeout=20, check=True)
     assert done.stdout.decode() == "".join(f"{word}\0" for word in more or [""])
 
 
 @given(st.text(st.characters(blacklist_categories=["Cs"]), max_size=200), st.sampled_from(PLANS))
 def test_a_crontab_keeps_every_other_byte(before: str, plan: Plan) -> None:
-    installed = schedule.with_lines(before, plan.name, schedule.cron_lines(plan))
+    installed = timers.with_lines(before, plan.name, timers.cron_lines(plan))
     assert installed.startswith(before)
-    again = schedule.with_lines(installed, plan.name, schedule.cron_lines(plan))
+    again = timers.with_lines(installed, plan.name, timers.cron_lines(plan))
     assert again == installed
-    removed = schedule.with_lines(installed, plan.name, [])
+    removed = timers.with_lines(installed, plan.name, [])
     assert removed in {before, before + "\n"}
 
 
 def test_a_crontab_with_half_of_our_marks_is_left_alone() -> None:
     with pytest.raises(UsageError):
-        schedule.with_lines("# tscm-migrate offsite pull: begin\n1 2 3 4 5 x\n", "pull", [])
+        timers.with_lines("# tscm-migrate offsite pull: begin\n1 2 3 4 5 x\n", "pull", [])
 
 
 def test_two_schedules_do_not_meet() -> None:
-    both = schedule.with_lines("", "a", schedule.cron_lines(Plan("a", ("/bin/a",))))
-    both = schedule.with_lines(both, "b", schedule.cron_lines(Plan("b", ("/bin/b",))))
-    left = schedule.with_lines(both, "a", [])
+    both = timers.with_lines("", "a", timers.cron_lines(Plan("a", ("/bin/a",))))
+    both = timers.with_lines(both, "b", timers.cron_lines(Plan("b", ("/bin/b",))))
+    left = timers.with_lines(both, "a", [])
     assert "/bin/b" in left
     assert "/bin/a" not in left
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
 def test_the_windows_file_says_what_matters(plan: Plan) -> None:
-    text = schedule.task_xml(plan, datetime(2026, 3, 1, tzinfo=UTC), "CORP\\op & co")
+    text = timers.task_xml(plan, datetime(2026, 3, 1, tzinfo=UTC), "CORP\\op & co")
     root = ET.fromstring(text.encode("utf-16"))  # noqa: S314 - our own
     space = {"t": "http://schemas.microsoft.com/windows/2004/02/mit/task"}
     found = {tag: root.findtext(f".//t:{tag}", None, space) for tag in ("UserId", "LogonType", "StartWhenAvailable")}
@@ -203,8 +202,8 @@ def test_what_lacks_in_the_scheduler_s_environment_is_named_before_it_is_install
 
 def test_a_unit_reads_the_schedule_s_own_variables() -> None:
     plan = Plan("x", ("/bin/true",), environment="/etc/x 100%.env")
-    assert "EnvironmentFile=-/etc/x 100%%.env" in schedule.service_unit(plan)
-    assert "EnvironmentFile" not in schedule.service_unit(PLANS[0])
+    assert "EnvironmentFile=-/etc/x 100%%.env" in timers.service_unit(plan)
+    assert "EnvironmentFile" not in timers.service_unit(PLANS[0])
 
 
 @pytest.mark.parametrize(
@@ -213,6 +212,6 @@ def test_a_unit_reads_the_schedule_s_own_variables() -> None:
 )
 def test_what_cannot_be_scheduled_is_refused(bad: dict[str, object]) -> None:
     good: dict[str, object] = {"name": "pull", "command": ("/bin/true",), "every": "daily", "at": "3:30", "day": "sun"}
-    assert schedule.plan(**good).cron == "30 3 * * *"  # type: ignore[arg-type]
+    assert timers.plan(**good).cron == "30 3 * * *"  # type: ignore[arg-type]
     with pytest.raises(UsageError):
-        schedule.plan(**{**good, **bad})  # type: ignore[arg-type]
+        timers.plan(**{**good, **bad})  # type: ignore[arg-type]
