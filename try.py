@@ -75,12 +75,12 @@ def install(*, development: bool) -> None:
             sys.exit(complain("Python's venv module is not complete here: apt-get install python3-venv"))
         must([sys.executable, "-m", "venv", VENV])
     pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
-    if not development:  # somebody waits for it: show what pip does, and leave the compiling to the first import
+    if not development:  # a user waits for it: show what pip does, and compile at the first import
         must([*(part for part in pip if part != "-q"), "--no-compile", "-e", ".[lab]"])
     elif sys.version_info[:2] <= LOCKED:
         install_locked(pip, ROOT / "requirements/dev.txt")
         must([*pip, "--no-deps", "--no-build-isolation", "-e", "."])  # hatchling is among what is locked
-        must([PYTHON, "-m", "pip", "check"])  # nobody else has asked whether the lock is complete
+        must([PYTHON, "-m", "pip", "check"])  # nothing else checks whether the lock is complete
     else:
         say(f"requirements/dev.txt is known to fit Python {LOCKED[0]}.{LOCKED[1]} and earlier: taking newest versions")
         must([*pip, "--upgrade", "pip>=25.1"])  # the first that knows dependency groups

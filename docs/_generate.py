@@ -112,12 +112,12 @@ def step_page() -> str:
     ]
     lines += ["the report; it is never renamed. Before them both appliances are identified and checked, which changes"]
     lines += [
-        "nothing. A step that does not apply to a run does nothing. If one of the staging half fails, everything is"
+        "nothing. A step that does not apply to a run is skipped. If a step of the staging half fails, everything is"
     ]
-    lines += ["put back; in the cutover half the run stops, says what is held or offline, and waits for `resume` or"]
+    lines += ["undone; in the cutover half the run stops, lists what is paused or offline, and waits for `resume` or"]
     lines += ["`rollback`.", "", "| id | half | what it does |", "| --- | --- | --- |"]
     lines += [_step_row(step) for step in steps()]
-    lines += ["", "Where the old one is dead, these stand in the place of those that would speak to it:", ""]
+    lines += ["", "Where the old appliance is dead, these steps replace the steps that would need it:", ""]
     lines += ["| id | half | what it does |", "| --- | --- | --- |", *(_step_row(step) for step in rescue)]
     return "\n".join(lines) + "\n"
 

@@ -155,7 +155,7 @@ def _copy(folder: Path, host: str, taken: datetime, size: int) -> None:
 
 
 def main() -> None:
-    """Take them anew."""
+    """Take all pictures again."""
     terminal, end = Terminal(), time.monotonic() + LONGEST
     taken: dict[str, list[Text]] = {}
     try:

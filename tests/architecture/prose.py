@@ -49,7 +49,17 @@ WORDS = {
 }
 PATTERN = re.compile(rf"\b(?:{'|'.join(f'(?:{one})' for one in WORDS)})\b", re.IGNORECASE)
 TEXTS = {".md", ".j2", ".toml", ".html", ".txt"}
-LEFT_OUT = ("docs/explanation/decisions/", "docs/_build/", "changelog.d/", "CHANGELOG.md", "tests/", "requirements/")
+# written by docs/_generate.py from texts that are checked themselves
+GENERATED = tuple(f"docs/reference/{name}.md" for name in ("cli", "errors", "events-table", "steps"))
+LEFT_OUT = (
+    *GENERATED,
+    "docs/explanation/decisions/",
+    "docs/_build/",
+    "changelog.d/",
+    "CHANGELOG.md",
+    "tests/",
+    "requirements/",
+)
 EVERYTHING = (
     "tscm_migrate", "docs", "inventory", "tasks.py", "try.py", "README.md", "CONTRIBUTING.md", "SECURITY.md",
 )  # fmt: skip
