@@ -128,9 +128,9 @@ class Policy:
 class Archive:
     """A backup archive on an appliance.
 
-    `name` is the bare file name (validated: see `appliance.archives`), `folder` where it lies, `size` in bytes,
+    `name` is the bare file name (validated: see `archive.names`), `folder` where it lies, `size` in bytes,
     `sha256` 64 hex digits or "" while it is not known, `taken` when it was made in seconds of the epoch, 0 where only
-    its name tells it (see `appliance.dated`).
+    its name tells it (see `archive.names`).
     """
 
     name: str

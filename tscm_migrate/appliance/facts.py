@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import device_discovery, device_list, folders, parsers
+from tscm_migrate.appliance import archives, device_discovery, device_list, parsers
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.model import Archive  # noqa: TC001 - a journal's facts are read by pydantic, which resolves it here
 from tscm_migrate.util.redact import printable
@@ -131,7 +131,7 @@ FACTS: tuple[Fact, ...] = (
         ),
         parsers.network,
     ),
-    Fact("archives", lambda p: folders.script(quote(p.backup_dir)), parsers.archives),
+    Fact("archives", lambda p: archives.listing_script(quote(p.backup_dir)), archives.archives_fact),
     Fact("backup_dir", lambda p: f"test -d {quote(p.backup_dir)} && echo yes", parsers.backup_dir),
     Fact(
         "free",

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance import folders, tables
+from tscm_migrate.appliance import tables
 
 if TYPE_CHECKING:
     from tscm_migrate.model import Paths
@@ -124,13 +124,6 @@ def network(text: str, _paths: Paths) -> dict[str, Any]:
     ):
         return {"dhcp": False}
     return {"dhcp": None}
-
-
-def archives(text: str, _paths: Paths) -> dict[str, Any]:
-    """Parse the listing of archives and latest-links, or why they could not be listed."""
-    found = folders.parse(text)
-    offset = None if found.offset is None else found.offset.total_seconds()
-    return {"archives": found.archives, "links": found.links, "unseen": found.unseen, "name_offset": offset}
 
 
 def backup_dir(text: str, _paths: Paths) -> dict[str, Any]:

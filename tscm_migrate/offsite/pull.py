@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from tscm_migrate.appliance import facts, folders
+from tscm_migrate.appliance import archives, facts
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.appliance.archives import complete
 from tscm_migrate.archive import hashing, names, select
@@ -107,7 +107,7 @@ def look(shell: Shell) -> Seen:
     asked = tuple(fact for fact in facts.FACTS if fact.name in _ASKED)
     result = shell.run(facts.script(paths, mark, asked), check=False, display="list archives")
     parts = facts.sections(result.stdout, mark)
-    listed = folders.parse(parts.get("archives", (1, ""))[1])
+    listed = archives.parse_listing(parts.get("archives", (1, ""))[1])
     complete(shell.host, listed, result.stderr, folder_needed=True)
     found = {
         name: value for fact in asked for name, value in fact.parser(parts.get(fact.name, (1, ""))[1], paths).items()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
-from tscm_migrate.appliance import folders
+from tscm_migrate.appliance import archives
 from tscm_migrate.archive.names import when
 from tscm_migrate.archive.select import newest
 
@@ -44,16 +44,18 @@ def backup(tmp_path: Path) -> Path:
 
 def look(
     folder: Path, home: Path, *, shell: str = "sh", path: str = "", prefix: tuple[str, ...] = ()
-) -> folders.FolderListing:
+) -> archives.FolderListing:
     env = {"HOME": str(home), "PATH": path or os.environ["PATH"], "LC_ALL": "C"}
     argv = [
         *prefix,
         shell,
         *(["sh"] if shell.endswith("busybox") else []),
         "-c",
-        folders.script(shlex.quote(str(folder))),
+        archives.listing_script(shlex.quote(str(folder))),
     ]
-    return folders.parse(subprocess.run(argv, env=env, capture_output=True, text=True, check=True, timeout=60).stdout)
+    return archives.parse_listing(
+        subprocess.run(argv, env=env, capture_output=True, text=True, check=True, timeout=60).stdout
+    )
 
 
 SHELLS = [name for name in ("sh", "dash", "bash", "busybox") if shutil.which(name)]
@@ -80,7 +82,7 @@ def test_every_shell_and_set_of_tools_lists_the_same(backup: Path, tmp_path: Pat
 
 def test_a_folder_that_is_missing_or_cannot_be_read_is_not_an_empty_one(backup: Path, tmp_path: Path) -> None:
     empty = tmp_path / "home"
-    assert look(empty, empty) == folders.FolderListing()
+    assert look(empty, empty) == archives.FolderListing()
     missing = look(tmp_path / "none", empty)
     assert (missing.missing, missing.unseen) == (True, "")
     file = tmp_path / "file"
@@ -108,7 +110,7 @@ def test_what_the_login_may_not_read_is_told(backup: Path, tmp_path: Path, mode:
     "text", ["", "@end\tbackup\t\n", "zsh: no such thing\n", "@file\t81a4\t1\t1\t/x\n@end\thome\t\n"]
 )
 def test_a_listing_that_was_cut_off_is_none(text: str) -> None:
-    assert folders.parse(text).unseen == "the listing did not reach its end"
+    assert archives.parse_listing(text).unseen == "the listing did not reach its end"
 
 
 def test_what_no_archive_can_be_is_left_out() -> None:
@@ -123,7 +125,7 @@ def test_what_no_archive_can_be_is_left_out() -> None:
         "@end\tbackup\t",
         "@end\thome\tmissing",
     ]
-    found = folders.parse("\n".join(lines))
+    found = archives.parse_listing("\n".join(lines))
     assert [(a.name, a.size) for a in found.archives] == [(OTHER, 7)]
     assert found.unseen == ""
 
@@ -131,9 +133,9 @@ def test_what_no_archive_can_be_is_left_out() -> None:
 # ---------------------------------------------------------------- the time of a name, and the time of its file
 
 
-def listed(zone: str, *files: tuple[str, datetime]) -> folders.FolderListing:
+def listed(zone: str, *files: tuple[str, datetime]) -> archives.FolderListing:
     lines = [f"@file\t81a4\t1\t{int(at.timestamp())}\t/b/threatstop_backup_{name}.tsbak" for name, at in files]
-    return folders.parse("\n".join([f"@zone\t{zone}", *lines, "@end\tbackup\t", "@end\thome\t"]))
+    return archives.parse_listing("\n".join([f"@zone\t{zone}", *lines, "@end\tbackup\t", "@end\thome\t"]))
 
 
 def utc(text: str) -> datetime:

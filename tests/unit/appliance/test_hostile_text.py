@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tscm_migrate.appliance import backup_schedule, folders, parsers, processes
+from tscm_migrate.appliance import archives, backup_schedule, parsers, processes
 from tscm_migrate.appliance.facts import FACTS, sections
 from tscm_migrate.appliance.lockfile import ApplianceLock
-from tscm_migrate.archive import dated, network_config
+from tscm_migrate.archive import names, network_config
 from tscm_migrate.model import Paths
 from tscm_migrate.util.rates import number
 
@@ -29,7 +29,7 @@ def test_no_parser_stumbles_over_a_number(shape: str, text: str) -> None:
         fact.parser(told, Paths())
     assert all(process.pid >= 0 for process in processes.parse_ps(told))
     processes.judge(told, "token")
-    folders.parse(told)
+    archives.parse_listing(told)
     network_config.settings(
         {"etc/network/interfaces": told, "etc/netplan/x.yaml": told, "etc/sysconfig/network-scripts/ifcfg-x": told}
     )
@@ -56,5 +56,5 @@ def test_an_hour_that_is_none_gets_no_time_behind_it(when: tuple[str, str]) -> N
 
 
 def test_names_at_the_ends_of_time_are_read() -> None:
-    names = [f"threatstop_backup_{day}_0{hour}_00_00.tsbak" for day in ("0001-01-01", "9999-12-31") for hour in (0, 9)]
-    dated.corrected([("threatstop_backup_2024-05-01_12_00_00.tsbak", 1714521600.0)] * 5 + [(n, 0.0) for n in names])
+    ends = [f"threatstop_backup_{day}_0{hour}_00_00.tsbak" for day in ("0001-01-01", "9999-12-31") for hour in (0, 9)]
+    names.corrected([("threatstop_backup_2024-05-01_12_00_00.tsbak", 1714521600.0)] * 5 + [(n, 0.0) for n in ends])

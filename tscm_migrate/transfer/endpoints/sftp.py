@@ -8,8 +8,7 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.archive import dated
-from tscm_migrate.archive.names import acceptable
+from tscm_migrate.archive import names
 from tscm_migrate.errors import (
     ApplianceError,
     ArchiveChanged,
@@ -73,7 +72,7 @@ class SftpEnd:
         folder, host = self.appliance.paths.backup_dir, self.appliance.host
         try:
             with self._client() as client:
-                named = [a for a in fast.entries(client, folder, self.name) if acceptable(a.filename)]
+                named = [a for a in fast.entries(client, folder, self.name) if names.acceptable(a.filename)]
                 # A server may leave the file type out of a listing.
                 found = [a if a.st_mode else _with_type(client, folder, a) for a in named]
         except (CommandTimeout, ConnectionLost, OutputFlood):
@@ -84,9 +83,9 @@ class SftpEnd:
                 host.name, error.detail, folder, f"{host.user}@{host.address}", missing=missing
             ) from error
         regular = [a for a in found if stat.S_ISREG(a.st_mode or stat.S_IFREG)]
-        times = dated.corrected([(a.filename, float(a.st_mtime or 0)) for a in regular])
+        times = names.corrected([(a.filename, float(a.st_mtime or 0)) for a in regular])
         each = zip(regular, times.taken, strict=True)
-        return tuple(dated.at(Archive(a.filename, folder, int(a.st_size or 0)), when) for a, when in each)
+        return tuple(names.with_time(Archive(a.filename, folder, int(a.st_size or 0)), when) for a, when in each)
 
     def _digest(self, client: paramiko.SFTPClient, path: str, size: int | None = None) -> tuple[str, int]:
         sha, seen = self._hash(client, path, size)
