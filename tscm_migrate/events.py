@@ -1,4 +1,4 @@
-"""What happens, as frozen events; the engine and the rooms below emit them, the ui and the report watch.
+"""Events: frozen descriptions of what happens. The engine and lower packages emit them; ui and reports handle them.
 
 An event carries no secret and no layout. Its `kind` (snake case of the class name) and its fields are what `--json`
 prints, one object a line; see docs/reference/json-events.md.
@@ -18,12 +18,15 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Event:
-    """The root of all events. Every text in one is free of control sequences and secrets from the beginning.
+    """The base class of all events. Its texts are cleaned of control sequences and secrets when it is made.
 
-    `foreign`: the fields that hold an appliance's own words, and nothing of ours. `several_lines`: the fields whose
-    text may have line breaks.
+    Attributes:
+        stable_kind: the kind, if it is not the class name in snake case.
+        foreign: the fields that hold only an appliance's own text.
+        several_lines: the fields whose text may have line breaks.
     """
 
+    stable_kind: ClassVar[str] = ""
     foreign: ClassVar[tuple[str, ...]] = ()
     several_lines: ClassVar[tuple[str, ...]] = ()
 
@@ -37,11 +40,13 @@ class Event:
 
     @property
     def kind(self) -> str:
-        """The event's name in snake case, stable across releases."""
+        """Return the event's name in JSON and journals: the class name in snake case; stable across releases."""
+        if self.stable_kind:
+            return self.stable_kind
         return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON form, without the time (which the watcher adds)."""
+        """Return the JSON form, without the time, which the writer adds."""
         return {"v": SCHEMA_VERSION, "event": self.kind, **asdict(self)}
 
 
@@ -55,14 +60,14 @@ Emit = Callable[[Event], None]
 
 
 def silent(_event: Event) -> None:
-    """An observer that looks away."""
+    """Ignore an event."""
 
 
 @dataclass(frozen=True)
 class RunStarted(Event):
     """A run begins; `verb` is migrate, resume, rollback, …
 
-    `source`: the backup that stands for an old appliance that is dead, else "". `steps`: ids and titles of the steps,
+    `source`: the backup used when the old appliance is not available, else "". `steps`: ids and titles of the steps,
     in order; empty for a dry run. `done`: ids of those that an earlier session has done. `offline_since`: Unix time at
     which an earlier session took the old appliance offline.
     """
@@ -79,7 +84,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True)
 class StepStarted(Event):
-    """A step begins; `step` is its written id."""
+    """A step begins; `step` is its id."""
 
     step: str
     title: str
@@ -97,7 +102,7 @@ class StepFinished(Event):
 
 @dataclass(frozen=True)
 class ActionStarted(Event):
-    """One change on a host is about to happen; `describes` reads like an instruction."""
+    """A change on a host is about to be made; `describes` is an instruction such as "pause updates"."""
 
     step: str
     host: str
@@ -106,7 +111,7 @@ class ActionStarted(Event):
 
 @dataclass(frozen=True)
 class ActionFinished(Event):
-    """The change happened."""
+    """The change was made."""
 
     step: str
     host: str
@@ -116,7 +121,7 @@ class ActionFinished(Event):
 
 @dataclass(frozen=True)
 class CommandRun(Event):
-    """A remote command ended; `display` is redacted, `status` -1 when the connection went away."""
+    """A remote command ended; `display` is redacted, `status` is -1 if the connection was lost."""
 
     host: str
     display: str
@@ -126,7 +131,7 @@ class CommandRun(Event):
 
 @dataclass(frozen=True)
 class Waiting(Event):
-    """Something is waited for; `elapsed` and `limit` in seconds."""
+    """The run waits for something; `elapsed` and `limit` are in seconds."""
 
     what: str
     elapsed: float
@@ -136,7 +141,7 @@ class Waiting(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """Bytes moved; `total` 0 when unknown."""
+    """Bytes were transferred; `total` is 0 if unknown."""
 
     what: str
     done: int
@@ -145,10 +150,10 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class Estimated(Event):
-    """How long a step may take; `step` "" for all of it, "downtime" for the time without a TSCM.
+    """The estimated duration of a step; `step` is "" for the complete run, "downtime" for the downtime.
 
-    `basis` says what it rests on. Where that is not known well, it may take from `least` to `most` seconds; both are 0
-    where one figure is good enough.
+    `basis` says what the estimate is based on. An uncertain estimate has a range from `least` to `most` seconds; both
+    are 0 otherwise.
     """
 
     step: str
@@ -172,7 +177,7 @@ class Checked(Event):
 
 @dataclass(frozen=True)
 class Prompted(Event):
-    """A remote prompt was answered; `rule` names the rule, never the answer of a secret one."""
+    """A remote prompt was answered; `rule` names the rule. The answer to a secret prompt is not included."""
 
     foreign = ("prompt",)
 
@@ -205,9 +210,10 @@ class DeviceUpdated(Event):
 
 
 @dataclass(frozen=True)
-class Said(Event):
-    """A line for the operator that has no event of its own."""
+class Message(Event):
+    """A free-form message for the operator; its kind is "said", as in earlier releases."""
 
+    stable_kind = "said"
     several_lines = ("text",)
 
     text: str
@@ -222,7 +228,7 @@ class RunFinished(Event):
     answers. `held` names what is still paused or offline, with the command that fixes it; `left` what a person has to
     see to; `next` what to do after a completed migration; `report` the path of its HTML report, where one was written.
     After a completed migration `host` and `address` are the new appliance's, `devices` and `checks` count those that
-    are well and all, and `downtime_estimate` is what was estimated before (seconds).
+    are in order and all, and `downtime_estimate` is what was estimated before (seconds).
     """
 
     run: str
@@ -239,3 +245,6 @@ class RunFinished(Event):
     devices: tuple[int, int] | None = None
     checks: tuple[int, int] | None = None
     downtime_estimate: float | None = None
+
+
+Said = Message

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from tscm_migrate.errors import NotifyStops
-from tscm_migrate.events import RunFinished, RunStarted, Said, StepFinished, StepStarted
+from tscm_migrate.events import Message, RunFinished, RunStarted, StepFinished, StepStarted
 from tscm_migrate.util import operator_command, redact, timeout
 from tscm_migrate.util.durations import duration_text
 
@@ -145,7 +145,7 @@ class Notifier:
             self._warn(f"notify.urls: {problem}")
 
     def _warn(self, text: str) -> None:
-        self._then(Said(text, "warning"))
+        self._then(Message(text, "warning"))
 
 
 def ping(url: str, end: str, body: str) -> str:

@@ -25,7 +25,7 @@ from getpass import getpass
 from typing import TYPE_CHECKING
 
 from .errors import UsageError
-from .events import Said, silent
+from .events import Message, silent
 from .model import Secret
 from .util import redact, timeout
 from .util.operator_command import quoted
@@ -179,7 +179,7 @@ class Secrets:
             raise UsageError(f"--passphrase-file {path} cannot be read: {why}", fix) from None
         others = stat.S_IRGRP | stat.S_IROTH
         if os.name != "nt" and stat.S_ISREG(mode) and mode & others:
-            self._emit(Said(f"others can read {path}: chmod 600 {quoted(path)}", "warning"))
+            self._emit(Message(f"others can read {path}: chmod 600 {quoted(path)}", "warning"))
         return Secret(value, source)
 
     def _from_variable(self, variable: str, title: str) -> Secret:

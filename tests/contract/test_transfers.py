@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.pair import NAME, OTHER, Box, available, box, sha
 from tscm_migrate.errors import ConnectionLost, MigrateError, SshError, TransferError
-from tscm_migrate.events import Event, Progress, Said
+from tscm_migrate.events import Event, Message, Progress
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer.base import Sent, TransferJob
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
@@ -69,7 +69,7 @@ class Way:
         return self.there / f".{name}.part"
 
     def said(self) -> str:
-        return "\n".join(event.text for event in self.heard if isinstance(event, Said))
+        return "\n".join(event.text for event in self.heard if isinstance(event, Message))
 
 
 ALL = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate.errors import Unreachable, UsageError
-from tscm_migrate.events import Event, Said
+from tscm_migrate.events import Event, Message
 from tscm_migrate.fleet.announce import announced, resolved, tell
 from tscm_migrate.fleet.pool import Outcome
 from tscm_migrate.model import Host
@@ -81,7 +81,7 @@ def test_nobody_reached_is_a_warning_without_the_address() -> None:
     with announced(settings, outcomes, told.append):
         pass
     tell(Settings(), "x", "y", told.append)
-    texts = [event.text for event in told if isinstance(event, Said)]
+    texts = [event.text for event in told if isinstance(event, Message)]
     assert len(texts) == 4
     assert not [text for text in texts if "t0ken" in text]
 

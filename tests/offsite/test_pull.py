@@ -23,7 +23,7 @@ from tscm_migrate.errors import (
     ListingFailed,
     PlaintextRefused,
 )
-from tscm_migrate.events import Event, Said
+from tscm_migrate.events import Event, Message
 from tscm_migrate.model import Paths
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.freshness import judge
@@ -94,7 +94,7 @@ def test_an_archive_that_changed_is_kept_beside(shell: Shell, store: LocalStore,
     newest(backups).write_bytes(encrypted(1000, seed=99))
     assert pull(shell, store, LATEST, now=NOW, emit=told.append).outcome == "stored"
     assert len(catalog.load(store).copies) == 2
-    assert any(isinstance(event, Said) and "changed since" in event.text for event in told)
+    assert any(isinstance(event, Message) and "changed since" in event.text for event in told)
 
 
 def test_a_damaged_copy_is_replaced(shell: Shell, store: LocalStore) -> None:
@@ -173,7 +173,7 @@ def test_one_that_is_being_written_does_not_stop_the_others(shell: Shell, store:
     assert [name[18:28] for name, _ in done.failed] == ["2026-02-04", "2026-02-03"]
     assert [error.code for _, error in done.failed] == ["appliance.empty-archive", "offsite.damaged"]
     assert [copy.manifest.archive[18:28] for copy in catalog.load(store).copies] == ["2026-02-02", "2026-02-01"]
-    assert sum(isinstance(event, Said) and "was not stored" in event.text for event in seen) == 2
+    assert sum(isinstance(event, Message) and "was not stored" in event.text for event in seen) == 2
 
 
 def test_a_folder_that_cannot_be_seen_is_told_as_such(sshd: Sshd, store: LocalStore, tmp_path: Path) -> None:

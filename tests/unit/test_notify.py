@@ -17,7 +17,7 @@ import pytest
 
 from tscm_migrate import notify
 from tscm_migrate.errors import NotifyStops, Refused
-from tscm_migrate.events import Emit, Event, RunFinished, RunStarted, Said, StepFinished, StepStarted
+from tscm_migrate.events import Emit, Event, Message, RunFinished, RunStarted, StepFinished, StepStarted
 from tscm_migrate.notify import telling, wrap
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def test_a_command_that_fails_is_a_warning(text: str, words: str, tmp_path: Path
     emit = wrap(seen.append, {"before_step": script(tmp_path, text), "timeout": 0.4 if "sleep" in text else 60})
     emit(BEGIN)
     emit(StepStarted("backup", "Back up"))
-    assert isinstance(seen[-1], Said)
+    assert isinstance(seen[-1], Message)
     assert words in seen[-1].text
 
 
@@ -169,7 +169,7 @@ def test_with_stop_it_ends_the_run_but_never_the_way_back() -> None:
     emit(StepStarted("backup", "put back: Back up"))
     emit(RunStarted("r1", "rollback", "old", "new"))
     emit(StepStarted("backup", "Back up"))
-    assert [event for event in seen if isinstance(event, Said)]
+    assert [event for event in seen if isinstance(event, Message)]
 
 
 def test_a_server_that_is_gone_is_a_warning() -> None:
@@ -222,7 +222,7 @@ def test_an_address_that_is_none_is_a_warning() -> None:
     emit = wrap(seen.append, {"healthcheck": "http://[::1/x", "urls": ["json://[::1/x", "what is this"]})
     emit(BEGIN)
     emit(RunFinished("r1", "done", 1.0))
-    assert len([event for event in seen if isinstance(event, Said)]) == 3
+    assert len([event for event in seen if isinstance(event, Message)]) == 3
 
 
 def test_a_server_that_never_comes_to_an_end_keeps_no_run_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

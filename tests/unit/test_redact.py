@@ -183,7 +183,7 @@ def test_an_ordinary_secret_leaves_our_own_words_keys_and_paths_alone(known: Red
     own = {"v": 1, "event": "said", "text": "migrate tscm-old: 1 archive in /opt/threatstop/backup, run 20240501-1234"}
     assert redact.tree(own) == own
     assert json.loads(json.dumps(redact.tree(own))) == own
-    event = events.Said("1 archive of threatstop on tscm-old: yes").as_dict()
+    event = events.Message("1 archive of threatstop on tscm-old: yes").as_dict()
     assert event == {"v": 1, "event": "said", "text": "1 archive of threatstop on tscm-old: yes", "level": "info"}
     said = redact.outside(f"Wrong passphrase: '{secret}', see /opt/threatstop/etc")
     assert said == f"Wrong passphrase: '{BLANK}', see /opt/threatstop/etc"

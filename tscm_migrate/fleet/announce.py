@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate import notify
 from tscm_migrate.errors import UsageError
-from tscm_migrate.events import Emit, Said
+from tscm_migrate.events import Emit, Message
 from tscm_migrate.ui import offsite_tables
 from tscm_migrate.util import redact
 
@@ -74,7 +74,7 @@ def announced(settings: Settings, outcomes: Sequence[PullOutcome], emit: Emit) -
         bad = bool(failed) or not done
         _ping(ping, "/fail" if bad else "", told, emit)
         if bad and urls and (problem := notify.message(urls, _title(outcomes, failed), told)):
-            emit(Said(f"notify: {problem}", "warning"))
+            emit(Message(f"notify: {problem}", "warning"))
 
 
 def _title(outcomes: Sequence[PullOutcome], failed: Sequence[PullOutcome]) -> str:
@@ -83,13 +83,13 @@ def _title(outcomes: Sequence[PullOutcome], failed: Sequence[PullOutcome]) -> st
 
 def _ping(url: str, end: str, body: str, emit: Emit) -> None:
     if url and (problem := notify.ping(url, end, body)):
-        emit(Said(f"the dead man's switch was not reached: {problem}", "warning"))
+        emit(Message(f"the dead man's switch was not reached: {problem}", "warning"))
 
 
 def tell(settings: Settings, title: str, body: str, emit: Emit) -> None:
     """Send a message to all of `notify`; a failure is a warning."""
     urls = [resolved(url) for url in settings.notify]
     if not urls:
-        emit(Said("there is nobody to tell: [offsite] has no `notify`", "warning"))
+        emit(Message("there is nobody to tell: [offsite] has no `notify`", "warning"))
     elif problem := notify.message(urls, title, body):
-        emit(Said(f"notify: {problem}", "warning"))
+        emit(Message(f"notify: {problem}", "warning"))

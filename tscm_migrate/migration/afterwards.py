@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import Cancelled, Exit, MigrateError, UsageError
-from tscm_migrate.events import Said
+from tscm_migrate.events import Message
 from tscm_migrate.migration import journal, locks, plan, rediscover, resume
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.finish import run_to_end
@@ -140,5 +140,5 @@ def compare(record: RunRecord, **room: Any) -> Exit:
         at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         m.set_note("verified", [*m.get_note("verified", []), {"at": at, "rows": [asdict(row) for row in rows]}])
         equal = sum(row.same for row in rows)
-        m.emit(Said(f"{m.new.name}: {equal} of {len(rows)} comparisons are equal"))
+        m.emit(Message(f"{m.new.name}: {equal} of {len(rows)} comparisons are equal"))
     return Exit.DONE if equal == len(rows) else Exit.ATTENTION

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tscm_migrate.errors import DialogueSilent, MigrateError, StateUnwritable, UnknownPrompt
-from tscm_migrate.events import ActionFinished, ActionStarted, Said, StepFinished, StepStarted
+from tscm_migrate.events import ActionFinished, ActionStarted, Message, StepFinished, StepStarted
 from tscm_migrate.migration import skipped
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Engine:
             self.m.journal.write(event, **data)
         except StateUnwritable as error:
             self.m.journal.remember(event, **data)
-            self.m.emit(Said(f"{error}; continuing without it", "warning"))
+            self.m.emit(Message(f"{error}; continuing without it", "warning"))
 
     def _run(self, step: Step) -> None:
         journal, began = self.m.journal, time.monotonic()
@@ -151,7 +151,7 @@ class Engine:
             self._write("step-failed", step=step.id, code=code, error=str(error), seconds=seconds)
             self.m.emit(StepFinished(step.id, "failed", seconds, str(error)))
             if isinstance(error, UnknownPrompt | DialogueSilent) and error.transcript.strip():
-                self.m.emit(Said(_last_lines(error.host, error.transcript), "warning"))
+                self.m.emit(Message(_last_lines(error.host, error.transcript), "warning"))
             raise
         seconds = round(time.monotonic() - began, 3)
         why = "" if acted else skipped.reason(self.m, step.id)

@@ -20,7 +20,7 @@ from tscm_migrate.errors import (
     TransferError,
     UsageError,
 )
-from tscm_migrate.events import RunFinished, Said
+from tscm_migrate.events import Message, RunFinished
 from tscm_migrate.migration import completion, leftovers, locks, operator_time, saved_settings
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def recover(engine: Engine, error: BaseException, began: float, *, undo: bool) -
     reason = f"by {error}" if interrupted and str(error) else "by the operator" if interrupted else str(error)
     if undo and begun_steps and can_roll_back(engine):
         why = f"interrupted {reason}; " if interrupted else ""
-        m.emit(Said(f"{why}undoing all changes", "warning"))
+        m.emit(Message(f"{why}undoing all changes", "warning"))
         try:
             with m.interrupts.rolling_back():
                 engine.roll_back()
@@ -164,7 +164,7 @@ def end_run(
             asked=waited,
         )  # fmt: skip
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end is reported in any case
-        m.emit(Said(f"while ending the run: {error}", "warning"))
+        m.emit(Message(f"while ending the run: {error}", "warning"))
     if over and how in {"failed", "interrupted", "rolled-back"} and not lines and not left:
         lines = ("all changes were undone", *kept) if m.journal.record.reverted else ("nothing was changed",)
     lines = (*lines, *plain)

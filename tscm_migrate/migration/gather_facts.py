@@ -19,7 +19,7 @@ from tscm_migrate.errors import (
     SudoFailed,
     UsageError,
 )
-from tscm_migrate.events import Said
+from tscm_migrate.events import Message
 from tscm_migrate.migration import checks
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.ssh import known_hosts
@@ -93,11 +93,11 @@ def gather_both(both: Participants, options: MigrateOptions, inventory: Inventor
     """
     if both.restore_source is None:
         return survey(both.old, both.new)
-    emit(Said(f"reading {both.restore_source.archive.name} in memory"))
+    emit(Message(f"reading {both.restore_source.archive.name} in memory"))
     found = both.restore_source.read(both.old.paths, both.passphrase)
     if found.why:
         emit(
-            Said(
+            Message(
                 f"{both.restore_source.archive.name}: {found.why}; what is missing has to be in the inventory",
                 "warning",
             )

@@ -7,7 +7,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.events import Progress, Said, Waiting
+from tscm_migrate.events import Message, Progress, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ class Interrupts:
             raise KeyboardInterrupt(name)
         self.asked = name
         now = "finishing the current action" if self._mode == "careful" else "changes are being undone"
-        message = Said(f"{name} received: {now}. Repeat it to stop at once.", "warning")
+        message = Message(f"{name} received: {now}. Repeat it to stop at once.", "warning")
         try:
             self._emit(message)
         except RuntimeError:  # the signal arrived during a print, in which Python forbids another

@@ -10,7 +10,7 @@ from tscm_migrate.appliance import archives, processes
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.appliance.processes import Process, updates_among
 from tscm_migrate.errors import ApplianceError, MigrateError
-from tscm_migrate.events import Said, Waiting
+from tscm_migrate.events import Message, Waiting
 from tscm_migrate.tsadmin import backup
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def clear_secrets(*appliances: Appliance) -> None:
                 backup.remove_leftovers(appliance)
             except MigrateError as error:
                 where = f"{appliance.paths.tmpfs}/.tscm-migrate.*"
-                appliance.emit(Said(f"{appliance.name}: {where} could not be removed: {error}", "warning"))
+                appliance.emit(Message(f"{appliance.name}: {where} could not be removed: {error}", "warning"))
 
 
 def parts(appliance: Appliance) -> int:

@@ -20,7 +20,7 @@ from tscm_migrate.appliance import cron_hold, lockfile
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.errors import Exit, Locked, LostTrack, MigrateError, StateUnwritable, UsageError
-from tscm_migrate.events import Said
+from tscm_migrate.events import Message
 from tscm_migrate.migration import journal
 from tscm_migrate.migration.context import Dialler
 from tscm_migrate.util import private
@@ -246,7 +246,7 @@ def _take(m: Migration, appliance: Appliance, role: str) -> bool:
     if found.run == m.run and found.role == role and _of_this_workstation(found):
         return False
     if _is_stale(found):
-        m.emit(Said(f"{appliance.name}: replacing the lock of run {found.run}, which has ended", "warning"))
+        m.emit(Message(f"{appliance.name}: replacing the lock of run {found.run}, which has ended", "warning"))
         found = lockfile.take(appliance, ours, instead_of=found)
         if found is None:
             return True
@@ -307,7 +307,7 @@ def _drop(m: Migration, appliance: Appliance) -> None:
         m.journal.write("unlocked", host=appliance.name)
     except MigrateError as error:
         fix = f"to remove it: tscm-migrate run unlock {appliance.name}"
-        m.emit(Said(f"{appliance.name} keeps its lock ({error}); {fix}"))
+        m.emit(Message(f"{appliance.name} keeps its lock ({error}); {fix}"))
 
 
 def unlock(host: Host, *, secrets: Secrets, emit: Emit, force: bool) -> Exit:
@@ -320,7 +320,7 @@ def unlock(host: Host, *, secrets: Secrets, emit: Emit, force: bool) -> Exit:
     with contextlib.closing(appliance):
         found = lockfile.read(appliance)
         if found is None:
-            emit(Said(f"{host.name} is not locked"))
+            emit(Message(f"{host.name} is not locked"))
             _warn_of_paused_updates(appliance, emit)
             return Exit.DONE
         who = f"run {found.run} of {found.owner}, pid {found.pid}, since {found.since}"
@@ -331,7 +331,7 @@ def unlock(host: Host, *, secrets: Secrets, emit: Emit, force: bool) -> Exit:
         why = (
             "it has ended" if dead else "forced: make sure that it has ended, two runs at once would damage each other"
         )
-        emit(Said(f"{host.name}: removed the lock of {who}; {why}", "info" if dead else "warning"))
+        emit(Message(f"{host.name}: removed the lock of {who}; {why}", "info" if dead else "warning"))
         _warn_of_paused_updates(appliance, emit)
         return Exit.DONE
 
@@ -342,4 +342,4 @@ def _warn_of_paused_updates(appliance: Appliance, emit: Emit) -> None:
     if cron_hold.state(appliance, entry).held:
         aside = cron_hold.aside(appliance, entry)
         text = f"{appliance.name}: its updates are PAUSED, and no run has locked it. Resume them: "
-        emit(Said(f"{text}sudo mv {quote(aside)} {quote(entry)}", "warning"))
+        emit(Message(f"{text}sudo mv {quote(aside)} {quote(entry)}", "warning"))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.events import CommandRun, Prompted, RunFinished, RunStarted, Said
+from tscm_migrate.events import CommandRun, Message, Prompted, RunFinished, RunStarted
 from tscm_migrate.migration import report
 from tscm_migrate.util import private, redact
 
@@ -44,7 +44,7 @@ class Recorder:
         """Take one event."""
         if isinstance(event, RunStarted):
             self._run = event.run
-        elif isinstance(event, CommandRun | Prompted) or (isinstance(event, Said) and event.level != "info"):
+        elif isinstance(event, CommandRun | Prompted) or (isinstance(event, Message) and event.level != "info"):
             self._keep(event)
         elif isinstance(event, RunFinished):
             event = self._report(event)
@@ -87,7 +87,7 @@ class Recorder:
         try:
             return replace(event, report=str(report.write(event.run, self._render, event, self._root)))
         except Exception as error:  # noqa: BLE001 - the run's own end is shown, whatever is wrong with the report
-            self._then(Said(f"the report could not be written: {error}", "warning"))
+            self._then(Message(f"the report could not be written: {error}", "warning"))
             return event
 
 

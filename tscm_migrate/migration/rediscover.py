@@ -15,7 +15,7 @@ from tscm_migrate.appliance.appliance import PRESENT, quote
 from tscm_migrate.appliance.facts import boot_script
 from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.errors import AuthFailed, CannotLook, HostKeyError, LostTrack, NotComeBack, SshError, WouldCollide
-from tscm_migrate.events import Said, Waiting
+from tscm_migrate.events import Message, Waiting
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.facts import Facts
@@ -132,7 +132,7 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
             raise WouldCollide(m.old.name, "it is alive, but this run restores it as dead", m.old.host.address)
         m.old.moved(seen["old"].host, seen["old"].shell)
     where = {who: one.host.address for who, one in seen.items()}
-    m.emit(Said(", ".join(
+    m.emit(Message(", ".join(
         f"{one.name} {'answers at ' + where[who] if who in where else 'does not answer'}"
         for who, one in (("old", m.old), ("new", m.new)) if one in m.reachable
     )))  # fmt: skip

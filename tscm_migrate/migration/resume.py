@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from tscm_migrate import __version__
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, UsageError
-from tscm_migrate.events import RunStarted, Said
+from tscm_migrate.events import Message, RunStarted
 from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover
 from tscm_migrate.migration.context import Dialler, Migration
 from tscm_migrate.migration.engine import Engine
@@ -69,7 +69,7 @@ def warn_of_other_runs(m: Migration, asked: str | None) -> None:
             with contextlib.suppress(MigrateError):  # one that cannot be read does not prevent this one
                 record, _ = journal.read(name)
                 pair = f" ({record.old} → {record.new})"
-            m.emit(Said(f"run {name}{pair} is also unfinished: tscm-migrate run show {name}", "warning"))
+            m.emit(Message(f"run {name}{pair} is also unfinished: tscm-migrate run show {name}", "warning"))
 
 
 def inventory_of(asked: str | None, *, verb: str) -> Path | None:

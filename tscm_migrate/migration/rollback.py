@@ -9,7 +9,7 @@ from tscm_migrate import __version__
 from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, RollbackIncomplete, UsageError
-from tscm_migrate.events import RunFinished, Said
+from tscm_migrate.events import Message, RunFinished
 from tscm_migrate.migration import finish, journal, leftovers, plan, rediscover, resume, saved_settings
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.util.rates import number
@@ -46,7 +46,7 @@ def rollback(
         resume.warn_of_other_runs(m, asked)
         engine = Engine(m, plan.steps_of(m))
         for line in summary(engine):
-            m.emit(Said(line))
+            m.emit(Message(line))
         if not yes and not m.operator.confirm(f"Undo this on {' and '.join(one.name for one in m.reachable)} now?"):
             raise Cancelled
         m.journal.write("rollback-started", version=__version__)
@@ -170,7 +170,7 @@ def forget(name: str, *, inventory: Inventory, secrets: Secrets, emit: Emit, ope
     if record.outcome not in {"done", "attention"}:
         raise UsageError(f"run {name} is not over", f"resume it or roll it back first: tscm-migrate run show {name}")
     if not finish.has_rollback_data(record):
-        emit(Said(f"there is no rollback data for run {name}"))
+        emit(Message(f"there is no rollback data for run {name}"))
         return Exit.DONE
     question = f"Delete the rollback data of run {name} on {record.new}? The run can then not be rolled back."
     if not yes and not operator.confirm(question):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import Cancelled, Exit, MigrateError, Refused, UsageError
-from tscm_migrate.events import Checked, Estimated, RunFinished, RunStarted, Said, StepFinished, StepStarted
+from tscm_migrate.events import Checked, Estimated, Message, RunFinished, RunStarted, StepFinished, StepStarted
 from tscm_migrate.migration import (
     checks,
     disaster_checks,
@@ -157,7 +157,7 @@ def migrate_in_window(
     stage = window.of_options(options.stage_at, None, zone, times.now()).opens
     if stage and chosen.opens and stage >= chosen.opens:
         raise UsageError("--stage-at is not before --not-before", "choose an earlier time for the rehearsal")
-    emit(Said(f"change window: {chosen.text(zone)}"))
+    emit(Message(f"change window: {chosen.text(zone)}"))
     if not options.yes and not operator.confirm(f"Rehearse now and migrate {options.from_} to {options.to} then?"):
         raise Cancelled
     opens, closes = _iso(chosen.opens), _iso(chosen.closes)
@@ -179,7 +179,7 @@ def _iso(at: datetime | None) -> str | None:
 def _show_summary(m: Migration, sources: Mapping[str, str]) -> None:
     given = ", ".join(f"{what} from {source}" for what, source in sorted(sources.items()))
     for line in (*plan.summary(m), *([f"with  {given}"] if given else [])):
-        m.emit(Said(line))
+        m.emit(Message(line))
 
 
 def _confirm(m: Migration) -> None:
@@ -189,10 +189,10 @@ def _confirm(m: Migration) -> None:
         Cancelled: the answer was no.
     """
     for number, (step, _) in enumerate(Engine(m, plan.steps_of(m)).plan(), 1):
-        m.emit(Said(f"{number:3}. {step.title}"))
+        m.emit(Message(f"{number:3}. {step.title}"))
     old, new = m.old.name, m.new.name
     if not m.only_rehearsal:
-        m.emit(Said(plan.consequence(m, float(m.get_note("estimate", {}).get("downtime", 0.0)))))
+        m.emit(Message(plan.consequence(m, float(m.get_note("estimate", {}).get("downtime", 0.0)))))
     what = f"Restore {old} on {new} now?" if m.restore_source else f"Migrate {old} to {new} now?"
     if not (m.options.yes or m.only_rehearsal) and not m.operator.confirm(what):
         raise Cancelled
@@ -211,7 +211,7 @@ def _try_estimate(m: Migration) -> None:
     try:
         _estimate(m)
     except MigrateError as error:
-        m.emit(Said(f"the duration could not be estimated: {error}", "warning"))
+        m.emit(Message(f"the duration could not be estimated: {error}", "warning"))
 
 
 def _estimate(m: Migration) -> None:
@@ -281,7 +281,7 @@ def preflight(both: Participants, found: list[HostSurvey], options: MigrateOptio
         emit(Checked(finding.name, finding.severity, finding.text, finding.remedy, allowed, finding.firm))
     problems = [finding for finding in findings if finding.severity != "ok"]
     for name in checks.idle(problems, options.allow):
-        emit(Said(f"--allow {name}: no check of this name has found anything"))
+        emit(Message(f"--allow {name}: no check of this name has found anything"))
     refused = checks.refusals(findings, options.allow)
     if refused:
         emit(StepFinished("preflight", "failed"))

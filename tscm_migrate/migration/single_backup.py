@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import archives, cron_hold, facts
 from tscm_migrate.archive.devices import recognise
 from tscm_migrate.errors import BackupFailed
-from tscm_migrate.events import Said
+from tscm_migrate.events import Message
 from tscm_migrate.migration import checks, locks
 from tscm_migrate.tsadmin import backup, devices
 from tscm_migrate.tsadmin.session import Limits
@@ -74,7 +74,7 @@ def _undisturbed(appliance: Appliance, wanted: backup.BackupRequest, operator: O
             return made
         what = f"ts-update (pid {running[0].pid}) runs" if running else "device files have changed"
         text = f"{appliance.name}: {what} after the backup {made.name}; attempt {attempt} of {_ATTEMPTS}"
-        appliance.emit(Said(text, "warning"))
+        appliance.emit(Message(text, "warning"))
     raise BackupFailed(
         appliance.name,
         f"an update ran during each of {_ATTEMPTS} backups; these archives stay, and may hold a half-done update",

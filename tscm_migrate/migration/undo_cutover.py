@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tscm_migrate.appliance import isolation, network
 from tscm_migrate.errors import HostKeyError, MigrateError, NotComeBack, SshError, WouldCollide
-from tscm_migrate.events import Said
+from tscm_migrate.events import Message
 from tscm_migrate.migration import hooks, host_keys, rediscover, saved_settings
 from tscm_migrate.migration.context import place_key
 
@@ -120,10 +120,10 @@ def move_new_away(m: Migration, undo: dict[str, Any]) -> None:
         if at_old:
             _restart_at_home(m)
     except MigrateError as error:
-        m.emit(Said(f"{m.new.name}: {error}; it has to be switched off instead", "warning"))
+        m.emit(Message(f"{m.new.name}: {error}; it has to be switched off instead", "warning"))
         if m.hooks.offline:
             output = hooks.run_hook("offline", m.hooks.offline, hooks.facts_for(m.new.host, "new", m.run, m.old.host))
-            m.emit(Said(output or "the hook `offline` succeeded"))
+            m.emit(Message(output or "the hook `offline` succeeded"))
         elif not m.operator.instruct(f"Power off {m.new.name} (it may still have {m.old.host.address})."):
             detail = f"{m.new.name} may still have it, and could not be taken offline: {error}"
             raise WouldCollide(m.old.name, detail, m.old.host.address) from error
@@ -212,7 +212,7 @@ def return_old(m: Migration, undo: dict[str, Any]) -> None:
 def _by_hook(m: Migration) -> None:
     command = m.hooks.online or ""
     output = hooks.run_hook("online", command, hooks.facts_for(m.old.host, "old", m.run, m.new.host))
-    m.emit(Said(output or "the hook `online` succeeded"))
+    m.emit(Message(output or "the hook `online` succeeded"))
 
 
 def _tell_timer_or_switch_on(m: Migration) -> None:
@@ -226,7 +226,7 @@ def _tell_timer_or_switch_on(m: Migration) -> None:
             if _tell_timer(m, quiet=True):
                 return
             time.sleep(1.0)
-    m.emit(Said(f"{m.old.name} does not answer; waiting for its timer", "warning"))
+    m.emit(Message(f"{m.old.name} does not answer; waiting for its timer", "warning"))
 
 
 def _tell_timer(m: Migration, *, quiet: bool = False) -> bool:
@@ -242,6 +242,6 @@ def _tell_timer(m: Migration, *, quiet: bool = False) -> bool:
             isolation.remove_rescue_address(m.new, channel, m.interface)
     except MigrateError as error:
         if not quiet:
-            m.emit(Said(f"{m.old.name}: {error}", "warning"))
+            m.emit(Message(f"{m.old.name}: {error}", "warning"))
         return False
     return True

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.events import Emit, Said, silent
+from tscm_migrate.events import Emit, Message, silent
 from tscm_migrate.inventory.read import load
 from tscm_migrate.offsite import catalog as catalogs
 from tscm_migrate.offsite.jobs import PullJob, Tools, dialler
@@ -49,9 +49,9 @@ class OffsiteContext:
             catalogs.forget(self.cache, self.store.url)
         found = catalogs.load(self.store, hosts=hosts, cache=self.cache)
         for thing in found.unreadable[:_NAMED]:
-            self.emit(Said(f"skipped in the store: {outside(str(thing), 400)}", "warning"))
+            self.emit(Message(f"skipped in the store: {outside(str(thing), 400)}", "warning"))
         if len(found.unreadable) > _NAMED:
-            self.emit(Said(f"and {len(found.unreadable) - _NAMED} more: tscm-migrate offsite list", "warning"))
+            self.emit(Message(f"and {len(found.unreadable) - _NAMED} more: tscm-migrate offsite list", "warning"))
         return found
 
     def hosts(self, names: Sequence[str], groups: Sequence[str], *, moved: bool = False) -> list[Host]:

@@ -25,7 +25,7 @@ from tscm_migrate.errors import (
     SshError,
     StoreUnavailable,
 )
-from tscm_migrate.events import Emit, Said, silent
+from tscm_migrate.events import Emit, Message, silent
 from tscm_migrate.offsite import catalog, markers
 from tscm_migrate.offsite.upload import Copied, CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import verify
@@ -221,7 +221,7 @@ class _Pull:
         return looked.why
 
     def _warn(self, text: str) -> None:
-        self.emit(Said(f"{self.shell.host.name}: {text}", "warning"))
+        self.emit(Message(f"{self.shell.host.name}: {text}", "warning"))
 
 
 def hash_of(shell: Shell, archive: Archive) -> str:

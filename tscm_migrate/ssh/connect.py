@@ -10,7 +10,7 @@ import fabric
 import paramiko
 
 from tscm_migrate.errors import HostKeyChanged, HostKeyUnknown, MigrateError, Unreachable
-from tscm_migrate.events import Emit, Said, silent
+from tscm_migrate.events import Emit, Message, silent
 from tscm_migrate.ssh import known_hosts
 from tscm_migrate.ssh.auth import Authentication, Credentials, NoSecrets
 from tscm_migrate.ssh.exceptions import refusal, translated
@@ -153,7 +153,7 @@ def _say_notes(host: Host, emit: Emit) -> None:
     for note in settings(host).notes:
         if note not in _said:
             _said.add(note)
-            emit(Said(f"{host.name}: {note}", "warning"))
+            emit(Message(f"{host.name}: {note}", "warning"))
 
 
 def _hops(host: Host) -> list[Host]:

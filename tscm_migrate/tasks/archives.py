@@ -99,7 +99,7 @@ def pull(
         tscm-migrate archive pull tscm-old --to backups
         tscm-migrate archive pull tscm-old --archive all --to backups --limit 20M
     """
-    from tscm_migrate.events import Said
+    from tscm_migrate.events import Message
     from tscm_migrate.tasks.watch import watcher
     from tscm_migrate.transfer import api
     from tscm_migrate.transfer import verify as proof
@@ -110,10 +110,10 @@ def pull(
         sent = api.pull(appliance, api.chosen(appliance, archive), Path(to), limit=rate, emit=emit, sftp=sftp)
         for one in sent:
             path = Path(to) / one.archive.name
-            emit(Said(proof.line(one, path)))
+            emit(Message(proof.line(one, path)))
             if verify:
                 opened = proof.look(path, _passphrase(appliance, passphrase_file) if one.archive.encrypted else None)
-                emit(Said(f"{path}: {opened.text}"))
+                emit(Message(f"{path}: {opened.text}"))
 
 
 @command(positional=["host", "file"], help={"file": "The archive.", "sftp": _SFTP, "json": _EVENTS})
@@ -131,7 +131,7 @@ def push(
     Examples:
         tscm-migrate archive push tscm-new threatstop_backup_2024-05-01_03_00_00.tsbak.gpg
     """
-    from tscm_migrate.events import Said
+    from tscm_migrate.events import Message
     from tscm_migrate.tasks.watch import watcher
     from tscm_migrate.transfer import api
     from tscm_migrate.transfer import verify as proof
@@ -140,4 +140,4 @@ def push(
     rate, emit = parse_limit(limit), watcher(as_json=json)
     with _appliance(host, inventory, emit) as appliance:
         (sent,) = api.push(Path(file), appliance, limit=rate, emit=emit, sftp=sftp)
-        emit(Said(proof.line(sent, f"{appliance.name}:{appliance.paths.backup_dir}/{sent.archive.name}")))
+        emit(Message(proof.line(sent, f"{appliance.name}:{appliance.paths.backup_dir}/{sent.archive.name}")))

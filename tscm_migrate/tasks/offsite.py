@@ -175,12 +175,12 @@ def desk_of(inventory: str | None, store: str | None, **more: Any) -> Any:
 
 def warnings(as_json: bool) -> Any:
     """Return what shows warnings and messages only, without the commands and progress of many hosts."""
-    from tscm_migrate.events import Said
+    from tscm_migrate.events import Message
     from tscm_migrate.ui.lines import json_lines, line_of
     from tscm_migrate.util import redact
 
     def show(event: Any) -> None:
-        if not isinstance(event, Said):
+        if not isinstance(event, Message):
             return
         if as_json:
             json_lines(event)

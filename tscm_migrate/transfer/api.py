@@ -9,7 +9,7 @@ from tscm_migrate.appliance import archives
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive import select
 from tscm_migrate.errors import CommandFailed, ConnectionLost, KeyAbused, MigrateError, TransferError
-from tscm_migrate.events import Emit, Said, silent
+from tscm_migrate.events import Emit, Message, silent
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer import authorise
 from tscm_migrate.transfer.base import Sent, TransferJob
@@ -102,7 +102,7 @@ def copy(
         KeyAbused: the lent key was used for something else; no other method is tried.
     """
     choice = decide(source, target, options, sum(archive.size for archive in archives))
-    emit(Said(f"copying by {choice.text()}", "warning" if choice.warn else "info"))
+    emit(Message(f"copying by {choice.text()}", "warning" if choice.warn else "info"))
     routes = ((choice.method, choice.route), *choice.fallbacks)
     for number, (method, route) in enumerate(routes, 1):
         ends = _ends(source, target, method)
@@ -114,7 +114,7 @@ def copy(
         except (TransferError, CommandFailed, ConnectionLost) as error:
             if number == len(routes) or method != "rsync":
                 raise
-            emit(Said(f"{method}, {route} failed: {error}; trying {routes[number][0]}", "warning"))
+            emit(Message(f"{method}, {route} failed: {error}; trying {routes[number][0]}", "warning"))
     raise AssertionError("a choice has at least one method")
 
 
@@ -191,4 +191,4 @@ def leftovers(*appliances: Appliance) -> None:
             raise
         except MigrateError as error:
             text = f"{appliance.name}: keys and folders of earlier transfers could not be looked for: {error}"
-            appliance.emit(Said(text, "warning"))
+            appliance.emit(Message(text, "warning"))

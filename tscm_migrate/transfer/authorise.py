@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import CommandFailed, KeyAbused, MigrateError, TransferError
-from tscm_migrate.events import Said
+from tscm_migrate.events import Message
 from tscm_migrate.transfer import keyfiles
 from tscm_migrate.transfer.keyfiles import MARK
 
@@ -219,7 +219,7 @@ def _revoke(target: Appliance, key: Key, state: str, before: str | None, opens: 
         ).stdout  # fmt: skip
     except MigrateError as error:
         text = f"{target.name}: the key of the transfer could not be removed ({error}); it is removed by the next run"
-        target.emit(Said(text, "warning"))
+        target.emit(Message(text, "warning"))
         return False
     there, _, now = after.partition("@\n")
     if before is not None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import ArchiveChanged, CommandFailed, TransferError
-from tscm_migrate.events import Said
+from tscm_migrate.events import Message
 from tscm_migrate.transfer.base import Sent
 from tscm_migrate.transfer.checkpoint import EVERY
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
@@ -176,9 +176,9 @@ def verified_prefix(source: Source, target: Target, archive: Archive, found: Tar
     if not found.part:
         return 0
     if found.part <= archive.size and target.part_digest(archive, found.part) == source.prefix(archive, found.part):
-        emit(Said(_resuming(archive, target.name, found.part)))
+        emit(Message(_resuming(archive, target.name, found.part)))
         return found.part
-    emit(Said(_restarting(archive, target.name, found.part), "warning"))
+    emit(Message(_restarting(archive, target.name, found.part), "warning"))
     return 0
 
 
@@ -266,13 +266,13 @@ def _prefix_of_checkpoint(
     size = max((mark for mark in marks if mark <= part), default=0) if part <= archive.size else 0
     expected = marks.get(size, "")
     if not size and (marks or part < EVERY) and part <= archive.size:
-        emit(Said(f"{archive.name}: the partial file on {target.name} is too short to resume; it is copied again"))
+        emit(Message(f"{archive.name}: the partial file on {target.name} is too short to resume; it is copied again"))
         return None
     if not size and part <= archive.size:  # copied from another workstation, or before this one kept checkpoints
         size, expected = part, ends.source.prefix(archive, part)
     sha = target.part_hash(archive, size) if size else None
     if sha is not None and sha.hexdigest() == expected:
-        emit(Said(_resuming(archive, target.name, size)))
+        emit(Message(_resuming(archive, target.name, size)))
         return size, sha
-    emit(Said(_restarting(archive, target.name, part), "warning"))
+    emit(Message(_restarting(archive, target.name, part), "warning"))
     return None

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.events import Said
+from tscm_migrate.events import Message
 from tscm_migrate.util.redact import outside, printable
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Output:
     def tell(self, emit: Emit, host: str) -> None:
         """Emit every line to show as a warning; it is displayed, and kept in the report."""
         for line in self.lines:
-            emit(Said(f"{host}: {line}", "warning"))
+            emit(Message(f"{host}: {line}", "warning"))
 
 
 def read(text: str, *, questions: Iterable[str] = (), names: Collection[str] = ()) -> Output:

@@ -14,11 +14,11 @@ from tscm_migrate.events import (
     CommandRun,
     DeviceUpdated,
     Estimated,
+    Message,
     Progress,
     Prompted,
     RunFinished,
     RunStarted,
-    Said,
     StepFinished,
     StepStarted,
     Waiting,
@@ -96,7 +96,7 @@ def _matters(event: Event) -> bool:
     match event:
         case RunFinished():
             return True
-        case Said():
+        case Message():
             return event.level != "info"
         case Checked():
             return event.severity in {"warning", "error"}
@@ -174,7 +174,7 @@ def _(event: DeviceUpdated) -> str:
 
 
 @line_of.register
-def _(event: Said) -> str:
+def _(event: Message) -> str:
     text = "\n    ".join(event.text.split("\n"))  # none of its further lines looks like one of ours
     return text if event.level == "info" else f"{event.level}: {text}"
 

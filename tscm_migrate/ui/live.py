@@ -20,10 +20,10 @@ from tscm_migrate.events import (
     Checked,
     DeviceUpdated,
     Estimated,
+    Message,
     Prompted,
     RunFinished,
     RunStarted,
-    Said,
     StepFinished,
     StepStarted,
 )
@@ -109,7 +109,7 @@ class LiveView:
             return not event.ok
         if isinstance(event, Checked):
             return event.severity != "ok"
-        return isinstance(event, Said | Prompted)
+        return isinstance(event, Message | Prompted)
 
     def _new_board(self, now: float) -> Board:
         started = self._started

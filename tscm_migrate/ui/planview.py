@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tscm_migrate.events import ActionStarted, Checked, Estimated, RunFinished, RunStarted, Said, StepStarted
+from tscm_migrate.events import ActionStarted, Checked, Estimated, Message, RunFinished, RunStarted, StepStarted
 from tscm_migrate.ui.console import say
 from tscm_migrate.util.durations import duration_text
 
@@ -33,7 +33,7 @@ class PlanView:
                 self._title = f"{event.old} → {event.new}"
             case Checked():
                 self._checks.append(event)
-            case Said():
+            case Message():
                 self._said.append(event.text if event.level == "info" else f"{event.level}: {event.text}")
             case StepStarted() if event.step not in {"identify", "preflight"}:
                 self._steps.append(event)

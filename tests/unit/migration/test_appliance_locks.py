@@ -10,7 +10,7 @@ from tests.support.local_shell import RUN, LocalShell, appliance_of, as_shell, h
 from tscm_migrate.appliance import lockfile
 from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.errors import Locked, LostTrack
-from tscm_migrate.events import Event, Said
+from tscm_migrate.events import Event, Message
 from tscm_migrate.migration import journal, locks
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def test_a_dead_run_s_lock_is_replaced_only_if_it_left_nothing_undone(
     found = lock_of(tmp_path / "old")
     assert found is not None
     assert found.run == RUN
-    assert any(isinstance(event, Said) and OTHER in event.text for event in seen)
+    assert any(isinstance(event, Message) and OTHER in event.text for event in seen)
 
 
 def test_a_live_run_s_lock_is_never_replaced(run: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.local_shell import RUN, migration
 from tscm_migrate.errors import ApplianceError, StateUnwritable, UnknownPrompt
-from tscm_migrate.events import ActionStarted, Said, StepFinished
+from tscm_migrate.events import ActionStarted, Message, StepFinished
 from tscm_migrate.migration import journal as journals
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.engine import Engine
@@ -183,7 +183,7 @@ def test_a_full_disk_stops_a_run_but_not_a_rollback(tmp_path: Path) -> None:
     assert engine.roll_back() == []
     assert done == ["one revert"]
     assert m.journal.record.reverted == ["one"], "it is known in this process"
-    assert any(isinstance(e, Said) and e.level == "warning" for e in seen)
+    assert any(isinstance(e, Message) and e.level == "warning" for e in seen)
     with pytest.raises(StateUnwritable):
         Engine(m, [Step("two", done)]).run()
     assert done == ["one revert", "two capture"], "nothing is changed that no journal announces"
@@ -229,7 +229,7 @@ def test_the_end_of_a_dialogue_is_shown_where_it_could_not_be_continued(tmp_path
     m, seen = migration(tmp_path)
     with pytest.raises(UnknownPrompt):
         Engine(m, [Asks()]).run()
-    (shown,) = [e.text for e in seen if isinstance(e, Said)]
+    (shown,) = [e.text for e in seen if isinstance(e, Message)]
     assert "Format the disk?" in shown
     assert "line 29" in shown
     assert "line 5" not in shown

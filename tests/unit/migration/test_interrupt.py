@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tscm_migrate.events import CommandRun, Progress, RunStarted, Said, Waiting
+from tscm_migrate.events import CommandRun, Message, Progress, RunStarted, Waiting
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.migration.recorder import Recorder
@@ -41,7 +41,7 @@ def test_the_first_signal_waits_for_a_safe_place_and_the_second_does_not(name: s
     with interrupts.installed(), interrupts.careful():
         signal.raise_signal(number)
         assert interrupts.asked == name
-        assert isinstance(told[0], Said)
+        assert isinstance(told[0], Message)
         with pytest.raises(KeyboardInterrupt):
             interrupts.check()
         with pytest.raises(KeyboardInterrupt):
@@ -54,7 +54,7 @@ def test_a_wait_and_a_transfer_may_be_left_at_any_moment(event: Event) -> None:
     with interrupts.installed(), interrupts.careful():
         interrupts.emit(event)
         signal.raise_signal(signal.SIGINT)
-        interrupts.emit(Said("a change goes on"))
+        interrupts.emit(Message("a change goes on"))
         with pytest.raises(KeyboardInterrupt):
             interrupts.emit(event)
 
@@ -114,7 +114,7 @@ def test_a_signal_while_something_is_written_down_holds_nothing_up(tmp_path: Pat
         interrupts.emit(RunStarted("r1", "migrate", "a", "b"))
         interrupts.emit(Struck("a", "echo 1", 0, 0.1))
     assert interrupts.asked == "SIGTERM"
-    assert len([event for event in told if isinstance(event, Said)]) == 1
+    assert len([event for event in told if isinstance(event, Message)]) == 1
     kept = (tmp_path / "runs" / "r1" / "commands.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["event"] for line in kept) == ["said", "struck"]
 
@@ -141,8 +141,8 @@ def test_a_signal_while_something_is_printed_is_heard_and_breaks_nothing(monkeyp
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(screen), encoding="utf-8"))
     interrupts = Interrupts(Steady(json_lines))
     with interrupts.installed(), interrupts.careful():
-        interrupts.emit(Said("one"))
-        interrupts.emit(Said("two"))
+        interrupts.emit(Message("one"))
+        interrupts.emit(Message("two"))
     assert interrupts.asked == "SIGTERM"
     assert screen.taken.count(b'"one"') == 1
     assert screen.taken.count(b'"two"') == 1

@@ -17,10 +17,10 @@ from tscm_migrate.events import (
     DeviceUpdated,
     Estimated,
     Event,
+    Message,
     Progress,
     RunFinished,
     RunStarted,
-    Said,
     StepFinished,
     StepStarted,
     Waiting,
@@ -123,7 +123,7 @@ RUN: tuple[Event, ...] = (
     Checked("clock-off", "warning", "it is late", "set it"),
     StepStarted("hold-updates", "Hold \x1b]0;owned\x07them"),
     ActionStarted("hold-updates", "a", "\x1b[2Jwipe \u202eit"),
-    Said("mind \x1b[31mthis"),
+    Message("mind \x1b[31mthis"),
 )
 
 

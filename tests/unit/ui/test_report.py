@@ -18,10 +18,10 @@ from tscm_migrate.events import (
     CommandRun,
     Estimated,
     Event,
+    Message,
     Prompted,
     RunFinished,
     RunStarted,
-    Said,
     StepStarted,
 )
 from tscm_migrate.migration import history, report
@@ -166,9 +166,9 @@ def test_every_warning_stands_in_the_report_once(tmp_path: Path) -> None:
         "tscm-new: Completed with warnings",
         "tscm-new: [FATAL] : x",
     ):
-        watch(Said(line, "warning"))
-        watch(Said(line, "warning"))
-    watch(Said("only told", "info"))
+        watch(Message(line, "warning"))
+        watch(Message(line, "warning"))
+    watch(Message("only told", "info"))
     watch(RunFinished(RUN, "done", 1.0))
     told = report.read(RUN, tmp_path)
     assert [line.removeprefix("tscm-new: ") for line in told["warnings"]] == [
@@ -293,7 +293,7 @@ def test_commands_are_kept_redacted_and_bounded_and_the_report_is_written_at_the
     a_run(tmp_path)
     recorder(CommandRun("tscm-old", "login swordfish-9 \x1b[2J", 0, 0.1))
     recorder(Prompted("tscm-new", "Restore SSH?", "ssh", "y"))
-    recorder(Said("mind the gap", "warning"))
+    recorder(Message("mind the gap", "warning"))
     for n in range(MOST):
         recorder(CommandRun("tscm-old", f"n {n}", 0, 0.0))
     recorder(RunFinished(RUN, "attention", 1.0, left=("call Bob",)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import cron_hold, device_discovery, facts
 from tscm_migrate.errors import MigrateError, UnknownPrompt, UsageError
-from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated, Said
+from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated, Message
 from tscm_migrate.migration import completion, host_keys, parity
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
@@ -45,7 +45,7 @@ def wanted_devices(m: Migration) -> tuple[str, ...]:
     names, guess = device_discovery.choose(seen)
     if guess and names:
         text = f"the devices are not listed anywhere; from the files that the restore has written: {', '.join(names)}"
-        m.emit(Said(text, "warning"))
+        m.emit(Message(text, "warning"))
     return by_priority(names, m.old.host.priority)
 
 
@@ -105,7 +105,7 @@ class UpdateDevices(BaseStep):
         result = DeviceUpdated(name, updated.ok, round(time.monotonic() - began, 3), updated.said)
         m.emit(result)
         for line in updated.notices:
-            m.emit(Said(f"{m.new.name}: {name}: {line}", "warning"))
+            m.emit(Message(f"{m.new.name}: {name}: {line}", "warning"))
         return result, round(time.time(), 3)
 
     def _attempt(self, m: Migration, name: str) -> tuple[devices.Updated, bool]:
@@ -232,7 +232,7 @@ class Confirm(BaseStep):
         """Pin the keys; if the file cannot be written, the migration is complete nevertheless."""
         try:
             for line in host_keys.pin_current_keys(m):
-                m.emit(Said(line))
+                m.emit(Message(line))
         except UsageError as error:
             m.set_note("unpinned", str(error))
         else:

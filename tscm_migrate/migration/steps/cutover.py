@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import archives, device_discovery, facts, lockfile, network, prepared_network
 from tscm_migrate.archive import network_config
 from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed, UnknownPrompt
-from tscm_migrate.events import Said
+from tscm_migrate.events import Message
 from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps import offline
@@ -187,7 +187,7 @@ class RestoreNetwork(BaseStep):
         text = (
             f"{m.new.name}: its network settings are saved, so it is restarted without an answer to {unknown.prompt!r}"
         )
-        m.emit(Said(text, "warning"))
+        m.emit(Message(text, "warning"))
         # The earlier answers are unknown here: host keys may have been restored.
         m.set_note(
             "first_pass", {"lost": False, "answered": ["operator"], "status": None, "unanswered": unknown.prompt}
@@ -358,11 +358,11 @@ class Restore(BaseStep):
         host = m.new.host
         shell = host_keys.dial_while_sshd_restarts(m, host, [*theirs, *own])
         if shell.server_fingerprint() not in theirs:
-            m.emit(Said(f"{m.new.name} still shows its own host key; telling sshd to read the restored keys"))
+            m.emit(Message(f"{m.new.name} still shows its own host key; telling sshd to read the restored keys"))
             unsure = m.restore_source is not None and not m.old_facts.host_keys  # no key was seen in the archive
             shell = host_keys.reconnect_after_reload(m, shell, [*theirs, *own] if unsure else theirs)
             if shell.server_fingerprint() in own:
-                m.emit(Said(f"{m.new.name} keeps its own host keys: the archive contained none", "warning"))
+                m.emit(Message(f"{m.new.name} keeps its own host keys: the archive contained none", "warning"))
                 theirs = own
         m.expect_keys(host.address, theirs)
         m.new.moved(host, shell)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import archives, network, prepared_network
 from tscm_migrate.archive.network_rewrite import WantedNetwork
 from tscm_migrate.errors import ApplianceError, Cancelled, TransferError, WouldCollide
-from tscm_migrate.events import Said
+from tscm_migrate.events import Message
 from tscm_migrate.migration import estimate, window
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
@@ -50,7 +50,7 @@ class Assure(BaseStep):
         inside = archives.identity_in(m.new, copy, m.passphrase)
         ours = {key for _, key in m.old_facts.host_keys} | set(m.get_note("old_keys", []))
         if not inside.host_keys and not inside.addresses:
-            m.emit(Said(f"{copy.name}: it does not identify its host", "warning"))
+            m.emit(Message(f"{copy.name}: it does not identify its host", "warning"))
         elif not (ours & set(inside.host_keys) or m.old.host.address in inside.addresses):
             where = f" (its address was {', '.join(inside.addresses)})" if inside.addresses else ""
             raise TransferError(
@@ -88,7 +88,7 @@ def _look_at_list(m: Migration) -> None:
         asked = restore.look_at_list(m.new, request_of(m))
     if asked:
         text = f"{m.new.name}: its restore asks {asked!r} before it shows its list; the list could not be checked"
-        m.emit(Said(text, "warning"))
+        m.emit(Message(text, "warning"))
 
 
 class PrepareNetwork(BaseStep):
@@ -131,7 +131,7 @@ def _prepare(m: Migration) -> None:
     interface = next((i.name for i in m.new_facts.interfaces if i.address == m.new_facts_address), m.interface)
     made = prepared_network.stage(m.new, interface, wanted)
     m.set_note("prepared_network", asdict(made))
-    m.emit(Said(f"{m.new.name}: {made.staged} is ready, checked by {made.checked}"))
+    m.emit(Message(f"{m.new.name}: {made.staged} is ready, checked by {made.checked}"))
 
 
 class CheckWindow(BaseStep):

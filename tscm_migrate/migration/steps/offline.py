@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import cron_hold, isolation, network
 from tscm_migrate.errors import MigrateError, StillOnline
-from tscm_migrate.events import Said
+from tscm_migrate.events import Message
 from tscm_migrate.migration import hooks, undo_cutover
 from tscm_migrate.migration.context import Action, place_key
 from tscm_migrate.migration.steps.base import BaseStep
@@ -36,7 +36,7 @@ class Snapshot(BaseStep):
 
     def _take(self, m: Migration, command: str, facts: dict[str, str]) -> None:
         if output := hooks.run_hook("snapshot", command, facts):
-            m.emit(Said(output))
+            m.emit(Message(output))
 
 
 class TakeOffline(BaseStep):
@@ -86,7 +86,7 @@ class TakeOffline(BaseStep):
         elif m.hooks.offline:
             self._began(m)
             output = hooks.run_hook("offline", m.hooks.offline, hooks.facts_for(host, "old", m.run, m.new.host))
-            m.emit(Said(output or "the hook `offline` succeeded"))
+            m.emit(Message(output or "the hook `offline` succeeded"))
         elif mode == "poweroff":
             self._began(m)
             network.power_off(m.old)
@@ -112,7 +112,7 @@ class TakeOffline(BaseStep):
             return
         back = [entry for entry in m.paused_entries if cron_hold.state(m.old, entry).in_place]
         for entry in back:
-            m.emit(Said(f"{m.old.name}: {entry} was restored meanwhile; it is paused again", "warning"))
+            m.emit(Message(f"{m.old.name}: {entry} was restored meanwhile; it is paused again", "warning"))
             cron_hold.hold(m.old, entry)
         if back:
             cron_hold.drain(m.old, timeout=m.drain_timeout)
@@ -166,7 +166,7 @@ def _tell(m: Migration, word: str, value: str = "") -> bool:
         isolation.add_rescue_address(m.new, channel, m.interface)
         isolation.tell(shell, word, value)
     except MigrateError as error:
-        m.emit(Said(f"{m.old.name}: its timer does not answer: {error}", "warning"))
+        m.emit(Message(f"{m.old.name}: its timer does not answer: {error}", "warning"))
         return False
     finally:
         shell.close()

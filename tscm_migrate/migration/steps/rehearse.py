@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import device_discovery, network
 from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
-from tscm_migrate.events import Checked, Estimated, Said
+from tscm_migrate.events import Checked, Estimated, Message
 from tscm_migrate.migration import checks, estimate, preparation, rehearsal_undo, saved_settings
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action
@@ -48,12 +48,12 @@ class RehearseRestore(BaseStep):
             return {}
         if run := _kept(m):
             m.set_note("rehearsal", {"skipped": f"rehearsed by run {run}, which was kept"})
-            m.emit(Said(f"not rehearsed again: run {run} was kept, and nothing has changed since"))
+            m.emit(Message(f"not rehearsed again: run {run} was kept, and nothing has changed since"))
             return {}
         if not m.options.rehearsal:
             m.set_note("rehearsal", {"skipped": "--no-rehearsal"})
             m.emit(
-                Said(
+                Message(
                     "--no-rehearsal: the questions of the restore will be known only when the old appliance is offline",
                     "warning",
                 )
@@ -144,7 +144,7 @@ def _run(
         rehearsal_undo.end_dialogue(m)
     m.set_note("rehearsal_names", None)
     if back := rehearsal_undo.paused_again(m.new):
-        m.emit(Said(f"{m.new.name}: the restore has put {', '.join(back)} back; paused again", "warning"))
+        m.emit(Message(f"{m.new.name}: the restore has put {', '.join(back)} back; paused again", "warning"))
     return outcome
 
 
@@ -194,7 +194,7 @@ def _look(m: Migration, seen: dict[str, Any]) -> None:
         at = f"was aborted at {outcome.stopped_at!r}" if outcome.stopped_at else "asked nothing about the network"
         raise RestoreFailed(m.new.name, f"its restore {at}, and changed: {', '.join(wrong)}")
     if not outcome.stopped_at:
-        m.emit(Said(f"{m.new.name}: its restore asks nothing about the network, and does not change it", "warning"))
+        m.emit(Message(f"{m.new.name}: its restore asks nothing about the network, and does not change it", "warning"))
     seen["question"] = outcome.stopped_at
 
 
@@ -255,7 +255,7 @@ def _tell(m: Migration, took: dict[str, float]) -> dict[str, Any]:
     m.emit(preparation.estimated(found))
     lines = preparation.lines(m)
     for line in lines:
-        m.emit(Said(f"prepare: {line}"))
+        m.emit(Message(f"prepare: {line}"))
     return {"downtime": asdict(found), "prepare": lines}
 
 

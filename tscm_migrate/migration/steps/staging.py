@@ -9,7 +9,7 @@ from tscm_migrate.appliance import archives, cron_hold, facts, network, packages
 from tscm_migrate.archive import select
 from tscm_migrate.archive.devices import recognise
 from tscm_migrate.errors import ApplianceError, BackupFailed, Refused, TransferError
-from tscm_migrate.events import Checked, Said
+from tscm_migrate.events import Checked, Message
 from tscm_migrate.migration import checks, leftovers
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
@@ -49,7 +49,7 @@ class UpdatePackages(BaseStep):
     def _one(self, m: Migration, appliance: Appliance, known: Facts, manager: str) -> None:
         was = network.boot_of(appliance.shell)
         if packages.upgrade(appliance, manager).reboot_wanted:
-            m.emit(Said(f"{appliance.name} has to restart"))
+            m.emit(Message(f"{appliance.name} has to restart"))
             network.reboot(appliance, was=was, soon=False)
             keys = [key for _, key in known.host_keys] + list(
                 m.get_note("old_keys" if appliance is m.old else "new_keys", [])
@@ -280,7 +280,7 @@ class Verify(BaseStep):
                 "give the passphrase with which it was encrypted: --passphrase-file FILE",
             )
         if proof.why_not:
-            m.emit(Said(f"{copy.name}: {proof.why_not}; its devices are taken from other sources", "warning"))
+            m.emit(Message(f"{copy.name}: {proof.why_not}; its devices are taken from other sources", "warning"))
         m.set_note("archive_members", len(proof.members))
         found = recognise(proof.members, m.old.paths, listed=m.old_facts.devices or ())
         m.set_note("archive_devices", list(found.names))
