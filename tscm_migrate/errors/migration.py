@@ -279,7 +279,7 @@ class Interrupted(MigrateError):
 
 @dataclass(eq=False)
 class BundleDamaged(MigrateError):
-    """A bundle is not what was written: a file, the journal's chain or the signature does not fit."""
+    """A bundle was changed or damaged: a file, the chain of the journal or the signature does not match."""
 
     code = "bundle.damaged"
     exit_code = Exit.ATTENTION
@@ -291,7 +291,7 @@ class BundleDamaged(MigrateError):
         return f"{self.file}: {self.detail}"
 
     def remedy(self) -> str:
-        return "do not rely on it; get the bundle again from whoever made it: tscm-migrate report bundle RUN"
+        return "do not rely on it; have the bundle made again where the run is: tscm-migrate report bundle RUN"
 
 
 @dataclass(eq=False)
