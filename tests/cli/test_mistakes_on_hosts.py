@@ -227,7 +227,7 @@ def test_a_second_run_ctrl_c_and_a_damaged_journal_are_answered_as_they_are_stor
         snapshots.compare("locked-by-another-run", desk.migrate())
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=60)
-        shown = snapshots.page(words, said[said.index("· Hold") :] + rest, process.returncode, desk.names)
+        shown = snapshots.page(words, said[said.index("· Pause updates") :] + rest, process.returncode, desk.names)
         snapshots.compare("ctrl-c", shown)
     run = max(desk.lab.folder.glob("workstation/state/**/journal.jsonl"))
     lines = run.read_text().splitlines(keepends=True)

@@ -120,7 +120,7 @@ def test_the_second_signal_stops_at_once_and_still_says_what_is_held(base: matri
     done = rig.migrate([{"kind": "signal", "n": event(base, HOLD) + 2, "when": "after", "times": 2}])
     assert done.status == 5, done.text
     last = done.out.strip().splitlines()[-3:]
-    put_back = any("put back" in line for line in last)
+    put_back = any("undone" in line for line in last)
     held = any("PAUSED" in line and "rollback" in line for line in last)
     assert put_back or held, done.text
     assert rig.lab.on("old", "test -e /etc/cron.d/multidevice-core").returncode == (0 if put_back else 1)
