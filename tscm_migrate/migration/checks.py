@@ -227,8 +227,8 @@ def resolve_interface(facts: Facts, host: Host, asked: str | None) -> str:
 def interface(s: PreflightInput) -> Iterator[Finding]:
     """Refuse an interface that does not exist, or differs between backup and restore (fact 34)."""
     found = []
-    told = ((s.old, s.old_host),) if s.old.told_by and s.old.interfaces else ()
-    for facts, host in (*told, *s.reachable):
+    from_backup = ((s.old, s.old_host),) if s.old.told_by and s.old.interfaces else ()
+    for facts, host in (*from_backup, *s.reachable):
         name = resolve_interface(facts, host, s.options.interface)
         found.append(name)
         if not name:
@@ -320,7 +320,7 @@ def tools(s: PreflightInput) -> Iterator[Finding]:
             )
 
 
-def way(s: PreflightInput) -> Iterator[Finding]:
+def transfer_method(s: PreflightInput) -> Iterator[Finding]:
     """Refuse a transfer for which no method works, and warn of another method than the requested one."""
     if not (s.old.tools and s.new.tools):
         return
@@ -351,7 +351,7 @@ def updates(s: PreflightInput) -> Iterator[Finding]:
 
 CHECKS = (
     same_host, sessions, core_version, core_order, modules, dns_outage, login_group, operating_system, listings, disk,
-    interface, clocks, devices_on_new, devices_asked, address, isolation, tools, way, updates,
+    interface, clocks, devices_on_new, devices_asked, address, isolation, tools, transfer_method, updates,
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.checks import PreflightInput
 
 
-def told_by(s: PreflightInput) -> Iterator[Finding]:
+def backup_source(s: PreflightInput) -> Iterator[Finding]:
     """Report the backup that is restored: the new appliance can be compared with nothing else."""
     text = f"{s.old.name} is treated as dead: {s.old.told_by} is restored; later changes are lost"
     yield Finding("old-is-dead", "info", text)
@@ -24,7 +24,7 @@ def told_by(s: PreflightInput) -> Iterator[Finding]:
         yield Finding("archive-unread", "warning", text)
 
 
-def nobody_there(s: PreflightInput) -> Iterator[Finding]:
+def address_free(s: PreflightInput) -> Iterator[Finding]:
     """Refuse to start while a host answers at the old address."""
     if s.answers and not s.options.bypass_netconf and not _has_it(s):
         text = f"a host answers at {s.old_host.address}, the address of {s.old.name}: {', '.join(s.answers)}"
@@ -62,7 +62,7 @@ def keys_known(s: PreflightInput) -> Iterator[Finding]:
 
 
 CHECKS = (
-    told_by, nobody_there, whose_backup, keys_known, checks.sessions, checks.core_version, checks.core_order,
+    backup_source, address_free, whose_backup, keys_known, checks.sessions, checks.core_version, checks.core_order,
     checks.modules, checks.login_group, checks.operating_system, checks.disk, checks.interface, checks.clocks,
     checks.devices_on_new, checks.devices_asked, checks.address, checks.tools,
 )  # fmt: skip

@@ -148,8 +148,8 @@ def _listed(path: str, sums: bytes) -> list[tuple[str, str]]:
 def _run_of(path: str, files: Mapping[str, bytes]) -> tuple[str, str]:
     """Check the chain of the journal, and that the report was made of it; return the run's id and outcome."""
     try:
-        told = json.loads(files[report.JSON])
-        run, outcome, lines = str(told["run"]), str(told["outcome"]), int(told["journal_lines"])
+        data = json.loads(files[report.JSON])
+        run, outcome, lines = str(data["run"]), str(data["outcome"]), int(data["journal_lines"])
         entries, damage = journal.parse(files[JOURNAL], Path(path))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise BundleDamaged(path, "the report or the journal is missing or cannot be read") from error

@@ -121,9 +121,9 @@ SEEN: dict[Check, Callable[[PreflightInput], str]] = {
     checks.address: _address,
     checks.isolation: _isolation,
     checks.tools: lambda s: _each(s, lambda _: "sha256sum, stat, dd"),
-    checks.way: _transfer,
+    checks.transfer_method: _transfer,
     checks.updates: lambda s: f"{s.old.name}: {s.old_host.paths.cron_entry}",
-    disaster_checks.nobody_there: lambda s: f"no host answers at {s.old_host.address}",
+    disaster_checks.address_free: lambda s: f"no host answers at {s.old_host.address}",
     disaster_checks.whose_backup: lambda s: f"the archive is of {s.old.name}",
     disaster_checks.keys_known: lambda s: f"{len(s.old.host_keys) or len(s.pinned)} host keys of {s.old.name}",
 }

@@ -55,8 +55,8 @@ class Recorder:
             self._count += 1
             if self._count > MOST:
                 return
-            told = {"t": _now(), **{key: _short(value) for key, value in event.as_dict().items()}}
-            self._waiting.append(json.dumps(redact.tree(told), ensure_ascii=False))
+            row = {"t": _now(), **{key: _short(value) for key, value in event.as_dict().items()}}
+            self._waiting.append(json.dumps(redact.tree(row), ensure_ascii=False))
             self._flush()
 
     def _flush(self) -> None:

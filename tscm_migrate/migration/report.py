@@ -48,7 +48,7 @@ def build(
     found = _sessions(entries)
     rehearsal = notes.get("rehearsal") or {}
     checks = [*notes.get("checks", []), *rehearsal.get("checks", [])]
-    told = {
+    data = {
         "v": VERSION,
         "run": record.run,
         "journal_lines": len(entries),
@@ -79,14 +79,14 @@ def build(
         "responsible": _responsible(record.options, notes),
         "environment": _environment(first, notes),
     }
-    clean: dict[str, Any] = redact.tree(told)
+    clean: dict[str, Any] = redact.tree(data)
     return clean
 
 
 def _warnings(commands: Sequence[dict[str, Any]]) -> list[str]:
     """Every warning and error that the run emitted, what tsadmin printed among them; each once."""
-    told = (str(one.get("text", "")) for one in commands if one.get("event") == "said" and one.get("level") != "info")
-    return [text for text in dict.fromkeys(told) if text]
+    data = (str(one.get("text", "")) for one in commands if one.get("event") == "said" and one.get("level") != "info")
+    return [text for text in dict.fromkeys(data) if text]
 
 
 def commands(folder: Path) -> list[dict[str, Any]]:
@@ -229,9 +229,9 @@ def _to_do(
     notes: dict[str, Any], record: RunRecord, finished: RunFinished | None, ended: JournalEntry | None
 ) -> list[str]:  # fmt: skip
     """What a person has to see to; the run's own word where it is at hand."""
-    said = getattr(finished, "left", None) or (ended.data.get("left") if ended else None)
-    if said:
-        return list(said)
+    left = getattr(finished, "left", None) or (ended.data.get("left") if ended else None)
+    if left:
+        return list(left)
     left = [f"device {name}: {result.get('detail') or 'its update failed'}"
             for name, result in sorted(notes.get("devices", {}).items()) if not result.get("ok")]  # fmt: skip
     left += [f"its restore printed {line!r}" for line in notes.get("restored", {}).get("failures", ())]
@@ -275,17 +275,17 @@ def write(
     Raises:
         UsageError: there is no such run. JournalDamaged. StateUnwritable.
     """
-    told = _told(run, finished, root)
+    data = _data(run, finished, root)
     place = folder(run, root)
     try:
-        private.write(place / JSON, json.dumps(redact.tree(told), indent=2, ensure_ascii=False) + "\n")
-        private.write(place / HTML, redact.known(render(redact.tree(told))))
+        private.write(place / JSON, json.dumps(redact.tree(data), indent=2, ensure_ascii=False) + "\n")
+        private.write(place / HTML, redact.known(render(redact.tree(data))))
     except OSError as error:
         raise StateUnwritable(str(place), error.strerror or str(error)) from error
     return place / HTML
 
 
-def _told(run: str, finished: RunFinished | None, root: Path | None) -> dict[str, Any]:
+def _data(run: str, finished: RunFinished | None, root: Path | None) -> dict[str, Any]:
     record, entries = journal.read(run, root)
     if not record.began:
         raise UsageError(f"run {run} has begun nothing; there is no report of it", "list all: tscm-migrate run list")
@@ -328,7 +328,7 @@ def read(run: str, root: Path | None = None) -> dict[str, Any]:
     Raises:
         UsageError: there is no such run. JournalDamaged.
     """
-    now = _told(run, None, root)
+    now = _data(run, None, root)
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         kept: dict[str, Any] = json.loads((folder(run, root) / JSON).read_text(encoding="utf-8"))
         if kept["journal_lines"] == now["journal_lines"]:

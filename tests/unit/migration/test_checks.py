@@ -296,4 +296,4 @@ def test_a_check_that_finds_something_has_that_row_alone() -> None:
 
 @pytest.mark.parametrize("check", [*checks.CHECKS, *disaster_checks.CHECKS], ids=lambda check: check.__name__)
 def test_each_check_tells_its_value_or_has_always_something_to_say(check: Any) -> None:
-    assert check in passed_checks.SEEN or check is disaster_checks.told_by
+    assert check in passed_checks.SEEN or check is disaster_checks.backup_source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tscm_migrate.cli.doctor import Finding, grouped
+from tscm_migrate.cli.doctor import Diagnosis, grouped
 from tscm_migrate.errors import Unreachable, UsageError
 from tscm_migrate.ui.grouped import by_reason
 
@@ -28,6 +28,6 @@ def test_what_an_appliance_says_does_not_look_like_a_line_of_ours() -> None:
 
 
 def test_what_hosts_have_in_common_is_one_line_of_doctor() -> None:
-    found = [Finding(name, "rsync", "info", f"{name} has none", f"ssh {name}") for name in ("a", "b")]
-    other = Finding("c", "rsync", "error", "c has none", "")
-    assert grouped([*found, other]) == [Finding("a, b", "rsync", "info", "HOST has none", "ssh a"), other]
+    found = [Diagnosis(name, "rsync", "info", f"{name} has none", f"ssh {name}") for name in ("a", "b")]
+    other = Diagnosis("c", "rsync", "error", "c has none", "")
+    assert grouped([*found, other]) == [Diagnosis("a, b", "rsync", "info", "HOST has none", "ssh a"), other]

@@ -207,8 +207,8 @@ class Reboot(BaseStep):
             return
         first: dict[str, Any] = m.get_note("first_pass", {})
         # After a resume it may have restarted already; check before the command is repeated.
-        told = m.get_note("reboot_told") is not None
-        if first.get("lost") or (told and network.boot_of(m.new.shell) != m.get_note("boot_before")):
+        requested = m.get_note("reboot_told") is not None
+        if first.get("lost") or (requested and network.boot_of(m.new.shell) != m.get_note("boot_before")):
             m.set_note("rebooted", "by the restore" if first.get("lost") else "by our command")
             return
         yield Action(m.new.name, f"reboot (`{m.new.host.commands.reboot}`)", lambda: self._reboot(m))
