@@ -195,7 +195,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if time.monotonic() > deadline:
             sys.stdout.write(f"{module.path}: not looked at, the time is over\n")
             continue
-        found = examined(module, sample(module, asked.count, asked.seed), asked.jobs, deadline)
+        try:
+            found = examined(module, sample(module, asked.count, asked.seed), asked.jobs, deadline)
+        except RuntimeError as error:
+            sys.stdout.write(f"{error}\n")
+            bad += 1
+            continue
         bad += found.share < module.least
         total.killed += found.killed
         total.known += found.known
