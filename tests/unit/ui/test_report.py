@@ -46,6 +46,8 @@ def a_run(root: Path, *, device: str = "asa-edge", fails: bool = False, cut: boo
     facts = Facts("tscm-old", hostname="h", versions=(("TSCM-Core", "1.50-01"),), os_pretty="Ubuntu")
     journal.write("noted", key="facts", value={"old": asdict(facts)})  # as the journal of a run has it
     journal.write("noted", key="checks", value=[check])
+    estimate = {"total": 240.0, "downtime": 97.0, "steps": {"hold-updates": 61.0}}
+    journal.write("noted", key="estimate", value=estimate)
     journal.write("noted", key="archive", value={"name": "a.tsbak", "folder": "/b", "size": 1500, "sha256": "ab" * 32})
     for step in ("hold-updates", "take-offline"):
         journal.write("step-started", step=step)
@@ -77,6 +79,9 @@ def test_it_tells_steps_times_archives_devices_and_what_was_acknowledged(tmp_pat
         "ab" * 32,
         "asa-edge",
         "Acknowledged with --allow os-differs",
+        "downtime, estimated 1 min 37 s",
+        "total time, estimated 4 min",
+        "estimated 1 min 1 s",
         "downtime",
         "TSCM-Core 1.50-01, Ubuntu",
     ):
@@ -189,7 +194,7 @@ def test_a_downtime_that_is_a_dns_outage_is_called_one(tmp_path: Path) -> None:
     assert told["downtime"]["dns_outage"] is True
     assert any("downtime" in line and "a DNS outage for its clients" in line for line in text.lines(told))
     page = report.write(RUN, html.render, root=tmp_path).read_text(encoding="utf-8")
-    assert "downtime; a DNS outage for its clients" in page
+    assert "downtime, estimated 1 min 37 s; a DNS outage for its clients" in page
 
 
 def test_a_plan_lists_each_check_with_the_value_it_saw() -> None:
