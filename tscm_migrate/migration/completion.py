@@ -32,7 +32,9 @@ def next_steps(m: Migration, *, rollback_data: bool) -> tuple[str, ...]:
         rollback_data: whether the new appliance still has its former settings.
     """
     old, new, run = m.old, m.new, m.run
-    steps = [f"record in the inventory that {new.name} has replaced {old.name}: tscm-migrate host adopt {run}"]
+    steps = []
+    if m.get_note("inventory"):
+        steps.append(f"record in the inventory that {new.name} has replaced {old.name}: tscm-migrate host adopt {run}")
     if m.restore_source is not None:
         if m.restores_network:
             steps.append(f"keep {old.name} off: {new.name} has its address {old.host.address} now")
