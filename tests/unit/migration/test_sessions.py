@@ -1,0 +1,61 @@
+"""What a session tells its watchers at its begin, and the operator's time, which is not the run's own."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from tscm_migrate.appliance.appliance import Appliance
+from tscm_migrate.events import silent
+from tscm_migrate.migration import operator_time, plan, resume
+from tscm_migrate.migration.journal import RunRecord
+from tscm_migrate.migration.operator_time import TimedOperator
+from tscm_migrate.migration.participants import Participants
+from tscm_migrate.model import Host
+from tscm_migrate.secrets import Secrets
+from tscm_migrate.ui.operator import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pytest
+
+    from tscm_migrate.events import RunStarted
+    from tscm_migrate.ssh.shell import Shell
+
+
+def test_the_time_of_open_questions_is_added_up_with_that_of_the_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count(0.0, 30.0)  # each look at the clock is half a minute later
+    monkeypatch.setattr("time.monotonic", lambda: next(ticks))
+    secrets = Secrets(interactive=True, environ={}, ask=lambda _: "pass phrase")
+    operator = TimedOperator(Terminal(attended=False), secrets)
+    assert operator_time.waited(operator) == 0.0
+    assert not operator.confirm("Migrate?")
+    assert not operator.instruct("Power it off.")
+    assert operator_time.waited(operator) == 60.0
+    assert secrets.passphrase(Host("tscm-old", "10.1.1.43")) is not None
+    assert operator_time.waited(operator) == 90.0
+    assert operator_time.waited(operator.operator) == 0.0, "one that is not measured"
+
+
+def started(verb: str, record: RunRecord) -> RunStarted:
+    def dial(host: Host, expect: Sequence[str] | None = None) -> Shell:
+        raise AssertionError((host, expect))
+
+    old, new = (Appliance(Host(name, "10.1.1.43"), dial, silent) for name in ("tscm-old", "tscm-new"))
+    return resume._started(record, verb, Participants(old, new))
+
+
+def test_a_resume_tells_all_steps_those_that_are_done_and_since_when_there_is_downtime() -> None:
+    record = RunRecord(run="r", started=["hold-updates", "backup"], done=["hold-updates"])
+    record.notes["offline_began"] = 1700000000.0
+    event = started("resume", record)
+    assert event.steps == tuple((step.id, step.title) for step in plan.steps())
+    assert (event.done, event.offline_since) == (("hold-updates",), 1700000000.0)
+
+
+def test_a_rollback_tells_the_steps_that_it_undoes_the_last_one_first() -> None:
+    event = started("rollback", RunRecord(run="r", started=["hold-updates", "backup", "take-offline"]))
+    assert [step for step, _ in event.steps] == ["take-offline", "backup", "hold-updates"]
+    assert event.done == ()
+    assert started("forget", RunRecord(run="r", started=["backup"])).steps == ()
