@@ -17,6 +17,7 @@ from tests.support.local_shell import (
     Network,
     Person,
     migration,
+    posix_only,
 )  # fmt: skip
 from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.errors import HostKeyError, NotComeBack, Unreachable, WouldCollide
@@ -167,7 +168,7 @@ def test_what_comes_back_has_to_be_the_appliance_that_left(
         undo_cutover.return_old(m, undo)
 
 
-def test_a_person_or_the_hook_brings_the_old_appliance_back(tmp_path: Path) -> None:
+def test_a_person_brings_the_old_appliance_back(tmp_path: Path) -> None:
     person = Person()
     m, _ = migration(tmp_path, network=Network({OLD: shell(mac=OLD_MAC)}), person=person)
     undo_cutover.return_old(m, UNDO)
@@ -176,9 +177,14 @@ def test_a_person_or_the_hook_brings_the_old_appliance_back(tmp_path: Path) -> N
     person.does = False
     with pytest.raises(NotComeBack, match=f"tscm-migrate rollback {RUN}"):
         undo_cutover.return_old(m, UNDO)
+
+
+@posix_only
+def test_the_hook_brings_the_old_appliance_back(tmp_path: Path) -> None:
     made = tmp_path / "made"
     hooks = Hooks(online=f"echo on > '{made}'")
-    m, _ = migration(tmp_path / "hook", network=Network({OLD: shell(mac=OLD_MAC)}), person=person, hooks=hooks)
+    network = Network({OLD: shell(mac=OLD_MAC)})
+    m, _ = migration(tmp_path / "hook", network=network, person=Person(does=False), hooks=hooks)
     undo_cutover.return_old(m, UNDO)
     assert made.exists()
 
