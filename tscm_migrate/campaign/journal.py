@@ -129,7 +129,8 @@ class CampaignJournal:
         """Open the journal of a campaign that was started before; an incomplete last line is dropped.
 
         Raises:
-            CampaignMissing: there is none. JournalDamaged: a line in the middle is not readable.
+            CampaignMissing: it was not started on this workstation.
+            JournalDamaged: a line in the middle is not readable.
         """
         path = (root or state_folder()) / "campaigns" / name / _FILE
         if not path.is_file():

@@ -152,7 +152,7 @@ def _result(job: Job, status: int, seen: dict[str, Any], said: str, *, killed: s
 
 
 def last_run(old: str, new: str) -> tuple[str, str]:
-    """Return id and state of the newest run of a pair on this workstation; ("", "") where there is none.
+    """Return id and state of the newest run of a pair on this workstation; ("", "") if it has no run.
 
     The state is running, done, attention, unfinished (it can be resumed) or over.
     """

@@ -1,1 +1,1 @@
-"""Many hosts: the same operation on each of them, bounded and fair, on this machine or on several."""
+"""Run the same operation on many hosts, a limited number at a time, on this machine or on several."""

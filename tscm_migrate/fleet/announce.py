@@ -1,6 +1,6 @@
-"""Tells others how a pull went: pings for a dead man's switch, messages when something failed.
+"""Notify others how a pull ended: pings for a monitor that expects them, and messages about failures.
 
-Addresses hold tokens: they may be given as "env:VAR", and are blanked wherever they would show.
+Addresses contain tokens: they may be given as "env:VAR", and are blanked in all output.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def resolved(address: str, env: Mapping[str, str] = os.environ) -> str:
-    """An address, from the environment where it says so; what is shown from now on has it blanked.
+    """Return an address, from the environment if it is "env:VAR"; blank it in all output from now on.
 
     Raises:
         UsageError: the variable is not set.
@@ -39,7 +39,7 @@ def resolved(address: str, env: Mapping[str, str] = os.environ) -> str:
 
 @contextmanager
 def unannounced(settings: Settings) -> Iterator[None]:
-    """Around a pull that only looks: nobody is told, but who would be must be known.
+    """Check the addresses for a dry run; nothing is sent.
 
     Raises:
         UsageError: a variable is not set.
@@ -51,9 +51,9 @@ def unannounced(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def announced(settings: Settings, outcomes: Sequence[PullOutcome], emit: Emit) -> Iterator[None]:
-    """Around a pull: `outcomes` is filled inside.
+    """Notify about the pull that runs inside; it fills `outcomes`.
 
-    The ping says start, and then success or failure; a message is sent only for a failure.
+    A ping is sent at the start, and one for success or failure at the end. Messages are sent about a failure only.
     """
     ping = resolved(settings.ping) if settings.ping else ""
     urls = [resolved(url) for url in settings.notify]
@@ -83,13 +83,13 @@ def _title(outcomes: Sequence[PullOutcome], failed: Sequence[PullOutcome]) -> st
 
 def _ping(url: str, end: str, body: str, emit: Emit) -> None:
     if url and (problem := notify.ping(url, end, body)):
-        emit(Message(f"the dead man's switch was not reached: {problem}", "warning"))
+        emit(Message(f"the ping could not be sent: {problem}", "warning"))
 
 
 def tell(settings: Settings, title: str, body: str, emit: Emit) -> None:
     """Send a message to all of `notify`; a failure is a warning."""
     urls = [resolved(url) for url in settings.notify]
     if not urls:
-        emit(Message("there is nobody to tell: [offsite] has no `notify`", "warning"))
+        emit(Message("no notification was sent: [offsite] of the inventory has no `notify`", "warning"))
     elif problem := notify.message(urls, title, body):
         emit(Message(f"notify: {problem}", "warning"))

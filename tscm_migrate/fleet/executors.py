@@ -72,7 +72,7 @@ class ClusterExecutor(Executor):
         self._seen = self._asked = time.monotonic()
 
     def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Run `work` on a worker; it waits while there is none."""
+        """Run `work` on a worker; it waits until one is connected."""
         return self._inner.submit(work, *args, **kwargs)
 
     def check(self) -> None:
@@ -113,7 +113,7 @@ def cluster(where: Cluster, *, patience: float = _PATIENCE) -> Iterator[ClusterE
     """
     if not where.scheduler.startswith("tls://"):
         raise UsageError(
-            f"{where.scheduler} is not encrypted: whoever reaches it could run code with your keys",
+            f"{where.scheduler} is not encrypted: any client that reaches it could run code with your keys",
             "use tls://HOST:PORT",
         )
     for name in ("ca", "cert", "key"):

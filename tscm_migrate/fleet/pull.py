@@ -1,4 +1,4 @@
-"""`offsite pull` for many hosts: jobs, an executor, a table of outcomes, an exit code."""
+"""Run `offsite pull` for many hosts: jobs, an executor, outcomes and the exit code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PullOutcome = Outcome[PullJob, Pulled]
 
 @dataclass(frozen=True)
 class PullWorkers:
-    """Who pulls: `jobs` at once, in threads, or in `processes` of this machine, or on a `cluster`."""
+    """Where pulls run: `jobs` at once, in threads, or in `processes` of this machine, or on a `cluster`."""
 
     jobs: int = 4
     processes: int = 0
@@ -43,10 +43,10 @@ class PullWorkers:
 
 
 def crew(desk: OffsiteContext, jobs: str | None, processes: str | None, *, on_cluster: bool = False) -> PullWorkers:
-    """Who pulls, from the options and the settings.
+    """Return where pulls run, from the options and the settings.
 
     Raises:
-        UsageError: not numbers, or a cluster that is not described.
+        UsageError: a value is not a number, or the inventory has no cluster.
     """
     several = _number("--jobs", jobs) if jobs else desk.settings.jobs
     if not on_cluster:
@@ -64,12 +64,12 @@ def crew(desk: OffsiteContext, jobs: str | None, processes: str | None, *, on_cl
 
 def _number(option: str, text: str) -> int:
     if not (text.isdecimal() and 1 <= int(text) <= _MOST):
-        raise UsageError(f"{option} {text[:20]!r} is no number from 1 to {_MOST}")
+        raise UsageError(f"{option} {text[:20]!r} is not a number from 1 to {_MOST}")
     return int(text)
 
 
 def due(desk: OffsiteContext, hosts: list[Host], older: str | None) -> list[Host]:
-    """The hosts whose newest verified copy is older than that ("36h"); all of them where nothing is asked."""
+    """Return the hosts whose newest verified copy is older than that ("36h"); all of them for None."""
     if older is None:
         return hosts
     limit = duration_option("--if-older", older)
@@ -83,9 +83,9 @@ def _now() -> datetime:
 
 
 def pulls(jobs: Sequence[PullJob], crew: PullWorkers, tools: Tools) -> Iterator[PullOutcome]:
-    """Pull from every host; yields each outcome as it is there.
+    """Pull from every host; yield each outcome as soon as it is known.
 
-    In threads, `tools` serve all of them; elsewhere each worker makes its own, and secrets never travel.
+    Threads share `tools`; a worker in another process makes its own, and no secret is sent to it.
     """
     probe = Probe[PullJob](lambda job: job.host) if len(jobs) > crew.jobs else None
     with ExitStack() as stack:
@@ -93,7 +93,7 @@ def pulls(jobs: Sequence[PullJob], crew: PullWorkers, tools: Tools) -> Iterator[
         work: Any = do_pull
         if crew.cluster is not None:
             executor = stack.enter_context(cluster(crew.cluster))
-            probe = None  # its workers may reach hosts that this workstation does not
+            probe = None  # its workers may reach hosts that this workstation cannot reach
         elif crew.processes:
             executor = stack.enter_context(processes(crew.processes))
         else:
@@ -114,7 +114,7 @@ def _share_arenas() -> None:
 
 
 def exit_code(outcomes: Sequence[PullOutcome]) -> Exit:
-    """0: all well; one host: its error's own code; 4 where only some hosts or some archives failed, 1 where all did."""
+    """Return 0 without failures, 4 if some hosts or archives failed, 1 if all did; for one host, its error's code."""
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
     if not failed:
         return Exit.ATTENTION if any(o.value is not None and o.value.failed for o in outcomes) else Exit.DONE
@@ -124,7 +124,7 @@ def exit_code(outcomes: Sequence[PullOutcome]) -> Exit:
 
 
 def as_dict(outcome: PullOutcome) -> dict[str, Any]:
-    """One line of `--json`."""
+    """Return the object of `--json`."""
     told: dict[str, Any] = {"v": 1, "host": outcome.item.host.name, "seconds": round(outcome.seconds, 3)}
     if outcome.value is not None:
         told |= {"outcome": outcome.value.outcome, "size": outcome.value.size}

@@ -1,6 +1,6 @@
-"""Off-site: archives in storage that survives the appliance, and the proof that they can be restored.
+"""Off-site copies: archives in a store outside the appliance, with the proof that they can be restored.
 
-A *copy* is one archive of one host in one store: a data object under a key that nobody else uses, and a manifest
-that is committed only after the data is there, whole and read back. No manifest, no copy; so a run that is cut
-anywhere leaves at most data that `clean` takes away, never half a copy.
+A copy is one archive of one host in one store: a data object under a key of its own, and a manifest that is written
+only after the data is complete and was read back. Data without a manifest is not a copy: an interrupted run leaves at
+most such data, which `clean` deletes.
 """

@@ -1,4 +1,4 @@
-"""The same retention for the archives on an appliance: one is deleted there only when a verified copy is off-site."""
+"""Apply retention on the appliance: delete an archive there only if a verified off-site copy exists."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ApplianceArchive:
-    """One archive in an appliance's backup folder, the verdict on it, and its copy off-site, if one is verified."""
+    """One archive in an appliance's backup folder, the verdict, and its verified off-site copy if there is one."""
 
     archive: Archive
     verdict: Verdict
     copy: Copy | None
 
     def as_dict(self) -> dict[str, Any]:
-        """One line of `--json`."""
+        """Return the object of `--json`."""
         told = {"v": 1, "host": self.verdict.copy.host, "archive": self.archive.name, "keep": self.verdict.keep}
         return {**told, "reasons": list(self.verdict.reasons), "copy": self.copy.id if self.copy else None}
 
 
 def plan(shell: Shell, catalog: Catalog, policy: RetentionPolicy, now: datetime) -> list[ApplianceArchive]:
-    """Say which archives would go; newest first, nothing is deleted.
+    """Decide which archives to delete, newest first; delete nothing.
 
     Raises:
-        PruneRefused: the clock went back. SshError: the appliance could not be asked.
+        PruneRefused: the clock went back. SshError: the archives could not be listed.
     """
     prune.check_clock(catalog, now)
     prune.refuse_unreadable(catalog)
@@ -64,9 +64,9 @@ def plan(shell: Shell, catalog: Catalog, policy: RetentionPolicy, now: datetime)
 
 
 def thin(shell: Shell, store: Store, found: list[ApplianceArchive]) -> Iterator[tuple[ApplianceArchive, str]]:
-    """Delete what goes; yields each with "" or why it was left after all.
+    """Delete the archives to delete; yield each with "", or why it was kept after all.
 
-    Neither side is believed: the copy is read from the store again, and the archive hashed where it is, right before.
+    Immediately before each deletion, the copy is read from the store again, and the archive is hashed on the appliance.
     """
     gone = 0
     for one in found:

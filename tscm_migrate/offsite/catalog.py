@@ -1,7 +1,7 @@
-"""Which copies there are: read from the manifests in the store, each of them fetched once and then remembered.
+"""List the copies in a store from their manifests, with a local cache.
 
-The store decides; the file on the workstation only saves fetching what cannot change, and may be deleted. What lies in
-the store and cannot be read, whatever is wrong with it, is named in `Catalog.unreadable` and passed over.
+The cache only saves fetching manifests and records, which never change; it may be deleted. An object that cannot be
+read is listed in `Catalog.unreadable` and skipped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ AHEAD = timedelta(hours=15)  # older versions read a name in local time as UTC, 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Something in a store that cannot be read as a copy's: its key, as it can be shown, and why."""
+    """An object that cannot be read as part of a copy: its key, safe to show, and why."""
 
     key: str
     why: str
@@ -46,13 +46,13 @@ class Unreadable:
         return self.why if self.key in self.why else f"{self.key}: {self.why}"
 
     def of(self, host: str) -> bool:
-        """Whether it lies where this host's copies are."""
+        """Whether its key is below the host's folder."""
         return f"{self.key}/".startswith(f"{keys.HOSTS}/{keys.host_part(host)}/")
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A manifest with everything that was found out about it since."""
+    """A manifest with all records about it."""
 
     manifest: Manifest
     records: tuple[Record, ...] = ()  # oldest first
@@ -60,31 +60,31 @@ class Copy:
 
     @property
     def host(self) -> str:
-        """The host that it is of."""
+        """Return the host that it was made of."""
         return self.manifest.host
 
     @property
     def id(self) -> str:
-        """What names it within its host."""
+        """Return what identifies it among the copies of its host."""
         return self.manifest.id
 
     @property
     def taken_at(self) -> datetime:
-        """When the appliance took it (UTC)."""
+        """Return when the appliance made it (UTC)."""
         return self.manifest.taken_at
 
     @property
     def future(self) -> bool:
-        """Whether its name was of a time to come when it was pulled: its date says nothing then."""
+        """Whether its name was dated in the future when it was pulled; its date proves nothing then."""
         return self.taken_at > self.manifest.pulled_at + AHEAD
 
     @property
     def dated(self) -> datetime:
-        """When it was taken, at the latest: not after it was pulled."""
+        """Return when it was taken, but not later than it was pulled."""
         return min(self.taken_at, self.manifest.pulled_at)
 
     def as_dict(self) -> dict[str, Any]:
-        """One line of `--json`: the manifest, and what is known beyond it."""
+        """Return the object of `--json`: the manifest, and the state from the records."""
         return {
             **self.manifest.as_dict(),
             "tags": list(self.tags),
@@ -100,7 +100,7 @@ class Copy:
 
     @property
     def damaged(self) -> str:
-        """Why it cannot be counted on; "" where nothing is known against it."""
+        """Return why it is known to be damaged, or ""."""
         if self.missing:
             return "its data is not in the store, or has another size"
         latest = self._latest("verify")
@@ -108,7 +108,7 @@ class Copy:
 
     @property
     def verified_at(self) -> datetime | None:
-        """When its bytes were last read and found right; None: never, or damaged since."""
+        """Return when its bytes were last read and correct; None: never, or damaged since."""
         if self.damaged:
             return None
         latest = self._latest("verify")
@@ -117,29 +117,29 @@ class Copy:
 
     @property
     def drill(self) -> Record | None:
-        """The newest drill."""
+        """Return the newest drill's record."""
         return self._latest("drill")
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """What protects it from `prune`, as last set."""
+        """Return its tags, as last set."""
         latest = self._latest("tag")
         return latest.tags if latest else self.manifest.tags
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """What a store holds, as it was listed."""
+    """The contents of a store when it was listed."""
 
     url: str
     copies: tuple[Copy, ...]  # newest first
-    unreadable: tuple[Unreadable, ...] = ()  # what lies there and could not be read
+    unreadable: tuple[Unreadable, ...] = ()  # objects that could not be read
     orphans: tuple[Stat, ...] = ()  # data without a manifest
     known_before: int = 0  # copies that the workstation remembered before it looked
     hosts: tuple[str, ...] = field(default=())
 
     def of(self, host: str) -> tuple[Copy, ...]:
-        """A host's copies, newest first."""
+        """Return a host's copies, newest first."""
         return tuple(self._by_host.get(host, ()))
 
     @cached_property
@@ -150,12 +150,12 @@ class Catalog:
         return found
 
     def find(self, host: str, name: str = "latest") -> Copy:
-        """The copy that `name` means: "latest" (the newest verified one), an id, or an archive's name.
+        """Return the copy that `name` means: "latest" (the newest verified copy), an id, or an archive's name.
 
-        A copy whose name was dated in the future when it was pulled is never the latest where another one is verified.
+        A copy that was dated in the future when it was pulled is the latest only if no other one is verified.
 
         Raises:
-            CopyMissing: none, or several archives of that name with different bytes.
+            CopyMissing: there is none, or several archives have that name and different bytes.
         """
         mine = self.of(host)
         candidates = [copy for copy in mine if copy.verified_at] if name == LATEST else mine
@@ -182,7 +182,7 @@ def load(store: Store, *, hosts: Iterable[str] | None = None, cache: Path | None
     Args:
         store: whose.
         hosts: only these; None for all.
-        cache: the folder in which what was read is remembered; None: nothing is.
+        cache: folder of the cache; None for no cache.
     """
     memory = _Memory(cache, store.url)
     wanted = sorted(set(hosts)) if hosts is not None else None
@@ -222,13 +222,17 @@ def _parsed(bodies: dict[str, bytes], odd: Callable[[str, str], None]) -> tuple[
                 records.append(parse_record(body, key))
         except CopyDamaged as error:
             odd(key, error.message())
-        except Exception as error:  # noqa: BLE001 - one file that nobody foresaw must not hide all others
+        except Exception as error:  # noqa: BLE001 - an unexpected file must not hide all others
             odd(key, f"it cannot be read ({type(error).__name__})")
     return manifests, records
 
 
 def _bodies(store: Store, small: list[Stat], memory: _Memory, strange: list[Unreadable]) -> dict[str, bytes]:
-    """Read what is not remembered. Where nothing at all may be read, it is the store that refuses, not its objects."""
+    """Read the objects that are not in the cache.
+
+    Raises:
+        StoreDenied: the store refuses to return any object.
+    """
     bodies: dict[str, bytes] = {}
     absent: list[Stat] = []
     refused: list[StoreDenied] = []
@@ -237,7 +241,7 @@ def _bodies(store: Store, small: list[Stat], memory: _Memory, strange: list[Unre
         if known is not None:
             bodies[entry.key] = known
         elif entry.size > SMALL:
-            strange.append(Unreadable(entry.key, f"{entry.size} bytes are more than this tool ever writes there"))
+            strange.append(Unreadable(entry.key, f"{entry.size} bytes are more than this tool writes there"))
         else:
             absent.append(entry)
     with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="catalog") as pool:
@@ -254,7 +258,7 @@ def _bodies(store: Store, small: list[Stat], memory: _Memory, strange: list[Unre
 
 
 def _fetched(store: Store, entry: Stat) -> bytes | CopyDamaged | StoreError | None:
-    """The object's bytes, or why it cannot be read; None where it was deleted since the listing, or that lags."""
+    """Return an object's bytes, or why it cannot be read; None if it was deleted since the listing."""
     try:
         return read_small(store, entry.key)
     except ObjectMissing:
@@ -266,7 +270,7 @@ def _fetched(store: Store, entry: Stat) -> bytes | CopyDamaged | StoreError | No
 
 
 def forget(cache: Path, url: str) -> None:
-    """Forget what was remembered of a store."""
+    """Delete the cache of a store."""
     _memory_file(cache, url).unlink(missing_ok=True)
 
 
@@ -275,7 +279,7 @@ def _memory_file(folder: Path, url: str) -> Path:
 
 
 class _Memory:
-    """What was read before, by key, size and time of change."""
+    """The cache: objects that were read before, by key, size and time of modification."""
 
     def __init__(self, folder: Path | None, url: str) -> None:
         self._path = _memory_file(folder, url) if folder else None
@@ -303,7 +307,7 @@ class _Memory:
         return sum("/archives/" in key for key in self._held if _below(key, prefixes))
 
     def data_of_gone(self, present: set[str], prefixes: list[str]) -> set[str]:
-        """The data keys of manifests that were there the last time, and are not listed now."""
+        """Return the data keys of manifests that were listed the last time, but not now."""
         found = set()
         for key, held in self._held.items():
             if _below(key, prefixes) and "/archives/" in key and key not in present:
@@ -317,7 +321,7 @@ class _Memory:
             return
         for key in gone:
             del self._held[key]
-        with suppress(OSError):  # it only saves time
+        with suppress(OSError):  # the cache only saves time
             private.folder(self._path.parent)
             private.write(self._path, json.dumps({"cache": _CACHE, "held": self._held}))
 

@@ -1,4 +1,4 @@
-"""What every off-site task needs: the inventory, the settings, the store, and what connects to hosts."""
+"""The context of an off-site command: inventory, settings, store and connections."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.stores.base import Store
 
 
-_NAMED = 20  # objects that are named each
-_WINDOWS = 32 << 20  # bytes that all streams of a process may hold
+_NAMED = 20  # objects that are named
+_WINDOWS = 32 << 20  # bytes in memory for all streams of a process
 
 
 @dataclass(frozen=True)
 class OffsiteContext:
-    """An open store with what surrounds it."""
+    """An open store, with the inventory, the settings and the secrets."""
 
     inventory: Inventory
     settings: Settings
@@ -44,7 +44,7 @@ class OffsiteContext:
     cache: Path
 
     def catalog(self, hosts: Sequence[str] | None = None, *, rebuild: bool = False) -> Catalog:
-        """What the store holds; `rebuild` forgets what was remembered of it. What cannot be read is named."""
+        """List the store's copies, and warn of objects that cannot be read; `rebuild`: delete the cache first."""
         if rebuild:
             catalogs.forget(self.cache, self.store.url)
         found = catalogs.load(self.store, hosts=hosts, cache=self.cache)
@@ -55,12 +55,12 @@ class OffsiteContext:
         return found
 
     def hosts(self, names: Sequence[str], groups: Sequence[str], *, moved: bool = False) -> list[Host]:
-        """The hosts that are meant, each once: by name, by group, or, without either, all of the inventory.
+        """Return hosts, each once: those with the given names or in the groups; without either, all of the inventory.
 
-        Hosts that another one has replaced are meant only where `moved` is true and they are named.
+        A host that was replaced by another one is returned only if `moved` is true and it is named.
 
         Raises:
-            InventoryError: no such host or group. UsageError: there is none at all.
+            InventoryError: no such host or group. UsageError: the inventory has no host.
         """
         found = [self.inventory.host(name, moved=moved) for name in names]
         found += [host for group in groups for host in self.inventory.group(group)]
@@ -73,7 +73,7 @@ class OffsiteContext:
     def jobs(
         self, hosts: Sequence[Host], archive: str, tags: tuple[str, ...], at_once: int = 1, *, look_only: bool = False
     ) -> list[PullJob]:
-        """One job a host; `at_once` of them share the memory that streams may fill."""
+        """Return one job for each host; `at_once` of them share the memory for streams."""
         window = max(_WINDOWS // at_once, 2 << 20)
         options = PullOptions(
             archive, self.settings.copying(tags), window=window, cache=self.cache, look_only=look_only
@@ -81,7 +81,7 @@ class OffsiteContext:
         return [PullJob(host, self.settings.store, options, self.inventory.path) for host in hosts]
 
     def tools(self) -> Tools:
-        """For threads of this process; an sftp store's connection is not shared."""
+        """Return the tools for threads of this process; they do not share the connection of an sftp store."""
         shared = None if self.settings.store.startswith("sftp://") else self.store
         return Tools(self.secrets, self.emit, shared)
 
@@ -97,7 +97,7 @@ def opened(
     """Read the inventory and open the store that it, or `store`, names.
 
     Raises:
-        InventoryError, UsageError: as they come.
+        InventoryError, UsageError: the inventory or the store's URL is not valid.
     """
     found = load(Path(inventory) if inventory else None)
     chosen = settings(found, store)
@@ -108,5 +108,5 @@ def opened(
 
 
 def cache_folder() -> Path:
-    """Where catalogs are remembered; it may be deleted at any time."""
+    """Return the folder of the catalogs' cache; it may be deleted at any time."""
     return state_folder() / "offsite"

@@ -1,4 +1,4 @@
-"""Bring a copy back: the archive as the appliance made it, hashed on the way, named only when whole."""
+"""Fetch a copy: the archive as the appliance made it, verified, and named only when it is complete."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def archive(store: Store, copy: Copy, *, gnupg_home: Path | None = None) -> Iterator[Iterator[bytes]]:
-    """The bytes of the archive as they were on the appliance; what we sealed is opened with the user's secret key.
+    """Yield the bytes of the archive as they were on the appliance; decrypt what this tool encrypted.
 
-    Read to its end, the stream has been checked against the manifest, twice where it was sealed; whoever commits to
-    anything does it after that.
+    The stream is compared with the manifest at its end, before and after decryption. Do not use the bytes before that.
 
     Raises:
-        CopyDamaged: at the end of the stream, when the bytes are not those that went in.
-        SealFailed: no secret key opens it.
+        CopyDamaged: at the end of the stream, the bytes are not the ones that were stored.
+        SealFailed: no secret key decrypts it.
     """
     manifest = copy.manifest
     with closing(store.read(manifest.data)) as raw:
@@ -48,10 +47,10 @@ def archive(store: Store, copy: Copy, *, gnupg_home: Path | None = None) -> Iter
 def opened(
     store: Store, copy: Copy, passphrase: Secret | None, *, gnupg_home: Path | None = None
 ) -> Iterator[Iterator[bytes]]:
-    """What was packed, with every seal taken off: ours, and the one that the appliance has put on.
+    """Yield the decrypted archive: without the encryption of this tool and that of the appliance.
 
     Raises:
-        As `archive`, and SealFailed where the passphrase does not open it.
+        See `archive`. SealFailed: also if the passphrase is wrong.
     """
     with ExitStack() as stack:
         chunks = stack.enter_context(archive(store, copy, gnupg_home=gnupg_home))
@@ -74,12 +73,12 @@ def _checked(chunks: Iterator[bytes], manifest: Manifest, store: Store, sha256: 
 
 
 def fetch(store: Store, copy: Copy, folder: Path, *, gnupg_home: Path | None = None) -> Path:
-    """Write a copy's archive into a folder, under its documented name; never over another file.
+    """Write a copy's archive into a folder, under its documented name; never replace a file.
 
     Raises:
-        UsageError: the folder cannot be created, or the manifest's archive has no archive's name.
-        ObjectExists: a file of that name is there.
-        CopyDamaged, StoreError, SealFailed: nothing is left but what was there before.
+        UsageError: the folder cannot be created, or the archive's name in the manifest is not valid.
+        ObjectExists: a file with that name exists.
+        CopyDamaged, StoreError, SealFailed: nothing was written.
     """
     name = copy.manifest.archive
     if not names.acceptable(name):

@@ -1,4 +1,4 @@
-"""Is what was promised still true? Pure: a catalog and a clock in, a verdict a host out."""
+"""Compare each host's newest verified copy with its RPO. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.offsite.catalog import Catalog, Copy
 
-_AHEAD = timedelta(hours=1)  # a copy dated later than that proves nothing
+_AHEAD = timedelta(hours=1)  # a copy dated later than that does not count
 _BEFORE = 7  # earlier copies that a size is compared with
 _SHRUNK, _GROWN = 0.5, 4.0
 _HISTORY = 60
@@ -22,7 +22,7 @@ _HISTORY = 60
 
 @dataclass(frozen=True)
 class HostStatus:
-    """How one host stands. `age`: of the newest verified copy, by when the appliance took it."""
+    """The state of one host; `age`: time since the appliance made the newest verified copy."""
 
     host: str
     state: Literal["fresh", "late", "never"]
@@ -37,7 +37,7 @@ class HostStatus:
     history: tuple[tuple[datetime, int], ...] = field(default=())  # (taken, bytes on the appliance), oldest first
 
     def as_dict(self) -> dict[str, Any]:
-        """One line of `--json`."""
+        """Return the object of `--json`."""
         newest = self.newest
         return {
             "v": 1,
@@ -64,14 +64,14 @@ def judge(
     now: datetime,
     drill_every: timedelta | None = None,
 ) -> list[HostStatus]:
-    """Say how every host stands, the worst first.
+    """Return the state of every host, the worst first.
 
     Args:
         catalog: what the store holds.
-        hosts: those that are promised something; others that have copies are not judged.
+        hosts: only these; others that have copies are left out.
         rpo_of: how old the newest verified copy of a host may get.
         now: aware.
-        drill_every: how old the newest good drill may get; None: drills are not promised.
+        drill_every: how old the newest good drill may get; None: any age.
     """
     found = [_host(catalog.of(host), host, rpo_of(host), now, drill_every) for host in sorted(set(hosts))]
     found = [replace(one, warnings=(*one.warnings, *_unread(catalog, one.host))) for one in found]
@@ -135,7 +135,7 @@ def _drills(copies: tuple[Copy, ...], last: datetime | None, now: datetime, ever
 
 
 def prometheus(statuses: Iterable[HostStatus], now: datetime) -> str:
-    """The textfile collector's format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+    """Return metrics for the textfile collector (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
     rows: dict[str, list[tuple[str, float]]] = {}
     for status in statuses:
         newest = status.newest
@@ -166,12 +166,12 @@ def prometheus(statuses: Iterable[HostStatus], now: datetime) -> str:
 _HELP = {
     "newest_verified_timestamp_seconds": "When the newest verified copy was taken; 0 for none.",
     "rpo_seconds": "How old the newest verified copy may get.",
-    "late": "1 where the promise is broken.",
+    "late": "1 if the newest verified copy is older than the RPO, or there is none.",
     "copies": "Copies in the store.",
     "newest_size_bytes": "Size of the newest verified copy.",
     "stored_bytes": "Size of all copies.",
     "drill_timestamp_seconds": "When the last good restore drill was; 0 for none.",
-    "warnings": "Number of things that want a look.",
+    "warnings": "Number of warnings.",
 }
 
 

@@ -1,10 +1,10 @@
 """Encrypt and decrypt a stream with the system's gpg; nothing is written to a disk.
 
 Encryption needs public keys only, named by their complete fingerprints in the inventory. python-gnupg reads from a
-file-like object and hands its output to `on_data`; a bounded queue between that thread and ours keeps memory flat.
+file-like object and hands its output to `on_data`; a bounded queue between that thread and this one limits memory.
 
-Keys come from the operator's keyring, options do not: gpg.conf may add a signature, armour, other recipients or another
-file descriptor for the passphrase, and what is stored would no longer be what the manifest says.
+Keys come from the operator's keyring, but gpg.conf is not read: it may add a signature, armour or other recipients, so
+that the stored data would not match the manifest.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 _BUFFER = 1 << 18  # bytes a read of gpg's output; python-gnupg's own 1 KiB costs a third of the speed
 _WAITING = 16  # chunks between gpg and the consumer
-_STALL = 600.0  # seconds in which gpg neither reads nor writes: it waits for something that will not come
+_STALL = 600.0  # seconds without any read or write of gpg, after which it is ended
 _FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
 _STATUS = re.compile(r"\[GNUPG:\]\s*")
-OPTIONS = ("--no-options", "--no-tty")  # nobody's gpg.conf
+OPTIONS = ("--no-options", "--no-tty")  # gpg.conf is not read
 _ENCRYPT = ("--no-encrypt-to", "--no-throw-keyids", "--no-textmode", "--no-armor", "--compress-algo", "none")
 
 
 def recipients(names: Iterable[str], home: Path | None = None) -> tuple[str, ...]:
-    """Check that every key is in the keyring and usable; returns the fingerprints.
+    """Check that every key is in the keyring and usable; return the fingerprints.
 
     Raises:
         SealFailed: not a complete fingerprint, not in the keyring, or revoked, expired or disabled.
@@ -67,7 +67,7 @@ def sealed(chunks: Iterable[bytes], to: tuple[str, ...], home: Path | None = Non
     """Encrypt a stream to public keys.
 
     Raises:
-        SealFailed: gpg said no; also whatever `chunks` raises: a source that died never looks like a short one.
+        SealFailed: gpg failed. Also every error of `chunks`: a source that failed never looks like a short one.
     """
 
     def work(gpg: gnupg.GPG, source: _Source) -> Any:
@@ -77,7 +77,7 @@ def sealed(chunks: Iterable[bytes], to: tuple[str, ...], home: Path | None = Non
 
 
 def can_open(to: tuple[str, ...], home: Path | None = None) -> bool:
-    """Whether the keyring has a secret key that opens what is encrypted to these keys, without asking anybody."""
+    """Whether the keyring has a secret key for data encrypted to these keys; asks for no passphrase."""
     names = [word for name in to for word in ("--recipient", name)]
     encrypt = ["--trust-model", "always", *_ENCRYPT, *names, "--encrypt"]
     probe = b"probe"
@@ -105,7 +105,7 @@ def opened(
     """Decrypt a stream, with a passphrase (in an empty keyring of its own) or with the user's secret keys.
 
     Raises:
-        SealFailed: while it is read, also when gpg finds at the end that the bytes were changed.
+        SealFailed: while it is read; also at the end, if gpg finds that the bytes were changed.
     """
 
     def work(gpg: gnupg.GPG, source: _Source) -> Any:
@@ -132,9 +132,9 @@ def opened(
 
 @contextmanager
 def _with_agent(home: Path | None) -> Iterator[Path | None]:
-    """A keyring whose agent starts: the operator's, or the same keys in a folder without an options file.
+    """Yield a keyring whose agent starts: the operator's, or the same keys in a folder without an options file.
 
-    A mistake in gpg-agent.conf keeps the agent from starting, and with it every secret key from being used.
+    With a mistake in gpg-agent.conf the agent does not start, and no secret key can be used.
     """
     program = shutil.which("gpg-connect-agent")
     base = [str(program), *(["--homedir", str(home)] if home else [])]
@@ -184,7 +184,7 @@ def _gpg(home: Path | str | None) -> gnupg.GPG:
 
 
 class _Source:
-    """The chunks as a file, for python-gnupg's writing thread."""
+    """Chunks as a file object, for python-gnupg's writing thread."""
 
     def __init__(self, chunks: Iterable[bytes], stop: threading.Event) -> None:
         self._chunks = iter(chunks)
@@ -227,7 +227,7 @@ class _Pipe:
                 break
             except Full:
                 continue
-        return False  # as `on_data`: python-gnupg shall not keep it too
+        return False  # for `on_data`: python-gnupg does not keep the chunk too
 
     def on_data(self, data: bytes) -> bool:
         return self.put(data) if data else False  # b"" is python-gnupg's end of output, before gpg has ended
@@ -279,8 +279,8 @@ def _piped(
 
 
 def _remembering(gpg: gnupg.GPG) -> list[subprocess.Popen[bytes]]:
-    """Collect the processes that python-gnupg starts from now on: one that hangs has to be ended."""
-    start, started = gpg._open_subprocess, list[subprocess.Popen[bytes]]()  # noqa: SLF001 - it gives them to nobody
+    """Collect the processes that python-gnupg starts from now on, to end one that hangs."""
+    start, started = gpg._open_subprocess, list[subprocess.Popen[bytes]]()  # noqa: SLF001 - python-gnupg has no other access to them
 
     def opened(*args: Any, **more: Any) -> subprocess.Popen[bytes]:
         started.append(start(*args, **more))
@@ -303,5 +303,5 @@ def _check(source: _Source, outcome: list[Any], fix: str) -> None:
 
 
 def _words(text: str) -> str:
-    """What gpg says to people, without its lines for programs."""
+    """Return gpg's messages, without its status lines."""
     return outside(" ".join(_STATUS.sub("", text).split()))[:200]

@@ -1,6 +1,6 @@
-"""One host's pull as a unit of work that can be sent to another process or machine: plain data, no secret.
+"""Pull from one host as a job that can be sent to another process or machine: plain data, no secret.
 
-Whoever does it opens the connections and resolves the secrets itself.
+The worker opens the connections and resolves the secrets itself.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ class PullJob:
 
 @dataclass(frozen=True)
 class Tools:
-    """What a worker has of its own; made anew where a job arrives in another process."""
+    """What a worker uses: secrets, events and a store; each process makes its own."""
 
     credentials: Credentials
     emit: Emit = silent
-    store: Store | None = None  # one for all of a process, where the kind of store allows that
+    store: Store | None = None  # shared by all jobs of a process, if the kind of store allows it
 
     @staticmethod
     def here() -> Tools:
-        """For a worker without a terminal."""
+        """Return the tools of a worker without a terminal."""
         return Tools(Secrets(interactive=False))
 
 
 def do_pull(job: PullJob, tools: Tools | None = None) -> Pulled:
-    """Do one job; without `tools` in a worker of its own.
+    """Run one job; without `tools` it makes its own, as in another process.
 
     Raises:
-        MigrateError: as `pull.pull` does, and where no connection can be made.
-        RuntimeError: another error of a worker, without the secrets that only the worker knows.
+        MigrateError: see `pull.pull`; also if no connection can be made.
+        RuntimeError: any other error of a worker, with its secrets blanked.
     """
     if tools is not None:
         return _done(job, tools)
@@ -66,7 +66,7 @@ def do_pull(job: PullJob, tools: Tools | None = None) -> Pulled:
         return _done(job, Tools.here())
     except MigrateError:
         raise
-    except Exception as error:  # noqa: BLE001 - it is sent to another process, which cannot blank what it does not know
+    except Exception as error:  # noqa: BLE001 - the process that it is sent to does not know the secrets to blank
         raise RuntimeError(redact.clean(f"{type(error).__name__}: {error}")) from None
 
 
@@ -80,7 +80,7 @@ def _done(job: PullJob, tools: Tools) -> Pulled:
 
 @contextmanager
 def stored(url: str, inventory: Path | None, tools: Tools) -> Iterator[Store]:
-    """The store of a job: the shared one, or one of its own that is closed afterwards."""
+    """Yield the store of a job: the shared one, or one that is closed afterwards."""
     if tools.store is not None:
         yield tools.store
         return
@@ -89,7 +89,7 @@ def stored(url: str, inventory: Path | None, tools: Tools) -> Iterator[Store]:
 
 
 def dialler(inventory: Path | None, tools: Tools) -> Callable[[str], Shell]:
-    """Connects to the host of an `sftp://` store: a name in the inventory, or user@address:port."""
+    """Return a function that connects to the host of an `sftp://` store: a name, or user@address:port."""
 
     def dial(spec: str) -> Shell:
         return connect(load(inventory).host(spec), credentials=tools.credentials, emit=tools.emit)

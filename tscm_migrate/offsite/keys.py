@@ -1,11 +1,11 @@
-"""How copies lie in a store; documented in docs/reference/manifest.md.
+"""Keys of the objects in a store; documented in docs/reference/manifest.md.
 
-    hosts/HOST/archives/ARCHIVE~NONCE          the bytes, under a key that nobody else ever uses
+    hosts/HOST/archives/ARCHIVE~NONCE          the bytes, under a key that is used once
     hosts/HOST/archives/ARCHIVE~SHA16.json     the manifest, committed last; SHA16 is of the archive on the appliance
-    hosts/HOST/records/ARCHIVE~SHA16/TIME~KIND~NONCE.json   what was found out later: verified, drilled, tagged
+    hosts/HOST/records/ARCHIVE~SHA16/TIME~KIND~NONCE.json   later results: verified, drilled, tagged
 
-A manifest's key follows from the content, so two runs that pull the same archive at once meet there: one commits, the
-other sees it. Also where a server ignores conditions, the worst is that an equal manifest replaces an equal one.
+A manifest's key follows from the content: of two runs that pull the same archive at once, one writes it and the other
+finds it. If a server ignores the condition of a write, an equal manifest replaces an equal one.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 @lru_cache(maxsize=4096)
 def host_part(name: str) -> str:
-    """A host's name as one part of a key: other letters than `a-z0-9._-` become `~` and two hex digits a byte.
+    """Return a host's name as one part of a key: letters other than `a-z0-9._-` become `~` and two hex digits a byte.
 
-    Capitals too, so that a file system that ignores case does not mix two hosts up; and the first letter of names that
-    Windows reserves.
+    So do capitals, because some file systems ignore case, and the first letter of names that Windows reserves.
     """
     text = "".join(
         char if re.fullmatch(r"[a-z0-9_-]", char) or (char == "." and at) else _escaped(char)
@@ -43,30 +42,30 @@ def _escaped(char: str) -> str:
 
 
 def archives(host: str) -> str:
-    """The folder of a host's archives and manifests."""
+    """Return the folder of a host's archives and manifests."""
     return f"{HOSTS}/{host_part(host)}/archives"
 
 
 def records(host: str) -> str:
-    """The folder of what was found out about a host's copies."""
+    """Return the folder of the records about a host's copies."""
     return f"{HOSTS}/{host_part(host)}/records"
 
 
 def new_data(host: str, archive: str) -> str:
-    """A key for the bytes of one upload, never used before."""
+    """Return a new key for the bytes of one upload."""
     return f"{archives(host)}/{archive}~{secrets.token_hex(8)}"
 
 
 def copy_id(archive: str, source_sha256: str) -> str:
-    """What names a copy within its host."""
+    """Return what identifies a copy among those of its host."""
     return f"{archive}~{source_sha256[:16]}"
 
 
 def manifest(host: str, copy: str) -> str:
-    """The key of a copy's manifest."""
+    """Return the key of a copy's manifest."""
     return f"{archives(host)}/{copy}.json"
 
 
 def new_record(host: str, copy: str, kind: str, now: datetime) -> str:
-    """A key for one more record on a copy."""
+    """Return a new key for a record about a copy."""
     return f"{records(host)}/{copy}/{now:%Y%m%dT%H%M%SZ}~{kind}~{secrets.token_hex(4)}.json"

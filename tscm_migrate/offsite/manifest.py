@@ -1,7 +1,7 @@
-"""The small JSON files beside the archives: what a copy is, and what was found out about it later.
+"""The JSON files beside the archives: a manifest for each copy, and records about it.
 
-Written once, never changed. What comes from a store is hostile input: it is bounded, checked, and never trusted to name
-a key outside of its own host.
+They are written once and never changed. What comes from a store is hostile input: its size is limited, it is checked,
+and it cannot name a key outside the folders of its host.
 """
 
 from __future__ import annotations
@@ -45,26 +45,25 @@ Size = Annotated[int, Field(ge=0, lt=1 << 62)]
 
 
 class _File(BaseModel):
-    """Frozen; keys that a later version added are passed over."""
+    """Frozen; keys that a later version added are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     def dump(self) -> bytes:
-        """The file's bytes: readable, one key a line, ending in a newline."""
+        """Return the file's bytes: one key a line, ending in a newline."""
         return (json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n").encode()
 
     def as_dict(self) -> dict[str, Any]:
-        """What `dump` writes, as plain JSON types; the first key is the schema."""
+        """Return what `dump` writes, as plain JSON types; the first key is the schema."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 class Manifest(_File):
-    """One copy.
+    """One copy. Times are UTC.
 
-    `sha256` and `size` are of what lies in the store; `source_sha256` and `source_size` of the archive on the
-    appliance; they differ when it was sealed on the way. Times are UTC. `verified_at`: when the pull read the stored
-    bytes back and hashed them; None when it was told to look at the size only. `behind`: when it was pulled, a verified
-    copy with a later date was there already.
+    `sha256` and `size` are of the stored bytes, `source_sha256` and `source_size` of the archive on the appliance; they
+    differ if this tool encrypted it. `verified_at`: when the pull read the stored bytes back and compared the hash;
+    None if it compared the size only. `behind`: a verified copy with a later date was there already when it was pulled.
     """
 
     schema_: Literal["tscm-migrate/manifest/1"] = Field(default=MANIFEST, alias="schema", serialization_alias="schema")
@@ -77,8 +76,8 @@ class Manifest(_File):
     source_size: Size
     source_sha256: Hash
     encrypted: Sealing
-    sealed_to: tuple[Short, ...] = ()  # fingerprints of the keys that we encrypted to
-    key_ids: tuple[Short, ...] = ()  # key ids named in the stored bytes, whoever encrypted them
+    sealed_to: tuple[Short, ...] = ()  # fingerprints of the keys that this tool encrypted to
+    key_ids: tuple[Short, ...] = ()  # key ids named in the stored bytes
     taken_at: Time
     pulled_at: Time
     verified_at: Time | None = None
@@ -90,11 +89,11 @@ class Manifest(_File):
 
 
 class Record(_File):
-    """Something found out about a copy after it was stored.
+    """A later result about a copy.
 
-    `verify`: the bytes were read and hashed (`sha256` is what they were). `drill`: decrypted, unpacked, checked.
-    `restore`: written by earlier versions, read and ignored. `tag`: `tags` replaces the copy's tags. `data`: the key of
-    the bytes that were read; a record about bytes that were replaced since is ignored.
+    Its kinds are `verify` (the bytes were read; `sha256` is their hash), `drill` (decrypted, unpacked and checked),
+    `tag` (`tags` replaces the copy's tags), and `restore` (of earlier versions; ignored). `data`: the key of the bytes
+    that were read; a record about bytes that were replaced since is ignored.
     """
 
     schema_: Literal["tscm-migrate/record/1"] = Field(default=RECORD, alias="schema", serialization_alias="schema")
@@ -111,10 +110,10 @@ class Record(_File):
 
 
 def parse_manifest(body: bytes, key: str) -> Manifest:
-    """Read a manifest that lies at `key`.
+    """Parse the manifest at `key`.
 
     Raises:
-        CopyDamaged: it is none, or it speaks of another host or of a data key that is not its host's.
+        CopyDamaged: it is not valid, or names another host or a data key of another host.
     """
     found = _parsed(Manifest, MANIFEST, body, key)
     folder = keys.archives(found.host)
@@ -122,12 +121,16 @@ def parse_manifest(body: bytes, key: str) -> Manifest:
     if key != keys.manifest(found.host, found.id) or not data_is_ours or not is_key(found.data):
         raise CopyDamaged(detail=f"{key}: the manifest does not belong where it lies")
     if not names.acceptable(found.archive) or found.id != keys.copy_id(found.archive, found.source_sha256):
-        raise CopyDamaged(detail=f"{key}: the manifest tells of an archive of another name")
+        raise CopyDamaged(detail=f"{key}: the manifest names an archive with another name")
     return found
 
 
 def parse_record(body: bytes, key: str) -> Record:
-    """Read a record that lies at `key`; CopyDamaged where it is none, or speaks of another copy."""
+    """Parse the record at `key`.
+
+    Raises:
+        CopyDamaged: it is not valid, or is about another copy.
+    """
     found = _parsed(Record, RECORD, body, key)
     if not key.startswith(f"{keys.records(found.host)}/{found.copy_}/"):
         raise CopyDamaged(detail=f"{key}: the record does not belong where it lies")

@@ -1,7 +1,7 @@
 """Markers on an appliance: which of its archives have a verified copy off-site.
 
-The purge of `schedule` deletes nothing else. Its folder is created by `schedule`; where it is missing, an appliance is
-not changed. The markers are written anew after each pull, so that a copy that has gone from the store has none.
+The purge of `schedule` deletes nothing else. `schedule` creates the folder; without it, nothing is written. All markers
+are written again after each pull, so that a copy that is gone from the store has none.
 """
 
 from __future__ import annotations

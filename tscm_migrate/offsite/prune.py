@@ -1,4 +1,4 @@
-"""Delete what retention does not keep, after making sure that it is safe; and what interrupted runs left behind."""
+"""Delete the copies that retention does not keep, once that is safe; and what interrupted runs left behind."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ _NEW, _MANY = timedelta(days=2), 10  # more than so many that were pulled this l
 
 @dataclass(frozen=True)
 class Pruning:
-    """What would go, and what stays, with reasons; nothing is deleted by looking at it."""
+    """A decision about every copy, with reasons; nothing is deleted yet."""
 
     verdicts: tuple[Verdict, ...]
     catalog: Catalog
-    notes: tuple[str, ...] = ()  # what an operator should know, and stops nothing
-    unusual: tuple[str, ...] = ()  # why somebody has to confirm it
+    notes: tuple[str, ...] = ()  # for the operator's information
+    unusual: tuple[str, ...] = ()  # why the operator has to confirm it
 
     @property
     def going(self) -> tuple[Copy, ...]:
-        """The copies that go."""
+        """Return the copies to delete."""
         gone = {(v.copy.host, v.copy.id) for v in self.verdicts if not v.keep}
         return tuple(copy for copy in self.catalog.copies if (copy.host, copy.id) in gone)
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """The lines of `--json`."""
+        """Return the objects of `--json`."""
         return [
             {"v": 1, "host": v.copy.host, "copy": v.copy.id, "taken_at": v.copy.taken_at.isoformat(),
              "keep": v.keep, "reasons": list(v.reasons)} for v in self.verdicts
@@ -54,7 +54,7 @@ class Pruning:
 
 
 def plan(catalog: Catalog, policy: RetentionPolicy, now: datetime) -> Pruning:
-    """Decide, purely.
+    """Decide which copies to delete; pure.
 
     Raises:
         PruneRefused: `now` is before something that has already happened, so no age can be trusted.
@@ -71,7 +71,7 @@ def plan(catalog: Catalog, policy: RetentionPolicy, now: datetime) -> Pruning:
 
 
 def _unusual(verdicts: list[Verdict], now: datetime) -> Iterator[str]:
-    """What a person should see before copies of a host are deleted; nothing where none goes."""
+    """Yield what an operator has to see before copies of a host are deleted; nothing if none is."""
     host, going = verdicts[0].copy.host, sum(not verdict.keep for verdict in verdicts)
     if not going:
         return
@@ -83,18 +83,19 @@ def _unusual(verdicts: list[Verdict], now: datetime) -> Iterator[str]:
 
 
 def future(copies: Iterable[Copy], now: datetime) -> list[str]:
-    """Name the copies that are dated in the future, or were when they were pulled."""
+    """Return a line for each copy that is dated in the future, or was when it was pulled."""
     ahead = [copy for copy in copies if copy.future or copy.taken_at > now + AHEAD]
     told = [f"{copy.host}: {copy.id} is dated in the future; it fills no place" for copy in ahead[:_NAMED]]
     return [*told, f"and {len(ahead) - _NAMED} more"] if len(ahead) > _NAMED else told
 
 
 def check_clock(catalog: Catalog, now: datetime) -> list[str]:
-    """Refuse to judge ages by a clock that is before what has happened already; returns which few stamps are wrong.
+    """Refuse to compare ages if the clock is before times that are already recorded.
+
+    A few times that are far in the future come from a clock that was wrong once; they are returned as notes.
 
     Raises:
-        PruneRefused: it is so for half of the copies or more, or by days only. A few that are far ahead were stamped by
-            a clock that was wrong then.
+        PruneRefused: a recorded time is in the future, by less than 60 days or for half of the copies or more.
     """
     ahead = [copy for copy in catalog.copies if _stamped(copy) > now + timedelta(minutes=5)]
     soon = any(_stamped(copy) < now + _FAR for copy in ahead)
@@ -110,18 +111,18 @@ def check_clock(catalog: Catalog, now: datetime) -> list[str]:
 
 
 def _stamped(copy: Copy) -> datetime:
-    """The latest time that a workstation has written beside a copy."""
+    """Return the latest time that a workstation recorded for a copy."""
     return max([copy.manifest.pulled_at, *(record.at for record in copy.records)])
 
 
 def prune(store: Store, pruning: Pruning, now: datetime) -> Iterator[tuple[Copy, str]]:
-    """Delete what goes; yields each copy with "" or why it was left after all.
+    """Delete the copies to delete; yield each with "", or why it was kept after all.
 
-    A store is not believed: before anything of a host goes, the newest verified copy that stays is read again, now.
+    Before any copy of a host is deleted, the newest verified copy that stays is read again and compared with its hash.
 
     Raises:
-        PruneRefused: the clocks disagree, the store does not list what was there before, or something in it cannot be
-            read, so that what is there is not known.
+        PruneRefused: the clocks disagree, the store lists far fewer copies than before, or an object in it cannot be
+            read.
     """
     going = sorted(pruning.going, key=lambda copy: copy.host)
     if not going:
@@ -163,7 +164,7 @@ def _check_store(store: Store, catalog: Catalog, now: datetime) -> None:
 
 
 def delete(store: Store, copy: Copy) -> None:
-    """Take one copy away: first the manifest, so that no manifest ever speaks of data that is gone."""
+    """Delete one copy: the manifest first, so that no manifest names data that is gone."""
     store.delete(keys.manifest(copy.host, copy.id))
     store.delete(copy.manifest.data)
     for entry in list(store.entries(f"{keys.records(copy.host)}/{copy.id}")):
@@ -171,7 +172,7 @@ def delete(store: Store, copy: Copy) -> None:
 
 
 def store_clock(store: Store) -> datetime:
-    """What time the store believes it is, by writing a small object and looking at it."""
+    """Return the store's time: write a small object and read when it was modified."""
     key = f"clock/{secrets.token_hex(8)}"
     store.create(key, b"what time is it\n")
     try:
@@ -182,7 +183,11 @@ def store_clock(store: Store) -> datetime:
 
 
 def refuse_unreadable(catalog: Catalog) -> None:
-    """Delete nothing while something in the store cannot be read: it may be what tells that a copy must stay."""
+    """Refuse to delete while an object in the store cannot be read: it may be the tag that protects a copy.
+
+    Raises:
+        PruneRefused: at least one object cannot be read.
+    """
     if catalog.unreadable:
         raise PruneRefused(
             detail=f"{len(catalog.unreadable)} objects in {catalog.url} cannot be read: "
@@ -193,7 +198,7 @@ def refuse_unreadable(catalog: Catalog) -> None:
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What cut runs left: data without a manifest, unfinished uploads, records of copies that are gone."""
+    """What interrupted runs left: data without a manifest, and unfinished uploads."""
 
     orphans: tuple[Stat, ...]
     unfinished: tuple[Unfinished, ...]
@@ -201,15 +206,20 @@ class Leftovers:
 
     @property
     def size(self) -> int:
-        """Bytes in orphans."""
+        """Return the bytes in orphans."""
         return sum(entry.size for entry in self.orphans)
 
 
 def leftovers(store: Store, catalog: Catalog, *, older: timedelta = _LEFT_ALONE) -> Leftovers:
-    """Look for what cut runs left, old enough (by the store's clock) that no run can still be at it.
+    """Find what interrupted runs left.
+
+    Args:
+        store: whose.
+        catalog: of all its hosts.
+        older: only what is older, by the store's clock, so that no run can still be writing it.
 
     Raises:
-        PruneRefused: some manifests could not be read, so what is an orphan is not known.
+        PruneRefused: some manifests could not be read, so it is not known which data has none.
     """
     refuse_unreadable(catalog)
     limit = store_clock(store) - older
@@ -219,7 +229,7 @@ def leftovers(store: Store, catalog: Catalog, *, older: timedelta = _LEFT_ALONE)
 
 
 def clean(store: Store, found: Leftovers) -> int:
-    """Take leftovers away; returns how many."""
+    """Delete leftovers; return how many."""
     for item in found.unfinished:
         store.abandon(item)
     for entry in found.orphans:

@@ -44,17 +44,17 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.stream import StreamReader
 
 _ASKED = {"os", "archives", "version"}
-_TOLD = 20  # objects of a store that are named each
+_TOLD = 20  # unreadable objects of a store that are named
 _HASHING = 600.0  # seconds that `sha256sum` of one archive may take
 
-stopping = threading.Event()  # set when this process is told to end: what streams in any thread stops at its next chunk
+stopping = threading.Event()  # set when this process has to end: every stream stops at its next chunk
 
 
 @dataclass(frozen=True)
 class PullOptions:
-    """What to pull and how; `archive` is "latest", "all" or a name; `limit` in seconds for one archive.
+    """What to pull, and how; `archive` is "latest", "all" or a name; `limit` is in seconds for one archive.
 
-    `window`: bytes that one stream may hold in memory. `look_only`: find out what there is, and store nothing.
+    `window`: bytes of one stream in memory. `look_only`: list the archives and store nothing.
     """
 
     archive: str = "latest"
@@ -67,9 +67,9 @@ class PullOptions:
 
 @dataclass(frozen=True)
 class Pulled:
-    """What one pull did; `copies` newest first, `failed`: archives that could not be stored, and why.
+    """The result of one pull; `copies`: newest first; `failed`: archives that could not be stored, and why.
 
-    `seen`: the names of those that were meant, where it was only to look.
+    `seen`: the names of the chosen archives, if it was only to list them.
     """
 
     host: str
@@ -79,12 +79,12 @@ class Pulled:
 
     @property
     def outcome(self) -> Literal["stored", "already"]:
-        """Whether anything new is off-site now."""
+        """Return "stored" if anything new was stored, else "already"."""
         return "stored" if any(copied.outcome == "stored" for copied in self.copies) else "already"
 
     @property
     def size(self) -> int:
-        """Bytes that were stored now."""
+        """Return the number of bytes that were stored."""
         return sum(copied.manifest.size for copied in self.copies if copied.outcome == "stored")
 
 
@@ -98,7 +98,7 @@ class Seen:
 
 
 def look(shell: Shell) -> Seen:
-    """Ask for the archives, the versions and the system in one round trip.
+    """Read the list of archives, the versions and the system in one round trip.
 
     Raises:
         ListingFailed: the archives could not be listed, or the backup folder does not exist.
@@ -117,27 +117,27 @@ def look(shell: Shell) -> Seen:
 
 
 def pull(shell: Shell, store: Store, options: PullOptions, *, now: datetime, emit: Emit = silent) -> Pulled:
-    """Copy what is meant into the store, unless it is there; safe to run twice at once.
+    """Copy the chosen archives into the store, unless they are there; safe to run twice at the same time.
 
-    One archive that cannot be stored does not stop the others.
+    An archive that cannot be stored does not stop the others.
 
     Args:
         shell: a connection to the appliance.
         store: where to.
         options: what and how.
         now: aware UTC.
-        emit: told of progress and of what is odd.
+        emit: gets progress and warnings.
 
     Raises:
-        SshError, ApplianceError, StoreError, CopyDamaged, SealFailed, PlaintextRefused: nothing was stored; where
-            several archives were meant, some may have been stored before the connection or the store went away.
+        SshError, ApplianceError, StoreError, CopyDamaged, SealFailed, PlaintextRefused: nothing was stored; of
+            several archives, some may have been stored before the connection or the store was lost.
     """
     return _Pull(shell, store, options, now, emit).run()
 
 
 @dataclass(frozen=True)
 class _Pull:
-    """One pull, with what all of its parts need."""
+    """One pull, with what its parts share."""
 
     shell: Shell
     store: Store
@@ -169,7 +169,7 @@ class _Pull:
         return Pulled(host, tuple(copies), tuple(failed))
 
     def _mark(self, known: Catalog, copies: list[Copied]) -> None:
-        """Tell the appliance which archives have a verified copy; its purge deletes no others."""
+        """Mark on the appliance the archives that have a verified copy; its purge deletes no others."""
         before = [c.manifest for c in known.of(self.shell.host.name) if c.verified_at and not c.damaged]
         now = [copied.manifest for copied in copies if copied.manifest.verified_at]
         verified = {manifest.archive: manifest.source_sha256 for manifest in (*before, *now)}
@@ -203,7 +203,7 @@ class _Pull:
             )
 
     def _standing(self, archive: Archive, known: Catalog) -> Copy | None:
-        """The copy of the very bytes that the appliance has under this name; they are hashed there to know."""
+        """Return the copy with the same bytes as the appliance's archive; hash the archive there to compare."""
         same = [c for c in known.of(self.shell.host.name) if c.manifest.archive == archive.name]
         if not same:
             return None
@@ -214,7 +214,7 @@ class _Pull:
         return found
 
     def _damage(self, copy: Copy) -> str:
-        """Why a copy cannot be counted on; one that was never read back is read now, where that is the policy."""
+        """Return why a copy is damaged, or ""; read one now that was never read back, if the policy asks for it."""
         if copy.damaged or copy.verified_at or self.options.copying.verify != "read":
             return copy.damaged
         (looked,) = verify(self.store, [copy], self.now)
@@ -225,14 +225,14 @@ class _Pull:
 
 
 def hash_of(shell: Shell, archive: Archive) -> str:
-    """SHA-256 of an archive where it is, 64 hex digits; "" where it cannot be had there."""
+    """Return the SHA-256 of an archive on its appliance, 64 hex digits; "" if it cannot be computed there."""
     script = hashing.of_file(quote(archive.path))
     result = shell.run(script, timeout=_HASHING, display=f"sha256sum {archive.path}")
     return hashing.digest_in(result.stdout)
 
 
 class FromAppliance:
-    """One archive as it streams from its appliance; hashed there in the same command, after the bytes."""
+    """One archive, streamed from its appliance; the same command hashes it there after the bytes."""
 
     def __init__(self, shell: Shell, archive: Archive, seen: Seen, options: PullOptions) -> None:
         when = names.when(archive)
@@ -280,7 +280,7 @@ class FromAppliance:
                 raise CommandTimeout(self.host, what, self._limit)
 
     def finish(self) -> str:
-        """The hash that the appliance computed; "" where it has no sha256sum."""
+        """Return the hash that the appliance computed; "" if it has no sha256sum."""
         if self._reader is None:
             raise RuntimeError("not entered")
         ended = self._reader.finish(_HASHING, check=False)

@@ -1,4 +1,4 @@
-"""Which copies stay, and why: a pure decision. The same for off-site copies and for archives on an appliance."""
+"""Decide which copies to keep, and why. Pure; used for off-site copies and for archives on an appliance."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Aged:
-    """One copy, as far as its age matters.
+    """What retention needs to know about one copy.
 
-    `taken_at`: aware, by its name; `arrived`: when it was pulled, None where that is not known; `verified`: its bytes
-    were read and found right; `behind`: when it arrived, one with a later date was there already.
+    Args:
+        host, id: identify it.
+        taken_at: aware, from its name.
+        verified: its bytes were read back and are correct.
+        tags: as set by the operator.
+        arrived: when it was pulled; None if that is not known.
+        behind: a copy with a later date was there already when it arrived.
     """
 
     host: str
@@ -32,19 +37,19 @@ class Aged:
 
     @property
     def known_at(self) -> datetime:
-        """Since when it has been known that there is such a copy."""
+        """Return when it was pulled; if that is not known, when it was taken."""
         return self.arrived or self.taken_at
 
     @property
     def future(self) -> bool:
-        """Whether it was dated later than any zone's clock when it arrived."""
+        """Whether its date was later than the clock of any time zone when it arrived."""
         return self.taken_at > self.known_at + _AHEAD
 
     def may_displace(self, other: Aged) -> bool:
-        """Whether it can take the place of `other`: by being there before it, or by being made after it was there.
+        """Whether it can replace `other`: because it was there first, or was made after `other` arrived.
 
-        An appliance names its archives itself. One that arrives behind others may be whatever its name says, and takes
-        no place from what was there.
+        An appliance chooses the names of its archives, and so their dates. A copy that arrives behind others never
+        replaces one that was there before.
         """
         before = self.known_at <= other.known_at
         return self is other or before or (self.taken_at > other.known_at and not self.behind)
@@ -55,7 +60,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def in_order(copies: Iterable[Aged]) -> list[Aged]:
-    """The copies in the order in which they arrived, with `behind` set where one with a later date was there before."""
+    """Sort copies by their arrival, and set `behind` on each that arrived after one with a later date."""
     latest: dict[str, datetime] = {}
     found: list[Aged] = []
     for _, group in groupby(sorted(copies, key=lambda copy: copy.known_at), key=lambda copy: copy.known_at):
@@ -69,11 +74,15 @@ def in_order(copies: Iterable[Aged]) -> list[Aged]:
 
 @dataclass(frozen=True)
 class RetentionPolicy:
-    """How many to keep; 0 turns one off.
+    """How many copies to keep; 0 turns a rule off.
 
-    `daily` … `yearly`: the newest of each of the last N days (ISO weeks, months, years) that have a copy, in `zone`.
-    `within`: everything younger. `protect`: tags that keep a copy for ever. `unverified_for`: how long a copy that
-    nobody has verified is left alone when a newer one is verified.
+    Args:
+        last: the newest N.
+        daily, weekly, monthly, yearly: the newest of each of the last N days (ISO weeks, …) that have a copy.
+        within: all that are younger.
+        protect: tags that keep a copy for ever.
+        unverified_for: how long a copy that was never verified is kept although a newer one is verified.
+        zone: in which days, weeks, months and years are counted.
     """
 
     last: int = 3
@@ -89,7 +98,7 @@ class RetentionPolicy:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a copy stays; each that stays has at least one reason, and each that goes has exactly one."""
+    """Whether a copy is kept, with at least one reason; a copy that is not kept has exactly one."""
 
     copy: Aged
     keep: bool
@@ -105,19 +114,20 @@ _SLOTS: tuple[tuple[str, Callable[[datetime], object]], ...] = (
 
 
 def retain(copies: Sequence[Aged], policy: RetentionPolicy, now: datetime) -> list[Verdict]:
-    """Say which copies stay, and why; delete nothing.
+    """Decide for each copy whether it is kept, and why; delete nothing.
 
-    Hosts are looked at one by one. Only verified copies fill places; the newest verified one of a host always stays.
-    A copy goes only if it would go also without those that arrived later, behind others (see `in_order`).
+    Each host is decided separately. Only verified copies count for the rules, and the newest verified copy of a host is
+    always kept. A copy is dropped only if it would be dropped as well without those that arrived later, behind others
+    (see `in_order`).
 
     Args:
         copies: in any order.
         policy: how many to keep.
-        now: aware. A copy dated later stays, with the reason "future", and fills no place; nor does one ever that was
-            dated later when it arrived.
+        now: aware. A copy dated later is kept, with the reason "future", and counts for no rule; nor does a copy that
+            was dated in the future when it arrived.
 
     Returns:
-        One verdict a copy, by host, newest first.
+        One verdict for each copy, by host, newest first.
 
     Raises:
         NaiveTime: a time without a zone.
@@ -162,7 +172,7 @@ def _unfair(counted: Iterable[Aged]) -> Callable[[Aged], bool]:
 
 
 def _places(counted: Sequence[Aged], policy: RetentionPolicy) -> dict[int, list[str]]:
-    """Which of these, newest first, fill a place, and which one."""
+    """Return the rules by which copies are kept, by the id() of the copy; `counted`: newest first."""
     reasons: dict[int, list[str]] = {}
     last = max(policy.last, 1)
     for number, copy in enumerate(counted[:last], 1):
@@ -179,7 +189,7 @@ def _places(counted: Sequence[Aged], policy: RetentionPolicy) -> dict[int, list[
 def _firsts(
     counted: Iterable[Aged], bucket: Callable[[datetime], object], places: int, zone: tzinfo
 ) -> Iterable[tuple[Aged, str]]:
-    """The newest copy of each of the last `places` buckets that have one."""
+    """Yield the newest copy of each of the last `places` buckets that have one, with the bucket's label."""
     seen: set[object] = set()
     for copy in counted:
         if len(seen) >= places:
@@ -195,7 +205,7 @@ def _label(key: object) -> str:
 
 
 def _for_itself(copy: Aged, policy: RetentionPolicy, now: datetime, counted: Sequence[Aged]) -> list[str]:
-    """Reasons that have nothing to do with the other copies, nearly."""
+    """Return the reasons that do not come from a rule that counts copies."""
     reasons = [f"tag {tag}" for tag in copy.tags if tag in policy.protect]
     age = now - copy.taken_at
     if age < timedelta(0):

@@ -1,4 +1,4 @@
-"""Read copies again and hash them; what is found out is written beside them."""
+"""Read copies again, compare their hashes, and store the results beside them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verified:
-    """One copy that was read again; `why` is "" where it is right; not `known`: it could not be read."""
+    """The result for one copy: `why` it is damaged, or ""; `known` is False if it could not be read."""
 
     copy: Copy
     why: str = ""
@@ -30,10 +30,10 @@ class Verified:
 
 
 def check(store: Store, copy: Copy) -> str:
-    """Read a copy to its end; returns why it is not right, or "".
+    """Read a copy to its end; return why it is damaged, or "".
 
     Raises:
-        StoreUnavailable, StoreDenied: nothing is known then, so nothing is said against the copy.
+        StoreUnavailable, StoreDenied: it could not be read, so its state is not known.
     """
     manifest = copy.manifest
     try:
@@ -44,11 +44,11 @@ def check(store: Store, copy: Copy) -> str:
         return error.message()
     if back.size != manifest.size:
         return f"{back.size} of {manifest.size} bytes come back"
-    return "" if back.sha256 == manifest.sha256 else "other bytes come back than went in"
+    return "" if back.sha256 == manifest.sha256 else "its bytes are not the ones that were stored"
 
 
 def verify(store: Store, copies: Sequence[Copy], now: datetime) -> Iterator[Verified]:
-    """Check copies one by one, and write a record on each as it is done; one that cannot be read is passed over."""
+    """Check copies one after another, and store a record on each; one that cannot be read gets no record."""
     for copy in copies:
         try:
             why = check(store, copy)
@@ -68,23 +68,24 @@ def verify(store: Store, copies: Sequence[Copy], now: datetime) -> Iterator[Veri
 
 
 def write_record(store: Store, copy: Copy, record: Record) -> None:
-    """Put a record beside a copy; older ones of its kind beyond the last five go."""
+    """Store a record beside a copy."""
     store.create(keys.new_record(copy.host, copy.id, record.kind, record.at), record.dump())
 
 
 def sample(copies: Sequence[Copy], share: str) -> list[Copy]:
-    """Choose what to verify: those never verified first, then those whose proof is oldest.
+    """Choose copies to verify: those never verified first, then those verified the longest time ago.
 
     Args:
-        copies: any.
-        share: "10%", or a number of copies, or "" for all. Chance decides among equals, so that over time all are read.
+        copies: to choose from.
+        share: "10%", or a number of copies, or "" for all. The choice among equals is random, so that all are read
+            over time.
 
     Raises:
-        UsageError: neither of these.
+        UsageError: `share` is not valid.
     """
     number = share.removesuffix("%")
     if share and not (number.isdecimal() and (not share.endswith("%") or int(number) <= 100)):
-        raise UsageError(f"--sample {share[:20]!r} is no share", "say 10% or a number of copies")
+        raise UsageError(f"--sample {share[:20]!r} is not valid", "use a share such as 10%, or a number of copies")
     chance = secrets.SystemRandom()
     shuffled = sorted(copies, key=lambda _: chance.random())
     oldest = sorted(shuffled, key=lambda copy: copy.verified_at.timestamp() if copy.verified_at else -math.inf)

@@ -284,7 +284,7 @@ from tscm_migrate.campaign.journal import Result
 from tscm_migrate.ui import campaign as ui
 
 chosen = plan.load(Path(sys.argv[1]), datetime.now(UTC))
-board = ui.Board(chosen)
+board = ui.CampaignBoard(chosen)
 
 def work(job, watch=None):
     for n in range(200):
