@@ -1,6 +1,6 @@
-"""Frozen data that every room speaks of: hosts, paths, archives, secrets.
+"""Immutable data shared by all packages: Host, Paths, Archive, Secret.
 
-Nothing here does I/O. What the vendor's documents leave open is a field with the documented value as its default.
+Nothing here does I/O. The defaults are the values of the vendor's documents.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Secret:
-    """A value that must not be shown: blank in repr, str and format; `reveal` is the only way out.
+    """A value that must not be shown: redacted in repr, str and format; call `reveal` to get it.
 
-    `source` says where it came from ("TSCM_PASSPHRASE", "keyring", "prompt", "file:…") and may be shown.
+    `source` says where it comes from ("TSCM_PASSPHRASE", "keyring", "prompt", "file:…") and may be shown.
     """
 
     __slots__ = ("_value", "source")
@@ -25,7 +25,7 @@ class Secret:
         self.source = source
 
     def reveal(self) -> str:
-        """The value itself, for the one call that needs it."""
+        """Return the value, for the call that needs it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -45,18 +45,18 @@ class Secret:
 
 @dataclass(frozen=True)
 class Paths:
-    """Where an appliance keeps its things; the defaults are the documented ones."""
+    """Paths on an appliance; the defaults are the documented ones."""
 
     tsadmin: str = "tsadmin"
     ts_backup: str = "/usr/local/bin/ts-backup"
     backup_dir: str = "/opt/threatstop/backup"
     etc_dir: str = "/opt/threatstop/etc"
-    device_glob: str = "devices/*"  # below etc_dir: where device configurations may be; not documented
-    ts_update: str = "ts-update"  # the program's name, as a process shows it
+    device_glob: str = "devices/*"  # below etc_dir: possible places of device configurations; not documented
+    ts_update: str = "ts-update"  # the program's name in the process list
     log_dir: str = "/var/log/threatstop"
     cron_entry: str = "/etc/cron.d/multidevice-core"
     backup_cron: str = "/etc/cron.d/tscm_backup"
-    hold_dir: str = "/var/lib/tscm-migrate"  # ours: where a held cron entry waits; root-owned, not read by cron
+    hold_dir: str = "/var/lib/tscm-migrate"  # of this tool: has disabled cron entries; owned by root, not read by cron
     ssh_dir: str = "/etc/ssh"
     os_release: str = "/etc/os-release"
     boot_id: str = "/proc/sys/kernel/random/boot_id"
@@ -65,17 +65,17 @@ class Paths:
 
 @dataclass(frozen=True)
 class Commands:
-    """How an appliance is told to go down or restart; run by `sh -c` with sudo."""
+    """Commands that power off or reboot an appliance; run by `sh -c` with sudo."""
 
     poweroff: str = "shutdown -h now || systemctl poweroff || poweroff"
     reboot: str = "shutdown -r now || systemctl reboot || reboot"
-    # makes sshd read its host keys again, after a restore has replaced them
+    # makes sshd read its host keys again after a restore
     reload_ssh: str = 'systemctl reload ssh || systemctl reload sshd || kill -HUP "$(cat /run/sshd.pid)"'
 
 
 @dataclass(frozen=True)
 class Host:
-    """One appliance as the inventory names it."""
+    """One appliance of the inventory."""
 
     name: str
     address: str
@@ -85,25 +85,25 @@ class Host:
     use_agent: bool = True
     gateway: Host | None = None
     fast_transport: bool = True  # False: paramiko's own packets and buffers, see ssh/accelerated/README.md
-    interface: str | None = None  # None: eth0 where it exists, else refuse and say which there are
+    interface: str | None = None  # None: eth0 if it exists, else refuse and list the interfaces
     known_hosts: Path | None = None
     paths: Paths = field(default_factory=Paths)
     commands: Commands = field(default_factory=Commands)
     devices: tuple[str, ...] = ()
-    priority: tuple[str, ...] = ()  # devices that are updated first after a migration, in this order
-    moved_to: str = ""  # the host that has taken its place: commands to this one are refused
-    dialect: Path | None = None  # where what a person has taught is kept; it need not be there
+    priority: tuple[str, ...] = ()  # devices to update first after a migration, in this order
+    moved_to: str = ""  # the host that has replaced it: commands to this host are refused
+    dialect: Path | None = None  # the file of learned answers; need not exist
     tags: tuple[str, ...] = ()
-    # Where secrets come from: "", "prompt", "keyring", "env:VAR", "command:…" or "none"; see tscm_migrate.secrets.
+    # Sources of secrets: "", "prompt", "keyring", "env:VAR", "command:…" or "none"; see tscm_migrate.secrets.
     sudo_password_source: str = ""
     login_password_source: str = ""
     passphrase_source: str = ""
-    given: frozenset[str] = frozenset()  # keys that the inventory (or the spec) says; silence lets ~/.ssh/config speak
+    given: frozenset[str] = frozenset()  # keys set by the user; for others ~/.ssh/config applies
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """Commands on the workstation that let a hypervisor do the switching; None: there is none."""
+    """Commands on the workstation that make a hypervisor switch an appliance; None: not configured."""
 
     snapshot: str | None = None
     offline: str | None = None
@@ -112,16 +112,16 @@ class Hooks:
 
 @dataclass(frozen=True)
 class Policy:
-    """Limits that a site may set in `[policy]`; all in seconds but `device_jobs`."""
+    """Limits set in `[policy]`, in seconds except `device_jobs` and `zone`."""
 
     drain_timeout: float = 1800.0
-    revert_after: float = 1800.0  # until an isolated old appliance comes back by itself
+    revert_after: float = 1800.0  # until an isolated old appliance returns to the network by itself
     reboot_timeout: float = 900.0
     device_timeout: float = 900.0
-    tsadmin_silence: float = 900.0  # of a backup or a restore: it may unpack for long and say nothing
+    tsadmin_silence: float = 900.0  # of a backup or restore, which may print nothing for long
     tsadmin_timeout: float = 4 * 3600.0
-    device_jobs: int = 4  # devices that are updated at the same time
-    zone: str = ""  # the time zone of change windows; "": the workstation's
+    device_jobs: int = 4  # devices updated at the same time
+    zone: str = ""  # the time zone of change windows; "" for the workstation's
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,10 @@ class Archive:
 
     @property
     def path(self) -> str:
-        """Absolute path on the appliance."""
+        """Return the absolute path on the appliance."""
         return f"{self.folder}/{self.name}"
 
     @property
     def encrypted(self) -> bool:
-        """Whether the name says that gpg has sealed it."""
+        """Return whether its name says that it is encrypted."""
         return self.name.endswith(".gpg")

@@ -1,6 +1,6 @@
-"""Tells others what happens: commands around steps, apprise messages, healthcheck pings. Watches events, no more.
+"""Send notifications about a run: commands around steps, apprise messages, healthcheck pings. It only handles events.
 
-What goes wrong here is a warning; only a command whose `on_failure` is "stop" can end a run, and never a rollback.
+A failed notification is a warning; only a command with `on_failure = "stop"` can end a run, and never a rollback.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Emit, Event
 
 _PING_SECONDS = 10.0
-_MESSAGE_SECONDS = 60.0  # all of them together
+_MESSAGE_SECONDS = 60.0  # seconds for all messages together
 _GOOD = {"done", "attention", "rolled-back"}
 
 
 @dataclass(frozen=True)
 class Config:
-    """`[notify]` of the inventory; "" and () turn a part off, `timeout` in seconds."""
+    """`[notify]` of the inventory; "" and () switch a part off; `timeout` is in seconds."""
 
     before_step: str = ""
     after_step: str = ""
@@ -40,13 +40,13 @@ class Config:
 
 
 def wrap(then: Emit, table: Mapping[str, Any]) -> Emit:
-    """The watcher with the notifications of an inventory's `[notify]` around it, or as it was where there is none."""
+    """Return an event handler that also sends the notifications of `[notify]`; the same handler without `[notify]`."""
     return Notifier(then, Config(**{**table, "urls": tuple(table.get("urls", ()))})) if table else then
 
 
 @contextlib.contextmanager
 def telling(then: Emit, table: Mapping[str, Any]) -> Iterator[Emit]:
-    """`wrap` around a run: one that ends before it could say so itself (refused, unreachable) is told as failed too."""
+    """Wrap a run's event handler; a run that ends with an error before its first event is also reported as failed."""
     emit = wrap(then, table)
     try:
         yield emit
@@ -57,7 +57,7 @@ def telling(then: Emit, table: Mapping[str, Any]) -> Iterator[Emit]:
 
 
 class Notifier:
-    """Passes every event on to `then`, and tells others."""
+    """Passes every event to `then`, and sends notifications."""
 
     def __init__(self, then: Emit, config: Config) -> None:
         self._then = then
@@ -66,13 +66,13 @@ class Notifier:
         self._began = 0.0
         self._back = False
         for url in (*config.urls, config.healthcheck):
-            redact.known.add(url)  # such addresses hold tokens
+            redact.known.add(url)  # such addresses contain tokens
 
     def __call__(self, event: Event) -> None:
-        """One event.
+        """Handle one event.
 
         Raises:
-            NotifyStops: a command failed that may stop the run.
+            NotifyStops: a command with on_failure = "stop" failed.
         """
         if isinstance(event, RunStarted):
             self._started = event if event.verb not in {"dry run", "check"} else None
@@ -96,7 +96,7 @@ class Notifier:
                 self._started = None
 
     def broken_off(self, error: BaseException) -> None:
-        """The run that was begun ends by this; nothing to tell where it has ended already."""
+        """Report the end of the run by an error, if the run has not already ended."""
         if self._started is not None:
             how: Literal["interrupted", "failed"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             why = (str(error) or type(error).__name__,)
@@ -116,7 +116,7 @@ class Notifier:
         if self._config.urls:
             self._message(title, body)
 
-    # ---- the ways
+    # ---- how notifications are sent
 
     def _hook(self, name: str, step: str, state: str, detail: str = "") -> None:
         command = str(getattr(self._config, name))
@@ -149,7 +149,7 @@ class Notifier:
 
 
 def ping(url: str, end: str, body: str) -> str:
-    """POST to a dead-man's address; "" when it was reached, else what went wrong (without the address, a secret)."""
+    """POST to a healthcheck address; return "" on success, else the problem (without the address, which is secret)."""
 
     def post() -> str:
         request = urllib.request.Request(url.rstrip("/") + end, data=_clean(body), method="POST")  # noqa: S310
@@ -160,7 +160,7 @@ def ping(url: str, end: str, body: str) -> str:
 
 
 def message(urls: Sequence[str], title: str, body: str) -> str:
-    """Send a message by apprise; "" when all went out, else what went wrong."""
+    """Send a message by apprise; return "" if all were sent, else the problem."""
     try:
         import apprise
     except ImportError:
@@ -176,15 +176,15 @@ def message(urls: Sequence[str], title: str, body: str) -> str:
 
 
 def _within(seconds: float, work: Callable[[], str]) -> str:
-    """What `work` answers, or how it failed; whoever talks to it, a run waits no longer than that.
+    """Return the result of `work`, or its error; wait no longer than the timeout.
 
-    A time-out of the socket's would begin anew with each byte, and does not count the look-up of a name.
+    A socket's timeout restarts with each byte and does not include name resolution.
     """
     try:
         return timeout.within(seconds, work, "notify")
     except timeout.NoAnswerError:
         return f"no answer within {seconds:.0f} s"
-    except Exception as error:  # noqa: BLE001 - no stranger's answer may end a run
+    except Exception as error:  # noqa: BLE001 - no answer of a service may end a run
         return type(error).__name__
 
 
@@ -193,7 +193,7 @@ def _clean(text: str) -> bytes:
 
 
 def _run(command: str, facts: Mapping[str, str], timeout: float) -> str:
-    """Run a command of the operator's; "" when it went well, else what went wrong."""
+    """Run a command of the operator; return "" on success, else the problem."""
     try:
         done = operator_command.run(command, facts, timeout)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where passwords and passphrases come from, in a fixed order; each is asked for once, and remembers its source.
+"""Resolve passwords and passphrases in a fixed order; each is resolved once and cached together with its source.
 
     1. the option       --passphrase-file FILE (archives only)
     2. the environment  TSCM_PASSPHRASE, TSCM_SUDO_PASSWORD, TSCM_LOGIN_PASSWORD
@@ -7,8 +7,8 @@
     4. the keyring      service "tscm-migrate", user "passphrase:HOST", "sudo:HOST", "login:HOST", "key:FILE"
     5. a prompt         on a terminal only
 
-An inventory that says "prompt" skips the keyring, "none" gives none at all. Every value found is told to the
-redactor before anybody can use it.
+With "prompt" in the inventory the keyring is skipped; "none" means that no secret is used. Every value is registered
+for redaction before it is returned.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from .model import Host
 
 SERVICE = "tscm-migrate"
-_KEYRING_SECONDS = 5.0  # a locked keyring may wait for a dialogue that nobody sees
-_COMMAND_SECONDS = 120.0  # a password manager may want a touch or a PIN
+_KEYRING_SECONDS = 5.0  # a locked keyring may wait for a dialogue that is not visible
+_COMMAND_SECONDS = 120.0  # a password manager may need a touch or a PIN
 _NO_KEYRING = "this workstation has no keyring that can be used"
 _OTHER_SOURCE = 'name another source in the inventory: passphrase = "command:…" or "env:VAR"; or --passphrase-file'
 _ENVIRONMENT = {"passphrase": "TSCM_PASSPHRASE", "sudo": "TSCM_SUDO_PASSWORD", "login": "TSCM_LOGIN_PASSWORD"}
@@ -49,11 +49,11 @@ class Secrets:
     """Resolves secrets lazily; implements `ssh.connect.Credentials`.
 
     Args:
-        interactive: whether a prompt is allowed; None: where stdin is a terminal.
+        interactive: whether a prompt is allowed; None: if stdin is a terminal.
         passphrase_file: `--passphrase-file`.
         environ: the environment, for tests.
-        ask: shows a prompt and returns the answer unseen.
-        emit: gets warnings.
+        ask: shows a prompt and returns the answer without echo.
+        emit: receives warnings.
     """
 
     def __init__(
@@ -74,37 +74,37 @@ class Secrets:
         self._redactor = redactor
         self._answers: dict[tuple[str, str], Secret | None] = {}
         self._lock = threading.RLock()
-        self.waited = 0.0  # seconds in which a prompt stood open
+        self.waited = 0.0  # seconds spent in prompts
 
     def passphrase(self, host: Host, *, new: bool = False) -> Secret | None:
-        """The passphrase of this host's archives; None where none is to be had.
+        """Return the passphrase of this host's archives; None if it is not available.
 
         Args:
-            host: whose.
-            new: something is to be encrypted with it; one that is typed is asked for twice.
+            host: the host.
+            new: it will encrypt something, so a typed passphrase is asked for twice.
 
         Raises:
-            UsageError: a named source (file, variable, command) does not deliver, or two typed ones differ.
+            UsageError: a configured source (file, variable, command) fails, or two typed passphrases differ.
         """
         title = f"passphrase of {host.name}'s archives"
         return self._once("passphrase", host.name, host.passphrase_source, title, twice=new)
 
     def sudo_password(self, host: Host) -> Secret | None:
-        """The password that sudo wants on this host."""
+        """Return the sudo password for this host."""
         title = f"sudo password of {host.user} on {host.name}"
         return self._once("sudo", host.name, host.sudo_password_source, title)
 
     def login_password(self, host: Host) -> Secret | None:
-        """The password for logging in, for when no key was accepted."""
+        """Return the login password, used when no key was accepted."""
         title = f"login password of {host.user} on {host.name}"
         return self._once("login", host.name, host.login_password_source, title)
 
     def key_passphrase(self, host: Host, key: Path) -> Secret | None:  # noqa: ARG002 - the Protocol's; a key is a key
-        """The passphrase of a private key file on this workstation."""
+        """Return the passphrase of a private key file on this workstation."""
         return self._once("key", str(key), "", f"passphrase of the key {key}")
 
     def login_answer(self, host: Host, question: str) -> Secret | None:
-        """What the operator types for a question of the server at the login: a one-time code; asked anew each time."""
+        """Ask the operator for the answer to a question at login, such as a one-time code; never cached."""
         with self._lock:
             found = self._from_prompt(f"{host.name} asks: {question.rstrip(': ')}")
         if found is not None:
@@ -112,12 +112,12 @@ class Secrets:
         return found
 
     def forget(self, kind: str, name: str) -> None:
-        """Drop an answer that turned out wrong, so that the next call asks anew."""
+        """Remove a wrong answer from the cache, so that the next call asks again."""
         with self._lock:
             self._answers.pop((kind, name), None)
 
     def sources(self) -> dict[str, str]:
-        """What was resolved and from where ("sudo:tscm-old" → "keyring"), for the plan and the report."""
+        """Return the sources of the resolved secrets ("sudo:tscm-old" → "keyring"), for the plan and the report."""
         return {f"{kind}:{name}": found.source for (kind, name), found in self._answers.items() if found}
 
     def origin(self, kind: str, name: str, named: str) -> str:
@@ -188,10 +188,10 @@ class Secrets:
         return Secret(_one_line(_utf_8(self._environ[variable]), f"env:{variable}"), f"env:{variable}")
 
     def _confirm(self, found: Secret, title: str) -> None:
-        """Ask once more: a mistyped passphrase would make a backup that nobody can open.
+        """Ask again: a backup with a mistyped passphrase could never be opened.
 
         Raises:
-            UsageError: the second one is another.
+            UsageError: the two differ.
         """
         with contextlib.suppress(EOFError):
             if self._timed_ask(f"{title}, once more: ") == found.reveal():
@@ -216,13 +216,13 @@ class Secrets:
 
 
 def blank_environment(redactor: redact.Redactor = redact.known) -> None:
-    """Blank the secrets of the environment from the beginning: an appliance that knows one may print it to any task."""
+    """Register the environment's secrets for redaction at start: an appliance may print one at any time."""
     for variable in _ENVIRONMENT.values():
         redactor.add(_utf_8(os.environ.get(variable, "")))
 
 
 def from_keyring(user: str) -> str | None:
-    """What the workstation's keyring holds for us; None also where there is no keyring or it does not answer."""
+    """Return a secret of the workstation's keyring; None if it has none, or if there is no keyring that answers."""
 
     def look() -> str | None:
         import keyring
@@ -230,17 +230,17 @@ def from_keyring(user: str) -> str | None:
         return keyring.get_password(SERVICE, user)
 
     try:
-        # A locked keyring can wait forever for somebody to unlock it.
+        # A locked keyring can wait forever to be unlocked.
         return timeout.within(_KEYRING_SECONDS, look, "keyring")
-    except Exception:  # noqa: BLE001 - backends raise what they like; headless is the usual case
+    except Exception:  # noqa: BLE001 - backends raise any exception; a system without a desktop is the usual case
         return None
 
 
 def to_keyring(user: str, value: str | None) -> None:
-    """Store a secret in the workstation's keyring; None takes it out.
+    """Store a secret in the workstation's keyring; None removes it.
 
     Raises:
-        UsageError: there is no keyring here, it refuses, or it does not answer.
+        UsageError: the keyring is missing, refuses, or does not answer.
     """
     from keyring.errors import PasswordDeleteError
 
@@ -253,7 +253,7 @@ def to_keyring(user: str, value: str | None) -> None:
             keyring.set_password(SERVICE, user, value)
 
     try:
-        # As for reading; but here somebody is there, and may have to type the keyring's own password.
+        # As for reading, but a person may have to type the keyring's own password.
         timeout.within(_COMMAND_SECONDS, write, "keyring")
     except timeout.NoAnswerError:
         why = f"the keyring does not answer within {_COMMAND_SECONDS:.0f} s"
@@ -261,21 +261,23 @@ def to_keyring(user: str, value: str | None) -> None:
     except PasswordDeleteError:
         fix = "see what it holds: tscm-migrate secret list"
         raise UsageError(f"the keyring holds nothing for {user!r}", fix) from None
-    except Exception as error:  # noqa: BLE001 - backends raise what they like, and one that is named may not exist
+    except Exception as error:  # noqa: BLE001 - backends raise any exception, and a configured one may not exist
         raise UsageError(f"{_NO_KEYRING} ({type(error).__name__})", _OTHER_SOURCE) from None
-    if value is not None and from_keyring(user) != value:  # the null backend takes everything and keeps nothing
+    if value is not None and from_keyring(user) != value:  # the null backend accepts secrets and does not keep them
         raise UsageError(f"{_NO_KEYRING}; nothing was stored", _OTHER_SOURCE)
 
 
 def _from_command(command: str, title: str) -> Secret:
-    """The first line that a command prints; stdin and stderr are the operator's, for a PIN."""
+    """Return the first line that a command prints; it has the terminal's stdin and stderr, for a PIN."""
     fix = "run it by hand; it has to print the secret on its first line and exit with 0"
     try:
         words = shlex.split(command, posix=os.name != "nt")
     except ValueError as error:
-        raise UsageError(f"{title}: command:… is no command line: {error}", "correct it in the inventory") from None
+        raise UsageError(
+            f"{title}: command:… is not a valid command line: {error}", "correct it in the inventory"
+        ) from None
     program = words[0].strip('"')
-    argv = command if os.name == "nt" else words  # there a program takes its line apart itself, quotes and all
+    argv = command if os.name == "nt" else words  # on Windows a program splits its command line itself
     try:
         done = subprocess.run(argv, stdout=subprocess.PIPE, timeout=_COMMAND_SECONDS, check=False)
     except OSError as error:
@@ -289,10 +291,10 @@ def _from_command(command: str, title: str) -> Secret:
 
 
 def _text(found: Secret) -> str:
-    """The value, which others can have as bytes.
+    """Return the value, which has to be valid text.
 
     Raises:
-        UsageError: it is no text; which of its bytes were meant cannot be told.
+        UsageError: it is not valid text.
     """
     value = found.reveal()
     if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
@@ -301,14 +303,14 @@ def _text(found: Secret) -> str:
 
 
 def _utf_8(value: str) -> str:
-    """A variable's bytes as UTF-8, in whatever encoding the locale has had them read; as it is where they are none."""
+    """Return a variable read as UTF-8 whatever the locale's encoding is; unchanged if it is not UTF-8."""
     with contextlib.suppress(UnicodeError):
         return os.fsencode(value).decode("utf-8")
     return value
 
 
 def _one_line(value: str, source: str) -> str:
-    """The value without its final line end."""
+    """Return the value without its final line end."""
     value = value.removesuffix("\n").removesuffix("\r")
     if not value or "\n" in value or "\0" in value:
         what = "is empty" if not value else "has more than one line"

@@ -22,7 +22,7 @@ _VALUE = re.compile(r"""^(\s*[A-Za-z0-9_.-]+\s*=\s*)(?:"[^"\\]*"|'[^']*'|[0-9]+)
 
 
 def changes(inventory: Inventory, *, old: str, new: str, address: str, took_address: bool) -> dict[str, Values]:
-    """Return what the entries of both appliances have to say after a migration: host, then key → value.
+    """Return the values that the entries of both appliances need after a migration: host, then key → value.
 
     Args:
         inventory: as it is.
@@ -50,15 +50,15 @@ def changes(inventory: Inventory, *, old: str, new: str, address: str, took_addr
 
 
 def changed(text: str, wanted: Mapping[str, Values], file: str = "") -> str:
-    """Return an inventory's text with the values set; everything else, with its comments, stays. Pure.
+    """Return an inventory's text with the values set; everything else, including comments, is kept.
 
     Args:
-        text: of the file.
+        text: the file's text.
         wanted: host, then key → value.
-        file: its name, for the error.
+        file: the file's name, for the error.
 
     Raises:
-        InventoryError: the file is written in a form in which a value cannot be set.
+        InventoryError: the file's form does not allow a value to be set.
     """
     expected: dict[str, Any] = tomllib.loads(text)
     made = text
@@ -83,7 +83,7 @@ def _as_toml(values: Values) -> str:
 
 
 def _with_value(text: str, table: str, key: str, value: str) -> str:
-    """Set a key of a table: on its own line where it has one, else on a new line below the table's header."""
+    """Set a key of a table: on its own line if it has one, else on a new line below the table's header."""
     lines, places = text.splitlines(keepends=True), lines_of(text)
     at = places.get(f"{table}.{key}")
     if at is not None and (match := _VALUE.match(lines[at - 1].rstrip("\r\n"))):
@@ -97,12 +97,12 @@ def _with_value(text: str, table: str, key: str, value: str) -> str:
 
 
 def write(path: Path, wanted: Mapping[str, Values]) -> None:
-    """Change the file in place, atomically; its mode stays.
+    """Replace the file atomically; its mode is kept.
 
     Raises:
         InventoryError: see `changed`. OSError: the file cannot be written.
     """
-    target = path.resolve()  # a link stays a link
+    target = path.resolve()  # keeps a symbolic link
     before = target.read_bytes().decode("utf-8")
     mark = "\ufeff" if before.startswith("\ufeff") else ""
     text = changed(before.removeprefix(mark), wanted, str(path))

@@ -1,4 +1,4 @@
-"""The hosts of an inventory, and what a name or an address after --from, --to and --host stands for."""
+"""The hosts of an inventory, and how a host's name or address on the command line is resolved."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ on_current_folder: Callable[[Path], None] = _ignore
 
 @dataclass(frozen=True)
 class Inventory:
-    """A site as its file describes it.
+    """The content of an inventory file.
 
-    `path` is None without a file; `hosts` and `groups` are by name; `extras` holds tables that later rooms read
-    (`offsite`); `raw` is the parsed file as it stood.
+    `path`: None without a file; `hosts` and `groups` are by name; `extras` has the tables that other packages read
+    (`offsite`, `notify`); `raw` is the parsed file.
     """
 
     path: Path | None
@@ -59,15 +59,15 @@ class Inventory:
     sources: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def host(self, spec: str, *, moved: bool = False) -> Host:
-        """The host that `spec` names: an inventory name, an address, `user@address[:port]`, `user@[v6]:port`.
+        """Return the host for a name of the inventory, an address, `user@address[:port]` or `user@[v6]:port`.
 
         Args:
-            spec: what the user has given.
-            moved: whether a host that another one has replaced may be named.
+            spec: the text given by the user.
+            moved: whether a host that another host has replaced is accepted.
 
         Raises:
-            InventoryError: no such name (the near one is suggested), a bad address, a user given twice, an
-                identity file that is not there, or another host has replaced it.
+            InventoryError: no such name (a similar one is suggested), a bad address, a user given twice, a missing
+                identity file, or another host has replaced it.
         """
         host = resolve(self, spec.strip())
         if host.moved_to and not moved:
@@ -79,7 +79,7 @@ class Inventory:
         return host
 
     def group(self, name: str) -> tuple[Host, ...]:
-        """The hosts of a group, in the file's order, without those that another host has replaced.
+        """Return the hosts of a group in the file's order, without hosts that another host has replaced.
 
         Raises:
             InventoryError: no such group.
@@ -91,15 +91,15 @@ class Inventory:
 
     @property
     def present(self) -> tuple[Host, ...]:
-        """All hosts but those that another one has replaced."""
+        """Return all hosts that no other host has replaced."""
         return tuple(host for host in self.hosts.values() if not host.moved_to)
 
     def source_of(self, host: str, key: str) -> str:
-        """Where a host's value came from: "hosts.toml:12 hosts.tscm-old.port", or "built-in default"."""
+        """Return where a host's value comes from: "hosts.toml:12 hosts.tscm-old.port", or "built-in default"."""
         return self.sources.get((host, key), _BUILT_IN)
 
     def error(self, problem: str, key: str = "", fix: str = "") -> InventoryError:
-        """An InventoryError that names this file."""
+        """Return an InventoryError that names this file."""
         return InventoryError(problem, fix, file=str(self.path) if self.path else "", key=key)
 
     def _check_identity(self, host: Host) -> None:
@@ -134,7 +134,7 @@ def _is_putty(path: Path) -> bool:
 
 
 def check_address(value: str) -> str:
-    """An IPv4 or IPv6 address or a host name, else ValueError."""
+    """Return an IPv4 address, IPv6 address or host name; raise ValueError for other text."""
     bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     try:
         ipaddress.ip_address(bare)
@@ -146,7 +146,7 @@ def check_address(value: str) -> str:
 
 @dataclass(frozen=True)
 class Spec:
-    """A parsed spec; None where it is silent."""
+    """A parsed `user@address[:port]`; None for missing parts."""
 
     user: str | None
     address: str
@@ -154,7 +154,7 @@ class Spec:
 
 
 def is_ip(text: str) -> bool:
-    """Whether it is an IPv4 or IPv6 address, written as one."""
+    """Return whether a text is an IPv4 or IPv6 address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -166,7 +166,7 @@ def parse(text: str) -> Spec:
     """Split `user@address[:port]`.
 
     Raises:
-        InventoryError: it is none.
+        InventoryError: the text is not in this form.
     """
     user, at, rest = text.rpartition("@")
     bracketed = f"{user}{at}[{rest}]" if is_ip(rest) and ":" in rest else text
@@ -184,7 +184,7 @@ def parse(text: str) -> Spec:
 
 
 def adhoc(pattern: Host, spec: Spec, name: str) -> Host:
-    """A host that is in no inventory, with the defaults of one; its name is the spec, so commands can repeat it."""
+    """Return a host that is not in the inventory, with its defaults; the host's name is the given text."""
     given = set(pattern.given) | {"address"}
     if spec.user:
         given.add("user")
@@ -201,7 +201,7 @@ def adhoc(pattern: Host, spec: Spec, name: str) -> Host:
 
 
 def resolve(inventory: Inventory, text: str) -> Host:
-    """The host that a spec names.
+    """Return the host for a text of the command line.
 
     Raises:
         InventoryError: no such name, a bad address, or a user given here and in the inventory.
@@ -228,7 +228,7 @@ def resolve(inventory: Inventory, text: str) -> Host:
 
 
 def _by_address(inventory: Inventory, text: str, spec: Spec) -> Host:
-    """The inventory's own entry where the address is known there, else one of the moment."""
+    """Return the inventory's entry with this address, else a host made of the address."""
     same = [h for h in inventory.present if h.address == spec.address and spec.port in (None, h.port)]
     if not same:
         return adhoc(inventory.pattern, spec, text)

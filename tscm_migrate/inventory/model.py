@@ -1,6 +1,6 @@
-"""The shape of an inventory file, for pydantic; imported only when a file is read.
+"""The pydantic models of an inventory file, and their errors as text; imported only when a file is read.
 
-The models say what may stand where; what a value means (files, gateways, groups) is `.read`'s.
+The models check the form of each value; `read` resolves files, gateways and groups.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")
 
 
 def check_name(value: str) -> str:
-    """A name that is safe in files and on command lines."""
+    """Return a name that is safe in files and on command lines; raise ValueError for other text."""
     if not _NAME.match(value):
         raise ValueError("not a name: letters, digits, dot, dash and underscore, at most 63")
     return value
@@ -39,7 +39,7 @@ def _source(value: str) -> str:
         return value
     if kind == "command" and rest.strip():
         return value
-    # The value is not repeated: it may well be the secret itself.
+    # The value is not in the message: it may be the secret itself.
     raise ValueError('says where the secret comes from: "prompt", "keyring", "env:VAR", "command:…" or "none"')
 
 
@@ -95,13 +95,13 @@ Seconds = Annotated[float, Field(gt=0, le=7 * 86400, strict=False)]
 
 
 class Strict(BaseModel):
-    """No unknown key, no silent conversion."""
+    """A model without unknown keys and without implicit conversion."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def _of_dataclass(name: str, source: type, kinds: dict[str, Any], default: Any) -> type[Strict]:
-    """A model with the fields of a frozen dataclass in `site`, so the two cannot drift apart."""
+    """Return a model with the fields of a dataclass of `tscm_migrate.model`, so that both always agree."""
     shape: dict[str, Any] = {f.name: (kinds.get(f.name, default) | None, None) for f in fields(source)}
     return create_model(name, __base__=Strict, **shape)
 
@@ -112,7 +112,7 @@ CommandsModel = _of_dataclass("CommandsModel", Commands, {}, Text)
 
 
 class DefaultsModel(Strict):
-    """What `[defaults]` may say, and each host too."""
+    """The keys of `[defaults]`, which each host has too."""
 
     user: Text | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -157,7 +157,7 @@ def _zone(value: str) -> str:
 
 
 class PolicyModel(Strict):
-    """Limits; the defaults are those of `site.Policy`."""
+    """The keys of `[policy]`; the defaults are in `model.Policy`."""
 
     drain_timeout: Seconds | None = None
     revert_after: Seconds | None = None
@@ -176,7 +176,7 @@ def _web(value: str) -> str:
 
 
 class NotifyModel(Strict):
-    """Who is told; the defaults are those of `notify.Config`."""
+    """The keys of `[notify]`; the defaults are in `notify.Config`."""
 
     before_step: Text | None = None
     after_step: Text | None = None
@@ -188,7 +188,7 @@ class NotifyModel(Strict):
 
 
 class FileModel(Strict):
-    """The whole file; hosts are validated one by one, after the merge."""
+    """The complete file; hosts are validated one by one, merged with the defaults."""
 
     known_hosts: Text | None = None
     defaults: DefaultsModel = Field(default_factory=DefaultsModel)
@@ -213,9 +213,9 @@ _TEXTS = {
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, tuple[int | str, ...], str]:
-    """The first problem: its text, the key's path inside the model, and what to do.
+    """Return the first problem: its text, the path of the key in the model, and what to do.
 
-    A misspelt key goes before the missing one that it was meant to be.
+    A misspelled key is reported before the key that is missing because of it.
     """
     found = error.errors(include_url=False, include_context=True, include_input=False)
     first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
@@ -233,7 +233,7 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, tuple
 
 
 def _keys(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
-    """The keys that the table at `loc` may have."""
+    """Return the keys that the table at `loc` may have."""
     at: Any = model
     for part in loc:
         if isinstance(part, str) and hasattr(at, "model_fields") and part in at.model_fields:

@@ -1,4 +1,8 @@
-"""Read an inventory file: text → models → frozen data, every error with its file, key and line."""
+"""Find and read an inventory file; every error names the file, key and line.
+
+Search order: the argument (`--inventory`), `TSCM_INVENTORY`, `./inventory/hosts.toml`, `hosts.toml` in the user's
+config folder. Without a file `user@address` works, with `known_hosts` in the config folder.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +36,10 @@ _ASSIGNMENT = re.compile(rf"^\s*({_DOTTED})\s*=")
 
 
 def find(path: Path | None = None) -> Path | None:
-    """The inventory file that would be read, or None.
+    """Return the inventory file that would be read, or None.
 
     Raises:
-        InventoryError: the argument or TSCM_INVENTORY names a file that is not there.
+        InventoryError: the file named by the argument or by TSCM_INVENTORY does not exist.
     """
     asked = [(path, "--inventory")] if path is not None else []
     if not asked and os.environ.get(ENV):
@@ -77,7 +81,10 @@ def _plain(dotted: str) -> str:
 
 
 def lines_of(text: str) -> dict[str, int]:
-    """Dotted key → line number, counted from 1; tables in arrays are numbered as in `prompts.0.pattern`."""
+    """Return the line number, from 1, of each dotted key.
+
+    Keys inside inline tables may be missing. Tables in arrays are numbered, as in `prompts.0.pattern`.
+    """
     lines: dict[str, int] = {}
     arrays: dict[str, int] = {}
     table = ""
@@ -89,7 +96,7 @@ def lines_of(text: str) -> dict[str, int]:
                 lines.setdefault(table, number)
                 table = f"{table}.{arrays[table]}"
             above = table
-            while above:  # [hosts.a] makes `hosts` too
+            while above:  # [hosts.a] also defines `hosts`
                 lines.setdefault(above, number)
                 above = above.rpartition(".")[0]
         elif assignment := _ASSIGNMENT.match(line):
@@ -109,7 +116,7 @@ def _read(path: Path) -> str:
 
 
 def _commands(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The command lines of an inventory that are run on this workstation, and what each is."""
+    """Yield the command lines of an inventory that run on this workstation, each with its key."""
     for table in ("hooks", "notify"):
         for key, value in raw.get(table, {}).items():
             if isinstance(value, str) and "://" not in value:
@@ -122,7 +129,7 @@ def _commands(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 class InventoryReader:
-    """One reading of one file: text → models → frozen data."""
+    """Reads one file: text, then models, then frozen data."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -132,15 +139,15 @@ class InventoryReader:
         try:
             self.raw = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            fix = 'mend the line: strings need quotes, as in address = "10.1.1.43"'
+            fix = 'correct the line: strings need quotes, as in address = "10.1.1.43"'
             raise InventoryError(f"not valid TOML: {error}", fix, file=str(path)) from error
         self.sources: dict[tuple[str, str], str] = {}
 
     def inventory(self) -> Inventory:
-        """The whole file, validated.
+        """Return the validated content of the file.
 
         Raises:
-            InventoryError: the first thing that is wrong.
+            InventoryError: the first problem.
         """
         top = self._validate(FileModel, self.raw, "")
         self.known_hosts = self._local(top.known_hosts or "known_hosts")
@@ -176,7 +183,7 @@ class InventoryReader:
         )
 
     def _merge(self, name: str) -> dict[str, Any]:
-        """A host's table over `[defaults]`; tables merge, lists and values replace."""
+        """Return a host's table merged over `[defaults]`; tables are merged, lists and values replaced."""
         merged: dict[str, Any] = {}
         for origin, table in (("defaults", self.raw.get("defaults", {})), (f"hosts.{name}", self.raw["hosts"][name])):
             for key, value in table.items():
@@ -261,12 +268,12 @@ class InventoryReader:
         return groups
 
     def _local(self, value: str) -> Path:
-        """A path on the workstation: `~` expanded, else relative to the inventory file."""
+        """Return a path on the workstation: `~` expanded, a relative path below the inventory's folder."""
         path = Path(value).expanduser()
         return path if path.is_absolute() else (self.path.parent / path).absolute()
 
     def _line(self, key: str) -> int | None:
-        """The line of the key or of the nearest table above it."""
+        """Return the line of the key, or of the nearest table above it."""
         while key:
             if key in self.lines:
                 return self.lines[key]
@@ -285,13 +292,13 @@ class InventoryReader:
         try:
             return model.model_validate(value)
         except ValidationError as error:
-            raise self._explain(error, model, at) from None  # the original repeats values, and one may be a secret
+            raise self._explain(error, model, at) from None  # the original has values, and one may be a secret
 
     def _explain(self, error: ValidationError, model: type[BaseModel], at: str) -> InventoryError:
         problem, loc, fix = describe(error, model)
         inside = ".".join(str(part) for part in loc)
         key = f"{at}.{inside}" if at and inside else at or inside
-        if at.startswith("hosts."):  # a merged value is wrong where it was written
+        if at.startswith("hosts."):  # an error in a merged value is in the table that has it
             source = self.sources.get((at.removeprefix("hosts."), inside))
             key = source.partition(" ")[2] if source else key
         return self._error(problem, key, fix)

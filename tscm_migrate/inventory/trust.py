@@ -1,4 +1,4 @@
-"""Whether a file whose text is obeyed (it runs commands, names hosts to trust) can be changed by us and root alone."""
+"""Check that only the user and root can change the files that this tool trusts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def check(path: Path, what: str) -> None:
-    """Refuse a file that others own or may change; links are followed, and the folders of both ends looked at.
+    """Refuse a file that others own or can change; links are followed, and the folders of both ends are checked.
 
     Args:
-        path: of the file; one that is not there is not looked at.
-        what: it is, for the message: "the inventory".
+        path: the file; a missing file is not checked.
+        what: its name in the message, such as "the inventory".
 
     Raises:
-        UnsafeFile: with the commands that make it safe. Nothing is checked on Windows, where a mode says nothing.
+        UnsafeFile: with the commands that make it safe. On Windows nothing is checked: modes have no meaning there.
     """
     if os.name == "nt":
         return
@@ -34,26 +34,26 @@ def check(path: Path, what: str) -> None:
     try:
         file = path.resolve(strict=True)
     except (OSError, RuntimeError):
-        return  # whoever reads it says what is wrong
+        return  # reading the file reports the problem
     folders = dict.fromkeys((file.parent, path.parent.resolve()))
     faults = [fault for place in (file, *folders) for fault in _faults(place)]
     if faults:
         raise UnsafeFile(
             f"{what} is not read: " + "; ".join(text for text, _ in faults),
-            "read it first, for whoever could write it decides what is run as you; then: "
+            "read it first: its writer decides what is run as you; then: "
             + " && ".join(command for _, command in faults),
             file=str(path),
         )
 
 
 def _faults(place: Path) -> Iterator[tuple[str, str]]:
-    """What is wrong with a file or a folder, and the command that corrects it."""
+    """Yield what is wrong with a file or a folder, and the command that corrects it."""
     found = place.stat()
     own = getattr(os, "geteuid", lambda: 0)()
     sudo = "" if own == 0 else "sudo "
     if found.st_uid not in {0, own}:
         yield f"{place} belongs to {_name_of(place)}", f"{sudo}chown {shlex.quote(_me())} {quoted(place)}"
-    sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX  # there nobody can replace another's file
+    sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX  # protects others' files
     if found.st_mode & _OTHERS and not sticky:
         mine = "" if found.st_uid == own else sudo
         yield f"others may write {place} (mode {stat.S_IMODE(found.st_mode):04o})", f"{mine}chmod go-w {quoted(place)}"
@@ -74,14 +74,14 @@ def _me() -> str:
 
 
 def check_commands(lines: Iterable[tuple[str, str]], beside: Path) -> None:
-    """Refuse commands of an inventory whose program or script is a file that others may change.
+    """Refuse commands of an inventory whose program or script is a file that others can change.
 
     Args:
-        lines: a command line each, and what it is.
+        lines: command lines, each with its key.
         beside: the inventory's folder.
 
     Raises:
-        UnsafeFile: as `check`. Words that are no path are left to the shell.
+        UnsafeFile: as `check`. Words that are not paths are not checked.
     """
     for line, what in lines:
         for file in _files_in(line, beside):
@@ -89,7 +89,7 @@ def check_commands(lines: Iterable[tuple[str, str]], beside: Path) -> None:
 
 
 def _files_in(line: str, beside: Path) -> Iterator[Path]:
-    """The files that a command line names by a path: its program, and a script that it hands to an interpreter."""
+    """Yield the files that a command line names by path: its program, and a script that it passes to an interpreter."""
     try:
         words = shlex.split(line, posix=os.name != "nt")
     except ValueError:
