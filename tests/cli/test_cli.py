@@ -57,7 +57,7 @@ def test_help_lists_the_tasks_as_they_are_typed(argv: tuple[str, ...]) -> None:
         ("migrate", "--help"),
         ("migrate", "--form", "x"),
         ("completion", "zsh"),
-        ("run", "list"),
+        ("run",),
     ],
     ids=" ".join,
 )
@@ -125,6 +125,12 @@ def test_a_mistake_has_the_same_exit_code_under_both_fronts(
         (("host", "lst"), "'host' has no 'lst'; did you mean 'list'?"),
         (("host", "show"), "missing argument: HOST"),
         (("--help", "migrat"), "did you mean 'migrate'"),
+        (("-y",), "missing command after -y"),
+        (("-i", "hosts.toml"), "missing command after -i"),
+        (("--json", "host", "pin", "x"), "unknown option '--json'"),
+        (("migrate", "--from", "a", "--from=b", "--to", "c"), "--from is given twice"),
+        (("host", "list", "-i", "a.toml", "--inventory", "b.toml"), "--inventory is given twice"),
+        (("schedule",), "missing argument: HOST, or --group GROUP"),
     ],
 )
 def test_a_typo_ends_with_2_and_suggests_the_near_one(argv: tuple[str, ...], words: str) -> None:
@@ -359,7 +365,7 @@ def test_who_has_closed_the_output_gets_the_exit_code_all_the_same(tmp_path: Pat
         (["pull", "--to", "x", "--host", "tscm-old"], ["archive.pull", "tscm-old", "--to", "x"]),
         (["push", "FILE", "--host=tscm-new"], ["archive.push", "tscm-new", "FILE"]),
         (["doctor", "--offline"], ["doctor", "--local"]),
-        (["schedule", "a", "--days=90"], ["schedule", "a", "--older=90"]),
+        (["schedule", "a", "--days=90"], ["schedule", "--name", "a", "--older=90"]),
     ],
 )
 def test_an_old_name_still_works_and_the_new_one_is_printed(
@@ -383,6 +389,10 @@ def test_an_old_name_still_works_and_the_new_one_is_printed(
         (["host", "pin", "-h"], ["--help", "host.pin"]),
         (["help", "run"], ["--help", "run"]),
         (["help"], ["--help"]),
+        (["help", "help"], ["--help"]),
+        (["-q", "run", "list", "-y", "-i", "f.toml"], ["run.list"]),
+        (["run", "list", "--inventory=f.toml", "--json"], ["run.list", "--json"]),
+        (["migrate", "--interface", "-y", "-y"], ["migrate", "--interface", "-y", "-y"]),
     ],
 )
 def test_global_options_stand_before_or_after_the_command(typed: list[str], read: list[str]) -> None:

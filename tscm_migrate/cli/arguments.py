@@ -14,10 +14,15 @@ from tscm_migrate.tasks.names import RENAMED, RENAMED_OPTIONS
 from tscm_migrate.util.suggest import suggestion
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from invoke.collection import Collection
+    from invoke.parser.argument import Argument
 
 CORE = {"--help", "-h", "--list", "-l", "--version", "-V", "--traceback", "--complete"}  # without a command, too
 _VALUED = {"--inventory", "-i"}  # global options that take the next word
+# Global options that change nothing about a command that does not have them.
+_HARMLESS = {"--inventory", "-i", "--yes", "-y", "--quiet", "-q", "--verbose", "-v"}
 _HELP = {"--help", "-h"}
 
 
@@ -25,13 +30,15 @@ def for_invoke(words: list[str], root: Collection) -> list[str]:
     """Return the words after `tscm-migrate` as invoke reads them.
 
     Raises:
-        UsageError: a group has no such command.
+        UsageError: no command, a group has no such command, or an option is given twice.
     """
     before, rest = _leading(_old_options(words, ""))
     if rest[:1] == ["help"]:
-        rest = [*rest[1:], "--help"]
+        rest = [*rest[1:], "--help"] if rest[1:] not in ([], ["help"]) else ["--help"]
     rest = _old_names(rest)
     if not rest:
+        if unknown := [word for word in before if word.partition("=")[0] in {*_HARMLESS, "--json"}]:
+            raise UsageError(f"missing command after {unknown[0]}", "tscm-migrate --help")
         return before
     rest = _old_options(rest, rest[0])
     if rest[0] in root.collections:
@@ -43,8 +50,44 @@ def for_invoke(words: list[str], root: Collection) -> list[str]:
     core = [word for word in before if word in CORE]
     rest += [word for word in before if word not in CORE]
     if rest[0] in root.task_names:
-        rest = _positional(rest, root[rest[0]])
+        rest = _for_task(rest, root[rest[0]])
     return [*core, *rest]
+
+
+def _for_task(words: list[str], task: Any) -> list[str]:
+    """Adapt the words of a command to the options that it has."""
+    arguments = task.get_arguments()
+    flags = {_flag(name): argument for argument in arguments for name in argument.names}
+    words = _without_harmless(words, flags)
+    _refuse_repeated(words, flags)
+    return _positional(words, task)
+
+
+def _without_harmless(words: list[str], flags: Mapping[str, Argument]) -> list[str]:
+    """Leave out global options that the command does not have and that change nothing about it."""
+    kept: list[str] = []
+    skipping = False
+    for at, word in enumerate(words):
+        name, equals, _ = word.partition("=")
+        is_value = bool(at) and words[at - 1] in flags and flags[words[at - 1]].takes_value
+        if skipping or (name in _HARMLESS and name not in flags and not is_value):
+            skipping = not skipping and name in _VALUED and not equals
+            continue
+        kept.append(word)
+    return kept
+
+
+def _refuse_repeated(words: list[str], flags: Mapping[str, Argument]) -> None:
+    seen: set[str] = set()
+    for at, word in enumerate(words):
+        name = word.partition("=")[0]
+        argument = flags.get(name)
+        is_value = bool(at) and words[at - 1] in flags and flags[words[at - 1]].takes_value
+        if argument is None or is_value or argument.kind is list or not argument.takes_value:
+            continue
+        if argument.names[0] in seen:
+            raise UsageError(f"{_flag(argument.names[0])} is given twice", "leave one of them out")
+        seen.add(argument.names[0])
 
 
 def _leading(words: list[str]) -> tuple[list[str], list[str]]:

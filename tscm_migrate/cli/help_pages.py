@@ -135,9 +135,12 @@ def columns(rows: Sequence[tuple[str, str]], least: int = 0) -> Iterator[str]:
 
 
 def _fitting(text: str) -> list[str]:
-    """Wrap paragraphs to the terminal's width."""
+    """Wrap paragraphs to the terminal's width; indented ones are commands and stay as they are."""
     width = max(_NARROW, min(pty_size()[0], _WIDE))
     lines: list[str] = []
     for paragraph in text.split("\n\n"):
-        lines += [*textwrap.wrap(paragraph, width, break_on_hyphens=False, break_long_words=False), ""]
+        if paragraph.startswith("    "):
+            lines += [paragraph, ""]
+        else:
+            lines += [*textwrap.wrap(paragraph, width, break_on_hyphens=False, break_long_words=False), ""]
     return lines[:-1]

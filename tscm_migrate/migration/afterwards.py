@@ -62,7 +62,7 @@ def finished(wanted: str | None = None, *, root: Path | None = None) -> RunRecor
             if record.outcome in _OVER and wanted in (None, record.old, record.new):
                 return record
     if wanted is None:
-        raise UsageError("no migration of this workstation is over", "list all runs: tscm-migrate run list")
+        raise UsageError("there is no finished migration on this workstation", "list all runs: tscm-migrate run list")
     near = suggestion(wanted, known)
     problem = f"{wanted!r} is neither a run nor an appliance of a finished migration{near}"
     raise UsageError(problem, "list all runs: tscm-migrate run list")

@@ -65,7 +65,8 @@ def pin(_context: Any, name: str, fingerprint: str | None = None, inventory: str
     """Show a host's SSH keys and pin them after confirmation.
 
     Compare the fingerprint with the one on the host's console:
-    ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+
+        ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
 
     Examples:
         tscm-migrate host pin tscm-old

@@ -50,9 +50,10 @@ def pull(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Copy archives from appliances to the store. Archives that are already there are not sent again.
+    """Copy archives from appliances to the store.
 
-    On the appliances only the markers of `schedule` are changed. Nothing is written to the disk of this workstation.
+    Archives that are already there are not sent again. On the appliances only the markers of `schedule` are changed.
+    Nothing is written to the disk of this workstation.
 
     Examples:
         tscm-migrate offsite pull --host tscm-old --store s3://backups/tscm
@@ -116,7 +117,7 @@ def show(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Show a copy: its manifest, and the results of later verifications and drills.
+    """Show a copy: its manifest, and later verifications and drills.
 
     Examples:
         tscm-migrate offsite show tscm-old
@@ -149,7 +150,9 @@ def fetch(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Download a copy's archive into a folder, as the appliance made it, and check it against its manifest.
+    """Download a copy's archive and check it.
+
+    Writes the archive into a folder as the appliance made it, and checks it against its manifest.
 
     Examples:
         tscm-migrate offsite fetch tscm-old --to rescue

@@ -77,7 +77,9 @@ def drill(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Test that a copy can be restored: fetch, decrypt and unpack it in memory, and list its devices.
+    """Test that a copy can be restored.
+
+    Downloads, decrypts and unpacks it in memory, and lists its devices.
 
     A copy without devices fails. If the layout of the archive is not known, the exit code is 4, unless the devices
     that the inventory lists are in it.
@@ -127,10 +129,10 @@ def prune(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Delete copies that [offsite.keep] does not keep, but never the newest verified copy of a host.
+    """Delete copies that [offsite.keep] does not keep.
 
-    Asks before it deletes more than half of a host's copies, or if unusually many new copies were pulled. With --there
-    it always asks.
+    Never deletes the newest verified copy of a host. Asks before it deletes more than half of a host's copies, or if
+    unusually many new copies were pulled. With --there it always asks.
 
     Examples:
         tscm-migrate offsite prune --dry-run
@@ -241,7 +243,9 @@ def clean(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Delete leftovers of interrupted pulls: data without a manifest, and unfinished uploads.
+    """Delete leftovers of interrupted pulls.
+
+    These are data without a manifest and unfinished uploads.
 
     Examples:
         tscm-migrate offsite clean --dry-run
@@ -282,7 +286,9 @@ def status(
     json: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Compare the age of each host's newest verified copy with its RPO. Exit code 4 if a host misses it.
+    """Compare each host's newest verified copy with its RPO.
+
+    Exit codes: 0, all hosts are within their RPO; 4, a host misses it.
 
     Examples:
         tscm-migrate offsite status --group branches --page status.html

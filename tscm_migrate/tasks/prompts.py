@@ -38,11 +38,12 @@ def explain(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    r"""Read questions from standard input, and show the answer to each, the row that gives it, and why.
+    r"""Show how questions would be answered.
 
-    Each line is a question as a JSON string: the lines that tsadmin shows, joined by \n; the last one is the question.
-    A JSON list of such strings is a dialogue, in which each question follows the answer to the previous one. No
-    appliance is needed. If the output is not a terminal, each answer is a JSON object on one line.
+    Reads questions from standard input, and shows the answer to each, the row that gives it, and why. Each line is a
+    question as a JSON string: the lines that tsadmin shows, joined by \n; the last one is the question. A JSON list
+    of such strings is a dialogue, in which each question follows the answer to the previous one. No appliance is
+    needed. If the output is not a terminal, each answer is a JSON object on one line.
 
     Examples:
         echo '"Restore cron? [y/n] "' | tscm-migrate prompts explain --json -
@@ -93,11 +94,12 @@ def learn(
     verbose: bool = False,
     inventory: str | None = None,
 ) -> int:
-    """Rehearse a migration, ask you what no dialect knows, save your answers, and undo everything.
+    """Rehearse a migration and save your answers to unknown questions.
 
-    Does what `migrate` does before the cutover: pauses the updates of the old appliance, makes a backup, copies and
-    verifies it, and rehearses the restore on the new appliance. Afterwards both are as before, except that the backup
-    stays. `migrate` with the same options will give the answers that you give here.
+    Asks you what no dialect knows, and undoes everything afterwards. Does what `migrate` does before the cutover:
+    pauses the updates of the old appliance, makes a backup, copies and verifies it, and rehearses the restore on the
+    new appliance. Afterwards both are as before, except that the backup stays. `migrate` with the same options will
+    give the answers that you give here.
 
     Exit codes: 0, all answers are saved; 4, an answer could not be saved, and `migrate --yes` would stop there.
 
@@ -134,7 +136,9 @@ def learn(
 def record(
     _context: Any, name: str, dialogue: str = "restore", out: str | None = None, inventory: str | None = None
 ) -> None:
-    """Run a dialogue on an appliance, answer it yourself, and write its questions to a file.
+    """Record the questions of a dialogue on an appliance.
+
+    You answer them yourself at the terminal.
 
     Answers to questions that no dialect knows can be saved in the dialect of the inventory.
 
@@ -158,7 +162,9 @@ def record(
     help={"recording": ("FILE", "File that `prompts record` wrote."), "inventory": INVENTORY_HELP},
 )
 def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
-    """Print the kind of each question of a recording. Exit code 4 if no dialect knows one of them.
+    """Print the kind of each question of a recording.
+
+    Exit codes: 0, all questions are known; 4, no dialect knows one of them.
 
     Examples:
         tscm-migrate prompts replay tscm-new.restore.json

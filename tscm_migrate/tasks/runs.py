@@ -160,9 +160,9 @@ def rollback(
     help={"run": ("RUN", "ID of the run, as `run list` shows it."), "inventory": _OPTIONS["inventory"]},
 )
 def discard(_context: Any, run: str, yes: bool = False, inventory: str | None = None) -> int:
-    """Discard the rollback data of a finished run from the new appliance.
+    """Discard the rollback data of a finished run.
 
-    A rollback is no longer possible afterwards.
+    Deletes it from the new appliance. A rollback is no longer possible afterwards.
 
     Examples:
         tscm-migrate run discard 20240501-030000-1a2b --yes
@@ -175,7 +175,9 @@ def discard(_context: Any, run: str, yes: bool = False, inventory: str | None = 
 
 @command(positional=["host"], help={"force": "Remove the lock of a run that cannot be proved dead from here."})
 def unlock(_context: Any, host: str, force: bool = False, inventory: str | None = None) -> int:
-    """Show which run has locked an appliance, and remove the lock if that run is known to be dead.
+    """Show who has locked an appliance, and remove a dead run's lock.
+
+    A lock is removed if its run is known to be dead.
 
     Examples:
         tscm-migrate run unlock tscm-old

@@ -23,8 +23,10 @@ def hosts_of(site: Inventory, host: str | None, group: str | None) -> list[Host]
     Raises:
         UsageError: neither is given, or both. InventoryError: there is none of that name.
     """
-    if bool(host) == bool(group):
-        raise UsageError("give either a host or --group", "tscm-migrate host list shows the hosts")
+    if not (host or group):
+        raise UsageError("missing argument: HOST, or --group GROUP", "list the hosts: tscm-migrate host list")
+    if host and group:
+        raise UsageError(f"the host {host} and --group {group} exclude each other", "leave one of them out")
     return [site.host(host)] if host else list(site.group(group or ""))
 
 
