@@ -118,16 +118,17 @@ def summary(m: Migration) -> list[str]:
     ]
 
 
-def consequence(m: Migration, downtime: float) -> str:
+def consequence(m: Migration, downtime: float | None) -> str:
     """Return what goes offline and for how long, as it is shown above the question before a migration.
 
     Args:
         m: the migration.
-        downtime: the estimate in seconds.
+        downtime: the estimate in seconds; None if it is not known.
     """
     devices = m.old_facts.devices
     served = "" if devices is None else f" of its {len(devices)} devices ({listed(devices)})"
-    about = f"estimated downtime{served}: {duration_text(downtime)}"
+    expected = "unknown" if downtime is None else duration_text(downtime)
+    about = f"estimated downtime{served}: {expected}"
     if m.restore_source is not None:
         return f"{m.new.name} takes the place of {m.old.name}; {about}, from the start of the restore"
     return f"{m.old.name} goes offline and is replaced by {m.new.name}; {about}"

@@ -192,7 +192,7 @@ def _confirm(m: Migration) -> None:
         m.emit(Message(f"{number:3}. {step.title}"))
     old, new = m.old.name, m.new.name
     if not m.only_rehearsal:
-        m.emit(Message(plan.consequence(m, float(m.get_note("estimate", {}).get("downtime", 0.0)))))
+        m.emit(Message(plan.consequence(m, (m.get_note("estimate") or {}).get("downtime"))))
     what = f"Restore {old} on {new} now?" if m.restore_source else f"Migrate {old} to {new} now?"
     if not (m.options.yes or m.only_rehearsal) and not m.operator.confirm(what):
         raise Cancelled
