@@ -219,7 +219,7 @@ def prove(appliance: Appliance, archive: Archive, passphrase: Secret | None, *, 
         said = outside(result.stderr, lines=True).strip().splitlines()
         return Proof(opened=False, members=(), why_not=(said[-1][:200] if said else "gpg could not decrypt it"))
     if re.search(r"^@refused$", result.stdout, re.MULTILINE):
-        why = "archive refused: to list it takes more memory than any backup"
+        why = "archive refused: listing it takes more memory than any backup"
         return Proof(opened=False, members=(), why_not=why)
     if re.search(r"^@damaged$", result.stdout, re.MULTILINE):
         return Proof(opened=False, members=(), why_not="it is damaged: it cannot be read to its end")
@@ -290,7 +290,7 @@ def identity_in(
         script, stdin=stdin, timeout=timeout, check=False, display=f"read whose backup {archive.name} is"
     ).stdout
     if re.search("^@refused$", text, re.MULTILINE):
-        raise ArchiveRefused(f"{archive.name}: archive refused: to read it takes more memory than any backup")
+        raise ArchiveRefused(f"{archive.name}: archive refused: reading it takes more memory than any backup")
     keys = parsers.host_keys(text, appliance.paths)["host_keys"]
     found = re.findall(r"(?:^\s*address|IPADDR\d*\s*=|-)\s*['\"]?(\d{1,3}(?:\.\d{1,3}){3})\b", text, re.MULTILINE)
     return ArchiveIdentity(tuple(key for _, key in keys), tuple(dict.fromkeys(found)))

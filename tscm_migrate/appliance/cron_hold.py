@@ -118,7 +118,9 @@ def release(appliance: Appliance, entry: str) -> None:
     script = release_script(appliance, entry)
     result = appliance.run(script, sudo=True, check=False, display=f"put {entry} back")
     if result.status == 44:
-        raise ApplianceError(appliance.name, f"{entry} is neither in place nor put aside; nothing to restore")
+        raise ApplianceError(
+            appliance.name, f"{entry} is neither in place nor moved aside; there is nothing to restore"
+        )
     if result.status != 0:
         raise ApplianceError(appliance.name, f"{entry} could not be restored: {result.said}")
 

@@ -149,7 +149,7 @@ def who_answers(observer: Appliance, address: str, port: int, interface: str = "
     lines = {line.strip() for line in done.stdout.splitlines() if line.strip()}
     answers = {line for line in lines if not line.startswith("asked ")}
     if not lines:
-        raise CannotLook(observer.name, f"whether a host is at {address}: neither arping nor ping can ask there")
+        raise CannotLook(observer.name, f"whether a host is at {address}: neither arping nor ping works there")
     return tuple(sorted(answers))
 
 

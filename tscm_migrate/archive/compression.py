@@ -130,7 +130,7 @@ def _decompressed(make: Callable[[], Any], pieces: Iterator[bytes]) -> Iterator[
                 yield engine.decompress(data, _READ)
             except lzma.LZMAError as error:
                 if "Memory usage limit" in str(error):
-                    raise ArchiveBomb(f"to unpack it takes more than {_XZ_MEMORY >> 20} MiB of memory") from error
+                    raise ArchiveBomb(f"unpacking it takes more than {_XZ_MEMORY >> 20} MiB of memory") from error
                 raise
             data = engine.unused_data.lstrip(b"\0") if engine.eof else b""  # padding with zeros is allowed
     if not engine.eof:

@@ -188,7 +188,7 @@ class _Headers:
     def take(self, kind: bytes, data: bytes) -> None:
         self.count += 1
         if self.count > _CHAIN:
-            raise ArchiveBomb(f"more than {_CHAIN} headers stand before one member")
+            raise ArchiveBomb(f"more than {_CHAIN} extended headers are before one member")
         if kind in _LONG_NAMES:
             self.said[_LONG_NAMES[kind]] = data.partition(b"\0")[0].decode(errors="surrogateescape")
             return
@@ -261,7 +261,7 @@ def _skip_map(block: bytes, stream: _TarStream) -> None:
     while more:
         count += 1
         if count > _EXTENSIONS:
-            raise ArchiveBomb("a sparse file whose map has no end")
+            raise ArchiveBomb("a sparse file with an endless map")
         extension = stream.take(_BLOCK)
         if not extension:
             raise EOFError("it ends in the middle")

@@ -262,7 +262,7 @@ class _Loader:
             words = self._words(text, at, free=free)
             if not words and kind is not Kind.ARCHIVE:
                 raise self._fail(
-                    "a question without a word is every question", at, 'only kind = "archive" may have one'
+                    "a question without words would match every question", at, 'only kind = "archive" may have one'
                 )
             pattern = self._pattern(words, at)
             if kind is Kind.CONFIRM and "hostname" not in words:
@@ -287,7 +287,7 @@ class _Loader:
     def _typed(self, table: dict[str, Any], key: str, at: str) -> str | None:
         value = table.get(key)
         if value is not None and (not isinstance(value, str) or not value.isprintable()):
-            raise self._fail(f"{key} is not a line of text", at, "give what is typed, without Enter")
+            raise self._fail(f"{key} is not a line of text", at, "give the text to type, without Enter")
         return value
 
     def _words(self, text: str, at: str, *, free: bool) -> str:
@@ -309,7 +309,7 @@ class _Loader:
         if wild := next((found[0] for found in _WILD.finditer(text)), next(iter(unknown), "")):
             raise self._fail(
                 f"{wild!r} in {text!r} is not allowed", at,
-                f"write the whole question; only slots stand for something else: {' '.join('{' + s + '}' for s in SLOTS)}",
+                f"write the complete question; only slots can vary: {' '.join('{' + s + '}' for s in SLOTS)}",
             )  # fmt: skip
 
     def _pattern(self, text: str, at: str, within: tuple[str, ...] = ()) -> re.Pattern[str]:
@@ -340,7 +340,7 @@ class _Loader:
                 made += self._slot(piece["slot"], at, names)
             elif piece["part"] is not None and piece["part"] in self.parts:
                 if piece["part"] in within[:-1] or within[-1:] == (piece["part"],):
-                    raise self._fail(f"<{piece['part']}> contains itself", at, "a part must end")
+                    raise self._fail(f"<{piece['part']}> contains itself", at, "a part must not contain itself")
                 alternatives = (
                     self._sequence(text, at, names, (*within, piece["part"])) for text in self.parts[piece["part"]]
                 )

@@ -108,7 +108,7 @@ class StatedFacts:
             if len(words) <= _LONGEST and any(
                 one and (is_rule(one) or self.in_text(one) is not None) for one in shorter
             ):
-                raise NotNow(f"the line above it is a known one with another word in it: {text!r}")
+                raise NotNow(f"the line above it is a known line with another word: {text!r}")
             if kind in (Kind.NETWORK, Kind.APPLY) and re.search(IPV4, text):
                 raise Above(f"no row knows the address above it: {text!r}")
 

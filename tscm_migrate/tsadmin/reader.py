@@ -239,20 +239,20 @@ class QuestionReader:
             else self.intent.value(kind, self._given.get(kind, 0))
         )
         if value is None:
-            raise NotNow(f"there is no value to answer a question of kind {kind} with")
+            raise NotNow(f"no value is known for a question of kind {kind} with")
         return value
 
     def _yes_no(self, kind: Kind, row: DialectRow, asked: Parsed, question: str) -> str:
         wanted = self._more_dns() if kind is Kind.MORE_DNS else self.intent.wants(kind)
         if wanted is None:
-            raise NotNow(f"nothing says what is wanted of {kind}")
+            raise NotNow(f"it is not known whether to do {kind}")
         taught = [typed for typed in (row.does, row.leaves) if typed is not None]
         choice = asked.choice if taught else asked.yes_no
         self._check_default(asked, row, [*taught, *((choice.yes, choice.no) if choice else ())])
         if taught:
             typed = row.does if wanted else row.leaves
             if typed is None:
-                raise NotNow("what is typed for the other answer has not been taught")
+                raise NotNow("the other answer has not been taught")
             if choice is not None and row.dialect in SHIPPED and not _same(row, choice):
                 raise NotNow("its choice differs from that of the row")
             return typed.upper() if asked.words.isupper() else typed
@@ -268,7 +268,7 @@ class QuestionReader:
         if row.dialect in SHIPPED and asked.default is not None:
             allowed = {*_YES_NO, *(one.lower() for one in (*answers, row.default or ""))}
             if asked.default.lower() not in allowed:
-                raise NotNow(f"{asked.default!r} is not a default of a question of yes or no")
+                raise NotNow(f"{asked.default!r} is neither yes nor no")
 
     def _more_dns(self) -> bool:
         return self._given.get(Kind.DNS, 0) < len(self.intent.dns)
@@ -287,7 +287,7 @@ class QuestionReader:
         elif row.dialect in SHIPPED:
             self._check_below_list(lines)
         if row.dialect in SHIPPED and any(archive_list.is_row(one) and archive_list.says_more(one) for one in lines):
-            raise NotNow("a row of the list says more than which archive it is")
+            raise NotNow("a row of the list contains other words than those of an archive")
         if self._given.get(Kind.ARCHIVE, 0) >= 2:
             raise NotNow("an archive was chosen twice, and it is asked for again")
         archive = self.intent.archive or max(archive_list.names(lines), default="")
@@ -301,7 +301,7 @@ class QuestionReader:
         while rest and is_rule(rest[-1]):
             rest.pop()
         if not rest or not archive_list.is_row(rest[-1]):
-            raise Above("something else was shown below the list")
+            raise Above("another line was shown below the list")
         self._facts.all_of(lines)
 
     def _check_below_list(self, lines: Sequence[str]) -> None:
@@ -318,7 +318,7 @@ class QuestionReader:
     def _check_subject(self, kind: Kind, found: Sequence[str]) -> None:
         """Check that the facts above are not about something that has an intent of its own."""
         if other := {*found} & _WANTED_FOR_ITSELF - {kind, *_OF_NETWORK.get(kind, ())}:
-            raise Above(f"what stands above it is about {', '.join(sorted(other))}")
+            raise Above(f"the lines above it are about {', '.join(sorted(other))}")
 
     def _kind_of_facts(self, candidate: _Candidate, row: DialectRow, head: str) -> Kind:
         """Return the subject of a question without content: the one kind of the facts above it, which are all known."""
@@ -328,7 +328,7 @@ class QuestionReader:
             about.discard(Kind.PROCEED)
         if len(about) != 1 or not about <= row.of:
             raise Above(
-                "nothing above it says what it is about" if not about else "what stands above it is not of one thing"
+                "no line above it shows its subject" if not about else "the lines above it have several subjects"
             )
         return Kind(about.pop())
 

@@ -212,7 +212,7 @@ def run(
             return RestoreOutcome((), False, None, output.read(""), "", stopped_at=question)  # noqa: FBT003
         except UnknownPrompt as error:
             if missing:
-                raise RestoreFailed(appliance.name, f"{missing[-1]}; nothing was chosen") from error
+                raise RestoreFailed(appliance.name, f"{missing[-1]}; no archive was chosen") from error
             raise
     printed = output.read(
         talked.text, questions=[exchange.prompt for exchange in talked.exchanges], names=request.devices
@@ -295,7 +295,7 @@ def look_at_list(appliance: Appliance, request: RestoreRequest) -> str:
             )
             raise RestoreFailed(appliance.name, detail) from None
         return "" if question.kind is Kind.ARCHIVE else question.question
-    raise RestoreFailed(appliance.name, f"its restore ends at once: {output.read(talked.text).gist}")
+    raise RestoreFailed(appliance.name, f"its restore ended without a question: {output.read(talked.text).gist}")
 
 
 class _RestoreObserver(Exception):

@@ -41,7 +41,7 @@ def test_what_is_open_is_refused_with_file_and_row(text: str) -> None:
         ("[[question]]\nkind = 'literal'\ntext = 'a b'", "answer"),
         ("[[question]]\nkind = 'ssh'\nquestion = 'a b'", "text"),
         ("[[question]]\nkind = 'confirm'\ntext = 'a b'", "{hostname}"),
-        ("[parts]\na = ['<b>']\nb = ['<a>']", "a part must end"),
+        ("[parts]\na = ['<b>']\nb = ['<a>']", "a part must not contain itself"),
         ("[[question]\n", "correct that line"),
     ],
 )
