@@ -34,6 +34,7 @@ _USUAL = {
 _PACKING = 10e6  # bytes a second of tar, gzip and gpg on a small appliance
 _HASHING = 50e6
 _DEVICE = 30.0  # seconds of one `tsadmin update`
+_START = "last start"  # of `earlier`: seconds from the first process to sshd
 _EACH = "each device"  # of `earlier`: seconds of one update
 WITHOUT = ("take-offline", "restore-network", "reboot", "come-back", "restore", "update-devices")
 # How much a figure may differ, by its basis: the least and the most, as factors.
@@ -108,7 +109,7 @@ def _of(step: str, m: Migration, size: int, rate: float, before: Mapping[str, fl
         count = len(m.old_facts.devices or m.old.host.devices) if m.options.devices != "none" else 0
         each = before.get(_EACH, _DEVICE)
         known = "as in the last run" if _EACH in before else "usual"
-        basis = f"{known}: {count} devices, {m.policy.device_jobs} at a time, {each:.0f} s each"
+        basis = f"{known}: {count} devices, {m.policy.device_jobs} at a time, {each:.1f} s each"
         return Estimate(step, math.ceil(count / m.policy.device_jobs) * each, basis)
     if step in before:
         return Estimate(step, before[step], "as in the last run")
@@ -154,8 +155,16 @@ def spread(parts: list[Estimate], rehearsed: Rehearsal | None, pair: str) -> Dow
     return Downtime(total, least, most, basis, tuple(parts))
 
 
-def restart(appliance: Appliance) -> float | None:
-    """Return the seconds that a restart takes until sshd answers, by its last start; None if unknown.
+def shutdown() -> float:
+    """Return the seconds of a restart before the system starts, as in the last run whose appliance told its start."""
+    before = earlier()
+    if _START in before and "come-back" in before:
+        return max(before["come-back"] - before[_START], 0.0)
+    return _SHUTDOWN
+
+
+def last_start(appliance: Appliance) -> float | None:
+    """Return the seconds that the last start of an appliance took until sshd ran; None if unknown.
 
     It is the time from the first process to the oldest sshd, if sshd was not restarted since.
     """
@@ -167,7 +176,7 @@ def restart(appliance: Appliance) -> float | None:
     if len(words) != 3 or not all(word.isdecimal() and len(word) < 19 for word in words) or not int(words[2]):
         return None
     seconds = (int(words[1]) - int(words[0])) / int(words[2])
-    return round(seconds + _SHUTDOWN, 1) if 0 < seconds < _USUAL["come-back"] * 10 else None
+    return round(seconds, 1) if 0 < seconds < _USUAL["come-back"] * 10 else None
 
 
 def earlier() -> dict[str, float]:
@@ -180,20 +189,24 @@ def earlier() -> dict[str, float]:
             continue
         acted = {entry.data["step"] for entry in entries if entry.event == "action-done"}
         for entry in reversed(entries):
-            if entry.event == "noted" and entry.data.get("key") == "rehearsal":
-                for step, seconds in (entry.data["value"] or {}).get("took", {}).items():
-                    took.setdefault(step, float(seconds))
-            if entry.event == "noted" and entry.data.get("key") == "devices":
-                _device_seconds(entry.data["value"] or {}, took)
+            if entry.event == "noted":
+                _take_note(str(entry.data.get("key")), entry.data["value"] or {}, took)
             if entry.event == "step-done" and entry.data.get("seconds") and entry.data["step"] in acted:
                 took.setdefault(entry.data["step"], float(entry.data["seconds"]))
     return took
 
 
-def _device_seconds(results: Mapping[str, Mapping[str, Any]], took: dict[str, float]) -> None:
-    found = [float(result["seconds"]) for result in results.values() if result.get("ok")]
-    if found:
+def _take_note(key: str, value: Any, took: dict[str, float]) -> None:
+    """Take what a note of a run tells of durations."""
+    if key == "rehearsal":
+        measured = {step: value.get("took", {}).get(step) for step in ("restore", "restore-network")}
+        for step, seconds in (measured | {_START: value.get("last_start")}).items():
+            if seconds is not None:
+                took.setdefault(step, float(seconds))
+    elif key == "devices" and (found := [float(one["seconds"]) for one in value.values() if one.get("ok")]):
         took.setdefault(_EACH, sum(found) / len(found))
+    elif key == "rebooted" and value != "by our command":  # the restore has restarted it, within its own time
+        took.setdefault("reboot", 0.0)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,20 @@ def test_the_seconds_of_each_device_are_the_mean_of_those_that_were_updated(
     assert estimate.earlier() == {"each device": 3.0}
 
 
+def test_a_restart_is_estimated_by_the_last_start_and_what_came_before_it_in_the_last_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TSCM_STATE", str(tmp_path))
+    assert estimate.shutdown() == 5.0
+    ran(tmp_path, "20260101-000000-aaaa", 41.0, 41.0)
+    journal = Journal.create("20260102-000000-aaaa", tmp_path)
+    journal.write("run-started", run="20260102-000000-aaaa", old="a", new="b")
+    journal.write("noted", key="rehearsal", value={"took": {"come-back": 99.0}, "last_start": 30.0})
+    journal.write("noted", key="rebooted", value="by the restore")
+    assert estimate.earlier() == {"come-back": 41.0, "last start": 30.0, "reboot": 0.0}
+    assert estimate.shutdown() == 11.0
+
+
 PARTS = [
     Estimate("restore", 10.0, "as rehearsed"),
     Estimate("come-back", 60.0, "usual"),

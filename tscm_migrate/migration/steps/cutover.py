@@ -156,7 +156,8 @@ class RestoreNetwork(BaseStep):
     def _move(self, m: Migration) -> None:
         m.set_note("boot_before", network.boot_of(m.new.shell))
         m.set_note("first_pass_began", value=True)
-        offline.keep_away(m)
+        if m.options.offline == "isolate":
+            offline.keep_away(m)  # else the look right before the restart is enough: until then nothing takes the address
         prepared_network.move(m.new, prepared_network.PreparedNetwork(**m.get_note("prepared_network")))
         m.set_note("first_pass", {"lost": False, "answered": [], "status": None, "prepared": True})
 

@@ -245,8 +245,9 @@ def compare(
 
 def _tell(m: Migration, took: dict[str, float]) -> dict[str, Any]:
     """Keep what the rehearsal took; emit and return the estimated downtime, and what a person has to prepare."""
-    if m.restores_network and (seconds := estimate.restart(m.new)) is not None:
-        took["come-back"] = seconds
+    last_start = estimate.last_start(m.new) if m.restores_network else None
+    if last_start is not None:
+        took["come-back"] = round(last_start + estimate.shutdown(), 1)
     kept = _unchanged(m) if m.options.keep else {}
     estimate.keep(m.options.from_ or m.old.name, m.options.to, estimate.Rehearsal(_now(), m.run, dict(took), kept))
     found = estimate.cutover(m)
@@ -256,7 +257,7 @@ def _tell(m: Migration, took: dict[str, float]) -> dict[str, Any]:
     lines = preparation.lines(m)
     for line in lines:
         m.emit(Message(f"prepare: {line}"))
-    return {"downtime": asdict(found), "prepare": lines}
+    return {"downtime": asdict(found), "prepare": lines, "last_start": last_start}
 
 
 def _kept(m: Migration) -> str:
