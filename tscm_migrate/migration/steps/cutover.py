@@ -157,7 +157,9 @@ class RestoreNetwork(BaseStep):
         m.set_note("boot_before", network.boot_of(m.new.shell))
         m.set_note("first_pass_began", value=True)
         if m.options.offline == "isolate":
-            offline.keep_away(m)  # else the look right before the restart is enough: until then nothing takes the address
+            offline.keep_away(
+                m
+            )  # else the look right before the restart is enough: until then nothing takes the address
         prepared_network.move(m.new, prepared_network.PreparedNetwork(**m.get_note("prepared_network")))
         m.set_note("first_pass", {"lost": False, "answered": [], "status": None, "prepared": True})
 
