@@ -197,7 +197,7 @@ def earlier() -> dict[str, float]:
 
 
 def _take_note(key: str, value: Any, took: dict[str, float]) -> None:
-    """Take what a note of a run tells of durations."""
+    """Add the durations that a note of a run has."""
     if key == "rehearsal":
         measured = {step: value.get("took", {}).get(step) for step in ("restore", "restore-network")}
         for step, seconds in (measured | {_START: value.get("last_start")}).items():
