@@ -136,7 +136,7 @@ def test_a_dead_one_is_restored_from_its_newest_copy_and_that_can_be_taken_back(
     assert "verified" in compared["has"]
     assert {"devices", "device files", "host keys", "address"} <= {row["name"] for row in report["parity"]}
     assert report["downtime"] is None
-    assert "must not be at 10.1.1.43" in base.done.stdout
+    assert "keep tscm-old off: tscm-new has its address 10.1.1.43 now" in base.done.stdout
     logged_in = used.run("archive", "list", "tscm-old")
     assert logged_in.returncode == 0, "the old address shows the keys that are pinned for it"
     back = used.run("rollback", run, "--yes")
