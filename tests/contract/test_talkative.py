@@ -50,6 +50,6 @@ def test_rsync_says_that_the_login_prints(tmp_path: Path) -> None:
 
 def test_sftp_says_that_the_login_prints(pair: tuple[Box, Box]) -> None:
     old, new = pair
-    with pytest.raises(SshError, match="new: its login prints something") as caught:
+    with pytest.raises(SshError, match="new: the login shell prints output") as caught:
         api.copy(old.appliance, new.appliance, [old.put(NAME, 3000)], options=api.TransferOptions(method="sftp"))
     assert "~/.bashrc" in caught.value.remedy()

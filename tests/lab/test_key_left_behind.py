@@ -43,7 +43,7 @@ def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_i
         assert words in shown.stdout, said(shown)
     doctor = lab.run_tool("doctor")
     told = " ".join((doctor.stdout + doctor.stderr).split())
-    assert "/home/threatstop/.ssh/authorized_keys lets in a key for one transfer (expires 2" in told, told
+    assert "/home/threatstop/.ssh/authorized_keys accepts a key for one transfer (expires 2" in told, told
     assert "tscm-old: lent-key: /dev/shm/.tscm-migrate-transfer-" in told, told
     assert "sed -i --follow-symlinks" in told
     back = lab.run_tool("rollback", run, "--yes", env=WORD, timeout=200)
@@ -59,6 +59,6 @@ def test_a_refused_rsync_leaves_no_part_when_everything_is_put_back(rooms: MakeL
     lab.on("new", "sed -i '1i echo Welcome' /home/threatstop/.bashrc || echo echo Welcome > /home/threatstop/.bashrc")
     done = lab.run_tool(*DIRECT, env=WORD, timeout=200)
     assert done.returncode == 1, said(done)
-    assert "prints something" in done.stdout + done.stderr, said(done)
+    assert "prints output" in done.stdout + done.stderr, said(done)
     assert "all changes were undone" in done.stdout + done.stderr, said(done)
     assert lab.on("new", "ls -A /opt/threatstop/backup /dev/shm | grep '^[.]'").stdout == ""
