@@ -245,6 +245,3 @@ class RunFinished(Event):
     devices: tuple[int, int] | None = None
     checks: tuple[int, int] | None = None
     downtime_estimate: float | None = None
-
-
-Said = Message

@@ -1,7 +1,6 @@
 """The shape of the package: no circles of imports, no imports inside functions, each class name once, and its figures.
 
-What is not yet so has an allowance below. An allowance can only shrink: where the package is better than its allowance,
-the test fails, too, and asks for the new number. `python -m tests.architecture.graph` prints everything counted here.
+`python -m tests.architecture.graph` prints everything counted here.
 """
 
 from __future__ import annotations
@@ -14,28 +13,19 @@ import pytest
 from tests.architecture import graph
 from tests.architecture.graph import class_names, figures, functions, late_imports, lines, modules, package_circles
 
-# Imports of the package's own modules inside functions, by room. cli/, tasks/ and __main__ are free to.
-LATE: dict[str, int] = {}
 UI_MAY_IMPORT = {"", "archive", "errors", "events", "model", "ui", "util"}
-# Groups of modules that import one another, at any place: also inside functions and for type checking only.
-CIRCLES = []
-# Names that more than one class of the package has.
-CLASS_NAMES: set[str] = set()
 LONGEST = 450  # lines of a module
-IMPORT_SHARE = 11.7  # per cent of the lines of code; wanted: 8
+IMPORT_SHARE = 11.5  # per cent of the lines of code; wanted: 8; lower it when the share has shrunk
 
 
 def test_no_modules_import_one_another() -> None:
-    found = {" ".join(group) for group in package_circles()}
-    assert not found - set(CIRCLES), "new circles"
-    assert not set(CIRCLES) - found, "gone, or smaller: write the smaller group to CIRCLES"
+    """Wherever the import stands: also inside functions, and for type checking only."""
+    assert not package_circles()
 
 
-@pytest.mark.parametrize("room", sorted({graph.room(name) for name in modules()} - graph.MAY_IMPORT_LATE))
-def test_imports_stand_at_the_top_of_a_module(room: str) -> None:
-    found = late_imports().get(room, [])
-    assert len(found) <= LATE.get(room, 0), "\n".join(found)
-    assert len(found) == LATE.get(room, 0), f"lower LATE[{room!r}] to {len(found)}"
+def test_imports_stand_at_the_top_of_a_module() -> None:
+    """Rooms in MAY_IMPORT_LATE import inside functions, so that `--help` is fast."""
+    assert not late_imports()
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if graph.room(name) == "ui"])
@@ -52,9 +42,7 @@ def test_ui_shows_events_and_plain_data_and_reads_no_journal(name: str) -> None:
 
 
 def test_each_class_name_is_there_once() -> None:
-    found = class_names()
-    assert not found.keys() - CLASS_NAMES, {name: found[name] for name in found.keys() - CLASS_NAMES}
-    assert not CLASS_NAMES - found.keys(), "take these out of CLASS_NAMES"
+    assert not class_names()
 
 
 @pytest.mark.parametrize("name", modules())

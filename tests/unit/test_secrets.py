@@ -188,7 +188,7 @@ def test_a_command_may_have_quotes_and_blanks_in_it(tmp_path: Path) -> None:
 
 
 def test_a_command_without_its_closing_quote_is_an_error() -> None:
-    with pytest.raises(UsageError, match="no command line"):
+    with pytest.raises(UsageError, match="not a valid command line"):
         Secrets(environ={}).passphrase(host(passphrase_source="command:pass show 'tscm"))
 
 
