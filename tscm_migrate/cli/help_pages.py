@@ -39,7 +39,7 @@ def front(root: Collection) -> str:
     for title, names in groups(root).items():
         rows = [(name, summary(root, name)) for name in names]
         lines += ["", f"{title}:", *columns(rows, least=12)]
-    lines += ["", "Options, before or after the command, where a command has them:", *columns(_EVERYWHERE)]
+    lines += ["", "Global options, before or after the command:", *columns(_EVERYWHERE)]
     lines += ["", "Help on a command: tscm-migrate help COMMAND"]
     return "\n".join(lines)
 
