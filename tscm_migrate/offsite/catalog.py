@@ -155,7 +155,7 @@ class Catalog:
         A copy that was dated in the future when it was pulled is the latest only if no other one is verified.
 
         Raises:
-            CopyMissing: there is none, or several archives have that name and different bytes.
+            CopyMissing: no copy fits, or several archives have that name and different bytes.
         """
         mine = self.of(host)
         candidates = [copy for copy in mine if copy.verified_at] if name == LATEST else mine

@@ -2,7 +2,7 @@
 
 The copy must be decrypted to its end, it must be a tar that can be read to its end with all checksums right, no name in
 it may lead outside, and it must contain files and devices. The layout of an archive is not documented: if it is not a
-known one, it cannot be told whether there are devices. That is neither a success nor a failure, so no record is stored.
+known one, it is not known whether there are devices. That is neither a success nor a failure, so no record is stored.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Drilled:
         files: number of files in it.
         size: bytes unpacked.
         devices: names of its devices.
-        unknown: why it cannot be told whether it contains devices; "" where it can.
+        unknown: why it is not known whether it contains devices; "" where it can.
     """
 
     copy: Copy
@@ -110,7 +110,7 @@ def _try(store: Store, copy: Copy, passphrase: Secret | None, home: Path | None,
 
 
 def _missing(there: ArchivedDevices, host: Host) -> str:
-    """Return why the copy fails where it contains no device; "" where it does, or where that cannot be told."""
+    """Return why the copy fails where it contains no device; "" where it does, or if that is not known."""
     if there.names or not there.known:
         return ""
     named = f", not even {listed(host.devices)} of the inventory" if host.devices else ""

@@ -166,7 +166,7 @@ def prometheus(statuses: Iterable[HostStatus], now: datetime) -> str:
 _HELP = {
     "newest_verified_timestamp_seconds": "When the newest verified copy was taken; 0 for none.",
     "rpo_seconds": "How old the newest verified copy may get.",
-    "late": "1 if the newest verified copy is older than the RPO, or there is none.",
+    "late": "1 if the newest verified copy is older than the RPO, or does not exist.",
     "copies": "Copies in the store.",
     "newest_size_bytes": "Size of the newest verified copy.",
     "stored_bytes": "Size of all copies.",

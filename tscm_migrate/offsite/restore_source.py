@@ -1,4 +1,4 @@
-"""A backup that has outlived its appliance: a copy in a store, or a file. A restore takes its bytes from here."""
+"""Restore sources when the old appliance is gone: an off-site copy, or a local archive file."""
 
 from __future__ import annotations
 
@@ -31,56 +31,56 @@ _CHUNK = 1 << 20
 
 
 class RestoreSource(Protocol):
-    """One of them."""
+    """A backup to restore from."""
 
     @property
     def host(self) -> str:
-        """The host that it is of, "" where nothing tells."""
+        """Return the host that it was made of; "" if that is not known."""
 
     @property
     def archive(self) -> Archive:
-        """As it was on the appliance; its folder says where it is now."""
+        """Return the archive as it was on the appliance; its folder is where it is now."""
 
     @property
     def taken_at(self) -> datetime:
-        """When the appliance made it (UTC)."""
+        """Return when the appliance made it (UTC)."""
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """What the appliance said of its modules when it was pulled; empty where nothing tells."""
+        """Return the versions of the appliance's modules at the pull; empty if they are not known."""
 
     @property
     def os(self) -> str:
-        """The same of its operating system."""
+        """Return the appliance's operating system at the pull; "" if it is not known."""
 
     @property
     def proof(self) -> str:
-        """What is known of its being right, in words."""
+        """Return in words how it was verified."""
 
     @property
     def wants_passphrase(self) -> bool:
-        """Whether the appliance has encrypted it with one."""
+        """Whether the appliance encrypted it with a passphrase."""
 
     def read(self, paths: Paths, passphrase: Secret | None) -> inspect.ArchiveFacts:
-        """Take all seals off, read it to its end, and say what is in it; nothing touches a disk.
+        """Decrypt it, read it to its end, and return what is in it; nothing is written to a disk.
 
         Raises:
-            OffsiteError: it is damaged, or cannot be opened.
+            OffsiteError: it is damaged, or cannot be decrypted.
         """
 
     def source(self) -> Source:
-        """Where a transfer takes its bytes."""
+        """Return the source of a transfer."""
 
     def note(self) -> dict[str, Any]:
-        """What a journal has to know to find it again."""
+        """Return what a journal stores to find it again; see `noted`."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
 
 
 @dataclass
 class StoredCopy:
-    """A copy in a store, which is opened when it is first needed."""
+    """A copy in a store; the store is opened when it is first needed."""
 
     copy: Copy
     url: str
@@ -90,7 +90,7 @@ class StoredCopy:
 
     @property
     def store(self) -> Store:
-        """The open store."""
+        """Return the open store."""
         if self._store is None:
             self._store = self.open()
         return self._store
@@ -138,7 +138,7 @@ class StoredCopy:
         """See RestoreSource."""
         needs_gpg = self.copy.manifest.encrypted != "no"
         if needs_gpg and not self.copy.manifest.sealed_to and not shutil.which("gpg"):
-            return inspect.ArchiveFacts("there is no gpg on this workstation; it is opened on the new one")
+            return inspect.ArchiveFacts("there is no gpg on this workstation; it is decrypted on the new appliance")
         with fetch.opened(self.store, self.copy, passphrase, gnupg_home=self.gnupg_home) as chunks:
             return inspect.read(chunks, paths, packed=self.copy.manifest.source_size)
 
@@ -158,7 +158,7 @@ class StoredCopy:
 
 
 def noted(note: Mapping[str, Any], open_: Callable[[str], Store]) -> RestoreSource:
-    """Find one again by what `note` gave; `open_` opens a store by its URL."""
+    """Return the restore source of a `note`; `open_` opens a store by its URL."""
     if "file" in note:
         return ArchiveFile(Path(note["file"]))
     url = note["store"]
@@ -166,10 +166,10 @@ def noted(note: Mapping[str, Any], open_: Callable[[str], Store]) -> RestoreSour
 
 
 def find(catalog: Catalog, wanted: str) -> Copy:
-    """The copy that stands behind `offsite:`: `latest`, a name or an id, with `HOST/` before it where several have one.
+    """Return the copy that `offsite:NAME` means: `latest`, a name or an id, with `HOST/` before it if several fit.
 
     Raises:
-        CopyMissing: none, or several; then they are listed.
+        CopyMissing: no copy fits, or several, which are listed then.
     """
     host, _, name = wanted.rpartition("/")
     if host:
@@ -191,7 +191,7 @@ def find(catalog: Catalog, wanted: str) -> Copy:
 
 
 class _Skipped:
-    """The bytes behind an offset, with what a transfer wants to hear at the end."""
+    """The bytes from an offset on, as a transfer reads them."""
 
     def __init__(self, chunks: Iterator[bytes], offset: int) -> None:
         self._chunks, self._skip = chunks, offset
@@ -205,11 +205,11 @@ class _Skipped:
             yield piece
 
     def finish(self) -> None:
-        """The end was the end: `fetch.archive` has compared everything with the manifest by then."""
+        """Return nothing: `fetch.archive` has compared the bytes with the manifest before the end."""
 
 
 class _StoreEnd:
-    """See transfer.base.Source: a copy as it was on the appliance; what we sealed is opened on the way."""
+    """See transfer.base.Source: a copy as it was on the appliance, decrypted if this tool encrypted it."""
 
     def __init__(self, kept: StoredCopy) -> None:
         self._kept = kept
@@ -223,7 +223,7 @@ class _StoreEnd:
         return self._kept.archive
 
     def prefix(self, archive: Archive, size: int) -> str:
-        """SHA-256 of the first `size` bytes."""
+        """Return the SHA-256 of the first `size` bytes."""
         digest, left = hashlib.sha256(), size
         with self.reading(archive, 0) as incoming:
             for chunk in incoming:
@@ -234,12 +234,12 @@ class _StoreEnd:
         return digest.hexdigest() if not left else ""
 
     def stamp(self, archive: Archive) -> str:
-        """A copy is never changed."""
+        """Return a constant: a copy is never changed."""
         return archive.name
 
     @contextmanager
     def reading(self, archive: Archive, offset: int) -> Iterator[ByteStream]:
-        """Its bytes from `offset` on; all of them are read and checked."""
+        """Return its bytes from `offset` on; all bytes are read and verified."""
         del archive
         with fetch.archive(self._kept.store, self._kept.copy, gnupg_home=self._kept.gnupg_home) as chunks:
             yield _Skipped(chunks, offset)
@@ -249,13 +249,13 @@ class ArchiveFile:
     """An archive in a folder of this workstation.
 
     Raises:
-        UsageError: it is not there, or does not bear an archive's name.
+        UsageError: it does not exist, or its name is not an archive's name.
     """
 
     host = ""
     versions: Mapping[str, str] = {}
     os = ""
-    proof = "no manifest tells what it should be"
+    proof = "there is no manifest to compare it with"
 
     def __init__(self, path: Path) -> None:
         when = names.taken_at(path.name)
@@ -278,7 +278,7 @@ class ArchiveFile:
     def read(self, paths: Paths, passphrase: Secret | None) -> inspect.ArchiveFacts:
         """See RestoreSource."""
         if self.wants_passphrase and not shutil.which("gpg"):
-            return inspect.ArchiveFacts("there is no gpg on this workstation; it is opened on the new one")
+            return inspect.ArchiveFacts("there is no gpg on this workstation; it is decrypted on the new appliance")
         with self.path.open("rb") as file, closing(_chunks_of(file)) as chunks:
             sealed = gpg.opened(chunks, passphrase) if self.wants_passphrase else nullcontext(chunks)
             with sealed as plain:
@@ -293,7 +293,7 @@ class ArchiveFile:
         return {"file": str(self.path)}
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
 
 def _chunks_of(file: Any) -> Any:

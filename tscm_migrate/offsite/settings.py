@@ -1,4 +1,4 @@
-"""`[offsite]` in the inventory: where copies go, how, how long they stay, and what is promised."""
+"""Read `[offsite]` of the inventory: the store, how copies are made and kept, and the RPO."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _zone(text: object) -> str:
     try:
         return ZoneInfo(str(text)).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError('not a time zone: say "UTC" or "Europe/Berlin"') from None
+        raise ValueError('not a valid time zone: write "UTC" or "Europe/Berlin"') from None
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
@@ -49,12 +49,12 @@ class Keep(_Strict):
     zone: Zone = "UTC"
 
     def policy(self) -> RetentionPolicy:
-        """As the decision wants it."""
+        """Return the settings as a retention policy."""
         return RetentionPolicy(**{**self.model_dump(), "zone": ZoneInfo(self.zone)})
 
 
 class Promise(_Strict):
-    """What may differ from host to host; `rpo`: how old the newest verified copy may get."""
+    """Settings of one host; `rpo`: how old the newest verified copy may get."""
 
     rpo: Duration | None = None
 
@@ -70,17 +70,17 @@ class Settings(_Strict):
     jobs: Annotated[int, Field(ge=1, le=256)] = 4
     keep: Keep = Field(default_factory=Keep)
     drill_every: Duration | None = None
-    notify: tuple[str, ...] = ()  # apprise URLs, or "env:VAR"; they hold secrets
-    ping: str = ""  # a dead-man URL, or "env:VAR"
+    notify: tuple[str, ...] = ()  # apprise URLs, or "env:VAR"; they contain secrets
+    ping: str = ""  # URL to ping, or "env:VAR"
     cluster: dict[str, str] | None = None  # see `fleet.executors.Cluster`
     hosts: dict[str, Promise] = Field(default_factory=dict)
 
     def rpo_of(self, host: str) -> timedelta:
-        """The promise for one host."""
+        """Return the RPO of one host."""
         return (self.hosts[host].rpo if host in self.hosts else None) or self.rpo
 
     def copying(self, tags: tuple[str, ...] = ()) -> CopyPolicy:
-        """How copies are made; the keys are looked up, so that a mistake shows before anything is read.
+        """Return how copies are made; check the recipients' keys before anything is read.
 
         Raises:
             SealFailed: a recipient is not in the keyring, or cannot be used.
@@ -90,11 +90,11 @@ class Settings(_Strict):
 
 
 def settings(inventory: Inventory, store: str | None = None) -> Settings:
-    """Read `[offsite]`; `store` (an option of the command line) goes before the file's.
+    """Read `[offsite]`; `store` (an option of the command line) replaces the store of the file.
 
     Raises:
         InventoryError: a mistake, with its key.
-        UsageError: no store is named anywhere.
+        UsageError: no store is given.
     """
     raw: dict[str, Any] = dict(inventory.extras.get("offsite") or {})
     if store:
@@ -113,5 +113,5 @@ def settings(inventory: Inventory, store: str | None = None) -> Settings:
             near = suggestion(name, inventory.hosts)
             raise inventory.error(f"there is no host {name!r}{near}", f"offsite.hosts.{name}")
     if not found.store:
-        raise UsageError("no store is named", 'give --store URL, or set store = "…" in [offsite] of the inventory')
+        raise UsageError("no store is given", 'use --store URL, or set store = "…" in [offsite] of the inventory')
     return found

@@ -1,4 +1,4 @@
-"""Bytes on their way: hashed, counted, and looked at for encryption, in flat memory."""
+"""Hash, count and limit the chunks of a stream, and look for encryption, in constant memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEAD = 1 << 16  # bytes that are looked at; a packet for a recipient is about 0
 
 
 class Hashed:
-    """Passes chunks on; afterwards `size` and `sha256` tell what passed."""
+    """Passes chunks on; `size` and `sha256` are those of the chunks so far."""
 
     def __init__(self, chunks: Iterable[bytes], on_size: Callable[[int], None] | None = None) -> None:
         self._chunks = chunks
@@ -34,15 +34,15 @@ class Hashed:
 
     @property
     def sha256(self) -> str:
-        """64 hex digits, of what has passed so far."""
+        """Return the hash of the bytes so far, 64 hex digits."""
         return self._hash.hexdigest()
 
 
 def no_more(chunks: Iterable[bytes], size: int, what: str) -> Iterator[bytes]:
-    """Pass chunks on, up to `size` bytes: a store that goes on for ever fills neither disk nor time.
+    """Pass chunks on, up to `size` bytes, so that an endless stream of a store is ended.
 
     Raises:
-        CopyDamaged: there are more; `what` names them.
+        CopyDamaged: there are more bytes; `what` names the stream.
     """
     passed = 0
     for chunk in chunks:
@@ -53,7 +53,7 @@ def no_more(chunks: Iterable[bytes], size: int, what: str) -> Iterator[bytes]:
 
 
 def peek(chunks: Iterable[bytes]) -> tuple[Encryption, Iterator[bytes]]:
-    """Look at the first bytes; returns what they are and all of the chunks."""
+    """Read the first bytes; return them and all chunks, these included."""
     source, held, size = iter(chunks), list[bytes](), 0
     for chunk in source:
         held.append(chunk)

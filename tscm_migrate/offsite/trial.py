@@ -1,4 +1,4 @@
-"""Try a scheduled command in the scheduler's environment, and tell what of the shell's it would lack.
+"""Try a scheduled command in the scheduler's environment, and find the variables that it lacks there.
 
 A scheduler gives a command little of what a login shell has: no AWS_* variables, no ssh agent, no GNUPGHOME. What works
 when it is typed may fail every night.
@@ -34,13 +34,13 @@ _PLACES = {
 
 
 def bare(environ: Mapping[str, str]) -> dict[str, str]:
-    """What every scheduler gives: who it is, and where programs are."""
+    """Return the variables that every scheduler sets: the user, the home and the path of programs."""
     kept = {name: environ[name] for name in ("HOME", "USER", "LOGNAME") if environ.get(name)}
     return {**kept, "SHELL": "/bin/sh", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 def assignments(lines: Iterable[str]) -> dict[str, str]:
-    """`NAME=value` lines, as `systemctl show-environment`, an EnvironmentFile and a crontab have them."""
+    """Parse `NAME=value` lines of `systemctl show-environment`, an EnvironmentFile or a crontab."""
     found = {}
     for line in lines:
         match = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*", line)
@@ -52,7 +52,7 @@ def assignments(lines: Iterable[str]) -> dict[str, str]:
 
 
 def of_file(path: Path) -> dict[str, str]:
-    """The variables of a file; none where it is not there."""
+    """Return the variables of a file; none if it does not exist."""
     try:
         return assignments(path.read_text(encoding="utf-8").splitlines())
     except FileNotFoundError:
@@ -62,7 +62,7 @@ def of_file(path: Path) -> dict[str, str]:
 
 
 def lacking(environ: Mapping[str, str], there: Mapping[str, str], inventory: Path | None) -> list[str]:
-    """The variables of the shell that may matter and are not there, those first that the inventory names."""
+    """Return the shell's variables that may matter and are missing there; those that the inventory names first."""
     try:
         text = inventory.read_text(encoding="utf-8") if inventory else ""
     except (OSError, UnicodeDecodeError):
@@ -73,7 +73,7 @@ def lacking(environ: Mapping[str, str], there: Mapping[str, str], inventory: Pat
 
 
 def run(words: tuple[str, ...], there: Mapping[str, str], lacks: list[str], file: Path) -> list[str]:
-    """Run the command there, only to look.
+    """Run the command in that environment as a dry run.
 
     Args:
         words: the command.
@@ -82,10 +82,10 @@ def run(words: tuple[str, ...], there: Mapping[str, str], lacks: list[str], file
         file: where variables can be put for the schedule.
 
     Returns:
-        What an operator should know: hosts that do not answer now.
+        Notes for the operator: hosts that do not answer now.
 
     Raises:
-        ScheduleUntried: it fails there for another reason than a host that does not answer.
+        ScheduleUntried: it fails, for another reason than a host that does not answer.
     """
     argv = [*words, "--dry-run", "--json"]
     try:

@@ -1,4 +1,4 @@
-"""Make one copy: stream, hash, seal, store, read back, commit. The archive touches no disk on the way."""
+"""Make one copy: stream, hash, encrypt, store, read back, commit. The archive is not written to a local disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REPORT = 8 << 20  # bytes between two Progress events
 
 
 class Incoming(Protocol):
-    """An archive that can be read once, from wherever it is."""
+    """An archive that can be read once."""
 
     host: str
     archive: str  # its documented name
@@ -36,11 +36,11 @@ class Incoming(Protocol):
     os: str
 
     def __iter__(self) -> Iterator[bytes]:
-        """The bytes."""
+        """Yield the bytes."""
         ...
 
     def finish(self) -> str:
-        """Make sure that the stream ended well; returns the SHA-256 that the far end computed, or ""."""
+        """Check that the stream ended without an error; return the SHA-256 that the appliance computed, or ""."""
         ...
 
 
@@ -48,8 +48,8 @@ class Incoming(Protocol):
 class CopyPolicy:
     """How copies are made.
 
-    `verify`: "read" reads the stored bytes back and hashes them; "size" believes the store. `seal_to`: fingerprints of
-    the keys that plaintext is encrypted to. `require_encryption`: refuse plaintext for which there is no key.
+    `verify`: "read" reads the stored bytes back and compares the hash; "size" compares the size only. `seal_to`:
+    fingerprints of the keys that plaintext is encrypted to. `require_encryption`: refuse plaintext without such a key.
     """
 
     verify: Literal["read", "size"] = "read"
@@ -61,7 +61,7 @@ class CopyPolicy:
 
 @dataclass(frozen=True)
 class Copied:
-    """What came of it; "already": an equal copy was there, or another run committed one meanwhile."""
+    """The result; "already": an equal copy was there, or another run committed one meanwhile."""
 
     manifest: Manifest
     outcome: Literal["stored", "already"]
@@ -80,21 +80,21 @@ def make_copy(
 ) -> Copied:
     """Copy one archive into the store.
 
-    Cut anywhere, it leaves no copy and at most data without a manifest, which `clean` takes away.
+    If it is interrupted, it leaves at most data without a manifest, which `clean` deletes.
 
     Args:
         incoming: read once, to its end.
         store: where to.
         policy: how.
         now: aware UTC; what the manifest says as `pulled_at`.
-        emit: told of progress.
+        emit: gets progress.
         instead_of: a copy of the same bytes that is known to be damaged; its manifest gives way.
         behind: whether a verified copy with a later date is there already.
 
     Raises:
-        PlaintextRefused: it would leave unencrypted.
-        CopyDamaged: the stream was not what the far end says, or the store gives back other bytes.
-        StoreError, SealFailed, SshError: as they come; nothing is left visible.
+        PlaintextRefused: it would be stored unencrypted.
+        CopyDamaged: the stream does not match the hash of the appliance, or the store returns other bytes.
+        StoreError, SealFailed, SshError: no copy was made.
     """
     began = time.monotonic()
     key = keys.new_data(incoming.host, incoming.archive)
@@ -146,10 +146,10 @@ def _upload(incoming: Incoming, store: Store, key: str, *, policy: CopyPolicy, n
 
 
 def commit(store: Store, manifest: Manifest, instead_of: Manifest | None = None) -> Manifest:
-    """Make the copy visible; returns the manifest that stands afterwards, ours or one of the same bytes before us.
+    """Write the manifest; return the one in the store afterwards: this one, or an equal one of another run.
 
     Raises:
-        CopyDamaged: the store says that it is committed and then shows something else.
+        CopyDamaged: the store accepts the manifest and then returns something else.
     """
     key = keys.manifest(manifest.host, manifest.id)
     standing = _stand(store, key, manifest)
@@ -179,7 +179,7 @@ def _whole(store: Store, manifest: Manifest) -> bool:
 
 
 def read_back(store: Store, key: str, size: int) -> Hashed:
-    """Read an object to its end; returns what passed.
+    """Read an object to its end; return its hash and size.
 
     Raises:
         CopyDamaged: more than `size` bytes come.
@@ -219,7 +219,7 @@ def _check_encrypted(looked: Encryption, policy: CopyPolicy, what: str) -> None:
 
 
 def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> tuple[Hashed, Hashed] | None:
-    """What is stored, read once, and what gpg makes of it; None where the keyring has no secret key for it."""
+    """Read what is stored once and decrypt it; return hash and size of both, None for one without a secret key."""
     if not gpg.can_open(policy.seal_to, policy.gnupg_home):
         return None
     try:
@@ -229,7 +229,7 @@ def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> tuple[H
                 plain = Hashed(chunks)
                 for _ in plain:
                     pass
-            for _ in back:  # whatever gpg has not read
+            for _ in back:  # what gpg has not read
                 pass
     except SealFailed as error:
         if gpg.can_open(policy.seal_to, policy.gnupg_home):  # not a key whose passphrase was forgotten meanwhile
@@ -253,7 +253,7 @@ def _check_source(incoming: Incoming, source: Hashed) -> None:
 
 
 class _Reporter:
-    """Says how far it is, every so many bytes."""
+    """Emits the progress, every so many bytes."""
 
     def __init__(self, what: str, total: int, emit: Emit) -> None:
         self._what, self._total, self._emit, self._said = what, total, emit, 0

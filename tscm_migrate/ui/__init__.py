@@ -1,1 +1,1 @@
-"""Shows events and plain data: lines, JSON, a live view, tables and pages. Nothing here reads a journal."""
+"""Show events and plain data: lines, JSON, a live view, tables and pages. Nothing here reads a journal."""

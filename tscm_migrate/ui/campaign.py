@@ -1,4 +1,4 @@
-"""A campaign for people: the plan and status as text, a live board, and an index page over all runs."""
+"""Show a campaign: its plan and status as text, a live board, and an index page of all its runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events as lines: for logs, pipes and scripts. No control characters, no secret, each line at once."""
+"""Events as lines, for logs, pipes and scripts; without secrets and control characters."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 
 def json_lines(event: Event) -> None:
-    """One JSON object a line on stdout, with the time in UTC."""
+    """Print an event as one JSON object on one line, with the time in UTC."""
     as_json({**event.as_dict(), "time": datetime.now(UTC).isoformat(timespec="milliseconds")}, indent=None)
 
 
 class Plain:
-    """A line for what an operator wants to know, nothing for the rest; no control character.
+    """Prints a line for each event that an operator needs to see.
 
     Args:
         quiet: warnings, errors and the end only.
-        verbose: each command and each wait, too.
+        verbose: also each command and each wait.
     """
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
@@ -53,11 +53,11 @@ class Plain:
         self._dry_run = self._preflight = False
 
     def __call__(self, event: Event) -> None:
-        """One event."""
+        """Take one event."""
         say(self.text(event, time.monotonic()))
 
     def text(self, event: Event, now: float) -> str:
-        """Return the lines of an event; "" where it has none. `now` in monotonic seconds."""
+        """Return the lines of an event; "" if it has none. `now` is in monotonic seconds."""
         if isinstance(event, RunStarted):
             self._dry_run = event.verb == "dry run"
         if isinstance(event, StepStarted):
@@ -84,7 +84,7 @@ class Plain:
         return isinstance(event, Estimated) and event.step not in _TOTALS
 
     def _due(self, event: Waiting, now: float) -> bool:
-        """A wait has a line when it begins to wait for something, and every ten seconds: not at every look."""
+        """Whether a wait gets a line: at its beginning, and every ten seconds."""
         what, said = self._waiting
         if event.what == what and now - said < EVERY:
             return False
@@ -112,7 +112,7 @@ _TOTALS = {"": "estimated total", "downtime": "estimated downtime"}
 
 @singledispatch
 def line_of(_event: object) -> str:
-    """The line of an event; "" where it has none."""
+    """Return the line of an event; "" if it has none."""
     return ""
 
 
@@ -175,7 +175,7 @@ def _(event: DeviceUpdated) -> str:
 
 @line_of.register
 def _(event: Message) -> str:
-    text = "\n    ".join(event.text.split("\n"))  # none of its further lines looks like one of ours
+    text = "\n    ".join(event.text.split("\n"))  # indented, so that none looks like a line of this tool
     return text if event.level == "info" else f"{event.level}: {text}"
 
 
@@ -192,7 +192,7 @@ def _(event: RunFinished) -> str:
 
 
 def _completed(event: RunFinished) -> list[str]:
-    """The end of a completed migration: its figures, and what to do next; what must not stay as it is comes last."""
+    """Return the end of a completed migration: its figures, the next steps, and last what still has to be done."""
     todo = f", {len(event.left)} left to do" if event.left else ""
     planned = f" (estimated {duration_text(event.downtime_estimate)})" if event.downtime_estimate is not None else ""
     asked = f" (and {duration_text(event.asked)} for your answers)" if event.asked >= 1 else ""

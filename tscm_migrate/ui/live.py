@@ -1,4 +1,4 @@
-"""The live view on a terminal: the steps in one place, redrawn; what has to stay scrolls away above it."""
+"""The live view on a terminal: the steps are redrawn in one place, and lines that have to stay are printed above it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _PLAIN = str.maketrans("✓✗↺▸·–…→", "+x<>.-~>")
 
 
 def fits() -> bool:
-    """Whether this terminal can show it: a real one, big enough, and nobody said NO_COLOR."""
+    """Whether this terminal can show the live view: it is large enough, and NO_COLOR is not set."""
     stream = sys.stdout
     if stream is None or not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
@@ -56,7 +56,7 @@ def fits() -> bool:
 
 
 class LiveView:
-    """A watcher; draws from the first step of a run until the run's end, and prints lines before and after."""
+    """Draws from the first step of a run to its end, and prints lines before and after."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(file=sys.stdout, highlight=False, markup=False)
@@ -71,7 +71,7 @@ class LiveView:
         self._kept: deque[str] = deque(maxlen=_KEPT)
 
     def __call__(self, event: Event) -> None:
-        """One event; may come from several threads."""
+        """Take one event; may be called from several threads."""
         with self._lock:
             self._take(event)
 
@@ -102,7 +102,7 @@ class LiveView:
         return isinstance(event, StepStarted) and any(event.step == step for step, _ in steps)
 
     def _stays(self, event: Event) -> bool:
-        """Whether it is more than the drawing shows: words for the operator, and what went wrong."""
+        """Whether an event also gets a line: a message, or a failure."""
         if isinstance(event, StepFinished):
             return event.state == "failed"
         if isinstance(event, DeviceUpdated):
@@ -123,7 +123,7 @@ class LiveView:
         return board
 
     def _say(self, text: str) -> None:
-        """Print lines above the drawing; a command or a path is left for the terminal to break, so it can be copied."""
+        """Print lines above the view; a command or a path is not broken, so that it can be copied."""
         for line in redact.clean(text).splitlines():
             self._kept.append(line)
             for part in folded(self._plain(line), self.console.width, "  "):
@@ -150,7 +150,7 @@ class LiveView:
     def _fit_again(self) -> None:
         """After a change of the terminal's width clear the screen, and print again what stood above the drawing.
 
-        Each terminal folds or joins the lines that it shows in its own manner: where the drawing is, is not known.
+        Terminals wrap the lines that they show differently, so the position of the view is not known.
         """
         if self.console.width == self._width or self._live is None:
             return
@@ -162,7 +162,7 @@ class LiveView:
         self.show()
 
     def hide(self) -> None:
-        """Take it off the terminal: somebody is asked something."""
+        """Remove the view from the terminal while a question is asked."""
         if self._live is not None:
             live, self._live = self._live, None
             live.transient = True

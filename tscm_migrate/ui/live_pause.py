@@ -1,4 +1,4 @@
-"""The process's one terminal: who draws on it makes room while a question is asked."""
+"""Pause the live display while a question is asked on the terminal."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Drawing(Protocol):
-    """What is drawn again and again in one place of the terminal."""
+    """A display that is redrawn in one place of the terminal."""
 
     def hide(self) -> None:
-        """Take it off the terminal."""
+        """Remove it from the terminal."""
 
     def show(self) -> None:
         """Draw it again."""
@@ -27,19 +27,19 @@ _drawn: list[Drawing] = []
 
 
 def draw(drawing: Drawing) -> None:
-    """From now on this is what makes room."""
+    """Pause this display from now on."""
     _drawn[:] = [drawing]
 
 
 def over(drawing: Drawing) -> None:
-    """It is not drawn any more."""
+    """Forget a display that has ended."""
     if drawing in _drawn:
         _drawn.remove(drawing)
 
 
 @contextlib.contextmanager
 def paused() -> Iterator[None]:
-    """Nothing is drawn meanwhile."""
+    """Draw nothing inside this context."""
     drawn = list(_drawn)
     for drawing in drawn:
         drawing.hide()
@@ -52,7 +52,7 @@ def paused() -> Iterator[None]:
 
 
 def ask_unseen(question: str) -> str:
-    """Ask for a secret; what was typed before the question counts, and none of it is shown.
+    """Ask for a secret without showing it; characters typed before the question are part of the answer.
 
     Raises:
         EOFError: the input is at its end.
@@ -72,7 +72,7 @@ def ask_unseen(question: str) -> str:
 
 
 def ask(question: str) -> str:
-    """Ask for something that may be seen.
+    """Ask for a line that is shown while it is typed.
 
     Raises:
         EOFError: the input is at its end.
@@ -85,14 +85,14 @@ def ask(question: str) -> str:
 
 @contextlib.contextmanager
 def keys_unseen() -> Iterator[None]:
-    """Show nothing of what is typed meanwhile, unless a question is asked: it may be a secret that was expected."""
+    """Show no typed character inside this context, except at a question: it may be a secret."""
     with _echo(on=False):
         yield
 
 
 @contextlib.contextmanager
 def _echo(*, on: bool) -> Iterator[bool]:
-    """Let the terminal echo or not; what was typed and not read stays. False where that cannot be set: Windows, a pipe.
+    """Turn the terminal's echo on or off, and keep unread input. Return False if that is impossible: Windows, a pipe.
 
     Windows echoes a key only when it is read.
     """

@@ -61,7 +61,7 @@ def _row(status: HostStatus) -> dict[str, Any]:
         "age": age,
         "rpo": rpo,
         "used": round(max(used, 1.0), 1),
-        "told": f"{'no copy' if age is None else duration_text(age)} of {duration_text(rpo)}",
+        "told": f"{'no copy' if not newest else duration_text(age)} of {duration_text(rpo)}",
         "size": newest.manifest.size if newest else None,
         "bars": list(_bars(status)),
         "largest": max((size for _, size in status.history[-_BARS:]), default=0),

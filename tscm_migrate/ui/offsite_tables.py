@@ -1,4 +1,4 @@
-"""Tables of the off-site tasks as plain text; what came from elsewhere goes through `redact.outside`."""
+"""Tables of the off-site commands as plain text; foreign text is cleaned by `redact.outside`."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _SEALING = {"no": "PLAIN", "passphrase": "passphrase", "public-key": "keys"}
 
 
 def when(at: datetime | None) -> str:
-    """A time in UTC, to the minute; "never" for none."""
+    """Format a time to the minute; "never" for None."""
     return f"{at:%Y-%m-%d %H:%M}" if at else "never"
 
 
 def copies(catalog: Catalog, now: datetime) -> str:
-    """`offsite list`."""
+    """Return the output of `offsite list`."""
     if not catalog.copies:
         return f"no copies in {catalog.url}\n" + _strange(catalog)
     rows = [
         (c.host, c.id, when(c.taken_at), size_text(c.manifest.size), _SEALING[c.manifest.encrypted], _proof(c, now),
          ",".join(c.tags)) for c in catalog.copies
     ]  # fmt: skip
-    head = ("HOST", "COPY", "TAKEN (UTC)", ">SIZE", "SEALED", "VERIFIED", "TAGS")
+    head = ("HOST", "COPY", "TAKEN (UTC)", ">SIZE", "ENCRYPTED", "VERIFIED", "TAGS")
     return table(head, rows) + _strange(catalog)
 
 
@@ -49,7 +49,7 @@ def _proof(copy: Copy, now: datetime) -> str:
 
 
 def strange(catalog: Catalog) -> str:
-    """The objects that cannot be read, a line each, at most some hundred."""
+    """Return a line for each unreadable object, 200 at most."""
     told = "".join(f"skipped, cannot be read: {outside(str(thing), 400)}\n" for thing in catalog.unreadable[:_NAMED])
     more = len(catalog.unreadable) - _NAMED
     return told + (f"and {more} more\n" if more > 0 else "")
@@ -58,19 +58,19 @@ def strange(catalog: Catalog) -> str:
 def _strange(catalog: Catalog) -> str:
     told = strange(catalog)
     if catalog.orphans:
-        told += f"{len(catalog.orphans)} uploads without a manifest, left by cut runs: tscm-migrate offsite clean\n"
+        told += f"{len(catalog.orphans)} uploads without a manifest, of interrupted runs: tscm-migrate offsite clean\n"
     return told
 
 
 def copy_detail(copy: Copy, now: datetime) -> str:
-    """`offsite show`."""
+    """Return the output of `offsite show`."""
     manifest = copy.manifest
     rows: list[tuple[str, Any]] = [
         ("host", copy.host), ("copy", copy.id), ("archive", manifest.archive), ("taken", f"{when(copy.taken_at)} UTC"),
         ("pulled", f"{when(manifest.pulled_at)} UTC by {manifest.tool}"),
         ("size", f"{manifest.size} bytes ({manifest.source_size} on the appliance)"),
         ("SHA-256", manifest.sha256), ("SHA-256 on the appliance", manifest.source_sha256),
-        ("encrypted", manifest.encrypted), ("sealed to", ", ".join(manifest.sealed_to) or "–"),
+        ("encrypted", manifest.encrypted), ("encrypted to", ", ".join(manifest.sealed_to) or "–"),
         ("key ids", ", ".join(manifest.key_ids) or "–"), ("versions", _pairs(manifest.versions)),
         ("system", manifest.os or "–"), ("tags", ", ".join(copy.tags) or "–"), ("verified", _proof(copy, now)),
         ("key in the store", manifest.data),
@@ -87,7 +87,7 @@ def _pairs(versions: dict[str, str]) -> str:
 
 
 def verdicts(pruning: Pruning) -> str:
-    """`offsite prune --dry-run`."""
+    """Return the output of `offsite prune --dry-run`."""
     rows = [
         (v.copy.host, when(v.copy.taken_at), "keep" if v.keep else "DELETE", ", ".join(v.reasons), v.copy.id)
         for v in pruning.verdicts
@@ -100,7 +100,7 @@ def verdicts(pruning: Pruning) -> str:
 
 
 def there(found: Sequence[ApplianceArchive]) -> str:
-    """`offsite prune --there`."""
+    """Return the output of `offsite prune --there`."""
     rows = [
         (one.verdict.copy.host, when(one.verdict.copy.taken_at), "keep" if one.verdict.keep else "DELETE",
          ", ".join(one.verdict.reasons), one.archive.name) for one in found
@@ -109,7 +109,7 @@ def there(found: Sequence[ApplianceArchive]) -> str:
 
 
 def left(found: Leftovers) -> str:
-    """`offsite clean`."""
+    """Return the output of `offsite clean`."""
     told = "".join(
         f"upload without a manifest: {outside(e.key)} ({size_text(e.size)}, {when(e.modified)})\n"
         for e in found.orphans
@@ -123,19 +123,19 @@ def left(found: Leftovers) -> str:
 
 
 def statuses(found: Sequence[HostStatus]) -> str:
-    """`offsite status`."""
+    """Return the output of `offsite status`."""
     rows = [
         (s.host, s.state.upper() if s.state != "fresh" else "fresh", duration_text(s.age),
          duration_text(s.rpo), size_text(s.newest.manifest.size) if s.newest else "–", f"{s.verified}/{s.copies}",
          when(s.drill)) for s in found
     ]  # fmt: skip
-    head = ("HOST", "STATE", ">AGE", ">PROMISED", ">SIZE", ">VERIFIED", "LAST DRILL")
+    head = ("HOST", "STATE", ">AGE", ">RPO", ">SIZE", ">VERIFIED", "LAST DRILL")
     told = "".join(f"{outside(s.host)}: {outside(warning)}\n" for s in found for warning in s.warnings)
     return table(head, rows) + told
 
 
 def pull_line(outcome: PullOutcome, done: int, total: int) -> str:
-    """One host: "[12/200] tscm-a: stored 4.8 MB in 1.2 s"."""
+    """Return the line of one host: "[12/200] tscm-a: stored 4.8 MB in 1.2 s"."""
     name = outcome.item.host.name
     if outcome.value is None:
         return f"[{done}/{total}] {name}: FAILED: {_why(outcome)}"
@@ -149,7 +149,7 @@ def pull_line(outcome: PullOutcome, done: int, total: int) -> str:
 
 
 def pull_summary(outcomes: Sequence[PullOutcome]) -> str:
-    """All of them: what is off-site now, and what failed with its remedy."""
+    """Return what was stored, and a table of the failures with their remedies."""
     if not outcomes:
         return "nothing to do: every newest copy is young enough\n"
     failed = [outcome for outcome in outcomes if outcome.value is None]
@@ -170,7 +170,7 @@ def pull_summary(outcomes: Sequence[PullOutcome]) -> str:
 
 
 def _not_stored(outcomes: Sequence[PullOutcome]) -> str:
-    """The archives that could not be stored, of hosts where others were."""
+    """Return a line for each archive that could not be stored, of hosts where others were."""
     found = [(o.item.host.name, name, error) for o in outcomes if o.value for name, error in o.value.failed]
     return "".join(
         f"{host}: {name} was NOT stored: {' '.join(error.message().split())[:300]}\n  {error.remedy()}\n"

@@ -1,4 +1,4 @@
-"""The person at the terminal: is asked once before anything changes, and about questions that no dialect knows."""
+"""Ask the operator at the terminal: before anything changes, and about questions that no dialect knows."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from tscm_migrate.tsadmin.dialect import Kind
     from tscm_migrate.tsadmin.intent import Understood
 
-_MOST_LINES = 300  # of what is shown above a question
-_SECRET = 4  # characters; a y or an n that is typed unseen is no secret
+_MOST_LINES = 300  # lines shown above a question
+_SECRET = 4  # characters; a shorter answer, such as y or n, is not a secret
 _MOST_TRIES = 3
 
 
 @dataclass(frozen=True)
 class Terminal:
-    """Asks on stderr and reads stdin; `attended` False: nobody is there, so every question is answered by "no"."""
+    """Asks on stderr and reads stdin; if `attended` is False, every question is answered with "no"."""
 
     attended: bool
     unsaved: dict[str, str] = field(default_factory=dict)  # questions whose answer could not be saved, and why
 
     def confirm(self, question: str) -> bool:
-        """Yes or no."""
+        """Ask for yes or no."""
         return self.attended and self._says_yes(f"{question} [y/N] ")
 
     def answer(self, host: str, understood: Understood, shown: Sequence[str], *, unseen: bool = False) -> str | None:
         """Show a remote question with all lines since the last answer, and read what is to be typed.
 
         Returns:
-            None where the run shall stop: a lone `!`, or no line at all. "" takes what is proposed.
+            None to stop the run: a lone `!`, or the end of the input. "" accepts the suggestion.
         """
         if not self.attended:
             return None
@@ -56,7 +56,7 @@ class Terminal:
         return None if typed is None or typed.strip() == "!" else typed
 
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
-        """Ask whether an answer is to be remembered, and, where several kinds may be meant, as which."""
+        """Ask whether to save an answer in the dialect, and as which kind if several are possible."""
         with live_pause.paused():
             self._tell(f"  {host}: {redact.outside(question)}")
             said = self._ask("remember? [Y/n] ")
@@ -74,7 +74,7 @@ class Terminal:
         return None
 
     def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
-        """Show whether an answer was saved, and keep the question where it was not."""
+        """Show whether an answer was saved, and keep the question if it was not."""
         if question and saved:
             self.unsaved.pop(question, None)
         elif question:
@@ -83,7 +83,7 @@ class Terminal:
             self._tell(f"  {redact.outside(text)}")
 
     def instruct(self, text: str) -> bool:
-        """Ask for something to be done by hand."""
+        """Ask the operator to do something manually."""
         return self.attended and self._says_yes(f"{text}\ndone? [y/N] ")
 
     def _says_yes(self, question: str) -> bool:
@@ -93,7 +93,7 @@ class Terminal:
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     def _ask(self, question: str, *, unseen: bool = False) -> str | None:
-        """The line that is typed; None at the end of the input, which is no answer."""
+        """Read a line; return None at the end of the input."""
         with live_pause.paused():
             try:
                 return live_pause.ask_unseen(question) if unseen else live_pause.ask(question)

@@ -1,4 +1,4 @@
-"""What a plan or a check found, gathered from its events and printed as one page."""
+"""Collect the events of a plan or a check, and print them as one page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SEVERITIES = (("error", "Error"), ("warning", "Warning"), ("info", "Info"), ("o
 
 
 class PlanView:
-    """A watcher; `print` shows what it has seen, also when the plan ended early."""
+    """Collects events; `print` shows them, also if the plan ended early."""
 
     def __init__(self) -> None:
         self._title = ""
@@ -27,7 +27,7 @@ class PlanView:
         self._outcome = ""
 
     def __call__(self, event: Event) -> None:
-        """One event."""
+        """Take one event."""
         match event:
             case RunStarted():
                 self._title = f"{event.old} → {event.new}"
@@ -45,11 +45,11 @@ class PlanView:
                 self._outcome = event.outcome
 
     def print(self) -> None:
-        """Everything that is known, for a person."""
+        """Print the page."""
         say("\n".join(self.lines()))
 
     def lines(self) -> list[str]:
-        """The page: who, checks by severity, steps with their actions and estimates."""
+        """Return the lines of the page: hosts, checks by severity, steps with actions and estimates."""
         if not self._title:
             return []
         head, end = [self._title, *(f"  {line}" for line in self._said)], ["Nothing was changed."]

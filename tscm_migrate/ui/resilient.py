@@ -1,4 +1,4 @@
-"""A watcher whose output may go away: a closed terminal or pipe ends the telling, never what is told about."""
+"""Stop output after the terminal or the pipe is closed, without ending the run."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Steady:
-    """Passes events on until that fails, and is silent from then on."""
+    """Passes events on until that fails; drops them from then on."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
         self.gone = False
 
     def __call__(self, event: Event) -> None:
-        """One event."""
+        """Take one event."""
         if self.gone:
             return
         try:
@@ -30,7 +30,7 @@ class Steady:
 
 
 def mute(stream: TextIO | None) -> None:
-    """Let what is still in the stream's buffer go nowhere, or Python would fail when it flushes it at the end."""
+    """Redirect a stream to the null device, so that Python can flush its buffer at the end without an error."""
     if stream is None:
         return
     with contextlib.suppress(OSError, ValueError):

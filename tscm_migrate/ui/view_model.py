@@ -1,4 +1,4 @@
-"""What the live view shows, as rows of text: made from events, the clock is an argument. Pure."""
+"""The rows of the live view, made from events. Pure; the clock is an argument."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LOW = 10  # rows; on a lower terminal the progress has no row of its own
 
 @dataclass(frozen=True)
 class Row:
-    """One line: `left` is cut where the terminal ends, `right` never; `share` 0..1 asks for a bar."""
+    """One line: `left` is cut at the terminal's width, `right` never; with `share` (0 to 1) a bar is drawn."""
 
     state: State
     left: str
@@ -125,12 +125,12 @@ class Board:
                 self._devices[event.device] = (self._devices.get(event.device, (now, None))[0], event)
 
     def rows(self, now: float, height: int, width: int = 120) -> list[Row]:
-        """At most `height` rows: what is done folds first, then what is to come, then the devices.
+        """Return at most `height` rows: finished steps are folded first, then pending ones, then devices.
 
         Args:
             now: monotonic seconds.
             height: rows.
-            width: columns; what is said of the current step takes more than one row rather than being cut.
+            width: columns; details of the current step are wrapped, not cut.
         """
         done, doing, pending = self._parts(now)
         doing = [part for row in doing for part in _fitted(row, width)]
@@ -150,7 +150,7 @@ class Board:
         return [*head, *done, *doing, *pending, *tail]
 
     def _progress(self, now: float) -> str:
-        """Say which step of how many runs, and about how long the rest may take where that was estimated."""
+        """Return which step of how many runs, and the estimated time left if there is one."""
         number = next((n for n, key in enumerate(self._steps, 1) if key == self._now), 0)
         if not number:
             return ""
@@ -158,7 +158,7 @@ class Board:
         return f"step {number} of {len(self._steps)}" + (f", about {duration_text(left)} left" if left else "")
 
     def _left(self, now: float) -> float:
-        """Return the estimated seconds of what is still to come; 0 where nothing was estimated."""
+        """Return the estimated seconds of the remaining steps; 0 without an estimate."""
         if not self._estimates:
             return 0.0
         coming = sum(self._estimates.get(key, 0.0) for key, step in self._steps.items() if step.state == "pending")
@@ -220,7 +220,7 @@ class Board:
 
 
 def _fitted(row: Row, width: int) -> list[Row]:
-    """A row of details as rows that are not cut; its time, or its bar, stands in the first."""
+    """Wrap a row of details to several; its time or its bar stays in the first."""
     beside = _BAR if row.share is not None else len(row.right)
     if row.state != "detail":
         return [row]
@@ -229,7 +229,7 @@ def _fitted(row: Row, width: int) -> list[Row]:
 
 
 def waits(event: Waiting, more: float = 0.0) -> tuple[str, str]:
-    """What is waited for since when, and when that is given up."""
+    """Return what is waited for and since when, and when the wait ends."""
     what = redact.clean(event.what)
     what = f"waiting {what}" if what.startswith(("for ", "until ")) else what
     elapsed = event.elapsed + more
@@ -237,7 +237,7 @@ def waits(event: Waiting, more: float = 0.0) -> tuple[str, str]:
 
 
 def clock(seconds: float) -> str:
-    """m:ss or h:mm:ss."""
+    """Format seconds as m:ss or h:mm:ss."""
     whole = max(int(seconds), 0)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"

@@ -1,4 +1,4 @@
-"""Lines that fit a terminal: folded at words, but a command or a path stays in one piece, so that it can be copied."""
+"""Wrap lines to the terminal at words; a command or a path stays in one piece, so that it can be copied."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _WHOLE = re.compile(r"`[^`]*`|tscm-migrate(?: [^\s;,.()]+){1,8}|--\S+ [A-Za-z0-9]\S*")
-_UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|min|h|kB|MB|GB|TB)\b)")  # a number is not torn from its unit
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|min|h|kB|MB|GB|TB)\b)")  # keep a number and its unit on one line
 _GLUE = "\0"
 
 
 def fit(text: str, stream: TextIO | None) -> str:
-    """Lines as they are for a file or a pipe, and folded for a terminal."""
+    """Wrap lines for a terminal; return them unchanged for a file or a pipe."""
     if stream is None or not stream.isatty():
         return text
     width = shutil.get_terminal_size().columns
@@ -23,13 +23,13 @@ def fit(text: str, stream: TextIO | None) -> str:
 
 
 def folded(text: str, width: int, indent: str = "", *, whole: bool = True) -> list[str]:
-    """The lines of one line.
+    """Wrap one line to the given width.
 
     Args:
         text: without line breaks.
         width: columns.
-        indent: what the second and later lines begin with, beside the text's own indentation.
-        whole: a word or a command that is longer than the width sticks out; else it is broken.
+        indent: of the second and later lines, in addition to that of the text.
+        whole: keep a word or a command in one piece although it is longer than the width.
     """
     import textwrap
 

@@ -1,1 +1,1 @@
-"""Where copies are kept: one small module a kind of storage, behind the Protocol in `base`."""
+"""Stores for copies: a module for each kind of storage, with the interface of `base`."""

@@ -1,4 +1,4 @@
-"""What a store is: a flat map from keys to immutable bytes."""
+"""The interface of a store: a flat map from keys to immutable bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tscm_migrate.errors import CopyDamaged, StoreError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    Odd = Callable[[str, str], None]  # is told a key, as it can be shown, and why nothing of ours has it
+    Odd = Callable[[str, str], None]  # called with a key, safe to show, and why it is not an object of this tool
 
 CHUNK = 1 << 20  # bytes; what `read` yields at most, and a good size for what `upload` is given
 
@@ -23,9 +23,9 @@ _MAX_KEY = 700  # bytes; S3 and Azure end at 1024, and a prefix may stand before
 
 @dataclass(frozen=True)
 class Caps:
-    """How one kind of storage differs from another, as declared data.
+    """How one kind of storage differs from another.
 
-    `sweeps`: `unfinished` can see what killed uploads left behind; else the store's own rules must.
+    `sweeps`: `unfinished` lists what killed uploads left; else the store needs a rule that deletes it.
     """
 
     sweeps: bool
@@ -42,7 +42,7 @@ class Stat:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """What an upload that was cut has left: invisible to readers, but paid for.
+    """What an interrupted upload has left: readers do not see it, but it uses space.
 
     `handle` is the store's own name for it, `started` aware and by the store's clock.
     """
@@ -53,9 +53,9 @@ class Unfinished:
 
 
 class Store(Protocol):
-    """Somewhere to keep copies; all keys are relative to the URL and pass `check_key`.
+    """A store; all keys are relative to its URL and pass `check_key`.
 
-    Every call is bounded in time and raises only from `StoreError`'s branch of the tree (and what `chunks` raises).
+    Every call is limited in time, and raises `StoreError`s only (and the errors of `chunks`).
     An instance may be shared by threads unless the module says otherwise.
     """
 
@@ -63,17 +63,17 @@ class Store(Protocol):
     caps: Caps
 
     def upload(self, key: str, chunks: Iterable[bytes], *, size_hint: int = 0) -> int:
-        """Store a stream in flat memory; returns its size in bytes.
+        """Store a stream in constant memory; return its size in bytes.
 
-        Atomic: until this returns nobody sees the key. If `chunks` raises, that error comes out and nothing is visible.
+        Atomic: the key is visible only after this returns. If `chunks` raises, nothing is stored.
 
         Raises:
-            ObjectExists: the key is taken; nothing was overwritten.
+            ObjectExists: the key exists; nothing was overwritten.
         """
         ...
 
     def create(self, key: str, body: bytes) -> None:
-        """Store a small object; atomic, and refused where the key is taken (`ObjectExists`)."""
+        """Store a small object atomically; raises `ObjectExists` if the key exists."""
         ...
 
     def read(self, key: str) -> Generator[bytes, None, None]:
@@ -81,7 +81,7 @@ class Store(Protocol):
         ...
 
     def stat(self, key: str) -> Stat:
-        """Look at one object; `ObjectMissing` where there is none."""
+        """Return size and time of an object; raises `ObjectMissing` if it does not exist."""
         ...
 
     def entries(self, prefix: str = "", *, odd: Odd | None = None) -> Iterator[Stat]:
@@ -89,41 +89,41 @@ class Store(Protocol):
 
         Args:
             prefix: the folder.
-            odd: is told of what lies there and cannot be read as an object: a name that is not a key, something that
-                is not a file, a folder that may not be opened. It is passed over.
+            odd: called for each entry that cannot be read as an object, which is skipped: a name that is not a key,
+                something that is not a file, a folder without permission.
         """
         ...
 
     def delete(self, key: str) -> None:
-        """Delete an object; one that is not there is no error."""
+        """Delete an object, if it exists."""
         ...
 
     def unfinished(self) -> list[Unfinished]:
-        """List what killed uploads left behind; empty where `caps.sweeps` is False."""
+        """List what killed uploads left; empty if `caps.sweeps` is False."""
         ...
 
     def abandon(self, item: Unfinished) -> None:
-        """Take away one of `unfinished`; one that is gone is no error."""
+        """Delete one of `unfinished`, if it still exists."""
         ...
 
     def close(self) -> None:
-        """Let go of connections; calling it twice is fine."""
+        """Close connections; may be called twice."""
         ...
 
 
 def is_key(text: str) -> bool:
-    """Whether this is a key that every storage reads the same: no `.` or `..` parts, nothing but `A-Za-z0-9._~-/`."""
+    """Whether every storage treats this key alike: no `.` or `..` parts, only `A-Za-z0-9._~-/`."""
     return bool(_KEY.fullmatch(text)) and len(text) <= _MAX_KEY and not {".", ".."} & set(text.split("/"))
 
 
 def shown(key: str) -> str:
-    """A key of somebody else's as it can be printed."""
+    """Return a foreign key, safe to print."""
     text = key[:300]
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def moment(seconds: float | None) -> datetime:
-    """A time of a file; the epoch where a date cannot hold it."""
+    """Return the time of a file; the epoch if Python has no such date."""
     try:
         return datetime.fromtimestamp(seconds or 0, UTC)
     except (OverflowError, ValueError, OSError):
@@ -131,7 +131,7 @@ def moment(seconds: float | None) -> datetime:
 
 
 def check_key(key: str) -> str:
-    """Return the key, or refuse one that `is_key` does not know.
+    """Return the key if `is_key` accepts it.
 
     Raises:
         UsageError: empty, absolute, too long, with `.` or `..` parts, or with other letters.
@@ -147,8 +147,8 @@ def check_room(url: str, key: str, wanted: int, free: int | None) -> None:
     Args:
         url: the store's.
         key: the object's.
-        wanted: bytes, as far as they are known before.
-        free: bytes; None where they are not known.
+        wanted: bytes; 0 if the size is not known.
+        free: bytes; None if they are not known.
 
     Raises:
         StoreError: there are fewer free bytes than that.
@@ -166,7 +166,7 @@ def read_small(store: Store, key: str, *, limit: int = SMALL) -> bytes:
     """Read a small object, at most `limit` bytes of it.
 
     Raises:
-        CopyDamaged: it is larger; what we write there never is.
+        CopyDamaged: it is larger than anything this tool writes there.
     """
     body = bytearray()
     with closing(store.read(key)) as chunks:

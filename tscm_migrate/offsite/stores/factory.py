@@ -1,8 +1,8 @@
-r"""From a URL to a store.
+r"""Open a store by its URL.
 
     /srv/backups   D:\backups   file:///srv/backups           a folder or a mounted share
     sftp://NAME/folder   sftp://user@address[:port]/folder     over SSH; NAME is a host of the inventory
-    s3://bucket/prefix[?endpoint=URL&region=NAME]              S3 and what speaks like it
+    s3://bucket/prefix[?endpoint=URL&region=NAME]              S3 and compatible stores
     az://container/prefix   gs://bucket/prefix                 Azure, Google
 
 Credentials are never part of a URL: S3, Azure and Google read their own environment variables and files.
@@ -81,7 +81,7 @@ _CREDENTIALS = {
 
 @contextmanager
 def _explained(scheme: str) -> Iterator[None]:
-    """Credentials that the library cannot use are an error of the caller's, with the place to mend it."""
+    """Turn the library's error about credentials into a UsageError that names where to set them."""
     try:
         yield
     except BaseError as error:
@@ -157,11 +157,11 @@ _OPENERS: dict[str, Callable[[SplitResult, Dial | None, Mapping[str, str]], Stor
 
 
 _ROLES = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
-_METADATA = ("169.254.169.254", 80)  # where a machine of Amazon's asks for its role
+_METADATA = ("169.254.169.254", 80)  # where a machine in AWS reads its role
 
 
 def aws_keys(env: Mapping[str, str]) -> AwsKeys | None:
-    """Static AWS credentials from the environment or the shared file; None: obstore finds a role by itself, or not."""
+    """Return static AWS credentials from the environment or the shared file; None: obstore looks for a role."""
     access, secret, token = (
         env.get(f"AWS_{name}", "") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
     )
@@ -177,7 +177,7 @@ def aws_keys(env: Mapping[str, str]) -> AwsKeys | None:
 
 
 def _profile(env: Mapping[str, str]) -> tuple[dict[str, str], str]:
-    """What the shared credentials file says for the profile that is asked for, and where that was looked up."""
+    """Return the values of the chosen profile in the shared credentials file, and the place in words."""
     path = Path(env.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
     profile = env.get("AWS_PROFILE") or "default"
     file = configparser.ConfigParser(interpolation=None)
@@ -192,13 +192,17 @@ def _profile(env: Mapping[str, str]) -> tuple[dict[str, str], str]:
 
 
 def _looked(env: Mapping[str, str]) -> str:
-    """Where credentials were looked for, in words."""
+    """Return in words where credentials were searched."""
     unset = [name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if not env.get(name)]
     return f"{' and '.join(unset) or 'AWS_ACCESS_KEY_ID'} (not set), {_profile(env)[1]}, a role of this machine"
 
 
 def _need_role(env: Mapping[str, str]) -> None:
-    """Without keys there must be a role: of a container, or of the machine, whose metadata service answers at once."""
+    """Check that a role can be used without keys: of a container, or of the machine.
+
+    Raises:
+        UsageError: no role was found.
+    """
     if any(env.get(name) for name in _ROLES):
         return
     if env.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true":
@@ -228,8 +232,8 @@ def _prefix(parts: SplitResult) -> str:
 
 def _options(parts: SplitResult, known: set[str]) -> dict[str, str]:
     options = dict(parse_qsl(parts.query))
-    if strange := sorted(set(options) - known):
-        raise UsageError(problem=f"{parts.scheme}:// knows no option {strange[0]!r}", fix=f"known: {sorted(known)}")
+    if unknown := sorted(set(options) - known):
+        raise UsageError(problem=f"{parts.scheme}:// has no option {unknown[0]!r}", fix=f"known: {sorted(known)}")
     return options
 
 

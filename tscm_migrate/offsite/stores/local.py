@@ -1,8 +1,8 @@
 """A folder, or a share that the system has mounted (NFS, SMB).
 
-obstore has a store for folders too; this one differs in what a folder needs to be safe: everything is synced to the
-disk before it gets its name, a name is given by a hard link (which refuses a taken one; a rename on Windows does too),
-and what a killed upload leaves lies in one place.
+obstore has a store for folders too, but this one is safe after a crash: data is synced to the disk before it gets its
+name, a hard link gives the name and refuses an existing one (as a rename does on Windows), and unfinished uploads are
+in one folder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP, errno.E
 
 
 class LocalStore:
-    """Copies below one folder; files 0600, folders 0700 where the system knows modes."""
+    """Copies below one folder; files 0600, folders 0700 if the system has modes."""
 
     caps = Caps(sweeps=True)
 
@@ -157,7 +157,7 @@ class LocalStore:
             (self.root / _PARTS / Path(item.handle).name).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """See `Store.close`: nothing is held."""
+        """See `Store.close`: nothing is open."""
 
     def _path(self, key: str) -> Path:
         return self.root.joinpath(*check_key(key).split("/"))
@@ -192,7 +192,7 @@ def _stat(key: str, path: Path) -> Stat:
 
 
 def _looked(key: str, path: str, odd: Odd) -> Stat | None:
-    """What a name stands for; None, and `odd` is told, where that is not a file that a key of ours can name."""
+    """Return what a directory entry is; None, after a call of `odd`, if it cannot be an object of this tool."""
     try:
         info = os.lstat(path)
     except OSError:  # deleted since: not there
@@ -211,7 +211,7 @@ def _looked(key: str, path: str, odd: Odd) -> Stat | None:
 
 
 def _give_name(part: Path, final: Path) -> None:
-    """Name a synced file; FileExistsError where the name is taken."""
+    """Name a synced file; raises FileExistsError if the name exists."""
     if os.name == "nt":
         part.rename(final)  # refuses a taken name there
         return
@@ -220,15 +220,15 @@ def _give_name(part: Path, final: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS or isinstance(error, FileExistsError):
             raise
-        # No hard links here (some SMB mounts, FAT). Data keys are unique, and two manifests of one name tell of the
-        # same bytes, so a look first is enough; what matters is that nobody ever reads half a file.
+        # No hard links here (some SMB mounts, FAT). Data keys are unique, and two manifests with one name describe the
+        # same bytes, so a check before is enough; a reader must never see a part of a file.
         if final.exists():
             raise FileExistsError(errno.EEXIST, "already there", str(final)) from error
         part.replace(final)
 
 
 def _sync_folders(folder: Path, root: Path) -> None:
-    """Sync the names up to the root; a system that cannot open a folder (Windows) keeps them by itself."""
+    """Sync the folders up to the root; not needed on Windows, which cannot open a folder."""
     if os.name == "nt":
         return
     while folder != root.parent:

@@ -1,9 +1,9 @@
 """The S3 calls that obstore lacks: unfinished uploads, a listing of any keys, and why a request without a body failed.
 
-obstore ends a listing at the first key that it cannot parse, takes a page of HTML for an empty one, and a HEAD has no
-body that tells the server's code.
+obstore ends a listing at the first key that it cannot parse, treats a page of HTML as an empty one, and the answer to a
+HEAD has no body with the server's code.
 
-Signed as AWS Signature Version 4 asks for (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html);
+Requests are signed with AWS Signature Version 4 (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html);
 botocore would do it too, for 25 MB and half a second at the start.
 """
 
@@ -42,7 +42,7 @@ _BACK = {200, 204}
 
 @dataclass(frozen=True)
 class AwsKeys:
-    """Credentials as the standard environment variables and `~/.aws/credentials` hold them."""
+    """Credentials from the standard environment variables or `~/.aws/credentials`."""
 
     access_key: str
     secret_key: Secret
@@ -52,7 +52,7 @@ class AwsKeys:
 
 @dataclass(frozen=True)
 class Multiparts:
-    """One bucket below one prefix ("" or ending in a slash), asked without obstore."""
+    """One bucket below one prefix ("" or ending in a slash), without obstore."""
 
     endpoint: str  # "https://s3.eu-central-1.amazonaws.com", without the bucket
     bucket: str
@@ -63,11 +63,11 @@ class Multiparts:
 
     @property
     def url(self) -> str:
-        """As the store calls itself."""
+        """Return the store's URL."""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def entries(self, below: str, odd: Odd) -> Iterator[Stat]:
-        """List what lies below a folder; `odd` is told of keys that are not ours."""
+        """List the objects below a folder; call `odd` for keys that are not of this tool."""
         marker: dict[str, str] = {}
         for _ in range(_LISTED):
             asked = f"{self.prefix}{below}/" if below else self.prefix
@@ -97,12 +97,12 @@ class Multiparts:
         return Stat(key, int(size), at)
 
     def why(self, key: str) -> tuple[int, str]:
-        """Ask for the first byte of an object, to learn the code of a refusal: status and body."""
+        """Read the first byte of an object; return status and body of the refusal."""
         status, body = self._once("GET", f"/{self.bucket}/{quote(self.prefix + key, safe='/~-._')}", {}, "bytes=0-0")
         return status, body
 
     def unfinished(self) -> list[Unfinished]:
-        """List them all; a server that pages forever is left after 200 pages."""
+        """List unfinished uploads, of 200 pages at most."""
         found: list[Unfinished] = []
         marker: dict[str, str] = {}
         for _ in range(_PAGES):
@@ -128,12 +128,12 @@ class Multiparts:
         return Unfinished(shown(key.removeprefix(self.prefix)), handle, _when(started) or datetime.now(UTC))
 
     def abandon(self, item: Unfinished) -> None:
-        """Abort one; its parts are freed."""
+        """Abort an upload; its parts are deleted."""
         path = f"/{self.bucket}/{quote(self.prefix + item.key, safe='/~-._')}"
         self._call("DELETE", path, {"uploadId": item.handle}, "delete")
 
     def _call(self, method: str, path: str, query: dict[str, str], doing: str) -> str:
-        """Ask until it is answered, refused for good, or busy for too long."""
+        """Send a request again until it is answered, refused permanently, or the time is over."""
         error: MigrateError
         for wait in (*_WAITS, 0.0):
             try:
@@ -193,7 +193,7 @@ def _field(text: str, name: str) -> str:
 
 
 def _when(text: str) -> datetime | None:
-    """A time as S3 writes it; None where it is not one."""
+    """Parse a time of S3; None if it is not valid."""
     try:
         found = datetime.fromisoformat(text)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

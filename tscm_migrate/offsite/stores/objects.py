@@ -1,7 +1,7 @@
-"""S3 and what speaks like it, Azure and Google, through obstore.
+"""S3 and compatible stores, Azure and Google, through obstore.
 
 Uploads are streamed as multiparts, which are visible only once they are complete; a source that raises aborts them.
-A request is never longer than a part, so one time-out serves slow lines and fast ones.
+A request is never longer than a part, so one timeout is right for slow and fast lines.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _STRANGERS = ("ETag Header missing", "Got invalid", "Last-Modified Header missin
 
 
 class _Place(TypedDict):
-    """Where an error was met."""
+    """Where an error occurred."""
 
     url: str
     key: str
@@ -83,7 +83,7 @@ class Objects:
         return counted.size
 
     def create(self, key: str, body: bytes) -> None:
-        """See `Store.create`; looks first, too, since some servers ignore the condition."""
+        """See `Store.create`; also checks first, because some servers ignore the condition."""
         self._refuse_taken(key)
         with self._translated(key, "write"):
             obstore.put(self._inner, key, body, mode="create", use_multipart=False)
@@ -129,7 +129,7 @@ class Objects:
         return Stat(key, meta["size"], meta["last_modified"])
 
     def _head(self, key: str, *, ask: bool = False) -> ObjectMeta:
-        """Look at an object; `ask`: also why one is missing, for its bucket may be."""
+        """Return size and time of an object; `ask`: find out whether the object or its bucket is missing."""
         try:
             with self._translated(check_key(key), "look at objects"):
                 return obstore.head(self._inner, key)
@@ -164,7 +164,7 @@ class Objects:
             self._refuse_stranger()
 
     def _refuse_stranger(self) -> None:
-        """A page of HTML is an empty listing to obstore; what answers to any key at all is not a store."""
+        """Refuse a server that is not a store: obstore treats its page of HTML as an empty listing."""
         try:
             self._head(f"clock/{secrets.token_hex(16)}")
         except ObjectMissing:
@@ -213,7 +213,7 @@ class Objects:
 
 
 class _Counted:
-    """The source as obstore takes it: counts, remembers what was raised in it, and stops when it is told to."""
+    """The source for obstore: counts bytes, keeps an error of the source, and stops on request."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -239,7 +239,7 @@ class _Counted:
 
 
 def _interruptible(work: Callable[[], object], stop: Event) -> None:
-    """Run `work`, which blocks inside a library, so that Ctrl-C in the main thread still gets through."""
+    """Run `work`, which blocks inside a library, in a thread, so that Ctrl-C still ends it."""
     with ThreadPoolExecutor(1, thread_name_prefix="store-write") as pool:
         future: Future[object] = pool.submit(work)
         try:
@@ -257,7 +257,7 @@ def _interruptible(work: Callable[[], object], stop: Event) -> None:
 
 
 def _ours(error: Exception, account: Account, where: _Place, doing: str) -> StoreError:
-    """Translate what obstore raised, by the server's code where it gave one."""
+    """Translate obstore's errors, by the server's code if there is one."""
     said = str(error).partition("\n\nDebug source")[0]
     if isinstance(error, (foreign.AlreadyExistsError, foreign.PreconditionError)):
         return ObjectExists(detail="already there", **where)
@@ -276,7 +276,7 @@ def _ours(error: Exception, account: Account, where: _Place, doing: str) -> Stor
 
 
 def _answer(error: Exception, said: str) -> tuple[int, str] | None:
-    """The server's answer in what obstore says, as status and body; None where it tells of none."""
+    """Return status and body of the server's answer from obstore's error; None if it has no answer."""
     if "redirect without LOCATION" in said:
         return 301, "<Code>PermanentRedirect</Code>"
     found = re.search(r"status code: (\d{3})[^:]*:?(.*)", said, re.DOTALL)

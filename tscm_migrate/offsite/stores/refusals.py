@@ -1,7 +1,7 @@
-"""What a cloud's refusal means: by the code that the server gave, never by the words around it. Pure.
+"""Classify the refusals of cloud stores by the server's code, not by its text. Pure.
 
-A refusal that lasts (a wrong key, a wrong region, a clock, a missing permission) is told from one that passes (too many
-requests, an error inside of the server), whichever call met it.
+A permanent refusal (a wrong key, region, clock or permission) is distinguished from a temporary one (too many requests,
+an error of the server).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ PASSING = frozenset(
 )  # fmt: skip
 _BUSY = frozenset((408, 425, 429, 500, 502, 503, 504, 509))
 _RENEW = (
-    "get a new one (aws sso login, or as your account does it), then: "
-    'eval "$(aws configure export-credentials --format env)"; the old one came from {where}'
+    "get new credentials (aws sso login, or as your account does it), then: "
+    'eval "$(aws configure export-credentials --format env)"; the expired ones came from {where}'
 )
 _OTHER_REGION = (
     "the bucket is not in the region {region}",
@@ -41,7 +41,7 @@ _CLOCK = (
 )
 _WRONG_SECRET = (
     "the secret key does not belong to the access key, or was changed on its way",
-    "set both anew; they came from {where}",
+    "set both again; they came from {where}",
 )
 
 # Code → what it means and what to do. The first table is of credentials (StoreDenied), the second of the place.
@@ -101,7 +101,7 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class Account:
-    """Whose name requests bear: where the credentials came from, in words, and where the requests go."""
+    """The account of requests: where the credentials came from, in words, and where the requests go."""
 
     where: str = "the environment"
     region: str = ""
@@ -109,18 +109,18 @@ class Account:
 
 
 def code_in(body: str) -> str:
-    """The code in a server's answer, as `AccessDenied`; "" where it gave none."""
+    """Return the code in a server's answer, such as `AccessDenied`; "" if it has no code."""
     found = re.search(r"<Code>([A-Za-z0-9.]{1,80})</Code>|\"(?:code|reason)\"\s*:\s*\"([A-Za-z0-9.]{1,80})\"", body)
     return (found[1] or found[2]) if found else ""
 
 
 def passes(status: int, code: str) -> bool:
-    """Whether the same request may be answered a little later."""
+    """Whether the same request may succeed a little later."""
     return code in PASSING or (status in _BUSY and code not in _DENIED and code not in _PLACE)
 
 
 def refusal(status: int, body: str, account: Account, *, url: str, key: str, doing: str) -> StoreError:
-    """The error for an answer that is none.
+    """Return the error for a refusal.
 
     Args:
         status: of HTTP; 0 where it is not known.
@@ -155,7 +155,7 @@ def refusal(status: int, body: str, account: Account, *, url: str, key: str, doi
 
 
 def not_a_store(account: Account, *, url: str, key: str = "") -> StoreError:
-    """The error for a page of somebody else: a portal, a proxy, a web server."""
+    """Return the error for an answer that is not of a store: of a portal, a proxy or a web server."""
     where = f" at {account.endpoint}" if account.endpoint else ""
     fix = "is the endpoint right, and does no proxy or login page stand before it?"
     return StoreError(detail=f"what answers{where} is not an object store", fix=fix, url=url, key=key)

@@ -1,7 +1,7 @@
-"""A folder on any host that speaks SFTP, over our own ssh layer.
+"""A folder on any host that speaks SFTP, over the ssh package.
 
-An upload goes to a name of its own and gets the final one by SFTP's rename, which (unlike POSIX's) refuses a taken
-name. Reads ask in slices: paramiko's whole-file prefetch collapses on fast links (paramiko#2519).
+An upload is written to a temporary name, and SFTP's rename gives the final one; unlike POSIX's, it refuses an existing
+name. Files are read in slices: paramiko's whole-file prefetch collapses on fast links (paramiko#2519).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Connection(Protocol):
 
 
 class SftpStore:
-    """Copies below one folder of an SFTP server; not for two threads at once, except that each call is locked."""
+    """Copies below one folder of an SFTP server; each call is locked, so threads wait for each other."""
 
     caps = Caps(sweeps=True)
 
@@ -178,7 +178,7 @@ class SftpStore:
                 odd(shown(key), "it is not a regular file")
 
     def _mode(self, key: str) -> int:
-        """What an entry is, where the server does not say so in its listing; 0 where it never says."""
+        """Return the mode of an entry that the server's listing leaves out; 0 if it is not known."""
         with suppress(OSError):
             return self._sftp.lstat(self._path(key)).st_mode or 0
         return 0
@@ -234,7 +234,7 @@ class SftpStore:
             try:
                 self._sftp.mkdir(path, 0o700)
             except OSError:
-                self._sftp.stat(path)  # made by somebody else meanwhile, or a real failure
+                self._sftp.stat(path)  # another process created it meanwhile, or it is a real failure
 
     def _refuse_taken(self, key: str) -> None:
         with suppress(FileNotFoundError):

@@ -20,7 +20,7 @@ def render(told: dict[str, Any]) -> str:
 
 
 def headline(told: dict[str, Any]) -> str:
-    """Say in one sentence what came of a run."""
+    """Return the result of a run in one sentence."""
     old, new, todo = told["old"], told["new"], len(told["to_do"])
     here = f"{new} serves at {told['address']}" if told["address"] else f"{new} serves"
     return {

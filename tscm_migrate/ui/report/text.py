@@ -1,4 +1,4 @@
-"""The report as some lines for a terminal."""
+"""The report as lines for a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tscm_migrate.util.redact import one_line
 
 
 def lines(told: dict[str, Any]) -> list[str]:
-    """The gist: outcome, times, steps, devices, what is left and how things stand."""
+    """Return a summary: outcome, times, steps, devices, what is left to do, and the current state."""
     head = f"{told['verb']} {told['old']} → {told['new']}: {told['outcome']} (run {told['run']})"
     asked = f" (and {duration_text(told['asked'])} for the operator's answers)" if told["asked"] >= 1 else ""
     found = [
