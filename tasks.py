@@ -48,6 +48,8 @@ def test(  # noqa: PLR0917 - the options of the command line
         return _run(context, f"{PYTHON} -m uv run {OLDEST} python -m pytest {more or OLDEST_TESTS}")
     if windows:
         return _run(context, f"{PYTHON} tests/windows/wine.py {more}")
+    if fast:  # they compute more than they wait, and each worker reads all tests first
+        jobs = str((os.cpu_count() or 1) + 1) if jobs == JOBS else jobs
     words = [f"{PYTHON} -m pytest -n {jobs} --dist worksteal"]
     words += ['-m "not slow and not namespaces"'] if fast else []
     words += ["--cov --cov-report=term-missing:skip-covered"] if cover else []

@@ -172,6 +172,7 @@ def test_a_run_that_was_cut_at_its_first_line_has_begun_nothing(torn: str, tmp_p
 TASKS = sorted(set(program().namespace.task_names) - {"demo"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_no_task_without_what_it_wants_is_a_defect(task: str, tmp_path: Path) -> None:
     site = tmp_path / "hosts.toml"

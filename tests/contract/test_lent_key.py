@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(available() is not None, reason=f"no pair of appliances: {available()}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(available() is not None, reason=f"no pair of appliances: {available()}"),
+]
 MB = 1_000_000
 ASKED = "rsync --server -e.LsfxCIvu --append --timeout=120 . "
 

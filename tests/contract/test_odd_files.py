@@ -76,6 +76,7 @@ GPG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", GPG)
 def test_a_hostile_gpg_proves_nothing_and_holds_nobody_up(old: Box, how: str) -> None:
     archive = old.put(NAME, 1000)

@@ -60,7 +60,7 @@ class Room:
             )
         self.call("hello")
 
-    def call(self, op: str, name: str = "", *, timeout: float = 30, **arguments: Any) -> dict[str, Any]:
+    def call(self, op: str, name: str = "", *, timeout: float = 90, **arguments: Any) -> dict[str, Any]:
         """One request.
 
         Raises:

@@ -182,7 +182,7 @@ class NamespaceLab:
         for name, profile in self.profiles.items():
             self.room.call("faults", name, faults={**profile.faults, **self._boot_faults.get(name, {})})
 
-    def wait_settled(self, name: str, timeout: float = 30) -> None:
+    def wait_settled(self, name: str, timeout: float = 90) -> None:
         """Until it is neither booting nor between the two halves of a reboot."""
         self.wait(lambda: self.status(name)["state"] not in ("booting", "rebooting"), f"{name} to settle", timeout)
 
@@ -198,16 +198,16 @@ class NamespaceLab:
         """The address that each appliance has now; None while it is off or has none."""
         return {name: self.status(name)["address"] or None for name in self.profiles}
 
-    def wait_up(self, *names: str, timeout: float = 30) -> None:
+    def wait_up(self, *names: str, timeout: float = 90) -> None:
         """Until these have booted and sshd answers."""
         for name in names:
             self.wait(lambda name=name: self._is_up(name), f"{name} to be up", timeout)  # type: ignore[misc]
 
-    def wait_off(self, name: str, timeout: float = 30) -> None:
+    def wait_off(self, name: str, timeout: float = 90) -> None:
         """Until it has powered itself off."""
         self.wait(lambda: self.status(name)["state"] == "off", f"{name} to be off", timeout)
 
-    def wait_reboot(self, name: str, boot_id: str, timeout: float = 30) -> None:
+    def wait_reboot(self, name: str, boot_id: str, timeout: float = 90) -> None:
         """Until it is up with another boot id than this one."""
         self.wait(lambda: self._is_up(name) and self.boot_id(name) != boot_id, f"{name} to reboot", timeout)
 
@@ -219,7 +219,7 @@ class NamespaceLab:
         return bool(state == "up")
 
     @staticmethod
-    def wait(holds: Callable[[], bool], what: str, timeout: float = 30) -> None:
+    def wait(holds: Callable[[], bool], what: str, timeout: float = 90) -> None:
         """Poll until something holds.
 
         Raises:
@@ -286,7 +286,9 @@ class NamespaceLab:
             raise LabError(f"{name} is off")
         return pid
 
-    def on(self, name: str, script: str, *, root: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def on(
+        self, name: str, script: str, *, root: bool = True, timeout: float = 180
+    ) -> subprocess.CompletedProcess[str]:
         """Run a script by sh on an appliance (or on "workstation", "watcher") past ssh."""
         ns = self.room.proc / str(self._pid(name)) / "ns"
         spaces = [f"--net={ns}/net"]

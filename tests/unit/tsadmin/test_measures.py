@@ -59,6 +59,7 @@ def test_of_the_corpora_most_are_right_and_none_is_wrong() -> None:
     assert sum(said == expected for _, expected, said in found) >= 195
 
 
+@pytest.mark.slow
 def test_with_one_foreign_word_anywhere_a_known_question_is_unknown() -> None:
     """Every place of every question that is known; in those of several lines with a few of the words."""
     assert len(FOREIGN) >= 50
