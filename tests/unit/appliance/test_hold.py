@@ -1,0 +1,116 @@
+"""The cron entry of the updates: moved aside, restored, and never lost; by this machine's own sh."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.local_shell import LocalShell, appliance_of, host_below, posix_only
+from tscm_migrate.appliance import cron_hold
+from tscm_migrate.errors import ApplianceError, CannotLook, CommandFailed, DrainTimeout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tscm_migrate.appliance.appliance import Appliance
+
+pytestmark = posix_only
+TEXT = "* * * * * threatstop ts-update --all\n"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Appliance:
+    (tmp_path / "cron.d").mkdir()
+    (tmp_path / "cron.d/multidevice-core").write_text(TEXT)
+    return appliance_of(LocalShell(host_below(tmp_path, "tscm-old")))
+
+
+def test_an_entry_is_moved_aside_and_restored_as_it_was(old: Appliance, tmp_path: Path) -> None:
+    entry, place = old.paths.cron_entry, tmp_path / "cron.d/multidevice-core"
+    assert cron_hold.aside(old, entry) == f"{tmp_path}/hold/held/multidevice-core"
+    assert not cron_hold.state(old, entry).held
+    for _ in range(2):  # a repetition has the same result
+        cron_hold.hold(old, entry)
+        assert cron_hold.state(old, entry) == cron_hold.Hold(in_place=False, aside=True)
+        assert cron_hold.state(old, entry).held
+    assert (tmp_path / "hold/held").stat().st_mode & 0o777 == 0o700
+    for _ in range(2):
+        cron_hold.release(old, entry)
+        assert cron_hold.state(old, entry) == cron_hold.Hold(in_place=True, aside=False)
+    assert place.read_text() == TEXT
+    assert not (tmp_path / "hold").exists()
+
+
+def test_an_entry_that_a_package_has_created_again_is_kept_beside_the_first(old: Appliance, tmp_path: Path) -> None:
+    entry, place = old.paths.cron_entry, tmp_path / "cron.d/multidevice-core"
+    cron_hold.hold(old, entry)
+    place.write_text("another\n")
+    assert not cron_hold.state(old, entry).held
+    cron_hold.hold(old, entry)
+    assert (tmp_path / "hold/held/multidevice-core").read_text() == TEXT
+    assert (tmp_path / "hold/held/multidevice-core.laid-back").read_text() == "another\n"
+    cron_hold.release(old, entry)
+    assert place.read_text() == TEXT
+
+
+def test_an_entry_that_is_nowhere_cannot_be_restored(old: Appliance, tmp_path: Path) -> None:
+    (tmp_path / "cron.d/multidevice-core").unlink()
+    with pytest.raises(ApplianceError, match="nothing to restore"):
+        cron_hold.release(old, old.paths.cron_entry)
+
+
+@pytest.mark.parametrize("output", ["", "yes", "yes no yes", "yes perhaps", "no such thing"])
+def test_a_state_that_cannot_be_read_is_not_guessed(tmp_path: Path, output: str) -> None:
+    old = appliance_of(LocalShell(host_below(tmp_path, "tscm-old"), recorded={"in place?": output}))
+    with pytest.raises(CannotLook):
+        cron_hold.state(old, old.paths.cron_entry)
+
+
+def test_what_the_entry_starts_is_read_in_place_and_aside(old: Appliance, tmp_path: Path) -> None:
+    wrapper = TEXT.replace("ts-update", "/usr/local/bin/ts-update-wrapper")
+    (tmp_path / "cron.d/multidevice-core").write_text(wrapper)
+    before = cron_hold.started(old)
+    cron_hold.hold(old, old.paths.cron_entry)
+    assert cron_hold.started(old) == before
+    assert any("ts-update" in program for program in before)
+
+
+def test_what_the_entry_starts_is_not_guessed(old: Appliance, tmp_path: Path) -> None:
+    (tmp_path / "cron.d/multidevice-core").unlink()
+    (tmp_path / "cron.d/multidevice-core").mkdir()
+    with pytest.raises((CannotLook, CommandFailed)):
+        cron_hold.started(old)
+
+
+def test_the_drain_waits_for_an_update_that_runs_and_looks_twice_after_it(tmp_path: Path) -> None:
+    program = tmp_path / "ts-update-of-this-test"
+    program.write_text("read line\n")
+    host = host_below(tmp_path, "tscm-old")
+    old = appliance_of(LocalShell(replace(host, paths=replace(host.paths, ts_update=program.name))))
+    (tmp_path / "cron.d").mkdir()
+    now, waits = [0.0], list[float]()
+    with subprocess.Popen(["sh", str(program)], stdin=subprocess.PIPE) as update:
+        try:
+            assert [process.pid for process in cron_hold.look(old).running] == [update.pid]
+        except CannotLook as error:
+            update.kill()
+            pytest.skip(str(error))
+
+        def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            now[0] += seconds
+            if len(waits) == 2:
+                update.communicate(b"end\n", timeout=30)
+
+        with pytest.raises(DrainTimeout, match=str(update.pid)):
+            cron_hold.drain(old, timeout=0.5, sleep=sleep, monotonic=lambda: now[0])
+        assert waits == []
+        cron_hold.drain(old, timeout=600, sleep=sleep, monotonic=lambda: now[0])
+    assert len(waits) == 3, "twice while it ran, and once between two looks that saw none"
+    assert waits[2] >= cron_hold.LOOKS_APART
+    waits.clear()
+    cron_hold.drain(old, timeout=600, sleep=sleep, monotonic=lambda: now[0])
+    assert len(waits) == 1, "two looks, also where nothing runs"
