@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tscm_migrate.campaign.journal import GOOD, Result
 from tscm_migrate.errors import Exit, MigrateError
-from tscm_migrate.migration import history, journal, locks
+from tscm_migrate.migration import journal, locks, run_list
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def last_run(old: str, new: str) -> tuple[str, str]:
         with contextlib.suppress(MigrateError):
             record, _ = journal.read(run)
             if (record.old, record.new) == (old, new):
-                state = history.state_of(record)
+                state = run_list.state_of(record)
                 if state not in {"running", *GOOD}:
                     state = "unfinished" if locks.unfinished(run) else "over"
                 return run, state

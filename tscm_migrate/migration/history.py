@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import MigrateError, StateUnwritable
 from tscm_migrate.migration import finish, journal, locks
 from tscm_migrate.migration.checks import Finding
+from tscm_migrate.migration.run_list import listing, state_of
 from tscm_migrate.util import redact
 from tscm_migrate.util.durations import duration_text
 from tscm_migrate.util.folders import state_folder
@@ -16,53 +14,9 @@ from tscm_migrate.util.folders import state_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tscm_migrate.migration.journal import JournalEntry, RunRecord
+    from tscm_migrate.errors import MigrateError
+    from tscm_migrate.migration.journal import JournalEntry
     from tscm_migrate.model import Host
-
-
-@dataclass(frozen=True)
-class RunLine:
-    """One run: `state` is its outcome, or "unfinished", "running", "nothing begun"; times as written.
-
-    "damaged", "unreadable" or "newer" (of a later version) if the journal cannot be read.
-    """
-
-    run: str
-    state: str
-    old: str = ""
-    new: str = ""
-    began: str = ""
-    ended: str = ""
-
-    def text(self) -> str:
-        """Return the run as one line of a list."""
-        pair = f"{self.old} → {self.new}" if self.old else ""
-        return f"{self.run:<22} {self.state:<14} {pair:<30} {self.began}".rstrip()
-
-
-def listing(root: Path | None = None) -> list[RunLine]:
-    """List all runs, the newest first; a journal that cannot be read is listed as such."""
-    found = []
-    for run in journal.runs(root):
-        try:
-            record, _ = journal.read(run, root)
-        except MigrateError as error:
-            found.append(RunLine(run, error.code.rpartition(".")[2]))
-            continue
-        found.append(RunLine(run, state_of(record, root), record.old, record.new, record.began, record.ended))
-    return found
-
-
-def state_of(record: RunRecord, root: Path | None = None) -> str:
-    """Return the state of a run as one word."""
-    if not record.began:
-        return "nothing begun"
-    with contextlib.suppress(StateUnwritable):  # on a read-only disk no run can be active
-        if locks.is_running(record.run, root):
-            return "running"
-    if record.outcome == "interrupted" and not record.started:
-        return "put back"
-    return record.outcome or ("unfinished" if record.started else "nothing begun")
 
 
 def as_dict(run: str, root: Path | None = None) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from tscm_migrate.errors import Exit, Locked, LostTrack, MigrateError, StateUnwr
 from tscm_migrate.events import Message
 from tscm_migrate.migration import journal
 from tscm_migrate.migration.context import Dialler
+from tscm_migrate.migration.run_list import is_running, run_file
 from tscm_migrate.util import private
 from tscm_migrate.util.folders import private_folder, state_folder
 
@@ -89,12 +90,8 @@ def local_locks(run: str, hosts: Sequence[Host], root: Path | None = None) -> It
     with contextlib.ExitStack() as stack:
         for name, shown in sorted(names.items()):
             stack.enter_context(_file(folder / (re.sub(r"[^\w.-]", "_", name) + ".lock"), run, shown))
-        stack.enter_context(_file(_run_file(run, root), run, run))
+        stack.enter_context(_file(run_file(run, root), run, run))
         yield
-
-
-def _run_file(run: str, root: Path | None) -> Path:
-    return (root or state_folder()) / "locks" / f"run-{run}.lock"
 
 
 @contextlib.contextmanager
@@ -135,30 +132,6 @@ def proved_dead(found: ApplianceLock, root: Path | None = None) -> bool:
     if not found.workstation or found.workstation != workstation_id(root):
         return False
     return not is_running(found.run, root)
-
-
-def is_running(run: str, root: Path | None = None) -> bool:
-    """Whether a process of this workstation (this one included) works on the run.
-
-    Raises:
-        StateUnwritable: the lock file cannot be opened, so it is unknown.
-    """
-    from filelock import FileLock, Timeout
-
-    path = _run_file(re.sub(r"[^\w.-]", "_", run), root)
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise StateUnwritable(str(path), error.strerror or str(error)) from error
-    try:
-        with FileLock(path, timeout=0, mode=private.FILE):
-            return False
-    except Timeout:
-        return True
-    except OSError as error:
-        raise StateUnwritable(str(path), error.strerror or str(error)) from error
 
 
 def unfinished(run: str, root: Path | None = None) -> bool:

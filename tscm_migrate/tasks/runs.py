@@ -34,10 +34,10 @@ def listed(_context: Any, json: bool = False) -> None:
     """
     from dataclasses import asdict
 
-    from tscm_migrate.migration import history
+    from tscm_migrate.migration import run_list
     from tscm_migrate.ui.console import as_it_is, as_json
 
-    found = history.listing()
+    found = run_list.listing()
     if json:
         as_json([asdict(line) for line in found])
     else:

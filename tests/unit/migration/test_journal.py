@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
 from tscm_migrate.errors import JournalDamaged, JournalNewer, UsageError
-from tscm_migrate.migration import history, locks
 from tscm_migrate.migration import journal as j
+from tscm_migrate.migration import locks, run_list
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +132,7 @@ def test_a_later_format_is_named_and_not_called_damage(tmp_path: Path) -> None:
             read("r2", tmp_path)
         assert f"its format is {j.FORMAT + 1}" in caught.value.message()
     assert locks.unfinished("r2", tmp_path), "nobody may begin another run over it"
-    assert [line.state for line in history.listing(tmp_path)] == ["newer"]
+    assert [line.state for line in run_list.listing(tmp_path)] == ["newer"]
 
 
 def test_a_run_with_a_step_of_a_later_version_is_not_taken_back_without_it(tmp_path: Path) -> None:

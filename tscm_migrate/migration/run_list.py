@@ -1,0 +1,92 @@
+"""List the runs of this workstation and their states; without the packages that a run needs, so that it is fast."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tscm_migrate.errors import MigrateError, StateUnwritable
+from tscm_migrate.migration import journal
+from tscm_migrate.util import private
+from tscm_migrate.util.folders import state_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tscm_migrate.migration.journal import RunRecord
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One run: `state` is its outcome, or "unfinished", "running", "nothing begun"; times as written.
+
+    "damaged", "unreadable" or "newer" (of a later version) if the journal cannot be read.
+    """
+
+    run: str
+    state: str
+    old: str = ""
+    new: str = ""
+    began: str = ""
+    ended: str = ""
+
+    def text(self) -> str:
+        """Return the run as one line of a list."""
+        pair = f"{self.old} → {self.new}" if self.old else ""
+        return f"{self.run:<22} {self.state:<14} {pair:<30} {self.began}".rstrip()
+
+
+def listing(root: Path | None = None) -> list[RunLine]:
+    """List all runs, the newest first; a journal that cannot be read is listed as such."""
+    found = []
+    for run in journal.runs(root):
+        try:
+            record, _ = journal.read(run, root)
+        except MigrateError as error:
+            found.append(RunLine(run, error.code.rpartition(".")[2]))
+            continue
+        found.append(RunLine(run, state_of(record, root), record.old, record.new, record.began, record.ended))
+    return found
+
+
+def state_of(record: RunRecord, root: Path | None = None) -> str:
+    """Return the state of a run as one word."""
+    if not record.began:
+        return "nothing begun"
+    with contextlib.suppress(StateUnwritable):  # on a read-only disk no run can be active
+        if is_running(record.run, root):
+            return "running"
+    if record.outcome == "interrupted" and not record.started:
+        return "put back"
+    return record.outcome or ("unfinished" if record.started else "nothing begun")
+
+
+def run_file(run: str, root: Path | None) -> Path:
+    """Return the local lock file of a run, which exists while a process works on the run."""
+    return (root or state_folder()) / "locks" / f"run-{run}.lock"
+
+
+def is_running(run: str, root: Path | None = None) -> bool:
+    """Whether a process of this workstation (this one included) works on the run.
+
+    Raises:
+        StateUnwritable: the lock file cannot be opened, so it is unknown.
+    """
+    from filelock import FileLock, Timeout
+
+    path = run_file(re.sub(r"[^\w.-]", "_", run), root)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StateUnwritable(str(path), error.strerror or str(error)) from error
+    try:
+        with FileLock(path, timeout=0, mode=private.FILE):
+            return False
+    except Timeout:
+        return True
+    except OSError as error:
+        raise StateUnwritable(str(path), error.strerror or str(error)) from error
