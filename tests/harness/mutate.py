@@ -71,7 +71,7 @@ def modules(names: Iterable[str] = ()) -> list[Module]:
 
 def changed(since: str) -> list[str]:
     """Return the files that differ from a commit."""
-    command = ["git", "diff", "--name-only", since, "--", "tscm_migrate"]
+    command = ["git", "diff", "--name-only", since, "--", "tscm_migrate", "tests"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout.split()
 
 
