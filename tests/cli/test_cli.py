@@ -159,12 +159,12 @@ def test_a_run_that_was_cut_at_its_first_line_has_begun_nothing(torn: str, tmp_p
     (folder / "journal.jsonl").write_text(torn)
     for verb in ("resume", "rollback"):
         named = run(*TOOL, verb, folder.name, "--yes", TSCM_STATE=str(tmp_path))
-        assert (named.returncode, "has begun nothing" in named.stderr) == (2, True), named.stderr
+        assert (named.returncode, "has changed nothing" in named.stderr) == (2, True), named.stderr
         newest = run(*TOOL, verb, "--yes", TSCM_STATE=str(tmp_path))
         assert (newest.returncode, "there is no unfinished run" in newest.stderr) == (2, True), newest.stderr
     for words in (("--text",), ("--print-path",)):
         named = run(*TOOL, "run", "report", *words, folder.name, TSCM_STATE=str(tmp_path))
-        assert (named.returncode, "has begun nothing" in named.stderr) == (2, True), named.stderr
+        assert (named.returncode, "has changed nothing" in named.stderr) == (2, True), named.stderr
         newest = run(*TOOL, "run", "report", *words, TSCM_STATE=str(tmp_path))
         assert (newest.returncode, "there are no runs yet" in newest.stderr) == (2, True), newest.stderr
 

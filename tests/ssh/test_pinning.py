@@ -48,7 +48,7 @@ def test_the_right_fingerprint_pins_and_then_the_host_can_be_reached(
 ) -> None:
     done = pin(site(tmp_path, sshd.port), "--fingerprint", fingerprint(sshd))
     assert done.returncode == 0, done.stderr
-    assert "pinned in" in done.stdout
+    assert "Pinned in" in done.stdout
     known = tmp_path / "known_hosts"
     assert [e.fingerprint for e in known_hosts.load(known).entries] == [fingerprint(sshd)]
     assert open_shell(sshd.host(known_hosts=known)).run("echo in").stdout == "in\n"
