@@ -54,7 +54,7 @@ def test_the_right_fingerprint_pins_and_then_the_host_can_be_reached(
     assert open_shell(sshd.host(known_hosts=known)).run("echo in").stdout == "in\n"
     again = pin(site(tmp_path, sshd.port), "--fingerprint", fingerprint(sshd))
     assert again.returncode == 0
-    assert "nothing to do" in again.stdout
+    assert "Nothing to do" in again.stdout
 
 
 def test_a_wrong_fingerprint_pins_nothing_and_is_exit_code_12(sshd: Sshd, tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def write(
 def _data(run: str, finished: RunFinished | None, root: Path | None) -> dict[str, Any]:
     record, entries = journal.read(run, root)
     if not record.began:
-        raise UsageError(f"run {run} has begun nothing; there is no report of it", "list all: tscm-migrate run list")
+        raise UsageError(f"run {run} has changed nothing; it has no report", "list all: tscm-migrate run list")
     return build(record, entries, commands=commands(folder(run, root)), finished=finished)
 
 
