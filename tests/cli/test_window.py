@@ -38,21 +38,31 @@ def named(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] == kind]
 
 
-def held(lab: EmbeddedLab) -> list[str]:
+def held(lab: EmbeddedLab) -> dict[str, list[str]]:
     """What of ours is left on either appliance, and whether the cron entry is in its place."""
-    entry = "test -e /etc/cron.d/multidevice-core && echo entry; ls -A /var/lib/tscm-migrate 2>/dev/null"
-    return [lab.on(name, entry).stdout for name in ("old", "new")]
+    found = {}
+    for name in ("old", "new"):
+        root = lab.root_of(name)
+        hold, entry = root / "var/lib/tscm-migrate", root / "etc/cron.d/multidevice-core"
+        found[name] = sorted(path.name for path in hold.glob("*")) + [entry.name] * entry.is_file()
+    assert "multidevice-core" in found["old"], "updates run on the old appliance"
+    return found
+
+
+def devices(lab: EmbeddedLab) -> list[str]:
+    root = lab.root_of("new") / "opt/threatstop/etc"
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
 def test_a_rehearsal_leaves_both_as_they_were_and_gives_the_plan_its_estimate(lab: EmbeddedLab) -> None:
-    before, devices = held(lab), lab.on("new", "ls -R /opt/threatstop/etc").stdout
+    before, before_devices = held(lab), devices(lab)
     events = run(lab, "rehearse", *PAIR)
     (downtime,) = [event for event in named(events, "estimated") if event["step"] == "downtime"]
     assert downtime["basis"].startswith("as rehearsed by run ")
     assert downtime["most"] == 0.0, "one figure, not a range"
     assert named(events, "run_started")[0]["verb"] == "rehearse"
     assert held(lab) == before
-    assert lab.on("new", "ls -R /opt/threatstop/etc").stdout == devices
+    assert devices(lab) == before_devices
     assert lab.is_on("old")
     told = [event["text"] for event in named(events, "said")]
     assert any(text.startswith("prepare: syslog: what devices send to 127.0.1.43") for text in told), told

@@ -180,7 +180,7 @@ def test_the_same_host_twice_is_refused_by_either_name(rooms: MakeLab) -> None:
     before = state_of(lab, "old")
     for other in ("tscm-old", "threatstop@10.1.1.43"):
         result = lab.run_tool("migrate", "--from", "tscm-old", "--to", other, "--yes", "--no-encrypt")
-        assert (result.returncode, "[error] same-host:" in result.stdout) == (3, True), said(result)
+        assert (result.returncode, "are the same host" in result.stderr) == (2, True), said(result)
     assert state_of(lab, "old") == before
 
 
