@@ -6,12 +6,14 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 
 from tests.support.order import dealt
+from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
 
 settings.register_profile("busy", deadline=None)  # a busy machine is no failure
 settings.load_profile("busy")
@@ -20,6 +22,14 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # begun in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # begun with nohup
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_one_test() -> Iterator[None]:
+    """Forget the secrets that a test registers: the next test of this process may use the same words."""
+    before = vars(redact.known).copy()
+    yield
+    vars(redact.known).update(before)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
