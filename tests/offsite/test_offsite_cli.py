@@ -173,7 +173,7 @@ def test_a_host_that_is_dead_does_not_stop_the_others(lab: Lab, store: Path) -> 
 def configured(lab: Lab, store: Path, folder: Path) -> Path:
     """An inventory that keeps one copy."""
     keep = "[offsite.keep]\nlast = 1\ndaily = 0\nweekly = 0\nmonthly = 0\nyearly = 0\n"
-    keep += 'within = "1s"\nunverified_for = "1s"\n'
+    keep += 'within = "0s"\nunverified_for = "0s"\n'
     file = lab.inventory.with_name(f"keep-{folder.name}.toml")
     file.write_text(lab.inventory.read_text() + f'\n[offsite]\nstore = "{store}"\n{keep}')
     return file
