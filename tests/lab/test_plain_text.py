@@ -61,7 +61,7 @@ def test_without_a_passphrase_nothing_is_backed_up_and_what_is_left_in_plain_tex
     assert len(left) == 1
     (line,) = [line for line in done.stdout.splitlines() if "NOT ENCRYPTED" in line]
     assert str(left[0]) in line
-    command = re.search(r"to remove it: ssh -t (?:-p \d+ )?\S+ (.*)$", line)
+    command = re.search(r"remove it: ssh -t (?:-p \d+ )?\S+ (.*)$", line)
     assert command, line
     (remote,) = shlex.split(command[1])
     subprocess.run(["sh", "-c", remote.removeprefix("sudo ")], check=True, timeout=10)
