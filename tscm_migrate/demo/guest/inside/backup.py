@@ -26,7 +26,7 @@ def run(machine: Machine, options: Options) -> int:
     passphrase = _passphrase(machine, options)
     if why := machine.faults.get("backup_fails"):
         machine.fail(f"Backup failed: {why}")
-    running = updates_running()
+    running = updates_running(machine)
     machine.busy("Collecting configuration files")
     machine.note("backup-start", updates_running=running)
     if machine.faults.get("lies_exit0_without_archive"):

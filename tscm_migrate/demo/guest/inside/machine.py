@@ -21,10 +21,12 @@ def address_of(machine: Machine, interface: str) -> tuple[str, int]:
     return found[1], int(found[2])
 
 
-def updates_running() -> int:
-    """Return the number of ts-update processes in `ps`, to mark archives that were made too early."""
+def updates_running(machine: Machine) -> int:
+    """Return the number of this appliance's ts-update processes in `ps`, to mark archives that were made too early."""
+    root = str(machine.path("bin").parents[2]).rstrip("/") + "/"  # several appliances may run on one machine
     done = subprocess.run(["ps", "-A", "-o", "args="], check=False, capture_output=True, text=True, timeout=30)
-    return sum(any(word.endswith("/ts-update") for word in line.split()[:4]) for line in done.stdout.splitlines())
+    lines = [line.split()[:4] for line in done.stdout.splitlines()]
+    return sum(any(word.startswith(root) and word.endswith("/ts-update") for word in words) for words in lines)
 
 
 _LABELS = {
