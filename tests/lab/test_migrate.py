@@ -338,7 +338,7 @@ def test_a_dry_run_shows_every_step_and_changes_nothing(rooms: MakeLab, tmp_path
     result = migrate(lab, "--dry-run")
     assert result.returncode == 0, said(result)
     for words in (
-        "take /etc/cron.d/multidevice-core",
+        "disable /etc/cron.d/multidevice-core",
         "tsadmin backup",
         "power off",
         "tsadmin restore",
