@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tscm_migrate.errors import NotifyStops
 from tscm_migrate.events import Message, RunFinished, RunStarted, StepFinished, StepStarted
 from tscm_migrate.util import operator_command, redact, timeout
-from tscm_migrate.util.durations import duration_text
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tscm_migrate.util.text import parse_limit, suggestion
+
 from .errors import NetconfContradiction, UsageError
-from .util.durations import duration_option
-from .util.rates import parse_limit
-from .util.suggest import suggestion
+from .util.text import duration_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

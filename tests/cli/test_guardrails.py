@@ -15,7 +15,7 @@ from tscm_migrate.cli.hosts import source
 from tscm_migrate.cli.program import program
 from tscm_migrate.errors import Cancelled
 from tscm_migrate.inventory.read import load
-from tscm_migrate.util.command_line import READ_INVENTORY, completed, use_inventory
+from tscm_migrate.util.operator_command import READ_INVENTORY, completed, use_inventory
 
 TWO = '[hosts.tscm-old]\naddress = "127.0.0.1"\n[hosts.tscm-new]\naddress = "127.0.0.2"\n'
 PAIR = ("--from", "tscm-old", "--to", "tscm-new")

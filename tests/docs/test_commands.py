@@ -110,7 +110,7 @@ def test_a_wrong_command_would_be_seen() -> None:
     assert "old name" in complaint(["tscm-migrate", "report", "show"])
 
 
-NO_MESSAGES = {"cli/completion.py", "util/command_line.py"}  # scripts of shells, and what rewrites commands
+NO_MESSAGES = {"cli/completion.py", "util/operator_command.py"}  # scripts of shells, and what rewrites commands
 COMMAND = re.compile(r"(?<!newer )\btscm-migrate ((?:[a-z]|-i |--inventory )[^;,()\n`…]*)")
 
 

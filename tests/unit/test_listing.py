@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tscm_migrate.util.listing import listed
+from tscm_migrate.util.text import listed
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def script(folder: Path, text: str) -> str:
 def test_a_hook_that_runs_the_tool_finds_the_same_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TSCM_STATE", str(tmp_path / "state"))
     file = tmp_path / "log"
-    code = f"from tscm_migrate.util.folders import state_folder\nopen({str(file)!r}, 'w').write(str(state_folder()))"
+    code = f"from tscm_migrate.util.private import state_folder\nopen({str(file)!r}, 'w').write(str(state_folder()))"
     emit = wrap(lambda _event: None, {"after_step": script(tmp_path, code)})
     emit(BEGIN)
     emit(StepFinished("backup", "done"))

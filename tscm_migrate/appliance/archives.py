@@ -16,8 +16,8 @@ from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive import hashing, names
 from tscm_migrate.errors import ApplianceError, ArchiveRefused, ListingFailed
 from tscm_migrate.model import Archive
-from tscm_migrate.util.rates import number
 from tscm_migrate.util.redact import outside
+from tscm_migrate.util.text import number
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance

@@ -22,7 +22,7 @@ from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive import hashing
 from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import CommandFailed, NoBackupYet, UsageError
-from tscm_migrate.util.rates import number
+from tscm_migrate.util.text import number
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance

@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import CannotLook
-from tscm_migrate.util.rates import number
+from tscm_migrate.util.text import number
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tscm_migrate.archive.names import when
 from tscm_migrate.errors import ArchiveMissing
 from tscm_migrate.util.redact import outside
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import CampaignMissing, JournalDamaged, StateUnwritable
 from tscm_migrate.util import private, redact
-from tscm_migrate.util.folders import private_folder, state_folder
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.private import private_folder, state_folder
+from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
     from pathlib import Path

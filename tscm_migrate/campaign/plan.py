@@ -17,7 +17,7 @@ from tscm_migrate.inventory.model import (
 )
 from tscm_migrate.migration.window import Window, moment, zone_of
 from tscm_migrate.options import MigrateOptions
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

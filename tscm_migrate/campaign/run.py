@@ -21,7 +21,7 @@ from tscm_migrate.errors import ClusterLost, Exit
 from tscm_migrate.fleet.pool import run as run_pool
 from tscm_migrate.migration.window import Clock, Window
 from tscm_migrate.util import operator_command, redact
-from tscm_migrate.util.durations import duration_text
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

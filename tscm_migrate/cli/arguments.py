@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.tasks.names import RENAMED, RENAMED_OPTIONS
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,8 +15,8 @@ from tscm_migrate.cli import help_pages, remembered
 from tscm_migrate.errors import MigrateError, UsageError
 from tscm_migrate.options import METHODS, NETWORKS, OFFLINE, PAUSES, ROUTES, check_names
 from tscm_migrate.tasks.base import option_name
-from tscm_migrate.util.folders import state_folder
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.private import state_folder
+from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

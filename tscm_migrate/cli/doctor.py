@@ -137,7 +137,7 @@ def _known_hosts(site: Inventory) -> Diagnosis:
 
 
 def _state() -> Diagnosis:
-    from tscm_migrate.util.folders import state_folder
+    from tscm_migrate.util.private import state_folder
 
     folder = state_folder()
     other = '$env:TSCM_STATE = "D:\\tscm-state"' if os.name == "nt" else 'export TSCM_STATE="$HOME/tscm-state"'

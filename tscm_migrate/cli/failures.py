@@ -31,7 +31,7 @@ from tscm_migrate.ui.console import write
 from tscm_migrate.ui.resilient import mute
 from tscm_migrate.ui.wrap import fit
 from tscm_migrate.util import redact
-from tscm_migrate.util.command_line import completed, use_inventory
+from tscm_migrate.util.operator_command import completed, use_inventory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

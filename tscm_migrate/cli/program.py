@@ -19,7 +19,7 @@ from invoke.program import Program
 from tscm_migrate import __version__
 from tscm_migrate.errors import UsageError
 from tscm_migrate.tasks.tree import namespace
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.text import suggestion
 
 from . import arguments, completion
 from . import help_pages as pages

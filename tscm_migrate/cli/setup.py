@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from tscm_migrate.errors import Exit, MigrateError, UsageError
 from tscm_migrate.ui.console import say
 from tscm_migrate.util import private, redact
-from tscm_migrate.util.folders import config_folder
 from tscm_migrate.util.operator_command import quoted
+from tscm_migrate.util.private import config_folder
 
 if TYPE_CHECKING:
     from tscm_migrate.inventory.inventory import Inventory

@@ -17,7 +17,7 @@ from tscm_migrate.fleet.pool import Outcome, Probe, run
 from tscm_migrate.offsite.freshness import judge
 from tscm_migrate.offsite.jobs import PullJob, Tools, do_pull
 from tscm_migrate.offsite.pull import Pulled, stopping
-from tscm_migrate.util.durations import duration_option
+from tscm_migrate.util.text import duration_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

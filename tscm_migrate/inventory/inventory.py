@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.errors import InventoryError
 from tscm_migrate.model import Hooks, Host, Policy
 from tscm_migrate.util import redact
-from tscm_migrate.util.listing import listed
 from tscm_migrate.util.operator_command import quoted
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.text import listed, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from tscm_migrate.inventory.inventory import check_address
 from tscm_migrate.model import Commands, Paths
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,8 +20,8 @@ from tscm_migrate.inventory import inventory, trust
 from tscm_migrate.inventory.inventory import Inventory, adhoc, parse
 from tscm_migrate.inventory.model import FileModel, HostModel, describe
 from tscm_migrate.model import Commands, Hooks, Host, Paths, Policy
-from tscm_migrate.util.folders import config_folder
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.private import config_folder
+from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

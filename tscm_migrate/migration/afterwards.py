@@ -15,7 +15,7 @@ from tscm_migrate.migration import journal, locks, plan, rediscover, resume
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.finish import run_to_end
 from tscm_migrate.migration.steps import after
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

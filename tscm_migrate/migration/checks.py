@@ -13,7 +13,7 @@ from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import UsageError
 from tscm_migrate.inventory.inventory import is_ip
 from tscm_migrate.transfer import routing
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.migration import checks, journal
 from tscm_migrate.util import private
-from tscm_migrate.util.folders import private_folder, state_folder
+from tscm_migrate.util.private import private_folder, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

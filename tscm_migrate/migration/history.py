@@ -8,8 +8,8 @@ from tscm_migrate.migration import finish, journal, locks
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.run_list import listing, state_of
 from tscm_migrate.util import redact
-from tscm_migrate.util.durations import duration_text
-from tscm_migrate.util.folders import state_folder
+from tscm_migrate.util.private import state_folder
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from pathlib import Path

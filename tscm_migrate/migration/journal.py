@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import JournalDamaged, JournalNewer, StateUnreadable, StateUnwritable, UsageError
 from tscm_migrate.util import redact
-from tscm_migrate.util.folders import private_folder, state_folder
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.private import private_folder, state_folder
+from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

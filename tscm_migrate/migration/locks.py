@@ -25,7 +25,7 @@ from tscm_migrate.migration import journal
 from tscm_migrate.migration.context import Dialler
 from tscm_migrate.migration.run_list import is_running, run_file
 from tscm_migrate.util import private
-from tscm_migrate.util.folders import private_folder, state_folder
+from tscm_migrate.util.private import private_folder, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.migration import checks
-from tscm_migrate.util.listing import listed
+from tscm_migrate.util.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,8 +13,7 @@ from tscm_migrate.migration.steps import (
     rescue,
     staging,
 )
-from tscm_migrate.util.durations import duration_text
-from tscm_migrate.util.listing import listed
+from tscm_migrate.util.text import duration_text, listed
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tscm_migrate.events import Estimated
-from tscm_migrate.util.listing import listed
+from tscm_migrate.util.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -15,7 +15,7 @@ from tscm_migrate import __version__
 from tscm_migrate.errors import MigrateError, StateUnwritable, UsageError
 from tscm_migrate.migration import journal, plan
 from tscm_migrate.util import private, redact
-from tscm_migrate.util.folders import state_folder
+from tscm_migrate.util.private import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -12,7 +12,7 @@ from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, Roll
 from tscm_migrate.events import Message, RunFinished
 from tscm_migrate.migration import finish, journal, leftovers, plan, rediscover, resume, saved_settings
 from tscm_migrate.migration.engine import Engine
-from tscm_migrate.util.rates import number
+from tscm_migrate.util.text import number
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Emit

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.errors import MigrateError, StateUnwritable
 from tscm_migrate.migration import journal
 from tscm_migrate.util import private
-from tscm_migrate.util.folders import state_folder
+from tscm_migrate.util.private import state_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

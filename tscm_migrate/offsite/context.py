@@ -16,7 +16,7 @@ from tscm_migrate.offsite.pull import PullOptions
 from tscm_migrate.offsite.settings import Settings, settings
 from tscm_migrate.offsite.stores.factory import open_store
 from tscm_migrate.secrets import Secrets
-from tscm_migrate.util.folders import state_folder
+from tscm_migrate.util.private import state_folder
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from tscm_migrate.model import Host
 from tscm_migrate.offsite.fetch import opened
 from tscm_migrate.offsite.manifest import Record
 from tscm_migrate.offsite.verify import write_record
-from tscm_migrate.util.listing import listed
+from tscm_migrate.util.text import listed
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -12,8 +12,7 @@ from tscm_migrate.errors import UsageError
 from tscm_migrate.offsite import gpg
 from tscm_migrate.offsite.retention import RetentionPolicy
 from tscm_migrate.offsite.upload import CopyPolicy
-from tscm_migrate.util.durations import parse_duration
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.text import parse_duration, suggestion
 
 if TYPE_CHECKING:
     from tscm_migrate.inventory.inventory import Inventory

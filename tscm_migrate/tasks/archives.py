@@ -103,7 +103,7 @@ def pull(
     from tscm_migrate.tasks.watch import watcher
     from tscm_migrate.transfer import api
     from tscm_migrate.transfer import verify as proof
-    from tscm_migrate.util.rates import parse_limit
+    from tscm_migrate.util.text import parse_limit
 
     rate, emit = parse_limit(limit), watcher(as_json=json)
     with _appliance(host, inventory, emit) as appliance:
@@ -135,7 +135,7 @@ def push(
     from tscm_migrate.tasks.watch import watcher
     from tscm_migrate.transfer import api
     from tscm_migrate.transfer import verify as proof
-    from tscm_migrate.util.rates import parse_limit
+    from tscm_migrate.util.text import parse_limit
 
     rate, emit = parse_limit(limit), watcher(as_json=json)
     with _appliance(host, inventory, emit) as appliance:

@@ -86,7 +86,7 @@ def backup(
 
 
 def _text(host: Host, made: Made) -> str:
-    from tscm_migrate.util.rates import size_text
+    from tscm_migrate.util.text import size_text
 
     named = f", devices: {', '.join(made.devices)}" if made.devices else ""
     about = f"{made.archive.path} ({size_text(made.archive.size)}), {made.members} files{named}"

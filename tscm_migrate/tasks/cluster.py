@@ -42,7 +42,7 @@ def certificates(_context: Any, host: list[str], to: str = "cluster", valid: str
     """
     from tscm_migrate.fleet.executors import create_certificates
     from tscm_migrate.ui.console import say
-    from tscm_migrate.util.durations import days_option
+    from tscm_migrate.util.text import days_option
 
     folder = Path(to)
     create_certificates(folder, host, days=days_option("--valid", valid))

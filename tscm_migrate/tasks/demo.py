@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.ui.console import as_it_is, say
-from tscm_migrate.util.durations import duration_text
+from tscm_migrate.util.text import duration_text
 
 from .base import command
 

@@ -252,7 +252,7 @@ def clean(
     """
     from tscm_migrate.offsite import prune as room
     from tscm_migrate.ui import offsite_tables
-    from tscm_migrate.util.durations import duration_option
+    from tscm_migrate.util.text import duration_option
 
     with desk_of(inventory, store) as desk:
         found = room.leftovers(desk.store, desk.catalog(), older=duration_option("--older", older))

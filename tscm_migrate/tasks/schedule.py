@@ -61,7 +61,7 @@ def schedule(
     from tscm_migrate.appliance.backup_schedule import WHEN, Schedule
     from tscm_migrate.inventory.read import load
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.util.durations import days_option
+    from tscm_migrate.util.text import days_option
 
     if remove and purge:
         raise UsageError("--remove and --purge exclude each other", "--remove removes the schedule, and no archive")

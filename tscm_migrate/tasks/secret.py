@@ -10,7 +10,7 @@ from invoke.collection import Collection
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.ui.console import say
-from tscm_migrate.util.suggest import suggestion
+from tscm_migrate.util.text import suggestion
 
 from .base import command
 

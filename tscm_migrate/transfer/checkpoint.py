@@ -12,7 +12,7 @@ import hashlib
 import json
 
 from tscm_migrate.util import private
-from tscm_migrate.util.folders import state_folder
+from tscm_migrate.util.private import state_folder
 
 EVERY = 1 << 19  # bytes between two lines
 

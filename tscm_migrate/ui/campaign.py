@@ -10,8 +10,8 @@ from tscm_migrate.ui import page
 from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.ui.tables import table
 from tscm_migrate.util import private, redact
-from tscm_migrate.util.durations import duration_text
-from tscm_migrate.util.folders import state_folder
+from tscm_migrate.util.private import state_folder
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,7 @@ from typing import Any
 
 from tscm_migrate.ui.wrap import fit
 from tscm_migrate.util import redact
-from tscm_migrate.util.command_line import completed
+from tscm_migrate.util.operator_command import completed
 
 _writing = threading.RLock()  # a signal may come while it is held, and prints a line too
 

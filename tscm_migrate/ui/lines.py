@@ -26,7 +26,7 @@ from tscm_migrate.events import (
 from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.ui.progress import EVERY, Meter
 from tscm_migrate.ui.view_model import waits
-from tscm_migrate.util.durations import duration_text
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Event

@@ -9,9 +9,8 @@ from tscm_migrate.errors import StoreError
 from tscm_migrate.ui import page
 from tscm_migrate.ui.offsite_tables import when
 from tscm_migrate.util import private
-from tscm_migrate.util.durations import duration_text
-from tscm_migrate.util.rates import size_text
 from tscm_migrate.util.redact import outside
+from tscm_migrate.util.text import duration_text, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

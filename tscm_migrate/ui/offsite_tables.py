@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.errors import MigrateError
 from tscm_migrate.ui.grouped import by_reason
 from tscm_migrate.ui.tables import table
-from tscm_migrate.util.durations import duration_text
-from tscm_migrate.util.rates import size_text
 from tscm_migrate.util.redact import outside
+from tscm_migrate.util.text import duration_text, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

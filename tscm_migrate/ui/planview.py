@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.events import ActionStarted, Checked, Estimated, Message, RunFinished, RunStarted, StepStarted
 from tscm_migrate.ui.console import say
-from tscm_migrate.util.durations import duration_text
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Event

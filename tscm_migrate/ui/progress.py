@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tscm_migrate.util.durations import duration_text
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from tscm_migrate.events import Progress

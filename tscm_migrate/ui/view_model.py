@@ -21,7 +21,7 @@ from tscm_migrate.events import (
 from tscm_migrate.ui.progress import Meter
 from tscm_migrate.ui.wrap import folded
 from tscm_migrate.util import redact
-from tscm_migrate.util.durations import duration_text
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Run the operator's own commands on this workstation: hooks, and commands before and after steps.
+"""Commands for the operator's shell: run those of hooks and steps, and complete our own in messages.
 
 Values in a command's environment may come from an appliance and are hostile. It gets none of this tool's secrets, its
 output is limited, and on timeout its child processes are killed and not waited for.
@@ -14,13 +14,14 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from . import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
 
 _WANT_QUOTES = re.compile(r"[^\w\\/:.~+-]")
 _OURS = {"TSCM_PASSPHRASE", "TSCM_SUDO_PASSWORD", "TSCM_LOGIN_PASSWORD"}
@@ -129,3 +130,28 @@ def _below(pid: int) -> list[int]:
     for parent in found:
         found += [child for child, its in rows if its == parent]
     return found[1:]
+
+
+# Commands that read the inventory; `resume` and other commands about a run know the one that the run was started with.
+READ_INVENTORY = (
+    "archive list", "archive pull", "archive push", "backup", "campaign plan", "campaign run", "doctor", "host list",
+    "host pin", "host show", "migrate", "offsite", "plan", "prompts explain", "prompts learn", "prompts record",
+    "prompts replay", "rehearse", "run unlock", "schedule", "secret delete", "secret list", "secret set",
+)  # fmt: skip
+_COMMAND = re.compile(
+    rf"\btscm-migrate (?=(?:{'|'.join(READ_INVENTORY)})\b(?![^;,)\n`]*--inventory))", re.ASCII
+)  # fmt: skip
+_given: list[str] = []
+
+
+def use_inventory(path: str | None) -> None:
+    """Remember the inventory that the user has named; None or "": none was named."""
+    _given[:] = [path] if path else []
+
+
+def completed(text: str) -> str:
+    """Return a message whose commands have the option `--inventory`, if the user has given it."""
+    if not _given or "tscm-migrate " not in text:
+        return text
+    file = quoted(Path(os.path.abspath(_given[0])))  # noqa: PTH100 - not resolved: links stay as they were given
+    return _COMMAND.sub(lambda _: f"tscm-migrate --inventory {file} ", text)

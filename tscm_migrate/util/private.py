@@ -1,4 +1,7 @@
-"""Make files and folders with explicit modes, whatever the umask is; by default for their owner only."""
+"""The tool's own files and folders on the workstation: where they are, and how they are written.
+
+They are made with explicit modes, whatever the umask is; by default for their owner only.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
+
+from tscm_migrate.errors import StateUnwritable
 
 FILE, FOLDER = 0o600, 0o700
 
@@ -63,3 +68,40 @@ def append(path: Path, text: str, mode: int = FILE, *, sync: bool = False) -> No
         if sync:
             file.flush()
             os.fsync(file.fileno())
+
+
+STATE_VARIABLE = "TSCM_STATE"
+
+
+def state_folder() -> Path:
+    """Return the folder of runs, checkpoints and caches; it need not exist.
+
+    TSCM_STATE names it, else it is the user's state folder (XDG_STATE_HOME on Linux).
+    """
+    import platformdirs
+
+    return Path(os.environ.get(STATE_VARIABLE) or platformdirs.user_state_path("tscm-migrate", appauthor=False))
+
+
+def config_folder() -> Path:
+    """Return the user's configuration folder for this tool; it need not exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("tscm-migrate", appauthor=False))
+
+
+def private_folder(*names: str, root: Path | None = None) -> Path:
+    """Return a folder below the state folder; create what is missing, readable by the owner only.
+
+    Args:
+        names: of the folder and those above it.
+        root: used instead of the state folder.
+
+    Raises:
+        StateUnwritable: it cannot be created.
+    """
+    path = (root or state_folder()).joinpath(*names)
+    try:
+        return folder(path)
+    except OSError as error:
+        raise StateUnwritable(str(path), error.strerror or str(error)) from error

@@ -9,7 +9,7 @@ from tscm_migrate.appliance.facts import FACTS, sections
 from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.archive import names, network_config
 from tscm_migrate.model import Paths
-from tscm_migrate.util.rates import number
+from tscm_migrate.util.text import number
 
 NUMBERS = ("²", "٣", "-1", "1e400", "9" * 5000, "9" * 400, "0x10", "", "Infinity", "1_000", "१२")
 SHAPES = (

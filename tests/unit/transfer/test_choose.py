@@ -5,7 +5,7 @@ import pytest
 from tscm_migrate.errors import UsageError
 from tscm_migrate.transfer.methods import METHODS
 from tscm_migrate.transfer.routing import RoutingInput, choose
-from tscm_migrate.util.rates import parse_limit
+from tscm_migrate.util.text import parse_limit
 
 ALL = frozenset({"shell", "sftp", "rsync", "ssh", "tar"})
 BIG = 10**9

@@ -16,7 +16,7 @@ from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
 from tscm_migrate.migration.steps.staging import the_archive
 from tscm_migrate.tsadmin import restore
-from tscm_migrate.util.durations import duration_text
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from typing import Any

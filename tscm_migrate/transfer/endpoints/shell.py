@@ -15,7 +15,7 @@ from tscm_migrate.errors import ApplianceError, TransferError
 from tscm_migrate.ssh import sftp as fast
 from tscm_migrate.transfer.base import TargetState
 from tscm_migrate.transfer.keyfiles import MARK
-from tscm_migrate.util.rates import number
+from tscm_migrate.util.text import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

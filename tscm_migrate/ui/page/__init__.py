@@ -12,8 +12,7 @@ import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.util.durations import duration_text
-from tscm_migrate.util.rates import size_text
+from tscm_migrate.util.text import duration_text, size_text
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tscm_migrate.ui.page import clock
-from tscm_migrate.util.durations import duration_text
-from tscm_migrate.util.rates import size_text
 from tscm_migrate.util.redact import one_line
+from tscm_migrate.util.text import duration_text, size_text
 
 
 def lines(told: dict[str, Any]) -> list[str]:

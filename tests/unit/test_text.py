@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.util.durations import days_option, duration_option, duration_text, parse_duration
+from tscm_migrate.util.text import days_option, duration_option, duration_text, parse_duration
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,17 @@
-"""Durations as text: one format for all output, and one for options and settings."""
+"""Text for people and text that they type: lists, suggestions, numbers, sizes, rates and durations."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _PART = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
@@ -74,3 +80,57 @@ def days_option(option: str, text: str) -> int:
     if not 1 <= duration.days <= _MOST_DAYS or duration != timedelta(days=duration.days):
         raise UsageError(f"{option} {text!r} is not a number of full days", f"write one as in {option} 120d")
     return duration.days
+
+
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(?:[bB](?:/s)?)?\Z", re.ASCII)
+SMALLEST = 1024.0
+MOST_DIGITS = 18  # fits in 64 bits; Python itself refuses more than 4300
+
+
+def number(text: str) -> int | None:
+    """The number that `text` is, in ASCII digits and nothing else; else, or with too many digits, None.
+
+    `str.isdigit` is true for "²", which `int` refuses, and `int` takes digits of any script.
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else None
+
+
+def parse_limit(text: str | float) -> float:
+    """Parse the value of `--limit`: bytes a second, with K, M or G (powers of 1000); "" and "0" mean no limit.
+
+    Raises:
+        UsageError: not a valid rate, or one below `SMALLEST`, which is taken for a typing error.
+    """
+    text = str(text)
+    if text.strip() in {"", "0", "0.0"}:
+        return 0.0
+    match = _RATE.match(text.strip())
+    rate = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()] if match else 0.0
+    if rate < SMALLEST:
+        raise UsageError(f"--limit {text!r} is not a valid rate", "bytes a second with K, M or G, as in --limit 20M")
+    return rate
+
+
+def size_text(size: float) -> str:
+    """Format a number of bytes for people: "312 B", "4.8 MB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean …?" with the most similar known name, or "" if none is similar enough."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+_SHOWN = 8
+
+
+def listed(names: Collection[str], most: int = _SHOWN) -> str:
+    """Join names with commas; of many only the first ones, and how many more there are: "a, b, … and 6 more"."""
+    shown = ", ".join(list(names)[:most])
+    more = len(names) - most
+    return f"{shown}, … and {more} more" if more > 0 else shown
