@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from tscm_migrate.errors import NotifyStops
-from tscm_migrate.events import Message, RunFinished, RunStarted, StepFinished, StepStarted
+from tscm_migrate.events import Emit, Event, Message, RunFinished, RunStarted, StepFinished, StepStarted
 from tscm_migrate.util import operator_command, redact, timeout
 from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from tscm_migrate.events import Emit, Event
 
 _PING_SECONDS = 10.0
 _MESSAGE_SECONDS = 60.0  # seconds for all messages together

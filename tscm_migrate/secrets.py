@@ -25,17 +25,14 @@ from getpass import getpass
 from typing import TYPE_CHECKING
 
 from .errors import UsageError
-from .events import Message, silent
-from .model import Secret
+from .events import Emit, Message, silent
+from .model import Host, Secret
 from .util import redact, timeout
 from .util.operator_command import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-
-    from .events import Emit
-    from .model import Host
 
 SERVICE = "tscm-migrate"
 _KEYRING_SECONDS = 5.0  # a locked keyring may wait for a dialogue that is not visible

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from tscm_migrate.model import Host, Paths
     from tscm_migrate.ssh.shell import CommandResult, Shell
 
-    class Dial(Protocol):
-        """Connects to a host; with `expect`, its key must be one of these fingerprints instead of a pinned one."""
 
-        def __call__(self, host: Host, expect: Sequence[str] | None = None) -> Shell: ...  # noqa: D102
+class Dial(Protocol):
+    """Connects to a host; with `expect`, its key must be one of these fingerprints instead of a pinned one."""
+
+    def __call__(self, host: Host, expect: Sequence[str] | None = None) -> Shell: ...  # noqa: D102
 
 
 def quote(text: str) -> str:

@@ -9,19 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tscm_migrate.appliance import parsers
-from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.archive import hashing, names
 from tscm_migrate.errors import ApplianceError, ArchiveRefused, ListingFailed
-from tscm_migrate.model import Archive
+from tscm_migrate.model import Archive, Host, Paths, Secret
 from tscm_migrate.util.redact import outside
 from tscm_migrate.util.text import number
-
-if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.model import Host, Paths, Secret
 
 _DAY, _TIME = "-".join(("[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2)), "_".join(("[0-9]" * 2,) * 3)
 _REGULAR, _LINK, _KIND = 0o100000, 0o120000, 0o170000

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 from cronsim import CronSim, CronSimError
 
 from tscm_migrate.appliance import cron_hold
-from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.archive import hashing
 from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import CommandFailed, NoBackupYet, UsageError
 from tscm_migrate.util.text import number
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.model import Host, Paths
 

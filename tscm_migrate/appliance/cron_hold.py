@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import processes
-from tscm_migrate.appliance.appliance import PRESENT, quote
+from tscm_migrate.appliance.appliance import PRESENT, Appliance, quote
 from tscm_migrate.appliance.processes import Process, started_by, updates_among
 from tscm_migrate.errors import ApplianceError, CannotLook, DrainTimeout
 from tscm_migrate.events import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-
-    from tscm_migrate.appliance.appliance import Appliance
 
 LOOKS_APART = 3.0  # seconds between the two looks that must both find no process
 _NEAR = 5.0  # seconds before and after a minute boundary in which cron may have read the removed entry

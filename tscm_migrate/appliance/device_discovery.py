@@ -7,7 +7,7 @@ A name counts as a device if two independent sources contain it: the etc tree (a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -17,8 +17,6 @@ from tscm_migrate.appliance import tables
 from tscm_migrate.appliance.parsers import SAFE_DEVICE, without_ending
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-
     from tscm_migrate.model import Paths
 
 # The documented families: a folder of this name contains devices, or is a device of that name.

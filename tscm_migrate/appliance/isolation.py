@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.appliance import Appliance, quote
+from tscm_migrate.appliance.appliance import Appliance, Dial, quote
 from tscm_migrate.appliance.cron_hold import release_script
 from tscm_migrate.errors import ApplianceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tscm_migrate.appliance.appliance import Dial
     from tscm_migrate.events import Emit
     from tscm_migrate.model import Host
 

@@ -6,11 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.appliance import PRESENT, quote
+from tscm_migrate.appliance.appliance import PRESENT, Appliance, quote
 from tscm_migrate.errors import ApplianceError, CannotLook
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Paths
     from tscm_migrate.ssh.shell import Shell
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.appliance import Appliance, Dial, quote
 from tscm_migrate.appliance.facts import boot_script
 from tscm_migrate.errors import (
     AuthFailed,
@@ -25,13 +25,11 @@ from tscm_migrate.errors import (
     StillOnline,
     Unreachable,
 )
-from tscm_migrate.events import Waiting
+from tscm_migrate.events import Emit, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tscm_migrate.appliance.appliance import Appliance, Dial
-    from tscm_migrate.events import Emit
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import network
-from tscm_migrate.appliance.appliance import quote
-from tscm_migrate.archive.network_rewrite import NotRewritable, kind_of, rewritten
+from tscm_migrate.appliance.appliance import Appliance, quote
+from tscm_migrate.archive.network_rewrite import NotRewritable, WantedNetwork, kind_of, rewritten
 from tscm_migrate.errors import ApplianceError
-
-if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.archive.network_rewrite import WantedNetwork
 
 _FIX = "use --network restore, which lets tsadmin restore the network settings"
 

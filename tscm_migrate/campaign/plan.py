@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, fields
-from datetime import datetime, time  # noqa: TC003 - pydantic needs them
+from datetime import datetime, time, tzinfo  # noqa: TC003 - pydantic needs them
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,7 +21,6 @@ from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import tzinfo
     from pathlib import Path
 
 _MOST_BYTES = 1 << 20

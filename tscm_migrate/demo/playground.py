@@ -9,12 +9,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tscm_migrate.demo.embedded.lab import NEW_ADDRESS, OLD_ADDRESS
+from tscm_migrate.demo.embedded.lab import NEW_ADDRESS, OLD_ADDRESS, EmbeddedLab
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tscm_migrate.demo.embedded.lab import EmbeddedLab
 
 INTRODUCTION = f"""\
 tscm-old ({OLD_ADDRESS}) and tscm-new ({NEW_ADDRESS}) are up. This shell has their inventory and the passphrase of the

@@ -11,7 +11,7 @@ import importlib
 import ipaddress
 import multiprocessing
 import time
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path  # noqa: TC003 - pydantic wants it
@@ -24,7 +24,6 @@ from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from tscm_migrate.inventory.inventory import check_address
 from tscm_migrate.model import Commands, Paths
@@ -18,8 +18,6 @@ from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from pydantic import ValidationError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from tscm_migrate.appliance.facts import SESSIONS
+from tscm_migrate.appliance.facts import SESSIONS, Facts
 from tscm_migrate.appliance.parsers import version_key
 from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import UsageError
@@ -18,7 +18,6 @@ from tscm_migrate.util.text import suggestion
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.model import Host
     from tscm_migrate.options import MigrateOptions
 
@@ -59,8 +58,7 @@ class PreflightInput:
         return tuple(one for one in both if not one[0].told_by)
 
 
-if TYPE_CHECKING:
-    Check = Callable[[PreflightInput], Iterator[Finding]]
+Check: TypeAlias = "Callable[[PreflightInput], Iterator[Finding]]"
 
 
 def same_host(s: PreflightInput) -> Iterator[Finding]:

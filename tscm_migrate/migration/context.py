@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from tscm_migrate.events import Emit, silent
 from tscm_migrate.migration.interrupt import Interrupts
-from tscm_migrate.model import Hooks
+from tscm_migrate.model import Hooks, Host, Policy, Secret
 from tscm_migrate.ssh.connect import connect
 from tscm_migrate.tsadmin.session import Limits, OperatorPort
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance, Dial
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.journal import Journal
-    from tscm_migrate.model import Host, Policy, Secret
     from tscm_migrate.offsite.restore_source import RestoreSource
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.secrets import Secrets
@@ -67,8 +66,7 @@ class Action:
     planned: Any = None
 
 
-if TYPE_CHECKING:
-    Actions = Generator[Action, Any, None]
+Actions: TypeAlias = "Generator[Action, Any, None]"
 
 
 @dataclass

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tscm_migrate.migration import checks
-from tscm_migrate.migration.checks import Finding
+from tscm_migrate.migration.checks import Finding, PreflightInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tscm_migrate.migration.checks import PreflightInput
 
 
 def backup_source(s: PreflightInput) -> Iterator[Finding]:

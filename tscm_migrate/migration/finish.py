@@ -20,13 +20,12 @@ from tscm_migrate.errors import (
     TransferError,
     UsageError,
 )
-from tscm_migrate.events import Message, RunFinished
+from tscm_migrate.events import Emit, Message, RunFinished
 from tscm_migrate.migration import completion, leftovers, locks, operator_time, saved_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tscm_migrate.events import Emit
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.migration.engine import Engine
     from tscm_migrate.migration.journal import RunRecord

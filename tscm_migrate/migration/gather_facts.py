@@ -19,7 +19,7 @@ from tscm_migrate.errors import (
     SudoFailed,
     UsageError,
 )
-from tscm_migrate.events import Message
+from tscm_migrate.events import Emit, Message
 from tscm_migrate.migration import checks
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.ssh import known_hosts
@@ -28,7 +28,6 @@ from tscm_migrate.tsadmin import devices
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.archive.inspect import ArchiveFacts
-    from tscm_migrate.events import Emit
     from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Host

@@ -7,12 +7,10 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.events import Message, Progress, Waiting
+from tscm_migrate.events import Emit, Event, Message, Progress, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tscm_migrate.events import Emit, Event
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # the last two exist on one kind of system each
 

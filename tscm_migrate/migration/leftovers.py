@@ -7,14 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import archives, processes
-from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.appliance.processes import Process, updates_among
 from tscm_migrate.errors import ApplianceError, MigrateError
 from tscm_migrate.events import Message, Waiting
 from tscm_migrate.tsadmin import backup
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.facts import Facts
 
 STILL = 600.0  # seconds that a backup or restore may still run after its connection was lost

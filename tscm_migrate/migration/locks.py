@@ -20,9 +20,9 @@ from tscm_migrate.appliance import cron_hold, lockfile
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.errors import Exit, Locked, LostTrack, MigrateError, StateUnwritable, UsageError
-from tscm_migrate.events import Message
+from tscm_migrate.events import Emit, Message
 from tscm_migrate.migration import journal
-from tscm_migrate.migration.context import Dialler
+from tscm_migrate.migration.context import Dialler, Migration
 from tscm_migrate.migration.run_list import is_running, run_file
 from tscm_migrate.util import private
 from tscm_migrate.util.private import private_folder, state_folder
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from tscm_migrate.events import Emit
-    from tscm_migrate.migration.context import Migration
     from tscm_migrate.model import Host
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ssh.shell import Shell

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.appliance.appliance import Appliance
-from tscm_migrate.appliance.facts import Facts
+from tscm_migrate.appliance.appliance import Appliance, Dial
 from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import InventoryError, SealFailed, Unreachable, UsageError
 from tscm_migrate.offsite import catalog, restore_source
@@ -19,7 +18,6 @@ from tscm_migrate.offsite.stores.factory import open_store
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tscm_migrate.appliance.appliance import Dial
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory.inventory import Inventory

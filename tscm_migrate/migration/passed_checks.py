@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.facts import SESSIONS
+from tscm_migrate.appliance.facts import SESSIONS, Facts
 from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import UsageError
 from tscm_migrate.migration import checks, disaster_checks
-from tscm_migrate.migration.checks import Finding
+from tscm_migrate.migration.checks import Check, Finding, PreflightInput
 from tscm_migrate.transfer import routing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.migration.checks import Check, PreflightInput
 
 
 def run(situation: PreflightInput, chosen: Sequence[Check]) -> list[Finding]:

@@ -9,15 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.events import CommandRun, Message, Prompted, RunFinished, RunStarted
+from tscm_migrate.events import CommandRun, Emit, Event, Message, Prompted, RunFinished, RunStarted
 from tscm_migrate.migration import report
 from tscm_migrate.util import private, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from tscm_migrate.events import Emit, Event
 
 MOST = 5000  # lines of commands a session: a run has some hundreds; an endless loop must not fill the disk
 _LONGEST = 600  # characters of one text

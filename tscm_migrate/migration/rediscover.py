@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.appliance import PRESENT, quote
-from tscm_migrate.appliance.facts import boot_script
+from tscm_migrate.appliance.facts import Facts, boot_script
 from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.errors import AuthFailed, CannotLook, HostKeyError, LostTrack, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Message, Waiting
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell

@@ -7,14 +7,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import cron_hold, network
-from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.errors import ApplianceError, NotComeBack
 from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.context import Migration
 
 _ENDS_WITHIN = 30.0  # seconds until a restore whose terminal was closed is killed

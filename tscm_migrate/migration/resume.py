@@ -14,9 +14,9 @@ from pydantic import TypeAdapter
 from tscm_migrate import __version__
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, UsageError
-from tscm_migrate.events import Message, RunStarted
+from tscm_migrate.events import Emit, Message, RunStarted
 from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover
-from tscm_migrate.migration.context import Dialler, Migration
+from tscm_migrate.migration.context import Dialler, Migration, Operator
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.finish import run_to_end
 from tscm_migrate.migration.interrupt import Interrupts
@@ -26,9 +26,7 @@ from tscm_migrate.options import MigrateOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.events import Emit
     from tscm_migrate.inventory.inventory import Inventory
-    from tscm_migrate.migration.context import Operator
     from tscm_migrate.migration.journal import RunRecord
     from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Secret

@@ -9,13 +9,12 @@ from tscm_migrate import __version__
 from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, RollbackIncomplete, UsageError
-from tscm_migrate.events import Message, RunFinished
+from tscm_migrate.events import Emit, Message, RunFinished
 from tscm_migrate.migration import finish, journal, leftovers, plan, rediscover, resume, saved_settings
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.util.text import number
 
 if TYPE_CHECKING:
-    from tscm_migrate.events import Emit
     from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.context import Migration, Operator
     from tscm_migrate.secrets import Secrets

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import Cancelled, Exit, MigrateError, Refused, UsageError
-from tscm_migrate.events import Checked, Estimated, Message, RunFinished, RunStarted, StepFinished, StepStarted
+from tscm_migrate.events import Checked, Emit, Estimated, Message, RunFinished, RunStarted, StepFinished, StepStarted
 from tscm_migrate.migration import (
     checks,
     disaster_checks,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from tscm_migrate.events import Emit
     from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.gather_facts import HostSurvey
     from tscm_migrate.migration.participants import Participants

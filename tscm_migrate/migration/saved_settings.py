@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.errors import ApplianceError
-
-if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
 
 OWN_SETTINGS, REHEARSAL = "own-settings", "rehearsal"  # names of the files that keep the new appliance's own settings
 # What a restore may overwrite on the new appliance.

@@ -15,12 +15,11 @@ from tscm_migrate.errors import BackupFailed
 from tscm_migrate.events import Message
 from tscm_migrate.migration import checks, locks
 from tscm_migrate.tsadmin import backup, devices
-from tscm_migrate.tsadmin.session import Limits
+from tscm_migrate.tsadmin.session import Limits, OperatorPort
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Archive, Policy, Secret
-    from tscm_migrate.tsadmin.session import OperatorPort
 
 _ATTEMPTS = 3
 

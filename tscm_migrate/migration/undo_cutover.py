@@ -15,10 +15,9 @@ from tscm_migrate.appliance import isolation, network
 from tscm_migrate.errors import HostKeyError, MigrateError, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Message
 from tscm_migrate.migration import hooks, host_keys, rediscover, saved_settings
-from tscm_migrate.migration.context import place_key
+from tscm_migrate.migration.context import Migration, place_key
 
 if TYPE_CHECKING:
-    from tscm_migrate.migration.context import Migration
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tscm_migrate.errors import UsageError, WindowClosed
-from tscm_migrate.events import Waiting
+from tscm_migrate.events import Emit, Waiting
 from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tscm_migrate.events import Emit
 
 _LONGEST = timedelta(days=7)
 

@@ -9,7 +9,7 @@ from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.archive import names
 from tscm_migrate.errors import OffsiteError
 from tscm_migrate.offsite import prune, pull
-from tscm_migrate.offsite.retention import Aged, Verdict, in_order, retain
+from tscm_migrate.offsite.retention import Aged, RetentionPolicy, Verdict, in_order, retain
 from tscm_migrate.offsite.verify import check
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from tscm_migrate.model import Archive
     from tscm_migrate.offsite.catalog import Catalog, Copy
-    from tscm_migrate.offsite.retention import RetentionPolicy
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.ssh.shell import Shell
 

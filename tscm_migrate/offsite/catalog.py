@@ -12,7 +12,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,12 @@ from tscm_migrate.archive.select import LATEST, select
 from tscm_migrate.errors import CopyDamaged, CopyMissing, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
 from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.manifest import Manifest, Record, parse_manifest, parse_record
-from tscm_migrate.offsite.stores.base import SMALL, read_small
+from tscm_migrate.offsite.stores.base import SMALL, Stat, Store, read_small
 from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime
     from pathlib import Path
-
-    from tscm_migrate.offsite.stores.base import Stat, Store
 
 _FETCHERS = 8
 _CACHE = 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.archive import contents
 from tscm_migrate.archive.devices import ArchivedDevices, ConfigTexts, recognise
 from tscm_migrate.errors import CopyDamaged, OffsiteError, SealFailed
-from tscm_migrate.model import Host
+from tscm_migrate.model import Host, Secret
 from tscm_migrate.offsite.fetch import opened
 from tscm_migrate.offsite.manifest import Record
 from tscm_migrate.offsite.verify import write_record
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from tscm_migrate.model import Secret
     from tscm_migrate.offsite.catalog import Copy
     from tscm_migrate.offsite.stores.base import Store
 

@@ -16,7 +16,7 @@ from tscm_migrate.inventory.read import load
 from tscm_migrate.offsite.pull import Pulled, PullOptions, pull
 from tscm_migrate.offsite.stores.factory import open_store
 from tscm_migrate.secrets import Secrets
-from tscm_migrate.ssh.connect import connect
+from tscm_migrate.ssh.connect import Credentials, connect
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from tscm_migrate.model import Host
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.ssh.connect import Credentials
     from tscm_migrate.ssh.shell import Shell
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import OffsiteError, PruneRefused
 from tscm_migrate.offsite import keys
-from tscm_migrate.offsite.catalog import AHEAD
+from tscm_migrate.offsite.catalog import AHEAD, Catalog, Copy
 from tscm_migrate.offsite.retention import Aged, RetentionPolicy, Verdict, in_order, retain
 from tscm_migrate.offsite.verify import check
 from tscm_migrate.util.redact import outside
@@ -19,7 +19,6 @@ from tscm_migrate.util.redact import outside
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tscm_migrate.offsite.catalog import Catalog, Copy
     from tscm_migrate.offsite.stores.base import Stat, Store, Unfinished
 
 _NAMED = 20  # copies or objects that are named each

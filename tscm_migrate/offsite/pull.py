@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from tscm_migrate.appliance import archives, facts
 from tscm_migrate.appliance.appliance import quote
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
     from pathlib import Path
-    from typing import Self
 
     from tscm_migrate.model import Archive
     from tscm_migrate.offsite.catalog import Catalog, Copy

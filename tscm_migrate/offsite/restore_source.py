@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tscm_migrate.archive import inspect, names
 from tscm_migrate.archive.select import LATEST
 from tscm_migrate.errors import CopyMissing, UsageError
-from tscm_migrate.model import Archive
+from tscm_migrate.model import Archive, Paths, Secret
 from tscm_migrate.offsite import fetch, gpg
-from tscm_migrate.offsite.catalog import Copy, names_of
+from tscm_migrate.offsite.catalog import Catalog, Copy, names_of
 from tscm_migrate.offsite.manifest import Manifest
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from tscm_migrate.model import Paths, Secret
-    from tscm_migrate.offsite.catalog import Catalog
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.transfer.base import ByteStream, Source
 

@@ -11,7 +11,7 @@ from tscm_migrate.errors import CopyDamaged, ObjectExists, ObjectMissing, Offsit
 from tscm_migrate.events import Emit, Progress, silent
 from tscm_migrate.offsite import gpg, keys
 from tscm_migrate.offsite.manifest import Manifest, parse_manifest
-from tscm_migrate.offsite.stores.base import read_small
+from tscm_migrate.offsite.stores.base import Store, read_small
 from tscm_migrate.offsite.streams import Hashed, no_more, peek
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.archive.openpgp import Encryption
-    from tscm_migrate.offsite.stores.base import Store
 
 _REPORT = 8 << 20  # bytes between two Progress events
 

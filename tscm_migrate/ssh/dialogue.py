@@ -15,8 +15,6 @@ from tscm_migrate.ssh.terminal import MASK, ScreenBuffer
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     import paramiko
 
 

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import paramiko
 from paramiko import SSHException
 
-from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoTerminal, OutputCut, OutputFlood, SudoFailed
+from tscm_migrate.errors import (
+    CommandTimeout,
+    ConnectionLost,
+    MigrateError,
+    NoTerminal,
+    OutputCut,
+    OutputFlood,
+    SudoFailed,
+)
 from tscm_migrate.ssh import quoting
 from tscm_migrate.ssh.exceptions import let_go, lives, not_run, translated
 from tscm_migrate.ssh.quoting import Frame
@@ -20,7 +28,6 @@ from tscm_migrate.util import redact
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tscm_migrate.errors import MigrateError
     from tscm_migrate.model import Secret
 
     Explain = Callable[[MigrateError], MigrateError]

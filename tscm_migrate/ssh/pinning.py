@@ -11,7 +11,7 @@ from paramiko.ssh_exception import IncompatiblePeer
 
 from tscm_migrate.errors import HostKeyMismatch, Unreachable, UsageError
 from tscm_migrate.ssh import known_hosts
-from tscm_migrate.ssh.connect import connect
+from tscm_migrate.ssh.connect import Credentials, connect
 from tscm_migrate.ssh.exceptions import no_common, translated
 from tscm_migrate.ssh.ssh_config import settled
 from tscm_migrate.ssh.transport import Transport
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import paramiko
 
     from tscm_migrate.model import Host
-    from tscm_migrate.ssh.connect import Credentials
     from tscm_migrate.ssh.known_hosts import KnownHosts
     from tscm_migrate.ssh.shell import Shell
 

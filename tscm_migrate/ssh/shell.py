@@ -6,9 +6,17 @@ import threading
 import time
 from dataclasses import dataclass, field
 from shlex import quote
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from tscm_migrate.errors import CommandFailed, CommandTimeout, NotRun, PasswordExpired, SshError, SudoFailed
+from tscm_migrate.errors import (
+    CommandFailed,
+    CommandTimeout,
+    MigrateError,
+    NotRun,
+    PasswordExpired,
+    SshError,
+    SudoFailed,
+)
 from tscm_migrate.events import CommandRun, Emit, Prompted
 from tscm_migrate.ssh import dialogue, known_hosts, quoting, sftp, stream
 from tscm_migrate.ssh.accelerated import buffer_blocks
@@ -20,11 +28,9 @@ from tscm_migrate.util import redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from types import TracebackType
-    from typing import Self
 
     import paramiko
 
-    from tscm_migrate.errors import MigrateError
     from tscm_migrate.model import Host, Secret
     from tscm_migrate.ssh.auth import Credentials
     from tscm_migrate.ssh.dialogue import Decide, DialoguePace, Exchange, Transcript

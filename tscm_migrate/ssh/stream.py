@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost, MigrateError
 from tscm_migrate.ssh.accelerated import send
@@ -16,7 +16,6 @@ from tscm_migrate.util import redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
-    from typing import Self
 
     from tscm_migrate.ssh.execution import Execution
     from tscm_migrate.ssh.quoting import Frame

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import archives
-from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.archive import select
 from tscm_migrate.errors import CommandFailed, ConnectionLost, KeyAbused, MigrateError, TransferError
 from tscm_migrate.events import Emit, Message, silent
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer import authorise
-from tscm_migrate.transfer.base import Sent, TransferJob
+from tscm_migrate.transfer.base import Sent, Source, TransferJob
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
 from tscm_migrate.transfer.endpoints.sftp import SftpEnd
 from tscm_migrate.transfer.endpoints.shell import ShellEnd
@@ -23,9 +23,6 @@ from tscm_migrate.transfer.routing import RouteChoice, RoutingInput, choose
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-
-    from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.transfer.base import Source
 
 _TOOLS = ("rsync", "ssh", "tar")
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.errors import CommandFailed, KeyAbused, MigrateError, TransferError
 from tscm_migrate.events import Message
 from tscm_migrate.transfer import keyfiles
@@ -30,8 +30,6 @@ from tscm_migrate.transfer.keyfiles import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from tscm_migrate.appliance.appliance import Appliance
 
     Lent = Callable[[dict[str, str]], None]
 

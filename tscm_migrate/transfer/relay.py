@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import ArchiveChanged, CommandFailed, TransferError
-from tscm_migrate.events import Message
-from tscm_migrate.transfer.base import Sent
-from tscm_migrate.transfer.checkpoint import EVERY
+from tscm_migrate.events import Emit, Message
+from tscm_migrate.transfer.base import Sent, Source, Target, TargetState, TransferJob
+from tscm_migrate.transfer.checkpoint import EVERY, Checkpoint
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
 from tscm_migrate.transfer.endpoints.sftp import SftpEnd
 from tscm_migrate.transfer.pump import Background, Digest, ProgressReporter, Throttle, pump
@@ -28,10 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from hashlib import _Hash
 
-    from tscm_migrate.events import Emit
     from tscm_migrate.model import Archive
-    from tscm_migrate.transfer.base import Source, Target, TargetState, TransferJob
-    from tscm_migrate.transfer.checkpoint import Checkpoint
 
 _SPARE = 1 << 20  # bytes that are left free on a disk
 

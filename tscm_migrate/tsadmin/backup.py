@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from tscm_migrate.appliance import archives
-from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.archive import select
 from tscm_migrate.errors import BackupFailed
 from tscm_migrate.tsadmin import output
@@ -15,7 +15,6 @@ from tscm_migrate.tsadmin.reader import QuestionReader, dialects
 from tscm_migrate.tsadmin.session import Limits, OperatorPort, converse
 
 if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Archive, Secret
 
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.tsadmin import output
 from tscm_migrate.tsadmin.backup import sudo_answer
 from tscm_migrate.tsadmin.intent import Intent
 from tscm_migrate.tsadmin.reader import QuestionReader, dialects
 from tscm_migrate.tsadmin.session import Limits, Nobody, converse
-
-if TYPE_CHECKING:
-    from tscm_migrate.appliance.appliance import Appliance
-
 
 _TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 _BUSY = re.compile(

@@ -11,13 +11,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscm_migrate.events import Message
+from tscm_migrate.events import Emit, Message
 from tscm_migrate.util.redact import outside, printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-
-    from tscm_migrate.events import Emit
 
 _MOST = 200  # lines of one program; further ones are counted, not shown
 _LONGEST = 300  # characters of one line

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import archives, device_discovery
-from tscm_migrate.appliance.appliance import quote
+from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.errors import RestoreFailed, UnknownPrompt
 from tscm_migrate.tsadmin import backup, output
 from tscm_migrate.tsadmin.backup import PassphraseFile, sudo_answer
@@ -19,7 +19,6 @@ from tscm_migrate.tsadmin.session import Limits, Nobody, OperatorPort, converse
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Secret
 
 

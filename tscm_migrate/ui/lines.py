@@ -6,7 +6,6 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import singledispatch
-from typing import TYPE_CHECKING
 
 from tscm_migrate.events import (
     ActionStarted,
@@ -14,6 +13,7 @@ from tscm_migrate.events import (
     CommandRun,
     DeviceUpdated,
     Estimated,
+    Event,
     Message,
     Progress,
     Prompted,
@@ -27,9 +27,6 @@ from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.ui.progress import EVERY, Meter
 from tscm_migrate.ui.view_model import waits
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from tscm_migrate.events import Event
 
 
 def json_lines(event: Event) -> None:

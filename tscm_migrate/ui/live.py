@@ -7,9 +7,9 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.control import Control
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -20,6 +20,7 @@ from tscm_migrate.events import (
     Checked,
     DeviceUpdated,
     Estimated,
+    Event,
     Message,
     Prompted,
     RunFinished,
@@ -29,15 +30,9 @@ from tscm_migrate.events import (
 )
 from tscm_migrate.ui import live_pause
 from tscm_migrate.ui.lines import Plain, line_of
-from tscm_migrate.ui.view_model import Board
+from tscm_migrate.ui.view_model import Board, Row
 from tscm_migrate.ui.wrap import folded
 from tscm_migrate.util import redact
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from tscm_migrate.events import Event
-    from tscm_migrate.ui.view_model import Row
 
 _KEPT = 200  # lines above the drawing that are printed again after a change of the width
 _LOWEST = 12  # rows; on a smaller terminal lines say more

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import StoreError
@@ -14,7 +14,6 @@ from tscm_migrate.util.text import duration_text, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from tscm_migrate.offsite.freshness import HostStatus

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tscm_migrate.events import ActionStarted, Checked, Estimated, Message, RunFinished, RunStarted, StepStarted
+from tscm_migrate.events import ActionStarted, Checked, Estimated, Event, Message, RunFinished, RunStarted, StepStarted
 from tscm_migrate.ui.console import say
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from tscm_migrate.events import Event
 
 _SEVERITIES = (("error", "Error"), ("warning", "Warning"), ("info", "Info"), ("ok", "ok"))
 

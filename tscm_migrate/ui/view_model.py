@@ -12,6 +12,7 @@ from tscm_migrate.events import (
     DeviceStarted,
     DeviceUpdated,
     Estimated,
+    Event,
     Progress,
     RunFinished,
     StepFinished,
@@ -25,8 +26,6 @@ from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from tscm_migrate.events import Event
 
 State = Literal["pending", "running", "done", "failed", "reverted", "skipped", "planned", "detail", "clock", "head"]
 _MARGIN, _BAR = 6, 16  # columns: before a detail, and of a bar

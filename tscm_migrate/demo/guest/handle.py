@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tscm_migrate.demo.guest.inside.netfile import Net
 from tscm_migrate.demo.guest.inside.netfile import read as read_net
-
-if TYPE_CHECKING:
-    from tscm_migrate.demo.guest.inside.netfile import Net
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,19 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import cron_hold, device_discovery, facts
 from tscm_migrate.errors import MigrateError, UnknownPrompt, UsageError
 from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated, Message
 from tscm_migrate.migration import completion, host_keys, parity
-from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.base import BaseStep
 from tscm_migrate.tsadmin import devices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
-
-    from tscm_migrate.migration.context import Actions, Migration
-
 
 _RETRIES = 1  # the first login to a device after the cutover often fails
 _PAUSE = 1.0  # seconds

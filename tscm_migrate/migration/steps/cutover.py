@@ -6,14 +6,14 @@ import contextlib
 import re
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import archives, device_discovery, facts, lockfile, network, prepared_network
 from tscm_migrate.archive import network_config
 from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed, UnknownPrompt
 from tscm_migrate.events import Message
 from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
-from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.context import Action, Actions, Migration, Operator
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.base import BaseStep
 from tscm_migrate.migration.steps.staging import the_archive
@@ -21,9 +21,7 @@ from tscm_migrate.tsadmin import devices, restore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
 
-    from tscm_migrate.migration.context import Actions, Migration, Operator
     from tscm_migrate.tsadmin.dialect import Kind
     from tscm_migrate.tsadmin.intent import Understood
     from tscm_migrate.tsadmin.restore import RestoreOutcome

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tscm_migrate.appliance import archives, network, prepared_network
 from tscm_migrate.archive.network_rewrite import WantedNetwork
 from tscm_migrate.errors import ApplianceError, Cancelled, TransferError, WouldCollide
 from tscm_migrate.events import Message
 from tscm_migrate.migration import estimate, window
-from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
 from tscm_migrate.migration.steps.staging import the_archive
 from tscm_migrate.tsadmin import restore
 from tscm_migrate.util.text import duration_text
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from tscm_migrate.migration.context import Actions, Migration
 
 
 class Assure(BaseStep):

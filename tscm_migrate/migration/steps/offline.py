@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tscm_migrate.appliance import cron_hold, isolation, network
 from tscm_migrate.errors import MigrateError, StillOnline
 from tscm_migrate.events import Message
 from tscm_migrate.migration import hooks, undo_cutover
-from tscm_migrate.migration.context import Action, place_key
+from tscm_migrate.migration.context import Action, Actions, Migration, place_key
 from tscm_migrate.migration.steps.base import BaseStep
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from tscm_migrate.migration.context import Actions, Migration
 
 
 class Snapshot(BaseStep):

@@ -16,7 +16,7 @@ from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
 from tscm_migrate.events import Checked, Estimated, Message
 from tscm_migrate.migration import checks, estimate, preparation, rehearsal_undo, saved_settings
 from tscm_migrate.migration.checks import Finding
-from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
 from tscm_migrate.migration.steps.cutover import all_there, request_of
 from tscm_migrate.tsadmin import devices, restore
@@ -25,7 +25,6 @@ from tscm_migrate.tsadmin.dialect import Kind
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from tscm_migrate.migration.context import Actions, Migration
     from tscm_migrate.tsadmin.restore import RestoreOutcome
     from tscm_migrate.tsadmin.session import OperatorPort
 

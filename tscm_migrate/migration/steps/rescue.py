@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import network
-from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.steps.base import BaseStep
 from tscm_migrate.transfer import api
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from tscm_migrate.migration.context import Actions, Migration
     from tscm_migrate.offsite.restore_source import RestoreSource
 
 _GOES = 5.0  # seconds in which the last answer has to cease

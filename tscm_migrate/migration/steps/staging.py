@@ -11,7 +11,7 @@ from tscm_migrate.archive.devices import recognise
 from tscm_migrate.errors import ApplianceError, BackupFailed, Refused, TransferError
 from tscm_migrate.events import Checked, Message
 from tscm_migrate.migration import checks, leftovers
-from tscm_migrate.migration.context import Action
+from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer import api
@@ -20,7 +20,6 @@ from tscm_migrate.tsadmin import backup
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.migration.context import Actions, Migration
     from tscm_migrate.transfer.api import TransferOptions
 
 

@@ -6,14 +6,14 @@ import re
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from tscm_migrate.errors import CopyDamaged, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    Odd = Callable[[str, str], None]  # called with a key, safe to show, and why it is not an object of this tool
+Odd: TypeAlias = "Callable[[str, str], None]"  # called with a key, safe to show, and why it is not our object
 
 CHUNK = 1 << 20  # bytes; what `read` yields at most, and a good size for what `upload` is given
 

@@ -16,7 +16,7 @@ import socket
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 from urllib.request import url2pathname
 
 from obstore.exceptions import BaseError
@@ -28,16 +28,14 @@ from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.stores.multiparts import AwsKeys, Multiparts
 from tscm_migrate.offsite.stores.objects import CLIENT, RETRY, Objects
 from tscm_migrate.offsite.stores.refusals import Account
-from tscm_migrate.offsite.stores.sftp import SftpStore
+from tscm_migrate.offsite.stores.sftp import Connection, SftpStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from urllib.parse import SplitResult
 
     from obstore.store import S3Config
 
     from tscm_migrate.offsite.stores.base import Store
-    from tscm_migrate.offsite.stores.sftp import Connection
 
     Dial = Callable[[str], Connection]  # "NAME" or "user@address:port" to a connection
 

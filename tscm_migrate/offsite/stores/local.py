@@ -21,6 +21,7 @@ from tscm_migrate.offsite.stores.base import (
     CHUNK,
     FULL,
     Caps,
+    Odd,
     Stat,
     Unfinished,
     check_key,
@@ -33,8 +34,6 @@ from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
-
-    from tscm_migrate.offsite.stores.base import Odd
 
 _DEPTH = 8  # folders below the root; ours go three deep
 _KINDS = ((modes.S_ISFIFO, "a FIFO"), (modes.S_ISSOCK, "a socket"), (modes.S_ISLNK, "a link that leads nowhere"))

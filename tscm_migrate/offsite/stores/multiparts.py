@@ -22,14 +22,13 @@ from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from tscm_migrate.errors import MigrateError, StoreUnavailable
 from tscm_migrate.offsite.stores import refusals
-from tscm_migrate.offsite.stores.base import Stat, Unfinished, is_key, shown
+from tscm_migrate.offsite.stores.base import Odd, Stat, Unfinished, is_key, shown
 from tscm_migrate.offsite.stores.refusals import Account, not_a_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tscm_migrate.model import Secret
-    from tscm_migrate.offsite.stores.base import Odd
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _LIMIT = 4 << 20  # bytes of an answer; 1000 uploads are well under 1 MB

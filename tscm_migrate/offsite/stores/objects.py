@@ -19,7 +19,7 @@ import obstore
 from obstore import exceptions as foreign
 
 from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
-from tscm_migrate.offsite.stores.base import CHUNK, Caps, Stat, Unfinished, check_key, is_key, shown
+from tscm_migrate.offsite.stores.base import CHUNK, Caps, Odd, Stat, Unfinished, check_key, is_key, shown
 from tscm_migrate.offsite.stores.refusals import Account, not_a_store, refusal
 from tscm_migrate.util.redact import outside
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-    from tscm_migrate.offsite.stores.base import Odd
     from tscm_migrate.offsite.stores.multiparts import Multiparts
 
 _PART = 8 << 20  # bytes; with 10,000 parts at most, what is larger than 80 GB gets larger parts

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from tscm_migrate.errors import ObjectExists, ObjectMissing, OutputFlood, StoreDenied, StoreError, StoreUnavailable
-from tscm_migrate.offsite.stores.base import Caps, Stat, Unfinished, check_key, check_room, is_key, moment, shown
+from tscm_migrate.offsite.stores.base import Caps, Odd, Stat, Unfinished, check_key, check_room, is_key, moment, shown
 from tscm_migrate.ssh.sftp import entries, free_at
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     import paramiko
 
-    from tscm_migrate.offsite.stores.base import Odd
 
 _PARTS = ".unfinished"
 _ASK = 32_768  # bytes a request; what every server takes

@@ -16,15 +16,13 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidTag
-from paramiko import Message, SSHException
+from paramiko import Channel, Message, SSHException
 from paramiko.common import MSG_CHANNEL_DATA, cMSG_CHANNEL_DATA
 from paramiko.packet import NeedRekeyException
 from paramiko.packet import Packetizer as PlainPacketizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from paramiko import Channel
 
     from tscm_migrate.ssh.accelerated.blocks import BlockBuffer
 

@@ -8,19 +8,17 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tscm_migrate.errors import TransferError
-from tscm_migrate.transfer.base import TargetState
+from tscm_migrate.transfer.base import ByteSink, ByteStream, TargetState
 from tscm_migrate.util import private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from hashlib import _Hash
-    from typing import IO
 
     from tscm_migrate.model import Archive
-    from tscm_migrate.transfer.base import ByteSink, ByteStream
 
 _CHUNK = 1 << 20
 

@@ -21,7 +21,7 @@ from tscm_migrate.errors import (
 )
 from tscm_migrate.model import Archive
 from tscm_migrate.ssh import sftp as fast
-from tscm_migrate.transfer.base import TargetState
+from tscm_migrate.transfer.base import ByteSink, ByteStream, TargetState
 from tscm_migrate.transfer.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import paramiko
 
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.transfer.base import ByteSink, ByteStream
 
 _MODE = 0o664
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import archive, ask, devices, network
 from .backup import given
-from .base import ProgramExit
+from .base import Machine, ProgramExit
 from .machine import address_of, device_names
 from .netfile import Net
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .base import Machine
     from .options import Options
 
 OURS = ("multidevice-core", "tscm_backup")

@@ -7,12 +7,10 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from .base import ProgramExit
+from .base import Machine, ProgramExit
 
 if TYPE_CHECKING:
     from types import FrameType
-
-    from .base import Machine
 
 
 def work(machine: Machine) -> int:
