@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tscm_migrate.util.text import parse_limit, suggestion
+from tscm_migrate.util.text import parse_limit, seconds_of, suggestion
 
 from .errors import NetconfContradiction, UsageError
-from .util.text import duration_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +32,6 @@ _ARCHIVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.tsbak(\.gpg)?\Z")
 _OFFSITE = re.compile(r"offsite:(?:[^\s/]{1,200}/)?[A-Za-z0-9][A-Za-z0-9._~-]{0,250}\Z")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")
 _DEVICE = re.compile(r"[^\s/,\\-][^\s/,\\]*\Z")
-_LONGEST = 7 * 86400.0  # seconds; a wait beyond a week is a typing error
 
 
 def _about(text: str, value: str = "") -> dict[str, str]:
@@ -304,12 +302,11 @@ def seconds(option: str) -> Callable[[str | float], float]:
 
     def convert(value: str | float) -> float:
         try:
-            number = float(value)
+            return seconds_of(value)
         except ValueError:
-            number = duration_option(option, str(value)).total_seconds()
-        if not 0 < number <= _LONGEST:
-            raise UsageError(f"{option} {value!r} is not a duration up to 7 days", f"write one as in {option} 30m")
-        return number
+            raise UsageError(
+                f"{option} {value!r} is not a duration up to 7 days", f"write it as in {option} 30m, 36h or 3d"
+            ) from None
 
     return convert
 

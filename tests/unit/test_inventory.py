@@ -74,6 +74,10 @@ all = ["a", "jump"]
 snapshot = "snap it"
 [policy]
 drain_timeout = 60
+reboot_timeout = "36h"
+tsadmin_timeout = "3d"
+[notify]
+timeout = "30m"
 [offsite]
 anything = { goes = 1 }
 """,
@@ -92,7 +96,9 @@ anything = { goes = 1 }
     assert inventory.host("jump").dialect == tmp_path / "dialect.toml"
     assert dict(inventory.groups) == {"all": ("a", "jump"), "west": ("a",)}
     assert inventory.hooks.snapshot == "snap it"
-    assert inventory.policy.drain_timeout == 60
+    assert (inventory.policy.drain_timeout, inventory.policy.reboot_timeout) == (60, 129600)
+    assert inventory.policy.tsadmin_timeout == 259200
+    assert inventory.extras["notify"] == {"timeout": 1800}
     assert inventory.extras["offsite"] == {"anything": {"goes": 1}}
     assert inventory.known_hosts == tmp_path / "pins"
 
@@ -130,7 +136,8 @@ anything = { goes = 1 }
         ),
         ('[groups]\nx = ["nobody"]', "groups.x (line 2)", "no host 'nobody'"),
         ('[hooks]\nsnapshto = "x"', "hooks.snapshto (line 2)", "did you mean 'snapshot'?"),
-        ("[policy]\ndrain_timeout = 0", "policy.drain_timeout (line 2)", "greater than 0"),
+        ('[policy]\nreboot_timeout = "soon"', "policy.reboot_timeout (line 2)", 'write "30m"'),
+        ("[policy]\ndrain_timeout = 0", "policy.drain_timeout (line 2)", 'write "30m"'),
         ('[hosts.a]\naddress = "10.1.1.1"\ndevices = ["--all"]', "hosts.a.devices.0", "not a device name"),
         ("[hosts.a]\naddress = 10.1.1.1", "", "not valid TOML"),
     ],

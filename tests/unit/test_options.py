@@ -50,7 +50,7 @@ def test_values_are_converted() -> None:
         ({"drain_timeout": "0"}, "--drain-timeout"),
         ({"drain_timeout": "nan"}, "--drain-timeout"),
         ({"drain_timeout": "8d"}, "--drain-timeout"),
-        ({"drain_timeout": "30x"}, "is not a valid duration"),
+        ({"drain_timeout": "30x"}, "is not a duration up to 7 days"),
         ({"drain_timeout": "inf"}, "--drain-timeout"),
         ({"archive": "../x.tsbak"}, "exclude each other"),
         ({"store": "/srv"}, "--store can only"),

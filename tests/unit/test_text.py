@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.util.text import days_option, duration_option, duration_text, parse_duration
+from tscm_migrate.util.text import days_option, duration_option, duration_text, parse_duration, seconds_of
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,18 @@ def test_full_days_are_parsed_also_as_a_number_alone(text: str, days: int) -> No
 def test_what_is_not_a_number_of_full_days_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--older"):
         days_option("--older", text)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("30m", 1800), ("36h", 129600), ("3d", 259200), ("1h30m", 5400), (60, 60), (1.5, 1.5), ("90", 90), ("7d", 604800)]
+)  # fmt: skip
+def test_a_setting_is_a_duration_or_a_number_of_seconds(value: object, seconds: float) -> None:
+    assert seconds_of(value) == seconds
+
+
+@pytest.mark.parametrize(
+    "value", [0, "0", -1, "8d", 604801, "soon", "30 m", "inf", float("nan"), True, None, ["30m"], 10**400]
+)
+def test_a_setting_that_is_not_a_duration_is_refused_with_an_example(value: object) -> None:
+    with pytest.raises(ValueError, match='write "30m"'):
+        seconds_of(value)

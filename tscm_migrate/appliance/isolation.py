@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance.appliance import Appliance, Dial, quote
 from tscm_migrate.appliance.cron_hold import release_script
 from tscm_migrate.errors import ApplianceError
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ def isolate(
     )
     result = appliance.run(
         script, sudo=True, stdin=_SCRIPT.read_bytes(), check=False, timeout=30.0,
-        display=f"start the timer ({seconds:.0f} s) and leave {address}",
+        display=f"start the timer ({duration_text(seconds)}) and leave {address}",
     )  # fmt: skip
     appliance.close()
     if result.status != 0:

@@ -11,10 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tscm_migrate.errors import MigrateError, PlanInvalid, UsageError
 from tscm_migrate.inventory import trust
-from tscm_migrate.inventory.model import (
-    Name,
-    describe,
-)
+from tscm_migrate.inventory.model import Name, Seconds, describe
 from tscm_migrate.migration.window import Window, moment, zone_of
 from tscm_migrate.options import MigrateOptions
 from tscm_migrate.util.text import suggestion
@@ -55,7 +52,7 @@ class _PlanModel(_PlanPart):
     name: Name
     zone: str = "UTC"
     stop_after: Annotated[int, Field(ge=1)] | Literal["any"] = "any"
-    pair_timeout: Annotated[float, Field(gt=0, le=7 * 86400)] = 6 * 3600.0
+    pair_timeout: Seconds = 6 * 3600.0
     options: Options = Field(default_factory=dict)
     waves: Annotated[list[_WaveModel], Field(min_length=1)]
 

@@ -29,6 +29,12 @@ user = {user}
 
 [hosts.tscm-new]
 {new}
+
+# [policy]                      # limits, with their defaults
+# drain_timeout = "30m"         # how long running updates may take to end
+# revert_after = "30m"          # when an isolated old appliance comes back by itself
+# reboot_timeout = "15m"        # how long a reboot may take
+# device_timeout = "15m"        # how long the update of a device may take
 """
 
 

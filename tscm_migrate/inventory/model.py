@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from tscm_migrate.inventory.inventory import check_address
 from tscm_migrate.model import Commands, Paths
-from tscm_migrate.util.text import suggestion
+from tscm_migrate.util.text import seconds_of, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ Text = Annotated[str, AfterValidator(_printable)]
 RemotePath = Annotated[str, AfterValidator(_path)]
 RelativePath = Annotated[str, AfterValidator(_relative)]
 CommandPath = Annotated[str, AfterValidator(_command_path)]
-Seconds = Annotated[float, Field(gt=0, le=7 * 86400, strict=False)]
+Seconds = Annotated[float, BeforeValidator(seconds_of)]  # "30m", or a number of seconds
 
 
 class Strict(BaseModel):
@@ -205,8 +205,6 @@ _TEXTS = {
     "list_type": 'should be a list, as in ["a", "b"]',
     "dict_type": "should be a table",
     "model_type": "should be a table",
-    "float_type": "should be a number of seconds",
-    "float_parsing": "should be a number of seconds",
 }
 
 

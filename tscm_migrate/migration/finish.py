@@ -22,6 +22,7 @@ from tscm_migrate.errors import (
 )
 from tscm_migrate.events import Emit, Message, RunFinished
 from tscm_migrate.migration import completion, leftovers, locks, operator_time, saved_settings
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -355,7 +356,9 @@ def remaining_state(m: Migration, engine: Engine) -> tuple[str, ...]:
             f"Continue: tscm-migrate resume {m.run}"
         )
     if offline:
-        itself = f", and returns by itself after {m.revert_after:.0f} s" if m.options.offline == "isolate" else ""
+        itself = (
+            f", and returns by itself after {duration_text(m.revert_after)}" if m.options.offline == "isolate" else ""
+        )
         # After the start of a rollback a resume is not suggested.
         command = (
             f"Undo it: tscm-migrate rollback {m.run}" if record.reverted else f"Continue: tscm-migrate resume {m.run}"

@@ -137,5 +137,5 @@ def _leaving(m: Migration) -> str:
     """Describe how the old appliance goes offline, and whether it returns by itself."""
     mode = m.options.offline
     if mode == "isolate":
-        return f"isolate: it returns by itself after {m.revert_after:.0f} s unless the migration succeeds"
+        return f"isolate: it returns by itself after {duration_text(m.revert_after)} unless the migration succeeds"
     return f"{mode}, by the hook `{m.hooks.offline}`" if m.hooks.offline else mode

@@ -16,6 +16,7 @@ from tscm_migrate.appliance.facts import Facts, boot_script
 from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.errors import AuthFailed, CannotLook, HostKeyError, LostTrack, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Message, Waiting
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration
@@ -120,7 +121,7 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
         _close(seen)
         if waited > limit:
             addresses = " and ".join(dict.fromkeys([m.new.host.address, m.old.host.address]))
-            raise NotComeBack(m.new.name, f"it did not answer at {addresses} within {limit:.0f} s")
+            raise NotComeBack(m.new.name, f"it did not answer at {addresses} within {duration_text(limit)}")
         m.emit(Waiting(f"for {m.new.name} to answer", waited, limit, m.new.name))
         time.sleep(_PAUSE)
     if "new" in seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from datetime import timedelta
@@ -18,7 +19,9 @@ _PART = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _FRACTION_BELOW = 9.95  # seconds; from there on, full seconds are exact enough
 UNKNOWN = "–"
 _NUMBER = re.compile(r"\d{1,9}\Z", re.ASCII)
+_PLAIN = re.compile(r"\d{1,9}(\.\d{1,9})?\Z", re.ASCII)
 _MOST_DAYS = 10_000
+_LONGEST_WAIT = 7 * 86400.0  # seconds; a wait beyond a week is a typing error
 
 
 def duration_text(duration: timedelta | float | None) -> str:
@@ -55,6 +58,23 @@ def parse_duration(text: object) -> timedelta:
         return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
     except OverflowError:
         raise ValueError("not a valid duration: too long") from None
+
+
+def seconds_of(value: object) -> float:
+    """Return a duration of 7 days at most in seconds: text such as `30m`, or a number, which is in seconds.
+
+    Raises:
+        ValueError: anything else, or 0.
+    """
+    seconds = 0.0
+    with contextlib.suppress(ValueError, OverflowError):
+        if isinstance(value, str) and not _PLAIN.match(value):
+            seconds = parse_duration(value).total_seconds()
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            seconds = float(value)
+    if not 0 < seconds <= _LONGEST_WAIT:
+        raise ValueError('not a duration up to 7 days: write "30m", "36h" or "3d"')
+    return seconds
 
 
 def duration_option(option: str, text: str) -> timedelta:

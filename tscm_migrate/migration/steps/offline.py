@@ -11,6 +11,7 @@ from tscm_migrate.events import Message
 from tscm_migrate.migration import hooks, undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration, place_key
 from tscm_migrate.migration.steps.base import BaseStep
+from tscm_migrate.util.text import duration_text
 
 
 class Snapshot(BaseStep):
@@ -62,7 +63,7 @@ class TakeOffline(BaseStep):
     def _how(self, m: Migration) -> str:
         mode = m.options.offline
         if mode == "isolate":
-            return f"leave {m.old.host.address}, with a timer that returns it after {m.revert_after:.0f} s"
+            return f"leave {m.old.host.address}, with a timer that returns it after {duration_text(m.revert_after)}"
         if m.hooks.offline:
             return f"run the hook `{m.hooks.offline}`"
         if mode == "poweroff":

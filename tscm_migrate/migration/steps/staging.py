@@ -16,6 +16,7 @@ from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer import api
 from tscm_migrate.tsadmin import backup
+from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
@@ -103,7 +104,8 @@ class HoldUpdates(BaseStep):
                 )  # fmt: skip
         yield Action(
             m.old.name,
-            f"wait until no {m.old.paths.ts_update} runs or is about to start (at most {m.drain_timeout:.0f} s)",
+            f"wait until no {m.old.paths.ts_update} runs or is about to start "
+            f"(at most {duration_text(m.drain_timeout)})",
             lambda: cron_hold.drain(m.old, timeout=m.drain_timeout),
         )
 
