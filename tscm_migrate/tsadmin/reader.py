@@ -37,6 +37,11 @@ _TURNS = vocabulary(  # words that change the sense of a question: a suggestion 
     "not no dont don't never without except but only skip keep leave avoid omit instead undo revert remove delete erase wipe "
     "reset old other previous factory default later before after stop abort cancel quit merge mind objection problem off disable"
 )
+# Verbs in the heading of a list of archives that make its choice another one than that of a restore.
+_DESTROYS = re.compile(
+    r"\b(?:delet|remov|eras|wip(?:e|ing)|purg|prun|drop|discard|destroy|expir|overwrit|rotat|keep|kept|retain|except|not)\w*",
+    re.IGNORECASE,
+)
 _YES_NO = frozenset({"y", "n", "yes", "no", "true", "false"})
 _WANTED_FOR_ITSELF = frozenset({Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ENCRYPT})
 _OF_NETWORK = dict.fromkeys((Kind.APPLY, Kind.REBOOT), (Kind.NETWORK,))
@@ -286,8 +291,8 @@ class QuestionReader:
             self._bare_below_list(lines)
         elif row.dialect in SHIPPED:
             self._check_below_list(lines)
-        if row.dialect in SHIPPED and any(archive_list.is_row(one) and archive_list.says_more(one) for one in lines):
-            raise NotNow("a row of the list contains other words than those of an archive")
+        if row.dialect in SHIPPED:
+            self._check_list(lines)
         if self._given.get(Kind.ARCHIVE, 0) >= 2:
             raise NotNow("an archive was chosen twice, and it is asked for again")
         archive = self.intent.archive or max(archive_list.names(lines), default="")
@@ -295,6 +300,15 @@ class QuestionReader:
         if entry is None:
             raise _NotListed(archive, lines)
         return entry.number
+
+    def _check_list(self, lines: Sequence[str]) -> None:
+        """Refuse a list whose rows or heading are about more than the archives that can be restored."""
+        if any(archive_list.is_row(one) and archive_list.says_more(one) for one in lines):
+            raise NotNow("a row of the list contains other words than those of an archive")
+        first = next(at for at, line in enumerate(lines) if archive_list.is_row(line))
+        heading = next((line for line in reversed(lines[:first]) if not is_rule(line)), "")
+        if _DESTROYS.search(heading):
+            raise NotNow(f"the heading of the list is about something else: {plain(heading)!r}")
 
     def _bare_below_list(self, lines: Sequence[str]) -> None:
         rest = list(lines)

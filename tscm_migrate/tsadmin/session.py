@@ -84,7 +84,7 @@ class _Session:
         if pending.terminated and not may_be_whole_line_prompt(pending.line):
             return Wait()
         # A line may still grow ("Restore SSH" to "Restore SSH and cron?"), but not after its choice.
-        if not pending.settled and not complete(pending.line):
+        if not complete(pending.line) and not (pending.settled and pending.quiet >= growth(pending.line)):
             return Wait()
         self.lines = pending.lines if pending.terminated else (*pending.lines, pending.line)
         self.read = self.reader.read(self.lines, suggest=False)
@@ -196,6 +196,17 @@ _COMPLETE = re.compile(r"[\[(<{]\s*(?:y|yes)\s*[/|]\s*(?:n|no)\s*[\])>}]\s*[:?>�
 def complete(line: str) -> bool:
     """Return whether a line that may still grow ends with its choice ("[y/n]: "), so that the question is complete."""
     return bool(_COMPLETE.search(line))
+
+
+def growth(line: str) -> float:
+    """Return the seconds of silence after which a line without a choice does not grow any more.
+
+    A program may write "Enter backup number" and later " to delete: ", or its choice a moment after its question mark.
+    """
+    bare = line.rstrip()
+    if bare.endswith((":", ">", "»", "›", "=", "#")):
+        return 0.0
+    return 1.0 if bare.endswith(("?", ")", "]", "}", ".")) else 4.0
 
 
 def may_be_whole_line_prompt(line: str) -> bool:

@@ -173,13 +173,13 @@ def runs_on(above: str, below: str) -> bool:
         return False
     if below.startswith("\t") and not above.startswith("\t") and not second[0].isupper():
         return True
-    if first[-1] in ".?!:)'\"":
+    if first[-1] in ".?!:" or (first[-1] in ")'\"" and not second[0].islower()):
         return False
     if below.startswith("\t"):
         return True
-    capitals = first.isupper() and second.isupper()
+    capitals = first.split(" ")[0].isupper() and second.isupper()
     return bool(_RUNS_ON.search(first)) or (
-        (second[0].islower() or second[0] == "(" or capitals) and first[-1].isalnum()
+        (second[0].islower() or second[0] == "(" or capitals) and (first[-1].isalnum() or first[-1] in ")'\"")
     )
 
 

@@ -84,6 +84,15 @@ def test_a_line_that_may_still_grow_is_waited_for_but_not_behind_its_choice() ->
     assert isinstance(verdict("Restore SSH configuration[y/n]: ", quiet=0.0, settled=False), Answer)
 
 
+@pytest.mark.parametrize(
+    ("begun", "seconds"), [("Restore SSH configuration? ", 0.9), ("Enter decryption passphrase", 3.0)]
+)
+def test_a_known_question_without_its_end_may_still_become_another_one(begun: str, seconds: float) -> None:
+    assert isinstance(verdict(begun, quiet=seconds), Wait)
+    assert isinstance(verdict(begun, quiet=6.0), Answer)
+    assert isinstance(verdict("Enter decryption passphrase: ", quiet=0.2), Answer)
+
+
 def test_an_unknown_question_is_given_its_time_and_then_stops_the_run() -> None:
     text = "One thing more.\nShall the fish be sold? [y/n]\n> "
     assert isinstance(verdict(text, quiet=1.0), Wait)
