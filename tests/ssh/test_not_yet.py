@@ -62,7 +62,7 @@ class Booted:
 
 
 def wait(answers: dict[str, list[object]], places: tuple[Host, ...] = (AT_OLD,), timeout: float = 600.0) -> Any:
-    def dial(host: Host, _expect: Sequence[str] | None = None) -> Any:
+    def dial(host: Host, _expect: Sequence[str] | None = None, **_: object) -> Any:
         left = answers[host.address]
         answer = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(answer, Exception):
@@ -98,6 +98,31 @@ def test_another_host_key_at_the_foreseen_place_ends_it_at_once() -> None:
         wait({"10.1.1.43": [AuthFailed("new"), HostKeyChanged("new"), Booted("after")]})
 
 
+def test_a_host_that_is_off_is_tried_often_at_first_and_longer_the_longer_it_takes() -> None:
+    # a connection begun too early completes only with the kernel's next packet, after 1, 3 or 7 seconds
+    assert network.connect_timeout(0.0) <= 0.5
+    later = [network.connect_timeout(waited) for waited in (0.0, 2.0, 20.0, 40.0, 3600.0)]
+    assert later == sorted(later)
+    assert later[2] >= 3, "a line that takes seconds to connect must get through as well"
+    assert later[-1] == Timeouts().connect
+
+
+def test_the_time_for_a_connection_is_given_to_the_dialler() -> None:
+    given: list[float | None] = []
+
+    def dial(_host: Host, _expect: Sequence[str] | None = None, *, within: float | None = None) -> Any:
+        given.append(within)
+        if len(given) < 3:
+            raise Unreachable("new")
+        return Booted("after")
+
+    network.wait_for(
+        dial, places=(AT_OLD,), expect=["SHA256:x"], old_boot="before", timeout=600, emit=silent,
+        sleep=lambda _seconds: None,
+    )  # fmt: skip
+    assert given == [network.connect_timeout(0.0)] * 3
+
+
 @pytest.mark.slow
 def test_a_real_server_that_refuses_the_key_for_a_while_is_waited_for(tmp_path: Path) -> None:
     with Sshd(tmp_path / "s") as server:
@@ -105,8 +130,8 @@ def test_a_real_server_that_refuses_the_key_for_a_while_is_waited_for(tmp_path: 
         text = allowed.read_text()
         allowed.write_text("")
 
-        def dial(host: Host, _expect: Sequence[str] | None = None) -> Shell:
-            return connect(host, credentials=NoSecrets(), timeouts=Timeouts(connect=5, banner=5, auth=10))
+        def dial(host: Host, _expect: Sequence[str] | None = None, *, within: float | None = None) -> Shell:
+            return connect(host, credentials=NoSecrets(), timeouts=Timeouts(connect=within or 5, banner=5, auth=10))
 
         opening = threading.Timer(1.0, allowed.write_text, (text,))
         opening.start()

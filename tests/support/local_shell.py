@@ -97,7 +97,8 @@ class Network:
     at: dict[str, LocalShell | Exception] = field(default_factory=dict)
     dialled: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
-    def __call__(self, host: Host, expect: Sequence[str] | None = None) -> Shell:
+    def __call__(self, host: Host, expect: Sequence[str] | None = None, *, within: float | None = None) -> Shell:
+        del within
         self.dialled.append((host.address, tuple(expect or ())))
         found = self.at.get(host.address, Unreachable(host.name, "No route to host"))
         if isinstance(found, Exception):

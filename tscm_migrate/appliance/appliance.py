@@ -20,6 +20,14 @@ class Dial(Protocol):
     def __call__(self, host: Host, expect: Sequence[str] | None = None) -> Shell: ...  # noqa: D102
 
 
+class TimedDial(Protocol):
+    """As `Dial`; `within`: seconds for the TCP connection, if not as usual."""
+
+    def __call__(  # noqa: D102
+        self, host: Host, expect: Sequence[str] | None = None, *, within: float | None = None
+    ) -> Shell: ...
+
+
 def quote(text: str) -> str:
     """Quote `text` as one word of a POSIX shell command."""
     return shlex.quote(text)

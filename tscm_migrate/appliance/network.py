@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from tscm_migrate.appliance.appliance import Appliance, Dial, quote
+from tscm_migrate.appliance.appliance import Appliance, TimedDial, quote
 from tscm_migrate.appliance.facts import boot_script
 from tscm_migrate.errors import (
     AuthFailed,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 GONE_WITHIN = 180.0  # seconds that a shutdown may take
 _PAUSE = 0.2  # seconds between two looks
+_FIRST_CONNECT = 0.3  # seconds for a TCP connection at first, and at most
+_LONGEST_CONNECT = 15.0
 _REFUSED_PAUSE = 5.0  # longest time in seconds between two refused logins
 _QUIET_LOOKS = 2  # looks in a row at which no host may answer
 _SAME_BOOT_AFTER = 20.0  # seconds at the planned address with the old boot identity
@@ -219,7 +221,7 @@ def places(new: Host, old: Host, *, was_at: str) -> tuple[Host, ...]:
 
 
 def wait_for(
-    dial: Dial,
+    dial: TimedDial,
     *,
     places: Sequence[Host],
     expect: Sequence[str],
@@ -261,7 +263,7 @@ def wait_for(
             # after some time that counts as reappeared.
             any_boot = index == 0 and moves and waited > _SAME_BOOT_AFTER
             try:
-                found = _try(dial, place, expect, "" if any_boot else old_boot)
+                found = _try(dial, place, expect, "" if any_boot else old_boot, connect_timeout(waited))
             except SshError as error:
                 if isinstance(error, HostKeyError) and index == 0:
                     raise
@@ -280,7 +282,7 @@ def wait_for(
     raise NotComeBack(places[0].name, told)
 
 
-def _elsewhere(dial: Dial, places: Sequence[Host], expect: Sequence[str], old_boot: str) -> Reappeared | None:
+def _elsewhere(dial: TimedDial, places: Sequence[Host], expect: Sequence[str], old_boot: str) -> Reappeared | None:
     """Look once at the other places, with time that the first place cannot use up."""
     for place in places:
         with contextlib.suppress(SshError):
@@ -289,8 +291,20 @@ def _elsewhere(dial: Dial, places: Sequence[Host], expect: Sequence[str], old_bo
     return None
 
 
-def _try(dial: Dial, place: Host, expect: Sequence[str], old_boot: str) -> Reappeared | None:
-    shell = dial(place, expect)
+def connect_timeout(waited: float) -> float:
+    """Return the seconds for a TCP connection to an appliance that is awaited for `waited` seconds. Pure.
+
+    A host that is off does not answer the first packet, and the kernel sends the next ones after 1, 3 and 7 seconds, so
+    that a connection begun too early completes late. Short attempts find the host sooner; a quarter of the time that
+    has passed is enough for a slow line as well.
+    """
+    return min(max(_FIRST_CONNECT, waited / 4), _LONGEST_CONNECT)
+
+
+def _try(
+    dial: TimedDial, place: Host, expect: Sequence[str], old_boot: str, within: float | None = None
+) -> Reappeared | None:
+    shell = dial(place, expect, within=within)
     try:
         boot = boot_of(shell)
         if boot != old_boot and (boot or not old_boot):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from tscm_migrate.events import Emit, silent
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.model import Hooks, Host, Policy, Secret
 from tscm_migrate.ssh.connect import connect
+from tscm_migrate.ssh.shell import DEFAULT_TIMEOUTS
 from tscm_migrate.tsadmin.session import Limits, OperatorPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from tscm_migrate.appliance.appliance import Appliance, Dial
+    from tscm_migrate.appliance.appliance import Appliance, TimedDial
     from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.journal import Journal
     from tscm_migrate.offsite.restore_source import RestoreSource
@@ -36,10 +37,14 @@ class Dialler:
         self._emit = emit
         self.expected_keys: dict[str, tuple[str, ...]] = {}
 
-    def __call__(self, host: Host, expect: Sequence[str] | None = None) -> Shell:
-        """Connect; see `ssh.connect.connect`."""
+    def __call__(self, host: Host, expect: Sequence[str] | None = None, *, within: float | None = None) -> Shell:
+        """Connect, with `within` seconds for the TCP connection; see `ssh.connect.connect`."""
         keys = expect if expect is not None else self.expected_keys.get(place_key(host.name, host.address))
-        return connect(host, credentials=self._secrets, emit=self._emit, expect=keys, foreseen=self.expected_keys)
+        timeouts = DEFAULT_TIMEOUTS if within is None else replace(DEFAULT_TIMEOUTS, connect=within)
+        return connect(
+            host, credentials=self._secrets, emit=self._emit, timeouts=timeouts, expect=keys,
+            foreseen=self.expected_keys,
+        )  # fmt: skip
 
 
 class Operator(OperatorPort, Protocol):
@@ -80,7 +85,7 @@ class Migration:
     old_facts: Facts
     new_facts: Facts
     journal: Journal
-    dial: Dial
+    dial: TimedDial
     operator: Operator
     policy: Policy
     passphrase: Secret | None = None

@@ -13,6 +13,8 @@ from tscm_migrate.migration.context import Action, Actions, Migration, place_key
 from tscm_migrate.migration.steps.base import BaseStep
 from tscm_migrate.util.text import duration_text
 
+_FRESH = 3.0  # seconds for which a proof that the old appliance is gone is not repeated
+
 
 class Snapshot(BaseStep):
     """Take snapshots of both VMs if the inventory has a hook for it."""
@@ -143,11 +145,13 @@ def keep_away(m: Migration) -> None:
 
 
 def still_away(m: Migration) -> None:
-    """Check again that no host is at the old address, right before the restart into it.
+    """Check again that no host is at the old address, unless this was proved in the last seconds.
 
     Raises:
         StillOnline: a host answers.
     """
+    if 0 <= time.time() - (m.get_note("offline_proved") or 0) < _FRESH:
+        return
     answers = network.who_answers(m.new, m.old.host.address, m.old.host.port, m.interface)
     if answers:
         raise StillOnline(m.old.name, f"{', '.join(answers)} answers at {m.old.host.address}: it has returned")
