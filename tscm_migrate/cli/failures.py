@@ -27,9 +27,7 @@ from tscm_migrate.errors import (
 )
 from tscm_migrate.inventory import inventory
 from tscm_migrate.secrets import blank_environment
-from tscm_migrate.ui.console import write
-from tscm_migrate.ui.resilient import mute
-from tscm_migrate.ui.wrap import fit
+from tscm_migrate.ui.console import fit, mute, write
 from tscm_migrate.util import redact
 from tscm_migrate.util.operator_command import completed, use_inventory
 

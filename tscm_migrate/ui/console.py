@@ -1,18 +1,25 @@
-"""Print text and data for the user: cleaned of secrets and control characters, folded for a terminal.
+"""Print text and data for the user: cleaned of secrets and control characters, wrapped for a terminal.
 
-Every text is one write under one lock, so that lines of several threads do not mix.
+Every text is one write under one lock, so that lines of several threads do not mix. A command or a path is not broken
+over two lines, so that it can be copied.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
+import shutil
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from tscm_migrate.ui.wrap import fit
 from tscm_migrate.util import redact
 from tscm_migrate.util.operator_command import completed
+
+if TYPE_CHECKING:
+    from tscm_migrate.events import Emit, Event
 
 _writing = threading.RLock()  # a signal may come while it is held, and prints a line too
 
@@ -45,3 +52,67 @@ def write(text: str) -> None:
 
 def _shown(text: str) -> str:
     return redact.clean(completed(text.removesuffix("\n"))) + "\n"
+
+
+_WHOLE = re.compile(r"`[^`]*`|tscm-migrate(?: [^\s;,.()]+){1,8}|--\S+ [A-Za-z0-9]\S*")
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|min|h|kB|MB|GB|TB)\b)")  # keep a number and its unit on one line
+_GLUE = "\0"
+
+
+def fit(text: str, stream: TextIO | None) -> str:
+    """Wrap lines for a terminal; return them unchanged for a file or a pipe."""
+    if stream is None or not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "".join(f"{part}\n" for line in text.splitlines() for part in folded(line, width, "  "))
+
+
+def folded(text: str, width: int, indent: str = "", *, whole: bool = True) -> list[str]:
+    """Wrap one line to the given width.
+
+    Args:
+        text: without line breaks.
+        width: columns.
+        indent: of the second and later lines, in addition to that of the text.
+        whole: keep a word or a command in one piece although it is longer than the width.
+    """
+    import textwrap
+
+    if len(text) <= width:
+        return [text]
+    body = text.lstrip()
+    own = text[: len(text) - len(body)]
+    glued = _WHOLE.sub(lambda found: found[0].replace(" ", _GLUE), body) if whole else body
+    lines = textwrap.wrap(
+        _UNIT.sub(_GLUE, glued), max(width, 20), initial_indent=own, subsequent_indent=own + indent,
+        break_long_words=not whole, break_on_hyphens=False,
+    )  # fmt: skip
+    return [line.replace(_GLUE, " ") for line in lines] or [text]
+
+
+class Steady:
+    """Passes events on until that fails; drops them from then on."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self.gone = False
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        if self.gone:
+            return
+        try:
+            self._emit(event)
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            self.gone = True
+            mute(sys.stdout)
+
+
+def mute(stream: TextIO | None) -> None:
+    """Redirect a stream to the null device, so that Python can flush its buffer at the end without an error."""
+    if stream is None:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -29,9 +29,9 @@ from tscm_migrate.events import (
     StepStarted,
 )
 from tscm_migrate.ui import live_pause
+from tscm_migrate.ui.console import folded
 from tscm_migrate.ui.lines import Plain, line_of
 from tscm_migrate.ui.view_model import Board, Row
-from tscm_migrate.ui.wrap import folded
 from tscm_migrate.util import redact
 
 _KEPT = 200  # lines above the drawing that are printed again after a change of the width

@@ -19,8 +19,8 @@ from tscm_migrate.events import (
     StepStarted,
     Waiting,
 )
+from tscm_migrate.ui.console import folded
 from tscm_migrate.ui.progress import Meter
-from tscm_migrate.ui.wrap import folded
 from tscm_migrate.util import redact
 from tscm_migrate.util.text import duration_text
 

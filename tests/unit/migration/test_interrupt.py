@@ -17,8 +17,8 @@ from tscm_migrate.events import CommandRun, Message, Progress, RunStarted, Waiti
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.migration.recorder import Recorder
+from tscm_migrate.ui.console import Steady
 from tscm_migrate.ui.lines import json_lines
-from tscm_migrate.ui.resilient import Steady
 
 if TYPE_CHECKING:
     from pathlib import Path

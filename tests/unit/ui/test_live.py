@@ -26,9 +26,9 @@ from tscm_migrate.events import (
     Waiting,
 )
 from tscm_migrate.ui import lines, live_pause
+from tscm_migrate.ui.console import folded
 from tscm_migrate.ui.live import LiveView
 from tscm_migrate.ui.view_model import Board
-from tscm_migrate.ui.wrap import folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
