@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from tscm_migrate.errors import MigrateError
-from tscm_migrate.ui.grouped import general, names
+from tscm_migrate.ui.tables import host_names, without_host
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.operator_command import quoted
 
@@ -273,9 +273,9 @@ def grouped(findings: Sequence[Diagnosis]) -> list[Diagnosis]:
     """Merge results that several hosts have in common, in the order of the first of each."""
     groups: dict[tuple[str, ...], list[Diagnosis]] = {}
     for one in findings:
-        groups.setdefault((one.name, one.severity, general(one.text, one.where)), []).append(one)
+        groups.setdefault((one.name, one.severity, without_host(one.text, one.where)), []).append(one)
     return [
-        replace(ones[0], where=names(one.where for one in ones), text=text) if len(ones) > 1 else ones[0]
+        replace(ones[0], where=host_names(one.where for one in ones), text=text) if len(ones) > 1 else ones[0]
         for (_, _, text), ones in groups.items()
     ]
 

@@ -59,7 +59,7 @@ def on_each(
     """
     from tscm_migrate.fleet.pool import Probe, run
     from tscm_migrate.ui.console import as_json, say
-    from tscm_migrate.ui.grouped import by_reason
+    from tscm_migrate.ui.tables import by_reason
 
     if len(hosts) == 1:
         return _printed(shown(hosts[0], value := work(hosts[0])), value)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import MigrateError
-from tscm_migrate.ui.grouped import by_reason
-from tscm_migrate.ui.tables import table
+from tscm_migrate.ui.tables import by_reason, table
 from tscm_migrate.util.redact import outside
 from tscm_migrate.util.text import duration_text, size_text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tscm_migrate.cli.doctor import Diagnosis, grouped
 from tscm_migrate.errors import Unreachable, UsageError
-from tscm_migrate.ui.grouped import by_reason
+from tscm_migrate.ui.tables import by_reason
 
 
 def test_hosts_that_failed_for_the_same_reason_stand_together_the_most_first() -> None:
