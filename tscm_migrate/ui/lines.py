@@ -24,8 +24,7 @@ from tscm_migrate.events import (
     Waiting,
 )
 from tscm_migrate.ui.console import as_json, say
-from tscm_migrate.ui.progress import EVERY, Meter
-from tscm_migrate.ui.view_model import waits
+from tscm_migrate.ui.view_model import LOG_EVERY, Meter, waits
 from tscm_migrate.util.text import duration_text
 
 
@@ -83,7 +82,7 @@ class Plain:
     def _due(self, event: Waiting, now: float) -> bool:
         """Whether a wait gets a line: at its beginning, and every ten seconds."""
         what, said = self._waiting
-        if event.what == what and now - said < EVERY:
+        if event.what == what and now - said < LOG_EVERY:
             return False
         self._waiting = (event.what, now)
         return True

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tscm_migrate.errors import TransferError
 from tscm_migrate.events import Progress, silent
 from tscm_migrate.transfer.pump import Digest, ProgressReporter, Throttle, TransferPace, pump
-from tscm_migrate.ui.progress import Meter
+from tscm_migrate.ui.view_model import Meter
 
 
 class Sink:
