@@ -40,10 +40,10 @@ def bundle(_context: Any, run: str | None = None, to: str | None = None, sign: b
         tscm-migrate report bundle 20240501-030000-1a2b --to evidence
     """
     from tscm_migrate.migration import evidence, report
+    from tscm_migrate.ui import run_report
     from tscm_migrate.ui.console import as_it_is
-    from tscm_migrate.ui.report import html
 
-    path, unsigned = evidence.pack(report.find(run), Path(to) if to else None, html.render, sign=sign)
+    path, unsigned = evidence.pack(report.find(run), Path(to) if to else None, run_report.render, sign=sign)
     as_it_is(str(path))
     as_it_is(f"not signed: {unsigned}" if unsigned else f"signed; check it: tscm-migrate report check {path}")
 

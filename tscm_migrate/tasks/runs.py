@@ -87,17 +87,16 @@ def report(
     import webbrowser
 
     from tscm_migrate.migration import report as reports
+    from tscm_migrate.ui import run_report
     from tscm_migrate.ui.console import as_it_is, as_json, say
-    from tscm_migrate.ui.report import html
-    from tscm_migrate.ui.report import text as summary
 
     chosen = reports.find(run)
     if json:
         as_json(reports.read(chosen))
     elif text:
-        say("\n".join(summary.lines(reports.read(chosen))))
+        say("\n".join(run_report.text_lines(reports.read(chosen))))
     else:
-        path = reports.write(chosen, html.render)
+        path = reports.write(chosen, run_report.render)
         as_it_is(str(path))
         if not print_path:
             webbrowser.open(path.absolute().as_uri())

@@ -22,7 +22,7 @@ def watcher(*, as_json: bool = False, quiet: bool = False, verbose: bool = False
     from tscm_migrate.migration.recorder import Recorder
     from tscm_migrate.ui import lines
     from tscm_migrate.ui.console import Steady
-    from tscm_migrate.ui.report.html import render
+    from tscm_migrate.ui.run_report import render
 
     return Recorder(Steady(lines.json_lines if as_json else _shown(quiet=quiet, verbose=verbose)), render)
 

@@ -17,7 +17,7 @@ from tests.unit.ui.test_report import RUN, a_run
 from tscm_migrate.errors import BundleDamaged, UsageError
 from tscm_migrate.migration import bug_report, evidence, report
 from tscm_migrate.migration.journal import Journal
-from tscm_migrate.ui.report import html
+from tscm_migrate.ui import run_report
 from tscm_migrate.util import private, signatures
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ Files = dict[str, bytes]
 def packed(tmp_path: Path) -> Path:
     a_run(tmp_path)
     private.write(report.folder(RUN, tmp_path) / "commands.jsonl", '{"event": "command_run", "display": "true"}\n')
-    path, why = evidence.pack(RUN, tmp_path, html.render, sign=False, root=tmp_path)
+    path, why = evidence.pack(RUN, tmp_path, run_report.render, sign=False, root=tmp_path)
     assert why
     return path
 
@@ -119,7 +119,7 @@ def signer(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_a_signature_names_its_key_and_does_not_fit_other_hashes(tmp_path: Path, signer: str) -> None:
     a_run(tmp_path)
-    path, why = evidence.pack(RUN, tmp_path, html.render, root=tmp_path)
+    path, why = evidence.pack(RUN, tmp_path, run_report.render, root=tmp_path)
     assert why == ""
     found = evidence.check(path)
     assert found.signature is not None
@@ -134,7 +134,7 @@ def test_a_signature_of_an_unknown_key_proves_nothing(
     tmp_path: Path, signer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_run(tmp_path)
-    path, _ = evidence.pack(RUN, tmp_path, html.render, root=tmp_path)
+    path, _ = evidence.pack(RUN, tmp_path, run_report.render, root=tmp_path)
     with keyring() as empty:
         monkeypatch.setenv("GNUPGHOME", str(empty))
         with pytest.raises(BundleDamaged, match=f"its key {signer[-16:]} is not in the keyring"):
@@ -149,7 +149,7 @@ def test_without_a_key_the_bundle_is_made_and_says_why_it_is_not_signed(
     a_run(tmp_path)
     with keyring() as empty:
         monkeypatch.setenv("GNUPGHOME", str(empty))
-        path, why = evidence.pack(RUN, tmp_path, html.render, root=tmp_path)
+        path, why = evidence.pack(RUN, tmp_path, run_report.render, root=tmp_path)
     assert "there is no gpg key" in why
     assert evidence.check(path).signature is None
 

@@ -16,7 +16,7 @@ from tscm_migrate import errors
 from tscm_migrate.migration import estimate, finish, history, journal, plan, rediscover, report, resume
 from tscm_migrate.migration.steps import after
 from tscm_migrate.options import MigrateOptions
-from tscm_migrate.ui.report import html
+from tscm_migrate.ui import run_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +90,7 @@ def test_it_is_shown_and_reported(state: Path, run: str) -> None:
     assert any("tscm-old → tscm-new" in line for line in lines)
     assert any("rehearse-restore" in line for line in lines)
     assert history.as_dict(run)["run"] == run
-    page = html.render(report.read(run))
+    page = run_report.render(report.read(run))
     assert "tscm-old" in page
     if run == COMPLETE:
         assert "branch-isr" in page

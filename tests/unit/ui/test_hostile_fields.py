@@ -21,11 +21,9 @@ from tscm_migrate.model import Archive
 from tscm_migrate.offsite.catalog import Catalog, Copy
 from tscm_migrate.offsite.freshness import HostStatus
 from tscm_migrate.offsite.manifest import Manifest
-from tscm_migrate.ui import console, lines, offsite_page
+from tscm_migrate.ui import console, lines, offsite_page, run_report
 from tscm_migrate.ui import offsite_tables as offsite_text
 from tscm_migrate.ui.live import LiveView
-from tscm_migrate.ui.report import html as report_html
-from tscm_migrate.ui.report import text as report_text
 from tscm_migrate.ui.tables import archive_table
 from tscm_migrate.util import redact
 
@@ -177,8 +175,8 @@ def report_of(value: str) -> dict[str, Any]:
 def test_the_report_keeps_every_remote_field_as_text(tmp_path: Path) -> None:
     hostile, plain = report_of(HOSTILE), report_of("plain")
     check(json.dumps(hostile, ensure_ascii=False))
-    check("\n".join(f" {line}" for line in report_text.lines(hostile)))
-    pages = {"hostile": report_html.render(hostile), "plain": report_html.render(plain)}
+    check("\n".join(f" {line}" for line in run_report.text_lines(hostile)))
+    pages = {"hostile": run_report.render(hostile), "plain": run_report.render(plain)}
     assert tags(pages["hostile"]) == tags(pages["plain"])
     if browser.missing():
         pytest.skip("no chromium")

@@ -28,8 +28,8 @@ from tscm_migrate.migration import history, report
 from tscm_migrate.migration import journal as j
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.migration.recorder import MOST, Recorder
+from tscm_migrate.ui import run_report
 from tscm_migrate.ui.planview import PlanView
-from tscm_migrate.ui.report import chart, html, text
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def a_run(root: Path, *, device: str = "asa-edge", fails: bool = False, cut: boo
 
 def test_it_tells_steps_times_archives_devices_and_what_was_acknowledged(tmp_path: Path) -> None:
     a_run(tmp_path)
-    page = report.write(RUN, html.render, root=tmp_path).read_text(encoding="utf-8")
+    page = report.write(RUN, run_report.render, root=tmp_path).read_text(encoding="utf-8")
     told = report.read(RUN, tmp_path)
     assert [s["id"] for s in told["sessions"][0]["steps"]] == ["hold-updates", "take-offline"]
     assert [c["name"] for c in told["acknowledged"]] == ["os-differs"]
@@ -97,8 +97,8 @@ def test_a_step_with_nothing_to_do_is_shown_as_skipped_with_the_reason(tmp_path:
     told = report.read(RUN, tmp_path)
     steps = told["sessions"][0]["steps"]
     assert [(step["state"], step["why"]) for step in steps] == [("skipped", "there is no hook"), ("skipped", "")]
-    assert any(line.endswith("(there is no hook)") for line in text.lines(told))
-    assert "there is no hook" in report.write(RUN, html.render, root=tmp_path).read_text(encoding="utf-8")
+    assert any(line.endswith("(there is no hook)") for line in run_report.text_lines(told))
+    assert "there is no hook" in report.write(RUN, run_report.render, root=tmp_path).read_text(encoding="utf-8")
     shown, _ = history.lines(RUN, tmp_path)
     assert any(line.endswith("skipped   snapshot: there is no hook") for line in shown), shown
 
@@ -113,18 +113,20 @@ def test_the_total_is_the_time_of_all_sessions_without_the_operators(tmp_path: P
     assert (told["seconds"], told["asked"]) == (97.0, 31.0)
     assert [session["seconds"] for session in told["sessions"]] == [60.0, 37.0]
     assert "total 1 min 37 s" in history.lines(RUN, tmp_path)[0]
-    assert any("total 1 min 37 s (and 31 s for the operator's answers)" in line for line in text.lines(told))
+    assert any("total 1 min 37 s (and 31 s for the operator's answers)" in line for line in run_report.text_lines(told))
 
 
 def test_the_timeline_shows_the_downtime_behind_the_steps_that_it_covers() -> None:
     session = {"began": "2024-05-01T03:00:00Z", "ended": "2024-05-01T03:01:40Z", "steps": [
         {"began": "2024-05-01T03:00:00Z", "seconds": 50.0}, {"began": "2024-05-01T03:00:50Z", "seconds": 0.0},
     ]}  # fmt: skip
-    made = chart.timeline(session, {"began": "2024-05-01T03:00:50Z", "ended": "2024-05-01T03:01:15Z"})
+    made = run_report.timeline(session, {"began": "2024-05-01T03:00:50Z", "ended": "2024-05-01T03:01:15Z"})
     assert made["band"] == {"x": 50.0, "width": 25.0}
     assert [(bar["x"], bar["width"]) for bar in made["bars"]] == [(0.0, 50.0), (50.0, 0.6)]
     assert [tick["text"] for tick in made["ticks"]] == ["0 s", "30 s", "60 s", "90 s"]
-    assert chart.timeline(session, {"began": "2024-05-01T02:00:00Z", "ended": "2024-05-01T02:10:00Z"})["band"] is None
+    assert (
+        run_report.timeline(session, {"began": "2024-05-01T02:00:00Z", "ended": "2024-05-01T02:10:00Z"})["band"] is None
+    )
 
 
 def test_a_run_that_failed_says_where_and_how_things_stand(tmp_path: Path) -> None:
@@ -133,7 +135,7 @@ def test_a_run_that_failed_says_where_and_how_things_stand(tmp_path: Path) -> No
     assert told["sessions"][0]["steps"][-1]["state"] == "failed"
     assert told["standing"] == ["tscm-old: is OFFLINE"]
     assert told["downtime"]["ended"] == ""
-    page = report.write(RUN, html.render, root=tmp_path).read_text(encoding="utf-8")
+    page = report.write(RUN, run_report.render, root=tmp_path).read_text(encoding="utf-8")
     assert "the cable is out" in page
     assert "so far" in page
 
@@ -155,7 +157,7 @@ def test_a_resume_and_a_rollback_are_sessions_of_their_own(tmp_path: Path) -> No
 
 def test_what_is_shown_is_what_the_journal_says_now(tmp_path: Path) -> None:
     journal = a_run(tmp_path, cut=True)
-    report.write(RUN, html.render, root=tmp_path)
+    report.write(RUN, run_report.render, root=tmp_path)
     journal.write("run-resumed")  # and then it was killed: no report was written of that
     assert report.read(RUN, tmp_path)["outcome"] == "unfinished"
     (report.folder(RUN, tmp_path) / "report.json").write_text("")  # as a power cut may leave it
@@ -164,7 +166,7 @@ def test_what_is_shown_is_what_the_journal_says_now(tmp_path: Path) -> None:
 
 def test_every_warning_stands_in_the_report_once(tmp_path: Path) -> None:
     a_run(tmp_path)
-    watch = Recorder(lambda _event: None, html.render, tmp_path)
+    watch = Recorder(lambda _event: None, run_report.render, tmp_path)
     watch(RunStarted(RUN, "migrate", "tscm-old", "tscm-new"))
     for line in (
         "tscm-new: [WARN ] : <b>Skipping</b> edge",
@@ -179,9 +181,9 @@ def test_every_warning_stands_in_the_report_once(tmp_path: Path) -> None:
     assert [line.removeprefix("tscm-new: ") for line in told["warnings"]] == [
         "[WARN ] : <b>Skipping</b> edge", "Completed with warnings", "[FATAL] : x",
     ]  # fmt: skip
-    page = report.write(RUN, html.render, root=tmp_path).read_text(encoding="utf-8")
+    page = report.write(RUN, run_report.render, root=tmp_path).read_text(encoding="utf-8")
     assert "<li>tscm-new: [WARN ] : &lt;b&gt;Skipping&lt;/b&gt; edge</li>" in page
-    assert "  warning: tscm-new: Completed with warnings" in text.lines(told)
+    assert "  warning: tscm-new: Completed with warnings" in run_report.text_lines(told)
 
 
 def test_a_downtime_that_is_a_dns_outage_is_called_one(tmp_path: Path) -> None:
@@ -192,8 +194,8 @@ def test_a_downtime_that_is_a_dns_outage_is_called_one(tmp_path: Path) -> None:
     )
     told = report.read(RUN, tmp_path)
     assert told["downtime"]["dns_outage"] is True
-    assert any("downtime" in line and "a DNS outage for its clients" in line for line in text.lines(told))
-    page = report.write(RUN, html.render, root=tmp_path).read_text(encoding="utf-8")
+    assert any("downtime" in line and "a DNS outage for its clients" in line for line in run_report.text_lines(told))
+    page = report.write(RUN, run_report.render, root=tmp_path).read_text(encoding="utf-8")
     assert "downtime, estimated 1 min 37 s; a DNS outage for its clients" in page
 
 
@@ -231,7 +233,7 @@ def test_a_plan_calls_the_downtime_a_dns_outage_where_it_is_one() -> None:
 
 def test_what_was_torn_among_the_commands_hides_no_other(tmp_path: Path) -> None:
     a_run(tmp_path)
-    watch = Recorder(lambda _event: None, html.render, tmp_path)
+    watch = Recorder(lambda _event: None, run_report.render, tmp_path)
     watch(RunStarted(RUN, "migrate", "tscm-old", "tscm-new"))
     for display in ("echo before\nbehind", "echo ä"):
         watch(CommandRun("tscm-old", display, 0, 0.1))
@@ -254,7 +256,7 @@ def test_a_clock_that_was_set_back_makes_no_negative_times(tmp_path: Path) -> No
 
 def test_the_page_needs_no_network_and_runs_no_script_but_its_own(tmp_path: Path) -> None:
     a_run(tmp_path, device=HOSTILE, fails=True)
-    page = report.write(RUN, html.render, root=tmp_path).read_text(encoding="utf-8")
+    page = report.write(RUN, run_report.render, root=tmp_path).read_text(encoding="utf-8")
     assert "default-src 'none'" in page
     assert "http" not in page.replace("http-equiv", "")
     assert page.count("<script") == 1
@@ -267,7 +269,7 @@ def test_the_page_needs_no_network_and_runs_no_script_but_its_own(tmp_path: Path
 
 def test_control_characters_do_not_reach_the_report(tmp_path: Path) -> None:
     a_run(tmp_path, device="a\x1b[2Jb\u202ec")
-    page = report.write(RUN, html.render, root=tmp_path)
+    page = report.write(RUN, run_report.render, root=tmp_path)
     for file in (page, page.with_name("report.json")):
         told = file.read_text(encoding="utf-8")
         assert "\x1b" not in told
@@ -279,12 +281,12 @@ def test_control_characters_do_not_reach_the_report(tmp_path: Path) -> None:
 def test_a_run_without_any_entry_but_its_first_can_be_reported(tmp_path: Path) -> None:
     Journal.create(RUN, tmp_path).write("run-started", run=RUN, old="a", new="b", options={})
     assert report.read(RUN, tmp_path)["outcome"] == "unfinished"
-    assert report.write(RUN, html.render, root=tmp_path).is_file()
+    assert report.write(RUN, run_report.render, root=tmp_path).is_file()
 
 
 def test_the_gist_fits_a_terminal(tmp_path: Path) -> None:
     a_run(tmp_path, fails=True)
-    shown = "\n".join(text.lines(report.read(RUN, tmp_path)))
+    shown = "\n".join(run_report.text_lines(report.read(RUN, tmp_path)))
     assert "0 of 1 devices updated" in shown
     assert "[ ] device asa-edge" in shown
 
@@ -292,7 +294,7 @@ def test_the_gist_fits_a_terminal(tmp_path: Path) -> None:
 def test_commands_are_kept_redacted_and_bounded_and_the_report_is_written_at_the_end(tmp_path: Path) -> None:
     redact.known.add("swordfish-9")
     seen: list[Event] = []
-    recorder = Recorder(seen.append, html.render, tmp_path)
+    recorder = Recorder(seen.append, run_report.render, tmp_path)
     recorder(RunStarted(RUN, "migrate", "tscm-old", "tscm-new"))
     recorder(CommandRun("tscm-old", "echo before the journal", 0, 0.1))
     a_run(tmp_path)
@@ -319,7 +321,7 @@ def test_commands_are_kept_redacted_and_bounded_and_the_report_is_written_at_the
 
 
 def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
-    recorder = Recorder(lambda _event: None, html.render, tmp_path)
+    recorder = Recorder(lambda _event: None, run_report.render, tmp_path)
     recorder(RunStarted(RUN, "dry run", "a", "b"))
     recorder(CommandRun("a", "true", 0, 0.1))
     recorder(RunFinished(RUN, "done", 1.0))
@@ -330,7 +332,7 @@ def test_a_report_that_cannot_be_written_does_not_change_the_end(tmp_path: Path)
     journal = a_run(tmp_path)
     journal.path.write_text("damaged\n" * 3, encoding="utf-8")
     seen: list[Event] = []
-    recorder = Recorder(seen.append, html.render, tmp_path)
+    recorder = Recorder(seen.append, run_report.render, tmp_path)
     recorder(RunStarted(RUN, "migrate", "a", "b"))
     recorder(RunFinished(RUN, "done", 1.0))
     assert isinstance(seen[-1], RunFinished)
@@ -341,7 +343,7 @@ def test_a_report_that_cannot_be_written_does_not_change_the_end(tmp_path: Path)
 @pytest.mark.skipif(browser.missing(), reason="Debian's chromium is not here")
 def test_hostile_names_do_not_run_in_a_browser(tmp_path: Path) -> None:
     a_run(tmp_path, device=HOSTILE, fails=True)
-    shown = browser.dom(report.write(RUN, html.render, root=tmp_path), tmp_path / "profile")
+    shown = browser.dom(report.write(RUN, run_report.render, root=tmp_path), tmp_path / "profile")
     assert '<button type="button" class="copy"' in shown, "our own script does not run"
     assert "<title>migrate tscm-old → tscm-new: done</title>" in shown
     assert "owned" in shown  # the name itself, as text

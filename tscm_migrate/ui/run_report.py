@@ -1,0 +1,119 @@
+"""The report of a run: as one HTML file with its timeline (printable, light and dark), and as lines for a terminal.
+
+The data is what `migration.report` returns.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tscm_migrate.ui import page
+from tscm_migrate.ui.page import clock
+from tscm_migrate.util.redact import one_line
+from tscm_migrate.util.text import duration_text, size_text
+
+
+def render(told: dict[str, Any]) -> str:
+    """Return the page."""
+    return page.render(
+        "report.html.j2",
+        r=told,
+        charts=[timeline(session, told["downtime"]) for session in told["sessions"]],
+        headline=headline(told),
+        passed=sum(check["severity"] == "ok" for check in told["checks"]),
+    )
+
+
+def headline(told: dict[str, Any]) -> str:
+    """Return the result of a run in one sentence."""
+    old, new, todo = told["old"], told["new"], len(told["to_do"])
+    here = f"{new} serves at {told['address']}" if told["address"] else f"{new} serves"
+    return {
+        "done": f"{here} in place of {old}.",
+        "attention": f"{here} in place of {old}; {todo} item{'s' if todo != 1 else ''} left for you to do.",
+        "rolled-back": "The changes of this run were undone.",
+        "failed": "The run failed; its changes were undone.",
+        "interrupted": "The run was interrupted before its end; see the current state.",
+    }.get(told["outcome"], "The run has not ended; see the current state.")
+
+
+_TICKS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+_MOST_TICKS = 5
+_THINNEST = 0.6  # percent, so that a short step is seen
+
+
+def timeline(session: dict[str, Any], downtime: dict[str, Any] | None) -> dict[str, Any]:
+    """Return `bars` (one a step: `x`, `width`), `ticks` (`x`, `text`) and `band` (`x`, `width`; or None), in percent.
+
+    Args:
+        session: as `data` makes it.
+        downtime: of the run.
+    """
+    began = _seconds_of(session["began"])
+    length = max(_seconds_of(session["ended"]) - began, 0.001)
+    bars = [_part((_seconds_of(step["began"]) - began) / length, step["seconds"] / length) for step in session["steps"]]
+    return {"bars": bars, "ticks": _ticks(length), "band": _band(began, length, downtime)}
+
+
+def _seconds_of(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _part(start: float, share: float) -> dict[str, float]:
+    x = min(max(100 * start, 0.0), 100 - _THINNEST)
+    return {"x": round(x, 2), "width": round(min(max(100 * share, _THINNEST), 100 - x), 2)}
+
+
+def _ticks(length: float) -> list[dict[str, Any]]:
+    every = next((tick for tick in _TICKS if length / tick <= _MOST_TICKS), length / _MOST_TICKS)
+    count = int(length / every)
+    return [{"x": round(100 * n * every / length, 2), "text": _tick_text(n * every)} for n in range(count + 1)]
+
+
+def _tick_text(value: float) -> str:
+    if value < 120:
+        return f"{value:g} s"
+    return f"{value / 60:g} min" if value < 7200 else f"{value / 3600:g} h"
+
+
+def _band(began: float, length: float, downtime: dict[str, Any] | None) -> dict[str, float] | None:
+    """The part of the downtime that falls into this session."""
+    if downtime is None:
+        return None
+    start = max(_seconds_of(downtime["began"]) - began, 0.0)
+    end = min(_seconds_of(downtime["ended"]) - began, length) if downtime["ended"] else length
+    return _part(start / length, (end - start) / length) if end > start else None
+
+
+def text_lines(told: dict[str, Any]) -> list[str]:
+    """Return a summary: outcome, times, steps, devices, what is left to do, and the current state."""
+    head = f"{told['verb']} {told['old']} → {told['new']}: {told['outcome']} (run {told['run']})"
+    asked = f" (and {duration_text(told['asked'])} for the operator's answers)" if told["asked"] >= 1 else ""
+    found = [
+        head,
+        f"  {clock(told['began'])} to {clock(told['ended'])} UTC, total {duration_text(told['seconds'])}{asked}",
+    ]
+    found += [f"  {what.replace('_', ' ')}: {value}" for what, value in told["responsible"].items() if value]
+    if told["downtime"]:
+        dns = ", which was a DNS outage for its clients" if told["downtime"].get("dns_outage") else ""
+        planned = f" (estimated {duration_text(told['estimate']['downtime'])})" if told["estimate"] else ""
+        found.append(f"  downtime {duration_text(told['downtime']['seconds'])}{planned}{dns}")
+    for session in told["sessions"]:
+        found += [f"  {session['verb']}:"] if len(told["sessions"]) > 1 else []
+        found += [_step_line(step) for step in session["steps"]]
+    found += [f"  archive {a['name']} ({size_text(a['size'])}) SHA-256 {a['sha256']}" for a in told["archives"]]
+    found += [f"  acknowledged: {c['name']}: {c['text']}" for c in told["acknowledged"]]
+    if told["devices"]:
+        good = sum(1 for d in told["devices"] if d["ok"])
+        found.append(f"  {good} of {len(told['devices'])} devices updated")
+    found += [f"  warning: {line}" for line in told.get("warnings", ())]
+    found += [f"  [ ] {item}" for item in told["to_do"]]
+    found += [f"  {line}" for line in told["standing"]]
+    found += [f"  next: {line}" for line in told["next"]]
+    return [one_line(line) for line in found]
+
+
+def _step_line(step: dict[str, Any]) -> str:
+    why = f" ({step['why']})" if step["why"] else ""
+    return f"  {step['state']:<9}{duration_text(step['seconds']):>13}  {step['title']}{why}"
