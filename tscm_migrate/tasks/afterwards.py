@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 
 from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.tasks.base import attended, confirm, require_terminal
 
 from .base import SHARED, command
-from .confirm import attended, confirm, require_terminal
 from .several import GROUP, JOBS, hosts_of, number_of, on_each
 
 if TYPE_CHECKING:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from invoke.exceptions import Exit as InvokeExit
 from invoke.tasks import Task, task
 
 from tscm_migrate.cli import failures
-from tscm_migrate.errors import UsageError
+from tscm_migrate.errors import Cancelled, Unconfirmed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -146,3 +148,51 @@ def _checked(body: Callable[..., Any]) -> Callable[..., Any]:
         return body(context, *args, **kwargs)
 
     return run
+
+
+def attended() -> bool:
+    """Return whether there is a terminal to ask on."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def require_terminal(*, yes: bool, otherwise: str = "add --yes") -> None:
+    """Refuse a command that would ask, before it does anything.
+
+    Raises:
+        UsageError: neither a terminal nor --yes.
+    """
+    if not yes and not attended():
+        raise UsageError("not running in a terminal, so can't ask for confirmation", otherwise)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask a question, unless it was answered by --yes.
+
+    Raises:
+        UsageError: no terminal. Cancelled: the user declined.
+    """
+    from tscm_migrate.ui.operator import Terminal
+
+    require_terminal(yes=yes)
+    if not yes and not Terminal(attended=True).confirm(question):
+        raise Cancelled
+
+
+def agreed(question: str, words: list[str], *, yes: bool) -> bool:
+    """Return whether the user agrees.
+
+    Args:
+        question: what would be done, as a question.
+        words: the command that does it without asking.
+        yes: whether --yes was given.
+
+    Raises:
+        Unconfirmed: no terminal.
+    """
+    from tscm_migrate.ui.operator import Terminal
+
+    if yes:
+        return True
+    if not attended():
+        raise Unconfirmed(question.rstrip("?"), shlex.join(["tscm-migrate", *words]))
+    return Terminal(attended=True).confirm(question)

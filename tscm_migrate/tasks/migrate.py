@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.options import MigrateOptions
+from tscm_migrate.tasks.base import attended, require_terminal
 
 from .base import SHARED, command
-from .confirm import attended, require_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

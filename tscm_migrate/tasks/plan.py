@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tscm_migrate.options import MigrateOptions
+from tscm_migrate.tasks.base import attended
 
-from .confirm import attended
 from .migrate import inventory_of, migration_command
 
 _LEFT_OUT = ("yes", "dry_run", "quiet", "verbose", "not_before", "not_after", "stage_at", "pause_before")

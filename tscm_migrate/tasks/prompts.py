@@ -9,9 +9,9 @@ from typing import Any
 from invoke.collection import Collection
 
 from tscm_migrate.errors import AnswersNotSaved, Exit, UsageError
+from tscm_migrate.tasks.base import attended
 
 from .base import HOST_HELP, INVENTORY_HELP, command
-from .confirm import attended
 from .migrate import HELP, inventory_of, start
 
 

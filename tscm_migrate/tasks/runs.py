@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
+from tscm_migrate.tasks.base import attended, require_terminal
+
 from .base import command
-from .confirm import attended, require_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
+from tscm_migrate.tasks.base import attended, confirm, require_terminal
 
 from .base import HOST_HELP, INVENTORY_HELP, command
-from .confirm import attended, confirm, require_terminal
 from .several import GROUP, JOBS, hosts_of, number_of, on_each
 
 if TYPE_CHECKING:
