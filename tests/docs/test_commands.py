@@ -21,7 +21,7 @@ from tscm_migrate.cli.program import TscmProgram, program
 from tscm_migrate.errors import UsageError
 from tscm_migrate.inventory.read import load
 from tscm_migrate.offsite.settings import Keep, Settings, settings
-from tscm_migrate.tasks.names import RENAMED
+from tscm_migrate.tasks.base import RENAMED
 from tscm_migrate.tsadmin import dialect
 
 if TYPE_CHECKING:

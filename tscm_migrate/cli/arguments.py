@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.tasks.names import RENAMED, RENAMED_OPTIONS
+from tscm_migrate.tasks.base import RENAMED, RENAMED_OPTIONS
 from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:

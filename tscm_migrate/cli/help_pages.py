@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.terminals import pty_size
 
-from tscm_migrate.tasks.base import SHARED, option_name
-from tscm_migrate.tasks.names import ABOUT, GROUPS
+from tscm_migrate.tasks.base import ABOUT, GROUPS, SHARED, option_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
