@@ -170,7 +170,7 @@ def _room(
     """Yield what a migration is reopened with; `keep`: what is seen goes into the report, and others are notified."""
     from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.tasks.watch import watcher
+    from tscm_migrate.tasks.base import watcher
     from tscm_migrate.ui import lines
     from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
     from tscm_migrate.ui.operator import Terminal

@@ -100,7 +100,7 @@ def pull(
         tscm-migrate archive pull tscm-old --archive all --to backups --limit 20M
     """
     from tscm_migrate.events import Message
-    from tscm_migrate.tasks.watch import watcher
+    from tscm_migrate.tasks.base import watcher
     from tscm_migrate.transfer import api
     from tscm_migrate.transfer import verify as proof
     from tscm_migrate.util.text import parse_limit
@@ -132,7 +132,7 @@ def push(
         tscm-migrate archive push tscm-new threatstop_backup_2024-05-01_03_00_00.tsbak.gpg
     """
     from tscm_migrate.events import Message
-    from tscm_migrate.tasks.watch import watcher
+    from tscm_migrate.tasks.base import watcher
     from tscm_migrate.transfer import api
     from tscm_migrate.transfer import verify as proof
     from tscm_migrate.util.text import parse_limit

@@ -145,7 +145,7 @@ def start(
     from tscm_migrate.migration import run
     from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.tasks.watch import watcher
+    from tscm_migrate.tasks.base import watcher
     from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
     from tscm_migrate.ui.operator import Terminal
 

@@ -27,7 +27,7 @@ def plan(_context: Any, **given: Any) -> int:
     """
     from tscm_migrate.migration import run
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.tasks.watch import watcher
+    from tscm_migrate.tasks.base import watcher
     from tscm_migrate.ui.operator import Terminal
     from tscm_migrate.ui.planview import PlanView
 

@@ -185,7 +185,7 @@ def unlock(_context: Any, host: str, force: bool = False, inventory: str | None 
     from tscm_migrate.inventory.read import load
     from tscm_migrate.migration import locks
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.tasks.watch import watcher
+    from tscm_migrate.tasks.base import watcher
 
     site = load(Path(inventory) if inventory else None)
     emit = watcher(as_json=False)
@@ -198,7 +198,7 @@ def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, p
     from tscm_migrate.migration.resume import inventory_of
     from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.tasks.watch import watcher
+    from tscm_migrate.tasks.base import watcher
     from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
     from tscm_migrate.ui.operator import Terminal
 
