@@ -161,3 +161,40 @@ def start(
         if options.has_window and not options.dry_run and not only_rehearsal:
             return int(run.migrate_in_window(options, **room))
         return int(run.migrate(options, **room, only_rehearsal=only_rehearsal))
+
+
+_NOT_OF_A_PLAN = ("yes", "dry_run", "quiet", "verbose", "not_before", "not_after", "stage_at", "pause_before")
+
+
+@migration_command(*_NOT_OF_A_PLAN, more={"checks_only": "Only run the checks that `migrate` begins with."})
+def plan(_context: Any, **given: Any) -> int:
+    """Show what `migrate` would do with the same options.
+
+    Shows the checks, the steps with their commands, and the estimated times. Changes nothing.
+
+    Exit codes: 0, the migration can start; 2, the command line or the inventory is not valid; 3, a check failed.
+
+    Examples:
+        tscm-migrate plan --from tscm-old --to tscm-new
+        tscm-migrate plan --from tscm-old --to tscm-new --checks-only --allow os-differs
+        tscm-migrate plan --from tscm-old --to tscm-new --bypass-netconf --json
+    """
+    from tscm_migrate.migration import run
+    from tscm_migrate.secrets import Secrets
+    from tscm_migrate.tasks.base import watcher
+    from tscm_migrate.ui.operator import Terminal
+    from tscm_migrate.ui.planview import PlanView
+
+    checks_only = bool(given.pop("checks_only", False))
+    options = MigrateOptions.parse({**given, "dry_run": True})
+    site = inventory_of(options)
+    view = PlanView()
+    emit = watcher(as_json=True) if options.json else view
+    secrets = Secrets(interactive=attended(), passphrase_file=options.passphrase_file, emit=emit)
+    try:
+        if checks_only:
+            return int(run.check(options, inventory=site, secrets=secrets, emit=emit))
+        operator = Terminal(attended=False)
+        return int(run.migrate(options, inventory=site, secrets=secrets, emit=emit, operator=operator))
+    finally:
+        view.print()

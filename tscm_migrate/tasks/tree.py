@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
+from tscm_migrate.tasks import migrate
+
 from . import (
     afterwards,
     archives,
@@ -17,7 +19,6 @@ from . import (
     offsite,
     offsite_care,
     offsite_schedule,
-    plan,
     prompts,
     runs,
     schedule,
@@ -31,7 +32,7 @@ def namespace() -> Collection:
     """Return all commands, for the console script and for a checkout's tasks.py."""
     root = Collection("tscm_migrate")
     for task in (
-        setup.init, setup.doctor, plan.plan, migrate.migrate, migrate.rehearse, runs.resume, runs.rollback, demo.demo,
+        setup.init, setup.doctor, migrate.plan, migrate.migrate, migrate.rehearse, runs.resume, runs.rollback, demo.demo,
         afterwards.verify, backup.backup, schedule.schedule, *shells.tasks(root),
     ):  # fmt: skip
         root.add_task(task)
