@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.pages import ROOT
-from tscm_migrate.cli import completion, remembered
+from tscm_migrate.cli import completion
 from tscm_migrate.tasks.tree import namespace
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TSCM_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
-    remembered.remember("tscm-old", [ARCHIVE, "$(reboot).tsbak", "two words.tsbak"])
+    completion.remember("tscm-old", [ARCHIVE, "$(reboot).tsbak", "two words.tsbak"])
     return tmp_path
 
 

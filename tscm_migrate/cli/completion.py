@@ -6,20 +6,22 @@ Nothing is connected to: archives are those that `archive list` has shown last.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.cli import help_pages, remembered
+from tscm_migrate.cli import help_pages
 from tscm_migrate.errors import MigrateError, UsageError
 from tscm_migrate.options import METHODS, NETWORKS, OFFLINE, PAUSES, ROUTES, check_names
 from tscm_migrate.tasks.base import option_name
-from tscm_migrate.util.private import state_folder
+from tscm_migrate.util import private
+from tscm_migrate.util.private import private_folder, state_folder
 from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from invoke.collection import Collection
     from invoke.parser.argument import Argument
@@ -138,7 +140,7 @@ def _values(argument: Argument, task: Any, given: list[str]) -> Iterator[str]:
             yield from _words((run, "") for run in _runs())
         case "ARCHIVE" | "COPY":
             yield from _words((value, "") for value in ("latest", "all"))
-            yield from _words((archive, "") for archive in remembered.archives(given)[:_SHOWN])
+            yield from _words((archive, "") for archive in remembered_archives(given)[:_SHOWN])
         case "FILE" | "FOLDER":
             yield FILES
 
@@ -237,3 +239,28 @@ Register-ArgumentCompleter -Native -CommandName tscm-migrate -ScriptBlock {
 }
 """
 _SCRIPTS = dict(zip(SHELLS, (_BASH, _ZSH, _FISH, _POWERSHELL), strict=True))
+
+
+_ARCHIVES_FILE = "archives.json"
+_MOST_ARCHIVES = 200  # names of a host
+
+
+def remember(host: str, names: Iterable[str]) -> None:
+    """Keep the names of a host's archives, newest first."""
+    with contextlib.suppress(MigrateError, OSError):
+        known = {**_remembered(), host: list(names)[:_MOST_ARCHIVES]}
+        private.write(private_folder("completion") / _ARCHIVES_FILE, json.dumps(known))
+
+
+def remembered_archives(hosts: Sequence[str]) -> list[str]:
+    """Return the names of the archives of those hosts that are known; other words may be among them."""
+    known = _remembered()
+    return [name for host in hosts for name in known.get(host, ())]
+
+
+def _remembered() -> dict[str, list[str]]:
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        data = json.loads((state_folder() / "completion" / _ARCHIVES_FILE).read_text(encoding="utf-8"))
+        if isinstance(data, dict):
+            return {str(host): [str(name) for name in names] for host, names in data.items() if isinstance(names, list)}
+    return {}

@@ -55,7 +55,7 @@ def listed(_context: Any, host: str, json: bool = False, inventory: str | None =
         tscm-migrate archive list tscm-old
         tscm-migrate archive list admin@10.1.1.43 --json
     """
-    from tscm_migrate.cli.remembered import remember
+    from tscm_migrate.cli.completion import remember
     from tscm_migrate.events import silent
     from tscm_migrate.transfer import api
     from tscm_migrate.ui.console import as_it_is, as_json
