@@ -40,8 +40,8 @@ def tasks(root: Collection) -> tuple[Task[Any], ...]:
         Examples:
             tscm-migrate man > ~/.local/share/man/man1/tscm-migrate.1
         """
-        from tscm_migrate.cli import manual
+        from tscm_migrate.cli import help_pages
 
-        sys.stdout.write(manual.page(root))
+        sys.stdout.write(help_pages.manual(root))
 
     return completion, man
