@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from tscm_migrate.tasks import migrate
-
 from . import (
     afterwards,
     archives,
@@ -32,8 +30,8 @@ def namespace() -> Collection:
     """Return all commands, for the console script and for a checkout's tasks.py."""
     root = Collection("tscm_migrate")
     for task in (
-        setup.init, setup.doctor, migrate.plan, migrate.migrate, migrate.rehearse, runs.resume, runs.rollback, demo.demo,
-        afterwards.verify, backup.backup, schedule.schedule, *shells.tasks(root),
+        setup.init, setup.doctor, migrate.plan, migrate.migrate, migrate.rehearse, runs.resume, runs.rollback,
+        demo.demo, afterwards.verify, backup.backup, schedule.schedule, *shells.tasks(root),
     ):  # fmt: skip
         root.add_task(task)
     for module in (archives, campaign, cluster, host, prompts, runs, secret):
