@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING, Any
+
 from invoke.collection import Collection
 
 from . import (
@@ -21,9 +24,12 @@ from . import (
     runs,
     schedule,
     secret,
-    shells,
 )
 from . import start as setup
+from .base import command
+
+if TYPE_CHECKING:
+    from invoke.tasks import Task
 
 
 def namespace() -> Collection:
@@ -31,7 +37,7 @@ def namespace() -> Collection:
     root = Collection("tscm_migrate")
     for task in (
         setup.init, setup.doctor, migrate.plan, migrate.migrate, migrate.rehearse, runs.resume, runs.rollback,
-        demo.demo, afterwards.verify, backup.backup, schedule.schedule, *shells.tasks(root),
+        demo.demo, afterwards.verify, backup.backup, schedule.schedule, *describing_tasks(root),
     ):  # fmt: skip
         root.add_task(task)
     for module in (archives, campaign, cluster, host, prompts, runs, secret):
@@ -41,3 +47,38 @@ def namespace() -> Collection:
     root.add_collection(evidence.support())
     root.add_collection(Collection("offsite", *offsite.TASKS, *offsite_care.TASKS, *offsite_schedule.TASKS))
     return root
+
+
+def describing_tasks(root: Collection) -> tuple[Task[Any], ...]:
+    """Return the tasks that describe a command tree.
+
+    Args:
+        root: the tree; it is read when they run.
+    """
+
+    @command(positional=["shell"], help={"shell": "bash, zsh, fish or powershell."})
+    def completion(_context: Any, shell: str) -> None:
+        """Print the completion script of a shell.
+
+        Examples:
+            tscm-migrate completion bash > ~/.local/share/bash-completion/completions/tscm-migrate
+            tscm-migrate completion zsh > ~/.zfunc/_tscm-migrate
+            tscm-migrate completion fish > ~/.config/fish/completions/tscm-migrate.fish
+            tscm-migrate completion powershell >> $PROFILE
+        """
+        from tscm_migrate.cli import completion as scripts
+
+        sys.stdout.write(scripts.script(shell))
+
+    @command()
+    def man(_context: Any) -> None:
+        """Print the manual page, tscm-migrate(1).
+
+        Examples:
+            tscm-migrate man > ~/.local/share/man/man1/tscm-migrate.1
+        """
+        from tscm_migrate.cli import help_pages
+
+        sys.stdout.write(help_pages.manual(root))
+
+    return completion, man
