@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.tasks.base import attended
+from tscm_migrate.tasks.base import attended, confirm, require_terminal
 
 from .base import HOST_HELP, INVENTORY_HELP, command
 from .several import GROUP, JOBS, hosts_of, number_of, on_each
 
 if TYPE_CHECKING:
+    from tscm_migrate.appliance.appliance import Appliance
+    from tscm_migrate.appliance.backup_schedule import Schedule, SchedulePlan
     from tscm_migrate.migration.single_backup import Made
     from tscm_migrate.model import Host
+    from tscm_migrate.secrets import Secrets
 
 
 @command(
@@ -91,3 +94,118 @@ def _text(host: Host, made: Made) -> str:
     named = f", devices: {', '.join(made.devices)}" if made.devices else ""
     about = f"{made.archive.path} ({size_text(made.archive.size)}), {made.members} files{named}"
     return f"{host.name}: {about}\n  SHA-256 {made.archive.sha256}"
+
+
+HELP = {
+    "name": HOST_HELP,
+    "group": GROUP,
+    "jobs": JOBS,
+    "when": ("CRON", "Five fields of cron, in the appliance's time zone (default: 55 0 1,15 * *)."),
+    "keep": ("N", "Always keep at least N newest backups."),
+    "older": ("DURATION", "Of the other backups, only those older than this may be deleted."),
+    "purge": "Delete by --keep and --older alone; otherwise only backups of which a verified copy is off-site.",
+    "passphrase_file_there": ("FILE", "File on the appliance with the passphrase, mode 0600 (--gpg_passphrase_file)."),
+    "remove": "Remove the schedule.",
+    "dry_run": "Only show what would be done.",
+    "inventory": INVENTORY_HELP,
+}
+
+
+@command(help=HELP, trailing="name")
+def schedule(
+    _context: Any,
+    name: str | None = None,
+    group: str | None = None,
+    jobs: str | None = None,
+    when: str | None = None,
+    keep: int = 10,
+    older: str = "120d",
+    purge: bool = False,
+    passphrase_file_there: str | None = None,
+    remove: bool = False,
+    dry_run: bool = False,
+    yes: bool = False,
+    inventory: str | None = None,
+) -> int:
+    """Schedule regular backups on an appliance.
+
+    Writes /etc/cron.d/tscm_backup there, which also deletes old backups. Shows the file, its next runs and what would
+    be deleted now, and asks before it writes anything.
+
+    Examples:
+        tscm-migrate schedule tscm-old --dry-run
+        tscm-migrate schedule tscm-old --when "0 3 * * *" --keep 30 --yes
+        tscm-migrate schedule --group branches --yes
+    """
+    from tscm_migrate.appliance.backup_schedule import WHEN, Schedule
+    from tscm_migrate.inventory.read import load
+    from tscm_migrate.secrets import Secrets
+    from tscm_migrate.util.text import days_option
+
+    if remove and purge:
+        raise UsageError("--remove and --purge exclude each other", "--remove removes the schedule, and no archive")
+    days = days_option("--older", older)
+    hosts = hosts_of(load(Path(inventory) if inventory else None), name, group)
+    require_terminal(yes=yes or dry_run, otherwise="show the changes with --dry-run, then add --yes")
+    wanted = Schedule(when or WHEN, int(keep), days, "", passphrase_file_there or "", purge)
+    secrets = Secrets(interactive=attended())
+    plans: dict[str, SchedulePlan] = {}
+
+    def planned(host: Host) -> list[str]:
+        plans[host.name] = _plan(host, secrets, None if remove else wanted, dry=dry_run)
+        return list(plans[host.name].lines)
+
+    status = on_each(hosts, planned, jobs=number_of(jobs), shown=_as_they_are)
+    hosts = [host for host in hosts if host.name in plans and (plans[host.name].changes or not remove)]
+    if dry_run or not hosts:
+        return status
+    where = hosts[0].name if len(hosts) == 1 else f"{len(hosts)} hosts"
+    confirm(f"Remove it from {where}?" if remove else f"Write it to {where}?", yes=yes)
+
+    def applied(host: Host) -> str:
+        return _apply(host, secrets, plans[host.name])
+
+    return max(status, on_each(hosts, applied, jobs=number_of(jobs), shown=lambda _host, said: said))
+
+
+def _as_they_are(_host: Host, lines: list[str]) -> str:
+    from tscm_migrate.ui.console import as_it_is
+
+    as_it_is("\n".join(lines))  # the file may be copied, so it is not folded
+    return ""
+
+
+def _plan(host: Host, secrets: Secrets, wanted: Schedule | None, *, dry: bool) -> SchedulePlan:
+    """Return what would be done on a host; None for `wanted`: the schedule is removed."""
+    from contextlib import closing
+    from dataclasses import replace
+
+    from tscm_migrate.appliance import backup_schedule, facts
+    from tscm_migrate.migration import checks, locks
+
+    with closing(_appliance(host, secrets)) as appliance:
+        if not dry:
+            locks.refuse_locked(appliance)
+        if wanted is None:
+            return backup_schedule.plan_removal(appliance)
+        known = facts.gather(appliance)
+        interface = checks.resolve_interface(known, appliance.host, None)
+        return backup_schedule.plan(appliance, known, replace(wanted, interface=interface), dry=dry)
+
+
+def _apply(host: Host, secrets: Secrets, planned: SchedulePlan) -> str:
+    from contextlib import closing
+
+    from tscm_migrate.appliance import backup_schedule
+    from tscm_migrate.migration import locks
+
+    with closing(_appliance(host, secrets)) as appliance, locks.alone(appliance, "schedule"):
+        return backup_schedule.apply(appliance, planned)
+
+
+def _appliance(host: Host, secrets: Secrets) -> Appliance:
+    from tscm_migrate.appliance.appliance import Appliance
+    from tscm_migrate.events import silent
+    from tscm_migrate.migration.context import Dialler
+
+    return Appliance(host, Dialler(secrets, silent))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
+from tscm_migrate.tasks import backup
+
 from . import (
     afterwards,
     archives,
@@ -22,7 +24,6 @@ from . import (
     offsite_schedule,
     prompts,
     runs,
-    schedule,
     secret,
 )
 from . import start as setup
@@ -37,7 +38,7 @@ def namespace() -> Collection:
     root = Collection("tscm_migrate")
     for task in (
         setup.init, setup.doctor, migrate.plan, migrate.migrate, migrate.rehearse, runs.resume, runs.rollback,
-        demo.demo, afterwards.verify, backup.backup, schedule.schedule, *describing_tasks(root),
+        demo.demo, afterwards.verify, backup.backup, backup.schedule, *describing_tasks(root),
     ):  # fmt: skip
         root.add_task(task)
     for module in (archives, campaign, cluster, host, prompts, runs, secret):
