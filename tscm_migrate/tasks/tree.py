@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
-from tscm_migrate.tasks import backup
+from tscm_migrate.tasks import backup, start
 
 from . import (
     afterwards,
@@ -17,7 +17,6 @@ from . import (
     cluster,
     demo,
     evidence,
-    host,
     migrate,
     offsite,
     offsite_care,
@@ -41,7 +40,7 @@ def namespace() -> Collection:
         demo.demo, afterwards.verify, backup.backup, backup.schedule, *describing_tasks(root),
     ):  # fmt: skip
         root.add_task(task)
-    for module in (archives, campaign, cluster, host, prompts, runs, secret):
+    for module in (archives, campaign, cluster, start, prompts, runs, secret):
         root.add_collection(module.collection())
     root.add_collection(afterwards.devices())
     root.add_collection(evidence.reports())
