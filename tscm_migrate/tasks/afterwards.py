@@ -1,4 +1,4 @@
-"""`devices update`, `verify`, `host adopt`: tasks after a migration."""
+"""`devices update`, `verify`, `host adopt`, `report …`, `support bundle`: commands after a migration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`backup HOST`: one backup, without a migration."""
+"""`backup` and `schedule`: one backup without a migration, and regular backups on an appliance.
+
+`schedule` writes a cron file without the mistakes of the documented one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Make a task of a function: its options, their help, and an exit code for each error, also under plain `invoke`."""
+"""What all commands share: names and old names, options and their help, exit codes, confirmation, the view of a run.
+
+`command` makes a task of a function, with an exit code for each error, also under plain `invoke`.
+"""
 
 from __future__ import annotations
 

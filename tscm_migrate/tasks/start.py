@@ -1,4 +1,4 @@
-"""`init` and `doctor`: create an inventory, and check the workstation and the hosts."""
+"""`init`, `doctor` and `host …`: create an inventory, check the workstation and the hosts, show hosts and pin their keys."""
 
 from __future__ import annotations
 

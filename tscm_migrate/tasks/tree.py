@@ -1,4 +1,4 @@
-"""The command tree. `names` has the groups of the help and the old names."""
+"""The command tree, and the two commands that describe it: `completion` and `man`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
-
-from tscm_migrate.tasks import backup, start
 
 from . import (
     afterwards,
@@ -24,8 +22,8 @@ from . import (
     prompts,
     runs,
     secret,
+    start,
 )
-from . import start as setup
 from .base import command
 
 if TYPE_CHECKING:
@@ -36,12 +34,13 @@ def namespace() -> Collection:
     """Return all commands, for the console script and for a checkout's tasks.py."""
     root = Collection("tscm_migrate")
     for task in (
-        setup.init, setup.doctor, migrate.plan, migrate.migrate, migrate.rehearse, runs.resume, runs.rollback,
+        start.init, start.doctor, migrate.plan, migrate.migrate, migrate.rehearse, runs.resume, runs.rollback,
         demo.demo, afterwards.verify, backup.backup, backup.schedule, *describing_tasks(root),
     ):  # fmt: skip
         root.add_task(task)
-    for module in (archives, campaign, cluster, start, prompts, runs, secret):
+    for module in (archives, campaign, cluster, prompts, runs, secret):
         root.add_collection(module.collection())
+    root.add_collection(start.hosts())
     root.add_collection(afterwards.devices())
     root.add_collection(evidence.reports())
     root.add_collection(evidence.support())
