@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
+from tscm_migrate.tasks import afterwards
+
 from . import (
     afterwards,
     archives,
@@ -14,7 +16,6 @@ from . import (
     campaign,
     cluster,
     demo,
-    evidence,
     migrate,
     offsite,
     offsite_care,
@@ -42,8 +43,8 @@ def namespace() -> Collection:
         root.add_collection(module.collection())
     root.add_collection(start.hosts())
     root.add_collection(afterwards.devices())
-    root.add_collection(evidence.reports())
-    root.add_collection(evidence.support())
+    root.add_collection(afterwards.reports())
+    root.add_collection(afterwards.support())
     root.add_collection(Collection("offsite", *offsite.TASKS, *offsite_care.TASKS, *offsite_schedule.TASKS))
     return root
 
