@@ -1,4 +1,4 @@
-"""The pages of the help: the front page, a group of commands, one command."""
+"""The pages of the help (front page, a group of commands, one command) and the manual page, from the command tree."""
 
 from __future__ import annotations
 

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tscm_migrate.cli.failures import say, say_unforeseen
+from tscm_migrate.cli.program import program
 from tscm_migrate.errors import Exit, Interrupted
-
-from .failures import say, say_unforeseen
-from .program import program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

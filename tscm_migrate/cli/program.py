@@ -17,13 +17,12 @@ from invoke.parser.argument import Argument
 from invoke.program import Program
 
 from tscm_migrate import __version__
+from tscm_migrate.cli import arguments, completion
+from tscm_migrate.cli import help_pages as pages
+from tscm_migrate.cli.failures import TRACEBACK, say
 from tscm_migrate.errors import UsageError
 from tscm_migrate.tasks.tree import namespace
 from tscm_migrate.util.text import suggestion
-
-from . import arguments, completion
-from . import help_pages as pages
-from .failures import TRACEBACK, say
 
 if TYPE_CHECKING:
     from invoke.collection import Collection

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 
 from tscm_migrate.errors import Exit, UsageError
-from tscm_migrate.tasks.base import attended, confirm, require_terminal
-
-from .base import SHARED, command
-from .several import GROUP, JOBS, hosts_of, number_of, on_each
+from tscm_migrate.tasks.base import SHARED, attended, command, confirm, require_terminal
+from tscm_migrate.tasks.several import GROUP, JOBS, hosts_of, number_of, on_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
-from .base import command
+from tscm_migrate.tasks.base import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

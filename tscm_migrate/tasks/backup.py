@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.tasks.base import attended, confirm, require_terminal
-
-from .base import HOST_HELP, INVENTORY_HELP, command
-from .several import GROUP, JOBS, hosts_of, number_of, on_each
+from tscm_migrate.tasks.base import HOST_HELP, INVENTORY_HELP, attended, command, confirm, require_terminal
+from tscm_migrate.tasks.several import GROUP, JOBS, hosts_of, number_of, on_each
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance

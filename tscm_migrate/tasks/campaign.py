@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 
 from tscm_migrate.errors import Exit, UsageError
-from tscm_migrate.tasks.base import attended, confirm
-
-from .base import INVENTORY_HELP, command
+from tscm_migrate.tasks.base import INVENTORY_HELP, attended, command, confirm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

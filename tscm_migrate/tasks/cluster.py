@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 
 from tscm_migrate.errors import UsageError
-
-from .base import command
+from tscm_migrate.tasks.base import command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

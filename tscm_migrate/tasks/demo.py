@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
+from tscm_migrate.tasks.base import command
 from tscm_migrate.ui.console import as_it_is, say
 from tscm_migrate.util.text import duration_text
-
-from .base import command
 
 if TYPE_CHECKING:
     from tscm_migrate.demo.base import Lab

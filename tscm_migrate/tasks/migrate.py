@@ -1,4 +1,4 @@
-"""`migrate` and `rehearse`."""
+"""`plan`, `rehearse` and `migrate`, which share their options."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.options import MigrateOptions
-from tscm_migrate.tasks.base import attended, require_terminal
-
-from .base import SHARED, command
+from tscm_migrate.tasks.base import SHARED, attended, command, require_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tscm_migrate.tasks.base import HOST_HELP, INVENTORY_HELP, SHARED, command
 from tscm_migrate.ui.console import as_it_is, as_json, say
-
-from .base import HOST_HELP, INVENTORY_HELP, SHARED, command
 
 STORE = SHARED["store"]
 COMMON = {"store": STORE, "json": "Print JSON, one object a line.", "inventory": INVENTORY_HELP}

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import ApplianceError, Exit, Locked, MigrateError, SshError, UsageError
-from tscm_migrate.tasks.base import agreed
+from tscm_migrate.tasks.base import HOST_HELP, agreed, command
+from tscm_migrate.tasks.offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_utc, warnings
 from tscm_migrate.ui.console import as_it_is, say
 from tscm_migrate.util.redact import outside
-
-from .base import HOST_HELP, command
-from .offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_utc, warnings
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, UsageError
+from tscm_migrate.tasks.base import INVENTORY_HELP, command
+from tscm_migrate.tasks.offsite import HOSTS, STORE, now_utc
 from tscm_migrate.ui.console import as_it_is, say
-
-from .base import INVENTORY_HELP, command
-from .offsite import HOSTS, STORE, now_utc
 
 if TYPE_CHECKING:
     from tscm_migrate.offsite.timers import Scheduler

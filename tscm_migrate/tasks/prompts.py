@@ -9,10 +9,8 @@ from typing import Any
 from invoke.collection import Collection
 
 from tscm_migrate.errors import AnswersNotSaved, Exit, UsageError
-from tscm_migrate.tasks.base import attended
-
-from .base import HOST_HELP, INVENTORY_HELP, command
-from .migrate import HELP, inventory_of, start
+from tscm_migrate.tasks.base import HOST_HELP, INVENTORY_HELP, attended, command
+from tscm_migrate.tasks.migrate import HELP, inventory_of, start
 
 
 def collection() -> Collection:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
-from tscm_migrate.tasks.base import attended, require_terminal
-
-from .base import command
+from tscm_migrate.tasks.base import attended, command, require_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

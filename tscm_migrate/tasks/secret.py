@@ -9,10 +9,9 @@ from typing import Any
 from invoke.collection import Collection
 
 from tscm_migrate.errors import UsageError
+from tscm_migrate.tasks.base import command
 from tscm_migrate.ui.console import say
 from tscm_migrate.util.text import suggestion
-
-from .base import command
 
 _KINDS = {"passphrase": "passphrase", "sudo": "sudo_password", "login": "login_password"}
 _NAME = ("NAME", "The secret: passphrase:HOST, sudo:HOST, login:HOST or key:FILE.")

@@ -1,4 +1,4 @@
-"""`init`, `doctor` and `host …`: create an inventory, check the workstation and the hosts, show hosts and pin their keys."""
+"""`init`, `doctor` and `host …`: create an inventory, check workstation and hosts, show and pin hosts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 
 from tscm_migrate.errors import Exit
-
-from .afterwards import adopt
-from .base import HOST_HELP, INVENTORY_HELP, command
-from .several import number_of
+from tscm_migrate.tasks.afterwards import adopt
+from tscm_migrate.tasks.base import HOST_HELP, INVENTORY_HELP, command
+from tscm_migrate.tasks.several import number_of
 
 if TYPE_CHECKING:
     from tscm_migrate.cli.doctor import Diagnosis

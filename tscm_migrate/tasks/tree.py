@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
-from tscm_migrate.tasks import afterwards
-
-from . import (
+from tscm_migrate.tasks import (
     afterwards,
     archives,
     backup,
@@ -25,7 +23,7 @@ from . import (
     secret,
     start,
 )
-from .base import command
+from tscm_migrate.tasks.base import command
 
 if TYPE_CHECKING:
     from invoke.tasks import Task
