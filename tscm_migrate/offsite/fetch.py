@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.archive import names
 from tscm_migrate.errors import CopyDamaged, ObjectExists, StoreError, UsageError
 from tscm_migrate.offsite import gpg
-from tscm_migrate.offsite.streams import Hashed, no_more
+from tscm_migrate.offsite.upload import Hashed, no_more
 from tscm_migrate.util import private
 
 if TYPE_CHECKING:

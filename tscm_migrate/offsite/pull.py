@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from tscm_migrate.appliance import archives, facts
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.appliance.archives import complete
+from tscm_migrate.appliance.backup_schedule import MARKERS
 from tscm_migrate.archive import hashing, names, select
 from tscm_migrate.archive.compression import LARGEST
 from tscm_migrate.errors import (
@@ -26,13 +27,13 @@ from tscm_migrate.errors import (
     StoreUnavailable,
 )
 from tscm_migrate.events import Emit, Message, silent
-from tscm_migrate.offsite import catalog, markers
+from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite.upload import Copied, CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import verify
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.stores.base import Store
     from tscm_migrate.ssh.shell import Shell
     from tscm_migrate.ssh.stream import StreamReader
+
 
 _ASKED = {"os", "archives", "version"}
 _TOLD = 20  # unreadable objects of a store that are named
@@ -173,7 +175,7 @@ class _Pull:
         now = [copied.manifest for copied in copies if copied.manifest.verified_at]
         verified = {manifest.archive: manifest.source_sha256 for manifest in (*before, *now)}
         try:
-            markers.leave(self.shell, verified)
+            leave_markers(self.shell, verified)
         except MigrateError as error:
             self._warn(f"its markers of off-site copies were not written: {error.message()}")
 
@@ -292,3 +294,25 @@ class FromAppliance:
                 fix="it is still being written; pull again when its backup has ended",
             )
         return hashing.digest_in(ended.stderr)
+
+
+def leave_markers(shell: Shell, verified: Mapping[str, str]) -> None:
+    """Mark on an appliance which of its archives have a verified copy off-site, and remove all other markers.
+
+    The purge of `schedule` deletes nothing else. `schedule` creates the folder; without it, nothing is written. All
+    markers are written again after each pull, so that a copy that is gone from the store has none.
+
+    Args:
+        shell: a connection to the appliance.
+        verified: name of an archive → the SHA-256 that it had on the appliance when the copy was made.
+
+    Raises:
+        SshError: they could not be written.
+    """
+    folder = quote(f"{shell.host.paths.backup_dir}/{MARKERS}")
+    script = (
+        f'd={folder}; [ -d "$d" ] && [ ! -L "$d" ] || exit 0; cd "$d" && umask 077 && rm -f ./threatstop_backup_* && '
+        'while read -r sum name; do printf "%s\\n" "$sum" >"./$name" || exit 1; done'
+    )
+    lines = "".join(f"{sum_} {name}\n" for name, sum_ in verified.items() if names.acceptable(name) and sum_)
+    shell.run(script, stdin=lines.encode(), display="mark what has a verified copy off-site")

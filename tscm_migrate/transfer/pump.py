@@ -1,8 +1,10 @@
-"""Moves bytes from a source to a target: hashes them, reports progress, and limits the rate."""
+"""Moves bytes from a source to a target: hashes them, keeps checkpoints, reports progress, and limits the rate."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import queue
 import threading
 import time
@@ -11,7 +13,8 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from tscm_migrate.errors import ArchiveChanged, TransferError
 from tscm_migrate.events import Emit, Progress
-from tscm_migrate.transfer.checkpoint import EVERY
+from tscm_migrate.util import private
+from tscm_migrate.util.private import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
 
     from tscm_migrate.transfer.base import ByteSink
 
+
 T = TypeVar("T")
 
+EVERY = 1 << 19  # bytes between two lines of a checkpoint
 _INTERVAL = 0.2  # seconds between two progress events
 _WINDOW = 300.0  # seconds over which the rate is averaged
 _SLOWEST = 64.0  # bytes a second, on average in a window; the smallest --limit is 16 times that
@@ -33,7 +38,7 @@ class Digest:
     Args:
         sha: a running hash to continue; None: start with no data.
         done: bytes that `sha` has hashed.
-        mark: called for each `checkpoint.EVERY` bytes with their number so far and their SHA-256.
+        mark: called for each `EVERY` bytes with their number so far and their SHA-256.
     """
 
     def __init__(self, sha: _Hash | None = None, done: int = 0, mark: Callable[[int, str], None] | None = None) -> None:
@@ -195,3 +200,37 @@ def pump(
                 progress.add(len(piece))
                 pace.add(len(piece))
         return seen, sha.hex()
+
+
+class Checkpoint:
+    """The checkpoint of one archive on one source: a file on this workstation with its running SHA-256.
+
+    With it, a prefix of a source that cannot hash need not be read again to be verified. Each line is a JSON list of a
+    number of bytes and their SHA-256; there is one for each half MiB. The file name is derived from the source, the
+    path, the size and the modification time, so that a changed archive has no checkpoint. Damaged lines are ignored.
+    """
+
+    def __init__(self, *identity: object) -> None:
+        name = hashlib.sha256(json.dumps([str(part) for part in identity]).encode()).hexdigest()[:32]
+        self.path = state_folder() / "transfers" / f"{name}.jsonl"
+
+    def add(self, size: int, sha256: str) -> None:
+        """Store the SHA-256 of the first `size` bytes; if the disk is full, only the ability to resume is lost."""
+        with contextlib.suppress(OSError):
+            private.folder(self.path.parent)
+            private.append(self.path, json.dumps([size, sha256]) + "\n")
+
+    def marks(self) -> dict[int, str]:
+        """Return all lines: size in bytes → SHA-256."""
+        found: dict[int, str] = {}
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            for line in self.path.read_text(encoding="ascii").splitlines():
+                with contextlib.suppress(ValueError, TypeError):
+                    size, sha256 = json.loads(line)
+                    found[int(size)] = str(sha256)
+        return found
+
+    def delete(self) -> None:
+        """Delete the file."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)

@@ -19,10 +19,9 @@ from tscm_migrate.archive.names import acceptable
 from tscm_migrate.errors import ArchiveChanged, CommandFailed, TransferError
 from tscm_migrate.events import Emit, Message
 from tscm_migrate.transfer.base import Sent, Source, Target, TargetState, TransferJob
-from tscm_migrate.transfer.checkpoint import EVERY, Checkpoint
 from tscm_migrate.transfer.endpoints.folder import FolderEnd
 from tscm_migrate.transfer.endpoints.sftp import SftpEnd
-from tscm_migrate.transfer.pump import Background, Digest, ProgressReporter, Throttle, pump
+from tscm_migrate.transfer.pump import EVERY, Background, Checkpoint, Digest, ProgressReporter, Throttle, pump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,7 @@ from tscm_migrate.model import Secret
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite import gpg as seal
 from tscm_migrate.offsite.stores.local import LocalStore
-from tscm_migrate.offsite.streams import peek
-from tscm_migrate.offsite.upload import CopyPolicy, make_copy
+from tscm_migrate.offsite.upload import CopyPolicy, make_copy, peek
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

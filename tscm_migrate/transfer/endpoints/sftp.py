@@ -22,7 +22,7 @@ from tscm_migrate.errors import (
 from tscm_migrate.model import Archive
 from tscm_migrate.ssh import sftp as fast
 from tscm_migrate.transfer.base import ByteSink, ByteStream, TargetState
-from tscm_migrate.transfer.checkpoint import Checkpoint
+from tscm_migrate.transfer.pump import Checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
