@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tscm_migrate.demo.base import Lab
+    from tests.harness.any_lab import Lab
 
 PHRASE = "read the manual aloud"
 RUN = (

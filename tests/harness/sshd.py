@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tscm_migrate.demo.ports import free_port
+from tscm_migrate.demo.base import free_port
 from tscm_migrate.model import Host
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import paramiko
 import pytest
 
-from tscm_migrate.demo.base import Lab
+from tests.harness.any_lab import Lab
 from tscm_migrate.demo.embedded import EmbeddedLab, available
-from tscm_migrate.demo.embedded import cron as crons
+from tscm_migrate.demo.embedded.machine import is_due
 from tscm_migrate.demo.embedded.shims.proc import pids
 from tscm_migrate.demo.profile import new_profile, old_profile
 
@@ -258,7 +258,7 @@ def test_tsadmin_backs_up_over_ssh(shared: EmbeddedLab, old: Client) -> None:
 
 
 def test_a_reboot_brings_the_saved_address_and_another_boot(lab: EmbeddedLab) -> None:
-    from tscm_migrate.demo.guest import Net, write_net
+    from tscm_migrate.demo.guest import Net, net_text
 
     before, keys = lab.boot_id("new"), lab.root_of("new") / "etc/ssh"
     foreseen = [path.read_text().split()[1] for path in sorted(keys.glob("*.pub"))]
@@ -266,7 +266,7 @@ def test_a_reboot_brings_the_saved_address_and_another_boot(lab: EmbeddedLab) ->
     assert lab.addresses() == {"old": None, "new": NEW}
     client = Client(lab, NEW)
     client.run("sh -c 'nohup sleep 4712 >/dev/null 2>&1 &'")
-    lab.guest("new").path("interfaces").write_text(write_net(Net("eth0", dhcp=False, address=OLD)))
+    lab.guest("new").path("interfaces").write_text(net_text(Net("eth0", dhcp=False, address=OLD)))
     assert client.run("sudo -n shutdown -r now")[0] == 0
     until(lambda: lab.addresses()["new"] == OLD)
     until(lambda: not client.ssh.get_transport().is_active())
@@ -281,9 +281,9 @@ def test_a_reboot_brings_the_saved_address_and_another_boot(lab: EmbeddedLab) ->
 
 
 def test_two_at_one_address_are_refused_and_recorded(lab: EmbeddedLab) -> None:
-    from tscm_migrate.demo.guest import Net, write_net
+    from tscm_migrate.demo.guest import Net, net_text
 
-    lab.guest("new").path("interfaces").write_text(write_net(Net("eth0", dhcp=False, address=OLD)))
+    lab.guest("new").path("interfaces").write_text(net_text(Net("eth0", dhcp=False, address=OLD)))
     client = Client(lab, NEW)
     client.run("sudo -n reboot")
     until(lab.collisions)
@@ -353,4 +353,4 @@ def test_cron_starts_updates_every_minute_until_its_entry_is_moved(tmp_path: Pat
 def test_cron_entries_are_due_as_in_cron(fields: str, when: str, *, due: bool) -> None:
     from datetime import datetime
 
-    assert crons.is_due(fields.split(), datetime.fromisoformat(when + "+00:00")) == due
+    assert is_due(fields.split(), datetime.fromisoformat(when + "+00:00")) == due

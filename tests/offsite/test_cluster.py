@@ -18,7 +18,7 @@ from tests.support.incoming import encrypted
 from tscm_migrate.campaign import plan as plans
 from tscm_migrate.campaign import run as running
 from tscm_migrate.campaign.journal import Result
-from tscm_migrate.demo.ports import free_port
+from tscm_migrate.demo.base import free_port
 from tscm_migrate.errors import Exit, UsageError
 from tscm_migrate.fleet.executors import Cluster, cluster, create_certificates
 from tscm_migrate.fleet.pull import PullWorkers, pulls

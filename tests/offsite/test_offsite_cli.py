@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-    from tscm_migrate.demo.base import Lab
+    from tests.harness.any_lab import Lab
 
 PHRASE = "drill me gently"
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(embedded.available()), reason=str(embedded.available()))]

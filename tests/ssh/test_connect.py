@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness.sshd import Sshd, make_key
-from tscm_migrate.demo.ports import free_port
+from tscm_migrate.demo.base import free_port
 from tscm_migrate.errors import AuthFailed, HostKeyChanged, HostKeyUnknown, Unreachable
 from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect

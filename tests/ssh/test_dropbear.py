@@ -20,7 +20,7 @@ from tests.harness.sshd import make_key
 from tests.support.pair import NAME, OTHER
 from tscm_migrate.appliance import facts, processes
 from tscm_migrate.appliance.appliance import Appliance
-from tscm_migrate.demo.ports import free_port
+from tscm_migrate.demo.base import free_port
 from tscm_migrate.errors import NoSftp
 from tscm_migrate.model import Host, Paths
 from tscm_migrate.ssh.connect import NoSecrets, connect

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness.sshd import Sshd
-from tscm_migrate.demo.ports import free_port
+from tscm_migrate.demo.base import free_port
 from tscm_migrate.errors import Unreachable
 from tscm_migrate.ssh import known_hosts, pinning
 

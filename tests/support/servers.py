@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.demo.ports import free_port
+from tscm_migrate.demo.base import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

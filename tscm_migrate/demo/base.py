@@ -1,19 +1,13 @@
-"""The interface of all labs, however their appliances are made; tests are written against it."""
+"""What all labs share: names, the command of the tool and its environment, free ports on loopback."""
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
-
-if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Mapping
-
-    from tscm_migrate.demo.guest import Guest
-    from tscm_migrate.demo.profile import Profile
+from typing import Literal
 
 Name = Literal["old", "new"]
 CHECKOUT = Path(__file__).resolve().parents[2]  # from here `python -m tscm_migrate` is imported
@@ -27,61 +21,6 @@ class Collision:
     at: str
     address: str
     names: tuple[str, ...]
-
-
-@runtime_checkable
-class Lab(Protocol):
-    """Two appliances, and a workstation to run the tool; a context manager that removes everything at its end."""
-
-    inventory: Path  # hosts.toml with tscm-old and tscm-new; known_hosts and the client key are in the same folder
-    folder: Path  # all files of this lab, also the tool's state
-
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *_: object) -> None: ...
-
-    def env(self) -> dict[str, str]:
-        """Environment variables for the tool: inventory, state folder."""
-
-    def run_tool(
-        self, *args: str, env: Mapping[str, str] | None = None, stdin: str | None = None, timeout: float = 120
-    ) -> subprocess.CompletedProcess[str]:
-        """Run `tscm-migrate ARGS` on the workstation; subprocess.TimeoutExpired after `timeout` seconds."""
-
-    def spawn_tool(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start the tool, with stdout and stderr in pipes; the caller ends it."""
-
-    def on(self, name: Name, script: str, *, root: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a shell script on an appliance, without ssh."""
-
-    def guest(self, name: Name) -> Guest:
-        """Return the simulated appliance: its files on this machine, its faults."""
-
-    def profile(self, name: Name) -> Profile:
-        """Return the profile of an appliance."""
-
-    def root_of(self, name: Name) -> Path:
-        """Return the appliance's root folder on this machine."""
-
-    def journal(self, name: Name) -> list[dict[str, Any]]:
-        """Return what its programs did, with times; see `Guest.journal`."""
-
-    def power_on(self, name: Name) -> None:
-        """Boot with the saved network settings; returns when it is running."""
-
-    def power_off(self, name: Name) -> None:
-        """Cut the power."""
-
-    def is_on(self, name: Name) -> bool:
-        """Return whether it has power."""
-
-    def boot_id(self, name: Name) -> str:
-        """Return its boot id, which changes with every boot."""
-
-    def addresses(self) -> dict[str, str | None]:
-        """Return the address at which each appliance answers; None if it does not."""
-
-    def collisions(self) -> list[Collision]:
-        """Return all cases in which two appliances wanted the same address."""
 
 
 def tool_command(*args: str) -> list[str]:
@@ -101,3 +40,38 @@ def tool_env(folder: Path, inventory: Path) -> dict[str, str]:
     }
     keep = {"PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "COVERAGE_PROCESS_START"}
     return {**{name: value for name, value in os.environ.items() if name in keep}, **ours}
+
+
+_GIVEN: set[int] = set()
+_FIRST, _SPREAD, _TRIES = 12_000, 8_000, 2_000
+
+
+def free_port(*addresses: str, also: int = 0) -> int:
+    """Return a port that is free on all these addresses, with its neighbour `also`; never twice the same in a process.
+
+    Below 32768: the system may give an ephemeral port to an outgoing connection before a server has bound it, and a
+    client could then connect to itself.
+
+    Args:
+        addresses: default: 127.0.0.1.
+        also: distance of a second port.
+
+    Raises:
+        OSError: no port is free.
+    """
+    start = _FIRST + (os.getpid() * 97) % _SPREAD  # parallel processes try different ports
+    for port in range(start, start + _TRIES):
+        if port not in _GIVEN and all(_is_free(one, port, port + also) for one in addresses or ("127.0.0.1",)):
+            _GIVEN.add(port)
+            return port
+    raise OSError("no port is free")
+
+
+def _is_free(address: str, *ports: int) -> bool:
+    for port in set(ports):
+        with socket.socket() as probe:
+            try:
+                probe.bind((address, port))
+            except OSError:
+                return False
+    return True

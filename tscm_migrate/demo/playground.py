@@ -1,4 +1,7 @@
-"""The shell of `demo --interactive`: the inventory is set, both appliances are up until the shell ends."""
+"""The shell of `demo --interactive` and its `appliance` command.
+
+In the shell the inventory is set, and both appliances are up until it ends.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ import shlex
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
+from tscm_migrate.demo.base import INVENTORY_NAMES
 from tscm_migrate.demo.embedded.lab import NEW_ADDRESS, OLD_ADDRESS, EmbeddedLab
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tscm_migrate.demo.embedded.shims.main import Shim
 
 INTRODUCTION = f"""\
 tscm-old ({OLD_ADDRESS}) and tscm-new ({NEW_ADDRESS}) are up. This shell has their inventory and the passphrase of the
@@ -47,7 +50,7 @@ def prepare(lab: EmbeddedLab) -> Path:
     control = shlex.quote(str(lab.control))
     commands = {
         "tscm-migrate": f"{python} -m tscm_migrate",
-        "appliance": f"{python} -m tscm_migrate.demo.control {control}",
+        "appliance": f"{python} -m tscm_migrate.demo.playground {control}",
     }
     for name, command in commands.items():
         path = folder / name
@@ -89,3 +92,46 @@ def _shell() -> list[str]:
     if wanted.endswith("/bash"):
         return [wanted, "--norc", "--noprofile", "-i"]
     return [wanted, "-f", "-i"] if wanted.endswith("/zsh") else ["/bin/sh", "-i"]
+
+
+_USAGE = """\
+appliance                  show both appliances
+appliance old|new on|off   switch one on or off
+appliance old|new ask      let its next restore ask a question that no dialect knows
+appliance old|new quiet    stop asking
+"""
+QUESTION = "Shall the blue lamp of the front panel be lit?"
+_WORDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "on": ("power", {"on": True}),
+    "off": ("power", {"on": False}),
+    "ask": ("ask", {"question": QUESTION}),
+    "quiet": ("ask", {"question": None}),
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run the `appliance` command: power, and a question that the tool does not know.
+
+    Args:
+        argv: the lab's control socket, then the command's own arguments.
+    """
+    socket, *words = argv
+    if not words:
+        for name, shown in INVENTORY_NAMES.items():
+            state = _lab(socket, name).ask_lab("state")
+            print(f"{shown:<9} {'on' if state['on'] else 'off':<4} {state['address'] or 'does not answer'}")  # noqa: T201
+        return 0
+    if len(words) != 2 or words[0] not in INVENTORY_NAMES or words[1] not in _WORDS:
+        print(_USAGE, end="", file=sys.stderr)  # noqa: T201
+        return 2
+    request, fields = _WORDS[words[1]]
+    _lab(socket, words[0]).ask_lab(request, **fields)
+    return 0
+
+
+def _lab(socket: str, name: str) -> Shim:
+    return Shim({"control": str(Path(socket)), "name": name}, "appliance", [])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

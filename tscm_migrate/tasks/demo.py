@@ -19,7 +19,7 @@ from tscm_migrate.ui.console import as_it_is, say
 from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
-    from tscm_migrate.demo.base import Lab
+    from tscm_migrate.demo.embedded import EmbeddedLab
 
 
 @command(
@@ -71,7 +71,7 @@ def demo(_context: Any, interactive: bool = False, keep: bool = False) -> int:
     return status
 
 
-def _migrate(lab: Lab, phrase: str) -> int:
+def _migrate(lab: EmbeddedLab, phrase: str) -> int:
     """Run the tool in a process of its own, as a user would."""
     words = ["migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes"]
     _say(f"tscm-migrate {' '.join(words)}")

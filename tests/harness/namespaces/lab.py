@@ -12,12 +12,13 @@ from tests.harness.namespaces import arp
 from tests.harness.namespaces.controller import LabError, Room, available
 from tests.harness.namespaces.provision import EMPTY, USER, make_keys, provision
 from tests.harness.namespaces.workstation import CHECKOUT, Workstation
-from tscm_migrate.demo.base import Collision, Lab
+from tscm_migrate.demo.base import Collision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from tests.harness.any_lab import Lab
     from tscm_migrate.demo.guest import Guest
     from tscm_migrate.demo.profile import Profile
 

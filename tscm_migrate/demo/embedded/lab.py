@@ -15,17 +15,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tscm_migrate.demo.base import INVENTORY_NAMES, Collision, Name, tool_command, tool_env
-from tscm_migrate.demo.embedded import cron, inventory
+from tscm_migrate.demo.base import INVENTORY_NAMES, Collision, Name, free_port, tool_command, tool_env
 from tscm_migrate.demo.embedded.appliance import EmbeddedAppliance, Wire
-from tscm_migrate.demo.embedded.machine import EmbeddedMachine
-from tscm_migrate.demo.ports import free_port
+from tscm_migrate.demo.embedded.machine import EmbeddedMachine, due_commands
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from tscm_migrate.demo.guest import Guest
     from tscm_migrate.demo.profile import Profile
+
 
 OLD_ADDRESS, NEW_ADDRESS = "127.0.1.43", "127.0.1.50"
 PATIENCE = 60.0
@@ -43,7 +42,7 @@ def available() -> str | None:
 
 
 class EmbeddedLab:
-    """See `tscm_migrate.demo.base.Lab`.
+    """Two appliances and a workstation to run the tool; a context manager that ends all its processes.
 
     Args:
         folder: for all files; created if necessary, not removed by `close`.
@@ -91,7 +90,7 @@ class EmbeddedLab:
             self._machines[name] = machine
             self._appliances[name] = EmbeddedAppliance(machine, self._wire)
         self._wire.appliances = list(self._appliances.values())
-        inventory.write(self.folder, {INVENTORY_NAMES[name]: m for name, m in self._machines.items()}, self.port)
+        write_inventory(self.folder, {INVENTORY_NAMES[name]: m for name, m in self._machines.items()}, self.port)
         (self.folder / "workstation").mkdir(exist_ok=True)
         self._thread.start()
         self._call(self._open(control))
@@ -152,7 +151,7 @@ class EmbeddedLab:
                 machine = appliance.machine
                 if not appliance.on:
                     continue
-                for command in cron.due(machine.host("etc/cron.d"), minute):
+                for command in due_commands(machine.host("etc/cron.d"), minute):
                     await asyncio.to_thread(machine.start_quietly, command)
 
     # ---- what the stand-ins ask
@@ -276,3 +275,44 @@ class EmbeddedLab:
     def collisions(self) -> list[Collision]:
         """Return all cases in which two appliances wanted the same address."""
         return list(self._wire.collisions)
+
+
+_PATHS = {
+    "tsadmin": "usr/local/bin/tsadmin",
+    "ts_backup": "usr/local/bin/ts-backup",
+    "backup_dir": "opt/threatstop/backup",
+    "etc_dir": "opt/threatstop/etc",
+    "log_dir": "var/log/threatstop",
+    "cron_entry": "etc/cron.d/multidevice-core",
+    "backup_cron": "etc/cron.d/tscm_backup",
+    "hold_dir": "var/lib/tscm-migrate",
+    "ssh_dir": "etc/ssh",
+    "os_release": "etc/os-release",
+    "boot_id": "proc/boot_id",
+    "tmpfs": "dev/shm",
+}
+
+
+def write_inventory(folder: Path, machines: Mapping[str, EmbeddedMachine], port: int) -> None:
+    """Write the three files to `folder`, and the public key to each appliance."""
+    import asyncssh
+
+    key = asyncssh.generate_private_key("ssh-ed25519", comment="tscm-lab")
+    identity = folder / "client_key"
+    key.write_private_key(identity)
+    identity.chmod(0o600)
+    key.write_public_key(identity.with_suffix(".pub"))
+    lines = ['known_hosts = "known_hosts"', "", "[defaults]", 'user = "threatstop"']
+    lines += [f"identity_file = {json.dumps(str(identity))}", "use_agent = false", f"port = {port}", ""]
+    pinned = []
+    for name, machine in machines.items():
+        allowed = machine.host("home/threatstop/.ssh/authorized_keys")
+        allowed.write_bytes(key.export_public_key())
+        allowed.chmod(0o600)
+        profile = machine.profile
+        pinned += [f"[{profile.address}]:{port} {public}" for public in machine.public_keys()]
+        lines += [f"[hosts.{name}]", f'address = "{profile.address}"', f'interface = "{profile.interface}"']
+        lines += [f"[hosts.{name}.paths]"]
+        lines += [f"{field} = {json.dumps(str(machine.host(path)))}" for field, path in _PATHS.items()] + [""]
+    (folder / "known_hosts").write_text("\n".join(pinned) + "\n", "utf-8")
+    (folder / "hosts.toml").write_text("\n".join(lines) + "\n", "utf-8")

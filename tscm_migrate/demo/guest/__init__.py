@@ -1,31 +1,31 @@
-"""Installs a simulated appliance: its programs and files below a root folder."""
+"""Installs a simulated appliance: its programs and files below a root folder; and the handle of an installed one."""
 
 from __future__ import annotations
 
 import compileall
+import io
 import json
 import os
+import shlex
 import shutil
 import sys
-from dataclasses import asdict
+import tarfile
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.demo.guest import wrappers
-from tscm_migrate.demo.guest.handle import Guest
 from tscm_migrate.demo.guest.inside import devices
 from tscm_migrate.demo.guest.inside.base import Machine
-from tscm_migrate.demo.guest.inside.netfile import Net
-from tscm_migrate.demo.guest.inside.netfile import read as read_net
-from tscm_migrate.demo.guest.inside.netfile import write as write_net
+from tscm_migrate.demo.guest.inside.network import Net, net_text, parse_net
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tscm_migrate.demo.profile import Profile
 
-__all__ = ["Guest", "Net", "install", "read_net", "write_net"]
+
+__all__ = ["Guest", "Net", "install", "net_text"]
 
 LIB = "/usr/local/lib/tscm-lab"
 USER = "threatstop"
@@ -42,7 +42,6 @@ PATHS = {
     "home": f"/home/{USER}",
     "tmp": "/tmp",
 }
-
 COMMANDS = {"reboot": ["shutdown", "-r", "now"], "restart_ssh": ["systemctl", "restart", "ssh"]}
 
 
@@ -84,18 +83,14 @@ def install(
     config = {
         "profile": profile.for_guest(),
         "paths": paths,
-        "commands": {
-            "reboot": ["shutdown", "-r", "now"],
-            "restart_ssh": ["systemctl", "restart", "ssh"],
-            **(commands or {}),
-        },
+        "commands": {**COMMANDS, **(commands or {})},
         "privileged": privileged,
         "owner": list(owner) if owner else None,
         "user": USER,
     }
     guest.host(f"{lib}/config.json").write_text(json.dumps(config), "utf-8")
     _programs(guest)
-    wrappers.write(guest, profile, python or os.path.realpath(sys.executable))
+    _write_scripts(guest, profile, python or os.path.realpath(sys.executable))
     _files(guest, profile)
     _content(guest, profile)
     if owner is not None and os.geteuid() == 0:
@@ -119,7 +114,7 @@ def _files(guest: Guest, profile: Profile) -> None:
         release.unlink()
     release.write_text(system, "utf-8")
     net = Net(profile.interface, profile.dhcp, profile.address, profile.prefix, profile.gateway, profile.dns)
-    guest.path("interfaces").write_text(write_net(net), "utf-8")
+    guest.path("interfaces").write_text(net_text(net), "utf-8")
     delay = f"sleep {profile.ts_update_delay:g}; " if profile.ts_update_delay else ""
     cron = guest.path("cron_d") / "multidevice-core"
     cron.write_text(
@@ -150,7 +145,7 @@ def _content(guest: Guest, profile: Profile) -> None:
     for number in range(profile.archives):
         taken = now - timedelta(hours=number + 1)
         path = guest.path("backup") / f"threatstop_backup_{taken:%Y-%m-%d_%H_%M_%S}.tsbak"
-        wrappers.plain_archive(path, profile, taken)
+        _plain_archive(path, profile, taken)
         path.chmod(0o664)
         os.utime(path, (taken.timestamp(), taken.timestamp()))
         if number == 0:
@@ -164,3 +159,103 @@ def _own(guest: Guest, owner: tuple[int, int]) -> None:
     for top in (*tops, guest.host(f"{guest.lib}/var")):
         for path in (top, *top.rglob("*")):
             os.chown(path, *owner, follow_symlinks=False)
+
+
+@dataclass(frozen=True)
+class Guest:
+    """An installed appliance, for the machine that runs the lab.
+
+    Args:
+        root: its root folder on this machine.
+        inside: path of that root for its programs: "/" in a mount namespace of its own.
+        lib: folder of the programs, as they see it.
+    """
+
+    root: Path
+    inside: str
+    lib: str
+
+    def host(self, path: str) -> Path:
+        """Return the path on this machine for a path of the appliance's programs."""
+        if self.inside == "/":
+            return self.root / path.lstrip("/")
+        return Path(path)
+
+    def path(self, name: str) -> Path:
+        """Return the path on this machine of a folder or file by its logical name."""
+        return self.host(self.config()["paths"][name])
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration that the programs on the appliance read."""
+        loaded: dict[str, Any] = json.loads(self.host(f"{self.lib}/config.json").read_text("utf-8"))
+        return loaded
+
+    def change(self, **fields: Any) -> None:
+        """Change fields of the profile, also for a running appliance."""
+        config = self.config()
+        config["profile"] |= fields
+        path = self.host(f"{self.lib}/config.json")
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(config), "utf-8")
+        part.chmod(0o644)
+        part.replace(path)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Return the lab's records: every call, every ts-update from start to end, with times in UTC."""
+        path = self.path("journal")
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+    def saved_net(self) -> Net | None:
+        """Return the network settings for the next boot."""
+        path = self.path("interfaces")
+        return parse_net(path.read_text("utf-8")) if path.exists() else None
+
+
+RUN = """import sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, {lib!r})
+from tscm_guest.main import main
+raise SystemExit(main({config!r}, sys.argv[1], sys.argv[2:]))
+"""
+
+
+def _script(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    path.write_text(text, "utf-8")
+    path.chmod(0o755)
+
+
+def _write_scripts(guest: Guest, profile: Profile, python: str) -> None:
+    """Write tsadmin, ts-backup, ts-update and the helper for sudo."""
+    lib, folder = guest.lib, guest.path("bin")
+    run = f"{lib}/run.py"
+    guest.host(run).write_text(RUN.format(lib=lib, config=f"{lib}/config.json"), "utf-8")
+    call = f"{shlex.quote(python)} -I -S {shlex.quote(run)}"
+    for program in ("tsadmin", "ts-backup"):
+        _script(folder / program, f'#!/bin/sh\nexec {call} {program} "$@"\n')
+    for program in ("apt-get",) if profile.os_id in ("ubuntu", "debian") else ("dnf", "yum"):
+        _script(folder / program, f'#!/bin/sh\nexec {call} {program} "$@"\n')
+    _script(guest.host(f"{lib}/as-root"), f'#!/bin/sh\nTSCM_LAB_ROOT=1 exec {call} "$@"\n')
+    _script(folder / "ts-update", _ts_update(profile.ts_update_style, python, run, call))
+
+
+def _ts_update(style: str, python: str, run: str, call: str) -> str:
+    """Return a script that stays in the process list under its own path while it works."""
+    perl = shutil.which("perl")
+    if style == "perl" and perl:
+        return f"#!{perl}\nexit(system({python!r}, '-I', '-S', {run!r}, 'ts-update-work', @ARGV) >> 8);\n"
+    if style == "python":
+        command = f"[{python!r}, '-I', '-S', {run!r}, 'ts-update-work', *sys.argv[1:]]"
+        return f"#!{python} -IS\nimport subprocess, sys\nraise SystemExit(subprocess.call({command}))\n"
+    return f'#!/bin/sh\n# ThreatSTOP updates\n{call} ts-update-work "$@"\nexit $?\n'
+
+
+def _plain_archive(path: Path, profile: Profile, taken: datetime) -> None:
+    """Write an older archive without devices, for a list with several archives."""
+    network = {"interface": profile.interface, "address": profile.address, "prefix": profile.prefix}
+    manifest = {"format": 1, "hostname": profile.hostname, "created": taken.isoformat(), "network": network}
+    data = json.dumps(manifest).encode()
+    with tarfile.open(path, "w:gz") as tar:
+        head = tarfile.TarInfo("manifest.json")
+        head.size, head.mtime = len(data), int(taken.timestamp())
+        tar.addfile(head, io.BytesIO(data))

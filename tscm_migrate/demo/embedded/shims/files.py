@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .base import Shim
+    from .main import Shim
 
 USERS = ("opt/", "home/", "var/log/threatstop", "dev/shm", "tmp/")
 

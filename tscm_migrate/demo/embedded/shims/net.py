@@ -8,7 +8,7 @@ from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .base import Shim
+    from .main import Shim
 
 
 def ip(shim: Shim) -> int:

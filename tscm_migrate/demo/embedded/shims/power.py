@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .base import Shim
+    from .main import Shim
 
 SSH = {"ssh", "sshd", "ssh.service", "sshd.service"}
 

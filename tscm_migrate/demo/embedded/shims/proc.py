@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .base import Shim
+    from .main import Shim
 
 WITH_VALUE = {True: "oOUuGgptsCN", False: "oOpU"}  # whether the word begins with a dash
 EVERYBODY = {True: "eAadx", False: "ax"}

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from .base import Shim
+    from .main import Shim
 
 TRIES = 3
 WITH_VALUE = {

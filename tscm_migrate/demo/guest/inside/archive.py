@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import netfile
-from .machine import address_of
+from . import network
+from .base import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def _gpg(machine: Machine, args: list[str], passphrase: str) -> bool:
 
 def _manifest(machine: Machine, interface: str, running: int) -> dict[str, Any]:
     profile = machine.profile
-    saved = netfile.read(machine.path("interfaces").read_text("utf-8"))
+    saved = network.parse_net(machine.path("interfaces").read_text("utf-8"))
     address, prefix = address_of(machine, interface)
     net = {**(asdict(saved) if saved else {}), "interface": interface, "address": address, "prefix": prefix}
     return {

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import term_prompt
-from .machine import device_label, device_names, device_settings
+from .base import device_label, device_names, device_settings
 from .wording import QUESTIONS
 
 if TYPE_CHECKING:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import archive, ask
-from .machine import address_of, updates_running
+from .base import address_of, updates_running
 
 if TYPE_CHECKING:
-    from .base import Machine
-    from .options import Options
+    from .base import Machine, Options
 
 
 def run(machine: Machine, options: Options) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -166,3 +168,93 @@ class Machine:
             for line in itertools.count(1):
                 self.info(f"still at it ({line})")
                 time.sleep(float(every))
+
+
+def address_of(machine: Machine, interface: str) -> tuple[str, int]:
+    """Return the address and prefix length of an interface from `ip`; end the program if it has no address."""
+    command = ["ip", "-4", "-o", "addr", "show", "dev", interface]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    found = re.search(r"inet (\d+\.\d+\.\d+\.\d+)/(\d+)", done.stdout)
+    if not found:
+        machine.fail(f"Interface {interface} not found or without an address; see --interface")
+    return found[1], int(found[2])
+
+
+def updates_running(machine: Machine) -> int:
+    """Return the number of this appliance's ts-update processes in `ps`, to mark archives that were made too early."""
+    root = str(machine.path("bin").parents[2]).rstrip("/") + "/"  # several appliances may run on one machine
+    done = subprocess.run(["ps", "-A", "-o", "args="], check=False, capture_output=True, text=True, timeout=30)
+    lines = [line.split()[:4] for line in done.stdout.splitlines()]
+    return sum(any(word.startswith(root) and word.endswith("/ts-update") for word in words) for words in lines)
+
+
+_LABELS = {
+    "asa": "Cisco ASA", "isr": "Cisco ISR", "firepower": "Cisco Firepower", "pan": "Palo Alto Networks",
+    "panos": "Palo Alto Networks", "fortinet": "Fortinet Fortigate", "nios": "Infoblox NIOS", "a10": "A10 Networks",
+    "checkpoint": "Check Point", "bind": "ISC BIND 9",
+}  # fmt: skip
+
+
+def device_label(kind: str) -> str:
+    """Return the vendor's label for a type of device."""
+    return _LABELS.get(kind, kind)
+
+
+def device_names(machine: Machine) -> list[str]:
+    """Return the configured devices."""
+    folder = machine.path("devices")
+    return sorted(path.parent.name for path in folder.glob("*/device.json"))
+
+
+def device_settings(machine: Machine, name: str) -> dict[str, Any]:
+    """Return the content of a device's file."""
+    loaded: dict[str, Any] = json.loads(machine.path("devices").joinpath(name, "device.json").read_text("utf-8"))
+    return loaded
+
+
+FLAGS = {"all"}
+NUMBERS = {"debug", "bypass_netconf", "leave_tmp_files", "force_apply_netconf"}
+
+
+@dataclass
+class Options:
+    """Parsed arguments; names and defaults as documented."""
+
+    words: list[str] = field(default_factory=list)
+    interface: str = "eth0"
+    action: str = "backup"
+    gpg_passphrase: str = ""
+    gpg_passphrase_file: str = ""
+    type: str = ""
+    debug: int = 5
+    bypass_netconf: int = 0
+    leave_tmp_files: int = 0
+    force_apply_netconf: int = 0
+    all: int = 0
+
+
+def parse_options(machine: Machine, argv: list[str]) -> Options:
+    """`--name=value` and `--name value`; anything unknown ends the program with status 2."""
+    options = Options()
+    known = {f.name for f in fields(Options)} - {"words"}
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            options.words.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        if name not in known:
+            machine.fail(f"Unknown option: --{name}", 2)
+        if not equals:
+            value = "1" if name in FLAGS else rest.pop(0) if rest else ""
+        if name in NUMBERS | FLAGS:
+            if not value.isdigit():
+                machine.fail(f"--{name} wants a number", 2)
+            setattr(options, name, int(value))
+        else:
+            setattr(options, name, value)
+    if not 1 <= options.debug <= 7:
+        machine.fail("--debug wants a number from 1 to 7", 2)
+    machine.debug = options.debug
+    return options

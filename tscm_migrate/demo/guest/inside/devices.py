@@ -1,21 +1,23 @@
-"""Devices: `tsadmin list`, `update`, `add`, `configure`, and what restore does to them."""
+"""Devices: `tsadmin list`, `update`, `add`, `configure`, what restore does to them, and the work of `ts-update`."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import signal
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from . import archive, ask
-from .machine import device_label, device_names, device_settings
+from .base import ProgramExit, device_label, device_names, device_settings
 
 if TYPE_CHECKING:
     import tarfile
+    from types import FrameType
 
-    from .base import Machine
-    from .options import Options
+    from .base import Machine, Options
 
 
 def create(machine: Machine, device: dict[str, Any]) -> None:
@@ -100,3 +102,20 @@ def restore(machine: Machine, tar: tarfile.TarFile) -> list[str]:
         kind = device_settings(machine, name)["kind"] if (folder / "device.json").is_file() else ""
         machine.info(machine.wording.message("restoring", name=name, label=device_label(kind)))
     return failed
+
+
+def ts_update(machine: Machine) -> int:
+    """Simulate fetching policies and pushing them to the devices."""
+
+    def ended(number: int, _frame: FrameType | None) -> None:
+        machine.note("ts-update-end", killed=number)
+        raise ProgramExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, ended)
+    machine.note("ts-update-start", argv=machine.argv)
+    time.sleep(float(machine.profile["ts_update_seconds"]))
+    with machine.path("log").joinpath("ts-update.log").open("a", encoding="utf-8") as log:
+        log.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} [INFO ] : update done\n")
+    machine.note("ts-update-end", killed=0)
+    return 0

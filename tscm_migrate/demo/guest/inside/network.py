@@ -1,16 +1,16 @@
-"""`tsadmin network`: the dialogue, and saving settings that take effect at the next boot."""
+"""`tsadmin network`, its dialogue, and /etc/network/interfaces: written for the next boot, and read by the lab then."""
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 from typing import TYPE_CHECKING
 
-from . import ask, netfile
-from .machine import address_of
+from . import ask
+from .base import address_of
 
 if TYPE_CHECKING:
-    from .base import Machine
-    from .options import Options
+    from .base import Machine, Options
 
 
 def run(machine: Machine, options: Options) -> int:
@@ -25,7 +25,7 @@ def dialogue(machine: Machine, interface: str, own: str) -> None:
     """Ask for the settings one by one, show them, and apply them after confirmation."""
     if ask.yes(machine, "dhcp"):
         machine.write("Applying DHCP settings...\n")
-        net = netfile.Net(interface, dhcp=True)
+        net = Net(interface, dhcp=True)
         shown = "\tInterface Address Method: DHCP\n"
     else:
         address = _address(machine, "ip", "IP Address")
@@ -33,7 +33,7 @@ def dialogue(machine: Machine, interface: str, own: str) -> None:
         gateway = _address(machine, "gateway", "Gateway")
         servers = _servers(machine)
         prefix = IPv4Network(f"0.0.0.0/{mask}").prefixlen
-        net = netfile.Net(interface, False, address, prefix, gateway, tuple(servers))  # noqa: FBT003
+        net = Net(interface, False, address, prefix, gateway, tuple(servers))  # noqa: FBT003
         shown = f"\tInterface Address Method: STATIC\n\tIP Address: {address}\n\tSubnet Mask: {mask}\n"
         shown += f"\tGateway: {gateway}\n" + "".join(f"\tDNS Server: {server}\n" for server in servers)
     machine.write("\t*** Verify IP settings ***\n" + shown)
@@ -68,7 +68,7 @@ def _address(machine: Machine, question: str, label: str, *, empty: bool = False
     machine.fail("No valid address, giving up.")
 
 
-def apply(machine: Machine, net: netfile.Net, own: str) -> None:
+def apply(machine: Machine, net: Net, own: str) -> None:
     """Save the settings; the present address stays until the next boot."""
     path = machine.path("interfaces")
     machine.write("[Backing up current configuration]\n")
@@ -77,8 +77,61 @@ def apply(machine: Machine, net: netfile.Net, own: str) -> None:
     machine.write("applying permanent config to /etc/network/interfaces\n")
     machine.write("[ ok ] Restarting networking (via systemctl): networking.service.\n")
     part = path.with_name("interfaces.part")
-    part.write_text(netfile.write(net), "utf-8")
+    part.write_text(net_text(net), "utf-8")
     part.replace(path)
     machine.note("network-saved", address=net.address, dhcp=net.dhcp)
     machine.write(f"The IP address: {own} will disappear on next reboot\nYour current IP: {own}\n")
     machine.write("Success: Network setup complete.\n")
+
+
+@dataclass(frozen=True)
+class Net:
+    """Settings of an interface for the next boot; `address` is "" with DHCP."""
+
+    interface: str
+    dhcp: bool
+    address: str = ""
+    prefix: int = 24
+    gateway: str = ""
+    dns: tuple[str, ...] = ()
+
+
+def net_text(net: Net) -> str:
+    """Return the text of the file."""
+    head = "# written by tsadmin network\nauto lo\niface lo inet loopback\n\n"
+    head += f"auto {net.interface}\niface {net.interface} inet {'dhcp' if net.dhcp else 'static'}\n"
+    if net.dhcp:
+        return head
+    mask = IPv4Interface(f"{net.address}/{net.prefix}").netmask
+    body = f"    address {net.address}\n    netmask {mask}\n"
+    if net.gateway:
+        body += f"    gateway {net.gateway}\n"
+    if net.dns:
+        body += f"    dns-nameservers {' '.join(net.dns)}\n"
+    return head + body
+
+
+def parse_net(text: str) -> Net | None:
+    """Return the first interface that is not loopback; None if the text has no such interface, or is not valid."""
+    name, method, values = "", "", {}
+    for line in text.splitlines():
+        words = line.split("#")[0].split()
+        if len(words) >= 4 and words[0] == "iface":
+            if name:
+                break
+            if words[1] != "lo":
+                name, method = words[1], words[3]
+        elif len(words) >= 2 and name:
+            values[words[0]] = words[1:]
+    if not name:
+        return None
+    if method == "dhcp":
+        return Net(name, dhcp=True)
+    try:
+        address, _, length = values["address"][0].partition("/")
+        mask = length or values.get("netmask", ["255.255.255.0"])[0]
+        own = IPv4Interface(f"{address}/{mask}")
+    except (KeyError, ValueError):
+        return None
+    gateway = values.get("gateway", [""])[0]
+    return Net(name, False, str(own.ip), own.network.prefixlen, gateway, tuple(values.get("dns-nameservers", ())))  # noqa: FBT003

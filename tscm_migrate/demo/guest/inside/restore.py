@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import archive, ask, devices, network
 from .backup import given
-from .base import Machine, ProgramExit
-from .machine import address_of, device_names
-from .netfile import Net
+from .base import ProgramExit, address_of, device_names
+from .network import Net
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .options import Options
+    from .base import Machine, Options
 
 OURS = ("multidevice-core", "tscm_backup")
 
