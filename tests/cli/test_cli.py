@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -365,6 +366,7 @@ def test_who_has_closed_the_output_gets_the_exit_code_all_the_same(tmp_path: Pat
         (["check", "--from", "a", "--to", "b"], ["plan", "--checks-only", "--from", "a", "--to", "b"]),
         (["pull", "--to", "x", "--host", "tscm-old"], ["archive.pull", "tscm-old", "--to", "x"]),
         (["push", "FILE", "--host=tscm-new"], ["archive.push", "tscm-new", "FILE"]),
+        (["backup", "a"], ["archive.create", "--host", "a"]),
         (["doctor", "--offline"], ["doctor", "--local"]),
         (["schedule", "a", "--days=90"], ["schedule", "--name", "a", "--older=90"]),
     ],
@@ -394,9 +396,32 @@ def test_an_old_name_still_works_and_the_new_one_is_printed(
         (["-q", "run", "list", "-y", "-i", "f.toml"], ["run.list"]),
         (["run", "list", "--inventory=f.toml", "--json"], ["run.list", "--json"]),
         (["migrate", "--interface", "-y", "-y"], ["migrate", "--interface", "-y", "-y"]),
+        (["offsite", "pull", "a", "--tag", "keep", "b"], ["offsite.pull", "--host", "a", "--tag", "keep", "--host", "b"]),
+        (["offsite", "status", "--host", "a"], ["offsite.status", "--host", "a"]),
+        (["offsite", "schedule", "install", "a"], ["offsite.schedule", "install", "--host", "a"]),
+        (["offsite", "schedule", "show"], ["offsite.schedule", "show"]),
+        (["prompts", "explain", "a", "--set", "dns=1", "dhcp=y", "-"],
+         ["prompts.explain", "--host", "a", "--set", "dns=1", "--set", "dhcp=y"]),
     ],
-)
-def test_global_options_stand_before_or_after_the_command(typed: list[str], read: list[str]) -> None:
+)  # fmt: skip
+def test_global_options_stand_anywhere_and_a_host_needs_no_option(typed: list[str], read: list[str]) -> None:
     from tscm_migrate.cli.arguments import for_invoke
 
     assert for_invoke(typed, program().namespace) == read
+
+
+def test_each_page_of_the_help_fits_80_columns_and_has_at_most_12_options_below_a_title(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tscm_migrate.cli import help_pages
+
+    monkeypatch.setenv("COLUMNS", "80")
+    root = program().namespace
+    pages = {name: help_pages.command(root[name], name.replace(".", " ")) for name in root.task_names}
+    pages |= {name: help_pages.group(root, name) for name in root.collections} | {"": help_pages.front(root)}
+    for name, page in pages.items():
+        assert [line for line in page.splitlines() if len(line) > 80] == [], name
+        for title, rows in re.findall(r"^(\w[\w ]*):\n((?:  .*\n)+)", page, re.MULTILINE):
+            assert len(re.findall(r"^  -", rows, re.MULTILINE)) <= 12, (name, title)
+    assert "Change window:" in pages["migrate"]
+    assert "\nOptions:" not in pages["migrate"]  # an option without a subject

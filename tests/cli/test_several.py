@@ -41,17 +41,17 @@ def run(lab: EmbeddedLab, *words: str, code: int = 0) -> subprocess.CompletedPro
 
 
 def test_backups_of_a_group_are_made_side_by_side_and_failures_are_told_by_reason(lab: EmbeddedLab) -> None:
-    text = run(lab, "backup", "--group", "all", "--jobs", "4", code=4).stdout
+    text = run(lab, "archive", "create", "--group", "all", "--jobs", "4", code=4).stdout
     assert all(f"{name}: " in text for name in ("tscm-old", "tscm-new"))
     assert text.count("SHA-256 ") == 2
     assert text.count("FAILED on 2 hosts: ") == 1, text
     assert "  gone-1, gone-2" in text
-    lines = run(lab, "backup", "--group", "all", "--json", code=4).stdout.splitlines()
+    lines = run(lab, "archive", "create", "--group", "all", "--json", code=4).stdout.splitlines()
     events = [json.loads(line) for line in lines]
     made = {one["host"]: one["archive"]["sha256"] for one in events if one["event"] == "backup"}
     assert sorted(made) == ["tscm-new", "tscm-old"]
     assert sorted(one["host"] for one in events if one["event"] == "error") == ["gone-1", "gone-2"]
-    run(lab, "backup", "--group", "rest", code=1)
+    run(lab, "archive", "create", "--group", "rest", code=1)
 
 
 def test_a_schedule_is_written_to_every_host_of_a_group(lab: EmbeddedLab) -> None:
@@ -67,5 +67,5 @@ def test_doctor_shows_what_hosts_have_in_common_once(lab: EmbeddedLab) -> None:
     text = run(lab, "doctor", "--group", "rest", code=4).stdout
     assert sum("gone-1, gone-2: " in line for line in text.splitlines()) >= 1, text
     assert "tscm-old" not in text
-    run(lab, "backup", "tscm-old", "--group", "all", code=2)
-    run(lab, "backup", "--group", "all", "--jobs", "0", code=2)
+    run(lab, "archive", "create", "tscm-old", "--group", "all", code=2)
+    run(lab, "archive", "create", "--group", "all", "--jobs", "0", code=2)

@@ -61,7 +61,7 @@ def test_what_was_left_is_completed_compared_and_adopted(rooms: MakeLab) -> None
     assert load(lab.inventory).host("tscm-new").address == "10.1.1.43"
     moved = tool(lab, "archive", "list", "tscm-old", status=2)
     assert "tscm-old was migrated to tscm-new, which is at 10.1.1.43 now" in moved.stderr
-    made = json.loads(tool(lab, "backup", "tscm-new", "--json").stdout.splitlines()[-1])
+    made = json.loads(tool(lab, "archive", "create", "tscm-new", "--json").stdout.splitlines()[-1])
     assert made["archive"]["name"].endswith(".gpg")
     assert sorted(made["devices"]) == ["a-asa", "b-isr", "c-pan"]
     listed = json.loads(tool(lab, "archive", "list", "tscm-new", "--json").stdout)

@@ -147,14 +147,15 @@ def _in_group(words: list[str], group: Collection) -> list[str]:
 
 
 def _positional(words: list[str], task: Any) -> list[str]:
-    """Give its option to each word of the argument that may be left out."""
+    """Give its option to each word of the argument that may be left out, which follows the other arguments."""
     name, *rest = words
     trailing = getattr(task, "trailing", "")
-    if name == "prompts.explain":
-        return [name, *_each_set(rest)]
     if not trailing:
         return words
+    if name == "prompts.explain":
+        rest = _each_set(rest)
     arguments = task.get_arguments()
+    required = sum(argument.positional for argument in arguments)
     valued = {_flag(one) for argument in arguments if argument.takes_value for one in argument.names}
     many = any(argument.kind is list for argument in arguments if argument.names[0] == trailing)
     option = _flag(trailing)
@@ -163,7 +164,8 @@ def _positional(words: list[str], task: Any) -> list[str]:
     given: list[str] = []
     for at, word in enumerate(rest):
         free = not word.startswith("-") and not (at and rest[at - 1] in valued)
-        given += [option, word] if free and (many or option not in given) else [word]
+        required -= free
+        given += [option, word] if free and required < 0 and (many or option not in given) else [word]
     return [name, *given]
 
 

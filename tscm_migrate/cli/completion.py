@@ -120,7 +120,7 @@ def _for_task(task: Any, words: list[str], given: list[str]) -> Iterator[str]:
         yield from _values(places[min(len(free), len(places) - 1)], task, given)
     for one in arguments:
         flag = f"--{'no-' * (one.kind is bool and one.default is True)}{option_name(one)}"
-        if not one.positional and (one.kind is list or flag not in words):
+        if one not in places and (one.kind is list or flag not in words):
             yield from _words([(flag, one.help or "")])
     yield "--help\tShow the help of this command"
 

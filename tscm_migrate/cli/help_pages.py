@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any
-
-from invoke.terminals import pty_size
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import Exit
@@ -85,12 +84,18 @@ def command(task: Any, name: str) -> str:
     about, examples = parts(task)
     lines = [" ".join(["Usage: tscm-migrate", name, *words, *(["[options]"] if own or shared else [])]), ""]
     lines += _fitting(about)
-    titles = {"Arguments": places, "Options": own, "Global options": shared}
-    for title, chosen in titles.items():
+    for title, chosen in {"Arguments": places, **_by_subject(own, task), "Global options": shared}.items():
         rows = [(placed(one, task) if one in places else flags(one, task), one.help or "") for one in chosen]
         lines += ["", f"{title}:", *columns(rows)] if rows else []
-    lines += ["", "Examples:", *(f"    {line}" for line in examples)] if examples else []
+    lines += ["", "Examples:", *(_example(line) for line in examples)] if examples else []
     return "\n".join(lines)
+
+
+def _by_subject(options: list[Argument], task: Any) -> dict[str, list[Argument]]:
+    """Return the options by the titles of the task's subjects; those without a subject below "Options"."""
+    by_name = {option_name(one): one for one in options}
+    titles = {title: [by_name.pop(name) for name in names if name in by_name] for title, names in task.subjects.items()}
+    return {**titles, "Options": list(by_name.values())}
 
 
 def placed(argument: Argument, task: Any) -> str:
@@ -123,9 +128,20 @@ def parts(task: Any) -> tuple[str, list[str]]:
     return about.strip(), textwrap.dedent(examples).splitlines()
 
 
+def _width() -> int:
+    """Return how many columns are used: those of the terminal or of COLUMNS, within limits."""
+    return max(_NARROW, min(shutil.get_terminal_size().columns, _WIDE))
+
+
+def _example(line: str) -> str:
+    """Return an example, continued on further lines where it is too long; it can still be copied into a shell."""
+    parts = textwrap.wrap(line, _width() - 6, break_on_hyphens=False, break_long_words=False, subsequent_indent="    ")
+    return " \\\n".join(f"    {part}" for part in parts)
+
+
 def columns(rows: Sequence[tuple[str, str]], least: int = 0) -> Iterator[str]:
     """Yield lines of two columns, the right one wrapped; a long left cell has a line of its own."""
-    width = max(_NARROW, min(pty_size()[0], _WIDE))
+    width = _width()
     left = max(least, *(len(cell) for cell, _ in rows if len(cell) <= width // 2 - 8), 8) + 4
     for cell, text in rows:
         lines = textwrap.wrap(text, width - left, break_on_hyphens=False, break_long_words=False) or [""]
@@ -138,7 +154,7 @@ def columns(rows: Sequence[tuple[str, str]], least: int = 0) -> Iterator[str]:
 
 def _fitting(text: str) -> list[str]:
     """Wrap paragraphs to the terminal's width; indented ones are commands and stay as they are."""
-    width = max(_NARROW, min(pty_size()[0], _WIDE))
+    width = _width()
     lines: list[str] = []
     for paragraph in text.split("\n\n"):
         if paragraph.startswith("    "):

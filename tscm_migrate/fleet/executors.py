@@ -156,7 +156,8 @@ def create_certificates(folder: Path, hosts: Sequence[str], *, days: int = _CERT
     from cryptography.x509.oid import NameOID
 
     if not hosts:
-        raise UsageError("no host was given", "name the machines: --host scheduler.example.net --host 10.0.0.5")
+        fix = "name the machines: tscm-migrate cluster certificates scheduler.example.net 10.0.0.5"
+        raise UsageError("missing argument: HOST", fix)
     private.folder(folder)
     if taken := [folder / name for name in CERTIFICATES if (folder / name).exists()]:
         raise UsageError(f"{taken[0]} exists already", "choose another folder, or remove the old certificates")

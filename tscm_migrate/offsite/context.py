@@ -67,7 +67,7 @@ class OffsiteContext:
         if not names and not groups:
             found = list(self.inventory.present)
         if not found:
-            raise UsageError("no host is meant", "name one: --host NAME, --group NAME, or fill the inventory")
+            raise UsageError("the inventory has no hosts", "name one, or add hosts: tscm-migrate init")
         return list({host.name: host for host in found}.values())
 
     def jobs(

@@ -68,7 +68,7 @@ def _checked(chunks: Iterator[bytes], manifest: Manifest, store: Store, sha256: 
         raise CopyDamaged(
             detail=f"{store.url}: {manifest.host}: {manifest.id}: other bytes come back than went in "
             f"({passed.size} of {size})",
-            fix=f"take another copy: tscm-migrate offsite list --host {manifest.host}",
+            fix=f"take another copy: tscm-migrate offsite list {manifest.host}",
         )
 
 

@@ -1,4 +1,4 @@
-"""`archive list|pull|push`: the archives on an appliance."""
+"""`archive list|create|pull|push`: the archives on an appliance."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
+from tscm_migrate.tasks.backup import backup
 from tscm_migrate.tasks.base import command
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _EVENTS = "Print events as JSON, one object a line."
 
 def collection() -> Collection:
     """Return the commands below `archive`."""
-    return Collection("archive", listed, pull, push)
+    return Collection("archive", listed, backup, pull, push)
 
 
 @contextlib.contextmanager

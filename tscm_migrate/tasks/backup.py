@@ -1,4 +1,4 @@
-"""`backup` and `schedule`: one backup without a migration, and regular backups on an appliance.
+"""`archive create` and `schedule`: one backup without a migration, and regular backups on an appliance.
 
 `schedule` writes a cron file without the mistakes of the documented one.
 """
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @command(
+    name="create",
     trailing="host",
     help={
         "host": HOST_HELP,
@@ -50,8 +51,8 @@ def backup(
     copy it off-site: `tscm-migrate offsite pull`.
 
     Examples:
-        tscm-migrate backup tscm-old
-        tscm-migrate backup --group branches --jobs 8 --json
+        tscm-migrate archive create tscm-old
+        tscm-migrate archive create --group branches --jobs 8 --json
     """
     from dataclasses import asdict
 

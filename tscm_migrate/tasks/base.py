@@ -51,10 +51,12 @@ class CommandTask(Task[Any]):
     """A task with short options, named values, and a positional argument that may be left out.
 
     `trailing` is the parameter that takes words without an option, or "". `values` has the name of each option's value.
+    `subjects` has the titles under which the help shows the options: title → options; "Options" for all others.
     """
 
     trailing: str = ""
     values: Mapping[str, str] = {}
+    subjects: Mapping[str, Sequence[str]] = {}
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the options; more than once, although invoke forgets their help at the first time."""
@@ -85,6 +87,7 @@ def command(
     trailing: str = "",
     iterable: Sequence[str] = (),
     name: str | None = None,
+    subjects: Mapping[str, Sequence[str]] | None = None,
 ) -> Callable[[Callable[..., Any]], Task[Any]]:
     """Make a task of a function that returns an exit code or None.
 
@@ -95,6 +98,7 @@ def command(
         trailing: a parameter that may be given without its option's name, or left out.
         iterable: parameters whose option may be repeated.
         name: the task's name, if the function's name would be a Python keyword.
+        subjects: see `CommandTask`.
     """
 
     def wrap(body: Callable[..., Any]) -> Task[Any]:
@@ -109,7 +113,7 @@ def command(
             run, klass=CommandTask, name=name, help=texts, positional=list(positional), iterable=list(iterable),
             auto_shortflags=False,
         )  # fmt: skip
-        made.trailing, made.values = trailing, values
+        made.trailing, made.values, made.subjects = trailing, values, subjects or {}
         return cast("Task[Any]", made)
 
     return wrap
@@ -208,7 +212,7 @@ GROUPS = {
     "Set up": ("init", "doctor", "host", "secret"),
     "Migrate": ("plan", "rehearse", "migrate", "resume", "rollback", "run", "campaign", "demo"),
     "After a migration": ("verify", "devices", "report"),
-    "Backups": ("backup", "archive", "offsite", "schedule"),
+    "Backups": ("archive", "offsite", "schedule"),
     "More": ("prompts", "cluster", "support", "completion", "man"),
 }
 # What each group of commands is for.
@@ -228,6 +232,7 @@ ABOUT = {
 # Old name → new name. They work for one release and print one line with the new name.
 RENAMED = {
     "archives": "archive list",
+    "backup": "archive create",
     "check": "plan --checks-only",
     "forget": "run discard",
     "manual": "man",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 
 from tscm_migrate.errors import Exit, UsageError
-from tscm_migrate.tasks.base import INVENTORY_HELP, attended, command, confirm
+from tscm_migrate.tasks.base import INVENTORY_HELP, SHARED, attended, command, confirm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PLAN = "The plan, a TOML file; docs/how-to/campaign.md has an example."
 _NAME = "Name of the campaign, as in its plan."
 _RUN = {
-    "yes": "Do not ask for confirmation (required without a terminal).",
+    "yes": SHARED["yes"],
     "json": "Print every pair's events as JSON, one object a line.",
     "cluster": "Run the pairs on the workers of [offsite.cluster].",
     "no_rehearsal": "Do not rehearse the pairs first; unknown questions then refuse a pair in its own wave.",
@@ -120,7 +120,10 @@ def status(_context: Any, name: str, json: bool = False) -> int:
     return Exit.DONE if all(one is not None and one.good for one in done) else Exit.ATTENTION
 
 
-@command(positional=["name"], help={"name": _NAME, "to": "Write the page to this file (default: beside the journal)."})
+@command(
+    positional=["name"],
+    help={"name": _NAME, "to": ("FILE", "Write the page to this file (default: beside the journal).")},
+)
 def report(_context: Any, name: str, to: str | None = None) -> None:
     """Write the campaign's index page: every pair with its estimate, its downtime and a link to its report.
 

@@ -17,7 +17,7 @@ from tscm_migrate.tasks.base import command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FOLDER = "Folder with the certificates (default: cluster)."
+_FOLDER = ("FOLDER", "Folder with the certificates (default: cluster).")
 
 
 def collection() -> Collection:
@@ -26,9 +26,10 @@ def collection() -> Collection:
 
 
 @command(
+    trailing="host",
     iterable=["host"],
     help={
-        "host": "Name or address at which the scheduler or a worker is reached (repeatable).",
+        "host": ("HOST", "Name or address at which the scheduler or a worker is reached (repeatable)."),
         "to": _FOLDER,
         "valid": ("DURATION", "Time until the certificates expire."),
     },
@@ -37,7 +38,7 @@ def certificates(_context: Any, host: list[str], to: str = "cluster", valid: str
     """Create the certificates that scheduler, workers and this workstation share. Copy the folder to each machine.
 
     Examples:
-        tscm-migrate cluster certificates --host scheduler.example.net --host 10.0.0.5
+        tscm-migrate cluster certificates scheduler.example.net 10.0.0.5
     """
     from tscm_migrate.fleet.executors import create_certificates
     from tscm_migrate.ui.console import say
@@ -55,7 +56,7 @@ def certificates(_context: Any, host: list[str], to: str = "cluster", valid: str
         "role": "scheduler or worker.",
         "address": "scheduler: tls://HOST:PORT to listen at; worker: the scheduler's tls://HOST:PORT.",
         "certificates": _FOLDER,
-        "threads": "Worker: pairs or hosts at once (default: 4).",
+        "threads": ("N", "Worker: pairs or hosts at once (default: 4)."),
     },
 )
 def start(
@@ -85,7 +86,7 @@ def _words(role: str, address: str, folder: Path, threads: int) -> Sequence[str]
     files = [folder / name for name in ("ca.pem", "cluster.pem", "cluster.key")]
     for file in files:
         if not file.is_file():
-            raise UsageError(f"{file} does not exist", "create it: tscm-migrate cluster certificates --host HOST")
+            raise UsageError(f"{file} does not exist", "create it: tscm-migrate cluster certificates HOST")
     flags = ("--tls-ca-file", "--tls-cert", "--tls-key")
     tls = [word for flag, file in zip(flags, files, strict=True) for word in (flag, str(file))]
     match role:

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.ui.operator import Terminal
 
+# The titles of the help → the options below them, as they are typed.
+SUBJECTS = {
+    "Appliances and archive": ("from", "to", "archive", "store", "encrypt", "passphrase-file"),
+    "Checks and rehearsal": ("dry-run", "checks-only", "allow", "rehearsal", "keep"),
+    "Network settings": ("interface", "network", "bypass-netconf", "force-apply-netconf"),
+    "Transfer": ("method", "route", "limit"),
+    "Cutover": ("offline", "revert-after", "drain-timeout", "pause-before"),
+    "Change window": ("not-before", "not-after", "stage-at"),
+    "Restore": ("restore-ssh", "restore-cron", "devices", "update-packages"),
+    "For the report": ("ticket", "approved-by"),
+    "tsadmin": ("debug", "leave-tmp-files"),
+}
 _NOT_REHEARSED = ("yes", "dry_run", "rehearsal", "not_before", "not_after", "stage_at", "pause_before")
 
 
@@ -48,7 +60,8 @@ def migration_command(
         context = inspect.Parameter("_context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         body.__signature__ = inspect.Signature([context, *chosen])  # type: ignore[attr-defined]
         told = HELP | own
-        return command(help={one.name: told[one.name] for one in chosen}, iterable=["allow"])(body)
+        texts = {one.name: told[one.name] for one in chosen}
+        return command(help=texts, iterable=["allow"], subjects=SUBJECTS)(body)
 
     return decorate
 
@@ -75,7 +88,7 @@ def migrate(_context: Any, **given: Any) -> int:
     Examples:
         tscm-migrate migrate --from tscm-old --to tscm-new --dry-run
         tscm-migrate migrate --from tscm-old --to tscm-new
-        tscm-migrate migrate --from admin@10.1.1.43 --to admin@10.1.1.50:2222 --yes --json
+        tscm-migrate migrate --from ann@10.1.1.43 --to ann@10.1.1.50:2222 --json
         tscm-migrate migrate --archive offsite:tscm-old/latest --to tscm-new
     """
     return _started(given)
@@ -174,7 +187,7 @@ def plan(_context: Any, **given: Any) -> int:
 
     Examples:
         tscm-migrate plan --from tscm-old --to tscm-new
-        tscm-migrate plan --from tscm-old --to tscm-new --checks-only --allow os-differs
+        tscm-migrate plan --from tscm-old --to tscm-new --checks-only
         tscm-migrate plan --from tscm-old --to tscm-new --bypass-netconf --json
     """
     from tscm_migrate.migration import run

@@ -13,7 +13,7 @@ from tscm_migrate.ui.console import as_it_is, as_json, say
 STORE = SHARED["store"]
 COMMON = {"store": STORE, "json": "Print JSON, one object a line.", "inventory": INVENTORY_HELP}
 HOSTS = {
-    "host": ("HOST", "Host by name or [user@]address (default: all of the inventory; repeatable)."),
+    "host": ("HOST", "A name in the inventory, or [user@]address[:port]; repeatable (default: all of the inventory)."),
     "group": SHARED["group"],
 }
 COPY_HELP = SHARED["copy"]
@@ -32,6 +32,7 @@ PASSPHRASE = SHARED["passphrase_file"]
         "dry_run": "Only list what would be pulled; connects to the hosts and the store.",
         "tag": "Tag for the new copies; `keep` protects them from prune.",
     },
+    trailing="host",
     iterable=["host", "group", "tag"],
 )
 def pull(
@@ -55,7 +56,7 @@ def pull(
     Nothing is written to the disk of this workstation.
 
     Examples:
-        tscm-migrate offsite pull --host tscm-old --store s3://backups/tscm
+        tscm-migrate offsite pull tscm-old --store s3://backups/tscm
         tscm-migrate offsite pull --group branches --jobs 16 --json
     """
     from tscm_migrate.fleet import pull as fleet
@@ -80,7 +81,7 @@ def pull(
 
 
 @command(name="list", help={**HOSTS, **COMMON, "rebuild": "Ignore the local cache and read every manifest again."},
-         iterable=["host", "group"])  # fmt: skip
+         trailing="host", iterable=["host", "group"])  # fmt: skip
 def listed(
     _context: Any,
     host: list[str],
@@ -93,7 +94,7 @@ def listed(
     """List the copies in the store, newest first.
 
     Examples:
-        tscm-migrate offsite list --host tscm-old
+        tscm-migrate offsite list tscm-old
     """
     from tscm_migrate.events import silent
     from tscm_migrate.ui import offsite_tables

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 @command(
     help={**HOSTS, **COMMON, "sample": ("N|N%", "Number or share of the copies to read (default: all).")},
+    trailing="host",
     iterable=["host", "group"],
 )
 def verify(
@@ -37,6 +38,7 @@ def verify(
 
     Examples:
         tscm-migrate offsite verify --sample 10%
+        tscm-migrate offsite verify tscm-old
     """
     from tscm_migrate.offsite import verify as room
 
@@ -114,6 +116,7 @@ def drill(
         "dry_run": "Only list what would be deleted, and why.",
         "yes": "Don't ask for confirmation (required without a terminal, if something has to be confirmed).",
     },
+    trailing="host",
     iterable=["host", "group"],
 )
 def prune(
@@ -134,7 +137,7 @@ def prune(
 
     Examples:
         tscm-migrate offsite prune --dry-run
-        tscm-migrate offsite prune --there --host tscm-old --yes
+        tscm-migrate offsite prune tscm-old --there --yes
     """
     from tscm_migrate.offsite import prune as room
     from tscm_migrate.ui import offsite_tables
@@ -161,11 +164,11 @@ def prune(
 
 
 def _words(host: list[str], group: list[str], store: str | None, inventory: str | None) -> list[str]:
-    """Return the options that choose hosts and store, as they were given."""
-    given = [("--host", one) for one in host] + [("--group", one) for one in group]
+    """Return the words that choose hosts and store, as they were given."""
+    given = [("--group", one) for one in group]
     given += [("--store", store)] if store else []
     given += [("--inventory", inventory)] if inventory else []
-    return [word for pair in given for word in pair]
+    return [*host, *(word for pair in given for word in pair)]
 
 
 def _prune_there(
@@ -270,6 +273,7 @@ def clean(
         "notify": "Send a notification if a host misses its RPO (`notify` in [offsite]).",
         "strict": "Exit with code 4 also for warnings.",
     },
+    trailing="host",
     iterable=["host", "group"],
 )
 def status(
@@ -289,6 +293,7 @@ def status(
     Exit codes: 0, all hosts are within their RPO; 4, a host misses it.
 
     Examples:
+        tscm-migrate offsite status
         tscm-migrate offsite status --group branches --page status.html
     """
     from tscm_migrate.fleet.announce import tell

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         "store": STORE,
         "inventory": INVENTORY_HELP,
     },
+    trailing="host",
     iterable=["host", "group"],
 )
 def schedule(
@@ -57,6 +58,7 @@ def schedule(
 
     Examples:
         tscm-migrate offsite schedule install --every daily --at 03:30 --group branches
+        tscm-migrate offsite schedule install tscm-old --every hourly
         tscm-migrate offsite schedule show
         tscm-migrate offsite schedule remove
     """
@@ -111,9 +113,7 @@ def _words(
     from tscm_migrate.inventory.read import find
 
     words = [sys.executable, "-m", "tscm_migrate", "offsite", "pull"]
-    words += [word for name in host for word in ("--host", name)] + [
-        word for name in group for word in ("--group", name)
-    ]
+    words += [*host, *(word for name in group for word in ("--group", name))]
     words += ["--jobs", jobs] if jobs else []
     words += ["--store", store if "://" in store else str(Path(store).absolute())] if store else []
     file = find(Path(inventory) if inventory else None)

@@ -26,6 +26,7 @@ def collection() -> Collection:
         "json": "Print JSON, one object a line, also on a terminal.",
         "inventory": INVENTORY_HELP,
     },
+    trailing="host",
     iterable=["set"],
 )
 def explain(
@@ -45,6 +46,7 @@ def explain(
 
     Examples:
         echo '"Restore cron? [y/n] "' | tscm-migrate prompts explain --json -
+        tscm-migrate prompts explain tscm-old --dialogue backup
     """
     from tscm_migrate.cli.failures import name_inventory
     from tscm_migrate.inventory.read import load

@@ -34,7 +34,7 @@ def namespace() -> Collection:
     root = Collection("tscm_migrate")
     for task in (
         start.init, start.doctor, migrate.plan, migrate.migrate, migrate.rehearse, runs.resume, runs.rollback,
-        demo.demo, afterwards.verify, backup.backup, backup.schedule, *describing_tasks(root),
+        demo.demo, afterwards.verify, backup.schedule, *describing_tasks(root),
     ):  # fmt: skip
         root.add_task(task)
     for module in (archives, campaign, cluster, prompts, runs, secret):
