@@ -10,6 +10,7 @@ import inspect
 import json
 import os
 import pkgutil
+import quopri
 import re
 import shlex
 import subprocess
@@ -68,6 +69,23 @@ WRITTEN = {
     "base64 for urls": lambda s: base64.urlsafe_b64encode(f"us{s}".encode()).decode(),
     "base64 in lines": lambda s: "\n".join(textwrap.wrap(base64.b64encode((s * 3).encode()).decode(), 20)),
     "hex": lambda s: s.encode().hex(),
+    "hex, by bytes": lambda s: s.encode().hex(" "),
+    "hex, by pairs": lambda s: s.encode().hex(" ", -2),
+    "hex, as in C": lambda s: ", ".join(f"0x{one:02X}" for one in s.encode()),
+    "hex, with colons": lambda s: s.encode().hex(":"),
+    "octal, as od": lambda s: " ".join(f"{one:03o}" for one in s.encode()),
+    "octal escapes": lambda s: "".join(f"\\{one:03o}" for one in s.encode()),
+    "decimal bytes": lambda s: " ".join(map(str, s.encode())),
+    "every byte escaped": lambda s: "".join(f"\\x{one:02x}" for one in s.encode()),
+    "every character escaped": lambda s: "".join(f"\\u{ord(one):04X}" for one in s),
+    "url, every byte": lambda s: "".join(f"%{one:02X}" for one in s.encode()),
+    "url in a url": lambda s: urllib.parse.quote(urllib.parse.quote(s)),
+    "a reference each": lambda s: "".join(f"&#{ord(one)};" for one in s),
+    "a hex reference each": lambda s: "".join(f"&#x{ord(one):x};" for one in s),
+    "quotemeta": lambda s: re.sub(r"(\W)", r"\\\1", s),
+    "quoted-printable": lambda s: quopri.encodestring(s.encode()).decode().replace("=\n", ""),
+    "base32": lambda s: base64.b32encode(s.encode()).decode().rstrip("="),
+    "capitals": str.upper,
     "bytes": lambda s: repr(s.encode()),
     "decomposed": lambda s: unicodedata.normalize("NFD", s),
     "UTF-8 encoded twice": lambda s: s.encode().decode("latin-1"),

@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import base64
 import bisect
+import contextlib
 import functools
 import html
 import json
+import quopri
 import re
 import shlex
 import unicodedata
 import urllib.parse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BLANK = "•••"
 _SHORT = 6  # a shorter form occurs by chance
@@ -31,7 +36,7 @@ _SEQUENCE = (
 # Single controls; then what has no width or changes the direction of writing.
 _SINGLE = (
     r"[\x00-\x07\x0b-\x1f\x7f-\x9f]"
-    r"|[\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    r"|[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u3164\uffa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb\ud800-\udfff"
     r"\U000e0000-\U000e0fff]"
 )
 _ESCAPES, _CONTROL = re.compile(_SEQUENCE), re.compile(f"{_SEQUENCE}|{_SINGLE}")
@@ -87,7 +92,7 @@ class Redactor:
     def __call__(self, text: str) -> str:
         """The text with every value blanked that is not an ordinary word."""
         pattern = self._everywhere
-        return _blanked(pattern, text) if pattern else text
+        return _without_numbers(self._values, _blanked(pattern, text)) if pattern else text
 
     def ordinary(self, text: str) -> str:
         """The text with the ordinary values blanked, where they stand alone and are no part of a path."""
@@ -118,7 +123,7 @@ def _pattern(forms: set[str], around: str) -> re.Pattern[str] | None:
 
 def _expression(form: str) -> str:
     """A blank of the secret may be the place at which its line was broken; hex digits of a URL have either case."""
-    text = re.escape(form).replace(r"\ ", " *")
+    text = re.escape(form).replace(r"\ ", r"[ \t\xa0]*")
     return re.sub("%[0-9A-F]{2}", lambda found: f"(?i:{found[0]})", text)
 
 
@@ -135,6 +140,7 @@ def _our_words() -> str:
 def _forms(value: str) -> set[str]:
     """The value in every encoding that we, a library or an appliance's program may write."""
     found = {form for variant in _variants(value) for form in _escaped(variant)}
+    found |= {value.upper(), value.lower()}  # some programs print in capitals
     return {form for form in found | _in_url(value) | _in_base64(value) if form}
 
 
@@ -159,6 +165,7 @@ def _escaped(value: str) -> set[str]:
         repr("'\"" + value)[4:-1],  # in a text that has both kinds of quotes
         ascii(value)[1:-1],
         _NOT_PLAIN.sub(r"\\\g<0>", value),  # as bash's printf %q does
+        re.sub(r"\W", r"\\\g<0>", value),  # as Perl's quotemeta does
     }
     texts |= {json.dumps(text)[1:-1] for text in texts} | {repr(text)[1:-1] for text in texts}
     texts |= {html.escape(text, quote=quote) for text in texts for quote in (True, False)}
@@ -174,19 +181,56 @@ def _in_url(value: str) -> set[str]:
     found = {
         urllib.parse.quote(value, safe=safe, errors="surrogateescape") for safe in ("", "/", "!'()*", "/~:@!$&'()*+,;=")
     }
-    return found | {urllib.parse.quote_plus(value, errors="surrogateescape")}
+    found |= {urllib.parse.quote_plus(value, errors="surrogateescape")}
+    return found | {urllib.parse.quote(form) for form in found}  # as a part of another address
 
 
 def _in_base64(value: str) -> set[str]:
-    """The part of its base64 that depends on nothing beside it, wherever in a longer text it stands; and hex."""
+    """The part of its base64 that depends on nothing beside it, wherever it stands in a longer text; hex, base32."""
     raw = value.encode(errors="surrogateescape")
-    found = {raw.hex(), raw.hex().upper()}
+    found = {
+        raw.hex(),
+        raw.hex().upper(),
+        base64.b32encode(raw).decode().rstrip("="),
+        quopri.encodestring(raw).decode(),
+    }
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
         end = len(encoded) - (1 if (before + len(raw)) % 3 else 0)
         found |= {encoded[(0, 2, 3)[before] : end]}
     found |= {form.replace("+", "-").replace("/", "_") for form in found}
     return {form for form in found if len(form) >= _SHORT}
+
+
+# Characters as numbers, as dumps, escapes and references write them: "47 72", "\\x47\\x72", "%47%72", "&#71;&#114;".
+_HEX = "[0-9A-Fa-f]"
+_NUMBER = (
+    rf"(?:(?:\\x|%|0x){_HEX}{{2}}|\\u{_HEX}{{4}}|\\[0-7]{{3}}|&#[xX]?{_HEX}{{1,6}};|(?<![0-9A-Za-z])"
+    rf"{_HEX}{{2,8}}(?![0-9A-Za-z]))"
+)
+_NUMBERS = re.compile(rf"{_NUMBER}(?:[ ,:-]{{0,2}}{_NUMBER}){{{_SHORT // 2 - 1},}}", re.ASCII)
+
+
+def _without_numbers(values: frozenset[str], text: str) -> str:
+    """Return the text without each row of numbers that contains a value."""
+    known = [value for value in values if len(value) >= _SHORT]
+
+    def checked(row: re.Match[str]) -> str:
+        return BLANK if any(value in read for read in _characters(row[0]) for value in known) else row[0]
+
+    return _NUMBERS.sub(checked, text) if known else text
+
+
+def _characters(row: str) -> Iterator[str]:
+    """Yield the text of a row of numbers: as hexadecimal bytes, and as characters or bytes in base 16, 10 and 8."""
+    numbers = [re.sub(r"0x|[^0-9A-Fa-f]", "", number) for number in re.findall(_NUMBER, row, re.ASCII)]
+    digits = "".join(numbers)
+    yield bytes.fromhex(digits[: len(digits) // 2 * 2]).decode(errors="replace")
+    for base in (16, 10, 8):
+        with contextlib.suppress(ValueError, OverflowError):
+            points = [int(number, base) for number in numbers]
+            yield "".join(map(chr, points))
+            yield bytes(points).decode(errors="replace")
 
 
 def _blanked(pattern: re.Pattern[str], text: str) -> str:
