@@ -45,8 +45,9 @@ def build(
     first = next((e.data for e in entries if e.event == "run-started"), {})
     ended = next((e for e in reversed(entries) if e.event == "run-ended"), None)
     notes = {**first.get("notes", {}), **record.notes}
+    ever = {**notes, **_undone(entries)}
     found = _sessions(entries)
-    rehearsal = notes.get("rehearsal") or {}
+    rehearsal = ever.get("rehearsal") or {}
     checks = [*notes.get("checks", []), *rehearsal.get("checks", [])]
     data = {
         "v": VERSION,
@@ -62,14 +63,14 @@ def build(
         "asked": sum(float(e.data.get("asked") or 0.0) for e in entries if e.event == "run-ended"),
         "estimate": notes.get("estimate") or {},
         "address": (notes.get("facts_after") or {}).get("address", ""),
-        "downtime": _downtime(notes, found),
+        "downtime": _downtime(ever, found, entries),
         "standing": list(finished.held if finished else (ended.data.get("standing", []) if ended else [])),
         "next": list(finished.next if finished else (ended.data.get("next", []) if ended else [])),
         "sessions": found,
         "checks": checks,
         "acknowledged": [c for c in checks if c.get("allowed")],
         "rehearsal": {key: value for key, value in rehearsal.items() if key != "checks"},
-        "archives": _archives(notes),
+        "archives": _archives(ever),
         "devices": _devices(notes),
         "parity": notes.get("parity", []),
         "to_do": _to_do(notes, record, finished, ended),
@@ -81,6 +82,13 @@ def build(
     }
     clean: dict[str, Any] = redact.tree(data)
     return clean
+
+
+def _undone(entries: Sequence[JournalEntry]) -> dict[str, Any]:
+    """Return what a step has noted that is part of the run's history also after the step was undone."""
+    kept = {"rehearsal", "archive", "archives", "offline_began", "online_at", "checks"}
+    noted = (entry.data for entry in entries if entry.event == "noted" and entry.data.get("key") in kept)
+    return {data["key"]: data["value"] for data in noted if data.get("value") is not None}
 
 
 def _warnings(commands: Sequence[dict[str, Any]]) -> list[str]:
@@ -148,7 +156,7 @@ def _take(session: dict[str, Any], entry: JournalEntry) -> None:
     if step is None or (step["state"] in {"done", "failed"} and entry.event != "action-done"):
         title, cutover = _known(name)
         step = {"id": name, "title": title, "cutover": cutover, "state": "running", "error": "", "why": ""}
-        step["actions"] = []
+        step |= {"actions": [], "undo": backwards}
         step |= {"began": session["steps"][-1]["ended"] if backwards and session["steps"] else entry.at}
         session["steps"].append(step)
     step["ended"] = entry.at
@@ -169,12 +177,21 @@ def _known(name: str) -> tuple[str, bool]:
     return (step.title, step.cutover) if step else (name, False)
 
 
-def _downtime(notes: dict[str, Any], sessions: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _downtime(
+    notes: dict[str, Any], sessions: list[dict[str, Any]], entries: Sequence[JournalEntry]
+) -> dict[str, Any] | None:  # fmt: skip
     """Return the downtime: from the old appliance's going offline to the last device update; `ended`: "" until then.
 
-    None also if the clock was set back meanwhile.
+    Where a rollback came first, it ended when the old appliance was in service again. None also if the clock was set
+    back meanwhile.
     """
     began, ended = notes.get("offline_began"), notes.get("online_at")
+    returned = _returned(entries)
+    rollback = None
+    if ended is not None and returned:
+        rollback = _seconds(*returned)
+    elif returned:
+        ended = _time(returned[1]).timestamp()
     if began is None or (ended is not None and ended < began):
         return None
     last = _time(sessions[-1]["ended"]).timestamp() if sessions else began
@@ -182,10 +199,24 @@ def _downtime(notes: dict[str, Any], sessions: list[dict[str, Any]]) -> dict[str
         "began": _iso(began),
         "ended": _iso(ended) if ended is not None else "",
         "seconds": round(max((ended if ended is not None else last) - began, 0.0), 1),
+        "rollback": rollback,
         "dns_outage": any(
             check.get("name") == "dns-outage" and check.get("severity") != "ok" for check in notes.get("checks", [])
         ),
     }
+
+
+def _returned(entries: Sequence[JournalEntry]) -> tuple[str, str] | None:
+    """Return when the last rollback began, and when it had the old appliance in service again; None if it has not."""
+    began, found = "", None
+    for entry in entries:
+        if entry.event in {"rollback-started", "run-resumed"}:
+            began = entry.at
+        elif entry.event == "step-reverted" and entry.data.get("step") == "take-offline":
+            found = (began or entry.at, entry.at)
+        elif entry.event == "step-started" and entry.data.get("step") == "take-offline":
+            found = None
+    return found
 
 
 def _responsible(options: dict[str, Any], notes: dict[str, Any]) -> dict[str, str]:

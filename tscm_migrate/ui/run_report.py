@@ -22,12 +22,17 @@ def render(told: dict[str, Any]) -> str:
         charts=[timeline(session, told["downtime"]) for session in told["sessions"]],
         headline=headline(told),
         passed=sum(check["severity"] == "ok" for check in told["checks"]),
+        broken=broken(told),
     )
 
 
 def headline(told: dict[str, Any]) -> str:
     """Return the result of a run in one sentence."""
     old, new, todo = told["old"], told["new"], len(told["to_do"])
+    if told["verb"] == "rehearse" and told["outcome"] == "rolled-back":
+        took = (told["rehearsal"].get("downtime") or {}).get("seconds")
+        estimate = f" Estimated downtime: {duration_text(took)}." if took is not None else ""
+        return f"The rehearsal succeeded, and its changes were undone.{estimate}"
     here = f"{new} serves at {told['address']}" if told["address"] else f"{new} serves"
     return {
         "done": f"{here} in place of {old}.",
@@ -36,6 +41,14 @@ def headline(told: dict[str, Any]) -> str:
         "failed": "The run failed; its changes were undone.",
         "interrupted": "The run was interrupted before its end; see the current state.",
     }.get(told["outcome"], "The run has not ended; see the current state.")
+
+
+def broken(told: dict[str, Any]) -> str:
+    """Return the step at which an unfinished or failed run stopped, with its error; "" if it did not stop at one."""
+    if told["outcome"] not in {"failed", "interrupted", "unfinished"} or not told["sessions"]:
+        return ""
+    steps = [step for step in told["sessions"][-1]["steps"] if step["state"] == "failed"]
+    return f"{steps[-1]['title']}: {steps[-1]['error']}" if steps else ""
 
 
 _TICKS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
@@ -98,7 +111,9 @@ def text_lines(told: dict[str, Any]) -> list[str]:
     if told["downtime"]:
         dns = ", which was a DNS outage for its clients" if told["downtime"].get("dns_outage") else ""
         planned = f" (estimated {duration_text(told['estimate']['downtime'])})" if told["estimate"] else ""
-        found.append(f"  downtime {duration_text(told['downtime']['seconds'])}{planned}{dns}")
+        back = told["downtime"].get("rollback")
+        more = f"; at most {duration_text(back)} more for the rollback" if back is not None else ""
+        found.append(f"  downtime {duration_text(told['downtime']['seconds'])}{planned}{dns}{more}")
     for session in told["sessions"]:
         found += [f"  {session['verb']}:"] if len(told["sessions"]) > 1 else []
         found += [_step_line(step) for step in session["steps"]]
@@ -116,4 +131,5 @@ def text_lines(told: dict[str, Any]) -> list[str]:
 
 def _step_line(step: dict[str, Any]) -> str:
     why = f" ({step['why']})" if step["why"] else ""
-    return f"  {step['state']:<9}{duration_text(step['seconds']):>13}  {step['title']}{why}"
+    undo = "Undo: " if step.get("undo") else ""
+    return f"  {step['state']:<9}{duration_text(step['seconds']):>13}  {undo}{step['title']}{why}"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import browser
 from tscm_migrate.campaign import plan as plans
 from tscm_migrate.campaign import run as running
 from tscm_migrate.campaign.journal import CampaignJournal, Result, State, names
@@ -384,15 +383,11 @@ def test_the_page_shows_hostile_texts_as_text_and_every_pair(rig: Callable[..., 
     assert all(pair.name in text for _, pair in one.plan.pairs())
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(browser.missing(), reason="chromium is not installed")
-def test_the_page_can_be_sorted_and_filtered_in_a_browser(rig: Callable[..., Rig], tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
+def test_the_page_is_for_the_operator_only(rig: Callable[..., Rig], tmp_path: Path) -> None:
     one = rig()
     page = ui.write_page(one.plan, finished(one).journal.state, tmp_path / "index.html")
     assert page.stat().st_mode & 0o777 == 0o600
-    shown = browser.dom(page, tmp_path / "profile")
-    assert "4 of 4" in shown, "the script has run under the page's own policy"
-    assert shown.count("<button") == 7
 
 
 def test_what_an_appliance_says_looks_like_no_line_of_the_campaign(rig: Callable[..., Rig]) -> None:

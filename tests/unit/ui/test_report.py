@@ -155,6 +155,62 @@ def test_a_resume_and_a_rollback_are_sessions_of_their_own(tmp_path: Path) -> No
     assert told["outcome"] == "rolled-back"
 
 
+def test_a_run_that_was_rolled_back_keeps_its_downtime_archive_and_rehearsal_in_the_report(tmp_path: Path) -> None:
+    journal = Journal.create(RUN, tmp_path)
+    journal.write("run-started", run=RUN, verb="migrate", old="tscm-old", new="tscm-new", options={})
+    journal.write("step-started", step="rehearse-restore")
+    journal.write("noted", key="rehearsal", value={"checks": [], "downtime": {"seconds": 97.0}})
+    journal.write("step-done", step="rehearse-restore", seconds=0.2)
+    journal.write("step-started", step="take-offline")
+    journal.write("noted", key="archive", value={"name": "a.tsbak", "folder": "/b", "size": 1500, "sha256": "ab" * 32})
+    journal.write("noted", key="offline_began", value=time.time() - 50)
+    journal.write("step-failed", step="take-offline", code="x", error="the cable is out", seconds=0.1)
+    journal.write("rollback-started")
+    journal.write("step-reverted", step="take-offline")
+    journal.write("step-reverted", step="rehearse-restore")
+    journal.write("run-ended", outcome="rolled-back", standing=[])
+    data = report.read(RUN, tmp_path)
+    assert 50 <= data["downtime"]["seconds"] < 60, "it ended when the old appliance was in service again"
+    assert data["downtime"]["ended"]
+    assert [archive["name"] for archive in data["archives"]] == ["a.tsbak"]
+    assert data["rehearsal"]["downtime"]["seconds"] == 97.0
+    assert [step["undo"] for step in data["sessions"][1]["steps"]] == [True, True]
+    page = report.write(RUN, run_report.render, root=tmp_path).read_text(encoding="utf-8")
+    assert "Undo: Take the old appliance offline" in page
+    assert "of 0" not in page, "a figure of nothing"
+    assert any("Undo: Take the old appliance offline" in line for line in run_report.text_lines(data))
+
+
+def test_a_rollback_after_the_migration_adds_its_own_downtime(tmp_path: Path) -> None:
+    journal = a_run(tmp_path)
+    began = report.read(RUN, tmp_path)["downtime"]
+    assert began["rollback"] is None
+    journal.write("rollback-started")
+    journal.write("step-reverted", step="take-offline")
+    journal.write("run-ended", outcome="rolled-back", standing=[])
+    data = report.read(RUN, tmp_path)
+    assert data["downtime"]["seconds"] == began["seconds"], "the migration's own ended with its last device"
+    assert data["downtime"]["rollback"] >= 0
+    assert "and at most " in report.write(RUN, run_report.render, root=tmp_path).read_text(encoding="utf-8")
+
+
+def test_the_banner_of_a_failed_run_names_the_step_and_the_error(tmp_path: Path) -> None:
+    a_run(tmp_path, cut=True)
+    page = report.write(RUN, run_report.render, root=tmp_path).read_text(encoding="utf-8")
+    banner = page[page.index("<header") : page.index("</header>")]
+    assert "Take the old appliance offline and confirm it is gone: the cable is out" in banner
+
+
+def test_a_rehearsal_that_succeeded_is_called_so_with_the_downtime_that_it_estimates() -> None:
+    data = {"old": "a", "new": "b", "verb": "rehearse", "outcome": "rolled-back", "to_do": [], "address": "",
+            "rehearsal": {"downtime": {"seconds": 97.0}}}  # fmt: skip
+    assert (
+        run_report.headline(data)
+        == "The rehearsal succeeded, and its changes were undone. Estimated downtime: 1 min 37 s."
+    )
+    assert run_report.headline({**data, "verb": "rollback"}) == "The changes of this run were undone."
+
+
 def test_what_is_shown_is_what_the_journal_says_now(tmp_path: Path) -> None:
     journal = a_run(tmp_path, cut=True)
     report.write(RUN, run_report.render, root=tmp_path)

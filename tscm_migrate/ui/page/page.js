@@ -6,6 +6,12 @@ const byId = (id) => document.getElementById(id);
 // ---- search and filter: the rows of every table.rows
 const rows = all("table.rows tr").filter((row) => !row.querySelector("th"));
 
+function unfold(row, words) {
+  const inside = all("details", row).filter((one) => words.some((word) => one.textContent.toLowerCase().includes(word)));
+  for (const folded of [row.closest("details"), ...inside])
+    if (folded && !folded.open) { folded.open = true; folded.dataset.opened = ""; }
+}
+
 function show() {
   const search = byId("search"), problems = byId("problems");
   if (!search) return;
@@ -16,9 +22,13 @@ function show() {
     const text = row.textContent.toLowerCase();
     row.hidden = !words.every((word) => text.includes(word)) || (only && !("problem" in row.dataset));
     shown += row.hidden ? 0 : 1;
-    const folded = row.closest("details");
-    if (folded && words.length && !row.hidden) folded.open = true;
+    if ((words.length || only) && !row.hidden) unfold(row, words);
   }
+  for (const section of all("section")) {
+    const inside = rows.filter((row) => section.contains(row));
+    section.hidden = (words.length > 0 || only) && inside.every((row) => row.hidden);
+  }
+  if (!words.length && !only) for (const folded of all("details[data-opened]")) { folded.open = false; delete folded.dataset.opened; }
   byId("count").textContent = words.length || only ? shown + " of " + rows.length + " rows" : "";
 }
 for (const tools of all(".tools")) tools.hidden = false;
@@ -43,11 +53,17 @@ function sort(table, head, column) {
 
 for (const table of all("table.sort")) {
   Array.from(table.tHead.rows[0].cells).forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
+    const button = document.createElement("span");  // a real button keeps Chromium from repeating the head on each printed page
+    button.tabIndex = 0;
+    button.setAttribute("role", "button");
     button.textContent = head.textContent;
     button.title = "Sort by this column";
     button.addEventListener("click", () => sort(table, head, column));
+    button.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      sort(table, head, column);
+    });
     head.replaceChildren(button);
   });
 }
