@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -24,11 +25,13 @@ from tscm_migrate.offsite.stores.base import SMALL, Stat, Store, read_small
 from tscm_migrate.util import private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Future
     from pathlib import Path
 
 _FETCHERS = 8
-_CACHE = 1
+_BATCH = 64  # objects that a thread reads before it is given others
+_CACHE = 2
 AHEAD = timedelta(hours=15)  # older versions read a name in local time as UTC, and no zone is that far to the east
 
 
@@ -47,7 +50,7 @@ class Unreadable:
         return f"{self.key}/".startswith(f"{keys.HOSTS}/{keys.host_part(host)}/")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Copy:
     """A manifest with all records about it."""
 
@@ -92,6 +95,8 @@ class Copy:
         }
 
     def _latest(self, kind: str) -> Record | None:
+        if not self.records:
+            return None
         found = [r for r in self.records if r.kind == kind and r.data in {"", self.manifest.data}]
         return max(found, key=lambda record: record.at, default=None)
 
@@ -181,77 +186,103 @@ def load(store: Store, *, hosts: Iterable[str] | None = None, cache: Path | None
         hosts: only these; None for all.
         cache: folder of the cache; None for no cache.
     """
-    memory = _Memory(cache, store.url)
     wanted = sorted(set(hosts)) if hosts is not None else None
     prefixes = [f"{keys.HOSTS}/{keys.host_part(host)}" for host in wanted] if wanted is not None else [keys.HOSTS]
-    strange: list[Unreadable] = []
-
-    def odd(key: str, why: str) -> None:
-        strange.append(Unreadable(key, why))
-
-    listed = [entry for prefix in prefixes for entry in store.entries(prefix, odd=odd)]
-    small = [entry for entry in listed if entry.key.endswith(".json")]
-    before = memory.manifests(prefixes)
-    doubtful = memory.data_of_gone({entry.key for entry in small}, prefixes)
-    bodies = _bodies(store, small, memory, strange)
-    manifests, records = _parsed(bodies, odd)
-    memory.save({entry.key for entry in small}, prefixes)
-    data = {entry.key: entry.size for entry in listed if not entry.key.endswith(".json")}
-    of_copy: dict[tuple[str, str], list[Record]] = {}
-    for record in sorted(records, key=lambda record: record.at):
-        of_copy.setdefault((record.host, record.copy_), []).append(record)
-    copies = [Copy(m, tuple(of_copy.get((m.host, m.id), ())), missing=data.get(m.data) != m.size) for m in manifests]
-    copies.sort(key=lambda copy: (copy.taken_at, copy.manifest.pulled_at), reverse=True)
-    used = {manifest.data for manifest in manifests} | doubtful  # a listing may lag: not an orphan yet
-    orphans = tuple(e for e in listed if e.key in data and e.key not in used and "/archives/" in e.key)
+    contents = _Contents()
+    small: dict[str, Stat] = {}
+    data: dict[str, Stat] = {}
+    for prefix in prefixes:
+        for entry in store.entries(prefix, odd=contents.odd):
+            (small if entry.key.endswith(".json") else data)[entry.key] = entry
+    memory = _Memory(cache, store.url, prefixes)
+    for key, body in memory.known(small):
+        contents.add(key, body)
+    _fetch(store, small, contents, memory)
+    copies = contents.copies(data)
+    used = {copy.manifest.data for copy in copies} | memory.doubtful
+    orphans = tuple(e for e in data.values() if e.key not in used and "/archives/" in e.key)
     names = {copy.host for copy in copies} | set(wanted or ())
-    return Catalog(store.url, tuple(copies), tuple(strange), orphans, before, tuple(sorted(names)))
+    strange = tuple(contents.strange)
+    return Catalog(store.url, tuple(copies), strange, orphans, memory.manifests, tuple(sorted(names)))
 
 
-def _parsed(bodies: dict[str, bytes], odd: Callable[[str, str], None]) -> tuple[list[Manifest], list[Record]]:
-    manifests: list[Manifest] = []
-    records: list[Record] = []
-    for key, body in bodies.items():
+class _Contents:
+    """The manifests and records of a store, and what in it cannot be read."""
+
+    def __init__(self) -> None:
+        self.strange: list[Unreadable] = []
+        self.read: set[str] = set()  # keys
+        self._manifests: list[Manifest] = []
+        self._records: dict[tuple[str, str], list[Record]] = {}
+
+    def odd(self, key: str, why: str) -> None:
+        self.strange.append(Unreadable(key, why))
+
+    def add(self, key: str, body: bytes) -> None:
+        """Parse an object."""
+        self.read.add(key)
         try:
             if "/archives/" in key:
-                manifests.append(parse_manifest(body, key))
+                self._manifests.append(parse_manifest(body, key))
             else:
-                records.append(parse_record(body, key))
+                record = parse_record(body, key)
+                self._records.setdefault((record.host, record.copy_), []).append(record)
         except CopyDamaged as error:
-            odd(key, error.message())
+            self.odd(key, error.message())
         except Exception as error:  # noqa: BLE001 - an unexpected file must not hide all others
-            odd(key, f"it cannot be read ({type(error).__name__})")
-    return manifests, records
+            self.odd(key, f"it cannot be read ({type(error).__name__})")
+
+    def copies(self, data: Mapping[str, Stat]) -> list[Copy]:
+        """Return the copies, newest first; `data`: the archives that the store lists."""
+        found = []
+        for one in self._manifests:
+            records = sorted(self._records.get((one.host, one.id), ()), key=lambda record: record.at)
+            stat = data.get(one.data)
+            found.append(Copy(one, tuple(records), missing=stat is None or stat.size != one.size))
+        found.sort(key=lambda copy: (copy.taken_at, copy.manifest.pulled_at), reverse=True)
+        return found
 
 
-def _bodies(store: Store, small: list[Stat], memory: _Memory, strange: list[Unreadable]) -> dict[str, bytes]:
-    """Read the objects that are not in the cache.
+def _fetch(store: Store, small: Mapping[str, Stat], contents: _Contents, memory: _Memory) -> None:
+    """Read the objects that are not in the cache, and write the cache again if anything has changed.
 
     Raises:
         StoreDenied: the store refuses to return any object.
     """
-    bodies: dict[str, bytes] = {}
-    absent: list[Stat] = []
     refused: list[StoreDenied] = []
-    for entry in small:
-        known = memory.get(entry)
-        if known is not None:
-            bodies[entry.key] = known
-        elif entry.size > SMALL:
-            strange.append(Unreadable(entry.key, f"{entry.size} bytes are more than this tool writes there"))
+    absent = []
+    for entry in small.values():
+        if entry.key in contents.read:
+            continue
+        if entry.size > SMALL:
+            contents.odd(entry.key, f"{entry.size} bytes are more than this tool writes there")
         else:
             absent.append(entry)
-    with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="catalog") as pool:
-        for entry, got in zip(absent, pool.map(lambda one: _fetched(store, one), absent), strict=True):
+    with memory.renewed(small, changed=bool(absent)) as remember:
+        for entry, got in _bodies(store, absent):
             if isinstance(got, bytes):
-                bodies[entry.key] = got
-                memory.put(entry, got)
+                contents.add(entry.key, got)
+                remember(entry, got)
             elif got is not None:
                 refused += [got] if isinstance(got, StoreDenied) else []
-                strange.append(Unreadable(entry.key, got.message()))
-    if refused and not bodies:
+                contents.odd(entry.key, got.message())
+    if refused and not contents.read:
         raise refused[0]
-    return bodies
+
+
+def _bodies(store: Store, absent: list[Stat]) -> Iterator[tuple[Stat, bytes | CopyDamaged | StoreError | None]]:
+    """Read objects with several threads; only a few batches at a time are in memory."""
+    size = max(1, min(_BATCH, len(absent) // (4 * _FETCHERS)))
+    batches = (absent[at : at + size] for at in range(0, len(absent), size))
+    waiting: deque[tuple[list[Stat], Future[list[bytes | CopyDamaged | StoreError | None]]]] = deque()
+    with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="catalog") as pool:
+        for batch in batches:
+            if len(waiting) >= 2 * _FETCHERS:
+                done, future = waiting.popleft()
+                yield from zip(done, future.result(), strict=True)
+            waiting.append((batch, pool.submit(lambda ones: [_fetched(store, one) for one in ones], batch)))
+        for done, future in waiting:
+            yield from zip(done, future.result(), strict=True)
 
 
 def _fetched(store: Store, entry: Stat) -> bytes | CopyDamaged | StoreError | None:
@@ -276,51 +307,82 @@ def _memory_file(folder: Path, url: str) -> Path:
 
 
 class _Memory:
-    """The cache: objects that were read before, by key, size and time of modification."""
+    """The cache: objects that were read before, by key, size and time of modification; a line of JSON for each."""
 
-    def __init__(self, folder: Path | None, url: str) -> None:
+    def __init__(self, folder: Path | None, url: str, prefixes: list[str]) -> None:
         self._path = _memory_file(folder, url) if folder else None
-        self._held: dict[str, list[str | int]] = {}
-        self._changed = False
-        if self._path:
-            with suppress(OSError, ValueError):
-                data = json.loads(self._path.read_bytes())
-                if isinstance(data, dict) and data.get("cache") == _CACHE:
-                    self._held = {key: held for key, held in dict(data["held"]).items() if isinstance(held, list)}
+        self._prefixes = prefixes
+        self._changed = False  # an object below the prefixes is gone, or another one
+        self.manifests = 0  # that were remembered below the prefixes
+        self.doubtful: set[str] = set()  # data of manifests that are not listed now: a listing may lag, not orphans yet
 
-    def get(self, entry: Stat) -> bytes | None:
-        held = self._held.get(entry.key)
-        if not held or held[:2] != [entry.size, entry.modified.isoformat()]:
-            return None
-        with suppress(ValueError, TypeError):
-            return base64.b64decode(str(held[2]))
-        return None
+    def known(self, small: Mapping[str, Stat]) -> Iterator[tuple[str, bytes]]:
+        """Yield key and bytes of each remembered object that is listed and has not changed."""
+        for key, held in self._lines():
+            if not _below(key, self._prefixes):
+                continue
+            is_manifest = "/archives/" in key
+            self.manifests += is_manifest
+            with suppress(ValueError, TypeError, CopyDamaged):
+                if _same(small.get(key), held):
+                    yield key, base64.b64decode(str(held[3]))
+                    continue
+                if is_manifest and key not in small:
+                    self.doubtful.add(parse_manifest(base64.b64decode(str(held[3])), key).data)
+            self._changed = True
 
-    def put(self, entry: Stat, body: bytes) -> None:
-        self._held[entry.key] = [entry.size, entry.modified.isoformat(), base64.b64encode(body).decode()]
-        self._changed = True
+    @contextmanager
+    def renewed(self, small: Mapping[str, Stat], *, changed: bool) -> Iterator[Callable[[Stat, bytes], None]]:
+        """Yield a function that remembers an object; afterwards the cache is replaced.
 
-    def manifests(self, prefixes: list[str]) -> int:
-        return sum("/archives/" in key for key in self._held if _below(key, prefixes))
-
-    def data_of_gone(self, present: set[str], prefixes: list[str]) -> set[str]:
-        """Return the data keys of manifests that were listed the last time, but not now."""
-        found = set()
-        for key, held in self._held.items():
-            if _below(key, prefixes) and "/archives/" in key and key not in present:
-                with suppress(ValueError, TypeError, CopyDamaged):
-                    found.add(parse_manifest(base64.b64decode(str(held[2])), key).data)
-        return found
-
-    def save(self, present: set[str], prefixes: list[str]) -> None:
-        gone = [key for key in self._held if _below(key, prefixes) and key not in present]
-        if not self._path or not (self._changed or gone):
+        The cache only saves time: if it cannot be written, the former one stays.
+        """
+        part: private.Replacement | None = None
+        if self._path and (changed or self._changed):
+            with suppress(OSError):
+                private.folder(self._path.parent)
+                part = private.Replacement(self._path)
+        if part is None:
+            yield lambda _entry, _body: None
             return
-        for key in gone:
-            del self._held[key]
-        with suppress(OSError):  # the cache only saves time
-            private.folder(self._path.parent)
-            private.write(self._path, json.dumps({"cache": _CACHE, "held": self._held}))
+        failed = list[OSError]()
+
+        def write(*held: object) -> None:
+            try:
+                if not failed:
+                    part.write(json.dumps(held).encode() + b"\n")
+            except OSError as error:
+                failed.append(error)
+
+        def remember(entry: Stat, body: bytes) -> None:
+            write(entry.key, entry.size, entry.modified.isoformat(), base64.b64encode(body).decode())
+
+        with part:
+            write({"cache": _CACHE})
+            for key, held in self._lines():
+                if not _below(key, self._prefixes) or _same(small.get(key), held):
+                    write(*held)
+            yield remember
+            if not failed:
+                with suppress(OSError):
+                    part.commit()
+
+    def _lines(self) -> Iterator[tuple[str, list[Any]]]:
+        """Yield key and line of each remembered object; nothing from a cache of another version."""
+        if self._path is None:
+            return
+        with suppress(OSError, ValueError), self._path.open("rb") as file:
+            head = json.loads(file.readline())
+            if not isinstance(head, list) or head != [{"cache": _CACHE}]:
+                return
+            for line in file:
+                held = json.loads(line)
+                if isinstance(held, list) and len(held) == 4 and isinstance(held[0], str):
+                    yield held[0], held
+
+
+def _same(entry: Stat | None, held: list[Any]) -> bool:
+    return entry is not None and held[1:3] == [entry.size, entry.modified.isoformat()]
 
 
 def _below(key: str, prefixes: list[str]) -> bool:

@@ -27,6 +27,7 @@ Sealing = Literal["no", "passphrase", "public-key"]
 _Kind = TypeVar("_Kind", bound="_File")
 
 
+_NO_NAMES: set[str] = set()
 _YEARS = 1990, 9000  # a time at the ends of the calendar does not fit into every zone
 
 
@@ -148,9 +149,12 @@ def _parsed(kind: type[_Kind], schema: str, body: bytes, key: str) -> _Kind:
         fix = "a newer tscm-migrate may have written it: upgrade this one"
         raise CopyDamaged(detail=f"{key}: the schema is {str(data.get('schema'))[:60]!r}, not {schema}", fix=fix)
     try:
-        return kind.model_validate(data)
+        found = kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         raise CopyDamaged(detail=f"{key}: {'.'.join(map(str, first['loc']))[:100]}: {first['msg'][:200]}") from error
     except (ValueError, ArithmeticError, RecursionError) as error:  # what a validator cannot compute with
         raise CopyDamaged(detail=f"{key}: a value in it is out of all bounds ({type(error).__name__})") from error
+    # The names of the keys that a file had are not used; a set of them for each file is most of a catalog's memory.
+    object.__setattr__(found, "__pydantic_fields_set__", _NO_NAMES)
+    return found

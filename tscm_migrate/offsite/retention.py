@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Aged:
     """What retention needs to know about one copy.
 
@@ -96,7 +96,7 @@ class RetentionPolicy:
     zone: tzinfo = UTC
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a copy is kept, with at least one reason; a copy that is not kept has exactly one."""
 

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Format columns with two spaces between them; one whose heading starts with `>` is aligned to the right."""
-    all_rows = [[name.removeprefix(">") for name in head], *[[outside(str(cell)) for cell in row] for row in rows]]
+    seen: dict[str, str] = {}  # most cells are repeated in a long table
+
+    def shown(cell: object) -> str:
+        text = str(cell)
+        return seen.get(text) or seen.setdefault(text, outside(text))
+
+    all_rows = [[name.removeprefix(">") for name in head], *[[shown(cell) for cell in row] for row in rows]]
     widths = [max(len(row[at]) for row in all_rows) for at in range(len(head))]
     lines = []
     for row in all_rows:

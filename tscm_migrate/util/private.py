@@ -9,6 +9,10 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 from tscm_migrate.errors import StateUnwritable
 
@@ -41,19 +45,42 @@ def write(path: Path, content: str | bytes, mode: int = FILE) -> None:
     Raises:
         OSError: it cannot be written there.
     """
-    data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(mode)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with Replacement(path, mode) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.commit()
+
+
+class Replacement:
+    """The next content of a file, written beside it; leaving the block without `commit` keeps the former content.
+
+    Raises:
+        OSError: it cannot be written there; also from each method.
+    """
+
+    def __init__(self, path: Path, mode: int = FILE) -> None:
+        self._path, self._mode = path, mode
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        self._part, self._file = Path(name), os.fdopen(handle, "wb")
+
+    def write(self, data: bytes) -> None:
+        """Append to the new content."""
+        self._file.write(data)
+
+    def commit(self) -> None:
+        """Write everything to the disk, and give it the file's name."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._part.chmod(self._mode)
+        self._part.replace(self._path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._part.unlink(missing_ok=True)
 
 
 def append(path: Path, text: str, mode: int = FILE, *, sync: bool = False) -> None:

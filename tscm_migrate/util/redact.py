@@ -56,6 +56,8 @@ def printable(text: str) -> str:
 
     Also drops what is invisible or reverses the direction of writing: an appliance's words are hostile input.
     """
+    if text.isascii() and text.isprintable():  # most texts: none of what follows is in them
+        return text
     text = _ESCAPES.sub("", text.replace("\r\n", "\n"))
     while "\b" in text:
         shorter = _BACKSPACE.sub("", text)

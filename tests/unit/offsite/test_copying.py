@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -324,6 +325,48 @@ def test_the_catalog_is_made_again_from_the_manifests(store: LocalStore, tmp_pat
     rebuilt = catalog.load(store, cache=tmp_path / "cache")
     assert first.copies == again.copies == rebuilt.copies
     assert again.known_before == 4
+
+
+def test_the_cache_is_read_as_far_as_it_is_valid_and_completed(store: LocalStore, tmp_path: Path) -> None:
+    fill(store, 4)
+    first = catalog.load(store, cache=tmp_path / "cache")
+    (file,) = (tmp_path / "cache").iterdir()
+    whole = file.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for damaged in (b"".join(lines[:3]), b"".join(lines)[:-20], b"".join([*lines[:2], b"}\n", *lines[2:]])):
+        file.write_bytes(damaged)
+        assert catalog.load(store, cache=tmp_path / "cache").copies == first.copies
+        assert sorted(file.read_bytes().splitlines()[1:]) == sorted(whole.splitlines()[1:])
+
+
+def test_a_cache_that_cannot_be_written_prevents_nothing(store: LocalStore, tmp_path: Path) -> None:
+    fill(store, 2)
+    (tmp_path / "cache").write_text("a file where the folder would be")
+    assert len(catalog.load(store, cache=tmp_path / "cache").copies) == 2
+
+
+def test_a_catalog_needs_little_memory_for_each_copy(store: LocalStore, tmp_path: Path) -> None:
+    """Of 100,000 copies it has to fit into 500 MB, with the interpreter and the table that is printed."""
+    fill(store, 1)
+    (copy,) = catalog.load(store).copies
+    manifest, count = copy.manifest, 1500
+    for number in range(count):
+        sha = f"{number:064x}"
+        id_ = keys.copy_id(manifest.archive, f"{number:016x}")
+        other = manifest.model_copy(update={"id": id_, "source_sha256": f"{number:016x}{sha[16:]}"})
+        path = store.root / keys.manifest(copy.host, id_)
+        path.write_bytes(other.dump())
+    catalog.load(store, cache=tmp_path / "cache")
+    for cache in (None, tmp_path / "cache"):
+        tracemalloc.start()
+        try:
+            found = catalog.load(store, cache=cache)
+            kept, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len(found.copies) == count + 1
+        assert kept / count < 2600, f"{kept / count:.0f} bytes for each copy"
+        assert most / count < 4000, f"{most / count:.0f} bytes for each copy at the peak"
 
 
 @pytest.mark.parametrize("name", ["tscm-a", "A", "Zürich", "con", "COM1.x", "..", ".hidden", "a/b", "x" * 60, "ü~41"])

@@ -31,7 +31,7 @@ class Caps:
     sweeps: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stat:
     """An object as the store lists it; `size` in bytes, `modified` aware, by the store's clock."""
 
