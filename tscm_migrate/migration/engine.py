@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tscm_migrate.errors import DialogueSilent, MigrateError, StateUnwritable, UnknownPrompt
 from tscm_migrate.events import ActionFinished, ActionStarted, Message, StepFinished, StepStarted
-from tscm_migrate.migration import skipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Action, Actions, Migration
 
     Undo = dict[str, Any]
+    from collections.abc import Callable
+
 
 _LAST_LINES = 20  # lines of a dialogue with tsadmin that are shown when it could not be continued
 
@@ -154,7 +155,7 @@ class Engine:
                 self.m.emit(Message(_last_lines(error.host, error.transcript), "warning"))
             raise
         seconds = round(time.monotonic() - began, 3)
-        why = "" if acted else skipped.reason(self.m, step.id)
+        why = "" if acted else skip_reason(self.m, step.id)
         journal.write("step-done", step=step.id, seconds=seconds, **({} if acted else {"skipped": why}))
         self.m.emit(StepFinished(step.id, "done" if acted else "skipped", seconds, why))
 
@@ -183,3 +184,35 @@ def _last_lines(host: str, transcript: str) -> str:
     """Return the last lines of a dialogue, which show what was asked; secrets are masked in them already."""
     lines = [line for line in transcript.splitlines() if line.strip()][-_LAST_LINES:]
     return "\n".join([f"the last lines from {host}:", *(f"  | {line[:200]}" for line in lines)])
+
+
+def _address_stays(m: Migration) -> str:
+    return "" if m.restores_network else f"{m.new.name} keeps its own address"
+
+
+def _no_devices_named(m: Migration) -> str:
+    return "--devices none was given" if m.options.devices == "none" else "no source names a device"
+
+
+_SKIP_REASONS: dict[str, Callable[[Migration], str]] = {
+    "update-packages": lambda m: "" if m.options.update_packages else "--update-packages was not given",
+    "rehearse-restore": lambda m: "" if m.options.rehearsal else "--no-rehearsal was given",
+    "snapshot": lambda m: "" if m.hooks.snapshot else "the inventory has no hook `snapshot`",
+    "check-window": lambda m: "" if m.options.not_after else "--not-after was not given",
+    "restore-network": _address_stays,
+    "reboot": _address_stays,
+    "come-back": _address_stays,
+    "update-devices": _no_devices_named,
+    "release-updates": lambda _: "there is no cron entry of updates to put in place",
+}
+
+
+def skip_reason(m: Migration, step: str) -> str:
+    """Return why `step` yielded no action.
+
+    Args:
+        m: the run.
+        step: the step's id.
+    """
+    found = _SKIP_REASONS.get(step)
+    return (found(m) if found else "") or "it is done already"
