@@ -6,7 +6,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from tscm_migrate.errors import DialogueSilent, MigrateError, StateUnwritable, UnknownPrompt
+from tscm_migrate.errors import DialogueSilent, MigrateError, StateUnwritable, UnknownPrompt, Untaught
 from tscm_migrate.events import ActionFinished, ActionStarted, Message, StepFinished, StepStarted
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Action, Actions, Migration
 
     Undo = dict[str, Any]
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 _LAST_LINES = 20  # lines of a dialogue with tsadmin that are shown when it could not be continued
@@ -216,3 +216,33 @@ def skip_reason(m: Migration, step: str) -> str:
     """
     found = _SKIP_REASONS.get(step)
     return (found(m) if found else "") or "it is done already"
+
+
+@contextlib.contextmanager
+def refusing_unknown(m: Migration) -> Iterator[None]:
+    """Refuse the migration on an unknown question while the old appliance serves; the remedy is to teach it."""
+    try:
+        yield
+    except UnknownPrompt as unknown:
+        asked = {"prompt": unknown.prompt, "transcript": unknown.transcript}
+        raise Untaught(unknown.host, unknown.detail, **asked, learn=m.options.learn_command) from unknown
+
+
+class BaseStep:
+    """Defaults of a step; see `engine.Step`."""
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    cutover: ClassVar[bool] = False
+    revert_summary: ClassVar[str] = ""
+
+    def capture(self, _m: Migration) -> dict[str, Any]:
+        """Return nothing: `revert` needs nothing."""
+        return {}
+
+    def verify(self, _m: Migration) -> None:
+        """Check nothing: `apply` has checked it."""
+
+    def revert(self, _m: Migration, _undo: dict[str, Any]) -> Actions:
+        """Undo nothing: the step changes nothing that has to be undone."""
+        yield from ()

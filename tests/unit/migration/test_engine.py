@@ -12,8 +12,7 @@ from tscm_migrate.errors import ApplianceError, StateUnwritable, UnknownPrompt
 from tscm_migrate.events import ActionStarted, Message, StepFinished
 from tscm_migrate.migration import journal as journals
 from tscm_migrate.migration.context import Action
-from tscm_migrate.migration.engine import Engine
-from tscm_migrate.migration.steps.base import BaseStep
+from tscm_migrate.migration.engine import BaseStep, Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

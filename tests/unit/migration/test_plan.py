@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tscm_migrate.migration.engine import BaseStep
 from tscm_migrate.migration.plan import steps
-from tscm_migrate.migration.steps.base import BaseStep
 
 ALL = {step.id: step for dead in (False, True) for step in steps(dead=dead)}
 

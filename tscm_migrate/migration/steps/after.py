@@ -12,8 +12,8 @@ from tscm_migrate.errors import MigrateError, UnknownPrompt, UsageError
 from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated, Message
 from tscm_migrate.migration import completion, host_keys, parity
 from tscm_migrate.migration.context import Action, Actions, Migration
+from tscm_migrate.migration.engine import BaseStep
 from tscm_migrate.migration.steps import offline
-from tscm_migrate.migration.steps.base import BaseStep
 from tscm_migrate.tsadmin import devices
 
 if TYPE_CHECKING:

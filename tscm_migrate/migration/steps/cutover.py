@@ -14,8 +14,8 @@ from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed, Unknow
 from tscm_migrate.events import Message
 from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration, Operator
+from tscm_migrate.migration.engine import BaseStep
 from tscm_migrate.migration.steps import offline
-from tscm_migrate.migration.steps.base import BaseStep
 from tscm_migrate.migration.steps.staging import the_archive
 from tscm_migrate.tsadmin import devices, restore
 

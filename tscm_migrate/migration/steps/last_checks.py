@@ -12,7 +12,7 @@ from tscm_migrate.errors import ApplianceError, Cancelled, TransferError, WouldC
 from tscm_migrate.events import Message
 from tscm_migrate.migration import estimate, window
 from tscm_migrate.migration.context import Action, Actions, Migration
-from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
+from tscm_migrate.migration.engine import BaseStep, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
 from tscm_migrate.migration.steps.staging import the_archive
 from tscm_migrate.tsadmin import restore

@@ -10,7 +10,7 @@ from tscm_migrate.errors import MigrateError, StillOnline
 from tscm_migrate.events import Message
 from tscm_migrate.migration import hooks, undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration, place_key
-from tscm_migrate.migration.steps.base import BaseStep
+from tscm_migrate.migration.engine import BaseStep
 from tscm_migrate.util.text import duration_text
 
 _FRESH = 3.0  # seconds for which a proof that the old appliance is gone is not repeated

@@ -17,7 +17,7 @@ from tscm_migrate.events import Checked, Estimated, Message
 from tscm_migrate.migration import checks, estimate, preparation, rehearsal_undo, saved_settings
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action, Actions, Migration
-from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
+from tscm_migrate.migration.engine import BaseStep, refusing_unknown
 from tscm_migrate.migration.steps.cutover import all_there, request_of
 from tscm_migrate.tsadmin import devices, restore
 from tscm_migrate.tsadmin.dialect import Kind

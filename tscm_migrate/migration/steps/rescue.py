@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import network
 from tscm_migrate.migration.context import Action, Actions, Migration
-from tscm_migrate.migration.steps.base import BaseStep
+from tscm_migrate.migration.engine import BaseStep
 from tscm_migrate.transfer import api
 
 if TYPE_CHECKING:

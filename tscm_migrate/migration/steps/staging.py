@@ -12,7 +12,7 @@ from tscm_migrate.errors import ApplianceError, BackupFailed, Refused, TransferE
 from tscm_migrate.events import Checked, Message
 from tscm_migrate.migration import checks, leftovers
 from tscm_migrate.migration.context import Action, Actions, Migration
-from tscm_migrate.migration.steps.base import BaseStep, refusing_unknown
+from tscm_migrate.migration.engine import BaseStep, refusing_unknown
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer import api
 from tscm_migrate.tsadmin import backup
