@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -9,11 +11,11 @@ from tscm_migrate.events import Emit, silent
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.model import Hooks, Host, Policy, Secret
 from tscm_migrate.ssh.connect import connect
-from tscm_migrate.ssh.shell import DEFAULT_TIMEOUTS
+from tscm_migrate.ssh.shell import DEFAULT_TIMEOUTS, Shell
 from tscm_migrate.tsadmin.session import Limits, OperatorPort
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from tscm_migrate.appliance.appliance import Appliance, TimedDial
     from tscm_migrate.appliance.facts import Facts
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.restore_source import RestoreSource
     from tscm_migrate.options import MigrateOptions
     from tscm_migrate.secrets import Secrets
-    from tscm_migrate.ssh.shell import Shell
+    from tscm_migrate.tsadmin.dialect import Kind
+    from tscm_migrate.tsadmin.intent import Understood
 
 
 def place_key(name: str, address: str) -> str:
@@ -153,3 +156,59 @@ class Migration:
     def new_facts_address(self) -> str:
         """The address of the new appliance when its facts were gathered."""
         return str(self.get_note("new_address", self.new.host.address))
+
+
+def waited(operator: Operator) -> float:
+    """Return the seconds in which this process waited for the operator's answers; 0 where they are not measured."""
+    return operator.waited if isinstance(operator, TimedOperator) else 0.0
+
+
+@dataclass
+class TimedOperator:
+    """Pass every question on to `operator`, and add up how long the answers took; prompts of `secrets` count, too."""
+
+    operator: Operator
+    secrets: Secrets
+    _waited: float = 0.0
+
+    @property
+    def waited(self) -> float:
+        """Seconds in which a question stood open."""
+        return self._waited + self.secrets.waited
+
+    @property
+    def attended(self) -> bool:
+        """Whether there is anybody to ask."""
+        return self.operator.attended
+
+    def confirm(self, question: str) -> bool:
+        """Ask for yes or no."""
+        with self._open_question():
+            return self.operator.confirm(question)
+
+    def instruct(self, text: str) -> bool:
+        """Ask for something to be done by hand."""
+        with self._open_question():
+            return self.operator.instruct(text)
+
+    def answer(self, host: str, understood: Understood, shown: Sequence[str], *, unseen: bool = False) -> str | None:
+        """Ask for the answer to a question of `tsadmin`."""
+        with self._open_question():
+            return self.operator.answer(host, understood, shown, unseen=unseen)
+
+    def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
+        """Ask whether and as what an answer is remembered."""
+        with self._open_question():
+            return self.operator.remember(host, question, kinds)
+
+    def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
+        """Show a line."""
+        self.operator.told(text, question, saved=saved)
+
+    @contextlib.contextmanager
+    def _open_question(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waited += time.monotonic() - began

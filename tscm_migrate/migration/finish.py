@@ -21,7 +21,7 @@ from tscm_migrate.errors import (
     UsageError,
 )
 from tscm_migrate.events import Emit, Message, RunFinished
-from tscm_migrate.migration import completion, leftovers, locks, operator_time, saved_settings
+from tscm_migrate.migration import completion, context, leftovers, locks, saved_settings
 from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def end_run(
     """
     m = engine.m
     lines = remaining_state(m, engine)
-    waited = round(operator_time.waited(m.operator), 3)
+    waited = round(context.waited(m.operator), 3)
     own = round(time.monotonic() - began - waited, 3)
     completed = how in {"done", "attention"}
     then = completion.next_steps(m, rollback_data=has_rollback_data(m.journal.record)) if completed else ()

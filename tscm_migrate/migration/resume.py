@@ -16,11 +16,10 @@ from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, UsageError
 from tscm_migrate.events import Emit, Message, RunStarted
 from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover
-from tscm_migrate.migration.context import Dialler, Migration, Operator
+from tscm_migrate.migration.context import Dialler, Migration, Operator, TimedOperator
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.finish import run_to_end
 from tscm_migrate.migration.interrupt import Interrupts
-from tscm_migrate.migration.operator_time import TimedOperator
 from tscm_migrate.options import MigrateOptions
 
 if TYPE_CHECKING:

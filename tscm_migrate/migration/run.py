@@ -31,11 +31,10 @@ from tscm_migrate.migration import (
     preparation,
     window,
 )
-from tscm_migrate.migration.context import Dialler, Migration, Operator
+from tscm_migrate.migration.context import Dialler, Migration, Operator, TimedOperator
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal, new_run_id
-from tscm_migrate.migration.operator_time import TimedOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.events import silent
-from tscm_migrate.migration import operator_time, plan, resume
+from tscm_migrate.migration import context, plan, resume
+from tscm_migrate.migration.context import TimedOperator
 from tscm_migrate.migration.journal import RunRecord
-from tscm_migrate.migration.operator_time import TimedOperator
 from tscm_migrate.migration.participants import Participants
 from tscm_migrate.model import Host
 from tscm_migrate.secrets import Secrets
@@ -29,13 +29,13 @@ def test_the_time_of_open_questions_is_added_up_with_that_of_the_passphrase(monk
     monkeypatch.setattr("time.monotonic", lambda: next(ticks))
     secrets = Secrets(interactive=True, environ={}, ask=lambda _: "pass phrase")
     operator = TimedOperator(Terminal(attended=False), secrets)
-    assert operator_time.waited(operator) == 0.0
+    assert context.waited(operator) == 0.0
     assert not operator.confirm("Migrate?")
     assert not operator.instruct("Power it off.")
-    assert operator_time.waited(operator) == 60.0
+    assert context.waited(operator) == 60.0
     assert secrets.passphrase(Host("tscm-old", "10.1.1.43")) is not None
-    assert operator_time.waited(operator) == 90.0
-    assert operator_time.waited(operator.operator) == 0.0, "one that is not measured"
+    assert context.waited(operator) == 90.0
+    assert context.waited(operator.operator) == 0.0, "one that is not measured"
 
 
 def started(verb: str, record: RunRecord) -> RunStarted:
