@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tscm_migrate.migration.steps import (
-    after,
-    cutover,
-    last_checks,
-    offline,
-    rehearse,
-    rescue,
-    staging,
-)
+from tscm_migrate.migration.steps import after, cutover, last_checks, offline, rehearse, staging
 from tscm_migrate.util.text import duration_text, listed
 
 if TYPE_CHECKING:
@@ -81,13 +73,13 @@ def _of_the_living() -> tuple[Step, ...]:
 def _of_the_dead() -> tuple[Step, ...]:
     return (
         staging.UpdatePackages(),
-        rescue.Fetch(),
+        staging.Fetch(),
         staging.Verify(),
         last_checks.CheckArchiveList(),
         rehearse.RehearseRestore(),
         last_checks.CheckWindow(),
         offline.Snapshot(),
-        rescue.OldAbsent(),
+        staging.OldAbsent(),
     )
 
 
