@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from tscm_migrate.appliance import isolation, network
 from tscm_migrate.errors import HostKeyError, MigrateError, NotComeBack, SshError, WouldCollide
 from tscm_migrate.events import Message
-from tscm_migrate.migration import hooks, host_keys, rediscover, saved_settings
+from tscm_migrate.migration import host_keys, rediscover, saved_settings
 from tscm_migrate.migration.context import Migration, place_key
+from tscm_migrate.util import operator_command
 
 if TYPE_CHECKING:
     from tscm_migrate.model import Host
@@ -121,7 +122,9 @@ def move_new_away(m: Migration, undo: dict[str, Any]) -> None:
     except MigrateError as error:
         m.emit(Message(f"{m.new.name}: {error}; it has to be switched off instead", "warning"))
         if m.hooks.offline:
-            output = hooks.run_hook("offline", m.hooks.offline, hooks.facts_for(m.new.host, "new", m.run, m.old.host))
+            output = operator_command.run_hook(
+                "offline", m.hooks.offline, operator_command.facts_for(m.new.host, "new", m.run, m.old.host)
+            )
             m.emit(Message(output or "the hook `offline` succeeded"))
         elif not m.operator.instruct(f"Power off {m.new.name} (it may still have {m.old.host.address})."):
             detail = f"{m.new.name} may still have it, and could not be taken offline: {error}"
@@ -210,7 +213,9 @@ def return_old(m: Migration, undo: dict[str, Any]) -> None:
 
 def _by_hook(m: Migration) -> None:
     command = m.hooks.online or ""
-    output = hooks.run_hook("online", command, hooks.facts_for(m.old.host, "old", m.run, m.new.host))
+    output = operator_command.run_hook(
+        "online", command, operator_command.facts_for(m.old.host, "old", m.run, m.new.host)
+    )
     m.emit(Message(output or "the hook `online` succeeded"))
 
 

@@ -17,10 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from tscm_migrate.errors import HookFailed
+
 from . import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tscm_migrate.model import Host
 
 
 _WANT_QUOTES = re.compile(r"[^\w\\/:.~+-]")
@@ -155,3 +159,42 @@ def completed(text: str) -> str:
         return text
     file = quoted(Path(os.path.abspath(_given[0])))  # noqa: PTH100 - not resolved: links stay as they were given
     return _COMMAND.sub(lambda _: f"tscm-migrate --inventory {file} ", text)
+
+
+HOOK_TIMEOUT = 900.0  # seconds
+
+
+def facts_for(host: Host, role: str, run: str, other: Host | None = None) -> dict[str, str]:
+    """Return a hook's environment: TSCM_HOST, TSCM_ADDRESS, TSCM_ROLE (old, new), TSCM_RUN, TSCM_OTHER_…"""
+    found = {"TSCM_HOST": host.name, "TSCM_ADDRESS": host.address, "TSCM_ROLE": role, "TSCM_RUN": run}
+    if other is not None:
+        found |= {"TSCM_OTHER_HOST": other.name, "TSCM_OTHER_ADDRESS": other.address}
+    return found
+
+
+def run_hook(name: str, command: str, facts: Mapping[str, str], *, timeout: float = HOOK_TIMEOUT) -> str:
+    """Run one hook with the workstation's own shell; no secret of the tool is in its environment.
+
+    Args:
+        name: snapshot, offline or online.
+        command: as the inventory has it.
+        facts: see `facts_for`.
+        timeout: seconds.
+
+    Returns:
+        The last 2000 characters of its output.
+
+    Raises:
+        HookFailed: its exit status was not 0, or it did not end in time.
+    """
+    try:
+        done = run(command, facts, timeout)
+    except OSError as error:
+        raise HookFailed(f"the hook `{name}` could not be started: {error.strerror}", name) from error
+    if why := done.cut_short(timeout):
+        raise HookFailed(f"the hook `{name}` {why}, and was ended", name)
+    output = done.said[-2000:]
+    if done.status != 0:
+        last = output.splitlines()[-1] if output else "no output"
+        raise HookFailed(f"the hook `{name}` failed with exit status {done.status}: {last}", name)
+    return output

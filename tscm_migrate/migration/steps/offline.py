@@ -8,9 +8,10 @@ from typing import Any
 from tscm_migrate.appliance import cron_hold, isolation, network
 from tscm_migrate.errors import MigrateError, StillOnline
 from tscm_migrate.events import Message
-from tscm_migrate.migration import hooks, undo_cutover
+from tscm_migrate.migration import undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration, place_key
 from tscm_migrate.migration.engine import BaseStep
+from tscm_migrate.util import operator_command
 from tscm_migrate.util.text import duration_text
 
 _FRESH = 3.0  # seconds for which a proof that the old appliance is gone is not repeated
@@ -28,12 +29,12 @@ class Snapshot(BaseStep):
         if command and not m.get_note("snapshots"):
             for host in m.reachable:
                 role, other = ("old", m.new) if host is m.old else ("new", m.old)
-                facts = hooks.facts_for(host.host, role, m.run, other.host)
+                facts = operator_command.facts_for(host.host, role, m.run, other.host)
                 yield Action(host.name, f"run the hook `{command}`", lambda f=facts: self._take(m, command, f))  # type: ignore[misc]
             m.set_note("snapshots", value=True)
 
     def _take(self, m: Migration, command: str, facts: dict[str, str]) -> None:
-        if output := hooks.run_hook("snapshot", command, facts):
+        if output := operator_command.run_hook("snapshot", command, facts):
             m.emit(Message(output))
 
 
@@ -83,7 +84,9 @@ class TakeOffline(BaseStep):
             )  # fmt: skip
         elif m.hooks.offline:
             self._began(m)
-            output = hooks.run_hook("offline", m.hooks.offline, hooks.facts_for(host, "old", m.run, m.new.host))
+            output = operator_command.run_hook(
+                "offline", m.hooks.offline, operator_command.facts_for(host, "old", m.run, m.new.host)
+            )
             m.emit(Message(output or "the hook `offline` succeeded"))
         elif mode == "poweroff":
             self._began(m)
