@@ -181,7 +181,7 @@ def test_only_the_fast_transports_front_door_is_imported() -> None:
 
 
 MAY_PRINT = {
-    "tscm_migrate/ui/console.py", "tscm_migrate/ui/live_pause.py", "tscm_migrate/ui/operator.py", "tscm_migrate/ui/live.py", "tscm_migrate/cli/failures.py", "tscm_migrate/cli/arguments.py",
+    "tscm_migrate/ui/console.py", "tscm_migrate/ui/operator.py", "tscm_migrate/ui/live.py", "tscm_migrate/cli/failures.py", "tscm_migrate/cli/arguments.py",
     "tscm_migrate/cli/program.py", "tscm_migrate/tasks/tree.py", "tscm_migrate/cli/setup.py", "tscm_migrate/tasks/offsite.py",
 }  # fmt: skip
 

@@ -170,8 +170,7 @@ def _room(
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.tasks.base import watcher
     from tscm_migrate.ui import lines
-    from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
-    from tscm_migrate.ui.operator import Terminal
+    from tscm_migrate.ui.operator import Terminal, ask_unseen, keys_unseen
 
     site = _site(record, inventory)
     require_terminal(yes=yes)

@@ -157,8 +157,7 @@ def start(
     from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.tasks.base import watcher
-    from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
-    from tscm_migrate.ui.operator import Terminal
+    from tscm_migrate.ui.operator import Terminal, ask_unseen, keys_unseen
 
     site = inventory_of(options)
     unasked = options.yes or options.dry_run or bool(only_rehearsal)

@@ -197,8 +197,7 @@ def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, p
     from tscm_migrate.notify import telling
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.tasks.base import watcher
-    from tscm_migrate.ui.live_pause import ask_unseen, keys_unseen
-    from tscm_migrate.ui.operator import Terminal
+    from tscm_migrate.ui.operator import Terminal, ask_unseen, keys_unseen
 
     known = inventory_of(run, verb=verb)
     site = load(Path(inventory) if inventory else known)

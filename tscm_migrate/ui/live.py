@@ -28,7 +28,7 @@ from tscm_migrate.events import (
     StepFinished,
     StepStarted,
 )
-from tscm_migrate.ui import live_pause
+from tscm_migrate.ui import operator
 from tscm_migrate.ui.console import folded
 from tscm_migrate.ui.lines import Plain, line_of
 from tscm_migrate.ui.view_model import Board, Row
@@ -78,7 +78,7 @@ class LiveView:
             self._estimates.append(event)
         if self._board is None and self._begins_steps(event):
             self._board = self._new_board(now)
-            live_pause.draw(self)
+            operator.draw(self)
             self.show()
         if self._board is None:
             if not (isinstance(event, Checked) and event.severity == "ok"):
@@ -125,7 +125,7 @@ class LiveView:
                 self.console.print(Text(part, style=_style(line)), soft_wrap=True)
 
     def _finish(self, event: RunFinished) -> None:
-        live_pause.over(self)
+        operator.over(self)
         if self._live is not None:
             live, self._live = self._live, None
             live.refresh()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tscm_migrate.ui import live_pause
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tscm_migrate.tsadmin.dialect import Kind
     from tscm_migrate.tsadmin.intent import Understood
@@ -43,7 +44,7 @@ class Terminal:
         left_out = [f"  | … {len(lines) - _MOST_LINES} lines before"] if len(lines) > _MOST_LINES else []
         framed = [*left_out, *(f"  | {line}" for line in lines[-_MOST_LINES:])]
         what = "asks" if understood.kind else "asks something that no dialect knows"
-        with live_pause.paused():
+        with paused():
             self._tell("\n".join([f"\n{host} {what}:", "  +----", *framed, "  +----"]))
             if understood.kind is not None:
                 self._tell(f"  known as {understood.kind}; Enter types {redact.outside(understood.shown or '')!r}")
@@ -57,7 +58,7 @@ class Terminal:
 
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
         """Ask whether to save an answer in the dialect, and as which kind if several are possible."""
-        with live_pause.paused():
+        with paused():
             self._tell(f"  {host}: {redact.outside(question)}")
             said = self._ask("remember? [Y/n] ")
             if said is None or said.strip().lower() not in {"", "y", "yes"}:
@@ -79,7 +80,7 @@ class Terminal:
             self.unsaved.pop(question, None)
         elif question:
             self.unsaved[question] = text
-        with live_pause.paused():
+        with paused():
             self._tell(f"  {redact.outside(text)}")
 
     def instruct(self, text: str) -> bool:
@@ -94,8 +95,113 @@ class Terminal:
 
     def _ask(self, question: str, *, unseen: bool = False) -> str | None:
         """Read a line; return None at the end of the input."""
-        with live_pause.paused():
+        with paused():
             try:
-                return live_pause.ask_unseen(question) if unseen else live_pause.ask(question)
+                return ask_unseen(question) if unseen else ask(question)
             except EOFError:
                 return None
+
+
+class Drawing(Protocol):
+    """A display that is redrawn in one place of the terminal."""
+
+    def hide(self) -> None:
+        """Remove it from the terminal."""
+
+    def show(self) -> None:
+        """Draw it again."""
+
+
+_drawn: list[Drawing] = []
+
+
+def draw(drawing: Drawing) -> None:
+    """Pause this display from now on."""
+    _drawn[:] = [drawing]
+
+
+def over(drawing: Drawing) -> None:
+    """Forget a display that has ended."""
+    if drawing in _drawn:
+        _drawn.remove(drawing)
+
+
+@contextlib.contextmanager
+def paused() -> Iterator[None]:
+    """Draw nothing inside this context."""
+    drawn = list(_drawn)
+    for drawing in drawn:
+        drawing.hide()
+    try:
+        yield
+    finally:
+        for drawing in drawn:
+            if drawing in _drawn:
+                drawing.show()
+
+
+def ask_unseen(question: str) -> str:
+    """Ask for a secret without showing it; characters typed before the question are part of the answer.
+
+    Raises:
+        EOFError: the input is at its end.
+    """
+    with paused(), _echo(on=False) as changed:
+        if not changed:
+            from getpass import getpass
+
+            return getpass(question)
+        sys.stderr.write(redact.clean(question))
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        sys.stderr.write("\n")
+        if not line:
+            raise EOFError
+        return line.rstrip("\n")
+
+
+def ask(question: str) -> str:
+    """Ask for a line that is shown while it is typed.
+
+    Raises:
+        EOFError: the input is at its end.
+    """
+    with paused(), _echo(on=True):
+        sys.stderr.write(redact.clean(question))
+        sys.stderr.flush()
+        return input()
+
+
+@contextlib.contextmanager
+def keys_unseen() -> Iterator[None]:
+    """Show no typed character inside this context, except at a question: it may be a secret."""
+    with _echo(on=False):
+        yield
+
+
+@contextlib.contextmanager
+def _echo(*, on: bool) -> Iterator[bool]:
+    """Turn the terminal's echo on or off, and keep unread input. Return False if that is impossible: Windows, a pipe.
+
+    Windows echoes a key only when it is read.
+    """
+    try:
+        termios: Any = importlib.import_module("termios")
+    except ImportError:
+        yield False
+        return
+    errors: tuple[type[Exception], ...] = (termios.error, OSError, ValueError, AttributeError)
+    try:
+        terminal = sys.stdin.fileno()
+        before = termios.tcgetattr(terminal)
+    except errors:
+        yield False
+        return
+    wanted = [*before]
+    wanted[3] = wanted[3] | termios.ECHO if on else wanted[3] & ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSADRAIN, wanted)
+    try:
+        yield True
+    finally:
+        with contextlib.suppress(*errors):  # it may have gone away
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)

@@ -25,7 +25,7 @@ from tscm_migrate.events import (
     StepStarted,
     Waiting,
 )
-from tscm_migrate.ui import lines, live_pause
+from tscm_migrate.ui import lines, operator
 from tscm_migrate.ui.console import folded
 from tscm_migrate.ui.live import LiveView
 from tscm_migrate.ui.view_model import Board
@@ -143,7 +143,7 @@ def test_a_question_has_the_terminal_to_itself(view: tuple[LiveView, io.StringIO
     made, out = view
     for event in RUN:
         made(event)
-    with live_pause.paused():
+    with operator.paused():
         before = out.tell()
         made(Waiting("draining", 1.0, 9.0))
         assert out.getvalue()[before:] == ""
