@@ -1,4 +1,4 @@
-"""The state of a running migration: both appliances, their facts, the options, the journal."""
+"""The state of a running migration: both appliances, their facts, the options, the journal, the operator."""
 
 from __future__ import annotations
 

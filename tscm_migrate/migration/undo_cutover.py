@@ -123,7 +123,7 @@ def move_new_away(m: Migration, undo: dict[str, Any]) -> None:
         m.emit(Message(f"{m.new.name}: {error}; it has to be switched off instead", "warning"))
         if m.hooks.offline:
             output = operator_command.run_hook(
-                "offline", m.hooks.offline, operator_command.facts_for(m.new.host, "new", m.run, m.old.host)
+                "offline", m.hooks.offline, operator_command.hook_environment(m.new.host, "new", m.run, m.old.host)
             )
             m.emit(Message(output or "the hook `offline` succeeded"))
         elif not m.operator.instruct(f"Power off {m.new.name} (it may still have {m.old.host.address})."):
@@ -214,7 +214,7 @@ def return_old(m: Migration, undo: dict[str, Any]) -> None:
 def _by_hook(m: Migration) -> None:
     command = m.hooks.online or ""
     output = operator_command.run_hook(
-        "online", command, operator_command.facts_for(m.old.host, "old", m.run, m.new.host)
+        "online", command, operator_command.hook_environment(m.old.host, "old", m.run, m.new.host)
     )
     m.emit(Message(output or "the hook `online` succeeded"))
 

@@ -1,4 +1,4 @@
-"""Ask the operator at the terminal: before anything changes, and about questions that no dialect knows."""
+"""Ask the operator at the terminal, while the live view pauses: before changes, and about questions of tsadmin."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def completed(text: str) -> str:
 HOOK_TIMEOUT = 900.0  # seconds
 
 
-def facts_for(host: Host, role: str, run: str, other: Host | None = None) -> dict[str, str]:
+def hook_environment(host: Host, role: str, run: str, other: Host | None = None) -> dict[str, str]:
     """Return a hook's environment: TSCM_HOST, TSCM_ADDRESS, TSCM_ROLE (old, new), TSCM_RUN, TSCM_OTHER_…"""
     found = {"TSCM_HOST": host.name, "TSCM_ADDRESS": host.address, "TSCM_ROLE": role, "TSCM_RUN": run}
     if other is not None:
@@ -178,7 +178,7 @@ def run_hook(name: str, command: str, facts: Mapping[str, str], *, timeout: floa
     Args:
         name: snapshot, offline or online.
         command: as the inventory has it.
-        facts: see `facts_for`.
+        facts: see `hook_environment`.
         timeout: seconds.
 
     Returns:

@@ -29,7 +29,7 @@ class Snapshot(BaseStep):
         if command and not m.get_note("snapshots"):
             for host in m.reachable:
                 role, other = ("old", m.new) if host is m.old else ("new", m.old)
-                facts = operator_command.facts_for(host.host, role, m.run, other.host)
+                facts = operator_command.hook_environment(host.host, role, m.run, other.host)
                 yield Action(host.name, f"run the hook `{command}`", lambda f=facts: self._take(m, command, f))  # type: ignore[misc]
             m.set_note("snapshots", value=True)
 
@@ -85,7 +85,7 @@ class TakeOffline(BaseStep):
         elif m.hooks.offline:
             self._began(m)
             output = operator_command.run_hook(
-                "offline", m.hooks.offline, operator_command.facts_for(host, "old", m.run, m.new.host)
+                "offline", m.hooks.offline, operator_command.hook_environment(host, "old", m.run, m.new.host)
             )
             m.emit(Message(output or "the hook `offline` succeeded"))
         elif mode == "poweroff":
