@@ -11,16 +11,21 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import MigrateError
+from tscm_migrate.events import Estimated
 from tscm_migrate.migration import checks, journal
 from tscm_migrate.util import private
 from tscm_migrate.util.private import private_folder, state_folder
+from tscm_migrate.util.text import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from tscm_migrate.appliance.appliance import Appliance
+    from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.migration.context import Migration
+    from tscm_migrate.model import Host
+    from tscm_migrate.options import MigrateOptions
 
 _KEPT_FOR = timedelta(days=7)  # a kept rehearsal that is older is run again
 _PROBE = 4 << 20  # bytes moved to measure a rate; half a second on a slow line
@@ -244,3 +249,57 @@ def known(old: str, new: str) -> Rehearsal | None:
         return Rehearsal(str(found.at), str(found.run), took, {str(k): str(v) for k, v in found.kept.items()})
     except (OSError, ValueError, TypeError, AttributeError):
         return None
+
+
+def estimated(found: Downtime) -> Estimated:
+    """Return the event of an estimated downtime; with a range where it is not known well."""
+    least, most = (round(found.least, 1), round(found.most, 1)) if found.least < found.most else (0.0, 0.0)
+    return Estimated("downtime", round(found.seconds, 1), found.basis, least, most)
+
+
+def to_prepare_for(m: Migration) -> list[str]:
+    """Return what a person has to prepare for the cutover of a migration."""
+    outage = any(c.get("name") == "dns-outage" and c.get("severity") != "ok" for c in m.get_note("checks", []))
+    return to_prepare(m.old_facts, m.old.host, m.new.host, m.options, dns_outage=outage, moves=m.restores_network)
+
+
+def to_prepare(
+    old: Facts, old_host: Host, new_host: Host, options: MigrateOptions, *, dns_outage: bool, moves: bool
+) -> list[str]:
+    """Return one line for each thing to prepare. Pure.
+
+    Args:
+        old: facts of the old appliance.
+        old_host: the old appliance in the inventory.
+        new_host: the new appliance in the inventory.
+        options: of the migration.
+        dns_outage: whether clients resolve names through the old appliance.
+        moves: whether its address moves to the new appliance.
+    """
+    names = tuple(old.devices or old_host.devices)
+    found = []
+    if dns_outage:
+        found.append(
+            f"DNS: give the clients of {old_host.address} another resolver for the downtime, or inform their users"
+        )
+    if moves:
+        found.append(f"syslog: what devices send to {old_host.address} during the downtime is lost; the target stays")
+    else:
+        found.append(f"syslog: point the logging of {_listed_or_every(names)} to {new_host.address} (UDP 514)")
+    if moves and old.dhcp:
+        found.append(f"DHCP: reserve {old_host.address} for the new appliance's hardware address")
+    if not names:
+        found.append("devices: unknown; prepare their names, and update each: tsadmin update NAME")
+    chosen = {"all": names, "none": ()}.get(str(options.devices), options.devices)
+    left = [name for name in names if name not in chosen]
+    if left:
+        found.append(f"devices: update manually after the migration: {_listed_or_every(left)}")
+    if options.offline == "manual":
+        found.append(f"an operator has to take {old_host.name} offline when the cutover asks for it")
+    return found
+
+
+def _listed_or_every(names: Collection[str]) -> str:
+    if not names:
+        return "every device"
+    return listed(names)

@@ -28,7 +28,6 @@ from tscm_migrate.migration import (
     participants,
     passed_checks,
     plan,
-    preparation,
     window,
 )
 from tscm_migrate.migration.context import Dialler, Migration, Operator, TimedOperator
@@ -83,7 +82,7 @@ def migrate(
     with contextlib.ExitStack() as stack:
         stack.callback(both.close)
         stack.enter_context(interrupts.installed())
-        preparation = stack.enter_context(finish.preparation(run, began, interrupts.emit))
+        estimate = stack.enter_context(finish.preparation(run, began, interrupts.emit))
         if not options.dry_run:
             stack.enter_context(locks.local_locks(run, [one.host for one in both.reachable]))
             locks.refuse_over_unfinished(*(one.name for one in both.reachable))
@@ -105,7 +104,7 @@ def migrate(
         m.journal = Journal.create(run)
         _write_first_entry(m, surveys, findings, secrets.sources(), inventory.path)
         m.set_note("estimate", estimated)
-        preparation.over = True
+        estimate.over = True
         return finish.run_to_end(Engine(m, plan.steps_of(m)), began, first=lambda: _lock_and_clean(m))
 
 
@@ -218,7 +217,7 @@ def _estimate(m: Migration) -> None:
     found = estimate.steps(m, (step.id for step in plan.steps_of(m)), estimate.measure(m), known.steps if known else {})
     for one in found:
         m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
-    total, downtime = round(sum(one.seconds for one in found), 1), preparation.estimated(estimate.cutover(m))
+    total, downtime = round(sum(one.seconds for one in found), 1), estimate.estimated(estimate.cutover(m))
     m.emit(Estimated("", total))
     m.emit(downtime)
     each = {one.step: round(one.seconds, 1) for one in found}

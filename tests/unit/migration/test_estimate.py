@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tscm_migrate.appliance.facts import Facts
-from tscm_migrate.migration import estimate, preparation
+from tscm_migrate.migration import estimate
 from tscm_migrate.migration.estimate import Estimate, Rehearsal
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.model import Host
@@ -89,11 +89,11 @@ def test_before_a_rehearsal_the_downtime_is_a_range_with_its_reason_and_after_it
     assert found.least < found.seconds == 70.0 < found.most
     assert "not measured yet: come-back" in found.basis
     assert "tscm-migrate rehearse --from a --to b" in found.basis
-    event = preparation.estimated(found)
+    event = estimate.estimated(found)
     assert (event.least, event.seconds, event.most) == (found.least, 70.0, found.most)
     found = estimate.spread(PARTS, Rehearsal("2026-11-27T01:02:03+00:00", "run-1"), "")
     assert found.least == found.most == 70.0
-    assert preparation.estimated(found).most == 0.0
+    assert estimate.estimated(found).most == 0.0
 
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
@@ -132,16 +132,16 @@ OLD, NEW = Host("old", "10.1.1.43"), Host("new", "10.1.1.50")
 def test_what_a_person_has_to_prepare(options: dict[str, Any], moves: bool, words: list[str]) -> None:  # noqa: FBT001
     facts = Facts("old", devices=("a", "b"))
     given = MigrateOptions("old", "new", **options)
-    found = preparation.to_prepare(facts, OLD, NEW, given, dns_outage=False, moves=moves)
+    found = estimate.to_prepare(facts, OLD, NEW, given, dns_outage=False, moves=moves)
     assert len(found) == len(words)
     assert all(line.startswith(word) for line, word in zip(found, words, strict=True)), found
-    outage = preparation.to_prepare(facts, OLD, NEW, given, dns_outage=True, moves=moves)
+    outage = estimate.to_prepare(facts, OLD, NEW, given, dns_outage=True, moves=moves)
     assert outage[0].startswith("DNS: give the clients of 10.1.1.43")
     assert outage[1:] == found
 
 
 def test_a_leased_address_and_an_unknown_list_of_devices_have_to_be_prepared() -> None:
     given = MigrateOptions("old", "new")
-    found = preparation.to_prepare(Facts("old", dhcp=True), OLD, NEW, given, dns_outage=False, moves=True)
+    found = estimate.to_prepare(Facts("old", dhcp=True), OLD, NEW, given, dns_outage=False, moves=True)
     assert any(line.startswith("DHCP: reserve 10.1.1.43") for line in found)
     assert any(line.startswith("devices: unknown") for line in found)

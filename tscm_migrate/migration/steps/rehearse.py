@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import device_discovery, network
 from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
 from tscm_migrate.events import Checked, Estimated, Message
-from tscm_migrate.migration import checks, estimate, preparation, rehearsal_undo, saved_settings
+from tscm_migrate.migration import checks, estimate, rehearsal_undo, saved_settings
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import BaseStep, refusing_unknown
@@ -252,8 +252,8 @@ def _tell(m: Migration, took: dict[str, float]) -> dict[str, Any]:
     found = estimate.cutover(m)
     for one in found.parts:
         m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
-    m.emit(preparation.estimated(found))
-    lines = preparation.lines(m)
+    m.emit(estimate.estimated(found))
+    lines = estimate.to_prepare_for(m)
     for line in lines:
         m.emit(Message(f"prepare: {line}"))
     return {"downtime": asdict(found), "prepare": lines, "last_start": last_start}
