@@ -298,7 +298,7 @@ def status(
     """
     from tscm_migrate.fleet.announce import tell
     from tscm_migrate.offsite import freshness
-    from tscm_migrate.ui import offsite_page, offsite_tables
+    from tscm_migrate.ui import offsite_tables
 
     with desk_of(inventory, store, emit=warnings(json)) as desk:
         names = [found.name for found in desk.hosts(host, group)]
@@ -313,9 +313,9 @@ def status(
                 desk.emit,
             )
     if prometheus:
-        offsite_page.write(Path(prometheus), freshness.prometheus(found, now))
+        offsite_tables.write(Path(prometheus), freshness.prometheus(found, now))
     if page:
-        offsite_page.write(Path(page), offsite_page.page_text(found, catalog.url, now))
+        offsite_tables.write(Path(page), offsite_tables.page_text(found, catalog.url, now))
     if json:
         lines(one.as_dict() for one in found)
     else:
