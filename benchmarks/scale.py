@@ -25,7 +25,7 @@ from tscm_migrate.offsite import catalog, keys, prune
 from tscm_migrate.offsite.manifest import Manifest, Record
 from tscm_migrate.offsite.retention import RetentionPolicy
 from tscm_migrate.offsite.stores.local import LocalStore
-from tscm_migrate.ui import offsite_tables
+from tscm_migrate.ui import offsite_views
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EACH = 100  # copies of a host
@@ -61,7 +61,7 @@ def listed(folder: str) -> None:
     began = time.perf_counter()
     found = catalog.load(LocalStore(Path(folder) / "store"), cache=Path(folder) / "cache")
     loaded = time.perf_counter()
-    text = offsite_tables.copies(found, NOW)
+    text = offsite_views.copies(found, NOW)
     shown = time.perf_counter()
     plan = prune.plan(found, RetentionPolicy(), NOW)
     planned = time.perf_counter()

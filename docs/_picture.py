@@ -30,7 +30,7 @@ from tscm_migrate.offsite import catalog, keys
 from tscm_migrate.offsite.freshness import judge
 from tscm_migrate.offsite.manifest import Manifest
 from tscm_migrate.offsite.stores.local import LocalStore
-from tscm_migrate.ui.offsite_tables import page_text as render
+from tscm_migrate.ui.offsite_views import page_text as render
 
 WIDTH, HEIGHT = 80, 50
 FOLDER = Path(__file__).parent / "pictures"

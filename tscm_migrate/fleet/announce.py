@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate import notify
 from tscm_migrate.errors import UsageError
 from tscm_migrate.events import Emit, Message
-from tscm_migrate.ui import offsite_tables
+from tscm_migrate.ui import offsite_views
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def announced(settings: Settings, outcomes: Sequence[PullOutcome], emit: Emit) -
     finally:
         failed = [outcome for outcome in outcomes if outcome.value is None or outcome.value.failed]
         told = (
-            offsite_tables.pull_summary(outcomes)
+            offsite_views.pull_summary(outcomes)
             if outcomes
             else "nothing was due\n"
             if done

@@ -1,4 +1,7 @@
-"""How long a migration may take: the archive's size over a rate just measured, and what earlier runs took."""
+"""How long a migration may take, and what a person prepares for its downtime.
+
+The estimate is the archive's size over a rate just measured, and what earlier runs took.
+"""
 
 from __future__ import annotations
 

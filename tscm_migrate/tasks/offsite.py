@@ -61,7 +61,7 @@ def pull(
     """
     from tscm_migrate.fleet import pull as fleet
     from tscm_migrate.fleet.announce import announced, unannounced
-    from tscm_migrate.ui import offsite_tables
+    from tscm_migrate.ui import offsite_views
 
     outcomes: list[fleet.PullOutcome] = []
     with desk_of(inventory, store, emit=warnings(json)) as desk:
@@ -74,9 +74,9 @@ def pull(
                 if json:
                     lines([fleet.as_dict(outcome)])
                 elif len(work) > 1:
-                    say(offsite_tables.pull_line(outcome, len(outcomes), len(work)))
+                    say(offsite_views.pull_line(outcome, len(outcomes), len(work)))
     if not json:
-        as_it_is(offsite_tables.pull_summary(outcomes))
+        as_it_is(offsite_views.pull_summary(outcomes))
     return fleet.exit_code(outcomes)
 
 
@@ -97,7 +97,7 @@ def listed(
         tscm-migrate offsite list tscm-old
     """
     from tscm_migrate.events import silent
-    from tscm_migrate.ui import offsite_tables
+    from tscm_migrate.ui import offsite_views
 
     with desk_of(inventory, store, emit=None if json else silent) as desk:
         names = [found.name for found in desk.hosts(host, group, moved=True)] if host or group else None
@@ -105,7 +105,7 @@ def listed(
     if json:
         lines(copy.as_dict() for copy in catalog.copies)
     else:
-        as_it_is(offsite_tables.copies(catalog, now_utc()))
+        as_it_is(offsite_views.copies(catalog, now_utc()))
 
 
 @command(positional=["host"], help={**COMMON, "host": HOST_HELP, "copy": COPY_HELP})
@@ -122,14 +122,14 @@ def show(
     Examples:
         tscm-migrate offsite show tscm-old
     """
-    from tscm_migrate.ui import offsite_tables
+    from tscm_migrate.ui import offsite_views
 
     with desk_of(inventory, store) as desk:
         found = desk.catalog([host]).find(host, copy)
     if json:
         lines([found.as_dict()])
     else:
-        as_it_is(offsite_tables.copy_detail(found, now_utc()))
+        as_it_is(offsite_views.copy_detail(found, now_utc()))
 
 
 @command(

@@ -140,7 +140,7 @@ def prune(
         tscm-migrate offsite prune tscm-old --there --yes
     """
     from tscm_migrate.offsite import prune as room
-    from tscm_migrate.ui import offsite_tables
+    from tscm_migrate.ui import offsite_views
 
     words = ["offsite", "prune", *_words(host, group, store, inventory), *(["--there"] if there else []), "--yes"]
     if there:
@@ -151,7 +151,7 @@ def prune(
         if json:
             lines(plan.as_dicts())
         else:
-            as_it_is(offsite_tables.verdicts(plan))
+            as_it_is(offsite_views.verdicts(plan))
         if dry_run:
             return Exit.DONE
         if plan.unusual and not agreed(f"{'; '.join(plan.unusual)}. Delete them?", words, yes=yes):
@@ -198,14 +198,14 @@ def _pruned_there(desk: OffsiteContext, host: Host, words: list[str], *, dry_run
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.migration.context import Dialler
     from tscm_migrate.offsite import appliance_retention as room
-    from tscm_migrate.ui import offsite_tables
+    from tscm_migrate.ui import offsite_views
 
     with closing(Appliance(host, Dialler(desk.secrets, desk.emit), desk.emit)) as appliance:
         plan = room.plan(appliance.shell, desk.catalog([host.name]), desk.settings.keep.policy(), now_utc())
         if json:
             lines(found.as_dict() for found in plan)
         else:
-            as_it_is(offsite_tables.there(plan))
+            as_it_is(offsite_views.there(plan))
         going = sum(not found.verdict.keep for found in plan)
         if dry_run or not going:
             return 0
@@ -252,13 +252,13 @@ def clean(
         tscm-migrate offsite clean --dry-run
     """
     from tscm_migrate.offsite import prune as room
-    from tscm_migrate.ui import offsite_tables
+    from tscm_migrate.ui import offsite_views
     from tscm_migrate.util.text import duration_option
 
     with desk_of(inventory, store) as desk:
         found = room.leftovers(desk.store, desk.catalog(), older=duration_option("--older", older))
         if not json:
-            as_it_is(offsite_tables.left(found))
+            as_it_is(offsite_views.left(found))
         gone = 0 if dry_run else room.clean(desk.store, found)
     if json:
         lines([{"v": 1, "orphans": len(found.orphans), "unfinished": len(found.unfinished), "deleted": gone}])
@@ -298,7 +298,7 @@ def status(
     """
     from tscm_migrate.fleet.announce import tell
     from tscm_migrate.offsite import freshness
-    from tscm_migrate.ui import offsite_tables
+    from tscm_migrate.ui import offsite_views
 
     with desk_of(inventory, store, emit=warnings(json)) as desk:
         names = [found.name for found in desk.hosts(host, group)]
@@ -309,17 +309,17 @@ def status(
             tell(
                 desk.settings,
                 f"off-site backups: {len(broken)} of {len(found)} hosts miss their RPO",
-                offsite_tables.statuses(broken),
+                offsite_views.statuses(broken),
                 desk.emit,
             )
     if prometheus:
-        offsite_tables.write(Path(prometheus), freshness.prometheus(found, now))
+        offsite_views.write(Path(prometheus), freshness.prometheus(found, now))
     if page:
-        offsite_tables.write(Path(page), offsite_tables.page_text(found, catalog.url, now))
+        offsite_views.write(Path(page), offsite_views.page_text(found, catalog.url, now))
     if json:
         lines(one.as_dict() for one in found)
     else:
-        as_it_is(offsite_tables.statuses(found))
+        as_it_is(offsite_views.statuses(found))
     return Exit.ATTENTION if broken else Exit.DONE
 
 

@@ -17,7 +17,7 @@ from tscm_migrate.offsite.manifest import Record
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import write_record
-from tscm_migrate.ui import offsite_tables
+from tscm_migrate.ui import offsite_views
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,7 +139,7 @@ def test_the_page_loads_nothing_and_shows_hostile_text_as_text(store: LocalStore
     statuses = [*judged(store), *judged(store, HOSTILE)]
     statuses[0] = replace(statuses[0], warnings=(HOSTILE,))
     parser = Tags()
-    text = offsite_tables.page_text(statuses, f"s3://bucket/{HOSTILE}", NOW)
+    text = offsite_views.page_text(statuses, f"s3://bucket/{HOSTILE}", NOW)
     parser.feed(text)
     tags = [tag for tag, _ in parser.seen]
     assert "svg" in tags
@@ -153,7 +153,7 @@ def test_the_page_loads_nothing_and_shows_hostile_text_as_text(store: LocalStore
 
 def test_everything_can_be_read_without_the_script(store: LocalStore) -> None:
     put(store, NOW - timedelta(hours=50), 48_000)
-    text = re.sub(r"<script>.*</script>", "", offsite_tables.page_text(judged(store), "s3://x", NOW), flags=re.DOTALL)
+    text = re.sub(r"<script>.*</script>", "", offsite_views.page_text(judged(store), "s3://x", NOW), flags=re.DOTALL)
     for words in ("1 of 1 late", "2 d 2 h", "1 d 12 h", "Recovery point objective", "48.0 kB", "1 of 1",
                   f"written {NOW:%Y-%m-%d %H:%M} UTC", "stale after 1 d"):  # fmt: skip
         assert words in text, words
@@ -161,13 +161,13 @@ def test_everything_can_be_read_without_the_script(store: LocalStore) -> None:
 
 @pytest.mark.parametrize(("rpo", "stale"), [(timedelta(hours=6), "6 h"), (timedelta(hours=36), "1 d")])
 def test_a_page_is_stale_after_the_shortest_rpo_or_a_day(store: LocalStore, rpo: timedelta, stale: str) -> None:
-    assert f"stale after {stale}" in offsite_tables.page_text(judged(store, rpo=rpo), "s3://x", NOW)
+    assert f"stale after {stale}" in offsite_views.page_text(judged(store, rpo=rpo), "s3://x", NOW)
 
 
 def test_a_page_is_replaced_as_a_whole(tmp_path: Path) -> None:
     target = tmp_path / "status.html"
     target.write_text("old")
-    offsite_tables.write(target, "new")
+    offsite_views.write(target, "new")
     assert target.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["status.html"]
 
@@ -183,7 +183,7 @@ def test_a_page_in_a_browser_becomes_old_and_runs_no_hostile_script(store: Local
     taken = status.newest.manifest.model_copy(update={"taken_at": now - timedelta(hours=1), "pulled_at": now})
     fresh = replace(status, host=HOSTILE, warnings=(HOSTILE,), newest=replace(status.newest, manifest=taken))
     shown = tmp_path / "page.html"
-    shown.write_text(offsite_tables.page_text([fresh], f"s3://{HOSTILE}", now), encoding="utf-8")
+    shown.write_text(offsite_views.page_text([fresh], f"s3://{HOSTILE}", now), encoding="utf-8")
     found = browser.dom(shown, tmp_path / "profile")
     assert "<title>Off-site backups: all 1 fresh</title>" in found
     assert re.search(r'id="stale" hidden', found)
@@ -191,7 +191,7 @@ def test_a_page_in_a_browser_becomes_old_and_runs_no_hostile_script(store: Local
     assert "<img" not in found
     old = taken.model_copy(update={"taken_at": now - timedelta(hours=49), "pulled_at": now - timedelta(hours=48)})
     aged = replace(fresh, newest=replace(status.newest, manifest=old))
-    shown.write_text(offsite_tables.page_text([aged], "s3://x", now - timedelta(hours=48)), encoding="utf-8")
+    shown.write_text(offsite_views.page_text([aged], "s3://x", now - timedelta(hours=48)), encoding="utf-8")
     found = browser.dom(shown, tmp_path / "profile")
     assert "<title>Stale: Off-site backups: 1 of 1 late</title>" in found
     assert 'class="s state failed">late<' in found, "it was fresh when the page was written"

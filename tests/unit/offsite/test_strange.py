@@ -18,7 +18,7 @@ from tscm_migrate.offsite.fetch import fetch
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.upload import CopyPolicy, make_copy
 from tscm_migrate.offsite.verify import verify
-from tscm_migrate.ui import offsite_tables
+from tscm_migrate.ui import offsite_views
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +46,8 @@ def still_works(store: LocalStore, tmp_path: Path, *, copies: int = 3) -> catalo
     assert all(not looked.why for looked in verify(store, found.copies, NOW))
     (status,) = freshness.judge(found, ["tscm-a"], lambda _: timedelta(days=2), NOW)
     assert status.state == "fresh"
-    assert offsite_tables.copies(found, NOW)
-    offsite_tables.copies(found, NOW).encode()
+    assert offsite_views.copies(found, NOW)
+    offsite_views.copies(found, NOW).encode()
     (tmp_path / "out").mkdir()
     assert fetch(store, found.find("tscm-a"), tmp_path / "out").exists()
     if found.unreadable:

@@ -21,8 +21,8 @@ from tscm_migrate.model import Archive
 from tscm_migrate.offsite.catalog import Catalog, Copy
 from tscm_migrate.offsite.freshness import HostStatus
 from tscm_migrate.offsite.manifest import Manifest
-from tscm_migrate.ui import console, lines, offsite_tables, run_report
-from tscm_migrate.ui import offsite_tables as offsite_text
+from tscm_migrate.ui import console, lines, offsite_views, run_report
+from tscm_migrate.ui import offsite_views as offsite_text
 from tscm_migrate.ui.live import LiveView
 from tscm_migrate.ui.tables import archive_table
 from tscm_migrate.util import redact
@@ -104,7 +104,7 @@ def tables(value: str) -> dict[str, str]:
         "offsite list": offsite_text.copies(catalog, NOW),
         "offsite show": offsite_text.copy_detail(copy, NOW),
         "offsite status": offsite_text.statuses([status]),
-        "page": offsite_tables.page_text([status], "s3://x", NOW),
+        "page": offsite_views.page_text([status], "s3://x", NOW),
     }
 
 

@@ -1,4 +1,4 @@
-"""Tables of the off-site commands as plain text; foreign text is cleaned by `redact.outside`."""
+"""Copies, states and pulls of the off-site store as tables, and the freshness page, whose script keeps the ages current."""
 
 from __future__ import annotations
 
