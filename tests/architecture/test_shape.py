@@ -15,7 +15,7 @@ from tests.architecture.graph import class_names, figures, functions, late_impor
 
 UI_MAY_IMPORT = {"", "archive", "errors", "events", "model", "ui", "util"}
 LONGEST = 450  # lines of a module
-IMPORT_SHARE = 11.0  # per cent of the lines of code; wanted: 8; lower it when the share has shrunk
+IMPORT_SHARE = 10.6  # per cent of the lines of code; wanted: 8; lower it when the share has shrunk
 
 
 def test_no_modules_import_one_another() -> None:

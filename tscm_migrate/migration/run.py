@@ -82,7 +82,7 @@ def migrate(
     with contextlib.ExitStack() as stack:
         stack.callback(both.close)
         stack.enter_context(interrupts.installed())
-        estimate = stack.enter_context(finish.preparation(run, began, interrupts.emit))
+        preparation = stack.enter_context(finish.preparation(run, began, interrupts.emit))
         if not options.dry_run:
             stack.enter_context(locks.local_locks(run, [one.host for one in both.reachable]))
             locks.refuse_over_unfinished(*(one.name for one in both.reachable))
@@ -104,7 +104,7 @@ def migrate(
         m.journal = Journal.create(run)
         _write_first_entry(m, surveys, findings, secrets.sources(), inventory.path)
         m.set_note("estimate", estimated)
-        estimate.over = True
+        preparation.over = True
         return finish.run_to_end(Engine(m, plan.steps_of(m)), began, first=lambda: _lock_and_clean(m))
 
 

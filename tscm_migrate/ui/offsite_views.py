@@ -1,4 +1,7 @@
-"""Copies, states and pulls of the off-site store as tables, and the freshness page, whose script keeps the ages current."""
+"""The off-site store as tables and as the freshness page, whose script keeps the ages current.
+
+Foreign text is cleaned by `redact.outside`.
+"""
 
 from __future__ import annotations
 
