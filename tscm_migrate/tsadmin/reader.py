@@ -42,7 +42,8 @@ _DESTROYS = re.compile(
     r"\b(?:delet|remov|eras|wip(?:e|ing)|purg|prun|drop|discard|destroy|expir|overwrit|rotat|keep|kept|retain|except|not)\w*",
     re.IGNORECASE,
 )
-_YES_NO = frozenset({"y", "n", "yes", "no", "true", "false"})
+_SHORT = frozenset({"y", "n", "yes", "no"})
+_YES_NO = _SHORT | {"true", "false"}
 _WANTED_FOR_ITSELF = frozenset({Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ENCRYPT})
 _OF_NETWORK = dict.fromkeys((Kind.APPLY, Kind.REBOOT), (Kind.NETWORK,))
 _PASSED_OVER = frozenset({Kind.PAGER, Kind.SUDO})  # lines before these still belong to the next question
@@ -79,9 +80,45 @@ def _worded(text: str) -> bool:
     return re.search("[A-Za-z]{2}", take_apart(text).words) is not None
 
 
+def _bare_choice(line: str) -> Choice | None:
+    asked = take_apart(plain(line))
+    return None if asked.words or asked.choice is None or asked.choice.words else asked.choice
+
+
 def _same(row: DialectRow, choice: Choice) -> bool:
     """Return whether the choice that a question shows is the one in its row."""
     return (row.does or choice.yes).lower() == choice.yes and (row.leaves or choice.no).lower() == choice.no
+
+
+@dataclass
+class _Unmatched:
+    """Why no row answers a question, over all readings of its lines.
+
+    `stops`: a row matched the present reading, and must not be answered. `other`: the question is another one than that
+    of the row. `bare`: the lines above it decide. `not_listed`: the archive is not in its list.
+    """
+
+    question: str = ""
+    why: str = "no row knows this question"
+    not_listed: str = ""
+    other: bool = False
+    bare: bool = False
+    stops: bool = False
+
+    def begin(self, candidate: _Candidate) -> None:
+        """Begin the next reading; the first one with words is the question."""
+        self.stops = False
+        if not _worded(self.question):
+            self.question = candidate.text
+
+    def add(self, dialect: str, reason: NotNow) -> None:
+        """Note why a row of this dialect was not taken."""
+        self.why = f"{dialect}: {reason}"
+        self.stops = self.stops or not isinstance(reason, Above)
+        self.other = self.other or isinstance(reason, Another)
+        self.bare = self.bare or isinstance(reason, Above)
+        if isinstance(reason, _NotListed):
+            self.not_listed = str(reason)
 
 
 class QuestionReader:
@@ -111,25 +148,24 @@ class QuestionReader:
         shown = self.shown(lines)
         while shown and not shown[-1].strip():
             shown = shown[:-1]
-        why, question, missing, other, bare = "no row knows this question", "", "", False, False
+        missed = _Unmatched()
         for candidate in self._candidates(shown):
-            stop = False
-            if not _worded(question):
-                question = candidate.text
+            missed.begin(candidate)
             for dialect in self._dialects:
                 try:
                     if found := self._match(candidate, dialect):
                         return found
                 except NotNow as reason:
-                    why, stop = f"{dialect.name}: {reason}", stop or not isinstance(reason, Above)
-                    other, bare = other or isinstance(reason, Another), bare or isinstance(reason, Above)
-                    missing = str(reason) if isinstance(reason, _NotListed) else missing
-            if stop and _worded(candidate.text):
+                    missed.add(dialect.name, reason)
+            if missed.stops and _worded(candidate.text):
                 break  # with the lines above it, it is not another question
         if again := self._asked_again(shown):
             return again
-        suggestion, kind = self._suggest(shown) if suggest and not other else (None, None)
-        return Understood(question, suggestion=suggestion, suggested=kind, bare=bare, why=why, not_listed=missing)
+        suggestion, kind = self._suggest(shown) if suggest and not missed.other else (None, None)
+        return Understood(
+            missed.question, suggestion=suggestion, suggested=kind, bare=missed.bare, why=missed.why,
+            not_listed=missed.not_listed,
+        )  # fmt: skip
 
     def shown(self, lines: Sequence[str]) -> tuple[str, ...]:
         """Return these lines after those that a pager stopped: together they belong to the waiting question."""
@@ -217,7 +253,7 @@ class QuestionReader:
     def _most(self, kind: Kind, candidate: _Candidate) -> int:
         """Return how often the same question is answered: more often only if something was shown in between."""
         again = self._last is not None and self._last.question == candidate.text
-        repeats = again and all(is_rule(line) or self._facts.is_refusal(line) for line in candidate.above)
+        repeats = again and self._only_refusals(candidate.above)
         return 2 if repeats and kind not in (Kind.PAGER, Kind.DNS, Kind.KEY) else TIMES.get(kind, 2)
 
     def _text(
@@ -227,46 +263,50 @@ class QuestionReader:
             return row.answer or ""
         if kind in YES_NO:
             return self._yes_no(kind, row, asked, candidate.text)
-        if kind is Kind.SUDO and self._given.get(kind) and any(self._facts.is_refusal(one) for one in candidate.above):
+        if kind is Kind.SUDO and self._given.get(kind) and any(map(self._facts.is_refusal, candidate.above)):
             raise NotNow("sudo has refused this password")
-        if asked.choice is not None or (asked.ranged and kind is not Kind.ARCHIVE):
-            raise NotNow(f"a question of kind {kind} has no such choice")
-        allowed = DEFAULTS.get(kind, "" if kind in SECRET or kind is Kind.PAGER else IPV4)
-        if asked.default is not None and not re.fullmatch(allowed, asked.default, re.ASCII | re.IGNORECASE):
-            raise NotNow(f"{asked.default!r} is not a default of a question of kind {kind}")
-        if kind is Kind.OFFERED_NAME and asked.default is None:
-            raise NotNow("no name is offered")
+        self._check_form(kind, asked)
         if kind is Kind.CONFIRM:
             return slots["hostname"][0]
-        value = (
-            self._row_of_list(candidate, row)
-            if kind is Kind.ARCHIVE
-            else self.intent.value(kind, self._given.get(kind, 0))
-        )
+        if kind is Kind.ARCHIVE:
+            value: str | Secret | None = self._row_of_list(candidate, row)
+        else:
+            value = self.intent.value(kind, self._given.get(kind, 0))
         if value is None:
             raise NotNow(f"no value is known for a question of kind {kind} with")
         return value
 
+    def _check_form(self, kind: Kind, asked: Parsed) -> None:
+        """Refuse a question whose form does not fit its kind: with a choice, or with another default."""
+        if asked.choice is not None or (asked.ranged and kind is not Kind.ARCHIVE):
+            raise NotNow(f"a question of kind {kind} has no such choice")
+        if asked.default is None and kind is Kind.OFFERED_NAME:
+            raise NotNow("no name is offered")
+        allowed = DEFAULTS.get(kind, "" if kind in SECRET or kind is Kind.PAGER else IPV4)
+        if asked.default is not None and not re.fullmatch(allowed, asked.default, re.ASCII | re.IGNORECASE):
+            raise NotNow(f"{asked.default!r} is not a default of a question of kind {kind}")
+
     def _yes_no(self, kind: Kind, row: DialectRow, asked: Parsed, question: str) -> str:
-        wanted = self._more_dns() if kind is Kind.MORE_DNS else self.intent.wants(kind)
-        if wanted is None:
-            raise NotNow(f"it is not known whether to do {kind}")
+        wanted = self._wanted(kind)
         taught = [typed for typed in (row.does, row.leaves) if typed is not None]
         choice = asked.choice if taught else asked.yes_no
         self._check_default(asked, row, [*taught, *((choice.yes, choice.no) if choice else ())])
         if taught:
-            typed = row.does if wanted else row.leaves
-            if typed is None:
-                raise NotNow("the other answer has not been taught")
-            if choice is not None and row.dialect in SHIPPED and not _same(row, choice):
-                raise NotNow("its choice differs from that of the row")
-            return typed.upper() if asked.words.isupper() else typed
+            return self._taught(asked, row, wanted=wanted)
         if choice is None or choice.words != (row.yes == "words"):
             raise NotNow("the spelling of yes and no is not known")
-        yes = wanted if row.yes != "leaves" else not wanted
-        answer = choice.yes if yes else choice.no
+        answer = choice.yes if wanted != (row.yes == "leaves") else choice.no
         again = self._last is not None and self._last.question == question
         return {"y": "yes", "n": "no"}.get(answer, answer) if again and not choice.text else answer
+
+    def _taught(self, asked: Parsed, row: DialectRow, *, wanted: bool) -> str:
+        """Return the answer that the row names."""
+        typed = row.does if wanted else row.leaves
+        if typed is None:
+            raise NotNow("the other answer has not been taught")
+        if asked.choice is not None and row.dialect in SHIPPED and not _same(row, asked.choice):
+            raise NotNow("its choice differs from that of the row")
+        return typed.upper() if asked.words.isupper() else typed
 
     def _check_default(self, asked: Parsed, row: DialectRow, answers: Sequence[str]) -> None:
         """Refuse a default that is neither yes nor no: "Restore SSH [all] [y/n]" is another question."""
@@ -275,16 +315,31 @@ class QuestionReader:
             if asked.default.lower() not in allowed:
                 raise NotNow(f"{asked.default!r} is neither yes nor no")
 
-    def _more_dns(self) -> bool:
-        return self._given.get(Kind.DNS, 0) < len(self.intent.dns)
+    def _wanted(self, kind: Kind) -> bool:
+        more_dns = self._given.get(Kind.DNS, 0) < len(self.intent.dns)
+        wanted = more_dns if kind is Kind.MORE_DNS else self.intent.wants(kind)
+        if wanted is None:
+            raise NotNow(f"it is not known whether to do {kind}")
+        return wanted
 
     # ------------------------------------------------------------------ the list of archives
 
     def _row_of_list(self, candidate: _Candidate, row: DialectRow) -> str | None:
+        lines = self._list_of(candidate, row)
+        if self._given.get(Kind.ARCHIVE, 0) >= 2:
+            raise NotNow("an archive was chosen twice, and it is asked for again")
+        archive = self.intent.archive or max(archive_list.names(lines), default="")
+        entry = archive_list.pick(lines, archive, self.intent.folder, self.intent.there)
+        if entry is None:
+            raise _NotListed(archive, lines)
+        return entry.number
+
+    def _list_of(self, candidate: _Candidate, row: DialectRow) -> Sequence[str]:
+        """Return the lines with the list that a question is about: those above it, or the last ones after a refusal."""
         lines: Sequence[str] = candidate.above
         if not archive_list.has_rows(lines):
             again = self._last is not None and self._last.kind is Kind.ARCHIVE and self._last.row == row.name
-            if not again or not all(is_rule(line) or self._facts.is_refusal(line) for line in candidate.above):
+            if not again or not self._only_refusals(lines):
                 raise NotNow("no archives were listed since the last answer")
             lines = self._listed
         elif row.above == "list":
@@ -293,13 +348,10 @@ class QuestionReader:
             self._check_below_list(lines)
         if row.dialect in SHIPPED:
             self._check_list(lines)
-        if self._given.get(Kind.ARCHIVE, 0) >= 2:
-            raise NotNow("an archive was chosen twice, and it is asked for again")
-        archive = self.intent.archive or max(archive_list.names(lines), default="")
-        entry = archive_list.pick(lines, archive, self.intent.folder, self.intent.there)
-        if entry is None:
-            raise _NotListed(archive, lines)
-        return entry.number
+        return lines
+
+    def _only_refusals(self, lines: Sequence[str]) -> bool:
+        return all(is_rule(line) or self._facts.is_refusal(line) for line in lines)
 
     def _check_list(self, lines: Sequence[str]) -> None:
         """Refuse a list whose rows or heading are about more than the archives that can be restored."""
@@ -348,20 +400,14 @@ class QuestionReader:
 
     def _asked_again(self, shown: Sequence[str]) -> Understood | None:
         """Interpret a bare choice after a refusal as the last question again, in this spelling."""
-        if not shown or self._last is None or self._last.kind not in YES_NO or self._last.answer is None:
+        last = self._last
+        if not shown or last is None or last.kind not in YES_NO or (last.answer or "").lower() not in _SHORT:
             return None
-        asked = take_apart(plain(shown[-1]))
-        if asked.words or asked.choice is None or asked.choice.words:
+        question, choice = shown[-1].strip(), _bare_choice(shown[-1])
+        if choice is None or not self._only_refusals(shown[:-1]) or self._given.get((question,), 0):
             return None
-        if not all(is_rule(line) or self._facts.is_refusal(line) for line in shown[:-1]) or self._given.get(
-            (shown[-1].strip(),), 0
-        ):
-            return None
-        last = self._last.answer.lower()
-        if last not in ("y", "n", "yes", "no"):
-            return None
-        answer = asked.choice.yes if last[0] == "y" else asked.choice.no
-        return replace(self._last, question=shown[-1].strip(), answer=answer, why="the last answer was not taken")
+        answer = choice.yes if (last.answer or "").lower()[0] == "y" else choice.no
+        return replace(last, question=question, answer=answer, why="the last answer was not taken")
 
     # ------------------------------------------------------------------ unknown
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -125,28 +125,46 @@ def _default(bare: str, *, of_choice: bool) -> re.Match[str] | None:
 
 def take_apart(text: str) -> Parsed:
     """Split log tag, choice, default and final marks off a question; each at most once, from the end."""
-    rest, choice, default, ranged, marked = plain(text), None, None, False, False
+    parts = Parsed(plain(text))
     while True:
-        before = rest
-        bare = rest.rstrip(_END)
-        # ">" closes "<y/n>", so a known choice at the end is looked for before the end is cut off
-        closed = rest.rstrip(" \t:=?")
-        tried = next((t for t in (rest, closed, bare) if choice is None and _CHOICE.search(t)), None)
-        if tried is not None and (found := _CHOICE.search(tried)):
-            choice, rest = CHOICES[found["choice"].lower()], tried[: found.start()].rstrip()
-            marked = False
-        elif not ranged and choice is None and (found := _RANGE.search(bare)):
-            ranged, rest = True, bare[: found.start()].rstrip()
-        elif default is None and (found := _default(bare, of_choice=choice is not None)):
-            default, rest = found["default"] or found["square"] or found["round"], bare[: found.start()].rstrip()
-        elif choice is None and rest != (shorter := _SLOT_WORDS.sub("", bare).rstrip()) and shorter != bare:
-            rest = shorter
-        else:
-            marked = marked or "?" in rest[len(bare) :]
-            rest = bare
-        if rest == before:
-            return Parsed(rest.rstrip(" ."), choice, default, ranged, marked)
-        marked = marked or rest.endswith("?")
+        bare = parts.words.rstrip(_END)
+        shorter = _without_choice(parts) or _without_range(parts, bare) or _without_default(parts, bare)
+        shorter = shorter or _without_slot_words(parts, bare)
+        if shorter is None:
+            shorter = replace(parts, words=bare, marked=parts.marked or "?" in parts.words[len(bare) :])
+        if shorter.words == parts.words:
+            return replace(shorter, words=shorter.words.rstrip(" ."))
+        parts = replace(shorter, marked=shorter.marked or shorter.words.endswith("?"))
+
+
+def _without_choice(parts: Parsed) -> Parsed | None:
+    if parts.choice is not None:
+        return None
+    rest = parts.words
+    # ">" closes "<y/n>", so a known choice at the end is looked for before the end is cut off
+    for text in (rest, rest.rstrip(" \t:=?"), rest.rstrip(_END)):
+        if found := _CHOICE.search(text):
+            choice = CHOICES[found["choice"].lower()]
+            return replace(parts, words=text[: found.start()].rstrip(), choice=choice, marked=False)
+    return None
+
+
+def _without_range(parts: Parsed, bare: str) -> Parsed | None:
+    found = None if parts.ranged or parts.choice is not None else _RANGE.search(bare)
+    return replace(parts, words=bare[: found.start()].rstrip(), ranged=True) if found else None
+
+
+def _without_default(parts: Parsed, bare: str) -> Parsed | None:
+    found = None if parts.default is not None else _default(bare, of_choice=parts.choice is not None)
+    if found is None:
+        return None
+    default = found["default"] or found["square"] or found["round"]
+    return replace(parts, words=bare[: found.start()].rstrip(), default=default)
+
+
+def _without_slot_words(parts: Parsed, bare: str) -> Parsed | None:
+    shorter = bare if parts.choice is not None else _SLOT_WORDS.sub("", bare).rstrip()
+    return None if shorter in (bare, parts.words) else replace(parts, words=shorter)
 
 
 def plain(text: str) -> str:
@@ -171,16 +189,18 @@ def runs_on(above: str, below: str) -> bool:
     first, second = plain(above), plain(below)
     if not first or not second or is_rule(above):
         return False
-    if below.startswith("\t") and not above.startswith("\t") and not second[0].isupper():
+    indented = below.startswith("\t")
+    if indented and not above.startswith("\t") and not second[0].isupper():
         return True
     if first[-1] in ".?!:" or (first[-1] in ")'\"" and not second[0].islower()):
         return False
-    if below.startswith("\t"):
-        return True
-    capitals = first.split(" ")[0].isupper() and second.isupper()
-    return bool(_RUNS_ON.search(first)) or (
-        (second[0].islower() or second[0] == "(" or capitals) and (first[-1].isalnum() or first[-1] in ")'\"")
-    )
+    return indented or _RUNS_ON.search(first) is not None or _continues(first, second)
+
+
+def _continues(first: str, second: str) -> bool:
+    """Return whether the second line begins as the middle of a sentence does."""
+    capitals = first.partition(" ")[0].isupper() and second.isupper()
+    return (second[0].islower() or second[0] == "(" or capitals) and (first[-1].isalnum() or first[-1] in ")'\"")
 
 
 def vocabulary(text: str) -> frozenset[str]:
