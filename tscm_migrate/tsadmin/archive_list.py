@@ -129,15 +129,17 @@ def pick(lines: Sequence[str], name: str, folder: str, there: Collection[str] = 
         name: of the archive.
         folder: where it is.
         there: all archives on the appliance. A list that shows only times is read only if each of them is the time of
-            one
-            of these in UTC: shifted by an hour, it would show another archive at our time.
+            one of these in UTC: shifted by an hour, it would show another archive at our time.
     """
-    rows = dated(lines)
-    if rows:
-        ours = [row for row in rows if name.startswith(row.name)]
-        known = all(any(one.startswith(row.name) for one in there) for row in rows)
-        return ours[0] if known and len(ours) == 1 else None
+    if rows := dated(lines):
+        return _of_time(rows, name, there)
     named = [entry for entry in entries(lines) if entry.name == name]
     here = [entry for entry in named if entry.folder == folder]
     bare = [entry for entry in named if not entry.folder]
     return next(iter(here or bare or named), None)
+
+
+def _of_time(rows: Sequence[ListedArchive], name: str, there: Collection[str]) -> ListedArchive | None:
+    ours = [row for row in rows if name.startswith(row.name)]
+    known = all(any(one.startswith(row.name) for one in there) for row in rows)
+    return ours[0] if known and len(ours) == 1 else None

@@ -63,14 +63,12 @@ def create(appliance: Appliance, request: BackupRequest, operator: OperatorPort)
     Args:
         appliance: where.
         request: the passphrase is passed in a 0600 file on a memory file system, which the remote shell removes on
-            every exit
-            path, and in the dialogue if tsadmin asks for it; never in argv.
+            every exit path, and in the dialogue if tsadmin asks for it; never in argv.
         operator: answers unknown questions.
 
     Raises:
         BackupFailed: no new archive exists, it is empty, it is plain although encryption was requested, or tsadmin
-            printed
-            a line that means failure. Warnings that it printed are emitted.
+            printed a line that means failure. Warnings that it printed are emitted.
         UnknownPrompt: a question was not answered. DialogueSilent: a timeout. SshError: the connection failed.
     """
     before = {archive.path for archive in archives.listed(appliance)}
@@ -87,23 +85,27 @@ def create(appliance: Appliance, request: BackupRequest, operator: OperatorPort)
     made = select.newest(a for a in archives.listed(appliance) if a.path not in before)
     printed = output.read(talked.text, questions=[exchange.prompt for exchange in talked.exchanges])
     printed.tell(appliance.emit, appliance.name)
-    said = "; ".join(printed.troubles[-2:]) or printed.last
-    if made is None:
-        raise BackupFailed(appliance.name, f"exit status {talked.status}, but no new archive; it printed: {said}")
-    if made.size == 0:
-        raise BackupFailed(appliance.name, f"{made.path} is empty; it printed: {said}")
-    if printed.failures:
-        detail = (
-            f"{made.name} was made, but tsadmin printed: {printed.gist} (to use that archive: --archive {made.name})"
-        )
-        raise BackupFailed(appliance.name, detail)
-    if request.passphrase is not None and not made.encrypted:
-        raise BackupFailed(
-            appliance.name,
-            f"{made.name} is not encrypted although a passphrase was given: the appliance is set up for plain backups "
-            "(to continue with plain archives: --no-encrypt)",
-        )
+    problem = _problem(made, printed, talked.status, encrypt=request.passphrase is not None)
+    if made is None or problem:
+        raise BackupFailed(appliance.name, problem)
     return made
+
+
+def _problem(made: Archive | None, printed: output.Output, status: int | None, *, encrypt: bool) -> str:
+    """Return why a backup cannot be used, or ""."""
+    last_lines = "; ".join(printed.troubles[-2:]) or printed.last
+    if made is None:
+        return f"exit status {status}, but no new archive; it printed: {last_lines}"
+    if made.size == 0:
+        return f"{made.path} is empty; it printed: {last_lines}"
+    if printed.failures:
+        return f"{made.name} was made, but tsadmin printed: {printed.gist} (to use that archive: --archive {made.name})"
+    if encrypt and not made.encrypted:
+        return (
+            f"{made.name} is not encrypted although a passphrase was given: the appliance is set up for plain backups "
+            "(to continue with plain archives: --no-encrypt)"
+        )
+    return ""
 
 
 def sudo_answer(appliance: Appliance) -> Secret | None:
@@ -137,9 +139,8 @@ class PassphraseFile:
         """Return the command, wrapped so that the file is deleted on every exit path, also when the connection is lost.
 
         The command replaces the shell (exec), so that a hang-up ends the command itself. If a shell waited for it, the
-            hang-up
-        would end the shell, and the command would read the end of its input, which many scripts take for an answer. A
-        background process deletes the file as soon as the pipe to it is closed.
+        hang-up would end the shell, and the command would read the end of its input, which many scripts take for an
+        answer. A background process deletes the file as soon as the pipe to it is closed.
         """
         if not self.path:
             return f"exec {words}"

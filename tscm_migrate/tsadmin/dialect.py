@@ -200,21 +200,22 @@ class _Loader:
     def dialect(self) -> Dialect:
         self._keys(self.data, {"parts", "question", "fact", "choices", "words_of"}, "the file")
         choices = self._list(self.data, "choices", ("", *CHOICES), "choices")
-        parts = self.data.get("parts", {})
-        for part, phrases in parts.items() if isinstance(parts, dict) else ():
-            self.parts[part] = self._texts(phrases, f"part {part!r}")
-        for part in self.parts:
-            for text in self.parts[part]:
-                self._pattern(text, f"part {part!r}", (part,))
+        self._load_parts()
         questions = [row for at, table in self._tables("question") for row in self._question(table, at)]
         facts = [row for at, table in self._tables("fact") for row in self._fact(table, at)]
-        if words := self._list(
-            {"words_of": [self.data[k] for k in ("words_of",) if k in self.data]}, "words_of", SHIPPED, "words_of"
-        ):
-            same = load(words[0])
+        if "words_of" in self.data:
+            same = load(self._one_of(self.data, "words_of", SHIPPED, "words_of"))
             questions += [replace(row, dialect=self.name) for row in same.questions]
             facts += [replace(row, dialect=self.name) for row in same.facts]
         return Dialect(self.name, tuple(questions), tuple(facts), frozenset(choices))
+
+    def _load_parts(self) -> None:
+        parts = self.data.get("parts", {})
+        for part, phrases in parts.items() if isinstance(parts, dict) else ():
+            self.parts[part] = self._texts(phrases, f"part {part!r}")
+        for part, texts in self.parts.items():
+            for text in texts:
+                self._pattern(text, f"part {part!r}", (part,))
 
     def _fail(self, problem: str, at: str, fix: str) -> DialectError:
         return DialectError(problem, fix, file=self.file, row=at)

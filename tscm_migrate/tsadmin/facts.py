@@ -87,9 +87,8 @@ class StatedFacts:
     def check_above(self, kind: Kind, lines: Sequence[str]) -> None:
         """Check the lines above a question with content of its own: they may be logs, but not a changed fact.
 
-        A line that differs from a fact by one word means something else; an address or an archive that is not ours
-            makes the
-        question another one.
+        A line that differs from a fact by one word means something else. With an address or an archive that is not
+        ours, the question is another one.
 
         Raises:
             NotNow: there is such a line.
@@ -98,26 +97,33 @@ class StatedFacts:
             if is_rule(line) or archive_list.is_row(line):
                 continue
             text = plain(line).rstrip(" .!")
-            for row in self._rows:
-                if match := row.pattern.fullmatch(text):
-                    check_slots(self._intent, row, slots_of(match))
+            self._check_values(text)
             if self.in_text(text) is not None:
                 continue
-            words = text.split(" ")
-            shorter = (plain(" ".join([*words[:at], *words[at + 1 :]])).lstrip(" :") for at in range(len(words)))
-            if len(words) <= _LONGEST and any(
-                one and (is_rule(one) or self.in_text(one) is not None) for one in shorter
-            ):
+            if self._is_fact_with_a_word(text):
                 raise NotNow(f"the line above it is a known line with another word: {text!r}")
             if kind in (Kind.NETWORK, Kind.APPLY) and re.search(IPV4, text):
                 raise Above(f"no row knows the address above it: {text!r}")
 
+    def _check_values(self, text: str) -> None:
+        for row in self._rows:
+            if match := row.pattern.fullmatch(text):
+                check_slots(self._intent, row, slots_of(match))
+
+    def _is_fact_with_a_word(self, text: str) -> bool:
+        """Return whether a line without one of its words is a fact or a rule."""
+        words = text.split(" ")
+        if len(words) > _LONGEST:
+            return False
+        shorter = (plain(" ".join([*words[:at], *words[at + 1 :]])).lstrip(" :") for at in range(len(words)))
+        return any(one and (is_rule(one) or self.in_text(one) is not None) for one in shorter)
+
     def _look_up(self, text: str) -> list[str] | None:
         if not text:
             return []
-        whole = self._one(text.rstrip(" .!"))
-        if whole is not None:
-            return [whole]
+        about = self._one(text.rstrip(" .!"))
+        if about is not None:
+            return [about]
         parts = [self._one(one) for one in sentences(text)]
         return [part for part in parts if part is not None] if len(parts) > 1 and None not in parts else None
 

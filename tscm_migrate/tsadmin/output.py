@@ -144,15 +144,10 @@ def read(text: str, *, questions: Iterable[str] = (), names: Collection[str] = (
         questions: that were answered; lines that end with one of them are skipped.
         names: of devices; these are not read as words of a line.
     """
-    tails = tuple(tail for q in questions if len(tail := q.strip()[-30:]) > 3)
     every = [line.strip() for line in printable(text).splitlines() if line.strip()]
-    kinds = ["" if any(tail in line for tail in tails) else _kind(line, names) for line in every]
-    for at, line in enumerate(every):
-        if kinds[at] == "failure" and _OF_AN_ANSWER.search(line) and _goes_on(every[at + 1 :]):
-            kinds[at] = "trouble"
-    shown = list(
-        dict.fromkeys((outside(line)[:_LONGEST], kind) for line, kind in zip(every, kinds, strict=True) if kind)
-    )
+    kinds = _kinds(every, questions, names)
+    shown = [(outside(line)[:_LONGEST], kind) for line, kind in zip(every, kinds, strict=True) if kind]
+    shown = list(dict.fromkeys(shown))
     lines = [line for line, _ in shown[:_MOST]]
     if len(shown) > _MOST:
         lines.append(f"({len(shown) - _MOST} more lines of this kind are not shown)")
@@ -164,13 +159,23 @@ def read(text: str, *, questions: Iterable[str] = (), names: Collection[str] = (
     )
 
 
+def _kinds(lines: list[str], questions: Iterable[str], names: Collection[str]) -> list[str]:
+    """Return the kind of each line; a refused answer is no failure if the program continued."""
+    tails = tuple(tail for question in questions if len(tail := question.strip()[-30:]) > 3)
+    kinds = ["" if any(tail in line for tail in tails) else _kind(line, names) for line in lines]
+    for at, line in enumerate(lines):
+        if kinds[at] == "failure" and _OF_AN_ANSWER.search(line) and _continued(lines[at + 1 :]):
+            kinds[at] = "trouble"
+    return kinds
+
+
 def leaves_out(output: Output, name: str) -> str:
     """Return the line that reports that the device `name` was left out, or ""."""
     word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w-])")
     return next((line for line in output.lines if word.search(line) and _LEFT_OUT.search(word.sub(" ", line))), "")
 
 
-def _goes_on(rest: list[str]) -> bool:
+def _continued(rest: list[str]) -> bool:
     """Return whether a program continued after it had refused an answer."""
     return any(not _OF_AN_ANSWER.search(line) for line in rest)
 
@@ -199,13 +204,13 @@ def _level(line: str) -> str:
 def _kind_of_words(line: str) -> str:
     if _PERL.search(line) or _BROKEN.search(line):
         return "failure"
-    said = _CONDITION.sub(" ", line)
-    words = _NAME.sub(_without_names, _ABSENT.sub(" ", said))
+    certain = _CONDITION.sub(" ", line)
+    words = _NAME.sub(_without_names, _ABSENT.sub(" ", certain))
     if _ABSENT_THING.search(words):
         return "notice" if _CREATED.search(words) else "failure"
     if _MISSING.search(words):
         return "notice" if _FALLBACK.search(words) else "trouble"
-    if _TROUBLE.search(words) or _UNABLE.search(said):
+    if _TROUBLE.search(words) or _UNABLE.search(certain):
         return "trouble"
     return "notice" if _NOTICE.search(words) else ""
 

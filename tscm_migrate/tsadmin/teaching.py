@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.errors import DialectError
 from tscm_migrate.tsadmin import archive_list
 from tscm_migrate.tsadmin.dialect import SECRET, SLOTS, UNKNOWN_CHOICE, YES_NO, Kind, parse
-from tscm_migrate.tsadmin.spelling import is_rule, joined, plain, take_apart
+from tscm_migrate.tsadmin.spelling import Choice, is_rule, joined, plain, take_apart
 from tscm_migrate.util import private, redact
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _KEY = re.compile(r"\W*(\d{1,2}|[a-z])\s*[)\].:=-]", re.IGNORECASE | re.ASCII)
 _MOST_LINES = 24
 _ITEM = re.compile(r" {2,}\S+(?: \(.*\))? *")  # a name in a list, perhaps with its type
 _ENOUGH = 8  # number of words with which a question is clear without the list above it
+_SHORT = ("y", "n", "yes", "no")
 _TAUGHT = [Kind.SSH, Kind.CRON, Kind.NETWORK, Kind.ARCHIVE, Kind.DEVICES_EXIST, Kind.PROCEED, Kind.REBOOT, Kind.ENCRYPT]
 
 
@@ -73,11 +74,10 @@ class Lesson:
         """The kinds as which it can be saved: the one that is certain, else all; the first is proposed.
 
         Empty for a secret that is not the known passphrase: the passphrase must not be sent to this question the next
-            time.
+        time.
         """
-        for kind, secret in ((Kind.PASSPHRASE, self.intent.passphrase), (Kind.SUDO, self.intent.sudo)):
-            if secret is not None and secret.reveal() == self.typed:
-                return [kind]
+        if secrets := self._secrets():
+            return secrets
         if self.unseen:
             return [Kind.PASSPHRASE, Kind.SUDO] if self.intent.passphrase is None else []
         if self._is_archive():
@@ -89,10 +89,21 @@ class Lesson:
         first = [Kind.LITERAL, *_TAUGHT]
         return [*first, *(kind for kind in Kind if kind not in first)]
 
+    def _secrets(self) -> list[Kind]:
+        known = ((Kind.PASSPHRASE, self.intent.passphrase), (Kind.SUDO, self.intent.sudo))
+        return [kind for kind, secret in known if secret is not None and secret.reveal() == self.typed][:1]
+
     @property
     def text(self) -> str:
         """The complete question: with its menu, and with the lines above it if it has no content of its own."""
         lines = [line for line in self.lines if line.strip()] or [""]
+        start = self._with_menu(lines)
+        if self.understood.bare or self.below:
+            start = min(start, self._paragraph(lines))
+        return joined(lines[start:])
+
+    def _with_menu(self, lines: Sequence[str]) -> int:
+        """Return the index of the first line of a question with its menu."""
         start = len(lines) - 1
         while start and lines[start].startswith("\t"):
             start -= 1
@@ -100,11 +111,9 @@ class Lesson:
             if len(lines) - start >= _MOST_LINES or archive_list.is_row(lines[start - 1]):
                 break
             start -= 1
-        if start < len(lines) - 1 and _is_option(lines[start]) and start and not archive_list.is_row(lines[start - 1]):
-            start -= 1  # the line above a menu is its question
-        if self.understood.bare or self.below:
-            start = min(start, self._paragraph(lines))
-        return joined(lines[start:])
+        menu = start < len(lines) - 1 and _is_option(lines[start])
+        # the line above a menu is its question
+        return start - 1 if menu and start and not archive_list.is_row(lines[start - 1]) else start
 
     def _paragraph(self, lines: Sequence[str]) -> int:
         """Return the index of the first line that belongs to a question without content of its own."""
@@ -176,7 +185,7 @@ def _of_yes_no(lesson: Lesson, kind: Kind) -> Iterator[tuple[str, str]]:
     A rehearsal wants neither SSH nor cron, the migration perhaps both, and it is not known which of them the person has
     in mind: then the words of the question decide.
     """
-    asked, typed = take_apart(lesson.text), lesson.typed
+    asked = take_apart(lesson.text)
     wanted = lesson.intent.wants(kind) is not False
     choice = None if UNKNOWN_CHOICE.search(asked.words) else asked.yes_no
     if kind in (Kind.SSH, Kind.CRON) and not wanted:
@@ -186,13 +195,18 @@ def _of_yes_no(lesson: Lesson, kind: Kind) -> Iterator[tuple[str, str]]:
         if choice is not None and not choice.words:
             yield "yes", "leaves" if _KEEPS.search(asked.words) else "does"
             return
-    if choice is not None and not choice.words and typed.lower() in (choice.yes, choice.no, "y", "n", "yes", "no"):
-        yes = typed.lower()[0] == "y" if typed.lower() in ("y", "n", "yes", "no") else typed.lower() == choice.yes
-        yield "yes", "does" if yes == wanted else "leaves"
-    elif choice is not None and typed.lower() == (choice.yes if wanted else choice.no):
-        yield "yes", "words"
-    else:
-        yield "does" if wanted else "leaves", typed
+    yield _of_typed(lesson.typed, choice, wanted=wanted)
+
+
+def _of_typed(typed: str, choice: Choice | None, *, wanted: bool) -> tuple[str, str]:
+    """Return the meaning of yes if the typed answer is what is wanted."""
+    lower = typed.lower()
+    if choice is not None and not choice.words and lower in (choice.yes, choice.no, *_SHORT):
+        yes = lower[0] == "y" if lower in _SHORT else lower == choice.yes
+        return "yes", "does" if yes == wanted else "leaves"
+    if choice is not None and lower == (choice.yes if wanted else choice.no):
+        return "yes", "words"
+    return "does" if wanted else "leaves", typed
 
 
 def learn(lesson: Lesson, kind: Kind, file: Path | None, reader: QuestionReader) -> str:
