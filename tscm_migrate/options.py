@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tscm_migrate.util.private import expanded
 from tscm_migrate.util.text import parse_limit, seconds_of, suggestion
 
 from .errors import NetconfContradiction, UsageError
@@ -289,7 +290,7 @@ def _archive(value: str) -> str:
     if value in {"new", "latest", "all"} or _ARCHIVE.match(value) or _OFFSITE.match(value):
         return value
     if _outlives(value) and _ARCHIVE.match(re.split(r"[/\\]", value)[-1]) and not value.startswith("offsite:"):
-        return str(Path(value).expanduser().absolute())
+        return str(expanded(value).absolute())
     fix = (
         "use new, latest, all, a file name such as threatstop_backup_2024-05-01_03_00_00.tsbak.gpg, "
         "offsite:latest, offsite:HOST/latest, or the path of a file: ./NAME"

@@ -24,6 +24,8 @@ import time
 from getpass import getpass
 from typing import TYPE_CHECKING
 
+from tscm_migrate.util.private import expanded
+
 from .errors import UsageError
 from .events import Emit, Message, silent
 from .model import Host, Secret
@@ -167,7 +169,7 @@ class Secrets:
     def _from_file(self, path: Path) -> Secret:
         source = f"file:{path}"
         try:
-            with path.expanduser().open(encoding="utf-8", newline="") as file:
+            with expanded(path).open(encoding="utf-8", newline="") as file:
                 mode = os.fstat(file.fileno()).st_mode
                 value = _one_line(file.read(), source)
         except (OSError, UnicodeDecodeError) as error:

@@ -172,6 +172,15 @@ def test_a_missing_identity_file_stops_only_the_host_that_wants_it(tmp_path: Pat
     assert "ssh-keygen" in caught.value.remedy()
 
 
+@pytest.mark.parametrize("file", ["~nobody-here/key", f"/{'x' * 5000}"])
+def test_a_path_that_no_file_can_have_is_a_missing_file(tmp_path: Path, file: str) -> None:
+    inventory = load(written(tmp_path, f'known_hosts = "{file}"\n{BASE}identity_file = "{file}"\ndialect = "{file}"\n'))
+    with pytest.raises(InventoryError, match="is not there"):
+        inventory.host("tscm-new")
+    with pytest.raises(InventoryError, match="no inventory file here"):
+        load(Path(file))
+
+
 @pytest.mark.parametrize(
     ("spec", "user", "address", "port"),
     [

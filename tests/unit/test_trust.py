@@ -109,6 +109,8 @@ def test_words_that_are_no_files_of_ours_are_left_to_the_shell(tmp_path: Path) -
     trust.check_commands(
         [("pass show tscm/old", "x"), ("/no/such thing 'quote", "y"), ("govc vm.power $X", "z")], tmp_path
     )
+    long = "x" * 5000
+    trust.check_commands([(f"curl -d '{{{long}/{long}}}' https://x.example", "x"), ("~nobody-here/run", "y")], tmp_path)
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

@@ -115,7 +115,7 @@ def load(path: Path, now: datetime) -> CampaignPlan:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PlanInvalid(error.strerror or str(error), file=str(path)) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise PlanInvalid(f"not valid TOML: {error}", file=str(path)) from error
     try:
         model = _PlanModel.model_validate(data)

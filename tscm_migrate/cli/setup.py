@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import Exit, MigrateError, UsageError
 from tscm_migrate.ui.console import say
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.operator_command import quoted
-from tscm_migrate.util.private import config_folder
+from tscm_migrate.util.private import config_folder, expanded
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tscm_migrate.inventory.inventory import Inventory
 
 _TEXT = """# The inventory: the appliances, and how to reach them. Written by `tscm-migrate init`.
@@ -115,7 +116,7 @@ def _ask(question: str, default: str = "") -> str:
 
 
 def _write(path: Path, answers: Answers) -> None:
-    key = Path(answers.identity_file).expanduser().absolute() if answers.identity_file else None
+    key = expanded(answers.identity_file).absolute() if answers.identity_file else None
     identity = f"identity_file = {_quoted(str(key))}\n" if key else ""
     old, new = _host(answers.old), _host(answers.new)
     private.write(path, _TEXT.format(user=_quoted(answers.user), identity=identity, old=old, new=new))

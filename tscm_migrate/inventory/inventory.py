@@ -12,6 +12,7 @@ from tscm_migrate.errors import InventoryError
 from tscm_migrate.model import Hooks, Host, Policy
 from tscm_migrate.util import redact
 from tscm_migrate.util.operator_command import quoted
+from tscm_migrate.util.private import is_file
 from tscm_migrate.util.text import listed, suggestion
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Inventory:
     def _check_identity(self, host: Host) -> None:
         at: Host | None = host
         while at is not None:
-            if at.identity_file is not None and not at.identity_file.is_file():
+            if at.identity_file is not None and not is_file(at.identity_file):
                 source = self.source_of(at.name, "identity_file").partition(" ")[2] or "defaults.identity_file"
                 raise self.error(
                     f"the identity file {at.identity_file} is not there",

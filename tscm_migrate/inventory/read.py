@@ -20,7 +20,7 @@ from tscm_migrate.inventory import inventory, trust
 from tscm_migrate.inventory.inventory import Inventory, adhoc, parse
 from tscm_migrate.inventory.model import FileModel, HostModel, describe
 from tscm_migrate.model import Commands, Hooks, Host, Paths, Policy
-from tscm_migrate.util.private import config_folder
+from tscm_migrate.util.private import config_folder, expanded, is_file
 from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
@@ -45,15 +45,15 @@ def find(path: Path | None = None) -> Path | None:
     if not asked and os.environ.get(ENV):
         asked = [(Path(os.environ[ENV]), ENV)]
     for named, by in asked:
-        if not named.expanduser().is_file():
+        if not is_file(expanded(named)):
             fix = f"correct {by}, or make the file: tscm-migrate's inventory/hosts.toml is an example"
             raise InventoryError(f"there is no inventory file here (named by {by})", fix, file=str(named))
-        return named.expanduser()
+        return expanded(named)
     if _HERE.is_file():
         inventory.on_current_folder(_HERE)
         return _HERE
     own = config_folder() / "hosts.toml"
-    return own if own.is_file() else None
+    return own if is_file(own) else None
 
 
 def load(path: Path | None = None) -> Inventory:
@@ -138,7 +138,7 @@ class InventoryReader:
         self.lines = lines_of(text)
         try:
             self.raw = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             fix = 'correct the line: strings need quotes, as in address = "10.1.1.43"'
             raise InventoryError(f"not valid TOML: {error}", fix, file=str(path)) from error
         self.sources: dict[tuple[str, str], str] = {}
@@ -269,7 +269,7 @@ class InventoryReader:
 
     def _local(self, value: str) -> Path:
         """Return a path on the workstation: `~` expanded, a relative path below the inventory's folder."""
-        path = Path(value).expanduser()
+        path = expanded(value)
         return path if path.is_absolute() else (self.path.parent / path).absolute()
 
     def _line(self, key: str) -> int | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import UnsafeFile
 from tscm_migrate.util.operator_command import quoted
+from tscm_migrate.util.private import expanded, is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +31,7 @@ def check(path: Path, what: str) -> None:
     """
     if os.name == "nt":
         return
-    path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - `resolve` would follow the link
+    path = Path(os.path.abspath(expanded(path)))  # noqa: PTH100 - `resolve` would follow the link
     try:
         file = path.resolve(strict=True)
     except (OSError, RuntimeError):
@@ -97,8 +98,8 @@ def _files_in(line: str, beside: Path) -> Iterator[Path]:
     for word in words:
         if "/" not in word or "://" in word:
             continue
-        for path in (Path(word).expanduser(), beside / word):
-            if path.is_file() and (word == words[0] or os.access(path, os.X_OK) or _is_script(path)):
+        for path in (expanded(word), beside / word):
+            if is_file(path) and (word == words[0] or os.access(path, os.X_OK) or _is_script(path)):
                 yield path
                 break
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from paramiko import ECDSAKey, Ed25519Key, RSAKey, SSHException
 
 from tscm_migrate.util.operator_command import quoted
+from tscm_migrate.util.private import is_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,7 +154,7 @@ def _parsed(text: str) -> paramiko.PKey:
 
 def _with_certificate(key: paramiko.PKey, path: Path) -> paramiko.PKey:
     beside = path.with_name(path.name + "-cert.pub")
-    if beside.is_file():
+    if is_file(beside):
         key.load_certificate(str(beside))
     return key
 

@@ -9,16 +9,17 @@ import hmac
 import re
 import stat
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from tscm_migrate.errors import InventoryError, UsageError
 from tscm_migrate.util import private
+from tscm_migrate.util.private import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     import paramiko
 
@@ -260,7 +261,7 @@ def _without(line: bytes, names: Sequence[str]) -> bytes:
 
 def _edit(path: Path, edit: Callable[[list[bytes]], list[bytes]]) -> bool:
     """Replace a file atomically; the previous content is kept beside it as `.bak`."""
-    path = Path(path).expanduser().resolve()  # keeps a symbolic link
+    path = expanded(path).resolve()  # keeps a symbolic link
     try:
         return _edit_locked(path, edit)
     except Timeout as error:

@@ -16,6 +16,7 @@ from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.model import Host
+from tscm_migrate.util.private import expanded, is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,14 +212,14 @@ def settled(host: Host) -> Host:
 def identities(host: Host) -> list[Path]:
     """Return the key files to try: the inventory's file if it names one, else the configured files that exist."""
     if host.identity_file is not None:
-        return [host.identity_file.expanduser()]
+        return [expanded(host.identity_file)]
     named = [Path(name) for name in settings(host).identity_files if name.lower() != "none"]
     candidates = named or [Path("~/.ssh") / name for name in _DEFAULT_KEYS]
-    return [path for candidate in candidates if (path := candidate.expanduser()).is_file()]
+    return [path for candidate in candidates if is_file(path := expanded(candidate))]
 
 
 def _home() -> Path:
-    return Path("~").expanduser()
+    return expanded("~")
 
 
 def _local_user() -> str:

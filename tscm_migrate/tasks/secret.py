@@ -11,6 +11,7 @@ from invoke.collection import Collection
 from tscm_migrate.errors import UsageError
 from tscm_migrate.tasks.base import command
 from tscm_migrate.ui.console import say
+from tscm_migrate.util.private import expanded
 from tscm_migrate.util.text import suggestion
 
 _KINDS = {"passphrase": "passphrase", "sudo": "sudo_password", "login": "login_password"}
@@ -102,7 +103,7 @@ def _checked(name: str, inventory: str | None) -> str:
 
     kind, _, rest = name.partition(":")
     if kind == "key" and rest:
-        return f"key:{Path(rest).expanduser()}"
+        return f"key:{expanded(rest)}"
     if kind not in _KINDS or not rest:
         near = suggestion(kind, [*_KINDS, "key"])
         raise UsageError(f"unknown secret {name!r}{near}", "use passphrase:HOST, sudo:HOST, login:HOST or key:FILE")

@@ -185,7 +185,7 @@ def parse(text: str, file: str, name: str) -> Dialect:
     """
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise DialectError(f"not valid TOML: {error}", "correct that line", file=file) from error
     return _Loader(data, file, name).dialect()
 

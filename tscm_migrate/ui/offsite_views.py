@@ -274,7 +274,7 @@ def write(path: Path, text: str) -> None:
     Raises:
         StoreError: it cannot be written there.
     """
-    path = path.expanduser().absolute()
+    path = private.expanded(path).absolute()
     try:
         private.write(path, text, 0o644)
     except OSError as error:

@@ -19,6 +19,18 @@ from tscm_migrate.errors import StateUnwritable
 FILE, FOLDER = 0o600, 0o700
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with its ~ replaced; where its user or home is not known it stays, and no file is found there."""
+    with contextlib.suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
+
+
+def is_file(path: str | Path) -> bool:
+    """Return whether a file is there; False, too, for a path that is too long or leads through a closed folder."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for these
+
+
 def folder(path: Path, mode: int = FOLDER) -> Path:
     """Make a folder and every missing one above it with this mode; one that is there keeps its own.
 

@@ -29,6 +29,7 @@ from tscm_migrate.offsite.stores.multiparts import AwsKeys, Multiparts
 from tscm_migrate.offsite.stores.objects import CLIENT, RETRY, Objects
 from tscm_migrate.offsite.stores.refusals import Account
 from tscm_migrate.offsite.stores.sftp import Connection, SftpStore
+from tscm_migrate.util.private import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +57,7 @@ def open_store(url: str, *, dial: Dial | None = None, env: Mapping[str, str] = o
     """
     scheme, _, _ = url.partition("://")
     if scheme == url or len(scheme) == 1:
-        return _folder(Path(url).expanduser())
+        return _folder(expanded(url))
     opener = _OPENERS.get(scheme)
     if opener is None:
         raise UsageError(problem=f"no store is called {scheme}://", fix=f"one of: {', '.join(sorted(_OPENERS))}")
