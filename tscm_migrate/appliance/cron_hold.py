@@ -56,20 +56,26 @@ def _names(appliance: Appliance, entry: str) -> str:
     return f"set -eu; entry={quote(entry)}; aside={quote(aside(appliance, entry))}; "
 
 
-def state(appliance: Appliance, entry: str) -> Hold:
-    """Read whether `entry` is in place, moved aside, both or neither.
+def states(appliance: Appliance, *entries: str) -> tuple[Hold, ...]:
+    """Read whether each of `entries` is in place, moved aside, both or neither.
 
     Raises:
-        CannotLook: whether it is in place or put aside cannot be seen.
+        CannotLook: whether one is in place or put aside cannot be seen.
     """
-    script = _names(appliance, entry) + (
-        f'{PRESENT}for f in "$entry" "$aside"; do if present "$f"; then echo yes; else echo no; fi; done'
-    )
-    done = appliance.run(script, sudo=True, check=False, display=f"is {entry} in place?")
+    places = " ".join(f"{quote(entry)} {quote(aside(appliance, entry))}" for entry in entries)
+    script = f'set -eu; {PRESENT}for f in {places}; do if present "$f"; then echo yes; else echo no; fi; done'
+    shown = " and ".join(entries)
+    done = appliance.run(script, sudo=True, check=False, display=f"is {shown} in place?")
     words = done.stdout.split()
-    if done.status != 0 or len(words) != 2 or not {"yes", "no"}.issuperset(words):
-        raise CannotLook(appliance.name, f"whether {entry} is in place: {done.stderr.strip()[-200:]}")
-    return Hold(words[0] == "yes", words[1] == "yes")
+    if done.status != 0 or len(words) != 2 * len(entries) or not {"yes", "no"}.issuperset(words):
+        raise CannotLook(appliance.name, f"whether {shown} is in place: {done.stderr.strip()[-200:]}")
+    seen = [word == "yes" for word in words]
+    return tuple(Hold(*pair) for pair in zip(seen[::2], seen[1::2], strict=True))
+
+
+def state(appliance: Appliance, entry: str) -> Hold:
+    """Read the state of one entry; see `states`."""
+    return states(appliance, entry)[0]
 
 
 def hold(appliance: Appliance, entry: str) -> None:

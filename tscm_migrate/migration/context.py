@@ -65,13 +65,15 @@ class Action:
     """One change (or wait) on a host: what a dry run prints and a run does.
 
     `describes` reads like an instruction; the result of `do` is sent to the step's generator, in a dry run `planned`
-    is sent in its place.
+    is sent in its place. `beside`: checks on the other appliance that are made at the same time, in threads; they
+    change nothing, and write no notes.
     """
 
     host: str
     describes: str
     do: Callable[[], Any]
     planned: Any = None
+    beside: tuple[Action, ...] = ()
 
 
 Actions: TypeAlias = "Generator[Action, Any, None]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tscm_migrate.errors import DialogueSilent, MigrateError, StateUnwritable, UnknownPrompt, Untaught
@@ -87,7 +88,7 @@ class Engine:
             with contextlib.suppress(StopIteration):
                 action = next(generator)
                 while True:
-                    actions.append(action)
+                    actions += (action, *action.beside)
                     action = generator.send(action.planned)
             if actions:
                 planned.append((step, actions))
@@ -169,15 +170,37 @@ class Engine:
                 action = actions.send(result)
             except StopIteration:
                 return count
-            count += 1
-            self.m.emit(ActionStarted(step.id, action.host, action.describes))
+            together = (action, *action.beside)
+            count += len(together)
+            for one in together:
+                self.m.emit(ActionStarted(step.id, one.host, one.describes))
             self.m.interrupts.check()
-            began = time.monotonic()
-            write("action-started", step=step.id, host=action.host, describes=action.describes)
-            result = action.do()
-            seconds = round(time.monotonic() - began, 3)
-            write("action-done", step=step.id, describes=action.describes, seconds=seconds)
-            self.m.emit(ActionFinished(step.id, action.host, action.describes, seconds))
+            for one in together:
+                write("action-started", step=step.id, host=one.host, describes=one.describes)
+            result = None
+            for one, (got, seconds) in zip(together, _done(together), strict=True):
+                result = got if one is action else result
+                write("action-done", step=step.id, describes=one.describes, seconds=seconds)
+                self.m.emit(ActionFinished(step.id, one.host, one.describes, seconds))
+
+
+def _done(together: Sequence[Action]) -> list[tuple[Any, float]]:
+    """Do actions at the same time, the first one in this thread; return the result and the seconds of each.
+
+    Raises the first error, after all have ended.
+    """
+    first, *others = together
+    if not others:
+        return [_timed(first)]
+    with ThreadPoolExecutor(len(others), thread_name_prefix="beside") as pool:
+        begun = [pool.submit(_timed, one) for one in others]
+        return [_timed(first), *(one.result() for one in begun)]
+
+
+def _timed(action: Action) -> tuple[Any, float]:
+    began = time.monotonic()
+    result = action.do()
+    return result, round(time.monotonic() - began, 3)
 
 
 def _last_lines(host: str, transcript: str) -> str:
@@ -198,6 +221,8 @@ _SKIP_REASONS: dict[str, Callable[[Migration], str]] = {
     "update-packages": lambda m: "" if m.options.update_packages else "--update-packages was not given",
     "rehearse-restore": lambda m: "" if m.options.rehearsal else "--no-rehearsal was given",
     "snapshot": lambda m: "" if m.hooks.snapshot else "the inventory has no hook `snapshot`",
+    "assure": lambda _: "one host answered while the updates were paused; the rehearsal reads the archive list",
+    "prepare-network": lambda m: "" if m.options.prepares_network else "--network prepared was not given",
     "check-window": lambda m: "" if m.options.not_after else "--not-after was not given",
     "restore-network": _address_stays,
     "reboot": _address_stays,

@@ -9,6 +9,7 @@ import json
 import math
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from tscm_migrate.options import MigrateOptions
 
 _KEPT_FOR = timedelta(days=7)  # a kept rehearsal that is older is run again
-_PROBE = 4 << 20  # bytes moved to measure a rate; half a second on a slow line
+_PROBE = 4 << 20  # bytes moved to measure a rate, and seconds after which less is enough
+_PROBED_FOR = 0.5
 _RUNS = 10  # how many earlier runs are looked at
 # Seconds of each step if no run was measured yet.
 _USUAL = {
@@ -68,10 +70,13 @@ class Estimate:
 def measure(m: Migration) -> float:
     """Return the bytes a second from the old appliance through this workstation to the new; 0 if unknown.
 
-    Zeros are read from one and discarded on the other; nothing is written.
+    Zeros are read from one and discarded on the other at the same time; nothing is written.
     """
     try:
-        return min(*(_down(one) for one in m.reachable if one is m.old), _up(m.new), math.inf)
+        with ThreadPoolExecutor(2, thread_name_prefix="rate") as pool:
+            begun = [pool.submit(_down, m.old)] if m.old in m.reachable else []
+            begun.append(pool.submit(_up, m.new))
+            return min(one.result() for one in begun)
     except MigrateError:
         return 0.0
 
@@ -79,17 +84,23 @@ def measure(m: Migration) -> float:
 def _down(appliance: Appliance) -> float:
     began, got = time.monotonic(), 0
     with appliance.shell.reader(f"head -c {_PROBE} /dev/zero", display="measure the rate") as reader:
-        while piece := reader.read(1 << 20):
+        while (piece := reader.read(1 << 18)) and time.monotonic() - began < _PROBED_FOR:
             got += len(piece)
     return got / max(time.monotonic() - began, 1e-3)
 
 
 def _up(appliance: Appliance) -> float:
-    began = time.monotonic()
-    with appliance.shell.writer("cat > /dev/null", display="measure the rate") as writer:
-        for _ in range(_PROBE >> 18):
-            writer.write(bytes(1 << 18))
-    return _PROBE / max(time.monotonic() - began, 1e-3)
+    """Write few bytes, and if these were fast, more; buffers take some megabytes at once, so each end is awaited."""
+    for size in (_PROBE >> 5, _PROBE):
+        began = time.monotonic()
+        with appliance.shell.writer("cat > /dev/null", display="measure the rate") as writer:
+            for _ in range(size >> 17):
+                writer.write(bytes(1 << 17))
+            writer.finish()
+        took = max(time.monotonic() - began, 1e-3)
+        if took > _PROBED_FOR / 4:
+            break
+    return size / took
 
 
 def steps(

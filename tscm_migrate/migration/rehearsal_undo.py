@@ -52,10 +52,14 @@ def cron_entries(new: Appliance) -> tuple[str, str]:
     return (new.paths.cron_entry, new.paths.backup_cron)
 
 
+def _states(new: Appliance) -> list[tuple[str, cron_hold.Hold]]:
+    entries = cron_entries(new)
+    return list(zip(entries, cron_hold.states(new, *entries), strict=True))
+
+
 def in_place(new: Appliance) -> dict[str, bool]:
     """Return for each cron entry whether it is in place, or was until an unfinished run paused it."""
-    now = {entry: cron_hold.state(new, entry) for entry in cron_entries(new)}
-    return {entry: state.in_place or state.aside for entry, state in now.items()}
+    return {entry: state.in_place or state.aside for entry, state in _states(new)}
 
 
 def pause(new: Appliance, *, timeout: float) -> None:
@@ -64,15 +68,15 @@ def pause(new: Appliance, *, timeout: float) -> None:
     Raises:
         DrainTimeout: an update did not end. CommandFailed: an entry could not be moved.
     """
-    for entry in cron_entries(new):
-        if cron_hold.state(new, entry).in_place:
+    for entry, state in _states(new):
+        if state.in_place:
             cron_hold.hold(new, entry)
     cron_hold.drain(new, timeout=timeout)
 
 
 def paused_again(new: Appliance) -> list[str]:
     """Pause entries that a restore has put back, and return them."""
-    back = [entry for entry in cron_entries(new) if cron_hold.state(new, entry).in_place]
+    back = [entry for entry, state in _states(new) if state.in_place]
     for entry in back:
         cron_hold.hold(new, entry)
     return back

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import archives
@@ -18,7 +19,7 @@ from tscm_migrate.transfer.endpoints.sftp import SftpEnd
 from tscm_migrate.transfer.endpoints.shell import ShellEnd
 from tscm_migrate.transfer.methods import METHODS
 from tscm_migrate.transfer.relay import check_name
-from tscm_migrate.transfer.routing import RouteChoice, RoutingInput, choose
+from tscm_migrate.transfer.routing import RouteChoice, RoutingInput, choose, needs_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,9 +67,10 @@ def decide(source: Appliance, target: Appliance, options: TransferOptions, size:
     Raises:
         UsageError: no method is possible. SshError: a connection failed.
     """
-    here, there = tools(source), tools(target)
-    tried = reaches(source, target) if {"rsync"} <= here & there and options.route != "relay" else None
-    return choose(RoutingInput(here, there, options.method, options.route, tried, size))
+    with ThreadPoolExecutor(2, thread_name_prefix="tools") as pool:
+        here, there = pool.map(tools, (source, target))
+    known = RoutingInput(here, there, options.method, options.route, None, size)
+    return choose(replace(known, reaches=reaches(source, target)) if needs_probe(known) else known)
 
 
 def copy(
@@ -181,11 +183,16 @@ def leftovers(*appliances: Appliance) -> None:
     Raises:
         KeyAbused: a key was used for something else.
     """
-    for appliance in appliances:
-        try:
-            authorise.leftovers(appliance)
-        except KeyAbused:
-            raise
-        except MigrateError as error:
-            text = f"{appliance.name}: keys and folders of earlier transfers could not be looked for: {error}"
-            appliance.emit(Message(text, "warning"))
+    with ThreadPoolExecutor(max(len(appliances), 1), thread_name_prefix="leftovers") as pool:
+        for _ in pool.map(_clear, appliances):
+            pass
+
+
+def _clear(appliance: Appliance) -> None:
+    try:
+        authorise.leftovers(appliance)
+    except KeyAbused:
+        raise
+    except MigrateError as error:
+        text = f"{appliance.name}: keys and folders of earlier transfers could not be looked for: {error}"
+        appliance.emit(Message(text, "warning"))

@@ -90,6 +90,15 @@ def _is_small(s: RoutingInput) -> bool:
     return s.size is not None and s.size < SMALL
 
 
+def needs_probe(s: RoutingInput) -> bool:
+    """Return whether the choice depends on a connection from the source to the target, which takes seconds if it fails.
+
+    A small archive is relayed anyway, unless another route was requested.
+    """
+    relayed = s.route == "relay" or (_is_small(s) and s.method == "auto" and s.route == "auto")
+    return "rsync" in s.source & s.target and not relayed
+
+
 def _order(s: RoutingInput) -> list[tuple[str, Route]]:
     routes = list(_ALL)
     if _is_small(s) and s.method == "auto" and s.route == "auto":

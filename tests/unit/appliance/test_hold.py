@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -60,6 +60,18 @@ def test_an_entry_that_is_nowhere_cannot_be_restored(old: Appliance, tmp_path: P
     (tmp_path / "cron.d/multidevice-core").unlink()
     with pytest.raises(ApplianceError, match="nothing to restore"):
         cron_hold.release(old, old.paths.cron_entry)
+
+
+def test_several_entries_are_seen_with_one_command(old: Appliance, tmp_path: Path) -> None:
+    updates, backups = old.paths.cron_entry, f"{tmp_path}/cron.d/tscm_backup"
+    (tmp_path / "cron.d/tscm_backup").write_text(TEXT)
+    cron_hold.hold(old, updates)
+    shell = cast("LocalShell", old.shell)
+    before = len(shell.displays)
+    assert cron_hold.states(old, updates, backups) == (
+        cron_hold.Hold(in_place=False, aside=True), cron_hold.Hold(in_place=True, aside=False),
+    )  # fmt: skip
+    assert len(shell.displays) == before + 1
 
 
 @pytest.mark.parametrize("output", ["", "yes", "yes no yes", "yes perhaps", "no such thing"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -131,6 +132,52 @@ def test_a_dry_run_does_nothing_and_takes_planned_results(tmp_path: Path) -> Non
     assert events_of(m) == ["run-started"]
     shown = [e.describes for e in seen if isinstance(e, ActionStarted)]
     assert shown == ["first action", "second action after planned"]
+
+
+class Beside(BaseStep):
+    """A step with one action and a check that is made at the same time: each waits for the other to begin."""
+
+    id = "beside"
+    title = "Test"
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.together = threading.Barrier(2, timeout=30)
+        self.fails, self.result, self.ended = fails, "", False
+
+    def _wait(self) -> str:
+        self.together.wait()
+        self.ended = True
+        return "waited"
+
+    def _check(self) -> str:
+        self.together.wait()
+        if self.fails:
+            raise ApplianceError("tscm-new", "two hosts answer")
+        return "checked"
+
+    def apply(self, _m: Migration) -> Actions:
+        check = Action("tscm-new", "check", self._check, "planned")
+        self.result = yield Action("tscm-old", "wait", self._wait, "planned", beside=(check,))
+
+
+def test_a_check_is_made_while_the_action_beside_it_waits(tmp_path: Path) -> None:
+    m, seen = migration(tmp_path)
+    step = Beside()
+    planned = Engine(m, [step]).plan()
+    assert [action.describes for _, actions in planned for action in actions] == ["wait", "check"]
+    Engine(m, [step]).run()
+    assert step.result == "waited", "the check's result is not the action's"
+    assert events_of(m)[-5:] == [*["action-started beside"] * 2, *["action-done beside"] * 2, "step-done beside"]
+    assert [e.describes for e in seen if isinstance(e, ActionStarted)] == ["wait", "check"]
+
+
+def test_a_failed_check_fails_the_step_after_the_action_beside_it_has_ended(tmp_path: Path) -> None:
+    m, _ = migration(tmp_path)
+    step = Beside(fails=True)
+    with pytest.raises(ApplianceError, match="two hosts answer"):
+        Engine(m, [step]).run()
+    assert step.ended
+    assert events_of(m)[-1] == "step-failed beside"
 
 
 def rolled_back(root: Path, *, bypass: bool) -> tuple[list[str], list[str], Migration]:

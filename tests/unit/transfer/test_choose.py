@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.transfer.methods import METHODS
-from tscm_migrate.transfer.routing import RoutingInput, choose
+from tscm_migrate.transfer.routing import RoutingInput, choose, needs_probe
 from tscm_migrate.util.text import parse_limit
 
 ALL = frozenset({"shell", "sftp", "rsync", "ssh", "tar"})
@@ -22,6 +24,27 @@ def test_a_small_archive_is_not_worth_a_key_and_it_says_so() -> None:
     assert (choice.method, choice.route) == ("tar", "relay")
     assert "small" in choice.text()
     assert choose(RoutingInput(ALL, ALL, method="rsync", reaches=True, size=1000)).route == "direct"
+
+
+@pytest.mark.parametrize(
+    ("known", "needed"),
+    [
+        (RoutingInput(ALL, ALL, size=BIG), True),
+        (RoutingInput(ALL, ALL, size=None), True),
+        (RoutingInput(ALL, ALL, size=1000), False),
+        (RoutingInput(ALL, ALL, method="rsync", size=1000), True),
+        (RoutingInput(ALL, ALL, route="direct", size=1000), True),
+        (RoutingInput(ALL, ALL, route="relay", size=BIG), False),
+        (RoutingInput(ALL, ALL - {"rsync"}, size=BIG), False),
+    ],
+)
+def test_a_connection_that_may_take_seconds_is_tried_only_where_the_choice_depends_on_it(
+    known: RoutingInput, *, needed: bool
+) -> None:
+    assert needs_probe(known) is needed
+    if not needed:
+        chosen = {choose(replace(known, reaches=reaches)).route for reaches in (None, True, False)}
+        assert chosen == {"relay"}
 
 
 @pytest.mark.parametrize(

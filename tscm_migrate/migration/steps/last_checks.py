@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tscm_migrate.appliance import archives, network, prepared_network
+from tscm_migrate.appliance import archives, prepared_network
 from tscm_migrate.archive.network_rewrite import WantedNetwork
-from tscm_migrate.errors import ApplianceError, Cancelled, TransferError, WouldCollide
+from tscm_migrate.errors import ApplianceError, Cancelled, TransferError
 from tscm_migrate.events import Message
 from tscm_migrate.migration import estimate, window
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import BaseStep, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
-from tscm_migrate.migration.steps.staging import the_archive
+from tscm_migrate.migration.steps.staging import check_alone, the_archive
 from tscm_migrate.tsadmin import restore
 from tscm_migrate.util.text import duration_text
+
+_RECENT = 600.0  # seconds for which a check that one host has the old address is not repeated
 
 
 class Assure(BaseStep):
@@ -27,18 +30,13 @@ class Assure(BaseStep):
 
     def apply(self, m: Migration) -> Actions:
         """Check the old address, the host of an existing archive, and the list that the restore shows."""
-        yield Action(m.new.name, f"confirm that only one host answers at {m.old.host.address}", lambda: self._alone(m))
+        if not 0 <= time.time() - m.get_note("alone_at", 0.0) < _RECENT:
+            yield check_alone(m)
         if m.options.archive != "new":
             yield Action(
                 m.new.name, "compare the identity in the archive with the old appliance's", lambda: self._whose(m)
             )
         yield from listed(m)
-
-    def _alone(self, m: Migration) -> None:
-        found = network.answering(m.new, m.old.host.address, m.interface)
-        if len(found) > 1:
-            detail = f"{len(found)} hosts answer at {m.old.host.address}: {', '.join(found)}"
-            raise WouldCollide(m.old.name, detail, m.old.host.address)
 
     def _whose(self, m: Migration) -> None:
         copy = replace(the_archive(m), folder=m.new.paths.backup_dir)

@@ -111,7 +111,9 @@ class TakeOffline(BaseStep):
         """Pause updates again that a package or the timer has resumed; offline they could not be paused."""
         if m.old_answers is False:  # it is offline already
             return
-        back = [entry for entry in m.paused_entries if cron_hold.state(m.old, entry).in_place]
+        paused = m.paused_entries
+        now = cron_hold.states(m.old, *paused) if paused else ()
+        back = [entry for entry, state in zip(paused, now, strict=True) if state.in_place]
         for entry in back:
             m.emit(Message(f"{m.old.name}: {entry} was restored meanwhile; it is paused again", "warning"))
             cron_hold.hold(m.old, entry)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import archives, cron_hold, facts, network, packages
 from tscm_migrate.archive import select
 from tscm_migrate.archive.devices import recognise
-from tscm_migrate.errors import ApplianceError, BackupFailed, Refused, TransferError
+from tscm_migrate.errors import ApplianceError, BackupFailed, Refused, TransferError, WouldCollide
 from tscm_migrate.events import Checked, Message
 from tscm_migrate.migration import checks, leftovers
 from tscm_migrate.migration.context import Action, Actions, Migration
@@ -87,8 +87,7 @@ class HoldUpdates(BaseStep):
 
     def capture(self, m: Migration) -> dict[str, Any]:
         """Return where the cron entries are before anything is changed."""
-        now = cron_hold.state(m.old, m.old.paths.cron_entry)
-        backup_cron = cron_hold.state(m.old, m.old.paths.backup_cron)
+        now, backup_cron = cron_hold.states(m.old, *_entries(m.old))
         # A paused entry was paused by an unfinished run of this tool: it is put back as well.
         return {
             "in_place": now.in_place or now.aside,
@@ -98,8 +97,9 @@ class HoldUpdates(BaseStep):
 
     def apply(self, m: Migration) -> Actions:
         """Pause the entries first, then wait; also the entry of scheduled backups (fact 20)."""
-        for entry in (m.old.paths.cron_entry, m.old.paths.backup_cron):
-            if cron_hold.state(m.old, entry).in_place:
+        entries = _entries(m.old)
+        for entry, now in zip(entries, cron_hold.states(m.old, *entries), strict=True):
+            if now.in_place:
                 yield Action(
                     m.old.name, f"disable {entry} (moved to {m.old.paths.hold_dir}/held)",
                     lambda e=entry: cron_hold.hold(m.old, e),  # type: ignore[misc]
@@ -109,7 +109,9 @@ class HoldUpdates(BaseStep):
             f"wait until no {m.old.paths.ts_update} runs or is about to start "
             f"(at most {duration_text(m.drain_timeout)})",
             lambda: cron_hold.drain(m.old, timeout=m.drain_timeout),
+            beside=(check_alone(m),),
         )
+        m.set_note("alone_at", time.time())
 
     def verify(self, m: Migration) -> None:
         """Check that the cron entry was not restored meanwhile."""
@@ -124,6 +126,24 @@ class HoldUpdates(BaseStep):
             if undo.get(was) and (now.aside or not now.in_place):  # both: it was restored meanwhile
                 what = "its updates run again" if entry == paths.cron_entry else "its backups are scheduled again"
                 yield Action(m.old.name, f"put {entry} back: {what}", lambda e=entry: cron_hold.release(m.old, e))  # type: ignore[misc]
+
+
+def _entries(old: Appliance) -> tuple[str, str]:
+    """Return the cron entries that are paused: of the updates, and of scheduled backups."""
+    return (old.paths.cron_entry, old.paths.backup_cron)
+
+
+def check_alone(m: Migration) -> Action:
+    """Return the check, from the new appliance, that not two hosts have the old address."""
+    address = m.old.host.address
+    return Action(m.new.name, f"confirm that only one host answers at {address}", lambda: _alone(m))
+
+
+def _alone(m: Migration) -> None:
+    found = network.answering(m.new, m.old.host.address, m.interface)
+    if len(found) > 1:
+        detail = f"{len(found)} hosts answer at {m.old.host.address}: {', '.join(found)}"
+        raise WouldCollide(m.old.name, detail, m.old.host.address)
 
 
 class Backup(BaseStep):
