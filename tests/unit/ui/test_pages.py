@@ -17,7 +17,7 @@ from tscm_migrate.migration import report
 from tscm_migrate.offsite.catalog import Copy
 from tscm_migrate.offsite.freshness import HostStatus
 from tscm_migrate.offsite.manifest import Manifest
-from tscm_migrate.ui import campaign, offsite_page, run_report
+from tscm_migrate.ui import campaign, offsite_views, run_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def freshness_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *(_status(f"tscm-{n:02}", now, hours=1 + n / 4) for n in range(57)),
     ]
     made = tmp_path_factory.mktemp("freshness") / "page.html"
-    made.write_text(offsite_page.page_text(statuses, "s3://backups", now), encoding="utf-8")
+    made.write_text(offsite_views.page_text(statuses, "s3://backups", now), encoding="utf-8")
     return made
 
 

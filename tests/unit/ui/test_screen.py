@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="its console echoes a ke
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from tscm_migrate.ui import live_pause as screen
+from tscm_migrate.ui import operator as screen
 with screen.keys_unseen():
     print("identify", flush=True)
     while not Path(sys.argv[1]).exists():
