@@ -232,7 +232,7 @@ class RunFinished(Event):
     """
 
     run: str
-    outcome: Literal["done", "attention", "failed", "refused", "interrupted", "rolled-back"]
+    outcome: Literal["done", "attention", "failed", "refused", "cancelled", "interrupted", "rolled-back"]
     seconds: float
     downtime: float | None = None
     held: tuple[str, ...] = field(default=())
@@ -245,3 +245,8 @@ class RunFinished(Event):
     devices: tuple[int, int] | None = None
     checks: tuple[int, int] | None = None
     downtime_estimate: float | None = None
+
+
+def state_text(state: str) -> str:
+    """Return the state of a run or of a pair as it is shown, the same in each list, page and message: "rolled back"."""
+    return state.replace("-", " ")

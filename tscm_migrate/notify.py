@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from tscm_migrate.errors import NotifyStops
-from tscm_migrate.events import Emit, Event, Message, RunFinished, RunStarted, StepFinished, StepStarted
+from tscm_migrate.events import Emit, Event, Message, RunFinished, RunStarted, StepFinished, StepStarted, state_text
 from tscm_migrate.util import operator_command, redact, timeout
 from tscm_migrate.util.text import duration_text
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PING_SECONDS = 10.0
 _MESSAGE_SECONDS = 60.0  # seconds for all messages together
-_GOOD = {"done", "attention", "rolled-back"}
+_GOOD = {"done", "attention", "rolled-back", "cancelled"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Notifier:
     def _finish(self, event: RunFinished) -> None:
         good = event.outcome in _GOOD
         assert self._started is not None  # noqa: S101 - see __call__
-        title = f"{self._started.verb} {self._started.old} → {self._started.new}: {event.outcome}"
+        title = f"{self._started.verb} {self._started.old} → {self._started.new}: {state_text(event.outcome)}"
         body = "\n".join(
             [title, f"run {event.run}, {duration_text(event.seconds)}", *event.left, *event.held, *event.next]
         )

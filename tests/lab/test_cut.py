@@ -110,7 +110,7 @@ def test_a_run_that_was_put_back_can_be_resumed(base: matrix.Undisturbed, rig: R
     done = rig.migrate([{"kind": "signal", "n": event(base, SENT), "when": "after"}])
     assert done.status == 5, done.text
     run = json.loads(rig.run("run", "list", "--json").out)[0]
-    assert run["state"] == "put back"
+    assert run["state"] == "undone"
     again = rig.run("resume", run["run"], "--yes")
     assert again.status == 0, again.text
     assert not differs(base.end, rig.state().told(before))

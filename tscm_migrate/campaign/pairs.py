@@ -136,6 +136,9 @@ def _read(
 def _result(job: Job, status: int, seen: dict[str, Any], said: str, *, killed: str) -> Result:
     finished, error = seen.get("run_finished", {}), seen.get("error", {})
     state = _STATES.get(Exit(status), "failed") if status in set(Exit) else "failed"
+    if state == "interrupted":
+        with contextlib.suppress(MigrateError):
+            state = journal.read(str(seen.get("run", job.run)))[0].state
     if killed or status < 0 or (not finished and not error):
         state = "unfinished" if seen.get("run") else "failed"
     if job.verb == "rehearse":

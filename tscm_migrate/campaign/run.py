@@ -18,6 +18,7 @@ from tscm_migrate.campaign import pairs
 from tscm_migrate.campaign.journal import GOOD, CampaignJournal, Result
 from tscm_migrate.campaign.pairs import Job
 from tscm_migrate.errors import ClusterLost, Exit
+from tscm_migrate.events import state_text
 from tscm_migrate.fleet.pool import run as run_pool
 from tscm_migrate.migration.window import Clock, Window
 from tscm_migrate.util import operator_command, redact
@@ -271,7 +272,7 @@ def begin(plan: CampaignPlan, plan_path: str, inventory: str) -> CampaignJournal
 
 def describe(result: Result) -> str:
     """Return one line about a pair's result."""
-    parts = [f"{result.pair}: {result.state}"]
+    parts = [f"{result.pair}: {state_text(result.state)}"]
     if result.downtime is not None:
         expected = f", estimated {duration_text(result.estimate)}" if result.estimate is not None else ""
         parts.append(f"downtime {duration_text(result.downtime)}{expected}")

@@ -18,23 +18,26 @@ from tscm_migrate.demo.embedded.lab import NEW_ADDRESS, OLD_ADDRESS, EmbeddedLab
 from tscm_migrate.demo.embedded.shims.main import Shim
 
 INTRODUCTION = f"""\
-tscm-old ({OLD_ADDRESS}) and tscm-new ({NEW_ADDRESS}) are up. This shell has their inventory and the passphrase of the
-archives set. Five things to try:
+tscm-old ({OLD_ADDRESS}) and tscm-new ({NEW_ADDRESS}) are up. In this shell
+their inventory and the passphrase of the archives are set. Five things to try:
 
   1. See what a migration would do; nothing is changed:
        tscm-migrate plan --from tscm-old --to tscm-new
   2. Migrate:
        tscm-migrate migrate --from tscm-old --to tscm-new
-  3. Press Ctrl-C while it runs. Before tscm-old goes offline this undoes everything; after that, continue with:
+  3. Press Ctrl-C while it runs. Before tscm-old goes offline this undoes
+     everything; after that, continue with:
        tscm-migrate resume
-  4. Undo a finished migration (RUN is in its last lines); then you can migrate again:
+  4. Undo a finished migration (RUN is in its last lines); then you can
+     migrate again:
        tscm-migrate rollback RUN
   5. Let tscm-new ask a question that the tool does not know, and answer it:
        appliance new ask
        tscm-migrate rehearse --from tscm-old --to tscm-new
        appliance new quiet
 
-`appliance` shows both appliances, `appliance old off` pulls the plug. `exit` ends the demo and removes both.
+`appliance` shows both appliances, `appliance old off` switches one off.
+`exit` ends the demo and removes both.
 """
 
 

@@ -33,7 +33,7 @@ _EVENTS = {
 }  # fmt: skip
 _CHOICES = {"method": METHODS, "route": ROUTES, "offline": OFFLINE, "pause_before": PAUSES}
 _ROLES = {"old", "new"}
-_OUTCOMES = {"done", "attention", "failed", "interrupted", "rolled-back"}
+_OUTCOMES = {"done", "attention", "failed", "cancelled", "interrupted", "rolled-back"}
 _SEVERITIES = {"ok", "info", "warning", "error"}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import (
+    Cancelled,
     Exit,
     Interrupted,
     Locked,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.journal import RunRecord
     from tscm_migrate.model import Host
 
-    Ending = Literal["done", "attention", "failed", "interrupted", "rolled-back"]
+    Ending = Literal["done", "attention", "failed", "cancelled", "interrupted", "rolled-back"]
 
 
 def run_to_end(engine: Engine, began: float, first: Callable[[], object] = lambda: None) -> Exit:
@@ -100,7 +101,7 @@ def recover(engine: Engine, error: BaseException, began: float, *, undo: bool) -
         except (Exception, KeyboardInterrupt) as second:  # noqa: BLE001 - the final state is reported in any case
             reason = f"{reason}; and while changes were undone: {str(second) or 'interrupted'}"
     if not engine.to_roll_back():
-        lines = end_run(engine, "interrupted" if interrupted else "failed", began, kept=_parts(engine, error))
+        lines = end_run(engine, _outcome(error), began, kept=_parts(engine, error))
         if interrupted:
             back = bool(m.journal.record.reverted)
             again = f"start again: tscm-migrate resume {m.run}" if back and not m.only_rehearsal else ""
@@ -165,7 +166,7 @@ def end_run(
         )  # fmt: skip
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end is reported in any case
         m.emit(Message(f"while ending the run: {error}", "warning"))
-    if over and how in {"failed", "interrupted", "rolled-back"} and not lines and not left:
+    if over and how in {"failed", "cancelled", "interrupted", "rolled-back"} and not lines and not left:
         lines = ("all changes were undone", *kept) if m.journal.record.reverted else ("nothing was changed",)
     lines = (*lines, *plain)
     total = m.journal.record.total_seconds or own
@@ -196,9 +197,16 @@ def preparation(run: str, began: float, emit: Emit) -> Iterator[Preparation]:
     except BaseException as error:
         if not part.over:
             refused = isinstance(error, Refused | Locked | UsageError)
-            how = "refused" if refused else "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            emit(RunFinished(run, how, round(time.monotonic() - began, 3), held=("nothing was changed",)))  # type: ignore[arg-type]
+            how = "refused" if refused else _outcome(error)
+            emit(RunFinished(run, how, round(time.monotonic() - began, 3), held=("nothing was changed",)))
         raise
+
+
+def _outcome(error: BaseException) -> Literal["interrupted", "cancelled", "failed"]:
+    """Return the outcome of a run that has ended with this error and has changed nothing, or undone everything."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return "cancelled" if isinstance(error, Cancelled) else "failed"
 
 
 def downtime(m: Migration) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate.events import state_text
 from tscm_migrate.migration import finish, journal, locks
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.run_list import listing, state_of
@@ -55,7 +56,7 @@ def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError |
     """
     record, entries, damage = journal.read_up_to_damage(run, root)
     state = "damaged" if damage else state_of(record, root)
-    shown = [f"run {run}: {state}"]
+    shown = [f"run {run}: {state_text(state)}"]
     shown += [f"{record.old} → {record.new}, begun {record.began}"] if record.began else []
     shown.append(f"kept in {(root or state_folder()) / 'runs' / run}")
     shown += [text for entry in entries if (text := _line(entry))]
@@ -87,5 +88,5 @@ def _line(entry: JournalEntry) -> str:
         case "run-resumed" | "rollback-started":
             return f"{at}  {entry.event.replace('-', ' ')}"
         case "run-ended":
-            return f"{at}  ended: {data.get('outcome', '')}"
+            return f"{at}  ended: {state_text(str(data.get('outcome', '')))}"
     return ""

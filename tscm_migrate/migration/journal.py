@@ -51,6 +51,7 @@ class RunRecord:
     """
 
     run: str = ""
+    verb: str = "migrate"
     old: str = ""
     new: str = ""
     options: dict[str, Any] = field(default_factory=dict)
@@ -72,6 +73,18 @@ class RunRecord:
     ended: str = ""
 
     @property
+    def state(self) -> str:
+        """Its outcome, or "unfinished", or "nothing begun".
+
+        "undone" of an interrupted run that has undone everything, "rehearsed" of a completed rehearsal.
+        """
+        if self.outcome == "interrupted" and not self.started:
+            return "undone"
+        if self.outcome == "rolled-back" and self.verb in {"rehearse", "prompts learn"}:
+            return "rehearsed"
+        return self.outcome or ("unfinished" if self.started else "nothing begun")
+
+    @property
     def total_seconds(self) -> float:
         """The run's own time, with the session that has not ended."""
         return round(self.seconds + _between(self.session_began, self.last), 3)
@@ -84,8 +97,10 @@ class RunRecord:
             case "run-started":
                 self.run, self.old, self.new, self.began = data["run"], data["old"], data["new"], entry.at
                 self.options, self.notes = data.get("options", {}), dict(data.get("notes", {}))
+                self.verb = str(data.get("verb") or "migrate")
             case "run-resumed" | "rollback-started":
                 self.outcome, self.step = "", ""
+                self.verb = "resume" if entry.event == "run-resumed" else "rollback"
             case "noted":
                 self._note(data["key"], data["value"])
             case "captured":

@@ -57,6 +57,7 @@ def build(
         "old": first.get("old", ""),
         "new": first.get("new", ""),
         "outcome": (finished.outcome if finished else record.outcome) or "unfinished",
+        "state": record.state if record.outcome or not finished else finished.outcome,
         "began": entries[0].at if entries else "",
         "ended": ended.at if ended else (entries[-1].at if entries else ""),
         "seconds": record.total_seconds,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import MigrateError, StateUnwritable
+from tscm_migrate.events import state_text
 from tscm_migrate.migration import journal
 from tscm_migrate.util import private
 from tscm_migrate.util.private import state_folder
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunLine:
-    """One run: `state` is its outcome, or "unfinished", "running", "nothing begun"; times as written.
+    """One run: `state` is its outcome, or "undone", "unfinished", "running", "nothing begun"; times as written.
 
     "damaged", "unreadable" or "newer" (of a later version) if the journal cannot be read.
     """
@@ -35,7 +36,7 @@ class RunLine:
     def text(self) -> str:
         """Return the run as one line of a list."""
         pair = f"{self.old} → {self.new}" if self.old else ""
-        return f"{self.run:<22} {self.state:<14} {pair:<30} {self.began}".rstrip()
+        return f"{self.run:<22} {state_text(self.state):<14} {pair:<30} {self.began}".rstrip()
 
 
 def listing(root: Path | None = None) -> list[RunLine]:
@@ -58,9 +59,7 @@ def state_of(record: RunRecord, root: Path | None = None) -> str:
     with contextlib.suppress(StateUnwritable):  # on a read-only disk no run can be active
         if is_running(record.run, root):
             return "running"
-    if record.outcome == "interrupted" and not record.started:
-        return "put back"
-    return record.outcome or ("unfinished" if record.started else "nothing begun")
+    return record.state
 
 
 def run_file(run: str, root: Path | None) -> Path:

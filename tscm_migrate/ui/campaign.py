@@ -6,6 +6,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate.events import state_text
 from tscm_migrate.ui import page
 from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.ui.tables import table
@@ -83,7 +84,7 @@ def status_text(plan: CampaignPlan, state: State) -> str:
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     times = (duration_text(row[key]) for key in ("estimate", "downtime", "seconds"))
-    return (row["wave"], row["pair"], row["state"], *times, row["run"])
+    return (row["wave"], row["pair"], state_text(row["state"]), *times, row["run"])
 
 
 class CampaignBoard:
@@ -155,7 +156,7 @@ def _doing(event: Mapping[str, Any]) -> str | None:
         case "waiting":
             return f"{event.get('what', '')} ({duration_text(event.get('elapsed'))})"
         case "run_finished":
-            return f"{event.get('outcome', '')}, downtime {duration_text(event.get('downtime'))}"
+            return f"{state_text(str(event.get('outcome', '')))}, downtime {duration_text(event.get('downtime'))}"
         case "error":
             return str(event.get("message", ""))
     return None

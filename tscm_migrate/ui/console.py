@@ -56,6 +56,7 @@ def _shown(text: str) -> str:
 
 _WHOLE = re.compile(r"`[^`]*`|tscm-migrate(?: [^\s;,.()]+){1,8}|--\S+ [A-Za-z0-9]\S*")
 _UNIT = re.compile(r"(?<=\d) (?=(?:s|ms|min|h|kB|MB|GB|TB)\b)")  # keep a number and its unit on one line
+_NUMBERED = re.compile(r"\d+\. +")
 _GLUE = "\0"
 
 
@@ -83,8 +84,9 @@ def folded(text: str, width: int, indent: str = "", *, whole: bool = True) -> li
     body = text.lstrip()
     own = text[: len(text) - len(body)]
     glued = _WHOLE.sub(lambda found: found[0].replace(" ", _GLUE), body) if whole else body
+    further = own + (" " * len(number[0]) if (number := _NUMBERED.match(body)) else indent)
     lines = textwrap.wrap(
-        _UNIT.sub(_GLUE, glued), max(width, 20), initial_indent=own, subsequent_indent=own + indent,
+        _UNIT.sub(_GLUE, glued), max(width, 20), initial_indent=own, subsequent_indent=further,
         break_long_words=not whole, break_on_hyphens=False,
     )  # fmt: skip
     return [line.replace(_GLUE, " ") for line in lines] or [text]

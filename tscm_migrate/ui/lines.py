@@ -22,6 +22,7 @@ from tscm_migrate.events import (
     StepFinished,
     StepStarted,
     Waiting,
+    state_text,
 )
 from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.ui.view_model import LOG_EVERY, Meter, waits
@@ -177,14 +178,14 @@ def _(event: Message) -> str:
 
 @line_of.register
 def _(event: RunFinished) -> str:
-    if event.outcome == "refused":
-        return ""  # the error that follows says it
+    if event.outcome == "refused" or (event.outcome == "cancelled" and not event.report):
+        return ""  # the message that follows says it
     if event.host:
         return "\n".join(_completed(event))
     downtime = f", downtime {duration_text(event.downtime)}" if event.downtime is not None else ""
     report = f"\n  report: {event.report}" if event.report else ""
     held = "".join(f"\n  {text}" for text in event.held)  # the last thing printed
-    return f"{event.outcome} after {duration_text(event.seconds)}{downtime}{report}{held}"
+    return f"{state_text(event.outcome)} after {duration_text(event.seconds)}{downtime}{report}{held}"
 
 
 def _completed(event: RunFinished) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from tscm_migrate.events import state_text
 from tscm_migrate.ui import page
 from tscm_migrate.ui.page import clock
 from tscm_migrate.util.redact import one_line
@@ -29,7 +30,7 @@ def render(told: dict[str, Any]) -> str:
 def headline(told: dict[str, Any]) -> str:
     """Return the result of a run in one sentence."""
     old, new, todo = told["old"], told["new"], len(told["to_do"])
-    if told["verb"] == "rehearse" and told["outcome"] == "rolled-back":
+    if told["state"] == "rehearsed":
         took = (told["rehearsal"].get("downtime") or {}).get("seconds")
         estimate = f" Estimated downtime: {duration_text(took)}." if took is not None else ""
         return f"The rehearsal succeeded, and its changes were undone.{estimate}"
@@ -39,8 +40,10 @@ def headline(told: dict[str, Any]) -> str:
         "attention": f"{here} in place of {old}; {todo} item{'s' if todo != 1 else ''} left for you to do.",
         "rolled-back": "The changes of this run were undone.",
         "failed": "The run failed; its changes were undone.",
+        "cancelled": "The run was cancelled; its changes were undone.",
+        "undone": "The run was interrupted; its changes were undone.",
         "interrupted": "The run was interrupted before its end; see the current state.",
-    }.get(told["outcome"], "The run has not ended; see the current state.")
+    }.get(told["state"], "The run has not ended; see the current state.")
 
 
 def broken(told: dict[str, Any]) -> str:
@@ -101,7 +104,7 @@ def _band(began: float, length: float, downtime: dict[str, Any] | None) -> dict[
 
 def text_lines(told: dict[str, Any]) -> list[str]:
     """Return a summary: outcome, times, steps, devices, what is left to do, and the current state."""
-    head = f"{told['verb']} {told['old']} → {told['new']}: {told['outcome']} (run {told['run']})"
+    head = f"{told['verb']} {told['old']} → {told['new']}: {state_text(told['state'])} (run {told['run']})"
     asked = f" (and {duration_text(told['asked'])} for the operator's answers)" if told["asked"] >= 1 else ""
     found = [
         head,

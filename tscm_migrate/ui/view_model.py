@@ -195,12 +195,21 @@ class Board:
         return [*head, *done, *doing, *pending, *tail]
 
     def _progress(self, now: float) -> str:
-        """Return which step of how many runs, and the estimated time left if there is one."""
-        number = next((n for n, key in enumerate(self._steps, 1) if key == self._now), 0)
-        if not number:
+        """Return which step of how many runs, and the estimated time left if there is one.
+
+        Steps that will be skipped have no estimate; they are not counted, as in the plan.
+        """
+        keys = [key for key, step in self._steps.items() if self._counts(key, step)]
+        if self._now not in keys:
             return ""
         left = self._left(now)
-        return f"step {number} of {len(self._steps)}" + (f", about {duration_text(left)} left" if left else "")
+        return f"step {keys.index(self._now) + 1} of {len(keys)}" + (
+            f", about {duration_text(left)} left" if left else ""
+        )
+
+    def _counts(self, key: str, step: _Step) -> bool:
+        known = any(one in self._estimates for one in self._steps)
+        return step.state != "skipped" and (not known or key in self._estimates or step.state != "pending")
 
     def _left(self, now: float) -> float:
         """Return the estimated seconds of the remaining steps; 0 without an estimate."""

@@ -74,7 +74,7 @@ def test_it_stands_as_it_did(state: Path) -> None:
     assert finish.has_rollback_data(record), "a rollback finds the new appliance's own settings"
     assert {key for key, result in record.notes["devices"].items() if result["ok"]} == set(facts_of(state))
     record, _ = journal.read(UNDONE, state)
-    assert history.state_of(record) == "put back"
+    assert history.state_of(record) == "undone"
     assert (record.started, record.locked) == ([], [])
     assert record.reverted[-1] == "update-packages"
 

@@ -202,13 +202,13 @@ def test_the_banner_of_a_failed_run_names_the_step_and_the_error(tmp_path: Path)
 
 
 def test_a_rehearsal_that_succeeded_is_called_so_with_the_downtime_that_it_estimates() -> None:
-    data = {"old": "a", "new": "b", "verb": "rehearse", "outcome": "rolled-back", "to_do": [], "address": "",
+    data = {"old": "a", "new": "b", "state": "rehearsed", "to_do": [], "address": "",
             "rehearsal": {"downtime": {"seconds": 97.0}}}  # fmt: skip
     assert (
         run_report.headline(data)
         == "The rehearsal succeeded, and its changes were undone. Estimated downtime: 1 min 37 s."
     )
-    assert run_report.headline({**data, "verb": "rollback"}) == "The changes of this run were undone."
+    assert run_report.headline({**data, "state": "rolled-back"}) == "The changes of this run were undone."
 
 
 def test_what_is_shown_is_what_the_journal_says_now(tmp_path: Path) -> None:
@@ -412,3 +412,26 @@ def test_a_browser_would_have_run_them(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(f"<title>safe</title>{HOSTILE}", encoding="utf-8")
     assert "<title>owned</title>" in browser.dom(page, tmp_path / "profile")
+
+
+def test_the_state_of_a_run_is_the_same_word_everywhere(tmp_path: Path) -> None:
+    from tscm_migrate.migration import history, run_list
+
+    def words(run: str) -> set[str]:
+        told = report.read(run, tmp_path)
+        (line,) = (one for one in run_list.listing(tmp_path) if one.run == run)
+        shown, _ = history.lines(run, tmp_path)
+        assert line.state.replace("-", " ") in line.text()
+        return {line.state, told["state"], history.as_dict(run, tmp_path)["state"], shown[0].partition(": ")[2]}
+
+    verbs = {"20300101-000001-0001": "migrate", "20300101-000002-0002": "rehearse", "20300101-000003-0003": "migrate"}
+    for run, verb in verbs.items():
+        journal = Journal.create(run, tmp_path)
+        journal.write("run-started", run=run, verb=verb, old="a", new="b")
+        journal.write("step-started", step="backup", title="Back up")
+        if run.endswith("3"):
+            journal.write("run-ended", outcome="interrupted", standing=[])
+            continue
+        journal.write("step-reverted", step="backup")
+        journal.write("run-ended", outcome="rolled-back" if verb == "rehearse" else "interrupted", standing=[])
+    assert [words(run) for run in verbs] == [{"undone"}, {"rehearsed"}, {"interrupted"}]
