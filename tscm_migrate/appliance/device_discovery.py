@@ -84,14 +84,23 @@ def appeared(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
     had = {str(parent) for path in before for parent in (PurePosixPath(path), *PurePosixPath(path).parents)}
     came = [PurePosixPath(path) for path in after if path not in had]
     new = [path.parts for path in came if not NO_DEVICE.fullmatch(path.name)]
-    tops = {parts[: _first_new(parts, had)] for parts in new}
-    while len(tops) == 1 and (deeper := {p[: len(top) + 1] for top in tops for p in new if len(p) > len(top)}):
-        tops = deeper
-    if all(FAMILY.fullmatch(top[-1]) and top not in new for top in tops):
-        tops = {p[: len(top) + 1] for top in tops for p in new if p[: len(top)] == top}
+    tops = _tops(new, had)
     leaves = set(new)
     names = {without_ending(top[-1]) if top in leaves else top[-1] for top in tops}
     return tuple(sorted(name for name in names if SAFE_DEVICE.fullmatch(name)))
+
+
+def _tops(new: Collection[tuple[str, ...]], had: Collection[str]) -> set[tuple[str, ...]]:
+    """Return the beginnings of the new paths: where they differ first, or one level below folders of families."""
+    tops = {parts[: _first_new(parts, had)] for parts in new}
+    while len(tops) == 1 and (deeper := _one_deeper(tops, new)):
+        tops = deeper
+    families = all(FAMILY.fullmatch(top[-1]) and top not in new for top in tops)
+    return _one_deeper(tops, new) if families else tops
+
+
+def _one_deeper(tops: set[tuple[str, ...]], paths: Collection[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    return {p[: len(top) + 1] for top in tops for p in paths if len(p) > len(top) and p[: len(top)] == top}
 
 
 def _first_new(parts: tuple[str, ...], had: Collection[str]) -> int:
@@ -139,15 +148,23 @@ def _overwritten(before: Collection[str], after: Collection[str]) -> list[str]:
 
 def _one_a_path(names: Sequence[str], paths: Collection[str]) -> tuple[str, ...]:
     """Return one name for each path that contains several: a family's folder, a device, one of its files."""
-    pairs = _nested(names, paths)
-    shared = {below for _, below in pairs if _ROLE.fullmatch(below) or len({a for a, b in pairs if b == below}) > 1}
-    owners = {above for above, below in pairs if below in shared}
-    inside = {below for above, below in pairs if above in owners}
-    families = {above for above, _ in pairs if FAMILY.fullmatch(above)} - owners
-    left = [name for name in names if name not in inside | families]
+    left = _outermost(names, _nested(names, paths))
     rest = _nested(left, paths)
     dropped = {below if len(rest) == 1 else above for above, below in rest}
     return tuple(name for name in left if name not in dropped)
+
+
+def _outermost(names: Sequence[str], pairs: set[tuple[str, str]]) -> list[str]:
+    """Return the names without the files of devices, and without the folders of families."""
+    shared = {below for _, below in pairs if _ROLE.fullmatch(below) or len(_above(below, pairs)) > 1}
+    owners = {above for above, below in pairs if below in shared}
+    inside = {below for above, below in pairs if above in owners}
+    families = {above for above, _ in pairs if FAMILY.fullmatch(above)} - owners
+    return [name for name in names if name not in inside | families]
+
+
+def _above(name: str, pairs: set[tuple[str, str]]) -> set[str]:
+    return {above for above, below in pairs if below == name}
 
 
 def _nested(names: Collection[str], paths: Iterable[str]) -> set[tuple[str, str]]:

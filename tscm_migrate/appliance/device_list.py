@@ -49,23 +49,32 @@ def read(text: str, known: Collection[str] = ()) -> tuple[str, ...] | None:
     Args:
         text: a table or plain lines, perhaps with numbers, types and states.
         known: names of the etc tree: if no heading marks the column of the names, the column with most of these is
-            used,
-            and only these count.
+            used, and only these count.
     """
     every = [*tables.ruled(text)] or [*tables.headed(text, _NAME_HEADINGS)]
     found = [table for table in every if table.rows]
     if every and not found:
         return ()
-    headed = next((table for table in found if table.column(*_NAME_HEADINGS) is not None), None)
-    if headed and (names := _names_in(headed, headed.column(*_NAME_HEADINGS) or 0)) is not None:
-        return names
-    if not found and (names := _explicit(text)):
-        return names
-    if best := _most_known(found[0].rows if found else _rows(text), known):
-        return best
     if not found:
-        return None if _NO_LIST.search(text) else _names_in_lines(text)
+        return _without_table(text, known)
+    headed = _headed(found)
+    if headed is not None and (names := _names_in(*headed)) is not None:
+        return names
+    if best := _most_known(found[0].rows, known):
+        return best
     return None if headed else _names_in(found[0], _likeliest(found[0]))
+
+
+def _headed(found: Sequence[tables.Table]) -> tuple[tables.Table, int] | None:
+    """Return the first table that has a column of names, with its index."""
+    columns = ((table, table.column(*_NAME_HEADINGS)) for table in found)
+    return next(((table, column) for table, column in columns if column is not None), None)
+
+
+def _without_table(text: str, known: Collection[str]) -> tuple[str, ...] | None:
+    if names := _explicit(text) or _most_known(_rows(text), known):
+        return names
+    return None if _NO_LIST.search(text) else _names_in_lines(text)
 
 
 def _names_in(table: tables.Table, column: int) -> tuple[str, ...] | None:
@@ -127,39 +136,40 @@ def _explicit(text: str) -> tuple[str, ...]:
 
 def _names_in_lines(text: str) -> tuple[str, ...] | None:
     """Return the names in lines without a table, one a line."""
-    lines = tables.plain(text)
     names: list[str] = []
     odd = nothing = False
-    for raw in lines:
+    for raw in tables.plain(text):
         untagged = LOG_TAG.sub("", raw)
         if _NOTHING.fullmatch(untagged):
             nothing = True
         elif untagged != raw:
             odd = odd or _may_name(untagged)
-        elif not raw.strip(" -=+|"):
-            continue
-        elif (name := _name_in(raw)) is None:
-            odd = True
-        elif name:
-            names.append(name)
+        elif raw.strip(" -=+|"):
+            name = _name_in(raw)
+            odd = odd or name is None
+            names += [name] if name else []
     if not names:
         return () if nothing or not odd else None
-    return tuple(dict.fromkeys(names)) if all(SAFE_DEVICE.fullmatch(name) for name in names) else None
+    return tuple(dict.fromkeys(names)) if all(map(SAFE_DEVICE.fullmatch, names)) else None
 
 
 def _name_in(raw: str) -> str | None:
     """Return the name in a line; "" for a heading or a total, None for something else."""
     line = _BULLET.sub("", raw).strip()
-    cells = [cell.strip("'\"|,[]():") for cell in tables.words(tables.without_labels(line).replace("|", " "))]
-    cells = [cell for cell in cells if cell]
-    if cells and cells[0].lower() == "device" and len(cells) > 1:
-        del cells[0]
     if _SENTENCE.search(line):
         return None
+    cells = _cells(line)
     if not cells or all(cell.lower() in _HEADINGS for cell in cells) or _SUMMARY.fullmatch(line):
         return ""
     first = next((cell for cell in cells if not FAMILY.fullmatch(cell)), cells[0])
     return first if SAFE_DEVICE.fullmatch(first) else None
+
+
+def _cells(line: str) -> list[str]:
+    """Return the cells of a line without the vendor's labels, and without the word "device" before a name."""
+    words = tables.words(tables.without_labels(line).replace("|", " "))
+    cells = [cell for word in words if (cell := word.strip("'\"|,[]():"))]
+    return cells[1:] if len(cells) > 1 and cells[0].lower() == "device" else cells
 
 
 def _may_name(untagged: str) -> bool:

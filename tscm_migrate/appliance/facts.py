@@ -219,15 +219,18 @@ def _settle(fields: dict[str, Any], parts: dict[str, tuple[int, str]], before: f
     known = device_discovery.in_tree(tree)
     fields["dns_server"] = _dns_server(fields.get("versions", ()), tree, named_found=fields.pop("named", False))
     listed = device_list.read(printed, in_etc or known) if parts.get("list", (127, ""))[0] == 0 else None
-    if listed is not None and (listed or not in_etc):
-        fields.update(devices=listed, device_source="tsadmin list")
-    elif in_etc:
-        fields.update(devices=in_etc, device_source="files in its etc folder")
+    fields.update(_devices(listed, in_etc))
     if fields.get("dhcp") is None and fields.get("interfaces"):  # NetworkManager, or another unknown configuration
         fields["dhcp"] = any(interface.leased for interface in fields["interfaces"] if ":" not in interface.address)
     if not fields.get("versions"):
         fields["version_error"] = parts.get("version", (127, ""))[1].strip()[:300]
     return Facts(**{name: _plain(value, lines=name in _TEXTS) for name, value in fields.items()})
+
+
+def _devices(listed: tuple[str, ...] | None, in_etc: tuple[str, ...] | None) -> dict[str, Any]:
+    if listed is not None and (listed or not in_etc):
+        return {"devices": listed, "device_source": "tsadmin list"}
+    return {"devices": in_etc, "device_source": "files in its etc folder"} if in_etc else {}
 
 
 _TEXTS = {"cron_text", "backup_cron"}  # of several lines

@@ -254,32 +254,48 @@ def wait_for(
     began = time.monotonic()
     reasons: dict[str, SshError] = {}
     pause = _PAUSE
-    moves = places[0].address != places[-1].address
     while (waited := time.monotonic() - began) < timeout:
-        for index, place in enumerate(places):
-            if index and waited < min(30.0, timeout / 2):
-                continue
-            # Its own key at a new address, with the old boot identity, is a change of its network without a restart:
-            # after some time that counts as reappeared.
-            any_boot = index == 0 and moves and waited > _SAME_BOOT_AFTER
-            try:
-                found = _try(dial, place, expect, "" if any_boot else old_boot, connect_timeout(waited))
-            except SshError as error:
-                if isinstance(error, HostKeyError) and index == 0:
-                    raise
-                reasons[place.address] = error
-                if isinstance(error, AuthFailed):  # each refused login may count towards an account lock
-                    pause = min(2 * pause, _REFUSED_PAUSE)
-            else:
-                if found is not None:
-                    return found
+        now: dict[str, SshError] = {}
+        # The other places count after some time only.
+        seen = places if waited >= min(30.0, timeout / 2) else places[:1]
+        moved = places[0].address != places[-1].address and waited > _SAME_BOOT_AFTER
+        if (found := _look(dial, seen, expect, old_boot, now, waited=waited, moved=moved)) is not None:
+            return found
+        reasons |= now
+        if any(isinstance(error, AuthFailed) for error in now.values()):
+            pause = min(2 * pause, _REFUSED_PAUSE)  # each refused login may count towards an account lock
         emit(Waiting(f"for the appliance to reappear at {places[0].address}", waited, timeout, places[0].name))
         sleep(min(pause, max(_PAUSE, timeout - waited)))
     if (found := _elsewhere(dial, places[1:], expect, old_boot)) is not None:
         return found
-    told = "; ".join([f"not seen at {' and '.join(p.address for p in places)} within {timeout:.0f} s",
-                      *map(str, reasons.values())])  # fmt: skip
-    raise NotComeBack(places[0].name, told)
+    detail = "; ".join([f"not seen at {' and '.join(p.address for p in places)} within {timeout:.0f} s",
+                        *map(str, reasons.values())])  # fmt: skip
+    raise NotComeBack(places[0].name, detail)
+
+
+def _look(
+    dial: TimedDial, places: Sequence[Host], expect: Sequence[str], old_boot: str, reasons: dict[str, SshError],
+    *, waited: float, moved: bool,
+) -> Reappeared | None:  # fmt: skip
+    """Look once at each place; store in `reasons` why the appliance was not found at an address.
+
+    `moved`: its own key at the first place with the old boot identity is a change of its network without a restart, and
+    counts as reappeared.
+
+    Raises:
+        HostKeyError: the first place has another host key.
+    """
+    for index, place in enumerate(places):
+        try:
+            found = _try(dial, place, expect, "" if moved and index == 0 else old_boot, connect_timeout(waited))
+        except SshError as error:
+            if isinstance(error, HostKeyError) and index == 0:
+                raise
+            reasons[place.address] = error
+        else:
+            if found is not None:
+                return found
+    return None
 
 
 def _elsewhere(dial: TimedDial, places: Sequence[Host], expect: Sequence[str], old_boot: str) -> Reappeared | None:

@@ -202,6 +202,7 @@ def log_writable(text: str, _paths: Paths) -> dict[str, Any]:
 
 
 _MODULE = re.compile(r"[A-Za-z][\w.+-]*")
+_MODULE_VERSION = re.compile(r"(?<![\w-])(TSCM-Core|ts-[\w-]+)\s*[:=]?\s+v?(\d[\w.-]*)")
 _BARE_VERSION = re.compile(
     r"\W*(?:(?:tsadmin|tscm(?:-core)?|threatstop)\s+)*(?:version\s*:?\s*)?v?(\d+\.\d+(?:[.-]\d+)*)\s*", re.IGNORECASE
 )
@@ -216,8 +217,7 @@ def versions(text: str, _paths: Paths) -> dict[str, Any]:
     lines = [LOG_TAG.sub("", raw).rstrip() for raw in _ANSI.sub("", text).splitlines()]
     rows = [row for table in tables.ruled("\n".join(lines)) for row in _modules(table)]
     if not rows:
-        found = (re.search(r"(?<![\w-])(TSCM-Core|ts-[\w-]+)\s*[:=]?\s+v?(\d[\w.-]*)", line) for line in lines)
-        rows = [(one[1], one[2]) for one in found if one]
+        rows = [(match[1], match[2]) for line in lines if (match := _MODULE_VERSION.search(line))]
     bare = next((match[1] for line in lines if (match := _BARE_VERSION.fullmatch(line))), "")
     if bare and not any(module.lower() == "tscm-core" for module, _ in rows):
         rows.insert(0, ("TSCM-Core", bare))

@@ -129,26 +129,29 @@ def judge(text: str, token: str) -> tuple[Listing | None, str]:
     evidence = {key: value for key, _, value in (line.partition(" ") for line in head.splitlines())}
     processes = {process.pid: process for process in parse_ps(rest)}
     own = number(evidence.get("own", "0")) or 0
-    unseen = [line.split()[1] for line in lines if line.startswith("unseen ")]
-    reason = ""
-    if unseen:
-        reason = f"process {unseen[0]} exists and cannot be read"
-    elif token not in (processes[own].args if own in processes else ""):
-        reason = "the list does not show the command that made it"
-    elif 1 not in processes:
-        reason = "the list does not show process 1"
-    elif evidence.get("top") not in {"0", "1"}:
-        reason = f"process {evidence.get('top')}, an ancestor of the look, cannot be read"
-    else:
-        reason = _hidden(head) or _elsewhere(evidence.get("namespace", ""), processes.values())
-    clock = re.fullmatch(
-        r"([0-9]{1,12})(\.[0-9]{1,12})?", evidence.get("clock", "").removesuffix(".%N").removesuffix(".N")
-    )
-    if not reason and not clock:
-        reason = "its clock cannot be read"
+    reason = _incomplete(lines, processes, token, own) or _unseen(head, evidence, processes.values())
+    stamp = evidence.get("clock", "").removesuffix(".%N").removesuffix(".N")
+    clock = re.fullmatch(r"([0-9]{1,12})(\.[0-9]{1,12})?", stamp)
     if reason or clock is None:
-        return None, reason
+        return None, reason or "its clock cannot be read"
     return Listing(float(clock[0]), own, tuple(processes.values())), ""
+
+
+def _incomplete(lines: list[str], processes: dict[int, Process], token: str, own: int) -> str:
+    """Return why the lines do not show every process that the look could see; "" if they do."""
+    unseen = [line.split()[1] for line in lines if line.startswith("unseen ")]
+    if unseen:
+        return f"process {unseen[0]} exists and cannot be read"
+    if token not in (processes[own].args if own in processes else ""):
+        return "the list does not show the command that made it"
+    return "" if 1 in processes else "the list does not show process 1"
+
+
+def _unseen(head: str, evidence: dict[str, str], processes: Collection[Process]) -> str:
+    """Return why there may be processes that the look could not see; "" if there cannot."""
+    if evidence.get("top") not in {"0", "1"}:
+        return f"process {evidence.get('top')}, an ancestor of the look, cannot be read"
+    return _hidden(head) or _elsewhere(evidence.get("namespace", ""), processes)
 
 
 def _hidden(head: str) -> str:
@@ -187,9 +190,11 @@ def _runs(words: list[str], programs: Collection[str], depth: int = 0) -> bool:
     if _base(words[0]) in programs:
         return True
     wrapper = re.sub(r"[\d.]+$", "", _base(words[0])) or _base(words[0])
-    if wrapper not in _WRAPPERS:
-        return False
-    rest = words[1:]
+    return wrapper in _WRAPPERS and _wraps(wrapper, words[1:], programs, depth)
+
+
+def _wraps(wrapper: str, rest: list[str], programs: Collection[str], depth: int) -> bool:
+    """Return whether a shell, an interpreter or a wrapper such as `nice` runs one of `programs`."""
     if wrapper in _SHELLS and any(re.fullmatch(r"-[a-z]*c", word) for word in rest):
         start = next(i for i, word in enumerate(rest) if re.fullmatch(r"-[a-z]*c", word))
         return any(_runs(part.split(), programs, depth + 1) for part in _SEPARATORS.split(" ".join(rest[start + 1 :])))
@@ -233,20 +238,18 @@ def updates_among(processes: list[Process], own: int | None, *programs: str) -> 
     while walk is not None and walk in by_pid and walk not in ours:
         ours.add(walk)
         walk = by_pid[walk].ppid
+    skip = ours | _descendants(processes, own)
+    wanted = programs or ("ts-update",)
+    alive = (process for process in processes if not process.stat.startswith("Z"))
+    return [process for process in alive if process.pid not in skip and _counts(process.args, wanted)]
+
+
+def _descendants(processes: list[Process], own: int | None) -> set[int]:
+    """Return the pids of a process and of all below it."""
     below = {own} if own is not None else set()
-    grown = True
-    while grown:
-        more = {process.pid for process in processes if process.ppid in below} - below
+    while more := {process.pid for process in processes if process.ppid in below} - below:
         below |= more
-        grown = bool(more)
-    skip = ours | below
-    return [
-        process
-        for process in processes
-        if process.pid not in skip
-        and not process.stat.startswith("Z")
-        and _counts(process.args, programs or ("ts-update",))
-    ]
+    return below
 
 
 def _counts(args: str, programs: Collection[str]) -> bool:

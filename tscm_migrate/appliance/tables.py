@@ -69,21 +69,35 @@ def ruled(text: str) -> Iterator[Table]:
     waiting: tuple[Table, list[int]] | None = None  # the rows of this heading follow after a blank line
     for block in _blocks(plain(text)):
         rules = [at for at, line in enumerate(block) if _RULE.fullmatch(line)]
-        if waiting is not None and not rules:
-            table, spans = waiting
+        before, waiting = waiting, None
+        if before is not None and not rules:
+            table, spans = before
             table.rows = [_cut(line, spans) for line in block]
-        elif piped := [x for x in block if "|" in x and (rules or x.lstrip()[:1] == "|") and not _RULE.fullmatch(x)]:
-            first = block.index(piped[0])
-            with_heading = len(piped) > 1 and any(first < at < block.index(piped[1]) for at in rules)
-            yield Table(_cut(piped[0], []) if with_heading else (), [_cut(x, []) for x in piped[with_heading:]])
-        elif rules and (at := next((at for at in rules if at and at - 1 not in rules), None)) is not None:
-            end = next((later for later in rules if later > at), len(block))
-            spans = _spans(block[at], block[at - 1])
-            table = Table(_cut(block[at - 1], spans), [_cut(line, spans) for line in block[at + 1 : end]])
-            waiting = None if table.rows else (table, spans)
-            yield table  # its rows may follow
-            continue
-        waiting = None
+        elif (piped := _piped(block, rules)) is not None:
+            yield piped
+        elif (dashed := _dashed(block, rules)) is not None:
+            yield dashed[0]
+            waiting = None if dashed[0].rows else dashed
+
+
+def _piped(block: list[str], rules: list[int]) -> Table | None:
+    """Return a block as a table whose columns are divided by "|"; None if it has none."""
+    piped = [x for x in block if "|" in x and (rules or x.lstrip()[:1] == "|") and not _RULE.fullmatch(x)]
+    if not piped:
+        return None
+    first = block.index(piped[0])
+    with_heading = len(piped) > 1 and any(first < at < block.index(piped[1]) for at in rules)
+    return Table(_cut(piped[0], []) if with_heading else (), [_cut(x, []) for x in piped[with_heading:]])
+
+
+def _dashed(block: list[str], rules: list[int]) -> tuple[Table, list[int]] | None:
+    """Return a block as a table with dashes below its heading, and where its columns begin; None if it is not one."""
+    at = next((at for at in rules if at and at - 1 not in rules), None)
+    if at is None:
+        return None
+    end = next((later for later in rules if later > at), len(block))
+    spans = _spans(block[at], block[at - 1])
+    return Table(_cut(block[at - 1], spans), [_cut(line, spans) for line in block[at + 1 : end]]), spans
 
 
 def headed(text: str, headings: Collection[str]) -> Iterator[Table]:
