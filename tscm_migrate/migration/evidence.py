@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from tscm_migrate import __version__
 from tscm_migrate.errors import BundleDamaged, BundleUnwritable, UsageError
 from tscm_migrate.migration import journal, report
-from tscm_migrate.util import private, signatures
+from tscm_migrate.util import private, redact, signatures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 SUMS, SIGNATURE, JOURNAL = "SHA256SUMS", "SHA256SUMS.asc", "journal.jsonl"
 _HASHED = (report.HTML, report.JSON, JOURNAL, report.COMMANDS)
+_REQUIRED = (report.HTML, report.JSON, JOURNAL)
 _LARGEST = 64 << 20  # bytes of one file; a journal or a report has some hundred kilobytes
 _LINE = re.compile(r"([0-9a-f]{64})  ([\w.]{1,40})")
 
@@ -37,6 +39,7 @@ class CheckedBundle:
     outcome: str
     files: tuple[str, ...]
     signature: signatures.SignatureCheck | None
+    compared: bool = True  # False: the report is of another version, and could not be made again of the journal
 
     def lines(self) -> list[str]:
         """Return what was found, for a person."""
@@ -45,8 +48,12 @@ class CheckedBundle:
             *(f"  ok  {name}" for name in self.files),
             "  ok  chain of the journal",
         ]
+        if self.compared:
+            found.append("  ok  the report says what the journal and the commands say")
+        else:
+            found.append("  the report was written by another version of tscm-migrate: not compared with the journal")
         if self.signature is None:
-            return [*found, "  not signed: nothing in it was changed by accident, but nothing proves who made it"]
+            return [*found, "  not signed: its parts fit each other, but nothing proves who made it"]
         name = f" ({self.signature.name})" if self.signature.name else ""
         return [*found, f"  ok  signature by key {self.signature.fingerprint}{name}"]
 
@@ -93,27 +100,51 @@ def _archive(folder: str, files: Mapping[str, bytes]) -> bytes:
     return target.getvalue()
 
 
-def check(path: Path) -> CheckedBundle:
-    """Check a bundle: its names, hashes, journal and signature.
+def check(path: Path, render: Callable[[dict[str, Any]], str], signed_by: str = "") -> CheckedBundle:
+    """Check a bundle: its names, hashes, journal, report and signature.
+
+    Args:
+        path: its file.
+        render: makes the report's page of its data.
+        signed_by: fingerprint of the key that has to have signed it; "": any key of the keyring, or none.
 
     Raises:
-        UsageError: the file cannot be read. BundleDamaged: it is not a bundle, or not what was written.
+        UsageError: the file cannot be read.
+        BundleDamaged: it is not a bundle, or not what was written; names each fault.
     """
     files = _read(path)
     if SUMS not in files:
         raise BundleDamaged(str(path), f"{SUMS} is missing")
     listed = dict(_listed(str(path), files[SUMS]))
-    present = {name for name in files if name not in {SUMS, SIGNATURE}}
-    if wrong := sorted(present ^ listed.keys()):
-        raise BundleDamaged(str(path), f"{SUMS} and the files differ: {', '.join(wrong)}")
-    for name, digest in listed.items():
-        if hashlib.sha256(files[name]).hexdigest() != digest:
-            raise BundleDamaged(str(path), f"{name} was changed")
-    run, outcome = _run_of(str(path), files)
     verdict = signatures.verify(files[SUMS], files[SIGNATURE]) if SIGNATURE in files else None
-    if verdict is not None and not verdict.good:
-        raise BundleDamaged(str(path), f"the signature is not valid: {verdict.why}")
-    return CheckedBundle(run, outcome, tuple(sorted(listed)), verdict)
+    faults = [*_differences(files, listed), *_signature_faults(verdict, signed_by)]
+    run, outcome, compared = "", "", True
+    if not faults:
+        run, outcome, compared, faults = _contents(str(path), files, render)
+    if faults:
+        raise BundleDamaged(str(path), "; ".join(faults))
+    return CheckedBundle(run, outcome, tuple(sorted(listed)), verdict, compared)
+
+
+def _differences(files: Mapping[str, bytes], listed: Mapping[str, str]) -> Iterator[str]:
+    """Yield each file that is missing, not listed, or not what its hash says."""
+    for name in sorted({*files, *listed, *_REQUIRED} - {SUMS, SIGNATURE}):
+        if name not in files:
+            yield f"{name} is missing"
+        elif name not in listed:
+            yield f"{name} is not in {SUMS}"
+        elif hashlib.sha256(files[name]).hexdigest() != listed[name]:
+            yield f"{name} was changed"
+
+
+def _signature_faults(verdict: signatures.SignatureCheck | None, signed_by: str) -> Iterator[str]:
+    if verdict is None:
+        if signed_by:
+            yield f"it is not signed ({SIGNATURE} is missing)"
+    elif not verdict.good:
+        yield f"the signature is not valid: {verdict.why}"
+    elif signed_by and not verdict.fingerprint.endswith(signed_by):
+        yield f"it was signed by another key: {verdict.fingerprint} ({verdict.name})"
 
 
 def _read(path: Path) -> dict[str, bytes]:
@@ -145,17 +176,49 @@ def _listed(path: str, sums: bytes) -> list[tuple[str, str]]:
     return found
 
 
-def _run_of(path: str, files: Mapping[str, bytes]) -> tuple[str, str]:
-    """Check the chain of the journal, and that the report was made of it; return the run's id and outcome."""
+def _contents(
+    path: str, files: Mapping[str, bytes], render: Callable[[dict[str, Any]], str]
+) -> tuple[str, str, bool, list[str]]:
+    """Check the chain of the journal, and that the report says what the journal and the commands say.
+
+    Returns:
+        The run's id, its outcome, whether the report could be made again, and what differs. It cannot be made again by
+        another version of this program than the one that wrote it.
+
+    Raises:
+        BundleDamaged: a file cannot be read, or the chain is broken.
+    """
     try:
         data = json.loads(files[report.JSON])
         run, outcome, lines = str(data["run"]), str(data["outcome"]), int(data["journal_lines"])
         entries, damage = journal.parse(files[JOURNAL], Path(path))
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        if damage is not None:
+            raise BundleDamaged(path, "the chain of the journal is broken")
+        if len(entries) != lines or (entries[0].data if entries else {}).get("run") != run:
+            raise BundleDamaged(path, "the report was not made of this journal")
+        if data["environment"]["report_by"] != __version__:
+            return run, outcome, False, []
+        return run, outcome, True, _report_faults(data, entries, files, render)
+    except BundleDamaged:
+        raise
+    except Exception as error:  # a bundle is foreign input: anything may be missing in it or of another type
         raise BundleDamaged(path, "the report or the journal is missing or cannot be read") from error
-    if damage is not None:
-        raise BundleDamaged(path, "the chain of the journal is broken")
-    first = entries[0].data if entries else {}
-    if len(entries) != lines or first.get("run") != run:
-        raise BundleDamaged(path, "the report was not made of this journal")
-    return run, outcome
+
+
+def _report_faults(
+    data: dict[str, Any], entries: list[journal.JournalEntry], files: Mapping[str, bytes],
+    render: Callable[[dict[str, Any]], str],
+) -> list[str]:  # fmt: skip
+    """Make the report again of journal and commands, and return what differs from the one in the bundle."""
+    record = journal.RunRecord(run=str(data["run"]))
+    for entry in entries:
+        record.apply(entry)
+    made = report.build(record, entries, commands=report.parse_commands(files.get(report.COMMANDS, b"")))
+    made["environment"] |= {key: data["environment"].get(key) for key in ("python", "workstation")}  # of who packed it
+    again = json.loads(json.dumps(redact.tree(made)))
+    differs = sorted(key for key in {*again, *data} if again.get(key) != data.get(key))
+    if differs:
+        return [f"{report.JSON} is not what the journal and the commands say: {', '.join(differs)[:200]}"]
+    if redact.known(render(again)).encode() != files[report.HTML]:
+        return [f"{report.HTML} is not the page of {report.JSON}"]
+    return []

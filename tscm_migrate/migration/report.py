@@ -99,13 +99,17 @@ def _warnings(commands: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def commands(folder: Path) -> list[dict[str, Any]]:
-    """The commands of a run as the recorder wrote them; a torn line is passed over."""
+    """Return the commands of a run as the recorder wrote them."""
     try:
-        lines = (folder / COMMANDS).read_text(encoding="utf-8", errors="replace").split("\n")
+        return parse_commands((folder / COMMANDS).read_bytes())
     except OSError:
         return []
+
+
+def parse_commands(raw: bytes) -> list[dict[str, Any]]:
+    """Return the commands in the content of their file; an incomplete line is left out."""
     found = []
-    for line in lines:
+    for line in raw.decode("utf-8", "replace").split("\n"):
         try:
             found.append(json.loads(line))
         except ValueError:

@@ -222,17 +222,29 @@ def bundle(_context: Any, run: str | None = None, to: str | None = None, sign: b
     as_it_is(f"not signed: {unsigned}" if unsigned else f"signed; check it: tscm-migrate report check {path}")
 
 
-@command(positional=["file"], help={"file": ("BUNDLE", "The bundle.")})
-def check(_context: Any, file: str) -> None:
-    """Check a bundle: its hashes, the chain of its journal, and its signature; exit code 4 if anything was changed.
+@command(
+    positional=["file"],
+    help={
+        "file": ("BUNDLE", "The bundle."),
+        "signed_by": ("FINGERPRINT", "Refuse it unless this gpg key has signed it (default: any key of your keyring)."),
+    },
+)
+def check(_context: Any, file: str, signed_by: str | None = None) -> None:
+    """Check a bundle: its hashes, the chain of its journal, its report and its signature.
+
+    The exit code is 4 if anything was changed.
 
     Examples:
         tscm-migrate report check tscm-run-20240501-030000-1a2b.tar.gz
+        tscm-migrate report check run.tar.gz --signed-by 0123456789ABCDEF0123456789ABCDEF01234567
     """
     from tscm_migrate.migration import evidence
+    from tscm_migrate.ui import run_report
     from tscm_migrate.ui.console import as_it_is
+    from tscm_migrate.util.signatures import fingerprint
 
-    as_it_is("\n".join(evidence.check(Path(file)).lines()))
+    wanted = fingerprint(signed_by) if signed_by else ""
+    as_it_is("\n".join(evidence.check(Path(file), run_report.render, wanted).lines()))
 
 
 @command(

@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tscm_migrate.errors import UsageError
 from tscm_migrate.util import private, redact
 
 _LONGEST = 120.0  # seconds; gpg's agent may ask for the key's passphrase
@@ -29,6 +30,18 @@ class SignatureCheck:
     fingerprint: str = ""
     name: str = ""
     why: str = ""
+
+
+def fingerprint(text: str) -> str:
+    """Return a key's fingerprint as gpg writes it, of one with or without spaces, colons and 0x.
+
+    Raises:
+        UsageError: it is not a fingerprint; the last 16 digits (a long key ID) are accepted, too.
+    """
+    plain = re.sub(r"[\s:]", "", text).upper().removeprefix("0X")
+    if not re.fullmatch(r"[0-9A-F]{16}|[0-9A-F]{40}|[0-9A-F]{64}", plain, re.ASCII):
+        raise UsageError(f"{text!r} is not the fingerprint of a gpg key", "show it: gpg --fingerprint NAME")
+    return plain
 
 
 def sign(data: bytes, home: Path | None = None) -> tuple[bytes, str]:
@@ -70,7 +83,8 @@ def verify(data: bytes, signature: bytes, home: Path | None = None) -> Signature
 
 
 def _verdict(status: str, code: int) -> SignatureCheck:
-    valid = re.search(r"^\[GNUPG:\] VALIDSIG ([0-9A-F]{40,64})\b", status, re.MULTILINE)
+    # its last field is the primary key, which a person knows; the first one may be a subkey
+    valid = re.search(r"^\[GNUPG:\] VALIDSIG .*\b([0-9A-F]{40,64})$", status, re.MULTILINE)
     good = re.search(r"^\[GNUPG:\] GOODSIG \S+ (.*)$", status, re.MULTILINE)
     if code == 0 and valid and good:
         return SignatureCheck(good=True, fingerprint=valid[1], name=redact.outside(good[1], 200))

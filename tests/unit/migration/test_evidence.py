@@ -8,11 +8,12 @@ import json
 import os
 import shutil
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.gpg import keyring, make_key
+from tests.support.gpg import gpg, keyring, make_key
 from tests.unit.ui.test_report import RUN, a_run
 from tscm_migrate.errors import BundleDamaged, UsageError
 from tscm_migrate.migration import bug_report, evidence, report
@@ -22,7 +23,6 @@ from tscm_migrate.util import private, signatures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 Files = dict[str, bytes]
 
@@ -52,7 +52,7 @@ def again(path: Path, files: Files) -> None:
 
 def test_a_bundle_has_report_journal_and_commands_and_proves_them(packed: Path) -> None:
     assert sorted(content(packed)) == ["SHA256SUMS", "commands.jsonl", "journal.jsonl", "report.html", "report.json"]
-    found = evidence.check(packed)
+    found = evidence.check(packed, run_report.render)
     assert (found.run, found.outcome, found.signature) == (RUN, "done", None)
     assert any("not signed" in line for line in found.lines())
     if os.name != "nt":
@@ -66,11 +66,39 @@ def _changed(name: str) -> Callable[[Files], None]:
     return change
 
 
-def _hashes_follow(files: Files) -> None:
-    """A journal that was changed, and hashes that were made again."""
-    _changed("journal.jsonl")(files)
+def _hash_again(files: Files) -> None:
     names = [name for name in sorted(files) if not name.startswith("SHA256SUMS")]
     files["SHA256SUMS"] = "".join(f"{hashlib.sha256(files[n]).hexdigest()}  {n}\n" for n in names).encode()
+
+
+def _hashes_follow(name: str, before: bytes = b"done", after: bytes = b"fine") -> Callable[[Files], None]:
+    """Return a change of one file after which all hashes are made again."""
+
+    def change(files: Files) -> None:
+        assert before in files[name]
+        files[name] = files[name].replace(before, after, 1)
+        _hash_again(files)
+
+    return change
+
+
+def _removed(name: str) -> Callable[[Files], None]:
+    def change(files: Files) -> None:
+        del files[name]
+        _hash_again(files)
+
+    return change
+
+
+def _chained_again(files: Files) -> None:
+    """Change the journal, make its chain and all hashes again, and leave the report as it was."""
+    lines, before = [], ""
+    for line in files["journal.jsonl"].replace(b'"outcome": "done"', b'"outcome": "failed"').splitlines():
+        body = json.dumps({key: value for key, value in json.loads(line).items() if key != "sum"}, sort_keys=True)
+        before = hashlib.sha256(f"{before}\n{body}".encode()).hexdigest()[:16]
+        lines.append(f'{body[:-1]}, "sum": "{before}"}}')
+    files["journal.jsonl"] = "".join(f"{line}\n" for line in lines).encode()
+    _hash_again(files)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +106,29 @@ def _hashes_follow(files: Files) -> None:
     [
         (_changed("report.html"), "report.html was changed"),
         (_changed("journal.jsonl"), "journal.jsonl was changed"),
-        (_hashes_follow, "the chain of the journal is broken"),
-        (lambda files: files.pop("journal.jsonl"), "differ: journal.jsonl"),
+        (_changed("report.json"), "report.json was changed"),
+        (lambda files: files.update({"commands.jsonl": b"{}"}), "commands.jsonl was changed"),
+        (
+            lambda files: (_changed("report.html")(files), _changed("report.json")(files)),
+            "report.html was changed; report.json was changed",
+        ),
+        (lambda files: files.pop("journal.jsonl"), "journal.jsonl is missing"),
+        (lambda files: files.pop("commands.jsonl"), "commands.jsonl is missing"),
+        (
+            lambda files: files.update({"SHA256SUMS": files["SHA256SUMS"].splitlines(keepends=True)[0]}),
+            "journal.jsonl is not in SHA256SUMS; report.html is not in SHA256SUMS",
+        ),
+        (lambda files: files.update({"SHA256SUMS.asc": b"garbage"}), "the signature is not valid"),
+        (_hashes_follow("journal.jsonl"), "the chain of the journal is broken"),
+        (_chained_again, "report.json is not what the journal and the commands say: outcome, sessions"),
+        (_hashes_follow("report.html"), "report.html is not the page of report.json"),
+        (_hashes_follow("report.json"), "report.json is not what the journal and the commands say: outcome"),
+        (_hashes_follow("commands.jsonl", b"true", b"sure"), "report.json is not what .* say: commands"),
+        (_removed("commands.jsonl"), "report.json is not what .* say: commands"),
+        (_removed("report.html"), "report.html is missing"),
+        (_removed("report.json"), "report.json is missing"),
+        (_removed("journal.jsonl"), "journal.jsonl is missing"),
+        (lambda files: (files.update({"report.json": b"[]"}), _hash_again(files)), "cannot be read"),
         (lambda files: files.pop("SHA256SUMS"), "SHA256SUMS is missing"),
         (lambda files: files.update({"evil.sh": b"x"}), "evil.sh' is not a file of a bundle"),
         (lambda files: files.update({"SHA256SUMS": b"0  ../../etc/passwd\n"}), "cannot be read"),
@@ -90,22 +139,22 @@ def test_a_bundle_that_was_changed_is_found(packed: Path, change: Callable[[File
     change(files)
     again(packed, files)
     with pytest.raises(BundleDamaged, match=why):
-        evidence.check(packed)
+        evidence.check(packed, run_report.render)
 
 
 def test_what_is_no_bundle_is_refused_and_a_link_is_not_followed(packed: Path, tmp_path: Path) -> None:
     complete = packed.read_bytes()
     packed.write_bytes(complete[: len(complete) // 2])
     with pytest.raises(BundleDamaged):
-        evidence.check(packed)
+        evidence.check(packed, run_report.render)
     with pytest.raises(UsageError):
-        evidence.check(tmp_path / "none.tar.gz")
+        evidence.check(tmp_path / "none.tar.gz", run_report.render)
     with tarfile.open(packed, "w:gz") as tar:
         link = tarfile.TarInfo("x/report.html")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
     with pytest.raises(BundleDamaged, match="is not a file of a bundle"):
-        evidence.check(packed)
+        evidence.check(packed, run_report.render)
 
 
 @pytest.fixture
@@ -121,13 +170,52 @@ def test_a_signature_names_its_key_and_does_not_fit_other_hashes(tmp_path: Path,
     a_run(tmp_path)
     path, why = evidence.pack(RUN, tmp_path, run_report.render, root=tmp_path)
     assert why == ""
-    found = evidence.check(path)
+    found = evidence.check(path, run_report.render)
     assert found.signature is not None
     assert (found.signature.fingerprint, found.signature.name) == (signer, "Ada Operator <ada@example.org>")
+    assert evidence.check(path, run_report.render, signer).signature == found.signature
     files = content(path)
-    _hashes_follow(files)
-    other = signatures.verify(files["SHA256SUMS"], files["SHA256SUMS.asc"])
-    assert (other.good, other.why) == (False, "it is of other content")
+    _changed("report.html")(files)
+    _hash_again(files)
+    again(path, files)
+    with pytest.raises(BundleDamaged, match="the signature is not valid: it is of other content"):
+        evidence.check(path, run_report.render)
+
+
+def test_another_signature_or_none_is_found_where_the_signer_is_known(tmp_path: Path, signer: str) -> None:
+    a_run(tmp_path)
+    path, _ = evidence.pack(RUN, tmp_path, run_report.render, root=tmp_path)
+    files = content(path)
+    home = Path(os.environ["GNUPGHOME"])
+    mallory = make_key(home, "Mallory <mallory@example.org>")
+    sign = ("--armor", "--detach-sign", "--local-user", mallory, "--output", "-")
+    files["SHA256SUMS.asc"] = gpg(home, *sign, stdin=files["SHA256SUMS"])
+    again(path, files)
+    found = evidence.check(path, run_report.render)
+    assert found.signature is not None
+    assert found.signature.fingerprint == mallory, "it names who signed"
+    with pytest.raises(BundleDamaged, match=f"signed by another key: {mallory} .Mallory"):
+        evidence.check(path, run_report.render, signer)
+    del files["SHA256SUMS.asc"]
+    again(path, files)
+    with pytest.raises(BundleDamaged, match="it is not signed"):
+        evidence.check(path, run_report.render, signer)
+
+
+def test_a_fingerprint_is_taken_as_gpg_shows_it() -> None:
+    shown = "0123 4567 89AB CDEF 0123  4567 89AB CDEF 0123 4567"
+    assert signatures.fingerprint(shown) == signatures.fingerprint(shown.replace(" ", "").lower())
+    for wrong in ("ada@example.org", "01234567", shown + "0"):
+        with pytest.raises(UsageError, match="not the fingerprint"):
+            signatures.fingerprint(wrong)
+
+
+def test_a_report_of_another_version_is_not_compared_and_this_is_shown(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "__version__", "99.0")
+    found = evidence.check(packed, run_report.render)
+    assert any("another version of tscm-migrate: not compared" in line for line in found.lines())
 
 
 def test_a_signature_of_an_unknown_key_proves_nothing(
@@ -138,7 +226,7 @@ def test_a_signature_of_an_unknown_key_proves_nothing(
     with keyring() as empty:
         monkeypatch.setenv("GNUPGHOME", str(empty))
         with pytest.raises(BundleDamaged, match=f"its key {signer[-16:]} is not in the keyring"):
-            evidence.check(path)
+            evidence.check(path, run_report.render)
 
 
 def test_without_a_key_the_bundle_is_made_and_says_why_it_is_not_signed(
@@ -151,7 +239,7 @@ def test_without_a_key_the_bundle_is_made_and_says_why_it_is_not_signed(
         monkeypatch.setenv("GNUPGHOME", str(empty))
         path, why = evidence.pack(RUN, tmp_path, run_report.render, root=tmp_path)
     assert "there is no gpg key" in why
-    assert evidence.check(path).signature is None
+    assert evidence.check(path, run_report.render).signature is None
 
 
 SECRET = "hunter2-of-bastion.example.org"
