@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _LIBRARIES = ("asyncssh", "invoke", "jinja2", "obstore", "paramiko", "pydantic", "rich")
-_RELEASE = re.compile(r"\d{1,6}(?:[.-]\d{1,6}){0,3}", re.ASCII)  # 1.50-01, 20.04
+_RELEASE = re.compile(r"\d{1,3}(?:\.\d{1,3}(?:[.-]\d{1,3})?)?", re.ASCII)  # 1.50-01, 20.04; not an address or a PIN
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
 _SYSTEMS = {"ubuntu", "debian", "rhel", "centos", "rocky", "almalinux"}
 _EVENTS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import io
 import json
 import os
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.gpg import gpg, keyring, make_key
+from tests.unit.test_redact import WRITTEN
 from tests.unit.ui.test_report import RUN, a_run
 from tscm_migrate.errors import BundleDamaged, UsageError
+from tscm_migrate.events import CommandRun, Message, Prompted, RunFinished, RunStarted
 from tscm_migrate.migration import bug_report, evidence, report
 from tscm_migrate.migration.journal import Journal
+from tscm_migrate.migration.recorder import Recorder
 from tscm_migrate.ui import run_report
-from tscm_migrate.util import private, signatures
+from tscm_migrate.util import private, redact, signatures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -261,6 +265,51 @@ def test_a_bug_report_has_nothing_that_is_not_on_its_list(tmp_path: Path) -> Non
     failed = next(event for event in made["events"] if event["event"] == "step-failed")
     assert (failed["step"], failed["code"], failed["seconds"]) == ("take-offline", None, 0.1)
     assert {event["outcome"] for event in made["events"]} == {None, "interrupted"}
+
+
+def test_a_bug_report_takes_no_number_of_an_appliance_for_a_version(tmp_path: Path) -> None:
+    for secret in ("10.20.30.40", "482913", "4829", "1.50-0123", "20.04.482913"):
+        facts = {"versions": [["TSCM-Core", secret]], "os_id": secret, "os_version": secret, "sessions": secret}
+        journal = Journal.create(RUN, tmp_path / secret)
+        journal.write("run-started", run=RUN, old="a", new="b", options={}, notes={"facts": {"old": facts}})
+        journal.write("step-failed", step=secret, code=secret, error=secret, seconds=secret)
+        assert secret not in json.dumps(bug_report.build(RUN, tmp_path / secret))
+
+
+def test_what_an_appliance_repeats_of_a_secret_is_in_no_bundle_in_any_encoding(tmp_path: Path) -> None:
+    secret = "tränen+lachen=7'\"<%"
+    redact.known.add(secret)
+    said = tuple(f"it said: {write(secret)}" for write in WRITTEN.values())
+    recorder = Recorder(lambda _event: None, run_report.render, tmp_path)
+    recorder(RunStarted(RUN, "migrate", "tscm-old", "tscm-new"))
+    journal = a_run(tmp_path, device=said[0], fails=True)
+    devices = {text: {"ok": False, "seconds": 1.0, "detail": text} for text in said}
+    facts = {
+        "old": {"name": "tscm-old", "hostname": said[1], "os_pretty": said[2], "versions": [["TSCM-Core", said[3]]]}
+    }
+    parity = [{"name": text, "same": False, "was": text, "has": text} for text in said]
+    for key, value in (("devices", devices), ("facts", facts), ("parity", parity)):
+        journal.write("noted", key=key, value=value)
+    for text in said:
+        journal.write("step-started", step="restore")
+        journal.write("action-started", step="restore", host="tscm-new", describes=text)
+        journal.write("step-failed", step="restore", code=text, error=text, seconds=0.1)
+        for event in (
+            CommandRun("tscm-old", text, 1, 0.1),
+            Prompted("tscm-new", text, "archive", text),
+            Message(text, "error"),
+        ):
+            recorder(event)
+    recorder(RunFinished(RUN, "interrupted", 1.0, left=said, held=said))
+    journal.write("run-ended", outcome="attention", left=said, standing=said, next=said)
+    path, _ = evidence.pack(RUN, tmp_path, run_report.render, sign=False, root=tmp_path)
+    members = {**content(path), "support": json.dumps(bug_report.build(RUN, tmp_path)).encode()}
+    for member, data in members.items():
+        shown = data.decode()
+        assert not [form for form, write in WRITTEN.items() if write(secret) in shown], member
+        assert secret[:9] not in html.unescape(shown), member
+    assert members["report.html"].decode().count("it said: ") > 5 * len(said), "the texts are there, without the secret"
+    assert evidence.check(path, run_report.render).outcome == "attention"
 
 
 def test_a_bug_report_has_an_option_as_a_switch_a_choice_or_whether_it_was_given(tmp_path: Path) -> None:
