@@ -54,7 +54,9 @@ def test_an_archive_that_grows_meanwhile_is_not_complete(way: Way) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        time.sleep(0.1)
+        while (way.old.backups / NAME).stat().st_size == archive.size:
+            assert writer.is_alive()
+            time.sleep(0.01)
         with pytest.raises(MigrateError, match=r"changed|announced|listing|written to|bytes on"):
             way.send(archive)
     finally:

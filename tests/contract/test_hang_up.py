@@ -50,7 +50,7 @@ def request(folder: Path) -> restore.RestoreRequest:
 
 
 def wait(holds: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < end, what
         time.sleep(0.02)

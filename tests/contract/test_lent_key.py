@@ -262,7 +262,7 @@ def test_the_expiry_is_what_sshd_reads_whatever_zone_the_login_has(tmp_path: Pat
     ssh.write_text(f"#!/bin/sh\necho OpenSSH_{version}p1 >&2\n")
     ssh.chmod(0o755)
     env = {"HOME": str(tmp_path), "PATH": f"{ssh.parent}:{os.environ['PATH']}", "TZ": "Etc/GMT+12"}
-    subprocess.run(["sh", "-c", keyfiles.add('from="::1" ssh-ed25519 A', "m")], env=env, check=True, timeout=30)
+    subprocess.run(["sh", "-c", keyfiles.add('from="::1" ssh-ed25519 A', "m")], env=env, check=True, timeout=100)
     line = (tmp_path / ".ssh/authorized_keys").read_text()
     told = line.partition('expiry-time="')[2].partition('"')[0]
     here = datetime.now(UTC) if zone else datetime.now().astimezone()
@@ -288,7 +288,7 @@ def test_no_key_is_lent_where_sshd_runs_a_command_of_its_own_instead(pair: tuple
         sshd_t.write_text("#!/bin/sh\necho 'forcecommand /x/y'\n")
         sshd_t.chmod(0o755)
         done = subprocess.run(
-            ["sh", "-c", f"PATH={sshd_t.parent}:$PATH; {keyfiles.forced('u', '::1')}"], timeout=30, check=False
+            ["sh", "-c", f"PATH={sshd_t.parent}:$PATH; {keyfiles.forced('u', '::1')}"], timeout=100, check=False
         )
         assert done.returncode == keyfiles.FORCED
 
@@ -300,7 +300,7 @@ def test_a_line_has_no_option_that_its_sshd_does_not_know(tmp_path: Path, versio
     ssh.write_text(f"#!/bin/sh\necho OpenSSH_{version}p1 >&2\n")
     ssh.chmod(0o755)
     env = {"HOME": str(tmp_path), "PATH": f"{ssh.parent}:{os.environ['PATH']}"}
-    subprocess.run(["sh", "-c", keyfiles.add('from="::1" ssh-ed25519 A', "m")], env=env, check=True, timeout=30)
+    subprocess.run(["sh", "-c", keyfiles.add('from="::1" ssh-ed25519 A', "m")], env=env, check=True, timeout=100)
     line = (tmp_path / ".ssh/authorized_keys").read_text()
     assert "expiry-time" not in line
     assert line.startswith("restrict," if known else "no-pty,no-port-forwarding,no-agent-forwarding,")

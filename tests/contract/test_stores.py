@@ -112,7 +112,7 @@ def test_of_many_that_create_at_once_one_wins(store: Store, request: pytest.Fixt
     start = threading.Barrier(6)
 
     def run(number: int) -> None:
-        start.wait(20)
+        start.wait(60)
         try:
             store.create("hosts/a/raced.json", str(number).encode())
         except ObjectExists:

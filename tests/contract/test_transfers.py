@@ -306,7 +306,7 @@ def test_a_writer_that_outlived_its_connection_is_ended_first(pair: tuple[Box, B
         lost = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=part)
     try:
         way.send(archive)
-        assert lost.wait(5) == -9
+        assert lost.wait(60) == -9
     finally:
         lost.kill()
         lost.communicate()

@@ -146,7 +146,7 @@ class Rig:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             end(process)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=100)
             return Ended(-1000, out, err)
         return Ended(process.returncode, out, err)
 

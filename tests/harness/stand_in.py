@@ -116,7 +116,7 @@ class _Door(paramiko.ServerInterface):
             errors = threading.Thread(target=_copy, args=(child.stderr, channel.sendall_stderr), daemon=True)
             errors.start()
             _copy(child.stdout, channel.sendall)
-            errors.join(10)
+            errors.join(60)
             channel.send_exit_status(child.wait(30))
         with self.lock:
             self.open -= 1

@@ -84,7 +84,7 @@ def test_a_workstation_that_dies_right_after_the_isolation_leaves_the_old_one_to
         if '"action_started"' in line and "confirm that no host answers" in line:
             break
     tool.kill()
-    tool.wait(10)
+    tool.wait(60)
     lab.wait(lambda: "back at" in lab.on("old", "cat /var/log/tscm-migrate.log").stdout, "the timer", 40)
     wait_for_holder(lab, "old")
     assert entry(lab, "old")
@@ -123,7 +123,7 @@ def test_an_isolated_old_one_never_collides_with_whoever_has_taken_its_address(r
         if '"action_started"' in line and "confirm that no host answers" in line:
             break
     tool.kill()
-    tool.wait(10)
+    tool.wait(60)
     lab.wait(lambda: state(lab) == "away", "the old one to be away", 10)
     lab.on("new", f"ip addr add {ADDRESS}/24 dev eth0")
     lab.wait(lambda: "staying away" in lab.on("old", "cat /var/log/tscm-migrate.log").stdout, "a try to come back", 40)

@@ -42,7 +42,7 @@ class Net:
 
     def on(self, name: str, script: str) -> str:
         done = subprocess.run(
-            ["ip", "netns", "exec", name, "sh", "-c", script], capture_output=True, text=True, timeout=30, check=False
+            ["ip", "netns", "exec", name, "sh", "-c", script], capture_output=True, text=True, timeout=100, check=False
         )
         return done.stdout
 
@@ -78,7 +78,7 @@ def wait(holds: Callable[[], bool], net: Net) -> None:
 def net(tmp_path: Path) -> Iterator[Net]:
     made = Net(f"dm{os.getpid()}a", f"dm{os.getpid()}b", tmp_path / "d")
     made.folder.mkdir()
-    run = lambda *words: subprocess.run(words, check=True, timeout=30, capture_output=True)  # noqa: E731
+    run = lambda *words: subprocess.run(words, check=True, timeout=100, capture_output=True)  # noqa: E731
     try:
         for name in (made.a, made.b):
             run("ip", "netns", "add", name)
@@ -92,9 +92,9 @@ def net(tmp_path: Path) -> Iterator[Net]:
     finally:
         if made.process is not None:
             made.process.kill()
-            made.process.wait(10)
+            made.process.wait(60)
         for name in (made.a, made.b):
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=30)
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=100)
 
 
 @pytest.mark.parametrize("address", ["10.9.9.43", "fd09::43"])

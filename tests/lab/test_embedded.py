@@ -50,11 +50,11 @@ class Client:
             key_filename=str(lab.folder / "client_key"),
             allow_agent=False,
             look_for_keys=False,
-            timeout=10,
+            timeout=100,
         )
 
     def run(self, command: str, stdin: str = "") -> tuple[int, str, str]:
-        send, out, err = self.ssh.exec_command(command, timeout=20)
+        send, out, err = self.ssh.exec_command(command, timeout=100)
         send.write(stdin)
         send.channel.shutdown_write()
         shown, complained = out.read().decode(), err.read().decode()
@@ -136,7 +136,7 @@ def test_bulk_bytes_pass_unchanged_both_ways(old: Client) -> None:
     writer.start()
     while data := channel.recv(1 << 20):
         got += data
-    writer.join(10)
+    writer.join(60)
     assert bytes(got) == sent
     assert channel.eof_received  # an end that is no cut
     assert channel.recv_exit_status() == 0
@@ -233,14 +233,14 @@ def test_another_user_or_key_is_not_let_in(shared: EmbeddedLab) -> None:
                 pkey=key or paramiko.Ed25519Key(filename=str(shared.folder / "client_key")),
                 allow_agent=False,
                 look_for_keys=False,
-                timeout=10,
+                timeout=100,
             )
         client.close()
 
 
 def test_a_client_may_ask_what_is_allowed_before_it_shows_its_key(shared: EmbeddedLab) -> None:
     with paramiko.Transport((OLD, shared.port)) as transport:
-        transport.start_client(timeout=10)
+        transport.start_client(timeout=100)
         with pytest.raises(paramiko.BadAuthenticationType) as refused:
             transport.auth_none("threatstop")
         assert refused.value.allowed_types == ["publickey"]

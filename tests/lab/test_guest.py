@@ -63,7 +63,7 @@ class Bench:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, check=False, env=self.env(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
+            command, check=False, env=self.env(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100
         )
 
     def at_terminal(self, *command: str) -> Terminal:
@@ -146,7 +146,7 @@ def unpack(archive: Path, passphrase: str | None = None) -> tarfile.TarFile:
             "-d",
         ]
         done = subprocess.run(
-            [*command, str(archive)], input=passphrase.encode() + b"\n", capture_output=True, check=True, timeout=30
+            [*command, str(archive)], input=passphrase.encode() + b"\n", capture_output=True, check=True, timeout=100
         )
         data = done.stdout
     return tarfile.open(fileobj=io.BytesIO(data), mode="r:gz")
@@ -404,7 +404,7 @@ def test_a_running_update_shows_under_its_own_name_and_taints_a_backup(bench: An
                 assert json.load(tar.extractfile("manifest.json"))["updates_running"] >= 1
         finally:
             os.killpg(update.pid, 15)
-            update.wait(10)
+            update.wait(60)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_i
             assert time.monotonic() < deadline
             time.sleep(0.2)
         process.send_signal(signal.SIGKILL)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=100)
     run = run_of(out + err)
     shown = lab.run_tool("run", "show", run)
     for words in ("tscm-new: the temporary key of the transfer may still be authorized", "authorized_keys of threatstop", "expires 2",

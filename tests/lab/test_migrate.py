@@ -68,7 +68,7 @@ def watched() -> Iterator[Any]:
     yield watch
     stop.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.mark.parametrize(
@@ -316,13 +316,13 @@ class Screen:
 
     def wait(self, timeout: float) -> int:
         status = self.process.wait(timeout)
-        self.reader.join(2)
+        self.reader.join(60)
         return status
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
         os.close(self.master)
 
 

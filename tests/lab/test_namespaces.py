@@ -248,7 +248,7 @@ def kill_its_maker(folder: Path, *words: str) -> tuple[list[int], int]:
     room, keeper = map(int, run.stdout.readline().split())
     children = Path(f"/proc/{room}/task/{room}/children").read_text().split()
     run.kill()
-    run.wait(10)
+    run.wait(60)
     assert run.stdin
     run.stdin.close()
     run.stdout.close()
@@ -278,7 +278,7 @@ def test_cleanup_ends_a_lab_that_outlived_its_run_and_no_other(
             capture_output=True,
             text=True,
             check=True,
-            timeout=30,
+            timeout=100,
         )
         assert str(tmp_path / "lost") in done.stdout
         NamespaceLab.wait(lambda: not alive(pids), "the lab to end", 10)

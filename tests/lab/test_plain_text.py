@@ -64,5 +64,5 @@ def test_without_a_passphrase_nothing_is_backed_up_and_what_is_left_in_plain_tex
     command = re.search(r"remove it: ssh -t (?:-p \d+ )?\S+ (.*)$", line)
     assert command, line
     (remote,) = shlex.split(command[1])
-    subprocess.run(["sh", "-c", remote.removeprefix("sudo ")], check=True, timeout=10)
+    subprocess.run(["sh", "-c", remote.removeprefix("sudo ")], check=True, timeout=100)
     assert not left[0].exists()

@@ -202,7 +202,7 @@ def test_a_run_that_is_killed_between_two_questions_of_a_restore_is_resumed(room
         if in_second_pass:
             break
     tool.kill()
-    tool.wait(10)
+    tool.wait(60)
     assert in_second_pass, "".join(shown)
     result = lab.run_tool("resume", "--yes", timeout=160)
     assert result.returncode == 0, said(result)

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.skipif(not perl(), reason="libterm-prompt-perl and libt
 def theirs(width: int, answers: str, *words: str) -> str:
     done = subprocess.run(
         ["perl", "-e", SCRIPT, *words], input=answers, env={"WIDTH": str(width), "PATH": "/usr/bin:/bin"},
-        check=True, capture_output=True, text=True, timeout=20,
+        check=True, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
     return done.stdout
 

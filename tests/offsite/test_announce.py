@@ -46,7 +46,7 @@ def switch() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     yield f"http://127.0.0.1:{server.server_address[1]}/t0ken-of-the-switch", posted
     server.shutdown()
     server.server_close()
-    thread.join(10)
+    thread.join(60)
 
 
 def test_success_pings_and_sends_nothing(switch: tuple[str, list[tuple[str, str]]]) -> None:

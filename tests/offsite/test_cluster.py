@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 pytest.importorskip("distributed")
 
+WAIT = "n=0; until [ -e GO ] || [ $n -gt 1200 ]; do sleep 0.1; n=$((n + 1)); done"
 NAME = "threatstop_backup_2026-02-03_00_00_00.tsbak.gpg"
 
 
@@ -64,12 +65,12 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, 
         finally:
             for process in reversed(started):
                 process.kill()
-                process.wait(20)
+                process.wait(60)
 
 
 @pytest.fixture
 def jobs(sshd: Sshd, tmp_path: Path) -> list[PullJob]:
-    """Eight hosts that take a moment each: their `cat` waits."""
+    """Eight hosts whose updates wait until there is a file `go`."""
     (tmp_path / "store").mkdir()
     (tmp_path / "inventory.toml").write_text("")
     found = []
@@ -78,7 +79,7 @@ def jobs(sshd: Sshd, tmp_path: Path) -> list[PullJob]:
         folder.mkdir()
         (folder / NAME).write_bytes(encrypted(100_000, seed=number))
         slow = folder / "tsadmin"
-        slow.write_text(f"#!/bin/sh\necho $$ >>{tmp_path}/begun\nsleep 1.5\n")
+        slow.write_text(f"#!/bin/sh\necho $$ >>{tmp_path}/begun\n{WAIT}\n".replace("GO", f"{tmp_path}/go"))
         slow.chmod(0o755)
         host = sshd.host(f"h{number}", paths=Paths(backup_dir=str(folder), tsadmin=str(slow)))
         found.append(PullJob(host, str(tmp_path / "store"), PullOptions()))
@@ -92,16 +93,18 @@ def test_a_killed_worker_s_host_is_done_by_another(
     begun = tmp_path / "begun"
 
     def kill() -> None:
-        end = time.monotonic() + 60
-        while time.monotonic() < end and not (begun.exists() and len(begun.read_text().split()) >= 3):
+        end = time.monotonic() + 100
+        while time.monotonic() < end and not (begun.exists() and len(begun.read_text().split()) >= 4):
             time.sleep(0.05)
-        processes[1].send_signal(signal.SIGKILL)
+        processes[1].send_signal(signal.SIGKILL)  # four at once on two workers: it has begun one at least
+        processes[1].wait(60)
+        (tmp_path / "go").touch()
 
     killer = threading.Thread(target=kill)
     killer.start()
     outcomes = list(pulls(jobs, PullWorkers(jobs=4, cluster=where), Tools(NoSecrets())))
     killer.join(60)
-    assert processes[1].wait(20) == -signal.SIGKILL
+    assert processes[1].wait(60) == -signal.SIGKILL
     assert [o.error for o in outcomes if o.error] == []
     assert {o.item.host.name for o in outcomes} == {f"h{n}" for n in range(8)}
     assert len(begun.read_text().split()) > 8, "what the dead one had begun was begun again"
@@ -111,6 +114,7 @@ def test_a_killed_worker_s_host_is_done_by_another(
 
 
 def test_processes_do_the_same(jobs: list[PullJob], tmp_path: Path) -> None:
+    (tmp_path / "go").touch()
     outcomes = list(pulls(jobs[:3], PullWorkers(jobs=3, processes=2), Tools(NoSecrets())))
     assert [o.error for o in outcomes if o.error] == []
     assert len(catalog.load(LocalStore(tmp_path / "store")).copies) == 3

@@ -169,7 +169,7 @@ def test_one_that_is_being_written_does_not_stop_the_others(shell: Shell, store:
         done = pull(shell, store, PullOptions(archive="all"), now=NOW, emit=seen.append)
     finally:
         writing.kill()
-        writing.wait(10)
+        writing.wait(60)
     assert [name[18:28] for name, _ in done.failed] == ["2026-02-04", "2026-02-03"]
     assert [error.code for _, error in done.failed] == ["appliance.empty-archive", "offsite.damaged"]
     assert [copy.manifest.archive[18:28] for copy in catalog.load(store).copies] == ["2026-02-02", "2026-02-01"]

@@ -75,7 +75,7 @@ def refusing() -> Iterator[tuple[Refusing, Store]]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(60)
 
 
 def error(code: str, more: str = "") -> str:

@@ -85,7 +85,7 @@ def test_killed_in_the_middle_twenty_times(seaweed: servers.Server, store: Store
         assert process.stdout.readline() == "ready\n"
         time.sleep(chance.uniform(0.0, 0.9))
         process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        process.wait(60)
         process.stdout.close()
         found = catalog.load(store)
         assert found.unreadable == ()

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness.sshd import Sshd
-from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
+from tests.support.patience import PATIENT
+from tscm_migrate.ssh.connect import NoSecrets, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
-
-PATIENT = Timeouts(connect=15, banner=15, auth=30, channel=15, dead=20)
 
 
 @pytest.fixture(scope="module")

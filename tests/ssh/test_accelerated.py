@@ -120,7 +120,7 @@ def test_a_packet_of_any_size_arrives_whole(pair: tuple[Packetizer, Packetizer],
     sender = threading.Thread(target=a.send_message, args=(message(data),))
     sender.start()
     kind, got = b.read_message()
-    sender.join(10)
+    sender.join(60)
     assert (kind, got.get_int(), got.get_binary()) == (94, 7, data)
 
 
@@ -140,7 +140,7 @@ def test_packets_of_all_sizes_in_a_row_keep_their_order(pair: tuple[Packetizer, 
         assert got.seqno == number
         assert got.get_int() == 7
         assert got.get_binary() == bytes((number % 251,)) * size
-    sender.join(10)
+    sender.join(60)
 
 
 @pytest.mark.parametrize("size", [1, 99, 100, 101, 70_000, 900_000])
@@ -157,7 +157,7 @@ def test_a_burst_arrives_in_order_in_packets_no_larger_than_the_peer_takes(
         piece = content(b)
         assert 0 < len(piece) <= most
         got += piece
-    sender.join(10)
+    sender.join(60)
     assert got == data
 
 

@@ -135,7 +135,7 @@ def test_a_listener_that_speaks_something_else_is_unreachable() -> None:
         thread.start()
         with pytest.raises(Unreachable):
             connect(host, credentials=NoSecrets(), timeouts=Timeouts(connect=2, banner=2))
-        thread.join(5)
+        thread.join(60)
 
 
 def test_an_unknown_key_is_an_auth_failure_that_says_what_was_tried(sshd: Sshd, tmp_path: Path) -> None:
@@ -205,21 +205,22 @@ def agent(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     sock = tmp_path_factory.mktemp("agent") / "s"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(sock)], stdout=subprocess.DEVNULL)
     monkeypatch.setenv("SSH_AUTH_SOCK", str(sock))
-    deadline = time.monotonic() + 10
-    while not sock.exists() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    while not sock.exists():
+        assert time.monotonic() < deadline, "ssh-agent did not start"
         time.sleep(0.02)
     yield
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 def load(key: Path) -> None:
-    subprocess.run(["ssh-add", "-q", str(key)], check=True, stdin=subprocess.DEVNULL, timeout=20)
+    subprocess.run(["ssh-add", "-q", str(key)], check=True, stdin=subprocess.DEVNULL, timeout=100)
 
 
 def seal(key: Path, passphrase: str) -> None:
     """Encrypt a key file in place; its public half stays."""
-    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", passphrase, "-f", str(key)], check=True, timeout=20)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", passphrase, "-f", str(key)], check=True, timeout=100)
 
 
 @pytest.mark.usefixtures("agent")

@@ -78,7 +78,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
             ["unshare", "-m", "sh", "-c", stage], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while server.poll() is None and time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -90,7 +90,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
         )  # fmt: skip
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 def test_an_appliance_with_dropbear_and_busybox_is_read_and_copied(
@@ -121,7 +121,7 @@ def test_an_appliance_with_dropbear_and_busybox_is_read_and_copied(
         with (tmp_path / "new" / f".{NAME}.part").open("wb") as part:  # as one whose connection has died
             writer = subprocess.Popen(["sleep", "100"], stdout=part)
         api.copy(old, new, api.chosen(old, "all"), options=api.TransferOptions(method="tar"))
-        assert writer.wait(10) == -signal.SIGKILL
+        assert writer.wait(60) == -signal.SIGKILL
         for name in (NAME, OTHER):
             assert (tmp_path / "new" / name).read_bytes() == (tmp_path / "old" / name).read_bytes()
         (tmp_path / "new" / NAME).unlink()

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import asyncssh
@@ -16,6 +17,7 @@ import pytest
 
 from tests.harness import marks
 from tests.harness.sshd import Sshd, make_key
+from tests.support.patience import PATIENT
 from tests.support.servers import SESSION
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, MigrateError, OutputFlood, SshError, Unreachable
 from tscm_migrate.model import Host
@@ -47,13 +49,13 @@ async def _flood_errors(process: asyncssh.SSHServerProcess[bytes]) -> None:
 
 async def _stall(process: asyncssh.SSHServerProcess[bytes]) -> None:
     process.stdout.write(b"half of a li")
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 
 
 async def _no_status(process: asyncssh.SSHServerProcess[bytes]) -> None:
     process.stdout.write(b"all said")
     process.stdout.write_eof()
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 
 
 async def _abort(process: asyncssh.SSHServerProcess[bytes]) -> None:
@@ -160,7 +162,7 @@ def rogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
     asyncio.run_coroutine_threadsafe(end(), loop).result(20)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(60)
 
 
 @pytest.fixture
@@ -251,7 +253,7 @@ def test_tunnels_and_sftp_that_are_refused_are_our_errors(shell: Shell) -> None:
 
 def test_a_frozen_peer_is_noticed_by_the_watchdog(tmp_path: Path) -> None:
     with Sshd(tmp_path / "s") as server:
-        shell = connect(server.host(), credentials=NoSecrets(), timeouts=Timeouts(dead=1.5))
+        shell = connect(server.host(), credentials=NoSecrets(), timeouts=replace(PATIENT, dead=6))
         note = tmp_path / "pid"
         shell.run(f"echo {SESSION} >{note}")
         pid = int(note.read_text())
@@ -266,8 +268,8 @@ def test_a_frozen_peer_is_noticed_by_the_watchdog(tmp_path: Path) -> None:
 
 
 def test_a_quiet_but_living_peer_is_left_alone(sshd: Sshd) -> None:
-    with connect(sshd.host(), credentials=NoSecrets(), timeouts=Timeouts(dead=2.0)) as shell:
-        assert shell.run("sleep 5; echo still").stdout == "still\n"
+    with connect(sshd.host(), credentials=NoSecrets(), timeouts=replace(PATIENT, dead=6)) as shell:
+        assert shell.run("sleep 9; echo still").stdout == "still\n"
 
 
 def test_a_closed_shell_says_so(sshd: Sshd) -> None:
@@ -315,7 +317,7 @@ def test_whatever_a_listener_says_first_it_is_unreachable_in_time(greeting: byte
                 connect(host, credentials=NoSecrets(), timeouts=Timeouts(connect=1.5, banner=1.5))
         finally:
             stop.set()
-            thread.join(5)
+            thread.join(60)
 
 
 def test_no_foreign_exception_gets_past_the_edge(tmp_path: Path) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.harness.sshd import Sshd
+from tests.support.memory import peak_kib
+from tests.support.patience import PATIENT
 from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.errors import MigrateError, OutputFlood
 from tscm_migrate.model import Archive
-from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
+from tscm_migrate.ssh.connect import NoSecrets, connect
 from tscm_migrate.transfer.endpoints.sftp import SftpEnd
 
 if TYPE_CHECKING:
@@ -90,9 +91,8 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 @pytest.fixture
 def end(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SftpEnd]:
     monkeypatch.setenv("TSCM_STATE", str(tmp_path))
-    quick = Timeouts(connect=5, banner=5, auth=10, channel=10, dead=10)
     appliance = Appliance(sshd.host(), lambda host, expect=None: connect(
-        host, credentials=NoSecrets(), timeouts=quick, expect=expect))  # fmt: skip
+        host, credentials=NoSecrets(), timeouts=PATIENT, expect=expect))  # fmt: skip
     with contextlib.closing(appliance):
         yield SftpEnd(appliance)
 
@@ -115,11 +115,11 @@ def test_a_listing_without_bounds_is_refused(
 ) -> None:
     monkeypatch.setattr("tscm_migrate.ssh.sftp._SECONDS", 2.0 if how == "nothing for ever" else 60.0)
     (sshd.folder / "how").write_text(how)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_kib()
     with pytest.raises(MigrateError, match=what) as told:
         end.listed()
     assert "\x1b" not in told.value.message()
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000, "kB"
+    assert peak_kib() - before < 150_000
 
 
 def test_names_and_sizes_of_any_kind_are_read(sshd: Sshd, end: SftpEnd) -> None:

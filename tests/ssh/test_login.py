@@ -12,6 +12,7 @@ import pytest
 
 from tests.harness.sshd import Sshd, make_key
 from tests.harness.stand_in import stand_in
+from tests.support.patience import PATIENT
 from tscm_migrate.errors import (
     AuthFailed,
     HostKeyUnknown,
@@ -23,7 +24,7 @@ from tscm_migrate.errors import (
 )
 from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh import keyfiles, pinning
-from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
+from tscm_migrate.ssh.connect import NoSecrets, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.shell import Shell
 
 pytestmark = pytest.mark.slow
-QUICK = Timeouts(connect=5, banner=5, auth=10, channel=10)
 
 
 class Knows(NoSecrets):
@@ -75,7 +75,7 @@ def test_a_login_goes_on_with_what_the_server_asks_for_next(
     knows = Knows("pass", "123456", "123456")
     with (
         stand_in(tmp_path, steps=steps, questions=questions) as server,
-        connect(server.host(), credentials=knows, timeouts=QUICK) as shell,
+        connect(server.host(), credentials=knows, timeouts=PATIENT) as shell,
     ):
         assert shell.run("echo in").stdout == "in\n"
     assert [one for one in server.heard if one != "none"] == list(steps)
@@ -87,15 +87,15 @@ def test_two_keys_may_be_wanted(tmp_path: Path) -> None:
     with stand_in(tmp_path / "s", steps=("publickey", "publickey")) as server:
         server.allow(second)
         with pytest.raises(AuthFailed, match=r"accepted, not enough"):
-            connect(server.host(), credentials=NoSecrets(), timeouts=QUICK)
+            connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
 
 
 def test_a_wrong_code_and_a_code_that_nobody_knows_are_told(tmp_path: Path) -> None:
     with stand_in(tmp_path, steps=("publickey", "keyboard-interactive"), questions=CODE) as server:
         with pytest.raises(AuthFailed, match=r"key user \(accepted, not enough\), answers; the server takes: keyboard"):
-            connect(server.host(), credentials=Knows("pass", "000000"), timeouts=QUICK)
+            connect(server.host(), credentials=Knows("pass", "000000"), timeouts=PATIENT)
         with pytest.raises(AuthFailed, match="no answer is known to 'Verification code:'"):
-            connect(server.host(), credentials=NoSecrets(), timeouts=QUICK)
+            connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_a_wrong_code_and_a_code_that_nobody_knows_are_told(tmp_path: Path) -> N
 )
 def test_an_expired_password_is_told_as_that(tmp_path: Path, manners: dict[str, Any]) -> None:
     with stand_in(tmp_path, **manners) as server, pytest.raises(PasswordExpired) as caught:
-        connect(server.host(), credentials=Knows(), timeouts=QUICK)
+        connect(server.host(), credentials=Knows(), timeouts=PATIENT)
     assert "u@127.0.0.1 passwd" in caught.value.remedy()
 
 
 def test_a_host_that_lets_nobody_in_says_so_itself(tmp_path: Path) -> None:
     said = "System is booting up. Unprivileged users are not permitted to log in yet."
     with stand_in(tmp_path, steps=("password",), banner=said) as server, pytest.raises(LoginsClosed, match="booting"):
-        connect(server.host(), credentials=NoSecrets(), timeouts=QUICK)
+        connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
 
 
 # ------------------------------------------------------------------ keys
@@ -147,7 +147,7 @@ def test_a_format_that_cannot_be_read_is_named_with_the_command_that_changes_it(
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-Z", "chacha20-poly1305@openssh.com", "-N", "correct horse"]
     subprocess.run([*argv, "-f", str(path)], check=True, timeout=60)
     with stand_in(tmp_path / "s") as server, pytest.raises(AuthFailed) as caught:
-        connect(server.host(identity_file=path), credentials=Knows(passphrase="correct horse"), timeouts=QUICK)
+        connect(server.host(identity_file=path), credentials=Knows(passphrase="correct horse"), timeouts=PATIENT)
     assert f"(OpenSSH, chacha20-poly1305@openssh.com) cannot be read: ssh-keygen -p -f {path}" in str(caught.value)
 
 
@@ -170,9 +170,9 @@ def test_a_public_key_file_names_the_agent_s_key(tmp_path: Path, monkeypatch: py
             assert agent.poll() is None
         monkeypatch.setenv("SSH_AUTH_SOCK", str(sock))
         for number in range(7):
-            subprocess.run(["ssh-add", "-q", str(make_key(tmp_path / f"other{number}"))], check=True, timeout=20)
+            subprocess.run(["ssh-add", "-q", str(make_key(tmp_path / f"other{number}"))], check=True, timeout=100)
         with Sshd(tmp_path / "s") as server:
-            subprocess.run(["ssh-add", "-q", str(server.client_key)], check=True, timeout=20)
+            subprocess.run(["ssh-add", "-q", str(server.client_key)], check=True, timeout=100)
             public = server.client_key.with_name("client.pub")
             server.client_key.unlink()
             with connect(server.host(identity_file=public, use_agent=True), credentials=NoSecrets()) as shell:
@@ -183,7 +183,7 @@ def test_a_public_key_file_names_the_agent_s_key(tmp_path: Path, monkeypatch: py
                 connect(server.host(identity_file=tmp_path / "lonely.pub"), credentials=NoSecrets())
     finally:
         agent.terminate()
-        agent.wait(10)
+        agent.wait(60)
 
 
 # ------------------------------------------------------------------ algorithms
@@ -203,7 +203,7 @@ def test_without_a_common_algorithm_the_kind_and_both_lists_are_told(
     tmp_path: Path, kind: str, option: str, told: str
 ) -> None:
     with Sshd(tmp_path / "s", options=option.split("\n")) as server, pytest.raises(NoCommonAlgorithm) as caught:
-        connect(server.host(), credentials=NoSecrets(), timeouts=QUICK)
+        connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
     error = caught.value
     assert (error.kind, told in error.message()) == (kind, True)
     assert option.split()[1] in error.theirs
@@ -215,7 +215,7 @@ def test_without_a_common_algorithm_the_kind_and_both_lists_are_told(
 
 def test_the_curve_is_offered_under_its_rfc_name(tmp_path: Path) -> None:
     with Sshd(tmp_path / "s", options=["KexAlgorithms curve25519-sha256"]) as server:
-        with connect(server.host(), credentials=NoSecrets(), timeouts=QUICK) as shell:
+        with connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT) as shell:
             assert shell.run("echo in").stdout == "in\n"
         assert pinning.scan("127.0.0.1", server.port)
 
@@ -232,7 +232,7 @@ def test_an_rsa_key_is_taken_where_ssh_gets_in(tmp_path: Path, version: str, sig
     key = rsa(tmp_path)
     with stand_in(tmp_path / "s", version=version, sig_algs=sig_algs) as server:
         server.allow(key)
-        with connect(server.host(identity_file=key), credentials=NoSecrets(), timeouts=QUICK) as shell:
+        with connect(server.host(identity_file=key), credentials=NoSecrets(), timeouts=PATIENT) as shell:
             assert shell.run("echo in").stdout == "in\n"
 
 
@@ -240,7 +240,7 @@ def test_a_server_that_takes_rsa_with_sha_1_only_is_told_as_that(tmp_path: Path)
     key = rsa(tmp_path)
     manners: dict[str, Any] = {"version": "SSH-2.0-OpenSSH_6.6.1", "sig_algs": "ssh-ed25519,ssh-rsa"}
     with stand_in(tmp_path / "s", **manners) as server, pytest.raises(AuthFailed, match="SHA-1"):
-        connect(server.host(identity_file=key), credentials=NoSecrets(), timeouts=QUICK)
+        connect(server.host(identity_file=key), credentials=NoSecrets(), timeouts=PATIENT)
 
 
 # ------------------------------------------------------------------ connections that are closed
@@ -255,7 +255,7 @@ def test_a_server_that_is_full_is_told_as_that(tmp_path: Path) -> None:
         while said != b"SSH-":  # the look whether it is up may not be over yet
             said = held.enter_context(socket.create_connection(("127.0.0.1", server.port), 10)).recv(4)
         with pytest.raises(Unreachable, match="MaxStartups"):
-            connect(server.host(), credentials=NoSecrets(), timeouts=QUICK)
+            connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
 
 
 def _closing(after: bytes) -> Callable[[socket.socket], None]:
@@ -283,8 +283,8 @@ def test_a_connection_that_is_closed_before_the_version_says_why(said: bytes, ki
         thread.start()
         host = Host("box", "127.0.0.1", port=listener.getsockname()[1], use_agent=False)
         with pytest.raises(kind, match=told):
-            connect(host, credentials=NoSecrets(), timeouts=QUICK)
-        thread.join(5)
+            connect(host, credentials=NoSecrets(), timeouts=PATIENT)
+        thread.join(60)
 
 
 def test_a_connection_that_dies_during_authentication_is_no_refused_key(
@@ -294,7 +294,7 @@ def test_a_connection_that_dies_during_authentication_is_no_refused_key(
     with stand_in(tmp_path, steps=("password",)) as server:
         door = type("Closing", (Knows,), {"login_password": lambda _self, _host: _close(server)})
         with pytest.raises(Unreachable, match="closed during authentication"):
-            connect(server.host(), credentials=door(), timeouts=QUICK)
+            connect(server.host(), credentials=door(), timeouts=PATIENT)
 
 
 def _close(server: Any) -> Secret:
@@ -307,7 +307,7 @@ def test_a_certificate_authority_that_would_have_been_the_answer_is_named(tmp_pa
         known = tmp_path / "known"
         known.write_text(f"@cert-authority [127.0.0.1]:{server.port} {server.public_key('rsa')}\n")
         with pytest.raises(HostKeyUnknown, match="@cert-authority") as caught:
-            connect(server.host(known_hosts=known), credentials=NoSecrets(), timeouts=QUICK)
+            connect(server.host(known_hosts=known), credentials=NoSecrets(), timeouts=PATIENT)
         assert "line 1" in str(caught.value)
 
 
@@ -324,7 +324,7 @@ def test_the_announced_packet_is_one_that_the_server_bears(tmp_path: Path, versi
     old = most < 1 << 20
     with (
         stand_in(tmp_path, version=version, small_packets=old) as server,
-        connect(server.host(), credentials=NoSecrets(), timeouts=QUICK) as shell,
+        connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT) as shell,
         shell.reader("head -c 3000000 /dev/zero") as reader,
     ):
         assert sum(map(len, reader)) == 3_000_000

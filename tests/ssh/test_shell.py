@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.patience import growing
 from tscm_migrate.errors import CommandFailed, CommandTimeout, OutputFlood
 from tscm_migrate.events import CommandRun, Event
 from tscm_migrate.ssh.connect import NoSecrets, connect
@@ -62,8 +63,11 @@ def test_endless_output_is_cut_off(shell: Shell) -> None:
 
 def test_a_command_over_its_time_is_ended_on_the_host_too(shell: Shell, tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    with pytest.raises(CommandTimeout):
-        shell.run(f"echo $$ >{note}; exec sleep 600", timeout=1)
+    for limit in growing(1):
+        with pytest.raises(CommandTimeout):
+            shell.run(f"echo $$ >{note}; exec sleep 600", timeout=limit)
+        if note.exists() and note.read_text():
+            break
     assert shell.run(f"kill -0 {int(note.read_text())}", check=False).status != 0
 
 

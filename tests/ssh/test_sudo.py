@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness.sshd import Sshd
+from tests.support.patience import growing
 from tscm_migrate.errors import CommandFailed, CommandTimeout, NotRun, SudoFailed
 from tscm_migrate.events import Event
 from tscm_migrate.model import Host, Secret
@@ -132,9 +133,12 @@ def test_a_failing_command_under_sudo_is_no_sudo_failure(staged: Sshd, open_shel
 def test_a_command_of_root_is_ended_in_time(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
     shell = open_shell(staged.host(user="xasks"), credentials=Knows(PASSWORD))
     shell.sudo_ready()
-    with pytest.raises(CommandTimeout):
-        shell.run("echo $$ >/etc/pid; exec sleep 600", sudo=True, timeout=1)
-    assert shell.run("kill -0 $(cat /etc/pid)", sudo=True, check=False).status != 0
+    for limit in growing(1):
+        with pytest.raises(CommandTimeout):
+            shell.run("echo $$ >/etc/pid; exec sleep 600", sudo=True, timeout=limit)
+        if pid := shell.run("cat /etc/pid", sudo=True, check=False).stdout:
+            break
+    assert shell.run(f"kill -0 {int(pid)}", sudo=True, check=False).status != 0
 
 
 @pytest.mark.parametrize(

@@ -29,4 +29,4 @@ def keyring() -> Iterator[Path]:
     """An empty one; its agent ends with the block."""
     with tempfile.TemporaryDirectory(prefix="k", dir="/tmp") as folder:
         yield Path(folder)
-        subprocess.run(["gpgconf", "--homedir", folder, "--kill", "all"], check=False, timeout=20)
+        subprocess.run(["gpgconf", "--homedir", folder, "--kill", "all"], check=False, timeout=100)

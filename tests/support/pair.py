@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from tests.harness.sshd import Sshd
 from tests.support.cutter import Cutter
+from tests.support.patience import PATIENT
 from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.model import Archive, Host, Paths
-from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
+from tscm_migrate.ssh.connect import NoSecrets, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Event
     from tscm_migrate.ssh.shell import Shell
 
-QUICK = Timeouts(connect=5, banner=5, auth=10, channel=10, dead=10)
+LIMITS = replace(PATIENT, dead=20)
 NAME = "threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
 OTHER = "threatstop_backup_2024-05-02_03_00_00.tsbak"
 
@@ -103,7 +104,7 @@ def box(folder: Path, name: str, *, options: Sequence[str] = ()) -> Iterator[Box
         host = sshd.host(name, port=cutter.port, known_hosts=known, paths=paths)
 
         def dial(host: Host, expect: Sequence[str] | None = None) -> Shell:
-            return connect(host, credentials=NoSecrets(), timeouts=QUICK, expect=expect)
+            return connect(host, credentials=NoSecrets(), timeouts=LIMITS, expect=expect)
 
         made = Box(sshd, folder, cutter, Appliance(host, dial))
         made.appliance.emit = made.heard.append

@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815
 
     def ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.proxy.upstream, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.proxy.upstream, timeout=100)
         headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
         connection.request(self.command, self.path, body=body or None, headers=headers)
         response = connection.getresponse()
@@ -101,4 +101,4 @@ def proxied(upstream: int) -> Iterator[Proxy]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(60)

@@ -80,7 +80,7 @@ def running(argv: list[str], folder: Path, port: int, seconds: float = 40) -> It
         yield Server(process, port, folder)
     finally:
         process.kill()  # what it holds is thrown away, and a clean end takes seaweed 15 s
-        process.wait(10)
+        process.wait(60)
 
 
 @contextlib.contextmanager
@@ -124,7 +124,7 @@ def _make_container(port: int, container: str) -> None:
     signed = base64.b64encode(hmac.digest(base64.b64decode(known), text.encode(), "sha256")).decode()
     headers = {"x-ms-date": when, "x-ms-version": "2021-08-06", "Content-Length": "0"}
     headers["Authorization"] = f"SharedKey devstoreaccount1:{signed}"
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=100)
     with contextlib.closing(connection):
         connection.request("PUT", f"/devstoreaccount1/{container}?restype=container", headers=headers)
         answer = connection.getresponse()
@@ -149,7 +149,7 @@ def openssh(folder: Path, *, address: str = "127.0.0.1", port: int | None = None
     """OpenSSH's sshd with a host key and a user key of its own; `extra` has user, key and host_key."""
     sshd = shutil.which("sshd") or "/usr/sbin/sshd"
     for name in ("host_key", "user_key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True, timeout=30)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True, timeout=100)
     shutil.copy(folder / "user_key.pub", folder / "authorized")
     port = port or free_port()
     config = folder / "sshd_config"

@@ -39,7 +39,7 @@ class Terminal:
         self.raw += data
         return bool(data)
 
-    def wait_for(self, *texts: str, limit: float = 15) -> str:
+    def wait_for(self, *texts: str, limit: float = 90) -> str:
         """The first of `texts` that shows up after what was waited for last."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
@@ -56,7 +56,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.master, text.encode() + b"\n")
 
-    def finish(self, limit: float = 15) -> int:
+    def finish(self, limit: float = 90) -> int:
         """Read to the end; the exit status."""
         end = time.monotonic() + limit
         while time.monotonic() < end and self.read(0.1):
@@ -70,7 +70,7 @@ class Terminal:
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
         if self.master >= 0:
             os.close(self.master)
             self.master = -1

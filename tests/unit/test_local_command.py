@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.patience import growing
 from tscm_migrate.util import operator_command, redact
 
 if TYPE_CHECKING:
@@ -62,9 +63,14 @@ def test_a_command_whose_time_is_over_is_ended_with_all_that_it_runs(tmp_path: P
     """A hook that hangs must not switch something off when the run has long been put back."""
     pids = tmp_path / "pids"
     command = f"(echo $PPID >>{pids}; sh -c 'echo $$ >>{pids}; sleep 300'; true) | cat; true"
-    assert operator_command.run(command, {}, 1.0).status is None
-    for pid in map(int, pids.read_text().split()[1:]):
-        for _ in range(200):
+    for limit in growing(1.0):
+        pids.write_text("")
+        assert operator_command.run(command, {}, limit).status is None
+        if len(found := pids.read_text().split()) == 2:
+            break
+    assert len(found) == 2
+    for pid in map(int, found[1:]):
+        for _ in range(1200):
             try:
                 os.kill(pid, 0)
             except ProcessLookupError:
@@ -87,10 +93,12 @@ def test_one_that_prints_without_end_is_ended(tmp_path: Path, monkeypatch: pytes
 
 
 def test_nobody_waits_for_what_a_command_left_running(tmp_path: Path) -> None:
-    child = "import time; time.sleep(15)"
-    text = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(15)"
+    over = tmp_path / "over"
+    child = f"import os, time\nwhile not os.path.exists({str(over)!r}): time.sleep(0.1)"
+    text = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(600)"
     ended: list[operator_command.LocalResult] = []
     thread = threading.Thread(target=lambda: ended.append(operator_command.run(line(tmp_path, text), {}, 0.5)))
     thread.start()
-    thread.join(12)
+    thread.join(100)
+    over.touch()
     assert ended == [operator_command.LocalResult(None, "")]

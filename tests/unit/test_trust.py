@@ -44,7 +44,7 @@ def test_what_others_may_write_is_refused_until_the_remedy_was_run(site: Path, w
     with pytest.raises(UnsafeFile) as refused:
         load(site)
     assert "others may write" in refused.value.message()
-    subprocess.run(["sh", "-c", commands_of(refused.value)], check=True, timeout=10)
+    subprocess.run(["sh", "-c", commands_of(refused.value)], check=True, timeout=100)
     assert list(load(site).hosts) == ["tscm-old"]
 
 
@@ -54,7 +54,7 @@ def test_what_belongs_to_somebody_else_is_refused_until_the_remedy_was_run(site:
     os.chown(site if what == "file" else site.parent, 12345, 12345)
     with pytest.raises(UnsafeFile, match="belongs to the user 12345") as refused:
         load(site)
-    subprocess.run(["sh", "-c", commands_of(refused.value)], check=True, timeout=10)
+    subprocess.run(["sh", "-c", commands_of(refused.value)], check=True, timeout=100)
     assert list(load(site).hosts) == ["tscm-old"]
 
 

@@ -34,7 +34,7 @@ def available() -> str | None:
     if missing:
         return f"missing: {', '.join(missing)}; apt-get install {PACKAGES}"
     trial = ["unshare", "--mount", "--pid", "--net", "--uts", "--fork", "--mount-proc", "true"]
-    done = subprocess.run(trial, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(trial, capture_output=True, text=True, check=False, timeout=100)
     return f"name spaces are not allowed here: {done.stderr.strip()}" if done.returncode else None
 
 
@@ -109,10 +109,10 @@ class Room:
         if self.process.stdin and not self.process.stdin.closed:
             self.process.stdin.close()
         try:
-            self.process.wait(5)
+            self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()  # --kill-child: pid 1 of the room dies with it
-            self.process.wait(10)
+            self.process.wait(60)
         if self.process.stdout:
             self.process.stdout.close()
 

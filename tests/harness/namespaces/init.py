@@ -179,7 +179,7 @@ class Init:
         Path(f"/run/lab.{name}").unlink(missing_ok=True)
         if service:
             service.send_signal(number)
-            service.wait(5)
+            service.wait(60)
 
     def told(self, line: str) -> None:
         """A request from `shutdown`, `systemctl` and their like: ACTION [seconds | service]."""

@@ -199,7 +199,7 @@ class Host:
         mine = Path("/proc/self/ns/net").readlink()
         self.process = subprocess.Popen(["unshare", "--net", "--", *command], stdin=subprocess.DEVNULL)
         pid = self.process.pid
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while Path(f"/proc/{pid}/ns/net").readlink() == mine and time.monotonic() < deadline:
             time.sleep(0.005)
         self.plug()

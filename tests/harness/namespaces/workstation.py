@@ -107,7 +107,7 @@ class Workstation:
             out, err = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired as late:
             end(process)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=100)
             raise subprocess.TimeoutExpired(process.args, timeout, out, err) from late
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
@@ -177,6 +177,6 @@ def end(process: subprocess.Popen[Any]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -115,7 +115,7 @@ def test_the_drain_waits_for_an_update_that_runs_and_looks_twice_after_it(tmp_pa
             waits.append(seconds)
             now[0] += seconds
             if len(waits) == 2:
-                update.communicate(b"end\n", timeout=30)
+                update.communicate(b"end\n", timeout=100)
 
         with pytest.raises(DrainTimeout, match=str(update.pid)):
             cron_hold.drain(old, timeout=0.5, sleep=sleep, monotonic=lambda: now[0])

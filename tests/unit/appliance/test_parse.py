@@ -91,10 +91,10 @@ def test_free_space_is_read_from_df_also_of_a_long_device_name() -> None:
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen to compare with")
 def test_host_keys_become_the_fingerprints_that_ssh_keygen_prints(tmp_path: Path) -> None:
     key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, timeout=30)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True, timeout=100)
     public = key.with_suffix(".pub").read_text()
     shown = subprocess.run(
-        ["ssh-keygen", "-lf", str(key)], check=True, capture_output=True, text=True, timeout=30
+        ["ssh-keygen", "-lf", str(key)], check=True, capture_output=True, text=True, timeout=100
     ).stdout
     found = parsers.host_keys(f"{public}ssh-rsa !!! x\ngarbage\n", P)["host_keys"]
     assert found == (("ssh-ed25519", shown.split()[1]),)

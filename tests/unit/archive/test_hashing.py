@@ -34,7 +34,7 @@ def tools(folder: Path, *names: str, **scripts: str) -> dict[str, str]:
 
 
 def run(script: str, env: dict[str, str], shell: str = "sh") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([shell, "-c", script], env=env, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run([shell, "-c", script], env=env, capture_output=True, text=True, check=False, timeout=100)
 
 
 @pytest.mark.parametrize(

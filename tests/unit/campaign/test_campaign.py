@@ -294,9 +294,8 @@ one = run.Campaign(chosen, run.begin(chosen, sys.argv[1], ""), board.tell, board
 assert one.run() == 0
 board.close()
 ui.write_page(chosen, one.journal.state, Path(sys.argv[1]).with_name("index.html"))
-# ru_maxrss would begin with what the process had that started this one
-(peak,) = [int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:")]
-print(len(one.journal.state.migrated), peak // 1024)
+from tests.support.memory import peak_kib
+print(len(one.journal.state.migrated), peak_kib() // 1024)
 """
 
 

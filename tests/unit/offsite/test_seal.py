@@ -96,7 +96,7 @@ def test_a_consumer_that_stops_leaves_no_gpg_behind(keyring: tuple[Path, str, st
     next(stream)
     stream.close()
     command = ["ps", "-o", "args=", "--ppid", str(os.getpid())]
-    found = subprocess.run(command, capture_output=True, check=False, timeout=20)
+    found = subprocess.run(command, capture_output=True, check=False, timeout=100)
     assert b"--encrypt" not in found.stdout
 
 
@@ -173,7 +173,7 @@ def test_no_option_of_gpg_conf_decides_what_is_stored(
 def test_what_the_agent_is_told_does_not_stop_a_copy(tmp_path: Path, keyring: tuple[Path, str, str], name: str) -> None:
     home, one, _ = keyring
     (tmp_path / "store").mkdir()
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True, timeout=20)
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True, timeout=100)
     config = home / "gpg-agent.conf"
     config.write_text(AGENT_CONF[name] + "\n")
     try:
@@ -187,7 +187,7 @@ def test_what_the_agent_is_told_does_not_stop_a_copy(tmp_path: Path, keyring: tu
         assert "GNUPG:" not in caught.value.message()
     finally:
         config.unlink()
-        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True, timeout=20)
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True, timeout=100)
     stored = b"".join(LocalStore(tmp_path / "store").read(done.manifest.data))
     assert gpg(home, "--decrypt", stdin=stored) == b"x" * 50_000
 
@@ -240,11 +240,12 @@ def test_packets_are_told_apart(keyring: tuple[Path, str, str]) -> None:
 @pytest.mark.slow
 def test_memory_is_flat(keyring: tuple[Path, str, str], public_only: Path) -> None:
     script = (
-        "import resource, sys; from pathlib import Path; from tscm_migrate.offsite import gpg as seal\n"
+        "import sys; from pathlib import Path; from tscm_migrate.offsite import gpg as seal\n"
+        "from tests.support.memory import peak_kib\n"
         "block = bytes(1 << 20)\n"
         "blocks = (block for _ in range(int(sys.argv[1])))\n"
         "size = sum(map(len, seal.sealed(blocks, (sys.argv[2],), Path(sys.argv[3]))))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "print(peak_kib())\n"
     )
 
     def peak(mebibytes: int) -> int:

@@ -37,7 +37,7 @@ def test_bytes_of_another_thread_arrive_and_a_block_is_waited_for() -> None:
     sizes = []
     while data := pipe.read(1 << 20, timeout=10):
         sizes.append(len(data))
-    thread.join(10)
+    thread.join(60)
     assert sum(sizes) == 200_000
 
 

@@ -13,7 +13,7 @@ needs_sh = pytest.mark.skipif(shutil.which("sh") is None, reason="no sh")
 
 
 def said(line: str, shell: str = "sh") -> str:
-    return subprocess.run([shell, "-c", line], capture_output=True, check=True, timeout=30).stdout.decode()
+    return subprocess.run([shell, "-c", line], capture_output=True, check=True, timeout=100).stdout.decode()
 
 
 @needs_sh

@@ -21,7 +21,7 @@ TAG = f"{keyfiles.MARK}-0a1b2c3d"
 
 def sh(script: str, home: Path) -> subprocess.CompletedProcess[str]:
     env = {"HOME": str(home), "PATH": os.environ["PATH"]}
-    return subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, timeout=100, check=False)
 
 
 def laid(home: Path, how: str) -> list[Path]:

@@ -51,4 +51,4 @@ def test_what_is_typed_before_a_question_is_unseen_and_answers_it(tmp_path: Path
     one.wait_for("ECHO True")
     assert "hunter2" not in one.shown
     assert one.shown.count("seen-answer") == 2, "an answer that is no secret is echoed"
-    assert one.process.wait(10) == 0
+    assert one.process.wait(60) == 0
