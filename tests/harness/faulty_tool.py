@@ -1,7 +1,8 @@
 """The tool with faults wrapped around it, for tests: `python -m tests.harness.faulty_tool PLAN TASK …`.
 
 PLAN is a JSON list of faults (see `FAULTS`); the tool itself knows nothing of them. Points in time are events of the
-journal, counted from 0 in this process, "before" or "after" they are on the disk; or bytes that went over ssh.
+journal, "before" or "after" they are on the disk: by number, counted from 0 in this process, or by a text that is in the
+event's line (`text` instead of `n`); or bytes that went over ssh.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Hooks:
     """What happens around each event of the journal."""
 
     def __init__(self, plan: list[dict[str, Any]]) -> None:
-        self.plan = [fault for fault in plan if "n" in fault]
+        self.plan = [fault for fault in plan if "n" in fault or "text" in fault]
         self.n = 0
 
     def install(self) -> None:
@@ -46,17 +47,18 @@ class Hooks:
         def wrapped(path: Path, line: bytes) -> None:
             n, self.n = self.n, self.n + 1
             for fault in self.plan:
-                if fault["kind"] == "full" and fault["n"] <= n < fault["n"] + fault.get("count", 1):
+                if fault["kind"] == "full" and "n" in fault and fault["n"] <= n < fault["n"] + fault.get("count", 1):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._at(n, "before")
+            self._at(n, line, "before")
             write(path, line)
-            self._at(n, "after")
+            self._at(n, line, "after")
 
         journal._append = wrapped
 
-    def _at(self, n: int, when: str) -> None:
+    def _at(self, n: int, line: bytes, when: str) -> None:
         for fault in self.plan:
-            if fault["n"] == n and fault.get("when", "before") == when:
+            here = fault["n"] == n if "n" in fault else fault["text"].encode() in line
+            if here and fault.get("when", "before") == when:
                 getattr(self, f"_{fault['kind']}", _nothing)(fault)
 
     @staticmethod

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import signal
+import sys
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -37,9 +39,16 @@ def holders(lab: NamespaceLab, since: float) -> set[str]:
     return {names[one.mac] for one in lab.heard() if one.ip == ADDRESS and one.kind == "reply" and one.at >= since}
 
 
-def wait_for_holder(lab: NamespaceLab, name: str, timeout: float = 60) -> None:
+def holders_from_now(lab: NamespaceLab) -> set[str]:
+    """Who answers for the old address, after twenty answers."""
+    since = time.time()
+    lab.wait(lambda: len([one for one in lab.heard() if one.ip == ADDRESS and one.at >= since]) > 20, "answers")
+    return holders(lab, since)
+
+
+def wait_for_holder(lab: NamespaceLab, name: str) -> None:
     began = time.time()
-    lab.wait(lambda: name in holders(lab, max(began, time.time() - 2)), f"{name} at {ADDRESS}", timeout)
+    lab.wait(lambda: name in holders(lab, began), f"{name} at {ADDRESS}")
 
 
 def state(lab: NamespaceLab) -> str:
@@ -54,9 +63,10 @@ def never_gone(lab: NamespaceLab, boots: dict[str, str], since: float) -> None:
     """Stopped in time: the old one has answered all along, its updates run, and nothing of ours is left on either."""
     assert untouched(lab)
     assert {name: lab.boot_id(name) for name in ("old", "new")} == boots
-    times = [one.at for one in lab.heard() if (one.ip, one.mac) == (ADDRESS, MACS["old"]) and one.at >= since]
+    heard = [one.round for one in lab.heard() if (one.ip, one.mac) == (ADDRESS, MACS["old"]) and one.at >= since]
     assert holders(lab, since) == {"old"}
-    assert max(after - before for before, after in itertools.pairwise(times)) < 5
+    # by questions, ten a second, not by time: on a busy machine the one who asks waits as well
+    assert max(after - before for before, after in itertools.pairwise(heard)) < 50
     for name in ("old", "new"):
         left = lab.on(name, "ls -d /var/lib/tscm-migrate/* /dev/shm/.tscm* 2>/dev/null").stdout
         assert left == "", (name, left)
@@ -74,18 +84,25 @@ def untouched(lab: NamespaceLab) -> bool:
     return lab.is_on("old") and entry(lab, "old") and "inet 10.1.1.43/" in lab.on("old", "ip -4 addr show").stdout
 
 
+def isolated_and_killed(lab: NamespaceLab, revert_after: int) -> None:
+    """Migrate with a tool that kills itself when the old appliance has left, and its timer is not yet stopped."""
+    fault = {"kind": "kill", "when": "after", "text": "confirm that no host answers"}
+    words = [*MIGRATE, "--yes", "--no-rehearsal", "--offline", "isolate", "--revert-after", str(revert_after)]
+    faulty = lab.workstation.inside(sys.executable, "-m", "tests.harness.faulty_tool", json.dumps([fault]), *words)
+    killed = lab.workstation.run(*faulty, env=ENV, timeout=200)
+    assert killed.returncode == -signal.SIGKILL, said(killed)
+
+
+def back_again(lab: NamespaceLab) -> None:
+    """Wait until the old appliance has come back by itself, and has removed what it needed for that."""
+    lab.wait(lambda: "back at" in lab.on("old", "cat /var/log/tscm-migrate.log").stdout, "the old one to come back")
+    lab.wait(lambda: not state(lab), "its files to be removed")
+
+
 def test_a_workstation_that_dies_right_after_the_isolation_leaves_the_old_one_to_come_back(rooms: MakeLab) -> None:
     lab = rooms()
-    tool = lab.spawn_tool(
-        *MIGRATE, "--yes", "--no-rehearsal", "--offline", "isolate", "--revert-after", "6", "--json", env=ENV
-    )
-    assert tool.stdout is not None
-    for line in tool.stdout:
-        if '"action_started"' in line and "confirm that no host answers" in line:
-            break
-    tool.kill()
-    tool.wait(60)
-    lab.wait(lambda: "back at" in lab.on("old", "cat /var/log/tscm-migrate.log").stdout, "the timer", 40)
+    isolated_and_killed(lab, revert_after=6)
+    back_again(lab)
     wait_for_holder(lab, "old")
     assert entry(lab, "old")
     assert lab.collisions() == []
@@ -99,14 +116,12 @@ def test_an_isolated_old_one_that_restarts_leaves_again_and_can_still_be_called_
     lab = rooms()
     result = migrate(lab, "--offline", "isolate", "--no-restore-ssh")
     assert result.returncode == 0, said(result)
-    lab.wait(lambda: state(lab) == "confirmed", "the timer to hear", 10)
+    lab.wait(lambda: state(lab) == "confirmed", "the timer to hear")
     lab.power_off("old")
     lab.power_on("old")
     own = "ip -4 -o addr show dev eth0 scope global"
-    lab.wait(lambda: not lab.on("old", own).stdout and state(lab) == "confirmed", "the old one to leave again", 30)
-    quiet = time.time()
-    lab.wait(lambda: time.time() > quiet + 2, "two seconds on the wire", 5)
-    assert holders(lab, quiet) == {"new"}
+    lab.wait(lambda: not lab.on("old", own).stdout and state(lab) == "confirmed", "the old one to leave again")
+    assert holders_from_now(lab) == {"new"}
     back = lab.run_tool("rollback", run_of(result.stdout), "--yes", timeout=200)
     assert back.returncode == 0, said(back)
     assert untouched(lab)
@@ -115,21 +130,16 @@ def test_an_isolated_old_one_that_restarts_leaves_again_and_can_still_be_called_
 
 def test_an_isolated_old_one_never_collides_with_whoever_has_taken_its_address(rooms: MakeLab) -> None:
     lab = rooms()
-    tool = lab.spawn_tool(
-        *MIGRATE, "--yes", "--no-rehearsal", "--offline", "isolate", "--revert-after", "5", "--json", env=ENV
-    )
-    assert tool.stdout is not None
-    for line in tool.stdout:
-        if '"action_started"' in line and "confirm that no host answers" in line:
-            break
-    tool.kill()
-    tool.wait(60)
-    lab.wait(lambda: state(lab) == "away", "the old one to be away", 10)
+    isolated_and_killed(lab, revert_after=600)
+    lab.wait(lambda: state(lab) == "away", "the old one to be away")
+    come_back = "touch /var/lib/tscm-migrate/isolation/return"  # as when its time is over
     lab.on("new", f"ip addr add {ADDRESS}/24 dev eth0")
-    lab.wait(lambda: "staying away" in lab.on("old", "cat /var/log/tscm-migrate.log").stdout, "a try to come back", 40)
+    lab.on("old", come_back)
+    lab.wait(lambda: "staying away" in lab.on("old", "cat /var/log/tscm-migrate.log").stdout, "a try to come back")
     assert lab.collisions() == []
     lab.on("new", f"ip addr del {ADDRESS}/24 dev eth0")
-    lab.wait(lambda: "back at" in lab.on("old", "cat /var/log/tscm-migrate.log").stdout, "the old one", 60)
+    lab.on("old", come_back)
+    back_again(lab)
     assert entry(lab, "old")
     assert lab.collisions() == []
 
@@ -144,7 +154,7 @@ def test_a_rollback_after_the_end_brings_both_back_to_where_they_were(rooms: Mak
     assert back.returncode == 0, said(back)
     assert untouched(lab)
     assert lab.collisions() == []
-    assert holders(lab, time.time() - 1) == {"old"}
+    assert holders_from_now(lab) == {"old"}
     assert "address 10.1.1.50" in lab.on("new", "cat /etc/network/interfaces").stdout
     assert lab.on("new", "ls -A /var/lib/tscm-migrate").stdout == ""
     assert sorted(known.read_text().split("\n")) == pins
@@ -222,7 +232,7 @@ def test_an_archive_that_the_restore_does_not_list_is_found_while_the_old_one_st
 
 def test_an_appliance_that_comes_back_at_its_own_address_is_said_to_be_there_and_can_go_back(rooms: MakeLab) -> None:
     lab = rooms(None, {"faults": {"reboot_keeps_address": True}})
-    lab.inventory.write_text(lab.inventory.read_text() + "\n[policy]\nreboot_timeout = 12\n")
+    lab.inventory.write_text(lab.inventory.read_text() + "\n[policy]\nreboot_timeout = 25\n")
     result = migrate(lab, "--offline", "isolate")
     assert result.returncode == 5, said(result)
     assert "it restarted, but is at 10.1.1.50" in said(result)

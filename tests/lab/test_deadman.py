@@ -68,7 +68,7 @@ class Net:
 
 
 def wait(holds: Callable[[], bool], net: Net) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 100
     while not holds():
         assert time.monotonic() < deadline, (net.addresses(), net.state(), (net.folder / "err").read_text())
         time.sleep(0.1)
@@ -87,7 +87,9 @@ def net(tmp_path: Path) -> Iterator[Net]:
             made.on(name, "for f in all default eth0; do echo 0 >/proc/sys/net/ipv6/conf/$f/disable_ipv6; done")
             made.on(name, "ip link set lo up; ip link set eth0 up")
             made.on(name, f"ip addr add 10.9.9.{number}/24 dev eth0; ip -6 addr add fd09::{number}/64 dev eth0")
-        made.on(made.a, "ip route add default via 10.9.9.50; sleep 2; ip -6 route add default via fd09::50")
+        made.on(made.a, "ip route add default via 10.9.9.50")
+        wait(lambda: "tentative" not in made.addresses(), made)
+        made.on(made.a, "ip -6 route add default via fd09::50")
         yield made
     finally:
         if made.process is not None:
@@ -106,7 +108,7 @@ def test_it_leaves_with_both_families_and_comes_back_when_nobody_is_there(net: N
     assert "inet6" not in there, "no IPv6 address either"
     (net.folder / "return").touch()
     assert net.process is not None
-    assert net.process.wait(40) == 0
+    assert net.process.wait(100) == 0
     back = net.addresses()
     assert "10.9.9.43/24" in back
     assert "fd09::43/64" in back

@@ -26,7 +26,7 @@ OLD, NEW = "127.0.1.43", "127.0.1.50"
 PASSWORD = "s3cret of the lab"
 
 
-def until(condition: Callable[[], Any], limit: float = 20) -> Any:
+def until(condition: Callable[[], Any], limit: float = 90) -> Any:
     """Wait until it is true, or fail."""
     end = time.monotonic() + limit
     while time.monotonic() < end:
@@ -64,7 +64,7 @@ class Client:
         """Run on a terminal; wait for a text, then type."""
         channel = self.ssh.get_transport().open_session()
         channel.get_pty(width=120, height=40)
-        channel.settimeout(20)
+        channel.settimeout(90)
         channel.exec_command(command)
         shown = ""
         for wanted, answer in exchange:
@@ -129,7 +129,7 @@ def test_commands_run_for_real_with_their_streams_apart(old: Client) -> None:
 
 def test_bulk_bytes_pass_unchanged_both_ways(old: Client) -> None:
     channel = old.ssh.get_transport().open_session()
-    channel.settimeout(20)
+    channel.settimeout(90)
     channel.exec_command("tee copy; rm copy")
     sent, got = os.urandom(4_000_000), bytearray()
     writer = threading.Thread(target=lambda: (channel.sendall(sent), channel.shutdown_write()))

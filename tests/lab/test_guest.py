@@ -391,11 +391,11 @@ def test_an_update_fails_as_often_as_the_device_says(bench: Any) -> None:
 
 @pytest.mark.parametrize("style", ["sh", "perl", "python"])
 def test_a_running_update_shows_under_its_own_name_and_taints_a_backup(bench: Any, style: str) -> None:
-    old = bench(old_profile(ts_update_style=style, ts_update_seconds=30, encryption_configured=False, archives=0))
+    old = bench(old_profile(ts_update_style=style, ts_update_seconds=300, encryption_configured=False, archives=0))
     script = str(old.guest.path("bin") / "ts-update")
     with subprocess.Popen([script, "--all"], env=old.env(), start_new_session=True) as update:
         try:
-            shown, deadline = "", time.monotonic() + 20
+            shown, deadline = "", time.monotonic() + 90
             while script not in shown and time.monotonic() < deadline:  # the interpreter takes a moment to start
                 shown = old.run("ps", "-p", str(update.pid), "-o", "args=").stdout
             assert f"{script} --all" in shown

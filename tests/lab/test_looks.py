@@ -36,7 +36,7 @@ def migrate(lab: NamespaceLab) -> subprocess.CompletedProcess[str]:
 def restart_sshd(lab: NamespaceLab, how: str) -> None:
     lab.on("old", "systemctl stop ssh")
     start(lab, f"{how} /usr/sbin/sshd -D")
-    lab.wait(lambda: lab.on("old", "exec 3<>/dev/tcp/127.0.0.1/22").returncode == 0 or _answers(lab), "sshd", 20)
+    lab.wait(lambda: lab.on("old", "exec 3<>/dev/tcp/127.0.0.1/22").returncode == 0 or _answers(lab), "sshd")
 
 
 def _answers(lab: NamespaceLab) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.harness.namespaces import NamespaceLab, available
 from tests.harness.namespaces.controller import LabError
+from tests.support.patience import growing
 from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def test_a_cut_cable_is_silence_and_can_be_mended(make: Callable[..., NamespaceL
     assert ssh(lab, "old", "true", "-o", "ConnectTimeout=1").returncode == 255
     assert lab.on("old", "echo still here").stdout == "still here\n"
     lab.mend("old")
-    lab.wait(lambda: ssh(lab, "old", "true").returncode == 0, "the mended host", 20)
+    lab.wait(lambda: ssh(lab, "old", "true").returncode == 0, "the mended host")
 
 
 def test_a_collision_is_seen_by_the_watcher(make: Callable[..., NamespaceLab]) -> None:
@@ -188,7 +189,7 @@ def test_faults_of_a_reboot(make: Callable[..., NamespaceLab]) -> None:
     lab.wait(lambda: lab.boot_id("new") != boot and bool(lab.addresses()["new"]), "the reboot")
     silent = "exec 3<>/dev/tcp/10.1.1.50/22 && ! read -r -t 1 -u 3 line"
     words = lab.workstation.inside("bash", "-c", silent)
-    lab.wait(lambda: subprocess.run(words, check=False, capture_output=True).returncode == 0, "a mute sshd", 5)
+    lab.wait(lambda: subprocess.run(words, check=False, capture_output=True).returncode == 0, "a mute sshd")
     lab.wait_up("new")
     assert ssh(lab, "new", "true").returncode == 0
 
@@ -221,7 +222,7 @@ def test_close_leaves_nothing(make: Callable[..., NamespaceLab]) -> None:
     lab.close()
     assert tool.poll() is not None
     gone = lambda: not any(Path(f"/proc/{pid}").exists() for pid in running)  # noqa: E731
-    lab.wait(gone, "the processes to be gone", 5)
+    lab.wait(gone, "the processes to be gone")
     assert str(lab.folder) not in Path("/proc/self/mountinfo").read_text()
     assert sorted(Path("/sys/class/net").iterdir()) == links
 
@@ -263,7 +264,7 @@ def alive(pids: list[int]) -> bool:
 
 def test_a_killed_test_run_takes_its_lab_along(tmp_path: Path) -> None:
     pids, _ = kill_its_maker(tmp_path)
-    NamespaceLab.wait(lambda: not alive(pids), "the lab to end", 10)
+    NamespaceLab.wait(lambda: not alive(pids), "the lab to end")
 
 
 def test_cleanup_ends_a_lab_that_outlived_its_run_and_no_other(
@@ -281,7 +282,7 @@ def test_cleanup_ends_a_lab_that_outlived_its_run_and_no_other(
             timeout=100,
         )
         assert str(tmp_path / "lost") in done.stdout
-        NamespaceLab.wait(lambda: not alive(pids), "the lab to end", 10)
+        NamespaceLab.wait(lambda: not alive(pids), "the lab to end")
         assert mine.is_on("old")
     finally:
         os.kill(keeper, signal.SIGKILL)
@@ -300,8 +301,11 @@ def test_the_tool_runs_on_the_workstation_with_and_without_a_terminal(make: Call
     assert station.run(*secret, stdin="1234\n", tty=True).stdout.split()[-1] == "4"
     assert station.run(*station.inside("ip", "-4", "-o", "addr"), env={}).stdout.count("10.1.1.10/24") == 1
     for tty in (False, True):
-        with pytest.raises(subprocess.TimeoutExpired) as late:
-            station.run(*station.inside("sh", "-c", "echo said; sleep 50"), timeout=1, tty=tty)
+        for limit in growing(1):
+            with pytest.raises(subprocess.TimeoutExpired) as late:
+                station.run(*station.inside("sh", "-c", "echo said; sleep 600"), timeout=limit, tty=tty)
+            if late.value.output:
+                break
         assert "said" in str(late.value.output)
 
 
@@ -309,7 +313,7 @@ def test_an_abrupt_shutdown_leaves_the_session_hanging(make: Callable[..., Names
     lab = make(shutdown="abrupt")
     known = lab.inventory.with_name("known_hosts")
     words = ["ssh", "-F", "none", "-i", str(lab.workstation.key), "-o", f"UserKnownHostsFile={known}"]
-    session = lab.workstation.spawn(*lab.workstation.inside(*words, "threatstop@10.1.1.43", "echo in; sleep 60"))
+    session = lab.workstation.spawn(*lab.workstation.inside(*words, "threatstop@10.1.1.43", "echo in; sleep 600"))
     assert session.stdout
     assert session.stdout.readline() == "in\n"
     lab.on("old", "poweroff")

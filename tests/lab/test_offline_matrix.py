@@ -100,12 +100,12 @@ def test_every_way_of_leaving_ends_well(rooms: MakeLab, row: tuple[str, bool, bo
     assert on_the_wire(lab, "new") == [place]
     if way == "isolate":
         state = "cat /var/lib/tscm-migrate/isolation/state"
-        lab.wait(lambda: lab.on("old", state).stdout.strip() == "confirmed", "the timer to hear", 10)
+        lab.wait(lambda: lab.on("old", state).stdout.strip() == "confirmed", "the timer to hear")
         assert on_the_wire(lab, "old") == []
     else:
         assert not lab.is_on("old")
     since = time.time()
-    lab.wait(lambda: bool(holders(lab, place, since)), f"an answer at {place}", 10)
+    lab.wait(lambda: bool(holders(lab, place, since)), f"an answer at {place}")
     assert holders(lab, place, since) == {"new"}
     assert holders(lab, ADDRESS, since) == (set() if bypass else {"new"})
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.patience import growing
 from tscm_migrate.errors import DialogueSilent
 from tscm_migrate.events import Event, Prompted
 from tscm_migrate.ssh.connect import NoSecrets, connect
@@ -133,8 +134,11 @@ def test_an_answer_that_came_too_late_for_its_prompt_is_not_sent(shell: Shell, t
 
 
 def test_silence_ends_with_the_transcript(shell: Shell) -> None:
-    with pytest.raises(DialogueSilent) as caught:
-        shell.converse("echo working on it; sleep 60", lambda _p: WAIT, pace=DialoguePace(idle=1, total=30))
+    for idle in growing(1):
+        with pytest.raises(DialogueSilent) as caught:
+            shell.converse("echo working on it; sleep 600", lambda _p: WAIT, pace=DialoguePace(idle=idle, total=300))
+        if caught.value.transcript:
+            break
     assert "working on it" in caught.value.transcript
 
 
@@ -149,7 +153,7 @@ def test_a_stopped_dialogue_ends_the_program(shell: Shell, tmp_path) -> None:  #
     assert (talk.stopped, talk.status, talk.exchanges) == ("not me", None, ())
     pid = int(note.read_text())
     gone = shell.run(
-        f"for i in $(seq 50); do kill -0 {pid} 2>/dev/null || exit 0; sleep 0.1; done; exit 1", check=False
+        f"for i in $(seq 600); do kill -0 {pid} 2>/dev/null || exit 0; sleep 0.1; done; exit 1", check=False
     )
     assert gone.status == 0
 
@@ -244,7 +248,7 @@ print("\n<", len(typed), typed[-1:] != b"\n", ">")
 
 def test_a_program_that_reads_a_secret_key_by_key_gets_the_enter_that_a_keyboard_sends(shell: Shell) -> None:
     given = table(Passphrase=Answer("tr0ub4dor", "pass", secret=True))
-    talk = shell.converse(STARS, given, pace=DialoguePace(quiet=0.2, doubtful=0.5, terminated=0.5, idle=8, total=30))
+    talk = shell.converse(STARS, given, pace=DialoguePace(quiet=0.2, doubtful=0.5, terminated=0.5, idle=60, total=100))
     assert "< 9 True >" in talk.text, talk.text
     assert "tr0ub4dor" not in repr(talk)
 

@@ -239,7 +239,7 @@ def test_a_prompt_byte_by_byte_among_escapes_is_answered_once(shell: Shell) -> N
     def decide(pending: Pending) -> Answer | Wait:
         return Answer("yes") if pending.line == "go on? " else WAIT
 
-    talk = shell.converse(": act:split_prompt", decide, pace=DialoguePace(idle=10))
+    talk = shell.converse(": act:split_prompt", decide, pace=DialoguePace(idle=60))
     assert [e.prompt for e in talk.exchanges] == ["go on?"]
     assert (talk.text, talk.status) == ("go on? yes\nyes!\n", 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,7 +70,7 @@ def wait(
     """Wait for 600 s; with `clock`, each look takes 100 s of them."""
     now = itertools.count(0.0, 100.0)
     if clock:
-        clock.setattr(network.time, "monotonic", lambda: next(now))
+        clock.setattr(network, "time", SimpleNamespace(monotonic=lambda: next(now)))
 
     def dial(host: Host, _expect: Sequence[str] | None = None, **_: object) -> Any:
         left = answers[host.address]

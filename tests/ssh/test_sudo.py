@@ -118,7 +118,7 @@ def test_streams_and_dialogues_become_root_too(staged: Sshd, open_shell: Callabl
         assert "password" not in pending.line.lower()
         return Answer("me") if pending.line == "Who? " else WAIT
 
-    talk = shell.converse("printf 'Who? '; read a; id -un", decide, sudo=True, pace=DialoguePace(idle=10))
+    talk = shell.converse("printf 'Who? '; read a; id -un", decide, sudo=True, pace=DialoguePace(idle=60))
     assert talk.text == "Who? me\nroot\n"
 
 

@@ -197,7 +197,7 @@ def prove_gone(
         waited = time.monotonic() - began
         if quiet >= _QUIET_LOOKS:
             return
-        if waited > timeout:
+        if answers and waited > timeout:
             raise StillOnline(
                 host.name, f"{', '.join(answers)} answers at {host.address} {waited:.0f} s after its shutdown"
             )

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from tests.support.local_shell import RUN, migration
-from tscm_migrate.errors import ApplianceError, StateUnwritable, UnknownPrompt
-from tscm_migrate.events import ActionStarted, Message, StepFinished
+from tscm_migrate.errors import ApplianceError, DialogueSilent, StateUnwritable, UnknownPrompt
+from tscm_migrate.events import ActionFinished, ActionStarted, Message, StepFinished, StepStarted
+from tscm_migrate.migration import engine as engines
 from tscm_migrate.migration import journal as journals
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.engine import BaseStep, Engine
@@ -130,8 +131,10 @@ def test_a_dry_run_does_nothing_and_takes_planned_results(tmp_path: Path) -> Non
     Engine(m, [Step("one", done)]).dry_run()
     assert done == []
     assert events_of(m) == ["run-started"]
+    assert [type(e) for e in seen] == [StepStarted, ActionStarted, ActionStarted, StepFinished]
     shown = [e.describes for e in seen if isinstance(e, ActionStarted)]
     assert shown == ["first action", "second action after planned"]
+    assert [e.state for e in seen if isinstance(e, StepFinished)] == ["planned"]
 
 
 class Beside(BaseStep):
@@ -259,23 +262,108 @@ def test_cut_over_says_whether_a_step_of_the_cutover_began(tmp_path: Path) -> No
     assert engine.cut_over
 
 
+class Clock:
+    """Each look at it takes 0.123456 s."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        self.now += 0.123456
+        return self.now
+
+
+def test_the_seconds_of_each_action_and_step_are_in_the_journal_and_the_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "time", Clock())
+    m, seen = migration(tmp_path)
+    engine = Engine(m, [Step("one", [])])
+    engine.run()
+    assert engine.roll_back() == []
+    with pytest.raises(ApplianceError):
+        Engine(m, [Step("two", [], fails="verify")]).run()
+    rows = [json.loads(line) for line in m.journal.path.read_text(encoding="utf-8").splitlines()]
+    timed = [(row["event"], row["data"]["seconds"]) for row in rows if "seconds" in row["data"]]
+    action = ("action-done", 0.123)
+    assert timed == [action, action, ("step-done", 0.617), action, action, action, ("step-failed", 0.617)]
+    assert [e.seconds for e in seen if isinstance(e, ActionFinished)] == [0.123] * 5
+    finished = [(e.step, e.state, e.seconds) for e in seen if isinstance(e, StepFinished)]
+    assert finished == [("one", "done", 0.617), ("one", "reverted", 0.37), ("two", "failed", 0.617)]
+
+
+def test_an_undo_that_fails_is_an_event_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "time", Clock())
+    m, seen = migration(tmp_path)
+    engine = Engine(m, [Step("one", [], fails="revert")])
+    engine.run()
+    seen.clear()
+    ((step, error),) = engine.roll_back()
+    assert (step, type(error)) == ("one", ApplianceError)
+    assert [e.title for e in seen if isinstance(e, StepStarted)] == ["undo: Test"]
+    (finished,) = [e for e in seen if isinstance(e, StepFinished)]
+    assert (finished.state, finished.seconds, finished.detail) == ("failed", 0.247, str(error))
+
+
+def test_a_step_without_anything_to_do_is_skipped_and_still_verified(tmp_path: Path) -> None:
+    m, seen = migration(tmp_path)
+    done: list[str] = []
+    step = Step("one", done)
+    step.apply = lambda _m: _nothing()  # type: ignore[method-assign]
+    Engine(m, [step]).run()
+    assert done == ["one capture", "one verify"]
+    (finished,) = [e for e in seen if isinstance(e, StepFinished)]
+    assert finished.state == "skipped"
+    last = json.loads(m.journal.path.read_text(encoding="utf-8").splitlines()[-1])
+    assert "skipped" in last["data"]
+
+
+def _nothing() -> Actions:
+    return
+    yield
+
+
+def test_a_step_that_is_repeated_runs_again_with_what_was_captured_first(tmp_path: Path) -> None:
+    m, _ = migration(tmp_path)
+    done: list[str] = []
+    engine = Engine(m, [Step("one", done)])
+    engine.run()
+    engine.run()
+    assert done == ["one capture", "one first", "one second", "one verify"], "what is done is not done again"
+    engine.repeat(engine.steps[0])
+    assert done[4:] == ["one first", "one second", "one verify"]
+
+
 class Asks(BaseStep):
+    """A step that ends with a dialogue that could not be continued."""
+
     id: ClassVar[str] = "asks"
     title: ClassVar[str] = "Test"
 
+    def __init__(self, kind: type[UnknownPrompt | DialogueSilent], transcript: str) -> None:
+        self.kind, self.transcript = kind, transcript
+
     def apply(self, _m: Migration) -> Actions:
-        transcript = "\n".join(f"line {n}" for n in range(30)) + "\nFormat the disk? "
-        raise UnknownPrompt(
-            "tscm-new", "a question that no row knows", prompt="Format the disk?", transcript=transcript
-        )
+        more = {"prompt": "Format the disk?"} if self.kind is UnknownPrompt else {}
+        raise self.kind("tscm-new", "a question that no row knows", transcript=self.transcript, **more)
         yield
 
 
-def test_the_end_of_a_dialogue_is_shown_where_it_could_not_be_continued(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [UnknownPrompt, DialogueSilent])
+def test_the_last_twenty_lines_of_a_dialogue_that_could_not_be_continued_are_shown(
+    tmp_path: Path, kind: type[UnknownPrompt | DialogueSilent]
+) -> None:
     m, seen = migration(tmp_path)
-    with pytest.raises(UnknownPrompt):
-        Engine(m, [Asks()]).run()
+    lines = [*(f"line {n}" for n in range(29)), "x" * 300, "Format the disk? "]
+    with pytest.raises(kind):
+        Engine(m, [Asks(kind, "\n \n".join(lines))]).run()
     (shown,) = [e.text for e in seen if isinstance(e, Message)]
-    assert "Format the disk?" in shown
-    assert "line 29" in shown
-    assert "line 5" not in shown
+    expected = [*(f"  | line {n}" for n in range(11, 29)), "  | " + "x" * 200, "  | Format the disk? "]
+    assert shown.splitlines() == ["the last lines from tscm-new:", *expected]
+
+
+def test_a_dialogue_that_said_nothing_has_no_last_lines(tmp_path: Path) -> None:
+    m, seen = migration(tmp_path)
+    with pytest.raises(DialogueSilent):
+        Engine(m, [Asks(DialogueSilent, " \n")]).run()
+    assert [e for e in seen if isinstance(e, Message)] == []
