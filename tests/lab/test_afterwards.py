@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
 
-pytestmark = needed(300)
+pytestmark = needed(600)
 
 ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
 DEVICES = (Device("a-asa", "asa"), Device("b-isr", "isr", fails=2), Device("c-pan", "pan"))  # it is tried twice
 
 
 def tool(lab: NamespaceLab, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    result = lab.run_tool(*words, env=ENV, timeout=200)
+    result = lab.run_tool(*words, env=ENV, timeout=400)
     assert result.returncode == status, said(result)
     return result
 

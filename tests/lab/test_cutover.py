@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
 
-pytestmark = needed(300)
+pytestmark = needed(600)
 
 ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
 ADDRESS = "10.1.1.43"
 
 
 def migrate(lab: NamespaceLab, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return lab.run_tool(*MIGRATE, "--yes", "--no-rehearsal", *options, env={**ENV, **env}, timeout=200)
+    return lab.run_tool(*MIGRATE, "--yes", "--no-rehearsal", *options, env={**ENV, **env}, timeout=400)
 
 
 def holders(lab: NamespaceLab, since: float) -> set[str]:
@@ -89,7 +89,7 @@ def isolated_and_killed(lab: NamespaceLab, revert_after: int) -> None:
     fault = {"kind": "kill", "when": "after", "text": "confirm that no host answers"}
     words = [*MIGRATE, "--yes", "--no-rehearsal", "--offline", "isolate", "--revert-after", str(revert_after)]
     faulty = lab.workstation.inside(sys.executable, "-m", "tests.harness.faulty_tool", json.dumps([fault]), *words)
-    killed = lab.workstation.run(*faulty, env=ENV, timeout=200)
+    killed = lab.workstation.run(*faulty, env=ENV, timeout=400)
     assert killed.returncode == -signal.SIGKILL, said(killed)
 
 
@@ -122,7 +122,7 @@ def test_an_isolated_old_one_that_restarts_leaves_again_and_can_still_be_called_
     own = "ip -4 -o addr show dev eth0 scope global"
     lab.wait(lambda: not lab.on("old", own).stdout and state(lab) == "confirmed", "the old one to leave again")
     assert holders_from_now(lab) == {"new"}
-    back = lab.run_tool("rollback", run_of(result.stdout), "--yes", timeout=200)
+    back = lab.run_tool("rollback", run_of(result.stdout), "--yes", timeout=400)
     assert back.returncode == 0, said(back)
     assert untouched(lab)
     assert lab.on("old", "ls /etc/cron.d").stdout.split() == ["multidevice-core"]
@@ -150,7 +150,7 @@ def test_a_rollback_after_the_end_brings_both_back_to_where_they_were(rooms: Mak
     pins = sorted(known.read_text().split("\n"))
     result = migrate(lab, "--offline", "isolate", "--no-restore-ssh")
     assert result.returncode == 0, said(result)
-    back = lab.run_tool("rollback", run_of(result.stdout), "--yes", timeout=200)
+    back = lab.run_tool("rollback", run_of(result.stdout), "--yes", timeout=400)
     assert back.returncode == 0, said(back)
     assert untouched(lab)
     assert lab.collisions() == []
@@ -236,7 +236,7 @@ def test_an_appliance_that_comes_back_at_its_own_address_is_said_to_be_there_and
     result = migrate(lab, "--offline", "isolate")
     assert result.returncode == 5, said(result)
     assert "it restarted, but is at 10.1.1.50" in said(result)
-    back = lab.run_tool("rollback", "--yes", timeout=200)
+    back = lab.run_tool("rollback", "--yes", timeout=400)
     assert back.returncode == 0, said(back)
     assert untouched(lab)
     assert lab.collisions() == []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-pytestmark = needed(300)
+pytestmark = needed(600)
 
 ENV = {"TSCM_PASSPHRASE": PASSPHRASE}
 RESCUE = ("migrate", "--archive", "offsite:latest", "--to", "tscm-new", "--yes")
@@ -61,7 +61,7 @@ class Site:
         return {**about, **what_matters(self.lab, "new")}
 
     def run(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return self.lab.run_tool(*args, env={**ENV, **env}, timeout=200)
+        return self.lab.run_tool(*args, env={**ENV, **env}, timeout=400)
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def devices(lab: EmbeddedLab, name: str) -> dict[str, bytes]:
 
 
 def ran(lab: EmbeddedLab, *args: str, env: Mapping[str, str] | None = None, status: int = 0) -> str:
-    done = lab.run_tool(*args, env=env, timeout=200)
+    done = lab.run_tool(*args, env=env, timeout=400)
     assert done.returncode == status, f"{args}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 

@@ -37,7 +37,7 @@ EMBEDDED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 def namespaces(test: Any) -> Any:
-    for mark in needed(240):
+    for mark in needed(600):
         test = mark(test)
     return test
 
@@ -48,7 +48,7 @@ def test_real_hosts_that_speak_it(rooms: MakeLab, row: tuple[dict[str, Any], tup
     profile, options = row
     lab = rooms(profile, profile)
     files, keys = device_files(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
-    result = lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=400)
     assert result.returncode == 0, said(result)
     assert device_files(lab, "new") == files
     assert keys_of(lab, "new") == keys["new" if OWN_KEYS in options else "old"]
@@ -63,7 +63,7 @@ def test_embedded_hosts_that_speak_it(tmp_path: Path, row: tuple[dict[str, Any],
     profile, options = row
     fast = {"boot_seconds": 0.2, **profile}
     with EmbeddedLab(tmp_path / "lab", old_profile(**fast), new_profile(**fast)) as lab:
-        done = lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=200)
+        done = lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=400)
         assert done.returncode == 0, said(done)
         state = [event for event in lab.guest("new").journal() if event["event"] == "restore-end"]
         assert (state[-1]["ssh"], state[-1]["cron"]) == (OWN_KEYS not in options, CRON in options)

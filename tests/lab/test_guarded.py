@@ -65,7 +65,7 @@ def tool(lab: EmbeddedLab, *words: str) -> subprocess.CompletedProcess[str]:
     """The tool under umask 000."""
     argv = ["sh", "-c", 'umask 000; exec "$@"', "sh", *tool_command(*words)]
     env = {**lab.env(), "TSCM_PASSPHRASE": PASSPHRASE}
-    return subprocess.run(argv, env=env, cwd=lab.folder / "workstation", stdin=subprocess.DEVNULL, timeout=200,
+    return subprocess.run(argv, env=env, cwd=lab.folder / "workstation", stdin=subprocess.DEVNULL, timeout=400,
                           capture_output=True, text=True, check=False)  # fmt: skip
 
 

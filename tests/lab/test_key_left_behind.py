@@ -11,7 +11,7 @@ from tests.support.migrations import MIGRATE, needed, run_of, said
 if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
 
-pytestmark = needed(240)
+pytestmark = needed(600)
 
 WORD = {"TSCM_PASSPHRASE": "a passphrase"}
 DIRECT = (*MIGRATE, "--yes", "--method", "rsync", "--route", "direct")
@@ -46,7 +46,7 @@ def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_i
     assert "/home/threatstop/.ssh/authorized_keys accepts a key for one transfer (expires 2" in told, told
     assert "tscm-old: lent-key: /dev/shm/.tscm-migrate-transfer-" in told, told
     assert "sed -i --follow-symlinks" in told
-    back = lab.run_tool("rollback", run, "--yes", env=WORD, timeout=200)
+    back = lab.run_tool("rollback", run, "--yes", env=WORD, timeout=400)
     assert back.returncode == 0, said(back)
     assert lab.on("new", keys).stdout.rstrip("\n") == before.rstrip("\n")
     for name in ("old", "new"):
@@ -57,7 +57,7 @@ def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_i
 def test_a_refused_rsync_leaves_no_part_when_everything_is_put_back(rooms: MakeLab) -> None:
     lab = rooms()
     lab.on("new", "sed -i '1i echo Welcome' /home/threatstop/.bashrc || echo echo Welcome > /home/threatstop/.bashrc")
-    done = lab.run_tool(*DIRECT, env=WORD, timeout=200)
+    done = lab.run_tool(*DIRECT, env=WORD, timeout=400)
     assert done.returncode == 1, said(done)
     assert "prints output" in done.stdout + done.stderr, said(done)
     assert "all changes were undone" in done.stdout + done.stderr, said(done)

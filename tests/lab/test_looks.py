@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
 
-pytestmark = needed(240)
+pytestmark = needed(600)
 
 ENTRY = "/etc/cron.d/multidevice-core"
 
@@ -27,7 +27,7 @@ def migrate(lab: NamespaceLab) -> subprocess.CompletedProcess[str]:
     """Try to migrate: it must stop before the backup, with the entry back in its place."""
     before = lab.on("old", f"cat {ENTRY}; ls /var/backups/threatstop").stdout
     assert "ts-update" in before
-    done = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--drain-timeout", "6", timeout=120)
+    done = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--drain-timeout", "6", timeout=400)
     assert lab.is_on("old"), said(done)
     assert lab.on("old", f"cat {ENTRY}; ls /var/backups/threatstop").stdout == before, said(done)
     return done

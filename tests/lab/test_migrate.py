@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
 
-pytestmark = needed(240)
+pytestmark = needed(600)
 
 PASSPHRASE = "Tr0ub4dor &3 'quoted' $HOME"
 SUDO = "hunter2-of-the-lab"
 
 
 def migrate(lab: NamespaceLab, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE, **env}, timeout=200)
+    return lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE, **env}, timeout=400)
 
 
 def state_of(lab: NamespaceLab, name: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
 
-pytestmark = needed(300)
+pytestmark = needed(600)
 
 ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
 ADDRESS, OWN = "10.1.1.43", "10.1.1.50"
@@ -89,7 +89,7 @@ def test_every_way_of_leaving_ends_well(rooms: MakeLab, row: tuple[str, bool, bo
     if way == "manual":
         status, said = attended(lab, *options)
     else:
-        result = lab.run_tool(*MIGRATE, "--yes", *options, env=ENV, timeout=200)
+        result = lab.run_tool(*MIGRATE, "--yes", *options, env=ENV, timeout=400)
         status, said = result.returncode, result.stdout + result.stderr
 
     # a changed address is left to a person, as a checklist

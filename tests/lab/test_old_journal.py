@@ -73,7 +73,7 @@ def test_it_is_rolled_back_or_resumed_to_its_end(lab: EmbeddedLab) -> None:
     assert not (lab.root_of("old") / "var/lib/tscm-migrate").exists(), "no lock and nothing else of ours is left"
 
     killed(lab, SECOND)
-    resumed = lab.run_tool("resume", SECOND, "--yes", timeout=240, env={"TSCM_PASSPHRASE": "a passphrase"})
+    resumed = lab.run_tool("resume", SECOND, "--yes", timeout=400, env={"TSCM_PASSPHRASE": "a passphrase"})
     assert resumed.returncode == 0, said(resumed)
     assert lab.addresses() == {"old": None, "new": "127.0.1.43"}
     assert lab.collisions() == []

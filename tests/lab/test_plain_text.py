@@ -55,7 +55,7 @@ def test_without_a_passphrase_nothing_is_backed_up_and_what_is_left_in_plain_tex
     shebang, call = program.read_text().split("\n", 1)
     real = call.strip().removeprefix("exec ").removesuffix(' "$@"')
     program.write_text(f"{shebang}\n{LEAVES.format(call=real, folder=shlex.quote(str(backups)))}{call}")
-    done = lab.run_tool(*MIGRATE, "--yes", env={"TSCM_PASSPHRASE": "kept from view"}, timeout=200)
+    done = lab.run_tool(*MIGRATE, "--yes", env={"TSCM_PASSPHRASE": "kept from view"}, timeout=400)
     assert done.returncode in {0, 4}, said(done)
     left = [path for path in backups.iterdir() if path.suffix == ".tsbak" and path.name not in before]
     assert len(left) == 1

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
 
-pytestmark = needed(300)
+pytestmark = needed(600)
 
 PREPARED = ("--yes", "--no-encrypt", "--network", "prepared")
 
@@ -24,10 +24,10 @@ def test_the_new_one_comes_up_at_the_old_address_after_one_restore_without_a_net
     with Switch(lab) as switch:
         hook = f"\n[hooks]\nonline = {json.dumps(switch.command('on'))}\n"
         lab.inventory.write_text(lab.inventory.read_text() + hook)
-        result = lab.run_tool(*MIGRATE, *PREPARED, timeout=200)
+        result = lab.run_tool(*MIGRATE, *PREPARED, timeout=400)
         assert result.returncode == 0, said(result)
         _has_moved(lab, before)
-        back = lab.run_tool("rollback", run_of(result.stdout), "--yes", timeout=200)
+        back = lab.run_tool("rollback", run_of(result.stdout), "--yes", timeout=400)
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}, said(back)
     assert lab.collisions() == []
     assert lab.on("new", "cat /etc/network/interfaces").stdout == interfaces
@@ -50,7 +50,7 @@ def test_what_cannot_be_prepared_is_refused_while_the_old_one_serves_and_nothing
     twice = lab.root_of("new") / "etc/network/interfaces.d/50-eth0"
     twice.parent.mkdir(exist_ok=True)
     twice.write_text(interfaces)
-    result = lab.run_tool(*MIGRATE, *PREPARED, timeout=200)
+    result = lab.run_tool(*MIGRATE, *PREPARED, timeout=400)
     assert result.returncode == 1, said(result)
     assert "exactly one is needed" in result.stderr
     assert "--network restore" in result.stderr

@@ -10,7 +10,7 @@ from tests.support.migrations import MIGRATE, device_files, needed, run_of, said
 if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
 
-pytestmark = needed(240)
+pytestmark = needed(600)
 
 LEFT_OUT = "[INFO ] : 2 log files were left out"
 WARNED = "[WARN ] : Completed with warnings"
@@ -20,7 +20,7 @@ FATAL = "[FATAL] : no license"
 def test_warnings_are_shown_and_reported_and_an_update_with_status_0_can_have_failed(rooms: MakeLab) -> None:
     prints = {"restore": [WARNED], "update": ["[INFO ] : 0 invalid entries", FATAL]}
     lab = rooms({"faults": {"prints": {"backup": [LEFT_OUT]}}}, {"faults": {"prints": prints}})
-    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=400)
     assert result.returncode == 4, said(result)
     report = json.loads(lab.run_tool("run", "report", run_of(result.stdout), "--json").stdout)
     for line in (f"tscm-old: {LEFT_OUT}", f"tscm-new: {WARNED}"):
@@ -36,11 +36,11 @@ def test_a_fatal_line_of_a_restore_with_status_0_stops_where_something_is_missin
     missing = "Can't locate TSCM/Pan.pm in @INC"
     lab = rooms({}, {"faults": {"prints": {"restore": [missing]}, "restore_skips_devices": ["dc-panos"]}})
     files = device_files(lab, "old")
-    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--restore-cron", "--no-rehearsal", timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--restore-cron", "--no-rehearsal", timeout=400)
     assert (result.returncode, f"exit status 0: {missing}" in result.stderr) == (5, True), said(result)
 
     lab.guest("new").change(faults={"prints": {"restore": [missing]}})
-    result = lab.run_tool("resume", "--yes", timeout=200)
+    result = lab.run_tool("resume", "--yes", timeout=400)
     assert (result.returncode, f'its restore printed "{missing}"' in result.stdout + result.stderr) == (4, True), said(
         result
     )

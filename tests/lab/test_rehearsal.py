@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.harness.rig import State
     from tests.lab.conftest import MakeLab
 
-pytestmark = needed(300)
+pytestmark = needed(600)
 
 ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
 # What a restore or a rehearsal may touch, and who has made it; an archive that was copied stays on the new one.
@@ -85,7 +85,7 @@ def test_an_unknown_question_of_the_restore_is_met_while_the_old_one_serves(room
     question = "Shall the moon be full?"
     lab = rooms({}, {"extra_prompt": question, "devices": OWN, "order": ("network", "list", "warning", "ssh", "cron")})
     before = {name: everything(lab, name) for name in ("old", "new")}
-    result = lab.run_tool(*MIGRATE, "--yes", env=ENV, timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", env=ENV, timeout=400)
     assert result.returncode == 3, said(result)
     assert question in result.stderr
     assert "tscm-migrate prompts learn tscm-new --from tscm-old" in result.stderr, said(result)
@@ -146,13 +146,13 @@ def _unpacks(lab: NamespaceLab) -> None:
 
 def test_a_device_that_the_restore_leaves_out_is_seen_before_the_old_one_goes(rooms: MakeLab) -> None:
     lab = rooms({}, {"faults": {"restore_skips_devices": ["edge-asa"]}})
-    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=400)
     assert (result.returncode, "writes no files of edge-asa" in result.stderr) == (3, True), said(result)
     assert "--allow rehearsal-devices-missing" in result.stderr
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
     assert lab.on("new", "ls /opt/threatstop/etc/devices").stdout == ""
     allowed = ("--yes", "--no-encrypt", "--allow", "rehearsal-devices-missing")
-    result = lab.run_tool(*MIGRATE, *allowed, timeout=200)
+    result = lab.run_tool(*MIGRATE, *allowed, timeout=400)
     assert result.returncode == 4, said(result)
     assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
     assert "no check of this name" not in result.stdout
@@ -161,7 +161,7 @@ def test_a_device_that_the_restore_leaves_out_is_seen_before_the_old_one_goes(ro
 def test_without_a_rehearsal_that_is_told_and_an_unknown_question_before_the_list_refuses(rooms: MakeLab) -> None:
     order = ("network", "list", "warning", "ssh", "cron")
     lab = rooms({}, {"extra_prompt": "Shall the moon be full?", "order": order})
-    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=400)
     assert (result.returncode, "moon" in result.stderr) == (3, True), said(result)
     assert "--no-rehearsal: the questions of the restore" not in result.stdout, "it has not come so far"
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
@@ -182,7 +182,7 @@ def test_a_rehearsal_whose_appliance_lays_its_schedule_back_keeps_it_paused(
 
 def test_a_rehearsal_is_left_out_where_nobody_wants_it_and_the_report_says_so(rooms: MakeLab, tmp_path: Path) -> None:
     lab = rooms()
-    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=400)
     assert result.returncode == 0, said(result)
     assert "--no-rehearsal: the questions of the restore will be known only when" in result.stdout + result.stderr
     report = json.loads(lab.run_tool("run", "report", "--json").stdout)
@@ -205,7 +205,7 @@ def test_an_unknown_question_behind_the_network_needs_no_answer_where_the_settin
     )
     assert text.count(before) == 1
     program.write_text(text.replace(before, before + after if saves else after + before))
-    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=400)
     assert "moon" in result.stdout + result.stderr, said(result)
     assert result.returncode == (0 if saves else 5), said(result)
     assert (

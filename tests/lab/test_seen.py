@@ -12,7 +12,7 @@ from tests.support.migrations import MIGRATE, PAIR, needed, said
 if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
 
-pytestmark = needed(240)
+pytestmark = needed(600)
 
 
 def test_plan_and_check_change_nothing_and_say_what_would_be_done(rooms: MakeLab) -> None:
@@ -57,7 +57,7 @@ def test_a_missing_rsync_is_answered_as_it_is_stored(rooms: MakeLab) -> None:
 
 def test_on_a_terminal_the_run_is_drawn_and_its_report_names_everything(rooms: MakeLab) -> None:
     with rooms() as lab:
-        done = lab.run_tool(*MIGRATE, "--yes", env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=200, tty=True)
+        done = lab.run_tool(*MIGRATE, "--yes", env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=400, tty=True)
         assert done.returncode == 0, said(done)
         assert "✓ Update every device" in done.stdout
         assert "downtime" in done.stdout

@@ -139,7 +139,7 @@ def test_a_stranger_is_refused_untaught_and_migrated_without_a_stop_once_it_is_t
     move_in(lab, stranger, sudo_password="sudo_password" in case.profile, **case.settings)
     lab.on("old", f"echo '{MARK}' >> /etc/cron.d/multidevice-core")
     before, etc, keys = seen(lab), etc_of(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
-    result = lab.run_tool(*MIGRATE, "--yes", *case.options, env=env, timeout=120)
+    result = lab.run_tool(*MIGRATE, "--yes", *case.options, env=env, timeout=400)
     assert result.returncode == 3, said(result)
     assert "prompts learn tscm-new --from tscm-old" in result.stderr, said(result)
     as_before(lab, before, said(result))
@@ -170,7 +170,7 @@ def as_before(lab: NamespaceLab, before: dict[str, list[str]], told: str) -> Non
 
 
 def migrate(lab: NamespaceLab, case: Case, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return lab.run_tool(*MIGRATE, "--yes", *case.options, env=env, timeout=200)
+    return lab.run_tool(*MIGRATE, "--yes", *case.options, env=env, timeout=400)
 
 
 TINTO_TAUGHT = """
@@ -204,7 +204,7 @@ def test_a_run_that_is_killed_between_two_questions_of_a_restore_is_resumed(room
     tool.kill()
     tool.wait(60)
     assert in_second_pass, "".join(shown)
-    result = lab.run_tool("resume", "--yes", timeout=160)
+    result = lab.run_tool("resume", "--yes", timeout=400)
     assert result.returncode == 0, said(result)
     assert etc_of(lab, "new") == etc
     told = lab.on("new", "cat /var/log/threatstop/tinto.log").stdout

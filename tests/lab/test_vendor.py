@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
 
 missing = pytest.mark.skipif(not perl(), reason="libterm-prompt-perl and libterm-readkey-perl are missing")
-pytestmark = [*needed(240), missing]
+pytestmark = [*needed(600), missing]
 
 PASSPHRASE = "Grüße & 'Quotes' $HOME"
 USUAL = ("edge-asa", "branch-isr", "dc-pan")
@@ -77,7 +77,7 @@ def test_the_vendors_manner_is_migrated_unattended_and_untaught(rooms: MakeLab, 
     if row.already:
         lab.on("new", f"printf 'name={row.already}\\ntype=asa\\ntdid=x\\n' > /opt/threatstop/etc/{row.already}.conf; "
                "chown threatstop: /opt/threatstop/etc/*")  # fmt: skip
-    result = lab.run_tool(*MIGRATE, "--yes", *row.options, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", *row.options, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=400)
     assert result.returncode == 0, said(result)
 
     assert (lab.addresses(), lab.collisions()) == ({"old": None, "new": "10.1.1.43"}, [])

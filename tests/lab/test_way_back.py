@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
 
-pytestmark = needed(300)
+pytestmark = needed(600)
 
 ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
 ADDRESS = "10.1.1.43"
@@ -27,7 +27,7 @@ ADDRESS = "10.1.1.43"
 
 def migrated(lab: NamespaceLab, *options: str) -> str:
     """A run that went through; its id."""
-    result = lab.run_tool(*MIGRATE, "--yes", "--no-rehearsal", *options, env=ENV, timeout=200)
+    result = lab.run_tool(*MIGRATE, "--yes", "--no-rehearsal", *options, env=ENV, timeout=400)
     assert result.returncode == 0, result.stdout + result.stderr
     return run_of(result.stdout)
 
@@ -71,7 +71,7 @@ def test_a_hook_switches_the_old_one_on_again(rooms: MakeLab) -> None:
         run, since = migrated(lab), time.time()
         assert not lab.is_on("old")
         assert switch.pressed == []
-        result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=200)
+        result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=400)
         assert result.returncode == 0, result.stdout + result.stderr
         assert switch.pressed == ["on.old"]
     as_before(lab, since, before)
@@ -88,10 +88,10 @@ def test_a_new_one_that_kept_its_own_address_gets_its_own_devices_and_identity_b
     pins = lab.inventory.with_name("known_hosts").read_text()
     with Switch(lab) as switch:
         with_hooks(lab, online=switch.command("on"))
-        went = lab.run_tool(*MIGRATE, "--yes", "--bypass-netconf", env=ENV, timeout=200)
+        went = lab.run_tool(*MIGRATE, "--yes", "--bypass-netconf", env=ENV, timeout=400)
         assert went.returncode == 4, said(went)
         assert look(lab, "new") != before["new"]
-        result = lab.run_tool("rollback", run_of(went.stdout), "--yes", env=ENV, timeout=200)
+        result = lab.run_tool("rollback", run_of(went.stdout), "--yes", env=ENV, timeout=400)
         assert result.returncode == 0, said(result)
     assert {name: look(lab, name) for name in ("old", "new")} == before, said(result)
     assert lab.addresses() == {"old": ADDRESS, "new": "10.1.1.50"}
@@ -116,7 +116,7 @@ exec {program}.real "$@"
     with Switch(lab) as switch:
         with_hooks(lab, online=switch.command("on"))
         run = migrated(lab)
-        result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=200)
+        result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=400)
         assert result.returncode == 4, said(result)
     told = " ".join((result.stdout + result.stderr).split())
     assert "all changes were undone" not in told
@@ -126,7 +126,7 @@ exec {program}.real "$@"
     assert lab.addresses() == {"old": ADDRESS, "new": "10.1.1.50"}
     assert lab.collisions() == []
     lab.on("new", "rm -rf /srv/devices/* /srv/feed")
-    again = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=120)
+    again = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=400)
     assert again.returncode == 0, said(again)
 
 
@@ -139,7 +139,7 @@ def test_cron_entries_that_a_restore_has_brought_go_again(rooms: MakeLab) -> Non
         with_hooks(lab, online=switch.command("on"))
         run, since = migrated(lab, "--restore-cron"), time.time()
         assert "of the old one" in look(lab, "new")
-        result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=200)
+        result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=400)
         assert result.returncode == 0, said(result)
     as_before(lab, since, before)
 
@@ -166,14 +166,14 @@ def test_a_run_that_was_put_back_takes_nothing_of_a_later_one_with_it(rooms: Mak
     lab = rooms()
     site = lab.inventory.read_text()
     lab.inventory.write_text(f'{site}\n[notify]\nbefore_step = "test $TSCM_STEP != backup"\non_failure = "stop"\n')
-    failed = lab.run_tool(*MIGRATE, "--yes", env=ENV, timeout=200)
+    failed = lab.run_tool(*MIGRATE, "--yes", env=ENV, timeout=400)
     assert failed.returncode == 1, failed.stdout + failed.stderr
     lab.inventory.write_text(site)
     migrated(lab, "--no-restore-ssh")
     kept = "sha256sum /var/lib/tscm-migrate/own-settings.tar"
     before = lab.on("new", kept).stdout
     assert before
-    result = lab.run_tool("rollback", run_of(failed.stdout), "--yes", env=ENV, timeout=200)
+    result = lab.run_tool("rollback", run_of(failed.stdout), "--yes", env=ENV, timeout=400)
     assert result.returncode == 0, result.stdout + result.stderr
     assert lab.on("new", kept).stdout == before, "what the later run has kept for its own rollback"
 
@@ -192,7 +192,7 @@ def test_the_old_one_is_not_switched_on_while_another_may_answer(rooms: MakeLab,
             run = migrated(lab)
             lab.on("new", "systemctl stop ssh")
         with_hooks(lab, **hooks)
-        result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=200)
+        result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=400)
         said = result.stdout + result.stderr
         assert result.returncode == 4, said
         assert f"tscm-migrate rollback {run}" in said

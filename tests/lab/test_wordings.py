@@ -11,7 +11,7 @@ from tests.support.migrations import MIGRATE, device_files, needed
 if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
 
-pytestmark = needed(300)
+pytestmark = needed(600)
 
 SUDO = "hunter2 of the lab"
 NET_FIRST = ("network", "list", "warning", "ssh", "cron")
@@ -40,7 +40,7 @@ def test_any_wording_order_and_list_migrates(rooms: MakeLab, row: dict[str, Any]
     keys = lab.on("old", "cat /etc/ssh/*.pub").stdout
     env = {"TSCM_PASSPHRASE": "pass phrase of the lab", "TSCM_SUDO_PASSWORD": given.get("sudo_password") or ""}
     options = ["--no-encrypt"] if plain else []
-    result = lab.run_tool(*MIGRATE, "--yes", *options, env=env, timeout=240)
+    result = lab.run_tool(*MIGRATE, "--yes", *options, env=env, timeout=400)
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
     assert device_files(lab, "new") == before
     assert lab.on("new", "cat /etc/ssh/*.pub").stdout == keys
