@@ -87,22 +87,15 @@ def drain(chunks: Iterator[bytes], *, packed: int = 0) -> None:
 
 
 def _walk(source: Iterator[bytes], see: See | None, meter: UnpackMeter) -> Walked:
-    start = b""
-    for chunk in source:
-        start += chunk
-        if len(start) >= 8:
-            break
-    stream = _TarStream(unpacked(start, source, meter))
+    stream = _TarStream(unpacked(_start(source), source, meter))
     files, size, names, length, why = 0, 0, list[str](), 0, ""
     links = set[PurePosixPath]()  # symbolic links that lead outside: a member below one would be written there
     for member in _members(stream):
         length += len(member.name)
         if len(names) >= _MEMBERS or length > _NAMES:
             raise ArchiveBomb("it has more members than any backup")
-        if (_leaves(member) or (links and links & set(PurePosixPath(member.name).parents))) and not why:
+        if _leads_outside(member, links) and not why:
             why, see = f"a name in it leads outside: {member.name[:100]!r}", None  # contents after it are ignored
-        if member.kind == tarfile.SYMTYPE and _outward(PurePosixPath(member.link)):
-            links.add(PurePosixPath(member.name))
         names.append(member.name)
         if member.file:
             files, size = files + 1, size + member.size
@@ -110,6 +103,24 @@ def _walk(source: Iterator[bytes], see: See | None, meter: UnpackMeter) -> Walke
                 see(member.name, stream.content())
     stream.drain()  # the checksum of the compression is at the end
     return Walked(why or ("" if files else "there is no file in it"), files, size, tuple(names))
+
+
+def _start(source: Iterator[bytes]) -> bytes:
+    """Read as many chunks as it takes to see the compression."""
+    start = b""
+    for chunk in source:
+        start += chunk
+        if len(start) >= 8:
+            break
+    return start
+
+
+def _leads_outside(member: _Member, links: set[PurePosixPath]) -> bool:
+    """Return whether a member would be written outside; add it to `links` if it is a link that leads there."""
+    outside = _leaves(member) or (bool(links) and not links.isdisjoint(PurePosixPath(member.name).parents))
+    if member.kind == tarfile.SYMTYPE and _outward(PurePosixPath(member.link)):
+        links.add(PurePosixPath(member.name))
+    return outside
 
 
 class _TarStream:

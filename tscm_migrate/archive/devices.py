@@ -88,21 +88,25 @@ def recognise(
         listed: names of devices from the inventory or from the appliance.
     """
     names, folder_there = _in_folder(members, paths.device_glob)
-    tree = in_tree(_plain(name) for name in members) if listed else frozenset()
-    confirmed = [name for name in listed if name in tree]
-    maybe, roots = [], _etc_folders(members, paths.etc_dir)
-    for member in members:
-        path = PurePosixPath(_plain(member))
-        if str(path.parent) in roots and _CONFIG.fullmatch(path.name) and not NO_DEVICE.fullmatch(path.name):
-            name = without_ending(path.name)
-            maybe.append(name)
-            if name in listed or _is_device(name, (texts or {}).get(member, "")):
-                confirmed.append(name)
+    tree = in_tree(map(_plain, members)) if listed else frozenset()
+    roots = _etc_folders(members, paths.etc_dir)
+    maybe = {member: name for member in members if (name := _configured(member, roots))}
+    confirmed = tree.intersection(listed) | _confirmed(maybe, listed, texts or {})
     found = tuple(dict.fromkeys([*names, *sorted(confirmed)]))
-    known = bool(found) or folder_there or (bool(roots) and not maybe)
-    if listed and not found:
-        known = True  # none of the devices that the inventory lists is in it, under any layout
-    return ArchivedDevices(found, known, () if known else _first(maybe or members))
+    # If the inventory lists devices and none is found, none is in it, under any layout.
+    known = bool(found or folder_there or listed) or (bool(roots) and not maybe)
+    return ArchivedDevices(found, known, () if known else _first(tuple(maybe.values()) or members))
+
+
+def _confirmed(maybe: Mapping[str, str], listed: Collection[str], texts: Mapping[str, str]) -> set[str]:
+    return {name for file, name in maybe.items() if name in listed or _is_device(name, texts.get(file, ""))}
+
+
+def _configured(member: str, roots: Collection[str]) -> str:
+    """Return the name of the device that a configuration file in an etc folder may be of; "" for other members."""
+    path = PurePosixPath(_plain(member))
+    fits = str(path.parent) in roots and _CONFIG.fullmatch(path.name) and not NO_DEVICE.fullmatch(path.name)
+    return without_ending(path.name) if fits else ""
 
 
 def _in_folder(members: Iterable[str], device_glob: str) -> tuple[tuple[str, ...], bool]:
@@ -123,12 +127,16 @@ def _etc_folders(members: Iterable[str], etc_dir: str) -> frozenset[str]:
         ending = "/".join(parts[start:])
         fits = {folder for folder in folders if f"/{folder}".endswith(f"/{ending}")}
         if len(parts) - start == 1:  # only its last name, such as `etc`: the system's folder has the same
-            system = {str(path.parent) for path in entries if path.name in _SYSTEM}
-            system |= {str(path.parent.parent) for path in entries if path.parent.name in _SYSTEM}
-            fits -= system
+            fits -= _system_folders(entries)
         if fits:
             return frozenset(fits)
     return frozenset()
+
+
+def _system_folders(entries: Iterable[PurePosixPath]) -> set[str]:
+    """Return the folders that contain what only the system's etc folder has."""
+    below = {path.parent for path in entries if path.name in _SYSTEM}
+    return {str(folder) for folder in below | {path.parent.parent for path in entries if path.parent.name in _SYSTEM}}
 
 
 def _is_device(name: str, text: str) -> bool:

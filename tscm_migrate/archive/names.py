@@ -69,13 +69,16 @@ def corrected(found: Sequence[tuple[str, float]], zone: timedelta | None = None)
     """
     named = [taken_at(name) or datetime.fromtimestamp(0, UTC) for name, _ in found]
     ahead = [_ahead(name, modified) for name, (_, modified) in zip(named, found, strict=True)]
-    offsets = [_shown(difference, zone) for difference in ahead]
-    if all(offset is None for offset in offsets):
-        offsets = _alike(ahead)
+    offsets = _offsets(ahead, zone)
     usual = Counter(offset for offset in offsets if offset is not None).most_common(1)
     common = usual[0][0] if usual else None
     own = [common or _NONE if offset is None else offset for offset in offsets]
     return Times(tuple(_before(name, offset) for name, offset in zip(named, own, strict=True)), common)
+
+
+def _offsets(ahead: Sequence[timedelta | None], zone: timedelta | None) -> list[timedelta | None]:
+    offsets = [_shown(difference, zone) for difference in ahead]
+    return _alike(ahead) if all(offset is None for offset in offsets) else offsets
 
 
 def _before(name: datetime, offset: timedelta) -> datetime:

@@ -32,16 +32,7 @@ def settings(files: Mapping[str, str]) -> Saved:
         files: path → text, the path as it ends on the appliance (…/network/interfaces, …/netplan/x.yaml, …/ifcfg-eth0,
             …/system-connections/eth0.nmconnection).
     """
-    found: list[Saved] = []
-    for path, text in sorted(files.items()):
-        if "ifcfg-" in path:
-            found.append(_ifcfg(path.rsplit("ifcfg-", 1)[1], text))
-        elif path.endswith((".yaml", ".yml")):
-            found.append(_netplan(text))
-        elif "/system-connections/" in path:
-            found.append(_keyfile(text))
-        else:
-            found.append(_ifupdown(text))
+    found = [_parsed(path, text) for path, text in sorted(files.items())]
     leases = [one.dhcp for one in found if one.dhcp is not None]
     return Saved(
         tuple(dict.fromkeys(interface for one in found for interface in one.interfaces)),
@@ -49,6 +40,14 @@ def settings(files: Mapping[str, str]) -> Saved:
         tuple(dict.fromkeys(server for one in found for server in one.dns)),
         any(leases) if leases else None,
     )
+
+
+def _parsed(path: str, text: str) -> Saved:
+    if "ifcfg-" in path:
+        return _ifcfg(path.rsplit("ifcfg-", 1)[1], text)
+    if path.endswith((".yaml", ".yml")):
+        return _netplan(text)
+    return _keyfile(text) if "/system-connections/" in path else _ifupdown(text)
 
 
 def _interface(name: str, address: str, mask: str) -> tuple[Interface, ...]:

@@ -29,6 +29,7 @@ _IFUPDOWN_GONE = {
 }
 _IFCFG_GONE = re.compile(r"(BOOTPROTO|IPADDR\d*|PREFIX\d*|NETMASK\d*|NETWORK\d*|BROADCAST\d*|GATEWAY\d*|DNS\d+)\Z")
 _KEYFILE_GONE = re.compile(r"(method|address(es)?\d*|gateway|dns)\Z")
+_SEARCH = re.compile(r"\s*search:.*\[")
 _NETPLAN_GONE = {"dhcp4", "addresses", "gateway4", "routes", "nameservers", "dhcp4-overrides"}
 
 
@@ -124,10 +125,13 @@ def _ifupdown(text: str, interface: str, wanted: WantedNetwork) -> str:
         raise NotRewritable("a line continues on the next one")
     end = next((n for n in range(head + 1, len(lines)) if _IFUPDOWN_ENDS.match(lines[n].lstrip())), len(lines))
     kept = [line for line in lines[head + 1 : end] if (line.split() or [""])[0] not in _IFUPDOWN_GONE]
+    return "".join([*lines[:head], *_stanza(interface, wanted), *kept, *lines[end:]])
+
+
+def _stanza(interface: str, wanted: WantedNetwork) -> list[str]:
     made = [f"iface {interface} inet static\n", f"    address {wanted.address}\n", f"    netmask {wanted.netmask}\n"]
     made += [f"    gateway {wanted.gateway}\n"] if wanted.gateway else []
-    made += [f"    dns-nameservers {' '.join(wanted.dns)}\n"] if wanted.dns else []
-    return "".join([*lines[:head], *made, *kept, *lines[end:]])
+    return [*made, f"    dns-nameservers {' '.join(wanted.dns)}\n"] if wanted.dns else made
 
 
 # ------------------------------------------------------------------------------------------------ ifcfg
@@ -171,39 +175,52 @@ def _netplan(text: str, interface: str, wanted: WantedNetwork) -> str:
     if "\t" in text or text.count("{"):
         raise NotRewritable("its YAML has tabs or braces")
     lines = text.splitlines()
-    heads = [
-        n for n, line in enumerate(lines) if re.fullmatch(rf"\s+['\"]?{re.escape(interface)}['\"]?:\s*(#.*)?", line)
-    ]
+    head, end = _mapping(lines, interface)
+    inner = next((_indent(line) for line in lines[head + 1 : end] if _is_yaml(line)), _indent(lines[head]) + 2)
+    blocks = [(_key(block), block) for block in _blocks(lines[head + 1 : end], inner)]
+    kept, search, gateway_key = list[str](), list[str](), False
+    for key, block in blocks:
+        _check_block(key, block)
+        gateway_key = gateway_key or key == "gateway4"
+        search += filter(_SEARCH.match, block) if key == "nameservers" else ()
+        kept += block if key not in _NETPLAN_GONE else ()
+    own = (f"{' ' * inner}{line}" for line in _settings(wanted, search, gateway_key=gateway_key))
+    return "".join(f"{line}\n" for line in [*lines[: head + 1], *own, *kept, *lines[end:]])
+
+
+def _mapping(lines: list[str], interface: str) -> tuple[int, int]:
+    """Return the index of an interface's key, and that of the first line after its mapping."""
+    key = re.compile(rf"\s+['\"]?{re.escape(interface)}['\"]?:\s*(#.*)?")
+    heads = [n for n, line in enumerate(lines) if key.fullmatch(line)]
     if len(heads) != 1:
         raise NotRewritable(f"{interface} stands in it {len(heads)} times")
-    head, indent = heads[0], _indent(lines[heads[0]])
-    end = next(
-        (n for n in range(head + 1, len(lines)) if _is_yaml(lines[n]) and _indent(lines[n]) <= indent), len(lines)
-    )
-    inner = next((_indent(line) for line in lines[head + 1 : end] if _is_yaml(line)), indent + 2)
-    pad = " " * inner
-    kept, gateway_key, search = list[str](), False, list[str]()
-    for block in _blocks(lines[head + 1 : end], inner):
-        key = block[0].strip().partition(":")[0].strip("'\"") if block and _is_yaml(block[0]) else ""
-        gateway_key = gateway_key or key == "gateway4"
-        if key == "routes" and _targets(block) - {"default", "0.0.0.0/0"}:
-            raise NotRewritable("it has routes beside the default one")
-        if key == "addresses" and any(":" in line.partition("addresses:")[2] or "::" in line for line in block):
-            raise NotRewritable("it has IPv6 addresses")
-        search += [
-            line for line in block if key == "nameservers" and line.strip().startswith("search:") and "[" in line
-        ]
-        if key not in _NETPLAN_GONE:
-            kept += block
-    made = [f"{pad}dhcp4: false", f"{pad}addresses:", f"{pad}  - {wanted.cidr}"]
+    after = range(heads[0] + 1, len(lines))
+    indent = _indent(lines[heads[0]])
+    return heads[0], next((n for n in after if _is_yaml(lines[n]) and _indent(lines[n]) <= indent), len(lines))
+
+
+def _key(block: list[str]) -> str:
+    return block[0].strip().partition(":")[0].strip("'\"") if block and _is_yaml(block[0]) else ""
+
+
+def _check_block(key: str, block: list[str]) -> None:
+    """Refuse what would be lost: other routes, and IPv6 addresses."""
+    if key == "routes" and _targets(block) - {"default", "0.0.0.0/0"}:
+        raise NotRewritable("it has routes beside the default one")
+    if key == "addresses" and any(":" in line.partition("addresses:")[2] or "::" in line for line in block):
+        raise NotRewritable("it has IPv6 addresses")
+
+
+def _settings(wanted: WantedNetwork, search: list[str], *, gateway_key: bool) -> list[str]:
+    """Return the lines of the new settings, without indentation; `gateway_key`: the file uses `gateway4`."""
+    made = ["dhcp4: false", "addresses:", f"  - {wanted.cidr}"]
     if wanted.gateway and gateway_key:
-        made += [f"{pad}gateway4: {wanted.gateway}"]
+        made += [f"gateway4: {wanted.gateway}"]
     elif wanted.gateway:
-        made += [f"{pad}routes:", f"{pad}  - to: 0.0.0.0/0", f"{pad}    via: {wanted.gateway}"]
+        made += ["routes:", "  - to: 0.0.0.0/0", f"    via: {wanted.gateway}"]
     if wanted.dns:
-        made += [f"{pad}nameservers:", f"{pad}  addresses: [{', '.join(wanted.dns)}]"]
-        made += [f"{pad}  {line.strip()}" for line in search]
-    return "".join(f"{line}\n" for line in [*lines[: head + 1], *made, *kept, *lines[end:]])
+        made += ["nameservers:", f"  addresses: [{', '.join(wanted.dns)}]", *(f"  {line.strip()}" for line in search)]
+    return made
 
 
 def _targets(block: list[str]) -> set[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tscm_migrate.inventory.inventory import Inventory
+    from tscm_migrate.model import Host
 
 Values = dict[str, "str | int"]
 _VALUE = re.compile(r"""^(\s*[A-Za-z0-9_.-]+\s*=\s*)(?:"[^"\\]*"|'[^']*'|[0-9]+)(\s*(?:#.*)?)$""")
@@ -39,14 +40,20 @@ def changes(inventory: Inventory, *, old: str, new: str, address: str, took_addr
         raise inventory.error(f"{new} is not a host of the inventory", "hosts", fix)
     was, now = inventory.hosts.get(old), inventory.hosts[new]
     wanted: Values = {"address": address} if now.address != address else {}
-    if took_address and was is not None and now.port != was.port:
-        wanted["port"] = was.port
-    if took_address and was is not None and was.gateway is not None and was.gateway != now.gateway:
-        wanted["gateway"] = was.gateway.name
+    if took_address and was is not None:
+        wanted |= _port_and_gateway(was, now)
     found = {new: wanted} if wanted else {}
     if was is not None and new not in {old, was.moved_to}:
         found[old] = {"moved_to": new}
     return found
+
+
+def _port_and_gateway(was: Host, now: Host) -> Values:
+    """Return the port and the gateway of the old appliance, where the new appliance's entry has others."""
+    values: Values = {"port": was.port} if now.port != was.port else {}
+    if was.gateway is not None and was.gateway != now.gateway:
+        values["gateway"] = was.gateway.name
+    return values
 
 
 def changed(text: str, wanted: Mapping[str, Values], file: str = "") -> str:

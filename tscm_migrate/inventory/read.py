@@ -157,15 +157,9 @@ class InventoryReader:
         hosts: dict[str, Host] = {}
         for name, model in models.items():
             self._host(name, models, hosts, ())
-            if model.moved_to and (model.moved_to not in models or models[model.moved_to].moved_to):
-                raise self._error(
-                    f"{model.moved_to} is not a host of this inventory that is in use",
-                    f"hosts.{name}.moved_to",
-                    f"name the host that has replaced {name}, or remove moved_to",
-                )
+            self._check_moved(name, model, models)
         defaults = HostModel.model_construct(**{**dict(top.defaults), "address": ""})
-        policy = {k: v for k, v in top.policy.model_dump().items() if v is not None}
-        notify = {k: v for k, v in top.notify.model_dump().items() if v is not None}
+        policy, notify = (table.model_dump(exclude_none=True) for table in (top.policy, top.notify))
         pattern = replace(self._plain("", defaults), given=frozenset(self.raw.get("defaults", {})))
         if defaults.gateway:
             pattern = replace(pattern, gateway=self._gateway("defaults", defaults.gateway, models, hosts, ()))
@@ -181,6 +175,14 @@ class InventoryReader:
             pattern=pattern,
             sources=self.sources,
         )
+
+    def _check_moved(self, name: str, model: HostModel, models: dict[str, HostModel]) -> None:
+        if model.moved_to and (model.moved_to not in models or models[model.moved_to].moved_to):
+            raise self._error(
+                f"{model.moved_to} is not a host of this inventory that is in use",
+                f"hosts.{name}.moved_to",
+                f"name the host that has replaced {name}, or remove moved_to",
+            )
 
     def _merge(self, name: str) -> dict[str, Any]:
         """Return a host's table merged over `[defaults]`; tables are merged, lists and values replaced."""

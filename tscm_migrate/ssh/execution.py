@@ -93,6 +93,7 @@ class Execution:
         self.out = Frame()
         self.err = Frame()
         self._wake = Wake()
+        self._orphaned: float | None = None  # when to stop reading what a child of the ended command keeps open
         channel.in_buffer.set_event(self._wake)
         channel.in_stderr_buffer.set_event(self._wake)
 
@@ -298,7 +299,7 @@ class Execution:
         self, stdin: memoryview, out: bytearray, err: bytearray, *, deadline: float, limit: int, timeout: float
     ) -> None:
         channel = self.channel
-        fed, orphaned = False, None
+        fed = False
         while True:
             self._wake.reset()
             # before our script runs, a login shell might execute its input as commands
@@ -308,19 +309,25 @@ class Execution:
                     channel.shutdown_write()
             over = channel.closed or channel.eof_received  # read first: data from before the end is drained below
             got = self._drain(out, err)
-            if len(out) + len(err) > limit:
-                let_go(channel)
-                raise OutputFlood(self.host, f"`{self.display}` printed more than {limit} bytes")
+            self._check_size(len(out) + len(err), limit)
             now = time.monotonic()
-            if not got:
-                if over or (self.out.ended and self.err.ended) or (orphaned and now > orphaned):
-                    return
-                if channel.exit_status_ready():
-                    orphaned = orphaned or now + _ORPHAN_GRACE
+            if not got and self._ended(now, over=bool(over)):
+                return
             if now >= deadline:
                 raise self._late(timeout)
             if not got:
                 self._wake.wait(min(_POLL if fed else 0.02, deadline - now))
+
+    def _check_size(self, size: int, limit: int) -> None:
+        if size > limit:
+            let_go(self.channel)
+            raise OutputFlood(self.host, f"`{self.display}` printed more than {limit} bytes")
+
+    def _ended(self, now: float, *, over: bool) -> bool:
+        """Return whether both streams have ended, or the command has, and only a child keeps them open."""
+        if self._orphaned is None and self.channel.exit_status_ready():
+            self._orphaned = now + _ORPHAN_GRACE
+        return over or (self.out.ended and self.err.ended) or (self._orphaned is not None and now > self._orphaned)
 
     def _late(self, timeout: float) -> MigrateError:
         let_go(self.channel)

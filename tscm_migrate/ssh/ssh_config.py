@@ -72,14 +72,7 @@ class _Reading:
 
     def file(self, path: Path, *, depth: int = 0, applies: bool = True) -> None:
         """Read one file; a missing file is ignored."""
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self.notes.append(f"{path} cannot be read: {error.strerror}")
-            return
-        self.files.append(path)
+        text = self._text(path)
         outer = applies
         for number, line in enumerate(text.split("\n"), 1):
             words = self._words(line, f"{path} line {number}")
@@ -94,6 +87,17 @@ class _Reading:
                 self._include(values, path, depth)
             elif key in _WANTED and applies:
                 self._take(key, values, f"{path} line {number}")
+
+    def _text(self, path: Path) -> str:
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            self.notes.append(f"{path} cannot be read: {error.strerror}")
+            return ""
+        self.files.append(path)
+        return text
 
     def _words(self, line: str, where: str) -> list[str]:
         if not line.strip() or line.lstrip().startswith("#"):

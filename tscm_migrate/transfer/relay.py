@@ -255,17 +255,19 @@ def _prefix_of_checkpoint(
     ends: _SftpEnds, archive: Archive, part: int, checkpoint: Checkpoint, emit: Emit
 ) -> tuple[int, _Hash] | None:
     """Return the verified prefix of the partial file and its running hash; None where nothing can be kept."""
-    target = ends.target
+    target, fits = ends.target, part <= archive.size
     if not part:
         return None
     marks = checkpoint.marks()
-    size = max((mark for mark in marks if mark <= part), default=0) if part <= archive.size else 0
+    size = max((mark for mark in marks if mark <= part), default=0) if fits else 0
     expected = marks.get(size, "")
-    if not size and (marks or part < EVERY) and part <= archive.size:
-        emit(Message(f"{archive.name}: the partial file on {target.name} is too short to resume; it is copied again"))
-        return None
-    if not size and part <= archive.size:  # copied from another workstation, or before this one kept checkpoints
-        size, expected = part, ends.source.prefix(archive, part)
+    if fits and not size:
+        if marks or part < EVERY:
+            emit(
+                Message(f"{archive.name}: the partial file on {target.name} is too short to resume; it is copied again")
+            )
+            return None
+        size, expected = part, ends.source.prefix(archive, part)  # copied from elsewhere, or before checkpoints
     sha = target.part_hash(archive, size) if size else None
     if sha is not None and sha.hexdigest() == expected:
         emit(Message(_resuming(archive, target.name, size)))

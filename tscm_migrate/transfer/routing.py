@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Literal
 
 from tscm_migrate.errors import UsageError
@@ -63,27 +64,32 @@ def choose(s: RoutingInput) -> RouteChoice:
     Raises:
         UsageError: the requested method and route contradict each other, or no method is possible; with all reasons.
     """
+    _check(s)
+    why_not = {choice: _blocked(choice, s) for choice in _order(s) if s.route in {"auto", choice[1]}}
+    asked = [choice for choice in why_not if s.method in {"auto", choice[0]}]
+    possible = [choice for choice, reason in why_not.items() if not reason]
+    good = [choice for choice in asked if choice in possible]
+    if not possible:
+        reasons = "; ".join(dict.fromkeys(why_not.values()))
+        raise UsageError(f"no transfer method is possible: {reasons}", "install what is missing, or leave --route out")
+    choice, *rest = good or possible
+    why = list(dict.fromkeys(takewhile(bool, map(why_not.__getitem__, asked))))
+    why += _reasons(choice, s, blocked=bool(why_not.get(_ALL[0])))
+    return RouteChoice(*choice, tuple(why), tuple(rest) if s.method == "auto" else (), warn=not good)
+
+
+def _reasons(choice: tuple[str, Route], s: RoutingInput, *, blocked: bool) -> list[str]:
+    """Return why it is good; `blocked`: the first choice of a large archive is not possible."""
+    small = choice == ("tar", "relay") and s.method == "auto" and _is_small(s) and not blocked
+    return [*(["the archive is small, so no key for a direct transfer is created"] if small else []), _GOOD[choice]]
+
+
+def _check(s: RoutingInput) -> None:
     if s.method != "auto" and s.route != "auto" and s.route not in METHODS[s.method].caps.routes:
         raise UsageError(
             f"--method {s.method} is not possible with --route {s.route}: its bytes pass through this workstation",
             "leave --route out, or use --method rsync",
         )
-    routes = [choice for choice in _order(s) if s.route in {"auto", choice[1]}]
-    asked = [choice for choice in routes if s.method in {"auto", choice[0]}]
-    why_not = {choice: _blocked(choice, s) for choice in routes}
-    good = [choice for choice in asked if not why_not[choice]]
-    refused = asked[: asked.index(good[0])] if good else asked
-    others = [choice for choice in routes if choice not in asked and not why_not[choice]]
-    if not good and not others:
-        said = "; ".join(dict.fromkeys(filter(None, why_not.values())))
-        raise UsageError(f"no transfer method is possible: {said}", "install what is missing, or leave --route out")
-    choice, *rest = good or others
-    why = list(dict.fromkeys(why_not[each] for each in refused))
-    if choice == ("tar", "relay") and s.method == "auto" and _is_small(s) and not why_not.get(_ALL[0], ""):
-        why.append("the archive is small, so no key for a direct transfer is created")
-    why.append(_GOOD[choice])
-    spare = tuple(rest) if s.method == "auto" else ()
-    return RouteChoice(choice[0], choice[1], tuple(why), spare, warn=not good)
 
 
 def _is_small(s: RoutingInput) -> bool:

@@ -68,12 +68,20 @@ class SftpEnd:
         Raises:
             ListingFailed: the folder is missing or cannot be read.
         """
-        folder, host = self.appliance.paths.backup_dir, self.appliance.host
+        found = self._entries(self.appliance.paths.backup_dir)
+        regular = [a for a in found if stat.S_ISREG(a.st_mode or stat.S_IFREG)]
+        times = names.corrected([(a.filename, float(a.st_mtime or 0)) for a in regular])
+        folder = self.appliance.paths.backup_dir
+        each = zip(regular, times.taken, strict=True)
+        return tuple(names.with_time(Archive(a.filename, folder, int(a.st_size or 0)), when) for a, when in each)
+
+    def _entries(self, folder: str) -> list[paramiko.SFTPAttributes]:
+        host = self.appliance.host
         try:
             with self._client() as client:
                 named = [a for a in fast.entries(client, folder, self.name) if names.acceptable(a.filename)]
                 # A server may leave the file type out of a listing.
-                found = [a if a.st_mode else _with_type(client, folder, a) for a in named]
+                return [a if a.st_mode else _with_type(client, folder, a) for a in named]
         except (CommandTimeout, ConnectionLost, OutputFlood):
             raise
         except SshError as error:
@@ -81,10 +89,6 @@ class SftpEnd:
             raise ListingFailed(
                 host.name, error.detail, folder, f"{host.user}@{host.address}", missing=missing
             ) from error
-        regular = [a for a in found if stat.S_ISREG(a.st_mode or stat.S_IFREG)]
-        times = names.corrected([(a.filename, float(a.st_mtime or 0)) for a in regular])
-        each = zip(regular, times.taken, strict=True)
-        return tuple(names.with_time(Archive(a.filename, folder, int(a.st_size or 0)), when) for a, when in each)
 
     def _digest(self, client: paramiko.SFTPClient, path: str, size: int | None = None) -> tuple[str, int]:
         sha, seen = self._hash(client, path, size)
