@@ -4,7 +4,8 @@ Encryption needs public keys only, named by their complete fingerprints in the i
 file-like object and hands its output to `on_data`; a bounded queue between that thread and this one limits memory.
 
 Keys come from the operator's keyring, but gpg.conf is not read: it may add a signature, armour or other recipients, so
-that the stored data would not match the manifest.
+that the stored data would not match the manifest. gpg always reads the gpg.conf of the system (/etc/gnupg), so an
+option there that may do this is refused.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.parse
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Full, Queue
@@ -38,6 +40,14 @@ _STALL = 600.0  # seconds without any read or write of gpg, after which it is en
 _FINGERPRINT = re.compile(r"[0-9A-F]{40}|[0-9A-F]{64}")
 _STATUS = re.compile(r"\[GNUPG:\]\s*")
 OPTIONS = ("--no-options", "--no-tty")  # gpg.conf is not read
+# Options of the system's gpg.conf that change nothing here, or that ours override.
+_HARMLESS = re.compile(
+    r"(?:no-)?(?:armor|textmode|encrypt-to|hidden-encrypt-to|throw-keyids|compress-\S+|bzip2-\S+|charset|display-charset|"
+    r"utf8-strings|comments?|emit-version|greeting|keyserver\S*|auto-key-\S+|auto-check-trustdb|personal-\S+|\S+-algo|s2k-\S+|"
+    r"default-preference-list|default-new-key-algo|default-key|keyid-format|with-\S+|list-options|verify-options|use-agent|"
+    r"fixed-list-mode|require-cross-certification|trust-model|tofu-\S+|quiet|verbose|batch|tty|lock-\S+|symkey-cache|"
+    r"sig-notation|cert-\S+|sig-\S+|weak-digest|import-options|export-options|photo-viewer|include-key-block|compliance)"
+)
 _ENCRYPT = ("--no-encrypt-to", "--no-throw-keyids", "--no-textmode", "--no-armor", "--compress-algo", "none")
 
 
@@ -168,12 +178,37 @@ def _end_agent(home: str) -> None:
         _succeeds([conf, "--homedir", home, "--kill", "all"])
 
 
+def _check_system() -> None:
+    """Refuse an option of the system's gpg.conf that may decide what is stored: no option of ours excludes that file.
+
+    Raises:
+        SealFailed: with the option and the file.
+    """
+    program = shutil.which("gpgconf")
+    if program is None:
+        return
+    try:
+        asked = subprocess.run([program, "--list-dirs", "sysconfdir"], capture_output=True, check=False, timeout=30)
+        file = Path(urllib.parse.unquote(asked.stdout.decode(errors="replace").strip())) / "gpg.conf"
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return  # most systems have no such file
+    for line in lines:
+        option = line.strip().lstrip("-").partition("#")[0].split(maxsplit=1)[:1]
+        if option and not _HARMLESS.fullmatch(option[0]):
+            fix = "remove it there: gpg applies it to every call; one user's options belong into ~/.gnupg/gpg.conf"
+            raise SealFailed(
+                detail=f"{file} has the option {option[0][:60]!r}, which may change what is stored", fix=fix
+            )
+
+
 def _gpg(home: Path | str | None) -> gnupg.GPG:
     import gnupg
 
     if not shutil.which("gpg"):
         fix = "install GnuPG: apt install gnupg, or https://gpg4win.org on Windows"
         raise SealFailed(detail="there is no gpg on this workstation", fix=fix)
+    _check_system()
     try:
         gpg = gnupg.GPG(gnupghome=str(home) if home else None, options=list(OPTIONS))
     except (OSError, ValueError) as error:

@@ -169,6 +169,37 @@ def test_no_option_of_gpg_conf_decides_what_is_stored(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for gpgconf is a sh script")
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        *((GPG_CONF[name], name) for name in ("sign", "passphrase-fd", "command-fd", "output", "group", "list-only", "dry-run")),
+        ("recipient {two}", "recipient"), ("--hidden-recipient {two}", "hidden-recipient"), ("symmetric # all", "symmetric"),
+        ("# sign\n\narmor\ncomment x\nkeyserver hkps://keys.example\ncipher-algo AES256\nno-greeting\nencrypt-to {two}", ""),
+    ],
+)  # fmt: skip
+def test_an_option_of_the_system_that_may_decide_what_is_stored_is_refused(
+    tmp_path: Path, keyring: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch, text: str, option: str
+) -> None:
+    """gpg reads that file whatever it is told, so a gpgconf that names another folder for it is enough here."""
+    home, one, two = keyring
+    real, stand_in = shutil.which("gpgconf"), tmp_path / "bin/gpgconf"
+    stand_in.parent.mkdir()
+    stand_in.write_text(
+        f'#!/bin/sh\ncase "$*" in *sysconfdir) echo "{tmp_path}/my%20etc" ;; *) exec {real} "$@" ;; esac\n'
+    )
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "my etc").mkdir()
+    assert seal.recipients([one], home) == (one,), "a system without such a file"
+    (tmp_path / "my etc/gpg.conf").write_text(text.format(one=one, two=two, out="x") + "\n")
+    if option:
+        with pytest.raises(SealFailed, match=f"'{option}'"):
+            seal.recipients([one], home)
+    else:
+        assert seal.recipients([one], home) == (one,)
+
+
 @pytest.mark.parametrize("name", AGENT_CONF)
 def test_what_the_agent_is_told_does_not_stop_a_copy(tmp_path: Path, keyring: tuple[Path, str, str], name: str) -> None:
     home, one, _ = keyring
