@@ -53,7 +53,6 @@ TEXTS = {".md", ".j2", ".toml", ".html", ".txt"}
 GENERATED = tuple(f"docs/reference/{name}.md" for name in ("cli", "errors", "events-table", "steps"))
 LEFT_OUT = (
     *GENERATED,
-    "docs/explanation/decisions/",
     "docs/_build/",
     "changelog.d/",
     "CHANGELOG.md",
