@@ -69,3 +69,26 @@ def test_doctor_shows_what_hosts_have_in_common_once(lab: EmbeddedLab) -> None:
     assert "tscm-old" not in text
     run(lab, "archive", "create", "tscm-old", "--group", "all", code=2)
     run(lab, "archive", "create", "--group", "all", "--jobs", "0", code=2)
+
+
+def test_the_checks_of_several_pairs_run_at_once_and_each_reason_is_shown_once(lab: EmbeddedLab) -> None:
+    good = run(lab, "plan", "--checks-only", "--from", "tscm-old", "--to", "tscm-new").stdout
+    assert "Nothing was changed" in good
+    text = run(lab, "plan", "--checks-only", "--group", "rest", "--to", "tscm-new", code=3).stdout
+    assert text.count("unreachable: ") == 1, text
+    assert "gone-1 → tscm-new, gone-2 → tscm-new: unreachable: HOST" in text
+    assert "0 of 2 migrations can start; nothing was changed" in text
+    plan = lab.folder / "plan.toml"
+    rows = ('{ from = "tscm-old", to = "tscm-new" }', '{ from = "gone-1", to = "gone-2" }')
+    plan.write_text(f'name = "c"\n[[waves]]\nname = "w"\npairs = [{", ".join(rows)}]\n')
+    mixed = run(lab, "campaign", "plan", str(plan), "--checks-only", "--json", code=3).stdout
+    pairs = {one["from"]: one for one in map(json.loads, mixed.splitlines())}
+    assert pairs["tscm-old"]["passed"]
+    assert {one["severity"] for one in pairs["tscm-old"]["checks"]} <= {"ok", "warning", "info"}
+    assert not pairs["gone-1"]["passed"]
+    plan.write_text(f'name = "c"\n[[waves]]\nname = "w"\npairs = [{rows[0]}]\n')
+    assert "1 of 1 migrations can start" in run(lab, "campaign", "plan", str(plan), "--checks-only").stdout
+    run(lab, "plan", "--group", "rest", "--to", "tscm-new", code=2)
+    run(lab, "plan", "--checks-only", "--group", "rest", code=2)
+    run(lab, "plan", "--checks-only", "--group", "rest", "--from", "tscm-old", "--to", "tscm-new", code=2)
+    run(lab, "plan", "--checks-only", "--group", "all", "--to", "tscm-new", code=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tests.harness.namespaces.switch import Switch
 from tests.support.migrations import MIGRATE, needed, run_of, said
 from tscm_migrate.demo.profile import Device
 from tscm_migrate.inventory.read import load
@@ -51,11 +52,17 @@ def test_what_was_left_is_completed_compared_and_adopted(rooms: MakeLab) -> None
     assert after["downtime"] == before["downtime"], "it ended on the day of the migration"
     assert "no device's update has failed" in tool(lab, "devices", "update", run, "--yes").stdout
 
+    lab.inventory.write_text(
+        f'{lab.inventory.read_text()}\n[groups]\nnew = ["tscm-new"]\nboth = ["tscm-old", "tscm-new"]\n'
+    )
     tool(lab, "verify", "tscm-new")
+    assert "tscm-new: equal" in tool(lab, "verify", "--group", "both", "--jobs", "1").stdout
     lab.on("new", "echo changed >> /opt/threatstop/etc/devices/a-asa/policy.dat")
     different = tool(lab, "verify", run, status=4)
     assert "devices/a-asa/policy.dat" in different.stdout, said(different)
     assert report(lab)["parity"] == after["parity"], "the comparison of that day stays"
+    rows = tool(lab, "verify", "--group", "new", "--json", status=4).stdout.splitlines()
+    assert [one["same"] for one in map(json.loads, rows) if one["event"] == "verified"] == [False]
 
     tool(lab, "host", "adopt", "--yes")
     assert load(lab.inventory).host("tscm-new").address == "10.1.1.43"
@@ -67,4 +74,15 @@ def test_what_was_left_is_completed_compared_and_adopted(rooms: MakeLab) -> None
     listed = json.loads(tool(lab, "archive", "list", "tscm-new", "--json").stdout)
     assert made["archive"]["name"] in [one["name"] for one in listed]
     assert lab.on("new", "ls /var/lib/tscm-migrate").stdout.split() == ["own-settings.tar"], "no lock, nothing paused"
-    tool(lab, "run", "discard", run, "--yes")
+    _is_rolled_back_from_the_changed_inventory(lab, run)
+
+
+def _is_rolled_back_from_the_changed_inventory(lab: NamespaceLab, run: str) -> None:
+    """In the inventory the new appliance is at the old one's address by now, and the old one has moved to it."""
+    with Switch(lab) as switch:
+        hook = f"\n[hooks]\nonline = {json.dumps(switch.command('on'))}\n"
+        lab.inventory.write_text(lab.inventory.read_text() + hook)
+        back = tool(lab, "rollback", run, "--yes")
+    assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}, said(back)
+    assert lab.collisions() == []
+    assert 'write address = "10.1.1.50" below [hosts.tscm-new], and delete moved_to' in back.stdout, said(back)

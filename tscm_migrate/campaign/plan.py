@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, time, tzinfo  # noqa: TC003 - pydantic needs them
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -64,6 +64,7 @@ class Pair:
     old: str
     new: str
     words: tuple[str, ...] = ()
+    options: MigrateOptions | None = field(default=None, repr=False, compare=False)  # the same, checked
 
     @property
     def name(self) -> str:
@@ -175,10 +176,12 @@ def _pair(pair: _PairModel, common: Options, path: str, at: str) -> Pair:
             fix = "see: tscm-migrate migrate --help"
             raise PlanInvalid(f"unknown option{suggestion(name, known)}", fix, file=path, key=f"{at}.options.{name}")
     try:
-        MigrateOptions.parse({"from_": pair.from_, "to": pair.to, **{n: _given(v) for n, v in options.items()}})
+        checked = MigrateOptions.parse(
+            {"from_": pair.from_, "to": pair.to, **{n: _given(v) for n, v in options.items()}}
+        )
     except MigrateError as error:
         raise PlanInvalid(error.message(), error.remedy(), file=path, key=f"{at}.options") from error
-    return Pair(pair.from_, pair.to, tuple(_words(options)))
+    return Pair(pair.from_, pair.to, tuple(_words(options)), checked)
 
 
 def _given(value: bool | float | str | list[str]) -> Any:  # noqa: FBT001 - a value of TOML

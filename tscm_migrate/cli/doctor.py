@@ -35,13 +35,17 @@ _PACKAGES = {"gpg": ("gnupg", "GnuPG.GnuPG")}  # program → its package on Linu
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The result of one check; `fix` is a command that can be copied, "" if nothing has to be fixed."""
+    """The result of one check; `fix` is a command that can be copied, "" if nothing has to be fixed.
+
+    `hosts`: the names that its text may have in it, if that is not only `where`.
+    """
 
     where: str
     name: str
     severity: Literal["ok", "info", "warning", "error"]
     text: str
     fix: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 def workstation(site: Inventory) -> Iterator[Diagnosis]:
@@ -273,7 +277,8 @@ def grouped(findings: Sequence[Diagnosis]) -> list[Diagnosis]:
     """Merge results that several hosts have in common, in the order of the first of each."""
     groups: dict[tuple[str, ...], list[Diagnosis]] = {}
     for one in findings:
-        groups.setdefault((one.name, one.severity, without_host(one.text, one.where)), []).append(one)
+        text = without_host(one.text, *(one.hosts or (one.where,)))
+        groups.setdefault((one.name, one.severity, text), []).append(one)
     return [
         replace(ones[0], where=host_names(one.where for one in ones), text=text) if len(ones) > 1 else ones[0]
         for (_, _, text), ones in groups.items()

@@ -49,7 +49,20 @@ def rollback(
         if not yes and not m.operator.confirm(f"Undo this on {' and '.join(one.name for one in m.reachable)} now?"):
             raise Cancelled
         m.journal.write("rollback-started", version=__version__)
-        return _roll_back(engine, began)
+        try:
+            return _roll_back(engine, began)
+        finally:
+            _tell_inventory(m, inventory)
+
+
+def _tell_inventory(m: Migration, site: Inventory) -> None:
+    """Say what to change in the inventory if `host adopt` has written the result of the migration to it."""
+    old, new = site.hosts.get(m.old.name), site.hosts.get(m.new.name)
+    if old is None or new is None or old.moved_to != new.name:
+        return
+    address = m.get_note("new_address", "")
+    what = f'address = "{address}" below [hosts.{new.name}], and delete moved_to below [hosts.{old.name}]'
+    m.emit(Message(f"{site.path} still says that {old.name} was migrated: write {what}", "warning"))
 
 
 def summary(engine: Engine) -> list[str]:

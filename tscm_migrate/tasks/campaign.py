@@ -32,17 +32,43 @@ def collection() -> Collection:
     return Collection("campaign", plan, run, status, resume, report)
 
 
-@command(positional=["file"], help={"file": _PLAN, "inventory": INVENTORY_HELP})
-def plan(_context: Any, file: str, inventory: str | None = None) -> None:
-    """Check a plan and show its waves, windows and pairs; connects to no appliance.
+@command(
+    positional=["file"],
+    help={
+        "file": _PLAN,
+        "checks_only": "Run the checks of every pair, as `plan --checks-only` does for one.",
+        "jobs": ("N", "With --checks-only: number of pairs at once (default: 4)."),
+        "json": "With --checks-only: print JSON, one object for each pair.",
+        "inventory": INVENTORY_HELP,
+    },
+)
+def plan(
+    _context: Any,
+    file: str,
+    checks_only: bool = False,
+    jobs: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> int:
+    """Check a plan and show its waves, windows and pairs; connects to no appliance, unless --checks-only is given.
+
+    Exit codes: 0, no problem; 2, the plan or the inventory is not valid; 3, a check of a pair failed.
 
     Examples:
         tscm-migrate campaign plan branches.toml
+        tscm-migrate campaign plan branches.toml --checks-only --jobs 16
     """
+    from tscm_migrate.inventory.read import load
+    from tscm_migrate.tasks.several import check_pairs, number_of
     from tscm_migrate.ui.campaign import plan_text
     from tscm_migrate.ui.console import as_it_is
 
-    as_it_is(plan_text(_load(file, inventory)))
+    chosen = _load(file, inventory)
+    if not checks_only:
+        as_it_is(plan_text(chosen))
+        return Exit.DONE
+    pairs = [pair.options for _, pair in chosen.pairs() if pair.options is not None]
+    return check_pairs(load(Path(inventory) if inventory else None), pairs, jobs=number_of(jobs), json=json)
 
 
 @command(positional=["file"], help={"file": _PLAN, **_RUN, "inventory": INVENTORY_HELP})

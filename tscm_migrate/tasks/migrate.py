@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
@@ -11,7 +12,7 @@ from tscm_migrate.options import MigrateOptions
 from tscm_migrate.tasks.base import SHARED, attended, command, require_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from invoke.tasks import Task
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # The titles of the help → the options below them, as they are typed.
 SUBJECTS = {
     "Appliances and archive": ("from", "to", "archive", "store", "encrypt", "passphrase-file"),
-    "Checks and rehearsal": ("dry-run", "checks-only", "allow", "rehearsal", "keep"),
+    "Checks and rehearsal": ("dry-run", "checks-only", "group", "jobs", "allow", "rehearsal", "keep"),
     "Network settings": ("interface", "network", "bypass-netconf", "force-apply-netconf"),
     "Transfer": ("method", "route", "limit"),
     "Cutover": ("offline", "revert-after", "drain-timeout", "pause-before"),
@@ -45,17 +46,17 @@ HELP = dict(_help())
 
 
 def migration_command(
-    *left_out: str, more: Mapping[str, str] | None = None
+    *left_out: str, more: Mapping[str, str | tuple[str, str]] | None = None
 ) -> Callable[[Callable[..., int]], Task[Any]]:
     """Make a task of a function that takes keywords: it gets the options of `migrate`.
 
     Args:
         left_out: options that it does not get.
-        more: its own switches: parameter → help.
+        more: its own options: parameter → help; with the name of the value, if it is not a switch.
     """
 
     def decorate(body: Callable[..., int]) -> Task[Any]:
-        own = {name: ("", text) for name, text in (more or {}).items()}
+        own = {name: ("", text) if isinstance(text, str) else text for name, text in (more or {}).items()}
         chosen = [one for one in _parameters(own) if one.name not in left_out]
         context = inspect.Parameter("_context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         body.__signature__ = inspect.Signature([context, *chosen])  # type: ignore[attr-defined]
@@ -66,10 +67,11 @@ def migration_command(
     return decorate
 
 
-def _parameters(own: Iterable[str]) -> Iterator[inspect.Parameter]:
+def _parameters(own: Mapping[str, tuple[str, str]]) -> Iterator[inspect.Parameter]:
     """Yield a parameter for each option: switches with their default; None for all others that are not given."""
     declared = {one.name: one.default for one in fields(MigrateOptions) if one.name in HELP}
-    for name, default in (declared | dict.fromkeys((*own, "quiet", "verbose"), False)).items():
+    more = {name: None if value else False for name, (value, _) in own.items()}
+    for name, default in (declared | more | dict.fromkeys(("quiet", "verbose"), False)).items():
         shown = default if isinstance(default, bool) else None
         yield inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=shown)
 
@@ -129,6 +131,12 @@ def inventory_of(options: MigrateOptions) -> Inventory:
     from tscm_migrate.inventory.read import load
 
     site = load(options.inventory)
+    check_hosts(site, options)
+    return site
+
+
+def check_hosts(site: Inventory, options: MigrateOptions) -> None:
+    """Check that the inventory has both appliances; raises as `inventory_of`."""
     new = site.host(options.to)
     if options.from_:
         old = site.host(options.from_)
@@ -137,7 +145,6 @@ def inventory_of(options: MigrateOptions) -> Inventory:
                 f"--from {options.from_} and --to {options.to} are the same host, {new.address} port {new.port}",
                 "name two different hosts; list them: tscm-migrate host list",
             )
-    return site
 
 
 def start(
@@ -176,7 +183,14 @@ def start(
 _NOT_OF_A_PLAN = ("yes", "dry_run", "quiet", "verbose", "not_before", "not_after", "stage_at", "pause_before")
 
 
-@migration_command(*_NOT_OF_A_PLAN, more={"checks_only": "Only run the checks that `migrate` begins with."})
+_OF_A_PLAN: dict[str, str | tuple[str, str]] = {
+    "checks_only": "Only run the checks that `migrate` begins with.",
+    "group": ("GROUP", "With --checks-only, instead of --from or --to: each host of this group in the inventory."),
+    "jobs": ("N", "With --group: number of hosts at once (default: 4)."),
+}
+
+
+@migration_command(*_NOT_OF_A_PLAN, more=_OF_A_PLAN)
 def plan(_context: Any, **given: Any) -> int:
     """Show what `migrate` would do with the same options.
 
@@ -188,6 +202,7 @@ def plan(_context: Any, **given: Any) -> int:
         tscm-migrate plan --from tscm-old --to tscm-new
         tscm-migrate plan --from tscm-old --to tscm-new --checks-only
         tscm-migrate plan --from tscm-old --to tscm-new --bypass-netconf --json
+        tscm-migrate plan --checks-only --group branches --to tscm-new
     """
     from tscm_migrate.migration import run
     from tscm_migrate.secrets import Secrets
@@ -195,7 +210,9 @@ def plan(_context: Any, **given: Any) -> int:
     from tscm_migrate.ui.operator import Terminal
     from tscm_migrate.ui.planview import PlanView
 
-    checks_only = bool(given.pop("checks_only", False))
+    checks_only, group, jobs = bool(given.pop("checks_only", False)), given.pop("group", None), given.pop("jobs", None)
+    if group is not None:
+        return _plan_group(given, str(group), jobs, checks_only=checks_only)
     options = MigrateOptions.parse({**given, "dry_run": True})
     site = inventory_of(options)
     view = PlanView()
@@ -208,3 +225,23 @@ def plan(_context: Any, **given: Any) -> int:
         return int(run.migrate(options, inventory=site, secrets=secrets, emit=emit, operator=operator))
     finally:
         view.print()
+
+
+def _plan_group(given: dict[str, Any], group: str, jobs: str | None, *, checks_only: bool) -> int:
+    """Run the checks for each host of a group, as the old or as the new appliance, whichever is not given."""
+    from tscm_migrate.inventory.read import load
+    from tscm_migrate.tasks.several import check_pairs, number_of
+
+    if not checks_only:
+        fix = "add --checks-only; or write the pairs into a plan: tscm-migrate campaign plan --help"
+        raise UsageError("--group needs --checks-only", fix)
+    missing = [name for name in ("from_", "to") if not given.get(name)]
+    if len(missing) != 1:
+        fix = "give --to NEW to check each host of the group as old appliance, or --from OLD as new appliance"
+        raise UsageError("--group needs exactly one of --from and --to", fix)
+    site = load(Path(given["inventory"]) if given.get("inventory") else None)
+    hosts = [host.name for host in site.group(group)]
+    pairs = [MigrateOptions.parse({**given, missing[0]: name, "dry_run": True}) for name in hosts]
+    for options in pairs:
+        check_hosts(site, options)
+    return check_pairs(site, pairs, jobs=number_of(jobs), json=pairs[0].json if pairs else False)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import Exit, MigrateError, UsageError
+from tscm_migrate.errors import Exit, MigrateError, Refused, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from tscm_migrate.cli.doctor import Diagnosis
+    from tscm_migrate.events import Checked, Event
     from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.model import Host
+    from tscm_migrate.options import MigrateOptions
 
 _MOST = 256
 GROUP = ("GROUP", "Instead of a host: every host of this group in the inventory.")
@@ -44,7 +47,12 @@ def number_of(jobs: str | None) -> int:
 
 
 def on_each(
-    hosts: list[Host], work: Callable[[Host], Any], *, jobs: int, shown: Callable[[Host, Any], str | dict[str, Any]]
+    hosts: list[Host],
+    work: Callable[[Host], Any],
+    *,
+    jobs: int,
+    shown: Callable[[Host, Any], str | dict[str, Any]],
+    probed: bool = True,
 ) -> int:
     """Run `work` on every host, print each result as soon as it is there, and at the end the failures by reason.
 
@@ -53,6 +61,7 @@ def on_each(
         work: runs in a thread.
         jobs: how many at once.
         shown: what is printed of a result: text, or an object for a line of JSON.
+        probed: leave out hosts that do not answer at the inventory's address.
 
     Returns:
         DONE; ATTENTION where some hosts failed, or a result is false; FAILED where all failed.
@@ -64,7 +73,7 @@ def on_each(
     if len(hosts) == 1:
         return _printed(shown(hosts[0], value := work(hosts[0])), value)
     failed, codes, as_data = list[tuple[str, BaseException]](), list[int](), False
-    for outcome in run(hosts, work, jobs=jobs, probe=Probe(lambda host: host)):
+    for outcome in run(hosts, work, jobs=jobs, probe=Probe(lambda host: host) if probed else None):
         if outcome.error is not None:
             failed.append((outcome.item.name, outcome.error))
             continue
@@ -97,3 +106,92 @@ def _as_dict(host: str, error: BaseException) -> dict[str, Any]:
     else:
         told = {"code": "defect", "message": f"{type(error).__name__}: {error}", "remedy": ""}
     return {"v": 1, "event": "error", "host": host, **told}
+
+
+def check_pairs(site: Inventory, pairs: Sequence[MigrateOptions], *, jobs: int, json: bool) -> int:
+    """Run the checks of several migrations at once, and print what was found, each reason once with all its pairs.
+
+    Args:
+        site: the inventory.
+        pairs: the options of each migration.
+        jobs: how many at once.
+        json: print a line of JSON for each pair instead.
+
+    Returns:
+        DONE; REFUSED where a check of a pair failed; ATTENTION where some pairs could not be checked, FAILED where none
+        could.
+    """
+    from tscm_migrate.fleet.pool import run
+    from tscm_migrate.ui.console import as_json, say
+    from tscm_migrate.ui.tables import by_reason
+
+    findings: list[Diagnosis] = []
+    failed: list[tuple[str, BaseException]] = []
+    refused = 0
+    for outcome in run(pairs, lambda one: _checked(site, one), jobs=jobs):
+        one = outcome.item
+        if outcome.value is None:
+            failed += [(_pair(one), outcome.error)] if outcome.error is not None else []
+            continue
+        passed, checks = outcome.value
+        refused += not passed
+        findings += _diagnoses(one, checks)
+        if json:
+            as_json(_pair_as_dict(one, checks, passed=passed), indent=None)
+    if json:
+        for pair, error in failed:
+            as_json(_as_dict(pair, error), indent=None)
+    else:
+        from tscm_migrate.cli import doctor
+
+        good = len(pairs) - refused - len(failed)
+        told = [*map(doctor.text, doctor.grouped(findings)), *by_reason(failed).splitlines()]
+        say("\n".join([*told, f"{good} of {len(pairs)} migrations can start; nothing was changed"]))
+    if refused:
+        return Exit.REFUSED
+    return Exit.DONE if not failed else Exit.ATTENTION if len(failed) < len(pairs) else Exit.FAILED
+
+
+def _pair(options: MigrateOptions) -> str:
+    return f"{options.from_} → {options.to}"
+
+
+def _pair_as_dict(options: MigrateOptions, checks: list[Checked], *, passed: bool) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    rows = [asdict(one) for one in checks]
+    head = {"v": 1, "event": "pair-checked", "from": options.from_, "to": options.to}
+    return {**head, "passed": passed, "checks": rows}
+
+
+def _diagnoses(options: MigrateOptions, checks: list[Checked]) -> list[Diagnosis]:
+    """Return the checks that found something, in the form of `doctor`, which shows what several have in common once."""
+    from tscm_migrate.cli.doctor import Diagnosis
+
+    found = []
+    for one in checks:
+        if one.severity != "ok":
+            name, fix = (f"{one.name} (acknowledged)", "") if one.allowed else (one.name, one.remedy)
+            hosts = (options.from_, options.to)
+            found.append(Diagnosis(_pair(options), name, one.severity, one.text, fix, hosts))
+    return found
+
+
+def _checked(site: Inventory, options: MigrateOptions) -> tuple[bool, list[Checked]]:
+    """Return whether a migration can start, and the results of its checks."""
+    from tscm_migrate.events import Checked
+    from tscm_migrate.migration import run
+    from tscm_migrate.secrets import Secrets
+
+    found: list[Checked] = []
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Checked):
+            found.append(event)
+
+    secrets = Secrets(interactive=False, passphrase_file=options.passphrase_file, emit=emit)
+    try:
+        run.check(options, inventory=site, secrets=secrets, emit=emit)
+    except Refused:
+        return False, found
+    return True, found

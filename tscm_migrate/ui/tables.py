@@ -93,9 +93,11 @@ def host_names(hosts: Iterable[str]) -> str:
     return ", ".join(all_of_them[:_HOSTS_SHOWN]) + (f", and {more} more" if more > 0 else "")
 
 
-def without_host(text: str, host: str) -> str:
-    """Return a text on one line, without the name of its host and without IPv4 addresses."""
-    return _ADDRESS.sub("ADDRESS", re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "HOST", _one_line(text)))
+def without_host(text: str, *hosts: str) -> str:
+    """Return a text on one line, without the names of its hosts and without IPv4 addresses."""
+    for host in hosts:
+        text = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "HOST", text)
+    return _ADDRESS.sub("ADDRESS", _one_line(text))
 
 
 def _one_line(text: str) -> str:
