@@ -186,14 +186,10 @@ def load(store: Store, *, hosts: Iterable[str] | None = None, cache: Path | None
         hosts: only these; None for all.
         cache: folder of the cache; None for no cache.
     """
-    wanted = sorted(set(hosts)) if hosts is not None else None
-    prefixes = [f"{keys.HOSTS}/{keys.host_part(host)}" for host in wanted] if wanted is not None else [keys.HOSTS]
+    wanted = None if hosts is None else sorted(set(hosts))
+    prefixes = [keys.HOSTS] if wanted is None else [f"{keys.HOSTS}/{keys.host_part(host)}" for host in wanted]
     contents = _Contents()
-    small: dict[str, Stat] = {}
-    data: dict[str, Stat] = {}
-    for prefix in prefixes:
-        for entry in store.entries(prefix, odd=contents.odd):
-            (small if entry.key.endswith(".json") else data)[entry.key] = entry
+    small, data = _listed(store, prefixes, contents)
     memory = _Memory(cache, store.url, prefixes)
     for key, body in memory.known(small):
         contents.add(key, body)
@@ -204,6 +200,16 @@ def load(store: Store, *, hosts: Iterable[str] | None = None, cache: Path | None
     names = {copy.host for copy in copies} | set(wanted or ())
     strange = tuple(contents.strange)
     return Catalog(store.url, tuple(copies), strange, orphans, memory.manifests, tuple(sorted(names)))
+
+
+def _listed(store: Store, prefixes: Iterable[str], contents: _Contents) -> tuple[dict[str, Stat], dict[str, Stat]]:
+    """Return the manifests and records that a store lists, and the archives, each by its key."""
+    small: dict[str, Stat] = {}
+    data: dict[str, Stat] = {}
+    for prefix in prefixes:
+        for entry in store.entries(prefix, odd=contents.odd):
+            (small if entry.key.endswith(".json") else data)[entry.key] = entry
+    return small, data
 
 
 class _Contents:

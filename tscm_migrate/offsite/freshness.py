@@ -82,19 +82,23 @@ def judge(
 def _host(
     copies: tuple[Copy, ...], host: str, rpo: timedelta, now: datetime, drill_every: timedelta | None
 ) -> HostStatus:
-    good = [copy for copy in copies if copy.verified_at and not copy.future and copy.dated <= now + _AHEAD]
+    good = [copy for copy in copies if copy.verified_at and not _ahead(copy, now)]
     verified = sorted(good, key=lambda copy: (copy.dated, copy.taken_at), reverse=True)
     newest = verified[0] if verified else None
     age = max(now - newest.dated, timedelta(0)) if newest else None
-    state: Literal["fresh", "late", "never"] = "never" if age is None else "late" if age > rpo else "fresh"
-    drills = [c.drill.at for c in copies if c.drill and c.drill.ok]
-    last_drill = max(drills, default=None)
+    last_drill = max((c.drill.at for c in copies if c.drill and c.drill.ok), default=None)
     warnings = [*_odd(copies, now), *_size(verified), *_drills(copies, last_drill, now, drill_every)]
     history = tuple((c.dated, c.manifest.source_size) for c in reversed(verified[:_HISTORY]))
+    size = sum(copy.manifest.size for copy in copies)
     return HostStatus(
-        host, state, rpo, age, newest, len(copies), len(verified), sum(c.manifest.size for c in copies), last_drill,
-        tuple(warnings), history,
-    )  # fmt: skip
+        host, _state(age, rpo), rpo, age, newest, len(copies), len(verified), size, last_drill, tuple(warnings), history
+    )
+
+
+def _state(age: timedelta | None, rpo: timedelta) -> Literal["fresh", "late", "never"]:
+    if age is None:
+        return "never"
+    return "late" if age > rpo else "fresh"
 
 
 def _unread(catalog: Catalog, host: str) -> list[str]:

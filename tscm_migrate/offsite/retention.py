@@ -141,16 +141,21 @@ def retain(copies: Sequence[Aged], policy: RetentionPolicy, now: datetime) -> li
 def _host(copies: list[Aged], policy: RetentionPolicy, now: datetime) -> list[Verdict]:
     ordered = sorted(copies, key=lambda copy: (copy.taken_at, copy.id), reverse=True)
     counted = [copy for copy in ordered if copy.taken_at <= now and copy.verified and not copy.future]
-    places, filling = _places(counted, policy), {id(copy) for copy in counted}
+    places, filling = _places(counted, policy), set(map(id, counted))
     displaced_unfairly = _unfair(counted)
     verdicts = []
     for copy in ordered:
         reasons = [*places.get(id(copy), ()), *_for_itself(copy, policy, now, counted)]
         if not reasons and id(copy) in filling and displaced_unfairly(copy):
-            fair = [other for other in counted if other.may_displace(copy)]
-            reasons = _places(fair, policy).get(id(copy), [])
+            reasons = _fair_places(copy, counted, policy)
         verdicts.append(Verdict(copy, bool(reasons), tuple(reasons) or _why_not(copy)))
     return verdicts
+
+
+def _fair_places(copy: Aged, counted: Iterable[Aged], policy: RetentionPolicy) -> list[str]:
+    """Return the rules by which a copy would be kept without the copies that may not displace it."""
+    fair = [other for other in counted if other.may_displace(copy)]
+    return _places(fair, policy).get(id(copy), [])
 
 
 def _unfair(counted: Iterable[Aged]) -> Callable[[Aged], bool]:

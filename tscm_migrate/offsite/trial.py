@@ -87,25 +87,30 @@ def run(words: tuple[str, ...], there: Mapping[str, str], lacks: list[str], file
     Raises:
         ScheduleUntried: it fails, for another reason than a host that does not answer.
     """
-    argv = [*words, "--dry-run", "--json"]
-    try:
-        done = subprocess.run(
-            argv, env=dict(there), cwd=there.get("HOME") or Path.home(), stdin=subprocess.DEVNULL, capture_output=True,
-            timeout=_SECONDS, check=False, encoding="utf-8", errors="replace",
-        )  # fmt: skip
-        status, said, lines = done.returncode, done.stderr, done.stdout
-    except (OSError, subprocess.TimeoutExpired) as error:
-        status, said, lines = 1, f"{type(error).__name__}: {error}", ""
+    status, printed, complaints = _dry_run(words, there)
     if not status:
         return []
-    failed = [one for one in map(_object, lines.splitlines()) if one.get("outcome") == "failed"]
+    failed = [one for one in map(_object, printed.splitlines()) if one.get("outcome") == "failed"]
     if failed and all(one.get("retry") == "later" for one in failed):
         return [f"{one['host']} does not answer now: {outside(str(one.get('message')), 200)}" for one in failed]
-    why = [str(one.get("message")) for one in failed] or [line for line in said.splitlines() if line.strip()][:3]
+    why = [str(one.get("message")) for one in failed] or list(filter(str.strip, complaints.splitlines()))[:3]
     raise ScheduleUntried(
         detail=outside("; ".join(why), 600) or f"exit status {status}", names=tuple(lacks), file=str(file),
-        places=tuple(_PLACES[name] for name in lacks if name in _PLACES),
+        places=tuple(filter(None, map(_PLACES.get, lacks))),
     )  # fmt: skip
+
+
+def _dry_run(words: tuple[str, ...], there: Mapping[str, str]) -> tuple[int, str, str]:
+    """Return the exit status, standard output and standard error of a dry run in that environment."""
+    try:
+        done = subprocess.run(
+            [*words, "--dry-run", "--json"], env=dict(there), cwd=there.get("HOME") or Path.home(),
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False, encoding="utf-8",
+            errors="replace",
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 1, "", f"{type(error).__name__}: {error}"
+    return done.returncode, done.stdout, done.stderr
 
 
 def _object(line: str) -> dict[str, object]:

@@ -166,14 +166,8 @@ class EmbeddedLab:
 
     async def _obey(self, one: EmbeddedAppliance, request: dict[str, Any]) -> dict[str, Any]:
         op = request["op"]
-        if op == "net":
-            profile = one.machine.profile
-            state = {"address": one.address, "prefix": profile.prefix, "gateway": profile.gateway, "up": one.up}
-            return {**state, "interface": profile.interface}
-        if op == "holds":
-            return {"held": self._wire.holder(request["address"]) is not None}
-        if op == "state":
-            return {"on": one.on, "address": one.address if one.listening else None}
+        if op in ("net", "holds", "state"):
+            return self._state(op, one, request)
         if op == "power":
             if request["on"] != one.on:
                 await (one.boot() if request["on"] else one.halt())
@@ -186,6 +180,15 @@ class EmbeddedLab:
         elif op == "restart_ssh":
             await one.restart_ssh()
         return {}
+
+    def _state(self, op: str, one: EmbeddedAppliance, request: dict[str, Any]) -> dict[str, Any]:
+        if op == "holds":
+            return {"held": self._wire.holder(request["address"]) is not None}
+        if op == "state":
+            return {"on": one.on, "address": one.address if one.listening else None}
+        profile = one.machine.profile
+        state = {"address": one.address, "prefix": profile.prefix, "gateway": profile.gateway, "up": one.up}
+        return {**state, "interface": profile.interface}
 
     async def _soon(self, work: Coroutine[Any, Any, None]) -> None:
         """Run it after the caller's last output was sent."""

@@ -106,20 +106,16 @@ def _sftp(parts: SplitResult, dial: Dial | None, _env: Mapping[str, str]) -> Sto
 def _s3(parts: SplitResult, _dial: Dial | None, env: Mapping[str, str]) -> Store:
     options = _options(parts, {"endpoint", "region", "allow_http"})
     prefix = _prefix(parts)
-    region = options.get("region") or env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
-    endpoint = options.get("endpoint") or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
+    region = options.get("region") or _first(env, "AWS_REGION", "AWS_DEFAULT_REGION") or "us-east-1"
+    endpoint = options.get("endpoint") or _first(env, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     keys = aws_keys(env)
-    http = endpoint is not None and _plain_http(endpoint, options)
+    http = bool(endpoint) and _plain_http(endpoint, options)
     if keys is None:
         _need_role(env)
-    account = Account(keys.where if keys else _looked(env), region, endpoint or "")
-    given: S3Config = {"region": region, "checksum_algorithm": "SHA256"}
+    account = Account(keys.where if keys else _looked(env), region, endpoint)
+    given: S3Config = {"region": region, "checksum_algorithm": "SHA256", **_credentials(keys)}
     if endpoint:
         given["endpoint"] = endpoint
-    if keys:
-        given |= {"access_key_id": keys.access_key, "secret_access_key": keys.secret_key.reveal()}
-    if keys and keys.token:
-        given["session_token"] = keys.token.reveal()
     inner = S3Store(
         parts.netloc,
         prefix=prefix or None,
@@ -131,6 +127,20 @@ def _s3(parts: SplitResult, _dial: Dial | None, env: Mapping[str, str]) -> Store
     below = prefix and f"{prefix}/"
     multiparts = Multiparts(base.rstrip("/"), parts.netloc, below, region, keys, account) if keys else None
     return Objects(inner, _shown(parts), multiparts, account)
+
+
+def _first(env: Mapping[str, str], *names: str) -> str:
+    """Return the first of these variables that is set and not empty; "" if none is."""
+    return next(filter(None, map(env.get, names)), "")
+
+
+def _credentials(keys: AwsKeys | None) -> S3Config:
+    if keys is None:
+        return {}
+    given: S3Config = {"access_key_id": keys.access_key, "secret_access_key": keys.secret_key.reveal()}
+    if keys.token:
+        given["session_token"] = keys.token.reveal()
+    return given
 
 
 def _azure(parts: SplitResult, _dial: Dial | None, _env: Mapping[str, str]) -> Store:

@@ -132,26 +132,35 @@ def refusal(status: int, body: str, account: Account, *, url: str, key: str, doi
     """
     code = code_in(body)
     place = {"url": url, "key": key}
-    said = code or (str(status) if status else "")
+    answer = code or (str(status) if status else "")
     if passes(status, code):
-        what = f"the server is busy or has an error ({said})"
+        what = f"the server is busy or has an error ({answer})"
         return StoreUnavailable(detail=what, fix="run the same command again later", **place)
-    field = {
-        "where": account.where, "region": account.region or "that is set", "doing": doing, "url": url,
-        "needs": _NEEDS.get(doing, "it"), "code": said, "right": _region(body), "theirs": _clock(body),
-        "now": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-    }  # fmt: skip
+    word = code or str(status)
     for table, kind in ((_DENIED, StoreDenied), (_PLACE, StoreError)):
-        for word in (code, str(status)):
-            if word in table and (word == code or not code):
-                what, fix = (text.format(**field) for text in table[word])
-                return kind(detail=what + (f" ({code})" if code else ""), fix=fix, **place)
+        if word in table:
+            values = _values(account, body, doing=doing, url=url, answer=answer)
+            what, fix = (text.format(**values) for text in table[word])
+            return kind(detail=what + (f" ({code})" if code else ""), fix=fix, **place)
     if code in {"NoSuchKey", "BlobNotFound"} or (status == 404 and not code):
         return ObjectMissing(detail="not there", **place)
+    return _unclear(account, body, answer, place)
+
+
+def _unclear(account: Account, body: str, answer: str, place: dict[str, str]) -> StoreError:
     fix = f"is the endpoint right? {account.endpoint}" if account.endpoint else "is the store's URL right?"
     message = outside(re.sub(r"<[^>]*>", " ", body), 120)
-    return StoreError(detail=f"the server says {said or 'nothing that could be understood'} {message}".strip(), fix=fix,
-                      **place)  # fmt: skip
+    detail = f"the server says {answer or 'nothing that could be understood'} {message}".strip()
+    return StoreError(detail=detail, fix=fix, **place)
+
+
+def _values(account: Account, body: str, *, doing: str, url: str, answer: str) -> dict[str, str]:
+    """Return what the texts of `_DENIED` and `_PLACE` can name."""
+    return {
+        "where": account.where, "region": account.region or "that is set", "doing": doing, "url": url,
+        "needs": _NEEDS.get(doing, "it"), "code": answer, "right": _region(body), "theirs": _clock(body),
+        "now": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }  # fmt: skip
 
 
 def not_a_store(account: Account, *, url: str, key: str = "") -> StoreError:

@@ -150,19 +150,8 @@ class SftpStore:
             return iter(list(self._walk(check_key(prefix) if prefix else "", _DEPTH, tell)))
 
     def _walk(self, folder: str, depth: int, odd: Odd) -> Iterator[Stat]:
-        try:
-            found = entries(self._sftp, f"{self._root}/{folder}".rstrip("/"), self.url)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if not folder or error.errno != errno.EACCES:
-                raise
-            odd(shown(folder), "permission denied")
-            return
-        for entry in found:
+        for entry in self._visible(folder, odd):
             key = f"{folder}/{entry.filename}".lstrip("/")
-            if entry.filename.startswith("."):
-                continue
             if not is_key(key):
                 odd(shown(key), "its name is not one of ours")
                 continue
@@ -175,6 +164,19 @@ class SftpStore:
                 yield _as_stat(key, entry)
             else:
                 odd(shown(key), "it is not a regular file")
+
+    def _visible(self, folder: str, odd: Odd) -> list[paramiko.SFTPAttributes]:
+        """Return the entries of a folder without hidden ones; none if it is not there or cannot be read."""
+        try:
+            found = entries(self._sftp, f"{self._root}/{folder}".rstrip("/"), self.url)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            if not folder or error.errno != errno.EACCES:
+                raise
+            odd(shown(folder), "permission denied")
+            return []
+        return [entry for entry in found if not entry.filename.startswith(".")]
 
     def _mode(self, key: str) -> int:
         """Return the mode of an entry that the server's listing leaves out; 0 if it is not known."""

@@ -45,14 +45,8 @@ def install(shim: Shim) -> int:
 
 def stat(shim: Shim) -> int:
     """Run the real `stat`; %U, %G, %u and %g are those of a real appliance."""
-    argv, at = list(shim.argv), None
-    for place, word in enumerate(argv):
-        if word in ("-c", "--format", "--printf") and place + 1 < len(argv):
-            at, head = place + 1, ""
-        elif word.startswith(("--format=", "--printf=")):
-            at, head = place, word.partition("=")[0] + "="
-        elif word.startswith("-c") and len(word) > 2:
-            at, head = place, "-c"
+    argv = list(shim.argv)
+    at, head = _format(argv)
     if at is None:
         shim.become(argv)
     import subprocess
@@ -67,6 +61,19 @@ def stat(shim: Shim) -> int:
         shown = text.replace("%U", owner).replace("%G", owner).replace("%u", number).replace("%g", number)
         status |= subprocess.call([shim.real(), *argv[:at], head + shown, *options, "--", path])
     return status
+
+
+def _format(argv: list[str]) -> tuple[int | None, str]:
+    """Return the index of the word with the format, and what stands in it before the format; None without one."""
+    found: tuple[int | None, str] = (None, "")
+    for place, word in enumerate(argv):
+        if word in ("-c", "--format", "--printf") and place + 1 < len(argv):
+            found = place + 1, ""
+        elif word.startswith(("--format=", "--printf=")):
+            found = place, word.partition("=")[0] + "="
+        elif word.startswith("-c") and len(word) > 2:
+            found = place, "-c"
+    return found
 
 
 def find(shim: Shim) -> int:

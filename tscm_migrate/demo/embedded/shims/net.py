@@ -24,6 +24,10 @@ def ip(shim: Shim) -> int:
     if wanted and wanted not in (state["interface"], "lo"):
         shim.complain(f'Device "{wanted}" does not exist.')
         return 1
+    return _answer(shim, kind, flags, state, wanted)
+
+
+def _answer(shim: Shim, kind: str, flags: set[str], state: dict[str, Any], wanted: str) -> int:
     if "address".startswith(kind) or "link".startswith(kind):
         _show(shim, flags, state, wanted, link="link".startswith(kind))
         return 0
@@ -70,20 +74,24 @@ def _show(shim: Shim, flags: set[str], state: dict[str, Any], wanted: str, *, li
     if {"j", "json"} & flags:
         shim.say(json.dumps([_json(entry) for entry in entries]))
         return
-    for number, device, address, scope, is_up in entries:
-        word = "UP" if is_up else "DOWN"
-        brd = f" brd {broadcast}" if device != "lo" else ""
-        tail = f"inet {address}{brd} scope {scope} {device}"
-        marks = f"<BROADCAST,MULTICAST{',UP,LOWER_UP' if is_up else ''}> mtu 1500 qdisc noqueue state {word}"
-        head = f"{number}: {device}: {marks} group default qlen 1000"
-        if {"br", "brief"} & flags:
-            shim.say(f"{device:<16} {word:<14} {'' if link else address} ")
-        elif {"o", "oneline"} & flags:
-            shim.say(head if link else f"{number}: {device}    {tail}\\       valid_lft forever preferred_lft forever")
-        else:
-            shim.say(head)
-            if not link:
-                shim.say(f"    {tail}\n       valid_lft forever preferred_lft forever")
+    for entry in entries:
+        shim.say(_line(entry, flags, str(broadcast), link=link))
+
+
+def _line(entry: tuple[str, str, str, str, bool], flags: set[str], broadcast: str, *, link: bool) -> str:
+    number, device, address, scope, is_up = entry
+    word = "UP" if is_up else "DOWN"
+    brd = f" brd {broadcast}" if device != "lo" else ""
+    tail = f"inet {address}{brd} scope {scope} {device}"
+    marks = f"<BROADCAST,MULTICAST{',UP,LOWER_UP' if is_up else ''}> mtu 1500 qdisc noqueue state {word}"
+    head = f"{number}: {device}: {marks} group default qlen 1000"
+    if {"br", "brief"} & flags:
+        return f"{device:<16} {word:<14} {'' if link else address} "
+    if link:
+        return head
+    if {"o", "oneline"} & flags:
+        return f"{number}: {device}    {tail}\\       valid_lft forever preferred_lft forever"
+    return f"{head}\n    {tail}\n       valid_lft forever preferred_lft forever"
 
 
 def _json(entry: tuple[str, str, str, str, bool]) -> dict[str, Any]:
@@ -96,14 +104,7 @@ def _json(entry: tuple[str, str, str, str, bool]) -> dict[str, Any]:
 
 def ping(shim: Shim) -> int:
     """`ping [-c N] [-W S] [-I X] ADDRESS`: answered if an appliance has the address."""
-    values: dict[str, str] = {}
-    rest, target = list(shim.argv), ""
-    while rest:
-        word = rest.pop(0)
-        if word.startswith("-") and len(word) >= 2 and word[1] in "cWwiIst":
-            values[word[1]] = word[2:] or (rest.pop(0) if rest else "")
-        elif not word.startswith("-"):
-            target = word
+    target, values = _ping_options(shim.argv)
     count = min(int(values.get("c", "1") or 1), 20)
     alive = shim.ask_lab("holds", address=target)["held"]
     shim.say(f"PING {target} ({target}) 56(84) bytes of data.")
@@ -116,6 +117,19 @@ def ping(shim: Shim) -> int:
     shim.say(f"\n--- {target} ping statistics ---")
     shim.say(f"{count} packets transmitted, {got} received, {0 if alive else 100}% packet loss, time 0ms")
     return 0 if alive else 1
+
+
+def _ping_options(argv: list[str]) -> tuple[str, dict[str, str]]:
+    """Return the address, and the options with a value."""
+    values: dict[str, str] = {}
+    rest, target = list(argv), ""
+    while rest:
+        word = rest.pop(0)
+        if word.startswith("-") and len(word) >= 2 and word[1] in "cWwiIst":
+            values[word[1]] = word[2:] or (rest.pop(0) if rest else "")
+        elif not word.startswith("-"):
+            target = word
+    return target, values
 
 
 def hostname(shim: Shim) -> int:

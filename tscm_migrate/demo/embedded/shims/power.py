@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .main import Shim
 
+ENDS = {"reboot": "reboot", "poweroff": "poweroff", "halt": "poweroff"}
+STATES = {"is-active": "active", "is-enabled": "enabled"}
 SSH = {"ssh", "sshd", "ssh.service", "sshd.service"}
 
 
@@ -40,17 +42,16 @@ def poweroff(shim: Shim) -> int:
 
 def systemctl(shim: Shim) -> int:
     """The verbs that the tool uses."""
-    words = [word for word in shim.argv if not word.startswith("-")]
-    verb, units = (words[0], words[1:]) if words else ("", [])
-    if verb in ("reboot", "poweroff", "halt"):
-        return _power(shim, "reboot" if verb == "reboot" else "poweroff")
+    verb, *units = [word for word in shim.argv if not word.startswith("-")] or [""]
+    if verb in ENDS:
+        return _power(shim, ENDS[verb])
     if verb in ("restart", "reload", "try-restart", "reload-or-restart"):
         if set(units) & SSH:
             shim.ask_lab("restart_ssh")
         return 0
-    if verb in ("is-active", "is-enabled"):
+    if verb in STATES:
         known = all(unit.removesuffix(".service") in {"ssh", "sshd", "cron", "crond"} for unit in units)
-        shim.say(("active" if verb == "is-active" else "enabled") if known else "inactive")
+        shim.say(STATES[verb] if known else "inactive")
         return 0 if known else 3
     if verb == "is-system-running":
         shim.say("running")

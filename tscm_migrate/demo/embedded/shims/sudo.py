@@ -52,23 +52,29 @@ def parse(argv: list[str]) -> Asked:
         if word == "--":
             break
         if word.startswith("--"):
-            name, equals, value = word[2:].partition("=")
-            if name in LONG_WITH_VALUE:
-                asked.values[LONG_WITH_VALUE[name]] = value if equals or not rest else rest.pop(0)
-            asked.flags.add(LONG.get(name, name))
-            continue
-        letters = word[1:]
-        while letters:
-            letter, letters = letters[0], letters[1:]
-            if letter in WITH_VALUE:
-                asked.values[letter] = letters or (rest.pop(0) if rest else "")
-                break
-            asked.flags.add(letter)
+            _long(asked, word[2:], rest)
+        else:
+            _short(asked, word[1:], rest)
     while rest and "=" in rest[0] and rest[0].partition("=")[0].isidentifier():
         name, _, value = rest.pop(0).partition("=")
         asked.env[name] = value
     asked.command = rest
     return asked
+
+
+def _long(asked: Asked, word: str, rest: list[str]) -> None:
+    name, equals, value = word.partition("=")
+    if name in LONG_WITH_VALUE:
+        asked.values[LONG_WITH_VALUE[name]] = value if equals or not rest else rest.pop(0)
+    asked.flags.add(LONG.get(name, name))
+
+
+def _short(asked: Asked, letters: str, rest: list[str]) -> None:
+    for at, letter in enumerate(letters, 1):
+        if letter in WITH_VALUE:
+            asked.values[letter] = letters[at:] or (rest.pop(0) if rest else "")
+            return
+        asked.flags.add(letter)
 
 
 def run(shim: Shim) -> int:

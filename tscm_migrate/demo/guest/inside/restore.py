@@ -47,13 +47,11 @@ def index(machine: Machine) -> list[Path]:
     """Return the archives that restore finds: in the home and backup folders, with the right owner and mode."""
     if machine.faults.get("hides_archives"):
         return []
-    profile, found = machine.profile, []
+    profile = machine.profile
+    found: list[Path] = []
     for folder in (machine.path("backup"), machine.path("home")):
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            named = archive.NAME.fullmatch(path.name) and not path.is_symlink()
-            link = archive.LATEST.fullmatch(path.name) and profile["list_shows_links"] and path.exists()
-            if (named or link) and _readable(machine, path):
-                found.append(path)
+        paths = sorted(folder.iterdir()) if folder.is_dir() else ()
+        found += [path for path in paths if _is_listed(machine, path) and _readable(machine, path)]
     if not profile["list_doubles"]:
         found = list({path.name: path for path in reversed(found)}.values())
     keys: dict[str, Any] = {
@@ -63,6 +61,12 @@ def index(machine: Machine) -> list[Path]:
         "shuffled": lambda p: hashlib.sha256(str(p.name).encode()).digest(),
     }
     return sorted(found, key=keys[profile["list_sort"]], reverse=profile["list_sort"] == "newest")
+
+
+def _is_listed(machine: Machine, path: Path) -> bool:
+    if archive.NAME.fullmatch(path.name) and not path.is_symlink():
+        return True
+    return bool(archive.LATEST.fullmatch(path.name) and machine.profile["list_shows_links"] and path.exists())
 
 
 def _readable(machine: Machine, path: Path) -> bool:
