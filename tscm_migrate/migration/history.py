@@ -59,7 +59,13 @@ def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError |
     shown = [f"run {run}: {state_text(state)}"]
     shown += [f"{record.old} → {record.new}, begun {record.began}"] if record.began else []
     shown.append(f"kept in {(root or state_folder()) / 'runs' / run}")
-    shown += [text for entry in entries if (text := _line(entry))]
+    skipped = {entry.data["step"] for entry in entries if entry.event == "step-done" and "skipped" in entry.data}
+    skipped -= {entry.data.get("step") for entry in entries if entry.event == "action-started"}
+    shown += [
+        text
+        for entry in entries
+        if (text := _line(entry)) and not (entry.event == "step-started" and entry.data["step"] in skipped)
+    ]
     if state == "running":
         return [redact.one_line(text) for text in shown], None
     if record.outcome:
