@@ -118,9 +118,21 @@ def test_a_mistake_has_the_same_exit_code_under_both_fronts(
         (("--warn-only", "migrate"), "unknown option '--warn-only'"),
         (("migrate", "--from"), "--from needs a value"),
         (("migrate", "surplus"), "unexpected argument 'surplus'"),
+        (("plan", "a", "b"), "use --from OLD --to NEW"),
+        (
+            ("migrate", *PAIR, "--passphrase-file", "nope"),
+            "--passphrase-file nope cannot be read: there is no such file",
+        ),
+        (("rollback", "--passphrase-file", "."), "--passphrase-file . cannot be read: it is a folder"),
+        (("prompts", "learn", "tscm-new"), "tscm-migrate prompts learn tscm-new --from OLD"),
+        (("offsite", "pull", "--jobs", "x", "--store", "file:///x"), "as in --jobs 8"),
+        (("offsite", "schedule", "install", "--every", "fortnight"), "--every 'fortnight' is not a valid interval"),
+        (("cluster", "start", "boss"), "use scheduler or worker"),
+        (("prompts", "replay", "nope"), "nope cannot be read: "),
+        (("campaign", "plan", "nope.toml"), "docs/how-to/campaign.md"),
         (("archive", "pull", "--to", "x"), "missing argument: HOST"),
         (("archive", "push", "tscm-new"), "missing argument: FILE"),
-        (("schedule", "tscm-old", "--keep=many"), "--keep 'many' is not an integer"),
+        (("schedule", "tscm-old", "--keep=many"), "--keep 'many' is not a whole number"),
         (("schedule", "tscm-old", "--older", "many", "--dry-run"), "--older 'many' is not a valid duration"),
         (("migrat",), "unknown command 'migrat'; did you mean 'migrate'?"),
         (("host", "lst"), "'host' has no 'lst'; did you mean 'list'?"),
@@ -143,7 +155,7 @@ def test_a_typo_ends_with_2_and_suggests_the_near_one(argv: tuple[str, ...], wor
 
 @pytest.mark.parametrize("task", [("resume",), ("rollback",), ("run", "report")])
 def test_a_run_may_be_named_before_or_after_the_options(task: tuple[str, ...], tmp_path: Path) -> None:
-    more = ("--json",) if task[0] == "run" else ("--yes", "--passphrase-file", "some file", "--json")
+    more = ("--json",) if task[0] == "run" else ("--yes", "--passphrase-file", __file__, "--json")
     for words in (("20240501-030000-1a2b", *more), (*more, "20240501-030000-1a2b")):
         done = run(*TOOL, *task, *words, TSCM_STATE=str(tmp_path))
         assert "there is no run '20240501-030000-1a2b'" in done.stderr

@@ -76,7 +76,8 @@ class _Naming:
     def __call__(self, path: Path) -> None:
         if not self._told:
             self._told = True
-            print(_clean(f"inventory: {path.absolute()} (of the current folder)"), file=self._stream, flush=True)
+            with _ignoring_closed(self._stream):
+                print(_clean(f"inventory: {path.absolute()} (of the current folder)"), file=self._stream, flush=True)
 
 
 def say(error: MigrateError, *, as_json: bool = False) -> int:

@@ -100,7 +100,8 @@ class TscmProgram(Program):
             given = " ".join(self.core.unparsed)
             option = re.search(rf"(--[\w-]+)[= ]{re.escape(value)}(?: |\Z)", given)
             what = f"{option[1]} {value!r}" if option else repr(value)
-            raise UsageError(f"{what} is not an integer", f"{self.binary} --help") from None
+            command = self.core.unparsed[0].replace(".", " ")
+            raise UsageError(f"{what} is not a whole number", f"{self.binary} help {command}") from None
 
     def parse_cleanup(self) -> None:
         """Handle --help and --list; print the help if no command was given."""
@@ -149,7 +150,8 @@ class TscmProgram(Program):
             flags = [*context.flags, *context.inverse_flags] if context is not None else []
             return UsageError(f"unknown option {word!r}{suggestion(word.partition('=')[0], flags)}", f"options: {page}")
         if context is not None and context.name:
-            return UsageError(f"unexpected argument {word!r}", page)
+            fix = f"use --from OLD --to NEW; options: {page}" if "--from" in context.flags else page
+            return UsageError(f"unexpected argument {word!r}", fix)
         return UsageError(f"unknown command {word!r}{suggestion(word, self._names())}", page)
 
     def _names(self) -> list[str]:

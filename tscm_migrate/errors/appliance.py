@@ -84,7 +84,8 @@ class ArchiveMissing(ApplianceError):
     code = "appliance.no-archive"
 
     def remedy(self) -> str:
-        return f"list its archives: tscm-migrate archive list {self.host}; without --archive, migrate makes one"
+        make = f"or create one: tscm-migrate archive create {self.host}"
+        return f"list its archives: tscm-migrate archive list {self.host}; {make}"
 
 
 @dataclass(eq=False)

@@ -57,6 +57,9 @@ class PlanInvalid(InventoryError):
 
     code = "campaign.plan"
 
+    def remedy(self) -> str:
+        return self.fix or "correct the plan; docs/how-to/campaign.md has an example"
+
 
 @dataclass(eq=False)
 class CampaignMissing(UsageError):

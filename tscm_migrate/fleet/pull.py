@@ -64,7 +64,7 @@ def crew(desk: OffsiteContext, jobs: str | None, processes: str | None, *, on_cl
 
 def _number(option: str, text: str) -> int:
     if not (text.isdecimal() and 1 <= int(text) <= _MOST):
-        raise UsageError(f"{option} {text[:20]!r} is not a number from 1 to {_MOST}")
+        raise UsageError(f"{option} {text[:20]!r} is not a number from 1 to {_MOST}", f"as in {option} 8")
     return int(text)
 
 

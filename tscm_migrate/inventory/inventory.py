@@ -86,7 +86,8 @@ class Inventory:
         """
         if name not in self.groups:
             near = suggestion(name, self.groups)
-            raise self.error(f"there is no group {name!r}{near}", "groups", "groups are in [groups] and in hosts' tags")
+            fix = f"use one of: {', '.join(self.groups)}" if self.groups else "add it to [groups], or as a tag to hosts"
+            raise self.error(f"there is no group {name!r}{near}", "groups", fix)
         return tuple(self.host(member) for member in self.groups[name] if not self.hosts[member].moved_to)
 
     @property

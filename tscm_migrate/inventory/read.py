@@ -20,6 +20,7 @@ from tscm_migrate.inventory import inventory, trust
 from tscm_migrate.inventory.inventory import Inventory, adhoc, parse
 from tscm_migrate.inventory.model import FileModel, HostModel, describe
 from tscm_migrate.model import Commands, Hooks, Host, Paths, Policy
+from tscm_migrate.util.operator_command import quoted
 from tscm_migrate.util.private import config_folder, expanded, is_file
 from tscm_migrate.util.text import suggestion
 
@@ -46,7 +47,7 @@ def find(path: Path | None = None) -> Path | None:
         asked = [(Path(os.environ[ENV]), ENV)]
     for named, by in asked:
         if not is_file(expanded(named)):
-            fix = f"correct {by}, or make the file: tscm-migrate's inventory/hosts.toml is an example"
+            fix = f"correct {by}, or create the file: tscm-migrate init --inventory {quoted(named)}"
             raise InventoryError(f"there is no inventory file here (named by {by})", fix, file=str(named))
         return expanded(named)
     if _HERE.is_file():

@@ -80,12 +80,12 @@ def plan(name: str, command: tuple[str, ...], every: str, at: str, day: str, *, 
             f"{name[:40]!r} is not a valid name for a schedule", "use lowercase letters, digits, dash and underscore"
         )
     if every not in _DUE:
-        raise UsageError(f"--every {every[:20]!r}", f"one of: {', '.join(_DUE)}")
+        raise UsageError(f"--every {every[:20]!r} is not a valid interval", f"use one of: {', '.join(_DUE)}")
     if day not in DAYS:
-        raise UsageError(f"--day {day[:20]!r}", f"one of: {', '.join(DAYS)}")
+        raise UsageError(f"--day {day[:20]!r} is not a valid day", f"use one of: {', '.join(DAYS)}")
     time = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", at)
     if not time:
-        raise UsageError(f"--at {at[:20]!r} is not a valid time", "use 03:30")
+        raise UsageError(f"--at {at[:20]!r} is not a valid time", "use HH:MM, as in --at 03:30")
     if any("\n" in word or "\x00" in word for word in command):
         raise UsageError("a line break in an option cannot be scheduled")
     return Plan(name, command, "hourly" if every == "hourly" else "weekly" if every == "weekly" else "daily",
@@ -427,7 +427,7 @@ def scheduler(kind: str | None) -> Scheduler:
         "windows": (Windows, "schtasks"),
     }
     if chosen not in kinds:
-        raise UsageError(f"--kind {chosen[:20]!r}", f"one of: {', '.join(kinds)}")
+        raise UsageError(f"--kind {chosen[:20]!r} is not a known scheduler", f"use one of: {', '.join(kinds)}")
     made, program = kinds[chosen]
     if not shutil.which(program):
         raise UsageError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +17,7 @@ from invoke.tasks import Task, task
 
 from tscm_migrate.cli import failures
 from tscm_migrate.errors import Cancelled, Unconfirmed, UsageError
+from tscm_migrate.util.private import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -140,6 +142,16 @@ def _described(
     return texts, values
 
 
+def _check_passphrase_file(given: str) -> None:
+    """Refuse a file that does not exist before anything is asked or connected; it may be a pipe."""
+    path = expanded(given)
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - Path's methods raise for a name that is too long
+    if is_folder or not os.path.exists(path):  # noqa: PTH110
+        why = "it is a folder" if is_folder else "there is no such file"
+        fix = "name a readable file that holds the passphrase in one line"
+        raise UsageError(f"--passphrase-file {given} cannot be read: {why}", fix)
+
+
 def _checked(body: Callable[..., Any]) -> Callable[..., Any]:
     # invoke does not know required options: it passes None for one that was not given
     _, *others = inspect.signature(body).parameters.values()
@@ -154,6 +166,8 @@ def _checked(body: Callable[..., Any]) -> Callable[..., Any]:
                 raise UsageError(f"missing option: --{name.replace('_', '-')}", f"tscm-migrate {body.__name__} --help")
         if kwargs.get("quiet") and kwargs.get("verbose"):
             raise UsageError("--quiet and --verbose exclude each other", "leave one of them out")
+        if kwargs.get("passphrase_file"):
+            _check_passphrase_file(kwargs["passphrase_file"])
         return body(context, *args, **kwargs)
 
     return run

@@ -79,6 +79,8 @@ def start(
 
 
 def _words(role: str, address: str, folder: Path, threads: int) -> Sequence[str]:
+    if role not in {"scheduler", "worker"}:
+        raise UsageError(f"unknown role {role!r}", "use scheduler or worker")
     scheme, _, place = address.partition("://")
     host, _, port = place.rpartition(":")
     if scheme != "tls" or not host or not port.isascii() or not port.isdecimal():
@@ -89,10 +91,7 @@ def _words(role: str, address: str, folder: Path, threads: int) -> Sequence[str]
             raise UsageError(f"{file} does not exist", "create it: tscm-migrate cluster certificates HOST")
     flags = ("--tls-ca-file", "--tls-cert", "--tls-key")
     tls = [word for flag, file in zip(flags, files, strict=True) for word in (flag, str(file))]
-    match role:
-        case "scheduler":
-            return ["distributed.cli.dask_scheduler", "--host", f"tls://{host}", "--port", port, "--no-dashboard", *tls]
-        case "worker":
-            more = ["--nthreads", str(threads), "--no-nanny", "--no-dashboard"]
-            return ["distributed.cli.dask_worker", address, *more, *tls]
-    raise UsageError(f"unknown role {role!r}", "use scheduler or worker")
+    if role == "scheduler":
+        return ["distributed.cli.dask_scheduler", "--host", f"tls://{host}", "--port", port, "--no-dashboard", *tls]
+    more = ["--nthreads", str(threads), "--no-nanny", "--no-dashboard"]
+    return ["distributed.cli.dask_worker", address, *more, *tls]

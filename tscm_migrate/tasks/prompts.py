@@ -111,6 +111,8 @@ def learn(
     from tscm_migrate.util.redact import outside
 
     given = {key: value for key, value in locals().items() if key not in ("_context", "name")}
+    if not from_ and archive in {"new", "latest", "all"}:
+        raise UsageError("missing option: --from, the old appliance", f"tscm-migrate prompts learn {name} --from OLD")
     options = MigrateOptions.parse({**given, "to": name})
     site = inventory_of(options)
     if not attended():

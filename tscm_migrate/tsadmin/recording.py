@@ -66,7 +66,11 @@ class Recording:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             asked = [Recorded(a["prompt"], tuple(a["before"]), a["rule"], a["answer"]) for a in data["asked"]]
             return cls(data["host"], data["dialogue"], asked, data["status"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be read: {error.strerror}", "name a file that `prompts record` wrote"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{path} is not a valid recording: {error}", "make one: tscm-migrate prompts record HOST"
             ) from error

@@ -138,9 +138,10 @@ def _below(pid: int) -> list[int]:
 
 # Commands that read the inventory; `resume` and other commands about a run know the one that the run was started with.
 READ_INVENTORY = (
-    "archive list", "archive pull", "archive push", "backup", "campaign plan", "campaign run", "doctor", "host list",
-    "host pin", "host show", "migrate", "offsite", "plan", "prompts explain", "prompts learn", "prompts record",
-    "prompts replay", "rehearse", "run unlock", "schedule", "secret delete", "secret list", "secret set",
+    "archive create", "archive list", "archive pull", "archive push", "campaign plan", "campaign run", "doctor",
+    "host list", "host pin", "host show", "migrate", "offsite", "plan", "prompts explain", "prompts learn",
+    "prompts record", "prompts replay", "rehearse", "run unlock", "schedule", "secret delete", "secret list",
+    "secret set",
 )  # fmt: skip
 _COMMAND = re.compile(
     rf"\btscm-migrate (?=(?:{'|'.join(READ_INVENTORY)})\b(?![^;,)\n`]*--inventory))", re.ASCII

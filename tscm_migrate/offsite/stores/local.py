@@ -31,6 +31,7 @@ from tscm_migrate.offsite.stores.base import (
     shown,
 )
 from tscm_migrate.util import private
+from tscm_migrate.util.operator_command import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -164,7 +165,9 @@ class LocalStore:
     def _check_root(self) -> None:
         if not self.root.is_dir():
             raise StoreUnavailable(
-                detail="the folder is not there", fix="make it, or mount the share that holds it", url=self.url
+                detail="the folder is not there",
+                fix=f"create it: mkdir -p {quoted(self.root)}; or mount its share",
+                url=self.url,
             )
 
     @contextmanager
