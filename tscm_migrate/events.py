@@ -228,7 +228,8 @@ class RunFinished(Event):
     answers. `held` names what is still paused or offline, with the command that fixes it; `left` what a person has to
     see to; `next` what to do after a completed migration; `report` the path of its HTML report, where one was written.
     After a completed migration `host` and `address` are the new appliance's, `devices` and `checks` count those that
-    are in order and all, and `downtime_estimate` is what was estimated before (seconds).
+    are in order and all, and `downtime_estimate` is the last estimate before the cutover (seconds), with
+    `downtime_least` and `downtime_most` where it is a range.
     """
 
     run: str
@@ -245,6 +246,8 @@ class RunFinished(Event):
     devices: tuple[int, int] | None = None
     checks: tuple[int, int] | None = None
     downtime_estimate: float | None = None
+    downtime_least: float | None = None
+    downtime_most: float | None = None
 
 
 def state_text(state: str) -> str:

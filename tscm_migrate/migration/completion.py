@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import device_discovery
+from tscm_migrate.migration import estimate
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
 def figures(m: Migration) -> dict[str, Any]:
     """Return the fields of `RunFinished` that a completed migration has: address, devices and checks that are well."""
     devices, parity = m.get_note("devices", {}), m.get_note("parity", [])
-    estimate = m.get_note("estimate") or {}
+    expected = estimate.before_cutover(m.journal.record.notes)
     return {
         "host": m.new.name,
         "address": m.new.host.address,
         "devices": (sum(bool(result["ok"]) for result in devices.values()), len(devices)) if devices else None,
         "checks": (sum(bool(row["same"]) for row in parity), len(parity)) if parity else None,
-        "downtime_estimate": estimate.get("downtime"),
+        "downtime_estimate": expected.get("downtime"),
+        "downtime_least": expected.get("least"),
+        "downtime_most": expected.get("most"),
     }
 
 

@@ -44,16 +44,19 @@ _USUAL = {
 _PACKING = 10e6  # bytes a second of tar, gzip and gpg on a small appliance
 _HASHING = 50e6
 _DEVICE = 30.0  # seconds of one `tsadmin update`
-_START = "last start"  # of `earlier`: seconds from the first process to sshd
+START = "last start"  # of a rehearsal and of `earlier`: seconds from the first process to sshd
 _EACH = "each device"  # of `earlier`: seconds of one update
 WITHOUT = ("take-offline", "restore-network", "reboot", "come-back", "restore", "update-devices")
-# How much a figure may differ, by its basis: the least and the most, as factors.
+# How much a figure may differ, by its basis: the least and the most, as factors. What is usual may be far off: the
+# update of a device takes a second or minutes, and so does a restart.
 _SPREAD = {
-    "usual": (0.4, 2.0),
+    "usual": (0.05, 3.0),
     "as in the last run": (0.7, 1.5),
     "the address stays": (1.0, 1.0),
     "prepared before": (1.0, 1.0),
+    "as rehearsed": (1.0, 1.0),
 }
+_MAY_BE_USUAL = 0.1  # part of a rehearsed downtime that may be unmeasured without a range
 _SHUTDOWN = 5.0  # seconds of a restart before the system starts
 _ADDRESS = ("restore-network", "reboot", "come-back")  # only where the old address moves
 
@@ -109,12 +112,24 @@ def steps(
     """Return the estimate of each step, in order; `rehearsed`: seconds of steps in the rehearsal."""
     size = checks.archive_estimate(m.old_facts)
     before = earlier()
-    return [
-        Estimate(step, rehearsed[step], "as rehearsed")
-        if rehearsed and step in rehearsed
-        else _of(step, m, size, rate, before)
-        for step in ids
-    ]
+    known = {step: Estimate(step, seconds, "as rehearsed") for step, seconds in (rehearsed or {}).items()}
+    if START in known:
+        known["come-back"] = restart(known[START].seconds, before)
+    return [known[step] if step in known else _of(step, m, size, rate, before) for step in ids]
+
+
+def restart(started: float, before: Mapping[str, float]) -> Estimate:
+    """Return the estimate of a restart of the new appliance. Pure.
+
+    Args:
+        started: seconds of its last start.
+        before: seconds in earlier runs; how long a restart takes before the system starts is the difference of both.
+    """
+    if START in before and "come-back" in before:
+        return Estimate("come-back", started + max(before["come-back"] - before[START], 0.0), "as rehearsed")
+    return Estimate(
+        "come-back", started + _SHUTDOWN, f"usual: {_SHUTDOWN:.0f} s, and {started:.1f} s as its last start"
+    )
 
 
 def _of(step: str, m: Migration, size: int, rate: float, before: Mapping[str, float]) -> Estimate:
@@ -143,7 +158,7 @@ def downtime(found: list[Estimate]) -> float:
 
 @dataclass(frozen=True)
 class Downtime:
-    """The estimated downtime in seconds, with its parts; `least` and `most` are equal after a rehearsal."""
+    """The estimated downtime in seconds, with its parts; `least` and `most` are equal if every part was measured."""
 
     seconds: float
     least: float
@@ -161,25 +176,26 @@ def cutover(m: Migration) -> Downtime:
 
 
 def spread(parts: list[Estimate], rehearsed: Rehearsal | None, pair: str) -> Downtime:
-    """Add up the parts; for a pair that was not rehearsed the result is a range, with the reason. Pure."""
+    """Add up the parts. Pure.
+
+    The result is a range, with the reason, for a pair that was not rehearsed, and after a rehearsal if more than a
+    tenth of it was not measured: the first rehearsal of a site does not know how long its devices take.
+    """
     total, parts = downtime(parts), [one for one in parts if one.step in WITHOUT]
+    usual = [one for one in parts if one.seconds and one.basis.startswith("usual")]
+    known_by = f"not measured yet: {listed([one.step for one in usual])}" if usual else ""
     if rehearsed is not None:
         basis = f"as rehearsed by run {rehearsed.run} at {rehearsed.at[:16]}"
-        return Downtime(total, total, total, basis, tuple(parts))
-    factors = [(one.seconds, _SPREAD.get(one.basis.partition(":")[0], _SPREAD["usual"])) for one in parts]
-    usual = [one.step for one in parts if one.seconds and one.basis.startswith("usual")]
-    known_by = f"not measured yet: {', '.join(usual)}" if usual else "measured in runs of other appliances"
-    basis = f"not rehearsed ({known_by}); for one figure: tscm-migrate rehearse {pair}"
-    least, most = (sum(seconds * factor[end] for seconds, factor in factors) for end in (0, 1))
+        if sum(one.seconds for one in usual) <= _MAY_BE_USUAL * total:
+            return Downtime(total, total, total, basis, tuple(parts))
+        uncertain, basis = usual, f"{basis} ({known_by})"
+    else:
+        known_by = known_by or "measured in runs of other appliances"
+        uncertain, basis = parts, f"not rehearsed ({known_by}); for one figure: tscm-migrate rehearse {pair}"
+    factors = [(one.seconds, _SPREAD.get(one.basis.partition(":")[0], _SPREAD["usual"])) for one in uncertain]
+    certain = total - sum(one.seconds for one in uncertain)
+    least, most = (certain + sum(seconds * factor[end] for seconds, factor in factors) for end in (0, 1))
     return Downtime(total, least, most, basis, tuple(parts))
-
-
-def shutdown() -> float:
-    """Return the seconds of a restart before the system starts, as in the last run whose appliance told its start."""
-    before = earlier()
-    if _START in before and "come-back" in before:
-        return max(before["come-back"] - before[_START], 0.0)
-    return _SHUTDOWN
 
 
 def last_start(appliance: Appliance) -> float | None:
@@ -219,7 +235,7 @@ def _take_note(key: str, value: Any, took: dict[str, float]) -> None:
     """Add the durations that a note of a run has."""
     if key == "rehearsal":
         measured = {step: value.get("took", {}).get(step) for step in ("restore", "restore-network")}
-        for step, seconds in (measured | {_START: value.get("last_start")}).items():
+        for step, seconds in (measured | {START: value.get("last_start")}).items():
             if seconds is not None:
                 took.setdefault(step, float(seconds))
     elif key == "devices" and (found := [float(one["seconds"]) for one in value.values() if one.get("ok")]):
@@ -269,6 +285,21 @@ def estimated(found: Downtime) -> Estimated:
     """Return the event of an estimated downtime; with a range where it is not known well."""
     least, most = (round(found.least, 1), round(found.most, 1)) if found.least < found.most else (0.0, 0.0)
     return Estimated("downtime", round(found.seconds, 1), found.basis, least, most)
+
+
+def before_cutover(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the last estimate before a cutover, from a run's notes; empty if there was none.
+
+    It is the rehearsal's of the same run, if that has one: `total`, `downtime`, `steps`, and `least` and `most` of the
+    downtime where it is a range; seconds.
+    """
+    found = dict(notes.get("estimate") or {})
+    if rehearsed := (notes.get("rehearsal") or {}).get("downtime"):
+        found = {key: value for key, value in found.items() if key not in {"least", "most"}}
+        found["downtime"] = round(rehearsed["seconds"], 1)
+        if rehearsed.get("least", 0.0) < rehearsed.get("most", 0.0):
+            found |= {"least": round(rehearsed["least"], 1), "most": round(rehearsed["most"], 1)}
+    return found
 
 
 def to_prepare_for(m: Migration) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tscm_migrate.migration import estimate
 from tscm_migrate.migration.steps import after, cutover, last_checks, offline, rehearse, staging
-from tscm_migrate.util.text import duration_text, listed
+from tscm_migrate.util.text import duration_text, listed, range_text
 
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration
@@ -109,17 +110,13 @@ def summary(m: Migration) -> list[str]:
     ]
 
 
-def consequence(m: Migration, downtime: float | None) -> str:
-    """Return what goes offline and for how long, as it is shown above the question before a migration.
-
-    Args:
-        m: the migration.
-        downtime: the estimate in seconds; None if it is not known.
-    """
+def consequence(m: Migration) -> str:
+    """Return what goes offline and for how long, as it is shown above the question before a migration."""
     devices = m.old_facts.devices
     served = "" if devices is None else f" of its {len(devices)} devices ({listed(devices)})"
-    expected = "unknown" if downtime is None else duration_text(downtime)
-    about = f"estimated downtime{served}: {expected}"
+    expected = estimate.before_cutover(m.journal.record.notes)
+    text = range_text(expected.get("downtime"), expected.get("least"), expected.get("most"))
+    about = f"estimated downtime{served}: {text}"
     if m.restore_source is not None:
         return f"{m.new.name} takes the place of {m.old.name}; {about}, from the start of the restore"
     return f"{m.old.name} goes offline and is replaced by {m.new.name}; {about}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import MigrateError, StateUnwritable, UsageError
-from tscm_migrate.migration import journal, plan
+from tscm_migrate.migration import estimate, journal, plan
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.private import state_folder
 
@@ -62,7 +62,7 @@ def build(
         "ended": ended.at if ended else (entries[-1].at if entries else ""),
         "seconds": record.total_seconds,
         "asked": sum(float(e.data.get("asked") or 0.0) for e in entries if e.event == "run-ended"),
-        "estimate": notes.get("estimate") or {},
+        "estimate": estimate.before_cutover(notes) if notes.get("estimate") else {},
         "address": (notes.get("facts_after") or {}).get("address", ""),
         "downtime": _downtime(ever, found, entries),
         "standing": list(finished.held if finished else (ended.data.get("standing", []) if ended else [])),

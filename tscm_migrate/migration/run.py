@@ -189,7 +189,7 @@ def _confirm(m: Migration) -> None:
         m.emit(Message(f"{number:3}. {step.title}"))
     old, new = m.old.name, m.new.name
     if not m.only_rehearsal:
-        m.emit(Message(plan.consequence(m, (m.get_note("estimate") or {}).get("downtime"))))
+        m.emit(Message(plan.consequence(m)))
     what = f"Restore {old} on {new} now?" if m.restore_source else f"Migrate {old} to {new} now?"
     if not (m.options.yes or m.only_rehearsal) and not m.operator.confirm(what):
         raise Cancelled
@@ -221,7 +221,8 @@ def _estimate(m: Migration) -> None:
     m.emit(Estimated("", total))
     m.emit(downtime)
     each = {one.step: round(one.seconds, 1) for one in found}
-    m.set_note("estimate", {"total": total, "downtime": downtime.seconds, "steps": each})
+    spread = {"least": downtime.least, "most": downtime.most} if downtime.most else {}
+    m.set_note("estimate", {"total": total, "downtime": downtime.seconds, "steps": each, **spread})
 
 
 def check(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, emit: Emit) -> Exit:

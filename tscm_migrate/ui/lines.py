@@ -26,7 +26,7 @@ from tscm_migrate.events import (
 )
 from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.ui.view_model import LOG_EVERY, Meter, waits
-from tscm_migrate.util.text import duration_text
+from tscm_migrate.util.text import duration_text, range_text
 
 
 def json_lines(event: Event) -> None:
@@ -160,8 +160,7 @@ def _(event: Estimated) -> str:
     basis = f" ({event.basis})" if event.basis else ""
     if event.step not in _TOTALS:
         return f"  about {duration_text(event.seconds)}: {event.step}{basis}"
-    most = f" to {duration_text(event.most)}" if event.most else ""
-    return f"  {_TOTALS[event.step]}: {duration_text(event.least if event.most else event.seconds)}{most}{basis}"
+    return f"  {_TOTALS[event.step]}: {range_text(event.seconds, event.least, event.most)}{basis}"
 
 
 @line_of.register
@@ -191,7 +190,8 @@ def _(event: RunFinished) -> str:
 def _completed(event: RunFinished) -> list[str]:
     """Return the end of a completed migration: its figures, the next steps, and last what still has to be done."""
     todo = f", {len(event.left)} left to do" if event.left else ""
-    planned = f" (estimated {duration_text(event.downtime_estimate)})" if event.downtime_estimate is not None else ""
+    expected = range_text(event.downtime_estimate, event.downtime_least, event.downtime_most)
+    planned = f" (estimated {expected})" if event.downtime_estimate is not None else ""
     asked = f" (and {duration_text(event.asked)} for your answers)" if event.asked >= 1 else ""
     figures = {
         "devices updated": "{} of {}".format(*event.devices) if event.devices else "none",

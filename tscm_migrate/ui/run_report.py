@@ -12,7 +12,7 @@ from tscm_migrate.events import state_text
 from tscm_migrate.ui import page
 from tscm_migrate.ui.page import clock
 from tscm_migrate.util.redact import one_line
-from tscm_migrate.util.text import duration_text, size_text
+from tscm_migrate.util.text import duration_text, range_text, size_text
 
 
 def render(told: dict[str, Any]) -> str:
@@ -22,6 +22,7 @@ def render(told: dict[str, Any]) -> str:
         r=told,
         charts=[timeline(session, told["downtime"]) for session in told["sessions"]],
         headline=headline(told),
+        estimated=estimate_text(told["estimate"]),
         passed=sum(check["severity"] == "ok" for check in told["checks"]),
         broken=broken(told),
     )
@@ -31,8 +32,9 @@ def headline(told: dict[str, Any]) -> str:
     """Return the result of a run in one sentence."""
     old, new, todo = told["old"], told["new"], len(told["to_do"])
     if told["state"] == "rehearsed":
-        took = (told["rehearsal"].get("downtime") or {}).get("seconds")
-        estimate = f" Estimated downtime: {duration_text(took)}." if took is not None else ""
+        found = told["rehearsal"].get("downtime") or {}
+        spread = (found["least"], found["most"]) if found.get("least", 0.0) < found.get("most", 0.0) else ()
+        estimate = f" Estimated downtime: {range_text(found['seconds'], *spread)}." if found else ""
         return f"The rehearsal succeeded, and its changes were undone.{estimate}"
     here = f"{new} serves at {told['address']}" if told["address"] else f"{new} serves"
     return {
@@ -57,6 +59,11 @@ def broken(told: dict[str, Any]) -> str:
 _TICKS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 _MOST_TICKS = 5
 _THINNEST = 0.6  # percent, so that a short step is seen
+
+
+def estimate_text(estimate: dict[str, Any]) -> str:
+    """Return the estimated downtime of a run, as a range where it is one."""
+    return range_text(estimate.get("downtime"), estimate.get("least"), estimate.get("most"))
 
 
 def timeline(session: dict[str, Any], downtime: dict[str, Any] | None) -> dict[str, Any]:
@@ -113,7 +120,7 @@ def text_lines(told: dict[str, Any]) -> list[str]:
     found += [f"  {what.replace('_', ' ')}: {value}" for what, value in told["responsible"].items() if value]
     if told["downtime"]:
         dns = ", which was a DNS outage for its clients" if told["downtime"].get("dns_outage") else ""
-        planned = f" (estimated {duration_text(told['estimate']['downtime'])})" if told["estimate"] else ""
+        planned = f" (estimated {estimate_text(told['estimate'])})" if told["estimate"] else ""
         back = told["downtime"].get("rollback")
         more = f"; at most {duration_text(back)} more for the rollback" if back is not None else ""
         found.append(f"  downtime {duration_text(told['downtime']['seconds'])}{planned}{dns}{more}")

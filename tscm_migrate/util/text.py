@@ -45,6 +45,13 @@ def duration_text(duration: timedelta | float | None) -> str:
     return " ".join(f"{number} {unit}" for number, unit in units[first : first + 2] if number)
 
 
+def range_text(seconds: float | None, least: float | None = None, most: float | None = None) -> str:
+    """Return an estimated duration: "9 s", or "8 s to 4 min" where `most` is given; "unknown" without any."""
+    if least is not None and most:
+        return f"{duration_text(least)} to {duration_text(most)}"
+    return "unknown" if seconds is None else duration_text(seconds)
+
+
 def parse_duration(text: object) -> timedelta:
     """Parse `90m`, `36h`, `2d`, `1w` or several of them together: `1d12h`.
 

@@ -67,14 +67,15 @@ def test_a_restart_is_estimated_by_the_last_start_and_what_came_before_it_in_the
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TSCM_STATE", str(tmp_path))
-    assert estimate.shutdown() == 5.0
+    first = estimate.restart(40.0, estimate.earlier())
+    assert (first.seconds, first.basis.partition(":")[0]) == (45.0, "usual")
     ran(tmp_path, "20260101-000000-aaaa", 41.0, 41.0)
     journal = Journal.create("20260102-000000-aaaa", tmp_path)
     journal.write("run-started", run="20260102-000000-aaaa", old="a", new="b")
     journal.write("noted", key="rehearsal", value={"took": {"come-back": 99.0}, "last_start": 30.0})
     journal.write("noted", key="rebooted", value="by the restore")
     assert estimate.earlier() == {"come-back": 41.0, "last start": 30.0, "reboot": 0.0}
-    assert estimate.shutdown() == 11.0
+    assert estimate.restart(40.0, estimate.earlier()) == Estimate("come-back", 51.0, "as rehearsed")
 
 
 PARTS = [
@@ -91,9 +92,30 @@ def test_before_a_rehearsal_the_downtime_is_a_range_with_its_reason_and_after_it
     assert "tscm-migrate rehearse --from a --to b" in found.basis
     event = estimate.estimated(found)
     assert (event.least, event.seconds, event.most) == (found.least, 70.0, found.most)
-    found = estimate.spread(PARTS, Rehearsal("2026-11-27T01:02:03+00:00", "run-1"), "")
-    assert found.least == found.most == 70.0
+    rehearsal = Rehearsal("2026-11-27T01:02:03+00:00", "run-1")
+    measured = [PARTS[0], Estimate("come-back", 60.0, "as in the last run"), Estimate("take-offline", 5.0, "usual")]
+    found = estimate.spread(measured, rehearsal, "")
+    assert found.least == found.most == 75.0, "a small part that is not measured makes no range"
     assert estimate.estimated(found).most == 0.0
+
+
+def test_after_a_rehearsal_it_is_a_range_where_a_large_part_was_not_measured() -> None:
+    found = estimate.spread(PARTS, Rehearsal("2026-11-27T01:02:03+00:00", "run-1"), "")
+    assert found.least < found.seconds == 70.0 < found.most
+    assert found.least > 10.0, "what was rehearsed does not vary"
+    assert found.basis == "as rehearsed by run run-1 at 2026-11-27T01:02 (not measured yet: come-back)"
+
+
+def test_the_last_estimate_before_the_cutover_is_what_the_end_is_compared_with() -> None:
+    before = {"total": 300.0, "downtime": 160.0, "least": 20.0, "most": 480.0, "steps": {"restore": 15.0}}
+    assert estimate.before_cutover({"estimate": before, "rehearsal": {"skipped": "why"}}) == before
+    rehearsed = {"seconds": 42.04, "least": 42.04, "most": 42.04}
+    found = estimate.before_cutover({"estimate": before, "rehearsal": {"downtime": rehearsed}})
+    assert found == {"total": 300.0, "downtime": 42.0, "steps": {"restore": 15.0}}
+    rehearsed["most"] = 90.0
+    found = estimate.before_cutover({"estimate": before, "rehearsal": {"downtime": rehearsed}})
+    assert (found["least"], found["most"]) == (42.0, 90.0)
+    assert estimate.before_cutover({}) == {}
 
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)

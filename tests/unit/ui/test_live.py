@@ -179,6 +179,15 @@ def test_a_completed_migration_ends_with_its_figures_and_what_to_do_next(capsys:
     ]
 
 
+def test_an_estimate_that_was_a_range_is_compared_as_a_range(capsys: pytest.CaptureFixture[str]) -> None:
+    event = RunFinished(
+        "r", "done", 30.0, downtime=9.3, host="b", address="10.1.1.43", downtime_estimate=78.0, downtime_least=8.0,
+        downtime_most=240.0,
+    )  # fmt: skip
+    lines.Plain()(event)
+    assert "  downtime         9.3 s (estimated 8 s to 4 min)\n" in capsys.readouterr().out
+
+
 def test_only_a_dry_run_prints_the_estimate_of_each_step(capsys: pytest.CaptureFixture[str]) -> None:
     for verb in ("migrate", "dry run"):
         plain = lines.Plain()

@@ -17,7 +17,7 @@ from tscm_migrate.migration.engine import BaseStep, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
 from tscm_migrate.migration.steps.staging import check_alone, the_archive
 from tscm_migrate.tsadmin import restore
-from tscm_migrate.util.text import duration_text
+from tscm_migrate.util.text import range_text
 
 _RECENT = 600.0  # seconds for which a check that one host has the old address is not repeated
 
@@ -153,7 +153,8 @@ def _ask(m: Migration) -> None:
     Raises:
         Cancelled: the answer was no, or there is no terminal to ask at.
     """
-    expected = duration_text(estimate.cutover(m).seconds)
+    found = estimate.estimated(estimate.cutover(m))
+    expected = range_text(found.seconds, found.least, found.most)
     if not m.operator.confirm(f"Take {m.old.name} offline now (estimated downtime {expected})?"):
         raise Cancelled(undone=True)
 

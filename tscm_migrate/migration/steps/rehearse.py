@@ -246,7 +246,7 @@ def _tell(m: Migration, took: dict[str, float]) -> dict[str, Any]:
     """Keep what the rehearsal took; emit and return the estimated downtime, and what a person has to prepare."""
     last_start = estimate.last_start(m.new) if m.restores_network else None
     if last_start is not None:
-        took["come-back"] = round(last_start + estimate.shutdown(), 1)
+        took[estimate.START] = last_start
     kept = _unchanged(m) if m.options.keep else {}
     estimate.keep(m.options.from_ or m.old.name, m.options.to, estimate.Rehearsal(_now(), m.run, dict(took), kept))
     found = estimate.cutover(m)
