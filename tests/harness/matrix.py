@@ -35,6 +35,7 @@ KILLED = -9
 VERBS = ("resume", "rollback")
 HOWS = ("kill", "off-old", "off-new")
 METHODS = ("tar", "sftp", "rsync")  # through the workstation, the same without a shell's bytes, and straight across
+NETWORKS = ("restore", "prepared")  # by tsadmin's restore, or written before the cutover
 # A rollback deletes no archive: what the new one was given stays there.
 _KEPT_BY_ROLLBACK = "new archives more"
 
@@ -50,9 +51,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Case:
-    """A point, the transfer's method, how the run is cut there, and what is said afterwards."""
+    """A point, the transfer's method, the network's, how the run is cut there, and what is said afterwards."""
 
     method: str
+    network: str
     how: str
     verb: str
     point: Point
@@ -60,7 +62,7 @@ class Case:
     def text(self) -> str:
         """One line."""
         where = f"{self.point.when:<6} {self.point.n:>3} {self.point.about}"
-        return f"{self.method:<5} {self.how:<7} {self.verb:<8} {where}"
+        return f"{self.method:<5} {self.network:<8} {self.how:<7} {self.verb:<8} {where}"
 
 
 @dataclass(frozen=True)
@@ -163,23 +165,39 @@ def lab(folder: Path, disk: str = "2g", **old: Any) -> NamespaceLab:
     return NamespaceLab(folder, old_profile(boot_seconds=0.2, **old), new_profile(boot_seconds=0.2), disk=disk)
 
 
-def _base_of(rig: Rig, method: str) -> Undisturbed:
-    rig.options = ("--method", method)
+Kind = tuple[str, str]  # method and network
+
+
+def _options(kind: Kind) -> tuple[str, ...]:
+    return ("--method", kind[0], "--network", kind[1])
+
+
+def _base_of(rig: Rig, kind: Kind) -> Undisturbed:
+    rig.options = _options(kind)
     return undisturbed(rig)
+
+
+def _bases(labs: Abreast, kinds: list[Kind]) -> dict[Kind, Undisturbed]:
+    found: dict[Kind, Undisturbed] = {}
+    for kind, base in labs.each(_base_of, kinds):
+        if isinstance(base, Broken):
+            raise base
+        found[kind] = base
+    return found
 
 
 def _try(rig: Rig, item: tuple[Case, Undisturbed]) -> Result:
     case, base = item
-    rig.options = ("--method", case.method)
+    rig.options = _options((case.method, case.network))
     return kill_at(rig, case.point, case.verb, base, case.how)
 
 
-def _cases(bases: dict[str, Undisturbed], asked: argparse.Namespace) -> list[Case]:
+def _cases(bases: dict[Kind, Undisturbed], asked: argparse.Namespace) -> list[Case]:
     first, _, last = asked.events.partition("-")
     return [
-        Case(method, how, verb, point)
-        for method, how, verb in product(bases, asked.how, asked.verb)
-        for point in bases[method].points
+        Case(*kind, how, verb, point)
+        for kind, how, verb in product(bases, asked.how, asked.verb)
+        for point in bases[kind].points
         if int(first) <= point.n <= int(last or first) and asked.about in point.about
     ]
 
@@ -187,11 +205,8 @@ def _cases(bases: dict[str, Undisturbed], asked: argparse.Namespace) -> list[Cas
 def results(asked: argparse.Namespace) -> Iterator[tuple[Case, Result]]:
     """Go through a share of the cases, several at the same time; see `main` for what can be asked."""
     with Abreast(asked.jobs, make_rig) as labs:
-        bases = dict(labs.each(_base_of, asked.method))
-        for base in bases.values():
-            if isinstance(base, Broken):
-                raise base
-        items = [(case, bases[case.method]) for case in share_of(_cases(bases, asked), asked.share)]
+        bases = _bases(labs, list(product(asked.method, asked.network)))
+        items = [(case, bases[case.method, case.network]) for case in share_of(_cases(bases, asked), asked.share)]
         for (case, _), found in labs.each(_try, items):
             if isinstance(found, Broken):
                 found = Result(case.point, case.verb, 0, 0, 0.0, ("the lab itself failed",), str(found))  # noqa: PLW2901
@@ -219,6 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verb", type=several(VERBS), default="all", help="resume,rollback")
     parser.add_argument("--how", type=several(HOWS), default="kill", help="kill,off-old,off-new or all")
     parser.add_argument("--method", type=several(METHODS), default="tar", help="tar,sftp,rsync or all")
+    parser.add_argument("--network", type=several(NETWORKS), default="all", help="restore,prepared or all")
     parser.add_argument("--share", default="1/1", help="2/7: every seventh point, from the second on")
     parser.add_argument("--events", default="0-9999", help="only these: FIRST-LAST")
     parser.add_argument("--about", default="", help="only events in whose name this is, such as transfer")
@@ -236,9 +252,12 @@ def main(argv: Sequence[str] | None = None, say: Callable[[str], Any] = sys.stdo
         count, bad = count + 1, bad + bool(result.wrong)
         if asked.out:
             with asked.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"method": case.method, "how": case.how, **asdict(result)}) + "\n")
+                file.write(
+                    json.dumps({"method": case.method, "network": case.network, "how": case.how, **asdict(result)})
+                    + "\n"
+                )
         mark = "ok " if not result.wrong else "BAD"
-        say(f"{mark} {case.text():<72} {result.seconds:5.1f} s  {'; '.join(result.wrong)}\n")
+        say(f"{mark} {case.text():<80} {result.seconds:5.1f} s  {'; '.join(result.wrong)}\n")
         if result.wrong:
             say("".join(f"    | {line}\n" for line in result.text.splitlines()))
         sys.stdout.flush()

@@ -7,7 +7,7 @@ file is replaced by a rename and synced; nothing else is run, and the settings a
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tscm_migrate.appliance import network
 from tscm_migrate.appliance.appliance import Appliance, quote
@@ -19,7 +19,7 @@ _FIX = "use --network restore, which lets tsadmin restore the network settings"
 
 @dataclass(frozen=True)
 class PreparedNetwork:
-    """A staged file: the live file that it replaces, its own path, its SHA-256, and how it was checked."""
+    """A staged file: the live file that it replaces, its own path, its SHA-256, and what checked it ("": nothing)."""
 
     live: str
     staged: str
@@ -40,10 +40,12 @@ def stage(appliance: Appliance, interface: str, wanted: WantedNetwork) -> Prepar
     except NotRewritable as why:
         raise ApplianceError(appliance.name, f"its network settings cannot be prepared: {why}; {_FIX}") from why
     folder, _, name = live.rpartition("/")
-    made = PreparedNetwork(live, f"{folder}/.tscm-migrate.{name}.staged", _hash(text), _CHECKER[kind_of(live)])
+    made = PreparedNetwork(live, f"{folder}/.tscm-migrate.{name}.staged", _hash(text), CHECKERS[kind_of(live)])
     script = f"set -eu; umask 077; cp -p {quote(live)} {quote(made.staged)}; cat > {quote(made.staged)}"
     appliance.run(script, sudo=True, stdin=text.encode(), display=f"write {made.staged}")
-    checked = appliance.run(_check(made, interface), sudo=True, check=False, display=f"check {made.staged}")
+    checked = appliance.run(check_script(made, interface), sudo=True, check=False, display=f"check {made.staged}")
+    if checked.status == _NO_CHECKER:
+        return replace(made, checked="")
     if checked.status != 0:
         unstage(appliance, made)
         raise ApplianceError(appliance.name, f"{made.checked} refuses the prepared settings: {checked.said}; {_FIX}")
@@ -54,25 +56,31 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_CHECKER = {"netplan": "netplan generate", "ifupdown": "ifup --no-act", "ifcfg": "sh -n", "keyfile": "nothing"}
+_NO_CHECKER = 75
+_NETPLAN, _IFUP, _SH, _NMCLI = "netplan generate", "ifup --no-act", "sh -n", "nmcli --offline"
+CHECKERS = {"netplan": _NETPLAN, "ifupdown": _IFUP, "ifcfg": _SH, "keyfile": _NMCLI}
 
 
-def _check(made: PreparedNetwork, interface: str) -> str:
-    """Return shell source that runs the system's own checker on the staged file, where it has one."""
+def check_script(made: PreparedNetwork, interface: str) -> str:
+    """Return shell source that runs the system's own checker on the staged file.
+
+    Its exit status is 0 if the file is valid, and 75 if the system has no such checker.
+    """
     staged, name = quote(made.staged), quote(made.live.rsplit("/", 1)[-1])
+    needed = f"command -v {made.checked.split()[0]} >/dev/null 2>&1 || exit {_NO_CHECKER}; "
     match made.checked:
         case "netplan generate":
-            return (
-                "command -v netplan >/dev/null 2>&1 || exit 0; d=$(mktemp -d) || exit 1; mkdir -p $d/etc/netplan; "
+            return needed + (
+                "d=$(mktemp -d) || exit 1; mkdir -p $d/etc/netplan; "
                 f"cp /etc/netplan/*.yaml $d/etc/netplan/ 2>/dev/null; cp {staged} $d/etc/netplan/{name}; "
                 "netplan generate --root-dir $d; r=$?; rm -rf $d; exit $r"
             )
         case "ifup --no-act":
-            ifup = f"ifup --no-act --force --interfaces={staged} {quote(interface)}"
-            return f"command -v ifup >/dev/null 2>&1 || exit 0; {ifup}"
-        case "sh -n":
-            return f"sh -n {staged}"
-    return ":"
+            return needed + f"ifup --no-act --force --interfaces={staged} {quote(interface)}"
+        case "nmcli --offline":  # since version 1.38; prints the connection as it was understood
+            tried = f"nmcli --offline connection add type dummy ifname d0 >/dev/null 2>&1 || exit {_NO_CHECKER}; "
+            return f"{needed}{tried}nmcli --offline connection modify connection.autoconnect yes < {staged} >/dev/null"
+    return f"sh -n {staged}"
 
 
 def move(appliance: Appliance, made: PreparedNetwork) -> None:

@@ -124,7 +124,8 @@ def _prepare(m: Migration) -> None:
     interface = next((i.name for i in m.new_facts.interfaces if i.address == m.new_facts_address), m.interface)
     made = prepared_network.stage(m.new, interface, wanted)
     m.set_note("prepared_network", asdict(made))
-    m.emit(Message(f"{m.new.name}: {made.staged} is ready, checked by {made.checked}"))
+    how = f"checked by {made.checked}" if made.checked else "not checked there: the appliance has no program for it"
+    m.emit(Message(f"{m.new.name}: {made.staged} is ready, {how}"))
 
 
 class CheckWindow(BaseStep):
