@@ -11,14 +11,14 @@ from tscm_migrate.errors import DialogueSilent, MigrateError, StateUnwritable, U
 from tscm_migrate.events import ActionFinished, ActionStarted, Message, StepFinished, StepStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tscm_migrate.migration.context import Action, Actions, Migration
+    from tscm_migrate.migration.journal import RunRecord
 
     Undo = dict[str, Any]
-    from collections.abc import Callable, Iterator
 
-
+_DONE_ALREADY = "it is done already"
 _LAST_LINES = 20  # lines of a dialogue with tsadmin that are shown when it could not be continued
 
 
@@ -232,6 +232,11 @@ _SKIP_REASONS: dict[str, Callable[[Migration], str]] = {
 }
 
 
+def applied(record: RunRecord, step: str) -> bool:
+    """Return whether a step had something to do in this run: a step that was skipped may have been done before."""
+    return record.skipped.get(step, _DONE_ALREADY) == _DONE_ALREADY
+
+
 def skip_reason(m: Migration, step: str) -> str:
     """Return why `step` yielded no action.
 
@@ -240,7 +245,7 @@ def skip_reason(m: Migration, step: str) -> str:
         step: the step's id.
     """
     found = _SKIP_REASONS.get(step)
-    return (found(m) if found else "") or "it is done already"
+    return (found(m) if found else "") or _DONE_ALREADY
 
 
 @contextlib.contextmanager

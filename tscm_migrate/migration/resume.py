@@ -17,7 +17,7 @@ from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, Usa
 from tscm_migrate.events import Emit, Message, RunStarted
 from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover
 from tscm_migrate.migration.context import Dialler, Migration, Operator, TimedOperator
-from tscm_migrate.migration.engine import Engine
+from tscm_migrate.migration.engine import Engine, applied
 from tscm_migrate.migration.finish import run_to_end
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.options import MigrateOptions
@@ -130,7 +130,9 @@ def _started(record: RunRecord, verb: str, both: Participants) -> RunStarted:
         return replace(bare, steps=steps, done=tuple(record.done), offline_since=offline)
     if verb != "rollback":
         return bare
-    undone = tuple(step for step in reversed(steps) if step[0] in record.started)
+    # A step that has nothing to undo, or did not apply to this run, is not shown.
+    shown = {step.id for step in plan.steps(dead=bool(both.source)) if step.revert_summary and applied(record, step.id)}
+    undone = tuple(step for step in reversed(steps) if step[0] in record.started and step[0] in shown)
     return replace(bare, steps=undone, offline_since=offline)
 
 

@@ -11,7 +11,7 @@ from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, RollbackIncomplete, UsageError
 from tscm_migrate.events import Emit, Message, RunFinished
 from tscm_migrate.migration import finish, journal, leftovers, plan, rediscover, resume, saved_settings
-from tscm_migrate.migration.engine import Engine
+from tscm_migrate.migration.engine import Engine, applied
 from tscm_migrate.util.text import number
 
 if TYPE_CHECKING:
@@ -74,7 +74,11 @@ def summary(engine: Engine) -> list[str]:
     fields = {
         "old": m.old.name, "new": m.new.name, "address": m.old.host.address, "known_hosts": m.new.host.known_hosts,
     }  # fmt: skip
-    what = [step.revert_summary.format(**fields) for step in steps if step.revert_summary]
+    what = [
+        step.revert_summary.format(**fields)
+        for step in steps
+        if step.revert_summary and applied(m.journal.record, step.id)
+    ]
     lines = [f"{number}. {line}" for number, line in enumerate(what, start=1)]
     return ["this will be undone, in this order:", *lines, f"archives that {m.old.name} has made are kept"]
 

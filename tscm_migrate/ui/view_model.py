@@ -139,7 +139,8 @@ class Board:
                 step = self._steps[event.step]
                 step.state, step.seconds = event.state, event.seconds
                 self._action, self._waiting, self._moving = "", None, None
-                if event.step == ONLINE and event.state == "done" and self.offline_since is not None:
+                serves = event.state == ("reverted" if event.step == OFFLINE else "done")
+                if event.step in {OFFLINE, ONLINE} and serves and self.offline_since is not None:
                     self._online = now
             case ActionStarted():
                 self._action, self._waiting, self._moving = f"{event.host}: {event.describes}", None, None

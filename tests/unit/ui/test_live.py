@@ -334,3 +334,11 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["event"] for one in told] == ["run_started", "checked", "step_started", "action_started", "said"]
     assert all(one["v"] == 1 and one["time"] for one in told)
+
+
+def test_the_downtime_ends_when_a_rollback_has_returned_the_old_appliance() -> None:
+    b = Board("rollback a → b", [("restore", "Restore"), ("take-offline", "Off")], 0.0, offline_since=-100.0)
+    b.take(StepStarted("take-offline", "undo: Off"), 5.0)
+    assert any(row.startswith("downtime so far") for row in shown(b, 6.0))
+    b.take(StepFinished("take-offline", "reverted", 3.0), 8.0)
+    assert "downtime 1:48" in shown(b, 60.0)

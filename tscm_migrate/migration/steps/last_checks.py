@@ -89,7 +89,7 @@ class PrepareNetwork(BaseStep):
 
     id = "prepare-network"
     title = "Prepare the old network settings on the new appliance"
-    revert_summary = "the prepared network settings are removed from {new}"
+    revert_summary = "remove the prepared network settings from {new}"
 
     def apply(self, m: Migration) -> Actions:
         """Stage the file and check it; it has no effect before it is moved into place."""
