@@ -95,8 +95,13 @@ REFUSALS: list[tuple[int, str, type[StoreError], str, str]] = [
     (301, error("PermanentRedirect"), StoreError, "region eu-north-1", "AWS_REGION"),
     (404, error("NoSuchBucket"), StoreError, "does not exist", "create it"),
     (507, error("QuotaExceeded"), StoreError, "full", "offsite prune"),
-    (403, "<html><body>Forbidden by the proxy</body></html>", StoreDenied, "may not", "s3:"),
-    (418, "<html><body>nothing of ours</body></html>", StoreError, "418", "endpoint"),
+    (403, "<html><body>Forbidden by the proxy</body></html>", StoreError, "403 is not an object store", "proxy"),
+    (407, "<!DOCTYPE html>\n<title>Proxy Authentication Required</title>", StoreError, "not an object store", "proxy"),
+    (403, error("InvalidObjectState"), StoreError, "cold storage", "restore-object"),
+    (400, error("KMS.DisabledException"), StoreError, "encryption key of the bucket", "kms:Decrypt"),
+    (403, "", StoreDenied, "may not", "s3:"),
+    (400, error("SomethingNew").replace("secret", "new"), StoreError, "new words", "SomethingNew"),
+    (418, "I am a teapot", StoreError, "418", "endpoint"),
 ]  # fmt: skip
 
 

@@ -84,6 +84,14 @@ _PLACE: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
         ("QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull", "EntityTooLarge", "507"), _FULL
     ),
+    "InvalidObjectState": (
+        "the object is archived in a cold storage class",
+        "restore it in the store first (aws s3api restore-object), and let no lifecycle rule move these objects",
+    ),
+    "KMS": (
+        "the encryption key of the bucket cannot be used",
+        "enable the key, and allow kms:Decrypt and kms:GenerateDataKey; the credentials came from {where}",
+    ),
     **dict.fromkeys(
         ("NotImplemented", "MethodNotAllowed", "501", "405"),
         ("the server cannot do this ({code})", "choose another server, or another kind of store"),
@@ -133,15 +141,17 @@ def refusal(status: int, body: str, account: Account, *, url: str, key: str, doi
     code = code_in(body)
     place = {"url": url, "key": key}
     answer = code or (str(status) if status else "")
+    if not code and status not in _BUSY and re.match(r"\s*<(?:!doctype )?html", body, re.IGNORECASE):
+        return not_a_store(account, status, **place)
     if passes(status, code):
         what = f"the server is busy or has an error ({answer})"
         return StoreUnavailable(detail=what, fix="run the same command again later", **place)
-    word = code or str(status)
+    word = "KMS" if code.startswith("KMS.") else code or str(status)
     for table, kind in ((_DENIED, StoreDenied), (_PLACE, StoreError)):
         if word in table:
             values = _values(account, body, doing=doing, url=url, answer=answer)
             what, fix = (text.format(**values) for text in table[word])
-            return kind(detail=what + (f" ({code})" if code else ""), fix=fix, **place)
+            return kind(detail=what + (f" ({answer})" if code else ""), fix=fix, **place)
     if code in {"NoSuchKey", "BlobNotFound"} or (status == 404 and not code):
         return ObjectMissing(detail="not there", **place)
     return _unclear(account, body, answer, place)
@@ -149,6 +159,7 @@ def refusal(status: int, body: str, account: Account, *, url: str, key: str, doi
 
 def _unclear(account: Account, body: str, answer: str, place: dict[str, str]) -> StoreError:
     fix = f"is the endpoint right? {account.endpoint}" if account.endpoint else "is the store's URL right?"
+    fix = f"see what the documentation of the store says about {answer}" if code_in(body) else fix
     message = outside(re.sub(r"<[^>]*>", " ", body), 120)
     detail = f"the server says {answer or 'nothing that could be understood'} {message}".strip()
     return StoreError(detail=detail, fix=fix, **place)
@@ -163,9 +174,10 @@ def _values(account: Account, body: str, *, doing: str, url: str, answer: str) -
     }  # fmt: skip
 
 
-def not_a_store(account: Account, *, url: str, key: str = "") -> StoreError:
+def not_a_store(account: Account, status: int = 0, *, url: str, key: str = "") -> StoreError:
     """Return the error for an answer that is not of a store: of a portal, a proxy or a web server."""
     where = f" at {account.endpoint}" if account.endpoint else ""
+    where += f" with {status}" if status else ""
     fix = "is the endpoint right, and does no proxy or login page stand before it?"
     return StoreError(detail=f"what answers{where} is not an object store", fix=fix, url=url, key=key)
 
