@@ -222,11 +222,19 @@ class MigrateOptions:
     def check(self) -> None:
         """Refuse options that exclude each other."""
         self._check_network()
-        if not self.encrypt and self.passphrase_file:
-            raise UsageError("--no-encrypt and --passphrase-file exclude each other", "leave one of them out")
+        self._check_archive()
+        self._check_times()
         if self.revert_after is not None and self.offline != "isolate":
             fix = "add --offline isolate: only an isolated appliance can reconnect by itself"
             raise UsageError(f"--revert-after cannot be used with --offline {self.offline}", fix)
+        for option, asked in _NEED_OLD_APPLIANCE.items():
+            if self.rescues and asked(self):
+                fix = "leave it out: the archive comes from elsewhere, the old appliance is not used"
+                raise UsageError(f"{option} cannot be used with --archive {self.archive}", fix)
+
+    def _check_archive(self) -> None:
+        if not self.encrypt and self.passphrase_file:
+            raise UsageError("--no-encrypt and --passphrase-file exclude each other", "leave one of them out")
         if self.archive != "new" and not self.encrypt:
             fix = "leave out --no-encrypt: it is for a new backup, and this archive exists already"
             raise UsageError(f"--no-encrypt cannot be used with --archive {self.archive}", fix)
@@ -234,15 +242,13 @@ class MigrateOptions:
             raise UsageError(
                 "--store can only be used with --archive offsite:…", "leave it out, or use --archive offsite:latest"
             )
+
+    def _check_times(self) -> None:
         if self.stage_at and not self.not_before:
             raise UsageError("--stage-at needs --not-before", "add the time at which the cutover may begin")
         if self.pause_before and self.yes:
             fix = "leave out --yes: the question before the cutover needs an answer at the terminal"
             raise UsageError("--pause-before and --yes exclude each other", fix)
-        for option, asked in _NEED_OLD_APPLIANCE.items():
-            if self.rescues and asked(self):
-                fix = "leave it out: the archive comes from elsewhere, the old appliance is not used"
-                raise UsageError(f"{option} cannot be used with --archive {self.archive}", fix)
 
     def _check_network(self) -> None:
         if self.bypass_netconf and self.force_apply_netconf:

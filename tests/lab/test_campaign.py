@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.harness.namespaces import NamespaceLab
     from tests.lab.conftest import MakeLab
-    from tscm_migrate.campaign.journal import Result
+    from tscm_migrate.campaign.journal import PairResult
 
 pytestmark = [*needed(900)]
 
@@ -87,7 +87,7 @@ class Site:
         lab.inventory.write_text(text)
         return lab
 
-    def work(self, job: Job) -> Result:
+    def work(self, job: Job) -> PairResult:
         """Run a job where its appliances are."""
         name = job.pair.partition("-")[0]
         lab = self.labs.get(name, self.labs["a"])

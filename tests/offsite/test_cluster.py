@@ -17,7 +17,7 @@ import pytest
 from tests.support.incoming import encrypted
 from tscm_migrate.campaign import plan as plans
 from tscm_migrate.campaign import run as running
-from tscm_migrate.campaign.journal import Result
+from tscm_migrate.campaign.journal import PairResult
 from tscm_migrate.demo.base import free_port
 from tscm_migrate.errors import Exit, UsageError
 from tscm_migrate.fleet.executors import Cluster, cluster, create_certificates
@@ -128,16 +128,16 @@ def test_only_mutual_tls_is_taken(tmp_path: Path) -> None:
         pass
 
 
-def migrated_once(job: Job) -> Result:
+def migrated_once(job: Job) -> PairResult:
     """Stand in for `pairs.work`: a lock for each pair, as on an appliance; the pair "c" loses its worker."""
     lock = Path(job.inventory) / f"{job.old}.{job.verb}"
     try:
         lock.touch(exist_ok=False)
     except FileExistsError:
-        return Result(job.pair, "refused", error=f"{job.old} is locked by an unfinished run")
+        return PairResult(job.pair, "refused", error=f"{job.old} is locked by an unfinished run")
     if (job.old, job.verb) == ("c-old", "migrate"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return Result(job.pair, "done", downtime=1.0, estimate=1.0)
+    return PairResult(job.pair, "done", downtime=1.0, estimate=1.0)
 
 
 def test_a_pair_whose_worker_is_killed_is_not_migrated_by_another(
@@ -160,10 +160,10 @@ def test_a_pair_whose_worker_is_killed_is_not_migrated_by_another(
     assert sum(process.poll() is None for process in processes) >= 2, "scheduler and one worker are left"
 
 
-def lost_with_its_worker(job: Job) -> Result:
+def lost_with_its_worker(job: Job) -> PairResult:
     """Stand in for `pairs.work`; every worker that gets a job is killed."""
     os.kill(os.getpid(), signal.SIGKILL)
-    return Result(job.pair, "done")
+    return PairResult(job.pair, "done")
 
 
 @pytest.mark.parametrize("lost", ["workers", "scheduler"])

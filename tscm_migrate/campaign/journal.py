@@ -26,7 +26,7 @@ GOOD = ("done", "attention")
 
 
 @dataclass(frozen=True)
-class Result:
+class PairResult:
     """How a pair's last command ended.
 
     Args:
@@ -72,8 +72,8 @@ class State:
     windows: dict[str, list[str]] = field(default_factory=dict)
     waves: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
-    rehearsed: dict[str, Result] = field(default_factory=dict)
-    migrated: dict[str, Result] = field(default_factory=dict)
+    rehearsed: dict[str, PairResult] = field(default_factory=dict)
+    migrated: dict[str, PairResult] = field(default_factory=dict)
     failed_before: set[str] = field(default_factory=set)  # pairs that failed before the last resume, and not since
 
     def apply(self, event: str, at: str, data: dict[str, Any]) -> None:
@@ -120,7 +120,7 @@ class CampaignJournal:
             raise StateUnwritable(str(path), error.strerror or str(error)) from error
         self.state.apply(event, at, json.loads(line)["data"])
 
-    def result(self, event: str, result: Result) -> None:
+    def result(self, event: str, result: PairResult) -> None:
         """Append the result of a rehearsal ("rehearsed") or of a migration ("migrated")."""
         self.write(event, **asdict(result))
 
@@ -163,7 +163,7 @@ def names(*, root: Path | None = None) -> list[str]:
     return []
 
 
-def _result(data: dict[str, Any]) -> Result:
-    known = {one.name for one in fields(Result)}
+def _result(data: dict[str, Any]) -> PairResult:
+    known = {one.name for one in fields(PairResult)}
     given = {name: value for name, value in data.items() if name in known}
-    return Result(**{**given, "left": tuple(given.get("left", ()))})
+    return PairResult(**{**given, "left": tuple(given.get("left", ()))})

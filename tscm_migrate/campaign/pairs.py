@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tscm_migrate.campaign.journal import GOOD, Result
+from tscm_migrate.campaign.journal import GOOD, PairResult
 from tscm_migrate.errors import Exit, MigrateError
 from tscm_migrate.migration import journal, locks, run_list
 from tscm_migrate.util import redact
@@ -67,7 +67,7 @@ class Job:
         return [*tool, "--from", self.old, "--to", self.new, *asked, *site, *self.words]
 
 
-def work(job: Job, *, watch: Callable[[str, Mapping[str, Any]], None] | None = None) -> Result:
+def work(job: Job, *, watch: Callable[[str, Mapping[str, Any]], None] | None = None) -> PairResult:
     """Run a job to its end; return its result, also where it failed.
 
     Args:
@@ -133,25 +133,32 @@ def _read(
                 watch(pair, event)
 
 
-def _result(job: Job, status: int, seen: dict[str, Any], said: str, *, killed: str) -> Result:
+def _result(job: Job, status: int, seen: dict[str, Any], said: str, *, killed: str) -> PairResult:
     finished, error = seen.get("run_finished", {}), seen.get("error", {})
-    state = _STATES.get(Exit(status), "failed") if status in set(Exit) else "failed"
-    if state == "interrupted":
-        with contextlib.suppress(MigrateError):
-            state = journal.read(str(seen.get("run", job.run)))[0].state
     if killed or status < 0 or (not finished and not error):
         state = "unfinished" if seen.get("run") else "failed"
+    else:
+        state = _state(status, str(seen.get("run", job.run)))
     if job.verb == "rehearse":
         state = "done" if state in {"done", "attention"} else "not-ready"
     message = str(error.get("message", ""))[:1000] or killed
     if state not in {"done", "attention"} and not message:
         message = said.splitlines()[0][:1000] if said else f"it ended with exit status {status}"
-    return Result(
+    return PairResult(
         job.pair, state, run=str(seen.get("run", job.run)), exit_code=status if status >= 0 else None,
         seconds=finished.get("seconds"), downtime=finished.get("downtime"), estimate=seen.get("estimate"),
         error=message, remedy=str(error.get("remedy", ""))[:1000], left=tuple(map(str, finished.get("held", ()))),
         machine=socket.gethostname(),
     )  # fmt: skip
+
+
+def _state(status: int, run: str) -> str:
+    """Return the state of a run that has ended, by its exit status; of an interrupted one, by its journal."""
+    state = _STATES.get(Exit(status), "failed") if status in set(Exit) else "failed"
+    if state == "interrupted":
+        with contextlib.suppress(MigrateError):
+            return journal.read(run)[0].state
+    return state
 
 
 def last_run(old: str, new: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.campaign import pairs
-from tscm_migrate.campaign.journal import GOOD, CampaignJournal, Result
+from tscm_migrate.campaign.journal import GOOD, CampaignJournal, PairResult
 from tscm_migrate.campaign.pairs import Job
 from tscm_migrate.errors import ClusterLost, Exit
 from tscm_migrate.events import state_text
@@ -55,7 +55,7 @@ class Campaign:
     tell: Callable[[str], None]
     watch: Callable[[str, Mapping[str, Any]], None] | None = None
     executor: Executor | None = None
-    work: Callable[..., Result] = pairs.work
+    work: Callable[..., PairResult] = pairs.work
     teach: Callable[[Pair], bool] | None = None
     clock: Clock = field(default_factory=Clock)
     last_run: Callable[[str, str], tuple[str, str]] = pairs.last_run
@@ -106,14 +106,15 @@ class Campaign:
         jobs = [self._job(pair, "rehearse") for pair in open_pairs]
         for result in self._all(jobs, _REHEARSAL_JOBS):
             self.journal.result("rehearsed", result)
-        for pair in open_pairs:
-            result = self.journal.state.rehearsed[pair.name]
-            if not result.good and self.teach is not None and self.teach(pair):
+        for pair in self._not_ready(open_pairs):
+            if self.teach is not None and self.teach(pair):
                 self.journal.result("rehearsed", replace(self._one(self._job(pair, "rehearse")), pair=pair.name))
-        for pair in open_pairs:
-            result = self.journal.state.rehearsed[pair.name]
-            if not result.good:
-                self.tell(f"{pair.name} will not be started: {result.error}")
+        for pair in self._not_ready(open_pairs):
+            self.tell(f"{pair.name} will not be started: {self.journal.state.rehearsed[pair.name].error}")
+
+    def _not_ready(self, pairs: list[Pair]) -> list[Pair]:
+        """Return the pairs whose rehearsal has failed."""
+        return [pair for pair in pairs if not self.journal.state.rehearsed[pair.name].good]
 
     # ------------------------------------------------------------------ waves
 
@@ -146,7 +147,7 @@ class Campaign:
         for pair in begun:
             run, state = self._settled(pair)
             if state in GOOD:
-                self._record(Result(pair.name, state, run))
+                self._record(PairResult(pair.name, state, run))
             elif state in {"unfinished", "running"}:
                 jobs.append(replace(self._job(pair, "resume"), run=run, words=()))
         at_once = max(wave.jobs for wave in self.plan.waves)
@@ -195,7 +196,7 @@ class Campaign:
         self.journal.write("started", pair=job.pair)
         return True
 
-    def _record(self, result: Result) -> None:
+    def _record(self, result: PairResult) -> None:
         self.journal.result("migrated", result)
         self.tell(describe(result))
 
@@ -242,17 +243,19 @@ class Campaign:
         inventory, timeout = self.journal.state.inventory, self.plan.pair_timeout
         return Job(pair.name, pair.old, pair.new, verb, pair.words, inventory=inventory, timeout=timeout)
 
-    def _one(self, job: Job) -> Result:
+    def _one(self, job: Job) -> PairResult:
         return next(iter(self._all([job], 1)))
 
-    def _all(self, jobs: list[Job], at_once: int, admit: Callable[[Job], bool] = lambda _job: True) -> Iterable[Result]:
+    def _all(
+        self, jobs: list[Job], at_once: int, admit: Callable[[Job], bool] = lambda _job: True
+    ) -> Iterable[PairResult]:
         work = self.work if self.executor is not None or self.watch is None else partial(self.work, watch=self.watch)
         stop = pairs.stopping.set
         for outcome in run_pool(jobs, work, jobs=at_once, executor=self.executor, admit=admit, on_stop=stop):
             if outcome.value is not None:
                 yield outcome.value
             else:  # a worker that died: the run may be unfinished, and only a resume may touch it
-                yield Result(outcome.item.pair, "unfinished", outcome.item.run, error=str(outcome.error)[:1000])
+                yield PairResult(outcome.item.pair, "unfinished", outcome.item.run, error=str(outcome.error)[:1000])
 
 
 def begin(plan: CampaignPlan, plan_path: str, inventory: str) -> CampaignJournal:
@@ -270,7 +273,7 @@ def begin(plan: CampaignPlan, plan_path: str, inventory: str) -> CampaignJournal
     return made
 
 
-def describe(result: Result) -> str:
+def describe(result: PairResult) -> str:
     """Return one line about a pair's result."""
     parts = [f"{result.pair}: {state_text(result.state)}"]
     if result.downtime is not None:
@@ -284,5 +287,5 @@ def describe(result: Result) -> str:
     return "; ".join(parts)
 
 
-def _good(result: Result | None) -> bool:
+def _good(result: PairResult | None) -> bool:
     return result is not None and result.good

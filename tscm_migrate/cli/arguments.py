@@ -33,13 +33,9 @@ def for_invoke(words: list[str], root: Collection) -> list[str]:
         UsageError: no command, a group has no such command, or an option is given twice.
     """
     before, rest = _leading(_old_options(words, ""))
-    if rest[:1] == ["help"]:
-        rest = [*rest[1:], "--help"] if rest[1:] not in ([], ["help"]) else ["--help"]
-    rest = _old_names(rest)
+    rest = _old_names(_help_first(rest))
     if not rest:
-        if unknown := [word for word in before if word.partition("=")[0] in {*_HARMLESS, "--json"}]:
-            raise UsageError(f"missing command after {unknown[0]}", "tscm-migrate --help")
-        return before
+        return _without_command(before)
     rest = _old_options(rest, rest[0])
     if rest[0] in root.collections:
         rest = _in_group(rest, root.collections[rest[0]])
@@ -47,11 +43,28 @@ def for_invoke(words: list[str], root: Collection) -> list[str]:
             return rest
     if _HELP & set(rest[1:]) or _HELP & set(before):  # before a missing argument takes it for its value
         return ["--help", *(word for word in rest[:1] if word not in CORE)]
-    core = [word for word in before if word in CORE]
     rest += [word for word in before if word not in CORE]
     if rest[0] in root.task_names:
         rest = _for_task(rest, root[rest[0]])
-    return [*core, *rest]
+    return [*(word for word in before if word in CORE), *rest]
+
+
+def _help_first(words: list[str]) -> list[str]:
+    """Read `help COMMAND` as `COMMAND --help`."""
+    if words[:1] != ["help"]:
+        return words
+    return ["--help"] if words[1:] in ([], ["help"]) else [*words[1:], "--help"]
+
+
+def _without_command(words: list[str]) -> list[str]:
+    """Return the options of a command line that has no command.
+
+    Raises:
+        UsageError: an option belongs to a command.
+    """
+    if unknown := [word for word in words if word.partition("=")[0] in {*_HARMLESS, "--json"}]:
+        raise UsageError(f"missing command after {unknown[0]}", "tscm-migrate --help")
+    return words
 
 
 def _for_task(words: list[str], task: Any) -> list[str]:
@@ -155,18 +168,24 @@ def _positional(words: list[str], task: Any) -> list[str]:
     if name == "prompts.explain":
         rest = _each_set(rest)
     arguments = task.get_arguments()
-    required = sum(argument.positional for argument in arguments)
-    valued = {_flag(one) for argument in arguments if argument.takes_value for one in argument.names}
     many = any(argument.kind is list for argument in arguments if argument.names[0] == trailing)
     option = _flag(trailing)
     if not many and any(word.partition("=")[0] == option for word in rest):
         return words
+    required = sum(argument.positional for argument in arguments)
     given: list[str] = []
-    for at, word in enumerate(rest):
-        free = not word.startswith("-") and not (at and rest[at - 1] in valued)
-        required -= free
-        given += [option, word] if free and required < 0 and (many or option not in given) else [word]
+    for word, is_free in zip(rest, _free(rest, arguments), strict=True):
+        required -= is_free
+        given += [option, word] if is_free and required < 0 and (many or option not in given) else [word]
     return [name, *given]
+
+
+def _free(words: list[str], arguments: list[Argument]) -> list[bool]:
+    """Return for each word whether it is neither an option nor the value of one."""
+    valued = {_flag(name) for argument in arguments if argument.takes_value for name in argument.names}
+    return [
+        not word.startswith("-") and before not in valued for before, word in zip(["", *words], words, strict=False)
+    ]
 
 
 def _flag(name: str) -> str:

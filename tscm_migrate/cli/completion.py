@@ -9,6 +9,7 @@ import contextlib
 import json
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,16 +114,21 @@ def _for_task(task: Any, words: list[str], given: list[str]) -> Iterator[str]:
         yield from _values(waiting, task, given)
         return
     taking = {flag for flag, one in by_flag.items() if one.takes_value}
-    free = [word for at, word in enumerate(words) if not word.startswith("-") and not (at and words[at - 1] in taking)]
+    free = sum(not word.startswith("-") and before not in taking for before, word in pairwise(["", *words]))
     places = [one for one in arguments if one.positional]
     places += [one for one in arguments if option_name(one) == task.trailing]
-    if places and (len(free) < len(places) or places[-1].kind is list):
-        yield from _values(places[min(len(free), len(places) - 1)], task, given)
+    if places and (free < len(places) or places[-1].kind is list):
+        yield from _values(places[min(free, len(places) - 1)], task, given)
+    yield from _words(_options([one for one in arguments if one not in places], words))
+    yield "--help\tShow the help of this command"
+
+
+def _options(arguments: list[Argument], words: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the options that can still be given, with their help."""
     for one in arguments:
         flag = f"--{'no-' * (one.kind is bool and one.default is True)}{option_name(one)}"
-        if one not in places and (one.kind is list or flag not in words):
-            yield from _words([(flag, one.help or "")])
-    yield "--help\tShow the help of this command"
+        if one.kind is list or flag not in words:
+            yield flag, one.help or ""
 
 
 def _values(argument: Argument, task: Any, given: list[str]) -> Iterator[str]:

@@ -78,24 +78,27 @@ def command(task: Any, name: str) -> str:
     """
     arguments = task.get_arguments()
     places = [one for one in arguments if one.positional or option_name(one) == task.trailing]
-    own = [one for one in arguments if one not in places and option_name(one) not in _GLOBAL]
-    shared = [one for one in arguments if one not in places and option_name(one) in _GLOBAL]
-    words = [placed(one, task) for one in places]
+    options = [one for one in arguments if one not in places]
+    words = [placed(one, task) for one in places] + (["[options]"] if options else [])
     about, examples = parts(task)
-    lines = [" ".join(["Usage: tscm-migrate", name, *words, *(["[options]"] if own or shared else [])]), ""]
-    lines += _fitting(about)
-    for title, chosen in {"Arguments": places, **_by_subject(own, task), "Global options": shared}.items():
-        rows = [(placed(one, task) if one in places else flags(one, task), one.help or "") for one in chosen]
-        lines += ["", f"{title}:", *columns(rows)] if rows else []
+    lines = [" ".join(["Usage: tscm-migrate", name, *words]), "", *_fitting(about)]
+    lines += _titled("Arguments", [(placed(one, task), one.help or "") for one in places])
+    for title, chosen in _by_subject(options, task).items():
+        lines += _titled(title, [(flags(one, task), one.help or "") for one in chosen])
     lines += ["", "Examples:", *(_example(line) for line in examples)] if examples else []
     return "\n".join(lines)
 
 
 def _by_subject(options: list[Argument], task: Any) -> dict[str, list[Argument]]:
-    """Return the options by the titles of the task's subjects; those without a subject below "Options"."""
+    """Return the options by the titles of the task's subjects, those without one below "Options", global ones last."""
     by_name = {option_name(one): one for one in options}
+    shared = [by_name.pop(name) for name in list(by_name) if name in _GLOBAL]
     titles = {title: [by_name.pop(name) for name in names if name in by_name] for title, names in task.subjects.items()}
-    return {**titles, "Options": list(by_name.values())}
+    return {**titles, "Options": list(by_name.values()), "Global options": shared}
+
+
+def _titled(title: str, rows: list[tuple[str, str]]) -> list[str]:
+    return ["", f"{title}:", *columns(rows)] if rows else []
 
 
 def placed(argument: Argument, task: Any) -> str:

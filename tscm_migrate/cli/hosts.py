@@ -82,10 +82,14 @@ def source(site: Inventory, host: Host, key: str) -> str:
         return site.source_of(host.name, key)
     if key == "address" or (key in _KEYS and getattr(host, _KEYS[key]) != getattr(site.pattern, _KEYS[key])):
         return "command line"
+    return f"{site.path.name} defaults.{key}" if site.path and _has_default(site, key) else DEFAULT
+
+
+def _has_default(site: Inventory, key: str) -> bool:
+    """Return whether the inventory's [defaults] have a value for a key; one in a table is TABLE.KEY."""
     table, _, inner = key.partition(".")
-    given = site.raw.get("defaults", {}).get(table, {} if inner else None)
-    known = given is not None and (not inner or inner in given)
-    return f"{site.path.name} defaults.{key}" if site.path and known else DEFAULT
+    given = site.raw.get("defaults", {}).get(table)
+    return inner in (given or {}) if inner else given is not None
 
 
 def _text(value: object) -> str:

@@ -94,13 +94,12 @@ def _complete(given: Answers) -> Answers:
         raise UsageError("not running in a terminal, so can't ask", "add --old ADDRESS --new ADDRESS")
     old = given.old or _ask("address of the old appliance")
     new = given.new or _ask("address of the new appliance")
-    places = {(spec.address, spec.port or 22) for spec in (parse(old), parse(new))}
-    if len(places) == 1:
-        raise UsageError(
-            f"both appliances are at {parse(old).address}", "use two addresses: --old ADDRESS --new ADDRESS"
-        )
-    wanted = attended and not given.old and not all(parse(one).user for one in (old, new))
-    user = given.user or (_ask("user to log in as", "threatstop") if wanted else "threatstop")
+    specs = (parse(old), parse(new))
+    if len({(spec.address, spec.port or 22) for spec in specs}) == 1:
+        raise UsageError(f"both appliances are at {specs[0].address}", "use two addresses: --old ADDRESS --new ADDRESS")
+    user = given.user or "threatstop"
+    if attended and not (given.user or given.old) and not all(spec.user for spec in specs):
+        user = _ask("user to log in as", user)
     return replace(given, old=old, new=new, user=user)
 
 

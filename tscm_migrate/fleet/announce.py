@@ -64,16 +64,12 @@ def announced(settings: Settings, outcomes: Sequence[PullOutcome], emit: Emit) -
         done = True
     finally:
         failed = [outcome for outcome in outcomes if outcome.value is None or outcome.value.failed]
-        told = (
-            offsite_views.pull_summary(outcomes)
-            if outcomes
-            else "nothing was due\n"
-            if done
-            else "it was interrupted\n"
-        )
+        text = "nothing was due\n" if done else "it was interrupted\n"
+        if outcomes:
+            text = offsite_views.pull_summary(outcomes)
         bad = bool(failed) or not done
-        _ping(ping, "/fail" if bad else "", told, emit)
-        if bad and urls and (problem := notify.message(urls, _title(outcomes, failed), told)):
+        _ping(ping, "/fail" if bad else "", text, emit)
+        if bad and urls and (problem := notify.message(urls, _title(outcomes, failed), text)):
             emit(Message(f"notify: {problem}", "warning"))
 
 

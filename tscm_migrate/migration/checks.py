@@ -16,7 +16,7 @@ from tscm_migrate.transfer import routing
 from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from tscm_migrate.model import Host
     from tscm_migrate.options import MigrateOptions
@@ -301,11 +301,17 @@ def isolation(s: PreflightInput) -> Iterator[Finding]:
     if own and ip_address(address) not in own:
         text = f"{name} has no interface with {address}, so its timer cannot check whether another host is there"
         yield Finding("isolate-impossible", "error", text, remedy, firm=True)
-    there = s.old.tools
-    lacks = "ip" if "ip" not in there else "" if {"arping", "ping"} & {*there} or ":" in address else "arping and ping"
-    if there and lacks:
+    lacks = _missing_for_isolation(s.old.tools, address)
+    if s.old.tools and lacks:
         text = f"{name} lacks {lacks}: it cannot leave its address, or check whether another host is there"
         yield Finding("isolate-impossible", "error", text, f"install it there; or {remedy}", firm=True)
+
+
+def _missing_for_isolation(tools: Collection[str], address: str) -> str:
+    """Return which programs an appliance lacks to leave its address, and to look whether another host is there."""
+    if "ip" not in tools:
+        return "ip"
+    return "" if ":" in address or {"arping", "ping"} & {*tools} else "arping and ping"
 
 
 def tools(s: PreflightInput) -> Iterator[Finding]:

@@ -91,15 +91,10 @@ def recover(engine: Engine, error: BaseException, began: float, *, undo: bool) -
     """
     m, begun_steps = engine.m, engine.to_roll_back()
     interrupted = isinstance(error, KeyboardInterrupt)
-    reason = f"by {error}" if interrupted and str(error) else "by the operator" if interrupted else str(error)
+    reason = f"by {str(error) or 'the operator'}" if interrupted else str(error)
     if undo and begun_steps and can_roll_back(engine):
-        why = f"interrupted {reason}; " if interrupted else ""
-        m.emit(Message(f"{why}undoing all changes", "warning"))
-        try:
-            with m.interrupts.rolling_back():
-                engine.roll_back()
-        except (Exception, KeyboardInterrupt) as second:  # noqa: BLE001 - the final state is reported in any case
-            reason = f"{reason}; and while changes were undone: {str(second) or 'interrupted'}"
+        m.emit(Message(f"{f'interrupted {reason}; ' if interrupted else ''}undoing all changes", "warning"))
+        reason += _roll_back(engine)
     if not engine.to_roll_back():
         lines = end_run(engine, _outcome(error), began, kept=_parts(engine, error))
         if interrupted:
@@ -108,12 +103,27 @@ def recover(engine: Engine, error: BaseException, began: float, *, undo: bool) -
             raise Interrupted(lines[0], again) from error
         raise error
     end_run(engine, "interrupted", began)
+    raise Interrupted(reason, _what_to_do_after(m, error)) from error
+
+
+def _roll_back(engine: Engine) -> str:
+    """Undo all steps; return what prevented it as the end of a sentence, or ""."""
+    try:
+        with engine.m.interrupts.rolling_back():
+            engine.roll_back()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the final state is reported in any case
+        return f"; and while changes were undone: {str(error) or 'interrupted'}"
+    return ""
+
+
+def _what_to_do_after(m: Migration, error: BaseException) -> str:
+    """Return how to continue or undo a run that is left half-way."""
     remedy = f"undo it: tscm-migrate rollback {m.run}"
     if not m.only_rehearsal:
         remedy = f"continue: tscm-migrate resume {m.run}; or {remedy}"
     if isinstance(error, MigrateError) and error.retry is Retry.AFTER_REMEDY and (first := error.remedy()):
-        remedy = f"{first}; then {remedy}"  # without it, a resume would fail at the same point
-    raise Interrupted(reason, remedy) from error
+        return f"{first}; then {remedy}"  # without it, a resume would fail at the same point
+    return remedy
 
 
 def _parts(engine: Engine, error: BaseException) -> tuple[str, ...]:
@@ -146,33 +156,43 @@ def end_run(
     own = round(time.monotonic() - began - waited, 3)
     completed = how in {"done", "attention"}
     then = completion.next_steps(m, rollback_data=has_rollback_data(m.journal.record)) if completed else ()
-    over = how in {"done", "attention"} or not engine.to_roll_back()
-    if over and how not in {"done", "attention"}:
+    over = completed or not engine.to_roll_back()
+    if over and not completed:
         lines = (*lines, *unreachable(m))
     plain: list[str] = []
     try:
         plain = left_in_plain_text(m)
-        ours = [one for one in m.reachable if one.name in m.journal.record.locked]  # else they are another run's
-        leftovers.clear_secrets(*ours)
-        if over:
-            # After a completed run they are kept for its rollback; see `rollback.forget`.
-            if m.new in ours and m.new.connected:
-                undone = how not in {"done", "attention"} and may_have_rollback_data(engine)
-                saved_settings.remove(m.new, rehearsal_only=not undone)
-            locks.release(m)
+        _clean_up(engine, over=over, completed=completed)
         m.journal.write(
             "run-ended", outcome=how, standing=[*lines, *plain], left=list(left), next=list(then), seconds=own,
             asked=waited,
         )  # fmt: skip
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end is reported in any case
         m.emit(Message(f"while ending the run: {error}", "warning"))
-    if over and how in {"failed", "cancelled", "interrupted", "rolled-back"} and not lines and not left:
-        lines = ("all changes were undone", *kept) if m.journal.record.reverted else ("nothing was changed",)
+    if over and not completed and not lines and not left:
+        lines = _all_undone(m, kept)
     lines = (*lines, *plain)
     total = m.journal.record.total_seconds or own
     figures = completion.figures(m) if completed else {}
     m.emit(RunFinished(m.run, how, total, downtime(m), lines, tuple(left), next=then, asked=waited, **figures))
     return lines
+
+
+def _all_undone(m: Migration, kept: tuple[str, ...]) -> tuple[str, ...]:
+    return ("all changes were undone", *kept) if m.journal.record.reverted else ("nothing was changed",)
+
+
+def _clean_up(engine: Engine, *, over: bool, completed: bool) -> None:
+    """Remove secrets from both appliances; at the end of a run also the locks and settings that it has saved."""
+    m = engine.m
+    ours = [one for one in m.reachable if one.name in m.journal.record.locked]  # else they are another run's
+    leftovers.clear_secrets(*ours)
+    if over:
+        # After a completed run they are kept for its rollback; see `rollback.forget`.
+        if m.new in ours and m.new.connected:
+            undone = not completed and may_have_rollback_data(engine)
+            saved_settings.remove(m.new, rehearsal_only=not undone)
+        locks.release(m)
 
 
 @dataclass
@@ -220,11 +240,7 @@ def downtime(m: Migration) -> float | None:
 
 def left_to_do(m: Migration) -> list[str]:
     """Return what is left for the operator to do, as lines."""
-    left = [f"device {name}: {result['detail'] or 'its update failed'}"
-            for name, result in sorted(m.get_note("devices", {}).items()) if not result["ok"]]  # fmt: skip
-    if m.get_note("devices_unknown"):
-        left.append("the devices are unknown: update each of them (tsadmin update NAME)")
-    left += [
+    left = _devices_left_to_update(m) + [
         f"check {m.new.name}: its restore printed {line!r}" for line in m.get_note("restored", {}).get("failures", ())
     ]
     left += [f"{row['name']}: was {row['was']}, is {row['has']}" for row in m.get_note("parity", []) if not row["same"]]
@@ -238,6 +254,14 @@ def left_to_do(m: Migration) -> list[str]:
     if m.options.bypass_netconf:
         names = ", ".join(sorted(m.get_note("devices", {}))) or "every device"
         left.append(f"point the logging of {names} to {m.new.host.address} (syslog, UDP 514)")
+    return left
+
+
+def _devices_left_to_update(m: Migration) -> list[str]:
+    results = sorted(m.get_note("devices", {}).items())
+    left = [f"device {name}: {one['detail'] or 'its update failed'}" for name, one in results if not one["ok"]]
+    if m.get_note("devices_unknown"):
+        left.append("the devices are unknown: update each of them (tsadmin update NAME)")
     return left
 
 

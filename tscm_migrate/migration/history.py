@@ -13,10 +13,11 @@ from tscm_migrate.util.private import state_folder
 from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tscm_migrate.errors import MigrateError
-    from tscm_migrate.migration.journal import JournalEntry
+    from tscm_migrate.migration.journal import JournalEntry, RunRecord
     from tscm_migrate.model import Host
 
 
@@ -59,24 +60,29 @@ def lines(run: str, root: Path | None = None) -> tuple[list[str], MigrateError |
     shown = [f"run {run}: {state_text(state)}"]
     shown += [f"{record.old} → {record.new}, begun {record.began}"] if record.began else []
     shown.append(f"kept in {(root or state_folder()) / 'runs' / run}")
+    shown += _step_lines(entries)
+    if state != "running":
+        shown += _how_it_ended(record, entries)
+        if not damage and locks.unfinished(run, root):
+            shown.append(f"continue: tscm-migrate resume {run}; or undo it: tscm-migrate rollback {run}")
+    return [redact.one_line(text) for text in shown], None if state == "running" else damage
+
+
+def _step_lines(entries: Sequence[JournalEntry]) -> list[str]:
+    """Return a line for each entry that has one; a step that had nothing to do is shown once, as skipped."""
     skipped = {entry.data["step"] for entry in entries if entry.event == "step-done" and "skipped" in entry.data}
     skipped -= {entry.data.get("step") for entry in entries if entry.event == "action-started"}
-    shown += [
-        text
-        for entry in entries
-        if (text := _line(entry)) and not (entry.event == "step-started" and entry.data["step"] in skipped)
-    ]
-    if state == "running":
-        return [redact.one_line(text) for text in shown], None
-    if record.outcome:
-        ended = next(entry.data for entry in reversed(entries) if entry.event == "run-ended")
-        shown += [f"total {duration_text(record.total_seconds)}", *ended.get("standing", [])]
-        shown += [f"next: {line}" for line in ended.get("next", [])]
-    else:
-        shown += finish.remaining_state_of(record)
-    if not damage and locks.unfinished(run, root):
-        shown.append(f"continue: tscm-migrate resume {run}; or undo it: tscm-migrate rollback {run}")
-    return [redact.one_line(text) for text in shown], damage
+    shown = [one for one in entries if one.event != "step-started" or one.data["step"] not in skipped]
+    return [text for entry in shown if (text := _line(entry))]
+
+
+def _how_it_ended(record: RunRecord, entries: Sequence[JournalEntry]) -> list[str]:
+    """Return a run's total time, what it left and what is next; of an unfinished run what it has left until now."""
+    if not record.outcome:
+        return finish.remaining_state_of(record)
+    ended = next(entry.data for entry in reversed(entries) if entry.event == "run-ended")
+    following = [f"next: {line}" for line in ended.get("next", [])]
+    return [f"total {duration_text(record.total_seconds)}", *ended.get("standing", []), *following]
 
 
 def _line(entry: JournalEntry) -> str:

@@ -57,14 +57,24 @@ def who_is(trace: HostTraits, known: KnownTraits) -> str:
         return "new"
     if trace.mark and trace.mark.run == known.run and trace.mark.role in {"old", "new"}:
         return trace.mark.role
-    for was, is_now in (((known.old.machine_id, known.new.machine_id), trace.machine_id),
-                        ((known.old.boot, known.new.boot), trace.boot)):  # fmt: skip
-        if is_now and is_now in was and was[0] != was[1]:
-            return "old" if is_now == was[0] else "new"
+    if who := _by_machine(trace, known):
+        return who
     if trace.shown in known.old_keys and (trace.holds or not known.restoring):
         return "old"
     # The old appliance went offline with this run's lock, which only this tool removes.
     return "new" if known.restoring and known.locked_old else ""
+
+
+def _by_machine(trace: HostTraits, known: KnownTraits) -> str:
+    """Return "old" or "new" by the machine id, else by the boot id; "" if both appliances have the same, or neither."""
+    was_and_is = (
+        ((known.old.machine_id, known.new.machine_id), trace.machine_id),
+        ((known.old.boot, known.new.boot), trace.boot),
+    )
+    for (old, new), is_now in was_and_is:
+        if is_now and is_now in {old, new} and old != new:
+            return "old" if is_now == old else "new"
+    return ""
 
 
 def known_traits(m: Migration) -> KnownTraits:
@@ -107,23 +117,7 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
         HostKeyError: the host key belongs to neither. NotComeBack: the new appliance is needed and does not answer.
         WouldCollide: the old appliance answers, in a run that restores it as dead.
     """
-    record = m.journal.record
-    restarting = "restore-network" in record.started and "come-back" not in record.done
-    limit = timeout if timeout is not None else (m.policy.reboot_timeout if restarting else _SOON)
-    began = time.monotonic()
-    while True:
-        seen, refused = _look_again(m)
-        waited = time.monotonic() - began
-        if refused is not None and (waited > limit or not need_new):
-            raise refused
-        if "new" in seen or not need_new:
-            break
-        _close(seen)
-        if waited > limit:
-            addresses = " and ".join(dict.fromkeys([m.new.host.address, m.old.host.address]))
-            raise NotComeBack(m.new.name, f"it did not answer at {addresses} within {duration_text(limit)}")
-        m.emit(Waiting(f"for {m.new.name} to answer", waited, limit, m.new.name))
-        time.sleep(_PAUSE)
+    seen = _look_until(m, need_new=need_new, limit=_limit(m) if timeout is None else timeout)
     if "new" in seen:
         _adopt(m, seen["new"])
     if "old" in seen:
@@ -137,6 +131,31 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
         for who, one in (("old", m.old), ("new", m.new)) if one in m.reachable
     )))  # fmt: skip
     return "old" in seen
+
+
+def _limit(m: Migration) -> float:
+    """Return for how many seconds the new appliance is waited for: longer if it is restarting."""
+    record = m.journal.record
+    restarting = "restore-network" in record.started and "come-back" not in record.done
+    return m.policy.reboot_timeout if restarting else _SOON
+
+
+def _look_until(m: Migration, *, need_new: bool, limit: float) -> dict[str, LocatedHost]:
+    """Look for both appliances, again and again for `limit` seconds if the new one is needed and does not answer."""
+    began = time.monotonic()
+    while True:
+        seen, refused = _look_again(m)
+        waited = time.monotonic() - began
+        if refused is not None and (waited > limit or not need_new):
+            raise refused
+        if "new" in seen or not need_new:
+            return seen
+        _close(seen)
+        if waited > limit:
+            addresses = " and ".join(dict.fromkeys([m.new.host.address, m.old.host.address]))
+            raise NotComeBack(m.new.name, f"it did not answer at {addresses} within {duration_text(limit)}")
+        m.emit(Waiting(f"for {m.new.name} to answer", waited, limit, m.new.name))
+        time.sleep(_PAUSE)
 
 
 def _adopt(m: Migration, found: LocatedHost) -> None:

@@ -43,7 +43,6 @@ def build(
         finished: the run's last event, if it is at hand.
     """
     first = next((e.data for e in entries if e.event == "run-started"), {})
-    ended = next((e for e in reversed(entries) if e.event == "run-ended"), None)
     notes = {**first.get("notes", {}), **record.notes}
     ever = {**notes, **_undone(entries)}
     found = _sessions(entries)
@@ -56,17 +55,11 @@ def build(
         "verb": found[-1]["verb"] if found else "migrate",
         "old": first.get("old", ""),
         "new": first.get("new", ""),
-        "outcome": (finished.outcome if finished else record.outcome) or "unfinished",
-        "state": record.state if record.outcome or not finished else finished.outcome,
-        "began": entries[0].at if entries else "",
-        "ended": ended.at if ended else (entries[-1].at if entries else ""),
-        "seconds": record.total_seconds,
-        "asked": sum(float(e.data.get("asked") or 0.0) for e in entries if e.event == "run-ended"),
+        **_ending(record, entries, finished),
+        "asked": _asked(entries),
         "estimate": estimate.before_cutover(notes) if notes.get("estimate") else {},
         "address": (notes.get("facts_after") or {}).get("address", ""),
         "downtime": _downtime(ever, found, entries),
-        "standing": list(finished.held if finished else (ended.data.get("standing", []) if ended else [])),
-        "next": list(finished.next if finished else (ended.data.get("next", []) if ended else [])),
         "sessions": found,
         "checks": checks,
         "acknowledged": [c for c in checks if c.get("allowed")],
@@ -74,7 +67,7 @@ def build(
         "archives": _archives(ever),
         "devices": _devices(notes),
         "parity": notes.get("parity", []),
-        "to_do": _to_do(notes, record, finished, ended),
+        "to_do": _to_do(notes, record, finished, _last_end(entries)),
         "warnings": _warnings(commands),
         "commands": list(commands),
         "options": record.options,
@@ -83,6 +76,31 @@ def build(
     }
     clean: dict[str, Any] = redact.tree(data)
     return clean
+
+
+def _last_end(entries: Sequence[JournalEntry]) -> JournalEntry | None:
+    return next((entry for entry in reversed(entries) if entry.event == "run-ended"), None)
+
+
+def _ending(record: RunRecord, entries: Sequence[JournalEntry], finished: RunFinished | None) -> dict[str, Any]:
+    """Return when the run began and ended, its outcome, what it left, and what to do next."""
+    ended = _last_end(entries)
+    data = ended.data if ended else {}
+    last = ended or (entries[-1] if entries else None)
+    return {
+        "outcome": (finished.outcome if finished else record.outcome) or "unfinished",
+        "state": record.state if record.outcome or not finished else finished.outcome,
+        "began": entries[0].at if entries else "",
+        "ended": last.at if last else "",
+        "seconds": record.total_seconds,
+        "standing": list(finished.held if finished else data.get("standing", [])),
+        "next": list(finished.next if finished else data.get("next", [])),
+    }
+
+
+def _asked(entries: Sequence[JournalEntry]) -> float:
+    """Return for how many seconds the run and its resumes waited for the operator's answers."""
+    return sum(float(entry.data.get("asked") or 0.0) for entry in entries if entry.event == "run-ended")
 
 
 def _undone(entries: Sequence[JournalEntry]) -> dict[str, Any]:
@@ -145,12 +163,17 @@ def _sessions(entries: Iterable[JournalEntry]) -> list[dict[str, Any]]:
         elif "step" in entry.data:
             _take(session, entry)
     for session in found:
-        session["seconds"] = session.pop("own", None) or _seconds(session["began"], session["ended"])
-        for step in session["steps"]:
-            step["seconds"] = _seconds(step["began"], step["ended"])
-            if step["state"] == "done" and not step["actions"]:
-                step["state"] = "skipped"  # there was nothing to do
+        _add_times(session)
     return found
+
+
+def _add_times(session: dict[str, Any]) -> None:
+    """Add to a session and to its steps how long they took."""
+    session["seconds"] = session.pop("own", None) or _seconds(session["began"], session["ended"])
+    for step in session["steps"]:
+        step["seconds"] = _seconds(step["began"], step["ended"])
+        if step["state"] == "done" and not step["actions"]:
+            step["state"] = "skipped"  # there was nothing to do
 
 
 def _take(session: dict[str, Any], entry: JournalEntry) -> None:

@@ -265,15 +265,7 @@ def preflight(both: Participants, found: list[HostSurvey], options: MigrateOptio
         Refused: a check failed, and was not allowed with --allow.
     """
     emit(StepStarted("preflight", "Preflight checks"))
-    findings = [finding for identity in found for finding in identity.findings]
-    if findings:
-        findings = history.explained(findings, both.old.host, both.new.host)
-    else:
-        old, new = found
-        situation = checks.PreflightInput(
-            old.facts, new.facts, both.old.host, both.new.host, options, old.answers, old.pinned, old.inside
-        )
-        findings = passed_checks.run(situation, disaster_checks.CHECKS if both.restore_source else checks.CHECKS)
+    findings = _findings(both, found, options)
     for finding in findings:
         allowed = _allowed(finding, options)
         emit(Checked(finding.name, finding.severity, finding.text, finding.remedy, allowed, finding.firm))
@@ -287,6 +279,18 @@ def preflight(both: Participants, found: list[HostSurvey], options: MigrateOptio
     passed = sum(finding.severity == "ok" for finding in findings)
     emit(StepFinished("preflight", "done", 0.0, f"{passed} of {len(findings)} checks passed"))
     return findings
+
+
+def _findings(both: Participants, found: list[HostSurvey], options: MigrateOptions) -> list[checks.Finding]:
+    """Run the checks; where an appliance could not be looked at, return why instead."""
+    findings = [finding for identity in found for finding in identity.findings]
+    if findings:
+        return history.explained(findings, both.old.host, both.new.host)
+    old, new = found
+    situation = checks.PreflightInput(
+        old.facts, new.facts, both.old.host, both.new.host, options, old.answers, old.pinned, old.inside
+    )
+    return passed_checks.run(situation, disaster_checks.CHECKS if both.restore_source else checks.CHECKS)
 
 
 def _allowed(finding: checks.Finding, options: MigrateOptions) -> bool:

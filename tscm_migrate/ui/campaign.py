@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from tscm_migrate.campaign.journal import State
+    from tscm_migrate.campaign.journal import PairResult, State
     from tscm_migrate.campaign.plan import CampaignPlan
 
 _HEAD = ("WAVE", "PAIR", "STATE", "ESTIMATED", "DOWNTIME", "TOTAL", "RUN")
@@ -43,19 +43,24 @@ def rows(plan: CampaignPlan, state: State) -> Iterator[dict[str, Any]]:
     for wave, pair in plan.pairs():
         done, rehearsed = state.migrated.get(pair.name), state.rehearsed.get(pair.name)
         result = done or (rehearsed if rehearsed and not rehearsed.good else None)
-        if result is not None:
-            shown = result.state
-        else:
-            shown = "started" if pair.name in state.started else "rehearsed" if rehearsed else "waiting"
+        waiting = "started" if pair.name in state.started else "rehearsed" if rehearsed else "waiting"
         estimate = (done.estimate if done else None) or (rehearsed.estimate if rehearsed else None)
         yield {
-            "wave": wave.name, "pair": pair.name, "old": pair.old, "new": pair.new, "state": shown,
-            "estimate": estimate, "downtime": done.downtime if done else None,
-            "seconds": done.seconds if done else None, "run": result.run if result else "",
-            "error": redact.one_line(result.error) if result else "",
-            "remedy": redact.one_line(result.remedy) if result else "",
-            "left": [redact.one_line(one) for one in result.left] if result else [],
+            "wave": wave.name, "pair": pair.name, "old": pair.old, "new": pair.new,
+            "state": result.state if result else waiting, "estimate": estimate,
+            "downtime": done.downtime if done else None, "seconds": done.seconds if done else None,
+            **_of_result(result),
         }  # fmt: skip
+
+
+def _of_result(result: PairResult | None) -> dict[str, Any]:
+    """Return run id, error, remedy and what is left of a migration or of a failed rehearsal; empty before either."""
+    if result is None:
+        return {"run": "", "error": "", "remedy": "", "left": []}
+    return {
+        "run": result.run, "error": redact.one_line(result.error), "remedy": redact.one_line(result.remedy),
+        "left": [redact.one_line(one) for one in result.left],
+    }  # fmt: skip
 
 
 def as_dicts(plan: CampaignPlan, state: State) -> dict[str, Any]:

@@ -61,15 +61,16 @@ class Plain:
             self._preflight = event.step == "preflight"
         if (self._quiet and not _matters(event)) or self._is_detail(event):
             return ""
-        if isinstance(event, Progress):
-            return f"  {self._meter.text(event)}" if self._meter.due(event, now) else ""
-        if isinstance(event, Waiting) and not self._verbose:
-            return line_of(event) if self._due(event, now) else ""
-        if isinstance(event, CommandRun) and self._verbose:
-            return f"    {event.host}$ {event.display} [{event.status}, {duration_text(event.seconds)}]"
-        if isinstance(event, Checked):
-            before, self._advice = self._advice, event.remedy
-            return line_of(replace(event, remedy="")) if event.remedy == before else line_of(event)
+        match event:
+            case Progress():
+                return f"  {self._meter.text(event)}" if self._meter.due(event, now) else ""
+            case Waiting() if not self._verbose:
+                return line_of(event) if self._due(event, now) else ""
+            case CommandRun() if self._verbose:
+                return f"    {event.host}$ {event.display} [{event.status}, {duration_text(event.seconds)}]"
+            case Checked():
+                before, self._advice = self._advice, event.remedy
+                return line_of(replace(event, remedy="")) if event.remedy == before else line_of(event)
         return line_of(event)
 
     def _is_detail(self, event: Event) -> bool:

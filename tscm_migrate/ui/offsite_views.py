@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tscm_migrate.offsite.catalog import Catalog, Copy
     from tscm_migrate.offsite.freshness import HostStatus
     from tscm_migrate.offsite.prune import Leftovers, Pruning
+    from tscm_migrate.offsite.pull import Pulled
 
 
 _NAMED = 200
@@ -157,21 +158,26 @@ def pull_summary(outcomes: Sequence[PullOutcome]) -> str:
     """Return what was stored, and a table of the failures with their remedies."""
     if not outcomes:
         return "nothing to do: every newest copy is young enough\n"
-    failed = [outcome for outcome in outcomes if outcome.value is None]
-    if len(outcomes) == 1 and not failed and outcomes[0].value and not outcomes[0].value.seen:
+    failed = [one for one in outcomes if one.value is None]
+    pulled = [one.value for one in outcomes if one.value is not None]
+    if any(one.seen for one in pulled):
+        return _dry_run(pulled, failed)
+    if len(outcomes) == 1 and not failed:
         return _single(outcomes[0]) + _not_stored(outcomes)
-    seen = [o.value for o in outcomes if o.value is not None and o.value.seen]
-    if seen:
-        told = "".join(f"{one.host}: would pull {', '.join(one.seen)}\n" for one in seen)
-        return told + "".join(f"{o.item.host.name}: {_why(o)}\n  {_remedy(o)}\n" for o in failed)
-    stored = [o.value for o in outcomes if o.value is not None and o.value.outcome == "stored"]
-    already = len(outcomes) - len(failed) - len(stored)
-    size = size_text(sum(pulled.size for pulled in stored))
+    stored = [one for one in pulled if one.outcome == "stored"]
+    already = len(pulled) - len(stored)
+    size = size_text(sum(one.size for one in stored))
     text = f"{len(outcomes)} hosts: {len(stored)} stored ({size}), {already} already there"
     if not failed:
         return text + "\n" + _not_stored(outcomes)
     reasons = by_reason((o.item.host.name, o.error) for o in failed if o.error is not None)
     return f"{text}, {len(failed)} FAILED\n{reasons}{_not_stored(outcomes)}"
+
+
+def _dry_run(pulled: Sequence[Pulled], failed: Sequence[PullOutcome]) -> str:
+    """Return what would be pulled from each host, and why that is not known of others."""
+    planned = "".join(f"{one.host}: would pull {', '.join(one.seen)}\n" for one in pulled if one.seen)
+    return planned + "".join(f"{one.item.host.name}: {_why(one)}\n  {_remedy(one)}\n" for one in failed)
 
 
 def _not_stored(outcomes: Sequence[PullOutcome]) -> str:

@@ -21,6 +21,13 @@ _SECRET = 4  # characters; a shorter answer, such as y or n, is not a secret
 _MOST_TRIES = 3
 
 
+def _framed(shown: Sequence[str]) -> list[str]:
+    """Return the last lines that an appliance has printed, cleaned, each behind a bar."""
+    lines = redact.outside("\n".join(shown), lines=True).splitlines()
+    left_out = [f"  | … {len(lines) - _MOST_LINES} lines before"] if len(lines) > _MOST_LINES else []
+    return [*left_out, *(f"  | {line}" for line in lines[-_MOST_LINES:])]
+
+
 @dataclass(frozen=True)
 class Terminal:
     """Asks on stderr and reads stdin; if `attended` is False, every question is answered with "no"."""
@@ -40,12 +47,9 @@ class Terminal:
         """
         if not self.attended:
             return None
-        lines = redact.outside("\n".join(shown), lines=True).splitlines()
-        left_out = [f"  | … {len(lines) - _MOST_LINES} lines before"] if len(lines) > _MOST_LINES else []
-        framed = [*left_out, *(f"  | {line}" for line in lines[-_MOST_LINES:])]
         what = "asks" if understood.kind else "asks something that no dialect knows"
         with paused():
-            self._tell("\n".join([f"\n{host} {what}:", "  +----", *framed, "  +----"]))
+            self._tell("\n".join([f"\n{host} {what}:", "  +----", *_framed(shown), "  +----"]))
             if understood.kind is not None:
                 self._tell(f"  known as {understood.kind}; Enter types {redact.outside(understood.shown or '')!r}")
             elif understood.suggestion is not None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tscm_migrate.events import ActionStarted, Checked, Estimated, Event, Message, RunFinished, RunStarted, StepStarted
 from tscm_migrate.ui.console import say
 from tscm_migrate.util.text import duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SEVERITIES = (("error", "Error"), ("warning", "Warning"), ("info", "Info"), ("ok", "ok"))
 
@@ -58,14 +63,18 @@ class PlanView:
         all_of = "all " if passed == len(self._checks) else f"{passed} of "
         found = [f"Checks: {all_of}{len(self._checks)} passed" if passed else "Checks"]
         advice = ""
-        for severity, word in _SEVERITIES:
-            for one in self._checks:
-                if one.severity == severity and (severity != "ok" or self._outcome == "done"):
-                    found.append(f"  {word:<8} {one.name}{' (acknowledged)' if one.allowed else ''}: {one.text}")
-                    given = "" if one.allowed or one.remedy == advice else one.remedy
-                    found += [f"           {given}"] if given else []
-                    advice = one.remedy
+        for word, one in self._by_severity():
+            found.append(f"  {word:<8} {one.name}{' (acknowledged)' if one.allowed else ''}: {one.text}")
+            given = "" if one.allowed or one.remedy == advice else one.remedy
+            found += [f"           {given}"] if given else []
+            advice = one.remedy
         return found
+
+    def _by_severity(self) -> Iterator[tuple[str, Checked]]:
+        """Yield the checks with the word for their severity, the worst first; passed ones only of a complete plan."""
+        for severity, word in _SEVERITIES:
+            if severity != "ok" or self._outcome == "done":
+                yield from ((word, one) for one in self._checks if one.severity == severity)
 
     def _plan(self) -> list[str]:
         if not self._steps:
@@ -77,12 +86,15 @@ class PlanView:
             actions = self._actions.get(step.step, [])
             found.append(f"{number:>3}. {step.title}{time if actions else '  (nothing to do)'}")
             found += [f"       {action.host}: {action.describes}" for action in actions]
+        return found + self._downtime()
+
+    def _downtime(self) -> list[str]:
         total, without = self._estimates.get(""), self._estimates.get("downtime")
-        if total and without:
-            outage = any(c.name == "dns-outage" and c.severity != "ok" for c in self._checks)
-            dns = ", which is a DNS outage for its clients" if outage else ""
-            least, most = duration_text(without.least), duration_text(without.most)
-            downtime = f"{least} to {most}" if without.most else duration_text(without.seconds)
-            found += ["", f"Estimated: {duration_text(total.seconds)} total, {downtime} downtime{dns}."]
-            found += [f"Downtime: {without.basis}."] if without.basis else []
-        return found
+        if not (total and without):
+            return []
+        outage = any(c.name == "dns-outage" and c.severity != "ok" for c in self._checks)
+        dns = ", which is a DNS outage for its clients" if outage else ""
+        least, most = duration_text(without.least), duration_text(without.most)
+        downtime = f"{least} to {most}" if without.most else duration_text(without.seconds)
+        basis = [f"Downtime: {without.basis}."] if without.basis else []
+        return ["", f"Estimated: {duration_text(total.seconds)} total, {downtime} downtime{dns}.", *basis]

@@ -6,13 +6,16 @@ The data is what `migration.report` returns.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.events import state_text
 from tscm_migrate.ui import page
 from tscm_migrate.ui.page import clock
 from tscm_migrate.util.redact import one_line
 from tscm_migrate.util.text import duration_text, range_text, size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def render(told: dict[str, Any]) -> str:
@@ -118,15 +121,8 @@ def text_lines(told: dict[str, Any]) -> list[str]:
         f"  {clock(told['began'])} to {clock(told['ended'])} UTC, total {duration_text(told['seconds'])}{asked}",
     ]
     found += [f"  {what.replace('_', ' ')}: {value}" for what, value in told["responsible"].items() if value]
-    if told["downtime"]:
-        dns = ", which was a DNS outage for its clients" if told["downtime"].get("dns_outage") else ""
-        planned = f" (estimated {estimate_text(told['estimate'])})" if told["estimate"] else ""
-        back = told["downtime"].get("rollback")
-        more = f"; at most {duration_text(back)} more for the rollback" if back is not None else ""
-        found.append(f"  downtime {duration_text(told['downtime']['seconds'])}{planned}{dns}{more}")
-    for session in told["sessions"]:
-        found += [f"  {session['verb']}:"] if len(told["sessions"]) > 1 else []
-        found += [_step_line(step) for step in session["steps"]]
+    found += [_downtime_line(told)] if told["downtime"] else []
+    found += _step_lines(told["sessions"])
     found += [f"  archive {a['name']} ({size_text(a['size'])}) SHA-256 {a['sha256']}" for a in told["archives"]]
     found += [f"  acknowledged: {c['name']}: {c['text']}" for c in told["acknowledged"]]
     if told["devices"]:
@@ -137,6 +133,22 @@ def text_lines(told: dict[str, Any]) -> list[str]:
     found += [f"  {line}" for line in told["standing"]]
     found += [f"  next: {line}" for line in told["next"]]
     return [one_line(line) for line in found]
+
+
+def _downtime_line(told: dict[str, Any]) -> str:
+    downtime = told["downtime"]
+    dns = ", which was a DNS outage for its clients" if downtime.get("dns_outage") else ""
+    planned = f" (estimated {estimate_text(told['estimate'])})" if told["estimate"] else ""
+    back = downtime.get("rollback")
+    more = f"; at most {duration_text(back)} more for the rollback" if back is not None else ""
+    return f"  downtime {duration_text(downtime['seconds'])}{planned}{dns}{more}"
+
+
+def _step_lines(sessions: list[dict[str, Any]]) -> Iterator[str]:
+    for session in sessions:
+        if len(sessions) > 1:
+            yield f"  {session['verb']}:"
+        yield from (_step_line(step) for step in session["steps"])
 
 
 def _step_line(step: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from tscm_migrate.campaign import plan as plans
 from tscm_migrate.campaign import run as running
-from tscm_migrate.campaign.journal import CampaignJournal, Result, State, names
+from tscm_migrate.campaign.journal import CampaignJournal, PairResult, State, names
 from tscm_migrate.errors import CampaignMissing, Exit, JournalDamaged, PlanInvalid
 from tscm_migrate.ui import campaign as ui
 
@@ -62,13 +62,13 @@ class Rig:
         self.takes = timedelta(minutes=1)
         self.crash: Callable[[Job], None] = lambda _job: None
 
-    def work(self, job: Job) -> Result:
+    def work(self, job: Job) -> PairResult:
         with self.lock:
             self.jobs.append((job.pair[0], job.verb, self.now))
             self.now += self.takes
         self.crash(job)
         state = self.fates.get(f"{job.pair[0]}_{job.verb}", "done")
-        return Result(
+        return PairResult(
             job.pair,
             state,
             f"run-{job.pair[0]}",
@@ -237,7 +237,7 @@ def test_a_run_that_another_process_works_on_is_waited_for(rig: Callable[..., Ri
     one = rig()
     campaign = one.campaign()
     campaign.journal.write("started", pair="a-old → a-new")
-    campaign.journal.result("rehearsed", Result("a-old → a-new", "done"))
+    campaign.journal.result("rehearsed", PairResult("a-old → a-new", "done"))
     one.runs = {"a": ("run-a", "running")}
     looks = []
 
@@ -279,7 +279,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from tscm_migrate.campaign import plan, run
-from tscm_migrate.campaign.journal import Result
+from tscm_migrate.campaign.journal import PairResult
 from tscm_migrate.ui import campaign as ui
 
 chosen = plan.load(Path(sys.argv[1]), datetime.now(UTC))
@@ -288,7 +288,7 @@ board = ui.CampaignBoard(chosen)
 def work(job, watch=None):
     for n in range(200):
         watch(job.pair, {"event": "step_started", "step": f"step-{n}", "title": "x" * 200})
-    return Result(job.pair, "done", f"run-{job.pair}", downtime=60.0, estimate=61.0, error="y" * 500)
+    return PairResult(job.pair, "done", f"run-{job.pair}", downtime=60.0, estimate=61.0, error="y" * 500)
 
 one = run.Campaign(chosen, run.begin(chosen, sys.argv[1], ""), board.tell, board.watch, work=work)
 assert one.run() == 0
@@ -374,7 +374,7 @@ def finished(one: Rig) -> running.Campaign:
 def test_the_page_shows_hostile_texts_as_text_and_every_pair(rig: Callable[..., Rig]) -> None:
     one = rig("any", a_migrate="failed")
     campaign = one.campaign()
-    campaign.journal.result("migrated", Result("b-old → b-new", "failed", error="<script>alert(1)</script>\x1b[2J"))
+    campaign.journal.result("migrated", PairResult("b-old → b-new", "failed", error="<script>alert(1)</script>\x1b[2J"))
     text = ui.page_text(one.plan, campaign.journal.state)
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
@@ -392,7 +392,7 @@ def test_the_page_is_for_the_operator_only(rig: Callable[..., Rig], tmp_path: Pa
 def test_what_an_appliance_says_looks_like_no_line_of_the_campaign(rig: Callable[..., Rig]) -> None:
     made = rig()
     forged = "it broke\nended: all is well\x1b[2J\n    what to do: rm -rf /"
-    result = Result(("a-old → a-new"), "failed", "run-a", error=forged, remedy=forged, left=(forged,))
+    result = PairResult(("a-old → a-new"), "failed", "run-a", error=forged, remedy=forged, left=(forged,))
     journal = CampaignJournal(made.plan.name)
     journal.result("migrated", result)
     text = f"{ui.status_text(made.plan, journal.state)}\n{running.describe(result)}"

@@ -12,7 +12,7 @@ from tests.support import browser
 from tests.unit.campaign.test_campaign import NOW, PLAN
 from tests.unit.ui.test_report import RUN, a_run
 from tscm_migrate.campaign import plan as plans
-from tscm_migrate.campaign.journal import Result, State
+from tscm_migrate.campaign.journal import PairResult, State
 from tscm_migrate.migration import report
 from tscm_migrate.offsite.catalog import Copy
 from tscm_migrate.offsite.freshness import HostStatus
@@ -96,7 +96,7 @@ def campaign_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file.write_text(PLAN.format(stop=1), encoding="utf-8")
     plan, state = plans.load(file, NOW), State()
     for name, seconds in (("a", 90.0), ("b", 30.0), ("c", 600.0)):
-        result = Result(f"{name}-old → {name}-new", "failed" if name == "b" else "done", RUN, seconds=seconds)
+        result = PairResult(f"{name}-old → {name}-new", "failed" if name == "b" else "done", RUN, seconds=seconds)
         state.migrated[result.pair] = result
     made = folder / "index.html"
     made.write_text(campaign.page_text(plan, state), encoding="utf-8")

@@ -64,9 +64,7 @@ class RehearseRestore(BaseStep):
 
     def apply(self, m: Migration) -> Actions:
         """Run the rehearsal from its beginning; an interrupted one is undone first."""
-        if not m.options.rehearsal or m.get_note("rehearsal") or {*_AWAY} & {*m.journal.record.started}:
-            return
-        if RehearseRestore.id not in m.journal.record.started and _kept(m):  # a plan: nothing is captured yet
+        if _not_needed(m):
             return
         name, command = m.new.name, restore.command(m.new, _to_its_end(m))
         if m.get_note("rehearsal_before"):
@@ -84,12 +82,7 @@ class RehearseRestore(BaseStep):
             )
             if not news:
                 break
-        if m.restore_source is None or m.get_note("old_files"):
-            yield Action(name, "compare the device files with the old appliance's", lambda: _compare(m, seen))
-        if m.restores_network and not (m.options.force_apply_netconf or m.options.prepares_network):
-            until = restore.command(m.new, _to_the_network(m))
-            what = f"run `{until}` up to its question about the network, and abort there"
-            yield Action(name, what, lambda: _look(m, seen))
+        yield from _looks(m, seen)
         yield Action(name, "restore its own settings, host keys and devices, and resume its updates", lambda: _back(m))
         if seen["passes"]:
             m.set_note("rehearsal", seen | _tell(m, seen["took"]))
@@ -98,6 +91,25 @@ class RehearseRestore(BaseStep):
         """Undo an unfinished rehearsal."""
         if undo and not m.get_note("rehearsal"):
             yield Action(m.new.name, "restore its state before the rehearsal", lambda: _back(m, undo))
+
+
+def _not_needed(m: Migration) -> bool:
+    """Whether there is nothing to rehearse: it was not asked for, was done, or the cutover has begun."""
+    started = {*m.journal.record.started}
+    if not m.options.rehearsal or m.get_note("rehearsal") or {*_AWAY} & started:
+        return True
+    return RehearseRestore.id not in started and bool(_kept(m))  # a plan: nothing is captured yet
+
+
+def _looks(m: Migration, seen: dict[str, Any]) -> Actions:
+    """Yield what is looked at after a rehearsed restore: the device files, and the question about the network."""
+    name = m.new.name
+    if m.restore_source is None or m.get_note("old_files"):
+        yield Action(name, "compare the device files with the old appliance's", lambda: _compare(m, seen))
+    if m.restores_network and not (m.options.force_apply_netconf or m.options.prepares_network):
+        until = restore.command(m.new, _to_the_network(m))
+        what = f"run `{until}` up to its question about the network, and abort there"
+        yield Action(name, what, lambda: _look(m, seen))
 
 
 def _rehearsed(m: Migration) -> restore.RestoreRequest:
@@ -226,19 +238,20 @@ def compare(
     if missing or (ours and not set(ours) & set(here)):
         text = f"the restore writes no files of {', '.join(missing) or 'any device'}"
         return [Finding("rehearsal-devices-missing", "error", text, f"{remedy}rehearsal-devices-missing")]
-    other = sorted(path for path in ours if here.get(path) not in (None, ours[path]))
-    absent = sorted(path for path in ours if path not in here)
-    more = sorted(set(here) - set(was) - set(before))
-    kinds = ((other, "differ"), (absent, "are missing"), (more, "are not on the old appliance"))
-    texts = [
-        f"{len(paths)} {what} ({', '.join(paths[:3])}{', …' if paths[3:] else ''})" for paths, what in kinds if paths
-    ]
-    if not texts:
-        return [
-            Finding("rehearsal-files", "ok", f"the restore writes all {len(ours)} device files of the old appliance")
-        ]
+    added = sorted(set(here) - set(was) - set(before))
+    if texts := _differences(ours, here, added):
+        text = f"of the device files that the restore writes, {'; '.join(texts)}"
+        return [Finding("rehearsal-files-differ", "warning", text)]
+    return [Finding("rehearsal-files", "ok", f"the restore writes all {len(ours)} device files of the old appliance")]
+
+
+def _differences(was: Mapping[str, str], here: Mapping[str, str], added: list[str]) -> list[str]:
+    """Return how many files differ, are missing or were added, with the first of their names."""
+    other = sorted(path for path in was if here.get(path) not in (None, was[path]))
+    absent = sorted(path for path in was if path not in here)
+    kinds = ((other, "differ"), (absent, "are missing"), (added, "are not on the old appliance"))
     return [
-        Finding("rehearsal-files-differ", "warning", f"of the device files that the restore writes, {'; '.join(texts)}")
+        f"{len(paths)} {what} ({', '.join(paths[:3])}{', …' if paths[3:] else ''})" for paths, what in kinds if paths
     ]
 
 
