@@ -117,7 +117,7 @@ def _roll_back(engine: Engine) -> str:
 
 
 def _what_to_do_after(m: Migration, error: BaseException) -> str:
-    """Return how to continue or undo a run that is left half-way."""
+    """Return how to continue or undo a run that could not be completed."""
     remedy = f"undo it: tscm-migrate rollback {m.run}"
     if not m.only_rehearsal:
         remedy = f"continue: tscm-migrate resume {m.run}; or {remedy}"

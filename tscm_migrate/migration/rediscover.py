@@ -141,7 +141,7 @@ def _limit(m: Migration) -> float:
 
 
 def _look_until(m: Migration, *, need_new: bool, limit: float) -> dict[str, LocatedHost]:
-    """Look for both appliances, again and again for `limit` seconds if the new one is needed and does not answer."""
+    """Look for both appliances; if the new appliance is needed and does not answer, repeat it for `limit` seconds."""
     began = time.monotonic()
     while True:
         seen, refused = _look_again(m)
