@@ -11,7 +11,7 @@ import paramiko
 import pytest
 
 from tests.harness.any_lab import Lab
-from tscm_migrate.demo.embedded import EmbeddedLab, available
+from tscm_migrate.demo.embedded import EmbeddedLab, available, confine
 from tscm_migrate.demo.embedded.machine import is_due
 from tscm_migrate.demo.embedded.shims.proc import pids
 from tscm_migrate.demo.profile import new_profile, old_profile
@@ -354,3 +354,18 @@ def test_cron_entries_are_due_as_in_cron(fields: str, when: str, *, due: bool) -
     from datetime import datetime
 
     assert is_due(fields.split(), datetime.fromisoformat(when + "+00:00")) == due
+
+
+@pytest.mark.skipif(not confine.available(), reason="this system cannot confine a process")
+@pytest.mark.parametrize("over_ssh", [False, True])
+def test_a_script_cannot_write_outside_the_labs_folder(
+    shared: EmbeddedLab, old: Client, tmp_path: Path, *, over_ssh: bool
+) -> None:
+    there, root = tmp_path / "kept", shared.root_of("old")
+    there.write_text("as it was")
+    script = f"rm -f {there}; echo x >{there}; mkdir {tmp_path}/new; mv {root}/etc/hostname {tmp_path}; :"
+    inside = f"cd {root}/tmp && echo a >a && mv a ../etc/a && : >../etc/a && rm ../etc/a && echo done"
+    for each, printed in ((script, ""), (inside, "done\n")):
+        assert (old.run(each)[1] if over_ssh else shared.on("old", each).stdout) == printed
+    assert there.read_text() == "as it was"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]

@@ -15,10 +15,12 @@ import sys
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.demo import guest as guests
+from tscm_migrate.demo.embedded import confine
 from tscm_migrate.demo.embedded.shims import main as shims
 from tscm_migrate.demo.embedded.shims.proc import pids
 
@@ -39,7 +41,10 @@ SBIN = "/usr/sbin:/sbin"
 
 
 class EmbeddedMachine:
-    """Files and processes of one appliance; `folder` is the lab's, `name` "old" or "new"."""
+    """Files and processes of one appliance; `folder` is the lab's, `name` "old" or "new".
+
+    Where the system can do it (see `confine`), the processes cannot write outside the lab's folder.
+    """
 
     def __init__(self, folder: Path, name: str, profile: Profile, control: Path) -> None:
         if profile.missing:
@@ -53,6 +58,8 @@ class EmbeddedMachine:
         self._roots = re.compile(rf"{re.escape(str(folder))}/\w+/root(?=[/'\"\s]|\Z)")
         self._started: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
+        # Its thread may write below the lab's folder only, and so may all that it starts.
+        self._starter = ThreadPoolExecutor(1, f"start-{name}", initializer=confine.to, initargs=([folder],))
         lib = self.folder / "lib"
         self.guest = guests.install(self.root, profile, inside=str(self.root), lib=str(lib), privileged=False)
         self._write_shims(lib)
@@ -125,10 +132,8 @@ class EmbeddedMachine:
         """Convert paths of another appliance of this lab to the same paths of this appliance.
 
         Two real appliances have the same paths, each on its own disk. Here both have folders on one disk: a client that
-            confuses
-        the two appliances must not find the files of the other. A text that also names this appliance (a copy from one
-            to the
-        other) is not changed.
+        confuses the two appliances must not find the files of the other. A text that also names this appliance (a copy
+        from one to the other) is not changed.
         """
         named = set(self._roots.findall(text))
         return text if str(self.root) in named else self._roots.sub(lambda _: str(self.root), text)
@@ -177,6 +182,7 @@ class EmbeddedMachine:
             "LOGNAME": guests.USER,
             "SHELL": self.shell(),
             "LANG": "C.UTF-8",
+            "TMPDIR": str(self.host("tmp")),
             "TSCM_LAB_APPLIANCE": self.marker,
         }
         return env | ({"TSCM_LAB_ROOT": "1", "USER": "root", "LOGNAME": "root"} if root else {})
@@ -189,7 +195,8 @@ class EmbeddedMachine:
     def start(self, command: list[str], *, env: dict[str, str] | None = None, **pipes: Any) -> subprocess.Popen[bytes]:
         """Start a process of the appliance in its own session."""
         home = self.host(f"home/{guests.USER}")
-        process = subprocess.Popen(command, env=env or self.env(), cwd=home, start_new_session=True, bufsize=0, **pipes)
+        options = {"env": env or self.env(), "cwd": home, **pipes}
+        process = self._starter.submit(_started, command, options).result()
         with self._lock:
             self._started = [*(one for one in self._started if one.poll() is None), process]
         return process
@@ -210,16 +217,14 @@ class EmbeddedMachine:
 
     def run(self, script: str, *, root: bool, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a script to its end, without ssh."""
-        return subprocess.run(
-            ["/bin/sh", "-c", script],
-            env=self.env(root=root),
-            cwd=self.host(f"home/{guests.USER}"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
+        command, pipe = ["/bin/sh", "-c", script], subprocess.PIPE
+        process = self.start(command, env=self.env(root=root), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            _kill(-process.pid)
+            raise
+        return subprocess.CompletedProcess(command, process.returncode, out.decode(), err.decode())
 
     def kill_all(self, limit: float = 10.0) -> None:
         """End every process of the appliance: those with its marker, and the sessions that were started."""
@@ -235,6 +240,10 @@ class EmbeddedMachine:
             if not alive and all(process.poll() is not None for process in self._started):
                 return
             time.sleep(0.02)
+
+
+def _started(command: list[str], options: dict[str, Any]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, start_new_session=True, bufsize=0, **options)
 
 
 def _kill(pid: int) -> None:
