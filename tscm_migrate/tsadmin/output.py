@@ -38,13 +38,13 @@ _CAPITALS = re.compile(
     r"^(?:\S+\s+){0,4}?(?:(?P<fatal>FATAL|CRITICAL|CRIT|SEVERE|PANIC|EMERG|ALERT)|(?P<error>ERROR|ERR|FAILED|FAILURE)|"
     r"(?P<warn>WARN|WARNING|CAUTION))\b(?=[\s:|-]+\S)"
 )
-_COUNTERS = re.compile(r"^\W*(?:\w+\s*[:=]\s*(?:0|none)\b[\s,;.]*)+$", re.IGNORECASE)  # "Errors: 0, warnings: none"
+_COUNTERS = re.compile(r"^\W*\w+\s*[:=]\s*(?:0|none)\s*(?:[,;.]|$)", re.IGNORECASE)  # "Errors: 0, warnings: none"
 
 # ---------------------------------------------------------------- words
 
 _WRONG = (
-    r"errors?|fail(?:ed|ures?|s)?|issues?|problems?|abort(?:ed|s)?|refused|rejected|denied|unreachable|timed\s+out|"
-    r"not\s+reachable|unsuccessful(?:ly)?|incomplete|critical"
+    r"errors?|fail(?:ed|ures?|s)?(?!\s*-?over\b)|issues?|problems?|abort(?:ed|s)?|refused|rejected|denied|unreachable|timed\s+out|"
+    r"not\s+reachable|unsuccessful(?:ly)?|incomplete|critical|mismatch(?:ed|es)?|corrupt(?:ed)?|damaged|cancell?ed|unsupported"
 )
 _LESS = (
     r"warnings?|missing|skipped|ignored|omitted|excluded|left\s+out|dropped|discarded|truncated|defaulted|filled\s+in"
@@ -68,7 +68,7 @@ _BROKEN = re.compile(  # the program or a part of it crashed
     r"traceback\s+\(most\s+recent\s+call\s+last\)|segmentation\s+fault|core\s+dumped|bus\s+error|illegal\s+instruction|"
     r"out\s+of\s+memory|cannot\s+allocate\s+memory|no\s+space\s+left|read-only\s+file\s+system|input/output\s+error|"
     r"uncaught\s+exception|unhandled\s+exception|syntax\s+error|disk\s+quota\s+exceeded|"
-    r"unexpected\s+end\s+of\s+(?:file|data|archive|input))|"
+    r"unexpected\s+(?:end\s+of\s+(?:file|data|archive|input)|EOF\b)|buffer\s+overflow|stack\s+smashing)|"
     r"^\s*(?:usage:|(?:killed|aborted|terminated)\.?$)|^\s*(?-i:[A-Z][a-z]+\w*(?:Error|Exception)):\s",
     re.IGNORECASE,
 )
@@ -80,8 +80,17 @@ _ABSENT_THING = re.compile(
 _CREATED = re.compile(r"\bcreat(?:ed|es|ing)\b", re.IGNORECASE)
 _FALLBACK = re.compile(r"\b(?:using|use[ds]?|skipp(?:ed|ing)|ignor(?:ed|ing)|creat(?:ed|es|ing))\b", re.IGNORECASE)
 _MISSING = re.compile(r"\b(?:not\s+found|no\s+such)\b", re.IGNORECASE)
+_DONE = r"(?:restored|updated|installed|applied|imported|copied|migrated)"
 _TROUBLE = re.compile(
-    rf"\b(?:{_WRONG}|not\s+(?:updated|restored|applied|pushed|sent|saved|written|installed|completed?|done|successful))\b",
+    rf"\b(?:{_WRONG}|roll(?:ed|ing)\s+back|operation\s+not\s+permitted|is\s+BAD|newer\s+than|a\s+password\s+is\s+required|"
+    rf"(?:license|licence|certificate|key)\s+(?:has\s+|is\s+)?expired|"
+    rf"(?:nothing|none|no\s+(?:\w+\s+)?\w+)\s+(?:was|were|has|have)\s+(?:been\s+)?{_DONE}|"
+    r"not\s+(?:updated|restored|applied|pushed|sent|saved|written|installed|completed?|done|successful))\b",
+    re.IGNORECASE,
+)
+_COUNT = re.compile(  # what a number means
+    rf"\b0\s+(?:(?:of|/)\s*\d+\s+)?(?:\w+\s+)?\w+\s+{_DONE}\b|\bonly\s+\d+\s*(?:of|/)\s*\d+\b|"
+    r"\b(?:exit(?:ed|ing)?(?:\s+with)?|return(?:ed)?)\s+(?:code|status)\s*[:=]?\s*[1-9]",
     re.IGNORECASE,
 )
 _UNABLE = re.compile(r"\b(?:could\s*n[o']t|can(?:\s*no|')t|unable|gave\s+up|giving\s+up)\b", re.IGNORECASE)
@@ -210,7 +219,7 @@ def _kind_of_words(line: str) -> str:
         return "notice" if _CREATED.search(words) else "failure"
     if _MISSING.search(words):
         return "notice" if _FALLBACK.search(words) else "trouble"
-    if _TROUBLE.search(words) or _UNABLE.search(certain):
+    if _TROUBLE.search(words) or _UNABLE.search(certain) or _COUNT.search(certain):
         return "trouble"
     return "notice" if _NOTICE.search(words) else ""
 
