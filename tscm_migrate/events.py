@@ -250,6 +250,9 @@ class RunFinished(Event):
     downtime_most: float | None = None
 
 
+UNCHANGED = "nothing was changed"  # in `held` of a run that ended before it changed anything
+
+
 def state_text(state: str) -> str:
     """Return the state of a run or of a pair as it is shown, the same in each list, page and message: "rolled back"."""
     return state.replace("-", " ")

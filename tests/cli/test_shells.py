@@ -178,6 +178,7 @@ def manual() -> str:
 
 def test_the_manual_page_explains_every_task_and_option() -> None:
     page = manual()
+    assert page.isascii()  # other characters are written as escapes, so that every man shows them
     for name in namespace().task_names:
         assert ".SS " + name.replace(".", " ").replace("-", r"\-") in page
     assert "\nPrint JSON.\n" in page

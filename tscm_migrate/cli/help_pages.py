@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -204,4 +205,5 @@ def _wrapped(text: str) -> list[str]:
 
 def _roff(text: str) -> str:
     text = text.replace("\\", r"\e").replace("-", r"\-")
+    text = re.sub(r"[^\x00-\x7f]", lambda found: rf"\[u{ord(found[0]):04X}]", text)
     return rf"\&{text}" if text.startswith((".", "'")) else text

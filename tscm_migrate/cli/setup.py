@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tscm_migrate.errors import Exit, MigrateError, UsageError
+from tscm_migrate.errors import Cancelled, Exit, MigrateError, UsageError
 from tscm_migrate.ui.console import say
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.operator_command import quoted
@@ -108,7 +108,10 @@ def _ask(question: str, default: str = "") -> str:
     sys.stdout.flush()
     try:
         return input().strip() or default
-    except EOFError:
+    except (EOFError, KeyboardInterrupt) as end:
+        sys.stdout.write("\n")
+        if isinstance(end, KeyboardInterrupt):
+            raise Cancelled from None
         raise UsageError(
             "the input ended before the question was answered", "run it again: tscm-migrate init"
         ) from None

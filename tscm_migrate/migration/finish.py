@@ -21,7 +21,7 @@ from tscm_migrate.errors import (
     TransferError,
     UsageError,
 )
-from tscm_migrate.events import Emit, Message, RunFinished
+from tscm_migrate.events import UNCHANGED, Emit, Message, RunFinished
 from tscm_migrate.migration import completion, context, leftovers, locks, saved_settings
 from tscm_migrate.util.text import duration_text
 
@@ -179,7 +179,7 @@ def end_run(
 
 
 def _all_undone(m: Migration, kept: tuple[str, ...]) -> tuple[str, ...]:
-    return ("all changes were undone", *kept) if m.journal.record.reverted else ("nothing was changed",)
+    return ("all changes were undone", *kept) if m.journal.record.reverted else (UNCHANGED,)
 
 
 def _clean_up(engine: Engine, *, over: bool, completed: bool) -> None:
@@ -218,7 +218,9 @@ def preparation(run: str, began: float, emit: Emit) -> Iterator[Preparation]:
         if not part.over:
             refused = isinstance(error, Refused | Locked | UsageError)
             how = "refused" if refused else _outcome(error)
-            emit(RunFinished(run, how, round(time.monotonic() - began, 3), held=("nothing was changed",)))
+            emit(RunFinished(run, how, round(time.monotonic() - began, 3), held=(UNCHANGED,)))
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted(UNCHANGED) from error
         raise
 
 

@@ -36,7 +36,8 @@ class RunLine:
     def text(self) -> str:
         """Return the run as one line of a list."""
         pair = f"{self.old} → {self.new}" if self.old else ""
-        return f"{self.run:<22} {state_text(self.state):<14} {pair:<30} {self.began}".rstrip()
+        began = f"{self.began[:10]} {self.began[11:16]} UTC" if self.began else ""
+        return f"{self.run:<20}  {state_text(self.state):<13}  {pair:<19}  {began}".rstrip()
 
 
 def listing(root: Path | None = None) -> list[RunLine]:

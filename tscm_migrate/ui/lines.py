@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import singledispatch
 
 from tscm_migrate.events import (
+    UNCHANGED,
     ActionStarted,
     Checked,
     CommandRun,
@@ -178,7 +179,8 @@ def _(event: Message) -> str:
 
 @line_of.register
 def _(event: RunFinished) -> str:
-    if event.outcome == "refused" or (event.outcome == "cancelled" and not event.report):
+    unchanged = event.held == (UNCHANGED,) and not event.report
+    if event.outcome == "refused" or (event.outcome in {"cancelled", "interrupted"} and unchanged):
         return ""  # the message that follows says it
     if event.host:
         return "\n".join(_completed(event))

@@ -173,7 +173,11 @@ def ask(question: str) -> str:
     with paused(), _echo(on=True):
         sys.stderr.write(redact.clean(question))
         sys.stderr.flush()
-        return input()
+        try:
+            return input()
+        except (EOFError, KeyboardInterrupt):
+            sys.stderr.write("\n")  # what is printed next begins on a line of its own
+            raise
 
 
 @contextlib.contextmanager

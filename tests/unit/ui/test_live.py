@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
+from tscm_migrate.errors import Cancelled, Interrupted, UsageError
 from tscm_migrate.events import (
     ActionStarted,
     Checked,
@@ -25,6 +26,7 @@ from tscm_migrate.events import (
     StepStarted,
     Waiting,
 )
+from tscm_migrate.migration import finish
 from tscm_migrate.ui import lines, operator
 from tscm_migrate.ui.console import folded
 from tscm_migrate.ui.live import LiveView
@@ -342,3 +344,23 @@ def test_the_downtime_ends_when_a_rollback_has_returned_the_old_appliance() -> N
     assert any(row.startswith("downtime so far") for row in shown(b, 6.0))
     b.take(StepFinished("take-offline", "reverted", 3.0), 8.0)
     assert "downtime 1:48" in shown(b, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("raised", "outcome", "expected"),
+    [
+        (KeyboardInterrupt("SIGINT"), "interrupted", Interrupted),
+        (Cancelled(), "cancelled", Cancelled),
+        (UsageError("x"), "refused", UsageError),
+    ],
+)
+def test_a_run_that_is_ended_at_its_first_question_prints_only_that_nothing_was_changed(
+    raised: BaseException, outcome: str, expected: type[BaseException]
+) -> None:
+    told: list[Event] = []
+    with pytest.raises(expected) as ended, finish.preparation("r", 0.0, told.append):
+        raise raised
+    assert [one.outcome for one in told if isinstance(one, RunFinished)] == [outcome]
+    assert [lines.line_of(one) for one in told] == [""]
+    if outcome != "refused":
+        assert "othing was changed" in ended.value.message()  # type: ignore[attr-defined]

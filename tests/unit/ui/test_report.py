@@ -422,6 +422,7 @@ def test_the_state_of_a_run_is_the_same_word_everywhere(tmp_path: Path) -> None:
         (line,) = (one for one in run_list.listing(tmp_path) if one.run == run)
         shown, _ = history.lines(run, tmp_path)
         assert line.state.replace("-", " ") in line.text()
+        assert len(replace(line, old="tscm-old", new="tscm-new").text()) <= 80
         return {line.state, told["state"], history.as_dict(run, tmp_path)["state"], shown[0].partition(": ")[2]}
 
     verbs = {"20300101-000001-0001": "migrate", "20300101-000002-0002": "rehearse", "20300101-000003-0003": "migrate"}
