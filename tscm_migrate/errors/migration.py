@@ -271,7 +271,8 @@ class Interrupted(MigrateError):
     next_command: str = ""
 
     def message(self) -> str:
-        return "interrupted" + (f"; {self.state}" if self.state else "")
+        between = " " if self.state.startswith("by ") else "; "
+        return f"interrupted{between}{self.state}" if self.state else "interrupted"
 
     def remedy(self) -> str:
         return self.next_command
