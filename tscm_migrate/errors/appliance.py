@@ -16,7 +16,7 @@ class ApplianceError(MigrateError):
     host: str
     detail: str = ""
 
-    def message(self) -> str:
+    def summary(self) -> str:
         doc = as_clause(type(self).__doc__ or self.code)
         return f"{self.host}: {doc}" + (f": {self.detail}" if self.detail else "")
 
@@ -28,12 +28,10 @@ class CannotLook(ApplianceError):
     code = "appliance.cannot-look"
     exit_code = Exit.REFUSED
     retry = Retry.AFTER_REMEDY
-
-    def remedy(self) -> str:
-        return (
-            "log in to it as this tool does, and check what it sees: sudo ps -ww -eo pid,ppid,args; "
-            "then find the restriction: grep ' /proc ' /proc/mounts"
-        )
+    advice = (
+        "log in to it as this tool does, and check what it sees: sudo ps -ww -eo pid,ppid,args; "
+        "then find the restriction: grep ' /proc ' /proc/mounts"
+    )
 
 
 @dataclass(eq=False)
@@ -42,6 +40,7 @@ class DrainTimeout(ApplianceError):
 
     code = "appliance.drain-timeout"
     retry = Retry.LATER
+    advice = "wait until it ends (or end it), then run this again; to wait longer: --drain-timeout 2h"
 
     seconds: float = 0.0
     processes: tuple[str, ...] = field(default=())
@@ -49,9 +48,6 @@ class DrainTimeout(ApplianceError):
     def message(self) -> str:
         running = "; ".join(self.processes) or "none seen at the last check"
         return f"{self.host}: ts-update was still running after {self.seconds:.0f} s: {running}"
-
-    def remedy(self) -> str:
-        return "wait until it ends (or end it), then run this again; to wait longer: --drain-timeout 2h"
 
 
 @dataclass(eq=False)
@@ -82,10 +78,7 @@ class ArchiveMissing(ApplianceError):
     """There is no such archive."""
 
     code = "appliance.no-archive"
-
-    def remedy(self) -> str:
-        make = f"or create one: tscm-migrate archive create {self.host}"
-        return f"list its archives: tscm-migrate archive list {self.host}; {make}"
+    advice = "list its archives: tscm-migrate archive list {host}; or create one: tscm-migrate archive create {host}"
 
 
 @dataclass(eq=False)
@@ -118,9 +111,7 @@ class ArchiveEmpty(ApplianceError):
     """The archive has 0 bytes: its backup failed or is still running."""
 
     code = "appliance.empty-archive"
-
-    def remedy(self) -> str:
-        return f"use another archive (--archive NAME); list them: tscm-migrate archive list {self.host}"
+    advice = "use another archive (--archive NAME); list them: tscm-migrate archive list {host}"
 
 
 @dataclass(eq=False)
@@ -138,18 +129,14 @@ class UnknownPrompt(ApplianceError):
     code = "appliance.unknown-prompt"
     foreign = ("prompt", "transcript")
     retry = Retry.AFTER_REMEDY
+    text = "{host}: unknown question, not answered: {prompt!r}"
+    advice = (
+        "answer it once in a terminal, without --yes, and have the answer remembered; or before a migration: "
+        "tscm-migrate prompts learn {host} --from OLD"
+    )
 
     prompt: str = ""
     transcript: str = field(default="", repr=False)
-
-    def message(self) -> str:
-        return f"{self.host}: unknown question, not answered: {self.prompt!r}"
-
-    def remedy(self) -> str:
-        return (
-            "answer it once in a terminal, without --yes, and have the answer remembered; or before a migration: "
-            f"tscm-migrate prompts learn {self.host} --from OLD"
-        )
 
 
 @dataclass(eq=False)
@@ -159,6 +146,10 @@ class AnswersNotSaved(MigrateError):
     code = "prompts.not-saved"
     exit_code = Exit.ATTENTION
     retry = Retry.AFTER_REMEDY
+    advice = (
+        "answer them on a terminal during the migration: {command}; "
+        "or write rows for them into {dialect} (docs: Teach it another wording)"
+    )
 
     questions: tuple[tuple[str, str], ...]  # each with the reason
     command: str = "tscm-migrate migrate"  # with the options that were given
@@ -169,12 +160,6 @@ class AnswersNotSaved(MigrateError):
         count = len(self.questions)
         return f"{count} answer(s) could not be saved, so migrate --yes stops at these questions: {listed}"
 
-    def remedy(self) -> str:
-        return (
-            f"answer them on a terminal during the migration: {self.command}; "
-            f"or write rows for them into {self.dialect} (docs: Teach it another wording)"
-        )
-
 
 @dataclass(eq=False)
 class Untaught(UnknownPrompt):
@@ -182,14 +167,10 @@ class Untaught(UnknownPrompt):
 
     code = "rehearsal.unknown-prompt"
     exit_code = Exit.REFUSED
+    text = "{host}: unknown question, not answered: {prompt!r}; the old appliance still serves"
+    advice = "teach the answer, then migrate again: {learn}"
 
     learn: str = ""  # the command that teaches it
-
-    def message(self) -> str:
-        return f"{self.host}: unknown question, not answered: {self.prompt!r}; the old appliance still serves"
-
-    def remedy(self) -> str:
-        return f"teach the answer, then migrate again: {self.learn}"
 
 
 @dataclass(eq=False)
@@ -219,11 +200,9 @@ class WouldCollide(ApplianceError):
 
     code = "appliance.would-collide"
     retry = Retry.AFTER_REMEDY
+    advice = "power off the host that uses {address} now, then run this again"
 
     address: str = ""
-
-    def remedy(self) -> str:
-        return f"power off the host that uses {self.address} now, then run this again"
 
 
 @dataclass(eq=False)

@@ -43,11 +43,13 @@ class MigrateError(Exception):
 
     Attributes:
         code: a stable name, unique for each class.
-        advice: the remedy, where it needs no field.
+        text: the message, with fields in braces; "": see `summary`.
+        advice: the remedy, with fields in braces; a field `fix` replaces it.
         foreign: the fields that hold only an appliance's own text.
     """
 
     code: ClassVar[str] = "error"
+    text: ClassVar[str] = ""
     advice: ClassVar[str] = ""
     exit_code: ClassVar[Exit] = Exit.FAILED
     retry: ClassVar[Retry] = Retry.NEVER
@@ -62,11 +64,15 @@ class MigrateError(Exception):
 
     def message(self) -> str:
         """One or two sentences: what happened, to which host, with which values."""
+        return self.text.format_map(vars(self)) if self.text else self.summary()
+
+    def summary(self) -> str:
+        """The message of a class without a `text`; by default the first line of its docstring."""
         return (type(self).__doc__ or self.code).splitlines()[0]
 
     def remedy(self) -> str:
         """What the operator does next, as a command where there is one; may be empty."""
-        return self.advice
+        return str(getattr(self, "fix", "")) or self.advice.format_map(vars(self))
 
     def __str__(self) -> str:
         return self.message()

@@ -19,7 +19,7 @@ class Refused(MigrateError):
     names: tuple[str, ...] = ()
     firm: bool = False  # whether one of them cannot be acknowledged
 
-    def message(self) -> str:
+    def summary(self) -> str:
         return f"preflight refused: {', '.join(self.names)}; nothing was changed"
 
     def remedy(self) -> str:
@@ -34,11 +34,9 @@ class RehearsalRefused(Refused):
     """The rehearsal of the restore found a problem; the old appliance was not taken offline."""
 
     code = "rehearsal.refused"
+    text = "refused after the rehearsal of the restore: {details}; the old appliance still serves"
 
     details: str = ""
-
-    def message(self) -> str:
-        return f"refused after the rehearsal of the restore: {self.details}; the old appliance still serves"
 
     def remedy(self) -> str:
         acknowledged = " ".join(f"--allow {name}" for name in self.names)
@@ -50,15 +48,14 @@ class NetconfContradiction(Refused):
     """--bypass-netconf and --force-apply-netconf were both given; the vendor's two options exclude each other."""
 
     code = "preflight.netconf"
-
-    def message(self) -> str:
-        return "--bypass-netconf and --force-apply-netconf contradict each other; nothing was changed"
+    text = "--bypass-netconf and --force-apply-netconf contradict each other; nothing was changed"
+    advice = (
+        "use only one: --bypass-netconf keeps the new appliance's own address, "
+        "--force-apply-netconf gives it the old appliance's"
+    )
 
     def remedy(self) -> str:
-        return (
-            "use only one: --bypass-netconf keeps the new appliance's own address, "
-            "--force-apply-netconf gives it the old appliance's"
-        )
+        return self.advice
 
 
 @dataclass(eq=False)
@@ -81,15 +78,11 @@ class HookFailed(MigrateError):
 
     code = "hook"
     retry = Retry.AFTER_REMEDY
+    text = "{detail}"
+    advice = "run the command of hooks.{name} yourself, fix what it reports, then run this again"
 
     detail: str
     name: str = ""
-
-    def message(self) -> str:
-        return self.detail
-
-    def remedy(self) -> str:
-        return f"run the command of hooks.{self.name} yourself, fix what it reports, then run this again"
 
 
 @dataclass(eq=False)
@@ -98,16 +91,12 @@ class NotifyStops(MigrateError):
 
     code = "notify.stops"
     retry = Retry.AFTER_REMEDY
+    text = "the {name} command at {step} {problem}"
+    advice = 'fix the command, then resume the run; or let it only warn: on_failure = "warn" in [notify]'
 
     name: str
     step: str
     problem: str
-
-    def message(self) -> str:
-        return f"the {self.name} command at {self.step} {self.problem}"
-
-    def remedy(self) -> str:
-        return 'fix the command, then resume the run; or let it only warn: on_failure = "warn" in [notify]'
 
 
 @dataclass(eq=False)
@@ -115,19 +104,15 @@ class JournalDamaged(MigrateError):
     """A run's journal is damaged: a line before its end cannot be read."""
 
     code = "journal.damaged"
+    text = "{file}: line {line} is damaged; the run cannot be continued from it"
+    advice = (
+        "see what it did until then: tscm-migrate run show {run}; repair both appliances yourself, move the "
+        "run's folder away, then run for each: tscm-migrate run unlock HOST, which shows what is still paused there"
+    )
 
     file: str
     line: int
     run: str = ""
-
-    def message(self) -> str:
-        return f"{self.file}: line {self.line} is damaged; the run cannot be continued from it"
-
-    def remedy(self) -> str:
-        return (
-            f"see what it did until then: tscm-migrate run show {self.run}; repair both appliances yourself, move the "
-            "run's folder away, then run for each: tscm-migrate run unlock HOST, which shows what is still paused there"
-        )
 
 
 @dataclass(eq=False)
@@ -137,12 +122,10 @@ class JournalNewer(MigrateError):
     code = "journal.newer"
     advice = "upgrade, then run the command again: pipx upgrade tscm-migrate"
     retry = Retry.AFTER_REMEDY
+    text = "{file} was written by a later version: {detail}; nothing was changed"
 
     file: str
     detail: str = ""
-
-    def message(self) -> str:
-        return f"{self.file} was written by a later version: {self.detail}; nothing was changed"
 
 
 @dataclass(eq=False)
@@ -151,12 +134,10 @@ class StateUnreadable(MigrateError):
 
     code = "journal.unreadable"
     retry = Retry.AFTER_REMEDY
+    text = "{file} cannot be read: {detail}; nothing was changed"
 
     file: str
     detail: str = ""
-
-    def message(self) -> str:
-        return f"{self.file} cannot be read: {self.detail}; nothing was changed"
 
     def remedy(self) -> str:
         return f"run it as the user who owns these runs, or take over the file: sudo chown $USER {quote(self.file)}"
@@ -168,15 +149,11 @@ class StateUnwritable(MigrateError):
 
     code = "journal.unwritable"
     retry = Retry.AFTER_REMEDY
+    text = "{file} cannot be written: {detail}"
+    advice = "free disk space, or move the state folder to another disk and set TSCM_STATE to it; then resume the run"
 
     file: str
     detail: str = ""
-
-    def message(self) -> str:
-        return f"{self.file} cannot be written: {self.detail}"
-
-    def remedy(self) -> str:
-        return "free disk space, or move the state folder to another disk and set TSCM_STATE to it; then resume the run"
 
 
 @dataclass(eq=False)
@@ -214,15 +191,11 @@ class LostTrack(MigrateError):
 
     code = "resume.lost-track"
     retry = Retry.AFTER_REMEDY
+    text = "cannot tell whether the host at {address} is the old or the new appliance: {detail}"
+    advice = "check both consoles: exactly one appliance may be on at that address; then run resume or rollback again"
 
     address: str
     detail: str = ""
-
-    def message(self) -> str:
-        return f"cannot tell whether the host at {self.address} is the old or the new appliance: {self.detail}"
-
-    def remedy(self) -> str:
-        return "check both consoles: exactly one appliance may be on at that address; then run resume or rollback again"
 
 
 @dataclass(eq=False)
@@ -232,15 +205,13 @@ class RollbackIncomplete(MigrateError):
     code = "rollback.incomplete"
     exit_code = Exit.ATTENTION
     retry = Retry.AFTER_REMEDY
+    advice = "fix the items above, then run: tscm-migrate rollback {run}"
 
     items: tuple[str, ...] = ()
     run: str = ""
 
     def message(self) -> str:
         return "not everything could be undone: " + "; ".join(self.items)
-
-    def remedy(self) -> str:
-        return f"fix the items above, then run: tscm-migrate rollback {self.run}"
 
 
 @dataclass(eq=False)
@@ -249,11 +220,9 @@ class NeedsPerson(MigrateError):
 
     code = "needs-person"
     exit_code = Exit.ATTENTION
+    advice = "do each of them; the report has them as a checklist"
 
     items: tuple[str, ...] = ()
-
-    def remedy(self) -> str:
-        return "do each of them; the report has them as a checklist"
 
     def message(self) -> str:
         return "migrated; left for you to do: " + "; ".join(self.items)
@@ -284,15 +253,11 @@ class BundleDamaged(MigrateError):
 
     code = "bundle.damaged"
     exit_code = Exit.ATTENTION
+    text = "{file}: {detail}"
+    advice = "do not rely on it; have the bundle made again where the run is: tscm-migrate report bundle RUN"
 
     file: str
     detail: str
-
-    def message(self) -> str:
-        return f"{self.file}: {self.detail}"
-
-    def remedy(self) -> str:
-        return "do not rely on it; have the bundle made again where the run is: tscm-migrate report bundle RUN"
 
 
 @dataclass(eq=False)
@@ -300,12 +265,8 @@ class BundleUnwritable(MigrateError):
     """A bundle cannot be written."""
 
     code = "bundle.unwritable"
+    text = "{file} cannot be written: {detail}"
+    advice = "name another file or folder with --to"
 
     file: str
     detail: str
-
-    def message(self) -> str:
-        return f"{self.file} cannot be written: {self.detail}"
-
-    def remedy(self) -> str:
-        return "name another file or folder with --to"

@@ -12,15 +12,10 @@ class OffsiteError(MigrateError):
     """An off-site store, or a copy in it, has a problem."""
 
     code = "offsite"
+    text = "{detail}"
 
     detail: str
     fix: str = ""
-
-    def message(self) -> str:
-        return self.detail
-
-    def remedy(self) -> str:
-        return self.fix
 
 
 @dataclass(eq=False)
@@ -51,9 +46,7 @@ class StoreDenied(StoreError):
 
     code = "offsite.denied"
     retry = Retry.AFTER_REMEDY
-
-    def remedy(self) -> str:
-        return self.fix or "check the credentials: they need the rights to read, write, list and delete below this URL"
+    advice = "check the credentials: they need the rights to read, write, list and delete below this URL"
 
 
 @dataclass(eq=False)
@@ -75,9 +68,7 @@ class CopyDamaged(OffsiteError):
     """A copy in the store is damaged: its content differs from what was uploaded."""
 
     code = "offsite.damaged"
-
-    def remedy(self) -> str:
-        return self.fix or "keep the archive on the appliance and pull it again; consider another store"
+    advice = "keep the archive on the appliance and pull it again; consider another store"
 
 
 @dataclass(eq=False)
@@ -85,9 +76,7 @@ class CopyMissing(OffsiteError):
     """There is no off-site copy of that name."""
 
     code = "offsite.no-copy"
-
-    def remedy(self) -> str:
-        return self.fix or "list the copies: tscm-migrate offsite list"
+    advice = "list the copies: tscm-migrate offsite list"
 
 
 @dataclass(eq=False)
@@ -105,9 +94,7 @@ class PlaintextRefused(OffsiteError):
     code = "offsite.plaintext"
     exit_code = Exit.REFUSED
     retry = Retry.AFTER_REMEDY
-
-    def remedy(self) -> str:
-        return self.fix or 'encrypt it with gpg keys: recipients = ["FINGERPRINT"] in [offsite] of the inventory'
+    advice = 'encrypt it with gpg keys: recipients = ["FINGERPRINT"] in [offsite] of the inventory'
 
 
 @dataclass(eq=False)

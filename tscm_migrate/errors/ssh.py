@@ -16,7 +16,7 @@ class SshError(MigrateError):
     host: str
     detail: str = ""
 
-    def message(self) -> str:
+    def summary(self) -> str:
         doc = as_clause(type(self).__doc__ or self.code)
         return f"{self.host}: {doc}" + (f" ({self.detail})" if self.detail else "")
 
@@ -27,9 +27,7 @@ class Unreachable(SshError):
 
     code = "ssh.unreachable"
     retry = Retry.LATER
-
-    def remedy(self) -> str:
-        return "check the address and port in the inventory, that the host is on, and that no firewall blocks SSH"
+    advice = "check the address and port in the inventory, that the host is on, and that no firewall blocks SSH"
 
 
 @dataclass(eq=False)
@@ -38,9 +36,7 @@ class AuthFailed(SshError):
 
     code = "ssh.auth"
     retry = Retry.AFTER_REMEDY
-
-    def remedy(self) -> str:
-        return "set user and identity_file in the inventory, or load the key into the agent: ssh-add FILE"
+    advice = "set user and identity_file in the inventory, or load the key into the agent: ssh-add FILE"
 
 
 @dataclass(eq=False)
@@ -52,9 +48,6 @@ class ServerFull(Unreachable):
         "wait a minute and run the same command again; if that does not help, show the limits on the host: "
         "sudo sshd -T | grep -iE 'maxstartups|persource'"
     )
-
-    def remedy(self) -> str:
-        return self.advice
 
 
 @dataclass(eq=False)
@@ -109,9 +102,6 @@ class LoginsClosed(AuthFailed):
     code = "ssh.nologin"
     advice = "it is starting or shutting down, or /etc/nologin exists: wait, or remove that file on its console"
     retry = Retry.LATER
-
-    def remedy(self) -> str:
-        return self.advice
 
 
 @dataclass(eq=False)
@@ -262,14 +252,12 @@ class HostKeyUnknown(HostKeyError):
     """No host key is pinned for this host."""
 
     code = "ssh.host-key-unknown"
+    advice = (
+        "read the key on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), "
+        "then: tscm-migrate host pin {host}"
+    )
 
     offered: str = ""  # "SHA256:…", as ssh-keygen -l prints it
-
-    def remedy(self) -> str:
-        return (
-            "read the key on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), "
-            f"then: tscm-migrate host pin {self.host}"
-        )
 
 
 @dataclass(eq=False)
@@ -277,6 +265,10 @@ class HostKeyMismatch(HostKeyError):
     """The host offers no key that can be pinned."""
 
     code = "ssh.host-key-mismatch"
+    advice = (
+        "read the fingerprint again on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); "
+        "if it differs, another machine answers at this address"
+    )
 
     expected: str = ""
     offered: str = ""
@@ -286,18 +278,16 @@ class HostKeyMismatch(HostKeyError):
             return f"{self.host}: {self.detail}: {self.offered}"
         return f"{self.host}: no key has the fingerprint {self.expected}; it offers {self.offered}"
 
-    def remedy(self) -> str:
-        return (
-            "read the fingerprint again on its console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); "
-            "if it differs, another machine answers at this address"
-        )
-
 
 @dataclass(eq=False)
 class HostKeyChanged(HostKeyError):
     """The host key differs from the pinned one."""
 
     code = "ssh.host-key-changed"
+    advice = (
+        "the host was reinstalled, or this is a different machine (an attack?): compare the key on its console "
+        "(ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub); only if it matches: tscm-migrate host pin {host}"
+    )
 
     pinned: str = ""
     offered: str = ""
@@ -305,9 +295,3 @@ class HostKeyChanged(HostKeyError):
     def message(self) -> str:
         why = f" ({self.detail})" if self.detail else ""
         return f"{self.host}: the host key changed{why}: pinned {self.pinned}, offered {self.offered}"
-
-    def remedy(self) -> str:
-        return (
-            "the host was reinstalled, or this is a different machine (an attack?): compare the key on its console "
-            f"(ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub); only if it matches: tscm-migrate host pin {self.host}"
-        )

@@ -12,15 +12,10 @@ class TransferError(MigrateError):
     """An archive could not be copied, or the copy could not be verified."""
 
     code = "transfer"
+    text = "{detail}"
 
     detail: str
     fix: str = ""
-
-    def message(self) -> str:
-        return self.detail
-
-    def remedy(self) -> str:
-        return self.fix
 
 
 @dataclass(eq=False)
@@ -33,9 +28,6 @@ class ArchiveChanged(TransferError):
     code = "transfer.archive-changed"
     advice = "wait until the backup has ended, and run this again; if it happens twice, check the disk of the appliance"
 
-    def remedy(self) -> str:
-        return self.fix or self.advice
-
 
 @dataclass(eq=False)
 class ArchiveRefused(TransferError):
@@ -44,28 +36,21 @@ class ArchiveRefused(TransferError):
     code = "transfer.archive-refused"
     advice = "do not restore this archive; use another one, and check the appliance that made it"
 
-    def remedy(self) -> str:
-        return self.fix or self.advice
-
 
 @dataclass(eq=False)
 class KeyAbused(MigrateError):
     """The temporary key of a transfer was used on the new appliance for something else."""
 
     code = "transfer.key-abused"
+    text = (
+        "possible attack: while the old appliance had a temporary key for {host}, this changed there: "
+        "{detail}. The key was removed; the changes were left as they are"
+    )
+    advice = (
+        "do not use {host} before you have checked these files; if an administrator changed them, run this "
+        "again; if not, treat the old appliance as compromised, remove the changes, and copy without a key: "
+        "--route relay --method tar"
+    )
 
     host: str
     detail: str
-
-    def message(self) -> str:
-        return (
-            f"possible attack: while the old appliance had a temporary key for {self.host}, this changed there: "
-            f"{self.detail}. The key was removed; the changes were left as they are"
-        )
-
-    def remedy(self) -> str:
-        return (
-            f"do not use {self.host} before you have checked these files; if an administrator changed them, run this "
-            "again; if not, treat the old appliance as compromised, remove the changes, and copy without a key: "
-            "--route relay --method tar"
-        )

@@ -13,15 +13,10 @@ class UsageError(MigrateError):
 
     code = "usage"
     exit_code = Exit.USAGE
+    text = "{problem}"
 
     problem: str
     fix: str = ""
-
-    def message(self) -> str:
-        return self.problem
-
-    def remedy(self) -> str:
-        return self.fix
 
 
 @dataclass(eq=False)
@@ -103,15 +98,11 @@ class Unconfirmed(MigrateError):
     code = "unconfirmed"
     exit_code = Exit.REFUSED
     retry = Retry.AFTER_REMEDY
+    text = "{what}: this needs a confirmation, and there is no terminal to ask on; nothing was changed"
+    advice = "check what is listed above, then run: {command}"
 
     what: str
     command: str
-
-    def message(self) -> str:
-        return f"{self.what}: this needs a confirmation, and there is no terminal to ask on; nothing was changed"
-
-    def remedy(self) -> str:
-        return f"check what is listed above, then run: {self.command}"
 
 
 @dataclass(eq=False)
@@ -121,11 +112,9 @@ class OutputLost(MigrateError):
     code = "output"
     advice = "free space where the output is written, or redirect it elsewhere, and run the command again"
     retry = Retry.AFTER_REMEDY
+    text = "the output cannot be written: {detail}"
 
     detail: str = ""
-
-    def message(self) -> str:
-        return f"the output cannot be written: {self.detail}"
 
 
 @dataclass(eq=False)
@@ -145,12 +134,10 @@ class ClusterLost(MigrateError):
     code = "cluster.lost"
     exit_code = Exit.FAILED
     retry = Retry.AFTER_REMEDY
+    text = "the cluster at {scheduler} had no worker for {seconds:.0f} s; no more work was started"
 
     scheduler: str
     seconds: float = 120.0
-
-    def message(self) -> str:
-        return f"the cluster at {self.scheduler} had no worker for {self.seconds:.0f} s; no more work was started"
 
     def remedy(self) -> str:
         worker = f"tscm-migrate cluster start worker --address {self.scheduler}"
