@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.pair import NAME, Box, available, box, sha
 from tscm_migrate.appliance.appliance import quote
-from tscm_migrate.errors import KeyAbused, MigrateError, TransferError
+from tscm_migrate.errors import MigrateError, TransferError, TransferKeyMisused
 from tscm_migrate.transfer import api, authorise, keyfiles
 from tscm_migrate.transfer.base import TransferJob
 from tscm_migrate.transfer.endpoints.shell import ShellEnd
@@ -164,7 +164,7 @@ printf '#!/bin/sh\\nexec %s %s "%s"\\n' "$shell" "$host" "$want" > {wrap}; chmod
 {shutil.which("rsync")} -rlD --append --timeout=20 -e {wrap} {victim}/authorized_keys x:/y; echo "second $?" >> {wrap}.log
 exit 0""",
     )
-    with pytest.raises((KeyAbused, TransferError)):
+    with pytest.raises((TransferKeyMisused, TransferError)):
         send(old, new)
     log = (old.folder / "wrap.log").read_text()
     assert "second 0" not in log, log
@@ -182,7 +182,7 @@ def test_a_change_of_who_may_log_in_is_told_as_an_attack(pair: tuple[Box, Box], 
     # the old one of the test is on the same machine: it stands for whoever got in by another hole
     how = f"chmod 666 {changed}" if file == "mode" else f"echo 'ssh-ed25519 BBBB evil' >> {changed}"
     rsync_of(old, f'{how}; exec {shutil.which("rsync")} "$@"')
-    with pytest.raises(KeyAbused) as told:
+    with pytest.raises(TransferKeyMisused) as told:
         api.copy(old.appliance, new.appliance, (old.put(NAME, MB),), options=api.TransferOptions("rsync", "direct"))
     assert str(changed) in told.value.message()
     assert "possible attack" in told.value.message()
@@ -222,11 +222,11 @@ def test_what_a_killed_transfer_left_is_named_removed_and_compared(pair: tuple[B
             assert authorise.left(new.appliance) == authorise.Left((), ())
     with (
         authorise.key_on(old.appliance, new.appliance) as key,
-        contextlib.suppress(KeyAbused),
+        contextlib.suppress(TransferKeyMisused),
         authorise.authorised(new.appliance, key, ["127.0.0.1"], opens),
     ):
         (new.folder / "home/.ssh/authorized_keys2").write_text("evil\n")
-        with pytest.raises(KeyAbused, match="authorized_keys2"):
+        with pytest.raises(TransferKeyMisused, match="authorized_keys2"):
             authorise.leftovers(new.appliance)
         assert authorise.left(new.appliance) == authorise.Left((), ())
 

@@ -19,7 +19,7 @@ from tests.harness import marks
 from tests.harness.sshd import Sshd, make_key
 from tests.support.patience import PATIENT
 from tests.support.servers import SESSION
-from tscm_migrate.errors import CommandTimeout, ConnectionLost, MigrateError, OutputFlood, SshError, Unreachable
+from tscm_migrate.errors import CommandTimeout, ConnectionLost, MigrateError, SshError, TooMuchOutput, Unreachable
 from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
 from tscm_migrate.ssh.dialogue import WAIT, Answer, DialoguePace, Pending, Wait
@@ -176,7 +176,7 @@ def test_a_server_that_wants_no_proof_is_taken(shell: Shell) -> None:
 
 @pytest.mark.parametrize("stream", ["flood", "flood_errors"])
 def test_endless_output_is_cut_off_and_the_connection_stays(shell: Shell, stream: str) -> None:
-    with pytest.raises(OutputFlood):
+    with pytest.raises(TooMuchOutput):
         shell.run(f": act:{stream}", limit=3 << 20)
     assert shell.run("x").stdout == "ok\n"
 

@@ -13,7 +13,7 @@ from tests.harness.sshd import Sshd
 from tests.support.memory import peak_kib
 from tests.support.patience import PATIENT
 from tscm_migrate.appliance.appliance import Appliance
-from tscm_migrate.errors import MigrateError, OutputFlood
+from tscm_migrate.errors import MigrateError, TooMuchOutput
 from tscm_migrate.model import Archive
 from tscm_migrate.ssh.connect import NoSecrets, connect
 from tscm_migrate.transfer.endpoints.sftp import SftpEnd
@@ -135,4 +135,4 @@ def test_what_is_read_is_no_more_than_was_asked_for(sshd: Sshd, end: SftpEnd, ho
     archive = Archive("threatstop_backup_2024-05-01_03_00_00.tsbak", "/b", 10)
     with pytest.raises(MigrateError) as told:
         end.identify(archive)
-    assert how == "attributes" or isinstance(told.value, OutputFlood), told.value
+    assert how == "attributes" or isinstance(told.value, TooMuchOutput), told.value

@@ -9,11 +9,11 @@ import pytest
 from tests.harness.sshd import Sshd, make_key
 from tests.support.servers import SESSION
 from tscm_migrate.errors import (
+    CommandNotRun,
     ConnectionLost,
     MigrateError,
     NoSftp,
     NoTerminal,
-    NotRun,
     OutputCut,
     PasswordExpired,
     SudoFailed,
@@ -81,18 +81,18 @@ def test_a_login_that_does_not_run_the_command_is_an_error_for_every_kind_of_cal
     login: Callable[[str], Shell], name: str, tmp_path: Path
 ) -> None:
     shell = login(name)
-    with pytest.raises(NotRun) as caught:
+    with pytest.raises(CommandNotRun) as caught:
         shell.run("echo here", check=False)
     assert "the login did not run the command" in caught.value.message()
     assert "ssh -p " in caught.value.remedy()
-    with pytest.raises(NotRun):
+    with pytest.raises(CommandNotRun):
         shell.run("cat", stdin=f"touch {tmp_path}/run\n".encode(), check=False, timeout=-5)
-    with pytest.raises(NotRun), shell.reader("cat /etc/passwd") as reader:
+    with pytest.raises(CommandNotRun), shell.reader("cat /etc/passwd") as reader:
         b"".join(reader)
-    with shell.writer("cat >/dev/null", idle=2.0) as writer, pytest.raises(NotRun):
+    with shell.writer("cat >/dev/null", idle=2.0) as writer, pytest.raises(CommandNotRun):
         writer.write(f"touch {tmp_path}/written\n".encode())
     if name not in {"another shell", "menu"}:  # they wait at the terminal, as a person would want
-        with pytest.raises(NotRun):
+        with pytest.raises(CommandNotRun):
             shell.converse("echo here", lambda _pending: WAIT)
     with pytest.raises(MigrateError):
         shell.sudo_ready()

@@ -15,13 +15,13 @@ from tscm_migrate.appliance import network
 from tscm_migrate.errors import (
     AuthFailed,
     CommandFailed,
+    CommandNotRun,
     CommandTimeout,
     ConnectionLost,
     HostKeyChanged,
     LoginsClosed,
     NoCommonAlgorithm,
-    NotComeBack,
-    NotRun,
+    NotReachableAgain,
     OutputCut,
     PasswordExpired,
     ServerFull,
@@ -43,7 +43,7 @@ AT_OLD, AT_OWN = Host("new", "10.1.1.43"), Host("new", "10.1.1.50")
 REFUSALS = [
     kind("new", "for now")
     for kind in (
-        AuthFailed, CommandFailed, CommandTimeout, ConnectionLost, LoginsClosed, NoCommonAlgorithm, NotRun, OutputCut,
+        AuthFailed, CommandFailed, CommandTimeout, ConnectionLost, LoginsClosed, NoCommonAlgorithm, CommandNotRun, OutputCut,
         PasswordExpired, ServerFull, SshError, SudoFailed, Unreachable,
     )
 ]  # fmt: skip
@@ -92,14 +92,14 @@ def test_every_refusal_is_waited_out() -> None:
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda error: type(error).__name__)
 def test_at_the_end_the_last_reason_is_told(refusal: SshError, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NotComeBack) as caught:
+    with pytest.raises(NotReachableAgain) as caught:
         wait({"10.1.1.43": [Unreachable("new"), refusal]}, clock=monkeypatch)
     assert str(refusal) in str(caught.value)
 
 
 def test_the_reasons_of_both_places_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: dict[str, list[object]] = {"10.1.1.43": [AuthFailed("new", "key x")], "10.1.1.50": [Unreachable("new")]}
-    with pytest.raises(NotComeBack, match=r"key x.*no SSH connection"):
+    with pytest.raises(NotReachableAgain, match=r"key x.*no SSH connection"):
         wait(answers, places=(AT_OLD, AT_OWN), clock=monkeypatch)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.patience import growing
-from tscm_migrate.errors import CommandFailed, CommandTimeout, OutputFlood
+from tscm_migrate.errors import CommandFailed, CommandTimeout, TooMuchOutput
 from tscm_migrate.events import CommandRun, Event
 from tscm_migrate.ssh.connect import NoSecrets, connect
 
@@ -56,7 +56,7 @@ def test_megabytes_on_both_streams_do_not_deadlock(shell: Shell) -> None:
 
 
 def test_endless_output_is_cut_off(shell: Shell) -> None:
-    with pytest.raises(OutputFlood):
+    with pytest.raises(TooMuchOutput):
         shell.run("yes", limit=1 << 20)
     assert shell.run("echo still here").stdout == "still here\n"
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness.sshd import Sshd
 from tests.support.patience import growing
-from tscm_migrate.errors import CommandFailed, CommandTimeout, NotRun, SudoFailed
+from tscm_migrate.errors import CommandFailed, CommandNotRun, CommandTimeout, SudoFailed
 from tscm_migrate.events import Event
 from tscm_migrate.model import Host, Secret
 from tscm_migrate.ssh.connect import NoSecrets
@@ -202,7 +202,7 @@ def test_the_start_up_file_that_keeps_a_login_from_running_commands_is_named(
     root = open_shell(staged.host(user="xfree"))
     root.run("printf 'umask 022\nexec sh\n' >~xasks/.bashrc", sudo=True)
     try:
-        with pytest.raises(NotRun) as caught:
+        with pytest.raises(CommandNotRun) as caught:
             open_shell(staged.host(user="xasks"), credentials=Knows(PASSWORD)).run("id -un", sudo=True, check=False)
     finally:
         root.run("rm ~xasks/.bashrc", sudo=True)

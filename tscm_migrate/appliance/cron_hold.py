@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import processes
 from tscm_migrate.appliance.appliance import PRESENT, Appliance, quote
 from tscm_migrate.appliance.processes import Process, started_by, updates_among
-from tscm_migrate.errors import ApplianceError, CannotLook, DrainTimeout
+from tscm_migrate.errors import ApplianceError, DrainTimeout, ProcessesHidden
 from tscm_migrate.events import Waiting
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def states(appliance: Appliance, *entries: str) -> tuple[Hold, ...]:
     """Read whether each of `entries` is in place, moved aside, both or neither.
 
     Raises:
-        CannotLook: whether one is in place or put aside cannot be seen.
+        ProcessesHidden: whether one is in place or put aside cannot be seen.
     """
     places = " ".join(f"{quote(entry)} {quote(aside(appliance, entry))}" for entry in entries)
     script = f'set -eu; {PRESENT}for f in {places}; do if present "$f"; then echo yes; else echo no; fi; done'
@@ -68,7 +68,7 @@ def states(appliance: Appliance, *entries: str) -> tuple[Hold, ...]:
     done = appliance.run(script, sudo=True, check=False, display=f"is {shown} in place?")
     words = done.stdout.split()
     if done.status != 0 or len(words) != 2 * len(entries) or not {"yes", "no"}.issuperset(words):
-        raise CannotLook(appliance.name, f"whether {shown} is in place: {done.stderr.strip()[-200:]}")
+        raise ProcessesHidden(appliance.name, f"whether {shown} is in place: {done.stderr.strip()[-200:]}")
     seen = [word == "yes" for word in words]
     return tuple(Hold(*pair) for pair in zip(seen[::2], seen[1::2], strict=True))
 
@@ -148,7 +148,7 @@ def started(appliance: Appliance) -> frozenset[str]:
     """Return the programs that count as ts-update: itself, and wrappers of it that the entry starts.
 
     Raises:
-        CannotLook: the entry, in place or moved aside, cannot be read.
+        ProcessesHidden: the entry, in place or moved aside, cannot be read.
     """
     entry = appliance.paths.cron_entry
     script = _names(appliance, entry) + (
@@ -156,7 +156,7 @@ def started(appliance: Appliance) -> frozenset[str]:
     )
     done = appliance.run(script, sudo=True, check=False, display=f"what does {entry} start?")
     if done.status != 0:
-        raise CannotLook(appliance.name, f"what {entry} starts: {done.stderr.strip()[-200:]}")
+        raise ProcessesHidden(appliance.name, f"what {entry} starts: {done.stderr.strip()[-200:]}")
     return started_by(done.stdout, appliance.paths.ts_update)
 
 
@@ -168,7 +168,7 @@ def look(appliance: Appliance, programs: Collection[str] = ()) -> Look:
         programs: the names that count; read from the cron entry where none are given.
 
     Raises:
-        CannotLook: not every process can be seen.
+        ProcessesHidden: not every process can be seen.
     """
     programs = programs or started(appliance)
     seen = processes.look(appliance, "look for ts-update")
@@ -205,7 +205,7 @@ def drain(
 
     Raises:
         DrainTimeout: a process still ran at the end, or new ones started each time.
-        CannotLook: not every process can be seen.
+        ProcessesHidden: not every process can be seen.
     """
     began = monotonic()
     programs = started(appliance)

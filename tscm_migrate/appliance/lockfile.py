@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.appliance import PRESENT, Appliance, quote
-from tscm_migrate.errors import ApplianceError, CannotLook
+from tscm_migrate.errors import ApplianceError, ProcessesHidden
 
 if TYPE_CHECKING:
     from tscm_migrate.model import Paths
@@ -61,7 +61,7 @@ def read(appliance: Appliance) -> ApplianceLock | None:
     """Read the lock file; None if it does not exist.
 
     Raises:
-        CannotLook: it cannot be seen whether it exists, or it cannot be read.
+        ProcessesHidden: it cannot be seen whether it exists, or it cannot be read.
     """
     return read_over(appliance.shell)
 
@@ -73,7 +73,7 @@ def read_over(shell: Shell) -> ApplianceLock | None:
     done = shell.run(script, sudo=True, check=False, display="read the lock file")
     word, _, text = done.stdout.partition("\n")
     if done.status != 0 or word not in {"there", "none"}:
-        raise CannotLook(shell.host.name, f"the lock in {shell.host.paths.hold_dir}: {done.stderr.strip()[-200:]}")
+        raise ProcessesHidden(shell.host.name, f"the lock in {shell.host.paths.hold_dir}: {done.stderr.strip()[-200:]}")
     return ApplianceLock.parse(text) if word == "there" else None
 
 

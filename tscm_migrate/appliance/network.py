@@ -15,12 +15,12 @@ from tscm_migrate.appliance.appliance import Appliance, TimedDial, quote
 from tscm_migrate.appliance.facts import boot_script
 from tscm_migrate.errors import (
     AuthFailed,
-    CannotLook,
     CommandFailed,
     CommandTimeout,
     ConnectionLost,
     HostKeyError,
-    NotComeBack,
+    NotReachableAgain,
+    ProcessesHidden,
     SshError,
     StillOnline,
     Unreachable,
@@ -127,7 +127,7 @@ def who_answers(observer: Appliance, address: str, port: int, interface: str = "
         The probes that were answered: "arp", "ping", "port 22"; empty if none was.
 
     Raises:
-        CannotLook: neither arping nor ping works, so that silence proves nothing.
+        ProcessesHidden: neither arping nor ping works, so that silence proves nothing.
     """
     at = quote(address)
     device = f"-I {quote(interface)}" if interface else ""
@@ -149,7 +149,7 @@ def who_answers(observer: Appliance, address: str, port: int, interface: str = "
     lines = {line.strip() for line in done.stdout.splitlines() if line.strip()}
     answers = {line for line in lines if not line.startswith("asked ")}
     if not lines:
-        raise CannotLook(observer.name, f"whether a host is at {address}: neither arping nor ping works there")
+        raise ProcessesHidden(observer.name, f"whether a host is at {address}: neither arping nor ping works there")
     return tuple(sorted(answers))
 
 
@@ -249,7 +249,7 @@ def wait_for(
 
     Raises:
         HostKeyError: the planned place has another host key.
-        NotComeBack: the timeout expired.
+        NotReachableAgain: the timeout expired.
     """
     began = time.monotonic()
     reasons: dict[str, SshError] = {}
@@ -270,7 +270,7 @@ def wait_for(
         return found
     detail = "; ".join([f"not seen at {' and '.join(p.address for p in places)} within {timeout:.0f} s",
                         *map(str, reasons.values())])  # fmt: skip
-    raise NotComeBack(places[0].name, detail)
+    raise NotReachableAgain(places[0].name, detail)
 
 
 def _look(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from tscm_migrate.errors import CannotLook
+from tscm_migrate.errors import ProcessesHidden
 from tscm_migrate.util.text import number
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def look(appliance: Appliance, display: str) -> Listing:
     """List all processes as root, by ps or else from /proc.
 
     Raises:
-        CannotLook: no listing proves that it is complete. SshError: the connection failed.
+        ProcessesHidden: no listing proves that it is complete. SshError: the connection failed.
     """
     reasons = []
     for how, command in (("ps", PS_COMMAND), ("/proc", _PROC_COMMAND)):
@@ -109,7 +109,7 @@ def look(appliance: Appliance, display: str) -> Listing:
         if found is not None:
             return found
         reasons.append(f"by {how}: {done.stderr.strip()[-100:] or reason}")
-    raise CannotLook(appliance.name, "; ".join(reasons))
+    raise ProcessesHidden(appliance.name, "; ".join(reasons))
 
 
 def judge(text: str, token: str) -> tuple[Listing | None, str]:

@@ -22,7 +22,7 @@ class ApplianceError(MigrateError):
 
 
 @dataclass(eq=False)
-class CannotLook(ApplianceError):
+class ProcessesHidden(ApplianceError):
     """Its running processes are not visible to this login, so running updates would not be seen."""
 
     code = "appliance.cannot-look"
@@ -162,7 +162,7 @@ class AnswersNotSaved(MigrateError):
 
 
 @dataclass(eq=False)
-class Untaught(UnknownPrompt):
+class RehearsalUnknownPrompt(UnknownPrompt):
     """tsadmin asked an unknown question in the rehearsal; the migration was refused. The old appliance still serves."""
 
     code = "rehearsal.unknown-prompt"
@@ -195,7 +195,7 @@ class StillOnline(ApplianceError):
 
 
 @dataclass(eq=False)
-class WouldCollide(ApplianceError):
+class AddressConflict(ApplianceError):
     """Two hosts would answer at one address."""
 
     code = "appliance.would-collide"
@@ -206,7 +206,7 @@ class WouldCollide(ApplianceError):
 
 
 @dataclass(eq=False)
-class NotComeBack(ApplianceError):
+class NotReachableAgain(ApplianceError):
     """The appliance did not become reachable again."""
 
     code = "appliance.not-back"

@@ -186,7 +186,7 @@ class Locked(MigrateError):
 
 
 @dataclass(eq=False)
-class LostTrack(MigrateError):
+class AddressUnclear(MigrateError):
     """It is not clear which appliance answers at an address; nothing was changed."""
 
     code = "resume.lost-track"
@@ -215,7 +215,7 @@ class RollbackIncomplete(MigrateError):
 
 
 @dataclass(eq=False)
-class NeedsPerson(MigrateError):
+class ManualStepsLeft(MigrateError):
     """The migration is complete, but something is left for a person to do."""
 
     code = "needs-person"

@@ -80,7 +80,7 @@ class CopyMissing(OffsiteError):
 
 
 @dataclass(eq=False)
-class SealFailed(OffsiteError):
+class EncryptionFailed(OffsiteError):
     """Encrypting or decrypting with gpg failed."""
 
     code = "offsite.seal"
@@ -107,7 +107,7 @@ class PruneRefused(OffsiteError):
 
 
 @dataclass(eq=False)
-class ScheduleUntried(OffsiteError):
+class ScheduleTestFailed(OffsiteError):
     """The command fails in the scheduler's environment; nothing was installed."""
 
     code = "offsite.schedule-untried"

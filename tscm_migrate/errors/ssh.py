@@ -154,7 +154,7 @@ class SudoFailed(SshError):
 
 
 @dataclass(eq=False)
-class OutputFlood(SshError):
+class TooMuchOutput(SshError):
     """A remote command or server sent more data than the limit."""
 
     code = "ssh.flood"
@@ -162,7 +162,7 @@ class OutputFlood(SshError):
 
 
 @dataclass(eq=False)
-class TalkativeLogin(SshError):
+class LoginPrintsOutput(SshError):
     """The login shell prints output in non-interactive sessions."""
 
     code = "ssh.talkative-login"
@@ -174,7 +174,7 @@ class TalkativeLogin(SshError):
 
 
 @dataclass(eq=False)
-class NotRun(SshError):
+class CommandNotRun(SshError):
     """The login did not run the command."""
 
     code = "ssh.not-run"

@@ -38,7 +38,7 @@ class ArchiveRefused(TransferError):
 
 
 @dataclass(eq=False)
-class KeyAbused(MigrateError):
+class TransferKeyMisused(MigrateError):
     """The temporary key of a transfer was used on the new appliance for something else."""
 
     code = "transfer.key-abused"

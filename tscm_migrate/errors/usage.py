@@ -72,7 +72,7 @@ class UnsafeFile(InventoryError):
 
 
 @dataclass(eq=False)
-class NaiveTime(UsageError):
+class TimeZoneMissing(UsageError):
     """A time has no time zone, so it cannot be compared."""
 
     code = "usage.naive-time"

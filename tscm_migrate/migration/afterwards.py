@@ -103,8 +103,8 @@ def update_devices(record: RunRecord, names: Sequence[str], *, yes: bool, **room
         room: inventory, secrets, emit and operator, see `run.migrate`.
 
     Raises:
-        NeedsPerson: something is left to do. Locked: another run works on the appliance.
-        NotComeBack: it does not answer. Interrupted: `resume` completes the run.
+        ManualStepsLeft: something is left to do. Locked: another run works on the appliance.
+        NotReachableAgain: it does not answer. Interrupted: `resume` completes the run.
     """
     began, run = time.monotonic(), record.run
     what = ", ".join(names)
@@ -132,7 +132,7 @@ def compare(record: RunRecord, **room: Any) -> Exit:
         DONE where all comparisons are equal, else ATTENTION.
 
     Raises:
-        NotComeBack: the new appliance does not answer.
+        NotReachableAgain: the new appliance does not answer.
     """
     with resume.reopen(record.run, verb="verify", **room) as m:
         rediscover.find_both(m, need_new=True)

@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from tscm_migrate.errors import DialogueSilent, MigrateError, StateUnwritable, UnknownPrompt, Untaught
+from tscm_migrate.errors import DialogueSilent, MigrateError, RehearsalUnknownPrompt, StateUnwritable, UnknownPrompt
 from tscm_migrate.events import ActionFinished, ActionStarted, Message, StepFinished, StepStarted
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def refusing_unknown(m: Migration) -> Iterator[None]:
         yield
     except UnknownPrompt as unknown:
         asked = {"prompt": unknown.prompt, "transcript": unknown.transcript}
-        raise Untaught(unknown.host, unknown.detail, **asked, learn=m.options.learn_command) from unknown
+        raise RehearsalUnknownPrompt(unknown.host, unknown.detail, **asked, learn=m.options.learn_command) from unknown
 
 
 class BaseStep:

@@ -13,8 +13,8 @@ from tscm_migrate.errors import (
     Exit,
     Interrupted,
     Locked,
+    ManualStepsLeft,
     MigrateError,
-    NeedsPerson,
     Refused,
     Retry,
     RollbackIncomplete,
@@ -61,7 +61,7 @@ def run_to_end(engine: Engine, began: float, first: Callable[[], object] = lambd
     left = left_to_do(m)
     end_run(engine, "attention" if left else "done", began, left)
     if left:
-        raise NeedsPerson(tuple(left))
+        raise ManualStepsLeft(tuple(left))
     return Exit.DONE
 
 

@@ -11,10 +11,10 @@ from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.parsers import Interface
 from tscm_migrate.errors import (
     AuthFailed,
+    CommandNotRun,
     HostKeyError,
     MigrateError,
     NoTerminal,
-    NotRun,
     SshError,
     SudoFailed,
     UsageError,
@@ -77,7 +77,7 @@ def _one(appliance: Appliance) -> HostSurvey:
 
 
 def _finding(appliance: Appliance, error: MigrateError) -> Finding:
-    names = {SudoFailed: "no-sudo", AuthFailed: "login", NotRun: "login", NoTerminal: "no-terminal"}
+    names = {SudoFailed: "no-sudo", AuthFailed: "login", CommandNotRun: "login", NoTerminal: "no-terminal"}
     name = next((name for kind, name in names.items() if isinstance(error, kind)), "unreachable")
     remedy = error.remedy() or f"check {appliance.name} by hand: ssh {appliance.host.user}@{appliance.host.address}"
     return Finding(name, "error", str(error), remedy, firm=True)

@@ -60,7 +60,7 @@ def settle(appliance: Appliance, *, timeout: float = STILL) -> None:
     """Wait until no backup or restore runs on the appliance, so that two never run at the same time.
 
     Raises:
-        ApplianceError: one still runs after `timeout` seconds. CannotLook: not every process can be seen.
+        ApplianceError: one still runs after `timeout` seconds. ProcessesHidden: not every process can be seen.
     """
     began = time.monotonic()
     while running := _running(appliance):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import cron_hold, lockfile
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.appliance.lockfile import ApplianceLock
-from tscm_migrate.errors import Exit, Locked, LostTrack, MigrateError, StateUnwritable, UsageError
+from tscm_migrate.errors import AddressUnclear, Exit, Locked, MigrateError, StateUnwritable, UsageError
 from tscm_migrate.events import Emit, Message
 from tscm_migrate.migration import journal
 from tscm_migrate.migration.context import Dialler, Migration
@@ -257,7 +257,7 @@ def _vet(m: Migration, appliance: Appliance, role: str) -> Callable[[Shell], Non
     def vet(shell: Shell) -> None:
         found = lockfile.read_over(shell)
         if found is not None and found.run == m.run and found.role not in {"", role}:
-            raise LostTrack(
+            raise AddressUnclear(
                 appliance.host.address, f"expected {appliance.name}, but the {found.role} appliance answers"
             )
 

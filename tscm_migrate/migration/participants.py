@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance.appliance import Appliance, Dial
 from tscm_migrate.archive.select import newest
-from tscm_migrate.errors import InventoryError, SealFailed, Unreachable, UsageError
+from tscm_migrate.errors import EncryptionFailed, InventoryError, Unreachable, UsageError
 from tscm_migrate.offsite import catalog, restore_source
 from tscm_migrate.offsite.jobs import Tools, dialler
 from tscm_migrate.offsite.settings import settings
@@ -65,7 +65,7 @@ def resolve(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
 
     Raises:
         InventoryError, UsageError: a host or archive is unknown. OffsiteError: the copy cannot be read.
-        SealFailed: the copy needs a passphrase, and none was given.
+        EncryptionFailed: the copy needs a passphrase, and none was given.
     """
     new = Appliance(inventory.host(options.to), dial, emit)
     if not options.rescues:
@@ -75,7 +75,7 @@ def resolve(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
     passphrase = secrets.passphrase(host) if kept.wants_passphrase else None
     if kept.wants_passphrase and passphrase is None:
         kept.close()
-        raise SealFailed(
+        raise EncryptionFailed(
             detail=f"{kept.archive.name} is encrypted with a passphrase, and none was given",
             fix="give it: --passphrase-file FILE, TSCM_PASSPHRASE, the inventory or the keyring",
         )

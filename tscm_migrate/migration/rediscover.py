@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance.appliance import PRESENT, quote
 from tscm_migrate.appliance.facts import Facts, boot_script
 from tscm_migrate.appliance.lockfile import ApplianceLock
-from tscm_migrate.errors import AuthFailed, CannotLook, HostKeyError, LostTrack, NotComeBack, SshError, WouldCollide
+from tscm_migrate.errors import (
+    AddressConflict,
+    AddressUnclear,
+    AuthFailed,
+    HostKeyError,
+    NotReachableAgain,
+    ProcessesHidden,
+    SshError,
+)
 from tscm_migrate.events import Message, Waiting
 from tscm_migrate.util.text import duration_text
 
@@ -113,9 +121,10 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
         Whether the old appliance answers.
 
     Raises:
-        LostTrack: nothing proves which of the two an answering host is; nothing was changed.
-        HostKeyError: the host key belongs to neither. NotComeBack: the new appliance is needed and does not answer.
-        WouldCollide: the old appliance answers, in a run that restores it as dead.
+        AddressUnclear: nothing proves which of the two an answering host is; nothing was changed.
+        HostKeyError: the host key belongs to neither.
+        NotReachableAgain: the new appliance is needed and does not answer.
+        AddressConflict: the old appliance answers, in a run that restores it as dead.
     """
     seen = _look_until(m, need_new=need_new, limit=_limit(m) if timeout is None else timeout)
     if "new" in seen:
@@ -123,7 +132,7 @@ def find_both(m: Migration, *, need_new: bool, timeout: float | None = None) -> 
     if "old" in seen:
         if m.restore_source is not None:
             _close(seen)
-            raise WouldCollide(m.old.name, "it is alive, but this run restores it as dead", m.old.host.address)
+            raise AddressConflict(m.old.name, "it is alive, but this run restores it as dead", m.old.host.address)
         m.old.moved(seen["old"].host, seen["old"].shell)
     where = {who: one.host.address for who, one in seen.items()}
     m.emit(Message(", ".join(
@@ -153,7 +162,7 @@ def _look_until(m: Migration, *, need_new: bool, limit: float) -> dict[str, Loca
         _close(seen)
         if waited > limit:
             addresses = " and ".join(dict.fromkeys([m.new.host.address, m.old.host.address]))
-            raise NotComeBack(m.new.name, f"it did not answer at {addresses} within {duration_text(limit)}")
+            raise NotReachableAgain(m.new.name, f"it did not answer at {addresses} within {duration_text(limit)}")
         m.emit(Waiting(f"for {m.new.name} to answer", waited, limit, m.new.name))
         time.sleep(_PAUSE)
 
@@ -188,7 +197,7 @@ def _look(m: Migration) -> dict[str, LocatedHost]:
             detail = (
                 f"two hosts look like the {seen.who} appliance" if seen.who else "nothing that only one of them has"
             )
-            raise LostTrack(seen.host.address, detail)
+            raise AddressUnclear(seen.host.address, detail)
     return {seen.who: seen for seen in found}
 
 
@@ -225,7 +234,7 @@ def read_traits(shell: Shell) -> HostTraits:
     """Read what identifies an appliance.
 
     Raises:
-        CannotLook: its lock and its paused entries cannot be read.
+        ProcessesHidden: its lock and its paused entries cannot be read.
     """
     paths = shell.host.paths
     hold = quote(paths.hold_dir)
@@ -238,7 +247,7 @@ def read_traits(shell: Shell) -> HostTraits:
     done = shell.run(script, sudo=True, check=False, display="which appliance is it?")
     lines = [*done.stdout.split("\n"), *[""] * 4]
     if lines[1] not in {"yes", "no"}:
-        raise CannotLook(shell.host.name, f"what is in {paths.hold_dir}: {done.stderr.strip()[-200:]}")
+        raise ProcessesHidden(shell.host.name, f"what is in {paths.hold_dir}: {done.stderr.strip()[-200:]}")
     found = ApplianceLock.parse(lines[0]) if lines[0].strip() else None
     return HostTraits(
         shell.server_fingerprint(), found, lines[1] == "yes", lines[2].strip(), " ".join(lines[3:]).strip()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import cron_hold, network
 from tscm_migrate.appliance.appliance import Appliance, quote
-from tscm_migrate.errors import ApplianceError, NotComeBack
+from tscm_migrate.errors import ApplianceError, NotReachableAgain
 from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | 
         before: its prints before the first pass; None if no pass has begun.
 
     Raises:
-        ApplianceError: it differs from before. NotComeBack: it does not answer.
+        ApplianceError: it differs from before. NotReachableAgain: it does not answer.
     """
     reach(m, undo)
     new = m.new
@@ -114,7 +114,7 @@ def reach(m: Migration, undo: Mapping[str, Any]) -> None:
     """Connect to the new appliance at its own address, with the host keys of either appliance.
 
     Raises:
-        NotComeBack: it does not answer.
+        NotReachableAgain: it does not answer.
     """
     if m.new.connected:
         return
@@ -123,7 +123,7 @@ def reach(m: Migration, undo: Mapping[str, Any]) -> None:
     if who != "new" or shell is None:
         if shell is not None:
             shell.close()
-        raise NotComeBack(m.new.name, f"it does not answer at {place.address}")
+        raise NotReachableAgain(m.new.name, f"it does not answer at {place.address}")
     m.new.moved(place, shell)
 
 

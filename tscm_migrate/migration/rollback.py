@@ -180,7 +180,7 @@ def forget(name: str, *, inventory: Inventory, secrets: Secrets, emit: Emit, ope
         yes: do not ask for confirmation.
 
     Raises:
-        UsageError: the run is not over. Cancelled: not confirmed. NotComeBack: the new appliance does not answer.
+        UsageError: the run is not over. Cancelled: not confirmed. NotReachableAgain: the new appliance does not answer.
     """
     began, (record, _) = time.monotonic(), journal.read(name)
     if record.outcome not in {"done", "attention"}:

@@ -69,7 +69,7 @@ def migrate(
             "prompts learn"); "" for a migration.
 
     Raises:
-        Refused, Locked: nothing was changed. NeedsPerson: done, but something is left to do manually.
+        Refused, Locked: nothing was changed. ManualStepsLeft: done, but something is left to do manually.
         Interrupted: can be resumed. MigrateError: failed; everything was undone.
     """
     began, run = time.monotonic(), new_run_id()

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tscm_migrate.appliance import isolation, network
-from tscm_migrate.errors import HostKeyError, MigrateError, NotComeBack, SshError, WouldCollide
+from tscm_migrate.errors import AddressConflict, HostKeyError, MigrateError, NotReachableAgain, SshError
 from tscm_migrate.events import Message
 from tscm_migrate.migration import host_keys, rediscover, saved_settings
 from tscm_migrate.migration.context import Migration, place_key
@@ -105,14 +105,14 @@ def find_new(m: Migration, undo: dict[str, Any]) -> bool:
             return place.address == m.old.host.address
         if shell is not None:
             shell.close()
-    raise NotComeBack(m.new.name, f"it answers neither at {m.old.host.address} nor at {m.new_facts_address}")
+    raise NotReachableAgain(m.new.name, f"it answers neither at {m.old.host.address} nor at {m.new_facts_address}")
 
 
 def move_new_away(m: Migration, undo: dict[str, Any]) -> None:
     """Remove the new appliance from the old address: restore its settings and restart it, else have it switched off.
 
     Raises:
-        WouldCollide: it may still have the old address.
+        AddressConflict: it may still have the old address.
     """
     try:
         at_old = find_new(m, undo)
@@ -128,7 +128,7 @@ def move_new_away(m: Migration, undo: dict[str, Any]) -> None:
             m.emit(Message(output or "the hook `offline` succeeded"))
         elif not m.operator.instruct(f"Power off {m.new.name} (it may still have {m.old.host.address})."):
             detail = f"{m.new.name} may still have it, and could not be taken offline: {error}"
-            raise WouldCollide(m.old.name, detail, m.old.host.address) from error
+            raise AddressConflict(m.old.name, detail, m.old.host.address) from error
 
 
 def restore_new(m: Migration, undo: dict[str, Any]) -> None:
@@ -164,7 +164,7 @@ def prove_address_free(m: Migration, undo: dict[str, Any]) -> None:
     """Prove that no host is at the old address: from the new appliance if it answers, else from this workstation.
 
     Raises:
-        WouldCollide: a host is there, or it is unknown.
+        AddressConflict: a host is there, or it is unknown.
     """
     address = m.old.host.address
     who, shell = identify_at(m, replace(m.old.host, address=address), undo)
@@ -172,23 +172,23 @@ def prove_address_free(m: Migration, undo: dict[str, Any]) -> None:
         shell.close()
     names = {"new": m.new.name, "other": "another host", "unknown": f"an unidentified host ({_UNIDENTIFIED})"}
     if who in names:
-        raise WouldCollide(m.old.name, f"{names[who]} is there", address)
+        raise AddressConflict(m.old.name, f"{names[who]} is there", address)
     if who == "no answer" and network.refuses_here(m.old.host):
-        raise WouldCollide(m.old.name, "a host is there that refuses connections", address)
+        raise AddressConflict(m.old.name, "a host is there that refuses connections", address)
     try:
         who, shell = identify_at(m, original_place(m), undo)
         if who == "new" and shell is not None:
             m.new.moved(original_place(m), shell)
             network.prove_gone(m.new, m.old.host, interface=m.interface, timeout=_GONE_WITHIN)
     except MigrateError as error:
-        raise WouldCollide(m.old.name, str(error), address) from error
+        raise AddressConflict(m.old.name, str(error), address) from error
 
 
 def return_old(m: Migration, undo: dict[str, Any]) -> None:
     """Return the old appliance to its address: by its timer, a hook, or the operator.
 
     Raises:
-        NotComeBack: it did not return; the error says what to do. WouldCollide: another host answers there.
+        NotReachableAgain: it did not return; the error says what to do. AddressConflict: another host answers there.
     """
     mode = undo.get("offline", "poweroff")
     if mode == "isolate":
@@ -196,7 +196,7 @@ def return_old(m: Migration, undo: dict[str, Any]) -> None:
     elif m.hooks.online:
         _by_hook(m)
     elif not m.operator.instruct(f"Bring {m.old.name} back to {m.old.host.address} (power it on)."):
-        raise NotComeBack(m.old.name, f"power it on, then run again: tscm-migrate rollback {m.run}")
+        raise NotReachableAgain(m.old.name, f"power it on, then run again: tscm-migrate rollback {m.run}")
     limit = m.policy.reboot_timeout + (m.revert_after if mode == "isolate" else 0.0)
     found = network.wait_for(
         m.dial, places=(m.old.host,), expect=keys_of(m, "old"), old_boot="", timeout=limit, emit=m.emit,
@@ -208,7 +208,7 @@ def return_old(m: Migration, undo: dict[str, Any]) -> None:
         what = f"the host that answers is unidentified: {_UNIDENTIFIED}"
         if who != "unknown":
             what = "the host that answers is not the appliance that left"
-        raise WouldCollide(m.old.name, what, m.old.host.address)
+        raise AddressConflict(m.old.name, what, m.old.host.address)
 
 
 def _by_hook(m: Migration) -> None:

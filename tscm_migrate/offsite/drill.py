@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate.archive import contents
 from tscm_migrate.archive.devices import ArchivedDevices, ConfigTexts, recognise
-from tscm_migrate.errors import CopyDamaged, OffsiteError, SealFailed
+from tscm_migrate.errors import CopyDamaged, EncryptionFailed, OffsiteError
 from tscm_migrate.model import Host, Secret
 from tscm_migrate.offsite.fetch import opened
 from tscm_migrate.offsite.manifest import Record
@@ -70,10 +70,10 @@ def drill(
 
     Raises:
         StoreUnavailable, StoreDenied: the copy could not be read; no record is stored.
-        SealFailed: no passphrase was given; the copy was not tested.
+        EncryptionFailed: no passphrase was given; the copy was not tested.
     """
     if copy.manifest.encrypted == "passphrase" and passphrase is None:
-        raise SealFailed(
+        raise EncryptionFailed(
             detail=f"{copy.host}: {copy.id} is encrypted with a passphrase, and none was given",
             fix="give the passphrase: --passphrase-file FILE, TSCM_PASSPHRASE, the inventory or the keyring",
         )
@@ -98,7 +98,7 @@ def _try(store: Store, copy: Copy, passphrase: Secret | None, home: Path | None,
     try:
         with opened(store, copy, passphrase, gnupg_home=home) as chunks:
             found = contents.walk(chunks, config.see, packed=copy.manifest.source_size)
-    except (SealFailed, CopyDamaged) as error:
+    except (EncryptionFailed, CopyDamaged) as error:
         return Drilled(copy, error.message()[:280])
     except OffsiteError:
         raise

@@ -31,7 +31,7 @@ def archive(store: Store, copy: Copy, *, gnupg_home: Path | None = None) -> Iter
 
     Raises:
         CopyDamaged: at the end of the stream, the bytes are not the ones that were stored.
-        SealFailed: no secret key decrypts it.
+        EncryptionFailed: no secret key decrypts it.
     """
     manifest = copy.manifest
     with closing(store.read(manifest.data)) as raw:
@@ -50,7 +50,7 @@ def opened(
     """Yield the decrypted archive: without the encryption of this tool and that of the appliance.
 
     Raises:
-        See `archive`. SealFailed: also if the passphrase is wrong.
+        See `archive`. EncryptionFailed: also if the passphrase is wrong.
     """
     with ExitStack() as stack:
         chunks = stack.enter_context(archive(store, copy, gnupg_home=gnupg_home))
@@ -78,7 +78,7 @@ def fetch(store: Store, copy: Copy, folder: Path, *, gnupg_home: Path | None = N
     Raises:
         UsageError: the folder cannot be created, or the archive's name in the manifest is not valid.
         ObjectExists: a file with that name exists.
-        CopyDamaged, StoreError, SealFailed: nothing was written.
+        CopyDamaged, StoreError, EncryptionFailed: nothing was written.
     """
     name = copy.manifest.archive
     if not names.acceptable(name):

@@ -24,7 +24,7 @@ from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import SealFailed
+from tscm_migrate.errors import EncryptionFailed
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
@@ -55,21 +55,21 @@ def recipients(names: Iterable[str], home: Path | None = None) -> tuple[str, ...
     """Check that every key is in the keyring and usable; return the fingerprints.
 
     Raises:
-        SealFailed: not a complete fingerprint, not in the keyring, or revoked, expired or disabled.
+        EncryptionFailed: not a complete fingerprint, not in the keyring, or revoked, expired or disabled.
     """
     wanted = tuple(dict.fromkeys(name.upper().replace(" ", "").removeprefix("0X") for name in names))
     keyring = {key["fingerprint"]: key for key in _gpg(home).list_keys()} if wanted else {}
     for name in wanted:
         if not _FINGERPRINT.fullmatch(name):
             fix = "gpg --list-keys --with-colons shows them"
-            raise SealFailed(detail=f"{name[:60]!r} is not a complete fingerprint (40 hex digits)", fix=fix)
+            raise EncryptionFailed(detail=f"{name[:60]!r} is not a complete fingerprint (40 hex digits)", fix=fix)
         if name not in keyring:
             fix = f"gpg --receive-keys {name}, or gpg --import FILE; options in gpg.conf (`keyring` too) are not used: "
             fix += f"gpg --export {name} | gpg --no-options --import"
-            raise SealFailed(detail=f"key {name} is not in the keyring", fix=fix)
+            raise EncryptionFailed(detail=f"key {name} is not in the keyring", fix=fix)
         why = {"r": "revoked", "e": "expired", "d": "disabled", "i": "invalid"}.get(keyring[name]["trust"])
         if why or "E" not in keyring[name]["cap"]:
-            raise SealFailed(detail=f"key {name} is {why or 'not made for encryption'}", fix="name another key")
+            raise EncryptionFailed(detail=f"key {name} is {why or 'not made for encryption'}", fix="name another key")
     return wanted
 
 
@@ -77,7 +77,7 @@ def sealed(chunks: Iterable[bytes], to: tuple[str, ...], home: Path | None = Non
     """Encrypt a stream to public keys.
 
     Raises:
-        SealFailed: gpg failed. Also every error of `chunks`: a source that failed never looks like a short one.
+        EncryptionFailed: gpg failed. Also every error of `chunks`: a source that failed never looks like a short one.
     """
 
     def work(gpg: gnupg.GPG, source: _Source) -> Any:
@@ -115,7 +115,7 @@ def opened(
     """Decrypt a stream, with a passphrase (in an empty keyring of its own) or with the user's secret keys.
 
     Raises:
-        SealFailed: while it is read; also at the end, if gpg finds that the bytes were changed.
+        EncryptionFailed: while it is read; also at the end, if gpg finds that the bytes were changed.
     """
 
     def work(gpg: gnupg.GPG, source: _Source) -> Any:
@@ -182,7 +182,7 @@ def _check_system() -> None:
     """Refuse an option of the system's gpg.conf that may decide what is stored: no option of ours excludes that file.
 
     Raises:
-        SealFailed: with the option and the file.
+        EncryptionFailed: with the option and the file.
     """
     program = shutil.which("gpgconf")
     if program is None:
@@ -197,7 +197,7 @@ def _check_system() -> None:
         option = line.strip().lstrip("-").partition("#")[0].split(maxsplit=1)[:1]
         if option and not _HARMLESS.fullmatch(option[0]):
             fix = "remove it there: gpg applies it to every call; one user's options belong into ~/.gnupg/gpg.conf"
-            raise SealFailed(
+            raise EncryptionFailed(
                 detail=f"{file} has the option {option[0][:60]!r}, which may change what is stored", fix=fix
             )
 
@@ -207,12 +207,12 @@ def _gpg(home: Path | str | None) -> gnupg.GPG:
 
     if not shutil.which("gpg"):
         fix = "install GnuPG: apt install gnupg, or https://gpg4win.org on Windows"
-        raise SealFailed(detail="there is no gpg on this workstation", fix=fix)
+        raise EncryptionFailed(detail="there is no gpg on this workstation", fix=fix)
     _check_system()
     try:
         gpg = gnupg.GPG(gnupghome=str(home) if home else None, options=list(OPTIONS))
     except (OSError, ValueError) as error:
-        raise SealFailed(detail=f"gpg cannot be used: {error}", fix="see what it says: gpg --version") from error
+        raise EncryptionFailed(detail=f"gpg cannot be used: {error}", fix="see what it says: gpg --version") from error
     gpg.encoding = "utf-8"  # of passphrases; python-gnupg's default is Latin-1
     gpg.buffer_size = _BUFFER
     return gpg
@@ -274,7 +274,7 @@ class _Pipe:
                 item = self._queue.get(timeout=0.5)
             except Empty:
                 if not source.waits and time.monotonic() - max(came, source.asked) > _STALL:
-                    raise SealFailed(detail=f"gpg did nothing for {_STALL:.0f} s", fix=_OWN_KEY) from None
+                    raise EncryptionFailed(detail=f"gpg did nothing for {_STALL:.0f} s", fix=_OWN_KEY) from None
                 if thread.is_alive() or not self._queue.empty():
                     continue
                 return
@@ -330,11 +330,11 @@ def _check(source: _Source, outcome: list[Any], fix: str) -> None:
         raise source.failure
     result = outcome[0] if outcome else RuntimeError("gpg gave no result")
     if isinstance(result, BaseException):
-        raise SealFailed(detail=f"gpg failed: {_words(str(result))}") from result
+        raise EncryptionFailed(detail=f"gpg failed: {_words(str(result))}") from result
     if not result.ok:
         lines = [line for line in result.stderr.splitlines() if line.strip() and not _STATUS.match(line)]
         said = f" ({_words(lines[-1].removeprefix('gpg: '))})" if lines else ""
-        raise SealFailed(detail=f"gpg: {_words(result.status) or 'failed'}{said}", fix=fix)
+        raise EncryptionFailed(detail=f"gpg: {_words(result.status) or 'failed'}{said}", fix=fix)
 
 
 def _words(text: str) -> str:

@@ -130,7 +130,7 @@ def pull(shell: Shell, store: Store, options: PullOptions, *, now: datetime, emi
         emit: gets progress and warnings.
 
     Raises:
-        SshError, ApplianceError, StoreError, CopyDamaged, SealFailed, PlaintextRefused: nothing was stored; of
+        SshError, ApplianceError, StoreError, CopyDamaged, EncryptionFailed, PlaintextRefused: nothing was stored; of
             several archives, some may have been stored before the connection or the store was lost.
     """
     return _Pull(shell, store, options, now, emit).run()

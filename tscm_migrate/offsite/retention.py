@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from tscm_migrate.errors import NaiveTime
+from tscm_migrate.errors import TimeZoneMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -130,10 +130,10 @@ def retain(copies: Sequence[Aged], policy: RetentionPolicy, now: datetime) -> li
         One verdict for each copy, by host, newest first.
 
     Raises:
-        NaiveTime: a time without a zone.
+        TimeZoneMissing: a time without a zone.
     """
     if now.tzinfo is None or any(copy.taken_at.tzinfo is None for copy in copies):
-        raise NaiveTime("a time without a zone")
+        raise TimeZoneMissing("a time without a zone")
     groups = groupby(sorted(copies, key=lambda copy: copy.host), key=lambda copy: copy.host)
     return [verdict for _, group in groups for verdict in _host(list(group), policy, now)]
 

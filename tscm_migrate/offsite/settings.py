@@ -82,7 +82,7 @@ class Settings(_Strict):
         """Return how copies are made; check the recipients' keys before anything is read.
 
         Raises:
-            SealFailed: a recipient is not in the keyring, or cannot be used.
+            EncryptionFailed: a recipient is not in the keyring, or cannot be used.
         """
         keys = gpg.recipients(self.recipients) if self.recipients else ()
         return CopyPolicy(self.verify, keys, self.require_encryption, tags)

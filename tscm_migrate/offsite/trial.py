@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tscm_migrate.errors import OffsiteError, ScheduleUntried
+from tscm_migrate.errors import OffsiteError, ScheduleTestFailed
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def run(words: tuple[str, ...], there: Mapping[str, str], lacks: list[str], file
         Notes for the operator: hosts that do not answer now.
 
     Raises:
-        ScheduleUntried: it fails, for another reason than a host that does not answer.
+        ScheduleTestFailed: it fails, for another reason than a host that does not answer.
     """
     status, printed, complaints = _dry_run(words, there)
     if not status:
@@ -94,7 +94,7 @@ def run(words: tuple[str, ...], there: Mapping[str, str], lacks: list[str], file
     if failed and all(one.get("retry") == "later" for one in failed):
         return [f"{one['host']} does not answer now: {outside(str(one.get('message')), 200)}" for one in failed]
     why = [str(one.get("message")) for one in failed] or list(filter(str.strip, complaints.splitlines()))[:3]
-    raise ScheduleUntried(
+    raise ScheduleTestFailed(
         detail=outside("; ".join(why), 600) or f"exit status {status}", names=tuple(lacks), file=str(file),
         places=tuple(filter(None, map(_PLACES.get, lacks))),
     )  # fmt: skip

@@ -10,7 +10,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from tscm_migrate.archive.openpgp import Encryption, encryption_of
-from tscm_migrate.errors import CopyDamaged, ObjectExists, ObjectMissing, OffsiteError, PlaintextRefused, SealFailed
+from tscm_migrate.errors import (
+    CopyDamaged,
+    EncryptionFailed,
+    ObjectExists,
+    ObjectMissing,
+    OffsiteError,
+    PlaintextRefused,
+)
 from tscm_migrate.events import Emit, Progress, silent
 from tscm_migrate.offsite import gpg, keys
 from tscm_migrate.offsite.manifest import Manifest, parse_manifest
@@ -96,7 +103,7 @@ def make_copy(
     Raises:
         PlaintextRefused: it would be stored unencrypted.
         CopyDamaged: the stream does not match the hash of the appliance, or the store returns other bytes.
-        StoreError, SealFailed, SshError: no copy was made.
+        StoreError, EncryptionFailed, SshError: no copy was made.
     """
     began = time.monotonic()
     key = keys.new_data(incoming.host, incoming.archive)
@@ -214,10 +221,12 @@ def _verify(store: Store, key: str, stored: Hashed, policy: CopyPolicy, source: 
 def _check_encrypted(looked: Encryption, policy: CopyPolicy, what: str) -> None:
     """Compare the first packets of what gpg gave with what it was asked for: one session key for each recipient."""
     if looked.sealing != "public-key":
-        raise SealFailed(detail=f"{what}: what gpg gave does not look encrypted")
+        raise EncryptionFailed(detail=f"{what}: what gpg gave does not look encrypted")
     if len(looked.key_ids) != len(policy.seal_to) or any(not key_id.strip("0") for key_id in looked.key_ids):
         asked = ", ".join(policy.seal_to)
-        raise SealFailed(detail=f"{what}: gpg encrypted to {', '.join(looked.key_ids)}, and was asked for {asked}")
+        raise EncryptionFailed(
+            detail=f"{what}: gpg encrypted to {', '.join(looked.key_ids)}, and was asked for {asked}"
+        )
 
 
 def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> tuple[Hashed, Hashed] | None:
@@ -233,7 +242,7 @@ def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> tuple[H
                     pass
             for _ in back:  # what gpg has not read
                 pass
-    except SealFailed as error:
+    except EncryptionFailed as error:
         if gpg.can_open(policy.seal_to, policy.gnupg_home):  # not a key whose passphrase was forgotten meanwhile
             raise CopyDamaged(detail=f"{store.url}/{key}: it cannot be decrypted again: {error.message()}") from error
         return None

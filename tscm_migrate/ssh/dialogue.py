@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tscm_migrate.errors import DialogueSilent, OutputFlood
+from tscm_migrate.errors import DialogueSilent, TooMuchOutput
 from tscm_migrate.ssh.exceptions import let_go, translated
 from tscm_migrate.ssh.execution import Wake
 from tscm_migrate.ssh.terminal import MASK, ScreenBuffer
@@ -201,7 +201,7 @@ class Dialogue:
 
         Raises:
             DialogueSilent: the `idle` or `total` timeout has passed; it has the transcript.
-            OutputFlood: it printed 64 MiB.
+            TooMuchOutput: it printed 64 MiB.
             Exception: any exception from `decide`; the channel is closed first.
         """
         try:
@@ -244,7 +244,7 @@ class Dialogue:
         self._received += len(data)
         if self._received > _FLOOD:
             let_go(self.channel)
-            raise OutputFlood(self.host, f"a dialogue printed more than {_FLOOD} bytes")
+            raise TooMuchOutput(self.host, f"a dialogue printed more than {_FLOOD} bytes")
         self._heard = time.monotonic()
         self._offer_at = 0.0
         for line in self.terminal.feed(data):

@@ -14,15 +14,15 @@ from paramiko.ssh_exception import IncompatiblePeer, NoValidConnectionsError
 
 from tscm_migrate.errors import (
     AuthFailed,
+    CommandNotRun,
     ConnectionLost,
+    LoginPrintsOutput,
     LoginsClosed,
     MigrateError,
     NoCommonAlgorithm,
-    NotRun,
     PasswordExpired,
     ServerFull,
     SshError,
-    TalkativeLogin,
     Unreachable,
 )
 from tscm_migrate.ssh.auth import HungUpError, PasswordChangeError
@@ -77,7 +77,7 @@ def translate(error: BaseException, host: str, *, connecting: bool = False) -> M
             lambda: (Unreachable if connecting else SshError)(host, f"channel refused: {words}"),
         ),
         # raised if the first data is not SFTP; a refusal by the server is an OSError
-        ((paramiko.SFTPError,), lambda: TalkativeLogin(host, f"SFTP: {words}")),
+        ((paramiko.SFTPError,), lambda: LoginPrintsOutput(host, f"SFTP: {words}")),
         # sockets, time-outs and name lookups are OSErrors
         ((paramiko.SSHException, OSError, EOFError), lambda: lost(host, words)),
     )
@@ -245,7 +245,7 @@ def not_run(host: str, display: str, said: bytes, status: int | None) -> Migrate
         return PasswordExpired(host, last)
     ended = "it did not end" if status is None else f"exit status {status}"
     told = f"it said {last!r}" if last else "it said nothing"
-    return NotRun(host, f"`{display}`: {told}, {ended}")
+    return CommandNotRun(host, f"`{display}`: {told}, {ended}")
 
 
 def startup_line(open_sftp: Callable[[], paramiko.SFTPClient]) -> str:

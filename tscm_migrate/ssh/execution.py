@@ -17,8 +17,8 @@ from tscm_migrate.errors import (
     MigrateError,
     NoTerminal,
     OutputCut,
-    OutputFlood,
     SudoFailed,
+    TooMuchOutput,
 )
 from tscm_migrate.ssh import quoting
 from tscm_migrate.ssh.exceptions import let_go, lives, not_run, translated
@@ -181,7 +181,7 @@ class Execution:
             "/dev/…"; "" if the device is not known.
 
         Raises:
-            NotRun: the script did not begin.
+            CommandNotRun: the script did not begin.
             ConnectionLost: the connection was lost before.
         """
         said, deadline = self.early, time.monotonic() + patience
@@ -243,7 +243,7 @@ class Execution:
             Exit status, stdout, stderr.
 
         Raises:
-            CommandTimeout: not ended in time. OutputFlood: more than `limit`. ConnectionLost: no exit status came.
+            CommandTimeout: not ended in time. TooMuchOutput: more than `limit`. ConnectionLost: no exit status came.
             SudoFailed: sudo did not start it.
         """
         deadline = time.monotonic() + timeout
@@ -265,7 +265,7 @@ class Execution:
             err: standard error, for the error.
 
         Raises:
-            NotRun: the output does not begin with our mark.
+            CommandNotRun: the output does not begin with our mark.
             OutputCut: it does not end with our mark, and no signal ended the script.
         """
         if self.out.status is not None or self._unframed:
@@ -321,7 +321,7 @@ class Execution:
     def _check_size(self, size: int, limit: int) -> None:
         if size > limit:
             let_go(self.channel)
-            raise OutputFlood(self.host, f"`{self.display}` printed more than {limit} bytes")
+            raise TooMuchOutput(self.host, f"`{self.display}` printed more than {limit} bytes")
 
     def _ended(self, now: float, *, over: bool) -> bool:
         """Return whether both streams have ended, or the command has, and only a child keeps them open."""

@@ -25,7 +25,7 @@ from paramiko.sftp import (
     int64,
 )
 
-from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoSftp, OutputFlood, SshError
+from tscm_migrate.errors import CommandTimeout, ConnectionLost, NoSftp, SshError, TooMuchOutput
 from tscm_migrate.ssh.accelerated import send
 from tscm_migrate.ssh.exceptions import let_go, lives, translated
 from tscm_migrate.util.redact import printable
@@ -166,7 +166,7 @@ class Reading:
             return b""
         data: bytes = message.get_string()
         if len(data) > max(count, 1):
-            raise OutputFlood(self._host, f"its SFTP server answers a request for {count} bytes with {len(data)}")
+            raise TooMuchOutput(self._host, f"its SFTP server answers a request for {count} bytes with {len(data)}")
         while whole and 0 < len(data) < count:  # the protocol allows short answers
             more = self._answer(self._ask(offset + len(data), count - len(data)), 0, count - len(data), whole=False)
             if not more:
@@ -239,7 +239,7 @@ class Client(paramiko.SFTPClient):
     """paramiko's client with a limit for the size and number of the server's answers.
 
     Raises:
-        OutputFlood: from any call, if the server sends more than was requested.
+        TooMuchOutput: from any call, if the server sends more than was requested.
     """
 
     def __init__(self, sock: Any, host: str) -> None:
@@ -252,10 +252,10 @@ class Client(paramiko.SFTPClient):
         if not 0 < size <= _PACKET:
             if not self._packets:  # the data is not SFTP
                 raise paramiko.SFTPError("Garbage packet received")
-            raise OutputFlood(self._host, f"its SFTP server announced a packet of {size} bytes")
+            raise TooMuchOutput(self._host, f"its SFTP server announced a packet of {size} bytes")
         self._packets += 1
         if self._packets > self.request_number + _UNASKED:
-            raise OutputFlood(self._host, "its SFTP server sends answers without a request")
+            raise TooMuchOutput(self._host, "its SFTP server sends answers without a request")
         data: bytes = self._read_all(size)  # type: ignore[attr-defined]
         kind = data[0]
         if kind == CMD_VERSION and size < 5:
@@ -267,7 +267,7 @@ def entries(sftp: paramiko.SFTPClient, folder: str, host: str) -> list[paramiko.
     """List a folder as `listdir_attr` does, with limits for number, bytes and time.
 
     Raises:
-        OutputFlood: a limit is exceeded. OSError: the server refuses.
+        TooMuchOutput: a limit is exceeded. OSError: the server refuses.
     """
     ask: Any = sftp._request  # type: ignore[attr-defined]  # noqa: SLF001 - listdir_attr has no limit
     kind, message = ask(CMD_OPENDIR, folder)
@@ -284,7 +284,7 @@ def entries(sftp: paramiko.SFTPClient, folder: str, host: str) -> list[paramiko.
         size += len(message.asbytes())
         count = message.get_int()
         if len(found) + count > _ENTRIES or size > _BYTES or time.monotonic() > end:
-            raise OutputFlood(host, f"its SFTP server lists {folder} without end")
+            raise TooMuchOutput(host, f"its SFTP server lists {folder} without end")
         found += [_entry(message, host) for _ in range(count)]
     ask(CMD_CLOSE, handle)
     return [entry for entry in found if entry.filename not in {".", ".."}]
@@ -331,7 +331,7 @@ def _entry(message: paramiko.Message, host: str) -> paramiko.SFTPAttributes:
     if flags & _HAS_MORE:
         count = message.get_int()
         if count > _EXTENSIONS:
-            raise OutputFlood(host, f"its SFTP server gives an entry {count} attributes")
+            raise TooMuchOutput(host, f"its SFTP server gives an entry {count} attributes")
         for _ in range(2 * count):
             message.get_binary()
     entry: paramiko.SFTPAttributes = made

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from tscm_migrate.errors import (
     CommandFailed,
+    CommandNotRun,
     CommandTimeout,
     MigrateError,
-    NotRun,
     PasswordExpired,
     SshError,
     SudoFailed,
@@ -151,7 +151,7 @@ class Shell:
         """Open an SFTP session with a timeout of `silence` seconds for an answer; use it in one thread at a time.
 
         Raises:
-            NoSftp: the server has no SFTP. TalkativeLogin: the answer is not SFTP.
+            NoSftp: the server has no SFTP. LoginPrintsOutput: the answer is not SFTP.
         """
         channel = self.session(stream.WINDOW, stream.PACKET)
         channel.settimeout(min(silence, self._timeouts.channel))
@@ -166,9 +166,9 @@ class Shell:
 
     def _explained(self, error: MigrateError) -> MigrateError:
         """Add the login, and the line of a startup file that prevents commands from running (searched once)."""
-        if isinstance(error, NotRun | PasswordExpired):
+        if isinstance(error, CommandNotRun | PasswordExpired):
             error.login = login_of(self.host)
-        if isinstance(error, NotRun):
+        if isinstance(error, CommandNotRun):
             if self._startup_line is None:
                 self._startup_line = ""  # an error in the search must not start another search
                 self._startup_line = startup_line(lambda: self.sftp(_LOOK))
@@ -228,8 +228,8 @@ class Shell:
 
         Raises:
             CommandFailed: with `check`, a status other than 0.
-            CommandTimeout, OutputFlood, ConnectionLost, SudoFailed: no result could be had.
-            NotRun: the login did not run it. OutputCut: its output is not complete.
+            CommandTimeout, TooMuchOutput, ConnectionLost, SudoFailed: no result could be had.
+            CommandNotRun: the login did not run it. OutputCut: its output is not complete.
         """
         display = display if display is not None else quoting.shown(script)
         root = self._as_root() if sudo else None
@@ -330,7 +330,7 @@ class Shell:
 
         Raises:
             DialogueSilent: the pace's `idle` or `total` timeout has passed.
-            SudoFailed, OutputFlood: as for `run`. A lost connection does not raise: see `Transcript.lost`.
+            SudoFailed, TooMuchOutput: as for `run`. A lost connection does not raise: see `Transcript.lost`.
         """
         display = display if display is not None else quoting.shown(script)
         root = self._as_root() if sudo else None

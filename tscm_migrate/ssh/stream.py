@@ -171,7 +171,7 @@ class StreamReader(_CommandStream):
         """Check that the stream has ended and was not cut off.
 
         Raises:
-            ConnectionLost, SudoFailed, NotRun, OutputCut: it was cut off; see these errors.
+            ConnectionLost, SudoFailed, CommandNotRun, OutputCut: it was cut off; see these errors.
         """
         execution, channel = self.execution, self.channel
         if execution.out.ended:
@@ -216,7 +216,7 @@ class StreamWriter(_CommandStream):
         """Wait until the script runs: a login shell might execute the bytes as commands.
 
         Raises:
-            NotRun, SudoFailed, ConnectionLost: it does not run.
+            CommandNotRun, SudoFailed, ConnectionLost: it does not run.
         """
         frame, deadline = self.execution.out, time.monotonic() + min(self.idle, _BEGIN)
         while not frame.begun:
@@ -234,7 +234,7 @@ class StreamWriter(_CommandStream):
             CommandFailed: the command ended before it had read everything.
             CommandTimeout: it accepted no data for `idle` seconds.
             ConnectionLost: the connection was lost.
-            NotRun: the login did not run the command.
+            CommandNotRun: the login did not run the command.
         """
         self._await_begin()
         try:

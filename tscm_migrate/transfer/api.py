@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance import archives
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.archive import select
-from tscm_migrate.errors import CommandFailed, ConnectionLost, KeyAbused, MigrateError, TransferError
+from tscm_migrate.errors import CommandFailed, ConnectionLost, MigrateError, TransferError, TransferKeyMisused
 from tscm_migrate.events import Emit, Message, silent
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer import authorise
@@ -98,7 +98,7 @@ def copy(
         UsageError: no method is possible.
         TransferError: an archive could not be copied; no incomplete or wrong copy has a final name.
         SshError: a connection failed; partial files stay, and the same call resumes them.
-        KeyAbused: the lent key was used for something else; no other method is tried.
+        TransferKeyMisused: the lent key was used for something else; no other method is tried.
     """
     choice = decide(source, target, options, sum(archive.size for archive in archives))
     emit(Message(f"copying by {choice.text()}", "warning" if choice.warn else "info"))
@@ -181,7 +181,7 @@ def leftovers(*appliances: Appliance) -> None:
     """Remove keys and folders that a killed transfer has left; partial files stay.
 
     Raises:
-        KeyAbused: a key was used for something else.
+        TransferKeyMisused: a key was used for something else.
     """
     with ThreadPoolExecutor(max(len(appliances), 1), thread_name_prefix="leftovers") as pool:
         for _ in pool.map(_clear, appliances):
@@ -191,7 +191,7 @@ def leftovers(*appliances: Appliance) -> None:
 def _clear(appliance: Appliance) -> None:
     try:
         authorise.leftovers(appliance)
-    except KeyAbused:
+    except TransferKeyMisused:
         raise
     except MigrateError as error:
         text = f"{appliance.name}: keys and folders of earlier transfers could not be looked for: {error}"

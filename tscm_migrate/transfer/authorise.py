@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance.appliance import Appliance, quote
-from tscm_migrate.errors import CommandFailed, KeyAbused, MigrateError, TransferError
+from tscm_migrate.errors import CommandFailed, MigrateError, TransferError, TransferKeyMisused
 from tscm_migrate.events import Message
 from tscm_migrate.transfer import keyfiles
 from tscm_migrate.transfer.keyfiles import MARK
@@ -139,7 +139,7 @@ def authorised(
 
     Raises:
         TransferError: sshd has a ForceCommand, or an address or path cannot be used. CommandFailed: a step failed.
-        KeyAbused: after the block, if the key was used for something else.
+        TransferKeyMisused: after the block, if the key was used for something else.
     """
     guard = f"{target.paths.tmpfs}/.{MARK}-{key.token}"
     if not _FOLDER.match(guard):
@@ -201,7 +201,7 @@ def _revoke(target: Appliance, key: Key, state: str, before: str | None, opens: 
     What could not be removed now is removed and compared by `leftovers`.
 
     Raises:
-        KeyAbused: see `authorised`.
+        TransferKeyMisused: see `authorised`.
     """
     landing, mark = key.landing(target), f"{MARK}-{key.token}"
     guard, name = f"{target.paths.tmpfs}/.{mark}", opens.part.rpartition("/")[2]
@@ -224,7 +224,7 @@ def _revoke(target: Appliance, key: Key, state: str, before: str | None, opens: 
         changed = _difference(before, now)
         odd = "" if there.strip() in {name, ""} else f"beside the copy there is {there.split()[:5]}"
     if changed or odd:
-        raise KeyAbused(target.name, "; ".join([*changed, *([odd] if odd else [])])[:600])
+        raise TransferKeyMisused(target.name, "; ".join([*changed, *([odd] if odd else [])])[:600])
     return True
 
 
@@ -260,7 +260,7 @@ def leftovers(appliance: Appliance) -> None:
     An rsync that still runs with such a key is ended. It must not be called during a transfer.
 
     Raises:
-        KeyAbused: files that decide who may log in have changed since the key was authorised.
+        TransferKeyMisused: files that decide who may log in have changed since the key was authorised.
     """
     tmpfs, landings = quote(appliance.paths.tmpfs), f"{quote(appliance.paths.backup_dir)}/.{MARK}-{_TOKEN}"
     own = _OWN.format(tmpfs=tmpfs)
@@ -286,7 +286,7 @@ def leftovers(appliance: Appliance) -> None:
         there = f'set -- {landings}; [ ! -e "$1" ] || rm -rf "$@"'
         appliance.run(there, sudo=True, check=False, display="remove folders of a transfer")
     if before and (changed := _difference(before, now)):
-        raise KeyAbused(appliance.name, "; ".join(changed)[:600])
+        raise TransferKeyMisused(appliance.name, "; ".join(changed)[:600])
 
 
 @dataclass(frozen=True)

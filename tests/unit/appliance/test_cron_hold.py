@@ -12,7 +12,7 @@ import pytest
 from tests.support.local_shell import LocalShell, appliance_of, as_shell, host_below, posix_only
 from tscm_migrate.appliance import cron_hold
 from tscm_migrate.appliance.cron_hold import Hold
-from tscm_migrate.errors import ApplianceError, CannotLook, DrainTimeout
+from tscm_migrate.errors import ApplianceError, DrainTimeout, ProcessesHidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,7 +121,7 @@ def test_an_appliance_without_an_entry_has_nothing_to_put_back(old: Appliance, t
 def test_a_state_that_cannot_be_seen_is_neither(tmp_path: Path) -> None:
     for said in ("", "yes\n", "yes\nmaybe\n", "yes\nno\nno\n"):
         shell = LocalShell(host_below(tmp_path, "tscm-old"), recorded={"in place?": said}, runs_here=False)
-        with pytest.raises(CannotLook):
+        with pytest.raises(ProcessesHidden):
             state(appliance_of(shell))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.local_shell import LocalShell, appliance_of, host_below, posix_only
 from tscm_migrate.appliance import cron_hold
-from tscm_migrate.errors import ApplianceError, CannotLook, CommandFailed, DrainTimeout
+from tscm_migrate.errors import ApplianceError, CommandFailed, DrainTimeout, ProcessesHidden
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ def test_several_entries_are_seen_with_one_command(old: Appliance, tmp_path: Pat
 @pytest.mark.parametrize("output", ["", "yes", "yes no yes", "yes perhaps", "no such thing"])
 def test_a_state_that_cannot_be_read_is_not_guessed(tmp_path: Path, output: str) -> None:
     old = appliance_of(LocalShell(host_below(tmp_path, "tscm-old"), recorded={"in place?": output}))
-    with pytest.raises(CannotLook):
+    with pytest.raises(ProcessesHidden):
         cron_hold.state(old, old.paths.cron_entry)
 
 
@@ -93,7 +93,7 @@ def test_what_the_entry_starts_is_read_in_place_and_aside(old: Appliance, tmp_pa
 def test_what_the_entry_starts_is_not_guessed(old: Appliance, tmp_path: Path) -> None:
     (tmp_path / "cron.d/multidevice-core").unlink()
     (tmp_path / "cron.d/multidevice-core").mkdir()
-    with pytest.raises((CannotLook, CommandFailed)):
+    with pytest.raises((ProcessesHidden, CommandFailed)):
         cron_hold.started(old)
 
 
@@ -107,7 +107,7 @@ def test_the_drain_waits_for_an_update_that_runs_and_looks_twice_after_it(tmp_pa
     with subprocess.Popen(["sh", str(program)], stdin=subprocess.PIPE) as update:
         try:
             assert [process.pid for process in cron_hold.look(old).running] == [update.pid]
-        except CannotLook as error:
+        except ProcessesHidden as error:
             update.kill()
             pytest.skip(str(error))
 

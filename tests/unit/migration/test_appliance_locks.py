@@ -9,7 +9,7 @@ import pytest
 from tests.support.local_shell import RUN, LocalShell, appliance_of, as_shell, host_below, migration, posix_only
 from tscm_migrate.appliance import lockfile
 from tscm_migrate.appliance.lockfile import ApplianceLock
-from tscm_migrate.errors import Locked, LostTrack
+from tscm_migrate.errors import AddressUnclear, Locked
 from tscm_migrate.events import Event, Message
 from tscm_migrate.migration import journal, locks
 
@@ -139,7 +139,7 @@ def test_a_new_connection_to_the_other_appliance_of_the_run_is_refused(
         put(tmp_path / "there", found)
     shell = as_shell(LocalShell(host_below(tmp_path / "there", "tscm-old")))
     if refused:
-        with pytest.raises(LostTrack, match="the new appliance answers"):
+        with pytest.raises(AddressUnclear, match="the new appliance answers"):
             check(shell)
     else:
         check(shell)

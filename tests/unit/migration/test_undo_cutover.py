@@ -20,7 +20,7 @@ from tests.support.local_shell import (
     posix_only,
 )  # fmt: skip
 from tscm_migrate.appliance.lockfile import ApplianceLock
-from tscm_migrate.errors import HostKeyError, NotComeBack, Unreachable, WouldCollide
+from tscm_migrate.errors import AddressConflict, HostKeyError, NotReachableAgain, Unreachable
 from tscm_migrate.migration import undo_cutover
 from tscm_migrate.model import Hooks, Host
 
@@ -106,14 +106,14 @@ def test_the_old_appliance_is_not_returned_to_an_address_that_another_host_has(
     tmp_path: Path, at_old: LocalShell | Exception, named: str
 ) -> None:
     m, _ = migration(tmp_path, network=Network({OLD: at_old, NEW: shell(mac=NEW_MAC)}))
-    with pytest.raises(WouldCollide, match=named):
+    with pytest.raises(AddressConflict, match=named):
         undo_cutover.prove_address_free(m, UNDO)
 
 
 def test_an_unknown_host_at_the_old_address_is_not_taken_for_the_old_appliance(tmp_path: Path) -> None:
     m, _ = migration(tmp_path, network=Network({OLD: shell(), NEW: shell(mac=NEW_MAC)}))
     m.journal.write("step-started", step="restore")
-    with pytest.raises(WouldCollide, match="no MAC address, machine-id, host key or lock"):
+    with pytest.raises(AddressConflict, match="no MAC address, machine-id, host key or lock"):
         undo_cutover.prove_address_free(m, UNDO)
 
 
@@ -121,7 +121,7 @@ def test_silence_is_proved_from_the_new_appliance(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(undo_cutover, "_GONE_WITHIN", 0.5)
     new = shell(mac=NEW_MAC, answers="asked arp\narp\n")
     m, _ = migration(tmp_path, network=Network({NEW: new}))
-    with pytest.raises(WouldCollide, match=r"arp answers at 127\.0\.0\.43"):
+    with pytest.raises(AddressConflict, match=r"arp answers at 127\.0\.0\.43"):
         undo_cutover.prove_address_free(m, UNDO)
     new.recorded["probe "] = "asked arp\n"
     undo_cutover.prove_address_free(m, UNDO)
@@ -130,7 +130,7 @@ def test_silence_is_proved_from_the_new_appliance(tmp_path: Path, monkeypatch: p
 
 def test_a_silence_that_nobody_can_ask_for_is_no_proof(tmp_path: Path) -> None:
     m, _ = migration(tmp_path, network=Network({NEW: shell(mac=NEW_MAC, answers="")}))
-    with pytest.raises(WouldCollide):
+    with pytest.raises(AddressConflict):
         undo_cutover.prove_address_free(m, UNDO)
 
 
@@ -142,14 +142,14 @@ def test_the_new_appliance_is_found_at_either_of_its_addresses(tmp_path: Path) -
     assert not undo_cutover.find_new(m, UNDO)
     assert m.new.host.address == NEW
     m, _ = migration(tmp_path / "none", network=Network({OLD: shell(mac=OLD_MAC), NEW: shell(mac=OTHER_MAC)}))
-    with pytest.raises(NotComeBack):
+    with pytest.raises(NotReachableAgain):
         undo_cutover.find_new(m, UNDO)
 
 
 def test_a_new_appliance_that_cannot_be_moved_away_has_to_be_switched_off(tmp_path: Path) -> None:
     person = Person(does=False)
     m, _ = migration(tmp_path, person=person)
-    with pytest.raises(WouldCollide, match="tscm-new may still have it"):
+    with pytest.raises(AddressConflict, match="tscm-new may still have it"):
         undo_cutover.move_new_away(m, UNDO)
     assert ["Power off tscm-new" in text for text in person.asked] == [True]
     person.does = True
@@ -164,7 +164,7 @@ def test_what_comes_back_has_to_be_the_appliance_that_left(
     tmp_path: Path, answers: LocalShell, undo: dict[str, Any]
 ) -> None:
     m, _ = migration(tmp_path, network=Network({OLD: answers}))
-    with pytest.raises(WouldCollide, match="is not the appliance that left"):
+    with pytest.raises(AddressConflict, match="is not the appliance that left"):
         undo_cutover.return_old(m, undo)
 
 
@@ -175,7 +175,7 @@ def test_a_person_brings_the_old_appliance_back(tmp_path: Path) -> None:
     assert ["tscm-old" in text for text in person.asked] == [True]
     assert m.old.connected
     person.does = False
-    with pytest.raises(NotComeBack, match=f"tscm-migrate rollback {RUN}"):
+    with pytest.raises(NotReachableAgain, match=f"tscm-migrate rollback {RUN}"):
         undo_cutover.return_old(m, UNDO)
 
 

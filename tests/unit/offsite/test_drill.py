@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.incoming import NOW, Given
 from tscm_migrate.archive import compression
-from tscm_migrate.errors import ObjectExists, SealFailed
+from tscm_migrate.errors import EncryptionFailed, ObjectExists
 from tscm_migrate.model import Host
 from tscm_migrate.offsite import catalog, drill
 from tscm_migrate.offsite.fetch import fetch
@@ -182,7 +182,7 @@ def test_without_the_passphrase_nothing_is_said_against_the_copy(store: LocalSto
 
     make_copy(Given(encrypted(1000)), store, CopyPolicy(), now=NOW)
     (copy,) = catalog.load(store).copies
-    with pytest.raises(SealFailed, match="none was given"):
+    with pytest.raises(EncryptionFailed, match="none was given"):
         drill.drill(store, copy, None, NOW)
     assert catalog.load(store).copies[0].drill is None
 

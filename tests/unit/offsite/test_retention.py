@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tscm_migrate.errors import NaiveTime
+from tscm_migrate.errors import TimeZoneMissing
 from tscm_migrate.offsite.retention import Aged, RetentionPolicy, Verdict, _unfair, in_order, retain
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -222,9 +222,9 @@ def test_an_unverified_newest_does_not_push_out_the_verified_one() -> None:
 
 
 def test_a_naive_time_is_refused() -> None:
-    with pytest.raises(NaiveTime):
+    with pytest.raises(TimeZoneMissing):
         retain([aged(datetime(2025, 1, 1))], NOTHING, NOW)  # noqa: DTZ001
-    with pytest.raises(NaiveTime):
+    with pytest.raises(TimeZoneMissing):
         retain([], NOTHING, datetime(2025, 1, 1))  # noqa: DTZ001
 
 

@@ -15,7 +15,7 @@ from tests.support import gpg as support
 from tests.support.gpg import gpg, make_key
 from tests.support.incoming import NOW, Given, plain
 from tscm_migrate.archive.openpgp import encryption_of
-from tscm_migrate.errors import CopyDamaged, SealFailed
+from tscm_migrate.errors import CopyDamaged, EncryptionFailed
 from tscm_migrate.model import Secret
 from tscm_migrate.offsite import catalog
 from tscm_migrate.offsite import gpg as seal
@@ -72,13 +72,13 @@ def test_a_passphrase_opens_what_tsadmin_would_have_made(tmp_path: Path, keyring
     assert encryption_of(made).sealing == "passphrase"
     with seal.opened(iter([made[:100], made[100:]]), Secret("söme pass")) as got:
         assert b"".join(got) == body
-    with pytest.raises(SealFailed), seal.opened([made], Secret("wrong")) as got:
+    with pytest.raises(EncryptionFailed), seal.opened([made], Secret("wrong")) as got:
         b"".join(got)
-    with pytest.raises(SealFailed), seal.opened([made[:-5]], Secret("söme pass")) as got:
+    with pytest.raises(EncryptionFailed), seal.opened([made[:-5]], Secret("söme pass")) as got:
         b"".join(got)
     changed = bytearray(made)
     changed[len(made) // 2] ^= 1
-    with pytest.raises(SealFailed), seal.opened([bytes(changed)], Secret("söme pass")) as got:
+    with pytest.raises(EncryptionFailed), seal.opened([bytes(changed)], Secret("söme pass")) as got:
         b"".join(got)
 
 
@@ -102,7 +102,7 @@ def test_a_consumer_that_stops_leaves_no_gpg_behind(keyring: tuple[Path, str, st
 
 @pytest.mark.parametrize("bad", ["ops@example.test", "DEADBEEF", "0" * 40])
 def test_recipients_are_whole_fingerprints_of_known_keys(keyring: tuple[Path, str, str], bad: str) -> None:
-    with pytest.raises(SealFailed):
+    with pytest.raises(EncryptionFailed):
         seal.recipients([bad], keyring[0])
 
 
@@ -112,7 +112,7 @@ def test_an_expired_key_is_refused(keyring: tuple[Path, str, str]) -> None:
     gpg(home, *then, "--passphrase", "", "--quick-gen-key", "old@example.test", "future-default", "default", "1d")
     lines = gpg(home, "--list-keys", "--with-colons", "old@example.test").decode().splitlines()
     expired = next(line.split(":")[9] for line in lines if line.startswith("fpr"))
-    with pytest.raises(SealFailed, match=r"expired|not made for"):
+    with pytest.raises(EncryptionFailed, match=r"expired|not made for"):
         seal.recipients([expired], home)
 
 
@@ -194,7 +194,7 @@ def test_an_option_of_the_system_that_may_decide_what_is_stored_is_refused(
     assert seal.recipients([one], home) == (one,), "a system without such a file"
     (tmp_path / "my etc/gpg.conf").write_text(text.format(one=one, two=two, out="x") + "\n")
     if option:
-        with pytest.raises(SealFailed, match=f"'{option}'"):
+        with pytest.raises(EncryptionFailed, match=f"'{option}'"):
             seal.recipients([one], home)
     else:
         assert seal.recipients([one], home) == (one,)
@@ -213,7 +213,7 @@ def test_what_the_agent_is_told_does_not_stop_a_copy(tmp_path: Path, keyring: tu
         assert seal.can_open((one,), home)
         with seal.opened(LocalStore(tmp_path / "store").read(done.manifest.data), home=home) as got:
             assert b"".join(got) == b"x" * 50_000
-        with pytest.raises(SealFailed) as caught, seal.opened([b"\x85\x01" * 300], home=home) as got:
+        with pytest.raises(EncryptionFailed) as caught, seal.opened([b"\x85\x01" * 300], home=home) as got:
             b"".join(got)
         assert "GNUPG:" not in caught.value.message()
     finally:

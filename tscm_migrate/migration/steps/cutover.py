@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import archives, device_discovery, facts, lockfile, network, prepared_network
 from tscm_migrate.archive import network_config
-from tscm_migrate.errors import MigrateError, NotComeBack, RestoreFailed, UnknownPrompt
+from tscm_migrate.errors import MigrateError, NotReachableAgain, RestoreFailed, UnknownPrompt
 from tscm_migrate.events import Message
 from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration, Operator
@@ -257,7 +257,7 @@ class ComeBack(BaseStep):
         )
         if found.host.address != m.old.host.address:
             found.shell.close()
-            raise NotComeBack(
+            raise NotReachableAgain(
                 m.new.name,
                 f"it restarted, but is at {found.host.address} and not at {m.old.host.address}: "
                 "the network settings of the backup were not applied",
@@ -284,7 +284,7 @@ class ComeBack(BaseStep):
         lock = lockfile.read(m.new)
         if lock is None or (lock.run, lock.role) != (m.run, "new"):
             m.new.close()
-            raise NotComeBack(
+            raise NotReachableAgain(
                 m.new.name, f"the host at {m.old.host.address} has the old host key, but is not {m.new.name}"
             )
 

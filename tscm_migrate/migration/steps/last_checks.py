@@ -75,7 +75,7 @@ def _look_at_list(m: Migration) -> None:
     """Find the archive in the list of the restore.
 
     Raises:
-        RestoreFailed: the list does not contain it. Untaught: an unknown question comes before the list.
+        RestoreFailed: the list does not contain it. RehearsalUnknownPrompt: an unknown question comes before the list.
     """
     with refusing_unknown(m):
         asked = restore.look_at_list(m.new, request_of(m))

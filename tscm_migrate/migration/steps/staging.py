@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import archives, cron_hold, facts, network, packages
 from tscm_migrate.archive import select
 from tscm_migrate.archive.devices import recognise
-from tscm_migrate.errors import ApplianceError, BackupFailed, Refused, TransferError, WouldCollide
+from tscm_migrate.errors import AddressConflict, ApplianceError, BackupFailed, Refused, TransferError
 from tscm_migrate.events import Checked, Message
 from tscm_migrate.migration import checks, leftovers
 from tscm_migrate.migration.context import Action, Actions, Migration
@@ -143,7 +143,7 @@ def _alone(m: Migration) -> None:
     found = network.answering(m.new, m.old.host.address, m.interface)
     if len(found) > 1:
         detail = f"{len(found)} hosts answer at {m.old.host.address}: {', '.join(found)}"
-        raise WouldCollide(m.old.name, detail, m.old.host.address)
+        raise AddressConflict(m.old.name, detail, m.old.host.address)
 
 
 class Backup(BaseStep):

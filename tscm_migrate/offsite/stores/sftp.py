@@ -13,7 +13,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
-from tscm_migrate.errors import ObjectExists, ObjectMissing, OutputFlood, StoreDenied, StoreError, StoreUnavailable
+from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable, TooMuchOutput
 from tscm_migrate.offsite.stores.base import Caps, Odd, Stat, Unfinished, check_key, check_room, is_key, moment, shown
 from tscm_migrate.ssh.sftp import entries, free_at
 
@@ -250,7 +250,7 @@ class SftpStore:
             yield
         except StoreError:
             raise
-        except OutputFlood as error:
+        except TooMuchOutput as error:
             raise StoreError(detail=error.detail, url=self.url, key=key) from error
         except FileNotFoundError as error:
             raise ObjectMissing(detail="not there", url=self.url, key=key) from error

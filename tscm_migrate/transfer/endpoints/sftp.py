@@ -15,8 +15,8 @@ from tscm_migrate.errors import (
     CommandTimeout,
     ConnectionLost,
     ListingFailed,
-    OutputFlood,
     SshError,
+    TooMuchOutput,
     TransferError,
 )
 from tscm_migrate.model import Archive
@@ -82,7 +82,7 @@ class SftpEnd:
                 named = [a for a in fast.entries(client, folder, self.name) if names.acceptable(a.filename)]
                 # A server may leave the file type out of a listing.
                 return [a if a.st_mode else _with_type(client, folder, a) for a in named]
-        except (CommandTimeout, ConnectionLost, OutputFlood):
+        except (CommandTimeout, ConnectionLost, TooMuchOutput):
             raise
         except SshError as error:
             missing = "No such file" in error.detail

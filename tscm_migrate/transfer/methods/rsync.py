@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tscm_migrate.appliance.appliance import Appliance, quote
-from tscm_migrate.errors import CommandFailed, ConnectionLost, MigrateError, TalkativeLogin, TransferError
+from tscm_migrate.errors import CommandFailed, ConnectionLost, LoginPrintsOutput, MigrateError, TransferError
 from tscm_migrate.transfer import relay
 from tscm_migrate.transfer.authorise import Key, Opens, authorised, key_on
 from tscm_migrate.transfer.base import MethodCaps, Sent, TransferJob
@@ -180,7 +180,7 @@ class _Connection:
             return ConnectionLost(source.name, f"rsync to {self.address}: {said}")
         if "shell clean" in said:
             talk = f"the login shell of {target.name} prints output, which breaks the protocol of rsync"
-            return TransferError(talk, TalkativeLogin.advice)
+            return TransferError(talk, LoginPrintsOutput.advice)
         return TransferError(f"rsync on {source.name} failed: {said}")
 
 
