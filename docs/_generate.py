@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,10 @@ def error_page() -> str:
         depth = error.__mro__.index(errors.MigrateError)
         lines += [f"{'  ' * depth}- `{error.code}`, exit code {int(error.exit_code)}"]
     for error in tree(errors.MigrateError):
-        lines += ["", f"## {error.code}", "", inspect.getdoc(error) or "", "", "```text"]
+        if error is errors.MigrateError:
+            continue  # never shown itself
+        about = re.split(r"\n\n(?:Args|Attributes):", inspect.getdoc(error) or "")[0]  # the fields are for developers
+        lines += ["", f"## {error.code}", "", about, "", "```text"]
         lines += ["\n\n".join(as_text(sample) for sample in examples(error)), "```", ""]
         lines += [f"- exit code: {int(error.exit_code)}", f"- state afterwards: {_LEFT[error.exit_code]}"]
         lines += [f"- try again: {error.retry.value.replace('-', ' ')}"]
