@@ -93,8 +93,6 @@ def error_page() -> str:
         depth = error.__mro__.index(errors.MigrateError)
         lines += [f"{'  ' * depth}- `{error.code}`, exit code {int(error.exit_code)}"]
     for error in tree(errors.MigrateError):
-        if error is errors.MigrateError:
-            continue  # never shown itself
         about = re.split(r"\n\n(?:Args|Attributes):", inspect.getdoc(error) or "")[0]  # the fields are for developers
         lines += ["", f"## {error.code}", "", about, "", "```text"]
         lines += ["\n\n".join(as_text(sample) for sample in examples(error)), "```", ""]

@@ -184,10 +184,10 @@ def _take(session: dict[str, Any], entry: JournalEntry) -> None:
     if step is None or (step["state"] in {"done", "failed"} and entry.event != "action-done"):
         title, cutover = _known(name)
         step = {"id": name, "title": title, "cutover": cutover, "state": "running", "error": "", "why": ""}
-        step |= {"actions": [], "undo": backwards}
+        step |= {"actions": [], "undo": False}
         step |= {"began": session["steps"][-1]["ended"] if backwards and session["steps"] else entry.at}
         session["steps"].append(step)
-    step["ended"] = entry.at
+    step["ended"], step["undo"] = entry.at, step["undo"] or backwards
     match entry.event:
         case "step-done" | "step-reverted":
             step["state"], step["why"] = entry.event.removeprefix("step-"), data.get("skipped", "")

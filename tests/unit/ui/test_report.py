@@ -166,6 +166,8 @@ def test_a_run_that_was_rolled_back_keeps_its_downtime_archive_and_rehearsal_in_
     journal.write("noted", key="offline_began", value=time.time() - 50)
     journal.write("step-failed", step="take-offline", code="x", error="the cable is out", seconds=0.1)
     journal.write("rollback-started")
+    journal.write("action-started", step="take-offline", host="tscm-old", describes="return it")
+    journal.write("action-done", step="take-offline", describes="return it", seconds=0.2)
     journal.write("step-reverted", step="take-offline")
     journal.write("step-reverted", step="rehearse-restore")
     journal.write("run-ended", outcome="rolled-back", standing=[])
