@@ -93,12 +93,16 @@ def error_page() -> str:
         depth = error.__mro__.index(errors.MigrateError)
         lines += [f"{'  ' * depth}- `{error.code}`, exit code {int(error.exit_code)}"]
     for error in tree(errors.MigrateError):
-        about = re.split(r"\n\n(?:Args|Attributes):", inspect.getdoc(error) or "")[0]  # the fields are for developers
-        lines += ["", f"## {error.code}", "", about, "", "```text"]
+        lines += ["", f"## {error.code}", "", about(error), "", "```text"]
         lines += ["\n\n".join(as_text(sample) for sample in examples(error)), "```", ""]
         lines += [f"- exit code: {int(error.exit_code)}", f"- state afterwards: {_LEFT[error.exit_code]}"]
         lines += [f"- try again: {error.retry.value.replace('-', ' ')}"]
     return "\n".join(lines) + "\n"
+
+
+def about(error: type[errors.MigrateError]) -> str:
+    """Return what an error means: its docstring without the description of its fields."""
+    return re.split(r"\n\n(?:Args|Attributes):", inspect.getdoc(error) or "")[0]
 
 
 def step_page() -> str:

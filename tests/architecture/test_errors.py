@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import pickle
 import re
 import sys
@@ -18,7 +17,7 @@ from tscm_migrate.errors import Exit, MigrateError, Retry
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
 
-from _generate import error_page, example, examples  # noqa: E402
+from _generate import about, error_page, example, examples  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +61,7 @@ def test_an_error_has_an_entry_on_the_page_that_says_what_was_left_how(error: ty
     _, found, rest = error_page().partition(f"## {error.code}\n")
     assert found
     entry = rest.partition("\n## ")[0]
-    assert inspect.getdoc(error) in entry
+    assert about(error) in entry
     assert "- state afterwards: " in entry
     for sample in examples(error):
         assert as_text(sample) in entry
