@@ -1,9 +1,12 @@
 """A farm of sshds on 127.0.0.0/8: many hosts with an archive each, some dead, some that accept and say nothing.
 
-    python benchmarks/farm.py --hosts 200 --size 5M --jobs 16 [--processes N] [--dead 10 --hanging 10]
+    python -m benchmarks.farm --hosts 200 --size 5M --jobs 16 [--processes N] [--dead 10 --hanging 10]
+    python -m benchmarks.farm --table 200,500,1000 [--json FILE]
 
 Pulls from all of them with `offsite pull`'s own code, and with as many parallel scp, and prints both times and the peak
-memory. Needs OpenSSH's server and client; listens on loopback only.
+memory. `--table` pulls from so many hosts, each number in a process of its own, and prints a line for each: the time has
+to grow with the number of hosts, and the memory has to stay. Needs OpenSSH's server and client, and disk space for twice
+the archives (1,000 hosts: 10 GB; see --folder); listens on loopback only.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import resource
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +37,7 @@ from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.upload import CopyPolicy
 from tscm_migrate.ssh.connect import NoSecrets
 
+_LIMIT = 3600.0  # seconds for one line of the table
 _EACH = 16  # addresses that one sshd takes
 NAME = "threatstop_backup_2026-02-03_00_00_00.tsbak.gpg"
 
@@ -127,8 +132,41 @@ def ours(folder: Path, hosts: list[Host], crew: PullWorkers, verify: Any) -> dic
     return {"seconds": round(took, 2), "pulled": len(good), "failed": bad, "cpu": round(cpu, 2)}
 
 
+def table(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Pull from each number of hosts; print a table, and return a row for each in the form of `benchmarks.page`."""
+    print(f"{'hosts':>6} {'seconds':>9} {'ms a host':>10} {'MB/s':>7} {'peak MB':>8}  grows as")
+    rows: list[dict[str, Any]] = []
+    first = 0.0
+    for count in map(int, options.table.split(",")):
+        words = ["--hosts", str(count), "--size", options.size, "--jobs", str(options.jobs), "--no-scp"]
+        words += ["--folder", options.folder] if options.folder else []
+        argv = [sys.executable, "-m", "benchmarks.farm", *words]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_LIMIT, check=True)
+        told = json.loads(done.stdout)
+        seconds, peak = told["ours"]["seconds"], told["peak_mb"]
+        assert told["ours"]["pulled"] == count, told
+        each = seconds / count
+        first = first or each
+        speed = count * (int(options.size.rstrip("M")) << 20) / seconds / 1e6
+        print(f"{count:>6} {seconds:>9.2f} {1e3 * each:>10.1f} {speed:>7.0f} {peak:>8}  {each / first:.2f}", flush=True)
+        what = f"offsite pull of {count:,} × {options.size}B"
+        rows += [
+            row(f"{what}: time for each host, against the first line", each / first, 1.2, "×"),
+            row(f"{what}: memory", peak, 300, "MB"),
+        ]
+    return rows
+
+
+def row(what: str, value: float, most: float, unit: str) -> dict[str, Any]:
+    wanted, measured = f"at most {most:g} {unit}", f"{value:.2f} {unit}"
+    return {"what": what, "against": "", "wanted": wanted, "measured": measured, "met": value <= most}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--table", default="", help="pull from each of these numbers of hosts, such as 200,500,1000")
+    parser.add_argument("--json", default="", help="with --table: write the rows to this file")
+    parser.add_argument("--no-scp", action="store_true", help="do not measure scp")
     parser.add_argument("--hosts", type=int, default=200)
     parser.add_argument("--size", default="5M")
     parser.add_argument("--jobs", type=int, default=16)
@@ -139,6 +177,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--folder", default=None)
     options = parser.parse_args()
+    if options.table:
+        rows = table(options)
+        if options.json:
+            Path(options.json).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        return
     size = int(options.size.rstrip("M")) << 20
     everyone = addresses(options.hosts)
     bad = everyone[: options.dead + options.hanging]
@@ -160,12 +203,13 @@ def main() -> None:
         crew = PullWorkers(options.jobs, options.processes)
         for _ in range(options.rounds):
             told = {"ours": ours(folder, hosts, crew, options.verify)}
-            told["scp_seconds"] = round(scp(folder, [h for h in hosts if h.address in alive], options.jobs), 2)
-            told["ratio"] = round(told["ours"]["seconds"] / told["scp_seconds"], 2)
+            if not options.no_scp:
+                told["scp_seconds"] = round(scp(folder, [h for h in hosts if h.address in alive], options.jobs), 2)
+                told["ratio"] = round(told["ours"]["seconds"] / told["scp_seconds"], 2)
+                shutil.rmtree(folder / "scp")
             told["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             told["peak_worker_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
             print(json.dumps(told), flush=True)
-            shutil.rmtree(folder / "scp")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,11 @@ def scale() -> Iterator[Row]:
     yield from run("scale")
 
 
+def fleet() -> Iterator[Row]:
+    """A pull from 200, 500 and 1,000 hosts."""
+    yield from run("farm", "--table", "200,500,1000")
+
+
 def startup() -> Iterator[Row]:
     """How fast the tool starts."""
     times = run("startup")
@@ -72,7 +77,7 @@ def downtime() -> Iterator[Row]:
 
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Row]]] = {
-    "startup": startup, "scale": scale, "downtime": downtime, "transfers": transfers,
+    "startup": startup, "scale": scale, "fleet": fleet, "downtime": downtime, "transfers": transfers,
 }  # fmt: skip
 
 

@@ -74,6 +74,7 @@ class State:
     started: list[str] = field(default_factory=list)
     rehearsed: dict[str, PairResult] = field(default_factory=dict)
     migrated: dict[str, PairResult] = field(default_factory=dict)
+    on_cluster: set[str] = field(default_factory=set)  # pairs that were started on a worker of a cluster
     failed_before: set[str] = field(default_factory=set)  # pairs that failed before the last resume, and not since
 
     def apply(self, event: str, at: str, data: dict[str, Any]) -> None:
@@ -91,6 +92,7 @@ class State:
                 self.waves.append(data["wave"])
             case "started":
                 self.started.append(data["pair"])
+                self.on_cluster |= {data["pair"]} if data.get("cluster") else set()
             case "migrated":
                 self.migrated[data["pair"]] = _result(data)
                 self.failed_before.discard(data["pair"])

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _LOOK = 5.0  # seconds between two looks at a run that another process is working on
 _HOOK_TIMEOUT = 900.0
 _REHEARSAL_JOBS = 4
+_RESUME_THERE = (
+    "on the machine of that worker, find the run and continue it: tscm-migrate run list, then tscm-migrate resume RUN"
+)
 
 
 @dataclass
@@ -59,6 +62,7 @@ class Campaign:
     teach: Callable[[Pair], bool] | None = None
     clock: Clock = field(default_factory=Clock)
     last_run: Callable[[str, str], tuple[str, str]] = pairs.last_run
+    _elsewhere: set[str] = field(default_factory=set)  # pairs that a worker has begun whose journal is not here
 
     def run(self, *, rehearse: bool = True) -> Exit:
         """Rehearse, then run the waves; return the campaign's exit code.
@@ -146,6 +150,9 @@ class Campaign:
         jobs = []
         for pair in begun:
             run, state = self._settled(pair)
+            if not run and pair.name in self.journal.state.on_cluster:
+                self._elsewhere.add(pair.name)
+                self.tell(f"{pair.name}: a worker began it, and this machine has no journal of it; {_RESUME_THERE}")
             if state in GOOD:
                 self._record(PairResult(pair.name, state, run))
             elif state in {"unfinished", "running"}:
@@ -193,10 +200,13 @@ class Campaign:
             ends = f"{closes.astimezone(self.plan.zone):%H:%M} {self.plan.zone}"
             self.tell(f"{job.pair} is not started: it needs {duration_text(needs)}, and the window closes at {ends}")
             return False
-        self.journal.write("started", pair=job.pair)
+        self.journal.write("started", pair=job.pair, cluster=self.executor is not None)
         return True
 
     def _record(self, result: PairResult) -> None:
+        if result.pair in self._elsewhere and not (result.good or result.run):
+            error = f"{result.error}; a worker began this pair, and this machine has no journal of it"
+            result = replace(result, error=error, remedy=_RESUME_THERE)
         self.journal.result("migrated", result)
         self.tell(describe(result))
 

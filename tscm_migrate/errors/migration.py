@@ -178,7 +178,10 @@ class Locked(MigrateError):
 
     def remedy(self) -> str:
         if self.alive:
-            return f"wait for that run; if it is certainly dead: tscm-migrate run unlock {self.host} --force"
+            return (
+                f"wait for that run; if its process has ended, continue it where it was started: tscm-migrate resume "
+                f"{self.run}; only if its journal is lost: tscm-migrate run unlock {self.host} --force"
+            )
         return (
             f"continue it: tscm-migrate resume {self.run}; or undo it: tscm-migrate rollback {self.run}; or, after "
             f"repairing both appliances yourself, delete the run folder shown by: tscm-migrate run show {self.run}"

@@ -61,12 +61,15 @@ class Rig:
         self.now, self.lock = NOW, threading.Lock()
         self.takes = timedelta(minutes=1)
         self.crash: Callable[[Job], None] = lambda _job: None
+        self.work_of: Callable[[Job], PairResult] | None = None
 
     def work(self, job: Job) -> PairResult:
         with self.lock:
             self.jobs.append((job.pair[0], job.verb, self.now))
             self.now += self.takes
         self.crash(job)
+        if self.work_of is not None:
+            return self.work_of(job)
         state = self.fates.get(f"{job.pair[0]}_{job.verb}", "done")
         return PairResult(
             job.pair,
@@ -231,6 +234,27 @@ def test_a_run_that_cannot_be_resumed_is_not_started_anew(rig: Callable[..., Rig
     one.campaign(journal).run()
     assert [(pair, verb) for pair, verb, _ in one.jobs] == [("a", "resume")]
     assert "stopped after 1 failed" in journal.state.why
+
+
+def test_a_pair_that_a_lost_worker_has_begun_says_where_its_journal_is(rig: Callable[..., Rig]) -> None:
+    """The cluster was lost before the worker's result came; the campaign is resumed without it."""
+    one = rig("any")
+    journal = running.begin(one.plan, str(one.path), "")
+    for pair in ("a-old → a-new", "b-old → b-new"):
+        journal.write("started", pair=pair, cluster=True)
+    journal.write("resumed")
+    one.runs["b"] = ("run-b", "done")  # this worker was a process of this machine
+    one.work_of = lambda job: PairResult(job.pair, "refused", error="a-new is in use by run r1 (ann@w1 pid 7)")
+    status = one.campaign(CampaignJournal.reopened("branches")).run(rehearse=False)
+    assert status == Exit.ATTENTION
+    state = CampaignJournal.reopened("branches").state
+    assert state.migrated["b-old → b-new"].state == "done"
+    result = state.migrated["a-old → a-new"]
+    assert "ann@w1" in result.error
+    assert "no journal" in result.error
+    assert "tscm-migrate resume RUN" in result.remedy
+    assert sum("a worker began it" in line for line in one.lines) == 1
+    assert "tscm-migrate resume RUN" in ui.status_text(one.plan, state)
 
 
 def test_a_run_that_another_process_works_on_is_waited_for(rig: Callable[..., Rig]) -> None:
