@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 _NO_LIST = re.compile(
-    r"\b(?:unknown|invalid|unrecogni[sz]ed|usage|not\s+(?:found|supported|known|recogni[sz]ed|a\s+valid)|no\s+such|do(?:es)?\s+not\s+know)\b",
+    r"(?<![\w.-])(?:unknown|invalid|unrecogni[sz]ed|usage|not\s+(?:found|supported|known|recogni[sz]ed|a\s+valid)|no\s+such|do(?:es)?\s+not\s+know|"
+    r"cannot|can(?:'t|\s+not)|could\s*n(?:o|')t|unable\s+to|fail(?:ed|ure)|errors?|denied|refused|timed\s+out)(?![\w-]|\.\w)"
+    r"|\[\s*(?:ERROR|FATAL)\s*\]|\bat\s+\S+\s+line\s+\d+",
     re.IGNORECASE,
 )
 _NOTHING = re.compile(

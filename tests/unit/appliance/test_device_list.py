@@ -115,6 +115,12 @@ def test_no_devices_are_none_and_not_unknown(text: str) -> None:
     "text",
     [
         "[FATAL] : Unknown command 'list'\n",
+        "[ERROR] : cannot open database\n",
+        "[INFO ] : Listing devices\n[FATAL] : no license\n",
+        "Cannot connect to the portal\n",
+        "Connection refused.\n",
+        "timed out\n",
+        "panic at /opt/threatstop/bin/tsadmin line 3.\n",
         "Usage: tsadmin [add|backup|configure|network|restore|update|version]\n",
         "[INFO ] : edge-asa (Cisco ASA)\n[INFO ] : dc-pan (Palo Alto Networks)\n",  # log lines: not surely a list
         "Device\n------\nJuniper SRX 300\n",  # a label that is not known: which word is the name?
@@ -129,7 +135,9 @@ def test_log_lines_are_read_where_the_etc_folder_knows_the_names() -> None:
     assert device_list.read(text, {"edge-asa", "dc-pan", "log4perl"}) == ("edge-asa", "dc-pan")
 
 
-@pytest.mark.parametrize("name", ["info-desk", "debug1", "ok-corral", "warn.edge"])
+@pytest.mark.parametrize(
+    "name", ["error-fw", "fw-error", "denied.example", "info-desk", "debug1", "ok-corral", "warn.edge"]
+)
 def test_a_name_that_begins_like_a_log_level_is_kept(name: str) -> None:
     assert device_list.read(f"{name}\n") == (name,)
 
