@@ -121,7 +121,17 @@ def _in_child(module: Module, change: mutant.Mutant | None) -> None:
             mutant.install(name, ROOT / module.path, change.apply(source))
         import pytest
 
-        words = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly", "--timeout=60", "-m", "not namespaces"]
+        words = [
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:randomly",
+            "--timeout=60",
+            "-m",
+            "not namespaces and not slow",
+        ]
         status = int(pytest.main([*words, *(str(ROOT / test) for test in module.tests)]))
     finally:
         os._exit(status)
