@@ -287,13 +287,17 @@ def unlock(host: Host, *, secrets: Secrets, emit: Emit, force: bool) -> Exit:
     Raises:
         Locked: the run may be alive, or has changes that have to be finished or undone first. SshError: no connection.
     """
-    appliance = Appliance(host, Dialler(secrets, emit), emit)
-    with contextlib.closing(appliance):
-        found = lockfile.read(appliance)
-        if found is None:
-            emit(Message(f"{host.name} is not locked"))
-            _warn_of_paused_updates(appliance, emit)
-            return Exit.DONE
+    with contextlib.closing(Appliance(host, Dialler(secrets, emit), emit)) as appliance:
+        remove(appliance, emit, force=force)
+    return Exit.DONE
+
+
+def remove(appliance: Appliance, emit: Emit, *, force: bool) -> None:
+    """Remove the lock of an appliance if its run is over or `force` is set; errors as of `unlock`."""
+    name, found = appliance.name, lockfile.read(appliance)
+    if found is None:
+        emit(Message(f"{name} is not locked"))
+    else:
         who = f"run {found.run} of {found.owner}, pid {found.pid}, since {found.since}"
         dead = proved_dead(found)
         if not force and not _is_stale(found):
@@ -302,9 +306,8 @@ def unlock(host: Host, *, secrets: Secrets, emit: Emit, force: bool) -> Exit:
         why = (
             "it has ended" if dead else "forced: make sure that it has ended, two runs at once would damage each other"
         )
-        emit(Message(f"{host.name}: removed the lock of {who}; {why}", "info" if dead else "warning"))
-        _warn_of_paused_updates(appliance, emit)
-        return Exit.DONE
+        emit(Message(f"{name}: removed the lock of {who}; {why}", "info" if dead else "warning"))
+    _warn_of_paused_updates(appliance, emit)
 
 
 def _warn_of_paused_updates(appliance: Appliance, emit: Emit) -> None:

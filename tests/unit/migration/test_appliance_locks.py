@@ -9,7 +9,7 @@ import pytest
 from tests.support.local_shell import RUN, LocalShell, appliance_of, as_shell, host_below, migration, posix_only
 from tscm_migrate.appliance import lockfile
 from tscm_migrate.appliance.lockfile import ApplianceLock
-from tscm_migrate.errors import AddressUnclear, Locked
+from tscm_migrate.errors import AddressUnclear, ConnectionLost, Locked
 from tscm_migrate.events import Event, Message
 from tscm_migrate.migration import journal, locks
 
@@ -163,3 +163,77 @@ def test_a_short_task_locks_an_appliance_and_is_refused_over_a_run(run: Any, tmp
         with pytest.raises(Locked, match=RUN):
             locks.refuse_locked(appliance)
     assert lockfile.read(appliance) is not None
+
+
+@pytest.mark.parametrize(
+    ("state", "force", "removed", "told"),
+    [
+        ("free", False, True, "tscm-old is not locked"),
+        ("stale", False, True, "it has ended"),
+        ("unfinished", False, False, "alive=False"),
+        ("unfinished", True, True, "it has ended"),
+        ("elsewhere", False, False, "alive=True"),
+        ("elsewhere", True, True, "forced: make sure that it has ended"),
+    ],
+)
+def test_a_lock_is_removed_where_its_run_is_over_or_by_force(
+    run: Any, tmp_path: Path, state: str, told: str, *, force: bool, removed: bool
+) -> None:
+    m, seen = run
+    if state != "free":
+        ended(tmp_path / "state", started=True, outcome="done" if state == "stale" else "")
+        workstation = "another workstation" if state == "elsewhere" else locks.workstation_id()
+        put(tmp_path / "old", ApplianceLock(OTHER, "old", "anna@desk", workstation, 77, "2024-04-01"))
+    if removed:
+        locks.remove(m.old, seen.append, force=force)
+        (message,) = [event for event in seen if isinstance(event, Message)]
+        assert told in message.text
+        assert message.level == ("warning" if "forced" in told else "info")
+        assert state == "free" or f"run {OTHER} of anna@desk, pid 77, since 2024-04-01" in message.text
+    else:
+        with pytest.raises(Locked, match=OTHER) as refused:
+            locks.remove(m.old, seen.append, force=force)
+        assert f"alive={refused.value.alive}" == told
+    assert (lock_of(tmp_path / "old") is None) == removed
+
+
+def test_updates_that_are_still_paused_are_named_with_the_command_that_resumes_them(run: Any, tmp_path: Path) -> None:
+    m, seen = run
+    aside = tmp_path / "old" / "hold" / "held" / "multidevice-core"
+    aside.parent.mkdir(parents=True)
+    aside.write_text("* * * * * root ts-update\n")
+    locks.remove(m.old, seen.append, force=False)
+    (warning,) = [event for event in seen if isinstance(event, Message) and event.level == "warning"]
+    assert "its updates are PAUSED" in warning.text
+    assert warning.text.endswith(f"sudo mv {aside} {m.old.host.paths.cron_entry}")
+
+
+def test_a_lock_that_cannot_be_removed_is_named_with_the_command_for_it(run: Any, tmp_path: Path) -> None:
+    m, seen = run
+    locks.take(m, m.old)
+    seen.clear()
+    lost = LocalShell(m.old.host, recorded={"": Lost()})
+    m.old.moved(m.old.host, as_shell(lost))
+    locks.release(m)
+    (message,) = [event for event in seen if isinstance(event, Message)]
+    assert "tscm-old keeps its lock" in message.text
+    assert message.text.endswith("tscm-migrate run unlock tscm-old")
+    assert m.journal.record.locked == ["tscm-old"]
+
+
+class Lost:
+    """A command whose connection is lost."""
+
+    def __call__(self) -> str:
+        raise ConnectionLost("tscm-old", "gone")
+
+
+def test_only_connected_appliances_with_this_run_s_lock_are_unlocked(run: Any, tmp_path: Path) -> None:
+    m, _ = run
+    locks.take(m, m.old)
+    put(tmp_path / "new", ApplianceLock(OTHER, "new"))
+    assert m.old.vet is not None
+    locks.release(m)
+    assert m.old.vet is None, "its connections are not checked any more"
+    assert lock_of(tmp_path / "old") is None
+    assert lock_of(tmp_path / "new") is not None

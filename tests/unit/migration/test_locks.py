@@ -186,3 +186,62 @@ def test_a_disk_without_hard_links_keeps_an_id_too(tmp_path: Path, monkeypatch: 
     assert len(made) == 16
     assert locks.workstation_id(tmp_path) == made
     assert [path.name for path in tmp_path.iterdir()] == ["workstation-id"]
+
+
+def test_what_a_run_has_locked_here_is_free_and_gone_at_its_end(tmp_path: Path) -> None:
+    folder = tmp_path / "locks"
+    with locks.local_locks(RUN, HOSTS, tmp_path):
+        shown = {path.name for path in folder.glob("*.json")}
+        assert shown == {"10.1.1.43_22.json", "10.1.1.50_22.json", f"run-{RUN}.json"}
+        about = ApplianceLock.parse((folder / "10.1.1.43_22.json").read_text())
+        assert (about.run, about.pid, about.owner.partition("@")[0]) == (RUN, os.getpid(), locks.user_name())
+    assert list(folder.glob("*.json")) == []
+    assert list(folder.glob("run-*")) == []
+
+
+def test_a_folder_for_locks_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "10.1.1.43_22.lock").mkdir()
+    with pytest.raises(StateUnwritable, match=r"10\.1\.1\.43_22"), locks.local_locks(RUN, HOSTS, tmp_path):
+        pass
+
+
+def test_a_user_id_without_a_name_has_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> str:
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    assert locks.user_name() == "?"
+
+
+def test_of_two_processes_that_make_an_id_the_first_one_s_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_late(_made: Path, path: Path) -> None:
+        path.write_text("0123456789abcdef")
+        raise FileExistsError(17, "File exists")
+
+    monkeypatch.setattr(os, "link", too_late)
+    assert locks.workstation_id(tmp_path) == "0123456789abcdef"
+    assert [path.name for path in tmp_path.iterdir()] == ["workstation-id"]
+
+
+def test_a_state_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with pytest.raises(StateUnwritable):
+        locks.workstation_id(tmp_path / "state")
+
+
+def test_a_run_whose_journal_is_damaged_may_have_left_something_and_one_that_is_not_there_has_not(
+    tmp_path: Path,
+) -> None:
+    assert not locks.unfinished(RUN, tmp_path)
+    path = begun(tmp_path, RUN, started=True, outcome="attention").path
+    assert not locks.unfinished(RUN, tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"attention", b"attentiom"))
+    assert locks.unfinished(RUN, tmp_path)
+    locks.refuse_over_unfinished("tscm-old", root=tmp_path)  # whose it is cannot be read: the appliances' locks count
+    begun(tmp_path, "20240301-030000-0000", started=True)
+    with pytest.raises(Locked, match="20240301") as refused:
+        locks.refuse_over_unfinished("tscm-old", root=tmp_path)
+    assert (refused.value.host, refused.value.alive) == ("tscm-old", False)

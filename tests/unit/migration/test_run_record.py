@@ -1,0 +1,226 @@
+"""What the entries of a journal add up to: state, time, notes, steps and locks; and how runs are found."""
+
+from __future__ import annotations
+
+import errno
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tscm_migrate.errors import JournalDamaged, StateUnreadable, StateUnwritable, UsageError
+from tscm_migrate.migration import journal as j
+from tscm_migrate.migration.journal import JournalEntry, RunRecord
+
+DAY = "2024-05-01T03:"
+RUN = "20240501-030000-1a2b"
+
+
+def record_of(*entries: tuple[str, str, dict[str, Any]]) -> RunRecord:
+    """The record after these entries: minute and second, event, data."""
+    record = RunRecord()
+    for n, (at, event, data) in enumerate(entries):
+        record.apply(JournalEntry(n, f"{DAY}{at}.000Z" if at else "", event, data))
+    return record
+
+
+def started(at: str = "00:00", **more: Any) -> tuple[str, str, dict[str, Any]]:
+    return at, "run-started", {"run": RUN, "old": "tscm-old", "new": "tscm-new", **more}
+
+
+def test_the_first_entry_names_the_run_its_appliances_and_its_options() -> None:
+    record = record_of(started(options={"yes": True}, notes={"key": 1}))
+    assert (record.run, record.old, record.new, record.verb) == (RUN, "tscm-old", "tscm-new", "migrate")
+    assert (record.options, record.notes, record.began) == ({"yes": True}, {"key": 1}, f"{DAY}00:00.000Z")
+    assert record_of(started(verb="rehearse")).verb == "rehearse"
+
+
+@pytest.mark.parametrize(
+    ("entries", "state"),
+    [
+        ([], "nothing begun"),
+        ([("00:01", "step-started", {"step": "one"})], "unfinished"),
+        ([("00:01", "step-started", {"step": "one"}), ("00:02", "run-ended", {"outcome": "done"})], "done"),
+        ([("00:01", "step-started", {"step": "one"}), ("00:02", "run-ended", {"outcome": "interrupted"})], "interrupted"),
+        ([("00:02", "run-ended", {"outcome": "interrupted"})], "undone"),
+        ([("00:02", "run-ended", {"outcome": "rolled-back"})], "rolled-back"),
+        ([("00:02", "run-ended", {})], "nothing begun"),
+    ],
+)  # fmt: skip
+def test_the_state_of_a_run_is_its_outcome_or_how_far_it_came(
+    entries: list[tuple[str, str, dict[str, Any]]], state: str
+) -> None:
+    assert record_of(started(), *entries).state == state
+
+
+@pytest.mark.parametrize(("verb", "state"), [("rehearse", "rehearsed"), ("prompts learn", "rehearsed"), ("", "rolled-back")])  # fmt: skip
+def test_a_rehearsal_that_was_rolled_back_is_rehearsed(verb: str, state: str) -> None:
+    assert record_of(started(verb=verb), ("00:02", "run-ended", {"outcome": "rolled-back"})).state == state
+
+
+def test_a_run_that_goes_on_has_no_outcome_and_another_verb() -> None:
+    first = (started(), ("00:01", "step-started", {"step": "one"}), ("00:02", "run-ended", {"outcome": "interrupted"}))
+    resumed = record_of(*first, ("00:03", "run-resumed", {}))
+    assert (resumed.outcome, resumed.verb, resumed.step) == ("", "resume", "")
+    assert record_of(*first, ("00:03", "rollback-started", {})).verb == "rollback"
+
+
+def test_the_time_of_a_run_is_that_of_its_sessions() -> None:
+    sessions = [started("00:00"), ("00:10", "noted", {"key": "k", "value": 1})]
+    assert record_of(*sessions).total_seconds == 10.0, "a session that has not ended counts to its last entry"
+    sessions += [("05:00", "run-resumed", {})]  # the first one was killed
+    assert record_of(*sessions).total_seconds == 10.0
+    sessions += [("05:30", "run-ended", {"outcome": "interrupted"})]
+    record = record_of(*sessions)
+    assert (record.seconds, record.total_seconds, record.session_began) == (40.0, 40.0, "")
+    sessions += [("09:00", "rollback-started", {}), ("09:50", "run-ended", {"outcome": "rolled-back", "seconds": 7.5})]
+    assert record_of(*sessions).total_seconds == 47.5, "a session says itself how long it was without the questions"
+    assert record_of(*sessions, ("10:00", "run-ended", {"outcome": "done", "seconds": 9})).total_seconds == 47.5
+
+
+def test_a_clock_that_was_set_back_or_is_missing_takes_no_time_away() -> None:
+    assert record_of(started("10:00"), ("05:00", "noted", {"key": "k", "value": 1})).total_seconds == 0.0
+    assert record_of(started("10:00"), ("", "noted", {"key": "k", "value": 1})).total_seconds == 0.0
+
+
+def test_a_note_belongs_to_the_step_that_runs_and_goes_with_it() -> None:
+    def note(key: str) -> tuple[str, str, dict[str, Any]]:
+        return "00:01", "noted", {"key": key, "value": key.upper()}
+
+    begun = [started(), ("00:00", "step-started", {"step": "one"}), note("a")]
+    assert record_of(*begun).owners == {"a": "one"}
+    for end in ("step-done", "step-failed", "step-revert-failed"):
+        record = record_of(*begun, ("00:02", end, {"step": "one", "error": "no room"}), note("b"))
+        assert record.owners == {"a": "one"}, "after its end nothing more belongs to it"
+        assert record.failed == ("" if end == "step-done" else "no room")
+        assert (
+            record_of(*begun, ("00:02", end, {"step": "one"}), ("00:03", "step-reverted", {"step": "one"})).notes == {}
+        )
+    other = [("00:02", "step-started", {"step": "two"}), note("b"), ("00:04", "step-reverted", {"step": "one"})]
+    record = record_of(*begun, *other)
+    assert (record.notes, record.owners) == ({"b": "B"}, {"b": "two"})
+
+
+def test_steps_and_locks_are_in_order_and_each_once() -> None:
+    entries = [
+        ("00:01", "step-started", {"step": "one"}), ("00:01", "step-started", {"step": "one"}),
+        ("00:02", "step-done", {"step": "one", "skipped": "it is there"}), ("00:02", "step-done", {"step": "one"}),
+        ("00:03", "locked", {"host": "tscm-old"}), ("00:03", "locked", {"host": "tscm-old"}),
+        ("00:03", "locked", {"host": "tscm-new"}), ("00:04", "unlocked", {"host": "tscm-old"}),
+        ("00:04", "unlocked", {"host": "tscm-old"}), ("00:05", "of a later version", {}),
+    ]  # fmt: skip
+    record = record_of(started(), *entries)
+    assert (record.started, record.done, record.skipped) == (["one"], ["one"], {"one": "it is there"})
+    assert record.locked == ["tscm-new"]
+    undone = record_of(started(), *entries, ("00:06", "step-reverted", {"step": "one"}))
+    assert (undone.started, undone.done, undone.reverted) == ([], [], ["one"])
+    again = record_of(started(), *entries, ("00:06", "step-reverted", {"step": "one"}), entries[0])
+    assert (again.started, again.reverted) == (["one"], [])
+
+
+def made(root: Path, run: str = RUN) -> j.Journal:
+    journal = j.Journal.create(run, root)
+    journal.write("run-started", run=run, old="tscm-old", new="tscm-new")
+    journal.write("step-started", step="one")
+    return journal
+
+
+def test_an_event_that_could_not_be_written_counts_in_this_process_only(tmp_path: Path) -> None:
+    journal = made(tmp_path)
+    before = journal.path.read_bytes()
+    journal.remember("step-reverted", step="one")
+    assert journal.record.reverted == ["one"]
+    assert journal.path.read_bytes() == before
+    journal.write("noted", key="k", value=1)
+    assert j.read(RUN, tmp_path)[0].notes == {"k": 1}, "the next entry has the next number"
+
+
+def test_a_journal_of_a_dry_run_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    journal = j.Journal.nowhere()
+    journal.write("step-started", step="one")
+    assert journal.record.started == ["one"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_journal_is_read_up_to_the_damage(tmp_path: Path) -> None:
+    journal = made(tmp_path)
+    journal.write("step-done", step="one")
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole.replace(b"step-done", b"step-dons") + b'{"n": 3')
+    record, entries, damage = j.read_up_to_damage(RUN, tmp_path)
+    assert (record.started, record.done, len(entries)) == (["one"], [], 2)
+    assert isinstance(damage, JournalDamaged)
+    assert "line 3" in damage.message()
+    assert RUN in damage.remedy() + damage.message()
+    parsed, again = j.parse(journal.path.read_bytes(), journal.path)
+    assert (parsed, str(again)) == (entries, str(damage))
+    with pytest.raises(JournalDamaged):
+        j.Journal.open(RUN, tmp_path)
+    assert j.parse(whole, journal.path)[1] is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: line.replace(b'"n": 1', b'"n": 2'),
+        lambda line: line.replace(b'"sum": "', b'"sum": "0'),
+        lambda line: b"[]\n",
+        lambda line: b'{"n": 1, "t": "", "event": "step-started", "data": {}}\n',
+        lambda line: b"null\n",
+    ],
+    ids=["number", "checksum", "list", "without a checksum", "null"],
+)
+def test_a_line_that_is_not_the_next_one_is_damage(tmp_path: Path, change: Any) -> None:
+    journal = made(tmp_path)
+    first, second = journal.path.read_bytes().splitlines(keepends=True)
+    journal.path.write_bytes(first + change(second))
+    with pytest.raises(JournalDamaged):
+        j.read(RUN, tmp_path)
+
+
+def test_a_run_is_made_once(tmp_path: Path) -> None:
+    made(tmp_path)
+    with pytest.raises(StateUnwritable, match=RUN):
+        j.Journal.create(RUN, tmp_path)
+
+
+def test_an_id_tells_when_the_run_began() -> None:
+    one, other = (j.new_run_id(datetime(2024, 5, 1, 3, 0, 7, tzinfo=UTC)) for _ in range(2))
+    assert one[:16] == other[:16] == "20240501-030007-"
+    assert len(one) == len(other) == 20
+    assert j.new_run_id()[:8] >= "20240501"
+
+
+def test_only_folders_with_a_journal_are_runs(tmp_path: Path) -> None:
+    assert list(j.runs(tmp_path)) == []
+    made(tmp_path)
+    (tmp_path / "runs" / "empty").mkdir()
+    (tmp_path / "runs" / "file").write_text("")
+    assert list(j.runs(tmp_path)) == [RUN]
+
+
+@pytest.mark.parametrize("call", ["iterdir", "is_file"])
+def test_what_cannot_be_listed_is_said_and_what_cannot_be_seen_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    made(tmp_path)
+
+    def refuse(_self: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, call, refuse)
+    if call == "iterdir":
+        with pytest.raises(StateUnreadable, match="runs"):
+            list(j.runs(tmp_path))
+        return
+    assert list(j.runs(tmp_path)) == [RUN], "reading it reports the error"
+    with pytest.raises(StateUnreadable, match=RUN):
+        j.read(RUN, tmp_path)
+
+
+def test_a_run_that_is_not_there_is_a_usage_error_also_without_any_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no run"):
+        j.read(RUN, tmp_path)
