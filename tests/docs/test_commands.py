@@ -64,11 +64,18 @@ def complaint(words: list[str]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if list(b.commands())], ids=lambda b: b.id)
+def ours(block: Block) -> list[list[str]]:
+    """The commands of a block that are the tool's, not the repository's."""
+    return [words for words in block.commands() if not (words[1:2] and words[1] in REPOSITORY)]
+
+
+def test_the_pages_have_commands_of_the_tool() -> None:
+    assert sum(len(ours(block)) for block in BLOCKS) > 100
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if ours(b)], ids=lambda b: b.id)
 def test_every_command_of_the_pages_is_one_of_the_tool(block: Block) -> None:
-    for words in block.commands():
-        if words[1:2] and words[1] in REPOSITORY:
-            continue
+    for words in ours(block):
         dotted = [words[0], *words[1].split(".", 1), *words[2:]] if "." in words[1] else words
         assert complaint(dotted) == "", " ".join(words)
 

@@ -116,6 +116,7 @@ def test_the_commands_of_the_page_do_what_it_says(page: Path, tmp_path: Path) ->
         if lab_of(page) == "dead":
             assert " stored " in tool(env, "offsite", "pull", "--host", "tscm-old")
             lab.power_off("old")
-        for block in blocks(page):
-            if block.mark == "run":
-                run(block, filled(block, lab, env), reader, env)
+        marked = [block for block in blocks(page) if block.mark == "run"]
+        assert marked
+        for block in marked:
+            run(block, filled(block, lab, env), reader, env)

@@ -60,7 +60,9 @@ def cases() -> Iterator[tuple[str, str]]:
 
 
 def test_questions_are_what_the_real_module_prints() -> None:
-    for real, ours in cases():
+    printed = list(cases())
+    assert len(printed) == 4 * len(WIDTHS)
+    for real, ours in printed:
         assert ours == real
 
 

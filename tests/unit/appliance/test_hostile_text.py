@@ -57,4 +57,7 @@ def test_an_hour_that_is_none_gets_no_time_behind_it(when: tuple[str, str]) -> N
 
 def test_names_at_the_ends_of_time_are_read() -> None:
     ends = [f"threatstop_backup_{day}_0{hour}_00_00.tsbak" for day in ("0001-01-01", "9999-12-31") for hour in (0, 9)]
-    names.corrected([("threatstop_backup_2024-05-01_12_00_00.tsbak", 1714521600.0)] * 5 + [(n, 0.0) for n in ends])
+    found = names.corrected(
+        [("threatstop_backup_2024-05-01_12_00_00.tsbak", 1714521600.0)] * 5 + [(n, 0.0) for n in ends]
+    )
+    assert [taken.year for taken in found.taken[5:]] == [1, 1, 9999, 9999]

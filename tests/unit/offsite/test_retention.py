@@ -2,14 +2,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from tscm_migrate.errors import TimeZoneMissing
 from tscm_migrate.offsite.retention import Aged, RetentionPolicy, Verdict, _unfair, in_order, retain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOTHING = RetentionPolicy(last=0, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
@@ -78,6 +82,20 @@ def test_future_protected_and_last_hope_copies_stay(given_: list[Aged], policy: 
         assert "keep" not in copy.tags
         newer = [c for c in given_ if c.host == copy.host and c.verified and copy.taken_at <= c.taken_at <= now]
         assert newer, "nothing goes unless a verified one as new stays"
+
+
+CASES: dict[str, Callable[[tuple[list[Aged], RetentionPolicy, datetime]], bool]] = {
+    "a copy goes": lambda case: len(kept(retain(*case))) < len(case[0]),
+    "a copy is dated later": lambda case: any(copy.taken_at > case[2] for copy in case[0]),
+    "a copy has the tag": lambda case: any("keep" in copy.tags for copy in case[0]),
+    "a verified copy is past": lambda case: any(copy.verified and copy.taken_at <= case[2] for copy in case[0]),
+    "one is not verified": lambda case: len({copy.verified for copy in case[0]}) == 2,
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_generated_copies_meet_the_case_that_a_property_is_about(case: str) -> None:
+    assert find(st.tuples(copies, policies, times), CASES[case])
 
 
 @given(copies, policies, times)
@@ -270,6 +288,11 @@ def test_the_quick_search_finds_the_copies_that_another_may_not_displace(given_:
     unfair = _unfair(ordered)
     for copy in ordered:
         assert unfair(copy) == any(not other.may_displace(copy) for other in ordered)
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_the_generated_arrivals_meet_both_answers(*, answer: bool) -> None:
+    assert find(pulled, lambda one: any(_unfair(in_order(one))(copy) == answer for copy in one))
 
 
 def daily(count: int) -> list[Aged]:
