@@ -24,6 +24,7 @@ LOCKING = "--universal --python-version 3.11 --generate-hashes --no-header --no-
 
 
 def _run(context: Context, line: str) -> int:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process would compile all tests again
     with context.cd(str(ROOT)):
         done = context.run(line, pty=False, warn=True, in_stream=False)
     return done.exited if done is not None else 1

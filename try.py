@@ -54,6 +54,7 @@ def main(argv: list[str]) -> int:
         print(__doc__)
         return 0 if what in {"", "-h", "--help"} else 2
     if what == "test":
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each worker would compile all tests again
         debian_packages()
     install(development=what == "test")
     if what == "demo":

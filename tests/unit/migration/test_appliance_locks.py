@@ -237,3 +237,12 @@ def test_only_connected_appliances_with_this_run_s_lock_are_unlocked(run: Any, t
     assert m.old.vet is None, "its connections are not checked any more"
     assert lock_of(tmp_path / "old") is None
     assert lock_of(tmp_path / "new") is not None
+
+
+def test_a_short_task_is_refused_over_an_unfinished_run_that_no_lock_tells_of(run: Any, tmp_path: Path) -> None:
+    assert run
+    ended(tmp_path / "state", started=True)
+    appliance = appliance_of(LocalShell(host_below(tmp_path / "old", "tscm-old")))
+    with pytest.raises(Locked, match=OTHER), locks.alone(appliance, "schedule"):
+        pass
+    assert lock_of(tmp_path / "old") is None

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from tests.support.local_shell import RUN, migration
-from tscm_migrate.errors import ApplianceError, DialogueSilent, StateUnwritable, UnknownPrompt
+from tscm_migrate.errors import ApplianceError, DialogueSilent, StateUnwritable, UnknownPrompt, Untaught
 from tscm_migrate.events import ActionFinished, ActionStarted, Message, StepFinished, StepStarted
 from tscm_migrate.migration import engine as engines
 from tscm_migrate.migration import journal as journals
 from tscm_migrate.migration.context import Action
 from tscm_migrate.migration.engine import BaseStep, Engine
+from tscm_migrate.model import Hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +75,9 @@ def test_a_step_is_captured_applied_and_verified_and_each_is_in_the_journal_befo
     assert written == ["run-started", "action-started one", "action-started one", "action-done one"]
     assert events_of(m)[1:3] == ["captured one", "step-started one"], "what undoes it is on the disk before it begins"
     assert events_of(m)[-1] == "step-done one"
+    assert [e.detail for e in seen if isinstance(e, StepFinished)] == [""]
     assert [e.describes for e in seen if isinstance(e, ActionStarted)] == ["first action", "second action after first"]
+    assert [(e.step, e.title) for e in seen if isinstance(e, StepStarted)] == [("one", "Test")]
 
 
 @pytest.mark.parametrize("part", ["capture", "first", "second", "verify"])
@@ -367,3 +372,50 @@ def test_a_dialogue_that_said_nothing_has_no_last_lines(tmp_path: Path) -> None:
     with pytest.raises(DialogueSilent):
         Engine(m, [Asks(DialogueSilent, " \n")]).run()
     assert [e for e in seen if isinstance(e, Message)] == []
+
+
+DONE = "it is done already"
+SKIPPED: list[tuple[str, dict[str, Any], str]] = [
+    ("hold-updates", {}, DONE),
+    ("update-packages", {"update_packages": True}, DONE),
+    ("update-packages", {"update_packages": False}, "--update-packages was not given"),
+    ("rehearse-restore", {"rehearsal": True}, DONE),
+    ("rehearse-restore", {"rehearsal": False}, "--no-rehearsal was given"),
+    ("prepare-network", {"network": "prepared"}, DONE),
+    ("prepare-network", {}, "--network prepared was not given"),
+    ("check-window", {"not_after": datetime(2024, 5, 1, tzinfo=UTC)}, DONE),
+    ("check-window", {}, "--not-after was not given"),
+    ("reboot", {"bypass_netconf": True}, "tscm-new keeps its own address"),
+    ("reboot", {"bypass_netconf": False}, DONE),
+    ("update-devices", {"devices": "none"}, "--devices none was given"),
+    ("update-devices", {"devices": "all"}, "no source names a device"),
+]
+
+
+@pytest.mark.parametrize(("step", "options", "reason"), SKIPPED)
+def test_a_step_that_had_nothing_to_do_says_why(
+    tmp_path: Path, step: str, options: dict[str, Any], reason: str
+) -> None:
+    m, _ = migration(tmp_path)
+    m.options = replace(m.options, **options)
+    assert engines.skip_reason(m, step) == reason
+
+
+def test_a_hook_that_is_not_there_is_why_no_snapshot_was_made(tmp_path: Path) -> None:
+    for number, (hooks, reason) in enumerate(
+        [(Hooks(), "the inventory has no hook `snapshot`"), (Hooks(snapshot="x"), DONE)]
+    ):
+        m, _ = migration(tmp_path / str(number), hooks=hooks)
+        assert engines.skip_reason(m, "snapshot") == reason
+
+
+def test_an_unknown_question_refuses_the_migration_with_the_command_that_teaches_it(tmp_path: Path) -> None:
+    m, _ = migration(tmp_path)
+    with pytest.raises(Untaught) as refused, engines.refusing_unknown(m):
+        raise UnknownPrompt("tscm-new", "a question", prompt="Format the disk?", transcript="Format the disk?")
+    assert refused.value.prompt == "Format the disk?"
+    assert m.options.learn_command in refused.value.remedy()
+
+
+def test_a_step_is_no_part_of_the_cutover_unless_it_says_so() -> None:
+    assert not BaseStep.cutover

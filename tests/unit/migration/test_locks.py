@@ -245,3 +245,9 @@ def test_a_run_whose_journal_is_damaged_may_have_left_something_and_one_that_is_
     with pytest.raises(Locked, match="20240301") as refused:
         locks.refuse_over_unfinished("tscm-old", root=tmp_path)
     assert (refused.value.host, refused.value.alive) == ("tscm-old", False)
+
+
+def test_an_id_that_cannot_be_read_is_said_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "workstation-id").mkdir()
+    with pytest.raises(StateUnwritable, match=r"workstation-id cannot be written: \w+"):
+        locks.workstation_id(tmp_path)
