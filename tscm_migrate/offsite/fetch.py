@@ -7,9 +7,8 @@ import secrets
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
-from tscm_migrate.archive import names
+from tscm_migrate.archive import gpg, names
 from tscm_migrate.errors import CopyDamaged, ObjectExists, StoreError, UsageError
-from tscm_migrate.offsite import gpg
 from tscm_migrate.offsite.upload import Hashed, no_more
 from tscm_migrate.util import private
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tscm_migrate.archive import inspect, names
+from tscm_migrate.archive import gpg, inspect, names
 from tscm_migrate.archive.select import LATEST
 from tscm_migrate.errors import CopyMissing, UsageError
 from tscm_migrate.model import Archive, Paths, Secret
-from tscm_migrate.offsite import fetch, gpg
+from tscm_migrate.offsite import fetch
 from tscm_migrate.offsite.catalog import Catalog, Copy, names_of
 from tscm_migrate.offsite.manifest import Manifest
 from tscm_migrate.transfer.endpoints.folder import FolderEnd

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from tscm_migrate.archive import gpg
 from tscm_migrate.errors import UsageError
-from tscm_migrate.offsite import gpg
 from tscm_migrate.offsite.retention import RetentionPolicy
 from tscm_migrate.offsite.upload import CopyPolicy
 from tscm_migrate.util.text import parse_duration, suggestion

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from tscm_migrate.archive import gpg
 from tscm_migrate.archive.openpgp import Encryption, encryption_of
 from tscm_migrate.errors import (
     CopyDamaged,
@@ -19,7 +20,7 @@ from tscm_migrate.errors import (
     PlaintextRefused,
 )
 from tscm_migrate.events import Emit, Progress, silent
-from tscm_migrate.offsite import gpg, keys
+from tscm_migrate.offsite import keys
 from tscm_migrate.offsite.manifest import Manifest, parse_manifest
 from tscm_migrate.offsite.stores.base import Store, read_small
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import tempfile
-import threading
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-from tscm_migrate.archive import compression, contents, openpgp
-from tscm_migrate.errors import ArchiveRefused, TransferError
+from tscm_migrate.archive import compression, contents, gpg, openpgp
+from tscm_migrate.errors import ArchiveRefused, EncryptionFailed, TransferError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tscm_migrate.model import Secret
@@ -49,7 +47,7 @@ def look(path: Path, passphrase: Secret | None) -> Opened:
     """
     if not path.name.endswith(".gpg"):
         with path.open("rb") as file:
-            members = _count(file, path)
+            members = _count(_chunks(file), path)
         if members < 0:
             return Opened(-1, "it is not encrypted, and it is not a tar that can be listed")
         return Opened(members, f"it is not encrypted; {members} entries")
@@ -58,20 +56,19 @@ def look(path: Path, passphrase: Secret | None) -> Opened:
     if packets.why_not:
         fix = "check the archive on the appliance; its backup may have failed: make another one"
         raise TransferError(f"{path.name} is damaged: {packets.why_not}", fix)
-    gpg = shutil.which("gpg")
-    if passphrase is None or gpg is None:
+    if passphrase is None or shutil.which("gpg") is None:
         why = "no passphrase was given" if passphrase is None else "gpg is not installed here"
         return Opened(-1, f"{packets.text}; not decrypted, {why}")
-    return _decrypted(path, passphrase, gpg, packets.text)
+    return _decrypted(path, passphrase, packets.text)
 
 
-def _count(file: IO[bytes], path: Path) -> int:
+def _count(chunks: Iterator[bytes], path: Path) -> int:
     """Read a tar to its end; return its number of entries, or -1 if it is not a tar.
 
     Raises:
         ArchiveRefused: it would fill memory, disk or time.
     """
-    chunks, size = iter(lambda: file.read(_CHUNK), b""), path.stat().st_size
+    size = path.stat().st_size
     try:
         try:
             found = contents.walk(chunks, packed=size)
@@ -85,37 +82,20 @@ def _count(file: IO[bytes], path: Path) -> int:
     return len(found.names) if found.names else -1
 
 
-def _decrypted(path: Path, passphrase: Secret, gpg: str, said: str) -> Opened:
-    # a separate home: no agent, no cached passphrase and no configuration influence the result
-    with tempfile.TemporaryDirectory(prefix="tscm-", ignore_cleanup_errors=True) as home:
-        argv = [gpg, "--no-options", "--homedir", home, "--batch", "--no-tty", "--quiet", "--pinentry-mode", "loopback"]
-        argv += ["--passphrase-fd", "0", "--decrypt", str(path)]
-        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            errors: list[bytes] = []
-            listener = threading.Thread(target=_collect, args=(process.stderr, errors), daemon=True)
-            listener.start()
-            pipes: Any = process
-            pipes.stdin.write(passphrase.reveal().encode() + b"\n")
-            pipes.stdin.close()
-            try:
-                members = _count(pipes.stdout, path)
-            except BaseException:
-                process.kill()
-                raise
-            status = process.wait(60)
-            listener.join(5)
-        conf = shutil.which("gpgconf")
-        if conf is not None:
-            subprocess.run([conf, "--homedir", home, "--kill", "all"], check=False, capture_output=True, timeout=30)
-    if status != 0:
-        last = b"".join(errors).decode(errors="replace").strip().splitlines()[-1:]
-        text = f"{path.name} cannot be opened: {''.join(c for c in ''.join(last) if c.isprintable())[:200]}"
-        raise TransferError(text, "use the passphrase of that backup: --passphrase-file FILE")
+def _decrypted(path: Path, passphrase: Secret, packets: str) -> Opened:
+    """Decrypt an archive to its end, and count its entries.
+
+    Raises:
+        TransferError: gpg could not decrypt it. ArchiveRefused: see `_count`.
+    """
+    try:
+        with path.open("rb") as file, gpg.opened(_chunks(file), passphrase) as plain:
+            members = _count(plain, path)
+    except EncryptionFailed as error:
+        raise TransferError(f"{path.name} cannot be opened: {error.detail}", error.fix) from error
     listed = f"{members} entries" if members >= 0 else "not a tar that can be listed"
-    return Opened(members, f"{said}; decrypted to its end, {listed}")
+    return Opened(members, f"{packets}; decrypted to its end, {listed}")
 
 
-def _collect(pipe: Any, into: list[bytes]) -> None:
-    while data := pipe.read(1 << 12):
-        into.append(data)
-        del into[:-16]
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: file.read(_CHUNK), b"")

@@ -14,11 +14,11 @@ import pytest
 from tests.support import gpg as support
 from tests.support.gpg import gpg, make_key
 from tests.support.incoming import NOW, Given, plain
+from tscm_migrate.archive import gpg as seal
 from tscm_migrate.archive.openpgp import encryption_of
 from tscm_migrate.errors import CopyDamaged, EncryptionFailed
 from tscm_migrate.model import Secret
 from tscm_migrate.offsite import catalog
-from tscm_migrate.offsite import gpg as seal
 from tscm_migrate.offsite.stores.local import LocalStore
 from tscm_migrate.offsite.upload import CopyPolicy, make_copy, peek
 
@@ -271,7 +271,7 @@ def test_packets_are_told_apart(keyring: tuple[Path, str, str]) -> None:
 @pytest.mark.slow
 def test_memory_is_flat(keyring: tuple[Path, str, str], public_only: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from tscm_migrate.offsite import gpg as seal\n"
+        "import sys; from pathlib import Path; from tscm_migrate.archive import gpg as seal\n"
         "from tests.support.memory import peak_kib\n"
         "block = bytes(1 << 20)\n"
         "blocks = (block for _ in range(int(sys.argv[1])))\n"
