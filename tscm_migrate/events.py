@@ -68,7 +68,8 @@ class RunStarted(Event):
     """A run begins; `verb` is migrate, resume, rollback, …
 
     `source`: the backup used when the old appliance is not available, else "". `steps`: ids and titles of the steps,
-    in order; empty for a dry run. `done`: ids of those that an earlier session has done. `offline_since`: Unix time at
+    in order; empty for a dry run. `done`: ids of those that an earlier session has done, `skipped`: of
+    those among them that had nothing to do. `offline_since`: Unix time at
     which an earlier session took the old appliance offline.
     """
 
@@ -79,6 +80,7 @@ class RunStarted(Event):
     source: str = ""
     steps: tuple[tuple[str, str], ...] = ()
     done: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     offline_since: float | None = None
 
 

@@ -127,7 +127,8 @@ def _started(record: RunRecord, verb: str, both: Participants) -> RunStarted:
     steps = plan.outline(dead=bool(both.source), only_rehearsal=only_rehearsal)
     offline = record.notes.get("offline_began")
     if verb == "resume":
-        return replace(bare, steps=steps, done=tuple(record.done), offline_since=offline)
+        skipped = tuple(step for step in record.done if step in record.skipped)
+        return replace(bare, steps=steps, done=tuple(record.done), skipped=skipped, offline_since=offline)
     if verb != "rollback":
         return bare
     # A step that has nothing to undo, or did not apply to this run, is not shown.

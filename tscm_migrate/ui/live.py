@@ -112,7 +112,7 @@ class LiveView:
         since = started.offline_since
         offline = now - max(time.time() - since, 0) if since is not None else None
         title = f"{started.verb} {started.old} → {started.new}  (run {started.run})"
-        board = Board(title, started.steps, now, offline, frozenset(started.done))
+        board = Board(title, started.steps, now, offline, frozenset(started.done), frozenset(started.skipped))
         for event in self._estimates:
             board.take(event, now)
         return board

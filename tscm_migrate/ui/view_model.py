@@ -112,6 +112,7 @@ class Board:
     began: float
     offline_since: float | None = None
     done_before: frozenset[str] = frozenset()
+    skipped_before: frozenset[str] = frozenset()
     devices: int = 0
     _steps: dict[str, _Step] = field(default_factory=dict)
     _now: str = ""
@@ -126,7 +127,9 @@ class Board:
     _ended: bool = False
 
     def __post_init__(self) -> None:
-        self._steps = {key: _Step(title, "done" if key in self.done_before else "pending") for key, title in self.steps}
+        self._steps = {key: _Step(title) for key, title in self.steps}
+        for key in self.done_before & self._steps.keys():
+            self._steps[key].state = "skipped" if key in self.skipped_before else "done"
 
     def take(self, event: Event, now: float) -> None:
         """Take one event into account; `now` in monotonic seconds."""

@@ -49,9 +49,12 @@ def started(verb: str, record: RunRecord) -> RunStarted:
 def test_a_resume_tells_all_steps_those_that_are_done_and_since_when_there_is_downtime() -> None:
     record = RunRecord(run="r", started=["hold-updates", "backup"], done=["hold-updates"])
     record.notes["offline_began"] = 1700000000.0
+    record.done.append("snapshot")
+    record.skipped["snapshot"] = "the inventory has no hook `snapshot`"
     event = started("resume", record)
+    assert event.skipped == ("snapshot",)
     assert event.steps == tuple((step.id, step.title) for step in plan.steps())
-    assert (event.done, event.offline_since) == (("hold-updates",), 1700000000.0)
+    assert (event.done, event.offline_since) == (("hold-updates", "snapshot"), 1700000000.0)
 
 
 def test_a_rollback_tells_the_steps_that_it_undoes_the_last_one_first() -> None:

@@ -364,3 +364,10 @@ def test_a_run_that_is_ended_at_its_first_question_prints_only_that_nothing_was_
     assert [lines.line_of(one) for one in told] == [""]
     if outcome != "refused":
         assert "othing was changed" in ended.value.message()  # type: ignore[attr-defined]
+
+
+def test_a_resume_shows_what_was_skipped_before_as_skipped() -> None:
+    b = Board("t", [("a", "Done"), ("b", "Skipped"), ("c", "Now")], 0.0, None, frozenset("ab"), frozenset("b"))
+    b.take(StepStarted("c", "Now"), 1.0)
+    assert [(row.left, row.state) for row in b.rows(2.0, 20)][2:4] == [("Done", "done"), ("Skipped", "skipped")]
+    assert "step 2 of 2" in shown(b, 2.0)
