@@ -159,6 +159,8 @@ def test_host_show_names_the_true_source_of_each_value(file: Path, monkeypatch: 
     assert "defaults.user" in source(site, old, "user")
     assert source(site, new, "port") == "~/.ssh/config"
     assert (source(site, other, "user"), source(site, other, "address")) == ("command line", "command line")
+    same = site.host("10.9.9.9:22")  # as it would be without it
+    assert source(site, same, "port") == "command line"
     assert source(site, site.host("127.0.0.9"), "user") == "hosts.toml defaults.user"
     assert source(site, old, "known_hosts") == "hosts.toml known_hosts"
     assert source(site, old, "tags") == "built-in default"

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Cancelled, Exit, UsageError
+from tscm_migrate.inventory.inventory import parse
 from tscm_migrate.ssh.ssh_config import settled
 from tscm_migrate.ui import tables
 from tscm_migrate.ui.console import say
@@ -80,7 +81,8 @@ def source(site: Inventory, host: Host, key: str) -> str:
         return f"{site.path.name} known_hosts" if site.path and "known_hosts" in site.raw else DEFAULT
     if host.name in site.hosts:
         return site.source_of(host.name, key)
-    if key == "address" or (key in _KEYS and getattr(host, _KEYS[key]) != getattr(site.pattern, _KEYS[key])):
+    spec = parse(host.name)
+    if key == "address" or (key == "user" and spec.user) or (key == "port" and spec.port):
         return "command line"
     return f"{site.path.name} defaults.{key}" if site.path and _has_default(site, key) else DEFAULT
 

@@ -27,7 +27,7 @@ class Unreachable(SshError):
 
     code = "ssh.unreachable"
     retry = Retry.LATER
-    advice = "check the address and port in the inventory, that the host is on, and that no firewall blocks SSH"
+    advice = "check its address and port (tscm-migrate host list), that it is on, and that no firewall blocks SSH"
 
 
 @dataclass(eq=False)
