@@ -143,7 +143,7 @@ def _result(job: Job, status: int, seen: dict[str, Any], said: str, *, killed: s
         state = "done" if state in {"done", "attention"} else "not-ready"
     message = str(error.get("message", ""))[:1000] or killed
     if state not in {"done", "attention"} and not message:
-        message = said.splitlines()[0][:1000] if said else f"it ended with exit status {status}"
+        message = next(iter(said.splitlines()), f"it ended with exit status {status}")[:1000]
     return PairResult(
         job.pair, state, run=str(seen.get("run", job.run)), exit_code=status if status >= 0 else None,
         seconds=finished.get("seconds"), downtime=finished.get("downtime"), estimate=seen.get("estimate"),

@@ -7,6 +7,7 @@ always required.
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
@@ -43,10 +44,8 @@ def for_invoke(words: list[str], root: Collection) -> list[str]:
             return rest
     if _HELP & set(rest[1:]) or _HELP & set(before):  # before a missing argument takes it for its value
         return ["--help", *(word for word in rest[:1] if word not in CORE)]
-    rest += [word for word in before if word not in CORE]
-    if rest[0] in root.task_names:
-        rest = _for_task(rest, root[rest[0]])
-    return [*(word for word in before if word in CORE), *rest]
+    core, own = [word for word in before if word in CORE], [word for word in before if word not in CORE]
+    return [*core, *_for_task([*rest, *own], root)]
 
 
 def _help_first(words: list[str]) -> list[str]:
@@ -67,8 +66,11 @@ def _without_command(words: list[str]) -> list[str]:
     return words
 
 
-def _for_task(words: list[str], task: Any) -> list[str]:
-    """Adapt the words of a command to the options that it has."""
+def _for_task(words: list[str], root: Collection) -> list[str]:
+    """Adapt the words of a command to the options that it has; an unknown command is left to invoke's parser."""
+    if words[0] not in root.task_names:
+        return words
+    task = root[words[0]]
     arguments = task.get_arguments()
     flags = {_flag(name): argument for argument in arguments for name in argument.names}
     words = _without_harmless(words, flags)
@@ -168,24 +170,21 @@ def _positional(words: list[str], task: Any) -> list[str]:
     if name == "prompts.explain":
         rest = _each_set(rest)
     arguments = task.get_arguments()
-    many = any(argument.kind is list for argument in arguments if argument.names[0] == trailing)
+    many = any(one.kind is list for one in arguments if one.names[0] == trailing)
     option = _flag(trailing)
-    if not many and any(word.partition("=")[0] == option for word in rest):
+    if not many and option in {word.partition("=")[0] for word in rest}:
         return words
-    required = sum(argument.positional for argument in arguments)
-    given: list[str] = []
-    for word, is_free in zip(rest, _free(rest, arguments), strict=True):
-        required -= is_free
-        given += [option, word] if is_free and required < 0 and (many or option not in given) else [word]
-    return [name, *given]
+    free = _free(rest, arguments)[sum(argument.positional for argument in arguments) :]
+    for at in reversed(free if many else free[:1]):
+        rest.insert(at, option)
+    return [name, *rest]
 
 
-def _free(words: list[str], arguments: list[Argument]) -> list[bool]:
-    """Return for each word whether it is neither an option nor the value of one."""
+def _free(words: list[str], arguments: list[Argument]) -> list[int]:
+    """Return the places of the words that are neither options nor values of one."""
     valued = {_flag(name) for argument in arguments if argument.takes_value for name in argument.names}
-    return [
-        not word.startswith("-") and before not in valued for before, word in zip(["", *words], words, strict=False)
-    ]
+    pairs = enumerate(pairwise(["", *words]))
+    return [at for at, (before, word) in pairs if not word.startswith("-") and before not in valued]
 
 
 def _flag(name: str) -> str:

@@ -22,7 +22,7 @@ from tscm_migrate.util.private import private_folder, state_folder
 from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from invoke.collection import Collection
     from invoke.parser.argument import Argument
@@ -113,22 +113,25 @@ def _for_task(task: Any, words: list[str], given: list[str]) -> Iterator[str]:
     if waiting is not None and waiting.takes_value:
         yield from _values(waiting, task, given)
         return
-    taking = {flag for flag, one in by_flag.items() if one.takes_value}
-    free = sum(not word.startswith("-") and before not in taking for before, word in pairwise(["", *words]))
-    places = [one for one in arguments if one.positional]
-    places += [one for one in arguments if option_name(one) == task.trailing]
+    free = sum(_is_free(before, word, by_flag) for before, word in pairwise(["", *words]))
+    places = help_pages.places(task)
     if places and (free < len(places) or places[-1].kind is list):
         yield from _values(places[min(free, len(places) - 1)], task, given)
-    yield from _words(_options([one for one in arguments if one not in places], words))
+    yield from _options(arguments, places, words)
     yield "--help\tShow the help of this command"
 
 
-def _options(arguments: list[Argument], words: list[str]) -> Iterator[tuple[str, str]]:
+def _is_free(before: str, word: str, by_flag: Mapping[str, Argument]) -> bool:
+    """Return whether a word is neither an option nor the value of the option before it."""
+    return not word.startswith("-") and not (before in by_flag and by_flag[before].takes_value)
+
+
+def _options(arguments: list[Argument], places: list[Argument], words: list[str]) -> Iterator[str]:
     """Yield the options that can still be given, with their help."""
     for one in arguments:
         flag = f"--{'no-' * (one.kind is bool and one.default is True)}{option_name(one)}"
-        if one.kind is list or flag not in words:
-            yield flag, one.help or ""
+        if one not in places and (one.kind is list or flag not in words):
+            yield from _words([(flag, one.help or "")])
 
 
 def _values(argument: Argument, task: Any, given: list[str]) -> Iterator[str]:

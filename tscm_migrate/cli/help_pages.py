@@ -77,17 +77,20 @@ def command(task: Any, name: str) -> str:
         task: the task.
         name: the command as it is typed.
     """
-    arguments = task.get_arguments()
-    places = [one for one in arguments if one.positional or option_name(one) == task.trailing]
-    options = [one for one in arguments if one not in places]
-    words = [placed(one, task) for one in places] + (["[options]"] if options else [])
+    given = places(task)
+    options = [one for one in task.get_arguments() if one not in given]
+    words = [placed(one, task) for one in given] + (["[options]"] if options else [])
     about, examples = parts(task)
     lines = [" ".join(["Usage: tscm-migrate", name, *words]), "", *_fitting(about)]
-    lines += _titled("Arguments", [(placed(one, task), one.help or "") for one in places])
-    for title, chosen in _by_subject(options, task).items():
-        lines += _titled(title, [(flags(one, task), one.help or "") for one in chosen])
+    lines += _titled("Arguments", [(placed(one, task), one.help or "") for one in given])
+    lines += _options(options, task)
     lines += ["", "Examples:", *(_example(line) for line in examples)] if examples else []
     return "\n".join(lines)
+
+
+def places(task: Any) -> list[Argument]:
+    """Return the arguments that are given without the name of an option, in their order."""
+    return [one for one in task.get_arguments() if one.positional or option_name(one) == task.trailing]
 
 
 def _by_subject(options: list[Argument], task: Any) -> dict[str, list[Argument]]:
@@ -96,6 +99,11 @@ def _by_subject(options: list[Argument], task: Any) -> dict[str, list[Argument]]
     shared = [by_name.pop(name) for name in list(by_name) if name in _GLOBAL]
     titles = {title: [by_name.pop(name) for name in names if name in by_name] for title, names in task.subjects.items()}
     return {**titles, "Options": list(by_name.values()), "Global options": shared}
+
+
+def _options(options: list[Argument], task: Any) -> Iterator[str]:
+    for title, chosen in _by_subject(options, task).items():
+        yield from _titled(title, [(flags(one, task), one.help or "") for one in chosen])
 
 
 def _titled(title: str, rows: list[tuple[str, str]]) -> list[str]:

@@ -13,9 +13,10 @@ from tscm_migrate.util.operator_command import quoted
 from tscm_migrate.util.private import config_folder, expanded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from tscm_migrate.inventory.inventory import Inventory
+    from tscm_migrate.inventory.inventory import Inventory, Spec
 
 _TEXT = """# The inventory: the appliances, and how to reach them. Written by `tscm-migrate init`.
 # The documentation explains every key: reference/inventory.
@@ -90,17 +91,20 @@ def _complete(given: Answers) -> Answers:
     from tscm_migrate.inventory.inventory import parse
 
     attended = sys.stdin is not None and sys.stdin.isatty()
-    if not attended and not (given.old and given.new):
+    if not (attended or (given.old and given.new)):
         raise UsageError("not running in a terminal, so can't ask", "add --old ADDRESS --new ADDRESS")
     old = given.old or _ask("address of the old appliance")
     new = given.new or _ask("address of the new appliance")
     specs = (parse(old), parse(new))
     if len({(spec.address, spec.port or 22) for spec in specs}) == 1:
         raise UsageError(f"both appliances are at {specs[0].address}", "use two addresses: --old ADDRESS --new ADDRESS")
-    user = given.user or "threatstop"
-    if attended and not (given.user or given.old) and not all(spec.user for spec in specs):
-        user = _ask("user to log in as", user)
-    return replace(given, old=old, new=new, user=user)
+    return replace(given, old=old, new=new, user=given.user or _user(specs, ask=attended and not given.old))
+
+
+def _user(specs: Sequence[Spec], *, ask: bool) -> str:
+    """Return the login user, asked for if an address has none and `ask` is true."""
+    ask = ask and not all(spec.user for spec in specs)
+    return _ask("user to log in as", "threatstop") if ask else "threatstop"
 
 
 def _ask(question: str, default: str = "") -> str:

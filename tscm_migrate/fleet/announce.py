@@ -64,13 +64,17 @@ def announced(settings: Settings, outcomes: Sequence[PullOutcome], emit: Emit) -
         done = True
     finally:
         failed = [outcome for outcome in outcomes if outcome.value is None or outcome.value.failed]
-        text = "nothing was due\n" if done else "it was interrupted\n"
-        if outcomes:
-            text = offsite_views.pull_summary(outcomes)
         bad = bool(failed) or not done
+        text = _summary(outcomes, done=done)
         _ping(ping, "/fail" if bad else "", text, emit)
         if bad and urls and (problem := notify.message(urls, _title(outcomes, failed), text)):
             emit(Message(f"notify: {problem}", "warning"))
+
+
+def _summary(outcomes: Sequence[PullOutcome], *, done: bool) -> str:
+    if outcomes:
+        return offsite_views.pull_summary(outcomes)
+    return "nothing was due\n" if done else "it was interrupted\n"
 
 
 def _title(outcomes: Sequence[PullOutcome], failed: Sequence[PullOutcome]) -> str:

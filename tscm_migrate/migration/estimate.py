@@ -192,10 +192,16 @@ def spread(parts: list[Estimate], rehearsed: Rehearsal | None, pair: str) -> Dow
     else:
         known_by = known_by or "measured in runs of other appliances"
         uncertain, basis = parts, f"not rehearsed ({known_by}); for one figure: tscm-migrate rehearse {pair}"
+    least, most = _range(total, uncertain)
+    return Downtime(total, least, most, basis, tuple(parts))
+
+
+def _range(total: float, uncertain: list[Estimate]) -> tuple[float, float]:
+    """Return the least and the most seconds that a total may take; each uncertain part has a factor for either."""
     factors = [(one.seconds, _SPREAD.get(one.basis.partition(":")[0], _SPREAD["usual"])) for one in uncertain]
     certain = total - sum(one.seconds for one in uncertain)
     least, most = (certain + sum(seconds * factor[end] for seconds, factor in factors) for end in (0, 1))
-    return Downtime(total, least, most, basis, tuple(parts))
+    return least, most
 
 
 def last_start(appliance: Appliance) -> float | None:

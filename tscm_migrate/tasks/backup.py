@@ -14,6 +14,8 @@ from tscm_migrate.tasks.base import HOST_HELP, INVENTORY_HELP, attended, command
 from tscm_migrate.tasks.several import GROUP, JOBS, hosts_of, number_of, on_each
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.backup_schedule import Schedule, SchedulePlan
     from tscm_migrate.migration.single_backup import Made
@@ -158,16 +160,21 @@ def schedule(
         return list(plans[host.name].lines)
 
     status = on_each(hosts, planned, jobs=number_of(jobs), shown=_as_they_are)
-    hosts = [host for host in hosts if host.name in plans and (plans[host.name].changes or not remove)]
+    hosts = [host for host in hosts if host.name in plans]
+    hosts = [host for host in hosts if plans[host.name].changes or not remove]
     if dry_run or not hosts:
         return status
-    where = hosts[0].name if len(hosts) == 1 else f"{len(hosts)} hosts"
-    confirm(f"Remove it from {where}?" if remove else f"Write it to {where}?", yes=yes)
+    confirm(_question(hosts, remove=remove), yes=yes)
 
     def applied(host: Host) -> str:
         return _apply(host, secrets, plans[host.name])
 
     return max(status, on_each(hosts, applied, jobs=number_of(jobs), shown=lambda _host, said: said))
+
+
+def _question(hosts: Sequence[Host], *, remove: bool) -> str:
+    where = hosts[0].name if len(hosts) == 1 else f"{len(hosts)} hosts"
+    return f"Remove it from {where}?" if remove else f"Write it to {where}?"
 
 
 def _as_they_are(_host: Host, lines: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Host
     from tscm_migrate.offsite.appliance_retention import ApplianceArchive
+    from tscm_migrate.offsite.catalog import Catalog
     from tscm_migrate.offsite.context import OffsiteContext
     from tscm_migrate.offsite.stores.base import Store
 
@@ -146,8 +148,7 @@ def prune(
     if there:
         return _prune_there(inventory, store, (host, group), words, dry_run=dry_run, yes=yes, json=json)
     with desk_of(inventory, store) as desk:
-        names = [found.name for found in desk.hosts(host, group, moved=True)] if host or group else None
-        plan = room.plan(desk.catalog(names), desk.settings.keep.policy(), now_utc())
+        plan = room.plan(_catalog(desk, host, group), desk.settings.keep.policy(), now_utc())
         if json:
             lines(plan.as_dicts())
         else:
@@ -157,10 +158,14 @@ def prune(
         if plan.unusual and not agreed(f"{'; '.join(plan.unusual)}. Delete them?", words, yes=yes):
             say("Cancelled. Nothing was deleted.")
             return Exit.REFUSED
-        left = [why for _, why in room.prune(desk.store, plan, now_utc()) if why]
-    for why in sorted(set(left)):
-        say(f"left alone: {outside(why)}")
+        left = sorted({why for _, why in room.prune(desk.store, plan, now_utc()) if why})
+    say("\n".join(f"left alone: {outside(why)}" for why in left))
     return Exit.ATTENTION if left else Exit.DONE
+
+
+def _catalog(desk: OffsiteContext, host: list[str], group: list[str]) -> Catalog:
+    """Return the copies of the hosts that are named; of all, if none is."""
+    return desk.catalog([found.name for found in desk.hosts(host, group, moved=True)] if host or group else None)
 
 
 def _words(host: list[str], group: list[str], store: str | None, inventory: str | None) -> list[str]:
@@ -306,16 +311,12 @@ def status(
         found = freshness.judge(catalog, names, desk.settings.rpo_of, now, desk.settings.drill_every)
         broken = [one for one in found if one.state != "fresh" or (strict and one.warnings)]
         if notify and broken:
-            tell(
-                desk.settings,
-                f"off-site backups: {len(broken)} of {len(found)} hosts miss their RPO",
-                offsite_views.statuses(broken),
-                desk.emit,
-            )
-    if prometheus:
-        offsite_views.write(Path(prometheus), freshness.prometheus(found, now))
-    if page:
-        offsite_views.write(Path(page), offsite_views.page_text(found, catalog.url, now))
+            title = f"off-site backups: {len(broken)} of {len(found)} hosts miss their RPO"
+            tell(desk.settings, title, offsite_views.statuses(broken), desk.emit)
+    metrics, html = partial(freshness.prometheus, found, now), partial(offsite_views.page_text, found, catalog.url, now)
+    for path, text in ((prometheus, metrics), (page, html)):
+        if path:
+            offsite_views.write(Path(path), text())
     if json:
         lines(one.as_dict() for one in found)
     else:

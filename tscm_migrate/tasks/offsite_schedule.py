@@ -13,6 +13,8 @@ from tscm_migrate.tasks.offsite import HOSTS, STORE, now_utc
 from tscm_migrate.ui.console import as_it_is, say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tscm_migrate.offsite.timers import Scheduler
 
 
@@ -75,14 +77,19 @@ def schedule(
     elif action == "remove":
         say(f"{name}: {'removed' if chosen.remove(name) else 'no such schedule'}")
     else:
-        for place, text in chosen.files(plan).items() if dry_run else ():
-            as_it_is(f"# {place}\n{text}")
-        notes = [] if dry_run or untested else _tried(chosen, words, file, inventory)
-        for note in (*notes, *chosen.install(plan)) if not dry_run else ():
-            say(f"note: {note}")
+        if dry_run:
+            _show_files(chosen.files(plan))
+        else:
+            notes = [] if untested else _tried(chosen, words, file, inventory)
+            say("\n".join(f"note: {note}" for note in (*notes, *chosen.install(plan))))
         runs = room.next_runs(plan, now_utc().astimezone())
         say("next runs: " + ", ".join(f"{run:%a %Y-%m-%d %H:%M}" for run in runs))
     return Exit.DONE
+
+
+def _show_files(files: Mapping[Any, str]) -> None:
+    for place, text in files.items():
+        as_it_is(f"# {place}\n{text}")
 
 
 def environment_file(name: str) -> Path:

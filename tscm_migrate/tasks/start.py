@@ -13,8 +13,9 @@ from tscm_migrate.tasks.base import HOST_HELP, INVENTORY_HELP, command
 from tscm_migrate.tasks.several import number_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from tscm_migrate.cli.doctor import Diagnosis
-    from tscm_migrate.fleet.pool import Outcome
     from tscm_migrate.model import Host
 
 
@@ -90,7 +91,6 @@ def doctor(
     from dataclasses import asdict
 
     from tscm_migrate.cli import doctor as room
-    from tscm_migrate.fleet.pool import run
     from tscm_migrate.inventory.read import load
     from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui.console import as_json, say
@@ -101,8 +101,7 @@ def doctor(
     if not json:
         say("\n".join(room.text(finding) for finding in found))
     if not local:
-        looks = run(hosts, lambda host: list(room.host(host, secrets)), jobs=number_of(jobs))
-        of_hosts = [finding for outcome in looks for finding in _of(outcome)]
+        of_hosts = _looked_at(hosts, lambda host: list(room.host(host, secrets)), number_of(jobs))
         found += of_hosts
         if not json:
             say("\n".join(map(room.text, room.grouped(of_hosts))))
@@ -111,10 +110,16 @@ def doctor(
     return int(Exit.ATTENTION if any(one.severity == "error" for one in found) else Exit.DONE)
 
 
-def _of(outcome: Outcome[Host, list[Diagnosis]]) -> list[Diagnosis]:
-    if outcome.error is not None:
-        raise outcome.error
-    return outcome.value or []
+def _looked_at(hosts: Sequence[Host], look: Callable[[Host], list[Diagnosis]], jobs: int) -> list[Diagnosis]:
+    """Return what was found on all hosts; an error of one of them is raised."""
+    from tscm_migrate.fleet.pool import run
+
+    found: list[Diagnosis] = []
+    for outcome in run(hosts, look, jobs=jobs):
+        if outcome.error is not None:
+            raise outcome.error
+        found += outcome.value or []
+    return found
 
 
 def hosts() -> Collection:

@@ -44,11 +44,11 @@ def rows(plan: CampaignPlan, state: State) -> Iterator[dict[str, Any]]:
         done, rehearsed = state.migrated.get(pair.name), state.rehearsed.get(pair.name)
         result = done or (rehearsed if rehearsed and not rehearsed.good else None)
         waiting = "started" if pair.name in state.started else "rehearsed" if rehearsed else "waiting"
-        estimate = (done.estimate if done else None) or (rehearsed.estimate if rehearsed else None)
+        estimates = [one.estimate for one in (done, rehearsed) if one and one.estimate]
+        times = {"downtime": done.downtime, "seconds": done.seconds} if done else {"downtime": None, "seconds": None}
         yield {
             "wave": wave.name, "pair": pair.name, "old": pair.old, "new": pair.new,
-            "state": result.state if result else waiting, "estimate": estimate,
-            "downtime": done.downtime if done else None, "seconds": done.seconds if done else None,
+            "state": result.state if result else waiting, "estimate": next(iter(estimates), None), **times,
             **_of_result(result),
         }  # fmt: skip
 

@@ -56,10 +56,7 @@ class Plain:
 
     def text(self, event: Event, now: float) -> str:
         """Return the lines of an event; "" if it has none. `now` is in monotonic seconds."""
-        if isinstance(event, RunStarted):
-            self._dry_run = event.verb == "dry run"
-        if isinstance(event, StepStarted):
-            self._preflight = event.step == "preflight"
+        self._follow(event)
         if (self._quiet and not _matters(event)) or self._is_detail(event):
             return ""
         match event:
@@ -73,6 +70,13 @@ class Plain:
                 before, self._advice = self._advice, event.remedy
                 return line_of(replace(event, remedy="")) if event.remedy == before else line_of(event)
         return line_of(event)
+
+    def _follow(self, event: Event) -> None:
+        """Keep what later events depend on: whether it is a dry run, and whether the preflight checks run."""
+        if isinstance(event, RunStarted):
+            self._dry_run = event.verb == "dry run"
+        if isinstance(event, StepStarted):
+            self._preflight = event.step == "preflight"
 
     def _is_detail(self, event: Event) -> bool:
         """Return whether it is what a plan shows: the estimate of one step, or a preflight check that has passed."""

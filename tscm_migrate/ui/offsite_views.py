@@ -164,14 +164,19 @@ def pull_summary(outcomes: Sequence[PullOutcome]) -> str:
         return _dry_run(pulled, failed)
     if len(outcomes) == 1 and not failed:
         return _single(outcomes[0]) + _not_stored(outcomes)
-    stored = [one for one in pulled if one.outcome == "stored"]
+    stored = [one.size for one in pulled if one.outcome == "stored"]
     already = len(pulled) - len(stored)
-    size = size_text(sum(one.size for one in stored))
+    size = size_text(sum(stored))
     text = f"{len(outcomes)} hosts: {len(stored)} stored ({size}), {already} already there"
+    return f"{text}{_failures(failed)}\n{_not_stored(outcomes)}"
+
+
+def _failures(failed: Sequence[PullOutcome]) -> str:
+    """Return how many hosts failed, and a line for each reason; "" where none did."""
     if not failed:
-        return text + "\n" + _not_stored(outcomes)
-    reasons = by_reason((o.item.host.name, o.error) for o in failed if o.error is not None)
-    return f"{text}, {len(failed)} FAILED\n{reasons}{_not_stored(outcomes)}"
+        return ""
+    reasons = by_reason((one.item.host.name, one.error) for one in failed if one.error is not None)
+    return f", {len(failed)} FAILED\n{reasons.removesuffix(chr(10))}"
 
 
 def _dry_run(pulled: Sequence[Pulled], failed: Sequence[PullOutcome]) -> str:

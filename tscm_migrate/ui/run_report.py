@@ -123,7 +123,13 @@ def text_lines(told: dict[str, Any]) -> list[str]:
     found += [f"  {what.replace('_', ' ')}: {value}" for what, value in told["responsible"].items() if value]
     found += [_downtime_line(told)] if told["downtime"] else []
     found += _step_lines(told["sessions"])
-    found += [f"  archive {a['name']} ({size_text(a['size'])}) SHA-256 {a['sha256']}" for a in told["archives"]]
+    found += _result_lines(told)
+    return [one_line(line) for line in found]
+
+
+def _result_lines(told: dict[str, Any]) -> list[str]:
+    """Return what a run produced, warned of, left to do, and what is next."""
+    found = [f"  archive {a['name']} ({size_text(a['size'])}) SHA-256 {a['sha256']}" for a in told["archives"]]
     found += [f"  acknowledged: {c['name']}: {c['text']}" for c in told["acknowledged"]]
     if told["devices"]:
         good = sum(1 for d in told["devices"] if d["ok"])
@@ -132,7 +138,7 @@ def text_lines(told: dict[str, Any]) -> list[str]:
     found += [f"  [ ] {item}" for item in told["to_do"]]
     found += [f"  {line}" for line in told["standing"]]
     found += [f"  next: {line}" for line in told["next"]]
-    return [one_line(line) for line in found]
+    return found
 
 
 def _downtime_line(told: dict[str, Any]) -> str:
