@@ -114,7 +114,7 @@ def _for_task(task: Any, words: list[str], given: list[str]) -> Iterator[str]:
         yield from _values(waiting, task, given)
         return
     free = sum(_is_free(before, word, by_flag) for before, word in pairwise(["", *words]))
-    places = help_pages.places(task)
+    places = help_pages.places(arguments, task)
     if places and (free < len(places) or places[-1].kind is list):
         yield from _values(places[min(free, len(places) - 1)], task, given)
     yield from _options(arguments, places, words)

@@ -71,13 +71,12 @@ class _Naming:
     """Name the inventory of the current folder once, before anything else: the user may not have meant it."""
 
     def __init__(self, *, as_json: bool) -> None:
-        self._stream, self._told = sys.stderr if as_json else sys.stdout, False
+        self._print, self._done = _stderr if as_json else write, False
 
     def __call__(self, path: Path) -> None:
-        if not self._told:
-            self._told = True
-            with _ignoring_closed(self._stream):
-                print(_clean(f"inventory: {path.absolute()} (of the current folder)"), file=self._stream, flush=True)
+        if not self._done:
+            self._done = True
+            self._print(_clean(f"inventory: {path.absolute()} (of the current folder)") + "\n")
 
 
 def say(error: MigrateError, *, as_json: bool = False) -> int:

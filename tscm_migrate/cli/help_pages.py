@@ -77,8 +77,9 @@ def command(task: Any, name: str) -> str:
         task: the task.
         name: the command as it is typed.
     """
-    given = places(task)
-    options = [one for one in task.get_arguments() if one not in given]
+    arguments = task.get_arguments()
+    given = places(arguments, task)
+    options = [one for one in arguments if one not in given]
     words = [placed(one, task) for one in given] + (["[options]"] if options else [])
     about, examples = parts(task)
     lines = [" ".join(["Usage: tscm-migrate", name, *words]), "", *_fitting(about)]
@@ -88,9 +89,9 @@ def command(task: Any, name: str) -> str:
     return "\n".join(lines)
 
 
-def places(task: Any) -> list[Argument]:
-    """Return the arguments that are given without the name of an option, in their order."""
-    return [one for one in task.get_arguments() if one.positional or option_name(one) == task.trailing]
+def places(arguments: list[Argument], task: Any) -> list[Argument]:
+    """Return those arguments of a task that are given without the name of an option, in their order."""
+    return [one for one in arguments if one.positional or option_name(one) == task.trailing]
 
 
 def _by_subject(options: list[Argument], task: Any) -> dict[str, list[Argument]]:
@@ -195,15 +196,15 @@ def manual(root: Collection) -> str:
 def _manual_entry(root: Collection, name: str) -> Iterator[str]:
     task = root[name]
     arguments = task.get_arguments()
-    places = [one for one in arguments if one.positional or option_name(one) == task.trailing]
-    words = " ".join([name.replace(".", " "), *(placed(one, task) for one in places)])
+    given = places(arguments, task)
+    words = " ".join([name.replace(".", " "), *(placed(one, task) for one in given)])
     yield f".SS {_roff(words)}"
     about, examples = parts(task)
     for line in about.splitlines():
         yield from _wrapped(line) if line else [".PP"]
     yield from [".PP", ".nf", *(_roff(line) for line in examples), ".fi"] if examples else []
     for one in arguments:
-        shown = placed(one, task) if one in places else flags(one, task)
+        shown = placed(one, task) if one in given else flags(one, task)
         yield from [".TP", rf"\fB{_roff(shown)}\fR", *_wrapped(one.help or "")]
 
 

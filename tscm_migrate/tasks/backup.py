@@ -160,8 +160,7 @@ def schedule(
         return list(plans[host.name].lines)
 
     status = on_each(hosts, planned, jobs=number_of(jobs), shown=_as_they_are)
-    hosts = [host for host in hosts if host.name in plans]
-    hosts = [host for host in hosts if plans[host.name].changes or not remove]
+    hosts = [host for host in hosts if host.name in plans and (plans[host.name].changes or not remove)]
     if dry_run or not hosts:
         return status
     confirm(_question(hosts, remove=remove), yes=yes)
