@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from tests.support.local_shell import RUN, migration
-from tscm_migrate.errors import ApplianceError, DialogueSilent, StateUnwritable, UnknownPrompt, Untaught
+from tscm_migrate.errors import ApplianceError, DialogueSilent, RehearsalUnknownPrompt, StateUnwritable, UnknownPrompt
 from tscm_migrate.events import ActionFinished, ActionStarted, Message, StepFinished, StepStarted
 from tscm_migrate.migration import engine as engines
 from tscm_migrate.migration import journal as journals
@@ -411,7 +411,7 @@ def test_a_hook_that_is_not_there_is_why_no_snapshot_was_made(tmp_path: Path) ->
 
 def test_an_unknown_question_refuses_the_migration_with_the_command_that_teaches_it(tmp_path: Path) -> None:
     m, _ = migration(tmp_path)
-    with pytest.raises(Untaught) as refused, engines.refusing_unknown(m):
+    with pytest.raises(RehearsalUnknownPrompt) as refused, engines.refusing_unknown(m):
         raise UnknownPrompt("tscm-new", "a question", prompt="Format the disk?", transcript="Format the disk?")
     assert refused.value.prompt == "Format the disk?"
     assert m.options.learn_command in refused.value.remedy()
