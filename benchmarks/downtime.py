@@ -1,10 +1,15 @@
-"""Downtime and total time of a migration: the tool against a shell script of the same steps, in turn, on fresh labs.
+"""Staging, downtime and total time of a migration: the tool against a shell script of the same steps, in turn.
 
-    python -m benchmarks.downtime [--devices 5] [--seconds 1] [--rounds 1] [--json FILE]
+    python -m benchmarks.downtime [--devices 5] [--seconds 1] [--rounds 1] [--network restore|prepared] [--json FILE]
 
-Both are measured from outside. Total: from the start to the end of the last device's update, as the appliance noted it.
-Downtime: from the shutdown of the old appliance, as the lab's power switch saw it, to the same end. The tool runs without
-the rehearsal, which the script does not have. Needs root and network namespaces; nothing leaves them.
+The script does what the vendor's page says, by ssh and scp from the workstation: move the cron entry away, wait until
+`ps` shows no ts-update, back up, copy, power off, restore, restart, restore again, update one device after another.
+Both are measured from outside, each on a fresh lab. Total: from the start to the end of the last device's update, as the
+appliance noted it. Downtime: from the shutdown of the old appliance, as the lab's power switch saw it, to the same end.
+Staging: from the start to that shutdown; of the tool's, the time in which it waits between two looks for updates is given
+apart, since the script looks once and so may back up beside an update that is about to start. The tool runs without the
+rehearsal, which the script does not have. No round begins at the end of a minute, when the tool waits longer for what
+cron may have started. Needs root and network namespaces; nothing leaves them.
 """
 
 from __future__ import annotations
@@ -21,79 +26,109 @@ from tests.harness.namespaces import NamespaceLab
 from tscm_migrate.demo.profile import Device, new_profile, old_profile
 
 PASSPHRASE = "benchmark"
+LATE = 50.0  # seconds of a minute after which no round begins
 SCRIPT = """
 ssh() { command ssh -F none -i KEY -o UserKnownHostsFile=KNOWN -o BatchMode=yes -o ConnectTimeout=2 "$@" </dev/stdin; }
+copy() { command scp -q -F none -i KEY -o UserKnownHostsFile=KNOWN -o BatchMode=yes "$@" </dev/null; }
 changed="-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-ssh threatstop@10.1.1.43 'sudo shutdown -h now' </dev/null
+old=threatstop@10.1.1.43 new=threatstop@10.1.1.50 there=/opt/threatstop/backup
+ssh $old 'sudo mv /etc/cron.d/multidevice-core ~/multidevice-core.cron.d' </dev/null
+while ssh $old 'ps -ef | grep ts-update | grep -v grep' </dev/null; do sleep 1; done
+echo PASSPHRASE | ssh $old 'umask 077; cat > ~/p; tsadmin backup --interface=eth0 --gpg_passphrase_file=$HOME/p'
+copy "$old:$there/threatstop_backup_*.gpg" . && copy threatstop_backup_*.gpg $new:$there/
+echo PASSPHRASE | ssh $new "umask 077; cat > ~/p; chmod 664 $there/threatstop_backup_*.gpg"
+ssh $old 'sudo shutdown -h now' </dev/null
 while ping -c 1 -W 1 10.1.1.43 >/dev/null; do sleep 1; done
-printf '1\\ny\\ny\\n' | ssh -tt threatstop@10.1.1.50 'tsadmin restore --interface=eth0 --gpg_passphrase_file=/home/threatstop/p'
-until ssh $changed threatstop@10.1.1.43 true </dev/null; do sleep 1; done
-printf '1\\ny\\nn\\n' | ssh $changed -tt threatstop@10.1.1.43 'tsadmin restore --interface=eth0 --gpg_passphrase_file=/home/threatstop/p'
-for device in DEVICES; do ssh $changed threatstop@10.1.1.43 "tsadmin update $device" </dev/null; done
+printf '1\\ny\\ny\\n' | ssh -tt $new 'tsadmin restore --interface=eth0 --gpg_passphrase_file=/home/threatstop/p'
+until ssh $changed $old true </dev/null; do sleep 1; done
+printf '1\\ny\\nn\\n' | ssh $changed -tt $old 'tsadmin restore --interface=eth0 --gpg_passphrase_file=/home/threatstop/p'
+for device in DEVICES; do ssh $changed $old "tsadmin update $device" </dev/null; done
 """
 
 
 def measured(lab: NamespaceLab, began: float) -> dict[str, float]:
-    """Seconds to the end of the last update: from the beginning, and from the old appliance's shutdown."""
+    """Seconds from the beginning to the old appliance's shutdown, from there to the last update's end, and of both."""
     power = [json.loads(line) for line in (lab.folder / "power.jsonl").read_text().splitlines()]
     gone = next(one["at"] for one in power if one["host"] == "old" and one["event"].startswith(("down", "ended")))
     ends = [one["t"] for one in lab.journal("new") if one["event"] == "update-end"]
     end = datetime.fromisoformat(ends[-1]).timestamp()
-    return {"total": end - began, "downtime": end - gone}
+    return {"staging": gone - began, "downtime": end - gone, "total": end - began}
 
 
-def by_tool(lab: NamespaceLab) -> dict[str, float]:
+def by_tool(lab: NamespaceLab, network: str) -> dict[str, float]:
     """One migration."""
-    began, words = time.time(), ("migrate", "--from", "tscm-old", "--to", "tscm-new", "--no-rehearsal", "--yes")
-    done = lab.run_tool(*words, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=300)
+    words = ("--from", "tscm-old", "--to", "tscm-new", "--no-rehearsal", "--network", network, "--yes", "--json")
+    began = time.time()
+    done = lab.run_tool("migrate", *words, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=300)
     if done.returncode:
         raise SystemExit(f"{done.stdout}\n{done.stderr}")
-    return measured(lab, began)
+    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    waited = next(e for e in events if e["event"] == "action_finished" and "wait until no" in e["describes"])
+    return measured(lab, began) | {"drain": waited["seconds"]}
 
 
 def by_script(lab: NamespaceLab, devices: list[str]) -> dict[str, float]:
     """The same steps as a shell script."""
-    began = time.time()
-    as_user = f"umask 077; echo {PASSPHRASE} > ~/p"
-    home = "HOME=/home/threatstop; export HOME; "
-    lab.on("old", f"{home}{as_user}; tsadmin backup --interface=eth0 --gpg_passphrase_file=$HOME/p", root=False)
-    lab.on("new", f"{home}{as_user}", root=False)
-    made = next((lab.root_of("old") / "opt/threatstop/backup").glob("threatstop_backup_*.gpg"))
-    place = lab.root_of("new") / "opt/threatstop/backup" / made.name
-    place.write_bytes(made.read_bytes())
-    lab.on("new", f"chown threatstop: /opt/threatstop/backup/{made.name}; chmod 664 /opt/threatstop/backup/{made.name}")
     station = lab.workstation
-    text = SCRIPT.replace("KEY", str(station.key)).replace("KNOWN", str(lab.inventory.with_name("known_hosts")))
-    process = station.spawn(*station.inside("sh", "-c", text.replace("DEVICES", " ".join(devices))))
-    said, _ = process.communicate(timeout=300)
+    values = {
+        "KEY": str(station.key),
+        "KNOWN": str(lab.inventory.with_name("known_hosts")),
+        "DEVICES": " ".join(devices),
+    }
+    text = SCRIPT.replace("PASSPHRASE", PASSPHRASE)
+    for name, value in values.items():
+        text = text.replace(name, value)
+    began = time.time()
+    with tempfile.TemporaryDirectory(prefix="script") as folder:
+        process = station.spawn(*station.inside("sh", "-c", f"cd {folder}; {text}"))
+        said, _ = process.communicate(timeout=300)
     missing = set(devices) - {one.get("device") for one in lab.journal("new") if one["event"] == "update-end"}
     if missing:
         raise SystemExit(f"the script did not update {missing}:\n{said}")
     return measured(lab, began)
 
 
+def one_round(devices: tuple[Device, ...], network: str) -> dict[str, dict[str, float]]:
+    """The tool and the script, each on a fresh lab."""
+    took: dict[str, dict[str, float]] = {}
+    for name in ("tool", "script"):
+        with tempfile.TemporaryDirectory(prefix="downtime") as folder:
+            old = old_profile(devices=devices, archives=0, encryption_configured=None)
+            with NamespaceLab(Path(folder), old, new_profile()) as lab:
+                if (into := time.time() % 60) > LATE:
+                    time.sleep(60 - into)
+                names = [device.name for device in devices]
+                took[name] = by_tool(lab, network) if name == "tool" else by_script(lab, names)
+    return took
+
+
+def added(rounds: list[dict[str, dict[str, float]]]) -> float:
+    """Seconds that the tool's staging takes more than the script's, without the wait between its two looks."""
+    return statistics.median(one["tool"]["staging"] - one["tool"]["drain"] - one["script"]["staging"] for one in rounds)
+
+
 def main() -> None:
     """Measure both in turn, and print the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--network", choices=("restore", "prepared"), default="restore", help="of the tool")
     parser.add_argument("--json", default="")
     asked = parser.parse_args()
     devices = tuple(Device(f"asa-{n}", update_seconds=asked.seconds) for n in range(asked.devices))
-    rounds = []
-    for _ in range(asked.rounds):
-        took: dict[str, dict[str, float]] = {}
-        for name in ("tool", "script"):
-            with tempfile.TemporaryDirectory(prefix="downtime") as folder:
-                old = old_profile(devices=devices, archives=0, encryption_configured=None)
-                with NamespaceLab(Path(folder), old, new_profile()) as lab:
-                    names = [device.name for device in devices]
-                    took[name] = by_tool(lab) if name == "tool" else by_script(lab, names)
-        rounds.append(took)
+    rounds = [one_round(devices, asked.network) for _ in range(asked.rounds)]
     for figure in ("total", "downtime"):
         tool, script = (statistics.median(one[name][figure] for one in rounds) for name in ("tool", "script"))
-        print(f"{figure}: tool {tool:.1f} s, script {script:.1f} s, ratio {tool / script:.2f}")
+        ratio = statistics.median(one["tool"][figure] / one["script"][figure] for one in rounds)
+        print(f"{figure}: tool {tool:.1f} s, script {script:.1f} s, ratio {ratio:.2f}")
+    staging = statistics.median(one["tool"]["staging"] for one in rounds)
+    drain = statistics.median(one["tool"]["drain"] for one in rounds)
+    script = statistics.median(one["script"]["staging"] for one in rounds)
+    print(
+        f"staging: tool {staging:.1f} s, of it {drain:.1f} s for the two looks for updates, script {script:.1f} s; "
+        f"{added(rounds):+.1f} s without that wait"
+    )
     if asked.json:
         Path(asked.json).write_text(json.dumps(rounds, indent=1), encoding="utf-8")
 
