@@ -18,7 +18,7 @@ from tscm_migrate.errors import ApplianceError, DrainTimeout, ProcessesHidden
 from tscm_migrate.events import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
 LOOKS_APART = 3.0  # seconds between the two looks that must both find no process
 _NEAR = 5.0  # seconds before and after a minute boundary in which cron may have read the removed entry
@@ -41,10 +41,19 @@ class Hold:
 
 @dataclass(frozen=True)
 class Look:
-    """One look at the processes: the appliance's clock in seconds of the epoch, and what counts as ts-update."""
+    """One look at the processes and at the cron entry of the updates.
+
+    Attributes:
+        clock: the appliance's, in seconds of the epoch.
+        running: the processes that count as ts-update.
+        hold: the state of the entry.
+        programs: the names that count: ts-update itself, and wrappers of it that the entry starts.
+    """
 
     clock: float
     running: tuple[Process, ...]
+    hold: Hold
+    programs: frozenset[str] = frozenset()
 
 
 def aside(appliance: Appliance, entry: str) -> str:
@@ -144,35 +153,23 @@ def install(appliance: Appliance, entry: str, text: str) -> None:
     appliance.run(script, sudo=True, stdin=text.encode(), display=f"write {entry}")
 
 
-def started(appliance: Appliance) -> frozenset[str]:
-    """Return the programs that count as ts-update: itself, and wrappers of it that the entry starts.
+def look(appliance: Appliance) -> Look:
+    """Look once, with one command, at the processes and at the cron entry of the updates.
 
     Raises:
-        ProcessesHidden: the entry, in place or moved aside, cannot be read.
+        ProcessesHidden: not every process can be seen, or the entry, in place or moved aside, cannot be read.
     """
     entry = appliance.paths.cron_entry
-    script = _names(appliance, entry) + (
-        f'{PRESENT}for f in "$entry" "$aside"; do if present "$f"; then head -c 65536 "$f"; echo; fi; done'
+    places = f"{quote(entry)} {quote(aside(appliance, entry))}"
+    first = (  # set -e has no effect on the left of ||
+        f'( set -eu; {PRESENT}for f in {places}; do if present "$f"; then echo yes; else echo no; fi; done; '
+        f'for f in {places}; do if present "$f"; then head -c 65536 "$f"; echo; fi; done ); [ $? = 0 ] || exit 93; '
     )
-    done = appliance.run(script, sudo=True, check=False, display=f"what does {entry} start?")
-    if done.status != 0:
-        raise ProcessesHidden(appliance.name, f"what {entry} starts: {done.stderr.strip()[-200:]}")
-    return started_by(done.stdout, appliance.paths.ts_update)
-
-
-def look(appliance: Appliance, programs: Collection[str] = ()) -> Look:
-    """Look at the processes once.
-
-    Args:
-        appliance: where.
-        programs: the names that count; read from the cron entry where none are given.
-
-    Raises:
-        ProcessesHidden: not every process can be seen.
-    """
-    programs = programs or started(appliance)
-    seen = processes.look(appliance, "look for ts-update")
-    return Look(seen.clock, tuple(updates_among(list(seen.processes), seen.own, *programs)))
+    seen = processes.look(appliance, "look for ts-update", first)
+    in_place, put_aside, text = seen.said.split("\n", 2)
+    programs = started_by(text, appliance.paths.ts_update)
+    running = tuple(updates_among(list(seen.processes), seen.own, *programs))
+    return Look(seen.clock, running, Hold(in_place == "yes", put_aside == "yes"), programs)
 
 
 def second_look_after(held_at: float) -> float:
@@ -194,7 +191,7 @@ def drain(
     timeout: float,
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
-) -> None:
+) -> Look:
     """Wait until no ts-update runs or is about to start, at two looks in a row that are far enough apart.
 
     Args:
@@ -203,17 +200,19 @@ def drain(
         sleep: replaces `time.sleep` in tests.
         monotonic: replaces the clock in tests.
 
+    Returns:
+        The last look.
+
     Raises:
         DrainTimeout: a process still ran at the end, or new ones started each time.
         ProcessesHidden: not every process can be seen.
     """
     began = monotonic()
-    programs = started(appliance)
     quiet_before = False
     while True:
-        seen = look(appliance, programs)
+        seen = look(appliance)
         if not seen.running and quiet_before:
-            return
+            return seen
         waited = monotonic() - began
         pause = second_look_after(seen.clock) if not seen.running else _EVERY
         if waited + pause > timeout:

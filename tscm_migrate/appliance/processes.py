@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -86,15 +86,24 @@ def parse_ps(text: str) -> list[Process]:
 
 @dataclass(frozen=True)
 class Listing:
-    """All processes of an appliance, its clock in seconds of the epoch, and the pid of the shell that listed them."""
+    """All processes of an appliance, its clock in seconds of the epoch, and the pid of the shell that listed them.
+
+    `said`: what the script that ran before the look has printed.
+    """
 
     clock: float
     own: int
     processes: tuple[Process, ...]
+    said: str = ""
 
 
-def look(appliance: Appliance, display: str) -> Listing:
+def look(appliance: Appliance, display: str, first: str = "") -> Listing:
     """List all processes as root, by ps or else from /proc.
+
+    Args:
+        appliance: where.
+        display: name of the command in logs.
+        first: shell source to run in the same command before the look; it has to end the shell if it fails.
 
     Raises:
         ProcessesHidden: no listing proves that it is complete. SshError: the connection failed.
@@ -103,11 +112,12 @@ def look(appliance: Appliance, display: str) -> Listing:
     for how, command in (("ps", PS_COMMAND), ("/proc", _PROC_COMMAND)):
         token = f"look-{secrets.token_hex(8)}"
         # The token is the last argument of this shell: a listing with cut lines does not contain it.
-        script = f"{_EVIDENCE}{command} && echo {token}"
+        script = f"{first}echo {token}-begins; {_EVIDENCE}{command} && echo {token}"
         done = appliance.run(script, sudo=True, check=False, display=display)
-        found, reason = judge(done.stdout, token)
+        said, _, listing = done.stdout.partition(f"{token}-begins\n")
+        found, reason = judge(listing, token)
         if found is not None:
-            return found
+            return replace(found, said=said)
         reasons.append(f"by {how}: {done.stderr.strip()[-100:] or reason}")
     raise ProcessesHidden(appliance.name, "; ".join(reasons))
 

@@ -24,6 +24,7 @@ from tscm_migrate.migration import checks
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.ssh import known_hosts
 from tscm_migrate.tsadmin import devices
+from tscm_migrate.tsadmin.reader import dialects
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
@@ -54,13 +55,16 @@ class HostSurvey:
 
 
 def survey(*appliances: Appliance) -> list[HostSurvey]:
-    """Gather the facts of all appliances at the same time, each over one connection.
+    """Gather the facts of all appliances at the same time, each over one connection; meanwhile load their dialects.
 
     Raises:
         HostKeyError: not a finding that --allow could override; it has its own exit code.
+        DialectError: the dialect of a site has an error, which would stop a run after its first changes.
     """
     with ThreadPoolExecutor(len(appliances), thread_name_prefix="identify") as pool:
-        return list(pool.map(_one, appliances))
+        found = pool.map(_one, appliances)
+        dialects(*(one.host.dialect for one in appliances))
+        return list(found)
 
 
 def _one(appliance: Appliance) -> HostSurvey:

@@ -104,18 +104,16 @@ class HoldUpdates(BaseStep):
                     m.old.name, f"disable {entry} (moved to {m.old.paths.hold_dir}/held)",
                     lambda e=entry: cron_hold.hold(m.old, e),  # type: ignore[misc]
                 )  # fmt: skip
-        yield Action(
+        seen: cron_hold.Look = yield Action(
             m.old.name,
             f"wait until no {m.old.paths.ts_update} runs or is about to start "
             f"(at most {duration_text(m.drain_timeout)})",
             lambda: cron_hold.drain(m.old, timeout=m.drain_timeout),
+            planned=cron_hold.Look(0.0, (), cron_hold.Hold(in_place=False, aside=True)),
             beside=(check_alone(m),),
         )
         m.set_note("alone_at", time.time())
-
-    def verify(self, m: Migration) -> None:
-        """Check that the cron entry was not restored meanwhile."""
-        if cron_hold.state(m.old, m.old.paths.cron_entry).in_place:
+        if seen.hold.in_place:
             raise ApplianceError(m.old.name, f"{m.old.paths.cron_entry} was restored while it was paused")
 
     def revert(self, m: Migration, undo: dict[str, Any]) -> Actions:
@@ -188,10 +186,10 @@ class Backup(BaseStep):
         return made
 
     def _quiet(self, m: Migration, when: str) -> None:
-        found = cron_hold.look(m.old).running
-        came_back = cron_hold.state(m.old, m.old.paths.cron_entry).in_place
-        if found or came_back:
-            what = f"ts-update pid {found[0].pid}" if found else f"{m.old.paths.cron_entry} was restored"
+        seen = cron_hold.look(m.old)
+        if seen.running or seen.hold.in_place:
+            restored = f"{m.old.paths.cron_entry} was restored"
+            what = f"ts-update pid {seen.running[0].pid}" if seen.running else restored
             raise BackupFailed(m.old.name, f"{what}, right {when} the backup: the archive may hold a half-done update")
 
     def _existing(self, m: Migration) -> Archive:
