@@ -136,6 +136,40 @@ def functions() -> Iterator[tuple[str, int]]:
                 yield f"{name}.{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1
 
 
+def complexity(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the cyclomatic complexity of a function as radon counts it; inner functions count for themselves."""
+    count, queue = 1, list[ast.AST](function.body)
+    while queue:
+        node = queue.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        match node:
+            case ast.If() | ast.IfExp():
+                count += 1
+            case ast.Try():
+                count += len(node.handlers) + bool(node.orelse)
+            case ast.BoolOp():
+                count += len(node.values) - 1
+            case ast.For() | ast.While() | ast.AsyncFor():
+                count += 1 + bool(node.orelse)
+            case ast.comprehension():
+                count += 1 + len(node.ifs)
+            case ast.Match():
+                count += sum(getattr(case.pattern, "pattern", False) is not None for case in node.cases)
+        queue += ast.iter_child_nodes(node)
+    return count
+
+
+def complex_functions(most: int) -> dict[str, int]:
+    """Return the functions of the package that are more complex than that."""
+    found = {}
+    for name, path in modules().items():
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (number := complexity(node)) > most:
+                found[f"{name}.{node.name}"] = number
+    return found
+
+
 def lines(path: Path) -> int:
     """Return how many lines a file has."""
     return path.read_text(encoding="utf-8").count("\n")
@@ -166,6 +200,7 @@ def figures() -> dict[str, float]:
         "import lines, % of code": round(100 * taken / sum(map(code_lines, paths)), 2),
         "mean lines of a module": round(sum(sizes) / len(sizes), 1),
         "functions over 40 lines, %": round(100 * sum(n > 40 for n in lengths) / len(lengths), 2),
+        "functions of a complexity over 12": len(complex_functions(12)),
         "modules": len(sizes),
         "lines": sum(map(lines, paths)),
     }

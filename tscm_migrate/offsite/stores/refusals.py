@@ -140,21 +140,30 @@ def refusal(status: int, body: str, account: Account, *, url: str, key: str, doi
     """
     code = code_in(body)
     place = {"url": url, "key": key}
-    answer = code or (str(status) if status else "")
-    if not code and status not in _BUSY and re.match(r"\s*<(?:!doctype )?html", body, re.IGNORECASE):
+    answer = code or str(status or "")
+    if _is_page(status, code, body):
         return not_a_store(account, status, **place)
     if passes(status, code):
         what = f"the server is busy or has an error ({answer})"
         return StoreUnavailable(detail=what, fix="run the same command again later", **place)
-    word = "KMS" if code.startswith("KMS.") else code or str(status)
-    for table, kind in ((_DENIED, StoreDenied), (_PLACE, StoreError)):
-        if word in table:
-            values = _values(account, body, doing=doing, url=url, answer=answer)
-            what, fix = (text.format(**values) for text in table[word])
-            return kind(detail=what + (f" ({answer})" if code else ""), fix=fix, **place)
-    if code in {"NoSuchKey", "BlobNotFound"} or (status == 404 and not code):
+    if (code or status) in {"NoSuchKey", "BlobNotFound", 404}:
         return ObjectMissing(detail="not there", **place)
-    return _unclear(account, body, answer, place)
+    kind, texts = _entry("KMS" if code.startswith("KMS.") else code or str(status))
+    if texts is None:
+        return _unclear(account, body, answer, place)
+    values = _values(account, body, doing=doing, url=url, answer=answer)
+    what, fix = texts[0].format_map(values), texts[1].format_map(values)
+    return kind(detail=f"{what} ({code})" if code else what, fix=fix, **place)
+
+
+def _entry(word: str) -> tuple[type[StoreError], tuple[str, str] | None]:
+    """Return the error for a code or a status, and the texts of its detail and its fix; None if it is not known."""
+    return (StoreDenied, _DENIED[word]) if word in _DENIED else (StoreError, _PLACE.get(word))
+
+
+def _is_page(status: int, code: str, body: str) -> bool:
+    """Return whether the answer is a page for a browser, and not that of a busy server."""
+    return not code and status not in _BUSY and re.match(r"\s*<(?:!doctype )?html", body, re.IGNORECASE) is not None
 
 
 def _unclear(account: Account, body: str, answer: str, place: dict[str, str]) -> StoreError:
