@@ -106,7 +106,7 @@ class Campaign:
         ]  # fmt: skip
         if not open_pairs:
             return
-        self.tell(f"rehearsing {len(open_pairs)} pairs; every old appliance stays in service")
+        self.tell(f"rehearsing; every old appliance stays in service (pairs: {len(open_pairs)})")
         jobs = [self._job(pair, "rehearse") for pair in open_pairs]
         for result in self._all(jobs, _REHEARSAL_JOBS):
             self.journal.result("rehearsed", result)
@@ -166,7 +166,7 @@ class Campaign:
     def _wave(self, wave: Wave, waiting: list[Pair]) -> str:
         """Run one wave's pairs, `jobs` at once, and its hooks; return why the campaign ends here, or ""."""
         self.journal.write("wave", wave=wave.name)
-        self.tell(f"wave {wave.name}: {len(waiting)} pairs, {wave.jobs} at once")
+        self.tell(f"wave {wave.name}: {wave.jobs} at once (pairs: {len(waiting)})")
         if problem := self._hook(wave, "before", wave.before):
             return problem
         jobs = [self._job(pair, "migrate") for pair in waiting]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.events import state_text
@@ -24,18 +25,24 @@ if TYPE_CHECKING:
     from tscm_migrate.campaign.journal import PairResult, State
     from tscm_migrate.campaign.plan import CampaignPlan
 
+_KEPT = 200  # lines above the live table that are printed again after a change of the width
 _HEAD = ("WAVE", "PAIR", "STATE", "ESTIMATED", "DOWNTIME", "TOTAL", "RUN")
 
 
 def plan_text(plan: CampaignPlan) -> str:
     """Return the plan: waves, windows in both time zones, pairs with their options."""
     count = sum(1 for _ in plan.pairs())
-    lines = [f"campaign {plan.name}: {count} pairs, {len(plan.waves)} waves, stops after {plan.stop_after} failed"]
+    waves = _counted(len(plan.waves), "wave")
+    lines = [f"campaign {plan.name}: {_counted(count, 'pair')}, {waves}, stops after {plan.stop_after} failed"]
     for wave in plan.waves:
         at_once = f", {wave.jobs} at once" if wave.jobs > 1 else ""
         lines.append(f"wave {wave.name}: {wave.window.text(plan.zone)}{at_once}")
         lines += [f"  {pair.name}  {' '.join(pair.words)}".rstrip() for pair in wave.pairs]
     return "\n".join(lines)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
 
 
 def rows(plan: CampaignPlan, state: State) -> Iterator[dict[str, Any]]:
@@ -96,15 +103,19 @@ class CampaignBoard:
     """Shows what every pair is doing: a live table on a terminal, lines elsewhere, JSON lines if asked for."""
 
     def __init__(self, plan: CampaignPlan, *, as_json: bool = False) -> None:
-        self._plan, self._json, self._lock = plan, as_json, threading.Lock()
+        self._plan, self._json, self._lock = plan, as_json, threading.RLock()
         self._now: dict[str, str] = {}
         self._live: Live | None = None
+        self._told: deque[str] = deque(maxlen=_KEPT)
+        self._width = 0
 
     def tell(self, text: str) -> None:
         """Print a line of the campaign itself."""
         if self._json:
             self._line({"v": 1, "event": "campaign", "text": text})
-        else:
+            return
+        with self._lock:
+            self._told.append(text)
             say(text)
 
     def watch(self, pair: str, event: Mapping[str, Any]) -> None:
@@ -139,7 +150,20 @@ class CampaignBoard:
         if self._live is None:
             self._live = Live(self._table(), refresh_per_second=4)
             self._live.start()
+            self._width = self._live.console.width
+        if self._live.console.width != self._width:
+            self._begin_again(self._live)
         self._live.update(self._table())
+
+    def _begin_again(self, live: Live) -> None:
+        """After a change of the terminal's width clear the screen: the terminal has wrapped the lines differently."""
+        from rich.control import Control
+
+        self._width = live.console.width
+        live.stop()
+        live.console.control(Control.clear(), Control.home())
+        say("\n".join(self._told))
+        live.start()
 
     def _table(self) -> Table:
         from rich.table import Table
