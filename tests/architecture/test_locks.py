@@ -92,6 +92,7 @@ def wheel(folder: Path, name: str, version: str, *needs: str) -> str:
     return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
+@pytest.mark.slow
 def test_a_lock_is_installed_as_it_stands_though_something_newer_was_published(tmp_path: Path) -> None:
     """Pip before 24 takes the newest of what is wanted with an extra, and then complains that it has no hash."""
     spec = importlib.util.spec_from_file_location("tried", ROOT / "try.py")

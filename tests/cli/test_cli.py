@@ -153,6 +153,7 @@ def test_a_typo_ends_with_2_and_suggests_the_near_one(argv: tuple[str, ...], wor
     assert "what to do:" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [("resume",), ("rollback",), ("run", "report")])
 def test_a_run_may_be_named_before_or_after_the_options(task: tuple[str, ...], tmp_path: Path) -> None:
     more = ("--json",) if task[0] == "run" else ("--yes", "--passphrase-file", __file__, "--json")
@@ -165,6 +166,7 @@ def test_a_run_may_be_named_before_or_after_the_options(task: tuple[str, ...], t
     assert "unexpected argument 'two'" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torn", ["", '{"n": 0, "t": "2030'])
 def test_a_run_that_was_cut_at_its_first_line_has_begun_nothing(torn: str, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "20300101-000000-aaaa"
@@ -229,6 +231,7 @@ def on_loopback(folder: Path) -> Path:
     return site
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "setuid"), reason="no users of that kind there")
 def test_a_user_without_a_home_is_told_what_to_set(tmp_path: Path) -> None:
     code = (
@@ -266,6 +269,7 @@ def test_each_task_has_its_page(argv: tuple[str, ...]) -> None:
     assert "ptions:" in done.stdout
 
 
+@pytest.mark.slow
 def test_no_page_is_wider_than_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """All but the examples, which are there to be copied; without a terminal it is 80 columns."""
     for name in program().namespace.task_names:
@@ -356,6 +360,7 @@ def test_a_reader_that_goes_away_gets_no_traceback(path: str) -> None:
     assert b"BrokenPipe" not in done.stderr
 
 
+@pytest.mark.slow
 def test_who_has_closed_the_output_gets_the_exit_code_all_the_same(tmp_path: Path) -> None:
     site = on_loopback(tmp_path)
     for words in (("doctor", "--local"), ("host", "list"), ("migrate", *PAIR, "--yes")):

@@ -102,6 +102,7 @@ def test_each_shell_has_a_script(shell: str) -> None:
     assert "__complete" in script(shell)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 def test_bash_asks_the_tool(site: Path) -> None:

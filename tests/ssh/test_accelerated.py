@@ -94,6 +94,7 @@ def test_through_a_gateway_the_bytes_are_the_same_both_ways(
             assert writer.finish().stdout.split()[0] == hashlib.sha256(data).hexdigest()
 
 
+@pytest.mark.slow
 def test_many_channels_at_once_on_one_connection_do_not_mix(shell: Shell) -> None:
     def one(number: int) -> bool:
         with shell.reader(f"yes {number} | head -c 2000000") as reader:

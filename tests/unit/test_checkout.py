@@ -45,6 +45,7 @@ def test_the_first_script_explains_itself_and_installs_nothing_unasked(argv: tup
     assert "installing" not in done.stdout
 
 
+@pytest.mark.slow
 def test_tests_tell_their_markers_to_the_report(tmp_path: Path) -> None:
     test = tmp_path / "test_it.py"
     test.write_text("import pytest\n\n@pytest.mark.namespaces\ndef test_it(): pass\n")

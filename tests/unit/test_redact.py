@@ -233,6 +233,7 @@ def test_nothing_that_steers_a_terminal_is_left() -> None:
     assert redact.outside("a\nerror: all is well\r\n\tb") == "a error: all is well b"
 
 
+@pytest.mark.slow
 def test_redacting_hostile_junk_takes_no_exponential_time(known: Redactor) -> None:
     known.add("correct horse battery staple")
     for junk in (

@@ -45,6 +45,7 @@ def test_no_test_and_no_test_harness_is_in_it(included: list[PurePosixPath]) -> 
             assert not imported(path) & TEST_TOOLS, path
 
 
+@pytest.mark.slow
 def test_of_the_demo_it_contains_only_what_the_demo_uses(included: list[PurePosixPath]) -> None:
     from tscm_migrate.demo.embedded.shims.main import SHIMS  # cannot be imported on Windows
 

@@ -130,6 +130,7 @@ except ArchiveRefused as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by Linux's means")
 def test_memory_stays_flat(tmp_path: Path) -> None:
     path = tmp_path / "threatstop_backup_2024-05-01_03_00_00.tsbak"
@@ -140,6 +141,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     assert "archive refused: " in told.stdout, told
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
 @pytest.mark.usefixtures("less")
 def test_what_gpg_unpacks_counts_against_the_size_of_what_it_got(tmp_path: Path) -> None:

@@ -323,6 +323,7 @@ print(len(one.journal.state.migrated), peak_kib() // 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from Linux's /proc")
 def test_two_hundred_pairs_stay_within_three_hundred_megabytes(tmp_path: Path) -> None:
     rows = ",".join(f'{{ from = "o{n}", to = "n{n}" }}' for n in range(200))

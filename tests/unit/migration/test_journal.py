@@ -135,6 +135,7 @@ def test_a_later_format_is_named_and_not_called_damage(tmp_path: Path) -> None:
     assert [line.state for line in run_list.listing(tmp_path)] == ["newer"]
 
 
+@pytest.mark.slow
 def test_a_run_with_a_step_of_a_later_version_is_not_taken_back_without_it(tmp_path: Path) -> None:
     made(tmp_path).write("step-started", step="bless")
     env = {**os.environ, "TSCM_STATE": str(tmp_path), "TSCM_INVENTORY": str(tmp_path / "hosts.toml")}
@@ -161,6 +162,7 @@ def test_what_is_no_name_is_no_run(tmp_path: Path, name: str) -> None:
         j.read(name, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 @pytest.mark.parametrize("closed", ["runs/r1/journal.jsonl", "runs/r1", "runs"])
 def test_what_may_not_be_read_is_said_with_its_path_and_hides_nothing(tmp_path: Path, closed: str) -> None:

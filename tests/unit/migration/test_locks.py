@@ -138,6 +138,7 @@ def test_all_of_the_state_folder_is_for_its_owner_only(tmp_path: Path) -> None:
         assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o700}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 def test_on_a_disk_that_only_reads_a_killed_run_is_shown_all_the_same(
     tmp_path: Path, holder: subprocess.Popen[str]

@@ -345,6 +345,7 @@ def test_a_cache_that_cannot_be_written_prevents_nothing(store: LocalStore, tmp_
     assert len(catalog.load(store, cache=tmp_path / "cache").copies) == 2
 
 
+@pytest.mark.slow
 def test_a_catalog_needs_little_memory_for_each_copy(store: LocalStore, tmp_path: Path) -> None:
     """Of 100,000 copies it has to fit into 500 MB, with the interpreter and the table that is printed."""
     fill(store, 1)

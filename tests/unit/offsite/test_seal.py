@@ -64,6 +64,7 @@ def test_sealing_needs_public_keys_only_and_any_of_the_keys_opens(
         assert b"".join(plain_chunks) == b"".join(chunks(size))
 
 
+@pytest.mark.slow
 def test_a_passphrase_opens_what_tsadmin_would_have_made(tmp_path: Path, keyring: tuple[Path, str, str]) -> None:
     secret = tmp_path / "pass"
     secret.write_text("söme pass\n")
