@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import hashlib
 import importlib
+import math
 import os
 import random
 import signal
@@ -69,6 +70,12 @@ class Found:
         """Killed mutants of all that no reason is written for."""
         counted = self.killed + len(self.survived)
         return self.killed / counted if counted else 1.0
+
+    def too_few(self, every: int) -> bool:
+        """Whether fewer than the table wants were killed; of a part of all `every` mutants, beyond what chance explains."""
+        counted, least = self.killed + len(self.survived), self.module.least
+        chance = 2 * math.sqrt(least * (1 - least) / counted) if 0 < counted + self.known < every else 0.0
+        return self.share < least - chance
 
 
 def modules(names: Iterable[str] = ()) -> list[Module]:
@@ -232,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"{error}\n")
             bad += 1
             continue
-        bad += found.share < module.least
+        bad += found.too_few(len(sample(module, 0, 1)))
         total.killed += found.killed
         total.known += found.known
         total.survived += found.survived

@@ -90,3 +90,14 @@ def test_a_mutant_is_noticed_by_a_test_that_looks_and_by_no_other(
         "0 -> 1",
         "raise ValueError(name) -> pass",
     ]
+
+
+@pytest.mark.parametrize(
+    ("killed", "survived", "every", "few"),
+    [(9, 3, 100, False), (6, 6, 100, True), (75, 25, 100, True), (90, 10, 100, False), (0, 0, 100, False)],
+)
+def test_of_a_sample_only_a_share_that_chance_does_not_explain_is_too_few(
+    killed: int, survived: int, every: int, *, few: bool
+) -> None:
+    found = mutate.Found(mutate.Module("x.py", (), {}), killed, survived=("line 1: x",) * survived)
+    assert found.too_few(every) == few
