@@ -419,3 +419,9 @@ def test_an_unknown_question_refuses_the_migration_with_the_command_that_teaches
 
 def test_a_step_is_no_part_of_the_cutover_unless_it_says_so() -> None:
     assert not BaseStep.cutover
+
+
+def test_only_a_step_that_this_run_left_out_was_not_applied() -> None:
+    record = journals.RunRecord(skipped={"done before": DONE, "left out": "--update-packages was not given"})
+    steps = ("done before", "left out", "never skipped")
+    assert [engines.applied(record, step) for step in steps] == [True, False, True]
