@@ -33,6 +33,10 @@ ENV = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SHARED
 SESSION = "$(p=$PPID; while ! ps -o comm= -p $p | grep -q sshd; do p=$(ps -o ppid= -p $p | tr -d ' '); done; echo $p)"
 
 
+# so that a run which is killed leaves no server behind
+_ENDS_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+
+
 @dataclass
 class Server:
     """A process that serves; `port` on 127.0.0.1."""
@@ -74,7 +78,9 @@ def running(argv: list[str], folder: Path, port: int, seconds: float = 40) -> It
     """Start a server, wait until its port accepts, and end it afterwards."""
     log = folder / "log"
     with log.open("wb") as out:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder)
+        process = subprocess.Popen(
+            [*_ENDS_WITH_US, *argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder
+        )
     try:
         wait_for(lambda: accepts(port), seconds, process, log)
         yield Server(process, port, folder)
