@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from tscm_migrate.appliance import network
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.archive.network_rewrite import NotRewritable, WantedNetwork, kind_of, rewritten
 from tscm_migrate.errors import ApplianceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _FIX = "use --network restore, which lets tsadmin restore the network settings"
 
@@ -27,8 +31,16 @@ class PreparedNetwork:
     checked: str
 
 
-def stage(appliance: Appliance, interface: str, wanted: WantedNetwork) -> PreparedNetwork:
+def stage(
+    appliance: Appliance, interface: str, wanted: WantedNetwork, announce: Callable[[PreparedNetwork], None]
+) -> PreparedNetwork:
     """Write the settings beside the live file of an interface, in the format found there, and check them.
+
+    Args:
+        appliance: the new appliance.
+        interface: its name there.
+        wanted: the settings.
+        announce: called before the file is written.
 
     Raises:
         ApplianceError: they cannot be written for certain, or the system's own checker refuses them; nothing stays.
@@ -41,6 +53,7 @@ def stage(appliance: Appliance, interface: str, wanted: WantedNetwork) -> Prepar
         raise ApplianceError(appliance.name, f"its network settings cannot be prepared: {why}; {_FIX}") from why
     folder, _, name = live.rpartition("/")
     made = PreparedNetwork(live, f"{folder}/.tscm-migrate.{name}.staged", _hash(text), CHECKERS[kind_of(live)])
+    announce(made)
     script = f"set -eu; umask 077; cp -p {quote(live)} {quote(made.staged)}; cat > {quote(made.staged)}"
     appliance.run(script, sudo=True, stdin=text.encode(), display=f"write {made.staged}")
     checked = appliance.run(check_script(made, interface), sudo=True, check=False, display=f"check {made.staged}")

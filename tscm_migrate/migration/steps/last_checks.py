@@ -102,7 +102,7 @@ class PrepareNetwork(BaseStep):
 
     def revert(self, m: Migration, _undo: dict[str, Any]) -> Actions:
         """Remove the staged file."""
-        if made := m.get_note("prepared_network"):
+        if made := m.get_note("prepared_network") or m.get_note("preparing_network"):
             yield Action(
                 m.new.name, "remove the prepared network settings",
                 lambda: prepared_network.unstage(m.new, prepared_network.PreparedNetwork(**made)),
@@ -122,7 +122,9 @@ def _prepare(m: Migration) -> None:
     prefix = next((i.prefix for i in was.interfaces if i.address == m.old.host.address), 24)
     wanted = WantedNetwork(m.old.host.address, prefix, was.gateway, was.dns)
     interface = next((i.name for i in m.new_facts.interfaces if i.address == m.new_facts_address), m.interface)
-    made = prepared_network.stage(m.new, interface, wanted)
+    made = prepared_network.stage(
+        m.new, interface, wanted, announce=lambda one: m.set_note("preparing_network", asdict(one))
+    )
     m.set_note("prepared_network", asdict(made))
     how = f"checked by {made.checked}" if made.checked else "not checked there: the appliance has no program for it"
     m.emit(Message(f"{m.new.name}: {made.staged} is ready, {how}"))
