@@ -63,7 +63,7 @@ def listed(appliance: Appliance, *, folder_needed: bool = False) -> tuple[Archiv
     return found.archives
 
 
-def complete(host: Host, found: FolderListing, said: str = "", *, folder_needed: bool = False) -> None:
+def complete(host: Host, found: FolderListing, printed: str = "", *, folder_needed: bool = False) -> None:
     """Check that a listing is complete.
 
     Raises:
@@ -71,7 +71,7 @@ def complete(host: Host, found: FolderListing, said: str = "", *, folder_needed:
     """
     folder, login = host.paths.backup_dir, f"{host.user}@{host.address}"
     if found.unseen:
-        last = said.strip().splitlines()[-1:]
+        last = printed.strip().splitlines()[-1:]
         raise ListingFailed(host.name, outside(f"{found.unseen}{f' ({last[0][:200]})' if last else ''}"), folder, login)
     if folder_needed and found.missing and not found.archives:
         raise ListingFailed(host.name, "", folder, login, missing=True)
@@ -212,8 +212,8 @@ def prove(appliance: Appliance, archive: Archive, passphrase: Secret | None, *, 
     result = appliance.run(script, stdin=stdin, timeout=timeout, check=False, display=f"open and list {archive.path}")
     status = re.findall(r"^@gpg ([0-9]{1,3})$", result.stdout, re.MULTILINE)
     if status[-1:] != ["0"]:
-        said = outside(result.stderr, lines=True).strip().splitlines()
-        return Proof(opened=False, members=(), why_not=(said[-1][:200] if said else "gpg could not decrypt it"))
+        printed = outside(result.stderr, lines=True).strip().splitlines()
+        return Proof(opened=False, members=(), why_not=(printed[-1][:200] if printed else "gpg could not decrypt it"))
     if re.search(r"^@refused$", result.stdout, re.MULTILINE):
         why = "archive refused: listing it takes more memory than any backup"
         return Proof(opened=False, members=(), why_not=why)

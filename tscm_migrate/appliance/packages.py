@@ -54,14 +54,14 @@ def upgrade(appliance: Appliance, manager: str, *, timeout: float = LONGEST) -> 
         script, sudo=True, check=False, timeout=timeout, display=f"{manager}: update all packages, without a question"
     )
     if done.status != 0:
-        said = [
+        printed = [
             line.strip()
             for line in outside(done.stdout + "\n" + done.stderr, 1 << 22, lines=True).splitlines()
             if line.strip()
         ]
-        told = [line for line in said if re.match(r"E:|Error|error", line)] or said[-1:]
+        errors = [line for line in printed if re.match(r"E:|Error|error", line)] or printed[-1:]
         raise ApplianceError(
-            appliance.name, f"{manager} ended with exit status {done.status}: {'; '.join(told)[-300:]}"
+            appliance.name, f"{manager} ended with exit status {done.status}: {'; '.join(errors)[-300:]}"
         )
     return Upgraded(manager, reboot_wanted(appliance))
 

@@ -107,8 +107,8 @@ def move(appliance: Appliance, made: PreparedNetwork) -> None:
         f"set -eu; if [ -e {staged} ]; then mv -f {staged} {live}; fi; sync; "
         f"if command -v restorecon >/dev/null 2>&1; then restorecon {live} || :; fi; sha256sum {live}"
     )
-    said = appliance.run(script, sudo=True, display=f"move {made.staged} to {made.live}").stdout.split()
-    if said[:1] != [made.sha256]:
+    moved = appliance.run(script, sudo=True, display=f"move {made.staged} to {made.live}").stdout.split()
+    if moved[:1] != [made.sha256]:
         raise ApplianceError(appliance.name, f"{made.live} is not what was prepared")
 
 

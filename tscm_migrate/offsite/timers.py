@@ -287,8 +287,8 @@ def _run(*argv: str, text: str | None = None, check: bool = True) -> subprocess.
     except (OSError, subprocess.TimeoutExpired) as error:
         raise OffsiteError(detail=f"{argv[0]} could not be run: {error}") from error
     if check and done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        why = said[-1][:200] if said else f"exit status {done.returncode}"
+        printed = (done.stderr or done.stdout).strip().splitlines()
+        why = printed[-1][:200] if printed else f"exit status {done.returncode}"
         raise OffsiteError(detail=f"{' '.join(argv[:3])} failed: {why}", fix="see what it would write: --dry-run")
     return done
 

@@ -283,12 +283,12 @@ class LoginAnswers:
         Raises:
             PasswordChangeError: the password has expired. UnansweredError: a question has no answer.
         """
-        said = " ".join(part.strip() for part in (title, instructions) if part.strip())
-        if _CHANGE.search(" ".join([said, *(text for text, _ in prompts)])):
-            raise PasswordChangeError(outside(said or prompts[0][0], 200))
-        return [self._answer(said, text) for text, _ in prompts]
+        heading = " ".join(part.strip() for part in (title, instructions) if part.strip())
+        if _CHANGE.search(" ".join([heading, *(text for text, _ in prompts)])):
+            raise PasswordChangeError(outside(heading or prompts[0][0], 200))
+        return [self._answer(heading, text) for text, _ in prompts]
 
-    def _answer(self, said: str, text: str) -> str:
+    def _answer(self, heading: str, text: str) -> str:
         question = outside(text.strip(), 200)
         if _PASSWORD.search(text) and not _OTHER.search(text):
             if self.password_given:
@@ -296,7 +296,7 @@ class LoginAnswers:
             found = self._credentials.login_password(self._host)
             self.password_given = found is not None
         else:
-            found = self._credentials.login_answer(self._host, outside(f"{said} {text}".strip(), 400))
+            found = self._credentials.login_answer(self._host, outside(f"{heading} {text}".strip(), 400))
         if found is None:
             raise UnansweredError(f"no answer is known to {question!r}")
         return found.reveal()

@@ -40,17 +40,19 @@ _PORT = 22
 
 def _words(error: BaseException) -> str:
     """Return the exception's text on one line without control characters; part of it may come from the server."""
-    said = str(error)
+    reason = str(error)
     if isinstance(error, NoValidConnectionsError):
         tries = error.errors.items()
-        said = "; ".join(f"{place[0]} port {place[1]}: {getattr(why, 'strerror', None) or why}" for place, why in tries)
+        reason = "; ".join(
+            f"{place[0]} port {place[1]}: {getattr(why, 'strerror', None) or why}" for place, why in tries
+        )
     elif isinstance(error, socket.gaierror):
-        said = f"its name cannot be looked up: {error.strerror}"
+        reason = f"its name cannot be looked up: {error.strerror}"
     elif isinstance(error, OSError) and error.strerror:
-        said = error.strerror
-    elif said.startswith(("No existing session", "Error reading SSH protocol banner")):  # either, by timing
-        said = "something takes the connection, and says nothing that is SSH"
-    text = " ".join(said.split()) or type(error).__name__
+        reason = error.strerror
+    elif reason.startswith(("No existing session", "Error reading SSH protocol banner")):  # either, by timing
+        reason = "something takes the connection, and says nothing that is SSH"
+    text = " ".join(reason.split()) or type(error).__name__
     return "".join(c for c in text if c.isprintable())[:300]
 
 
@@ -177,35 +179,36 @@ def refusal(host: Host, transport: Transport | None, error: BaseException) -> Mi
         return None
     if isinstance(error, IncompatiblePeer):
         return no_common(host.name, transport)
-    said = outside(" ".join([*transport.greeting, _banner(transport), transport.goodbye]), 300)
-    if _FULL.search(said):
-        return ServerFull(host.name, said)
+    printed = outside(" ".join([*transport.greeting, _banner(transport), transport.goodbye]), 300)
+    if _FULL.search(printed):
+        return ServerFull(host.name, printed)
     if isinstance(error, AuthenticationException | HungUpError):
-        return _of_login(host, said, error)
-    return _closed(host, transport, said) if isinstance(error, SSHException | OSError | EOFError) else None
+        return _of_login(host, printed, error)
+    return _closed(host, transport, printed) if isinstance(error, SSHException | OSError | EOFError) else None
 
 
-def _closed(host: Host, transport: Transport, said: str) -> MigrateError | None:
+def _closed(host: Host, transport: Transport, printed: str) -> MigrateError | None:
     if transport.closed_early:
-        why = f"it said {said!r}" if said else "too many logins at once (MaxStartups), or a ban"
+        why = f"it said {printed!r}" if printed else "too many logins at once (MaxStartups), or a ban"
         return Unreachable(host.name, f"it closes connections before it tells its version: {why}")
     if transport.initial_kex_done and not transport.is_authenticated():
-        why = f"; it said {said!r}" if said else ""
+        why = f"; it said {printed!r}" if printed else ""
         return Unreachable(host.name, f"the connection was closed during authentication{why}")
     return None
 
 
-def _of_login(host: Host, said: str, error: BaseException) -> MigrateError | None:
-    if _CLOSED.search(said):
-        return LoginsClosed(host.name, said)
-    if _EXPIRED.search(said):
-        return PasswordExpired(host.name, said, login_of(host))
+def _of_login(host: Host, printed: str, error: BaseException) -> MigrateError | None:
+    if _CLOSED.search(printed):
+        return LoginsClosed(host.name, printed)
+    if _EXPIRED.search(printed):
+        return PasswordExpired(host.name, printed, login_of(host))
     if not isinstance(error, HungUpError):
-        return AuthFailed(host.name, f"{error}; the server said {said!r}") if said else None
-    if _MANY.search(said):
+        return AuthFailed(host.name, f"{error}; the server said {printed!r}") if printed else None
+    if _MANY.search(printed):
         return AuthFailed(host.name, f"{error}: too many keys; set identity_file, and use_agent = false")
     return Unreachable(
-        host.name, f"the connection was closed during authentication; {error}" + (f"; it said {said!r}" if said else "")
+        host.name,
+        f"the connection was closed during authentication; {error}" + (f"; it said {printed!r}" if printed else ""),
     )
 
 
@@ -229,23 +232,23 @@ _EXPIRED_OUTPUT = re.compile(
 _SHORT = 200
 
 
-def not_run(host: str, display: str, said: bytes, status: int | None) -> MigrateError:
+def not_run(host: str, display: str, printed: bytes, status: int | None) -> MigrateError:
     """Return the error for a script whose begin mark was not printed.
 
     Args:
         host: the inventory name.
         display: what the command is called.
-        said: what was printed instead.
+        printed: what was printed instead.
         status: the exit status; None if the login had not ended.
     """
-    text = said.decode(errors="replace")
+    text = printed.decode(errors="replace")
     lines = ["".join(c for c in line if c.isprintable()).strip() for line in text.splitlines()]
     last = next((line for line in reversed(lines) if line), "")[:_SHORT]
     if _EXPIRED_OUTPUT.search(text):
         return PasswordExpired(host, last)
     ended = "it did not end" if status is None else f"exit status {status}"
-    told = f"it said {last!r}" if last else "it said nothing"
-    return CommandNotRun(host, f"`{display}`: {told}, {ended}")
+    detail = f"it said {last!r}" if last else "it said nothing"
+    return CommandNotRun(host, f"`{display}`: {detail}, {ended}")
 
 
 def startup_line(open_sftp: Callable[[], paramiko.SFTPClient]) -> str:

@@ -156,19 +156,19 @@ class Execution:
     ) -> None:
         prompt, started = marks.prompt.encode(), marks.started.word.encode()
         deadline = time.monotonic() + patience
-        said, sent = b"", False
-        while started not in said:
+        printed, sent = b"", False
+        while started not in printed:
             more = self._more(deadline, terminal=terminal)
-            said += more
-            if not more or len(said) > _CHUNK:
-                self.fail_sudo(said, sent=sent)
-            if password is not None and not sent and prompt in said:
-                said = said.replace(prompt, b"", 1)
+            printed += more
+            if not more or len(printed) > _CHUNK:
+                self.fail_sudo(printed, sent=sent)
+            if password is not None and not sent and prompt in printed:
+                printed = printed.replace(prompt, b"", 1)
                 self.send(password.reveal().encode() + b"\n")
                 sent = True
-            if sent and prompt in said:  # asked again: the password was wrong
-                self.fail_sudo(said.replace(prompt, b""), sent=True)
-        before, _, after = said.partition(started)
+            if sent and prompt in printed:  # asked again: the password was wrong
+                self.fail_sudo(printed.replace(prompt, b""), sent=True)
+        before, _, after = printed.partition(started)
         self.early = after if terminal else before.replace(prompt, b"") + after
         self.marks = None
 
@@ -184,15 +184,15 @@ class Execution:
             CommandNotRun: the script did not begin.
             ConnectionLost: the connection was lost before.
         """
-        said, deadline = self.early, time.monotonic() + patience
+        printed, deadline = self.early, time.monotonic() + patience
         pattern = re.compile(re.escape(mark.word.encode()) + rb"(/dev/[\w/]+)?[^\n]*\n")
         with translated(self.host):
-            while not (found := pattern.search(said)):
+            while not (found := pattern.search(printed)):
                 more = self._more(deadline, terminal=True)
-                said += more
-                if not more or len(said) > _CHUNK:
-                    raise self.no_begin(said)
-        self.early = said[found.end() :]
+                printed += more
+                if not more or len(printed) > _CHUNK:
+                    raise self.no_begin(printed)
+        self.early = printed[found.end() :]
         return (found[1] or b"").decode()
 
     def _more(self, deadline: float, *, terminal: bool) -> bytes:
@@ -210,7 +210,7 @@ class Execution:
                 return b""
             self._wake.wait(_POLL)
 
-    def fail_sudo(self, said: bytes, *, sent: bool, status: int | None = None) -> None:
+    def fail_sudo(self, printed: bytes, *, sent: bool, status: int | None = None) -> None:
         """Raise the reason why sudo did not start the script.
 
         Raises:
@@ -222,7 +222,7 @@ class Execution:
             raise ConnectionLost(self.host, "while sudo was starting")
         if status == 0:
             raise SudoFailed(self.host, "sudo ended with exit status 0 and did not run the command")
-        raise SudoFailed(self.host, sudo_reason(said.decode(errors="replace"), sent=sent))
+        raise SudoFailed(self.host, sudo_reason(printed.decode(errors="replace"), sent=sent))
 
     def send(self, data: bytes) -> None:
         """Send a small amount of standard input."""
@@ -276,12 +276,12 @@ class Execution:
             raise OutputCut(self.host, f"`{self.display}`, exit status {status}")
         return status
 
-    def no_begin(self, said: bytes, status: int | None = None) -> MigrateError:
+    def no_begin(self, printed: bytes, status: int | None = None) -> MigrateError:
         """Return the error for a script that did not begin; close the channel."""
         let_go(self.channel)
         if not lives(self.channel):
             return ConnectionLost(self.host, f"before `{self.display}` began")
-        return self._explain(not_run(self.host, self.display, said, status))
+        return self._explain(not_run(self.host, self.display, printed, status))
 
     def without_mark(self, err: bytes, status: int) -> bytes:
         """Return standard error without the mark that the script prints when sudo has started it.
@@ -383,16 +383,16 @@ class Execution:
         let_go(self.channel)
 
 
-def sudo_reason(said: str, *, sent: bool) -> str:
+def sudo_reason(printed: str, *, sent: bool) -> str:
     """Return what sudo's refusal means, from its output in the C locale."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
     last = redact.outside(lines[-1] if lines else "", 200)
-    if "must have a tty" in said:
+    if "must have a tty" in printed:
         return "requiretty is set in its sudoers: `Defaults:threatstop !requiretty` (visudo) lets sudo work over SSH"
-    if "not allowed to execute" in said or "not in the sudoers" in said or "may not run sudo" in said:
+    if "not allowed to execute" in printed or "not in the sudoers" in printed or "may not run sudo" in printed:
         return f"this user may not use sudo: {last}"
     if sent:
         return "the sudo password was not accepted"
-    if "password is required" in said or not last:
+    if "password is required" in printed or not last:
         return "sudo wants a password, and none is known"
     return last

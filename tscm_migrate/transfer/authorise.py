@@ -60,8 +60,8 @@ class Key:
             "ConnectTimeout=20", "ServerAliveInterval=15", "ServerAliveCountMax=4", "Compression=no", "CheckHostIP=no",
             "Ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr",
         )  # fmt: skip
-        said = " ".join(f"-o {option}" for option in options)
-        return f"ssh -F /dev/null -T -x -p {port} -i {self.folder}/key {said}"
+        arguments = " ".join(f"-o {option}" for option in options)
+        return f"ssh -F /dev/null -T -x -p {port} -i {self.folder}/key {arguments}"
 
     def where(self, target: Appliance) -> dict[str, str]:
         """Return where both halves of the key are and when it expires, for the journal and a later cleanup."""

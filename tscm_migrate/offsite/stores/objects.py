@@ -257,30 +257,30 @@ def _interruptible(work: Callable[[], object], stop: Event) -> None:
 
 def _ours(error: Exception, account: Account, where: _Place, doing: str) -> StoreError:
     """Translate obstore's errors, by the server's code if there is one."""
-    said = str(error).partition("\n\nDebug source")[0]
+    message = str(error).partition("\n\nDebug source")[0]
     if isinstance(error, (foreign.AlreadyExistsError, foreign.PreconditionError)):
         return ObjectExists(detail="already there", **where)
-    answer = _answer(error, said)
+    answer = _answer(error, message)
     if answer is not None:
         return refusal(*answer, account, **where, doing=doing)
-    if any(sign in said for sign in _METADATA):
+    if any(sign in message for sign in _METADATA):
         return StoreDenied(detail="no credentials were found", fix=f"looked for: {account.where}", **where)
-    if any(sign in said for sign in _STRANGERS):
+    if any(sign in message for sign in _STRANGERS):
         return not_a_store(account, **where)
-    line = outside(next(iter(said.splitlines()), ""), 300)
-    if any(sign in said for sign in ("HTTP error", "retries", "timed out", "error sending request")):
+    line = outside(next(iter(message.splitlines()), ""), 300)
+    if any(sign in message for sign in ("HTTP error", "retries", "timed out", "error sending request")):
         also = f"; is the endpoint right? {account.endpoint}" if account.endpoint else ""
         return StoreUnavailable(detail=line, fix=f"run the same command again later{also}", **where)
     return StoreError(detail=line, **where)
 
 
-def _answer(error: Exception, said: str) -> tuple[int, str] | None:
+def _answer(error: Exception, message: str) -> tuple[int, str] | None:
     """Return status and body of the server's answer from obstore's error; None if it has no answer."""
-    if "redirect without LOCATION" in said:
+    if "redirect without LOCATION" in message:
         return 301, "<Code>PermanentRedirect</Code>"
-    found = re.search(r"status code: (\d{3})[^:]*:?(.*)", said, re.DOTALL)
-    if found or "<Code>" in said:
-        return (int(found[1]), found[2]) if found else (0, said)
+    found = re.search(r"status code: (\d{3})[^:]*:?(.*)", message, re.DOTALL)
+    if found or "<Code>" in message:
+        return (int(found[1]), found[2]) if found else (0, message)
     if isinstance(error, FileNotFoundError):
         return 404, ""
     return (403, "") if isinstance(error, (foreign.PermissionDeniedError, foreign.UnauthenticatedError)) else None

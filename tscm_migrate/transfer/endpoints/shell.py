@@ -145,8 +145,7 @@ class ShellEnd:
         script = _look_script(paths.backup_dir, self.final(archive), self.part(archive), user)
         result = self._run(script, f"look for {archive.name}", sudo=True, long=True)
         if result.status != 0:
-            said = result.said
-            raise TransferError(f"{paths.backup_dir} on {self.name} cannot be used: {said}")
+            raise TransferError(f"{paths.backup_dir} on {self.name} cannot be used: {result.said}")
         lines = dict(line.split(" ", 1) for line in result.stdout.splitlines() if " " in line)
         final, part, df = lines.get("final", "none"), lines.get("part", "0"), lines.get("free", "").split()
         blocks = number(df[3].removeprefix("-")) if len(df) > 3 else None
@@ -198,8 +197,7 @@ class ShellEnd:
         if result.status == _EXISTS:
             raise TransferError(f"{archive.name} has appeared on {self.name} meanwhile; it was not overwritten")
         if result.status != 0:
-            said = result.said
-            raise TransferError(f"{archive.name} could not be put in place on {self.name}: {said}")
+            raise TransferError(f"{archive.name} could not be put in place on {self.name}: {result.said}")
 
     def discard_partial(self, archive: Archive) -> None:
         """See Target."""

@@ -175,13 +175,13 @@ class _Connection:
     def _failed(self, error: CommandFailed) -> TransferError | ConnectionLost:
         """Return the error for a failed rsync."""
         source, target = self.ends.source.appliance, self.ends.target.appliance
-        said = error.output.strip()[-300:]
+        printed = error.output.strip()[-300:]
         if error.status in _LOST:
-            return ConnectionLost(source.name, f"rsync to {self.address}: {said}")
-        if "shell clean" in said:
+            return ConnectionLost(source.name, f"rsync to {self.address}: {printed}")
+        if "shell clean" in printed:
             talk = f"the login shell of {target.name} prints output, which breaks the protocol of rsync"
             return TransferError(talk, LoginPrintsOutput.advice)
-        return TransferError(f"rsync on {source.name} failed: {said}")
+        return TransferError(f"rsync on {source.name} failed: {printed}")
 
 
 def _follow(reader: StreamReader, progress: ProgressReporter) -> None:
