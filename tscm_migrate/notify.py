@@ -200,4 +200,4 @@ def _run(command: str, facts: Mapping[str, str], timeout: float) -> str:
         return why
     if done.status == 0:
         return ""
-    return f"ended with exit status {done.status}" + (f": {done.said[-200:]}" if done.said else "")
+    return f"ended with exit status {done.status}" + (f": {done.ending[-200:]}" if done.ending else "")

@@ -48,14 +48,14 @@ def test_an_appliance_s_words_are_text_and_no_command(tmp_path: Path) -> None:
     shown = "echo %TSCM_DETAIL%" if os.name == "nt" else 'echo "$TSCM_DETAIL"'
     done = operator_command.run(shown, {"TSCM_DETAIL": trap}, 60)
     assert done.status == 0
-    assert done.said.startswith("x ")
+    assert done.ending.startswith("x ")
     assert not (tmp_path / "pwned").exists()
 
 
 def test_what_it_prints_is_bounded_and_cleaned(tmp_path: Path) -> None:
     done = operator_command.run(line(tmp_path, "print('a' * 100_000 + chr(27) + '[31mend')"), {}, 60)
-    assert done.said.endswith("aend")
-    assert len(done.said) <= 4096
+    assert done.ending.endswith("aend")
+    assert len(done.ending) <= 4096
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there taskkill takes the tree")
@@ -89,7 +89,7 @@ def test_one_that_prints_without_end_is_ended(tmp_path: Path, monkeypatch: pytes
     done = operator_command.run(line(tmp_path, text), {}, 60)
     assert done.status is None
     assert done.flood
-    assert len(done.said) <= 4096
+    assert len(done.ending) <= 4096
 
 
 def test_nobody_waits_for_what_a_command_left_running(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def hashed(appliance: Appliance, archive: Archive, *, sudo: bool = False, timeou
     if result.status == NOT_REGULAR:
         raise ApplianceError(appliance.name, f"{archive.path} is not a regular file")
     if result.status != 0 or len(words) != 3 or not hashing.digest_in(words[1]) or number(words[0]) is None:
-        raise ApplianceError(appliance.name, f"{archive.path} could not be hashed: {result.said}")
+        raise ApplianceError(appliance.name, f"{archive.path} could not be hashed: {result.error_output}")
     if words[0] != words[2]:
         raise ApplianceError(appliance.name, f"{archive.path} changed while it was read")
     return replace(archive, size=int(words[0]), sha256=words[1])

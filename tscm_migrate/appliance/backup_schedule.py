@@ -154,8 +154,8 @@ def _later(minute: str, hour: str) -> str:
 
 def local_time(appliance: Appliance) -> datetime:
     """Read the local time of the appliance, without a zone: cron uses it."""
-    said = appliance.run("date '+%Y-%m-%d %H:%M:%S'", display="read the local time").stdout.strip()
-    return datetime.strptime(said, "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - its zone does not matter
+    printed = appliance.run("date '+%Y-%m-%d %H:%M:%S'", display="read the local time").stdout.strip()
+    return datetime.strptime(printed, "%Y-%m-%d %H:%M:%S")  # noqa: DTZ007 - its zone does not matter
 
 
 def remove(appliance: Appliance) -> bool:

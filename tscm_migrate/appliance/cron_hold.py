@@ -135,7 +135,7 @@ def release(appliance: Appliance, entry: str) -> None:
             appliance.name, f"{entry} is neither in place nor moved aside; there is nothing to restore"
         )
     if result.status != 0:
-        raise ApplianceError(appliance.name, f"{entry} could not be restored: {result.said}")
+        raise ApplianceError(appliance.name, f"{entry} could not be restored: {result.error_output}")
 
 
 def install(appliance: Appliance, entry: str, text: str) -> None:

@@ -95,7 +95,7 @@ def isolate(
     )  # fmt: skip
     appliance.close()
     if result.status != 0:
-        raise ApplianceError(appliance.name, f"the timer could not be started: {result.said}")
+        raise ApplianceError(appliance.name, f"the timer could not be started: {result.error_output}")
 
 
 def add_rescue_address(new: Appliance, channel: RescueChannel, interface: str) -> None:
@@ -128,7 +128,7 @@ def tell(appliance: Appliance, word: str, value: str = "") -> None:
         script, sudo=True, check=False, timeout=20.0, display=f"command for the timer: {word} {value}".strip()
     )
     if result.status != 0:
-        raise ApplianceError(appliance.name, f"no timer is running: {result.said}")
+        raise ApplianceError(appliance.name, f"no timer is running: {result.error_output}")
 
 
 def state(appliance: Appliance) -> str:

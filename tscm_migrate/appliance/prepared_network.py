@@ -61,7 +61,9 @@ def stage(
         return replace(made, checked="")
     if checked.status != 0:
         unstage(appliance, made)
-        raise ApplianceError(appliance.name, f"{made.checked} refuses the prepared settings: {checked.said}; {_FIX}")
+        raise ApplianceError(
+            appliance.name, f"{made.checked} refuses the prepared settings: {checked.error_output}; {_FIX}"
+        )
     return made
 
 

@@ -192,7 +192,7 @@ class _Member:
 class _Headers:
     """Values of extended headers for the next member, and those for all later ones."""
 
-    said: dict[str, str] = field(default_factory=dict)
+    own: dict[str, str] = field(default_factory=dict)
     shared: dict[str, str] = field(default_factory=dict)
     count: int = 0
 
@@ -201,17 +201,17 @@ class _Headers:
         if self.count > _CHAIN:
             raise ArchiveBomb(f"more than {_CHAIN} extended headers are before one member")
         if kind in _LONG_NAMES:
-            self.said[_LONG_NAMES[kind]] = data.partition(b"\0")[0].decode(errors="surrogateescape")
+            self.own[_LONG_NAMES[kind]] = data.partition(b"\0")[0].decode(errors="surrogateescape")
             return
         known = {key: value for key, value in _records(data).items() if key in _KNOWN or key.startswith(_SPARSE)}
-        (self.shared if kind == tarfile.XGLTYPE else self.said).update(known)
+        (self.shared if kind == tarfile.XGLTYPE else self.own).update(known)
 
     def member(self, info: tarfile.TarInfo) -> _Member:
         """Return the member that `info` and the headers before it describe, and forget these headers."""
-        told, self.said, self.count = {**self.shared, **self.said}, {}, 0
-        size = _number(told["size"]) if "size" in told else info.size
-        name = told.get("GNU.sparse.name") or told.get("path") or info.name
-        link = told.get("linkpath") or info.linkname
+        fields, self.own, self.count = {**self.shared, **self.own}, {}, 0
+        size = _number(fields["size"]) if "size" in fields else info.size
+        name = fields.get("GNU.sparse.name") or fields.get("path") or info.name
+        link = fields.get("linkpath") or info.linkname
         if size > LARGEST:
             raise ArchiveBomb(f"a member of {size} bytes")
         if max(len(name), len(link)) > _NAME:
@@ -219,7 +219,7 @@ class _Headers:
         if name.count("/") > _DEPTH:
             raise ArchiveBomb(f"folders nested {name.count('/')} deep")
         content = info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
-        sparse = info.type == tarfile.GNUTYPE_SPARSE or any(key.startswith(_SPARSE) for key in told)
+        sparse = info.type == tarfile.GNUTYPE_SPARSE or any(key.startswith(_SPARSE) for key in fields)
         return _Member(name, link, info.type, size if content else 0, sparse)
 
 

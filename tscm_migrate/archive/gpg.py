@@ -333,8 +333,8 @@ def _check(source: _Source, outcome: list[Any], fix: str) -> None:
         raise EncryptionFailed(detail=f"gpg failed: {_words(str(result))}") from result
     if not result.ok:
         lines = [line for line in result.stderr.splitlines() if line.strip() and not _STATUS.match(line)]
-        said = f" ({_words(lines[-1].removeprefix('gpg: '))})" if lines else ""
-        raise EncryptionFailed(detail=f"gpg: {_words(result.status) or 'failed'}{said}", fix=fix)
+        last = f" ({_words(lines[-1].removeprefix('gpg: '))})" if lines else ""
+        raise EncryptionFailed(detail=f"gpg: {_words(result.status) or 'failed'}{last}", fix=fix)
 
 
 def _words(text: str) -> str:

@@ -217,7 +217,7 @@ class Campaign:
         ended = operator_command.run(command, facts, _HOOK_TIMEOUT)
         if ended.status == 0:
             return ""
-        how = ended.cut_short(_HOOK_TIMEOUT) or f"ended with exit status {ended.status}: {ended.said[-300:]}"
+        how = ended.cut_short(_HOOK_TIMEOUT) or f"ended with exit status {ended.status}: {ended.ending[-300:]}"
         return f"the command {when} wave {wave.name} {how}"
 
     # ------------------------------------------------------------------ pairs

@@ -137,8 +137,8 @@ class CommandFailed(SshError):
     output: str = field(default="", repr=False)
 
     def message(self) -> str:
-        said = self.output.strip().splitlines()[-1][:200] if self.output.strip() else "no output"
-        return f"{self.host}: `{self.command}` failed with exit status {self.status}: {said}"
+        last = self.output.strip().splitlines()[-1][:200] if self.output.strip() else "no output"
+        return f"{self.host}: `{self.command}` failed with exit status {self.status}: {last}"
 
 
 @dataclass(eq=False)

@@ -93,7 +93,7 @@ def restore(new: Appliance, name: str = OWN_SETTINGS) -> None:
         script, sudo=True, check=False, timeout=600.0, display="restore its own settings, host keys and devices"
     )
     if done.status != 0:
-        raise ApplianceError(new.name, f"its own settings could not be restored: {done.said}")
+        raise ApplianceError(new.name, f"its own settings could not be restored: {done.error_output}")
 
 
 def remove(appliance: Appliance, *, rehearsal_only: bool = False) -> None:

@@ -107,12 +107,12 @@ def _unread(catalog: Catalog, host: str) -> list[str]:
 
 
 def _odd(copies: tuple[Copy, ...], now: datetime) -> list[str]:
-    told = [f"{copy.manifest.archive}: {copy.damaged}" for copy in copies if copy.damaged][:3]
-    told += [f"{copy.id} is dated in the future: is a clock wrong?" for copy in copies if _ahead(copy, now)][:3]
+    notes = [f"{copy.manifest.archive}: {copy.damaged}" for copy in copies if copy.damaged][:3]
+    notes += [f"{copy.id} is dated in the future: is a clock wrong?" for copy in copies if _ahead(copy, now)][:3]
     copies = tuple(copy for copy in copies if not _ahead(copy, now))
     if copies and not copies[0].verified_at and not copies[0].damaged:
-        told.append("the newest copy was never verified")
-    return told
+        notes.append("the newest copy was never verified")
+    return notes
 
 
 def _ahead(copy: Copy, now: datetime) -> bool:
@@ -132,10 +132,10 @@ def _size(verified: list[Copy]) -> list[str]:
 
 def _drills(copies: tuple[Copy, ...], last: datetime | None, now: datetime, every: timedelta | None) -> list[str]:
     failed = [c for c in copies[:1] if c.drill and not c.drill.ok]
-    told = [f"the last drill failed: {c.drill.detail}" for c in failed if c.drill]
+    notes = [f"the last drill failed: {c.drill.detail}" for c in failed if c.drill]
     if every is not None and (last is None or now - last > every):
-        told.append(f"no good drill within {duration_text(every)}")
-    return told
+        notes.append(f"no good drill within {duration_text(every)}")
+    return notes
 
 
 def prometheus(statuses: Iterable[HostStatus], now: datetime) -> str:

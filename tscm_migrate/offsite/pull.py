@@ -286,7 +286,7 @@ class FromAppliance:
             raise RuntimeError("not entered")
         ended = self._reader.finish(_HASHING, check=False)
         if ended.status not in {0, 127}:
-            why = "is not a regular file" if ended.status == 44 else ended.said
+            why = "is not a regular file" if ended.status == 44 else ended.error_output
             raise ApplianceError(self.host, f"{self._path} could not be read: {why}")
         if len(set(re.findall(r"^@(.+)$", ended.stderr, re.MULTILINE))) > 1:
             raise CopyDamaged(

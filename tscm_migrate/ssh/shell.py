@@ -72,7 +72,7 @@ class CommandResult:
     seconds: float
 
     @property
-    def said(self) -> str:
+    def error_output(self) -> str:
         """Return the end of its standard error, cleaned for use in a message."""
         return redact.outside(self.stderr[-4096:])[-200:]
 

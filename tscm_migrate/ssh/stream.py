@@ -41,7 +41,7 @@ class StreamResult:
     seconds: float
 
     @property
-    def said(self) -> str:
+    def error_output(self) -> str:
         """Return the end of its standard error, cleaned for use in a message."""
         return redact.outside(self.stderr[-4096:])[-200:]
 

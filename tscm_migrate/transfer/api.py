@@ -48,8 +48,8 @@ class TransferOptions:
 def tools(appliance: Appliance) -> frozenset[str]:
     """Return what the appliance has for a transfer: "sftp", and "shell" and programs if it has a shell."""
     script = f"echo shell; for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null 2>&1 && echo $t; done; true"
-    said = appliance.run(script, check=False, display="look for rsync, ssh and tar")
-    found = frozenset(said.stdout.split()) & {"shell", *_TOOLS}
+    result = appliance.run(script, check=False, display="look for rsync, ssh and tar")
+    found = frozenset(result.stdout.split()) & {"shell", *_TOOLS}
     return (found if "shell" in found else frozenset()) | {"sftp"}
 
 

@@ -117,7 +117,7 @@ def key_on(source: Appliance, target: Appliance) -> Iterator[Key]:
         made = source.run(script, check=False, display="create a key for this transfer")
         public = made.stdout.strip()
         if made.status != 0 or not _KEY.match(public):
-            raise TransferError(f"{source.name} could not create a key: {made.said}")
+            raise TransferError(f"{source.name} could not create a key: {made.error_output}")
         yield Key(token, folder, public)
     finally:
         with contextlib.suppress(MigrateError):  # `leftovers` removes it later

@@ -25,13 +25,13 @@ class Updated:
 
     Attributes:
         ok: the device was updated.
-        said: the line that describes the result best.
+        gist: the line that describes the result best.
         busy: another process uses the device; it can be tried again.
         notices: other lines to show.
     """
 
     ok: bool
-    said: str
+    gist: str
     busy: bool = False
     notices: tuple[str, ...] = ()
 
@@ -46,10 +46,10 @@ def judge(status: int | None, text: str, name: str = "") -> Updated:
     """
     printed = output.read(text, names=(name,) if name else ())
     wrong = printed.troubles[-1:] or (output.leaves_out(printed, name),)
-    said = wrong[-1] if wrong[-1] and status == 0 else printed.last
+    gist = wrong[-1] if wrong[-1] and status == 0 else printed.last
     busy = status == _TRY_AGAIN or (status != 0 and _BUSY.search(text) is not None)
     ok = status == 0 and not wrong[-1]
-    return Updated(ok, said, busy, tuple(line for line in printed.lines if ok or line != said))
+    return Updated(ok, gist, busy, tuple(line for line in printed.lines if ok or line != gist))
 
 
 def update(appliance: Appliance, name: str, *, timeout: float) -> Updated:

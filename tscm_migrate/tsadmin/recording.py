@@ -89,10 +89,10 @@ class _Recorder:
         if typed is None:
             return None
         by_row = not typed and understood.kind is not None
-        said = (understood.answer if by_row else typed) or ""
+        answer = (understood.answer if by_row else typed) or ""
         hidden = unseen or understood.secret
         by = str(understood.kind) if by_row else OPERATOR
-        self._record.asked.append(Recorded(shown[-1].strip(), tuple(shown[:-1]), by, "" if hidden else said))
+        self._record.asked.append(Recorded(shown[-1].strip(), tuple(shown[:-1]), by, "" if hidden else answer))
         return typed
 
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:

@@ -121,7 +121,7 @@ class RestoreOutcome:
         return any(kind in self.answered for kind in kinds)
 
     @property
-    def said(self) -> str:
+    def gist(self) -> str:
         """The line that describes the result best."""
         return (self.printed.failures or (self.printed.last,))[-1]
 

@@ -41,12 +41,12 @@ _CMD_SIGNS = str.maketrans(dict.fromkeys('&|<>^"%!()\r\n', " "))
 class LocalResult:
     """Result of a command.
 
-    `status`: exit status; None if the command was killed. `said`: the end of its output, cleaned. `flood`: it was
+    `status`: exit status; None if the command was killed. `ending`: the end of its output, cleaned. `flood`: it was
     killed because it printed too much, not because of the timeout.
     """
 
     status: int | None
-    said: str
+    ending: str
     flood: bool = False
 
     def cut_short(self, timeout: float) -> str:
@@ -71,7 +71,8 @@ def run(command: str, facts: Mapping[str, str], timeout: float) -> LocalResult:
     # A file, not a pipe: what the command started and left behind may hold a pipe open for long.
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(  # noqa: S602 - a hypervisor's command line wants a shell, and it is the operator's
-            command, shell=True, env=own | told(facts), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            command, shell=True, env=own | as_environment(facts), stdin=subprocess.DEVNULL, stdout=out,
+            stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             status, flood = _wait(process, out, timeout)
@@ -79,8 +80,8 @@ def run(command: str, facts: Mapping[str, str], timeout: float) -> LocalResult:
             if process.poll() is None:  # also when Ctrl-C came
                 _end(process)
         out.seek(max(0, out.seek(0, os.SEEK_END) - _KEPT))
-        said = out.read().decode("utf-8", "replace")
-    return LocalResult(status, redact.outside(said, lines=True).strip(), flood)
+        printed = out.read().decode("utf-8", "replace")
+    return LocalResult(status, redact.outside(printed, lines=True).strip(), flood)
 
 
 def _wait(process: subprocess.Popen[bytes], out: IO[bytes], timeout: float) -> tuple[int | None, bool]:
@@ -102,7 +103,7 @@ def quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def told(facts: Mapping[str, str]) -> dict[str, str]:
+def as_environment(facts: Mapping[str, str]) -> dict[str, str]:
     """Return the facts as an environment can hold them; on Windows without what cmd.exe would execute."""
     clean = {name: redact.printable(value).replace("\0", "") for name, value in facts.items()}
     if os.name == "nt":
@@ -194,7 +195,7 @@ def run_hook(name: str, command: str, facts: Mapping[str, str], *, timeout: floa
         raise HookFailed(f"the hook `{name}` could not be started: {error.strerror}", name) from error
     if why := done.cut_short(timeout):
         raise HookFailed(f"the hook `{name}` {why}, and was ended", name)
-    output = done.said[-2000:]
+    output = done.ending[-2000:]
     if done.status != 0:
         last = output.splitlines()[-1] if output else "no output"
         raise HookFailed(f"the hook `{name}` failed with exit status {done.status}: {last}", name)

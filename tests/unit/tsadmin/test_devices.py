@@ -38,7 +38,7 @@ def test_an_update_is_good_where_its_status_and_its_words_say_so(
 
 def test_every_warning_of_a_failed_update_is_kept_beside_what_tells_it_best() -> None:
     updated = judge(0, "[WARN ] : clock\n[ERROR] : portal\n[FATAL] : no license\n", "edge")
-    assert (updated.said, updated.notices) == ("[FATAL] : no license", ("[WARN ] : clock", "[ERROR] : portal"))
+    assert (updated.gist, updated.notices) == ("[FATAL] : no license", ("[WARN ] : clock", "[ERROR] : portal"))
 
 
 def test_a_warning_of_a_good_update_is_kept() -> None:
@@ -47,5 +47,5 @@ def test_a_warning_of_a_good_update_is_kept() -> None:
 
 
 def test_a_failure_is_told_in_the_words_that_tell_of_it() -> None:
-    assert judge(0, "edge: push aborted\nall is done\n").said == "edge: push aborted"
-    assert judge(2, "error 5: no route\nedge: gave up\n").said == "edge: gave up"
+    assert judge(0, "edge: push aborted\nall is done\n").gist == "edge: push aborted"
+    assert judge(2, "error 5: no route\nedge: gave up\n").gist == "edge: gave up"

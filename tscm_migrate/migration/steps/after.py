@@ -98,7 +98,7 @@ class UpdateDevices(BaseStep):
                 retries -= 1
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE) if updated.busy else pause
-        result = DeviceUpdated(name, updated.ok, round(time.monotonic() - began, 3), updated.said)
+        result = DeviceUpdated(name, updated.ok, round(time.monotonic() - began, 3), updated.gist)
         m.emit(result)
         for line in updated.notices:
             m.emit(Message(f"{m.new.name}: {name}: {line}", "warning"))
@@ -110,9 +110,9 @@ class UpdateDevices(BaseStep):
             return devices.update(m.new, name, timeout=m.policy.device_timeout), False
         except UnknownPrompt as error:
             text = f"asks {error.prompt.strip()!r}; answer it there: {m.new.paths.tsadmin} update {name}"
-            return devices.Updated(ok=False, said=text), True
+            return devices.Updated(ok=False, gist=text), True
         except MigrateError as error:
-            return devices.Updated(ok=False, said=str(error)), False
+            return devices.Updated(ok=False, gist=str(error)), False
 
 
 class UpdateAgain(UpdateDevices):

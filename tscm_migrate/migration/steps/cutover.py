@@ -178,7 +178,7 @@ class RestoreNetwork(BaseStep):
         failed = bool(outcome.printed.failures)
         if not outcome.lost and (failed or not asked) and network.saved_settings(m.new) == before:
             what = "it did not change the network settings" if asked else "it did not ask about the network"
-            raise _failed(m, f"{what}, and ended with exit status {outcome.status}: {outcome.said}")
+            raise _failed(m, f"{what}, and ended with exit status {outcome.status}: {outcome.gist}")
         outcome.printed.tell(m.emit, m.new.name)
         m.set_note("first_pass", {"lost": outcome.lost, "answered": list(outcome.answered), "status": outcome.status})
 
@@ -349,7 +349,7 @@ class Restore(BaseStep):
         clean = outcome.status == 0 and not outcome.printed.troubles
         ended = clean or (outcome.ended_well and self._has_come(m))
         if outcome.lost or not (ended or self._in_place(m)):
-            raise _failed(m, f"exit status {outcome.status}: {outcome.said}")
+            raise _failed(m, f"exit status {outcome.status}: {outcome.gist}")
         self._keep(m, outcome)
 
     def _reconnect(self, m: Migration) -> None:

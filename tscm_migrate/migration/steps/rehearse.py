@@ -168,7 +168,7 @@ def _pass(m: Migration, seen: dict[str, Any]) -> bool:
         outcome.printed.tell(m.emit, m.new.name)
     clean = outcome.status == 0 and not outcome.printed.troubles
     if not clean and not _has_come(m, ended_well=outcome.ended_well):
-        raise RestoreFailed(m.new.name, f"the rehearsal ended with exit status {outcome.status}: {outcome.said}")
+        raise RestoreFailed(m.new.name, f"the rehearsal ended with exit status {outcome.status}: {outcome.gist}")
     news = [rule for rule in dict.fromkeys(outcome.answered) if rule not in seen["asked"]]
     seen["asked"] += news
     seen["passes"] += 1

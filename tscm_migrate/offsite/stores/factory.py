@@ -84,8 +84,8 @@ def _explained(scheme: str) -> Iterator[None]:
     try:
         yield
     except BaseError as error:
-        said = next(iter(str(error).splitlines()), "").partition("error: ")[2] or "it cannot be opened"
-        raise UsageError(problem=f"{scheme}://: {said[:200]}", fix=f"set {_CREDENTIALS[scheme]}") from error
+        message = next(iter(str(error).splitlines()), "").partition("error: ")[2] or "it cannot be opened"
+        raise UsageError(problem=f"{scheme}://: {message[:200]}", fix=f"set {_CREDENTIALS[scheme]}") from error
 
 
 def _folder(path: Path) -> Store:

@@ -113,7 +113,7 @@ class ShellEnd:
             if result.status == 0:
                 self._readable[archive.path] = not sudo and "readable" in result.stdout
                 return result.stdout.splitlines()[0]
-        raise ApplianceError(self.name, f"{archive.path} cannot be inspected: {result.said}")
+        raise ApplianceError(self.name, f"{archive.path} cannot be inspected: {result.error_output}")
 
     @contextlib.contextmanager
     def reading(self, archive: Archive, offset: int) -> Iterator[ByteStream]:
@@ -145,7 +145,7 @@ class ShellEnd:
         script = _look_script(paths.backup_dir, self.final(archive), self.part(archive), user)
         result = self._run(script, f"look for {archive.name}", sudo=True, long=True)
         if result.status != 0:
-            raise TransferError(f"{paths.backup_dir} on {self.name} cannot be used: {result.said}")
+            raise TransferError(f"{paths.backup_dir} on {self.name} cannot be used: {result.error_output}")
         lines = dict(line.split(" ", 1) for line in result.stdout.splitlines() if " " in line)
         final, part, df = lines.get("final", "none"), lines.get("part", "0"), lines.get("free", "").split()
         blocks = number(df[3].removeprefix("-")) if len(df) > 3 else None
@@ -165,7 +165,7 @@ class ShellEnd:
         script = _begin_script(self.part(archive), self.appliance.host.user, offset)
         result = self._run(script, f"create the partial file of {archive.name}", sudo=True)
         if result.status != 0:
-            raise TransferError(f"{self.name}: the partial file cannot be created: {result.said}")
+            raise TransferError(f"{self.name}: the partial file cannot be created: {result.error_output}")
 
     @contextlib.contextmanager
     def writing(self, archive: Archive, offset: int) -> Iterator[ByteSink]:
@@ -197,7 +197,7 @@ class ShellEnd:
         if result.status == _EXISTS:
             raise TransferError(f"{archive.name} has appeared on {self.name} meanwhile; it was not overwritten")
         if result.status != 0:
-            raise TransferError(f"{archive.name} could not be put in place on {self.name}: {result.said}")
+            raise TransferError(f"{archive.name} could not be put in place on {self.name}: {result.error_output}")
 
     def discard_partial(self, archive: Archive) -> None:
         """See Target."""
