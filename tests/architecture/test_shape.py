@@ -24,7 +24,7 @@ from tests.architecture.graph import (
 
 UI_MAY_IMPORT = {"", "archive", "errors", "events", "model", "ui", "util"}
 LONGEST = 450  # lines of a module
-COMPLEX = 24  # functions with a complexity over 12; wanted: none; lower it when some were split
+COMPLEX = 8  # functions with a complexity over 12; wanted: none; lower it when some were split
 IMPORT_SHARE = 10.6  # per cent of the lines of code; wanted: 8; lower it when the share has shrunk
 
 
