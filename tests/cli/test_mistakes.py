@@ -36,7 +36,7 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...]]] = {
     "nobody to ask": (GOOD, MIGRATE[:-1]),
     "a passphrase for a plain backup": (
         GOOD,
-        ("plan", "--checks-only", *MIGRATE[1:-1], "--passphrase-file", "x", "--no-encrypt"),
+        ("plan", "--checks-only", *MIGRATE[1:-1], "--passphrase-file", "hosts.toml", "--no-encrypt"),
     ),
     "nothing to resume": (GOOD, ("resume", "--yes")),
     "a run that does not exist": (GOOD, ("run", "show", "20240501-030000-1a2b")),
