@@ -24,7 +24,6 @@ from tests.architecture.graph import (
 
 UI_MAY_IMPORT = {"", "archive", "errors", "events", "model", "ui", "util"}
 LONGEST = 450  # lines of a module
-COMPLEX = 8  # functions with a complexity over 12; wanted: none; lower it when some were split
 IMPORT_SHARE = 10.6  # per cent of the lines of code; wanted: 8; lower it when the share has shrunk
 
 
@@ -67,9 +66,9 @@ def test_most_functions_are_short() -> None:
     assert figures()["functions over 40 lines, %"] < 2, [name for name, length in functions() if length > 40]
 
 
-def test_few_functions_have_many_branches() -> None:
-    assert len(complex_functions(12)) <= COMPLEX, complex_functions(12)
-    assert not complex_functions(20)
+def test_no_function_has_many_branches() -> None:
+    """ruff's C901 counts neither boolean operators nor comprehensions; this does, as radon."""
+    assert not complex_functions(12)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,15 @@ class Campaign:
         Their windows and the stop rule do not hold them up: an old appliance may be offline. A pair whose run is over
         without success, and everything undone, is left for its wave.
         """
+        jobs = self._unfinished()
+        at_once = max(wave.jobs for wave in self.plan.waves)
+        for result in self._all(jobs, at_once):
+            self._record(result)
+        results = self.journal.state.migrated
+        return {job.pair for job in jobs if not results[job.pair].good and results[job.pair].state != "failed"}
+
+    def _unfinished(self) -> list[Job]:
+        """Return a job for each run that was begun and can be resumed; record those that have ended well meanwhile."""
         begun = [
             pair for _, pair in self.plan.pairs() if pair.name in self.journal.state.started and self._is_open(pair)
         ]
@@ -157,11 +166,7 @@ class Campaign:
                 self._record(PairResult(pair.name, state, run))
             elif state in {"unfinished", "running"}:
                 jobs.append(replace(self._job(pair, "resume"), run=run, words=()))
-        at_once = max(wave.jobs for wave in self.plan.waves)
-        for result in self._all(jobs, at_once):
-            self._record(result)
-        results = self.journal.state.migrated
-        return {job.pair for job in jobs if not results[job.pair].good and results[job.pair].state != "failed"}
+        return jobs
 
     def _wave(self, wave: Wave, waiting: list[Pair]) -> str:
         """Run one wave's pairs, `jobs` at once, and its hooks; return why the campaign ends here, or ""."""

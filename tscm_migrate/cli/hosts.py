@@ -82,7 +82,7 @@ def source(site: Inventory, host: Host, key: str) -> str:
     if host.name in site.hosts:
         return site.source_of(host.name, key)
     spec = parse(host.name)
-    if key == "address" or (key == "user" and spec.user) or (key == "port" and spec.port):
+    if key == "address" or (key in {"user", "port"} and getattr(spec, key)):
         return "command line"
     return f"{site.path.name} defaults.{key}" if site.path and _has_default(site, key) else DEFAULT
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VERSION = 1
 COMMANDS = "commands.jsonl"
 HTML, JSON = "report.html", "report.json"
+_UNDO = {"step-reverted", "step-revert-failed"}
 _BEGINS = {"run-started": "migrate", "run-resumed": "resume", "rollback-started": "rollback"}
 
 
@@ -177,17 +178,9 @@ def _add_times(session: dict[str, Any]) -> None:
 
 
 def _take(session: dict[str, Any], entry: JournalEntry) -> None:
-    """One entry of a step; while going back a step is a row of its own."""
-    name, data = entry.data["step"], entry.data
-    step = next((s for s in reversed(session["steps"]) if s["id"] == name), None)
-    backwards = entry.event in {"step-reverted", "step-revert-failed"}
-    if step is None or (step["state"] in {"done", "failed"} and entry.event != "action-done"):
-        title, cutover = _known(name)
-        step = {"id": name, "title": title, "cutover": cutover, "state": "running", "error": "", "why": ""}
-        step |= {"actions": [], "undo": False}
-        step |= {"began": session["steps"][-1]["ended"] if backwards and session["steps"] else entry.at}
-        session["steps"].append(step)
-    step["ended"], step["undo"] = entry.at, step["undo"] or backwards
+    """Add an entry of a step to a session; the undo of a step is a row of its own."""
+    data, step = entry.data, _row_of(session, entry)
+    step["ended"], step["undo"] = entry.at, step["undo"] or entry.event in _UNDO
     match entry.event:
         case "step-done" | "step-reverted":
             step["state"], step["why"] = entry.event.removeprefix("step-"), data.get("skipped", "")
@@ -198,6 +191,19 @@ def _take(session: dict[str, Any], entry: JournalEntry) -> None:
             step["actions"].append(action)
         case "action-done" if step["actions"]:
             step["actions"][-1]["seconds"] = data.get("seconds")
+
+
+def _row_of(session: dict[str, Any], entry: JournalEntry) -> dict[str, Any]:
+    """Return the row of an entry's step; add a row if the step has none, or if its last row is complete."""
+    name, steps = entry.data["step"], session["steps"]
+    step: dict[str, Any] | None = next((row for row in reversed(steps) if row["id"] == name), None)
+    if step is None or (step["state"] in {"done", "failed"} and entry.event != "action-done"):
+        title, cutover = _known(name)
+        step = {"id": name, "title": title, "cutover": cutover, "state": "running", "error": "", "why": ""}
+        step |= {"actions": [], "undo": False}
+        step |= {"began": steps[-1]["ended"] if entry.event in _UNDO and steps else entry.at}
+        steps.append(step)
+    return step
 
 
 def _known(name: str) -> tuple[str, bool]:

@@ -14,7 +14,7 @@ from tscm_migrate.tasks.base import HOST_HELP, INVENTORY_HELP, attended, command
 from tscm_migrate.tasks.several import GROUP, JOBS, hosts_of, number_of, on_each
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.appliance.backup_schedule import Schedule, SchedulePlan
@@ -160,7 +160,7 @@ def schedule(
         return list(plans[host.name].lines)
 
     status = on_each(hosts, planned, jobs=number_of(jobs), shown=_as_they_are)
-    hosts = [host for host in hosts if host.name in plans and (plans[host.name].changes or not remove)]
+    hosts = _to_change(hosts, plans, remove=remove)
     if dry_run or not hosts:
         return status
     confirm(_question(hosts, remove=remove), yes=yes)
@@ -169,6 +169,11 @@ def schedule(
         return _apply(host, secrets, plans[host.name])
 
     return max(status, on_each(hosts, applied, jobs=number_of(jobs), shown=lambda _host, said: said))
+
+
+def _to_change(hosts: Sequence[Host], plans: Mapping[str, SchedulePlan], *, remove: bool) -> list[Host]:
+    """Return the hosts that could be looked at; of those without a schedule, none if it is to be removed."""
+    return [host for host in hosts if host.name in plans and (plans[host.name].changes or not remove)]
 
 
 def _question(hosts: Sequence[Host], *, remove: bool) -> str:

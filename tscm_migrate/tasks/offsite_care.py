@@ -14,6 +14,8 @@ from tscm_migrate.ui.console import as_it_is, say
 from tscm_migrate.util.redact import outside
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Host
     from tscm_migrate.offsite.appliance_retention import ApplianceArchive
@@ -310,18 +312,25 @@ def status(
         catalog, now = desk.catalog(names), now_utc()
         found = freshness.judge(catalog, names, desk.settings.rpo_of, now, desk.settings.drill_every)
         broken = [one for one in found if one.state != "fresh" or (strict and one.warnings)]
+        title = f"off-site backups: {len(broken)} of {len(found)} hosts miss their RPO"
         if notify and broken:
-            title = f"off-site backups: {len(broken)} of {len(found)} hosts miss their RPO"
             tell(desk.settings, title, offsite_views.statuses(broken), desk.emit)
     metrics, html = partial(freshness.prometheus, found, now), partial(offsite_views.page_text, found, catalog.url, now)
-    for path, text in ((prometheus, metrics), (page, html)):
-        if path:
-            offsite_views.write(Path(path), text())
+    _write_files({prometheus: metrics, page: html})
     if json:
         lines(one.as_dict() for one in found)
     else:
         as_it_is(offsite_views.statuses(found))
     return Exit.ATTENTION if broken else Exit.DONE
+
+
+def _write_files(files: Mapping[str | None, Callable[[], str]]) -> None:
+    """Write a text to each path that was given."""
+    from tscm_migrate.ui import offsite_views
+
+    for path, text in files.items():
+        if path:
+            offsite_views.write(Path(path), text())
 
 
 @command(
