@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.unit.migration.test_checks import facts
-from tscm_migrate.migration.parity import After, Before, compare
+from tscm_migrate.appliance.parsers import Interface
+from tscm_migrate.migration.parity import After, Before, ParityRow, compare
 from tscm_migrate.options import MigrateOptions
 
 OLD = facts("old", "10.1.1.43", devices=("a", "b"), host_keys=(("ssh-ed25519", "SHA256:old"),), log_writable=True)
@@ -16,15 +17,19 @@ NEW = facts("new", "10.1.1.50", devices=(), host_keys=(("ssh-ed25519", "SHA256:n
 FILES = {"devices/a": "1" * 64, "devices/b": "2" * 64}
 
 
-def different(
-    now: dict[str, Any], *, files: dict[str, str] | None = None, key: str = "SHA256:old", **options: Any
-) -> list[str]:
+def rows(
+    now: dict[str, Any], *, before: Before | None = None, files: dict[str, str] | None = None,
+    key: str = "SHA256:old", network: bool = True, **options: Any,
+) -> list[ParityRow]:  # fmt: skip
     after = replace(NEW, interfaces=OLD.interfaces, devices=("a", "b"), host_keys=OLD.host_keys)
-    rows = compare(
-        Before(OLD, NEW, FILES), After(replace(after, **now), FILES if files is None else files),
-        MigrateOptions(from_="old", to="new", **options), restores_network=True, new_key=key,
+    return compare(
+        before or Before(OLD, NEW, FILES), After(replace(after, **now), FILES if files is None else files),
+        MigrateOptions(from_="old", to="new", **options), restores_network=network, new_key=key,
     )  # fmt: skip
-    return [row.name for row in rows if not row.same]
+
+
+def different(now: dict[str, Any], **given: Any) -> list[str]:
+    return [row.name for row in rows(now, **given) if not row.same]
 
 
 def test_an_equal_appliance_has_no_difference() -> None:
@@ -63,3 +68,80 @@ def test_own_host_keys_are_wanted_when_they_are_not_restored() -> None:
 
 def test_a_key_that_is_shown_but_not_foreseen_is_told() -> None:
     assert different({}, key="SHA256:other") == ["host key shown"]
+
+
+def test_every_comparison_is_shown_with_what_it_compared() -> None:
+    assert {row.name: (row.was, row.text()) for row in rows({})} == {
+        "devices": ("2", "2"),
+        "device files": ("2 files", "2 the same"),
+        "address": ("10.1.1.43", "10.1.1.43"),
+        "host keys": ("the old appliance's", "the old appliance's"),
+        "host key shown": ("the old appliance's", "the old appliance's"),
+        "updates' cron entry": ("in place", "in place"),
+        "TSCM-Core": ("1.50-01", "1.50-01"),
+        "modules": ("2", "2 there"),
+        "log folder": ("writable", "writable"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("now", "given", "name", "text"),
+    [
+        ({"devices": ("b", "c")}, {}, "devices", "was 2, is 2, without a"),
+        ({}, {"files": {"devices/a": "1" * 64}}, "device files", "was 2 files, is 1 missing or different: devices/b"),
+        ({"interfaces": NEW.interfaces}, {}, "address", "was 10.1.1.43, is 10.1.1.50"),
+        ({"host_keys": NEW.host_keys}, {}, "host keys", "was the old appliance's, is others"),
+        ({}, {"key": "SHA256:other"}, "host key shown", "was the old appliance's, is SHA256:other"),
+        ({}, {"restore_ssh": False}, "host keys", "was its own, is others"),
+        ({"cron_entry": False}, {}, "updates' cron entry", "was in place, is missing"),
+        ({"versions": (("TSCM-Core", "1.49"), ("ts-keyring", ""))}, {}, "TSCM-Core", "was 1.50-01, is 1.49"),
+        ({"versions": (("TSCM-Core", "1.50-01"),)}, {}, "modules", "was 2, is without ts-keyring"),
+        ({"log_writable": False}, {}, "log folder", "was writable, is not writable"),
+    ],
+)
+def test_a_difference_says_what_was_and_what_is(
+    now: dict[str, Any], given: dict[str, Any], name: str, text: str
+) -> None:
+    assert {row.name: row.text() for row in rows(now, **given)}[name] == text
+
+
+def test_without_its_own_settings_the_new_appliance_keeps_its_own_address() -> None:
+    assert different({}, network=False) == ["address"]
+    assert different({"interfaces": NEW.interfaces}, network=False) == []
+
+
+def test_an_address_more_or_one_of_ipv6_is_no_difference() -> None:
+    link = Interface("eth0", "fe80::1", 64)
+    more = (*OLD.interfaces, Interface("eth1", "192.0.2.7", 24), link)
+    found = {row.name: row for row in rows({"interfaces": more})}
+    assert found["address"].same
+    assert found["address"].text() == "10.1.1.43, 192.0.2.7"
+    before = Before(replace(OLD, interfaces=(*OLD.interfaces, link)), NEW, FILES)
+    assert different({}, before=before) == []
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "names"),
+    [
+        ({"devices": None}, {}, {"devices"}),
+        ({}, {"devices": None}, {"devices"}),
+        ({"interfaces": ()}, {}, {"address"}),
+        ({}, {"interfaces": ()}, {"address"}),
+        ({"host_keys": ()}, {}, {"host keys", "host key shown"}),
+        ({"versions": ()}, {}, {"modules"}),
+        ({"log_writable": False}, {}, {"log folder"}),
+    ],
+)
+def test_what_is_not_known_of_both_is_not_compared(was: dict[str, Any], now: dict[str, Any], names: set[str]) -> None:
+    every = {row.name for row in rows({})}
+    assert {row.name for row in rows(now, before=Before(replace(OLD, **was), NEW, FILES))} == every - names
+
+
+def test_versions_that_the_new_appliance_does_not_list_are_not_missing_modules() -> None:
+    found = [row.name for row in rows({"versions": ()})]
+    assert "modules" not in found
+    assert "TSCM-Core" in found
+
+
+def test_without_noted_files_none_are_compared() -> None:
+    assert "device files" not in [row.name for row in rows({}, before=Before(OLD, NEW, {}))]
