@@ -45,6 +45,7 @@ class LocalShell:
     runs_here: bool = True
     alive: bool = True
     displays: list[str] = field(default_factory=list)
+    as_root: list[str] = field(default_factory=list)  # those of `displays` that were run with sudo
 
     def server_fingerprint(self) -> str:
         return self.key
@@ -64,6 +65,8 @@ class LocalShell:
     ) -> CommandResult:
         shown = display or script
         self.displays.append(shown)
+        if sudo:
+            self.as_root.append(shown)
         for part, output in self.recorded.items():
             if part in shown:
                 return CommandResult(shown, 0, output if isinstance(output, str) else output(), "", 0.0)
@@ -96,6 +99,12 @@ class Network:
 
     at: dict[str, LocalShell | Exception] = field(default_factory=dict)
     dialled: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    opened: list[LocalShell] = field(default_factory=list)
+
+    @property
+    def open_at(self) -> list[str]:
+        """The addresses of the connections that nobody has closed."""
+        return [shell.host.address for shell in self.opened if shell.alive]
 
     def __call__(self, host: Host, expect: Sequence[str] | None = None, *, within: float | None = None) -> Shell:
         del within
@@ -103,7 +112,8 @@ class Network:
         found = self.at.get(host.address, Unreachable(host.name, "No route to host"))
         if isinstance(found, Exception):
             raise found
-        return as_shell(replace(found, host=host, displays=found.displays))
+        self.opened.append(replace(found, host=host))
+        return as_shell(self.opened[-1])
 
 
 @dataclass

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.local_shell import LocalShell, appliance_of, as_shell, host_below, posix_only
 from tscm_migrate.appliance import cron_hold
 from tscm_migrate.appliance.cron_hold import Hold
-from tscm_migrate.errors import ApplianceError, DrainTimeout, ProcessesHidden
+from tscm_migrate.errors import ApplianceError, CommandFailed, DrainTimeout, ProcessesHidden
+from tscm_migrate.ssh.shell import CommandResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,3 +170,84 @@ def test_a_drain_wants_two_quiet_looks_in_a_row_that_are_far_enough_apart(
 
     cron_hold.drain(old, timeout=1e9, sleep=sleep)
     assert [seconds >= cron_hold.LOOKS_APART for seconds in paused] == [True, False, True]
+
+
+class Failing(LocalShell):
+    """Answers every command with one status and output, whatever the script is."""
+
+    def __init__(self, host: Any, status: int, stdout: str, stderr: str = "") -> None:
+        super().__init__(host)
+        self.answer = CommandResult("", status, stdout, stderr, 0.0)
+
+    def run(self, script: str, *, check: bool = True, **_: Any) -> CommandResult:
+        if check and self.answer.status:
+            raise CommandFailed(self.host.name, "", script, self.answer.status)
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("status", "stdout"), [(93, "yes\nno\n"), (1, "yes\nno\n"), (0, "yes\n"), (0, "yes\nno\nno\n"), (0, "yes\nso\n")]
+)
+def test_an_incomplete_answer_is_not_believed(tmp_path: Path, status: int, stdout: str) -> None:
+    shell = Failing(host_below(tmp_path, "tscm-old"), status, stdout, "ls: permission denied")
+    with pytest.raises(ProcessesHidden, match="permission denied"):
+        state(appliance_of(shell))
+
+
+def test_a_long_error_output_is_shown_in_part(tmp_path: Path) -> None:
+    shell = Failing(host_below(tmp_path, "tscm-old"), 93, "", "x" * 1000 + " the end")
+    with pytest.raises(ProcessesHidden) as raised:
+        state(appliance_of(shell))
+    assert str(raised.value).count("x") < 250
+    assert "the end" in str(raised.value)
+
+
+def test_the_states_of_three_entries_are_in_their_order(old: Appliance, tmp_path: Path) -> None:
+    entries = [old.paths.cron_entry, *(str(tmp_path / "cron.d" / name) for name in ("second", "third"))]
+    (tmp_path / "cron.d" / "third").write_text(TEXT, encoding="utf-8")
+    hold(old)
+    seen = [(one.in_place, one.aside) for one in cron_hold.states(old, *entries)]
+    assert seen == [(False, True), (False, False), (True, False)]
+
+
+@pytest.mark.parametrize(("in_place", "aside", "held"), [(0, 0, False), (1, 0, False), (1, 1, False), (0, 1, True)])
+def test_updates_are_paused_only_where_the_entry_is_aside_and_not_in_place(
+    in_place: int, aside: int, *, held: bool
+) -> None:
+    assert Hold(bool(in_place), bool(aside)).held is held
+
+
+def test_an_entry_that_cannot_be_restored_is_an_error_that_says_why(tmp_path: Path) -> None:
+    shell = Failing(host_below(tmp_path, "tscm-old"), 1, "", "cp: No space left on device")
+    with pytest.raises(ApplianceError, match=r"multidevice-core could not be restored: cp: No space left"):
+        release(appliance_of(shell))
+
+
+def test_the_entry_is_read_and_moved_as_root(old: Appliance) -> None:
+    shell = old.shell
+    assert isinstance(shell, LocalShell)
+    state(old)
+    hold(old)
+    release(old)
+    assert shell.as_root == shell.displays
+    assert len(shell.displays) == 3
+
+
+def test_an_entry_is_written_once(tmp_path: Path) -> None:
+    (tmp_path / "cron.d").mkdir()
+    shell = LocalShell(host_below(tmp_path, "tscm-old"))
+    appliance, place = appliance_of(shell), entry(tmp_path)
+    place.write_text(TEXT, encoding="utf-8")
+    before = place.stat()
+    cron_hold.install(appliance, str(place), TEXT)
+    assert (place.stat().st_ino, place.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert [path.name for path in place.parent.iterdir()] == ["multidevice-core"]
+    assert shell.as_root == [f"write {place}"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="chown to root wants root")
+def test_a_new_content_replaces_an_entry(old: Appliance, tmp_path: Path) -> None:
+    cron_hold.install(old, old.paths.cron_entry, "other\n")
+    assert entry(tmp_path).read_text(encoding="utf-8") == "other\n"
+    assert entry(tmp_path).stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in (tmp_path / "cron.d").iterdir()] == ["multidevice-core"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,9 +20,13 @@ from tests.support.local_shell import (
     migration,
     posix_only,
 )  # fmt: skip
+from tscm_migrate.appliance import isolation
 from tscm_migrate.appliance.lockfile import ApplianceLock
-from tscm_migrate.errors import AddressConflict, HostKeyError, NotReachableAgain, Unreachable
+from tscm_migrate.appliance.parsers import Interface
+from tscm_migrate.errors import AddressConflict, ApplianceError, HostKeyError, NotReachableAgain, Unreachable
+from tscm_migrate.events import Event, Message, Waiting
 from tscm_migrate.migration import undo_cutover
+from tscm_migrate.migration.context import Migration, place_key
 from tscm_migrate.model import Hooks, Host
 
 if TYPE_CHECKING:
@@ -30,6 +35,9 @@ if TYPE_CHECKING:
 
 OLD, NEW = "127.0.0.43", "127.0.0.50"
 UNDO = {"old_macs": [OLD_MAC], "new_macs": [NEW_MAC]}
+ISOLATED = {"offline": "isolate", **UNDO}
+CHANNEL = isolation.rescue_channel(RUN)
+RESTORED = "restore its own settings, host keys and devices"
 SHARED = {"old_macs": [OLD_MAC, OTHER_MAC], "new_macs": [NEW_MAC, OTHER_MAC]}
 
 
@@ -194,3 +202,273 @@ def test_the_macs_of_the_step_that_looked_at_the_old_address_are_used(tmp_path: 
     assert undo_cutover.known_macs(m) == {"old_macs": [], "new_macs": []}
     m.journal.write("captured", step="take-offline", undo={"offline": "poweroff", **UNDO})
     assert undo_cutover.known_macs(m) == UNDO
+
+
+def said(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Message)]
+
+
+def lost() -> str:
+    raise Unreachable("tscm-new", "the connection was closed")
+
+
+def not_restored() -> str:
+    raise ApplianceError("tscm-new", "its own settings could not be restored")
+
+
+def test_the_old_interface_is_the_one_with_the_old_address(tmp_path: Path) -> None:
+    m, _ = migration(tmp_path, interface="ens9")
+    other = Interface("eth1", "192.0.2.7", 24)
+    m.old_facts = replace(m.old_facts, interfaces=(other, Interface("eth0", OLD, 24)))
+    assert undo_cutover.old_interface(m) == "eth0"
+    m.old_facts = replace(m.old_facts, interfaces=(other,))
+    assert undo_cutover.old_interface(m) == "ens9"
+
+
+def test_no_connection_stays_open_to_a_host_that_is_neither_or_is_lost(tmp_path: Path) -> None:
+    network = Network({OLD: shell(mac=OTHER_MAC)})
+    m, _ = migration(tmp_path, network=network)
+    assert undo_cutover.identify_at(m, m.old.host, UNDO) == ("other", None)
+    assert network.open_at == []
+    breaks = shell()
+    breaks.recorded["read its MACs"] = lost
+    network.at[OLD] = breaks
+    with pytest.raises(Unreachable, match="closed"):
+        undo_cutover.identify_at(m, m.old.host, UNDO)
+    assert network.open_at == []
+
+
+def test_the_old_appliance_at_the_old_address_is_left_when_the_new_is_looked_for(tmp_path: Path) -> None:
+    network = Network({OLD: shell(mac=OLD_MAC), NEW: shell(mac=NEW_MAC)})
+    m, _ = migration(tmp_path, network=network)
+    undo_cutover.find_new(m, UNDO)
+    assert network.open_at == [NEW]
+    assert [address for address, _ in network.dialled] == [OLD, NEW]
+    assert m.new.connected
+
+
+def test_the_new_appliance_is_restarted_with_its_own_settings_at_its_own_address(tmp_path: Path) -> None:
+    at_old, at_home = shell(mac=NEW_MAC), shell(mac=NEW_MAC, key=NEW_KEY)
+    at_old.recorded |= {"restore its own": "", "shutdown -r": ""}
+    at_home.recorded["read the boot identity"] = "the next boot\n"
+    network, person = Network({OLD: at_old, NEW: at_home}), Person(does=False)
+    m, _ = migration(tmp_path, network=network, person=person)
+    m.policy = replace(m.policy, reboot_timeout=60.0)
+    undo_cutover.move_new_away(m, UNDO)
+    assert person.asked == []
+    changed = [text for text in at_old.displays if text.startswith(("restore", "shutdown", "read the boot"))]
+    assert changed == [RESTORED, "read the boot identity", m.new.host.commands.reboot]
+    assert m.new.host.address == NEW
+    assert network.open_at == [NEW]
+    assert m.new.connected
+    assert set(m.expected_keys[place_key("tscm-new", NEW)]) == {OLD_KEY, NEW_KEY}
+
+
+def test_a_new_appliance_that_never_moved_is_not_restarted(tmp_path: Path) -> None:
+    at_home, person = shell(mac=NEW_MAC), Person(does=False)
+    at_home.recorded["restore its own"] = ""
+    m, _ = migration(tmp_path, network=Network({NEW: at_home}), person=person)
+    undo_cutover.move_new_away(m, UNDO)
+    assert person.asked == []
+    assert at_home.displays[-1] == RESTORED
+
+
+@posix_only
+@pytest.mark.parametrize(("hook", "text"), [("echo $TSCM_ROLE is off", "new is off"), (":", "the hook `offline` suc")])
+def test_the_hook_switches_a_new_appliance_off_that_cannot_be_restored(tmp_path: Path, hook: str, text: str) -> None:
+    at_old, person = shell(mac=NEW_MAC), Person(does=False)
+    at_old.recorded["restore its own"] = not_restored
+    m, events = migration(tmp_path, network=Network({OLD: at_old}), person=person, hooks=Hooks(offline=hook))
+    undo_cutover.move_new_away(m, UNDO)
+    assert person.asked == []
+    warning, output = said(events)
+    assert "could not be restored" in warning
+    assert warning.endswith("it has to be switched off instead")
+    assert output.startswith(text)
+
+
+def test_a_new_appliance_with_its_own_host_key_keeps_its_connection(tmp_path: Path) -> None:
+    at_home = shell(mac=NEW_MAC, key=NEW_KEY)
+    at_home.recorded["restore its own"] = ""
+    network = Network({NEW: at_home})
+    m, _ = migration(tmp_path, network=network)
+    undo_cutover.restore_new(m, UNDO)
+    assert at_home.displays[-1] == RESTORED
+    assert network.open_at == [NEW]
+
+
+def test_sshd_is_reloaded_to_show_the_own_host_key_of_the_new_appliance(tmp_path: Path) -> None:
+    def reload() -> str:
+        network.at[NEW] = shell(mac=NEW_MAC, key=NEW_KEY)
+        return ""
+
+    at_home = shell(mac=NEW_MAC, key=OLD_KEY)
+    at_home.recorded |= {"restore its own": "", "reload sshd": reload}
+    network = Network({NEW: at_home})
+    m, _ = migration(tmp_path, network=network)
+    undo_cutover.restore_new(m, UNDO)
+    assert at_home.displays[-2:] == [RESTORED, "reload sshd"]
+    assert m.new.connected
+    assert m.new.shell.server_fingerprint() == NEW_KEY
+    assert m.expected_keys[place_key("tscm-new", NEW)] == (NEW_KEY,)
+
+
+def test_settings_are_restored_on_the_new_appliance_alone(tmp_path: Path) -> None:
+    stranger = shell(mac=OTHER_MAC, key=NEW_KEY)
+    stranger.recorded["restore its own"] = ""
+    m, _ = migration(tmp_path, network=Network({NEW: stranger}))
+    with pytest.raises(NotReachableAgain):
+        undo_cutover.restore_new(m, UNDO)
+    assert RESTORED not in stranger.displays
+
+
+def test_the_proof_leaves_no_connection_to_the_old_address(tmp_path: Path) -> None:
+    network = Network({OLD: shell(mac=NEW_MAC)})
+    m, _ = migration(tmp_path, network=network)
+    with pytest.raises(AddressConflict) as raised:
+        undo_cutover.prove_address_free(m, UNDO)
+    assert raised.value.address == OLD
+    assert network.open_at == []
+
+
+def test_the_proof_is_asked_for_over_one_connection_and_the_last_answers_have_time_to_cease(tmp_path: Path) -> None:
+    answers = iter(["asked arp\narp\n"])
+    network = Network({NEW: shell(mac=NEW_MAC, answers=lambda: next(answers, "asked arp\n"))})
+    m, events = migration(tmp_path, network=network)
+    m.new.emit = events.append
+    undo_cutover.prove_address_free(m, UNDO)
+    assert [address for address, _ in network.dialled] == [OLD, NEW]
+    assert [15.0 <= event.limit <= 45.0 for event in events if isinstance(event, Waiting)] == [True]
+
+
+def test_only_the_new_appliance_is_asked_for_the_proof(tmp_path: Path) -> None:
+    at_new = shell(mac=OLD_MAC)
+    m, _ = migration(tmp_path, network=Network({NEW: at_new}))
+    undo_cutover.prove_address_free(m, UNDO)
+    assert [text for text in at_new.displays if "probe" in text] == []
+
+
+def test_a_host_that_refuses_connections_has_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: Any, **__: Any) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("socket.create_connection", refuses)
+    network = Network()
+    m, _ = migration(tmp_path, network=network)
+    m.old.moved(replace(m.old.host, address="192.0.2.43"))
+    with pytest.raises(AddressConflict, match="a host is there that refuses connections"):
+        undo_cutover.prove_address_free(m, UNDO)
+    network.at["192.0.2.43"] = shell(mac=OLD_MAC)  # a login that succeeds counts for more
+    undo_cutover.prove_address_free(m, UNDO)
+
+
+def test_a_host_that_nothing_identifies_is_not_accepted_as_the_old_appliance(tmp_path: Path) -> None:
+    m, _ = migration(tmp_path, network=Network({OLD: shell()}))
+    m.journal.write("step-started", step="restore")
+    with pytest.raises(AddressConflict, match="the host that answers is unidentified: no MAC address"):
+        undo_cutover.return_old(m, UNDO)
+
+
+@posix_only
+@pytest.mark.parametrize(("hook", "text"), [("echo $TSCM_ROLE is on", "old is on"), (":", "the hook `online` suc")])
+def test_what_the_hook_prints_is_shown(tmp_path: Path, hook: str, text: str) -> None:
+    m, events = migration(tmp_path, network=Network({OLD: shell(mac=OLD_MAC)}), hooks=Hooks(online=hook))
+    undo_cutover.return_old(m, UNDO)
+    assert [line.startswith(text) for line in said(events)] == [True]
+
+
+@pytest.mark.parametrize(("undo", "more"), [(UNDO, 0.0), (ISOLATED, 700.0)])
+def test_the_old_appliance_is_awaited_until_its_timer_has_returned_it(
+    tmp_path: Path, undo: dict[str, Any], more: float
+) -> None:
+    network, limits = Network(), list[float]()
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Waiting):
+            limits.append(event.limit)
+            network.at[OLD] = shell(mac=OLD_MAC)
+
+    m, _ = migration(tmp_path, network=network)
+    m.emit, m.policy = emit, replace(m.policy, reboot_timeout=60.0, revert_after=700.0)
+    undo_cutover.return_old(m, undo)
+    assert limits == [60.0 + more]
+    assert network.open_at == [OLD]
+    assert [address for address, _ in network.dialled].count(OLD) == 2, (
+        "once without an answer, then one connection for all"
+    )
+
+
+class Clock:
+    """A clock that only sleeping moves; `after`: what happens after so many sleeps."""
+
+    def __init__(self, after: dict[int, Callable[[], None]] | None = None) -> None:
+        self.now, self.slept, self._after = 0.0, list[float](), after or {}
+
+    def monotonic(self) -> float:
+        self.now += 0.001  # so that a loop without a sleep ends, too
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept.append(seconds)
+        self._after.get(len(self.slept), lambda: None)()
+
+
+def isolated(root: Path, **changes: Any) -> tuple[Migration, list[Event], Network, LocalShell, LocalShell]:
+    """The old appliance is isolated; its timer answers at CHANNEL.old once it is put into the network."""
+    new, timer = shell(mac=NEW_MAC, key=NEW_KEY), shell()
+    new.recorded |= {"take the channel": "", "let the channel go": ""}
+    timer.recorded["command for the timer"] = ""
+    network = Network({OLD: shell(mac=OLD_MAC), NEW: new})
+    m, events = migration(root, network=network, person=Person(does=False), **changes)
+    return m, events, network, new, timer
+
+
+def test_the_timer_returns_the_old_appliance(tmp_path: Path) -> None:
+    m, events, network, new, timer = isolated(tmp_path)
+    network.at[CHANNEL.old] = timer
+    undo_cutover.return_old(m, ISOLATED)
+    assert timer.displays == ["command for the timer: return"]
+    assert new.displays == ["take the channel of the isolated appliance", "let the channel go"]
+    assert said(events) == []
+    assert CHANNEL.old not in network.open_at
+    assert m.expected_keys[place_key("tscm-old", CHANNEL.old)] == (OLD_KEY,)
+    assert m.old.connected
+
+
+def test_a_timer_that_accepts_no_command_is_waited_for(tmp_path: Path) -> None:
+    m, events, network, new, timer = isolated(tmp_path)
+    timer.recorded["command for the timer"] = lost
+    network.at[CHANNEL.old] = timer
+    undo_cutover.return_old(m, ISOLATED)
+    reason, waits = said(events)
+    assert "the connection was closed" in reason
+    assert waits == "tscm-old does not answer; waiting for its timer"
+    assert CHANNEL.old not in network.open_at
+    assert new.displays[-1] == "let the channel go"
+
+
+@posix_only
+def test_a_timer_that_does_not_answer_is_asked_again_after_the_hook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m, events, network, _, timer = isolated(tmp_path, hooks=Hooks(online="echo switched on"))
+    clock = Clock({3: lambda: network.at.update({CHANNEL.old: timer})})
+    monkeypatch.setattr(undo_cutover, "time", clock)
+    undo_cutover.return_old(m, ISOLATED)
+    assert timer.displays == ["command for the timer: return"]
+    assert [0.5 <= pause <= 1.5 for pause in clock.slept] == [True, True, True]
+    assert len(said(events)) == 2, "why the first try failed, and what the hook printed; the later tries are silent"
+    assert said(events)[1] == "switched on"
+
+
+@posix_only
+def test_a_timer_that_never_answers_is_given_the_time_of_a_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m, events, _, _, _ = isolated(tmp_path, hooks=Hooks(online=":"))
+    clock = Clock()
+    monkeypatch.setattr(undo_cutover, "time", clock)
+    undo_cutover.return_old(m, ISOLATED)
+    assert 60.0 <= sum(clock.slept) <= 120.0
+    assert said(events)[-1] == "tscm-old does not answer; waiting for its timer"
