@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from tscm_migrate.errors import Exit, UsageError, WindowClosed
+from tscm_migrate.events import Event, Waiting
 from tscm_migrate.migration.window import Clock, Window, of_options, wait, zone_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -65,24 +69,108 @@ def test_only_a_downtime_that_ends_inside_the_window_may_begin() -> None:
     Window().require(at(26, 22), 1e9, BERLIN)
 
 
-def test_waiting_ends_at_the_time_and_tells_what_is_left() -> None:
-    now = NOW
-    told = []
+class Ticking:
+    """A clock that moves only while somebody sleeps."""
 
-    def sleep(seconds: float) -> None:
-        nonlocal now
-        now += timedelta(seconds=seconds)
+    def __init__(self) -> None:
+        self.now = NOW
+        self.slept: list[float] = []
 
-    wait(NOW + timedelta(seconds=95), "the window", told.append, Clock(lambda: now, sleep))
-    assert now == NOW + timedelta(seconds=95)
-    assert len(told) > 35
-    assert all(event.limit == 95 for event in told)
-    wait(None, "nothing", told.append, Clock(lambda: now, sleep))
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += timedelta(seconds=seconds)
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.now, self.sleep)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "slept"),
+    [(80.0, [10.0, 10.0, *[1.0] * 60]), (60.5, [10.0, *[1.0] * 50, 0.5]), (2.5, [1.0, 1.0, 0.5]), (0.0, []), (-5.0, [])],
+)  # fmt: skip
+def test_waiting_ends_at_the_time_and_tells_what_is_left(seconds: float, slept: list[float]) -> None:
+    ticking = Ticking()
+    told: list[Waiting] = []
+
+    def emit(event: Event) -> None:
+        assert isinstance(event, Waiting)
+        assert len(told) < 100, "it does not end"
+        told.append(event)
+
+    wait(NOW + timedelta(seconds=seconds), "the window", emit, ticking.clock())
+    assert ticking.slept == slept
+    assert [event.elapsed for event in told] == [sum(slept[:number]) for number in range(len(slept))]
+    assert {(event.what, event.limit) for event in told} <= {("the window", seconds)}
+
+
+def test_without_a_time_nothing_is_waited_for() -> None:
+    ticking = Ticking()
+    told: list[Event] = []
+    wait(None, "nothing", told.append, ticking.clock())
+    assert (told, ticking.slept) == ([], [])
+
+
+def test_a_time_of_day_may_have_seconds_and_the_present_minute_means_tomorrow() -> None:
+    assert of_options("22:00:30", None, BERLIN, NOW).opens == at(26, 22) + timedelta(seconds=30)
+    assert of_options("19:00", None, BERLIN, NOW).opens == at(27, 19)
+
+
+@pytest.mark.parametrize(
+    ("opens", "closes"), [("2026-11-28 22:00", "2026-11-28 22:00"), (None, "2026-11-26 19:00")]
+)  # fmt: skip
+def test_a_window_without_any_time_in_it_is_refused(opens: str | None, closes: str) -> None:
+    with pytest.raises(UsageError, match="closes before it opens"):
+        of_options(opens, closes, BERLIN, NOW)
+
+
+def test_a_window_opens_within_a_week() -> None:
+    in_a_week = datetime(2026, 12, 3, 19, tzinfo=BERLIN)
+    assert of_options("2026-12-03 19:00", None, BERLIN, NOW).opens == in_a_week
+    assert of_options(None, "2026-12-31 19:00", BERLIN, NOW).opens is None
+    with pytest.raises(UsageError, match="more than 7 days"):
+        of_options("2026-12-03 19:01", None, BERLIN, NOW)
+
+
+@pytest.mark.parametrize(
+    ("now", "left"), [(at(26, 22, 58), "2 min"), (at(26, 23), "0 s"), (at(26, 23, 30), "0 s")]
+)  # fmt: skip
+def test_a_refusal_says_how_much_of_the_window_is_left(now: datetime, left: str) -> None:
+    with pytest.raises(WindowClosed) as error:
+        Window(None, at(26, 23)).require(now, 150.0, BERLIN)
+    assert "the estimated downtime is 2 min 30 s" in error.value.message()
+    assert f"the window closes in {left} (at 2026-11-26 23:00 Europe/Berlin)" in error.value.message()
+
+
+@pytest.mark.parametrize("name", ["Asia/Kathmandu", ":Asia/Kathmandu"])
+def test_the_workstations_zone_is_that_of_its_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", name)
+    assert str(zone_of("")) == "Asia/Kathmandu"
+    assert str(zone_of("Europe/Berlin")) == "Europe/Berlin"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not take its zone from the environment")
+def test_a_workstations_zone_that_has_no_name_is_its_present_offset() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "SITE-5:45")  # POSIX: 5 h 45 min to the east
+        time.tzset()
+        own = zone_of("")
+    time.tzset()
+    assert NOW.astimezone(own).utcoffset() == timedelta(hours=5, minutes=45)
+
+
+@pytest.mark.skipif(not Path("/etc/localtime").is_symlink(), reason="the system does not tell its zone's name")
+def test_the_workstations_zone_has_the_name_that_the_system_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TZ", raising=False)
+    own = zone_of("")
+    assert isinstance(own, ZoneInfo), "a fixed offset is wrong after the next clock change"
+    assert Path("/etc/localtime").resolve().as_posix().endswith(f"/zoneinfo/{own.key}")
 
 
 def test_both_zones_are_shown() -> None:
-    text = Window(at(26, 22), None).text(BERLIN)
-    assert "2026-11-26 22:00 Europe/Berlin" in text
-    assert "on this workstation" in text
+    text = Window(at(26, 22), at(27, 1)).text(BERLIN)
+    assert text.startswith("from 2026-11-26 22:00 until 2026-11-27 01:00 Europe/Berlin (from ")
+    assert text.endswith(" on this workstation)")
+    assert Window(at(26, 22), None).text(BERLIN).startswith("from 2026-11-26 22:00 Europe/Berlin (from ")
+    assert Window().text(BERLIN) == "any time"
     with pytest.raises(UsageError, match="not a known time zone"):
         zone_of("Europe/Atlantis")

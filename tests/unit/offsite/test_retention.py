@@ -1,49 +1,18 @@
+"""Retention: what each rule keeps and why, and that no archive with a chosen date displaces a good copy."""
+
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import find, given, settings
-from hypothesis import strategies as st
 
 from tscm_migrate.errors import TimeZoneMissing
 from tscm_migrate.offsite.retention import Aged, RetentionPolicy, Verdict, _unfair, in_order, retain
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOTHING = RetentionPolicy(last=0, daily=0, weekly=0, monthly=0, yearly=0, within=timedelta(0))
-ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"]
-
-times = st.integers(0, 3 * 366 * 24 * 60).map(
-    lambda minutes: datetime(2023, 6, 1, tzinfo=UTC) + timedelta(minutes=minutes)
-)
-copies = st.lists(
-    st.builds(
-        Aged,
-        host=st.sampled_from(["a", "b"]),
-        id=st.uuids().map(str),
-        taken_at=times,
-        verified=st.booleans(),
-        tags=st.sampled_from([(), ("keep",), ("other",)]),
-    ),
-    max_size=40,
-)
-policies = st.builds(
-    RetentionPolicy,
-    last=st.integers(0, 5),
-    daily=st.integers(0, 10),
-    weekly=st.integers(0, 6),
-    monthly=st.integers(0, 6),
-    yearly=st.integers(0, 3),
-    within=st.timedeltas(timedelta(0), timedelta(days=20)),
-    unverified_for=st.timedeltas(timedelta(0), timedelta(days=40)),
-    zone=st.sampled_from(ZONES).map(ZoneInfo),
-)
 
 
 def aged(when: datetime, **more: object) -> Aged:
@@ -52,111 +21,6 @@ def aged(when: datetime, **more: object) -> Aged:
 
 def kept(verdicts: list[Verdict]) -> list[Aged]:
     return [verdict.copy for verdict in verdicts if verdict.keep]
-
-
-@given(copies, policies, times)
-def test_every_copy_gets_one_verdict_with_reasons(given_: list[Aged], policy: RetentionPolicy, now: datetime) -> None:
-    verdicts = retain(given_, policy, now)
-    assert sorted(v.copy.id for v in verdicts) == sorted(c.id for c in given_)
-    assert all(v.reasons for v in verdicts)
-    assert all(len(v.reasons) == 1 for v in verdicts if not v.keep)
-
-
-@given(copies, policies, times)
-def test_the_newest_verified_copy_of_each_host_stays(
-    given_: list[Aged], policy: RetentionPolicy, now: datetime
-) -> None:
-    stays = kept(retain(given_, policy, now))
-    for host in ("a", "b"):
-        past = [c for c in given_ if c.host == host and c.verified and c.taken_at <= now]
-        if past:
-            newest = max(c.taken_at for c in past)
-            assert any(c.host == host and c.verified and c.taken_at == newest for c in stays)
-
-
-@given(copies, policies, times)
-def test_future_protected_and_last_hope_copies_stay(given_: list[Aged], policy: RetentionPolicy, now: datetime) -> None:
-    gone = [v.copy for v in retain(given_, policy, now) if not v.keep]
-    for copy in gone:
-        assert copy.taken_at <= now
-        assert "keep" not in copy.tags
-        newer = [c for c in given_ if c.host == copy.host and c.verified and copy.taken_at <= c.taken_at <= now]
-        assert newer, "nothing goes unless a verified one as new stays"
-
-
-CASES: dict[str, Callable[[tuple[list[Aged], RetentionPolicy, datetime]], bool]] = {
-    "a copy goes": lambda case: len(kept(retain(*case))) < len(case[0]),
-    "a copy is dated later": lambda case: any(copy.taken_at > case[2] for copy in case[0]),
-    "a copy has the tag": lambda case: any("keep" in copy.tags for copy in case[0]),
-    "a verified copy is past": lambda case: any(copy.verified and copy.taken_at <= case[2] for copy in case[0]),
-    "one is not verified": lambda case: len({copy.verified for copy in case[0]}) == 2,
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_the_generated_copies_meet_the_case_that_a_property_is_about(case: str) -> None:
-    assert find(st.tuples(copies, policies, times), CASES[case])
-
-
-@given(copies, policies, times)
-def test_unverified_copies_change_nothing_for_the_others(
-    given_: list[Aged], policy: RetentionPolicy, now: datetime
-) -> None:
-    with_them = {v.copy.id: v.keep for v in retain(given_, policy, now) if v.copy.verified}
-    without = {v.copy.id: v.keep for v in retain([c for c in given_ if c.verified], policy, now)}
-    assert with_them == without
-
-
-@given(copies, policies, times)
-def test_order_does_not_matter_and_a_second_prune_deletes_nothing(
-    given_: list[Aged], policy: RetentionPolicy, now: datetime
-) -> None:
-    first = retain(given_, policy, now)
-    assert first == retain(given_[::-1], policy, now)
-    stays = kept(first)
-    again = retain(stays, policy, now)
-    assert all(v.keep for v in again)
-
-
-@given(copies, policies, times, st.sampled_from(["last", "daily", "weekly", "monthly", "yearly"]))
-def test_a_more_generous_policy_keeps_at_least_as_much(
-    given_: list[Aged], policy: RetentionPolicy, now: datetime, name: str
-) -> None:
-    less = {c.id for c in kept(retain(given_, policy, now))}
-    more = {c.id for c in kept(retain(given_, replace(policy, **{name: getattr(policy, name) + 2}), now))}
-    assert less <= more
-
-
-@given(copies, policies, times, st.sampled_from(ZONES))
-def test_the_zone_in_which_a_time_is_written_does_not_matter(
-    given_: list[Aged], policy: RetentionPolicy, now: datetime, zone: str
-) -> None:
-    moved = [replace(c, taken_at=c.taken_at.astimezone(ZoneInfo(zone))) for c in given_]
-    keeps = [v.keep for v in retain(given_, policy, now)]
-    assert keeps == [v.keep for v in retain(moved, policy, now.astimezone(ZoneInfo(zone)))]
-
-
-@pytest.mark.slow
-@settings(max_examples=12, deadline=None)
-@given(st.sampled_from(ZONES), st.integers(0, 23), st.sampled_from([6, 12, 24, 36]))
-def test_three_years_day_by_day(zone: str, hour: int, every: int) -> None:
-    """Prune after every backup for three years (a leap day and six changes of the clock among them)."""
-    policy = RetentionPolicy(last=2, daily=7, weekly=4, monthly=6, yearly=3, within=timedelta(0), zone=ZoneInfo(zone))
-    stays: list[Aged] = []
-    now = datetime(2023, 6, 1, hour, tzinfo=UTC)
-    seen_days: set[object] = set()
-    while now < datetime(2026, 6, 1, tzinfo=UTC):
-        stays.append(aged(now))
-        stays = kept(retain(stays, policy, now))
-        seen_days.add(now.astimezone(policy.zone).date())
-        days = sorted(seen_days)[-7:]
-        have = {c.taken_at.astimezone(policy.zone).date() for c in stays}
-        assert set(days) <= have, "each of the last 7 days with a backup still has one"
-        assert len(stays) <= 2 + 7 + 4 + 6 + 3
-        now += timedelta(hours=every)
-    months = {(c.taken_at.astimezone(policy.zone).year, c.taken_at.astimezone(policy.zone).month) for c in stays}
-    assert len(months) >= 6
-    assert {c.taken_at.astimezone(policy.zone).year for c in stays} >= {2024, 2025, 2026}
 
 
 def test_a_day_is_the_zone_s_day() -> None:
@@ -217,11 +81,11 @@ def test_copies_younger_than_within_stay_however_many_there_are() -> None:
 
 def test_a_copy_that_was_pulled_within_stays_however_old_its_name_is() -> None:
     newest = aged(NOW - timedelta(days=1))
-    old = [aged(NOW - timedelta(days=90), arrived=NOW - timedelta(hours=hours)) for hours in (1, 47, 48)]
+    old = [aged(NOW - timedelta(days=90), arrived=NOW - timedelta(hours=hours)) for hours in (1, 2, 47, 48)]
     old = [replace(copy, id=str(number)) for number, copy in enumerate(old)]
     policy = replace(NOTHING, within=timedelta(hours=48))
     verdicts = {v.copy.id: v for v in retain([newest, *old], policy, NOW)}
-    assert [verdicts[str(number)].keep for number in range(3)] == [True, True, False]
+    assert [verdicts[str(number)].keep for number in range(4)] == [True, True, True, False]
     assert "pulled within" in verdicts["1"].reasons
 
 
@@ -251,48 +115,6 @@ def test_fixed_offsets_are_fine() -> None:
 
 
 # ---------------------------------------------------------------- an appliance that names its archives as it likes
-
-arrivals = st.integers(-3 * 24 * 60, 400 * 24 * 60).map(lambda minutes: timedelta(minutes=minutes))
-pulled = st.lists(
-    st.builds(
-        lambda id_, when, late, verified: Aged("a", str(id_), when, verified, (), when + late),
-        st.uuids(), times, arrivals, st.booleans(),
-    ),
-    max_size=30,
-)  # fmt: skip
-
-
-@given(pulled, policies, times)
-def test_with_times_of_arrival_a_second_prune_deletes_nothing(
-    given_: list[Aged], policy: RetentionPolicy, now: datetime
-) -> None:
-    first = retain(given_, policy, now)
-    assert first == retain(given_[::-1], policy, now)
-    assert all(verdict.keep for verdict in retain(kept(first), policy, now))
-
-
-@given(pulled, policies, times, st.lists(times, max_size=60))
-def test_what_arrives_late_with_an_early_date_displaces_nothing(
-    given_: list[Aged], policy: RetentionPolicy, now: datetime, dates: list[datetime]
-) -> None:
-    arrived = max([now, *(copy.known_at for copy in given_)]) + timedelta(hours=1)
-    before = {copy.id for copy in kept(retain(given_, policy, arrived))}
-    poison = [Aged("a", f"p{n}", date, arrived=arrived, behind=True) for n, date in enumerate(dates)]
-    after = {copy.id for copy in kept(retain([*given_, *poison], policy, arrived))}
-    assert before <= after
-
-
-@given(pulled)
-def test_the_quick_search_finds_the_copies_that_another_may_not_displace(given_: list[Aged]) -> None:
-    ordered = in_order(given_)
-    unfair = _unfair(ordered)
-    for copy in ordered:
-        assert unfair(copy) == any(not other.may_displace(copy) for other in ordered)
-
-
-@pytest.mark.parametrize("answer", [True, False])
-def test_the_generated_arrivals_meet_both_answers(*, answer: bool) -> None:
-    assert find(pulled, lambda one: any(_unfair(in_order(one))(copy) == answer for copy in one))
 
 
 def daily(count: int) -> list[Aged]:
@@ -344,3 +166,144 @@ def test_backups_of_a_clock_that_was_set_back_stay_for_a_while() -> None:
     fresh = Aged("a", "fresh", datetime(2020, 1, 1, tzinfo=UTC), arrived=NOW - timedelta(hours=1))
     policy = replace(NOTHING, last=1, daily=5)
     assert "fresh" in {copy.id for copy in kept(retain([*good, fresh], policy, NOW))}
+
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def told(copies: list[Aged], policy: RetentionPolicy, now: datetime = NOW) -> dict[str, tuple[str, ...]]:
+    """Return the reasons of each copy; a copy that goes has "gone" before them."""
+    return {v.copy.id: v.reasons if v.keep else ("gone", *v.reasons) for v in retain(copies, policy, now)}
+
+
+def at(id_: str, taken: datetime, arrived: datetime | None = None, **more: object) -> Aged:
+    return Aged("a", id_, taken, arrived=arrived, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("ahead", "future"), [(15 * HOUR, False), (15 * HOUR + timedelta(seconds=1), True)])
+def test_a_date_is_in_the_future_once_no_zone_can_explain_it(ahead: timedelta, *, future: bool) -> None:
+    copy = at("x", NOW - DAY + ahead, NOW - DAY)
+    assert copy.future == future
+    verdicts = told([copy, at("good", NOW - 2 * DAY)], replace(NOTHING, last=1))
+    assert ("newest verified" in verdicts["x"]) == (not future)
+    assert ("newest verified" in verdicts["good"]) == future
+
+
+GOOD = at("good", NOW - 5 * DAY, NOW - 4 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("other", "may"),
+    [
+        (replace(GOOD, behind=True), True),  # it arrived at the same time
+        (at("first", NOW - 9 * DAY, NOW - 5 * DAY), True),
+        (at("later", NOW - 3 * DAY, NOW - 3 * DAY), True),
+        (at("later, behind", NOW - 3 * DAY, NOW - 2 * DAY, behind=True), False),
+        (at("as the other arrived", NOW - 4 * DAY, NOW - 3 * DAY), False),
+        (at("before the other arrived", NOW - 4 * DAY - HOUR, NOW - 3 * DAY), False),
+        (at("without a time of arrival", NOW - 3 * DAY), True),
+    ],
+)
+def test_which_copies_may_displace_another(other: Aged, *, may: bool) -> None:
+    assert other.may_displace(GOOD) == may
+    assert GOOD.may_displace(GOOD)
+
+
+def test_a_copy_is_behind_those_that_arrived_before_it_with_a_later_date() -> None:
+    copies = [
+        at("first", NOW - 5 * DAY, NOW - 5 * DAY),
+        at("together", NOW - 6 * DAY, NOW - 5 * DAY),
+        at("same date", NOW - 5 * DAY, NOW - 4 * DAY),
+        at("earlier date", NOW - 5 * DAY - HOUR, NOW - 3 * DAY),
+        at("told before", NOW - 3 * DAY, NOW - 3 * DAY + HOUR, behind=True),
+        Aged("b", "other host", NOW - 9 * DAY, arrived=NOW - 2 * DAY),
+    ]
+    behind = {copy.id: copy.behind for copy in in_order(copies[::-1])}
+    assert {id_ for id_, yes in behind.items() if yes} == {"earlier date", "told before"}
+
+
+@pytest.mark.parametrize("more", [{"verified": False}, {"taken_at": NOW + 9 * DAY}])
+def test_no_copy_is_behind_one_that_proves_nothing(more: dict[str, object]) -> None:
+    nothing = replace(at("nothing", NOW - 2 * DAY, NOW - 5 * DAY), **{"taken_at": NOW - 5 * DAY + HOUR, **more})  # type: ignore[arg-type]
+    good = at("good", NOW - 5 * DAY, NOW - 4 * DAY)
+    assert not any(copy.behind for copy in in_order([nothing, good]))
+
+
+def test_the_default_policy_keeps_what_the_manual_says() -> None:
+    copies = [aged(NOW - HOUR - n * DAY) for n in range(5 * 366)]
+    reasons = [
+        reason for verdict in retain(copies, RetentionPolicy(), NOW) if verdict.keep for reason in verdict.reasons
+    ]
+    counted = {name: sum(reason.startswith(name) for reason in reasons) for name in ("newest", "last", "daily", "weekly", "monthly", "yearly", "within")}  # fmt: skip
+    assert counted == {"newest": 1, "last": 2, "daily": 7, "weekly": 5, "monthly": 12, "yearly": 3, "within": 2}
+    unverified = [aged(NOW - n * DAY, verified=False) for n in (30, 31)]
+    assert [v.keep for v in retain([copies[0], *unverified], RetentionPolicy(), NOW)] == [True, True, False]
+
+
+def test_each_host_is_decided_alone_and_listed_newest_first() -> None:
+    copies = [Aged(host, f"{n}", NOW - n * DAY) for n in (2, 1) for host in ("b", "a")]
+    verdicts = retain(copies, NOTHING, NOW)
+    assert [(v.copy.host, v.copy.id, v.keep) for v in verdicts] == [
+        ("a", "1", True), ("a", "2", False), ("b", "1", True), ("b", "2", False)
+    ]  # fmt: skip
+
+
+def test_a_copy_of_this_moment_counts_and_one_of_a_second_later_does_not() -> None:
+    now, later = at("now", NOW), at("later", NOW + timedelta(seconds=1))
+    assert told([now, later, at("old", NOW - DAY)], NOTHING) == {
+        "later": ("future",), "now": ("newest verified", "within"), "old": ("gone", "no place left")
+    }  # fmt: skip
+
+
+def test_what_was_pulled_last_stays_whatever_its_date() -> None:
+    copies = [at("newest", NOW - 5 * DAY, NOW - 5 * DAY), at("old", NOW - 9 * DAY, NOW - 3 * DAY), at("gone", NOW - 8 * DAY, NOW - 8 * DAY)]  # fmt: skip
+    assert told(in_order(copies), NOTHING) == {
+        "newest": ("newest verified",), "old": ("pulled last",), "gone": ("gone", "no place left")
+    }  # fmt: skip
+    assert told(in_order(copies), replace(NOTHING, last=2))["gone"] == ("last 2",)
+
+
+def test_a_copy_that_was_displaced_unfairly_keeps_its_place_and_its_reason() -> None:
+    """The one in its place is dated after it, but before it arrived, and came later."""
+    good = at("good", NOW - 9 * DAY, NOW - 9 * DAY + 2 * HOUR)
+    bad = at("bad", NOW - 9 * DAY + HOUR, NOW - 5 * DAY)
+    assert told([good, bad], NOTHING) == {"bad": ("newest verified",), "good": ("newest verified",)}
+    tagged = replace(good, tags=("keep", "other"))
+    assert told([tagged, bad], NOTHING)["good"] == ("tag keep",)
+
+
+@pytest.mark.parametrize("between", [0, 1, 2, 3])
+def test_an_unfair_copy_is_found_behind_any_number_of_fair_ones(between: int) -> None:
+    good = at("good", NOW - 20 * DAY, NOW - 20 * DAY + 2 * HOUR)
+    fair = [at(f"fair {n}", NOW - n * DAY, NOW - n * DAY) for n in range(10, 10 - between, -1)]
+    bad = at("bad", NOW - 20 * DAY + HOUR, NOW - 5 * DAY)
+    verdicts = told([good, *fair, bad], replace(NOTHING, last=between + 1))
+    assert verdicts["good"] == (f"last {between + 1}" if between else "newest verified",)
+    unfair = _unfair([*fair, bad, good])
+    assert unfair(good)
+    assert not unfair(bad)
+    assert not any(map(_unfair([good, *fair]), [good, *fair]))
+
+
+@pytest.mark.parametrize(
+    "other", [at("as it arrived", GOOD.arrived or NOW, NOW), at("behind", NOW - DAY, NOW - DAY, behind=True)]
+)
+def test_the_search_agrees_about_the_limits(other: Aged) -> None:
+    unfair = _unfair([GOOD, other])
+    assert unfair(GOOD)
+    assert not unfair(other)
+
+
+def test_why_a_copy_without_verification_stays_or_goes() -> None:
+    good, policy = at("good", NOW - 10 * DAY), replace(NOTHING, unverified_for=timedelta(days=20))
+    ages = {"newer": 9, "as old": 10, "twenty days": 20, "older": 21}
+    copies = [at(id_, NOW - days * DAY, verified=False) for id_, days in ages.items()]
+    assert told([good, *copies], policy) == {
+        "newer": ("unverified, and none newer is verified",),
+        "good": ("newest verified",),
+        "as old": ("unverified",),
+        "twenty days": ("unverified",),
+        "older": ("gone", "never verified, and a newer one is"),
+    }
+    assert set(told(copies, policy).values()) == {("unverified, and none newer is verified",)}
