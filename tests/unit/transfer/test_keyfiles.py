@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ TAG = f"{keyfiles.MARK}-0a1b2c3d"
 
 
 def sh(script: str, home: Path) -> subprocess.CompletedProcess[str]:
-    env = {"HOME": str(home), "PATH": os.environ["PATH"]}
+    env = {"HOME": str(home), "PATH": f"{home / 'bin'}:{os.environ['PATH']}"}
     return subprocess.run(["sh", "-c", script], env=env, capture_output=True, text=True, timeout=100, check=False)
 
 
@@ -62,3 +63,86 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path, what: str) -> None:
     else:
         file.symlink_to("/dev/null" if what == "device" else file)
     assert sh(keyfiles.add('command="true" ssh-ed25519 AAAA', TAG), tmp_path).returncode == 1
+
+
+def program(home: Path, name: str, *lines: str) -> None:
+    """Make a program that the scripts find before the system's."""
+    file = home / "bin" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("\n".join(("#!/bin/sh", *lines, "")))
+    file.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("version", "options"),
+    [
+        ("6.6", "no-pty,no-port-forwarding,no-agent-forwarding,no-X11-forwarding,no-user-rc"),
+        ("7.1", "no-pty,no-port-forwarding,no-agent-forwarding,no-X11-forwarding,no-user-rc"),
+        ("7.2", "restrict"),
+        ("7.6", "restrict"),
+        ("7.7", 'restrict,expiry-time="LOCAL"'),
+        ("9.0", 'restrict,expiry-time="LOCAL"'),
+        ("9.1", 'restrict,expiry-time="202311151013Z"'),
+        ("10.0", 'restrict,expiry-time="202311151013Z"'),
+    ],
+)
+def test_a_line_expires_after_twelve_hours_where_sshd_knows_the_option(
+    tmp_path: Path, version: str, options: str
+) -> None:
+    program(tmp_path, "ssh", f"echo OpenSSH_{version}p1 Debian-2, OpenSSL 3.0.19 >&2")
+    now = 1_700_000_000  # 2023-11-14, 22:13 UTC
+    program(tmp_path, "date", f'[ "$*" != +%s ] || exec echo {now}', f'exec {shutil.which("date")} "$@"')
+    env = {"PATH": os.environ["PATH"]}
+    command = ["date", "-d", f"@{now + 12 * 3600}", "+%Y%m%d%H%M"]
+    local = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=True).stdout.strip()
+    done = sh("export TZ=XYZ-5:30; " + keyfiles.add('command="true" ssh-ed25519 AAAA', TAG), tmp_path)
+    assert done.returncode == 0, done.stderr
+    line = (tmp_path / ".ssh/authorized_keys").read_text()
+    assert line == f'{options.replace("LOCAL", local)},command="true" ssh-ed25519 AAAA {TAG}\n'
+
+
+def test_the_state_names_each_file_that_sshd_reads_and_leaves_our_lines_out(tmp_path: Path) -> None:
+    program(tmp_path, "sshd", "echo authorizedkeysfile .ssh/authorized_keys %h/keys/%u none")
+    keys, others = tmp_path / ".ssh/authorized_keys", tmp_path / "keys/admin"
+    for file, text in ((keys, KEYS.decode()), (others, f"restrict ssh-ed25519 AAAA {TAG}\n")):
+        file.parent.mkdir()
+        file.write_text(text)
+    aside = tmp_path / "before"
+    before = sh(keyfiles.state(str(tmp_path), "admin", str(aside)), tmp_path).stdout
+    assert aside.read_text() == before, "a later process compares with it"
+    aside.unlink()
+    assert f"{keys}: {keys.resolve()}: " in before
+    assert hashlib.sha256(KEYS).hexdigest() in before
+    assert f"{others}: absent\n" in before, "it has no line but ours"
+    with keys.open("a") as file:
+        file.write(f"restrict ssh-ed25519 AAAA {TAG}\n")
+    assert sh(keyfiles.state(str(tmp_path), "admin", ""), tmp_path).stdout == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".ssh", "bin", "keys"], "nothing was written"
+    for changed in (keys, others):
+        with changed.open("a") as file:
+            file.write("ssh-ed25519 BBBB another\n")
+        after = sh(keyfiles.state(str(tmp_path), "admin", ""), tmp_path).stdout
+        assert after != before
+        before = after
+    keys.chmod(0o666)
+    assert sh(keyfiles.state(str(tmp_path), "admin", ""), tmp_path).stdout != before
+
+
+@pytest.mark.parametrize(
+    ("configured", "found"), [("internal-sftp", True), ("/bin/menu -x", True), ("none", False), ("", False)]
+)
+def test_a_command_that_sshd_forces_is_found_for_this_login_and_address(
+    tmp_path: Path, configured: str, *, found: bool
+) -> None:
+    answer = f"forcecommand {configured}" if configured else "port 22"
+    program(tmp_path, "sshd", f'case "$*" in *user=admin,host=10.0.0.7,addr=10.0.0.7) echo {answer} ;; esac')
+    done = sh(keyfiles.forced("admin", "10.0.0.7") + "echo ran", tmp_path)
+    assert (done.returncode, done.stdout) == ((keyfiles.FORCED, "") if found else (0, "ran\n"))
+    assert sh(keyfiles.forced("other", "10.0.0.7") + "echo ran", tmp_path).stdout == "ran\n"
+
+
+@pytest.mark.parametrize("asked", ["rsync --server", ""])
+def test_a_login_whose_own_command_was_replaced_is_found(tmp_path: Path, asked: str) -> None:
+    assert sh(keyfiles.OVERRIDDEN + "echo ran", tmp_path).stdout == "ran\n"
+    done = sh(f"export SSH_ORIGINAL_COMMAND='{asked}'; {keyfiles.OVERRIDDEN}echo ran", tmp_path)
+    assert (done.returncode, done.stdout) == (keyfiles.FORCED, "")
