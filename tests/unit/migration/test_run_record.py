@@ -224,3 +224,76 @@ def test_what_cannot_be_listed_is_said_and_what_cannot_be_seen_is_listed(
 def test_a_run_that_is_not_there_is_a_usage_error_also_without_any_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no run"):
         j.read(RUN, tmp_path)
+
+
+def test_times_are_rounded_to_milliseconds() -> None:
+    ended = ("01:00", "run-ended", {"outcome": "done", "seconds": 7.12345})
+    assert record_of(started(), ended).total_seconds == 7.123
+
+
+def test_the_first_line_has_format_one(tmp_path: Path) -> None:
+    assert b'"data": {"format": 1,' in made(tmp_path).path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [(OSError(errno.EACCES, "Permission denied"), "Permission denied"), (OSError("the share is away"), "the share is away")],
+    ids=["with a number", "without one"],
+)  # fmt: skip
+@pytest.mark.parametrize("call", ["mkdir", "open", "read_bytes", "iterdir", "is_file", "write"])
+def test_the_reason_of_the_system_is_told_without_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, error: OSError, why: str
+) -> None:
+    journal = made(tmp_path)
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise error
+
+    another, mkdir = "20240501-040000-3c4d", Path.mkdir
+
+    def refuse_one(self: Path, *words: Any, **more: Any) -> None:
+        return refuse() if self.name == another else mkdir(self, *words, **more)
+
+    calls: dict[str, Any] = {
+        "mkdir": lambda: j.Journal.create(another, tmp_path),
+        "open": lambda: j.Journal.open(RUN, tmp_path),
+        "iterdir": lambda: list(j.runs(tmp_path)),
+        "write": lambda: journal.write("noted", key="k", value=1),
+    }
+    with monkeypatch.context() as patched:
+        if call == "open":  # it was read, and cannot be written
+            raw = journal.path.read_bytes()
+            patched.setattr(Path, "read_bytes", lambda _: raw)
+        patched.setattr(os if call == "write" else Path, call, refuse_one if call == "mkdir" else refuse)
+        with pytest.raises((StateUnreadable, StateUnwritable)) as caught:
+            calls.get(call, lambda: j.read(RUN, tmp_path))()
+    assert isinstance(caught.value, StateUnwritable) == (call in {"mkdir", "open", "write"})
+    assert why in caught.value.message()
+    assert "Errno" not in caught.value.message()
+
+
+def test_no_descriptor_stays_open_after_a_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = j.Journal.create(RUN, tmp_path)
+    opened, closed = list[int](), list[int]()
+    really_open, really_close = os.open, os.close
+
+    def note_open(*words: Any, **more: Any) -> int:
+        opened.append(really_open(*words, **more))
+        return opened[-1]
+
+    def note_close(descriptor: int) -> None:
+        closed.append(descriptor)
+        really_close(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", note_open)
+        patched.setattr(os, "close", note_close)
+        journal.write("run-started", run=RUN, old="tscm-old", new="tscm-new")
+    assert opened == closed
+    assert len(opened) == (1 if os.name == "nt" else 2), "the file, and its folder because the file is new"
+
+
+def test_a_journal_that_is_opened_again_has_the_record_of_its_entries(tmp_path: Path) -> None:
+    record = made(tmp_path).record
+    assert j.Journal.open(RUN, tmp_path).record == record
+    assert record.started == ["one"]
