@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -15,6 +14,9 @@ import shutil
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
+
+if os.name != "nt":
+    import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

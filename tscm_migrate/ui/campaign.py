@@ -128,7 +128,7 @@ class CampaignBoard:
             return
         with self._lock:
             self._now[pair] = redact.outside(text)
-            if sys.stdout is not None and sys.stdout.isatty():
+            if self._live is not None or (sys.stdout is not None and sys.stdout.isatty()):
                 self._draw()
             elif event.get("event") in {"step_started", "run_finished"}:
                 say(f"{pair}: {self._now[pair]}")

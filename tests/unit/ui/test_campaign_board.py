@@ -30,7 +30,7 @@ def test_after_a_change_of_the_width_the_screen_is_cleared_and_nothing_that_was_
 ) -> None:
     screen = Screen()
     monkeypatch.setattr(sys, "stdout", screen)
-    monkeypatch.setattr(rich, "_console", Console(file=screen, force_terminal=True, width=100))
+    monkeypatch.setattr(rich, "_console", Console(file=screen, force_terminal=True, width=100, height=25))
     pair = Pair("tscm-old", "tscm-new")
     plan = CampaignPlan("one", UTC, 1, 60.0, (Wave("canary", (pair,), 1, Window(None, None)),))
     board = CampaignBoard(plan)
