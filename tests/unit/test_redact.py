@@ -334,3 +334,36 @@ def test_an_error_of_a_worker_leaves_it_without_what_only_the_worker_knows(known
         do_pull(Job())  # type: ignore[arg-type]
     assert "horse" not in "".join(traceback.format_exception(error.value))
     assert "horse" not in repr(error.value.args)
+
+
+def test_a_secret_of_six_characters_is_blanked_everywhere_and_a_shorter_one_where_it_stands_alone(
+    known: Redactor,
+) -> None:
+    known.add("Qz9+x7")
+    for form in ("Qz9+x7", "51 7a 39 2b 78 37"):
+        assert redact.clean(f"before {form} after") == f"before {BLANK} after"
+    assert redact.clean("xQz9+x7x") == f"x{BLANK}x"
+    known.add("Qz!x7")
+    assert redact.clean("xQz!x7x") == "xQz!x7x"
+    assert redact.outside("it is Qz!x7") == f"it is {BLANK}"
+
+
+def test_a_value_is_known_as_itself_only(known: Redactor) -> None:
+    known.add("Qz9+x7")
+    assert known.holds("Qz9+x7")
+    assert not known.holds("Qz9+x")
+
+
+def test_text_from_outside_is_limited_and_one_line() -> None:
+    assert redact.outside("x" * 65_536) == "x" * 65_536
+    assert redact.outside("x" * 65_537) == "x" * 65_536 + " …"
+    assert redact.outside("abc", 3) == "abc"
+    assert redact.outside("abcd", 3) == "abc …"
+    assert redact.outside(" a\n\tb\n") == "a b"
+    assert redact.outside("a\nb", lines=True) == "a\nb"
+
+
+def test_data_keeps_its_shape_and_its_texts_become_clean(known: Redactor) -> None:
+    known.add("Qz9+x7")
+    data = {"Qz9+x7": ["a\x1b[1m", ("Qz9+x7", 1, None)], "b": {"c": 2.5, "d": True}}
+    assert redact.tree(data) == {BLANK: ["a", (BLANK, 1, None)], "b": {"c": 2.5, "d": True}}
