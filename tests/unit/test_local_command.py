@@ -95,7 +95,7 @@ def test_one_that_prints_without_end_is_ended(tmp_path: Path, monkeypatch: pytes
 def test_nobody_waits_for_what_a_command_left_running(tmp_path: Path) -> None:
     over = tmp_path / "over"
     child = f"import os, time\nwhile not os.path.exists({str(over)!r}): time.sleep(0.1)"
-    text = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(600)"
+    text = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {child!r}])\n{child}"
     ended: list[operator_command.LocalResult] = []
     thread = threading.Thread(target=lambda: ended.append(operator_command.run(line(tmp_path, text), {}, 0.5)))
     thread.start()
