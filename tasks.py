@@ -19,7 +19,7 @@ PYTHON = f'"{sys.executable}"'
 LOCKS = {"dev": "--group dev", "runtime": "-c requirements/dev.txt", "test": "--group test -c requirements/dev.txt"}
 OLDEST = "--isolated --no-default-groups --group test --extra lab --extra notify --resolution lowest-direct"
 OLDEST_TESTS = "tests/unit tests/ssh tests/contract tests/cli/test_demo.py"
-JOBS = str(min(5 * (os.cpu_count() or 1) // 2, 12))  # as many as try.py: most tests wait for their appliances
+JOBS = str(min(3 * (os.cpu_count() or 1), 12))  # as many as try.py: most tests wait for their appliances
 LOCKING = "--universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q"
 
 

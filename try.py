@@ -64,8 +64,8 @@ def main(argv: list[str]) -> int:
 
 
 def workers() -> list[str]:
-    """Five tests at once for two cores, twelve at most: those of the labs mostly wait for their appliances."""
-    return ["-n", str(min(5 * (os.cpu_count() or 1) // 2, 12)), "--dist", "worksteal"]
+    """Three tests at once for each core, twelve at most: those of the labs mostly wait for their appliances."""
+    return ["-n", str(min(3 * (os.cpu_count() or 1), 12)), "--dist", "worksteal"]
 
 
 def install(*, development: bool) -> None:
