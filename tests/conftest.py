@@ -45,6 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _weight(item: pytest.Item) -> int:
     """About how many seconds it takes."""
+    slow = item.get_closest_marker("slow")
+    if slow and slow.args:
+        return int(slow.args[0])
     if item.get_closest_marker("namespaces"):
         return 20
-    return 5 if item.get_closest_marker("slow") else 0
+    return 5 if slow else 0

@@ -129,6 +129,7 @@ DEVICES = {
 }
 
 
+@pytest.mark.slow(160)
 @pytest.mark.parametrize("stranger", CASES)
 def test_a_stranger_is_refused_untaught_and_migrated_without_a_stop_once_it_is_taught(
     rooms: MakeLab, stranger: str

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+HEAVY = 160  # weight at which a piece ends: a worker that got many long tests would run alone at the end
 PIECE = 8  # tests of one module that stay together, so that its servers start once for all of them
 
 
@@ -32,7 +33,7 @@ def dealt(
     slow = [item for item in items if weight(item)]
     hands: list[list[Item]] = [[] for _ in range(workers)]
     loads = [0] * workers
-    for piece in sorted(_pieces(slow, module), key=lambda piece: -sum(map(weight, piece))):
+    for piece in sorted(_pieces(slow, module, weight), key=lambda piece: -sum(map(weight, piece))):
         lightest = loads.index(min(loads))
         hands[lightest] += piece
         loads[lightest] += sum(map(weight, piece))
@@ -45,10 +46,15 @@ def dealt(
     return [*ordered, *quick]
 
 
-def _pieces(items: Sequence[Item], module: Callable[[Item], object]) -> list[list[Item]]:
-    """Split the items into pieces of one module each."""
-    pieces = []
+def _pieces(items: Sequence[Item], module: Callable[[Item], object], weight: Callable[[Item], int]) -> list[list[Item]]:
+    """Split the items into pieces of one module each, of at most PIECE items, or less where they are heavy."""
+    pieces: list[list[Item]] = []
     for _, group in groupby(items, module):
-        together = list(group)
-        pieces += [together[start : start + PIECE] for start in range(0, len(together), PIECE)]
+        piece: list[Item] = []
+        for item in group:
+            piece.append(item)
+            if len(piece) == PIECE or sum(map(weight, piece)) >= HEAVY:
+                pieces.append(piece)
+                piece = []
+        pieces += [piece] if piece else []
     return pieces
