@@ -20,6 +20,7 @@ import threading
 import time
 import urllib.parse
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
@@ -178,6 +179,13 @@ def _end_agent(home: str) -> None:
         _succeeds([conf, "--homedir", home, "--kill", "all"])
 
 
+@cache
+def _system_folder(gpgconf: str) -> str:
+    """Ask once in a process where the system's gpg.conf is: `_check_system` is called for every archive."""
+    asked = subprocess.run([gpgconf, "--list-dirs", "sysconfdir"], capture_output=True, check=True, timeout=30)
+    return urllib.parse.unquote(asked.stdout.decode(errors="replace").strip())
+
+
 def _check_system() -> None:
     """Refuse an option of the system's gpg.conf that may decide what is stored: no option of ours excludes that file.
 
@@ -188,10 +196,9 @@ def _check_system() -> None:
     if program is None:
         return
     try:
-        asked = subprocess.run([program, "--list-dirs", "sysconfdir"], capture_output=True, check=False, timeout=30)
-        file = Path(urllib.parse.unquote(asked.stdout.decode(errors="replace").strip())) / "gpg.conf"
+        file = Path(_system_folder(program)) / "gpg.conf"
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+    except (OSError, ValueError, subprocess.SubprocessError):
         return  # most systems have no such file
     for line in lines:
         option = line.strip().lstrip("-").partition("#")[0].split(maxsplit=1)[:1]
