@@ -18,7 +18,7 @@ from tscm_migrate.errors import ApplianceError, DrainTimeout, ProcessesHidden
 from tscm_migrate.events import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 LOOKS_APART = 3.0  # seconds between the two looks that must both find no process
 _NEAR = 5.0  # seconds before and after a minute boundary in which cron may have read the removed entry
@@ -71,13 +71,29 @@ def states(appliance: Appliance, *entries: str) -> tuple[Hold, ...]:
     Raises:
         ProcessesHidden: whether one is in place or put aside cannot be seen.
     """
-    places = " ".join(f"{quote(entry)} {quote(aside(appliance, entry))}" for entry in entries)
-    script = f'set -eu; {PRESENT}for f in {places}; do if present "$f"; then echo yes; else echo no; fi; done'
+    script = f"set -eu; {_presence(_places(appliance, *entries))}"
     shown = " and ".join(entries)
     done = appliance.run(script, sudo=True, check=False, display=f"is {shown} in place?")
-    words = done.stdout.split()
-    if done.status != 0 or len(words) != 2 * len(entries) or not {"yes", "no"}.issuperset(words):
+    found = _holds(done.stdout.split())
+    if done.status != 0 or len(found) != len(entries):
         raise ProcessesHidden(appliance.name, f"whether {shown} is in place: {done.stderr.strip()[-200:]}")
+    return found
+
+
+def _places(appliance: Appliance, *entries: str) -> str:
+    """Return shell words: of each entry its own path, and the one that it is moved to."""
+    return " ".join(f"{quote(entry)} {quote(aside(appliance, entry))}" for entry in entries)
+
+
+def _presence(places: str) -> str:
+    """Return shell source that prints a line for each path: whether something is there."""
+    return f'{PRESENT}for f in {places}; do if present "$f"; then echo yes; else echo no; fi; done; '
+
+
+def _holds(words: Sequence[str]) -> tuple[Hold, ...]:
+    """Parse what `_presence` prints for `_places`; () if it is anything else. Pure."""
+    if len(words) % 2 or not {"yes", "no"}.issuperset(words):
+        return ()
     seen = [word == "yes" for word in words]
     return tuple(Hold(*pair) for pair in zip(seen[::2], seen[1::2], strict=True))
 
@@ -160,16 +176,19 @@ def look(appliance: Appliance) -> Look:
         ProcessesHidden: not every process can be seen, or the entry, in place or moved aside, cannot be read.
     """
     entry = appliance.paths.cron_entry
-    places = f"{quote(entry)} {quote(aside(appliance, entry))}"
+    places = _places(appliance, entry)
     first = (  # set -e has no effect on the left of ||
-        f'( set -eu; {PRESENT}for f in {places}; do if present "$f"; then echo yes; else echo no; fi; done; '
+        f"( set -eu; {_presence(places)}"
         f'for f in {places}; do if present "$f"; then head -c 65536 "$f"; echo; fi; done ); [ $? = 0 ] || exit 93; '
     )
     seen = processes.look(appliance, "look for ts-update", first)
-    in_place, put_aside, text = seen.said.split("\n", 2)
+    *words, text = seen.printed.split("\n", 2)
+    found = _holds(words)
+    if len(found) != 1:
+        raise ProcessesHidden(appliance.name, f"whether {entry} is in place: {seen.printed.strip()[-200:]}")
     programs = started_by(text, appliance.paths.ts_update)
     running = tuple(updates_among(list(seen.processes), seen.own, *programs))
-    return Look(seen.clock, running, Hold(in_place == "yes", put_aside == "yes"), programs)
+    return Look(seen.clock, running, found[0], programs)
 
 
 def second_look_after(held_at: float) -> float:

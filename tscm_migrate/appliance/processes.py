@@ -88,13 +88,13 @@ def parse_ps(text: str) -> list[Process]:
 class Listing:
     """All processes of an appliance, its clock in seconds of the epoch, and the pid of the shell that listed them.
 
-    `said`: what the script that ran before the look has printed.
+    `printed`: what the script that ran before the look has printed.
     """
 
     clock: float
     own: int
     processes: tuple[Process, ...]
-    said: str = ""
+    printed: str = ""
 
 
 def look(appliance: Appliance, display: str, first: str = "") -> Listing:
@@ -114,10 +114,10 @@ def look(appliance: Appliance, display: str, first: str = "") -> Listing:
         # The token is the last argument of this shell: a listing with cut lines does not contain it.
         script = f"{first}echo {token}-begins; {_EVIDENCE}{command} && echo {token}"
         done = appliance.run(script, sudo=True, check=False, display=display)
-        said, _, listing = done.stdout.partition(f"{token}-begins\n")
+        printed, _, listing = done.stdout.partition(f"{token}-begins\n")
         found, reason = judge(listing, token)
         if found is not None:
-            return replace(found, said=said)
+            return replace(found, printed=printed)
         reasons.append(f"by {how}: {done.stderr.strip()[-100:] or reason}")
     raise ProcessesHidden(appliance.name, "; ".join(reasons))
 

@@ -10,7 +10,7 @@ import pytest
 from tests.support.local_shell import LocalShell, appliance_of
 from tscm_migrate.appliance import cron_hold
 from tscm_migrate.appliance.cron_hold import LOOKS_APART, Hold, second_look_after
-from tscm_migrate.errors import DrainTimeout
+from tscm_migrate.errors import DrainTimeout, ProcessesHidden
 from tscm_migrate.events import Event, Waiting
 from tscm_migrate.model import Host
 from tscm_migrate.ssh.shell import CommandResult
@@ -73,6 +73,14 @@ def test_a_look_shows_the_entry_what_it_starts_and_what_runs(in_place: str, asid
     assert seen.hold == Hold(in_place=in_place == "yes", aside=aside == "yes")
     assert seen.programs == {"ts-update", "ts-update-all"}
     assert [process.pid for process in seen.running] == [901, 902]
+
+
+@pytest.mark.parametrize("printed", ["", "yes\n", "yes\nmaybe\ntext\n", "no no\nyes\ntext\n"])
+def test_a_look_that_does_not_say_where_the_entry_is_refuses(printed: str) -> None:
+    shell = Updating(0)
+    shell.entry = printed
+    with pytest.raises(ProcessesHidden, match="multidevice-core is in place"):
+        cron_hold.look(shell.appliance())
 
 
 def test_two_looks_in_a_row_have_to_see_no_update() -> None:
