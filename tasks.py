@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent
 PYTHON = f'"{sys.executable}"'
-# requirements/NAME.txt, each with the versions of the first: what is chosen
+# requirements/NAME.txt, each made with these options of uv; the later ones take their versions from dev.txt
 LOCKS = {"dev": "--group dev", "runtime": "-c requirements/dev.txt", "test": "--group test -c requirements/dev.txt"}
 OLDEST = "--isolated --no-default-groups --group test --extra lab --extra notify --resolution lowest-direct"
 OLDEST_TESTS = "tests/unit tests/ssh tests/contract tests/cli/test_demo.py"
-JOBS = str(min(3 * (os.cpu_count() or 1), 12))  # as many as try.py: most tests wait for their appliances
+JOBS = str(min(3 * (os.cpu_count() or 1), 12))  # the same as in try.py: most tests wait for their appliances
 LOCKING = "--universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q"
 
 
@@ -49,7 +49,7 @@ def test(  # noqa: PLR0917 - the options of the command line
         return _run(context, f"{PYTHON} -m uv run {OLDEST} python -m pytest {more or OLDEST_TESTS}")
     if windows:
         return _run(context, f"{PYTHON} tests/windows/wine.py {more}")
-    if fast:  # they compute more than they wait, and each worker reads all tests first
+    if fast:  # these tests rarely wait, and each worker has to import all tests first
         jobs = str((os.cpu_count() or 1) + 1) if jobs == JOBS else jobs
     words = [f"{PYTHON} -m pytest -n {jobs} --dist worksteal"]
     words += ['-m "not slow and not namespaces"'] if fast else []
@@ -76,57 +76,63 @@ def docs(context: Context) -> int:
     return _run(context, f"{PYTHON} -m sphinx -W --keep-going -q -b html docs docs/_build/html")
 
 
-@command(help={"seed": "The first schedule's seed.", "count": "How many schedules.", "jobs": "Labs side by side."})
+@command(
+    help={
+        "seed": "The first schedule's seed.",
+        "count": "Number of schedules.",
+        "jobs": "Number of labs that run at the same time.",
+    }
+)
 def chaos(context: Context, seed: int = 1, count: int = 10, jobs: int = 1) -> int:
-    """Migrate under random faults in the namespace lab (needs root); a failing seed is printed and shrunk."""
+    """Migrate under random faults in the namespace lab (needs root); print each failing seed, with fewer faults."""
     return _run(context, f"{PYTHON} -m tests.harness.chaos --seed {seed} --count {count} --jobs {jobs}")
 
 
 @command(
     help={
-        "method": "Of the transfer: tar, sftp, rsync, with commas, or all.",
-        "how": "kill, off-old, off-new (that one's power), with commas, or all.",
+        "method": "Transfer methods: tar, sftp, rsync (separated by commas), or all.",
+        "how": "Fault: kill, off-old or off-new (power of that appliance), separated by commas, or all.",
         "verb": "Command that is run afterwards: resume, rollback, or all.",
-        "jobs": "Labs side by side; on two cores at most six.",
+        "jobs": "Number of labs that run at the same time; on two cores at most six.",
         "more": "Further arguments for tests.harness.matrix.",
     }
 )
 def matrix(  # noqa: PLR0917
     context: Context, method: str = "all", how: str = "all", verb: str = "all", jobs: int = 1, more: str = ""
 ) -> int:
-    """Cut a migration before and after each event, then resume it or roll it back (needs root; hours)."""
+    """Stop a migration before and after each event, then resume it or roll it back (needs root; takes hours)."""
     words = f"--method {method} --how {how} --verb {verb} --jobs {jobs}"
     return _run(context, f"{PYTHON} -m tests.harness.matrix {words} {more}")
 
 
 @command(
     help={
-        "count": "Mutants of each module; 0 for all.",
-        "seed": "Chooses the mutants.",
-        "jobs": "How many run at the same time.",
-        "more": "Ends of modules' paths, and further options: --since COMMIT, --minutes N.",
+        "count": "Number of mutants of each module; 0 for all.",
+        "seed": "Seed of the random choice of mutants.",
+        "jobs": "Number of mutants that are tested at the same time.",
+        "more": "Endings of module paths, and further options: --since COMMIT, --minutes N.",
     }
 )
 def mutate(context: Context, count: int = 30, seed: int = 1, jobs: int = 2, more: str = "") -> int:
-    """Change critical modules in small ways, and see whether their tests notice it (not on Windows)."""
+    """Change critical modules in small ways, and check that their tests fail (not on Windows)."""
     return _run(context, f"{PYTHON} -m tests.harness.mutate --count {count} --seed {seed} --jobs {jobs} {more}")
 
 
 @command(
     help={
-        "rounds": "How often each is measured.",
-        "size": "MiB.",
-        "rtt": "Round trips in milliseconds, with commas.",
-        "only": "Names of contenders, with commas.",
-        "json": "A file for the figures.",
-        "all": "Run all benchmarks, and print one page of their ratios.",
+        "rounds": "Number of measurements of each contender.",
+        "size": "Size of the archive in MiB.",
+        "rtt": "Round-trip times in milliseconds, separated by commas.",
+        "only": "Names of contenders, separated by commas.",
+        "json": "File that the figures are written to.",
+        "all": "Run all benchmarks, and print one page with their ratios.",
     }
 )
 def bench(  # noqa: PLR0917
     context: Context, rounds: str = "5", size: str = "1024", rtt: str = "0,50", only: str = "", json: str = "",
     all: bool = False,  # noqa: A002 - the option's name
 ) -> int:  # fmt: skip
-    """Measure the transfers against scp, sftp, rsync and paramiko, on loopback and over a long way."""
+    """Compare the transfers with scp, sftp, rsync and paramiko, on loopback and over a slow network."""
     if all:
         file = f'--json "{json}"' if json else ""
         return _run(context, f"{PYTHON} -m benchmarks.page --markdown {file}")
@@ -136,9 +142,9 @@ def bench(  # noqa: PLR0917
     return _run(context, " ".join(words))
 
 
-@command(help={"upgrade": "Take the newest versions, not only what pyproject.toml newly asks for."})
+@command(help={"upgrade": "Take the newest versions of all packages, also of those that are locked already."})
 def lock(context: Context, upgrade: bool = False) -> int:
-    """Write requirements/*.txt again from pyproject.toml: exact versions with hashes, for every platform."""
+    """Write requirements/*.txt from pyproject.toml: exact versions with hashes, for every platform."""
     for name, chosen in LOCKS.items():
         more = "--upgrade" if upgrade and name == "dev" else ""
         line = f"{PYTHON} -m uv pip compile {LOCKING} {more} {chosen} pyproject.toml -o requirements/{name}.txt"
@@ -147,7 +153,7 @@ def lock(context: Context, upgrade: bool = False) -> int:
     return 0
 
 
-@command(help={"out": "The folder that gets them."})
+@command(help={"out": "Folder for the files."})
 def release(context: Context, out: str = "dist") -> int:
     """Build the wheel, the sdist, their bill of materials and their checksums."""
     return _run(context, f'{PYTHON} release.py "{out}"')
@@ -155,7 +161,7 @@ def release(context: Context, out: str = "dist") -> int:
 
 @command()
 def picture(context: Context) -> int:
-    """Make the documentation's pictures of a run again, from the terminal of a demo (not on Windows)."""
+    """Make the documentation's pictures of a run from the terminal of a demo (not on Windows)."""
     return _run(context, f"{PYTHON} -m docs._picture")
 
 

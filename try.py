@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""From a bare checkout to something that runs; needs Python 3.11 or later, and nothing else.
+"""Install a checkout and run it; needs only Python 3.11 or later.
 
-python3 try.py demo     install into .venv, and run a whole migration between two rehearsal appliances
-python3 try.py test     install into .venv what requirements/dev.txt locks (and, as root on Debian or Ubuntu, the
-                        packages that the namespace lab needs), and run all the tests; what follows is pytest's
+python3 try.py demo     install into .venv, and run a complete migration between two rehearsal appliances
+python3 try.py test     install into .venv the packages of requirements/dev.txt (and, as root on Debian or Ubuntu, the
+                        packages that the namespace lab needs), and run all the tests; further arguments go to pytest
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("TSCM_VENV", ROOT / ".venv"))
 LOCKED = (3, 14)  # the newest Python that requirements/dev.txt is known to fit
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-# What the namespace lab needs, as Debian calls it, with a program or a file of each that tells whether it is there;
-# fish and groff read our completion and manual page, dropbear with busybox is one more kind of appliance, the Perl
-# modules ask as the vendor's program does.
+# Debian packages that the namespace lab needs, each with a program or file that shows whether it is installed. The
+# tests use fish and groff for the completion and the manual page, dropbear and busybox for another kind of appliance,
+# and the Perl modules for questions like those of the vendor's program.
 DEBIAN = {
     "openssh-server": "/usr/sbin/sshd",
     "openssh-client": "ssh",
@@ -46,7 +46,7 @@ DEBIAN = {
 
 
 def main(argv: list[str]) -> int:
-    """Do what the first word says."""
+    """Run the command that the first argument names: demo or test."""
     if sys.version_info < (3, 11):  # noqa: UP036 - the one place that an older Python may reach
         return complain("this needs Python 3.11 or later; this one is " + sys.version.split()[0])
     what = argv[0] if argv else ""
@@ -64,37 +64,37 @@ def main(argv: list[str]) -> int:
 
 
 def workers() -> list[str]:
-    """Three tests at once for each core, twelve at most: those of the labs mostly wait for their appliances."""
+    """Return pytest's options for three tests at once on each core, twelve at most: most tests wait for appliances."""
     return ["-n", str(min(3 * (os.cpu_count() or 1), 12)), "--dist", "worksteal"]
 
 
 def install(*, development: bool) -> None:
-    """Make the virtual environment, and install the project into it."""
+    """Make the virtual environment if it is missing, and install the project into it."""
     say(f"installing into {VENV}")
     if not PYTHON.exists():
         if importlib.util.find_spec("ensurepip") is None:
             sys.exit(complain("Python's venv module is not complete here: apt-get install python3-venv"))
         must([sys.executable, "-m", "venv", VENV])
     pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
-    if not development:  # a user waits for it: show what pip does, and compile at the first import
+    if not development:  # a user is waiting: show pip's progress, and leave compiling to the first import
         must([*(part for part in pip if part != "-q"), "--no-compile", "-e", ".[lab]"])
     elif sys.version_info[:2] <= LOCKED:
         install_locked(pip, ROOT / "requirements/dev.txt")
-        must([*pip, "--no-deps", "--no-build-isolation", "-e", "."])  # hatchling is among what is locked
+        must([*pip, "--no-deps", "--no-build-isolation", "-e", "."])  # the lock has hatchling
         must([PYTHON, "-m", "pip", "check"])  # nothing else checks whether the lock is complete
     else:
         say(f"requirements/dev.txt is known to fit Python {LOCKED[0]}.{LOCKED[1]} and earlier: taking newest versions")
-        must([*pip, "--upgrade", "pip>=25.1"])  # the first that knows dependency groups
+        must([*pip, "--upgrade", "pip>=25.1"])  # the first version with dependency groups
         must([*pip, "-e", ".", "--group", "dev"])
 
 
 def install_locked(pip: list[str | Path], lock: Path) -> None:
-    """Install what the lock holds, and resolve nothing: pip before 24 wants newer ones (pypa/pip issue 9644)."""
+    """Install the packages of the lock without resolving: pip before 24 would take newer ones (pypa/pip issue 9644)."""
     must([*pip, "--no-deps", "--require-hashes", "-r", lock])
 
 
 def debian_packages() -> None:
-    """Install what is missing for the namespace lab, or say what is missing and what is skipped."""
+    """Install the Debian packages that the namespace lab needs, or print which ones are missing and what is skipped."""
     if not sys.platform.startswith("linux"):
         say("not Linux: the tests of the namespace lab are skipped")
         return
@@ -106,7 +106,7 @@ def debian_packages() -> None:
         return
     if not (Path("/etc/debian_version").exists() and shutil.which("apt-get") and os.geteuid() == 0):
         say(f"missing: {' '.join(missing)}; not installed, since this is not root on Debian or Ubuntu")
-        say("tests that need them are skipped, and say so")
+        say("tests that need them are skipped, with the reason")
         return
     say(f"installing Debian packages: {' '.join(missing)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -124,40 +124,40 @@ def debian_packages() -> None:
 
 
 def is_debian() -> bool:
-    """Debian itself: Ubuntu has a browser by that name in a snap only, and its test is skipped there."""
+    """Return whether this is Debian itself: Ubuntu has chromium as a snap only, so its test is skipped there."""
     release = Path("/etc/os-release")
     return release.is_file() and "ID=debian" in release.read_text(encoding="utf-8").splitlines()
 
 
 def present(proof: str) -> bool:
-    """Whether a file or a program is there."""
+    """Return whether a file (an absolute path) or a program (a name) is there."""
     return Path(proof).is_file() if proof.startswith("/") else shutil.which(proof, path=search_path()) is not None
 
 
 def search_path() -> str:
-    """PATH with the system's own folders, which a user's may lack."""
+    """Return PATH with the system's folders, which a user's PATH may lack."""
     return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
 
 
 def run(command: list[str | Path], environment: dict[str, str] | None = None) -> int:
-    """Run in the checkout; the exit status."""
+    """Run a command in the checkout, and return its exit status."""
     return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment, check=False).returncode
 
 
 def must(command: list[str | Path], environment: dict[str, str] | None = None) -> None:
-    """Run, or end here."""
+    """Run a command in the checkout, and exit if it fails."""
     status = run(command, environment)
     if status:
         sys.exit(complain(f"failed with {status}: {' '.join(map(str, command))}"))
 
 
 def say(text: str) -> None:
-    """A line about what happens."""
+    """Print a line of progress."""
     print(f"try.py: {text}", flush=True)
 
 
 def complain(text: str) -> int:
-    """A line about what is wrong."""
+    """Print an error, and return the exit status 1."""
     print(f"try.py: {text}", file=sys.stderr, flush=True)
     return 1
 

@@ -1,4 +1,4 @@
-"""What .ci/run asks that is more than a line of shell."""
+"""Checks for .ci/run that need more than a line of shell."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def readme_command() -> int:
 
 
 def no_namespace_test_skipped(report: str) -> int:
-    """Fail unless tests of the namespace lab ran, and all of them."""
+    """Return 1 if a test of the namespace lab was skipped, or if the report has none of them."""
     cases = [
         case
         for case in ET.parse(report).iter("testcase")  # noqa: S314 - our own pytest wrote it a moment ago

@@ -15,7 +15,7 @@ from tscm_migrate.util import redact
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-settings.register_profile("busy", deadline=None)  # a busy machine is no failure
+settings.register_profile("busy", deadline=None)  # slowness of a busy machine must not fail a test
 settings.load_profile("busy")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # begun in the background of a script; children inherit it
@@ -33,7 +33,7 @@ def _secrets_of_one_test() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The JUnit report names each test's markers of ours, so that .ci/run can see what was skipped.
+    # The JUnit report gets these two markers of each test, so that .ci/run can see which tests were skipped.
     for item in items:
         for name in ("namespaces", "slow"):
             if item.get_closest_marker(name):

