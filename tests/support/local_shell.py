@@ -17,13 +17,14 @@ from tscm_migrate.migration.context import Migration
 from tscm_migrate.migration.journal import Journal
 from tscm_migrate.model import Host, Paths, Policy
 from tscm_migrate.options import MigrateOptions
-from tscm_migrate.ssh.shell import CommandResult, Shell
+from tscm_migrate.ssh.execution import CommandResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tscm_migrate.events import Event
+    from tscm_migrate.ssh.shell import Shell
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="an appliance's commands are POSIX shell scripts")
 RUN = "20240501-030000-1a2b"

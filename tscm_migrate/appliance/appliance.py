@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tscm_migrate.model import Host, Paths
-    from tscm_migrate.ssh.shell import CommandResult, Shell
+    from tscm_migrate.ssh.execution import CommandResult
+    from tscm_migrate.ssh.shell import Shell
 
 
 class Dial(Protocol):

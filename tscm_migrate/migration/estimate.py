@@ -99,7 +99,7 @@ def _up(appliance: Appliance) -> float:
         with appliance.shell.writer("cat > /dev/null", display="measure the rate") as writer:
             for _ in range(size >> 17):
                 writer.write(bytes(1 << 17))
-            writer.finish()
+            writer.finish(timeout=60.0)
         took = max(time.monotonic() - began, 1e-3)
         if took > _PROBED_FOR / 4:
             break

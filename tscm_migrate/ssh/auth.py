@@ -34,41 +34,25 @@ _ROUNDS = 8  # rounds of authentication, each with a partial success
 class Credentials(Protocol):
     """Resolves secrets when they are needed; each method returns None if the secret is not available."""
 
-    def sudo_password(self, host: Host) -> Secret | None:
-        """Return the sudo password for this host."""
-        ...
-
-    def login_password(self, host: Host) -> Secret | None:
-        """Return the login password; called only after every key has failed."""
-        ...
-
-    def key_passphrase(self, host: Host, key: Path) -> Secret | None:
-        """Return the passphrase of an encrypted key file."""
-        ...
-
-    def login_answer(self, host: Host, question: str) -> Secret | None:
-        """Return the answer to a question of the server other than the password, such as a one-time code."""
-        ...
-
-
-class NoSecrets:
-    """Credentials without any secret: only keys that need no passphrase work."""
-
     def sudo_password(self, host: Host) -> Secret | None:  # noqa: ARG002
-        """None."""
+        """Return the sudo password for this host."""
         return None
 
     def login_password(self, host: Host) -> Secret | None:  # noqa: ARG002
-        """None."""
+        """Return the login password; called only after every key has failed."""
         return None
 
     def key_passphrase(self, host: Host, key: Path) -> Secret | None:  # noqa: ARG002
-        """None."""
+        """Return the passphrase of an encrypted key file."""
         return None
 
     def login_answer(self, host: Host, question: str) -> Secret | None:  # noqa: ARG002
-        """None."""
+        """Return the answer to a question of the server other than the password, such as a one-time code."""
         return None
+
+
+class NoSecrets(Credentials):
+    """Credentials without any secret: only keys that need no passphrase work."""
 
 
 class Authentication:

@@ -29,19 +29,30 @@ __all__ = ["Credentials", "NoSecrets", "Timeouts", "connect"]
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 # paramiko's own rekey at 2**29 bytes fails under load (paramiko#822); the server rekeys where its policy says so.
 _REKEY_BYTES = 1 << 40
-_said: set[str] = set()
+_reported: set[str] = set()  # notes about ~/.ssh/config
 # Without a handler, tracebacks of paramiko's threads would be printed on the terminal.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
-class HostKeyPolicy:
-    """Decides whether a server key is accepted: it is pinned, or its fingerprint is expected."""
+class HostKeyPolicy(paramiko.MissingHostKeyPolicy):
+    """Decides whether a server key is accepted: it is pinned, or its fingerprint is expected.
+
+    paramiko asks it about every key, because the client's own tables of host keys stay empty.
+    """
 
     host: str
     name: str
     known: known_hosts.KnownHosts
     expect: tuple[str, ...] | None = None
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
+        """Check the server's key; paramiko calls this.
+
+        Raises:
+            HostKeyUnknown, HostKeyChanged: see `check`.
+        """
+        self.check(key.asbytes())
 
     def check(self, blob: bytes) -> None:
         """Check a key in wire form.
@@ -79,21 +90,6 @@ class HostKeyPolicy:
         return sorted(types, key=lambda t: ("ssh-rsa" if t.startswith("rsa-sha2-") else t) not in pinned)
 
 
-class PinnedKeyPolicy(paramiko.MissingHostKeyPolicy):
-    """Makes paramiko check every server key with a HostKeyPolicy; the client's own tables of host keys stay empty."""
-
-    def __init__(self, policy: HostKeyPolicy) -> None:
-        self._policy = policy
-
-    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
-        """Check a key.
-
-        Raises:
-            HostKeyUnknown, HostKeyChanged: see `HostKeyPolicy.check`.
-        """
-        self._policy.check(key.asbytes())
-
-
 def connect(
     host: Host,
     *,
@@ -126,7 +122,7 @@ def connect(
         for hop in hops:
             keys = expect if hop is hops[-1] else (foreseen or {}).get(f"{hop.name}@{hop.address}")
             wanted = None if keys is None else tuple(keys)
-            _say_notes(hop, emit)
+            _report_notes(hop, emit)
             identity = HostKeyPolicy(hop.name, known_hosts.name_of_host(hop), known_hosts.load(hop.known_hosts), wanted)
             chain.append(_open(_Route(hop, chain[-1] if chain else None, credentials, timeouts, identity)))
     except BaseException:
@@ -145,14 +141,14 @@ def connect(
 
     return Shell(
         hops[-1], transport, credentials=credentials, emit=emit, timeouts=timeouts, on_close=close, again=again
-    )  # fmt: skip
+    )
 
 
-def _say_notes(host: Host, emit: Emit) -> None:
+def _report_notes(host: Host, emit: Emit) -> None:
     """Report which lines of ~/.ssh/config are ignored, each line once."""
     for note in settings(host).notes:
-        if note not in _said:
-            _said.add(note)
+        if note not in _reported:
+            _reported.add(note)
             emit(Message(f"{host.name}: {note}", "warning"))
 
 
@@ -232,7 +228,7 @@ def _attempt(route: _Route, types: tuple[str, ...] = ()) -> fabric.Connection:
             "auth_strategy": Authentication(host, route.credentials),
         },
     )
-    connection.client.set_missing_host_key_policy(PinnedKeyPolicy(route.identity))  # fabric's default accepts any key
+    connection.client.set_missing_host_key_policy(route.identity)  # fabric's default accepts any key
     try:
         with translated(host.name, connecting=True):
             connection.open()

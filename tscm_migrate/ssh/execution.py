@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -48,6 +48,26 @@ class Wake(threading.Event):
     def reset(self) -> None:
         """Clear the event, before both buffers are checked."""
         super().clear()
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """The result of a command; text is UTF-8 with replacement characters.
+
+    `status` is over 128 if a signal ended the script, -1 if a signal ended the login shell. Of a streamed command,
+    `stdout` (of a writer) and `stderr` are the last 64 KiB.
+    """
+
+    display: str
+    status: int
+    stdout: str = field(repr=False)
+    stderr: str = field(repr=False)
+    seconds: float
+
+    @property
+    def error_output(self) -> str:
+        """Return the end of its standard error, cleaned for use in a message."""
+        return redact.outside(self.stderr[-4096:])[-200:]
 
 
 @dataclass(frozen=True)

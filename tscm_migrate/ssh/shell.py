@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -21,13 +21,11 @@ from tscm_migrate.events import CommandRun, Emit, Prompted
 from tscm_migrate.ssh import dialogue, known_hosts, quoting, sftp, stream
 from tscm_migrate.ssh.accelerated import buffer_blocks
 from tscm_migrate.ssh.exceptions import let_go, login_of, startup_line, translated
-from tscm_migrate.ssh.execution import Execution, Root, sudo_reason
+from tscm_migrate.ssh.execution import CommandResult, Execution, Root, sudo_reason
 from tscm_migrate.ssh.sessions import Sessions
-from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from types import TracebackType
 
     import paramiko
 
@@ -56,25 +54,6 @@ class Timeouts:
 
 
 DEFAULT_TIMEOUTS = Timeouts()
-
-
-@dataclass(frozen=True)
-class CommandResult:
-    """The result of a command; text is UTF-8 with replacement characters.
-
-    `status` is over 128 if a signal ended the script, -1 if a signal ended the login shell.
-    """
-
-    display: str
-    status: int
-    stdout: str = field(repr=False)
-    stderr: str = field(repr=False)
-    seconds: float
-
-    @property
-    def error_output(self) -> str:
-        """Return the end of its standard error, cleaned for use in a message."""
-        return redact.outside(self.stderr[-4096:])[-200:]
 
 
 class Shell:
@@ -121,9 +100,7 @@ class Shell:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def session(self, window: int | None = None, packet: int | None = None) -> paramiko.Channel:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from tscm_migrate.errors import CommandFailed, CommandTimeout, ConnectionLost, MigrateError
 from tscm_migrate.ssh.accelerated import send
 from tscm_migrate.ssh.exceptions import let_go, translated
-from tscm_migrate.util import redact
+from tscm_migrate.ssh.execution import CommandResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
 
     from tscm_migrate.ssh.execution import Execution
     from tscm_migrate.ssh.quoting import Frame
@@ -28,22 +26,6 @@ PACKET = 1 << 20
 _TAIL = 1 << 16
 _END_GRACE = 5.0  # seconds: the exit status may come after the end of the output
 _BEGIN = 60.0  # seconds within which a script that reads input has to begin
-
-
-@dataclass(frozen=True)
-class StreamResult:
-    """The result of a streamed command; `stdout` (of a writer) and `stderr` are the last 64 KiB."""
-
-    display: str
-    status: int
-    stdout: str = field(repr=False)
-    stderr: str = field(repr=False)
-    seconds: float
-
-    @property
-    def error_output(self) -> str:
-        """Return the end of its standard error, cleaned for use in a message."""
-        return redact.outside(self.stderr[-4096:])[-200:]
 
 
 class _Tail:
@@ -72,7 +54,7 @@ class _CommandStream:
         self._began = time.monotonic()
         self._out, self._err = _Tail(), _Tail()
         self._err.add(execution.early)
-        self._result: StreamResult | None = None
+        self._result: CommandResult | None = None
         self._moved = threading.Event()  # set whenever a background thread has read something
         self.channel.settimeout(idle)
         self._threads = [self._drainer(self.channel.recv_stderr, self._err, execution.err)]
@@ -97,7 +79,13 @@ class _CommandStream:
         thread.start()
         return thread
 
-    def _finish(self, timeout: float, *, check: bool) -> StreamResult:
+    def finish(self, timeout: float = 30.0, *, check: bool = True) -> CommandResult:
+        """Wait up to `timeout` seconds for the command's end.
+
+        Raises:
+            CommandFailed: with `check`, a status other than 0.
+            CommandTimeout, ConnectionLost: no exit status came.
+        """
         if self._result is None:
             execution = self.execution
             try:
@@ -112,7 +100,7 @@ class _CommandStream:
             err = execution.without_mark(bytes(self._err), status)
             status = execution.judged(status, bytes(self._out), err)
             took = time.monotonic() - self._began
-            self._result = StreamResult(
+            self._result = CommandResult(
                 execution.display, status, bytes(self._out).decode(errors="replace"), err.decode(errors="replace"), took
             )
             self._ended(status, took)
@@ -123,7 +111,7 @@ class _CommandStream:
     def _settle(self) -> None:
         """Discard output that was not read."""
 
-    def _failed(self, result: StreamResult) -> CommandFailed:
+    def _failed(self, result: CommandResult) -> CommandFailed:
         output = result.stderr or result.stdout
         return CommandFailed(self.execution.host, "", result.display, result.status, output)
 
@@ -134,9 +122,7 @@ class _CommandStream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -179,7 +165,7 @@ class StreamReader(_CommandStream):
         # A status counts as an EOF: some servers close the channel without sending an EOF.
         if not channel.eof_received and channel.exit_status == -1:
             raise ConnectionLost(execution.host, f"during `{execution.display}`")
-        self._finish(_END_GRACE, check=False)
+        self.finish(_END_GRACE, check=False)
 
     def _settle(self) -> None:
         frame, deadline = self.execution.out, time.monotonic() + _END_GRACE
@@ -199,10 +185,6 @@ class StreamReader(_CommandStream):
         while chunk := self.read():
             yield chunk
 
-    def finish(self, timeout: float = 30.0, *, check: bool = True) -> StreamResult:
-        """Wait up to `timeout` seconds for the end; with `check`, a status other than 0 raises CommandFailed."""
-        return self._finish(timeout, check=check)
-
 
 class StreamWriter(_CommandStream):
     """The standard input of a remote command; the end of its output is kept, and never blocks the command."""
@@ -221,7 +203,7 @@ class StreamWriter(_CommandStream):
         frame, deadline = self.execution.out, time.monotonic() + min(self.idle, _BEGIN)
         while not frame.begun:
             if not self._printing.is_alive():
-                self._finish(_END_GRACE, check=False)
+                super().finish(_END_GRACE, check=False)
             if time.monotonic() > deadline:
                 raise self.execution.no_begin(frame.rest())
             self._moved.wait(0.25)
@@ -242,20 +224,15 @@ class StreamWriter(_CommandStream):
         except TimeoutError as error:
             raise _silent(self, "took nothing") from error
         except (OSError, EOFError) as error:
-            result = self._finish(10.0, check=False)  # raises ConnectionLost if that is the reason
+            result = super().finish(10.0, check=False)  # raises ConnectionLost if that is the reason
             raise self._failed(result) from error
 
-    def finish(self, timeout: float = 60.0, *, check: bool = True) -> StreamResult:
-        """End the input and wait up to `timeout` seconds for the command's end.
-
-        Raises:
-            CommandFailed: with `check`, a status other than 0.
-            CommandTimeout, ConnectionLost: no exit status came.
-        """
+    def finish(self, timeout: float = 600.0, *, check: bool = True) -> CommandResult:
+        """End the input and wait for the command's end, as above; a slow disk may need minutes."""
         if self._result is None:
             with translated(self.execution.host):
                 self.channel.shutdown_write()
-        return self._finish(timeout, check=check)
+        return super().finish(timeout, check=check)
 
 
 def _silent(stream: _CommandStream, what: str) -> CommandTimeout:

@@ -67,7 +67,7 @@ class ByteStream(Protocol):
 
     def __iter__(self) -> Iterator[bytes]: ...
 
-    def finish(self) -> None:
+    def finish(self) -> object:
         """Check that the stream has ended completely."""
 
 

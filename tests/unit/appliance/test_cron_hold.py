@@ -14,7 +14,7 @@ from tests.support.local_shell import LocalShell, appliance_of, as_shell, host_b
 from tscm_migrate.appliance import cron_hold
 from tscm_migrate.appliance.cron_hold import Hold
 from tscm_migrate.errors import ApplianceError, CommandFailed, DrainTimeout, ProcessesHidden
-from tscm_migrate.ssh.shell import CommandResult
+from tscm_migrate.ssh.execution import CommandResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from tscm_migrate.appliance.cron_hold import LOOKS_APART, Hold, second_look_afte
 from tscm_migrate.errors import DrainTimeout, ProcessesHidden
 from tscm_migrate.events import Event, Waiting
 from tscm_migrate.model import Host
-from tscm_migrate.ssh.shell import CommandResult
+from tscm_migrate.ssh.execution import CommandResult
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance

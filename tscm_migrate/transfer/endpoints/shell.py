@@ -21,39 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tscm_migrate.model import Archive
-    from tscm_migrate.ssh.shell import CommandResult
-    from tscm_migrate.ssh.stream import StreamReader, StreamWriter
+    from tscm_migrate.ssh.execution import CommandResult
 
 _MODE = "0664"  # documented for the restore; a partial file has 0600, because an archive contains secrets
 _WRONG_HASH, _EXISTS, _WRONG_SIZE = 46, 47, 48  # exit statuses of the scripts below
 _HASH_TIMEOUT = 4 * 3600.0  # seconds for reading an archive from a slow disk
 _IDLE_TIMEOUT = 120.0  # seconds without a byte until a stream is closed
-
-
-class _CheckedReader:
-    """The bytes of a command, whose exit status is checked at the end."""
-
-    def __init__(self, reader: StreamReader) -> None:
-        self._reader = reader
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._reader)
-
-    def finish(self) -> None:
-        self._reader.finish()
-
-
-class _CheckedWriter:
-    """Writes to a command, whose exit status is checked at the end; the disk may need minutes."""
-
-    def __init__(self, writer: StreamWriter) -> None:
-        self._writer = writer
-
-    def write(self, data: bytes) -> int:
-        return self._writer.write(data)
-
-    def finish(self) -> None:
-        self._writer.finish(timeout=600.0)
 
 
 class ShellEnd:
@@ -135,7 +108,7 @@ class ShellEnd:
         with self.appliance.shell.reader(
             script, sudo=sudo, idle=_IDLE_TIMEOUT, display=f"read {archive.name}"
         ) as reader:
-            yield _CheckedReader(reader)
+            yield reader
 
     # ------------------------------------------------------------------ as a target
 
@@ -182,7 +155,7 @@ class ShellEnd:
         display = f"write {archive.name}"
         sudo = self.appliance.run(f"[ -w {quote(part)} ]", check=False, display=f"test -w {part}").status != 0
         with self.appliance.shell.writer(script, sudo=sudo, idle=_IDLE_TIMEOUT, display=display) as writer:
-            yield _CheckedWriter(writer)
+            yield writer
 
     def finish(self, archive: Archive) -> None:
         """See Target."""

@@ -78,7 +78,7 @@ class Tar:
             stream.end()
             reader.finish()
             writer.write(END)
-            writer.finish(timeout=600.0)
+            writer.finish()
         for archive in archives:
             relay.finish(job, archive)
 
