@@ -1,6 +1,6 @@
 """Reads the imports between the modules of the package, by place: module level, inside a function, type checking only.
 
-python -m tests.architecture.graph     prints circles, imports inside functions, repeated class names, and figures
+python -m tests.architecture.graph     prints import cycles, imports inside functions, repeated class names, and figures
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "tscm_migrate"
-MAY_IMPORT_LATE = {"cli", "tasks", "__main__"}  # rooms that import inside functions, so that `--help` is fast
+MAY_IMPORT_LATE = {"cli", "tasks", "__main__"}  # parts that import inside functions, so that `--help` is fast
 TOP, LATE, TYPING = "module level", "inside a function", "type checking"
 
 
@@ -38,7 +38,7 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def room(name: str) -> str:
+def part(name: str) -> str:
     """Return the first part of a module's name: its folder, or the module itself at the package's root."""
     return name.partition(".")[0]
 
@@ -46,8 +46,8 @@ def room(name: str) -> str:
 def named(name: str, node: ast.Import | ast.ImportFrom, known: Mapping[str, Path]) -> Iterator[str]:
     """Yield the modules of the package that one import statement of module `name` loads by name."""
     if isinstance(node, ast.Import):
-        found = [alias.name.split(".") for alias in node.names]
-        yield from (".".join(parts[1:]) for parts in found if parts[0] == PACKAGE)
+        dotted = [alias.name.split(".") for alias in node.names]
+        yield from (".".join(parts[1:]) for parts in dotted if parts[0] == PACKAGE)
         return
     package = [PACKAGE, *name.split(".")] if name else [PACKAGE]
     base = package[: len(package) - node.level + (known[name].name == "__init__.py")] if node.level else []
@@ -74,7 +74,7 @@ def statements(tree: ast.AST, place: str = TOP) -> Iterator[tuple[ast.Import | a
 
 @cache
 def imports() -> list[tuple[str, str, str, int]]:
-    """Return every import of a module of the package by another: who, what, place, line."""
+    """Return every import of a module of the package by another: importer, imported module, place, line."""
     return [
         (name, other, place, node.lineno)
         for name, path in modules().items()
@@ -84,7 +84,7 @@ def imports() -> list[tuple[str, str, str, int]]:
     ]
 
 
-def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
+def cycles(edges: Mapping[str, set[str]]) -> list[list[str]]:
     """Return the groups of two or more modules each of which can be reached from every other one of its group."""
 
     def reached(start: str) -> set[str]:
@@ -101,31 +101,31 @@ def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
     return sorted(sorted(group) for group in groups)
 
 
-def package_circles() -> list[list[str]]:
-    """Return the circles of the package, over imports of every place."""
+def package_cycles() -> list[list[str]]:
+    """Return the import cycles of the package, over imports of every place."""
     edges = defaultdict(set)
     for name, other, _, _ in imports():
         edges[name].add(other)
-    return circles(edges)
+    return cycles(edges)
 
 
 def late_imports() -> dict[str, list[str]]:
     """Return, by room, the imports inside functions of the package's own modules."""
-    found = defaultdict(list)
+    late = defaultdict(list)
     for name, other, place, line in imports():
-        if place == LATE and room(name) not in MAY_IMPORT_LATE:
-            found[room(name)].append(f"{modules()[name].relative_to(ROOT)}:{line}: {other}")
-    return dict(found)
+        if place == LATE and part(name) not in MAY_IMPORT_LATE:
+            late[part(name)].append(f"{modules()[name].relative_to(ROOT)}:{line}: {other}")
+    return dict(late)
 
 
 def class_names() -> dict[str, list[str]]:
     """Return the modules of each class name that more than one class of the package has."""
-    found = defaultdict(list)
+    modules_of = defaultdict(list)
     for name, path in modules().items():
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ClassDef):
-                found[node.name].append(name)
-    return {name: places for name, places in sorted(found.items()) if len(places) > 1}
+                modules_of[node.name].append(name)
+    return {name: places for name, places in sorted(modules_of.items()) if len(places) > 1}
 
 
 def functions() -> Iterator[tuple[str, int]]:
@@ -161,13 +161,13 @@ def complexity(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def complex_functions(most: int) -> dict[str, int]:
-    """Return the functions of the package that are more complex than that."""
-    found = {}
+    """Return the functions of the package whose complexity is greater than `most`, with it."""
+    complexities = {}
     for name, path in modules().items():
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (number := complexity(node)) > most:
-                found[f"{name}.{node.name}"] = number
-    return found
+                complexities[f"{name}.{node.name}"] = number
+    return complexities
 
 
 def lines(path: Path) -> int:
@@ -208,9 +208,9 @@ def figures() -> dict[str, float]:
 
 def main() -> None:
     """Print what the tests of this folder count."""
-    print("circles:", *(" ".join(group) for group in package_circles()), sep="\n    ")  # noqa: T201
-    for where, found in sorted(late_imports().items()):
-        print(f"imports inside functions of {where}: {len(found)}", *found, sep="\n    ")  # noqa: T201
+    print("import cycles:", *(" ".join(group) for group in package_cycles()), sep="\n    ")  # noqa: T201
+    for where, places in sorted(late_imports().items()):
+        print(f"imports inside functions of {where}: {len(places)}", *places, sep="\n    ")  # noqa: T201
     for name, places in class_names().items():
         print(f"class {name}:", *places)  # noqa: T201
     for name, value in figures().items():

@@ -2,8 +2,8 @@
 
     python -m tests.architecture.prose [PATH ...]     prints each place; exit status 1 where there is one
 
-Checked are docstrings, comments, texts and the names of tests of Python files, templates, and the documentation. What to
-write instead is in the second column of WORDS.
+Checked are docstrings, comments, texts, and the names of functions and classes in Python files, templates, and the
+documentation. What to write instead is in the second column of WORDS.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ LEFT_OUT = (
     "changelog.d/",
     "CHANGELOG.md",
     "requirements/",
+    "tests/architecture/prose.py",
+    "tests/architecture/test_prose.py",
 )
 EVERYTHING = (
     "tscm_migrate", "docs", "inventory", "tasks.py", "try.py", "README.md", "CONTRIBUTING.md", "SECURITY.md",
@@ -65,15 +67,15 @@ MARK = "prose: keep"  # on a line that quotes a program, or a word in another se
 
 
 def python_texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the line number and text of each comment, string and test's name (its words) of a Python file."""
+    """Yield the line number and text of each comment, string, and defined name of a Python file; a name as its words."""
     source = path.read_text(encoding="utf-8")
     before = ""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if before == "def" and token.string.startswith("test_") and MARK not in token.line:
-            yield token.start[0], token.string.replace("_", " ")
-        before = token.string
         if token.type in {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", -1)}:
             yield from enumerate(token.string.splitlines(), token.start[0])
+        elif before in {"def", "class"} and MARK not in token.line:
+            yield token.start[0], token.string.replace("_", " ")
+        before = token.string
 
 
 def places(path: Path) -> Iterator[tuple[int, str, str]]:

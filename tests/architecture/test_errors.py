@@ -1,4 +1,4 @@
-"""The tree of errors: each has a code, an exit code, a text and a way on, and the pages say the same."""
+"""Each error class has a code, an exit code, a message and a remedy, and the documentation agrees with them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def below(root: type[MigrateError]) -> Iterator[type[MigrateError]]:
+def subclasses(root: type[MigrateError]) -> Iterator[type[MigrateError]]:
     yield root
     for child in root.__subclasses__():
-        yield from below(child)
+        yield from subclasses(child)
 
 
-ERRORS = [error for error in below(MigrateError) if error.__module__.startswith("tscm_migrate")]
+ERRORS = [error for error in subclasses(MigrateError) if error.__module__.startswith("tscm_migrate")]
 LEAVES = [error for error in ERRORS if not error.__subclasses__()]
 
 
@@ -38,28 +38,28 @@ def by_name(error: type[MigrateError]) -> str:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=by_name)
-def test_an_error_has_its_own_code_and_is_imported_from_the_package(error: type[MigrateError]) -> None:
-    assert "code" in error.__dict__, "a code of its own"
+def test_error_class_has_unique_code_and_is_exported(error: type[MigrateError]) -> None:
+    assert "code" in error.__dict__, "the class inherits its code"
     assert re.fullmatch(r"[a-z]+(\.[a-z0-9-]+)*|[a-z-]+", error.code)
     assert [other for other in ERRORS if other.code == error.code] == [error]
     assert getattr(errors, error.__name__) is error
 
 
 @pytest.mark.parametrize("error", LEAVES, ids=by_name)
-def test_an_error_says_what_happened_and_what_to_do(error: type[MigrateError]) -> None:
+def test_error_has_message_and_remedy(error: type[MigrateError]) -> None:
     sample = example(error)
     assert sample.message().strip()
     assert isinstance(error.retry, Retry)
     assert sample.remedy().strip() or "fix" in sample.__dict__ or "next_command" in sample.__dict__, "no remedy"
     assert str(sample) == sample.message()
-    again = pickle.loads(pickle.dumps(sample))  # noqa: S301 - our own, from a moment ago
-    assert again.__dict__ == sample.__dict__
+    unpickled = pickle.loads(pickle.dumps(sample))  # noqa: S301 - pickled in this line
+    assert unpickled.__dict__ == sample.__dict__
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=by_name)
-def test_an_error_has_an_entry_on_the_page_that_says_what_was_left_how(error: type[MigrateError]) -> None:
-    _, found, rest = error_page().partition(f"## {error.code}\n")
-    assert found
+def test_error_page_has_complete_entry_for_each_error(error: type[MigrateError]) -> None:
+    _, heading, rest = error_page().partition(f"## {error.code}\n")
+    assert heading, f"no entry for {error.code}"
     entry = rest.partition("\n## ")[0]
     assert about(error) in entry
     assert "- state afterwards: " in entry
@@ -67,13 +67,13 @@ def test_an_error_has_an_entry_on_the_page_that_says_what_was_left_how(error: ty
         assert as_text(sample) in entry
 
 
-def test_the_page_of_exit_codes_says_what_the_code_says() -> None:
+def test_exit_code_page_lists_the_codes_of_the_enum() -> None:
     page = (ROOT / "docs/reference/exit-codes.md").read_text(encoding="utf-8")
     rows = {(int(code), name) for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.MULTILINE)}
     assert rows == {(int(member), member.name) for member in Exit}
 
 
-def test_the_page_of_the_inventory_names_every_key() -> None:
+def test_inventory_page_names_every_key_and_default() -> None:
     from tscm_migrate.inventory.model import (
         CommandsModel,
         FileModel,

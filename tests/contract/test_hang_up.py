@@ -12,7 +12,7 @@ from tests.support.pair import NAME, Box, available, box
 from tscm_migrate.errors import MigrateError, UnknownPrompt
 from tscm_migrate.model import Secret
 from tscm_migrate.tsadmin import backup, restore
-from tscm_migrate.tsadmin.session import Nobody
+from tscm_migrate.tsadmin.session import NoOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +66,7 @@ def alive(pid: int) -> bool:
 
 def test_a_restore_that_is_stopped_at_an_unknown_prompt_goes_no_step_further(appliance: Box) -> None:
     with pytest.raises(UnknownPrompt):
-        restore.run(appliance.appliance, request(appliance.backups), Nobody())
+        restore.run(appliance.appliance, request(appliance.backups), NoOperator())
     pid = int((appliance.folder / "pid").read_text())
     wait(lambda: not alive(pid), "it still runs")
     assert (appliance.folder / "held").read_text() == "correct horse\n"
@@ -75,7 +75,7 @@ def test_a_restore_that_is_stopped_at_an_unknown_prompt_goes_no_step_further(app
 
 
 def test_a_restore_whose_connection_is_cut_goes_no_step_further(appliance: Box) -> None:
-    class Cuts(Nobody):
+    class Cuts(NoOperator):
         attended = True
 
         def answer(self, *_: object, **__: object) -> str | None:
@@ -93,6 +93,6 @@ def test_the_passphrase_is_gone_where_a_backup_ends_by_itself(appliance: Box) ->
         f"#!/bin/sh\ncp {appliance.folder}/shm/.tscm*/passphrase {appliance.folder}/held\n"
     )
     with pytest.raises(MigrateError, match="no new archive"):
-        backup.create(appliance.appliance, backup.BackupRequest("eth0", Secret("correct horse")), Nobody())
+        backup.create(appliance.appliance, backup.BackupRequest("eth0", Secret("correct horse")), NoOperator())
     assert (appliance.folder / "held").read_text() == "correct horse\n"
     assert not list((appliance.folder / "shm").iterdir())

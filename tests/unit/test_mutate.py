@@ -82,7 +82,7 @@ def test_a_mutant_is_noticed_by_a_test_that_looks_and_by_no_other(
     )
     monkeypatch.setattr(mutate, "ROOT", tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    module = mutate.Module("boxed.py", ("test_boxed.py",), {"Box.fits: print(size) -> pass": "Nobody reads it."})
+    module = mutate.Module("boxed.py", ("test_boxed.py",), {"Box.fits: print(size) -> pass": "Its output is not read."})
     found = mutate.examined(module, mutate.sample(module, 0, 1), 2, deadline=float("inf"))
     assert (found.killed, found.known) == (4, 1)
     assert [text.split(": ", 2)[2] for text in found.survived] == [

@@ -74,7 +74,7 @@ def recipients(names: Iterable[str], home: Path | None = None) -> tuple[str, ...
     return wanted
 
 
-def sealed(chunks: Iterable[bytes], to: tuple[str, ...], home: Path | None = None) -> Generator[bytes, None, None]:
+def encrypted(chunks: Iterable[bytes], to: tuple[str, ...], home: Path | None = None) -> Generator[bytes, None, None]:
     """Encrypt a stream to public keys.
 
     Raises:

@@ -128,7 +128,7 @@ def _upload(incoming: Incoming, store: Store, key: str, *, policy: CopyPolicy, n
     if looked.sealing == "no" and policy.require_encryption and not sealing:
         raise PlaintextRefused(detail=f"{incoming.host}: {incoming.archive} is not encrypted, and stays where it is")
     if sealing:
-        looked, chunks = peek(gpg.sealed(chunks, policy.seal_to, policy.gnupg_home))
+        looked, chunks = peek(gpg.encrypted(chunks, policy.seal_to, policy.gnupg_home))
         _check_encrypted(looked, policy, f"{incoming.host}: {incoming.archive}")
     stored = Hashed(chunks, _Reporter(f"{incoming.host} {incoming.archive}", incoming.size, emit))
     store.upload(key, stored, size_hint=incoming.size)

@@ -10,7 +10,7 @@ from tscm_migrate.tsadmin import output
 from tscm_migrate.tsadmin.backup import sudo_answer
 from tscm_migrate.tsadmin.intent import Intent
 from tscm_migrate.tsadmin.reader import QuestionReader, dialects
-from tscm_migrate.tsadmin.session import Limits, Nobody, converse
+from tscm_migrate.tsadmin.session import Limits, NoOperator, converse
 
 _TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 _BUSY = re.compile(
@@ -70,7 +70,7 @@ def update(appliance: Appliance, name: str, *, timeout: float) -> Updated:
         appliance,
         f"exec {appliance.paths.tsadmin} update {quote(name)}",
         QuestionReader(intent, dialects(appliance.host.dialect), "update"),
-        Nobody(),
+        NoOperator(),
         display=f"tsadmin update {name}",
         limits=Limits(timeout, timeout),
     )

@@ -14,7 +14,7 @@ from tscm_migrate.tsadmin.backup import PassphraseFile, sudo_answer
 from tscm_migrate.tsadmin.dialect import Kind
 from tscm_migrate.tsadmin.intent import Intent, Understood
 from tscm_migrate.tsadmin.reader import QuestionReader, dialects
-from tscm_migrate.tsadmin.session import Limits, Nobody, OperatorPort, converse
+from tscm_migrate.tsadmin.session import Limits, NoOperator, OperatorPort, converse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -281,7 +281,7 @@ def look_at_list(appliance: Appliance, request: RestoreRequest) -> str:
 
     try:
         talked = converse(
-            appliance, f"exec {' '.join(words)}", reader_for(appliance, looking), Nobody(), look=look,
+            appliance, f"exec {' '.join(words)}", reader_for(appliance, looking), NoOperator(), look=look,
             display=f"{command(appliance, looking)}, only to look", limits=request.limits,
         )  # fmt: skip
     except _RestoreObserver as seen:

@@ -49,7 +49,7 @@ class OperatorPort(Protocol):
         """Show the result; `saved`: whether the answer to `question` is known from now on."""
 
 
-class Nobody:
+class NoOperator:
     """Answers no question: no person can be asked."""
 
     attended = False

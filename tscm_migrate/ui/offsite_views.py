@@ -39,13 +39,13 @@ def when(at: datetime | None) -> str:
 def copies(catalog: Catalog, now: datetime) -> str:
     """Return the output of `offsite list`."""
     if not catalog.copies:
-        return f"no copies in {catalog.url}\n" + _strange(catalog)
+        return f"no copies in {catalog.url}\n" + _skipped(catalog)
     rows = [
         (c.host, c.id, when(c.taken_at), size_text(c.manifest.size), _SEALING[c.manifest.encrypted], _proof(c, now),
          ",".join(c.tags)) for c in catalog.copies
     ]  # fmt: skip
     head = ("HOST", "COPY", "TAKEN (UTC)", ">SIZE", "ENCRYPTED", "VERIFIED", "TAGS")
-    return table(head, rows) + _strange(catalog)
+    return table(head, rows) + _skipped(catalog)
 
 
 def _proof(copy: Copy, now: datetime) -> str:
@@ -54,18 +54,18 @@ def _proof(copy: Copy, now: datetime) -> str:
     return f"{duration_text(now - copy.verified_at)} ago" if copy.verified_at else "never"
 
 
-def strange(catalog: Catalog) -> str:
+def unreadable_objects(catalog: Catalog) -> str:
     """Return a line for each unreadable object, 200 at most."""
-    told = "".join(f"skipped, cannot be read: {outside(str(thing), 400)}\n" for thing in catalog.unreadable[:_NAMED])
+    text = "".join(f"skipped, cannot be read: {outside(str(thing), 400)}\n" for thing in catalog.unreadable[:_NAMED])
     more = len(catalog.unreadable) - _NAMED
-    return told + (f"and {more} more\n" if more > 0 else "")
+    return text + (f"and {more} more\n" if more > 0 else "")
 
 
-def _strange(catalog: Catalog) -> str:
-    told = strange(catalog)
+def _skipped(catalog: Catalog) -> str:
+    text = unreadable_objects(catalog)
     if catalog.orphans:
-        told += f"{len(catalog.orphans)} uploads without a manifest, of interrupted runs: tscm-migrate offsite clean\n"
-    return told
+        text += f"{len(catalog.orphans)} uploads without a manifest, of interrupted runs: tscm-migrate offsite clean\n"
+    return text
 
 
 def copy_detail(copy: Copy, now: datetime) -> str:

@@ -55,7 +55,7 @@ def test_sealing_needs_public_keys_only_and_any_of_the_keys_opens(
     keyring: tuple[Path, str, str], public_only: Path, size: int
 ) -> None:
     home, one, two = keyring
-    sealed = b"".join(seal.sealed(chunks(size), seal.recipients([one, two.lower()], public_only), public_only))
+    sealed = b"".join(seal.encrypted(chunks(size), seal.recipients([one, two.lower()], public_only), public_only))
     looked = encryption_of(sealed)
     assert looked.sealing == "public-key"
     assert len(looked.key_ids) == 2
@@ -89,11 +89,11 @@ def test_a_source_that_dies_comes_out_as_its_own_error(keyring: tuple[Path, str,
         raise ConnectionResetError("cut by the test")
 
     with pytest.raises(ConnectionResetError):
-        b"".join(seal.sealed(dying(), (keyring[1],), keyring[0]))
+        b"".join(seal.encrypted(dying(), (keyring[1],), keyring[0]))
 
 
 def test_a_consumer_that_stops_leaves_no_gpg_behind(keyring: tuple[Path, str, str]) -> None:
-    stream = seal.sealed(chunks(1 << 26), (keyring[1],), keyring[0])
+    stream = seal.encrypted(chunks(1 << 26), (keyring[1],), keyring[0])
     next(stream)
     stream.close()
     command = ["ps", "-o", "args=", "--ppid", str(os.getpid())]
@@ -276,7 +276,7 @@ def test_memory_is_flat(keyring: tuple[Path, str, str], public_only: Path) -> No
         "from tests.support.memory import peak_kib\n"
         "block = bytes(1 << 20)\n"
         "blocks = (block for _ in range(int(sys.argv[1])))\n"
-        "size = sum(map(len, seal.sealed(blocks, (sys.argv[2],), Path(sys.argv[3]))))\n"
+        "size = sum(map(len, seal.encrypted(blocks, (sys.argv[2],), Path(sys.argv[3]))))\n"
         "print(peak_kib())\n"
     )
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.tsadmin.support import reader
 from tscm_migrate.ssh.dialogue import Answer, HangUp, Pending, Wait
-from tscm_migrate.tsadmin.session import Nobody, _Session, may_be_whole_line_prompt, patience
+from tscm_migrate.tsadmin.session import NoOperator, _Session, may_be_whole_line_prompt, patience
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_prompt_may_end_in_a_newline(line: str) -> None:
 
 def verdict(text: str, *, quiet: float, settled: bool = True) -> Answer | Wait | HangUp:
     *lines, last = text.split("\n")
-    session = _Session(cast("Any", None), reader(), Nobody(), lambda _understood: None)
+    session = _Session(cast("Any", None), reader(), NoOperator(), lambda _understood: None)
     return session(Pending(last, text, tuple(lines), settled=settled, quiet=quiet))
 
 

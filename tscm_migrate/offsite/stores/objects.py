@@ -160,9 +160,9 @@ class Objects:
                     else:
                         tell(shown(meta["path"]), "its name is not one of ours")
         if not found:
-            self._refuse_stranger()
+            self._refuse_other_server()
 
-    def _refuse_stranger(self) -> None:
+    def _refuse_other_server(self) -> None:
         """Refuse a server that is not a store: obstore treats its page of HTML as an empty listing."""
         try:
             self._head(f"clock/{secrets.token_hex(16)}")

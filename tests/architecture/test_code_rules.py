@@ -1,4 +1,4 @@
-"""The shape of the code: arrows point down, nothing POSIX-only where Windows has to run, nothing too long."""
+"""Rules for the code of the package: import layers, no POSIX-only calls outside the demo, output, and file modes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "tscm_migrate"
-# A room may import from its own row and from those above it in this table, which is the house from the ground up.
-FLOORS = [
+# A part (folder or module) of the package may import from its own layer and from the layers before it in this list.
+LAYERS = [
     {"errors", "events", "model", "util", ""},
     {"inventory", "secrets", "options", "notify"},
     {"ssh"},
@@ -31,7 +31,7 @@ FLOORS = [
     {"tasks", "cli", "__main__"},
     {"demo"},
 ]
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+LAYER_NUMBER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 MAY_IMPORT_DEMO = {"tscm_migrate/tasks/demo.py"}
 POSIX_ONLY = {"fcntl", "termios", "tty", "pty", "pwd", "grp", "resource", "syslog", "posix", "crypt", "spwd"}
 POSIX_CALLS = {
@@ -47,13 +47,13 @@ def tree(module: str) -> ast.Module:
     return ast.parse((ROOT / module).read_text(encoding="utf-8"))
 
 
-def room_of(module: str) -> str:
+def part_of(module: str) -> str:
     first = Path(module).relative_to("tscm_migrate").parts[0]
     return "" if first == "__init__.py" else first.removesuffix(".py")
 
 
 def imported(module: str) -> Iterator[tuple[str, int]]:
-    """Absolute names of what a module imports, wherever it does, with the line."""
+    """Yield the absolute name and the line of each import of a module, also of those inside functions."""
     package = [*Path(module).parent.parts]
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
@@ -68,66 +68,70 @@ def imported(module: str) -> Iterator[tuple[str, int]]:
 
 
 def is_demo(module: str) -> bool:
-    return room_of(module) == "demo"
+    return part_of(module) == "demo"
 
 
-def test_each_room_has_its_floor() -> None:
-    rooms = {room_of(module) for module in MODULES}
-    assert rooms <= set(FLOOR), f"place {rooms - set(FLOOR)} in FLOORS, and in docs/explanation/architecture.md"
+def test_each_part_of_the_package_has_a_layer() -> None:
+    parts = {part_of(module) for module in MODULES}
+    assert parts <= set(LAYER_NUMBER), (
+        f"place {parts - set(LAYER_NUMBER)} in LAYERS, and in docs/explanation/architecture.md"
+    )
 
 
-def test_the_documentation_names_the_rooms_in_the_order_of_their_imports() -> None:
+def test_architecture_page_lists_the_layers_in_import_order() -> None:
     page = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
-    table = page.partition("## Rooms")[2].split("```")[1].removeprefix("text\n")
+    table = page.partition("## Layers")[2].split("```")[1].removeprefix("text\n")
     rows = [set(re.split(r" {2,}", line)[0].split(", ")) for line in table.splitlines()]
-    assert rows[::-1] == [floor - {"", "__main__"} for floor in FLOORS]
+    assert rows[::-1] == [layer - {"", "__main__"} for layer in LAYERS]
 
 
-def test_contributing_names_functions_that_exist() -> None:
+def test_functions_named_in_contributing_exist() -> None:
     named = re.findall(r"`([a-z_/]+\.py)`: `([A-Za-z_.]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
     assert len(named) == 5
     for module, name in named:
         body: list[ast.stmt] = tree(f"tscm_migrate/{module}").body
         for part in name.split("."):
-            inside = [node for node in body if getattr(node, "name", "") == part]
-            assert inside, f"{module} has no {name}"
-            body = getattr(inside[0], "body", [])
+            definitions = [node for node in body if getattr(node, "name", "") == part]
+            assert definitions, f"{module} has no {name}"
+            body = getattr(definitions[0], "body", [])
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_point_down(module: str) -> None:
-    here = room_of(module)
+def test_module_imports_only_its_own_or_lower_layers(module: str) -> None:
+    here = part_of(module)
     for name, line in imported(module):
-        parts = name.split(".")
-        if parts[0] != "tscm_migrate":
+        names = name.split(".")
+        if names[0] != "tscm_migrate":
             continue
-        room = parts[1] if len(parts) > 1 and parts[1] in FLOOR else ""
-        if room == "demo":
+        part = names[1] if len(names) > 1 and names[1] in LAYER_NUMBER else ""
+        if part == "demo":
             assert here == "demo" or module in MAY_IMPORT_DEMO, (
                 f"{module}:{line}: only the task `demo` and tests import the demo"
             )
         else:
-            assert FLOOR[room] <= FLOOR[here], f"{module}:{line}: {here or 'the package'} must not import {room}"
+            assert LAYER_NUMBER[part] <= LAYER_NUMBER[here], (
+                f"{module}:{line}: {here or 'the package'} must not import {part}"
+            )
 
 
 def posix_only(parsed: ast.AST) -> Iterator[str]:
-    """What a piece of code uses that Windows' Python lacks, with the line."""
+    """Yield a message for each use of a module or function that Python on Windows does not have."""
     for node in ast.walk(parsed):
         used: list[str] = []
         if isinstance(node, ast.Import):
             used = [alias.name for alias in node.names if alias.name.split(".")[0] in POSIX_ONLY]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            gone = POSIX_CALLS.get(node.module, set())
-            used = [f"{node.module}.{alias.name}" for alias in node.names if alias.name in gone]
+            missing = POSIX_CALLS.get(node.module, set())
+            used = [f"{node.module}.{alias.name}" for alias in node.names if alias.name in missing]
             used += [node.module] if node.module.split(".")[0] in POSIX_ONLY else []
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            gone = POSIX_CALLS.get(node.value.id, set())
-            used = [f"{node.value.id}.{node.attr}"] if node.attr in gone else []
+            missing = POSIX_CALLS.get(node.value.id, set())
+            used = [f"{node.value.id}.{node.attr}"] if node.attr in missing else []
         yield from (f"line {getattr(node, 'lineno', 0)}: {name} does not exist on Windows" for name in used)
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if not is_demo(m)])
-def test_nothing_outside_the_demo_needs_posix(module: str) -> None:
+def test_module_outside_the_demo_uses_no_posix_only_function(module: str) -> None:
     assert list(posix_only(tree(module))) == []
 
 
@@ -138,43 +142,42 @@ def test_nothing_outside_the_demo_needs_posix(module: str) -> None:
         "from os import fork as split", "import signal\nsignal.alarm(1)", "import socket\nsocket.AF_UNIX",
     ],
 )  # fmt: skip
-def test_what_needs_posix_would_be_seen(code: str) -> None:
+def test_posix_only_code_is_detected(code: str) -> None:
     assert list(posix_only(ast.parse(code)))
 
 
-def test_the_demo_is_where_posix_is() -> None:
+def test_demo_uses_posix_only_functions() -> None:
     assert any(list(posix_only(tree(module))) for module in MODULES if is_demo(module))
 
 
-def test_nothing_is_left_for_later_in_a_comment() -> None:
+def test_no_file_has_a_marker_of_unfinished_work() -> None:
     words = ("TO" + "DO", "FIX" + "ME", "XX" + "X ")
     folders = ("tscm_migrate", "tests", "docs", "inventory", "changelog.d", ".ci")
     files = [ROOT / "tasks.py", ROOT / "try.py", ROOT / "README.md", ROOT / "pyproject.toml"]
     files += [p for f in folders for p in (ROOT / f).rglob("*") if p.suffix in {".py", ".md", ".toml"}]
-    found = [
+    markers = [
         f"{path.relative_to(ROOT)}: {word}"
         for path in files
         if "_build" not in path.parts
         for word in words
         if word in path.read_text(encoding="utf-8")
     ]
-    assert not found
+    assert not markers
 
 
-def test_a_mutation_of_the_rules_would_be_seen() -> None:
-    """The parser of imports sees relative, lazy and absolute ones."""
+def test_relative_absolute_and_late_imports_are_detected() -> None:
     names = {name for name, _ in imported("tscm_migrate/tasks/migrate.py")}
     assert "tscm_migrate.errors" in names  # absolute
     assert "tscm_migrate.tasks.base" in names  # relative
     assert "tscm_migrate.secrets" in names  # inside a function
 
 
-def test_the_fast_transport_stays_small_enough_to_be_reviewed() -> None:
+def test_accelerated_transport_has_at_most_350_lines_of_code() -> None:
     package = [module for module in MODULES if module.startswith("tscm_migrate/ssh/accelerated/")]
     assert sum(code_lines(ROOT / module) for module in package) <= 350, "see tscm_migrate/ssh/accelerated/README.md"
 
 
-def test_only_the_fast_transports_front_door_is_imported() -> None:
+def test_other_modules_import_only_the_accelerated_package_itself() -> None:
     for module in MODULES:
         if not module.startswith("tscm_migrate/ssh/accelerated/"):
             assert not [name for name, _ in imported(module) if name.startswith("tscm_migrate.ssh.accelerated.")]
@@ -187,18 +190,21 @@ MAY_PRINT = {
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if not is_demo(m) and m not in MAY_PRINT])
-def test_nothing_is_printed_but_by_the_functions_that_clean_it(module: str) -> None:
+def test_module_prints_only_with_the_functions_of_ui(module: str) -> None:
     for node in ast.walk(tree(module)):
         name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-        assert name not in {"print", "sys.stdout.write", "sys.stderr.write"}, f"{module}:{node.lineno}: use ui.say"
+        assert name not in {"print", "sys.stdout.write", "sys.stderr.write"}, (
+            f"{module}:{node.lineno}: use the functions of ui/console.py"
+        )
 
 
-MAY_WRITE = {"tscm_migrate/util/private.py", "tscm_migrate/cli/main.py"}  # and what writes on another host
+MAY_WRITE = {"tscm_migrate/util/private.py", "tscm_migrate/cli/main.py"}
+# These two write on another host.
 MAY_WRITE |= {"tscm_migrate/transfer/endpoints/sftp.py", "tscm_migrate/offsite/stores/sftp.py"}
 
 
-def makes_a_file(node: ast.Call) -> bool:
-    """Whether a call may make a local file or folder with the mode that the umask happens to leave."""
+def ignores_file_mode(node: ast.Call) -> bool:
+    """Return whether a call creates a local file or folder with the mode that the umask gives."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
     if name in {"write_text", "write_bytes", "touch", "makedirs", "copyfile", "copy", "copy2"}:
         return name != "copy" or ast.unparse(node.func).startswith("shutil.")
@@ -209,25 +215,25 @@ def makes_a_file(node: ast.Call) -> bool:
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if not is_demo(m) and m not in MAY_WRITE])
-def test_files_are_made_by_what_gives_them_a_mode(module: str) -> None:
-    calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call) and makes_a_file(node)]
+def test_module_creates_files_only_with_an_explicit_mode(module: str) -> None:
+    calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call) and ignores_file_mode(node)]
     assert not [f"{module}:{node.lineno}: use util.private" for node in calls]
 
 
-def test_what_leaves_the_mode_to_the_umask_would_be_seen() -> None:
+def test_call_that_leaves_the_file_mode_to_the_umask_is_detected() -> None:
     for code in ("p.write_text('x')", "p.open('ab')", "open('f', 'w')", "p.mkdir(parents=True)", "shutil.copy2(a, b)"):
-        assert makes_a_file(ast.parse(code, mode="eval").body)  # type: ignore[arg-type]
+        assert ignores_file_mode(ast.parse(code, mode="eval").body)  # type: ignore[arg-type]
     for code in ("p.open('rb')", "p.mkdir(mode=0o700)", "data.copy()", "os.open(p, flags, 0o600)"):
-        assert not makes_a_file(ast.parse(code, mode="eval").body)  # type: ignore[arg-type]
+        assert not ignores_file_mode(ast.parse(code, mode="eval").body)  # type: ignore[arg-type]
 
 
-def test_allow_knows_every_check_by_its_name() -> None:
+def test_option_allow_accepts_the_name_of_every_check() -> None:
     from tscm_migrate.options import check_names
 
-    found = {"no-sudo", "login", "unreachable"}  # identify's, chosen by the error
+    names_in_code = {"no-sudo", "login", "unreachable"}  # of gather_facts, which chooses by the error
     for module in MODULES:
-        if room_of(module) == "migration":
+        if part_of(module) == "migration":
             calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call) and node.args]
             names = [node.args[0] for node in calls if ast.unparse(node.func).rpartition(".")[2] == "Finding"]
-            found |= {name.value for name in names if isinstance(name, ast.Constant)}
-    assert found == check_names()
+            names_in_code |= {name.value for name in names if isinstance(name, ast.Constant)}
+    assert names_in_code == check_names()

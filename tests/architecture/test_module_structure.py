@@ -1,4 +1,4 @@
-"""The shape of the package: no circles of imports, no imports inside functions, each class name once, and its figures.
+"""The package has no import cycles, no late imports, no repeated class names, and no long or complex functions.
 
 `python -m tests.architecture.graph` prints everything counted here.
 """
@@ -19,55 +19,55 @@ from tests.architecture.graph import (
     late_imports,
     lines,
     modules,
-    package_circles,
+    package_cycles,
 )
 
 UI_MAY_IMPORT = {"", "archive", "errors", "events", "model", "ui", "util"}
 LONGEST = 450  # lines of a module
-IMPORT_SHARE = 10.6  # per cent of the lines of code; wanted: 8; lower it when the share has shrunk
+IMPORT_SHARE = 10.6  # per cent of the lines of code; the aim is 8: lower it when the share has become smaller
 
 
-def test_no_modules_import_one_another() -> None:
-    """Wherever the import stands: also inside functions, and for type checking only."""
-    assert not package_circles()
+def test_package_has_no_import_cycles() -> None:
+    """Imports inside functions and those for type checking only count, too."""
+    assert not package_cycles()
 
 
-def test_imports_stand_at_the_top_of_a_module() -> None:
-    """Rooms in MAY_IMPORT_LATE import inside functions, so that `--help` is fast."""
+def test_imports_are_at_module_level() -> None:
+    """The parts in MAY_IMPORT_LATE import inside functions, so that `--help` is fast."""
     assert not late_imports()
 
 
-@pytest.mark.parametrize("name", [name for name in modules() if graph.room(name) == "ui"])
-def test_ui_shows_events_and_plain_data_and_reads_no_journal(name: str) -> None:
-    """The types of what is shown may come from anywhere; they are for the type checker only."""
-    found = {
+@pytest.mark.parametrize("name", [name for name in modules() if graph.part(name) == "ui"])
+def test_ui_imports_only_events_and_plain_data(name: str) -> None:
+    """Imports for type checking only are allowed from everywhere."""
+    forbidden = {
         target
         for node, place in graph.statements(graph.parsed(modules()[name]))
         if place != graph.TYPING
         for target in graph.named(name, node, modules())
-        if graph.room(target) not in UI_MAY_IMPORT
+        if graph.part(target) not in UI_MAY_IMPORT
     }
-    assert not found
+    assert not forbidden
 
 
-def test_each_class_name_is_there_once() -> None:
+def test_class_names_are_unique_in_the_package() -> None:
     assert not class_names()
 
 
 @pytest.mark.parametrize("name", modules())
-def test_no_module_or_function_is_too_long_to_be_read(name: str) -> None:
+def test_module_and_its_functions_are_not_too_long(name: str) -> None:
     assert lines(modules()[name]) <= LONGEST
     for node in ast.walk(graph.parsed(modules()[name])):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 60, f"{name}:{node.lineno}: {node.name}"
 
 
-def test_most_functions_are_short() -> None:
+def test_few_functions_have_more_than_40_lines() -> None:
     assert figures()["functions over 40 lines, %"] < 2, [name for name, length in functions() if length > 40]
 
 
-def test_no_function_has_many_branches() -> None:
-    """ruff's C901 counts neither boolean operators nor comprehensions; this does, as radon."""
+def test_no_function_has_a_complexity_over_12() -> None:
+    """Boolean operators and comprehensions count, as in radon; ruff's C901 does not count them."""
     assert not complex_functions(12)
 
 
@@ -83,19 +83,19 @@ def test_no_function_has_many_branches() -> None:
         ("match x:\n  case 1: pass\n  case [2, _]: pass\n  case _: pass", 3),
     ],
 )
-def test_the_branches_of_a_function_are_counted_as_radon_counts_them(body: str, number: int) -> None:
+def test_complexity_is_counted_as_radon_counts_it(body: str, number: int) -> None:
     tree = ast.parse("def f():\n" + "\n".join(f"  {line}" for line in body.split("\n")))
     assert isinstance(tree.body[0], ast.FunctionDef)
     assert graph.complexity(tree.body[0]) == number
 
 
-def test_the_package_is_cut_into_subjects_and_not_into_shards() -> None:
+def test_modules_have_a_moderate_size_and_few_imports() -> None:
     assert 150 <= figures()["mean lines of a module"] <= 220
     assert figures()["import lines, % of code"] <= IMPORT_SHARE
 
 
 @pytest.mark.parametrize(
-    ("edges", "found"),
+    ("edges", "cycles"),
     [
         ({"a": {"b"}, "b": {"c"}}, []),
         ({"a": {"b"}, "b": {"a"}}, [["a", "b"]]),
@@ -103,11 +103,11 @@ def test_the_package_is_cut_into_subjects_and_not_into_shards() -> None:
         ({"a": {"b"}, "b": {"a", "c"}, "c": {"d"}, "d": {"c"}}, [["a", "b"], ["c", "d"]]),
     ],
 )
-def test_a_circle_would_be_seen(edges: dict[str, set[str]], found: list[list[str]]) -> None:
-    assert graph.circles(edges) == found
+def test_import_cycle_is_detected(edges: dict[str, set[str]], cycles: list[list[str]]) -> None:
+    assert graph.cycles(edges) == cycles
 
 
-SEEN = """
+IMPORTS = """
 from __future__ import annotations
 from .. import model
 from .shell import Shell
@@ -121,17 +121,17 @@ def f():
 """
 
 
-def test_every_spelling_and_place_of_an_import_would_be_seen() -> None:
+def test_imports_of_every_form_and_place_are_detected() -> None:
     known = {
         name: Path(f"{name}.py") for name in ("model", "ssh.shell", "ssh.auth", "ssh.pinning", "errors", "secrets")
     }
     known["ssh.connect"] = Path("connect.py")
-    found = [
+    imports = [
         (name, place)
-        for node, place in graph.statements(ast.parse(SEEN))
+        for node, place in graph.statements(ast.parse(IMPORTS))
         for name in graph.named("ssh.connect", node, known)
     ]
-    assert found == [
+    assert imports == [
         ("model", graph.TOP),
         ("ssh.shell", graph.TOP),
         ("errors", graph.TOP),
