@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import JournalDamaged, JournalNewer, StateUnreadable, StateUnwritable, UsageError
 from tscm_migrate.util import redact
-from tscm_migrate.util.private import private_folder, state_folder
+from tscm_migrate.util.private import private_folder, state_folder, sync
 from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
@@ -273,19 +273,7 @@ def _append(path: Path, line: bytes) -> None:
     finally:
         os.close(descriptor)
     if new:
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Wait until the folder's entry for a new file is on the disk; Windows does this itself."""
-    if os.name == "nt":
-        return
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path.parent)
 
 
 class _Nowhere(Journal):

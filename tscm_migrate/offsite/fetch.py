@@ -97,7 +97,9 @@ def fetch(store: Store, copy: Copy, folder: Path, *, gnupg_home: Path | None = N
     try:
         with archive(store, copy, gnupg_home=gnupg_home) as chunks:
             _write(part, chunks)
-        part.rename(target) if os.name == "nt" else _name(part, target)
+        private.give_name(part, target)
+    except FileExistsError:
+        raise ObjectExists(detail="already there", key=str(target)) from None
     finally:
         part.unlink(missing_ok=True)
     return target
@@ -113,12 +115,3 @@ def _write(part: Path, chunks: Iterator[bytes]) -> None:
                 raise StoreError(detail=f"{part.parent}: {error.strerror}", fix="free some space there") from error
         file.flush()
         os.fsync(file.fileno())
-
-
-def _name(part: Path, target: Path) -> None:
-    try:
-        os.link(part, target)
-    except FileExistsError:
-        raise ObjectExists(detail="already there", key=str(target)) from None
-    except OSError:  # no hard links on this file system
-        part.rename(target)

@@ -6,6 +6,7 @@ They are made with explicit modes, whatever the umask is; by default for their o
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -107,6 +108,39 @@ def append(path: Path, text: str, mode: int = FILE, *, sync: bool = False) -> No
         if sync:
             file.flush()
             os.fsync(file.fileno())
+
+
+def give_name(part: Path, final: Path) -> None:
+    """Give a complete file its final name, and write that name to the disk; never replace a file.
+
+    Raises:
+        FileExistsError: the name is taken. OSError: it cannot be named.
+    """
+    rename = os.name == "nt"  # where it refuses a taken name
+    try:
+        if not rename:
+            os.link(part, final)
+    except FileExistsError:
+        raise
+    except OSError as error:  # without hard links (FAT, some network shares), a check before is all that is possible
+        if final.exists():
+            raise FileExistsError(errno.EEXIST, "already there", str(final)) from error
+        rename = True
+    if rename:
+        part.rename(final)
+    else:
+        part.unlink()
+    sync(final.parent)
+
+
+def sync(folder: Path) -> None:
+    """Write a folder's names to the disk; not possible on Windows and some network file systems."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 STATE_VARIABLE = "TSCM_STATE"

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 _DEPTH = 8  # folders below the root; ours go three deep
 _KINDS = ((modes.S_ISFIFO, "a FIFO"), (modes.S_ISSOCK, "a socket"), (modes.S_ISLNK, "a link that leads nowhere"))
 _PARTS = ".unfinished"  # starts with a dot, so no key of ours can be listed there
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EINVAL}
 
 
 class LocalStore:
@@ -65,8 +64,8 @@ class LocalStore:
             size = self._write(part, chunks, key)
             with self._translated(key):
                 private.folder(final.parent)
-                _give_name(part, final)
-                _sync_folders(final.parent, self.root)
+                private.give_name(part, final)
+                _sync_folders(final.parent.parent, self.root)
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -212,32 +211,8 @@ def _looked(key: str, path: str, odd: Odd) -> Stat | None:
     return None
 
 
-def _give_name(part: Path, final: Path) -> None:
-    """Name a synced file; raises FileExistsError if the name exists."""
-    if os.name == "nt":
-        part.rename(final)  # refuses a taken name there
-        return
-    try:
-        os.link(part, final)
-    except OSError as error:
-        if error.errno not in _NO_LINKS or isinstance(error, FileExistsError):
-            raise
-        # No hard links here (some SMB mounts, FAT). Data keys are unique, and two manifests with one name describe the
-        # same bytes, so a check before is enough; a reader must never see a part of a file.
-        if final.exists():
-            raise FileExistsError(errno.EEXIST, "already there", str(final)) from error
-        part.replace(final)
-
-
 def _sync_folders(folder: Path, root: Path) -> None:
-    """Sync the folders up to the root; not needed on Windows, which cannot open a folder."""
-    if os.name == "nt":
-        return
+    """Sync the folders up to the root, which may be new."""
     while folder != root.parent:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            with suppress(OSError):  # some network file systems refuse fsync on a folder
-                os.fsync(handle)
-        finally:
-            os.close(handle)
+        private.sync(folder)
         folder = folder.parent

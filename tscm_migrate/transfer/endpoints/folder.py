@@ -173,7 +173,7 @@ class FolderEnd:
             text = f"the copy of {archive.name} in {self.folder} has SHA-256 {found}, not {archive.sha256}"
             raise TransferError(f"{text}; it was removed", "run again; if it happens twice, check this disk")
         try:
-            _name(part, final)
+            private.give_name(part, final)
         except FileExistsError as error:
             raise TransferError(f"{final} has appeared meanwhile; it was not overwritten") from error
         except OSError as error:
@@ -187,30 +187,3 @@ class FolderEnd:
 def _only_regular(path: Path) -> None:
     if path.is_symlink() or not path.is_file():
         raise TransferError(f"{path} is not a regular file", "name the archive file itself")
-
-
-def _name(part: Path, final: Path) -> None:
-    """Rename without overwriting: atomically by a hard link; on Windows, rename itself never overwrites."""
-    if os.name != "nt":
-        try:
-            os.link(part, final)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links (FAT, some network shares)
-            if final.exists():
-                raise FileExistsError from None
-        else:
-            part.unlink()
-            _sync(final.parent)
-            return
-    part.rename(final)
-
-
-def _sync(folder: Path) -> None:
-    """Write the new name to the disk, on systems where a folder can be opened for that."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
