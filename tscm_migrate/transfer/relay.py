@@ -12,7 +12,7 @@ end there is the SHA-256 of everything that the source has sent.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.archive.names import acceptable
@@ -41,7 +41,7 @@ def send(job: TransferJob, archive: Archive) -> Sent:
     """
     check_name(archive.name)
     if isinstance(job.source, SftpEnd) and isinstance(job.target, FolderEnd | SftpEnd):
-        return _send_unhashed(job, _SftpEnds(job.source, job.target), archive)
+        return _send_unhashed(job, job.source, job.target, archive)
     if not archive.sha256 and archive.size:
         found = job.target.look(archive)
         if found.final == "none" and not found.part:
@@ -54,22 +54,28 @@ def _send_from_start(job: TransferJob, archive: Archive, found: TargetState) -> 
     check_space(job.target.name, archive.size, found.free, archive.name)
     job.stamps[archive.name] = job.source.stamp(archive)
     job.target.begin(archive, 0)
-    progress = ProgressReporter(job.emit, archive.name, archive.size)
     with discard_if_changed(job, archive):
-        with job.source.reading(archive, 0) as incoming, job.target.writing(archive, 0) as outgoing:
-            identified = Background(lambda: job.source.identify(archive))
-            try:
-                seen, digest = pump(incoming, outgoing, progress, Throttle(job.limit))
-                incoming.finish()
-            except CommandFailed:
-                identified.result()  # its error names the cause of the failed read
-                raise
-            outgoing.finish()
+        identified = Background(lambda: job.source.identify(archive))
+        try:
+            seen, digest = _copy_bytes(job, archive, 0)
+        except CommandFailed:
+            identified.result()  # its error names the cause of a failed read
+            raise
         known = identified.result()
         if (seen, digest) != (known.size, known.sha256):
             raise changed(archive, seen, digest)
     finish(job, known)
     return Sent(known, seen)
+
+
+def _copy_bytes(job: TransferJob, archive: Archive, offset: int, digest: Digest | None = None) -> tuple[int, str]:
+    """Copy the bytes from `offset` on; return as `pump` does."""
+    progress = ProgressReporter(job.emit, archive.name, archive.size, offset)
+    with job.source.reading(archive, offset) as incoming, job.target.writing(archive, offset) as outgoing:
+        copied = pump(incoming, outgoing, progress, Throttle(job.limit), digest)
+        incoming.finish()
+        outgoing.finish()
+    return copied
 
 
 @contextlib.contextmanager
@@ -98,12 +104,14 @@ def resume(job: TransferJob, archive: Archive, offset: int | None) -> Sent:
     """Transfer the bytes from `offset` (as `start` returns it), verify the copy and give it its final name."""
     if offset is None:
         return Sent(archive, 0, kept=True)
-    moved = 0
+    seen = 0
     if offset < archive.size or archive.size == 0:
         with discard_if_changed(job, archive):
-            moved = _move(job, archive, offset)
+            seen, digest = _copy_bytes(job, archive, offset)
+            if seen != archive.size - offset or (offset == 0 and digest != archive.sha256):
+                raise changed(archive, seen, digest)
     finish(job, archive)
-    return Sent(archive, moved, offset)
+    return Sent(archive, seen, offset)
 
 
 def start(job: TransferJob, archive: Archive) -> tuple[Archive, int | None]:
@@ -186,17 +194,6 @@ def _restarting(archive: Archive, name: str, size: int) -> str:
     return f"{archive.name}: the partial file on {name} ({size / 1e6:.1f} MB) has other content; it is copied again"
 
 
-def _move(job: TransferJob, archive: Archive, offset: int) -> int:
-    progress = ProgressReporter(job.emit, archive.name, archive.size, offset)
-    with job.source.reading(archive, offset) as incoming, job.target.writing(archive, offset) as outgoing:
-        seen, digest = pump(incoming, outgoing, progress, Throttle(job.limit))
-        incoming.finish()
-        outgoing.finish()
-    if seen != archive.size - offset or (offset == 0 and digest != archive.sha256):
-        raise changed(archive, seen, digest)
-    return seen
-
-
 def changed(archive: Archive, seen: int, digest: str) -> ArchiveChanged:
     """Return the error for bytes that are not those that the source had before the transfer."""
     text = f"{archive.name} changed while it was copied: {seen} bytes with SHA-256 {digest} were received"
@@ -206,17 +203,11 @@ def changed(archive: Archive, seen: int, digest: str) -> ArchiveChanged:
 # ---------------------------------------------------------------------- from a source with SFTP only
 
 
-@dataclass(frozen=True)
-class _SftpEnds:
-    """A source that cannot hash, and a target whose partial file can be read from here."""
+def _send_unhashed(job: TransferJob, source: SftpEnd, target: FolderEnd | SftpEnd, archive: Archive) -> Sent:
+    """Copy one archive of a source that cannot hash, and hash it as it passes.
 
-    source: SftpEnd
-    target: FolderEnd | SftpEnd
-
-
-def _send_unhashed(job: TransferJob, ends: _SftpEnds, archive: Archive) -> Sent:
-    """Copy one archive and hash it as it passes; see `send`."""
-    source, target = ends.source, ends.target
+    The target's partial file can be read from here.
+    """
     given = archive.sha256
     archive, checkpoint = source.checkpoint(archive)
     found = target.look(archive)
@@ -224,53 +215,43 @@ def _send_unhashed(job: TransferJob, ends: _SftpEnds, archive: Archive) -> Sent:
         known = source.identify(archive)
         refuse_other(target.name, known, target.look(known))
         return Sent(known, 0, kept=True)
-    prefix = _prefix_of_checkpoint(ends, archive, found.part, checkpoint, job.emit)
-    offset, sha = prefix if prefix is not None else (0, None)
+    offset, sha = _prefix_of_checkpoint(source, target, archive, found.part, checkpoint=checkpoint, emit=job.emit)
     if not offset:
         checkpoint.delete()
     check_space(target.name, archive.size - offset, found.free, archive.name)
     target.begin(archive, offset)
-    digest = Digest(sha, offset, checkpoint.add)
-    progress = ProgressReporter(job.emit, archive.name, archive.size, offset)
-    with (
-        discard_if_changed(job, archive),
-        source.reading(archive, offset) as incoming,
-        target.writing(archive, offset) as outgoing,
-    ):
-        seen, found_hash = pump(incoming, outgoing, progress, Throttle(job.limit), digest)
-        incoming.finish()
-        outgoing.finish()
-    archive = replace(archive, sha256=found_hash)
+    with discard_if_changed(job, archive):
+        seen, digest = _copy_bytes(job, archive, offset, Digest(sha, offset, checkpoint.add))
+    archive = replace(archive, sha256=digest)
     unchanged = source.checkpoint(archive)[1].path == checkpoint.path  # the same size and time as before
-    if seen != archive.size - offset or given not in {"", found_hash} or not unchanged:
+    if seen != archive.size - offset or given not in {"", digest} or not unchanged:
         target.discard_partial(archive)
         checkpoint.delete()
-        raise changed(archive, seen, found_hash)
+        raise changed(archive, seen, digest)
     target.finish(archive)
     checkpoint.delete()
     return Sent(archive, seen, offset)
 
 
 def _prefix_of_checkpoint(
-    ends: _SftpEnds, archive: Archive, part: int, checkpoint: Checkpoint, emit: Emit
-) -> tuple[int, _Hash] | None:
-    """Return the verified prefix of the partial file and its running hash; None where nothing can be kept."""
-    target, fits = ends.target, part <= archive.size
+    source: SftpEnd, target: FolderEnd | SftpEnd, archive: Archive, part: int, *, checkpoint: Checkpoint, emit: Emit
+) -> tuple[int, _Hash | None]:
+    """Return the verified prefix of the partial file and its running hash; 0 and None where nothing can be kept."""
     if not part:
-        return None
+        return 0, None
+    fits = part <= archive.size
     marks = checkpoint.marks()
     size = max((mark for mark in marks if mark <= part), default=0) if fits else 0
     expected = marks.get(size, "")
     if fits and not size:
         if marks or part < EVERY:
-            emit(
-                Message(f"{archive.name}: the partial file on {target.name} is too short to resume; it is copied again")
-            )
-            return None
-        size, expected = part, ends.source.prefix(archive, part)  # copied from elsewhere, or before checkpoints
+            text = f"{archive.name}: the partial file on {target.name} is too short to resume; it is copied again"
+            emit(Message(text))
+            return 0, None
+        size, expected = part, source.prefix(archive, part)  # copied from elsewhere, or before checkpoints
     sha = target.part_hash(archive, size) if size else None
     if sha is not None and sha.hexdigest() == expected:
         emit(Message(_resuming(archive, target.name, size)))
         return size, sha
     emit(Message(_restarting(archive, target.name, part), "warning"))
-    return None
+    return 0, None

@@ -35,11 +35,8 @@ if TYPE_CHECKING:
 _MODE = 0o664
 
 
-class SftpEnd:
-    """An appliance with SFTP only: sudo cannot be used, so the login user needs write access to the backup folder.
-
-    A copy is verified by reading it back.
-    """
+class ApplianceEnd:
+    """An appliance whose archives are read and written by SFTP; connected when it is needed."""
 
     def __init__(self, appliance: Appliance) -> None:
         self.appliance = appliance
@@ -50,12 +47,37 @@ class SftpEnd:
         return self.appliance.name
 
     def part(self, archive: Archive) -> str:
-        """Return the path of the partial file."""
+        """Return the path of the partial file: in the same folder, with an ending that the restore does not list."""
         return f"{self.appliance.paths.backup_dir}/.{archive.name}.part"
 
     def final(self, archive: Archive) -> str:
         """Return the path of the complete copy."""
         return f"{self.appliance.paths.backup_dir}/{archive.name}"
+
+    @contextlib.contextmanager
+    def reading(self, archive: Archive, offset: int) -> Iterator[ByteStream]:
+        """See Source."""
+        with (
+            contextlib.closing(self.appliance.shell.sftp()) as client,
+            fast.reading(client, archive.path, offset, self.name) as chunks,
+        ):
+            yield chunks
+
+    @contextlib.contextmanager
+    def writing(self, archive: Archive, offset: int) -> Iterator[ByteSink]:
+        """See Target."""
+        with (
+            contextlib.closing(self.appliance.shell.sftp()) as client,
+            fast.writing(client, self.part(archive), offset, self.name) as out,
+        ):
+            yield out
+
+
+class SftpEnd(ApplianceEnd):
+    """An appliance with SFTP only: sudo cannot be used, so the login user needs write access to the backup folder.
+
+    A copy is verified by reading it back.
+    """
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[paramiko.SFTPClient]:
@@ -148,15 +170,6 @@ class SftpEnd:
             now = client.lstat(archive.path)
         return f"{now.st_size} {now.st_mtime}"
 
-    @contextlib.contextmanager
-    def reading(self, archive: Archive, offset: int) -> Iterator[ByteStream]:
-        """See Source."""
-        with (
-            contextlib.closing(self.appliance.shell.sftp()) as client,
-            fast.reading(client, archive.path, offset, self.name) as chunks,
-        ):
-            yield chunks
-
     # ------------------------------------------------------------------ as a target
 
     def look(self, archive: Archive) -> TargetState:
@@ -200,15 +213,6 @@ class SftpEnd:
                 client.remove(part)
             with contextlib.closing(client.open(part, "wxb")) as file:
                 file.chmod(0o600)
-
-    @contextlib.contextmanager
-    def writing(self, archive: Archive, offset: int) -> Iterator[ByteSink]:
-        """See Target."""
-        with (
-            contextlib.closing(self.appliance.shell.sftp()) as client,
-            fast.writing(client, self.part(archive), offset, self.name) as out,
-        ):
-            yield out
 
     def finish(self, archive: Archive) -> None:
         """See Target; the rename of OpenSSH makes a hard link, so it does not overwrite."""

@@ -12,8 +12,8 @@ from tscm_migrate.appliance import archives
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.archive import hashing
 from tscm_migrate.errors import ApplianceError, TransferError
-from tscm_migrate.ssh import sftp as fast
 from tscm_migrate.transfer.base import ByteSink, ByteStream, TargetState
+from tscm_migrate.transfer.endpoints.sftp import ApplianceEnd
 from tscm_migrate.transfer.keyfiles import MARK
 from tscm_migrate.util.text import number
 
@@ -29,31 +29,16 @@ _HASH_TIMEOUT = 4 * 3600.0  # seconds for reading an archive from a slow disk
 _IDLE_TIMEOUT = 120.0  # seconds without a byte until a stream is closed
 
 
-class ShellEnd:
-    """An appliance on which commands can be run.
+class ShellEnd(ApplianceEnd):
+    """An appliance on which commands can be run; a lost connection is opened again by the next call.
 
-    Args:
-        appliance: connected when it is needed; a lost connection is opened again by the next call.
-        sftp: transfer the bytes by SFTP.
+    `sftp`: transfer the bytes by SFTP.
     """
 
     def __init__(self, appliance: Appliance, *, sftp: bool = False) -> None:
-        self.appliance = appliance
+        super().__init__(appliance)
         self.sftp = sftp
         self._readable: dict[str, bool] = {}  # by path, without sudo
-
-    @property
-    def name(self) -> str:
-        """Its name in the inventory."""
-        return self.appliance.name
-
-    def part(self, archive: Archive) -> str:
-        """Return the path of the partial file: in the same folder, with an ending that the restore does not list."""
-        return f"{self.appliance.paths.backup_dir}/.{archive.name}.part"
-
-    def final(self, archive: Archive) -> str:
-        """Return the path of the complete copy."""
-        return f"{self.appliance.paths.backup_dir}/{archive.name}"
 
     # ------------------------------------------------------------------ as a source
 
@@ -95,11 +80,8 @@ class ShellEnd:
             kind = self._run(f"{_only_regular(archive.path)}true", f"look at {archive.name}")
             if kind.status == archives.NOT_REGULAR:
                 raise ApplianceError(self.name, f"{archive.path} is not a regular file")
-            with (
-                contextlib.closing(self.appliance.shell.sftp()) as client,
-                fast.reading(client, archive.path, offset, self.name) as s,
-            ):
-                yield s
+            with super().reading(archive, offset) as chunks:
+                yield chunks
             return
         path = quote(archive.path)
         script = _only_regular(archive.path)
@@ -145,10 +127,7 @@ class ShellEnd:
         """See Target."""
         part = self.part(archive)
         if self.sftp:
-            with (
-                contextlib.closing(self.appliance.shell.sftp()) as client,
-                fast.writing(client, part, offset, self.name) as out,
-            ):
+            with super().writing(archive, offset) as out:
                 yield out
             return
         script = _append_script(part, offset)
