@@ -81,7 +81,7 @@ def fetch(store: Store, copy: Copy, folder: Path, *, gnupg_home: Path | None = N
     """
     name = copy.manifest.archive
     if not names.acceptable(name):
-        raise UsageError(f"{name[:80]!r} is no archive's name")
+        raise UsageError(f"{name[:80]!r} is not the name of an archive")
     try:
         private.folder(folder)
     except OSError as error:

@@ -238,7 +238,7 @@ class FromAppliance:
     def __init__(self, shell: Shell, archive: Archive, seen: Seen, options: PullOptions) -> None:
         when = names.when(archive)
         if when is None:
-            raise ApplianceError(shell.host.name, f"{archive.name[:80]!r} is no archive's name")
+            raise ApplianceError(shell.host.name, f"{archive.name[:80]!r} is not the name of an archive")
         self.host = shell.host.name
         self.archive = archive.name
         self.size = archive.size
