@@ -1,4 +1,4 @@
-"""The checkout's own scripts: what the README says runs, and what .ci/run asks."""
+"""The scripts in the checkout: the commands of the README, and the checks that .ci/run calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, timeout=100, check=False)
 
 
-def test_the_readme_has_exactly_the_two_commands_and_ci_runs_the_one_for_tests() -> None:
+def test_readme_has_two_commands_and_ci_runs_the_test_command() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"<!-- command: (\w+) -->", readme) == ["demo", "test"]
     assert check("readme-command").stdout == "python3 try.py test\n"
@@ -28,7 +28,7 @@ def test_the_readme_has_exactly_the_two_commands_and_ci_runs_the_one_for_tests()
 @pytest.mark.parametrize(
     ("inner", "code"), [(MARKED, 0), (f"{MARKED}<skipped message='no root'/>", 1), ("<skipped/>", 1)]
 )
-def test_ci_fails_where_namespace_tests_were_skipped_or_never_ran(tmp_path: Path, inner: str, code: int) -> None:
+def test_ci_check_fails_when_namespace_tests_did_not_run(tmp_path: Path, inner: str, code: int) -> None:
     report = tmp_path / "junit.xml"
     report.write_text(REPORT.format(inner))
     done = check("no-namespace-test-skipped", str(report))
@@ -36,7 +36,7 @@ def test_ci_fails_where_namespace_tests_were_skipped_or_never_ran(tmp_path: Path
 
 
 @pytest.mark.parametrize(("argv", "code"), [((), 0), (("--help",), 0), (("tset",), 2)])
-def test_the_first_script_explains_itself_and_installs_nothing_unasked(argv: tuple[str, ...], code: int) -> None:
+def test_try_script_prints_help_and_installs_nothing(argv: tuple[str, ...], code: int) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "try.py"), *argv], capture_output=True, text=True, timeout=100, check=False
     )
@@ -46,7 +46,7 @@ def test_the_first_script_explains_itself_and_installs_nothing_unasked(argv: tup
 
 
 @pytest.mark.slow
-def test_tests_tell_their_markers_to_the_report(tmp_path: Path) -> None:
+def test_junit_report_contains_the_markers_of_tests(tmp_path: Path) -> None:
     test = tmp_path / "test_it.py"
     test.write_text("import pytest\n\n@pytest.mark.namespaces\ndef test_it(): pass\n")
     (tmp_path / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
@@ -56,7 +56,7 @@ def test_tests_tell_their_markers_to_the_report(tmp_path: Path) -> None:
     assert check("no-namespace-test-skipped", str(tmp_path / "junit.xml")).returncode == 0
 
 
-def test_ci_starts_its_shares_at_the_line_that_the_first_script_prints() -> None:
-    waited = re.search(r"grep -q '\^try\.py: ([\w ]+)'", (ROOT / ".ci/run").read_text(encoding="utf-8"))
-    assert waited is not None
-    assert f'say("{waited[1]}")' in (ROOT / "try.py").read_text(encoding="utf-8")
+def test_ci_waits_for_a_line_that_the_try_script_prints() -> None:
+    awaited = re.search(r"grep -q '\^try\.py: ([\w ]+)'", (ROOT / ".ci/run").read_text(encoding="utf-8"))
+    assert awaited is not None
+    assert f'say("{awaited[1]}")' in (ROOT / "try.py").read_text(encoding="utf-8")

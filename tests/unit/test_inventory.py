@@ -1,3 +1,5 @@
+"""Reading the inventory: defaults, sources, validation messages, gateways, groups, and where the file is searched."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -21,14 +23,14 @@ address = "10.1.1.50"
 """
 
 
-def written(tmp_path: Path, text: str) -> Path:
+def write_inventory(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "hosts.toml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_defaults_hold_where_a_host_is_silent_and_each_value_knows_its_place(tmp_path: Path) -> None:
-    inventory = load(written(tmp_path, BASE))
+def test_missing_host_value_comes_from_defaults_with_its_source(tmp_path: Path) -> None:
+    inventory = load(write_inventory(tmp_path, BASE))
     old, new = inventory.host("tscm-old"), inventory.host("tscm-new")
     assert (old.user, old.port, old.address) == ("admin", 22, "10.1.1.43")
     assert (new.user, new.port) == ("admin", 2222)
@@ -40,15 +42,15 @@ def test_defaults_hold_where_a_host_is_silent_and_each_value_knows_its_place(tmp
     assert "interface" not in old.given
 
 
-def test_the_example_inventory_names_the_two_documented_addresses() -> None:
+def test_example_inventory_has_the_documented_addresses() -> None:
     inventory = load(Path(__file__).parents[2] / "inventory" / "hosts.toml")
     assert {h.name: h.address for h in inventory.hosts.values()} == {"tscm-old": "10.1.1.43", "tscm-new": "10.1.1.50"}
 
 
-def test_everything_a_host_may_say_arrives(tmp_path: Path) -> None:
+def test_every_key_of_a_host_is_read(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("x")
     inventory = load(
-        written(
+        write_inventory(
             tmp_path,
             """
 known_hosts = "pins"
@@ -134,7 +136,7 @@ anything = { goes = 1 }
             "gateway",
             "circle: a → b → a",
         ),
-        ('[groups]\nx = ["nobody"]', "groups.x (line 2)", "no host 'nobody'"),
+        ('[groups]\nx = ["missing"]', "groups.x (line 2)", "no host 'missing'"),
         ('[hooks]\nsnapshto = "x"', "hooks.snapshto (line 2)", "did you mean 'snapshot'?"),
         ('[policy]\nreboot_timeout = "soon"', "policy.reboot_timeout (line 2)", 'write "30m"'),
         ("[policy]\ndrain_timeout = 0", "policy.drain_timeout (line 2)", 'write "30m"'),
@@ -142,8 +144,8 @@ anything = { goes = 1 }
         ("[hosts.a]\naddress = 10.1.1.1", "", "not valid TOML"),
     ],
 )
-def test_a_mistake_gets_its_file_key_and_words(tmp_path: Path, text: str, key: str, words: str) -> None:
-    path = written(tmp_path, text)
+def test_invalid_inventory_is_refused_with_file_key_and_line(tmp_path: Path, text: str, key: str, words: str) -> None:
+    path = write_inventory(tmp_path, text)
     with pytest.raises(InventoryError) as caught:
         load(path)
     error = caught.value
@@ -154,16 +156,16 @@ def test_a_mistake_gets_its_file_key_and_words(tmp_path: Path, text: str, key: s
     assert error.exit_code is Exit.USAGE
 
 
-def test_a_password_written_where_its_source_belongs_is_refused_and_not_repeated(tmp_path: Path) -> None:
-    path = written(tmp_path, '[hosts.a]\naddress = "10.1.1.1"\nsudo_password = "hunter2"')
+def test_password_in_place_of_its_source_is_refused_and_not_shown(tmp_path: Path) -> None:
+    path = write_inventory(tmp_path, '[hosts.a]\naddress = "10.1.1.1"\nsudo_password = "hunter2"')
     with pytest.raises(InventoryError, match="where the secret comes from") as caught:
         load(path)
     shown = f"{caught.value!r} {caught.value} {caught.value.remedy()} {caught.value.__cause__} {caught.value.__dict__}"
     assert "hunter2" not in shown
 
 
-def test_a_missing_identity_file_stops_only_the_host_that_wants_it(tmp_path: Path) -> None:
-    path = written(tmp_path, BASE + 'identity_file = "gone"\n')
+def test_missing_identity_file_affects_only_its_host(tmp_path: Path) -> None:
+    path = write_inventory(tmp_path, BASE + 'identity_file = "gone"\n')
     inventory = load(path)
     assert inventory.host("tscm-old").identity_file is None
     with pytest.raises(InventoryError, match="gone is not there") as caught:
@@ -172,9 +174,11 @@ def test_a_missing_identity_file_stops_only_the_host_that_wants_it(tmp_path: Pat
     assert "ssh-keygen" in caught.value.remedy()
 
 
-@pytest.mark.parametrize("file", ["~nobody-here/key", f"/{'x' * 5000}"])
-def test_a_path_that_no_file_can_have_is_a_missing_file(tmp_path: Path, file: str) -> None:
-    inventory = load(written(tmp_path, f'known_hosts = "{file}"\n{BASE}identity_file = "{file}"\ndialect = "{file}"\n'))
+@pytest.mark.parametrize("file", ["~no-such-user/key", f"/{'x' * 5000}"])
+def test_impossible_path_is_reported_as_missing_file(tmp_path: Path, file: str) -> None:
+    inventory = load(
+        write_inventory(tmp_path, f'known_hosts = "{file}"\n{BASE}identity_file = "{file}"\ndialect = "{file}"\n')
+    )
     with pytest.raises(InventoryError, match="is not there"):
         inventory.host("tscm-new")
     with pytest.raises(InventoryError, match="no inventory file here"):
@@ -194,13 +198,15 @@ def test_a_path_that_no_file_can_have_is_a_missing_file(tmp_path: Path, file: st
         ("192.0.2.7:23", "admin", "192.0.2.7", 23),
     ],
 )
-def test_a_host_may_be_given_by_address(tmp_path: Path, spec: str, user: str, address: str, port: int) -> None:
-    host = load(written(tmp_path, BASE)).host(spec)
+def test_host_is_accepted_as_user_address_and_port(
+    tmp_path: Path, spec: str, user: str, address: str, port: int
+) -> None:
+    host = load(write_inventory(tmp_path, BASE)).host(spec)
     assert (host.name, host.user, host.address, host.port) == (spec, user, address, port)
 
 
-def test_an_address_that_the_inventory_knows_is_that_host(tmp_path: Path) -> None:
-    inventory = load(written(tmp_path, BASE))
+def test_address_in_the_inventory_selects_its_host(tmp_path: Path) -> None:
+    inventory = load(write_inventory(tmp_path, BASE))
     assert inventory.host("admin@10.1.1.43").name == "tscm-old"
     assert inventory.host("10.1.1.50").name == "tscm-new"
 
@@ -220,14 +226,14 @@ def test_an_address_that_the_inventory_knows_is_that_host(tmp_path: Path) -> Non
         ("", "empty"),
     ],
 )
-def test_a_bad_spec_is_refused_with_a_remedy(tmp_path: Path, spec: str, words: str) -> None:
+def test_invalid_host_argument_is_refused_with_remedy(tmp_path: Path, spec: str, words: str) -> None:
     with pytest.raises(InventoryError) as caught:
-        load(written(tmp_path, BASE)).host(spec)
+        load(write_inventory(tmp_path, BASE)).host(spec)
     assert words in caught.value.message()
     assert caught.value.remedy()
 
 
-def test_the_search_order_is_argument_environment_checkout_config(
+def test_inventory_is_searched_in_argument_environment_checkout_config(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, checkout = tmp_path / "config", tmp_path / "checkout"
@@ -254,9 +260,9 @@ def test_the_search_order_is_argument_environment_checkout_config(
         find()
 
 
-def test_a_gateway_by_default_does_not_go_through_itself(tmp_path: Path) -> None:
+def test_default_gateway_does_not_use_itself(tmp_path: Path) -> None:
     inventory = load(
-        written(
+        write_inventory(
             tmp_path, '[defaults]\ngateway = "jump"\n[hosts.jump]\naddress="10.0.0.1"\n[hosts.a]\naddress="10.0.0.2"'
         )
     )
@@ -268,16 +274,16 @@ def test_a_gateway_by_default_does_not_go_through_itself(tmp_path: Path) -> None
     assert via.name == "jump"
 
 
-def test_a_gateway_may_be_an_address_of_the_moment(tmp_path: Path) -> None:
-    path = written(tmp_path, '[hosts.a]\naddress="10.0.0.2"\ngateway = "ops@jump.example.net:2200"')
+def test_gateway_may_be_an_address_outside_the_inventory(tmp_path: Path) -> None:
+    path = write_inventory(tmp_path, '[hosts.a]\naddress="10.0.0.2"\ngateway = "ops@jump.example.net:2200"')
     gateway = load(path).host("a").gateway
     assert gateway is not None
     assert (gateway.user, gateway.address, gateway.port) == ("ops", "jump.example.net", 2200)
     assert gateway.known_hosts == tmp_path / "known_hosts"
 
 
-def test_an_unknown_group_is_refused(tmp_path: Path) -> None:
-    inventory = load(written(tmp_path, BASE + '[groups]\nwest = ["tscm-old"]\n'))
+def test_unknown_group_is_refused_with_suggestion(tmp_path: Path) -> None:
+    inventory = load(write_inventory(tmp_path, BASE + '[groups]\nwest = ["tscm-old"]\n'))
     assert [h.name for h in inventory.group("west")] == ["tscm-old"]
     with pytest.raises(InventoryError, match="did you mean 'west'"):
         inventory.group("wset")

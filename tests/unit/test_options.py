@@ -1,3 +1,5 @@
+"""Parsing and checking the options of `migrate`."""
+
 from __future__ import annotations
 
 from dataclasses import asdict
@@ -11,14 +13,14 @@ from tscm_migrate.options import MigrateOptions
 PAIR = {"from_": "old", "to": "new"}
 
 
-def test_what_was_not_given_has_the_documented_default() -> None:
+def test_missing_options_have_the_documented_defaults() -> None:
     options = MigrateOptions.parse({**PAIR, "drain_timeout": None, "allow": None, "_context": object()})
     assert options == MigrateOptions("old", "new")
     assert (options.method, options.route, options.archive, options.offline) == ("auto", "auto", "new", "poweroff")
     assert (options.restore_ssh, options.restore_cron, options.encrypt, options.devices) == (True, False, True, "all")
 
 
-def test_values_are_converted() -> None:
+def test_option_values_are_converted() -> None:
     options = MigrateOptions.parse(
         {
             **PAIR,
@@ -64,14 +66,14 @@ def test_values_are_converted() -> None:
         ({"archive": "offsite:latest"}, "exclude each other"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_with_a_remedy(given: dict[str, object], words: str) -> None:
+def test_invalid_option_value_is_refused_with_remedy(given: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError) as caught:
         MigrateOptions.parse({**PAIR, **given})
     assert words in caught.value.message()
     assert caught.value.remedy()
 
 
-def test_both_ways_of_treating_the_network_are_refused_as_the_preflight_does() -> None:
+def test_both_netconf_options_are_refused_with_the_exit_code_of_checks() -> None:
     with pytest.raises(NetconfContradiction) as caught:
         MigrateOptions.parse({**PAIR, "bypass_netconf": True, "force_apply_netconf": True})
     assert caught.value.exit_code is Exit.REFUSED
@@ -81,13 +83,13 @@ DEAD = {"from_": "", "to": "tscm-new"}
 
 
 @pytest.mark.parametrize("archive", ["offsite:latest", "offsite:tscm-old/latest", "offsite:me@10.1.1.43:22/latest"])
-def test_a_dead_old_one_needs_no_name(archive: str) -> None:
+def test_disaster_recovery_needs_no_old_appliance(archive: str) -> None:
     options = MigrateOptions.parse({**DEAD, "archive": archive, "store": "/srv"})
     assert options.rescues
-    assert MigrateOptions.parse(asdict(options)) == options, "as a journal keeps it"
+    assert MigrateOptions.parse(asdict(options)) == options, "options read from a journal are the same"
 
 
-def test_a_file_is_found_again_from_another_folder() -> None:
+def test_archive_file_becomes_an_absolute_path() -> None:
     name = "threatstop_backup_2024-05-01_03_00_00.tsbak"
     options = MigrateOptions.parse({**DEAD, "archive": f"./{name}"})
     assert options.rescues
@@ -108,14 +110,14 @@ def test_a_file_is_found_again_from_another_folder() -> None:
         ({"archive": "latest"}, "missing option: --from"),
     ],
 )
-def test_what_would_be_said_to_a_dead_one_is_refused(given: dict[str, object], words: str) -> None:
+def test_option_for_the_old_appliance_is_refused_in_disaster_recovery(given: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError) as caught:
         MigrateOptions.parse({**DEAD, "archive": "offsite:latest", **given})
     assert words in caught.value.message()
     assert caught.value.remedy()
 
 
-def test_a_mistyped_check_is_refused_with_the_near_one_and_all_names() -> None:
+def test_unknown_check_name_is_refused_with_a_suggestion_and_all_names() -> None:
     with pytest.raises(UsageError, match=r"--allow 'os-differ' is not the name of a check.*os-differs") as refused:
         MigrateOptions.parse({**PAIR, "allow": ["dhcp", "os-differ"]})
     assert "version-unknown" in refused.value.remedy()

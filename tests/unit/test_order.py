@@ -1,3 +1,5 @@
+"""The order of tests for parallel workers: no test is lost, and slow tests are distributed evenly."""
+
 from __future__ import annotations
 
 import itertools
@@ -19,22 +21,22 @@ def ordered(workers: int, items: list[tuple[str, int, int]] = ITEMS) -> list[tup
 
 
 def parts(workers: int) -> list[list[tuple[str, int, int]]]:
-    """The parts that `--dist worksteal` makes of it."""
-    left, found = ordered(workers), []
+    """Return the parts into which `--dist worksteal` divides the ordered tests."""
+    left, result = ordered(workers), []
     for number in range(workers):
         length = len(left) // (workers - number)
-        found.append(left[:length])
+        result.append(left[:length])
         left = left[length:]
-    return found
+    return result
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 6, 7, 16])
-def test_every_test_is_kept_once(workers: int) -> None:
+def test_every_test_occurs_once(workers: int) -> None:
     assert Counter(ordered(workers)) == Counter(ITEMS)
 
 
 @pytest.mark.parametrize("workers", [2, 6, 7])
-def test_each_worker_begins_with_its_share_of_the_slow_tests(workers: int) -> None:
+def test_each_worker_starts_with_its_share_of_the_slow_tests(workers: int) -> None:
     loads = []
     for part in parts(workers):
         slow = [item for item in part if item[2]]
@@ -50,6 +52,6 @@ def test_tests_of_one_module_stay_together() -> None:
         assert changes <= len(lab) / PIECE + 1
 
 
-def test_more_slow_tests_than_a_part_can_hold_are_all_kept() -> None:
+def test_no_test_is_lost_when_slow_tests_exceed_a_part() -> None:
     few = ITEMS[:63] + ITEMS[-3:]
     assert Counter(ordered(6, few)) == Counter(few)

@@ -1,4 +1,4 @@
-"""Known secrets in every encoding and cut in every manner; what an appliance says is harmless to a terminal."""
+"""Known secrets are replaced in every encoding and division; output of an appliance cannot control the terminal."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ SECRETS = [
     "tränen+lachen=ß/ö",
     "a\\nb\\x1bc-K7",
     "Qx7-" * 12,
-    "zw\u200djo\u00adin-K9",  # with signs that nobody sees, which are removed from what is shown
+    "zw\u200djo\u00adin-K9",  # with invisible characters, which are removed from output
 ]
 
-WRITTEN = {
+ENCODINGS = {
     "raw": str,
     "json": json.dumps,
     "json, not ascii": lambda s: json.dumps(s, ensure_ascii=False),
@@ -93,7 +93,7 @@ WRITTEN = {
     "printf %q": lambda s: re.sub(r"([^\w@%+=:,./-])", r"\\\1", s, flags=re.ASCII),
 }
 
-CUT = {
+DIVISIONS = {
     "colours": "\x1b[31m".join,
     "eight-bit CSI": "\x9b1m".join,
     "titles": "\x1b]0;x\x07".join,
@@ -113,15 +113,15 @@ CUT = {
 }  # fmt: skip
 
 
-def frames(written: str) -> set[str]:
-    """What an encoding adds around a text: its quotes, which depend on the quotes in the text."""
-    encode = WRITTEN[written]
-    found = {"", encode(""), re.sub("'|&#39;|&#x27;", "", encode("'"))}
-    return found | {r"'\'\''", "'\"\"'"} if written == "repr in repr" else found
+def delimiters(encoding: str) -> set[str]:
+    """Return what an encoding may add around a text: its quotes, which depend on the quotes in the text."""
+    encode = ENCODINGS[encoding]
+    added = {"", encode(""), re.sub("'|&#39;|&#x27;", "", encode("'"))}
+    return added | {r"'\'\''", "'\"\"'"} if encoding == "repr in repr" else added
 
 
 def pieces(secret: str) -> list[str]:
-    """Parts that would tell it."""
+    """Return parts of a secret from which it can be guessed."""
     return [secret, secret[:-1], secret[1:], secret[3:]]
 
 
@@ -133,58 +133,62 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Redactor:
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-@pytest.mark.parametrize("written", WRITTEN)
-def test_a_secret_is_blanked_in_each_encoding(known: Redactor, secret: str, written: str) -> None:
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_secret_is_replaced_in_each_encoding(known: Redactor, secret: str, encoding: str) -> None:
     known.add(secret)
-    form = WRITTEN[written](secret)
+    form = ENCODINGS[encoding](secret)
     shown = redact.clean(f"before {form} after")
     assert shown.startswith("before ")
     assert shown.endswith(" after")
     assert BLANK in shown
     left = shown.replace(BLANK, "").removeprefix("before ").removesuffix(" after")
-    if "base64" in written:
-        assert len(left) <= len(WRITTEN[written]("")) + 14, f"{left!r}: base64's edges depend on what is beside it"
+    if "base64" in encoding:
+        assert len(left) <= len(ENCODINGS[encoding]("")) + 14, (
+            f"{left!r}: the first and last characters of base64 depend on the text around it"
+        )
     else:
-        assert left in frames(written), "no character of the secret is left at its edges"
+        assert left in delimiters(encoding), "a character of the secret is left at its start or end"
 
 
-@pytest.mark.parametrize("written", [name for name in WRITTEN if "base64" not in name])
-def test_the_first_and_last_character_are_blanked_in_each_encoding(known: Redactor, written: str) -> None:
-    """Also where they are escaped: a backslash of ours beside the blank would tell of the sign behind it."""
+@pytest.mark.parametrize("encoding", [name for name in ENCODINGS if "base64" not in name])
+def test_first_and_last_character_are_replaced_in_each_encoding(known: Redactor, encoding: str) -> None:
+    """Also where they are escaped: a remaining backslash would show which character followed it."""
     for edge in ('"', "'", "\\", "é", "&", "\n"):
         secret = f"{edge}Mz4-kite{edge}"
         known.add(secret)
-        shown = redact.clean(WRITTEN[written](secret)).strip()
-        assert shown.replace(BLANK, "") in frames(written), f"{shown}: nothing but the encoding's own quotes"
+        shown = redact.clean(ENCODINGS[encoding](secret)).strip()
+        assert shown.replace(BLANK, "") in delimiters(encoding), (
+            f"{shown}: more than the quotes of the encoding is left"
+        )
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-@pytest.mark.parametrize("cut", CUT)
-def test_a_secret_is_blanked_where_it_is_cut(known: Redactor, secret: str, cut: str) -> None:
+@pytest.mark.parametrize("division", DIVISIONS)
+def test_secret_is_replaced_when_it_is_divided(known: Redactor, secret: str, division: str) -> None:
     known.add(secret)
-    for text in (CUT[cut](secret), f"it said: {CUT[cut](secret)}!"):
+    for text in (DIVISIONS[division](secret), f"output: {DIVISIONS[division](secret)}!"):
         shown = redact.clean(text)
         assert BLANK in shown
         assert not any(piece in shown or piece in shown.replace("\n", "") for piece in pieces(secret)), shown
 
 
-def test_what_the_environment_holds_is_blanked_by_every_task(tmp_path: Path) -> None:
-    """Also by one that needs no secret: the appliance knows it, and may print it to any task."""
+def test_secret_of_the_environment_is_replaced_by_every_task(tmp_path: Path) -> None:
+    """Also by a task that needs no secret: an appliance that knows the secret may print it at any time."""
     env = {**os.environ, "TSCM_PASSPHRASE": SECRETS[3], "XDG_CONFIG_HOME": str(tmp_path)}
     argv = [sys.executable, "-m", "tscm_migrate", "prompts", "explain"]
-    given = json.dumps(f"is it {SECRETS[3]}? [y/n] ")
-    done = subprocess.run(argv, input=given, capture_output=True, text=True, env=env, timeout=60, check=True)
+    question = json.dumps(f"is it {SECRETS[3]}? [y/n] ")
+    done = subprocess.run(argv, input=question, capture_output=True, text=True, env=env, timeout=60, check=True)
     assert f"is it {BLANK}? [y/n]" in json.loads(done.stdout)["question"]
 
 
-def test_of_secrets_that_hold_each_other_the_longest_is_blanked(known: Redactor) -> None:
+def test_longest_of_overlapping_secrets_is_replaced(known: Redactor) -> None:
     for secret in ("Hx7#inner", "aa-Hx7#inner-bb", "inner-bb-cc9"):
         known.add(secret)
     assert redact.clean("x aa-Hx7#inner-bb y") == f"x {BLANK} y"
     assert redact.clean("Hx7#inner") == BLANK
 
 
-def test_of_a_secret_that_begins_or_ends_with_another_nothing_is_left(known: Redactor) -> None:
+def test_secret_that_starts_or_ends_with_another_is_replaced_completely(known: Redactor) -> None:
     for secret in ("Hx7#first", "Hx7#first-and-more", "then-Hx7#first"):
         known.add(secret)
     assert redact.clean("x Hx7#first-and-more y") == f"x {BLANK} y"
@@ -195,7 +199,7 @@ def test_of_a_secret_that_begins_or_ends_with_another_nothing_is_left(known: Red
 @pytest.mark.parametrize(
     "secret", ["1", "0", "a", "yes", "1234", "20240501", "threatstop", "tscm-old", "event", "migrate", "/opt", "null"]
 )
-def test_an_ordinary_secret_leaves_our_own_words_keys_and_paths_alone(known: Redactor, secret: str) -> None:
+def test_ordinary_word_as_secret_keeps_our_own_texts_readable(known: Redactor, secret: str) -> None:
     known.add(secret)
     known.spare("tscm-old", "10.1.1.43")
     own = {"v": 1, "event": "said", "text": "migrate tscm-old: 1 archive in /opt/threatstop/backup, run 20240501-1234"}
@@ -203,23 +207,23 @@ def test_an_ordinary_secret_leaves_our_own_words_keys_and_paths_alone(known: Red
     assert json.loads(json.dumps(redact.tree(own))) == own
     event = events.Message("1 archive of threatstop on tscm-old: yes").as_dict()
     assert event == {"v": 1, "event": "said", "text": "1 archive of threatstop on tscm-old: yes", "level": "info"}
-    said = redact.outside(f"Wrong passphrase: '{secret}', see /opt/threatstop/etc")
-    assert said == f"Wrong passphrase: '{BLANK}', see /opt/threatstop/etc"
-    asked = events.Prompted("tscm-old", f"use {secret} again?", "x").as_dict()
-    assert asked["prompt"] == f"use {BLANK} again?"
+    shown = redact.outside(f"Wrong passphrase: '{secret}', see /opt/threatstop/etc")
+    assert shown == f"Wrong passphrase: '{BLANK}', see /opt/threatstop/etc"
+    prompted = events.Prompted("tscm-old", f"use {secret} again?", "x").as_dict()
+    assert prompted["prompt"] == f"use {BLANK} again?"
     failed = errors.CommandFailed("tscm-old", "", "tsadmin backup", 1, f"refused: {secret}")
     assert failed.message().endswith(f"refused: {BLANK}")
 
 
-def test_a_word_of_the_site_becomes_ordinary_also_after_the_secret_is_known(known: Redactor) -> None:
+def test_host_name_stays_readable_also_when_registered_after_the_secret(known: Redactor) -> None:
     known.add("gw-frankfurt-7")
     assert redact.clean("gw-frankfurt-7") == BLANK
     known.spare("gw-frankfurt-7.example.net")
     assert redact.clean("gw-frankfurt-7") == "gw-frankfurt-7"
 
 
-def test_what_comes_after_a_sequence_without_end_is_not_hidden() -> None:
-    """An appliance could hide our own words behind it."""
+def test_text_after_an_unterminated_sequence_is_shown() -> None:
+    """Otherwise, an appliance could hide our own text with such a sequence."""
     assert printable("\x1b]0;evil\nwhat to do: x") == "0;evil\nwhat to do: x"
     assert printable("\x1bPq\nnext") == "q\nnext"
 
@@ -227,14 +231,14 @@ def test_what_comes_after_a_sequence_without_end_is_not_hidden() -> None:
 HOSTILE = "a\x1b]52;c;ZXZpbA==\x07b\x1b[2Jc\x9b31md\x85e\u202ef\u2066g\x00h\x1b(Bi\x08\x7fj\u2028k\udcffl\x1b[?25lm\U000e0041n"
 
 
-def test_nothing_that_steers_a_terminal_is_left() -> None:
+def test_control_sequences_are_removed() -> None:
     shown = printable(HOSTILE)
     assert shown.isprintable(), ascii(shown)
     assert redact.outside("a\nerror: all is well\r\n\tb") == "a error: all is well b"
 
 
 @pytest.mark.slow
-def test_redacting_hostile_junk_takes_no_exponential_time(known: Redactor) -> None:
+def test_redacting_hostile_text_takes_no_exponential_time(known: Redactor) -> None:
     known.add("correct horse battery staple")
     for junk in (
         "\x1b" * 200_000,
@@ -247,11 +251,11 @@ def test_redacting_hostile_junk_takes_no_exponential_time(known: Redactor) -> No
         assert "correct" not in redact.clean(f"corr{junk}ect horse battery staple")
 
 
-# --------------------------------------------------------------------------- no exception and no repr has one
+# --------------------------------------------------------------------------- exceptions and reprs contain no secret
 
 
 def classes() -> Iterator[type]:
-    """All dataclasses of the package."""
+    """Yield all dataclasses of the package."""
     for module in pkgutil.walk_packages(tscm_migrate.__path__, "tscm_migrate."):
         if module.name.endswith("__main__") or module.name.startswith("tscm_migrate.demo"):
             continue
@@ -260,7 +264,7 @@ def classes() -> Iterator[type]:
                 yield value
 
 
-# Names of fields that may hold what was typed, what an appliance printed, or the inventory's own tokens.
+# Names of fields that may contain typed text, output of an appliance, or tokens of the inventory.
 MAY_HOLD = {
     "password", "passphrase", "secret", "typed", "stdin", "stdout", "stderr", "output", "transcript", "context",
     "raw", "extras", "urls", "healthcheck", "early",
@@ -269,12 +273,12 @@ MAY_HOLD = {
 
 def sensitive(kind: type) -> list[str]:
     names = [field.name for field in dataclasses.fields(kind)]
-    if "secret" in names:  # its text is one where the flag says so
+    if "secret" in names:  # a flag: if it is true, the text is a secret
         return [name for name in names if name in {"text", "answer", "value"} or name in MAY_HOLD - {"secret"}]
     return [f.name for f in dataclasses.fields(kind) if f.name in MAY_HOLD or "Secret" in str(f.type)]
 
 
-def test_no_dataclass_shows_what_may_be_a_secret() -> None:
+def test_repr_of_dataclass_contains_no_field_that_may_be_secret() -> None:
     canary, seen = "cAnArY-7f3", 0
     for kind in classes():
         names = sensitive(kind)
@@ -288,7 +292,7 @@ def test_no_dataclass_shows_what_may_be_a_secret() -> None:
     assert seen > 10
 
 
-def test_the_rule_for_dataclasses_sees_a_default_repr() -> None:
+def test_field_beside_a_secret_flag_is_sensitive() -> None:
     @dataclasses.dataclass
     class Choice:
         text: str
@@ -297,19 +301,19 @@ def test_the_rule_for_dataclasses_sees_a_default_repr() -> None:
     assert sensitive(Choice) == ["text"]
 
 
-def given(kind: str, text: str) -> Any:
-    """The text as a value of a field's type: as it is, in a tuple, or in a tuple of pairs."""
+def field_value(kind: str, text: str) -> Any:
+    """Return the text as a value of a field's type: as it is, in a tuple, or in a tuple of pairs."""
     return ((text, text),) if "tuple[tuple" in kind else (text,) if "tuple" in kind else text
 
 
-def test_every_error_and_event_is_clean_from_the_beginning(known: Redactor) -> None:
+def test_every_error_and_event_is_created_without_secrets(known: Redactor) -> None:
     known.add("correct horse battery staple")
     echo = "it's co\x1b[1mrrect horse battery staple\x1b]52;c;x\x07"
     for module in (errors, events):
         for kind in vars(module).values():
             if not (inspect.isclass(kind) and dataclasses.is_dataclass(kind)) or kind is events.Event:
                 continue
-            made: Any = kind(**{f.name: given(str(f.type), echo) for f in dataclasses.fields(kind)
+            made: Any = kind(**{f.name: field_value(str(f.type), echo) for f in dataclasses.fields(kind)
                                 if "str" in str(f.type) or f.default is dataclasses.MISSING})  # fmt: skip
             texts = [repr(made), str(made), repr(getattr(made, "args", "")), json.dumps(dataclasses.asdict(made))]
             if isinstance(made, errors.MigrateError):
@@ -321,7 +325,7 @@ def test_every_error_and_event_is_clean_from_the_beginning(known: Redactor) -> N
                 assert "\x1b" not in text, kind
 
 
-def test_an_error_of_a_worker_leaves_it_without_what_only_the_worker_knows(known: Redactor) -> None:
+def test_error_of_a_worker_process_contains_no_secret(known: Redactor) -> None:
     from tscm_migrate.offsite.jobs import do_pull
 
     class Job:
@@ -336,7 +340,7 @@ def test_an_error_of_a_worker_leaves_it_without_what_only_the_worker_knows(known
     assert "horse" not in repr(error.value.args)
 
 
-def test_a_secret_of_six_characters_is_blanked_everywhere_and_a_shorter_one_where_it_stands_alone(
+def test_secret_shorter_than_six_characters_is_replaced_as_a_word_only(
     known: Redactor,
 ) -> None:
     known.add("Qz9+x7")
@@ -348,13 +352,13 @@ def test_a_secret_of_six_characters_is_blanked_everywhere_and_a_shorter_one_wher
     assert redact.outside("it is Qz!x7") == f"it is {BLANK}"
 
 
-def test_a_value_is_known_as_itself_only(known: Redactor) -> None:
+def test_part_of_a_secret_is_not_held(known: Redactor) -> None:
     known.add("Qz9+x7")
     assert known.holds("Qz9+x7")
     assert not known.holds("Qz9+x")
 
 
-def test_text_from_outside_is_limited_and_one_line() -> None:
+def test_text_from_outside_is_limited_to_one_line_and_a_length() -> None:
     assert redact.outside("x" * 65_536) == "x" * 65_536
     assert redact.outside("x" * 65_537) == "x" * 65_536 + " …"
     assert redact.outside("abc", 3) == "abc"
@@ -363,7 +367,7 @@ def test_text_from_outside_is_limited_and_one_line() -> None:
     assert redact.outside("a\nb", lines=True) == "a\nb"
 
 
-def test_data_keeps_its_shape_and_its_texts_become_clean(known: Redactor) -> None:
+def test_tree_keeps_its_shape_and_cleans_its_texts(known: Redactor) -> None:
     known.add("Qz9+x7")
     data = {"Qz9+x7": ["a\x1b[1m", ("Qz9+x7", 1, None)], "b": {"c": 2.5, "d": True}}
     assert redact.tree(data) == {BLANK: ["a", (BLANK, 1, None)], "b": {"c": 2.5, "d": True}}

@@ -1,3 +1,5 @@
+"""Where secrets come from: file, environment, inventory, keyring, command, prompt; and that they are not shown."""
+
 from __future__ import annotations
 
 import json
@@ -25,12 +27,12 @@ if TYPE_CHECKING:
 
 
 class Vault(KeyringBackend):
-    """A real backend of the keyring library, in memory."""
+    """A backend of the keyring library that stores its entries in memory."""
 
     priority = 1.0  # type: ignore[assignment]
 
     def __init__(self) -> None:
-        self.held: dict[tuple[str, str], str] = {}
+        self.entries: dict[tuple[str, str], str] = {}
         self.blocked: threading.Event | None = None
         self.broken = False
 
@@ -39,14 +41,14 @@ class Vault(KeyringBackend):
             self.blocked.wait(60)
         if self.broken:
             raise RuntimeError("org.freedesktop.secrets was not provided")
-        return self.held.get((service, username))
+        return self.entries.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
         if self.blocked:
             self.blocked.wait(60)
         if self.broken:
             raise ModuleNotFoundError("No module named 'the_backend_of_long_ago'")
-        self.held[service, username] = password
+        self.entries[service, username] = password
 
 
 @pytest.fixture
@@ -61,34 +63,34 @@ def host(**fields: str) -> Host:
     return Host(name="old", address="10.1.1.43", **fields)  # type: ignore[arg-type]
 
 
-def never(_prompt: str) -> str:
-    raise AssertionError("nothing may be asked")
+def fail_if_asked(_prompt: str) -> str:
+    raise AssertionError("the user was asked")
 
 
-def test_the_order_is_file_environment_inventory_keyring_prompt(vault: Vault, tmp_path: Path) -> None:
+def test_sources_are_used_in_file_environment_inventory_keyring_prompt_order(vault: Vault, tmp_path: Path) -> None:
     file = tmp_path / "pass"
     file.write_text("from file\n")
     file.chmod(0o600)
     env = {"TSCM_PASSPHRASE": "from env", "MINE": "from named env"}
-    vault.held["tscm-migrate", "passphrase:old"] = "from keyring"
+    vault.entries["tscm-migrate", "passphrase:old"] = "from keyring"
     named = host(passphrase_source="env:MINE")
 
     def first(at: Host, **options: object) -> tuple[str, str]:
-        found = Secrets(interactive=True, ask=lambda _p: "from prompt", **options).passphrase(at)  # type: ignore[arg-type]
-        assert found is not None
-        return found.reveal(), found.source
+        secret = Secrets(interactive=True, ask=lambda _p: "from prompt", **options).passphrase(at)  # type: ignore[arg-type]
+        assert secret is not None
+        return secret.reveal(), secret.source
 
     assert first(named, environ=env, passphrase_file=file) == ("from file", f"file:{file}")
     assert first(named, environ=env) == ("from env", "TSCM_PASSPHRASE")
     assert first(named, environ={"MINE": "from named env"}) == ("from named env", "env:MINE")
     assert first(host(), environ={}) == ("from keyring", "keyring")
     assert first(host(passphrase_source="prompt"), environ={}) == ("from prompt", "prompt")
-    vault.held.clear()
+    vault.entries.clear()
     assert first(host(), environ={}) == ("from prompt", "prompt")
 
 
-def test_where_a_secret_would_come_from_is_known_in_the_same_order_without_its_value(vault: Vault) -> None:
-    secrets = Secrets(interactive=False, environ={"MINE": "x"}, ask=never)
+def test_origin_names_the_source_without_reading_the_secret(vault: Vault) -> None:
+    secrets = Secrets(interactive=False, environ={"MINE": "x"}, ask=fail_if_asked)
     assert secrets.origin("passphrase", "tscm-old", "") == "prompt"
     vault.set_password("tscm-migrate", "passphrase:tscm-old", "kept")
     assert secrets.origin("passphrase", "tscm-old", "") == "keyring"
@@ -97,20 +99,23 @@ def test_where_a_secret_would_come_from_is_known_in_the_same_order_without_its_v
     assert secrets.origin("passphrase", "tscm-old", "env:MINE") == "environment variable MINE"
     assert secrets.origin("passphrase", "tscm-old", "env:OTHER") == "environment variable OTHER (not set)"
     assert secrets.origin("passphrase", "tscm-old", "command:pass show x") == "command in the inventory"
-    given = Secrets(interactive=False, environ={"TSCM_PASSPHRASE": "x"}, ask=never)
+    given = Secrets(interactive=False, environ={"TSCM_PASSPHRASE": "x"}, ask=fail_if_asked)
     assert given.origin("passphrase", "tscm-old", "env:MINE") == "environment variable TSCM_PASSPHRASE"
     assert given.origin("sudo", "tscm-old", "") == "prompt"
     assert given.origin("key", "id", "") == "prompt"
 
 
-def test_none_means_none_and_without_a_terminal_nothing_is_asked(vault: Vault) -> None:
-    vault.held["tscm-migrate", "sudo:old"] = "x"
-    assert Secrets(interactive=True, ask=never, environ={}).sudo_password(host(sudo_password_source="none")) is None
-    vault.held.clear()
-    assert Secrets(interactive=False, ask=never, environ={}).sudo_password(host()) is None
+def test_source_none_gives_no_secret_and_no_terminal_means_no_prompt(vault: Vault) -> None:
+    vault.entries["tscm-migrate", "sudo:old"] = "x"
+    assert (
+        Secrets(interactive=True, ask=fail_if_asked, environ={}).sudo_password(host(sudo_password_source="none"))
+        is None
+    )
+    vault.entries.clear()
+    assert Secrets(interactive=False, ask=fail_if_asked, environ={}).sudo_password(host()) is None
 
 
-def test_an_answer_is_asked_for_once_until_it_is_forgotten(vault: Vault) -> None:
+def test_secret_is_asked_for_once_until_it_is_forgotten(vault: Vault) -> None:
     asked: list[str] = []
 
     def ask(prompt: str) -> str:
@@ -125,7 +130,7 @@ def test_an_answer_is_asked_for_once_until_it_is_forgotten(vault: Vault) -> None
     assert secrets.sources() == {"sudo:old": "prompt"}
 
 
-def test_a_keyring_that_fails_or_hangs_counts_as_absent(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keyring_that_fails_or_hangs_is_ignored(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     vault.broken = True
     assert Secrets(interactive=False, environ={}).passphrase(host()) is None
     vault.broken = False
@@ -137,7 +142,7 @@ def test_a_keyring_that_fails_or_hangs_counts_as_absent(vault: Vault, monkeypatc
         vault.blocked.set()
 
 
-def test_a_keyring_that_fails_in_a_way_of_its_own_is_told_with_another_source(vault: Vault) -> None:
+def test_unexpected_keyring_error_names_another_source(vault: Vault) -> None:
     vault.broken = True
     with pytest.raises(UsageError, match="no keyring that can be used") as caught:
         module.to_keyring("passphrase:old", "s3cret")
@@ -145,9 +150,7 @@ def test_a_keyring_that_fails_in_a_way_of_its_own_is_told_with_another_source(va
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_keyring_that_waits_for_somebody_is_not_waited_for_for_ever(
-    vault: Vault, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keyring_that_does_not_answer_is_a_timeout(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     vault.blocked = threading.Event()
     monkeypatch.setattr(module, "_COMMAND_SECONDS", 0.05)
     try:
@@ -158,18 +161,18 @@ def test_a_keyring_that_waits_for_somebody_is_not_waited_for_for_ever(
     assert "unlock it" in caught.value.remedy()
 
 
-def test_a_command_gives_its_first_line(tmp_path: Path) -> None:
+def test_secret_is_the_first_line_of_a_command(tmp_path: Path) -> None:
     script = tmp_path / "manager.py"
     script.write_text("print('s3cret')\nprint('login: me')")
     at = host(passphrase_source=f"command:{sys.executable} {script}")
-    found = Secrets(interactive=False, environ={}).passphrase(at)
-    assert found is not None
-    assert found.reveal() == "s3cret"
-    assert found.source == f"command:{sys.executable}"
+    secret = Secrets(interactive=False, environ={}).passphrase(at)
+    assert secret is not None
+    assert secret.reveal() == "s3cret"
+    assert secret.source == f"command:{sys.executable}"
 
 
 @pytest.mark.parametrize("body", ["raise SystemExit(1)", "print('s3cret'); raise SystemExit(3)", "print()"])
-def test_a_failing_command_is_an_error_that_does_not_show_its_output(tmp_path: Path, body: str) -> None:
+def test_failing_command_is_an_error_without_its_output(tmp_path: Path, body: str) -> None:
     script = tmp_path / "manager.py"
     script.write_text(body)
     with pytest.raises(UsageError) as caught:
@@ -177,37 +180,37 @@ def test_a_failing_command_is_an_error_that_does_not_show_its_output(tmp_path: P
     assert "s3cret" not in str(caught.value) + caught.value.remedy()
 
 
-def test_a_command_may_have_quotes_and_blanks_in_it(tmp_path: Path) -> None:
+def test_command_may_contain_quotes_and_spaces(tmp_path: Path) -> None:
     script = tmp_path / "my manager.py"
     script.write_text("import sys; print(sys.argv[1])")
     at = host(passphrase_source=f'command:"{sys.executable}" "{script}" "a b"')
-    found = Secrets(environ={}, redactor=Redactor()).passphrase(at)
-    assert found is not None
-    assert found.reveal() == "a b"
-    assert found.source == f"command:{sys.executable}"
+    secret = Secrets(environ={}, redactor=Redactor()).passphrase(at)
+    assert secret is not None
+    assert secret.reveal() == "a b"
+    assert secret.source == f"command:{sys.executable}"
 
 
-def test_a_command_without_its_closing_quote_is_an_error() -> None:
+def test_command_without_closing_quote_is_an_error() -> None:
     with pytest.raises(UsageError, match="not a valid command line"):
         Secrets(environ={}).passphrase(host(passphrase_source="command:pass show 'tscm"))
 
 
 @pytest.mark.parametrize("line", [b"\xff\xfe", b"a\0b"])
-def test_what_is_no_text_is_no_secret(tmp_path: Path, line: bytes) -> None:
+def test_secret_that_is_not_valid_text_is_refused(tmp_path: Path, line: bytes) -> None:
     script = tmp_path / "manager.py"
     script.write_text(f"import sys; sys.stdout.buffer.write({line!r})")
     with pytest.raises(UsageError):
         Secrets(environ={}).passphrase(host(passphrase_source=f'command:"{sys.executable}" "{script}"'))
-    odd = line.decode("utf-8", "surrogateescape")  # as a variable of the environment has it
+    odd = line.decode("utf-8", "surrogateescape")  # as Python decodes it in an environment variable
     with pytest.raises(UsageError):
         Secrets(environ={"TSCM_PASSPHRASE": odd}).passphrase(host())
     with pytest.raises(UsageError):
         Secrets(interactive=True, environ={}, ask=lambda _: odd).sudo_password(host(sudo_password_source="prompt"))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="its environment is text")
-def test_a_variable_is_utf_8_whatever_the_locale_is() -> None:
-    """In the locale C without UTF-8 mode, as cron may have it, Python reads its bytes as it can."""
+@pytest.mark.skipif(os.name == "nt", reason="environment variables are text on Windows")
+def test_environment_variable_is_utf_8_in_every_locale() -> None:
+    """In the C locale without UTF-8 mode (as under cron), Python decodes non-ASCII bytes as surrogates."""
     code = (
         "from tscm_migrate.secrets import Secrets; from tscm_migrate.model import Host\n"
         "print(ascii(Secrets().passphrase(Host('a', '10.0.0.1', passphrase_source='env:MINE')).reveal()))\n"
@@ -220,16 +223,16 @@ def test_a_variable_is_utf_8_whatever_the_locale_is() -> None:
 
 
 @pytest.mark.parametrize("value", ["a\u2028b", "a\x0bb", "a\x85b"])
-def test_only_a_line_end_ends_the_first_line(tmp_path: Path, value: str) -> None:
+def test_first_line_ends_only_at_a_newline(tmp_path: Path, value: str) -> None:
     script = tmp_path / "manager.py"
     script.write_text(f"import sys; sys.stdout.buffer.write({(value + chr(10) + 'login: me').encode()!r})")
     at = host(passphrase_source=f'command:"{sys.executable}" "{script}"')
-    found = Secrets(environ={}, redactor=Redactor()).passphrase(at)
-    assert found is not None
-    assert found.reveal() == value
+    secret = Secrets(environ={}, redactor=Redactor()).passphrase(at)
+    assert secret is not None
+    assert secret.reveal() == value
 
 
-def test_a_command_or_a_variable_that_is_not_there_is_an_error() -> None:
+def test_missing_command_or_variable_is_an_error() -> None:
     with pytest.raises(UsageError, match="cannot run"):
         Secrets(environ={}).passphrase(host(passphrase_source="command:no-such-manager x"))
     with pytest.raises(UsageError, match="env:GONE, which is not set"):
@@ -237,16 +240,16 @@ def test_a_command_or_a_variable_that_is_not_there_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(("text", "value"), [("x y \n", "x y "), ("x\r\n", "x"), ("ümlaut", "ümlaut")])
-def test_one_line_end_is_stripped_from_the_file_and_nothing_else(tmp_path: Path, text: str, value: str) -> None:
+def test_only_one_line_end_is_removed_from_a_file(tmp_path: Path, text: str, value: str) -> None:
     file = tmp_path / "pass"
     file.write_bytes(text.encode())
-    found = Secrets(passphrase_file=file).passphrase(host())
-    assert found is not None
-    assert found.reveal() == value
+    secret = Secrets(passphrase_file=file).passphrase(host())
+    assert secret is not None
+    assert secret.reveal() == value
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"a\nb\n", b"\xff\xfe"])
-def test_a_file_that_holds_no_one_line_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_file_without_exactly_one_line_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "pass"
     file.write_bytes(content)
     with pytest.raises(UsageError):
@@ -255,22 +258,22 @@ def test_a_file_that_holds_no_one_line_is_refused(tmp_path: Path, content: bytes
         Secrets(passphrase_file=tmp_path / "gone").passphrase(host())
 
 
-@pytest.mark.skipif(os.name == "nt", reason="modes mean nothing there")
-def test_a_file_that_others_can_read_is_warned_about(tmp_path: Path) -> None:
-    file, said = tmp_path / "pass", list[Event]()
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
+def test_file_readable_by_others_is_a_warning(tmp_path: Path) -> None:
+    file, emitted = tmp_path / "pass", list[Event]()
     file.write_text("x")
     for mode, warnings in ((0o600, 0), (0o644, 1)):
         file.chmod(mode)
-        said.clear()
-        Secrets(passphrase_file=file, emit=said.append).passphrase(host())
-        assert len(said) == warnings
+        emitted.clear()
+        Secrets(passphrase_file=file, emit=emitted.append).passphrase(host())
+        assert len(emitted) == warnings
 
 
-def test_a_resolved_secret_is_blanked_in_every_escaping_and_never_shown() -> None:
+def test_resolved_secret_is_redacted_in_every_escaping() -> None:
     redactor, value = Redactor(), "p'ä\"s & <w>/%\\"
     secrets = Secrets(environ={"TSCM_SUDO_PASSWORD": value}, redactor=redactor)
-    found = secrets.sudo_password(host())
-    assert value not in f"{found!r} {found}"
+    secret = secrets.sudo_password(host())
+    assert value not in f"{secret!r} {secret}"
     import html
     import shlex
     import urllib.parse
@@ -280,18 +283,18 @@ def test_a_resolved_secret_is_blanked_in_every_escaping_and_never_shown() -> Non
         assert "s & <w>" not in redactor(form)
 
 
-def test_a_short_secret_does_not_make_other_words_unreadable() -> None:
+def test_short_secret_is_redacted_in_ordinary_text_only() -> None:
     redactor = Redactor()
     redactor.add("ab")
-    assert redactor("cabin says ab, or 'ab'") == "cabin says ab, or 'ab'", "our own words stay"
+    assert redactor("cabin says ab, or 'ab'") == "cabin says ab, or 'ab'", "our own texts stay readable"
     assert redactor.ordinary("cabin says ab, or 'ab'") == "cabin says •••, or '•••'"
 
 
-def test_printable_drops_what_could_steer_a_terminal() -> None:
+def test_printable_removes_control_sequences() -> None:
     assert printable("a\x1b[31mred\x1b[0m\x1b]0;title\x07b\x00\r\nc\td\u202ee") == "aredb\nc\tde"
 
 
-def test_a_secret_is_never_sent_to_another_process_and_a_job_has_none(tmp_path: Path) -> None:
+def test_secret_cannot_be_pickled_and_a_job_contains_only_its_source(tmp_path: Path) -> None:
     from tscm_migrate.offsite.jobs import PullJob
     from tscm_migrate.offsite.pull import PullOptions
 
@@ -299,26 +302,26 @@ def test_a_secret_is_never_sent_to_another_process_and_a_job_has_none(tmp_path: 
         pickle.dumps(Secret("hunter2"))
     host = Host("tscm-a", "10.1.1.43", login_password_source="env:TSCM_LOGIN")
     sent = pickle.dumps(PullJob(host, "s3://bucket/x", PullOptions(), tmp_path))
-    assert b"env:TSCM_LOGIN" in sent, "where it comes from is sent, and resolved where the work is done"
+    assert b"env:TSCM_LOGIN" in sent, "the source is sent; the worker resolves it"
 
 
-def test_a_new_passphrase_that_is_typed_is_asked_for_twice_and_any_other_once() -> None:
+def test_only_a_new_passphrase_is_asked_for_twice() -> None:
     asked: list[str] = []
 
-    def typing(*answers: str) -> Secrets:
+    def secrets_with_answers(*answers: str) -> Secrets:
         left = list(answers)
         asked.clear()
         return Secrets(
             interactive=True, environ={}, ask=lambda q: (asked.append(q), left.pop(0))[1], redactor=Redactor()
         )
 
-    where = host(passphrase_source="prompt")
-    found = typing("a long one", "a long one").passphrase(where, new=True)
-    assert found is not None
+    prompted = host(passphrase_source="prompt")
+    secret = secrets_with_answers("a long one", "a long one").passphrase(prompted, new=True)
+    assert secret is not None
     assert len(asked) == 2
     with pytest.raises(UsageError, match="differ"):
-        typing("a long one", "a lonh one").passphrase(where, new=True)
-    assert typing("a long one").passphrase(where) is not None
-    assert typing("").passphrase(where, new=True) is None
-    named = Secrets(interactive=True, environ={"TSCM_PASSPHRASE": "x y"}, ask=never, redactor=Redactor())
+        secrets_with_answers("a long one", "a lonh one").passphrase(prompted, new=True)
+    assert secrets_with_answers("a long one").passphrase(prompted) is not None
+    assert secrets_with_answers("").passphrase(prompted, new=True) is None
+    named = Secrets(interactive=True, environ={"TSCM_PASSPHRASE": "x y"}, ask=fail_if_asked, redactor=Redactor())
     assert named.passphrase(host(), new=True) is not None

@@ -1,4 +1,4 @@
-"""Many hosts at once: bounded, fair, and nobody holds up the others."""
+"""The worker pool for many hosts: limited in number, in order, and not delayed by hosts that do not answer."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from tscm_migrate.model import Host
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE = 100.0
+WAIT_SECONDS = 100.0
 
 
 class Counter:
-    """How many are at work at once, and in which order they began."""
+    """Counts how many workers run at the same time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.now = self.most = 0
-        self.order: list[int] = []
 
     def __enter__(self) -> None:
         with self._lock:
@@ -38,12 +37,12 @@ class Counter:
             self.now -= 1
 
 
-def test_never_more_than_jobs_are_under_way_and_they_are() -> None:
+def test_pool_runs_exactly_the_given_number_of_jobs_at_once() -> None:
     counter, together = Counter(), threading.Barrier(5)
 
     def work(number: int) -> int:
         with counter:
-            together.wait(PATIENCE)
+            together.wait(WAIT_SECONDS)
         return number * 2
 
     outcomes = list(run(range(20), work, jobs=5))
@@ -51,13 +50,13 @@ def test_never_more_than_jobs_are_under_way_and_they_are() -> None:
     assert counter.most == 5
 
 
-def test_first_come_first_served() -> None:
+def test_items_are_started_in_their_order() -> None:
     order: list[int] = []
     list(run(range(50), order.append, jobs=1))
     assert order == list(range(50))
 
 
-def test_one_that_fails_is_an_outcome_among_others() -> None:
+def test_failed_item_does_not_stop_the_others() -> None:
     def work(number: int) -> int:
         if number == 3:
             raise Unreachable("h3", "no")
@@ -71,12 +70,12 @@ def test_one_that_fails_is_an_outcome_among_others() -> None:
     assert len(outcomes) == 6
 
 
-def test_outcomes_come_as_they_are_there() -> None:
+def test_outcomes_are_yielded_as_soon_as_they_exist() -> None:
     release = threading.Event()
 
     def work(number: int) -> int:
         if number == 0:
-            assert release.wait(PATIENCE)
+            assert release.wait(WAIT_SECONDS)
         return number
 
     stream = run(range(10), work, jobs=2)
@@ -86,12 +85,12 @@ def test_outcomes_come_as_they_are_there() -> None:
     assert next(stream).item == 0
 
 
-def test_leaving_early_tells_the_work() -> None:
+def test_closing_the_stream_calls_on_stop() -> None:
     stopped = threading.Event()
 
     def work(number: int) -> int:
         if number:
-            assert stopped.wait(PATIENCE)
+            assert stopped.wait(WAIT_SECONDS)
         return number
 
     stream = run(range(100), work, jobs=4, on_stop=stopped.set)
@@ -101,8 +100,8 @@ def test_leaving_early_tells_the_work() -> None:
 
 
 @pytest.fixture
-def doors() -> Iterator[tuple[list[Host], list[Host], threading.Event]]:
-    """Ten hosts that say nothing until `released`, and end the connection then; and ten with a banner."""
+def ssh_ports() -> Iterator[tuple[list[Host], list[Host], threading.Event]]:
+    """Ten hosts that send nothing and close the connection when `released` is set, and ten that send an SSH banner."""
     with ExitStack() as stack:
         silent, greeting, released = [], [], threading.Event()
         stack.callback(released.set)
@@ -110,14 +109,14 @@ def doors() -> Iterator[tuple[list[Host], list[Host], threading.Event]]:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             host = Host(f"h{number}", "127.0.0.1", port=listener.getsockname()[1])
             (silent if number < 10 else greeting).append(host)
-            listener.settimeout(PATIENCE)
+            listener.settimeout(WAIT_SECONDS)
 
-            def answer(listener: socket.socket = listener, *, says_nothing: bool = number < 10) -> None:
-                with contextlib.suppress(OSError):  # nobody came
+            def answer(listener: socket.socket = listener, *, sends_nothing: bool = number < 10) -> None:
+                with contextlib.suppress(OSError):  # no client connected
                     connection, _ = listener.accept()
                     with connection:
-                        if says_nothing:
-                            released.wait(PATIENCE)
+                        if sends_nothing:
+                            released.wait(WAIT_SECONDS)
                         else:
                             connection.sendall(b"SSH-2.0-x\r\n")
 
@@ -125,44 +124,44 @@ def doors() -> Iterator[tuple[list[Host], list[Host], threading.Event]]:
         yield silent, greeting, released
 
 
-def test_hosts_that_say_nothing_do_not_delay_the_others(
-    doors: tuple[list[Host], list[Host], threading.Event],
+def test_silent_hosts_do_not_delay_the_others(
+    ssh_ports: tuple[list[Host], list[Host], threading.Event],
 ) -> None:
-    silent, greeting, released = doors
-    probe = Probe[Host](lambda host: host, timeout=PATIENCE)
+    silent, greeting, released = ssh_ports
+    probe = Probe[Host](lambda host: host, timeout=WAIT_SECONDS)
     worked: list[str] = []
     outcomes = []
     for outcome in run([*silent, *greeting], lambda host: worked.append(host.name), jobs=1, probe=probe):
         outcomes.append(outcome)
         if len(outcomes) == len(greeting):
             released.set()
-    assert sorted(worked) == sorted(h.name for h in greeting), "only those that answered"
+    assert sorted(worked) == sorted(h.name for h in greeting), "only hosts with a banner are worked on"
     failed = [o for o in outcomes if o.error]
     assert {o.item.name for o in failed} == {h.name for h in silent}
     assert all(isinstance(o.error, Unreachable) for o in failed)
-    assert failed == outcomes[10:], "the others did not wait for them"
+    assert failed == outcomes[10:], "silent hosts come last"
 
 
-def test_a_host_that_says_nothing_is_given_up_after_the_limit(
-    doors: tuple[list[Host], list[Host], threading.Event],
+def test_silent_host_is_unreachable_after_the_timeout(
+    ssh_ports: tuple[list[Host], list[Host], threading.Event],
 ) -> None:
-    (outcome,) = run(doors[0][:1], print, jobs=1, probe=Probe[Host](lambda host: host, timeout=0.2))
+    (outcome,) = run(ssh_ports[0][:1], print, jobs=1, probe=Probe[Host](lambda host: host, timeout=0.2))
     assert isinstance(outcome.error, Unreachable)
 
 
-def test_a_port_where_nobody_listens_is_told_at_once() -> None:
+def test_closed_port_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     (outcome,) = run([Host("h", "127.0.0.1", port=port)], lambda _: 1, jobs=1, probe=Probe(lambda host: host))
     assert isinstance(outcome.error, Unreachable)
 
 
-def test_a_host_behind_a_gateway_is_let_in_unasked() -> None:
+def test_host_behind_a_gateway_is_not_probed() -> None:
     host = Host("h", "192.0.2.1", gateway=Host("g", "192.0.2.2"))
     (outcome,) = run([host], lambda h: h.name, jobs=1, probe=Probe(lambda h: h, timeout=1))
     assert outcome.value == "h"
 
 
-def test_jobs_must_be_one_at_least() -> None:
+def test_jobs_below_one_are_refused() -> None:
     with pytest.raises(ValueError, match="jobs"):
         list(run([1], print, jobs=0))

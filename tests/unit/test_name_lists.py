@@ -1,4 +1,4 @@
-"""Lists of names in one line."""
+"""Lists of names in one line of output."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ from tscm_migrate.util.text import listed
         (14, "d1, d2, d3, d4, d5, d6, d7, d8, … and 6 more"),
     ],
 )
-def test_of_many_names_the_first_are_listed_and_the_rest_are_counted(count: int, text: str) -> None:
+def test_long_list_shows_eight_names_and_the_number_of_others(count: int, text: str) -> None:
     assert listed([f"d{n}" for n in range(1, count + 1)]) == text

@@ -1,4 +1,4 @@
-"""A file whose text is obeyed is refused where somebody else may have written it."""
+"""The inventory and the files of its commands are refused if another user may write them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tscm_migrate.inventory.read import load
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="a mode says nothing there")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
 ROOT = os.name != "nt" and getattr(os, "geteuid", lambda: 1)() == 0
 
 TEXT = '[hosts.tscm-old]\naddress = "127.0.0.9"\n'
@@ -33,13 +33,13 @@ def site(tmp_path: Path) -> Path:
 
 
 def commands_of(error: UnsafeFile) -> str:
-    """What the remedy says to run."""
+    """Return the commands in the remedy."""
     return error.remedy().partition("; then: ")[2]
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666, 0o777, 0o602])
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_what_others_may_write_is_refused_until_the_remedy_was_run(site: Path, what: str, mode: int) -> None:
+def test_inventory_writable_by_others_is_refused_until_the_remedy_ran(site: Path, what: str, mode: int) -> None:
     (site if what == "file" else site.parent).chmod(mode | 0o700)
     with pytest.raises(UnsafeFile) as refused:
         load(site)
@@ -50,7 +50,7 @@ def test_what_others_may_write_is_refused_until_the_remedy_was_run(site: Path, w
 
 @pytest.mark.skipif(not ROOT, reason="only root can give a file away")
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_what_belongs_to_somebody_else_is_refused_until_the_remedy_was_run(site: Path, what: str) -> None:
+def test_inventory_of_another_user_is_refused_until_the_remedy_ran(site: Path, what: str) -> None:
     os.chown(site if what == "file" else site.parent, 12345, 12345)
     with pytest.raises(UnsafeFile, match="belongs to the user 12345") as refused:
         load(site)
@@ -58,21 +58,21 @@ def test_what_belongs_to_somebody_else_is_refused_until_the_remedy_was_run(site:
     assert list(load(site).hosts) == ["tscm-old"]
 
 
-def test_a_link_is_followed_and_its_own_folder_counts(site: Path, tmp_path: Path) -> None:
-    place = tmp_path / "links"
-    place.mkdir(mode=0o755)
-    link = place / "hosts.toml"
+def test_link_its_folder_and_its_target_are_checked(site: Path, tmp_path: Path) -> None:
+    link_folder = tmp_path / "links"
+    link_folder.mkdir(mode=0o755)
+    link = link_folder / "hosts.toml"
     link.symlink_to(site)
     assert load(link)
     site.chmod(0o666)
     with pytest.raises(UnsafeFile, match=r"site/hosts\.toml"):
         load(link)
     site.chmod(0o644)
-    place.chmod(0o777)
+    link_folder.chmod(0o777)
     with pytest.raises(UnsafeFile, match=r"links \(mode 0777\)"):
         load(link)
-    place.chmod(0o1777)
-    assert load(link), "in a sticky folder nobody replaces what is another's"
+    link_folder.chmod(0o1777)
+    assert load(link), "in a sticky folder, a user cannot replace files of another user"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_link_is_followed_and_its_own_folder_counts(site: Path, tmp_path: Path
         'offsite.passphrase = "command:{file}"', 'hooks.snapshot = "own.sh && ./own.sh"',
     ],
 )  # fmt: skip
-def test_the_files_that_its_commands_run_are_looked_at_too(site: Path, line: str) -> None:
+def test_file_run_by_an_inventory_command_is_checked(site: Path, line: str) -> None:
     script = site.parent / "own.sh"
     script.write_text("#!/bin/sh\n")
     table, _, rest = line.partition(" = ")
@@ -97,7 +97,7 @@ def test_the_files_that_its_commands_run_are_looked_at_too(site: Path, line: str
         load(site)
 
 
-def test_the_file_of_trusted_keys_is_looked_at(site: Path) -> None:
+def test_known_hosts_file_is_checked(site: Path) -> None:
     known = site.parent / "known_hosts"
     known.write_text("")
     known.chmod(0o666)
@@ -105,16 +105,18 @@ def test_the_file_of_trusted_keys_is_looked_at(site: Path) -> None:
         load(site)
 
 
-def test_words_that_are_no_files_of_ours_are_left_to_the_shell(tmp_path: Path) -> None:
+def test_words_that_name_no_file_are_accepted(tmp_path: Path) -> None:
     trust.check_commands(
         [("pass show tscm/old", "x"), ("/no/such thing 'quote", "y"), ("govc vm.power $X", "z")], tmp_path
     )
     long = "x" * 5000
-    trust.check_commands([(f"curl -d '{{{long}/{long}}}' https://x.example", "x"), ("~nobody-here/run", "y")], tmp_path)
+    trust.check_commands(
+        [(f"curl -d '{{{long}/{long}}}' https://x.example", "x"), ("~no-such-user/run", "y")], tmp_path
+    )
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_the_inventory_of_the_current_folder_is_named_first(site: Path, options: tuple[str, ...]) -> None:
+def test_inventory_of_the_current_folder_is_shown_first(site: Path, options: tuple[str, ...]) -> None:
     site.parent.rename(site.parent.with_name("inventory"))
     argv = [sys.executable, "-m", "tscm_migrate", "host", "list", *options]
     env = {name: value for name, value in os.environ.items() if name != "TSCM_INVENTORY"}
