@@ -15,6 +15,7 @@ from tscm_migrate.errors import MigrateError
 from tscm_migrate.ui.tables import host_names, without_host
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.operator_command import quoted
+from tscm_migrate.util.private import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -141,8 +142,6 @@ def _known_hosts(site: Inventory) -> Diagnosis:
 
 
 def _state() -> Diagnosis:
-    from tscm_migrate.util.private import state_folder
-
     folder = state_folder()
     other = '$env:TSCM_STATE = "D:\\tscm-state"' if os.name == "nt" else 'export TSCM_STATE="$HOME/tscm-state"'
     try:

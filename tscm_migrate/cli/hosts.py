@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Cancelled, Exit, UsageError
 from tscm_migrate.inventory.inventory import parse
+from tscm_migrate.secrets import Secrets
 from tscm_migrate.ssh.ssh_config import settled
 from tscm_migrate.ui import tables
 from tscm_migrate.ui.console import say
@@ -107,7 +108,6 @@ def pin_host(site: Inventory, name: str, fingerprint: str | None) -> Exit:
         UsageError: not a valid fingerprint, or there is no terminal to ask on. Cancelled: the answer was no.
         HostKeyMismatch: no key has this fingerprint.
     """
-    from tscm_migrate.secrets import Secrets
     from tscm_migrate.ssh import pinning
 
     if fingerprint is not None and not _FINGERPRINT.match(fingerprint):

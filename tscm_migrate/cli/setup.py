@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tscm_migrate.errors import Cancelled, Exit, MigrateError, UsageError
+from tscm_migrate.inventory.inventory import parse
+from tscm_migrate.secrets import Secrets
 from tscm_migrate.ui.console import say
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.operator_command import quoted
@@ -88,8 +90,6 @@ def start(given: Answers, path: Path | None) -> Exit:
 
 
 def _complete(given: Answers) -> Answers:
-    from tscm_migrate.inventory.inventory import parse
-
     attended = sys.stdin is not None and sys.stdin.isatty()
     if not (attended or (given.old and given.new)):
         raise UsageError("not running in a terminal, so can't ask", "add --old ADDRESS --new ADDRESS")
@@ -130,8 +130,6 @@ def _write(path: Path, answers: Answers) -> None:
 
 def _host(given: str) -> str:
     """Return the lines of one host."""
-    from tscm_migrate.inventory.inventory import parse
-
     spec = parse(given)
     lines = [f"address = {_quoted(spec.address)}"]
     lines += [f"user = {_quoted(spec.user)}"] if spec.user else []
@@ -148,7 +146,6 @@ def _try(site: Inventory, name: str, fingerprint: str | None) -> bool:
     """Pin a host's key and log in once; print what fails, and return whether all is well."""
     from tscm_migrate.cli import doctor
     from tscm_migrate.cli.hosts import pin_host
-    from tscm_migrate.secrets import Secrets
 
     try:
         if pin_host(site, name, fingerprint) != Exit.DONE:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
-from tscm_migrate.errors import Exit, UsageError
-from tscm_migrate.tasks.base import SHARED, attended, command, confirm, require_terminal
+from tscm_migrate.errors import BundleUnwritable, Exit, UsageError
+from tscm_migrate.options import device_names
+from tscm_migrate.tasks.base import command, confirm, require_terminal, session, site_of, watcher
 from tscm_migrate.tasks.several import GROUP, JOBS, hosts_of, number_of, on_each
+from tscm_migrate.ui.console import as_it_is, say
+from tscm_migrate.util import private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.journal import RunRecord
     from tscm_migrate.model import Host
 
 _RUN = ("RUN|HOST", "ID of the run, or the name of an appliance (default: the newest finished migration).")
-_YES = SHARED["yes"]
 _JSON = "Print events as JSON, one object a line."
 _INVENTORY = ("FILE", "Inventory file (default: the one that the run was started with).")
 
@@ -36,7 +35,6 @@ def devices() -> Collection:
         "run": _RUN,
         "failed": "Update the devices whose update failed (default, unless --devices is given).",
         "devices": ("NAMES", "Update these devices instead: names separated by commas."),
-        "yes": _YES,
         "json": _JSON,
         "inventory": _INVENTORY,
     },
@@ -59,8 +57,6 @@ def update(
         tscm-migrate devices update 20240501-030000-1a2b --devices edge-asa,dc-pan
     """
     from tscm_migrate.migration import afterwards
-    from tscm_migrate.options import device_names
-    from tscm_migrate.ui.console import say
 
     if failed and devices:
         raise UsageError("--failed and --devices exclude each other", "leave one of them out")
@@ -69,7 +65,8 @@ def update(
     if not names:
         say(f"run {record.run}: no device's update has failed; nothing to do")
         return Exit.DONE
-    with _room(record, inventory, yes=yes, json=json) as room:
+    require_terminal(yes=yes)
+    with session(_site(record, inventory), watcher(as_json=json), yes=yes) as room:
         return afterwards.update_devices(record, names, yes=yes, **room)
 
 
@@ -93,17 +90,18 @@ def verify(
         tscm-migrate verify 20240501-030000-1a2b --json
         tscm-migrate verify --group branches --jobs 8
     """
-    from tscm_migrate.inventory.read import load
     from tscm_migrate.migration import afterwards
+    from tscm_migrate.ui import lines
 
     def compared(name: str | None) -> bool:
+        emit = lines.json_lines if json else lines.Plain()
         record = afterwards.finished(name)
-        with _room(record, inventory, yes=True, json=json, keep=False) as room:
+        with session(_site(record, inventory), emit, yes=True, notify=False) as room:
             return afterwards.compare(record, **room) == Exit.DONE
 
     if group is None:
         return Exit.DONE if compared(run) else Exit.ATTENTION
-    hosts = _one_of_each_run(hosts_of(load(Path(inventory) if inventory else None), run, group))
+    hosts = _one_of_each_run(hosts_of(site_of(inventory), run, group))
 
     def shown(host: Host, same: bool) -> str | dict[str, Any]:
         if json:
@@ -134,7 +132,6 @@ def _one_of_each_run(hosts: list[Host]) -> list[Host]:
     trailing="run",
     help={
         "run": _RUN,
-        "yes": _YES,
         "inventory": ("FILE", "Inventory file to change (default: the one that the run was started with)."),
     },
 )
@@ -150,7 +147,6 @@ def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: s
     """
     from tscm_migrate.inventory import adopt as room
     from tscm_migrate.migration import afterwards
-    from tscm_migrate.ui.console import say
 
     record = afterwards.finished(run)
     site = _site(record, inventory)
@@ -172,32 +168,8 @@ def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: s
 
 
 def _site(record: RunRecord, inventory: str | None) -> Inventory:
-    from tscm_migrate.inventory.read import load
-
     begun_with = Path(str(record.notes.get("inventory") or "."))
-    return load(Path(inventory) if inventory else begun_with if begun_with.is_file() else None)
-
-
-@contextmanager
-def _room(
-    record: RunRecord, inventory: str | None, *, yes: bool, json: bool, keep: bool = True
-) -> Iterator[dict[str, Any]]:
-    """Yield what a migration is reopened with; `keep`: what is seen goes into the report, and others are notified."""
-    from tscm_migrate.notify import telling
-    from tscm_migrate.secrets import Secrets
-    from tscm_migrate.tasks.base import watcher
-    from tscm_migrate.ui import lines
-    from tscm_migrate.ui.operator import Terminal, ask_unseen, keys_unseen
-
-    site = _site(record, inventory)
-    require_terminal(yes=yes)
-    interactive = attended()
-    told = site.extras.get("notify", {}) if keep else {}
-    shown = watcher(as_json=json) if keep else lines.json_lines if json else lines.Plain()
-    with keys_unseen(), telling(shown, told) as emit:
-        secrets = Secrets(interactive=interactive, ask=ask_unseen, emit=emit)
-        operator = Terminal(attended=interactive)
-        yield {"inventory": site, "secrets": secrets, "emit": emit, "operator": operator}
+    return site_of(inventory or (begun_with if begun_with.is_file() else None))
 
 
 _RUN_OR_HOST = ("RUN", "ID of the run (default: the newest).")
@@ -232,7 +204,6 @@ def bundle(_context: Any, run: str | None = None, to: str | None = None, sign: b
     """
     from tscm_migrate.migration import evidence, report
     from tscm_migrate.ui import run_report
-    from tscm_migrate.ui.console import as_it_is
 
     path, unsigned = evidence.pack(report.find(run), Path(to) if to else None, run_report.render, sign=sign)
     as_it_is(str(path))
@@ -257,7 +228,6 @@ def check(_context: Any, file: str, signed_by: str | None = None) -> None:
     """
     from tscm_migrate.migration import evidence
     from tscm_migrate.ui import run_report
-    from tscm_migrate.ui.console import as_it_is
     from tscm_migrate.util.signatures import fingerprint
 
     wanted = fingerprint(signed_by) if signed_by else ""
@@ -281,10 +251,7 @@ def support_bundle(_context: Any, run: str | None = None, to: str | None = None)
     """
     import json
 
-    from tscm_migrate.errors import BundleUnwritable
     from tscm_migrate.migration import bug_report, report
-    from tscm_migrate.ui.console import as_it_is
-    from tscm_migrate.util import private
 
     chosen = report.find(run)
     place = Path(to) if to else Path()

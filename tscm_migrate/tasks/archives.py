@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
+from tscm_migrate.cli.completion import remember
+from tscm_migrate.events import Message, silent
+from tscm_migrate.secrets import Secrets
 from tscm_migrate.tasks.backup import backup
-from tscm_migrate.tasks.base import command
+from tscm_migrate.tasks.base import command, site_of, watcher
+from tscm_migrate.ui.console import as_it_is, as_json
+from tscm_migrate.util.text import parse_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,19 +35,14 @@ def collection() -> Collection:
 @contextlib.contextmanager
 def _appliance(name: str, inventory: str | None, emit: Emit) -> Iterator[Appliance]:
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.inventory.read import load
     from tscm_migrate.migration.context import Dialler
-    from tscm_migrate.secrets import Secrets
 
-    site = load(Path(inventory) if inventory else None)
-    made = Appliance(site.host(name), Dialler(Secrets(emit=emit), emit), emit)
+    made = Appliance(site_of(inventory).host(name), Dialler(Secrets(emit=emit), emit), emit)
     with contextlib.closing(made):
         yield made
 
 
 def _passphrase(appliance: Appliance, file: str | None) -> Secret | None:
-    from tscm_migrate.secrets import Secrets
-
     # does not ask: without a passphrase the archive is only checked for being complete
     secrets = Secrets(interactive=False, passphrase_file=Path(file) if file else None, emit=appliance.emit)
     return secrets.passphrase(appliance.host)
@@ -56,10 +56,7 @@ def listed(_context: Any, host: str, json: bool = False, inventory: str | None =
         tscm-migrate archive list tscm-old
         tscm-migrate archive list admin@10.1.1.43 --json
     """
-    from tscm_migrate.cli.completion import remember
-    from tscm_migrate.events import silent
     from tscm_migrate.transfer import api
-    from tscm_migrate.ui.console import as_it_is, as_json
     from tscm_migrate.ui.tables import archive_dicts, archive_table
 
     with _appliance(host, inventory, silent) as appliance:
@@ -100,11 +97,8 @@ def pull(
         tscm-migrate archive pull tscm-old --to backups
         tscm-migrate archive pull tscm-old --archive all --to backups --limit 20M
     """
-    from tscm_migrate.events import Message
-    from tscm_migrate.tasks.base import watcher
     from tscm_migrate.transfer import api
     from tscm_migrate.transfer import verify as proof
-    from tscm_migrate.util.text import parse_limit
 
     rate, emit = parse_limit(limit), watcher(as_json=json)
     with _appliance(host, inventory, emit) as appliance:
@@ -132,11 +126,8 @@ def push(
     Examples:
         tscm-migrate archive push tscm-new threatstop_backup_2024-05-01_03_00_00.tsbak.gpg
     """
-    from tscm_migrate.events import Message
-    from tscm_migrate.tasks.base import watcher
     from tscm_migrate.transfer import api
     from tscm_migrate.transfer import verify as proof
-    from tscm_migrate.util.text import parse_limit
 
     rate, emit = parse_limit(limit), watcher(as_json=json)
     with _appliance(host, inventory, emit) as appliance:

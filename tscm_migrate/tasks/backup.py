@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
-import contextlib
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.tasks.base import HOST_HELP, INVENTORY_HELP, attended, command, confirm, require_terminal
+from tscm_migrate.events import silent
+from tscm_migrate.secrets import Secrets
+from tscm_migrate.tasks.base import HOST_HELP, attended, command, confirm, require_terminal, site_of
 from tscm_migrate.tasks.several import GROUP, JOBS, hosts_of, number_of, on_each
+from tscm_migrate.ui.console import as_it_is
+from tscm_migrate.util.text import days_option, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,20 +25,17 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.backup_schedule import Schedule, SchedulePlan
     from tscm_migrate.migration.single_backup import Made
     from tscm_migrate.model import Host
-    from tscm_migrate.secrets import Secrets
 
 
 @command(
     name="create",
     trailing="host",
     help={
-        "host": HOST_HELP,
         "group": GROUP,
         "jobs": JOBS,
         "encrypt": "Encrypt the backup with a passphrase; --no-encrypt leaves it unencrypted.",
         "interface": ("NAME", "Network interface for tsadmin (default: the inventory's, or eth0)."),
         "json": "Print JSON, one object a line.",
-        "inventory": INVENTORY_HELP,
     },
 )
 def backup(
@@ -56,19 +58,15 @@ def backup(
         tscm-migrate archive create tscm-old
         tscm-migrate archive create --group branches --jobs 8 --json
     """
-    from dataclasses import asdict
-
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.inventory.read import load
     from tscm_migrate.migration import single_backup
     from tscm_migrate.migration.context import Dialler
-    from tscm_migrate.secrets import Secrets
     from tscm_migrate.ui import lines
     from tscm_migrate.ui.operator import Terminal
 
     if not encrypt and passphrase_file:
         raise UsageError("--no-encrypt and --passphrase-file exclude each other", "leave one of them out")
-    site = load(Path(inventory) if inventory else None)
+    site = site_of(inventory)
     hosts, at_once = hosts_of(site, host, group), number_of(jobs)
     alone = attended() and len(hosts) == 1  # questions of several hosts at once cannot be answered
     emit = lines.json_lines if json else lines.Plain(quiet=len(hosts) > 1)
@@ -80,7 +78,7 @@ def backup(
         if encrypt and passphrase is None:
             fix = "add --passphrase-file FILE, set TSCM_PASSPHRASE, or use --no-encrypt"
             raise UsageError("no passphrase for the backup; nothing was changed", fix)
-        with contextlib.closing(Appliance(one, Dialler(secrets, emit), emit)) as appliance:
+        with closing(Appliance(one, Dialler(secrets, emit), emit)) as appliance:
             return single_backup.make(
                 appliance, passphrase=passphrase, interface=interface, operator=Terminal(attended=alone),
                 policy=site.policy,
@@ -93,8 +91,6 @@ def backup(
 
 
 def _text(host: Host, made: Made) -> str:
-    from tscm_migrate.util.text import size_text
-
     named = f", devices: {', '.join(made.devices)}" if made.devices else ""
     about = f"{made.archive.path} ({size_text(made.archive.size)}), {made.members} files{named}"
     return f"{host.name}: {about}\n  SHA-256 {made.archive.sha256}"
@@ -111,7 +107,6 @@ HELP = {
     "passphrase_file_there": ("FILE", "File on the appliance with the passphrase, mode 0600 (--gpg_passphrase_file)."),
     "remove": "Remove the schedule.",
     "dry_run": "Only show what would be done.",
-    "inventory": INVENTORY_HELP,
 }
 
 
@@ -142,14 +137,11 @@ def schedule(
         tscm-migrate schedule --group branches --yes
     """
     from tscm_migrate.appliance.backup_schedule import WHEN, Schedule
-    from tscm_migrate.inventory.read import load
-    from tscm_migrate.secrets import Secrets
-    from tscm_migrate.util.text import days_option
 
     if remove and purge:
         raise UsageError("--remove and --purge exclude each other", "--remove removes the schedule, and no archive")
     days = days_option("--older", older)
-    hosts = hosts_of(load(Path(inventory) if inventory else None), name, group)
+    hosts = hosts_of(site_of(inventory), name, group)
     require_terminal(yes=yes or dry_run, otherwise="show the changes with --dry-run, then add --yes")
     wanted = Schedule(when or WHEN, int(keep), days, "", passphrase_file_there or "", purge)
     secrets = Secrets(interactive=attended())
@@ -182,17 +174,12 @@ def _question(hosts: Sequence[Host], *, remove: bool) -> str:
 
 
 def _as_they_are(_host: Host, lines: list[str]) -> str:
-    from tscm_migrate.ui.console import as_it_is
-
     as_it_is("\n".join(lines))  # the file may be copied, so it is not folded
     return ""
 
 
 def _plan(host: Host, secrets: Secrets, wanted: Schedule | None, *, dry: bool) -> SchedulePlan:
     """Return what would be done on a host; None for `wanted`: the schedule is removed."""
-    from contextlib import closing
-    from dataclasses import replace
-
     from tscm_migrate.appliance import backup_schedule, facts
     from tscm_migrate.migration import checks, locks
 
@@ -207,8 +194,6 @@ def _plan(host: Host, secrets: Secrets, wanted: Schedule | None, *, dry: bool) -
 
 
 def _apply(host: Host, secrets: Secrets, planned: SchedulePlan) -> str:
-    from contextlib import closing
-
     from tscm_migrate.appliance import backup_schedule
     from tscm_migrate.migration import locks
 
@@ -218,7 +203,6 @@ def _apply(host: Host, secrets: Secrets, planned: SchedulePlan) -> str:
 
 def _appliance(host: Host, secrets: Secrets) -> Appliance:
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.events import silent
     from tscm_migrate.migration.context import Dialler
 
     return Appliance(host, Dialler(secrets, silent))

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from invoke.exceptions import Exit as InvokeExit
@@ -17,15 +19,19 @@ from invoke.tasks import Task, task
 
 from tscm_migrate.cli import failures
 from tscm_migrate.errors import Cancelled, Unconfirmed, UsageError
+from tscm_migrate.secrets import Secrets
+from tscm_migrate.ui.console import Steady
 from tscm_migrate.util.private import expanded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from invoke.context import Context
     from invoke.parser.argument import Argument
 
     from tscm_migrate.events import Emit
+    from tscm_migrate.inventory.inventory import Inventory
+    from tscm_migrate.ui.operator import Terminal
 
 # Options that mean the same in every command: parameter → name of its value, help.
 SHARED: dict[str, tuple[str, str]] = {
@@ -44,7 +50,6 @@ SHARED: dict[str, tuple[str, str]] = {
     "limit": ("RATE", "Limit the transfer to this many bytes a second, e.g. 20M."),
     "copy": ("COPY", "The copy: latest, its ID, or the name of its archive."),
 }  # fmt: skip
-INVENTORY_HELP = SHARED["inventory"]
 HOST_HELP = SHARED["host"]
 SHORT = {"inventory": "i", "yes": "y", "quiet": "q", "verbose": "v"}
 
@@ -173,6 +178,47 @@ def _checked(body: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def site_of(inventory: str | Path | None) -> Inventory:
+    """Read the inventory that --inventory names; without it, the one of TSCM_INVENTORY, of this folder or of the user.
+
+    Raises:
+        InventoryError: it is not valid, or there is no such file.
+    """
+    from tscm_migrate.inventory.read import load
+
+    return load(Path(inventory) if inventory else None)
+
+
+@contextlib.contextmanager
+def session(
+    site: Inventory,
+    shown: Emit,
+    *,
+    yes: bool,
+    passphrase_file: str | Path | None = None,
+    operator: Terminal | None = None,
+    notify: bool = True,
+) -> Iterator[dict[str, Any]]:
+    """Yield what a run needs: `inventory`, `secrets`, `emit` and `operator` (see `run.migrate`).
+
+    Args:
+        site: the inventory.
+        shown: prints the events.
+        yes: --yes was given, so the operator is not asked.
+        passphrase_file: of the archives.
+        operator: answers questions; None: the terminal.
+        notify: also send the notifications of the inventory.
+    """
+    from tscm_migrate.notify import telling
+    from tscm_migrate.ui.operator import Terminal, ask_unseen, keys_unseen
+
+    with keys_unseen(), telling(shown, site.extras.get("notify", {}) if notify else {}) as emit:
+        file = Path(passphrase_file) if passphrase_file else None
+        secrets = Secrets(interactive=attended(), passphrase_file=file, ask=ask_unseen, emit=emit)
+        operator = operator or Terminal(attended=attended() and not yes)
+        yield {"inventory": site, "secrets": secrets, "emit": emit, "operator": operator}
+
+
 def attended() -> bool:
     """Return whether there is a terminal to ask on."""
     return sys.stdin is not None and sys.stdin.isatty()
@@ -280,7 +326,6 @@ def watcher(*, as_json: bool = False, quiet: bool = False, verbose: bool = False
     """
     from tscm_migrate.migration.recorder import Recorder
     from tscm_migrate.ui import lines
-    from tscm_migrate.ui.console import Steady
     from tscm_migrate.ui.run_report import render
 
     return Recorder(Steady(lines.json_lines if as_json else _shown(quiet=quiet, verbose=verbose)), render)

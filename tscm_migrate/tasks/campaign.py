@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
 from tscm_migrate.errors import Exit, UsageError
-from tscm_migrate.tasks.base import INVENTORY_HELP, SHARED, attended, command, confirm
+from tscm_migrate.tasks.base import attended, command, confirm, site_of
+from tscm_migrate.tasks.several import check_pairs, number_of
+from tscm_migrate.ui.console import as_it_is, as_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +25,6 @@ if TYPE_CHECKING:
 _PLAN = "The plan, a TOML file; docs/how-to/campaign.md has an example."
 _NAME = "Name of the campaign, as in its plan."
 _RUN = {
-    "yes": SHARED["yes"],
     "json": "Print every pair's events as JSON, one object a line.",
     "cluster": "Run the pairs on the workers of [offsite.cluster].",
     "no_rehearsal": "Do not rehearse the pairs first; unknown questions then refuse a pair in its own wave.",
@@ -39,7 +43,6 @@ def collection() -> Collection:
         "checks_only": "Run the checks of every pair, as `plan --checks-only` does for one.",
         "jobs": ("N", "With --checks-only: number of pairs at once (default: 4)."),
         "json": "With --checks-only: print JSON, one object for each pair.",
-        "inventory": INVENTORY_HELP,
     },
 )
 def plan(
@@ -58,20 +61,17 @@ def plan(
         tscm-migrate campaign plan branches.toml
         tscm-migrate campaign plan branches.toml --checks-only --jobs 16
     """
-    from tscm_migrate.inventory.read import load
-    from tscm_migrate.tasks.several import check_pairs, number_of
     from tscm_migrate.ui.campaign import plan_text
-    from tscm_migrate.ui.console import as_it_is
 
     chosen = _load(file, inventory)
     if not checks_only:
         as_it_is(plan_text(chosen))
         return Exit.DONE
     pairs = [pair.options for _, pair in chosen.pairs() if pair.options is not None]
-    return check_pairs(load(Path(inventory) if inventory else None), pairs, jobs=number_of(jobs), json=json)
+    return check_pairs(site_of(inventory), pairs, jobs=number_of(jobs), json=json)
 
 
-@command(positional=["file"], help={"file": _PLAN, **_RUN, "inventory": INVENTORY_HELP})
+@command(positional=["file"], help={"file": _PLAN, **_RUN})
 def run(
     _context: Any,
     file: str,
@@ -90,7 +90,6 @@ def run(
     from tscm_migrate.campaign import journal
     from tscm_migrate.campaign import run as campaigns
     from tscm_migrate.ui.campaign import plan_text
-    from tscm_migrate.ui.console import say
 
     chosen = _load(file, inventory)
     if chosen.name in journal.names():
@@ -112,12 +111,9 @@ def resume(
     Examples:
         tscm-migrate campaign resume branches
     """
-    from tscm_migrate.campaign.journal import CampaignJournal
     from tscm_migrate.ui.campaign import status_text
-    from tscm_migrate.ui.console import say
 
-    opened = CampaignJournal.reopened(name)
-    chosen = _load(opened.state.plan, opened.state.inventory or None)
+    chosen, opened = _reopened(name)
     if not json:
         say(status_text(chosen, opened.state))
     confirm(f"Continue the campaign {name}?", yes=yes)
@@ -125,19 +121,16 @@ def resume(
     return _carry_out(chosen, opened, yes=yes, json=json, cluster=cluster, rehearse=not no_rehearsal)
 
 
-@command(positional=["name"], help={"name": _NAME, "json": "Print JSON."})
+@command(positional=["name"], help={"name": _NAME})
 def status(_context: Any, name: str, json: bool = False) -> int:
     """Show every pair of a campaign: state, estimated and actual downtime. Exit code 4 while one is not migrated.
 
     Examples:
         tscm-migrate campaign status branches
     """
-    from tscm_migrate.campaign.journal import CampaignJournal
     from tscm_migrate.ui.campaign import as_dicts, status_text
-    from tscm_migrate.ui.console import as_it_is, as_json
 
-    opened = CampaignJournal.reopened(name)
-    chosen = _load(opened.state.plan, opened.state.inventory or None)
+    chosen, opened = _reopened(name)
     if json:
         as_json(as_dicts(chosen, opened.state))
     else:
@@ -156,37 +149,36 @@ def report(_context: Any, name: str, to: str | None = None) -> None:
     Examples:
         tscm-migrate campaign report branches
     """
-    from tscm_migrate.campaign.journal import CampaignJournal
     from tscm_migrate.ui.campaign import write_page
-    from tscm_migrate.ui.console import say
 
-    opened = CampaignJournal.reopened(name)
-    chosen = _load(opened.state.plan, opened.state.inventory or None)
+    chosen, opened = _reopened(name)
     say(str(write_page(chosen, opened.state, Path(to) if to else opened.folder / "index.html")))
 
 
 def _load(file: str, inventory: str | None) -> CampaignPlan:
-    from datetime import UTC, datetime
-
     from tscm_migrate.campaign import plan as plans
-    from tscm_migrate.inventory.read import load
 
     chosen = plans.load(Path(file), datetime.now(UTC))
-    site = load(Path(inventory) if inventory else None)
+    site = site_of(inventory)
     for _, pair in chosen.pairs():
         for host in (pair.old, pair.new):
             site.host(host)  # an unknown name is an error before anything begins
     return chosen
 
 
+def _reopened(name: str) -> tuple[CampaignPlan, CampaignJournal]:
+    """Return the plan and the journal of a campaign that was started before."""
+    from tscm_migrate.campaign.journal import CampaignJournal
+
+    opened = CampaignJournal.reopened(name)
+    return _load(opened.state.plan, opened.state.inventory or None), opened
+
+
 def _carry_out(
     chosen: CampaignPlan, journal: CampaignJournal, *, yes: bool, json: bool, cluster: bool, rehearse: bool
 ) -> int:
-    from contextlib import ExitStack
-
     from tscm_migrate.campaign.run import Campaign
     from tscm_migrate.ui.campaign import CampaignBoard, write_page
-    from tscm_migrate.ui.console import say
 
     asking = not yes and attended()
     board = CampaignBoard(chosen, as_json=json)
@@ -207,7 +199,6 @@ def _carry_out(
 
 def _teacher(journal: CampaignJournal) -> Callable[[Pair], bool]:
     """Return what runs `prompts learn` at this terminal for a pair whose rehearsal was refused."""
-    import subprocess
 
     def teach(pair: Pair) -> bool:
         words = [sys.executable, "-m", "tscm_migrate", "prompts", "learn", pair.new, "--from", pair.old]
@@ -220,10 +211,8 @@ def _teacher(journal: CampaignJournal) -> Callable[[Pair], bool]:
 
 def _cluster(inventory: str) -> Any:
     from tscm_migrate.fleet.executors import Cluster, cluster
-    from tscm_migrate.inventory.read import load
 
-    site = load(Path(inventory) if inventory else None)
-    described = site.extras.get("offsite", {}).get("cluster")
+    described = site_of(inventory).extras.get("offsite", {}).get("cluster")
     if described is None:
         raise UsageError("there is no [offsite.cluster] in the inventory", "docs/how-to/fleet.md has an example")
     return cluster(Cluster.model_validate(described))

@@ -13,6 +13,8 @@ from invoke.collection import Collection
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.tasks.base import command
+from tscm_migrate.ui.console import say
+from tscm_migrate.util.text import days_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +43,6 @@ def certificates(_context: Any, host: list[str], to: str = "cluster", valid: str
         tscm-migrate cluster certificates scheduler.example.net 10.0.0.5
     """
     from tscm_migrate.fleet.executors import create_certificates
-    from tscm_migrate.ui.console import say
-    from tscm_migrate.util.text import days_option
 
     folder = Path(to)
     create_certificates(folder, host, days=days_option("--valid", valid))

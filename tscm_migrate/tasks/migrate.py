@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.options import MigrateOptions
-from tscm_migrate.tasks.base import SHARED, attended, command, require_terminal
+from tscm_migrate.secrets import Secrets
+from tscm_migrate.tasks.base import SHARED, attended, command, require_terminal, session, site_of, watcher
+from tscm_migrate.tasks.several import check_pairs, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -128,9 +129,7 @@ def inventory_of(options: MigrateOptions) -> Inventory:
     Raises:
         InventoryError: an unknown host, or the file is not valid. UsageError: both names mean one host.
     """
-    from tscm_migrate.inventory.read import load
-
-    site = load(options.inventory)
+    site = site_of(options.inventory)
     check_hosts(site, options)
     return site
 
@@ -161,28 +160,18 @@ def start(
         operator: answers questions; None: the terminal, unless --yes was given.
     """
     from tscm_migrate.migration import run
-    from tscm_migrate.notify import telling
-    from tscm_migrate.secrets import Secrets
-    from tscm_migrate.tasks.base import watcher
-    from tscm_migrate.ui.operator import Terminal, ask_unseen, keys_unseen
 
     site = inventory_of(options)
     unasked = options.yes or options.dry_run or bool(only_rehearsal)
     require_terminal(yes=unasked, otherwise="add --yes, or show the plan with --dry-run")
-    interactive = attended()
     shown = watcher(as_json=options.json, quiet=quiet, verbose=verbose)
-    operator = operator or Terminal(attended=interactive and not options.yes)
-    with keys_unseen(), telling(shown, site.extras.get("notify", {})) as emit:
-        secrets = Secrets(interactive=interactive, passphrase_file=options.passphrase_file, ask=ask_unseen, emit=emit)
-        room: dict[str, Any] = {"inventory": site, "secrets": secrets, "emit": emit, "operator": operator}
+    with session(site, shown, yes=options.yes, passphrase_file=options.passphrase_file, operator=operator) as room:
         if options.has_window and not options.dry_run and not only_rehearsal:
             return int(run.migrate_in_window(options, **room))
         return int(run.migrate(options, **room, only_rehearsal=only_rehearsal))
 
 
 _NOT_OF_A_PLAN = ("yes", "dry_run", "quiet", "verbose", "not_before", "not_after", "stage_at", "pause_before")
-
-
 _OF_A_PLAN: dict[str, str | tuple[str, str]] = {
     "checks_only": "Only run the checks that `migrate` begins with.",
     "group": ("GROUP", "With --checks-only, instead of --from or --to: each host of this group in the inventory."),
@@ -205,8 +194,6 @@ def plan(_context: Any, **given: Any) -> int:
         tscm-migrate plan --checks-only --group branches --to tscm-new
     """
     from tscm_migrate.migration import run
-    from tscm_migrate.secrets import Secrets
-    from tscm_migrate.tasks.base import watcher
     from tscm_migrate.ui.operator import Terminal
     from tscm_migrate.ui.planview import PlanView
 
@@ -229,9 +216,6 @@ def plan(_context: Any, **given: Any) -> int:
 
 def _plan_group(given: dict[str, Any], group: str, jobs: str | None, *, checks_only: bool) -> int:
     """Run the checks for each host of a group, as the old or as the new appliance, whichever is not given."""
-    from tscm_migrate.inventory.read import load
-    from tscm_migrate.tasks.several import check_pairs, number_of
-
     if not checks_only:
         fix = "add --checks-only; or write the pairs into a plan: tscm-migrate campaign plan --help"
         raise UsageError("--group needs --checks-only", fix)
@@ -239,7 +223,7 @@ def _plan_group(given: dict[str, Any], group: str, jobs: str | None, *, checks_o
     if len(missing) != 1:
         fix = "give --to NEW to check each host of the group as old appliance, or --from OLD as new appliance"
         raise UsageError("--group needs exactly one of --from and --to", fix)
-    site = load(Path(given["inventory"]) if given.get("inventory") else None)
+    site = site_of(given.get("inventory"))
     hosts = [host.name for host in site.group(group)]
     pairs = [MigrateOptions.parse({**given, missing[0]: name, "dry_run": True}) for name in hosts]
     for options in pairs:

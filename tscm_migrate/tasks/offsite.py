@@ -7,17 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tscm_migrate.tasks.base import HOST_HELP, INVENTORY_HELP, SHARED, command
+from tscm_migrate.events import Message, silent
+from tscm_migrate.tasks.base import command
 from tscm_migrate.ui.console import as_it_is, as_json, say
+from tscm_migrate.util import redact
 
-STORE = SHARED["store"]
-COMMON = {"store": STORE, "json": "Print JSON, one object a line.", "inventory": INVENTORY_HELP}
+COMMON = {"json": "Print JSON, one object a line."}
 HOSTS = {
     "host": ("HOST", "A name in the inventory, or [user@]address[:port]; repeatable (default: all of the inventory)."),
-    "group": SHARED["group"],
 }
-COPY_HELP = SHARED["copy"]
-PASSPHRASE = SHARED["passphrase_file"]
 
 
 @command(
@@ -96,7 +94,6 @@ def listed(
     Examples:
         tscm-migrate offsite list tscm-old
     """
-    from tscm_migrate.events import silent
     from tscm_migrate.ui import offsite_views
 
     with desk_of(inventory, store, emit=None if json else silent) as desk:
@@ -108,7 +105,7 @@ def listed(
         as_it_is(offsite_views.copies(catalog, now_utc()))
 
 
-@command(positional=["host"], help={**COMMON, "host": HOST_HELP, "copy": COPY_HELP})
+@command(positional=["host"], help=COMMON)
 def show(
     _context: Any,
     host: str,
@@ -136,8 +133,6 @@ def show(
     positional=["host"],
     help={
         **COMMON,
-        "host": HOST_HELP,
-        "copy": COPY_HELP,
         "to": ("FOLDER", "Folder for the archive; it is created if it does not exist."),
     },
 )
@@ -178,9 +173,7 @@ def desk_of(inventory: str | None, store: str | None, **more: Any) -> Any:
 
 def warnings(as_json: bool) -> Any:
     """Return what shows warnings and messages only, without the commands and progress of many hosts."""
-    from tscm_migrate.events import Message
     from tscm_migrate.ui.lines import json_lines, line_of
-    from tscm_migrate.util import redact
 
     def show(event: Any) -> None:
         if not isinstance(event, Message):

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import ApplianceError, Exit, Locked, MigrateError, SshError, UsageError
-from tscm_migrate.tasks.base import HOST_HELP, agreed, command
-from tscm_migrate.tasks.offsite import COMMON, COPY_HELP, HOSTS, PASSPHRASE, desk_of, lines, now_utc, warnings
+from tscm_migrate.tasks.base import agreed, command
+from tscm_migrate.tasks.offsite import COMMON, HOSTS, desk_of, lines, now_utc, warnings
 from tscm_migrate.ui.console import as_it_is, say
 from tscm_migrate.util.redact import outside
+from tscm_migrate.util.text import duration_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,12 +66,7 @@ def verify(
 
 @command(
     positional=["host"],
-    help={
-        **COMMON,
-        "host": HOST_HELP,
-        "copy": COPY_HELP,
-        "passphrase_file": PASSPHRASE,
-    },
+    help=COMMON,
 )
 def drill(
     _context: Any,
@@ -260,7 +256,6 @@ def clean(
     """
     from tscm_migrate.offsite import prune as room
     from tscm_migrate.ui import offsite_views
-    from tscm_migrate.util.text import duration_option
 
     with desk_of(inventory, store) as desk:
         found = room.leftovers(desk.store, desk.catalog(), older=duration_option("--older", older))
@@ -337,8 +332,6 @@ def _write_files(files: Mapping[str | None, Callable[[], str]]) -> None:
     positional=["host", "copy"],
     help={
         **COMMON,
-        "host": HOST_HELP,
-        "copy": COPY_HELP,
         "set": ("TAG", "Tag; `keep` protects the copy from prune. Without --set all tags are removed."),
     },
     iterable=["set"],

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, UsageError
-from tscm_migrate.tasks.base import INVENTORY_HELP, command
-from tscm_migrate.tasks.offsite import HOSTS, STORE, now_utc
+from tscm_migrate.tasks.base import command
+from tscm_migrate.tasks.offsite import HOSTS, now_utc
 from tscm_migrate.ui.console import as_it_is, say
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
         "jobs": ("N", "Number of hosts at once."),
         "dry_run": "Only print the files that would be written.",
         "untested": "Install without a test run in the scheduler's environment.",
-        "store": STORE,
-        "inventory": INVENTORY_HELP,
     },
     trailing="host",
     iterable=["host", "group"],

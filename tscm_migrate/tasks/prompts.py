@@ -8,9 +8,13 @@ from typing import Any
 
 from invoke.collection import Collection
 
+from tscm_migrate.cli.failures import name_inventory
 from tscm_migrate.errors import AnswersNotSaved, Exit, UsageError
-from tscm_migrate.tasks.base import HOST_HELP, INVENTORY_HELP, attended, command
+from tscm_migrate.options import MigrateOptions
+from tscm_migrate.tasks.base import HOST_HELP, attended, command, site_of
 from tscm_migrate.tasks.migrate import HELP, inventory_of, start
+from tscm_migrate.ui.console import as_it_is, as_json, say
+from tscm_migrate.util.redact import outside
 
 
 def collection() -> Collection:
@@ -24,7 +28,6 @@ def collection() -> Collection:
         "set": ("KEY=VALUE", "Value that questions show or ask for, e.g. address=10.1.1.43."),
         "host": ("HOST", "Also use the dialect of this host of the inventory."),
         "json": "Print JSON, one object a line, also on a terminal.",
-        "inventory": INVENTORY_HELP,
     },
     trailing="host",
     iterable=["set"],
@@ -48,15 +51,12 @@ def explain(
         echo '"Restore cron? [y/n] "' | tscm-migrate prompts explain --json -
         tscm-migrate prompts explain tscm-old --dialogue backup
     """
-    from tscm_migrate.cli.failures import name_inventory
-    from tscm_migrate.inventory.read import load
     from tscm_migrate.tsadmin import explaining
     from tscm_migrate.tsadmin.reader import dialects
-    from tscm_migrate.ui.console import as_it_is, as_json
 
     as_data = json or not sys.stdout.isatty()
     name_inventory(as_json=as_data)
-    site = load(Path(inventory) if inventory else None)
+    site = site_of(inventory)
     intent = explaining.intent(set or [], dialogue)
     known = dialects((site.host(host) if host else site.pattern).dialect)
     for found in explaining.explained(sys.stdin, dialogue, intent, known):
@@ -73,9 +73,6 @@ def explain(
         "allow": HELP["allow"],
         **{key: HELP[key] for key in ("from_", "archive", "store", "passphrase_file", "encrypt", "interface")},
         "bypass_netconf": "Rehearse for a migration with this option: the question about the network is not reached.",
-        "quiet": HELP["quiet"],
-        "verbose": HELP["verbose"],
-        "inventory": INVENTORY_HELP,
     },
     iterable=["allow"],
 )
@@ -106,9 +103,7 @@ def learn(
     Examples:
         tscm-migrate prompts learn tscm-new --from tscm-old
     """
-    from tscm_migrate.options import MigrateOptions
     from tscm_migrate.ui.operator import Terminal
-    from tscm_migrate.util.redact import outside
 
     given = {key: value for key, value in locals().items() if key not in ("_context", "name")}
     if not from_ and archive in {"new", "latest", "all"}:
@@ -132,7 +127,6 @@ def learn(
         "name": HOST_HELP,
         "dialogue": "Dialogue to run: restore or backup. It really happens on the appliance.",
         "out": ("FILE", "File for the recording (default: HOST.DIALOGUE.json)."),
-        "inventory": INVENTORY_HELP,
     },
 )
 def record(
@@ -147,12 +141,10 @@ def record(
     Examples:
         tscm-migrate prompts record tscm-new --dialogue restore
     """
-    from tscm_migrate.inventory.read import load
     from tscm_migrate.tsadmin import recording
-    from tscm_migrate.ui.console import say
     from tscm_migrate.ui.operator import Terminal
 
-    host = load(Path(inventory) if inventory else None).host(name)
+    host = site_of(inventory).host(name)
     made = recording.record(host, dialogue, Terminal(attended=attended()))
     path = Path(out or f"{host.name}.{dialogue}.json")
     made.write(path)
@@ -161,7 +153,7 @@ def record(
 
 @command(
     positional=["recording"],
-    help={"recording": ("FILE", "File that `prompts record` wrote."), "inventory": INVENTORY_HELP},
+    help={"recording": ("FILE", "File that `prompts record` wrote.")},
 )
 def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
     """Print the kind of each question of a recording.
@@ -171,13 +163,10 @@ def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
     Examples:
         tscm-migrate prompts replay tscm-new.restore.json
     """
-    from tscm_migrate.inventory.read import load
     from tscm_migrate.tsadmin import recording as recorded
-    from tscm_migrate.ui.console import say
-    from tscm_migrate.util.redact import outside
 
     made = recorded.Recording.read(Path(recording))
-    site = load(Path(inventory) if inventory else None)
+    site = site_of(inventory)
     host = site.hosts.get(made.host) or site.host("replayed@127.0.0.1")
     found = recorded.replay(made, host)
     say("\n".join(f"{kind or 'UNKNOWN':<16} {outside(question)}" for question, kind in found))

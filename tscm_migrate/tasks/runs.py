@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
-from tscm_migrate.tasks.base import attended, command, require_terminal
+from tscm_migrate.secrets import Secrets
+from tscm_migrate.tasks.base import command, require_terminal, session, site_of, watcher
+from tscm_migrate.ui.console import as_it_is, as_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tscm_migrate.events import Emit
 
 _OPTIONS = {
     "run": ("RUN", "ID of the run (default: the newest unfinished one)."),
@@ -31,10 +35,7 @@ def listed(_context: Any, json: bool = False) -> None:
     Examples:
         tscm-migrate run list
     """
-    from dataclasses import asdict
-
     from tscm_migrate.migration import run_list
-    from tscm_migrate.ui.console import as_it_is, as_json
 
     found = run_list.listing()
     if json:
@@ -53,7 +54,6 @@ def show(_context: Any, run: str | None = None, json: bool = False) -> None:
     """
     from tscm_migrate.migration import history
     from tscm_migrate.migration import report as reports
-    from tscm_migrate.ui.console import as_json, say
 
     chosen = reports.find(run)
     if json:
@@ -87,7 +87,6 @@ def report(
 
     from tscm_migrate.migration import report as reports
     from tscm_migrate.ui import run_report
-    from tscm_migrate.ui.console import as_it_is, as_json, say
 
     chosen = reports.find(run)
     if json:
@@ -122,8 +121,8 @@ def resume(
     """
     from tscm_migrate.migration.resume import resume as body
 
-    shown = {"as_json": json, "quiet": quiet, "verbose": verbose}
-    return _start(body, run, verb="resume", yes=yes, passphrase_file=passphrase_file, shown=shown, inventory=inventory)
+    shown = watcher(as_json=json, quiet=quiet, verbose=verbose)
+    return _start(body, run, shown, verb="resume", yes=yes, inventory=inventory, passphrase_file=passphrase_file)
 
 
 @command(trailing="run", help=_OPTIONS)
@@ -147,10 +146,8 @@ def rollback(
     """
     from tscm_migrate.migration.rollback import rollback as body
 
-    shown = {"as_json": json, "quiet": quiet, "verbose": verbose}
-    return _start(
-        body, run, verb="roll back", yes=yes, passphrase_file=passphrase_file, shown=shown, inventory=inventory
-    )
+    shown = watcher(as_json=json, quiet=quiet, verbose=verbose)
+    return _start(body, run, shown, verb="roll back", yes=yes, inventory=inventory, passphrase_file=passphrase_file)
 
 
 @command(
@@ -167,8 +164,7 @@ def discard(_context: Any, run: str, yes: bool = False, inventory: str | None = 
     """
     from tscm_migrate.migration.rollback import forget as body
 
-    shown = {"as_json": False}
-    return _start(body, run, verb="discard", yes=yes, passphrase_file=None, shown=shown, inventory=inventory)
+    return _start(body, run, watcher(), verb="discard", yes=yes, inventory=inventory)
 
 
 @command(positional=["host"], help={"force": "Remove the lock of a run that cannot be proved dead from here."})
@@ -180,31 +176,19 @@ def unlock(_context: Any, host: str, force: bool = False, inventory: str | None 
     Examples:
         tscm-migrate run unlock tscm-old
     """
-    from tscm_migrate.inventory.read import load
     from tscm_migrate.migration import locks
-    from tscm_migrate.secrets import Secrets
-    from tscm_migrate.tasks.base import watcher
 
-    site = load(Path(inventory) if inventory else None)
-    emit = watcher(as_json=False)
-    return int(locks.unlock(site.host(host), secrets=Secrets(emit=emit), emit=emit, force=force))
+    emit = watcher()
+    return int(locks.unlock(site_of(inventory).host(host), secrets=Secrets(emit=emit), emit=emit, force=force))
 
 
-def _start(body: Callable[..., Any], run: str | None, *, verb: str, yes: bool, passphrase_file: str | None,
-           shown: dict[str, bool], inventory: str | None) -> int:  # fmt: skip
-    from tscm_migrate.inventory.read import load
+def _start(
+    body: Callable[..., Any], run: str | None, shown: Emit, *, verb: str, yes: bool, inventory: str | None,
+    passphrase_file: str | None = None,
+) -> int:  # fmt: skip
     from tscm_migrate.migration.resume import inventory_of
-    from tscm_migrate.notify import telling
-    from tscm_migrate.secrets import Secrets
-    from tscm_migrate.tasks.base import watcher
-    from tscm_migrate.ui.operator import Terminal, ask_unseen, keys_unseen
 
-    known = inventory_of(run, verb=verb)
-    site = load(Path(inventory) if inventory else known)
+    site = site_of(inventory or inventory_of(run, verb=verb))
     require_terminal(yes=yes)
-    interactive = attended()
-    file = Path(passphrase_file) if passphrase_file else None
-    operator = Terminal(attended=interactive and not yes)
-    with keys_unseen(), telling(watcher(**shown), site.extras.get("notify", {})) as emit:
-        secrets = Secrets(interactive=interactive, passphrase_file=file, ask=ask_unseen, emit=emit)
-        return int(body(run, inventory=site, secrets=secrets, emit=emit, operator=operator, yes=yes))
+    with session(site, shown, yes=yes, passphrase_file=passphrase_file) as room:
+        return int(body(run, **room, yes=yes))

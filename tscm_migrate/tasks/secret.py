@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from invoke.collection import Collection
 
 from tscm_migrate.errors import UsageError
-from tscm_migrate.tasks.base import command
-from tscm_migrate.ui.console import say
+from tscm_migrate.secrets import Secrets, to_keyring
+from tscm_migrate.tasks.base import command, site_of
+from tscm_migrate.ui.console import as_it_is, as_json, say
 from tscm_migrate.util.private import expanded
 from tscm_migrate.util.text import suggestion
 
@@ -35,8 +35,6 @@ def store(_context: Any, name: str, inventory: str | None = None) -> None:
     """
     from getpass import getpass
 
-    from tscm_migrate.secrets import to_keyring
-
     user = _checked(name, inventory)
     if sys.stdin is not None and sys.stdin.isatty():
         value = getpass(f"{user}: ")
@@ -57,8 +55,6 @@ def delete(_context: Any, name: str, inventory: str | None = None) -> None:
     Examples:
         tscm-migrate secret delete passphrase:tscm-old
     """
-    from tscm_migrate.secrets import to_keyring
-
     user = _checked(name, inventory)
     to_keyring(user, None)
     say(f"deleted {user} from the keyring")
@@ -71,12 +67,8 @@ def listed(_context: Any, json: bool = False, inventory: str | None = None) -> N
     Examples:
         tscm-migrate secret list
     """
-    from tscm_migrate.inventory.read import load
-    from tscm_migrate.secrets import Secrets
-    from tscm_migrate.ui.console import as_it_is, as_json
-
     secrets = Secrets(interactive=False)
-    hosts = load(Path(inventory) if inventory else None).present
+    hosts = site_of(inventory).present
     rows = [
         (f"{kind}:{host.name}", secrets.origin(kind, host.name, getattr(host, f"{key}_source")))
         for host in hosts
@@ -99,12 +91,10 @@ def _checked(name: str, inventory: str | None) -> str:
     Raises:
         UsageError: an unknown kind. InventoryError: an unknown host.
     """
-    from tscm_migrate.inventory.read import load
-
     kind, _, rest = name.partition(":")
     if kind == "key" and rest:
         return f"key:{expanded(rest)}"
     if kind not in _KINDS or not rest:
         near = suggestion(kind, [*_KINDS, "key"])
         raise UsageError(f"unknown secret {name!r}{near}", "use passphrase:HOST, sudo:HOST, login:HOST or key:FILE")
-    return f"{kind}:{load(Path(inventory) if inventory else None).host(rest).name}"
+    return f"{kind}:{site_of(inventory).host(rest).name}"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import Exit, MigrateError, Refused, UsageError
+from tscm_migrate.events import Checked
+from tscm_migrate.secrets import Secrets
+from tscm_migrate.ui.console import as_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tscm_migrate.cli.doctor import Diagnosis
-    from tscm_migrate.events import Checked, Event
+    from tscm_migrate.events import Event
     from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.model import Host
     from tscm_migrate.options import MigrateOptions
@@ -67,7 +71,6 @@ def on_each(
         DONE; ATTENTION where some hosts failed, or a result is false; FAILED where all failed.
     """
     from tscm_migrate.fleet.pool import Probe, run
-    from tscm_migrate.ui.console import as_json, say
     from tscm_migrate.ui.tables import by_reason
 
     if len(hosts) == 1:
@@ -91,8 +94,6 @@ def on_each(
 
 
 def _printed(told: str | dict[str, Any], value: Any) -> int:
-    from tscm_migrate.ui.console import as_json, say
-
     if isinstance(told, dict):
         as_json(told, indent=None)
     else:
@@ -122,7 +123,6 @@ def check_pairs(site: Inventory, pairs: Sequence[MigrateOptions], *, jobs: int, 
         could.
     """
     from tscm_migrate.fleet.pool import run
-    from tscm_migrate.ui.console import as_json, say
     from tscm_migrate.ui.tables import by_reason
 
     findings: list[Diagnosis] = []
@@ -157,8 +157,6 @@ def _pair(options: MigrateOptions) -> str:
 
 
 def _pair_as_dict(options: MigrateOptions, checks: list[Checked], *, passed: bool) -> dict[str, Any]:
-    from dataclasses import asdict
-
     rows = [asdict(one) for one in checks]
     head = {"v": 1, "event": "pair-checked", "from": options.from_, "to": options.to}
     return {**head, "passed": passed, "checks": rows}
@@ -179,9 +177,7 @@ def _diagnoses(options: MigrateOptions, checks: list[Checked]) -> list[Diagnosis
 
 def _checked(site: Inventory, options: MigrateOptions) -> tuple[bool, list[Checked]]:
     """Return whether a migration can start, and the results of its checks."""
-    from tscm_migrate.events import Checked
     from tscm_migrate.migration import run
-    from tscm_migrate.secrets import Secrets
 
     found: list[Checked] = []
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
 from tscm_migrate.errors import Exit
+from tscm_migrate.secrets import Secrets
 from tscm_migrate.tasks.afterwards import adopt
-from tscm_migrate.tasks.base import HOST_HELP, INVENTORY_HELP, command
+from tscm_migrate.tasks.base import HOST_HELP, command, site_of
 from tscm_migrate.tasks.several import number_of
+from tscm_migrate.ui.console import as_it_is, as_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,8 +68,6 @@ def init(
         "local": "Check this workstation only.",
         "group": ("GROUP", "Check the hosts of this group only."),
         "jobs": ("N", "Number of hosts at once (default: 4)."),
-        "json": "Print JSON.",
-        "inventory": INVENTORY_HELP,
     }
 )
 def doctor(
@@ -88,14 +89,9 @@ def doctor(
         tscm-migrate doctor --group branches --jobs 8
         tscm-migrate doctor --local
     """
-    from dataclasses import asdict
-
     from tscm_migrate.cli import doctor as room
-    from tscm_migrate.inventory.read import load
-    from tscm_migrate.secrets import Secrets
-    from tscm_migrate.ui.console import as_json, say
 
-    site = load(Path(inventory) if inventory else None)
+    site = site_of(inventory)
     hosts, secrets = site.group(group) if group else site.present, Secrets(interactive=False)
     found = list(room.workstation(site))
     if not json:
@@ -127,7 +123,7 @@ def hosts() -> Collection:
     return Collection("host", listed, show, pin, adopt)
 
 
-@command(name="list", help={"json": "Print JSON.", "inventory": INVENTORY_HELP})
+@command(name="list")
 def listed(_context: Any, json: bool = False, inventory: str | None = None) -> None:
     """List the hosts of the inventory.
 
@@ -135,17 +131,15 @@ def listed(_context: Any, json: bool = False, inventory: str | None = None) -> N
         tscm-migrate host list
     """
     from tscm_migrate.cli.hosts import as_dict, table
-    from tscm_migrate.inventory.read import load
-    from tscm_migrate.ui.console import as_it_is, as_json
 
-    site = load(Path(inventory) if inventory else None)
+    site = site_of(inventory)
     if json:
         as_json([as_dict(site, host) for host in site.hosts.values()])
     else:
         as_it_is(table(site))
 
 
-@command(positional=["name"], help={"name": HOST_HELP, "json": "Print JSON.", "inventory": INVENTORY_HELP})
+@command(positional=["name"], help={"name": HOST_HELP})
 def show(_context: Any, name: str, json: bool = False, inventory: str | None = None) -> None:
     """Show a host: every value, and where it comes from.
 
@@ -153,10 +147,8 @@ def show(_context: Any, name: str, json: bool = False, inventory: str | None = N
         tscm-migrate host show tscm-old
     """
     from tscm_migrate.cli.hosts import as_dict, detail
-    from tscm_migrate.inventory.read import load
-    from tscm_migrate.ui.console import as_json, say
 
-    site = load(Path(inventory) if inventory else None)
+    site = site_of(inventory)
     host = site.host(name, moved=True)
     if json:
         as_json(as_dict(site, host))
@@ -169,7 +161,6 @@ def show(_context: Any, name: str, json: bool = False, inventory: str | None = N
     help={
         "name": HOST_HELP,
         "fingerprint": "Fingerprint that the host's console shows (SHA256:…): pin this key without asking.",
-        "inventory": INVENTORY_HELP,
     },
 )
 def pin(_context: Any, name: str, fingerprint: str | None = None, inventory: str | None = None) -> int | None:
@@ -184,7 +175,6 @@ def pin(_context: Any, name: str, fingerprint: str | None = None, inventory: str
         tscm-migrate host pin tscm-old --fingerprint SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU
     """
     from tscm_migrate.cli.hosts import pin_host
-    from tscm_migrate.inventory.read import load
 
-    site = load(Path(inventory) if inventory else None)
+    site = site_of(inventory)
     return pin_host(site, name, fingerprint)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
+from tscm_migrate.cli import completion as scripts
+from tscm_migrate.cli import help_pages
 from tscm_migrate.tasks import (
     afterwards,
     archives,
@@ -64,8 +66,6 @@ def describing_tasks(root: Collection) -> tuple[Task[Any], ...]:
             tscm-migrate completion fish > ~/.config/fish/completions/tscm-migrate.fish
             tscm-migrate completion powershell >> $PROFILE
         """
-        from tscm_migrate.cli import completion as scripts
-
         sys.stdout.write(scripts.script(shell))
 
     @command()
@@ -75,8 +75,6 @@ def describing_tasks(root: Collection) -> tuple[Task[Any], ...]:
         Examples:
             tscm-migrate man > ~/.local/share/man/man1/tscm-migrate.1
         """
-        from tscm_migrate.cli import help_pages
-
         sys.stdout.write(help_pages.manual(root))
 
     return completion, man
