@@ -65,8 +65,9 @@ def update(
     if not names:
         say(f"run {record.run}: no device's update has failed; nothing to do")
         return Exit.DONE
+    site = _site(record, inventory)
     require_terminal(yes=yes)
-    with session(_site(record, inventory), watcher(as_json=json), yes=yes) as room:
+    with session(site, watcher(as_json=json), yes=yes) as room:
         return afterwards.update_devices(record, names, yes=yes, **room)
 
 

@@ -188,7 +188,8 @@ def _start(
 ) -> int:  # fmt: skip
     from tscm_migrate.migration.resume import inventory_of
 
-    site = site_of(inventory or inventory_of(run, verb=verb))
+    known = inventory_of(run, verb=verb)  # refuses an unknown run
+    site = site_of(inventory or known)
     require_terminal(yes=yes)
     with session(site, shown, yes=yes, passphrase_file=passphrase_file) as room:
         return int(body(run, **room, yes=yes))
