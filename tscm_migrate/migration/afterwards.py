@@ -6,7 +6,7 @@ import contextlib
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import Cancelled, Exit, MigrateError, UsageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tscm_migrate.migration.context import Session
     from tscm_migrate.migration.journal import RunRecord
 
 _OVER = ("done", "attention")
@@ -93,14 +94,14 @@ def failed_devices(record: RunRecord) -> tuple[str, ...]:
     return tuple(name for name, result in sorted(record.notes.get("devices", {}).items()) if not result["ok"])
 
 
-def update_devices(record: RunRecord, names: Sequence[str], *, yes: bool, **room: Any) -> Exit:
+def update_devices(record: RunRecord, names: Sequence[str], session: Session, *, yes: bool) -> Exit:
     """Update devices on the new appliance of a finished migration, and complete its journal and report.
 
     Args:
         record: of the migration, see `finished`.
         names: of the devices.
+        session: see `run.migrate`.
         yes: do not ask.
-        room: inventory, secrets, emit and operator, see `run.migrate`.
 
     Raises:
         ManualStepsLeft: something is left to do. Locked: another run works on the appliance.
@@ -108,25 +109,25 @@ def update_devices(record: RunRecord, names: Sequence[str], *, yes: bool, **room
     """
     began, run = time.monotonic(), record.run
     what = ", ".join(names)
-    if not yes and not room["operator"].confirm(f"Update {what} on {record.new} now?"):
+    if not yes and not session.operator.confirm(f"Update {what} on {record.new} now?"):
         raise Cancelled
-    with resume.reopen(run, verb="devices update", **room) as m:
+    with resume.reopen(run, session, verb="devices update") as m:
         rediscover.find_both(m, need_new=True)
         locks.take(m, m.new)
         m.journal.write("run-resumed", version=__version__, verb="devices update")
         engine = Engine(m, plan.steps_of(m))
-        return run_to_end(engine, began, first=lambda: engine.repeat(after.UpdateAgain(names)))
+        return run_to_end(engine, began, first=lambda: engine.run_step(after.UpdateAgain(names)))
 
 
 # ------------------------------------------------------------------------------------------------ comparison
 
 
-def compare(record: RunRecord, **room: Any) -> Exit:
+def compare(record: RunRecord, session: Session) -> Exit:
     """Compare the new appliance of a finished migration, as it is now, with the old appliance before it.
 
     Args:
         record: of the migration, see `finished`.
-        room: inventory, secrets, emit and operator, see `run.migrate`.
+        session: see `run.migrate`.
 
     Returns:
         DONE where all comparisons are equal, else ATTENTION.
@@ -134,7 +135,7 @@ def compare(record: RunRecord, **room: Any) -> Exit:
     Raises:
         NotReachableAgain: the new appliance does not answer.
     """
-    with resume.reopen(record.run, verb="verify", **room) as m:
+    with resume.reopen(record.run, session, verb="verify") as m:
         rediscover.find_both(m, need_new=True)
         _, rows = after.compare_now(m)
         at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

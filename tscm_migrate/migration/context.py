@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from tscm_migrate.events import Emit, silent
 from tscm_migrate.migration.interrupt import Interrupts
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.appliance.appliance import Appliance, TimedDial
     from tscm_migrate.appliance.facts import Facts
+    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.journal import Journal
     from tscm_migrate.offsite.restore_source import RestoreSource
     from tscm_migrate.options import MigrateOptions
@@ -58,6 +59,20 @@ class Operator(OperatorPort, Protocol):
 
     def instruct(self, text: str) -> bool:
         """Ask the operator to do something manually, and wait for the confirmation; False: it was not done."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a process works on a run with: the site, its secrets, who receives the events, and who is asked."""
+
+    inventory: Inventory
+    secrets: Secrets
+    emit: Emit
+    operator: Operator
+
+    def watched(self, interrupts: Interrupts) -> Session:
+        """Return the same, with events that also check for a signal, and an operator whose answers are timed."""
+        return replace(self, emit=interrupts.emit, operator=TimedOperator(self.operator, self.secrets))
 
 
 @dataclass(frozen=True)
@@ -102,6 +117,12 @@ class Migration:
     hooks: Hooks = field(default_factory=Hooks)
     only_rehearsal: str = ""  # the command that undoes everything after the rehearsal: rehearse, prompts learn
     restore_source: RestoreSource | None = None  # in disaster recovery: the backup that is restored
+
+    def keys_of(self, *roles: Literal["old", "new"]) -> list[str]:
+        """Return the host key fingerprints of the old or the new appliance, or of both, before the run."""
+        facts = {"old": self.old_facts, "new": self.new_facts}
+        found = [key for role in roles for _, key in facts[role].host_keys]
+        return list(dict.fromkeys([*found, *(key for role in roles for key in self.get_note(f"{role}_keys", []))]))
 
     @property
     def reachable(self) -> tuple[Appliance, ...]:

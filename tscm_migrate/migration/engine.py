@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tscm_migrate.errors import DialogueSilent, MigrateError, RehearsalUnknownPrompt, StateUnwritable, UnknownPrompt
 from tscm_migrate.events import ActionFinished, ActionStarted, Message, StepFinished, StepStarted
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Action, Actions, Migration
     from tscm_migrate.migration.journal import RunRecord
 
-    Undo = dict[str, Any]
-
 _DONE_ALREADY = "it is done already"
 _LAST_LINES = 20  # lines of a dialogue with tsadmin that are shown when it could not be continued
 
 
-class Step(Protocol):
+class Step:
     """One step of a migration.
 
     `id` is the journal's key and never renamed; `cutover`: from this step on the old appliance is offline, so that
@@ -32,20 +30,23 @@ class Step(Protocol):
 
     id: ClassVar[str]
     title: ClassVar[str]
-    cutover: ClassVar[bool]
-    revert_summary: ClassVar[str]
+    cutover: ClassVar[bool] = False
+    revert_summary: ClassVar[str] = ""
 
-    def capture(self, m: Migration) -> Undo:
+    def capture(self, _m: Migration) -> dict[str, Any]:
         """Return what `revert` needs; it is written to the journal before `apply` runs, once for a run."""
+        return {}
 
-    def apply(self, m: Migration) -> Actions:
+    def apply(self, _m: Migration) -> Actions:
         """Yield the actions that are still to do; none if the step is done already, as after a resume."""
+        raise NotImplementedError
 
-    def verify(self, m: Migration) -> None:
+    def verify(self, _m: Migration) -> None:
         """Check on the appliance that the step had its effect; raise a MigrateError if not."""
 
-    def revert(self, m: Migration, undo: Undo) -> Actions:
+    def revert(self, _m: Migration, _undo: dict[str, Any]) -> Actions:
         """Yield the actions that restore the state returned by `capture`."""
+        yield from ()
 
 
 class Engine:
@@ -65,11 +66,7 @@ class Engine:
         for step in self.steps:
             if step.id not in self.m.journal.record.done:
                 self.m.interrupts.check()
-                self._run(step)
-
-    def repeat(self, step: Step) -> None:
-        """Run a step of a run that is over once more, as on the first time."""
-        self._run(step)
+                self.run_step(step)
 
     def dry_run(self) -> None:
         """Emit the steps and actions that would be done, from the same code that does them; nothing is changed."""
@@ -138,7 +135,8 @@ class Engine:
             self.m.journal.remember(event, **data)
             self.m.emit(Message(f"{error}; continuing without it", "warning"))
 
-    def _run(self, step: Step) -> None:
+    def run_step(self, step: Step) -> None:
+        """Run one step; called directly to repeat a step of a run that is over."""
         journal, began = self.m.journal, time.monotonic()
         self.m.emit(StepStarted(step.id, step.title))
         try:
@@ -256,23 +254,3 @@ def refusing_unknown(m: Migration) -> Iterator[None]:
     except UnknownPrompt as unknown:
         asked = {"prompt": unknown.prompt, "transcript": unknown.transcript}
         raise RehearsalUnknownPrompt(unknown.host, unknown.detail, **asked, learn=m.options.learn_command) from unknown
-
-
-class BaseStep:
-    """Defaults of a step; see `engine.Step`."""
-
-    id: ClassVar[str]
-    title: ClassVar[str]
-    cutover: ClassVar[bool] = False
-    revert_summary: ClassVar[str] = ""
-
-    def capture(self, _m: Migration) -> dict[str, Any]:
-        """Return nothing: `revert` needs nothing."""
-        return {}
-
-    def verify(self, _m: Migration) -> None:
-        """Check nothing: `apply` has checked it."""
-
-    def revert(self, _m: Migration, _undo: dict[str, Any]) -> Actions:
-        """Undo nothing: the step changes nothing that has to be undone."""
-        yield from ()

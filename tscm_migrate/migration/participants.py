@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.events import Emit
     from tscm_migrate.inventory.inventory import Inventory
+    from tscm_migrate.migration.context import Session
     from tscm_migrate.model import Host, Secret
     from tscm_migrate.offsite.restore_source import RestoreSource
     from tscm_migrate.offsite.stores.base import Store
@@ -60,19 +60,20 @@ class Participants:
             self.restore_source.close()
 
 
-def resolve(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, dial: Dial, emit: Emit) -> Participants:
+def resolve(options: MigrateOptions, session: Session, dial: Dial) -> Participants:
     """Look up the participants of a new run; no appliance is connected to.
 
     Raises:
         InventoryError, UsageError: a host or archive is unknown. OffsiteError: the copy cannot be read.
         EncryptionFailed: the copy needs a passphrase, and none was given.
     """
+    inventory, emit = session.inventory, session.emit
     new = Appliance(inventory.host(options.to), dial, emit)
     if not options.rescues:
         return Participants(Appliance(inventory.host(options.from_), dial, emit), new)
-    kept = _kept(options, inventory, secrets, emit)
+    kept = _kept(options, session)
     host = host_of(inventory, kept.host)
-    passphrase = secrets.passphrase(host) if kept.wants_passphrase else None
+    passphrase = session.secrets.passphrase(host) if kept.wants_passphrase else None
     if kept.wants_passphrase and passphrase is None:
         kept.close()
         raise EncryptionFailed(
@@ -82,14 +83,13 @@ def resolve(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, 
     return Participants(Appliance(host, _refuse_to_connect, emit), new, kept, passphrase)
 
 
-def from_journal(
-    options: MigrateOptions, notes: Mapping[str, Any], *, inventory: Inventory, secrets: Secrets, dial: Dial, emit: Emit
-) -> Participants:
+def from_journal(options: MigrateOptions, notes: Mapping[str, Any], session: Session, dial: Dial) -> Participants:
     """Look up the participants of an earlier run, from its journal; the backup is the same as then."""
+    inventory, emit = session.inventory, session.emit
     new = Appliance(inventory.host(options.to, moved=True), dial, emit)
     if not options.rescues:
         return Participants(Appliance(inventory.host(options.from_, moved=True), dial, emit), new)
-    found = restore_source.noted(notes["kept"], lambda url: _open(url, inventory, secrets, emit))
+    found = restore_source.noted(notes["kept"], lambda url: _open(url, session))
     host = host_of(inventory, notes["old_host"]["name"])
     address, port = notes["old_host"]["address"], notes["old_host"]["port"]
     return Participants(Appliance(replace(host, address=address, port=port), _refuse_to_connect, emit), new, found)
@@ -100,18 +100,18 @@ def _refuse_to_connect(host: Host, expect: Sequence[str] | None = None) -> Shell
     raise Unreachable(host.name, "this run treats it as dead and restores a backup of it")
 
 
-def _kept(options: MigrateOptions, inventory: Inventory, secrets: Secrets, emit: Emit) -> RestoreSource:
+def _kept(options: MigrateOptions, session: Session) -> RestoreSource:
     kind, _, wanted = options.archive.partition("offsite:")
     if kind:
         return restore_source.ArchiveFile(Path(options.archive))
-    url = settings(inventory, options.store).store
-    with closing(_open(url, inventory, secrets, emit)) as store:
+    url = settings(session.inventory, options.store).store
+    with closing(_open(url, session)) as store:
         found = restore_source.find(catalog.load(store), wanted)
-    return restore_source.StoredCopy(found, url, lambda: _open(url, inventory, secrets, emit))
+    return restore_source.StoredCopy(found, url, lambda: _open(url, session))
 
 
-def _open(url: str, inventory: Inventory, secrets: Secrets, emit: Emit) -> Store:
-    return open_store(url, dial=dialler(inventory.path, Tools(secrets, emit)))
+def _open(url: str, session: Session) -> Store:
+    return open_store(url, dial=dialler(session.inventory.path, Tools(session.secrets, session.emit)))
 
 
 def host_of(inventory: Inventory, name: str) -> Host:

@@ -89,15 +89,10 @@ def known_traits(m: Migration) -> KnownTraits:
     """Return what identifies both appliances, from the journal."""
     record = m.journal.record
     return KnownTraits(
-        m.old_facts, m.new_facts, m.run, frozenset(_keys(m.old_facts, m.get_note("old_keys", []))),
-        frozenset(_keys(m.new_facts, m.get_note("new_keys", []))),
+        m.old_facts, m.new_facts, m.run, frozenset(m.keys_of("old")), frozenset(m.keys_of("new")),
         restoring="restore" in record.started or "restore-network" in record.started,
         locked_old=m.old.name in record.locked,
     )  # fmt: skip
-
-
-def _keys(facts: Facts, shown: list[str]) -> list[str]:
-    return list(dict.fromkeys([*(key for _, key in facts.host_keys), *shown]))
 
 
 @dataclass(frozen=True)

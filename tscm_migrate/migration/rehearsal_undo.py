@@ -103,7 +103,7 @@ def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | 
         if wrong := changed(before, prints(new), "own", "keys", "network"):
             raise ApplianceError(new.name, f"after the rehearsal these differ from before: {', '.join(wrong)}")
         if other_keys:
-            new.moved(new.host, host_keys.reconnect_after_reload(m, new.shell, undo_cutover.keys_of(m, "new")))
+            new.moved(new.host, host_keys.reconnect_after_reload(m, new.shell, m.keys_of("new")))
     for entry, was in undo.get("in_place", {}).items():
         state = cron_hold.state(new, entry)
         if was and (state.aside or not state.in_place):

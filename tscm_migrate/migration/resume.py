@@ -14,9 +14,9 @@ from pydantic import TypeAdapter
 from tscm_migrate import __version__
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, UsageError
-from tscm_migrate.events import Emit, Message, RunStarted
+from tscm_migrate.events import Message, RunStarted
 from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover
-from tscm_migrate.migration.context import Dialler, Migration, Operator, TimedOperator
+from tscm_migrate.migration.context import Dialler, Migration, Session
 from tscm_migrate.migration.engine import Engine, applied
 from tscm_migrate.migration.finish import run_to_end
 from tscm_migrate.migration.interrupt import Interrupts
@@ -25,7 +25,6 @@ from tscm_migrate.options import MigrateOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.journal import RunRecord
     from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Secret
@@ -81,9 +80,7 @@ def inventory_of(asked: str | None, *, verb: str) -> Path | None:
 
 
 @contextlib.contextmanager
-def reopen(
-    name: str, *, verb: str, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator
-) -> Iterator[Migration]:
+def reopen(name: str, session: Session, *, verb: str) -> Iterator[Migration]:
     """Open a run from its journal, with this workstation's locks and signal handlers.
 
     Raises:
@@ -98,24 +95,22 @@ def reopen(
     if unknown := [step for step in before.started if step not in plan.known()]:  # which could not be undone
         raise JournalNewer(name, f"it has begun steps that this version does not have: {', '.join(unknown)}")
     options = MigrateOptions.parse(before.options)
-    interrupts = Interrupts(emit)
-    dial = Dialler(secrets, interrupts.emit)
-    both = participants.from_journal(
-        options, before.notes, inventory=inventory, secrets=secrets, dial=dial, emit=interrupts.emit
-    )
+    interrupts = Interrupts(session.emit)
+    session = session.watched(interrupts)
+    dial = Dialler(session.secrets, session.emit)
+    both = participants.from_journal(options, before.notes, session, dial)
     with interrupts.installed(), locks.local_locks(name, [one.host for one in both.reachable]):
         opened = journal.Journal.open(name)  # read again under the lock: it may have grown
         record = opened.record
         facts = _facts(record)
         dial.expected_keys.update({place: tuple(keys) for place, keys in record.notes.get("foreseen", {}).items()})
-        emit(_started(record, verb, both))
+        session.emit(_started(record, verb, both))
         with contextlib.closing(both):
             yield Migration(
                 name, options, both.old, both.new, facts["old"], facts["new"], journal=opened, dial=dial,
-                expected_keys=dial.expected_keys, operator=TimedOperator(operator, secrets),
-                policy=inventory.policy, hooks=inventory.hooks,
-                interface=record.notes.get("interface", ""),
-                emit=interrupts.emit, interrupts=interrupts, restore_source=both.restore_source,
+                expected_keys=dial.expected_keys, operator=session.operator, policy=session.inventory.policy,
+                hooks=session.inventory.hooks, interface=record.notes.get("interface", ""), emit=session.emit,
+                interrupts=interrupts, restore_source=both.restore_source,
                 only_rehearsal="rehearse" if record.notes.get("only_rehearsal") else "",
             )  # fmt: skip
 
@@ -143,17 +138,12 @@ def _facts(record: RunRecord) -> dict[str, Facts]:
     return {name: adapter.validate_python(item) for name, item in record.notes["facts"].items()}
 
 
-def resume(
-    asked: str | None, *, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator, yes: bool
-) -> Exit:
+def resume(asked: str | None, session: Session, *, yes: bool) -> Exit:
     """Continue a run: steps that are done are skipped, the others check what is already true.
 
     Args:
         asked: the run's id; None: the newest unfinished run.
-        inventory: the site.
-        secrets: resolved again; the journal contains none.
-        emit: receives every event.
-        operator: confirms once, and answers questions of tsadmin that no dialect knows.
+        session: its secrets are resolved again; the journal contains none.
         yes: do not ask for confirmation.
 
     Raises:
@@ -161,11 +151,11 @@ def resume(
     """
     began, name = time.monotonic(), select_run(asked, verb="resume")
     _refuse_over(name)
-    with reopen(name, verb="resume", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
+    with reopen(name, session, verb="resume") as m:
         warn_of_other_runs(m, asked)
         if not yes and not m.operator.confirm(f"Continue the migration of {m.old.name} to {m.new.name} now?"):
             raise Cancelled
-        m.passphrase = _passphrase(m, secrets)
+        m.passphrase = _passphrase(m, session.secrets)
         m.journal.write("run-resumed", version=__version__, pid=os.getpid())
         return run_to_end(Engine(m, plan.steps_of(m)), began, first=lambda: prepare(m))
 

@@ -9,30 +9,24 @@ from tscm_migrate import __version__
 from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, RollbackIncomplete, UsageError
-from tscm_migrate.events import Emit, Message, RunFinished
+from tscm_migrate.events import Message, RunFinished
 from tscm_migrate.migration import finish, journal, leftovers, plan, rediscover, resume, saved_settings
 from tscm_migrate.migration.engine import Engine, applied
 from tscm_migrate.util.text import number
 
 if TYPE_CHECKING:
     from tscm_migrate.inventory.inventory import Inventory
-    from tscm_migrate.migration.context import Migration, Operator
-    from tscm_migrate.secrets import Secrets
+    from tscm_migrate.migration.context import Migration, Session
 
 _VOLATILE = ("/tmp", "/proc", "/dev", "/run")  # noqa: S108 - only compared
 
 
-def rollback(
-    asked: str | None, *, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator, yes: bool
-) -> Exit:
+def rollback(asked: str | None, session: Session, *, yes: bool) -> Exit:
     """Restore the state before a run; the steps to undo are shown first.
 
     Args:
         asked: the run's id, also of a completed run; None: the newest unfinished run.
-        inventory: the site.
-        secrets: resolved again.
-        emit: receives every event.
-        operator: confirms once.
+        session: as for `resume`.
         yes: do not ask for confirmation.
 
     Raises:
@@ -40,8 +34,7 @@ def rollback(
         UsageError: there is nothing to undo. Cancelled: not confirmed.
     """
     began, name = time.monotonic(), resume.select_run(asked, verb="roll back")
-    opened = resume.reopen(name, verb="rollback", inventory=inventory, secrets=secrets, emit=emit, operator=operator)
-    with opened as m:
+    with resume.reopen(name, session, verb="rollback") as m:
         resume.warn_of_other_runs(m, asked)
         engine = Engine(m, plan.steps_of(m))
         for line in summary(engine):
@@ -52,7 +45,7 @@ def rollback(
         try:
             return _roll_back(engine, began)
         finally:
-            _tell_inventory(m, inventory)
+            _tell_inventory(m, session.inventory)
 
 
 def _tell_inventory(m: Migration, site: Inventory) -> None:
@@ -168,15 +161,12 @@ def _remove_parts(m: Migration) -> None:
         leftovers.clear_parts(m.new)
 
 
-def forget(name: str, *, inventory: Inventory, secrets: Secrets, emit: Emit, operator: Operator, yes: bool) -> Exit:
+def forget(name: str, session: Session, *, yes: bool) -> Exit:
     """Remove the rollback data of a completed run from the new appliance: settings, private host keys and devices.
 
     Args:
         name: the run's id; it must be over.
-        inventory: the site.
-        secrets: resolved again.
-        emit: receives every event.
-        operator: confirms once.
+        session: as for `resume`.
         yes: do not ask for confirmation.
 
     Raises:
@@ -186,12 +176,12 @@ def forget(name: str, *, inventory: Inventory, secrets: Secrets, emit: Emit, ope
     if record.outcome not in {"done", "attention"}:
         raise UsageError(f"run {name} is not over", f"resume it or roll it back first: tscm-migrate run show {name}")
     if not finish.has_rollback_data(record):
-        emit(Message(f"there is no rollback data for run {name}"))
+        session.emit(Message(f"there is no rollback data for run {name}"))
         return Exit.DONE
     question = f"Delete the rollback data of run {name} on {record.new}? The run can then not be rolled back."
-    if not yes and not operator.confirm(question):
+    if not yes and not session.operator.confirm(question):
         raise Cancelled
-    with resume.reopen(name, verb="forget", inventory=inventory, secrets=secrets, emit=emit, operator=operator) as m:
+    with resume.reopen(name, session, verb="forget") as m:
         rediscover.find_both(m, need_new=True)
         saved_settings.remove(m.new)
         m.set_note("forgotten", value=True)

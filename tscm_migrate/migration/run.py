@@ -30,7 +30,7 @@ from tscm_migrate.migration import (
     plan,
     window,
 )
-from tscm_migrate.migration.context import Dialler, Migration, Operator, TimedOperator
+from tscm_migrate.migration.context import Dialler, Migration, Session
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.interrupt import Interrupts
 from tscm_migrate.migration.journal import Journal, new_run_id
@@ -40,31 +40,18 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from tscm_migrate.inventory.inventory import Inventory
     from tscm_migrate.migration.gather_facts import HostSurvey
     from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Host
     from tscm_migrate.options import MigrateOptions
-    from tscm_migrate.secrets import Secrets
 
 
-def migrate(
-    options: MigrateOptions,
-    *,
-    inventory: Inventory,
-    secrets: Secrets,
-    emit: Emit,
-    operator: Operator,
-    only_rehearsal: str = "",
-) -> Exit:
+def migrate(options: MigrateOptions, session: Session, *, only_rehearsal: str = "") -> Exit:
     """Migrate one appliance to another.
 
     Args:
         options: of the command line, checked.
-        inventory: the site.
-        secrets: resolves passwords and the passphrase when they are needed.
-        emit: receives every event.
-        operator: confirms once, and answers questions of tsadmin that no dialect knows.
+        session: its operator confirms once, and answers questions of tsadmin that no dialect knows.
         only_rehearsal: the command that stops after the rehearsal of the restore and undoes everything ("rehearse",
             "prompts learn"); "" for a migration.
 
@@ -73,27 +60,31 @@ def migrate(
         Interrupted: can be resumed. MigrateError: failed; everything was undone.
     """
     began, run = time.monotonic(), new_run_id()
-    interrupts = Interrupts(emit)
-    dial = Dialler(secrets, interrupts.emit)
-    both = participants.resolve(options, inventory=inventory, secrets=secrets, dial=dial, emit=interrupts.emit)
+    interrupts = Interrupts(session.emit)
+    session = session.watched(interrupts)
+    secrets, emit = session.secrets, session.emit
+    dial = Dialler(secrets, emit)
+    both = participants.resolve(options, session, dial)
     verb = "dry run" if options.dry_run else only_rehearsal or "migrate"
     steps = () if options.dry_run else plan.outline(dead=bool(both.source), only_rehearsal=bool(only_rehearsal))
-    interrupts.emit(RunStarted(run, verb, both.old.name, both.new.name, both.source, steps))
+    emit(RunStarted(run, verb, both.old.name, both.new.name, both.source, steps))
     with contextlib.ExitStack() as stack:
         stack.callback(both.close)
         stack.enter_context(interrupts.installed())
-        preparation = stack.enter_context(finish.preparation(run, began, interrupts.emit))
+        preparation = stack.enter_context(finish.preparation(run, began, emit))
         if not options.dry_run:
             stack.enter_context(locks.local_locks(run, [one.host for one in both.reachable]))
             locks.refuse_over_unfinished(*(one.name for one in both.reachable))
-        surveys = survey(both, options, inventory, interrupts.emit)
-        findings = preflight(both, surveys, options, interrupts.emit)
-        m = _migration(
-            run, both, surveys, options, inventory=inventory, dial=dial,
-            operator=TimedOperator(operator, secrets), interrupts=interrupts,
+        surveys = survey(both, options, session)
+        findings = preflight(both, surveys, options, emit)
+        facts = (surveys[0].facts, surveys[1].facts)
+        m = Migration(
+            run, options, both.old, both.new, *facts, journal=Journal.nowhere(), dial=dial,
+            expected_keys=dial.expected_keys, operator=session.operator, policy=session.inventory.policy,
+            passphrase=participants.passphrase_of(both, options, facts[0], secrets),
+            interface=gather_facts.interface_of(both, surveys, options), emit=emit, interrupts=interrupts,
+            hooks=session.inventory.hooks, only_rehearsal=only_rehearsal, restore_source=both.restore_source,
         )  # fmt: skip
-        m.only_rehearsal = only_rehearsal
-        m.passphrase = participants.passphrase_of(both, options, m.old_facts, secrets)
         _show_summary(m, secrets.sources())
         if options.dry_run:
             return _dry_run(m, began)
@@ -102,42 +93,13 @@ def migrate(
         _confirm(m)
         estimated = m.get_note("estimate", {})
         m.journal = Journal.create(run)
-        _write_first_entry(m, surveys, findings, secrets.sources(), inventory.path)
+        _write_first_entry(m, surveys, findings, secrets.sources(), session.inventory.path)
         m.set_note("estimate", estimated)
         preparation.over = True
         return finish.run_to_end(Engine(m, plan.steps_of(m)), began, first=lambda: _lock_and_clean(m))
 
 
-def _migration(
-    run: str,
-    both: Participants,
-    surveys: list[HostSurvey],
-    options: MigrateOptions,
-    *,
-    inventory: Inventory,
-    dial: Dialler,
-    operator: Operator,
-    interrupts: Interrupts,
-) -> Migration:
-    """Return the state of a new run, without a journal and a passphrase."""
-    old, new = surveys
-    return Migration(
-        run, options, both.old, both.new, old.facts, new.facts, journal=Journal.nowhere(),
-        dial=dial, expected_keys=dial.expected_keys, operator=operator, policy=inventory.policy, hooks=inventory.hooks,
-        interface=gather_facts.interface_of(both, surveys, options), emit=interrupts.emit, interrupts=interrupts,
-        restore_source=both.restore_source,
-    )  # fmt: skip
-
-
-def migrate_in_window(
-    options: MigrateOptions,
-    *,
-    inventory: Inventory,
-    secrets: Secrets,
-    emit: Emit,
-    operator: Operator,
-    times: window.Clock | None = None,
-) -> Exit:
+def migrate_in_window(options: MigrateOptions, session: Session, *, times: window.Clock | None = None) -> Exit:
     """Rehearse a migration at once or at --stage-at, wait for its window, and migrate.
 
     Nothing stays paused or locked during the wait: the rehearsal is undone, and the last backup is made inside the
@@ -148,25 +110,26 @@ def migrate_in_window(
     Raises:
         WindowClosed: the cutover would not end inside the window; everything was undone. Others: as of `migrate`.
     """
-    times = times or window.Clock()
-    zone = window.zone_of(inventory.policy.zone)
+    times, emit = times or window.Clock(), session.emit
+    zone = window.zone_of(session.inventory.policy.zone)
     chosen = window.of_options(options.not_before, options.not_after, zone, times.now())
     stage = window.of_options(options.stage_at, None, zone, times.now()).opens
     if stage and chosen.opens and stage >= chosen.opens:
         raise UsageError("--stage-at is not before --not-before", "choose an earlier time for the rehearsal")
     emit(Message(f"change window: {chosen.text(zone)}"))
-    if not options.yes and not operator.confirm(f"Rehearse now and migrate {options.from_} to {options.to} then?"):
+    if not options.yes and not session.operator.confirm(
+        f"Rehearse now and migrate {options.from_} to {options.to} then?"
+    ):
         raise Cancelled
     opens, closes = _iso(chosen.opens), _iso(chosen.closes)
     options = replace(options, yes=True, not_before=opens, not_after=closes, stage_at=None)
-    room: dict[str, Any] = {"inventory": inventory, "secrets": secrets, "emit": emit, "operator": operator}
     if options.rehearsal:
         window.wait(stage, "the time of the rehearsal", emit, times)
-        migrate(replace(options, pause_before=None), **room, only_rehearsal="rehearse")
+        migrate(replace(options, pause_before=None), session, only_rehearsal="rehearse")
         done = estimate.known(options.from_ or options.to, options.to)
         options = replace(options, rehearsed=done.run if done else "")
     window.wait(chosen.opens, "the change window", emit, times)
-    return migrate(options, **room)
+    return migrate(options, session)
 
 
 def _iso(at: datetime | None) -> str | None:
@@ -225,20 +188,17 @@ def _estimate(m: Migration) -> None:
     m.set_note("estimate", {"total": total, "downtime": downtime.seconds, "steps": each, **spread})
 
 
-def check(options: MigrateOptions, *, inventory: Inventory, secrets: Secrets, emit: Emit) -> Exit:
+def check(options: MigrateOptions, session: Session) -> Exit:
     """Gather the facts of both appliances and run the preflight checks; nothing is changed.
 
     Raises:
         Refused: a check failed, and was not allowed with --allow.
     """
-    began, run = time.monotonic(), new_run_id()
-    dial = Dialler(secrets, emit)
-    with contextlib.closing(
-        participants.resolve(options, inventory=inventory, secrets=secrets, dial=dial, emit=emit)
-    ) as both:
+    began, run, emit = time.monotonic(), new_run_id(), session.emit
+    with contextlib.closing(participants.resolve(options, session, Dialler(session.secrets, emit))) as both:
         emit(RunStarted(run, "check", both.old.name, both.new.name, both.source))
         with finish.preparation(run, began, emit):
-            preflight(both, survey(both, options, inventory, emit), options, emit)
+            preflight(both, survey(both, options, session), options, emit)
     emit(RunFinished(run, "done", round(time.monotonic() - began, 3)))
     return Exit.DONE
 
@@ -249,11 +209,11 @@ def _lock_and_clean(m: Migration) -> None:
     leftovers.clear_secrets(*m.reachable)
 
 
-def survey(both: Participants, options: MigrateOptions, inventory: Inventory, emit: Emit) -> list[HostSurvey]:
+def survey(both: Participants, options: MigrateOptions, session: Session) -> list[HostSurvey]:
     """Gather the facts of both appliances, as the step "identify" of the events."""
-    began = time.monotonic()
+    began, emit = time.monotonic(), session.emit
     emit(StepStarted("identify", "Gather facts of both appliances (read-only)"))
-    found = gather_facts.gather_both(both, options, inventory, emit)
+    found = gather_facts.gather_both(both, options, session.inventory, emit)
     emit(StepFinished("identify", "done", round(time.monotonic() - began, 3)))
     return found
 

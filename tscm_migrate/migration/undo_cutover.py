@@ -28,13 +28,6 @@ Who = Literal["no answer", "old", "new", "other", "unknown"]
 _UNIDENTIFIED = "no MAC address, machine-id, host key or lock identifies it as one of the two"
 
 
-def keys_of(m: Migration, *roles: str) -> list[str]:
-    """Return the host key fingerprints of "old", "new" or both, as they were before the cutover."""
-    facts = {"old": m.old_facts, "new": m.new_facts}
-    found = [key for role in roles for _, key in facts[role].host_keys]
-    return list(dict.fromkeys([*found, *(key for role in roles for key in m.get_note(f"{role}_keys", []))]))
-
-
 def old_interface(m: Migration) -> str:
     """Return the interface of the old appliance that has its address."""
     found = (one.name for one in m.old_facts.interfaces if one.address == m.old.host.address)
@@ -61,7 +54,7 @@ def identify_at(m: Migration, place: Host, undo: dict[str, Any]) -> tuple[Who, S
         made, which proves nothing; "other": another host; "unknown": it may be either of the two.
     """
     try:
-        shell = m.dial(place, keys_of(m, "old", "new"))
+        shell = m.dial(place, m.keys_of("old", "new"))
     except HostKeyError:
         return "other", None
     except SshError:
@@ -139,7 +132,7 @@ def restore_new(m: Migration, undo: dict[str, Any]) -> None:
     """
     find_new(m, undo)
     saved_settings.restore(m.new)
-    own, host = keys_of(m, "new"), m.new.host
+    own, host = m.keys_of("new"), m.new.host
     if own and m.new.shell.server_fingerprint() not in own:
         shell = host_keys.reconnect_after_reload(m, m.new.shell, own)
         m.expect_keys(host.address, own)
@@ -150,10 +143,10 @@ def _restart_at_home(m: Migration) -> None:
     was = network.boot_of(m.new.shell)
     network.reboot(m.new, was=was, soon=False)
     found = network.wait_for(
-        m.dial, places=(original_place(m),), expect=keys_of(m, "new", "old"), old_boot=was,
+        m.dial, places=(original_place(m),), expect=m.keys_of("new", "old"), old_boot=was,
         timeout=m.policy.reboot_timeout, emit=m.emit,
     )  # fmt: skip
-    m.expect_keys(found.host.address, keys_of(m, "new", "old"))
+    m.expect_keys(found.host.address, m.keys_of("new", "old"))
     m.new.moved(found.host, found.shell)
 
 
@@ -199,9 +192,9 @@ def return_old(m: Migration, undo: dict[str, Any]) -> None:
         raise NotReachableAgain(m.old.name, f"power it on, then run again: tscm-migrate rollback {m.run}")
     limit = m.policy.reboot_timeout + (m.revert_after if mode == "isolate" else 0.0)
     found = network.wait_for(
-        m.dial, places=(m.old.host,), expect=keys_of(m, "old"), old_boot="", timeout=limit, emit=m.emit,
+        m.dial, places=(m.old.host,), expect=m.keys_of("old"), old_boot="", timeout=limit, emit=m.emit,
     )  # fmt: skip
-    m.expected_keys[place_key(m.old.name, found.host.address)] = tuple(keys_of(m, "old"))
+    m.expected_keys[place_key(m.old.name, found.host.address)] = tuple(m.keys_of("old"))
     m.old.moved(found.host, found.shell)
     who = identify(m, m.old.shell, undo)
     if who != "old":
@@ -237,7 +230,7 @@ def _tell_timer(m: Migration, *, quiet: bool = False) -> bool:
     channel = isolation.rescue_channel(m.run)
     try:
         isolation.add_rescue_address(m.new, channel, m.interface)
-        m.expected_keys[place_key(m.old.name, channel.old)] = tuple(keys_of(m, "old"))
+        m.expected_keys[place_key(m.old.name, channel.old)] = tuple(m.keys_of("old"))
         shell = isolation.over_rescue_channel(m.old.host, m.new.host, channel, m.dial, m.emit)
         try:
             isolation.tell(shell, "return")

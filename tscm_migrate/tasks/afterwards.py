@@ -67,8 +67,8 @@ def update(
         return Exit.DONE
     site = _site(record, inventory)
     require_terminal(yes=yes)
-    with session(site, watcher(as_json=json), yes=yes) as room:
-        return afterwards.update_devices(record, names, yes=yes, **room)
+    with session(site, watcher(as_json=json), yes=yes) as opened:
+        return afterwards.update_devices(record, names, opened, yes=yes)
 
 
 @command(trailing="run", help={"run": _RUN, "group": GROUP, "jobs": JOBS, "json": _JSON, "inventory": _INVENTORY})
@@ -97,8 +97,8 @@ def verify(
     def compared(name: str | None) -> bool:
         emit = lines.json_lines if json else lines.Plain()
         record = afterwards.finished(name)
-        with session(_site(record, inventory), emit, yes=True, notify=False) as room:
-            return afterwards.compare(record, **room) == Exit.DONE
+        with session(_site(record, inventory), emit, yes=True, notify=False) as opened:
+            return afterwards.compare(record, opened) == Exit.DONE
 
     if group is None:
         return Exit.DONE if compared(run) else Exit.ATTENTION

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from tscm_migrate.events import Emit
     from tscm_migrate.inventory.inventory import Inventory
+    from tscm_migrate.migration.context import Session
     from tscm_migrate.ui.operator import Terminal
 
 # Options that mean the same in every command: parameter → name of its value, help.
@@ -198,8 +199,8 @@ def session(
     passphrase_file: str | Path | None = None,
     operator: Terminal | None = None,
     notify: bool = True,
-) -> Iterator[dict[str, Any]]:
-    """Yield what a run needs: `inventory`, `secrets`, `emit` and `operator` (see `run.migrate`).
+) -> Iterator[Session]:
+    """Yield what a run is worked on with.
 
     Args:
         site: the inventory.
@@ -209,14 +210,14 @@ def session(
         operator: answers questions; None: the terminal.
         notify: also send the notifications of the inventory.
     """
+    from tscm_migrate.migration.context import Session
     from tscm_migrate.notify import telling
     from tscm_migrate.ui.operator import Terminal, ask_unseen, keys_unseen
 
     with keys_unseen(), telling(shown, site.extras.get("notify", {}) if notify else {}) as emit:
         file = Path(passphrase_file) if passphrase_file else None
         secrets = Secrets(interactive=attended(), passphrase_file=file, ask=ask_unseen, emit=emit)
-        operator = operator or Terminal(attended=attended() and not yes)
-        yield {"inventory": site, "secrets": secrets, "emit": emit, "operator": operator}
+        yield Session(site, secrets, emit, operator or Terminal(attended=attended() and not yes))
 
 
 def attended() -> bool:

@@ -165,10 +165,10 @@ def start(
     unasked = options.yes or options.dry_run or bool(only_rehearsal)
     require_terminal(yes=unasked, otherwise="add --yes, or show the plan with --dry-run")
     shown = watcher(as_json=options.json, quiet=quiet, verbose=verbose)
-    with session(site, shown, yes=options.yes, passphrase_file=options.passphrase_file, operator=operator) as room:
+    with session(site, shown, yes=options.yes, passphrase_file=options.passphrase_file, operator=operator) as opened:
         if options.has_window and not options.dry_run and not only_rehearsal:
-            return int(run.migrate_in_window(options, **room))
-        return int(run.migrate(options, **room, only_rehearsal=only_rehearsal))
+            return int(run.migrate_in_window(options, opened))
+        return int(run.migrate(options, opened, only_rehearsal=only_rehearsal))
 
 
 _NOT_OF_A_PLAN = ("yes", "dry_run", "quiet", "verbose", "not_before", "not_after", "stage_at", "pause_before")
@@ -194,6 +194,7 @@ def plan(_context: Any, **given: Any) -> int:
         tscm-migrate plan --checks-only --group branches --to tscm-new
     """
     from tscm_migrate.migration import run
+    from tscm_migrate.migration.context import Session
     from tscm_migrate.ui.operator import Terminal
     from tscm_migrate.ui.planview import PlanView
 
@@ -205,11 +206,9 @@ def plan(_context: Any, **given: Any) -> int:
     view = PlanView()
     emit = watcher(as_json=True) if options.json else view
     secrets = Secrets(interactive=attended(), passphrase_file=options.passphrase_file, emit=emit)
+    opened = Session(site, secrets, emit, Terminal(attended=False))
     try:
-        if checks_only:
-            return int(run.check(options, inventory=site, secrets=secrets, emit=emit))
-        operator = Terminal(attended=False)
-        return int(run.migrate(options, inventory=site, secrets=secrets, emit=emit, operator=operator))
+        return int(run.check(options, opened) if checks_only else run.migrate(options, opened))
     finally:
         view.print()
 

@@ -191,5 +191,5 @@ def _start(
     known = inventory_of(run, verb=verb)  # refuses an unknown run
     site = site_of(inventory or known)
     require_terminal(yes=yes)
-    with session(site, shown, yes=yes, passphrase_file=passphrase_file) as room:
-        return int(body(run, **room, yes=yes))
+    with session(site, shown, yes=yes, passphrase_file=passphrase_file) as opened:
+        return int(body(run, opened, yes=yes))

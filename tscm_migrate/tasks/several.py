@@ -178,6 +178,8 @@ def _diagnoses(options: MigrateOptions, checks: list[Checked]) -> list[Diagnosis
 def _checked(site: Inventory, options: MigrateOptions) -> tuple[bool, list[Checked]]:
     """Return whether a migration can start, and the results of its checks."""
     from tscm_migrate.migration import run
+    from tscm_migrate.migration.context import Session
+    from tscm_migrate.ui.operator import Terminal
 
     found: list[Checked] = []
 
@@ -187,7 +189,7 @@ def _checked(site: Inventory, options: MigrateOptions) -> tuple[bool, list[Check
 
     secrets = Secrets(interactive=False, passphrase_file=options.passphrase_file, emit=emit)
     try:
-        run.check(options, inventory=site, secrets=secrets, emit=emit)
+        run.check(options, Session(site, secrets, emit, Terminal(attended=False)))
     except Refused:
         return False, found
     return True, found

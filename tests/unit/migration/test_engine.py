@@ -16,7 +16,7 @@ from tscm_migrate.events import ActionFinished, ActionStarted, Message, StepFini
 from tscm_migrate.migration import engine as engines
 from tscm_migrate.migration import journal as journals
 from tscm_migrate.migration.context import Action
-from tscm_migrate.migration.engine import BaseStep, Engine
+from tscm_migrate.migration.engine import Engine
 from tscm_migrate.model import Hooks
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.context import Actions, Migration
 
 
-class Step(BaseStep):
+class Step(engines.Step):
     """A step that writes down what is done to it; `fails` names the parts that raise an error."""
 
     title = "Test"
@@ -142,7 +142,7 @@ def test_a_dry_run_does_nothing_and_takes_planned_results(tmp_path: Path) -> Non
     assert [e.state for e in seen if isinstance(e, StepFinished)] == ["planned"]
 
 
-class Beside(BaseStep):
+class Beside(engines.Step):
     """A step with one action and a check that is made at the same time: each waits for the other to begin."""
 
     id = "beside"
@@ -335,11 +335,11 @@ def test_a_step_that_is_repeated_runs_again_with_what_was_captured_first(tmp_pat
     engine.run()
     engine.run()
     assert done == ["one capture", "one first", "one second", "one verify"], "what is done is not done again"
-    engine.repeat(engine.steps[0])
+    engine.run_step(engine.steps[0])
     assert done[4:] == ["one first", "one second", "one verify"]
 
 
-class Asks(BaseStep):
+class Asks(engines.Step):
     """A step that ends with a dialogue that could not be continued."""
 
     id: ClassVar[str] = "asks"
@@ -418,7 +418,7 @@ def test_an_unknown_question_refuses_the_migration_with_the_command_that_teaches
 
 
 def test_a_step_is_no_part_of_the_cutover_unless_it_says_so() -> None:
-    assert not BaseStep.cutover
+    assert not engines.Step.cutover
 
 
 def test_only_a_step_that_this_run_left_out_was_not_applied() -> None:

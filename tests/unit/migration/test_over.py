@@ -8,6 +8,7 @@ import pytest
 
 from tscm_migrate.errors import UsageError
 from tscm_migrate.migration import plan, resume
+from tscm_migrate.migration.context import Session
 from tscm_migrate.migration.journal import Journal
 
 if TYPE_CHECKING:
@@ -32,6 +33,6 @@ def test_a_resume_of_it_is_refused_before_anything_is_told(
     told: list[Event] = []
     nobody = cast("Any", None)
     with pytest.raises(UsageError, match=f"run {RUN} is over \\({outcome}\\)") as refused:
-        resume.resume(RUN, inventory=nobody, secrets=nobody, emit=told.append, operator=nobody, yes=True)
+        resume.resume(RUN, Session(nobody, nobody, told.append, nobody), yes=True)
     assert f"tscm-migrate run show {RUN}" in refused.value.remedy()
     assert told == []

@@ -12,7 +12,7 @@ from tscm_migrate.errors import MigrateError, UnknownPrompt, UsageError
 from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated, Message
 from tscm_migrate.migration import completion, host_keys, parity
 from tscm_migrate.migration.context import Action, Actions, Migration
-from tscm_migrate.migration.engine import BaseStep
+from tscm_migrate.migration.engine import Step
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.tsadmin import devices
 
@@ -51,7 +51,7 @@ def by_priority(names: Sequence[str], priority: Sequence[str]) -> tuple[str, ...
     return (*first, *(name for name in names if name not in first))
 
 
-class UpdateDevices(BaseStep):
+class UpdateDevices(Step):
     """Run `tsadmin update` for every device, several at a time, each with its own result."""
 
     id = "update-devices"
@@ -127,7 +127,7 @@ class UpdateAgain(UpdateDevices):
         yield Action(m.new.name, f"run `tsadmin update` for {', '.join(names)}", lambda: self._all(m, names))
 
 
-class ReleaseUpdates(BaseStep):
+class ReleaseUpdates(Step):
     """Make sure that cron runs the updates of the new appliance.
 
     The archive was made while the updates were paused, so it lacks their cron entry (fact 19): after a restore of the
@@ -149,7 +149,7 @@ class ReleaseUpdates(BaseStep):
             )
 
 
-class Parity(BaseStep):
+class Parity(Step):
     """Compare the new appliance with the old."""
 
     id = "parity"
@@ -193,7 +193,7 @@ def _compare_rows(m: Migration, before: parity.Before, after: parity.After) -> l
     return rows
 
 
-class Confirm(BaseStep):
+class Confirm(Step):
     """Finish the migration: cancel the timer of an isolated old appliance, and pin the new host keys."""
 
     id = "confirm"

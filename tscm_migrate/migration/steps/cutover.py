@@ -14,7 +14,7 @@ from tscm_migrate.errors import MigrateError, NotReachableAgain, RestoreFailed, 
 from tscm_migrate.events import Message
 from tscm_migrate.migration import host_keys, leftovers, saved_settings, undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration, Operator
-from tscm_migrate.migration.engine import BaseStep
+from tscm_migrate.migration.engine import Step
 from tscm_migrate.migration.steps import offline
 from tscm_migrate.migration.steps.staging import the_archive
 from tscm_migrate.tsadmin import devices, restore
@@ -116,7 +116,7 @@ def _failed(m: Migration, detail: str) -> RestoreFailed:
     return RestoreFailed(m.new.name, detail)
 
 
-class RestoreNetwork(BaseStep):
+class RestoreNetwork(Step):
     """Restore the old network settings on the new appliance, in a first pass."""
 
     id = "restore-network"
@@ -195,7 +195,7 @@ class RestoreNetwork(BaseStep):
         )
 
 
-class Reboot(BaseStep):
+class Reboot(Step):
     """Restart the new appliance with the old network settings."""
 
     id = "reboot"
@@ -225,7 +225,7 @@ class Reboot(BaseStep):
         return list(m.get_note("first_pass", {}).get("answered", []))
 
 
-class ComeBack(BaseStep):
+class ComeBack(Step):
     """Wait until the new appliance answers at the old address, with its own host key and another boot id."""
 
     id = "come-back"
@@ -243,10 +243,9 @@ class ComeBack(BaseStep):
         )
 
     def _wait(self, m: Migration) -> None:
-        keys = [fingerprint for _, fingerprint in m.new_facts.host_keys] + list(m.get_note("new_keys", []))
         # If SSH was asked about in the first pass, it may have been restored already.
         theirs = self._theirs(m)
-        keys += theirs
+        keys = [*m.keys_of("new"), *theirs]
         found = network.wait_for(
             m.dial,
             places=network.places(m.new.host, m.old.host, was_at=m.new_facts_address),
@@ -275,9 +274,7 @@ class ComeBack(BaseStep):
             for rule in m.get_note("first_pass", {}).get("answered", [])
             if re.match(r"ssh$|parts$|operator$|inv", rule)
         ]
-        if not m.options.restore_ssh or not asked:
-            return []
-        return [*(fingerprint for _, fingerprint in m.old_facts.host_keys), *m.get_note("old_keys", [])]
+        return m.keys_of("old") if m.options.restore_ssh and asked else []
 
     def _prove_new(self, m: Migration) -> None:
         """Check the lock: the old host key at the old address may also be shown by the old appliance itself."""
@@ -289,7 +286,7 @@ class ComeBack(BaseStep):
             )
 
 
-class Restore(BaseStep):
+class Restore(Step):
     """Restore devices, and SSH and cron as requested, in the second pass."""
 
     id = "restore"
@@ -354,9 +351,7 @@ class Restore(BaseStep):
 
     def _reconnect(self, m: Migration) -> None:
         """Expect the old host keys from now on; tell sshd to read them if it still shows others."""
-        own = [*(key for _, key in m.new_facts.host_keys), *m.get_note("new_keys", [])]
-        theirs = [*(key for _, key in m.old_facts.host_keys), *m.get_note("old_keys", [])]
-        host = m.new.host
+        own, theirs, host = m.keys_of("new"), m.keys_of("old"), m.new.host
         shell = host_keys.dial_while_sshd_restarts(m, host, [*theirs, *own])
         if shell.server_fingerprint() not in theirs:
             m.emit(Message(f"{m.new.name} still shows its own host key; telling sshd to read the restored keys"))

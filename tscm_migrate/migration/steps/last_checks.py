@@ -13,7 +13,7 @@ from tscm_migrate.errors import ApplianceError, Cancelled, TransferError
 from tscm_migrate.events import Message
 from tscm_migrate.migration import estimate, window
 from tscm_migrate.migration.context import Action, Actions, Migration
-from tscm_migrate.migration.engine import BaseStep, refusing_unknown
+from tscm_migrate.migration.engine import Step, refusing_unknown
 from tscm_migrate.migration.steps.cutover import request_of
 from tscm_migrate.migration.steps.staging import check_alone, the_archive
 from tscm_migrate.tsadmin import restore
@@ -22,7 +22,7 @@ from tscm_migrate.util.text import range_text
 _RECENT = 600.0  # seconds for which a check that one host has the old address is not repeated
 
 
-class Assure(BaseStep):
+class Assure(Step):
     """Check what would otherwise fail when the old appliance is offline."""
 
     id = "assure"
@@ -41,10 +41,9 @@ class Assure(BaseStep):
     def _whose(self, m: Migration) -> None:
         copy = replace(the_archive(m), folder=m.new.paths.backup_dir)
         inside = archives.identity_in(m.new, copy, m.passphrase)
-        ours = {key for _, key in m.old_facts.host_keys} | set(m.get_note("old_keys", []))
         if not inside.host_keys and not inside.addresses:
             m.emit(Message(f"{copy.name}: it does not identify its host", "warning"))
-        elif not (ours & set(inside.host_keys) or m.old.host.address in inside.addresses):
+        elif not ({*m.keys_of("old")} & set(inside.host_keys) or m.old.host.address in inside.addresses):
             where = f" (its address was {', '.join(inside.addresses)})" if inside.addresses else ""
             raise TransferError(
                 f"{copy.name} is the backup of another host than {m.old.name}{where}",
@@ -52,7 +51,7 @@ class Assure(BaseStep):
             )
 
 
-class CheckArchiveList(BaseStep):
+class CheckArchiveList(Step):
     """Check that the restore lists the archive that was fetched."""
 
     id = "listed"
@@ -84,7 +83,7 @@ def _look_at_list(m: Migration) -> None:
         m.emit(Message(text, "warning"))
 
 
-class PrepareNetwork(BaseStep):
+class PrepareNetwork(Step):
     """Write the old network settings on the new appliance, beside its live files, if this was requested."""
 
     id = "prepare-network"
@@ -130,7 +129,7 @@ def _prepare(m: Migration) -> None:
     m.emit(Message(f"{m.new.name}: {made.staged} is ready, {how}"))
 
 
-class CheckWindow(BaseStep):
+class CheckWindow(Step):
     """Refuse a cutover that would not end inside the window; ask the operator where --pause-before is given."""
 
     id = "check-window"

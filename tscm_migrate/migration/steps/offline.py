@@ -10,14 +10,14 @@ from tscm_migrate.errors import MigrateError, StillOnline
 from tscm_migrate.events import Message
 from tscm_migrate.migration import undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration, place_key
-from tscm_migrate.migration.engine import BaseStep
+from tscm_migrate.migration.engine import Step
 from tscm_migrate.util import operator_command
 from tscm_migrate.util.text import duration_text
 
 _FRESH = 3.0  # seconds for which a proof that the old appliance is gone is not repeated
 
 
-class Snapshot(BaseStep):
+class Snapshot(Step):
     """Take snapshots of both VMs if the inventory has a hook for it."""
 
     id = "snapshot"
@@ -38,7 +38,7 @@ class Snapshot(BaseStep):
             m.emit(Message(output))
 
 
-class TakeOffline(BaseStep):
+class TakeOffline(Step):
     """Take the old appliance offline, and prove it from the new appliance."""
 
     id = "take-offline"
@@ -165,7 +165,7 @@ def still_away(m: Migration) -> None:
 def _tell(m: Migration, word: str, value: str = "") -> bool:
     """Send a command to the timer of the isolated old appliance; False if it does not answer."""
     channel = isolation.rescue_channel(m.run)
-    m.expected_keys[place_key(m.old.name, channel.old)] = tuple(undo_cutover.keys_of(m, "old"))
+    m.expected_keys[place_key(m.old.name, channel.old)] = tuple(m.keys_of("old"))
     shell = isolation.over_rescue_channel(m.old.host, m.new.host, channel, m.dial, m.emit)
     try:
         isolation.add_rescue_address(m.new, channel, m.interface)

@@ -17,7 +17,7 @@ from tscm_migrate.events import Checked, Estimated, Message
 from tscm_migrate.migration import checks, estimate, rehearsal_undo, saved_settings
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action, Actions, Migration
-from tscm_migrate.migration.engine import BaseStep, refusing_unknown
+from tscm_migrate.migration.engine import Step, refusing_unknown
 from tscm_migrate.migration.steps.cutover import all_there, request_of
 from tscm_migrate.tsadmin import devices, restore
 from tscm_migrate.tsadmin.dialect import Kind
@@ -33,7 +33,7 @@ _MOST_LOOKS = 8  # at questions before that about the network, each of which the
 _AWAY = ("take-offline", "old-absent", "restore-network", "restore")  # steps after which nothing is rehearsed
 
 
-class RehearseRestore(BaseStep):
+class RehearseRestore(Step):
     """Run `tsadmin restore` on the new appliance to its end, then up to the question about the network."""
 
     id = "rehearse-restore"

@@ -13,7 +13,7 @@ from tscm_migrate.errors import AddressConflict, ApplianceError, BackupFailed, R
 from tscm_migrate.events import Checked, Message
 from tscm_migrate.migration import checks, leftovers
 from tscm_migrate.migration.context import Action, Actions, Migration
-from tscm_migrate.migration.engine import BaseStep, refusing_unknown
+from tscm_migrate.migration.engine import Step, refusing_unknown
 from tscm_migrate.model import Archive
 from tscm_migrate.transfer import api
 from tscm_migrate.tsadmin import backup
@@ -21,12 +21,11 @@ from tscm_migrate.util.text import duration_text
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
-    from tscm_migrate.appliance.facts import Facts
     from tscm_migrate.offsite.restore_source import RestoreSource
     from tscm_migrate.transfer.api import TransferOptions
 
 
-class UpdatePackages(BaseStep):
+class UpdatePackages(Step):
     """Upgrade the packages of both appliances, restart them if necessary, and read the versions again.
 
     An upgrade may restore the cron entry of the updates, so this comes before they are paused.
@@ -40,22 +39,19 @@ class UpdatePackages(BaseStep):
         if not m.options.update_packages or m.get_note("packages"):
             return
         for one in reversed(m.reachable):
-            known = m.old_facts if one is m.old else m.new_facts
-            manager = packages.manager_of(known.tools)
+            manager = packages.manager_of((m.old_facts if one is m.old else m.new_facts).tools)
             yield Action(
                 one.name, f"update all packages ({manager or 'no package manager was found'}), restart if necessary",
-                lambda a=one, k=known, n=manager: self._one(m, a, k, n),  # type: ignore[misc]
+                lambda a=one, n=manager: self._one(m, a, n),  # type: ignore[misc]
             )  # fmt: skip
         yield Action(m.new.name, "read the versions again", lambda: self._again(m))
 
-    def _one(self, m: Migration, appliance: Appliance, known: Facts, manager: str) -> None:
+    def _one(self, m: Migration, appliance: Appliance, manager: str) -> None:
         was = network.boot_of(appliance.shell)
         if packages.upgrade(appliance, manager).reboot_wanted:
             m.emit(Message(f"{appliance.name} has to restart"))
             network.reboot(appliance, was=was, soon=False)
-            keys = [key for _, key in known.host_keys] + list(
-                m.get_note("old_keys" if appliance is m.old else "new_keys", [])
-            )
+            keys = m.keys_of("old" if appliance is m.old else "new")
             found = network.wait_for(
                 m.dial, places=(appliance.host,), expect=keys, old_boot=was, timeout=m.policy.reboot_timeout,
                 emit=m.emit,
@@ -78,7 +74,7 @@ class UpdatePackages(BaseStep):
             raise Refused(tuple(finding.name for finding in refused))
 
 
-class HoldUpdates(BaseStep):
+class HoldUpdates(Step):
     """Pause the cron entries that start ts-update and backups, and wait until no update runs."""
 
     id = "hold-updates"
@@ -144,7 +140,7 @@ def _alone(m: Migration) -> None:
         raise AddressConflict(m.old.name, detail, m.old.host.address)
 
 
-class Backup(BaseStep):
+class Backup(Step):
     """Make a new archive while no update changes its content."""
 
     id = "backup"
@@ -211,7 +207,7 @@ def the_archives(m: Migration) -> tuple[Archive, ...]:
     return tuple(Archive(**fields) for fields in several) if several else (the_archive(m),)
 
 
-class Transfer(BaseStep):
+class Transfer(Step):
     """Copy the archive to the new appliance; it gets its final name when it is complete."""
 
     id = "transfer"
@@ -264,7 +260,7 @@ class Transfer(BaseStep):
         yield Action(m.new.name, "remove temporary keys and partial files of the transfer", lambda: self._clear(m))
 
 
-class Verify(BaseStep):
+class Verify(Step):
     """Check that the copy is the same archive, and that it can be decrypted."""
 
     id = "verify"
@@ -310,7 +306,7 @@ class Verify(BaseStep):
 _GOES = 5.0  # seconds in which the last answer has to cease
 
 
-class Fetch(BaseStep):
+class Fetch(Step):
     """Copy the backup to the new appliance; it gets its final name when it is complete."""
 
     id = "fetch"
@@ -328,7 +324,7 @@ class Fetch(BaseStep):
         api.bring(source.source(), source.archive, m.new, limit=m.options.limit, emit=m.emit)
 
 
-class OldAbsent(BaseStep):
+class OldAbsent(Step):
     """Prove that no host answers at the old address."""
 
     id = "old-absent"
