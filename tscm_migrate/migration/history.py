@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.events import state_text
-from tscm_migrate.migration import finish, journal, locks
+from tscm_migrate.migration import final_state, journal, locks
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.run_list import listing, state_of
 from tscm_migrate.util import redact
@@ -79,7 +79,7 @@ def _step_lines(entries: Sequence[JournalEntry]) -> list[str]:
 def _how_it_ended(record: RunRecord, entries: Sequence[JournalEntry]) -> list[str]:
     """Return a run's total time, what it left and what is next; of an unfinished run what it has left until now."""
     if not record.outcome:
-        return finish.remaining_state_of(record)
+        return final_state.remaining_state(record)
     ended = next(entry.data for entry in reversed(entries) if entry.event == "run-ended")
     following = [f"next: {line}" for line in ended.get("next", [])]
     return [f"total {duration_text(record.total_seconds)}", *ended.get("standing", []), *following]

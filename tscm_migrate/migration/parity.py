@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tscm_migrate.appliance import device_discovery
 from tscm_migrate.migration import checks
 from tscm_migrate.util.text import listed
 
@@ -108,3 +109,28 @@ def _system(before: Before, after: After) -> Iterator[ParityRow]:
         yield ParityRow(
             "log folder", after.new.log_writable, "writable", "writable" if after.new.log_writable else "not writable"
         )
+
+
+def device_table(before: Before, after: After) -> dict[str, dict[str, str]]:
+    """Compare each device on the old appliance with the same one on the new appliance.
+
+    Returns:
+        By device name: `before` and `now` ("present", "missing", or "" where no list was to be had), and `files`, how
+        many of its files are the same.
+    """
+    was, has = before.old.devices, after.new.devices
+    names = {*(was or ()), *(has or ())}
+    return {
+        name: {
+            "before": "" if was is None else "present" if name in was else "missing",
+            "now": "" if has is None else "present" if name in has else "missing",
+            "files": _files(name, before, after),
+        }
+        for name in sorted(names)
+    }
+
+
+def _files(name: str, before: Before, after: After) -> str:
+    own = {path: digest for path, digest in before.files.items() if name in device_discovery.in_tree([path])}
+    same = sum(after.files.get(path) == digest for path, digest in own.items())
+    return f"{same} of {len(own)} the same" if own else ""

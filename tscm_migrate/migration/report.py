@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import MigrateError, StateUnwritable, UsageError
-from tscm_migrate.migration import estimate, journal, plan
+from tscm_migrate.migration import estimate, final_state, journal, plan
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.private import state_folder
 
@@ -68,7 +68,7 @@ def build(
         "archives": _archives(ever),
         "devices": _devices(notes),
         "parity": notes.get("parity", []),
-        "to_do": _to_do(notes, record, finished, _last_end(entries)),
+        "to_do": _to_do(record, finished, _last_end(entries)),
         "warnings": _warnings(commands),
         "commands": list(commands),
         "options": record.options,
@@ -290,20 +290,10 @@ def _archives(notes: dict[str, Any]) -> list[dict[str, Any]]:
     return list(unique.values())
 
 
-def _to_do(
-    notes: dict[str, Any], record: RunRecord, finished: RunFinished | None, ended: JournalEntry | None
-) -> list[str]:  # fmt: skip
-    """What a person has to see to; the run's own word where it is at hand."""
+def _to_do(record: RunRecord, finished: RunFinished | None, ended: JournalEntry | None) -> list[str]:
+    """Return what is left for the operator to do, as the end of the run names it; without an end, from the journal."""
     left = getattr(finished, "left", None) or (ended.data.get("left") if ended else None)
-    if left:
-        return list(left)
-    left = [f"device {name}: {result.get('detail') or 'its update failed'}"
-            for name, result in sorted(notes.get("devices", {}).items()) if not result.get("ok")]  # fmt: skip
-    left += [f"its restore printed {line!r}" for line in notes.get("restored", {}).get("failures", ())]
-    left += [f"{row['name']}: was {row['was']}, is {row['has']}" for row in notes.get("parity", []) if not row["same"]]
-    if record.options.get("bypass_netconf"):
-        left.append("point the logging of every device to the new appliance's address (syslog, UDP 514)")
-    return left
+    return list(left or final_state.left_to_do(record))
 
 
 def _environment(first: dict[str, Any], notes: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tscm_migrate.errors import Unreachable
-from tscm_migrate.migration import finish
+from tscm_migrate.migration import final_state
 
 
 class One:
@@ -46,6 +46,6 @@ def test_who_should_be_there_and_does_not_answer_is_named(
     named: list[str],
 ) -> None:
     m = migration(One("old", answers=old), One("new", answers=new), locked=locked, started=started)
-    lines = finish.unreachable(m)
+    lines = final_state.unreachable(m)
     assert [line.partition(":")[0] for line in lines] == named
     assert all("NOT REACHED" in line and "tscm-migrate run unlock" in line for line in lines)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate import errors
-from tscm_migrate.migration import estimate, finish, history, journal, plan, rediscover, report, resume
+from tscm_migrate.migration import estimate, final_state, history, journal, plan, rediscover, report, resume
 from tscm_migrate.migration.steps import after
 from tscm_migrate.options import MigrateOptions
 from tscm_migrate.ui import run_report
@@ -71,7 +71,7 @@ def test_it_stands_as_it_did(state: Path) -> None:
     record, _ = journal.read(COMPLETE, state)
     assert history.state_of(record) == "done"
     assert record.done == [step.id for step in plan.steps() if step.id != "prepare-network"], "that step is newer"
-    assert finish.has_rollback_data(record), "a rollback finds the new appliance's own settings"
+    assert final_state.has_rollback_data(record), "a rollback finds the new appliance's own settings"
     assert {key for key, result in record.notes["devices"].items() if result["ok"]} == set(facts_of(state))
     record, _ = journal.read(UNDONE, state)
     assert history.state_of(record) == "undone"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import cron_hold, device_discovery, facts
 from tscm_migrate.errors import MigrateError, UnknownPrompt, UsageError
 from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated, Message
-from tscm_migrate.migration import completion, host_keys, parity
+from tscm_migrate.migration import host_keys, parity
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step
 from tscm_migrate.migration.steps import offline
@@ -163,7 +163,7 @@ class Parity(Step):
     def _compare(self, m: Migration) -> None:
         before, after = _before_and_now(m)
         rows = _compare_rows(m, before, after)
-        m.set_note("device_table", completion.device_table(before, after))
+        m.set_note("device_table", parity.device_table(before, after))
         m.set_note("parity", [asdict(row) for row in rows])
         now = after.new
         m.set_note("facts_after", {"versions": now.versions, "os": now.os_pretty, "address": m.new.host.address})
