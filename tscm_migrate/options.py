@@ -35,9 +35,9 @@ _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,14}\Z")
 _DEVICE = re.compile(r"[^\s/,\\-][^\s/,\\]*\Z")
 
 
-def _about(text: str, value: str = "") -> dict[str, str]:
-    """Return an option's help, and the name of its value in the help ("" for a switch)."""
-    return {"help": text, "value": value}
+def _option(text: str, value: str = "", *, default: Any = None) -> Any:
+    """Declare an option: its help, the name of its value in the help ("" for a switch), and its default."""
+    return field(default=default, metadata={"help": text, "value": value})
 
 
 @dataclass(frozen=True)
@@ -50,129 +50,88 @@ class MigrateOptions:
     second, 0: no limit. Times are a time of day or a date with time; ISO with offset once the run has begun.
     """
 
-    from_: str = field(
-        default="", metadata=_about("Old appliance: a name in the inventory, or [user@]address[:port].", "HOST")
-    )
-    to: str = field(
-        default="", metadata=_about("New appliance: a name in the inventory, or [user@]address[:port].", "HOST")
-    )
-    archive: str = field(
+    from_: str = _option("Old appliance: a name in the inventory, or [user@]address[:port].", "HOST", default="")
+    to: str = _option("New appliance: a name in the inventory, or [user@]address[:port].", "HOST", default="")
+    archive: str = _option(
+        "Archive to restore: new (a new backup), latest, all or a NAME; without --from: "
+        "offsite:[HOST/]latest, or the path of a file.",
+        "ARCHIVE",
         default="new",
-        metadata=_about(
-            "Archive to restore: new (a new backup), latest, all or a NAME; without --from: offsite:[HOST/]latest, or "
-            "the path of a file.",
-            "ARCHIVE",
-        ),
     )
-    store: str | None = field(
-        default=None, metadata=_about("Store for --archive offsite:… (default: `store` in [offsite]).", "URL")
+    store: str | None = _option("Store for --archive offsite:… (default: `store` in [offsite]).", "URL")
+    passphrase_file: Path | None = _option(  # noqa: RUF009 - a field
+        "File with the archives' passphrase (default: TSCM_PASSPHRASE, the inventory, the keyring, a prompt).", "FILE"
     )
-    passphrase_file: Path | None = field(
-        default=None,
-        metadata=_about(
-            "File with the archives' passphrase (default: TSCM_PASSPHRASE, the inventory, the keyring, a prompt).",
-            "FILE",
-        ),
+    encrypt: bool = _option(
+        "Encrypt the new backup with a passphrase; --no-encrypt leaves it unencrypted.", default=True
     )
-    encrypt: bool = field(
-        default=True, metadata=_about("Encrypt the new backup with a passphrase; --no-encrypt leaves it unencrypted.")
+    method: Literal["auto", "rsync", "tar", "sftp"] = _option(
+        "Transfer method: auto, rsync, tar or sftp.", "METHOD", default="auto"
     )
-    method: Literal["auto", "rsync", "tar", "sftp"] = field(
-        default="auto", metadata=_about("Transfer method: auto, rsync, tar or sftp.", "METHOD")
-    )
-    route: Literal["auto", "direct", "relay"] = field(
+    route: Literal["auto", "direct", "relay"] = _option(
+        "Transfer route: auto, direct (old to new appliance) or relay (through this workstation).",
+        "ROUTE",
         default="auto",
-        metadata=_about(
-            "Transfer route: auto, direct (old to new appliance) or relay (through this workstation).", "ROUTE"
-        ),
     )
-    limit: float = field(
-        default=0.0, metadata=_about("Limit the transfer to this many bytes a second, e.g. 20M.", "RATE")
+    limit: float = _option("Limit the transfer to this many bytes a second, e.g. 20M.", "RATE", default=0.0)
+    drain_timeout: float | None = _option(
+        "How long to wait for running device updates to finish, e.g. 30m (default: 30m).", "DURATION"
     )
-    drain_timeout: float | None = field(
-        default=None,
-        metadata=_about("How long to wait for running device updates to finish, e.g. 30m (default: 30m).", "DURATION"),
+    interface: str | None = _option(
+        "Network interface for backup and restore (default: the inventory's, or eth0).", "NAME"
     )
-    interface: str | None = field(
-        default=None,
-        metadata=_about("Network interface for backup and restore (default: the inventory's, or eth0).", "NAME"),
+    bypass_netconf: bool = _option(
+        "Don't restore network settings: the new appliance keeps its address.", default=False
     )
-    bypass_netconf: bool = field(
-        default=False, metadata=_about("Don't restore network settings: the new appliance keeps its address.")
-    )
-    force_apply_netconf: bool = field(
-        default=False, metadata=_about("Let tsadmin apply the network settings without asking.")
-    )
-    network: Literal["restore", "prepared"] = field(
+    force_apply_netconf: bool = _option("Let tsadmin apply the network settings without asking.", default=False)
+    network: Literal["restore", "prepared"] = _option(
+        "How the new appliance gets its network settings: restore (by tsadmin), or prepared (written before "
+        "the old appliance goes offline, for a shorter downtime).",
+        "METHOD",
         default="restore",
-        metadata=_about(
-            "How the new appliance gets its network settings: restore (by tsadmin), or prepared (written before the "
-            "old appliance goes offline, for a shorter downtime).",
-            "METHOD",
-        ),
     )
-    restore_ssh: bool = field(
-        default=True, metadata=_about("Restore the old appliance's host keys; --no-restore-ssh keeps the new ones.")
+    restore_ssh: bool = _option(
+        "Restore the old appliance's host keys; --no-restore-ssh keeps the new ones.", default=True
     )
-    restore_cron: bool = field(default=False, metadata=_about("Also restore the archive's cron entries."))
-    offline: Literal["poweroff", "isolate", "manual"] = field(
-        default="poweroff",
-        metadata=_about("How the old appliance leaves the network: poweroff, isolate or manual.", "METHOD"),
+    restore_cron: bool = _option("Also restore the archive's cron entries.", default=False)
+    offline: Literal["poweroff", "isolate", "manual"] = _option(
+        "How the old appliance leaves the network: poweroff, isolate or manual.", "METHOD", default="poweroff"
     )
-    revert_after: float | None = field(
-        default=None,
-        metadata=_about(
-            "With --offline isolate: time after which the old appliance reconnects unless the migration has "
-            "succeeded (default: 30m).",
-            "DURATION",
-        ),
+    revert_after: float | None = _option(
+        "With --offline isolate: time after which the old appliance reconnects unless the migration has "
+        "succeeded (default: 30m).",
+        "DURATION",
     )
-    not_before: str | None = field(
-        default=None,
-        metadata=_about(
-            "Rehearse now, and start the cutover at this time: 22:00 or '2026-11-28 22:00', in the site's time zone.",
-            "TIME",
-        ),
+    not_before: str | None = _option(
+        "Rehearse now, and start the cutover at this time: 22:00 or '2026-11-28 22:00', in the site's time zone.",
+        "TIME",
     )
-    not_after: str | None = field(
-        default=None, metadata=_about("Don't start a cutover whose estimated downtime ends later than this.", "TIME")
+    not_after: str | None = _option("Don't start a cutover whose estimated downtime ends later than this.", "TIME")
+    stage_at: str | None = _option("With --not-before: rehearse at this time instead of now.", "TIME")
+    pause_before: Literal["cutover"] | None = _option(
+        "cutover: ask again before the old appliance goes offline (needs a terminal).", "STEP"
     )
-    stage_at: str | None = field(
-        default=None, metadata=_about("With --not-before: rehearse at this time instead of now.", "TIME")
+    rehearsal: bool = _option(
+        "Rehearse the restore on the new appliance before the old appliance goes offline.", default=True
     )
-    pause_before: Literal["cutover"] | None = field(
-        default=None,
-        metadata=_about("cutover: ask again before the old appliance goes offline (needs a terminal).", "STEP"),
+    devices: Literal["all", "none"] | tuple[str, ...] = _option(
+        "Devices to update at the end: all, none, or names separated by commas.", "DEVICES", default="all"
     )
-    rehearsal: bool = field(
-        default=True,
-        metadata=_about(
-            "Rehearse the restore on the new appliance before the old appliance goes offline.",
-        ),
-    )
-    devices: Literal["all", "none"] | tuple[str, ...] = field(
-        default="all",
-        metadata=_about("Devices to update at the end: all, none, or names separated by commas.", "DEVICES"),
-    )
-    ticket: str = field(default="", metadata=_about("Number of the change ticket, for the report.", "TICKET"))
-    approved_by: str = field(default="", metadata=_about("Who approved the change, for the report.", "NAME"))
-    update_packages: bool = field(default=False, metadata=_about("Update the packages of both appliances first."))
-    debug: int | None = field(default=None, metadata=_about("Debug level of tsadmin, 1 to 7.", "LEVEL"))
-    leave_tmp_files: bool = field(default=False, metadata=_about("Let tsadmin keep its temporary files."))
-    allow: tuple[str, ...] = field(
+    ticket: str = _option("Number of the change ticket, for the report.", "TICKET", default="")
+    approved_by: str = _option("Who approved the change, for the report.", "NAME", default="")
+    update_packages: bool = _option("Update the packages of both appliances first.", default=False)
+    debug: int | None = _option("Debug level of tsadmin, 1 to 7.", "LEVEL")
+    leave_tmp_files: bool = _option("Let tsadmin keep its temporary files.", default=False)
+    allow: tuple[str, ...] = _option(
+        "Proceed despite this failed preflight check (repeatable; docs/how-to/check.md lists the names).",
+        "CHECK",
         default=(),
-        metadata=_about(
-            "Proceed despite this failed preflight check (repeatable; docs/how-to/check.md lists the names).", "CHECK"
-        ),
     )
-    yes: bool = field(default=False, metadata=_about("Don't ask for confirmation (required without a terminal)."))
-    dry_run: bool = field(default=False, metadata=_about("Check and plan only; change nothing."))
-    json: bool = field(default=False, metadata=_about("Print events as JSON, one object a line."))
-    inventory: Path | None = field(
-        default=None,
-        metadata=_about(
-            "Inventory file (default: TSCM_INVENTORY, ./inventory/hosts.toml, or your config folder).", "FILE"
-        ),
+    yes: bool = _option("Don't ask for confirmation (required without a terminal).", default=False)
+    dry_run: bool = _option("Check and plan only; change nothing.", default=False)
+    json: bool = _option("Print events as JSON, one object a line.", default=False)
+    inventory: Path | None = _option(  # noqa: RUF009 - a field
+        "Inventory file (default: TSCM_INVENTORY, ./inventory/hosts.toml, or your config folder).", "FILE"
     )
     keep: bool = False  # of `rehearse`: the migration need not rehearse again
     rehearsed: str = ""  # the run that has rehearsed this migration already; not an option of the command line

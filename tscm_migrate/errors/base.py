@@ -29,6 +29,13 @@ class Retry(Enum):
     AFTER_REMEDY = "after-remedy"
 
 
+def error_fields(error: BaseException) -> dict[str, str]:
+    """Return `code`, `message` and `remedy` of any error, as JSON has them; an error of another class is a defect."""
+    if isinstance(error, MigrateError):
+        return {"code": error.code, "message": error.message(), "remedy": error.remedy()}
+    return {"code": "defect", "message": f"{type(error).__name__}: {error}", "remedy": ""}
+
+
 def _rebuild(cls: type[MigrateError], state: dict[str, Any]) -> MigrateError:
     error = cls.__new__(cls)
     error.__dict__.update(state)

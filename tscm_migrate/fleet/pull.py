@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import Exit, MigrateError, UsageError
+from tscm_migrate.errors import Exit, MigrateError, UsageError, error_fields
 from tscm_migrate.fleet.executors import Cluster, cluster, processes
 from tscm_migrate.fleet.pool import Outcome, Probe, run
 from tscm_migrate.offsite.freshness import judge
 from tscm_migrate.offsite.jobs import PullJob, Tools, do_pull
 from tscm_migrate.offsite.pull import Pulled, stopping
-from tscm_migrate.util.text import duration_option
+from tscm_migrate.util.text import count_option, duration_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from tscm_migrate.model import Host
     from tscm_migrate.offsite.context import OffsiteContext
 
-_MOST = 256
 _ARENA_MAX = -8  # mallopt's M_ARENA_MAX, see malloc.h of glibc
 _ARENAS = 2
 
@@ -48,9 +47,9 @@ def crew(desk: OffsiteContext, jobs: str | None, processes: str | None, *, on_cl
     Raises:
         UsageError: a value is not a number, or the inventory has no cluster.
     """
-    several = _number("--jobs", jobs) if jobs else desk.settings.jobs
+    several = count_option("--jobs", jobs) if jobs else desk.settings.jobs
     if not on_cluster:
-        return PullWorkers(several, _number("--processes", processes) if processes else 0)
+        return PullWorkers(several, count_option("--processes", processes) if processes else 0)
     from pydantic import ValidationError
 
     if desk.settings.cluster is None:
@@ -60,12 +59,6 @@ def crew(desk: OffsiteContext, jobs: str | None, processes: str | None, *, on_cl
     except ValidationError as error:
         first = error.errors()[0]
         raise desk.inventory.error(first["msg"], f"offsite.cluster.{first['loc'][0]}") from None
-
-
-def _number(option: str, text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= _MOST):
-        raise UsageError(f"{option} {text[:20]!r} is not a number from 1 to {_MOST}", f"as in {option} 8")
-    return int(text)
 
 
 def due(desk: OffsiteContext, hosts: list[Host], older: str | None) -> list[Host]:
@@ -125,20 +118,13 @@ def exit_code(outcomes: Sequence[PullOutcome]) -> Exit:
 
 def as_dict(outcome: PullOutcome) -> dict[str, Any]:
     """Return the object of `--json`."""
-    told: dict[str, Any] = {"v": 1, "host": outcome.item.host.name, "seconds": round(outcome.seconds, 3)}
-    if outcome.value is not None:
-        told |= {"outcome": outcome.value.outcome, "size": outcome.value.size}
-        if outcome.value.seen:
-            return told | {"outcome": "seen", "archives": list(outcome.value.seen)}
-        told["copies"] = [{"outcome": copied.outcome, **copied.manifest.as_dict()} for copied in outcome.value.copies]
-        told["failed"] = [
-            {"archive": name, "code": error.code, "message": error.message(), "remedy": error.remedy()}
-            for name, error in outcome.value.failed
-        ]
-        return told
-    error = outcome.error
-    if isinstance(error, MigrateError):
-        retry = error.retry.value
-        return told | {"outcome": "failed", "code": error.code, "message": error.message(), "remedy": error.remedy(),
-                       "retry": retry}  # fmt: skip
-    return told | {"outcome": "failed", "code": "defect", "message": f"{type(error).__name__}: {error}"}
+    row: dict[str, Any] = {"v": 1, "host": outcome.item.host.name, "seconds": round(outcome.seconds, 3)}
+    pulled, error = outcome.value, outcome.error
+    if pulled is None:
+        row |= {"outcome": "failed", **error_fields(error or AssertionError())}
+        return row | ({"retry": error.retry.value} if isinstance(error, MigrateError) else {})
+    if pulled.seen:
+        return row | {"outcome": "seen", "size": pulled.size, "archives": list(pulled.seen)}
+    copies = [{"outcome": copied.outcome, **copied.manifest.as_dict()} for copied in pulled.copies]
+    failed = [{"archive": name, **error_fields(why)} for name, why in pulled.failed]
+    return row | {"outcome": pulled.outcome, "size": pulled.size, "copies": copies, "failed": failed}

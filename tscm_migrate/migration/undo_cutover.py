@@ -19,6 +19,7 @@ from tscm_migrate.migration.context import Migration, place_key
 from tscm_migrate.util import operator_command
 
 if TYPE_CHECKING:
+    from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Host
     from tscm_migrate.ssh.shell import Shell
 
@@ -115,10 +116,7 @@ def move_new_away(m: Migration, undo: dict[str, Any]) -> None:
     except MigrateError as error:
         m.emit(Message(f"{m.new.name}: {error}; it has to be switched off instead", "warning"))
         if m.hooks.offline:
-            output = operator_command.run_hook(
-                "offline", m.hooks.offline, operator_command.hook_environment(m.new.host, "new", m.run, m.old.host)
-            )
-            m.emit(Message(output or "the hook `offline` succeeded"))
+            run_hook(m, "offline", m.hooks.offline, m.new)
         elif not m.operator.instruct(f"Power off {m.new.name} (it may still have {m.old.host.address})."):
             detail = f"{m.new.name} may still have it, and could not be taken offline: {error}"
             raise AddressConflict(m.old.name, detail, m.old.host.address) from error
@@ -187,7 +185,7 @@ def return_old(m: Migration, undo: dict[str, Any]) -> None:
     if mode == "isolate":
         _tell_timer_or_switch_on(m)
     elif m.hooks.online:
-        _by_hook(m)
+        run_hook(m, "online", m.hooks.online, m.old)
     elif not m.operator.instruct(f"Bring {m.old.name} back to {m.old.host.address} (power it on)."):
         raise NotReachableAgain(m.old.name, f"power it on, then run again: tscm-migrate rollback {m.run}")
     limit = m.policy.reboot_timeout + (m.revert_after if mode == "isolate" else 0.0)
@@ -204,41 +202,49 @@ def return_old(m: Migration, undo: dict[str, Any]) -> None:
         raise AddressConflict(m.old.name, what, m.old.host.address)
 
 
-def _by_hook(m: Migration) -> None:
-    command = m.hooks.online or ""
-    output = operator_command.run_hook(
-        "online", command, operator_command.hook_environment(m.old.host, "old", m.run, m.new.host)
-    )
-    m.emit(Message(output or "the hook `online` succeeded"))
-
-
 def _tell_timer_or_switch_on(m: Migration) -> None:
     """Tell the timer to return; if it does not answer, switch the appliance on, which starts its timer again."""
-    if _tell_timer(m):
+    if tell_timer(m, "return"):
         return
     if m.hooks.online:
-        _by_hook(m)
+        run_hook(m, "online", m.hooks.online, m.old)
         deadline = time.monotonic() + _BOOTS_WITHIN
         while time.monotonic() < deadline:
-            if _tell_timer(m, quiet=True):
+            if tell_timer(m, "return", quiet=True):
                 return
             time.sleep(1.0)
     m.emit(Message(f"{m.old.name} does not answer; waiting for its timer", "warning"))
 
 
-def _tell_timer(m: Migration, *, quiet: bool = False) -> bool:
+def tell_timer(m: Migration, word: str, value: str = "", *, quiet: bool = False) -> bool:
+    """Send a command to the timer of the isolated old appliance; False, with a warning, if it does not answer.
+
+    Args:
+        m: the run.
+        word: confirmed, return or extend. After `extend` the rescue channel stays, until the next boot.
+        value: seconds, of `extend`.
+        quiet: emit no warning.
+    """
     channel = isolation.rescue_channel(m.run)
     try:
         isolation.add_rescue_address(m.new, channel, m.interface)
         m.expected_keys[place_key(m.old.name, channel.old)] = tuple(m.keys_of("old"))
         shell = isolation.over_rescue_channel(m.old.host, m.new.host, channel, m.dial, m.emit)
         try:
-            isolation.tell(shell, "return")
+            isolation.tell(shell, word, value)
         finally:
             shell.close()
-            isolation.remove_rescue_address(m.new, channel, m.interface)
+            if word != "extend":
+                isolation.remove_rescue_address(m.new, channel, m.interface)
     except MigrateError as error:
         if not quiet:
-            m.emit(Message(f"{m.old.name}: {error}", "warning"))
+            m.emit(Message(f"{m.old.name}: its timer does not answer: {error}", "warning"))
         return False
     return True
+
+
+def run_hook(m: Migration, name: str, command: str, appliance: Appliance) -> None:
+    """Run a hook of the inventory for one of the two appliances, and emit what it prints."""
+    role, other = ("old", m.new) if appliance is m.old else ("new", m.old)
+    facts = operator_command.hook_environment(appliance.host, role, m.run, other.host)
+    m.emit(Message(operator_command.run_hook(name, command, facts) or f"the hook `{name}` succeeded"))

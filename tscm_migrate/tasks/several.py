@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import Exit, MigrateError, Refused, UsageError
+from tscm_migrate.errors import Exit, Refused, UsageError, error_fields
 from tscm_migrate.events import Checked
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.ui.console import as_json, say
+from tscm_migrate.util.text import count_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from tscm_migrate.model import Host
     from tscm_migrate.options import MigrateOptions
 
-_MOST = 256
 GROUP = ("GROUP", "Instead of a host: every host of this group in the inventory.")
 JOBS = ("N", "With --group: number of hosts at once (default: 4).")
 
@@ -43,11 +43,7 @@ def number_of(jobs: str | None) -> int:
     Raises:
         UsageError: it is not a number from 1 to 256.
     """
-    if jobs is None:
-        return 4
-    if not (jobs.isdecimal() and 1 <= int(jobs) <= _MOST):
-        raise UsageError(f"--jobs {jobs[:20]!r} is not a number from 1 to {_MOST}", "as in --jobs 8")
-    return int(jobs)
+    return 4 if jobs is None else count_option("--jobs", jobs)
 
 
 def on_each(
@@ -84,8 +80,7 @@ def on_each(
         as_data = isinstance(told, dict)
         codes.append(_printed(told, outcome.value))
     if as_data:
-        for host, error in failed:
-            as_json(_as_dict(host, error), indent=None)
+        _print_errors(failed)
     else:
         say(f"{len(codes)} of {len(hosts)} hosts done\n{by_reason(failed)}")
     if failed:
@@ -101,12 +96,9 @@ def _printed(told: str | dict[str, Any], value: Any) -> int:
     return Exit.DONE if value else Exit.ATTENTION
 
 
-def _as_dict(host: str, error: BaseException) -> dict[str, Any]:
-    if isinstance(error, MigrateError):
-        told = {"code": error.code, "message": error.message(), "remedy": error.remedy()}
-    else:
-        told = {"code": "defect", "message": f"{type(error).__name__}: {error}", "remedy": ""}
-    return {"v": 1, "event": "error", "host": host, **told}
+def _print_errors(failed: list[tuple[str, BaseException]]) -> None:
+    for host, error in failed:
+        as_json({"v": 1, "event": "error", "host": host, **error_fields(error)}, indent=None)
 
 
 def check_pairs(site: Inventory, pairs: Sequence[MigrateOptions], *, jobs: int, json: bool) -> int:
@@ -139,8 +131,7 @@ def check_pairs(site: Inventory, pairs: Sequence[MigrateOptions], *, jobs: int, 
         if json:
             as_json(_pair_as_dict(one, checks, passed=passed), indent=None)
     if json:
-        for pair, error in failed:
-            as_json(_as_dict(pair, error), indent=None)
+        _print_errors(failed)
     else:
         from tscm_migrate.cli import doctor
 

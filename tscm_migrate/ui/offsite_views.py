@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.errors import MigrateError, StoreError
+from tscm_migrate.errors import StoreError, error_fields
 from tscm_migrate.ui import page
 from tscm_migrate.ui.tables import by_reason, table
 from tscm_migrate.util import private
@@ -182,7 +182,8 @@ def _failures(failed: Sequence[PullOutcome]) -> str:
 def _dry_run(pulled: Sequence[Pulled], failed: Sequence[PullOutcome]) -> str:
     """Return what would be pulled from each host, and why that is not known of others."""
     planned = "".join(f"{one.host}: would pull {', '.join(one.seen)}\n" for one in pulled if one.seen)
-    return planned + "".join(f"{one.item.host.name}: {_why(one)}\n  {_remedy(one)}\n" for one in failed)
+    errors = [(one.item.host.name, _why(one), error_fields(one.error)["remedy"]) for one in failed if one.error]
+    return planned + "".join(f"{host}: {why}\n  {remedy}\n" for host, why, remedy in errors)
 
 
 def _not_stored(outcomes: Sequence[PullOutcome]) -> str:
@@ -206,13 +207,7 @@ def _single(outcome: PullOutcome) -> str:
 
 
 def _why(outcome: PullOutcome) -> str:
-    error = outcome.error
-    text = error.message() if isinstance(error, MigrateError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())[:300]
-
-
-def _remedy(outcome: PullOutcome) -> str:
-    return outcome.error.remedy() if isinstance(outcome.error, MigrateError) else ""
+    return " ".join(error_fields(outcome.error)["message"].split())[:300] if outcome.error else ""
 
 
 _WIDTH, _HEIGHT = 150, 28  # of the plot of sizes, in pixels

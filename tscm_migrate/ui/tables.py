@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.archive.names import when
-from tscm_migrate.errors import MigrateError
+from tscm_migrate.errors import error_fields
 from tscm_migrate.util import redact
 from tscm_migrate.util.redact import outside
 
@@ -71,9 +71,7 @@ def by_reason(failures: Iterable[tuple[str, BaseException]]) -> str:
     groups: dict[tuple[str, str, str], list[str]] = {}
     first: dict[tuple[str, str, str], tuple[str, str]] = {}
     for host, error in failures:
-        code = error.code if isinstance(error, MigrateError) else "defect"
-        message = error.message() if isinstance(error, MigrateError) else f"{type(error).__name__}: {error}"
-        remedy = error.remedy() if isinstance(error, MigrateError) else ""
+        code, message, remedy = error_fields(error).values()
         reason = (without_host(message, host), code, without_host(remedy, host))
         groups.setdefault(reason, []).append(host)
         first.setdefault(reason, (message, remedy))

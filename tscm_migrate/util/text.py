@@ -20,6 +20,7 @@ _FRACTION_BELOW = 9.95  # seconds; from there on, full seconds are exact enough
 UNKNOWN = "–"
 _NUMBER = re.compile(r"\d{1,9}\Z", re.ASCII)
 _PLAIN = re.compile(r"\d{1,9}(\.\d{1,9})?\Z", re.ASCII)
+_MOST_AT_ONCE = 256
 _MOST_DAYS = 10_000
 _LONGEST_WAIT = 7 * 86400.0  # seconds; a wait beyond a week is a typing error
 
@@ -95,6 +96,17 @@ def duration_option(option: str, text: str) -> timedelta:
     except ValueError:
         fix = f"write it as in {option} 90m, 36h, 2d or 1d12h"
         raise UsageError(f"{option} {text!r} is not a valid duration", fix) from None
+
+
+def count_option(option: str, text: str) -> int:
+    """Parse a number from 1 to 256 that an option of the command line was given, such as that of --jobs.
+
+    Raises:
+        UsageError: not such a number.
+    """
+    if not (text.isdecimal() and 1 <= int(text) <= _MOST_AT_ONCE):
+        raise UsageError(f"{option} {text[:20]!r} is not a number from 1 to {_MOST_AT_ONCE}", f"as in {option} 8")
+    return int(text)
 
 
 def days_option(option: str, text: str) -> int:

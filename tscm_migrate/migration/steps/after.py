@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from tscm_migrate.appliance import cron_hold, device_discovery, facts
 from tscm_migrate.errors import MigrateError, UnknownPrompt, UsageError
 from tscm_migrate.events import Checked, DeviceStarted, DeviceUpdated, Message
-from tscm_migrate.migration import host_keys, parity
+from tscm_migrate.migration import host_keys, parity, undo_cutover
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step
-from tscm_migrate.migration.steps import offline
 from tscm_migrate.tsadmin import devices
 
 if TYPE_CHECKING:
@@ -235,7 +234,5 @@ class Confirm(Step):
             m.set_note("pinned", value=True)
 
     def _confirm(self, m: Migration) -> None:
-        if offline.confirm(m):
-            m.set_note("confirmed", value=True)
-        else:
-            m.set_note("unconfirmed", value=True)
+        told = undo_cutover.tell_timer(m, "confirmed")  # it then stays offline
+        m.set_note("confirmed" if told else "unconfirmed", value=True)

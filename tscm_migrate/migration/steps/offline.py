@@ -6,12 +6,11 @@ import time
 from typing import Any
 
 from tscm_migrate.appliance import cron_hold, isolation, network
-from tscm_migrate.errors import MigrateError, StillOnline
+from tscm_migrate.errors import StillOnline
 from tscm_migrate.events import Message
 from tscm_migrate.migration import undo_cutover
-from tscm_migrate.migration.context import Action, Actions, Migration, place_key
+from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step
-from tscm_migrate.util import operator_command
 from tscm_migrate.util.text import duration_text
 
 _FRESH = 3.0  # seconds for which a proof that the old appliance is gone is not repeated
@@ -27,15 +26,10 @@ class Snapshot(Step):
         """Call the hook for each appliance, before the cutover."""
         command = m.hooks.snapshot
         if command and not m.get_note("snapshots"):
-            for host in m.reachable:
-                role, other = ("old", m.new) if host is m.old else ("new", m.old)
-                facts = operator_command.hook_environment(host.host, role, m.run, other.host)
-                yield Action(host.name, f"run the hook `{command}`", lambda f=facts: self._take(m, command, f))  # type: ignore[misc]
+            for one in m.reachable:
+                what = f"run the hook `{command}`"
+                yield Action(one.name, what, lambda a=one: undo_cutover.run_hook(m, "snapshot", command, a))  # type: ignore[misc]
             m.set_note("snapshots", value=True)
-
-    def _take(self, m: Migration, command: str, facts: dict[str, str]) -> None:
-        if output := operator_command.run_hook("snapshot", command, facts):
-            m.emit(Message(output))
 
 
 class TakeOffline(Step):
@@ -84,10 +78,7 @@ class TakeOffline(Step):
             )  # fmt: skip
         elif m.hooks.offline:
             self._began(m)
-            output = operator_command.run_hook(
-                "offline", m.hooks.offline, operator_command.hook_environment(host, "old", m.run, m.new.host)
-            )
-            m.emit(Message(output or "the hook `offline` succeeded"))
+            undo_cutover.run_hook(m, "offline", m.hooks.offline, m.old)
         elif mode == "poweroff":
             self._began(m)
             network.power_off(m.old)
@@ -144,7 +135,7 @@ class TakeOffline(Step):
 def keep_away(m: Migration) -> None:
     """Keep the old appliance offline until the new has its address: check it, or restart its timer."""
     if m.options.offline == "isolate":
-        _tell(m, "extend", str(max(1, round(m.revert_after))))
+        undo_cutover.tell_timer(m, "extend", str(max(1, round(m.revert_after))))
     else:
         still_away(m)
 
@@ -160,26 +151,3 @@ def still_away(m: Migration) -> None:
     answers = network.who_answers(m.new, m.old.host.address, m.old.host.port, m.interface)
     if answers:
         raise StillOnline(m.old.name, f"{', '.join(answers)} answers at {m.old.host.address}: it has returned")
-
-
-def _tell(m: Migration, word: str, value: str = "") -> bool:
-    """Send a command to the timer of the isolated old appliance; False if it does not answer."""
-    channel = isolation.rescue_channel(m.run)
-    m.expected_keys[place_key(m.old.name, channel.old)] = tuple(m.keys_of("old"))
-    shell = isolation.over_rescue_channel(m.old.host, m.new.host, channel, m.dial, m.emit)
-    try:
-        isolation.add_rescue_address(m.new, channel, m.interface)
-        isolation.tell(shell, word, value)
-    except MigrateError as error:
-        m.emit(Message(f"{m.old.name}: its timer does not answer: {error}", "warning"))
-        return False
-    finally:
-        shell.close()
-    return True
-
-
-def confirm(m: Migration) -> bool:
-    """Tell the timer of the isolated old appliance that the migration succeeded; it then stays offline."""
-    heard = _tell(m, "confirmed")
-    isolation.remove_rescue_address(m.new, isolation.rescue_channel(m.run), m.interface)
-    return heard
