@@ -252,6 +252,7 @@ class RunFinished(Event):
     downtime_most: float | None = None
 
 
+COMPLETED = ("done", "attention")  # outcomes of a migration that was completed
 UNCHANGED = "nothing was changed"  # in `held` of a run that ended before it changed anything
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import CampaignMissing, JournalDamaged, StateUnwritable
+from tscm_migrate.events import COMPLETED
 from tscm_migrate.util import private, redact
 from tscm_migrate.util.private import private_folder, state_folder
 from tscm_migrate.util.text import suggestion
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FILE = "journal.jsonl"
-GOOD = ("done", "attention")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PairResult:
     @property
     def good(self) -> bool:
         """Whether the pair is migrated."""
-        return self.state in GOOD
+        return self.state in COMPLETED
 
 
 @dataclass

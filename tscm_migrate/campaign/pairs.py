@@ -20,8 +20,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tscm_migrate.campaign.journal import GOOD, PairResult
+from tscm_migrate.campaign.journal import PairResult
 from tscm_migrate.errors import Exit, MigrateError
+from tscm_migrate.events import COMPLETED
 from tscm_migrate.migration import journal, locks, run_list
 from tscm_migrate.util import redact
 
@@ -140,9 +141,9 @@ def _result(job: Job, status: int, seen: dict[str, Any], said: str, *, killed: s
     else:
         state = _state(status, str(seen.get("run", job.run)))
     if job.verb == "rehearse":
-        state = "done" if state in {"done", "attention"} else "not-ready"
+        state = "done" if state in COMPLETED else "not-ready"
     message = str(error.get("message", ""))[:1000] or killed
-    if state not in {"done", "attention"} and not message:
+    if state not in COMPLETED and not message:
         message = next(iter(said.splitlines()), f"it ended with exit status {status}")[:1000]
     return PairResult(
         job.pair, state, run=str(seen.get("run", job.run)), exit_code=status if status >= 0 else None,
@@ -171,7 +172,7 @@ def last_run(old: str, new: str) -> tuple[str, str]:
             record, _ = journal.read(run)
             if (record.old, record.new) == (old, new):
                 state = run_list.state_of(record)
-                if state not in {"running", *GOOD}:
+                if state not in {"running", *COMPLETED}:
                     state = "unfinished" if locks.unfinished(run) else "over"
                 return run, state
     return "", ""

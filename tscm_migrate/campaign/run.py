@@ -15,10 +15,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.campaign import pairs
-from tscm_migrate.campaign.journal import GOOD, CampaignJournal, PairResult
+from tscm_migrate.campaign.journal import CampaignJournal, PairResult
 from tscm_migrate.campaign.pairs import Job
 from tscm_migrate.errors import ClusterLost, Exit
-from tscm_migrate.events import state_text
+from tscm_migrate.events import COMPLETED, state_text
 from tscm_migrate.fleet.pool import run as run_pool
 from tscm_migrate.migration.window import Clock, Window
 from tscm_migrate.util import operator_command, redact
@@ -162,7 +162,7 @@ class Campaign:
             if not run and pair.name in self.journal.state.on_cluster:
                 self._elsewhere.add(pair.name)
                 self.tell(f"{pair.name}: a worker began it, and this machine has no journal of it; {_RESUME_THERE}")
-            if state in GOOD:
+            if state in COMPLETED:
                 self._record(PairResult(pair.name, state, run))
             elif state in {"unfinished", "running"}:
                 jobs.append(replace(self._job(pair, "resume"), run=run, words=()))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from invoke.parser.argument import Argument
 
 CORE = {"--help", "-h", "--list", "-l", "--version", "-V", "--traceback", "--complete"}  # without a command, too
-_VALUED = {"--inventory", "-i"}  # global options that take the next word
+VALUED = {"--inventory", "-i"}  # global options that take the next word
 # Global options that change nothing about a command that does not have them.
 _HARMLESS = {"--inventory", "-i", "--yes", "-y", "--quiet", "-q", "--verbose", "-v"}
 _HELP = {"--help", "-h"}
@@ -33,7 +33,9 @@ def for_invoke(words: list[str], root: Collection) -> list[str]:
     Raises:
         UsageError: no command, a group has no such command, or an option is given twice.
     """
-    before, rest = _leading(_old_options(words, ""))
+    words = _old_options(words, "")
+    at = command_at(words)
+    before, rest = words[:at], words[at:]
     rest = _old_names(_help_first(rest))
     if not rest:
         return _without_command(before)
@@ -72,7 +74,7 @@ def _for_task(words: list[str], root: Collection) -> list[str]:
         return words
     task = root[words[0]]
     arguments = task.get_arguments()
-    flags = {_flag(name): argument for argument in arguments for name in argument.names}
+    flags = {flag(name): argument for argument in arguments for name in argument.names}
     words = _without_harmless(words, flags)
     _refuse_repeated(words, flags)
     return _positional(words, task)
@@ -86,7 +88,7 @@ def _without_harmless(words: list[str], flags: Mapping[str, Argument]) -> list[s
         name, equals, _ = word.partition("=")
         is_value = bool(at) and words[at - 1] in flags and flags[words[at - 1]].takes_value
         if skipping or (name in _HARMLESS and name not in flags and not is_value):
-            skipping = not skipping and name in _VALUED and not equals
+            skipping = not skipping and name in VALUED and not equals
             continue
         kept.append(word)
     return kept
@@ -101,16 +103,16 @@ def _refuse_repeated(words: list[str], flags: Mapping[str, Argument]) -> None:
         if argument is None or is_value or argument.kind is list or not argument.takes_value:
             continue
         if argument.names[0] in seen:
-            raise UsageError(f"{_flag(argument.names[0])} is given twice", "leave one of them out")
+            raise UsageError(f"{flag(argument.names[0])} is given twice", "leave one of them out")
         seen.add(argument.names[0])
 
 
-def _leading(words: list[str]) -> tuple[list[str], list[str]]:
-    """Split off the options that stand before the command."""
+def command_at(words: list[str]) -> int:
+    """Return where the command begins: after global options and their values."""
     at = 0
     while at < len(words) and words[at].startswith("-"):
-        at += 2 if words[at] in _VALUED else 1
-    return words[:at], words[at:]
+        at += 2 if words[at] in VALUED else 1
+    return at
 
 
 def _old_names(words: list[str]) -> list[str]:
@@ -171,23 +173,24 @@ def _positional(words: list[str], task: Any) -> list[str]:
         rest = _each_set(rest)
     arguments = task.get_arguments()
     many = any(one.kind is list for one in arguments if one.names[0] == trailing)
-    option = _flag(trailing)
+    option = flag(trailing)
     if not many and option in {word.partition("=")[0] for word in rest}:
         return words
-    free = _free(rest, arguments)[sum(argument.positional for argument in arguments) :]
-    for at in reversed(free if many else free[:1]):
+    places = free(rest, arguments)[sum(argument.positional for argument in arguments) :]
+    for at in reversed(places if many else places[:1]):
         rest.insert(at, option)
     return [name, *rest]
 
 
-def _free(words: list[str], arguments: list[Argument]) -> list[int]:
+def free(words: list[str], arguments: list[Argument]) -> list[int]:
     """Return the places of the words that are neither options nor values of one."""
-    valued = {_flag(name) for argument in arguments if argument.takes_value for name in argument.names}
+    valued = {flag(name) for argument in arguments if argument.takes_value for name in argument.names}
     pairs = enumerate(pairwise(["", *words]))
     return [at for at, (before, word) in pairs if not word.startswith("-") and before not in valued]
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """Return an option as it is typed."""
     return f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
 
 

@@ -9,11 +9,10 @@ import contextlib
 import json
 import re
 import tomllib
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.cli import help_pages
+from tscm_migrate.cli import arguments, help_pages
 from tscm_migrate.errors import MigrateError, UsageError
 from tscm_migrate.options import METHODS, NETWORKS, OFFLINE, PAUSES, ROUTES, check_names
 from tscm_migrate.tasks.base import option_name
@@ -22,7 +21,7 @@ from tscm_migrate.util.private import private_folder, state_folder
 from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from invoke.collection import Collection
     from invoke.parser.argument import Argument
@@ -31,7 +30,6 @@ SHELLS = ("bash", "zsh", "fish", "powershell")
 FILES = ":files"  # the line that asks the shell for its own completion of files
 _SAFE = re.compile(r"[\w.@:/+~\[\]-]{1,255}")
 _SHOWN = 50  # runs or archives
-_VALUED = {"-i", "--inventory"}  # global options that take the next word
 _CHOICES: dict[str, Callable[[], Iterable[str]]] = {  # option → its values
     "method": lambda: METHODS,
     "route": lambda: ROUTES,
@@ -68,10 +66,10 @@ def candidates(words: list[str], root: Collection) -> Iterator[str]:
         root: the command tree.
     """
     given = [word for word in words if word != "="]  # bash makes words of --option=value
-    if given[-1:] and given[-1] in _VALUED:
+    if given[-1:] and given[-1] in arguments.VALUED:
         yield FILES
         return
-    at = _command_at(given)
+    at = arguments.command_at(given)
     command = given[at + 1 :] if given[at : at + 1] == ["help"] else given[at:]
     if not command:
         yield from _words(_first(root))
@@ -87,14 +85,6 @@ def candidates(words: list[str], root: Collection) -> Iterator[str]:
         yield from _for_task(root[name], rest, given)
 
 
-def _command_at(words: list[str]) -> int:
-    """Return where the command begins: after global options and their values."""
-    at = 0
-    while at < len(words) and words[at].startswith("-"):
-        at += 2 if words[at] in _VALUED else 1
-    return at
-
-
 def _first(root: Collection) -> Iterator[tuple[str, str]]:
     for names in help_pages.groups(root).values():
         yield from ((name, help_pages.summary(root, name)) for name in names)
@@ -107,28 +97,23 @@ def _tasks(root: Collection, group: str) -> Iterable[tuple[str, Any]]:
 
 
 def _for_task(task: Any, words: list[str], given: list[str]) -> Iterator[str]:
-    arguments: list[Argument] = task.get_arguments()
-    by_flag = {_flag(name): one for one in arguments for name in one.names}
+    known: list[Argument] = task.get_arguments()
+    by_flag = {arguments.flag(name): one for one in known for name in one.names}
     waiting = by_flag.get(words[-1]) if words else None
     if waiting is not None and waiting.takes_value:
         yield from _values(waiting, task, given)
         return
-    free = sum(_is_free(before, word, by_flag) for before, word in pairwise(["", *words]))
-    places = help_pages.places(arguments, task)
+    free = len(arguments.free(words, known))
+    places = help_pages.places(known, task)
     if places and (free < len(places) or places[-1].kind is list):
         yield from _values(places[min(free, len(places) - 1)], task, given)
-    yield from _options(arguments, places, words)
+    yield from _options(known, places, words)
     yield "--help\tShow the help of this command"
 
 
-def _is_free(before: str, word: str, by_flag: Mapping[str, Argument]) -> bool:
-    """Return whether a word is neither an option nor the value of the option before it."""
-    return not word.startswith("-") and not (before in by_flag and by_flag[before].takes_value)
-
-
-def _options(arguments: list[Argument], places: list[Argument], words: list[str]) -> Iterator[str]:
+def _options(known: list[Argument], places: list[Argument], words: list[str]) -> Iterator[str]:
     """Yield the options that can still be given, with their help."""
-    for one in arguments:
+    for one in known:
         flag = f"--{'no-' * (one.kind is bool and one.default is True)}{option_name(one)}"
         if one not in places and (one.kind is list or flag not in words):
             yield from _words([(flag, one.help or "")])
@@ -170,7 +155,7 @@ def _inventory(given: list[str]) -> dict[str, Any]:
     """Return the inventory's tables as they are written; empty if it cannot be read."""
     from tscm_migrate.inventory.read import find
 
-    named = [given[at + 1] for at, word in enumerate(given[:-1]) if word in _VALUED]
+    named = [given[at + 1] for at, word in enumerate(given[:-1]) if word in arguments.VALUED]
     with contextlib.suppress(MigrateError, OSError, ValueError):
         path = find(Path(named[-1]) if named else None)
         if path is not None:
@@ -182,10 +167,6 @@ def _runs() -> list[str]:
     with contextlib.suppress(OSError, RuntimeError):
         return sorted((path.name for path in (state_folder() / "runs").iterdir()), reverse=True)[:_SHOWN]
     return []
-
-
-def _flag(name: str) -> str:
-    return f"-{name}" if len(name) == 1 else f"--{name}"
 
 
 _BASH = r"""# tscm-migrate completion for bash: source it, or put it into

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,10 @@ from tscm_migrate.errors import Cancelled, Exit, UsageError
 from tscm_migrate.inventory.inventory import parse
 from tscm_migrate.secrets import Secrets
 from tscm_migrate.ssh.ssh_config import settled
+from tscm_migrate.tasks.base import require_terminal
 from tscm_migrate.ui import tables
 from tscm_migrate.ui.console import say
+from tscm_migrate.ui.operator import Terminal
 
 if TYPE_CHECKING:
     from tscm_migrate.inventory.inventory import Inventory
@@ -138,12 +139,7 @@ def _describe(offer: Offer) -> str:
 
 
 def _yes(offer: Offer) -> bool:
-    if sys.stdin is None or not sys.stdin.isatty():
-        fix = f"read the fingerprint on its console, then: tscm-migrate host pin {offer.host} --fingerprint SHA256:…"
-        raise UsageError("not running in a terminal, so can't ask for confirmation", fix)
+    fix = f"read the fingerprint on its console, then: tscm-migrate host pin {offer.host} --fingerprint SHA256:…"
+    require_terminal(yes=False, otherwise=fix)
     verb = "Replace the pinned keys with these" if offer.state == "changed" else "Pin these keys"
-    try:
-        answer = input(f"Compare them with the fingerprints on the host's console. {verb}? [y/N]: ")
-        return answer.strip().lower() in {"y", "yes"}
-    except EOFError:
-        return False
+    return Terminal(attended=True).confirm(f"Compare them with the fingerprints on the host's console. {verb}?")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import Cancelled, Exit, MigrateError, UsageError
-from tscm_migrate.events import Message
+from tscm_migrate.events import COMPLETED, Message
 from tscm_migrate.migration import journal, locks, plan, rediscover, resume
 from tscm_migrate.migration.engine import Engine
 from tscm_migrate.migration.finish import run_to_end
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from tscm_migrate.migration.context import Session
     from tscm_migrate.migration.journal import RunRecord
-
-_OVER = ("done", "attention")
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,13 @@ def finished(wanted: str | None = None, *, root: Path | None = None) -> RunRecor
     known = list(journal.runs(root))
     if wanted in known:
         record, _ = journal.read(wanted, root)
-        if record.outcome not in _OVER:
+        if record.outcome not in COMPLETED:
             raise UsageError(f"run {wanted} is not over", f"see how it stands: tscm-migrate run show {wanted}")
         return record
     for run in known:
         with contextlib.suppress(MigrateError):  # one that cannot be read does not hide the others
             record, _ = journal.read(run, root)
-            if record.outcome in _OVER and wanted in (None, record.old, record.new):
+            if record.outcome in COMPLETED and wanted in (None, record.old, record.new):
                 return record
     if wanted is None:
         raise UsageError("there is no finished migration on this workstation", "list all runs: tscm-migrate run list")

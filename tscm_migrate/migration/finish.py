@@ -20,7 +20,7 @@ from tscm_migrate.errors import (
     TransferError,
     UsageError,
 )
-from tscm_migrate.events import UNCHANGED, Emit, Message, RunFinished
+from tscm_migrate.events import COMPLETED, UNCHANGED, Emit, Message, RunFinished
 from tscm_migrate.migration import context, final_state, leftovers, locks, saved_settings
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def end_run(
     lines = () if all(step.id in record.done for step in engine.steps) else (*final_state.remaining_state(record, m),)
     waited = round(context.waited(m.operator), 3)
     own = round(time.monotonic() - began - waited, 3)
-    completed = how in {"done", "attention"}
+    completed = how in COMPLETED
     then = final_state.next_steps(m) if completed else ()
     over = completed or not engine.to_roll_back()
     if over and not completed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.events import state_text
+from tscm_migrate.events import COMPLETED, state_text
 from tscm_migrate.migration import final_state, journal, locks
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.run_list import listing, state_of
@@ -36,7 +36,7 @@ def explained(findings: list[Finding], old: Host, new: Host, root: Path | None =
     """Replace "unreachable" by "migrated-already" if an earlier run has moved the host."""
     missing = next((f for f in findings if f.name == "unreachable"), None)
     done = [line for line in listing(root) if (line.old, line.new) == (old.name, new.name)]
-    last = next((line for line in done if line.state in {"done", "attention"}), None)
+    last = next((line for line in done if line.state in COMPLETED), None)
     if missing is None or last is None:
         return findings
     text = (

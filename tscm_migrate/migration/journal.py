@@ -212,7 +212,9 @@ class Journal:
             JournalNewer: of a later version. StateUnreadable, StateUnwritable: the file cannot be read or written.
         """
         path = _file_of(run, root)
-        entries, before, good = _read(path)
+        entries, before, good, damage = _read(path)
+        if damage is not None:
+            raise damage
         try:
             with path.open("rb+") as file:
                 file.truncate(good)
@@ -284,16 +286,8 @@ class _Nowhere(Journal):
         self.record.apply(JournalEntry(0, "", event, data))
 
 
-def _read(path: Path) -> tuple[list[JournalEntry], str, int]:
-    """Return the entries, the last checksum, and how many bytes of the file are complete lines."""
-    entries, before, good, damage = _look(path)
-    if damage is not None:
-        raise damage
-    return entries, before, good
-
-
-def _look(path: Path) -> tuple[list[JournalEntry], str, int, JournalDamaged | None]:
-    """As `_read`, up to the first damaged line, which is returned as an error."""
+def _read(path: Path) -> tuple[list[JournalEntry], str, int, JournalDamaged | None]:
+    """Return the entries up to the first damaged line, the last checksum, how many bytes they are, and the damage."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -353,7 +347,7 @@ def read_up_to_damage(
     run: str, root: Path | None = None
 ) -> tuple[RunRecord, list[JournalEntry], JournalDamaged | None]:
     """Read the journal up to the first damaged line; return that error, and raise all others."""
-    entries, _, _, damage = _look(_file_of(run, root))
+    entries, _, _, damage = _read(_file_of(run, root))
     record = RunRecord(run=run)
     for entry in entries:
         record.apply(entry)

@@ -20,7 +20,7 @@ from tscm_migrate.appliance import cron_hold, lockfile
 from tscm_migrate.appliance.appliance import Appliance, quote
 from tscm_migrate.appliance.lockfile import ApplianceLock
 from tscm_migrate.errors import AddressUnclear, Exit, Locked, MigrateError, StateUnwritable, UsageError
-from tscm_migrate.events import Emit, Message
+from tscm_migrate.events import COMPLETED, Emit, Message
 from tscm_migrate.migration import journal
 from tscm_migrate.migration.context import Dialler, Migration
 from tscm_migrate.migration.run_list import is_running, run_file
@@ -138,7 +138,7 @@ def unfinished(run: str, root: Path | None = None) -> bool:
         record, _ = journal.read(run, root)
     except MigrateError as error:
         return not isinstance(error, UsageError)  # it exists, and its state is unknown
-    return bool(record.started) and record.outcome not in {"done", "attention"}
+    return bool(record.started) and record.outcome not in COMPLETED
 
 
 def refuse_over_unfinished(*hosts: str, root: Path | None = None) -> None:

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from tscm_migrate import __version__
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.errors import Cancelled, Exit, JournalNewer, MigrateError, UsageError
-from tscm_migrate.events import Message, RunStarted
+from tscm_migrate.events import COMPLETED, Message, RunStarted
 from tscm_migrate.migration import journal, leftovers, locks, participants, plan, rediscover
 from tscm_migrate.migration.context import Dialler, Migration, Session
 from tscm_migrate.migration.engine import Engine, applied
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tscm_migrate.migration.participants import Participants
     from tscm_migrate.model import Secret
     from tscm_migrate.secrets import Secrets
-
-_OVER = {"done", "attention"}
 
 
 def select_run(asked: str | None, *, verb: str) -> str:
@@ -51,7 +49,7 @@ def select_run(asked: str | None, *, verb: str) -> str:
     for name in names:
         newest, _ = journal.read(name)
         if newest.began:
-            if newest.outcome not in {*_OVER, "rolled-back"}:
+            if newest.outcome not in {*COMPLETED, "rolled-back"}:
                 return name
             break
     raise UsageError(f"there is no unfinished run to {verb}", "list all: tscm-migrate run list; then name one")
@@ -166,7 +164,7 @@ def _refuse_over(name: str) -> None:
     if record.notes.get("only_rehearsal"):
         fix = f"undo what it has changed: tscm-migrate rollback {name}; then run prompts learn again"
         raise UsageError(f"run {name} only learned prompts; it cannot be resumed", fix)
-    if record.outcome in _OVER and plan.steps()[-1].id in record.done:
+    if record.outcome in COMPLETED and plan.steps()[-1].id in record.done:
         raise UsageError(f"run {name} is over ({record.outcome})", f"see its result: tscm-migrate run show {name}")
 
 

@@ -9,7 +9,7 @@ from tscm_migrate import __version__
 from tscm_migrate.appliance import facts
 from tscm_migrate.appliance.appliance import quote
 from tscm_migrate.errors import Cancelled, Exit, Interrupted, MigrateError, RollbackIncomplete, UsageError
-from tscm_migrate.events import Message, RunFinished
+from tscm_migrate.events import COMPLETED, Message, RunFinished
 from tscm_migrate.migration import final_state, finish, journal, leftovers, plan, rediscover, resume, saved_settings
 from tscm_migrate.migration.engine import Engine, applied
 from tscm_migrate.util.text import number
@@ -173,7 +173,7 @@ def forget(name: str, session: Session, *, yes: bool) -> Exit:
         UsageError: the run is not over. Cancelled: not confirmed. NotReachableAgain: the new appliance does not answer.
     """
     began, (record, _) = time.monotonic(), journal.read(name)
-    if record.outcome not in {"done", "attention"}:
+    if record.outcome not in COMPLETED:
         raise UsageError(f"run {name} is not over", f"resume it or roll it back first: tscm-migrate run show {name}")
     if not final_state.has_rollback_data(record):
         session.emit(Message(f"there is no rollback data for run {name}"))

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from tscm_migrate.events import state_text
+from tscm_migrate.events import COMPLETED, state_text
 from tscm_migrate.ui import page
 from tscm_migrate.ui.console import as_json, say
 from tscm_migrate.ui.tables import table
@@ -205,7 +205,7 @@ def write_page(plan: CampaignPlan, state: State, path: Path) -> Path:
 def page_text(plan: CampaignPlan, state: State) -> str:
     """Return one HTML file: every pair in a table to sort and filter."""
     found = [{**redact.tree(row), "href": _report(row["run"])} for row in rows(plan, state)]
-    good = sum(row["state"] in {"done", "attention"} for row in found)
+    good = sum(row["state"] in COMPLETED for row in found)
     waiting = sum(row["state"] in {"waiting", "started", "rehearsed"} for row in found)
     return page.render(
         "campaign.html.j2", plan=plan.name, state=state, rows=found, heads=_HEAD, good=good, waiting=waiting,
