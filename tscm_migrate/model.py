@@ -100,6 +100,11 @@ class Host:
     passphrase_source: str = ""
     given: frozenset[str] = frozenset()  # keys set by the user; for others ~/.ssh/config applies
 
+    def ssh(self, command: str = "", *, terminal: bool = False) -> str:
+        """Return the command line with which an operator logs in, or runs a command there."""
+        options = [*(["-t"] if terminal else []), *([f"-p {self.port}"] if self.port != 22 else [])]
+        return " ".join(["ssh", *options, f"{self.user}@{self.address}", *([command] if command else [])])
+
 
 @dataclass(frozen=True)
 class Hooks:

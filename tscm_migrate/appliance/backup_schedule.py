@@ -26,7 +26,7 @@ from tscm_migrate.util.text import number
 
 if TYPE_CHECKING:
     from tscm_migrate.appliance.facts import Facts
-    from tscm_migrate.model import Host, Paths
+    from tscm_migrate.model import Paths
 
 WHEN = "55 0 1,15 * *"
 MARKERS = ".tscm-offsite"  # in the backup folder: one file for each archive with a verified off-site copy
@@ -200,7 +200,7 @@ def plan(appliance: Appliance, known: Facts, wanted: Schedule, *, dry: bool) -> 
     """
     check(wanted)
     host = appliance.host
-    needed = [] if known.archives or wanted.passphrase_file else [NoBackupYet(host.name, _login(host))]
+    needed = [] if known.archives or wanted.passphrase_file else [NoBackupYet(host.name, host.ssh(terminal=True))]
     if needed and not dry:
         raise needed[0]
     new = text(wanted, host.paths, user=host.user)
@@ -237,11 +237,6 @@ def apply(appliance: Appliance, planned: SchedulePlan) -> str:
     prepare(appliance, planned.wanted)
     cron_hold.install(appliance, entry, planned.text)
     return f"{entry} on {appliance.name} written"
-
-
-def _login(host: Host) -> str:
-    port = f"-p {host.port} " if host.port != 22 else ""
-    return f"ssh -t {port}{host.user}@{host.address}"
 
 
 def _replaced(before: str, new: str) -> list[str]:

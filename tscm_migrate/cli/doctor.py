@@ -192,12 +192,6 @@ def host(one: Host, secrets: Secrets) -> Iterator[Diagnosis]:
         appliance.close()
 
 
-def _on(one: Host, command: str, *, terminal: bool = False) -> str:
-    """Return the command line that runs a command on an appliance."""
-    port = f"-p {one.port} " if one.port != 22 else ""
-    return f"ssh {'-t ' if terminal else ''}{port}{one.user}@{one.address} {command}"
-
-
 def _ssh(one: Host) -> Iterator[Diagnosis]:
     """Show what a connection uses of the inventory and of ~/.ssh/config, and what of the latter does not apply."""
     from tscm_migrate.ssh import ssh_config
@@ -216,7 +210,7 @@ def _lent_keys(one: Host, appliance: Appliance) -> Iterator[Diagnosis]:
         return
     parts = [f"{file} accepts a key for one transfer (expires {when or 'never'})" for file, when in left.keys]
     parts += [f"{folder} has files of such a key" for folder in left.folders]
-    yield Diagnosis(one.name, "lent-key", "warning", "; ".join(parts), _on(one, authorise.by_hand(left)))
+    yield Diagnosis(one.name, "lent-key", "warning", "; ".join(parts), one.ssh(authorise.by_hand(left)))
 
 
 def _facts(one: Host, facts: Facts) -> Iterator[Diagnosis]:
@@ -226,20 +220,20 @@ def _facts(one: Host, facts: Facts) -> Iterator[Diagnosis]:
     if version_key(facts.core):
         yield Diagnosis(one.name, "tsadmin", "ok", f"TSCM-Core {facts.core}, {facts.os_pretty}")
     else:
-        fix = _on(one, "tsadmin version --all")
+        fix = one.ssh("tsadmin version --all")
         yield Diagnosis(one.name, "tsadmin", "error", "the version of TSCM-Core could not be read", fix)
     yield _disk(one, facts)
     if facts.clock:
         skew = f"{facts.clock_skew:+.0f} s compared with this workstation"
         off = abs(facts.clock_skew) > _CLOCK
-        fix = _on(one, "sudo timedatectl set-ntp true", terminal=True)
+        fix = one.ssh("sudo timedatectl set-ntp true", terminal=True)
         yield Diagnosis(one.name, "clock", "warning" if off else "ok", skew, fix)
     yield from _archives(one, facts)
     if not facts.cron_entry:
         text = f"{one.paths.cron_entry} does not exist: its updates are paused, or started by something else"
         yield Diagnosis(one.name, "updates", "warning", text, "tscm-migrate run list")
     if "rsync" not in facts.tools:
-        fix = _on(one, "sudo apt-get install rsync", terminal=True)
+        fix = one.ssh("sudo apt-get install rsync", terminal=True)
         yield Diagnosis(one.name, "rsync", "info", "not installed; archives are copied by tar or sftp", fix)
 
 
@@ -247,12 +241,12 @@ def _archives(one: Host, facts: Facts) -> Iterator[Diagnosis]:
     """Check whether the archives can be listed, and whether their names are in UTC as documented."""
     if facts.unseen:
         text = f"the archives in {one.paths.backup_dir} could not be listed: {facts.unseen}"
-        yield Diagnosis(one.name, "archives", "error", text, _on(one, f"ls -la {one.paths.backup_dir}"))
+        yield Diagnosis(one.name, "archives", "error", text, one.ssh(f"ls -la {one.paths.backup_dir}"))
     elif facts.name_offset:
         hours, minutes = divmod(abs(int(facts.name_offset)) // 60, 60)
         zone = f"UTC{'+' if facts.name_offset > 0 else '-'}{hours:02d}:{minutes:02d}"
         text = f"archives are named by local time ({zone}) instead of UTC; other tools may misread their age"
-        fix = _on(one, "sudo timedatectl set-timezone UTC", terminal=True)
+        fix = one.ssh("sudo timedatectl set-timezone UTC", terminal=True)
         yield Diagnosis(one.name, "archives", "warning", text, fix)
 
 
@@ -267,7 +261,7 @@ def _disk(one: Host, facts: Facts) -> Diagnosis:
         return Diagnosis(one.name, "disk", "info", f"the free space at {one.paths.backup_dir} is not known")
     text = f"{free / 1e9:.1f} GB free at {one.paths.backup_dir}"
     if free < need:
-        fix = _on(one, f"ls -lhS {one.paths.backup_dir}")
+        fix = one.ssh(f"ls -lhS {one.paths.backup_dir}")
         return Diagnosis(one.name, "disk", "error", f"{text}, a backup may need {need / 1e9:.1f} GB", fix)
     return Diagnosis(one.name, "disk", "ok", text)
 

@@ -11,12 +11,13 @@ from tscm_migrate.appliance.facts import SESSIONS, Facts
 from tscm_migrate.appliance.parsers import version_key
 from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import UsageError
+from tscm_migrate.events import Checked
 from tscm_migrate.inventory.inventory import is_ip
 from tscm_migrate.transfer import routing
 from tscm_migrate.util.text import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator
 
     from tscm_migrate.model import Host
     from tscm_migrate.options import MigrateOptions
@@ -36,6 +37,12 @@ class Finding:
     text: str
     remedy: str = ""
     firm: bool = False
+
+
+def checked(finding: Finding, allow: Collection[str]) -> Checked:
+    """Return the event of a finding; `allow`: the names that were given to --allow."""
+    allowed = finding.name in allow and not finding.firm and finding.severity != "ok"
+    return Checked(finding.name, finding.severity, finding.text, finding.remedy, allowed, finding.firm)
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,7 @@ def listings(s: PreflightInput) -> Iterator[Finding]:
     for facts, host in s.reachable:
         if facts.unseen:
             text = f"the archives of {facts.name} in {host.paths.backup_dir} could not be listed: {facts.unseen}"
-            look = f"ssh {host.user}@{host.address} ls -la {host.paths.backup_dir}"
+            look = host.ssh(f"ls -la {host.paths.backup_dir}")
             remedy = f"give {host.user} the permission to list them; check with: {look}"
             yield Finding("archives-unseen", "error", text, remedy)
 
@@ -357,13 +364,6 @@ CHECKS = (
     same_host, sessions, core_version, core_order, modules, dns_outage, login_group, operating_system, listings, disk,
     interface, clocks, devices_on_new, devices_asked, address, isolation, tools, transfer_method, updates,
 )  # fmt: skip
-
-
-def preflight(situation: PreflightInput, chosen: Sequence[Check] = CHECKS) -> list[Finding]:
-    """Run these checks in their order; if both appliances are one machine, only that is reported."""
-    if same_host in chosen and (same := list(same_host(situation))):
-        return same
-    return [finding for check in chosen for finding in check(situation)]
 
 
 def idle(findings: list[Finding], allow: tuple[str, ...]) -> list[str]:

@@ -13,7 +13,6 @@ from tscm_migrate.util.text import duration_text
 if TYPE_CHECKING:
     from tscm_migrate.migration.context import Migration
     from tscm_migrate.migration.journal import RunRecord
-    from tscm_migrate.model import Host
 
 
 def remaining_state(record: RunRecord, m: Migration | None = None) -> list[str]:
@@ -128,15 +127,10 @@ def left_in_plain_text(m: Migration) -> list[str]:
                 paths = leftovers.plain_archives(one, facts)
         lines += [
             f"{one.name}: {path} is NOT ENCRYPTED, and was made during this run; remove it: "
-            f"{_login(one.host)} {quote(f'sudo rm -f {quote(path)}')}"
+            + one.host.ssh(quote(f"sudo rm -f {quote(path)}"), terminal=True)
             for path in paths
         ]
     return lines
-
-
-def _login(host: Host) -> str:
-    port = f"-p {host.port} " if host.port != 22 else ""
-    return f"ssh -t {port}{host.user}@{host.address}"
 
 
 def figures(m: Migration) -> dict[str, Any]:

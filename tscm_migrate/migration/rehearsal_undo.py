@@ -119,12 +119,8 @@ def reach(m: Migration, undo: Mapping[str, Any]) -> None:
     if m.new.connected:
         return
     place = undo_cutover.original_place(m)
-    who, shell = undo_cutover.identify_at(m, place, dict(undo))
-    if who != "new" or shell is None:
-        if shell is not None:
-            shell.close()
+    if not undo_cutover.answers_at(m, m.new, place, dict(undo)):
         raise NotReachableAgain(m.new.name, f"it does not answer at {place.address}")
-    m.new.moved(place, shell)
 
 
 def end_dialogue(m: Migration) -> None:

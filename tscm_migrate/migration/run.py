@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__
 from tscm_migrate.errors import Cancelled, Exit, MigrateError, Refused, UsageError
-from tscm_migrate.events import Checked, Emit, Estimated, Message, RunFinished, RunStarted, StepFinished, StepStarted
+from tscm_migrate.events import Emit, Estimated, Message, RunFinished, RunStarted, StepFinished, StepStarted
 from tscm_migrate.migration import (
     checks,
     disaster_checks,
@@ -227,8 +227,7 @@ def preflight(both: Participants, found: list[HostSurvey], options: MigrateOptio
     emit(StepStarted("preflight", "Preflight checks"))
     findings = _findings(both, found, options)
     for finding in findings:
-        allowed = _allowed(finding, options)
-        emit(Checked(finding.name, finding.severity, finding.text, finding.remedy, allowed, finding.firm))
+        emit(checks.checked(finding, options.allow))
     problems = [finding for finding in findings if finding.severity != "ok"]
     for name in checks.idle(problems, options.allow):
         emit(Message(f"--allow {name}: no check of this name has found anything"))
@@ -251,11 +250,6 @@ def _findings(both: Participants, found: list[HostSurvey], options: MigrateOptio
         old.facts, new.facts, both.old.host, both.new.host, options, old.answers, old.pinned, old.inside
     )
     return passed_checks.run(situation, disaster_checks.CHECKS if both.restore_source else checks.CHECKS)
-
-
-def _allowed(finding: checks.Finding, options: MigrateOptions) -> bool:
-    """Return whether --allow names a problem that may be allowed."""
-    return finding.name in options.allow and not finding.firm and finding.severity != "ok"
 
 
 def _write_first_entry(
@@ -284,7 +278,7 @@ def _write_first_entry(
             "old_files": found[0].files,
             "new_files": found[1].files,
             "interface": m.interface,
-            "checks": [{**asdict(f), "allowed": _allowed(f, m.options)} for f in findings],
+            "checks": [asdict(checks.checked(f, m.options.allow)) for f in findings],
             "operator": {"user": locks.user_name(), "workstation": f"{socket.gethostname()} ({platform.system()})"},
             "secret_sources": secret_sources,
             "inventory": str(site.absolute()) if site else "",

@@ -71,6 +71,18 @@ def identify_at(m: Migration, place: Host, undo: dict[str, Any]) -> tuple[Who, S
     return who, None
 
 
+def answers_at(m: Migration, appliance: Appliance, place: Host, undo: dict[str, Any]) -> bool:
+    """Connect to an address; keep the connection as that of the old or new appliance if that one answers there."""
+    who, shell = identify_at(m, place, undo)
+    if shell is None:
+        return False
+    if who == ("old" if appliance is m.old else "new"):
+        appliance.moved(place, shell)
+        return True
+    shell.close()
+    return False
+
+
 def identify(m: Migration, shell: Shell, undo: dict[str, Any]) -> Who:
     """Identify the host of a connection: "old", "new", "other" or "unknown"."""
     here = set(network.hardware_addresses(shell))
@@ -93,12 +105,8 @@ def identify(m: Migration, shell: Shell, undo: dict[str, Any]) -> Who:
 def find_new(m: Migration, undo: dict[str, Any]) -> bool:
     """Connect to the new appliance at one of its two addresses; True if it is at the old address."""
     for place in (replace(m.new.host, address=m.old.host.address, port=m.old.host.port), original_place(m)):
-        who, shell = identify_at(m, place, undo)
-        if who == "new" and shell is not None:
-            m.new.moved(place, shell)
+        if answers_at(m, m.new, place, undo):
             return place.address == m.old.host.address
-        if shell is not None:
-            shell.close()
     raise NotReachableAgain(m.new.name, f"it answers neither at {m.old.host.address} nor at {m.new_facts_address}")
 
 
@@ -167,9 +175,7 @@ def prove_address_free(m: Migration, undo: dict[str, Any]) -> None:
     if who == "no answer" and network.refuses_here(m.old.host):
         raise AddressConflict(m.old.name, "a host is there that refuses connections", address)
     try:
-        who, shell = identify_at(m, original_place(m), undo)
-        if who == "new" and shell is not None:
-            m.new.moved(original_place(m), shell)
+        if answers_at(m, m.new, original_place(m), undo):
             network.prove_gone(m.new, m.old.host, interface=m.interface, timeout=_GONE_WITHIN)
     except MigrateError as error:
         raise AddressConflict(m.old.name, str(error), address) from error

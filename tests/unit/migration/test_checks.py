@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.parsers import Interface
 from tscm_migrate.migration import checks, disaster_checks, passed_checks
-from tscm_migrate.migration.checks import PreflightInput, idle, preflight, refusals
+from tscm_migrate.migration.checks import Check, Finding, PreflightInput, idle, refusals
 from tscm_migrate.model import Archive, Host
 from tscm_migrate.options import MigrateOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BACKUP = "/opt/threatstop/backup"
 
@@ -35,6 +38,11 @@ def situation(old: dict[str, Any] | None = None, new: dict[str, Any] | None = No
         Host("new", "10.1.1.50"),
         MigrateOptions(from_="old", to="new", **options),
     )
+
+
+def preflight(s: PreflightInput, chosen: Sequence[Check] = checks.CHECKS) -> list[Finding]:
+    """What the checks found, without those that passed."""
+    return [finding for finding in passed_checks.run(s, chosen) if finding.severity != "ok"]
 
 
 def refused(s: PreflightInput, allow: tuple[str, ...] = ()) -> list[str]:

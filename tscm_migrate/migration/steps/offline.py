@@ -119,12 +119,8 @@ class TakeOffline(Step):
         """Return it if no host is at its address, and identify it by more than its host keys."""
         if m.get_note("offline_began") is None:
             return
-        who, shell = undo_cutover.identify_at(m, m.old.host, undo)
-        if who == "old" and shell is not None:
-            m.old.moved(m.old.host, shell)
+        if undo_cutover.answers_at(m, m.old, m.old.host, undo):
             return  # it never left, or has returned already
-        if shell is not None:
-            shell.close()
         address = m.old.host.address
         yield Action(
             m.new.name, f"confirm that no host is at {address}", lambda: undo_cutover.prove_address_free(m, undo)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.appliance import device_discovery, network
 from tscm_migrate.errors import ApplianceError, RehearsalRefused, RestoreFailed
-from tscm_migrate.events import Checked, Estimated, Message
+from tscm_migrate.events import Estimated, Message
 from tscm_migrate.migration import checks, estimate, rehearsal_undo, saved_settings
 from tscm_migrate.migration.checks import Finding
 from tscm_migrate.migration.context import Action, Actions, Migration
@@ -213,9 +213,10 @@ def _compare(m: Migration, seen: dict[str, Any]) -> None:
     was = m.get_note("old_files", {}) if m.restore_source is not None else devices.file_hashes(m.old)
     known = (*(m.old_facts.devices or ()), *m.old.host.devices) or tuple(m.get_note("archive_devices", ()))
     found = compare(was, devices.file_hashes(m.new), known, before=m.get_note("new_files", {}))
-    for one in found:
-        m.emit(Checked(one.name, one.severity, one.text, one.remedy, one.name in m.options.allow))
-    seen["checks"] = [{**asdict(one), "allowed": one.name in m.options.allow} for one in found]
+    events = [checks.checked(one, m.options.allow) for one in found]
+    for event in events:
+        m.emit(event)
+    seen["checks"] = [asdict(event) for event in events]
     if refused := checks.refusals(found, m.options.allow):
         raise RehearsalRefused(tuple(one.name for one in refused), details="; ".join(one.text for one in refused))
 

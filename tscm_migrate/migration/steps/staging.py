@@ -10,7 +10,7 @@ from tscm_migrate.appliance import archives, cron_hold, facts, network, packages
 from tscm_migrate.archive import select
 from tscm_migrate.archive.devices import recognise
 from tscm_migrate.errors import AddressConflict, ApplianceError, BackupFailed, Refused, TransferError
-from tscm_migrate.events import Checked, Message
+from tscm_migrate.events import Message
 from tscm_migrate.migration import checks, leftovers
 from tscm_migrate.migration.context import Action, Actions, Migration
 from tscm_migrate.migration.engine import Step, refusing_unknown
@@ -66,11 +66,8 @@ class UpdatePackages(Step):
         m.set_note("packages", {"old": m.old_facts.core, "new": m.new_facts.core})
         found = checks.versions(m.old_facts, m.new_facts)
         for finding in found:
-            m.emit(
-                Checked(finding.name, finding.severity, finding.text, finding.remedy, finding.name in m.options.allow)
-            )
-        refused = checks.refusals(found, m.options.allow)
-        if refused:
+            m.emit(checks.checked(finding, m.options.allow))
+        if refused := checks.refusals(found, m.options.allow):
             raise Refused(tuple(finding.name for finding in refused))
 
 
