@@ -61,6 +61,11 @@ class Engine:
         """Whether a step of the cutover has begun; from then on nothing is undone automatically."""
         return any(step.cutover for step in self.steps if step.id in self.m.journal.record.started)
 
+    @property
+    def complete(self) -> bool:
+        """Whether every step is done."""
+        return all(step.id in self.m.journal.record.done for step in self.steps)
+
     def run(self) -> None:
         """Run the steps that are not done yet. Errors propagate; the journal names the failed step."""
         for step in self.steps:

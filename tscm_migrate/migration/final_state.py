@@ -50,10 +50,7 @@ def downtime(m: Migration) -> float | None:
 def left_to_do(record: RunRecord) -> list[str]:
     """Return what is left for the operator to do, as lines."""
     notes, old, new = record.notes, record.old, record.new
-    address, devices = notes.get("new_at") or notes.get("new_address", ""), sorted(notes.get("devices", {}).items())
-    left = [f"device {name}: {one.get('detail') or 'its update failed'}" for name, one in devices if not one.get("ok")]
-    if notes.get("devices_unknown"):
-        left.append("the devices are unknown: update each of them (tsadmin update NAME)")
+    address, left = notes.get("new_at") or notes.get("new_address", ""), _devices_to_update(notes)
     printed = (notes.get("restored") or {}).get("failures", ())
     left += [f"check {new}: its restore printed {line!r}" for line in printed]
     left += [f"{row['name']}: was {row['was']}, is {row['has']}" for row in notes.get("parity", []) if not row["same"]]
@@ -63,9 +60,16 @@ def left_to_do(record: RunRecord) -> list[str]:
         where = f"once it is at {address} in the inventory: tscm-migrate host pin {new}"
         left.append(f"pin the keys of {new}: {notes['unpinned']}; {where}")
     if record.options.get("bypass_netconf"):
-        names = ", ".join(name for name, _ in devices) or "every device"
+        names = ", ".join(sorted(notes.get("devices", {}))) or "every device"
         left.append(f"point the logging of {names} to {address} (syslog, UDP 514)")
     return left
+
+
+def _devices_to_update(notes: dict[str, Any]) -> list[str]:
+    devices = sorted(notes.get("devices", {}).items())
+    failed = [f"device {name}: {one.get('detail') or 'its update failed'}" for name, one in devices if not one["ok"]]
+    unknown = ["the devices are unknown: update each of them (tsadmin update NAME)"]
+    return failed + (unknown if notes.get("devices_unknown") else [])
 
 
 def has_rollback_data(record: RunRecord) -> bool:

@@ -147,33 +147,32 @@ def end_run(
     The locks are removed unless the run has to be resumed or rolled back; then they prevent another run.
     """
     m, record = engine.m, engine.m.journal.record
-    lines = () if all(step.id in record.done for step in engine.steps) else (*final_state.remaining_state(record, m),)
+    lines = [] if engine.complete else final_state.remaining_state(record, m)
     waited = round(context.waited(m.operator), 3)
     own = round(time.monotonic() - began - waited, 3)
     completed = how in COMPLETED
-    then = final_state.next_steps(m) if completed else ()
-    over = completed or not engine.to_roll_back()
-    if over and not completed:
-        lines = (*lines, *final_state.unreachable(m))
+    then, figures = (final_state.next_steps(m), final_state.figures(m)) if completed else ((), {})
+    undone = not completed and not engine.to_roll_back()
+    if undone:
+        lines += final_state.unreachable(m)
     plain: list[str] = []
     try:
         plain = final_state.left_in_plain_text(m)
-        _clean_up(engine, over=over, completed=completed)
+        _clean_up(engine, over=completed or undone, completed=completed)
         m.journal.write(
             "run-ended", outcome=how, standing=[*lines, *plain], left=list(left), next=list(then), seconds=own,
             asked=waited,
         )  # fmt: skip
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end is reported in any case
         m.emit(Message(f"while ending the run: {error}", "warning"))
-    if over and not completed and not lines and not left:
-        lines = ("all changes were undone", *kept) if record.reverted else (UNCHANGED,)
-    lines = (*lines, *plain)
+    if undone and not lines and not left:
+        lines = ["all changes were undone", *kept] if record.reverted else [UNCHANGED]
+    shown = (*lines, *plain)
     total = record.total_seconds or own
-    figures = final_state.figures(m) if completed else {}
     m.emit(
-        RunFinished(m.run, how, total, final_state.downtime(m), lines, tuple(left), next=then, asked=waited, **figures)
+        RunFinished(m.run, how, total, final_state.downtime(m), shown, tuple(left), next=then, asked=waited, **figures)
     )
-    return lines
+    return shown
 
 
 def _clean_up(engine: Engine, *, over: bool, completed: bool) -> None:
