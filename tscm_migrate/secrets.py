@@ -78,9 +78,7 @@ class Secrets:
     def passphrase(self, host: Host, *, new: bool = False) -> Secret | None:
         """Return the passphrase of this host's archives; None if it is not available.
 
-        Args:
-            host: the host.
-            new: it will encrypt something, so a typed passphrase is asked for twice.
+        If `new`, it will encrypt something, so a typed passphrase is asked for twice.
 
         Raises:
             UsageError: a configured source (file, variable, command) fails, or two typed passphrases differ.

@@ -69,12 +69,7 @@ class Job:
 
 
 def work(job: Job, *, watch: Callable[[str, Mapping[str, Any]], None] | None = None) -> PairResult:
-    """Run a job to its end; return its result, also where it failed.
-
-    Args:
-        job: what to run.
-        watch: called with the pair's name and each event.
-    """
+    """Run a job to its end; return its result, also where it failed. `watch` gets the pair's name and each event."""
     seen: dict[str, Any] = {}
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(

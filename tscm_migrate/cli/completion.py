@@ -61,9 +61,7 @@ def script(shell: str) -> str:
 def candidates(words: list[str], root: Collection) -> Iterator[str]:
     """Yield what may follow, one a line: the word, and after a tab what it is; FILES asks for names of files.
 
-    Args:
-        words: what was typed after the tool's name, without the word at the cursor.
-        root: the command tree.
+    `words` is what was typed after the tool's name, without the word at the cursor.
     """
     given = [word for word in words if word != "="]  # bash makes words of --option=value
     if given[-1:] and given[-1] in arguments.VALUED:

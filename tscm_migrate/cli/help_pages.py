@@ -71,12 +71,7 @@ def group(root: Collection, name: str) -> str:
 
 
 def command(task: Any, name: str) -> str:
-    """Return the page of one command: usage, description, arguments, options, examples.
-
-    Args:
-        task: the task.
-        name: the command as it is typed.
-    """
+    """Return the page of one command, which is typed as `name`: usage, description, arguments, options, examples."""
     arguments = task.get_arguments()
     given = places(arguments, task)
     options = [one for one in arguments if one not in given]

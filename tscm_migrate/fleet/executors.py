@@ -58,13 +58,7 @@ def processes(count: int) -> Iterator[Executor]:
 
 
 class ClusterExecutor(Executor):
-    """The workers of a dask cluster.
-
-    Args:
-        client: of dask.
-        scheduler: its address.
-        patience: seconds for which work waits while no worker is connected.
-    """
+    """The workers of a dask cluster; while none is connected, work waits for `patience` seconds."""
 
     def __init__(self, client: Any, scheduler: str, patience: float) -> None:
         self._client, self._scheduler, self._patience = client, scheduler, patience
@@ -102,11 +96,7 @@ class ClusterExecutor(Executor):
 
 @contextmanager
 def cluster(where: Cluster, *, patience: float = _PATIENCE) -> Iterator[ClusterExecutor]:
-    """Yield the workers of a dask cluster.
-
-    Args:
-        where: the scheduler and the certificates.
-        patience: seconds for which work waits while no worker is connected.
+    """Yield the workers of a dask cluster; while none is connected, work waits for `patience` seconds.
 
     Raises:
         UsageError: not `tls://`, a file is missing, dask is not installed, or no scheduler answers.
@@ -140,13 +130,8 @@ def cluster(where: Cluster, *, patience: float = _PATIENCE) -> Iterator[ClusterE
 def create_certificates(folder: Path, hosts: Sequence[str], *, days: int = _CERTIFICATE_DAYS) -> None:
     """Write ca.pem, cluster.pem and cluster.key (0600) into a folder; the authority's key is not kept.
 
-    Scheduler, workers and clients share one certificate. Dask runs whatever a connected client sends, so everyone with
-    its key can run code on every worker.
-
-    Args:
-        folder: created where it is missing, readable by its owner only.
-        hosts: names and addresses at which scheduler and workers are reached.
-        days: until the certificates expire.
+    Scheduler, workers and clients share one certificate, for the `hosts` at which they are reached. Dask runs whatever
+    a connected client sends, so everyone with its key can run code on every worker.
 
     Raises:
         UsageError: one of the files exists already, or no host was given.

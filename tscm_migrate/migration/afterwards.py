@@ -95,12 +95,6 @@ def failed_devices(record: RunRecord) -> tuple[str, ...]:
 def update_devices(record: RunRecord, names: Sequence[str], session: Session, *, yes: bool) -> Exit:
     """Update devices on the new appliance of a finished migration, and complete its journal and report.
 
-    Args:
-        record: of the migration, see `finished`.
-        names: of the devices.
-        session: see `run.migrate`.
-        yes: do not ask.
-
     Raises:
         ManualStepsLeft: something is left to do. Locked: another run works on the appliance.
         NotReachableAgain: it does not answer. Interrupted: `resume` completes the run.
@@ -122,10 +116,6 @@ def update_devices(record: RunRecord, names: Sequence[str], session: Session, *,
 
 def compare(record: RunRecord, session: Session) -> Exit:
     """Compare the new appliance of a finished migration, as it is now, with the old appliance before it.
-
-    Args:
-        record: of the migration, see `finished`.
-        session: see `run.migrate`.
 
     Returns:
         DONE where all comparisons are equal, else ATTENTION.

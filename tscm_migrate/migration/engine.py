@@ -241,12 +241,7 @@ def applied(record: RunRecord, step: str) -> bool:
 
 
 def skip_reason(m: Migration, step: str) -> str:
-    """Return why `step` yielded no action.
-
-    Args:
-        m: the run.
-        step: the step's id.
-    """
+    """Return why a step yielded no action."""
     found = _SKIP_REASONS.get(step)
     return (found(m) if found else "") or _DONE_ALREADY
 

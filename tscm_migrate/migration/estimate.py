@@ -319,13 +319,7 @@ def to_prepare(
 ) -> list[str]:
     """Return one line for each thing to prepare. Pure.
 
-    Args:
-        old: facts of the old appliance.
-        old_host: the old appliance in the inventory.
-        new_host: the new appliance in the inventory.
-        options: of the migration.
-        dns_outage: whether clients resolve names through the old appliance.
-        moves: whether its address moves to the new appliance.
+    `dns_outage`: clients resolve names through the old appliance; `moves`: its address moves to the new appliance.
     """
     names = tuple(old.devices or old_host.devices)
     found = []

@@ -61,14 +61,7 @@ class CheckedBundle:
 def pack(
     run: str, to: Path | None, render: Callable[[dict[str, Any]], str], *, sign: bool = True, root: Path | None = None
 ) -> tuple[Path, str]:
-    """Write the bundle of a run.
-
-    Args:
-        run: the run's id.
-        to: file or folder; None: the current folder.
-        render: makes the report's page of its data.
-        sign: sign with the operator's default gpg key, if there is one.
-        root: the state folder; None: the user's.
+    """Write the bundle of a run to a file or a folder (None: the current one), signed if the operator has a gpg key.
 
     Returns:
         The bundle's path, and the reason why it is not signed ("" if it is).
@@ -103,10 +96,7 @@ def _archive(folder: str, files: Mapping[str, bytes]) -> bytes:
 def check(path: Path, render: Callable[[dict[str, Any]], str], signed_by: str = "") -> CheckedBundle:
     """Check a bundle: its names, hashes, journal, report and signature.
 
-    Args:
-        path: its file.
-        render: makes the report's page of its data.
-        signed_by: fingerprint of the key that has to have signed it; "": any key of the keyring, or none.
+    `signed_by` is the fingerprint of the key that has to have signed it; "": any key of the keyring, or none.
 
     Raises:
         UsageError: the file cannot be read.

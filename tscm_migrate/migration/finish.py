@@ -33,15 +33,9 @@ if TYPE_CHECKING:
 
 
 def run_to_end(engine: Engine, began: float, first: Callable[[], object] = lambda: None) -> Exit:
-    """Run the steps, and report the final state whatever happens; also used by resume.
+    """Run the steps, and report the final state whatever happens; also used by resume. Raises as `migrate`.
 
-    Args:
-        engine: of the run.
-        began: monotonic seconds.
-        first: called before the first step; if it fails, no step is begun or undone.
-
-    Raises:
-        As `migrate`.
+    `began` is in monotonic seconds. `first` is called before the first step; if it fails, no step is begun or undone.
     """
     m = engine.m
     ready = False
@@ -197,13 +191,7 @@ class Preparation:
 
 @contextlib.contextmanager
 def preparation(run: str, began: float, emit: Emit) -> Iterator[Preparation]:
-    """Emit RunFinished also if the run ends before its journal exists; its start was emitted already.
-
-    Args:
-        run: its id.
-        began: monotonic seconds.
-        emit: receives the event, unless the preparation is over by then.
-    """
+    """Emit RunFinished also if the run ends before its journal exists; `began` is in monotonic seconds."""
     part = Preparation()
     try:
         yield part

@@ -72,13 +72,9 @@ def restore_pins(file: Path, undo: dict[str, Any]) -> None:
 
 
 def dial_while_sshd_restarts(m: Migration, host: Host, keys: Sequence[str], *, rereads: bool = False) -> Shell:
-    """Connect to an appliance whose sshd may be restarting; try again until the timeout.
+    """Connect to an appliance whose sshd may be restarting, and which must show one of the keys; try until the timeout.
 
-    Args:
-        m: the run.
-        host: with the address to connect to.
-        keys: fingerprints, of which it must show one.
-        rereads: it may still show its previous key for some seconds.
+    If it `rereads` its keys, it may still show its previous key for some seconds.
 
     Raises:
         SshError: as `m.dial`, after the timeout.

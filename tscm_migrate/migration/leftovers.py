@@ -76,12 +76,7 @@ def settle(appliance: Appliance, *, timeout: float = STILL) -> None:
 
 
 def end_restores(appliance: Appliance, *, within: float) -> None:
-    """Wait for a restore whose terminal was closed; kill it if it does not end.
-
-    Args:
-        appliance: locked by this run, so that no other restore runs there.
-        within: seconds until it is killed.
-    """
+    """Wait for a restore whose terminal was closed; kill it after `within` seconds. The appliance has to be locked."""
     try:
         settle(appliance, timeout=within)
     except ApplianceError:

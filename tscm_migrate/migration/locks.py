@@ -183,12 +183,7 @@ def take(m: Migration, *appliances: Appliance) -> None:
 
 @contextlib.contextmanager
 def alone(appliance: Appliance, doing: str, root: Path | None = None) -> Iterator[None]:
-    """Lock an appliance for a short task that is not a run.
-
-    Args:
-        appliance: to lock.
-        doing: name of the task, shown to others that find the lock.
-        root: the state folder.
+    """Lock an appliance for a short task that is not a run; `doing` names it to others that find the lock.
 
     Raises:
         Locked: a run works on it, or an unfinished run of this workstation exists for it.

@@ -52,12 +52,7 @@ def compare(
 ) -> list[ParityRow]:
     """Return a row for each comparison that is possible; unknown values are left out.
 
-    Args:
-        before: as noted when the run began.
-        after: as read now.
-        options: whether host keys and cron were to be restored.
-        restores_network: whether the old address was to move.
-        new_key: fingerprint of the host key that the new appliance shows to a new connection.
+    `new_key` is the fingerprint of the host key that the new appliance shows to a new connection.
     """
     return [*_devices(before, after), *_address(before, after, restores_network=restores_network),
             *_keys(before, after, options, new_key), *_system(before, after)]  # fmt: skip

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 def run(situation: PreflightInput, chosen: Sequence[Check]) -> list[Finding]:
     """Run the checks in their order; each has at least one row: what it found, or what it saw where all was well.
 
-    Args:
-        situation: the facts of both appliances and the options.
-        chosen: the checks. If both appliances are the same machine, no other check says anything.
+    If both appliances are the same machine, only that is reported.
     """
     if checks.same_host in chosen and (same := list(checks.same_host(situation))):
         return same

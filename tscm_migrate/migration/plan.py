@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def steps(*, dead: bool = False) -> tuple[Step, ...]:
-    """Return all steps in their order; a step that does not apply to a run yields no actions.
-
-    Args:
-        dead: the steps of disaster recovery: the old appliance is dead, and a backup of it is restored.
-    """
+    """Return all steps in their order, or those of disaster recovery; one that does not apply yields no actions."""
     before = _of_the_dead() if dead else _of_the_living()
     return (
         *before,

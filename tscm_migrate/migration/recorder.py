@@ -22,13 +22,7 @@ _LONGEST = 600  # characters of one text
 
 
 class Recorder:
-    """Passes every event on to `then`; may be called from several threads at a time.
-
-    Args:
-        then: the next observer.
-        render: makes the report's page of its data.
-        root: the state folder; None: the user's.
-    """
+    """Passes every event on to `then`; may be called from several threads. `render` makes the report's page."""
 
     def __init__(self, then: Emit, render: Callable[[dict[str, Any]], str], root: Path | None = None) -> None:
         self._then, self._render = then, render

@@ -85,10 +85,7 @@ def paused_again(new: Appliance) -> list[str]:
 def put_back(m: Migration, undo: Mapping[str, Any], before: Mapping[str, str] | None) -> None:
     """Restore the state of the new appliance before the rehearsal, and resume its updates.
 
-    Args:
-        m: the migration.
-        undo: what the step has captured.
-        before: its prints before the first pass; None if no pass has begun.
+    `undo` is what the step has captured, `before` are its prints before the first pass; None if no pass has begun.
 
     Raises:
         ApplianceError: it differs from before. NotReachableAgain: it does not answer.

@@ -35,14 +35,7 @@ def build(
     record: RunRecord, entries: Sequence[JournalEntry], *, commands: Sequence[dict[str, Any]] = (),
     finished: RunFinished | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """The report's data; every text in it is free of control characters.
-
-    Args:
-        record: the journal's sum.
-        entries: its lines.
-        commands: as `commands` reads them.
-        finished: the run's last event, if it is at hand.
-    """
+    """Return the report's data, of a journal and what `commands` reads; its texts have no control characters."""
     first = next((e.data for e in entries if e.event == "run-started"), {})
     notes = {**first.get("notes", {}), **record.notes}
     ever = {**notes, **_undone(entries)}
@@ -321,11 +314,7 @@ def write(
 ) -> Path:
     """Write both files into the run's folder, each completely or not at all; return the path of the HTML file.
 
-    Args:
-        run: the run's id.
-        render: makes the HTML page of the data.
-        finished: its last event; without it (a run that was killed) only the journal is read.
-        root: the state folder.
+    `finished` is the run's last event; without it (a run that was killed) only the journal is read.
 
     Raises:
         UsageError: there is no such run. JournalDamaged. StateUnwritable.

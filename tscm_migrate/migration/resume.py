@@ -137,15 +137,9 @@ def _facts(record: RunRecord) -> dict[str, Facts]:
 
 
 def resume(asked: str | None, session: Session, *, yes: bool) -> Exit:
-    """Continue a run: steps that are done are skipped, the others check what is already true.
+    """Continue a run (None: the newest unfinished one): steps that are done are skipped, the others check what is true.
 
-    Args:
-        asked: the run's id; None: the newest unfinished run.
-        session: its secrets are resolved again; the journal contains none.
-        yes: do not ask for confirmation.
-
-    Raises:
-        As `run.migrate`.
+    Its secrets are resolved again, because the journal contains none. Raises as `run.migrate`.
     """
     began, name = time.monotonic(), select_run(asked, verb="resume")
     _refuse_over(name)

@@ -22,12 +22,9 @@ _VOLATILE = ("/tmp", "/proc", "/dev", "/run")  # noqa: S108 - only compared
 
 
 def rollback(asked: str | None, session: Session, *, yes: bool) -> Exit:
-    """Restore the state before a run; the steps to undo are shown first.
+    """Restore the state before a run, also of a completed one; None: the newest unfinished run.
 
-    Args:
-        asked: the run's id, also of a completed run; None: the newest unfinished run.
-        session: as for `resume`.
-        yes: do not ask for confirmation.
+    The steps to undo are shown first, and the operator confirms them once, unless `yes` is set.
 
     Raises:
         RollbackIncomplete: a step could not be undone; the others were. Interrupted: stopped before the end.
@@ -163,11 +160,6 @@ def _remove_parts(m: Migration) -> None:
 
 def forget(name: str, session: Session, *, yes: bool) -> Exit:
     """Remove the rollback data of a completed run from the new appliance: settings, private host keys and devices.
-
-    Args:
-        name: the run's id; it must be over.
-        session: as for `resume`.
-        yes: do not ask for confirmation.
 
     Raises:
         UsageError: the run is not over. Cancelled: not confirmed. NotReachableAgain: the new appliance does not answer.

@@ -35,14 +35,9 @@ def shell_words(new: Appliance) -> str:
 
 
 def save(new: Appliance, name: str = OWN_SETTINGS) -> bool:
-    """Save what a restore may change of the new appliance on itself, readable by root alone.
+    """Save what a restore may change of the new appliance on itself, readable by root alone; False if that failed.
 
-    Args:
-        new: the new appliance.
-        name: of the file in its hold folder; the cutover and the rehearsal have one each.
-
-    Returns:
-        False if it could not be saved.
+    The cutover and the rehearsal each have a name of their own in its hold folder.
     """
     folder, settings = quote(new.paths.hold_dir), shell_words(new)
     looked_at = f"{folder.lstrip('/')}/{name}.list"
@@ -66,11 +61,7 @@ def exists(new: Appliance, name: str) -> bool:
 
 
 def restore(new: Appliance, name: str = OWN_SETTINGS) -> None:
-    """Restore the saved settings; those of the network take effect at its next boot.
-
-    Args:
-        new: the new appliance.
-        name: as for `save_settings`.
+    """Restore the settings saved under a name; those of the network take effect at its next boot.
 
     Raises:
         ApplianceError: they do not exist, or could not be restored.
@@ -99,9 +90,7 @@ def restore(new: Appliance, name: str = OWN_SETTINGS) -> None:
 def remove(appliance: Appliance, *, rehearsal_only: bool = False) -> None:
     """Remove the saved settings from the new appliance; a rollback is then no longer possible.
 
-    Args:
-        appliance: the new appliance.
-        rehearsal_only: keep what the cutover has saved: a rollback of an earlier run may still need it.
+    With `rehearsal_only`, what the cutover has saved is kept: a rollback of an earlier run may still need it.
     """
     folder = quote(appliance.paths.hold_dir)
     names = [REHEARSAL] if rehearsal_only else [REHEARSAL, OWN_SETTINGS]

@@ -38,12 +38,7 @@ def make(
 ) -> Made:
     """Wait until no update runs, make a backup, and prove that it can be opened.
 
-    Args:
-        appliance: where.
-        passphrase: of the archive; None: it is not encrypted.
-        interface: handed to tsadmin; None: the inventory's, else found.
-        operator: asked about unknown prompts.
-        policy: limits of the waiting and of the backup.
+    Without a passphrase it is not encrypted; without an interface, the inventory's is used, else that of its address.
 
     Raises:
         Locked: a run works on the appliance. DrainTimeout: an update does not end.

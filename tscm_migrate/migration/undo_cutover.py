@@ -225,11 +225,8 @@ def _tell_timer_or_switch_on(m: Migration) -> None:
 def tell_timer(m: Migration, word: str, value: str = "", *, quiet: bool = False) -> bool:
     """Send a command to the timer of the isolated old appliance; False, with a warning, if it does not answer.
 
-    Args:
-        m: the run.
-        word: confirmed, return or extend. After `extend` the rescue channel stays, until the next boot.
-        value: seconds, of `extend`.
-        quiet: emit no warning.
+    `word` is confirmed, return, or extend with a `value` in seconds. After extend, the rescue channel stays until the
+    next boot.
     """
     channel = isolation.rescue_channel(m.run)
     try:

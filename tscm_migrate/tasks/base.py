@@ -202,13 +202,7 @@ def session(
 ) -> Iterator[Session]:
     """Yield what a run is worked on with.
 
-    Args:
-        site: the inventory.
-        shown: prints the events.
-        yes: --yes was given, so the operator is not asked.
-        passphrase_file: of the archives.
-        operator: answers questions; None: the terminal.
-        notify: also send the notifications of the inventory.
+    `operator` answers questions; None: the terminal, unless `yes` is set. `notify`: also send notifications.
     """
     from tscm_migrate.migration.context import Session
     from tscm_migrate.notify import telling
@@ -249,12 +243,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def agreed(question: str, words: list[str], *, yes: bool) -> bool:
-    """Return whether the user agrees.
-
-    Args:
-        question: what would be done, as a question.
-        words: the command that does it without asking.
-        yes: whether --yes was given.
+    """Return whether the user agrees to what would be done; `words` are the command that does it without asking.
 
     Raises:
         Unconfirmed: no terminal.
@@ -319,11 +308,6 @@ def watcher(*, as_json: bool = False, quiet: bool = False, verbose: bool = False
     """Return the observer that fits the output; it also keeps the run's commands, and writes the report at the end.
 
     It keeps working when the terminal or the pipe is closed.
-
-    Args:
-        as_json: print one event a line.
-        quiet: print warnings, errors and the end only.
-        verbose: print each command and each wait, too.
     """
     from tscm_migrate.migration.recorder import Recorder
     from tscm_migrate.ui import lines

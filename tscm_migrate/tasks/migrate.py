@@ -49,11 +49,9 @@ HELP = dict(_help())
 def migration_command(
     *left_out: str, more: Mapping[str, str | tuple[str, str]] | None = None
 ) -> Callable[[Callable[..., int]], Task[Any]]:
-    """Make a task of a function that takes keywords: it gets the options of `migrate`.
+    """Make a task of a function that takes keywords: it gets the options of `migrate`, but for those that are left out.
 
-    Args:
-        left_out: options that it does not get.
-        more: its own options: parameter → help; with the name of the value, if it is not a switch.
+    `more` are its own options: parameter → help, with the name of the value if it is not a switch.
     """
 
     def decorate(body: Callable[..., int]) -> Task[Any]:
@@ -150,15 +148,7 @@ def start(
     options: MigrateOptions, *, quiet: bool = False, verbose: bool = False, only_rehearsal: str = "",
     operator: Terminal | None = None,
 ) -> int:  # fmt: skip
-    """Read the inventory, prepare the secrets, and hand over to the migration.
-
-    Args:
-        options: the options of the command line.
-        quiet: print warnings, errors and the result only.
-        verbose: also print each command.
-        only_rehearsal: see `run.migrate`.
-        operator: answers questions; None: the terminal, unless --yes was given.
-    """
+    """Read the inventory, prepare the secrets, and hand over to the migration; `operator` as for `session`."""
     from tscm_migrate.migration import run
 
     site = inventory_of(options)

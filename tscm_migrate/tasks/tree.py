@@ -50,11 +50,7 @@ def namespace() -> Collection:
 
 
 def describing_tasks(root: Collection) -> tuple[Task[Any], ...]:
-    """Return the tasks that describe a command tree.
-
-    Args:
-        root: the tree; it is read when they run.
-    """
+    """Return the tasks that describe a command tree, which is read when they run."""
 
     @command(positional=["shell"], help={"shell": "bash, zsh, fish or powershell."})
     def completion(_context: Any, shell: str) -> None:

@@ -69,13 +69,9 @@ def fit(text: str, stream: TextIO | None) -> str:
 
 
 def folded(text: str, width: int, indent: str = "", *, whole: bool = True) -> list[str]:
-    """Wrap one line to the given width.
+    """Wrap one line to `width` columns; `indent` is added to that of the text, from the second line on.
 
-    Args:
-        text: without line breaks.
-        width: columns.
-        indent: of the second and later lines, in addition to that of the text.
-        whole: keep a word or a command in one piece although it is longer than the width.
+    With `whole`, a word or a command stays in one piece although it is longer than the width.
     """
     import textwrap
 

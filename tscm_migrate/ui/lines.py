@@ -38,9 +38,7 @@ def json_lines(event: Event) -> None:
 class Plain:
     """Prints a line for each event that an operator needs to see.
 
-    Args:
-        quiet: warnings, errors and the end only.
-        verbose: also each command and each wait.
+    `quiet`: warnings, errors and the end only; `verbose`: also each command and each wait.
     """
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:

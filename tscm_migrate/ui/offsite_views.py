@@ -216,12 +216,9 @@ _STALE = timedelta(days=1)
 
 
 def page_text(statuses: Sequence[HostStatus], url: str, now: datetime) -> str:
-    """Return the page as HTML.
+    """Return the page as HTML, with the hosts in the given order.
 
-    Args:
-        statuses: in the order of the table.
-        url: of the store.
-        now: when it is written. The page calls itself stale a day after, or after the shortest RPO if that is shorter.
+    It calls itself stale a day after it was written, or after the shortest RPO if that is shorter.
     """
     late = sum(status.state != "fresh" for status in statuses)
     return page.render(

@@ -70,12 +70,7 @@ def estimate_text(estimate: dict[str, Any]) -> str:
 
 
 def timeline(session: dict[str, Any], downtime: dict[str, Any] | None) -> dict[str, Any]:
-    """Return `bars` (one a step: `x`, `width`), `ticks` (`x`, `text`) and `band` (`x`, `width`; or None), in percent.
-
-    Args:
-        session: as `data` makes it.
-        downtime: of the run.
-    """
+    """Return `bars` (each with `x`, `width`), `ticks` (`x`, `text`) and `band` (`x`, `width`; or None), in percent."""
     began = _seconds_of(session["began"])
     length = max(_seconds_of(session["ended"]) - began, 0.001)
     bars = [_part((_seconds_of(step["began"]) - began) / length, step["seconds"] / length) for step in session["steps"]]

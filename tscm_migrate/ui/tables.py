@@ -63,10 +63,9 @@ _LONGEST = 400  # characters of a message
 
 
 def by_reason(failures: Iterable[tuple[str, BaseException]]) -> str:
-    """Return the failures as lines, the reason that most hosts have first; "" where there are none.
+    """Return failures (host and error) as lines, the reason that most hosts have first; "" where there are none.
 
-    Args:
-        failures: host and error. Messages that differ in the host's name only are the same reason.
+    Messages that differ in the host's name only are the same reason.
     """
     groups: dict[tuple[str, str, str], list[str]] = {}
     first: dict[tuple[str, str, str], tuple[str, str]] = {}

@@ -99,13 +99,7 @@ class _Step:
 
 @dataclass
 class Board:
-    """The state of a run on the screen.
-
-    Args:
-        title: the first line.
-        steps: ids and titles in their order.
-        began: monotonic seconds.
-    """
+    """The state of a run on the screen; `steps` are ids and titles, `began` is in monotonic seconds."""
 
     title: str
     steps: Sequence[tuple[str, str]]
@@ -176,10 +170,7 @@ class Board:
     def rows(self, now: float, height: int, width: int = 120) -> list[Row]:
         """Return at most `height` rows: finished steps are folded first, then pending ones, then devices.
 
-        Args:
-            now: monotonic seconds.
-            height: rows.
-            width: columns; details of the current step are wrapped, not cut.
+        `now` is in monotonic seconds; details of the current step are wrapped to `width` columns, not cut.
         """
         done, doing, pending = self._parts(now)
         doing = [part for row in doing for part in _fitted(row, width)]

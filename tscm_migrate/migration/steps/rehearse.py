@@ -226,11 +226,7 @@ def compare(
 ) -> list[Finding]:
     """Compare the device files after a restore with those of the old appliance. Pure.
 
-    Args:
-        was: path → SHA-256 on the old appliance.
-        here: the same on the new appliance after the restore.
-        known: the names of the devices, if they are known.
-        before: the files of the new appliance before the restore.
+    `was`, `here` and `before` are path → SHA-256: on the old appliance, and on the new after and before the restore.
     """
     there = device_discovery.in_tree(was)
     missing = sorted({name for name in known if name in there} - device_discovery.in_tree(here))

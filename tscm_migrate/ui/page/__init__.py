@@ -21,12 +21,7 @@ _COMMAND = re.compile(r"(`[^`]+`|tscm-migrate (?:[a-z-]+ ){1,2}[0-9]{8}-[0-9]{6}
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template of this folder; every value is escaped.
-
-    Args:
-        template: its file name.
-        values: for the template, beside `style`, `script` and `policy`.
-    """
+    """Fill a template of this folder; every value is escaped. `style`, `script` and `policy` are added to them."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
