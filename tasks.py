@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ PYTHON = f'"{sys.executable}"'
 LOCKS = {"dev": "--group dev", "runtime": "-c requirements/dev.txt", "test": "--group test -c requirements/dev.txt"}
 OLDEST = "--isolated --no-default-groups --group test --extra lab --extra notify --resolution lowest-direct"
 OLDEST_TESTS = "tests/unit tests/ssh tests/contract tests/cli/test_demo.py"
-JOBS = str(min(3 * (os.cpu_count() or 1), 12))  # the same as in try.py: most tests wait for their appliances
+JOBS = str(importlib.import_module("try").workers())
 LOCKING = "--universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q"
 
 

@@ -60,12 +60,13 @@ def main(argv: list[str]) -> int:
     if what == "demo":
         return run([PYTHON, "-m", "tscm_migrate", "demo", *argv[1:]])
     say("the tests begin")
-    return run([PYTHON, "-m", "pytest", *workers(), "--durations=25", *argv[1:]])
+    parallel = ["-n", str(workers()), "--dist", "worksteal"]
+    return run([PYTHON, "-m", "pytest", *parallel, "--durations=25", *argv[1:]])
 
 
-def workers() -> list[str]:
-    """Return pytest's options for three tests at once on each core, twelve at most: most tests wait for appliances."""
-    return ["-n", str(min(3 * (os.cpu_count() or 1), 12)), "--dist", "worksteal"]
+def workers() -> int:
+    """Return how many tests run at once: three for each core, twelve at most, since most wait for appliances."""
+    return min(3 * (os.cpu_count() or 1), 12)
 
 
 def install(*, development: bool) -> None:

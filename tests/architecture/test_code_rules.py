@@ -96,8 +96,8 @@ def test_functions_named_in_contributing_exist() -> None:
             body = getattr(definitions[0], "body", [])
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_module_imports_only_its_own_or_lower_layers(module: str) -> None:
+def upward_imports(module: str) -> Iterator[str]:
+    """Yield a message for each import of a module from a higher layer."""
     here = part_of(module)
     for name, line in imported(module):
         names = name.split(".")
@@ -105,13 +105,14 @@ def test_module_imports_only_its_own_or_lower_layers(module: str) -> None:
             continue
         part = names[1] if len(names) > 1 and names[1] in LAYER_NUMBER else ""
         if part == "demo":
-            assert here == "demo" or module in MAY_IMPORT_DEMO, (
-                f"{module}:{line}: only the task `demo` and tests import the demo"
-            )
-        else:
-            assert LAYER_NUMBER[part] <= LAYER_NUMBER[here], (
-                f"{module}:{line}: {here or 'the package'} must not import {part}"
-            )
+            if here != "demo" and module not in MAY_IMPORT_DEMO:
+                yield f"{module}:{line}: only the task `demo` and tests import the demo"
+        elif LAYER_NUMBER[part] > LAYER_NUMBER[here]:
+            yield f"{module}:{line}: {here or 'the package'} must not import {part}"
+
+
+def test_each_module_imports_only_its_own_or_lower_layers() -> None:
+    assert [message for module in MODULES for message in upward_imports(module)] == []
 
 
 def posix_only(parsed: ast.AST) -> Iterator[str]:
@@ -130,9 +131,9 @@ def posix_only(parsed: ast.AST) -> Iterator[str]:
         yield from (f"line {getattr(node, 'lineno', 0)}: {name} does not exist on Windows" for name in used)
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not is_demo(m)])
-def test_module_outside_the_demo_uses_no_posix_only_function(module: str) -> None:
-    assert list(posix_only(tree(module))) == []
+def test_no_module_outside_the_demo_uses_a_posix_only_function() -> None:
+    outside = [module for module in MODULES if not is_demo(module)]
+    assert [f"{module}: {message}" for module in outside for message in posix_only(tree(module))] == []
 
 
 @pytest.mark.parametrize(
@@ -189,13 +190,18 @@ MAY_PRINT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not is_demo(m) and m not in MAY_PRINT])
-def test_module_prints_only_with_the_functions_of_ui(module: str) -> None:
-    for node in ast.walk(tree(module)):
-        name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-        assert name not in {"print", "sys.stdout.write", "sys.stderr.write"}, (
-            f"{module}:{node.lineno}: use the functions of ui/console.py"
-        )
+def calls(module: str) -> Iterator[ast.Call]:
+    """Yield each call in a module."""
+    return (node for node in ast.walk(tree(module)) if isinstance(node, ast.Call))
+
+
+def test_each_module_prints_only_with_the_functions_of_ui() -> None:
+    printing = {"print", "sys.stdout.write", "sys.stderr.write"}
+    checked = [module for module in MODULES if not is_demo(module) and module not in MAY_PRINT]
+    direct = [
+        f"{module}:{call.lineno}" for module in checked for call in calls(module) if ast.unparse(call.func) in printing
+    ]
+    assert direct == [], "use the functions of ui/console.py"
 
 
 MAY_WRITE = {"tscm_migrate/util/private.py", "tscm_migrate/cli/main.py"}
@@ -214,10 +220,10 @@ def ignores_file_mode(node: ast.Call) -> bool:
     return name == "open" and any(mode[:1] in {"w", "a", "x"} and len(mode) <= 3 for mode in modes)
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not is_demo(m) and m not in MAY_WRITE])
-def test_module_creates_files_only_with_an_explicit_mode(module: str) -> None:
-    calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call) and ignores_file_mode(node)]
-    assert not [f"{module}:{node.lineno}: use util.private" for node in calls]
+def test_each_module_creates_files_only_with_an_explicit_mode() -> None:
+    checked = [module for module in MODULES if not is_demo(module) and module not in MAY_WRITE]
+    direct = [f"{module}:{call.lineno}" for module in checked for call in calls(module) if ignores_file_mode(call)]
+    assert direct == [], "use util.private"
 
 
 def test_call_that_leaves_the_file_mode_to_the_umask_is_detected() -> None:
@@ -233,7 +239,7 @@ def test_option_allow_accepts_the_name_of_every_check() -> None:
     names_in_code = {"no-sudo", "login", "unreachable"}  # of gather_facts, which chooses by the error
     for module in MODULES:
         if part_of(module) == "migration":
-            calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call) and node.args]
-            names = [node.args[0] for node in calls if ast.unparse(node.func).rpartition(".")[2] == "Finding"]
+            findings = [call for call in calls(module) if ast.unparse(call.func).rpartition(".")[2] == "Finding"]
+            names = [call.args[0] for call in findings if call.args]
             names_in_code |= {name.value for name in names if isinstance(name, ast.Constant)}
     assert names_in_code == check_names()

@@ -145,19 +145,16 @@ def wrong(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    "module",
-    sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")),
-)
-def test_every_command_in_a_message_is_one_of_the_tool(module: str) -> None:
-    if module in NO_MESSAGES:
-        pytest.skip("it has no messages")
-    assert [f"line {line}: {command}" for line, text in texts(PACKAGE / module) for command in wrong(text)] == []
+def test_every_command_in_a_message_is_one_of_the_tool() -> None:
+    modules = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).as_posix() not in NO_MESSAGES]
+    assert [
+        f"{path}:{line}: {command}" for path in modules for line, text in texts(path) for command in wrong(text)
+    ] == []
 
 
-@pytest.mark.parametrize("fragment", sorted((ROOT / "changelog.d").glob("*.md")), ids=lambda p: p.name)
-def test_every_command_in_the_change_log_is_one_of_the_tool(fragment: Path) -> None:
-    assert wrong(fragment.read_text(encoding="utf-8")) == []
+def test_every_command_in_the_change_log_is_one_of_the_tool() -> None:
+    fragments = sorted((ROOT / "changelog.d").glob("*.md"))
+    assert [(path.name, command) for path in fragments for command in wrong(path.read_text(encoding="utf-8"))] == []
 
 
 def test_a_wrong_command_in_a_message_would_be_seen() -> None:
@@ -170,12 +167,15 @@ def test_a_wrong_command_in_a_message_would_be_seen() -> None:
 INLINE = re.compile(r"`tscm-migrate ([a-z][^`]*)`")
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_every_task_named_in_a_sentence_exists(page: Path) -> None:
-    names = {name.replace(".", " ") for name in tool().namespace.task_names} | set(tool().namespace.collections)
-    for found in INLINE.findall(re.sub(r"\s+", " ", page.read_text(encoding="utf-8"))):
-        words = found.split()
-        assert words[0] in names or " ".join(words[:2]) in names or words[0] == "TASK", found
+def test_every_task_named_in_a_sentence_exists() -> None:
+    names = {name.replace(".", " ") for name in tool().namespace.task_names} | {*tool().namespace.collections, "TASK"}
+    commands = [
+        (page.name, one)
+        for page in pages()
+        for one in INLINE.findall(re.sub(r"\s+", " ", page.read_text(encoding="utf-8")))
+    ]
+    assert len(commands) > 20
+    assert [(page, one) for page, one in commands if not names & {one.split()[0], " ".join(one.split()[:2])}] == []
 
 
 TOML = [block for block in BLOCKS if block.kind == "toml" and block.mark != "example"]
