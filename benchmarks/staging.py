@@ -5,7 +5,7 @@
 One migration a round on a fresh namespace lab. From the tool's JSON events: the time from its start to the end of the
 step `verify`; the time within it in which at least one remote command ran, or in which the two looks of the drain have
 to be apart; and the difference, which is what the tool adds (starting Python is counted: the clock starts before it).
-Also how many connections each appliance accepted until then. Needs root and name spaces; nothing leaves them.
+Also how many connections each appliance accepted until then. Needs root and namespaces; no packet leaves them.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.support.order import dealt
+from tests.support.order import balanced
 from tscm_migrate.util import redact
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.user_properties.append(("marker", name))
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
-        items[:] = dealt(items, workers, module=lambda item: item.path, weight=_weight)
+        items[:] = balanced(items, workers, module=lambda item: item.path, weight=_weight)
 
 
 def _weight(item: pytest.Item) -> int:
-    """About how many seconds it takes."""
+    """Return about how many seconds a slow test takes; 0 for a quick one."""
     slow = item.get_closest_marker("slow")
     if slow and slow.args:
         return int(slow.args[0])

@@ -71,6 +71,9 @@ def python_texts(path: Path) -> Iterator[tuple[int, str]]:
     source = path.read_text(encoding="utf-8")
     before = ""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if MARK in token.line and token.start[0] == token.end[0]:
+            before = token.string
+            continue
         if token.type in {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", -1)}:
             yield from enumerate(token.string.splitlines(), token.start[0])
         elif before in {"def", "class"} and MARK not in token.line:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.migrations import PAIR, said
+from tests.support.migrations import PAIR, all_output
 from tests.support.unprivileged import UNPRIVILEGED, WHY_NOT
 from tscm_migrate.demo import embedded
 from tscm_migrate.demo.base import tool_command
@@ -46,13 +46,13 @@ def test_one_that_cannot_be_written_is_left_to_do_and_one_that_cannot_be_read_is
         known.chmod(0o000)
         for words in (("plan", "--checks-only", *PAIR), ("host", "pin", "tscm-old"), ("doctor",)):
             done = tool(lab, site / "hosts.toml", *words)
-            assert f"{known}: cannot be read: Permission denied" in said(done)
-            assert "Internal error" not in said(done)
+            assert f"{known}: cannot be read: Permission denied" in all_output(done)
+            assert "Internal error" not in all_output(done)
         known.chmod(0o400)
         site.chmod(0o500)
         done = tool(lab, site / "hosts.toml", "migrate", *PAIR, "--yes", "--no-restore-ssh")
         site.chmod(0o700)
-        assert done.returncode == 4, said(done)
+        assert done.returncode == 4, all_output(done)
         assert "attention: tscm-new serves at " in done.stdout
         assert f"pin the keys of tscm-new: {known}: cannot be written" in done.stderr
         assert "tscm-migrate host pin tscm-new" in done.stderr

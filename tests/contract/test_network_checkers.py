@@ -1,4 +1,4 @@
-"""What is written for a new appliance is accepted by the real programs of its system; each runs where it is installed."""
+"""Network settings that the tool writes are accepted by the system's own checkers, where these are installed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DAMAGE = {"netplan": ("10.1.1.43/", "10.1.1.430/"), "ifupdown": ("inet static", 
           "ifcfg": ("PREFIX=24", "PREFIX='24"), "keyfile": ("method=manual", "method=manuel")}  # fmt: skip
 
 
-def checked(path: str, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def check(path: str, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
     staged = folder / "staged"
     staged.write_text(text)
     staged.chmod(0o600)
@@ -39,21 +39,21 @@ def checked(path: str, text: str, folder: Path) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize("path", FILES, ids=kind_of)
-def test_the_system_s_own_program_accepts_what_is_written_and_refuses_a_mistake(path: str, tmp_path: Path) -> None:
+def test_the_checker_accepts_written_settings_and_refuses_a_mistake(path: str, tmp_path: Path) -> None:
     kind = kind_of(path)
     program = CHECKERS[kind].split()[0]
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed here")
     live, text = rewritten({path: FILES[path]}, "eth0", WANTED)
-    good = checked(live, text, tmp_path)
+    good = check(live, text, tmp_path)
     assert good.returncode == 0, good.stderr
     right, wrong = DAMAGE[kind]
     assert right in text
-    bad = checked(live, text.replace(right, wrong), tmp_path)
+    bad = check(live, text.replace(right, wrong), tmp_path)
     assert bad.returncode not in {0, 75}, bad.stdout
 
 
-def test_a_system_without_the_program_is_told_from_a_mistake(tmp_path: Path) -> None:
+def test_a_missing_checker_has_its_own_exit_status(tmp_path: Path) -> None:
     for path in FILES:
         if kind_of(path) != "ifcfg":
             made = PreparedNetwork(path, str(tmp_path / "staged"), "", CHECKERS[kind_of(path)])

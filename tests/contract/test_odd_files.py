@@ -1,4 +1,4 @@
-"""An appliance whose folder holds anything but archives, and whose gpg does anything but decrypt; on a real sshd."""
+"""A backup folder with files that are not archives, and a gpg that misbehaves; on a real sshd."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def name(day: int, tail: str = ".tsbak") -> str:
     return f"threatstop_backup_2024-06-{day:02}_03_00_00{tail}"
 
 
-def odd(old: Box) -> None:
+def add_other_files(old: Box) -> None:
     old.put(NAME, 1000)
     os.mkfifo(old.backups / name(1))
     os.mknod(old.backups / name(2), 0o020666, os.makedev(1, 5))
@@ -49,15 +49,15 @@ def odd(old: Box) -> None:
 
 
 def test_only_regular_files_of_documented_names_are_listed(old: Box) -> None:
-    odd(old)
-    assert {a.name for a in archives.listed(old.appliance)} == {NAME}, "the newline in a name forges none"
+    add_other_files(old)
+    assert {a.name for a in archives.listed(old.appliance)} == {NAME}, "a newline in a name adds no entry"
     assert {a.name for a in SftpEnd(old.appliance).listed()} == {NAME}
 
 
 @pytest.mark.parametrize("by", ["shell", "sftp"])
 @pytest.mark.parametrize("day", [1, 2, 3, 4, 6])
-def test_what_is_no_file_is_neither_waited_for_nor_read(old: Box, tmp_path: Path, day: int, by: str) -> None:
-    odd(old)
+def test_devices_fifos_and_links_are_refused_without_reading(old: Box, tmp_path: Path, day: int, by: str) -> None:
+    add_other_files(old)
     with pytest.raises(MigrateError):
         api.pull(old.appliance, [Archive(name(day), str(old.backups), 5)], tmp_path / "to", sftp=by == "sftp")
     assert not (tmp_path / "to" / name(day)).exists()
@@ -75,16 +75,16 @@ GPG = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", GPG)
-def test_a_hostile_gpg_proves_nothing_and_holds_nobody_up(old: Box, how: str) -> None:
+def test_a_hostile_gpg_proves_nothing_and_does_not_hang(old: Box, how: str) -> None:
     archive = old.put(NAME, 1000)
     gpg = old.folder / "bin/gpg"
     gpg.write_text(f'#!/bin/sh\ncase "$*" in *--version*) echo "gpg 2.2"; exit ;; esac\n{GPG[how]}\n')
     gpg.chmod(0o755)
-    told = ""
+    result = ""
     try:
         proof = archives.prove(old.appliance, archive, Secret("word"), timeout=8)
-        told = f"opened={proof.opened} {proof.why_not}"
+        result = f"opened={proof.opened} {proof.why_not}"
     except MigrateError as error:
-        told = str(error)
-    assert "\x1b" not in told
-    assert "opened=True" not in told
+        result = str(error)
+    assert "\x1b" not in result
+    assert "opened=True" not in result

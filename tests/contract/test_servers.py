@@ -1,4 +1,4 @@
-"""The servers that the tests start: what is left of them when a run is killed."""
+"""The test servers of tests/support/servers.py end with the test run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ with running(argv, Path(sys.argv[1]), port) as server:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process still runs; a zombie does not."""
+    """Return whether a process still runs; False for a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -33,7 +33,7 @@ def runs(pid: int) -> bool:
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is not installed")
-def test_a_server_ends_with_the_run_that_started_it_also_where_that_is_killed(tmp_path: Path) -> None:
+def test_a_server_ends_when_its_test_run_is_killed(tmp_path: Path) -> None:
     words = [sys.executable, "-c", SERVES, str(tmp_path), str(free_port())]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None

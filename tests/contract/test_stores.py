@@ -1,4 +1,4 @@
-"""What every store must do, whatever it is made of; each on its real server."""
+"""Contract of all kinds of stores; each runs on its real server."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def noise(size: int, seed: int = 7) -> bytes:
+def random_bytes(size: int, seed: int = 7) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def cut(body: bytes, size: int = CHUNK) -> Iterator[bytes]:
+def chunks(body: bytes, size: int = CHUNK) -> Iterator[bytes]:
     for start in range(0, len(body), size):
         yield body[start : start + size]
 
 
-class SourceDied(Exception):
+class SourceFailed(Exception):
     pass
 
 
-def dying(after: int) -> Iterator[bytes]:
-    yield from cut(noise(after))
-    raise SourceDied
+def failing_source(after: int) -> Iterator[bytes]:
+    yield from chunks(random_bytes(after))
+    raise SourceFailed
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, 8 * CHUNK, 8 * CHUNK + 1, 33 * CHUNK + 5])
-def test_what_goes_in_comes_out(store: Store, size: int) -> None:
-    body = noise(size)
-    assert store.upload("hosts/a/archives/one", cut(body)) == size
+def test_an_upload_is_read_back_unchanged(store: Store, size: int) -> None:
+    body = random_bytes(size)
+    assert store.upload("hosts/a/archives/one", chunks(body)) == size
     got = hashlib.sha256()
     for chunk in store.read("hosts/a/archives/one"):
         got.update(chunk)
@@ -52,7 +52,7 @@ def test_what_goes_in_comes_out(store: Store, size: int) -> None:
 
 
 @pytest.mark.parametrize("connect", ["local", "sftp"], indirect=True)
-def test_what_the_disk_has_no_room_for_is_refused_before_anything_is_written(store: Store) -> None:
+def test_an_upload_larger_than_the_free_space_is_refused_before_writing(store: Store) -> None:
     def never() -> Iterator[bytes]:
         pytest.fail("it was read")
         yield b""
@@ -63,20 +63,20 @@ def test_what_the_disk_has_no_room_for_is_refused_before_anything_is_written(sto
     assert (list(store.entries()), store.unfinished()) == ([], [])
 
 
-def test_a_source_that_dies_leaves_nothing_visible(store: Store) -> None:
-    with pytest.raises(SourceDied):
-        store.upload("hosts/a/archives/one", dying(20 * CHUNK))
+def test_a_failing_source_leaves_no_object(store: Store) -> None:
+    with pytest.raises(SourceFailed):
+        store.upload("hosts/a/archives/one", failing_source(20 * CHUNK))
     with pytest.raises(ObjectMissing):
         store.stat("hosts/a/archives/one")
     assert list(store.entries()) == []
     assert store.unfinished() == []
 
 
-def test_nobody_sees_an_object_before_it_is_whole(store: Store, another: Store) -> None:
+def test_an_object_is_not_listed_before_it_is_complete(store: Store, another: Store) -> None:
     seen: list[str] = []
 
     def watched() -> Iterator[bytes]:
-        yield from cut(noise(18 * CHUNK))
+        yield from chunks(random_bytes(18 * CHUNK))
         sent.set()
         assert looked.wait(30)
 
@@ -105,10 +105,10 @@ def test_create_never_overwrites(store: Store) -> None:
     assert read_small(store, "hosts/a/one.json") == b"first"
 
 
-def test_of_many_that_create_at_once_one_wins(store: Store, request: pytest.FixtureRequest) -> None:
-    if "lying" in request.node.callspec.id:
-        pytest.skip("this server ignores the condition; the layout of keys is made for that")
-    won: list[int] = []
+def test_one_of_several_concurrent_creates_succeeds(store: Store, request: pytest.FixtureRequest) -> None:
+    if "careless" in request.node.callspec.id:
+        pytest.skip("this server ignores the condition; the layout of the keys tolerates that")
+    winners: list[int] = []
     start = threading.Barrier(6)
 
     def run(number: int) -> None:
@@ -117,25 +117,25 @@ def test_of_many_that_create_at_once_one_wins(store: Store, request: pytest.Fixt
             store.create("hosts/a/raced.json", str(number).encode())
         except ObjectExists:
             return
-        won.append(number)
+        winners.append(number)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert len(won) == 1
-    assert read_small(store, "hosts/a/raced.json") == str(won[0]).encode()
+    assert len(winners) == 1
+    assert read_small(store, "hosts/a/raced.json") == str(winners[0]).encode()
 
 
-def test_what_is_missing_is_said_so(store: Store) -> None:
+def test_a_missing_object_raises_object_missing(store: Store) -> None:
     with pytest.raises(ObjectMissing):
         next(store.read("hosts/a/nothing"))
     with pytest.raises(ObjectMissing):
         store.stat("hosts/a/nothing")
 
 
-def test_listing_knows_folders(store: Store) -> None:
+def test_a_listing_is_limited_to_a_folder(store: Store) -> None:
     for key in ("hosts/a/x", "hosts/a/deep/y", "hosts/ab/z"):
         store.create(key, key.encode())
     assert sorted(entry.key for entry in store.entries("hosts/a")) == ["hosts/a/deep/y", "hosts/a/x"]
@@ -146,15 +146,15 @@ def test_listing_knows_folders(store: Store) -> None:
     assert abs(entry.modified - datetime.now(UTC)) < timedelta(minutes=5)
 
 
-def test_deleting_twice_is_fine(store: Store) -> None:
+def test_deleting_an_object_twice_succeeds(store: Store) -> None:
     store.create("hosts/a/x", b"x")
     store.delete("hosts/a/x")
     store.delete("hosts/a/x")
     assert list(store.entries()) == []
 
 
-def test_what_is_not_ours_is_named_and_passed_over(store: Store, request: pytest.FixtureRequest) -> None:
-    """On a disk anything can lie there; the same for S3 is in tests/offsite/test_s3.py."""
+def test_other_files_in_the_folder_are_reported_and_skipped(store: Store, request: pytest.FixtureRequest) -> None:
+    """A folder may contain other files; tests/offsite/test_s3.py has the same test for S3."""
     kind = request.node.callspec.params["connect"]
     if kind not in {"local", "sftp"}:
         pytest.skip("not a folder")
@@ -167,30 +167,30 @@ def test_what_is_not_ours_is_named_and_passed_over(store: Store, request: pytest
     (folder / "elsewhere").symlink_to("/etc")
     for name in (b"bad\xff.json", b"line\nbreak.json", b"a b.json"):
         (folder / os.fsdecode(name)).touch()
-    odd: list[str] = []
-    found = list(store.entries("hosts", odd=lambda key, _why: odd.append(key)))
-    assert [entry.key for entry in found] == ["hosts/a/archives/good.json"]
-    assert len(odd) == 7
-    assert all(key.isprintable() for key in odd)
+    unreadable: list[str] = []
+    entries = list(store.entries("hosts", unreadable=lambda key, _why: unreadable.append(key)))
+    assert [entry.key for entry in entries] == ["hosts/a/archives/good.json"]
+    assert len(unreadable) == 7
+    assert all(key.isprintable() for key in unreadable)
     with pytest.raises(StoreError):
         next(store.read("hosts/a/archives/fifo.json"))
 
 
 @pytest.mark.parametrize("key", ["", "/abs", "../up", "a/../b", "a//b", "a/.", "back\\slash", "new\nline", "a" * 800])
-def test_strange_keys_are_refused(store: Store, key: str) -> None:
+def test_invalid_keys_are_refused(store: Store, key: str) -> None:
     with pytest.raises(UsageError):
         store.stat(key)
     with pytest.raises(UsageError):
         store.create(key, b"x")
 
 
-def test_a_small_object_that_is_not_small_is_refused(store: Store) -> None:
-    store.upload("hosts/a/big.json", cut(noise(3 * CHUNK)))
+def test_read_small_refuses_a_large_object(store: Store) -> None:
+    store.upload("hosts/a/big.json", chunks(random_bytes(3 * CHUNK)))
     with pytest.raises(CopyDamaged):
         read_small(store, "hosts/a/big.json", limit=1000)
 
 
-def test_every_error_has_the_url_and_no_debug_output(store: Store) -> None:
+def test_errors_name_the_url_without_debug_output(store: Store) -> None:
     with pytest.raises(StoreError) as caught:
         store.stat("hosts/a/nothing")
     assert caught.value.message().startswith(store.url)

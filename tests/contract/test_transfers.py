@@ -1,4 +1,4 @@
-"""What every way of carrying archives must do, on real sshd's."""
+"""Contract of all transfer methods and routes, on real sshd's."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ MB = 1_000_000
 
 
 @dataclass
-class Way:
-    """A method on a route between two places, and a look at what came of it."""
+class TransferCase:
+    """A transfer method on a route between two places, and its events."""
 
     kind: str
     old: Box
     new: Box
     folder: Path
-    heard: list[Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     def job(self, *archives: Archive, limit: float = 0.0) -> tuple[str, TransferJob]:
         old, new = self.old.appliance, self.new.appliance
@@ -55,21 +55,21 @@ class Way:
         }[self.kind]
         spool = self.folder / "spool" if how == "spool" else None
         route = "direct" if how == "direct" else "relay"
-        return method, TransferJob(*ends, archives, route, limit, spool, self.heard.append)
+        return method, TransferJob(*ends, archives, route, limit, spool, self.events.append)
 
     def send(self, *archives: Archive, limit: float = 0.0) -> tuple[Sent, ...]:
         method, job = self.job(*archives, limit=limit)
         return METHODS[method].send(job)
 
     @property
-    def there(self) -> Path:
+    def target(self) -> Path:
         return self.folder if self.kind.startswith("pull") else self.new.backups
 
-    def part(self, name: str) -> Path:
-        return self.there / f".{name}.part"
+    def partial_file(self, name: str) -> Path:
+        return self.target / f".{name}.part"
 
-    def said(self) -> str:
-        return "\n".join(event.text for event in self.heard if isinstance(event, Message))
+    def messages(self) -> str:
+        return "\n".join(event.text for event in self.events if isinstance(event, Message))
 
 
 ALL = (
@@ -103,84 +103,88 @@ def pair(boxes: tuple[Box, Box], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture(params=KINDS)
-def way(request: pytest.FixtureRequest, pair: tuple[Box, Box], tmp_path: Path) -> Way:
-    made = Way(request.param, *pair, tmp_path / "here")
+def transfer(request: pytest.FixtureRequest, pair: tuple[Box, Box], tmp_path: Path) -> TransferCase:
+    made = TransferCase(request.param, *pair, tmp_path / "here")
     made.folder.mkdir()
     return made
 
 
 @pytest.mark.parametrize("size", [0, 1, 3 * MB + 7])
-def test_an_archive_arrives_whole_private_until_named_and_once(way: Way, size: int) -> None:
-    archive = way.old.put(NAME, size)
-    (sent,) = way.send(archive)
-    copy = way.there / NAME
-    assert sha(copy) == sha(way.old.backups / NAME) == sent.archive.sha256
+def test_an_archive_arrives_complete_and_is_not_sent_twice(transfer: TransferCase, size: int) -> None:
+    archive = transfer.old.put(NAME, size)
+    (sent,) = transfer.send(archive)
+    copy = transfer.target / NAME
+    assert sha(copy) == sha(transfer.old.backups / NAME) == sent.archive.sha256
     assert (sent.moved, sent.resumed_at, sent.kept) == (size, 0, False)
-    assert copy.stat().st_mode & 0o777 == (0o600 if way.there == way.folder else 0o664)
-    assert [p.name for p in way.there.iterdir() if p.is_file()] == [NAME]
-    again = way.send(archive)[0]
+    assert copy.stat().st_mode & 0o777 == (0o600 if transfer.target == transfer.folder else 0o664)
+    assert [p.name for p in transfer.target.iterdir() if p.is_file()] == [NAME]
+    again = transfer.send(archive)[0]
     assert again.kept
     assert again.moved == 0
 
 
-def test_several_archives_arrive_whatever_lies_beside_them(way: Way) -> None:
-    archives = [way.old.put(NAME, 2 * MB, 1), way.old.put(OTHER, 1 * MB + 1, 2)]
-    way.there.mkdir(exist_ok=True)
-    (way.there / "threatstop_latest.tsbak").symlink_to("threatstop_backup_2020-01-01_00_00_00.tsbak")
-    (way.old.backups / "threatstop_latest.tsbak").symlink_to(OTHER)
-    way.send(*archives)
-    assert {sha(way.there / name) for name in (NAME, OTHER)} == {sha(way.old.backups / n) for n in (NAME, OTHER)}
-    assert str((way.there / "threatstop_latest.tsbak").readlink()) == "threatstop_backup_2020-01-01_00_00_00.tsbak"
+def test_several_archives_arrive_beside_other_links(transfer: TransferCase) -> None:
+    archives = [transfer.old.put(NAME, 2 * MB, 1), transfer.old.put(OTHER, 1 * MB + 1, 2)]
+    transfer.target.mkdir(exist_ok=True)
+    (transfer.target / "threatstop_latest.tsbak").symlink_to("threatstop_backup_2020-01-01_00_00_00.tsbak")
+    (transfer.old.backups / "threatstop_latest.tsbak").symlink_to(OTHER)
+    transfer.send(*archives)
+    assert {sha(transfer.target / name) for name in (NAME, OTHER)} == {
+        sha(transfer.old.backups / n) for n in (NAME, OTHER)
+    }
+    assert (
+        str((transfer.target / "threatstop_latest.tsbak").readlink()) == "threatstop_backup_2020-01-01_00_00_00.tsbak"
+    )
 
 
-def test_another_archive_of_that_name_is_never_overwritten(way: Way) -> None:
-    archive = way.old.put(NAME, 1000)
-    way.there.mkdir(exist_ok=True)
-    (way.there / NAME).write_bytes(b"something else")
+def test_another_file_of_the_same_name_is_not_overwritten(transfer: TransferCase) -> None:
+    archive = transfer.old.put(NAME, 1000)
+    transfer.target.mkdir(exist_ok=True)
+    (transfer.target / NAME).write_bytes(b"something else")
     with pytest.raises(TransferError, match="not overwritten"):
-        way.send(archive)
-    assert (way.there / NAME).read_bytes() == b"something else"
+        transfer.send(archive)
+    assert (transfer.target / NAME).read_bytes() == b"something else"
 
 
-def test_a_link_in_its_place_is_not_followed(way: Way, tmp_path: Path) -> None:
-    archive = way.old.put(NAME, 1000)
-    way.there.mkdir(exist_ok=True)
+def test_a_link_in_place_of_the_partial_file_is_not_followed(transfer: TransferCase, tmp_path: Path) -> None:
+    archive = transfer.old.put(NAME, 1000)
+    transfer.target.mkdir(exist_ok=True)
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
-    way.part(NAME).symlink_to(victim)
-    way.send(archive)
+    transfer.partial_file(NAME).symlink_to(victim)
+    transfer.send(archive)
     assert victim.read_bytes() == b"precious"
-    assert sha(way.there / NAME) == sha(way.old.backups / NAME)
-    assert not (way.there / NAME).is_symlink()
+    assert sha(transfer.target / NAME) == sha(transfer.old.backups / NAME)
+    assert not (transfer.target / NAME).is_symlink()
 
 
-def test_it_goes_on_behind_what_is_there_and_right(way: Way) -> None:
-    archive = way.old.put(NAME, 5 * MB)
-    way.there.mkdir(exist_ok=True)
-    if way.kind == "sftp spool":
-        (way.folder / "spool").mkdir()
-        part = way.folder / "spool" / f".{NAME}.part"
+def test_a_transfer_resumes_after_a_valid_partial_file(transfer: TransferCase) -> None:
+    archive = transfer.old.put(NAME, 5 * MB)
+    transfer.target.mkdir(exist_ok=True)
+    if transfer.kind == "sftp spool":
+        (transfer.folder / "spool").mkdir()
+        partial_file = transfer.folder / "spool" / f".{NAME}.part"
     else:
-        part = way.part(NAME)
-    part.write_bytes((way.old.backups / NAME).read_bytes()[: 2 * MB])
-    (sent,) = way.send(archive)
-    assert sha(way.there / NAME) == sha(way.old.backups / NAME)
-    assert "resumes after" in way.said()
-    assert next(event.done for event in way.heard if isinstance(event, Progress)) > 2 * MB
-    if way.kind != "sftp spool":
+        partial_file = transfer.partial_file(NAME)
+    partial_file.write_bytes((transfer.old.backups / NAME).read_bytes()[: 2 * MB])
+    (sent,) = transfer.send(archive)
+    assert sha(transfer.target / NAME) == sha(transfer.old.backups / NAME)
+    assert "resumes after" in transfer.messages()
+    assert next(event.done for event in transfer.events if isinstance(event, Progress)) > 2 * MB
+    if transfer.kind != "sftp spool":
         assert (sent.resumed_at, sent.moved) == (2 * MB, 3 * MB)
 
 
 @pytest.mark.parametrize("damage", ["wrong", "too long"])
-def test_a_bad_part_is_thrown_away_and_said_so(way: Way, damage: str) -> None:
-    archive = way.old.put(NAME, 2 * MB)
-    way.there.mkdir(exist_ok=True)
-    data = (way.old.backups / NAME).read_bytes()
-    way.part(NAME).write_bytes(b"x" + data[1:MB] if damage == "wrong" else data + b"x")
-    (sent,) = way.send(archive)
-    assert sha(way.there / NAME) == sha(way.old.backups / NAME)
+def test_a_wrong_partial_file_is_discarded_with_a_message(transfer: TransferCase, damage: str) -> None:
+    archive = transfer.old.put(NAME, 2 * MB)
+    transfer.target.mkdir(exist_ok=True)
+    data = (transfer.old.backups / NAME).read_bytes()
+    transfer.partial_file(NAME).write_bytes(b"x" + data[1:MB] if damage == "wrong" else data + b"x")
+    (sent,) = transfer.send(archive)
+    assert sha(transfer.target / NAME) == sha(transfer.old.backups / NAME)
     assert (sent.resumed_at, sent.moved) == (0, 2 * MB)
-    assert "copied again" in way.said()
+    assert "copied again" in transfer.messages()
 
 
 @pytest.mark.parametrize(
@@ -188,145 +192,149 @@ def test_a_bad_part_is_thrown_away_and_said_so(way: Way, damage: str) -> None:
     ["../threatstop_backup_2024-05-01_03_00_00.tsbak", "/etc/passwd", "-rf.tsbak", "a\nb.tsbak", "x" * 255, "\x1b[2J",
      "threatstop_latest.tsbak"],
 )  # fmt: skip
-def test_hostile_names_are_refused_before_anything_is_touched(way: Way, name: str) -> None:
+def test_hostile_names_are_refused_without_a_change(transfer: TransferCase, name: str) -> None:
     with pytest.raises(TransferError, match="not the name of an archive"):
-        way.send(Archive(name, str(way.old.backups), 5))
-    assert not way.there.exists() or not [p for p in way.there.iterdir() if p.is_file()]
+        transfer.send(Archive(name, str(transfer.old.backups), 5))
+    assert not transfer.target.exists() or not [p for p in transfer.target.iterdir() if p.is_file()]
 
 
-def test_a_link_at_the_source_is_refused(way: Way, tmp_path: Path) -> None:
-    way.old.put(OTHER, 5)
-    (way.old.backups / NAME).symlink_to("/etc/hostname")
+def test_a_link_at_the_source_is_refused(transfer: TransferCase, tmp_path: Path) -> None:
+    transfer.old.put(OTHER, 5)
+    (transfer.old.backups / NAME).symlink_to("/etc/hostname")
     with pytest.raises(MigrateError, match="not a regular file"):
-        way.send(Archive(NAME, str(way.old.backups), 5))
-    assert not (way.there / NAME).exists()
-    assert not way.part(NAME).exists() or way.part(NAME).stat().st_size == 0  # nothing of what it points to
+        transfer.send(Archive(NAME, str(transfer.old.backups), 5))
+    assert not (transfer.target / NAME).exists()
+    assert (
+        not transfer.partial_file(NAME).exists() or transfer.partial_file(NAME).stat().st_size == 0
+    )  # the link's target was not copied
 
 
-def test_a_source_that_is_not_what_it_was_leaves_nothing_with_a_final_name(way: Way) -> None:
-    archive = way.old.put(NAME, 2 * MB)
+def test_a_changed_source_leaves_no_file_with_a_final_name(transfer: TransferCase) -> None:
+    archive = transfer.old.put(NAME, 2 * MB)
     with pytest.raises(TransferError, match=r"changed|not \w+; it was removed|SHA-256"):
-        way.send(replace(archive, sha256="0" * 64))
-    assert not (way.there / NAME).exists()
-    assert not way.part(NAME).exists()
+        transfer.send(replace(archive, sha256="0" * 64))
+    assert not (transfer.target / NAME).exists()
+    assert not transfer.partial_file(NAME).exists()
 
 
-def test_no_key_is_left_and_nothing_else_in_the_file_is_touched(pair: tuple[Box, Box], tmp_path: Path) -> None:
-    way = Way("rsync direct", *pair, tmp_path)
-    before = way.new.authorized.read_text()
-    mode = way.new.authorized.stat().st_mode
-    way.send(way.old.put(NAME, MB))
-    assert way.new.authorized.read_text().rstrip("\n") == before
-    assert way.new.authorized.stat().st_mode == mode
-    assert not [*(way.old.folder / "shm").iterdir(), *(way.new.folder / "shm").iterdir()]
+def test_a_direct_transfer_leaves_authorized_keys_unchanged(pair: tuple[Box, Box], tmp_path: Path) -> None:
+    transfer = TransferCase("rsync direct", *pair, tmp_path)
+    before = transfer.new.authorized.read_text()
+    mode = transfer.new.authorized.stat().st_mode
+    transfer.send(transfer.old.put(NAME, MB))
+    assert transfer.new.authorized.read_text().rstrip("\n") == before
+    assert transfer.new.authorized.stat().st_mode == mode
+    assert not [*(transfer.old.folder / "shm").iterdir(), *(transfer.new.folder / "shm").iterdir()]
 
 
-def test_the_limit_is_kept(way: Way) -> None:
+def test_the_bandwidth_limit_is_kept(transfer: TransferCase) -> None:
     import time
 
-    archive = way.old.put(NAME, 4 * MB)
+    archive = transfer.old.put(NAME, 4 * MB)
     began = time.monotonic()
-    way.send(archive, limit=2 * MB)
+    transfer.send(archive, limit=2 * MB)
     assert time.monotonic() - began > 1.5
-    assert sha(way.there / NAME) == sha(way.old.backups / NAME)
+    assert sha(transfer.target / NAME) == sha(transfer.old.backups / NAME)
 
 
-def cut_box(way: Way) -> Box:
-    """The one whose connection carries the bytes."""
-    return way.new if way.kind.startswith(("push", "rsync direct")) else way.old
+def relaying_box(transfer: TransferCase) -> Box:
+    """Return the appliance whose connection carries the archive."""
+    return transfer.new if transfer.kind.startswith(("push", "rsync direct")) else transfer.old
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_transfer_cut_at_ten_random_points_goes_on_each_time(way: Way) -> None:
+def test_a_transfer_cut_at_ten_random_points_resumes_each_time(transfer: TransferCase) -> None:
     size = 40 * MB
-    archive = way.old.put(NAME, size, 3)
-    rng = random.Random(way.kind)
-    victim = cut_box(way)
+    archive = transfer.old.put(NAME, size, 3)
+    rng = random.Random(transfer.kind)
+    victim = relaying_box(transfer)
     moved, resumed = 0, [0]
-    for _ in range(30):  # some only find that the last cut has taken their connection
+    for _ in range(30):  # some attempts only notice that the last cut has closed their connection
         if victim.cutter.cuts >= 10:
             break
         victim.cutter.cut_after(rng.randrange(MB // 2, 4 * MB))
         try:
-            way.send(archive)
+            transfer.send(archive)
         except (SshError, TransferError):
             pass
         else:
             break
         moved += victim.cutter.passed
-        assert not (way.there / NAME).exists() or sha(way.there / NAME) == sha(way.old.backups / NAME)
-        held = way.part(NAME) if way.kind != "sftp spool" else way.folder / "spool" / f".{NAME}.part"
-        resumed.append(held.stat().st_size if held.exists() else 0)
+        assert not (transfer.target / NAME).exists() or sha(transfer.target / NAME) == sha(transfer.old.backups / NAME)
+        partial = (
+            transfer.partial_file(NAME)
+            if transfer.kind != "sftp spool"
+            else transfer.folder / "spool" / f".{NAME}.part"
+        )
+        resumed.append(partial.stat().st_size if partial.exists() else 0)
     cuts = victim.cutter.cuts
     victim.cutter.cut_after(None)
     try:
-        (sent,) = way.send(archive)
-    except ConnectionLost:  # the last cut was a moment ago, and is noticed by the first use of that connection
-        (sent,) = way.send(archive)
+        (sent,) = transfer.send(archive)
+    except ConnectionLost:  # the first use of a connection notices that the last cut has closed it
+        (sent,) = transfer.send(archive)
     assert cuts >= 8
-    # what a source without a shell has sent is noted here every half MiB, and kept up to the last note
-    slack = MB if way.kind in {"sftp only", "pull sftp", "sftp spool"} else 0
-    assert all(after >= before - slack for before, after in pairwise(resumed)), "what was there once stays there"
-    assert sha(way.there / NAME) == sha(way.old.backups / NAME)
-    assert sent.resumed_at >= resumed[-1] - slack or way.kind == "sftp spool"
-    assert "copied again" not in way.said()
+    # for a source without a shell a checkpoint is written every half MiB; a resume starts at the last one
+    slack = MB if transfer.kind in {"sftp only", "pull sftp", "sftp spool"} else 0
+    assert all(after >= before - slack for before, after in pairwise(resumed)), "received bytes are kept"
+    assert sha(transfer.target / NAME) == sha(transfer.old.backups / NAME)
+    assert sent.resumed_at >= resumed[-1] - slack or transfer.kind == "sftp spool"
+    assert "copied again" not in transfer.messages()
 
 
-def test_a_hostile_tar_reaches_nobody(pair: tuple[Box, Box], tmp_path: Path) -> None:
+def test_a_device_in_a_tar_stream_is_refused(pair: tuple[Box, Box], tmp_path: Path) -> None:
     import io
     import tarfile
 
-    way = Way("tar relay", *pair, tmp_path)
-    archives = [way.old.put(NAME, 5), way.old.put(OTHER, 5)]
+    transfer = TransferCase("tar relay", *pair, tmp_path)
+    archives = [transfer.old.put(NAME, 5), transfer.old.put(OTHER, 5)]
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
         device = tarfile.TarInfo(NAME)
         device.type, device.devmajor, device.devminor = tarfile.CHRTYPE, 1, 5
         tar.addfile(device)
-    (way.old.folder / "evil.tar").write_bytes(made.getvalue())
-    fake = way.old.folder / "bin/tar"
+    (transfer.old.folder / "evil.tar").write_bytes(made.getvalue())
+    fake = transfer.old.folder / "bin/tar"
     fake.write_text(
-        f"#!/bin/sh\n[ $1 = --version ] && exec echo 'tar (GNU tar) 1.34'\nexec cat {way.old.folder}/evil.tar\n"
+        f"#!/bin/sh\n[ $1 = --version ] && exec echo 'tar (GNU tar) 1.34'\nexec cat {transfer.old.folder}/evil.tar\n"
     )
     fake.chmod(0o755)
     with pytest.raises(TransferError, match="refused"):
-        way.send(*archives)
-    assert not (way.there / NAME).exists()
-    assert not (way.there / OTHER).exists()
+        transfer.send(*archives)
+    assert not (transfer.target / NAME).exists()
+    assert not (transfer.target / OTHER).exists()
 
 
-def test_a_writer_that_outlived_its_connection_is_ended_first(pair: tuple[Box, Box], tmp_path: Path) -> None:
+def test_a_writer_left_by_a_lost_connection_is_killed_first(pair: tuple[Box, Box], tmp_path: Path) -> None:
     import subprocess
 
-    way = Way("tar relay", *pair, tmp_path)
-    archive = way.old.put(NAME, MB)
-    way.there.mkdir()
-    with way.part(NAME).open("ab") as part:
-        lost = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=part)
+    transfer = TransferCase("tar relay", *pair, tmp_path)
+    archive = transfer.old.put(NAME, MB)
+    transfer.target.mkdir()
+    with transfer.partial_file(NAME).open("ab") as partial_file:
+        lost = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=partial_file)
     try:
-        way.send(archive)
+        transfer.send(archive)
         assert lost.wait(60) == -9
     finally:
         lost.kill()
         lost.communicate()
-    assert sha(way.there / NAME) == sha(way.old.backups / NAME)
+    assert sha(transfer.target / NAME) == sha(transfer.old.backups / NAME)
 
 
 @pytest.mark.parametrize("kind", ["tar relay", "sftp only", "rsync direct"])
-def test_a_disk_that_is_too_small_is_found_before_the_first_byte(
-    pair: tuple[Box, Box], tmp_path: Path, kind: str
-) -> None:
+def test_a_disk_too_small_is_noticed_before_the_first_byte(pair: tuple[Box, Box], tmp_path: Path, kind: str) -> None:
     import subprocess
 
-    way = Way(kind, *pair, tmp_path)
-    way.there.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "none", way.there], check=False)
+    transfer = TransferCase(kind, *pair, tmp_path)
+    transfer.target.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "none", transfer.target], check=False)
     if mounted.returncode:
         pytest.skip("no file system can be mounted here")
     try:
         with pytest.raises(TransferError, match="free"):
-            way.send(way.old.put(NAME, MB))
-        assert not list(way.there.iterdir())
+            transfer.send(transfer.old.put(NAME, MB))
+        assert not list(transfer.target.iterdir())
     finally:
-        subprocess.run(["umount", way.there], check=True)
+        subprocess.run(["umount", transfer.target], check=True)

@@ -1,1 +1,1 @@
-"""Servers that cannot be had from a registry, or that do what no real one does: stand-ins for tests."""
+"""Labs of simulated appliances, test servers, faults, and the programs that combine them: chaos, matrix, mutate."""

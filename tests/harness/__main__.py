@@ -1,6 +1,6 @@
-"""`python -m tests.harness up [FOLDER]`: a namespace lab to play in, until the shell ends.
+"""`python -m tests.harness up [FOLDER]`: start a namespace lab for manual use; it ends with its shell.
 
-Needs root, or a sudo that asks for no password.
+Needs root, or sudo without a password.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def main(arguments: list[str]) -> int:
-    """Bring it up; a shell on the workstation where there is a terminal, else wait for the end of the input."""
+    """Start the lab; on a terminal open a shell on the workstation, otherwise wait for the end of the input."""
     if arguments[:1] != ["up"] or len(arguments) > 2:
         sys.stderr.write(f"{__doc__}\n")
         return 2

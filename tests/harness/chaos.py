@@ -1,8 +1,8 @@
-"""Random schedules of faults, from a seed: `python -m tests.harness.chaos --seed 1 --count 500 --jobs 5`.
+"""Migrations under random faults, chosen by a seed: `python -m tests.harness.chaos --seed 1 --count 500 --jobs 5`.
 
-Each schedule runs a migration with a few faults, mends what a person would mend, and then resumes or rolls back until
-that goes through. Whatever happened, nothing may be lost: see `judge`. A schedule that fails is printed with its seed
-and made smaller, by leaving faults out for as long as it still fails.
+Each schedule runs a migration with a few faults, repairs what an operator would repair, and then resumes the run or
+rolls it back until the command succeeds. Nothing may be lost: see `judge`. A schedule that fails is printed with its
+seed, and reduced: faults are left out while it still fails.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.harness import matrix
-from tests.harness.faults import TROUBLES, TSADMIN
-from tests.harness.lab_pool import Abreast, Broken
+from tests.harness.faults import ENVIRONMENT_FAULTS, TSADMIN_FAULTS
+from tests.harness.lab_pool import LabFailed, LabPool
 from tests.harness.rig import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.harness.namespaces import NamespaceLab
-    from tests.harness.rig import Ended, State
+    from tests.harness.rig import State, ToolRun
 
-EVENTS = 118  # about as many as the journal of an undisturbed run has
-_LOGS = 1_000_000  # bytes that make the archive as large
-_WIRE = (200_000, 2_400_000)  # bytes that go over ssh in one, without the archive and with it
+EVENTS = 118  # about the number of events in the journal of an undisturbed run
+_LOGS = 1_000_000  # bytes of log files on the old appliance; the archive has about the same size
+_WIRE = (200_000, 2_400_000)  # bytes that a run sends over ssh, without the archive and with it
 _OPTIONS = ("--drain-timeout", "8")
-_ROUNDS = 4  # how often resume or rollback may be said until all is well
+_ROUNDS = 4  # attempts to resume or roll back until the command has to succeed
 
 
 @dataclass(frozen=True)
 class Fault:
     """One fault.
 
-    `kind`: of `wrapped.FAULTS`, "world" (then `what` names one of `world.TROUBLES` and `where` the appliance) or
-    "tsadmin" (then `what` is of `world.TSADMIN`). These two come when event `n` is on the disk; "tsadmin" with 0 before
-    the run.
+    `kind` is a key of `faulty_tool.FAULTS`, or "world" (`what` is a key of `ENVIRONMENT_FAULTS`), or "tsadmin" (`what` is
+    one of `TSADMIN_FAULTS`); for the last two `where` names the appliance. They happen when event `n` is on the disk;
+    "tsadmin" with `n` 0 before the run.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Fault:
     value: Any = None
 
     def plan(self) -> dict[str, Any]:
-        """As `lab.wrapped` reads it."""
+        """Return the fault in the form that `faulty_tool` reads."""
         extra = {"full": "count", "clock": "jump", "signal": "signal", "reset": "bytes", "silence": "bytes",
                  "kill-at": "bytes"}  # fmt: skip
         entry: dict[str, Any] = {"kind": self.kind, "n": self.n, "when": self.when}
@@ -64,7 +64,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What happens in one round; `method` is the transfer's, `verb` is said afterwards."""
+    """Faults of one migration, the transfer method, and the command that is run afterwards (`verb`)."""
 
     seed: int
     faults: tuple[Fault, ...]
@@ -74,7 +74,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a schedule: `wrong` is empty where nothing was lost; `statuses` of each run of the tool."""
+    """Result of a schedule: `wrong` lists what was lost or misreported, `statuses` the exit status of each command."""
 
     schedule: Schedule
     wrong: tuple[str, ...]
@@ -83,109 +83,111 @@ class Verdict:
     text: str = ""
 
 
-def drawn(seed: int, *, rollback: bool = True) -> Schedule:
-    """The schedule of a seed."""
-    dice = random.Random(seed)
-    faults = tuple(_fault(dice) for _ in range(dice.choice((1, 1, 2, 2, 3))))
-    verb = "rollback" if rollback and dice.random() < 0.4 else "resume"
+def schedule_of(seed: int, *, rollback: bool = True) -> Schedule:
+    """Return the schedule of a seed."""
+    rng = random.Random(seed)
+    faults = tuple(_fault(rng) for _ in range(rng.choice((1, 1, 2, 2, 3))))
+    verb = "rollback" if rollback and rng.random() < 0.4 else "resume"
     timed = [fault for fault in faults if _is_timed(fault)]
-    method = dice.choice(("auto", "auto", "sftp", "rsync"))
+    method = rng.choice(("auto", "auto", "sftp", "rsync"))
     return Schedule(seed, tuple(f for f in faults if f not in timed[1:]), verb, method)
 
 
-def _fault(dice: random.Random) -> Fault:  # noqa: PLR0911 - one line a kind
-    kind = dice.choice(("kill", "kill", "kill-at", "signal", "full", "clock", "reset", "reset", "silence", "world",
+def _fault(rng: random.Random) -> Fault:  # noqa: PLR0911 - one line a kind
+    kind = rng.choice(("kill", "kill", "kill-at", "signal", "full", "clock", "reset", "reset", "silence", "world",
                         "world", "world", "world", "tsadmin", "tsadmin", "tsadmin"))  # fmt: skip
-    n, when = dice.randrange(EVENTS), dice.choice(("before", "after"))
+    n, when = rng.randrange(EVENTS), rng.choice(("before", "after"))
     match kind:
         case "signal":
-            return Fault(kind, n, when, value=dice.choice(("SIGINT", "SIGTERM", "SIGHUP")))
+            return Fault(kind, n, when, value=rng.choice(("SIGINT", "SIGTERM", "SIGHUP")))
         case "full":
-            return Fault(kind, n, when, value=dice.choice((1, 5, 1000)))
+            return Fault(kind, n, when, value=rng.choice((1, 5, 1000)))
         case "clock":
-            return Fault(kind, n, when, value=dice.choice((-86400, -30, 30, 7200, 400 * 86400)))
+            return Fault(kind, n, when, value=rng.choice((-86400, -30, 30, 7200, 400 * 86400)))
         case "reset" | "silence" | "kill-at":
-            return Fault(kind, value=dice.randrange(2000, dice.choice(_WIRE)))
+            return Fault(kind, value=rng.randrange(2000, rng.choice(_WIRE)))
         case "world":
-            return Fault(kind, n, "after", dice.choice(sorted(TROUBLES)), dice.choice(("old", "new")))
+            return Fault(kind, n, "after", rng.choice(sorted(ENVIRONMENT_FAULTS)), rng.choice(("old", "new")))
         case "tsadmin":
-            where, what, value = dice.choice(TSADMIN)
-            return Fault(kind, dice.choice((0, n)), "after", what, where, value)
+            where, what, value = rng.choice(TSADMIN_FAULTS)
+            return Fault(kind, rng.choice((0, n)), "after", what, where, value)
     return Fault(kind, n, when)
 
 
-def play(rig: Rig, schedule: Schedule) -> Verdict:
-    """Run a schedule on fresh appliances and judge what is left."""
+def run_schedule(rig: Rig, schedule: Schedule) -> Verdict:
+    """Run a schedule on fresh appliances, and judge the result."""
     rig.options = (*_OPTIONS, "--method", schedule.method)
     rig.fresh()
     began, before = time.monotonic(), rig.state()
-    _misbehave(rig.lab, [f for f in schedule.faults if f.kind == "tsadmin" and not f.n])
-    ended = [_first(rig, schedule)]
-    wrong = _told(rig, ended[-1])
-    _mend(rig, schedule)
-    _misbehave(rig.lab, [])
-    _restart_the_misled(rig, schedule)
+    _set_tsadmin_faults(rig.lab, [f for f in schedule.faults if f.kind == "tsadmin" and not f.n])
+    runs = [_migrate(rig, schedule)]
+    wrong = _misreported(rig, runs[-1])
+    _repair(rig, schedule)
+    _set_tsadmin_faults(rig.lab, [])
+    _restart_with_saved_settings(rig, schedule)
     verb = schedule.verb
-    while ended[-1].status not in (0, 4) and rig.events() and len(ended) <= _ROUNDS:
-        _switch_on(rig)
-        _mend(rig, schedule)
-        ended.append(rig.run(verb, "--yes"))
-        wrong += _told(rig, ended[-1])
-        if ended[-1].status == 2 and "there is no unfinished run" in ended[-1].err:
+    while runs[-1].status not in (0, 4) and rig.events() and len(runs) <= _ROUNDS:
+        _power_on(rig)
+        _repair(rig, schedule)
+        runs.append(rig.run(verb, "--yes"))
+        wrong += _misreported(rig, runs[-1])
+        if runs[-1].status == 2 and "there is no unfinished run" in runs[-1].err:
             break
-    if ended[-1].status not in (0, 4) and len(ended) > _ROUNDS and _spoiled(schedule):
-        ended.append(rig.run("rollback", "--yes"))  # a copy that was damaged when the old one was away: see there
-        wrong += _told(rig, ended[-1])
-    _mend(rig, schedule)
-    wrong += judge(rig, schedule, before, ended)
-    text = "\n--- next\n".join(one.text for one in ended) if wrong else ""
-    statuses = tuple(one.status for one in ended)
+    if runs[-1].status not in (0, 4) and len(runs) > _ROUNDS and _may_be_damaged(schedule):
+        runs.append(rig.run("rollback", "--yes"))  # a copy damaged after the cutover cannot be resumed
+        wrong += _misreported(rig, runs[-1])
+    _repair(rig, schedule)
+    wrong += judge(rig, schedule, before, runs)
+    text = "\n--- next\n".join(one.text for one in runs) if wrong else ""
+    statuses = tuple(one.status for one in runs)
     return Verdict(schedule, tuple(dict.fromkeys(wrong)), statuses, round(time.monotonic() - began, 1), text)
 
 
-def _misbehave(lab: NamespaceLab, faults: Sequence[Fault]) -> None:
-    """From now on tsadmin and the machines do just this wrong."""
+def _set_tsadmin_faults(lab: NamespaceLab, faults: Sequence[Fault]) -> None:
+    """Set these faults of tsadmin and of the machines; earlier ones end."""
     sides = {side: {f.what: f.value for f in faults if f.where == side} for side in ("old", "new")}
     for side, some in sides.items():
         lab.guest(side).change(faults=some)
     lab.boot_faults(sides)
 
 
-def _first(rig: Rig, schedule: Schedule) -> Ended:
-    """The migration itself, with all its faults."""
+def _migrate(rig: Rig, schedule: Schedule) -> ToolRun:
+    """Run the migration with all its faults."""
     plan = [fault.plan() for fault in schedule.faults if fault.kind not in {"world", "tsadmin"}]
     timed = next(filter(_is_timed, schedule.faults), None)
     if timed is None:
         return rig.migrate(plan)
     if timed.kind == "world":
-        return rig.migrate_but(timed.n, "after", lambda lab: TROUBLES[timed.what].strike(lab, timed.where), plan)
+        return rig.migrate_and_pause(
+            timed.n, "after", lambda lab: ENVIRONMENT_FAULTS[timed.what].cause(lab, timed.where), plan
+        )
     those = [f for f in schedule.faults if f.kind == "tsadmin"]
-    return rig.migrate_but(timed.n, "after", lambda lab: _misbehave(lab, those), plan)
+    return rig.migrate_and_pause(timed.n, "after", lambda lab: _set_tsadmin_faults(lab, those), plan)
 
 
 def _is_timed(fault: Fault) -> bool:
-    """Whether it comes from outside when an event is on the disk; there is at most one such in a schedule."""
+    """Return whether the harness causes the fault when an event is on the disk; a schedule has at most one such."""
     return fault.kind == "world" or (fault.kind == "tsadmin" and fault.n > 0)
 
 
-def _mend(rig: Rig, schedule: Schedule) -> None:
-    """What a person does: make room, put the cable back, give back what was taken, end what never ends."""
+def _repair(rig: Rig, schedule: Schedule) -> None:
+    """Repair what an operator would repair: disk space, cable, permissions, programs that never end."""
     for fault in schedule.faults:
         if fault.kind == "world":
-            TROUBLES[fault.what].heal(rig.lab, fault.where)
+            ENVIRONMENT_FAULTS[fault.what].repair(rig.lab, fault.where)
         if fault.what in {"hangs_backup", "hangs_restore", "drips"} and rig.lab.is_on(fault.where):
             rig.lab.on(fault.where, "pkill -KILL -f 'tsadmin (backup|restore)' || :")
 
 
-def _restart_the_misled(rig: Rig, schedule: Schedule) -> None:
-    """The one that came back with other settings than were saved."""
+def _restart_with_saved_settings(rig: Rig, schedule: Schedule) -> None:
+    """Restart the new appliance if it has rebooted with other network settings than were saved."""
     if any(fault.what == "reboot_keeps_address" for fault in schedule.faults) and rig.lab.is_on("new"):
         rig.lab.power_off("new")
         rig.lab.power_on("new")
 
 
-def _switch_on(rig: Rig) -> None:
-    """Whatever lost its power; but the old one stays off once it was told to go."""
+def _power_on(rig: Rig) -> None:
+    """Switch on what lost its power; the old appliance stays off if the run has announced to power it off."""
     events = rig.events()
     gone = any(e["event"] == "action-started" and e["data"]["describes"].startswith("power off") for e in events)
     if not rig.lab.is_on("new"):
@@ -196,60 +198,60 @@ def _switch_on(rig: Rig) -> None:
         rig.lab.power_on("old")
 
 
-def _told(rig: Rig, ended: Ended) -> list[str]:
-    """What one run of the tool may never do, however it ends."""
+def _misreported(rig: Rig, run: ToolRun) -> list[str]:
+    """Return what a command may never do, with any exit status."""
     wrong = []
-    if ended.status == -1000:
-        wrong.append("it did not end within its time")
-    if "Internal error" in ended.text:
-        wrong.append("an error that nobody foresaw")
+    if run.status == -1000:
+        wrong.append("it did not end within the timeout")
+    if "Internal error" in run.text:
+        wrong.append("an internal error")
     held = "held/multidevice-core" in rig.state().old["ours"]
     if (
         held
-        and ended.status in range(13)
-        and not any(word in ended.text for word in ("PAUSED", "updates are paused", "is locked"))
+        and run.status in range(13)
+        and not any(word in run.text for word in ("PAUSED", "updates are paused", "is locked"))
     ):
-        wrong.append(f"updates are held and the output (exit {ended.status}) does not say so")
+        wrong.append(f"updates are paused, and the output (exit {run.status}) does not say so")
     return wrong
 
 
-def judge(rig: Rig, schedule: Schedule, before: State, ended: Sequence[Ended]) -> list[str]:
-    """What was lost, and what is not as the last exit status says."""
-    state, wrong = rig.state(), _lost(schedule, before, rig.state())
-    told, back, last = state.told(before), before.told(before), ended[-1].status
+def judge(rig: Rig, schedule: Schedule, before: State, runs: Sequence[ToolRun]) -> list[str]:
+    """Return what was lost, and what differs from what the last exit status says."""
+    state, wrong = rig.state(), _lost_archives(schedule, before, rig.state())
+    now, back, last = state.relative_to(before), before.relative_to(before), runs[-1].status
     wrong += ["two hosts wanted one address"] if rig.collisions() else []
     wrong += rig.leaks() if last in (0, 1, 4, 5) and not _off(rig, schedule) else []
     done = rig.events() and rig.events()[-1]["data"].get("outcome") in {"done", "attention"}
-    if last == 0 and done and told["new files"] != "as old before":
-        wrong.append("it says done, but the devices are not all there")
+    if last == 0 and done and now["new files"] != "as old before":
+        wrong.append("it says done, but files of devices are missing or differ")
     if last == 0 and not done:
-        wrong += [f"{key} is not as before: {told[key]}" for key in ("old cron", "old files", "old ours", "new files")
-                  if told[key] != back[key]]  # fmt: skip
-    if last not in (0, 4) and len(ended) > _ROUNDS:
-        wrong.append(f"{schedule.verb} did not go through in {_ROUNDS} attempts")
+        wrong += [f"{key} is not as before: {now[key]}" for key in ("old cron", "old files", "old ours", "new files")
+                  if now[key] != back[key]]  # fmt: skip
+    if last not in (0, 4) and len(runs) > _ROUNDS:
+        wrong.append(f"{schedule.verb} did not succeed in {_ROUNDS} attempts")
     return wrong
 
 
-def _spoiled(schedule: Schedule) -> int:
-    """How many files its faults damage at most."""
-    return sum(f.kind == "world" and TROUBLES[f.what].spoils for f in schedule.faults)
+def _may_be_damaged(schedule: Schedule) -> int:
+    """Return how many files the faults may damage."""
+    return sum(f.kind == "world" and ENVIRONMENT_FAULTS[f.what].may_damage_files for f in schedule.faults)
 
 
-def _lost(schedule: Schedule, before: State, state: State) -> list[str]:
-    """Archives that are gone or are not what they were; a fault that damages one file is granted that one."""
-    spoiled = _spoiled(schedule)
+def _lost_archives(schedule: Schedule, before: State, state: State) -> list[str]:
+    """Return archives that are missing or changed, beyond those that the faults may damage."""
+    damaged = _may_be_damaged(schedule)
     gone = set(before.old["archives"]) - set(state.old["archives"])
-    strange = set(state.new["archives"]) - set(before.new["archives"]) - set(state.old["archives"])
-    wrong = ["an archive of the old one is lost"] if len(gone) > spoiled else []
-    return wrong + (["the new one has an archive that the old one has not"] if len(strange) > spoiled else [])
+    extra = set(state.new["archives"]) - set(before.new["archives"]) - set(state.old["archives"])
+    wrong = ["an archive of the old appliance is lost"] if len(gone) > damaged else []
+    return wrong + (["tscm-new has an archive that tscm-old lacks"] if len(extra) > damaged else [])
 
 
 def _off(rig: Rig, schedule: Schedule) -> bool:
     return any(f.what == "power cut" for f in schedule.faults) and not rig.lab.is_on("new")
 
 
-def shrunk(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
-    """The smallest part of a schedule that still fails, by leaving out one fault after another."""
+def smallest_failing(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
+    """Return the smallest part of a schedule that still fails, found by leaving out one fault after another."""
     index = 0
     while index < len(schedule.faults) and len(schedule.faults) > 1:
         fewer = replace(schedule, faults=schedule.faults[:index] + schedule.faults[index + 1 :])
@@ -261,55 +263,60 @@ def shrunk(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
 
 
 def make_rig(folder: Path) -> Rig:
-    """Small disks, so that one is full soon, and short limits, so that what never ends is given up soon."""
+    """Return a rig with small disks, which are full soon, and short timeouts, so that hanging programs cost little."""
     policy = "reboot_timeout = 30\ntsadmin_silence = 15\ntsadmin_timeout = 40\ndevice_timeout = 40"
     return Rig(matrix.lab(folder, disk="160m", log_bytes=_LOGS), policy=policy)
 
 
 @dataclass(frozen=True)
-class Found:
-    """A schedule's verdict; where it failed, whether it did so again, and the smallest part of it that still does."""
+class Examined:
+    """A schedule's verdict; if it failed: whether it failed again, and the smallest part of it that still fails."""
 
     verdict: Verdict
     again: bool = False
     smallest: Schedule | None = None
 
 
-def tried(rig: Rig, schedule: Schedule) -> Found:
-    """Play it; what fails is played again and made smaller."""
-    verdict = play(rig, schedule)
+def examine(rig: Rig, schedule: Schedule) -> Examined:
+    """Run a schedule; run a failing one again, and reduce it."""
+    verdict = run_schedule(rig, schedule)
     if not verdict.wrong:
-        return Found(verdict)
-    again = bool(play(rig, schedule).wrong)
-    return Found(verdict, again, shrunk(schedule, lambda one: bool(play(rig, one).wrong)) if again else None)
+        return Examined(verdict)
+    again = bool(run_schedule(rig, schedule).wrong)
+    return Examined(
+        verdict, again, smallest_failing(schedule, lambda one: bool(run_schedule(rig, one).wrong)) if again else None
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run some schedules; the exit status is 1 where one failed."""
+    """Run some schedules; return 1 if one failed."""
     parser = argparse.ArgumentParser(prog="chaos", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--jobs", type=int, default=1, help="labs side by side; on two cores at most six")
-    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many")
-    parser.add_argument("--out", type=Path, help="gets a line of JSON a schedule")
+    parser.add_argument("--jobs", type=int, default=1, help="labs at the same time; on two cores at most six")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time")
+    parser.add_argument("--out", type=Path, help="append a line of JSON for each schedule")
     parser.add_argument("--no-rollback", action="store_true")
-    asked = parser.parse_args(argv)
-    deadline, bad, count = time.monotonic() + 60 * asked.minutes, 0, 0
-    schedules = [drawn(seed, rollback=not asked.no_rollback) for seed in range(asked.seed, asked.seed + asked.count)]
-    with Abreast(asked.jobs, make_rig) as labs:
-        for schedule, found in labs.each(tried, schedules):
-            if isinstance(found, Broken):
-                found = Found(Verdict(schedule, ("the lab itself failed",), (), 0.0, str(found)))  # noqa: PLW2901
-            count, bad = count + 1, bad + bool(found.verdict.wrong)
-            _report(found, asked.out)
+    options = parser.parse_args(argv)
+    deadline, bad, count = time.monotonic() + 60 * options.minutes, 0, 0
+    schedules = [
+        schedule_of(seed, rollback=not options.no_rollback)
+        for seed in range(options.seed, options.seed + options.count)
+    ]
+    with LabPool(options.jobs, make_rig) as labs:
+        for schedule, examined in labs.each(examine, schedules):
+            if isinstance(examined, LabFailed):
+                examined = Examined(Verdict(schedule, ("the lab itself failed",), (), 0.0, str(examined)))  # noqa: PLW2901
+            count, bad = count + 1, bad + bool(examined.verdict.wrong)
+            _report(examined, options.out)
             if time.monotonic() > deadline:
                 break
-    sys.stdout.write(f"{count} schedules from seed {asked.seed}, {bad} bad\n")
+    sys.stdout.write(f"{count} schedules from seed {options.seed}, {bad} bad\n")
     return 1 if bad else 0
 
 
-def _report(found: Found, out: Path | None) -> None:
-    verdict = found.verdict
+def _report(examined: Examined, out: Path | None) -> None:
+    verdict = examined.verdict
     if out:
         with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(verdict), default=str) + "\n")
@@ -320,7 +327,7 @@ def _report(found: Found, out: Path | None) -> None:
     how = f"{verb}, {verdict.schedule.method}"
     sys.stdout.write(f"{mark} seed {seed} {how}: {faults} → {verdict.statuses} in {verdict.seconds} s{wrong}\n")
     if verdict.wrong:
-        small = found.smallest
+        small = examined.smallest
         sys.stdout.write(f"    smallest: {small.verb} {[asdict(fault) for fault in small.faults]}\n" if small
                          else "    it did not fail again\n")  # fmt: skip
         sys.stdout.write("".join(f"    | {line}\n" for line in verdict.text.splitlines()))

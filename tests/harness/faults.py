@@ -1,6 +1,7 @@
-"""Faults of the world around the tool: what can happen to an appliance or the wire while a migration is under way.
+"""Faults of the environment: what can happen to an appliance or to the network during a migration.
 
-Each is a pair: what happens, and what a person does about it before the run is resumed or rolled back ("heal").
+Each is a pair of functions: `cause` makes it happen, `repair` does what an operator does before the run is resumed or
+rolled back.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """One kind of fault. `spoils`: files on the appliance may be damaged by it, so their loss is not the tool's."""
+class EnvironmentFault:
+    """One kind of fault. `may_damage_files`: it may damage one file on the appliance, which is then not the tool's loss."""
 
-    strike: Callable[[NamespaceLab, str], None]
-    heal: Callable[[NamespaceLab, str], None]
-    spoils: bool = False
+    cause: Callable[[NamespaceLab, str], None]
+    repair: Callable[[NamespaceLab, str], None]
+    may_damage_files: bool = False
 
 
 def _shell(script: str) -> Callable[[NamespaceLab, str], None]:
@@ -34,20 +35,20 @@ def _shell(script: str) -> Callable[[NamespaceLab, str], None]:
 
 
 def _nothing(_lab: NamespaceLab, _name: str) -> None:
-    """There is nothing to mend."""
+    """Nothing has to be repaired."""
 
 
 def _off(lab: NamespaceLab, name: str) -> None:
     lab.power_off(name)
 
 
-def _cut(lab: NamespaceLab, name: str) -> None:
-    """The cable is out until it is put back: packets vanish, and nobody says so."""
+def _disconnect(lab: NamespaceLab, name: str) -> None:
+    """Disconnect the cable: packets are lost without an error."""
     lab.cut(name)
 
 
-def _uncut(lab: NamespaceLab, name: str) -> None:
-    lab.mend(name)
+def _reconnect(lab: NamespaceLab, name: str) -> None:
+    lab.reconnect(name)
 
 
 def _make_room(lab: NamespaceLab, name: str) -> None:
@@ -55,11 +56,11 @@ def _make_room(lab: NamespaceLab, name: str) -> None:
         file.unlink()
 
 
-def _blink(lab: NamespaceLab, name: str) -> None:
-    """The cable is out for two seconds."""
+def _disconnect_briefly(lab: NamespaceLab, name: str) -> None:
+    """Disconnect the cable for two seconds."""
     lab.cut(name)
     time.sleep(2)
-    lab.mend(name)
+    lab.reconnect(name)
 
 
 _FULL = "f=/opt/threatstop/backup/.filler; for n in 1M 512; do dd if=/dev/zero of=$f.$n bs=$n 2>/dev/null; done"
@@ -75,46 +76,46 @@ _OTHER_KEYS = (
     "ssh-keygen -q -t ${t%_key} -N '' -f $f; done; systemctl restart ssh; " + _END_SESSIONS
 )
 
-TROUBLES: dict[str, Trouble] = {
-    "power cut": Trouble(_off, _nothing),  # who is switched on again depends on how far the run was: see chaos
-    "cable out for a while": Trouble(_blink, _nothing),
-    "sshd restarted": Trouble(_shell("systemctl restart ssh"), _nothing),
-    "sessions ended": Trouble(_shell(_END_SESSIONS), _nothing),
-    "cable out": Trouble(_cut, _uncut),
-    "sshd accepts and says nothing": Trouble(  # the kernel accepts for a server that is stopped
+ENVIRONMENT_FAULTS: dict[str, EnvironmentFault] = {
+    "power cut": EnvironmentFault(_off, _nothing),  # chaos switches on again, depending on how far the run was
+    "cable out for a while": EnvironmentFault(_disconnect_briefly, _nothing),
+    "sshd restarted": EnvironmentFault(_shell("systemctl restart ssh"), _nothing),
+    "sessions ended": EnvironmentFault(_shell(_END_SESSIONS), _nothing),
+    "cable out": EnvironmentFault(_disconnect, _reconnect),
+    "sshd accepts and says nothing": EnvironmentFault(  # the kernel accepts connections of a stopped server
         _shell("kill -STOP $(cat /run/lab.ssh); " + _END_SESSIONS),
         _shell("kill -CONT $(cat /run/lab.ssh) 2>/dev/null || :"),
     ),
-    "host key changed by someone else": Trouble(
+    "host key changed by someone else": EnvironmentFault(
         _shell(_OTHER_KEYS),
         _shell("[ ! -e /root/keys.away ] || { mv /root/keys.away/* /etc/ssh/; rmdir /root/keys.away; "
                "systemctl restart ssh; }"),
     ),
-    "disk full": Trouble(_shell(_FULL), _make_room),
-    "backup folder read-only": Trouble(
+    "disk full": EnvironmentFault(_shell(_FULL), _make_room),
+    "backup folder read-only": EnvironmentFault(
         _shell("mount --bind /opt/threatstop/backup /opt/threatstop/backup && "
                "mount -o remount,bind,ro /opt/threatstop/backup"),
         _shell("umount /opt/threatstop/backup 2>/dev/null || :"),
     ),
-    "sudo revoked": Trouble(
+    "sudo revoked": EnvironmentFault(
         _shell("mv /etc/sudoers.d/threatstop /root/sudoers.away"),
         _shell("[ ! -e /root/sudoers.away ] || mv /root/sudoers.away /etc/sudoers.d/threatstop"),
     ),
-    "cron entry comes back": Trouble(
+    "cron entry comes back": EnvironmentFault(
         _shell("[ -e /etc/cron.d/multidevice-core ] || "
                "cp /var/lib/tscm-migrate/held/multidevice-core /etc/cron.d/ 2>/dev/null || :"),
         _nothing,
     ),
-    "newest archive damaged": Trouble(_shell(_DAMAGE), _nothing, spoils=True),
-    "ts-update that ignores signals": Trouble(
+    "newest archive damaged": EnvironmentFault(_shell(_DAMAGE), _nothing, may_damage_files=True),
+    "ts-update that ignores signals": EnvironmentFault(
         _shell("cat >/root/ts-update <<'E'\n#!/bin/sh\ntrap '' TERM HUP INT\nfor i in $(seq 900); do sleep 1; done\nE\n"
                "chmod 755 /root/ts-update; setsid /root/ts-update >/dev/null 2>&1 </dev/null &"),
         _shell("pkill -KILL -f /root/ts-update || :"),
     ),
 }  # fmt: skip
 
-# What tsadmin and the machine do wrong by themselves: names and values of `profile.FAULTS`, and on which side.
-TSADMIN: tuple[tuple[str, str, object], ...] = (
+# Faults of tsadmin and of the machine: the appliance, and names and values of `profile.FAULTS`.
+TSADMIN_FAULTS: tuple[tuple[str, str, object], ...] = (
     ("old", "lies_exit0_without_archive", True),
     ("old", "lies_exit1_with_archive", True),
     ("old", "truncates_archive", True),

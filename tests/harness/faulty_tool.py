@@ -1,8 +1,8 @@
-"""The tool with faults wrapped around it, for tests: `python -m tests.harness.faulty_tool PLAN TASK …`.
+"""Run the tool with injected faults: `python -m tests.harness.faulty_tool PLAN TASK …`.
 
-PLAN is a JSON list of faults (see `FAULTS`); the tool itself knows nothing of them. Points in time are events of the
-journal, "before" or "after" they are on the disk: by number, counted from 0 in this process, or by a text that is in the
-event's line (`text` instead of `n`); or bytes that went over ssh.
+PLAN is a JSON list of faults (see `FAULTS`). A fault happens `when` "before" or "after" an event of the journal is
+written to the disk, or after a number of bytes over ssh. The event is given by its number `n`, counted from 0 in this
+process, or by a `text` that its line contains.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ FAULTS = {
     "kill": "n, when: SIGKILL to itself",
     "signal": "n, when, signal, times: a signal to itself",
     "pause": "n, when, folder: make FOLDER/paused and wait for FOLDER/go",
-    "full": "n, count: the state folder's disk is full for so many events",
-    "clock": "n, when, jump: the wall clock jumps by so many seconds",
-    "reset": "bytes, port: the connection is reset once so many bytes have passed (all connections together)",
-    "kill-at": "bytes: SIGKILL to itself once so many bytes have passed",
-    "silence": "bytes: from then on nothing arrives on that connection, and what is sent vanishes",
+    "full": "n, count: the disk of the state folder is full for `count` events",
+    "clock": "n, when, jump: the wall clock jumps by `jump` seconds",
+    "reset": "bytes, port: a connection is reset after this number of bytes (over all connections)",
+    "kill-at": "bytes: SIGKILL to itself after this number of bytes",
+    "silence": "bytes: after this number of bytes a connection loses what is sent, and nothing arrives",
 }
-_PATIENCE = 120.0  # seconds that a pause lasts at most
+_LONGEST_PAUSE = 120.0  # seconds
 _REAL_TIME = time.time
 
 
 class Hooks:
-    """What happens around each event of the journal."""
+    """Cause the faults that are planned for events of the journal."""
 
     def __init__(self, plan: list[dict[str, Any]]) -> None:
         self.plan = [fault for fault in plan if "n" in fault or "text" in fault]
         self.n = 0
 
     def install(self) -> None:
-        """Wrap `journal._append`, through which each event goes."""
+        """Wrap `journal._append`, which writes each event."""
         from tscm_migrate.migration import journal
 
         write = journal._append
@@ -69,13 +69,13 @@ class Hooks:
     def _signal(fault: dict[str, Any]) -> None:
         for _ in range(fault.get("times", 1)):
             os.kill(os.getpid(), getattr(signal, fault.get("signal", "SIGINT")))
-            time.sleep(0.05)  # two at once would be heard as one
+            time.sleep(0.05)  # two signals at once would be delivered as one
 
     @staticmethod
     def _pause(fault: dict[str, Any]) -> None:
         folder = Path(fault["folder"])
         (folder / "paused").touch()
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _LONGEST_PAUSE
         while not (folder / "go").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
 
@@ -85,53 +85,53 @@ class Hooks:
 
 
 def _nothing(_fault: dict[str, Any]) -> None:
-    """`full` is done elsewhere."""
+    """Do nothing: `install` handles "full"."""
 
 
-class Wire:
-    """Counts what passes over all connections, and breaks the one on which a limit is reached; each fault once."""
+class ByteCounter:
+    """Count the bytes of all connections, and cause each planned fault once on the connection that reaches its number."""
 
     def __init__(self, plan: list[dict[str, Any]]) -> None:
         self.left = [dict(fault) for fault in plan if "bytes" in fault]
-        self.seen = 0
+        self.total = 0
         self.lock = threading.Lock()
 
     def install(self) -> None:
-        """Wrap the sockets that paramiko is given."""
+        """Wrap the sockets that paramiko gets."""
         import paramiko
 
         init = paramiko.Transport.__init__
-        wire = self
+        counter = self
 
         def wrapped(transport: Any, sock: Any, *args: Any, **kwargs: Any) -> None:
-            faulty: Any = Faulty(sock, wire)
+            faulty: Any = FaultySocket(sock, counter)
             init(transport, faulty, *args, **kwargs)
 
         paramiko.Transport.__init__ = wrapped  # type: ignore[assignment, method-assign]
 
     def passed(self, count: int) -> str:
-        """Take note of some bytes; the kind of fault that is due now, or ""."""
+        """Count bytes, and return the kind of fault that is due now, or ""."""
         with self.lock:
-            self.seen += count
+            self.total += count
             for fault in self.left:
-                if self.seen >= fault["bytes"]:
+                if self.total >= fault["bytes"]:
                     self.left.remove(fault)
                     return str(fault["kind"])
             return ""
 
 
-class Faulty:
-    """A socket that obeys a Wire."""
+class FaultySocket:
+    """A socket on which a ByteCounter causes faults."""
 
-    def __init__(self, sock: Any, wire: Wire) -> None:
-        self._sock, self._wire = sock, wire
+    def __init__(self, sock: Any, counter: ByteCounter) -> None:
+        self._sock, self._counter = sock, counter
         self._silent = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
-    def _strike(self, count: int) -> None:
-        kind = self._wire.passed(count)
+    def _count_and_break(self, count: int) -> None:
+        kind = self._counter.passed(count)
         self._silent = self._silent or kind == "silence"
         if kind == "kill-at":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -140,37 +140,37 @@ class Faulty:
             raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
     def recv(self, size: int) -> bytes:
-        """Receive, unless nothing comes any more."""
+        """Receive, or time out if the connection is silent."""
         if self._silent:
             time.sleep(self._sock.gettimeout() or 0.1)
             raise TimeoutError
         data: bytes = self._sock.recv(size)
-        self._strike(len(data))
+        self._count_and_break(len(data))
         return data
 
     def recv_into(self, room: memoryview) -> int:
-        """Receive to where it is wanted."""
+        """Receive into a buffer."""
         data = self.recv(len(room))
         room[: len(data)] = data
         return len(data)
 
     def send(self, data: bytes) -> int:
-        """Send, or let it vanish."""
+        """Send, or drop the data if the connection is silent."""
         if self._silent:
             return len(data)
         count: int = self._sock.send(data)
-        self._strike(count)
+        self._count_and_break(count)
         return count
 
 
 def main() -> None:
-    """Install the faults, then be the tool."""
+    """Install the faults, then run the tool."""
     plan = json.loads(sys.argv[1])
     unknown = {fault["kind"] for fault in plan} - set(FAULTS)
     if unknown:
         raise SystemExit(f"unknown faults: {sorted(unknown)}")
     Hooks(plan).install()
-    Wire(plan).install()
+    ByteCounter(plan).install()
     from tscm_migrate.cli.main import main as tool
 
     tool(["tscm-migrate", *sys.argv[2:]])

@@ -1,4 +1,4 @@
-"""Labs side by side, each in a process of its own: a run mostly waits, so several share two cores well."""
+"""A pool of worker processes, each with its own lab: a migration mostly waits, so several can share two cores."""
 
 from __future__ import annotations
 
@@ -21,33 +21,35 @@ if TYPE_CHECKING:
     Make = Callable[[Path], Rig]
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
-_mine: list[Rig] = []  # of a worker: its rig, once it has one
-
-
-class Broken(RuntimeError):
-    """What a piece of work came to when the lab itself, not what is rehearsed in it, went wrong."""
+_mine: list[Rig] = []  # in a worker process: its rig, once it is made
 
 
-class Abreast:
-    """Some workers, each with a rig that it makes when it gets its first piece of work.
+class LabFailed(RuntimeError):
+    """Result of a work item where the lab failed, not the migration in it."""
+
+
+class LabPool:
+    """Worker processes; each makes its rig when it gets its first work item.
 
     Args:
-        jobs: how many at once; on two cores five or six, for more makes runs miss their time-outs.
-        make: a rig in an empty folder; a function of a module, since it travels to the workers.
+        jobs: number of workers; on two cores five or six: with more, runs exceed their timeouts.
+        make: returns a rig in an empty folder; a function of a module, because it is pickled.
     """
 
     def __init__(self, jobs: int, make: Make) -> None:
         self._jobs, self._make = jobs, make
-        self._folder = tempfile.TemporaryDirectory(prefix="tscm-abreast-")
+        self._folder = tempfile.TemporaryDirectory(prefix="tscm-labs-")
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(jobs, mp_context=context)
 
-    def each(self, work: Callable[[Rig, Item], Found], items: Iterable[Item]) -> Iterator[tuple[Item, Found | Broken]]:
-        """Do it for every item, whoever is free takes the next; yields as they end, and may be left at any time."""
+    def each(
+        self, work: Callable[[Rig, Item], Result], items: Iterable[Item]
+    ) -> Iterator[tuple[Item, Result | LabFailed]]:
+        """Call `work` for every item on a free worker; yield results as they complete. May be closed at any time."""
         left = iter(items)
-        going: dict[Future[Found], Item] = {}
+        going: dict[Future[Result], Item] = {}
 
         def more(count: int) -> None:
             for item in islice(left, count):
@@ -60,7 +62,7 @@ class Abreast:
                 item = going.pop(future)
                 more(1)
                 error = future.exception()
-                yield item, future.result() if error is None else Broken("".join(traceback.format_exception(error)))
+                yield item, future.result() if error is None else LabFailed("".join(traceback.format_exception(error)))
 
     def __enter__(self) -> Self:
         return self
@@ -71,15 +73,15 @@ class Abreast:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed waits for work for ever; with it goes its lab."""
+    """End this worker, and so its lab, when its parent process is killed; it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
 
 
-def _do(make: Make, folder: str, work: Callable[[Rig, Item], Found], item: Item) -> Found:
-    """In a worker: a rig that failed is thrown away, so that the next piece gets a whole one."""
+def _do(make: Make, folder: str, work: Callable[[Rig, Item], Result], item: Item) -> Result:
+    """Run one work item in a worker; after an exception its rig is closed, and the next item gets another rig."""
     if not _mine:
         threading.Thread(target=_end_with_parent, daemon=True, name="parent").start()
         _mine.append(make(Path(tempfile.mkdtemp(prefix="lab-", dir=folder))))

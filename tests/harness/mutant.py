@@ -1,4 +1,4 @@
-"""One mutant: what can be changed in a module's source, and how Python is made to import the changed module."""
+"""Mutants: find what can be changed in a module's source, and let Python import the changed module."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _COUNTED: dict[type[ast.operator], type[ast.operator]] = {ast.Add: ast.Sub, ast.
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change.
+    """One change of a module.
 
     Attributes:
-        number: its place in the module, the same in each run.
-        line: of the source.
-        text: the function, and what is there before and after; unique in the module and independent of lines.
+        number: position among the module's possible changes; the same in each run.
+        line: line number in the source.
+        text: the function, the code before and after the change; unique in the module, without line numbers.
     """
 
     number: int
@@ -38,7 +38,7 @@ class Mutant:
     text: str
 
     def apply(self, source: str) -> ast.Module:
-        """Return the module with this change."""
+        """Return the module's syntax tree with this change."""
         tree = ast.parse(source)
         for number, place in enumerate(_places(tree)):
             if number == self.number:
@@ -48,14 +48,14 @@ class Mutant:
 
 
 def mutants(source: str) -> list[Mutant]:
-    """Return all that can be changed in a module."""
-    found: list[Mutant] = []
-    seen: dict[str, int] = {}
+    """Return all possible changes of a module."""
+    mutants_: list[Mutant] = []
+    counts: dict[str, int] = {}
     for number, place in enumerate(_places(ast.parse(source))):
         text = f"{place.inside}: {place.text}"
-        seen[text] = seen.get(text, 0) + 1
-        found.append(Mutant(number, place.line, text if seen[text] == 1 else f"{text} (#{seen[text]})"))
-    return found
+        counts[text] = counts.get(text, 0) + 1
+        mutants_.append(Mutant(number, place.line, text if counts[text] == 1 else f"{text} (#{counts[text]})"))
+    return mutants_
 
 
 @dataclass
@@ -67,7 +67,7 @@ class _Place:
 
 
 def _places(tree: ast.Module) -> Iterator[_Place]:
-    """Yield each place of the tree with the function that changes it there."""
+    """Yield each place that can be changed, with the function that changes it."""
     yield from _below(tree, "module")
 
 
@@ -86,7 +86,7 @@ def _below(node: ast.AST, inside: str) -> Iterator[_Place]:
 
 
 def _is_left_out(node: ast.AST) -> bool:
-    """Imports for types only, docstrings, and what a defect in our own code raises."""
+    """Return whether a node is never changed: imports, code for type checkers only, and assertions."""
     if isinstance(node, ast.If):
         return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
     return isinstance(node, ast.Assert | ast.Import | ast.ImportFrom)
@@ -102,11 +102,11 @@ def _changes(parent: ast.AST, name: str, number: int, node: ast.AST, inside: str
 
         return _Place(inside, getattr(node, "lineno", 0), f"{_short(node)} -> {_short(after)}", change)
 
-    yield from map(place, _instead(node))
+    yield from map(place, _replacements(node))
 
 
-def _instead(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what can stand in a node's place."""
+def _replacements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the replacements of a node."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         yield ast.Compare(node.left, [_COMPARED[type(node.ops[0])]()], node.comparators)
     elif isinstance(node, ast.BoolOp):
@@ -116,7 +116,7 @@ def _instead(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.BinOp) and type(node.op) in _COUNTED and not _is_text(node):
         yield ast.BinOp(node.left, _COUNTED[type(node.op)](), node.right)
     elif isinstance(node, ast.Constant) and not isinstance(node.value, str | bytes | None.__class__ | type(...)):
-        yield ast.Constant(_other(node.value))
+        yield ast.Constant(_other_number(node.value))
     elif isinstance(node, ast.If | ast.While | ast.IfExp) and isinstance(
         node.test, ast.Name | ast.Attribute | ast.Call
     ):
@@ -129,15 +129,15 @@ def _instead(node: ast.AST) -> Iterator[ast.AST]:
         yield ast.Continue() if isinstance(node, ast.Break) else ast.Break()
 
 
-def _other(value: complex) -> complex:
-    """Return another number: the next one, or double a large one, since a limit that is one higher changes nothing that a test should see."""
+def _other_number(value: complex) -> complex:
+    """Return value + 1, or the double of a value over 9: a test need not notice a large limit that is one higher."""
     if isinstance(value, bool):
         return not value
     return value * 2 if isinstance(value, int | float) and value > 9 else value + 1
 
 
 def _is_text(node: ast.BinOp) -> bool:
-    """Whether one side is visibly text or a list, which "-" does not know: such a mutant tells nothing."""
+    """Return whether one side is text or a list: "-" would raise TypeError, so such a mutant shows nothing."""
     kinds = (ast.JoinedStr, ast.List, ast.ListComp, ast.Tuple)
     return any(
         isinstance(side, kinds) or (isinstance(side, ast.Constant) and isinstance(side.value, str | bytes))
@@ -146,7 +146,7 @@ def _is_text(node: ast.BinOp) -> bool:
 
 
 def _short(node: ast.AST) -> str:
-    """Return the code of a node in one line; of a statement with a body only its head."""
+    """Return a node's code as one line; only the first line of a statement with a body."""
     if isinstance(node, ast.If | ast.While):
         return f"{type(node).__name__.lower()} {ast.unparse(ast.fix_missing_locations(node.test))}"
     text = " ".join(ast.unparse(ast.fix_missing_locations(node)).split())
@@ -154,7 +154,7 @@ def _short(node: ast.AST) -> str:
 
 
 class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Finds one module, and gives it the changed code."""
+    """Import hook that loads one module from the changed tree."""
 
     def __init__(self, name: str, path: Path, tree: ast.Module) -> None:
         self._name, self._path, self._tree = name, path, tree
@@ -162,7 +162,7 @@ class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Answer for the one module; the others are found as always."""
+        """Return a spec for the changed module; None for all others."""
         if fullname != self._name:
             return None
         is_package = self._path.name == "__init__.py"
@@ -183,7 +183,7 @@ class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
 
 def install(name: str, path: Path, tree: ast.Module) -> None:
-    """Make `import name` in this process give the changed module.
+    """Let `import name` in this process load the changed module.
 
     Raises:
         RuntimeError: the module is imported already.

@@ -1,9 +1,9 @@
-"""Small mutations of critical modules, and whether the tests notice them: `invoke mutate`.
+"""Change critical modules in small ways, and check that their tests fail: `invoke mutate`.
 
-Each mutant is one change of one place: a comparison, a condition, a number, a call or a refusal left out. The tests of
-its module run against it in a process of its own; a mutant that no test notices survives. tests/mutation.toml names the
-modules with their tests, and explains the survivors that are known. docs/explanation/decisions/0027-own-mutations.md
-tells why this is not mutmut or cosmic-ray.
+A mutant is one change in one place: another comparison, condition or number, a call or a raise that is left out. The
+module's tests run with it in a separate process; if they pass, the mutant survives. tests/mutation.toml lists the
+modules with their tests, and explains known survivors. docs/explanation/decisions/0027-own-mutations.md says why this
+is not mutmut or cosmic-ray.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "tests" / "mutation.toml"
-WANTED = 0.9  # of the mutants that are not explained
+WANTED = 0.9  # share of the mutants without an explanation that the tests have to notice
 _FOREIGN = (
     "pytest",
     "hypothesis",
@@ -43,50 +43,50 @@ _FOREIGN = (
     "gnupg",
     "jinja2",
 )
-_LIMIT = 15.0  # seconds that a mutant's tests may take beside ten times what they take without it
+_LIMIT = 15.0  # seconds that the tests may take with a mutant, in addition to ten times their usual duration
 
 
 @dataclass(frozen=True)
 class Module:
-    """A critical module: its path, the tests that have to notice a change of it, and its survivors with the reason."""
+    """A critical module: its path, the tests that have to notice changes, and known survivors with the reason."""
 
     path: str
     tests: tuple[str, ...]
-    known: dict[str, str]
-    least: float = WANTED  # of its mutants that are noticed; lower where its tests have not come that far
+    explained: dict[str, str]
+    least: float = WANTED  # share of its mutants that have to be noticed
 
 
 @dataclass
-class Found:
-    """What came of one module."""
+class ModuleResult:
+    """Result of one module."""
 
     module: Module
     killed: int = 0
-    known: int = 0
+    explained: int = 0
     survived: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
-        """Killed mutants of all that no reason is written for."""
+        """Share of killed mutants among those without an explanation."""
         counted = self.killed + len(self.survived)
         return self.killed / counted if counted else 1.0
 
     def too_few(self, every: int) -> bool:
-        """Whether fewer than the table wants were killed; of a part of all `every` mutants, beyond what chance explains."""
+        """Return whether too few were killed; for a sample of all `every` mutants, by more than chance explains."""
         counted, least = self.killed + len(self.survived), self.module.least
-        chance = 2 * math.sqrt(least * (1 - least) / counted) if 0 < counted + self.known < every else 0.0
+        chance = 2 * math.sqrt(least * (1 - least) / counted) if 0 < counted + self.explained < every else 0.0
         return self.share < least - chance
 
 
 def modules(names: Iterable[str] = ()) -> list[Module]:
-    """Return the modules of the table, or those of them whose path ends with one of the names."""
+    """Return the modules of the table whose path ends with one of the names; all without names."""
     table = tomllib.loads(TABLE.read_text(encoding="utf-8"))
-    found = [
+    result = [
         Module(path, tuple(row["tests"]), row.get("survives", {}), row.get("least", WANTED))
         for path, row in table.items()
     ]
     wanted = tuple(names)
-    return [module for module in found if not wanted or module.path.endswith(wanted)]
+    return [module for module in result if not wanted or module.path.endswith(wanted)]
 
 
 def changed(since: str) -> list[str]:
@@ -96,7 +96,7 @@ def changed(since: str) -> list[str]:
 
 
 def sample(module: Module, count: int, seed: int) -> list[mutant.Mutant]:
-    """Choose `count` of the module's mutants (0: all); the same for the same seed."""
+    """Choose `count` of the module's mutants (0: all); the same seed gives the same choice."""
     every = mutant.mutants((ROOT / module.path).read_text(encoding="utf-8"))
     if not count or count >= len(every):
         return every
@@ -105,7 +105,7 @@ def sample(module: Module, count: int, seed: int) -> list[mutant.Mutant]:
 
 
 class Run:
-    """The tests of one module against one mutant (None: against the module as it is), in a process of its own."""
+    """A process that runs a module's tests with one mutant (None: with the unchanged module)."""
 
     def __init__(self, module: Module, change: mutant.Mutant | None, limit: float) -> None:
         self.change = change
@@ -116,7 +116,7 @@ class Run:
             _in_child(module, change)
 
     def ended(self) -> int | None:
-        """Pytest's status, or None while it runs; -1 for tests that took too long and were ended."""
+        """Return pytest's status, None while it runs, or -1 if it was killed after the timeout."""
         pid, status = os.waitpid(self._pid, os.WNOHANG)
         if pid:
             return os.waitstatus_to_exitcode(status)
@@ -128,7 +128,7 @@ class Run:
 
 
 def _in_child(module: Module, change: mutant.Mutant | None) -> None:
-    """Never returns."""
+    """Run pytest in the child process, and exit with its status."""
     status = 70
     try:
         os.setsid()
@@ -158,14 +158,14 @@ def _in_child(module: Module, change: mutant.Mutant | None) -> None:
 
 
 def warm_up() -> None:
-    """Import what is not ours before a process is made for each mutant: it takes longer than most of their tests."""
+    """Import third-party packages before the processes fork: that takes longer than most tests of a mutant."""
     for name in _FOREIGN:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
 
 
-def judged(module: Module, chosen: Sequence[mutant.Mutant], jobs: int) -> Iterator[tuple[mutant.Mutant, bool]]:
-    """Yield each mutant with whether the tests noticed it, as they end.
+def run_mutants(module: Module, chosen: Sequence[mutant.Mutant], jobs: int) -> Iterator[tuple[mutant.Mutant, bool]]:
+    """Yield each mutant, with whether the tests noticed it, in the order in which the tests end.
 
     Raises:
         RuntimeError: the module's tests fail without any mutant.
@@ -174,7 +174,7 @@ def judged(module: Module, chosen: Sequence[mutant.Mutant], jobs: int) -> Iterat
     while (status := first.ended()) is None:
         time.sleep(0.02)
     if status:
-        raise RuntimeError(f"{module.path}: its tests fail without a mutant (pytest ends with {status})")
+        raise RuntimeError(f"{module.path}: its tests fail without a mutant (exit status {status} of pytest)")
     limit = 10 * (time.monotonic() - first.began) + _LIMIT
     left, running = list(chosen), list[Run]()
     while left or running:
@@ -188,65 +188,69 @@ def judged(module: Module, chosen: Sequence[mutant.Mutant], jobs: int) -> Iterat
         time.sleep(0.02)
 
 
-def examined(module: Module, chosen: Sequence[mutant.Mutant], jobs: int, deadline: float) -> Found:
+def examine(module: Module, chosen: Sequence[mutant.Mutant], jobs: int, deadline: float) -> ModuleResult:
     """Run the chosen mutants of a module until the deadline (of `time.monotonic`)."""
-    found, survivors = Found(module), list[mutant.Mutant]()
-    for change, noticed in judged(module, chosen, jobs):
+    result, survivors = ModuleResult(module), list[mutant.Mutant]()
+    for change, noticed in run_mutants(module, chosen, jobs):
         if noticed:
-            found.killed += 1
-        elif change.text in module.known:
-            found.known += 1
+            result.killed += 1
+        elif change.text in module.explained:
+            result.explained += 1
         else:
             survivors.append(change)
         if time.monotonic() > deadline:
             break
     survivors.sort(key=lambda one: one.number)
-    found.survived = tuple(f"line {one.line}: {one.text}" for one in survivors)
-    return found
+    result.survived = tuple(f"line {one.line}: {one.text}" for one in survivors)
+    return result
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="invoke mutate", description=__doc__, allow_abbrev=False)
-    parser.add_argument("names", nargs="*", help="ends of the modules' paths; all of the table without one")
+    parser.add_argument("names", nargs="*", help="endings of module paths; without names all modules of the table")
     parser.add_argument("--count", type=int, default=30, help="mutants of each module, 0 for all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--since", default="", help="only modules that differ from this commit")
-    parser.add_argument("--minutes", type=float, default=600.0, help="end after so many, with what is known by then")
+    parser.add_argument(
+        "--minutes", type=float, default=600.0, help="stop after this time, and print the results so far"
+    )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print what came of each module; 1 where fewer of one's mutants were noticed than its table says."""
-    asked = _parser().parse_args(argv)
+    """Print the result of each module; return 1 if the tests of one noticed too few mutants."""
+    options = _parser().parse_args(argv)
     if not hasattr(os, "fork"):
         sys.stderr.write("mutants run on POSIX systems only\n")
         return 2
-    chosen = modules(asked.names)
-    if asked.since:
-        touched = set(changed(asked.since))
+    chosen = modules(options.names)
+    if options.since:
+        touched = set(changed(options.since))
         chosen = [module for module in chosen if touched & {module.path, *module.tests}]
     warm_up()
-    deadline = time.monotonic() + 60 * asked.minutes
-    total, bad = Found(Module("all", (), {})), 0
+    deadline = time.monotonic() + 60 * options.minutes
+    total, bad = ModuleResult(Module("all", (), {})), 0
     for module in chosen:
         if time.monotonic() > deadline:
-            sys.stdout.write(f"{module.path}: not looked at, the time is over\n")
+            sys.stdout.write(f"{module.path}: not tested: the time is over\n")
             continue
         try:
-            found = examined(module, sample(module, asked.count, asked.seed), asked.jobs, deadline)
+            result = examine(module, sample(module, options.count, options.seed), options.jobs, deadline)
         except RuntimeError as error:
             sys.stdout.write(f"{error}\n")
             bad += 1
             continue
-        bad += found.too_few(len(sample(module, 0, 1)))
-        total.killed += found.killed
-        total.known += found.known
-        total.survived += found.survived
-        sys.stdout.write(f"{module.path}: {found.killed} killed, {found.known} explained, {100 * found.share:.0f} %")
-        sys.stdout.write("".join(f"\n  survived: {text}" for text in found.survived) + "\n")
+        bad += result.too_few(len(sample(module, 0, 1)))
+        total.killed += result.killed
+        total.explained += result.explained
+        total.survived += result.survived
+        sys.stdout.write(
+            f"{module.path}: {result.killed} killed, {result.explained} explained, {100 * result.share:.0f} %"
+        )
+        sys.stdout.write("".join(f"\n  survived: {text}" for text in result.survived) + "\n")
         sys.stdout.flush()
-    sys.stdout.write(f"all: {total.killed} killed, {total.known} explained, {len(total.survived)} survived: ")
+    sys.stdout.write(f"all: {total.killed} killed, {total.explained} explained, {len(total.survived)} survived: ")
     sys.stdout.write(f"{100 * total.share:.0f} %\n")
     return 1 if bad else 0
 

@@ -1,4 +1,4 @@
-"""Runs with faults in the namespace lab, and what the world looks like afterwards."""
+"""Runs of the tool with faults in the namespace lab, and the state of both appliances afterwards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.harness.namespaces.workstation import end
+from tests.harness.namespaces.workstation import kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 PASSPHRASE = "correct horse battery"
 _LIMIT = 240.0  # seconds for one run of the tool
-_PAUSED = 120.0  # seconds within which a run reaches the event that it is to wait at, or has ended
+_PAUSED = 120.0  # seconds in which a run has to reach the event at which it pauses
 
 
 @dataclass(frozen=True)
-class Ended:
-    """One run of the tool; `status` is negative where a signal ended it."""
+class ToolRun:
+    """Result of a command; `status` is negative if a signal ended it."""
 
     status: int
     out: str
@@ -33,13 +33,13 @@ class Ended:
 
     @property
     def text(self) -> str:
-        """All that it printed."""
+        """Return all that it printed."""
         return f"{self.out}\n{self.err}"
 
 
 @dataclass(frozen=True)
 class State:
-    """What matters of both appliances: archives by hash, since their names tell the time; files by path and hash."""
+    """State of both appliances: files by path and hash; archives by hash only, because their names contain the time."""
 
     old_on: bool
     new_on: bool
@@ -47,41 +47,43 @@ class State:
     old: dict[str, Any] = field(default_factory=dict)
     new: dict[str, Any] = field(default_factory=dict)
 
-    def told(self, before: State) -> dict[str, Any]:
-        """The state in words that can be compared between runs whose devices, keys and archives are not the same.
+    def relative_to(self, before: State) -> dict[str, Any]:
+        """Describe the state relative to an earlier one, so that runs with other devices and keys can be compared.
 
         Args:
-            before: the state before the run that led here.
+            before: the state before the run.
         """
-        words: dict[str, Any] = {"old_on": self.old_on, "new_on": self.new_on, "addresses": self.addresses}
+        described: dict[str, Any] = {"old_on": self.old_on, "new_on": self.new_on, "addresses": self.addresses}
         for side in ("old", "new"):
             mine = getattr(self, side)
             for key, value in mine.items():
-                words[f"{side} {key}"] = value
+                described[f"{side} {key}"] = value
                 for was in ("old", "new"):
                     if key in {"files", "keys", "login keys", "cron", "network"} and value == getattr(before, was)[key]:
-                        words[f"{side} {key}"] = f"as {was} before"
+                        described[f"{side} {key}"] = f"as {was} before"
                         break
-        words["old archives"] = "all there" if set(before.old["archives"]) <= set(self.old["archives"]) else "LOST SOME"
+        described["old archives"] = (
+            "all there" if set(before.old["archives"]) <= set(self.old["archives"]) else "LOST SOME"
+        )
         more = [digest for digest in self.new["archives"] if digest not in before.new["archives"]]
-        words["new archives"] = "as on old" if set(more) <= set(self.old["archives"]) else "OTHERS"
-        words["new archives more"] = len(more)
-        return words
+        described["new archives"] = "as on old" if set(more) <= set(self.old["archives"]) else "OTHERS"
+        described["new archives more"] = len(more)
+        return described
 
 
-def differs(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """What two told states do not share."""
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return the differences of two states that `relative_to` has described."""
     keys = sorted(one.keys() | other.keys())
     return [f"{key}: {one.get(key)} and {other.get(key)}" for key in keys if one.get(key) != other.get(key)]
 
 
 class Rig:
-    """One lab, used again and again.
+    """A lab that is reset for each run.
 
     Args:
-        lab: with any two profiles; the tool needs no secret but `PASSPHRASE`.
-        options: added to every `migrate`.
-        policy: the inventory's, in TOML.
+        lab: the tool may need `PASSPHRASE`, and no other secret.
+        options: added to each `migrate`.
+        policy: lines of the inventory's [policy].
     """
 
     def __init__(self, lab: NamespaceLab, options: Sequence[str] = (), policy: str = "") -> None:
@@ -90,7 +92,7 @@ class Rig:
         self.policy = policy
 
     def fresh(self) -> None:
-        """Both as new, no state on the workstation; what was seen on the wire so far does not count any more."""
+        """Reset both appliances and the workstation; earlier address collisions no longer count."""
         self.lab.reset()
         self.lab.on("workstation", "true")
         state = self.lab.folder / "workstation"
@@ -100,7 +102,7 @@ class Rig:
         self._hook()
 
     def _hook(self) -> None:
-        """An `online` hook, behind which this process switches the old one on: the hypervisor of this rig."""
+        """Write an `online` hook: this process plays the hypervisor, and powers the old appliance on."""
         folder = self.lab.folder / "power"
         folder.mkdir(exist_ok=True)
         for name in ("want", "done"):
@@ -123,77 +125,77 @@ class Rig:
             time.sleep(0.05)
 
     def collisions(self) -> int:
-        """How often two hosts wanted one address since `fresh`."""
+        """Return how often two hosts used one address since `fresh`."""
         return len(self.lab.collisions()) - self._collided
 
     # ---- the tool
 
     def start(self, *args: str, plan: Sequence[dict[str, Any]] = ()) -> subprocess.Popen[str]:
-        """Start it with faults."""
+        """Start the tool with a plan of faults (see `faulty_tool`)."""
         station = self.lab.workstation
-        words = [sys.executable, "-m", "tests.harness.faulty_tool", json.dumps(list(plan)), *args]
+        arguments = [sys.executable, "-m", "tests.harness.faulty_tool", json.dumps(list(plan)), *args]
         process = subprocess.Popen(
-            station.inside(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            station.inside(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             **station.options({"TSCM_PASSPHRASE": PASSPHRASE, "TSCM_TRACEBACK": "1"}),
         )  # fmt: skip
         threading.Thread(target=self._switch, args=(process,), daemon=True, name="power").start()
         return process
 
     @staticmethod
-    def finish(process: subprocess.Popen[str], timeout: float = _LIMIT) -> Ended:
-        """Wait for its end; one that takes too long is killed, with status -1000."""
+    def finish(process: subprocess.Popen[str], timeout: float = _LIMIT) -> ToolRun:
+        """Wait for the tool's end; after the timeout it is killed, and the status is -1000."""
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            end(process)
+            kill(process)
             out, err = process.communicate(timeout=100)
-            return Ended(-1000, out, err)
-        return Ended(process.returncode, out, err)
+            return ToolRun(-1000, out, err)
+        return ToolRun(process.returncode, out, err)
 
-    def run(self, *args: str, plan: Sequence[dict[str, Any]] = ()) -> Ended:
-        """Run it to its end."""
+    def run(self, *args: str, plan: Sequence[dict[str, Any]] = ()) -> ToolRun:
+        """Run the tool to its end."""
         return self.finish(self.start(*args, plan=plan))
 
-    def migrate(self, plan: Sequence[dict[str, Any]] = ()) -> Ended:
-        """`migrate` from the old one to the new one."""
-        return self.run(*self.words(), plan=plan)
+    def migrate(self, plan: Sequence[dict[str, Any]] = ()) -> ToolRun:
+        """Migrate from tscm-old to tscm-new."""
+        return self.run(*self.arguments(), plan=plan)
 
-    def migrate_but(
-        self, n: int, when: str, strike: Callable[[NamespaceLab], object], plan: Sequence[dict[str, Any]] = ()
-    ) -> Ended:
-        """`migrate`, which waits before or after event `n` until `strike` has done something to the lab."""
+    def migrate_and_pause(
+        self, n: int, when: str, action: Callable[[NamespaceLab], object], plan: Sequence[dict[str, Any]] = ()
+    ) -> ToolRun:
+        """Migrate, pause before or after event `n`, call `action` with the lab, and continue."""
         folder = self.lab.folder / "pause"
         folder.mkdir(exist_ok=True)
         for word in ("paused", "go"):
             (folder / word).unlink(missing_ok=True)
         pause = {"kind": "pause", "n": n, "when": when, "folder": str(folder)}
-        process = self.start(*self.words(), plan=[*plan, pause])
+        process = self.start(*self.arguments(), plan=[*plan, pause])
         deadline = time.monotonic() + _PAUSED
         while process.poll() is None and not (folder / "paused").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         if (folder / "paused").exists():
-            strike(self.lab)
+            action(self.lab)
         (folder / "go").touch()
         return self.finish(process)
 
-    def words(self) -> tuple[str, ...]:
-        """The command line of a migration."""
+    def arguments(self) -> tuple[str, ...]:
+        """Return the command line of a migration."""
         return ("migrate", "--from", "tscm-old", "--to", "tscm-new", "--yes", *self.options)
 
     def events(self) -> list[dict[str, Any]]:
-        """The newest run's journal; what is torn at its end is left out."""
+        """Return the newest run's journal without an incomplete last line."""
         files = sorted(self.runs_folder().glob("*/journal.jsonl"))
         lines = files[-1].read_text().splitlines(keepends=True) if files else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def runs_folder(self) -> Path:
-        """Where the tool keeps its runs."""
+        """Return the folder with the tool's runs."""
         return self.lab.folder / "workstation" / "state" / "tscm-migrate" / "runs"
 
-    # ---- the world afterwards
+    # ---- the state afterwards
 
     def state(self) -> State:
-        """What is true now."""
+        """Return the present state of both appliances."""
         on = {name: self.lab.is_on(name) for name in ("old", "new")}
         return State(on["old"], on["new"], self.lab.addresses(), self._about("old"), self._about("new"))
 
@@ -213,17 +215,17 @@ class Rig:
         return about
 
     def leaks(self) -> list[str]:
-        """Where a secret or something of ours is left that should not be; in memory too, where a host is on."""
-        found = []
+        """Return places with the passphrase or a temporary file of the tool; on a running host also in memory."""
+        leaks = []
         for name in ("old", "new"):
             if self.lab.is_on(name):
                 script = "ls -A /dev/shm /tmp /run/shm 2>/dev/null | grep -i tscm-migrate; ls /root/.gnupg 2>/dev/null"
-                found += [f"{name}: {line}" for line in self.lab.on(name, script).stdout.split()]
+                leaks += [f"{name}: {line}" for line in self.lab.on(name, script).stdout.split()]
         state = self.lab.folder / "workstation"
         for path in state.rglob("*"):
             if path.is_file() and PASSPHRASE.encode() in path.read_bytes():
-                found.append(f"workstation: the passphrase is in {path}")
-        return found
+                leaks.append(f"workstation: the passphrase is in {path}")
+        return leaks
 
 
 def _hashes(folder: Path, pattern: str = "*") -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A private OpenSSH server on a loopback port: real protocol, own keys, nothing of the machine's configuration."""
+"""An OpenSSH server on a loopback port, with its own keys and configuration."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _KEY_TYPES = ("ed25519", "ecdsa", "rsa")
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """A new key pair; the public half lies beside it as `.pub`."""
+    """Make a key pair; the public key is in the same folder, with the suffix `.pub`."""
     path.unlink(missing_ok=True)
-    bits = ["-b", "2048"] if kind == "rsa" else []  # the default size takes seconds to find
+    bits = ["-b", "2048"] if kind == "rsa" else []  # a key of the default size takes seconds
     argv = ["ssh-keygen", "-q", "-t", kind, *bits, "-N", passphrase, "-C", path.name, "-f", str(path)]
     subprocess.run(argv, check=True, timeout=100, stdin=subprocess.DEVNULL)
     return path
 
 
 class Sshd:
-    """A context manager around one `sshd -D`.
+    """A context manager that runs `sshd -D`.
 
     Args:
-        folder: its keys and files; must be private to this server.
+        folder: for the keys and files of this server only.
         options: more lines of sshd_config.
-        wrap: a command prefix that sets the stage and then execs sshd (unshare and the like).
-        user: the login user; the one who runs this otherwise.
-        sftp: what serves SFTP; "": nothing does.
+        wrap: a command that prepares the environment and then runs sshd, such as unshare.
+        user: the login user; None: the user of this process.
+        sftp: the SFTP server; "": none.
     """
 
     def __init__(
@@ -68,32 +68,32 @@ class Sshd:
 
     @staticmethod
     def available() -> str | None:
-        """The reason why it cannot run here, or None."""
+        """Return why sshd cannot run here, or None."""
         return None if Path("/usr/sbin/sshd").exists() and shutil.which("ssh-keygen") else "no OpenSSH server here"
 
     @property
     def name(self) -> str:
-        """Its name in known_hosts."""
+        """The server's name in known_hosts."""
         return f"[127.0.0.1]:{self.port}"
 
     @property
     def pid(self) -> int:
-        """Of the listening process."""
+        """Process id of the listening process."""
         if self._process is None:
             raise RuntimeError("not running")
         return self._process.pid
 
     def public_key(self, kind: str) -> str:
-        """`type base64` of a host key."""
+        """Return type and base64 text of a host key."""
         return " ".join((self.folder / f"host_{kind}.pub").read_text().split()[:2])
 
     def authorize(self, key: Path) -> None:
-        """Let the owner of this key in."""
+        """Accept this key for logins."""
         with (self.folder / "authorized_keys").open("a") as file:
             file.write(key.with_name(key.name + ".pub").read_text())
 
     def host(self, name: str = "box", **fields: object) -> Host:
-        """A site.Host that reaches this server."""
+        """Return a Host that leads to this server."""
         base: dict[str, object] = {
             "address": "127.0.0.1",
             "port": self.port,
@@ -112,9 +112,9 @@ class Sshd:
         self.stop()
 
     def start(self) -> None:
-        """Start, and return when it takes connections."""
+        """Start, and return when it accepts connections."""
         config = self.folder / "sshd_config"
-        given = {line.split()[0] for line in self.options if line}  # of MaxStartups sshd takes the last line
+        given = {line.split()[0] for line in self.options if line}  # sshd uses the last line of MaxStartups
         lines = [
             *self.options,
             f"Port {self.port}",
@@ -129,7 +129,7 @@ class Sshd:
         ]
         config.write_text("\n".join(lines) + "\n")
         with contextlib.suppress(OSError):
-            Path("/run/sshd").mkdir(exist_ok=True)  # root's sshd wants it
+            Path("/run/sshd").mkdir(exist_ok=True)  # an sshd of root needs it
         log = (self.folder / "sshd.log").open("ab")
         argv = [*self.wrap, "/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
         self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -147,7 +147,7 @@ class Sshd:
         raise RuntimeError("sshd did not start: " + (self.folder / "sshd.log").read_text()[-2000:])
 
     def stop(self) -> None:
-        """End the listener; sessions end by themselves when their connection does."""
+        """End the listener; sessions end with their connections."""
         if self._process is not None:
             self._process.terminate()
             try:

@@ -1,4 +1,4 @@
-"""An SSH server of paramiko that behaves as some other server does; it runs what it is given with sh."""
+"""An SSH server made with paramiko that imitates other servers; it runs commands with sh."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_BEARS = 0x100000  # bytes: BUFFER_MAX_CHUNK of OpenSSH before 6.7
+_LARGEST_PACKET = 0x100000  # bytes: BUFFER_MAX_CHUNK of OpenSSH before 6.7
 
 
 @dataclass
-class Manners:
-    """How a server behaves.
+class Behaviour:
+    """Behaviour of the server.
 
     Attributes:
-        version: what it calls itself.
-        steps: the methods that it wants one after the other.
-        password: the right one.
+        version: its version line.
+        steps: the authentication methods that it requires, in this order.
+        password: the right password.
         questions: (text, right answer) of keyboard-interactive.
-        expired: it wants a new password when it gets the right one.
-        banner: said before authentication.
-        sig_algs: its server-sig-algs; None: it sends no such list; "": paramiko's own.
-        algorithms: paramiko's names of lists (kex, ciphers, digests, key_types) → what it offers.
-        small_packets: it dies of announced packets that OpenSSH 6.6 dies of.
-        sessions: how many it opens at a time on one connection.
+        expired: it asks for a new password when it gets the right one.
+        banner: text sent before authentication.
+        sig_algs: its server-sig-algs; None: it sends no such list; "": paramiko's list.
+        algorithms: paramiko's names of lists (kex, ciphers, digests, key_types) → the algorithms it offers.
+        small_packets: like OpenSSH 6.6 it closes a connection that announces large packets.
+        sessions: how many sessions it opens at the same time on one connection.
     """
 
     version: str = "SSH-2.0-OpenSSH_9.9"
@@ -51,10 +51,10 @@ class Manners:
     sessions: int = 100
 
 
-class _Door(paramiko.ServerInterface):
-    def __init__(self, manners: Manners, allowed: list[bytes], server: StandIn) -> None:
-        self.manners, self.allowed, self.server = manners, allowed, server
-        self.left = list(manners.steps)
+class _ServerInterface(paramiko.ServerInterface):
+    def __init__(self, behaviour: Behaviour, allowed: list[bytes], server: StandIn) -> None:
+        self.behaviour, self.allowed, self.server = behaviour, allowed, server
+        self.left = list(behaviour.steps)
         self.open = 0
         self.lock = threading.Lock()
 
@@ -62,10 +62,10 @@ class _Door(paramiko.ServerInterface):
         return self.left[0] if self.left else ""
 
     def get_banner(self) -> tuple[str | None, str | None]:
-        return (self.manners.banner or None), "en"
+        return (self.behaviour.banner or None), "en"
 
     def _next(self, method: str, *, right: bool) -> int:
-        self.server.heard.append(method)
+        self.server.tried.append(method)
         if not right or not self.left or self.left[0] != method:
             return AUTH_FAILED
         self.left.pop(0)
@@ -75,23 +75,23 @@ class _Door(paramiko.ServerInterface):
         return self._next("publickey", right=key.asbytes() in self.allowed)
 
     def check_auth_password(self, username: str, password: str) -> int:
-        if self.manners.expired:
+        if self.behaviour.expired:
             self.server.ask_for_change()
-        return self._next("password", right=password == self.manners.password)
+        return self._next("password", right=password == self.behaviour.password)
 
     def check_auth_interactive(self, username: str, submethods: str) -> Any:
         query = paramiko.InteractiveQuery("Two steps", "please")
-        for text, _ in self.manners.questions:
+        for text, _ in self.behaviour.questions:
             query.add_prompt(text, echo=False)
         return query
 
     def check_auth_interactive_response(self, responses: list[str]) -> int:
-        wanted = [right for _, right in self.manners.questions]
+        wanted = [right for _, right in self.behaviour.questions]
         return self._next("keyboard-interactive", right=list(responses) == wanted)
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         with self.lock:
-            if kind != "session" or self.open >= self.manners.sessions:
+            if kind != "session" or self.open >= self.behaviour.sessions:
                 return paramiko.OPEN_FAILED_CONNECT_FAILED
             self.open += 1
         return OPEN_SUCCEEDED
@@ -102,7 +102,7 @@ class _Door(paramiko.ServerInterface):
 
     def _run(self, channel: paramiko.Channel, command: str) -> None:
         self.server.packets.append(channel.out_max_packet_size)
-        if self.manners.small_packets and channel.out_max_packet_size >= _BEARS:
+        if self.behaviour.small_packets and channel.out_max_packet_size >= _LARGEST_PACKET:
             channel.get_transport().close()  # buffer_append_space: len 1048612 not supported
             return
         with contextlib.suppress(OSError, EOFError):
@@ -140,7 +140,7 @@ def _feed(channel: paramiko.Channel, child: subprocess.Popen[bytes]) -> None:
 
 
 class _Announcing(paramiko.Transport):
-    """Takes what paramiko takes, and announces other signatures."""
+    """A transport that accepts paramiko's signature algorithms, and announces others."""
 
     announced = ""
 
@@ -151,7 +151,7 @@ class _Announcing(paramiko.Transport):
 
 
 class _List(tuple[str, ...]):
-    """Its iterator, which joins are made of, gives what is announced; `in` looks at what is there."""
+    """A tuple whose iterator (used by join) yields the announced algorithms; `in` uses the real ones."""
 
     __slots__ = ()
     others: ClassVar[dict[int, str]] = {}
@@ -166,14 +166,14 @@ class _List(tuple[str, ...]):
 
 
 class StandIn:
-    """The server; `heard` are the methods that were tried, `packets` what was announced for each channel."""
+    """The server; `tried` are the authentication methods that were tried, `packets` the announced packet sizes."""
 
-    def __init__(self, folder: Path, manners: Manners) -> None:
+    def __init__(self, folder: Path, behaviour: Behaviour) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.manners = folder, manners
+        self.folder, self.behaviour = folder, behaviour
         self.host_key, self.user_key = make_key(folder / "host"), make_key(folder / "user")
         self.allowed = [paramiko.PKey.from_path(self.user_key).asbytes()]
-        self.heard: list[str] = []
+        self.tried: list[str] = []
         self.packets: list[int] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._transports: list[paramiko.Transport] = []
@@ -216,19 +216,19 @@ class StandIn:
                 self._greet(peer)
 
     def _greet(self, peer: socket.socket) -> None:
-        manners = self.manners
-        transport = _Announcing(peer, server_sig_algs=manners.sig_algs is not None)
-        transport.announced = manners.sig_algs or ""
-        transport.local_version = manners.version
+        behaviour = self.behaviour
+        transport = _Announcing(peer, server_sig_algs=behaviour.sig_algs is not None)
+        transport.announced = behaviour.sig_algs or ""
+        transport.local_version = behaviour.version
         transport.add_server_key(paramiko.PKey.from_path(self.host_key))
-        for name, values in manners.algorithms.items():
+        for name, values in behaviour.algorithms.items():
             setattr(transport, f"_preferred_{name}", values)
         self._transports.append(transport)
-        transport.start_server(event=threading.Event(), server=_Door(manners, self.allowed, self))
+        transport.start_server(event=threading.Event(), server=_ServerInterface(behaviour, self.allowed, self))
 
 
 @contextlib.contextmanager
-def stand_in(folder: Path, **manners: Any) -> Iterator[StandIn]:
-    """A running server with these manners."""
-    with StandIn(folder, Manners(**manners)) as server:
+def stand_in(folder: Path, **behaviour: Any) -> Iterator[StandIn]:
+    """Run a server with this behaviour."""
+    with StandIn(folder, Behaviour(**behaviour)) as server:
         yield server

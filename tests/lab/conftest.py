@@ -1,4 +1,4 @@
-"""Namespace labs for whole migrations: made per test, always taken down."""
+"""Namespace labs for complete migrations: made by a test, closed at its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MakeLab(Protocol):
 
 
 @pytest.fixture
-def rooms(tmp_path: Path) -> Iterator[MakeLab]:
+def make_lab(tmp_path: Path) -> Iterator[MakeLab]:
     from tests.harness.namespaces import NamespaceLab
 
     made: list[NamespaceLab] = []

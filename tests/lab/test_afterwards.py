@@ -1,4 +1,4 @@
-"""After a migration: failed devices again, a comparison, a single backup, the inventory's entry at its new address."""
+"""Commands after a migration: devices update, verify, archive create, host adopt, and a rollback after these."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tests.harness.namespaces.switch import Switch
-from tests.support.migrations import MIGRATE, needed, run_of, said
+from tests.support.migrations import MIGRATE, all_output, needed, run_of
 from tscm_migrate.demo.profile import Device
 from tscm_migrate.inventory.read import load
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 pytestmark = needed(600)
 
 ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
-DEVICES = (Device("a-asa", "asa"), Device("b-isr", "isr", fails=2), Device("c-pan", "pan"))  # it is tried twice
+DEVICES = (Device("a-asa", "asa"), Device("b-isr", "isr", fails=2), Device("c-pan", "pan"))  # updates are tried twice
 
 
 def tool(lab: NamespaceLab, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
     result = lab.run_tool(*words, env=ENV, timeout=400)
-    assert result.returncode == status, said(result)
+    assert result.returncode == status, all_output(result)
     return result
 
 
@@ -33,8 +33,8 @@ def report(lab: NamespaceLab) -> dict[str, Any]:
     return loaded
 
 
-def test_what_was_left_is_completed_compared_and_adopted(rooms: MakeLab) -> None:
-    lab = rooms({"devices": DEVICES})
+def test_failed_devices_are_updated_compared_and_adopted_later(make_lab: MakeLab) -> None:
+    lab = make_lab({"devices": DEVICES})
     text = lab.inventory.read_text().replace("[hosts.tscm-old]", '[hosts.tscm-old]\npriority = ["c-pan", "a-asa"]')
     lab.inventory.write_text(f"{text}\n[policy]\ndevice_jobs = 1\n")
     run = run_of(tool(lab, *MIGRATE, "--yes", status=4).stdout)
@@ -49,7 +49,7 @@ def test_what_was_left_is_completed_compared_and_adopted(rooms: MakeLab) -> None
     after = report(lab)
     assert (after["outcome"], after["to_do"]) == ("done", [])
     assert all(one["ok"] for one in after["devices"])
-    assert after["downtime"] == before["downtime"], "it ended on the day of the migration"
+    assert after["downtime"] == before["downtime"], "the downtime ended with the migration"
     assert "no device's update has failed" in tool(lab, "devices", "update", run, "--yes").stdout
 
     lab.inventory.write_text(
@@ -59,8 +59,8 @@ def test_what_was_left_is_completed_compared_and_adopted(rooms: MakeLab) -> None
     assert "tscm-new: equal" in tool(lab, "verify", "--group", "both", "--jobs", "1").stdout
     lab.on("new", "echo changed >> /opt/threatstop/etc/devices/a-asa/policy.dat")
     different = tool(lab, "verify", run, status=4)
-    assert "devices/a-asa/policy.dat" in different.stdout, said(different)
-    assert report(lab)["parity"] == after["parity"], "the comparison of that day stays"
+    assert "devices/a-asa/policy.dat" in different.stdout, all_output(different)
+    assert report(lab)["parity"] == after["parity"], "the report keeps the comparison of the migration"
     rows = tool(lab, "verify", "--group", "new", "--json", status=4).stdout.splitlines()
     assert [one["same"] for one in map(json.loads, rows) if one["event"] == "verified"] == [False]
 
@@ -74,15 +74,15 @@ def test_what_was_left_is_completed_compared_and_adopted(rooms: MakeLab) -> None
     listed = json.loads(tool(lab, "archive", "list", "tscm-new", "--json").stdout)
     assert made["archive"]["name"] in [one["name"] for one in listed]
     assert lab.on("new", "ls /var/lib/tscm-migrate").stdout.split() == ["own-settings.tar"], "no lock, nothing paused"
-    _is_rolled_back_from_the_changed_inventory(lab, run)
+    _assert_rollback_after_adopt(lab, run)
 
 
-def _is_rolled_back_from_the_changed_inventory(lab: NamespaceLab, run: str) -> None:
-    """In the inventory the new appliance is at the old one's address by now, and the old one has moved to it."""
+def _assert_rollback_after_adopt(lab: NamespaceLab, run: str) -> None:
+    """Roll back while the inventory has tscm-new at the address of tscm-old, and says that tscm-old was migrated."""
     with Switch(lab) as switch:
         hook = f"\n[hooks]\nonline = {json.dumps(switch.command('on'))}\n"
         lab.inventory.write_text(lab.inventory.read_text() + hook)
         back = tool(lab, "rollback", run, "--yes")
-    assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}, said(back)
+    assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}, all_output(back)
     assert lab.collisions() == []
-    assert 'write address = "10.1.1.50" below [hosts.tscm-new], and delete moved_to' in back.stdout, said(back)
+    assert 'write address = "10.1.1.50" below [hosts.tscm-new], and delete moved_to' in back.stdout, all_output(back)

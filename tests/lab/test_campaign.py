@@ -1,4 +1,4 @@
-"""A campaign of six pairs in three waves: one not reached, one with an unknown question, one killed in its cutover."""
+"""A campaign of six pairs in three waves: one unreachable, one with an unknown question, one killed in its cutover."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ QUESTION = "Shall the moon be full?"
 
 @dataclass(frozen=True)
 class InLab(Job):
-    """A job whose process runs in the workstation of its pair's lab, and writes its pid to a file."""
+    """A job whose process runs on the workstation of its pair's lab, and writes its pid to a file."""
 
     inside: tuple[str, ...] = ()
     pid_file: str = ""
@@ -67,19 +67,19 @@ class InLab(Job):
 
 
 class Site:
-    """Six pairs; five have a lab of their own, and the sixth looks for two hosts that are not there."""
+    """Six pairs: five have their own lab, the hosts of the sixth do not exist."""
 
-    def __init__(self, rooms: MakeLab, folder: Path) -> None:
+    def __init__(self, make_lab: MakeLab, folder: Path) -> None:
         self.folder = folder
         names = ("a", "b", "asks", "killed", "f")
         with ThreadPoolExecutor(2) as pool:
-            labs = list(pool.map(lambda n: self._lab(rooms, names[n], 30 + n, 60 + n), range(len(names))))
+            labs = list(pool.map(lambda n: self._lab(make_lab, names[n], 30 + n, 60 + n), range(len(names))))
         self.labs = dict(zip(names, labs, strict=True))
         self.kill = "killed"
 
-    def _lab(self, rooms: MakeLab, name: str, old: int, new: int) -> NamespaceLab:
+    def _lab(self, make_lab: MakeLab, name: str, old: int, new: int) -> NamespaceLab:
         asks = {"extra_prompt": QUESTION} if name == "asks" else {}
-        lab = rooms({"address": f"10.1.1.{old}"}, {"address": f"10.1.1.{new}", **asks})
+        lab = make_lab({"address": f"10.1.1.{old}"}, {"address": f"10.1.1.{new}", **asks})
         text = lab.inventory.read_text().replace("tscm-old", f"{name}-old").replace("tscm-new", f"{name}-new")
         if name == "a":
             gone = '\n[hosts.gone-{0}]\naddress = "10.1.1.{1}"\n'
@@ -88,7 +88,7 @@ class Site:
         return lab
 
     def work(self, job: Job) -> PairResult:
-        """Run a job where its appliances are."""
+        """Run a job in the lab of its pair."""
         name = job.pair.partition("-")[0]
         lab = self.labs.get(name, self.labs["a"])
         pid_file = self.folder / f"{name}.pid"
@@ -103,14 +103,16 @@ class Site:
         return pairs.work(inside, watch=watch)
 
 
-def test_six_pairs_in_three_waves(rooms: MakeLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_six_pairs_in_three_waves_with_three_failures(
+    make_lab: MakeLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lock = threading.Lock()
 
-    def one_after_the_other(*args: Any, **more: Any) -> NamespaceLab:
+    def make_lab_locked(*args: Any, **more: Any) -> NamespaceLab:
         with lock:
-            return rooms(*args, **more)
+            return make_lab(*args, **more)
 
-    site = Site(one_after_the_other, tmp_path)
+    site = Site(make_lab_locked, tmp_path)
     for name, value in next(iter(site.labs.values())).env().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("TSCM_STATE", str(tmp_path / "state"))
@@ -141,17 +143,17 @@ def test_six_pairs_in_three_waves(rooms: MakeLab, tmp_path: Path, monkeypatch: p
     assert migrated == {"a": "done", "b": "done", "killed": "done", "f": "done"}, text
     assert status == Exit.ATTENTION, "two pairs are not migrated"
     runs = {result.run for result in journal.state.migrated.values()}
-    assert len(runs) == 4, "the killed pair was resumed by its own run, and nobody migrated twice"
+    assert len(runs) == 4, "the killed pair was resumed with the same run, and no pair was migrated twice"
     for number, name in enumerate(site.labs):
         lab = site.labs[name]
         moved = {"old": None, "new": f"10.1.1.{30 + number}"}
         stays = {"old": f"10.1.1.{30 + number}", "new": f"10.1.1.{60 + number}"}
         assert lab.addresses() == (stays if name == "asks" else moved), name
         assert lab.collisions() == []
-    _page_is_right(plan, journal, migrated)
+    _assert_page(plan, journal, migrated)
 
 
-def _page_is_right(plan: Any, journal: CampaignJournal, migrated: dict[str, str]) -> None:
+def _assert_page(plan: Any, journal: CampaignJournal, migrated: dict[str, str]) -> None:
     rows = {row["pair"].partition("-")[0]: row for row in ui.as_dicts(plan, journal.state)["pairs"]}
     assert {name: rows[name]["state"] for name in migrated} == migrated
     assert all(rows[name]["estimate"] > 0 and rows[name]["downtime"] > 0 for name in migrated)

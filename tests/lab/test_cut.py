@@ -1,4 +1,4 @@
-"""Runs that are cut short: killed, interrupted, out of disk, without a terminal, two at once, a host without power."""
+"""Interrupted runs: killed, signals, a full disk, no terminal, two runs at once, a host without power."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness import matrix
-from tests.harness.faults import TROUBLES
-from tests.harness.rig import Rig, differs
+from tests.harness.faults import ENVIRONMENT_FAULTS
+from tests.harness.rig import Rig, differences
 from tests.support.migrations import needed
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def base(used: Rig) -> matrix.Undisturbed:
 
 
 def event(base: matrix.Undisturbed, about: str) -> int:
-    """The first event of that name in the journal of an undisturbed run."""
+    """Return the number of the first event with this description in the journal of a run without faults."""
     return next(point.n for point in base.points if point.about == about)
 
 
-# A fixed share of the matrix; `invoke matrix` does all of it.
+# A fixed part of the matrix; `invoke matrix` runs all of it.
 RESUMED = (
     ("after", "run-started"),
     ("before", "action-done hold-updates"),
@@ -57,7 +57,7 @@ RESUMED = (
     ("before", "noted restored"),
     ("after", "noted devices"),
 )
-TAKEN_BACK = (
+ROLLED_BACK = (
     ("after", "locked tscm-new"),
     ("before", "action-done transfer"),
     ("before", "noted first_pass"),
@@ -66,7 +66,7 @@ TAKEN_BACK = (
 
 
 @pytest.mark.parametrize(("when", "about"), RESUMED)
-def test_a_killed_run_that_is_resumed_ends_as_if_nothing_had_happened(
+def test_a_resumed_killed_run_ends_like_an_undisturbed_run(
     used: Rig, base: matrix.Undisturbed, when: str, about: str
 ) -> None:
     result = matrix.kill_at(used, matrix.Point(event(base, about), when, about), "resume", base)
@@ -74,8 +74,8 @@ def test_a_killed_run_that_is_resumed_ends_as_if_nothing_had_happened(
     assert not result.wrong, result.text
 
 
-@pytest.mark.parametrize(("when", "about"), TAKEN_BACK)
-def test_a_killed_run_that_is_rolled_back_leaves_what_was_there_before(
+@pytest.mark.parametrize(("when", "about"), ROLLED_BACK)
+def test_a_rolled_back_killed_run_restores_the_earlier_state(
     used: Rig, base: matrix.Undisturbed, when: str, about: str
 ) -> None:
     result = matrix.kill_at(used, matrix.Point(event(base, about), when, about), "rollback", base)
@@ -83,16 +83,16 @@ def test_a_killed_run_that_is_rolled_back_leaves_what_was_there_before(
     assert not result.wrong, result.text
 
 
-def assert_all_back(rig: Rig, before: dict[str, object], told: object) -> None:
-    now = rig.state().told(before)  # type: ignore[arg-type]
-    then = before.told(before)  # type: ignore[attr-defined]
-    assert not differs(then, {**now, "new archives more": 0}), told
+def assert_undone(rig: Rig, before: dict[str, object], message: object) -> None:
+    now = rig.state().relative_to(before)  # type: ignore[arg-type]
+    then = before.relative_to(before)  # type: ignore[attr-defined]
+    assert not differences(then, {**now, "new archives more": 0}), message
     assert not rig.leaks()
     assert rig.lab.on("old", "ls /var/lib/tscm-migrate 2>&1").returncode != 0, "the lock is gone with the run"
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_ends_the_piece_at_hand_and_puts_everything_back(
+def test_a_signal_stops_after_the_current_action_and_undoes_all_changes(
     base: matrix.Undisturbed, rig: Rig, name: str
 ) -> None:
     before = rig.state()
@@ -100,12 +100,12 @@ def test_a_signal_ends_the_piece_at_hand_and_puts_everything_back(
     assert done.status == 5, done.text
     assert "all changes were undone" in done.text
     assert name in done.text
-    done_pieces = [e for e in rig.events() if e["event"] == "action-done"]
-    assert done_pieces, "the piece at hand was finished"
-    assert_all_back(rig, before, done.text)  # type: ignore[arg-type]
+    actions_done = [e for e in rig.events() if e["event"] == "action-done"]
+    assert actions_done, "the current action was finished"
+    assert_undone(rig, before, done.text)  # type: ignore[arg-type]
 
 
-def test_a_run_that_was_put_back_can_be_resumed(base: matrix.Undisturbed, rig: Rig) -> None:
+def test_a_run_whose_changes_were_undone_can_be_resumed(base: matrix.Undisturbed, rig: Rig) -> None:
     before = rig.state()
     done = rig.migrate([{"kind": "signal", "n": event(base, SENT), "when": "after"}])
     assert done.status == 5, done.text
@@ -113,34 +113,30 @@ def test_a_run_that_was_put_back_can_be_resumed(base: matrix.Undisturbed, rig: R
     assert run["state"] == "undone"
     again = rig.run("resume", run["run"], "--yes")
     assert again.status == 0, again.text
-    assert not differs(base.end, rig.state().told(before))
+    assert not differences(base.end, rig.state().relative_to(before))
 
 
-def test_the_second_signal_stops_at_once_and_still_says_what_is_held(base: matrix.Undisturbed, rig: Rig) -> None:
+def test_a_second_signal_stops_at_once_and_reports_what_is_paused(base: matrix.Undisturbed, rig: Rig) -> None:
     done = rig.migrate([{"kind": "signal", "n": event(base, HOLD) + 2, "when": "after", "times": 2}])
     assert done.status == 5, done.text
     last = done.out.strip().splitlines()[-3:]
-    put_back = any("undone" in line for line in last)
-    held = any("PAUSED" in line and "rollback" in line for line in last)
-    assert put_back or held, done.text
-    assert rig.lab.on("old", "test -e /etc/cron.d/multidevice-core").returncode == (0 if put_back else 1)
+    undone = any("undone" in line for line in last)
+    paused = any("PAUSED" in line and "rollback" in line for line in last)
+    assert undone or paused, done.text
+    assert rig.lab.on("old", "test -e /etc/cron.d/multidevice-core").returncode == (0 if undone else 1)
 
 
-def test_an_entry_that_is_laid_back_after_the_proof_does_not_stay_on_an_old_one_that_is_off(
-    base: matrix.Undisturbed, rig: Rig
-) -> None:
-    """Should it ever come back, its updates must not begin by themselves."""
-    before, laid_back = rig.state(), TROUBLES["cron entry comes back"].strike
-    done = rig.migrate_but(event(base, "step-done assure"), "after", lambda lab: laid_back(lab, "old"))
+def test_a_cron_entry_restored_before_the_power_off_is_paused_again(base: matrix.Undisturbed, rig: Rig) -> None:
+    """If it is switched on later, its updates must not start."""
+    before, restore_entry = rig.state(), ENVIRONMENT_FAULTS["cron entry comes back"].cause
+    done = rig.migrate_and_pause(event(base, "step-done assure"), "after", lambda lab: restore_entry(lab, "old"))
     assert done.status == 0, done.text
     assert "multidevice-core was restored meanwhile" in done.text
-    assert not differs(base.end, rig.state().told(before)), done.text
+    assert not differences(base.end, rig.state().relative_to(before)), done.text
 
 
-def test_an_old_one_that_died_before_it_was_to_go_is_not_asked_for_its_entries(
-    base: matrix.Undisturbed, rig: Rig
-) -> None:
-    """Where a hook switches it off, nothing is wanted of it any more; that it is gone is proved all the same."""
+def test_an_old_appliance_off_before_the_cutover_is_not_contacted(base: matrix.Undisturbed, rig: Rig) -> None:
+    """With a hook that switches it off, it is not asked for anything; that no host answers is checked all the same."""
     before = rig.state()
     rig.migrate([{"kind": "kill", "n": event(base, "captured take-offline"), "when": "after"}])
     inventory = rig.lab.inventory
@@ -148,36 +144,32 @@ def test_an_old_one_that_died_before_it_was_to_go_is_not_asked_for_its_entries(
     rig.lab.power_off("old")
     done = rig.run("resume", "--yes")
     assert done.status == 0, done.text
-    assert not differs(base.end, rig.state().told(before)), done.text
+    assert not differences(base.end, rig.state().relative_to(before)), done.text
 
 
-def test_an_entry_that_somebody_lays_back_stops_the_run_and_leaves_no_held_copy(
-    base: matrix.Undisturbed, rig: Rig
-) -> None:
-    before, laid_back = rig.state(), TROUBLES["cron entry comes back"].strike
-    done = rig.migrate_but(event(base, "step-done hold-updates"), "after", lambda lab: laid_back(lab, "old"))
+def test_a_cron_entry_restored_after_the_pause_stops_the_run(base: matrix.Undisturbed, rig: Rig) -> None:
+    before, restore_entry = rig.state(), ENVIRONMENT_FAULTS["cron entry comes back"].cause
+    done = rig.migrate_and_pause(event(base, "step-done hold-updates"), "after", lambda lab: restore_entry(lab, "old"))
     assert done.status == 1, done.text
     assert "was restored" in done.text
-    assert_all_back(rig, before, done.text)  # type: ignore[arg-type]
+    assert_undone(rig, before, done.text)  # type: ignore[arg-type]
 
 
-def test_a_copy_that_is_damaged_when_the_old_one_is_away_is_named_and_the_run_can_go_back(
-    base: matrix.Undisturbed, rig: Rig
-) -> None:
+def test_a_copy_damaged_after_the_cutover_is_reported_and_rolled_back(base: matrix.Undisturbed, rig: Rig) -> None:
     before = rig.state()
-    done = rig.migrate_but(
-        event(base, GONE), "after", lambda lab: TROUBLES["newest archive damaged"].strike(lab, "new")
+    done = rig.migrate_and_pause(
+        event(base, GONE), "after", lambda lab: ENVIRONMENT_FAULTS["newest archive damaged"].cause(lab, "new")
     )
     assert done.status == 5, done.text
     assert "was damaged after its verification" in done.text
     assert "tscm-migrate rollback" in done.text
     back = rig.run("rollback", "--yes")
     assert back.status == 0, back.text
-    kept = {"new archives": "as on old", "new archives more": 0}  # what is on the new one is nothing of the old one's
-    assert not differs(before.told(before), {**rig.state().told(before), **kept}), back.text
+    kept = {"new archives": "as on old", "new archives more": 0}  # the rollback keeps the copied archive on tscm-new
+    assert not differences(before.relative_to(before), {**rig.state().relative_to(before), **kept}), back.text
 
 
-def test_after_the_cutover_an_interrupt_names_the_way_on_and_back(base: matrix.Undisturbed, rig: Rig) -> None:
+def test_an_interrupt_after_the_cutover_names_resume_and_rollback(base: matrix.Undisturbed, rig: Rig) -> None:
     done = rig.migrate([{"kind": "signal", "n": event(base, GONE), "when": "after"}])
     assert done.status == 5, done.text
     run = str(rig.events()[0]["data"]["run"])
@@ -187,24 +179,24 @@ def test_after_the_cutover_an_interrupt_names_the_way_on_and_back(base: matrix.U
     assert "PAUSED" in done.text
     shown = rig.run("run", "show", run)
     assert "OFFLINE" in shown.out
-    refused = rig.migrate()  # nobody begins another run over it
+    refused = rig.migrate()  # another run must not start
     assert refused.status == 3, refused.text
     assert run in refused.text
     assert rig.run("resume", "--yes").status == 0
 
 
-def test_a_closed_output_does_not_end_a_run(rig: Rig) -> None:
-    process = rig.start(*rig.words())
+def test_a_closed_standard_output_does_not_end_a_run(rig: Rig) -> None:
+    process = rig.start(*rig.arguments())
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
     assert process.stderr is not None
-    said = process.stderr.read()
-    assert process.wait(200) == 0, said
+    errors = process.stderr.read()
+    assert process.wait(200) == 0, errors
     assert rig.events()[-1]["data"]["outcome"] == "done"
 
 
-def test_a_closed_terminal_changes_no_exit_code(rig: Rig) -> None:
+def test_closed_outputs_do_not_change_the_exit_code(rig: Rig) -> None:
     process = rig.start("run", "show", "no-such-run", "--json")
     assert process.stdout is not None
     assert process.stderr is not None
@@ -214,22 +206,22 @@ def test_a_closed_terminal_changes_no_exit_code(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("about", [HOLD, SENT])
-def test_a_full_state_folder_stops_the_run_before_the_change_and_everything_is_put_back(
+def test_a_full_state_folder_stops_the_run_and_undoes_all_changes(
     base: matrix.Undisturbed, rig: Rig, about: str
 ) -> None:
     before = rig.state()
     done = rig.migrate([{"kind": "full", "n": event(base, about), "count": 1000}])
     assert done.status == 1, done.text
     assert "No space left" in done.text
-    assert_all_back(rig, before, done.text)  # type: ignore[arg-type]
+    assert_undone(rig, before, done.text)  # type: ignore[arg-type]
     announced = [e["data"]["describes"] for e in rig.events() if e["event"] == "action-started"]
-    assert len(announced) < 12, "nothing was done that was not announced on the disk"
+    assert len(announced) < 12, "each action is written to the disk before it starts"
 
 
-def paused(rig: Rig, n: int, folder: Path) -> subprocess.Popen[str]:
-    """A migration that waits at event n."""
+def start_paused(rig: Rig, n: int, folder: Path) -> subprocess.Popen[str]:
+    """Start a migration that pauses at event n."""
     folder.mkdir()
-    process = rig.start(*rig.words(), plan=[{"kind": "pause", "n": n, "when": "after", "folder": str(folder)}])
+    process = rig.start(*rig.arguments(), plan=[{"kind": "pause", "n": n, "when": "after", "folder": str(folder)}])
     deadline = time.monotonic() + 120
     while not (folder / "paused").exists():
         assert process.poll() is None, process.communicate()
@@ -238,13 +230,11 @@ def paused(rig: Rig, n: int, folder: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_run_is_refused_and_told_who_and_since_when(
-    base: matrix.Undisturbed, rig: Rig, tmp_path: Path
-) -> None:
-    process = paused(rig, event(base, HOLD), tmp_path / "p")
+def test_a_second_run_is_refused_with_the_owner_of_the_lock(base: matrix.Undisturbed, rig: Rig, tmp_path: Path) -> None:
+    process = start_paused(rig, event(base, HOLD), tmp_path / "p")
     mine = rig.migrate()
     other_state = {"TSCM_STATE": str(tmp_path / "other")}
-    another = rig.lab.run_tool(*rig.words(), env={"TSCM_PASSPHRASE": "x y", **other_state})  # another workstation
+    another = rig.lab.run_tool(*rig.arguments(), env={"TSCM_PASSPHRASE": "x y", **other_state})  # another workstation
     unlock = rig.lab.run_tool("run", "unlock", "tscm-old", env=other_state)
     (tmp_path / "p" / "go").touch()
     first = rig.finish(process)
@@ -258,7 +248,7 @@ def test_a_second_run_is_refused_and_told_who_and_since_when(
     assert "--force" in unlock.stderr
 
 
-def test_a_lock_of_another_workstation_goes_by_force_only(rig: Rig, tmp_path: Path) -> None:
+def test_a_lock_of_another_workstation_needs_force(rig: Rig, tmp_path: Path) -> None:
     rig.migrate([{"kind": "kill", "n": 2, "when": "after"}])
     other = {"TSCM_STATE": str(tmp_path / "other"), "TSCM_PASSPHRASE": "x y"}
     assert rig.lab.run_tool("run", "unlock", "tscm-old", env=other).returncode == 3
@@ -276,10 +266,12 @@ def test_a_lock_of_another_workstation_goes_by_force_only(rig: Rig, tmp_path: Pa
         ("new", "action-started update-devices"),
     ],
 )
-def test_a_power_cut_can_be_resumed(used: Rig, base: matrix.Undisturbed, tmp_path: Path, name: str, about: str) -> None:
+def test_a_run_with_a_power_cut_can_be_resumed(
+    used: Rig, base: matrix.Undisturbed, tmp_path: Path, name: str, about: str
+) -> None:
     used.fresh()
     before = used.state()
-    process = paused(used, event(base, about), tmp_path / "p")
+    process = start_paused(used, event(base, about), tmp_path / "p")
     used.lab.power_off(name)
     (tmp_path / "p" / "go").touch()
     first = used.finish(process)
@@ -287,26 +279,26 @@ def test_a_power_cut_can_be_resumed(used: Rig, base: matrix.Undisturbed, tmp_pat
     used.lab.power_on(name)
     again = used.run("resume", "--yes")
     assert again.status == 0, again.text
-    expected, now = dict(base.end), used.state().told(before)
-    if first.status == 1:  # put back, so that a fresh backup was made; the copy of the first one is not deleted
+    expected, now = dict(base.end), used.state().relative_to(before)
+    if first.status == 1:  # it was undone, so the resume made another backup; the copy of the first one is kept
         expected.pop("new archives more"), now.pop("new archives more")
-    assert not differs(expected, now), again.text
+    assert not differences(expected, now), again.text
     assert not used.leaks()
     assert not used.collisions()
 
 
-def test_a_torn_last_line_is_no_damage_and_a_broken_middle_is_named(rig: Rig) -> None:
+def test_an_incomplete_last_line_is_ignored_and_a_changed_line_is_reported(rig: Rig) -> None:
     rig.migrate([{"kind": "kill", "n": 20, "when": "after"}])
     run = str(rig.events()[0]["data"]["run"])
     file = rig.runs_folder() / run / "journal.jsonl"
     assert file.stat().st_mode & 0o777 == 0o600
-    whole = file.read_bytes()
-    file.write_bytes(whole + b'{"n": 21, "t": "2024')
+    journal = file.read_bytes()
+    file.write_bytes(journal + b'{"n": 21, "t": "2024')
     assert rig.run("run", "show", run).status == 0
-    file.write_bytes(whole.replace(b"multidevice-core", b"multidevice-cora", 1))
+    file.write_bytes(journal.replace(b"multidevice-core", b"multidevice-cora", 1))
     damaged = rig.run("resume", run, "--yes")
     assert damaged.status == 1
     assert "damaged" in damaged.err
-    file.write_bytes(whole + b'{"n": 21, "t": "2024')
+    file.write_bytes(journal + b'{"n": 21, "t": "2024')
     assert rig.run("rollback", run, "--yes").status == 0
-    assert file.read_bytes().startswith(whole), "nothing is rewritten"
+    assert file.read_bytes().startswith(journal), "no line is changed"

@@ -1,4 +1,4 @@
-"""The old one is dead: its off-site copy becomes a new one, at its address, with its keys and its devices."""
+"""Disaster recovery: the off-site copy of a dead appliance is restored on tscm-new, with address, keys and devices."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness.namespaces.lab import NamespaceLab
-from tests.harness.rig import PASSPHRASE, Ended, Rig
-from tests.support.migrations import needed, run_of, said
+from tests.harness.rig import PASSPHRASE, Rig, ToolRun
+from tests.support.migrations import all_output, needed, run_of
 from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 pytestmark = needed(600)
 
 ENV = {"TSCM_PASSPHRASE": PASSPHRASE}
-RESCUE = ("migrate", "--archive", "offsite:latest", "--to", "tscm-new", "--yes")
+RECOVERY = ("migrate", "--archive", "offsite:latest", "--to", "tscm-new", "--yes")
 
 
 class Site:
-    """A site whose old one was backed up and copied off-site, and then lost its power for ever."""
+    """A site whose tscm-old has an off-site copy, and is off."""
 
     def __init__(self, lab: NamespaceLab, store: Path) -> None:
         self.lab, self.rig = lab, Rig(lab)
@@ -37,8 +37,8 @@ class Site:
         made = lab.on("old", "tsadmin backup </dev/null", root=False)
         assert made.returncode == 0, made.stdout + made.stderr
         pulled = lab.run_tool("offsite", "pull", "--host", "tscm-old", env=ENV)
-        assert pulled.returncode == 0, said(pulled)
-        self.was = what_matters(lab, "old")
+        assert pulled.returncode == 0, all_output(pulled)
+        self.was = keys_devices_and_address(lab, "old")
         lab.power_off("old")
 
     def _with_store(self) -> None:
@@ -46,19 +46,19 @@ class Site:
             inventory.write(f'\n[offsite]\nstore = "{self.store}"\n')
 
     def fresh(self) -> dict[str, Any]:
-        """The new one as new, no state on the workstation; returns what the new one is like."""
+        """Reset tscm-new and the workstation, and return the state of tscm-new."""
         self.lab.reset("new")
         shutil.rmtree(self.lab.folder / "workstation", ignore_errors=True)
         (self.lab.folder / "workstation").mkdir()
         self._with_store()
         self.collided = len(self.lab.collisions())
-        return self.told()
+        return self.state_of_new()
 
-    def told(self) -> dict[str, Any]:
-        """All that a run may change on the new one."""
+    def state_of_new(self) -> dict[str, Any]:
+        """Return all that a run may change on tscm-new."""
         about = self.rig.state().new
         about.pop("archives")
-        return {**about, **what_matters(self.lab, "new")}
+        return {**about, **keys_devices_and_address(self.lab, "new")}
 
     def run(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
         return self.lab.run_tool(*args, env={**ENV, **env}, timeout=400)
@@ -78,7 +78,7 @@ def site(used: Site) -> Site:
     return used
 
 
-def what_matters(lab: NamespaceLab, name: str) -> dict[str, str]:
+def keys_devices_and_address(lab: NamespaceLab, name: str) -> dict[str, str]:
     return {
         "shown keys": lab.on(name, "cat /etc/ssh/ssh_host_*_key.pub | awk '{print $1, $2}'").stdout,
         "devices": lab.on(name, "cd /opt/threatstop/etc/devices && find . -type f -exec sha256sum {} + | sort").stdout,
@@ -90,9 +90,9 @@ def files_of(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def assert_restored(site: Site, done: subprocess.CompletedProcess[str] | Ended) -> None:
-    text = done.text if isinstance(done, Ended) else said(done)
-    assert what_matters(site.lab, "new") == site.was, text
+def assert_restored(site: Site, done: subprocess.CompletedProcess[str] | ToolRun) -> None:
+    text = done.text if isinstance(done, ToolRun) else all_output(done)
+    assert keys_devices_and_address(site.lab, "new") == site.was, text
     assert site.lab.on("new", "test -e /etc/cron.d/multidevice-core").returncode == 0
     updated = {one["device"] for one in site.lab.journal("new") if one["event"] == "update-end" and one["ok"]}
     assert updated == {"edge-asa", "branch-isr", "dc-panos", "dns-nios"}
@@ -103,33 +103,33 @@ def assert_restored(site: Site, done: subprocess.CompletedProcess[str] | Ended) 
 
 @dataclass(frozen=True)
 class Base:
-    """A rescue that nobody disturbed."""
+    """A recovery without faults: its output and events, and the states before and after it."""
 
     before: set[str]
     done: subprocess.CompletedProcess[str]
     events: list[dict[str, Any]]
-    home: dict[str, Any]
+    state_before: dict[str, Any]
     end: dict[str, Any]
 
     def number(self, about: str) -> int:
-        """Of the first event of that name in its journal."""
-        told = ((one["n"], one["event"], one["data"]) for one in self.events)
-        return int(next(n for n, event, data in told if f"{event} {data.get('step') or data.get('key')}" == about))
+        """Return the number of the first event with this description in its journal."""
+        events = ((one["n"], one["event"], one["data"]) for one in self.events)
+        return int(next(n for n, event, data in events if f"{event} {data.get('step') or data.get('key')}" == about))
 
 
 @pytest.fixture(scope="module")
 def base(used: Site) -> Base:
-    home = used.fresh()
+    state_before = used.fresh()
     before = files_of(used.lab.folder)
-    done = used.run(*RESCUE)
-    assert done.returncode == 0, said(done)
+    done = used.run(*RECOVERY)
+    assert done.returncode == 0, all_output(done)
     assert_restored(used, done)
-    return Base(before, done, used.rig.events(), home, used.told())
+    return Base(before, done, used.rig.events(), state_before, used.state_of_new())
 
 
-def test_a_dead_one_is_restored_from_its_newest_copy_and_that_can_be_taken_back(used: Site, base: Base) -> None:
-    kept = {name for name in files_of(used.lab.folder) - base.before if not name.startswith("hosts/")}
-    assert not [name for name in kept if ".tsbak" in name], "nothing of the archive is left on the workstation"
+def test_a_dead_appliance_is_recovered_and_the_run_rolled_back(used: Site, base: Base) -> None:
+    left_files = {name for name in files_of(used.lab.folder) - base.before if not name.startswith("hosts/")}
+    assert not [name for name in left_files if ".tsbak" in name], "the workstation keeps no part of the archive"
     run = run_of(base.done.stdout)
     report = json.loads(used.run("run", "report", run, "--json").stdout)
     compared = next(row for row in report["parity"] if row["name"] == "compared with")
@@ -138,10 +138,10 @@ def test_a_dead_one_is_restored_from_its_newest_copy_and_that_can_be_taken_back(
     assert report["downtime"] is None
     assert "keep tscm-old off: tscm-new has its address 10.1.1.43 now" in base.done.stdout
     logged_in = used.run("archive", "list", "tscm-old")
-    assert logged_in.returncode == 0, "the old address shows the keys that are pinned for it"
+    assert logged_in.returncode == 0, "the host keys at the old address are the pinned ones"
     back = used.run("rollback", run, "--yes")
-    assert back.returncode == 0, said(back)
-    assert used.told() == base.home
+    assert back.returncode == 0, all_output(back)
+    assert used.state_of_new() == base.state_before
 
 
 @pytest.mark.parametrize(
@@ -152,24 +152,24 @@ def test_a_dead_one_is_restored_from_its_newest_copy_and_that_can_be_taken_back(
         ("before", "noted restored", "rollback"),
     ],
 )
-def test_a_rescue_that_is_killed_goes_on_or_back(used: Site, base: Base, when: str, about: str, verb: str) -> None:
-    home = used.fresh()
-    first = used.rig.run(*RESCUE, plan=[{"kind": "kill", "n": base.number(about), "when": when}])
+def test_a_killed_recovery_is_resumed_or_rolled_back(used: Site, base: Base, when: str, about: str, verb: str) -> None:
+    state_before = used.fresh()
+    first = used.rig.run(*RECOVERY, plan=[{"kind": "kill", "n": base.number(about), "when": when}])
     assert first.status == -9, first.text
     second = used.rig.run(verb, "--yes")
     assert second.status == 0, second.text
     if verb == "resume":
         assert_restored(used, second)
-        assert used.told() == base.end
+        assert used.state_of_new() == base.end
     else:
-        assert used.told() == home
+        assert used.state_of_new() == state_before
     assert len(used.lab.collisions()) == used.collided
     assert not used.rig.leaks()
 
 
-def test_the_plan_names_no_step_of_the_old_one(site: Site) -> None:
-    planned = site.run("plan", *RESCUE[1:-1])
-    assert planned.returncode == 0, said(planned)
+def test_the_plan_of_a_recovery_has_no_step_on_the_old_appliance(site: Site) -> None:
+    planned = site.run("plan", *RECOVERY[1:-1])
+    assert planned.returncode == 0, all_output(planned)
     assert "confirm that no host answers at 10.1.1.43" in planned.stdout
     assert "tscm-old is treated as dead" in planned.stdout
     for gone in ("Pause updates on", "Make a new backup", "Take the old appliance offline"):
@@ -180,32 +180,32 @@ def new_files(site: Site) -> str:
     return site.lab.on("new", "find /opt /etc /var/lib -type f | sort | xargs sha256sum 2>/dev/null").stdout
 
 
-def test_whoever_answers_at_the_old_address_stops_it_before_anything_is_changed(site: Site) -> None:
+def test_a_host_at_the_old_address_stops_the_recovery_without_changes(site: Site) -> None:
     before = new_files(site)
     site.lab.power_on("old")
     try:
-        for verb in (("plan", "--checks-only", *RESCUE[1:-1]), RESCUE, (*RESCUE, "--allow", "old-answers")):
+        for verb in (("plan", "--checks-only", *RECOVERY[1:-1]), RECOVERY, (*RECOVERY, "--allow", "old-answers")):
             refused = site.run(*verb)
-            assert refused.returncode == 3, said(refused)
-            assert "a host answers at 10.1.1.43" in said(refused)
-            assert "--from" in said(refused)
+            assert refused.returncode == 3, all_output(refused)
+            assert "a host answers at 10.1.1.43" in all_output(refused)
+            assert "--from" in all_output(refused)
     finally:
         site.lab.power_off("old")
     assert new_files(site) == before
 
 
-def test_a_wrong_passphrase_is_refused_before_anything_is_changed(site: Site) -> None:
+def test_a_wrong_passphrase_stops_the_recovery_without_changes(site: Site) -> None:
     before = new_files(site)
-    for env, words in (({"TSCM_PASSPHRASE": "not the one"}, "gpg: "), ({}, "none was given")):
-        refused = site.lab.run_tool(*RESCUE, env=env)
-        assert refused.returncode == 1, said(refused)
+    for env, words in (({"TSCM_PASSPHRASE": "another"}, "gpg: "), ({}, "none was given")):
+        refused = site.lab.run_tool(*RECOVERY, env=env)
+        assert refused.returncode == 1, all_output(refused)
         assert words in refused.stderr
         assert "--passphrase-file" in refused.stderr
     assert new_files(site) == before
 
 
-def test_one_that_was_installed_anew_in_its_place_is_restored_onto_itself(tmp_path: Path) -> None:
-    """The new one has the old address already: nobody else answers there, and one pass does it all."""
+def test_a_reinstalled_appliance_at_the_old_address_is_recovered(tmp_path: Path) -> None:
+    """tscm-new has the old address already: no other host answers there, and one restore is enough."""
     old = old_profile(boot_seconds=0.2, encryption_configured=True, passphrase=PASSPHRASE)
     new = new_profile(boot_seconds=0.2, address="10.1.1.43")
     with NamespaceLab(tmp_path / "lab", old, new, boot=False) as lab:
@@ -214,7 +214,7 @@ def test_one_that_was_installed_anew_in_its_place_is_restored_onto_itself(tmp_pa
         lab.power_on("new")
         site.collided = len(lab.collisions())
         boot = lab.boot_id("new")
-        done = site.run(*RESCUE)
-        assert done.returncode == 0, said(done)
+        done = site.run(*RECOVERY)
+        assert done.returncode == 0, all_output(done)
         assert_restored(site, done)
         assert lab.boot_id("new") == boot

@@ -1,4 +1,4 @@
-"""The timer of an isolated appliance, on a network of its own: it leaves with all of its addresses, and comes back."""
+"""The return timer of an isolated appliance, in its own network: it removes all addresses, and restores them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ pytestmark = [
     ),
 ]
 SCRIPT = Path(isolation.__file__).with_name("deadman.sh")
-LEASH = "169.254.9.9"
+RESCUE_ADDRESS = "169.254.9.9"
 
 
 @dataclass
 class Net:
-    """Two hosts on one wire: the appliance `a`, and a neighbour `b`."""
+    """Two hosts on one network: the appliance `a`, and a neighbour `b`."""
 
     a: str
     b: str
@@ -54,9 +54,9 @@ class Net:
         return path.read_text().strip() if path.exists() else ""
 
     def arm(self, address: str, seconds: int) -> None:
-        """Start the timer as `isolate` does, with a /var/log of its own."""
+        """Start the timer like `isolate`, with a separate /var/log."""
         (self.folder / "release.sh").write_text("echo released >released\n")
-        words = [self.folder, "eth0", address, f"{LEASH}/16", seconds]
+        words = [self.folder, "eth0", address, f"{RESCUE_ADDRESS}/16", seconds]
         script = 'mount -t tmpfs none /var/log; exec sh "$@"'
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", self.a, "unshare", "-m", "sh", "-c", script, "x", SCRIPT, *map(str, words)],
@@ -67,9 +67,9 @@ class Net:
         wait(lambda: self.state() == "away", self)
 
 
-def wait(holds: Callable[[], bool], net: Net) -> None:
+def wait(condition: Callable[[], bool], net: Net) -> None:
     deadline = time.monotonic() + 100
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline, (net.addresses(), net.state(), (net.folder / "err").read_text())
         time.sleep(0.1)
 
@@ -100,10 +100,10 @@ def net(tmp_path: Path) -> Iterator[Net]:
 
 
 @pytest.mark.parametrize("address", ["10.9.9.43", "fd09::43"])
-def test_it_leaves_with_both_families_and_comes_back_when_nobody_is_there(net: Net, address: str) -> None:
+def test_ipv4_and_ipv6_addresses_are_removed_and_restored(net: Net, address: str) -> None:
     net.arm(address, 100)
     there = net.addresses()
-    assert LEASH in there
+    assert RESCUE_ADDRESS in there
     assert "10.9.9.43" not in there
     assert "inet6" not in there, "no IPv6 address either"
     (net.folder / "return").touch()
@@ -112,19 +112,19 @@ def test_it_leaves_with_both_families_and_comes_back_when_nobody_is_there(net: N
     back = net.addresses()
     assert "10.9.9.43/24" in back
     assert "fd09::43/64" in back
-    assert LEASH not in back
+    assert RESCUE_ADDRESS not in back
     assert "default via 10.9.9.50" in net.on(net.a, "ip route")
     assert "default via fd09::50" in net.on(net.a, "ip -6 route")
 
 
 @pytest.mark.parametrize(("address", "taken"), [("10.9.9.43", "10.9.9.43/24"), ("fd09::43", "fd09::43/64")])
-def test_it_stays_away_from_whoever_has_its_address(net: Net, address: str, taken: str) -> None:
+def test_the_address_is_not_restored_while_another_host_has_it(net: Net, address: str, taken: str) -> None:
     net.arm(address, 100)
     net.on(net.b, f"ip addr add {taken} dev eth0")
     wait(lambda: "tentative" not in net.on(net.b, "ip -o addr show dev eth0"), net)
     (net.folder / "return").touch()
     wait(lambda: not (net.folder / "return").exists(), net)
-    time.sleep(1)  # nothing can be waited for: it does nothing
+    time.sleep(1)  # no event can be awaited: the timer must do nothing
     wait(lambda: "fd09" not in net.addresses(), net)
     assert net.state() == "away"
     assert "10.9.9.43" not in net.addresses()

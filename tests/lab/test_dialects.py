@@ -1,4 +1,4 @@
-"""The two dialects that the vendor's pages speak of, on both labs: migrated unattended and without being taught."""
+"""The two dialects of the vendor's documentation, in both labs: unattended migrations without `prompts learn`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.migrations import MIGRATE, device_files, keys_of, needed, said
+from tests.support.migrations import MIGRATE, all_output, device_files, keys_of, needed
 from tscm_migrate.demo.embedded import EmbeddedLab
 from tscm_migrate.demo.embedded import available as embedded_available
 from tscm_migrate.demo.profile import new_profile, old_profile
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PASSPHRASE = "pass phrase of the lab"
 OWN_KEYS, CRON, PLAIN = "--no-restore-ssh", "--restore-cron", "--no-encrypt"
-# Each wording with both values of: encrypted, SSH wanted, cron wanted, settings asked one by one, file honoured.
+# Each wording with both values of: encrypted, SSH and cron restored, network settings one by one, passphrase file.
 NAMESPACES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "documented-walk": (
         {"wording": "documented", "network_dialogue": True, "honours_passphrase_file": False, "reboot_style": "tells"},
@@ -44,12 +44,14 @@ def namespaces(test: Any) -> Any:
 
 @namespaces
 @pytest.mark.parametrize("row", NAMESPACES.values(), ids=NAMESPACES.keys())
-def test_real_hosts_that_speak_it(rooms: MakeLab, row: tuple[dict[str, Any], tuple[str, ...]]) -> None:
+def test_namespace_hosts_with_a_documented_dialect_migrate_unattended(
+    make_lab: MakeLab, row: tuple[dict[str, Any], tuple[str, ...]]
+) -> None:
     profile, options = row
-    lab = rooms(profile, profile)
+    lab = make_lab(profile, profile)
     files, keys = device_files(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
     result = lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=400)
-    assert result.returncode == 0, said(result)
+    assert result.returncode == 0, all_output(result)
     assert device_files(lab, "new") == files
     assert keys_of(lab, "new") == keys["new" if OWN_KEYS in options else "old"]
     assert (lab.addresses(), lab.collisions()) == ({"old": None, "new": "10.1.1.43"}, [])
@@ -59,11 +61,13 @@ def test_real_hosts_that_speak_it(rooms: MakeLab, row: tuple[dict[str, Any], tup
 @pytest.mark.timeout(240)
 @pytest.mark.skipif(embedded_available() is not None, reason=f"no embedded lab: {embedded_available()}")
 @pytest.mark.parametrize("row", EMBEDDED.values(), ids=EMBEDDED.keys())
-def test_embedded_hosts_that_speak_it(tmp_path: Path, row: tuple[dict[str, Any], tuple[str, ...]]) -> None:
+def test_embedded_hosts_with_a_documented_dialect_migrate_unattended(
+    tmp_path: Path, row: tuple[dict[str, Any], tuple[str, ...]]
+) -> None:
     profile, options = row
     fast = {"boot_seconds": 0.2, **profile}
     with EmbeddedLab(tmp_path / "lab", old_profile(**fast), new_profile(**fast)) as lab:
         done = lab.run_tool(*MIGRATE, "--yes", *options, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=400)
-        assert done.returncode == 0, said(done)
+        assert done.returncode == 0, all_output(done)
         state = [event for event in lab.guest("new").journal() if event["event"] == "restore-end"]
         assert (state[-1]["ssh"], state[-1]["cron"]) == (OWN_KEYS not in options, CRON in options)

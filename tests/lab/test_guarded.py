@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.migrations import PAIR, said
+from tests.support.migrations import PAIR, all_output
 from tscm_migrate.demo.base import tool_command
 from tscm_migrate.demo.embedded import EmbeddedLab, available
 from tscm_migrate.demo.profile import new_profile, old_profile
@@ -84,7 +84,7 @@ def test_nothing_of_ours_tells_the_passphrase_or_can_be_written_by_others(lab: E
     outputs["runs"] = tool(lab, "run", "list", "--json")
     for name in ("archives", "migrate", "pull", "show", "report", "runs"):
         # 3: what it prints stands above a question, so the rehearsal of the restore refuses to answer it
-        assert outputs[name].returncode in {0, 3, 4}, said(outputs[name])
+        assert outputs[name].returncode in {0, 3, 4}, all_output(outputs[name])
     for name, done in outputs.items():
         for text in (done.stdout, done.stderr):
             assert not traces(text), name

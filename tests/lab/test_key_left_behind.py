@@ -6,7 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from tests.support.migrations import MIGRATE, needed, run_of, said
+from tests.support.migrations import MIGRATE, all_output, needed, run_of
 
 if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
@@ -23,8 +23,8 @@ END
 chmod 755 /usr/local/bin/rsync"""
 
 
-def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_it(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_it(make_lab: MakeLab) -> None:
+    lab = make_lab()
     keys = "cat /home/threatstop/.ssh/authorized_keys"
     before = lab.on("new", keys).stdout
     lab.on("old", STILL)
@@ -40,25 +40,25 @@ def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_i
     shown = lab.run_tool("run", "show", run)
     for words in ("tscm-new: the temporary key of the transfer may still be authorized", "authorized_keys of threatstop", "expires 2",
                   "/dev/shm/.tscm-migrate-transfer-", f"tscm-migrate rollback {run}"):  # fmt: skip
-        assert words in shown.stdout, said(shown)
+        assert words in shown.stdout, all_output(shown)
     doctor = lab.run_tool("doctor")
     told = " ".join((doctor.stdout + doctor.stderr).split())
     assert "/home/threatstop/.ssh/authorized_keys accepts a key for one transfer (expires 2" in told, told
     assert "tscm-old: lent-key: /dev/shm/.tscm-migrate-transfer-" in told, told
     assert "sed -i --follow-symlinks" in told
     back = lab.run_tool("rollback", run, "--yes", env=WORD, timeout=400)
-    assert back.returncode == 0, said(back)
+    assert back.returncode == 0, all_output(back)
     assert lab.on("new", keys).stdout.rstrip("\n") == before.rstrip("\n")
     for name in ("old", "new"):
         assert lab.on(name, "ls -A /dev/shm; ls -A /opt/threatstop/backup | grep '^[.]'").stdout == ""
     assert "lent-key" not in lab.run_tool("doctor").stdout
 
 
-def test_a_refused_rsync_leaves_no_part_when_everything_is_put_back(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_a_refused_rsync_leaves_no_part_when_everything_is_put_back(make_lab: MakeLab) -> None:
+    lab = make_lab()
     lab.on("new", "sed -i '1i echo Welcome' /home/threatstop/.bashrc || echo echo Welcome > /home/threatstop/.bashrc")
     done = lab.run_tool(*DIRECT, env=WORD, timeout=400)
-    assert done.returncode == 1, said(done)
-    assert "prints output" in done.stdout + done.stderr, said(done)
-    assert "all changes were undone" in done.stdout + done.stderr, said(done)
+    assert done.returncode == 1, all_output(done)
+    assert "prints output" in done.stdout + done.stderr, all_output(done)
+    assert "all changes were undone" in done.stdout + done.stderr, all_output(done)
     assert lab.on("new", "ls -A /opt/threatstop/backup /dev/shm | grep '^[.]'").stdout == ""

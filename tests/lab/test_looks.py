@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.migrations import MIGRATE, needed, said
+from tests.support.migrations import MIGRATE, all_output, needed
 
 if TYPE_CHECKING:
     import subprocess
@@ -28,8 +28,8 @@ def migrate(lab: NamespaceLab) -> subprocess.CompletedProcess[str]:
     before = lab.on("old", f"cat {ENTRY}; ls /var/backups/threatstop").stdout
     assert "ts-update" in before
     done = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--drain-timeout", "6", timeout=400)
-    assert lab.is_on("old"), said(done)
-    assert lab.on("old", f"cat {ENTRY}; ls /var/backups/threatstop").stdout == before, said(done)
+    assert lab.is_on("old"), all_output(done)
+    assert lab.on("old", f"cat {ENTRY}; ls /var/backups/threatstop").stdout == before, all_output(done)
     return done
 
 
@@ -43,33 +43,33 @@ def _answers(lab: NamespaceLab) -> bool:
     return "SSH-" in lab.on("old", "timeout 2 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; head -c 4 <&3'").stdout
 
 
-def test_an_update_of_root_is_waited_for_however_the_processes_are_hidden(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_an_update_of_root_is_waited_for_however_the_processes_are_hidden(make_lab: MakeLab) -> None:
+    lab = make_lab()
     lab.on("old", "mount -o remount,hidepid=2 /proc")
     assert "ts-update" not in lab.on("old", "ps -ww -eo args=", root=False).stdout
     lab.on("old", "printf '#!/bin/sh\\nsleep 900\\n' >/root/ts-update; chmod 755 /root/ts-update")
     start(lab, "/root/ts-update")
     hidden = migrate(lab)
-    assert hidden.returncode == 1, said(hidden)
-    assert "ts-update was still running after 6 s" in hidden.stderr, said(hidden)
+    assert hidden.returncode == 1, all_output(hidden)
+    assert "ts-update was still running after 6 s" in hidden.stderr, all_output(hidden)
     # a ps that knows none of the options, as busybox has it; and one that shows the caller's session alone
     for stand_in in ("echo 'ps: unrecognized option: w' >&2; exit 1", 'exec /usr/local/real/ps -ww -o "${@: -1}"'):
         lab.on("old", f"mkdir -p /usr/local/real; [ -e /usr/local/real/ps ] || mv /usr/bin/ps /usr/local/real/; "
                       f"printf '%s\\n' '#!/bin/bash' '{stand_in}' >/usr/bin/ps; chmod 755 /usr/bin/ps")  # fmt: skip
         other = migrate(lab)
-        assert other.returncode == 1, said(other)
-        assert "ts-update was still running after 6 s" in other.stderr, said(other)
+        assert other.returncode == 1, all_output(other)
+        assert "ts-update was still running after 6 s" in other.stderr, all_output(other)
 
 
-def test_a_look_that_may_not_see_everything_refuses(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_a_look_that_may_not_see_everything_refuses(make_lab: MakeLab) -> None:
+    lab = make_lab()
     lab.on("old", "mount -o remount,hidepid=2 /proc")
     restart_sshd(lab, "setpriv --bounding-set -sys_ptrace --inh-caps -sys_ptrace")
     blind = migrate(lab)
-    assert blind.returncode == 3, said(blind)
-    assert "hidepid" in blind.stderr, said(blind)
+    assert blind.returncode == 3, all_output(blind)
+    assert "hidepid" in blind.stderr, all_output(blind)
     lab.on("old", "mount -o remount,hidepid=0 /proc; kill $(cat /run/sshd.pid)")
     restart_sshd(lab, "unshare --pid --fork --mount-proc")
     inside = migrate(lab)
-    assert inside.returncode == 3, said(inside)
-    assert "pid namespace" in inside.stderr, said(inside)
+    assert inside.returncode == 3, all_output(inside)
+    assert "pid namespace" in inside.stderr, all_output(inside)

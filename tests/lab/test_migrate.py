@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.migrations import MIGRATE, device_files, keys_of, needed, said
+from tests.support.migrations import MIGRATE, all_output, device_files, keys_of, needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,16 +83,16 @@ def watched() -> Iterator[Any]:
     ],
 )
 def test_a_migration_keeps_its_promises(
-    rooms: MakeLab, watched: Any, old: dict[str, Any], options: tuple[str, ...], env: dict[str, str]
+    make_lab: MakeLab, watched: Any, old: dict[str, Any], options: tuple[str, ...], env: dict[str, str]
 ) -> None:
-    lab = rooms(old, {"sudo_password": old.get("sudo_password")})
+    lab = make_lab(old, {"sudo_password": old.get("sudo_password")})
     before = {name: (device_files(lab, name), keys_of(lab, name)) for name in ("old", "new")}
     shown = lab.on("new", "cat /home/threatstop/.ssh/authorized_keys").stdout
     lab.on("old", "echo '# set by the operator of the old one' >> /etc/cron.d/multidevice-core")
     cron = {name: entry_of(lab, name) for name in ("old", "new")}
     processes = watched(lab)
     result = migrate(lab, *options, **env)
-    assert result.returncode == 0, said(result)
+    assert result.returncode == 0, all_output(result)
 
     assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
     assert lab.collisions() == []
@@ -110,7 +110,7 @@ def test_a_migration_keeps_its_promises(
         assert not [line for line in processes if secret in line]
         _nowhere(lab, secret, result)
     assert any("tsadmin restore" in line for line in processes), "it looked while the secrets were in use"
-    assert re.search(r"^  downtime +[1-9][\d.]* (?:s|min)\b", result.stdout, re.MULTILINE), said(result)
+    assert re.search(r"^  downtime +[1-9][\d.]* (?:s|min)\b", result.stdout, re.MULTILINE), all_output(result)
 
 
 def run_journal(lab: NamespaceLab) -> list[dict[str, Any]]:
@@ -161,31 +161,31 @@ def _nowhere(lab: NamespaceLab, secret: str, result: subprocess.CompletedProcess
     ],
 )
 def test_preflight_refuses_with_reason_and_remedy_and_changes_nothing(
-    rooms: MakeLab, old: dict[str, Any], new: dict[str, Any], options: tuple[str, ...], name: str
+    make_lab: MakeLab, old: dict[str, Any], new: dict[str, Any], options: tuple[str, ...], name: str
 ) -> None:
-    lab = rooms(old, new)
+    lab = make_lab(old, new)
     before = [state_of(lab, host) for host in ("old", "new")]
     assert "multidevice-core" in before[0]
     result = migrate(lab, *options)
-    assert result.returncode == 3, said(result)
-    assert f"[error] {name}:" in result.stdout, said(result)
+    assert result.returncode == 3, all_output(result)
+    assert f"[error] {name}:" in result.stdout, all_output(result)
     lines = result.stdout.splitlines()
     reasons = [number for number, line in enumerate(lines) if f"[error] {name}:" in line]
-    assert "what to do:" in lines[reasons[0] + 1], said(result)  # said once for several reasons in a row
+    assert "what to do:" in lines[reasons[0] + 1], all_output(result)  # said once for several reasons in a row
     assert [state_of(lab, host) for host in ("old", "new")] == before
 
 
-def test_the_same_host_twice_is_refused_by_either_name(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_the_same_host_twice_is_refused_by_either_name(make_lab: MakeLab) -> None:
+    lab = make_lab()
     before = state_of(lab, "old")
     for other in ("tscm-old", "threatstop@10.1.1.43"):
         result = lab.run_tool("migrate", "--from", "tscm-old", "--to", other, "--yes", "--no-encrypt")
-        assert (result.returncode, "are the same host" in result.stderr) == (2, True), said(result)
+        assert (result.returncode, "are the same host" in result.stderr) == (2, True), all_output(result)
     assert state_of(lab, "old") == before
 
 
-def test_preflight_refuses_a_clock_that_is_off(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_preflight_refuses_a_clock_that_is_off(make_lab: MakeLab) -> None:
+    lab = make_lab()
     ahead = "#!/bin/sh\nexec /usr/bin/date -d '+400 seconds' \"$@\"\n"
     lab.on(
         "new", f"printf '%s' {json.dumps(ahead)} > /usr/local/bin/date; sed -i '1!s/\\\\n/\\n/g' /usr/local/bin/date"
@@ -193,45 +193,45 @@ def test_preflight_refuses_a_clock_that_is_off(rooms: MakeLab) -> None:
     (lab.root_of("new") / "usr/local/bin/date").write_text(ahead)
     lab.on("new", "chmod 755 /usr/local/bin/date")
     result = migrate(lab)
-    assert (result.returncode, "[error] clock-off:" in result.stdout) == (3, True), said(result)
+    assert (result.returncode, "[error] clock-off:" in result.stdout) == (3, True), all_output(result)
 
 
-def test_an_appliance_that_is_off_is_a_refusal_and_the_other_is_left_alone(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_an_appliance_that_is_off_is_a_refusal_and_the_other_is_left_alone(make_lab: MakeLab) -> None:
+    lab = make_lab()
     before = state_of(lab, "old")
     lab.power_off("new")
     result = migrate(lab)
-    assert (result.returncode, "[error] unreachable:" in result.stdout) == (3, True), said(result)
+    assert (result.returncode, "[error] unreachable:" in result.stdout) == (3, True), all_output(result)
     assert state_of(lab, "old") == before
 
 
-def test_a_wrong_host_key_stops_with_both_fingerprints(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_a_wrong_host_key_stops_with_both_fingerprints(make_lab: MakeLab) -> None:
+    lab = make_lab()
     known = lab.inventory.with_name("known_hosts")
     known.write_text(known.read_text().replace("10.1.1.43", "10.1.1.x").replace("10.1.1.50", "10.1.1.43"))
     before = state_of(lab, "old")
     result = migrate(lab)
-    assert result.returncode == 12, said(result)
+    assert result.returncode == 12, all_output(result)
     assert len(set(re.findall(r"SHA256:[A-Za-z0-9+/]{43}", result.stderr))) >= 2
     assert state_of(lab, "old") == before
 
 
-def test_devices_on_the_new_one_are_a_warning_and_it_goes_on(rooms: MakeLab) -> None:
+def test_devices_on_the_new_one_are_a_warning_and_it_goes_on(make_lab: MakeLab) -> None:
     from tscm_migrate.demo.profile import Device
 
-    lab = rooms({}, {"devices": (Device("edge-asa"), Device("left-over"))})
+    lab = make_lab({}, {"devices": (Device("edge-asa"), Device("left-over"))})
     result = migrate(lab)
-    assert result.returncode == 0, said(result)
+    assert result.returncode == 0, all_output(result)
     assert "[warning] devices-on-new:" in result.stdout
     assert "edge-asa" in next(line for line in result.stdout.splitlines() if "devices-on-new" in line)
 
 
-def test_an_unknown_prompt_of_the_backup_is_not_answered_and_everything_is_put_back(rooms: MakeLab) -> None:
+def test_an_unknown_prompt_of_the_backup_is_not_answered_and_everything_is_put_back(make_lab: MakeLab) -> None:
     question = "Send anonymous usage data to the vendor"
-    lab = rooms({"extra_prompt": question, "extra_prompt_in": "backup"})
+    lab = make_lab({"extra_prompt": question, "extra_prompt_in": "backup"})
     before = state_of(lab, "old")
     result = migrate(lab)
-    assert result.returncode == 3, said(result)
+    assert result.returncode == 3, all_output(result)
     assert question in result.stderr
     assert "all changes were undone" in result.stdout
     answers = [entry for entry in lab.journal("old") if question in json.dumps(entry) and entry.get("answer")]
@@ -239,11 +239,11 @@ def test_an_unknown_prompt_of_the_backup_is_not_answered_and_everything_is_put_b
     assert state_of(lab, "old") == before
 
 
-def test_an_unknown_prompt_of_the_restore_stops_the_run_and_says_what_is_held_and_offline(rooms: MakeLab) -> None:
+def test_an_unknown_prompt_of_the_restore_stops_the_run_and_says_what_is_held_and_offline(make_lab: MakeLab) -> None:
     question = "Shall the log archive be deleted"
-    lab = rooms({}, {"extra_prompt": question, "order": ("list", "network", "warning", "ssh", "cron")})
+    lab = make_lab({}, {"extra_prompt": question, "order": ("list", "network", "warning", "ssh", "cron")})
     result = migrate(lab, "--no-rehearsal")
-    assert result.returncode == 5, said(result)
+    assert result.returncode == 5, all_output(result)
     assert question in result.stderr
     tail = result.stdout[-1500:] + result.stderr
     assert "PAUSED" in tail
@@ -251,14 +251,14 @@ def test_an_unknown_prompt_of_the_restore_stops_the_run_and_says_what_is_held_an
     assert "tscm-migrate rollback" in tail
     assert "prompts learn tscm-new" in result.stderr  # going on alone would only stop there again
     shown = [line for line in result.stdout.splitlines() if line.lstrip().startswith("| ")]
-    assert question in shown[-1], said(result)
-    assert len(shown) > 1, said(result)  # what it had said before
+    assert question in shown[-1], all_output(result)
+    assert len(shown) > 1, all_output(result)  # what it had said before
     assert PASSPHRASE not in result.stdout
 
 
-def test_an_operator_who_is_there_answers_the_unknown_prompt(rooms: MakeLab) -> None:
+def test_an_operator_who_is_there_answers_the_unknown_prompt(make_lab: MakeLab) -> None:
     question = "Is this the primary site"
-    lab = rooms({"extra_prompt": question, "extra_prompt_in": "backup"})
+    lab = make_lab({"extra_prompt": question, "extra_prompt_in": "backup"})
     screen = Screen(lab, *MIGRATE, env={"TSCM_PASSPHRASE": PASSPHRASE})
     try:
         screen.expect("is replaced by")  # and for how long, before the question
@@ -332,11 +332,11 @@ def _tool(*args: str) -> list[str]:
     return tool_command(*args)
 
 
-def test_a_dry_run_shows_every_step_and_changes_nothing(rooms: MakeLab, tmp_path: Path) -> None:
-    lab = rooms()
+def test_a_dry_run_shows_every_step_and_changes_nothing(make_lab: MakeLab, tmp_path: Path) -> None:
+    lab = make_lab()
     before = [state_of(lab, host) for host in ("old", "new")]
     result = migrate(lab, "--dry-run")
-    assert result.returncode == 0, said(result)
+    assert result.returncode == 0, all_output(result)
     for words in (
         "disable /etc/cron.d/multidevice-core",
         "tsadmin backup",
@@ -344,6 +344,6 @@ def test_a_dry_run_shows_every_step_and_changes_nothing(rooms: MakeLab, tmp_path
         "tsadmin restore",
         "tsadmin update",
     ):
-        assert words in result.stdout, said(result)
+        assert words in result.stdout, all_output(result)
     assert [state_of(lab, host) for host in ("old", "new")] == before
     assert not list(lab.folder.rglob("journal.jsonl.lock"))

@@ -148,7 +148,7 @@ def test_a_cut_cable_is_silence_and_can_be_mended(make: Callable[..., NamespaceL
     lab.cut("old")
     assert ssh(lab, "old", "true", "-o", "ConnectTimeout=1").returncode == 255
     assert lab.on("old", "echo still here").stdout == "still here\n"
-    lab.mend("old")
+    lab.reconnect("old")
     lab.wait(lambda: ssh(lab, "old", "true").returncode == 0, "the mended host")
 
 
@@ -202,8 +202,11 @@ def test_cron_really_starts_ts_update(make: Callable[..., NamespaceLab]) -> None
 
 def processes_in(lab: NamespaceLab) -> set[int]:
     """Every process in the lab's name spaces, as this machine numbers them."""
-    room = Path(f"/proc/{lab.room.process.pid}/ns/pid_for_children").readlink()
-    found, net = set(), {(lab.room.proc / str(lab.status(name)["pid"]) / "ns/net").readlink() for name in lab.profiles}
+    room = Path(f"/proc/{lab.controller.process.pid}/ns/pid_for_children").readlink()
+    found, net = (
+        set(),
+        {(lab.controller.proc / str(lab.status(name)["pid"]) / "ns/net").readlink() for name in lab.profiles},
+    )
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if (folder / "ns/pid").readlink() == room or (folder / "ns/net").readlink() in net:
@@ -232,10 +235,10 @@ import pathlib, subprocess, sys
 from tests.harness.namespaces import NamespaceLab
 from tscm_migrate.demo.profile import new_profile, old_profile
 lab = NamespaceLab(pathlib.Path(sys.argv[1]), old_profile(), new_profile())
-keeper = lab.room.process
+keeper = lab.controller.process
 if len(sys.argv) > 2:
-    keeper = subprocess.Popen(["sleep", "100"], pass_fds=[lab.room.process.stdin.fileno()])
-print(lab.room.process.pid, keeper.pid, flush=True)
+    keeper = subprocess.Popen(["sleep", "100"], pass_fds=[lab.controller.process.stdin.fileno()])
+print(lab.controller.process.pid, keeper.pid, flush=True)
 sys.stdin.read()
 """
 

@@ -76,9 +76,9 @@ def attended(lab: NamespaceLab, *options: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=named)
-def test_every_way_of_leaving_ends_well(rooms: MakeLab, row: tuple[str, bool, bool, bool]) -> None:
+def test_every_way_of_leaving_ends_well(make_lab: MakeLab, row: tuple[str, bool, bool, bool]) -> None:
     way, ssh, bypass, encrypt = row
-    lab = rooms()
+    lab = make_lab()
     files, keys = device_files(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
     assert files
     assert keys["old"] != keys["new"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.migrations import said
+from tests.support.migrations import all_output
 from tscm_migrate.demo.embedded import EmbeddedLab, available
 from tscm_migrate.demo.profile import new_profile, old_profile
 from tscm_migrate.migration.journal import Journal
@@ -65,16 +65,16 @@ def _of_this_lab(lab: EmbeddedLab, notes: dict[str, Any]) -> None:
 def test_it_is_rolled_back_or_resumed_to_its_end(lab: EmbeddedLab) -> None:
     killed(lab, FIRST)
     shown = lab.run_tool("run", "show", FIRST)
-    assert shown.returncode == 0, said(shown)
+    assert shown.returncode == 0, all_output(shown)
     assert f"tscm-migrate rollback {FIRST}" in shown.stdout
     undone = lab.run_tool("rollback", FIRST, "--yes")
-    assert undone.returncode == 0, said(undone)
+    assert undone.returncode == 0, all_output(undone)
     assert (lab.root_of("old") / "etc/cron.d/multidevice-core").exists()
     assert not (lab.root_of("old") / "var/lib/tscm-migrate").exists(), "no lock and nothing else of ours is left"
 
     killed(lab, SECOND)
     resumed = lab.run_tool("resume", SECOND, "--yes", timeout=400, env={"TSCM_PASSPHRASE": "a passphrase"})
-    assert resumed.returncode == 0, said(resumed)
+    assert resumed.returncode == 0, all_output(resumed)
     assert lab.addresses() == {"old": None, "new": "127.0.1.43"}
     assert lab.collisions() == []
     devices = lab.root_of("new") / "opt/threatstop/etc/devices"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.migrations import MIGRATE, said
+from tests.support.migrations import MIGRATE, all_output
 from tscm_migrate.demo.embedded import EmbeddedLab, available
 from tscm_migrate.demo.profile import new_profile, old_profile
 
@@ -43,10 +43,10 @@ def test_without_a_passphrase_nothing_is_backed_up_and_what_is_left_in_plain_tex
     backups = lab.guest("old").path("backup")
     before = sorted(path.name for path in backups.iterdir())
     refused = lab.run_tool(*MIGRATE, "--yes")
-    assert refused.returncode == 2, said(refused)
+    assert refused.returncode == 2, all_output(refused)
     assert "--no-encrypt" in refused.stderr
     typo = lab.run_tool(*MIGRATE, "--yes", "--allow", "os-difers")
-    assert typo.returncode == 2, said(typo)
+    assert typo.returncode == 2, all_output(typo)
     assert "os-differs" in typo.stderr
     assert "Identify" not in typo.stdout, "it is refused before anything is connected to"
     assert sorted(path.name for path in backups.iterdir()) == before
@@ -56,7 +56,7 @@ def test_without_a_passphrase_nothing_is_backed_up_and_what_is_left_in_plain_tex
     real = call.strip().removeprefix("exec ").removesuffix(' "$@"')
     program.write_text(f"{shebang}\n{LEAVES.format(call=real, folder=shlex.quote(str(backups)))}{call}")
     done = lab.run_tool(*MIGRATE, "--yes", env={"TSCM_PASSPHRASE": "kept from view"}, timeout=400)
-    assert done.returncode in {0, 4}, said(done)
+    assert done.returncode in {0, 4}, all_output(done)
     left = [path for path in backups.iterdir() if path.suffix == ".tsbak" and path.name not in before]
     assert len(left) == 1
     (line,) = [line for line in done.stdout.splitlines() if "NOT ENCRYPTED" in line]

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.harness.namespaces.switch import Switch
-from tests.support.migrations import MIGRATE, device_files, keys_of, needed, run_of, said
+from tests.support.migrations import MIGRATE, all_output, device_files, keys_of, needed, run_of
 
 if TYPE_CHECKING:
     from tests.harness.namespaces import NamespaceLab
@@ -17,18 +17,20 @@ pytestmark = needed(600)
 PREPARED = ("--yes", "--no-encrypt", "--network", "prepared")
 
 
-def test_the_new_one_comes_up_at_the_old_address_after_one_restore_without_a_network_question(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_the_new_one_comes_up_at_the_old_address_after_one_restore_without_a_network_question(
+    make_lab: MakeLab,
+) -> None:
+    lab = make_lab()
     before = device_files(lab, "old"), keys_of(lab, "old")
     interfaces = lab.on("new", "cat /etc/network/interfaces").stdout
     with Switch(lab) as switch:
         hook = f"\n[hooks]\nonline = {json.dumps(switch.command('on'))}\n"
         lab.inventory.write_text(lab.inventory.read_text() + hook)
         result = lab.run_tool(*MIGRATE, *PREPARED, timeout=400)
-        assert result.returncode == 0, said(result)
+        assert result.returncode == 0, all_output(result)
         _has_moved(lab, before)
         back = lab.run_tool("rollback", run_of(result.stdout), "--yes", timeout=400)
-    assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}, said(back)
+    assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}, all_output(back)
     assert lab.collisions() == []
     assert lab.on("new", "cat /etc/network/interfaces").stdout == interfaces
     assert "staged" not in lab.on("new", "ls -A /etc/network").stdout
@@ -44,14 +46,14 @@ def _has_moved(lab: NamespaceLab, before: tuple[str, list[str]]) -> None:
     assert "10.1.1.43" in lab.on("new", "cat /etc/network/interfaces").stdout
 
 
-def test_what_cannot_be_prepared_is_refused_while_the_old_one_serves_and_nothing_stays(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_what_cannot_be_prepared_is_refused_while_the_old_one_serves_and_nothing_stays(make_lab: MakeLab) -> None:
+    lab = make_lab()
     interfaces = "iface eth0 inet static\n    address 10.1.1.50\n    netmask 255.255.255.0\n    gateway 10.1.1.1\n"
     twice = lab.root_of("new") / "etc/network/interfaces.d/50-eth0"
     twice.parent.mkdir(exist_ok=True)
     twice.write_text(interfaces)
     result = lab.run_tool(*MIGRATE, *PREPARED, timeout=400)
-    assert result.returncode == 1, said(result)
+    assert result.returncode == 1, all_output(result)
     assert "exactly one is needed" in result.stderr
     assert "--network restore" in result.stderr
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}

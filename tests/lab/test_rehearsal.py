@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness import matrix
-from tests.harness.rig import Rig, differs
-from tests.support.migrations import MIGRATE, needed, run_of, said
+from tests.harness.rig import Rig, differences
+from tests.support.migrations import MIGRATE, all_output, needed, run_of
 from tests.support.person import Taught, learn
 from tests.support.terminal import Terminal
 from tscm_migrate.demo.profile import Device
@@ -74,21 +74,23 @@ def test_a_run_that_is_killed_in_the_rehearsal_goes_on_or_back(
 
 
 def as_before(rig: Rig, before: State, told: str) -> None:
-    now, then = rig.state().told(before), before.told(before)
-    assert not differs(then, {**now, "new archives more": 0}), told
+    now, then = rig.state().relative_to(before), before.relative_to(before)
+    assert not differences(then, {**now, "new archives more": 0}), told
     assert not rig.leaks()
     for name in ("old", "new"):
         assert rig.lab.on(name, "ls /var/lib/tscm-migrate 2>&1").returncode != 0, "nothing of ours stays"
 
 
-def test_an_unknown_question_of_the_restore_is_met_while_the_old_one_serves(rooms: MakeLab) -> None:
+def test_an_unknown_question_of_the_restore_is_met_while_the_old_one_serves(make_lab: MakeLab) -> None:
     question = "Shall the moon be full?"
-    lab = rooms({}, {"extra_prompt": question, "devices": OWN, "order": ("network", "list", "warning", "ssh", "cron")})
+    lab = make_lab(
+        {}, {"extra_prompt": question, "devices": OWN, "order": ("network", "list", "warning", "ssh", "cron")}
+    )
     before = {name: everything(lab, name) for name in ("old", "new")}
     result = lab.run_tool(*MIGRATE, "--yes", env=ENV, timeout=400)
-    assert result.returncode == 3, said(result)
+    assert result.returncode == 3, all_output(result)
     assert question in result.stderr
-    assert "tscm-migrate prompts learn tscm-new --from tscm-old" in result.stderr, said(result)
+    assert "tscm-migrate prompts learn tscm-new --from tscm-old" in result.stderr, all_output(result)
     assert "all changes were undone" in result.stdout + result.stderr
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
     assert {name: everything(lab, name) for name in ("old", "new")} == before
@@ -96,9 +98,9 @@ def test_an_unknown_question_of_the_restore_is_met_while_the_old_one_serves(room
     assert "offline_began" not in shown
 
 
-def test_an_answer_that_cannot_be_saved_ends_prompts_learn_with_what_to_do(rooms: MakeLab) -> None:
+def test_an_answer_that_cannot_be_saved_ends_prompts_learn_with_what_to_do(make_lab: MakeLab) -> None:
     """A dialect has no patterns, so it refuses this question; `migrate --yes` would stop at it."""
-    lab = rooms(
+    lab = make_lab(
         {}, {"extra_prompt": "Keep the files a.*b? [y/n] ", "order": ("warning", "list", "network", "ssh", "cron")}
     )
     before = {name: everything(lab, name) for name in ("old", "new")}
@@ -111,9 +113,9 @@ def test_an_answer_that_cannot_be_saved_ends_prompts_learn_with_what_to_do(rooms
     assert {name: everything(lab, name) for name in ("old", "new")} == before
 
 
-def test_the_restore_is_followed_to_the_network_question_and_a_hang_up_there_changes_nothing(rooms: MakeLab) -> None:
+def test_the_restore_is_followed_to_the_network_question_and_a_hang_up_there_changes_nothing(make_lab: MakeLab) -> None:
     """What it had unpacked when it was hung up is removed, for it may hold secrets; the new one's devices stay."""
-    lab = rooms({}, {"devices": OWN, "reboot_style": "itself"})
+    lab = make_lab({}, {"devices": OWN, "reboot_style": "itself"})
     _unpacks(lab)
     before = {name: everything(lab, name) for name in ("old", "new")}
     screen = Terminal(lab.workstation.tool("prompts", "learn", "tscm-new", "--from", "tscm-old"), {**lab.env(), **ENV})
@@ -144,25 +146,25 @@ def _unpacks(lab: NamespaceLab) -> None:
     program.chmod(0o755)
 
 
-def test_a_device_that_the_restore_leaves_out_is_seen_before_the_old_one_goes(rooms: MakeLab) -> None:
-    lab = rooms({}, {"faults": {"restore_skips_devices": ["edge-asa"]}})
+def test_a_device_that_the_restore_leaves_out_is_seen_before_the_old_one_goes(make_lab: MakeLab) -> None:
+    lab = make_lab({}, {"faults": {"restore_skips_devices": ["edge-asa"]}})
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=400)
-    assert (result.returncode, "writes no files of edge-asa" in result.stderr) == (3, True), said(result)
+    assert (result.returncode, "writes no files of edge-asa" in result.stderr) == (3, True), all_output(result)
     assert "--allow rehearsal-devices-missing" in result.stderr
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
     assert lab.on("new", "ls /opt/threatstop/etc/devices").stdout == ""
     allowed = ("--yes", "--no-encrypt", "--allow", "rehearsal-devices-missing")
     result = lab.run_tool(*MIGRATE, *allowed, timeout=400)
-    assert result.returncode == 4, said(result)
+    assert result.returncode == 4, all_output(result)
     assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
     assert "no check of this name" not in result.stdout
 
 
-def test_without_a_rehearsal_that_is_told_and_an_unknown_question_before_the_list_refuses(rooms: MakeLab) -> None:
+def test_without_a_rehearsal_that_is_told_and_an_unknown_question_before_the_list_refuses(make_lab: MakeLab) -> None:
     order = ("network", "list", "warning", "ssh", "cron")
-    lab = rooms({}, {"extra_prompt": "Shall the moon be full?", "order": order})
+    lab = make_lab({}, {"extra_prompt": "Shall the moon be full?", "order": order})
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=400)
-    assert (result.returncode, "moon" in result.stderr) == (3, True), said(result)
+    assert (result.returncode, "moon" in result.stderr) == (3, True), all_output(result)
     assert "--no-rehearsal: the questions of the restore" not in result.stdout, "it has not come so far"
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
 
@@ -174,16 +176,18 @@ def test_a_rehearsal_whose_appliance_lays_its_schedule_back_keeps_it_paused(
     before = used.state()
     n = next(p.n for p in points(base) if p.about == "action-done rehearse-restore")
     lay_back = "cp /var/lib/tscm-migrate/held/multidevice-core /etc/cron.d/"
-    done = used.migrate_but(n, "after", lambda lab: lab.on("new", lay_back))
+    done = used.migrate_and_pause(n, "after", lambda lab: lab.on("new", lay_back))
     assert done.status == 0, done.text
     assert "multidevice-core back; paused again" in done.text
-    assert not differs(base.end, used.state().told(before)), done.text
+    assert not differences(base.end, used.state().relative_to(before)), done.text
 
 
-def test_a_rehearsal_is_left_out_where_nobody_wants_it_and_the_report_says_so(rooms: MakeLab, tmp_path: Path) -> None:
-    lab = rooms()
+def test_a_rehearsal_is_left_out_where_nobody_wants_it_and_the_report_says_so(
+    make_lab: MakeLab, tmp_path: Path
+) -> None:
+    lab = make_lab()
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=400)
-    assert result.returncode == 0, said(result)
+    assert result.returncode == 0, all_output(result)
     assert "--no-rehearsal: the questions of the restore will be known only when" in result.stdout + result.stderr
     report = json.loads(lab.run_tool("run", "report", "--json").stdout)
     assert report["rehearsal"] == {"skipped": "--no-rehearsal"}
@@ -192,10 +196,10 @@ def test_a_rehearsal_is_left_out_where_nobody_wants_it_and_the_report_says_so(ro
 
 @pytest.mark.parametrize("saves", [True, False], ids=["saved", "not saved"])
 def test_an_unknown_question_behind_the_network_needs_no_answer_where_the_settings_are_saved(
-    rooms: MakeLab, *, saves: bool
+    make_lab: MakeLab, *, saves: bool
 ) -> None:
     """No rehearsal can meet it: it comes when the question about the network has been answered."""
-    lab = rooms()
+    lab = make_lab()
     inside = lab.root_of("new") / "usr/local/lib/tscm-lab/tscm_guest"
     program = inside / "restore.py"
     text = program.read_text()
@@ -206,10 +210,10 @@ def test_an_unknown_question_behind_the_network_needs_no_answer_where_the_settin
     assert text.count(before) == 1
     program.write_text(text.replace(before, before + after if saves else after + before))
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=400)
-    assert "moon" in result.stdout + result.stderr, said(result)
-    assert result.returncode == (0 if saves else 5), said(result)
+    assert "moon" in result.stdout + result.stderr, all_output(result)
+    assert result.returncode == (0 if saves else 5), all_output(result)
     assert (
         "its network settings are saved, so it is restarted without an answer" in result.stderr + result.stdout
-    ) is saves, said(result)
+    ) is saves, all_output(result)
     assert lab.addresses() == {"old": None, "new": "10.1.1.43" if saves else "10.1.1.50"}
     assert lab.collisions() == []

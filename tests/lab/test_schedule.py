@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.migrations import said
+from tests.support.migrations import all_output
 from tscm_migrate.appliance import lockfile
 from tscm_migrate.demo.embedded import EmbeddedLab, available
 from tscm_migrate.demo.profile import new_profile, old_profile
@@ -44,10 +44,10 @@ def schedule(lab: EmbeddedLab, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_it_shows_what_it_will_do_and_writes_nothing_unasked(lab: EmbeddedLab) -> None:
     shown = schedule(lab, OLD, "--dry-run")
-    assert shown.returncode == 0, said(shown)
+    assert shown.returncode == 0, all_output(shown)
     assert "of its 4 archives the purge (of which a verified copy is off-site) would delete 0 now" in shown.stdout
     unasked = schedule(lab, OLD)
-    assert unasked.returncode == 2, said(unasked)
+    assert unasked.returncode == 2, all_output(unasked)
     assert "--yes" in unasked.stderr
     assert schedule(lab, OLD, "--remove", "--purge", "--yes").returncode == 2, "it could mean: delete archives now"
     assert not entry(lab).exists()
@@ -55,16 +55,16 @@ def test_it_shows_what_it_will_do_and_writes_nothing_unasked(lab: EmbeddedLab) -
 
 def test_a_host_without_a_backup_is_shown_in_a_dry_run_and_refused_with_a_command_that_helps(lab: EmbeddedLab) -> None:
     shown = schedule(lab, "tscm-new", "--dry-run")
-    assert shown.returncode == 0, said(shown)
+    assert shown.returncode == 0, all_output(shown)
     assert "tsadmin backup" in shown.stdout
     refused = schedule(lab, "tscm-new", "--yes")
-    assert refused.returncode == 3, said(refused)
+    assert refused.returncode == 3, all_output(refused)
     assert "--allow" not in refused.stderr
     assert f"ssh -t -p {lab.port} " in refused.stderr
     assert " tsadmin backup" in refused.stderr
     assert not entry(lab, "new").exists()
     given = schedule(lab, "tscm-new", "--yes", "--passphrase-file-there", "/root/p")
-    assert given.returncode == 0, said(given)
+    assert given.returncode == 0, all_output(given)
     assert schedule(lab, "tscm-new", "--remove", "--yes").returncode == 0
     assert not entry(lab, "new").exists()
 
@@ -77,7 +77,7 @@ def test_it_honours_the_lock_of_a_run(lab: EmbeddedLab) -> None:
     lab.on("old", f"mkdir -p {folder} && printf '%s\\n' '{text}' > {folder}/lock")
     for words in ((OLD, "--yes"), (OLD, "--remove", "--yes")):
         refused = schedule(lab, *words)
-        assert refused.returncode == 3, said(refused)
+        assert refused.returncode == 3, all_output(refused)
         assert "20240501-030000-1a2b" in refused.stderr
     assert not entry(lab).exists()
     lab.on("old", f"rm -r {folder}")
@@ -94,11 +94,11 @@ def test_its_purge_deletes_only_what_offsite_has_marked(lab: EmbeddedLab, tmp_pa
     assert lab.run_tool("offsite", "pull", *store).returncode == 0
     assert not (backups / ".tscm-offsite").exists(), "an appliance without a schedule is not changed"
     written = schedule(lab, OLD, "--keep", "1", "--yes")
-    assert written.returncode == 0, said(written)
+    assert written.returncode == 0, all_output(written)
     assert "of which a verified copy is off-site) would delete 0 now" in written.stdout
     assert entry(lab).is_file()
     pulled = lab.run_tool("offsite", "pull", *store, "--archive", names[0])
-    assert pulled.returncode == 0, said(pulled)
+    assert pulled.returncode == 0, all_output(pulled)
     shown = schedule(lab, OLD, "--keep", "1", "--dry-run")
     assert "the file exists already, with this content" in shown.stdout
     assert f"would delete 1 now:\n  {names[0]}\n" in shown.stdout

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.lab.test_migrate import PASSPHRASE, state_of
 from tests.support import snapshots
-from tests.support.migrations import MIGRATE, PAIR, needed, said
+from tests.support.migrations import MIGRATE, PAIR, all_output, needed
 
 if TYPE_CHECKING:
     from tests.lab.conftest import MakeLab
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 pytestmark = needed(600)
 
 
-def test_plan_and_check_change_nothing_and_say_what_would_be_done(rooms: MakeLab) -> None:
-    with rooms(new={"os_version": "16.04"}) as lab:
+def test_plan_and_check_change_nothing_and_say_what_would_be_done(make_lab: MakeLab) -> None:
+    with make_lab(new={"os_version": "16.04"}) as lab:
         env = {"TSCM_PASSPHRASE": PASSPHRASE}
         before = [state_of(lab, name) for name in ("old", "new")]
         refused = lab.run_tool("plan", "--checks-only", *PAIR, env=env)
-        assert refused.returncode == 3, said(refused)
+        assert refused.returncode == 3, all_output(refused)
         assert "Error    os-differs" in refused.stdout
         allowed = lab.run_tool("plan", "--checks-only", *PAIR, "--allow", "os-differs", env=env)
-        assert allowed.returncode == 0, said(allowed)
+        assert allowed.returncode == 0, all_output(allowed)
         assert "os-differs (acknowledged)" in allowed.stdout
         plan = lab.run_tool("plan", *PAIR, "--allow", "os-differs", env=env)
-        assert plan.returncode == 0, said(plan)
+        assert plan.returncode == 0, all_output(plan)
         for words in (
             "tsadmin backup",
             "tsadmin restore --interface=eth0 --gpg",
@@ -36,16 +36,16 @@ def test_plan_and_check_change_nothing_and_say_what_would_be_done(rooms: MakeLab
             "passphrase:tscm-old from TSCM_",
             "the archive is small",  # as the run will, which knows the archive's size
         ):
-            assert words in plan.stdout, said(plan)
+            assert words in plan.stdout, all_output(plan)
         assert [state_of(lab, name) for name in ("old", "new")] == before
         assert not list(lab.folder.glob("workstation/state/**/journal.jsonl"))
 
 
-def test_a_missing_rsync_is_answered_as_it_is_stored(rooms: MakeLab) -> None:
-    with rooms(new={"missing": ("rsync",)}) as lab:
+def test_a_missing_rsync_is_answered_as_it_is_stored(make_lab: MakeLab) -> None:
+    with make_lab(new={"missing": ("rsync",)}) as lab:
         words = ("plan", "--checks-only", *PAIR, "--method", "rsync")
         other = lab.run_tool(*words)
-        assert other.returncode == 0, said(other)
+        assert other.returncode == 0, all_output(other)
         assert "rsync cannot be used: there is no rsync on the new appliance; both appliances have tar" in " ".join(
             other.stdout.split()
         )
@@ -55,10 +55,10 @@ def test_a_missing_rsync_is_answered_as_it_is_stored(rooms: MakeLab) -> None:
         snapshots.compare("rsync-missing", shown)
 
 
-def test_on_a_terminal_the_run_is_drawn_and_its_report_names_everything(rooms: MakeLab) -> None:
-    with rooms() as lab:
+def test_on_a_terminal_the_run_is_drawn_and_its_report_names_everything(make_lab: MakeLab) -> None:
+    with make_lab() as lab:
         done = lab.run_tool(*MIGRATE, "--yes", env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=400, tty=True)
-        assert done.returncode == 0, said(done)
+        assert done.returncode == 0, all_output(done)
         assert "✓ Update every device" in done.stdout
         assert "downtime" in done.stdout
         reports = list(lab.folder.glob("workstation/state/**/report.html"))
@@ -74,4 +74,4 @@ def test_on_a_terminal_the_run_is_drawn_and_its_report_names_everything(rooms: M
         everything = "".join(f.read_text(encoding="utf-8") for f in reports[0].parent.iterdir())
         assert PASSPHRASE not in everything
         shown = lab.run_tool("run", "report", "--text")
-        assert "4 of 4 devices updated" in shown.stdout, said(shown)
+        assert "4 of 4 devices updated" in shown.stdout, all_output(shown)

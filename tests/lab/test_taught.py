@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.migrations import MIGRATE, keys_of, needed, said
+from tests.support.migrations import MIGRATE, all_output, keys_of, needed
 from tests.support.person import NEWEST, Taught, learn
-from tests.support.strangers import move_in
+from tests.support.programs import install_program
 
 if TYPE_CHECKING:
     import subprocess
@@ -132,25 +132,25 @@ DEVICES = {
 @pytest.mark.slow(160)
 @pytest.mark.parametrize("stranger", CASES)
 def test_a_stranger_is_refused_untaught_and_migrated_without_a_stop_once_it_is_taught(
-    rooms: MakeLab, stranger: str
+    make_lab: MakeLab, stranger: str
 ) -> None:
     case = CASES[stranger]
-    lab = rooms(case.profile, case.profile)
+    lab = make_lab(case.profile, case.profile)
     env = ENV | ({"TSCM_SUDO_PASSWORD": SUDO} if "sudo_password" in case.profile else {})
-    move_in(lab, stranger, sudo_password="sudo_password" in case.profile, **case.settings)
+    install_program(lab, stranger, sudo_password="sudo_password" in case.profile, **case.settings)
     lab.on("old", f"echo '{MARK}' >> /etc/cron.d/multidevice-core")
     before, etc, keys = seen(lab), etc_of(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
     result = lab.run_tool(*MIGRATE, "--yes", *case.options, env=env, timeout=400)
-    assert result.returncode == 3, said(result)
-    assert "prompts learn tscm-new --from tscm-old" in result.stderr, said(result)
-    as_before(lab, before, said(result))
+    assert result.returncode == 3, all_output(result)
+    assert "prompts learn tscm-new --from tscm-old" in result.stderr, all_output(result)
+    as_before(lab, before, all_output(result))
 
     shown = learn(lab, case.known, env=env)
     assert PHRASE not in lab.inventory.with_name("dialect.toml").read_text()
     as_before(lab, before, shown)
 
     result = migrate(lab, case, env)
-    assert result.returncode == 0, said(result)
+    assert result.returncode == 0, all_output(result)
     assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
     assert lab.collisions() == []
     assert etc_of(lab, "new") == etc
@@ -158,9 +158,9 @@ def test_a_stranger_is_refused_untaught_and_migrated_without_a_stop_once_it_is_t
     assert keys_of(lab, "new") == keys[kept], "what was taught serves whatever the options ask for"
     cron = lab.on("new", "cat /etc/cron.d/multidevice-core").stdout
     assert (MARK in cron) is ("--restore-cron" in case.options), cron
-    assert (GRUMBLE in result.stdout + result.stderr) is ("grumble" in case.settings), said(result)
+    assert (GRUMBLE in result.stdout + result.stderr) is ("grumble" in case.settings), all_output(result)
     told = lab.on("new", f"cat /var/log/threatstop/{stranger}.log").stdout
-    assert set(re.findall(r"^updated (\S+)$", told, re.MULTILINE)) == set(DEVICES[stranger].split()), said(result)
+    assert set(re.findall(r"^updated (\S+)$", told, re.MULTILINE)) == set(DEVICES[stranger].split()), all_output(result)
     assert not re.search(r"^(?:chosen|key '') *$|^key '':", told, re.MULTILINE), "an end of input is not an answer"
     assert not re.search(re.escape(PHRASE), result.stdout + result.stderr)
 
@@ -189,9 +189,9 @@ dialogue = "restore"
 """
 
 
-def test_a_run_that_is_killed_between_two_questions_of_a_restore_is_resumed(rooms: MakeLab) -> None:
-    lab = rooms()
-    move_in(lab, "tinto")
+def test_a_run_that_is_killed_between_two_questions_of_a_restore_is_resumed(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    install_program(lab, "tinto")
     lab.inventory.with_name("dialect.toml").write_text(TINTO_TAUGHT)
     etc = etc_of(lab, "old")
     tool = lab.spawn_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal")
@@ -206,8 +206,8 @@ def test_a_run_that_is_killed_between_two_questions_of_a_restore_is_resumed(room
     tool.wait(60)
     assert in_second_pass, "".join(shown)
     result = lab.run_tool("resume", "--yes", timeout=400)
-    assert result.returncode == 0, said(result)
+    assert result.returncode == 0, all_output(result)
     assert etc_of(lab, "new") == etc
     told = lab.on("new", "cat /var/log/threatstop/tinto.log").stdout
-    assert set(re.findall(r"^updated (\S+)$", told, re.MULTILINE)) == set(DEVICES["tinto"].split()), said(result)
+    assert set(re.findall(r"^updated (\S+)$", told, re.MULTILINE)) == set(DEVICES["tinto"].split()), all_output(result)
     assert lab.on("new", "ls -A /dev/shm").stdout == ""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab.test_term_prompt import perl
-from tests.support.migrations import MIGRATE, keys_of, needed, said
-from tests.support.strangers import move_in
+from tests.support.migrations import MIGRATE, all_output, keys_of, needed
+from tests.support.programs import install_program
 
 if TYPE_CHECKING:
     from tests.harness.namespaces import NamespaceLab
@@ -69,21 +69,21 @@ def told(lab: NamespaceLab) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
-def test_the_vendors_manner_is_migrated_unattended_and_untaught(rooms: MakeLab, row: Row) -> None:
-    lab = rooms()
-    move_in(lab, "vendor", **row.settings)
+def test_the_vendors_manner_is_migrated_unattended_and_untaught(make_lab: MakeLab, row: Row) -> None:
+    lab = make_lab()
+    install_program(lab, "vendor", **row.settings)
     etc, keys = etc_of(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
     cron = lab.on("old", "cat /etc/cron.d/multidevice-core").stdout
     if row.already:
         lab.on("new", f"printf 'name={row.already}\\ntype=asa\\ntdid=x\\n' > /opt/threatstop/etc/{row.already}.conf; "
                "chown threatstop: /opt/threatstop/etc/*")  # fmt: skip
     result = lab.run_tool(*MIGRATE, "--yes", *row.options, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=400)
-    assert result.returncode == 0, said(result)
+    assert result.returncode == 0, all_output(result)
 
     assert (lab.addresses(), lab.collisions()) == ({"old": None, "new": "10.1.1.43"}, [])
     assert etc_of(lab, "new") == etc
     assert keys_of(lab, "new") == keys["new" if "--no-restore-ssh" in row.options else "old"]
     assert lab.on("new", "cat /etc/cron.d/multidevice-core").stdout == cron
-    assert set(re.findall(r"^updated (\S+)$", told(lab), re.MULTILINE)) == set(row.names), said(result)
+    assert set(re.findall(r"^updated (\S+)$", told(lab), re.MULTILINE)) == set(row.names), all_output(result)
     assert PASSPHRASE not in result.stdout + result.stderr
-    assert ("a DNS outage for its clients" in result.stdout) == ("ns1" in row.names), said(result)
+    assert ("a DNS outage for its clients" in result.stdout) == ("ns1" in row.names), all_output(result)

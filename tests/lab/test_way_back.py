@@ -12,7 +12,7 @@ import pytest
 
 from tests.harness.namespaces.lab import MACS
 from tests.harness.namespaces.switch import Switch
-from tests.support.migrations import MIGRATE, PAIR, needed, run_of, said
+from tests.support.migrations import MIGRATE, PAIR, all_output, needed, run_of
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def with_hooks(lab: NamespaceLab, **hooks: str) -> None:
     lab.inventory.write_text(f"{lab.inventory.read_text()}\n[hooks]\n{text}")
 
 
-def test_a_hook_switches_the_old_one_on_again(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_a_hook_switches_the_old_one_on_again(make_lab: MakeLab) -> None:
+    lab = make_lab()
     before = {name: look(lab, name) for name in ("old", "new")}
     assert "ts-update" in before["old"]
     with Switch(lab) as switch:
@@ -77,8 +77,8 @@ def test_a_hook_switches_the_old_one_on_again(rooms: MakeLab) -> None:
     as_before(lab, since, before)
 
 
-def test_a_new_one_that_kept_its_own_address_gets_its_own_devices_and_identity_back(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_a_new_one_that_kept_its_own_address_gets_its_own_devices_and_identity_back(make_lab: MakeLab) -> None:
+    lab = make_lab()
     slow = (
         "systemctl stop ssh; setsid sh -c 'sleep 2; systemctl start ssh' >/dev/null 2>&1 &"  # nobody listens meanwhile
     )
@@ -89,19 +89,19 @@ def test_a_new_one_that_kept_its_own_address_gets_its_own_devices_and_identity_b
     with Switch(lab) as switch:
         with_hooks(lab, online=switch.command("on"))
         went = lab.run_tool(*MIGRATE, "--yes", "--bypass-netconf", env=ENV, timeout=400)
-        assert went.returncode == 4, said(went)
+        assert went.returncode == 4, all_output(went)
         assert look(lab, "new") != before["new"]
         result = lab.run_tool("rollback", run_of(went.stdout), "--yes", env=ENV, timeout=400)
-        assert result.returncode == 0, said(result)
-    assert {name: look(lab, name) for name in ("old", "new")} == before, said(result)
+        assert result.returncode == 0, all_output(result)
+    assert {name: look(lab, name) for name in ("old", "new")} == before, all_output(result)
     assert lab.addresses() == {"old": ADDRESS, "new": "10.1.1.50"}
     assert lab.inventory.with_name("known_hosts").read_text() == pins
     check = lab.run_tool("plan", "--checks-only", *PAIR, env=ENV)  # each shows the key that is pinned for it
-    assert check.returncode == 0, said(check)
+    assert check.returncode == 0, all_output(check)
 
 
-def test_what_a_rollback_cannot_undo_is_named_and_unreadable_macs_are_no_other_host(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_what_a_rollback_cannot_undo_is_named_and_unreadable_macs_are_no_other_host(make_lab: MakeLab) -> None:
+    lab = make_lab()
     # its devices are outside of the folder that is kept, and its restore writes one file more
     program = lab.on("new", "readlink -f $(command -v tsadmin)").stdout.strip()
     wrapper = f"""#!/bin/sh
@@ -117,7 +117,7 @@ exec {program}.real "$@"
         with_hooks(lab, online=switch.command("on"))
         run = migrated(lab)
         result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=400)
-        assert result.returncode == 4, said(result)
+        assert result.returncode == 4, all_output(result)
     told = " ".join((result.stdout + result.stderr).split())
     assert "all changes were undone" not in told
     assert "/srv/feed/edge.list was written by the restore" in told
@@ -127,11 +127,11 @@ exec {program}.real "$@"
     assert lab.collisions() == []
     lab.on("new", "rm -rf /srv/devices/* /srv/feed")
     again = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=400)
-    assert again.returncode == 0, said(again)
+    assert again.returncode == 0, all_output(again)
 
 
-def test_cron_entries_that_a_restore_has_brought_go_again(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_cron_entries_that_a_restore_has_brought_go_again(make_lab: MakeLab) -> None:
+    lab = make_lab()
     for name in ("old", "new"):
         lab.on(name, f"echo '# of the {name} one' > /etc/cron.d/site-job")
     before = {name: look(lab, name) for name in ("old", "new")}
@@ -140,12 +140,12 @@ def test_cron_entries_that_a_restore_has_brought_go_again(rooms: MakeLab) -> Non
         run, since = migrated(lab, "--restore-cron"), time.time()
         assert "of the old one" in look(lab, "new")
         result = lab.run_tool("rollback", run, "--yes", env=ENV, timeout=400)
-        assert result.returncode == 0, said(result)
+        assert result.returncode == 0, all_output(result)
     as_before(lab, since, before)
 
 
-def test_a_person_switches_the_old_one_on_again(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_a_person_switches_the_old_one_on_again(make_lab: MakeLab) -> None:
+    lab = make_lab()
     before = {name: look(lab, name) for name in ("old", "new")}
     run, since = migrated(lab, "--no-encrypt"), time.time()
     screen = Terminal(lab.workstation.tool("rollback", run), {**lab.env(), **ENV})
@@ -162,8 +162,8 @@ def test_a_person_switches_the_old_one_on_again(rooms: MakeLab) -> None:
     as_before(lab, since, before)
 
 
-def test_a_run_that_was_put_back_takes_nothing_of_a_later_one_with_it(rooms: MakeLab) -> None:
-    lab = rooms()
+def test_a_run_that_was_put_back_takes_nothing_of_a_later_one_with_it(make_lab: MakeLab) -> None:
+    lab = make_lab()
     site = lab.inventory.read_text()
     lab.inventory.write_text(f'{site}\n[notify]\nbefore_step = "test $TSCM_STEP != backup"\non_failure = "stop"\n')
     failed = lab.run_tool(*MIGRATE, "--yes", env=ENV, timeout=400)
@@ -179,8 +179,8 @@ def test_a_run_that_was_put_back_takes_nothing_of_a_later_one_with_it(rooms: Mak
 
 
 @pytest.mark.parametrize("who", ["the-new-one", "a-stranger"])
-def test_the_old_one_is_not_switched_on_while_another_may_answer(rooms: MakeLab, who: str) -> None:
-    lab = rooms()
+def test_the_old_one_is_not_switched_on_while_another_may_answer(make_lab: MakeLab, who: str) -> None:
+    lab = make_lab()
     with Switch(lab) as switch:
         hooks = {"online": switch.command("on")}
         if who == "a-stranger":  # the new one is off, and cannot be asked who is on its wire

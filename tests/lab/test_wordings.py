@@ -32,10 +32,10 @@ ROWS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["wording"])
-def test_any_wording_order_and_list_migrates(rooms: MakeLab, row: dict[str, Any]) -> None:
+def test_any_wording_order_and_list_migrates(make_lab: MakeLab, row: dict[str, Any]) -> None:
     given = dict(row)
     plain = given.pop("plain", False)
-    lab = rooms(given, given)
+    lab = make_lab(given, given)
     before = device_files(lab, "old")
     keys = lab.on("old", "cat /etc/ssh/*.pub").stdout
     env = {"TSCM_PASSPHRASE": "pass phrase of the lab", "TSCM_SUDO_PASSWORD": given.get("sudo_password") or ""}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.conftest import lying_s3, seaweed  # noqa: F401 - fixtures
+from tests.contract.conftest import careless_s3, seaweed  # noqa: F401 - fixtures
 from tests.harness.sshd import Sshd
 from tests.support.incoming import encrypted, name_of
 from tscm_migrate.model import Paths
@@ -31,7 +31,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture
 def backups(tmp_path: Path) -> Path:
-    """A backup folder with three archives and what else may lie there."""
+    """A backup folder with three archives and some other files."""
     folder = tmp_path / "backup"
     folder.mkdir()
     for day in (1, 2, 3):

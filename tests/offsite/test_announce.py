@@ -1,4 +1,4 @@
-"""Pings and messages: who is told what, and that an address with a token never shows."""
+"""Pings and messages about pulls; addresses that contain a token are never shown."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ BAD = Outcome(JOB, None, Unreachable("tscm-a", "no answer"))
 
 
 @pytest.fixture
-def switch() -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """An address that notes what is posted to it."""
+def server() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """A server that records what is posted to it: its address, and the list of path and body."""
     posted: list[tuple[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -38,7 +38,7 @@ def switch() -> Iterator[tuple[str, list[tuple[str, str]]]]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -49,16 +49,16 @@ def switch() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     thread.join(60)
 
 
-def test_success_pings_and_sends_nothing(switch: tuple[str, list[tuple[str, str]]]) -> None:
-    url, posted = switch
+def test_a_success_pings_without_a_message(server: tuple[str, list[tuple[str, str]]]) -> None:
+    url, posted = server
     outcomes: list[Outcome[PullJob, Pulled]] = []
     with announced(Settings(ping=url, notify=(url.replace("http", "json"),)), outcomes, _fail):
         outcomes.append(GOOD)
     assert [path for path, _ in posted] == ["/t0ken-of-the-switch/start", "/t0ken-of-the-switch"]
 
 
-def test_failure_pings_fail_and_sends_a_message(switch: tuple[str, list[tuple[str, str]]]) -> None:
-    url, posted = switch
+def test_a_failure_pings_fail_and_sends_a_message(server: tuple[str, list[tuple[str, str]]]) -> None:
+    url, posted = server
     outcomes: list[Outcome[PullJob, Pulled]] = []
     with announced(Settings(ping=url, notify=(url.replace("http", "json") + "/msg",)), outcomes, _fail):
         outcomes += [GOOD, BAD]
@@ -67,26 +67,26 @@ def test_failure_pings_fail_and_sends_a_message(switch: tuple[str, list[tuple[st
     assert "1 of 2 failed" in posted[2][1]
 
 
-def test_an_interrupted_pull_is_a_failure(switch: tuple[str, list[tuple[str, str]]]) -> None:
-    url, posted = switch
+def test_an_interrupted_pull_is_a_failure(server: tuple[str, list[tuple[str, str]]]) -> None:
+    url, posted = server
     with pytest.raises(KeyboardInterrupt), announced(Settings(ping=url), [], _fail):
         raise KeyboardInterrupt
     assert posted[-1][0].endswith("/fail")
 
 
-def test_nobody_reached_is_a_warning_without_the_address() -> None:
-    told: list[Event] = []
+def test_unreachable_addresses_are_warnings_without_the_address() -> None:
+    events: list[Event] = []
     settings = Settings(ping="http://127.0.0.1:1/t0ken-x", notify=("json://127.0.0.1:1/t0ken-y",))
     outcomes = [BAD]
-    with announced(settings, outcomes, told.append):
+    with announced(settings, outcomes, events.append):
         pass
-    tell(Settings(), "x", "y", told.append)
-    texts = [event.text for event in told if isinstance(event, Message)]
+    tell(Settings(), "x", "y", events.append)
+    texts = [event.text for event in events if isinstance(event, Message)]
     assert len(texts) == 4
     assert not [text for text in texts if "t0ken" in text]
 
 
-def test_an_address_from_the_environment() -> None:
+def test_an_address_can_come_from_the_environment() -> None:
     assert resolved("env:PING", {"PING": "https://hc.test/s3cret-1"}) == "https://hc.test/s3cret-1"
     assert "s3cret-1" not in redact.known("see https://hc.test/s3cret-1 there")
     with pytest.raises(UsageError, match="PING"):
@@ -94,4 +94,4 @@ def test_an_address_from_the_environment() -> None:
 
 
 def _fail(event: Event) -> None:
-    raise AssertionError(f"nothing was to be said: {event}")
+    raise AssertionError(f"unexpected event: {event}")

@@ -1,4 +1,4 @@
-"""The tasks as a user types them, on rehearsal appliances with real archives."""
+"""The off-site commands as a user types them, on rehearsal appliances with real archives."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(embedded.available()), r
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Two appliances: the old one's backups are encrypted, the new one's are not."""
+    """Two appliances: the backups of tscm-old are encrypted, those of tscm-new are not."""
     old = old_profile(encryption_configured=True, passphrase=PHRASE)
     new = new_profile(encryption_configured=False)
     with embedded.EmbeddedLab(tmp_path_factory.mktemp("lab"), old, new) as made:
@@ -59,11 +59,11 @@ def objects(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_pull_list_show_fetch(lab: Lab, store: Path, tmp_path: Path) -> None:
+def test_a_pulled_copy_is_listed_shown_and_fetched(lab: Lab, store: Path, tmp_path: Path) -> None:
     assert "tscm-old: would pull threatstop_backup_" in offsite(lab, store, "pull", "--dry-run").stdout
     assert list(store.iterdir()) == []
-    told = offsite(lab, store, "pull").stdout
-    assert "2 hosts: 2 stored" in told
+    output = offsite(lab, store, "pull").stdout
+    assert "2 hosts: 2 stored" in output
     assert "2 already there" in offsite(lab, store, "pull").stdout
     listed = objects(offsite(lab, store, "list", "--json"))
     assert [(c["host"], c["encrypted"]) for c in sorted(listed, key=lambda c: str(c["host"]))] == [
@@ -81,7 +81,7 @@ def test_pull_list_show_fetch(lab: Lab, store: Path, tmp_path: Path) -> None:
     offsite(lab, store, "fetch", "tscm-old", "--to", str(tmp_path), code=1)
 
 
-def test_a_drill_opens_what_was_really_made(lab: Lab, store: Path) -> None:
+def test_a_drill_opens_a_real_archive(lab: Lab, store: Path) -> None:
     offsite(lab, store, "pull")
     done = objects(offsite(lab, store, "drill", "tscm-old", "--json", TSCM_PASSPHRASE=PHRASE))[0]
     devices = {device.name for device in lab.profile("old").devices}
@@ -93,7 +93,7 @@ def test_a_drill_opens_what_was_really_made(lab: Lab, store: Path) -> None:
     assert "passphrase" in offsite(lab, store, "drill", "tscm-old", code=1).stderr
 
 
-def test_plaintext_can_be_forbidden(lab: Lab, store: Path, tmp_path: Path) -> None:
+def test_unencrypted_archives_can_be_refused(lab: Lab, store: Path, tmp_path: Path) -> None:
     text = lab.inventory.read_text() + f'\n[offsite]\nstore = "{store}"\nrequire_encryption = true\n'
     strict = lab.inventory.with_name(f"strict-{tmp_path.name}.toml")
     strict.write_text(text)
@@ -107,7 +107,7 @@ def test_plaintext_can_be_forbidden(lab: Lab, store: Path, tmp_path: Path) -> No
     ]
 
 
-def test_status_has_an_exit_code_a_page_and_metrics(lab: Lab, store: Path, tmp_path: Path) -> None:
+def test_status_gives_an_exit_code_a_page_and_metrics(lab: Lab, store: Path, tmp_path: Path) -> None:
     offsite(lab, store, "pull", "--host", "tscm-old")
     late = offsite(lab, store, "status", code=4).stdout
     assert re.search(r"tscm-new +NEVER", late)
@@ -118,7 +118,7 @@ def test_status_has_an_exit_code_a_page_and_metrics(lab: Lab, store: Path, tmp_p
     assert "all 1 fresh" in page.read_text()
 
 
-def test_verify_prune_clean_tag(lab: Lab, store: Path) -> None:
+def test_a_damaged_copy_is_shown_and_pulled_again(lab: Lab, store: Path) -> None:
     offsite(lab, store, "pull")
     (copy,) = objects(offsite(lab, store, "list", "--host", "tscm-old", "--json"))
     offsite(lab, store, "tag", "tscm-old", "latest", "--set", "keep")
@@ -128,7 +128,7 @@ def test_verify_prune_clean_tag(lab: Lab, store: Path) -> None:
     assert "ok" in offsite(lab, store, "verify", "--sample", "50%").stdout
     data = store / copy["data"]
     whole = data.read_bytes()
-    data.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # another byte, whatever it was
+    data.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # a different byte
     assert "DAMAGED" in offsite(lab, store, "verify", "--host", "tscm-old", code=1).stdout
     assert "DAMAGED" in offsite(lab, store, "list").stdout
     assert "stored" in offsite(lab, store, "pull", "--host", "tscm-old").stdout
@@ -137,7 +137,7 @@ def test_verify_prune_clean_tag(lab: Lab, store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "says"),
+    ("args", "expected"),
     [
         (("pull", "--host", "tscm-odl"), "tscm-old"),
         (("pull", "--jobs", "0"), "--jobs"),
@@ -148,17 +148,17 @@ def test_verify_prune_clean_tag(lab: Lab, store: Path) -> None:
         (("prun",), "prune"),
     ],
 )
-def test_a_mistake_is_told_with_its_mending(lab: Lab, store: Path, args: tuple[str, ...], says: str) -> None:
-    assert says in offsite(lab, store, *args, code=2).stderr
+def test_a_usage_error_names_the_remedy(lab: Lab, store: Path, args: tuple[str, ...], expected: str) -> None:
+    assert expected in offsite(lab, store, *args, code=2).stderr
 
 
-def test_without_a_store_it_says_where_to_name_one(lab: Lab) -> None:
+def test_a_missing_store_is_reported_with_its_option(lab: Lab) -> None:
     done = lab.run_tool("offsite", "list")
     assert done.returncode == 2
     assert "--store" in done.stderr
 
 
-def test_a_host_that_is_dead_does_not_stop_the_others(lab: Lab, store: Path) -> None:
+def test_an_unreachable_host_does_not_stop_the_others(lab: Lab, store: Path) -> None:
     lab.power_off("new")
     try:
         done = objects(offsite(lab, store, "pull", "--json", code=4))
@@ -171,7 +171,7 @@ def test_a_host_that_is_dead_does_not_stop_the_others(lab: Lab, store: Path) -> 
 
 
 def configured(lab: Lab, store: Path, folder: Path) -> Path:
-    """An inventory that keeps one copy."""
+    """Write an inventory whose retention keeps one copy."""
     keep = "[offsite.keep]\nlast = 1\ndaily = 0\nweekly = 0\nmonthly = 0\nyearly = 0\n"
     keep += 'within = "0s"\nunverified_for = "0s"\n'
     file = lab.inventory.with_name(f"keep-{folder.name}.toml")
@@ -179,7 +179,7 @@ def configured(lab: Lab, store: Path, folder: Path) -> Path:
     return file
 
 
-def test_a_prune_that_deletes_most_of_a_host_asks(lab: Lab, store: Path, tmp_path: Path) -> None:
+def test_a_prune_of_most_copies_of_a_host_needs_confirmation(lab: Lab, store: Path, tmp_path: Path) -> None:
     args = ("offsite", "prune", "--inventory", str(configured(lab, store, tmp_path)), "--host", "tscm-old")
     for day in range(1, 13):
         when = datetime(2026, 1, day, 3, tzinfo=UTC)
@@ -197,17 +197,17 @@ def test_a_prune_that_deletes_most_of_a_host_asks(lab: Lab, store: Path, tmp_pat
     assert len(catalog.load(LocalStore(store)).copies) == 1
 
 
-def test_prune_there_asks_and_honours_the_lock(lab: Lab, store: Path, tmp_path: Path) -> None:
+def test_prune_there_needs_confirmation_and_honours_the_lock(lab: Lab, store: Path, tmp_path: Path) -> None:
     done = lab.on("old", "sleep 1.1; tsadmin backup </dev/null", root=False)
     assert done.returncode == 0, done.stdout + done.stderr
     backups = lab.guest("old").root / "opt/threatstop/backup"
-    there = sorted(path.name for path in backups.glob("threatstop_backup_*"))
+    before = sorted(path.name for path in backups.glob("threatstop_backup_*"))
     more = ("--inventory", str(configured(lab, store, tmp_path)), "--host", "tscm-old")
     assert lab.run_tool("offsite", "pull", "--archive", "all", *more).returncode == 0
     prune = ("offsite", "prune", "--there", *more)
     shown = lab.run_tool(*prune, "--dry-run")
     assert shown.returncode == 0
-    assert shown.stdout.count("DELETE") == len(there) - 1
+    assert shown.stdout.count("DELETE") == len(before) - 1
     asked = lab.run_tool(*prune)
     assert asked.returncode == 3
     assert "--there --yes" in asked.stderr
@@ -218,13 +218,13 @@ def test_prune_there_asks_and_honours_the_lock(lab: Lab, store: Path, tmp_path: 
     lock.unlink()
     assert locked.returncode == 3, locked.stdout + locked.stderr
     assert "locked" in locked.stderr
-    assert sorted(path.name for path in backups.glob("threatstop_backup_*")) == there
+    assert sorted(path.name for path in backups.glob("threatstop_backup_*")) == before
     assert lab.run_tool(*prune, "--yes").returncode == 0
-    assert sorted(path.name for path in backups.glob("threatstop_backup_*")) == there[-1:]
+    assert sorted(path.name for path in backups.glob("threatstop_backup_*")) == before[-1:]
     assert not lock.exists()
 
 
-def test_what_cannot_be_read_is_named_by_every_task(lab: Lab, store: Path, tmp_path: Path) -> None:
+def test_an_unreadable_object_is_named_by_every_command(lab: Lab, store: Path, tmp_path: Path) -> None:
     offsite(lab, store, "pull", "--host", "tscm-old")
     bad = store / "hosts/tscm-old/archives/x.json"
     os.mkfifo(bad)

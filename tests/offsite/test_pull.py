@@ -1,4 +1,4 @@
-"""Pulls from a real sshd: what is meant comes, once, whole; what goes wrong leaves nothing half-way."""
+"""Pulls from a real sshd: each archive is stored once and complete; a failure leaves no incomplete copy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def newest(backups: Path) -> Path:
     return backups / "threatstop_backup_2026-02-03_00_00_00.tsbak.gpg"
 
 
-def test_the_newest_by_name_comes_whole(shell: Shell, store: LocalStore, backups: Path) -> None:
+def test_the_newest_archive_by_name_is_stored_completely(shell: Shell, store: LocalStore, backups: Path) -> None:
     done = pull(shell, store, LATEST, now=NOW)
     (copy,) = catalog.load(store).copies
     assert done.outcome == "stored"
@@ -57,17 +57,17 @@ def test_the_newest_by_name_comes_whole(shell: Shell, store: LocalStore, backups
     assert b"".join(store.read(copy.manifest.data)) == newest(backups).read_bytes()
 
 
-def test_an_archive_that_is_listed_larger_than_any_backup_is_refused_before_it_is_read(
+def test_an_archive_listed_larger_than_any_backup_is_refused_unread(
     shell: Shell, store: LocalStore, backups: Path
 ) -> None:
-    """An object store would take parts of terabytes for it, which it holds in memory."""
+    """For such a size, an object store would need upload parts too large for the memory."""
     os.truncate(newest(backups), (64 << 30) + 1)  # sparse
     with pytest.raises(ArchiveRefused, match="more than any backup"):
         pull(shell, store, LATEST, now=NOW)
     assert len(pull(shell, store, PullOptions("all"), now=NOW).copies) == 2
 
 
-def test_a_manifest_keeps_nothing_that_steers_a_terminal(host: Host, store: LocalStore, tmp_path: Path) -> None:
+def test_a_manifest_contains_no_terminal_control_characters(host: Host, store: LocalStore, tmp_path: Path) -> None:
     (tmp_path / "os").write_text('ID=x\nPRETTY_NAME="Ubuntu \x1b]52;c;eA==\x07\x9b2J20\u202e.04"\n')
     with connect(
         replace(host, paths=replace(host.paths, os_release=str(tmp_path / "os"))), credentials=NoSecrets()
@@ -76,25 +76,25 @@ def test_a_manifest_keeps_nothing_that_steers_a_terminal(host: Host, store: Loca
     assert catalog.load(store).copies[0].manifest.os == "Ubuntu 20.04"
 
 
-def test_all_means_all_good_names(shell: Shell, store: LocalStore) -> None:
+def test_all_pulls_all_archives_with_valid_names(shell: Shell, store: LocalStore) -> None:
     done = pull(shell, store, PullOptions(archive="all"), now=NOW)
     assert [copied.manifest.archive[18:28] for copied in done.copies] == ["2026-02-03", "2026-02-02", "2026-02-01"]
 
 
-def test_a_second_pull_sends_nothing(shell: Shell, store: LocalStore) -> None:
+def test_a_second_pull_transfers_nothing(shell: Shell, store: LocalStore) -> None:
     pull(shell, store, PullOptions(archive="all"), now=NOW)
     keys = sorted(entry.key for entry in store.entries())
     assert pull(shell, store, PullOptions(archive="all"), now=NOW).outcome == "already"
     assert sorted(entry.key for entry in store.entries()) == keys
 
 
-def test_an_archive_that_changed_is_kept_beside(shell: Shell, store: LocalStore, backups: Path) -> None:
-    told: list[Event] = []
+def test_a_changed_archive_is_stored_in_addition(shell: Shell, store: LocalStore, backups: Path) -> None:
+    events: list[Event] = []
     pull(shell, store, LATEST, now=NOW)
     newest(backups).write_bytes(encrypted(1000, seed=99))
-    assert pull(shell, store, LATEST, now=NOW, emit=told.append).outcome == "stored"
+    assert pull(shell, store, LATEST, now=NOW, emit=events.append).outcome == "stored"
     assert len(catalog.load(store).copies) == 2
-    assert any(isinstance(event, Message) and "changed since" in event.text for event in told)
+    assert any(isinstance(event, Message) and "changed since" in event.text for event in events)
 
 
 def test_a_damaged_copy_is_replaced(shell: Shell, store: LocalStore) -> None:
@@ -106,33 +106,37 @@ def test_a_damaged_copy_is_replaced(shell: Shell, store: LocalStore) -> None:
     assert copy.manifest.data != first.data
 
 
-def test_one_that_was_never_read_back_is_read_now(shell: Shell, store: LocalStore) -> None:
+def test_an_unverified_copy_is_verified_by_the_next_pull(shell: Shell, store: LocalStore) -> None:
     pull(shell, store, PullOptions(copying=CopyPolicy(verify="size")), now=NOW)
     assert pull(shell, store, LATEST, now=NOW + timedelta(days=1)).outcome == "already"
     assert catalog.load(store).copies[0].verified_at == NOW + timedelta(days=1)
 
 
 @pytest.mark.parametrize("name", ["none.tsbak", "../../etc/passwd", "notes.txt", "threatstop_latest.tsbak.gpg", "-rf"])
-def test_only_archives_can_be_named(shell: Shell, store: LocalStore, name: str) -> None:
+def test_a_name_that_is_not_an_archive_is_refused(shell: Shell, store: LocalStore, name: str) -> None:
     with pytest.raises(ApplianceError, match="there is no such archive"):
         pull(shell, store, PullOptions(archive=name), now=NOW)
 
 
-def test_no_archive_at_all_says_what_to_do(shell: Shell, store: LocalStore, backups: Path) -> None:
+def test_a_host_without_archives_is_reported_with_a_remedy(shell: Shell, store: LocalStore, backups: Path) -> None:
     for path in backups.iterdir():
         path.unlink()
     with pytest.raises(ApplianceError, match="tsadmin backup"):
         pull(shell, store, LATEST, now=NOW)
 
 
-def test_a_plain_archive_stays_where_encryption_is_required(shell: Shell, store: LocalStore, backups: Path) -> None:
+def test_an_unencrypted_archive_is_refused_where_encryption_is_required(
+    shell: Shell, store: LocalStore, backups: Path
+) -> None:
     newest(backups).write_bytes(plain(500_000))
     with pytest.raises(PlaintextRefused):
         pull(shell, store, PullOptions(copying=CopyPolicy(require_encryption=True)), now=NOW)
     assert list(store.entries()) == []
 
 
-def test_a_slow_host_ends_at_the_limit(sshd: Sshd, store: LocalStore, backups: Path, tmp_path: Path) -> None:
+def test_a_pull_from_a_slow_host_ends_at_the_timeout(
+    sshd: Sshd, store: LocalStore, backups: Path, tmp_path: Path
+) -> None:
     shim = tmp_path / "bin"
     shim.mkdir()
     (shim / "cat").write_text("#!/bin/sh\nwhile :; do echo drip; sleep 0.1; done\n")
@@ -145,7 +149,7 @@ def test_a_slow_host_ends_at_the_limit(sshd: Sshd, store: LocalStore, backups: P
     assert list(store.entries()) == []
 
 
-def test_bytes_that_are_not_those_on_the_host_are_noticed(shell: Shell, store: LocalStore, tmp_path: Path) -> None:
+def test_bytes_changed_on_the_way_are_noticed(shell: Shell, store: LocalStore, tmp_path: Path) -> None:
     shim = tmp_path / "bin"
     shim.mkdir()
     (shim / "cat").write_text("#!/bin/sh\n/bin/cat | tr 'a' 'b'\n")
@@ -155,8 +159,10 @@ def test_bytes_that_are_not_those_on_the_host_are_noticed(shell: Shell, store: L
     assert list(store.entries()) == []
 
 
-def test_one_that_is_being_written_does_not_stop_the_others(shell: Shell, store: LocalStore, backups: Path) -> None:
-    seen: list[Event] = []
+def test_an_archive_that_is_being_written_does_not_stop_the_others(
+    shell: Shell, store: LocalStore, backups: Path
+) -> None:
+    events: list[Event] = []
     empty = backups / "threatstop_backup_2026-02-04_00_00_00.tsbak.gpg"
     empty.touch()
     with pytest.raises(ArchiveEmpty, match="0 bytes"):
@@ -166,23 +172,23 @@ def test_one_that_is_being_written_does_not_stop_the_others(shell: Shell, store:
         ["sh", "-c", f"while sleep 0.01; do head -c 5000 /dev/zero; done >> {shlex.quote(str(target))}"]
     )
     try:
-        done = pull(shell, store, PullOptions(archive="all"), now=NOW, emit=seen.append)
+        done = pull(shell, store, PullOptions(archive="all"), now=NOW, emit=events.append)
     finally:
         writing.kill()
         writing.wait(60)
     assert [name[18:28] for name, _ in done.failed] == ["2026-02-04", "2026-02-03"]
     assert [error.code for _, error in done.failed] == ["appliance.empty-archive", "offsite.damaged"]
     assert [copy.manifest.archive[18:28] for copy in catalog.load(store).copies] == ["2026-02-02", "2026-02-01"]
-    assert sum(isinstance(event, Message) and "was not stored" in event.text for event in seen) == 2
+    assert sum(isinstance(event, Message) and "was not stored" in event.text for event in events) == 2
 
 
-def test_a_folder_that_cannot_be_seen_is_told_as_such(sshd: Sshd, store: LocalStore, tmp_path: Path) -> None:
+def test_a_missing_backup_folder_is_reported(sshd: Sshd, store: LocalStore, tmp_path: Path) -> None:
     host = sshd.host("tscm-b", paths=Paths(backup_dir=str(tmp_path / "none"), tsadmin="true"))
     with connect(host, credentials=NoSecrets()) as shell, pytest.raises(ListingFailed, match="does not exist"):
         pull(shell, store, LATEST, now=NOW)
 
 
-def test_the_time_of_the_file_tells_the_zone_of_its_name(shell: Shell, store: LocalStore, backups: Path) -> None:
+def test_the_time_zone_of_a_name_follows_from_the_file_time(shell: Shell, store: LocalStore, backups: Path) -> None:
     for path in backups.glob("threatstop_backup_2026-02-0*.gpg"):
         path.unlink()
     made = NOW - timedelta(hours=1)
@@ -196,8 +202,8 @@ def test_the_time_of_the_file_tells_the_zone_of_its_name(shell: Shell, store: Lo
         path.unlink()
 
 
-class _Pathed:
-    """A shell whose commands find other programs first."""
+class _ShellWithPath:
+    """A shell with another folder first in PATH."""
 
     def __init__(self, shell: Shell, folder: Path) -> None:
         self._shell, self._folder = shell, folder
@@ -211,10 +217,10 @@ class _Pathed:
 
 
 def _with_path(shell: Shell, folder: Path) -> Any:
-    return _Pathed(shell, folder)
+    return _ShellWithPath(shell, folder)
 
 
-def test_two_pulls_at_once_make_one_copy(host: Host, store: LocalStore, backups: Path) -> None:
+def test_concurrent_pulls_make_one_copy(host: Host, store: LocalStore, backups: Path) -> None:
     newest(backups).write_bytes(encrypted(8_000_000))
     start = threading.Barrier(3)
     outcomes: list[str] = []

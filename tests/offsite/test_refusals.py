@@ -1,4 +1,4 @@
-"""What a cloud's refusals are told as, by a server that refuses on request; and what is done about those that pass."""
+"""Error answers of object stores: how each is reported, and which requests are repeated. The test server refuses."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ CALLS: dict[str, Callable[[Store], object]] = {
 
 
 class Refusing:
-    """Answers every request alike, until `until` is over."""
+    """The answer to every request, until the time `until`."""
 
     def __init__(self) -> None:
-        self.status, self.body, self.asked, self.until = 403, "", 0, 0.0
+        self.status, self.body, self.requests, self.until = 403, "", 0, 0.0
 
 
 @pytest.fixture
 def refusing() -> Iterator[tuple[Refusing, Store]]:
-    says = Refusing()
+    answers = Refusing()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Log nothing."""
 
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("content-length") or 0))
-            says.asked += 1
-            over = bool(says.until) and time.monotonic() > says.until
-            text = "<ListBucketResult></ListBucketResult>" if over else says.body
-            self.send_response_only(200 if over else says.status)
+            answers.requests += 1
+            over = bool(answers.until) and time.monotonic() > answers.until
+            text = "<ListBucketResult></ListBucketResult>" if over else answers.body
+            self.send_response_only(200 if over else answers.status)
             self.send_header("content-length", str(len(text)))
             self.end_headers()
             if self.command != "HEAD":
@@ -71,7 +71,7 @@ def refusing() -> Iterator[tuple[Refusing, Store]]:
     url = f"s3://bucket/some prefix?region=eu-north-1&endpoint=http://127.0.0.1:{server.server_address[1]}"
     try:
         with contextlib.closing(open_store(url, env=servers.ENV)) as store:
-            yield says, store
+            yield answers, store
     finally:
         server.shutdown()
         server.server_close()
@@ -107,30 +107,32 @@ REFUSALS: list[tuple[int, str, type[StoreError], str, str]] = [
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("refusal", REFUSALS, ids=[f"{status}-{body[27:50]}" for status, body, *_ in REFUSALS])
-def test_a_refusal_that_lasts_is_told_by_its_code_at_once(
+def test_a_permanent_refusal_is_reported_by_its_code_at_once(
     refusing: tuple[Refusing, Store], call: str, refusal: tuple[int, str, type[StoreError], str, str]
 ) -> None:
-    says, store = refusing
-    says.status, says.body, kind, words, remedy = refusal
-    if says.status == 507 and call != "unfinished":
-        pytest.skip("obstore asks again for what it takes for an error inside of the server")
-    if "NoSuchBucket" in says.body and call in {"delete", "head"}:
-        return  # to a HEAD it is only a key that is not there
+    answers, store = refusing
+    answers.status, answers.body, kind, words, remedy = refusal
+    if answers.status == 507 and call != "unfinished":
+        pytest.skip("obstore repeats a request after a status from 500 on")
+    if "NoSuchBucket" in answers.body and call in {"delete", "head"}:
+        return  # the answer to HEAD has no body, so the key seems to be missing
     with pytest.raises(kind) as caught:
         CALLS[call](store)
-    found = caught.value
-    assert words in found.message(), found.message()
-    assert remedy in found.remedy(), found.remedy()
-    assert found.retry is not Retry.LATER
-    assert says.asked <= 3, "a refusal that lasts is not asked about again"
-    assert not {"<", "secret words", "Debug"} & {word for word in ("<", "secret words", "Debug") if word in str(found)}
+    refused = caught.value
+    assert words in refused.message(), refused.message()
+    assert remedy in refused.remedy(), refused.remedy()
+    assert refused.retry is not Retry.LATER
+    assert answers.requests <= 3, "a permanent refusal is not repeated"
+    assert not [word for word in ("<", "secret words", "Debug") if word in str(refused)]
 
 
 @pytest.mark.parametrize("body", ["<html><body>Please log in</body></html>", "", "{}", error("AccessDenied")])
 @pytest.mark.parametrize("call", ["list", "unfinished"])
-def test_a_page_with_200_is_not_an_empty_store(refusing: tuple[Refusing, Store], body: str, call: str) -> None:
-    says, store = refusing
-    says.status, says.body = 200, body
+def test_an_html_page_with_status_200_is_not_an_empty_store(
+    refusing: tuple[Refusing, Store], body: str, call: str
+) -> None:
+    answers, store = refusing
+    answers.status, answers.body = 200, body
     with pytest.raises(StoreError):
         CALLS[call](store)
     with pytest.raises(StoreError):
@@ -141,15 +143,15 @@ def test_a_page_with_200_is_not_an_empty_store(refusing: tuple[Refusing, Store],
 
 @pytest.mark.slow
 @pytest.mark.parametrize("call", ["list", "unfinished", "get"])
-def test_one_that_is_busy_for_some_seconds_is_waited_for(refusing: tuple[Refusing, Store], call: str) -> None:
-    says, store = refusing
-    says.status, says.body, says.until = 503, error("SlowDown"), time.monotonic() + 4
-    with contextlib.suppress(StoreError):  # what it answers then is as empty as can be
+def test_a_store_busy_for_some_seconds_is_waited_for(refusing: tuple[Refusing, Store], call: str) -> None:
+    answers, store = refusing
+    answers.status, answers.body, answers.until = 503, error("SlowDown"), time.monotonic() + 4
+    with contextlib.suppress(StoreError):  # the later answer is an empty listing
         CALLS[call](store)
-    assert time.monotonic() > says.until, "given up while it was busy"
+    assert time.monotonic() > answers.until, "it gave up while the server was busy"
 
 
-def test_the_patience_is_about_ninety_seconds() -> None:
+def test_requests_are_repeated_for_about_ninety_seconds() -> None:
     from tscm_migrate.offsite.stores.objects import RETRY
 
     assert 60 <= sum(multiparts._WAITS) <= 100
@@ -157,17 +159,19 @@ def test_the_patience_is_about_ninety_seconds() -> None:
     assert RETRY["max_retries"] * RETRY["backoff"]["init_backoff"].total_seconds() >= 15
 
 
-def test_one_that_stays_busy_is_told_to_be(refusing: tuple[Refusing, Store], monkeypatch: pytest.MonkeyPatch) -> None:
-    says, store = refusing
+def test_a_store_that_stays_busy_is_reported_as_busy(
+    refusing: tuple[Refusing, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, store = refusing
     monkeypatch.setattr(multiparts, "_WAITS", (0.01, 0.01))
-    says.status, says.body = 503, error("SlowDown")
+    answers.status, answers.body = 503, error("SlowDown")
     with pytest.raises(StoreUnavailable, match="busy") as caught:
         list(store.entries())
     assert caught.value.retry is Retry.LATER
-    assert says.asked == 3
+    assert answers.requests == 3
 
 
-def test_without_credentials_the_places_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported_with_the_places_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     env = {"AWS_SHARED_CREDENTIALS_FILE": "/none", "AWS_PROFILE": "ops", "AWS_EC2_METADATA_DISABLED": "true"}
     with pytest.raises(MigrateError) as caught:
         open_store("s3://bucket/x", env=env)

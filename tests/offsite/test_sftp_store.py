@@ -1,4 +1,4 @@
-"""An sftp:// store by its name in the inventory: the pinned key counts there too."""
+"""An sftp:// store that is a host of the inventory; its host key is checked."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def offsite(inventory: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_pull_verify_prune_over_sftp(inventory: Path) -> None:
+def test_copies_are_pulled_verified_and_pruned_over_sftp(inventory: Path) -> None:
     pulled = offsite(inventory, "pull", "--group", "appliances", "--archive", "all")
     assert pulled.returncode == 0, pulled.stdout + pulled.stderr
     assert len(offsite(inventory, "list", "--json").stdout.splitlines()) == 3
@@ -71,7 +71,7 @@ def test_pull_verify_prune_over_sftp(inventory: Path) -> None:
     assert all(path.stat().st_mode & 0o077 == 0 for path in stored)
 
 
-def test_a_store_whose_key_is_not_pinned_is_not_used(inventory: Path, tmp_path: Path) -> None:
+def test_a_store_without_a_pinned_host_key_is_refused(inventory: Path, tmp_path: Path) -> None:
     (tmp_path / "other_known_hosts").write_text("# nothing\n")
     lines = inventory.read_text().splitlines()
     lines[1] = f'known_hosts = "{tmp_path / "other_known_hosts"}"'
@@ -82,7 +82,7 @@ def test_a_store_whose_key_is_not_pinned_is_not_used(inventory: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "expected"),
     [
         ('rpo = "soon"', "offsite.rpo"),
         ('rpoo = "36h"', "rpo"),
@@ -93,9 +93,9 @@ def test_a_store_whose_key_is_not_pinned_is_not_used(inventory: Path, tmp_path: 
         ('[offsite.hosts.tscm-b]\nrpo = "1h"', "tscm-a"),
     ],
 )
-def test_a_mistake_in_the_settings_is_told_with_its_place(inventory: Path, line: str, says: str) -> None:
+def test_a_wrong_setting_is_reported_with_its_name(inventory: Path, line: str, expected: str) -> None:
     inventory.write_text(inventory.read_text() + line + "\n")
     done = offsite(inventory, "pull", "--host", "tscm-a")
     assert done.returncode in {1, 2}, done.stderr
-    assert says in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""Show a page in a real browser: Debian's chromium, headless, with a profile of its own and without a network.
+"""Show a page in a real browser: Debian's chromium, headless, with a new profile and without a network.
 
 The browser is driven over two pipes by the DevTools protocol, so a test can click, type and print.
 """
@@ -26,7 +26,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-sync", "--disable-component-update", "--disable-quic", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
-LONGEST = 60.0  # seconds for one answer of the browser; it takes some milliseconds on an idle machine
+LONGEST = 60.0  # timeout in seconds for one answer of the browser, which takes milliseconds on an idle machine
 PHONE = 390  # CSS pixels
 
 
@@ -60,7 +60,7 @@ class Tab:
         return result
 
     def _until(self, wanted: Any) -> dict[str, Any]:
-        """Return the first message that is wanted; the ones before it are dropped."""
+        """Return the first message for which `wanted` returns true; earlier messages are dropped."""
         end = time.monotonic() + LONGEST
         while True:
             line, found, rest = self._rest.partition(b"\0")
@@ -80,9 +80,9 @@ class Tab:
         """Load a page.
 
         Args:
-            page: its file.
-            scripts: False: the page's scripts do not run.
-            width: of the window, in CSS pixels; up to 500 counts as a phone.
+            page: the file.
+            scripts: False disables the page's scripts.
+            width: of the window in CSS pixels; up to 500 it is a phone.
             dark: the reader prefers dark colours.
         """
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
@@ -103,7 +103,7 @@ class Tab:
         return done["result"].get("value")
 
     def click(self, selector: str) -> None:
-        """Scroll to the first element that fits and click into its middle; AssertionError if something covers it."""
+        """Scroll to the first matching element, and click its centre; AssertionError if another element covers it."""
         place = f"document.querySelector({json.dumps(selector)})"
         x, y, hit = self.js(
             f"(() => {{ const e = {place}; e.scrollIntoView({{block: 'center'}}); const b = e.getBoundingClientRect();"
@@ -115,27 +115,27 @@ class Tab:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def type(self, selector: str, text: str) -> None:
-        """Click into a field and replace what is in it."""
+        """Click a field, and replace its content."""
         self.click(selector)
         self.js("document.activeElement.select()")
         self.call("Input.insertText", text=text)
 
     def text(self, selector: str = "body") -> str:
-        """Return the text of an element that a reader sees."""
+        """Return the visible text of an element."""
         return str(self.js(f"document.querySelector({json.dumps(selector)}).innerText"))
 
     def texts(self, selector: str) -> list[str]:
-        """Return the texts of all elements that fit and can be seen."""
+        """Return the texts of all visible elements that match."""
         found = f"Array.from(document.querySelectorAll({json.dumps(selector)}))"
         return list(self.js(f"{found}.filter((e) => e.checkVisibility()).map((e) => e.innerText)"))
 
     def let_pass(self, seconds: float) -> None:
-        """Let the page's clock and timers run ahead."""
+        """Advance the page's clock and timers."""
         self.call("Emulation.setVirtualTimePolicy", policy="advance", budget=1000 * seconds)
         self._until(lambda one: one.get("method") == "Emulation.virtualTimeBudgetExpired")
 
     def picture(self, height: int = 900) -> bytes:
-        """Return the page from its top as a PNG; `height` 0: all of it."""
+        """Return the top of the page as a PNG; `height` 0: the complete page."""
         whole = height == 0
         return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole, **(
             {"clip": {"x": 0, "y": 0, "scale": 1, "width": self.js("innerWidth"),
@@ -143,7 +143,7 @@ class Tab:
         ))["data"])  # fmt: skip
 
     def pdf(self) -> bytes:
-        """Return the page as the browser prints it with the style sheet's own paper and margins."""
+        """Return the page as a PDF with the style sheet's paper size and margins."""
         done = self.call("Page.printToPDF", preferCSSPageSize=True, printBackground=False)
         return base64.b64decode(done["data"])
 

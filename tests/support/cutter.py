@@ -1,4 +1,4 @@
-"""A TCP relay on loopback that can delay, count and cut: a bad network, on purpose and under control."""
+"""A TCP relay on loopback that counts bytes, cuts connections and changes bits: a simulated bad network."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Cutter:
-    """Leads to 127.0.0.1:`port`.
+    """A relay to 127.0.0.1:`port`.
 
     Args:
-        port: where the real server listens.
+        port: the port of the real server.
 
     Attributes:
-        port: where to connect to.
-        passed: bytes that passed in both directions since the last `cut_after`.
+        port: the port of the relay.
+        passed: bytes in both directions since the last `cut_after`.
         cuts: how many times it has cut.
     """
 
@@ -37,12 +37,12 @@ class Cutter:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut_after(self, count: int | None) -> None:
-        """Cut every connection when `count` more bytes have passed; None: never."""
+        """Cut all connections after `count` more bytes; None: never."""
         with self._lock:
             self.passed, self._limit = 0, count
 
     def flip_after(self, count: int) -> None:
-        """Change one bit of what comes from the server when `count` more bytes have come from there."""
+        """Change one bit after `count` more bytes from the server."""
         with self._lock:
             self._flip = count
 
@@ -54,7 +54,7 @@ class Cutter:
         self.cut()
 
     def cut(self) -> None:
-        """Cut every connection now."""
+        """Cut all connections now."""
         with self._lock:
             victims, self._open = self._open, set()
         for one in victims:

@@ -1,4 +1,4 @@
-"""Keyrings of their own for the real gpg; in short paths, which its sockets want."""
+"""Temporary keyrings for gpg, in folders with short paths, because gpg-agent's socket is in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def gpg(home: Path, *argv: str, stdin: bytes = b"") -> bytes:
 
 
 def make_key(home: Path, name: str, *more: str) -> str:
-    """The new key's fingerprint."""
+    """Make a key pair without a passphrase, and return its fingerprint."""
     gpg(home, "--passphrase", "", "--quick-gen-key", name, "future-default", "default", *more)
     lines = gpg(home, "--list-keys", "--with-colons", name).decode().splitlines()
     return next(line.split(":")[9] for line in lines if line.startswith("fpr"))
@@ -26,7 +26,7 @@ def make_key(home: Path, name: str, *more: str) -> str:
 
 @contextmanager
 def keyring() -> Iterator[Path]:
-    """An empty one; its agent ends with the block."""
+    """Yield an empty keyring; its agent ends with the context."""
     with tempfile.TemporaryDirectory(prefix="k", dir="/tmp") as folder:
         yield Path(folder)
         subprocess.run(["gpgconf", "--homedir", folder, "--kill", "all"], check=False, timeout=100)

@@ -1,4 +1,4 @@
-"""Archives for tests that need no appliance."""
+"""Archives for tests without an appliance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-PASSPHRASE_HEAD = bytes.fromhex("8c0d0409") + b"\x03\x02" + bytes(9) + b"\xd2\xff"  # as gpg --symmetric begins
+PASSPHRASE_HEAD = (
+    bytes.fromhex("8c0d0409") + b"\x03\x02" + bytes(9) + b"\xd2\xff"
+)  # the first bytes of the output of gpg --symmetric
 
 
 def name_of(when: datetime, *, gpg: bool = True) -> str:
@@ -23,7 +25,7 @@ def name_of(when: datetime, *, gpg: bool = True) -> str:
 
 @dataclass
 class Given:
-    """Bytes as an incoming archive; can die, lie about its hash, or be cut."""
+    """Bytes as an incoming archive; can fail in the middle, or have a wrong size or hash."""
 
     body: bytes
     host: str = "tscm-a"
@@ -56,10 +58,10 @@ class Given:
 
 
 def encrypted(size: int, seed: int = 1) -> bytes:
-    """What looks like a passphrase-encrypted archive."""
+    """Return bytes that look like an archive encrypted with a passphrase."""
     return PASSPHRASE_HEAD + random.Random(seed).randbytes(size)
 
 
 def plain(size: int, seed: int = 1) -> bytes:
-    """What looks like a plain one."""
+    """Return bytes that look like an archive that is not encrypted."""
     return b"\x1f\x8b\x08\x00" + random.Random(seed).randbytes(size)

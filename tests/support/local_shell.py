@@ -34,10 +34,10 @@ OLD_MAC, NEW_MAC, OTHER_MAC = "02:00:00:00:00:43", "02:00:00:00:00:50", "02:00:0
 
 @dataclass
 class LocalShell:
-    """Stands for an SSH connection.
+    """Implements the interface of an SSH connection.
 
-    `recorded`: a part of a command's display → its standard output, or what is called and returns it; a command that
-    matches none runs here, where `runs_here` is set, else the test fails.
+    `recorded` maps a part of a command's display to its standard output, or to a function that returns it. A command
+    that matches no part runs on this machine if `runs_here` is set; else the test fails.
     """
 
     host: Host
@@ -46,7 +46,7 @@ class LocalShell:
     runs_here: bool = True
     alive: bool = True
     displays: list[str] = field(default_factory=list)
-    as_root: list[str] = field(default_factory=list)  # those of `displays` that were run with sudo
+    as_root: list[str] = field(default_factory=list)  # the commands of `displays` that were run with sudo
 
     def server_fingerprint(self) -> str:
         return self.key
@@ -83,7 +83,7 @@ def as_shell(shell: LocalShell) -> Shell:
 
 
 def host_below(folder: Path, name: str, address: str = "127.0.0.43") -> Host:
-    """A host whose files are below a folder of this machine."""
+    """Return a host whose files are below a folder of this machine."""
     paths = Paths(hold_dir=str(folder / "hold"), cron_entry=str(folder / "cron.d" / "multidevice-core"))
     return Host(name, address, paths=paths)
 
@@ -96,7 +96,7 @@ def appliance_of(shell: LocalShell) -> Appliance:
 
 @dataclass
 class Network:
-    """Which shell answers at which address; what answers at no address raises `nobody`."""
+    """Connects to the shell at an address; an address without a shell is unreachable."""
 
     at: dict[str, LocalShell | Exception] = field(default_factory=dict)
     dialled: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
@@ -104,22 +104,22 @@ class Network:
 
     @property
     def open_at(self) -> list[str]:
-        """The addresses of the connections that nobody has closed."""
+        """The addresses of the open connections."""
         return [shell.host.address for shell in self.opened if shell.alive]
 
     def __call__(self, host: Host, expect: Sequence[str] | None = None, *, within: float | None = None) -> Shell:
         del within
         self.dialled.append((host.address, tuple(expect or ())))
-        found = self.at.get(host.address, Unreachable(host.name, "No route to host"))
-        if isinstance(found, Exception):
-            raise found
-        self.opened.append(replace(found, host=host))
+        shell = self.at.get(host.address, Unreachable(host.name, "No route to host"))
+        if isinstance(shell, Exception):
+            raise shell
+        self.opened.append(replace(shell, host=host))
         return as_shell(self.opened[-1])
 
 
 @dataclass
 class Person:
-    """Somebody at the terminal with one answer to everything."""
+    """An operator who gives the same answer to all questions."""
 
     does: bool = True
     asked: list[str] = field(default_factory=list)
@@ -137,7 +137,7 @@ class Person:
 def migration(
     root: Path, *, network: Network | None = None, person: Person | None = None, bypass: bool = False, **changes: Any
 ) -> tuple[Migration, list[Event]]:
-    """A run of two appliances that are reached through `network`, and the events that it emits."""
+    """Return a migration between two appliances that are reached through `network`, and the list of its events."""
     seen: list[Event] = []
     dial = network or Network()
     old, new = Host("tscm-old", "127.0.0.43"), Host("tscm-new", "127.0.0.50")

@@ -1,4 +1,4 @@
-"""What the tests of whole migrations share: what they need, and how they look at a lab's two appliances."""
+"""Helpers for tests of complete migrations: marks, output for messages, files of the lab's appliances."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIGRATE = ("migrate", *PAIR)
 
 
 def needed(seconds: float) -> list[pytest.MarkDecorator]:
-    """The marks of a module whose tests run in name spaces, and may take so long each."""
+    """Return the marks of a module whose tests need namespaces and take at most `seconds` each."""
     return [
         pytest.mark.namespaces,
         pytest.mark.slow,
@@ -28,23 +28,23 @@ def needed(seconds: float) -> list[pytest.MarkDecorator]:
     ]
 
 
-def said(result: subprocess.CompletedProcess[str]) -> str:
-    """All that a command said, for an assertion's message."""
+def all_output(result: subprocess.CompletedProcess[str]) -> str:
+    """Return exit status and output of a command, for the message of an assertion."""
     return f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
 
 
 def run_of(text: str) -> str:
-    """The id of the run that is spoken of first."""
-    found = re.search(r"\b(\d{8}-\d{6}-[0-9a-f]{4})\b", text)
-    assert found, text
-    return found[1]
+    """Return the first run id in a text."""
+    match = re.search(r"\b(\d{8}-\d{6}-[0-9a-f]{4})\b", text)
+    assert match, text
+    return match[1]
 
 
 def keys_of(lab: NamespaceLab, name: str) -> list[str]:
-    """Type and key of each host key on an appliance's disk."""
+    """Return type and key of each public host key on an appliance's disk."""
     return sorted(lab.on(name, "cat /etc/ssh/ssh_host_*_key.pub | awk '{print $1, $2}'").stdout.splitlines())
 
 
 def device_files(lab: NamespaceLab, name: str) -> str:
-    """Hash and name of each of an appliance's device files."""
+    """Return hash and name of all device files of an appliance."""
     return lab.on(name, "cd /opt/threatstop/etc/devices && find . -type f -exec sha256sum {} + | sort -k2").stdout

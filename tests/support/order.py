@@ -1,8 +1,8 @@
-"""The order of the tests for workers side by side: the slow ones first, shared out evenly.
+"""The order of the tests for parallel workers: each worker starts with its share of the slow tests.
 
-pytest-xdist's `--dist worksteal` gives each worker one contiguous part of the collection, in its order, and takes from
-the end of the longest part for a worker that has nothing left; the last two tests of a part are never taken. In the
-order of the files a worker that gets the folder `lab` last would run long tests alone at the end.
+With `--dist worksteal` pytest-xdist gives each worker one contiguous part of the collection. A worker that has finished
+takes tests from the end of the longest part; the last two tests of a part are never taken. In the order of the files,
+the worker that gets the folder `lab` would run long tests alone at the end.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-HEAVY = 160  # weight at which a piece ends: a worker that got many long tests would run alone at the end
-PIECE = 8  # tests of one module that stay together, so that its servers start once for all of them
+HEAVY = 160  # weight at which a piece ends, so that long tests of one module are run by several workers
+PIECE = 8  # tests of one module that stay together, so that its servers start once for them
 
 
-def dealt(
+def balanced(
     items: Sequence[Item], workers: int, *, module: Callable[[Item], object], weight: Callable[[Item], int]
 ) -> list[Item]:
     """Return the items in the order in which `workers` parts of equal length begin with their share of slow tests.
 
     Args:
-        items: as pytest has collected them.
-        workers: how many run side by side.
-        module: what the item's module-scoped fixtures belong to.
-        weight: about how long the item takes, compared with others; 0 for a quick one.
+        items: the collected tests.
+        workers: number of parallel workers.
+        module: returns the module of a test, whose fixtures the tests of a piece share.
+        weight: returns about how many seconds a test takes; 0 for a quick one.
     """
     slow = [item for item in items if weight(item)]
-    hands: list[list[Item]] = [[] for _ in range(workers)]
+    shares: list[list[Item]] = [[] for _ in range(workers)]
     loads = [0] * workers
     for piece in sorted(_pieces(slow, module, weight), key=lambda piece: -sum(map(weight, piece))):
         lightest = loads.index(min(loads))
-        hands[lightest] += piece
+        shares[lightest] += piece
         loads[lightest] += sum(map(weight, piece))
     quick = iter([item for item in items if not weight(item)])
     ordered: list[Item] = []
-    for number, hand in enumerate(hands):
+    for number, share in enumerate(shares):
         length = (len(items) - len(ordered)) // (workers - number)
-        ordered += hand
-        ordered += islice(quick, max(0, length - len(hand)))
+        ordered += share
+        ordered += islice(quick, max(0, length - len(share)))
     return [*ordered, *quick]
 
 
 def _pieces(items: Sequence[Item], module: Callable[[Item], object], weight: Callable[[Item], int]) -> list[list[Item]]:
-    """Split the items into pieces of one module each, of at most PIECE items, or less where they are heavy."""
+    """Split the items into pieces of one module each: at most PIECE items, fewer if their weight reaches HEAVY."""
     pieces: list[list[Item]] = []
     for _, group in groupby(items, module):
         piece: list[Item] = []

@@ -1,13 +1,13 @@
-"""The documentation's pages, their code blocks, and what a comment before a block says of it.
+"""The documentation's pages, their code blocks, and the comments that say how a test uses a block.
 
-<!-- lab: cut -->            the page's lab: a run was killed in its staging half (else: two fresh appliances)
-<!-- lab: dead -->           the old one was pulled off-site and has lost its power since
-<!-- run -->                 the next block is run, in the page's order, and has to end with 0
-<!-- run: exit 4 -->         … with this status
-<!-- run: types y -->        … on a terminal, by a person who types this at the first question
-<!-- elsewhere: FILE::TEST -->  … is run by this test
-<!-- example -->             the next block is no command of ours and no whole inventory: it is not looked at
-<!-- command: NAME -->       the next block is a command that .ci/run or a test takes from here
+<!-- lab: cut -->            the page's lab has a run that was killed before the cutover (default: two new appliances)
+<!-- lab: dead -->           the page's old appliance has an off-site copy, and is off
+<!-- run -->                 the next block is run, in the order of the page; its exit status has to be 0
+<!-- run: exit 4 -->         its exit status has to be 4
+<!-- run: types y -->        it is run on a terminal, and "y" is typed at the first question
+<!-- elsewhere: FILE::TEST -->  the next block is run by this test
+<!-- example -->             the next block is not checked: not a command of the tool, or only a part of an inventory
+<!-- command: NAME -->       the next block is a command that .ci/run or a test reads from the page
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TAIL = re.compile(r"\s(?:\||>|2>|&&|\|\||#|;).*$")
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: where it begins, its language, its text, and what the comment before it says."""
+    """A fenced block: its page and first line, its language, its text, and the comment before it."""
 
     page: str
     line: int
@@ -53,41 +53,41 @@ class Block:
 
     @property
     def status(self) -> int:
-        found = re.search(r"exit (\d+)", self.how)
-        return int(found[1]) if found else 0
+        matches = re.search(r"exit (\d+)", self.how)
+        return int(matches[1]) if matches else 0
 
     @property
     def types(self) -> str:
-        found = re.search(r"types (\S+)", self.how)
-        return found[1] if found else ""
+        matches = re.search(r"types (\S+)", self.how)
+        return matches[1] if matches else ""
 
     def commands(self) -> Iterator[list[str]]:
-        """Each `tscm-migrate …` of a shell block as words, without pipes, redirections and comments."""
+        """Yield the arguments of each `tscm-migrate …` in a shell block, without pipes, redirections and comments."""
         if self.kind in SHELLS:
             for line in re.sub(r"[\\`]\n\s*", " ", self.text).splitlines():
-                found = re.search(
+                matches = re.search(
                     r"^\s*(?:\$ )?(?:[A-Z_]+=\S+ |\$\w+ = |if )*(?:tscm-migrate|invoke)\s+(?P<rest>.*)$", line
                 )
-                if found:
-                    yield shlex.split(_TAIL.sub("", f"tscm-migrate {found['rest']}"))
+                if matches:
+                    yield shlex.split(_TAIL.sub("", f"tscm-migrate {matches['rest']}"))
 
 
 def pages() -> list[Path]:
-    """Every page that is kept in the repository, and the README."""
-    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    names = {path: path.relative_to(ROOT).as_posix() for path in found}
+    """Return all pages that are not generated, and the README."""
+    matches = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    names = {path: path.relative_to(ROOT).as_posix() for path in matches}
     return [path for path, name in names.items() if name not in GENERATED and "_build" not in path.parts]
 
 
 def blocks(path: Path) -> list[Block]:
-    """All fenced blocks of a page."""
+    """Return all fenced and indented blocks of a page."""
     text = path.read_text(encoding="utf-8")
     page = path.relative_to(ROOT).as_posix()
-    found = [
+    matches = [
         Block(page, 1, "sh", m[1], "indented")
         for m in re.finditer(r"((?:^    tscm-migrate .*\n)+)", text, re.MULTILINE)
     ]
-    return found + [
+    return matches + [
         Block(
             page,
             text[: m.start("kind")].count("\n") + 1,
@@ -101,6 +101,6 @@ def blocks(path: Path) -> list[Block]:
 
 
 def lab_of(path: Path) -> str:
-    """What the page wants of its lab."""
-    found = re.search(r"^<!-- lab: (\w+) -->$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return found[1] if found else ""
+    """Return the kind of lab that the page needs."""
+    matches = re.search(r"^<!-- lab: (\w+) -->$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return matches[1] if matches else ""

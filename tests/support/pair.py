@@ -1,4 +1,4 @@
-"""Two appliances on real sshd's, each with a home and a backup folder of its own, and a bad network in between."""
+"""Appliances for tests: each has its own sshd, home and backup folder, behind a relay that can cut connections."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OTHER = "threatstop_backup_2024-05-02_03_00_00.tsbak"
 
 
 def available() -> str | None:
-    """Why there can be no pair here."""
+    """Return why these appliances cannot run here, or None."""
     if shutil.which("sudo") is None or subprocess.run(["sudo", "-n", "true"], check=False).returncode:
         return "sudo asks for a password, or is not installed"
     return Sshd.available() or (None if shutil.which("rsync") else "rsync is not installed")
@@ -39,13 +39,13 @@ def available() -> str | None:
 
 @dataclass
 class Box:
-    """One appliance: its sshd, its files, and a network that can be cut."""
+    """One appliance: its sshd, its files, and the relay in front of it."""
 
     sshd: Sshd
     folder: Path
     cutter: Cutter
     appliance: Appliance
-    heard: list[Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     @property
     def backups(self) -> Path:
@@ -56,7 +56,7 @@ class Box:
         return self.folder / "home/.ssh/authorized_keys"
 
     def put(self, name: str, size: int, seed: int = 0) -> Archive:
-        """An archive of random bytes in its backup folder; without its hash, as it is found."""
+        """Write an archive of random bytes to the backup folder, and return it without a hash."""
         self.backups.mkdir(exist_ok=True)
         path = self.backups / name
         rng = random.Random(seed)
@@ -67,17 +67,17 @@ class Box:
         return Archive(name, str(self.backups), size)
 
     def reset(self) -> None:
-        """As new, with the same sshd."""
+        """Delete the files and connections; the sshd stays."""
         self.appliance.close()
         self.cutter.cut_after(None)
-        self.heard.clear()
+        self.events.clear()
         for place in ("backup", "home", "bin", "shm"):
             shutil.rmtree(self.folder / place, ignore_errors=True)
         for place in ("home/.ssh", "bin", "shm"):
             (self.folder / place).mkdir(parents=True)
         self.authorized.write_text("# the operator's own\nssh-ed25519 AAAA keep@me")
 
-    def part(self, name: str) -> Path:
+    def partial_file(self, name: str) -> Path:
         return self.backups / f".{name}.part"
 
     def host(self, **fields: Any) -> Host:
@@ -91,7 +91,7 @@ def sha(path: Path) -> str:
 
 @contextlib.contextmanager
 def box(folder: Path, name: str, *, options: Sequence[str] = ()) -> Iterator[Box]:
-    """Start one."""
+    """Start an appliance."""
     lines = [
         f"AuthorizedKeysFile {folder}/authorized_keys {folder}/home/.ssh/authorized_keys",
         f"SetEnv HOME={folder}/home PATH={folder}/bin:{os.environ['PATH']}",
@@ -107,7 +107,7 @@ def box(folder: Path, name: str, *, options: Sequence[str] = ()) -> Iterator[Box
             return connect(host, credentials=NoSecrets(), timeouts=LIMITS, expect=expect)
 
         made = Box(sshd, folder, cutter, Appliance(host, dial))
-        made.appliance.emit = made.heard.append
+        made.appliance.emit = made.events.append
         made.reset()
         with contextlib.closing(made.appliance):
             yield made

@@ -1,4 +1,4 @@
-"""Limits for a busy machine: what is expected to happen gets much time, and what a limit is to end gets some attempts."""
+"""Timeouts for a busy machine: long ones for what has to happen, growing ones for tests of a timeout."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PATIENT = Timeouts(connect=60, banner=60, auth=60, channel=60, dead=60)
 
 
 def growing(first: float) -> Iterator[float]:
-    """Return limits in seconds, each six times longer, for a test of a limit.
+    """Return timeouts in seconds, each six times longer than the one before, for a test of a timeout.
 
-    The test takes the next one where the machine was too slow to get as far as the limit has to be noticed. It fails
-    if the last was too short, too.
+    If the machine was too slow to reach the point at which the timeout has to act, the test tries the next timeout. It
+    fails if the last one was too short as well.
     """
     yield from (first, first * 6, first * 36)

@@ -1,4 +1,4 @@
-"""A person who teaches: a script at a terminal that types what a table says, and remembers all of it."""
+"""A scripted operator at a terminal who answers the questions of `prompts learn` from a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEWEST = "(the number of the newest archive)"
 
 
 class Taught(NamedTuple):
-    """What is typed where the shown question has this text, and as what kind it is remembered."""
+    """The answer to a question with this text, and the kind as which it is remembered."""
 
     text: str
     answer: str
@@ -29,15 +29,15 @@ class Taught(NamedTuple):
 def learn(
     lab: NamespaceLab, known: Sequence[Taught], *options: str, env: dict[str, str], limit: float = 200, status: int = 0
 ) -> str:
-    """Run `prompts learn` to its end with this exit status; returns all that was shown.
+    """Run `prompts learn` to its end, check its exit status, and return all that it printed.
 
     Raises:
-        AssertionError: a question came that the table does not have, or it did not end well.
+        AssertionError: a question is not in the table, or the exit status is another.
     """
     command = lab.workstation.tool("prompts", "learn", "tscm-new", "--from", "tscm-old", *options)
     screen = Terminal(command, {**lab.env(), **env, "TERM": "dumb", "COLUMNS": "160"})
     asked = ""
-    end, seen, what = time.monotonic() + limit, 0, Taught("", "", "")
+    end, seen, taught = time.monotonic() + limit, 0, Taught("", "", "")
     try:
         while screen.process.poll() is None and time.monotonic() < end:
             try:
@@ -48,11 +48,11 @@ def learn(
                 shown = screen.shown[seen:]
                 seen = len(screen.shown)
                 asked = FRAMED.findall(shown)[-1]
-                found = [one for one in known if re.search(one.text, asked)]
-                assert found, asked
-                what = max(found, key=lambda one: [m.start() for m in re.finditer(one.text, asked)][-1])
-            answer = _number(asked) if what.answer == NEWEST else what.answer
-            screen.type({"answer> ": answer, "kind> ": what.kind}.get(prompt, "y"))
+                matching = [one for one in known if re.search(one.text, asked)]
+                assert matching, asked
+                taught = max(matching, key=lambda one: [m.start() for m in re.finditer(one.text, asked)][-1])
+            answer = _number(asked) if taught.answer == NEWEST else taught.answer
+            screen.type({"answer> ": answer, "kind> ": taught.kind}.get(prompt, "y"))
         assert time.monotonic() < end, screen.shown
         assert screen.finish(20) == status, screen.shown
         assert ("cannot be remembered" in screen.shown) == bool(status), screen.shown
@@ -62,6 +62,6 @@ def learn(
 
 
 def _number(shown: str) -> str:
-    """Of the newest archive in a list; a letter where it has letters."""
+    """Return the number (or letter) of the newest archive in a list."""
     rows = re.findall(r"^\W*(\w{1,2})\W+[^\n]*?(\d{4}-\d\d-\d\d[_ ]\d\d[_:]\d\d)(?![^\n]*->)", shown, re.MULTILINE)
     return str(max(rows, key=lambda row: re.sub(r"\D", "", row[1]))[0])

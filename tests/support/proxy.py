@@ -1,4 +1,4 @@
-"""A proxy before a real S3 server that tells lies on request."""
+"""A proxy in front of a real S3 server that can change its answers."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _HOP = {"connection", "transfer-encoding", "keep-alive", "content-length"}
 
 
 class Proxy:
-    """`lie(method, path)` names what to do with a request: "" passes it on.
+    """`fault(method, path)` returns the fault for a request; "" forwards it unchanged.
 
-    "503", "403": answered so. "truncate": half of the body, with a matching length. "cut": half of the body, then the
-    connection ends. "flip": one bit of the body is another. "stale": what the same request was answered first.
-    "drop-write": said to have succeeded, and not passed on.
+    "503", "403": answer with this status. "truncate": half of the body, with a matching length. "cut": half of the body,
+    then close the connection. "flip": change one bit of the body. "stale": repeat the first answer to the same request.
+    "drop-write": report success without forwarding the request.
     """
 
     def __init__(self, port: int, upstream: int) -> None:
         self.port = port
         self.upstream = upstream
-        self.lie: Callable[[str, str], str] = lambda _method, _path: ""
-        self.told: list[str] = []
+        self.fault: Callable[[str, str], str] = lambda _method, _path: ""
+        self.faults: list[str] = []
         self.remembered: dict[str, tuple[int, list[tuple[str, str]], bytes]] = {}
 
 
@@ -35,30 +35,30 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
     def handle_any(self) -> None:
         length = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(length)
-        lie = self.proxy.lie(self.command, self.path)
-        if lie:
-            self.proxy.told.append(f"{lie} {self.command} {self.path}")
-        if lie in {"503", "403"}:
-            code = "SlowDown" if lie == "503" else "AccessDenied"
+        fault = self.proxy.fault(self.command, self.path)
+        if fault:
+            self.proxy.faults.append(f"{fault} {self.command} {self.path}")
+        if fault in {"503", "403"}:
+            code = "SlowDown" if fault == "503" else "AccessDenied"
             text = f"<Error><Code>{code}</Code></Error>".encode()
-            self.answer(int(lie), [("content-type", "application/xml")], text)
+            self.answer(int(fault), [("content-type", "application/xml")], text)
             return
-        if lie == "drop-write":
+        if fault == "drop-write":
             self.answer(200, [("etag", '"0"')], b"")
             return
         status, headers, answer = self.ask(body)
-        if lie == "stale":
+        if fault == "stale":
             status, headers, answer = self.proxy.remembered.setdefault(self.path, (status, headers, answer))
-        if lie == "flip" and answer:
+        if fault == "flip" and answer:
             answer = answer[:-1] + bytes([answer[-1] ^ 1])
-        if lie == "truncate":
+        if fault == "truncate":
             answer = answer[: len(answer) // 2]
-        self.answer(status, headers, answer, cut=lie == "cut")
+        self.answer(status, headers, answer, cut=fault == "cut")
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815
 

@@ -1,4 +1,4 @@
-"""Real servers for tests, on loopback, each ended by its own pid when its context ends."""
+"""Real servers for tests, on loopback; each is killed by its pid at the end of its context."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ ACCESS, SECRET = "AKTESTTESTTEST", "sktesttesttest0123456789"
 ENV = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
-# sh source: the process of sshd that serves the session which runs it; our own shells stand between
+# sh source: the pid of the sshd process of the session in which it runs, above the shells
 SESSION = "$(p=$PPID; while ! ps -o comm= -p $p | grep -q sshd; do p=$(ps -o ppid= -p $p | tr -d ' '); done; echo $p)"
 
 
-# so that a run which is killed leaves no server behind
-_ENDS_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+# so that a server ends with a test run that is killed
+_ENDS_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 
 
 @dataclass
 class Server:
-    """A process that serves; `port` on 127.0.0.1."""
+    """A server process that listens on `port` of 127.0.0.1."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -51,13 +51,13 @@ class Server:
 
 
 def program(name: str) -> str | None:
-    """The path of a program that is installed beside this Python, or on the system."""
+    """Return the path of a program in the folder of this Python, or on the system."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else shutil.which(name)
 
 
 def wait_for(ready: Callable[[], bool], seconds: float, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Poll until ready; fails with the server's log when it ends or the time is over."""
+    """Poll until ready; RuntimeError with the server's log if it ends or the time is over."""
     end = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > end:
@@ -75,23 +75,23 @@ def accepts(port: int, address: str = "127.0.0.1") -> bool:
 
 @contextlib.contextmanager
 def running(argv: list[str], folder: Path, port: int, seconds: float = 40) -> Iterator[Server]:
-    """Start a server, wait until its port accepts, and end it afterwards."""
+    """Start a server, wait until its port accepts connections, and kill it afterwards."""
     log = folder / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*_ENDS_WITH_US, *argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder
+            [*_ENDS_WITH_PARENT, *argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder
         )
     try:
         wait_for(lambda: accepts(port), seconds, process, log)
         yield Server(process, port, folder)
     finally:
-        process.kill()  # what it holds is thrown away, and a clean end takes seaweed 15 s
+        process.kill()  # its data is not needed any more, and a clean end of seaweed takes 15 s
         process.wait(60)
 
 
 @contextlib.contextmanager
 def seaweed(folder: Path) -> Iterator[Server]:
-    """A real S3 server: conditional puts, refused checksums, multiparts."""
+    """Run a real S3 server with conditional puts, checksums and multipart uploads."""
     weed = program("weed")
     assert weed
     (folder / "data").mkdir()
@@ -110,7 +110,7 @@ def seaweed(folder: Path) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def azurite(folder: Path) -> Iterator[Server]:
-    """Microsoft's emulator of Azure's storage, with its publicly known account; `extra` has the `env` that finds it."""
+    """Run Microsoft's emulator of Azure's storage with its public test account; `extra["env"]` leads to it."""
     port, program_ = free_port(), program("azurite-blob")
     assert program_
     argv = [program_, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence"]
@@ -122,7 +122,7 @@ def azurite(folder: Path) -> Iterator[Server]:
 
 
 def _make_container(port: int, container: str) -> None:
-    """Sign the one request that the library has no call for; see "Authorize with Shared Key" of Azure's documents."""
+    """Make a container by a signed request, which the library cannot do; see Azure's "Authorize with Shared Key"."""
     known = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
     when = email.utils.format_datetime(datetime.now(UTC), usegmt=True)
     about = f"x-ms-date:{when}\nx-ms-version:2021-08-06"
@@ -139,7 +139,7 @@ def _make_container(port: int, container: str) -> None:
 
 @contextlib.contextmanager
 def rclone_s3(folder: Path) -> Iterator[Server]:
-    """An S3 server that lies: it ignores If-None-Match and believes any checksum."""
+    """Run an S3 server that ignores If-None-Match and does not check checksums."""
     rclone = program("rclone")
     assert rclone
     (folder / "data" / "bucket").mkdir(parents=True)
@@ -152,7 +152,7 @@ def rclone_s3(folder: Path) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def openssh(folder: Path, *, address: str = "127.0.0.1", port: int | None = None) -> Iterator[Server]:
-    """OpenSSH's sshd with a host key and a user key of its own; `extra` has user, key and host_key."""
+    """Run OpenSSH's sshd with a new host key and user key; `extra` has user, key and host_key."""
     sshd = shutil.which("sshd") or "/usr/sbin/sshd"
     for name in ("host_key", "user_key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True, timeout=100)

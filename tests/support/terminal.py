@@ -1,4 +1,4 @@
-"""A person at a terminal: waits for a text, then types."""
+"""Run a command on a pseudo terminal: wait for texts, and type lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class Terminal:
-    """A command on a pty; `shown` is everything since the start, without colours."""
+    """A command on a pty; `shown` is its output since the start, without colours."""
 
     def __init__(self, command: list[str], env: dict[str, str]) -> None:
         self.master, slave = pty.openpty()
@@ -29,7 +29,7 @@ class Terminal:
         return ANSI.sub("", self.raw.decode("utf-8", "replace"))
 
     def read(self, seconds: float) -> bool:
-        """One piece more; False at the end."""
+        """Read more output; return False at its end."""
         if not select.select([self.master], [], [], seconds)[0]:
             return True
         try:
@@ -40,13 +40,13 @@ class Terminal:
         return bool(data)
 
     def wait_for(self, *texts: str, limit: float = 90) -> str:
-        """The first of `texts` that shows up after what was waited for last."""
+        """Return the first of `texts` that appears after the text of the last call."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
             rest = self.shown[self._seen :]
-            found = [(rest.index(text), text) for text in texts if text in rest]
-            if found:
-                at, text = min(found)
+            matches = [(rest.index(text), text) for text in texts if text in rest]
+            if matches:
+                at, text = min(matches)
                 self._seen += at + len(text)
                 return text
             if not self.read(0.1):
@@ -57,7 +57,7 @@ class Terminal:
         os.write(self.master, text.encode() + b"\n")
 
     def finish(self, limit: float = 90) -> int:
-        """Read to the end; the exit status."""
+        """Read to the end, and return the exit status."""
         end = time.monotonic() + limit
         while time.monotonic() < end and self.read(0.1):
             if self.process.poll() is not None and not select.select([self.master], [], [], 0)[0]:

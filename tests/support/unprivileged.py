@@ -1,4 +1,4 @@
-"""Programs for which the modes of files count, also where the tests are root's."""
+"""Start programs for which file modes apply, also when root runs the tests."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _BYPASS = "-dac_override,-dac_read_search"
 
 def _words() -> tuple[tuple[str, ...], str | None]:
     if os.name == "nt":
-        return (), "no modes there"
+        return (), "Windows has no file modes"
     if os.geteuid() != 0:
         return (), None
     if shutil.which("setpriv") is None:
-        return (), "root, and no setpriv to be less than root"
+        return (), "this is root, and setpriv, which would drop capabilities, is missing"
     return ("setpriv", "--bounding-set", _BYPASS, "--inh-caps", _BYPASS), None
 
 
-UNPRIVILEGED, WHY_NOT = _words()  # the words before a program's; why there are none
+UNPRIVILEGED, WHY_NOT = _words()  # the command prefix; the reason why it is missing

@@ -63,8 +63,8 @@ def test_mutation_table_names_existing_files_and_mutants() -> None:
     for module in mutate.modules():
         assert all((mutate.ROOT / test).is_file() for test in module.tests), module
         texts = {one.text for one in mutant.mutants((mutate.ROOT / module.path).read_text(encoding="utf-8"))}
-        assert set(module.known) <= texts, f"{module.path}: {set(module.known) - texts} does not exist any more"
-        assert all(reason.endswith(".") for reason in module.known.values())
+        assert set(module.explained) <= texts, f"{module.path}: {set(module.explained) - texts} does not exist any more"
+        assert all(reason.endswith(".") for reason in module.explained.values())
 
 
 @pytest.mark.slow
@@ -81,8 +81,8 @@ def test_mutant_survives_unless_a_test_checks_its_place(tmp_path: Path, monkeypa
     monkeypatch.setattr(mutate, "ROOT", tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     module = mutate.Module("boxed.py", ("test_boxed.py",), {"Box.fits: print(size) -> pass": "Its output is not read."})
-    result = mutate.examined(module, mutate.sample(module, 0, 1), 2, deadline=float("inf"))
-    assert (result.killed, result.known) == (4, 1)
+    result = mutate.examine(module, mutate.sample(module, 0, 1), 2, deadline=float("inf"))
+    assert (result.killed, result.explained) == (4, 1)
     assert [text.split(": ", 2)[2] for text in result.survived] == [
         "size < 0 -> size <= 0",
         "0 -> 1",
@@ -97,5 +97,5 @@ def test_mutant_survives_unless_a_test_checks_its_place(tmp_path: Path, monkeypa
 def test_too_few_killed_only_when_chance_does_not_explain_it(
     killed: int, survived: int, every: int, *, few: bool
 ) -> None:
-    result = mutate.Found(mutate.Module("x.py", (), {}), killed, survived=("line 1: x",) * survived)
+    result = mutate.ModuleResult(mutate.Module("x.py", (), {}), killed, survived=("line 1: x",) * survived)
     assert result.too_few(every) == few

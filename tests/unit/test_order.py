@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.order import PIECE, dealt
+from tests.support.order import PIECE, balanced
 
 ITEMS = (
     [(f"lab{n // 21}", n, 20) for n in range(63)]
@@ -17,7 +17,7 @@ ITEMS = (
 
 
 def ordered(workers: int, items: list[tuple[str, int, int]] = ITEMS) -> list[tuple[str, int, int]]:
-    return dealt(items, workers, module=lambda item: item[0], weight=lambda item: item[2])
+    return balanced(items, workers, module=lambda item: item[0], weight=lambda item: item[2])
 
 
 def parts(workers: int) -> list[list[tuple[str, int, int]]]:

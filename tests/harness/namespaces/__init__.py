@@ -1,4 +1,4 @@
-"""A lab of real OpenSSH hosts in Linux name spaces (needs root); see `lab.NamespaceLab`."""
+"""A lab of real OpenSSH hosts in Linux namespaces (needs root); see `lab.NamespaceLab`."""
 
 from __future__ import annotations
 

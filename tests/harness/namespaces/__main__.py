@@ -1,4 +1,4 @@
-"""`python -m tests.harness.namespaces --cleanup`: end labs that outlived the run that made them."""
+"""`python -m tests.harness.namespaces --cleanup`: end labs that still run after the process that started them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.harness.namespaces.controller import leftovers
 
 
 def main(arguments: list[str]) -> int:
-    """Kill each leftover room; its processes, mounts and networks end with it."""
+    """Kill the controller process of each leftover lab; its processes, mounts and networks end with it."""
     if arguments != ["--cleanup"]:
         sys.stderr.write(f"{__doc__}\n")
         return 2

@@ -1,4 +1,4 @@
-"""What the watcher saw on the wire, and whether two hosts answered for one address (pure)."""
+"""ARP answers that the watcher recorded, and whether two hosts answered for one address (pure)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One answer to an ARP request, or one announcement.
+class ArpReply:
+    """An answer to an ARP request, or an announcement.
 
-    `at` is unix time, `round` the number of the question that was open, `mac` in lower case with colons.
+    `at` is unix time, `round` the number of the last request, `mac` is in lower case with colons.
     """
 
     at: float
@@ -27,27 +27,27 @@ class Seen:
 
 @dataclass(frozen=True)
 class Collision:
-    """Two or more hardware addresses answered to one question; `at` is the first answer's time."""
+    """Several hardware addresses that answered one request; `at` is the time of the first answer."""
 
     at: float
     ip: str
     macs: tuple[str, ...]
 
 
-def read(lines: Iterable[str]) -> list[Seen]:
-    """The watcher's file; a line that is still being written is left out."""
-    return [Seen(**json.loads(line)) for line in lines if line.endswith("}\n")]
+def read(lines: Iterable[str]) -> list[ArpReply]:
+    """Read the watcher's file, without a line that is still being written."""
+    return [ArpReply(**json.loads(line)) for line in lines if line.endswith("}\n")]
 
 
-def collisions(seen: Iterable[Seen]) -> list[Collision]:
-    """Every question that more than one host answered, in order of time."""
-    asked: dict[tuple[int, str], list[Seen]] = defaultdict(list)
-    for one in seen:
+def collisions(replies: Iterable[ArpReply]) -> list[Collision]:
+    """Return each request that more than one host answered, in order of time."""
+    by_request: dict[tuple[int, str], list[ArpReply]] = defaultdict(list)
+    for one in replies:
         if one.kind == "reply":
-            asked[one.round, one.ip].append(one)
-    found = [
+            by_request[one.round, one.ip].append(one)
+    collided = [
         Collision(answers[0].at, address, tuple(sorted({one.mac for one in answers})))
-        for (_, address), answers in asked.items()
+        for (_, address), answers in by_request.items()
         if len({one.mac for one in answers}) > 1
     ]
-    return sorted(found, key=lambda one: one.at)
+    return sorted(collided, key=lambda one: one.at)

@@ -1,4 +1,4 @@
-"""The client of the machine room (machine.py): starts it, asks it, ends it."""
+"""The client of the lab's controller process (machine.py): starts it, sends requests, ends it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-PYTHON = "/usr/bin/python3"  # not ours: ours may lie where an appliance's user cannot read
+PYTHON = "/usr/bin/python3"  # not sys.executable: an appliance's user may be unable to read its folder
 PROGRAMS = ("unshare", "nsenter", "ip", "mount", "umount", "ssh-keygen", "openssl", "sudo", "rsync", "gpg", "arping")
 SERVERS = ("/usr/sbin/sshd", "/usr/sbin/cron", PYTHON)
 PACKAGES = "openssh-server cron sudo rsync gpg iputils-arping iputils-ping iproute2 openssl python3"
 
 
 class LabError(Exception):
-    """The lab itself, not what is rehearsed in it, went wrong."""
+    """The lab failed, not the migration in it."""
 
 
 def available() -> str | None:
-    """Why namespace labs cannot be had here, with what to do about it; None where they can."""
+    """Return why namespace labs cannot run here, with a remedy; None if they can."""
     if not sys.platform.startswith("linux"):
         return "needs Linux"
     if os.geteuid() != 0:
@@ -35,11 +35,11 @@ def available() -> str | None:
         return f"missing: {', '.join(missing)}; apt-get install {PACKAGES}"
     trial = ["unshare", "--mount", "--pid", "--net", "--uts", "--fork", "--mount-proc", "true"]
     done = subprocess.run(trial, capture_output=True, text=True, check=False, timeout=100)
-    return f"name spaces are not allowed here: {done.stderr.strip()}" if done.returncode else None
+    return f"namespaces are not allowed here: {done.stderr.strip()}" if done.returncode else None
 
 
-class Room:
-    """A running machine room."""
+class Controller:
+    """A running controller process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,21 +50,21 @@ class Room:
         spaces += ["--propagation", "private"]
         with (folder / "room.log").open("ab") as log:
             self.process = subprocess.Popen(
-                # the last word says whose it is: see `leftovers`
+                # the last argument names the owner: see `leftovers`
                 [*spaces, "--", PYTHON, "-I", "-S", str(machine), str(folder), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 bufsize=0,
-                start_new_session=True,  # Ctrl-C is for the tool; the room ends with its input
+                start_new_session=True,  # Ctrl-C is for the tool; the controller ends with its standard input
             )
         self.call("hello")
 
     def call(self, op: str, name: str = "", *, timeout: float = 90, **arguments: Any) -> dict[str, Any]:
-        """One request.
+        """Send one request, and return the answer.
 
         Raises:
-            LabError: the room said no, or is gone.
+            LabError: the request failed, or the controller has ended.
         """
         with self._lock:
             assert self.process.stdin is not None
@@ -72,7 +72,7 @@ class Room:
                 self.process.stdin.write(json.dumps({"op": op, "name": name, **arguments}).encode() + b"\n")
                 answer: dict[str, Any] = json.loads(self._line(timeout))
             except OSError as problem:
-                raise LabError(f"the machine room is gone: {self._last_words()}") from problem
+                raise LabError(f"the lab's controller has ended: {self._end_of_log()}") from problem
         if not answer.pop("ok"):
             raise LabError(f"{op} {name}: {answer['error']}")
         return answer
@@ -84,44 +84,44 @@ class Room:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             while b"\n" not in self._rest:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise LabError(f"the machine room did not answer within {timeout:.0f} s")
+                    raise LabError(f"the lab's controller did not answer within {timeout:.0f} s")
                 more = os.read(self.process.stdout.fileno(), 65536)
                 if not more:
-                    raise LabError(f"the machine room ended: {self._last_words()}")
+                    raise LabError(f"the lab's controller ended: {self._end_of_log()}")
                 self._rest += more
         line, _, self._rest = self._rest.partition(b"\n")
         return line
 
-    def _last_words(self) -> str:
+    def _end_of_log(self) -> str:
         return (self.folder / "room.log").read_text(errors="replace")[-2000:]
 
     @property
     def proc(self) -> Path:
-        """The room's /proc: process ids in it are those that the room speaks of."""
+        """Return the controller's /proc: its process ids are those of the controller's answers."""
         return Path(f"/proc/{self.process.pid}/root/proc")
 
     def see(self, path: Path) -> Path:
-        """A path of the room's mount name space, as it can be opened from here."""
+        """Return the path by which this process can open a path of the controller's mount namespace."""
         return Path(f"/proc/{self.process.pid}/root{path}")
 
     def close(self) -> None:
-        """End it, and with it every process, mount and network that it made."""
+        """End the controller, and with it all its processes, mounts and networks."""
         if self.process.stdin and not self.process.stdin.closed:
             self.process.stdin.close()
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
-            self.process.kill()  # --kill-child: pid 1 of the room dies with it
+            self.process.kill()  # --kill-child: pid 1 of the namespace dies with it
             self.process.wait(60)
         if self.process.stdout:
             self.process.stdout.close()
 
 
 def leftovers() -> dict[int, str]:
-    """Rooms that outlived the process that made them (it was killed while a child of it kept the pipe open).
+    """Return controllers that still run after their test run was killed, because a child kept the pipe open.
 
     Returns:
-        The process id to kill, and the lab's folder.
+        Process id to kill → folder of the lab.
     """
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):

@@ -1,7 +1,7 @@
 """Pid 1 of an appliance: mounts, network, sshd and cron, reaping, reboot and power-off.
 
-Runs as a program of its own (standard library only, `python -I -S`) inside fresh mount, pid, uts, ipc and network name
-spaces. Everything that it needs is imported before it turns its root, for the package is not to be seen from inside.
+A program with only the standard library (`python -I -S`) in new mount, pid, uts, ipc and network namespaces. All
+modules are imported before it changes its root, because the package cannot be read from the new root.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from typing import Any
 libc = ctypes.CDLL(None, use_errno=True)
 NOSUID, NODEV, NOEXEC, BIND, DETACH = 2, 4, 8, 4096, 2
 SERVICES = {"ssh": ["/usr/sbin/sshd", "-D"], "cron": ["/usr/sbin/cron", "-f"]}
-GRACE = 1.0  # seconds between SIGTERM and SIGKILL when going down
+GRACE = 1.0  # seconds between SIGTERM and SIGKILL at shutdown
 ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 
 def call(name: str, *arguments: Any) -> None:
-    """One call of libc that returns 0 when it went well."""
+    """Call a function of libc that returns 0 on success."""
     if getattr(libc, name)(*arguments):
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}", str(arguments))
 
 
 def mount(source: str, target: Path, kind: str, flags: int = 0, data: str = "") -> None:
-    """Mount something, making the mount point where it is missing."""
+    """Mount a file system; make a missing mount point."""
     if not target.exists():
         target.mkdir(parents=True)
     call("mount", source.encode(), str(target).encode(), kind.encode(), flags, data.encode())
 
 
 def devices(dev: Path) -> None:
-    """A /dev with what programs expect, and terminals of its own."""
+    """Make a /dev with the usual devices and separate terminals."""
     mount("dev", dev, "tmpfs", NOSUID, "mode=755")
     for name, minor in (("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)):
         os.mknod(dev / name, 0o020666, os.makedev(1, minor))
@@ -59,7 +59,7 @@ def devices(dev: Path) -> None:
 
 
 def enter(config: dict[str, Any]) -> None:
-    """Mount what a running system has below its disk, and make that the root."""
+    """Mount /proc, /sys, /dev, /run and /tmp below the disk, and make it the root."""
     root = Path(config["root"])
     mount("proc", root / "proc", "proc", NOSUID | NODEV | NOEXEC)
     mount("sysfs", root / "sys", "sysfs", NOSUID | NODEV | NOEXEC | 1)
@@ -87,8 +87,8 @@ def enter(config: dict[str, Any]) -> None:
 
 
 def settings(text: str, interface: str) -> dict[str, str]:
-    """The stanza of one interface in /etc/network/interfaces: `method` and the options; {} where it has none."""
-    found: dict[str, str] = {}
+    """Return the stanza of an interface in /etc/network/interfaces: `method` and options; {} without a stanza."""
+    stanza: dict[str, str] = {}
     inside = False
     for line in text.splitlines():
         words = line.split("#")[0].split()
@@ -97,49 +97,49 @@ def settings(text: str, interface: str) -> dict[str, str]:
         if words[0] in ("iface", "auto", "mapping", "source", "source-directory") or words[0].startswith("allow-"):
             inside = words[0] == "iface" and len(words) >= 4 and words[1] == interface and words[2] == "inet"
             if inside:
-                found = {"method": words[3]}
+                stanza = {"method": words[3]}
         elif inside:
-            found[words[0]] = " ".join(words[1:])
-    return found
+            stanza[words[0]] = " ".join(words[1:])
+    return stanza
 
 
-def prefix_of(found: dict[str, str]) -> int:
-    """The prefix length, from address/N or from the netmask in either writing."""
-    _, _, length = found["address"].partition("/")
-    mask = length or found.get("netmask", "24")
+def prefix_of(stanza: dict[str, str]) -> int:
+    """Return the prefix length: from address/N, or from a netmask in either notation."""
+    _, _, length = stanza["address"].partition("/")
+    mask = length or stanza.get("netmask", "24")
     if "." in mask:
         return sum(int(part).bit_count() for part in mask.split("."))
     return int(mask)
 
 
 def ip(*words: str) -> None:
-    """Run `ip`; what it says goes to the console log."""
+    """Run `ip`; its output goes to the console log."""
     subprocess.run(["/usr/bin/env", "ip", *words], check=False, env=ENV)
 
 
 def network(config: dict[str, Any]) -> str:
-    """Bring the interface up as the saved settings say; returns the address, "" where there is none."""
+    """Bring the interface up with the saved settings; return the address, or ""."""
     interface, file = config["interface"], Path("/etc/network/interfaces")
     ip("link", "set", "lo", "up")
-    found = settings(file.read_text() if file.exists() else "", interface)
+    stanza = settings(file.read_text() if file.exists() else "", interface)
     if config["boots"] and config["faults"].get("reboot_keeps_address"):
-        found = {"method": "static", "address": config["first_address"]}
-    if found.get("method") == "dhcp":
-        found = {"method": "dhcp", "address": config["dhcp"], "gateway": config["gateway"]}
-    if not re.fullmatch(r"[\d.]+(/\d+)?", found.get("address", "")):
+        stanza = {"method": "static", "address": config["first_address"]}
+    if stanza.get("method") == "dhcp":
+        stanza = {"method": "dhcp", "address": config["dhcp"], "gateway": config["gateway"]}
+    if not re.fullmatch(r"[\d.]+(/\d+)?", stanza.get("address", "")):
         return ""
-    address, length = found["address"].partition("/")[0], prefix_of(found)
+    address, length = stanza["address"].partition("/")[0], prefix_of(stanza)
     ip("addr", "add", f"{address}/{length}", "broadcast", "+", "dev", interface)
     ip("link", "set", interface, "up")
-    if found.get("gateway"):
-        ip("route", "add", "default", "via", found["gateway"])
+    if stanza.get("gateway"):
+        ip("route", "add", "default", "via", stanza["gateway"])
     if config["announce"]:
         announce(interface, address)
     return address
 
 
 def announce(interface: str, address: str) -> None:
-    """A gratuitous ARP, as most systems send when an address comes up."""
+    """Send a gratuitous ARP, as most systems do when an address comes up."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as raw:
         raw.bind((interface, 0))
         mac, four = raw.getsockname()[4], socket.inet_aton(address)
@@ -151,7 +151,7 @@ def announce(interface: str, address: str) -> None:
 
 
 class Init:
-    """Services, orphans, the control pipe, and the way down."""
+    """Services, orphaned processes, the control pipe, and the shutdown."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config, self.status = config, config["status_fd"]
@@ -160,12 +160,12 @@ class Init:
         self.selector = selectors.DefaultSelector()
         self.ready = False
 
-    def tell(self, line: str) -> None:
-        """A line to the machine room."""
+    def report(self, line: str) -> None:
+        """Send a line to the lab's controller."""
         os.write(self.status, line.encode() + b"\n")
 
     def start(self, name: str) -> None:
-        """Start a service, unless it runs."""
+        """Start a service if it does not run."""
         if name in SERVICES and name not in self.services:
             quiet = subprocess.DEVNULL
             self.services[name] = subprocess.Popen(
@@ -174,15 +174,15 @@ class Init:
             Path(f"/run/lab.{name}").write_text(str(self.services[name].pid))
 
     def stop(self, name: str, number: int = signal.SIGTERM) -> None:
-        """Stop a service; its sessions go on, as with KillMode=process."""
+        """Stop a service; its sessions keep running, as with KillMode=process."""
         service = self.services.pop(name, None)
         Path(f"/run/lab.{name}").unlink(missing_ok=True)
         if service:
             service.send_signal(number)
             service.wait(60)
 
-    def told(self, line: str) -> None:
-        """A request from `shutdown`, `systemctl` and their like: ACTION [seconds | service]."""
+    def handle_request(self, line: str) -> None:
+        """Handle a request of `shutdown`, `systemctl` or a similar command: ACTION [seconds | service]."""
         action, _, rest = line.partition(" ")
         if action in ("reboot", "poweroff"):
             self.pending = (time.monotonic() + float(rest or self.config["delay"]), action)
@@ -196,7 +196,7 @@ class Init:
             self.start(rest)
 
     def reap(self) -> None:
-        """Collect the dead, and note a service among them."""
+        """Reap ended processes, and forget services among them."""
         while True:
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -209,9 +209,9 @@ class Init:
                     del self.services[name]
                     Path(f"/run/lab.{name}").unlink(missing_ok=True)
 
-    def down(self, action: str) -> None:
-        """End everything and never return."""
-        if self.config["shutdown"] == "abrupt":  # nobody says goodbye: the other side has to find out
+    def shut_down(self, action: str) -> None:
+        """End all processes; does not return."""
+        if self.config["shutdown"] == "abrupt":  # connections are not closed: the peers run into timeouts
             ip("link", "set", self.config["interface"], "down")
         else:
             os.kill(-1, signal.SIGTERM)
@@ -222,11 +222,11 @@ class Init:
                         time.sleep(0.01)
                 except ChildProcessError:
                     break
-        self.tell(f"down {action}")
+        self.report(f"down {action}")
         os._exit(0)
 
     def mute(self) -> None:
-        """For a while after a reboot, port 22 accepts and says nothing (a fault)."""
+        """Accept connections on port 22 without an answer for a time after a reboot (a fault)."""
         seconds = float(self.config["faults"].get("reboot_mute_seconds", 0)) if self.config["boots"] else 0.0
         if not seconds:
             return
@@ -242,7 +242,7 @@ class Init:
             connection.close()
 
     def listen(self) -> tuple[int, socket.socket, int]:
-        """The control pipe (root only), the log socket, and a pipe that a dead child wakes."""
+        """Open the control pipe (root only), the log socket, and a pipe that gets a byte when a child ends."""
         os.mkfifo("/run/initctl", 0o600)
         control = os.open("/run/initctl", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -257,7 +257,7 @@ class Init:
         return control, log, wake
 
     def syslog(self, log: socket.socket) -> None:
-        """What programs log, into /var/log/syslog."""
+        """Write log messages to /var/log/syslog."""
         with Path("/var/log/syslog").open("ab") as file:
             while True:
                 try:
@@ -266,8 +266,8 @@ class Init:
                     return
                 file.write(re.sub(rb"^<\d+>", b"", message).replace(b"\n", b" ") + b"\n")
 
-    def look(self) -> None:
-        """Say once that sshd answers, so that "up" means that one can log in."""
+    def probe_sshd(self) -> None:
+        """Report "up" when sshd answers, so that a login is possible then."""
         try:
             with socket.create_connection(("127.0.0.1", 22), timeout=0.5) as probe:
                 probe.settimeout(1)
@@ -275,10 +275,10 @@ class Init:
         except OSError:
             return
         if self.ready:
-            self.tell("up")
+            self.report("up")
 
     def run(self) -> None:
-        """Until told to go down."""
+        """Run until a shutdown is requested."""
         control, log, wake = self.listen()
         self.start("cron")
         self.mute()
@@ -290,25 +290,25 @@ class Init:
             for key, _ in self.selector.select(wait):
                 if key.fd == control:
                     for line in os.read(control, 4096).decode(errors="replace").splitlines():
-                        self.told(line)
+                        self.handle_request(line)
                 elif key.fd == wake:
                     os.read(wake, 4096)
                 else:
                     self.syslog(log)
             self.reap()
             if self.pending and time.monotonic() >= self.pending[0]:
-                self.down(self.pending[1])
+                self.shut_down(self.pending[1])
             if not self.ready:
-                self.look()
+                self.probe_sshd()
 
 
 def main() -> None:
-    """Boot."""
+    """Boot the appliance."""
     config = json.loads(Path(sys.argv[1]).read_text())
     init = Init(config)
     fcntl.fcntl(init.status, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-    init.tell("born")
-    if sys.stdin.buffer.read() != b"go":  # the machine room went away
+    init.report("born")
+    if sys.stdin.buffer.read() != b"go":  # the lab's controller has ended
         sys.exit(errno.EPIPE)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -319,7 +319,7 @@ def main() -> None:
             setting.write_text("1")
     enter(config)
     socket.sethostname(Path("/etc/hostname").read_text().strip())
-    init.tell(f"address {network(config)}")
+    init.report(f"address {network(config)}")
     init.run()
 
 

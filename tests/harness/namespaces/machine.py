@@ -1,10 +1,10 @@
-"""The machine room: owns the wire, the disks and the power switches of one lab.
+"""The controller process of a lab: owns its network, disks and power switches.
 
-Runs as a program of its own (standard library only, `python -I -S`), as pid 1 of a pid name space with its own mount
-and network name spaces. Whatever it makes (bridge, overlays, hosts) lives in those, so it is all gone with this
-process, however it ends; and it ends when its standard input does, that is with the test run that started it.
+A program with only the standard library (`python -I -S`); it is pid 1 of a pid namespace, with its own mount and
+network namespaces. All that it makes (bridge, overlays, hosts) is in these namespaces, so it is removed when this
+process ends in any way. It ends at the end of its standard input, that is, with the test run that started it.
 
-Requests and answers are JSON objects, one a line: `{"op": "boot", "name": "old", …}` gives `{"ok": true, …}`.
+Requests and answers are JSON objects, one per line: `{"op": "boot", "name": "old", …}` gives `{"ok": true, …}`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PYTHON = [sys.executable, "-I", "-S"]
 
 
 def ip(*words: str, pid: int | None = None, check: bool = True) -> None:
-    """Run `ip`, in the network name space of a process where one is given."""
+    """Run `ip`, in the network namespace of process `pid` if given."""
     into = ["nsenter", f"--net=/proc/{pid}/ns/net"] if pid else []
     done = subprocess.run([*into, "ip", *words], capture_output=True, text=True, check=False)
     if check and done.returncode:
@@ -35,7 +35,7 @@ def ip(*words: str, pid: int | None = None, check: bool = True) -> None:
 
 
 def no_ipv6() -> None:
-    """Keep neighbour discovery off the wire: what is watched there is ARP."""
+    """Disable IPv6: its neighbour discovery would disturb the recording of ARP."""
     for scope in ("all", "default"):
         setting = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
         if setting.exists():
@@ -43,25 +43,25 @@ def no_ipv6() -> None:
 
 
 class Host:
-    """One power switch: an appliance, or (with `station`) a process that only holds a network name space."""
+    """An appliance, or (after `station`) a process that only keeps a network namespace alive."""
 
-    def __init__(self, room: Room, name: str) -> None:
-        self.room, self.name, self.port = room, name, f"p-{name}"[:15]
-        self.folder = room.folder / "hosts" / name
+    def __init__(self, controller: Controller, name: str) -> None:
+        self.controller, self.name, self.port = controller, name, f"p-{name}"[:15]
+        self.folder = controller.folder / "hosts" / name
         self.config: dict[str, Any] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self.state, self.address, self.boot_id, self.boots = "off", "", "", 0
-        self.going, self.boot_at, self.status, self.pidfd = "", 0.0, -1, -1
+        self.shutdown, self.boot_at, self.status, self.pidfd = "", 0.0, -1, -1
         self.cut = False
 
     # ---- disk
 
     def disk(self, size: str, empty: dict[str, int]) -> None:
-        """An empty layer over the machine's root; what was there is thrown away.
+        """Make an empty layer over this machine's root; an earlier one is deleted.
 
         Args:
-            size: as tmpfs writes it, "2g".
-            empty: folders in which nothing of the machine's own is seen, with their modes.
+            size: in the notation of tmpfs, such as "2g".
+            empty: folders that hide this machine's files, with their modes.
         """
         root, layer = self.folder / "root", self.folder / "disk"
         for place in (root, layer):
@@ -71,7 +71,7 @@ class Host:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "lab", str(layer)], check=True)
         for part in ("upper", "work"):
             (layer / part).mkdir()
-        for name, mode in empty.items():  # opaque, as overlayfs calls it: nothing has to be deleted one by one
+        for name, mode in empty.items():  # an opaque folder of overlayfs hides the lower one without deleting files
             folder = layer / "upper" / name
             folder.mkdir(parents=True)
             folder.chmod(mode)
@@ -88,8 +88,8 @@ class Host:
 
     # ---- power
 
-    def plug(self) -> None:
-        """A cable from the bridge into the host's network name space."""
+    def connect(self) -> None:
+        """Connect the bridge with the host's network namespace."""
         assert self.process
         pid, config = self.process.pid, self.config
         peer = ["peer", "name", config["interface"], "address", config["mac"], "netns", str(pid)]
@@ -97,8 +97,8 @@ class Host:
         ip("link", "set", self.port, "master", "br0", *(["down"] if self.cut else ["up"]))
 
     def boot(self) -> None:
-        """Start pid 1 in name spaces of its own; the cable is plugged in once it says that it is there."""
-        self.boot_id, self.state, self.going = str(uuid.uuid4()), "booting", ""
+        """Start pid 1 in new namespaces; the cable is connected when it has reported "born"."""
+        self.boot_id, self.state, self.shutdown = str(uuid.uuid4()), "booting", ""
         status, theirs = os.pipe()
         config = {**self.config, "boot_id": self.boot_id, "boots": self.boots, "status_fd": theirs}
         self.boots += 1
@@ -116,21 +116,21 @@ class Host:
         os.close(theirs)
         os.set_blocking(status, False)
         self.status, self.pidfd = status, os.pidfd_open(self.process.pid)
-        self.room.selector.register(status, selectors.EVENT_READ, self.heard)
-        self.room.selector.register(self.pidfd, selectors.EVENT_READ, self.ended)
-        self.room.log(self.name, "boot")
+        self.controller.selector.register(status, selectors.EVENT_READ, self.read_status)
+        self.controller.selector.register(self.pidfd, selectors.EVENT_READ, self.handle_end)
+        self.controller.log(self.name, "boot")
 
-    def heard(self) -> None:
-        """What pid 1 has to say: born, up ADDRESS, down reboot, down poweroff."""
-        said = os.read(self.status, 4096)
-        if not said:
-            self.room.selector.unregister(self.status)
+    def read_status(self) -> None:
+        """Handle the reports of pid 1: born, address ADDRESS, up, down reboot, down poweroff."""
+        data = os.read(self.status, 4096)
+        if not data:
+            self.controller.selector.unregister(self.status)
             os.close(self.status)
             self.status = -1
-        for line in said.decode().splitlines():
+        for line in data.decode().splitlines():
             word, _, rest = line.partition(" ")
             if word == "born":
-                self.plug()
+                self.connect()
                 assert self.process
                 assert self.process.stdin
                 self.process.stdin.write(b"go")
@@ -140,58 +140,58 @@ class Host:
             elif word == "up":
                 self.state = "up"
             elif word == "down":
-                self.going = rest
-            self.room.log(self.name, line)
+                self.shutdown = rest
+            self.controller.log(self.name, line)
 
-    def unplug(self) -> None:
-        """Off the wire at once; the kernel takes its time to clear a dead network name space."""
+    def disconnect(self) -> None:
+        """Delete the cable: the kernel removes an ended network namespace only after some time."""
         ip("link", "del", self.port, check=False)
 
-    def ended(self) -> None:
-        """All of the host's processes are dead."""
+    def handle_end(self) -> None:
+        """Handle the end of all processes of the host: a reboot, a power-off or a crash."""
         if self.process is None or (code := self.process.poll()) is None:
             return
         if self.status >= 0:
-            self.heard()
+            self.read_status()
         if self.status >= 0:
-            self.room.selector.unregister(self.status)
+            self.controller.selector.unregister(self.status)
             os.close(self.status)
             self.status = -1
-        self.unplug()
-        self.room.selector.unregister(self.pidfd)
+        self.disconnect()
+        self.controller.selector.unregister(self.pidfd)
         os.close(self.pidfd)
         self.process, self.address = None, ""
-        # reboot(2) in a pid name space ends its pid 1 by SIGHUP for a restart and by SIGINT for a halt
-        going = self.going or {-signal.SIGHUP: "reboot", -signal.SIGINT: "poweroff"}.get(code, "")
+        # reboot(2) in a pid namespace ends its pid 1 with SIGHUP for a restart and with SIGINT for a halt
+        shutdown = self.shutdown or {-signal.SIGHUP: "reboot", -signal.SIGINT: "poweroff"}.get(code, "")
         faults = self.config.get("faults", {})
-        self.room.log(self.name, f"ended {going or code}")
-        if going == "reboot" and not faults.get("reboot_never"):
+        self.controller.log(self.name, f"ended {shutdown or code}")
+        if shutdown == "reboot" and not faults.get("reboot_never"):
             takes = faults.get("reboot_seconds", self.config.get("boot_seconds", 0))
             self.state, self.boot_at = "rebooting", time.monotonic() + float(takes)
         else:
-            self.state = "off" if going else f"crashed ({code})"
+            self.state = "off" if shutdown else f"crashed ({code})"
 
     def kill(self) -> None:
-        """Pull the plug and wait until the last process is dead."""
-        self.boot_at, self.going = 0.0, "poweroff"
+        """Cut the power, and wait until the last process has ended."""
+        self.boot_at, self.shutdown = 0.0, "poweroff"
         if self.process is None:
             self.state = "off"
             return
-        self.unplug()
+        self.disconnect()
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children")
-        # killing pid 1 itself makes the kernel end all of its name space before its parent hears of it
+        # when pid 1 is killed, the kernel ends all processes of its namespace before its parent is notified
         inner = children.read_text().split() if children.exists() else []
         for victim in [*map(int, inner)] or [pid]:
             os.kill(victim, signal.SIGKILL)
         self.process.wait()
-        self.ended()
+        self.handle_end()
         self.state = "off"
 
-    # ---- a machine that only watches or only holds an address
+    # ---- workstation and watcher
 
     def station(self, request: dict[str, Any]) -> None:
-        """A network name space with one address; with `watch`, the ARP watcher lives in it."""
+        """Make a network namespace with addresses; with `watch` the ARP watcher runs in it."""
         self.config = {"interface": request["interface"], "mac": request["mac"]}
         command = ["sleep", "infinity"]
         if request.get("watch"):
@@ -202,7 +202,7 @@ class Host:
         deadline = time.monotonic() + 60
         while Path(f"/proc/{pid}/ns/net").readlink() == mine and time.monotonic() < deadline:
             time.sleep(0.005)
-        self.plug()
+        self.connect()
         ip("link", "set", "lo", "up", pid=pid)
         for address in request["addresses"]:
             ip("addr", "add", address, "dev", request["interface"], pid=pid)
@@ -210,8 +210,8 @@ class Host:
         self.state, self.address = "up", request["addresses"][0].partition("/")[0]
 
 
-class Room:
-    """The loop: requests from above, words from the hosts, ends of processes, delayed boots."""
+class Controller:
+    """The event loop: requests, reports of hosts, ends of processes, delayed boots."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -220,11 +220,11 @@ class Room:
         self.events = (folder / "power.jsonl").open("a", buffering=1)
 
     def log(self, name: str, event: str) -> None:
-        """One line in power.jsonl."""
+        """Write one line to power.jsonl."""
         self.events.write(json.dumps({"at": time.time(), "host": name, "event": event}) + "\n")
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: C901 - one line a request
-        """Do one request."""
+        """Execute one request."""
         op, name = request["op"], request.get("name", "")
         if op == "hello":
             return {}
@@ -251,29 +251,29 @@ class Room:
         pid = host.process.pid if host.process else 0
         return {"state": host.state, "address": host.address, "boot_id": host.boot_id, "boots": host.boots, "pid": pid}
 
-    def requested(self, line: bytes) -> None:
-        """One line of input, and its answer."""
+    def handle_line(self, line: bytes) -> None:
+        """Handle one line of input, and print its answer."""
         try:
             answer = {"ok": True, **self.answer(json.loads(line))}
-        except Exception as problem:  # noqa: BLE001 - told to the other side, which raises it
+        except Exception as problem:  # noqa: BLE001 - sent to the client, which raises it
             answer = {"ok": False, "error": f"{type(problem).__name__}: {problem}"}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
     def reap(self) -> None:
-        """Whoever lost its parent is a child of pid 1."""
+        """Reap orphaned processes, which are children of pid 1."""
         ours = {host.process.pid for host in self.hosts.values() if host.process}
         while True:
             try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                waited = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if found is None or found.si_pid in ours:
+            if waited is None or waited.si_pid in ours:
                 return
-            os.waitpid(found.si_pid, 0)
+            os.waitpid(waited.si_pid, 0)
 
     def run(self) -> None:
-        """Until standard input ends."""
+        """Run until standard input ends."""
         no_ipv6()
         ip("link", "set", "lo", "up")
         ip("link", "add", "br0", "type", "bridge", "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0")
@@ -281,8 +281,8 @@ class Room:
         self.selector.register(0, selectors.EVENT_READ, None)
         rest = b""
         while True:
-            due = [host for host in self.hosts.values() if host.boot_at]
-            wait = min((host.boot_at - time.monotonic() for host in due), default=1.0)
+            booting = [host for host in self.hosts.values() if host.boot_at]
+            wait = min((host.boot_at - time.monotonic() for host in booting), default=1.0)
             for key, _ in self.selector.select(max(0.0, min(wait, 1.0))):
                 if key.data is not None:
                     if key.fd in self.selector.get_map():
@@ -293,8 +293,8 @@ class Room:
                     return
                 *lines, rest = (rest + more).split(b"\n")
                 for line in lines:
-                    self.requested(line)
-            for host in due:
+                    self.handle_line(line)
+            for host in booting:
                 if host.boot_at and time.monotonic() >= host.boot_at:
                     host.boot_at = 0.0
                     host.boot()
@@ -302,4 +302,4 @@ class Room:
 
 
 if __name__ == "__main__":
-    Room(Path(sys.argv[1])).run()
+    Controller(Path(sys.argv[1])).run()

@@ -1,4 +1,4 @@
-"""Makes an appliance out of a copy of this machine's root: user, keys, sudo, cron, power commands."""
+"""Make an appliance from a copy of this machine's root: user, keys, sudo, cron, power commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EMPTY = {
     "root": 0o700,
     "var/spool/cron/crontabs": 0o1730,
 }
-"""Folders of the machine's root of which an appliance sees nothing, with their modes."""
+"""Folders of this machine's root that are empty on an appliance, with their modes."""
 
 USER, UID = "threatstop", 1500
 HOME = "/home/threatstop"
@@ -55,14 +55,14 @@ def sudoers(profile: Profile, lib: str, user: str = "threatstop") -> str:
     """Return the text of a sudoers file: rules for the appliance's programs, and for the user by profile."""
     lines = [f"# {user} on a simulated appliance"]
     if profile.sudo_allowed:
-        lines.append(f"{user} ALL=(ALL:ALL) {'NOPASSWD: ' if profile.sudo_password is None else ''}ALL")
+        lines.append(f"{user} ALL=(ALL:ALL) {'NOPASSWD: ' if profile.sudo_password is None else ''}ALL")  # prose: keep
     if not profile.tsadmin_needs_sudo:
         lines.append(f"{user} ALL=(root) NOPASSWD: {lib}/as-root")
     return "\n".join(lines) + "\n"
 
 
 def put(root: Path, path: str, text: str, mode: int = 0o644, uid: int = 0) -> None:
-    """Write a file below a root; whatever was there goes first, for a symbolic link would lead out of the root."""
+    """Write a file below a root; an existing one is deleted first, because a symbolic link could leave the root."""
     target = root / path.lstrip("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
@@ -72,20 +72,20 @@ def put(root: Path, path: str, text: str, mode: int = 0o644, uid: int = 0) -> No
 
 
 def without_user(text: str) -> str:
-    """A passwd, shadow or group file without our user and without whoever has its number."""
+    """Return a passwd, shadow or group file without the user threatstop, and without others of its id."""
     lines = text.splitlines()
     kept = [line for line in lines if line.split(":")[0] != USER and f":{UID}:" not in line]
     return "".join(line + "\n" for line in kept)
 
 
 def crypt(password: str) -> str:
-    """The hash for /etc/shadow; the password goes by pipe."""
+    """Return the hash for /etc/shadow; openssl gets the password through a pipe."""
     command = ["openssl", "passwd", "-6", "-stdin"]
     return subprocess.run(command, input=password, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def account(root: Path, profile: Profile, client_key: str) -> None:
-    """The user, its home, its key, its sudo."""
+    """Create the user with its home, key and sudo rules."""
     shell = profile.login_shell
     if not (root / shell.lstrip("/")).exists():
         raise LabError(f"login shell {shell} is not installed on this machine")
@@ -112,20 +112,20 @@ def account(root: Path, profile: Profile, client_key: str) -> None:
 
 
 def uninstall(root: Path, names: tuple[str, ...]) -> None:
-    """Take programs away, wherever a PATH could find them."""
+    """Delete programs from all folders of PATH."""
     for name in names:
         for folder in ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"):
             (root / folder / name).unlink(missing_ok=True)
 
 
 def provision(root: Path, profile: Profile, client_key: str, host_keys: Path) -> guest.Guest:
-    """Make a fresh disk an appliance.
+    """Install an appliance on a new disk.
 
     Args:
-        root: an overlay that nobody runs yet.
-        profile: what kind of appliance.
-        client_key: the line for authorized_keys.
-        host_keys: a folder with the private host keys of all three types and their .pub files.
+        root: the overlay of an appliance that is off.
+        profile: its properties.
+        client_key: line for authorized_keys.
+        host_keys: folder with the host keys of all three types and their .pub files.
     """
     put(root, "etc/crontab", "SHELL=/bin/sh\nPATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin\n")
     put(root, "etc/hostname", profile.hostname + "\n")
@@ -143,11 +143,11 @@ def provision(root: Path, profile: Profile, client_key: str, host_keys: Path) ->
     return guest.install(root, profile, python=PYTHON, owner=(UID, UID))
 
 
-_RSA: dict[str, tuple[str, str]] = {}  # by appliance: an RSA key takes longer to make than all else of a host
+_RSA: dict[str, tuple[str, str]] = {}  # appliance → its keys: making an RSA key takes longer than the rest of a host
 
 
 def make_keys(name: str, folder: Path, comment: str) -> None:
-    """Host keys of all three types; the RSA key is the one that this process made for that appliance before."""
+    """Make host keys of all three types; the RSA key that this process made for the appliance before is used again."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = []
     for kind in KEY_TYPES:

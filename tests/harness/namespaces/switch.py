@@ -1,4 +1,4 @@
-"""A power switch that a command on the workstation can press, as a hypervisor's command line would."""
+"""A power switch for hooks: a command on the workstation that acts like a hypervisor's command line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ _LIMIT = 60  # seconds that the command waits
 
 
 class Switch:
-    """While it is open, the commands that it gives switch the lab's appliances; `pressed` is what they did, in order.
+    """Provide commands that switch the lab's appliances while the context is open; `pressed` lists the actions.
 
-    A file appears when a command is run and goes away when the deed is done: that works from any network name space.
+    A command makes a file, and waits until this process has acted and deleted it: that works from any network
+    namespace.
     """
 
     def __init__(self, lab: NamespaceLab) -> None:
@@ -25,7 +26,7 @@ class Switch:
         self._thread = threading.Thread(target=self._serve, daemon=True, name="switch")
 
     def command(self, action: Literal["on", "off"], name: str = "") -> str:
-        """Shell source; without a name it is for the host whose role a hook finds in its environment."""
+        """Return shell source; without a name it acts on the host whose role is in the hook's environment."""
         file = f'"{self.folder}/{action}.{name or "$TSCM_ROLE"}"'
         return (
             f"f={file}; : >$f; n=0; while [ -e $f ]; do n=$((n+1)); [ $n -lt {_LIMIT * 10} ] || exit 1; sleep 0.1; done"

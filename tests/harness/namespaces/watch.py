@@ -1,8 +1,8 @@
-"""The watcher on the wire: asks by ARP who has each address, again and again, and writes down every answer.
+"""The ARP watcher: asks repeatedly who has each address, and records all answers.
 
-A program of its own (standard library only): `watch.py INTERFACE FILE ADDRESS…`. Each line of FILE is a JSON object:
-`at` (unix time), `round` (which question), `kind` ("reply" or "announce"), `ip`, `mac`. Two answers with different
-hardware addresses to one question are two hosts at one address.
+A program with only the standard library: `watch.py INTERFACE FILE ADDRESS…`. Each line of FILE is a JSON object: `at`
+(unix time), `round` (number of the request), `kind` ("reply" or "announce"), `ip`, `mac`. Two answers with different
+hardware addresses to one request mean that two hosts use one address.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import sys
 import time
 from pathlib import Path
 
-EVERY = 0.1  # seconds between two questions about one address
+INTERVAL = 0.1  # seconds between two requests for one address
 
 
-def question(mac: bytes, mine: bytes, wanted: bytes) -> bytes:
-    """An ARP request to everybody."""
+def request(mac: bytes, mine: bytes, wanted: bytes) -> bytes:
+    """Return a broadcast ARP request."""
     arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac + mine + b"\0" * 6 + wanted
     return b"\xff" * 6 + mac + b"\x08\x06" + arp
 
 
 def main() -> None:
-    """Until killed."""
+    """Run until killed."""
     interface, file, *wanted = sys.argv[1:]
     raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
     while interface not in {name for _, name in socket.if_nameindex()}:
@@ -37,10 +37,10 @@ def main() -> None:
         while True:
             left = due - time.monotonic()
             if left <= 0:
-                count, due = count + 1, time.monotonic() + EVERY
+                count, due = count + 1, time.monotonic() + INTERVAL
                 for address in addresses:
                     try:
-                        raw.send(question(mac, mine, address))
+                        raw.send(request(mac, mine, address))
                     except OSError:  # the interface is not up yet
                         break
                 continue
@@ -55,14 +55,14 @@ def main() -> None:
             target = frame[38:42]
             if sender == mac or source not in addresses or (kind == 1 and source != target):
                 continue
-            seen = {
+            reply = {
                 "at": time.time(),
                 "round": count,
                 "kind": "reply" if kind == 2 else "announce",
                 "ip": socket.inet_ntoa(source),
                 "mac": sender.hex(":"),
             }
-            out.write(json.dumps(seen) + "\n")
+            out.write(json.dumps(reply) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The operator's side: inventory, keys, environment, and the tool itself in the workstation's network."""
+"""The operator's workstation: inventory, keys, environment, and runs of the tool in its network."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 class Workstation:
-    """Runs programs where 10.1.1.10 is.
+    """Run programs in the network of 10.1.1.10.
 
     Args:
-        net: the file of its network name space.
+        net: the file of its network namespace.
     """
 
     def __init__(self, folder: Path, net: Path) -> None:
@@ -35,7 +35,7 @@ class Workstation:
         self._running: list[subprocess.Popen[Any]] = []
 
     def write(self, hosts: Mapping[str, Profile], host_keys: Mapping[str, Path]) -> None:
-        """hosts.toml, known_hosts and the client's key (unless there is one)."""
+        """Write hosts.toml, known_hosts and the client's key (if it is missing)."""
         place = self.inventory.parent
         for part in (place, self.folder / "workstation"):
             part.mkdir(parents=True, exist_ok=True)
@@ -55,24 +55,24 @@ class Workstation:
         (place / "known_hosts").write_text(pinned)
 
     def env(self) -> dict[str, str]:
-        """The tool's environment."""
+        """Return the tool's environment."""
         return tool_env(self.folder, self.inventory)
 
     def inside(self, *command: str) -> list[str]:
-        """A command that runs in the workstation's network; the process is the command's own, so it can be killed."""
+        """Return a command line for the workstation's network; the started process is the command itself."""
         return ["nsenter", f"--net={self.net}", "--", *command]
 
     def tool(self, *args: str) -> list[str]:
-        """The command line of `tscm-migrate ARGS`."""
+        """Return the command line of `tscm-migrate ARGS`."""
         return self.inside(*tool_command(*args))
 
     def options(self, env: Mapping[str, str] | None) -> dict[str, Any]:
-        """What every run of the tool is given."""
+        """Return the arguments of Popen for each run of the tool."""
         source = {"cwd": CHECKOUT} if (CHECKOUT / "pyproject.toml").exists() else {}
         return {"env": self.env() | dict(env or {}), "text": True, "start_new_session": True, **source}
 
     def spawn(self, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start a command line made by `inside` or `tool`; it is killed at the latest when the lab closes."""
+        """Start a command line made by `inside` or `tool`; `close` kills it if it still runs."""
         process: subprocess.Popen[str] = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -94,7 +94,7 @@ class Workstation:
         """Run a command line made by `inside` or `tool` to its end.
 
         Raises:
-            subprocess.TimeoutExpired: it took longer; it and its children are killed, `output` is what it said.
+            subprocess.TimeoutExpired: it and its children are killed; `output` has the output so far.
         """
         if tty:
             return self._run_tty([*command], env, stdin or "", timeout)
@@ -106,7 +106,7 @@ class Workstation:
         try:
             out, err = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired as late:
-            end(process)
+            kill(process)
             out, err = process.communicate(timeout=100)
             raise subprocess.TimeoutExpired(process.args, timeout, out, err) from late
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
@@ -114,14 +114,14 @@ class Workstation:
     def _run_tty(
         self, command: list[str], env: Mapping[str, str] | None, stdin: str, timeout: float
     ) -> subprocess.CompletedProcess[str]:
-        """On a terminal of 120 columns; what it printed is `stdout`, with the terminal's line ends."""
+        """Run on a terminal of 120 columns; `stdout` has the output with the terminal's line ends."""
         import pty  # these two are not on Windows, where this module is imported too
         import termios
 
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (40, 120))
         options = self.options({"TERM": "xterm-256color", **(env or {})})
-        # setsid --ctty: a prompt for a password reads /dev/tty, so the terminal has to be the controlling one
+        # setsid --ctty: a password prompt reads /dev/tty, so this has to be the controlling terminal
         del options["start_new_session"]
         process: subprocess.Popen[str] = subprocess.Popen(
             ["setsid", "--ctty", "--wait", *command], stdin=theirs, stdout=theirs, stderr=theirs, **options
@@ -129,30 +129,30 @@ class Workstation:
         self._running.append(process)
         os.close(theirs)
         try:
-            said = type_and_listen(process, ours, stdin.splitlines(keepends=True), timeout)
+            output = type_and_listen(process, ours, stdin.splitlines(keepends=True), timeout)
         finally:
-            end(process)
+            kill(process)
             os.close(ours)
-        return subprocess.CompletedProcess(command, process.returncode, said, "")
+        return subprocess.CompletedProcess(command, process.returncode, output, "")
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """Kill processes that still run."""
         for process in self._running:
-            end(process)
+            kill(process)
 
 
 def type_and_listen(process: subprocess.Popen[str], terminal: int, lines: list[str], timeout: float) -> str:
-    """Type as a person does: the next line when the program waits, for a password prompt drops what came too early.
+    """Type the next line when the program waits: a password prompt drops what is typed before it appears.
 
     Raises:
-        subprocess.TimeoutExpired: with what had been said.
+        subprocess.TimeoutExpired: with the output so far.
     """
-    said, typed, last = b"", list(lines), time.monotonic()
+    output, typed, last = b"", list(lines), time.monotonic()
     deadline = last + timeout
     while True:
         now = time.monotonic()
         if now > deadline:
-            raise subprocess.TimeoutExpired(process.args, timeout, said.decode(errors="replace"))
+            raise subprocess.TimeoutExpired(process.args, timeout, output.decode(errors="replace"))
         if select.select([terminal], [], [], 0.05)[0]:
             try:
                 piece = os.read(terminal, 65536)
@@ -160,17 +160,17 @@ def type_and_listen(process: subprocess.Popen[str], terminal: int, lines: list[s
                 piece = b""
             if not piece:
                 process.wait(max(0.0, deadline - now))
-                return said.decode(errors="replace")
-            said, last = said + piece, now
-        elif typed and now - last > (1.5 if said[-1:] in (b"", b"\n") else 0.3):
+                return output.decode(errors="replace")
+            output, last = output + piece, now
+        elif typed and now - last > (1.5 if output[-1:] in (b"", b"\n") else 0.3):
             os.write(terminal, typed.pop(0).encode())
             last = now
-        elif process.poll() is not None and now - last > 0.3:  # a child of it may still hold the terminal
-            return said.decode(errors="replace")
+        elif process.poll() is not None and now - last > 0.3:  # a child may still have the terminal open
+            return output.decode(errors="replace")
 
 
-def end(process: subprocess.Popen[Any]) -> None:
-    """Kill a process and its group, if it still runs."""
+def kill(process: subprocess.Popen[Any]) -> None:
+    """Kill a process and its group if it still runs."""
     if process.poll() is not None:
         return
     if os.getpgid(process.pid) == process.pid:

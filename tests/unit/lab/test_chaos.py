@@ -10,26 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness.chaos import Fault, Schedule, drawn, shrunk
-from tests.harness.faults import TROUBLES, TSADMIN
-from tests.harness.faulty_tool import FAULTS, Faulty, Wire
-from tests.harness.lab_pool import Abreast, Broken
+from tests.harness.chaos import Fault, Schedule, schedule_of, smallest_failing
+from tests.harness.faults import ENVIRONMENT_FAULTS, TSADMIN_FAULTS
+from tests.harness.faulty_tool import FAULTS, ByteCounter, FaultySocket
+from tests.harness.lab_pool import LabFailed, LabPool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ALL = [drawn(seed) for seed in range(1, 501)]
+ALL = [schedule_of(seed) for seed in range(1, 501)]
 EACH = [fault for schedule in ALL for fault in schedule.faults]
 
 
 def test_a_seed_is_always_the_same_schedule() -> None:
-    assert [drawn(seed) for seed in range(1, 501)] == ALL
+    assert [schedule_of(seed) for seed in range(1, 501)] == ALL
     assert len(set(map(str, ALL))) > 450
 
 
 def test_five_hundred_schedules_leave_no_fault_out() -> None:
-    assert {(f.what, f.where) for f in EACH if f.kind == "world"} == {(w, s) for w in TROUBLES for s in ("old", "new")}
-    for where, what, value in TSADMIN:
+    assert {(f.what, f.where) for f in EACH if f.kind == "world"} == {
+        (w, s) for w in ENVIRONMENT_FAULTS for s in ("old", "new")
+    }
+    for where, what, value in TSADMIN_FAULTS:
         met = {f.n > 0 for f in EACH if f.kind == "tsadmin" and (f.where, f.what, f.value) == (where, what, value)}
         assert met == {True, False}, f"{what}: from the start, and in the middle"
     assert {f.kind for f in EACH} - {"world", "tsadmin"} == set(FAULTS) - {"pause"}
@@ -40,7 +42,7 @@ def test_five_hundred_schedules_leave_no_fault_out() -> None:
 
 def test_a_schedule_is_made_as_small_as_still_fails() -> None:
     faults = (Fault("kill", 3), Fault("clock", 5, value=30), Fault("full", 9, value=1), Fault("reset", value=2000))
-    small = shrunk(Schedule(1, faults), lambda one: {f.kind for f in one.faults} >= {"clock", "reset"})
+    small = smallest_failing(Schedule(1, faults), lambda one: {f.kind for f in one.faults} >= {"clock", "reset"})
     assert [fault.kind for fault in small.faults] == ["clock", "reset"]
 
 
@@ -50,7 +52,7 @@ def test_bytes_count_whichever_way_they_are_read(kind: str) -> None:
     with near, far:
         near.settimeout(0.01)
         far.sendall(b"some bytes")
-        faulty = Faulty(near, Wire([{"kind": kind, "bytes": 5}]))
+        faulty = FaultySocket(near, ByteCounter([{"kind": kind, "bytes": 5}]))
         room = memoryview(bytearray(20))
         if kind == "silence":
             assert faulty.recv_into(room) == 10, "the last that arrives"
@@ -61,7 +63,7 @@ def test_bytes_count_whichever_way_they_are_read(kind: str) -> None:
 
 
 def rig(folder: Path) -> Any:
-    """A rig for `Abreast`, which only closes its lab; no migration is rehearsed here."""
+    """A rig for `LabPool`, which only closes its lab; no migration is rehearsed here."""
     log = folder.parent / f"closed-{folder.name}"
     return SimpleNamespace(lab=SimpleNamespace(close=log.touch), folder=folder, uses=[])
 
@@ -75,9 +77,9 @@ def square(one: Any, number: int) -> tuple[int, int]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the labs are Linux's")
 def test_labs_side_by_side_do_every_piece_and_a_broken_lab_is_replaced_and_told() -> None:
-    with Abreast(1, rig) as labs:
+    with LabPool(1, rig) as labs:
         found = dict(labs.each(square, range(5)))
-    assert isinstance(found[3], Broken)
+    assert isinstance(found[3], LabFailed)
     assert "the lab fell over" in str(found[3])
     assert found[2] == (4, 3)
     assert found[4] == (16, 1), "on a fresh one"
@@ -86,7 +88,7 @@ def test_labs_side_by_side_do_every_piece_and_a_broken_lab_is_replaced_and_told(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the labs are Linux's")
 def test_a_walk_that_is_left_begins_no_further_piece() -> None:
     begun: list[int] = []
-    with Abreast(1, rig) as labs:
+    with LabPool(1, rig) as labs:
         numbers = (begun.append(number) or number for number in range(4, 10**9))  # type: ignore[func-returns-value]
         _, first = next(labs.each(square, numbers))
     assert first == (16, 1)

@@ -74,7 +74,7 @@ def test_a_folder_has_many_spellings(tmp_path: Path) -> None:
         ("sftp://host/x", {}, "needs a connection"),
     ],
 )
-def test_a_mistake_is_told_with_its_mending(
+def test_a_usage_error_names_the_remedy(
     url: str, env: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in env.items():

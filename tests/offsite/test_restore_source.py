@@ -1,4 +1,4 @@
-"""From a store to an appliance: resumed inside the file, checked on both ends, whatever the network and the store do."""
+"""Transfers from a store to an appliance: resumed inside the file, and verified, with a bad network or a bad store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def box(tmp_path: Path) -> Iterator[pair.Box]:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> StoredCopy:
+def copy_in_store(tmp_path: Path) -> StoredCopy:
     (tmp_path / "store").mkdir()
     store = LocalStore(tmp_path / "store")
     make_copy(Given(encrypted(SIZE)), store, CopyPolicy(), now=NOW)
@@ -39,32 +39,32 @@ def kept(tmp_path: Path) -> StoredCopy:
     return StoredCopy(copy, store.url, lambda: store)
 
 
-def test_a_cut_line_is_gone_on_from_inside_the_file(box: pair.Box, kept: StoredCopy) -> None:
+def test_a_cut_transfer_resumes_inside_the_file(box: pair.Box, copy_in_store: StoredCopy) -> None:
     box.cutter.cut_after(SIZE // 2)
     with pytest.raises(SshError):
-        api.bring(kept.source(), kept.archive, box.appliance)
-    assert not (box.backups / kept.archive.name).exists()
+        api.bring(copy_in_store.source(), copy_in_store.archive, box.appliance)
+    assert not (box.backups / copy_in_store.archive.name).exists()
     box.cutter.cut_after(None)
-    (sent,) = api.bring(kept.source(), kept.archive, box.appliance)
+    (sent,) = api.bring(copy_in_store.source(), copy_in_store.archive, box.appliance)
     assert sent.resumed_at > 1 << 20
-    assert sent.moved == kept.archive.size - sent.resumed_at
-    assert (box.backups / kept.archive.name).read_bytes() == encrypted(SIZE)
-    assert api.bring(kept.source(), kept.archive, box.appliance)[0].kept
+    assert sent.moved == copy_in_store.archive.size - sent.resumed_at
+    assert (box.backups / copy_in_store.archive.name).read_bytes() == encrypted(SIZE)
+    assert api.bring(copy_in_store.source(), copy_in_store.archive, box.appliance)[0].kept
 
 
 @pytest.mark.parametrize("how", ["flipped", "cut"])
-def test_a_store_that_lies_puts_nothing_under_the_final_name(
-    box: pair.Box, kept: StoredCopy, tmp_path: Path, how: str
+def test_a_damaged_copy_leaves_no_file_with_the_final_name(
+    box: pair.Box, copy_in_store: StoredCopy, tmp_path: Path, how: str
 ) -> None:
     (data,) = [path for path in (tmp_path / "store").rglob("*~*") if path.is_file() and path.suffix != ".json"]
     body = bytearray(data.read_bytes())
     body[SIZE // 2] ^= 1
     data.write_bytes(body if how == "flipped" else body[: SIZE // 2])
     with pytest.raises(CopyDamaged):
-        api.bring(kept.source(), kept.archive, box.appliance)
-    assert not (box.backups / kept.archive.name).exists()
+        api.bring(copy_in_store.source(), copy_in_store.archive, box.appliance)
+    assert not (box.backups / copy_in_store.archive.name).exists()
     data.write_bytes(encrypted(SIZE))
-    with contextlib.suppress(MigrateError):  # what came of the lie is thrown away, by the first try or the second
-        api.bring(kept.source(), kept.archive, box.appliance)
-    api.bring(kept.source(), kept.archive, box.appliance)
-    assert (box.backups / kept.archive.name).read_bytes() == encrypted(SIZE)
+    with contextlib.suppress(MigrateError):  # the first or the second attempt discards the damaged partial file
+        api.bring(copy_in_store.source(), copy_in_store.archive, box.appliance)
+    api.bring(copy_in_store.source(), copy_in_store.archive, box.appliance)
+    assert (box.backups / copy_in_store.archive.name).read_bytes() == encrypted(SIZE)

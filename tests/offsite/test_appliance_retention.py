@@ -1,4 +1,4 @@
-"""Retention on the appliance itself: what goes there is off-site, verified, and the same to the byte."""
+"""Retention on the appliance: an archive is deleted only if a verified, identical copy is off-site."""
 
 from __future__ import annotations
 
@@ -30,65 +30,67 @@ ONE = RetentionPolicy(last=1, daily=0, weekly=0, monthly=0, yearly=0, within=tim
 
 
 def archives(backups: Path) -> list[int]:
-    """The days of February of which there is one."""
+    """Return the days of February that have an archive."""
     return sorted(int(path.name[26:28]) for path in backups.glob("threatstop_backup_2026-02-0*.gpg"))
 
 
-def thinned(shell: Shell, store: LocalStore, policy: RetentionPolicy = ONE) -> list[str]:
-    found = appliance_retention.plan(shell, catalog.load(store), policy, NOW)
-    return [why for _, why in appliance_retention.thin(shell, store, found)]
+def thin_results(shell: Shell, store: LocalStore, policy: RetentionPolicy = ONE) -> list[str]:
+    plan = appliance_retention.plan(shell, catalog.load(store), policy, NOW)
+    return [why for _, why in appliance_retention.thin(shell, store, plan)]
 
 
-def test_nothing_goes_that_is_not_off_site(shell: Shell, store: LocalStore, backups: Path) -> None:
-    pull(shell, store, PullOptions(), now=NOW)  # the newest alone
-    found = appliance_retention.plan(shell, catalog.load(store), ONE, NOW)
-    assert [one.verdict.reasons for one in found] == [("newest verified",), *[("no verified copy off-site",)] * 2]
-    assert thinned(shell, store) == []
+def test_archives_without_an_off_site_copy_are_kept(shell: Shell, store: LocalStore, backups: Path) -> None:
+    pull(shell, store, PullOptions(), now=NOW)  # only the newest
+    plan = appliance_retention.plan(shell, catalog.load(store), ONE, NOW)
+    assert [one.verdict.reasons for one in plan] == [("newest verified",), *[("no verified copy off-site",)] * 2]
+    assert thin_results(shell, store) == []
     assert archives(backups) == [1, 2, 3]
 
 
-def test_what_the_policy_does_not_keep_goes_and_no_link_dangles(shell: Shell, store: LocalStore, backups: Path) -> None:
+def test_archives_outside_the_policy_and_links_to_them_are_deleted(
+    shell: Shell, store: LocalStore, backups: Path
+) -> None:
     pull(shell, store, PullOptions("all"), now=NOW)
     assert (backups / "threatstop_latest.tsbak.gpg").is_symlink()
-    assert thinned(shell, store) == ["", ""]
+    assert thin_results(shell, store) == ["", ""]
     assert archives(backups) == [3]
-    assert not (backups / "threatstop_latest.tsbak.gpg").is_symlink(), "it pointed to one that is gone"
+    assert not (backups / "threatstop_latest.tsbak.gpg").is_symlink(), "its target is deleted"
     assert (backups / "notes.txt").exists()
-    assert len(catalog.load(store).copies) == 3, "off-site nothing goes"
+    assert len(catalog.load(store).copies) == 3, "off-site copies are kept"
 
 
-def test_one_that_changed_since_stays(shell: Shell, store: LocalStore, backups: Path) -> None:
+def test_an_archive_changed_since_its_copy_is_kept(shell: Shell, store: LocalStore, backups: Path) -> None:
     pull(shell, store, PullOptions("all"), now=NOW)
     with next(backups.glob("*02-01*")).open("ab") as file:
         file.write(b"more")
-    assert sorted(thinned(shell, store)) == ["", "it is not what was copied: it has changed since"]
+    assert sorted(thin_results(shell, store)) == ["", "it is not what was copied: it has changed since"]
     assert archives(backups) == [1, 3]
 
 
 @pytest.mark.parametrize("how", ["flipped", "gone"])
-def test_a_store_that_lost_the_copy_costs_nothing(
+def test_an_archive_is_kept_when_its_copy_is_damaged_or_missing(
     shell: Shell, store: LocalStore, backups: Path, tmp_path: Path, how: str
 ) -> None:
     pull(shell, store, PullOptions("all"), now=NOW)
-    found = appliance_retention.plan(shell, catalog.load(store), ONE, NOW)
+    plan = appliance_retention.plan(shell, catalog.load(store), ONE, NOW)
     for path in (tmp_path / "store").rglob("*02-02*"):
         if not path.name.endswith(".json"):
             body = bytearray(path.read_bytes())
             body[9] ^= 1
             path.unlink() if how == "gone" else path.write_bytes(body)
-    whys = [why for _, why in appliance_retention.thin(shell, store, found)]
+    whys = [why for _, why in appliance_retention.thin(shell, store, plan)]
     assert sum("could not be read right" in why for why in whys) == 1
     assert archives(backups) == [2, 3]
 
 
-def test_a_clock_that_went_back_stops_it(shell: Shell, store: LocalStore, backups: Path) -> None:
+def test_a_clock_set_back_stops_the_deletion(shell: Shell, store: LocalStore, backups: Path) -> None:
     pull(shell, store, PullOptions("all"), now=NOW)
     with pytest.raises(PruneRefused, match="went back"):
         appliance_retention.plan(shell, catalog.load(store), ONE, NOW - timedelta(days=1))
     assert archives(backups) == [1, 2, 3]
 
 
-def test_one_that_cannot_be_reached_does_not_keep_the_others(host: Host, store: LocalStore, tmp_path: Path) -> None:
+def test_an_unreachable_host_does_not_stop_the_other_hosts(host: Host, store: LocalStore, tmp_path: Path) -> None:
     with connect(host, credentials=NoSecrets()) as shell:
         pull(shell, store, PullOptions("all"), now=NOW)
     file = tmp_path / "hosts.toml"

@@ -1,4 +1,4 @@
-"""A login that prints before every command: what goes all the same, and what is said where it cannot."""
+"""Transfers to a login that prints text before each command: tar works, rsync and sftp report the cause."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Box,
         yield old, new
 
 
-def test_an_archive_goes_through_this_workstation(pair: tuple[Box, Box]) -> None:
+def test_tar_transfers_an_archive_although_the_login_prints(pair: tuple[Box, Box]) -> None:
     old, new = pair
     archive = old.put(NAME, 3_000_000)
     api.copy(old.appliance, new.appliance, [archive], options=api.TransferOptions(method="tar"))
     assert sha(new.backups / NAME) == sha(old.backups / NAME)
 
 
-def test_rsync_says_that_the_login_prints(tmp_path: Path) -> None:
+def test_rsync_reports_that_the_login_prints(tmp_path: Path) -> None:
     with box(tmp_path / "old", "old") as old, box(tmp_path / "new", "new") as new:
         (new.folder / "home/.bashrc").write_text('echo "Welcome to the machine"\n')
         if not pwd.getpwnam(new.sshd.user).pw_shell.endswith("bash"):
-            pytest.skip("the login shell here reads no ~/.bashrc for a command")
+            pytest.skip("the login shell on this machine does not read ~/.bashrc for a command")
         with pytest.raises(TransferError, match="the login shell of new prints output") as caught:
             api.copy(old.appliance, new.appliance, [old.put(NAME, 3000)], options=api.TransferOptions(method="rsync"))
     assert "--method tar" in caught.value.remedy()
 
 
-def test_sftp_says_that_the_login_prints(pair: tuple[Box, Box]) -> None:
+def test_sftp_reports_that_the_login_prints(pair: tuple[Box, Box]) -> None:
     old, new = pair
     with pytest.raises(SshError, match="new: the login shell prints output") as caught:
         api.copy(old.appliance, new.appliance, [old.put(NAME, 3000)], options=api.TransferOptions(method="sftp"))
