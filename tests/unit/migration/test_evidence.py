@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.gpg import gpg, keyring, make_key
-from tests.unit.test_redact import WRITTEN
+from tests.unit.test_redact import ENCODINGS
 from tests.unit.ui.test_report import RUN, a_run
 from tscm_migrate.errors import BundleDamaged, UsageError
 from tscm_migrate.events import CommandRun, Message, Prompted, RunFinished, RunStarted
@@ -279,7 +279,7 @@ def test_a_bug_report_takes_no_number_of_an_appliance_for_a_version(tmp_path: Pa
 def test_what_an_appliance_repeats_of_a_secret_is_in_no_bundle_in_any_encoding(tmp_path: Path) -> None:
     secret = "tränen+lachen=7'\"<%"
     redact.known.add(secret)
-    said = tuple(f"it said: {write(secret)}" for write in WRITTEN.values())
+    said = tuple(f"it said: {write(secret)}" for write in ENCODINGS.values())
     recorder = Recorder(lambda _event: None, run_report.render, tmp_path)
     recorder(RunStarted(RUN, "migrate", "tscm-old", "tscm-new"))
     journal = a_run(tmp_path, device=said[0], fails=True)
@@ -306,7 +306,7 @@ def test_what_an_appliance_repeats_of_a_secret_is_in_no_bundle_in_any_encoding(t
     members = {**content(path), "support": json.dumps(bug_report.build(RUN, tmp_path)).encode()}
     for member, data in members.items():
         shown = data.decode()
-        assert not [form for form, write in WRITTEN.items() if write(secret) in shown], member
+        assert not [form for form, write in ENCODINGS.items() if write(secret) in shown], member
         assert secret[:9] not in html.unescape(shown), member
     assert members["report.html"].decode().count("it said: ") > 5 * len(said), "the texts are there, without the secret"
     assert evidence.check(path, run_report.render).outcome == "attention"
