@@ -27,6 +27,7 @@ REWRITTEN = (
     "tests/harness",
     "tests/mutation.toml",
     "tests/offsite",
+    "tests/ssh",
     "tests/support",
     "tests/windows",
     "try.py",

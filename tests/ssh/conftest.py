@@ -33,7 +33,7 @@ def shell(sshd: Sshd) -> Iterator[Shell]:
 
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """Its logins print before every command, on both streams, as an echo in ~/.zshenv or ~/.bashrc does."""
+    """A server whose logins print text on both streams before each command, as an echo in ~/.bashrc does."""
     talk = 'echo "Welcome. Password: "; echo "Your licence ends soon" >&2; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"'
     folder = tmp_path_factory.mktemp("noisy")
     (folder / "login").write_text(f"#!/bin/sh\n{talk}\n")

@@ -33,7 +33,7 @@ SIZE = 3_000_001
 
 @pytest.fixture
 def pair() -> Iterator[tuple[Packetizer, Packetizer]]:
-    """Two ends of a line that speak AES-GCM with each other, `b` as OpenSSH would."""
+    """Two packetizers that are connected with AES-GCM; `b` plays the part of OpenSSH."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     left, right = socket.socketpair()
@@ -58,14 +58,14 @@ def message(data: bytes, kind: int = 94) -> Message:
 
 
 def content(end: Packetizer) -> bytes:
-    """What the next packet of channel data holds."""
-    _, got = end.read_message()
-    got.get_int()
-    return got.get_binary()
+    """Return the content of the next packet of channel data."""
+    _, received = end.read_message()
+    received.get_int()
+    return received.get_binary()
 
 
 @pytest.mark.parametrize("cipher", ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr"])
-def test_with_every_cipher_the_bytes_are_the_same_both_ways(
+def test_bytes_are_unchanged_in_both_directions_with_each_cipher(
     tmp_path: Path, open_shell: Callable[..., Shell], cipher: str
 ) -> None:
     data = os.urandom(SIZE)
@@ -80,7 +80,7 @@ def test_with_every_cipher_the_bytes_are_the_same_both_ways(
             assert writer.finish().stdout.split()[0] == hashlib.sha256(data).hexdigest()
 
 
-def test_through_a_gateway_the_bytes_are_the_same_both_ways(
+def test_bytes_are_unchanged_in_both_directions_through_a_gateway(
     sshd: Sshd, tmp_path: Path, open_shell: Callable[..., Shell]
 ) -> None:
     data = os.urandom(SIZE)
@@ -95,7 +95,7 @@ def test_through_a_gateway_the_bytes_are_the_same_both_ways(
 
 
 @pytest.mark.slow
-def test_many_channels_at_once_on_one_connection_do_not_mix(shell: Shell) -> None:
+def test_concurrent_channels_on_one_connection_do_not_mix(shell: Shell) -> None:
     def one(number: int) -> bool:
         with shell.reader(f"yes {number} | head -c 2000000") as reader:
             return set(b"".join(reader).split()[:-1]) == {str(number).encode()}
@@ -104,28 +104,28 @@ def test_many_channels_at_once_on_one_connection_do_not_mix(shell: Shell) -> Non
         assert all(pool.map(one, range(10, 22)))
 
 
-def test_a_bit_that_is_changed_on_the_way_ends_the_connection(sshd: Sshd, open_shell: Callable[..., Shell]) -> None:
+def test_a_changed_bit_ends_the_connection(sshd: Sshd, open_shell: Callable[..., Shell]) -> None:
     keys = [fingerprint(base64.b64decode(sshd.public_key(kind).split()[1])) for kind in ("ed25519", "ecdsa", "rsa")]
-    with Cutter(sshd.port) as way:
-        shell = open_shell(sshd.host(port=way.port), expect=keys)
-        way.flip_after(500_000)
+    with Cutter(sshd.port) as relay:
+        shell = open_shell(sshd.host(port=relay.port), expect=keys)
+        relay.flip_after(500_000)
         with shell.reader("head -c 4000000 /dev/zero") as reader, pytest.raises(ConnectionLost):
             b"".join(reader)
         assert not shell.alive
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 32_768, 300_000, 1 << 20])
-def test_a_packet_of_any_size_arrives_whole(pair: tuple[Packetizer, Packetizer], size: int) -> None:
+def test_a_packet_of_any_size_arrives_complete(pair: tuple[Packetizer, Packetizer], size: int) -> None:
     a, b = pair
     data = os.urandom(size)
     sender = threading.Thread(target=a.send_message, args=(message(data),))
     sender.start()
-    kind, got = b.read_message()
+    kind, received = b.read_message()
     sender.join(60)
-    assert (kind, got.get_int(), got.get_binary()) == (94, 7, data)
+    assert (kind, received.get_int(), received.get_binary()) == (94, 7, data)
 
 
-def test_packets_of_all_sizes_in_a_row_keep_their_order(pair: tuple[Packetizer, Packetizer]) -> None:
+def test_packets_of_many_sizes_keep_their_order(pair: tuple[Packetizer, Packetizer]) -> None:
     a, b = pair
     sizes = [(number * 7919) % 70_000 for number in range(300)]
 
@@ -136,33 +136,31 @@ def test_packets_of_all_sizes_in_a_row_keep_their_order(pair: tuple[Packetizer, 
     sender = threading.Thread(target=send)
     sender.start()
     for number, size in enumerate(sizes):
-        kind, got = b.read_message()
+        kind, received = b.read_message()
         assert kind == (94 if number % 3 else 98)
-        assert got.seqno == number
-        assert got.get_int() == 7
-        assert got.get_binary() == bytes((number % 251,)) * size
+        assert received.seqno == number
+        assert received.get_int() == 7
+        assert received.get_binary() == bytes((number % 251,)) * size
     sender.join(60)
 
 
 @pytest.mark.parametrize("size", [1, 99, 100, 101, 70_000, 900_000])
-def test_a_burst_arrives_in_order_in_packets_no_larger_than_the_peer_takes(
-    pair: tuple[Packetizer, Packetizer], size: int
-) -> None:
+def test_a_burst_arrives_in_order_in_packets_the_peer_accepts(pair: tuple[Packetizer, Packetizer], size: int) -> None:
     a, b = pair
     data = os.urandom(size)
     most = 100 if size < 1000 else 32_000
     sender = threading.Thread(target=a.send_message, args=(Burst(7, memoryview(data), most),))
     sender.start()
-    got = b""
-    while len(got) < size:
+    received = b""
+    while len(received) < size:
         piece = content(b)
         assert 0 < len(piece) <= most
-        got += piece
+        received += piece
     sender.join(60)
-    assert got == data
+    assert received == data
 
 
-def test_what_comes_for_a_stream_is_in_its_buffer_before_the_next_message_is_told(
+def test_stream_data_is_buffered_before_the_next_message_is_returned(
     pair: tuple[Packetizer, Packetizer],
 ) -> None:
     a, b = pair
@@ -174,14 +172,14 @@ def test_what_comes_for_a_stream_is_in_its_buffer_before_the_next_message_is_tol
     assert stream.read(100, 0) == b"onetwo"
 
 
-def test_a_stream_that_nobody_holds_any_more_gets_nothing(pair: tuple[Packetizer, Packetizer]) -> None:
+def test_data_for_a_deleted_stream_is_returned_as_a_message(pair: tuple[Packetizer, Packetizer]) -> None:
     a, b = pair
     b.streams[(7).to_bytes(4, "big")] = BlockBuffer()
     a.send_message(message(b"late"))
     assert content(b) == b"late"
 
 
-def test_a_packet_that_claims_more_data_than_it_has_is_refused(pair: tuple[Packetizer, Packetizer]) -> None:
+def test_a_packet_shorter_than_its_stated_data_is_refused(pair: tuple[Packetizer, Packetizer]) -> None:
     a, b = pair
     stream = b.streams[(7).to_bytes(4, "big")] = BlockBuffer()
     short = Message(bytes((94,)) + (7).to_bytes(4, "big") + (50_000).to_bytes(4, "big") + b"short")
@@ -191,24 +189,22 @@ def test_a_packet_that_claims_more_data_than_it_has_is_refused(pair: tuple[Packe
     assert not len(stream)
 
 
-def test_a_reader_that_takes_its_time_gets_all_that_was_held_back(shell: Shell) -> None:
-    size = 5 << 20  # more than the window that OpenSSH gives
+def test_a_slow_reader_gets_all_data(shell: Shell) -> None:
+    size = 5 << 20  # more than OpenSSH's window
     with shell.writer("sleep 1; wc -c") as writer:
         writer.write(bytes(size))
         assert int(writer.finish().stdout) == size
 
 
 @pytest.mark.parametrize("claimed", [0, 8, 17, 1 << 21, 0xFFFFFFF0])
-def test_a_size_that_no_packet_can_have_is_refused_before_anything_is_read(
-    pair: tuple[Packetizer, Packetizer], claimed: int
-) -> None:
+def test_an_impossible_packet_size_is_refused_before_reading(pair: tuple[Packetizer, Packetizer], claimed: int) -> None:
     a, b = pair
     a._sock.sendall(claimed.to_bytes(4, "big"))
     with pytest.raises(SSHException, match="a packet of"):
         b.read_message()
 
 
-def test_a_peer_that_goes_away_within_a_packet_is_the_end(pair: tuple[Packetizer, Packetizer]) -> None:
+def test_a_peer_that_closes_within_a_packet_is_an_end_of_file(pair: tuple[Packetizer, Packetizer]) -> None:
     a, b = pair
     a._sock.sendall((4096).to_bytes(4, "big") + bytes(100))
     a._sock.close()
@@ -216,14 +212,14 @@ def test_a_peer_that_goes_away_within_a_packet_is_the_end(pair: tuple[Packetizer
         b.read_message()
 
 
-def test_another_cipher_than_before_is_refused(pair: tuple[Packetizer, Packetizer]) -> None:
+def test_a_change_to_another_cipher_is_refused(pair: tuple[Packetizer, Packetizer]) -> None:
     with pytest.raises(SSHException, match="another cipher"):
         pair[0].set_inbound_cipher(
             block_engine=None, block_size=16, mac_engine=None, mac_size=32, mac_key=b"", etm=True, aead=False
         )
 
 
-def test_our_own_rekeying_may_begin_between_two_packets(
+def test_a_rekey_can_start_between_two_packets(
     pair: tuple[Packetizer, Packetizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pair[1], "need_rekey", lambda: True)
@@ -231,7 +227,7 @@ def test_our_own_rekeying_may_begin_between_two_packets(
         pair[1].read_message()
 
 
-def test_small_messages_do_not_wait_for_an_acknowledgement(shell: Shell) -> None:
+def test_tcp_nodelay_is_set(shell: Shell) -> None:
     transport = shell._transport
     assert isinstance(transport, Transport)
     assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

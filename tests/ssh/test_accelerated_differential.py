@@ -1,4 +1,4 @@
-"""The same messages through paramiko's Packetizer and through ours: byte for byte, over rekeys, cut anywhere."""
+"""Compare our Packetizer with paramiko's, byte for byte: the same messages, with rekeys, read in pieces of any size."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PAYLOADS = st.tuples(
 STEPS = st.lists(st.one_of(PAYLOADS, KEYS), min_size=1, max_size=12)
 
 
-class Wire:
-    """A socket of which one end only is used: what was written, or what is to be read in pieces."""
+class FakeSocket:
+    """A socket for one direction: it records what is written, or returns given bytes in pieces."""
 
     def __init__(self, incoming: bytes = b"", cuts: tuple[int, ...] = ()) -> None:
         self.written = bytearray()
@@ -48,7 +48,7 @@ class Wire:
         return len(data)
 
 
-class GatewayWire(Wire):
+class FakeGatewayChannel(FakeSocket):
     """A channel of a jump host, which has no recv_into."""
 
     recv_into = None  # type: ignore[assignment]
@@ -80,38 +80,43 @@ def is_rekey(step: tuple[Any, ...]) -> bool:
 
 
 def usable(steps: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The first key comes before the first message, and no nonce's counter is at its end, where paramiko fails."""
+    """Return the steps with a key before the first message, and without nonces at the end of their counter.
+
+    paramiko fails at the end of the counter.
+    """
     steps = [(16, bytes(12), b"k"), *steps]
     return [(s[0], s[1][:11] + b"\0", s[2]) if is_rekey(s) and s[1][4:] > b"\xff" * 7 else s for s in steps]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def same_padding() -> Any:
-    """Fix the one thing that is random: both classes draw their padding from os.urandom."""
+    """Make the padding, which both classes take from os.urandom, the same in both."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("paramiko.packet.os.urandom", lambda size: bytes(range(size)))
         yield
 
 
 @given(STEPS)
-def test_what_we_send_is_what_paramiko_sends(steps: list[tuple[Any, ...]]) -> None:
-    plain_wire, wire = Wire(), Wire()
-    plain, ours = PlainPacketizer(plain_wire), Packetizer(wire)
+def test_sent_bytes_equal_paramikos(steps: list[tuple[Any, ...]]) -> None:
+    plain_socket, our_socket = FakeSocket(), FakeSocket()
+    plain, ours = PlainPacketizer(plain_socket), Packetizer(our_socket)
     for step in usable(steps):
         for one in (plain, ours):
             if is_rekey(step):
                 rekey(one, *step, inbound=False)
             else:
                 one.send_message(Message(payload(step)))
-    assert bytes(wire.written) == bytes(plain_wire.written)
+    assert bytes(our_socket.written) == bytes(plain_socket.written)
 
 
-@given(STEPS, st.lists(st.integers(1, 70_000), max_size=8).map(tuple), st.sampled_from([Wire, GatewayWire]))
-def test_what_we_read_is_what_paramiko_reads(
-    steps: list[tuple[Any, ...]], cuts: tuple[int, ...], wire: type[Wire]
+@given(
+    STEPS, st.lists(st.integers(1, 70_000), max_size=8).map(tuple), st.sampled_from([FakeSocket, FakeGatewayChannel])
+)
+def test_received_messages_equal_paramikos(
+    steps: list[tuple[Any, ...]], cuts: tuple[int, ...], our_socket: type[FakeSocket]
 ) -> None:
     steps = usable(steps)
-    sent = Wire()
+    sent = FakeSocket()
     sender = PlainPacketizer(sent)
     ends: list[int] = []
     for step in steps:
@@ -121,7 +126,7 @@ def test_what_we_read_is_what_paramiko_reads(
             sender.send_message(Message(payload(step)))
         ends.append(len(sent.written))
     data = bytes(sent.written)
-    plain, ours = PlainPacketizer(Wire(data, cuts)), Packetizer(wire(data, cuts))
+    plain, ours = PlainPacketizer(FakeSocket(data, cuts)), Packetizer(our_socket(data, cuts))
     for step in steps:
         if is_rekey(step):
             rekey(plain, *step, inbound=True)
@@ -137,21 +142,21 @@ def test_what_we_read_is_what_paramiko_reads(
 
 
 @given(st.binary(min_size=1, max_size=200_000), st.integers(1, 40_000))
-def test_a_burst_is_the_same_bytes_as_paramikos_packets(data: bytes, most: int) -> None:
-    plain_wire, wire = Wire(), Wire()
-    plain, ours = PlainPacketizer(plain_wire), Packetizer(wire)
+def test_a_burst_equals_paramikos_packets(data: bytes, most: int) -> None:
+    plain_socket, our_socket = FakeSocket(), FakeSocket()
+    plain, ours = PlainPacketizer(plain_socket), Packetizer(our_socket)
     most = max(most, len(data) // 50 + 1)
     for one in (plain, ours):
         rekey(one, 16, bytes(12), b"k", inbound=False)
     ours.send_message(Burst(7, memoryview(data), most))
     for start in range(0, len(data), most):
         plain.send_message(Message(payload((MSG_CHANNEL_DATA, data[start : start + most]))))
-    assert bytes(wire.written) == bytes(plain_wire.written)
+    assert bytes(our_socket.written) == bytes(plain_socket.written)
 
 
-def test_no_nonce_is_used_twice_and_each_is_the_next_one() -> None:
+def test_each_nonce_is_the_successor_of_the_one_before() -> None:
     class Recording:
-        """An AES-GCM engine that remembers its nonces."""
+        """An AES-GCM engine that records its nonces."""
 
         def __init__(self) -> None:
             self.engine, self.nonces = AESGCM(os.urandom(16)), list[bytes]()
@@ -160,9 +165,9 @@ def test_no_nonce_is_used_twice_and_each_is_the_next_one() -> None:
             self.nonces.append(bytes(nonce))
             return self.engine.encrypt(nonce, data, more)
 
-    one = Packetizer(Wire())
+    one = Packetizer(FakeSocket())
     common: dict[str, Any] = {"block_size": 16, "mac_engine": None, "mac_size": 16, "mac_key": None, "aead": True}
-    for start in (0, 2**64 - 3, 17):  # the counter may begin anywhere, and returns to 0 behind its last value
+    for start in (0, 2**64 - 3, 17):  # the counter can start with any value, and returns to 0 after its last value
         engine, fixed = Recording(), os.urandom(4)
         one.set_outbound_cipher(block_engine=engine, iv_out=fixed + start.to_bytes(8, "big"), **common)
         for _ in range(3):

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-class Vault(NoSecrets):
-    """Knows one passphrase, and notes what it was asked for."""
+class RecordingCredentials(NoSecrets):
+    """Credentials with one passphrase; records what is asked for."""
 
     def __init__(self, passphrase: str | None) -> None:
         self.passphrase = passphrase
@@ -55,14 +55,14 @@ def test_one_pinned_key_of_any_type_is_enough(
     assert shell.server_fingerprint() == parse(known.read_text()).entries[0].fingerprint
 
 
-def test_an_unpinned_host_is_refused_and_its_key_is_told(sshd: Sshd, no_known_hosts: Path) -> None:
+def test_an_unpinned_host_is_refused_with_its_fingerprint(sshd: Sshd, no_known_hosts: Path) -> None:
     with pytest.raises(HostKeyUnknown) as caught:
         connect(sshd.host(known_hosts=no_known_hosts), credentials=NoSecrets())
     assert caught.value.offered.startswith("SHA256:")
     assert "tscm-migrate host pin box" in caught.value.remedy()
 
 
-def test_no_known_hosts_file_at_all_pins_nothing(sshd: Sshd) -> None:
+def test_a_host_is_refused_without_a_known_hosts_file(sshd: Sshd) -> None:
     with pytest.raises(HostKeyUnknown):
         connect(sshd.host(known_hosts=None), credentials=NoSecrets())
 
@@ -111,17 +111,17 @@ def test_a_name_that_does_not_resolve_is_unreachable() -> None:
         connect(Host("gone", "no-such-host.invalid"), credentials=NoSecrets(), timeouts=Timeouts(connect=5))
 
 
-def test_a_listener_that_never_speaks_is_given_up() -> None:
+def test_a_silent_listener_is_unreachable_after_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host = Host("mute", "127.0.0.1", port=listener.getsockname()[1])
         with pytest.raises(Unreachable):
             connect(host, credentials=NoSecrets(), timeouts=Timeouts(connect=2, banner=1))
 
 
-def test_a_listener_that_speaks_something_else_is_unreachable() -> None:
+def test_a_listener_of_another_protocol_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         with socket.create_connection(listener.getsockname()):
-            pass  # a backlog entry that is closed at once must not disturb
+            pass  # a connection that is closed at once must not disturb
         host = Host("web", "127.0.0.1", port=listener.getsockname()[1])
         import threading
 
@@ -138,11 +138,11 @@ def test_a_listener_that_speaks_something_else_is_unreachable() -> None:
         thread.join(60)
 
 
-def test_an_unknown_key_is_an_auth_failure_that_says_what_was_tried(sshd: Sshd, tmp_path: Path) -> None:
-    stranger = make_key(tmp_path / "stranger")
-    vault = Vault(None)
-    with pytest.raises(AuthFailed, match="key stranger"):
-        connect(sshd.host(identity_file=stranger), credentials=vault)
+def test_an_unknown_key_is_an_auth_failure_with_the_keys_tried(sshd: Sshd, tmp_path: Path) -> None:
+    other = make_key(tmp_path / "other")
+    credentials = RecordingCredentials(None)
+    with pytest.raises(AuthFailed, match="key other"):
+        connect(sshd.host(identity_file=other), credentials=credentials)
 
 
 def test_a_missing_key_file_is_named(sshd: Sshd, tmp_path: Path) -> None:
@@ -153,31 +153,31 @@ def test_a_missing_key_file_is_named(sshd: Sshd, tmp_path: Path) -> None:
 def test_an_encrypted_key_asks_for_its_passphrase_once(
     sshd: Sshd, open_shell: Callable[..., Shell], tmp_path: Path
 ) -> None:
-    key = make_key(tmp_path / "sealed", passphrase="correct horse")
+    key = make_key(tmp_path / "encrypted", passphrase="correct horse")
     sshd.authorize(key)
-    vault = Vault("correct horse")
-    assert open_shell(sshd.host(identity_file=key), credentials=vault).run("echo in").stdout == "in\n"
-    assert vault.asked == ["sealed"]
+    credentials = RecordingCredentials("correct horse")
+    assert open_shell(sshd.host(identity_file=key), credentials=credentials).run("echo in").stdout == "in\n"
+    assert credentials.asked == ["encrypted"]
 
 
-@pytest.mark.parametrize(("passphrase", "said"), [("wrong", "wrong passphrase"), (None, "no passphrase given")])
-def test_an_encrypted_key_that_stays_closed_is_told_without_its_passphrase(
-    sshd: Sshd, tmp_path: Path, passphrase: str | None, said: str
+@pytest.mark.parametrize(("passphrase", "message"), [("wrong", "wrong passphrase"), (None, "no passphrase given")])
+def test_an_encrypted_key_without_its_passphrase_is_reported(
+    sshd: Sshd, tmp_path: Path, passphrase: str | None, message: str
 ) -> None:
-    key = make_key(tmp_path / "sealed", passphrase="correct horse")
+    key = make_key(tmp_path / "encrypted", passphrase="correct horse")
     sshd.authorize(key)
-    with pytest.raises(AuthFailed, match=said) as caught:
-        connect(sshd.host(identity_file=key), credentials=Vault(passphrase))
+    with pytest.raises(AuthFailed, match=message) as caught:
+        connect(sshd.host(identity_file=key), credentials=RecordingCredentials(passphrase))
     assert passphrase is None or f"'{passphrase}'" not in repr(caught.value)
 
 
-def test_a_plain_key_is_used_without_asking_for_any_secret(sshd: Sshd, open_shell: Callable[..., Shell]) -> None:
-    vault = Vault("x")
-    open_shell(sshd.host(), credentials=vault)
-    assert vault.asked == []
+def test_an_unencrypted_key_needs_no_secret(sshd: Sshd, open_shell: Callable[..., Shell]) -> None:
+    credentials = RecordingCredentials("x")
+    open_shell(sshd.host(), credentials=credentials)
+    assert credentials.asked == []
 
 
-def test_the_way_leads_through_a_gateway_with_both_keys_checked(
+def test_a_connection_through_a_gateway_checks_both_host_keys(
     sshd: Sshd, open_shell: Callable[..., Shell], no_known_hosts: Path, tmp_path: Path
 ) -> None:
     with Sshd(tmp_path / "inner") as inner:
@@ -192,7 +192,7 @@ def test_the_way_leads_through_a_gateway_with_both_keys_checked(
         assert caught.value.host == "inner"
 
 
-def test_what_cannot_be_reached_behind_a_gateway_is_unreachable(sshd: Sshd) -> None:
+def test_a_closed_port_behind_a_gateway_is_unreachable(sshd: Sshd) -> None:
     host = Host("inner", "127.0.0.1", port=free_port(), gateway=sshd.host("jump"))
     with pytest.raises(Unreachable):
         connect(host, credentials=NoSecrets())
@@ -218,32 +218,35 @@ def load(key: Path) -> None:
     subprocess.run(["ssh-add", "-q", str(key)], check=True, stdin=subprocess.DEVNULL, timeout=100)
 
 
-def seal(key: Path, passphrase: str) -> None:
-    """Encrypt a key file in place; its public half stays."""
+def encrypt(key: Path, passphrase: str) -> None:
+    """Encrypt a private key file; the public key file stays."""
     subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", passphrase, "-f", str(key)], check=True, timeout=100)
 
 
 @pytest.mark.usefixtures("agent")
-def test_a_sealed_key_that_the_agent_holds_needs_no_passphrase(
+def test_an_encrypted_key_in_the_agent_needs_no_passphrase(
     sshd: Sshd, open_shell: Callable[..., Shell], tmp_path: Path
 ) -> None:
-    key = make_key(tmp_path / "held")
+    key = make_key(tmp_path / "key")
     sshd.authorize(key)
     load(key)
-    seal(key, "unknown to us")
-    vault = Vault(None)
-    assert open_shell(sshd.host(identity_file=key, use_agent=True), credentials=vault).run("echo in").stdout == "in\n"
-    assert vault.asked == []
+    encrypt(key, "not known to the tool")
+    credentials = RecordingCredentials(None)
+    assert (
+        open_shell(sshd.host(identity_file=key, use_agent=True), credentials=credentials).run("echo in").stdout
+        == "in\n"
+    )
+    assert credentials.asked == []
 
 
 @pytest.mark.usefixtures("agent")
-def test_the_named_key_goes_before_an_agent_full_of_others(
+def test_the_named_key_is_offered_before_other_agent_keys(
     sshd: Sshd, open_shell: Callable[..., Shell], tmp_path: Path
 ) -> None:
     for number in range(8):  # a server allows six attempts
         load(make_key(tmp_path / f"other{number}"))
     assert open_shell(sshd.host(use_agent=True)).run("echo in").stdout == "in\n"
     with pytest.raises(AuthFailed, match="only 5 keys were offered"):
-        connect(sshd.host(use_agent=True, identity_file=make_key(tmp_path / "stranger")), credentials=NoSecrets())
-    with pytest.raises(AuthFailed, match="tried: key stranger;"):
-        connect(sshd.host(use_agent=False, identity_file=tmp_path / "stranger"), credentials=NoSecrets())
+        connect(sshd.host(use_agent=True, identity_file=make_key(tmp_path / "unknown")), credentials=NoSecrets())
+    with pytest.raises(AuthFailed, match="tried: key unknown;"):
+        connect(sshd.host(use_agent=False, identity_file=tmp_path / "unknown"), credentials=NoSecrets())

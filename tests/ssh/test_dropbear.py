@@ -1,4 +1,4 @@
-"""Dropbear with busybox's tools: what an appliance has that is neither OpenSSH nor GNU."""
+"""An appliance with dropbear and busybox in place of OpenSSH and the GNU tools."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ pytestmark = [
         reason="no dropbear or no busybox here, or not root",
     ),
 ]
-# As root's own sudo would find GNU's tools on its secure path, this one keeps the path.
+# The real sudo would find the GNU tools on its secure_path; this one keeps the PATH.
 SUDO = '#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do [ "$1" != -- ] || { shift; break; }; shift; done; exec "$@"\n'
 
 
@@ -56,7 +56,7 @@ def tools(folder: Path) -> None:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    """It reads keys from the home in the password file alone, so another folder is mounted there, for it alone."""
+    """Run dropbear with another folder mounted on the user's home: it reads keys only from the home in /etc/passwd."""
     tools(tmp_path / "bin")
     login, ssh = tmp_path / "login", tmp_path / "home/.ssh"
     no_sftp = "case $SSH_ORIGINAL_COMMAND in *sftp-server*) exit 127 ;; esac"
@@ -114,11 +114,11 @@ def test_an_appliance_with_dropbear_and_busybox_is_read_and_copied(
     old, new = Appliance(sides["old"], dial), Appliance(sides["new"], dial)
     with contextlib.closing(old), contextlib.closing(new):
         assert "BusyBox" in old.run("find --help 2>&1", check=False).stdout
-        found = facts.gather(old)
-        assert {one.name for one in found.archives} == {NAME, OTHER}
-        assert found.dns_server == ("bind_stock_configs.tgz",)
+        facts_of_old = facts.gather(old)
+        assert {one.name for one in facts_of_old.archives} == {NAME, OTHER}
+        assert facts_of_old.dns_server == ("bind_stock_configs.tgz",)
         assert any("dropbear" in one.args for one in processes.look(old, "look").processes)
-        with (tmp_path / "new" / f".{NAME}.part").open("wb") as part:  # as one whose connection has died
+        with (tmp_path / "new" / f".{NAME}.part").open("wb") as part:  # like the writer of a lost connection
             writer = subprocess.Popen(["sleep", "100"], stdout=part)
         api.copy(old, new, api.chosen(old, "all"), options=api.TransferOptions(method="tar"))
         assert writer.wait(60) == -signal.SIGKILL
@@ -128,4 +128,4 @@ def test_an_appliance_with_dropbear_and_busybox_is_read_and_copied(
         with pytest.raises(NoSftp) as caught:
             api.push(tmp_path / "old" / NAME, new, sftp=True)
         assert "sshd_config" not in caught.value.remedy()
-        assert not list((tmp_path / "new").glob(".*")), "nothing is left where nothing was sent"
+        assert not list((tmp_path / "new").glob(".*")), "no partial file is left"

@@ -1,4 +1,4 @@
-"""Servers that misbehave: asyncssh under our control, raw sockets, and a peer that is frozen in the middle."""
+"""Servers that misbehave: an asyncssh server with faults, raw sockets, and a stopped sshd."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-# The server runs nothing: the word after "act:" in the script chooses what it does.
+# The server runs no command: the word after "act:" in the script chooses its behaviour.
 
 
 async def _flood(process: asyncssh.SSHServerProcess[bytes]) -> None:
@@ -112,7 +112,7 @@ async def _serve(process: asyncssh.SSHServerProcess[bytes]) -> None:
         process.stdout.write(marks.begin(process.command))
         process.stderr.write(marks.begin(process.command))
     if found:
-        with contextlib.suppress(OSError):  # the client hung up
+        with contextlib.suppress(OSError):  # the client has disconnected
             await ACTS[found[1]](process)
         return
     process.stdout.write(b"ok\n" + marks.end(process.command))
@@ -170,37 +170,37 @@ def shell(rogue: Host, open_shell: Callable[..., Shell]) -> Shell:
     return open_shell(rogue)
 
 
-def test_a_server_that_wants_no_proof_is_taken(shell: Shell) -> None:
+def test_a_server_without_authentication_is_accepted(shell: Shell) -> None:
     assert shell.run("anything").stdout == "ok\n"
 
 
 @pytest.mark.parametrize("stream", ["flood", "flood_errors"])
-def test_endless_output_is_cut_off_and_the_connection_stays(shell: Shell, stream: str) -> None:
+def test_endless_output_is_cut_off_and_the_connection_is_kept(shell: Shell, stream: str) -> None:
     with pytest.raises(TooMuchOutput):
         shell.run(f": act:{stream}", limit=3 << 20)
     assert shell.run("x").stdout == "ok\n"
 
 
-def test_an_endless_standard_error_stays_bounded_beside_a_stream(shell: Shell) -> None:
+def test_endless_standard_error_of_a_stream_times_out(shell: Shell) -> None:
     with shell.reader(": act:flood_errors", idle=1.5) as reader, pytest.raises(CommandTimeout):
         reader.read()
 
 
-def test_a_command_that_stalls_is_given_up_without_the_server_s_help(shell: Shell) -> None:
+def test_a_stalled_command_times_out_without_the_server(shell: Shell) -> None:
     with pytest.raises(CommandTimeout):
-        shell.run(": act:stall", timeout=-7)  # the local grace alone: one second
+        shell.run(": act:stall", timeout=-7)  # only the local grace period remains: one second
     with pytest.raises(CommandTimeout), shell.reader(": act:stall", idle=0.5) as reader:
         b"".join(reader)
 
 
-def test_a_command_that_never_tells_its_status_is_given_up(shell: Shell) -> None:
+def test_a_command_without_an_exit_status_times_out(shell: Shell) -> None:
     with pytest.raises(CommandTimeout):
         shell.run(": act:no_status", timeout=-6)
     with shell.reader(": act:no_status") as reader, pytest.raises(CommandTimeout):
         b"".join(reader)
 
 
-def test_a_status_that_comes_after_the_end_of_the_output_counts(shell: Shell) -> None:
+def test_an_exit_status_after_the_end_of_the_output_is_used(shell: Shell) -> None:
     assert shell.run(": act:late_status", check=False).status == 3
     assert shell.converse(": act:late_status", lambda _p: WAIT).status == 3
 
@@ -218,7 +218,7 @@ def _write(shell: Shell, script: str) -> None:
         writer.finish()
 
 
-def test_a_connection_reset_in_a_stream_is_a_loss_everywhere(rogue: Host, open_shell: Callable[..., Shell]) -> None:
+def test_a_connection_reset_is_a_lost_connection_for_all_calls(rogue: Host, open_shell: Callable[..., Shell]) -> None:
     with pytest.raises(ConnectionLost):
         open_shell(rogue).run(": act:abort")
     with pytest.raises(ConnectionLost):
@@ -228,14 +228,14 @@ def test_a_connection_reset_in_a_stream_is_a_loss_everywhere(rogue: Host, open_s
     assert open_shell(rogue).converse(": act:abort", lambda _p: WAIT).lost
 
 
-def test_a_channel_closed_in_a_stream_is_never_a_good_end(shell: Shell) -> None:
+def test_a_channel_closed_without_a_status_is_an_error(shell: Shell) -> None:
     with pytest.raises(SshError):
         _read(shell, ": act:close_channel")
     with pytest.raises(SshError):
         shell.run(": act:close_channel")
 
 
-def test_a_prompt_byte_by_byte_among_escapes_is_answered_once(shell: Shell) -> None:
+def test_a_prompt_sent_byte_by_byte_with_escapes_is_answered_once(shell: Shell) -> None:
     def decide(pending: Pending) -> Answer | Wait:
         return Answer("yes") if pending.line == "go on? " else WAIT
 
@@ -244,14 +244,14 @@ def test_a_prompt_byte_by_byte_among_escapes_is_answered_once(shell: Shell) -> N
     assert (talk.text, talk.status) == ("go on? yes\nyes!\n", 0)
 
 
-def test_tunnels_and_sftp_that_are_refused_are_our_errors(shell: Shell) -> None:
+def test_refused_tunnels_and_sftp_are_ssh_errors(shell: Shell) -> None:
     with pytest.raises(SshError):
         shell.open_tunnel("127.0.0.1", 9)
     with pytest.raises(SshError):
         shell.sftp()
 
 
-def test_a_frozen_peer_is_noticed_by_the_watchdog(tmp_path: Path) -> None:
+def test_a_stopped_peer_is_noticed_by_the_keepalive(tmp_path: Path) -> None:
     with Sshd(tmp_path / "s") as server:
         shell = connect(server.host(), credentials=NoSecrets(), timeouts=replace(PATIENT, dead=6))
         note = tmp_path / "pid"
@@ -267,12 +267,12 @@ def test_a_frozen_peer_is_noticed_by_the_watchdog(tmp_path: Path) -> None:
             shell.close()
 
 
-def test_a_quiet_but_living_peer_is_left_alone(sshd: Sshd) -> None:
+def test_a_quiet_peer_stays_connected(sshd: Sshd) -> None:
     with connect(sshd.host(), credentials=NoSecrets(), timeouts=replace(PATIENT, dead=6)) as shell:
         assert shell.run("sleep 9; echo still").stdout == "still\n"
 
 
-def test_a_closed_shell_says_so(sshd: Sshd) -> None:
+def test_a_closed_shell_raises_connection_lost(sshd: Sshd) -> None:
     shell = connect(sshd.host(), credentials=NoSecrets())
     shell.close()
     shell.close()
@@ -292,7 +292,7 @@ def test_a_closed_shell_says_so(sshd: Sshd) -> None:
     [b"", b"SSH-2.0-x\r\n", b"SSH-1.5-old\r\n", b"SSH-2.0-x\r\n" + bytes(range(256)) * 40, b"\xff" * 5000],
     ids=["nothing", "only a banner", "version one", "noise after the banner", "noise"],
 )
-def test_whatever_a_listener_says_first_it_is_unreachable_in_time(greeting: bytes) -> None:
+def test_a_listener_with_any_greeting_is_unreachable_within_the_timeout(greeting: bytes) -> None:
     stop = threading.Event()
 
     def serve(listener: socket.socket) -> None:
@@ -320,7 +320,7 @@ def test_whatever_a_listener_says_first_it_is_unreachable_in_time(greeting: byte
             thread.join(60)
 
 
-def test_no_foreign_exception_gets_past_the_edge(tmp_path: Path) -> None:
+def test_all_exceptions_of_paramiko_are_translated(tmp_path: Path) -> None:
     import paramiko
     from paramiko import ssh_exception
 

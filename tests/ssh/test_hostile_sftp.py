@@ -1,4 +1,4 @@
-"""An SFTP server that answers as it likes: each ends in flat memory, in bounded time, as an error that names it."""
+"""SFTP servers with invalid answers: each is reported as an error, with bounded memory and time."""
 
 from __future__ import annotations
 
@@ -110,29 +110,29 @@ def end(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         ("nothing for ever", "without end"),
     ],
 )
-def test_a_listing_without_bounds_is_refused(
+def test_an_invalid_or_endless_listing_is_refused(
     sshd: Sshd, end: SftpEnd, how: str, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tscm_migrate.ssh.sftp._SECONDS", 2.0 if how == "nothing for ever" else 60.0)
     (sshd.folder / "how").write_text(how)
     before = peak_kib()
-    with pytest.raises(MigrateError, match=what) as told:
+    with pytest.raises(MigrateError, match=what) as error:
         end.listed()
-    assert "\x1b" not in told.value.message()
+    assert "\x1b" not in error.value.message()
     assert peak_kib() - before < 150_000
 
 
-def test_names_and_sizes_of_any_kind_are_read(sshd: Sshd, end: SftpEnd) -> None:
+def test_invalid_names_and_sizes_are_skipped(sshd: Sshd, end: SftpEnd) -> None:
     (sshd.folder / "how").write_text("names")
-    found = {archive.name: archive.size for archive in end.listed()}
-    assert found["threatstop_backup_2024-05-01_03_00_00.tsbak"] == 10
-    assert all(name.startswith("threatstop_backup_") for name in found)
+    sizes = {archive.name: archive.size for archive in end.listed()}
+    assert sizes["threatstop_backup_2024-05-01_03_00_00.tsbak"] == 10
+    assert all(name.startswith("threatstop_backup_") for name in sizes)
 
 
 @pytest.mark.parametrize("how", ["attributes", "names"])
-def test_what_is_read_is_no_more_than_was_asked_for(sshd: Sshd, end: SftpEnd, how: str) -> None:
+def test_an_answer_longer_than_requested_is_refused(sshd: Sshd, end: SftpEnd, how: str) -> None:
     (sshd.folder / "how").write_text(how)
     archive = Archive("threatstop_backup_2024-05-01_03_00_00.tsbak", "/b", 10)
-    with pytest.raises(MigrateError) as told:
+    with pytest.raises(MigrateError) as error:
         end.identify(archive)
-    assert how == "attributes" or isinstance(told.value, TooMuchOutput), told.value
+    assert how == "attributes" or isinstance(error.value, TooMuchOutput), error.value

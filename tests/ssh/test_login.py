@@ -1,4 +1,4 @@
-"""Logins as ssh makes them: several steps, one-time codes, keys in every format; and why none came about."""
+"""Logins with several steps, one-time codes and keys in all formats, and the reasons of failed logins."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-class Knows(NoSecrets):
-    """The password, the codes one after the other, and a passphrase."""
+class KnownCredentials(NoSecrets):
+    """Credentials: a password, one-time codes in order, and a passphrase."""
 
     def __init__(self, password: str | None = "pass", *codes: str, passphrase: str = "") -> None:  # noqa: S107
         self.password, self.codes, self.passphrase = password, list(codes), passphrase
@@ -69,20 +69,20 @@ BOTH = (("Password: ", "pass"), ("One-time password (OTP): ", "123456"))
         (("keyboard-interactive", "keyboard-interactive", "publickey"), CODE),
     ],
 )
-def test_a_login_goes_on_with_what_the_server_asks_for_next(
+def test_a_login_continues_with_each_step_the_server_requires(
     tmp_path: Path, steps: tuple[str, ...], questions: tuple[tuple[str, str], ...]
 ) -> None:
-    knows = Knows("pass", "123456", "123456")
+    credentials = KnownCredentials("pass", "123456", "123456")
     with (
         stand_in(tmp_path, steps=steps, questions=questions) as server,
-        connect(server.host(), credentials=knows, timeouts=PATIENT) as shell,
+        connect(server.host(), credentials=credentials, timeouts=PATIENT) as shell,
     ):
         assert shell.run("echo in").stdout == "in\n"
-    assert [one for one in server.heard if one != "none"] == list(steps)
-    assert any("Two steps please" in one for one in knows.asked) == bool(questions)
+    assert [one for one in server.tried if one != "none"] == list(steps)
+    assert any("Two steps please" in one for one in credentials.asked) == bool(questions)
 
 
-def test_two_keys_may_be_wanted(tmp_path: Path) -> None:
+def test_a_server_that_requires_two_keys_is_reported(tmp_path: Path) -> None:
     second = make_key(tmp_path / "second")
     with stand_in(tmp_path / "s", steps=("publickey", "publickey")) as server:
         server.allow(second)
@@ -90,31 +90,31 @@ def test_two_keys_may_be_wanted(tmp_path: Path) -> None:
             connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
 
 
-def test_a_wrong_code_and_a_code_that_nobody_knows_are_told(tmp_path: Path) -> None:
+def test_wrong_and_missing_one_time_codes_are_reported(tmp_path: Path) -> None:
     with stand_in(tmp_path, steps=("publickey", "keyboard-interactive"), questions=CODE) as server:
         with pytest.raises(AuthFailed, match=r"key user \(accepted, not enough\), answers; the server takes: keyboard"):
-            connect(server.host(), credentials=Knows("pass", "000000"), timeouts=PATIENT)
+            connect(server.host(), credentials=KnownCredentials("pass", "000000"), timeouts=PATIENT)
         with pytest.raises(AuthFailed, match="no answer is known to 'Verification code:'"):
             connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
 
 
 @pytest.mark.parametrize(
-    "manners",
+    "behaviour",
     [
         {"steps": ("password",), "expired": True},
         {"steps": ("keyboard-interactive",), "questions": (("Current password: ", "x"),)},
         {"steps": ("keyboard-interactive",), "questions": (("New password: ", "x"), ("Retype new password: ", "x"))},
     ],
 )
-def test_an_expired_password_is_told_as_that(tmp_path: Path, manners: dict[str, Any]) -> None:
-    with stand_in(tmp_path, **manners) as server, pytest.raises(PasswordExpired) as caught:
-        connect(server.host(), credentials=Knows(), timeouts=PATIENT)
+def test_an_expired_password_is_reported(tmp_path: Path, behaviour: dict[str, Any]) -> None:
+    with stand_in(tmp_path, **behaviour) as server, pytest.raises(PasswordExpired) as caught:
+        connect(server.host(), credentials=KnownCredentials(), timeouts=PATIENT)
     assert "u@127.0.0.1 passwd" in caught.value.remedy()
 
 
-def test_a_host_that_lets_nobody_in_says_so_itself(tmp_path: Path) -> None:
-    said = "System is booting up. Unprivileged users are not permitted to log in yet."
-    with stand_in(tmp_path, steps=("password",), banner=said) as server, pytest.raises(LoginsClosed, match="booting"):
+def test_a_host_with_logins_closed_is_reported(tmp_path: Path) -> None:
+    banner = "System is booting up. Unprivileged users are not permitted to log in yet."
+    with stand_in(tmp_path, steps=("password",), banner=banner) as server, pytest.raises(LoginsClosed, match="booting"):
         connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
 
 
@@ -125,33 +125,35 @@ def test_a_host_that_lets_nobody_in_says_so_itself(tmp_path: Path) -> None:
     "options", [["-Z", "aes256-gcm@openssh.com"], ["-m", "PKCS8"], ["-m", "PEM"], []], ids=" ".join
 )
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
-def test_a_key_in_any_usual_format_is_read_with_its_passphrase(tmp_path: Path, kind: str, options: list[str]) -> None:
+def test_a_key_in_each_usual_format_is_read_with_its_passphrase(tmp_path: Path, kind: str, options: list[str]) -> None:
     path = tmp_path / "key"
     argv = ["ssh-keygen", "-q", "-t", kind, *options, "-N", "correct horse", "-f", str(path)]
     subprocess.run(argv, check=True, timeout=60)
     public = keyfiles.public_blob(path)
     assert keyfiles.wants_passphrase(path.read_bytes())
     assert keyfiles.load(path, path.read_bytes(), "correct horse").asbytes() == public
-    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n").rstrip())  # as an editor may have left it
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n").rstrip())  # as some editors save it
     assert keyfiles.wants_passphrase(keyfiles.read(path))
     assert keyfiles.load(path, keyfiles.read(path), "correct horse").asbytes() == public
     with pytest.raises(keyfiles.KeyUnusableError, match="wrong passphrase"):
         keyfiles.load(path, keyfiles.read(path), "wrong")
     if not options:
         path.with_name("key.pub").unlink()
-        assert keyfiles.public_blob(path) == public, "it is readable in the encrypted file"
+        assert keyfiles.public_blob(path) == public, "the encrypted file contains the public key"
 
 
-def test_a_format_that_cannot_be_read_is_named_with_the_command_that_changes_it(tmp_path: Path) -> None:
+def test_an_unreadable_key_format_is_reported_with_a_conversion_command(tmp_path: Path) -> None:
     path = tmp_path / "key"
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-Z", "chacha20-poly1305@openssh.com", "-N", "correct horse"]
     subprocess.run([*argv, "-f", str(path)], check=True, timeout=60)
     with stand_in(tmp_path / "s") as server, pytest.raises(AuthFailed) as caught:
-        connect(server.host(identity_file=path), credentials=Knows(passphrase="correct horse"), timeouts=PATIENT)
+        connect(
+            server.host(identity_file=path), credentials=KnownCredentials(passphrase="correct horse"), timeouts=PATIENT
+        )
     assert f"(OpenSSH, chacha20-poly1305@openssh.com) cannot be read: ssh-keygen -p -f {path}" in str(caught.value)
 
 
-def test_a_public_key_of_another_format_is_told_with_the_command_that_changes_it(tmp_path: Path) -> None:
+def test_a_public_key_of_another_format_is_reported_with_a_conversion_command(tmp_path: Path) -> None:
     key = make_key(tmp_path / "key")
     made = subprocess.run(["ssh-keygen", "-e", "-f", str(key)], capture_output=True, check=True, timeout=60).stdout
     key.write_bytes(made)
@@ -162,7 +164,7 @@ def test_a_public_key_of_another_format_is_told_with_the_command_that_changes_it
 
 
 @pytest.mark.skipif(not shutil.which("ssh-agent"), reason="no ssh-agent")
-def test_a_public_key_file_names_the_agent_s_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_key_file_selects_a_key_of_the_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sock = tmp_path / "sock"
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(sock)], stdout=subprocess.DEVNULL)
     try:
@@ -190,7 +192,7 @@ def test_a_public_key_file_names_the_agent_s_key(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("kind", "option", "told"),
+    ("kind", "option", "age"),
     [
         ("key exchange", "KexAlgorithms sntrup761x25519-sha512@openssh.com", "newer"),
         ("key exchange", "KexAlgorithms diffie-hellman-group14-sha1", "outdated"),
@@ -199,21 +201,21 @@ def test_a_public_key_file_names_the_agent_s_key(tmp_path: Path, monkeypatch: py
         ("host key algorithm", "HostKeyAlgorithms ssh-rsa", "outdated"),
     ],
 )
-def test_without_a_common_algorithm_the_kind_and_both_lists_are_told(
-    tmp_path: Path, kind: str, option: str, told: str
+def test_a_missing_common_algorithm_is_reported_with_both_lists(
+    tmp_path: Path, kind: str, option: str, age: str
 ) -> None:
     with Sshd(tmp_path / "s", options=option.split("\n")) as server, pytest.raises(NoCommonAlgorithm) as caught:
         connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
     error = caught.value
-    assert (error.kind, told in error.message()) == (kind, True)
+    assert (error.kind, age in error.message()) == (kind, True)
     assert option.split()[1] in error.theirs
     assert error.ours
     assert error.theirs[0] in error.message()
     assert error.ours[0] in error.message()
-    assert ("upgrade paramiko" in error.remedy()) == (told == "newer")
+    assert ("upgrade paramiko" in error.remedy()) == (age == "newer")
 
 
-def test_the_curve_is_offered_under_its_rfc_name(tmp_path: Path) -> None:
+def test_curve25519_is_offered_under_its_rfc_name(tmp_path: Path) -> None:
     with Sshd(tmp_path / "s", options=["KexAlgorithms curve25519-sha256"]) as server:
         with connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT) as shell:
             assert shell.run("echo in").stdout == "in\n"
@@ -228,7 +230,9 @@ def rsa(folder: Path) -> Path:
     ("version", "sig_algs"),
     [("SSH-2.0-OpenSSH_7.4", "ssh-ed25519,ssh-rsa"), ("SSH-2.0-OpenSSH_7.2", None), ("SSH-2.0-dropbear_2020.81", "")],
 )
-def test_an_rsa_key_is_taken_where_ssh_gets_in(tmp_path: Path, version: str, sig_algs: str | None) -> None:
+def test_an_rsa_key_is_accepted_by_servers_with_incomplete_lists(
+    tmp_path: Path, version: str, sig_algs: str | None
+) -> None:
     key = rsa(tmp_path)
     with stand_in(tmp_path / "s", version=version, sig_algs=sig_algs) as server:
         server.allow(key)
@@ -236,24 +240,24 @@ def test_an_rsa_key_is_taken_where_ssh_gets_in(tmp_path: Path, version: str, sig
             assert shell.run("echo in").stdout == "in\n"
 
 
-def test_a_server_that_takes_rsa_with_sha_1_only_is_told_as_that(tmp_path: Path) -> None:
+def test_a_server_with_sha_1_signatures_only_is_reported(tmp_path: Path) -> None:
     key = rsa(tmp_path)
-    manners: dict[str, Any] = {"version": "SSH-2.0-OpenSSH_6.6.1", "sig_algs": "ssh-ed25519,ssh-rsa"}
-    with stand_in(tmp_path / "s", **manners) as server, pytest.raises(AuthFailed, match="SHA-1"):
+    behaviour: dict[str, Any] = {"version": "SSH-2.0-OpenSSH_6.6.1", "sig_algs": "ssh-ed25519,ssh-rsa"}
+    with stand_in(tmp_path / "s", **behaviour) as server, pytest.raises(AuthFailed, match="SHA-1"):
         connect(server.host(identity_file=key), credentials=NoSecrets(), timeouts=PATIENT)
 
 
 # ------------------------------------------------------------------ connections that are closed
 
 
-def test_a_server_that_is_full_is_told_as_that(tmp_path: Path) -> None:
+def test_a_server_at_its_connection_limit_is_reported(tmp_path: Path) -> None:
     with (
         Sshd(tmp_path / "s", options=["MaxStartups 1:100:1", "LoginGraceTime 20"]) as server,
-        contextlib.ExitStack() as held,
+        contextlib.ExitStack() as open_connections,
     ):
-        said = b""
-        while said != b"SSH-":  # the look whether it is up may not be over yet
-            said = held.enter_context(socket.create_connection(("127.0.0.1", server.port), 10)).recv(4)
+        greeting = b""
+        while greeting != b"SSH-":  # the connection that checks whether it is up may still be open
+            greeting = open_connections.enter_context(socket.create_connection(("127.0.0.1", server.port), 10)).recv(4)
         with pytest.raises(Unreachable, match="MaxStartups"):
             connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
 
@@ -268,33 +272,37 @@ def _closing(after: bytes) -> Callable[[socket.socket], None]:
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "told"),
+    ("greeting", "kind", "message"),
     [
         (b"Exceeded MaxStartups\r\n", ServerFull, "MaxStartups"),
         (b"Not allowed at this time\r\n", ServerFull, "Not allowed"),
         (b"", Unreachable, "MaxStartups"),
     ],
 )
-def test_a_connection_that_is_closed_before_the_version_says_why(said: bytes, kind: type[Exception], told: str) -> None:
+def test_a_connection_closed_before_the_version_line_is_explained(
+    greeting: bytes, kind: type[Exception], message: str
+) -> None:
     import threading
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=_closing(said), args=(listener,), daemon=True)
+        thread = threading.Thread(target=_closing(greeting), args=(listener,), daemon=True)
         thread.start()
         host = Host("box", "127.0.0.1", port=listener.getsockname()[1], use_agent=False)
-        with pytest.raises(kind, match=told):
+        with pytest.raises(kind, match=message):
             connect(host, credentials=NoSecrets(), timeouts=PATIENT)
         thread.join(60)
 
 
-def test_a_connection_that_dies_during_authentication_is_no_refused_key(
+def test_a_connection_lost_during_authentication_is_not_a_refused_key(
     tmp_path: Path, open_shell: Callable[..., Shell]
 ) -> None:
     assert open_shell
     with stand_in(tmp_path, steps=("password",)) as server:
-        door = type("Closing", (Knows,), {"login_password": lambda _self, _host: _close(server)})
+        closing_credentials = type(
+            "Closing", (KnownCredentials,), {"login_password": lambda _self, _host: _close(server)}
+        )
         with pytest.raises(Unreachable, match="closed during authentication"):
-            connect(server.host(), credentials=door(), timeouts=PATIENT)
+            connect(server.host(), credentials=closing_credentials(), timeouts=PATIENT)
 
 
 def _close(server: Any) -> Secret:
@@ -302,7 +310,7 @@ def _close(server: Any) -> Secret:
     return Secret("x")
 
 
-def test_a_certificate_authority_that_would_have_been_the_answer_is_named(tmp_path: Path) -> None:
+def test_a_cert_authority_line_for_the_host_is_reported(tmp_path: Path) -> None:
     with Sshd(tmp_path / "s") as server:
         known = tmp_path / "known"
         known.write_text(f"@cert-authority [127.0.0.1]:{server.port} {server.public_key('rsa')}\n")
@@ -320,7 +328,7 @@ def test_a_certificate_authority_that_would_have_been_the_answer_is_named(tmp_pa
         ("SSH-2.0-OpenSSH_9.2p1", 1 << 20),
     ],
 )
-def test_the_announced_packet_is_one_that_the_server_bears(tmp_path: Path, version: str, most: int) -> None:
+def test_the_announced_packet_size_suits_the_server(tmp_path: Path, version: str, most: int) -> None:
     old = most < 1 << 20
     with (
         stand_in(tmp_path, version=version, small_packets=old) as server,

@@ -1,4 +1,4 @@
-"""`host pin` against real sshd, as a user runs it."""
+"""`host pin` with a real sshd, as a user runs it."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def fingerprint(sshd: Sshd, kind: str = "ed25519") -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=100).stdout.split()[1]
 
 
-def test_the_right_fingerprint_pins_and_then_the_host_can_be_reached(
-    sshd: Sshd, tmp_path: Path, open_shell: Callable[..., Shell]
-) -> None:
+def test_the_right_fingerprint_pins_the_host_key(sshd: Sshd, tmp_path: Path, open_shell: Callable[..., Shell]) -> None:
     done = pin(site(tmp_path, sshd.port), "--fingerprint", fingerprint(sshd))
     assert done.returncode == 0, done.stderr
     assert "Pinned in" in done.stdout
@@ -64,7 +62,7 @@ def test_a_wrong_fingerprint_pins_nothing_and_is_exit_code_12(sshd: Sshd, tmp_pa
     assert not (tmp_path / "known_hosts").exists()
 
 
-def test_without_a_terminal_the_keys_are_shown_and_none_is_pinned(sshd: Sshd, tmp_path: Path) -> None:
+def test_keys_are_shown_but_not_pinned_without_a_terminal(sshd: Sshd, tmp_path: Path) -> None:
     done = pin(site(tmp_path, sshd.port))
     assert done.returncode == 2
     assert fingerprint(sshd) in done.stdout
@@ -72,13 +70,15 @@ def test_without_a_terminal_the_keys_are_shown_and_none_is_pinned(sshd: Sshd, tm
     assert not (tmp_path / "known_hosts").exists()
 
 
-def test_what_is_no_fingerprint_is_a_usage_error(tmp_path: Path) -> None:
+def test_an_invalid_fingerprint_is_a_usage_error(tmp_path: Path) -> None:
     assert pin(site(tmp_path, 1), "--fingerprint", "MD5:aa").returncode == 2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pty")
 @pytest.mark.parametrize(("answer", "code", "keys"), [("y", 0, 3), ("", 1, 0), ("nonsense", 1, 0)])
-def test_on_a_terminal_only_a_yes_pins(sshd: Sshd, tmp_path: Path, answer: str, code: int, keys: int) -> None:
+def test_keys_are_pinned_only_after_confirmation_on_a_terminal(
+    sshd: Sshd, tmp_path: Path, answer: str, code: int, keys: int
+) -> None:
     import pty
 
     leader, follower = pty.openpty()
@@ -91,7 +91,7 @@ def test_on_a_terminal_only_a_yes_pins(sshd: Sshd, tmp_path: Path, answer: str, 
     assert len(known_hosts.load(tmp_path / "known_hosts").entries) == keys
 
 
-def test_a_changed_key_is_shown_as_changed_and_replaced_only_on_demand(sshd: Sshd, tmp_path: Path) -> None:
+def test_a_changed_key_is_shown_and_replaced_only_after_confirmation(sshd: Sshd, tmp_path: Path) -> None:
     other = make_key(tmp_path / "other")
     known = tmp_path / "known_hosts"
     line = " ".join(other.with_name("other.pub").read_text().split()[:2])
@@ -119,7 +119,7 @@ def test_a_revoked_key_is_never_pinned(sshd: Sshd, tmp_path: Path) -> None:
         pinning.look(sshd.host(known_hosts=known), NoSecrets())
 
 
-def test_keys_are_seen_through_a_gateway(sshd: Sshd, tmp_path: Path) -> None:
+def test_keys_are_scanned_through_a_gateway(sshd: Sshd, tmp_path: Path) -> None:
     with Sshd(tmp_path / "inner") as inner:
         known = tmp_path / "known_hosts"
         offer = pinning.look(inner.host(known_hosts=known, gateway=sshd.host("jump")), NoSecrets())

@@ -1,4 +1,4 @@
-"""One request for the authentication service, however many keys: a strict server hangs up at the second."""
+"""The authentication service is requested only once: a strict server disconnects at the second request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def strict(tmp_path: Path) -> Iterator[tuple[Host, Path]]:
-    """asyncssh takes the service request once; lets `good` in."""
+    """An asyncssh server, which accepts one service request; it accepts the key `good`."""
     good, own = make_key(tmp_path / "good"), make_key(tmp_path / "own")
     (tmp_path / "allowed").write_text(good.with_name("good.pub").read_text())
     loop = asyncio.new_event_loop()
@@ -54,15 +54,13 @@ def strict(tmp_path: Path) -> Iterator[tuple[Host, Path]]:
     thread.join(60)
 
 
-def test_a_key_is_accepted_after_the_question_what_the_server_takes(strict: tuple[Host, Path]) -> None:
+def test_a_key_is_accepted_after_the_query_for_methods(strict: tuple[Host, Path]) -> None:
     host, good = strict
     with connect(replace(host, identity_file=good), credentials=NoSecrets()) as shell:
         assert shell.alive
 
 
-def test_a_refused_key_is_told_as_refused_not_as_a_server_that_hung_up(
-    strict: tuple[Host, Path], tmp_path: Path
-) -> None:
+def test_a_refused_key_is_not_reported_as_a_lost_connection(strict: tuple[Host, Path], tmp_path: Path) -> None:
     host, _ = strict
     with pytest.raises(AuthFailed) as caught:
         connect(replace(host, identity_file=make_key(tmp_path / "bad")), credentials=NoSecrets())
@@ -70,7 +68,7 @@ def test_a_refused_key_is_told_as_refused_not_as_a_server_that_hung_up(
     assert "tried: key bad" in caught.value.message()
 
 
-def test_a_stream_that_ends_with_a_status_and_no_eof_has_ended(strict: tuple[Host, Path]) -> None:
+def test_a_stream_ends_with_a_status_without_eof(strict: tuple[Host, Path]) -> None:
     host, good = strict
     with connect(replace(host, identity_file=good), credentials=NoSecrets()) as shell, shell.reader("any") as stream:
         assert sum(len(chunk) for chunk in stream) == 100_000

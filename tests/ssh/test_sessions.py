@@ -1,4 +1,4 @@
-"""A server that opens few sessions at a time: all that is wanted is done, one after the other."""
+"""Servers that allow few sessions on a connection: requests wait for a free session."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def few(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield server, request.param
 
 
-def test_what_goes_at_the_same_time_elsewhere_waits_for_its_turn(
-    few: tuple[Sshd, int], open_shell: Callable[..., Shell]
-) -> None:
+def test_concurrent_dialogues_wait_for_a_free_session(few: tuple[Sshd, int], open_shell: Callable[..., Shell]) -> None:
     server, most = few
     shell = open_shell(server.host())
     assert shell.sessions(5) == most
@@ -47,10 +45,10 @@ def test_what_goes_at_the_same_time_elsewhere_waits_for_its_turn(
                 highest = max(highest, inside)
             return Answer(str(number))
 
-        talk = shell.converse("printf 'Name? '; read a; sleep 0.1; echo got $a", decide, pace=DialoguePace(idle=30))
+        result = shell.converse("printf 'Name? '; read a; sleep 0.1; echo got $a", decide, pace=DialoguePace(idle=30))
         with lock:
             inside -= 1
-        return talk.text.splitlines()[-1], talk.status
+        return result.text.splitlines()[-1], result.status
 
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(one, range(5)))
@@ -59,7 +57,7 @@ def test_what_goes_at_the_same_time_elsewhere_waits_for_its_turn(
     assert highest <= most + 1
 
 
-def test_a_session_inside_another_one_is_opened_on_a_second_connection(
+def test_a_nested_session_uses_a_second_connection(
     few: tuple[Sshd, int], open_shell: Callable[..., Shell], tmp_path: Path
 ) -> None:
     shell = open_shell(few[0].host())
@@ -74,19 +72,17 @@ def test_a_session_inside_another_one_is_opened_on_a_second_connection(
     assert shell.run("echo after").stdout == "after\n"
 
 
-def test_a_secret_is_asked_for_in_a_dialogue_all_the_same(
-    few: tuple[Sshd, int], open_shell: Callable[..., Shell]
-) -> None:
+def test_a_secret_is_answered_with_a_limit_on_sessions(few: tuple[Sshd, int], open_shell: Callable[..., Shell]) -> None:
     def decide(pending: Pending) -> Answer | Wait:
         return Answer("hush-hush", secret=True) if pending.line == "Key: " else WAIT
 
-    talk = open_shell(few[0].host()).converse(
+    result = open_shell(few[0].host()).converse(
         "stty -echo; printf 'Key: '; read a; stty echo; echo ${#a}", decide, pace=DialoguePace(idle=30)
     )
-    assert (talk.status, talk.text.split()[-1]) == (0, "9")
+    assert (result.status, result.text.split()[-1]) == (0, "9")
 
 
-def test_a_server_that_opens_none_is_told_as_that(tmp_path: Path, open_shell: Callable[..., Shell]) -> None:
+def test_a_server_that_refuses_all_sessions_is_reported(tmp_path: Path, open_shell: Callable[..., Shell]) -> None:
     with Sshd(tmp_path / "s", options=["MaxSessions 0"]) as server:
         shell = open_shell(server.host())
         assert shell.sessions(5) == 0

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.shell import Shell
 
 
-def test_both_streams_and_the_status_come_back(shell: Shell) -> None:
+def test_output_errors_and_status_are_returned(shell: Shell) -> None:
     result = shell.run("echo out; echo err >&2; exit 3", check=False)
     assert (result.stdout, result.stderr, result.status) == ("out\n", "err\n", 3)
 
 
-def test_what_a_login_prints_is_not_taken_for_the_output(open_shell: Callable[..., Shell], noisy: Sshd) -> None:
+def test_login_output_is_not_part_of_the_output(open_shell: Callable[..., Shell], noisy: Sshd) -> None:
     result = open_shell(noisy.host()).run("cat; echo err >&2; exit 3", stdin=b"out", check=False)
     assert (result.stdout, result.stderr, result.status) == ("out", "err\n", 3)
 
 
-def test_a_failing_command_is_an_error_that_says_what_it_printed(shell: Shell) -> None:
+def test_a_failed_command_raises_an_error_with_its_output(shell: Shell) -> None:
     with pytest.raises(CommandFailed) as caught:
         shell.run("echo no such thing >&2; exit 4", display="look")
     assert caught.value.status == 4
@@ -36,21 +36,21 @@ def test_a_failing_command_is_an_error_that_says_what_it_printed(shell: Shell) -
     assert "`look`" in str(caught.value)
 
 
-def test_the_locale_is_c_and_quoting_survives(shell: Shell) -> None:
+def test_the_locale_is_c_and_quotes_are_kept(shell: Shell) -> None:
     script = """printf '%s|' "$LC_ALL" 'single' "do\\\\uble" '!' "$(printf '%s' "it's")" \\\n  'next line'"""
     assert shell.run(script).stdout == "C|single|do\\uble|!|it's|next line|"
 
 
-def test_all_of_standard_input_arrives_then_its_end(shell: Shell) -> None:
+def test_standard_input_arrives_completely_and_ends(shell: Shell) -> None:
     data = bytes(range(256)) * 20_000
     assert shell.run("wc -c; echo done", stdin=data).stdout.split() == [str(len(data)), "done"]
 
 
-def test_a_command_that_reads_nothing_does_not_block_on_its_input(shell: Shell) -> None:
+def test_a_command_that_does_not_read_its_input_does_not_block(shell: Shell) -> None:
     assert shell.run("echo early", stdin=b"x" * 8_000_000).stdout == "early\n"
 
 
-def test_megabytes_on_both_streams_do_not_deadlock(shell: Shell) -> None:
+def test_large_output_on_both_streams_does_not_deadlock(shell: Shell) -> None:
     result = shell.run("head -c 3000000 /dev/zero >&2; head -c 3000000 /dev/zero; head -c 1000000 /dev/zero >&2")
     assert (len(result.stdout), len(result.stderr)) == (3_000_000, 4_000_000)
 
@@ -61,7 +61,7 @@ def test_endless_output_is_cut_off(shell: Shell) -> None:
     assert shell.run("echo still here").stdout == "still here\n"
 
 
-def test_a_command_over_its_time_is_ended_on_the_host_too(shell: Shell, tmp_path: Path) -> None:
+def test_a_command_is_ended_on_the_host_after_its_timeout(shell: Shell, tmp_path: Path) -> None:
     note = tmp_path / "pid"
     for limit in growing(1):
         with pytest.raises(CommandTimeout):
@@ -71,26 +71,26 @@ def test_a_command_over_its_time_is_ended_on_the_host_too(shell: Shell, tmp_path
     assert shell.run(f"kill -0 {int(note.read_text())}", check=False).status != 0
 
 
-def test_a_background_child_that_holds_the_output_does_not_hold_us(shell: Shell) -> None:
+def test_a_background_child_is_not_waited_for(shell: Shell) -> None:
     result = shell.run("sleep 600 & echo $!", timeout=60)
-    shell.run(f"kill {int(result.stdout)}")  # it was still there, so nobody waited for it
+    shell.run(f"kill {int(result.stdout)}")  # it still runs, so the command was not waited for
 
 
-def test_a_command_killed_by_a_signal_is_no_lost_connection(shell: Shell) -> None:
+def test_a_command_killed_by_a_signal_keeps_the_connection(shell: Shell) -> None:
     with pytest.raises(CommandFailed):
         shell.run("kill -9 $$")
     assert shell.alive
 
 
-def test_bytes_that_are_no_text_are_replaced(shell: Shell) -> None:
+def test_invalid_utf_8_is_replaced(shell: Shell) -> None:
     assert shell.run("printf 'a\\377b'").stdout == "a\ufffdb"
 
 
-def test_each_command_is_told_to_the_observer_without_its_input(sshd: Sshd) -> None:
-    seen: list[Event] = []
-    with connect(sshd.host(), credentials=NoSecrets(), emit=seen.append) as shell:
+def test_a_command_event_does_not_contain_the_input(sshd: Sshd) -> None:
+    events: list[Event] = []
+    with connect(sshd.host(), credentials=NoSecrets(), emit=events.append) as shell:
         shell.run("cat >/dev/null; exit 7", stdin=b"hush", check=False, display="feed")
-    (event,) = seen
+    (event,) = events
     assert isinstance(event, CommandRun)
     assert (event.host, event.display, event.status) == ("box", "feed", 7)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tscm_migrate.ssh.shell import Shell
     from tscm_migrate.ssh.stream import StreamWriter
 
-# what crosses paramiko's own rekey threshold, and its neighbours
+# paramiko's rekey threshold in bytes
 _REKEY = 1 << 29
 
 
@@ -38,14 +38,14 @@ def _read_all(shell: Shell, script: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 32767, 32768, 1 << 20, 70_000_001])
-def test_what_is_read_is_what_was_sent(shell: Shell, size: int) -> None:
-    got, _ = _read_all(shell, f"head -c {size} /dev/zero")
-    assert got == size
+def test_a_stream_of_any_size_is_read_completely(shell: Shell, size: int) -> None:
+    size_read, _ = _read_all(shell, f"head -c {size} /dev/zero")
+    assert size_read == size
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [_REKEY - 1, _REKEY, _REKEY + 1])
-def test_sizes_around_the_rekey_threshold_pass_both_ways(shell: Shell, size: int) -> None:
+def test_sizes_around_the_rekey_threshold_are_transferred_unchanged(shell: Shell, size: int) -> None:
     source = f"openssl enc -aes-128-ctr -nosalt -K {'0' * 31}7 -iv {'0' * 32} </dev/zero 2>/dev/null | head -c {size}"
     digest = shell.run(f"{source} | sha256sum", timeout=60).stdout.split()[0]
     assert _read_all(shell, source) == (size, digest)
@@ -56,7 +56,7 @@ def test_sizes_around_the_rekey_threshold_pass_both_ways(shell: Shell, size: int
 
 
 @pytest.mark.slow
-def test_a_server_that_rekeys_by_itself_does_not_disturb(tmp_path: Path, open_shell: Callable[..., Shell]) -> None:
+def test_a_rekey_by_the_server_does_not_interrupt_a_stream(tmp_path: Path, open_shell: Callable[..., Shell]) -> None:
     with Sshd(tmp_path / "s", options=["RekeyLimit 64M"]) as server:
         shell = open_shell(server.host())
         assert _read_all(shell, f"head -c {300 << 20} /dev/zero")[0] == 300 << 20
@@ -69,25 +69,25 @@ def test_a_server_that_rekeys_by_itself_does_not_disturb(tmp_path: Path, open_sh
 def test_a_slow_consumer_does_not_fill_the_memory(shell: Shell) -> None:
     size = 400 << 20
     with shell.reader(f"head -c {size} /dev/zero", display="zeros") as reader:
-        got = len(reader.read(1))
+        size_read = len(reader.read(1))
         most, deadline = 0, time.monotonic() + 3
         while (time.monotonic() < deadline and len(reader.channel.in_buffer) != most) or not most:
             most = max(most, len(reader.channel.in_buffer))
             time.sleep(0.2)
         assert most <= WINDOW + PACKET
-        got += sum(map(len, reader))
+        size_read += sum(map(len, reader))
         reader.finish()
-    assert got == size
+    assert size_read == size
 
 
-def test_binary_survives_the_way_up(shell: Shell) -> None:
+def test_written_bytes_arrive_unchanged(shell: Shell) -> None:
     data = bytes(range(256)) * 12_345
     with shell.writer("sha256sum") as writer:
         writer.write(data)
         assert writer.finish().stdout.split()[0] == hashlib.sha256(data).hexdigest()
 
 
-def test_what_a_login_prints_gets_into_no_stream(open_shell: Callable[..., Shell], noisy: Sshd) -> None:
+def test_login_output_is_not_part_of_a_stream(open_shell: Callable[..., Shell], noisy: Sshd) -> None:
     shell = open_shell(noisy.host())
     with shell.reader("head -c 3000000 /dev/zero; echo end >&2") as reader:
         assert b"".join(reader) == bytes(3_000_000)
@@ -97,7 +97,7 @@ def test_what_a_login_prints_gets_into_no_stream(open_shell: Callable[..., Shell
         assert writer.finish().stdout.split() == ["70000"]
 
 
-def test_a_failing_reader_says_why_after_its_bytes(shell: Shell) -> None:
+def test_a_failed_reader_raises_its_error_after_the_data(shell: Shell) -> None:
     with shell.reader("echo part; echo no space >&2; exit 9") as reader:
         assert reader.read() == b"part\n"
         assert reader.read() == b""
@@ -112,7 +112,7 @@ def _pour(writer: StreamWriter, mebibytes: int) -> None:
     writer.finish()
 
 
-def test_a_writer_whose_command_dies_early_says_why(shell: Shell) -> None:
+def test_a_writer_reports_the_error_of_a_command_that_ends_early(shell: Shell) -> None:
     with (
         shell.writer("head -c 10 >/dev/null; echo disk full >&2; exit 28") as writer,
         pytest.raises(CommandFailed, match="disk full") as caught,
@@ -121,7 +121,7 @@ def test_a_writer_whose_command_dies_early_says_why(shell: Shell) -> None:
     assert caught.value.status == 28
 
 
-def test_a_writer_whose_command_floods_does_not_deadlock(shell: Shell) -> None:
+def test_a_writer_with_much_output_does_not_deadlock(shell: Shell) -> None:
     with shell.writer("head -c 9000000 /dev/zero; head -c 9000000 /dev/zero >&2; wc -c >&2") as writer:
         for _ in range(20):
             writer.write(bytes(1 << 20))
@@ -134,19 +134,19 @@ def test_a_reader_with_much_on_standard_error_does_not_deadlock(shell: Shell) ->
         assert reader.finish().status == 0
 
 
-def test_a_silent_reader_is_given_up(shell: Shell) -> None:
+def test_a_silent_reader_times_out(shell: Shell) -> None:
     with shell.reader("echo a; exec sleep 30", idle=1.0) as reader:
         assert reader.read() == b"a\n"
         with pytest.raises(CommandTimeout, match="sent nothing"):
             reader.read()
 
 
-def test_a_writer_that_takes_nothing_is_given_up(shell: Shell) -> None:
+def test_a_blocked_writer_times_out(shell: Shell) -> None:
     with shell.writer("exec sleep 30", idle=1.0) as writer, pytest.raises(CommandTimeout, match="took nothing"):
         _pour(writer, 64)
 
 
-def test_a_cut_stream_never_looks_like_its_end(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
+def test_a_cut_stream_raises_connection_lost(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
     shell = open_shell(sshd.host())
     script = f"head -c 5000000 /dev/zero; sleep 0.2; kill -9 {SESSION}; sleep 20"
     with shell.reader(script) as reader, pytest.raises(ConnectionLost):
@@ -154,7 +154,7 @@ def test_a_cut_stream_never_looks_like_its_end(open_shell: Callable[..., Shell],
     assert not shell.alive
 
 
-def test_a_cut_command_is_a_lost_connection(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
+def test_a_cut_command_raises_connection_lost(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
     shell = open_shell(sshd.host())
     with pytest.raises(ConnectionLost):
         shell.run(f"kill -9 {SESSION}; sleep 20")
@@ -162,18 +162,18 @@ def test_a_cut_command_is_a_lost_connection(open_shell: Callable[..., Shell], ss
         shell.run("echo again")
 
 
-def test_a_writer_whose_connection_is_cut_says_so(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
+def test_a_cut_writer_raises_connection_lost(open_shell: Callable[..., Shell], sshd: Sshd) -> None:
     shell = open_shell(sshd.host())
     script = f"head -c 3000000 >/dev/null; kill -9 {SESSION}; sleep 20"
     with shell.writer(script) as writer, pytest.raises(ConnectionLost):
         _pour(writer, 1000)
 
 
-@pytest.mark.parametrize("way", ["read to its end", "in the middle", "written"])
-def test_a_connection_that_dies_while_a_file_is_closed_by_sftp_hides_nothing(
-    way: str, sshd: Sshd, open_shell: Callable[..., Shell], tmp_path: Path
+@pytest.mark.parametrize("case", ["read to its end", "in the middle", "written"])
+def test_a_connection_lost_while_sftp_closes_a_file_hides_no_result(
+    case: str, sshd: Sshd, open_shell: Callable[..., Shell], tmp_path: Path
 ) -> None:
-    """To close a file is a question to the server, too; who has all bytes, or a better error, does not need its answer."""
+    """Closing a file is a request to the server: without an answer, complete data or an earlier error still counts."""
     file = tmp_path / "file"
     file.write_bytes(bytes(300_000))
     shell = open_shell(sshd.host())
@@ -186,12 +186,12 @@ def test_a_connection_that_dies_while_a_file_is_closed_by_sftp_hides_nothing(
         return LookupError()
 
     with contextlib.closing(shell.sftp()) as client:
-        if way == "read to its end":
+        if case == "read to its end":
             with sftp.reading(client, str(file), 0, "box") as blocks:
                 assert len(b"".join(blocks)) == 300_000
                 stop_answering()
         else:
-            opened = sftp.writing if way == "written" else sftp.reading
+            opened = sftp.writing if case == "written" else sftp.reading
             with pytest.raises(LookupError), opened(client, str(file), 0, "box"):
                 raise stop_answering()
     death.join()

@@ -1,4 +1,4 @@
-"""Real sudo, real passwords: an sshd in a mount name space of its own, whose /etc is a copy that vanishes with it."""
+"""Real sudo with passwords, through an sshd in a separate mount namespace with a temporary copy of /etc."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ exec "$@"
 """
 
 
-class Knows(NoSecrets):
+class KnownPassword(NoSecrets):
     def __init__(self, password: str | None) -> None:
         self.password = password
         self.asked = 0
@@ -70,7 +70,7 @@ class Knows(NoSecrets):
 
 @pytest.fixture(scope="module")
 def staged() -> Iterator[Sshd]:
-    # Not pytest's own temporary folder: each session that starts closes that one to other users, and they log in here.
+    # Not tmp_path: other users log in here, and pytest's temporary folder is closed to them.
     with tempfile.TemporaryDirectory(prefix="tscm-staged-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -82,34 +82,34 @@ def staged() -> Iterator[Sshd]:
             yield server
 
 
-def test_without_a_password_nobody_is_asked(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
-    knows = Knows(PASSWORD)
-    shell = open_shell(staged.host(user="xfree"), credentials=knows)
+def test_passwordless_sudo_asks_for_no_password(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+    credentials = KnownPassword(PASSWORD)
+    shell = open_shell(staged.host(user="xfree"), credentials=credentials)
     assert shell.sudo_ready() == "passwordless"
     assert shell.run("id -un; cat", sudo=True, stdin=b"data").stdout == "root\ndata"
-    assert knows.asked == 0
+    assert credentials.asked == 0
 
 
-def test_the_password_reaches_sudo_and_nothing_else(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
-    knows, seen = Knows(PASSWORD), list[Event]()
-    shell = open_shell(staged.host(user="xasks"), credentials=knows, emit=seen.append)
+def test_only_sudo_gets_the_password(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+    credentials, events = KnownPassword(PASSWORD), list[Event]()
+    shell = open_shell(staged.host(user="xasks"), credentials=credentials, emit=events.append)
     assert shell.sudo_ready() == "password"
     result = shell.run("id -un; cat; tr '\\0' ' ' </proc/$PPID/cmdline; echo err >&2", sudo=True, stdin=b"line\ndata")
     assert result.stdout.startswith("root\nline\ndata")
     assert result.stderr.endswith("err\n")
     assert "tscm-" not in result.stderr
     shell.run("true", sudo=True)
-    assert knows.asked == 1
-    assert PASSWORD not in result.stdout + result.stderr + repr(seen)
+    assert credentials.asked == 1
+    assert PASSWORD not in result.stdout + result.stderr + repr(events)
 
 
-def test_streams_and_dialogues_become_root_too(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
-    shell = open_shell(staged.host(user="xasks"), credentials=Knows(PASSWORD))
+def test_streams_and_dialogues_can_run_as_root(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+    shell = open_shell(staged.host(user="xasks"), credentials=KnownPassword(PASSWORD))
     with shell.writer("id -un >&2; sha256sum | cut -c1-8", sudo=True) as writer:
         writer.write(b"x" * 3_000_000)
-        ended = writer.finish()
-    assert ended.stdout.strip() == hashlib.sha256(b"x" * 3_000_000).hexdigest()[:8]
-    assert ended.stderr.endswith("root\n")
+        outcome = writer.finish()
+    assert outcome.stdout.strip() == hashlib.sha256(b"x" * 3_000_000).hexdigest()[:8]
+    assert outcome.stderr.endswith("root\n")
     with shell.reader("head -c 2000000 /dev/zero; id -un >&2", sudo=True) as reader:
         assert sum(map(len, reader)) == 2_000_000
         assert reader.finish().stderr.endswith("root\n")
@@ -118,20 +118,20 @@ def test_streams_and_dialogues_become_root_too(staged: Sshd, open_shell: Callabl
         assert "password" not in pending.line.lower()
         return Answer("me") if pending.line == "Who? " else WAIT
 
-    talk = shell.converse("printf 'Who? '; read a; id -un", decide, sudo=True, pace=DialoguePace(idle=60))
-    assert talk.text == "Who? me\nroot\n"
+    result = shell.converse("printf 'Who? '; read a; id -un", decide, sudo=True, pace=DialoguePace(idle=60))
+    assert result.text == "Who? me\nroot\n"
 
 
-def test_a_failing_command_under_sudo_is_no_sudo_failure(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+def test_a_failed_command_under_sudo_is_not_a_sudo_failure(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
     for user in ("xfree", "xasks"):
-        shell = open_shell(staged.host(user=user), credentials=Knows(PASSWORD))
+        shell = open_shell(staged.host(user=user), credentials=KnownPassword(PASSWORD))
         with pytest.raises(CommandFailed) as caught:
             shell.run("echo sudo: a password is required >&2; exit 1", sudo=True)
         assert caught.value.status == 1
 
 
-def test_a_command_of_root_is_ended_in_time(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
-    shell = open_shell(staged.host(user="xasks"), credentials=Knows(PASSWORD))
+def test_a_command_of_root_is_ended_after_its_timeout(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+    shell = open_shell(staged.host(user="xasks"), credentials=KnownPassword(PASSWORD))
     shell.sudo_ready()
     for limit in growing(1):
         with pytest.raises(CommandTimeout):
@@ -142,7 +142,7 @@ def test_a_command_of_root_is_ended_in_time(staged: Sshd, open_shell: Callable[.
 
 
 @pytest.mark.parametrize(
-    ("user", "password", "said"),
+    ("user", "password", "reason"),
     [
         ("xasks", "wrong", "not accepted"),
         ("xasks", None, "none is known"),
@@ -150,21 +150,21 @@ def test_a_command_of_root_is_ended_in_time(staged: Sshd, open_shell: Callable[.
         ("xtty", PASSWORD, "requiretty"),
     ],
 )
-def test_why_sudo_refuses_is_said(
-    staged: Sshd, open_shell: Callable[..., Shell], user: str, password: str | None, said: str
+def test_the_reason_of_a_refusal_by_sudo_is_reported(
+    staged: Sshd, open_shell: Callable[..., Shell], user: str, password: str | None, reason: str
 ) -> None:
-    shell = open_shell(staged.host(user=user), credentials=Knows(password))
-    with pytest.raises(SudoFailed, match=said) as caught:
+    shell = open_shell(staged.host(user=user), credentials=KnownPassword(password))
+    with pytest.raises(SudoFailed, match=reason) as caught:
         shell.run("id", sudo=True)
     assert password is None or password not in repr(caught.value) + str(caught.value)
     assert shell.run("id -un").stdout.strip() == user
 
 
-def test_sudo_that_is_taken_away_in_the_middle_is_noticed(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
+def test_revoked_sudo_is_noticed(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
     shell = open_shell(staged.host(user="xfree"))
     shell.run("cp -p /etc/sudoers.d/test /etc/kept", sudo=True)
-    mend = open_shell(staged.host(user="root"))
-    mend.run("sed -i /xfree/d /etc/sudoers.d/test")
+    as_root = open_shell(staged.host(user="root"))
+    as_root.run("sed -i /xfree/d /etc/sudoers.d/test")
     try:
         for attempt in (
             lambda: shell.run("id", sudo=True),
@@ -176,34 +176,36 @@ def test_sudo_that_is_taken_away_in_the_middle_is_noticed(staged: Sshd, open_she
             with pytest.raises(SudoFailed):
                 attempt()
     finally:
-        mend.run("cp -p /etc/kept /etc/sudoers.d/test")
+        as_root.run("cp -p /etc/kept /etc/sudoers.d/test")
     assert shell.run("id -un", sudo=True).stdout == "root\n"
 
 
 def test_a_login_password_is_asked_for_after_the_keys(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
-    knows = Knows(PASSWORD)
-    stranger = staged.folder / "nowhere"
-    shell = open_shell(staged.host(user="xasks", identity_file=stranger), credentials=knows)
-    assert (shell.run("id -un").stdout, knows.asked) == ("xasks\n", 1)
+    credentials = KnownPassword(PASSWORD)
+    missing = staged.folder / "nowhere"
+    shell = open_shell(staged.host(user="xasks", identity_file=missing), credentials=credentials)
+    assert (shell.run("id -un").stdout, credentials.asked) == ("xasks\n", 1)
 
 
 @pytest.mark.parametrize("shell", ["bash", *(name for name in ("csh", "zsh", "fish") if shutil.which(name))])
-def test_the_login_shell_does_not_matter(staged: Sshd, open_shell: Callable[..., Shell], shell: str) -> None:
-    there = open_shell(staged.host(user={"bash": "xasks"}.get(shell, f"x{shell}")), credentials=Knows(PASSWORD))
+def test_commands_run_with_any_login_shell(staged: Sshd, open_shell: Callable[..., Shell], shell: str) -> None:
+    login_shell = open_shell(
+        staged.host(user={"bash": "xasks"}.get(shell, f"x{shell}")), credentials=KnownPassword(PASSWORD)
+    )
     script = """x='a b'; for i in 1 2; do printf '%s|' "$x!$i"; done; printf '%s' "it's 100% " '\\\\é'
 echo ' #'"""
     for sudo in (False, shell == "bash"):
-        assert there.run(script, sudo=sudo).stdout == "a b!1|a b!2|it's 100% \\\\é #\n"
+        assert login_shell.run(script, sudo=sudo).stdout == "a b!1|a b!2|it's 100% \\\\é #\n"
 
 
-def test_the_start_up_file_that_keeps_a_login_from_running_commands_is_named(
-    staged: Sshd, open_shell: Callable[..., Shell]
-) -> None:
+def test_a_start_up_file_that_prevents_commands_is_named(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
     root = open_shell(staged.host(user="xfree"))
     root.run("printf 'umask 022\nexec sh\n' >~xasks/.bashrc", sudo=True)
     try:
         with pytest.raises(CommandNotRun) as caught:
-            open_shell(staged.host(user="xasks"), credentials=Knows(PASSWORD)).run("id -un", sudo=True, check=False)
+            open_shell(staged.host(user="xasks"), credentials=KnownPassword(PASSWORD)).run(
+                "id -un", sudo=True, check=False
+            )
     finally:
         root.run("rm ~xasks/.bashrc", sudo=True)
     assert caught.value.startup == "~/.bashrc line 2: exec sh"

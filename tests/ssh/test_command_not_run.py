@@ -1,4 +1,4 @@
-"""A login that does not run our commands is never believed, whatever it prints and whatever status it gives."""
+"""Output and status of a login that does not run the command are never taken for those of the command."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-# what stands in for the login shell, by name; each leaves by itself when its input ends
+# replacements of the login shell; each ends at the end of its input
 LOGINS = {
     "another shell": "exec dash",
     "nothing": "exit 0",
@@ -44,8 +44,8 @@ LOGINS = {
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """One server, a key for each of LOGINS."""
+def server_with_logins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A server with a key for each of LOGINS and OTHERS."""
     folder = tmp_path_factory.mktemp("odd")
     with Sshd(folder) as server:
         for number, text in enumerate([*LOGINS.values(), *OTHERS.values()]):
@@ -68,16 +68,16 @@ OTHERS = {
 
 
 @pytest.fixture
-def login(odd: Sshd, open_shell: Callable[..., Shell]) -> Callable[[str], Shell]:
+def login(server_with_logins: Sshd, open_shell: Callable[..., Shell]) -> Callable[[str], Shell]:
     def open_as(name: str) -> Shell:
         number = [*LOGINS, *OTHERS].index(name)
-        return open_shell(odd.host(identity_file=odd.folder / f"key{number}"))
+        return open_shell(server_with_logins.host(identity_file=server_with_logins.folder / f"key{number}"))
 
     return open_as
 
 
 @pytest.mark.parametrize("name", LOGINS)
-def test_a_login_that_does_not_run_the_command_is_an_error_for_every_kind_of_caller(
+def test_a_login_that_does_not_run_the_command_is_an_error_for_all_calls(
     login: Callable[[str], Shell], name: str, tmp_path: Path
 ) -> None:
     shell = login(name)
@@ -91,21 +91,21 @@ def test_a_login_that_does_not_run_the_command_is_an_error_for_every_kind_of_cal
         b"".join(reader)
     with shell.writer("cat >/dev/null", idle=2.0) as writer, pytest.raises(CommandNotRun):
         writer.write(f"touch {tmp_path}/written\n".encode())
-    if name not in {"another shell", "menu"}:  # they wait at the terminal, as a person would want
+    if name not in {"another shell", "menu"}:  # on a terminal these wait for input
         with pytest.raises(CommandNotRun):
             shell.converse("echo here", lambda _pending: WAIT)
     with pytest.raises(MigrateError):
         shell.sudo_ready()
-    assert not list(tmp_path.iterdir()), "what is not our script must not get its input"
+    assert not list(tmp_path.iterdir()), "the replacement of the shell must not get the script's input"
 
 
-def test_an_expired_password_is_told_as_that(login: Callable[[str], Shell]) -> None:
+def test_an_expired_password_is_reported(login: Callable[[str], Shell]) -> None:
     with pytest.raises(PasswordExpired) as caught:
         login("expired").run("true")
     assert caught.value.remedy().endswith("passwd")
 
 
-def test_what_a_login_adds_at_its_end_changes_neither_output_nor_status(login: Callable[[str], Shell]) -> None:
+def test_text_printed_at_logout_changes_neither_output_nor_status(login: Callable[[str], Shell]) -> None:
     shell = login("exit trap")
     result = shell.run("echo out; exit 7", check=False)
     assert (result.stdout, result.status) == ("out\n", 7)
@@ -114,7 +114,7 @@ def test_what_a_login_adds_at_its_end_changes_neither_output_nor_status(login: C
         assert reader.finish().status == 0
 
 
-def test_output_without_its_end_is_no_answer(login: Callable[[str], Shell], odd: Sshd) -> None:
+def test_output_without_its_end_mark_is_an_error(login: Callable[[str], Shell], server_with_logins: Sshd) -> None:
     shell = login("cut")
     with pytest.raises(OutputCut):
         shell.run("seq 1 1000", check=False)
@@ -123,19 +123,21 @@ def test_output_without_its_end_is_no_answer(login: Callable[[str], Shell], odd:
     lost = login("exit trap")
     with pytest.raises(ConnectionLost):
         lost.run(f"echo half; kill -9 {SESSION}; sleep 9", check=False)
-    assert odd.pid
+    assert server_with_logins.pid
 
 
-def test_a_sudo_that_runs_nothing_is_not_believed(login: Callable[[str], Shell], odd: Sshd) -> None:
-    (odd.folder / "bin").mkdir()
-    (odd.folder / "bin/sudo").write_text("#!/bin/sh\nexit 0\n")
-    (odd.folder / "bin/sudo").chmod(0o755)
+def test_a_sudo_that_does_not_run_the_command_is_an_error(
+    login: Callable[[str], Shell], server_with_logins: Sshd
+) -> None:
+    (server_with_logins.folder / "bin").mkdir()
+    (server_with_logins.folder / "bin/sudo").write_text("#!/bin/sh\nexit 0\n")
+    (server_with_logins.folder / "bin/sudo").chmod(0o755)
     with pytest.raises(SudoFailed, match="did not run the command"):
         login("sudo").run("echo here", sudo=True, check=False)
 
 
 @pytest.mark.parametrize("line", ["Subsystem sftp /no/such/sftp-server", "Subsystem other internal-sftp"])
-def test_a_server_without_sftp_is_told_as_that(tmp_path: Path, open_shell: Callable[..., Shell], line: str) -> None:
+def test_a_server_without_sftp_is_reported(tmp_path: Path, open_shell: Callable[..., Shell], line: str) -> None:
     with Sshd(tmp_path / "s", options=[line], sftp="") as server:
         shell = open_shell(server.host())
         with pytest.raises(NoSftp) as caught:
@@ -144,7 +146,7 @@ def test_a_server_without_sftp_is_told_as_that(tmp_path: Path, open_shell: Calla
         assert shell.run("echo still").stdout == "still\n"
 
 
-def test_a_server_that_gives_no_terminal_is_told_as_that(tmp_path: Path, open_shell: Callable[..., Shell]) -> None:
+def test_a_server_that_refuses_terminals_is_reported(tmp_path: Path, open_shell: Callable[..., Shell]) -> None:
     with Sshd(tmp_path / "s", options=["PermitTTY no"]) as server:
         shell = open_shell(server.host())
         with pytest.raises(NoTerminal) as caught:
@@ -167,11 +169,11 @@ def test_a_server_that_gives_no_terminal_is_told_as_that(tmp_path: Path, open_sh
         ("", ""),
     ],
 )
-def test_the_line_that_replaces_the_shell_is_found(text: str, found: str) -> None:
+def test_the_start_up_line_that_replaces_the_shell_is_found(text: str, found: str) -> None:
     assert replacing_line(text) == found
 
 
-def test_marks_may_come_in_any_pieces() -> None:
+def test_marks_are_recognised_in_pieces_of_any_size() -> None:
     whole = b"hello\ntscm-out-1:data tscm-end- tscm-end-2:007bye"
     for size in range(1, len(whole)):
         frame = Frame("tscm-out-1:", "tscm-end-2:")

@@ -1,4 +1,4 @@
-"""A jump host that lies: it sees ciphertext, and cannot stand in for the host behind it, nor hold anybody up."""
+"""A hostile jump host: it cannot impersonate the host behind it, and cannot delay a connection beyond the timeouts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def _garbage(_reader: Any, writer: Any) -> None:
 
 async def _banners(_reader: Any, writer: Any) -> None:
     while True:
-        writer.write(b"this is no SSH banner \x1b[2J\r\n" * 100)
+        writer.write(b"not an SSH banner \x1b[2J\r\n" * 100)
         await writer.drain()
 
 
@@ -71,7 +71,7 @@ async def _another(port: int, reader: Any, writer: Any) -> None:
     await asyncio.gather(copy(reader, back), copy(there, writer))
 
 
-LIES = {f.__name__.strip("_"): f for f in (_silent, _closes, _garbage, _banners, _long_line, _huge_packet)}
+FAULTS = {f.__name__.strip("_"): f for f in (_silent, _closes, _garbage, _banners, _long_line, _huge_packet)}
 
 
 class _Gateway(asyncssh.SSHServer):
@@ -87,7 +87,7 @@ class _Gateway(asyncssh.SSHServer):
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "no \x1b[2J")
         if how == "another":
             return functools.partial(_another, self._state["port"])
-        return LIES[how]
+        return FAULTS[how]
 
 
 @pytest.fixture(scope="module")
@@ -123,17 +123,19 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, di
     thread.join(60)
 
 
-def test_another_host_behind_it_is_found_out_by_its_key(gateway: tuple[Host, dict[str, Any], Sshd]) -> None:
+def test_another_host_behind_the_gateway_is_refused_by_its_key(gateway: tuple[Host, dict[str, Any], Sshd]) -> None:
     host, state, _ = gateway
     state["how"] = "another"
     with pytest.raises(HostKeyError):
         connect(host, credentials=NoSecrets(), timeouts=PATIENT)
 
 
-@pytest.mark.parametrize("how", [*LIES, "refused"])
-def test_nothing_that_it_sends_holds_anybody_up(gateway: tuple[Host, dict[str, Any], Sshd], how: str) -> None:
+@pytest.mark.parametrize("how", [*FAULTS, "refused"])
+def test_invalid_data_of_the_gateway_ends_within_the_timeouts(
+    gateway: tuple[Host, dict[str, Any], Sshd], how: str
+) -> None:
     host, state, _ = gateway
     state["how"] = how
-    with pytest.raises(MigrateError) as told:
+    with pytest.raises(MigrateError) as error:
         connect(host, credentials=NoSecrets(), timeouts=QUICK)
-    assert "\x1b" not in told.value.message()
+    assert "\x1b" not in error.value.message()

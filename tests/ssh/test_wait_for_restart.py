@@ -1,4 +1,4 @@
-"""While a restart is awaited, whatever is refused is "not yet"; another host key is not."""
+"""The wait for a restarted host: each refusal is tried again, except another host key."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ REFUSALS = [
 
 
 class Booted:
-    """The first words of a shell that are asked for."""
+    """A shell that returns a boot id."""
 
     def __init__(self, boot: str) -> None:
         self.boot = boot
@@ -67,7 +67,7 @@ class Booted:
 def wait(
     answers: dict[str, list[object]], places: tuple[Host, ...] = (AT_OLD,), clock: pytest.MonkeyPatch | None = None
 ) -> Any:
-    """Wait for 600 s; with `clock`, each look takes 100 s of them."""
+    """Wait for 600 s; with `clock` each attempt takes 100 s."""
     now = itertools.count(0.0, 100.0)
     if clock:
         clock.setattr(network, "time", SimpleNamespace(monotonic=lambda: next(now)))
@@ -85,39 +85,39 @@ def wait(
     )  # fmt: skip
 
 
-def test_every_refusal_is_waited_out() -> None:
-    found = wait({"10.1.1.43": [*REFUSALS, Booted("before"), Booted(""), Booted("after")]})
-    assert found.shell.boot == "after"
+def test_the_wait_continues_after_each_refusal() -> None:
+    reappeared = wait({"10.1.1.43": [*REFUSALS, Booted("before"), Booted(""), Booted("after")]})
+    assert reappeared.shell.boot == "after"
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda error: type(error).__name__)
-def test_at_the_end_the_last_reason_is_told(refusal: SshError, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timeout_error_names_the_last_reason(refusal: SshError, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotReachableAgain) as caught:
         wait({"10.1.1.43": [Unreachable("new"), refusal]}, clock=monkeypatch)
     assert str(refusal) in str(caught.value)
 
 
-def test_the_reasons_of_both_places_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timeout_error_names_the_reasons_of_both_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: dict[str, list[object]] = {"10.1.1.43": [AuthFailed("new", "key x")], "10.1.1.50": [Unreachable("new")]}
     with pytest.raises(NotReachableAgain, match=r"key x.*no SSH connection"):
         wait(answers, places=(AT_OLD, AT_OWN), clock=monkeypatch)
 
 
-def test_another_host_key_at_the_foreseen_place_ends_it_at_once() -> None:
+def test_another_host_key_at_the_expected_address_ends_the_wait() -> None:
     with pytest.raises(HostKeyChanged):
         wait({"10.1.1.43": [AuthFailed("new"), HostKeyChanged("new"), Booted("after")]})
 
 
-def test_a_host_that_is_off_is_tried_often_at_first_and_longer_the_longer_it_takes() -> None:
-    # a connection begun too early completes only with the kernel's next packet, after 1, 3 or 7 seconds
+def test_the_connect_timeout_grows_with_the_time_waited() -> None:
+    # a connection that starts too early is completed by the kernel's next attempt, after 1, 3 or 7 seconds
     assert network.connect_timeout(0.0) <= 0.5
     later = [network.connect_timeout(waited) for waited in (0.0, 2.0, 20.0, 40.0, 3600.0)]
     assert later == sorted(later)
-    assert later[2] >= 3, "a line that takes seconds to connect must get through as well"
+    assert later[2] >= 3, "slow networks need several seconds for a connection"
     assert later[-1] == Timeouts().connect
 
 
-def test_the_time_for_a_connection_is_given_to_the_dialler() -> None:
+def test_the_connect_timeout_is_passed_to_the_dialler() -> None:
     given: list[float | None] = []
 
     def dial(_host: Host, _expect: Sequence[str] | None = None, *, within: float | None = None) -> Any:
@@ -136,7 +136,7 @@ def test_the_time_for_a_connection_is_given_to_the_dialler() -> None:
 
 
 @pytest.mark.slow
-def test_a_real_server_that_refuses_the_key_for_a_while_is_waited_for(tmp_path: Path) -> None:
+def test_a_server_that_refuses_the_key_for_a_time_is_waited_for(tmp_path: Path) -> None:
     with Sshd(tmp_path / "s") as server:
         allowed = server.folder / "authorized_keys"
         text = allowed.read_text()
@@ -148,9 +148,9 @@ def test_a_real_server_that_refuses_the_key_for_a_while_is_waited_for(tmp_path: 
         opening = threading.Timer(1.0, allowed.write_text, (text,))
         opening.start()
         try:
-            found = network.wait_for(
+            reappeared = network.wait_for(
                 dial, places=(server.host("new"),), expect=(), old_boot="another", timeout=60, emit=silent
             )
-            found.shell.close()
+            reappeared.shell.close()
         finally:
             opening.join()
