@@ -25,6 +25,7 @@ REWRITTEN = (
     "tests/contract",
     "tests/data",
     "tests/harness",
+    "tests/lab",
     "tests/mutation.toml",
     "tests/offsite",
     "tests/ssh",

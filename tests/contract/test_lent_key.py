@@ -191,15 +191,15 @@ def test_a_change_of_login_files_is_reported_as_an_attack(pair: tuple[Box, Box],
 
 def test_a_linked_authorized_keys_stays_a_link_with_its_old_content(pair: tuple[Box, Box]) -> None:
     old, new = pair
-    kept = new.folder / "home/kept_keys"
-    kept.write_text("# the operator's own\nssh-ed25519 AAAA keep@me\n")
-    kept.chmod(0o640)
+    key_file = new.folder / "home/kept_keys"
+    key_file.write_text("# the operator's own\nssh-ed25519 AAAA keep@me\n")
+    key_file.chmod(0o640)
     new.authorized.unlink()
     new.authorized.symlink_to("../kept_keys")
     send(old, new)
     assert new.authorized.is_symlink()
-    assert kept.read_text() == "# the operator's own\nssh-ed25519 AAAA keep@me\n"
-    assert kept.stat().st_mode & 0o777 == 0o640
+    assert key_file.read_text() == "# the operator's own\nssh-ed25519 AAAA keep@me\n"
+    assert key_file.stat().st_mode & 0o777 == 0o640
     assert sha(new.backups / NAME) == sha(old.backups / NAME)
 
 

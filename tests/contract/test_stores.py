@@ -73,7 +73,7 @@ def test_a_failing_source_leaves_no_object(store: Store) -> None:
 
 
 def test_an_object_is_not_listed_before_it_is_complete(store: Store, another: Store) -> None:
-    seen: list[str] = []
+    listed: list[str] = []
 
     def watched() -> Iterator[bytes]:
         yield from chunks(random_bytes(18 * CHUNK))
@@ -84,10 +84,10 @@ def test_an_object_is_not_listed_before_it_is_complete(store: Store, another: St
     upload = threading.Thread(target=store.upload, args=("hosts/a/archives/one", watched()))
     upload.start()
     assert sent.wait(30)
-    seen.extend(entry.key for entry in another.entries())
+    listed.extend(entry.key for entry in another.entries())
     looked.set()
     upload.join(60)
-    assert seen == []
+    assert listed == []
     assert [entry.key for entry in store.entries()] == ["hosts/a/archives/one"]
 
 

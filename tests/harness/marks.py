@@ -19,5 +19,5 @@ def end(command: str | None, status: int = 0) -> bytes:
 
 def terminal(command: str | None) -> bytes:
     """Return the mark that it prints first on a terminal."""
-    found = re.search(r"tty ([0-9a-f]{16})", command or "")
-    return f"tscm-tty-{found[1] if found else ''}:\r\n".encode()
+    match = re.search(r"tty ([0-9a-f]{16})", command or "")
+    return f"tscm-tty-{match[1] if match else ''}:\r\n".encode()

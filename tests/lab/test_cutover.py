@@ -270,8 +270,8 @@ def test_a_scheduled_backup_is_paused_with_the_updates(make_lab: MakeLab) -> Non
     assert lab.run_tool("schedule", "tscm-old", "--yes").returncode == 0
     result = migrate(lab, "--offline", "isolate")
     assert result.returncode == 0, all_output(result)
-    held = lab.on("old", "ls /etc/cron.d /var/lib/tscm-migrate/held").stdout
-    assert held.split() == [
+    paused_entries = lab.on("old", "ls /etc/cron.d /var/lib/tscm-migrate/held").stdout
+    assert paused_entries.split() == [
         "/etc/cron.d:", "tscm-migrate-isolation", "/var/lib/tscm-migrate/held:", "multidevice-core", "tscm_backup",
     ]  # fmt: skip
 

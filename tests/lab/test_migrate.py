@@ -1,4 +1,4 @@
-"""Whole migrations between real OpenSSH hosts: what must hold at their end, and what must never happen."""
+"""Complete migrations between real OpenSSH hosts: the final state, and refusals without changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def migrate(lab: NamespaceLab, *options: str, **env: str) -> subprocess.Complete
 
 
 def state_of(lab: NamespaceLab, name: str) -> str:
-    """Everything of an appliance that a migration may change, as one text."""
+    """Return all that a migration may change on an appliance, as one text."""
     return lab.on(
         name,
         "for d in /etc/cron.d /opt/threatstop /dev/shm /tmp /var/lib/tscm-migrate /home/threatstop /etc/ssh; do "
@@ -48,22 +48,22 @@ def entry_of(lab: NamespaceLab, name: str = "new") -> str:
 
 
 @pytest.fixture
-def watched() -> Iterator[Any]:
-    """Collects the command lines of all processes of the appliances while a test runs."""
-    stop, threads, seen = threading.Event(), [], set[str]()
+def watch_processes() -> Iterator[Any]:
+    """Return a function that collects the command lines of all processes of the appliances during the test."""
+    stop, threads, command_lines = threading.Event(), [], set[str]()
 
     def watch(lab: NamespaceLab) -> set[str]:
-        def look() -> None:
+        def record() -> None:
             while not stop.wait(0.15):
                 for name in ("old", "new"):
                     try:
-                        seen.update(lab.on(name, "ps -ww -eo args=", timeout=5).stdout.splitlines())
-                    except Exception:  # noqa: BLE001, S112 - it is off, or restarting: nothing to see
+                        command_lines.update(lab.on(name, "ps -ww -eo args=", timeout=5).stdout.splitlines())
+                    except Exception:  # noqa: BLE001, S112 - it is off, or restarting
                         continue
 
-        threads.append(threading.Thread(target=look, daemon=True))
+        threads.append(threading.Thread(target=record, daemon=True))
         threads[-1].start()
-        return seen
+        return command_lines
 
     yield watch
     stop.set()
@@ -82,15 +82,15 @@ def watched() -> Iterator[Any]:
         ),
     ],
 )
-def test_a_migration_keeps_its_promises(
-    make_lab: MakeLab, watched: Any, old: dict[str, Any], options: tuple[str, ...], env: dict[str, str]
+def test_a_migration_moves_devices_keys_and_address_safely(
+    make_lab: MakeLab, watch_processes: Any, old: dict[str, Any], options: tuple[str, ...], env: dict[str, str]
 ) -> None:
     lab = make_lab(old, {"sudo_password": old.get("sudo_password")})
     before = {name: (device_files(lab, name), keys_of(lab, name)) for name in ("old", "new")}
     shown = lab.on("new", "cat /home/threatstop/.ssh/authorized_keys").stdout
-    lab.on("old", "echo '# set by the operator of the old one' >> /etc/cron.d/multidevice-core")
+    lab.on("old", "echo '# set by the operator of tscm-old' >> /etc/cron.d/multidevice-core")
     cron = {name: entry_of(lab, name) for name in ("old", "new")}
-    processes = watched(lab)
+    processes = watch_processes(lab)
     result = migrate(lab, *options, **env)
     assert result.returncode == 0, all_output(result)
 
@@ -105,11 +105,11 @@ def test_a_migration_keeps_its_promises(
     assert leftovers.split() == ["/dev/shm:", "/tmp:", ".", "700", "root", "own-settings.tar", "600", "root"]
     assert lab.on("new", "cat /home/threatstop/.ssh/authorized_keys").stdout == shown
 
-    _no_update_ran(lab)
+    assert_no_update_ran(lab)
     for secret in filter(None, (PASSPHRASE, SUDO)):
         assert not [line for line in processes if secret in line]
-        _nowhere(lab, secret, result)
-    assert any("tsadmin restore" in line for line in processes), "it looked while the secrets were in use"
+        assert_secret_nowhere(lab, secret, result)
+    assert any("tsadmin restore" in line for line in processes), "processes were recorded while the secrets were in use"
     assert re.search(r"^  downtime +[1-9][\d.]* (?:s|min)\b", result.stdout, re.MULTILINE), all_output(result)
 
 
@@ -118,8 +118,8 @@ def run_journal(lab: NamespaceLab) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def _no_update_ran(lab: NamespaceLab) -> None:
-    """From the end of the draining until the power went, no ts-update may have begun or run on the old one."""
+def assert_no_update_ran(lab: NamespaceLab) -> None:
+    """Assert that no ts-update ran on the old appliance between the end of the draining and the power-off."""
     drained = next(
         datetime.fromisoformat(entry["t"])
         for entry in run_journal(lab)
@@ -130,8 +130,8 @@ def _no_update_ran(lab: NamespaceLab) -> None:
             assert datetime.fromisoformat(entry["t"]) < drained, entry
 
 
-def _nowhere(lab: NamespaceLab, secret: str, result: subprocess.CompletedProcess[str]) -> None:
-    """The secret is in no output, no file of the workstation's state, and no file of the new appliance."""
+def assert_secret_nowhere(lab: NamespaceLab, secret: str, result: subprocess.CompletedProcess[str]) -> None:
+    """Assert that a secret is not in the output, in the workstation's files, or in files of the new appliance."""
     assert secret not in result.stdout + result.stderr
     state = lab.folder / "workstation"
     hits = [str(path) for path in state.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
@@ -140,11 +140,11 @@ def _nowhere(lab: NamespaceLab, secret: str, result: subprocess.CompletedProcess
     pattern.write_text(secret)
     places = ("dev/shm", "tmp", "home", "opt/threatstop", "var/log/threatstop", "var/lib/tscm-migrate")
     folders = [str(lab.live_root_of("new") / place) for place in places]
-    found = subprocess.run(
+    matches = subprocess.run(
         ["grep", "-rlFsf", str(pattern), "-D", "skip", *folders],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert list(found.stdout.splitlines()) == []
+    assert list(matches.stdout.splitlines()) == []
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def _nowhere(lab: NamespaceLab, secret: str, result: subprocess.CompletedProcess
         ({}, {"sudo_allowed": False}, (), "no-sudo"),
     ],
 )
-def test_preflight_refuses_with_reason_and_remedy_and_changes_nothing(
+def test_preflight_refuses_with_a_remedy_and_without_changes(
     make_lab: MakeLab, old: dict[str, Any], new: dict[str, Any], options: tuple[str, ...], name: str
 ) -> None:
     lab = make_lab(old, new)
@@ -171,11 +171,11 @@ def test_preflight_refuses_with_reason_and_remedy_and_changes_nothing(
     assert f"[error] {name}:" in result.stdout, all_output(result)
     lines = result.stdout.splitlines()
     reasons = [number for number, line in enumerate(lines) if f"[error] {name}:" in line]
-    assert "what to do:" in lines[reasons[0] + 1], all_output(result)  # said once for several reasons in a row
+    assert "what to do:" in lines[reasons[0] + 1], all_output(result)  # printed once for several reasons in a row
     assert [state_of(lab, host) for host in ("old", "new")] == before
 
 
-def test_the_same_host_twice_is_refused_by_either_name(make_lab: MakeLab) -> None:
+def test_the_same_host_as_old_and_new_is_refused(make_lab: MakeLab) -> None:
     lab = make_lab()
     before = state_of(lab, "old")
     for other in ("tscm-old", "threatstop@10.1.1.43"):
@@ -184,7 +184,7 @@ def test_the_same_host_twice_is_refused_by_either_name(make_lab: MakeLab) -> Non
     assert state_of(lab, "old") == before
 
 
-def test_preflight_refuses_a_clock_that_is_off(make_lab: MakeLab) -> None:
+def test_preflight_refuses_a_wrong_clock(make_lab: MakeLab) -> None:
     lab = make_lab()
     ahead = "#!/bin/sh\nexec /usr/bin/date -d '+400 seconds' \"$@\"\n"
     lab.on(
@@ -196,7 +196,7 @@ def test_preflight_refuses_a_clock_that_is_off(make_lab: MakeLab) -> None:
     assert (result.returncode, "[error] clock-off:" in result.stdout) == (3, True), all_output(result)
 
 
-def test_an_appliance_that_is_off_is_a_refusal_and_the_other_is_left_alone(make_lab: MakeLab) -> None:
+def test_an_unreachable_appliance_is_refused_without_changes(make_lab: MakeLab) -> None:
     lab = make_lab()
     before = state_of(lab, "old")
     lab.power_off("new")
@@ -216,7 +216,7 @@ def test_a_wrong_host_key_stops_with_both_fingerprints(make_lab: MakeLab) -> Non
     assert state_of(lab, "old") == before
 
 
-def test_devices_on_the_new_one_are_a_warning_and_it_goes_on(make_lab: MakeLab) -> None:
+def test_devices_on_the_new_appliance_are_only_a_warning(make_lab: MakeLab) -> None:
     from tscm_migrate.demo.profile import Device
 
     lab = make_lab({}, {"devices": (Device("edge-asa"), Device("left-over"))})
@@ -226,7 +226,7 @@ def test_devices_on_the_new_one_are_a_warning_and_it_goes_on(make_lab: MakeLab) 
     assert "edge-asa" in next(line for line in result.stdout.splitlines() if "devices-on-new" in line)
 
 
-def test_an_unknown_prompt_of_the_backup_is_not_answered_and_everything_is_put_back(make_lab: MakeLab) -> None:
+def test_an_unknown_prompt_of_the_backup_undoes_all_changes(make_lab: MakeLab) -> None:
     question = "Send anonymous usage data to the vendor"
     lab = make_lab({"extra_prompt": question, "extra_prompt_in": "backup"})
     before = state_of(lab, "old")
@@ -239,7 +239,7 @@ def test_an_unknown_prompt_of_the_backup_is_not_answered_and_everything_is_put_b
     assert state_of(lab, "old") == before
 
 
-def test_an_unknown_prompt_of_the_restore_stops_the_run_and_says_what_is_held_and_offline(make_lab: MakeLab) -> None:
+def test_an_unknown_prompt_of_the_restore_stops_and_reports_the_state(make_lab: MakeLab) -> None:
     question = "Shall the log archive be deleted"
     lab = make_lab({}, {"extra_prompt": question, "order": ("list", "network", "warning", "ssh", "cron")})
     result = migrate(lab, "--no-rehearsal")
@@ -249,19 +249,19 @@ def test_an_unknown_prompt_of_the_restore_stops_the_run_and_says_what_is_held_an
     assert "PAUSED" in tail
     assert "tscm-migrate resume" in tail
     assert "tscm-migrate rollback" in tail
-    assert "prompts learn tscm-new" in result.stderr  # going on alone would only stop there again
+    assert "prompts learn tscm-new" in result.stderr  # a resume would stop at the same question
     shown = [line for line in result.stdout.splitlines() if line.lstrip().startswith("| ")]
     assert question in shown[-1], all_output(result)
-    assert len(shown) > 1, all_output(result)  # what it had said before
+    assert len(shown) > 1, all_output(result)  # the lines before the question
     assert PASSPHRASE not in result.stdout
 
 
-def test_an_operator_who_is_there_answers_the_unknown_prompt(make_lab: MakeLab) -> None:
+def test_an_operator_at_a_terminal_answers_the_unknown_prompt(make_lab: MakeLab) -> None:
     question = "Is this the primary site"
     lab = make_lab({"extra_prompt": question, "extra_prompt_in": "backup"})
     screen = Screen(lab, *MIGRATE, env={"TSCM_PASSPHRASE": PASSPHRASE})
     try:
-        screen.expect("is replaced by")  # and for how long, before the question
+        screen.expect("is replaced by")  # with the estimate, before the question
         screen.expect("Migrate tscm-old to tscm-new now?")
         screen.type("y")
         screen.expect("answer> ")
@@ -274,13 +274,13 @@ def test_an_operator_who_is_there_answers_the_unknown_prompt(make_lab: MakeLab) 
     finally:
         screen.close()
     assert question in screen.text
-    kept = (lab.workstation.inventory.parent / "dialect.toml").read_text(encoding="utf-8")
-    assert f'text = "{question}[y/n]:"' in kept
+    dialect = (lab.workstation.inventory.parent / "dialect.toml").read_text(encoding="utf-8")
+    assert f'text = "{question}[y/n]:"' in dialect
     assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
 
 
 class Screen:
-    """The tool on a pseudo terminal, as an operator has it."""
+    """The tool on a pseudo terminal."""
 
     def __init__(self, lab: NamespaceLab, *args: str, env: dict[str, str]) -> None:
         self.text = ""
@@ -332,7 +332,7 @@ def _tool(*args: str) -> list[str]:
     return tool_command(*args)
 
 
-def test_a_dry_run_shows_every_step_and_changes_nothing(make_lab: MakeLab, tmp_path: Path) -> None:
+def test_a_dry_run_shows_all_steps_and_changes_nothing(make_lab: MakeLab, tmp_path: Path) -> None:
     lab = make_lab()
     before = [state_of(lab, host) for host in ("old", "new")]
     result = migrate(lab, "--dry-run")

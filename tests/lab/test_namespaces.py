@@ -1,4 +1,4 @@
-"""The namespace lab keeps what it promises: hosts that boot, log in, move, collide, and leave nothing behind."""
+"""The namespace lab: its hosts boot, accept logins, change addresses and collide; a closed lab leaves nothing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def ssh(
     )
 
 
-def test_both_hosts_take_the_client_key_and_their_pinned_host_keys(make: Callable[..., NamespaceLab]) -> None:
+def test_both_hosts_accept_the_client_key_and_show_their_host_keys(make: Callable[..., NamespaceLab]) -> None:
     lab = make()
     for name, hostname in (("old", "tsclient"), ("new", "tsclient-new")):
         for kind in ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512"):
@@ -68,7 +68,7 @@ def test_both_hosts_take_the_client_key_and_their_pinned_host_keys(make: Callabl
     assert ssh(lab, "old", "true").returncode == 255
 
 
-def test_sudo_asks_for_a_password_only_where_the_profile_says_so(make: Callable[..., NamespaceLab]) -> None:
+def test_sudo_asks_for_a_password_if_the_profile_says_so(make: Callable[..., NamespaceLab]) -> None:
     lab = make({"sudo_password": "s3cret word"})
     assert ssh(lab, "new", "sudo -n id -u").stdout == "0\n"
     assert ssh(lab, "old", "sudo -n id -u").returncode == 1
@@ -76,13 +76,15 @@ def test_sudo_asks_for_a_password_only_where_the_profile_says_so(make: Callable[
     assert ssh(lab, "old", "sudo -S -p '' id -u", stdin="wrong\n").returncode == 1
 
 
-def test_an_appliance_sees_only_its_own_things(make: Callable[..., NamespaceLab]) -> None:
+def test_an_appliance_sees_only_its_own_processes_and_files(make: Callable[..., NamespaceLab]) -> None:
     lab = make()
-    seen = lab.on("old", "ps -e -o comm=; ls -A /tmp /root /opt; ls /sys/class/net; cat /etc/cron.d/*; df -h /").stdout
-    assert {"sshd", "cron"} <= set(seen.split())
-    assert "pytest" not in seen
-    assert "threatstop" in seen
-    assert "eth0" in seen.split()
+    listing = lab.on(
+        "old", "ps -e -o comm=; ls -A /tmp /root /opt; ls /sys/class/net; cat /etc/cron.d/*; df -h /"
+    ).stdout
+    assert {"sshd", "cron"} <= set(listing.split())
+    assert "pytest" not in listing
+    assert "threatstop" in listing
+    assert "eth0" in listing.split()
     assert not any(Path(path).exists() for path in ("/run/lab.ssh", "/etc/cron.d/multidevice-core"))
     assert not list(Path(lab.live_root_of("old"), "tmp").iterdir())
 
@@ -104,11 +106,11 @@ def test_only_root_may_power_off(make: Callable[..., NamespaceLab]) -> None:
     assert lab.is_on("old")
 
 
-def test_a_reboot_brings_the_saved_address_and_a_new_boot_id(make: Callable[..., NamespaceLab]) -> None:
+def test_a_reboot_applies_the_saved_address_with_a_new_boot_id(make: Callable[..., NamespaceLab]) -> None:
     lab = make()
     lab.power_off("old")
-    before, seen = lab.boot_id("new"), lab.on("new", "cat /proc/sys/kernel/random/boot_id").stdout.strip()
-    assert seen == before
+    before, listing = lab.boot_id("new"), lab.on("new", "cat /proc/sys/kernel/random/boot_id").stdout.strip()
+    assert listing == before
     keys = lab.on("new", "cat /etc/ssh/*.pub").stdout
     ssh(lab, "new", "touch ~/stays /tmp/goes; sudo sed -i s/10.1.1.50/10.1.1.43/ /etc/network/interfaces; ls /tmp/goes")
     assert lab.addresses() == {"old": None, "new": "10.1.1.50"}
@@ -123,13 +125,13 @@ def test_a_reboot_brings_the_saved_address_and_a_new_boot_id(make: Callable[...,
     assert lab.collisions() == []
 
 
-def test_dhcp_gives_the_address_of_the_table(make: Callable[..., NamespaceLab]) -> None:
+def test_dhcp_assigns_the_configured_address(make: Callable[..., NamespaceLab]) -> None:
     lab = make(new={"dhcp": True, "interface": "ens192"})
     assert lab.addresses()["new"] == "10.1.1.150"
     assert "ens192" in lab.on("new", "ip -4 addr show dev ens192 | grep 10.1.1.150").stdout
 
 
-def test_a_host_that_is_off_is_off_the_wire(make: Callable[..., NamespaceLab]) -> None:
+def test_a_host_that_is_off_does_not_answer(make: Callable[..., NamespaceLab]) -> None:
     lab = make()
     look = "arping -q -c 1 -w 1 10.1.1.43; echo $?; ping -q -c 1 -W 1 10.1.1.43 >&2; echo $?; "
     look += "timeout 1 bash -c ': </dev/tcp/10.1.1.43/22' 2>/dev/null; echo $?"
@@ -143,16 +145,16 @@ def test_a_host_that_is_off_is_off_the_wire(make: Callable[..., NamespaceLab]) -
     assert ssh(lab, "old", "cat while-off").stdout == "written to the disk"
 
 
-def test_a_cut_cable_is_silence_and_can_be_mended(make: Callable[..., NamespaceLab]) -> None:
+def test_a_disconnected_host_is_unreachable_until_reconnected(make: Callable[..., NamespaceLab]) -> None:
     lab = make()
     lab.cut("old")
     assert ssh(lab, "old", "true", "-o", "ConnectTimeout=1").returncode == 255
     assert lab.on("old", "echo still here").stdout == "still here\n"
     lab.reconnect("old")
-    lab.wait(lambda: ssh(lab, "old", "true").returncode == 0, "the mended host")
+    lab.wait(lambda: ssh(lab, "old", "true").returncode == 0, "the reconnected host")
 
 
-def test_a_collision_is_seen_by_the_watcher(make: Callable[..., NamespaceLab]) -> None:
+def test_an_address_collision_is_recorded_by_the_watcher(make: Callable[..., NamespaceLab]) -> None:
     lab = make()
     lab.wait(lambda: {one.ip for one in lab.heard()} >= {"10.1.1.43", "10.1.1.50"}, "both to be heard")
     assert lab.collisions() == []
@@ -163,7 +165,7 @@ def test_a_collision_is_seen_by_the_watcher(make: Callable[..., NamespaceLab]) -
     assert {(one.address, one.names) for one in lab.collisions()} == {("10.1.1.43", ("old", "new"))}
 
 
-def test_two_labs_at_once_do_not_meet(make: Callable[..., NamespaceLab]) -> None:
+def test_two_labs_at_once_are_separate(make: Callable[..., NamespaceLab]) -> None:
     first, second = make(), make({"hostname": "elsewhere"})
     assert ssh(first, "old", "hostname").stdout == "tsclient\n"
     assert ssh(second, "old", "hostname").stdout == "elsewhere\n"
@@ -172,7 +174,7 @@ def test_two_labs_at_once_do_not_meet(make: Callable[..., NamespaceLab]) -> None
     assert first.collisions() == second.collisions() == []
 
 
-def test_reset_gives_fresh_disks(make: Callable[..., NamespaceLab]) -> None:
+def test_a_reset_makes_new_disks(make: Callable[..., NamespaceLab]) -> None:
     lab = make()
     ssh(lab, "old", "touch stale; sudo rm /etc/cron.d/multidevice-core")
     lab.reset("old")
@@ -180,7 +182,7 @@ def test_reset_gives_fresh_disks(make: Callable[..., NamespaceLab]) -> None:
     assert (lab.root_of("old") / "etc/cron.d/multidevice-core").exists()
 
 
-def test_faults_of_a_reboot(make: Callable[..., NamespaceLab]) -> None:
+def test_reboot_faults_take_effect(make: Callable[..., NamespaceLab]) -> None:
     lab = make({"faults": {"reboot_never": True}}, {"faults": {"reboot_mute_seconds": 2}})
     boot = lab.boot_id("new")
     ssh(lab, "old", "sudo reboot")
@@ -195,28 +197,28 @@ def test_faults_of_a_reboot(make: Callable[..., NamespaceLab]) -> None:
 
 
 @pytest.mark.slow
-def test_cron_really_starts_ts_update(make: Callable[..., NamespaceLab]) -> None:
+def test_cron_starts_ts_update(make: Callable[..., NamespaceLab]) -> None:
     lab = make()
     lab.wait(lambda: any("ts-update" in str(entry) for entry in lab.journal("old")), "cron", 70)
 
 
 def processes_in(lab: NamespaceLab) -> set[int]:
-    """Every process in the lab's name spaces, as this machine numbers them."""
-    room = Path(f"/proc/{lab.controller.process.pid}/ns/pid_for_children").readlink()
-    found, net = (
+    """Return the pids, on this machine, of all processes in the lab's namespaces."""
+    pid_space = Path(f"/proc/{lab.controller.process.pid}/ns/pid_for_children").readlink()
+    pids, net = (
         set(),
         {(lab.controller.proc / str(lab.status(name)["pid"]) / "ns/net").readlink() for name in lab.profiles},
     )
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if (folder / "ns/pid").readlink() == room or (folder / "ns/net").readlink() in net:
-                found.add(int(folder.name))
+            if (folder / "ns/pid").readlink() == pid_space or (folder / "ns/net").readlink() in net:
+                pids.add(int(folder.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
-def test_close_leaves_nothing(make: Callable[..., NamespaceLab]) -> None:
+def test_a_closed_lab_leaves_no_process_mount_or_network(make: Callable[..., NamespaceLab]) -> None:
     links = sorted(Path("/sys/class/net").iterdir())
     lab = make()
     tool = lab.workstation.spawn(*lab.workstation.inside("sleep", "60"))
@@ -243,38 +245,36 @@ sys.stdin.read()
 """
 
 
-def kill_its_maker(folder: Path, *words: str) -> tuple[list[int], int]:
-    """Make a lab in another process and kill that; the room's processes, and what keeps its pipe open."""
+def kill_the_owner(folder: Path, *words: str) -> tuple[list[int], int]:
+    """Make a lab in another process and kill that; return the controller's processes, and the process with its pipe."""
     run = subprocess.Popen(
         [sys.executable, "-c", MAKE_ONE, str(folder), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert run.stdout
-    room, keeper = map(int, run.stdout.readline().split())
-    children = Path(f"/proc/{room}/task/{room}/children").read_text().split()
+    controller, keeper = map(int, run.stdout.readline().split())
+    children = Path(f"/proc/{controller}/task/{controller}/children").read_text().split()
     run.kill()
     run.wait(60)
     assert run.stdin
     run.stdin.close()
     run.stdout.close()
-    return [room, *map(int, children)], keeper
+    return [controller, *map(int, children)], keeper
 
 
 def alive(pids: list[int]) -> bool:
-    """Whether one of these still runs; a zombie does not."""
+    """Return whether one of these processes still runs; zombies do not count."""
     states = [Path(f"/proc/{pid}/stat") for pid in pids]
     return any(state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z" for state in states)
 
 
-def test_a_killed_test_run_takes_its_lab_along(tmp_path: Path) -> None:
-    pids, _ = kill_its_maker(tmp_path)
+def test_a_lab_ends_with_its_killed_test_run(tmp_path: Path) -> None:
+    pids, _ = kill_the_owner(tmp_path)
     NamespaceLab.wait(lambda: not alive(pids), "the lab to end")
 
 
-def test_cleanup_ends_a_lab_that_outlived_its_run_and_no_other(
-    tmp_path: Path, make: Callable[..., NamespaceLab]
-) -> None:
+def test_cleanup_ends_only_labs_without_a_test_run(tmp_path: Path, make: Callable[..., NamespaceLab]) -> None:
     mine = make()
-    pids, keeper = kill_its_maker(tmp_path / "lost", "keep it")
+    pids, keeper = kill_the_owner(tmp_path / "lost", "keep it")
     try:
         assert alive(pids)
         done = subprocess.run(
@@ -306,13 +306,13 @@ def test_the_tool_runs_on_the_workstation_with_and_without_a_terminal(make: Call
     for tty in (False, True):
         for limit in growing(1):
             with pytest.raises(subprocess.TimeoutExpired) as late:
-                station.run(*station.inside("sh", "-c", "echo said; sleep 600"), timeout=limit, tty=tty)
+                station.run(*station.inside("sh", "-c", "echo started; sleep 600"), timeout=limit, tty=tty)
             if late.value.output:
                 break
-        assert "said" in str(late.value.output)
+        assert "started" in str(late.value.output)
 
 
-def test_an_abrupt_shutdown_leaves_the_session_hanging(make: Callable[..., NamespaceLab]) -> None:
+def test_an_abrupt_shutdown_leaves_sessions_open(make: Callable[..., NamespaceLab]) -> None:
     lab = make(shutdown="abrupt")
     known = lab.inventory.with_name("known_hosts")
     words = ["ssh", "-F", "none", "-i", str(lab.workstation.key), "-o", f"UserKnownHostsFile={known}"]
@@ -324,12 +324,12 @@ def test_an_abrupt_shutdown_leaves_the_session_hanging(make: Callable[..., Names
     assert session.poll() is None
 
 
-def test_a_small_disk_is_small(make: Callable[..., NamespaceLab]) -> None:
+def test_disk_free_limits_the_disk(make: Callable[..., NamespaceLab]) -> None:
     lab = make({"disk_free": 5_000_000})
     free = int(lab.on("old", "df --output=avail -B1 /opt | tail -1").stdout)
     assert 4_500_000 < free < 5_500_000
 
 
-def test_a_login_shell_that_is_not_installed_is_said(make: Callable[..., NamespaceLab]) -> None:
+def test_a_missing_login_shell_is_reported(make: Callable[..., NamespaceLab]) -> None:
     with pytest.raises(LabError, match="/bin/never"):
         make({"login_shell": "/bin/never"})

@@ -1,6 +1,6 @@
-"""Three ways to leave × SSH restored or not × bypass or not × encrypted or not: how each migration must end.
+"""Migrations with each offline method, SSH identity restored or not, --bypass-netconf or not, encrypted or not.
 
-By default a covering subset runs: each pair of values occurs, and the most used ones. All 24: `TSCM_TEST_ALL=1`.
+By default a subset runs that has each pair of values and the usual combinations; `TSCM_TEST_ALL=1` runs all 24.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ pytestmark = needed(600)
 ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
 ADDRESS, OWN = "10.1.1.43", "10.1.1.50"
 NO, YES = False, True
-# way, SSH restored, bypass, encrypted: each value of one with each value of each other one
+# offline method, SSH restored, bypass, encrypted: each value together with each value of the others
 COVERING = [
     ("poweroff", YES, NO, YES),  # the default
     ("poweroff", NO, NO, NO),
@@ -41,9 +41,9 @@ ALL = list(itertools.product(("poweroff", "isolate", "manual"), (YES, NO), (NO, 
 ROWS = ALL if os.environ.get("TSCM_TEST_ALL") else COVERING
 
 
-def named(row: tuple[str, bool, bool, bool]) -> str:
-    way, ssh, bypass, encrypt = row
-    return f"{way}-{'ssh' if ssh else 'own'}-{'bypass' if bypass else 'moves'}-{'gpg' if encrypt else 'plain'}"
+def case_id(row: tuple[str, bool, bool, bool]) -> str:
+    method, ssh, bypass, encrypt = row
+    return f"{method}-{'ssh' if ssh else 'own'}-{'bypass' if bypass else 'moves'}-{'gpg' if encrypt else 'plain'}"
 
 
 def pinned(lab: NamespaceLab, address: str) -> list[str]:
@@ -51,8 +51,8 @@ def pinned(lab: NamespaceLab, address: str) -> list[str]:
     return sorted(line.split(" ", 1)[1].strip() for line in text.splitlines() if line.split(" ")[0] == address)
 
 
-def on_the_wire(lab: NamespaceLab, name: str) -> list[str]:
-    """The addresses that it really has now, without the leash."""
+def addresses_of(lab: NamespaceLab, name: str) -> list[str]:
+    """Return the present addresses of an appliance, without the rescue address."""
     return re.findall(r"inet ([\d.]+)/", lab.on(name, "ip -4 -o addr show dev eth0 scope global").stdout)
 
 
@@ -62,7 +62,7 @@ def holders(lab: NamespaceLab, address: str, since: float) -> set[str]:
 
 
 def attended(lab: NamespaceLab, *options: str) -> tuple[int, str]:
-    """Somebody at a terminal, who says yes and pulls the plug of the old one when told to."""
+    """Migrate on a terminal; an operator confirms, and powers tscm-old off when asked to."""
     screen = Terminal(lab.workstation.tool(*MIGRATE, *options), {**lab.env(), **ENV})
     try:
         screen.wait_for("Migrate tscm-old to tscm-new now?", limit=60)
@@ -75,33 +75,33 @@ def attended(lab: NamespaceLab, *options: str) -> tuple[int, str]:
         screen.close()
 
 
-@pytest.mark.parametrize("row", ROWS, ids=named)
-def test_every_way_of_leaving_ends_well(make_lab: MakeLab, row: tuple[str, bool, bool, bool]) -> None:
-    way, ssh, bypass, encrypt = row
+@pytest.mark.parametrize("row", ROWS, ids=case_id)
+def test_a_migration_with_each_offline_method_completes(make_lab: MakeLab, row: tuple[str, bool, bool, bool]) -> None:
+    method, ssh, bypass, encrypt = row
     lab = make_lab()
     files, keys = device_files(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
     assert files
     assert keys["old"] != keys["new"]
-    options = ["--offline", way]
+    options = ["--offline", method]
     options += [] if ssh else ["--no-restore-ssh"]
     options += ["--bypass-netconf"] if bypass else []
     options += [] if encrypt else ["--no-encrypt"]
-    if way == "manual":
-        status, said = attended(lab, *options)
+    if method == "manual":
+        status, output = attended(lab, *options)
     else:
         result = lab.run_tool(*MIGRATE, "--yes", *options, env=ENV, timeout=400)
-        status, said = result.returncode, result.stdout + result.stderr
+        status, output = result.returncode, result.stdout + result.stderr
 
-    # a changed address is left to a person, as a checklist
-    assert status == (4 if bypass else 0), said
-    assert ("point the logging of" in said) == bypass, said
+    # with another address, the operator gets a list of what to change
+    assert status == (4 if bypass else 0), output
+    assert ("point the logging of" in output) == bypass, output
     assert lab.collisions() == []
     place = OWN if bypass else ADDRESS
-    assert on_the_wire(lab, "new") == [place]
-    if way == "isolate":
+    assert addresses_of(lab, "new") == [place]
+    if method == "isolate":
         state = "cat /var/lib/tscm-migrate/isolation/state"
-        lab.wait(lambda: lab.on("old", state).stdout.strip() == "confirmed", "the timer to hear")
-        assert on_the_wire(lab, "old") == []
+        lab.wait(lambda: lab.on("old", state).stdout.strip() == "confirmed", "the timer to be confirmed")
+        assert addresses_of(lab, "old") == []
     else:
         assert not lab.is_on("old")
     since = time.time()
@@ -113,15 +113,15 @@ def test_every_way_of_leaving_ends_well(make_lab: MakeLab, row: tuple[str, bool,
     assert keys_of(lab, "new") == keys["old" if ssh else "new"]
     suffix = r"\.tsbak\.gpg" if encrypt else r"\.tsbak"
     assert re.search(rf"threatstop_backup_[\d_-]+{suffix}\n", lab.on("new", "ls /opt/threatstop/backup").stdout)
-    # whoever connects now finds the key that is pinned, at the address where it is
+    # the host key at the address is the pinned one
     assert pinned(lab, place) == keys_of(lab, "new")
-    _forgotten(lab, said)
+    _assert_discard_removes_all(lab, output)
 
 
-def _forgotten(lab: NamespaceLab, said: str) -> None:
-    """What is kept on the new one for a rollback goes when that is given up; the tool still finds it, and gets in."""
-    run = re.search(r"run (\d{8}-\d{6}-[0-9a-f]{4})", said)
-    assert run, said
+def _assert_discard_removes_all(lab: NamespaceLab, output: str) -> None:
+    """Discard the run, and assert that the files for a rollback are deleted on tscm-new; the login still works."""
+    run = re.search(r"run (\d{8}-\d{6}-[0-9a-f]{4})", output)
+    assert run, output
     result = lab.run_tool("run", "discard", run[1], "--yes", env=ENV)
     assert result.returncode == 0, result.stdout + result.stderr
     assert lab.on("new", "ls -A /var/lib/tscm-migrate").stdout == ""

@@ -1,4 +1,4 @@
-"""A run that an earlier version began, and was killed in, is rolled back or resumed by this one."""
+"""A killed run of an earlier version is rolled back or resumed by this version."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [
 ]
 STORED = Path(__file__).parents[1] / "data" / "journals" / "complete.jsonl"
 STORED_RUN, FIRST, SECOND = "20261001-120000-c0de", "20261002-120000-aaaa", "20261003-120000-bbbb"
-PAUSED_SINCE = 13  # entries: up to the end of the step that pauses the old appliance's updates
+PAUSED_SINCE = 13  # number of entries up to the end of the step that pauses the old appliance's updates
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedLab]:
         yield made
 
 
-def killed(lab: EmbeddedLab, run: str) -> None:
-    """Leave the lab as the earlier version did when it was killed after the old appliance's updates were paused."""
+def prepare_killed_run(lab: EmbeddedLab, run: str) -> None:
+    """Put the lab into the state of an earlier version that was killed after it had paused tscm-old's updates."""
     text = STORED.read_text(encoding="utf-8").replace("/lab/", f"{lab.folder}/").replace(STORED_RUN, run)
     entries = [json.loads(line) for line in text.splitlines()][:PAUSED_SINCE]
     assert entries[-1]["event"] == "step-done"
@@ -51,7 +51,7 @@ def killed(lab: EmbeddedLab, run: str) -> None:
 
 
 def _of_this_lab(lab: EmbeddedLab, notes: dict[str, Any]) -> None:
-    """Replace what differs from one pair of appliances to another: host keys and the devices' files."""
+    """Replace the stored host keys and hashes of device files by those of this lab."""
     pins = known_hosts.load(lab.folder / "known_hosts")
     for name, address in (("old", "127.0.1.43"), ("new", "127.0.1.50")):
         keys = {entry.type: entry.fingerprint for entry in pins.pinned(f"[{address}]:{lab.port}")}
@@ -62,17 +62,17 @@ def _of_this_lab(lab: EmbeddedLab, notes: dict[str, Any]) -> None:
         notes["old_files"][path] = hashlib.sha256((etc / path).read_bytes()).hexdigest()
 
 
-def test_it_is_rolled_back_or_resumed_to_its_end(lab: EmbeddedLab) -> None:
-    killed(lab, FIRST)
+def test_a_run_of_an_earlier_version_is_rolled_back_or_resumed(lab: EmbeddedLab) -> None:
+    prepare_killed_run(lab, FIRST)
     shown = lab.run_tool("run", "show", FIRST)
     assert shown.returncode == 0, all_output(shown)
     assert f"tscm-migrate rollback {FIRST}" in shown.stdout
     undone = lab.run_tool("rollback", FIRST, "--yes")
     assert undone.returncode == 0, all_output(undone)
     assert (lab.root_of("old") / "etc/cron.d/multidevice-core").exists()
-    assert not (lab.root_of("old") / "var/lib/tscm-migrate").exists(), "no lock and nothing else of ours is left"
+    assert not (lab.root_of("old") / "var/lib/tscm-migrate").exists(), "no lock and no other file of the tool is left"
 
-    killed(lab, SECOND)
+    prepare_killed_run(lab, SECOND)
     resumed = lab.run_tool("resume", SECOND, "--yes", timeout=400, env={"TSCM_PASSPHRASE": "a passphrase"})
     assert resumed.returncode == 0, all_output(resumed)
     assert lab.addresses() == {"old": None, "new": "127.0.1.43"}

@@ -1,4 +1,4 @@
-"""No backup is plain because nobody gave a passphrase, and one that an appliance leaves in plain text is named."""
+"""A migration without a passphrase is refused; an unencrypted archive that tsadmin leaves is reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(available() is not None, reason=str(available())),
 ]
 
-# Makes the backup as always, and leaves what it encrypted beside it.
+# Makes the backup, and leaves the unencrypted archive beside the encrypted one.
 LEAVES = """
 if [ "$1" = backup ]; then
 {call} "$@"; s=$?
@@ -39,7 +39,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedLab]:
         yield made
 
 
-def test_without_a_passphrase_nothing_is_backed_up_and_what_is_left_in_plain_text_is_named(lab: EmbeddedLab) -> None:
+def test_a_missing_passphrase_is_refused_and_a_plain_copy_is_reported(lab: EmbeddedLab) -> None:
     backups = lab.guest("old").path("backup")
     before = sorted(path.name for path in backups.iterdir())
     refused = lab.run_tool(*MIGRATE, "--yes")
@@ -48,7 +48,7 @@ def test_without_a_passphrase_nothing_is_backed_up_and_what_is_left_in_plain_tex
     typo = lab.run_tool(*MIGRATE, "--yes", "--allow", "os-difers")
     assert typo.returncode == 2, all_output(typo)
     assert "os-differs" in typo.stderr
-    assert "Identify" not in typo.stdout, "it is refused before anything is connected to"
+    assert "Identify" not in typo.stdout, "it is refused before a connection"
     assert sorted(path.name for path in backups.iterdir()) == before
 
     program = lab.guest("old").path("bin") / "tsadmin"

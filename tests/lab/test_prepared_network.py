@@ -1,4 +1,4 @@
-"""--network prepared: the settings are written before the old appliance goes, moved when it is gone, and one restore."""
+"""--network prepared: settings are written before the cutover and activated during it; one restore is enough."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = needed(600)
 PREPARED = ("--yes", "--no-encrypt", "--network", "prepared")
 
 
-def test_the_new_one_comes_up_at_the_old_address_after_one_restore_without_a_network_question(
+def test_prepared_settings_move_the_address_with_one_restore(
     make_lab: MakeLab,
 ) -> None:
     lab = make_lab()
@@ -28,7 +28,7 @@ def test_the_new_one_comes_up_at_the_old_address_after_one_restore_without_a_net
         lab.inventory.write_text(lab.inventory.read_text() + hook)
         result = lab.run_tool(*MIGRATE, *PREPARED, timeout=400)
         assert result.returncode == 0, all_output(result)
-        _has_moved(lab, before)
+        _assert_moved(lab, before)
         back = lab.run_tool("rollback", run_of(result.stdout), "--yes", timeout=400)
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}, all_output(back)
     assert lab.collisions() == []
@@ -36,17 +36,17 @@ def test_the_new_one_comes_up_at_the_old_address_after_one_restore_without_a_net
     assert "staged" not in lab.on("new", "ls -A /etc/network").stdout
 
 
-def _has_moved(lab: NamespaceLab, before: tuple[str, list[str]]) -> None:
+def _assert_moved(lab: NamespaceLab, before: tuple[str, list[str]]) -> None:
     assert lab.addresses() == {"old": None, "new": "10.1.1.43"}
     assert lab.collisions() == []
     assert (device_files(lab, "new"), keys_of(lab, "new")) == before
     events = [entry["event"] for entry in lab.journal("new")]
-    assert "network-saved" not in events, "tsadmin has not touched the network settings"
+    assert "network-saved" not in events, "tsadmin did not change the network settings"
     assert lab.on("new", "ls -A /etc/network").stdout.count("tscm-migrate") == 0
     assert "10.1.1.43" in lab.on("new", "cat /etc/network/interfaces").stdout
 
 
-def test_what_cannot_be_prepared_is_refused_while_the_old_one_serves_and_nothing_stays(make_lab: MakeLab) -> None:
+def test_ambiguous_settings_stop_before_the_cutover_without_changes(make_lab: MakeLab) -> None:
     lab = make_lab()
     interfaces = "iface eth0 inet static\n    address 10.1.1.50\n    netmask 255.255.255.0\n    gateway 10.1.1.1\n"
     twice = lab.root_of("new") / "etc/network/interfaces.d/50-eth0"

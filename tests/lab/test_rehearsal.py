@@ -1,4 +1,4 @@
-"""The rehearsal of the restore: what it finds before the old one goes offline, and that it leaves nothing behind."""
+"""The rehearsal of the restore: what it detects before the cutover, and that it leaves no changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.harness import matrix
 from tests.harness.rig import Rig, differences
 from tests.support.migrations import MIGRATE, all_output, needed, run_of
-from tests.support.person import Taught, learn
+from tests.support.person import TaughtAnswer, learn
 from tests.support.terminal import Terminal
 from tscm_migrate.demo.profile import Device
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = needed(600)
 
 ENV = {"TSCM_PASSPHRASE": "pass phrase of the lab"}
-# What a restore or a rehearsal may touch, and who has made it; an archive that was copied stays on the new one.
+# Owners, modes and hashes of all files that a restore may change, except archives: a copied one stays on tscm-new.
 EVERYTHING = (
     "cd /; find etc opt home var/lib var/spool root tmp dev/shm -xdev ! -path '*/threatstop_*' "
     "! -path 'etc/mtab' ! -path 'var/lib/tscm-lab*' -printf '%p %y %m %u %g ' -type f -exec sha256sum {} \\; "
@@ -50,7 +50,7 @@ def base(used: Rig) -> matrix.Undisturbed:
 
 
 def points(base: matrix.Undisturbed) -> list[matrix.Point]:
-    """Those of the rehearsal, from its first entry in the journal to its last."""
+    """Return the points of the rehearsal, from its first entry in the journal to its last."""
     about = [point.about for point in base.points]
     first = about.index("captured rehearse-restore")
     return list(base.points[first : about.index("step-done rehearse-restore") + 2])
@@ -60,28 +60,28 @@ KILLED = [("first", "resume"), ("last", "rollback")] + [(n, verb) for n in range
 
 
 @pytest.mark.parametrize(("where", "verb"), KILLED)
-def test_a_run_that_is_killed_in_the_rehearsal_goes_on_or_back(
+def test_a_run_killed_in_the_rehearsal_is_resumed_or_rolled_back(
     used: Rig, base: matrix.Undisturbed, where: Any, verb: str
 ) -> None:
-    """`invoke matrix` does all of its events; these are spread over them, other ones for each verb."""
-    found = points(base)
-    n = {"first": 0, "last": len(found) - 1}.get(where)
+    """`invoke matrix` stops at all events of the rehearsal; this test at some of them, others for each verb."""
+    chosen = points(base)
+    n = {"first": 0, "last": len(chosen) - 1}.get(where)
     if n is None:
-        n = round((where + (0.35 if verb == "resume" else 0.7)) * len(found) / 4)
-    result = matrix.kill_at(used, found[min(n, len(found) - 1)], verb, base)
+        n = round((where + (0.35 if verb == "resume" else 0.7)) * len(chosen) / 4)
+    result = matrix.kill_at(used, chosen[min(n, len(chosen) - 1)], verb, base)
     assert result.killed == matrix.KILLED
     assert not result.wrong, result.text
 
 
-def as_before(rig: Rig, before: State, told: str) -> None:
+def assert_unchanged(rig: Rig, before: State, message: str) -> None:
     now, then = rig.state().relative_to(before), before.relative_to(before)
-    assert not differences(then, {**now, "new archives more": 0}), told
+    assert not differences(then, {**now, "new archives more": 0}), message
     assert not rig.leaks()
     for name in ("old", "new"):
-        assert rig.lab.on(name, "ls /var/lib/tscm-migrate 2>&1").returncode != 0, "nothing of ours stays"
+        assert rig.lab.on(name, "ls /var/lib/tscm-migrate 2>&1").returncode != 0, "no file of the tool is left"
 
 
-def test_an_unknown_question_of_the_restore_is_met_while_the_old_one_serves(make_lab: MakeLab) -> None:
+def test_an_unknown_question_of_the_restore_stops_before_the_cutover(make_lab: MakeLab) -> None:
     question = "Shall the moon be full?"
     lab = make_lab(
         {}, {"extra_prompt": question, "devices": OWN, "order": ("network", "list", "warning", "ssh", "cron")}
@@ -98,13 +98,13 @@ def test_an_unknown_question_of_the_restore_is_met_while_the_old_one_serves(make
     assert "offline_began" not in shown
 
 
-def test_an_answer_that_cannot_be_saved_ends_prompts_learn_with_what_to_do(make_lab: MakeLab) -> None:
-    """A dialect has no patterns, so it refuses this question; `migrate --yes` would stop at it."""
+def test_an_answer_that_cannot_be_saved_is_reported_with_a_remedy(make_lab: MakeLab) -> None:
+    """The loader of dialects refuses this question, because it looks like a pattern; `migrate --yes` would stop."""
     lab = make_lab(
         {}, {"extra_prompt": "Keep the files a.*b? [y/n] ", "order": ("warning", "list", "network", "ssh", "cron")}
     )
     before = {name: everything(lab, name) for name in ("old", "new")}
-    shown = learn(lab, [Taught("Keep the files", "n", "literal")], env=ENV, status=4)
+    shown = learn(lab, [TaughtAnswer("Keep the files", "n", "literal")], env=ENV, status=4)
     error = shown[shown.rindex("error: ") :]
     assert "1 answer(s) could not be saved" in " ".join(error.split())
     assert "tscm-migrate migrate --to tscm-new --from tscm-old" in " ".join(error.split())
@@ -113,10 +113,10 @@ def test_an_answer_that_cannot_be_saved_ends_prompts_learn_with_what_to_do(make_
     assert {name: everything(lab, name) for name in ("old", "new")} == before
 
 
-def test_the_restore_is_followed_to_the_network_question_and_a_hang_up_there_changes_nothing(make_lab: MakeLab) -> None:
-    """What it had unpacked when it was hung up is removed, for it may hold secrets; the new one's devices stay."""
+def test_a_rehearsal_stopped_at_the_network_question_changes_nothing(make_lab: MakeLab) -> None:
+    """Files that the stopped restore had unpacked are deleted, because they may contain secrets; devices stay."""
     lab = make_lab({}, {"devices": OWN, "reboot_style": "itself"})
-    _unpacks(lab)
+    _unpack_before_asking(lab)
     before = {name: everything(lab, name) for name in ("old", "new")}
     screen = Terminal(lab.workstation.tool("prompts", "learn", "tscm-new", "--from", "tscm-old"), {**lab.env(), **ENV})
     try:
@@ -127,15 +127,15 @@ def test_the_restore_is_followed_to_the_network_question_and_a_hang_up_there_cha
     journal = lab.on("new", "cat /usr/local/lib/tscm-lab/var/journal.jsonl").stdout
     restores = [json.loads(line) for line in journal.splitlines() if '"restore-end"' in line]
     assert [(one["ssh"], one["cron"]) for one in restores] == [(False, False)] * len(restores)
-    assert len(restores) >= 2, "with no devices and with devices"
+    assert len(restores) >= 2, "one restore without devices and one with devices"
     assert "network-saved" not in journal
-    assert lab.on("new", "cat /unpacked").stdout.count("left") == 1, "it was unpacked and hung up once"
+    assert lab.on("new", "cat /unpacked").stdout.count("left") == 1, "one restore was stopped after it had unpacked"
     assert {name: everything(lab, name) for name in ("old", "new")} == before
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
 
 
-def _unpacks(lab: NamespaceLab) -> None:
-    """Make a restore that is hung up leave what it has unpacked, as a program does that cleans up at its end."""
+def _unpack_before_asking(lab: NamespaceLab) -> None:
+    """Let a restore unpack files before it asks, and leave them when it is stopped."""
     program = lab.root_of("new") / "usr/local/bin/tsadmin"
     real = program.with_name("tsadmin-real")
     program.rename(real)
@@ -146,7 +146,7 @@ def _unpacks(lab: NamespaceLab) -> None:
     program.chmod(0o755)
 
 
-def test_a_device_that_the_restore_leaves_out_is_seen_before_the_old_one_goes(make_lab: MakeLab) -> None:
+def test_a_device_missing_in_the_restore_stops_before_the_cutover(make_lab: MakeLab) -> None:
     lab = make_lab({}, {"faults": {"restore_skips_devices": ["edge-asa"]}})
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=400)
     assert (result.returncode, "writes no files of edge-asa" in result.stderr) == (3, True), all_output(result)
@@ -160,31 +160,27 @@ def test_a_device_that_the_restore_leaves_out_is_seen_before_the_old_one_goes(ma
     assert "no check of this name" not in result.stdout
 
 
-def test_without_a_rehearsal_that_is_told_and_an_unknown_question_before_the_list_refuses(make_lab: MakeLab) -> None:
+def test_an_early_unknown_question_is_refused_without_a_rehearsal(make_lab: MakeLab) -> None:
     order = ("network", "list", "warning", "ssh", "cron")
     lab = make_lab({}, {"extra_prompt": "Shall the moon be full?", "order": order})
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=400)
     assert (result.returncode, "moon" in result.stderr) == (3, True), all_output(result)
-    assert "--no-rehearsal: the questions of the restore" not in result.stdout, "it has not come so far"
+    assert "--no-rehearsal: the questions of the restore" not in result.stdout, "the run stopped before this message"
     assert lab.addresses() == {"old": "10.1.1.43", "new": "10.1.1.50"}
 
 
-def test_a_rehearsal_whose_appliance_lays_its_schedule_back_keeps_it_paused(
-    used: Rig, base: matrix.Undisturbed
-) -> None:
+def test_a_cron_entry_restored_in_the_rehearsal_is_paused_again(used: Rig, base: matrix.Undisturbed) -> None:
     used.fresh()
     before = used.state()
     n = next(p.n for p in points(base) if p.about == "action-done rehearse-restore")
-    lay_back = "cp /var/lib/tscm-migrate/held/multidevice-core /etc/cron.d/"
-    done = used.migrate_and_pause(n, "after", lambda lab: lab.on("new", lay_back))
+    restore_entry = "cp /var/lib/tscm-migrate/held/multidevice-core /etc/cron.d/"
+    done = used.migrate_and_pause(n, "after", lambda lab: lab.on("new", restore_entry))
     assert done.status == 0, done.text
     assert "multidevice-core back; paused again" in done.text
     assert not differences(base.end, used.state().relative_to(before)), done.text
 
 
-def test_a_rehearsal_is_left_out_where_nobody_wants_it_and_the_report_says_so(
-    make_lab: MakeLab, tmp_path: Path
-) -> None:
+def test_a_skipped_rehearsal_is_in_output_and_report(make_lab: MakeLab, tmp_path: Path) -> None:
     lab = make_lab()
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--no-rehearsal", timeout=400)
     assert result.returncode == 0, all_output(result)
@@ -195,10 +191,8 @@ def test_a_rehearsal_is_left_out_where_nobody_wants_it_and_the_report_says_so(
 
 
 @pytest.mark.parametrize("saves", [True, False], ids=["saved", "not saved"])
-def test_an_unknown_question_behind_the_network_needs_no_answer_where_the_settings_are_saved(
-    make_lab: MakeLab, *, saves: bool
-) -> None:
-    """No rehearsal can meet it: it comes when the question about the network has been answered."""
+def test_a_question_after_saved_network_settings_needs_no_answer(make_lab: MakeLab, *, saves: bool) -> None:
+    """A rehearsal does not reach this question: it follows the answer to the network question."""
     lab = make_lab()
     inside = lab.root_of("new") / "usr/local/lib/tscm-lab/tscm_guest"
     program = inside / "restore.py"

@@ -1,4 +1,4 @@
-"""`schedule` on an appliance: it shows, asks, honours the lock, and its purge deletes only what is off-site."""
+"""`schedule` on an appliance: dry run, confirmation, lock, and a purge that deletes only archives with a copy."""
 
 from __future__ import annotations
 
@@ -42,18 +42,20 @@ def schedule(lab: EmbeddedLab, *words: str) -> subprocess.CompletedProcess[str]:
     return lab.run_tool("schedule", *words, timeout=60)
 
 
-def test_it_shows_what_it_will_do_and_writes_nothing_unasked(lab: EmbeddedLab) -> None:
+def test_schedule_shows_its_changes_and_needs_confirmation(lab: EmbeddedLab) -> None:
     shown = schedule(lab, OLD, "--dry-run")
     assert shown.returncode == 0, all_output(shown)
     assert "of its 4 archives the purge (of which a verified copy is off-site) would delete 0 now" in shown.stdout
     unasked = schedule(lab, OLD)
     assert unasked.returncode == 2, all_output(unasked)
     assert "--yes" in unasked.stderr
-    assert schedule(lab, OLD, "--remove", "--purge", "--yes").returncode == 2, "it could mean: delete archives now"
+    assert schedule(lab, OLD, "--remove", "--purge", "--yes").returncode == 2, (
+        "it is ambiguous: it could mean to delete archives now"
+    )
     assert not entry(lab).exists()
 
 
-def test_a_host_without_a_backup_is_shown_in_a_dry_run_and_refused_with_a_command_that_helps(lab: EmbeddedLab) -> None:
+def test_a_host_without_a_backup_is_refused_with_a_remedy(lab: EmbeddedLab) -> None:
     shown = schedule(lab, "tscm-new", "--dry-run")
     assert shown.returncode == 0, all_output(shown)
     assert "tsadmin backup" in shown.stdout
@@ -69,7 +71,7 @@ def test_a_host_without_a_backup_is_shown_in_a_dry_run_and_refused_with_a_comman
     assert not entry(lab, "new").exists()
 
 
-def test_it_honours_the_lock_of_a_run(lab: EmbeddedLab) -> None:
+def test_schedule_honours_the_lock_of_a_run(lab: EmbeddedLab) -> None:
     folder = load(lab.inventory).host(OLD).paths.hold_dir
     text = lockfile.ApplianceLock(
         "20240501-030000-1a2b", "old", "else@where", "another", 7, "2024-05-01T03:00:00Z"
@@ -83,7 +85,7 @@ def test_it_honours_the_lock_of_a_run(lab: EmbeddedLab) -> None:
     lab.on("old", f"rm -r {folder}")
 
 
-def test_its_purge_deletes_only_what_offsite_has_marked(lab: EmbeddedLab, tmp_path: Path) -> None:
+def test_the_purge_deletes_only_archives_with_an_off_site_copy(lab: EmbeddedLab, tmp_path: Path) -> None:
     backups = lab.guest("old").path("backup")
     long_ago = time.time() - 400 * 86400
     names = sorted(path.name for path in backups.glob("threatstop_backup_*"))
@@ -92,7 +94,7 @@ def test_its_purge_deletes_only_what_offsite_has_marked(lab: EmbeddedLab, tmp_pa
     (tmp_path / "store").mkdir()
     store = ("--store", str(tmp_path / "store"), "--host", OLD)
     assert lab.run_tool("offsite", "pull", *store).returncode == 0
-    assert not (backups / ".tscm-offsite").exists(), "an appliance without a schedule is not changed"
+    assert not (backups / ".tscm-offsite").exists(), "a pull changes only appliances with a schedule"
     written = schedule(lab, OLD, "--keep", "1", "--yes")
     assert written.returncode == 0, all_output(written)
     assert "of which a verified copy is off-site) would delete 0 now" in written.stdout
@@ -105,7 +107,7 @@ def test_its_purge_deletes_only_what_offsite_has_marked(lab: EmbeddedLab, tmp_pa
     by_age = schedule(lab, OLD, "--keep", "1", "--purge", "--dry-run")
     assert f"(by number and age) would delete {len(names) - 1} now" in by_age.stdout
     assert "it replaces:" in by_age.stdout
-    assert sorted(path.name for path in backups.glob("threatstop_backup_*")) == names, "nothing was deleted by that"
+    assert sorted(path.name for path in backups.glob("threatstop_backup_*")) == names, "no archive was deleted"
     assert schedule(lab, OLD, "--remove", "--yes").returncode == 0
     assert not entry(lab).exists()
     assert not (backups / ".tscm-offsite").exists()

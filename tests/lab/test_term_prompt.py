@@ -1,4 +1,4 @@
-"""Our Term::Prompt against CPAN's: the same bytes on a terminal, for every width."""
+"""The simulated Term::Prompt prints the same bytes as CPAN's module, for each width of the terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ else { prompt($kind, $rest[0], '', $rest[1]) }
 
 
 def perl() -> bool:
-    """Whether the real module is here."""
+    """Return whether CPAN's module is installed."""
     command = ["perl", "-MTerm::Prompt", "-MTerm::ReadKey", "-e", "1"]
     return (
         shutil.which("perl") is not None and subprocess.run(command, check=False, capture_output=True).returncode == 0
@@ -37,7 +37,7 @@ def perl() -> bool:
 pytestmark = pytest.mark.skipif(not perl(), reason="libterm-prompt-perl and libterm-readkey-perl are missing")
 
 
-def theirs(width: int, answers: str, *words: str) -> str:
+def real_output(width: int, answers: str, *words: str) -> str:
     done = subprocess.run(
         ["perl", "-e", SCRIPT, *words], input=answers, env={"WIDTH": str(width), "PATH": "/usr/bin:/bin"},
         check=True, capture_output=True, text=True, timeout=100,
@@ -50,16 +50,16 @@ def cases() -> Iterator[tuple[str, str]]:
         short = term_prompt.question("Continue?", options="y or n", default="n", width=width)
         again = term_prompt.question("Continue?", options="y or n", default="n", again=True, width=width)
         refused = "Invalid yes or no response. " + term_prompt.wrapped("Options are: y or n", width) + "\n"
-        yield theirs(width, "maybe\ny\n", "y", "Continue?", "n"), short + refused + again
+        yield real_output(width, "maybe\ny\n", "y", "Continue?", "n"), short + refused + again
         long = term_prompt.question(LONG, options="y or n", default="y", width=width)
-        yield theirs(width, "\n", "y", LONG, "y"), long
+        yield real_output(width, "\n", "y", LONG, "y"), long
         slot = term_prompt.question("Block list name :", default="basic.threatstop.local", width=width)
-        yield theirs(width, "x\n", "x", "Block list name :", "basic.threatstop.local"), slot
+        yield real_output(width, "x\n", "x", "Block list name :", "basic.threatstop.local"), slot
         empty = term_prompt.question("IP Address :", width=width)
-        yield theirs(width, "\n1\n", "x", "IP Address :", ""), f"{empty}Invalid option\n{empty}"
+        yield real_output(width, "\n1\n", "x", "IP Address :", ""), f"{empty}Invalid option\n{empty}"
 
 
-def test_questions_are_what_the_real_module_prints() -> None:
+def test_questions_equal_those_of_the_real_module() -> None:
     printed = list(cases())
     assert len(printed) == 4 * len(WIDTHS)
     for real, ours in printed:
@@ -67,7 +67,7 @@ def test_questions_are_what_the_real_module_prints() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 9, 10, 12])
-def test_the_menu_is_what_the_real_module_prints(count: int) -> None:
+def test_the_menu_equals_that_of_the_real_module(count: int) -> None:
     items = NAMES[:count]
     for width in WIDTHS:
         for base in (0, 1) if count > 1 else (1,):
@@ -75,5 +75,5 @@ def test_the_menu_is_what_the_real_module_prints(count: int) -> None:
             lines = term_prompt.menu("Available backups", items, base=base, width=width)
             first = term_prompt.question(">", options=options, default=str(base), width=width)
             again = term_prompt.question(">", options=options, default=str(base), again=True, width=width)
-            real = theirs(width, f"99\n{base}\n", "m", str(base), str(base), *items)
+            real = real_output(width, f"99\n{base}\n", "m", str(base), str(base), *items)
             assert f"{lines}{first}\n99 is an invalid choice.\n\n{lines}{again}" == real

@@ -1,4 +1,4 @@
-"""Whole migrations against appliances that word, order and list otherwise; each value of each property occurs."""
+"""Migrations between appliances with other wordings, orders and lists; each value of each property occurs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["wording"])
-def test_any_wording_order_and_list_migrates(make_lab: MakeLab, row: dict[str, Any]) -> None:
+def test_appliances_with_another_wording_order_and_list_migrate(make_lab: MakeLab, row: dict[str, Any]) -> None:
     given = dict(row)
     plain = given.pop("plain", False)
     lab = make_lab(given, given)

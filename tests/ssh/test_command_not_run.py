@@ -158,7 +158,7 @@ def test_a_server_that_refuses_terminals_is_reported(tmp_path: Path, open_shell:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("# exec zsh\nexec zsh\n", "2: exec zsh"),
         ("if [ -x /bin/zsh ]; then exec /bin/zsh -l; fi", "1: if [ -x /bin/zsh ]; then exec /bin/zsh -l; fi"),
@@ -169,8 +169,8 @@ def test_a_server_that_refuses_terminals_is_reported(tmp_path: Path, open_shell:
         ("", ""),
     ],
 )
-def test_the_start_up_line_that_replaces_the_shell_is_found(text: str, found: str) -> None:
-    assert replacing_line(text) == found
+def test_the_start_up_line_that_replaces_the_shell_is_found(text: str, expected: str) -> None:
+    assert replacing_line(text) == expected
 
 
 def test_marks_are_recognised_in_pieces_of_any_size() -> None:

@@ -73,29 +73,29 @@ def test_a_prompt_printed_in_pieces_is_answered_once(shell: Shell) -> None:
 
 
 def test_a_prompt_on_a_complete_line_is_offered_after_a_pause(shell: Shell) -> None:
-    seen: list[Pending] = []
+    offered: list[Pending] = []
 
     def decide(pending: Pending) -> Answer | Wait | HangUp:
-        seen.append(pending)
+        offered.append(pending)
         return Answer("7") if pending.terminated else WAIT
 
     result = shell.converse("echo 'Choose a number'; echo; read n; echo chose $n", decide, pace=FAST)
     assert result.text.endswith("chose 7\n")
-    assert [(p.line, p.settled) for p in seen if p.terminated] == [("Choose a number", True)]
+    assert [(p.line, p.settled) for p in offered if p.terminated] == [("Choose a number", True)]
 
 
 def test_changing_progress_output_is_not_treated_as_a_prompt(shell: Shell) -> None:
-    seen: list[str] = []
+    offered: list[str] = []
 
     def decide(pending: Pending) -> Answer | Wait | HangUp:
         if pending.settled:
-            seen.append(pending.line)
+            offered.append(pending.line)
             return Answer("ok")
         return WAIT
 
     script = "for i in 1 2 3 4 5 6 7 8; do printf '\\r %s0%%' $i; sleep 0.1; done; printf '\\r\\033[KRestart? '; read a"
     assert shell.converse(script, decide, pace=DialoguePace(quiet=0.3, doubtful=20, idle=60)).status == 0
-    assert seen == ["Restart? "]
+    assert offered == ["Restart? "]
 
 
 def test_a_prompt_without_an_answer_is_offered_again(shell: Shell) -> None:
@@ -181,12 +181,12 @@ def test_a_daemon_that_keeps_the_terminal_is_not_waited_for(shell: Shell) -> Non
 
 
 def test_each_answer_is_an_event_and_a_secret_one_is_masked(sshd: Sshd) -> None:
-    seen: list[Event] = []
-    with connect(sshd.host(), credentials=NoSecrets(), emit=seen.append) as shell:
+    offered: list[Event] = []
+    with connect(sshd.host(), credentials=NoSecrets(), emit=offered.append) as shell:
         shell.converse("printf 'Key: '; read a", table(Key=Answer("s3cr3t!", "key", secret=True)), pace=FAST)
-    (prompted,) = [event for event in seen if isinstance(event, Prompted)]
+    (prompted,) = [event for event in offered if isinstance(event, Prompted)]
     assert (prompted.prompt, prompted.rule, prompted.answer) == ("Key:", "key", MASK)
-    assert "s3cr3t" not in repr(seen)
+    assert "s3cr3t" not in repr(offered)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")

@@ -105,15 +105,15 @@ ACTS = {
 
 
 async def _serve(process: asyncssh.SSHServerProcess[bytes]) -> None:
-    found = re.search(r"act:(\w+)", process.command or "")
+    requested = re.search(r"act:(\w+)", process.command or "")
     if process.term_type:
         process.stdout.write(marks.terminal(process.command))
     else:
         process.stdout.write(marks.begin(process.command))
         process.stderr.write(marks.begin(process.command))
-    if found:
+    if requested:
         with contextlib.suppress(OSError):  # the client has disconnected
-            await ACTS[found[1]](process)
+            await ACTS[requested[1]](process)
         return
     process.stdout.write(b"ok\n" + marks.end(process.command))
     process.exit(0)

@@ -18,7 +18,7 @@ FRAMED = re.compile(r"^  \+----\r?$(.*?)^  \+----\r?$", re.MULTILINE | re.DOTALL
 NEWEST = "(the number of the newest archive)"
 
 
-class Taught(NamedTuple):
+class TaughtAnswer(NamedTuple):
     """The answer to a question with this text, and the kind as which it is remembered."""
 
     text: str
@@ -27,7 +27,12 @@ class Taught(NamedTuple):
 
 
 def learn(
-    lab: NamespaceLab, known: Sequence[Taught], *options: str, env: dict[str, str], limit: float = 200, status: int = 0
+    lab: NamespaceLab,
+    known: Sequence[TaughtAnswer],
+    *options: str,
+    env: dict[str, str],
+    limit: float = 200,
+    status: int = 0,
 ) -> str:
     """Run `prompts learn` to its end, check its exit status, and return all that it printed.
 
@@ -37,7 +42,7 @@ def learn(
     command = lab.workstation.tool("prompts", "learn", "tscm-new", "--from", "tscm-old", *options)
     screen = Terminal(command, {**lab.env(), **env, "TERM": "dumb", "COLUMNS": "160"})
     asked = ""
-    end, seen, taught = time.monotonic() + limit, 0, Taught("", "", "")
+    end, seen, taught = time.monotonic() + limit, 0, TaughtAnswer("", "", "")
     try:
         while screen.process.poll() is None and time.monotonic() < end:
             try:

@@ -123,7 +123,7 @@ def leftovers() -> dict[int, str]:
     Returns:
         Process id to kill → folder of the lab.
     """
-    found = {}
+    labs = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_text(errors="replace").split("\0")
@@ -133,5 +133,5 @@ def leftovers() -> dict[int, str]:
         if words[0] == "unshare" and len(words) > 3 and words[-4].endswith("namespaces/machine.py"):
             place, maker = words[-3:-1]
             if maker != parent:
-                found[int(folder.name)] = place
-    return found
+                labs[int(folder.name)] = place
+    return labs

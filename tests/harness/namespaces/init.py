@@ -230,15 +230,15 @@ class Init:
         seconds = float(self.config["faults"].get("reboot_mute_seconds", 0)) if self.config["boots"] else 0.0
         if not seconds:
             return
-        deadline, held = time.monotonic() + seconds, []
+        deadline, connections = time.monotonic() + seconds, []
         with socket.create_server(("0.0.0.0", 22)) as listener:
             while (left := deadline - time.monotonic()) > 0:
                 listener.settimeout(left)
                 try:
-                    held.append(listener.accept()[0])
+                    connections.append(listener.accept()[0])
                 except TimeoutError:
                     break
-        for connection in held:
+        for connection in connections:
             connection.close()
 
     def listen(self) -> tuple[int, socket.socket, int]:

@@ -74,8 +74,8 @@ def put(root: Path, path: str, text: str, mode: int = 0o644, uid: int = 0) -> No
 def without_user(text: str) -> str:
     """Return a passwd, shadow or group file without the user threatstop, and without others of its id."""
     lines = text.splitlines()
-    kept = [line for line in lines if line.split(":")[0] != USER and f":{UID}:" not in line]
-    return "".join(line + "\n" for line in kept)
+    others = [line for line in lines if line.split(":")[0] != USER and f":{UID}:" not in line]
+    return "".join(line + "\n" for line in others)
 
 
 def crypt(password: str) -> str:

@@ -1,4 +1,4 @@
-"""Migrations between appliances in the vendor's manner: Perl, with the real Term::Prompt, unattended and not taught."""
+"""Unattended migrations between appliances like the vendor's: Perl with the real Term::Prompt, without learning."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ WITH_BIND = "edge-asa:asa dc-pan:pan ns1:bind"
 
 @dataclass(frozen=True)
 class Row:
-    """One appliance and one operator; each value of each setting occurs once at least."""
+    """Settings of the appliances and options of the migration; each value occurs at least once."""
 
     settings: dict[str, str]
     options: tuple[str, ...] = ()
     names: tuple[str, ...] = USUAL
-    already: str = ""  # a device that the new one has before
+    already: str = ""  # a device that tscm-new has before the migration
 
 
 ROWS = {
@@ -64,12 +64,12 @@ def etc_of(lab: NamespaceLab, name: str) -> str:
     return lab.on(name, script).stdout
 
 
-def told(lab: NamespaceLab) -> str:
+def update_log(lab: NamespaceLab) -> str:
     return lab.on("new", "cat /var/log/threatstop/vendor.log").stdout
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
-def test_the_vendors_manner_is_migrated_unattended_and_untaught(make_lab: MakeLab, row: Row) -> None:
+def test_an_appliance_like_the_vendors_migrates_unattended(make_lab: MakeLab, row: Row) -> None:
     lab = make_lab()
     install_program(lab, "vendor", **row.settings)
     etc, keys = etc_of(lab, "old"), {name: keys_of(lab, name) for name in ("old", "new")}
@@ -84,6 +84,6 @@ def test_the_vendors_manner_is_migrated_unattended_and_untaught(make_lab: MakeLa
     assert etc_of(lab, "new") == etc
     assert keys_of(lab, "new") == keys["new" if "--no-restore-ssh" in row.options else "old"]
     assert lab.on("new", "cat /etc/cron.d/multidevice-core").stdout == cron
-    assert set(re.findall(r"^updated (\S+)$", told(lab), re.MULTILINE)) == set(row.names), all_output(result)
+    assert set(re.findall(r"^updated (\S+)$", update_log(lab), re.MULTILINE)) == set(row.names), all_output(result)
     assert PASSPHRASE not in result.stdout + result.stderr
     assert ("a DNS outage for its clients" in result.stdout) == ("ns1" in row.names), all_output(result)

@@ -1,4 +1,4 @@
-"""The simulated tsadmin, driven at a real terminal; what it says is believed only when it is on the disk."""
+"""The simulated tsadmin on a real terminal: its questions, and its effects on the disk."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PASSPHRASE = "correct horse 🐎"
 needs_gpg = pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not installed")
 
 
-class Bench:
-    """One guest below a folder, with an `ip` that says what `address` holds."""
+class SimulatedAppliance:
+    """A simulated appliance below a folder, with an `ip` command that shows a given address."""
 
     def __init__(self, folder: Path, profile: Profile) -> None:
         self.profile = profile
@@ -71,7 +71,7 @@ class Bench:
         return self.terminals[-1]
 
     def prompt(self, question: str) -> str:
-        """The part of a prompt that tells it from the others, as this wording has it."""
+        """Return the text in this wording that distinguishes the prompt from others."""
         wording = TEXTS[self.profile.wording]
         from tscm_migrate.demo.guest.inside.wording import QUESTIONS
 
@@ -97,12 +97,12 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Any]:
-    made: list[Bench] = []
+    made: list[SimulatedAppliance] = []
 
-    def make(profile: Profile) -> Bench:
+    def make(profile: Profile) -> SimulatedAppliance:
         folder = tmp_path / f"bench{len(made)}"
         folder.mkdir()
-        made.append(Bench(folder, profile))
+        made.append(SimulatedAppliance(folder, profile))
         return made[-1]
 
     yield make
@@ -111,8 +111,8 @@ def bench(tmp_path: Path) -> Iterator[Any]:
             terminal.close()
 
 
-def backup(one: Bench, *, encrypt: bool) -> Path:
-    """The first backup, with its questions answered; the archive that is there now and was not before."""
+def backup(one: SimulatedAppliance, *, encrypt: bool) -> Path:
+    """Make the first backup, answer its questions, and return the new archive."""
     before = set(one.archives())
     terminal = one.at_terminal("tsadmin", "backup")
     terminal.wait_for(one.prompt("encrypt"))
@@ -152,8 +152,8 @@ def unpack(archive: Path, passphrase: str | None = None) -> tarfile.TarFile:
     return tarfile.open(fileobj=io.BytesIO(data), mode="r:gz")
 
 
-def restore_to_reboot(one: Bench, archive: Path, *, encrypted: bool) -> None:
-    """The first phase: choose by name, agree to the network settings and to the reboot."""
+def restore_to_reboot(one: SimulatedAppliance, archive: Path, *, encrypted: bool) -> None:
+    """Run the first phase of a restore: choose the archive, confirm the network settings and the reboot."""
     terminal = one.at_terminal("tsadmin", "restore")
     choose(one, terminal, archive.name)
     if encrypted:
@@ -166,8 +166,8 @@ def restore_to_reboot(one: Bench, archive: Path, *, encrypted: bool) -> None:
     terminal.finish()
 
 
-def choose(one: Bench, terminal: Terminal, name: str, *, warned: bool = False) -> None:
-    """Choose by name; `warned`: agree to the warning about devices first."""
+def choose(one: SimulatedAppliance, terminal: Terminal, name: str, *, warned: bool = False) -> None:
+    """Choose an archive by its name; with `warned`, confirm the warning about devices first."""
     if warned:
         terminal.wait_for(one.prompt("warning"))
         terminal.type("y")
@@ -178,8 +178,8 @@ def choose(one: Bench, terminal: Terminal, name: str, *, warned: bool = False) -
     terminal.type(number[0])
 
 
-def restore_rest(one: Bench, archive: Path, *, encrypted: bool, ssh: bool, cron: bool) -> int:
-    """The second phase; the exit status."""
+def restore_rest(one: SimulatedAppliance, archive: Path, *, encrypted: bool, ssh: bool, cron: bool) -> int:
+    """Run the second phase of a restore, and return the exit status."""
     terminal = one.at_terminal("tsadmin", "restore")
     choose(one, terminal, archive.name)
     if encrypted:
@@ -193,7 +193,7 @@ def restore_rest(one: Bench, archive: Path, *, encrypted: bool, ssh: bool, cron:
 
 
 def _matrix() -> Iterator[Any]:
-    """Every wording, list base and sealing; one of each wording in the fast run."""
+    """Yield each wording with both list bases, encrypted or not; one of each wording is not marked slow."""
     for number, wording in enumerate(WORDINGS):
         for base, encrypt in ((0, False), (0, True), (1, False), (1, True)):
             slow = [] if (base, encrypt) == (number % 2, number % 3 > 0) else [pytest.mark.slow]
@@ -202,7 +202,7 @@ def _matrix() -> Iterator[Any]:
 
 @needs_gpg
 @pytest.mark.parametrize(("wording", "base", "encrypt"), list(_matrix()))
-def test_a_backup_restored_elsewhere_brings_the_devices_in_two_phases(
+def test_a_backup_restored_in_two_phases_brings_the_devices(
     bench: Any, wording: str, base: int, *, encrypt: bool
 ) -> None:
     old = bench(old_profile(wording=wording))
@@ -226,7 +226,7 @@ def test_a_backup_restored_elsewhere_brings_the_devices_in_two_phases(
 
 
 @needs_gpg
-def test_an_archive_holds_what_makes_the_appliance(bench: Any) -> None:
+def test_an_archive_contains_the_configuration_of_the_appliance(bench: Any) -> None:
     old = bench(old_profile())
     with unpack(backup(old, encrypt=True), PASSPHRASE) as tar:
         names = set(tar.getnames())
@@ -243,7 +243,7 @@ def test_an_archive_holds_what_makes_the_appliance(bench: Any) -> None:
     assert manifest["updates_running"] == 0
 
 
-def test_a_backup_moves_its_own_latest_link_and_asks_only_once(bench: Any) -> None:
+def test_a_backup_updates_the_latest_link_and_asks_only_once(bench: Any) -> None:
     old = bench(old_profile(archives=0))
     first = backup(old, encrypt=False)
     done = old.run("ts-backup")
@@ -256,9 +256,7 @@ def test_a_backup_moves_its_own_latest_link_and_asks_only_once(bench: Any) -> No
 
 @needs_gpg
 @pytest.mark.parametrize("honours", [True, False])
-def test_a_passphrase_file_is_taken_where_the_appliance_honours_it(
-    bench: Any, tmp_path: Path, *, honours: bool
-) -> None:
+def test_a_passphrase_file_is_used_if_the_appliance_supports_it(bench: Any, tmp_path: Path, *, honours: bool) -> None:
     old = bench(old_profile(honours_passphrase_file=honours, encryption_configured=True))
     file = tmp_path / "phrase"
     file.write_text(PASSPHRASE + "\n")
@@ -271,7 +269,7 @@ def test_a_passphrase_file_is_taken_where_the_appliance_honours_it(
 
 
 @needs_gpg
-def test_a_wrong_passphrase_shows_at_the_restore_and_changes_nothing(bench: Any) -> None:
+def test_a_restore_with_a_wrong_passphrase_changes_nothing(bench: Any) -> None:
     old = bench(old_profile(archives=0))
     archive = backup(old, encrypt=True)
     before = old.devices()
@@ -285,7 +283,7 @@ def test_a_wrong_passphrase_shows_at_the_restore_and_changes_nothing(bench: Any)
     assert old.events("restore-start") == []
 
 
-def test_existing_devices_are_warned_about_once_and_no_means_no(bench: Any) -> None:
+def test_existing_devices_cause_a_warning_and_no_stops_the_restore(bench: Any) -> None:
     old = bench(old_profile(archives=0))
     backup(old, encrypt=False)
     before = old.devices()
@@ -298,7 +296,7 @@ def test_existing_devices_are_warned_about_once_and_no_means_no(bench: Any) -> N
     assert [event["question"] for event in old.events("asked")].count("warning") == 1
 
 
-def test_an_archive_is_listed_only_when_its_mode_lets_the_group_read(bench: Any) -> None:
+def test_an_archive_is_listed_only_if_the_group_can_read_it(bench: Any) -> None:
     old = bench(old_profile(archives=2, devices=()))
     hidden, shown = sorted(old.backups.glob("threatstop_backup_*"))
     hidden.chmod(0o600)
@@ -308,7 +306,7 @@ def test_an_archive_is_listed_only_when_its_mode_lets_the_group_read(bench: Any)
     assert hidden.name not in terminal.shown
 
 
-def test_the_list_shows_doubles_and_links_where_the_profile_says_so(bench: Any) -> None:
+def test_the_list_shows_duplicates_and_links_if_the_profile_says_so(bench: Any) -> None:
     old = bench(old_profile(archives=1, devices=(), list_shows_links=True, list_doubles=True))
     (archive,) = old.backups.glob("threatstop_backup_*")
     shutil.copy2(archive, old.guest.path("home"))
@@ -319,7 +317,7 @@ def test_the_list_shows_doubles_and_links_where_the_profile_says_so(bench: Any) 
 
 
 @pytest.mark.parametrize("style", ["asks", "itself", "tells"])
-def test_the_first_phase_ends_as_the_profile_says(bench: Any, style: str) -> None:
+def test_the_first_phase_reboots_as_the_profile_says(bench: Any, style: str) -> None:
     old, new = bench(old_profile(archives=0)), bench(new_profile(reboot_style=style))
     archive = backup(old, encrypt=False)
     shutil.copy2(archive, new.backups)
@@ -335,7 +333,7 @@ def test_the_first_phase_ends_as_the_profile_says(bench: Any, style: str) -> Non
     assert new.guest.saved_net().address == "10.1.1.43"
 
 
-def test_the_network_dialogue_takes_settings_line_by_line(bench: Any) -> None:
+def test_the_network_dialogue_asks_for_each_setting(bench: Any) -> None:
     new = bench(new_profile())
     terminal = new.at_terminal("tsadmin", "network")
     for prompt, answer in [
@@ -355,13 +353,13 @@ def test_the_network_dialogue_takes_settings_line_by_line(bench: Any) -> None:
     assert (saved.address, saved.prefix, saved.dns) == ("172.16.2.100", 16, ("172.16.0.2",))
 
 
-def test_cron_is_restored_only_when_asked_and_then_as_a_set(bench: Any) -> None:
+def test_cron_files_are_replaced_as_a_set_if_confirmed(bench: Any) -> None:
     old = bench(old_profile(archives=0))
     cron = old.guest.path("cron_d")
-    held = (cron / "multidevice-core").read_text()
+    entry_text = (cron / "multidevice-core").read_text()
     (cron / "multidevice-core").unlink()
     archive = backup(old, encrypt=False)
-    (cron / "multidevice-core").write_text(held)
+    (cron / "multidevice-core").write_text(entry_text)
     for with_cron in (False, True):
         terminal = old.at_terminal("tsadmin", "restore")
         choose(old, terminal, archive.name, warned=True)
@@ -383,14 +381,14 @@ def test_the_questions_come_in_the_order_of_the_profile(bench: Any) -> None:
     assert terminal.finish() == 0
 
 
-def test_an_update_fails_as_often_as_the_device_says(bench: Any) -> None:
+def test_a_device_update_fails_as_often_as_the_profile_says(bench: Any) -> None:
     old = bench(old_profile(devices=(Device("flaky", fails=1), Device("dead", fails=-1), Device("good"))))
     tried = [old.run("tsadmin", "update", name).returncode for name in ("flaky", "flaky", "dead", "dead", "good", "no")]
     assert tried == [1, 0, 1, 1, 0, 1]
 
 
 @pytest.mark.parametrize("style", ["sh", "perl", "python"])
-def test_a_running_update_shows_under_its_own_name_and_taints_a_backup(bench: Any, style: str) -> None:
+def test_a_running_update_is_in_ps_and_in_the_manifest(bench: Any, style: str) -> None:
     old = bench(old_profile(ts_update_style=style, ts_update_seconds=300, encryption_configured=False, archives=0))
     script = str(old.guest.path("bin") / "ts-update")
     with subprocess.Popen([script, "--all"], env=old.env(), start_new_session=True) as update:
@@ -411,13 +409,13 @@ def test_a_running_update_shows_under_its_own_name_and_taints_a_backup(bench: An
     ("fault", "status", "archives"),
     [("lies_exit0_without_archive", 0, 0), ("lies_exit1_with_archive", 1, 1), ("backup_fails", 1, 0)],
 )
-def test_a_backup_may_lie(bench: Any, fault: str, status: int, archives: int) -> None:
+def test_a_backup_can_report_a_wrong_status(bench: Any, fault: str, status: int, archives: int) -> None:
     old = bench(old_profile(archives=0, encryption_configured=False, faults={fault: True}))
     assert old.run("tsadmin", "backup").returncode == status
     assert len(old.archives()) == archives
 
 
-def test_without_a_terminal_nothing_is_asked(bench: Any) -> None:
+def test_tsadmin_without_a_terminal_fails_without_questions(bench: Any) -> None:
     old = bench(old_profile(archives=1))
     for command in ("backup", "restore"):
         done = old.run("tsadmin", command)
@@ -425,7 +423,7 @@ def test_without_a_terminal_nothing_is_asked(bench: Any) -> None:
         assert "No terminal" in done.stdout
 
 
-def test_versions_print_as_documented_and_list_may_be_missing(bench: Any) -> None:
+def test_versions_are_printed_as_documented_and_list_can_be_missing(bench: Any) -> None:
     old = bench(old_profile(list_command=False, core_version="1.47-02"))
     shown = old.run("tsadmin", "version", "--all").stdout
     assert shown.splitlines()[0] == "[INFO ] : ThreatSTOP Versions:"
@@ -433,7 +431,7 @@ def test_versions_print_as_documented_and_list_may_be_missing(bench: Any) -> Non
     assert old.run("tsadmin", "list").returncode == 2
 
 
-def test_an_interface_that_is_not_there_stops_a_backup(bench: Any) -> None:
+def test_a_missing_interface_stops_a_backup(bench: Any) -> None:
     old = bench(old_profile(interface="ens192", encryption_configured=False, archives=0))
     assert old.run("tsadmin", "backup").returncode == 1
     assert old.run("tsadmin", "backup", "--interface=ens192").returncode == 0

@@ -1,4 +1,4 @@
-"""What tsadmin prints at its end decides and is shown, whatever its exit status is."""
+"""Warnings and errors in the output of tsadmin are reported and decisive, whatever its exit status is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WARNED = "[WARN ] : Completed with warnings"
 FATAL = "[FATAL] : no license"
 
 
-def test_warnings_are_shown_and_reported_and_an_update_with_status_0_can_have_failed(make_lab: MakeLab) -> None:
+def test_warnings_are_reported_and_a_fatal_line_fails_an_update(make_lab: MakeLab) -> None:
     prints = {"restore": [WARNED], "update": ["[INFO ] : 0 invalid entries", FATAL]}
     lab = make_lab({"faults": {"prints": {"backup": [LEFT_OUT]}}}, {"faults": {"prints": prints}})
     result = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", timeout=400)
@@ -30,7 +30,7 @@ def test_warnings_are_shown_and_reported_and_an_update_with_status_0_can_have_fa
     assert "invalid entries" not in result.stdout + json.dumps(report)
 
 
-def test_a_fatal_line_of_a_restore_with_status_0_stops_where_something_is_missing_and_is_left_to_do_else(
+def test_a_fatal_line_of_a_restore_stops_only_if_files_are_missing(
     make_lab: MakeLab,
 ) -> None:
     missing = "Can't locate TSCM/Pan.pm in @INC"

@@ -1,4 +1,4 @@
-"""What cannot be seen is not taken for absent: processes that /proc hides, and a namespace that lacks them."""
+"""Processes that are hidden by /proc or by a pid namespace are not treated as absent."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ENTRY = "/etc/cron.d/multidevice-core"
 
 
 def start(lab: NamespaceLab, script: str) -> None:
-    """Start something of root's on the old appliance that outlives the command."""
+    """Start a background process of root on the old appliance."""
     done = lab.on("old", f"setsid {script} </dev/null >/dev/null 2>&1 &")
     assert done.returncode == 0, done.stderr
 
 
 def migrate(lab: NamespaceLab) -> subprocess.CompletedProcess[str]:
-    """Try to migrate: it must stop before the backup, with the entry back in its place."""
+    """Try to migrate; assert that it stops before the backup, and restores the cron entry."""
     before = lab.on("old", f"cat {ENTRY}; ls /var/backups/threatstop").stdout
     assert "ts-update" in before
     done = lab.run_tool(*MIGRATE, "--yes", "--no-encrypt", "--drain-timeout", "6", timeout=400)
@@ -43,7 +43,7 @@ def _answers(lab: NamespaceLab) -> bool:
     return "SSH-" in lab.on("old", "timeout 2 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; head -c 4 <&3'").stdout
 
 
-def test_an_update_of_root_is_waited_for_however_the_processes_are_hidden(make_lab: MakeLab) -> None:
+def test_a_hidden_update_of_root_is_waited_for(make_lab: MakeLab) -> None:
     lab = make_lab()
     lab.on("old", "mount -o remount,hidepid=2 /proc")
     assert "ts-update" not in lab.on("old", "ps -ww -eo args=", root=False).stdout
@@ -52,7 +52,7 @@ def test_an_update_of_root_is_waited_for_however_the_processes_are_hidden(make_l
     hidden = migrate(lab)
     assert hidden.returncode == 1, all_output(hidden)
     assert "ts-update was still running after 6 s" in hidden.stderr, all_output(hidden)
-    # a ps that knows none of the options, as busybox has it; and one that shows the caller's session alone
+    # a ps without these options, like busybox's; and one that shows only the caller's session
     for stand_in in ("echo 'ps: unrecognized option: w' >&2; exit 1", 'exec /usr/local/real/ps -ww -o "${@: -1}"'):
         lab.on("old", f"mkdir -p /usr/local/real; [ -e /usr/local/real/ps ] || mv /usr/bin/ps /usr/local/real/; "
                       f"printf '%s\\n' '#!/bin/bash' '{stand_in}' >/usr/bin/ps; chmod 755 /usr/bin/ps")  # fmt: skip
@@ -61,7 +61,7 @@ def test_an_update_of_root_is_waited_for_however_the_processes_are_hidden(make_l
         assert "ts-update was still running after 6 s" in other.stderr, all_output(other)
 
 
-def test_a_look_that_may_not_see_everything_refuses(make_lab: MakeLab) -> None:
+def test_a_migration_is_refused_when_processes_cannot_be_seen(make_lab: MakeLab) -> None:
     lab = make_lab()
     lab.on("old", "mount -o remount,hidepid=2 /proc")
     restart_sshd(lab, "setpriv --bounding-set -sys_ptrace --inh-caps -sys_ptrace")

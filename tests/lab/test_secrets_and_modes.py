@@ -1,4 +1,4 @@
-"""A whole migration, a pull and a report under umask 000, with a tsadmin that says the passphrase in every manner."""
+"""A migration, a pull and a report under umask 000, with a tsadmin that prints the passphrase in many encodings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ printf 'WARNING: \033]52;c;ZXZpbA==\007clip \2332J \302\2332J [red]\342\200\256b
 
 
 def traces(text: str) -> list[str]:
-    """What of the passphrase can be read in a text, however it is written."""
+    """Return the parts of the passphrase that can be read in a text, in any encoding."""
     core = PASSPHRASE[:13]
     forms = [core, html.escape(core), json.dumps(core)[1:-1], urllib.parse.quote(core), core.replace("'", "&#39;")]
     forms += [base64.b64encode(f"u:{PASSPHRASE}".encode()).decode()[4:20], "zorn", PASSPHRASE[:9], PASSPHRASE[9:]]
@@ -62,14 +62,14 @@ def lab(tmp_path: Path) -> Iterator[EmbeddedLab]:
 
 
 def tool(lab: EmbeddedLab, *words: str) -> subprocess.CompletedProcess[str]:
-    """The tool under umask 000."""
+    """Run the tool under umask 000."""
     argv = ["sh", "-c", 'umask 000; exec "$@"', "sh", *tool_command(*words)]
     env = {**lab.env(), "TSCM_PASSPHRASE": PASSPHRASE}
     return subprocess.run(argv, env=env, cwd=lab.folder / "workstation", stdin=subprocess.DEVNULL, timeout=400,
                           capture_output=True, text=True, check=False)  # fmt: skip
 
 
-def test_nothing_of_ours_tells_the_passphrase_or_can_be_written_by_others(lab: EmbeddedLab) -> None:
+def test_files_and_output_hide_the_passphrase_and_are_private(lab: EmbeddedLab) -> None:
     here = lab.folder / "workstation"
     outputs = {
         "archives": tool(lab, "archive", "list", "tscm-old"),
@@ -83,7 +83,7 @@ def test_nothing_of_ours_tells_the_passphrase_or_can_be_written_by_others(lab: E
     outputs["report"] = tool(lab, "run", "report", "--print-path")
     outputs["runs"] = tool(lab, "run", "list", "--json")
     for name in ("archives", "migrate", "pull", "show", "report", "runs"):
-        # 3: what it prints stands above a question, so the rehearsal of the restore refuses to answer it
+        # 3: its lines are above a question, so the rehearsal of the restore does not answer the question
         assert outputs[name].returncode in {0, 3, 4}, all_output(outputs[name])
     for name, done in outputs.items():
         for text in (done.stdout, done.stderr):
@@ -93,16 +93,16 @@ def test_nothing_of_ours_tells_the_passphrase_or_can_be_written_by_others(lab: E
     ours = [*here.rglob("*"), *lab.folder.glob("known_hosts*")]
     files = [path for path in ours if path.is_file()]
     assert {"journal.jsonl", "report.html", "report.json", "commands.jsonl", "known_hosts"} <= {p.name for p in files}
-    said_so = False
+    masked = False
     for path in files:
         if path.name.endswith((".tsbak", ".gpg")) or path.name in {"client_key", "client_key.pub"}:
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
-        said_so = said_so or "passphrase •••" in text
+        masked = masked or "passphrase •••" in text
         assert not traces(text), path
         assert "\x1b" not in text, path
         assert "\\u001b" not in text, path
-    assert said_so, "what it printed is kept, without the passphrase"
+    assert masked, "the output is stored without the passphrase"
     assert "<script>alert" not in next(p for p in files if p.name == "report.html").read_text()
     loose = [f"{path} {stat.S_IMODE(path.lstat().st_mode):04o}" for path in ours
              if path.lstat().st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not path.is_symlink()]  # fmt: skip

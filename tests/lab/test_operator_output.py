@@ -1,4 +1,4 @@
-"""What an operator sees of a migration between real hosts: plan, checks, live view, report."""
+"""Output of a migration between real hosts: plan, checks, live view, report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = needed(600)
 
 
-def test_plan_and_check_change_nothing_and_say_what_would_be_done(make_lab: MakeLab) -> None:
+def test_plan_and_check_show_the_steps_and_change_nothing(make_lab: MakeLab) -> None:
     with make_lab(new={"os_version": "16.04"}) as lab:
         env = {"TSCM_PASSPHRASE": PASSPHRASE}
         before = [state_of(lab, name) for name in ("old", "new")]
@@ -34,14 +34,14 @@ def test_plan_and_check_change_nothing_and_say_what_would_be_done(make_lab: Make
             "as measured",
             "Estimated: ",
             "passphrase:tscm-old from TSCM_",
-            "the archive is small",  # as the run will, which knows the archive's size
+            "the archive is small",  # like the run, which knows the archive's size
         ):
             assert words in plan.stdout, all_output(plan)
         assert [state_of(lab, name) for name in ("old", "new")] == before
         assert not list(lab.folder.glob("workstation/state/**/journal.jsonl"))
 
 
-def test_a_missing_rsync_is_answered_as_it_is_stored(make_lab: MakeLab) -> None:
+def test_a_missing_rsync_is_reported_as_in_the_snapshot(make_lab: MakeLab) -> None:
     with make_lab(new={"missing": ("rsync",)}) as lab:
         words = ("plan", "--checks-only", *PAIR, "--method", "rsync")
         other = lab.run_tool(*words)
@@ -55,7 +55,7 @@ def test_a_missing_rsync_is_answered_as_it_is_stored(make_lab: MakeLab) -> None:
         snapshots.compare("rsync-missing", shown)
 
 
-def test_on_a_terminal_the_run_is_drawn_and_its_report_names_everything(make_lab: MakeLab) -> None:
+def test_a_run_on_a_terminal_shows_progress_and_writes_a_report(make_lab: MakeLab) -> None:
     with make_lab() as lab:
         done = lab.run_tool(*MIGRATE, "--yes", env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=400, tty=True)
         assert done.returncode == 0, all_output(done)
@@ -64,13 +64,13 @@ def test_on_a_terminal_the_run_is_drawn_and_its_report_names_everything(make_lab
         reports = list(lab.folder.glob("workstation/state/**/report.html"))
         assert len(reports) == 1
         assert str(reports[0]) in done.stdout
-        told = json.loads(reports[0].with_suffix(".json").read_text(encoding="utf-8"))
-        assert told["outcome"] == "done"
-        assert {d["name"] for d in told["devices"]} == {d.name for d in lab.profile("old").devices}
-        assert all(d["ok"] for d in told["devices"])
-        assert told["downtime"]["seconds"] > 0
-        assert told["environment"]["secrets"] == {"passphrase:tscm-old": "TSCM_PASSPHRASE"}
-        assert any("tsadmin" in c.get("display", "") for c in told["commands"])
+        report = json.loads(reports[0].with_suffix(".json").read_text(encoding="utf-8"))
+        assert report["outcome"] == "done"
+        assert {d["name"] for d in report["devices"]} == {d.name for d in lab.profile("old").devices}
+        assert all(d["ok"] for d in report["devices"])
+        assert report["downtime"]["seconds"] > 0
+        assert report["environment"]["secrets"] == {"passphrase:tscm-old": "TSCM_PASSPHRASE"}
+        assert any("tsadmin" in c.get("display", "") for c in report["commands"])
         everything = "".join(f.read_text(encoding="utf-8") for f in reports[0].parent.iterdir())
         assert PASSPHRASE not in everything
         shown = lab.run_tool("run", "report", "--text")

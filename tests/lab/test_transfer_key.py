@@ -1,4 +1,4 @@
-"""The key that a direct transfer lends, in whole migrations: killed while it is let in, and refused."""
+"""The temporary key of a direct transfer, in migrations that are killed or fail while it is authorized."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ END
 chmod 755 /usr/local/bin/rsync"""
 
 
-def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_it(make_lab: MakeLab) -> None:
+def test_a_key_left_by_a_killed_run_is_reported_and_removed_by_rollback(make_lab: MakeLab) -> None:
     lab = make_lab()
     keys = "cat /home/threatstop/.ssh/authorized_keys"
     before = lab.on("new", keys).stdout
@@ -42,10 +42,10 @@ def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_i
                   "/dev/shm/.tscm-migrate-transfer-", f"tscm-migrate rollback {run}"):  # fmt: skip
         assert words in shown.stdout, all_output(shown)
     doctor = lab.run_tool("doctor")
-    told = " ".join((doctor.stdout + doctor.stderr).split())
-    assert "/home/threatstop/.ssh/authorized_keys accepts a key for one transfer (expires 2" in told, told
-    assert "tscm-old: lent-key: /dev/shm/.tscm-migrate-transfer-" in told, told
-    assert "sed -i --follow-symlinks" in told
+    findings = " ".join((doctor.stdout + doctor.stderr).split())
+    assert "/home/threatstop/.ssh/authorized_keys accepts a key for one transfer (expires 2" in findings, findings
+    assert "tscm-old: lent-key: /dev/shm/.tscm-migrate-transfer-" in findings, findings
+    assert "sed -i --follow-symlinks" in findings
     back = lab.run_tool("rollback", run, "--yes", env=WORD, timeout=400)
     assert back.returncode == 0, all_output(back)
     assert lab.on("new", keys).stdout.rstrip("\n") == before.rstrip("\n")
@@ -54,7 +54,7 @@ def test_a_run_killed_while_the_key_is_let_in_says_so_and_the_rollback_removes_i
     assert "lent-key" not in lab.run_tool("doctor").stdout
 
 
-def test_a_refused_rsync_leaves_no_part_when_everything_is_put_back(make_lab: MakeLab) -> None:
+def test_a_failed_rsync_leaves_no_partial_file_after_the_undo(make_lab: MakeLab) -> None:
     lab = make_lab()
     lab.on("new", "sed -i '1i echo Welcome' /home/threatstop/.bashrc || echo echo Welcome > /home/threatstop/.bashrc")
     done = lab.run_tool(*DIRECT, env=WORD, timeout=400)
