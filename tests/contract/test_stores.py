@@ -168,7 +168,7 @@ def test_other_files_in_the_folder_are_reported_and_skipped(store: Store, reques
     for name in (b"bad\xff.json", b"line\nbreak.json", b"a b.json"):
         (folder / os.fsdecode(name)).touch()
     unreadable: list[str] = []
-    entries = list(store.entries("hosts", unreadable=lambda key, _why: unreadable.append(key)))
+    entries = list(store.entries("hosts", odd=lambda key, _why: unreadable.append(key)))
     assert [entry.key for entry in entries] == ["hosts/a/archives/good.json"]
     assert len(unreadable) == 7
     assert all(key.isprintable() for key in unreadable)
