@@ -120,12 +120,12 @@ class Notifier:
         command = str(getattr(self._config, name))
         if not command or self._started is None:
             return
-        told = {
+        facts = {
             "TSCM_EVENT": name, "TSCM_STEP": step, "TSCM_STEP_STATE": state, "TSCM_DETAIL": redact.clean(detail)[:1000],
             "TSCM_RUN": self._started.run, "TSCM_VERB": self._started.verb,
             "TSCM_OLD": self._started.old, "TSCM_NEW": self._started.new,
         }  # fmt: skip
-        problem = _run(command, told, self._config.timeout)
+        problem = _run(command, facts, self._config.timeout)
         if not problem:
             return
         if self._config.on_failure == "stop" and name != "failed" and not self._back:

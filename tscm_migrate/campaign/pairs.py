@@ -80,8 +80,8 @@ def work(job: Job, *, watch: Callable[[str, Mapping[str, Any]], None] | None = N
         killed = _wait(process, job.timeout)
         reader.join(10)
         errors.seek(max(0, errors.seek(0, os.SEEK_END) - _KEPT))
-        said = redact.outside(errors.read().decode("utf-8", "replace"), lines=True).strip()
-    return _result(job, process.returncode, seen, said, killed=killed)
+        stderr = redact.outside(errors.read().decode("utf-8", "replace"), lines=True).strip()
+    return _result(job, process.returncode, seen, stderr, killed=killed)
 
 
 def _own_group() -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _read(
                 watch(pair, event)
 
 
-def _result(job: Job, status: int, seen: dict[str, Any], said: str, *, killed: str) -> PairResult:
+def _result(job: Job, status: int, seen: dict[str, Any], stderr: str, *, killed: str) -> PairResult:
     finished, error = seen.get("run_finished", {}), seen.get("error", {})
     if killed or status < 0 or (not finished and not error):
         state = "unfinished" if seen.get("run") else "failed"
@@ -139,7 +139,7 @@ def _result(job: Job, status: int, seen: dict[str, Any], said: str, *, killed: s
         state = "done" if state in COMPLETED else "not-ready"
     message = str(error.get("message", ""))[:1000] or killed
     if state not in COMPLETED and not message:
-        message = next(iter(said.splitlines()), f"it ended with exit status {status}")[:1000]
+        message = next(iter(stderr.splitlines()), f"it ended with exit status {status}")[:1000]
     return PairResult(
         job.pair, state, run=str(seen.get("run", job.run)), exit_code=status if status >= 0 else None,
         seconds=finished.get("seconds"), downtime=finished.get("downtime"), estimate=seen.get("estimate"),

@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from tscm_migrate import __version__, errors
-from tscm_migrate.migration import checks, disaster_checks, journal, plan
+from tscm_migrate.migration import checks, journal, plan
 from tscm_migrate.options import METHODS, OFFLINE, PAUSES, ROUTES, MigrateOptions, check_names
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _appliance(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checks(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
-    names = {check.__name__.replace("_", "-") for check in (*checks.CHECKS, *disaster_checks.CHECKS)} | check_names()
+    names = {check.__name__.replace("_", "-") for check in (*checks.CHECKS, *checks.DISASTER_CHECKS)} | check_names()
     for row in rows:
         name = _word(row.get("name"), names)
         yield {"name": name, "severity": _word(row.get("severity"), _SEVERITIES), "allowed": row.get("allowed") is True}

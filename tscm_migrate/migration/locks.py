@@ -209,7 +209,7 @@ def _take(m: Migration, appliance: Appliance, role: str) -> bool:
     found = lockfile.take(appliance, ours)
     if found is None:
         return True
-    if found.run == m.run and found.role == role and _of_this_workstation(found):
+    if found.run == m.run and found.role == role and found.workstation == workstation_id():
         return False
     if _is_stale(found):
         m.emit(Message(f"{appliance.name}: replacing the lock of run {found.run}, which has ended", "warning"))
@@ -239,11 +239,6 @@ def _is_stale(found: ApplianceLock, root: Path | None = None) -> bool:
 def _locked(appliance: Appliance, found: ApplianceLock, root: Path | None = None) -> Locked:
     alive = not proved_dead(found, root)
     return Locked(appliance.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=alive)
-
-
-def _of_this_workstation(found: ApplianceLock) -> bool:
-    """Whether the lock is of this workstation; this process has the local lock of the run."""
-    return found.workstation == workstation_id()
 
 
 def _vet(m: Migration, appliance: Appliance, role: str) -> Callable[[Shell], None]:

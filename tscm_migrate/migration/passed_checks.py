@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tscm_migrate.appliance.facts import SESSIONS, Facts
 from tscm_migrate.archive.select import newest
 from tscm_migrate.errors import UsageError
-from tscm_migrate.migration import checks, disaster_checks
+from tscm_migrate.migration import checks
 from tscm_migrate.migration.checks import Check, Finding, PreflightInput
 from tscm_migrate.transfer import routing
 
@@ -38,18 +38,6 @@ def _each(s: PreflightInput, value: Callable[[Facts], str]) -> str:
     return ", ".join(f"{facts.name}: {value(facts)}" for facts, _ in s.reachable)
 
 
-def _two_machines(s: PreflightInput) -> str:
-    return f"{s.old.name} is {s.old_host.address}, {s.new.name} is {s.new_host.address}"
-
-
-def _modules(s: PreflightInput) -> str:
-    return f"{s.new.name} has all {len(s.old.versions)} modules of {s.old.name}"
-
-
-def _systems(s: PreflightInput) -> str:
-    return f"{s.old.name}: {s.old.os_pretty or s.old.os_id}, {s.new.name}: {s.new.os_pretty or s.new.os_id}"
-
-
 def _disks(s: PreflightInput) -> str:
     free = ", ".join(
         f"{facts.name}: {(facts.free_at(host.paths.backup_dir) or facts.free_at('/') or 0) / 1e6:.0f} MB free"
@@ -74,10 +62,6 @@ def _asked_devices(s: PreflightInput) -> str:
     return ", ".join(s.options.devices)
 
 
-def _interface(s: PreflightInput) -> str:
-    return checks.resolve_interface(s.new, s.new_host, s.options.interface)
-
-
 def _address(s: PreflightInput) -> str:
     stays = s.options.bypass_netconf
     return f"{s.new.name} keeps {s.new_host.address}" if stays else f"{s.old_host.address} moves to {s.new.name}"
@@ -94,31 +78,27 @@ def _transfer(s: PreflightInput) -> str:
     return f"{choice.method}, {choice.route}"
 
 
-def _isolation(s: PreflightInput) -> str:
-    return f"--offline {s.options.offline}"
-
-
 SEEN: dict[Check, Callable[[PreflightInput], str]] = {
-    checks.same_host: _two_machines,
+    checks.same_host: lambda s: f"{s.old.name} is {s.old_host.address}, {s.new.name} is {s.new_host.address}",
     checks.sessions: lambda s: _each(s, _sessions),
     checks.core_version: lambda s: f"{_each(s, lambda f: f.core)} (at least {checks.OLDEST_CORE})",
     checks.core_order: lambda s: f"{s.old.name}: {s.old.core}, {s.new.name}: {s.new.core}",
-    checks.modules: _modules,
+    checks.modules: lambda s: f"{s.new.name} has all {len(s.old.versions)} modules of {s.old.name}",
     checks.dns_outage: lambda s: f"{s.old.name} is not a DNS server",
     checks.login_group: lambda s: _each(s, lambda f: f.user or "login user"),
-    checks.operating_system: _systems,
+    checks.operating_system: lambda s: ", ".join(f"{f.name}: {f.os_pretty or f.os_id}" for f in (s.old, s.new)),
     checks.listings: lambda s: _each(s, _archives),
     checks.disk: _disks,
-    checks.interface: _interface,
+    checks.interface: lambda s: checks.resolve_interface(s.new, s.new_host, s.options.interface),
     checks.clocks: lambda s: _each(s, lambda f: f"{f.clock_skew:+.0f} s from this workstation's clock"),
     checks.devices_on_new: lambda s: f"{s.new.name} has no devices yet",
     checks.devices_asked: _asked_devices,
     checks.address: _address,
-    checks.isolation: _isolation,
+    checks.isolation: lambda s: f"--offline {s.options.offline}",
     checks.tools: lambda s: _each(s, lambda _: "sha256sum, stat, dd"),
     checks.transfer_method: _transfer,
     checks.updates: lambda s: f"{s.old.name}: {s.old_host.paths.cron_entry}",
-    disaster_checks.address_free: lambda s: f"no host answers at {s.old_host.address}",
-    disaster_checks.whose_backup: lambda s: f"the archive is of {s.old.name}",
-    disaster_checks.keys_known: lambda s: f"{len(s.old.host_keys) or len(s.pinned)} host keys of {s.old.name}",
+    checks.address_free: lambda s: f"no host answers at {s.old_host.address}",
+    checks.whose_backup: lambda s: f"the archive is of {s.old.name}",
+    checks.keys_known: lambda s: f"{len(s.old.host_keys) or len(s.pinned)} host keys of {s.old.name}",
 }

@@ -82,7 +82,8 @@ def _roll_back(engine: Engine, began: float) -> Exit:
             resume.prepare(m, need_new=False)
             _remember(m)
             failed = engine.roll_back()
-            _remove_parts(m)
+            if m.new.connected:
+                leftovers.clear_parts(m.new)  # only a resumed transfer would need them
             left = () if failed else left_behind(m)
     except (Exception, KeyboardInterrupt) as error:
         finish.end_run(engine, "interrupted", began)
@@ -150,12 +151,6 @@ def _files_left(m: Migration) -> list[str]:
 
 def _within(file: str, place: str) -> bool:
     return file == place or file.startswith(f"{place.rstrip('/')}/")
-
-
-def _remove_parts(m: Migration) -> None:
-    """Remove partial files from the new appliance; only a resumed transfer would need them."""
-    if m.new.connected:
-        leftovers.clear_parts(m.new)
 
 
 def forget(name: str, session: Session, *, yes: bool) -> Exit:

@@ -18,7 +18,6 @@ from tscm_migrate.errors import Cancelled, Exit, MigrateError, Refused, UsageErr
 from tscm_migrate.events import Emit, Estimated, Message, RunFinished, RunStarted, StepFinished, StepStarted
 from tscm_migrate.migration import (
     checks,
-    disaster_checks,
     estimate,
     finish,
     gather_facts,
@@ -249,7 +248,7 @@ def _findings(both: Participants, found: list[HostSurvey], options: MigrateOptio
     situation = checks.PreflightInput(
         old.facts, new.facts, both.old.host, both.new.host, options, old.answers, old.pinned, old.inside
     )
-    return passed_checks.run(situation, disaster_checks.CHECKS if both.restore_source else checks.CHECKS)
+    return passed_checks.run(situation, checks.DISASTER_CHECKS if both.restore_source else checks.CHECKS)
 
 
 def _write_first_entry(

@@ -59,8 +59,7 @@ def migration_command(
         chosen = [one for one in _parameters(own) if one.name not in left_out]
         context = inspect.Parameter("_context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         body.__signature__ = inspect.Signature([context, *chosen])  # type: ignore[attr-defined]
-        told = HELP | own
-        texts = {one.name: told[one.name] for one in chosen}
+        texts = {name: text for name, text in (HELP | own).items() if name in {one.name for one in chosen}}
         return command(help=texts, iterable=["allow"], subjects=SUBJECTS)(body)
 
     return decorate

@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.events import Message, silent
 from tscm_migrate.tasks.base import command
 from tscm_migrate.ui.console import as_it_is, as_json, say
 from tscm_migrate.util import redact
+
+if TYPE_CHECKING:
+    from tscm_migrate.offsite.catalog import Catalog
+    from tscm_migrate.offsite.context import OffsiteContext
 
 COMMON = {"json": "Print JSON, one object a line."}
 HOSTS = {
@@ -97,8 +101,7 @@ def listed(
     from tscm_migrate.ui import offsite_views
 
     with desk_of(inventory, store, emit=None if json else silent) as desk:
-        names = [found.name for found in desk.hosts(host, group, moved=True)] if host or group else None
-        catalog = desk.catalog(names, rebuild=rebuild)
+        catalog = catalog_of(desk, host, group, rebuild=rebuild)
     if json:
         lines(copy.as_dict() for copy in catalog.copies)
     else:
@@ -169,6 +172,12 @@ def desk_of(inventory: str | None, store: str | None, **more: Any) -> Any:
 
     emit = more.pop("emit", None) or warnings(as_json=False)
     return opened(inventory=inventory, store=store, emit=emit, **more)
+
+
+def catalog_of(desk: OffsiteContext, host: list[str], group: list[str], *, rebuild: bool = False) -> Catalog:
+    """Return the copies of the hosts that are named; of all, if none is."""
+    names = [one.name for one in desk.hosts(host, group, moved=True)] if host or group else None
+    return desk.catalog(names, rebuild=rebuild)
 
 
 def warnings(as_json: bool) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscm_migrate.errors import ApplianceError, Exit, Locked, MigrateError, SshError, UsageError
 from tscm_migrate.tasks.base import agreed, command
-from tscm_migrate.tasks.offsite import COMMON, HOSTS, desk_of, lines, now_utc, warnings
+from tscm_migrate.tasks.offsite import COMMON, HOSTS, catalog_of, desk_of, lines, now_utc, warnings
 from tscm_migrate.ui.console import as_it_is, say
 from tscm_migrate.util.redact import outside
 from tscm_migrate.util.text import duration_option
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tscm_migrate.appliance.appliance import Appliance
     from tscm_migrate.model import Host
     from tscm_migrate.offsite.appliance_retention import ApplianceArchive
-    from tscm_migrate.offsite.catalog import Catalog
     from tscm_migrate.offsite.context import OffsiteContext
     from tscm_migrate.offsite.stores.base import Store
 
@@ -49,8 +48,7 @@ def verify(
 
     wrong = 0
     with desk_of(inventory, store) as desk:
-        names = [found.name for found in desk.hosts(host, group, moved=True)] if host or group else None
-        catalog = desk.catalog(names)
+        catalog = catalog_of(desk, host, group)
         for looked in room.verify(desk.store, room.sample(catalog.copies, sample), now_utc()):
             wrong += bool(looked.why)
             told = {"v": 1, "host": looked.copy.host, "copy": looked.copy.id, "ok": not looked.why, "why": looked.why}
@@ -146,7 +144,7 @@ def prune(
     if there:
         return _prune_there(inventory, store, (host, group), words, dry_run=dry_run, yes=yes, json=json)
     with desk_of(inventory, store) as desk:
-        plan = room.plan(_catalog(desk, host, group), desk.settings.keep.policy(), now_utc())
+        plan = room.plan(catalog_of(desk, host, group), desk.settings.keep.policy(), now_utc())
         if json:
             lines(plan.as_dicts())
         else:
@@ -159,11 +157,6 @@ def prune(
         left = sorted({why for _, why in room.prune(desk.store, plan, now_utc()) if why})
     say("\n".join(f"left alone: {outside(why)}" for why in left))
     return Exit.ATTENTION if left else Exit.DONE
-
-
-def _catalog(desk: OffsiteContext, host: list[str], group: list[str]) -> Catalog:
-    """Return the copies of the hosts that are named; of all, if none is."""
-    return desk.catalog([found.name for found in desk.hosts(host, group, moved=True)] if host or group else None)
 
 
 def _words(host: list[str], group: list[str], store: str | None, inventory: str | None) -> list[str]:

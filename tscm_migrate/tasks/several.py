@@ -76,9 +76,9 @@ def on_each(
         if outcome.error is not None:
             failed.append((outcome.item.name, outcome.error))
             continue
-        told = shown(outcome.item, outcome.value)
-        as_data = isinstance(told, dict)
-        codes.append(_printed(told, outcome.value))
+        row = shown(outcome.item, outcome.value)
+        as_data = isinstance(row, dict)
+        codes.append(_printed(row, outcome.value))
     if as_data:
         _print_errors(failed)
     else:
@@ -88,11 +88,11 @@ def on_each(
     return max(codes, default=Exit.DONE)
 
 
-def _printed(told: str | dict[str, Any], value: Any) -> int:
-    if isinstance(told, dict):
-        as_json(told, indent=None)
+def _printed(row: str | dict[str, Any], value: Any) -> int:
+    if isinstance(row, dict):
+        as_json(row, indent=None)
     else:
-        say(told)
+        say(row)
     return Exit.DONE if value else Exit.ATTENTION
 
 
@@ -136,8 +136,8 @@ def check_pairs(site: Inventory, pairs: Sequence[MigrateOptions], *, jobs: int, 
         from tscm_migrate.cli import doctor
 
         good = len(pairs) - refused - len(failed)
-        told = [*map(doctor.text, doctor.grouped(findings)), *by_reason(failed).splitlines()]
-        say("\n".join([*told, f"{good} of {len(pairs)} migrations can start; nothing was changed"]))
+        lines = [*map(doctor.text, doctor.grouped(findings)), *by_reason(failed).splitlines()]
+        say("\n".join([*lines, f"{good} of {len(pairs)} migrations can start; nothing was changed"]))
     if refused:
         return Exit.REFUSED
     return Exit.DONE if not failed else Exit.ATTENTION if len(failed) < len(pairs) else Exit.FAILED

@@ -100,8 +100,8 @@ def verdicts(pruning: Pruning) -> str:
     ]
     stays = len(pruning.verdicts) - len(pruning.going)
     total = sum(copy.manifest.size for copy in pruning.going)
-    told = "".join(f"note: {outside(note)}\n" for note in pruning.notes)
-    end = f"{told}{stays} stay, {len(pruning.going)} go ({size_text(total)})\n"
+    lines = "".join(f"note: {outside(note)}\n" for note in pruning.notes)
+    end = f"{lines}{stays} stay, {len(pruning.going)} go ({size_text(total)})\n"
     return (table(("HOST", "TAKEN (UTC)", "VERDICT", "WHY", "COPY"), rows) if rows else "") + end
 
 
@@ -116,16 +116,16 @@ def there(found: Sequence[ApplianceArchive]) -> str:
 
 def left(found: Leftovers) -> str:
     """Return the output of `offsite clean`."""
-    told = "".join(
+    lines = "".join(
         f"upload without a manifest: {outside(e.key)} ({size_text(e.size)}, {when(e.modified)})\n"
         for e in found.orphans
     )
-    told += "".join(
+    lines += "".join(
         f"unfinished upload: {outside(item.key)} (begun {when(item.started)})\n" for item in found.unfinished
     )
     if not found.sweeps:
-        told += "unfinished uploads cannot be listed in this store: set a lifecycle rule that aborts them\n"
-    return told or "nothing was left behind\n"
+        lines += "unfinished uploads cannot be listed in this store: set a lifecycle rule that aborts them\n"
+    return lines or "nothing was left behind\n"
 
 
 def statuses(found: Sequence[HostStatus]) -> str:
@@ -136,8 +136,8 @@ def statuses(found: Sequence[HostStatus]) -> str:
          when(s.drill)) for s in found
     ]  # fmt: skip
     head = ("HOST", "STATE", ">AGE", ">RPO", ">SIZE", ">VERIFIED", "LAST DRILL")
-    told = "".join(f"{outside(s.host)}: {outside(warning)}\n" for s in found for warning in s.warnings)
-    return table(head, rows) + told
+    lines = "".join(f"{outside(s.host)}: {outside(warning)}\n" for s in found for warning in s.warnings)
+    return table(head, rows) + lines
 
 
 def pull_line(outcome: PullOutcome, done: int, total: int) -> str:
@@ -248,7 +248,7 @@ def _row(status: HostStatus) -> dict[str, Any]:
         "age": age,
         "rpo": rpo,
         "used": round(max(used, 1.0), 1),
-        "told": f"{'no copy' if not newest else duration_text(age)} of {duration_text(rpo)}",
+        "text": f"{'no copy' if not newest else duration_text(age)} of {duration_text(rpo)}",
         "size": newest.manifest.size if newest else None,
         "bars": list(_bars(status)),
         "largest": max((size for _, size in status.history[-_BARS:]), default=0),
@@ -267,7 +267,7 @@ def _bars(status: HostStatus) -> Iterator[dict[str, Any]]:
         height = max(size / largest * _HEIGHT, 1)
         yield {
             "x": round(at * step, 1), "y": round(_HEIGHT - height, 1), "width": round(max(step - 1.5, 1), 1),
-            "height": round(height, 1), "told": f"{when(taken)}: {size_text(size)}",
+            "height": round(height, 1), "text": f"{when(taken)}: {size_text(size)}",
         }  # fmt: skip
 
 

@@ -64,16 +64,16 @@ class Terminal:
         """Ask whether to save an answer in the dialect, and as which kind if several are possible."""
         with paused():
             self._tell(f"  {host}: {redact.outside(question)}")
-            said = self._ask("remember? [Y/n] ")
-            if said is None or said.strip().lower() not in {"", "y", "yes"}:
+            answer = self._ask("remember? [Y/n] ")
+            if answer is None or answer.strip().lower() not in {"", "y", "yes"}:
                 return None
             if len(kinds) == 1:
                 return kinds[0]
             self._tell(f"  what does it ask for? {', '.join(kinds)} (Enter: {kinds[0]})")
             for _ in range(_MOST_TRIES):
-                said = self._ask("kind> ")
-                named = kinds[0] if said is not None and not said.strip() else (said or "").strip().lower()
-                if said is None or named in kinds:
+                answer = self._ask("kind> ")
+                named = kinds[0] if answer is not None and not answer.strip() else (answer or "").strip().lower()
+                if answer is None or named in kinds:
                     return next((kind for kind in kinds if kind == named), None)
                 self._tell(f"  not a kind: {redact.outside(named)!r}")
         return None

@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def render(told: dict[str, Any]) -> str:
+def render(report: dict[str, Any]) -> str:
     """Return the page."""
     return page.render(
         "report.html.j2",
-        r=told,
-        charts=[timeline(session, told["downtime"]) for session in told["sessions"]],
-        headline=headline(told),
-        estimated=estimate_text(told["estimate"]),
-        passed=sum(check["severity"] == "ok" for check in told["checks"]),
-        broken=broken(told),
+        r=report,
+        charts=[timeline(session, report["downtime"]) for session in report["sessions"]],
+        headline=headline(report),
+        estimated=estimate_text(report["estimate"]),
+        passed=sum(check["severity"] == "ok" for check in report["checks"]),
+        broken=broken(report),
     )
 
 
-def headline(told: dict[str, Any]) -> str:
+def headline(report: dict[str, Any]) -> str:
     """Return the result of a run in one sentence."""
-    old, new, todo = told["old"], told["new"], len(told["to_do"])
-    if told["state"] == "rehearsed":
-        found = told["rehearsal"].get("downtime") or {}
+    old, new, todo = report["old"], report["new"], len(report["to_do"])
+    if report["state"] == "rehearsed":
+        found = report["rehearsal"].get("downtime") or {}
         spread = (found["least"], found["most"]) if found.get("least", 0.0) < found.get("most", 0.0) else ()
         estimate = f" Estimated downtime: {range_text(found['seconds'], *spread)}." if found else ""
         return f"The rehearsal succeeded, and its changes were undone.{estimate}"
-    here = f"{new} serves at {told['address']}" if told["address"] else f"{new} serves"
+    here = f"{new} serves at {report['address']}" if report["address"] else f"{new} serves"
     return {
         "done": f"{here} in place of {old}.",
         "attention": f"{here} in place of {old}; {todo} item{'s' if todo != 1 else ''} left for you to do.",
@@ -48,14 +48,14 @@ def headline(told: dict[str, Any]) -> str:
         "cancelled": "The run was cancelled; its changes were undone.",
         "undone": "The run was interrupted; its changes were undone.",
         "interrupted": "The run was interrupted before its end; see the current state.",
-    }.get(told["state"], "The run has not ended; see the current state.")
+    }.get(report["state"], "The run has not ended; see the current state.")
 
 
-def broken(told: dict[str, Any]) -> str:
+def broken(report: dict[str, Any]) -> str:
     """Return the step at which an unfinished or failed run stopped, with its error; "" if it did not stop at one."""
-    if told["outcome"] not in {"failed", "interrupted", "unfinished"} or not told["sessions"]:
+    if report["outcome"] not in {"failed", "interrupted", "unfinished"} or not report["sessions"]:
         return ""
-    steps = [step for step in told["sessions"][-1]["steps"] if step["state"] == "failed"]
+    steps = [step for step in report["sessions"][-1]["steps"] if step["state"] == "failed"]
     return f"{steps[-1]['title']}: {steps[-1]['error']}" if steps else ""
 
 
@@ -107,39 +107,39 @@ def _band(began: float, length: float, downtime: dict[str, Any] | None) -> dict[
     return _part(start / length, (end - start) / length) if end > start else None
 
 
-def text_lines(told: dict[str, Any]) -> list[str]:
+def text_lines(report: dict[str, Any]) -> list[str]:
     """Return a summary: outcome, times, steps, devices, what is left to do, and the current state."""
-    head = f"{told['verb']} {told['old']} → {told['new']}: {state_text(told['state'])} (run {told['run']})"
-    asked = f" (and {duration_text(told['asked'])} for the operator's answers)" if told["asked"] >= 1 else ""
+    head = f"{report['verb']} {report['old']} → {report['new']}: {state_text(report['state'])} (run {report['run']})"
+    asked = f" (and {duration_text(report['asked'])} for the operator's answers)" if report["asked"] >= 1 else ""
     found = [
         head,
-        f"  {clock(told['began'])} to {clock(told['ended'])} UTC, total {duration_text(told['seconds'])}{asked}",
+        f"  {clock(report['began'])} to {clock(report['ended'])} UTC, total {duration_text(report['seconds'])}{asked}",
     ]
-    found += [f"  {what.replace('_', ' ')}: {value}" for what, value in told["responsible"].items() if value]
-    found += [_downtime_line(told)] if told["downtime"] else []
-    found += _step_lines(told["sessions"])
-    found += _result_lines(told)
+    found += [f"  {what.replace('_', ' ')}: {value}" for what, value in report["responsible"].items() if value]
+    found += [_downtime_line(report)] if report["downtime"] else []
+    found += _step_lines(report["sessions"])
+    found += _result_lines(report)
     return [one_line(line) for line in found]
 
 
-def _result_lines(told: dict[str, Any]) -> list[str]:
+def _result_lines(report: dict[str, Any]) -> list[str]:
     """Return what a run produced, warned of, left to do, and what is next."""
-    found = [f"  archive {a['name']} ({size_text(a['size'])}) SHA-256 {a['sha256']}" for a in told["archives"]]
-    found += [f"  acknowledged: {c['name']}: {c['text']}" for c in told["acknowledged"]]
-    if told["devices"]:
-        good = sum(1 for d in told["devices"] if d["ok"])
-        found.append(f"  {good} of {len(told['devices'])} devices updated")
-    found += [f"  warning: {line}" for line in told.get("warnings", ())]
-    found += [f"  [ ] {item}" for item in told["to_do"]]
-    found += [f"  {line}" for line in told["standing"]]
-    found += [f"  next: {line}" for line in told["next"]]
+    found = [f"  archive {a['name']} ({size_text(a['size'])}) SHA-256 {a['sha256']}" for a in report["archives"]]
+    found += [f"  acknowledged: {c['name']}: {c['text']}" for c in report["acknowledged"]]
+    if report["devices"]:
+        good = sum(1 for d in report["devices"] if d["ok"])
+        found.append(f"  {good} of {len(report['devices'])} devices updated")
+    found += [f"  warning: {line}" for line in report.get("warnings", ())]
+    found += [f"  [ ] {item}" for item in report["to_do"]]
+    found += [f"  {line}" for line in report["standing"]]
+    found += [f"  next: {line}" for line in report["next"]]
     return found
 
 
-def _downtime_line(told: dict[str, Any]) -> str:
-    downtime = told["downtime"]
+def _downtime_line(report: dict[str, Any]) -> str:
+    downtime = report["downtime"]
     dns = ", which was a DNS outage for its clients" if downtime.get("dns_outage") else ""
-    planned = f" (estimated {estimate_text(told['estimate'])})" if told["estimate"] else ""
+    planned = f" (estimated {estimate_text(report['estimate'])})" if report["estimate"] else ""
     back = downtime.get("rollback")
     more = f"; at most {duration_text(back)} more for the rollback" if back is not None else ""
     return f"  downtime {duration_text(downtime['seconds'])}{planned}{dns}{more}"

@@ -64,13 +64,13 @@ class Meter:
 
     def text(self, event: Progress) -> str:
         """Return `NAME: 512.0 of 1073.7 MB (47%), 92.3 MB/s, 6 s left`."""
-        told = f"{event.what}: {event.done / 1e6:.1f}"
-        told += f" of {event.total / 1e6:.1f} MB ({100 * event.done // event.total}%)" if event.total else " MB"
+        text = f"{event.what}: {event.done / 1e6:.1f}"
+        text += f" of {event.total / 1e6:.1f} MB ({100 * event.done // event.total}%)" if event.total else " MB"
         if self.rate > 0:
-            told += f", {self.rate / 1e6:.1f} MB/s"
+            text += f", {self.rate / 1e6:.1f} MB/s"
             if event.total > event.done:
-                told += f", {duration_text((event.total - event.done) / self.rate)} left"
-        return told
+                text += f", {duration_text((event.total - event.done) / self.rate)} left"
+        return text
 
 
 State = Literal["pending", "running", "done", "failed", "reverted", "skipped", "planned", "detail", "clock", "head"]

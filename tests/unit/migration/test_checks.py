@@ -9,7 +9,7 @@ import pytest
 
 from tscm_migrate.appliance.facts import Facts
 from tscm_migrate.appliance.parsers import Interface
-from tscm_migrate.migration import checks, disaster_checks, passed_checks
+from tscm_migrate.migration import checks, passed_checks
 from tscm_migrate.migration.checks import Check, Finding, PreflightInput, idle, refusals
 from tscm_migrate.model import Archive, Host
 from tscm_migrate.options import MigrateOptions
@@ -177,7 +177,7 @@ def of_the_dead(old: dict[str, Any] | None = None, /, **changes: Any) -> dict[st
     told = {"told_by": "a copy", "host_keys": KEY, "os_id": "", "os_version": "", "boot": "", **(old or {})}
     usual = {"pinned": KEY, "inside": ("10.1.1.43",), **changes}
     made = replace(situation(told, **options), **usual)
-    return {finding.name: finding.severity for finding in preflight(made, disaster_checks.CHECKS)}
+    return {finding.name: finding.severity for finding in preflight(made, checks.DISASTER_CHECKS)}
 
 
 def test_a_good_copy_of_a_dead_one_is_only_spoken_of() -> None:
@@ -216,7 +216,7 @@ def test_a_point_release_is_the_same_system() -> None:
         situation({**old, "told_by": "a copy", "host_keys": KEY}, {"os_pretty": "Ubuntu 20.04.2 LTS"}),
         pinned=KEY, inside=("10.1.1.43",),
     )  # fmt: skip
-    assert [finding.name for finding in preflight(made, disaster_checks.CHECKS)] == ["old-is-dead"]
+    assert [finding.name for finding in preflight(made, checks.DISASTER_CHECKS)] == ["old-is-dead"]
 
 
 ALL = ("sha256sum", "stat", "dd", "rsync", "ssh", "tar")
@@ -302,6 +302,6 @@ def test_a_check_that_finds_something_has_that_row_alone() -> None:
     assert [row.name for row in same] == ["same-host"]
 
 
-@pytest.mark.parametrize("check", [*checks.CHECKS, *disaster_checks.CHECKS], ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", [*checks.CHECKS, *checks.DISASTER_CHECKS], ids=lambda check: check.__name__)
 def test_each_check_tells_its_value_or_has_always_something_to_say(check: Any) -> None:
-    assert check in passed_checks.SEEN or check is disaster_checks.backup_source
+    assert check in passed_checks.SEEN or check is checks.backup_source

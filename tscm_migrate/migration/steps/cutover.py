@@ -216,13 +216,10 @@ class Reboot(Step):
 
     def _reboot(self, m: Migration) -> None:
         offline.still_away(m)
-        soon = "reboot" in self._answered(m) or m.get_note("reboot_told") is not None
+        soon = "reboot" in m.get_note("first_pass", {}).get("answered", []) or m.get_note("reboot_told") is not None
         m.set_note("reboot_told", time.time())
         how = network.reboot(m.new, was=m.get_note("boot_before", m.new_facts.boot), soon=soon)
         m.set_note("rebooted", how)
-
-    def _answered(self, m: Migration) -> list[str]:
-        return list(m.get_note("first_pass", {}).get("answered", []))
 
 
 class ComeBack(Step):
@@ -308,16 +305,14 @@ class Restore(Step):
 
     def apply(self, m: Migration) -> Actions:
         """Run the pass, unless the journal or the appliance shows that it has ended."""
-        if not m.get_note("restored") and m.get_note("restore_began") and self._seen_done(m):
+        # An interrupted pass has ended well where everything is in place; cron entries cannot be compared.
+        begun = m.get_note("restore_began") and not m.get_note("restored") and not m.options.restore_cron
+        if begun and self._in_place(m):
             m.set_note("restored", {"answered": [], "status": None, "complaints": [], "seen": True})
         if not m.get_note("restored"):
             yield from self._restore(m)
         if m.options.restore_ssh and not m.get_note("restored_identity"):
             yield Action(m.new.name, "expect the old host keys from now on", lambda: self._reconnect(m))
-
-    def _seen_done(self, m: Migration) -> bool:
-        """Whether an interrupted pass has ended well: each device file and host key is the old appliance's."""
-        return not m.options.restore_cron and self._in_place(m)  # the cron entries cannot be compared
 
     def _in_place(self, m: Migration) -> bool:
         """Whether every device file and host key is the same as on the old appliance."""

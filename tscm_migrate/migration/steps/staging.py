@@ -152,7 +152,7 @@ class Backup(Step):
         if m.get_note("archive"):
             return
         if m.options.archive != "new":
-            chosen = self._existing(m)
+            chosen = select.chosen(archives.listed(m.old), m.options.archive, m.old.host)[0]
             yield Action(m.old.name, f"use {chosen.path}", lambda: self._keep(m, chosen), chosen)
             return
         command = backup.command(m.old, self._request(m))
@@ -184,9 +184,6 @@ class Backup(Step):
             restored = f"{m.old.paths.cron_entry} was restored"
             what = f"ts-update pid {seen.running[0].pid}" if seen.running else restored
             raise BackupFailed(m.old.name, f"{what}, right {when} the backup: the archive may hold a half-done update")
-
-    def _existing(self, m: Migration) -> Archive:
-        return select.chosen(archives.listed(m.old), m.options.archive, m.old.host)[0]
 
     def _keep(self, m: Migration, archive: Archive) -> None:
         known = archives.hashed(m.old, archive)
