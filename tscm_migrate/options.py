@@ -308,18 +308,18 @@ def device_names(text: str) -> tuple[str, ...]:
     Raises:
         UsageError: not device names.
     """
-    found = _devices(text)
-    if isinstance(found, str):
+    names = _devices(text)
+    if isinstance(names, str):
         raise UsageError(f"--devices {text!r} has no device names", "use names: --devices A,B")
-    return found
+    return names
 
 
 @functools.cache
 def check_names() -> frozenset[str]:
     """Return the names that `--allow` may have, read from the source of the checks; empty without the source."""
     texts = [file.read_text(encoding="utf-8") for file in (Path(__file__).parent / "migration").rglob("*.py")]
-    found = {name for text in texts for name in _FINDING.findall(text)}
-    return frozenset(found | _BY_ERROR) if found else frozenset()
+    names = {name for text in texts for name in _FINDING.findall(text)}
+    return frozenset(names | _BY_ERROR) if names else frozenset()
 
 
 def _allowed(names: Iterable[str]) -> tuple[str, ...]:

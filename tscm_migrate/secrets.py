@@ -103,10 +103,10 @@ class Secrets:
     def login_answer(self, host: Host, question: str) -> Secret | None:
         """Ask the operator for the answer to a question at login, such as a one-time code; never cached."""
         with self._lock:
-            found = self._from_prompt(f"{host.name} asks: {question.rstrip(': ')}")
-        if found is not None:
-            self._redactor.add(_text(found))
-        return found
+            answer = self._from_prompt(f"{host.name} asks: {question.rstrip(': ')}")
+        if answer is not None:
+            self._redactor.add(_text(answer))
+        return answer
 
     def forget(self, kind: str, name: str) -> None:
         """Remove a wrong answer from the cache, so that the next call asks again."""
@@ -141,12 +141,12 @@ class Secrets:
     def _once(self, kind: str, name: str, named: str, title: str, *, twice: bool = False) -> Secret | None:
         with self._lock:
             if (kind, name) not in self._answers:
-                found = self._resolve(kind, name, named, title)
-                if twice and found is not None and found.source == "prompt":
-                    self._confirm(found, title)
-                if found is not None:
-                    self._redactor.add(_text(found))
-                self._answers[kind, name] = found
+                secret = self._resolve(kind, name, named, title)
+                if twice and secret is not None and secret.source == "prompt":
+                    self._confirm(secret, title)
+                if secret is not None:
+                    self._redactor.add(_text(secret))
+                self._answers[kind, name] = secret
             return self._answers[kind, name]
 
     def _resolve(self, kind: str, name: str, named: str, title: str) -> Secret | None:
@@ -184,14 +184,14 @@ class Secrets:
             raise UsageError(f"{title}: the inventory says env:{variable}, which is not set", f"set {variable}")
         return Secret(_one_line(_utf_8(self._environ[variable]), f"env:{variable}"), f"env:{variable}")
 
-    def _confirm(self, found: Secret, title: str) -> None:
+    def _confirm(self, typed: Secret, title: str) -> None:
         """Ask again: a backup with a mistyped passphrase could never be opened.
 
         Raises:
             UsageError: the two differ.
         """
         with contextlib.suppress(EOFError):
-            if self._timed_ask(f"{title}, once more: ") == found.reveal():
+            if self._timed_ask(f"{title}, once more: ") == typed.reveal():
                 return
         raise UsageError("the two passphrases differ; nothing was changed", "run it again, and type it twice")
 
@@ -287,15 +287,15 @@ def _from_command(command: str, title: str) -> Secret:
     return Secret(line.decode("utf-8", "surrogateescape"), f"command:{program}")
 
 
-def _text(found: Secret) -> str:
+def _text(secret: Secret) -> str:
     """Return the value, which has to be valid text.
 
     Raises:
         UsageError: it is not valid text.
     """
-    value = found.reveal()
+    value = secret.reveal()
     if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
-        raise UsageError(f"the secret from {found.source} is not UTF-8 text", "store it as UTF-8, in one line")
+        raise UsageError(f"the secret from {secret.source} is not UTF-8 text", "store it as UTF-8, in one line")
     return value
 
 

@@ -138,13 +138,13 @@ def _host_first(words: list[str]) -> list[str]:
 
 def _old_options(words: list[str], command: str) -> list[str]:
     known = RENAMED_OPTIONS.get(command, {})
-    found: list[str] = []
+    replaced: list[str] = []
     for word in words:
         old, equals, value = word.partition("=")
         if old in known:
             _renamed(old, known[old])
-        found.append(f"{known.get(old, old)}{equals}{value}")
-    return found
+        replaced.append(f"{known.get(old, old)}{equals}{value}")
+    return replaced
 
 
 def _renamed(old: str, new: str) -> None:

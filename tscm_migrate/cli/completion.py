@@ -90,8 +90,8 @@ def _first(root: Collection) -> Iterator[tuple[str, str]]:
 
 
 def _tasks(root: Collection, group: str) -> Iterable[tuple[str, Any]]:
-    found: dict[str, Any] = root.collections[group].tasks
-    return found.items()
+    tasks: dict[str, Any] = root.collections[group].tasks
+    return tasks.items()
 
 
 def _for_task(task: Any, words: list[str], given: list[str]) -> Iterator[str]:

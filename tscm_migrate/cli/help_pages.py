@@ -49,10 +49,10 @@ def front(root: Collection) -> str:
 def groups(root: Collection) -> dict[str, list[str]]:
     """Return the commands and groups of commands by their title; those without one stand under the last title."""
     known = {*(name for name in root.task_names if "." not in name), *root.collections}
-    found = {title: [name for name in names if name in known] for title, names in GROUPS.items()}
+    titled = {title: [name for name in names if name in known] for title, names in GROUPS.items()}
     placed = {name for names in GROUPS.values() for name in names}
-    found[list(GROUPS)[-1]] += sorted(known - placed)
-    return {title: names for title, names in found.items() if names}
+    titled[list(GROUPS)[-1]] += sorted(known - placed)
+    return {title: names for title, names in titled.items() if names}
 
 
 def summary(root: Collection, name: str) -> str:

@@ -129,12 +129,12 @@ def pin_host(site: Inventory, name: str, fingerprint: str | None) -> Exit:
 def _describe(offer: Offer) -> str:
     lines = [f"{offer.host} ({offer.name}) offers:"]
     pinned = offer.pinned
-    for kind, found in offer.fingerprints.items():
+    for kind, fingerprint in offer.fingerprints.items():
         if kind not in pinned:
             note = "new"
         else:
-            note = "pinned" if pinned[kind] == found else f"CHANGED, pinned is {pinned[kind]}"
-        lines.append(f"  {kind:<20} {found}  ({note})")
+            note = "pinned" if pinned[kind] == fingerprint else f"CHANGED, pinned is {pinned[kind]}"
+        lines.append(f"  {kind:<20} {fingerprint}  ({note})")
     return "\n".join(lines)
 
 

@@ -95,8 +95,8 @@ class TscmProgram(Program):
         try:
             super().parse_tasks()
         except ValueError as error:
-            found = re.search(r"'(.*)'\Z", str(error), re.DOTALL)
-            value = found[1] if found else ""
+            match = re.search(r"'(.*)'\Z", str(error), re.DOTALL)
+            value = match[1] if match else ""
             given = " ".join(self.core.unparsed)
             option = re.search(rf"(--[\w-]+)[= ]{re.escape(value)}(?: |\Z)", given)
             what = f"{option[1]} {value!r}" if option else repr(value)

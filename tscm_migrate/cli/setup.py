@@ -154,7 +154,7 @@ def _try(site: Inventory, name: str, fingerprint: str | None) -> bool:
         say(f"{name}: {redact.one_line(error.message())}")
         say(f"  what to do: {error.remedy()}" if error.remedy() else "")
         return False
-    found = list(doctor.host(site.host(name), Secrets()))
-    for finding in found:
+    diagnoses = list(doctor.host(site.host(name), Secrets()))
+    for finding in diagnoses:
         say(doctor.text(finding))
-    return all(finding.severity != "error" for finding in found)
+    return all(finding.severity != "error" for finding in diagnoses)

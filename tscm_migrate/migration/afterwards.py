@@ -76,12 +76,12 @@ def moved(record: RunRecord) -> Moved:
 def whereabouts(host: str, *, root: Path | None = None) -> str:
     """Return where a host is that does not answer, if a migration has moved it to another address; else ""."""
     try:
-        found = moved(finished(host, root=root))
+        where = moved(finished(host, root=root))
     except MigrateError:
         return ""
-    if host != found.new or not found.took_address:
+    if host != where.new or not where.took_address:
         return ""
-    return f"{host} moved to {found.address} in run {found.run}; write that down: tscm-migrate host adopt {found.run}"
+    return f"{host} moved to {where.address} in run {where.run}; write that down: tscm-migrate host adopt {where.run}"
 
 
 # ------------------------------------------------------------------------------------------------ devices

@@ -94,9 +94,9 @@ def core_version(s: PreflightInput) -> Iterator[Finding]:
     yield from _before_upgrade(s, _cores(*(facts for facts, _ in s.reachable)))
 
 
-def _before_upgrade(s: PreflightInput, found: Iterator[Finding]) -> Iterator[Finding]:
+def _before_upgrade(s: PreflightInput, findings: Iterator[Finding]) -> Iterator[Finding]:
     """Turn errors that --update-packages may fix into warnings; versions are checked again after the upgrade."""
-    for finding in found:
+    for finding in findings:
         soft = s.options.update_packages and finding.severity == "error"
         yield replace(finding, severity="warning") if soft else finding
 
@@ -231,11 +231,11 @@ def resolve_interface(facts: Facts, host: Host, asked: str | None) -> str:
 
 def interface(s: PreflightInput) -> Iterator[Finding]:
     """Refuse an interface that does not exist, or differs between backup and restore (fact 34)."""
-    found = []
+    names = []
     from_backup = ((s.old, s.old_host),) if s.old.told_by and s.old.interfaces else ()
     for facts, host in (*from_backup, *s.reachable):
         name = resolve_interface(facts, host, s.options.interface)
-        found.append(name)
+        names.append(name)
         if not name:
             there = ", ".join(sorted({i.name for i in facts.interfaces})) or "none seen"
             wanted = s.options.interface or host.interface or "any with the host's address"
@@ -243,8 +243,8 @@ def interface(s: PreflightInput) -> Iterator[Finding]:
             yield Finding(
                 "interface-missing", "error", text, "name it: --interface NAME, or `interface` in the inventory"
             )
-    if all(found) and found[0] != found[-1]:
-        text = f"the interface is {found[0]} on {s.old.name} but {found[-1]} on {s.new.name}"
+    if all(names) and names[0] != names[-1]:
+        text = f"the interface is {names[0]} on {s.old.name} but {names[-1]} on {s.new.name}"
         yield Finding("interface-differs", "error", text, "rename one, or continue with: --allow interface-differs")
 
 

@@ -121,8 +121,8 @@ class Migration:
     def keys_of(self, *roles: Literal["old", "new"]) -> list[str]:
         """Return the host key fingerprints of the old or the new appliance, or of both, before the run."""
         facts = {"old": self.old_facts, "new": self.new_facts}
-        found = [key for role in roles for _, key in facts[role].host_keys]
-        return list(dict.fromkeys([*found, *(key for role in roles for key in self.get_note(f"{role}_keys", []))]))
+        keys = [key for role in roles for _, key in facts[role].host_keys]
+        return list(dict.fromkeys([*keys, *(key for role in roles for key in self.get_note(f"{role}_keys", []))]))
 
     @property
     def reachable(self) -> tuple[Appliance, ...]:

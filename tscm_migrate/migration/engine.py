@@ -242,8 +242,8 @@ def applied(record: RunRecord, step: str) -> bool:
 
 def skip_reason(m: Migration, step: str) -> str:
     """Return why a step yielded no action."""
-    found = _SKIP_REASONS.get(step)
-    return (found(m) if found else "") or _DONE_ALREADY
+    reason = _SKIP_REASONS.get(step)
+    return (reason(m) if reason else "") or _DONE_ALREADY
 
 
 @contextlib.contextmanager

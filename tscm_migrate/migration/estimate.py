@@ -151,9 +151,9 @@ def _of(step: str, m: Migration, size: int, rate: float, before: Mapping[str, fl
     return Estimate(step, _USUAL.get(step, 5.0) + extra, "usual")
 
 
-def downtime(found: list[Estimate]) -> float:
+def downtime(estimates: list[Estimate]) -> float:
     """Return the estimated downtime in seconds."""
-    return sum(one.seconds for one in found if one.step in WITHOUT)
+    return sum(one.seconds for one in estimates if one.step in WITHOUT)
 
 
 @dataclass(frozen=True)
@@ -244,8 +244,8 @@ def _take_note(key: str, value: Any, took: dict[str, float]) -> None:
         for step, seconds in (measured | {START: value.get("last_start")}).items():
             if seconds is not None:
                 took.setdefault(step, float(seconds))
-    elif key == "devices" and (found := [float(one["seconds"]) for one in value.values() if one.get("ok")]):
-        took.setdefault(_EACH, sum(found) / len(found))
+    elif key == "devices" and (seconds_each := [float(one["seconds"]) for one in value.values() if one.get("ok")]):
+        took.setdefault(_EACH, sum(seconds_each) / len(seconds_each))
     elif key == "rebooted" and value != "by our command":  # the restore has restarted it, within its own time
         took.setdefault("reboot", 0.0)
 
@@ -280,17 +280,17 @@ def keep(old: str, new: str, rehearsal: Rehearsal) -> None:
 def known(old: str, new: str) -> Rehearsal | None:
     """Return the last rehearsal of a pair; None without one, or if its file cannot be read."""
     try:
-        found = Rehearsal(**json.loads(_file(old, new).read_text(encoding="utf-8")))
-        took = {str(k): float(v) for k, v in found.steps.items()}
-        return Rehearsal(str(found.at), str(found.run), took, {str(k): str(v) for k, v in found.kept.items()})
+        kept = Rehearsal(**json.loads(_file(old, new).read_text(encoding="utf-8")))
+        took = {str(k): float(v) for k, v in kept.steps.items()}
+        return Rehearsal(str(kept.at), str(kept.run), took, {str(k): str(v) for k, v in kept.kept.items()})
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 
-def estimated(found: Downtime) -> Estimated:
+def estimated(expected: Downtime) -> Estimated:
     """Return the event of an estimated downtime; with a range where it is not known well."""
-    least, most = (round(found.least, 1), round(found.most, 1)) if found.least < found.most else (0.0, 0.0)
-    return Estimated("downtime", round(found.seconds, 1), found.basis, least, most)
+    least, most = (round(expected.least, 1), round(expected.most, 1)) if expected.least < expected.most else (0.0, 0.0)
+    return Estimated("downtime", round(expected.seconds, 1), expected.basis, least, most)
 
 
 def before_cutover(notes: Mapping[str, Any]) -> dict[str, Any]:
@@ -299,13 +299,13 @@ def before_cutover(notes: Mapping[str, Any]) -> dict[str, Any]:
     It is the rehearsal's of the same run, if that has one: `total`, `downtime`, `steps`, and `least` and `most` of the
     downtime where it is a range; seconds.
     """
-    found = dict(notes.get("estimate") or {})
+    expected = dict(notes.get("estimate") or {})
     if rehearsed := (notes.get("rehearsal") or {}).get("downtime"):
-        found = {key: value for key, value in found.items() if key not in {"least", "most"}}
-        found["downtime"] = round(rehearsed["seconds"], 1)
+        expected = {key: value for key, value in expected.items() if key not in {"least", "most"}}
+        expected["downtime"] = round(rehearsed["seconds"], 1)
         if rehearsed.get("least", 0.0) < rehearsed.get("most", 0.0):
-            found |= {"least": round(rehearsed["least"], 1), "most": round(rehearsed["most"], 1)}
-    return found
+            expected |= {"least": round(rehearsed["least"], 1), "most": round(rehearsed["most"], 1)}
+    return expected
 
 
 def to_prepare_for(m: Migration) -> list[str]:
@@ -322,26 +322,26 @@ def to_prepare(
     `dns_outage`: clients resolve names through the old appliance; `moves`: its address moves to the new appliance.
     """
     names = tuple(old.devices or old_host.devices)
-    found = []
+    lines = []
     if dns_outage:
-        found.append(
+        lines.append(
             f"DNS: give the clients of {old_host.address} another resolver for the downtime, or inform their users"
         )
     if moves:
-        found.append(f"syslog: what devices send to {old_host.address} during the downtime is lost; the target stays")
+        lines.append(f"syslog: what devices send to {old_host.address} during the downtime is lost; the target stays")
     else:
-        found.append(f"syslog: point the logging of {_listed_or_every(names)} to {new_host.address} (UDP 514)")
+        lines.append(f"syslog: point the logging of {_listed_or_every(names)} to {new_host.address} (UDP 514)")
     if moves and old.dhcp:
-        found.append(f"DHCP: reserve {old_host.address} for the new appliance's hardware address")
+        lines.append(f"DHCP: reserve {old_host.address} for the new appliance's hardware address")
     if not names:
-        found.append("devices: unknown; prepare their names, and update each: tsadmin update NAME")
+        lines.append("devices: unknown; prepare their names, and update each: tsadmin update NAME")
     chosen = {"all": names, "none": ()}.get(str(options.devices), options.devices)
     left = [name for name in names if name not in chosen]
     if left:
-        found.append(f"devices: update manually after the migration: {_listed_or_every(left)}")
+        lines.append(f"devices: update manually after the migration: {_listed_or_every(left)}")
     if options.offline == "manual":
-        found.append(f"an operator has to take {old_host.name} offline when the cutover asks for it")
-    return found
+        lines.append(f"an operator has to take {old_host.name} offline when the cutover asks for it")
+    return lines
 
 
 def _listed_or_every(names: Collection[str]) -> str:

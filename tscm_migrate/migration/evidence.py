@@ -43,19 +43,19 @@ class CheckedBundle:
 
     def lines(self) -> list[str]:
         """Return what was found, for a person."""
-        found = [
+        shown = [
             f"run {self.run}: {self.outcome}",
             *(f"  ok  {name}" for name in self.files),
             "  ok  chain of the journal",
         ]
         if self.compared:
-            found.append("  ok  the report says what the journal and the commands say")
+            shown.append("  ok  the report says what the journal and the commands say")
         else:
-            found.append("  the report was written by another version of tscm-migrate: not compared with the journal")
+            shown.append("  the report was written by another version of tscm-migrate: not compared with the journal")
         if self.signature is None:
-            return [*found, "  not signed: its parts fit each other, but nothing proves who made it"]
+            return [*shown, "  not signed: its parts fit each other, but nothing proves who made it"]
         name = f" ({self.signature.name})" if self.signature.name else ""
-        return [*found, f"  ok  signature by key {self.signature.fingerprint}{name}"]
+        return [*shown, f"  ok  signature by key {self.signature.fingerprint}{name}"]
 
 
 def pack(
@@ -157,13 +157,13 @@ def _read(path: Path) -> dict[str, bytes]:
 
 
 def _listed(path: str, sums: bytes) -> list[tuple[str, str]]:
-    found = []
+    sums_of = []
     for line in sums.decode("ascii", "replace").splitlines():
         match = _LINE.fullmatch(line)
         if match is None or match[2] not in _HASHED:
             raise BundleDamaged(path, f"a line of {SUMS} cannot be read")
-        found.append((match[2], match[1]))
-    return found
+        sums_of.append((match[2], match[1]))
+    return sums_of
 
 
 def _contents(

@@ -62,9 +62,9 @@ def survey(*appliances: Appliance) -> list[HostSurvey]:
         DialectError: the dialect of a site has an error, which would stop a run after its first changes.
     """
     with ThreadPoolExecutor(len(appliances), thread_name_prefix="identify") as pool:
-        found = pool.map(_one, appliances)
+        surveys = pool.map(_one, appliances)
         dialects(*(one.host.dialect for one in appliances))
-        return list(found)
+        return list(surveys)
 
 
 def _one(appliance: Appliance) -> HostSurvey:
@@ -97,34 +97,34 @@ def gather_both(both: Participants, options: MigrateOptions, inventory: Inventor
     if both.restore_source is None:
         return survey(both.old, both.new)
     emit(Message(f"reading {both.restore_source.archive.name} in memory"))
-    found = both.restore_source.read(both.old.paths, both.passphrase)
-    if found.why:
+    inside = both.restore_source.read(both.old.paths, both.passphrase)
+    if inside.why:
         emit(
             Message(
-                f"{both.restore_source.archive.name}: {found.why}; what is missing has to be in the inventory",
+                f"{both.restore_source.archive.name}: {inside.why}; what is missing has to be in the inventory",
                 "warning",
             )
         )
     (new,) = survey(both.new)
-    host = _addressed(both.old.host, found, both.restore_source, inventory)
+    host = _addressed(both.old.host, inside, both.restore_source, inventory)
     both.old.moved(host)
     answers: tuple[str, ...] = ()
     if not new.findings and not options.bypass_netconf:  # else no host will take that address
         interface = checks.resolve_interface(new.facts, both.new.host, None)
         answers = network.who_answers(both.new, host.address, host.port, interface)
     old = HostSurvey(
-        facts_from_backup(both.restore_source, found, host), files=dict(found.files), answers=answers,
+        facts_from_backup(both.restore_source, inside, host), files=dict(inside.files), answers=answers,
         pinned=_pinned(host) if host.address != both.new.host.address else (),  # else the new appliance's
-        inside=tuple(one.address for one in found.network.interfaces),
+        inside=tuple(one.address for one in inside.network.interfaces),
     )  # fmt: skip
     return [old, new]
 
 
-def _addressed(host: Host, found: ArchiveFacts, kept: RestoreSource, inventory: Inventory) -> Host:
+def _addressed(host: Host, archive: ArchiveFacts, kept: RestoreSource, inventory: Inventory) -> Host:
     """Return the dead host with its address: the inventory's, else that in the archive's network settings."""
     if host.address:
         return host
-    inside = [one.address for one in found.network.interfaces]
+    inside = [one.address for one in archive.network.interfaces]
     if not inside:
         text = f"the address of {host.name} is neither in the inventory nor in {kept.archive.name}"
         raise UsageError(text, f"put {host.name} into the inventory, with its address")
@@ -136,18 +136,18 @@ def _addressed(host: Host, found: ArchiveFacts, kept: RestoreSource, inventory: 
 
 def _pinned(host: Host) -> tuple[tuple[str, str], ...]:
     """Return the host keys of the dead appliance in known_hosts: (type, fingerprint)."""
-    found = known_hosts.load(host.known_hosts).pinned(known_hosts.name_of_host(host))
-    return tuple((entry.type, entry.fingerprint) for entry in found)
+    entries = known_hosts.load(host.known_hosts).pinned(known_hosts.name_of_host(host))
+    return tuple((entry.type, entry.fingerprint) for entry in entries)
 
 
-def facts_from_backup(kept: RestoreSource, found: ArchiveFacts, host: Host) -> Facts:
+def facts_from_backup(kept: RestoreSource, inside: ArchiveFacts, host: Host) -> Facts:
     """Return the facts of a dead appliance, as far as its backup and the manifest contain them."""
-    saved = found.network
+    saved = inside.network
     interfaces = saved.interfaces or ((Interface(host.interface, host.address, 24),) if host.interface else ())
     when = f"{kept.taken_at:%Y-%m-%d %H:%M}Z"
     return Facts(
         host.name,
-        hostname=found.hostname,
+        hostname=inside.hostname,
         os_pretty=kept.os,
         versions=tuple(kept.versions.items()),
         interfaces=interfaces,
@@ -155,16 +155,16 @@ def facts_from_backup(kept: RestoreSource, found: ArchiveFacts, host: Host) -> F
         dns=saved.dns,
         dhcp=saved.dhcp,
         archives=(kept.archive,),
-        devices=found.devices or None,
-        device_source="the archive" if found.devices else "",
-        host_keys=found.host_keys,
-        cron_entry=bool(found.cron_text),
-        cron_text=found.cron_text,
+        devices=inside.devices or None,
+        device_source="the archive" if inside.devices else "",
+        host_keys=inside.host_keys,
+        cron_entry=bool(inside.cron_text),
+        cron_text=inside.cron_text,
         told_by=f"{kept.archive.name} of {when} ({kept.proof})",
     )
 
 
-def interface_of(both: Participants, found: list[HostSurvey], options: MigrateOptions) -> str:
+def interface_of(both: Participants, surveys: list[HostSurvey], options: MigrateOptions) -> str:
     """Return the interface for tsadmin: that of the old appliance, or of the new if the old is unknown."""
-    name = checks.resolve_interface(found[0].facts, both.old.host, options.interface)
-    return name or checks.resolve_interface(found[1].facts, both.new.host, options.interface)
+    name = checks.resolve_interface(surveys[0].facts, both.old.host, options.interface)
+    return name or checks.resolve_interface(surveys[1].facts, both.new.host, options.interface)

@@ -62,8 +62,8 @@ def name_at(m: Migration) -> str:
 
 def pinned(m: Migration) -> list[str]:
     """Return the public keys that are pinned for it, in base64."""
-    found = known_hosts.load(m.new.host.known_hosts).pinned(name_at(m))
-    return [base64.b64encode(entry.blob).decode() for entry in found]
+    entries = known_hosts.load(m.new.host.known_hosts).pinned(name_at(m))
+    return [base64.b64encode(entry.blob).decode() for entry in entries]
 
 
 def restore_pins(file: Path, undo: dict[str, Any]) -> None:

@@ -319,9 +319,9 @@ def _entries(raw: bytes, path: Path) -> tuple[list[JournalEntry], str, int, Jour
 def _refuse_newer(path: Path, raw: bytes) -> None:
     """Raise JournalNewer for a later format, whose checksums may differ and would be reported as damage."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        found = json.loads(raw.partition(b"\n")[0])["data"]["format"]
-        if isinstance(found, int) and found > FORMAT:
-            raise JournalNewer(str(path), f"its format is {found}, the newest that is known here is {FORMAT}")
+        version = json.loads(raw.partition(b"\n")[0])["data"]["format"]
+        if isinstance(version, int) and version > FORMAT:
+            raise JournalNewer(str(path), f"its format is {version}, the newest that is known here is {FORMAT}")
 
 
 def _parse(line: bytes, number: int, before: str) -> tuple[JournalEntry, str] | None:
@@ -362,12 +362,12 @@ def runs(root: Path | None = None) -> Iterator[str]:
     """
     folder = (root or state_folder()) / "runs"
     try:
-        found = [child.name for child in folder.iterdir() if _may_have_one(child)]
+        names = [child.name for child in folder.iterdir() if _may_have_one(child)]
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         raise StateUnreadable(str(folder), error.strerror or str(error)) from error
-    yield from sorted(found, reverse=True)
+    yield from sorted(names, reverse=True)
 
 
 def _may_have_one(folder: Path) -> bool:

@@ -52,8 +52,8 @@ def clear_parts(appliance: Appliance) -> None:
 def plain_archives(appliance: Appliance, before: Facts) -> list[str]:
     """Return the paths of the archives in plain text that were not there when the facts were gathered."""
     known = {archive.path for archive in before.archives}
-    found = archives.listed(appliance)
-    return [archive.path for archive in found if not archive.encrypted and archive.path not in known]
+    listed = archives.listed(appliance)
+    return [archive.path for archive in listed if not archive.encrypted and archive.path not in known]
 
 
 def settle(appliance: Appliance, *, timeout: float = STILL) -> None:

@@ -101,8 +101,8 @@ def _file(path: Path, run: str, shown: str) -> Iterator[None]:
         lock = FileLock(path, timeout=0, mode=private.FILE)
         lock.acquire()
     except Timeout:
-        found = _holder(about)
-        raise Locked(shown, f"{found.owner} pid {found.pid}", found.since, found.run) from None
+        holder = _holder(about)
+        raise Locked(shown, f"{holder.owner} pid {holder.pid}", holder.since, holder.run) from None
     except OSError as error:
         raise StateUnwritable(str(path), error.strerror or str(error)) from error
     try:
@@ -125,11 +125,11 @@ def _holder(about: Path) -> ApplianceLock:
     return ApplianceLock()
 
 
-def proved_dead(found: ApplianceLock, root: Path | None = None) -> bool:
+def proved_dead(lock: ApplianceLock, root: Path | None = None) -> bool:
     """Whether the run of this lock is dead: it is of this workstation, and its local lock file is free."""
-    if not found.workstation or found.workstation != workstation_id(root):
+    if not lock.workstation or lock.workstation != workstation_id(root):
         return False
-    return not is_running(found.run, root)
+    return not is_running(lock.run, root)
 
 
 def unfinished(run: str, root: Path | None = None) -> bool:
@@ -192,11 +192,11 @@ def alone(appliance: Appliance, doing: str, root: Path | None = None) -> Iterato
     refuse_over_unfinished(appliance.name, root=root)
     with local_locks(run, [appliance.host], root):
         ours = new_lock(run, "", root)
-        found = lockfile.take(appliance, ours)
-        if found is not None and _is_stale(found, root):
-            found = lockfile.take(appliance, ours, instead_of=found)
-        if found is not None:
-            raise _locked(appliance, found, root)
+        theirs = lockfile.take(appliance, ours)
+        if theirs is not None and _is_stale(theirs, root):
+            theirs = lockfile.take(appliance, ours, instead_of=theirs)
+        if theirs is not None:
+            raise _locked(appliance, theirs, root)
         try:
             yield
         finally:
@@ -206,17 +206,17 @@ def alone(appliance: Appliance, doing: str, root: Path | None = None) -> Iterato
 def _take(m: Migration, appliance: Appliance, role: str) -> bool:
     """Lock one appliance; False if this run had locked it before."""
     ours = new_lock(m.run, role)
-    found = lockfile.take(appliance, ours)
-    if found is None:
+    theirs = lockfile.take(appliance, ours)
+    if theirs is None:
         return True
-    if found.run == m.run and found.role == role and found.workstation == workstation_id():
+    if theirs.run == m.run and theirs.role == role and theirs.workstation == workstation_id():
         return False
-    if _is_stale(found):
-        m.emit(Message(f"{appliance.name}: replacing the lock of run {found.run}, which has ended", "warning"))
-        found = lockfile.take(appliance, ours, instead_of=found)
-        if found is None:
+    if _is_stale(theirs):
+        m.emit(Message(f"{appliance.name}: replacing the lock of run {theirs.run}, which has ended", "warning"))
+        theirs = lockfile.take(appliance, ours, instead_of=theirs)
+        if theirs is None:
             return True
-    raise _locked(appliance, found)
+    raise _locked(appliance, theirs)
 
 
 def refuse_locked(appliance: Appliance, root: Path | None = None) -> None:
@@ -226,29 +226,29 @@ def refuse_locked(appliance: Appliance, root: Path | None = None) -> None:
         Locked: with the run.
     """
     refuse_over_unfinished(appliance.name, root=root)
-    found = lockfile.read(appliance)
-    if found is not None and not _is_stale(found, root):
-        raise _locked(appliance, found, root)
+    lock = lockfile.read(appliance)
+    if lock is not None and not _is_stale(lock, root):
+        raise _locked(appliance, lock, root)
 
 
-def _is_stale(found: ApplianceLock, root: Path | None = None) -> bool:
+def _is_stale(lock: ApplianceLock, root: Path | None = None) -> bool:
     """Whether the run of this lock is proved dead and has left nothing to finish or undo."""
-    return proved_dead(found, root) and not unfinished(found.run, root)
+    return proved_dead(lock, root) and not unfinished(lock.run, root)
 
 
-def _locked(appliance: Appliance, found: ApplianceLock, root: Path | None = None) -> Locked:
-    alive = not proved_dead(found, root)
-    return Locked(appliance.name, f"{found.owner} pid {found.pid}", found.since, found.run, alive=alive)
+def _locked(appliance: Appliance, lock: ApplianceLock, root: Path | None = None) -> Locked:
+    alive = not proved_dead(lock, root)
+    return Locked(appliance.name, f"{lock.owner} pid {lock.pid}", lock.since, lock.run, alive=alive)
 
 
 def _vet(m: Migration, appliance: Appliance, role: str) -> Callable[[Shell], None]:
     """Return a check of new connections: after a cutover both appliances have had one address and host key in turn."""
 
     def vet(shell: Shell) -> None:
-        found = lockfile.read_over(shell)
-        if found is not None and found.run == m.run and found.role not in {"", role}:
+        lock = lockfile.read_over(shell)
+        if lock is not None and lock.run == m.run and lock.role not in {"", role}:
             raise AddressUnclear(
-                appliance.host.address, f"expected {appliance.name}, but the {found.role} appliance answers"
+                appliance.host.address, f"expected {appliance.name}, but the {lock.role} appliance answers"
             )
 
     return vet
@@ -284,14 +284,14 @@ def unlock(host: Host, *, secrets: Secrets, emit: Emit, force: bool) -> Exit:
 
 def remove(appliance: Appliance, emit: Emit, *, force: bool) -> None:
     """Remove the lock of an appliance if its run is over or `force` is set; errors as of `unlock`."""
-    name, found = appliance.name, lockfile.read(appliance)
-    if found is None:
+    name, lock = appliance.name, lockfile.read(appliance)
+    if lock is None:
         emit(Message(f"{name} is not locked"))
     else:
-        who = f"run {found.run} of {found.owner}, pid {found.pid}, since {found.since}"
-        dead = proved_dead(found)
-        if not force and not _is_stale(found):
-            raise _locked(appliance, found)
+        who = f"run {lock.run} of {lock.owner}, pid {lock.pid}, since {lock.since}"
+        dead = proved_dead(lock)
+        if not force and not _is_stale(lock):
+            raise _locked(appliance, lock)
         lockfile.drop(appliance)
         why = (
             "it has ended" if dead else "forced: make sure that it has ended, two runs at once would damage each other"

@@ -70,8 +70,8 @@ def _devices(before: Before, after: After) -> Iterator[ParityRow]:
         )
     if before.files:
         wrong = sorted(path for path, digest in before.files.items() if after.files.get(path) != digest)
-        found = f"{len(wrong)} missing or different: {listed(wrong)}" if wrong else f"{len(before.files)} the same"
-        yield ParityRow("device files", not wrong, f"{len(before.files)} files", found)
+        result = f"{len(wrong)} missing or different: {listed(wrong)}" if wrong else f"{len(before.files)} the same"
+        yield ParityRow("device files", not wrong, f"{len(before.files)} files", result)
 
 
 def _address(before: Before, after: After, *, restores_network: bool) -> Iterator[ParityRow]:

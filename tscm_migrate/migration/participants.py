@@ -89,10 +89,10 @@ def from_journal(options: MigrateOptions, notes: Mapping[str, Any], session: Ses
     new = Appliance(inventory.host(options.to, moved=True), dial, emit)
     if not options.rescues:
         return Participants(Appliance(inventory.host(options.from_, moved=True), dial, emit), new)
-    found = restore_source.noted(notes["kept"], lambda url: _open(url, session))
+    source = restore_source.noted(notes["kept"], lambda url: _open(url, session))
     host = host_of(inventory, notes["old_host"]["name"])
     address, port = notes["old_host"]["address"], notes["old_host"]["port"]
-    return Participants(Appliance(replace(host, address=address, port=port), _refuse_to_connect, emit), new, found)
+    return Participants(Appliance(replace(host, address=address, port=port), _refuse_to_connect, emit), new, source)
 
 
 def _refuse_to_connect(host: Host, expect: Sequence[str] | None = None) -> Shell:
@@ -106,8 +106,8 @@ def _kept(options: MigrateOptions, session: Session) -> RestoreSource:
         return restore_source.ArchiveFile(Path(options.archive))
     url = settings(session.inventory, options.store).store
     with closing(_open(url, session)) as store:
-        found = restore_source.find(catalog.load(store), wanted)
-    return restore_source.StoredCopy(found, url, lambda: _open(url, session))
+        copy = restore_source.find(catalog.load(store), wanted)
+    return restore_source.StoredCopy(copy, url, lambda: _open(url, session))
 
 
 def _open(url: str, session: Session) -> Store:
@@ -155,9 +155,9 @@ def archive_passphrase(
     plain = last is not None and not last.encrypted
     if options.archive != "new" and plain:
         return None
-    found = secrets.passphrase(host, new=options.archive == "new" and not made)
-    if found is None and not made:
+    passphrase = secrets.passphrase(host, new=options.archive == "new" and not made)
+    if passphrase is None and not made:
         fix = "give --passphrase-file FILE or TSCM_PASSPHRASE; or --no-encrypt for a plain backup"
         why = f" ({last.name}, its newest, is not encrypted)" if plain and last is not None else ""
         raise UsageError(f"there is no passphrase for the backup{why}; nothing was changed", fix)
-    return found
+    return passphrase

@@ -26,9 +26,9 @@ def run(situation: PreflightInput, chosen: Sequence[Check]) -> list[Finding]:
 
 
 def _rows(check: Check, situation: PreflightInput) -> Iterator[Finding]:
-    found = list(check(situation))
-    yield from found
-    if not found:
+    findings = list(check(situation))
+    yield from findings
+    if not findings:
         name = check.__name__.replace("_", "-")
         yield Finding(name, "ok", SEEN[check](situation) if check in SEEN else "no problem was found")
 

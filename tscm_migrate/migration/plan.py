@@ -42,13 +42,13 @@ def known() -> frozenset[str]:
 
 def steps_of(m: Migration) -> tuple[Step, ...]:
     """Return the steps of one run; of one that only rehearses, those up to the rehearsal."""
-    found = steps(dead=m.restore_source is not None)
-    return _to_rehearsal(found) if m.only_rehearsal else found
+    chosen = steps(dead=m.restore_source is not None)
+    return _to_rehearsal(chosen) if m.only_rehearsal else chosen
 
 
-def _to_rehearsal(found: tuple[Step, ...]) -> tuple[Step, ...]:
-    last = next(number for number, step in enumerate(found, 1) if step.id == rehearse.RehearseRestore.id)
-    return found[:last]
+def _to_rehearsal(chosen: tuple[Step, ...]) -> tuple[Step, ...]:
+    last = next(number for number, step in enumerate(chosen, 1) if step.id == rehearse.RehearseRestore.id)
+    return chosen[:last]
 
 
 def _of_the_living() -> tuple[Step, ...]:

@@ -162,12 +162,12 @@ def _look_until(m: Migration, *, need_new: bool, limit: float) -> dict[str, Loca
         time.sleep(_PAUSE)
 
 
-def _adopt(m: Migration, found: LocatedHost) -> None:
+def _adopt(m: Migration, located: LocatedHost) -> None:
     known = known_traits(m)
     keys = [*known.new_keys, *(known.old_keys if known.restoring and m.options.restore_ssh else ())]
-    if found.host.address != m.new_facts_address or known.restoring:
-        m.expect_keys(found.host.address, sorted(keys))
-    m.new.moved(found.host, found.shell)
+    if located.host.address != m.new_facts_address or known.restoring:
+        m.expect_keys(located.host.address, sorted(keys))
+    m.new.moved(located.host, located.shell)
 
 
 def _look_again(m: Migration) -> tuple[dict[str, LocatedHost], AuthFailed | None]:
@@ -185,15 +185,15 @@ def _look(m: Migration) -> dict[str, LocatedHost]:
     # Two logins at the old address: the old appliance's, and the new appliance's in case it has moved there.
     tries = ((m.old.host, at_old), (at_own,)) if at_old.address != at_own.address else ((at_own,),)
     with ThreadPoolExecutor(2, thread_name_prefix="locate") as pool:
-        found = [seen for seen in pool.map(lambda hosts: _at(m, hosts), tries) if seen is not None]
-    for seen in found:
-        if not seen.who or [one.who for one in found].count(seen.who) > 1:
-            _close({str(i): one for i, one in enumerate(found)})
+        located = [seen for seen in pool.map(lambda hosts: _at(m, hosts), tries) if seen is not None]
+    for seen in located:
+        if not seen.who or [one.who for one in located].count(seen.who) > 1:
+            _close({str(i): one for i, one in enumerate(located)})
             detail = (
                 f"two hosts look like the {seen.who} appliance" if seen.who else "nothing that only one of them has"
             )
             raise AddressUnclear(seen.host.address, detail)
-    return {seen.who: seen for seen in found}
+    return {seen.who: seen for seen in located}
 
 
 def _at(m: Migration, hosts: tuple[Host, ...]) -> LocatedHost | None:
@@ -243,9 +243,9 @@ def read_traits(shell: Shell) -> HostTraits:
     lines = [*done.stdout.split("\n"), *[""] * 4]
     if lines[1] not in {"yes", "no"}:
         raise ProcessesHidden(shell.host.name, f"what is in {paths.hold_dir}: {done.stderr.strip()[-200:]}")
-    found = ApplianceLock.parse(lines[0]) if lines[0].strip() else None
+    lock = ApplianceLock.parse(lines[0]) if lines[0].strip() else None
     return HostTraits(
-        shell.server_fingerprint(), found, lines[1] == "yes", lines[2].strip(), " ".join(lines[3:]).strip()
+        shell.server_fingerprint(), lock, lines[1] == "yes", lines[2].strip(), " ".join(lines[3:]).strip()
     )
 
 

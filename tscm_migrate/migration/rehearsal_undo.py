@@ -38,8 +38,8 @@ def prints(new: Appliance) -> dict[str, str]:
         script, sudo=True, check=False, timeout=600.0, display="hash its own settings, host keys and devices"
     )
     own, keys, addresses = (*done.stdout.splitlines(), "", "", "")[:3]
-    found = {"own": own, "keys": keys, "addresses": addresses}
-    return found | {"network": network.saved_settings(new), "boot": network.boot_of(new.shell)}
+    hashes = {"own": own, "keys": keys, "addresses": addresses}
+    return hashes | {"network": network.saved_settings(new), "boot": network.boot_of(new.shell)}
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str], *names: str) -> list[str]:
@@ -146,9 +146,9 @@ def clean_up(new: Appliance, before: Iterable[str] | None) -> None:
     there = names(new)
     if len(there) >= _MOST_NAMES:
         return
-    found = [path for path in set(there) - set(before) if may_go(path.rpartition("/")[2])]
-    if found:
-        words = " ".join(quote(path) for path in sorted(found))
+    leftover = [path for path in set(there) - set(before) if may_go(path.rpartition("/")[2])]
+    if leftover:
+        words = " ".join(quote(path) for path in sorted(leftover))
         new.run(f"rm -rf -- {words}", sudo=True, check=False, display=f"remove temporary files of the restore: {words}")
 
 

@@ -39,22 +39,22 @@ def build(
     first = next((e.data for e in entries if e.event == "run-started"), {})
     notes = {**first.get("notes", {}), **record.notes}
     ever = {**notes, **_undone(entries)}
-    found = _sessions(entries)
+    sessions = _sessions(entries)
     rehearsal = ever.get("rehearsal") or {}
     checks = [*notes.get("checks", []), *rehearsal.get("checks", [])]
     data = {
         "v": VERSION,
         "run": record.run,
         "journal_lines": len(entries),
-        "verb": found[-1]["verb"] if found else "migrate",
+        "verb": sessions[-1]["verb"] if sessions else "migrate",
         "old": first.get("old", ""),
         "new": first.get("new", ""),
         **_ending(record, entries, finished),
         "asked": _asked(entries),
         "estimate": estimate.before_cutover(notes) if notes.get("estimate") else {},
         "address": (notes.get("facts_after") or {}).get("address", ""),
-        "downtime": _downtime(ever, found, entries),
-        "sessions": found,
+        "downtime": _downtime(ever, sessions, entries),
+        "sessions": sessions,
         "checks": checks,
         "acknowledged": [c for c in checks if c.get("allowed")],
         "rehearsal": {key: value for key, value in rehearsal.items() if key != "checks"},
@@ -120,13 +120,13 @@ def commands(folder: Path) -> list[dict[str, Any]]:
 
 def parse_commands(raw: bytes) -> list[dict[str, Any]]:
     """Return the commands in the content of their file; an incomplete line is left out."""
-    found = []
+    rows = []
     for line in raw.decode("utf-8", "replace").split("\n"):
         try:
-            found.append(json.loads(line))
+            rows.append(json.loads(line))
         except ValueError:
             continue
-    return [one for one in found if isinstance(one, dict)]
+    return [one for one in rows if isinstance(one, dict)]
 
 
 def _seconds(earlier: str, later: str) -> float:
@@ -144,21 +144,21 @@ def _iso(epoch: float) -> str:
 
 def _sessions(entries: Iterable[JournalEntry]) -> list[dict[str, Any]]:
     """From each beginning (run, resume, rollback) to its end: the steps that it touched, with their times."""
-    found: list[dict[str, Any]] = []
+    sessions: list[dict[str, Any]] = []
     for entry in entries:
-        if entry.event in _BEGINS or not found:
+        if entry.event in _BEGINS or not sessions:
             verb = entry.data.get("verb") or _BEGINS.get(entry.event, "migrate")
-            found.append({"verb": verb, "began": entry.at, "ended": entry.at, "outcome": "", "steps": []})
-        session = found[-1]
+            sessions.append({"verb": verb, "began": entry.at, "ended": entry.at, "outcome": "", "steps": []})
+        session = sessions[-1]
         if not session["outcome"]:  # what comes after its end (a `forget`) is not its time
             session["ended"] = entry.at
         if entry.event == "run-ended":
             session["outcome"], session["own"] = entry.data.get("outcome", ""), entry.data.get("seconds")
         elif "step" in entry.data:
             _take(session, entry)
-    for session in found:
+    for session in sessions:
         _add_times(session)
-    return found
+    return sessions
 
 
 def _add_times(session: dict[str, Any]) -> None:
@@ -235,15 +235,15 @@ def _downtime(
 
 def _returned(entries: Sequence[JournalEntry]) -> tuple[str, str] | None:
     """Return when the last rollback began, and when it had the old appliance in service again; None if it has not."""
-    began, found = "", None
+    began, times = "", None
     for entry in entries:
         if entry.event in {"rollback-started", "run-resumed"}:
             began = entry.at
         elif entry.event == "step-reverted" and entry.data.get("step") == "take-offline":
-            found = (began or entry.at, entry.at)
+            times = (began or entry.at, entry.at)
         elif entry.event == "step-started" and entry.data.get("step") == "take-offline":
-            found = None
-    return found
+            times = None
+    return times
 
 
 def _responsible(options: dict[str, Any], notes: dict[str, Any]) -> dict[str, str]:
@@ -266,20 +266,20 @@ def _devices(notes: dict[str, Any]) -> list[dict[str, Any]]:
     """
     began, ended = notes.get("offline_began"), notes.get("online_at")
     compared = notes.get("device_table") or {}
-    found = []
+    rows = []
     for name, result in sorted(notes.get("devices", {}).items()):
         at = result.get("at") if result.get("ok") else None
         served = None if at is None or began is None or at < began else round(at - began, 1)
         if ended is None or (at is not None and at > ended + 1.0):
             served = None
         device = {"name": name, "before": "", "now": "", "files": "", **compared.get(name, {})}
-        found.append({**device, **{k: v for k, v in result.items() if k != "at"}, "downtime": served})
-    return found
+        rows.append({**device, **{k: v for k, v in result.items() if k != "at"}, "downtime": served})
+    return rows
 
 
 def _archives(notes: dict[str, Any]) -> list[dict[str, Any]]:
-    found = [*notes.get("archives", []), *([notes["archive"]] if notes.get("archive") else [])]
-    unique = {(a.get("folder"), a.get("name")): a for a in found if isinstance(a, dict)}
+    archives = [*notes.get("archives", []), *([notes["archive"]] if notes.get("archive") else [])]
+    unique = {(a.get("folder"), a.get("name")): a for a in archives if isinstance(a, dict)}
     return list(unique.values())
 
 
@@ -377,5 +377,5 @@ def read(run: str, root: Path | None = None) -> dict[str, Any]:
         kept: dict[str, Any] = json.loads((folder(run, root) / JSON).read_text(encoding="utf-8"))
         if kept["journal_lines"] == now["journal_lines"]:
             return kept
-    found: dict[str, Any] = redact.tree(json.loads(json.dumps(now)))
-    return found
+    fresh: dict[str, Any] = redact.tree(json.loads(json.dumps(now)))
+    return fresh

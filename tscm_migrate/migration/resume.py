@@ -171,11 +171,11 @@ def _passphrase(m: Migration, secrets: Secrets) -> Secret | None:
     archive = m.get_note("archive")
     if m.get_note("restored") or (archive is not None and not str(archive["name"]).endswith(".gpg")):
         return None
-    found = participants.archive_passphrase(m.options, m.old_facts, secrets, m.old.host, made=archive is not None)
-    if found is None and archive is not None and m.options.encrypt:
+    passphrase = participants.archive_passphrase(m.options, m.old_facts, secrets, m.old.host, made=archive is not None)
+    if passphrase is None and archive is not None and m.options.encrypt:
         fix = "give it as for the migration: --passphrase-file FILE, TSCM_PASSPHRASE, the inventory or the keyring"
         raise UsageError(f"{archive['name']} is encrypted, and no passphrase was given; nothing was changed", fix)
-    return found
+    return passphrase
 
 
 def prepare(m: Migration, *, need_new: bool = True) -> None:

@@ -176,13 +176,15 @@ def _try_estimate(m: Migration) -> None:
 def _estimate(m: Migration) -> None:
     """Emit and note the estimated seconds of each step, of the run and of the downtime."""
     known = estimate.known(m.options.from_ or m.old.name, m.options.to)
-    found = estimate.steps(m, (step.id for step in plan.steps_of(m)), estimate.measure(m), known.steps if known else {})
-    for one in found:
+    estimates = estimate.steps(
+        m, (step.id for step in plan.steps_of(m)), estimate.measure(m), known.steps if known else {}
+    )
+    for one in estimates:
         m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
-    total, downtime = round(sum(one.seconds for one in found), 1), estimate.estimated(estimate.cutover(m))
+    total, downtime = round(sum(one.seconds for one in estimates), 1), estimate.estimated(estimate.cutover(m))
     m.emit(Estimated("", total))
     m.emit(downtime)
-    each = {one.step: round(one.seconds, 1) for one in found}
+    each = {one.step: round(one.seconds, 1) for one in estimates}
     spread = {"least": downtime.least, "most": downtime.most} if downtime.most else {}
     m.set_note("estimate", {"total": total, "downtime": downtime.seconds, "steps": each, **spread})
 
@@ -212,19 +214,21 @@ def survey(both: Participants, options: MigrateOptions, session: Session) -> lis
     """Gather the facts of both appliances, as the step "identify" of the events."""
     began, emit = time.monotonic(), session.emit
     emit(StepStarted("identify", "Gather facts of both appliances (read-only)"))
-    found = gather_facts.gather_both(both, options, session.inventory, emit)
+    surveys = gather_facts.gather_both(both, options, session.inventory, emit)
     emit(StepFinished("identify", "done", round(time.monotonic() - began, 3)))
-    return found
+    return surveys
 
 
-def preflight(both: Participants, found: list[HostSurvey], options: MigrateOptions, emit: Emit) -> list[checks.Finding]:
+def preflight(
+    both: Participants, surveys: list[HostSurvey], options: MigrateOptions, emit: Emit
+) -> list[checks.Finding]:
     """Run the preflight checks and emit every finding.
 
     Raises:
         Refused: a check failed, and was not allowed with --allow.
     """
     emit(StepStarted("preflight", "Preflight checks"))
-    findings = _findings(both, found, options)
+    findings = _findings(both, surveys, options)
     for finding in findings:
         emit(checks.checked(finding, options.allow))
     problems = [finding for finding in findings if finding.severity != "ok"]
@@ -239,12 +243,12 @@ def preflight(both: Participants, found: list[HostSurvey], options: MigrateOptio
     return findings
 
 
-def _findings(both: Participants, found: list[HostSurvey], options: MigrateOptions) -> list[checks.Finding]:
+def _findings(both: Participants, surveys: list[HostSurvey], options: MigrateOptions) -> list[checks.Finding]:
     """Run the checks; where an appliance could not be looked at, return why instead."""
-    findings = [finding for identity in found for finding in identity.findings]
+    findings = [finding for identity in surveys for finding in identity.findings]
     if findings:
         return history.explained(findings, both.old.host, both.new.host)
-    old, new = found
+    old, new = surveys
     situation = checks.PreflightInput(
         old.facts, new.facts, both.old.host, both.new.host, options, old.answers, old.pinned, old.inside
     )
@@ -253,7 +257,7 @@ def _findings(both: Participants, found: list[HostSurvey], options: MigrateOptio
 
 def _write_first_entry(
     m: Migration,
-    found: list[HostSurvey],
+    surveys: list[HostSurvey],
     findings: list[checks.Finding],
     secret_sources: dict[str, str],
     site: Path | None,
@@ -270,12 +274,12 @@ def _write_first_entry(
         old=m.old.name, new=m.new.name,
         options={key: value for key, value in asdict(m.options).items() if key not in shown},
         notes={
-            "facts": {"old": asdict(found[0].facts), "new": asdict(found[1].facts)},
+            "facts": {"old": asdict(surveys[0].facts), "new": asdict(surveys[1].facts)},
             "new_address": m.new.host.address,
-            "new_keys": [found[1].shown],
-            "old_keys": _shown_by_old(found[0]),
-            "old_files": found[0].files,
-            "new_files": found[1].files,
+            "new_keys": [surveys[1].shown],
+            "old_keys": _shown_by_old(surveys[0]),
+            "old_files": surveys[0].files,
+            "new_files": surveys[1].files,
             "interface": m.interface,
             "checks": [asdict(checks.checked(f, m.options.allow)) for f in findings],
             "operator": {"user": locks.user_name(), "workstation": f"{socket.gethostname()} ({platform.system()})"},

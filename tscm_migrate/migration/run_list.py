@@ -42,15 +42,15 @@ class RunLine:
 
 def listing(root: Path | None = None) -> list[RunLine]:
     """List all runs, the newest first; a journal that cannot be read is listed as such."""
-    found = []
+    lines = []
     for run in journal.runs(root):
         try:
             record, _ = journal.read(run, root)
         except MigrateError as error:
-            found.append(RunLine(run, error.code.rpartition(".")[2]))
+            lines.append(RunLine(run, error.code.rpartition(".")[2]))
             continue
-        found.append(RunLine(run, state_of(record, root), record.old, record.new, record.began, record.ended))
-    return found
+        lines.append(RunLine(run, state_of(record, root), record.old, record.new, record.began, record.ended))
+    return lines
 
 
 def state_of(record: RunRecord, root: Path | None = None) -> str:

@@ -30,8 +30,8 @@ def places(new: Appliance) -> tuple[str, ...]:
 def shell_words(new: Appliance) -> str:
     """Return the same folders and files, host keys excepted, as words of a shell command."""
     root, cron = root_of(new), str(PurePosixPath(new.paths.cron_entry).parent)
-    found = [f"{root}{one}" for one in _SETTINGS.split()] + [cron, new.paths.etc_dir]
-    return " ".join(quote(one.strip("/")) for one in found)
+    paths = [f"{root}{one}" for one in _SETTINGS.split()] + [cron, new.paths.etc_dir]
+    return " ".join(quote(one.strip("/")) for one in paths)
 
 
 def save(new: Appliance, name: str = OWN_SETTINGS) -> bool:

@@ -31,8 +31,8 @@ _UNIDENTIFIED = "no MAC address, machine-id, host key or lock identifies it as o
 
 def old_interface(m: Migration) -> str:
     """Return the interface of the old appliance that has its address."""
-    found = (one.name for one in m.old_facts.interfaces if one.address == m.old.host.address)
-    return next(found, m.interface)
+    names = (one.name for one in m.old_facts.interfaces if one.address == m.old.host.address)
+    return next(names, m.interface)
 
 
 def known_macs(m: Migration) -> dict[str, list[str]]:
@@ -148,12 +148,12 @@ def restore_new(m: Migration, undo: dict[str, Any]) -> None:
 def _restart_at_home(m: Migration) -> None:
     was = network.boot_of(m.new.shell)
     network.reboot(m.new, was=was, soon=False)
-    found = network.wait_for(
+    back = network.wait_for(
         m.dial, places=(original_place(m),), expect=m.keys_of("new", "old"), old_boot=was,
         timeout=m.policy.reboot_timeout, emit=m.emit,
     )  # fmt: skip
-    m.expect_keys(found.host.address, m.keys_of("new", "old"))
-    m.new.moved(found.host, found.shell)
+    m.expect_keys(back.host.address, m.keys_of("new", "old"))
+    m.new.moved(back.host, back.shell)
 
 
 # ---- the old appliance
@@ -195,11 +195,11 @@ def return_old(m: Migration, undo: dict[str, Any]) -> None:
     elif not m.operator.instruct(f"Bring {m.old.name} back to {m.old.host.address} (power it on)."):
         raise NotReachableAgain(m.old.name, f"power it on, then run again: tscm-migrate rollback {m.run}")
     limit = m.policy.reboot_timeout + (m.revert_after if mode == "isolate" else 0.0)
-    found = network.wait_for(
+    back = network.wait_for(
         m.dial, places=(m.old.host,), expect=m.keys_of("old"), old_boot="", timeout=limit, emit=m.emit,
     )  # fmt: skip
-    m.expected_keys[place_key(m.old.name, found.host.address)] = tuple(m.keys_of("old"))
-    m.old.moved(found.host, found.shell)
+    m.expected_keys[place_key(m.old.name, back.host.address)] = tuple(m.keys_of("old"))
+    m.old.moved(back.host, back.shell)
     who = identify(m, m.old.shell, undo)
     if who != "old":
         what = f"the host that answers is unidentified: {_UNIDENTIFIED}"

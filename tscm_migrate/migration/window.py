@@ -110,8 +110,8 @@ def moment(value: datetime | time | None, zone: tzinfo, after: datetime) -> date
     if value is None or isinstance(value, datetime):
         return value if value is None or value.tzinfo else value.replace(tzinfo=zone)
     today = after.astimezone(zone)
-    found = datetime.combine(today.date(), value, zone)
-    return found if found > today else datetime.combine(today.date() + timedelta(days=1), value, zone)
+    next_time = datetime.combine(today.date(), value, zone)
+    return next_time if next_time > today else datetime.combine(today.date() + timedelta(days=1), value, zone)
 
 
 def of_options(not_before: str | None, not_after: str | None, zone: tzinfo, now: datetime) -> Window:

@@ -60,12 +60,12 @@ def listed(_context: Any, host: str, json: bool = False, inventory: str | None =
     from tscm_migrate.ui.tables import archive_dicts, archive_table
 
     with _appliance(host, inventory, silent) as appliance:
-        found = api.listed(appliance)
-    remember(host, (archive.name for archive in found))
+        archives = api.listed(appliance)
+    remember(host, (archive.name for archive in archives))
     if json:
-        as_json(archive_dicts(found))
+        as_json(archive_dicts(archives))
     else:
-        as_it_is(archive_table(found))
+        as_it_is(archive_table(archives))
 
 
 @command(

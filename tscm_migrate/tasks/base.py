@@ -70,10 +70,10 @@ class CommandTask(Task[Any]):
         """Return the options; more than once, although invoke forgets their help at the first time."""
         kept = dict(self.help)
         try:
-            found: list[Argument] = super().get_arguments(ignore_unknown_help)
+            arguments: list[Argument] = super().get_arguments(ignore_unknown_help)
         finally:
             self.help = kept
-        return found
+        return arguments
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         """Return invoke's description of an option, with its short form."""

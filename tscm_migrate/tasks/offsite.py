@@ -125,11 +125,11 @@ def show(
     from tscm_migrate.ui import offsite_views
 
     with desk_of(inventory, store) as desk:
-        found = desk.catalog([host]).find(host, copy)
+        chosen = desk.catalog([host]).find(host, copy)
     if json:
-        lines([found.as_dict()])
+        lines([chosen.as_dict()])
     else:
-        as_it_is(offsite_views.copy_detail(found, now_utc()))
+        as_it_is(offsite_views.copy_detail(chosen, now_utc()))
 
 
 @command(
@@ -158,10 +158,10 @@ def fetch(
     from tscm_migrate.offsite.fetch import fetch as run
 
     with desk_of(inventory, store) as desk:
-        found = desk.catalog([host]).find(host, copy)
-        path = run(desk.store, found, Path(to))
+        chosen = desk.catalog([host]).find(host, copy)
+        path = run(desk.store, chosen, Path(to))
     if json:
-        lines([{"v": 1, "host": host, "copy": found.id, "path": str(path), "sha256": found.manifest.source_sha256}])
+        lines([{"v": 1, "host": host, "copy": chosen.id, "path": str(path), "sha256": chosen.manifest.source_sha256}])
     else:
         as_it_is(str(path))
 
@@ -200,9 +200,9 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
-def lines(found: Any) -> None:
+def lines(values: Any) -> None:
     """Print JSON, one object a line."""
-    for value in found:
+    for value in values:
         as_json(value, indent=None)
 
 

@@ -89,18 +89,25 @@ def drill(
     from tscm_migrate.offsite import drill as room
 
     with desk_of(inventory, store, passphrase_file=passphrase_file) as desk:
-        found = desk.catalog([host]).find(host, copy)
-        sealed = found.manifest.encrypted == "passphrase"
+        chosen = desk.catalog([host]).find(host, copy)
+        sealed = chosen.manifest.encrypted == "passphrase"
         known = host_of(desk.inventory, host)
         phrase = desk.secrets.passphrase(known) if sealed else None
-        done = room.drill(desk.store, found, phrase, now_utc(), host=known)
+        done = room.drill(desk.store, chosen, phrase, now_utc(), host=known)
     if json:
         ok = False if done.why else None if done.unknown else True
-        shown = {"v": 1, "host": host, "copy": found.id, "ok": ok, "why": done.why or done.unknown, "files": done.files}
+        shown = {
+            "v": 1,
+            "host": host,
+            "copy": chosen.id,
+            "ok": ok,
+            "why": done.why or done.unknown,
+            "files": done.files,
+        }
         lines([{**shown, "size": done.size, "devices": list(done.devices)}])
     else:
         verdict = "FAILED" if done.why else "UNKNOWN" if done.unknown else "ok"
-        say(f"{host}: {found.id}: {verdict}: {outside(done.detail)}")
+        say(f"{host}: {chosen.id}: {verdict}: {outside(done.detail)}")
         if done.unknown and not done.why:
             say(f"  list its devices in the inventory, and run it again: [hosts.{host}] devices = [...]")
     return Exit.FAILED if done.why else Exit.ATTENTION if done.unknown else Exit.DONE
@@ -199,10 +206,10 @@ def _pruned_there(desk: OffsiteContext, host: Host, words: list[str], *, dry_run
     with closing(Appliance(host, Dialler(desk.secrets, desk.emit), desk.emit)) as appliance:
         plan = room.plan(appliance.shell, desk.catalog([host.name]), desk.settings.keep.policy(), now_utc())
         if json:
-            lines(found.as_dict() for found in plan)
+            lines(one.as_dict() for one in plan)
         else:
             as_it_is(offsite_views.there(plan))
-        going = sum(not found.verdict.keep for found in plan)
+        going = sum(not one.verdict.keep for one in plan)
         if dry_run or not going:
             return 0
         if not agreed(f"Delete {going} of {len(plan)} archives on {host.name}?", words, yes=yes):
@@ -218,10 +225,10 @@ def _thinned(appliance: Appliance, store: Store, plan: list[ApplianceArchive], *
 
     left = 0
     with locks.alone(appliance, "prune"):
-        for found, why in room.thin(appliance.shell, store, plan):
+        for one, why in room.thin(appliance.shell, store, plan):
             left += bool(why)
             if not json:
-                say(f"{appliance.name}: {found.archive.name}: {f'left alone: {outside(why)}' if why else 'deleted'}")
+                say(f"{appliance.name}: {one.archive.name}: {f'left alone: {outside(why)}' if why else 'deleted'}")
     return left
 
 
@@ -251,12 +258,12 @@ def clean(
     from tscm_migrate.ui import offsite_views
 
     with desk_of(inventory, store) as desk:
-        found = room.leftovers(desk.store, desk.catalog(), older=duration_option("--older", older))
+        leftovers = room.leftovers(desk.store, desk.catalog(), older=duration_option("--older", older))
         if not json:
-            as_it_is(offsite_views.left(found))
-        gone = 0 if dry_run else room.clean(desk.store, found)
+            as_it_is(offsite_views.left(leftovers))
+        gone = 0 if dry_run else room.clean(desk.store, leftovers)
     if json:
-        lines([{"v": 1, "orphans": len(found.orphans), "unfinished": len(found.unfinished), "deleted": gone}])
+        lines([{"v": 1, "orphans": len(leftovers.orphans), "unfinished": len(leftovers.unfinished), "deleted": gone}])
 
 
 @command(
@@ -296,19 +303,22 @@ def status(
     from tscm_migrate.ui import offsite_views
 
     with desk_of(inventory, store, emit=warnings(json)) as desk:
-        names = [found.name for found in desk.hosts(host, group)]
+        names = [statuses.name for statuses in desk.hosts(host, group)]
         catalog, now = desk.catalog(names), now_utc()
-        found = freshness.judge(catalog, names, desk.settings.rpo_of, now, desk.settings.drill_every)
-        broken = [one for one in found if one.state != "fresh" or (strict and one.warnings)]
-        title = f"off-site backups: {len(broken)} of {len(found)} hosts miss their RPO"
+        statuses = freshness.judge(catalog, names, desk.settings.rpo_of, now, desk.settings.drill_every)
+        broken = [one for one in statuses if one.state != "fresh" or (strict and one.warnings)]
+        title = f"off-site backups: {len(broken)} of {len(statuses)} hosts miss their RPO"
         if notify and broken:
             tell(desk.settings, title, offsite_views.statuses(broken), desk.emit)
-    metrics, html = partial(freshness.prometheus, found, now), partial(offsite_views.page_text, found, catalog.url, now)
+    metrics, html = (
+        partial(freshness.prometheus, statuses, now),
+        partial(offsite_views.page_text, statuses, catalog.url, now),
+    )
     _write_files({prometheus: metrics, page: html})
     if json:
-        lines(one.as_dict() for one in found)
+        lines(one.as_dict() for one in statuses)
     else:
-        as_it_is(offsite_views.statuses(found))
+        as_it_is(offsite_views.statuses(statuses))
     return Exit.ATTENTION if broken else Exit.DONE
 
 
@@ -349,14 +359,14 @@ def tag(
     if bad := [name for name in set if not name.isprintable() or not 0 < len(name) <= 40]:
         raise UsageError(f"{bad[0][:40]!r} is not a valid tag", "use up to 40 printable characters")
     with desk_of(inventory, store) as desk:
-        found = desk.catalog([host]).find(host, copy)
+        chosen = desk.catalog([host]).find(host, copy)
         write_record(
-            desk.store, found, Record(copy=found.id, host=host, kind="tag", at=now_utc(), tags=tuple(sorted(set)))
+            desk.store, chosen, Record(copy=chosen.id, host=host, kind="tag", at=now_utc(), tags=tuple(sorted(set)))
         )
     if json:
-        lines([{"v": 1, "host": host, "copy": found.id, "tags": sorted(set)}])
+        lines([{"v": 1, "host": host, "copy": chosen.id, "tags": sorted(set)}])
     else:
-        say(f"{host}: {found.id}: {', '.join(sorted(set)) or 'no tags'}")
+        say(f"{host}: {chosen.id}: {', '.join(sorted(set)) or 'no tags'}")
 
 
 TASKS = (verify, drill, prune, clean, status, tag)

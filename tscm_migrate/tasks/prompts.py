@@ -59,11 +59,11 @@ def explain(
     site = site_of(inventory)
     intent = explaining.intent(set or [], dialogue)
     known = dialects((site.host(host) if host else site.pattern).dialect)
-    for found in explaining.explained(sys.stdin, dialogue, intent, known):
+    for answer in explaining.explained(sys.stdin, dialogue, intent, known):
         if as_data:
-            as_json(explaining.as_dict(found), indent=None)
+            as_json(explaining.as_dict(answer), indent=None)
         else:
-            as_it_is(explaining.as_text(found))
+            as_it_is(explaining.as_text(answer))
 
 
 @command(
@@ -168,6 +168,6 @@ def replay(_context: Any, recording: str, inventory: str | None = None) -> int:
     made = recorded.Recording.read(Path(recording))
     site = site_of(inventory)
     host = site.hosts.get(made.host) or site.host("replayed@127.0.0.1")
-    found = recorded.replay(made, host)
-    say("\n".join(f"{kind or 'UNKNOWN':<16} {outside(question)}" for question, kind in found))
-    return 0 if all(kind for _, kind in found) else 4
+    kinds = recorded.replay(made, host)
+    say("\n".join(f"{kind or 'UNKNOWN':<16} {outside(question)}" for question, kind in kinds))
+    return 0 if all(kind for _, kind in kinds) else 4

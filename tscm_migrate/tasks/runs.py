@@ -37,11 +37,11 @@ def listed(_context: Any, json: bool = False) -> None:
     """
     from tscm_migrate.migration import run_list
 
-    found = run_list.listing()
+    runs = run_list.listing()
     if json:
-        as_json([asdict(line) for line in found])
+        as_json([asdict(line) for line in runs])
     else:
-        as_it_is("\n".join(line.text() for line in found) or "no runs yet")
+        as_it_is("\n".join(line.text() for line in runs) or "no runs yet")
 
 
 @command(trailing="run")

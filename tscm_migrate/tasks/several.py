@@ -157,13 +157,13 @@ def _diagnoses(options: MigrateOptions, checks: list[Checked]) -> list[Diagnosis
     """Return the checks that found something, in the form of `doctor`, which shows what several have in common once."""
     from tscm_migrate.cli.doctor import Diagnosis
 
-    found = []
+    diagnoses = []
     for one in checks:
         if one.severity != "ok":
             name, fix = (f"{one.name} (acknowledged)", "") if one.allowed else (one.name, one.remedy)
             hosts = (options.from_, options.to)
-            found.append(Diagnosis(_pair(options), name, one.severity, one.text, fix, hosts))
-    return found
+            diagnoses.append(Diagnosis(_pair(options), name, one.severity, one.text, fix, hosts))
+    return diagnoses
 
 
 def _checked(site: Inventory, options: MigrateOptions) -> tuple[bool, list[Checked]]:
@@ -172,15 +172,15 @@ def _checked(site: Inventory, options: MigrateOptions) -> tuple[bool, list[Check
     from tscm_migrate.migration.context import Session
     from tscm_migrate.ui.operator import Terminal
 
-    found: list[Checked] = []
+    results: list[Checked] = []
 
     def emit(event: Event) -> None:
         if isinstance(event, Checked):
-            found.append(event)
+            results.append(event)
 
     secrets = Secrets(interactive=False, passphrase_file=options.passphrase_file, emit=emit)
     try:
         run.check(options, Session(site, secrets, emit, Terminal(attended=False)))
     except Refused:
-        return False, found
-    return True, found
+        return False, results
+    return True, results

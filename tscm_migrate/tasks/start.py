@@ -93,29 +93,29 @@ def doctor(
 
     site = site_of(inventory)
     hosts, secrets = site.group(group) if group else site.present, Secrets(interactive=False)
-    found = list(room.workstation(site))
+    diagnoses = list(room.workstation(site))
     if not json:
-        say("\n".join(room.text(finding) for finding in found))
+        say("\n".join(room.text(finding) for finding in diagnoses))
     if not local:
         of_hosts = _looked_at(hosts, lambda host: list(room.host(host, secrets)), number_of(jobs))
-        found += of_hosts
+        diagnoses += of_hosts
         if not json:
             say("\n".join(map(room.text, room.grouped(of_hosts))))
     if json:
-        as_json([asdict(one) for one in found])
-    return int(Exit.ATTENTION if any(one.severity == "error" for one in found) else Exit.DONE)
+        as_json([asdict(one) for one in diagnoses])
+    return int(Exit.ATTENTION if any(one.severity == "error" for one in diagnoses) else Exit.DONE)
 
 
 def _looked_at(hosts: Sequence[Host], look: Callable[[Host], list[Diagnosis]], jobs: int) -> list[Diagnosis]:
     """Return what was found on all hosts; an error of one of them is raised."""
     from tscm_migrate.fleet.pool import run
 
-    found: list[Diagnosis] = []
+    diagnoses: list[Diagnosis] = []
     for outcome in run(hosts, look, jobs=jobs):
         if outcome.error is not None:
             raise outcome.error
-        found += outcome.value or []
-    return found
+        diagnoses += outcome.value or []
+    return diagnoses
 
 
 def hosts() -> Collection:

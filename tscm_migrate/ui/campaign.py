@@ -204,12 +204,12 @@ def write_page(plan: CampaignPlan, state: State, path: Path) -> Path:
 
 def page_text(plan: CampaignPlan, state: State) -> str:
     """Return one HTML file: every pair in a table to sort and filter."""
-    found = [{**redact.tree(row), "href": _report(row["run"])} for row in rows(plan, state)]
-    good = sum(row["state"] in COMPLETED for row in found)
-    waiting = sum(row["state"] in {"waiting", "started", "rehearsed"} for row in found)
+    pairs = [{**redact.tree(row), "href": _report(row["run"])} for row in rows(plan, state)]
+    good = sum(row["state"] in COMPLETED for row in pairs)
+    waiting = sum(row["state"] in {"waiting", "started", "rehearsed"} for row in pairs)
     return page.render(
-        "campaign.html.j2", plan=plan.name, state=state, rows=found, heads=_HEAD, good=good, waiting=waiting,
-        failed=len(found) - good - waiting,
+        "campaign.html.j2", plan=plan.name, state=state, rows=pairs, heads=_HEAD, good=good, waiting=waiting,
+        failed=len(pairs) - good - waiting,
     )  # fmt: skip
 
 

@@ -205,7 +205,7 @@ def _completed(event: RunFinished) -> list[str]:
         "total": f"{duration_text(event.seconds)}{asked}",
         **({"report": event.report} if event.report else {}),
     }
-    found = [f"{event.outcome}: {event.host} serves at {event.address}{todo}"]
-    found += [f"  {what:<16} {value}" for what, value in figures.items()]
-    found += ["Next:", *(f"  {number}. {text}" for number, text in enumerate(event.next, 1))] if event.next else []
-    return [*found, *(f"  {text}" for text in event.held)]
+    lines = [f"{event.outcome}: {event.host} serves at {event.address}{todo}"]
+    lines += [f"  {what:<16} {value}" for what, value in figures.items()]
+    lines += ["Next:", *(f"  {number}. {text}" for number, text in enumerate(event.next, 1))] if event.next else []
+    return [*lines, *(f"  {text}" for text in event.held)]

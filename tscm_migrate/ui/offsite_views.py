@@ -105,38 +105,38 @@ def verdicts(pruning: Pruning) -> str:
     return (table(("HOST", "TAKEN (UTC)", "VERDICT", "WHY", "COPY"), rows) if rows else "") + end
 
 
-def there(found: Sequence[ApplianceArchive]) -> str:
+def there(archives: Sequence[ApplianceArchive]) -> str:
     """Return the output of `offsite prune --there`."""
     rows = [
         (one.verdict.copy.host, when(one.verdict.copy.taken_at), "keep" if one.verdict.keep else "DELETE",
-         ", ".join(one.verdict.reasons), one.archive.name) for one in found
+         ", ".join(one.verdict.reasons), one.archive.name) for one in archives
     ]  # fmt: skip
     return table(("HOST", "TAKEN (UTC)", "VERDICT", "WHY", "ARCHIVE THERE"), rows) if rows else "no archives there\n"
 
 
-def left(found: Leftovers) -> str:
+def left(leftovers: Leftovers) -> str:
     """Return the output of `offsite clean`."""
     lines = "".join(
         f"upload without a manifest: {outside(e.key)} ({size_text(e.size)}, {when(e.modified)})\n"
-        for e in found.orphans
+        for e in leftovers.orphans
     )
     lines += "".join(
-        f"unfinished upload: {outside(item.key)} (begun {when(item.started)})\n" for item in found.unfinished
+        f"unfinished upload: {outside(item.key)} (begun {when(item.started)})\n" for item in leftovers.unfinished
     )
-    if not found.sweeps:
+    if not leftovers.sweeps:
         lines += "unfinished uploads cannot be listed in this store: set a lifecycle rule that aborts them\n"
     return lines or "nothing was left behind\n"
 
 
-def statuses(found: Sequence[HostStatus]) -> str:
+def statuses(hosts: Sequence[HostStatus]) -> str:
     """Return the output of `offsite status`."""
     rows = [
         (s.host, s.state.upper() if s.state != "fresh" else "fresh", duration_text(s.age),
          duration_text(s.rpo), size_text(s.newest.manifest.size) if s.newest else "–", f"{s.verified}/{s.copies}",
-         when(s.drill)) for s in found
+         when(s.drill)) for s in hosts
     ]  # fmt: skip
     head = ("HOST", "STATE", ">AGE", ">RPO", ">SIZE", ">VERIFIED", "LAST DRILL")
-    lines = "".join(f"{outside(s.host)}: {outside(warning)}\n" for s in found for warning in s.warnings)
+    lines = "".join(f"{outside(s.host)}: {outside(warning)}\n" for s in hosts for warning in s.warnings)
     return table(head, rows) + lines
 
 
@@ -188,10 +188,10 @@ def _dry_run(pulled: Sequence[Pulled], failed: Sequence[PullOutcome]) -> str:
 
 def _not_stored(outcomes: Sequence[PullOutcome]) -> str:
     """Return a line for each archive that could not be stored, of hosts where others were."""
-    found = [(o.item.host.name, name, error) for o in outcomes if o.value for name, error in o.value.failed]
+    failures = [(o.item.host.name, name, error) for o in outcomes if o.value for name, error in o.value.failed]
     return "".join(
         f"{host}: {name} was NOT stored: {' '.join(error.message().split())[:300]}\n  {error.remedy()}\n"
-        for host, name, error in found
+        for host, name, error in failures
     )
 
 

@@ -61,14 +61,14 @@ class PlanView:
             return []
         passed = sum(one.severity == "ok" for one in self._checks)
         all_of = "all " if passed == len(self._checks) else f"{passed} of "
-        found = [f"Checks: {all_of}{len(self._checks)} passed" if passed else "Checks"]
+        lines = [f"Checks: {all_of}{len(self._checks)} passed" if passed else "Checks"]
         advice = ""
         for word, one in self._by_severity():
-            found.append(f"  {word:<8} {one.name}{' (acknowledged)' if one.allowed else ''}: {one.text}")
+            lines.append(f"  {word:<8} {one.name}{' (acknowledged)' if one.allowed else ''}: {one.text}")
             given = "" if one.allowed or one.remedy == advice else one.remedy
-            found += [f"           {given}"] if given else []
+            lines += [f"           {given}"] if given else []
             advice = one.remedy
-        return found
+        return lines
 
     def _by_severity(self) -> Iterator[tuple[str, Checked]]:
         """Yield the checks with the word for their severity, the worst first; passed ones only of a complete plan."""
@@ -79,14 +79,14 @@ class PlanView:
     def _plan(self) -> list[str]:
         if not self._steps:
             return []
-        found = ["Steps"]
+        lines = ["Steps"]
         for number, step in enumerate(self._steps, start=1):
             estimate = self._estimates.get(step.step)
             time = f"  (about {duration_text(estimate.seconds)}: {estimate.basis})" if estimate else ""
             actions = self._actions.get(step.step, [])
-            found.append(f"{number:>3}. {step.title}{time if actions else '  (nothing to do)'}")
-            found += [f"       {action.host}: {action.describes}" for action in actions]
-        return found + self._downtime()
+            lines.append(f"{number:>3}. {step.title}{time if actions else '  (nothing to do)'}")
+            lines += [f"       {action.host}: {action.describes}" for action in actions]
+        return lines + self._downtime()
 
     def _downtime(self) -> list[str]:
         total, without = self._estimates.get(""), self._estimates.get("downtime")

@@ -35,9 +35,9 @@ def headline(report: dict[str, Any]) -> str:
     """Return the result of a run in one sentence."""
     old, new, todo = report["old"], report["new"], len(report["to_do"])
     if report["state"] == "rehearsed":
-        found = report["rehearsal"].get("downtime") or {}
-        spread = (found["least"], found["most"]) if found.get("least", 0.0) < found.get("most", 0.0) else ()
-        estimate = f" Estimated downtime: {range_text(found['seconds'], *spread)}." if found else ""
+        expected = report["rehearsal"].get("downtime") or {}
+        spread = (expected["least"], expected["most"]) if expected.get("least", 0.0) < expected.get("most", 0.0) else ()
+        estimate = f" Estimated downtime: {range_text(expected['seconds'], *spread)}." if expected else ""
         return f"The rehearsal succeeded, and its changes were undone.{estimate}"
     here = f"{new} serves at {report['address']}" if report["address"] else f"{new} serves"
     return {
@@ -111,29 +111,29 @@ def text_lines(report: dict[str, Any]) -> list[str]:
     """Return a summary: outcome, times, steps, devices, what is left to do, and the current state."""
     head = f"{report['verb']} {report['old']} → {report['new']}: {state_text(report['state'])} (run {report['run']})"
     asked = f" (and {duration_text(report['asked'])} for the operator's answers)" if report["asked"] >= 1 else ""
-    found = [
+    lines = [
         head,
         f"  {clock(report['began'])} to {clock(report['ended'])} UTC, total {duration_text(report['seconds'])}{asked}",
     ]
-    found += [f"  {what.replace('_', ' ')}: {value}" for what, value in report["responsible"].items() if value]
-    found += [_downtime_line(report)] if report["downtime"] else []
-    found += _step_lines(report["sessions"])
-    found += _result_lines(report)
-    return [one_line(line) for line in found]
+    lines += [f"  {what.replace('_', ' ')}: {value}" for what, value in report["responsible"].items() if value]
+    lines += [_downtime_line(report)] if report["downtime"] else []
+    lines += _step_lines(report["sessions"])
+    lines += _result_lines(report)
+    return [one_line(line) for line in lines]
 
 
 def _result_lines(report: dict[str, Any]) -> list[str]:
     """Return what a run produced, warned of, left to do, and what is next."""
-    found = [f"  archive {a['name']} ({size_text(a['size'])}) SHA-256 {a['sha256']}" for a in report["archives"]]
-    found += [f"  acknowledged: {c['name']}: {c['text']}" for c in report["acknowledged"]]
+    lines = [f"  archive {a['name']} ({size_text(a['size'])}) SHA-256 {a['sha256']}" for a in report["archives"]]
+    lines += [f"  acknowledged: {c['name']}: {c['text']}" for c in report["acknowledged"]]
     if report["devices"]:
         good = sum(1 for d in report["devices"] if d["ok"])
-        found.append(f"  {good} of {len(report['devices'])} devices updated")
-    found += [f"  warning: {line}" for line in report.get("warnings", ())]
-    found += [f"  [ ] {item}" for item in report["to_do"]]
-    found += [f"  {line}" for line in report["standing"]]
-    found += [f"  next: {line}" for line in report["next"]]
-    return found
+        lines.append(f"  {good} of {len(report['devices'])} devices updated")
+    lines += [f"  warning: {line}" for line in report.get("warnings", ())]
+    lines += [f"  [ ] {item}" for item in report["to_do"]]
+    lines += [f"  {line}" for line in report["standing"]]
+    lines += [f"  next: {line}" for line in report["next"]]
+    return lines
 
 
 def _downtime_line(report: dict[str, Any]) -> str:

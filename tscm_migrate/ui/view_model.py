@@ -243,14 +243,14 @@ class Board:
         return f" ({ended}/{max(len(self._devices), self.devices)})"
 
     def _details(self, now: float) -> list[Row]:
-        found = [Row("detail", redact.clean(self._action))] if self._action else []
+        rows = [Row("detail", redact.clean(self._action))] if self._action else []
         if self._moving is not None:
             share = min(self._moving.done / self._moving.total, 1.0) if self._moving.total else None
-            found.append(Row("detail", redact.clean(self._meter.text(self._moving)), share=share))
+            rows.append(Row("detail", redact.clean(self._meter.text(self._moving)), share=share))
         elif self._waiting is not None:
-            found.append(Row("detail", *waits(self._waiting[1], now - self._waiting[0])))
-        found += [self._device(name, now) for name in self._devices] if self._now == ONLINE else []
-        return found
+            rows.append(Row("detail", *waits(self._waiting[1], now - self._waiting[0])))
+        rows += [self._device(name, now) for name in self._devices] if self._now == ONLINE else []
+        return rows
 
     def _device(self, name: str, now: float) -> Row:
         began, result = self._devices[name]

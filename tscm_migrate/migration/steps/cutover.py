@@ -243,7 +243,7 @@ class ComeBack(Step):
         # If SSH was asked about in the first pass, it may have been restored already.
         theirs = self._theirs(m)
         keys = [*m.keys_of("new"), *theirs]
-        found = network.wait_for(
+        back = network.wait_for(
             m.dial,
             places=network.places(m.new.host, m.old.host, was_at=m.new_facts_address),
             expect=tuple(dict.fromkeys(keys)),
@@ -251,18 +251,18 @@ class ComeBack(Step):
             timeout=m.policy.reboot_timeout,
             emit=m.emit,
         )
-        if found.host.address != m.old.host.address:
-            found.shell.close()
+        if back.host.address != m.old.host.address:
+            back.shell.close()
             raise NotReachableAgain(
                 m.new.name,
-                f"it restarted, but is at {found.host.address} and not at {m.old.host.address}: "
+                f"it restarted, but is at {back.host.address} and not at {m.old.host.address}: "
                 "the network settings of the backup were not applied",
             )
-        m.new.moved(found.host, found.shell)
-        if found.shell.server_fingerprint() in theirs:
+        m.new.moved(back.host, back.shell)
+        if back.shell.server_fingerprint() in theirs:
             self._prove_new(m)
-        m.expect_keys(found.host.address, keys)
-        m.set_note("new_at", found.host.address)
+        m.expect_keys(back.host.address, keys)
+        m.set_note("new_at", back.host.address)
 
     def _theirs(self, m: Migration) -> list[str]:
         """Return the old host keys if the first pass may have restored them."""

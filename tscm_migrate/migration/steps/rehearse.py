@@ -212,12 +212,12 @@ def _look(m: Migration, seen: dict[str, Any]) -> None:
 def _compare(m: Migration, seen: dict[str, Any]) -> None:
     was = m.get_note("old_files", {}) if m.restore_source is not None else devices.file_hashes(m.old)
     known = (*(m.old_facts.devices or ()), *m.old.host.devices) or tuple(m.get_note("archive_devices", ()))
-    found = compare(was, devices.file_hashes(m.new), known, before=m.get_note("new_files", {}))
-    events = [checks.checked(one, m.options.allow) for one in found]
+    findings = compare(was, devices.file_hashes(m.new), known, before=m.get_note("new_files", {}))
+    events = [checks.checked(one, m.options.allow) for one in findings]
     for event in events:
         m.emit(event)
     seen["checks"] = [asdict(event) for event in events]
-    if refused := checks.refusals(found, m.options.allow):
+    if refused := checks.refusals(findings, m.options.allow):
         raise RehearsalRefused(tuple(one.name for one in refused), details="; ".join(one.text for one in refused))
 
 
@@ -259,14 +259,14 @@ def _tell(m: Migration, took: dict[str, float]) -> dict[str, Any]:
         took[estimate.START] = last_start
     kept = _unchanged(m) if m.options.keep else {}
     estimate.keep(m.options.from_ or m.old.name, m.options.to, estimate.Rehearsal(_now(), m.run, dict(took), kept))
-    found = estimate.cutover(m)
-    for one in found.parts:
+    expected = estimate.cutover(m)
+    for one in expected.parts:
         m.emit(Estimated(one.step, round(one.seconds, 1), one.basis))
-    m.emit(estimate.estimated(found))
+    m.emit(estimate.estimated(expected))
     lines = estimate.to_prepare_for(m)
     for line in lines:
         m.emit(Message(f"prepare: {line}"))
-    return {"downtime": asdict(found), "prepare": lines, "last_start": last_start}
+    return {"downtime": asdict(expected), "prepare": lines, "last_start": last_start}
 
 
 def _kept(m: Migration) -> str:

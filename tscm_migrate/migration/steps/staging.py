@@ -52,11 +52,11 @@ class UpdatePackages(Step):
             m.emit(Message(f"{appliance.name} has to restart"))
             network.reboot(appliance, was=was, soon=False)
             keys = m.keys_of("old" if appliance is m.old else "new")
-            found = network.wait_for(
+            back = network.wait_for(
                 m.dial, places=(appliance.host,), expect=keys, old_boot=was, timeout=m.policy.reboot_timeout,
                 emit=m.emit,
             )  # fmt: skip
-            appliance.moved(found.host, found.shell)
+            appliance.moved(back.host, back.shell)
 
     def _again(self, m: Migration) -> None:
         m.new_facts = facts.gather(m.new)
@@ -64,10 +64,10 @@ class UpdatePackages(Step):
             m.old_facts = facts.gather(m.old)
         m.set_note("facts", {"old": asdict(m.old_facts), "new": asdict(m.new_facts)})
         m.set_note("packages", {"old": m.old_facts.core, "new": m.new_facts.core})
-        found = checks.versions(m.old_facts, m.new_facts)
-        for finding in found:
+        findings = checks.versions(m.old_facts, m.new_facts)
+        for finding in findings:
             m.emit(checks.checked(finding, m.options.allow))
-        if refused := checks.refusals(found, m.options.allow):
+        if refused := checks.refusals(findings, m.options.allow):
             raise Refused(tuple(finding.name for finding in refused))
 
 
@@ -131,9 +131,9 @@ def check_alone(m: Migration) -> Action:
 
 
 def _alone(m: Migration) -> None:
-    found = network.answering(m.new, m.old.host.address, m.interface)
-    if len(found) > 1:
-        detail = f"{len(found)} hosts answer at {m.old.host.address}: {', '.join(found)}"
+    addresses = network.answering(m.new, m.old.host.address, m.interface)
+    if len(addresses) > 1:
+        detail = f"{len(addresses)} hosts answer at {m.old.host.address}: {', '.join(addresses)}"
         raise AddressConflict(m.old.name, detail, m.old.host.address)
 
 
@@ -276,10 +276,10 @@ class Verify(Step):
         return Action(m.new.name, f"compare the SHA-256 of {copy.path}", lambda: self._same(m, source, copy))
 
     def _same(self, m: Migration, source: Archive, copy: Archive) -> None:
-        found = archives.hashed(m.new, replace(copy, sha256=""))
-        if (found.sha256, found.size) != (source.sha256, source.size):
+        copied = archives.hashed(m.new, replace(copy, sha256=""))
+        if (copied.sha256, copied.size) != (source.sha256, source.size):
             raise TransferError(
-                f"{copy.path} on {m.new.name} has SHA-256 {found.sha256}, the source has {source.sha256}",
+                f"{copy.path} on {m.new.name} has SHA-256 {copied.sha256}, the source has {source.sha256}",
                 "run it again: the damaged copy is not used",
             )
 
@@ -293,8 +293,8 @@ class Verify(Step):
         if proof.why_not:
             m.emit(Message(f"{copy.name}: {proof.why_not}; its devices are taken from other sources", "warning"))
         m.set_note("archive_members", len(proof.members))
-        found = recognise(proof.members, m.old.paths, listed=m.old_facts.devices or ())
-        m.set_note("archive_devices", list(found.names))
+        inside = recognise(proof.members, m.old.paths, listed=m.old_facts.devices or ())
+        m.set_note("archive_devices", list(inside.names))
 
 
 _GOES = 5.0  # seconds in which the last answer has to cease
