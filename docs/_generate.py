@@ -56,8 +56,8 @@ def cli() -> str:
         "",
         "`tscm-migrate help COMMAND` shows the same. `--inventory`, `--json`, `--yes`, `--quiet` and",
     ]
-    lines += ["`--verbose` may stand before or after a command that has them. `--traceback` (or the variable"]
-    lines += ["`TSCM_TRACEBACK=1`) shows a traceback with an error. In a checkout `invoke host.pin HOST` stands for"]
+    lines += ["`--verbose` can be given before or after a command that has them. `--traceback` (or the variable"]
+    lines += ["`TSCM_TRACEBACK=1`) shows a traceback with an error. In a checkout `invoke host.pin HOST` is the same as"]
     lines += [
         "`tscm-migrate host pin HOST`.",
         "",
@@ -87,8 +87,8 @@ def _command(task: Any, name: str) -> Iterator[str]:
 def error_page() -> str:
     """Every error: the text that a user sees, what it means, its exit code, the state it leaves, what to do."""
     lines = ["# Errors", "", "Every error has a stable code, shown in parentheses below the message (and in `--json`)."]
-    lines += ["Words in capitals stand for values. An error in the middle of a run that cannot be undone ends the run"]
-    lines += ["as `interrupted`, which names the error as its reason.", ""]
+    lines += ["Words in capitals are placeholders. If an error interrupts a run that cannot be undone, the run ends"]
+    lines += ["with `interrupted`, which contains the error as its reason.", ""]
     for error in tree(errors.MigrateError):
         depth = error.__mro__.index(errors.MigrateError)
         lines += [f"{'  ' * depth}- `{error.code}`, exit code {int(error.exit_code)}"]
@@ -114,7 +114,7 @@ def step_page() -> str:
     lines = [
         "# Steps of a migration",
         "",
-        "In this order. The id stands in the [journal](journal.md), in `--json` and in",
+        "The steps in their order. The ID is in the [journal](journal.md), in `--json` and in",
     ]
     lines += ["the report; it is never renamed. Before them both appliances are identified and checked, which changes"]
     lines += [
@@ -135,7 +135,7 @@ def _step_row(step: Step) -> str:
 
 def events_table() -> str:
     """Every event with its fields; included by json-events.md."""
-    lines = ["| event | says | fields |", "| --- | --- | --- |"]
+    lines = ["| event | meaning | fields |", "| --- | --- | --- |"]
     for event in events.Event.__subclasses__():
         about = " ".join((inspect.getdoc(event) or "").split("\n\n")[0].split())
         named = ", ".join(f"`{field.name}`" for field in fields(event))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Secret:
     """A value that must not be shown: redacted in repr, str and format; call `reveal` to get it.
 
-    `source` says where it comes from ("TSCM_PASSPHRASE", "keyring", "prompt", "file:…") and may be shown.
+    `source` is where it comes from ("TSCM_PASSPHRASE", "keyring", "prompt", "file:…") and may be shown.
     """
 
     __slots__ = ("_value", "source")

@@ -254,7 +254,7 @@ def to_keyring(user: str, value: str | None) -> None:
         timeout.within(_COMMAND_SECONDS, write, "keyring")
     except timeout.NoAnswerError:
         why = f"the keyring does not answer within {_COMMAND_SECONDS:.0f} s"
-        raise UsageError(why, "unlock it, and say it again") from None
+        raise UsageError(why, "unlock it, and run this again") from None
     except PasswordDeleteError:
         fix = "see what it holds: tscm-migrate secret list"
         raise UsageError(f"the keyring holds nothing for {user!r}", fix) from None
@@ -266,7 +266,7 @@ def to_keyring(user: str, value: str | None) -> None:
 
 def _from_command(command: str, title: str) -> Secret:
     """Return the first line that a command prints; it has the terminal's stdin and stderr, for a PIN."""
-    fix = "run it by hand; it has to print the secret on its first line and exit with 0"
+    fix = "run it yourself; it has to print the secret on its first line and exit with 0"
     try:
         words = shlex.split(command, posix=os.name != "nt")
     except ValueError as error:

@@ -137,7 +137,7 @@ def test_an_isolated_appliance_stays_away_while_its_address_is_in_use(make_lab: 
     come_back = "touch /var/lib/tscm-migrate/isolation/return"  # as when the timer has run out
     lab.on("new", f"ip addr add {ADDRESS}/24 dev eth0")
     lab.on("old", come_back)
-    lab.wait(lambda: "staying away" in lab.on("old", "cat /var/log/tscm-migrate.log").stdout, "an attempt to return")
+    lab.wait(lambda: "staying offline" in lab.on("old", "cat /var/log/tscm-migrate.log").stdout, "an attempt to return")
     assert lab.collisions() == []
     lab.on("new", f"ip addr del {ADDRESS}/24 dev eth0")
     lab.on("old", come_back)

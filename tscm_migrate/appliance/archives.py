@@ -34,8 +34,8 @@ f=$1; set -- $line; printf '@file\t%s\t%s\t0\t%s\n' "$1" "$5" "$f"; }
 some() { [ -e "$1" ] || [ -L "$1" ] || [ $# -gt 1 ] || return
 stat -c "@file$t%f$t%s$t%Y$t%n" "$@" 2>/dev/null || for x; do { [ -e "$x" ] || [ -L "$x" ]; } && one "$x"; done; }
 look() { d=$2; bad=
-if ! said=$(LC_ALL=C ls -a "$d/." 2>&1 >/dev/null); then
-case $said in *"No such file"*|*"not found"*) bad=missing ;; *) bad=${said:-ls failed} ;; esac
+if ! answer=$(LC_ALL=C ls -a "$d/." 2>&1 >/dev/null); then
+case $answer in *"No such file"*|*"not found"*) bad=missing ;; *) bad=${answer:-ls failed} ;; esac
 elif [ ! -x "$d" ]; then bad='Permission denied'
 else some "$d"/threatstop_backup_DAY_TIME.tsbak; some "$d"/threatstop_backup_DAY_TIME.tsbak.gpg
 some "$d"/threatstop_latest.tsbak; some "$d"/threatstop_latest.tsbak.gpg; fi

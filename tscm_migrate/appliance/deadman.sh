@@ -17,7 +17,8 @@ export PATH LC_ALL
 folder=$1 interface=$2 address=$3 rescue=$4 seconds=$5 booted=${6:-}
 again=10 # seconds between two tries to come back
 patience=$seconds
-[ "$patience" -le 600 ] || patience=600 # somebody was there: so long must nobody be, for he may be rebooting
+# after another host had the address: seconds for which it must be free, because that host may be restarting
+[ "$patience" -le 600 ] || patience=600
 last_seen=
 v6=/proc/sys/net/ipv6/conf/$interface
 cd "$folder" || exit 1
@@ -58,12 +59,12 @@ ipv6() { [ "$(cat ipv6-off 2>/dev/null)" != 0 ] || echo "$1" >"$v6/disable_ipv6"
 away() {
     ip -4 addr flush dev "$interface" scope global
     ip addr add "$rescue" dev "$interface" scope link 2>/dev/null
-    ipv6 1 # takes all of its IPv6 addresses away, and lets none come
+    ipv6 1 # removes all IPv6 addresses, and prevents new ones
 }
 
 # 0: a host has our address; 1: no host has it; 2: unknown
-somebody() {
-    case $address in *:*) somebody6; return ;; esac
+other_host() {
+    case $address in *:*) other_host6; return ;; esac
     if arping -V 2>&1 | grep -qi iputils; then
         arping -q -D -c 3 -w 4 -I "$interface" "$address" >/dev/null 2>&1
         case $? in 0) return 1 ;; 1) return 0 ;; esac
@@ -81,7 +82,7 @@ somebody() {
 }
 
 # The same for IPv6: the kernel sends neighbour solicitations before it uses an address.
-somebody6() {
+other_host6() {
     [ "$(cat "$v6/dad_transmits" 2>/dev/null || echo 0)" -gt 0 ] || return 2
     [ "$(cat "$v6/accept_dad" "$v6/../all/accept_dad" 2>/dev/null | sort -n | tail -n 1)" -gt 0 ] || return 2
     ipv6 0
@@ -119,14 +120,14 @@ back() {
     done <routes6
     ip addr del "$rescue" dev "$interface" 2>/dev/null
     case $address in *:*) ;; *)
-    arping -q -U -c 2 -w 2 -I "$interface" "$address" >/dev/null 2>&1 & # tell the neighbours
+    arping -q -U -c 2 -w 2 -I "$interface" "$address" >/dev/null 2>&1 & # announce the address
     ;; esac
     sh ./release.sh >>/var/log/tscm-migrate.log 2>&1 || say "releasing the updates failed: see $folder"
     say "back at $address, $1"
 }
 
-try() { # $1: why; $2: how long nobody may have been seen
-    somebody
+try() { # $1: the reason; $2: seconds for which no other host may have had the address
+    other_host
     found=$?
     now=$(uptime)
     if [ "$found" = 1 ] && [ $((now - ${last_seen:-0})) -ge "$2" ]; then
@@ -136,8 +137,8 @@ try() { # $1: why; $2: how long nobody may have been seen
         exit 0
     fi
     case $found in
-    0) last_seen=$now && say "somebody answers at $address: staying away" ;;
-    2) say "it cannot be told whether somebody is at $address: staying away" ;;
+    0) last_seen=$now && say "another host has $address: staying offline" ;;
+    2) say "it is not known whether another host has $address: staying offline" ;;
     esac
     until_then "$again"
 }
@@ -150,9 +151,9 @@ arm() {
         [ ! -e go ] || break
         sleep 1
     done
-    [ -e go ] || { mark "failed: never told to go"; exit 1; }
+    [ -e go ] || { mark "failed: the start signal did not come"; exit 1; }
     survive
-    sleep 0.3 2>/dev/null || sleep 1 # let the session that told us hear its own end
+    sleep 0.3 2>/dev/null || sleep 1 # so that the session that gave the signal ends first
 }
 
 main() {
@@ -166,21 +167,21 @@ main() {
     away
     mark away
     say "off the network for a migration; back in $seconds s unless it is confirmed"
-    while [ "$(cat pid 2>/dev/null)" = $$ ]; do # a later one takes over
+    while [ "$(cat pid 2>/dev/null)" = $$ ]; do # until a later timer has replaced this one
         if [ -e return ]; then
             rm -f return
-            try "as it was told" 0
+            try "as requested" 0
         elif [ -e confirmed ]; then
-            [ "$(cat state)" = confirmed ] || { mark confirmed && say "confirmed: staying away from $address"; }
+            [ "$(cat state)" = confirmed ] || { mark confirmed && say "confirmed: staying offline"; }
         else
             if [ -s extend ]; then
                 until_then "$(cat extend)" && rm -f extend
             fi
-            [ "$(uptime)" -lt "$(cat deadline)" ] || try "for nobody confirmed the migration" "$([ -z "$last_seen" ] && echo 0 || echo "$patience")"
+            [ "$(uptime)" -lt "$(cat deadline)" ] || try "the migration was not confirmed" "$([ -z "$last_seen" ] && echo 0 || echo "$patience")"
         fi
         # a DHCP client or a network manager may have added the address again
         if ip -o addr show dev "$interface" scope global | grep -q inet; then
-            say "an address came back on $interface: taken away again"
+            say "an address appeared on $interface: removed again"
             away
         fi
         looks=$((looks + 1))

@@ -112,14 +112,14 @@ class Witnesses:
     """All sources for the devices of a migration.
 
     Attributes:
-        told: from the facts of the old appliance or from the inventory; these count without a second source.
+        known: from the facts of the old appliance or from the inventory; these count without a second source.
         archived: from the members of the archive.
         mentioned: names of the old appliance's etc tree that the restore has printed.
         before: paths below the new appliance's etc folder before the restore, with their hashes if these are known.
         after: the same after the restore.
     """
 
-    told: Sequence[str]
+    known: Sequence[str]
     archived: Sequence[str]
     mentioned: Sequence[str]
     before: Collection[str]
@@ -130,8 +130,8 @@ def choose(seen: Witnesses) -> tuple[tuple[str, ...], bool]:
     """Return the devices to update, and whether they are a guess from a single source."""
     here = in_tree(seen.after)
     archived = [name for name in seen.archived if name in here or not here]
-    if seen.told or archived:
-        return tuple(dict.fromkeys([*seen.told, *archived])), False
+    if seen.known or archived:
+        return tuple(dict.fromkeys([*seen.known, *archived])), False
     fresh = in_tree(seen.after) - in_tree(seen.before) | in_tree(_overwritten(seen.before, seen.after))
     if both := [name for name in seen.mentioned if name in fresh]:
         return _one_a_path(both, seen.after), False

@@ -108,8 +108,8 @@ _NAMED = "cat /proc/[0-9]*/comm | grep -Fx named; ls -d /usr/sbin/named /usr/loc
 def _version_script(paths: Paths) -> str:
     """Return shell source that prints the versions of the modules, and the bare number if TSCM-Core is not listed."""
     return (
-        f"said=$({_LIMIT}{paths.tsadmin} version --all 2>&1); printf '%s\\n' \"$said\"; "
-        f"case $said in *TSCM-Core*) ;; *) {_LIMIT}{paths.tsadmin} version 2>&1 ;; esac"
+        f"answer=$({_LIMIT}{paths.tsadmin} version --all 2>&1); printf '%s\\n' \"$answer\"; "
+        f"case $answer in *TSCM-Core*) ;; *) {_LIMIT}{paths.tsadmin} version 2>&1 ;; esac"
     )
 
 

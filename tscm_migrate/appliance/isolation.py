@@ -87,7 +87,7 @@ def isolate(
         "if command -v setsid >/dev/null 2>&1; then s=setsid; else s=nohup; fi; "
         f"$s sh ./deadman.sh {folder} {words} </dev/null >/dev/null 2>&1 & "
         "n=0; while [ ! -s state ] && [ $n -lt 50 ]; do n=$((n+1)); sleep 0.1 2>/dev/null || sleep 1; done; "
-        'said=$(cat state 2>/dev/null || echo nothing); [ "$said" = armed ] || { echo "$said" >&2; exit 44; }; : >go'
+        'seen=$(cat state 2>/dev/null || echo nothing); [ "$seen" = armed ] || { echo "$seen" >&2; exit 44; }; : >go'
     )
     result = appliance.run(
         script, sudo=True, stdin=_SCRIPT.read_bytes(), check=False, timeout=30.0,

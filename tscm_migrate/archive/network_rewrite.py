@@ -105,11 +105,11 @@ def _configures(path: str, text: str, interface: str) -> bool:
 
 
 def _check(path: str, text: str, interface: str, wanted: WantedNetwork) -> None:
-    """Read the new text as the tool reads an appliance's files; it has to say what is wanted, and nothing else."""
+    """Read the new text as the tool reads an appliance's files; it has to contain the wanted settings, and nothing else."""
     now = network_config.settings({path: text})
     ours = [(one.address, one.prefix) for one in now.interfaces if one.name == interface]
     if ours != [(wanted.address, wanted.prefix)] or now.dhcp is not False:
-        raise NotRewritable(f"{path} would not say {wanted.cidr} for {interface}")
+        raise NotRewritable(f"{path} would not set {wanted.cidr} for {interface}")
 
 
 # ------------------------------------------------------------------------------------------------ ifupdown
@@ -193,7 +193,7 @@ def _mapping(lines: list[str], interface: str) -> tuple[int, int]:
     key = re.compile(rf"\s+['\"]?{re.escape(interface)}['\"]?:\s*(#.*)?")
     heads = [n for n, line in enumerate(lines) if key.fullmatch(line)]
     if len(heads) != 1:
-        raise NotRewritable(f"{interface} stands in it {len(heads)} times")
+        raise NotRewritable(f"it contains {interface} {len(heads)} times")
     after = range(heads[0] + 1, len(lines))
     indent = _indent(lines[heads[0]])
     return heads[0], next((n for n in after if _is_yaml(lines[n]) and _indent(lines[n]) <= indent), len(lines))
@@ -236,7 +236,7 @@ def _indent(line: str) -> int:
 
 
 def _blocks(lines: list[str], indent: int) -> Iterator[list[str]]:
-    """Yield each key of a mapping with the lines below it; a list may stand at the key's own indentation."""
+    """Yield each key of a mapping with the lines below it; a list may have the same indentation as its key."""
     block: list[str] = []
     for line in lines:
         if _is_yaml(line) and _indent(line) == indent and not line.lstrip().startswith("- ") and block:

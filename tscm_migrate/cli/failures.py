@@ -50,7 +50,7 @@ def guarded(body: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     try:
         status = body(*args, **kwargs)
         if sys.stdout is not None:
-            sys.stdout.flush()  # here, so that an output that cannot be written is an error of ours
+            sys.stdout.flush()  # here, so that an output that cannot be written is an error of this tool
     except MigrateError as error:
         return say(error, as_json=as_json)
     except KeyboardInterrupt:
@@ -117,7 +117,7 @@ def _print_json(error: MigrateError, message: str, remedy: str) -> None:
 
 def say_unforeseen(error: Exception, *, as_json: bool = False) -> int:
     """Show an error that is not one of our classes: what it means for the user, or that it is a bug."""
-    if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:  # a file of ours has a name
+    if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:  # a file of this tool has a name
         mute(sys.stdout)
         return say(OutputLost(error.strerror or str(error)))
     if isinstance(error, RuntimeError) and "home dir" in str(error):

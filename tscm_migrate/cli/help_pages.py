@@ -47,7 +47,7 @@ def front(root: Collection) -> str:
 
 
 def groups(root: Collection) -> dict[str, list[str]]:
-    """Return the commands and groups of commands by their title; those without one stand under the last title."""
+    """Return the commands and groups of commands by their title; those without one are under the last title."""
     known = {*(name for name in root.task_names if "." not in name), *root.collections}
     titled = {title: [name for name in names if name in known] for title, names in GROUPS.items()}
     placed = {name for names in GROUPS.values() for name in names}

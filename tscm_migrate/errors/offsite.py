@@ -1,4 +1,4 @@
-"""Errors of storage away from the appliance, and of what lies there."""
+"""Errors of an off-site store and of the copies in it."""
 
 from __future__ import annotations
 

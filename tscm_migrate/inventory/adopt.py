@@ -36,7 +36,7 @@ def changes(inventory: Inventory, *, old: str, new: str, address: str, took_addr
         InventoryError: the new appliance is not in the inventory.
     """
     if new not in inventory.hosts:
-        fix = f'add [hosts.NAME] with address = "{address}" by hand'
+        fix = f'add [hosts.NAME] with address = "{address}" yourself'
         raise inventory.error(f"{new} is not a host of the inventory", "hosts", fix)
     was, now = inventory.hosts.get(old), inventory.hosts[new]
     wanted: Values = {"address": address} if now.address != address else {}
@@ -80,7 +80,7 @@ def changed(text: str, wanted: Mapping[str, Values], file: str = "") -> str:
     if not right:
         lines = "; ".join(f"in [hosts.{host}]: {_as_toml(values)}" for host, values in wanted.items())
         raise InventoryError(
-            "is written in a form that cannot be changed here", f"write it by hand: {lines}", file=file
+            "is written in a form that cannot be changed here", f"write it yourself: {lines}", file=file
         )
     return made
 

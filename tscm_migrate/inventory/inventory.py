@@ -216,7 +216,7 @@ def resolve(inventory: Inventory, text: str) -> Host:
         raise inventory.error(
             f"{text!r} gives a user, and {rest!r} is a host of the inventory that has one",
             f"hosts.{rest}.user",
-            f"say {rest} alone (it logs in as {inventory.hosts[rest].user}), or user@address",
+            f"use {rest} alone (it logs in as {inventory.hosts[rest].user}), or user@address",
         )
     looks_like_address = bool(at) or is_ip(text) or text.startswith("[") or is_ip(text.partition(":")[0])
     if not looks_like_address:
@@ -239,5 +239,5 @@ def _by_address(inventory: Inventory, text: str, spec: Spec) -> Host:
     raise inventory.error(
         f"{text!r} gives a user, and its address is that of {same[0].name!r}, which has another ({same[0].user})",
         f"hosts.{same[0].name}.user",
-        f"say {same[0].name}, or change its user in the inventory",
+        f"use {same[0].name}, or change its user in the inventory",
     )

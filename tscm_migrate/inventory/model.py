@@ -38,7 +38,7 @@ def _source(value: str) -> str:
     if kind == "command" and rest.strip():
         return value
     # The value is not in the message: it may be the secret itself.
-    raise ValueError('says where the secret comes from: "prompt", "keyring", "env:VAR", "command:…" or "none"')
+    raise ValueError('set the source of the secret: "prompt", "keyring", "env:VAR", "command:…" or "none"')
 
 
 def _no_patterns(_value: object) -> None:

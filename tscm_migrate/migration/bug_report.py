@@ -130,7 +130,7 @@ def _event(entry: JournalEntry) -> dict[str, Any]:
 
 
 def _codes() -> frozenset[str]:
-    """Return the codes of all errors, and the names of Python's own, which a defect of ours would have."""
+    """Return the codes of all errors, and the names of Python's own, which a defect of this tool would have."""
     known = {value.code for value in vars(errors).values() if isinstance(value, type) and hasattr(value, "code")}
     return frozenset(
         known | {"KeyError", "TypeError", "ValueError", "AttributeError", "IndexError", "RuntimeError", "OSError"}

@@ -210,7 +210,7 @@ class TimedOperator:
             return self.operator.confirm(question)
 
     def instruct(self, text: str) -> bool:
-        """Ask for something to be done by hand."""
+        """Ask the operator to do something manually."""
         with self._open_question():
             return self.operator.instruct(text)
 

@@ -83,7 +83,7 @@ def _one(appliance: Appliance) -> HostSurvey:
 def _finding(appliance: Appliance, error: MigrateError) -> Finding:
     names = {SudoFailed: "no-sudo", AuthFailed: "login", CommandNotRun: "login", NoTerminal: "no-terminal"}
     name = next((name for kind, name in names.items() if isinstance(error, kind)), "unreachable")
-    remedy = error.remedy() or f"check {appliance.name} by hand: {appliance.host.ssh()}"
+    remedy = error.remedy() or f"check {appliance.name} yourself: {appliance.host.ssh()}"
     return Finding(name, "error", str(error), remedy, firm=True)
 
 

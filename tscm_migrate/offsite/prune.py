@@ -191,7 +191,7 @@ def refuse_unreadable(catalog: Catalog) -> None:
         raise PruneRefused(
             detail=f"{len(catalog.unreadable)} objects in {catalog.url} cannot be read: "
             + outside("; ".join(map(str, catalog.unreadable[:5])), 600),
-            fix="see all: tscm-migrate offsite list; delete or repair them by hand, or name other hosts",
+            fix="see all: tscm-migrate offsite list; delete or repair them yourself, or name other hosts",
         )
 
 

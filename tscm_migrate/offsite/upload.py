@@ -202,7 +202,7 @@ def read_back(store: Store, key: str, size: int) -> Hashed:
 
 
 def _verify(store: Store, key: str, stored: Hashed, policy: CopyPolicy, source: Hashed | None) -> bool:
-    """Compare what is stored with what was sent; `source`: what gpg encrypted on the way, None where it did not."""
+    """Compare what is stored with what was sent; `source`: the plaintext that gpg encrypted before sending, None if it did not."""
     there = store.stat(key).size
     if there != stored.size:
         raise CopyDamaged(detail=f"{store.url}/{key}: {there} of {stored.size} bytes are there")

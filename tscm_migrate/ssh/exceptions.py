@@ -189,10 +189,10 @@ def refusal(host: Host, transport: Transport | None, error: BaseException) -> Mi
 
 def _closed(host: Host, transport: Transport, printed: str) -> MigrateError | None:
     if transport.closed_early:
-        why = f"it said {printed!r}" if printed else "too many logins at once (MaxStartups), or a ban"
+        why = f"its message: {printed!r}" if printed else "too many logins at once (MaxStartups), or a ban"
         return Unreachable(host.name, f"it closes connections before it tells its version: {why}")
     if transport.initial_kex_done and not transport.is_authenticated():
-        why = f"; it said {printed!r}" if printed else ""
+        why = f"; its message: {printed!r}" if printed else ""
         return Unreachable(host.name, f"the connection was closed during authentication{why}")
     return None
 
@@ -203,12 +203,12 @@ def _of_login(host: Host, printed: str, error: BaseException) -> MigrateError | 
     if _EXPIRED.search(printed):
         return PasswordExpired(host.name, printed, login_of(host))
     if not isinstance(error, HungUpError):
-        return AuthFailed(host.name, f"{error}; the server said {printed!r}") if printed else None
+        return AuthFailed(host.name, f"{error}; the server's message: {printed!r}") if printed else None
     if _MANY.search(printed):
         return AuthFailed(host.name, f"{error}: too many keys; set identity_file, and use_agent = false")
     return Unreachable(
         host.name,
-        f"the connection was closed during authentication; {error}" + (f"; it said {printed!r}" if printed else ""),
+        f"the connection was closed during authentication; {error}" + (f"; its message: {printed!r}" if printed else ""),
     )
 
 
@@ -247,7 +247,7 @@ def not_run(host: str, display: str, printed: bytes, status: int | None) -> Migr
     if _EXPIRED_OUTPUT.search(text):
         return PasswordExpired(host, last)
     ended = "it did not end" if status is None else f"exit status {status}"
-    detail = f"it said {last!r}" if last else "it said nothing"
+    detail = f"its message: {last!r}" if last else "it printed nothing"
     return CommandNotRun(host, f"`{display}`: {detail}, {ended}")
 
 

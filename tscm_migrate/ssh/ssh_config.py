@@ -1,6 +1,6 @@
 """Read ~/.ssh/config as ssh does, for settings that the inventory does not have: user, port, identities, agent.
 
-HostName and ProxyJump are ignored: the inventory says where a host is. Conditions that cannot be evaluated here
+HostName and ProxyJump are ignored: the inventory has the address of a host. Conditions that cannot be evaluated here
 (such as `Match exec`) count as not met. Every difference from ssh's own reading is in the notes, with file and line.
 """
 

@@ -158,7 +158,7 @@ def adopt(_context: Any, run: str | None = None, yes: bool = False, inventory: s
         site, old=moved.old, new=moved.new, address=moved.address, took_address=moved.took_address
     )  # fmt: skip
     if not wanted:
-        say(f"{site.path} says it already: {moved.new} is at {moved.address}; nothing to do")
+        say(f"{site.path} has {moved.new} at {moved.address} already; nothing to do")
         return Exit.DONE
     changes = [f"[hosts.{host}] {key} = {value}" for host, values in wanted.items() for key, value in values.items()]
     say("\n".join([f"{site.path}:", *(f"  {line}" for line in changes)]))

@@ -106,7 +106,8 @@ def rehearse(_context: Any, **given: Any) -> int:
     and differences between the devices are known. The backup stays. Without a terminal an unknown question ends the
     rehearsal (exit code 3).
 
-    At its end it lists what you have to prepare: devices to update by hand, a DNS outage, senders of syslog.
+    At its end it lists what you have to prepare: devices to update manually, a DNS outage, hosts that send
+    their syslog.
 
     Examples:
         tscm-migrate rehearse --from tscm-old --to tscm-new

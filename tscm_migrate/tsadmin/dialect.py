@@ -234,7 +234,7 @@ class _Loader:
     def _texts(self, value: object, at: str) -> list[str]:
         texts = [value] if isinstance(value, str) else value
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-            raise self._fail("has no text", at, 'give text = "the whole question", or a list of such texts')
+            raise self._fail("has no text", at, 'set text = "the complete question", or a list of such texts')
         return texts
 
     def _one_of(self, table: dict[str, Any], key: str, allowed: tuple[str, ...], at: str) -> str:
@@ -319,7 +319,7 @@ class _Loader:
         try:
             return re.compile(self._sequence(text, at, names, within), re.IGNORECASE | re.ASCII)
         except re.error as error:  # pragma: no cover - every piece is escaped
-            raise self._fail(f"cannot be compiled: {error}", at, "write the whole question") from error
+            raise self._fail(f"cannot be compiled: {error}", at, "write the complete question") from error
 
     def _sequence(self, text: str, at: str, names: list[str], within: tuple[str, ...]) -> str:
         self._closed(text, at)

@@ -169,7 +169,7 @@ def read(text: str, *, questions: Iterable[str] = (), names: Collection[str] = (
 
 
 def _kinds(lines: list[str], questions: Iterable[str], names: Collection[str]) -> list[str]:
-    """Return the kind of each line; a refused answer is no failure if the program continued."""
+    """Return the kind of each line; a refused answer is not a failure if the program continued."""
     tails = tuple(tail for question in questions if len(tail := question.strip()[-30:]) > 3)
     kinds = ["" if any(tail in line for tail in tails) else _kind(line, names) for line in lines]
     for at, line in enumerate(lines):

@@ -130,7 +130,7 @@ def _(event: StepStarted) -> str:
 @line_of.register
 def _(event: StepFinished) -> str:
     if event.step == "preflight" and event.state == "failed":
-        return ""  # the error that follows says it
+        return ""  # the error that follows shows it
     detail = f": {event.detail}" if event.detail else ""
     return f"  {event.state} {event.step} in {duration_text(event.seconds)}{detail}"
 
@@ -183,7 +183,7 @@ def _(event: Message) -> str:
 def _(event: RunFinished) -> str:
     unchanged = event.held == (UNCHANGED,) and not event.report
     if event.outcome == "refused" or (event.outcome in {"cancelled", "interrupted"} and unchanged):
-        return ""  # the message that follows says it
+        return ""  # the message that follows shows it
     if event.host:
         return "\n".join(_completed(event))
     downtime = f", downtime {duration_text(event.downtime)}" if event.downtime is not None else ""

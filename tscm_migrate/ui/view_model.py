@@ -273,7 +273,7 @@ def _fitted(row: Row, width: int) -> list[Row]:
     beside = _BAR if row.share is not None else len(row.right)
     if row.state != "detail":
         return [row]
-    first, *more = folded(row.left, width - _MARGIN - (beside + 1 if beside else 0), "  ", whole=False)
+    first, *more = folded(row.left, width - _MARGIN - (beside + 1 if beside else 0), "  ", keep_words=False)
     return [replace(row, left=first), *(Row("detail", line) for line in more)]
 
 

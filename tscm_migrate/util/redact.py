@@ -88,7 +88,7 @@ class Redactor:
             self._compile()
 
     def holds(self, value: str) -> bool:
-        """Whether this is one of the values, as a whole."""
+        """Return whether this text is one of the values."""
         return value in self._values
 
     def __call__(self, text: str) -> str:
@@ -97,7 +97,7 @@ class Redactor:
         return _without_numbers(self._values, _blanked(pattern, text)) if pattern else text
 
     def ordinary(self, text: str) -> str:
-        """The text with the ordinary values blanked, where they stand alone and are no part of a path."""
+        """Return the text with the ordinary values blanked, if they are words of their own and not part of a path."""
         pattern = self._ordinary
         return pattern.sub(BLANK, text) if pattern else text
 
@@ -188,7 +188,7 @@ def _in_url(value: str) -> set[str]:
 
 
 def _in_base64(value: str) -> set[str]:
-    """The part of its base64 that depends on nothing beside it, wherever it stands in a longer text; hex, base32."""
+    """Return the part of its base64 that is the same at any place in a longer text; also its hex and base32."""
     raw = value.encode(errors="surrogateescape")
     found = {
         raw.hex(),
@@ -276,17 +276,17 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text whose line breaks and tabs are blanks, so that no part of it can look like a line of ours."""
+    """A text whose line breaks and tabs are blanks, so that no part of it can look like a line of this tool."""
     return _BREAK.sub(" ", text)
 
 
 def outside(text: str, most: int = 1 << 16, *, lines: bool = False) -> str:
-    """A value that comes from an appliance, a store or a command, to be put into a text of ours.
+    """A value that comes from an appliance, a store or a command, to be put into a text of this tool.
 
     Args:
         text: as it came.
         most: characters.
-        lines: keep line breaks; else it becomes one line, so that it cannot look like a line of ours.
+        lines: keep line breaks; else it becomes one line, so that it cannot look like a line of this tool.
     """
     text = known.ordinary(clean(text))
     text = text if lines else one_line(text).strip()

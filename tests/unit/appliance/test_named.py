@@ -10,12 +10,12 @@ FRESH = ("ssl/ca.pem", "templates/asa.tmpl", "tscm.conf")
 
 
 def chosen(**seen: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
-    given = {"told": (), "archived": (), "mentioned": (), "before": FRESH, "after": OLD}
+    given = {"known": (), "archived": (), "mentioned": (), "before": FRESH, "after": OLD}
     return device_discovery.choose(device_discovery.Witnesses(**{**given, **seen}))
 
 
 def test_what_a_list_says_is_taken_as_it_is() -> None:
-    assert chosen(told=("asa02",), mentioned=("templates",)) == (("asa02",), False)
+    assert chosen(known=("asa02",), mentioned=("templates",)) == (("asa02",), False)
 
 
 def test_a_name_that_the_restore_mentions_and_lays_down_is_a_device() -> None:

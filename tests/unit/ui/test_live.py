@@ -326,7 +326,7 @@ def test_a_folded_line_keeps_its_commands_in_one_piece() -> None:
 def test_a_number_is_not_torn_from_its_unit() -> None:
     for width in range(30, 60):
         for whole in (True, False):
-            parts = folded("waiting until nobody answers at 10.1.1.43, since 3 s, 2 min 57 s", width, whole=whole)
+            parts = folded("waiting until nobody answers at 10.1.1.43, since 3 s, 2 min 57 s", width, keep_words=whole)
             assert not [part for part in parts if part[-1].isdigit()], (width, parts)
 
 

@@ -31,7 +31,7 @@ def wanted_devices(m: Migration) -> tuple[str, ...]:
     if asked != "all":
         return tuple(asked)
     seen = device_discovery.Witnesses(
-        told=(*(m.old_facts.devices or ()), *m.old.host.devices),
+        known=(*(m.old_facts.devices or ()), *m.old.host.devices),
         archived=tuple(m.get_note("archive_devices", ())),
         mentioned=tuple(m.get_note("restore_devices", ())),
         before=m.get_note("new_files", ()),
@@ -121,7 +121,7 @@ class UpdateAgain(UpdateDevices):
         self._names = list(names)
 
     def apply(self, m: Migration) -> Actions:
-        """Update the given devices, whatever became of them before."""
+        """Update the given devices, also those that were updated before."""
         names = self._names
         yield Action(m.new.name, f"run `tsadmin update` for {', '.join(names)}", lambda: self._all(m, names))
 

@@ -18,7 +18,7 @@ Odd: TypeAlias = "Callable[[str, str], None]"  # called with a key, safe to show
 CHUNK = 1 << 20  # bytes; what `read` yields at most, and a good size for what `upload` is given
 
 _KEY = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
-_MAX_KEY = 700  # bytes; S3 and Azure end at 1024, and a prefix may stand before it
+_MAX_KEY = 700  # bytes; S3 and Azure end at 1024, and a prefix may precede it
 
 
 @dataclass(frozen=True)

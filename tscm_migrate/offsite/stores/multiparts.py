@@ -84,14 +84,14 @@ class Multiparts:
 
     def _stat(self, text: str, odd: Odd) -> Stat | None:
         raw, size, at = _field(text, "Key"), _field(text, "Size"), _when(_field(text, "LastModified"))
-        # Servers differ in how they encode keys; none of ours has a letter that is encoded, but a prefix may.
+        # Servers differ in how they encode keys; our keys have no letter that is encoded, but a prefix may.
         names = [name.removeprefix(self.prefix) for name in (raw, unquote_plus(raw), unquote(raw))
                  if name.startswith(self.prefix)]  # fmt: skip
         if not names:
             return None
         key = next((name for name in names if is_key(name)), None)
         if key is None or not re.fullmatch(r"[0-9]{1,18}", size, re.ASCII) or at is None:
-            odd(shown(names[-1]), "its name is not one of ours" if key is None else "its size or time cannot be read")
+            odd(shown(names[-1]), "this tool did not write it" if key is None else "its size or time cannot be read")
             return None
         return Stat(key, int(size), at)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _PART = 8 << 20  # bytes; with 10,000 parts at most, what is larger than 80 GB gets larger parts
 _MAX_PARTS = 9_000
-_PARALLEL = 4  # parts on their way at once
+_PARALLEL = 4  # parts that are sent at once
 _SLICE = 16 << 20  # bytes of one ranged read
 
 CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=15), "timeout": timedelta(seconds=180)}
@@ -158,7 +158,7 @@ class Objects:
                     if is_key(meta["path"]):
                         yield Stat(meta["path"], meta["size"], meta["last_modified"])
                     else:
-                        tell(shown(meta["path"]), "its name is not one of ours")
+                        tell(shown(meta["path"]), "this tool did not write it")
         if not found:
             self._refuse_other_server()
 

@@ -40,7 +40,7 @@ _CLOCK = (
     "set this workstation's clock: sudo timedatectl set-ntp true",
 )
 _WRONG_SECRET = (
-    "the secret key does not belong to the access key, or was changed on its way",
+    "the secret key does not belong to the access key, or was changed during the request",
     "set both again; they came from {where}",
 )
 
@@ -187,7 +187,7 @@ def not_a_store(account: Account, status: int = 0, *, url: str, key: str = "") -
     """Return the error for an answer that is not of a store: of a portal, a proxy or a web server."""
     where = f" at {account.endpoint}" if account.endpoint else ""
     where += f" with {status}" if status else ""
-    fix = "is the endpoint right, and does no proxy or login page stand before it?"
+    fix = "check the endpoint, and that no proxy or login page answers instead of it"
     return StoreError(detail=f"what answers{where} is not an object store", fix=fix, url=url, key=key)
 
 

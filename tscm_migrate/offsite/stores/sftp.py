@@ -1,7 +1,7 @@
 """A folder on any host that speaks SFTP, over the ssh package.
 
 An upload is written to a temporary name, and SFTP's rename gives the final one; unlike POSIX's, it refuses an existing
-name. Files are read in slices: paramiko's whole-file prefetch collapses on fast links (paramiko#2519).
+name. Files are read in slices: paramiko's prefetch of a complete file collapses on fast links (paramiko#2519).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class SftpStore:
         try:
             self._sftp.rename(part, final)
         except OSError:
-            self._refuse_taken(key)  # servers say no more than "Failure"
+            self._refuse_taken(key)  # servers only report "Failure"
             raise
 
     def create(self, key: str, body: bytes) -> None:
@@ -153,7 +153,7 @@ class SftpStore:
         for entry in self._visible(folder, odd):
             key = f"{folder}/{entry.filename}".lstrip("/")
             if not is_key(key):
-                odd(shown(key), "its name is not one of ours")
+                odd(shown(key), "this tool did not write it")
                 continue
             mode = entry.st_mode or self._mode(key)
             if not mode:

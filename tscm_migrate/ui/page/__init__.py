@@ -45,7 +45,7 @@ def _hash(text: str) -> str:
 
 
 def commands(text: str) -> Markup:
-    """Mark the commands in a sentence, and what stands between backticks, as code."""
+    """Mark the commands in a sentence, and the text between backticks, as code."""
     from markupsafe import Markup, escape
 
     parts = _COMMAND.split(text)  # every second part is a command

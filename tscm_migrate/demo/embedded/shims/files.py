@@ -64,7 +64,7 @@ def stat(shim: Shim) -> int:
 
 
 def _format(argv: list[str]) -> tuple[int | None, str]:
-    """Return the index of the word with the format, and what stands in it before the format; None without one."""
+    """Return the index of the word with the format, and the part of it before the format; None without one."""
     found: tuple[int | None, str] = (None, "")
     for place, word in enumerate(argv):
         if word in ("-c", "--format", "--printf") and place + 1 < len(argv):
