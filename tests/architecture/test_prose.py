@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 # The paths whose prose has been rewritten.
 REWRITTEN = (
+    "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
+    "changelog.d",
     "docs",
+    "pyproject.toml",
+    "release.py",
     "inventory",
     ".ci",
     "tasks.py",

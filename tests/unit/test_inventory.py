@@ -158,7 +158,7 @@ def test_invalid_inventory_is_refused_with_file_key_and_line(tmp_path: Path, tex
 
 def test_password_in_place_of_its_source_is_refused_and_not_shown(tmp_path: Path) -> None:
     path = write_inventory(tmp_path, '[hosts.a]\naddress = "10.1.1.1"\nsudo_password = "hunter2"')
-    with pytest.raises(InventoryError, match="where the secret comes from") as caught:
+    with pytest.raises(InventoryError, match="the source of the secret") as caught:
         load(path)
     shown = f"{caught.value!r} {caught.value} {caught.value.remedy()} {caught.value.__cause__} {caught.value.__dict__}"
     assert "hunter2" not in shown

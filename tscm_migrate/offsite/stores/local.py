@@ -205,7 +205,7 @@ def _looked(key: str, path: str, odd: Odd) -> Stat | None:
         why = next((words for test, words in _KINDS if test(info.st_mode)), "")
         odd(shown(key), why or ("a link to a folder" if modes.S_ISDIR(info.st_mode) else "a device"))
     elif not is_key(key):
-        odd(shown(key), "its name is not one of ours")
+        odd(shown(key), "its name is unknown to this tool")
     else:
         return Stat(key, info.st_size, moment(info.st_mtime))
     return None

@@ -158,7 +158,7 @@ class Objects:
                     if is_key(meta["path"]):
                         yield Stat(meta["path"], meta["size"], meta["last_modified"])
                     else:
-                        tell(shown(meta["path"]), "this tool did not write it")
+                        tell(shown(meta["path"]), "its name is unknown to this tool")
         if not found:
             self._refuse_other_server()
 

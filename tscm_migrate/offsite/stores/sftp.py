@@ -153,7 +153,7 @@ class SftpStore:
         for entry in self._visible(folder, odd):
             key = f"{folder}/{entry.filename}".lstrip("/")
             if not is_key(key):
-                odd(shown(key), "this tool did not write it")
+                odd(shown(key), "its name is unknown to this tool")
                 continue
             mode = entry.st_mode or self._mode(key)
             if not mode:
