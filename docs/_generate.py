@@ -57,7 +57,7 @@ def cli() -> str:
         "`tscm-migrate help COMMAND` shows the same. `--inventory`, `--json`, `--yes`, `--quiet` and",
     ]
     lines += ["`--verbose` can be given before or after a command that has them. `--traceback` (or the variable"]
-    lines += ["`TSCM_TRACEBACK=1`) shows a traceback with an error. In a checkout `invoke host.pin HOST` is the same as"]
+    lines += ["`TSCM_TRACEBACK=1`) shows a traceback with an error. In a checkout `invoke host.pin HOST` means"]
     lines += [
         "`tscm-migrate host pin HOST`.",
         "",

@@ -228,7 +228,7 @@ class StandIn:
 
 
 @contextlib.contextmanager
-def stand_in(folder: Path, **behaviour: Any) -> Iterator[StandIn]:
+def stand_in(folder: Path, **behaviour: Any) -> Iterator[StandIn]:  # prose: keep
     """Run a server with this behaviour."""
     with StandIn(folder, Behaviour(**behaviour)) as server:
         yield server

@@ -149,7 +149,7 @@ def test_a_pull_from_a_slow_host_ends_at_the_timeout(
     assert list(store.entries()) == []
 
 
-def test_bytes_changed_on_the_way_are_noticed(shell: Shell, store: LocalStore, tmp_path: Path) -> None:
+def test_bytes_changed_in_transit_are_noticed(shell: Shell, store: LocalStore, tmp_path: Path) -> None:
     shim = tmp_path / "bin"
     shim.mkdir()
     (shim / "cat").write_text("#!/bin/sh\n/bin/cat | tr 'a' 'b'\n")

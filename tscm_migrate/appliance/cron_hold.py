@@ -34,7 +34,7 @@ class Hold:
     aside: bool
 
     @property
-    def held(self) -> bool:
+    def paused(self) -> bool:
         """Return whether the entry is moved aside and nothing has created it again."""
         return self.aside and not self.in_place
 

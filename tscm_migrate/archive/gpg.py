@@ -187,7 +187,7 @@ def _system_folder(gpgconf: str) -> str:
 
 
 def _check_system() -> None:
-    """Refuse an option of the system's gpg.conf that may decide what is stored: no option of this tool excludes that file.
+    """Refuse an option of the system's gpg.conf that may decide what is stored: no option makes gpg ignore that file.
 
     Raises:
         EncryptionFailed: with the option and the file.

@@ -105,7 +105,7 @@ def _configures(path: str, text: str, interface: str) -> bool:
 
 
 def _check(path: str, text: str, interface: str, wanted: WantedNetwork) -> None:
-    """Read the new text as the tool reads an appliance's files; it has to contain the wanted settings, and nothing else."""
+    """Check that the new text, read like an appliance's file, has the wanted settings and nothing else."""
     now = network_config.settings({path: text})
     ours = [(one.address, one.prefix) for one in now.interfaces if one.name == interface]
     if ours != [(wanted.address, wanted.prefix)] or now.dhcp is not False:

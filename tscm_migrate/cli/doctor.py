@@ -196,7 +196,7 @@ def _ssh(one: Host) -> Iterator[Diagnosis]:
     """Show what a connection uses of the inventory and of ~/.ssh/config, and what of the latter does not apply."""
     from tscm_migrate.ssh import ssh_config
 
-    yield Diagnosis(one.name, "ssh", "ok", "; ".join(ssh_config.told(one)))
+    yield Diagnosis(one.name, "ssh", "ok", "; ".join(ssh_config.summary(one)))
     for note in ssh_config.settings(one).notes:
         yield Diagnosis(one.name, "ssh-config", "warning", note, f"ssh -G {one.address}")
 
@@ -210,7 +210,7 @@ def _lent_keys(one: Host, appliance: Appliance) -> Iterator[Diagnosis]:
         return
     parts = [f"{file} accepts a key for one transfer (expires {when or 'never'})" for file, when in left.keys]
     parts += [f"{folder} has files of such a key" for folder in left.folders]
-    yield Diagnosis(one.name, "lent-key", "warning", "; ".join(parts), one.ssh(authorise.by_hand(left)))
+    yield Diagnosis(one.name, "lent-key", "warning", "; ".join(parts), one.ssh(authorise.removal_command(left)))
 
 
 def _facts(one: Host, facts: Facts) -> Iterator[Diagnosis]:

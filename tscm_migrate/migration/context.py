@@ -224,9 +224,9 @@ class TimedOperator:
         with self._open_question():
             return self.operator.remember(host, question, kinds)
 
-    def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
+    def inform(self, text: str, question: str = "", *, saved: bool = True) -> None:
         """Show a line."""
-        self.operator.told(text, question, saved=saved)
+        self.operator.inform(text, question, saved=saved)
 
     @contextlib.contextmanager
     def _open_question(self) -> Iterator[None]:

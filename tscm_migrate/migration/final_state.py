@@ -20,7 +20,7 @@ def remaining_state(record: RunRecord, m: Migration | None = None) -> list[str]:
 
     Args:
         record: of a run that has not ended.
-        m: the run; None if it was killed and only its journal is at hand, so that its last change may not be done.
+        m: the run; None if it was killed and only its journal is known, so that its last change may not be done.
     """
     run, lines = record.run, lent_key(record)
     if "hold-updates" in record.started and record.undo.get("hold-updates", {}).get("in_place", False):

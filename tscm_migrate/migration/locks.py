@@ -303,7 +303,7 @@ def remove(appliance: Appliance, emit: Emit, *, force: bool) -> None:
 def _warn_of_paused_updates(appliance: Appliance, emit: Emit) -> None:
     """Warn of paused updates: without the lock nothing else may show that a run has paused them."""
     entry = appliance.paths.cron_entry
-    if cron_hold.state(appliance, entry).held:
+    if cron_hold.state(appliance, entry).paused:
         aside = cron_hold.aside(appliance, entry)
         text = f"{appliance.name}: its updates are PAUSED, and no run has locked it. Resume them: "
         emit(Message(f"{text}sudo mv {quote(aside)} {quote(entry)}", "warning"))

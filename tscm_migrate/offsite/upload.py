@@ -168,7 +168,7 @@ def commit(store: Store, manifest: Manifest, instead_of: Manifest | None = None)
         standing = _stand(store, key, manifest)
     if standing.source_sha256 != manifest.source_sha256:
         raise CopyDamaged(detail=f"{store.url}/{key}: speaks of other bytes than its name")
-    if standing.data != manifest.data and not _whole(store, standing):
+    if standing.data != manifest.data and not _complete(store, standing):
         raise CopyDamaged(
             detail=f"{store.url}/{key}: the data that it speaks of is gone or cut", fix="run the same command again"
         )
@@ -181,7 +181,7 @@ def _stand(store: Store, key: str, manifest: Manifest) -> Manifest:
     return parse_manifest(read_small(store, key), key)
 
 
-def _whole(store: Store, manifest: Manifest) -> bool:
+def _complete(store: Store, manifest: Manifest) -> bool:
     try:
         return store.stat(manifest.data).size == manifest.size
     except ObjectMissing:
@@ -202,7 +202,7 @@ def read_back(store: Store, key: str, size: int) -> Hashed:
 
 
 def _verify(store: Store, key: str, stored: Hashed, policy: CopyPolicy, source: Hashed | None) -> bool:
-    """Compare what is stored with what was sent; `source`: the plaintext that gpg encrypted before sending, None if it did not."""
+    """Compare what is stored with what was sent; `source`: the plaintext if gpg encrypted it, else None."""
     there = store.stat(key).size
     if there != stored.size:
         raise CopyDamaged(detail=f"{store.url}/{key}: {there} of {stored.size} bytes are there")

@@ -208,7 +208,8 @@ def _of_login(host: Host, printed: str, error: BaseException) -> MigrateError | 
         return AuthFailed(host.name, f"{error}: too many keys; set identity_file, and use_agent = false")
     return Unreachable(
         host.name,
-        f"the connection was closed during authentication; {error}" + (f"; its message: {printed!r}" if printed else ""),
+        f"the connection was closed during authentication; {error}"
+        + (f"; its message: {printed!r}" if printed else ""),
     )
 
 

@@ -273,7 +273,7 @@ def _default(name: str) -> Any:
     return next(field.default for field in fields(Host) if field.name == name)
 
 
-def told(host: Host) -> Iterator[str]:
+def summary(host: Host) -> Iterator[str]:
     """Yield what a connection to the host uses, as lines for `doctor`."""
     final, found = settled(host), settings(host)
     source = "the inventory" if final == host else "~/.ssh/config"

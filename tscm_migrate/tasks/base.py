@@ -257,7 +257,7 @@ def agreed(question: str, words: list[str], *, yes: bool) -> bool:
     return Terminal(attended=True).confirm(question)
 
 
-# The front page of the help: title → commands and groups of commands. One that is not named here is listed under "More".
+# The front page of the help: title → commands and groups of commands. Others are under "More".
 GROUPS = {
     "Set up": ("init", "doctor", "host", "secret"),
     "Migrate": ("plan", "rehearse", "migrate", "resume", "rollback", "run", "campaign", "demo"),

@@ -98,8 +98,8 @@ class _Recorder:
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
         return self._operator.remember(host, question, kinds)
 
-    def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
-        self._operator.told(text, question, saved=saved)
+    def inform(self, text: str, question: str = "", *, saved: bool = True) -> None:
+        self._operator.inform(text, question, saved=saved)
 
 
 def record(host: Host, dialogue: str, operator: OperatorPort) -> Recording:

@@ -244,7 +244,7 @@ class Unsent:
     def answer(self, host: str, understood: Understood, shown: Sequence[str], *, unseen: bool = False) -> str | None:
         """Ask for the answer to teach."""
         self.asked = understood
-        self._operator.told("the network settings may be next: your answer is saved, and not sent now")
+        self._operator.inform("the network settings may be next: your answer is saved, and not sent now")
         return self._operator.answer(host, understood, shown, unseen=unseen)
 
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
@@ -254,9 +254,9 @@ class Unsent:
             raise _RestoreObserver(self.asked or Understood(question))
         return self.kind
 
-    def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
+    def inform(self, text: str, question: str = "", *, saved: bool = True) -> None:
         """Show the result, and end the dialogue."""
-        self._operator.told(text, question, saved=saved)
+        self._operator.inform(text, question, saved=saved)
         raise _RestoreObserver(self.asked or Understood(text))
 
 

@@ -45,7 +45,7 @@ class OperatorPort(Protocol):
     def remember(self, host: str, question: str, kinds: Sequence[Kind]) -> Kind | None:
         """Return the kind (one of `kinds`) as which to save a question and its answer; None: do not save it."""
 
-    def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
+    def inform(self, text: str, question: str = "", *, saved: bool = True) -> None:
         """Show the result; `saved`: whether the answer to `question` is known from now on."""
 
 
@@ -62,7 +62,7 @@ class NoOperator:
     def remember(self, _host: str, _question: str, _kinds: Sequence[Kind]) -> Kind | None:
         """Return None."""
 
-    def told(self, _text: str, _question: str = "", *, saved: bool = True) -> None:
+    def inform(self, _text: str, _question: str = "", *, saved: bool = True) -> None:
         """Show nothing."""
 
 
@@ -81,7 +81,7 @@ class _Session:
 
     def __call__(self, pending: Pending) -> Answer | Wait | HangUp:
         """Answer a complete question at once; wait while the line may still grow."""
-        if pending.terminated and not may_be_whole_line_prompt(pending.line):
+        if pending.terminated and not may_be_complete_prompt(pending.line):
             return Wait()
         # A line may still grow ("Restore SSH" to "Restore SSH and cron?"), but not after its choice.
         if not complete(pending.line) and not (pending.settled and pending.quiet >= growth(pending.line)):
@@ -129,7 +129,7 @@ class _Session:
         lesson = teaching.Lesson(understood, typed, shown, self.reader.intent, self.reader.dialogue, unseen=unseen)
         if not lesson.kinds:
             text = "not remembered: what was typed is neither the passphrase nor the sudo password"
-            self.operator.told(text, lesson.text, saved=False)
+            self.operator.inform(text, lesson.text, saved=False)
             return
         kind = self.operator.remember(self.appliance.name, lesson.text, lesson.kinds)
         if kind is None:
@@ -137,9 +137,9 @@ class _Session:
         try:
             text = teaching.learn(lesson, kind, self.appliance.host.dialect, self.reader)
         except teaching.NotRemembered as error:
-            self.operator.told(f"this question cannot be remembered: {error}", lesson.text, saved=False)
+            self.operator.inform(f"this question cannot be remembered: {error}", lesson.text, saved=False)
             return
-        self.operator.told(text, lesson.text)
+        self.operator.inform(text, lesson.text)
 
 
 def converse(
@@ -209,7 +209,7 @@ def growth(line: str) -> float:
     return 1.0 if bare.endswith(("?", ")", "]", "}", ".")) else 4.0
 
 
-def may_be_whole_line_prompt(line: str) -> bool:
+def may_be_complete_prompt(line: str) -> bool:
     """Return whether a finished line without a successor may be a prompt; "[*] SSH restored (6 files)" is not."""
     return not _busy(line) and (_asks(line) or bool(re.search(r"[:>»›]\s*$", line)))
 

@@ -21,7 +21,7 @@ from tscm_migrate.util.operator_command import completed
 if TYPE_CHECKING:
     from tscm_migrate.events import Emit, Event
 
-_writing = threading.RLock()  # a signal may come while it is held, and prints a line too
+_writing = threading.RLock()  # a signal handler may print a line while the lock is locked
 
 
 def say(text: str) -> None:
@@ -68,10 +68,10 @@ def fit(text: str, stream: TextIO | None) -> str:
     return "".join(f"{part}\n" for line in text.splitlines() for part in folded(line, width, "  "))
 
 
-def folded(text: str, width: int, indent: str = "", *, whole: bool = True) -> list[str]:
+def folded(text: str, width: int, indent: str = "", *, keep_words: bool = True) -> list[str]:
     """Wrap one line to `width` columns; `indent` is added to that of the text, from the second line on.
 
-    With `whole`, a word or a command stays in one piece although it is longer than the width.
+    With `keep_words`, a word or a command stays in one piece although it is longer than the width.
     """
     import textwrap
 
@@ -79,11 +79,11 @@ def folded(text: str, width: int, indent: str = "", *, whole: bool = True) -> li
         return [text]
     body = text.lstrip()
     own = text[: len(text) - len(body)]
-    glued = _WHOLE.sub(lambda found: found[0].replace(" ", _GLUE), body) if whole else body
+    glued = _WHOLE.sub(lambda found: found[0].replace(" ", _GLUE), body) if keep_words else body
     further = own + (" " * len(number[0]) if (number := _NUMBERED.match(body)) else indent)
     lines = textwrap.wrap(
         _UNIT.sub(_GLUE, glued), max(width, 20), initial_indent=own, subsequent_indent=further,
-        break_long_words=not whole, break_on_hyphens=False,
+        break_long_words=not keep_words, break_on_hyphens=False,
     )  # fmt: skip
     return [line.replace(_GLUE, " ") for line in lines] or [text]
 

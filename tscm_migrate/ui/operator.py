@@ -37,7 +37,7 @@ class Terminal:
 
     def confirm(self, question: str) -> bool:
         """Ask for yes or no."""
-        return self.attended and self._says_yes(f"{question} [y/N] ")
+        return self.attended and self._confirms(f"{question} [y/N] ")
 
     def answer(self, host: str, understood: Understood, shown: Sequence[str], *, unseen: bool = False) -> str | None:
         """Show a remote question with all lines since the last answer, and read what is to be typed.
@@ -78,7 +78,7 @@ class Terminal:
                 self._tell(f"  not a kind: {redact.outside(named)!r}")
         return None
 
-    def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
+    def inform(self, text: str, question: str = "", *, saved: bool = True) -> None:
         """Show whether an answer was saved, and keep the question if it was not."""
         if question and saved:
             self.unsaved.pop(question, None)
@@ -89,9 +89,9 @@ class Terminal:
 
     def instruct(self, text: str) -> bool:
         """Ask the operator to do something manually."""
-        return self.attended and self._says_yes(f"{text}\ndone? [y/N] ")
+        return self.attended and self._confirms(f"{text}\ndone? [y/N] ")
 
-    def _says_yes(self, question: str) -> bool:
+    def _confirms(self, question: str) -> bool:
         return (self._ask(question) or "").strip().lower() in {"y", "yes"}
 
     def _tell(self, text: str) -> None:

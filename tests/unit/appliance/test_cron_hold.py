@@ -59,7 +59,7 @@ def test_an_entry_is_moved_away_and_back_as_it_was(old: Appliance, tmp_path: Pat
     before = entry(tmp_path).stat()
     hold(old)
     assert state(old) == Hold(in_place=False, aside=True)
-    assert state(old).held
+    assert state(old).paused
     assert aside(tmp_path).read_text(encoding="utf-8") == TEXT
     assert (tmp_path / "hold" / "held").stat().st_mode & 0o777 == 0o700
     release(old)
@@ -85,9 +85,9 @@ def test_an_entry_that_was_laid_back_the_same_is_removed(old: Appliance, tmp_pat
     hold(old)
     entry(tmp_path).write_text(TEXT, encoding="utf-8")
     assert state(old) == Hold(in_place=True, aside=True)
-    assert not state(old).held
+    assert not state(old).paused
     hold(old)
-    assert state(old).held
+    assert state(old).paused
     assert [path.name for path in aside(tmp_path).parent.iterdir()] == ["multidevice-core"]
 
 
@@ -214,7 +214,7 @@ def test_the_states_of_three_entries_are_in_their_order(old: Appliance, tmp_path
 def test_updates_are_paused_only_where_the_entry_is_aside_and_not_in_place(
     in_place: int, aside: int, *, held: bool
 ) -> None:
-    assert Hold(bool(in_place), bool(aside)).held is held
+    assert Hold(bool(in_place), bool(aside)).paused is held
 
 
 def test_an_entry_that_cannot_be_restored_is_an_error_that_says_why(tmp_path: Path) -> None:

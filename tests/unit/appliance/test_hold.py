@@ -32,11 +32,11 @@ def old(tmp_path: Path) -> Appliance:
 def test_an_entry_is_moved_aside_and_restored_as_it_was(old: Appliance, tmp_path: Path) -> None:
     entry, place = old.paths.cron_entry, tmp_path / "cron.d/multidevice-core"
     assert cron_hold.aside(old, entry) == f"{tmp_path}/hold/held/multidevice-core"
-    assert not cron_hold.state(old, entry).held
+    assert not cron_hold.state(old, entry).paused
     for _ in range(2):  # a repetition has the same result
         cron_hold.hold(old, entry)
         assert cron_hold.state(old, entry) == cron_hold.Hold(in_place=False, aside=True)
-        assert cron_hold.state(old, entry).held
+        assert cron_hold.state(old, entry).paused
     assert (tmp_path / "hold/held").stat().st_mode & 0o777 == 0o700
     for _ in range(2):
         cron_hold.release(old, entry)
@@ -49,7 +49,7 @@ def test_an_entry_that_a_package_has_created_again_is_kept_beside_the_first(old:
     entry, place = old.paths.cron_entry, tmp_path / "cron.d/multidevice-core"
     cron_hold.hold(old, entry)
     place.write_text("another\n")
-    assert not cron_hold.state(old, entry).held
+    assert not cron_hold.state(old, entry).paused
     cron_hold.hold(old, entry)
     assert (tmp_path / "hold/held/multidevice-core").read_text() == TEXT
     assert (tmp_path / "hold/held/multidevice-core.laid-back").read_text() == "another\n"

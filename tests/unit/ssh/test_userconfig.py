@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tscm_migrate.model import Host
-from tscm_migrate.ssh.ssh_config import identities, settings, settled, told
+from tscm_migrate.ssh.ssh_config import identities, settings, settled, summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +105,9 @@ def test_included_files_are_read_where_their_block_applies(home: Path) -> None:
 
 
 def test_what_a_connection_uses_is_told_with_where_it_comes_from(home: Path) -> None:
-    text = "; ".join(told(config(home, "Host *\n  User carol\n  IdentityFile %d/.ssh/special\n  IdentityAgent none\n")))
+    text = "; ".join(
+        summary(config(home, "Host *\n  User carol\n  IdentityFile %d/.ssh/special\n  IdentityAgent none\n"))
+    )
     assert "carol@10.1.1.43 port 22 (from ~/.ssh/config)" in text
     assert f"identity files: {home / '.ssh' / 'special'}" in text
     assert "agent: not used" in text

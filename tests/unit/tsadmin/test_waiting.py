@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.tsadmin.support import reader
 from tscm_migrate.ssh.dialogue import Answer, HangUp, Pending, Wait
-from tscm_migrate.tsadmin.session import NoOperator, _Session, may_be_whole_line_prompt, patience
+from tscm_migrate.tsadmin.session import NoOperator, _Session, may_be_complete_prompt, patience
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_a_mere_colon_gets_longer_but_not_for_ever() -> None:
     "line", ["[*] SSH configuration restored (6 files)", "Done.", "Unpacking 12/80", "[INFO ] : 4 devices [ok]", ""]
 )
 def test_a_finished_line_of_a_log_is_no_prompt(line: str) -> None:
-    assert not may_be_whole_line_prompt(line)
+    assert not may_be_complete_prompt(line)
 
 
 @pytest.mark.parametrize(
     "line", ["Please type the number of the backup to restore.", "Reboot? Type y for yes or n for no.", "Passphrase:"]
 )
 def test_a_prompt_may_end_in_a_newline(line: str) -> None:
-    assert may_be_whole_line_prompt(line)
+    assert may_be_complete_prompt(line)
 
 
 def verdict(text: str, *, quiet: float, settled: bool = True) -> Answer | Wait | HangUp:

@@ -89,8 +89,8 @@ def test_an_answer_is_remembered_as_the_kind_that_is_typed(
 
 def test_a_question_whose_answer_is_saved_at_the_second_try_is_not_left_unsaved() -> None:
     person = Terminal(attended=True)
-    person.told("the network settings may be next")
-    person.told("it would not match", "Moon?", saved=False)
-    person.told("it is a secret", "Sun?", saved=False)
-    person.told("remembered", "Moon?")
+    person.inform("the network settings may be next")
+    person.inform("it would not match", "Moon?", saved=False)
+    person.inform("it is a secret", "Sun?", saved=False)
+    person.inform("remembered", "Moon?")
     assert person.unsaved == {"Sun?": "it is a secret"}

@@ -85,9 +85,9 @@ class _UntilSaved:
         """Ask the operator whether to remember an answer."""
         return self.operator.remember(host, question, kinds)
 
-    def told(self, text: str, question: str = "", *, saved: bool = True) -> None:
+    def inform(self, text: str, question: str = "", *, saved: bool = True) -> None:
         """Show a text to the operator."""
-        self.operator.told(text, question, saved=saved)
+        self.operator.inform(text, question, saved=saved)
 
 
 def _has_saved(m: Migration, before: str) -> bool:

@@ -83,10 +83,10 @@ class TakeOffline(Step):
             self._began(m)
             network.power_off(m.old)
         else:
-            self._by_hand(m)
+            self._manually(m)
         m.old.close()
 
-    def _by_hand(self, m: Migration) -> None:
+    def _manually(self, m: Migration) -> None:
         text = f"Take {m.old.name} ({m.old.host.address}) offline now: power it off or disconnect it."
         if not m.operator.instruct(text):
             raise StillOnline(

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _DEPTH = 8  # folders below the root; ours go three deep
 _KINDS = ((modes.S_ISFIFO, "a FIFO"), (modes.S_ISSOCK, "a socket"), (modes.S_ISLNK, "a link that leads nowhere"))
-_PARTS = ".unfinished"  # starts with a dot, so no key of ours can be listed there
+_PARTS = ".unfinished"  # starts with a dot, as no key does, so it is not listed
 
 
 class LocalStore:
@@ -130,7 +130,7 @@ class LocalStore:
                 if entry.name.startswith("."):
                     continue
                 if not is_key(key) or not depth:
-                    odd(shown(key), "a folder that nothing of ours is in")
+                    odd(shown(key), "a folder that this tool did not create")
                     continue
                 yield from self._walk(Path(entry.path), key, depth - 1, odd)
             elif (found_ := _looked(key, entry.path, odd)) is not None:

@@ -91,7 +91,10 @@ class Multiparts:
             return None
         key = next((name for name in names if is_key(name)), None)
         if key is None or not re.fullmatch(r"[0-9]{1,18}", size, re.ASCII) or at is None:
-            odd(shown(names[-1]), "its name is unknown to this tool" if key is None else "its size or time cannot be read")
+            odd(
+                shown(names[-1]),
+                "its name is unknown to this tool" if key is None else "its size or time cannot be read",
+            )
             return None
         return Stat(key, int(size), at)
 

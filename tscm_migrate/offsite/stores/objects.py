@@ -92,7 +92,7 @@ class Objects:
         meta = self._head(key, ask=True)
         size, tag = meta["size"], meta["e_tag"]
         if size <= _SLICE:
-            yield from self._whole(key)
+            yield from self._complete(key)
             return
         starts = iter(range(0, size, _SLICE))
         with ThreadPoolExecutor(1, thread_name_prefix="store-read") as ahead:
@@ -110,9 +110,9 @@ class Objects:
                 yield body
             else:
                 return
-        yield from self._whole(key)
+        yield from self._complete(key)
 
-    def _whole(self, key: str) -> Generator[bytes, None, None]:
+    def _complete(self, key: str) -> Generator[bytes, None, None]:
         with self._translated(key, "read"):
             for chunk in obstore.get(self._inner, key).stream(min_chunk_size=CHUNK):
                 yield bytes(chunk)
