@@ -1,15 +1,19 @@
-"""Staging, downtime and total time of a migration: the tool against a shell script of the same steps, in turn.
+"""Compare staging, downtime and total time of a migration by the tool and by a shell script with the same steps.
 
     python -m benchmarks.downtime [--devices 5] [--seconds 1] [--rounds 1] [--network restore|prepared] [--json FILE]
 
-The script does what the vendor's page says, by ssh and scp from the workstation: move the cron entry away, wait until
-`ps` shows no ts-update, back up, copy, power off, restore, restart, restore again, update one device after another.
-Both are measured from outside, each on a fresh lab. Total: from the start to the end of the last device's update, as the
-appliance noted it. Downtime: from the shutdown of the old appliance, as the lab's power switch saw it, to the same end.
-Staging: from the start to that shutdown; of the tool's, the time in which it waits between two looks for updates is given
-apart, since the script looks once and so may back up beside an update that is about to start. The tool runs without the
-rehearsal, which the script does not have. No round begins at the end of a minute, when the tool waits longer for what
-cron may have started. Needs root and network namespaces; nothing leaves them.
+The script follows the vendor's page, with ssh and scp from the workstation: move the cron entry away, wait until `ps`
+shows no ts-update, back up, copy, power off, restore, restart, restore again, update the devices one after the other.
+Both are measured from outside, each on a new lab:
+
+- total: from the start to the end of the last device's update, as the appliance recorded it
+- downtime: from the shutdown of the old appliance, as the lab recorded it, to the same end
+- staging: from the start to that shutdown
+
+The tool checks twice that no update runs, and waits between the two checks; the script checks once, so its backup may
+run at the same time as an update that starts just then. This wait is reported separately. The tool runs without the
+rehearsal, which the script does not have. No round starts at the end of a minute, when the tool waits longer for
+updates that cron may have started. Needs root and network namespaces; no packet leaves them.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from tests.harness.namespaces import NamespaceLab
 from tscm_migrate.demo.profile import Device, new_profile, old_profile
 
 PASSPHRASE = "benchmark"
-LATE = 50.0  # seconds of a minute after which no round begins
+LATE = 50.0  # second of a minute after which no round starts
 SCRIPT = """
 ssh() { command ssh -F none -i KEY -o UserKnownHostsFile=KNOWN -o BatchMode=yes -o ConnectTimeout=2 "$@" </dev/stdin; }
 copy() { command scp -q -F none -i KEY -o UserKnownHostsFile=KNOWN -o BatchMode=yes "$@" </dev/null; }
@@ -47,7 +51,7 @@ for device in DEVICES; do ssh $changed $old "tsadmin update $device" </dev/null;
 
 
 def measured(lab: NamespaceLab, began: float) -> dict[str, float]:
-    """Seconds from the beginning to the old appliance's shutdown, from there to the last update's end, and of both."""
+    """Return the seconds of the staging, of the downtime, and in total."""
     power = [json.loads(line) for line in (lab.folder / "power.jsonl").read_text().splitlines()]
     gone = next(one["at"] for one in power if one["host"] == "old" and one["event"].startswith(("down", "ended")))
     ends = [one["t"] for one in lab.journal("new") if one["event"] == "update-end"]
@@ -56,7 +60,7 @@ def measured(lab: NamespaceLab, began: float) -> dict[str, float]:
 
 
 def by_tool(lab: NamespaceLab, network: str) -> dict[str, float]:
-    """One migration."""
+    """Migrate with the tool, and return the seconds; `drain` is the wait between its two checks for updates."""
     words = ("--from", "tscm-old", "--to", "tscm-new", "--no-rehearsal", "--network", network, "--yes", "--json")
     began = time.time()
     done = lab.run_tool("migrate", *words, env={"TSCM_PASSPHRASE": PASSPHRASE}, timeout=300)
@@ -68,7 +72,7 @@ def by_tool(lab: NamespaceLab, network: str) -> dict[str, float]:
 
 
 def by_script(lab: NamespaceLab, devices: list[str]) -> dict[str, float]:
-    """The same steps as a shell script."""
+    """Migrate with the script, and return the seconds."""
     station = lab.workstation
     values = {
         "KEY": str(station.key),
@@ -81,15 +85,15 @@ def by_script(lab: NamespaceLab, devices: list[str]) -> dict[str, float]:
     began = time.time()
     with tempfile.TemporaryDirectory(prefix="script") as folder:
         process = station.spawn(*station.inside("sh", "-c", f"cd {folder}; {text}"))
-        said, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=300)
     missing = set(devices) - {one.get("device") for one in lab.journal("new") if one["event"] == "update-end"}
     if missing:
-        raise SystemExit(f"the script did not update {missing}:\n{said}")
+        raise SystemExit(f"the script did not update {missing}:\n{output}")
     return measured(lab, began)
 
 
 def one_round(devices: tuple[Device, ...], network: str) -> dict[str, dict[str, float]]:
-    """The tool and the script, each on a fresh lab."""
+    """Migrate with the tool and with the script, each on a new lab."""
     took: dict[str, dict[str, float]] = {}
     for name in ("tool", "script"):
         with tempfile.TemporaryDirectory(prefix="downtime") as folder:
@@ -103,21 +107,21 @@ def one_round(devices: tuple[Device, ...], network: str) -> dict[str, dict[str, 
 
 
 def added(rounds: list[dict[str, dict[str, float]]]) -> float:
-    """Seconds that the tool's staging takes more than the script's, without the wait between its two looks."""
+    """Return the median of the seconds by which the tool's staging is longer, without the wait between its checks."""
     return statistics.median(one["tool"]["staging"] - one["tool"]["drain"] - one["script"]["staging"] for one in rounds)
 
 
 def main() -> None:
-    """Measure both in turn, and print the ratios."""
+    """Measure both alternately, and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--network", choices=("restore", "prepared"), default="restore", help="of the tool")
+    parser.add_argument("--network", choices=("restore", "prepared"), default="restore", help="--network of the tool")
     parser.add_argument("--json", default="")
-    asked = parser.parse_args()
-    devices = tuple(Device(f"asa-{n}", update_seconds=asked.seconds) for n in range(asked.devices))
-    rounds = [one_round(devices, asked.network) for _ in range(asked.rounds)]
+    options = parser.parse_args()
+    devices = tuple(Device(f"asa-{n}", update_seconds=options.seconds) for n in range(options.devices))
+    rounds = [one_round(devices, options.network) for _ in range(options.rounds)]
     for figure in ("total", "downtime"):
         tool, script = (statistics.median(one[name][figure] for one in rounds) for name in ("tool", "script"))
         ratio = statistics.median(one["tool"][figure] / one["script"][figure] for one in rounds)
@@ -126,11 +130,11 @@ def main() -> None:
     drain = statistics.median(one["tool"]["drain"] for one in rounds)
     script = statistics.median(one["script"]["staging"] for one in rounds)
     print(
-        f"staging: tool {staging:.1f} s, of it {drain:.1f} s for the two looks for updates, script {script:.1f} s; "
+        f"staging: tool {staging:.1f} s, of it {drain:.1f} s for the two checks for updates, script {script:.1f} s; "
         f"{added(rounds):+.1f} s without that wait"
     )
-    if asked.json:
-        Path(asked.json).write_text(json.dumps(rounds, indent=1), encoding="utf-8")
+    if options.json:
+        Path(options.json).write_text(json.dumps(rounds, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
