@@ -115,7 +115,7 @@ def test_a_permanent_refusal_is_reported_by_its_code_at_once(
     if answers.status == 507 and call != "unfinished":
         pytest.skip("obstore repeats a request after a status from 500 on")
     if "NoSuchBucket" in answers.body and call in {"delete", "head"}:
-        return  # the answer to HEAD has no body, so the key seems to be missing
+        pytest.skip("the answer to HEAD has no body, so the key seems to be missing")
     with pytest.raises(kind) as caught:
         CALLS[call](store)
     refused = caught.value

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tscm_migrate.ssh.shell import Shell
 
 pytestmark = pytest.mark.slow
 
@@ -293,10 +292,7 @@ def test_a_connection_closed_before_the_version_line_is_explained(
         thread.join(60)
 
 
-def test_a_connection_lost_during_authentication_is_not_a_refused_key(
-    tmp_path: Path, open_shell: Callable[..., Shell]
-) -> None:
-    assert open_shell
+def test_a_connection_lost_during_authentication_is_not_a_refused_key(tmp_path: Path) -> None:
     with stand_in(tmp_path, steps=("password",)) as server:
         closing_credentials = type(
             "Closing", (KnownCredentials,), {"login_password": lambda _self, _host: _close(server)}
