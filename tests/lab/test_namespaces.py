@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness.namespaces import NamespaceLab, available
 from tests.harness.namespaces.controller import LabError
-from tests.support.patience import growing
+from tests.support.timeouts import growing_timeouts
 from tscm_migrate.demo.profile import new_profile, old_profile
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ def test_the_tool_runs_on_the_workstation_with_and_without_a_terminal(make: Call
     assert station.run(*secret, stdin="1234\n", tty=True).stdout.split()[-1] == "4"
     assert station.run(*station.inside("ip", "-4", "-o", "addr"), env={}).stdout.count("10.1.1.10/24") == 1
     for tty in (False, True):
-        for limit in growing(1):
+        for limit in growing_timeouts(1):
             with pytest.raises(subprocess.TimeoutExpired) as late:
                 station.run(*station.inside("sh", "-c", "echo started; sleep 600"), timeout=limit, tty=tty)
             if late.value.output:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness.sshd import Sshd
-from tests.support.patience import PATIENT
+from tests.support.timeouts import LONG_TIMEOUTS
 from tscm_migrate.ssh.connect import NoSecrets, connect
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture(scope="module")
 def shell(sshd: Sshd) -> Iterator[Shell]:
-    with connect(sshd.host(), credentials=NoSecrets(), timeouts=PATIENT) as shell:
+    with connect(sshd.host(), credentials=NoSecrets(), timeouts=LONG_TIMEOUTS) as shell:
         yield shell
 
 
@@ -47,7 +47,7 @@ def open_shell() -> Iterator[Callable[..., Shell]]:
     opened: list[Shell] = []
 
     def make(host: Host, **options: object) -> Shell:
-        options = {"credentials": NoSecrets(), "timeouts": PATIENT, **options}
+        options = {"credentials": NoSecrets(), "timeouts": LONG_TIMEOUTS, **options}
         opened.append(connect(host, **options))  # type: ignore[arg-type]
         return opened[-1]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.patience import growing
+from tests.support.timeouts import growing_timeouts
 from tscm_migrate.errors import DialogueSilent
 from tscm_migrate.events import Event, Prompted
 from tscm_migrate.ssh.connect import NoSecrets, connect
@@ -134,7 +134,7 @@ def test_an_answer_is_dropped_when_its_prompt_has_changed(shell: Shell, tmp_path
 
 
 def test_a_silent_program_is_stopped_with_its_transcript(shell: Shell) -> None:
-    for idle in growing(1):
+    for idle in growing_timeouts(1):
         with pytest.raises(DialogueSilent) as caught:
             shell.converse("echo working on it; sleep 600", lambda _p: WAIT, pace=DialoguePace(idle=idle, total=300))
         if caught.value.transcript:

@@ -17,8 +17,8 @@ import pytest
 
 from tests.harness import marks
 from tests.harness.sshd import Sshd, make_key
-from tests.support.patience import PATIENT
 from tests.support.servers import SESSION
+from tests.support.timeouts import LONG_TIMEOUTS
 from tscm_migrate.errors import CommandTimeout, ConnectionLost, MigrateError, SshError, TooMuchOutput, Unreachable
 from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
@@ -253,7 +253,7 @@ def test_refused_tunnels_and_sftp_are_ssh_errors(shell: Shell) -> None:
 
 def test_a_stopped_peer_is_noticed_by_the_keepalive(tmp_path: Path) -> None:
     with Sshd(tmp_path / "s") as server:
-        shell = connect(server.host(), credentials=NoSecrets(), timeouts=replace(PATIENT, dead=6))
+        shell = connect(server.host(), credentials=NoSecrets(), timeouts=replace(LONG_TIMEOUTS, dead=6))
         note = tmp_path / "pid"
         shell.run(f"echo {SESSION} >{note}")
         pid = int(note.read_text())
@@ -268,7 +268,7 @@ def test_a_stopped_peer_is_noticed_by_the_keepalive(tmp_path: Path) -> None:
 
 
 def test_a_quiet_peer_stays_connected(sshd: Sshd) -> None:
-    with connect(sshd.host(), credentials=NoSecrets(), timeouts=replace(PATIENT, dead=6)) as shell:
+    with connect(sshd.host(), credentials=NoSecrets(), timeouts=replace(LONG_TIMEOUTS, dead=6)) as shell:
         assert shell.run("sleep 9; echo still").stdout == "still\n"
 
 

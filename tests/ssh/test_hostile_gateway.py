@@ -11,7 +11,7 @@ import asyncssh
 import pytest
 
 from tests.harness.sshd import Sshd, make_key
-from tests.support.patience import PATIENT
+from tests.support.timeouts import LONG_TIMEOUTS
 from tscm_migrate.errors import HostKeyError, MigrateError
 from tscm_migrate.model import Host
 from tscm_migrate.ssh.connect import NoSecrets, Timeouts, connect
@@ -127,7 +127,7 @@ def test_another_host_behind_the_gateway_is_refused_by_its_key(gateway: tuple[Ho
     host, state, _ = gateway
     state["how"] = "another"
     with pytest.raises(HostKeyError):
-        connect(host, credentials=NoSecrets(), timeouts=PATIENT)
+        connect(host, credentials=NoSecrets(), timeouts=LONG_TIMEOUTS)
 
 
 @pytest.mark.parametrize("how", [*FAULTS, "refused"])

@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.sshd import Sshd
 from tests.support.memory import peak_kib
-from tests.support.patience import PATIENT
+from tests.support.timeouts import LONG_TIMEOUTS
 from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.errors import MigrateError, TooMuchOutput
 from tscm_migrate.model import Archive
@@ -92,7 +92,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 def end(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SftpEnd]:
     monkeypatch.setenv("TSCM_STATE", str(tmp_path))
     appliance = Appliance(sshd.host(), lambda host, expect=None: connect(
-        host, credentials=NoSecrets(), timeouts=PATIENT, expect=expect))  # fmt: skip
+        host, credentials=NoSecrets(), timeouts=LONG_TIMEOUTS, expect=expect))  # fmt: skip
     with contextlib.closing(appliance):
         yield SftpEnd(appliance)
 

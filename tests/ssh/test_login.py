@@ -12,7 +12,7 @@ import pytest
 
 from tests.harness.sshd import Sshd, make_key
 from tests.harness.stand_in import stand_in
-from tests.support.patience import PATIENT
+from tests.support.timeouts import LONG_TIMEOUTS
 from tscm_migrate.errors import (
     AuthFailed,
     HostKeyUnknown,
@@ -74,7 +74,7 @@ def test_a_login_continues_with_each_step_the_server_requires(
     credentials = KnownCredentials("pass", "123456", "123456")
     with (
         stand_in(tmp_path, steps=steps, questions=questions) as server,
-        connect(server.host(), credentials=credentials, timeouts=PATIENT) as shell,
+        connect(server.host(), credentials=credentials, timeouts=LONG_TIMEOUTS) as shell,
     ):
         assert shell.run("echo in").stdout == "in\n"
     assert [one for one in server.tried if one != "none"] == list(steps)
@@ -86,15 +86,15 @@ def test_a_server_that_requires_two_keys_is_reported(tmp_path: Path) -> None:
     with stand_in(tmp_path / "s", steps=("publickey", "publickey")) as server:
         server.allow(second)
         with pytest.raises(AuthFailed, match=r"accepted, not enough"):
-            connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
+            connect(server.host(), credentials=NoSecrets(), timeouts=LONG_TIMEOUTS)
 
 
 def test_wrong_and_missing_one_time_codes_are_reported(tmp_path: Path) -> None:
     with stand_in(tmp_path, steps=("publickey", "keyboard-interactive"), questions=CODE) as server:
         with pytest.raises(AuthFailed, match=r"key user \(accepted, not enough\), answers; the server takes: keyboard"):
-            connect(server.host(), credentials=KnownCredentials("pass", "000000"), timeouts=PATIENT)
+            connect(server.host(), credentials=KnownCredentials("pass", "000000"), timeouts=LONG_TIMEOUTS)
         with pytest.raises(AuthFailed, match="no answer is known to 'Verification code:'"):
-            connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
+            connect(server.host(), credentials=NoSecrets(), timeouts=LONG_TIMEOUTS)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_wrong_and_missing_one_time_codes_are_reported(tmp_path: Path) -> None:
 )
 def test_an_expired_password_is_reported(tmp_path: Path, behaviour: dict[str, Any]) -> None:
     with stand_in(tmp_path, **behaviour) as server, pytest.raises(PasswordExpired) as caught:
-        connect(server.host(), credentials=KnownCredentials(), timeouts=PATIENT)
+        connect(server.host(), credentials=KnownCredentials(), timeouts=LONG_TIMEOUTS)
     assert "u@127.0.0.1 passwd" in caught.value.remedy()
 
 
 def test_a_host_with_logins_closed_is_reported(tmp_path: Path) -> None:
     banner = "System is booting up. Unprivileged users are not permitted to log in yet."
     with stand_in(tmp_path, steps=("password",), banner=banner) as server, pytest.raises(LoginsClosed, match="booting"):
-        connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
+        connect(server.host(), credentials=NoSecrets(), timeouts=LONG_TIMEOUTS)
 
 
 # ------------------------------------------------------------------ keys
@@ -147,7 +147,9 @@ def test_an_unreadable_key_format_is_reported_with_a_conversion_command(tmp_path
     subprocess.run([*argv, "-f", str(path)], check=True, timeout=60)
     with stand_in(tmp_path / "s") as server, pytest.raises(AuthFailed) as caught:
         connect(
-            server.host(identity_file=path), credentials=KnownCredentials(passphrase="correct horse"), timeouts=PATIENT
+            server.host(identity_file=path),
+            credentials=KnownCredentials(passphrase="correct horse"),
+            timeouts=LONG_TIMEOUTS,
         )
     assert f"(OpenSSH, chacha20-poly1305@openssh.com) cannot be read: ssh-keygen -p -f {path}" in str(caught.value)
 
@@ -204,7 +206,7 @@ def test_a_missing_common_algorithm_is_reported_with_both_lists(
     tmp_path: Path, kind: str, option: str, age: str
 ) -> None:
     with Sshd(tmp_path / "s", options=option.split("\n")) as server, pytest.raises(NoCommonAlgorithm) as caught:
-        connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
+        connect(server.host(), credentials=NoSecrets(), timeouts=LONG_TIMEOUTS)
     error = caught.value
     assert (error.kind, age in error.message()) == (kind, True)
     assert option.split()[1] in error.theirs
@@ -216,7 +218,7 @@ def test_a_missing_common_algorithm_is_reported_with_both_lists(
 
 def test_curve25519_is_offered_under_its_rfc_name(tmp_path: Path) -> None:
     with Sshd(tmp_path / "s", options=["KexAlgorithms curve25519-sha256"]) as server:
-        with connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT) as shell:
+        with connect(server.host(), credentials=NoSecrets(), timeouts=LONG_TIMEOUTS) as shell:
             assert shell.run("echo in").stdout == "in\n"
         assert pinning.scan("127.0.0.1", server.port)
 
@@ -235,7 +237,7 @@ def test_an_rsa_key_is_accepted_by_servers_with_incomplete_lists(
     key = rsa(tmp_path)
     with stand_in(tmp_path / "s", version=version, sig_algs=sig_algs) as server:
         server.allow(key)
-        with connect(server.host(identity_file=key), credentials=NoSecrets(), timeouts=PATIENT) as shell:
+        with connect(server.host(identity_file=key), credentials=NoSecrets(), timeouts=LONG_TIMEOUTS) as shell:
             assert shell.run("echo in").stdout == "in\n"
 
 
@@ -243,7 +245,7 @@ def test_a_server_with_sha_1_signatures_only_is_reported(tmp_path: Path) -> None
     key = rsa(tmp_path)
     behaviour: dict[str, Any] = {"version": "SSH-2.0-OpenSSH_6.6.1", "sig_algs": "ssh-ed25519,ssh-rsa"}
     with stand_in(tmp_path / "s", **behaviour) as server, pytest.raises(AuthFailed, match="SHA-1"):
-        connect(server.host(identity_file=key), credentials=NoSecrets(), timeouts=PATIENT)
+        connect(server.host(identity_file=key), credentials=NoSecrets(), timeouts=LONG_TIMEOUTS)
 
 
 # ------------------------------------------------------------------ connections that are closed
@@ -258,7 +260,7 @@ def test_a_server_at_its_connection_limit_is_reported(tmp_path: Path) -> None:
         while greeting != b"SSH-":  # the connection that checks whether it is up may still be open
             greeting = open_connections.enter_context(socket.create_connection(("127.0.0.1", server.port), 10)).recv(4)
         with pytest.raises(Unreachable, match="MaxStartups"):
-            connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT)
+            connect(server.host(), credentials=NoSecrets(), timeouts=LONG_TIMEOUTS)
 
 
 def _closing(after: bytes) -> Callable[[socket.socket], None]:
@@ -288,7 +290,7 @@ def test_a_connection_closed_before_the_version_line_is_explained(
         thread.start()
         host = Host("box", "127.0.0.1", port=listener.getsockname()[1], use_agent=False)
         with pytest.raises(kind, match=message):
-            connect(host, credentials=NoSecrets(), timeouts=PATIENT)
+            connect(host, credentials=NoSecrets(), timeouts=LONG_TIMEOUTS)
         thread.join(60)
 
 
@@ -298,7 +300,7 @@ def test_a_connection_lost_during_authentication_is_not_a_refused_key(tmp_path: 
             "Closing", (KnownCredentials,), {"login_password": lambda _self, _host: _close(server)}
         )
         with pytest.raises(Unreachable, match="closed during authentication"):
-            connect(server.host(), credentials=closing_credentials(), timeouts=PATIENT)
+            connect(server.host(), credentials=closing_credentials(), timeouts=LONG_TIMEOUTS)
 
 
 def _close(server: Any) -> Secret:
@@ -311,7 +313,7 @@ def test_a_cert_authority_line_for_the_host_is_reported(tmp_path: Path) -> None:
         known = tmp_path / "known"
         known.write_text(f"@cert-authority [127.0.0.1]:{server.port} {server.public_key('rsa')}\n")
         with pytest.raises(HostKeyUnknown, match="@cert-authority") as caught:
-            connect(server.host(known_hosts=known), credentials=NoSecrets(), timeouts=PATIENT)
+            connect(server.host(known_hosts=known), credentials=NoSecrets(), timeouts=LONG_TIMEOUTS)
         assert "line 1" in str(caught.value)
 
 
@@ -328,7 +330,7 @@ def test_the_announced_packet_size_suits_the_server(tmp_path: Path, version: str
     old = most < 1 << 20
     with (
         stand_in(tmp_path, version=version, small_packets=old) as server,
-        connect(server.host(), credentials=NoSecrets(), timeouts=PATIENT) as shell,
+        connect(server.host(), credentials=NoSecrets(), timeouts=LONG_TIMEOUTS) as shell,
         shell.reader("head -c 3000000 /dev/zero") as reader,
     ):
         assert sum(map(len, reader)) == 3_000_000

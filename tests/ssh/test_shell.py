@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.patience import growing
+from tests.support.timeouts import growing_timeouts
 from tscm_migrate.errors import CommandFailed, CommandTimeout, TooMuchOutput
 from tscm_migrate.events import CommandRun, Event
 from tscm_migrate.ssh.connect import NoSecrets, connect
@@ -63,7 +63,7 @@ def test_endless_output_is_cut_off(shell: Shell) -> None:
 
 def test_a_command_is_ended_on_the_host_after_its_timeout(shell: Shell, tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    for limit in growing(1):
+    for limit in growing_timeouts(1):
         with pytest.raises(CommandTimeout):
             shell.run(f"echo $$ >{note}; exec sleep 600", timeout=limit)
         if note.exists() and note.read_text():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness.sshd import Sshd
-from tests.support.patience import growing
+from tests.support.timeouts import growing_timeouts
 from tscm_migrate.errors import CommandFailed, CommandNotRun, CommandTimeout, SudoFailed
 from tscm_migrate.events import Event
 from tscm_migrate.model import Host, Secret
@@ -133,7 +133,7 @@ def test_a_failed_command_under_sudo_is_not_a_sudo_failure(staged: Sshd, open_sh
 def test_a_command_of_root_is_ended_after_its_timeout(staged: Sshd, open_shell: Callable[..., Shell]) -> None:
     shell = open_shell(staged.host(user="xasks"), credentials=KnownPassword(PASSWORD))
     shell.sudo_ready()
-    for limit in growing(1):
+    for limit in growing_timeouts(1):
         with pytest.raises(CommandTimeout):
             shell.run("echo $$ >/etc/pid; exec sleep 600", sudo=True, timeout=limit)
         if pid := shell.run("cat /etc/pid", sudo=True, check=False).stdout:

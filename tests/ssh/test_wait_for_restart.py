@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness.sshd import Sshd
-from tests.support.patience import PATIENT
+from tests.support.timeouts import LONG_TIMEOUTS
 from tscm_migrate.appliance import network
 from tscm_migrate.errors import (
     AuthFailed,
@@ -143,7 +143,7 @@ def test_a_server_that_refuses_the_key_for_a_time_is_waited_for(tmp_path: Path) 
         allowed.write_text("")
 
         def dial(host: Host, _expect: Sequence[str] | None = None, **_: object) -> Shell:
-            return connect(host, credentials=NoSecrets(), timeouts=PATIENT)
+            return connect(host, credentials=NoSecrets(), timeouts=LONG_TIMEOUTS)
 
         opening = threading.Timer(1.0, allowed.write_text, (text,))
         opening.start()

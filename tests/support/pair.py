@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.harness.sshd import Sshd
 from tests.support.cutter import Cutter
-from tests.support.patience import PATIENT
+from tests.support.timeouts import LONG_TIMEOUTS
 from tscm_migrate.appliance.appliance import Appliance
 from tscm_migrate.model import Archive, Host, Paths
 from tscm_migrate.ssh.connect import NoSecrets, connect
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tscm_migrate.events import Event
     from tscm_migrate.ssh.shell import Shell
 
-LIMITS = replace(PATIENT, dead=20)
+LIMITS = replace(LONG_TIMEOUTS, dead=20)
 NAME = "threatstop_backup_2024-05-01_03_00_00.tsbak.gpg"
 OTHER = "threatstop_backup_2024-05-02_03_00_00.tsbak"
 

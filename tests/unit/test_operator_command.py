@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.patience import growing
+from tests.support.timeouts import growing_timeouts
 from tscm_migrate.util import operator_command, redact
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def test_command_is_ended_with_its_children_after_the_timeout(tmp_path: Path) ->
     """Otherwise, a hook that hangs could power something off after the run was rolled back."""
     pids = tmp_path / "pids"
     command = f"(echo $PPID >>{pids}; sh -c 'echo $$ >>{pids}; sleep 300'; true) | cat; true"
-    for limit in growing(1.0):
+    for limit in growing_timeouts(1.0):
         pids.write_text("")
         assert operator_command.run(command, {}, limit).status is None
         if len(running := pids.read_text().split()) == 2:

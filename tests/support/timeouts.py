@@ -9,10 +9,10 @@ from tscm_migrate.ssh.connect import Timeouts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENT = Timeouts(connect=60, banner=60, auth=60, channel=60, dead=60)
+LONG_TIMEOUTS = Timeouts(connect=60, banner=60, auth=60, channel=60, dead=60)
 
 
-def growing(first: float) -> Iterator[float]:
+def growing_timeouts(first: float) -> Iterator[float]:
     """Return timeouts in seconds, each six times longer than the one before, for a test of a timeout.
 
     If the machine was too slow to reach the point at which the timeout has to act, the test tries the next timeout. It
