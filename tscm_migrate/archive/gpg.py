@@ -52,14 +52,14 @@ _HARMLESS = re.compile(
 _ENCRYPT = ("--no-encrypt-to", "--no-throw-keyids", "--no-textmode", "--no-armor", "--compress-algo", "none")
 
 
-def recipients(names: Iterable[str], home: Path | None = None) -> tuple[str, ...]:
+def recipients(names: Iterable[str]) -> tuple[str, ...]:
     """Check that every key is in the keyring and usable; return the fingerprints.
 
     Raises:
         EncryptionFailed: not a complete fingerprint, not in the keyring, or revoked, expired or disabled.
     """
     wanted = tuple(dict.fromkeys(name.upper().replace(" ", "").removeprefix("0X") for name in names))
-    keyring = {key["fingerprint"]: key for key in _gpg(home).list_keys()} if wanted else {}
+    keyring = {key["fingerprint"]: key for key in _gpg().list_keys()} if wanted else {}
     for name in wanted:
         if not _FINGERPRINT.fullmatch(name):
             fix = "gpg --list-keys --with-colons shows them"
@@ -74,7 +74,7 @@ def recipients(names: Iterable[str], home: Path | None = None) -> tuple[str, ...
     return wanted
 
 
-def encrypted(chunks: Iterable[bytes], to: tuple[str, ...], home: Path | None = None) -> Generator[bytes, None, None]:
+def encrypted(chunks: Iterable[bytes], to: tuple[str, ...]) -> Generator[bytes, None, None]:
     """Encrypt a stream to public keys.
 
     Raises:
@@ -84,15 +84,15 @@ def encrypted(chunks: Iterable[bytes], to: tuple[str, ...], home: Path | None = 
     def work(gpg: gnupg.GPG, source: _Source) -> Any:
         return gpg.encrypt_file(source, list(to), always_trust=True, armor=False, extra_args=list(_ENCRYPT))
 
-    return _piped(_gpg(home), chunks, work)
+    return _piped(_gpg(), chunks, work)
 
 
-def can_open(to: tuple[str, ...], home: Path | None = None) -> bool:
+def can_open(to: tuple[str, ...]) -> bool:
     """Whether the keyring has a secret key for data encrypted to these keys; asks for no passphrase."""
     names = [word for name in to for word in ("--recipient", name)]
     encrypt = ["--trust-model", "always", *_ENCRYPT, *names, "--encrypt"]
     probe = b"probe"
-    with _with_agent(home) as usable:
+    with _with_agent() as usable:
         base = [str(shutil.which("gpg")), *OPTIONS, "--batch", "--quiet"]
         base += ["--homedir", str(usable)] if usable else []
         try:
@@ -110,9 +110,7 @@ _OWN_KEY = (
 
 
 @contextmanager
-def opened(
-    chunks: Iterable[bytes], passphrase: Secret | None = None, home: Path | None = None
-) -> Iterator[Generator[bytes, None, None]]:
+def opened(chunks: Iterable[bytes], passphrase: Secret | None = None) -> Iterator[Generator[bytes, None, None]]:
     """Decrypt a stream, with a passphrase (in an empty keyring of its own) or with the user's secret keys.
 
     Raises:
@@ -125,7 +123,7 @@ def opened(
         return gpg.decrypt_file(source, passphrase=passphrase.reveal(), extra_args=["--no-symkey-cache"])
 
     if passphrase is None:
-        with _with_agent(home) as usable:
+        with _with_agent() as usable:
             stream = _piped(_gpg(usable), chunks, work, _OWN_KEY)
             try:
                 yield stream
@@ -142,17 +140,16 @@ def opened(
 
 
 @contextmanager
-def _with_agent(home: Path | None) -> Iterator[Path | None]:
-    """Yield a keyring whose agent starts: the operator's, or the same keys in a folder without an options file.
+def _with_agent() -> Iterator[Path | None]:
+    """Yield a keyring whose agent starts: None (the operator's), or the same keys in a folder without options files.
 
     With a mistake in gpg-agent.conf the agent does not start, and no secret key can be used.
     """
     program = shutil.which("gpg-connect-agent")
-    base = [str(program), *(["--homedir", str(home)] if home else [])]
-    if program is None or _succeeds([*base, "/bye"]):
-        yield home
+    if program is None or _succeeds([program, "/bye"]):
+        yield None
         return
-    own = home or Path(os.environ.get("GNUPGHOME") or Path.home() / ".gnupg")
+    own = Path(os.environ.get("GNUPGHOME") or Path.home() / ".gnupg")
     with tempfile.TemporaryDirectory(prefix="tscm-", ignore_cleanup_errors=True) as folder:
         with contextlib.suppress(OSError):  # a system without links
             for name in _KEYS:
@@ -209,7 +206,7 @@ def _check_system() -> None:
             )
 
 
-def _gpg(home: Path | str | None) -> gnupg.GPG:
+def _gpg(home: Path | str | None = None) -> gnupg.GPG:
     import gnupg
 
     if not shutil.which("gpg"):

@@ -21,7 +21,6 @@ from tscm_migrate.util.text import listed
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from tscm_migrate.offsite.catalog import Copy
     from tscm_migrate.offsite.stores.base import Store
@@ -54,10 +53,7 @@ class Drilled:
         return self.why or f"{self.files} files, {self.size} bytes, devices: {devices}"[:280]
 
 
-def drill(
-    store: Store, copy: Copy, passphrase: Secret | None, now: datetime, *, host: Host | None = None,
-    gnupg_home: Path | None = None,
-) -> Drilled:  # fmt: skip
+def drill(store: Store, copy: Copy, passphrase: Secret | None, now: datetime, *, host: Host | None = None) -> Drilled:
     """Test a copy, and store a record of the result in the store.
 
     Args:
@@ -66,7 +62,6 @@ def drill(
         passphrase: of the archive, where one was used on the appliance.
         now: time of the record; aware UTC.
         host: of the copy, for its paths and the devices that the inventory lists.
-        gnupg_home: the keyring with the secret key of the copy; None: the user's.
 
     Raises:
         StoreUnavailable, StoreDenied: the copy could not be read; no record is stored.
@@ -77,7 +72,7 @@ def drill(
             detail=f"{copy.host}: {copy.id} is encrypted with a passphrase, and none was given",
             fix="give the passphrase: --passphrase-file FILE, TSCM_PASSPHRASE, the inventory or the keyring",
         )
-    done = _try(store, copy, passphrase, gnupg_home, host or Host(copy.host, ""))
+    done = _try(store, copy, passphrase, host or Host(copy.host, ""))
     if done.unknown and not done.why:
         return done
     record = Record(
@@ -93,10 +88,10 @@ def drill(
     return done
 
 
-def _try(store: Store, copy: Copy, passphrase: Secret | None, home: Path | None, host: Host) -> Drilled:
+def _try(store: Store, copy: Copy, passphrase: Secret | None, host: Host) -> Drilled:
     config = ConfigTexts()
     try:
-        with opened(store, copy, passphrase, gnupg_home=home) as chunks:
+        with opened(store, copy, passphrase) as chunks:
             found = contents.walk(chunks, config.see, packed=copy.manifest.source_size)
     except (EncryptionFailed, CopyDamaged) as error:
         return Drilled(copy, error.message()[:280])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def archive(store: Store, copy: Copy, *, gnupg_home: Path | None = None) -> Iterator[Iterator[bytes]]:
+def archive(store: Store, copy: Copy) -> Iterator[Iterator[bytes]]:
     """Yield the bytes of the archive as they were on the appliance; decrypt what this tool encrypted.
 
     The stream is compared with the manifest at its end, before and after decryption. Do not use the bytes before that.
@@ -38,25 +38,23 @@ def archive(store: Store, copy: Copy, *, gnupg_home: Path | None = None) -> Iter
         if not manifest.sealed_to:
             yield stored
             return
-        with gpg.opened(stored, home=gnupg_home) as plain:
+        with gpg.opened(stored) as plain:
             yield _checked(plain, manifest, store, manifest.source_sha256, manifest.source_size)
 
 
 @contextmanager
-def opened(
-    store: Store, copy: Copy, passphrase: Secret | None, *, gnupg_home: Path | None = None
-) -> Iterator[Iterator[bytes]]:
+def opened(store: Store, copy: Copy, passphrase: Secret | None) -> Iterator[Iterator[bytes]]:
     """Yield the decrypted archive: without the encryption of this tool and that of the appliance.
 
     Raises:
         See `archive`. EncryptionFailed: also if the passphrase is wrong.
     """
     with ExitStack() as stack:
-        chunks = stack.enter_context(archive(store, copy, gnupg_home=gnupg_home))
+        chunks = stack.enter_context(archive(store, copy))
         if copy.manifest.encrypted == "passphrase":
             chunks = stack.enter_context(gpg.opened(chunks, passphrase))
         elif copy.manifest.encrypted == "public-key" and not copy.manifest.sealed_to:
-            chunks = stack.enter_context(gpg.opened(chunks, home=gnupg_home))
+            chunks = stack.enter_context(gpg.opened(chunks))
         yield chunks
 
 
@@ -71,7 +69,7 @@ def _checked(chunks: Iterator[bytes], manifest: Manifest, store: Store, sha256: 
         )
 
 
-def fetch(store: Store, copy: Copy, folder: Path, *, gnupg_home: Path | None = None) -> Path:
+def fetch(store: Store, copy: Copy, folder: Path) -> Path:
     """Write a copy's archive into a folder, under its documented name; never replace a file.
 
     Raises:
@@ -95,7 +93,7 @@ def fetch(store: Store, copy: Copy, folder: Path, *, gnupg_home: Path | None = N
         )
     part = folder / f".{name}.{secrets.token_hex(4)}.part"
     try:
-        with archive(store, copy, gnupg_home=gnupg_home) as chunks:
+        with archive(store, copy) as chunks:
             _write(part, chunks)
         private.give_name(part, target)
     except FileExistsError:

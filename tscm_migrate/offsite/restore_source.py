@@ -91,10 +91,10 @@ class StoredCopy(RestoreSource):
     encrypted it.
     """
 
-    def __init__(self, copy: Copy, url: str, open_: Callable[[], Store], gnupg_home: Path | None = None) -> None:
+    def __init__(self, copy: Copy, url: str, open_: Callable[[], Store]) -> None:
         manifest = copy.manifest
         self.copy, self.name = copy, url
-        self._open, self._gnupg_home = open_, gnupg_home
+        self._open = open_
         self._store: Store | None = None
         self.host, self.os, self.versions = manifest.host, manifest.os, manifest.versions
         self.taken_at = manifest.taken_at
@@ -119,7 +119,7 @@ class StoredCopy(RestoreSource):
         return self._store
 
     def _opened(self, passphrase: Secret | None) -> AbstractContextManager[Iterator[bytes]]:
-        return fetch.opened(self.store, self.copy, passphrase, gnupg_home=self._gnupg_home)
+        return fetch.opened(self.store, self.copy, passphrase)
 
     def note(self) -> dict[str, Any]:
         """See RestoreSource."""
@@ -157,7 +157,7 @@ class StoredCopy(RestoreSource):
     @contextmanager
     def reading(self, archive: Archive, offset: int) -> Iterator[ByteStream]:  # noqa: ARG002 - there is only one
         """See Source; all bytes are read and verified."""
-        with fetch.archive(self.store, self.copy, gnupg_home=self._gnupg_home) as chunks:
+        with fetch.archive(self.store, self.copy) as chunks:
             yield _Skipped(chunks, offset)
 
 

@@ -27,7 +27,6 @@ from tscm_migrate.offsite.stores.base import Store, read_small
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
-    from pathlib import Path
 
     from tscm_migrate.archive.openpgp import Encryption
 
@@ -66,7 +65,6 @@ class CopyPolicy:
     seal_to: tuple[str, ...] = ()
     require_encryption: bool = False
     tags: tuple[str, ...] = ()
-    gnupg_home: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def _upload(incoming: Incoming, store: Store, key: str, *, policy: CopyPolicy, n
     if looked.sealing == "no" and policy.require_encryption and not sealing:
         raise PlaintextRefused(detail=f"{incoming.host}: {incoming.archive} is not encrypted, and stays where it is")
     if sealing:
-        looked, chunks = peek(gpg.encrypted(chunks, policy.seal_to, policy.gnupg_home))
+        looked, chunks = peek(gpg.encrypted(chunks, policy.seal_to))
         _check_encrypted(looked, policy, f"{incoming.host}: {incoming.archive}")
     stored = Hashed(chunks, _Reporter(f"{incoming.host} {incoming.archive}", incoming.size, emit))
     store.upload(key, stored, size_hint=incoming.size)
@@ -232,19 +230,19 @@ def _check_encrypted(looked: Encryption, policy: CopyPolicy, what: str) -> None:
 
 def _decrypted(store: Store, key: str, size: int, policy: CopyPolicy) -> tuple[Hashed, Hashed] | None:
     """Read what is stored once and decrypt it; return hash and size of both, None for one without a secret key."""
-    if not gpg.can_open(policy.seal_to, policy.gnupg_home):
+    if not gpg.can_open(policy.seal_to):
         return None
     try:
         with closing(store.read(key)) as raw:
             back = Hashed(no_more(raw, size, f"{store.url}/{key}"))
-            with gpg.opened(back, home=policy.gnupg_home) as chunks:
+            with gpg.opened(back) as chunks:
                 plain = Hashed(chunks)
                 for _ in plain:
                     pass
             for _ in back:  # what gpg has not read
                 pass
     except EncryptionFailed as error:
-        if gpg.can_open(policy.seal_to, policy.gnupg_home):  # not a key whose passphrase was forgotten meanwhile
+        if gpg.can_open(policy.seal_to):  # not a key whose passphrase was forgotten meanwhile
             raise CopyDamaged(detail=f"{store.url}/{key}: it cannot be decrypted again: {error.message()}") from error
         return None
     return back, plain

@@ -44,6 +44,11 @@ def public_only(keyring: tuple[Path, str, str]) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(autouse=True)
+def _keyring_of_the_operator(keyring: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GNUPGHOME", str(keyring[0]))
+
+
 def chunks(size: int, each: int = 1 << 18) -> Iterator[bytes]:
     noise = random.Random(3)
     for start in range(0, size, each):
@@ -52,15 +57,17 @@ def chunks(size: int, each: int = 1 << 18) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("size", [0, 1, 70_000, 5_000_000])
 def test_sealing_needs_public_keys_only_and_any_of_the_keys_opens(
-    keyring: tuple[Path, str, str], public_only: Path, size: int
+    keyring: tuple[Path, str, str], public_only: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     home, one, two = keyring
-    sealed = b"".join(seal.encrypted(chunks(size), seal.recipients([one, two.lower()], public_only), public_only))
+    monkeypatch.setenv("GNUPGHOME", str(public_only))
+    sealed = b"".join(seal.encrypted(chunks(size), seal.recipients([one, two.lower()])))
     looked = encryption_of(sealed)
     assert looked.sealing == "public-key"
     assert len(looked.key_ids) == 2
     assert gpg(home, "--decrypt", stdin=sealed) == b"".join(chunks(size))
-    with seal.opened([sealed], home=home) as plain_chunks:
+    monkeypatch.setenv("GNUPGHOME", str(home))
+    with seal.opened([sealed]) as plain_chunks:
         assert b"".join(plain_chunks) == b"".join(chunks(size))
 
 
@@ -89,11 +96,11 @@ def test_a_source_that_dies_comes_out_as_its_own_error(keyring: tuple[Path, str,
         raise ConnectionResetError("cut by the test")
 
     with pytest.raises(ConnectionResetError):
-        b"".join(seal.encrypted(dying(), (keyring[1],), keyring[0]))
+        b"".join(seal.encrypted(dying(), (keyring[1],)))
 
 
 def test_a_consumer_that_stops_leaves_no_gpg_behind(keyring: tuple[Path, str, str]) -> None:
-    stream = seal.encrypted(chunks(1 << 26), (keyring[1],), keyring[0])
+    stream = seal.encrypted(chunks(1 << 26), (keyring[1],))
     next(stream)
     stream.close()
     command = ["ps", "-o", "args=", "--ppid", str(os.getpid())]
@@ -104,7 +111,7 @@ def test_a_consumer_that_stops_leaves_no_gpg_behind(keyring: tuple[Path, str, st
 @pytest.mark.parametrize("bad", ["ops@example.test", "DEADBEEF", "0" * 40])
 def test_recipients_are_whole_fingerprints_of_known_keys(keyring: tuple[Path, str, str], bad: str) -> None:
     with pytest.raises(EncryptionFailed):
-        seal.recipients([bad], keyring[0])
+        seal.recipients([bad])
 
 
 def test_an_expired_key_is_refused(keyring: tuple[Path, str, str]) -> None:
@@ -114,15 +121,16 @@ def test_an_expired_key_is_refused(keyring: tuple[Path, str, str]) -> None:
     lines = gpg(home, "--list-keys", "--with-colons", "old@example.test").decode().splitlines()
     expired = next(line.split(":")[9] for line in lines if line.startswith("fpr"))
     with pytest.raises(EncryptionFailed, match=r"expired|not made for"):
-        seal.recipients([expired], home)
+        seal.recipients([expired])
 
 
 def test_a_plain_archive_is_sealed_on_its_way(
-    tmp_path: Path, keyring: tuple[Path, str, str], public_only: Path
+    tmp_path: Path, keyring: tuple[Path, str, str], public_only: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, one, _ = keyring
+    monkeypatch.setenv("GNUPGHOME", str(public_only))
     body = plain(2_000_000)
-    policy = CopyPolicy(seal_to=(one,), require_encryption=True, gnupg_home=public_only)
+    policy = CopyPolicy(seal_to=(one,), require_encryption=True)
     (tmp_path / "store").mkdir()
     store = LocalStore(tmp_path / "store")
     done = make_copy(Given(body, archive="threatstop_backup_2026-02-28_04_00_00.tsbak"), store, policy, now=NOW)
@@ -133,7 +141,8 @@ def test_a_plain_archive_is_sealed_on_its_way(
     again = make_copy(Given(body, archive=done.manifest.archive), store, policy, now=NOW)
     assert again.outcome == "already", "sealed twice, the bytes differ, and it is one copy all the same"
     (copy,) = catalog.load(store).copies
-    with seal.opened(store.read(copy.manifest.data), home=home) as got:
+    monkeypatch.setenv("GNUPGHOME", str(home))
+    with seal.opened(store.read(copy.manifest.data)) as got:
         assert b"".join(got) == body
 
 
@@ -158,10 +167,10 @@ def test_no_option_of_gpg_conf_decides_what_is_stored(
     config = home / "gpg.conf"
     config.write_text(GPG_CONF[name].format(one=one, two=two, out=tmp_path / "out") + "\n")
     try:
-        policy = CopyPolicy(seal_to=seal.recipients([one], home), gnupg_home=home)
-        assert seal.can_open((one,), home)
+        policy = CopyPolicy(seal_to=seal.recipients([one]))
+        assert seal.can_open((one,))
         done = make_copy(Given(body), store, policy, now=NOW)
-        with seal.opened(store.read(done.manifest.data), home=home) as got:
+        with seal.opened(store.read(done.manifest.data)) as got:
             assert b"".join(got) == body
     finally:
         config.unlink()
@@ -183,7 +192,7 @@ def test_an_option_of_the_system_that_may_decide_what_is_stored_is_refused(
     tmp_path: Path, keyring: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch, text: str, option: str
 ) -> None:
     """gpg reads that file whatever it is told, so a gpgconf that names another folder for it is enough here."""
-    home, one, two = keyring
+    _, one, two = keyring
     real, stand_in = shutil.which("gpgconf"), tmp_path / "bin/gpgconf"
     stand_in.parent.mkdir()
     stand_in.write_text(
@@ -192,13 +201,13 @@ def test_an_option_of_the_system_that_may_decide_what_is_stored_is_refused(
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{stand_in.parent}{os.pathsep}{os.environ['PATH']}")
     (tmp_path / "my etc").mkdir()
-    assert seal.recipients([one], home) == (one,), "a system without such a file"
+    assert seal.recipients([one]) == (one,), "a system without such a file"
     (tmp_path / "my etc/gpg.conf").write_text(text.format(one=one, two=two, out="x") + "\n")
     if option:
         with pytest.raises(EncryptionFailed, match=f"'{option}'"):
-            seal.recipients([one], home)
+            seal.recipients([one])
     else:
-        assert seal.recipients([one], home) == (one,)
+        assert seal.recipients([one]) == (one,)
 
 
 @pytest.mark.parametrize("name", AGENT_CONF)
@@ -209,12 +218,12 @@ def test_what_the_agent_is_told_does_not_stop_a_copy(tmp_path: Path, keyring: tu
     config = home / "gpg-agent.conf"
     config.write_text(AGENT_CONF[name] + "\n")
     try:
-        policy = CopyPolicy(seal_to=seal.recipients([one], home), gnupg_home=home)
+        policy = CopyPolicy(seal_to=seal.recipients([one]))
         done = make_copy(Given(b"x" * 50_000), LocalStore(tmp_path / "store"), policy, now=NOW)
-        assert seal.can_open((one,), home)
-        with seal.opened(LocalStore(tmp_path / "store").read(done.manifest.data), home=home) as got:
+        assert seal.can_open((one,))
+        with seal.opened(LocalStore(tmp_path / "store").read(done.manifest.data)) as got:
             assert b"".join(got) == b"x" * 50_000
-        with pytest.raises(EncryptionFailed) as caught, seal.opened([b"\x85\x01" * 300], home=home) as got:
+        with pytest.raises(EncryptionFailed) as caught, seal.opened([b"\x85\x01" * 300]) as got:
             b"".join(got)
         assert "GNUPG:" not in caught.value.message()
     finally:
@@ -228,7 +237,7 @@ def test_a_stored_copy_is_decrypted_to_prove_it(
     tmp_path: Path, keyring: tuple[Path, str, str], public_only: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gpg that encrypts something else is found out by the secret key; without one its sizes do not show it."""
-    home, one, _ = keyring
+    _, one, _ = keyring
     (tmp_path / "store").mkdir()
     (tmp_path / "bin").mkdir()
     real = shutil.which("gpg")
@@ -242,9 +251,10 @@ def test_a_stored_copy_is_decrypted_to_prove_it(
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     store = LocalStore(tmp_path / "store")
     with pytest.raises(CopyDamaged, match="not the archive"):
-        make_copy(Given(b"cba" * 50_000), store, CopyPolicy(seal_to=(one,), gnupg_home=home), now=NOW)
+        make_copy(Given(b"cba" * 50_000), store, CopyPolicy(seal_to=(one,)), now=NOW)
     assert list(store.entries()) == []
-    assert not seal.can_open((one,), public_only)
+    monkeypatch.setenv("GNUPGHOME", str(public_only))
+    assert not seal.can_open((one,))
 
 
 def test_what_is_encrypted_already_passes_unchanged(tmp_path: Path, keyring: tuple[Path, str, str]) -> None:
@@ -252,7 +262,7 @@ def test_what_is_encrypted_already_passes_unchanged(tmp_path: Path, keyring: tup
     (tmp_path / "store").mkdir()
     (tmp_path / "pass").write_text("secret\n")
     body = gpg(home, "--symmetric", "--passphrase-file", str(tmp_path / "pass"), stdin=b"x" * 100_000)
-    done = make_copy(Given(body), LocalStore(tmp_path / "store"), CopyPolicy(seal_to=(one,), gnupg_home=home), now=NOW)
+    done = make_copy(Given(body), LocalStore(tmp_path / "store"), CopyPolicy(seal_to=(one,)), now=NOW)
     assert done.manifest.encrypted == "passphrase"
     assert done.manifest.sha256 == done.manifest.source_sha256
 
@@ -272,17 +282,18 @@ def test_packets_are_told_apart(keyring: tuple[Path, str, str]) -> None:
 @pytest.mark.slow
 def test_memory_is_flat(keyring: tuple[Path, str, str], public_only: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from tscm_migrate.archive import gpg as seal\n"
+        "import sys; from tscm_migrate.archive import gpg as seal\n"
         "from tests.support.memory import peak_kib\n"
         "block = bytes(1 << 20)\n"
         "blocks = (block for _ in range(int(sys.argv[1])))\n"
-        "size = sum(map(len, seal.encrypted(blocks, (sys.argv[2],), Path(sys.argv[3]))))\n"
+        "size = sum(map(len, seal.encrypted(blocks, (sys.argv[2],))))\n"
         "print(peak_kib())\n"
     )
 
     def peak(mebibytes: int) -> int:
-        argv = [sys.executable, "-c", script, str(mebibytes), keyring[1], str(public_only)]
-        return int(subprocess.run(argv, capture_output=True, check=True, timeout=110).stdout)
+        argv = [sys.executable, "-c", script, str(mebibytes), keyring[1]]
+        env = {**os.environ, "GNUPGHOME": str(public_only)}
+        return int(subprocess.run(argv, capture_output=True, check=True, timeout=110, env=env).stdout)
 
     small, large = peak(8), peak(700)
     assert large < small + 20_000, f"{small} KiB for 8 MiB, {large} KiB for 700 MiB"
