@@ -224,7 +224,7 @@ def leftovers(store: Store, catalog: Catalog, *, older: timedelta = _LEFT_ALONE)
     limit = store_clock(store) - older
     orphans = tuple(entry for entry in catalog.orphans if entry.modified <= limit)
     unfinished = tuple(item for item in store.unfinished() if item.started <= limit)
-    return Leftovers(orphans, unfinished, store.caps.sweeps)
+    return Leftovers(orphans, unfinished, store.sweeps)
 
 
 def clean(store: Store, found: Leftovers) -> int:

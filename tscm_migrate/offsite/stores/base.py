@@ -21,16 +21,6 @@ _KEY = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
 _MAX_KEY = 700  # bytes; S3 and Azure end at 1024, and a prefix may precede it
 
 
-@dataclass(frozen=True)
-class Caps:
-    """How one kind of storage differs from another.
-
-    `sweeps`: `unfinished` lists what killed uploads left; else the store needs a rule that deletes it.
-    """
-
-    sweeps: bool
-
-
 @dataclass(frozen=True, slots=True)
 class Stat:
     """An object as the store lists it; `size` in bytes, `modified` aware, by the store's clock."""
@@ -60,7 +50,7 @@ class Store(Protocol):
     """
 
     url: str  # without secrets
-    caps: Caps
+    sweeps: bool  # `unfinished` lists what killed uploads left; else the store needs a rule that deletes it
 
     def upload(self, key: str, chunks: Iterable[bytes], *, size_hint: int = 0) -> int:
         """Store a stream in constant memory; return its size in bytes.
@@ -70,19 +60,15 @@ class Store(Protocol):
         Raises:
             ObjectExists: the key exists; nothing was overwritten.
         """
-        ...
 
     def create(self, key: str, body: bytes) -> None:
         """Store a small object atomically; raises `ObjectExists` if the key exists."""
-        ...
 
     def read(self, key: str) -> Generator[bytes, None, None]:
         """Stream an object; the first error is raised by the first `next`."""
-        ...
 
     def stat(self, key: str) -> Stat:
         """Return size and time of an object; raises `ObjectMissing` if it does not exist."""
-        ...
 
     def entries(self, prefix: str = "", *, odd: Odd | None = None) -> Iterator[Stat]:
         """List the objects below a folder (all of them for ""), in any order; no unfinished ones.
@@ -92,23 +78,18 @@ class Store(Protocol):
             odd: called for each entry that cannot be read as an object, which is skipped: a name that is not a key,
                 something that is not a file, a folder without permission.
         """
-        ...
 
     def delete(self, key: str) -> None:
         """Delete an object, if it exists."""
-        ...
 
     def unfinished(self) -> list[Unfinished]:
-        """List what killed uploads left; empty if `caps.sweeps` is False."""
-        ...
+        """List what killed uploads left; empty if `sweeps` is False."""
 
     def abandon(self, item: Unfinished) -> None:
         """Delete one of `unfinished`, if it still exists."""
-        ...
 
     def close(self) -> None:
         """Close connections; may be called twice."""
-        ...
 
 
 def is_key(text: str) -> bool:

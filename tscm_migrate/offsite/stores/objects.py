@@ -19,7 +19,7 @@ import obstore
 from obstore import exceptions as foreign
 
 from tscm_migrate.errors import ObjectExists, ObjectMissing, StoreDenied, StoreError, StoreUnavailable
-from tscm_migrate.offsite.stores.base import CHUNK, Caps, Odd, Stat, Unfinished, check_key, is_key, shown
+from tscm_migrate.offsite.stores.base import CHUNK, Odd, Stat, Unfinished, check_key, is_key, shown
 from tscm_migrate.offsite.stores.refusals import Account, not_a_store, refusal
 from tscm_migrate.util.redact import outside
 
@@ -65,7 +65,7 @@ class Objects:
         self._multiparts = multiparts
         self._account = account or Account()
         self.url = url
-        self.caps = Caps(sweeps=multiparts is not None)
+        self.sweeps = multiparts is not None
 
     def upload(self, key: str, chunks: Iterable[bytes], *, size_hint: int = 0) -> int:
         """See `Store.upload`."""
